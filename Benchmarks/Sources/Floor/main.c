@@ -1,0 +1,373 @@
+// The floor: the least work that any program could do on the same servers for the same promise. It drains the ingest queue, stores an event row and
+// a score row for each message with one statement a batch, publishes as many actions as the adapter does, of the same size and to the same queues,
+// under publisher confirms, and acknowledges last. There is no logic in it: no mapping, no state, no decision, no explanation, no record of the
+// action. What a figure of the adapter is worth is told by its ratio to this program's figure in the same run.
+//
+// usage: floor LANES BATCH WINDOW BODY EMAIL VOICE HUMAN, with AMQP_URL and DATABASE_URL in the environment. BODY is the size of an action's body in
+// bytes; EMAIL, VOICE and HUMAN are how many actions go to each channel for a million messages. It ends on SIGTERM.
+#include <amqp.h>
+#include <amqp_framing.h>
+#include <amqp_tcp_socket.h>
+#include <arpa/inet.h>
+#include <errno.h>
+#include <libpq-fe.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define CHECK(ok, ...) do { if (!(ok)) { fprintf(stderr, "floor: " __VA_ARGS__); fputc('\n', stderr); exit(1); } } while (0)
+
+static volatile sig_atomic_t stopping;
+static int batch_size, window, body_size;
+static const char *const channels[] = {"email", "voice", "human"};
+static const char *const routing_keys[] = {"email.email_outreach.low", "voice.send_voice_message.low", "human.schedule_meeting.low"};
+enum { channel_count = 3, million = 1000000, longest_body = 1 << 16 };
+static long shares[channel_count];
+static char *amqp_url;
+static const char *database_url;
+
+typedef struct {
+  uint64_t tag;
+  size_t length;
+  char body[1024];
+} message;
+
+// The member of a flat CloudEvent, cut out by its key: the messages of the benchmark hold no escapes.
+static const char *member(const message *m, const char *key, size_t *length) {
+  char wanted_key[64];
+  int n = snprintf(wanted_key, sizeof wanted_key, "\"%s\":\"", key);
+  const char *at = memmem(m->body, m->length, wanted_key, (size_t)n);
+  CHECK(at, "a message lacks %s", key);
+  at += n;
+  *length = (size_t)((const char *)memchr(at, '"', m->length - (size_t)(at - m->body)) - at);
+  return at;
+}
+
+// MARK: binary arrays
+
+typedef struct {
+  char *bytes;
+  size_t count, capacity;
+} buffer;
+
+static void append(buffer *b, const void *bytes, size_t count) {
+  if (b->count + count > b->capacity) {
+    b->capacity = (b->count + count) * 2;
+    b->bytes = realloc(b->bytes, b->capacity);
+  }
+  memcpy(b->bytes + b->count, bytes, count);
+  b->count += count;
+}
+
+static void append32(buffer *b, uint32_t value) {
+  value = htonl(value);
+  append(b, &value, 4);
+}
+
+static void append64(buffer *b, uint64_t value) {
+  value = htobe64(value);
+  append(b, &value, 8);
+}
+
+static void begin_array(buffer *b, uint32_t oid, uint32_t count) {
+  b->count = 0;
+  append32(b, 1);
+  append32(b, 0);
+  append32(b, oid);
+  append32(b, count);
+  append32(b, 1);
+}
+
+static void append_item(buffer *b, const void *bytes, size_t count) {
+  append32(b, (uint32_t)count);
+  append(b, bytes, count);
+}
+
+static int hex(char c) { return c <= '9' ? c - '0' : (c | 32) - 'a' + 10; }
+
+static void append_uuid(buffer *b, const char *text) {
+  unsigned char raw[16];
+  for (int i = 0, at = 0; i < 16; i++, at += 2) {
+    if (text[at] == '-') at++;
+    raw[i] = (unsigned char)(hex(text[at]) << 4 | hex(text[at + 1]));
+  }
+  append_item(b, raw, 16);
+}
+
+static void append_random_uuid(buffer *b, unsigned *seed) {
+  unsigned char raw[16];
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  uint64_t ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+  for (int i = 0; i < 6; i++) raw[i] = (unsigned char)(ms >> (40 - 8 * i));
+  for (int i = 6; i < 16; i++) raw[i] = (unsigned char)rand_r(seed);
+  raw[6] = (raw[6] & 15) | 0x70;
+  raw[8] = (raw[8] & 63) | 0x80;
+  append_item(b, raw, 16);
+}
+
+static void append_time(buffer *b, const char *text) {
+  struct tm tm = {0};
+  strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+  append32(b, 8);
+  append64(b, (uint64_t)(((int64_t)timegm(&tm) - 946684800) * 1000000 + atoi(text + 20)));
+}
+
+static void append_jsonb(buffer *b, const char *text, size_t count) {
+  append32(b, (uint32_t)count + 1);
+  append(b, "\1", 1);
+  append(b, text, count);
+}
+
+// MARK: database
+
+// The stage of an event's type, so that the rows fall under the same partial indexes.
+static const char *stage(const char *type, size_t length) {
+  static const char *const stages[][2] = {
+    {"lead_created", "lead"}, {"lead_qualified", "qualified_lead"}, {"contract_signed", "onboarding"}, {"meeting_scheduled", "onboarding"},
+    {"milestone_completed", "active_project"}, {"deliverable_sent", "awaiting_feedback"}, {"survey_answered", "awaiting_feedback"},
+    {"invoice_", "billing"}, {"subscription_renewed", "retention"}, {"usage_high", "upsell_candidate"}, {"cancel_requested", "churn_risk"},
+  };
+  for (size_t i = 0; i < sizeof stages / sizeof *stages; i++) {
+    size_t n = strlen(stages[i][0]);
+    if (length >= n && memcmp(type, stages[i][0], n) == 0) return stages[i][1];
+  }
+  return "active_project";
+}
+
+// What the adapter stores of an event in the seed's two tables. Rows of a batch go in by one statement, so the acknowledgement can wait for one commit.
+static const char *insert =
+  "WITH e AS (INSERT INTO client_journey_events (id, client_id, org_id, stage, event_type, metadata, occurred_at, source, source_event_id) "
+  "SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::jsonb[], $7::timestamptz[], $8::text[], $9::text[]) "
+  "ON CONFLICT (org_id, source, source_event_id) DO NOTHING RETURNING client_id, org_id) "
+  "INSERT INTO client_journey_scores (id, client_id, org_id, score, risk_level, recommended_actions) "
+  "SELECT i, c, o, 50, 'LOW', '[\"email_outreach\"]' FROM (SELECT client_id AS c, org_id AS o, row_number() OVER () AS n FROM e) e "
+  "JOIN unnest($10::uuid[]) WITH ORDINALITY AS u(i, n) USING (n)";
+
+enum { columns = 10 };
+
+static void store(PGconn *database, const message *messages, int count, buffer *b, unsigned *seed) {
+  static const uint32_t oids[columns] = {2950, 2950, 2950, 25, 25, 3802, 1184, 25, 25, 2950};
+  for (int c = 0; c < columns; c++) begin_array(&b[c], oids[c], (uint32_t)count);
+  for (int i = 0; i < count; i++) {
+    const message *m = &messages[i];
+    size_t n;
+    append_random_uuid(&b[0], seed);
+    append_uuid(&b[1], member(m, "subject", &n));
+    append_uuid(&b[2], member(m, "orgid", &n));
+    const char *at = member(m, "type", &n), *of_type = stage(at, n);
+    append_item(&b[3], of_type, strlen(of_type));
+    append_item(&b[4], at, n);
+    at = memmem(m->body, m->length, "\"data\":", 7);
+    CHECK(at, "a message lacks data");
+    append_jsonb(&b[5], at + 7, (size_t)(m->body + m->length - 1 - (at + 7)));
+    append_time(&b[6], member(m, "time", &n));
+    at = member(m, "source", &n);
+    append_item(&b[7], at, n);
+    at = member(m, "id", &n);
+    append_item(&b[8], at, n);
+    append_random_uuid(&b[9], seed);
+  }
+  const char *values[columns];
+  int lengths[columns], formats[columns];
+  for (int c = 0; c < columns; c++) {
+    values[c] = b[c].bytes;
+    lengths[c] = (int)b[c].count;
+    formats[c] = 1;
+  }
+  PGresult *result = PQexecPrepared(database, "store", columns, values, lengths, formats, 1);
+  CHECK(PQresultStatus(result) == PGRES_COMMAND_OK, "%s", PQerrorMessage(database));
+  PQclear(result);
+}
+
+// MARK: broker
+
+static amqp_connection_state_t connect_broker(void) {
+  char *url = strdup(amqp_url);
+  struct amqp_connection_info info;
+  CHECK(amqp_parse_url(url, &info) == AMQP_STATUS_OK, "AMQP_URL is no URL");
+  amqp_connection_state_t connection = amqp_new_connection();
+  amqp_socket_t *socket = amqp_tcp_socket_new(connection);
+  CHECK(amqp_socket_open(socket, info.host, info.port) == AMQP_STATUS_OK, "no connection to the broker");
+  amqp_rpc_reply_t reply =
+    amqp_login(connection, info.vhost ? info.vhost : "/", 0, 131072, 60, AMQP_SASL_METHOD_PLAIN, info.user, info.password);
+  CHECK(reply.reply_type == AMQP_RESPONSE_NORMAL, "the broker refuses the login");
+  amqp_channel_open(connection, 1);
+  CHECK(amqp_get_rpc_reply(connection).reply_type == AMQP_RESPONSE_NORMAL, "no channel");
+  return connection;
+}
+
+// Takes what is there up to the batch size; waits for the first message only.
+static int drain(amqp_connection_state_t connection, message *messages) {
+  int count = 0;
+  while (count < batch_size) {
+    amqp_envelope_t envelope;
+    struct timeval patience = {0, 0};
+    if (count == 0) patience.tv_usec = 100000;
+    amqp_maybe_release_buffers(connection);
+    amqp_rpc_reply_t reply = amqp_consume_message(connection, &envelope, &patience, 0);
+    if (reply.reply_type != AMQP_RESPONSE_NORMAL) {
+      CHECK(reply.library_error == AMQP_STATUS_TIMEOUT, "consuming ended: %s", amqp_error_string2(reply.library_error));
+      if (count > 0 || stopping) break;
+      continue;
+    }
+    CHECK(envelope.message.body.len <= sizeof messages->body, "a message is larger than the floor's buffers");
+    messages[count].tag = envelope.delivery_tag;
+    messages[count].length = envelope.message.body.len;
+    memcpy(messages[count].body, envelope.message.body.bytes, envelope.message.body.len);
+    amqp_destroy_envelope(&envelope);
+    count++;
+  }
+  return count;
+}
+
+// What is to be published for a batch: the message that causes it, and the channel.
+typedef struct {
+  int message, channel;
+} publication;
+
+// Spreads each channel's share evenly over the messages.
+static int plan(int count, long *debts, publication *publications) {
+  int planned = 0;
+  for (int i = 0; i < count; i++)
+    for (int c = 0; c < channel_count; c++)
+      if ((debts[c] += shares[c]) >= million) {
+        debts[c] -= million;
+        publications[planned++] = (publication){i, c};
+      }
+  return planned;
+}
+
+static size_t write_body(char *body, const char *id, size_t id_length, const char *subject, size_t subject_length, const char *channel) {
+  int n = snprintf(
+    body, longest_body,
+    "{\"specversion\":\"1.0\",\"id\":\"%.*s\",\"source\":\"/journey\",\"type\":\"journey.action.recommended.v1\",\"subject\":\"%.*s\","
+    "\"data\":{\"channel\":\"%s\",\"note\":\"",
+    (int)id_length, id, (int)subject_length, subject, channel);
+  int padding = body_size - n - 3;
+  if (padding > 0) memset(body + n, '.', (size_t)padding), n += padding;
+  memcpy(body + n, "\"}}", 3);
+  return (size_t)n + 3;
+}
+
+// The same properties as on an action of the adapter: a worker relies on them.
+static int publish_one(amqp_connection_state_t connection, const message *m, int channel, char *body) {
+  size_t id_length, subject_length;
+  const char *id = member(m, "id", &id_length), *subject = member(m, "subject", &subject_length);
+  size_t length = write_body(body, id, id_length, subject, subject_length, channels[channel]);
+  amqp_bytes_t cause = {id_length, (void *)id};
+  amqp_table_entry_t header = {.key = amqp_cstring_bytes("x-cause-id"), .value = {.kind = AMQP_FIELD_KIND_UTF8, .value.bytes = cause}};
+  amqp_basic_properties_t properties = {0};
+  properties._flags = AMQP_BASIC_CONTENT_TYPE_FLAG | AMQP_BASIC_HEADERS_FLAG | AMQP_BASIC_DELIVERY_MODE_FLAG | AMQP_BASIC_PRIORITY_FLAG |
+    AMQP_BASIC_CORRELATION_ID_FLAG | AMQP_BASIC_MESSAGE_ID_FLAG | AMQP_BASIC_TIMESTAMP_FLAG | AMQP_BASIC_TYPE_FLAG | AMQP_BASIC_APP_ID_FLAG;
+  properties.content_type = amqp_cstring_bytes("application/cloudevents+json");
+  properties.headers = (amqp_table_t){1, &header};
+  properties.delivery_mode = 2;
+  properties.priority = 1;
+  properties.correlation_id = cause;
+  properties.message_id = (amqp_bytes_t){subject_length, (void *)subject};
+  properties.timestamp = (uint64_t)time(NULL);
+  properties.type = amqp_cstring_bytes("journey.action.recommended.v1");
+  properties.app_id = amqp_cstring_bytes("client-journey-adapter");
+  return amqp_basic_publish(
+    connection, 1, amqp_cstring_bytes("journey.actions"), amqp_cstring_bytes(routing_keys[channel]), 1, 0, &properties,
+    (amqp_bytes_t){length, body});
+}
+
+static void publish(
+  amqp_connection_state_t connection, const message *messages, const publication *publications, int count, uint64_t *sequence, bool *acked, char *body
+) {
+  // Confirms may come in any order: counted by tag.
+  uint64_t first = *sequence + 1, last = *sequence + (uint64_t)count;
+  memset(acked, 0, (size_t)count);
+  int open = 0, next = 0;
+  while (next < count || open > 0) {
+    while (next < count && open < window) {
+      int status = publish_one(connection, &messages[publications[next].message], publications[next].channel, body);
+      CHECK(status == AMQP_STATUS_OK, "publishing ended: %s", amqp_error_string2(status));
+      next++;
+      open++;
+    }
+    bool is_waiting = true;
+    while (true) {
+      amqp_frame_t frame;
+      struct timeval patience = {is_waiting ? 30 : 0, 0};
+      amqp_maybe_release_buffers(connection);
+      int status = amqp_simple_wait_frame_noblock(connection, &frame, &patience);
+      if (status == AMQP_STATUS_TIMEOUT && !is_waiting) break;
+      CHECK(status == AMQP_STATUS_OK, "no confirmation: %s", amqp_error_string2(status));
+      if (frame.frame_type != AMQP_FRAME_METHOD) continue;
+      CHECK(frame.payload.method.id == AMQP_BASIC_ACK_METHOD, "a publish was not confirmed");
+      amqp_basic_ack_t *ack = frame.payload.method.decoded;
+      for (uint64_t tag = ack->multiple ? first : ack->delivery_tag; tag <= ack->delivery_tag; tag++)
+        if (tag >= first && tag <= last && !acked[tag - first]) acked[tag - first] = true, open--;
+      is_waiting = false;
+      if (open == 0) break;
+    }
+  }
+  *sequence = last;
+}
+
+// MARK: lanes
+
+static void *lane(void *number) {
+  unsigned seed = (unsigned)(uintptr_t)number + 1;
+  amqp_connection_state_t in = connect_broker(), out = connect_broker();
+  amqp_basic_qos(in, 1, 0, (uint16_t)(batch_size * 4 > 2000 ? 2000 : batch_size * 4), 0);
+  amqp_basic_consume(in, 1, amqp_cstring_bytes("journey.ingest"), amqp_empty_bytes, 0, 0, 0, amqp_empty_table);
+  CHECK(amqp_get_rpc_reply(in).reply_type == AMQP_RESPONSE_NORMAL, "journey.ingest cannot be consumed");
+  amqp_confirm_select(out, 1);
+  PGconn *database = PQconnectdb(database_url);
+  CHECK(PQstatus(database) == CONNECTION_OK, "%s", PQerrorMessage(database));
+  PGresult *prepared = PQprepare(database, "store", insert, 0, NULL);
+  CHECK(PQresultStatus(prepared) == PGRES_COMMAND_OK, "%s", PQerrorMessage(database));
+  PQclear(prepared);
+
+  message *messages = calloc((size_t)batch_size, sizeof *messages);
+  publication *publications = calloc((size_t)batch_size * channel_count, sizeof *publications);
+  bool *acked = calloc((size_t)batch_size * channel_count, sizeof *acked);
+  char *body = malloc(longest_body);
+  long debts[channel_count] = {0};
+  buffer arrays[columns] = {{0}};
+  uint64_t sequence = 0;
+  while (!stopping) {
+    int count = drain(in, messages);
+    if (count == 0) continue;
+    store(database, messages, count, arrays, &seed);
+    publish(out, messages, publications, plan(count, debts, publications), &sequence, acked, body);
+    amqp_basic_ack(in, 1, messages[count - 1].tag, 1);
+  }
+  PQfinish(database);
+  return NULL;
+}
+
+static void stop(int signal) { (void)signal; stopping = 1; }
+
+int main(int argc, char **argv) {
+  CHECK(argc == 5 + channel_count, "usage: floor LANES BATCH WINDOW BODY EMAIL VOICE HUMAN");
+  int lanes = atoi(argv[1]);
+  batch_size = atoi(argv[2]);
+  window = atoi(argv[3]);
+  body_size = atoi(argv[4]);
+  for (int c = 0; c < channel_count; c++) {
+    shares[c] = atol(argv[5 + c]);
+    CHECK(shares[c] >= 0 && shares[c] <= million, "a channel's share is 0 to %d", million);
+  }
+  amqp_url = getenv("AMQP_URL");
+  database_url = getenv("DATABASE_URL");
+  CHECK(lanes > 0 && lanes <= 64 && batch_size > 0 && batch_size <= 2000 && window > 0 && body_size < longest_body, "an argument is out of range");
+  CHECK(amqp_url && database_url, "AMQP_URL or DATABASE_URL is missing");
+  signal(SIGTERM, stop);
+  signal(SIGPIPE, SIG_IGN);
+  pthread_t threads[64];
+  for (int i = 0; i < lanes; i++) pthread_create(&threads[i], NULL, lane, (void *)(uintptr_t)i);
+  for (int i = 0; i < lanes; i++) pthread_join(threads[i], NULL);
+  return 0;
+}

@@ -1,0 +1,97 @@
+import Foundation
+
+/// What one drain of a preloaded queue took.
+struct DrainResult: Codable {
+  var program: Program.Kind
+  var eventsPerSecond: Double
+  /// Milliseconds of CPU for a thousand events.
+  var ownCPU: Double
+  var brokerCPU: Double
+  var databaseCPU: Double
+  /// Of the largest process.
+  var peakMiB: Double
+  var walBytesPerEvent: Double
+  var commits: Double
+  var actions: Int
+}
+
+/// Where two programs are measured in turn, on the same servers.
+struct Arena {
+  let options: RunOptions
+  let servers: Servers
+  let broker: Broker
+  let database: Database
+
+  /// Preloads the queue, starts the program, and waits until every event is stored and every action in its queue. The clock runs from the program's
+  /// start; that everything was acknowledged as well shows when the program has ended and nothing came back.
+  /// - Parameter memory: where given, the resident memory is noted at every tenth of the way.
+  func drain(
+    _ kind: Program.Kind, run: Int, events: Int, mix: inout Mix, memory: ((_ share: Int, _ seconds: Double, _ mebibytes: Double) -> Void)? = nil
+  ) async throws -> DrainResult {
+    try await broker.empty()
+    try await database.reset(keepingHistory: options.keepsHistory)
+    let messages = try await broker.preload(events, of: Workload(run: run, clients: options.clients, hotShare: options.hotShare))
+    let before = try await database.counters()
+    let brokerBefore = Processes.cpu(servers.brokerPID), databaseBefore = databaseCPU
+    let clock = ContinuousClock()
+    let began = clock.now
+    let program = try Program.start(kind, options, servers: servers, mix: mix, messages: messages)
+    defer { program.kill() }
+
+    var queries = 0, tenth = 0
+    let limit = began + .seconds(60 + events / 300)
+    while true {
+      try program.requireAlive()
+      guard clock.now < limit else { throw BenchmarkError("\(kind.rawValue) did not drain \(messages) messages in time") }
+      let waiting = try await broker.waiting()
+      while tenth < 10, messages - waiting >= messages * (tenth + 1) / 10 {
+        tenth += 1
+        memory?(tenth * 10, seconds(began.duration(to: clock.now)), program.memoryMiB)
+      }
+      let asked = clock.now
+      if waiting == 0 {
+        queries += 2
+        if try await isDone(kind, run: run, events: events, mix: mix) { break }
+      }
+      // The broker's and the database's state can only be asked for; asking takes at most a tenth of the time.
+      try await clock.sleep(for: max(.milliseconds(10), asked.duration(to: clock.now) * 10 * min(1, events / 200_000)))
+    }
+    let took = seconds(began.duration(to: clock.now))
+    let own = program.cpu, peak = program.peakMemoryMiB
+    let brokerCPU = Processes.cpu(servers.brokerPID) - brokerBefore, databaseCPU = self.databaseCPU - databaseBefore
+    let wal = try await database.counters().walBytes - before.walBytes
+    try program.stop()
+    guard try await broker.waiting() == 0 else { throw BenchmarkError("\(kind.rawValue) left messages unacknowledged") }
+    guard try await broker.deadLetters() == 0 else { throw BenchmarkError("\(kind.rawValue) made dead letters") }
+    let commits = try await database.counters().commits - before.commits - queries
+    let measured = try await broker.mix()
+    if kind == .adapter { mix = measured }
+    let thousands = Double(events) / 1000
+    return DrainResult(
+      program: kind, eventsPerSecond: Double(events) / took, ownCPU: own / thousands, brokerCPU: brokerCPU / thousands,
+      databaseCPU: databaseCPU / thousands, peakMiB: peak, walBytesPerEvent: Double(wal) / Double(events), commits: Double(max(0, commits)),
+      actions: measured.total)
+  }
+
+  private var databaseCPU: Double { Processes.cpuOfTree(servers.postmasterPID, without: database.backend) }
+
+  private func isDone(_ kind: Program.Kind, run: Int, events: Int, mix: Mix) async throws -> Bool {
+    guard try await database.stored(run: run) >= events else { return false }
+    return try await broker.actions() >= expectedActions(kind, mix: mix)
+  }
+
+  /// The floor spreads a share over lanes, and each of them keeps less than one action of each channel to itself.
+  func expectedActions(_ kind: Program.Kind, mix: Mix) async throws -> Int {
+    kind == .adapter ? try await database.decided() : mix.total - options.floorLanes * Broker.channels.count
+  }
+}
+
+func seconds(_ duration: Duration) -> Double {
+  Double(duration.components.seconds) + Double(duration.components.attoseconds) / 1e18
+}
+
+func median(_ values: [Double]) -> Double {
+  let sorted = values.sorted()
+  guard !sorted.isEmpty else { return 0 }
+  return (sorted[sorted.count / 2] + sorted[(sorted.count - 1) / 2]) / 2
+}

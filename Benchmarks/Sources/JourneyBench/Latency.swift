@@ -1,0 +1,152 @@
+import AMQPClient
+import Foundation
+import Histogram
+import Synchronization
+
+/// From the publish of an event to its action in the hands of a consumer, in microseconds.
+struct LatencyResult: Codable {
+  var program: Program.Kind
+  var actions: Int
+  var p50: UInt64
+  var p90: UInt64
+  var p99: UInt64
+  var max: UInt64
+}
+
+/// Takes actions from their queues and measures how old the event behind each is.
+final class LatencyRecorder: Sendable {
+  private struct State {
+    var sentAt: [UInt64]
+    var bytes = 0
+    var byChannel = [0, 0, 0]
+    var histogram: Histogram<UInt64>
+  }
+
+  private let state: Mutex<State>
+  private let prefix: String
+
+  init(run: Int, events: Int, into histogram: Histogram<UInt64>) {
+    prefix = Workload.prefix(run)
+    state = Mutex(State(sentAt: [UInt64](repeating: 0, count: events), histogram: histogram))
+  }
+
+  /// The actions of the run's own events so far.
+  var mix: Mix {
+    state.withLock { state in
+      var mix = Mix(email: state.byChannel[0], voice: state.byChannel[1], human: state.byChannel[2])
+      if mix.total > 0 { mix.bodyBytes = state.bytes / mix.total }
+      return mix
+    }
+  }
+  var histogram: Histogram<UInt64> { state.withLock { $0.histogram } }
+
+  func isSent(_ index: Int) {
+    let now = Self.now()
+    state.withLock { $0.sentAt[index] = now }
+  }
+
+  func take(_ deliveries: [Delivery], channel: Int) {
+    let now = Self.now()
+    state.withLock { state in
+      for delivery in deliveries {
+        guard let id = delivery.properties.headers["x-cause-id"]?.stringValue, id.hasPrefix(prefix), let index = Workload.index(ofID: id),
+          index < state.sentAt.count
+        else { continue }
+        state.byChannel[channel] += 1
+        state.bytes += delivery.bodySize
+        state.histogram.record((now - state.sentAt[index]) / 1000)
+      }
+    }
+  }
+
+  /// Nanoseconds of the monotonic clock.
+  static func now() -> UInt64 {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+  }
+}
+
+extension Arena {
+  /// An open loop: events are published on schedule, whatever has become of those before.
+  func latency(
+    _ kind: Program.Kind, run: Int, rate: Int, seconds: Int, mix: inout Mix, into histogram: inout Histogram<UInt64>
+  ) async throws {
+    try await broker.empty()
+    try await database.reset(keepingHistory: options.keepsHistory)
+    let events = rate * seconds
+    var workload = Workload(run: run, clients: options.clients, hotShare: options.hotShare)
+    let messages = (0..<events).map { workload.event($0) }
+    let recorder = LatencyRecorder(run: run, events: events, into: histogram)
+    let settings = try AMQPConnectionSettings(uri: servers.amqpURL, connectionName: "benchmark-worker")
+    let consumers = Broker.channels.indices.map { _ in ActionConsumer() }
+    for (channel, consumer) in consumers.enumerated() { consumer.start(settings, channel: channel, recorder: recorder) }
+    let program = try Program.start(kind, options, servers: servers, mix: mix, messages: events)
+    defer { program.kill() }
+    try await warmUp(program, run: run + 5000)
+    let before = kind == .adapter ? try await database.decided() : 0
+
+    // A thread of its own that sleeps to a set time, so that the load's own jitter stays out of the figures.
+    await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+      Thread.detachNewThread { [broker] in
+        let start = LatencyRecorder.now() + 10_000_000
+        for (index, message) in messages.enumerated() {
+          let due = start + UInt64(index) * 1_000_000_000 / UInt64(rate)
+          var time = timespec(tv_sec: Int(due / 1_000_000_000), tv_nsec: Int(due % 1_000_000_000))
+          while clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, nil) == EINTR {}
+          recorder.isSent(index)
+          broker.send(message)
+        }
+        continuation.resume()
+      }
+    }
+    try await wait(for: program, atMost: .seconds(60)) {
+      guard try await database.stored(run: run) >= events else { return false }
+      return try await recorder.mix.total >= expectedActions(kind, mix: mix) - before
+    }
+    try program.stop()
+    for consumer in consumers { await consumer.close() }
+    histogram = recorder.histogram
+    if kind == .adapter { mix = recorder.mix }
+  }
+
+  /// Connections, prepared statements and caches are those of a program that has been at work for a while.
+  private func warmUp(_ program: Program, run: Int) async throws {
+    let events = 2000
+    _ = try await broker.preload(events, of: Workload(run: run, clients: options.clients, hotShare: options.hotShare))
+    try await wait(for: program, atMost: .seconds(60)) { try await database.stored(run: run) >= events }
+  }
+
+  private func wait(for program: Program, atMost limit: Duration, until isDone: () async throws -> Bool) async throws {
+    let clock = ContinuousClock()
+    let limit = clock.now + limit
+    while try await !isDone() {
+      try program.requireAlive()
+      guard clock.now < limit else { throw BenchmarkError("\(program.kind.rawValue) does not keep up") }
+      try await clock.sleep(for: .milliseconds(50))
+    }
+  }
+}
+
+/// A worker of one channel that only looks at the clock.
+private final class ActionConsumer: Sendable {
+  /// The consumer's own callback settles what it gets.
+  private let consumer = Mutex<AMQPConsumer?>(nil)
+
+  func start(_ settings: AMQPConnectionSettings, channel: Int, recorder: LatencyRecorder) {
+    let consumer = AMQPConsumer(
+      settings: settings, queue: "journey.actions.\(Broker.channels[channel])", prefetch: 2000, maxBatch: 500, consumerTag: "benchmark"
+    ) { event in
+      guard case .deliveries(let deliveries) = event, let last = deliveries.last else { return }
+      recorder.take(deliveries, channel: channel)
+      self.consumer.withLock { $0 }?.settle([.ackThrough(last.tag)])
+    }
+    self.consumer.withLock { $0 = consumer }
+    consumer.start()
+  }
+
+  func close() async {
+    let consumer = self.consumer.withLock { $0.take() }
+    await consumer?.close()
+  }
+}

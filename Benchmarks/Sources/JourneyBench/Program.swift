@@ -1,0 +1,62 @@
+import Foundation
+
+/// A program under measurement: one or more processes that drain the ingest queue.
+struct Program {
+  enum Kind: String, Codable, CaseIterable {
+    case floor
+    case adapter
+  }
+
+  let kind: Kind
+  private let processes: [Process]
+
+  static func start(_ kind: Kind, _ options: RunOptions, servers: Servers, mix: Mix, messages: Int) throws -> Program {
+    var environment = servers.environment
+    switch kind {
+    case .floor:
+      guard mix.total > 0 else { throw BenchmarkError("the floor needs to know what the adapter publishes; measure the adapter first") }
+      let shares = [mix.email, mix.voice, mix.human].map { "\(min(1_000_000, ($0 * 1_000_000 + messages - 1) / messages))" }
+      let lanes = "\(options.floorLanes)", body = "\(mix.bodyBytes)"
+      let command = [options.floorBinary, lanes, "500", "1000", body] + shares
+      return Program(kind: kind, processes: [try launch(command, environment: environment, output: nil)])
+    case .adapter:
+      if let lanes = options.lanes { environment["PIPELINE_LANES"] = "\(lanes)" }
+      // The HTTP interface serves people; it is no part of what an event costs.
+      environment["API_ENABLED"] = "false"
+      let command = [options.adapterBinary, "serve", "--config", options.configuration, "--log-level", "warning"]
+      return Program(
+        kind: kind, processes: try (0..<options.instances).map { _ in try launch(command, environment: environment, output: nil) })
+    }
+  }
+
+  var cpu: Double { processes.reduce(0) { $0 + Processes.cpu($1.processIdentifier) } }
+  /// Of the largest process.
+  var peakMemoryMiB: Double { processes.map { Processes.peakMemoryMiB($0.processIdentifier) }.max() ?? 0 }
+  var memoryMiB: Double { processes.map { Processes.memoryMiB($0.processIdentifier) }.max() ?? 0 }
+
+  func requireAlive() throws {
+    guard processes.allSatisfy(\.isRunning) else { throw BenchmarkError("\(kind.rawValue) ended early") }
+  }
+
+  func kill() { for process in processes where process.isRunning { Foundation.kill(process.processIdentifier, SIGKILL) } }
+
+  /// Asks for an orderly end and waits for it.
+  func stop() throws {
+    for process in processes { process.terminate() }
+    for process in processes { process.waitUntilExit() }
+    guard processes.allSatisfy({ $0.terminationStatus == 0 }) else { throw BenchmarkError("\(kind.rawValue) did not end in order") }
+  }
+}
+
+/// What all runs share.
+struct RunOptions {
+  var adapterBinary: String
+  var floorBinary: String
+  var configuration: String
+  var clients: Int
+  var hotShare: Int
+  var lanes: Int?
+  var floorLanes: Int
+  var instances: Int
+  var keepsHistory: Bool
+}

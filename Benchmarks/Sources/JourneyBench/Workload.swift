@@ -1,0 +1,87 @@
+import AMQPClient
+import Foundation
+
+/// The events of one run, the same for every program but for the run's number in their ids.
+struct Workload {
+  static let organizations = 20
+  static let sources = ["/billing", "/crm", "/support"]
+  static let types = [
+    "lead_created", "lead_qualified", "contract_signed", "meeting_scheduled", "milestone_completed", "deliverable_sent", "invoice_sent",
+    "invoice_paid", "invoice_overdue", "ticket_opened", "ticket_closed", "survey_answered", "subscription_renewed", "usage_high", "cancel_requested",
+  ]
+
+  let run: Int
+  let clients: Int
+  /// The percentage of events that speak of the first client.
+  let hotShare: Int
+  private let now = Int(Date().timeIntervalSince1970)
+  private var random = SplitMix64(state: 7)
+
+  init(run: Int, clients: Int, hotShare: Int) {
+    self.run = run
+    self.clients = clients
+    self.hotShare = hotShare
+  }
+
+  static func organizationID(_ n: Int) -> String { id("a000", n % organizations) }
+  static func clientID(_ n: Int) -> String { id("c000", n) }
+  private static func id(_ kind: String, _ n: Int) -> String {
+    let digits = String(n + 1, radix: 16)
+    return "00000000-0000-4000-\(kind)-" + String(repeating: "0", count: 12 - digits.count) + digits
+  }
+
+  /// What the ids of the run's events begin with: nothing else does.
+  static func prefix(_ run: Int) -> String { "evt_" + padded(run, 4) + "_" }
+  /// The number of the event that such an id names.
+  static func index(ofID id: String) -> Int? { Int(id.dropFirst(9)) }
+
+  mutating func event(_ index: Int) -> OutboundMessage {
+    let client = Int.random(in: 0..<100, using: &random) < hotShare ? 0 : Int.random(in: 0..<clients, using: &random)
+    let type = Self.types[Int.random(in: 0..<Self.types.count, using: &random)]
+    let (source, data) = content(type, index)
+    let id = Self.prefix(run) + padded(index, 8)
+    let body =
+      "{\"specversion\":\"1.0\",\"id\":\"\(id)\",\"source\":\"\(source)\",\"type\":\"\(type)\",\"time\":\"\(time())\","
+      + "\"subject\":\"\(Self.clientID(client))\",\"orgid\":\"\(Self.organizationID(client))\",\"data\":\(data)}"
+    return OutboundMessage(
+      exchange: "journey.events", routingKey: source.dropFirst() + "." + type,
+      properties: MessageProperties(contentType: "application/cloudevents+json", messageID: id), body: Array(body.utf8))
+  }
+
+  private mutating func content(_ type: String, _ index: Int) -> (source: String, data: String) {
+    if type.hasPrefix("invoice") {
+      let invoice = Int.random(in: 0..<20_000, using: &random), amount = Int.random(in: 100..<99_000, using: &random)
+      return ("/billing", "{\"invoiceId\":\"in_\(invoice)\",\"amountDue\":\(amount),\"currency\":\"eur\"}")
+    }
+    if type == "survey_answered" {
+      let mood = ["negative", "neutral", "positive"][Int.random(in: 0..<3, using: &random)]
+      return ("/support", "{\"sentiment\":\"\(mood)\",\"comment\":\"comment \(index)\"}")
+    }
+    return ("/crm", "{\"note\":\"a note of some length, number \(index)\",\"agent\":\"agent-\(Int.random(in: 0..<50, using: &random))\"}")
+  }
+
+  /// Within the last 80 days.
+  private mutating func time() -> String {
+    var seconds = time_t(now - Int.random(in: 0..<80 * 86_400, using: &random))
+    var parts = tm()
+    gmtime_r(&seconds, &parts)
+    return "\(parts.tm_year + 1900)-\(padded(Int(parts.tm_mon) + 1, 2))-\(padded(Int(parts.tm_mday), 2))T\(padded(Int(parts.tm_hour), 2)):"
+      + "\(padded(Int(parts.tm_min), 2)):\(padded(Int(parts.tm_sec), 2)).\(padded(Int.random(in: 0..<1_000_000, using: &random), 6))Z"
+  }
+}
+
+private func padded(_ n: Int, _ width: Int) -> String {
+  let digits = String(n)
+  return String(repeating: "0", count: max(0, width - digits.count)) + digits
+}
+
+private struct SplitMix64: RandomNumberGenerator {
+  var state: UInt64
+  mutating func next() -> UInt64 {
+    state &+= 0x9e37_79b9_7f4a_7c15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+    return z ^ (z >> 31)
+  }
+}

@@ -1,0 +1,63 @@
+# What there is to do here; `make help` lists it. Everything is written below this folder: .build and .local.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+MAKEFLAGS += --no-print-directory
+
+# Compiler processes and tests at the same time: `make test JOBS=1` on a small machine.
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+# Options passed on to `swift test`, for example `make test TESTS='--filter JourneyTests'`.
+TESTS ?=
+# Arguments of `make run`, `make faults` and `make bench`.
+ARGS ?=
+
+.PHONY: help build release test faults contracts model demo run bench guard format lint install clean
+
+help: ## show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F'\t' '{ printf "  make %-9s %s\n", $$1, $$2 }'
+
+install: ## install the Debian packages that are missing (nothing else on the system is touched)
+	@scripts/install
+
+build: install ## build for debugging
+	swift build --jobs $(JOBS)
+
+release: install ## build the optimised executable
+	swift build --jobs $(JOBS) --configuration release --product journey
+
+test: install ## build and run all tests, against private servers
+	@scripts/test --jobs $(JOBS) $(TESTS)
+
+demo: install ## the whole way of an event, from the queue to the recommended action, in one run
+	@scripts/demo
+
+run: install ## start private servers and the adapter, and keep them running until Ctrl-C
+	@scripts/demo --keep $(ARGS)
+
+contracts: install ## check the message schemas, their examples and the mapping files
+	@scripts/contracts
+	@scripts/sources --check
+
+faults: install ## everything that can go wrong, many times over, with a table of what came of it (long)
+	@scripts/faults $(ARGS)
+
+model: install ## check the model of the protocol, the long form (minutes)
+	@scripts/model
+
+bench: install ## measure the adapter against the floor: throughput, CPU, memory, latency (ARGS=--help)
+	@JOBS=$(JOBS) scripts/bench $(ARGS)
+
+guard: install ## compare the instruction counts of the hot path with the committed baseline
+	@JOBS=$(JOBS) scripts/bench-guard $(ARGS)
+
+format: ## format all Swift sources in place
+	swift format --in-place --parallel --recursive Package.swift Sources Tests $(wildcard Benchmarks)
+
+lint: ## check the format of all Swift sources, and the scripts where shellcheck is installed
+	swift format lint --strict --parallel --recursive Package.swift Sources Tests $(wildcard Benchmarks)
+	@if command -v shellcheck >/dev/null; then shellcheck -x .ci/run $$(grep -lE '^#!.*bash' scripts/*); \
+	else echo 'shellcheck is not installed: scripts not checked'; fi
+
+clean: ## stop the servers started here, and delete .build and .local
+	@scripts/clean

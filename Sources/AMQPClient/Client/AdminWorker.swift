@@ -1,0 +1,87 @@
+/// The administration's thread: one request after the other, and the heartbeat in between.
+final class AdminWorker {
+  struct Job: Sendable {
+    /// Gets the connection, or why there is none; returns the error that it met.
+    let run: @Sendable (Result<Connection, AMQPError>) -> AMQPError?
+    init(_ run: @escaping @Sendable (Result<Connection, AMQPError>) -> AMQPError?) { self.run = run }
+  }
+
+  enum Command: Sendable {
+    case perform(Job)
+    /// Monotonic nanoseconds.
+    case close(deadline: UInt64)
+  }
+
+  private let mailbox: Mailbox<Command>
+  private let status: ConnectionStatus
+  private var connector: Connector
+  private var connection: Connection?
+  private var closeDeadline: UInt64?
+
+  init(settings: AMQPConnectionSettings, mailbox: Mailbox<Command>, status: ConnectionStatus) {
+    self.mailbox = mailbox
+    self.status = status
+    connector = Connector(settings: settings, use: .receiving)
+  }
+
+  func run() {
+    while closeDeadline == nil {
+      mailbox.takeAll().forEach(serve)
+      if closeDeadline == nil { idle() }
+    }
+    for command in mailbox.close() { refuse(command) }
+    if let closeDeadline { connection?.close(deadline: closeDeadline) }
+    connection = nil
+    status.end()
+  }
+
+  private func serve(_ command: Command) {
+    switch command {
+    case .close(let deadline):
+      closeDeadline = min(closeDeadline ?? .max, deadline)
+    case .perform where closeDeadline != nil:
+      refuse(command)
+    case .perform(let job):
+      pump()
+      // A refused request leaves the connection usable; after anything else it is done for.
+      let error = job.run(connect())
+      if error != nil, connection?.survived(error) != true { connection = nil }
+    }
+  }
+
+  private func refuse(_ command: Command) {
+    guard case .perform(let job) = command else { return }
+    _ = job.run(.failure(AMQPError(.shutdown, operation: "administer", message: "the connection was closed")))
+  }
+
+  private func connect() -> Result<Connection, AMQPError> {
+    if let connection { return .success(connection) }
+    do {
+      let connection = try connector.connect()
+      self.connection = connection
+      return .success(connection)
+    } catch {
+      return .failure(error)
+    }
+  }
+
+  /// Reads what the broker sent meanwhile: its heartbeats, or that it closed the connection.
+  private func pump() {
+    guard let connection else { return }
+    do {
+      while try connection.next(allowance: 0) != nil {}
+    } catch {
+      self.connection = nil
+    }
+  }
+
+  private func idle() {
+    pump()
+    guard let connection else { return mailbox.wait(milliseconds: -1) }
+    do {
+      try connection.wait(mailbox: mailbox.descriptor, milliseconds: 1000)
+    } catch {
+      self.connection = nil
+    }
+  }
+}

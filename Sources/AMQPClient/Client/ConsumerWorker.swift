@@ -1,0 +1,187 @@
+/// The consumer's thread: drain, hand over, write settlements, sleep in `poll`.
+final class ConsumerWorker {
+  struct Configuration: Sendable {
+    let settings: AMQPConnectionSettings
+    let queue: String
+    let prefetch: UInt16
+    let maxBatch: Int
+    let consumerTag: String
+    let arguments: FieldTable
+    let onEvent: @Sendable (ConsumerEvent) -> Void
+  }
+
+  enum Command: Sendable {
+    case settle([Settlement])
+    case cancel
+    /// Monotonic nanoseconds.
+    case close(deadline: UInt64)
+  }
+
+  private enum Cancellation {
+    case none
+    /// By the owner, and the broker knows if there was a connection.
+    case asked
+    /// The owner knows that nothing more comes.
+    case done
+  }
+
+  private let configuration: Configuration
+  private let mailbox: Mailbox<Command>
+  private let status: ConnectionStatus
+  private var connector: Connector
+  private var backoff: ReconnectBackoff
+  private var ledger = SettlementLedger(generation: 0)
+  private var cancellation = Cancellation.none
+  private var closeDeadline: UInt64?
+
+  init(_ configuration: Configuration, mailbox: Mailbox<Command>, status: ConnectionStatus) {
+    self.configuration = configuration
+    self.mailbox = mailbox
+    self.status = status
+    connector = Connector(settings: configuration.settings, use: .receiving)
+    backoff = ReconnectBackoff(policy: configuration.settings.reconnect)
+  }
+
+  func run() {
+    while closeDeadline == nil {
+      if cancellation == .none {
+        do {
+          try consumeOnce()
+        } catch {
+          status.isUp = false
+          configuration.onEvent(.lost(generation: ledger.generation, error))
+          let delay = backoff.delayAfterFailure(at: MonotonicTime.now(), jitter: .random(in: 0..<1))
+          rest(until: MonotonicTime.after(delay))
+        }
+      } else {
+        // There is nothing to be cancelled any more, and whoever cancelled does not want a new subscription.
+        announceCancelled()
+        rest(until: .max)
+      }
+    }
+    status.isUp = false
+    _ = mailbox.close()
+    configuration.onEvent(.closed)
+    status.end()
+  }
+
+  /// One connection from its start to its end; returns when it was closed by the owner.
+  private func consumeOnce() throws(AMQPError) {
+    let connection = try connector.connect()
+    try connection.consume(
+      queue: configuration.queue, consumerTag: configuration.consumerTag, prefetch: configuration.prefetch,
+      arguments: configuration.arguments)
+    ledger = SettlementLedger(generation: ledger.generation + 1)
+    backoff.connected(at: MonotonicTime.now())
+    status.isUp = true
+    configuration.onEvent(.started(generation: ledger.generation))
+    while true {
+      let isDrained = try receive(connection)
+      try readMail(connection)
+      if let closeDeadline {
+        connection.close(deadline: closeDeadline)
+        return
+      }
+      // A second is well below the shortest heartbeat's tolerance.
+      if isDrained { try connection.wait(mailbox: mailbox.descriptor, milliseconds: 1000) }
+    }
+  }
+
+  /// Returns whether everything that arrived was read. Deliveries read before an error are dropped: they cannot be settled
+  /// any more and come again.
+  private func receive(_ connection: Connection) throws(AMQPError) -> Bool {
+    var batch: [Delivery] = []
+    var isDrained = false
+    while !isDrained, batch.count < configuration.maxBatch {
+      switch try connection.next(allowance: configuration.settings.maxBufferedBytes - ledger.unsettledBytes) {
+      case .content(let content):
+        if let delivery = try delivery(content) { batch.append(delivery) }
+      case .cancelOK:
+        handOver(&batch)
+        announceCancelled()
+      case .consumerCancelled:
+        throw AMQPError(
+          .consumerCancelled, operation: "consume \(configuration.queue)", message: "the broker ended the consumer: queue deleted or moved")
+      case .channelClosed(let error):
+        throw error
+      case .blocked(let reason):
+        configuration.onEvent(.blocked(reason))
+      case .unblocked:
+        configuration.onEvent(.unblocked)
+      case .confirm:
+        break
+      case nil:
+        isDrained = true
+      }
+    }
+    handOver(&batch)
+    return isDrained
+  }
+
+  private func handOver(_ batch: inout [Delivery]) {
+    guard !batch.isEmpty else { return }
+    configuration.onEvent(.deliveries(batch))
+    batch = []
+  }
+
+  private func delivery(_ content: ContentAssembler.Content) throws(AMQPError) -> Delivery? {
+    guard case .delivery(let tag, let isRedelivered, let exchange, let routingKey) = content.opening else { return nil }
+    try ledger.delivered(tag: tag, bytes: content.body.count)
+    return Delivery(
+      tag: DeliveryTag(generation: ledger.generation, value: tag), exchange: exchange, routingKey: routingKey,
+      isRedelivered: isRedelivered, properties: content.properties, body: content.body, bodySize: content.bodySize,
+      problem: content.problem)
+  }
+
+  private func readMail(_ connection: Connection) throws(AMQPError) {
+    let commands = mailbox.takeAll()
+    guard !commands.isEmpty else { return }
+    try connection.armed(configuration.settings.stallTimeout) { () throws(AMQPError) in
+      for command in commands {
+        switch command {
+        case .settle(let settlements):
+          for settlement in settlements {
+            for frame in ledger.settle(settlement) { try connection.write(frame) }
+          }
+        case .cancel where cancellation == .none:
+          try connection.requestCancel(consumerTag: configuration.consumerTag)
+          cancellation = .asked
+        case .cancel:
+          break
+        case .close(let deadline):
+          note(deadline)
+        }
+      }
+      let gaps = closeDeadline == nil ? Int(configuration.prefetch) / 4 * 3 : 0
+      for frame in ledger.flush(keeping: gaps) { try connection.write(frame) }
+    }
+  }
+
+  /// Waits without a connection, until the deadline or until the owner wants something else.
+  private func rest(until deadline: UInt64) {
+    while closeDeadline == nil {
+      for command in mailbox.takeAll() {
+        switch command {
+        case .settle: break  // of a channel that is gone
+        case .cancel:
+          if cancellation != .none { break }
+          cancellation = .asked
+          return
+        case .close(let deadline): note(deadline)
+        }
+      }
+      let now = MonotonicTime.now()
+      guard closeDeadline == nil, now < deadline else { return }
+      mailbox.wait(milliseconds: deadline == .max ? -1 : MonotonicTime.millisecondsLeft(until: deadline, now: now))
+    }
+  }
+
+  private func note(_ deadline: UInt64) { closeDeadline = min(closeDeadline ?? .max, deadline) }
+
+  private func announceCancelled() {
+    guard cancellation != .done else { return }
+    cancellation = .done
+    status.isUp = false
+    configuration.onEvent(.cancelled)
+  }
+}

@@ -1,0 +1,263 @@
+/// The publisher's thread: drain confirms, publish as far as the window and the socket allow, sleep in `poll`.
+final class PublisherWorker {
+  struct Configuration: Sendable {
+    let settings: AMQPConnectionSettings
+    let window: Int
+    let windowBytes: Int
+    let confirmTimeout: Duration
+    let onEvent: @Sendable (PublisherEvent) -> Void
+  }
+
+  enum Command: Sendable {
+    case publish([OutboundMessage], @Sendable ([PublishOutcome]) -> Void)
+    /// Monotonic nanoseconds.
+    case close(deadline: UInt64)
+  }
+
+  /// Why no more was published.
+  private enum Pause {
+    case nothingLeft
+    /// The confirms or the broker's memory have to catch up; something to read will come first.
+    case windowFull
+    case socketFull
+    /// Time to look at what came in.
+    case burstDone
+  }
+
+  /// Confirms are read at least after so many messages; unread ones could block the broker's writing, and then ours.
+  private static let burst = 64
+  /// So much, or so many messages, are written between two looks at the room in the socket.
+  private static let strideBytes = 16 << 10
+  private static let strideMessages = 16
+
+  private let configuration: Configuration
+  private let mailbox: Mailbox<Command>
+  private let status: ConnectionStatus
+  private var connector: Connector
+  private var backoff: ReconnectBackoff
+  private var queue = PublishQueue()
+  private var tracker = ConfirmTracker<PublishQueue.Position>()
+  private var isBlocked = false
+  private var closeDeadline: UInt64?
+  /// The oldest message without an answer, and since when it is that. Not the last answer of any kind: one queue that stands still has to show
+  /// while others go on.
+  private var oldest: (sequence: UInt64?, since: UInt64) = (nil, 0)
+
+  init(_ configuration: Configuration, mailbox: Mailbox<Command>, status: ConnectionStatus) {
+    self.configuration = configuration
+    self.mailbox = mailbox
+    self.status = status
+    connector = Connector(settings: configuration.settings, use: .publishing)
+    backoff = ReconnectBackoff(policy: configuration.settings.reconnect)
+  }
+
+  static func closedError() -> AMQPError {
+    AMQPError(.shutdown, operation: "publish", message: "the publisher was closed before the message was written")
+  }
+
+  func run() {
+    while !isDone {
+      do {
+        try publishOnce()
+      } catch {
+        status.isUp = false
+        for position in tracker.reset() { position.resolve(.unknown(error)) }
+        configuration.onEvent(.lost(error))
+        rest(until: MonotonicTime.after(backoff.delayAfterFailure(at: MonotonicTime.now(), jitter: .random(in: 0..<1))))
+      }
+    }
+    status.isUp = false
+    for case .publish(let messages, let completion) in mailbox.close() {
+      completion(messages.map { _ in .failed(Self.closedError()) })
+    }
+    while let position = queue.removeFirst() { position.resolve(.failed(Self.closedError())) }
+    configuration.onEvent(.closed)
+    status.end()
+  }
+
+  /// Closing, and either nothing is left or the time is over.
+  private var isDone: Bool {
+    guard let closeDeadline else { return false }
+    return (queue.isEmpty && tracker.outstandingCount == 0) || MonotonicTime.now() >= closeDeadline
+  }
+
+  /// One connection from its start to its end; returns when it was closed by the owner.
+  private func publishOnce() throws(AMQPError) {
+    let connection = try connector.connect()
+    try connection.selectConfirms()
+    isBlocked = false
+    oldest = (nil, MonotonicTime.now())
+    backoff.connected(at: oldest.since)
+    status.isUp = true
+    configuration.onEvent(.connected)
+    while true {
+      try receive(connection)
+      readMail()
+      if isDone { break }
+      try checkProgress()
+      let pause = try send(connection)
+      if pause == .burstDone { continue }
+      try connection.wait(mailbox: mailbox.descriptor, forRoom: pause == .socketFull, milliseconds: sleepMilliseconds)
+    }
+    let isClean = tracker.outstandingCount == 0
+    for position in tracker.reset() {
+      position.resolve(.unknown(AMQPError(.shutdown, operation: "publish", message: "closed before the broker confirmed it")))
+    }
+    // A broker that is blocked, or has not answered in time, will not answer this either.
+    if isClean, !isBlocked, let closeDeadline { connection.close(deadline: closeDeadline) }
+  }
+
+  private var sleepMilliseconds: Int32 {
+    guard let closeDeadline else { return 1000 }
+    return min(1000, MonotonicTime.millisecondsLeft(until: closeDeadline, now: MonotonicTime.now()))
+  }
+
+  private func checkProgress() throws(AMQPError) {
+    let now = MonotonicTime.now()
+    guard let open = tracker.oldest, open.sequence == oldest.sequence, !isBlocked else {
+      oldest = (tracker.oldest?.sequence, now)
+      return
+    }
+    guard now < oldest.since + configuration.confirmTimeout.nanosecondCount else {
+      let message = open.item.message
+      throw AMQPError(
+        .timeout, operation: "wait for confirms",
+        message: "no answer for \(configuration.confirmTimeout) to what went to exchange '\(message.exchange)' with key '\(message.routingKey)'; "
+          + "a queue behind it may have no leader")
+    }
+  }
+
+  private func readMail() {
+    for command in mailbox.takeAll() {
+      switch command {
+      case .publish(let messages, let completion):
+        if closeDeadline == nil {
+          queue.append(messages, completion)
+        } else {
+          completion(messages.map { _ in .failed(Self.closedError()) })
+        }
+      case .close(let deadline):
+        closeDeadline = min(closeDeadline ?? .max, deadline)
+      }
+    }
+  }
+
+  /// Waits without a connection, until the deadline or the end.
+  private func rest(until deadline: UInt64) {
+    while true {
+      readMail()
+      let now = MonotonicTime.now()
+      let deadline = min(deadline, closeDeadline ?? .max)
+      guard !isDone, now < deadline else { return }
+      mailbox.wait(milliseconds: MonotonicTime.millisecondsLeft(until: deadline, now: now))
+    }
+  }
+}
+
+// MARK: Writing
+
+extension PublisherWorker {
+  private func send(_ connection: Connection) throws(AMQPError) -> Pause {
+    var written = 0
+    // Both start over the limit, so that the first message asks for room.
+    var strideBytes = Self.strideBytes
+    var strideMessages = Self.strideMessages
+    defer {
+      if written > 1 { SocketOptions.setCork(connection.descriptor, false) }
+      connection.stallGuard?.disarm()
+    }
+    while let position = queue.first {
+      // Whatever was written may have made the library read; it has to be looked at before sleeping.
+      if written >= Self.burst { return .burstDone }
+      guard !isBlocked, hasWindow(for: position.message) else { return written > 0 ? .burstDone : .windowFull }
+      if let error = connection.publishError(position.message) {
+        queue.removeFirst()
+        position.resolve(.failed(error))
+        continue
+      }
+      if strideBytes >= Self.strideBytes || strideMessages >= Self.strideMessages {
+        guard connection.hasRoom() else { return written > 0 ? .burstDone : .socketFull }
+        strideBytes = 0
+        strideMessages = 0
+      }
+      // The first one goes out at once: there may be no second.
+      if written == 1 { SocketOptions.setCork(connection.descriptor, true) }
+      try write(position, connection)
+      written += 1
+      strideMessages += 1
+      strideBytes += position.message.body.count
+    }
+    return written > 0 ? .burstDone : .nothingLeft
+  }
+
+  private func write(_ position: PublishQueue.Position, _ connection: Connection) throws(AMQPError) {
+    let message = position.message
+    queue.removeFirst()
+    // Noted first: once the first byte is out, the message may have arrived whatever the call says.
+    tracker.published(
+      position, bytes: message.body.count,
+      identity: message.isMandatory
+        ? .init(exchange: message.exchange, routingKey: message.routingKey, messageID: message.properties.messageID) : nil)
+    connection.stallGuard?.arm(until: min(closeDeadline ?? .max, MonotonicTime.after(configuration.settings.stallTimeout)))
+    try connection.publish(message)
+  }
+
+  private func hasWindow(for message: OutboundMessage) -> Bool {
+    guard tracker.outstandingCount > 0 else { return true }
+    return tracker.outstandingCount < configuration.window
+      && tracker.outstandingBytes + message.body.count <= configuration.windowBytes
+  }
+}
+
+// MARK: Reading
+
+extension PublisherWorker {
+  private func receive(_ connection: Connection) throws(AMQPError) {
+    while let event = try connection.next(allowance: 0) { try handle(event, connection) }
+  }
+
+  private func handle(_ event: Connection.Event, _ connection: Connection) throws(AMQPError) {
+    switch event {
+    case .confirm(let sequence, let multiple, let isAck):
+      try tracker.confirm(sequence: sequence, multiple: multiple, isAck: isAck) { position, resolution in
+        switch resolution {
+        case .confirmed: position.resolve(.confirmed)
+        case .nacked: position.resolve(.nacked)
+        case .returned(let code, let text): position.resolve(.returned(code: code, text: text))
+        }
+      }
+    case .content(let content):
+      guard case .returned(let code, let text, let exchange, let routingKey) = content.opening else { return }
+      let identity = ConfirmTracker<PublishQueue.Position>.Identity(
+        exchange: exchange, routingKey: routingKey, messageID: content.properties.messageID)
+      // Without this the confirm that follows would count as success.
+      guard tracker.returned(identity, code: code, text: text) else {
+        throw AMQPError(.protocolViolation, operation: "receive a returned message", message: "it matches nothing that was published")
+      }
+    case .blocked(let reason):
+      isBlocked = true
+      // The broker reads nothing until the alarm is over, however long; the heartbeat still tells whether it lives.
+      SocketOptions.setUserTimeout(connection.descriptor, .zero)
+      configuration.onEvent(.blocked(reason))
+    case .unblocked:
+      isBlocked = false
+      SocketOptions.setUserTimeout(connection.descriptor, configuration.settings.tcpUserTimeout)
+      configuration.onEvent(.unblocked)
+    case .channelClosed(let error):
+      resolveOutstanding(after: error)
+      configuration.onEvent(.channelClosed(error))
+      try connection.openChannel()
+      try connection.selectConfirms()
+    case .consumerCancelled, .cancelOK:
+      break
+    }
+  }
+
+  /// The broker names the exchange that is missing; messages to it went nowhere. Of the others nobody knows.
+  private func resolveOutstanding(after error: AMQPError) {
+    for position in tracker.reset() {
+      let isCulprit = error.code == .notFound && error.message.contains("no exchange '\(position.message.exchange)'")
+      position.resolve(isCulprit ? .failed(error) : .unknown(error))
+    }
+  }
+}

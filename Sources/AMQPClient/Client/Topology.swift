@@ -1,0 +1,142 @@
+/// Exchanges, queues and bindings that have to be there.
+public struct Topology: Hashable, Sendable {
+  public var exchanges: [ExchangeDeclaration]
+  public var queues: [QueueDeclaration]
+  public var bindings: [Binding]
+
+  public init(exchanges: [ExchangeDeclaration] = [], queues: [QueueDeclaration] = [], bindings: [Binding] = []) {
+    self.exchanges = exchanges
+    self.queues = queues
+    self.bindings = bindings
+  }
+}
+
+public struct ExchangeDeclaration: Hashable, Sendable {
+  public var name: String
+  /// `topic`, `direct`, `fanout`, `headers`, or what a plugin brings.
+  public var kind: String
+  public var isDurable: Bool
+  public var arguments: FieldTable
+
+  public init(name: String, kind: String, isDurable: Bool = true, arguments: FieldTable = [:]) {
+    self.name = name
+    self.kind = kind
+    self.isDurable = isDurable
+    self.arguments = arguments
+  }
+}
+
+public struct QueueDeclaration: Hashable, Sendable {
+  public var name: String
+  public var isDurable: Bool
+  public var arguments: FieldTable
+
+  public init(name: String, isDurable: Bool = true, arguments: FieldTable = [:]) {
+    self.name = name
+    self.isDurable = isDurable
+    self.arguments = arguments
+  }
+}
+
+public struct Binding: Hashable, Sendable {
+  public var queue: String
+  public var exchange: String
+  public var routingKey: String
+  public var arguments: FieldTable
+
+  public init(queue: String, exchange: String, routingKey: String, arguments: FieldTable = [:]) {
+    self.queue = queue
+    self.exchange = exchange
+    self.routingKey = routingKey
+    self.arguments = arguments
+  }
+}
+
+/// Names an exchange, a queue or a binding in reports.
+public struct TopologyObject: Hashable, Sendable, CustomStringConvertible {
+  public enum Kind: String, Hashable, Sendable { case exchange, queue, binding }
+  public let kind: Kind
+  public let name: String
+
+  public init(kind: Kind, name: String) {
+    self.kind = kind
+    self.name = name
+  }
+
+  public var description: String { "\(kind.rawValue) \(name)" }
+}
+
+/// What `declare` did with one object.
+public struct TopologyChange: Hashable, Sendable {
+  public enum Outcome: String, Hashable, Sendable {
+    case created
+    case alreadyThere
+    /// Bindings: AMQP does not tell whether one was new.
+    case ensured
+  }
+  public let object: TopologyObject
+  public let outcome: Outcome
+}
+
+/// One way in which the broker differs from what is wanted.
+public struct TopologyMismatch: Hashable, Sendable, CustomStringConvertible {
+  public enum Difference: Hashable, Sendable {
+    case missing
+    /// Texts as the broker gives them; `nil` is "not set".
+    case argument(name: String, actual: String?, wanted: String?)
+    /// The broker refused the declaration with a text of another shape.
+    case other(String)
+  }
+  public let object: TopologyObject
+  public let difference: Difference
+
+  public var description: String {
+    switch difference {
+    case .missing: "\(object) is missing"
+    case .argument(let name, let actual, let wanted):
+      "\(object): argument \(name) is \(actual ?? "not set"), wanted \(wanted ?? "not set")"
+    case .other(let text): "\(object): \(text)"
+    }
+  }
+}
+
+extension TopologyMismatch.Difference {
+  /// Reads RabbitMQ's reply text of a 406, as built by `rabbit_misc:assert_args_equivalence` and by the exchange and queue checks:
+  /// `… inequivalent arg 'N' for queue 'Q' in vhost 'V': received the value '1' of type 'long' but current is none`.
+  init(replyText: String) {
+    guard let argument = Self.between(replyText, "inequivalent arg '", "'"), let received = Self.after(replyText, ": received "),
+      let separator = Self.position(of: " but current is ", in: received)
+    else {
+      self = .other(replyText)
+      return
+    }
+    self = .argument(
+      name: argument, actual: Self.value(received[separator.upperBound...]), wanted: Self.value(received[..<separator.lowerBound]))
+  }
+
+  /// `none`, `'text'`, or `the value 'text' of type 'longstr'`.
+  private static func value(_ text: Substring) -> String? {
+    guard text != "none", let open = text.firstIndex(of: "'") else { return nil }
+    let inner = text[text.index(after: open)...]
+    if let type = position(of: "' of type '", in: inner) { return String(inner[..<type.lowerBound]) }
+    return inner.lastIndex(of: "'").map { String(inner[..<$0]) }
+  }
+
+  private static func between(_ text: String, _ start: String, _ end: Character) -> String? {
+    guard let rest = after(text, start) else { return nil }
+    return rest.firstIndex(of: end).map { String(rest[..<$0]) }
+  }
+
+  private static func after(_ text: String, _ mark: String) -> Substring? {
+    position(of: mark, in: text[...]).map { text[$0.upperBound...] }
+  }
+
+  private static func position(of mark: String, in text: Substring) -> Range<Substring.Index>? {
+    var start = text.startIndex
+    while start < text.endIndex {
+      if text[start...].hasPrefix(mark) { return start..<text.index(start, offsetBy: mark.count) }
+      start = text.index(after: start)
+    }
+    return nil
+  }
+}

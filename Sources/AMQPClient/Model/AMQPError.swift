@@ -1,0 +1,101 @@
+/// What went wrong between us and the broker.
+///
+/// The text carries names (queue, exchange, vhost, host) and the broker's own words, never a password, a header value or a
+/// body, so it can be logged as it is.
+public struct AMQPError: Error, Hashable, Sendable, CustomStringConvertible {
+  /// The kind of failure, independent of who noticed it (this client, the C library or the broker).
+  public enum Code: String, Hashable, Sendable, CaseIterable {
+    /// The connection URI cannot be used; the message names the part.
+    case invalidURI
+    /// An argument of a call breaks an AMQP limit (for example a name longer than 255 bytes).
+    case invalidArgument
+    /// No TCP connection: the name did not resolve, or the host refused or did not answer.
+    case connectFailed
+    /// TLS could not be set up or the peer could not be verified.
+    case tls
+    /// The broker refused user and password, or the client certificate.
+    case authentication
+    /// The user lacks a permission, or the vhost does not exist (403, 530).
+    case accessRefused
+    /// The queue or exchange does not exist (404).
+    case notFound
+    /// The broker refused a condition (406): an inequivalent argument, an unknown delivery tag, an expired acknowledgement.
+    case preconditionFailed
+    /// Another connection holds the object exclusively (405).
+    case resourceLocked
+    /// The connection broke or the broker closed it.
+    case connectionLost
+    /// The broker closed the channel for a reason without a code of its own here.
+    case channelClosed
+    /// The broker cancelled the consumer, because its queue was deleted or moved.
+    case consumerCancelled
+    /// A deadline passed.
+    case timeout
+    /// Bytes arrived that AMQP 0-9-1 does not allow at that point.
+    case protocolViolation
+    /// Headers or body exceed what one frame or one message may hold.
+    case tooLarge
+    /// No queue took a mandatory message.
+    case unroutable
+    /// The broker refused to take responsibility for a message.
+    case nacked
+    /// The client was closed before the operation was done.
+    case shutdown
+    /// The broker or the library failed in itself (541, out of memory).
+    case internalError
+  }
+
+  public let code: Code
+  /// The AMQP reply code (200...599) or the library's negative status, where there is one.
+  public let nativeCode: Int?
+  /// What was being done, for example `basic.consume journey.ingest`.
+  public let operation: String
+  public let message: String
+  /// Where in this module the error was made.
+  public let file: String
+  public let line: Int
+
+  public init(
+    _ code: Code, nativeCode: Int? = nil, operation: String, message: String, file: String = #fileID, line: Int = #line
+  ) {
+    self.code = code
+    self.nativeCode = nativeCode
+    self.operation = operation
+    self.message = message
+    self.file = file
+    self.line = line
+  }
+
+  /// Whether the same operation may succeed later without a person changing anything.
+  public var isRetriable: Bool {
+    switch code {
+    case .connectFailed, .connectionLost, .channelClosed, .consumerCancelled, .timeout, .resourceLocked, .nacked, .internalError,
+      .protocolViolation:
+      true
+    case .invalidURI, .invalidArgument, .tls, .authentication, .accessRefused, .notFound, .preconditionFailed, .tooLarge, .unroutable,
+      .shutdown:
+      false
+    }
+  }
+
+  public var description: String {
+    let native = nativeCode.map { " (\($0))" } ?? ""
+    return "\(operation): \(code.rawValue)\(native): \(message)"
+  }
+}
+
+extension AMQPError.Code {
+  /// The meaning of a reply code of `connection.close` or `channel.close` (AMQP 0-9-1, section 1.2).
+  init(replyCode: Int, closesChannel: Bool) {
+    switch replyCode {
+    case 311: self = .tooLarge
+    case 402, 403, 530: self = .accessRefused
+    case 404: self = .notFound
+    case 405: self = .resourceLocked
+    case 406: self = .preconditionFailed
+    case 501, 502, 503, 504, 505: self = .protocolViolation
+    case 506, 540, 541: self = .internalError
+    default: self = closesChannel ? .channelClosed : .connectionLost
+    }
+  }
+}

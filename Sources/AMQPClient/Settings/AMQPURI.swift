@@ -1,0 +1,139 @@
+/// The parts of an AMQP URI (https://www.rabbitmq.com/docs/uri-spec), with several hosts allowed as in RabbitMQ's own clients.
+struct AMQPURI {
+  private(set) var isSecure = false
+  private(set) var user: String?
+  private(set) var password: String?
+  private(set) var endpoints: [AMQPConnectionSettings.Endpoint] = []
+  private(set) var virtualHost = "/"
+  private(set) var parameters: [(String, String)] = []
+
+  static func error(_ message: String, file: String = #fileID, line: Int = #line) -> AMQPError {
+    AMQPError(.invalidURI, operation: "read the AMQP URI", message: message, file: file, line: line)
+  }
+
+  init(_ uri: String) throws(AMQPError) {
+    guard let colon = uri.firstIndex(of: ":"), uri[colon...].hasPrefix("://") else {
+      throw Self.error("it does not start with amqp:// or amqps://")
+    }
+    switch uri[..<colon].lowercased() {
+    case "amqp": isSecure = false
+    case "amqps": isSecure = true
+    default: throw Self.error("the scheme is neither amqp nor amqps")
+    }
+    var rest = uri[colon...].dropFirst(3)
+    guard !rest.contains("#") else { throw Self.error("a '#' has to be written %23") }
+    if let question = rest.firstIndex(of: "?") {
+      try readParameters(rest[rest.index(after: question)...])
+      rest = rest[..<question]
+    }
+    if let slash = rest.firstIndex(of: "/") {
+      try readVirtualHost(rest[rest.index(after: slash)...])
+      rest = rest[..<slash]
+    }
+    if let at = rest.lastIndex(of: "@") {
+      try readUserInfo(rest[..<at])
+      rest = rest[rest.index(after: at)...]
+    }
+    for authority in rest.split(separator: ",", omittingEmptySubsequences: false) {
+      endpoints.append(try readEndpoint(authority))
+    }
+  }
+
+  private mutating func readParameters(_ query: Substring) throws(AMQPError) {
+    for pair in query.split(separator: "&") {
+      guard let equals = pair.firstIndex(of: "=") else { throw Self.error("the parameter \(pair) has no value") }
+      let key = String(pair[..<equals])
+      guard !parameters.contains(where: { $0.0 == key }) else { throw Self.error("the parameter \(key) is given twice") }
+      parameters.append((key, try Self.percentDecoded(pair[pair.index(after: equals)...], part: "the parameter \(key)")))
+    }
+  }
+
+  private mutating func readVirtualHost(_ path: Substring) throws(AMQPError) {
+    guard !path.contains("/") else { throw Self.error("a '/' in the vhost has to be written %2F") }
+    if !path.isEmpty { virtualHost = try Self.percentDecoded(path, part: "the vhost") }
+  }
+
+  private mutating func readUserInfo(_ info: Substring) throws(AMQPError) {
+    guard !info.contains("@") else { throw Self.error("a '@' in user or password has to be written %40") }
+    if let colon = info.firstIndex(of: ":") {
+      password = try Self.percentDecoded(info[info.index(after: colon)...], part: "the password")
+      user = try Self.percentDecoded(info[..<colon], part: "the user")
+    } else {
+      user = try Self.percentDecoded(info, part: "the user")
+    }
+  }
+
+  private func readEndpoint(_ authority: Substring) throws(AMQPError) -> AMQPConnectionSettings.Endpoint {
+    var host = authority
+    var port: Substring?
+    if authority.hasPrefix("[") {
+      guard let bracket = authority.firstIndex(of: "]") else { throw Self.error("an IPv6 address lacks its ']'") }
+      host = authority[authority.index(after: authority.startIndex)..<bracket]
+      let rest = authority[authority.index(after: bracket)...]
+      guard rest.isEmpty || rest.hasPrefix(":") else { throw Self.error("after ']' comes ':' and the port") }
+      port = rest.isEmpty ? nil : rest.dropFirst()
+    } else if let colon = authority.firstIndex(of: ":") {
+      host = authority[..<colon]
+      port = authority[authority.index(after: colon)...]
+    }
+    guard !host.isEmpty else { throw Self.error("a host is missing") }
+    let name = try Self.percentDecoded(host, part: "the host")
+    guard let port else { return .init(host: name, port: isSecure ? 5671 : 5672) }
+    guard let number = Int(port), (1...65_535).contains(number) else {
+      // The text is not repeated: an unescaped '/' or '@' in a password ends up here.
+      throw Self.error("a port is not a number in 1...65535")
+    }
+    return .init(host: name, port: number)
+  }
+
+  static func integer(_ key: String, _ value: String, in range: ClosedRange<Int>) throws(AMQPError) -> Int {
+    guard let number = Int(value), range.contains(number) else {
+      throw error("\(key) is not a whole number in \(range.lowerBound)...\(range.upperBound)")
+    }
+    return number
+  }
+
+  static func percentDecoded(_ text: Substring, part: String) throws(AMQPError) -> String {
+    var bytes: [UInt8] = []
+    var rest = text.utf8[...]
+    while let byte = rest.popFirst() {
+      guard byte == UInt8(ascii: "%") else {
+        bytes.append(byte)
+        continue
+      }
+      guard let high = rest.popFirst().flatMap(hexDigit), let low = rest.popFirst().flatMap(hexDigit) else {
+        throw error("\(part) has a '%' without two hexadecimal digits after it")
+      }
+      bytes.append(high << 4 | low)
+    }
+    // The library and the protocol's logs take C strings, which a zero byte would cut.
+    guard let decoded = String(validating: bytes, as: UTF8.self), !bytes.contains(0) else {
+      throw error("\(part) is not UTF-8 text without zero bytes")
+    }
+    return decoded
+  }
+
+  static func percentEncoded(_ text: String) -> String {
+    let hex = Array("0123456789ABCDEF")
+    return text.utf8.reduce(into: "") { result, byte in
+      switch byte {
+      case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"),
+        UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "~"):
+        result.unicodeScalars.append(Unicode.Scalar(byte))
+      default:
+        result.append("%")
+        result.append(hex[Int(byte >> 4)])
+        result.append(hex[Int(byte & 15)])
+      }
+    }
+  }
+
+  private static func hexDigit(_ byte: UInt8) -> UInt8? {
+    switch byte {
+    case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
+    case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
+    case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
+    default: nil
+    }
+  }
+}

@@ -1,0 +1,103 @@
+import CRabbitMQ
+
+/// Requests about exchanges, queues and single messages. A refusal closes the channel; `request` opens a new one first.
+extension Connection {
+  func exchangeDeclare(_ exchange: ExchangeDeclaration, passive: Bool) throws(AMQPError) {
+    try request("declare exchange \(exchange.name)") {
+      _ = amqp_exchange_declare(
+        state, Self.channel, arena.bytes(exchange.name), arena.bytes(exchange.kind), passive ? 1 : 0, exchange.isDurable ? 1 : 0, 0, 0,
+        arena.table(exchange.arguments))
+    }
+  }
+
+  /// Returns the number of ready messages.
+  @discardableResult
+  func queueDeclare(_ queue: QueueDeclaration, passive: Bool) throws(AMQPError) -> Int {
+    try request("declare queue \(queue.name)") {
+      amqp_queue_declare(
+        state, Self.channel, arena.bytes(queue.name), passive ? 1 : 0, queue.isDurable ? 1 : 0, 0, 0, arena.table(queue.arguments)
+      ).map { Int($0.pointee.message_count) } ?? 0
+    }
+  }
+
+  func bind(_ binding: Binding) throws(AMQPError) {
+    try request("bind queue \(binding.queue) to \(binding.exchange)") {
+      _ = amqp_queue_bind(
+        state, Self.channel, arena.bytes(binding.queue), arena.bytes(binding.exchange), arena.bytes(binding.routingKey),
+        arena.table(binding.arguments))
+    }
+  }
+
+  func unbind(_ binding: Binding) throws(AMQPError) {
+    try request("unbind queue \(binding.queue) from \(binding.exchange)") {
+      _ = amqp_queue_unbind(
+        state, Self.channel, arena.bytes(binding.queue), arena.bytes(binding.exchange), arena.bytes(binding.routingKey),
+        arena.table(binding.arguments))
+    }
+  }
+
+  func purge(queue: String) throws(AMQPError) -> Int {
+    try request("purge queue \(queue)") {
+      amqp_queue_purge(state, Self.channel, arena.bytes(queue)).map { Int($0.pointee.message_count) } ?? 0
+    }
+  }
+
+  func delete(queue: String) throws(AMQPError) {
+    try request("delete queue \(queue)") { _ = amqp_queue_delete(state, Self.channel, arena.bytes(queue), 0, 0) }
+  }
+
+  func delete(exchange: String) throws(AMQPError) {
+    try request("delete exchange \(exchange)") { _ = amqp_exchange_delete(state, Self.channel, arena.bytes(exchange), 0) }
+  }
+
+  /// Nil when the queue is empty. The tag's generation is 0: it is settled before anybody else could use it.
+  func get(queue: String, acknowledging: Bool) throws(AMQPError) -> Delivery? {
+    if !isChannelOpen { try openChannel() }
+    defer { arena.recycle() }
+    let operation = "get from queue \(queue)"
+    return try armed(settings.rpcTimeout) { () throws(AMQPError) in
+      let reply = amqp_basic_get(state, Self.channel, arena.bytes(queue), acknowledging ? 1 : 0)
+      try checkReply(reply, operation)
+      guard reply.reply.id == AMQP_BASIC_GET_OK_METHOD else { return nil }
+      let found = reply.reply.decoded.assumingMemoryBound(to: amqp_basic_get_ok_t.self).pointee
+      try assembler.open(
+        .delivery(
+          tag: found.delivery_tag, isRedelivered: found.redelivered != 0, exchange: WireDecoder.text(found.exchange),
+          routingKey: WireDecoder.text(found.routing_key)))
+      let content = try content(by: MonotonicTime.after(settings.rpcTimeout), operation)
+      if !acknowledging { try write(.nack(tag: found.delivery_tag, multiple: false, requeue: true)) }
+      guard case .delivery(let tag, let isRedelivered, let exchange, let routingKey) = content.opening else { return nil }
+      return Delivery(
+        tag: DeliveryTag(generation: 0, value: tag), exchange: exchange, routingKey: routingKey, isRedelivered: isRedelivered,
+        properties: content.properties, body: content.body, bodySize: content.bodySize, problem: content.problem)
+    }
+  }
+
+  /// The rest of a message whose method frame is read.
+  private func content(by deadline: UInt64, _ operation: String) throws(AMQPError) -> ContentAssembler.Content {
+    while true {
+      switch try next(allowance: settings.maxBufferedBytes) {
+      case .content(let content): return content
+      case .channelClosed(let error): throw error
+      case nil:
+        let now = MonotonicTime.now()
+        guard now < deadline else { throw AMQPError(.timeout, operation: operation, message: "the message did not come in full") }
+        try wait(mailbox: -1, milliseconds: MonotonicTime.millisecondsLeft(until: deadline, now: now))
+      default: continue
+      }
+    }
+  }
+
+  private func request<R>(_ operation: String, _ call: () -> R) throws(AMQPError) -> R {
+    if !isChannelOpen { try openChannel() }
+    defer {
+      arena.recycle()
+      amqp_maybe_release_buffers_on_channel(state, Self.channel)
+    }
+    return try armed(settings.rpcTimeout) { () throws(AMQPError) in
+      let result = call()
+      try checkReply(operation)
+      return result
+    }
+  }
+}

@@ -1,0 +1,241 @@
+import CRabbitMQ
+import Glibc
+
+/// An open AMQP connection with one channel: the only owner of the library's connection state.
+///
+/// Belongs to the thread that opened it. Every error but a refused channel is final: the library's state may be corrupt then,
+/// so nothing but `deinit` may touch it (rabbitmq-c#837).
+final class Connection {
+  /// What the broker sent, as far as somebody has to act on it.
+  enum Event {
+    case content(ContentAssembler.Content)
+    case confirm(sequence: UInt64, multiple: Bool, isAck: Bool)
+    case blocked(reason: String)
+    case unblocked
+    /// The broker ended the consumer.
+    case consumerCancelled
+    /// Our `basic.cancel` is answered: nothing more will be delivered.
+    case cancelOK
+    /// The broker closed the channel; close-ok is sent, `openChannel` may follow.
+    case channelClosed(AMQPError)
+  }
+
+  enum Use {
+    case publishing
+    /// Never writes a message.
+    case receiving
+  }
+
+  static let channel: amqp_channel_t = 1
+
+  let settings: AMQPConnectionSettings
+  let state: amqp_connection_state_t
+  let arena = EncodingArena()
+  /// The largest frame in bytes that both sides agreed on.
+  private(set) var frameMax = 0
+  private(set) var stallGuard: StallGuard?
+  /// Whether the channel can be used; the broker closes it when it refuses something.
+  var isChannelOpen = false
+  /// The broker said `connection.close`.
+  var isClosed = false
+  var assembler: ContentAssembler
+  var decoder = WireDecoder()
+  var exchanges = WireDecoder.RepeatedString()
+  var routingKeys = WireDecoder.RepeatedString()
+
+  private init(settings: AMQPConnectionSettings) throws(AMQPError) {
+    guard let state = amqp_new_connection() else {
+      throw AMQPError(.internalError, operation: "connect", message: "the library could not allocate a connection")
+    }
+    self.settings = settings
+    self.state = state
+    assembler = ContentAssembler(maxBodyBytes: settings.maxBodyBytes)
+  }
+
+  deinit {
+    // Before the library closes the socket: afterwards the watchdog would have nothing left to act on anyway.
+    stallGuard?.release()
+    amqp_destroy_connection(state)
+  }
+
+  /// Connects, logs in and opens the channel. Takes up to twice `connectTimeout` plus `rpcTimeout`.
+  static func open(
+    _ endpoint: AMQPConnectionSettings.Endpoint, settings: AMQPConnectionSettings, for use: Use
+  ) throws(AMQPError) -> Connection {
+    let connection = try Connection(settings: settings)
+    try connection.openSocket(to: endpoint)
+    try connection.logIn(to: endpoint)
+    connection.frameMax = Int(amqp_get_frame_max(connection.state))
+    if use == .receiving { try connection.acceptGrownHeaders() }
+    try connection.openChannel()
+    return connection
+  }
+
+  var descriptor: Int32 { amqp_get_sockfd(state) }
+
+  func openChannel() throws(AMQPError) {
+    try armed(settings.rpcTimeout) { () throws(AMQPError) in
+      _ = amqp_channel_open(state, Self.channel)
+      try checkReply("channel.open")
+    }
+    isChannelOpen = true
+    assembler = ContentAssembler(maxBodyBytes: settings.maxBodyBytes)
+  }
+
+  /// A round trip that needs no permission.
+  func reopenChannel() throws(AMQPError) {
+    if isChannelOpen {
+      isChannelOpen = false
+      try armed(settings.rpcTimeout) { () throws(AMQPError) in
+        try checkReply(amqp_channel_close(state, Self.channel, 200), "channel.close")
+      }
+    }
+    try openChannel()
+  }
+
+  /// The broker's product and version from its login properties.
+  var serverDescription: String {
+    guard let table = amqp_get_server_properties(state)?.pointee, table.num_entries > 0 else { return "unknown broker" }
+    let entries = UnsafeBufferPointer(start: table.entries, count: Int(table.num_entries))
+    let texts = ["product", "version"].compactMap { name in
+      entries.first { WireDecoder.text($0.key) == name && UInt32($0.value.kind) == AMQP_FIELD_KIND_UTF8.rawValue }
+        .map { WireDecoder.text($0.value.value.bytes) }
+    }
+    return texts.isEmpty ? "unknown broker" : texts.joined(separator: " ")
+  }
+
+  /// Whether the connection may still be used after an error: only if the broker merely closed the channel.
+  func survived(_ error: AMQPError?) -> Bool {
+    guard let code = error?.nativeCode else { return false }
+    return code > 0 && !isChannelOpen && !isClosed
+  }
+
+  /// Runs something that may write or wait, with the watchdog looking on: the call is cut off `limit` and one second later.
+  func armed<R>(_ limit: Duration, _ body: () throws(AMQPError) -> R) throws(AMQPError) -> R {
+    let before = stallGuard?.arm(until: MonotonicTime.after(limit + .seconds(1)))
+    defer { stallGuard?.arm(until: before ?? .max) }
+    return try body()
+  }
+
+  /// Waits until there is something to read, mail, or (when asked for) room to write. Call only when everything is read.
+  func wait(mailbox: Int32, forRoom wantsRoom: Bool = false, milliseconds: Int32) throws(AMQPError) {
+    let descriptor = descriptor
+    guard descriptor >= 0 else { throw lost("the library closed the socket") }
+    let events = Int16(wantsRoom ? POLLIN | POLLOUT : POLLIN)
+    var descriptors = [pollfd(fd: descriptor, events: events, revents: 0), pollfd(fd: mailbox, events: Int16(POLLIN), revents: 0)]
+    // An interruption or an error shows at the next read.
+    _ = poll(&descriptors, 2, milliseconds)
+  }
+
+  /// Whether the kernel takes a good deal of bytes at once, so that a write does not have to wait for the peer.
+  func hasRoom() -> Bool {
+    var descriptors = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+    return poll(&descriptors, 1, 0) == 1 && descriptors.revents & Int16(POLLOUT) != 0
+  }
+
+  /// Says goodbye and waits for the answer until `deadline` (monotonic nanoseconds). Not after an error.
+  func close(deadline: UInt64) {
+    let now = MonotonicTime.now()
+    let left = Duration.nanoseconds(Int64(clamping: deadline > now ? deadline - now : 0))
+    var timeout = min(left, settings.rpcTimeout).timeval
+    amqp_set_rpc_timeout(state, &timeout)
+    stallGuard?.arm(until: deadline)
+    _ = amqp_connection_close(state, 200)
+    stallGuard?.disarm()
+  }
+
+  // MARK: Opening
+
+  /// Lets the library read frames above the agreed size.
+  ///
+  /// Dead-lettering adds headers, and the broker sends a content header in one frame however large it has become. The library
+  /// would take that for garbage, the broker would deliver the message again, and so on for ever.
+  private func acceptGrownHeaders() throws(AMQPError) {
+    try check(
+      amqp_tune_connection(state, amqp_get_channel_max(state), 1 << 20, amqp_get_heartbeat(state)), "tune the connection")
+  }
+
+  private func openSocket(to endpoint: AMQPConnectionSettings.Endpoint) throws(AMQPError) {
+    let operation = "connect to \(endpoint)"
+    let socket = if let tls = settings.tls { try secureSocket(tls, operation) } else { try plainSocket(operation) }
+    var timeout = settings.connectTimeout.timeval
+    do {
+      try check(amqp_socket_open_noblock(socket, endpoint.host, Int32(endpoint.port), &timeout), operation)
+    } catch  where error.code == .connectionLost {
+      // The library reports a refused connection like a broken one.
+      throw AMQPError(
+        .connectFailed, nativeCode: error.nativeCode, operation: operation, message: "\(endpoint) does not answer (\(error.message))")
+    }
+    stallGuard = StallGuard(socket: descriptor)
+    SocketOptions.apply(to: descriptor, userTimeout: settings.tcpUserTimeout)
+  }
+
+  private func plainSocket(_ operation: String) throws(AMQPError) -> OpaquePointer {
+    guard let socket = amqp_tcp_socket_new(state) else {
+      throw AMQPError(.internalError, operation: operation, message: "the library could not make a socket")
+    }
+    return socket
+  }
+
+  private func secureSocket(_ tls: AMQPConnectionSettings.TLS, _ operation: String) throws(AMQPError) -> OpaquePointer {
+    guard let socket = amqp_ssl_socket_new(state) else {
+      throw AMQPError(.tls, operation: operation, message: "the library could not make a TLS socket")
+    }
+    func require(_ status: Int32, _ what: String) throws(AMQPError) {
+      guard status == AMQP_STATUS_OK.rawValue else {
+        throw AMQPError(.tls, nativeCode: Int(status), operation: operation, message: what)
+      }
+    }
+    // The library's defaults allow TLS 1.0 and trust nobody.
+    try require(amqp_ssl_socket_set_ssl_versions(socket, AMQP_TLSv1_2, AMQP_TLSvLATEST), "TLS 1.2 or later is not available")
+    amqp_ssl_socket_set_verify_peer(socket, tls.verifiesPeer ? 1 : 0)
+    amqp_ssl_socket_set_verify_hostname(socket, tls.verifiesPeer ? 1 : 0)
+    if tls.verifiesPeer {
+      guard let authorities = tls.authoritiesFile ?? Self.systemAuthorities() else {
+        throw AMQPError(.tls, operation: operation, message: "no bundle of certificate authorities found; set cacertfile")
+      }
+      try require(amqp_ssl_socket_set_cacert(socket, authorities), "cannot read the authorities in \(authorities)")
+    }
+    if let certificate = tls.certificateFile, let key = tls.keyFile {
+      try require(amqp_ssl_socket_set_key(socket, certificate, key), "cannot read the client certificate \(certificate) or its key")
+    }
+    return socket
+  }
+
+  private static func systemAuthorities() -> String? {
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"].first { access($0, R_OK) == 0 }
+  }
+
+  private func logIn(to endpoint: AMQPConnectionSettings.Endpoint) throws(AMQPError) {
+    var handshake = settings.connectTimeout.timeval
+    amqp_set_handshake_timeout(state, &handshake)
+    var rpc = settings.rpcTimeout.timeval
+    amqp_set_rpc_timeout(state, &rpc)
+    defer { arena.recycle() }
+    // Without the first two the broker neither says that a consumer ended nor that it blocks publishers.
+    var properties = arena.table([
+      "product": "client-journey-adapter", "connection_name": .string(settings.connectionName),
+      "capabilities": .table([
+        "consumer_cancel_notify": true, "connection.blocked": true, "basic.nack": true, "publisher_confirms": true,
+        "authentication_failure_close": true, "exchange_exchange_bindings": true,
+      ]),
+    ])
+    let heartbeat = Int32(clamping: max(1, settings.heartbeat.components.seconds))
+    let operation = "log in to \(endpoint) as \(settings.user), vhost \(settings.virtualHost)"
+    do {
+      try armed(settings.connectTimeout) { () throws(AMQPError) in
+        let reply =
+          switch settings.mechanism {
+          case .plain:
+            shim_amqp_login_plain(
+              state, settings.virtualHost, 0, Int32(settings.frameMax), heartbeat, &properties, settings.user, settings.password.value)
+          case .external:
+            shim_amqp_login_external(state, settings.virtualHost, 0, Int32(settings.frameMax), heartbeat, &properties, settings.user)
+          }
+        try checkReply(reply, operation)
+      }
+    } catch  where error.nativeCode == 403 {
+      throw AMQPError(.authentication, nativeCode: 403, operation: operation, message: error.message)
+    }
+  }
+}

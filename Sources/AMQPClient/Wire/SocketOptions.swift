@@ -1,0 +1,29 @@
+import Glibc
+
+/// What the library leaves at the kernel's defaults: a dead peer would be noticed after two hours.
+enum SocketOptions {
+  /// - Parameter userTimeout: zero leaves it to the kernel.
+  static func apply(to descriptor: Int32, userTimeout: Duration) {
+    set(descriptor, SOL_SOCKET, SO_KEEPALIVE, 1)
+    set(descriptor, Int32(IPPROTO_TCP), TCP_KEEPIDLE, 10)
+    set(descriptor, Int32(IPPROTO_TCP), TCP_KEEPINTVL, 5)
+    set(descriptor, Int32(IPPROTO_TCP), TCP_KEEPCNT, 3)
+    setUserTimeout(descriptor, userTimeout)
+  }
+
+  static func setUserTimeout(_ descriptor: Int32, _ timeout: Duration) {
+    set(descriptor, Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, Int32(clamping: timeout.nanosecondCount / 1_000_000))
+  }
+
+  /// While corked, the kernel sends full segments only; uncorking sends the rest at once. A burst of small frames then costs the broker a few reads instead
+  /// of one a frame.
+  static func setCork(_ descriptor: Int32, _ isCorked: Bool) {
+    set(descriptor, Int32(IPPROTO_TCP), TCP_CORK, isCorked ? 1 : 0)
+  }
+
+  /// A kernel that lacks an option leaves the heartbeat as the only judge; that is no reason to fail.
+  private static func set(_ descriptor: Int32, _ level: Int32, _ name: Int32, _ value: Int32) {
+    var value = value
+    setsockopt(descriptor, level, name, &value, socklen_t(MemoryLayout<Int32>.size))
+  }
+}

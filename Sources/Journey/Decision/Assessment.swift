@@ -1,0 +1,96 @@
+/// What the rules make of a client at one moment: how it stands, and what could be done, best first.
+public struct Assessment: Hashable, Sendable {
+  public var stage: Stage
+  public var risks: [DetectedRisk]
+  public var level: RiskLevel
+  public var score: Double
+  /// What the score is made of, in the order in which it is added up.
+  public var contributions: [Contribution]
+  /// Each action once, the best first.
+  public var candidates: [Candidate]
+  /// The next moment at which the risks change although nothing happens.
+  public var nextChange: Timestamp?
+
+  public var priority: Priority
+}
+
+/// One part of a score.
+public struct Contribution: Hashable, Sendable {
+  /// What it comes from, e.g. `ai_score`, `base`, `stage:billing`, `risk:late_invoices`, `minimum`.
+  public var source: String
+  public var points: Double
+}
+
+/// An action that could be taken, and why.
+public struct Candidate: Hashable, Sendable {
+  public enum Trigger: Hashable, Sendable {
+    case stage(Stage)
+    case risk(Risk)
+  }
+
+  public var action: ActionKind
+  public var channel: Channel
+  public var trigger: Trigger
+  public var reason: String
+}
+
+extension Candidate.Trigger: CustomStringConvertible {
+  public var description: String {
+    switch self {
+    case .stage(let stage): "stage:\(stage.rawValue)"
+    case .risk(let risk): "risk:\(risk.rawValue)"
+    }
+  }
+}
+
+extension DecisionRules {
+  /// Assesses a client. A pure function of its arguments.
+  ///
+  /// - Parameters:
+  ///   - aiScore: the contact's `ai_score`; nil, 0 and NaN all mean that there is none, as in the seed.
+  ///   - now: the moment for which windows are counted.
+  public func assess(_ summary: ClientSummary, aiScore: Double?, at now: Timestamp) -> Assessment {
+    let stage = summary.stage?.stage ?? .lead
+    let risks = self.risks.detect(in: summary, at: now)
+    let level = levels.level(risks: risks.count)
+    let (total, contributions) = add(stage: stage, risks: risks, aiScore: aiScore)
+    return Assessment(
+      stage: stage, risks: risks, level: level, score: total, contributions: contributions,
+      candidates: candidates(stage: stage, risks: risks, level: level), nextChange: self.risks.nextChange(of: summary, after: now),
+      priority: levels.priorities[level] ?? .low)
+  }
+
+  /// Double arithmetic in the order of the seed, so that fractional scores come out as there.
+  private func add(stage: Stage, risks: [DetectedRisk], aiScore: Double?) -> (Double, [Contribution]) {
+    var parts: [Contribution] = []
+    if let aiScore, aiScore != 0, !aiScore.isNaN {
+      parts.append(Contribution(source: "ai_score", points: aiScore))
+    } else {
+      parts.append(Contribution(source: "base", points: score.base))
+    }
+    parts.append(Contribution(source: "stage:\(stage.rawValue)", points: Double(stage.index) * score.perStage))
+    let beforeRisks = parts[0].points + parts[1].points
+    for risk in risks { parts.append(Contribution(source: "risk:\(risk.risk.rawValue)", points: -score.perRisk)) }
+    let total = beforeRisks - Double(risks.count) * score.perRisk
+    guard total < score.minimum else { return (total, parts) }
+    parts.append(Contribution(source: "minimum", points: score.minimum - total))
+    return (score.minimum, parts)
+  }
+
+  private func candidates(stage: Stage, risks: [DetectedRisk], level: RiskLevel) -> [Candidate] {
+    var found: [Candidate] = []
+    func add(_ choice: ActionRules.Choice, _ trigger: Candidate.Trigger) {
+      guard !found.contains(where: { $0.action == choice.action }) else { return }
+      let reason = choice.reason ?? actions.reasons[choice.action] ?? "Action recommended based on journey analysis"
+      found.append(
+        Candidate(
+          action: choice.action, channel: actions.channel(of: choice.action), trigger: trigger,
+          reason: reason.utf8.contains(UInt8(ascii: "{"))
+            ? reason.split(separator: "{level}", omittingEmptySubsequences: false)
+              .joined(separator: level.rawValue) : reason))
+    }
+    if let choice = actions.byStage[stage] { add(choice, .stage(stage)) }
+    for entry in actions.byRisk where risks.contains(where: { $0.risk == entry.risk }) { add(entry.choice, .risk(entry.risk)) }
+    return found
+  }
+}

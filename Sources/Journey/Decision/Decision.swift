@@ -1,0 +1,34 @@
+public import FoundationEssentials
+
+/// What became of the candidates of an assessment.
+public struct Decision: Hashable, Sendable {
+  public enum Verdict: Hashable, Sendable {
+    case chosen
+    /// A better candidate was there; the name says which.
+    case outranked(by: ActionKind)
+    /// The best candidate was published for this client not long ago; it can come again at `until`.
+    case coolingDown(actionID: UUID, until: Timestamp)
+  }
+
+  /// One verdict a candidate, in the candidates' order.
+  public var verdicts: [Verdict]
+
+  /// The candidate to publish, or nil where nothing is to be done.
+  public func winner(of assessment: Assessment) -> Candidate? {
+    verdicts.firstIndex(of: .chosen).map { assessment.candidates[$0] }
+  }
+}
+
+extension DecisionRules {
+  /// Arbitrates: the best candidate wins, unless the same action was published for the client within the cooldown. Then nothing
+  /// is published: the best next step is under way already, and a lesser one on top of it would be noise.
+  public func decide(_ assessment: Assessment, outreach: Outreach, at now: Timestamp) -> Decision {
+    guard let best = assessment.candidates.first else { return Decision(verdicts: []) }
+    var first = Decision.Verdict.chosen
+    if let last = outreach.last[best.action], now < last.decidedAt + actions.cooldown {
+      first = .coolingDown(actionID: last.actionID, until: last.decidedAt + actions.cooldown)
+    }
+    let others = assessment.candidates.dropFirst().map { _ in Decision.Verdict.outranked(by: best.action) }
+    return Decision(verdicts: [first] + others)
+  }
+}

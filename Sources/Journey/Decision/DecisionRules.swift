@@ -1,0 +1,152 @@
+/// Everything that can be set about the decision, as values. The defaults are the adapter's; `config/decisions.yaml` and the
+/// profile `literal` set them otherwise.
+public struct DecisionRules: Hashable, Sendable {
+  /// Named in every decision, so that a decision can be traced to the rules that made it.
+  public var version = "unversioned"
+  public var evaluation = Cadence.perBatch
+  public var score = ScoreRules()
+  public var levels = LevelRules()
+  public var risks = RiskRules()
+  public var actions = ActionRules()
+  public var signals = SignalRules()
+
+  public init() {}
+
+  public enum Cadence: String, CaseIterable, Sendable {
+    /// Each new event is evaluated for itself, as the seed does.
+    case perEvent = "event"
+    /// A client is evaluated once for all its new events in a batch.
+    case perBatch = "batch"
+  }
+}
+
+/// The score: `(ai_score or base) + perStage x stage index - perRisk x risks`, not below `minimum`.
+/// Source: the design document, `calculateJourneyScore`.
+public struct ScoreRules: Hashable, Sendable {
+  /// Stands in for an `ai_score` that is missing or 0, as the seed's `ai_score || 50` does.
+  public var base = 50.0
+  public var perStage = 5.0
+  public var perRisk = 10.0
+  public var minimum = 0.0
+
+  public init() {}
+}
+
+/// From how many risks on a level holds.
+public struct LevelRules: Hashable, Sendable {
+  public var medium = 2
+  public var high = 3
+  public var critical = 4
+  public var priorities: [RiskLevel: Priority] = [.low: .low, .medium: .medium, .high: .high, .critical: .urgent]
+
+  public init() {}
+
+  public func level(risks: Int) -> RiskLevel {
+    if risks >= critical { return .critical }
+    if risks >= high { return .high }
+    return risks >= medium ? .medium : .low
+  }
+}
+
+/// When each risk holds. A risk that is nil is switched off.
+public struct RiskRules: Hashable, Sendable {
+  /// Fewer than `events` events within `window`. 1...10 events.
+  public struct LowEngagement: Hashable, Sendable {
+    public var events = 3
+    public var window = TimeSpan.days(30)
+    public init() {}
+  }
+  public enum LateInvoiceRule: String, CaseIterable, Hashable, Sendable {
+    /// An invoice that was overdue once is a risk for good: the seed.
+    case everOverdue = "ever"
+    /// An invoice is a risk until it is paid or voided.
+    case untilSettled = "until_settled"
+  }
+  /// At least `events` negative ones among the newest `among` events. `among` is 1...10.
+  public struct NegativeSentiment: Hashable, Sendable {
+    public var events = 2
+    public var among = 10
+    public init() {}
+  }
+  /// The newest progress signal is a delay, or a project is active and nothing has moved for `silence`.
+  public struct SlowProgress: Hashable, Sendable {
+    public var silence = TimeSpan.days(21)
+    public init() {}
+  }
+  /// The newest usage figure is under `percent`.
+  public struct LowUsage: Hashable, Sendable {
+    public var percent = 20.0
+    public init() {}
+  }
+  /// At least `tickets` tickets opened within `window`. 1...10 tickets.
+  public struct HighTickets: Hashable, Sendable {
+    public var tickets = 3
+    public var window = TimeSpan.days(30)
+    public init() {}
+  }
+
+  public var lowEngagement: LowEngagement? = LowEngagement()
+  public var lateInvoices: LateInvoiceRule? = .untilSettled
+  public var negativeSentiment: NegativeSentiment? = NegativeSentiment()
+  public var slowProgress: SlowProgress? = SlowProgress()
+  public var lowUsage: LowUsage? = LowUsage()
+  public var highTickets: HighTickets? = HighTickets()
+
+  public init() {}
+}
+
+/// Which action follows from which stage or risk, what is said about it, and who runs it.
+public struct ActionRules: Hashable, Sendable {
+  public struct Choice: Hashable, Sendable {
+    public var action: ActionKind
+    /// Said instead of the action's general reason.
+    public var reason: String?
+
+    public init(_ action: ActionKind, reason: String? = nil) {
+      self.action = action
+      self.reason = reason
+    }
+  }
+  public struct RiskChoice: Hashable, Sendable {
+    public var risk: Risk
+    public var choice: Choice
+
+    public init(_ risk: Risk, _ choice: Choice) {
+      self.risk = risk
+      self.choice = choice
+    }
+  }
+
+  public var byStage: [Stage: Choice] = [
+    .lead: Choice(.emailOutreach), .qualifiedLead: Choice(.emailOutreach), .onboarding: Choice(.scheduleMeeting),
+    .awaitingFeedback: Choice(.triggerSatisfactionSurvey), .churnRisk: Choice(.conciergePersonalIntervention),
+    .upsellCandidate: Choice(.offerCreditPack),
+  ]
+  /// In the order in which the actions rank.
+  public var byRisk: [RiskChoice] = [
+    RiskChoice(.lowEngagement, Choice(.sendVoiceMessage)),
+    RiskChoice(.lateInvoices, Choice(.emailOutreach)),
+    RiskChoice(.negativeSentiment, Choice(.conciergePersonalIntervention)),
+  ]
+  /// `{level}` stands for the risk level.
+  public var reasons: [ActionKind: String] = [
+    .emailOutreach: "Client needs re-engagement via email",
+    .scheduleMeeting: "Personal meeting recommended for onboarding",
+    .sendVoiceMessage: "Voice message can improve engagement",
+    .conciergePersonalIntervention: "{level} risk detected - personal intervention needed",
+    .offerCreditPack: "Good candidate for additional services",
+    .triggerSatisfactionSurvey: "Collect feedback on recent work",
+  ]
+  public var channels: [ActionKind: Channel] = [
+    .emailOutreach: .email, .offerCreditPack: .email, .triggerSatisfactionSurvey: .email, .sendVoiceMessage: .voice,
+    .scheduleMeeting: .human, .conciergePersonalIntervention: .human,
+  ]
+  /// For how long an action of a kind that was published for a client holds back another of that kind. 0 switches it off.
+  public var cooldown = TimeSpan.days(7)
+  /// How long a worker may wait with an action; nil: for ever.
+  public var expiry: TimeSpan? = .hours(72)
+
+  public init() {}
+
+  public func channel(of action: ActionKind) -> Channel { channels[action] ?? .human }
+}

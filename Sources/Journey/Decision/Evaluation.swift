@@ -1,0 +1,103 @@
+public import FoundationEssentials
+
+/// An event on its way into a journey: with the id of its row and what its metadata signals. A class, since it is handed on often and never changes.
+public final class StagedEvent: Sendable {
+  /// The id of the event's row, a UUIDv7.
+  public let id: UUID
+  public let event: JourneyEvent
+  public let signals: Signals
+  /// The W3C `traceparent` that came with the event.
+  public let traceparent: String?
+
+  public init(id: UUID, event: JourneyEvent, signals: Signals, traceparent: String? = nil) {
+    self.id = id
+    self.event = event
+    self.signals = signals
+    self.traceparent = traceparent
+  }
+}
+
+/// A client as it is found, locked, before an evaluation.
+public struct ClientSnapshot: Sendable {
+  public var id: UUID
+  public var orgID: UUID
+  public var name: String?
+  public var email: String?
+  public var phone: String?
+  public var aiScore: Double?
+  public var summary: ClientSummary
+  public var outreach: Outreach
+  /// The invoices that are late once the new events' invoices are taken in; nil where none of them touched an invoice.
+  public var lateInvoices: LateInvoices?
+  /// The moment for which windows are counted, by the database's clock: one clock for all instances.
+  public var now: Timestamp
+  /// When the client was evaluated last.
+  public var lastEvaluation: Timestamp?
+
+  public init(
+    id: UUID, orgID: UUID, name: String?, email: String?, phone: String?, aiScore: Double?, summary: ClientSummary,
+    outreach: Outreach, lateInvoices: LateInvoices?, now: Timestamp, lastEvaluation: Timestamp? = nil
+  ) {
+    self.id = id
+    self.orgID = orgID
+    self.name = name
+    self.email = email
+    self.phone = phone
+    self.aiScore = aiScore
+    self.summary = summary
+    self.outreach = outreach
+    self.lateInvoices = lateInvoices
+    self.now = now
+    self.lastEvaluation = lastEvaluation
+  }
+}
+
+/// One evaluation of a client: when, because of which event, and with what result.
+public struct Evaluation: Sendable {
+  /// A UUIDv7: the id of its score, and of the action that follows from it.
+  public var id: UUID
+  public var at: Timestamp
+  /// The event that caused it: the newest of those that were taken in.
+  public var cause: StagedEvent
+  public var assessment: Assessment
+  public var decision: Decision
+}
+
+/// A client after its new events were taken in.
+public struct ClientEvaluation: Sendable {
+  public var summary: ClientSummary
+  public var outreach: Outreach
+  /// In the order in which they were made; the last one is how the client stands now.
+  public var evaluations: [Evaluation]
+}
+
+extension DecisionRules {
+  /// Takes new events of one client in and evaluates it: once for all of them, or after each, as `evaluation` says.
+  ///
+  /// The resulting summary does not depend on the order of `events`. Evaluations are dated at least one microsecond apart, and after any earlier
+  /// one of the client, so that the last one is also the latest, whatever a clock did.
+  public func evaluate(
+    _ client: ClientSnapshot, taking events: [StagedEvent], random: inout some RandomNumberGenerator
+  ) -> ClientEvaluation {
+    var result = ClientEvaluation(summary: client.summary, outreach: client.outreach, evaluations: [])
+    if let late = client.lateInvoices { result.summary.lateInvoices = late }
+    var at = client.lastEvaluation.map { max(client.now, $0 + TimeSpan(microseconds: 1)) } ?? client.now
+    func judge(_ cause: StagedEvent) {
+      let assessment = assess(result.summary, aiScore: client.aiScore, at: client.now)
+      let decision = decide(assessment, outreach: result.outreach, at: client.now)
+      let id = UUID.v7(at: at, using: &random)
+      // Without a cooldown nobody asks.
+      if actions.cooldown > .seconds(0), let winner = decision.winner(of: assessment) {
+        result.outreach.record(winner.action, id: id, at: client.now)
+      }
+      result.evaluations.append(Evaluation(id: id, at: at, cause: cause, assessment: assessment, decision: decision))
+      at = at + TimeSpan(microseconds: 1)
+    }
+    for staged in events {
+      result.summary.insert(staged.event.stamp, stage: staged.event.stage, signals: staged.signals)
+      if evaluation == .perEvent { judge(staged) }
+    }
+    if evaluation == .perBatch, let newest = events.max(by: { $0.event.stamp < $1.event.stamp }) { judge(newest) }
+    return result
+  }
+}

@@ -1,0 +1,86 @@
+import FoundationEssentials
+
+extension Evaluation {
+  /// Writes why the evaluation came out as it did, as a JSON object: what made up the score, the risks with their evidence, what became
+  /// of each candidate, the event that caused it and the version of the rules.
+  ///
+  /// - Parameter risks: the risks as JSON, by `Assessment.writeRisks`.
+  public func writeExplanation(ruleVersion: String, risks: [UInt8], into json: inout JSONWriter) {
+    json.beginObject()
+    json.member("ruleVersion", ruleVersion)
+    json.member("stage", assessment.stage.rawValue)
+    json.key("contributions")
+    assessment.writeContributions(into: &json)
+    json.key("risks")
+    json.raw(risks)
+    json.key("candidates")
+    writeCandidates(into: &json)
+    json.key("cause")
+    json.beginObject()
+    json.member("source", cause.event.source)
+    json.member("id", cause.event.sourceEventID)
+    json.member("type", cause.event.type)
+    json.endObject()
+    json.endObject()
+  }
+
+  /// Writes the candidates as a JSON array, the best first, each with its verdict.
+  public func writeCandidates(into json: inout JSONWriter) {
+    json.beginArray()
+    for (candidate, verdict) in zip(assessment.candidates, decision.verdicts) {
+      json.beginObject()
+      json.member("action", candidate.action.rawValue)
+      json.member("channel", candidate.channel.rawValue)
+      json.member("trigger", candidate.trigger.description)
+      json.member("reason", candidate.reason)
+      switch verdict {
+      case .chosen:
+        json.member("verdict", "chosen")
+      case .outranked(let by):
+        json.member("verdict", "outranked")
+        json.member("by", by.rawValue)
+      case .coolingDown(let id, let until):
+        json.member("verdict", "cooling_down")
+        json.member("openAction", id)
+        json.member("until", until)
+      }
+      json.endObject()
+    }
+    json.endArray()
+  }
+}
+
+extension Assessment {
+  /// Writes the risks as a JSON array of `{risk, evidence, since}`.
+  public func writeRisks(into json: inout JSONWriter) {
+    json.beginArray()
+    for risk in risks {
+      json.beginObject()
+      json.member("risk", risk.risk.rawValue)
+      json.member("evidence", risk.evidence)
+      json.member("since", risk.since)
+      json.endObject()
+    }
+    json.endArray()
+  }
+
+  /// Writes the parts of the score as a JSON array of `{source, points}`.
+  public func writeContributions(into json: inout JSONWriter) {
+    json.beginArray()
+    for part in contributions {
+      json.beginObject()
+      json.member("source", part.source)
+      json.key("points")
+      json.double(part.points)
+      json.endObject()
+    }
+    json.endArray()
+  }
+
+  /// Writes the names of the candidates' actions as a JSON array, the best first: the seed's `recommended_actions`.
+  public func writeRecommendedActions(into json: inout JSONWriter) {
+    json.beginArray()
+    for candidate in candidates { json.string(candidate.action.rawValue) }
+    json.endArray()
+  }
+}

@@ -1,0 +1,29 @@
+extension DecisionRules {
+  /// What a stored summary depends on besides the events: which types carry which signal, and whether invoices are followed. A summary that was made under
+  /// other rules is made again. FNV-1a, since it has to be the same in every process.
+  public var stateFingerprint: UInt64 {
+    var parts = ["late_invoices", risks.lateInvoices == .untilSettled ? "followed" : "not followed"]
+    let lists = [
+      signals.ticketOpened, signals.invoiceOverdue, signals.invoiceSettled, signals.progressAdvanced, signals.progressDelayed,
+      Set(signals.usage.map { "\($0.key)=\($0.value.map { "\($0)" } ?? "reported")" }),
+    ]
+    for list in lists { parts += ["|"] + list.sorted() }
+    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+    for byte in parts.joined(separator: ",").utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+    return hash
+  }
+}
+
+extension ClientSummary {
+  /// The stored form, marked with the fingerprint of the rules under which it was made.
+  public func encoded(under fingerprint: UInt64) -> [UInt8] {
+    withUnsafeBytes(of: fingerprint.littleEndian) { Array($0) } + encoded()
+  }
+
+  /// - Returns: nil where the stored form cannot be read or was made under other rules.
+  public init?(encoded: [UInt8], under fingerprint: UInt64) {
+    let mark = withUnsafeBytes(of: fingerprint.littleEndian) { Array($0) }
+    guard encoded.starts(with: mark) else { return nil }
+    self.init(encoded: Array(encoded.dropFirst(mark.count)))
+  }
+}

@@ -1,0 +1,143 @@
+/// A parsed JSON text: the text itself, unchanged, and a tape that says where each value lies in it.
+///
+/// Numbers stay as they were written, strings are unescaped when asked for, and every value can be cut out of the text
+/// byte by byte. Source: RFC 8259, stricter where `JSONError.Code` says so.
+public struct JSONDocument: Sendable {
+  public let bytes: [UInt8]
+  let nodes: [JSONNode]
+
+  /// - Throws: `JSONError` where `bytes` is not one JSON value in UTF-8 within `limits`.
+  public init(parsing bytes: [UInt8], limits: JSONLimits = JSONLimits()) throws(JSONError) {
+    guard bytes.count <= limits.maximumBytes else {
+      throw JSONError(code: .tooLong, offset: limits.maximumBytes, line: 1, column: limits.maximumBytes + 1, path: "$")
+    }
+    let parsed: Result<[JSONNode], JSONError> = bytes.withUnsafeBufferPointer { text in
+      guard let base = text.baseAddress, !text.isEmpty else {
+        return .failure(JSONError(code: .unexpectedEnd, offset: 0, line: 1, column: 1, path: "$"))
+      }
+      var parser = JSONParser(text, base: base, limits: limits)
+      do throws(JSONError.Code) {
+        try parser.parseDocument()
+        return .success(Array(parser.nodes))
+      } catch {
+        return .failure(Self.locate(error, at: parser.position, in: text, tape: parser.nodes))
+      }
+    }
+    self.bytes = bytes
+    nodes = try parsed.get()
+  }
+
+  /// - Throws: `JSONError` where `text` is not one JSON value.
+  public init(parsing text: String, limits: JSONLimits = JSONLimits()) throws(JSONError) {
+    try self.init(parsing: Array(text.utf8), limits: limits)
+  }
+
+  public var root: JSONValue { JSONValue(document: self, index: 0) }
+
+  // MARK: Nodes by index: what the hot path uses, since an index needs no reference counting
+
+  /// The last member of the object at `object` whose key is `key` in UTF-8, as `jsonb` takes the last one too.
+  func member(of object: Int, _ key: [UInt8]) -> Int? {
+    guard nodes[object].kind == .object else { return nil }
+    let end = Int(nodes[object].next)
+    var found: Int?
+    var at = object + 1
+    while at < end {
+      if isKey(at, key) { found = at + 1 }
+      at = Int(nodes[at + 1].next)
+    }
+    return found
+  }
+
+  /// The element at `position` of the array at `array`; a negative position counts from the end.
+  func element(of array: Int, _ position: Int) -> Int? {
+    guard nodes[array].kind == .array else { return nil }
+    var remaining = position < 0 ? childCount(of: array) + position : position
+    guard remaining >= 0 else { return nil }
+    let end = Int(nodes[array].next)
+    var at = array + 1
+    while at < end {
+      if remaining == 0 { return at }
+      remaining -= 1
+      at = Int(nodes[at].next)
+    }
+    return nil
+  }
+
+  /// Elements of an array, or keys and values of an object.
+  func childCount(of container: Int) -> Int {
+    let end = Int(nodes[container].next)
+    var at = container + 1
+    var count = 0
+    while at < end {
+      count += 1
+      at = Int(nodes[at].next)
+    }
+    return count
+  }
+
+  func string(at index: Int) -> String {
+    let node = nodes[index]
+    let slice = bytes[Int(node.start)..<Int(node.end)]
+    return node.isComplex ? unescaped(slice) : String(decoding: slice, as: UTF8.self)
+  }
+
+  /// The value as it stands in the text, a string with its quotes.
+  func raw(at index: Int) -> ArraySlice<UInt8> {
+    let node = nodes[index]
+    return node.kind == .string
+      ? bytes[(Int(node.start) - 1)..<(Int(node.end) + 1)] : bytes[Int(node.start)..<Int(node.end)]
+  }
+
+  private func isKey(_ index: Int, _ key: [UInt8]) -> Bool {
+    let node = nodes[index]
+    if node.isComplex { return string(at: index).utf8.elementsEqual(key) }
+    guard Int(node.end &- node.start) == key.count else { return false }
+    var at = Int(node.start)
+    for byte in key {
+      if bytes[at] != byte { return false }
+      at &+= 1
+    }
+    return true
+  }
+
+  // MARK: Faults
+
+  private static func locate(
+    _ code: JSONError.Code, at offset: Int, in text: UnsafeBufferPointer<UInt8>, tape: UnsafeBufferPointer<JSONNode>
+  ) -> JSONError {
+    let before = text[..<min(offset, text.count)]
+    let line = before.count { $0 == 0x0A } + 1
+    let lineStart = before.lastIndex(of: 0x0A).map { $0 + 1 } ?? 0
+    return JSONError(code: code, offset: offset, line: line, column: offset - lineStart + 1, path: openPath(in: text, tape: tape))
+  }
+
+  /// Follows the containers that the parser has not left: those with no `next`.
+  private static func openPath(in text: UnsafeBufferPointer<UInt8>, tape: UnsafeBufferPointer<JSONNode>) -> String {
+    var path = "$"
+    var at = 0
+    while at < tape.count, tape[at].next == 0, tape[at].kind == .object || tape[at].kind == .array {
+      let isObject = tape[at].kind == .object
+      var child = at + 1
+      var position = 0
+      while true {
+        let value = isObject ? child + 1 : child
+        guard value < tape.count else { return path }
+        if tape[value].next == 0 {
+          path += isObject ? JSONPath.segment(key(at: child, in: text, tape: tape)) : "[\(position)]"
+          at = value
+          break
+        }
+        child = Int(tape[value].next)
+        position += 1
+      }
+    }
+    return path
+  }
+
+  private static func key(at index: Int, in text: UnsafeBufferPointer<UInt8>, tape: UnsafeBufferPointer<JSONNode>) -> String {
+    let slice = text[Int(tape[index].start)..<Int(tape[index].end)]
+    let name = tape[index].isComplex ? unescaped(ArraySlice(slice)) : String(decoding: slice, as: UTF8.self)
+    return name.count > 64 ? name.prefix(63) + "…" : name
+  }
+}

@@ -1,0 +1,104 @@
+/// The bytes that JSON's grammar is made of.
+enum ASCII {
+  static let quote = UInt8(ascii: "\"")
+  static let backslash = UInt8(ascii: "\\")
+  static let openBrace = UInt8(ascii: "{")
+  static let closeBrace = UInt8(ascii: "}")
+  static let openBracket = UInt8(ascii: "[")
+  static let closeBracket = UInt8(ascii: "]")
+  static let colon = UInt8(ascii: ":")
+  static let comma = UInt8(ascii: ",")
+  static let minus = UInt8(ascii: "-")
+  static let plus = UInt8(ascii: "+")
+  static let point = UInt8(ascii: ".")
+  static let zero = UInt8(ascii: "0")
+  static let nine = UInt8(ascii: "9")
+
+  @inline(__always)
+  static func isDigit(_ byte: UInt8) -> Bool { byte &- zero < 10 }
+
+  /// The value of four hexadecimal digits.
+  static func hexUnit(_ digits: UnsafePointer<UInt8>) -> UInt16? {
+    var unit: UInt16 = 0
+    for offset in 0..<4 {
+      guard let digit = hexDigit(digits[offset]) else { return nil }
+      unit = unit << 4 | UInt16(digit)
+    }
+    return unit
+  }
+
+  static func hexDigit(_ byte: UInt8) -> UInt8? {
+    switch byte {
+    case zero...nine: byte - zero
+    case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
+    case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
+    default: nil
+    }
+  }
+}
+
+extension JSONParser {
+  /// The length of the UTF-8 sequence at `p`, or 0 where there is none. Source: Unicode, table 3-7.
+  static func utf8Length(_ p: UnsafePointer<UInt8>, _ available: Int) -> Int {
+    func isTail(_ offset: Int, _ range: ClosedRange<UInt8> = 0x80...0xBF) -> Bool { range.contains(p[offset]) }
+    switch p[0] {
+    case 0x00...0x7F: return 1
+    case 0xC2...0xDF: return available >= 2 && isTail(1) ? 2 : 0
+    case 0xE0: return available >= 3 && isTail(1, 0xA0...0xBF) && isTail(2) ? 3 : 0
+    case 0xED: return available >= 3 && isTail(1, 0x80...0x9F) && isTail(2) ? 3 : 0
+    case 0xE1...0xEF: return available >= 3 && isTail(1) && isTail(2) ? 3 : 0
+    case 0xF0: return available >= 4 && isTail(1, 0x90...0xBF) && isTail(2) && isTail(3) ? 4 : 0
+    case 0xF1...0xF3: return available >= 4 && isTail(1) && isTail(2) && isTail(3) ? 4 : 0
+    case 0xF4: return available >= 4 && isTail(1, 0x80...0x8F) && isTail(2) && isTail(3) ? 4 : 0
+    default: return 0
+    }
+  }
+
+  static func isUTF8(_ p: UnsafePointer<UInt8>, _ available: Int) -> Bool { utf8Length(p, available) > 0 }
+}
+
+/// The text of a JSON string whose escapes the parser has checked.
+///
+/// - Parameter bytes: what stands between the quotes.
+func unescaped(_ bytes: ArraySlice<UInt8>) -> String {
+  var text: [UInt8] = []
+  text.reserveCapacity(bytes.count)
+  bytes.withUnsafeBufferPointer { source in
+    var p = 0
+    while p < source.count {
+      guard source[p] == ASCII.backslash else {
+        text.append(source[p])
+        p += 1
+        continue
+      }
+      switch source[p + 1] {
+      case UInt8(ascii: "b"): text.append(0x08)
+      case UInt8(ascii: "f"): text.append(0x0C)
+      case UInt8(ascii: "n"): text.append(0x0A)
+      case UInt8(ascii: "r"): text.append(0x0D)
+      case UInt8(ascii: "t"): text.append(0x09)
+      case UInt8(ascii: "u"):
+        p += appendEscapedScalar(source, at: p, to: &text)
+        continue
+      default: text.append(source[p + 1])
+      }
+      p += 2
+    }
+  }
+  return String(decoding: text, as: UTF8.self)
+}
+
+/// Appends the scalar that `\uXXXX` or a pair of them names; returns how many bytes of source it took.
+private func appendEscapedScalar(_ source: UnsafeBufferPointer<UInt8>, at backslash: Int, to text: inout [UInt8]) -> Int {
+  func unit(at offset: Int) -> UInt32 {
+    source[(offset + 2)..<(offset + 6)].reduce(0) { $0 << 4 | UInt32(ASCII.hexDigit($1) ?? 0) }
+  }
+  var value = unit(at: backslash)
+  var length = 6
+  if value & 0xFC00 == 0xD800 {
+    value = 0x10000 + (value & 0x3FF) << 10 + (unit(at: backslash + 6) & 0x3FF)
+    length = 12
+  }
+  text.append(contentsOf: String(Unicode.Scalar(value) ?? "\u{FFFD}").utf8)
+  return length
+}

@@ -1,0 +1,212 @@
+public import FoundationEssentials
+
+/// The rules that turn a source's bodies into events. Immutable, so that any number of threads may share it.
+public struct Mapping: Sendable {
+  /// The name by which messages call it: header `x-source`.
+  public let source: String
+  public let summary: String
+  public let version: String
+  public let envelope: MappingEnvelope
+  public let rules: [MappingRule]
+  /// The organisation by the vendor's own id of the account; `*` is any account.
+  public var tenants: [String: UUID] = [:]
+  private let candidates: RuleCandidates
+
+  public init(source: String, summary: String = "", version: String = "1", envelope: MappingEnvelope, rules: [MappingRule]) {
+    self.source = source
+    self.summary = summary
+    self.version = version
+    self.envelope = envelope
+    self.rules = rules
+    candidates = RuleCandidates(rules)
+  }
+
+  /// Maps one body: every element of it to an event, to nothing on purpose, or to a rejection. An element that is rejected
+  /// does not touch the others.
+  public func map(_ input: MappingInput) -> MappingResult {
+    let elements = envelope.elements(of: input.document)
+    if elements.isEmpty {
+      if let reason = envelope.emptyReason { return MappingResult(outcomes: [.ignored(rule: "(no event)", reason: reason)]) }
+      return MappingResult(outcomes: [.rejected(Rejection(.malformed, field: envelope.splitText, "the body holds no event"), element: 0)])
+    }
+    if elements.count > input.limits.maximumElements {
+      let rejection = Rejection(
+        .tooLarge, field: envelope.splitText, value: "\(elements.count) events",
+        "the body holds more than \(input.limits.maximumElements) events")
+      return MappingResult(outcomes: [.rejected(rejection, element: 0)])
+    }
+    var outcomes: [MappingOutcome] = []
+    outcomes.reserveCapacity(elements.count)
+    for (position, element) in elements.enumerated() {
+      let context = MappingContext(input: input, element: element.node, outer: element.outer)
+      do throws(Rejection) {
+        outcomes.append(try outcome(in: context, position: position, isAlone: elements.count == 1))
+      } catch {
+        outcomes.append(.rejected(error, element: position))
+      }
+    }
+    return MappingResult(outcomes: outcomes)
+  }
+
+  func outcome(in context: borrowing MappingContext, position: Int, isAlone: Bool) throws(Rejection) -> MappingOutcome {
+    guard context.input.document.nodes[context.element].kind == .object else {
+      throw Rejection(.malformed, field: "$", "is not an object")
+    }
+    let type = envelope.type.text(in: context)
+    guard let rule = rule(for: type, in: context) else { throw unknown(type) }
+    switch rule.outcome {
+    case .ignore(let reason): return .ignored(rule: rule.name, reason: reason)
+    case .reject(let rejection): throw rejection
+    case .event(let template): return .event(try event(from: template, in: context, position: position, isAlone: isAlone))
+    }
+  }
+
+  private func rule(for type: String?, in context: borrowing MappingContext) -> MappingRule? {
+    for index in candidates.indices(for: type) {
+      let isTaken = rules[index].takes(type: type) && rules[index].condition?.holds(in: context) ?? true
+      if isTaken { return rules[index] }
+    }
+    return nil
+  }
+
+  private func unknown(_ type: String?) -> Rejection {
+    guard let type, !type.isEmpty else { return Rejection(.missingField, field: envelope.type.description, "the event's type is missing") }
+    return Rejection(.unknownType, field: envelope.type.description, value: type, "no rule of the mapping \(source) takes this event type")
+  }
+
+  // MARK: The event
+
+  private func event(
+    from template: EventTemplate, in context: borrowing MappingContext, position: Int, isAlone: Bool
+  ) throws(Rejection) -> JourneyEvent {
+    let orgID = try organization(in: context)
+    let source = try sourceName(in: context)
+    let id = try eventID(template.id, in: context, position: position, isAlone: isAlone)
+    let type = try required(template.type, "the event's type is missing", in: context)
+    let (occurredAt, origin) = try time(template.time, in: context)
+    var client = try template.client.read(in: context)
+    if !template.linked.isEmpty { client.linked = try ids(template.linked, in: context) }
+    if !template.merged.isEmpty { client.merged = try ids(template.merged, in: context) }
+    if let creation = template.creation { client.creation = try creation.read(in: context) }
+    return JourneyEvent(
+      orgID: orgID, source: source, sourceEventID: id, client: client, type: type, stage: try stage(template.stage, in: context),
+      occurredAt: occurredAt, metadata: try template.metadata.write(in: context, timeOrigin: origin))
+  }
+
+  private func organization(in context: borrowing MappingContext) throws(Rejection) -> UUID {
+    if let orgID = context.input.orgID { return orgID }
+    for expression in envelope.organization {
+      guard let text = expression.text(in: context), !text.isEmpty else { continue }
+      guard let id = UUID(hyphenated: text) else {
+        throw Rejection(.invalidField, field: expression.description, value: text, "an organization is named by its UUID")
+      }
+      return id
+    }
+    return try organizationOfTenant(in: context)
+  }
+
+  private func organizationOfTenant(in context: borrowing MappingContext) throws(Rejection) -> UUID {
+    for expression in envelope.tenant {
+      guard let account = expression.text(in: context), !account.isEmpty else { continue }
+      if let id = tenants[account] ?? tenants["*"] { return id }
+      throw Rejection(
+        .unknownOrganization, field: expression.description, value: account,
+        "no organization has this account of \(source): add it to the table of tenants, or send the header x-org-id")
+    }
+    if let id = tenants["*"] { return id }
+    let fields = (envelope.organization + envelope.tenant).map(\.description).joined(separator: " or ")
+    throw Rejection(.missingField, field: fields, "the organization is missing")
+  }
+
+  /// Every id that the expressions yield.
+  private func ids(_ expressions: [MappingExpression], in context: borrowing MappingContext) throws(Rejection) -> [String] {
+    var ids: [String] = []
+    for expression in expressions {
+      for value in expression.all(in: context) {
+        guard let text = value.text(in: context.input.document), !text.isEmpty else {
+          throw Rejection(.invalidField, field: expression.description, "a client is named by a string or a number")
+        }
+        try context.input.limits.check(text, field: expression)
+        ids.append(text)
+      }
+    }
+    return ids
+  }
+
+  private func sourceName(in context: borrowing MappingContext) throws(Rejection) -> String {
+    guard let expression = envelope.source else { return source }
+    return try required(expression, "the event's source is missing", in: context)
+  }
+
+  /// An id that belongs to the message belongs to all elements of its body: the position tells them apart, and stays the
+  /// same when the message is delivered again.
+  private func eventID(
+    _ choices: [MappingExpression], in context: borrowing MappingContext, position: Int, isAlone: Bool
+  ) throws(Rejection) -> String {
+    for expression in choices {
+      let value = expression.evaluate(in: context)
+      guard !value.isNothing else { continue }
+      guard let text = value.text(in: context.input.document) else {
+        throw Rejection(.invalidField, field: expression.description, "an id is a string or a number")
+      }
+      if text.isEmpty { continue }
+      try context.input.limits.check(text, field: expression)
+      return text
+    }
+    if let text = context.input.messageID, !text.isEmpty {
+      try context.input.limits.check(text, field: .reference(.property(.messageID)))
+      return isAlone ? text : "\(text)#\(position)"
+    }
+    let fields = choices.map(\.description) + ["property:message_id"]
+    throw Rejection(.missingField, field: fields.joined(separator: " or "), "the event's id is missing")
+  }
+
+  private func time(_ choices: [MappingTime], in context: borrowing MappingContext) throws(Rejection) -> (Timestamp, TimeOrigin) {
+    for (position, choice) in choices.enumerated() {
+      guard let read = choice.read(in: context) else { continue }
+      guard let time = read else {
+        throw Rejection(
+          .invalidField, field: choice.expression.description, value: choice.expression.text(in: context),
+          "is not a time (unit \(choice.unit.rawValue))")
+      }
+      try context.input.limits.check(time, field: choice.expression.description)
+      return (time, choice.origin(isFirst: position == 0))
+    }
+    if let time = context.input.timestamp {
+      try context.input.limits.check(time, field: "property:timestamp")
+      return (time, .message)
+    }
+    let fields = choices.map(\.expression.description) + ["property:timestamp"]
+    throw Rejection(.missingField, field: fields.joined(separator: " or "), "the time of the event is missing")
+  }
+
+  private func stage(_ rule: StageRule, in context: borrowing MappingContext) throws(Rejection) -> Stage? {
+    switch rule {
+    case .keep: return nil
+    case .set(let stage): return stage
+    case .named(let expression):
+      guard let name = expression.text(in: context), !name.isEmpty else {
+        if let raw = expression.rawText(in: context) {
+          throw Rejection(.invalidField, field: expression.description, value: raw, "the mapping knows no stage for this value")
+        }
+        throw Rejection(.missingField, field: expression.description, "the stage is missing")
+      }
+      guard let stage = Stage(rawValue: name) else {
+        let names = Stage.allCases.map(\.rawValue).joined(separator: ", ")
+        throw Rejection(.invalidField, field: expression.description, value: name, "not one of the stages \(names)")
+      }
+      return stage
+    }
+  }
+
+  private func required(
+    _ expression: MappingExpression, _ missing: String, in context: borrowing MappingContext
+  ) throws(Rejection) -> String {
+    if case .constant(let constant) = expression { return constant.text }
+    guard let text = expression.text(in: context), !text.isEmpty else {
+      throw Rejection(.missingField, field: expression.description, value: expression.rawText(in: context), missing)
+    }
+    try context.input.limits.check(text, field: expression)
+    return text
+  }
+}

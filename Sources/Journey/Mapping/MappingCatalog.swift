@@ -1,0 +1,26 @@
+public import FoundationEssentials
+
+/// The mappings of all sources, by source name.
+public struct MappingCatalog: Sendable {
+  public let mappings: [String: Mapping]
+
+  public init(_ mappings: [Mapping]) {
+    self.mappings = Dictionary(mappings.map { ($0.source, $0) }) { _, later in later }
+  }
+
+  public subscript(source: String) -> Mapping? { mappings[source] }
+
+  /// The names of all sources, sorted.
+  public var sources: [String] { mappings.keys.sorted() }
+
+  /// The same mappings, with the organisations of the vendors' accounts.
+  /// - Parameter tenants: by source, the organisation by the vendor's own id of the account; `*` is any account.
+  public func with(tenants: [String: [String: UUID]]) -> MappingCatalog {
+    MappingCatalog(
+      mappings.values.map { mapping in
+        var mapping = mapping
+        mapping.tenants = tenants[mapping.source] ?? [:]
+        return mapping
+      })
+  }
+}

@@ -1,0 +1,95 @@
+import FoundationEssentials
+
+/// Where a mapping finds the client of an event.
+public struct MappingClient: Hashable, Sendable {
+  /// Tried in order; the first that is there and is no sentinel names the client.
+  public var references: [MappingExpression]
+  /// Texts that stand for "no client", in lower case, besides `sentinels`.
+  public var refused: Set<String>
+  /// Where the client's e-mail address stands, by which a client is found that the source's id does not find yet.
+  public var email: MappingExpression?
+  /// What becomes of an event whose client is not known.
+  public var whenUnknown: UnknownClient
+  /// What to tell a person where the body names no client.
+  public var reason: String
+
+  /// What vendors write where they mean nobody, in lower case.
+  public static let sentinels: Set<String> = [
+    "", "null", "nil", "none", "undefined", "n/a", "na", "-", "unknown", "anonymous", "no response", "redacted",
+  ]
+
+  public init(
+    _ references: [MappingExpression], refused: Set<String> = [], email: MappingExpression? = nil,
+    whenUnknown: UnknownClient = .asSettingsSay, reason: String = "the event names no client"
+  ) {
+    self.references = references
+    self.refused = refused
+    self.email = email
+    self.whenUnknown = whenUnknown
+    self.reason = reason
+  }
+
+  func read(in context: borrowing MappingContext) throws(Rejection) -> ClientReference {
+    var sentinel: (field: String, value: String)?
+    for reference in references {
+      let value = reference.evaluate(in: context)
+      if value.isNothing { continue }
+      guard let text = value.text(in: context.input.document) else {
+        throw Rejection(.invalidField, field: reference.description, "a client is named by a string or a number")
+      }
+      if isSentinel(text) {
+        sentinel = sentinel ?? (reference.description, text)
+        continue
+      }
+      try context.input.limits.check(text, field: reference)
+      return ClientReference(id: UUID(hyphenated: text), externalID: text, email: try address(in: context), whenUnknown: whenUnknown)
+    }
+    if let sentinel { throw Rejection(.missingField, field: sentinel.field, value: sentinel.value, reason) }
+    let fields = references.map(\.description).joined(separator: " or ")
+    throw Rejection(.missingField, field: fields.isEmpty ? "client" : fields, reason)
+  }
+
+  private func address(in context: borrowing MappingContext) throws(Rejection) -> String? {
+    guard let email, let text = email.text(in: context)?.trimmed, text.contains("@"), !isSentinel(text) else { return nil }
+    try context.input.limits.check(text, field: email)
+    return text
+  }
+
+  private func isSentinel(_ text: String) -> Bool {
+    // No sentinel is long, and ids that are need no folding then.
+    if text.utf8.count > 32, refused.isEmpty { return false }
+    let folded = text.trimmed.lowercased()
+    return Self.sentinels.contains(folded) || refused.contains(folded)
+  }
+}
+
+/// What a rule creates an unknown client from.
+public struct MappingCreation: Hashable, Sendable {
+  public var name: MappingExpression?
+  public var email: MappingExpression?
+  public var phone: MappingExpression?
+
+  public init(name: MappingExpression? = nil, email: MappingExpression? = nil, phone: MappingExpression? = nil) {
+    self.name = name
+    self.email = email
+    self.phone = phone
+  }
+
+  func read(in context: borrowing MappingContext) throws(Rejection) -> NewClient {
+    NewClient(name: try text(name, in: context), email: try text(email, in: context), phone: try text(phone, in: context))
+  }
+
+  private func text(_ expression: MappingExpression?, in context: borrowing MappingContext) throws(Rejection) -> String? {
+    guard let expression, let text = expression.text(in: context)?.trimmed, !text.isEmpty else { return nil }
+    try context.input.limits.check(text, field: expression)
+    return text
+  }
+}
+
+extension String {
+  /// Without white space at its ends.
+  var trimmed: String {
+    guard let first = firstIndex(where: { !$0.isWhitespace }), let last = lastIndex(where: { !$0.isWhitespace }) else { return "" }
+    return first == startIndex && index(after: last) == endIndex ? self : String(self[first...last])
+  }
+}

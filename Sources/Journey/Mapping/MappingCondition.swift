@@ -1,0 +1,102 @@
+/// What must hold for a rule to take an element, besides its type.
+public indirect enum MappingCondition: Hashable, Sendable {
+  case all([MappingCondition])
+  case any([MappingCondition])
+  case not(MappingCondition)
+  case test(MappingReference, MappingTest)
+  /// As `test`, for a value that is made of several places or by steps.
+  case computed(MappingExpression, MappingTest)
+  /// The test holds for at least one of the values that a path with `[*]` names below the element, or below the body.
+  case some(JSONPath, ofBody: Bool, MappingTest)
+  /// Both places hold the same text.
+  case same(MappingExpression, MappingReference)
+  /// The place exists in the body, though it may hold null: in a list of what changed, null is an old value too.
+  case present(MappingReference)
+  /// The place `before` exists (null is an old value too) and its value differs from the one at `now`; where `from` or `to`
+  /// are given, the old and the new value are one of them.
+  case changed(before: MappingReference, now: MappingReference, from: [JSONConstant]?, to: [JSONConstant]?)
+
+  func holds(in context: borrowing MappingContext) -> Bool {
+    switch self {
+    case .all(let parts):
+      for part in parts where !part.holds(in: context) { return false }
+      return true
+    case .any(let parts):
+      for part in parts where part.holds(in: context) { return true }
+      return false
+    case .not(let part): return !part.holds(in: context)
+    case .test(let reference, let test): return test.holds(for: context.resolve(reference), in: context.input.document)
+    case .computed(let expression, let test): return test.holds(for: expression.evaluate(in: context), in: context.input.document)
+    case .some(let path, let ofBody, let test):
+      let document = context.input.document
+      return path.resolveAll(in: document, from: ofBody ? 0 : context.element).contains { index in
+        test.holds(for: document.nodes[index].kind == .null ? .nothing : .node(index), in: document)
+      }
+    case .same(let expression, let reference):
+      guard let text = expression.text(in: context) else { return false }
+      return text == context.resolve(reference).text(in: context.input.document)
+    case .present(let reference): return context.isPresent(reference)
+    case .changed(let before, let now, let from, let to):
+      guard context.isPresent(before) else { return false }
+      let document = context.input.document
+      let old = context.resolve(before)
+      let new = context.resolve(now)
+      if old.text(in: document) == new.text(in: document) { return false }
+      return from.map { old.isOne(of: $0, in: document) } ?? true && to.map { new.isOne(of: $0, in: document) } ?? true
+    }
+  }
+}
+
+/// A test of one value.
+public enum MappingTest: Hashable, Sendable {
+  /// The value is there and not null.
+  case exists
+  /// The value is absent or null.
+  case missing
+  case isOneOf([JSONConstant])
+  case greater(than: Double)
+  case atLeast(Double)
+  case less(than: Double)
+  case atMost(Double)
+  case hasPrefix(String)
+  case hasSuffix(String)
+  case contains(String)
+  case matches(TextPattern)
+
+  func holds(for value: ResolvedValue, in document: JSONDocument) -> Bool {
+    switch self {
+    case .exists: !value.isNothing
+    case .missing: value.isNothing
+    case .isOneOf(let constants): value.isOne(of: constants, in: document)
+    case .greater(let bound): value.number(in: document).map { $0 > bound } ?? false
+    case .atLeast(let bound): value.number(in: document).map { $0 >= bound } ?? false
+    case .less(let bound): value.number(in: document).map { $0 < bound } ?? false
+    case .atMost(let bound): value.number(in: document).map { $0 <= bound } ?? false
+    case .hasPrefix(let part): value.text(in: document)?.hasPrefix(part) ?? false
+    case .hasSuffix(let part): value.text(in: document)?.hasSuffix(part) ?? false
+    case .contains(let part): value.text(in: document).map { Self.contains($0, part) } ?? false
+    case .matches(let pattern): value.text(in: document).map(pattern.matches) ?? false
+    }
+  }
+
+  private static func contains(_ text: String, _ part: String) -> Bool {
+    let text = Array(text.utf8)
+    let part = Array(part.utf8)
+    guard part.count <= text.count else { return false }
+    return (0...(text.count - part.count)).contains { text[$0..<($0 + part.count)].elementsEqual(part) }
+  }
+}
+
+extension ResolvedValue {
+  /// Whether the value is one of the constants: by its text, so that vendors that write `5` here and `"5"` there are one,
+  /// or, for two numbers, by their value.
+  func isOne(of constants: [JSONConstant], in document: JSONDocument) -> Bool {
+    if case .nothing = self { return false }
+    guard let text = text(in: document) else { return false }
+    return constants.contains { constant in
+      if constant.text == text { return true }
+      guard let number = constant.number else { return false }
+      return self.number(in: document) == number
+    }
+  }
+}

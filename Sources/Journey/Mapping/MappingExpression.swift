@@ -1,0 +1,155 @@
+/// A fixed string, number or truth value of a mapping.
+public struct JSONConstant: Hashable, Sendable {
+  /// The value as JSON.
+  public let json: [UInt8]
+  /// A string's text, a number as the mapping writes it, `true` or `false`.
+  public let text: String
+  let number: Double?
+  let utf8: [UInt8]
+
+  public init(string: String) {
+    var writer = JSONWriter()
+    writer.string(string)
+    self.init(json: writer.bytes, text: string, number: nil)
+  }
+
+  public init(bool: Bool) { self.init(json: Array("\(bool)".utf8), text: "\(bool)", number: nil) }
+
+  /// - Returns: nil where `text` is not a number as JSON writes numbers.
+  public init?(number text: String) {
+    guard let root = try? JSONDocument(parsing: text).root, let value = root.double else { return nil }
+    self.init(json: Array(text.utf8), text: text, number: value)
+  }
+
+  private init(json: [UInt8], text: String, number: Double?) {
+    self.json = json
+    self.text = text
+    self.number = number
+    utf8 = Array(text.utf8)
+  }
+}
+
+/// How a field of an event is made from a message. Null counts as absent throughout.
+public indirect enum MappingExpression: Hashable, Sendable, CustomStringConvertible {
+  case constant(JSONConstant)
+  case reference(MappingReference)
+  /// The first that is there.
+  case first([MappingExpression])
+  /// The texts of all parts with the separator between them; absent where one of them is.
+  case join([MappingExpression], separator: String)
+  /// All values that a path with `[*]` names; where one is asked for, the first.
+  case each(JSONPath)
+  /// What a step makes of the value.
+  case then(MappingExpression, MappingTransform)
+
+  public var description: String {
+    switch self {
+    case .constant(let constant): String(decoding: constant.json, as: UTF8.self)
+    case .reference(let reference): reference.description
+    case .first(let choices): choices.map(\.description).joined(separator: " or ")
+    case .join(let parts, _): parts.map(\.description).joined(separator: " + ")
+    case .each(let path): path.description
+    case .then(let value, _): value.description
+    }
+  }
+
+  func evaluate(in context: borrowing MappingContext) -> ResolvedValue {
+    switch self {
+    case .constant(let constant): return .constant(constant)
+    case .reference(let reference): return context.resolve(reference)
+    case .first(let choices):
+      for choice in choices {
+        let value = choice.evaluate(in: context)
+        if !value.isNothing { return value }
+      }
+      return .nothing
+    case .join(let parts, let separator):
+      var texts: [String] = []
+      for part in parts {
+        guard let text = part.text(in: context), !text.isEmpty else { return .nothing }
+        texts.append(text)
+      }
+      return .text(texts.joined(separator: separator))
+    case .each: return all(in: context).first ?? .nothing
+    case .then(let value, let step):
+      let found = value.evaluate(in: context)
+      // Only a table has something to say about what is not there.
+      if case .nothing = found, case .table = step {} else if found.isNothing { return .nothing }
+      return step.apply(to: found, in: context)
+    }
+  }
+
+  /// Every value that the expression names: more than one only where its path has a `[*]`.
+  func all(in context: borrowing MappingContext) -> [ResolvedValue] {
+    if case .each(let path) = self {
+      let document = context.input.document
+      return path.resolveAll(in: document, from: context.element).filter { document.nodes[$0].kind != .null }.map(ResolvedValue.node)
+    }
+    let value = evaluate(in: context)
+    return value.isNothing ? [] : [value]
+  }
+
+  func text(in context: borrowing MappingContext) -> String? { evaluate(in: context).text(in: context.input.document) }
+
+  /// What the expression looks at before any step changes it: what a person needs to see in a rejection.
+  func rawText(in context: borrowing MappingContext) -> String? {
+    switch self {
+    case .then(let value, _): value.rawText(in: context)
+    case .first(let choices): choices.lazy.compactMap { [context = copy context] in $0.rawText(in: context) }.first
+    case .constant, .reference, .join, .each: text(in: context)
+    }
+  }
+}
+
+/// The part of a scale that has one meaning.
+public struct ScoreBand: Hashable, Sendable {
+  public var range: ClosedRange<Double>
+  public var label: JSONConstant
+
+  public init(range: ClosedRange<Double>, label: JSONConstant) {
+    self.range = range
+    self.label = label
+  }
+
+  /// The scales that mappings can call by name, each to positive, neutral or negative. A number off the scale has no meaning:
+  /// some vendors send 0 for "no score".
+  ///
+  /// - `nps`: 0 to 10; 9 and 10 promote, 0 to 6 detract (Bain's Net Promoter Score).
+  /// - `csat`: 1 to 5; 4 and 5 are satisfied, 1 and 2 are not.
+  /// - `ces`: 1 to 7; from 5 on it was easy, up to 3 it was not (Customer Effort Score, the agreement form).
+  /// - `signed`: -100 to 100 around 0, a fifth of it to either side neutral.
+  public static let scales: [String: [ScoreBand]] = [
+    "nps": sentiment(negative: 0...6, neutral: 6...8, positive: 8...10),
+    "csat": sentiment(negative: 1...2, neutral: 2...3, positive: 3...5),
+    "ces": sentiment(negative: 1...3, neutral: 3...4, positive: 4...7),
+    "signed": sentiment(negative: -100...(-20), neutral: -20...20, positive: 20...100),
+  ]
+
+  /// What vendors call a good and a bad answer, in lower case: the scale `words`.
+  public static let words: [String: JSONConstant] = {
+    let groups = [
+      "positive": [
+        "positive", "good", "great", "excellent", "amazing", "awesome", "happy", "very happy", "extremely happy", "satisfied",
+        "very satisfied", "promoter", "promoters", "thumbs_up", "thumbs up", "good_with_comment", "love", "easy", "true", "yes", "like",
+      ],
+      "neutral": ["neutral", "ok", "okay", "passive", "passives", "average", "fair", "indifferent", "mixed"],
+      "negative": [
+        "negative", "bad", "terrible", "awful", "poor", "unhappy", "very unhappy", "extremely unhappy", "unsatisfied", "dissatisfied",
+        "very dissatisfied", "detractor", "detractors", "thumbs_down", "thumbs down", "bad_with_comment", "hate", "difficult", "false", "no",
+        "dislike",
+      ],
+    ]
+    return Dictionary(uniqueKeysWithValues: groups.flatMap { mood, words in words.map { ($0, JSONConstant(string: mood)) } })
+  }()
+
+  /// Bands are tried in this order, so that a fraction between two whole scores belongs to the upper band, never to none.
+  private static func sentiment(
+    negative: ClosedRange<Double>, neutral: ClosedRange<Double>, positive: ClosedRange<Double>
+  ) -> [ScoreBand] {
+    [
+      ScoreBand(range: negative, label: JSONConstant(string: "negative")),
+      ScoreBand(range: neutral, label: JSONConstant(string: "neutral")),
+      ScoreBand(range: positive, label: JSONConstant(string: "positive")),
+    ]
+  }
+}

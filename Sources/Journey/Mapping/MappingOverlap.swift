@@ -1,0 +1,92 @@
+/// What can be said of rules without a body: whether one can match at all, and whether two can take the same body.
+extension MappingRule {
+  /// Why no element can match the rule; nil where one may.
+  public var contradiction: String? {
+    let parts = condition?.parts ?? []
+    for (position, part) in parts.enumerated() {
+      for other in parts[..<position] where part.excludes(other) { return "\(other.summary) and \(part.summary) never hold together" }
+    }
+    return nil
+  }
+
+  /// Whether both rules have conditions of their own and there may be an element that both would take. A rule without a condition that stands behind
+  /// others is the usual way to take the rest.
+  public func mayOverlap(_ other: MappingRule) -> Bool {
+    guard let condition, let theirs = other.condition else { return false }
+    guard types.isEmpty || other.types.isEmpty || types.contains(where: { mine in other.types.contains { mine.covers($0) || $0.covers(mine) } })
+    else { return false }
+    return !condition.excludes(theirs)
+  }
+}
+
+extension MappingCondition {
+  /// What must hold together.
+  var parts: [MappingCondition] { if case .all(let parts) = self { parts.flatMap(\.parts) } else { [self] } }
+
+  /// Whether the two are known never to hold together.
+  func excludes(_ other: MappingCondition) -> Bool {
+    switch (self, other) {
+    case (.all(let parts), _): parts.contains { $0.excludes(other) }
+    case (_, .all(let parts)): parts.contains { excludes($0) }
+    case (.any(let choices), _): choices.allSatisfy { $0.excludes(other) }
+    case (_, .any(let choices)): choices.allSatisfy { excludes($0) }
+    case (.not(let mine), _) where mine == other: true
+    case (_, .not(let theirs)) where theirs == self: true
+    case (.test(let place, let test), .test(let theirs, let other)): place == theirs && test.excludes(other)
+    case (.computed(let place, let test), .computed(let theirs, let other)): place == theirs && test.excludes(other)
+    case (.changed(_, let now, _, let to?), .test(let place, let test)), (.test(let place, let test), .changed(_, let now, _, let to?)):
+      now == place && MappingTest.isOneOf(to).excludes(test)
+    case (.changed(let before, let now, let from, let to), .changed(let theirBefore, let theirNow, let theirFrom, let theirTo)):
+      before == theirBefore && now == theirNow && (Self.disjoint(from, theirFrom) || Self.disjoint(to, theirTo))
+    default: false
+    }
+  }
+
+  private static func disjoint(_ a: [JSONConstant]?, _ b: [JSONConstant]?) -> Bool {
+    guard let a, let b else { return false }
+    return MappingTest.isOneOf(a).excludes(.isOneOf(b))
+  }
+
+  fileprivate var summary: String {
+    switch self {
+    case .test(let place, let test): "\(place) \(test)"
+    case .computed(let place, let test): "\(place) \(test)"
+    case .some(let path, _, let test): "\(path) \(test)"
+    case .same(let place, let other): "\(place) the same as \(other)"
+    case .present(let place): "\(place) there"
+    case .changed(let before, let now, _, _): "a change from \(before) to \(now)"
+    case .not(let part): "not (\(part.summary))"
+    case .all, .any: "a group of conditions"
+    }
+  }
+}
+
+extension MappingTest {
+  fileprivate func excludes(_ other: MappingTest) -> Bool {
+    switch (self, other) {
+    case (.missing, .missing): false
+    case (.missing, _), (_, .missing): true
+    case (.isOneOf(let mine), .isOneOf(let theirs)): Set(mine.map(\.text)).isDisjoint(with: theirs.map(\.text))
+    case (.isOneOf(let constants), let test), (let test, .isOneOf(let constants)): constants.allSatisfy { test.excludes($0) }
+    default: range.map { mine in other.range.map { mine.upperBound < $0.lowerBound || $0.upperBound < mine.lowerBound } ?? false } ?? false
+    }
+  }
+
+  private func excludes(_ constant: JSONConstant) -> Bool {
+    switch self {
+    case .hasPrefix(let part): !constant.text.hasPrefix(part)
+    case .hasSuffix(let part): !constant.text.hasSuffix(part)
+    case .matches(let pattern): !pattern.matches(constant.text)
+    default: range.map { range in constant.number.map { !range.contains($0) } ?? true } ?? false
+    }
+  }
+
+  /// The numbers that pass; a strict bound counts as one that is not, which is never wrong here.
+  private var range: ClosedRange<Double>? {
+    switch self {
+    case .greater(let bound), .atLeast(let bound): bound...Double.infinity
+    case .less(let bound), .atMost(let bound): -Double.infinity...bound
+    default: nil
+    }
+  }
+}

@@ -1,0 +1,147 @@
+/// Where a mapping finds a value.
+public enum MappingReference: Hashable, Sendable, CustomStringConvertible {
+  /// Below the element at hand: the whole body, or one part of it where the mapping splits the body.
+  case path(JSONPath)
+  /// Below the whole body, whatever the mapping splits it into. Written `body:$.path`.
+  case body(JSONPath)
+  /// Below the element of the list around the element at hand, where the mapping splits a list within a list. Written `outer:$.path`.
+  case outer(JSONPath)
+  /// Written `header:name`.
+  case header(String)
+  /// Written `property:name`.
+  case property(MessageProperty)
+
+  public var description: String {
+    switch self {
+    case .path(let path): path.description
+    case .body(let path): "body:\(path)"
+    case .outer(let path): "outer:\(path)"
+    case .header(let name): "header:\(name)"
+    case .property(let property): "property:\(property.rawValue)"
+    }
+  }
+
+  /// - Throws: `JSONPathError` where the text is none of the five forms.
+  public init(_ text: String) throws(JSONPathError) {
+    if text.hasPrefix("$") {
+      self = .path(try Self.single(text, column: 1))
+    } else if text.hasPrefix("body:") {
+      self = .body(try Self.single(String(text.dropFirst(5)), column: 6))
+    } else if text.hasPrefix("outer:") {
+      self = .outer(try Self.single(String(text.dropFirst(6)), column: 7))
+    } else if text.hasPrefix("header:") {
+      let name = String(text.dropFirst(7))
+      if name.isEmpty { throw JSONPathError(column: 8, message: "a header's name is expected here") }
+      self = .header(name)
+    } else if text.hasPrefix("property:") {
+      guard let property = MessageProperty(rawValue: String(text.dropFirst(9))) else {
+        let names = MessageProperty.allCases.map(\.rawValue).joined(separator: ", ")
+        throw JSONPathError(column: 10, message: "the message's properties are: \(names)")
+      }
+      self = .property(property)
+    } else {
+      throw JSONPathError(column: 1, message: "a reference starts with $, body:$, outer:$, header: or property:")
+    }
+  }
+
+  private static func single(_ text: String, column: Int) throws(JSONPathError) -> JSONPath {
+    do {
+      let path = try JSONPath(text)
+      if !path.isWildcard { return path }
+    } catch {
+      throw JSONPathError(column: error.column + column - 1, message: error.message)
+    }
+    throw JSONPathError(column: column, message: "[*] names many values; it is only taken in the envelope's split and in the path of a condition")
+  }
+}
+
+/// A property of the message itself, by its AMQP name.
+public enum MessageProperty: String, CaseIterable, Hashable, Sendable {
+  case messageID = "message_id"
+  case timestamp
+  case type
+  case appID = "app_id"
+  case routingKey = "routing_key"
+  /// Not AMQP's: when the adapter first took the message from the queue.
+  case received
+}
+
+/// One element of one message, for the evaluation of expressions and conditions.
+struct MappingContext {
+  let input: MappingInput
+  /// The node of the element at hand.
+  let element: Int
+  /// The node around it: the body, or an element of the outer list where a list within a list is split.
+  var outer = 0
+
+  func resolve(_ reference: MappingReference) -> ResolvedValue {
+    switch reference {
+    case .path(let path): node(path.resolve(in: input.document, from: element))
+    case .body(let path): node(path.resolve(in: input.document, from: 0))
+    case .outer(let path): node(path.resolve(in: input.document, from: outer))
+    case .header(let name): text(input.header(name))
+    case .property(.timestamp): input.timestamp.map(ResolvedValue.time) ?? .nothing
+    case .property(.received): .time(input.received)
+    case .property(.messageID): text(input.messageID)
+    case .property(.type): text(input.type)
+    case .property(.appID): text(input.appID)
+    case .property(.routingKey): text(input.routingKey)
+    }
+  }
+
+  /// Whether the place that the reference names is there, even if it holds null.
+  func isPresent(_ reference: MappingReference) -> Bool {
+    switch reference {
+    case .path(let path): path.resolve(in: input.document, from: element) != nil
+    case .body(let path): path.resolve(in: input.document, from: 0) != nil
+    case .outer(let path): path.resolve(in: input.document, from: outer) != nil
+    case .header, .property: !resolve(reference).isNothing
+    }
+  }
+
+  private func node(_ index: Int?) -> ResolvedValue {
+    guard let index, input.document.nodes[index].kind != .null else { return .nothing }
+    return .node(index)
+  }
+
+  private func text(_ text: String?) -> ResolvedValue { text.map(ResolvedValue.text) ?? .nothing }
+}
+
+/// What a reference or an expression yields.
+enum ResolvedValue {
+  /// The value is not there, or it is null.
+  case nothing
+  case node(Int)
+  /// A value of JSON that stands in a string of the body.
+  case embedded(JSONValue)
+  case text(String)
+  case time(Timestamp)
+  case constant(JSONConstant)
+
+  var isNothing: Bool { if case .nothing = self { true } else { false } }
+
+  /// A string's text, a number as it was written, `true` or `false`; nil for nothing and for containers.
+  func text(in document: JSONDocument) -> String? {
+    switch self {
+    case .nothing: nil
+    case .node(let index): JSONValue(document: document, index: index).text
+    case .embedded(let value): value.text
+    case .text(let text): text
+    case .time(let time): time.iso8601
+    case .constant(let constant): constant.text
+    }
+  }
+
+  func number(in document: JSONDocument) -> Double? { text(in: document).flatMap { Double($0) } }
+
+  func write(to writer: inout JSONWriter, from document: JSONDocument) {
+    switch self {
+    case .nothing: writer.null()
+    case .node(let index): writer.raw(document.raw(at: index))
+    case .embedded(let value): writer.raw(value.rawBytes)
+    case .text(let text): writer.string(text)
+    case .time(let time): writer.string(time.iso8601)
+    case .constant(let constant): writer.raw(constant.json)
+    }
+  }
+}

@@ -1,0 +1,37 @@
+/// A point in time in microseconds since 1970-01-01T00:00:00Z: the resolution of PostgreSQL's `timestamptz`.
+public struct Timestamp: Hashable, Comparable, Sendable {
+  public var microseconds: Int64
+
+  public init(microseconds: Int64) { self.microseconds = microseconds }
+  public init(seconds: Int64) { self.microseconds = seconds * 1_000_000 }
+
+  public static func < (a: Timestamp, b: Timestamp) -> Bool { a.microseconds < b.microseconds }
+  // Saturating: a database holds `infinity`, too, and arithmetic on it must not end the process.
+  public static func + (a: Timestamp, b: TimeSpan) -> Timestamp { Timestamp(microseconds: a.microseconds.addingSaturated(b.microseconds)) }
+  public static func - (a: Timestamp, b: TimeSpan) -> Timestamp { Timestamp(microseconds: a.microseconds.subtractingSaturated(b.microseconds)) }
+  public static func - (a: Timestamp, b: Timestamp) -> TimeSpan { TimeSpan(microseconds: a.microseconds.subtractingSaturated(b.microseconds)) }
+}
+
+/// A length of time in microseconds.
+public struct TimeSpan: Hashable, Comparable, Sendable {
+  public var microseconds: Int64
+
+  public init(microseconds: Int64) { self.microseconds = microseconds }
+  public static func seconds(_ n: Int64) -> TimeSpan { TimeSpan(microseconds: n * 1_000_000) }
+  public static func hours(_ n: Int64) -> TimeSpan { .seconds(n * 3600) }
+  public static func days(_ n: Int64) -> TimeSpan { .hours(n * 24) }
+
+  public static func < (a: TimeSpan, b: TimeSpan) -> Bool { a.microseconds < b.microseconds }
+}
+
+extension Int64 {
+  fileprivate func addingSaturated(_ other: Int64) -> Int64 {
+    let (sum, overflow) = addingReportingOverflow(other)
+    return overflow ? (other < 0 ? .min : .max) : sum
+  }
+
+  fileprivate func subtractingSaturated(_ other: Int64) -> Int64 {
+    let (difference, overflow) = subtractingReportingOverflow(other)
+    return overflow ? (other > 0 ? .min : .max) : difference
+  }
+}

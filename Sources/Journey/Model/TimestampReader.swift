@@ -1,0 +1,115 @@
+/// Reading timestamps. Source: RFC 3339, and the dialects of ISO 8601 that vendors write.
+extension Timestamp {
+  /// What a time without a zone means.
+  public enum MissingZone: Sendable {
+    case refused
+    case isUTC
+  }
+
+  /// Reads `2026-11-20T10:00:00.123Z` and its usual variants: a space or a small `t` for the `T`, no fraction or up to any
+  /// number of digits (cut after the sixth), `Z`, `UTC`, `+01:00`, `+0100` or `+01`, the zone after a space. A date alone
+  /// is midnight where the zone may be missing.
+  ///
+  /// - Returns: nil where the text is no such time, a field is out of its range (a 60th second is taken), or the year is
+  ///   not in 0001 to 9999.
+  public init?(iso8601 text: some StringProtocol, zone: MissingZone = .refused) {
+    self.init(iso8601: ArraySlice(text.utf8), zone: zone)
+  }
+
+  /// As `init(iso8601:zone:)`, from UTF-8.
+  public init?(iso8601 text: ArraySlice<UInt8>, zone: MissingZone) {
+    var reader = TimestampReader(text)
+    guard let microseconds = reader.read(zone: zone) else { return nil }
+    self.init(microseconds: microseconds)
+  }
+}
+
+private struct TimestampReader {
+  private let text: ArraySlice<UInt8>
+  private var at: Int
+
+  init(_ text: ArraySlice<UInt8>) {
+    self.text = text
+    at = text.startIndex
+  }
+
+  mutating func read(zone: Timestamp.MissingZone) -> Int64? {
+    guard let year = number(4), year >= 1, take("-"), let month = number(2), (1...12).contains(month), take("-"),
+      let day = number(2), day >= 1, day <= Self.length(of: month, in: year)
+    else { return nil }
+    let midnight = Int64(CivilTime.days(year: Int(year), month: Int(month), day: Int(day))) * 86_400
+    if at == text.endIndex { return zone == .isUTC ? midnight * 1_000_000 : nil }
+    guard take("T") || take("t") || take(" "), let hour = number(2), hour < 24, take(":"), let minute = number(2), minute < 60
+    else { return nil }
+    var second: Int64 = 0
+    var fraction: Int64 = 0
+    if take(":") {
+      guard let value = number(2), value <= 60 else { return nil }
+      second = value
+      if take(".") || take(",") {
+        guard let value = microseconds() else { return nil }
+        fraction = value
+      }
+    }
+    guard let offset = offset(zone: zone), at == text.endIndex else { return nil }
+    return (midnight + hour * 3600 + minute * 60 + second - offset) * 1_000_000 + fraction
+  }
+
+  /// Seconds east of Greenwich.
+  private mutating func offset(zone: Timestamp.MissingZone) -> Int64? {
+    if at == text.endIndex { return zone == .isUTC ? 0 : nil }
+    _ = take(" ")
+    if take("Z") || take("z") { return 0 }
+    if text[at...].elementsEqual("UTC".utf8) || text[at...].elementsEqual("GMT".utf8) {
+      at = text.endIndex
+      return 0
+    }
+    let isWest = take("-")
+    guard isWest || take("+"), let hours = number(2), hours < 24 else { return nil }
+    var minutes: Int64 = 0
+    if at < text.endIndex {
+      _ = take(":")
+      guard let value = number(2), value < 60 else { return nil }
+      minutes = value
+    }
+    return (hours * 3600 + minutes * 60) * (isWest ? -1 : 1)
+  }
+
+  private mutating func microseconds() -> Int64? {
+    var value: Int64 = 0
+    var digits = 0
+    while at < text.endIndex, ASCII.isDigit(text[at]) {
+      if digits < 6 { value = value * 10 + Int64(text[at] - ASCII.zero) }
+      digits += 1
+      at += 1
+    }
+    guard digits > 0 else { return nil }
+    for _ in 0..<max(0, 6 - digits) { value *= 10 }
+    return value
+  }
+
+  private mutating func number(_ digits: Int) -> Int64? {
+    guard text.endIndex - at >= digits else { return nil }
+    var value: Int64 = 0
+    for _ in 0..<digits {
+      guard ASCII.isDigit(text[at]) else { return nil }
+      value = value * 10 + Int64(text[at] - ASCII.zero)
+      at += 1
+    }
+    return value
+  }
+
+  private mutating func take(_ scalar: Unicode.Scalar) -> Bool {
+    guard at < text.endIndex, text[at] == UInt8(ascii: scalar) else { return false }
+    at += 1
+    return true
+  }
+
+  private static func length(of month: Int64, in year: Int64) -> Int64 {
+    switch month {
+    case 2: year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) ? 29 : 28
+    case 4, 6, 9, 11: 30
+    default: 31
+    }
+  }
+}

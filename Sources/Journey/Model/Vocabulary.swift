@@ -1,0 +1,62 @@
+/// The nine stages of a client's journey, in the order in which the seed ranks them.
+///
+/// Source: the design document, `STAGES`.
+public enum Stage: String, CaseIterable, Hashable, Sendable {
+  case lead
+  case qualifiedLead = "qualified_lead"
+  case onboarding
+  case activeProject = "active_project"
+  case awaitingFeedback = "awaiting_feedback"
+  case billing
+  case retention
+  case upsellCandidate = "upsell_candidate"
+  case churnRisk = "churn_risk"
+
+  /// The position in the journey, 0 (`lead`) to 8 (`churn_risk`).
+  public var index: Int { Self.indices[self]! }
+
+  private static let indices = Dictionary(uniqueKeysWithValues: zip(allCases, 0...))
+}
+
+/// A reason to worry about a client. Source: the design document, `RISK_FACTORS`.
+public enum Risk: String, CaseIterable, Hashable, Sendable {
+  case lowEngagement = "low_engagement"
+  case lateInvoices = "late_invoices"
+  case slowProjectProgress = "slow_project_progress"
+  case negativeSentiment = "negative_sentiment"
+  case lowFeatureUsage = "low_feature_usage"
+  case highSupportTickets = "high_support_tickets"
+}
+
+/// What can be done next for a client. Source: the design document, `ACTIONS`.
+public enum ActionKind: String, CaseIterable, Hashable, Sendable {
+  case emailOutreach = "email_outreach"
+  case scheduleMeeting = "schedule_meeting"
+  case sendVoiceMessage = "send_voice_message"
+  case conciergePersonalIntervention = "concierge_personal_intervention"
+  case offerCreditPack = "offer_credit_pack"
+  case triggerSatisfactionSurvey = "trigger_satisfaction_survey"
+}
+
+/// How bad the risks of a client are taken together.
+public enum RiskLevel: String, CaseIterable, Hashable, Sendable {
+  case low = "LOW"
+  case medium = "MEDIUM"
+  case high = "HIGH"
+  case critical = "CRITICAL"
+}
+
+/// How soon a worker should run an action.
+public enum Priority: String, CaseIterable, Hashable, Sendable {
+  case low, medium, high, urgent
+}
+
+/// The kind of worker that runs an action: the first word of an action's routing key.
+public struct Channel: RawRepresentable, Hashable, Sendable {
+  public let rawValue: String
+  public init(rawValue: String) { self.rawValue = rawValue }
+
+  public static let email = Channel(rawValue: "email")
+  public static let voice = Channel(rawValue: "voice")
+  public static let human = Channel(rawValue: "human")
+}

@@ -1,0 +1,19 @@
+public import FoundationEssentials
+
+/// The actions that were last published for a client, one of each kind: what the cooldown looks at.
+///
+/// Unlike the summary this is a history of what the adapter did, not a function of the events.
+public struct Outreach: Hashable, Sendable {
+  public struct Entry: Hashable, Sendable {
+    public var actionID: UUID
+    public var decidedAt: Timestamp
+  }
+
+  public internal(set) var last: [ActionKind: Entry] = [:]
+
+  public init() {}
+
+  public mutating func record(_ kind: ActionKind, id: UUID, at time: Timestamp) {
+    last[kind] = Entry(actionID: id, decidedAt: time)
+  }
+}

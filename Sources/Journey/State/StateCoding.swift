@@ -1,0 +1,245 @@
+import FoundationEssentials
+
+/// The stored form of a client's summary and outreach: a version byte, then fields in a fixed order, integers as
+/// variable-length little endian (LEB128, signed ones zigzag), strings with their length before them.
+///
+/// A stored form that cannot be read (an older version, a damaged row) is answered with nil, and the summary is made again from
+/// the events.
+extension ClientSummary {
+  private static let version: UInt8 = 1
+
+  public func encoded() -> [UInt8] {
+    var out = StateWriter(version: Self.version)
+    out.optional(stage) { out, mark in
+      out.stamp(mark.stamp)
+      out.byte(UInt8(mark.stage.index))
+    }
+    out.list(recent) { out, item in
+      out.stamp(item.stamp)
+      out.byte(item.isNegative ? 1 : 0)
+    }
+    out.list(tickets) { out, stamp in out.stamp(stamp) }
+    out.optional(usage) { out, usage in
+      out.stamp(usage.stamp)
+      out.unsigned(usage.percent.bitPattern)
+    }
+    out.optional(progress) { out, progress in
+      out.stamp(progress.stamp)
+      out.byte(progress.kind.rawValue)
+    }
+    out.optional(overdueNotice) { out, stamp in out.stamp(stamp) }
+    out.unsigned(UInt64(lateInvoices.count))
+    out.list(lateInvoices.oldest) { out, item in
+      out.string(item.id)
+      out.signed(item.overdueAt.microseconds)
+    }
+    return out.bytes
+  }
+
+  public init?(encoded: [UInt8]) {
+    var input = StateReader(encoded)
+    guard input.byte() == Self.version else { return nil }
+    self.init()
+    stage = input.optional { input in
+      let stamp = input.stamp()
+      return StageMark(stamp: stamp, stage: input.member(of: Stage.allCases))
+    }
+    recent = input.list { input in
+      let stamp = input.stamp()
+      return Recent(stamp: stamp, isNegative: input.flag())
+    }
+    tickets = input.list { input in input.stamp() }
+    usage = input.optional { input in
+      let stamp = input.stamp()
+      return Usage(stamp: stamp, percent: Double(bitPattern: input.unsigned()))
+    }
+    progress = input.optional { input in
+      let stamp = input.stamp()
+      return Progress(stamp: stamp, kind: input.flag() ? .delayed : .advanced)
+    }
+    overdueNotice = input.optional { input in input.stamp() }
+    lateInvoices.count = Int(clamping: input.unsigned())
+    lateInvoices.oldest = input.list { input in
+      let id = input.string()
+      return LateInvoices.Item(id: id, overdueAt: Timestamp(microseconds: input.signed()))
+    }
+    guard input.isAtEnd, isWellFormed else { return nil }
+  }
+
+  /// What every summary made by `insert` holds to, and relies on when the next event comes.
+  private var isWellFormed: Bool {
+    recent.count <= Self.recentLimit && zip(recent, recent.dropFirst()).allSatisfy { $1.stamp < $0.stamp }
+      && tickets.count <= Self.ticketLimit && zip(tickets, tickets.dropFirst()).allSatisfy { $1 < $0 }
+      && usage?.percent.isNaN != true
+      && lateInvoices.count <= LateInvoices.countLimit
+      && lateInvoices.oldest.count <= min(lateInvoices.count, LateInvoices.oldestLimit)
+  }
+}
+
+extension Outreach {
+  private static let version: UInt8 = 1
+
+  public func encoded() -> [UInt8] {
+    var out = StateWriter(version: Self.version)
+    let entries = last.sorted { $0.key.rawValue < $1.key.rawValue }
+    out.list(entries) { out, entry in
+      out.string(entry.key.rawValue)
+      out.uuid(entry.value.actionID)
+      out.signed(entry.value.decidedAt.microseconds)
+    }
+    return out.bytes
+  }
+
+  public init?(encoded: [UInt8]) {
+    var input = StateReader(encoded)
+    guard input.byte() == Self.version else { return nil }
+    self.init()
+    let entries = input.list { input in
+      let kind = ActionKind(rawValue: input.string())
+      let id = input.uuid()
+      return (kind, Entry(actionID: id, decidedAt: Timestamp(microseconds: input.signed())))
+    }
+    for case (let kind?, let entry) in entries { last[kind] = entry }
+    guard input.isAtEnd else { return nil }
+  }
+}
+
+struct StateWriter {
+  private(set) var bytes: [UInt8] = []
+
+  init(version: UInt8) {
+    bytes.reserveCapacity(512)
+    bytes.append(version)
+  }
+
+  mutating func byte(_ value: UInt8) { bytes.append(value) }
+
+  mutating func unsigned(_ value: UInt64) {
+    var rest = value
+    while rest >= 0x80 {
+      bytes.append(UInt8(truncatingIfNeeded: rest) | 0x80)
+      rest >>= 7
+    }
+    bytes.append(UInt8(rest))
+  }
+
+  mutating func signed(_ value: Int64) { unsigned(UInt64(bitPattern: (value << 1) ^ (value >> 63))) }
+
+  mutating func string(_ value: String) {
+    unsigned(UInt64(value.utf8.count))
+    bytes.append(contentsOf: value.utf8)
+  }
+
+  mutating func uuid(_ value: UUID) { withUnsafeBytes(of: value.uuid) { bytes.append(contentsOf: $0) } }
+
+  mutating func stamp(_ value: EventStamp) {
+    signed(value.at.microseconds)
+    string(value.id)
+    string(value.source)
+  }
+
+  mutating func optional<T>(_ value: T?, _ body: (inout Self, T) -> Void) {
+    byte(value == nil ? 0 : 1)
+    if let value { body(&self, value) }
+  }
+
+  mutating func list<T>(_ values: [T], _ body: (inout Self, T) -> Void) {
+    unsigned(UInt64(values.count))
+    for value in values { body(&self, value) }
+  }
+}
+
+/// Reads what `StateWriter` wrote. A read past the end or of a wrong value marks the input as damaged and answers a neutral
+/// value, so that one check at the end (`isAtEnd`) covers all.
+struct StateReader {
+  private let bytes: [UInt8]
+  private var position = 0
+  private var isDamaged = false
+
+  init(_ bytes: [UInt8]) { self.bytes = bytes }
+
+  var isAtEnd: Bool { !isDamaged && position == bytes.count }
+
+  mutating func byte() -> UInt8 {
+    guard position < bytes.count else {
+      isDamaged = true
+      return 0
+    }
+    defer { position += 1 }
+    return bytes[position]
+  }
+
+  mutating func flag() -> Bool {
+    let value = byte()
+    if value > 1 { isDamaged = true }
+    return value == 1
+  }
+
+  mutating func unsigned() -> UInt64 {
+    var value: UInt64 = 0
+    for shift in stride(from: 0, to: 64, by: 7) {
+      let next = byte()
+      value |= UInt64(next & 0x7f) << UInt64(shift)
+      if next < 0x80 { return value }
+    }
+    isDamaged = true
+    return 0
+  }
+
+  mutating func signed() -> Int64 {
+    let raw = unsigned()
+    return Int64(bitPattern: raw >> 1) ^ -Int64(bitPattern: raw & 1)
+  }
+
+  mutating func string() -> String {
+    let count = unsigned()
+    guard count <= UInt64(bytes.count - position) else {
+      isDamaged = true
+      return ""
+    }
+    defer { position += Int(count) }
+    let range = position..<position + Int(count)
+    let text = bytes.withUnsafeBufferPointer { all -> String? in
+      let utf8 = UnsafeBufferPointer(rebasing: all[range])
+      let text = String(decoding: utf8, as: UTF8.self)
+      // Repaired text would be another event's id.
+      return utf8.allSatisfy { $0 < 0x80 } || text.utf8.elementsEqual(utf8) ? text : nil
+    }
+    if text == nil { isDamaged = true }
+    return text ?? ""
+  }
+
+  mutating func uuid() -> UUID {
+    guard bytes.count - position >= 16 else {
+      isDamaged = true
+      return UUID(uuid: (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0))
+    }
+    defer { position += 16 }
+    return bytes.withUnsafeBytes { UUID(uuid: $0.loadUnaligned(fromByteOffset: position, as: uuid_t.self)) }
+  }
+
+  mutating func stamp() -> EventStamp {
+    let at = Timestamp(microseconds: signed())
+    let id = string()
+    return EventStamp(at: at, id: id, source: string())
+  }
+
+  mutating func member<T>(of all: [T]) -> T {
+    let index = Int(byte())
+    if index < all.count { return all[index] }
+    isDamaged = true
+    return all[0]
+  }
+
+  mutating func optional<T>(_ body: (inout Self) -> T) -> T? {
+    flag() ? body(&self) : nil
+  }
+
+  mutating func list<T>(_ body: (inout Self) -> T) -> [T] {
+    let count = unsigned()
+    var values: [T] = []
+    // A damaged count may be anything; the bytes that are there end the loop.
+    while values.count < count, !isDamaged { values.append(body(&self)) }
+    return values
+  }
+}

@@ -1,0 +1,140 @@
+import Crypto
+import FoundationEssentials
+import HTTPTypes
+import Hummingbird
+import Journey
+import JourneyPipeline
+import Logging
+
+/// `POST /api/journey/event`: the one way to write. The event takes the way of all events, over the broker.
+struct EventRoute: Sendable {
+  let reader: any JourneyReader
+  let intake: any EventIntake
+  let clock: any WallClock
+  let settings: APISettings
+
+  func add(to router: some RouterMethods<APIContext>) {
+    router.resource("event", [.post: { request, context in try await post(request, context) }])
+  }
+
+  private func post(_ request: Request, _ context: APIContext) async throws -> Response {
+    let caller = try context.requireCaller()
+    _ = try Query(request)
+    let key = try Self.key(request)
+    let event = try Submission(try await body(of: request, settings))
+    let org = try await reading(context) { () throws(LedgerError) in try await reader.organization(ofClient: event.clientID, for: caller) }
+    guard let org else { throw Problem.notFound }
+    let id = key.map { Self.id(caller.subject, org, $0) } ?? Self.newID(clock.now())
+    let reported = ReportedEvent(id: id, orgID: org, clientID: event.clientID, type: event.type, body: event.body(id, org, clock.now()))
+    do throws(IntakeError) {
+      try await intake.take(reported)
+    } catch {
+      switch error {
+      case .refused(let rejection):
+        throw Problem(
+          .unprocessableContent, "the event cannot be used",
+          errors: [Problem.Detail(field: rejection.field ?? "$", message: rejection.message)])
+      case .unavailable(let reason):
+        context.logger.warning("an event was not confirmed: \(reason)")
+        throw Problem(
+          .serviceUnavailable, "the broker has not confirmed the event; send it again with the same Idempotency-Key", headers: [.retryAfter: "2"])
+      }
+    }
+    return fresh(
+      json {
+        $0.beginObject()
+        $0.member("eventId", id.text)
+        $0.member("clientId", event.clientID.text)
+        $0.member("orgId", org.text)
+        $0.member("status", "accepted")
+        $0.endObject()
+      }, status: .accepted)
+  }
+
+  private static func key(_ request: Request) throws(Problem) -> String? {
+    let values = request.headers[values: HTTPField.Name("Idempotency-Key")!]
+    guard let key = values.first else { return nil }
+    guard values.count == 1, (1...255).contains(key.utf8.count), key.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
+      throw .invalid("Idempotency-Key", "1 to 255 visible ASCII characters are expected, once")
+    }
+    return key
+  }
+
+  /// The same key of the same user names the same event, and an event counts once: nothing has to be remembered here.
+  private static func id(_ subject: UUID, _ org: UUID, _ key: String) -> UUID {
+    let digest = Array(SHA256.hash(data: Array("\(subject.text) \(org.text) \(key)".utf8)))
+    var bytes = Array(digest.prefix(16))
+    // Version 8, for ids made in a way of one's own. Source: RFC 9562, section 5.8.
+    bytes[6] = bytes[6] & 0x0F | 0x80
+    bytes[8] = bytes[8] & 0x3F | 0x80
+    return UUID(
+      uuid: (
+        bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7], bytes[8], bytes[9], bytes[10], bytes[11], bytes[12],
+        bytes[13], bytes[14], bytes[15]
+      ))
+  }
+
+  private static func newID(_ now: Timestamp) -> UUID {
+    var random = SystemRandomNumberGenerator()
+    return UUID.v7(at: now, using: &random)
+  }
+}
+
+/// A request's body, read.
+private struct Submission {
+  var clientID: UUID
+  var stage: Stage
+  var type: String
+  var metadata: [UInt8]
+  var occurredAt: Timestamp?
+
+  init(_ value: JSONValue) throws(Problem) {
+    let known = ["clientId", "stage", "eventType", "metadata", "occurredAt"]
+    for (name, _) in value.members where !known.contains(name) {
+      throw .invalid("$.\(name)", "there is no such member; known are \(known.joined(separator: ", "))")
+    }
+    guard let id = value["clientId"]?.string.flatMap(uuidText) else { throw .invalid("$.clientId", "a UUID is expected") }
+    guard let stage = value["stage"]?.string.flatMap(Stage.init) else {
+      throw .invalid("$.stage", "one of \(Stage.allCases.map(\.rawValue).joined(separator: ", ")) is expected")
+    }
+    guard let type = value["eventType"]?.string, Self.isType(type) else {
+      throw .invalid("$.eventType", "a name in snake case is expected: a to z, 0 to 9 and _, at most 100, a letter first")
+    }
+    clientID = id
+    self.stage = stage
+    self.type = type
+    metadata = Array("{}".utf8)
+    if let given = value["metadata"] {
+      guard given.kind == .object else { throw .invalid("$.metadata", "an object is expected") }
+      metadata = Array(given.rawBytes)
+    }
+    if let given = value["occurredAt"] {
+      guard let time = given.string.flatMap({ Timestamp(iso8601: $0) }) else {
+        throw .invalid("$.occurredAt", "a time such as 2026-11-20T10:00:00Z is expected")
+      }
+      occurredAt = time
+    }
+  }
+
+  private static func isType(_ text: String) -> Bool {
+    let letters = UInt8(ascii: "a")...UInt8(ascii: "z"), digits = UInt8(ascii: "0")...UInt8(ascii: "9")
+    return (1...100).contains(text.utf8.count) && letters.contains(text.utf8.first ?? 0)
+      && text.utf8.allSatisfy { letters.contains($0) || digits.contains($0) || $0 == UInt8(ascii: "_") }
+  }
+
+  /// In the form of the adapter's own mapping.
+  func body(_ id: UUID, _ org: UUID, _ now: Timestamp) -> [UInt8] {
+    json {
+      $0.beginObject()
+      $0.member("id", id.text)
+      $0.member("orgId", org.text)
+      $0.member("clientId", clientID.text)
+      $0.member("stage", stage.rawValue)
+      $0.member("eventType", type)
+      $0.member("occurredAt", (occurredAt ?? now).iso8601)
+      $0.key("metadata")
+      $0.raw(metadata)
+      $0.endObject()
+    }
+  }
+}

@@ -1,0 +1,57 @@
+import FoundationEssentials
+import HTTPTypes
+import Hummingbird
+import Journey
+import JourneyPipeline
+
+/// `GET /api/journey/live`: server-sent events that say where it is worth looking again.
+struct LiveRoute: Sendable {
+  let reader: any JourneyReader
+  let hub: ChangeHub
+  let clock: any WallClock
+
+  func add(to router: some RouterMethods<APIContext>) {
+    router.resource("live", [.get: { request, context in try await watch(request, context) }])
+  }
+
+  private func watch(_ request: Request, _ context: APIContext) async throws -> Response {
+    _ = try Query(request)
+    let caller = try context.requireCaller()
+    let headers: HTTPFields = [.contentType: "text/event-stream", .cacheControl: "no-store", HTTPField.Name("X-Accel-Buffering")!: "no"]
+    if request.method == .head { return Response(status: .ok, headers: headers) }
+    let organizations = try await reading(context) { () throws(LedgerError) in try await reader.organizations(of: caller) }
+    guard let (id, signals) = hub.watch(organizations) else {
+      throw Problem(.serviceUnavailable, "too many watch already; ask again later, or look now and then", headers: [.retryAfter: "30"])
+    }
+    return Response(
+      status: .ok, headers: headers,
+      body: ResponseBody { writer in
+        defer { hub.leave(id) }
+        try await writer.write(ByteBuffer(string: "retry: 3000\nevent: ready\ndata: {}\n\n"))
+        for await signal in signals {
+          // A token that has ended, or a membership, shows nothing more.
+          if clock.now() >= caller.expiresAt { break }
+          switch signal {
+          case .beat:
+            if let now = try? await reader.organizations(of: caller) { hub.update(id, now) }
+            try await writer.write(ByteBuffer(string: ": \n\n"))
+          case .change(let change): try await writer.write(ByteBuffer(bytes: Self.event(change)))
+          }
+        }
+        try await writer.finish(nil)
+      })
+  }
+
+  private static func event(_ change: JourneyChange) -> [UInt8] {
+    let data = json {
+      $0.beginObject()
+      $0.member("orgId", change.orgID.text)
+      $0.key("clientIds")
+      $0.beginArray()
+      for client in change.clients { $0.string(client.text) }
+      $0.endArray()
+      $0.endObject()
+    }
+    return Array("event: change\ndata: ".utf8) + data + Array("\n\n".utf8)
+  }
+}

@@ -1,0 +1,142 @@
+public import JourneyPipeline
+public import Logging
+public import ServiceLifecycle
+import Hummingbird
+import HummingbirdCore
+import NIOCore
+import Synchronization
+
+/// The HTTP API and the page.
+///
+/// It never ends the process: where it cannot listen, or breaks, it says so in the log, and the stream of events goes on without it.
+public final class JourneyServer: Service {
+  /// What it works with.
+  public struct Parts: Sendable {
+    public var reader: any JourneyReader
+    public var intake: any EventIntake
+    public var operations: any OperationsDesk
+    public var feed: any ChangeFeed
+    public var readiness: @Sendable () async -> Readiness
+    public var clock: any WallClock
+
+    public init(
+      reader: any JourneyReader, intake: any EventIntake, operations: any OperationsDesk, feed: any ChangeFeed,
+      readiness: @escaping @Sendable () async -> Readiness, clock: any WallClock
+    ) {
+      self.reader = reader
+      self.intake = intake
+      self.operations = operations
+      self.feed = feed
+      self.readiness = readiness
+      self.clock = clock
+    }
+  }
+
+  private let settings: APISettings
+  private let parts: Parts
+  private let verifier: TokenVerifier?
+  private let hub: ChangeHub
+  private let logger: Logger
+
+  /// - Throws: where the keys cannot be used; in words for a person.
+  public init(settings: APISettings, parts: Parts, logger: Logger) async throws {
+    self.settings = settings
+    self.parts = parts
+    self.logger = logger
+    verifier = try await Self.verifier(settings, parts.clock, logger)
+    hub = ChangeHub(feed: parts.feed, most: max(1, settings.maximumConnections / 2), logger: logger)
+  }
+
+  private static func verifier(_ settings: APISettings, _ clock: any WallClock, _ logger: Logger) async throws -> TokenVerifier? {
+    switch settings.keys {
+    case nil: nil
+    case .secret(let secret): TokenVerifier(keys: await SecretKey(secret), algorithm: "HS256", settings: settings, clock: clock)
+    case .file(let path, let algorithm):
+      TokenVerifier(
+        keys: try await KeySet(file: path, algorithm, logger: logger), algorithm: algorithm.rawValue, settings: settings, clock: clock)
+    case .address(let address, let algorithm):
+      TokenVerifier(keys: try KeySet(address: address, algorithm, logger: logger), algorithm: algorithm.rawValue, settings: settings, clock: clock)
+    }
+  }
+
+  /// How long requests under way may take to end once the process is to stop.
+  private static let patience = Duration.seconds(3)
+
+  private enum End { case served, watched, late }
+
+  public func run() async throws {
+    await withTaskGroup(of: End.self) { group in
+      group.addTask { [self] in
+        await serve()
+        return .served
+      }
+      // Beside the server and not within it: the server waits for its requests, and those that watch end with the hub.
+      group.addTask { [self] in
+        try? await hub.run()
+        return .watched
+      }
+      group.addTask {
+        try? await gracefulShutdown()
+        try? await Task.sleep(for: Self.patience)
+        return .late
+      }
+      for await end in group where end != .watched { group.cancelAll() }
+    }
+  }
+
+  private func serve() async {
+    do {
+      try await application().run()
+    } catch {
+      if !Task.isCancelled {
+        logger.error("the API is off: \(settings.host):\(settings.port) cannot be served (\(error)); change api.port, or set api.enabled: false")
+      }
+      // Events go on; the end of this service is the end of the process only.
+      try? await gracefulShutdown()
+    }
+  }
+
+  private func application() -> some ApplicationProtocol {
+    let channel = HTTP1Channel.Configuration(
+      idleTimeout: .seconds(max(1, settings.requestTimeout.components.seconds)),
+      httpDecoderConfiguration: .init(maxHeaderFieldSize: 12 << 10, maxHeaderListSize: 32 << 10, maxHeaderFieldCount: 100))
+    return Application(
+      router: router(), server: .http1(configuration: channel),
+      configuration: ApplicationConfiguration(
+        address: .hostname(settings.host, port: settings.port), backlog: 256,
+        availableConnectionsDelegate: MaximumAvailableConnections(settings.maximumConnections, logger: quiet)),
+      onServerRunning: { [self] channel in announce(channel.localAddress?.port ?? settings.port) }, logger: quiet)
+  }
+
+  /// The framework says at info what is nothing to a person who runs this.
+  private var quiet: Logger {
+    var quiet = logger
+    quiet.logLevel = max(logger.logLevel, .warning)
+    return quiet
+  }
+
+  private func announce(_ port: Int) {
+    let host = settings.host.contains(":") ? "[\(settings.host)]" : settings.host
+    logger.info("serving the API and the page", metadata: ["address": "http://\(host):\(port)/"])
+    if verifier == nil {
+      logger.warning("nobody can sign in to the API: set API_JWT_SECRET, api.jwksFile or api.jwksURL; /health, /ready and the page answer")
+    }
+    if !["127.0.0.1", "localhost", "::1"].contains(settings.host) {
+      logger.warning("the API is open to other machines without TLS; put a proxy that speaks TLS before it, or set api.host: 127.0.0.1")
+    }
+  }
+
+  func router() -> Router<APIContext> {
+    let router = Router(context: APIContext.self)
+    router.add(middleware: Envelope())
+    HealthRoutes(readiness: parts.readiness).add(to: router)
+    PageRoutes().add(to: router)
+    let api = router.group("api").add(middleware: Authentication(verifier: verifier, limiter: RateLimiter(rate: settings.requestsPerSecond)))
+    let journey = api.group("journey")
+    JourneyRoutes(reader: parts.reader).add(to: journey)
+    EventRoute(reader: parts.reader, intake: parts.intake, clock: parts.clock, settings: settings).add(to: journey)
+    LiveRoute(reader: parts.reader, hub: hub, clock: parts.clock).add(to: journey)
+    OperationsRoutes(desk: parts.operations, settings: settings).add(to: api.group("operations").add(middleware: OperatorsOnly()))
+    return router
+  }
+}

@@ -1,0 +1,120 @@
+import HTTPTypes
+import Hummingbird
+import JourneyPipeline
+import Logging
+
+/// Every answer carries these, whatever it is; every error becomes a problem document that reveals nothing of the program.
+struct Envelope: RouterMiddleware {
+  typealias Context = APIContext
+
+  /// The page needs nothing but its own files and this API.
+  private static let policy = """
+    default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; manifest-src 'self'; base-uri 'none'; \
+    form-action 'none'; frame-ancestors 'none'
+    """
+  private static let headers: [(HTTPField.Name, String)] = [
+    (HTTPField.Name("Content-Security-Policy")!, policy), (.xContentTypeOptions, "nosniff"), (HTTPField.Name("Referrer-Policy")!, "no-referrer"),
+    (HTTPField.Name("X-Frame-Options")!, "DENY"), (HTTPField.Name("Cross-Origin-Opener-Policy")!, "same-origin"),
+    (HTTPField.Name("Cross-Origin-Resource-Policy")!, "same-origin"),
+    (HTTPField.Name("Permissions-Policy")!, "camera=(), geolocation=(), microphone=(), payment=()"),
+  ]
+
+  @concurrent
+  func handle(
+    _ request: Request, context: APIContext, next: @concurrent (Request, APIContext) async throws -> Response
+  ) async throws -> Response {
+    var response: Response
+    do {
+      // A path knows its own; what no path knows is told here.
+      guard HTTPRequest.Method.known.contains(request.method) else {
+        throw Problem(.methodNotAllowed, "no such method is known here", headers: [.allow: "GET, HEAD, POST"])
+      }
+      response = try await next(request, context)
+    } catch let problem as Problem {
+      response = problem.response()
+    } catch let error as HTTPError {
+      response = (error.status == .notFound ? .notFound : Problem(error.status, "the request cannot be answered")).response()
+    } catch is CancellationError {
+      response = Problem(.serviceUnavailable, "the service is stopping").response()
+    } catch {
+      context.logger.error("a request failed: \(error)")
+      response = Problem(.internalServerError, "something went wrong here; whoever runs this finds it in the log").response()
+    }
+    for (name, value) in Self.headers { response.headers[name] = value }
+    return response
+  }
+}
+
+/// Lets only known callers pass, and each of them only so often.
+struct Authentication: RouterMiddleware {
+  typealias Context = APIContext
+
+  /// nil: no keys are configured.
+  let verifier: TokenVerifier?
+  let limiter: RateLimiter
+
+  @concurrent
+  func handle(
+    _ request: Request, context: APIContext, next: @concurrent (Request, APIContext) async throws -> Response
+  ) async throws -> Response {
+    guard let verifier else {
+      throw Problem(.serviceUnavailable, "sign-in is not set up: set api.jwtSecret, api.jwksFile or api.jwksURL and start again")
+    }
+    guard let token = Self.bearer(request.headers[values: .authorization]) else { throw Problem.unauthorized }
+    let caller: Caller
+    do throws(TokenError) {
+      caller = try await verifier.caller(token)
+    } catch {
+      context.logger.debug("a token was refused", metadata: ["reason": "\(error)"])
+      if error == .noKeys { throw Problem(.serviceUnavailable, "the keys to check tokens with cannot be had for now", headers: [.retryAfter: "10"]) }
+      throw Problem.unauthorized
+    }
+    if let wait = limiter.admit(caller.subject) {
+      let seconds = max(1, Int((wait / .seconds(1)).rounded(.up)))
+      throw Problem(.tooManyRequests, "too many requests; wait \(seconds) s", headers: [.retryAfter: "\(seconds)"])
+    }
+    var context = context
+    context.caller = caller
+    return try await next(request, context)
+  }
+
+  private static func bearer(_ values: [String]) -> String? {
+    guard values.count == 1, values[0].lowercased().hasPrefix("bearer ") else { return nil }
+    return String(values[0].dropFirst(7).drop { $0 == " " })
+  }
+}
+
+/// Lets only operators pass.
+struct OperatorsOnly: RouterMiddleware {
+  typealias Context = APIContext
+
+  @concurrent
+  func handle(
+    _ request: Request, context: APIContext, next: @concurrent (Request, APIContext) async throws -> Response
+  ) async throws -> Response {
+    guard try context.requireCaller().isOperator else { throw Problem(.forbidden, "this needs an operator's token") }
+    return try await next(request, context)
+  }
+}
+
+extension HTTPRequest.Method {
+  fileprivate static let known: [HTTPRequest.Method] = [.get, .head, .post, .put, .patch, .delete, .options, .trace]
+}
+
+extension RouterMethods {
+  /// A path with its methods; any other method is answered with 405 and those that there are.
+  func resource(
+    _ path: RouterPath, _ handlers: [HTTPRequest.Method: @Sendable (Request, Context) async throws -> Response]
+  ) {
+    var known = Set(handlers.keys)
+    if known.contains(.get) { known.insert(.head) }
+    for (method, handler) in handlers { on(path, method: method) { try await handler($0, $1) } }
+    if let get = handlers[.get] { on(path, method: .head) { try await get($0, $1).createHeadResponse() } }
+    let allowed = known.map(\.rawValue).sorted().joined(separator: ", ")
+    for method in HTTPRequest.Method.known where !known.contains(method) {
+      on(path, method: method) { _, _ -> Response in
+        throw Problem(.methodNotAllowed, "allowed here: \(allowed)", headers: [.allow: allowed])
+      }
+    }
+  }
+}

@@ -1,0 +1,67 @@
+import HTTPTypes
+import Hummingbird
+import Journey
+
+/// An answer that is not a success, as RFC 9457 lays it out. It says what to do and reveals nothing of what is there.
+struct Problem: Error, HTTPResponseError {
+  struct Detail: Hashable {
+    /// A parameter, a header, or a member of the body as a JSON path.
+    var field: String
+    var message: String
+  }
+
+  var status: HTTPResponse.Status
+  var detail: String
+  var errors: [Detail] = []
+  var headers = HTTPFields()
+
+  init(_ status: HTTPResponse.Status, _ detail: String, errors: [Detail] = [], headers: HTTPFields = HTTPFields()) {
+    self.status = status
+    self.detail = detail
+    self.errors = errors
+    self.headers = headers
+  }
+
+  static func invalid(_ field: String, _ message: String) -> Problem {
+    Problem(.badRequest, "the request cannot be understood", errors: [Detail(field: field, message: message)])
+  }
+  /// What does not exist and what is somebody else's look alike.
+  static var notFound: Problem { Problem(.notFound, "there is nothing here that you may see") }
+  static var noSuchPage: Problem {
+    Problem(.notFound, "there is no such page", errors: [Detail(field: "cursor", message: "it is not one that this list has given")])
+  }
+  static var unauthorized: Problem {
+    Problem(.unauthorized, "a valid bearer token is needed", headers: [.wwwAuthenticate: #"Bearer realm="journey""#])
+  }
+  static var unavailable: Problem {
+    Problem(.serviceUnavailable, "the database is away; try again in a moment", headers: [.retryAfter: "2"])
+  }
+
+  func response(from request: Request, context: some RequestContext) -> Response { response() }
+
+  func response() -> Response {
+    var json = JSONWriter()
+    json.beginObject()
+    json.member("type", "about:blank")
+    json.member("title", status.reasonPhrase)
+    json.key("status")
+    json.int(status.code)
+    json.member("detail", detail)
+    if !errors.isEmpty {
+      json.key("errors")
+      json.beginArray()
+      for error in errors {
+        json.beginObject()
+        json.member("field", error.field)
+        json.member("message", error.message)
+        json.endObject()
+      }
+      json.endArray()
+    }
+    json.endObject()
+    var fields = headers
+    fields[.contentType] = "application/problem+json"
+    fields[.cacheControl] = "no-store"
+    return Response(status: status, headers: fields, body: ResponseBody(byteBuffer: ByteBuffer(bytes: json.bytes)))
+  }
+}

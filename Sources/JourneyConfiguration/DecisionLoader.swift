@@ -1,0 +1,172 @@
+import FoundationEssentials
+public import Journey
+import Yams
+
+/// Reads `decisions.yaml`: the rules of the decision. What the file leaves out keeps the built-in value.
+public enum DecisionLoader {
+  /// - Throws: `SettingsError` with all problems of the file, a line each, by file, line, column and key.
+  public static func load(file: String) throws(SettingsError) -> DecisionRules {
+    guard let data = FileManager.default.contents(atPath: file), let text = String(validating: data, as: UTF8.self) else {
+      throw SettingsError("\(file): the file of decisions cannot be read as UTF-8 text")
+    }
+    return try load(yaml: text, file: file)
+  }
+
+  /// - Parameter file: how problems call the text.
+  public static func load(yaml text: String, file: String) throws(SettingsError) -> DecisionRules {
+    let problems = MappingProblemList(file: file)
+    var rules = DecisionRules()
+    if let root = MappingLoader.compose(text, problems) { root.readDecisions(into: &rules) }
+    guard problems.problems.isEmpty else { throw SettingsError(problems.problems.map(\.description).joined(separator: "\n")) }
+    return rules
+  }
+}
+
+extension MappingField {
+  fileprivate func readDecisions(into rules: inout DecisionRules) {
+    read(
+      into: &rules,
+      [
+        "version": { if let text = $0.text() { $1.version = text } },
+        "evaluate": { if let cadence: DecisionRules.Cadence = $0.word() { $1.evaluation = cadence } },
+        "score": { $0.readScore(into: &$1.score) },
+        "levels": { $0.readLevels(into: &$1.levels) },
+        "risks": { $0.readRisks(into: &$1.risks) },
+        "actions": { $0.readActions(into: &$1.actions) },
+        "signals": { $0.readSignals(into: &$1.signals) },
+      ])
+  }
+
+  private func readScore(into score: inout ScoreRules) {
+    read(
+      into: &score,
+      [
+        "base": { $0.set(&$1.base) }, "perStage": { $0.set(&$1.perStage) }, "perRisk": { $0.set(&$1.perRisk) },
+        "minimum": { $0.set(&$1.minimum) },
+      ])
+  }
+
+  private func readLevels(into levels: inout LevelRules) {
+    read(
+      into: &levels,
+      [
+        "medium": { $0.set(&$1.medium, 1...6) }, "high": { $0.set(&$1.high, 1...6) }, "critical": { $0.set(&$1.critical, 1...6) },
+        "priorities": { field, levels in
+          for (name, value) in field.pairs() {
+            guard let level = RiskLevel(rawValue: name) else { value.report("no such risk level", hint: names(RiskLevel.self)); continue }
+            levels.priorities[level] = value.word()
+          }
+        },
+      ])
+    guard levels.medium <= levels.high, levels.high <= levels.critical else {
+      return report("medium, high and critical have to rise")
+    }
+  }
+
+  private func readRisks(into risks: inout RiskRules) {
+    read(
+      into: &risks,
+      [
+        "low_engagement": {
+          $0.read(
+            into: &$1.lowEngagement, standard: RiskRules.LowEngagement(),
+            [
+              "fewerThan": { $0.set(&$1.events, 1...ClientSummary.recentLimit) }, "within": { $0.set(&$1.window) },
+            ])
+        },
+        "late_invoices": { $1.lateInvoices = $0.isOff ? nil : $0.word() },
+        "negative_sentiment": {
+          $0.read(
+            into: &$1.negativeSentiment, standard: RiskRules.NegativeSentiment(),
+            [
+              "atLeast": { $0.set(&$1.events, 1...ClientSummary.recentLimit) }, "among": { $0.set(&$1.among, 1...ClientSummary.recentLimit) },
+            ])
+        },
+        "slow_project_progress": {
+          $0.read(into: &$1.slowProgress, standard: RiskRules.SlowProgress(), ["silentFor": { $0.set(&$1.silence) }])
+        },
+        "low_feature_usage": { $0.read(into: &$1.lowUsage, standard: RiskRules.LowUsage(), ["belowPercent": { $0.set(&$1.percent) }]) },
+        "high_support_tickets": {
+          $0.read(
+            into: &$1.highTickets, standard: RiskRules.HighTickets(),
+            [
+              "atLeast": { $0.set(&$1.tickets, 1...ClientSummary.ticketLimit) }, "within": { $0.set(&$1.window) },
+            ])
+        },
+      ])
+  }
+
+  private func readActions(into actions: inout ActionRules) {
+    read(
+      into: &actions,
+      [
+        "byStage": { field, actions in
+          actions.byStage = [:]
+          for (name, value) in field.pairs() {
+            guard let stage = Stage(rawValue: name) else { value.report("no such stage", hint: names(Stage.self)); continue }
+            actions.byStage[stage] = value.choice()
+          }
+        },
+        "byRisk": { field, actions in
+          actions.byRisk = []
+          for (name, value) in (field.elements() ?? []).flatMap({ $0.pairs() }) {
+            guard let risk = Risk(rawValue: name) else { value.report("no such risk", hint: names(Risk.self)); continue }
+            if let choice = value.choice() { actions.byRisk.append(ActionRules.RiskChoice(risk, choice)) }
+          }
+        },
+        "reasons": { field, actions in
+          for (action, value) in field.actions() { actions.reasons[action] = value.text() }
+        },
+        "channels": { field, actions in
+          for (action, value) in field.actions() { actions.channels[action] = value.channel() }
+        },
+        "cooldown": { $0.set(&$1.cooldown) },
+        "expiresAfter": { field, actions in
+          if field.isOff { actions.expiry = nil } else if let span = field.span() { actions.expiry = span }
+        },
+      ])
+  }
+
+  private func readSignals(into signals: inout SignalRules) {
+    read(
+      into: &signals,
+      [
+        "ticketOpened": { $0.set(&$1.ticketOpened) }, "invoiceOverdue": { $0.set(&$1.invoiceOverdue) },
+        "invoiceSettled": { $0.set(&$1.invoiceSettled) }, "progressAdvanced": { $0.set(&$1.progressAdvanced) },
+        "progressDelayed": { $0.set(&$1.progressDelayed) },
+        "usage": { field, signals in
+          signals.usage = [:]
+          for (type, value) in field.pairs() {
+            signals.usage[type] = .some(value.node.scalar?.string == "reported" ? nil : value.number())
+          }
+        },
+      ])
+  }
+
+  /// An action's name, or `{action: …, reason: …}`.
+  private func choice() -> ActionRules.Choice? {
+    guard isMapping else { return word().map { ActionRules.Choice($0) } }
+    guard let members = members(["action", "reason"]) else { return nil }
+    guard let action: ActionKind = members["action"]?.word() else {
+      if members["action"] == nil { report("action is missing") }
+      return nil
+    }
+    return ActionRules.Choice(action, reason: members["reason"]?.text())
+  }
+
+  private func channel() -> Channel? {
+    guard let text = text() else { return nil }
+    let known: [Channel] = [.email, .voice, .human]
+    if let channel = known.first(where: { $0.rawValue == text }) { return channel }
+    report("\(text) is no channel: no queue is bound for it", hint: "known here: " + known.map(\.rawValue).joined(separator: ", "))
+    return nil
+  }
+
+  private func actions() -> [(ActionKind, MappingField)] {
+    pairs().compactMap { name, value in
+      if let action = ActionKind(rawValue: name) { return (action, value) }
+      value.report("no such action", hint: names(ActionKind.self))
+      return nil
+    }
+  }
+}

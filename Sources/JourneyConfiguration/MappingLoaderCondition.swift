@@ -1,0 +1,173 @@
+import Journey
+import Yams
+
+/// A rule's `when`: the types that it takes, and what else must hold.
+struct MappingMatch {
+  var types: [TypePattern] = []
+  var condition: MappingCondition?
+}
+
+private let tests = [
+  "equals", "in", "exists", "missing", "present", "gt", "gte", "lt", "lte", "starts-with", "ends-with", "contains", "matches",
+  "same-as",
+]
+
+extension MappingField {
+  func match() -> MappingMatch? {
+    guard isMapping else {
+      report("a rule's when is a mapping", hint: "for example when: {type: invoice.paid}")
+      return nil
+    }
+    var match = MappingMatch()
+    guard let members = members(["type", "path", "changed", "all", "any", "not"] + tests) else { return nil }
+    if let type = members["type"] {
+      guard let fields = type.oneOrMany() else { return nil }
+      match.types = fields.compactMap { $0.typePattern() }
+      if match.types.count != fields.count { return nil }
+    }
+    if members.keys.contains(where: { $0 != "type" }) {
+      guard let condition = condition(members) else { return nil }
+      match.condition = condition
+    }
+    return match
+  }
+
+  private func typePattern() -> TypePattern? {
+    guard let text = text() else { return nil }
+    if text.dropLast().contains("*") {
+      report("\(text): the star can only stand at the end of a type")
+      return nil
+    }
+    return TypePattern(text)
+  }
+
+  private func condition() -> MappingCondition? {
+    guard let members = members(["path", "changed", "all", "any", "not"] + tests) else { return nil }
+    return condition(members)
+  }
+
+  /// All that one mapping says must hold together.
+  private func condition(_ members: [String: MappingField]) -> MappingCondition? {
+    var parts: [MappingCondition] = []
+    for (key, wrap) in [("all", MappingCondition.all), ("any", MappingCondition.any)] {
+      guard let field = members[key] else { continue }
+      guard let fields = field.elements() else { return nil }
+      let inner = fields.compactMap { $0.condition() }
+      guard inner.count == fields.count else { return nil }
+      parts.append(wrap(inner))
+    }
+    if let field = members["not"] {
+      guard let inner = field.condition() else { return nil }
+      parts.append(.not(inner))
+    }
+    if let field = members["changed"] {
+      guard let change = field.change() else { return nil }
+      parts.append(change)
+    }
+    let used = tests.filter { members[$0] != nil }
+    if let path = members["path"] {
+      guard let subject = path.subject() else { return nil }
+      if used.isEmpty {
+        path.report("no test for this path", hint: "tests: \(tests.joined(separator: ", "))")
+        return nil
+      }
+      for name in used {
+        guard let field = members[name], let part = field.test(name, of: subject) else { return nil }
+        parts.append(part)
+      }
+    } else if let name = used.first {
+      members[name]?.report("\(name) tests the value of a path, and there is no path beside it")
+      return nil
+    }
+    guard !parts.isEmpty else {
+      report("the condition is empty")
+      return nil
+    }
+    return parts.count == 1 ? parts[0] : .all(parts)
+  }
+
+  /// What a condition looks at: one place, all places that a path with `[*]` names, or a value that is made by an expression.
+  private func subject() -> Subject? {
+    if let text = node.scalar?.string, text.contains("[*]") {
+      let ofBody = text.hasPrefix("body:")
+      do {
+        return .many(try JSONPath(ofBody ? String(text.dropFirst(5)) : text), ofBody: ofBody)
+      } catch {
+        report("\(text): \(error)")
+        return nil
+      }
+    }
+    guard let expression = expression() else { return nil }
+    if case .reference(let reference) = expression { return .one(reference) }
+    return .computed(expression)
+  }
+
+  private func test(_ name: String, of subject: Subject) -> MappingCondition? {
+    switch name {
+    case "present":
+      guard case .one(let reference) = subject else {
+        report("present asks for one place in the body", hint: "use exists")
+        return nil
+      }
+      return truth().map { $0 ? .present(reference) : .not(.present(reference)) }
+    case "same-as":
+      guard let expression = subject.expression else {
+        report("same-as compares two places, and the path names many")
+        return nil
+      }
+      return reference().map { .same(expression, $0) }
+    default: return test(name).map { subject.condition($0) }
+    }
+  }
+
+  private func test(_ name: String) -> MappingTest? {
+    switch name {
+    case "exists": truth().map { $0 ? .exists : .missing }
+    case "missing": truth().map { $0 ? .missing : .exists }
+    case "equals": constant().map { .isOneOf([$0]) }
+    case "in": constants().map { .isOneOf($0) }
+    case "gt": number().map { .greater(than: $0) }
+    case "gte": number().map { .atLeast($0) }
+    case "lt": number().map { .less(than: $0) }
+    case "lte": number().map { .atMost($0) }
+    case "starts-with": text().map { .hasPrefix($0) }
+    case "matches": pattern().map { .matches($0) }
+    case "ends-with": text().map { .hasSuffix($0) }
+    default: text().map { .contains($0) }
+    }
+  }
+
+  private func change() -> MappingCondition? {
+    guard let members = members(["before", "now", "from", "to"]) else { return nil }
+    guard let before = members["before"], let now = members["now"] else {
+      report("before and now are needed: the paths of the old and the new value")
+      return nil
+    }
+    guard let old = before.reference(), let new = now.reference() else { return nil }
+    return .changed(before: old, now: new, from: members["from"]?.constants(), to: members["to"]?.constants())
+  }
+}
+
+/// What the tests of a condition look at.
+private enum Subject {
+  case one(MappingReference)
+  case many(JSONPath, ofBody: Bool)
+  case computed(MappingExpression)
+
+  var expression: MappingExpression? {
+    switch self {
+    case .one(let reference): .reference(reference)
+    case .computed(let expression): expression
+    case .many: nil
+    }
+  }
+
+  func condition(_ test: MappingTest) -> MappingCondition {
+    switch self {
+    case .one(let reference): .test(reference, test)
+    case .computed(let expression): .computed(expression, test)
+    // That nothing is there is a matter of all places, not of one.
+    case .many(let path, let ofBody): test == .missing ? .not(.some(path, ofBody: ofBody, .exists)) : .some(path, ofBody: ofBody, test)
+    }
+  }
+}

@@ -1,0 +1,135 @@
+import Journey
+import Yams
+
+extension MappingField {
+  /// An expression: a reference, a list of expressions of which the first that is there counts, or a mapping with one of
+  /// `value`, `path`, `join`, and what is done with it: `then`, a list of steps, of which `table`, `scale` and `bands` can also stand
+  /// beside the path.
+  func expression() -> MappingExpression? {
+    if node.sequence != nil { return choices().map { $0.count == 1 ? $0[0] : .first($0) } }
+    guard isMapping else { return reference().map(MappingExpression.reference) }
+    guard let members = members(["path", "join", "with", "value", "then"] + Self.stepsBesideThePath + ["otherwise"]) else { return nil }
+    let origins = ["path", "join", "value"].filter { members[$0] != nil }
+    guard origins.count == 1 else {
+      report("exactly one of path, join and value is needed")
+      return nil
+    }
+    if members["with"] != nil, members["join"] == nil { members["with"]?.report("with belongs to join") }
+    let steps = Self.stepsBesideThePath.filter { members[$0] != nil }
+    if steps.count > 1 {
+      report("only one of table, scale and bands can be used", hint: "more steps are written as a list: then: [trim, {table: {…}}]")
+      return nil
+    }
+    guard var expression = origin(members) else { return nil }
+    if let chain = members["then"] {
+      guard let fields = chain.elements() else { return nil }
+      for field in fields {
+        guard let step = field.step() else { return nil }
+        expression = .then(expression, step)
+      }
+    }
+    if members["otherwise"] != nil, members["table"] == nil { members["otherwise"]?.report("otherwise belongs to table") }
+    guard let name = steps.first, let argument = members[name] else { return expression }
+    return argument.step(name, otherwise: members["otherwise"]).map { .then(expression, $0) }
+  }
+
+  private static let stepsBesideThePath = ["table", "scale", "bands"]
+
+  func choices() -> [MappingExpression]? {
+    guard let fields = oneOrMany() else { return nil }
+    let choices = fields.compactMap { $0.expression() }
+    return choices.count == fields.count ? choices : nil
+  }
+
+  private func origin(_ members: [String: MappingField]) -> MappingExpression? {
+    if let value = members["value"] { return value.constant().map(MappingExpression.constant) }
+    if let path = members["path"] { return path.expression() }
+    guard let join = members["join"], let parts = join.elements() else { return nil }
+    let expressions = parts.compactMap { $0.expression() }
+    let separator = members["with"].map { $0.node.scalar?.string ?? "" } ?? ":"
+    return expressions.count == parts.count ? .join(expressions, separator: separator) : nil
+  }
+
+  /// `{negative: [0, 6], neutral: [7, 8], positive: [9, 10]}`, both ends included.
+  func scoreBands() -> [ScoreBand]? {
+    guard let entries = members() else { return nil }
+    var bands: [ScoreBand] = []
+    for (key, field) in entries {
+      guard let ends = field.elements() else { return nil }
+      let numbers = ends.compactMap { $0.number() }
+      guard ends.count == 2, numbers.count == 2, numbers[0] <= numbers[1] else {
+        field.report("a band is [lowest, highest]")
+        return nil
+      }
+      bands.append(ScoreBand(range: numbers[0]...numbers[1], label: JSONConstant(string: key.text)))
+    }
+    return bands
+  }
+
+  // MARK: Time
+
+  /// A reference, a mapping with `path` and `unit`, or a list of them.
+  func times() -> [MappingTime]? {
+    guard let fields = oneOrMany() else { return nil }
+    let times = fields.compactMap { $0.time() }
+    return times.count == fields.count ? times : nil
+  }
+
+  private func time() -> MappingTime? {
+    guard isMapping else { return reference().map { MappingTime(.reference($0), unit: .auto) } }
+    guard let members = members(["path", "unit"]) else { return nil }
+    guard let path = members["path"] else {
+      report("path is missing")
+      return nil
+    }
+    guard let expression = path.expression() else { return nil }
+    guard let unit = members["unit"] else { return MappingTime(expression, unit: .auto) }
+    guard let name = unit.text() else { return nil }
+    guard let known = TimeUnit(rawValue: name) else {
+      let units = TimeUnit.allCases.map(\.rawValue)
+      unit.report("the unit \(name) is not known", hint: "known: \(units.joined(separator: ", "))")
+      return nil
+    }
+    return MappingTime(expression, unit: known)
+  }
+
+  // MARK: Client
+
+  /// Expressions that name the client, or a mapping with `from`, `refuse` (further sentinels), `email`, `unknown` and `reason`.
+  func client() -> MappingClient? {
+    guard let keys = node.mapping, !["path", "join", "value"].contains(where: { keys[Node($0)] != nil }) else { return choices().map { MappingClient($0) } }
+    guard let members = members(["from", "refuse", "email", "unknown", "reason"]) else { return nil }
+    guard let from = members["from"] else {
+      report("from is missing: where the client's id stands")
+      return nil
+    }
+    guard let references = from.choices() else { return nil }
+    var client = MappingClient(references)
+    if let refuse = members["refuse"] {
+      guard let texts = refuse.constants() else { return nil }
+      client.refused = Set(texts.map { $0.text.lowercased() })
+    }
+    if let email = members["email"] {
+      guard let expression = email.expression() else { return nil }
+      client.email = expression
+    }
+    if let unknown = members["unknown"] {
+      guard let policy: UnknownClient = unknown.word() else { return nil }
+      client.whenUnknown = policy
+    }
+    if let reason = members["reason"] {
+      guard let text = reason.text() else { return nil }
+      client.reason = text
+    }
+    return client
+  }
+
+  func creation() -> MappingCreation? {
+    guard let members = members(["name", "email", "phone"]) else { return nil }
+    var creation = MappingCreation()
+    creation.name = members["name"]?.expression()
+    creation.email = members["email"]?.expression()
+    creation.phone = members["phone"]?.expression()
+    return creation
+  }
+}

@@ -1,0 +1,133 @@
+import Journey
+import Yams
+
+/// One node of a mapping file with the way that leads to it. Its readers report what is wrong and return nil then.
+struct MappingField {
+  let node: Node
+  let name: String
+  let rule: String?
+  let problems: MappingProblemList
+
+  func report(_ message: String, hint: String? = nil, at mark: Mark? = nil) {
+    let mark = mark ?? node.mark
+    problems.add(
+      MappingProblem(
+        file: problems.file, line: mark?.line ?? 0, column: mark?.column ?? 0, rule: rule, field: name, message: message, hint: hint))
+  }
+
+  func warn(_ message: String) {
+    problems.warn(
+      MappingProblem(file: problems.file, line: node.mark?.line ?? 0, column: node.mark?.column ?? 0, rule: rule, field: name, message: message))
+  }
+
+  func child(_ node: Node, _ key: String) -> MappingField {
+    let path = key.hasPrefix("[") || name.isEmpty ? name + key : "\(name).\(key)"
+    return MappingField(node: node, name: path, rule: rule, problems: problems)
+  }
+
+  func inside(rule: String) -> MappingField { MappingField(node: node, name: "", rule: rule, problems: problems) }
+
+  // MARK: Shapes
+
+  var isMapping: Bool { node.mapping != nil }
+
+  /// The members of a mapping whose keys are among `keys`; any other key is a problem.
+  func members(_ keys: [String]) -> [String: MappingField]? {
+    guard let members = members() else { return nil }
+    for (key, field) in members where !keys.contains(key.text) {
+      let hint = nearest(key.text, among: keys).map { "did you mean \($0)?" } ?? "known here: \(keys.joined(separator: ", "))"
+      field.report("this key is not known", hint: hint, at: key.mark)
+    }
+    return Dictionary(members.map { ($0.key.text, $0.field) }) { first, _ in first }
+  }
+
+  /// The members of a mapping in their order, whatever their keys.
+  func members() -> [(key: (text: String, mark: Mark?), field: MappingField)]? {
+    guard let mapping = node.mapping else {
+      report("key: value lines are expected here")
+      return nil
+    }
+    return mapping.compactMap { key, value in
+      guard let text = key.scalar?.string else {
+        report("a key is a word", at: key.mark)
+        return nil
+      }
+      return ((text, key.mark), child(value, text))
+    }
+  }
+
+  func elements() -> [MappingField]? {
+    guard let sequence = node.sequence else {
+      report("a list is expected here")
+      return nil
+    }
+    if sequence.isEmpty {
+      report("the list is empty")
+      return nil
+    }
+    return sequence.enumerated().map { child($1, "[\($0)]") }
+  }
+
+  /// The elements of a list, or the node itself as the only one.
+  func oneOrMany() -> [MappingField]? { node.sequence == nil ? [self] : elements() }
+
+  // MARK: Scalars
+
+  func text() -> String? {
+    guard let text = node.scalar?.string, !text.isEmpty, !isNull else {
+      report("a text is expected here")
+      return nil
+    }
+    return text
+  }
+
+  func truth() -> Bool? {
+    switch node.scalar?.string {
+    case "true": return true
+    case "false": return false
+    default:
+      report("true or false is expected here")
+      return nil
+    }
+  }
+
+  func number() -> Double? {
+    guard let text = node.scalar?.string, let number = JSONConstant(number: text) else {
+      report("a number is expected here")
+      return nil
+    }
+    return Double(number.text)
+  }
+
+  /// A fixed value. Only what JSON calls a number or a truth value is one: `no` and `012` are texts, whatever YAML 1.1 says.
+  func constant() -> JSONConstant? {
+    guard let scalar = node.scalar, !isNull else {
+      report("a fixed text, number, true or false is expected here")
+      return nil
+    }
+    guard scalar.style == .plain || scalar.style == .any else { return JSONConstant(string: scalar.string) }
+    if scalar.string == "true" || scalar.string == "false" { return JSONConstant(bool: scalar.string == "true") }
+    return JSONConstant(number: scalar.string) ?? JSONConstant(string: scalar.string)
+  }
+
+  func constants() -> [JSONConstant]? {
+    guard let fields = oneOrMany() else { return nil }
+    let constants = fields.compactMap { $0.constant() }
+    return constants.count == fields.count ? constants : nil
+  }
+
+  var isNull: Bool {
+    guard let scalar = node.scalar, scalar.style == .plain || scalar.style == .any else { return false }
+    return ["", "~", "null"].contains(scalar.string)
+  }
+
+  func reference() -> MappingReference? {
+    guard let text = text() else { return nil }
+    do {
+      return try MappingReference(text)
+    } catch {
+      report("\(text): \(error)", hint: "paths start with $, e.g. $.data.id; fixed values are written as {value: …}")
+      return nil
+    }
+  }
+}

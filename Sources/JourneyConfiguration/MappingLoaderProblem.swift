@@ -1,0 +1,66 @@
+/// One thing that is wrong in a mapping file, told to the person who wrote it.
+public struct MappingProblem: Error, Hashable, Sendable, CustomStringConvertible {
+  public var file: String
+  /// From 1; 0 where the problem is the file itself.
+  public var line: Int
+  public var column: Int
+  /// The rule's name, or its position (`rule 3`) where it has none; nil outside of the rules.
+  public var rule: String?
+  /// The keys that lead to the place: `event.metadata.amount`.
+  public var field: String?
+  public var message: String
+  /// What to write instead, where that can be said.
+  public var hint: String?
+
+  public var description: String {
+    var text = line > 0 ? "\(file):\(line):\(column): " : "\(file): "
+    if let rule { text += "rule \"\(rule)\": " }
+    if let field, !field.isEmpty { text += "\(field): " }
+    text += message
+    if let hint { text += " (\(hint))" }
+    return text
+  }
+}
+
+/// All problems of all mapping files that were to be loaded, a line each.
+public struct MappingLoadError: Error, Hashable, Sendable, CustomStringConvertible {
+  public var problems: [MappingProblem]
+
+  public var description: String { problems.map(\.description).joined(separator: "\n") }
+}
+
+/// Collects the problems of one file, so that a person sees all of them at once.
+final class MappingProblemList {
+  let file: String
+  private(set) var problems: [MappingProblem] = []
+  /// What may be meant and is worth a look.
+  private(set) var warnings: [MappingProblem] = []
+
+  init(file: String) { self.file = file }
+
+  func add(_ problem: MappingProblem) { problems.append(problem) }
+  func warn(_ problem: MappingProblem) { warnings.append(problem) }
+
+  /// In the order of the text, which is how a person works through them.
+  var sorted: [MappingProblem] { problems.sorted { ($0.line, $0.column) < ($1.line, $1.column) } }
+}
+
+/// The word that was probably meant.
+func nearest(_ word: String, among words: [String]) -> String? {
+  let ranked = words.map { (word: $0, distance: editDistance(Array(word.lowercased().utf8), Array($0.lowercased().utf8))) }
+  guard let best = ranked.min(by: { $0.distance < $1.distance }), best.distance <= max(2, word.utf8.count / 3) else { return nil }
+  return best.word
+}
+
+/// Insertions, deletions and replacements between two words (Levenshtein).
+private func editDistance(_ a: [UInt8], _ b: [UInt8]) -> Int {
+  var previous = Array(0...b.count)
+  for (row, left) in a.enumerated() {
+    var current = [row + 1]
+    for (column, right) in b.enumerated() {
+      current.append(min(previous[column + 1] + 1, current[column] + 1, previous[column] + (left == right ? 0 : 1)))
+    }
+    previous = current
+  }
+  return previous[b.count]
+}

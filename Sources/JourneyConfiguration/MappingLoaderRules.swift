@@ -1,0 +1,139 @@
+import Journey
+import Yams
+
+/// The parts of an envelope that rules fall back to.
+struct MappingDefaults {
+  var id: [MappingExpression] = []
+  var time: [MappingTime] = []
+  var client: MappingClient?
+  var metadata = MappingMetadata()
+}
+
+extension MappingField {
+  func rule(defaults: MappingDefaults) -> MappingRule? {
+    guard let members = members(["name", "when", "ignore", "reject", "event"]) else { return nil }
+    guard let name = members["name"]?.text() else {
+      report("name is missing: reports and traces call the rule by it")
+      return nil
+    }
+    guard let when = members["when"] else {
+      report("when is missing: what the rule takes", hint: "for example when: {type: invoice.paid}")
+      return nil
+    }
+    let match = when.match()
+    let outcomes = ["ignore", "reject", "event"].filter { members[$0] != nil }
+    guard outcomes.count == 1 else {
+      report("exactly one of event, ignore and reject is needed")
+      return nil
+    }
+    var outcome: MappingRule.Outcome?
+    if let field = members["ignore"] { outcome = field.text().map { .ignore(reason: $0) } }
+    if let field = members["reject"] { outcome = field.rejection().map { .reject($0) } }
+    if let field = members["event"] { outcome = field.event(defaults: defaults).map { .event($0) } }
+    guard let match, let outcome else { return nil }
+    return MappingRule(name: name, types: match.types, condition: match.condition, outcome: outcome)
+  }
+
+  private static var rejectionCodes: [String] {
+    let codes: [Rejection.Code] = [.missingField, .invalidField, .unknownType, .unknownClient, .unsupportedContentType]
+    return codes.map(\.rawValue)
+  }
+
+  private func rejection() -> Rejection? {
+    guard isMapping else { return text().map { Rejection(.invalidField, $0) } }
+    guard let members = members(["code", "field", "reason"]) else { return nil }
+    guard let reason = members["reason"]?.text() else {
+      report("reason is missing: a sentence for the person who finds the dead letter")
+      return nil
+    }
+    var code = Rejection.Code.invalidField
+    if let field = members["code"] {
+      guard let text = field.text() else { return nil }
+      guard Self.rejectionCodes.contains(text) else {
+        field.report("the code \(text) is not known", hint: "known: \(Self.rejectionCodes.joined(separator: ", "))")
+        return nil
+      }
+      code = Rejection.Code(rawValue: text)
+    }
+    return Rejection(code, field: members["field"]?.text(), reason)
+  }
+
+  private func event(defaults: MappingDefaults) -> EventTemplate? {
+    guard let members = members(["type", "stage", "id", "time", "client", "create", "link", "merge", "metadata"]) else { return nil }
+    var isWhole = true
+    func read<T>(_ key: String, _ fallback: T?, _ read: (MappingField) -> T?) -> T? {
+      guard let field = members[key] else { return fallback }
+      let value = read(field)
+      if value == nil { isWhole = false }
+      return value
+    }
+    let id = read("id", defaults.id) { $0.choices() }
+    let time = read("time", defaults.time) { $0.times() }
+    let client = read("client", defaults.client) { $0.client() }
+    let creation = read("create", nil) { $0.creation() }
+    let merged = read("merge", []) { $0.ids() }
+    let linked = read("link", []) { $0.ids() }
+    let metadata = read("metadata", defaults.metadata) { $0.metadata(adding: defaults.metadata) }
+    let type = read("type", nil) { $0.eventType() }
+    let stage = read("stage", nil) { $0.stage() }
+    for key in ["type", "stage"] where members[key] == nil {
+      report("\(key) is missing", hint: key == "stage" ? "a stage, keep, or a path" : "the canonical type, e.g. invoice_paid")
+      isWhole = false
+    }
+    if client == nil, members["client"] == nil {
+      report("no client: neither the rule nor the envelope says where the client's id stands")
+    }
+    guard isWhole, let id, let time, let client, let merged, let linked, let metadata, let type, let stage else { return nil }
+    return EventTemplate(
+      id: id, type: type, stage: stage, time: time, client: client, creation: creation, linked: linked, merged: merged,
+      metadata: metadata)
+  }
+
+  /// Where further ids stand: each a place, or a path with `[*]` for a list of them.
+  private func ids() -> [MappingExpression]? {
+    guard let fields = oneOrMany() else { return nil }
+    let expressions = fields.compactMap { field -> MappingExpression? in
+      guard let text = field.node.scalar?.string, text.contains("[*]") else { return field.expression() }
+      do {
+        return .each(try JSONPath(text))
+      } catch {
+        field.report("\(text): \(error)")
+        return nil
+      }
+    }
+    return expressions.count == fields.count ? expressions : nil
+  }
+
+  /// A word is the type itself; a path or a mapping says where it comes from.
+  private func eventType() -> MappingExpression? {
+    guard let word = node.scalar?.string, !word.hasPrefix("$"), !word.contains(":") else { return expression() }
+    return text().map { .constant(JSONConstant(string: $0)) }
+  }
+
+  private func stage() -> StageRule? {
+    guard let word = node.scalar?.string, !word.hasPrefix("$"), !word.contains(":") else {
+      return expression().map(StageRule.named)
+    }
+    if word == "keep" { return .keep }
+    if let stage = Stage(rawValue: word) { return .set(stage) }
+    let stages = Stage.allCases.map(\.rawValue)
+    let hint = nearest(word, among: stages + ["keep"]).map { "did you mean \($0)?" }
+    report("\(word) is not a stage", hint: hint ?? "stages: \(stages.joined(separator: ", ")); or keep")
+    return nil
+  }
+
+  /// A path replaces what the envelope keeps; members are added to it and win where both have the same name, and null takes the
+  /// envelope's member out.
+  func metadata(adding defaults: MappingMetadata) -> MappingMetadata? {
+    guard isMapping else { return expression().map { MappingMetadata(base: $0, redacted: defaults.redacted) } }
+    guard let entries = members() else { return nil }
+    var metadata = defaults
+    for (key, field) in entries {
+      metadata.fields.removeAll { $0.name == key.text }
+      if field.isNull { continue }
+      guard let value = field.expression() else { return nil }
+      metadata.fields.append(MappingMetadata.Field(key.text, value))
+    }
+    return metadata
+  }
+}

@@ -1,0 +1,71 @@
+import Journey
+import Yams
+
+/// Readers that settings and rules share.
+extension MappingField {
+  /// Hands each member to the reader of its key; a key without a reader is a problem.
+  func read<Target>(into target: inout Target, _ readers: [String: (MappingField, inout Target) -> Void]) {
+    guard let members = members(readers.keys.sorted()) else { return }
+    for (key, field) in members { readers[key]?(field, &target) }
+  }
+
+  /// The members of a mapping, whatever their keys, in the order of the file.
+  func pairs() -> [(String, MappingField)] { (members() ?? []).map { ($0.key.text, $0.field) } }
+
+  /// Whether a part is switched off, by the word `off`.
+  var isOff: Bool { node.scalar.map { ["off", "false"].contains($0.string) } ?? false }
+
+  /// Reads a part that the word `off` switches off.
+  func read<Rule>(into rule: inout Rule?, standard: Rule, _ readers: [String: (MappingField, inout Rule) -> Void]) {
+    guard !isOff else {
+      rule = nil
+      return
+    }
+    var value = rule ?? standard
+    read(into: &value, readers)
+    rule = value
+  }
+
+  /// One of an enumeration's names.
+  func word<Value: RawRepresentable<String> & CaseIterable>() -> Value? {
+    guard let text = text() else { return nil }
+    if let value = Value(rawValue: text) { return value }
+    let hint = nearest(text, among: Value.allCases.map(\.rawValue)).map { "did you mean \($0)?" } ?? names(Value.self)
+    report("\(text) is not known here", hint: hint)
+    return nil
+  }
+
+  /// A length of time: `7d`, `72h`, `30s`; `0` is none.
+  func span() -> TimeSpan? {
+    guard let text = text() else { return nil }
+    if text == "0" { return .seconds(0) }
+    let units: [Character: (Int64) -> TimeSpan] = ["d": { .days($0) }, "h": { .hours($0) }, "m": { .seconds($0 * 60) }, "s": { .seconds($0) }]
+    if let unit = text.last.flatMap({ units[$0] }), let number = Int64(text.dropLast()), (0...100_000).contains(number) { return unit(number) }
+    report("\(text) is not a length of time", hint: "write 7d, 72h, 10m or 30s")
+    return nil
+  }
+
+  func set(_ value: inout Double) {
+    if let number = number() { value = number }
+  }
+
+  func set(_ value: inout TimeSpan) {
+    if let span = span() { value = span }
+  }
+
+  func set(_ value: inout Int, _ range: ClosedRange<Int>) {
+    guard let number = number() else { return }
+    guard let whole = Int(exactly: number), range.contains(whole) else {
+      return report("a whole number from \(range.lowerBound) to \(range.upperBound) is expected here")
+    }
+    value = whole
+  }
+
+  func set(_ value: inout Set<String>) {
+    if let fields = oneOrMany() { value = Set(fields.compactMap { $0.text() }) }
+  }
+}
+
+func names<Value: RawRepresentable<String> & CaseIterable>(_: Value.Type) -> String {
+  "known here: " + Value.allCases.map(\.rawValue).joined(separator: ", ")
+}

@@ -1,0 +1,61 @@
+import FoundationEssentials
+public import Journey
+public import JourneyPipeline
+
+/// The message that recommends an action to a worker: a CloudEvents 1.0 event in structured JSON.
+public enum ActionEvent {
+  public static let type = "journey.action.recommended.v1"
+
+  /// A pure function: the same action always makes the same bytes.
+  public static func message(_ action: RecommendedAction) -> ActionMessage {
+    ActionMessage(
+      id: action.id, routingKey: "\(action.channel.rawValue).\(action.action.rawValue).\(action.priority.rawValue)", priority: action.priority,
+      expiresAt: action.expiresAt, causeID: action.causeID, traceparent: action.traceparent, body: body(action))
+  }
+
+  private static func body(_ action: RecommendedAction) -> [UInt8] {
+    var json = JSONWriter(reservingCapacity: 1024)
+    json.beginObject()
+    json.member("specversion", "1.0")
+    json.member("id", action.id)
+    json.member("source", "/journey")
+    json.member("type", type)
+    json.member("time", action.decidedAt)
+    json.member("subject", action.clientID)
+    json.member("orgid", action.orgID)
+    json.member("traceparent", action.traceparent)
+    json.member("datacontenttype", "application/json")
+    json.key("data")
+    writeData(action, into: &json)
+    json.endObject()
+    return json.bytes
+  }
+
+  private static func writeData(_ action: RecommendedAction, into json: inout JSONWriter) {
+    json.beginObject()
+    json.member("action", action.action.rawValue)
+    json.member("channel", action.channel.rawValue)
+    json.member("priority", action.priority.rawValue)
+    json.member("reason", action.reason)
+    json.key("score")
+    json.double(action.score)
+    json.member("riskLevel", action.level.rawValue)
+    json.key("risks")
+    json.raw(action.risks)
+    json.member("stage", action.stage.rawValue)
+    json.key("recommendedActions")
+    json.raw(action.recommended)
+    json.key("client")
+    json.beginObject()
+    json.member("name", action.name)
+    json.member("email", action.email)
+    json.member("phone", action.phone)
+    json.endObject()
+    json.member("causationId", action.causeID)
+    json.member("decidedAt", action.decidedAt)
+    json.member("notBefore", action.decidedAt)
+    json.member("expiresAt", action.expiresAt)
+    json.member("ruleVersion", action.ruleVersion)
+    json.endObject()
+  }
+}

@@ -1,0 +1,141 @@
+public import AMQPClient
+import Journey
+public import JourneyPipeline
+public import Logging
+import Synchronization
+
+/// The queue of dead letters as a source of letters for the archive.
+public final class DeadLetterQueue: LetterSource {
+  /// The largest message that RabbitMQ accepts with any setting of its own defaults, so that none is too large to be archived.
+  public static let maximumBodyBytes = 128 << 20
+
+  private struct State {
+    var arrived: [Delivery] = []
+    /// Handed back with the next settlements, when there is room for them again.
+    var postponed: [DeliveryTag] = []
+    var isFinished = false
+    var reader: CheckedContinuation<Void, Never>?
+  }
+
+  private final class Shared: Sendable {
+    let state = Mutex(State())
+  }
+
+  private let shared = Shared()
+  private let consumer: AMQPConsumer
+  private let reader: LetterReader
+  private let clock: any WallClock
+  private let logger: Logger
+  private let batchSize: Int
+
+  /// - Parameters:
+  ///   - decoder: tells whose message a letter seems to be.
+  ///   - prefetch: how many unsettled letters the broker hands out. 1...2,000.
+  public init(
+    connection: AMQPConnectionSettings, names: MessagingNames, decoder: InboundDecoder, prefetch: UInt16 = 200, clock: any WallClock,
+    logger: Logger
+  ) {
+    var connection = connection
+    connection.maxBodyBytes = Self.maximumBodyBytes
+    connection.maxBufferedBytes = Self.maximumBodyBytes
+    reader = LetterReader(decoder: decoder)
+    self.clock = clock
+    self.logger = logger
+    batchSize = Int(prefetch)
+    consumer = AMQPConsumer(
+      settings: connection, queue: names.deadLetters, prefetch: prefetch, maxBatch: Int(prefetch), consumerTag: "journey-dead-letters"
+    ) { [shared, logger] event in Self.take(event, shared, logger) }
+  }
+
+  public func start() { consumer.start() }
+
+  /// Whether the broker has confirmed the subscription on the present connection.
+  public var isConsuming: Bool { consumer.isConsuming }
+
+  private static func take(_ event: ConsumerEvent, _ shared: Shared, _ logger: Logger) {
+    switch event {
+    case .deliveries(let deliveries): wake(shared) { $0.arrived.append(contentsOf: deliveries) }
+    case .started: logger.debug("archiving dead letters")
+    case .lost(let generation, let error):
+      logger.warning("the queue of dead letters is lost, trying again: \(error)")
+      wake(shared) { state in
+        state.arrived.removeAll { $0.tag.generation <= generation }
+        state.postponed.removeAll { $0.generation <= generation }
+      }
+    case .blocked, .unblocked: break
+    case .cancelled, .closed: wake(shared) { $0.isFinished = true }
+    }
+  }
+
+  private static func wake(_ shared: Shared, _ change: (inout State) -> Void) {
+    let reader = shared.state.withLock { state in
+      change(&state)
+      defer { state.reader = nil }
+      return state.reader
+    }
+    reader?.resume()
+  }
+
+  // MARK: LetterSource
+
+  public func nextBatch() async -> [ReceivedLetter]? {
+    while true {
+      let taken: [Delivery]? = shared.state.withLock { state in
+        guard !state.arrived.isEmpty else { return state.isFinished ? [] : nil }
+        let part = Array(state.arrived.prefix(batchSize))
+        state.arrived.removeFirst(part.count)
+        return part
+      }
+      if let taken {
+        guard !taken.isEmpty else { return nil }
+        let letters = read(taken)
+        if !letters.isEmpty { return letters }
+        continue
+      }
+      await withCheckedContinuation { continuation in
+        let isReady = shared.state.withLock { state in
+          guard state.arrived.isEmpty, !state.isFinished else { return true }
+          state.reader = continuation
+          return false
+        }
+        if isReady { continuation.resume() }
+      }
+    }
+  }
+
+  private func read(_ deliveries: [Delivery]) -> [ReceivedLetter] {
+    let now = clock.now()
+    var letters: [ReceivedLetter] = []
+    letters.reserveCapacity(deliveries.count)
+    var postponed: [DeliveryTag] = []
+    for delivery in deliveries {
+      switch delivery.problem {
+      case .bodyTooLarge:
+        // Acknowledged, its body would be lost; rejected, the whole of it.
+        logger.error("a dead letter is too large to be archived and stays in its queue", metadata: ["bytes": "\(delivery.bodySize)"])
+      case .bufferFull: postponed.append(delivery.tag)
+      case .headersTooDeep, nil:
+        letters.append(ReceivedLetter(receipt: Receipt(delivery.tag), letter: reader.letter(delivery, at: now)))
+      }
+    }
+    guard !postponed.isEmpty else { return letters }
+    if letters.isEmpty {
+      consumer.settle(postponed.map { .nack($0, requeue: true) })
+    } else {
+      shared.state.withLock { $0.postponed += postponed }
+    }
+    return letters
+  }
+
+  public func settle(_ receipts: [Receipt]) {
+    let postponed = shared.state.withLock { state in
+      defer { state.postponed = [] }
+      return state.postponed
+    }
+    consumer.settle(receipts.map { .ack(DeliveryTag($0)) } + postponed.map { .nack($0, requeue: true) })
+  }
+
+  public func stop() { consumer.cancel() }
+
+  public func close(within deadline: Duration) async { await consumer.close(deadline: deadline) }
+}

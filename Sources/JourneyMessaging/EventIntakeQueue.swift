@@ -1,0 +1,64 @@
+public import AMQPClient
+import FoundationEssentials
+import Journey
+public import JourneyPipeline
+
+/// Takes reported events to the exchange of events, each confirmed by the broker.
+///
+/// An event that the mapping would refuse is refused here, where its author is still there to be told.
+public struct EventIntakeQueue: EventIntake {
+  private static let patience = Duration.seconds(5)
+  private let publisher: AMQPPublisher
+  private let exchange: String
+  private let decoder: InboundDecoder
+
+  /// - Parameter publisher: started and closed by the caller.
+  public init(publisher: AMQPPublisher, exchange: String, decoder: InboundDecoder) {
+    self.publisher = publisher
+    self.exchange = exchange
+    self.decoder = decoder
+  }
+
+  public func take(_ event: ReportedEvent) async throws(IntakeError) {
+    let properties = MessageProperties(
+      contentType: "application/json", headers: ["x-source": .string(InboundDecoder.ownBody), "x-org-id": .string(event.orgID.text)],
+      messageID: event.id.text, appID: "journey-api")
+    let routingKey = "api.\(event.type)"
+    let delivery = Delivery(
+      tag: DeliveryTag(generation: 0, value: 0), exchange: exchange, routingKey: routingKey, isRedelivered: false, properties: properties,
+      body: event.body, bodySize: event.body.count, problem: nil)
+    var random = IDRandom()
+    if let rejection = decoder.decode(delivery, random: &random).rejections.first { throw .refused(rejection) }
+    let message = OutboundMessage(exchange: exchange, routingKey: routingKey, properties: properties, body: event.body)
+    let outcome = await withTaskGroup(of: PublishOutcome?.self) { group in
+      // A message that is written cannot be taken back: the publisher goes on with it when nobody waits any more.
+      group.addTask { [publisher] in await publisher.outcome(of: message) }
+      group.addTask {
+        try? await Task.sleep(for: Self.patience)
+        return nil
+      }
+      defer { group.cancelAll() }
+      return await group.next() ?? nil
+    }
+    switch outcome {
+    case .confirmed: return
+    case .returned: throw .unavailable("no queue is bound to \(exchange); run: journey topology apply")
+    case .nacked: throw .unavailable("the broker refused it; a queue may be full")
+    case .failed(let error), .unknown(let error): throw .unavailable("\(error)")
+    case nil: throw .unavailable("no confirm within \(Self.patience)")
+    }
+  }
+}
+
+extension AMQPPublisher {
+  /// As `publish`, but no longer waited for once the task is cancelled.
+  fileprivate func outcome(of message: OutboundMessage) async -> PublishOutcome? {
+    let (stream, continuation) = AsyncStream.makeStream(of: PublishOutcome.self)
+    publish([message]) { outcomes in
+      if let first = outcomes.first { continuation.yield(first) }
+      continuation.finish()
+    }
+    for await outcome in stream { return outcome }
+    return nil
+  }
+}

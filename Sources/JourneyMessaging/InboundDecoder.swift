@@ -1,0 +1,154 @@
+import AMQPClient
+import FoundationEssentials
+public import Journey
+public import JourneyPipeline
+
+/// From a message as the broker delivers it to events, by the mapping of its source.
+public struct InboundDecoder: Sendable {
+  /// The source whose mapping reads CloudEvents.
+  public static let cloudEvents = "cloudevents"
+  /// The source of an `application/json` message without a header `x-source`: the adapter's own body.
+  public static let ownBody = "journey"
+
+  private let live: LiveMappings
+  var mappings: [String: Mapping] { live.current }
+  private let signals: SignalRules
+  let maximumBodyBytes: Int
+  let clock: any WallClock
+
+  /// - Parameters:
+  ///   - mappings: by source.
+  ///   - maximumBodyBytes: a larger body is refused before it is looked into.
+  public init(mappings: [String: Mapping], signals: SignalRules, maximumBodyBytes: Int = 1 << 20, clock: any WallClock) {
+    self.init(live: LiveMappings(mappings), signals: signals, maximumBodyBytes: maximumBodyBytes, clock: clock)
+  }
+
+  /// - Parameter live: by source; each message is read by the mappings of its moment.
+  public init(live: LiveMappings, signals: SignalRules, maximumBodyBytes: Int = 1 << 20, clock: any WallClock) {
+    self.live = live
+    self.signals = signals
+    self.maximumBodyBytes = maximumBodyBytes
+    self.clock = clock
+  }
+
+  /// What a message holds: events, and a rejection for each part of it that cannot be one.
+  func decode(_ delivery: Delivery, random: inout IDRandom) -> (events: [StagedEvent], rejections: [Rejection]) {
+    do throws(Rejection) {
+      return try read(delivery, &random)
+    } catch {
+      return ([], [error])
+    }
+  }
+
+  private func read(_ delivery: Delivery, _ random: inout IDRandom) throws(Rejection) -> (events: [StagedEvent], rejections: [Rejection]) {
+    let properties = delivery.properties
+    if delivery.problem == .headersTooDeep { throw Rejection(.malformed, field: "headers", "a header is nested deeper than 32 levels") }
+    guard delivery.bodySize <= maximumBodyBytes else {
+      throw Rejection(.tooLarge, field: "body", value: "\(delivery.bodySize) bytes", "larger than \(maximumBodyBytes) bytes")
+    }
+    let (source, orgID) = try route(properties)
+    guard let mapping = mappings[source] else {
+      throw Rejection(.unknownSource, field: "header x-source", value: source, "there is no mapping for this source")
+    }
+    let document = try parse(delivery.body)
+    let now = clock.now()
+    let result = mapping.map(Self.input(document, properties, routingKey: delivery.routingKey, orgID: orgID, now: now))
+    return stage(result, traceparent: traceparent(properties, document), now: now, &random)
+  }
+
+  static func input(
+    _ document: JSONDocument, _ properties: MessageProperties, routingKey: String, orgID: UUID?, now: Timestamp
+  ) -> MappingInput {
+    MappingInput(
+      document: document, header: { properties.headers[$0].flatMap(Self.text) }, messageID: properties.messageID,
+      timestamp: properties.timestamp.flatMap { Timestamp(propertySeconds: $0) },
+      received: AttemptRecord(properties.headers).firstFailureTime ?? now, type: properties.type, appID: properties.appID,
+      routingKey: routingKey, orgID: orgID, limits: EventLimits(now: now))
+  }
+
+  /// By the content type: a CloudEvent names its organisation itself, a vendor's body comes with headers.
+  func route(_ properties: MessageProperties) throws(Rejection) -> (source: String, orgID: UUID?) {
+    guard let contentType = properties.contentType else {
+      throw Rejection(
+        .unsupportedContentType, field: "content_type", "missing; it must be application/cloudevents+json or application/json")
+    }
+    // Nearly all of them are written like this.
+    if contentType == "application/cloudevents+json" { return (Self.cloudEvents, nil) }
+    let media = contentType.prefix { $0 != ";" && $0 != " " }.lowercased()
+    switch media {
+    case "application/cloudevents+json", "application/cloudevents-batch+json": return (Self.cloudEvents, nil)
+    case "application/json":
+      let source = properties.headers["x-source"].flatMap(Self.text) ?? Self.ownBody
+      guard let text = properties.headers["x-org-id"].flatMap(Self.text) else { return (source, nil) }
+      guard let id = UUID(uuidString: text) else {
+        throw Rejection(.invalidField, field: "header x-org-id", value: text, "an organization is named by its UUID")
+      }
+      return (source, id)
+    default:
+      throw Rejection(
+        .unsupportedContentType, field: "content_type", value: contentType,
+        "it must be application/cloudevents+json or application/json")
+    }
+  }
+
+  func parse(_ body: [UInt8]) throws(Rejection) -> JSONDocument {
+    do throws(JSONError) {
+      return try JSONDocument(parsing: body)
+    } catch {
+      throw Rejection(.malformed, field: error.path.isEmpty ? "body" : error.path, "the body is not valid JSON: \(error)")
+    }
+  }
+
+  private func stage(
+    _ result: MappingResult, traceparent: String?, now: Timestamp, _ random: inout IDRandom
+  ) -> (events: [StagedEvent], rejections: [Rejection]) {
+    var events: [StagedEvent] = []
+    var rejections: [Rejection] = []
+    for outcome in result.outcomes {
+      switch outcome {
+      case .ignored: continue
+      case .rejected(var rejection, let element):
+        if result.outcomes.count > 1 { rejection.field = "element \(element)" + (rejection.field.map { ", " + $0 } ?? "") }
+        rejections.append(rejection)
+      case .event(let event):
+        // The mapping writes metadata that is valid JSON; an event without readable metadata has no signals.
+        let found = (try? JSONDocument(parsing: event.metadata)).map {
+          signals.signals(type: event.type, stage: event.stage, sourceEventID: event.sourceEventID, metadata: $0.root)
+        }
+        events.append(
+          StagedEvent(id: UUID.v7(at: now, using: &random), event: event, signals: found ?? Signals(), traceparent: traceparent))
+      }
+    }
+    return (events, rejections)
+  }
+
+  /// W3C Trace Context, as a header or as CloudEvents' tracing extension.
+  private func traceparent(_ properties: MessageProperties, _ document: JSONDocument) -> String? {
+    guard let text = properties.headers["traceparent"]?.stringValue ?? document.root["traceparent"]?.string else { return nil }
+    return Self.isTraceparent(text) ? text : nil
+  }
+
+  /// `00-<32 hexadecimal digits>-<16>-<2>`; a later version may go on after that.
+  private static func isTraceparent(_ text: String) -> Bool {
+    let parts = text.split(separator: "-", omittingEmptySubsequences: false)
+    let digits = Set("0123456789abcdef".utf8)
+    return text.utf8.count <= 128 && parts.count >= 4 && parts.prefix(4).map(\.utf8.count) == [2, 32, 16, 2]
+      && parts.allSatisfy { $0.utf8.allSatisfy(digits.contains) }
+  }
+
+  private static func text(_ value: FieldValue) -> String? {
+    switch value {
+    case .string(let text): text
+    case .int(let number): String(number)
+    default: nil
+    }
+  }
+}
+
+extension Timestamp {
+  /// AMQP's timestamp property counts seconds. What is not a time between the years 1 and 9999 in seconds counts as not given.
+  fileprivate init?(propertySeconds seconds: Int64) {
+    guard (-62_135_596_800...253_402_300_799).contains(seconds) else { return nil }
+    self.init(seconds: seconds)
+  }
+}

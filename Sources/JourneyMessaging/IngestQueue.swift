@@ -1,0 +1,315 @@
+public import AMQPClient
+import Journey
+public import JourneyPipeline
+public import Logging
+import Synchronization
+
+/// The ingest queue as a source of events.
+///
+/// It keeps each delivery until it is settled, because a rejected one has to be published to a retry queue or to the dead letters, and confirmed
+/// there, before it is acknowledged here. How many it keeps is bounded by the prefetch.
+public final class IngestQueue: EventSource {
+  public struct Settings: Sendable {
+    public var names = MessagingNames()
+    /// How many unsettled deliveries the broker hands out. 1...2,000 on quorum queues.
+    public var prefetch: UInt16 = 2000
+    /// The most messages that `nextBatch` returns.
+    public var batchSize = 500
+    public var retry = RetryPolicy()
+
+    public init() {}
+  }
+
+  private struct State {
+    var arrived: [Delivery] = []
+    var kept: [Receipt: Delivery] = [:]
+    /// Deliveries for whose bodies there was no room. Given back at once they would come back at once, and soon be given up by the broker.
+    var postponed: [DeliveryTag] = []
+    /// The newest generation that is lost.
+    var lostGeneration: UInt64 = 0
+    var lettersUnderWay = 0
+    var isGivenUp = false
+    var closer: CheckedContinuation<Void, Never>?
+    var isFinished = false
+    var reader: CheckedContinuation<Void, Never>?
+  }
+
+  private final class Shared: Sendable {
+    let state = Mutex(State())
+  }
+
+  private let shared = Shared()
+  private let consumer: AMQPConsumer
+  private let letters: AMQPPublisher
+  private let decoder: InboundDecoder
+  private let settings: Settings
+  private let clock: any WallClock
+  private let logger: Logger
+
+  /// - Parameter letters: publishes the dead letters; started and closed by the caller.
+  public init(
+    connection: AMQPConnectionSettings, letters: AMQPPublisher, decoder: InboundDecoder, settings: Settings, clock: any WallClock,
+    logger: Logger
+  ) {
+    self.letters = letters
+    self.decoder = decoder
+    self.settings = settings
+    self.clock = clock
+    self.logger = logger
+    consumer = AMQPConsumer(
+      settings: connection, queue: settings.names.ingest, prefetch: settings.prefetch, maxBatch: settings.batchSize,
+      consumerTag: "journey-ingest"
+    ) { [shared, logger] event in Self.take(event, shared, logger) }
+  }
+
+  public func start() { consumer.start() }
+
+  /// Whether the broker has confirmed the subscription on the present connection.
+  public var isConsuming: Bool { consumer.isConsuming }
+
+  private static func take(_ event: ConsumerEvent, _ shared: Shared, _ logger: Logger) {
+    switch event {
+    case .deliveries(let deliveries):
+      wake(shared) { $0.arrived.append(contentsOf: deliveries) }
+    case .started(let generation):
+      logger.info("consuming", metadata: ["generation": "\(generation)"])
+    case .lost(let generation, let error):
+      logger.warning("the ingest queue is lost, trying again: \(error)")
+      // The broker delivers these again; what is under way already ends as a duplicate.
+      wake(shared) { state in
+        state.arrived.removeAll { $0.tag.generation <= generation }
+        state.kept = state.kept.filter { $0.key.generation > generation }
+        state.postponed.removeAll { $0.generation <= generation }
+        state.lostGeneration = max(state.lostGeneration, generation)
+      }
+    case .blocked(let reason):
+      logger.warning("the broker blocks the consumer's connection: \(reason)")
+    case .unblocked:
+      logger.info("the broker no longer blocks the consumer's connection")
+    case .cancelled, .closed:
+      wake(shared) { $0.isFinished = true }
+    }
+  }
+
+  private static func wake(_ shared: Shared, _ change: (inout State) -> Void) {
+    let reader = shared.state.withLock { state in
+      change(&state)
+      defer { state.reader = nil }
+      return state.reader
+    }
+    reader?.resume()
+  }
+
+  // MARK: EventSource
+
+  public func nextBatch() async -> [Received]? {
+    while true {
+      let taken: [Delivery]? = shared.state.withLock { state in
+        guard !state.arrived.isEmpty else { return state.isFinished ? [] : nil }
+        let count = min(settings.batchSize, state.arrived.count)
+        let part = state.arrived[..<count].map { MessageCopy.restored($0, ingest: settings.names.ingest) }
+        state.arrived.removeFirst(count)
+        for delivery in part { state.kept[Receipt(delivery.tag)] = delivery }
+        return part
+      }
+      if let taken {
+        guard !taken.isEmpty else { return nil }
+        var random = IDRandom()
+        return taken.compactMap { receive($0, &random) }
+      }
+      await withCheckedContinuation { continuation in
+        let isReady = shared.state.withLock { state in
+          guard state.arrived.isEmpty, !state.isFinished else { return true }
+          state.reader = continuation
+          return false
+        }
+        if isReady { continuation.resume() }
+      }
+    }
+  }
+
+  /// A message whose body could not be kept in memory is handed back whole: to the broker's own dead-lettering where it is too large ever to be read, to
+  /// the queue where there was only no room for it just now.
+  private func receive(_ delivery: Delivery, _ random: inout IDRandom) -> Received? {
+    switch delivery.problem {
+    case .bodyTooLarge:
+      logger.error("a message is too large to be read and goes to the dead letters", metadata: ["bytes": "\(delivery.bodySize)"])
+      settle(delivery.tag, as: .reject(delivery.tag, requeue: false))
+      return nil
+    case .bufferFull:
+      shared.state.withLock { state in
+        state.kept[Receipt(delivery.tag)] = nil
+        state.postponed.append(delivery.tag)
+      }
+      returnPostponed()
+      return nil
+    case .headersTooDeep, nil:
+      let (events, rejections) = decoder.decode(delivery, random: &random)
+      return Received(receipt: Receipt(delivery.tag), events: events, rejections: rejections)
+    }
+  }
+
+  private func settle(_ tag: DeliveryTag, as settlement: AMQPClient.Settlement) {
+    _ = shared.state.withLock { $0.kept.removeValue(forKey: Receipt(tag)) }
+    consumer.settle([settlement])
+  }
+
+  public func isOpen(_ receipt: Receipt) -> Bool { shared.state.withLock { receipt.generation > $0.lostGeneration } }
+
+  /// Gives back what there was no room for, once most of what took the room is settled.
+  private func returnPostponed() {
+    let tags = shared.state.withLock { state -> [DeliveryTag] in
+      guard !state.postponed.isEmpty, state.isFinished || state.kept.count <= Int(settings.prefetch) / 8 else { return [] }
+      defer { state.postponed = [] }
+      return state.postponed
+    }
+    consumer.settle(tags.map { .nack($0, requeue: true) })
+  }
+
+  public func settle(_ settlements: [JourneyPipeline.Settlement]) {
+    var direct: [AMQPClient.Settlement] = []
+    direct.reserveCapacity(settlements.count)
+    var rejected: [Refused] = []
+    shared.state.withLock { state in
+      for settlement in settlements {
+        let tag = DeliveryTag(settlement.receipt)
+        switch settlement.outcome {
+        case .applied:
+          state.kept[settlement.receipt] = nil
+          direct.append(.ack(tag))
+        case .released:
+          state.kept[settlement.receipt] = nil
+          direct.append(.nack(tag, requeue: true))
+        case .rejected(let reasons):
+          guard let delivery = state.kept.removeValue(forKey: settlement.receipt) else { continue }
+          rejected.append(Refused(delivery, reasons, tier: retryTier(of: delivery, reasons)))
+        }
+      }
+      state.lettersUnderWay += rejected.count
+    }
+    consumer.settle(direct)
+    if !rejected.isEmpty { bury(rejected, attempt: 0) }
+    returnPostponed()
+  }
+
+  private func retryTier(of delivery: Delivery, _ reasons: [Rejection]) -> String? {
+    settings.retry.tier(for: reasons, attempts: AttemptRecord(delivery.properties.headers).attempts)
+  }
+
+  /// Publishes copies to retry queues and dead letters, and acknowledges each message once the broker has confirmed its copy.
+  private func bury(_ rejected: [Refused], attempt: Int) {
+    let now = clock.now()
+    if attempt == 0 { for item in rejected { log(item) } }
+    letters.publish(rejected.map { $0.message(settings, now) }) { [self] outcomes in
+      var settled: [AMQPClient.Settlement] = []
+      var again: [Refused] = []
+      var last: PublishOutcome?
+      for (var item, outcome) in zip(rejected, outcomes) {
+        switch outcome {
+        case .confirmed:
+          settled.append(.ack(item.delivery.tag))
+        case .failed(let error) where error.code == .tooLarge:
+          // Its own headers leave no room for the reason: the broker moves it as it is.
+          settled.append(.reject(item.delivery.tag, requeue: false))
+        default:
+          // A retry queue that is gone shall not hold the stream up.
+          if case .returned = outcome { item.tier = nil }
+          last = outcome
+          again.append(item)
+        }
+      }
+      consumer.settle(settled)
+      lettersEnded(settled.count)
+      if let last { retry(again, attempt: attempt, because: last) }
+    }
+  }
+
+  /// The code and the field, never the value: a log is no place for a client's data.
+  private func log(_ item: Refused) {
+    let metadata: Logger.Metadata = [
+      "code": "\(item.reasons.first?.code.rawValue ?? "")", "field": "\(item.reasons.first?.field ?? "")",
+      "routing_key": "\(item.delivery.routingKey)",
+    ]
+    guard let tier = item.tier else { return logger.notice("dead letter", metadata: metadata) }
+    logger.info("tried again later", metadata: metadata.merging(["in": "\(tier)"]) { $1 })
+  }
+
+  private func retry(_ rejected: [Refused], attempt: Int, because outcome: PublishOutcome) {
+    if attempt == 0 {
+      logger.warning("retries or dead letters are not taken, trying again: \(outcome)", metadata: ["count": "\(rejected.count)"])
+    }
+    let (isFinished, lost) = shared.state.withLock { ($0.isFinished, $0.lostGeneration) }
+    // What belongs to a lost connection is delivered, and rejected, again.
+    let open = isFinished ? [] : rejected.filter { $0.delivery.tag.generation > lost }
+    if isFinished { consumer.settle(rejected.map { .nack($0.delivery.tag, requeue: true) }) }
+    lettersEnded(rejected.count - open.count)
+    guard !open.isEmpty else { return }
+    Task {
+      try? await Task.sleep(for: .seconds(min(30, 1 << min(attempt, 5))))
+      bury(open, attempt: attempt + 1)
+    }
+  }
+
+  private func lettersEnded(_ count: Int) {
+    let closer = shared.state.withLock { state in
+      state.lettersUnderWay -= count
+      guard state.lettersUnderWay == 0 else { return nil as CheckedContinuation<Void, Never>? }
+      defer { state.closer = nil }
+      return state.closer
+    }
+    closer?.resume()
+  }
+
+  public func stop() { consumer.cancel() }
+
+  public func close(within deadline: Duration) async {
+    let end = ContinuousClock.now + deadline
+    let alarm = Task { [shared] in
+      try await Task.sleep(until: end)
+      let closer = shared.state.withLock { state in
+        state.isGivenUp = true
+        defer { state.closer = nil }
+        return state.closer
+      }
+      closer?.resume()
+    }
+    await withCheckedContinuation { continuation in
+      let isReady = shared.state.withLock { state in
+        guard state.lettersUnderWay > 0, !state.isGivenUp else { return true }
+        state.closer = continuation
+        return false
+      }
+      if isReady { continuation.resume() }
+    }
+    alarm.cancel()
+    returnPostponed()
+    await consumer.close(deadline: max(.seconds(1), ContinuousClock.now.duration(to: end)))
+  }
+}
+
+/// A message that could not be applied.
+private struct Refused {
+  var delivery: Delivery
+  var reasons: [Rejection]
+  /// Where it waits to be tried again; nil: it is a dead letter.
+  var tier: String?
+
+  init(_ delivery: Delivery, _ reasons: [Rejection], tier: String?) {
+    self.delivery = delivery
+    self.reasons = reasons
+    self.tier = tier
+  }
+
+  func message(_ settings: IngestQueue.Settings, _ now: Timestamp) -> OutboundMessage {
+    guard let tier else { return DeadLetter.message(for: delivery, reasons: reasons, exchange: settings.names.dead, at: now) }
+    return settings.retry.message(for: delivery, reasons: reasons, tier: tier, names: settings.names, at: now)
+  }
+}
+
+extension Receipt {
+  init(_ tag: DeliveryTag) { self.init(generation: tag.generation, tag: tag.value) }
+}
+
+extension DeliveryTag {
+  init(_ receipt: Receipt) { self.init(generation: receipt.generation, value: receipt.tag) }
+}

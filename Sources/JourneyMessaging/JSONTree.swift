@@ -1,0 +1,88 @@
+public import Journey
+
+/// A JSON value that can be changed. Numbers and literals keep the text they were written with, objects the order of their members.
+public indirect enum JSONTree: Hashable, Sendable {
+  case object([Member])
+  case array([JSONTree])
+  case string(String)
+  /// A number, `true`, `false` or `null`, as it was written.
+  case literal(String)
+
+  public struct Member: Hashable, Sendable {
+    public var key: String
+    public var value: JSONTree
+
+    public init(key: String, value: JSONTree) {
+      self.key = key
+      self.value = value
+    }
+  }
+
+  public init(_ value: JSONValue) {
+    switch value.kind {
+    case .object: self = .object(value.members.map { Member(key: $0.key, value: JSONTree($0.value)) })
+    case .array: self = .array(value.elements.map { JSONTree($0) })
+    case .string: self = .string(value.string ?? "")
+    case .number, .true, .false, .null: self = .literal(String(decoding: value.rawBytes, as: UTF8.self))
+    }
+  }
+
+  /// The value as JSON, without white space, or indented for people.
+  public func bytes(indented: Bool = false) -> [UInt8] {
+    if indented { return Array(pretty(indent: "").utf8) }
+    var json = JSONWriter()
+    write(into: &json)
+    return json.bytes
+  }
+
+  func write(into json: inout JSONWriter) {
+    switch self {
+    case .object(let members):
+      json.beginObject()
+      for member in members {
+        json.key(member.key)
+        member.value.write(into: &json)
+      }
+      json.endObject()
+    case .array(let elements):
+      json.beginArray()
+      for element in elements { element.write(into: &json) }
+      json.endArray()
+    case .string(let text): json.string(text)
+    case .literal(let text): json.raw(text.utf8)
+    }
+  }
+
+  private func pretty(indent: String) -> String {
+    let inner = indent + "  "
+    switch self {
+    case .object(let members) where !members.isEmpty:
+      let lines = members.map { "\(inner)\(JSONTree.string($0.key).pretty(indent: "")): \($0.value.pretty(indent: inner))" }
+      return "{\n" + lines.joined(separator: ",\n") + "\n\(indent)}"
+    case .array(let elements) where !elements.isEmpty:
+      return "[\n" + elements.map { inner + $0.pretty(indent: inner) }.joined(separator: ",\n") + "\n\(indent)]"
+    default:
+      var json = JSONWriter()
+      write(into: &json)
+      return String(decoding: json.bytes, as: UTF8.self)
+    }
+  }
+
+  /// Equality as RFC 6902, section 4.6, defines it: numbers by their value, members in any order.
+  func isEqual(_ other: JSONTree) -> Bool {
+    switch (self, other) {
+    case (.object(let a), .object(let b)):
+      return a.count == b.count
+        && a.allSatisfy { member in b.contains { $0.key.utf8.elementsEqual(member.key.utf8) && $0.value.isEqual(member.value) } }
+    case (.array(let a), .array(let b)): return a.count == b.count && zip(a, b).allSatisfy { $0.isEqual($1) }
+    case (.string(let a), .string(let b)): return a.utf8.elementsEqual(b.utf8)
+    case (.literal(let a), .literal(let b)):
+      if a == b { return true }
+      guard let x = Double(a), let y = Double(b) else { return false }
+      // Integers beyond a double's precision differ by their digits alone.
+      if let i = Int64(a), let j = Int64(b) { return i == j }
+      return x == y
+    default: return false
+    }
+  }
+}

@@ -1,0 +1,107 @@
+public import AMQPClient
+import FoundationEssentials
+import Journey
+public import JourneyPipeline
+
+/// Publishes archived messages again as they were first published: exchange, routing key, properties, headers, body.
+///
+/// What would make a second life differ is left out: the time to live (it has run out), a foreign user id (the broker would refuse it), CC (the
+/// first publication served it). `x-journey-replay` counts the replays; an edited message has a new id and names in `x-journey-caused-by` the
+/// letter that it was made from.
+public struct LetterRepublisher: LetterPublisher {
+  private let publisher: AMQPPublisher
+  private let edit: JSONPatch?
+
+  /// - Parameter publisher: started and closed by the caller.
+  public init(publisher: AMQPPublisher, edit: JSONPatch? = nil) {
+    self.publisher = publisher
+    self.edit = edit
+  }
+
+  public func publish(_ items: [ReplayItem]) async -> [ReplayOutcome] {
+    var outcomes = [ReplayOutcome](repeating: .unknown(""), count: items.count)
+    var messages: [OutboundMessage] = []
+    var positions: [Int] = []
+    for (index, item) in items.enumerated() {
+      do throws(ReplayRefusal) {
+        messages.append(try Self.message(item, edit: edit))
+        positions.append(index)
+      } catch {
+        outcomes[index] = .failed(error.description)
+      }
+    }
+    for (index, outcome) in zip(positions, await publisher.publish(messages)) { outcomes[index] = ReplayOutcome(outcome) }
+    return outcomes
+  }
+
+  /// The message that a replay publishes.
+  /// - Throws: where what is archived cannot be read, or the edit does not apply.
+  static func message(_ item: ReplayItem, edit: JSONPatch?) throws(ReplayRefusal) -> OutboundMessage {
+    let original = item.message
+    guard var properties = MessageEncoding.properties(original.properties, headers: original.headers) else {
+      throw ReplayRefusal("what is archived of its properties or headers cannot be read")
+    }
+    guard original.body.count == original.bodySize else { throw ReplayRefusal("its body was too large to be archived") }
+    properties.headers = FieldTable(
+      properties.headers.fields.filter {
+        !JourneyHeader.isBrokersOwn($0.name) && !JourneyHeader.isAdaptersOwn($0.name) && $0.name != "CC" && $0.name != "BCC"
+      })
+    properties.expiration = nil
+    properties.userID = nil
+    properties.isPersistent = true
+    properties.headers[JourneyHeader.replay] = .int(Int64(item.replayCount))
+    var body = original.body
+    if let edit, let id = item.editedID {
+      body = try edited(body, by: edit, id: id.uuidString.lowercased(), isCloudEvent: isCloudEvent(properties.contentType))
+      properties.messageID = id.uuidString.lowercased()
+      properties.headers[JourneyHeader.causedBy] = .string(item.letterID.uuidString.lowercased())
+    } else if let cause = item.causedBy {
+      properties.headers[JourneyHeader.causedBy] = .string(cause.uuidString.lowercased())
+    }
+    return OutboundMessage(exchange: original.exchange, routingKey: original.routingKey, properties: properties, body: body)
+  }
+
+  /// A CloudEvent gets the new id in its body too, where the edit does not set one: under its old one it would count as the old event.
+  private static func edited(_ body: [UInt8], by edit: JSONPatch, id: String, isCloudEvent: Bool) throws(ReplayRefusal) -> [UInt8] {
+    do throws(JSONPatchError) {
+      var edit = edit
+      if isCloudEvent, !edit.paths.contains("/id") { edit.append(.add(path: ["id"], value: .string(id))) }
+      return try edit.applied(to: body)
+    } catch {
+      throw ReplayRefusal("the edit does not apply: \(error)")
+    }
+  }
+
+  /// What the message's body becomes by an edit, for a look before the replay; the id that it is going to get stands as `(new id)`.
+  /// - Throws: where the edit does not apply; in words for a person.
+  public static func preview(_ letter: ArchivedLetter, edit: JSONPatch) throws -> [UInt8] {
+    let message = letter.letter.message
+    return try edited(message.body, by: edit, id: "(new id)", isCloudEvent: isCloudEvent(message.contentType))
+  }
+
+  private static func isCloudEvent(_ contentType: String?) -> Bool {
+    contentType?.lowercased().hasPrefix(eventType) == true
+  }
+
+  private static let eventType = "application/cloudevents+json"
+}
+
+/// Why an archived message cannot be published again. Quotes nothing of its body.
+struct ReplayRefusal: Error, CustomStringConvertible {
+  var description: String
+  init(_ description: String) { self.description = description }
+}
+
+extension ReplayOutcome {
+  init(_ outcome: PublishOutcome) {
+    self =
+      switch outcome {
+      case .confirmed: .confirmed
+      case .returned(let code, let text): .failed("no queue took it (\(code) \(text))")
+      case .nacked: .failed("the broker refused it; a queue may be full")
+      // Not written, or refused for what it is: another attempt of the same replay would end the same.
+      case .failed(let error) where error.code != .connectionLost && error.code != .shutdown: .failed("\(error)")
+      case .failed(let error), .unknown(let error): .unknown("\(error)")
+      }
+  }
+}

@@ -1,0 +1,112 @@
+import AMQPClient
+import Journey
+
+/// Copies of a message under other headers and properties, and the way back to the original.
+enum MessageCopy {
+  /// The properties of a copy: those of the original, with what would get in the way of a copy set aside in headers.
+  ///
+  /// - Parameter delivery: the message as it first came, or as `restored` gives it back.
+  static func properties(of delivery: Delivery) -> MessageProperties {
+    var properties = delivery.properties
+    // A second routing by CC would hand copies to other queues.
+    let carbonCopy = properties.headers["CC"]
+    properties.headers = FieldTable(
+      properties.headers.fields.filter { !JourneyHeader.isBrokersOwn($0.name) && $0.name != "CC" && $0.name != "BCC" })
+    properties.headers[JourneyHeader.carbonCopy] = carbonCopy
+    properties.headers[JourneyHeader.exchange] = .string(delivery.exchange)
+    properties.headers[JourneyHeader.routingKey] = .string(delivery.routingKey)
+    // A copy has a time to live of its own; a foreign user id would be refused; only what is written to disk is safe.
+    properties.headers[JourneyHeader.expiration] = properties.expiration.map { .string($0) }
+    properties.expiration = nil
+    properties.headers[JourneyHeader.userID] = properties.userID.map { .string($0) }
+    properties.userID = nil
+    properties.headers[JourneyHeader.isTransient] = properties.isPersistent ? nil : .bool(true)
+    properties.isPersistent = true
+    return properties
+  }
+
+  /// The message as it was first published, with the account of its attempts: what came back from a retry queue looks as it did before.
+  ///
+  /// Only the broker and those who may publish past every exchange send to the ingest queue through the default exchange; from anybody else
+  /// the adapter's own headers are dropped, but for those of a replay.
+  static func restored(_ delivery: Delivery, ingest: String) -> Delivery {
+    guard delivery.properties.headers.contains(where: { JourneyHeader.isAdaptersOwn($0.name) || JourneyHeader.isBrokersOwn($0.name) })
+    else {
+      return delivery
+    }
+    let isReturned = delivery.exchange.isEmpty && delivery.routingKey == ingest
+    if isReturned, let origin = Origin(delivery.properties) {
+      return delivery.with(exchange: origin.exchange, routingKey: origin.routingKey, properties: origin.properties)
+    }
+    var properties = delivery.properties
+    let staying: Set<String> = [JourneyHeader.replay, JourneyHeader.causedBy]
+    properties.headers = FieldTable(
+      properties.headers.fields.filter {
+        staying.contains($0.name) || !JourneyHeader.isAdaptersOwn($0.name) && !JourneyHeader.isBrokersOwn($0.name)
+      })
+    return delivery.with(exchange: delivery.exchange, routingKey: delivery.routingKey, properties: properties)
+  }
+}
+
+/// Where a copied message was first published, and its properties then.
+struct Origin {
+  var exchange: String
+  var routingKey: String
+  /// As they were; the headers still hold the account of attempts and replays.
+  var properties: MessageProperties
+
+  /// - Returns: nil where the headers do not say where the message comes from.
+  init?(_ copied: MessageProperties) {
+    guard let exchange = copied.headers[JourneyHeader.exchange]?.stringValue,
+      let routingKey = copied.headers[JourneyHeader.routingKey]?.stringValue, exchange.utf8.count <= 255, routingKey.utf8.count <= 255
+    else { return nil }
+    self.exchange = exchange
+    self.routingKey = routingKey
+    properties = copied
+    properties.expiration = copied.headers[JourneyHeader.expiration]?.stringValue
+    properties.userID = copied.headers[JourneyHeader.userID]?.stringValue
+    properties.isPersistent = copied.headers[JourneyHeader.isTransient]?.boolValue != true
+    let carbonCopy = copied.headers[JourneyHeader.carbonCopy]
+    let setAside: Set<String> = [
+      JourneyHeader.exchange, JourneyHeader.routingKey, JourneyHeader.expiration, JourneyHeader.userID, JourneyHeader.isTransient,
+      JourneyHeader.carbonCopy,
+    ]
+    properties.headers = FieldTable(copied.headers.fields.filter { !setAside.contains($0.name) && !JourneyHeader.isBrokersOwn($0.name) })
+    if let carbonCopy { properties.headers["CC"] = carbonCopy }
+  }
+}
+
+/// How often a message was tried, and when it first failed.
+struct AttemptRecord {
+  /// 0 for a message that comes for the first time.
+  var attempts: Int
+  var firstFailure: String?
+
+  init(_ headers: FieldTable) {
+    attempts = headers[JourneyHeader.attempt]?.intValue.map { Int(max(0, min($0, 1_000_000))) } ?? 0
+    firstFailure = headers[JourneyHeader.firstFailure]?.stringValue
+  }
+
+  /// A message that is tried again keeps the time at which it was first taken.
+  var firstFailureTime: Timestamp? {
+    firstFailure?.split(separator: " ").first.flatMap { Timestamp(iso8601: String($0)) }
+  }
+
+  /// Notes one more failure in the headers of a copy.
+  mutating func note(_ code: Rejection.Code?, at now: Timestamp, in headers: inout FieldTable) {
+    let failure = "\(now.iso8601) \(code?.rawValue ?? "unknown")"
+    attempts += 1
+    firstFailure = firstFailure ?? failure
+    headers[JourneyHeader.attempt] = .int(Int64(attempts))
+    headers[JourneyHeader.firstFailure] = firstFailure.map { .string($0) }
+    headers[JourneyHeader.lastFailure] = .string(failure)
+  }
+}
+
+extension Delivery {
+  func with(exchange: String, routingKey: String, properties: MessageProperties) -> Delivery {
+    Delivery(
+      tag: tag, exchange: exchange, routingKey: routingKey, isRedelivered: isRedelivered, properties: properties, body: body,
+      bodySize: bodySize, problem: problem)
+  }
+}

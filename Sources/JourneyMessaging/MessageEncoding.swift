@@ -1,0 +1,193 @@
+import AMQPClient
+import FoundationEssentials
+import Journey
+
+/// Headers and properties as JSON, and back, without loss: what is stored is what is sent again.
+///
+/// A header is `{"name": "x-source", "type": "string", "value": "stripe"}`. Texts that JSON in a database cannot hold (U+0000) and bytes are
+/// written as `"base64"` instead of `"value"`, doubles as text, so that every bit pattern but a NaN's payload comes back.
+enum MessageEncoding {
+  static func json(_ headers: FieldTable) -> [UInt8] {
+    var json = JSONWriter()
+    write(headers, into: &json)
+    return json.bytes
+  }
+
+  static func json(_ properties: MessageProperties) -> [UInt8] {
+    var json = JSONWriter()
+    json.beginObject()
+    for (name, path) in texts {
+      guard let text = properties[keyPath: path] else { continue }
+      json.key(name)
+      writeText(text, into: &json)
+    }
+    json.key("deliveryMode")
+    json.int(properties.isPersistent ? 2 : 1)
+    if let priority = properties.priority {
+      json.key("priority")
+      json.int(priority)
+    }
+    if let timestamp = properties.timestamp {
+      json.key("timestamp")
+      json.int(timestamp)
+    }
+    json.endObject()
+    return json.bytes
+  }
+
+  /// - Returns: nil where the JSON is not in this form.
+  static func properties(_ properties: [UInt8], headers: [UInt8]) -> MessageProperties? {
+    guard let root = document(properties), root.kind == .object, let table = document(headers).flatMap(table) else { return nil }
+    var result = MessageProperties(headers: table)
+    for (name, path) in texts {
+      guard let value = root[name], !value.isNull else { continue }
+      guard let text = text(value) else { return nil }
+      result[keyPath: path] = text
+    }
+    result.isPersistent = root["deliveryMode"]?.int64 != 1
+    result.priority = root["priority"]?.int64.flatMap { UInt8(exactly: $0) }
+    result.timestamp = root["timestamp"]?.int64
+    return result
+  }
+
+  /// - Returns: nil where the JSON is not in this form.
+  static func headers(_ bytes: [UInt8]) -> FieldTable? { document(bytes).flatMap(table) }
+
+  private static let texts: [(String, any WritableKeyPath<MessageProperties, String?> & Sendable)] = [
+    ("contentType", \.contentType), ("contentEncoding", \.contentEncoding), ("correlationId", \.correlationID), ("replyTo", \.replyTo),
+    ("expiration", \.expiration), ("messageId", \.messageID), ("type", \.type), ("userId", \.userID), ("appId", \.appID),
+  ]
+
+  private static func document(_ bytes: [UInt8]) -> JSONValue? {
+    try? JSONDocument(parsing: bytes, limits: JSONLimits(maximumDepth: 256, maximumBytes: 64 << 20)).root
+  }
+
+  // MARK: Writing
+
+  private static func write(_ table: FieldTable, into json: inout JSONWriter) {
+    json.beginArray()
+    for field in table.fields {
+      json.beginObject()
+      json.key("name")
+      writeText(field.name, into: &json)
+      write(field.value, into: &json)
+      json.endObject()
+    }
+    json.endArray()
+  }
+
+  /// The members `type` and `value` or `base64` of an open object.
+  private static func write(_ value: FieldValue, into json: inout JSONWriter) {
+    json.member("type", value.typeName)
+    switch value {
+    case .void: break
+    case .string(let text) where text.utf8.contains(0): json.member("base64", base64(Array(text.utf8)))
+    case .bytes(let bytes): json.member("base64", base64(bytes))
+    default:
+      json.key("value")
+      writePlain(value, into: &json)
+    }
+  }
+
+  private static func writePlain(_ value: FieldValue, into json: inout JSONWriter) {
+    switch value {
+    case .bool(let bool): json.bool(bool)
+    case .int(let number), .timestamp(let number): json.int(number)
+    case .double(let number): json.string("\(number)")
+    case .string(let text): json.string(text)
+    case .decimal(let scale, let number):
+      json.beginObject()
+      json.key("scale")
+      json.int(scale)
+      json.key("value")
+      json.int(number)
+      json.endObject()
+    case .array(let values):
+      json.beginArray()
+      for value in values {
+        json.beginObject()
+        write(value, into: &json)
+        json.endObject()
+      }
+      json.endArray()
+    case .table(let table): write(table, into: &json)
+    case .void, .bytes: json.null()
+    }
+  }
+
+  private static func writeText(_ text: String, into json: inout JSONWriter) {
+    guard text.utf8.contains(0) else { return json.string(text) }
+    json.beginObject()
+    json.member("base64", base64(Array(text.utf8)))
+    json.endObject()
+  }
+
+  private static func base64(_ bytes: [UInt8]) -> String { Data(bytes).base64EncodedString() }
+
+  // MARK: Reading
+
+  private static func table(_ value: JSONValue) -> FieldTable? {
+    guard value.kind == .array else { return nil }
+    var fields: [FieldTable.Field] = []
+    for element in value.elements {
+      guard let name = element["name"].flatMap(text), let value = field(element) else { return nil }
+      fields.append(FieldTable.Field(name, value))
+    }
+    return FieldTable(fields)
+  }
+
+  private static func field(_ element: JSONValue) -> FieldValue? {
+    let value = element["value"]
+    switch element["type"]?.string {
+    case "void": return .void
+    case "bool": return value?.bool.map { .bool($0) }
+    case "int": return value?.int64.map { .int($0) }
+    case "timestamp": return value?.int64.map { .timestamp($0) }
+    case "double": return value?.string.flatMap { Double($0) }.map { .double($0) }
+    case "string":
+      if let text = value?.string { return .string(text) }
+      return bytes(element).map { .string(String(decoding: $0, as: UTF8.self)) }
+    case "bytes": return bytes(element).map { .bytes($0) }
+    case "decimal":
+      guard let scale = value?["scale"]?.int64.flatMap({ UInt8(exactly: $0) }),
+        let number = value?["value"]?.int64.flatMap({ Int32(exactly: $0) })
+      else { return nil }
+      return .decimal(scale: scale, value: number)
+    case "array":
+      guard let value, value.kind == .array else { return nil }
+      var values: [FieldValue] = []
+      for element in value.elements {
+        guard let field = field(element) else { return nil }
+        values.append(field)
+      }
+      return .array(values)
+    case "table": return value.flatMap(table).map { .table($0) }
+    default: return nil
+    }
+  }
+
+  private static func text(_ value: JSONValue) -> String? {
+    value.string ?? bytes(value).map { String(decoding: $0, as: UTF8.self) }
+  }
+
+  private static func bytes(_ value: JSONValue) -> [UInt8]? {
+    value["base64"]?.string.flatMap { Data(base64Encoded: $0) }.map { Array($0) }
+  }
+}
+
+extension FieldValue {
+  fileprivate var typeName: String {
+    switch self {
+    case .bool: "bool"
+    case .int: "int"
+    case .double: "double"
+    case .string: "string"
+    case .bytes: "bytes"
+    case .timestamp: "timestamp"
+    case .decimal: "decimal"
+    case .array: "array"
+    case .table: "table"
+    case .void: "void"
+    }
+  }
+}

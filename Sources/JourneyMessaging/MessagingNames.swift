@@ -1,0 +1,69 @@
+public import AMQPClient
+
+/// The names on the broker, and the queues and exchanges that bear them.
+public struct MessagingNames: Hashable, Sendable {
+  /// Where upstream systems publish events, with the routing key `<source>.<type>`.
+  public var events = "journey.events"
+  /// The queue from which instances take events, all of them from the same.
+  public var ingest = "journey.ingest"
+  /// Where dead letters are published; also where the broker puts what it gives up on.
+  public var dead = "journey.dead"
+  public var deadLetters = "journey.dead-letters"
+  /// Where actions are published, with the routing key `<channel>.<action>.<priority>`. A queue a channel is bound to it.
+  public var actions = "journey.actions"
+  public var channels = ["email", "voice", "human"]
+  /// Where workers report what became of an action: an exchange and a queue of the same name.
+  public var outcomes = "journey.outcomes"
+  /// The queue that delays a retry, and its time to live: `<retryPrefix>.10s` and so on.
+  public var retryPrefix = "journey.retry"
+  /// How often a message may be handed out again before the broker gives up on it.
+  public var deliveryLimit = 20
+
+  public init() {}
+
+  public static let retryTiers: [(name: String, milliseconds: Int64)] = [
+    ("10s", 10_000), ("1m", 60_000), ("10m", 600_000), ("1h", 3_600_000),
+  ]
+
+  public func actionQueue(_ channel: String) -> String { "\(actions).\(channel)" }
+
+  /// Everything the adapter needs. All queues are durable quorum queues; what the broker gives up on goes, at least once, to the dead letters.
+  ///
+  /// The dead letters themselves and the action queues have no delivery limit: nothing but a consumer takes from them.
+  public var topology: Topology {
+    let lasting: FieldTable = ["x-queue-type": "quorum"]
+    var queues = [
+      QueueDeclaration(name: ingest, arguments: quorum(deadLetterExchange: dead, ["x-delivery-limit": .int(Int64(deliveryLimit))])),
+      QueueDeclaration(name: deadLetters, arguments: lasting),
+      QueueDeclaration(name: outcomes, arguments: lasting),
+    ]
+    var bindings = [
+      Binding(queue: ingest, exchange: events, routingKey: "#"),
+      Binding(queue: deadLetters, exchange: dead, routingKey: "#"),
+      Binding(queue: outcomes, exchange: outcomes, routingKey: "#"),
+    ]
+    for tier in Self.retryTiers {
+      // The default exchange returns an expired retry to the ingest queue, and to nothing else bound to the events.
+      queues.append(
+        QueueDeclaration(
+          name: "\(retryPrefix).\(tier.name)",
+          arguments: quorum(
+            deadLetterExchange: "", ["x-dead-letter-routing-key": .string(ingest), "x-message-ttl": .int(tier.milliseconds)])))
+    }
+    for channel in channels {
+      queues.append(QueueDeclaration(name: actionQueue(channel), arguments: lasting))
+      bindings.append(Binding(queue: actionQueue(channel), exchange: actions, routingKey: "\(channel).#"))
+    }
+    let exchanges = [events, dead, actions, outcomes].map { ExchangeDeclaration(name: $0, kind: "topic") }
+    return Topology(exchanges: exchanges, queues: queues, bindings: bindings)
+  }
+
+  private func quorum(deadLetterExchange: String, _ more: [String: FieldValue]) -> FieldTable {
+    var table: FieldTable = [
+      "x-queue-type": "quorum", "x-dead-letter-exchange": .string(deadLetterExchange), "x-dead-letter-strategy": "at-least-once",
+      "x-overflow": "reject-publish",
+    ]
+    for (name, value) in more.sorted(by: { $0.key < $1.key }) { table[name] = value }
+    return table
+  }
+}

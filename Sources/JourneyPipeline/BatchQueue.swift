@@ -1,0 +1,97 @@
+import Synchronization
+
+/// What waits to be committed, in the order of its arrival, and the lanes that take it in batches.
+///
+/// A lane passes over what belongs to a client that another lane is working on: commits that run side by side do not meet at one lock, and whatever is
+/// taken is about the oldest there is, so that an acknowledgement covers many messages.
+///
+/// How many lanes work follows the load, without a timer. A single lane takes all that waits, however little; a further one only what is worth a commit of
+/// its own, since several small ones at once would be in each other's way.
+///
+/// The length is bounded by what the source hands out before settlement. One reader a lane, any number of writers.
+final class BatchQueue<Element: Sendable>: Sendable {
+  private struct Lane {
+    var waiting: CheckedContinuation<[Element]?, Never>?
+    /// The clients of the batch that it has taken and not come back from. Empty: it is idle.
+    var clients: Set<Int> = []
+  }
+  private struct State {
+    var elements: [Element] = []
+    var lanes: [Lane]
+    var isClosed = false
+  }
+  private let state: Mutex<State>
+  private let limit: Int
+  private let client: @Sendable (Element) -> Int
+
+  /// - Parameters:
+  ///   - limit: the most elements of a batch.
+  ///   - client: a number for an element's client, the same for all elements of a client.
+  init(lanes: Int, limit: Int, client: @escaping @Sendable (Element) -> Int) {
+    state = Mutex(State(lanes: (0..<lanes).map { _ in Lane() }))
+    self.limit = limit
+    self.client = client
+  }
+
+  func append(_ elements: [Element]) { change { $0.elements.append(contentsOf: elements) } }
+
+  /// No more comes; what is there can still be taken.
+  func close() { change { $0.isClosed = true } }
+
+  /// The lane works no more.
+  func leave(_ lane: Int) { change { $0.lanes[lane].clients = [] } }
+
+  /// Waits for a batch; the work on the lane's last one is over. nil once the queue is closed and nothing is left.
+  func next(for lane: Int) async -> [Element]? {
+    await withCheckedContinuation { continuation in
+      // The lane that comes back goes on before others are woken: its connection is warm.
+      change { state in
+        state.lanes[lane].clients = []
+        state.lanes[lane].waiting = continuation
+      } first: {
+        lane
+      }
+    }
+  }
+
+  private func change(_ change: (inout State) -> Void, first: () -> Int? = { nil }) {
+    let woken = state.withLock { state in
+      change(&state)
+      var woken: [(CheckedContinuation<[Element]?, Never>, [Element]?)] = []
+      for lane in [first()].compactMap(\.self) + state.lanes.indices {
+        guard let continuation = state.lanes[lane].waiting else { continue }
+        // What is nothing for one lane is nothing for the next.
+        guard let taken = take(for: lane, &state) else { break }
+        state.lanes[lane].waiting = nil
+        woken.append((continuation, taken))
+      }
+      return woken
+    }
+    for (continuation, batch) in woken { continuation.resume(returning: batch) }
+  }
+
+  /// - Returns: a batch, nil within for the end, nil where the lane has to wait.
+  private func take(for lane: Int, _ state: inout State) -> [Element]?? {
+    guard !state.elements.isEmpty else { return state.isClosed ? .some(nil) : nil }
+    let busy = state.lanes.map(\.clients).filter { !$0.isEmpty }
+    let least = busy.isEmpty ? 1 : max(1, limit / 4)
+    guard state.elements.count >= least else { return nil }
+    var batch: [Element] = [], rest: [Element] = [], clients: Set<Int> = []
+    batch.reserveCapacity(min(limit, state.elements.count))
+    var place = 0
+    while place < state.elements.count, batch.count < limit {
+      let element = state.elements[place], client = client(element)
+      if busy.contains(where: { $0.contains(client) }) {
+        rest.append(element)
+      } else {
+        batch.append(element)
+        clients.insert(client)
+      }
+      place += 1
+    }
+    guard batch.count >= least else { return nil }
+    state.elements.replaceSubrange(..<place, with: rest)
+    state.lanes[lane].clients = clients
+    return batch
+  }
+}

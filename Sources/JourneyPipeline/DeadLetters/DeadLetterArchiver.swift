@@ -1,0 +1,102 @@
+import Journey
+public import Logging
+public import ServiceLifecycle
+
+/// Takes dead letters from their queue into the archive: a letter leaves the queue after the transaction that stored it.
+///
+/// A letter that the archive refuses is found by halving the batch; it stays in the queue, unsettled, and holds nothing else up.
+/// Stops gracefully: takes no more and returns; what it has not stored goes back to the queue.
+public final class DeadLetterArchiver: Service {
+  private let source: any LetterSource
+  private let archive: any LetterArchive
+  private let shortestRetry: Duration
+  private let longestRetry: Duration
+  private let closeDeadline: Duration
+  private let logger: Logger
+
+  /// - Parameters:
+  ///   - shortestRetry: how long the first retry of a failed store waits; doubled up to `longestRetry`, with jitter.
+  ///   - closeDeadline: how long `close` of the source may take at the end.
+  public init(
+    source: any LetterSource, archive: any LetterArchive, shortestRetry: Duration = .milliseconds(200),
+    longestRetry: Duration = .seconds(15),
+    closeDeadline: Duration = .seconds(3), logger: Logger
+  ) {
+    self.source = source
+    self.archive = archive
+    self.shortestRetry = shortestRetry
+    self.longestRetry = longestRetry
+    self.closeDeadline = closeDeadline
+    self.logger = logger
+  }
+
+  /// Runs until a graceful shutdown or a cancellation, or until something needs a person.
+  /// - Throws: `LedgerError` of kind `.permanent`.
+  public func run() async throws {
+    var failure: LedgerError?
+    do throws(LedgerError) {
+      try await work()
+    } catch {
+      logger.critical("the archive of dead letters refuses to work, and will until a person acts: \(error)")
+      failure = error
+    }
+    source.stop()
+    await source.close(within: closeDeadline)
+    if let failure { throw failure }
+  }
+
+  private func work() async throws(LedgerError) {
+    let result: Result<Void, LedgerError> = await withTaskCancellationOrGracefulShutdownHandler {
+      while let batch = await source.nextBatch() {
+        do throws(LedgerError) {
+          guard try await store(batch) else { break }
+        } catch {
+          return .failure(error)
+        }
+      }
+      return .success(())
+    } onCancelOrGracefulShutdown: { [source] in
+      source.stop()
+    }
+    try result.get()
+  }
+
+  /// - Returns: false where a stop came while the database was away.
+  private func store(_ batch: [ReceivedLetter]) async throws(LedgerError) -> Bool {
+    var parts = [batch]
+    var backoff = Backoff(shortest: shortestRetry, longest: longestRetry)
+    while let part = parts.popLast() {
+      do throws(LedgerError) {
+        let stored = try await archive.store(part.map(\.letter))
+        if backoff.attempts > 0 { logger.notice("the archive takes dead letters again") }
+        backoff.reset()
+        source.settle(part.map(\.receipt))
+        logger.info(
+          "dead letters archived",
+          metadata: ["new": "\(stored.new)", "failed_again": "\(stored.reopened)", "known": "\(stored.known)"])
+      } catch {
+        switch error.kind {
+        case .poison where part.count > 1:
+          parts.append(Array(part[(part.count / 2)...]))
+          parts.append(Array(part[..<(part.count / 2)]))
+        case .poison:
+          logger.error("a dead letter cannot be archived and stays in its queue: \(error)")
+        case .transient:
+          parts.append(part)
+          let pause = backoff.next()
+          if backoff.attempts == 1 { logger.warning("the archive does not take dead letters, trying again: \(error)") }
+          guard await sleepUnlessStopping(pause) else { return false }
+        case .permanent:
+          throw error
+        }
+      }
+    }
+    return true
+  }
+
+  private func sleepUnlessStopping(_ duration: Duration) async -> Bool {
+    guard !Task.isShuttingDownGracefully, !Task.isCancelled else { return false }
+    await cancelWhenGracefulShutdown { try? await Task.sleep(for: duration) }
+    return !Task.isShuttingDownGracefully && !Task.isCancelled
+  }
+}

@@ -1,0 +1,149 @@
+import Journey
+import Logging
+import ServiceLifecycle
+
+struct LaneItem: Sendable {
+  var staged: StagedEvent
+  var receipt: Receipt
+  /// A number for the client as the event names it.
+  var client: Int
+}
+
+/// One of the commits that run side by side: takes what has gathered, commits it, settles it, has its actions published.
+final class Lane: Sendable {
+  private let number: Int
+  private let queue: BatchQueue<LaneItem>
+  private let source: any EventSource
+  private let ledger: any JourneyLedger
+  private let outbox: Outbox
+  private let receipts: OpenReceipts
+  private let settings: Pipeline.Settings
+  private let statistics: Statistics
+  private let logger: Logger
+
+  init(
+    number: Int, queue: BatchQueue<LaneItem>, source: any EventSource, ledger: any JourneyLedger, outbox: Outbox, receipts: OpenReceipts,
+    settings: Pipeline.Settings, statistics: Statistics, logger: Logger
+  ) {
+    self.number = number
+    self.queue = queue
+    self.source = source
+    self.ledger = ledger
+    self.outbox = outbox
+    self.receipts = receipts
+    self.settings = settings
+    self.statistics = statistics
+    var logger = logger
+    logger[metadataKey: "lane"] = "\(number)"
+    self.logger = logger
+  }
+
+  func run() async throws(LedgerError) {
+    defer { queue.leave(number) }
+    while let items = await queue.next(for: number) { try await take(items) }
+  }
+
+  /// Commits a batch, or as much of it as passes: what the database refuses is found by halving and rejected alone.
+  private func take(_ items: [LaneItem]) async throws(LedgerError) {
+    var parts = [items]
+    var backoff = Backoff(shortest: settings.shortestRetry, longest: settings.longestRetry)
+    while let next = parts.popLast() {
+      let part = keepOpen(next)
+      guard !part.isEmpty else { continue }
+      let published = outbox.takeConfirmed()
+      do {
+        let receipt = try await ledger.commit(EventBatch(events: part.map(\.staged), published: published))
+        if backoff.attempts > 0 { logger.notice("the database takes batches again") }
+        backoff.reset()
+        settle(part, receipt.results)
+        if let batch = receipt.outbox { await outbox.publish(batch) }
+      } catch {
+        outbox.putBack(confirmed: published)
+        switch error.kind {
+        case .poison where part.count > 1:
+          parts.append(Array(part[(part.count / 2)...]))
+          parts.append(Array(part[..<(part.count / 2)]))
+        case .poison:
+          settle(part, [.rejected(Rejection(.refusedByDatabase, error.description))])
+        case .transient:
+          // A batch that is too much for the server's time limits passes in parts.
+          if backoff.attempts % 4 == 3, part.count > 1 {
+            parts.append(Array(part[(part.count / 2)...]))
+            parts.append(Array(part[..<(part.count / 2)]))
+          } else {
+            parts.append(part)
+          }
+          let pause = backoff.next()
+          if backoff.attempts == 1 { logger.warning("the database does not take a batch, trying again: \(error)") }
+          guard await sleepUnlessStopping(pause) else {
+            release(parts.flatMap(\.self))
+            return
+          }
+        case .permanent:
+          parts.append(part)
+          release(parts.flatMap(\.self))
+          logger.critical("the database refuses to work, and will until a person acts: \(error)")
+          throw error
+        }
+      }
+    }
+  }
+
+  /// Drops what cannot be settled any more: it comes again, and kept here it would pile up while the database is away.
+  private func keepOpen(_ items: [LaneItem]) -> [LaneItem] {
+    let open = items.filter { source.isOpen($0.receipt) }
+    if open.count < items.count { _ = receipts.release(items.map(\.receipt).filter { !source.isOpen($0) }) }
+    return open
+  }
+
+  private func settle(_ items: [LaneItem], _ results: [CommitReceipt.Result]) {
+    var resolved: [(Receipt, Rejection?)] = []
+    resolved.reserveCapacity(items.count)
+    var stored = 0, duplicates = 0
+    for (item, result) in zip(items, results) {
+      switch result {
+      case .stored:
+        stored += 1
+        resolved.append((item.receipt, nil))
+      case .duplicate:
+        duplicates += 1
+        resolved.append((item.receipt, nil))
+      case .rejected(let rejection):
+        resolved.append((item.receipt, rejection))
+      }
+    }
+    let settled = receipts.resolve(resolved)
+    for case .rejected in settled.map(\.outcome) { statistics.add(\.rejected, 1) }
+    statistics.add(\.stored, stored)
+    statistics.add(\.duplicates, duplicates)
+    source.settle(settled)
+  }
+
+  private func release(_ items: [LaneItem]) { source.settle(receipts.release(items.map(\.receipt))) }
+
+  private func sleepUnlessStopping(_ duration: Duration) async -> Bool {
+    guard !Task.isShuttingDownGracefully else { return false }
+    await cancelWhenGracefulShutdown { try? await Task.sleep(for: duration) }
+    return !Task.isShuttingDownGracefully && !Task.isCancelled
+  }
+}
+
+/// Pauses that double from the shortest to the longest, each shortened at random by up to a half so that instances do not march in step.
+struct Backoff {
+  private let shortest: Duration
+  private let longest: Duration
+  private(set) var attempts = 0
+
+  init(shortest: Duration, longest: Duration) {
+    self.shortest = shortest
+    self.longest = longest
+  }
+
+  mutating func next() -> Duration {
+    let full = min(longest, shortest * (1 << min(attempts, 20)))
+    attempts += 1
+    return full * Double.random(in: 0.5...1)
+  }
+
+  mutating func reset() { attempts = 0 }
+}

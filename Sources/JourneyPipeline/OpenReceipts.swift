@@ -1,0 +1,67 @@
+import Journey
+import Synchronization
+
+/// The receipts that are not settled yet, with how many of their events are still to be decided.
+///
+/// A message may hold many events which different lanes commit; it is settled when the last of them is decided.
+final class OpenReceipts: Sendable {
+  private struct Open {
+    var remaining: Int
+    var rejections: [Rejection]
+  }
+  private let open = Mutex<[Receipt: Open]>([:])
+
+  /// Notes receipts; those without events are settled at once.
+  func open(_ batch: [Received]) -> [Settlement] {
+    open.withLock { open in
+      var settled: [Settlement] = []
+      for received in batch {
+        if received.events.isEmpty {
+          settled.append(Settlement(received.receipt, Self.outcome(received.rejections)))
+        } else {
+          open[received.receipt] = Open(remaining: received.events.count, rejections: received.rejections)
+        }
+      }
+      return settled
+    }
+  }
+
+  /// Notes that one event of each of these receipts is decided.
+  func resolve(_ decided: [(Receipt, Rejection?)]) -> [Settlement] {
+    open.withLock { open in
+      var settled: [Settlement] = []
+      settled.reserveCapacity(decided.count)
+      for (receipt, rejection) in decided {
+        guard var entry = open[receipt] else { continue }
+        entry.remaining -= 1
+        if let rejection { entry.rejections.append(rejection) }
+        if entry.remaining == 0 {
+          open[receipt] = nil
+          settled.append(Settlement(receipt, Self.outcome(entry.rejections)))
+        } else {
+          open[receipt] = entry
+        }
+      }
+      return settled
+    }
+  }
+
+  /// Gives receipts up undecided, each once however many of its events are given up.
+  func release(_ receipts: [Receipt]) -> [Settlement] {
+    open.withLock { open in
+      receipts.compactMap { open.removeValue(forKey: $0) == nil ? nil : Settlement($0, .released) }
+    }
+  }
+
+  /// Gives all of them up that are left.
+  func releaseAll() -> [Settlement] {
+    open.withLock { open in
+      defer { open = [:] }
+      return open.keys.map { Settlement($0, .released) }
+    }
+  }
+
+  private static func outcome(_ rejections: [Rejection]) -> Settlement.Outcome {
+    rejections.isEmpty ? .applied : .rejected(rejections)
+  }
+}

@@ -1,0 +1,145 @@
+import Journey
+public import Logging
+public import ServiceLifecycle
+
+/// The order of work: receive, commit, settle, publish.
+///
+/// A lane commits whatever has gathered while the last commit was under way, one client's events are committed by one lane at a time, and as many lanes work
+/// as the backlog is worth. A receipt is settled after the commit of all its events, an action is published after the commit that decided it. Nothing here holds state that a crash would lose.
+///
+/// Isolation: safe to use from any task. Stops gracefully: takes no more, finishes what it has, settles, publishes, returns. Cancelled, it does
+/// the same without waiting for a database that is away.
+public final class Pipeline: Service {
+  public struct Settings: Sendable {
+    /// Commits that run at the same time, each on a database connection of its own. 1...32.
+    public var lanes = 2
+    /// The most events a commit takes. 1...5,000.
+    public var batchSize = 500
+    /// How long the first retry of a failed commit waits; doubled up to `longestRetry`, with jitter.
+    public var shortestRetry = Duration.milliseconds(100)
+    public var longestRetry = Duration.seconds(10)
+    /// How often confirmations are noted and abandoned actions looked for when no commit does it on its way.
+    public var relayInterval = Duration.milliseconds(500)
+    /// How long a stop waits for actions under way to be confirmed. Those that are not are published by the next instance.
+    public var drainDeadline = Duration.seconds(10)
+    /// How long `close` of the source may take at the end.
+    public var closeDeadline = Duration.seconds(5)
+
+    public init() {}
+  }
+
+  public let statistics = Statistics()
+  private let source: any EventSource
+  private let lanes: [Lane]
+  private let queue: BatchQueue<LaneItem>
+  private let outbox: Outbox
+  private let relay: ActionRelay
+  private let settings: Settings
+  private let logger: Logger
+
+  public init(
+    source: any EventSource, ledger: any JourneyLedger, publisher: any ActionPublisher, settings: Settings, logger: Logger
+  ) {
+    self.source = source
+    self.settings = settings
+    self.logger = logger
+    let outbox = Outbox(publisher: publisher, limit: settings.batchSize * (settings.lanes + 1), statistics: statistics)
+    self.outbox = outbox
+    relay = ActionRelay(outbox: outbox, ledger: ledger, interval: settings.relayInterval, batchSize: settings.batchSize, logger: logger)
+    let receipts = OpenReceipts()
+    let statistics = statistics
+    let queue = BatchQueue<LaneItem>(lanes: settings.lanes, limit: settings.batchSize, client: { $0.client })
+    self.queue = queue
+    lanes = (0..<settings.lanes).map { number in
+      Lane(
+        number: number, queue: queue, source: source, ledger: ledger, outbox: outbox, receipts: receipts, settings: settings,
+        statistics: statistics, logger: logger)
+    }
+    self.receipts = receipts
+  }
+
+  private let receipts: OpenReceipts
+
+  /// Runs until a graceful shutdown or a cancellation, or until something needs a person.
+  /// - Throws: `LedgerError` of kind `.permanent`. What was not settled by then was released, and will be delivered again.
+  public func run() async throws {
+    let failure = await withTaskGroup { group in
+      group.addTask { [relay] in await relay.run() }
+      let failure = await runLanes()
+      await outbox.drain(within: settings.drainDeadline)
+      group.cancelAll()
+      return failure
+    }
+    // Apart from this task, which may have been cancelled: what is left to be written down still is.
+    await Task { [outbox, relay, source, receipts, settings] in
+      // The relay may have claimed actions in its last turn.
+      await outbox.drain(within: settings.drainDeadline)
+      // Nobody reads the queue once all lanes have failed.
+      source.settle(receipts.releaseAll())
+      await relay.flush()
+      await source.close(within: settings.closeDeadline)
+    }.value
+    logger.info("stopped", metadata: statistics.metadata)
+    if let failure { throw failure }
+  }
+
+  /// - Returns: why a lane has ended before its time.
+  private func runLanes() async -> LedgerError? {
+    await withTaskGroup(of: LedgerError?.self) { group in
+      for lane in lanes {
+        group.addTask { [source] in
+          do throws(LedgerError) {
+            try await lane.run()
+            return nil
+          } catch {
+            source.stop()
+            return error
+          }
+        }
+      }
+      await receive()
+      queue.close()
+      var first: LedgerError?
+      for await case let failure? in group {
+        first = first ?? failure
+        // The others may be waiting for a better moment to commit.
+        group.cancelAll()
+      }
+      return first
+    }
+  }
+
+  private func receive() async {
+    await withTaskCancellationOrGracefulShutdownHandler {
+      while let batch = await source.nextBatch() { deal(batch) }
+    } onCancelOrGracefulShutdown: { [self] in
+      logger.info("stopping: no more events are taken, what was received is finished")
+      source.stop()
+    }
+  }
+
+  private func deal(_ batch: [Received]) {
+    statistics.add(\.received, batch.count)
+    var items: [LaneItem] = []
+    items.reserveCapacity(batch.count)
+    for received in batch {
+      for staged in received.events { items.append(LaneItem(staged: staged, receipt: received.receipt, client: Self.client(of: staged.event))) }
+    }
+    let settled = receipts.open(batch)
+    count(settled)
+    if !settled.isEmpty { source.settle(settled) }
+    queue.append(items)
+  }
+
+  private func count(_ settled: [Settlement]) {
+    for case .rejected in settled.map(\.outcome) { statistics.add(\.rejected, 1) }
+    for case .applied in settled.map(\.outcome) { statistics.add(\.ignored, 1) }
+  }
+
+  private static func client(of event: JourneyEvent) -> Int {
+    var hasher = Hasher()
+    hasher.combine(event.orgID)
+    if let id = event.client.id { hasher.combine(id) } else { hasher.combine(event.client.externalID) }
+    return hasher.finalize()
+  }
+}

@@ -1,0 +1,192 @@
+public import FoundationEssentials
+public import Journey
+
+/// Where events come from: an adapter over a queue.
+///
+/// Every receipt that `nextBatch` hands out is settled once, by `settle`, in any order. Safe to use from any task.
+public protocol EventSource: Sendable {
+  /// Waits for deliveries and returns all that are there, mapped, up to the configured batch size.
+  /// - Returns: nil once the source was stopped and everything it had received was handed out.
+  func nextBatch() async -> [Received]?
+  /// Says what became of receipts. Never blocks; a receipt of a lost connection is dropped, the queue delivers it again.
+  func settle(_ settlements: [Settlement])
+  /// Whether the receipt can still be settled. Once its connection is lost it cannot, and the queue delivers the message again.
+  func isOpen(_ receipt: Receipt) -> Bool
+  /// Takes no more from the queue. What was received already is still handed out.
+  func stop()
+  /// Returns when all settlements are with the broker, or the deadline has passed.
+  func close(within deadline: Duration) async
+}
+
+/// A delivery, opaque to all but the source that made it.
+public struct Receipt: Hashable, Sendable {
+  public var generation: UInt64
+  public var tag: UInt64
+
+  public init(generation: UInt64, tag: UInt64) {
+    self.generation = generation
+    self.tag = tag
+  }
+}
+
+/// One message with what the mapping made of it: several events where its body is a list, none where all of it is ignored.
+public struct Received: Sendable {
+  public var receipt: Receipt
+  public var events: [StagedEvent]
+  public var rejections: [Rejection]
+
+  public init(receipt: Receipt, events: [StagedEvent], rejections: [Rejection]) {
+    self.receipt = receipt
+    self.events = events
+    self.rejections = rejections
+  }
+}
+
+/// What became of a receipt.
+public struct Settlement: Sendable {
+  public enum Outcome: Sendable {
+    /// All its events are committed, or were before, or are ignored on purpose.
+    case applied
+    /// Some of it cannot be applied, for these reasons; all the rest of it is committed.
+    case rejected([Rejection])
+    /// Not decided: the queue shall deliver it again.
+    case released
+  }
+
+  public var receipt: Receipt
+  public var outcome: Outcome
+
+  public init(_ receipt: Receipt, _ outcome: Outcome) {
+    self.receipt = receipt
+    self.outcome = outcome
+  }
+}
+
+/// The journeys, as a place where events are taken in at most once and what follows from them is kept. An adapter over a database.
+public protocol JourneyLedger: Sendable {
+  /// Takes a batch in, in one transaction: stores what is new, evaluates the clients concerned, and keeps the resulting actions until they
+  /// are published. A receipt is returned only after the transaction is known to be committed.
+  /// - Throws: `LedgerError`. After `.transient` it is unknown whether the batch was committed: commit it again.
+  func commit(_ batch: EventBatch) async throws(LedgerError) -> CommitReceipt
+  /// Notes that the broker has confirmed all actions of these outbox batches.
+  func markPublished(_ batches: [UUID]) async throws(LedgerError)
+  /// Gives actions back that could not be published, to be claimed again later (after a pause that grows with the attempts). The other actions of
+  /// their batch are published.
+  func release(_ actions: [UUID], of batch: UUID) async throws(LedgerError)
+  /// Takes over unpublished batches that no live instance holds, the oldest first, until they hold `limit` actions.
+  func claimAbandoned(limit: Int) async throws(LedgerError) -> [OutboxBatch]
+}
+
+/// A unit of work for the ledger.
+public struct EventBatch: Sendable {
+  public var events: [StagedEvent]
+  /// Outbox batches confirmed since, to be noted in the same transaction.
+  public var published: [UUID]
+
+  public init(events: [StagedEvent], published: [UUID] = []) {
+    self.events = events
+    self.published = published
+  }
+}
+
+/// What a commit did.
+public struct CommitReceipt: Sendable {
+  public enum Result: Sendable {
+    case stored
+    /// The event had been stored before.
+    case duplicate
+    case rejected(Rejection)
+  }
+
+  /// One result an event, in the batch's order.
+  public var results: [Result]
+  /// What is to be published now, a client's actions in the order in which they were decided; nil where there is nothing to do.
+  public var outbox: OutboxBatch?
+
+  public init(results: [Result], outbox: OutboxBatch?) {
+    self.results = results
+    self.outbox = outbox
+  }
+}
+
+/// The actions of one transaction. They are published together and noted as published together, so the record costs a row a batch, not a row an action.
+public struct OutboxBatch: Sendable {
+  public var id: UUID
+  /// Not empty.
+  public var actions: [ActionMessage]
+
+  public init(id: UUID, actions: [ActionMessage]) {
+    self.id = id
+    self.actions = actions
+  }
+}
+
+/// A failed ledger operation, classified once, by the adapter.
+public struct LedgerError: Error, CustomStringConvertible {
+  public enum Kind: Sendable {
+    /// Passes by itself: the database is away, restarting, overloaded, or two transactions met.
+    case transient
+    /// Something in the batch is refused; without it the batch would pass.
+    case poison
+    /// Needs a person: wrong schema, missing permission.
+    case permanent
+  }
+
+  public var kind: Kind
+  /// Without data of the batch.
+  public var description: String
+
+  public init(_ kind: Kind, _ description: String) {
+    self.kind = kind
+    self.description = description
+  }
+}
+
+/// An action on its way to a worker. The same id and body however often it is published.
+public struct ActionMessage: Sendable {
+  public var id: UUID
+  public var routingKey: String
+  public var priority: Priority
+  public var expiresAt: Timestamp?
+  /// The id of the event that caused it, as its source names it.
+  public var causeID: String
+  public var traceparent: String?
+  /// The message as the worker gets it.
+  public var body: [UInt8]
+
+  public init(
+    id: UUID, routingKey: String, priority: Priority, expiresAt: Timestamp?, causeID: String, traceparent: String?, body: [UInt8]
+  ) {
+    self.id = id
+    self.routingKey = routingKey
+    self.priority = priority
+    self.expiresAt = expiresAt
+    self.causeID = causeID
+    self.traceparent = traceparent
+    self.body = body
+  }
+}
+
+/// Where actions go: an adapter over an exchange.
+public protocol ActionPublisher: Sendable {
+  /// Publishes in order. `completion` is called once, when every action is confirmed or known not to be, with one result an action: nil means that
+  /// the broker has confirmed it, anything else says why it counts as not published.
+  func publish(_ actions: [ActionMessage], completion: @escaping @Sendable ([PublishFailure?]) -> Void)
+}
+
+/// Why an action counts as not published.
+public struct PublishFailure: Error, Sendable, CustomStringConvertible {
+  public var description: String
+  public init(_ description: String) { self.description = description }
+}
+
+/// The clock of the pipeline.
+public protocol WallClock: Sendable {
+  func now() -> Timestamp
+}
+
+/// The machine's clock.
+public struct SystemClock: WallClock {
+  public init() {}
+  public func now() -> Timestamp { Timestamp(microseconds: Int64((Date().timeIntervalSince1970 * 1_000_000).rounded())) }
+}

@@ -1,0 +1,87 @@
+public import FoundationEssentials
+import Journey
+public import ServiceLifecycle
+import Synchronization
+
+/// That something has changed in an organisation, and with which clients where that is known.
+public struct JourneyChange: Hashable, Sendable {
+  public var orgID: UUID
+  /// Empty: nobody knows which.
+  public var clients: Set<UUID>
+
+  public init(orgID: UUID, clients: Set<UUID> = []) {
+    self.orgID = orgID
+    self.clients = clients
+  }
+}
+
+/// Tells all instances of changes. A message may be lost: it says that it is worth looking, not what is there.
+public protocol ChangeFeed: Sendable {
+  func announce(_ changes: [JourneyChange]) async throws
+  /// Calls back with each message until the task is cancelled or the connection lost.
+  func listen(_ receive: @escaping @Sendable (JourneyChange) -> Void) async throws
+}
+
+/// Gathers what commits have changed, and announces it now and then.
+///
+/// It is told after the commit and not by a trigger within it: NOTIFY in a transaction makes all transactions that do so commit one after
+/// the other.
+public final class ChangeAnnouncer: Service {
+  private static let mostClients = 50
+  private let feed: any ChangeFeed
+  private let interval: Duration
+  private let pending = Mutex<[UUID: Set<UUID>]>([:])
+
+  /// - Parameter interval: how long changes are gathered.
+  public init(feed: any ChangeFeed, interval: Duration = .milliseconds(300)) {
+    self.feed = feed
+    self.interval = interval
+  }
+
+  func note(_ events: [StagedEvent]) {
+    pending.withLock { pending in
+      for staged in events {
+        let organization = staged.event.orgID
+        // In place: a copy of the set an event would show on the hot path.
+        if let id = staged.event.client.id {
+          if pending[organization, default: []].count < Self.mostClients { pending[organization, default: []].insert(id) }
+        } else {
+          pending[organization, default: []].formUnion([])
+        }
+      }
+    }
+  }
+
+  public func run() async throws {
+    await cancelWhenGracefulShutdown { [self] in
+      while (try? await Task.sleep(for: interval)) != nil {
+        let changes = pending.withLock { pending in
+          defer { pending = [:] }
+          return pending.map { JourneyChange(orgID: $0, clients: $1.count < Self.mostClients ? $1 : []) }
+        }
+        // Whoever looks asks again anyway; a lost message makes a view late, not wrong.
+        if !changes.isEmpty { try? await feed.announce(changes) }
+      }
+    }
+  }
+}
+
+/// A ledger whose commits are announced.
+public struct AnnouncingLedger: JourneyLedger {
+  private let ledger: any JourneyLedger
+  private let announcer: ChangeAnnouncer
+
+  public init(_ ledger: any JourneyLedger, announcer: ChangeAnnouncer) {
+    self.ledger = ledger
+    self.announcer = announcer
+  }
+
+  public func commit(_ batch: EventBatch) async throws(LedgerError) -> CommitReceipt {
+    let receipt = try await ledger.commit(batch)
+    announcer.note(batch.events)
+    return receipt
+  }
+  public func markPublished(_ batches: [UUID]) async throws(LedgerError) { try await ledger.markPublished(batches) }
+  public func release(_ actions: [UUID], of batch: UUID) async throws(LedgerError) { try await ledger.release(actions, of: batch) }
+  public func claimAbandoned(limit: Int) async throws(LedgerError) -> [OutboxBatch] { try await ledger.claimAbandoned(limit: limit) }
+}

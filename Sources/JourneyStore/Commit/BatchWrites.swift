@@ -1,0 +1,152 @@
+import FoundationEssentials
+import Journey
+import JourneyPipeline
+import PostgresClient
+
+/// The rows that follow from a batch's evaluations, gathered over its clients straight into the columns in which they are sent.
+struct BatchWrites {
+  let decider: Decider
+  let instance: Int32
+  let outboxID: UUID
+  private(set) var messages: [ActionMessage] = []
+  private var scores = ScoreColumns()
+  private var states = StateColumns()
+  private var random: IDRandom
+  private var json = JSONWriter(reservingCapacity: 1024)
+
+  init(decider: Decider, instance: Int32, random: IDRandom, at now: Timestamp) {
+    self.decider = decider
+    self.instance = instance
+    self.random = random
+    outboxID = UUID.v7(at: now, using: &self.random)
+  }
+
+  /// The clients have to come in the order of their ids.
+  mutating func add(_ client: ClientSnapshot, _ result: ClientEvaluation) {
+    guard let last = result.evaluations.last else { return }
+    states.add(client.id, result, last, under: decider.fingerprint)
+    for evaluation in result.evaluations { add(client, evaluation) }
+  }
+
+  private mutating func add(_ client: ClientSnapshot, _ evaluation: Evaluation) {
+    let recommended = Self.text(&json) { evaluation.assessment.writeRecommendedActions(into: &$0) }
+    let risks = Self.text(&json) { evaluation.assessment.writeRisks(into: &$0) }
+    let version = decider.rules.version
+    let explanation = Self.text(&json) { evaluation.writeExplanation(ruleVersion: version, risks: risks, into: &$0) }
+    let action = decider.rules.action(of: evaluation, for: client, risks: risks, recommended: recommended)
+    scores.add(client, evaluation, action, recommended: recommended, explanation: explanation)
+    if let action { messages.append(decider.message(action)) }
+  }
+
+  private static func text(_ json: inout JSONWriter, _ write: (inout JSONWriter) -> Void) -> [UInt8] {
+    json.removeAll()
+    write(&json)
+    return json.bytes
+  }
+
+  /// - Parameter published: outbox batches that the broker has confirmed meanwhile.
+  func commands(published: [UUID]) -> [(PostgresStatement, PostgresParameters)] {
+    var commands: [(PostgresStatement, PostgresParameters)] = []
+    if !states.isEmpty {
+      commands.append((CommitStatements.insertScores, scores.parameters(outboxID: outboxID)))
+      commands.append((CommitStatements.updateStates, states.parameters))
+    }
+    if !messages.isEmpty {
+      commands.append((CommitStatements.insertOutbox, outboxParameters))
+    }
+    if !published.isEmpty { commands.append((CommitStatements.markPublished, PostgresParameters { $0.uuids(published) })) }
+    return commands
+  }
+
+  private var outboxParameters: PostgresParameters {
+    PostgresParameters {
+      $0.uuid(outboxID)
+      $0.int4(Int32(messages.count))
+      $0.int4(instance)
+    }
+  }
+}
+
+private struct StateColumns {
+  private var ids = PostgresColumn.uuids
+  private var summaries = PostgresColumn.byteas
+  private var outreaches = PostgresColumn.byteas
+  private var stages = PostgresColumn.texts
+  private var scores = PostgresColumn.float8s
+  private var levels = PostgresColumn.texts
+  private var risks = PostgresColumn.texts
+  private var lastEvents = PostgresColumn.timestamptzs
+  private var evaluations = PostgresColumn.timestamptzs
+  private var dues = PostgresColumn.timestamptzs
+  private var stageTimes = PostgresColumn.timestamptzs
+
+  var isEmpty: Bool { ids.count == 0 }
+
+  mutating func add(_ id: UUID, _ result: ClientEvaluation, _ last: Evaluation, under fingerprint: UInt64) {
+    ids.append(id)
+    summaries.append(result.summary.encoded(under: fingerprint))
+    outreaches.append(result.outreach.encoded())
+    stages.append(last.assessment.stage.rawValue)
+    scores.append(last.assessment.score)
+    levels.append(last.assessment.level.rawValue)
+    risks.append(last.assessment.risks.map(\.risk.rawValue).joined(separator: ","))
+    lastEvents.append(microseconds: result.summary.lastEventAt?.microseconds)
+    evaluations.append(microseconds: last.at.microseconds)
+    dues.append(microseconds: last.assessment.nextChange?.microseconds)
+    stageTimes.append(microseconds: result.summary.stage?.stamp.at.microseconds)
+  }
+
+  var parameters: PostgresParameters {
+    PostgresParameters {
+      for column in [ids, summaries, outreaches, stages, scores, levels, risks, lastEvents, evaluations, dues, stageTimes] { $0.column(column) }
+    }
+  }
+}
+
+private struct ScoreColumns {
+  private var ids = PostgresColumn.uuids
+  private var clients = PostgresColumn.uuids
+  private var organizations = PostgresColumn.uuids
+  private var scores = PostgresColumn.texts
+  private var levels = PostgresColumn.texts
+  private var recommended = PostgresColumn.jsonbs
+  private var times = PostgresColumn.timestamptzs
+  private var events = PostgresColumn.uuids
+  private var explanations = PostgresColumn.jsons
+  private var actions = PostgresColumn.texts
+  private var channels = PostgresColumn.texts
+  private var priorities = PostgresColumn.texts
+  private var reasons = PostgresColumn.texts
+  private var traceparents = PostgresColumn.texts
+  private var expiries = PostgresColumn.timestamptzs
+
+  mutating func add(
+    _ client: ClientSnapshot, _ evaluation: Evaluation, _ action: RecommendedAction?, recommended: [UInt8], explanation: [UInt8]
+  ) {
+    ids.append(evaluation.id)
+    clients.append(client.id)
+    organizations.append(client.orgID)
+    scores.append(evaluation.assessment.score.decimalText)
+    levels.append(evaluation.assessment.level.rawValue)
+    self.recommended.append(recommended)
+    times.append(microseconds: evaluation.at.microseconds)
+    events.append(evaluation.cause.id)
+    explanations.append(explanation)
+    actions.append(action?.action.rawValue)
+    channels.append(action?.channel.rawValue)
+    priorities.append(action?.priority.rawValue)
+    reasons.append(action?.reason)
+    traceparents.append(action?.traceparent)
+    expiries.append(microseconds: action?.expiresAt?.microseconds)
+  }
+
+  func parameters(outboxID: UUID) -> PostgresParameters {
+    PostgresParameters {
+      for column in [
+        ids, clients, organizations, scores, levels, recommended, times, events, explanations, actions, channels, priorities, reasons, traceparents,
+        expiries,
+      ] { $0.column(column) }
+      $0.uuid(outboxID)
+    }
+  }
+}

@@ -1,0 +1,81 @@
+import PostgresClient
+
+/// The statements of a batch commit. Each takes a whole batch as arrays, so their number does not depend on its size.
+enum CommitStatements {
+  /// Rows for clients met for the first time; their summary stays empty until it is made from what is stored.
+  static let addStates = PostgresStatement(
+    name: "add_states",
+    """
+    INSERT INTO journey_client_state (client_id, org_id)
+    SELECT * FROM unnest($1::uuid[], $2::uuid[])
+    ON CONFLICT (client_id) DO NOTHING
+    """)
+
+  /// Locks clients that have just got their first state, in the order of their ids.
+  static let lockClients = PostgresStatement(
+    name: "lock_clients",
+    """
+    SELECT s.client_id, \(LockedClient.columns)
+    FROM (
+      SELECT client_id, summary, outreach, scored_at FROM journey_client_state
+      WHERE client_id = ANY($1::uuid[]) AND merged_into IS NULL ORDER BY client_id FOR UPDATE
+    ) s
+    JOIN contacts c ON c.id = s.client_id
+    """)
+
+  /// Stores the events that are new and says which. A row that does not set the stage carries the stage of its time; where it comes so late that the client's
+  /// state does not tell it, it is looked for among the 100 events before it, after the newest of the batch (`hint`).
+  static let insertEvents = PostgresStatement(
+    name: "insert_events",
+    """
+    INSERT INTO client_journey_events
+      (id, client_id, org_id, stage, event_type, metadata, occurred_at, source, source_event_id, sets_stage)
+    SELECT i.id, i.client_id, i.org_id,
+      COALESCE(i.stage, (
+        SELECT r.stage FROM (
+          SELECT e.stage, e.sets_stage FROM client_journey_events e
+          WHERE e.client_id = i.client_id AND e.occurred_at <= i.occurred_at AND e.occurred_at > COALESCE(i.hint_at, '-infinity')
+          ORDER BY e.occurred_at DESC, e.source_event_id DESC LIMIT 100) AS r
+        WHERE r.sets_stage LIMIT 1), i.hint, 'lead'),
+      i.event_type, i.metadata, i.occurred_at, i.source, i.source_event_id, i.sets_stage
+    FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::jsonb[], $7::timestamptz[], $8::text[], $9::text[],
+      $10::bool[], $11::text[], $12::timestamptz[])
+      AS i(id, client_id, org_id, stage, event_type, metadata, occurred_at, source, source_event_id, sets_stage, hint, hint_at)
+    ON CONFLICT (org_id, source, source_event_id) DO NOTHING
+    RETURNING id
+    """)
+
+  /// A score with the action that it leads to, if any; $16 is the outbox batch of those actions.
+  static let insertScores = PostgresStatement(
+    name: "insert_scores",
+    """
+    INSERT INTO client_journey_scores
+      (id, client_id, org_id, score, risk_level, recommended_actions, generated_at, event_id, explanation, action, channel, priority, reason,
+       traceparent, expires_at, outbox_id)
+    SELECT id, client_id, org_id, score::numeric, risk_level, recommended_actions, generated_at, event_id, explanation, action, channel, priority,
+      reason, traceparent, expires_at, CASE WHEN action IS NOT NULL THEN $16::uuid END
+    FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::jsonb[], $7::timestamptz[], $8::uuid[], $9::json[], $10::text[],
+      $11::text[], $12::text[], $13::text[], $14::text[], $15::timestamptz[])
+      AS i(id, client_id, org_id, score, risk_level, recommended_actions, generated_at, event_id, explanation, action, channel, priority, reason,
+        traceparent, expires_at)
+    """)
+
+  static let insertOutbox = PostgresStatement(
+    name: "insert_outbox", "INSERT INTO journey_outbox (id, actions, instance) VALUES ($1::uuid, $2::int4, $3::int4)")
+
+  static let updateStates = PostgresStatement(
+    name: "update_states",
+    """
+    UPDATE journey_client_state s
+    SET summary = i.summary, outreach = i.outreach, stage = i.stage, stage_at = i.stage_at, score = i.score, risk_level = i.risk_level,
+      risks = string_to_array(i.risks, ','), last_event_at = i.last_event_at, scored_at = i.scored_at, due_at = i.due_at,
+      updated_at = now()
+    FROM unnest($1::uuid[], $2::bytea[], $3::bytea[], $4::text[], $5::float8[], $6::text[], $7::text[], $8::timestamptz[],
+      $9::timestamptz[], $10::timestamptz[], $11::timestamptz[])
+      AS i(client_id, summary, outreach, stage, score, risk_level, risks, last_event_at, scored_at, due_at, stage_at)
+    WHERE s.client_id = i.client_id
+    """)
+
+  static let markPublished = PostgresStatement(
+    name: "mark_published", "UPDATE journey_outbox SET confirmed_at = now() WHERE id = ANY($1::uuid[]) AND confirmed_at IS NULL")
+}

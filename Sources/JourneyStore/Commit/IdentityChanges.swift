@@ -1,0 +1,178 @@
+import FoundationEssentials
+import Journey
+import JourneyPipeline
+import PostgresClient
+
+/// What a batch changes about who is who. A batch whose clients are all known and whose events say nothing of identities changes nothing, and costs no
+/// statement.
+struct IdentityChanges {
+  /// Places of references that found no client, with an address by which one may be found.
+  private var byEmail: [Int] = []
+  private var linking: [(event: JourneyEvent, id: String)] = []
+  private var merging: [(event: JourneyEvent, id: String)] = []
+
+  init(_ events: [StagedEvent], _ resolution: ClientResolution) {
+    byEmail = resolution.unknown.filter { resolution.keys[$0].reference.email != nil }
+    for event in events.lazy.map(\.event) where !event.client.linked.isEmpty || !event.client.merged.isEmpty {
+      linking += event.client.linked.map { (event, $0) }
+      merging += event.client.merged.map { (event, $0) }
+    }
+  }
+
+  var isEmpty: Bool { byEmail.isEmpty && linking.isEmpty && merging.isEmpty }
+
+  /// Finds, creates, links and makes one, in this order, and takes the result into the resolution.
+  /// - Parameter toCreate: the references whose clients the first look did not find, and that may be created.
+  func apply(
+    to resolution: inout ClientResolution, creating toCreate: [Int], at now: Timestamp, on connection: PostgresConnection
+  ) throws(PostgresError) {
+    var toCreate = toCreate
+    if !merging.isEmpty { try adopt(on: connection) }
+    if !byEmail.isEmpty || !merging.isEmpty {
+      let shared = try find(byEmail, resolution, on: connection)
+      toCreate = try look(for: resolution.unknown, in: &resolution, connection)
+      for place in shared {
+        let key = resolution.keys[place]
+        resolution.refuse(
+          place,
+          Rejection(
+            .ambiguousClient, field: "client's e-mail", value: key.reference.email,
+            "several clients of the organisation \(key.orgID.text) share this address; link the source's id \(key.reference.text) to one of them"))
+        toCreate.removeAll { $0 == place }
+      }
+    }
+    if !toCreate.isEmpty {
+      try ClientResolution.create(toCreate.map { resolution.keys[$0] }, at: now, on: connection)
+      // Other events of the batch may speak of the clients that are there now.
+      for place in try look(for: resolution.unknown, in: &resolution, connection) { resolution.refuse(place) }
+    }
+    let isLinked = try link(resolution, on: connection)
+    let isMerged = try absorb(resolution, on: connection)
+    guard isLinked || isMerged else { return }
+    let again = resolution.keys.indices.filter { resolution.isUnknown($0) || (try? resolution.outcomes[$0].get()) != nil }
+    for place in try look(for: again, in: &resolution, connection) { resolution.refuse(place) }
+  }
+
+  private func look(
+    for places: [Int], in resolution: inout ClientResolution, _ connection: PostgresConnection
+  ) throws(PostgresError) -> [Int] {
+    try resolution.take(places, found: connection.execute(ClientResolution.find, resolution.parameters(places)))
+  }
+
+  // MARK: Steps
+
+  /// A client whose id is not known yet, one of whose other ids is, is the one that the other id means.
+  private func adopt(on connection: PostgresConnection) throws(PostgresError) {
+    let rows = Self.ordered(merging)
+    try connection.execute(
+      Statements.adopt,
+      PostgresParameters {
+        $0.uuids(rows) { $0.event.orgID }
+        $0.texts(rows) { $0.event.source }
+        $0.texts(rows) { $0.event.client.text }
+        $0.texts(rows) { $0.id }
+      })
+  }
+
+  /// - Returns: the references whose address several clients share.
+  private func find(_ places: [Int], _ resolution: ClientResolution, on connection: PostgresConnection) throws(PostgresError) -> [Int] {
+    guard !places.isEmpty else { return [] }
+    let places = places.sorted { resolution.keys[$0].order.lexicographicallyPrecedes(resolution.keys[$1].order) }
+    let keys = places.map { resolution.keys[$0] }
+    let result = try connection.execute(
+      Statements.find,
+      PostgresParameters {
+        $0.uuids(keys) { $0.orgID }
+        $0.texts(keys) { $0.source }
+        $0.texts(keys) { $0.reference.text }
+        $0.texts(keys) { $0.reference.email }
+      })
+    var shared: [Int] = []
+    for row in 0..<result.rowCount { shared.append(places[Int(try result.int64(row, 0)) - 1]) }
+    return shared
+  }
+
+  private func link(_ resolution: ClientResolution, on connection: PostgresConnection) throws(PostgresError) -> Bool {
+    let rows = Self.ordered(linking).compactMap { item in resolution.client(of: item.event).map { (item.event, item.id, $0) } }
+    guard !rows.isEmpty else { return false }
+    try connection.execute(
+      Statements.link,
+      PostgresParameters {
+        $0.uuids(rows) { $0.0.orgID }
+        $0.texts(rows) { $0.0.source }
+        $0.texts(rows) { $0.1 }
+        $0.uuids(rows) { $0.2 }
+      })
+    // A link matters to this batch only where it lacks a client.
+    return !resolution.unknown.isEmpty
+  }
+
+  private func absorb(_ resolution: ClientResolution, on connection: PostgresConnection) throws(PostgresError) -> Bool {
+    let rows = Self.ordered(merging).compactMap { item in resolution.client(of: item.event).map { (item.event, item.id, $0) } }
+    guard !rows.isEmpty else { return false }
+    try connection.execute(
+      Statements.absorb,
+      PostgresParameters {
+        $0.uuids(rows) { $0.0.orgID }
+        $0.texts(rows) { $0.0.source }
+        $0.texts(rows) { $0.1 }
+        $0.uuids(rows) { $0.2 }
+      })
+    return true
+  }
+
+  /// One order for all instances, so that they seldom wait for each other in a circle.
+  private static func ordered(_ items: [(event: JourneyEvent, id: String)]) -> [(event: JourneyEvent, id: String)] {
+    items.sorted { [$0.event.orgID.text, $0.event.source, $0.id].lexicographicallyPrecedes([$1.event.orgID.text, $1.event.source, $1.id]) }
+  }
+
+  private enum Statements {
+    static let adopt = PostgresStatement(
+      name: "adopt_identities",
+      """
+      INSERT INTO journey_identities (org_id, source, external_id, client_id)
+      SELECT DISTINCT ON (i.org_id, i.source, i.external_id) i.org_id, i.source, i.external_id, d.client_id
+      FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) AS i(org_id, source, external_id, other)
+      JOIN journey_identities d ON d.org_id = i.org_id AND d.source = i.source AND d.external_id = i.other
+      ORDER BY i.org_id, i.source, i.external_id, d.client_id
+      ON CONFLICT (org_id, source, external_id) DO NOTHING
+      """)
+
+    /// Notes the ids of clients that an address finds; answers the positions of those that it finds several for.
+    static let find = PostgresStatement(
+      name: "find_by_email",
+      """
+      WITH found AS (
+        SELECT i.position, i.org_id, i.source, i.external_id, (array_agg(DISTINCT COALESCE(s.merged_into, c.id)))[1] AS client_id,
+          count(DISTINCT COALESCE(s.merged_into, c.id)) AS clients
+        FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS i(org_id, source, external_id, email, position)
+        JOIN contacts c ON c.org_id = i.org_id AND lower(c.email) = lower(i.email)
+        LEFT JOIN journey_client_state s ON s.client_id = c.id
+        GROUP BY i.position, i.org_id, i.source, i.external_id
+      ), noted AS (
+        INSERT INTO journey_identities (org_id, source, external_id, client_id)
+        SELECT DISTINCT ON (org_id, source, external_id) org_id, source, external_id, client_id FROM found WHERE clients = 1
+        ORDER BY org_id, source, external_id, position
+        ON CONFLICT (org_id, source, external_id) DO NOTHING
+      )
+      SELECT position FROM found WHERE clients > 1 ORDER BY position
+      """)
+
+    static let link = PostgresStatement(
+      name: "link_identities",
+      """
+      INSERT INTO journey_identities (org_id, source, external_id, client_id)
+      SELECT DISTINCT ON (org_id, source, external_id) * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[])
+        AS i(org_id, source, external_id, client_id)
+      ORDER BY org_id, source, external_id
+      ON CONFLICT (org_id, source, external_id) DO NOTHING
+      """)
+
+    static let absorb = PostgresStatement(
+      name: "absorb_identities",
+      """
+      SELECT journey_absorb_identity(i.org_id, i.source, i.external_id, i.client_id)
+      FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[]) AS i(org_id, source, external_id, client_id)
+      """)
+  }
+}

@@ -1,0 +1,43 @@
+import FoundationEssentials
+import Journey
+import PostgresClient
+
+/// A client as it is found under its lock: its contact, and its state in the stored form.
+struct LockedClient {
+  var orgID: UUID
+  var name: String?
+  var email: String?
+  var phone: String?
+  var aiScore: Double?
+  var summary: [UInt8]
+  var outreach: [UInt8]
+  var lastEvaluation: Timestamp?
+  var now: Timestamp
+
+  /// Of a state `s` and its contact `c`. An `ai_score` that no double can hold counts as none.
+  static let columns = """
+    s.summary, s.outreach, s.scored_at, c.org_id, c.name, c.email, c.phone,
+      CASE WHEN c.ai_score BETWEEN -1e15 AND 1e15 THEN c.ai_score::float8 END, clock_timestamp()
+    """
+
+  init(_ result: PostgresResult, _ row: Int, from column: Int) throws(PostgresError) {
+    summary = try result.bytes(row, column)
+    outreach = try result.bytes(row, column + 1)
+    lastEvaluation = try result.timestampIfPresent(row, column + 2).map { Timestamp(microseconds: $0) }
+    orgID = try result.uuid(row, column + 3)
+    name = try result.textIfPresent(row, column + 4)
+    email = try result.textIfPresent(row, column + 5)
+    phone = try result.textIfPresent(row, column + 6)
+    aiScore = try result.doubleIfPresent(row, column + 7)
+    now = Timestamp(microseconds: try result.timestamp(row, column + 8))
+  }
+
+  /// - Returns: the client for an evaluation, and whether its summary has yet to be made from stored events.
+  func snapshot(id: UUID, under fingerprint: UInt64) -> (client: ClientSnapshot, isUnread: Bool) {
+    let summary = ClientSummary(encoded: summary, under: fingerprint)
+    let client = ClientSnapshot(
+      id: id, orgID: orgID, name: name, email: email, phone: phone, aiScore: aiScore, summary: summary ?? ClientSummary(),
+      outreach: Outreach(encoded: outreach) ?? Outreach(), lateInvoices: nil, now: now, lastEvaluation: lastEvaluation)
+    return (client, summary == nil)
+  }
+}

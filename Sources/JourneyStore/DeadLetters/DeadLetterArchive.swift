@@ -1,0 +1,166 @@
+import Crypto
+import FoundationEssentials
+import Journey
+public import JourneyPipeline
+public import PostgresClient
+
+/// The archive of dead letters in PostgreSQL, as the adapter fills it.
+public struct DeadLetterArchive: LetterArchive {
+  private let worker: PostgresWorker
+  private let clock: any WallClock
+  private let actor: String
+
+  /// - Parameter actor: who the record says has found letters failing again.
+  public init(worker: PostgresWorker, clock: any WallClock, actor: String = "journey serve") {
+    self.worker = worker
+    self.clock = clock
+    self.actor = actor
+  }
+
+  public func store(_ letters: [Letter]) async throws(LedgerError) -> StoredLetters {
+    let rows = LetterRows.distinct(letters, at: clock.now())
+    do {
+      var stored = try await worker.perform { [actor] in try Self.store(rows, actor: actor, on: $0) }
+      stored.known += letters.count - rows.count
+      return stored
+    } catch let error as PostgresError {
+      throw LedgerError(error)
+    } catch {
+      throw LedgerError(.transient, "interrupted: \(error)")
+    }
+  }
+
+  private static func store(_ rows: [LetterRow], actor: String, on connection: PostgresConnection) throws(PostgresError) -> StoredLetters {
+    guard !rows.isEmpty else { return StoredLetters() }
+    let answers = try connection.pipeline([
+      (.begin, PostgresParameters()), (insert, LetterRow.parameters(rows)),
+      (lock, PostgresParameters { $0.byteas(rows) { $0.fingerprint } }), (reopen, reopenParameters(rows, actor: actor)),
+      (.commit, PostgresParameters()),
+    ])
+    let new = answers[1].rowCount, reopened = answers[3].rowCount
+    return StoredLetters(new: new, reopened: reopened, known: rows.count - new - reopened)
+  }
+
+  private static func reopenParameters(_ rows: [LetterRow], actor: String) -> PostgresParameters {
+    PostgresParameters {
+      $0.byteas(rows) { $0.fingerprint }
+      $0.texts(rows) { $0.letter.code }
+      $0.texts(rows) { $0.letter.reason }
+      $0.texts(rows) { $0.letter.field }
+      $0.texts(rows) { $0.letter.value }
+      $0.int4s(rows) { Int32(clamping: $0.letter.attempts) }
+      $0.timestamptzs(rows) { $0.letter.failedAt.microseconds }
+      $0.int4s(rows) { Int32(clamping: $0.letter.replayCount) }
+      $0.text(actor)
+    }
+  }
+
+  static let insert = PostgresStatement(
+    name: "archive_letters",
+    """
+    INSERT INTO journey_dead_letters
+      (id, fingerprint, org_id, source, type, code, reason, field, value, exchange, routing_key, message_id, content_type, properties,
+       headers, body, body_size, attempts, first_failed_at, failed_at, replay_count, caused_by, state, same_failures, settled_at)
+    SELECT * FROM unnest(
+      $1::uuid[], $2::bytea[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[],
+      $12::text[], $13::text[], $14::jsonb[], $15::jsonb[], $16::bytea[], $17::int8[], $18::int4[], $19::timestamptz[], $20::timestamptz[],
+      $21::int4[], $22::uuid[], $23::text[], $24::int4[], $25::timestamptz[])
+    ON CONFLICT DO NOTHING
+    RETURNING id
+    """)
+
+  /// In the order of the ids, as whoever else changes letters locks them: a running replay is noting outcomes of the same letters.
+  private static let lock = PostgresStatement(
+    name: "lock_letters_met", "SELECT FROM journey_dead_letters WHERE fingerprint = ANY($1::bytea[]) ORDER BY id FOR UPDATE")
+
+  /// A letter whose message came back is open again; what is a copy of the same failure is not.
+  ///
+  /// It came back where it carries the count of the replay that took the letter, or where it failed later than the letter was written and is
+  /// settled since: the source has sent it once more.
+  private static let reopen = PostgresStatement(
+    name: "reopen_letters",
+    """
+    WITH i AS (
+      SELECT * FROM unnest($1::bytea[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int4[], $7::timestamptz[], $8::int4[])
+        AS i(fingerprint, code, reason, field, value, attempts, failed_at, replay_count)
+    ), reopened AS (
+      UPDATE journey_dead_letters d SET
+        state = 'new', settled_at = NULL, edited_id = NULL, code = i.code, reason = i.reason, field = i.field, value = i.value,
+        attempts = i.attempts, failed_at = i.failed_at,
+        same_failures = CASE WHEN d.code = i.code AND d.field IS NOT DISTINCT FROM i.field THEN d.same_failures + 1 ELSE 1 END
+      FROM i
+      WHERE d.fingerprint = i.fingerprint AND i.failed_at > d.failed_at
+        AND (d.state IN ('replayed', 'discarded') OR d.state = 'replaying' AND i.replay_count = d.replay_count)
+      RETURNING d.id, d.replay_id, d.code
+    )
+    INSERT INTO journey_dead_letter_log (letter_id, replay_id, action, actor, result)
+    SELECT id, replay_id, 'failed_again', $9::text, code FROM reopened
+    RETURNING letter_id
+    """)
+}
+
+/// A letter on its way into the table.
+struct LetterRow: Sendable {
+  var id: UUID
+  var fingerprint: [UInt8]
+  var letter: Letter
+  var state = LetterState.new
+  var sameFailures = 1
+  var settledAt: Timestamp?
+
+  static func parameters(_ rows: [LetterRow]) -> PostgresParameters {
+    PostgresParameters {
+      $0.uuids(rows) { $0.id }
+      $0.byteas(rows) { $0.fingerprint }
+      $0.uuids(rows) { $0.letter.orgID }
+      $0.texts(rows) { $0.letter.source }
+      $0.texts(rows) { $0.letter.type }
+      $0.texts(rows) { $0.letter.code }
+      $0.texts(rows) { $0.letter.reason }
+      $0.texts(rows) { $0.letter.field }
+      $0.texts(rows) { $0.letter.value }
+      $0.texts(rows) { $0.letter.message.exchange }
+      $0.texts(rows) { $0.letter.message.routingKey }
+      $0.texts(rows) { $0.letter.message.messageID }
+      $0.texts(rows) { $0.letter.message.contentType }
+      $0.jsonbs(rows) { $0.letter.message.properties }
+      $0.jsonbs(rows) { $0.letter.message.headers }
+      $0.byteas(rows) { $0.letter.message.body }
+      $0.int8s(rows) { Int64($0.letter.message.bodySize) }
+      $0.int4s(rows) { Int32(clamping: $0.letter.attempts) }
+      $0.timestamptzs(rows) { $0.letter.firstFailedAt.microseconds }
+      $0.timestamptzs(rows) { $0.letter.failedAt.microseconds }
+      $0.int4s(rows) { Int32(clamping: $0.letter.replayCount) }
+      $0.uuids(rows) { $0.letter.causedBy }
+      $0.texts(rows) { $0.state.rawValue }
+      $0.int4s(rows) { Int32(clamping: $0.sameFailures) }
+      $0.timestamptzs(rows) { $0.settledAt?.microseconds }
+    }
+  }
+}
+
+enum LetterRows {
+  /// A row a message, in an order that all instances share, so that two of them that meet the same letters wait and do not deadlock. Of copies
+  /// the latest failure counts.
+  static func distinct(_ letters: [Letter], at now: Timestamp) -> [LetterRow] {
+    var random = IDRandom()
+    var rows: [[UInt8]: LetterRow] = [:]
+    for letter in letters {
+      let print = fingerprint(letter.message)
+      if let known = rows[print], known.letter.failedAt >= letter.failedAt { continue }
+      rows[print] = LetterRow(id: rows[print]?.id ?? UUID.v7(at: now, using: &random), fingerprint: print, letter: letter)
+    }
+    return rows.values.sorted { $0.fingerprint.lexicographicallyPrecedes($1.fingerprint) }
+  }
+
+  /// What makes a message the same message: everything that its publisher gave it.
+  static func fingerprint(_ message: OriginalMessage) -> [UInt8] {
+    var hash = SHA256()
+    for part in [Array(message.exchange.utf8), Array(message.routingKey.utf8), message.properties, message.headers, message.body] {
+      // Lengths keep the parts apart: ("ab", "c") is not ("a", "bc").
+      withUnsafeBytes(of: UInt64(part.count).bigEndian) { hash.update(bufferPointer: $0) }
+      hash.update(data: part)
+    }
+    return Array(hash.finalize())
+  }
+}

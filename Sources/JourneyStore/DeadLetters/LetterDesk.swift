@@ -1,0 +1,230 @@
+public import FoundationEssentials
+public import Journey
+public import JourneyPipeline
+public import PostgresClient
+
+/// How many letters there are, by what a person groups them by.
+public struct LetterStatistics: Hashable, Sendable {
+  public struct Group: Hashable, Sendable {
+    public var name: String
+    public var count: Int
+    public var oldest: Timestamp
+    public var newest: Timestamp
+  }
+
+  /// Letters in each state.
+  public var states: [LetterState: Int]
+  // Of the letters in the states asked for, the most frequent first.
+  public var codes: [Group]
+  public var sources: [Group]
+  public var types: [Group]
+  /// By the time since the latest failure, the youngest first.
+  public var ages: [Group]
+}
+
+/// One line of the record.
+public struct LetterLogEntry: Hashable, Sendable {
+  public var at: Timestamp
+  public var action: String
+  public var actor: String
+  public var why: String?
+  public var result: String?
+  public var replayID: Int?
+}
+
+/// The letters as a person works on them: reads, discards, moves them between archives. Each change is written down with who and why.
+public struct LetterDesk: Sendable {
+  private let worker: PostgresWorker
+  private let actor: String
+
+  /// - Parameter actor: who works, for the record.
+  public init(worker: PostgresWorker, actor: String) {
+    self.worker = worker
+    self.actor = actor
+  }
+
+  public func statistics(_ filter: LetterFilter) async throws -> LetterStatistics {
+    try await worker.perform { connection in
+      let states = try connection.execute(Statements.states, PostgresParameters())
+      let parameters = LetterSQL.parameters(filter)
+      let groups = try connection.pipeline(
+        [Statements.codes, Statements.sources, Statements.types, Statements.ages].map { ($0, parameters) })
+      var counts: [LetterState: Int] = [:]
+      for row in 0..<states.rowCount {
+        if let state = LetterState(rawValue: try states.text(row, 0)) { counts[state] = Int(try states.int64(row, 1)) }
+      }
+      return LetterStatistics(
+        states: counts, codes: try Self.groups(groups[0]), sources: try Self.groups(groups[1]), types: try Self.groups(groups[2]),
+        ages: try Self.groups(groups[3]))
+    }
+  }
+
+  /// A page of letters, the newest first.
+  /// - Parameters:
+  ///   - before: the last letter of the page before.
+  ///   - withBodies: whether the bodies are read, too.
+  public func list(_ filter: LetterFilter, before: UUID? = nil, limit: Int, withBodies: Bool) async throws -> [ArchivedLetter] {
+    try await worker.perform { connection in
+      let result = try connection.execute(
+        Statements.list,
+        LetterSQL.parameters(filter) {
+          $0.uuid(before)
+          $0.int4(Int32(clamping: limit))
+          $0.bool(withBodies)
+        })
+      return try (0..<result.rowCount).map { try LetterSQL.letter(result, $0) }
+    }
+  }
+
+  public func count(_ filter: LetterFilter) async throws -> Int {
+    try await worker.perform { Int(try $0.execute(Statements.count, LetterSQL.parameters(filter)).int64(0, 0)) }
+  }
+
+  /// The record of a letter, the oldest line first.
+  public func history(of letter: UUID) async throws -> [LetterLogEntry] {
+    try await worker.perform { connection in
+      let result = try connection.execute(Statements.history, PostgresParameters { $0.uuid(letter) })
+      return try (0..<result.rowCount).map { row in
+        LetterLogEntry(
+          at: Timestamp(microseconds: try result.timestamp(row, 0)), action: try result.text(row, 1), actor: try result.text(row, 2),
+          why: try result.textIfPresent(row, 3), result: try result.textIfPresent(row, 4),
+          replayID: try result.int32IfPresent(row, 5).map { Int($0) })
+      }
+    }
+  }
+
+  /// Sets letters aside for good. They stay in the archive.
+  /// - Returns: how many were open and are discarded now.
+  public func discard(_ filter: LetterFilter, why: String) async throws -> Int {
+    var filter = filter
+    filter.states = [.new]
+    return try await worker.perform { [filter, actor] connection in
+      var discarded = 0
+      while true {
+        let count = try connection.execute(
+          Statements.discard,
+          LetterSQL.parameters(filter) {
+            $0.text(actor)
+            $0.text(why)
+          }
+        ).affectedRows
+        discarded += count
+        if count < Self.batch { return discarded }
+      }
+    }
+  }
+
+  /// Takes letters from another archive in. Those that are here already are left as they are.
+  /// - Returns: how many were new.
+  public func take(_ letters: [ArchivedLetter]) async throws -> Int {
+    let rows = letters.map { letter in
+      LetterRow(
+        id: letter.id, fingerprint: LetterRows.fingerprint(letter.letter.message), letter: letter.letter,
+        // Whoever was replaying it there does not here.
+        state: letter.state == .replaying ? .new : letter.state, sameFailures: letter.sameFailures, settledAt: letter.settledAt)
+    }.sorted { $0.fingerprint.lexicographicallyPrecedes($1.fingerprint) }
+    guard !rows.isEmpty else { return 0 }
+    return try await worker.perform { [actor] connection in
+      try connection.transaction {
+        let inserted = try connection.execute(DeadLetterArchive.insert, LetterRow.parameters(rows))
+        let ids = try (0..<inserted.rowCount).map { try inserted.uuid($0, 0) }
+        _ = try connection.execute(
+          Statements.log,
+          PostgresParameters {
+            $0.uuids(ids)
+            $0.text("imported")
+            $0.text(actor)
+            $0.text(nil)
+            $0.text(nil)
+          })
+        return ids.count
+      }
+    }
+  }
+
+  /// Writes down that letters were read out.
+  public func noteExport(_ count: Int, why: String?) async throws {
+    try await worker.perform { [actor] connection in
+      _ = try connection.execute(
+        Statements.log,
+        PostgresParameters {
+          $0.uuids([UUID?.none])
+          $0.text("exported")
+          $0.text(actor)
+          $0.text(why)
+          $0.text("\(count) letters")
+        })
+    }
+  }
+
+  private static let batch = 2000
+
+  private static func groups(_ result: PostgresResult) throws(PostgresError) -> [LetterStatistics.Group] {
+    var groups: [LetterStatistics.Group] = []
+    for row in 0..<result.rowCount {
+      groups.append(
+        LetterStatistics.Group(
+          name: try result.text(row, 0), count: Int(try result.int64(row, 1)),
+          oldest: Timestamp(microseconds: try result.timestamp(row, 2)),
+          newest: Timestamp(microseconds: try result.timestamp(row, 3))))
+    }
+    return groups
+  }
+
+  private enum Statements {
+    static let states = PostgresStatement(name: "letter_states", "SELECT state, count(*) FROM journey_dead_letters GROUP BY state")
+    static let codes = groups("letter_codes", by: "d.code")
+    static let sources = groups("letter_sources", by: "COALESCE(d.source, '(unknown)')")
+    static let types = groups("letter_types", by: "COALESCE(d.type, '(unknown)')")
+    static let ages = PostgresStatement(
+      name: "letter_ages",
+      """
+      SELECT CASE a.bucket WHEN 0 THEN 'under an hour' WHEN 1 THEN 'under a day' WHEN 2 THEN 'under a week' ELSE 'a week and more' END,
+        count(*), min(a.failed_at), max(a.failed_at)
+      FROM (
+        SELECT d.failed_at, CASE WHEN d.failed_at > now() - interval '1 hour' THEN 0 WHEN d.failed_at > now() - interval '1 day' THEN 1
+          WHEN d.failed_at > now() - interval '7 days' THEN 2 ELSE 3 END AS bucket
+        FROM journey_dead_letters d WHERE \(LetterSQL.filter)
+      ) a
+      GROUP BY a.bucket ORDER BY a.bucket
+      """)
+    static let count = PostgresStatement(name: "count_letters", "SELECT count(*) FROM journey_dead_letters d WHERE \(LetterSQL.filter)")
+    static let list = PostgresStatement(
+      name: "list_letters",
+      """
+      SELECT \(LetterSQL.columns), CASE WHEN $12::bool THEN d.body ELSE ''::bytea END
+      FROM journey_dead_letters d
+      WHERE \(LetterSQL.filter) AND ($10::uuid IS NULL OR d.id < $10::uuid)
+      ORDER BY d.id DESC LIMIT $11::int4
+      """)
+    static let history = PostgresStatement(
+      name: "letter_history",
+      "SELECT at, action, actor, why, result, replay_id FROM journey_dead_letter_log WHERE letter_id = $1::uuid ORDER BY id")
+    static let discard = PostgresStatement(
+      name: "discard_letters",
+      """
+      WITH picked AS (
+        SELECT d.id FROM journey_dead_letters d WHERE \(LetterSQL.filter) ORDER BY d.id LIMIT \(batch) FOR UPDATE
+      ), discarded AS (
+        UPDATE journey_dead_letters d SET state = 'discarded', settled_at = now() FROM picked WHERE d.id = picked.id RETURNING d.id
+      )
+      INSERT INTO journey_dead_letter_log (letter_id, action, actor, why) SELECT id, 'discarded', $10::text, $11::text FROM discarded
+      """)
+    static let log = PostgresStatement(
+      name: "log_letters",
+      """
+      INSERT INTO journey_dead_letter_log (letter_id, action, actor, why, result)
+      SELECT id, $2::text, $3::text, $4::text, $5::text FROM unnest($1::uuid[]) AS i(id)
+      """)
+
+    private static func groups(_ name: String, by expression: String) -> PostgresStatement {
+      PostgresStatement(
+        name: name,
+        """
+        SELECT \(expression), count(*), min(d.failed_at), max(d.failed_at)
+        FROM journey_dead_letters d WHERE \(LetterSQL.filter)
+        GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 50
+        """)
+    }
+  }
+}

@@ -1,0 +1,136 @@
+public import FoundationEssentials
+import Journey
+public import JourneyPipeline
+import PostgresClient
+import Synchronization
+
+/// The letters that one replay has taken.
+public final class ReplayLetters: ReplayLedger {
+  private let worker: PostgresWorker
+  private let id: Int32
+  private let actor: String
+  private let why: String?
+  /// The session that holds the replay's lock. A new session has to take it anew.
+  private let holder = Mutex<Int32?>(nil)
+
+  init(worker: PostgresWorker, id: Int32, actor: String, why: String?) {
+    self.worker = worker
+    self.id = id
+    self.actor = actor
+    self.why = why
+  }
+
+  public func taken(after letter: UUID?, limit: Int) async throws(LedgerError) -> [ReplayItem] {
+    try await perform { [self] connection in
+      try hold(connection)
+      let result = try connection.execute(
+        Statements.taken,
+        PostgresParameters {
+          $0.int4(id)
+          $0.uuid(letter)
+          $0.int4(Int32(clamping: limit))
+        })
+      return try (0..<result.rowCount).map { row in
+        let letter = try LetterSQL.letter(result, row, body: LetterSQL.columnCount)
+        return ReplayItem(
+          letterID: letter.id, message: letter.letter.message, replayCount: letter.letter.replayCount,
+          editedID: try result.uuidIfPresent(row, LetterSQL.columnCount + 1), causedBy: letter.letter.causedBy)
+      }
+    }
+  }
+
+  public func note(_ outcomes: [(UUID, ReplayOutcome)]) async throws(LedgerError) {
+    var confirmed: [UUID] = []
+    var failed: [(id: UUID, why: String)] = []
+    for (id, outcome) in outcomes {
+      switch outcome {
+      case .confirmed: confirmed.append(id)
+      case .failed(let why): failed.append((id, why))
+      case .unknown: break
+      }
+    }
+    guard !confirmed.isEmpty || !failed.isEmpty else { return }
+    try await perform { [confirmed, failed, id, actor, why] connection in
+      _ = try connection.pipeline([
+        (.begin, PostgresParameters()), (Statements.lock, PostgresParameters { $0.uuids(confirmed + failed.map(\.id)) }),
+        (
+          Statements.confirmed,
+          PostgresParameters {
+            $0.uuids(confirmed)
+            $0.int4(id)
+            $0.text(actor)
+            $0.text(why)
+          }
+        ),
+        (
+          Statements.failed,
+          PostgresParameters {
+            $0.uuids(failed) { $0.id }
+            $0.texts(failed) { $0.why }
+            $0.int4(id)
+            $0.text(actor)
+            $0.text(why)
+          }
+        ), (.commit, PostgresParameters()),
+      ])
+    }
+  }
+
+  private func perform<Value: Sendable>(
+    _ body: @escaping @Sendable (PostgresConnection) throws -> Value
+  ) async throws(LedgerError) -> Value {
+    do {
+      return try await worker.perform(body)
+    } catch let error as PostgresError {
+      throw LedgerError(error)
+    } catch {
+      throw LedgerError(.permanent, "\(error)")
+    }
+  }
+
+  /// Makes sure that this session holds the replay's lock.
+  private func hold(_ connection: PostgresConnection) throws {
+    let session = connection.backendPID
+    if holder.withLock({ $0 == session }) { return }
+    guard try LetterReplays.lock(id, on: connection) else { throw ReplayBusy(id: Int(id)) }
+    holder.withLock { $0 = session }
+  }
+
+  private enum Statements {
+    static let taken = PostgresStatement(
+      name: "taken_letters",
+      """
+      SELECT \(LetterSQL.columns), d.body, d.edited_id FROM journey_dead_letters d
+      WHERE d.state = 'replaying' AND d.replay_id = $1::int4 AND ($2::uuid IS NULL OR d.id > $2::uuid)
+      ORDER BY d.id LIMIT $3::int4
+      """)
+    /// In the order of the ids, as the archive locks letters that come back while this replay runs.
+    static let lock = PostgresStatement(
+      name: "lock_letters", "SELECT FROM journey_dead_letters WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE")
+    /// The record says what was done with every letter; one that has failed again meanwhile is open again, and stays so.
+    static let confirmed = PostgresStatement(
+      name: "letters_confirmed",
+      """
+      WITH done AS (
+        UPDATE journey_dead_letters SET state = 'replayed', settled_at = now()
+        WHERE id = ANY($1::uuid[]) AND replay_id = $2::int4 AND state = 'replaying'
+      )
+      INSERT INTO journey_dead_letter_log (letter_id, replay_id, action, actor, why, result)
+      SELECT id, $2::int4, CASE WHEN edited_id IS NULL THEN 'replayed' ELSE 'edited' END, $3::text, $4::text,
+        'confirmed' || COALESCE(' as ' || edited_id::text, '')
+      FROM journey_dead_letters WHERE id = ANY($1::uuid[])
+      """)
+    static let failed = PostgresStatement(
+      name: "letters_failed",
+      """
+      WITH i AS (
+        SELECT * FROM unnest($1::uuid[], $2::text[]) AS i(id, result)
+      ), done AS (
+        UPDATE journey_dead_letters d SET state = 'new', edited_id = NULL FROM i
+        WHERE d.id = i.id AND d.replay_id = $3::int4 AND d.state = 'replaying'
+      )
+      INSERT INTO journey_dead_letter_log (letter_id, replay_id, action, actor, why, result)
+      SELECT id, $3::int4, 'replay_failed', $4::text, $5::text, result FROM i
+      """)
+  }
+}

@@ -1,0 +1,147 @@
+public import FoundationEssentials
+public import Journey
+public import PostgresClient
+
+/// Under which id a source knows a client.
+public struct Identity: Hashable, Sendable {
+  public var source: String
+  public var externalID: String
+  public var clientID: UUID
+  public var name: String?
+  public var email: String?
+  public var createdAt: Timestamp
+}
+
+/// What became of a link that a person asked for.
+public enum LinkOutcome: Hashable, Sendable {
+  case added
+  /// The id means this client already.
+  case known
+  /// The id means another client.
+  case taken(by: UUID)
+  /// The organisation has no such client.
+  case unknownClient
+  /// Several clients of the organisation share the address.
+  case ambiguous(Int)
+}
+
+/// Who is who, as a person works on it.
+public struct IdentityDesk: Sendable {
+  private let worker: PostgresWorker
+
+  public init(worker: PostgresWorker) { self.worker = worker }
+
+  /// The identities of an organisation, by source and id.
+  /// - Parameters:
+  ///   - source: only this source's.
+  ///   - client: only this client's.
+  public func list(orgID: UUID, source: String?, client: UUID?, limit: Int) async throws -> [Identity] {
+    try await worker.perform { connection in
+      let result = try connection.execute(
+        Statements.list,
+        PostgresParameters {
+          $0.uuid(orgID)
+          $0.text(source)
+          $0.uuid(client)
+          $0.int8(Int64(limit))
+        })
+      return try (0..<result.rowCount).map { row in
+        Identity(
+          source: try result.text(row, 0), externalID: try result.text(row, 1), clientID: try result.uuid(row, 2),
+          name: try result.textIfPresent(row, 3), email: try result.textIfPresent(row, 4),
+          createdAt: Timestamp(microseconds: try result.timestamp(row, 5)))
+      }
+    }
+  }
+
+  /// Has a source's id mean a client. What means another client stays as it is.
+  /// - Parameter client: the client's id, or its e-mail address.
+  public func link(orgID: UUID, source: String, externalID: String, client: String) async throws -> LinkOutcome {
+    try await worker.perform { connection in
+      let found = try connection.execute(
+        Statements.find,
+        PostgresParameters {
+          $0.uuid(orgID)
+          $0.uuid(UUID(uuidString: client))
+          $0.text(client)
+        })
+      guard found.rowCount > 0 else { return .unknownClient }
+      guard found.rowCount == 1 else { return .ambiguous(found.rowCount) }
+      let id = try found.uuid(0, 0)
+      let added = try connection.execute(
+        Statements.link,
+        PostgresParameters {
+          $0.uuid(orgID)
+          $0.text(source)
+          $0.text(externalID)
+          $0.uuid(id)
+        })
+      if added.rowCount == 1 { return .added }
+      let holder = try connection.execute(
+        Statements.holder,
+        PostgresParameters {
+          $0.uuid(orgID)
+          $0.text(source)
+          $0.text(externalID)
+        })
+      guard holder.rowCount == 1 else { return .unknownClient }
+      let other = try holder.uuid(0, 0)
+      return other == id ? .known : .taken(by: other)
+    }
+  }
+
+  /// Makes two clients one: the journey of the first becomes part of the second's.
+  /// - Returns: the client that remains, and whether they were one before.
+  /// - Throws: `PostgresError` with the state 23503 where one of them is no client of the organisation.
+  public func merge(orgID: UUID, from: UUID, into: UUID) async throws -> (remaining: UUID, wasOne: Bool) {
+    try await worker.perform { connection in
+      let before = try connection.execute(
+        Statements.final,
+        PostgresParameters {
+          $0.uuid(from)
+          $0.uuid(into)
+        })
+      let wasOne = try before.bool(0, 0)
+      let result = try connection.execute(
+        Statements.merge,
+        PostgresParameters {
+          $0.uuid(orgID)
+          $0.uuid(from)
+          $0.uuid(into)
+        })
+      return (try result.uuid(0, 0), wasOne)
+    }
+  }
+
+  private enum Statements {
+    static let list = PostgresStatement(
+      name: "list_identities",
+      """
+      SELECT d.source, d.external_id, d.client_id, c.name, c.email, d.created_at
+      FROM journey_identities d JOIN contacts c ON c.id = d.client_id
+      WHERE d.org_id = $1 AND ($2::text IS NULL OR d.source = $2) AND ($3::uuid IS NULL OR d.client_id = $3)
+      ORDER BY d.source, d.external_id LIMIT $4
+      """)
+    static let find = PostgresStatement(
+      name: "find_client",
+      """
+      SELECT DISTINCT COALESCE(s.merged_into, c.id) FROM contacts c LEFT JOIN journey_client_state s ON s.client_id = c.id
+      WHERE c.org_id = $1 AND (c.id = $2 OR $2 IS NULL AND lower(c.email) = lower($3::text))
+      """)
+    static let link = PostgresStatement(
+      name: "link_identity",
+      """
+      INSERT INTO journey_identities (org_id, source, external_id, client_id) VALUES ($1, $2, $3, $4)
+      ON CONFLICT (org_id, source, external_id) DO NOTHING RETURNING client_id
+      """)
+    static let holder = PostgresStatement(
+      name: "identity_holder", "SELECT client_id FROM journey_identities WHERE org_id = $1 AND source = $2 AND external_id = $3")
+    static let final = PostgresStatement(
+      name: "final_clients",
+      """
+      SELECT COALESCE((SELECT merged_into FROM journey_client_state WHERE client_id = $1), $1::uuid)
+        = COALESCE((SELECT merged_into FROM journey_client_state WHERE client_id = $2), $2::uuid)
+      """)
+    static let merge = PostgresStatement(name: "merge_clients", "SELECT journey_merge_clients($1, $2, $3)")
+  }
+}

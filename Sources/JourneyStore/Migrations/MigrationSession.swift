@@ -1,0 +1,108 @@
+import PostgresClient
+
+/// The database's memory of what was applied to it.
+enum MigrationHistory {
+  private static let exists = PostgresStatement(
+    name: "migrations_exist", "SELECT to_regclass('journey_migrations') IS NOT NULL")
+  private static let select = PostgresStatement(
+    name: "migrations_read",
+    "SELECT version, name, checksum, applied_at, applied_by, duration_ms FROM journey_migrations ORDER BY version")
+
+  /// Empty where no migration was ever applied.
+  static func read(_ connection: PostgresConnection) throws(PostgresError) -> [AppliedMigration] {
+    guard try connection.execute(exists).bool(0, 0) else { return [] }
+    let result = try connection.execute(select)
+    var applied: [AppliedMigration] = []
+    for row in 0..<result.rowCount {
+      try applied.append(
+        AppliedMigration(
+          version: result.int32(row, 0), name: result.text(row, 1), checksum: result.text(row, 2), appliedAt: result.timestamp(row, 3),
+          appliedBy: result.text(row, 4), durationMilliseconds: result.int32(row, 5)))
+    }
+    return applied
+  }
+}
+
+/// A connection on which migrations are applied: it holds the runners' lock and waits as long as a migration takes.
+struct MigrationSession {
+  private let connection: PostgresConnection
+
+  /// An arbitrary number that every runner uses, and nobody else.
+  private static let lockKey: Int64 = 0x6A6F_7572_6E65_7901
+
+  init(_ connection: PostgresConnection) { self.connection = connection }
+
+  /// Runs the body with the lock held and without the time limits of everyday work, and restores both.
+  func run<Value>(_ body: (MigrationSession) throws -> Value) throws -> Value {
+    let deadline = connection.deadline
+    defer { connection.deadline = deadline }
+    connection.deadline = nil
+    // For the session: the wait for the lock is the wait for another runner's whole work.
+    let limits = try saveLimits()
+    defer { if connection.isUsable { _ = try? connection.execute(limits.restoring) } }
+    try connection.execute("SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0")
+    try connection.execute("SELECT pg_advisory_lock(\(Self.lockKey))")
+    defer { if connection.isUsable { _ = try? connection.execute("SELECT pg_advisory_unlock(\(Self.lockKey))") } }
+    return try body(self)
+  }
+
+  private struct Limits {
+    var restoring: String
+  }
+
+  private func saveLimits() throws(PostgresError) -> Limits {
+    let names = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"]
+    let columns = names.map { "current_setting('\($0)')" }.joined(separator: ", ")
+    let result = try connection.execute(PostgresStatement(name: "migrations_limits", "SELECT \(columns)"))
+    var restoring: [String] = []
+    for (column, name) in names.enumerated() { try restoring.append("SET \(name) = '\(result.text(0, column))'") }
+    return Limits(restoring: restoring.joined(separator: "; "))
+  }
+
+  func createHistory() throws(PostgresError) {
+    try connection.execute(
+      """
+      CREATE TABLE IF NOT EXISTS journey_migrations (
+        version int PRIMARY KEY,
+        name text NOT NULL,
+        checksum text NOT NULL,
+        applied_at timestamptz NOT NULL DEFAULT now(),
+        applied_by text NOT NULL DEFAULT current_user,
+        duration_ms int NOT NULL
+      );
+      COMMENT ON TABLE journey_migrations IS 'Which migrations were applied; checksum is the SHA-256 of the file.';
+      ALTER TABLE journey_migrations ENABLE ROW LEVEL SECURITY;
+      """)
+  }
+
+  private static let record = PostgresStatement(
+    name: "migrations_record", "INSERT INTO journey_migrations (version, name, checksum, duration_ms) VALUES ($1, $2, $3, $4)")
+
+  /// Within the transaction that the caller has opened.
+  func apply(_ migration: Migration) throws {
+    let started = ContinuousClock.now
+    do throws(PostgresError) {
+      // Waiting for a lock in line, a migration stops everybody behind it: better to fail and be run again.
+      try connection.execute("SET LOCAL lock_timeout = '30s'")
+      try connection.execute(migration.sql)
+    } catch {
+      let line = error.position.map { position in 1 + migration.sql.unicodeScalars.prefix(position - 1).count { $0 == "\n" } }
+      throw MigrationError.failed(
+        fileName: migration.fileName, line: line, reason: error.description, isRetriable: error.isRetriable)
+    }
+    guard connection.isInTransaction else {
+      throw MigrationError.failed(
+        fileName: migration.fileName, line: nil, reason: "the file ends the transaction that it is run in; remove its COMMIT or ROLLBACK",
+        isRetriable: false)
+    }
+    let milliseconds = Int32((ContinuousClock.now - started) / .milliseconds(1))
+    try connection.execute(
+      Self.record,
+      PostgresParameters {
+        $0.int4(migration.version)
+        $0.text(migration.name)
+        $0.text(migration.checksum)
+        $0.int4(milliseconds)
+      })
+  }
+}

@@ -1,0 +1,47 @@
+import FoundationEssentials
+public import JourneyPipeline
+public import PostgresClient
+
+/// Changes over LISTEN and NOTIFY: every instance of the database hears of them.
+public struct PostgresChangeFeed: ChangeFeed {
+  private static let channel = "journey_changes"
+  private let announcer: PostgresWorker
+  private let listener: PostgresWorker
+
+  /// - Parameter listener: for this feed alone; its thread waits for messages.
+  public init(announcer: PostgresWorker, listener: PostgresWorker) {
+    self.announcer = announcer
+    self.listener = listener
+  }
+
+  public func announce(_ changes: [JourneyChange]) async throws {
+    // The server takes at most 8,000 bytes a message: 50 ids and one more are well below that.
+    let payloads = changes.map { change in
+      ([change.orgID] + change.clients.sorted { $0.uuidString < $1.uuidString }).map { $0.uuidString.lowercased() }.joined(separator: " ")
+    }
+    try await announcer.perform { connection in
+      _ = try connection.execute(Self.notify, PostgresParameters { $0.texts(payloads) })
+    }
+  }
+
+  public func listen(_ receive: @escaping @Sendable (JourneyChange) -> Void) async throws {
+    let session = try await listener.perform { connection in
+      try connection.execute("LISTEN \(Self.channel)")
+      return connection.serial
+    }
+    while !Task.isCancelled {
+      let messages = try await listener.perform { connection in
+        // Another connection than the one that listens hears nothing, for ever.
+        guard connection.serial == session else { throw PostgresError(.transient, operation: "listen", "the connection was replaced") }
+        return try connection.notifications(within: .milliseconds(500))
+      }
+      for message in messages where message.channel == Self.channel {
+        let ids = message.payload.split(separator: " ").compactMap { UUID(uuidString: String($0)) }
+        if let org = ids.first { receive(JourneyChange(orgID: org, clients: Set(ids.dropFirst()))) }
+      }
+    }
+  }
+
+  private static let notify = PostgresStatement(
+    name: "announce_changes", "SELECT pg_notify('\(channel)', payload) FROM unnest($1::text[]) AS payload")
+}

@@ -1,0 +1,171 @@
+public import FoundationEssentials
+import Journey
+public import JourneyPipeline
+public import PostgresClient
+
+/// Journeys in PostgreSQL, read as the caller: each read is a transaction of the role `authenticated` with the caller's claims, so that the
+/// policies decide what there is to see.
+public struct PostgresJourneyReader: JourneyReader {
+  private let pool: PostgresPool
+  private let counter: MapCounter
+
+  /// - Parameters:
+  ///   - pool: its connections work as `authenticated`.
+  ///   - adapter: works as the adapter's role, and counts the map.
+  public init(pool: PostgresPool, adapter: PostgresWorker) {
+    self.pool = pool
+    counter = MapCounter(worker: adapter)
+  }
+
+  public func read(_ query: JourneyQuery, for caller: Caller) async throws(LedgerError) -> [UInt8]? {
+    switch query {
+    case .map(let org, _), .statistics(let org, _): try await refreshMap(org, caller)
+    default: break
+    }
+    let (statement, parameters) = Self.command(query, caller)
+    return try await perform(caller, statement, parameters) { result throws(PostgresError) in
+      result.rowCount == 0 ? nil : try result.jsonIfPresent(0, 0)
+    }
+  }
+
+  public func organizations(of caller: Caller) async throws(LedgerError) -> Set<UUID> {
+    try await perform(caller, ListSQL.organizations, PostgresParameters()) { result throws(PostgresError) in
+      var ids: Set<UUID> = []
+      for row in 0..<result.rowCount { ids.insert(try result.uuid(row, 0)) }
+      return ids
+    }
+  }
+
+  public func organization(ofClient client: UUID, for caller: Caller) async throws(LedgerError) -> UUID? {
+    try await perform(caller, ClientSQL.organization, PostgresParameters { $0.uuid(client) }) { result throws(PostgresError) in
+      result.rowCount == 0 ? nil : try result.uuid(0, 0)
+    }
+  }
+
+  public func ping() async -> Bool {
+    (try? await pool.perform { _ = try $0.execute("SELECT 1") }) != nil
+  }
+
+  private func refreshMap(_ org: UUID?, _ caller: Caller) async throws(LedgerError) {
+    let ages = try await perform(caller, MapSQL.ages, PostgresParameters { $0.uuid(org) }) { result throws(PostgresError) in
+      var ages: [MapCounter.Age] = []
+      for row in 0..<result.rowCount {
+        ages.append(
+          MapCounter.Age(
+            orgID: try result.uuid(row, 0), isMissing: try result.bool(row, 1), stagesAreSlow: try result.boolIfPresent(row, 2) ?? false,
+            flowsAreSlow: try result.boolIfPresent(row, 3) ?? false, stagesAreOld: try result.bool(row, 4),
+            flowsAreOld: try result.bool(row, 5)))
+      }
+      return ages
+    }
+    try await classified { [counter] in try await counter.refresh(ages) }
+  }
+
+  private func perform<Value: Sendable>(
+    _ caller: Caller, _ statement: PostgresStatement, _ parameters: PostgresParameters,
+    _ read: @escaping @Sendable (PostgresResult) throws(PostgresError) -> Value
+  ) async throws(LedgerError) -> Value {
+    let claims = PostgresParameters { $0.text(String(decoding: caller.claims, as: UTF8.self)) }
+    return try await classified { [pool] in
+      try await pool.perform { connection in
+        let results = try connection.pipeline([
+          (.begin, PostgresParameters()), (ReadSQL.claims, claims), (statement, parameters), (.commit, PostgresParameters()),
+        ])
+        return try read(results[2])
+      }
+    }
+  }
+
+  private func classified<Value>(_ body: () async throws -> Value) async throws(LedgerError) -> Value {
+    do {
+      return try await body()
+    } catch let error as PostgresError {
+      throw LedgerError(error)
+    } catch {
+      throw LedgerError(.transient, "interrupted: \(error)")
+    }
+  }
+
+  private static func command(_ query: JourneyQuery, _ caller: Caller) -> (PostgresStatement, PostgresParameters) {
+    switch query {
+    case .caller: (ListSQL.caller, PostgresParameters { $0.bool(caller.isOperator) })
+    case .client(let id): (ClientSQL.client, eventParameters(id, PageRequest(limit: 50)))
+    case .events(let id, let page): (ClientSQL.events, eventParameters(id, page))
+    case .nextAction(let id): (ClientSQL.nextAction, PostgresParameters { $0.uuid(id) })
+    case .highRisk(let org, let page):
+      (
+        ListSQL.highRisk,
+        PostgresParameters {
+          $0.uuid(org); $0.page(page, keys: 3)
+        }
+      )
+    case .upsell(let org, let page):
+      (
+        ListSQL.upsell,
+        PostgresParameters {
+          $0.uuid(org); $0.page(page, keys: 2)
+        }
+      )
+    case .clients(let filter, let page):
+      (
+        ListSQL.clients(byText: filter.text != nil, byStage: filter.stage != nil, byRisk: filter.riskLevel != nil),
+        PostgresParameters {
+          $0.uuid(filter.orgID)
+          $0.text(filter.text.map(pattern))
+          $0.text(filter.stage?.rawValue)
+          $0.text(filter.riskLevel?.rawValue)
+          $0.page(page, keys: 2)
+        }
+      )
+    case .actions(let filter, let page):
+      (
+        ListSQL.actions(ofClient: filter.clientID != nil, state: filter.state),
+        PostgresParameters {
+          $0.uuid(filter.orgID)
+          $0.uuid(filter.clientID)
+          $0.page(page, keys: 2)
+        }
+      )
+    case .action(let id): (ClientSQL.action, PostgresParameters { $0.uuid(id) })
+    case .map(let org, let days):
+      (
+        MapSQL.map,
+        PostgresParameters {
+          $0.uuid(org); $0.int4(Int32(days))
+        }
+      )
+    case .statistics(let org, let days):
+      (
+        MapSQL.statistics,
+        PostgresParameters {
+          $0.uuid(org); $0.int4(Int32(days))
+        }
+      )
+    }
+  }
+
+  private static func eventParameters(_ client: UUID, _ page: PageRequest) -> PostgresParameters {
+    PostgresParameters {
+      $0.uuid(client)
+      $0.page(page, keys: 2)
+    }
+  }
+
+  /// A part of a text, as a pattern of LIKE.
+  private static func pattern(_ text: String) -> String {
+    var pattern = "%"
+    for character in text.lowercased() {
+      if "%_\\".contains(character) { pattern += "\\" }
+      pattern.append(character)
+    }
+    return pattern + "%"
+  }
+}
+
+extension PostgresParameters {
+  /// The keys of the page before, NULL for the first page, then the limit.
+  fileprivate mutating func page(_ page: PageRequest, keys: Int) {
+    for index in 0..<keys { text(page.after.flatMap { index < $0.count ? $0[index] : nil }) }
+    int4(Int32(clamping: page.limit))
+  }
+}

@@ -1,0 +1,103 @@
+import PostgresClient
+
+/// Pieces that the statements for readers share.
+///
+/// Every answer is composed by the database: one statement, one round trip, and what it leaves out by row level security is not there to be
+/// leaked. Member names are those of `contracts/openapi.yaml`.
+enum ReadSQL {
+  /// What makes the rest of a transaction the caller's: the claims that the policies ask for, and one time zone for every answer.
+  static let claims = PostgresStatement(
+    name: "read_claims", "SELECT set_config('request.jwt.claims', $1::text, true), set_config('TimeZone', 'UTC', true)")
+
+  /// The caller's organisations, narrowed to the one in `$1` where that is given. Asked for first, so that what follows finds its index by it.
+  static let organizations = """
+    orgs AS MATERIALIZED (
+      SELECT org_id FROM user_organizations WHERE user_id = (SELECT auth.uid()) AND ($1::uuid IS NULL OR org_id = $1::uuid)
+    )
+    """
+
+  /// A statement whose answer is NULL where `$1` names an organisation that is not the caller's.
+  static func ofOrganizations(_ document: String) -> String {
+    "WITH \(organizations) SELECT CASE WHEN $1::uuid IS NULL OR EXISTS (SELECT FROM orgs) THEN (\(document)) END"
+  }
+
+  /// One page as `{items, nextCursor}`.
+  ///
+  /// - Parameters:
+  ///   - rows: a query with the columns `item` (json) and `key` (text: a JSON array of what the order goes by), in order, with at most one row more than
+  ///     the limit.
+  ///   - limit: the number of the parameter that holds the limit.
+  static func page(_ rows: String, limit: Int) -> String {
+    """
+    SELECT json_build_object(
+      'items', COALESCE(json_agg(p.item ORDER BY p.n) FILTER (WHERE p.n <= $\(limit)::int4), '[]'::json),
+      'nextCursor', CASE WHEN count(*) > $\(limit)::int4 THEN
+        translate(encode(convert_to(max(p.key) FILTER (WHERE p.n = $\(limit)::int4), 'UTF8'), 'base64'), E'+/=\\n', '-_') END)
+    FROM (SELECT q.item, q.key, row_number() OVER () AS n FROM (\(rows)) q) p
+    """
+  }
+
+  /// A client in a list. Needs `c` (contacts) and `s` (journey_client_state).
+  static let client = """
+    json_build_object(
+      'clientId', c.id, 'orgId', c.org_id, 'name', c.name, 'email', c.email, 'stage', COALESCE(s.stage, 'lead'), 'stageSince', s.stage_at,
+      'score', s.score, 'riskLevel', s.risk_level, 'risks', to_json(COALESCE(s.risks, '{}')), 'lastEventAt', s.last_event_at,
+      'generatedAt', s.scored_at)
+    """
+
+  /// Needs `a` (journey_actions).
+  static let actionMembers = """
+    'id', a.id, 'clientId', a.client_id, 'orgId', a.org_id, 'action', a.action, 'channel', a.channel, 'priority', a.priority,
+    'reason', a.reason, 'score', a.score, 'riskLevel', a.risk_level, 'state', a.state, 'decidedAt', a.decided_at,
+    'expiresAt', a.expires_at, 'publishedAt', a.published_at
+    """
+
+  /// Needs `e` (client_journey_events).
+  static let event = """
+    json_build_object(
+      'id', e.id, 'clientId', e.client_id, 'stage', e.stage, 'setsStage', e.sets_stage, 'eventType', e.event_type, 'occurredAt', e.occurred_at,
+      'source', e.source, 'sourceEventId', e.source_event_id, 'metadata', COALESCE(e.metadata, '{}'::jsonb))
+    """
+
+  /// The events of the client in parameter `client`, after the keys in `at` and `id`. Those of one moment are put in order among themselves afterwards: what is
+  /// read is in the index's order, so that no plan sorts a history.
+  static func events(client: Int, at: Int, id: Int, limit: Int) -> String {
+    page(
+      """
+      SELECT \(event) AS item, json_build_array(e.occurred_at::text, e.id)::text AS key
+      FROM (
+        SELECT * FROM client_journey_events e
+        WHERE e.client_id = $\(client)::uuid AND e.occurred_at IS NOT NULL AND (e.occurred_at, e.id) < (\(timeBefore(at, id)))
+        ORDER BY e.occurred_at DESC FETCH FIRST ($\(limit)::int4 + 1) ROWS WITH TIES) e
+      ORDER BY e.occurred_at DESC, e.id DESC LIMIT $\(limit)::int4 + 1
+      """, limit: limit)
+  }
+
+  /// Where a page of what is ordered by time and id, the newest first, begins: the keys in the parameters, or before everything where they are NULL.
+  ///
+  /// Not a condition that holds where they are NULL: a plan that has to serve both would read, and drop, all that is newer. CASE, since COALESCE counts as a
+  /// function that might leak, and what might leak comes after the policies, not out of an index.
+  static func timeBefore(_ at: Int, _ id: Int) -> String {
+    """
+    CASE WHEN $\(at)::text IS NULL THEN 'infinity'::timestamptz ELSE $\(at)::text::timestamptz END,
+    CASE WHEN $\(id)::text IS NULL THEN 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid ELSE $\(id)::text::uuid END
+    """
+  }
+
+  /// The members of a next action out of a score's explanation `l`: its best candidate, with the action that is under way where there is one.
+  static let nextAction = """
+    SELECT json_build_object(
+      'action', b.value ->> 'action', 'channel', b.value ->> 'channel', 'reason', b.value ->> 'reason', 'trigger', b.value ->> 'trigger',
+      'verdict', b.value ->> 'verdict', 'until', b.value ->> 'until',
+      'priority', CASE
+        WHEN a.decided_at = l.generated_at THEN a.priority WHEN l.risk_level = 'CRITICAL' THEN 'urgent' WHEN l.risk_level = 'HIGH' THEN 'high'
+        WHEN l.risk_level = 'MEDIUM' THEN 'medium' ELSE 'low' END,
+      'actionId', a.id, 'state', a.state, 'decidedAt', a.decided_at, 'publishedAt', a.published_at)
+    FROM (SELECT l.explanation -> 'candidates' -> 0 AS value) b
+    LEFT JOIN LATERAL (
+      SELECT a.* FROM journey_actions a
+      WHERE a.client_id = l.client_id AND a.action = b.value ->> 'action'
+      ORDER BY a.decided_at DESC LIMIT 1) a ON true
+    WHERE b.value IS NOT NULL
+    """
+}

@@ -1,0 +1,148 @@
+public import FoundationEssentials
+public import Journey
+public import PostgresClient
+
+/// How a client stands and why, as stored.
+public struct ClientReport: Sendable {
+  public struct Event: Sendable {
+    public var occurredAt: Timestamp
+    public var type: String
+    public var stage: String
+    public var setsStage: Bool
+    public var source: String
+    public var sourceEventID: String
+  }
+  public struct Score: Sendable {
+    public var generatedAt: Timestamp
+    public var score: Double
+    public var riskLevel: String
+    /// A JSON object as `Evaluation.writeExplanation` writes it; nil for a score that the adapter did not make.
+    public var explanation: [UInt8]?
+  }
+  public struct Action: Sendable {
+    public var id: UUID
+    public var action: String
+    public var channel: String
+    public var priority: String
+    public var reason: String
+    public var decidedAt: Timestamp
+    public var publishedAt: Timestamp?
+    public var state: String
+  }
+
+  public var id: UUID
+  public var orgID: UUID
+  public var name: String?
+  public var email: String?
+  public var stage: String?
+  public var dueAt: Timestamp?
+  /// How many events are stored.
+  public var eventCount: Int
+  /// The newest first.
+  public var events: [Event]
+  /// The newest first.
+  public var scores: [Score]
+  /// The newest first.
+  public var actions: [Action]
+}
+
+/// Reads reports. For people and tools, not for the stream.
+public struct ClientReports: Sendable {
+  private let worker: PostgresWorker
+
+  public init(worker: PostgresWorker) { self.worker = worker }
+
+  /// The clients that a person may mean: by id, by e-mail, or by the id that a source gives them.
+  /// - Returns: at most 20 ids.
+  public func find(_ text: String, orgID: UUID?) async throws -> [(id: UUID, orgID: UUID, name: String?)] {
+    try await worker.perform { connection in
+      let result = try connection.execute(
+        Statements.find,
+        PostgresParameters {
+          $0.uuid(UUID(uuidString: text))
+          $0.text(text)
+          $0.uuid(orgID)
+        })
+      return try (0..<result.rowCount).map { (try result.uuid($0, 0), try result.uuid($0, 1), try result.textIfPresent($0, 2)) }
+    }
+  }
+
+  /// - Parameter limit: the most events, scores and actions to read, each.
+  public func report(on client: UUID, limit: Int) async throws -> ClientReport? {
+    try await worker.perform { connection in
+      let parameters = PostgresParameters {
+        $0.uuid(client)
+        $0.int4(Int32(limit))
+      }
+      let results = try connection.pipeline([
+        (Statements.client, PostgresParameters { $0.uuid(client) }), (Statements.events, parameters), (Statements.scores, parameters),
+        (Statements.actions, parameters),
+      ])
+      guard results[0].rowCount == 1 else { return nil }
+      return try Self.report(results)
+    }
+  }
+
+  private static func report(_ results: [PostgresResult]) throws -> ClientReport {
+    let client = results[0], events = results[1], scores = results[2], actions = results[3]
+    return ClientReport(
+      id: try client.uuid(0, 0), orgID: try client.uuid(0, 1), name: try client.textIfPresent(0, 2), email: try client.textIfPresent(0, 3),
+      stage: try client.textIfPresent(0, 4), dueAt: try client.timestampIfPresent(0, 5).map { Timestamp(microseconds: $0) },
+      eventCount: Int(try client.int64(0, 6)),
+      events: try (0..<events.rowCount).map { row in
+        ClientReport.Event(
+          occurredAt: Timestamp(microseconds: try events.timestamp(row, 0)), type: try events.text(row, 1), stage: try events.text(row, 2),
+          setsStage: try events.bool(row, 3), source: try events.text(row, 4), sourceEventID: try events.text(row, 5))
+      },
+      scores: try (0..<scores.rowCount).map { row in
+        ClientReport.Score(
+          generatedAt: Timestamp(microseconds: try scores.timestamp(row, 0)), score: try scores.double(row, 1),
+          riskLevel: try scores.text(row, 2), explanation: try scores.jsonIfPresent(row, 3))
+      },
+      actions: try (0..<actions.rowCount).map { row in
+        ClientReport.Action(
+          id: try actions.uuid(row, 0), action: try actions.text(row, 1), channel: try actions.text(row, 2),
+          priority: try actions.text(row, 3), reason: try actions.text(row, 4),
+          decidedAt: Timestamp(microseconds: try actions.timestamp(row, 5)),
+          publishedAt: try actions.timestampIfPresent(row, 6).map { Timestamp(microseconds: $0) }, state: try actions.text(row, 7))
+      })
+  }
+
+  private enum Statements {
+    static let find = PostgresStatement(
+      name: "find_clients",
+      """
+      SELECT c.id, c.org_id, c.name FROM contacts c
+      WHERE (c.id = $1::uuid OR lower(c.email) = lower($2::text)
+          OR c.id IN (SELECT client_id FROM journey_identities WHERE external_id = $2::text))
+        AND ($3::uuid IS NULL OR c.org_id = $3::uuid)
+      ORDER BY c.name NULLS LAST, c.id LIMIT 20
+      """)
+    static let client = PostgresStatement(
+      name: "report_client",
+      """
+      SELECT c.id, c.org_id, c.name, c.email, s.stage, s.due_at, (SELECT count(*) FROM client_journey_events e WHERE e.client_id = c.id)
+      FROM contacts c LEFT JOIN journey_client_state s ON s.client_id = c.id
+      WHERE c.id = $1::uuid
+      """)
+    static let events = PostgresStatement(
+      name: "report_events",
+      """
+      SELECT occurred_at, event_type, stage, sets_stage, COALESCE(source, ''), COALESCE(source_event_id, id::text)
+      FROM client_journey_events WHERE client_id = $1::uuid AND occurred_at IS NOT NULL
+      ORDER BY occurred_at DESC, source_event_id DESC LIMIT $2::int4
+      """)
+    static let scores = PostgresStatement(
+      name: "report_scores",
+      """
+      SELECT generated_at, score::float8, risk_level, explanation
+      FROM client_journey_scores WHERE client_id = $1::uuid ORDER BY generated_at DESC LIMIT $2::int4
+      """)
+    static let actions = PostgresStatement(
+      name: "report_actions",
+      """
+      SELECT id, action, channel, priority, reason, decided_at, published_at, state
+      FROM journey_actions WHERE client_id = $1::uuid ORDER BY decided_at DESC LIMIT $2::int4
+      """)
+  }
+}

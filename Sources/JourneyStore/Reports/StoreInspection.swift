@@ -1,0 +1,80 @@
+public import PostgresClient
+
+/// What a person wants to know of the database before trusting the adapter to it.
+public struct StoreInspection: Sendable {
+  public var serverVersion: Int32
+  public var loginRole: String
+  public var workingRole: String
+  /// Whether the working role could read or change rows past the policies.
+  public var isPrivileged: Bool
+  public var loginIsSuperuser: Bool
+  /// Whether the login may take on `authenticated`, as the API does for every read.
+  public var loginMayReadAsMember: Bool
+  /// Tables of the adapter on which row level security is off.
+  public var unprotectedTables: [String]
+  /// What the working role may not do and has to: `INSERT on client_journey_events`.
+  public var missingPrivileges: [String]
+  /// Server settings that give durability away: `fsync = off`.
+  public var unsafeSettings: [String]
+  public var unpublishedActions: Int
+
+  /// - Throws: `PostgresError`, also where the tables are not there yet.
+  public static func run(on worker: PostgresWorker) async throws -> StoreInspection {
+    try await worker.perform { connection in
+      let roles = try connection.execute(Statements.roles)
+      let tables = try connection.execute(Statements.unprotected)
+      let privileges = try connection.execute(Statements.privileges)
+      let settings = try connection.execute(Statements.settings)
+      let unpublished = try connection.execute(Statements.unpublished)
+      return StoreInspection(
+        serverVersion: connection.serverVersion, loginRole: try roles.text(0, 0), workingRole: try roles.text(0, 1),
+        isPrivileged: try roles.bool(0, 2), loginIsSuperuser: try roles.bool(0, 3), loginMayReadAsMember: try roles.bool(0, 4),
+        unprotectedTables: try (0..<tables.rowCount).map { try tables.text($0, 0) },
+        missingPrivileges: try (0..<privileges.rowCount).map { try privileges.text($0, 0) },
+        unsafeSettings: try (0..<settings.rowCount).map { try settings.text($0, 0) }, unpublishedActions: Int(try unpublished.int64(0, 0)))
+    }
+  }
+
+  private enum Statements {
+    static let roles = PostgresStatement(
+      name: "inspect_roles",
+      """
+      SELECT session_user::text, current_user::text, r.rolsuper OR r.rolbypassrls OR EXISTS (
+          SELECT 1 FROM pg_class c WHERE c.relowner = r.oid AND c.relname LIKE ANY ('{client\\_journey\\_%,journey\\_%}') AND c.relkind = 'r'),
+        (SELECT rolsuper FROM pg_roles WHERE rolname = session_user), pg_has_role(session_user, 'authenticated', 'MEMBER')
+      FROM pg_roles r WHERE r.rolname = current_user
+      """)
+    static let unprotected = PostgresStatement(
+      name: "inspect_tables",
+      """
+      SELECT c.relname::text FROM pg_class c
+      WHERE c.relkind IN ('r', 'p') AND pg_table_is_visible(c.oid) AND NOT c.relrowsecurity
+        AND c.relname LIKE ANY ('{client\\_journey\\_%,journey\\_%}') AND c.relname <> 'journey_migrations'
+      ORDER BY 1
+      """)
+    static let privileges = PostgresStatement(
+      name: "inspect_privileges",
+      """
+      SELECT p.privilege || ' on ' || p.relation
+      FROM (VALUES
+        ('organizations', 'SELECT'), ('contacts', 'SELECT'), ('contacts', 'INSERT'),
+        ('client_journey_events', 'SELECT'), ('client_journey_events', 'INSERT'),
+        ('client_journey_scores', 'SELECT'), ('client_journey_scores', 'INSERT'),
+        ('journey_identities', 'SELECT'), ('journey_identities', 'INSERT'),
+        ('journey_client_state', 'SELECT'), ('journey_client_state', 'INSERT'), ('journey_client_state', 'UPDATE'),
+        ('journey_invoices', 'SELECT'), ('journey_invoices', 'INSERT'), ('journey_invoices', 'UPDATE'),
+        ('journey_outbox', 'SELECT'), ('journey_outbox', 'INSERT'), ('journey_outbox', 'UPDATE'), ('journey_actions', 'SELECT'),
+        ('journey_dead_letters', 'SELECT'), ('journey_dead_letters', 'INSERT'), ('journey_dead_letters', 'UPDATE')
+      ) AS p(relation, privilege)
+      WHERE NOT has_table_privilege(p.relation, p.privilege)
+      """)
+    static let settings = PostgresStatement(
+      name: "inspect_settings",
+      """
+      SELECT name || ' = ' || setting FROM pg_settings
+      WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND setting = 'off'
+      """)
+    static let unpublished = PostgresStatement(
+      name: "inspect_unpublished", "SELECT COALESCE(sum(actions), 0) FROM journey_outbox WHERE confirmed_at IS NULL")
+  }
+}

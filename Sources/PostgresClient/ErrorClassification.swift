@@ -1,0 +1,90 @@
+extension PostgresError.Kind {
+  /// What the server's verdict means for the caller. The classes are those of PostgreSQL 15's appendix A.
+  ///
+  /// - Parameters:
+  ///   - sqlState: nil where the connection broke before or without an answer.
+  ///   - function: the server's C function that raised the error; it tells an outdated plan from other 0A000s
+  ///     whatever language the server speaks.
+  ///   - isConnecting: while a session is set up there are no rows, so nothing can be blamed on data.
+  init(sqlState: String?, function: String? = nil, isConnecting: Bool = false) {
+    guard let sqlState, sqlState.utf8.count == 5 else {
+      self = .transient
+      return
+    }
+    let kind = Self.exact(sqlState, function: function) ?? Self.byClass(sqlState.prefix(2))
+    self = isConnecting && kind == .poison ? .permanent : kind
+  }
+
+  private static func exact(_ sqlState: String, function: String?) -> Self? {
+    switch sqlState {
+    case "25006": .reconnect
+    case "26000": .reprepare
+    case "0A000" where function == "RevalidateCachedQuery": .reprepare
+    // Sessions ended or locks refused by a timeout; an object in use by somebody else.
+    case "25P03", "55P03", "55006": .transient
+    // A constraint fails at COMMIT: it fails again.
+    case "40002": .poison
+    default: nil
+    }
+  }
+
+  private static func byClass(_ sqlClass: Substring) -> Self {
+    switch sqlClass {
+    case "08", "40", "53", "57", "58": .transient
+    // Cardinality, data, integrity, program limits, a view's check option.
+    case "21", "22", "23", "44", "54": .poison
+    // What the host's triggers and functions say about a row.
+    case "P0", "38", "39": .poison
+    default: .permanent
+    }
+  }
+}
+
+enum ErrorText {
+  private static let maximumLength = 500
+
+  /// The primary message, one line, with quoted input cut out where the class of the error quotes input.
+  static func primary(_ message: String, sqlState: String?) -> String {
+    var text = firstLine(message)
+    if let sqlState, sqlState.hasPrefix("22") { text = withoutQuotation(text) }
+    return shortened(text)
+  }
+
+  /// Cuts from the first to the last quotation mark, since the quotation may hold such marks itself, and the
+  /// bytes that 22021 lists after its quotation.
+  static func withoutQuotation(_ message: String) -> String {
+    guard let first = message.firstIndex(of: "\"") else { return message }
+    guard let last = message.lastIndex(of: "\""), last != first else { return message[..<first] + "…" }
+    let tail = message[message.index(after: last)...]
+    return message[..<first] + "\"…\"" + (tail.contains("0x") ? "" : tail)
+  }
+
+  /// The message of a broken or refused connection: libpq puts advice on further, indented lines.
+  static func connection(_ message: String) -> String {
+    let lines = message.split(separator: "\n").filter { !$0.hasPrefix("\t") && !$0.hasPrefix("LOCATION:") }
+    let text = lines.joined(separator: "; ")
+    return shortened(text.isEmpty ? "connection lost" : text)
+  }
+
+  /// The SQLSTATE of the last `FATAL:  28P01: …` in a verbose connection message, since libpq 15 offers it nowhere else.
+  static func sqlState(inVerbose message: String) -> String? {
+    var found: String?
+    for line in message.split(separator: "\n") {
+      var rest = line[...]
+      while let colon = rest.firstIndex(of: ":") {
+        rest = rest[rest.index(after: colon)...]
+        guard rest.hasPrefix("  ") else { continue }
+        let candidate = rest.dropFirst(2).prefix(5)
+        let isCode = candidate.utf8.count == 5 && candidate.utf8.allSatisfy { (48...57).contains($0) || (65...90).contains($0) }
+        if isCode, rest.dropFirst(7).hasPrefix(":") { found = String(candidate) }
+      }
+    }
+    return found
+  }
+
+  private static func firstLine(_ text: String) -> String { String(text.prefix { $0 != "\n" }) }
+
+  private static func shortened(_ text: String) -> String {
+    text.count > maximumLength ? text.prefix(maximumLength - 1) + "…" : text
+  }
+}

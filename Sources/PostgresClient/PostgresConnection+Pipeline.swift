@@ -1,0 +1,215 @@
+import CLibPQ
+
+extension PostgresConnection {
+  /// Executes one statement: one round trip, also when it must be prepared first.
+  @discardableResult
+  public func execute(
+    _ statement: PostgresStatement, _ parameters: PostgresParameters = PostgresParameters(), file: String = #fileID, line: Int = #line
+  ) throws(PostgresError) -> PostgresResult {
+    try pipeline([(statement, parameters)], file: file, line: line)[0]
+  }
+
+  /// Executes statements in order: sent together, answered together, one round trip.
+  ///
+  /// Outside a transaction the whole pipeline is one: a failing statement undoes those before it and skips those after it.
+  /// `.begin` at the head and `.commit` at the tail make transactions that span several pipelines without a round trip of
+  /// their own. A pipeline that fails and holds either of them leaves no open transaction behind.
+  ///
+  /// A statement that the server no longer knows is prepared anew and the pipeline repeated, once, where no transaction was
+  /// open before it.
+  /// - Returns: a result a command.
+  /// - Throws: the error of the first command that failed, naming it.
+  @discardableResult
+  public func pipeline(
+    _ commands: [(PostgresStatement, PostgresParameters)], file: String = #fileID, line: Int = #line
+  ) throws(PostgresError) -> [PostgresResult] {
+    let site = CallSite(file: file, line: line)
+    let wasInTransaction = isInTransaction
+    try requireUsable("pipeline", site)
+    try check(commands, site)
+    do throws(PostgresError) {
+      return try attempt(commands, site)
+    } catch {
+      guard error.kind == .reprepare, !wasInTransaction, isUsable, !isInTransaction else { throw error }
+      return try attempt(commands, site)
+    }
+  }
+
+  private func attempt(
+    _ commands: [(PostgresStatement, PostgresParameters)], _ site: CallSite
+  ) throws(PostgresError) -> [PostgresResult] {
+    try forgetStaleStatements(site)
+    var run = PipelineRun(connection: self, commands: commands, site: site)
+    do throws(PostgresError) {
+      return try run.results()
+    } catch {
+      if isUsable, isInTransaction, commands.contains(where: { $0.0 == .begin || $0.0 == .commit }) {
+        abandonTransaction()
+      }
+      throw error
+    }
+  }
+
+  private func forgetStaleStatements(_ site: CallSite) throws(PostgresError) {
+    guard hasStaleStatements, !isInTransaction else { return }
+    _ = try simpleQuery("DEALLOCATE ALL", operation: "deallocate", site: site)
+    prepared.removeAll(keepingCapacity: true)
+    hasStaleStatements = false
+  }
+
+  /// What would otherwise fail in ways hard to read, or commit what is not there.
+  private func check(_ commands: [(PostgresStatement, PostgresParameters)], _ site: CallSite) throws(PostgresError) {
+    var isOpen = isInTransaction
+    var known = prepared
+    for (statement, parameters) in commands {
+      var complaint: String?
+      if statement == .begin {
+        if isOpen { complaint = "BEGIN inside a transaction" }
+        isOpen = true
+      } else if statement == .commit {
+        if !isOpen { complaint = "COMMIT outside a transaction" }
+        isOpen = false
+      }
+      let types = parameters.slots.map(\.oid)
+      if let earlier = known[statement.name] {
+        if earlier.sql != statement.sql { complaint = "the statement's name stands for other SQL already" }
+        if earlier.types != types { complaint = "the statement was prepared with parameters of other types" }
+      } else {
+        known[statement.name] = PreparedStatement(sql: statement.sql, types: types)
+      }
+      if parameters.count > 65_535 { complaint = "more than 65,535 parameters" }
+      if let complaint {
+        throw PostgresError(.permanent, operation: statement.name, complaint, file: site.file, line: site.line)
+      }
+    }
+  }
+}
+
+/// One pipeline from the first byte sent to the last answer read.
+private struct PipelineRun {
+  private enum Step {
+    case prepare(command: Int)
+    case execute(command: Int)
+  }
+
+  private let connection: PostgresConnection
+  private let commands: [(PostgresStatement, PostgresParameters)]
+  private let site: CallSite
+  private let until: Instant?
+  private var steps: [Step] = []
+  private var found: [PostgresResult] = []
+  private var problem: PostgresError?
+  private var commitInFlight = false
+
+  private var wire: Wire { connection.wire }
+
+  init(connection: PostgresConnection, commands: [(PostgresStatement, PostgresParameters)], site: CallSite) {
+    self.connection = connection
+    self.commands = commands
+    self.site = site
+    until = connection.roundTripLimit()
+    steps.reserveCapacity(commands.count + 4)
+    found.reserveCapacity(commands.count)
+  }
+
+  mutating func results() throws(PostgresError) -> [PostgresResult] {
+    if commands.isEmpty { return [] }
+    guard PQenterPipelineMode(wire.pointer) == 1 else { throw connection.failure(wire.lost(), "pipeline", site) }
+    do throws(WireFailure) {
+      try send()
+      try wire.flush(until: until)
+      for step in steps {
+        try receive(step)
+        if wire.isBroken { break }
+      }
+      if !wire.isBroken { try receiveSync() }
+    } catch {
+      let failed = connection.failure(error, operationInFlight, site, commitInFlight: commitInFlight)
+      throw problem ?? failed
+    }
+    if let problem { throw problem }
+    return found
+  }
+
+  /// The server keeps answers back until the pipeline's end, so any of the unanswered statements may be the one.
+  private var operationInFlight: String {
+    let names = commands.dropFirst(found.count).map(\.0.name)
+    return names.isEmpty ? "pipeline" : names.prefix(6).joined(separator: ", ") + (names.count > 6 ? ", …" : "")
+  }
+
+  private mutating func send() throws(WireFailure) {
+    var pending: Set<String> = []
+    for (index, (statement, parameters)) in commands.enumerated() {
+      if connection.prepared[statement.name] == nil, pending.insert(statement.name).inserted {
+        let types = parameters.slots.map { Oid($0.oid) }
+        guard PQsendPrepare(wire.pointer, statement.name, statement.sql, Int32(types.count), types) == 1 else { throw wire.lost() }
+        steps.append(.prepare(command: index))
+      }
+      guard parameters.send(statement.name, on: wire.pointer) else { throw wire.lost() }
+      steps.append(.execute(command: index))
+      if statement == .commit { commitInFlight = true }
+    }
+    guard PQpipelineSync(wire.pointer) == 1 else { throw wire.lost() }
+  }
+
+  /// A step's answer is one result and the nil that ends it.
+  private mutating func receive(_ step: Step) throws(WireFailure) {
+    let command =
+      switch step {
+      case .prepare(let index), .execute(let index): index
+      }
+    let (statement, parameters) = commands[command]
+    guard let handle = try wire.nextResult(until: until) else { throw wire.lost() }
+    switch handle.status {
+    case PGRES_TUPLES_OK, PGRES_COMMAND_OK, PGRES_EMPTY_QUERY:
+      if case .prepare = step {
+        connection.prepared[statement.name] = .init(sql: statement.sql, types: parameters.slots.map(\.oid))
+      } else {
+        accept(PostgresResult(handle, operation: statement.name), of: statement)
+      }
+    case PGRES_PIPELINE_ABORTED:
+      break
+    case PGRES_FATAL_ERROR:
+      let error = connection.serverError(handle, statement.name, site, commitInFlight: commitInFlight)
+      // What follows is skipped, a COMMIT included: nothing is unknown any more, unless the session ended with this.
+      commitInFlight = false
+      problem = problem ?? error
+      if wire.isBroken { return }
+    default:
+      wire.markBroken()
+      throw .lost("the statement needs a protocol that is not supported, e.g. COPY")
+    }
+    guard try wire.nextResult(until: until) == nil else { throw wire.lost() }
+  }
+
+  private mutating func accept(_ result: PostgresResult, of statement: PostgresStatement) {
+    found.append(result)
+    guard statement == .commit else { return }
+    commitInFlight = false
+    // The server answers COMMIT of a failed transaction with success and another tag.
+    if result.commandTag != "COMMIT" { problem = problem ?? connection.rolledBackInstead(site) }
+  }
+
+  private func receiveSync() throws(WireFailure) {
+    guard let handle = try wire.nextResult(until: until), handle.status == PGRES_PIPELINE_SYNC,
+      PQexitPipelineMode(wire.pointer) == 1
+    else { throw wire.lost() }
+  }
+}
+
+extension PostgresParameters {
+  /// - Returns: false where libpq refused.
+  fileprivate func send(_ name: String, on connection: OpaquePointer) -> Bool {
+    let lengths = slots.map { Int32($0.length) }
+    let formats = [Int32](repeating: 1, count: slots.count)
+    return bytes.withUnsafeBytes { buffer in
+      // A null pointer would mean NULL, also for an empty text in an empty buffer.
+      let placeholder: StaticString = ""
+      let start = buffer.baseAddress ?? UnsafeRawPointer(placeholder.utf8Start)
+      let values = slots.map { slot -> UnsafePointer<CChar>? in
+        slot.length < 0 ? nil : (start + slot.offset).assumingMemoryBound(to: CChar.self)
+      }
+      return PQsendQueryPrepared(connection, name, Int32(slots.count), values, lengths, formats, 1) == 1
+    }
+  }
+}

@@ -1,0 +1,46 @@
+extension PostgresConnection {
+  public func begin(file: String = #fileID, line: Int = #line) throws(PostgresError) {
+    _ = try simpleQuery("BEGIN", operation: PostgresStatement.begin.name, site: CallSite(file: file, line: line))
+  }
+
+  /// - Throws: `commitUnknown` where the connection was lost before the answer; `transient` where the server rolled back
+  ///   instead, because a statement of the transaction had failed.
+  public func commit(file: String = #fileID, line: Int = #line) throws(PostgresError) {
+    let site = CallSite(file: file, line: line)
+    let result = try simpleQuery("COMMIT", operation: PostgresStatement.commit.name, site: site)
+    guard result.commandTag == "COMMIT" else { throw rolledBackInstead(site) }
+  }
+
+  public func rollback(file: String = #fileID, line: Int = #line) throws(PostgresError) {
+    _ = try simpleQuery("ROLLBACK", operation: "ROLLBACK", site: CallSite(file: file, line: line))
+  }
+
+  /// Runs the body in a transaction: committed when it returns, rolled back when it throws.
+  ///
+  /// - Throws: the body's error, or that of BEGIN or COMMIT.
+  public func transaction<Value>(
+    file: String = #fileID, line: Int = #line, _ body: () throws -> Value
+  ) throws -> Value {
+    try begin(file: file, line: line)
+    do {
+      let value = try body()
+      try commit(file: file, line: line)
+      return value
+    } catch {
+      abandonTransaction()
+      throw error
+    }
+  }
+
+  /// Ends an open transaction without a word; where that fails, the connection is given up and the transaction with it.
+  func abandonTransaction() {
+    guard isUsable, isInTransaction else { return }
+    do throws(PostgresError) { try rollback() } catch { wire.markBroken() }
+  }
+
+  func rolledBackInstead(_ site: CallSite) -> PostgresError {
+    PostgresError(
+      .transient, operation: PostgresStatement.commit.name,
+      "the server answered COMMIT with ROLLBACK: a statement of the transaction had failed", file: site.file, line: site.line)
+  }
+}

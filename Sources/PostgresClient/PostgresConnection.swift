@@ -1,0 +1,134 @@
+import CLibPQ
+import Glibc
+import Synchronization
+
+/// A session with a server. Its calls block, each for at most its deadline.
+///
+/// Not Sendable: it belongs to the thread that made it. `PostgresWorker` and `PostgresPool` own threads for this purpose
+/// and lend the connection to closures.
+public final class PostgresConnection {
+  /// Tells connections of this process apart, for ever. A backend's process id comes again.
+  public let serial = serials.wrappingAdd(1, ordering: .relaxed).newValue
+  private static let serials = Atomic<UInt64>(0)
+
+  let wire: Wire
+  private let settings: PostgresSettings
+  private let owner: pthread_t
+  /// Statements that the server holds, with the SQL and the parameter types that they were prepared for.
+  var prepared: [String: PreparedStatement] = [:]
+  /// Set when the server rejected a prepared statement inside a transaction, where it cannot be replaced.
+  var hasStaleStatements = false
+  /// The limit of each round trip from here on, nil = none. Starts as `PostgresSettings.deadline`.
+  public var deadline: Duration?
+
+  struct PreparedStatement {
+    var sql: String
+    var types: [UInt32]
+  }
+
+  init(_ wire: Wire, _ settings: PostgresSettings) {
+    self.wire = wire
+    self.settings = settings
+    owner = pthread_self()
+    deadline = settings.deadline
+  }
+
+  /// False once the connection is lost or given up: nothing on it succeeds any more.
+  public var isUsable: Bool { !wire.isBroken }
+
+  /// False when the connection is unusable or the server has closed it meanwhile; costs no round trip.
+  public func isAlive() -> Bool { wire.isAlive() }
+
+  /// True between BEGIN and the end of the transaction, also when it has failed.
+  public var isInTransaction: Bool {
+    wire.transactionStatus == PQTRANS_INTRANS || wire.transactionStatus == PQTRANS_INERROR
+  }
+
+  /// The server's process id for this session, as in `pg_stat_activity`.
+  public var backendPID: Int32 { PQbackendPID(wire.pointer) }
+  /// E.g. 150018 for 15.18.
+  public var serverVersion: Int32 { PQserverVersion(wire.pointer) }
+
+  /// Runs SQL without parameters through the simple query protocol: several statements separated by semicolons, which form
+  /// one transaction unless the text says otherwise.
+  ///
+  /// - Returns: the last statement's result; its values are text.
+  /// - Throws: the first statement's error that fails; the statements after it are not run.
+  @discardableResult
+  public func execute(_ sql: String, file: String = #fileID, line: Int = #line) throws(PostgresError) -> PostgresResult {
+    try simpleQuery(sql, operation: "execute", site: CallSite(file: file, line: line))
+  }
+
+  func simpleQuery(_ sql: String, operation: String, site: CallSite, until limit: Instant? = nil) throws(PostgresError) -> PostgresResult {
+    try requireUsable(operation, site)
+    let until = limit ?? roundTripLimit()
+    let isCommit = operation == PostgresStatement.commit.name
+    guard PQsendQuery(wire.pointer, sql) == 1 else {
+      throw failure(wire.lost(), operation, site)
+    }
+    var last: PostgresResult?
+    var problem: PostgresError?
+    do throws(WireFailure) {
+      try wire.flush(until: until)
+      while let handle = try wire.nextResult(until: until) {
+        switch handle.status {
+        case PGRES_TUPLES_OK, PGRES_COMMAND_OK, PGRES_EMPTY_QUERY:
+          last = PostgresResult(handle, operation: operation)
+        case PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH:
+          wire.markBroken()
+          throw .lost("COPY is not supported")
+        default:
+          let error = serverError(handle, operation, site, commitInFlight: isCommit)
+          problem = problem ?? error
+        }
+        if wire.isBroken { break }
+      }
+    } catch {
+      throw problem ?? failure(error, operation, site, commitInFlight: isCommit)
+    }
+    if let problem { throw problem }
+    guard let last else { throw failure(wire.lost(), operation, site, commitInFlight: isCommit) }
+    return last
+  }
+
+  // MARK: What the parts of this class share
+
+  func roundTripLimit() -> Instant? { deadline.map { Instant.now() + $0 } }
+
+  func requireUsable(_ operation: String, _ site: CallSite) throws(PostgresError) {
+    precondition(pthread_equal(owner, pthread_self()) != 0, "a PostgresConnection was used on a foreign thread")
+    guard wire.isBroken else { return }
+    throw PostgresError(.transient, operation: operation, "the connection was lost earlier", file: site.file, line: site.line)
+  }
+
+  /// An error that the server reported, as ours. Gives the connection up where the report ends the session.
+  func serverError(
+    _ handle: borrowing ResultHandle, _ operation: String, _ site: CallSite, commitInFlight: Bool
+  ) -> PostgresError {
+    let isLost = handle.endsSession || PQstatus(wire.pointer) == CONNECTION_BAD
+    if isLost { wire.markBroken() }
+    let kind = PostgresError.Kind(sqlState: handle.sqlState, function: handle.diagnostic("R"))
+    if kind == .reprepare { hasStaleStatements = true }
+    // The session is with a server that became read-only: only a new connection finds the primary.
+    if kind == .reconnect { wire.markBroken() }
+    // A session can end after its commit took effect, e.g. while it waits for a standby.
+    var error = handle.error(isLost && commitInFlight ? .commitUnknown : kind, operation: operation, site: site)
+    if error.sqlState == nil { error.message = ErrorText.connection(wire.errorMessage) }
+    return error
+  }
+
+  /// A failure of the transport, as ours.
+  func failure(_ failure: WireFailure, _ operation: String, _ site: CallSite, commitInFlight: Bool = false) -> PostgresError {
+    switch failure {
+    case .lost(let message):
+      wire.markBroken()
+      return PostgresError(
+        commitInFlight ? .commitUnknown : .transient, operation: operation, message, file: site.file, line: site.line)
+    case .deadline:
+      wire.cancelAndGiveUp()
+      return PostgresError(
+        commitInFlight ? .commitUnknown : .deadline, operation: operation,
+        "no answer within the deadline; cancelled, and the connection given up", file: site.file, line: site.line)
+    }
+  }
+}

@@ -1,0 +1,156 @@
+public import FoundationEssentials
+
+// One-dimensional arrays: a batch's column each, for `INSERT … SELECT … FROM unnest($1::uuid[], $2::text[], …)`.
+//
+// Each type comes as a plain array and as a projection of rows: `p.texts(events) { $0.source }` writes the column
+// straight from the rows, without an array in between. NULL elements are nil.
+extension PostgresParameters {
+  public mutating func uuids(_ values: [UUID]) { uuids(values) { $0 } }
+  public mutating func uuids(_ values: [UUID?]) { uuids(values) { $0 } }
+  @inlinable
+  public mutating func uuids<Row>(_ rows: [Row], _ value: (Row) -> UUID?) {
+    array(OID.uuidArray, of: OID.uuid, rows, sizeHint: 16, value) { $0.appendElement($1) }
+  }
+
+  public mutating func texts(_ values: [String]) { texts(values) { $0 } }
+  public mutating func texts(_ values: [String?]) { texts(values) { $0 } }
+  @inlinable
+  public mutating func texts<Row>(_ rows: [Row], _ value: (Row) -> String?) {
+    array(OID.textArray, of: OID.text, rows, sizeHint: 24, value) { $0.appendElement($1) }
+  }
+
+  public mutating func int4s(_ values: [Int32]) { int4s(values) { $0 } }
+  public mutating func int4s(_ values: [Int32?]) { int4s(values) { $0 } }
+  @inlinable
+  public mutating func int4s<Row>(_ rows: [Row], _ value: (Row) -> Int32?) {
+    array(OID.int4Array, of: OID.int4, rows, sizeHint: 4, value) { $0.appendElement($1) }
+  }
+
+  public mutating func int8s(_ values: [Int64]) { int8s(values) { $0 } }
+  public mutating func int8s(_ values: [Int64?]) { int8s(values) { $0 } }
+  @inlinable
+  public mutating func int8s<Row>(_ rows: [Row], _ value: (Row) -> Int64?) {
+    array(OID.int8Array, of: OID.int8, rows, sizeHint: 8, value) { $0.appendElement($1) }
+  }
+
+  public mutating func float8s(_ values: [Double]) { float8s(values) { $0 } }
+  public mutating func float8s(_ values: [Double?]) { float8s(values) { $0 } }
+  @inlinable
+  public mutating func float8s<Row>(_ rows: [Row], _ value: (Row) -> Double?) {
+    array(OID.float8Array, of: OID.float8, rows, sizeHint: 8, value) { $0.appendElement(Int64(bitPattern: $1.bitPattern)) }
+  }
+
+  public mutating func bools(_ values: [Bool]) { bools(values) { $0 } }
+  public mutating func bools(_ values: [Bool?]) { bools(values) { $0 } }
+  @inlinable
+  public mutating func bools<Row>(_ rows: [Row], _ value: (Row) -> Bool?) {
+    array(OID.boolArray, of: OID.bool, rows, sizeHint: 1, value) { $0.appendElement($1) }
+  }
+
+  /// Microseconds since 1970-01-01T00:00:00Z; `Int64.max` and `.min` are the infinities.
+  public mutating func timestamptzs(_ values: [Int64]) { timestamptzs(values) { $0 } }
+  public mutating func timestamptzs(_ values: [Int64?]) { timestamptzs(values) { $0 } }
+  @inlinable
+  public mutating func timestamptzs<Row>(_ rows: [Row], _ value: (Row) -> Int64?) {
+    array(OID.timestamptzArray, of: OID.timestamptz, rows, sizeHint: 8, value) { $0.appendElement(PostgresEpoch.toServer($1)) }
+  }
+
+  public mutating func byteas(_ values: [[UInt8]]) { byteas(values) { $0 } }
+  public mutating func byteas(_ values: [[UInt8]?]) { byteas(values) { $0 } }
+  @inlinable
+  public mutating func byteas<Row>(_ rows: [Row], _ value: (Row) -> [UInt8]?) {
+    array(OID.byteaArray, of: OID.bytea, rows, sizeHint: 64, value) { $0.appendElement($1) }
+  }
+
+  public mutating func jsonbs(_ values: [[UInt8]]) { jsonbs(values) { $0 } }
+  public mutating func jsonbs(_ values: [[UInt8]?]) { jsonbs(values) { $0 } }
+  @inlinable
+  public mutating func jsonbs<Row>(_ rows: [Row], _ value: (Row) -> [UInt8]?) {
+    array(OID.jsonbArray, of: OID.jsonb, rows, sizeHint: 128, value) { $0.appendJSONBElement($1) }
+  }
+
+  public mutating func jsons(_ values: [[UInt8]]) { jsons(values) { $0 } }
+  public mutating func jsons(_ values: [[UInt8]?]) { jsons(values) { $0 } }
+  @inlinable
+  public mutating func jsons<Row>(_ rows: [Row], _ value: (Row) -> [UInt8]?) {
+    array(OID.jsonArray, of: OID.json, rows, sizeHint: 128, value) { $0.appendElement($1) }
+  }
+
+  /// Header: dimensions, has-nulls flag, element type, count, lower bound; then each element with its length before it, which `append` writes.
+  @inlinable
+  mutating func array<Row, Value>(
+    _ oid: UInt32, of element: UInt32, _ rows: [Row], sizeHint: Int, _ value: (Row) -> Value?, _ append: (inout [UInt8], Value) -> Void
+  ) {
+    let start = bytes.count
+    let needed = start + 20 + rows.count * (4 + sizeHint)
+    // Doubling at least: asking for the exact size column by column would copy the buffer each time.
+    if needed > bytes.capacity { bytes.reserveCapacity(Swift.max(needed, 2 * bytes.capacity)) }
+    bytes.appendBigEndian(Int32(rows.isEmpty ? 0 : 1))
+    bytes.appendBigEndian(Int32(0))
+    bytes.appendBigEndian(element)
+    guard !rows.isEmpty else {
+      addSlot(oid, from: start, isNull: false)
+      return
+    }
+    bytes.appendBigEndian(Int32(rows.count))
+    bytes.appendBigEndian(Int32(1))
+    var hasNull = false
+    for row in rows {
+      guard let value = value(row) else {
+        bytes.appendBigEndian(Int32(-1))
+        hasNull = true
+        continue
+      }
+      append(&bytes, value)
+    }
+    if hasNull { bytes.overwriteBigEndian(1, at: start + 4) }
+    addSlot(oid, from: start, isNull: false)
+  }
+}
+
+// Elements with their length before them, each written by as few calls as can be: a batch has tens of them an event.
+extension [UInt8] {
+  @inlinable
+  mutating func appendElement(_ value: UUID) {
+    Swift.withUnsafeBytes(of: (Int32(16).bigEndian, value.uuid)) { append(contentsOf: UnsafeRawBufferPointer(rebasing: $0[..<20])) }
+  }
+
+  @inlinable
+  mutating func appendElement(_ value: Int64) {
+    let bits = UInt64(bitPattern: value)
+    let parts = (Int32(8).bigEndian, UInt32(truncatingIfNeeded: bits >> 32).bigEndian, UInt32(truncatingIfNeeded: bits).bigEndian)
+    Swift.withUnsafeBytes(of: parts) { append(contentsOf: $0) }
+  }
+
+  @inlinable
+  mutating func appendElement(_ value: Int32) {
+    Swift.withUnsafeBytes(of: (Int32(4).bigEndian, value.bigEndian)) { append(contentsOf: $0) }
+  }
+
+  @inlinable
+  mutating func appendElement(_ value: Bool) {
+    appendBigEndian(Int32(1))
+    append(value ? 1 : 0)
+  }
+
+  @inlinable
+  mutating func appendElement(_ value: String) {
+    var value = value
+    value.withUTF8 {
+      appendBigEndian(Int32($0.count))
+      append(contentsOf: $0)
+    }
+  }
+
+  @inlinable
+  mutating func appendElement(_ value: [UInt8]) {
+    appendBigEndian(Int32(value.count))
+    append(contentsOf: value)
+  }
+
+  @inlinable
+  mutating func appendJSONBElement(_ value: [UInt8]) {
+    appendBigEndian(Int32(value.count + 1))
+    appendJSONB(value)
+  }
+}

@@ -1,0 +1,70 @@
+import CLibPQ
+
+/// The answer to one statement: rows in binary format, read by row and column from 0.
+///
+/// Each getter checks the column's type and throws `decoding` where it is another one or the value is NULL; the `IfPresent`
+/// getters answer nil for NULL. A row or column out of range is a programming error and traps.
+public final class PostgresResult {
+  private let handle: ResultHandle
+  private let operation: String
+  private let columnTypes: [UInt32]
+  public let rowCount: Int
+
+  init(_ handle: consuming ResultHandle, operation: String) {
+    let pointer = handle.pointer
+    self.handle = handle
+    self.operation = operation
+    rowCount = Int(PQntuples(pointer))
+    columnTypes = (0..<PQnfields(pointer)).map { PQftype(pointer, $0) }
+  }
+
+  public var columnCount: Int { columnTypes.count }
+  /// E.g. `INSERT 0 5`, `COMMIT`.
+  public var commandTag: String { PQcmdStatus(handle.pointer).map { String(cString: $0) } ?? "" }
+  /// Rows that the statement inserted, updated, deleted or selected.
+  public var affectedRows: Int { PQcmdTuples(handle.pointer).flatMap { Int(String(cString: $0)) } ?? 0 }
+  public func columnName(_ column: Int) -> String { PQfname(handle.pointer, Int32(column)).map { String(cString: $0) } ?? "" }
+
+  public func isNull(_ row: Int, _ column: Int) -> Bool {
+    check(row, column)
+    return PQgetisnull(handle.pointer, Int32(row), Int32(column)) == 1
+  }
+
+  private func check(_ row: Int, _ column: Int) {
+    precondition(row >= 0 && row < rowCount && column >= 0 && column < columnTypes.count, "no such row or column in the result")
+  }
+
+  /// The value's bytes in place, or nil for NULL. They never leave this module.
+  func value(_ row: Int, _ column: Int) -> UnsafeRawBufferPointer? {
+    check(row, column)
+    let (r, c) = (Int32(row), Int32(column))
+    guard PQgetisnull(handle.pointer, r, c) == 0, let start = PQgetvalue(handle.pointer, r, c) else { return nil }
+    return UnsafeRawBufferPointer(start: start, count: Int(PQgetlength(handle.pointer, r, c)))
+  }
+
+  func isText(_ column: Int) -> Bool { PQfformat(handle.pointer, Int32(column)) == 0 }
+  func type(_ column: Int) -> UInt32 { columnTypes[column] }
+
+  func mismatch(_ column: Int, _ wanted: String, _ problem: String? = nil) -> PostgresError {
+    let actual = problem ?? "has type \(columnTypes[column])\(isText(column) ? " in text format" : "")"
+    return PostgresError(
+      .decoding, operation: operation, "column \(column) (\(columnName(column))) was read as \(wanted) but \(actual)",
+      column: columnName(column))
+  }
+
+  /// Decodes with the type checked; nil for NULL.
+  func decode<Value>(
+    _ row: Int, _ column: Int, _ wanted: String, _ types: UInt32..., body: (UnsafeRawBufferPointer, UInt32) -> Value?
+  ) throws(PostgresError) -> Value? {
+    guard let bytes = value(row, column) else { return nil }
+    guard types.contains(columnTypes[column]), !isText(column), let value = body(bytes, columnTypes[column]) else {
+      throw mismatch(column, wanted)
+    }
+    return value
+  }
+
+  func required<Value>(_ value: Value?, _ column: Int, _ wanted: String) throws(PostgresError) -> Value {
+    guard let value else { throw mismatch(column, wanted, "is NULL") }
+    return value
+  }
+}

@@ -1,0 +1,117 @@
+import CLibPQ
+import Glibc
+
+/// How to reach a server and how long to wait for it. Holds the password: every way of printing it leaves that out.
+public struct PostgresSettings: Sendable {
+  /// Shown in `pg_stat_activity`. Default: `client-journey-adapter`.
+  public var applicationName: String
+  /// The role to take on after login (`SET ROLE`), or nil to stay what the login is.
+  public var role: String?
+  /// For each address tried, from the first packet to a usable session. Default 5 s, or the string's `connect_timeout`.
+  public var connectTimeout: Duration = .seconds(5)
+  /// The server cancels a statement after this (57014; the connection survives). 0 = never. Default 20 s.
+  public var statementTimeout: Duration = .seconds(20)
+  /// The server gives up waiting for a lock after this (55P03). 0 = never. Default 10 s.
+  public var lockTimeout: Duration = .seconds(10)
+  /// The server ends a session that idles inside a transaction for this long. 0 = never. Default 60 s.
+  public var idleInTransactionTimeout: Duration = .seconds(60)
+  /// The client's own limit for a round trip, for the case that the server or the network says nothing at all: libpq has
+  /// none. Keep it above `statementTimeout`. nil = wait for ever. Default 30 s.
+  public var deadline: Duration? = .seconds(30)
+  /// Whether prepared statements are planned once, for any values, instead of for the values at hand the first five times. For statements that take a batch as
+  /// arrays: planned for five hundred values, they would rather read a table of some ten thousand rows from end to end than look five hundred of them up.
+  public var plansForAnyValues = false
+  /// Pauses between attempts to connect.
+  public var backoff = PostgresBackoff()
+  /// Receives the server's notices and warnings, on the connection's thread. They go nowhere by default.
+  public var noticeHandler: (@Sendable (PostgresNotice) -> Void)?
+
+  /// What the connection string says, e.g. `host` -> `a,b`. Includes the password.
+  let options: [String: String]
+
+  /// - Parameters:
+  ///   - conninfo: A URI (`postgresql://user:password@a:5432,b:5432/db?sslmode=verify-full`) or `key=value` pairs; several hosts
+  ///     are tried in turn. Where it does not say otherwise: `target_session_attrs=read-write`, TCP keepalives (10 s, 3 s, 3),
+  ///     `tcp_user_timeout` 15 s, `gssencmode=disable`.
+  ///   - applicationName: Shown in `pg_stat_activity`, unless the string has its own.
+  ///   - role: The role to take on after login.
+  /// - Throws: `permanent`, naming what is wrong without quoting the string.
+  public init(conninfo: String, applicationName: String = "client-journey-adapter", role: String? = nil) throws(PostgresError) {
+    var options = try Self.parse(conninfo)
+    self.applicationName = options["application_name"] ?? applicationName
+    self.role = role
+    if let text = options["connect_timeout"] {
+      guard let seconds = Int(text) else {
+        throw PostgresError(.permanent, operation: "read connection string", "connect_timeout is not a whole number of seconds")
+      }
+      if seconds > 0 { connectTimeout = .seconds(seconds) }
+      options["connect_timeout"] = nil
+    }
+    // libpq looks at ports only when it connects, where a typing error reads like a server that is away.
+    for port in (options["port"] ?? "").split(separator: ",") where !(1...65_535).contains(Int(port) ?? 0) {
+      throw PostgresError(.permanent, operation: "read connection string", "the port is not a number from 1 to 65535")
+    }
+    for (key, value) in Self.defaults where options[key] == nil { options[key] = value }
+    self.options = options
+  }
+
+  private static let defaults = [
+    "target_session_attrs": "read-write",
+    "keepalives_idle": "10",
+    "keepalives_interval": "3",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "15000",
+    "gssencmode": "disable",
+  ]
+
+  private static func parse(_ conninfo: String) throws(PostgresError) -> [String: String] {
+    var message: UnsafeMutablePointer<CChar>?
+    guard let list = PQconninfoParse(conninfo, &message) else {
+      defer { PQfreemem(message) }
+      // libpq quotes the part it stumbled over, which may be the password.
+      let reason = message.map { ErrorText.withoutQuotation(String(cString: $0)) } ?? "out of memory"
+      throw PostgresError(
+        .permanent, operation: "read connection string",
+        reason.split(separator: "\n").joined(separator: " ") + "; a URI needs special characters in user and password percent-encoded")
+    }
+    defer { PQconninfoFree(list) }
+    var options: [String: String] = [:]
+    var entry = list
+    while let keyword = entry.pointee.keyword {
+      if let value = entry.pointee.val { options[String(cString: keyword)] = String(cString: value) }
+      entry += 1
+    }
+    return options
+  }
+
+  /// User, hosts, database and TLS mode, as a URI: for logs and for people.
+  public var safeDescription: String {
+    let hosts = (options["host"] ?? options["hostaddr"] ?? "").split(separator: ",", omittingEmptySubsequences: false)
+    let ports = (options["port"] ?? "").split(separator: ",", omittingEmptySubsequences: false)
+    let places = hosts.enumerated().map { index, host in
+      let port = ports.count == 1 ? ports[0] : (index < ports.count ? ports[index] : "")
+      return port.isEmpty ? String(host) : "\(host):\(port)"
+    }
+    var text = "postgresql://"
+    if let user = options["user"] { text += "\(user)@" }
+    text += places.joined(separator: ",") + "/" + (options["dbname"] ?? "")
+    if let mode = options["sslmode"] { text += "?sslmode=\(mode)" }
+    return text
+  }
+}
+
+extension PostgresSettings: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+  public var description: String { safeDescription }
+  public var debugDescription: String { safeDescription }
+  // `dump` and loggers that walk values would otherwise find the password.
+  public var customMirror: Mirror { Mirror(self, children: ["connection": safeDescription]) }
+}
+
+/// A notice or warning that the server sent beside its answers.
+public struct PostgresNotice: Sendable {
+  /// `WARNING`, `NOTICE`, `INFO`, `LOG` or `DEBUG`.
+  public var severity: String
+  public var sqlState: String?
+  /// The primary message only.
+  public var message: String
+}

@@ -1,0 +1,35 @@
+import CLibPQ
+
+/// One owner of a `PGresult`.
+struct ResultHandle: ~Copyable {
+  let pointer: OpaquePointer
+
+  init(_ pointer: OpaquePointer) { self.pointer = pointer }
+  deinit { PQclear(pointer) }
+
+  var status: ExecStatusType { PQresultStatus(pointer) }
+
+  var isError: Bool {
+    status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE
+  }
+
+  /// A field of the error report; the codes are the character macros `PG_DIAG_*`, which Swift does not import.
+  func diagnostic(_ code: Unicode.Scalar) -> String? {
+    PQresultErrorField(pointer, Int32(code.value)).map { String(cString: $0) }
+  }
+
+  var primaryMessage: String { diagnostic("M") ?? PQresultErrorMessage(pointer).map { String(cString: $0) } ?? "" }
+  var sqlState: String? { diagnostic("C") }
+
+  /// FATAL and PANIC end the session, whatever the socket still looks like.
+  var endsSession: Bool {
+    let severity = diagnostic("V")
+    return severity == "FATAL" || severity == "PANIC"
+  }
+
+  func error(_ kind: PostgresError.Kind, operation: String, site: CallSite) -> PostgresError {
+    PostgresError(
+      kind, sqlState: sqlState, operation: operation, ErrorText.primary(primaryMessage, sqlState: sqlState), constraint: diagnostic("n"),
+      table: diagnostic("t"), column: diagnostic("c"), position: diagnostic("P").flatMap { Int($0) }, file: site.file, line: site.line)
+  }
+}

@@ -1,0 +1,146 @@
+import CLibPQ
+import Glibc
+
+/// Why the socket gave no answer.
+enum WireFailure: Error {
+  case lost(String)
+  case deadline
+}
+
+/// The one owner of a `PGconn`: sends and receives with deadlines, which libpq itself does not know.
+///
+/// The connection is in libpq's non-blocking mode, so that sending cannot block while the server, in turn, blocks on
+/// answers that nobody reads.
+final class Wire {
+  let pointer: OpaquePointer
+  /// Set once, never cleared: the only thing left to do is to free it.
+  private(set) var isBroken = false
+  /// Kept alive here because libpq holds it as a bare pointer until `PQfinish`.
+  private let notices: NoticeSink
+
+  init(_ pointer: OpaquePointer, notices: NoticeSink) {
+    self.pointer = pointer
+    self.notices = notices
+    notices.attach(to: pointer)
+  }
+
+  deinit { PQfinish(pointer) }
+
+  var errorMessage: String { PQerrorMessage(pointer).map { String(cString: $0) } ?? "" }
+  var transactionStatus: PGTransactionStatusType { PQtransactionStatus(pointer) }
+
+  func markBroken() { isBroken = true }
+
+  func lost() -> WireFailure {
+    isBroken = true
+    return .lost(ErrorText.connection(errorMessage))
+  }
+
+  /// Waits until the socket is ready, but not longer than the deadline (nil = for ever).
+  func wait(reading: Bool, writing: Bool, until deadline: Instant?) throws(WireFailure) {
+    let descriptor = PQsocket(pointer)
+    guard descriptor >= 0 else { throw lost() }
+    var entry = pollfd(fd: descriptor, events: Int16((reading ? POLLIN : 0) | (writing ? POLLOUT : 0)), revents: 0)
+    while true {
+      let ready = poll(&entry, 1, deadline.map { $0.millisecondsFromNow() } ?? -1)
+      if ready > 0 { return }
+      if ready == 0 {
+        // The clock decides: poll's argument saturates after 24 days.
+        if let deadline, Instant.now() >= deadline { throw .deadline }
+      } else if errno != EINTR {
+        throw lost()
+      }
+    }
+  }
+
+  /// Sends all that is buffered, and reads meanwhile.
+  func flush(until deadline: Instant?) throws(WireFailure) {
+    while true {
+      switch PQflush(pointer) {
+      case 0: return
+      case 1:
+        try wait(reading: true, writing: true, until: deadline)
+        if PQconsumeInput(pointer) == 0 { throw lost() }
+      default:
+        throw lost()
+      }
+    }
+  }
+
+  /// The next result, or nil at the end of a statement's results.
+  func nextResult(until deadline: Instant?) throws(WireFailure) -> ResultHandle? {
+    while PQisBusy(pointer) == 1 {
+      try wait(reading: true, writing: false, until: deadline)
+      // On failure a result that arrived in time, e.g. the reason of the end, may still be there to take.
+      if PQconsumeInput(pointer) == 0 { break }
+    }
+    guard let result = PQgetResult(pointer) else {
+      if PQstatus(pointer) == CONNECTION_BAD { throw lost() }
+      return nil
+    }
+    return ResultHandle(result)
+  }
+
+  /// False when the server has closed the connection meanwhile. Costs one poll and no round trip.
+  func isAlive() -> Bool {
+    guard !isBroken, PQstatus(pointer) == CONNECTION_OK else { return false }
+    var entry = pollfd(fd: PQsocket(pointer), events: Int16(POLLIN), revents: 0)
+    // Between statements the server speaks only to say goodbye, or to send notices and changed settings. The end of the
+    // stream shows only after the words before it are read.
+    while poll(&entry, 1, 0) > 0 {
+      guard PQconsumeInput(pointer) == 1, PQstatus(pointer) == CONNECTION_OK else {
+        isBroken = true
+        return false
+      }
+    }
+    return true
+  }
+
+  /// Asks the server, over a connection of its own, to stop what this session does, and gives this connection up.
+  ///
+  /// libpq's `PQcancel` blocks without limit and is unencrypted before version 17, so it runs on a helper thread; the
+  /// request carries nothing but the session's cancel key.
+  func cancelAndGiveUp() {
+    isBroken = true
+    guard let request = PQgetCancel(pointer) else { return }
+    let handle = CancelHandle(pointer: request)
+    let started = Thread.detach(name: "pg-cancel", stackSize: 256 << 10) { handle.send() }
+    if !started { PQfreeCancel(request) }
+  }
+}
+
+/// A cancel handle is independent of its connection and safe to use on another thread.
+private struct CancelHandle: @unchecked Sendable {
+  let pointer: OpaquePointer
+
+  func send() {
+    var message = [CChar](repeating: 0, count: 256)
+    PQcancel(pointer, &message, Int32(message.count))
+    PQfreeCancel(pointer)
+  }
+}
+
+/// Takes the server's notices, which libpq would print to standard error.
+final class NoticeSink {
+  private let handler: (@Sendable (PostgresNotice) -> Void)?
+
+  init(_ handler: (@Sendable (PostgresNotice) -> Void)?) { self.handler = handler }
+
+  func attach(to connection: OpaquePointer) {
+    PQsetNoticeReceiver(
+      connection,
+      { context, result in
+        guard let context, let result else { return }
+        Unmanaged<NoticeSink>.fromOpaque(context).takeUnretainedValue().receive(result)
+      }, Unmanaged.passUnretained(self).toOpaque())
+  }
+
+  private func receive(_ result: OpaquePointer) {
+    guard let handler else { return }
+    func field(_ code: Unicode.Scalar) -> String? { PQresultErrorField(result, Int32(code.value)).map { String(cString: $0) } }
+    let sqlState = field("C")
+    // libpq's own warnings come without fields.
+    let message = field("M") ?? PQresultErrorMessage(result).map { String(cString: $0) } ?? ""
+    handler(PostgresNotice(severity: field("V") ?? "WARNING", sqlState: sqlState, message: ErrorText.primary(message, sqlState: sqlState)))
+  }
+}

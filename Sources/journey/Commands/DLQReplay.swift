@@ -1,0 +1,241 @@
+import AMQPClient
+import ArgumentParser
+import FoundationEssentials
+import Journey
+import JourneyConfiguration
+import JourneyMessaging
+import JourneyPipeline
+import JourneyStore
+import PostgresClient
+
+/// `journey dlq replay`
+struct DLQReplay: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "replay", abstract: "Publish letters again as they were first published, each confirmed by the broker.",
+    discussion: """
+      The letters are taken first, then published. Cut off at any point, by Ctrl-C too, a replay is finished by --resume: it \
+      loses nothing, and what it publishes twice has the same id and counts once. A letter that has failed the same way three \
+      times in a row is left alone without --force.
+      Exit status: 0 where every letter is confirmed, 1 otherwise.
+      """)
+
+  /// How often a letter may fail the same way in a row before it is left alone.
+  static let loopGuard = 3
+
+  @Argument(help: "The letters' ids; left out, the filter or --all says which.")
+  var ids: [String] = []
+
+  @OptionGroup var filter: LetterFilterOptions
+
+  @Flag(name: .long, help: "All open letters.")
+  var all = false
+
+  @Flag(name: .long, help: "Show what would be replayed and what the mapping would make of it. Changes nothing.")
+  var dryRun = false
+
+  @Option(name: .long, help: ArgumentHelp("The most letters a second; left out, as fast as the broker confirms.", valueName: "number"))
+  var rate: Double?
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Edit the bodies: a JSON patch (RFC 6902: add, remove, replace, test), or a file of one. The message gets a new id and names the letter it was made from.",
+      valueName: "patch"))
+  var edit: String?
+
+  @Flag(name: .long, help: "Also letters that have failed the same way three times in a row or more.")
+  var force = false
+
+  @Option(name: .long, help: "Why, for the record.")
+  var reason: String?
+
+  @Flag(name: .long, help: "Finish the replays that were cut off.")
+  var resume = false
+
+  @Flag(name: .long, help: "Open the letters again that replays which were cut off have taken and not published.")
+  var giveBack = false
+
+  @OptionGroup var actor: ActorOptions
+  @OptionGroup var common: CommonOptions
+  @OptionGroup var output: OutputOptions
+
+  func run() async throws {
+    try await journey.run {
+      if let rate, !(rate > 0 && rate <= 1_000_000) { throw Failure(.refusedInput, "--rate \(rate): it is more than 0, at most 1000000") }
+      let settings = try await common.settings()
+      let patch = try edit.map(readPatch)
+      if resume || giveBack {
+        guard ids.isEmpty, filter.isEmpty, !all, patch == nil, !dryRun, resume != giveBack else {
+          throw Failure(.refusedInput, "--resume and --give-back stand alone: what the replays were asked to do is in the archive")
+        }
+        return try await withArchive(settings) { worker in
+          let replays = LetterReplays(worker: worker, actor: actor.name, clock: SystemClock())
+          if giveBack { try await giveBack(replays) } else { try await resume(replays, settings) }
+        }
+      }
+      try requireChoice(ids, filter, all: all)
+      let order = ReplayOrder(
+        filter: try filter.filter(ids: ids), filterText: filter.json(ids: ids), edit: patch?.bytes, rate: rate, why: reason,
+        loopGuard: force ? nil : Self.loopGuard)
+      try await withArchive(settings) { worker in
+        let replays = LetterReplays(worker: worker, actor: actor.name, clock: SystemClock())
+        if dryRun {
+          try await rehearse(order, patch?.patch, replays, LetterDesk(worker: worker, actor: actor.name), settings)
+        } else {
+          try await start(order, patch?.patch, replays, settings)
+        }
+      }
+    }
+  }
+
+  private func readPatch(_ text: String) throws -> (patch: JSONPatch, bytes: [UInt8]) {
+    var bytes = Array(text.utf8)
+    if text.first != "[" && text.first != "{" {
+      guard let data = FileManager.default.contents(atPath: text) else {
+        throw Failure(.refusedInput, "--edit \(text): neither a JSON patch nor a file")
+      }
+      bytes = Array(data)
+    }
+    do throws(JSONPatchError) {
+      return (try JSONPatch(parsing: bytes), bytes)
+    } catch {
+      throw Failure(.refusedInput, "--edit: \(error)")
+    }
+  }
+
+  // MARK: Looking
+
+  private func rehearse(
+    _ order: ReplayOrder, _ patch: JSONPatch?, _ replays: LetterReplays, _ desk: LetterDesk, _ settings: JourneyConfiguration.Settings
+  ) async throws {
+    let decoder = try await settings.decoder(try await settings.decisions())
+    let (count, held) = try await replays.count(order)
+    let letters = try await desk.list(order.filter, limit: 20, withBodies: true).filter { $0.sameFailures < order.loopGuard ?? .max }
+    let lines = letters.map { archived in
+      var message = archived.letter.message
+      do {
+        if let patch { message.body = try LetterRepublisher.preview(archived, edit: patch) }
+        let verdicts = try decoder.trace(of: message).elements.map { DLQShow.verdict($0.outcome) }
+        return (archived.id, verdicts.joined(separator: "; "))
+      } catch let rejection as Rejection {
+        return (archived.id, "is rejected: [\(rejection.code.rawValue)] \(rejection)")
+      } catch {
+        return (archived.id, "\(error)")
+      }
+    }
+    if output.json {
+      printJSON { json in
+        json.beginObject()
+        json.key("dryRun")
+        json.bool(true)
+        json.key("letters")
+        json.int(count)
+        json.key("heldByLoopGuard")
+        json.int(held)
+        json.key("sample")
+        json.beginArray()
+        for (id, verdict) in lines {
+          json.beginObject()
+          json.member("id", id.text)
+          json.member("verdict", verdict)
+          json.endObject()
+        }
+        json.endArray()
+        json.endObject()
+      }
+    } else {
+      Output.line("would replay \(count) letters" + heldNote(held))
+      if !lines.isEmpty { Output.table(["letter", "by the mapping as it is now"], lines.map { [$0.text, $1.line(160)] }) }
+      if count > lines.count { Output.line("… and \(count - lines.count) more") }
+    }
+  }
+
+  private func heldNote(_ held: Int) -> String {
+    held == 0 ? "" : "; \(held) have failed the same way \(Self.loopGuard) times in a row and are left alone (--force takes them)"
+  }
+
+  // MARK: Doing
+
+  private func start(_ order: ReplayOrder, _ patch: JSONPatch?, _ replays: LetterReplays, _ settings: JourneyConfiguration.Settings)
+    async throws
+  {
+    // A broker that is not there is told before any letter is taken.
+    try await withAdmin(settings) { _ = try await $0.ping() }
+    let held = try await replays.count(order).held
+    let (id, taken) = try await replays.start(order)
+    if !output.json { Output.line("replay \(id): \(taken) letters" + heldNote(held)) }
+    let run = ReplayRun(settings: settings, replays: replays, id: id, total: taken, rate: rate, patch: patch, why: reason)
+    try report([(id, taken, held, try await run())])
+  }
+
+  private func resume(_ replays: LetterReplays, _ settings: JourneyConfiguration.Settings) async throws {
+    let open = try await replays.open()
+    for replay in open where replay.isUnderWay { Output.error("replay \(replay.id) of \(replay.actor) is under way; it is left alone") }
+    let left = open.filter { !$0.isUnderWay }
+    if left.isEmpty, !output.json { Output.line("there is no replay to resume") }
+    if !left.isEmpty { try await withAdmin(settings) { _ = try await $0.ping() } }
+    var results: [(Int, Int, Int, LetterReplay.Progress)] = []
+    for replay in left {
+      if !output.json { Output.line("replay \(replay.id): \(replay.remaining) letters left") }
+      let patch = try replay.edit.map { bytes throws(JSONPatchError) in try JSONPatch(parsing: bytes) }
+      let run = ReplayRun(
+        settings: settings, replays: replays, id: replay.id, total: replay.remaining, rate: rate ?? replay.rate, patch: patch, why: reason)
+      let progress = try await run()
+      results.append((replay.id, replay.remaining, 0, progress))
+      if !progress.isComplete { break }
+    }
+    try report(results)
+  }
+
+  private func giveBack(_ replays: LetterReplays) async throws {
+    var count = 0
+    for replay in try await replays.open() where !replay.isUnderWay { count += try await replays.giveBack(replay.id, why: reason) }
+    if output.json {
+      printJSON { json in
+        json.beginObject()
+        json.key("givenBack")
+        json.int(count)
+        json.endObject()
+      }
+    } else {
+      Output.line("\(count) letters are open again")
+    }
+  }
+
+  private func report(_ results: [(id: Int, taken: Int, held: Int, progress: LetterReplay.Progress)]) throws {
+    if output.json {
+      printJSON { json in
+        json.beginArray()
+        for result in results {
+          json.beginObject()
+          for (name, number) in [
+            ("replay", result.id), ("letters", result.taken), ("heldByLoopGuard", result.held), ("confirmed", result.progress.confirmed),
+            ("failed", result.progress.failed), ("left", result.taken - result.progress.done),
+          ] {
+            json.key(name)
+            json.int(number)
+          }
+          json.key("complete")
+          json.bool(result.progress.isComplete)
+          json.endObject()
+        }
+        json.endArray()
+      }
+    }
+    for result in results {
+      let progress = result.progress
+      if !output.json { Output.line("\(progress.confirmed) of \(result.taken) letters published and confirmed") }
+      if progress.failed > 0 {
+        throw Failure(
+          .failed,
+          "\(progress.failed) letters were not taken and are open again, the last one since: \((progress.lastFailure ?? "").line(300))")
+      }
+      if !progress.isComplete {
+        throw Failure(
+          .failed,
+          "replay \(result.id) has \(result.taken - progress.done) letters left; finish it: journey dlq replay --resume, or open them again: --give-back"
+            + (progress.lastFailure.map { "; \($0.line(300))" } ?? ""))
+      }
+    }
+  }
+}

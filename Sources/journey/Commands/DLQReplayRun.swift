@@ -1,0 +1,76 @@
+import AMQPClient
+import FoundationEssentials
+import JourneyConfiguration
+import JourneyMessaging
+import JourneyPipeline
+import JourneyStore
+import UnixSignals
+
+/// A replay in a terminal: with a progress bar, and an end in order when it is interrupted.
+struct ReplayRun {
+  let settings: JourneyConfiguration.Settings
+  let replays: LetterReplays
+  let id: Int
+  let total: Int
+  let rate: Double?
+  let patch: JSONPatch?
+  let why: String?
+
+  func callAsFunction() async throws -> LetterReplay.Progress {
+    let publisher = AMQPPublisher(settings: try settings.broker("replay"), window: settings.publishWindow)
+    publisher.start()
+    let replay = LetterReplay(
+      ledger: replays.ledger(id, why: why), publisher: LetterRepublisher(publisher: publisher, edit: patch), rate: rate)
+    let meter = ReplayMeter(total: total)
+    let run = Task { try await replay.run { meter.show($0) } }
+    // Signals are waited for before the first letter is published.
+    let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm, .sighup)
+    let interruption = Task {
+      for await _ in signals {
+        run.cancel()
+        // A broker that does not answer shall not keep the operator waiting; what it has not confirmed stays taken.
+        await publisher.close(deadline: .seconds(5))
+        break
+      }
+    }
+    let result = await run.result
+    interruption.cancel()
+    Output.endProgress()
+    await publisher.close()
+    let progress = try result.get()
+    if progress.isComplete { try await replays.finish(id) }
+    return progress
+  }
+}
+
+/// `[########........]  4310 of 10000  43 %  498/s  12 s left`
+private struct ReplayMeter {
+  let total: Int
+  private let clock = ContinuousClock()
+  private let start: ContinuousClock.Instant
+
+  init(total: Int) {
+    self.total = total
+    start = clock.now
+  }
+
+  func show(_ progress: LetterReplay.Progress) {
+    let seconds = max(0.001, start.duration(to: clock.now) / .seconds(1))
+    let done = min(progress.done, total)
+    let speed = Double(done) / seconds
+    let share = total == 0 ? 1 : Double(done) / Double(total)
+    let filled = Int(share * 30)
+    var text = "[" + String(repeating: "#", count: filled) + String(repeating: ".", count: 30 - filled) + "]  \(done) of \(total)"
+    text += "  \(Int(share * 100)) %  \(Int(speed.rounded()))/s"
+    if speed > 0 { text += "  \(Self.span(Double(total - done) / speed)) left" }
+    if progress.failed > 0 { text += "  \(progress.failed) not taken" }
+    Output.progress(text)
+  }
+
+  private static func span(_ seconds: Double) -> String {
+    let whole = Int(seconds.rounded(.up))
+    if whole < 60 { return "\(whole) s" }
+    if whole < 3600 { return "\(whole / 60) min \(whole % 60) s" }
+    return "\(whole / 3600) h \(whole % 3600 / 60) min"
+  }
+}

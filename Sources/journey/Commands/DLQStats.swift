@@ -1,0 +1,63 @@
+import ArgumentParser
+import FoundationEssentials
+import Journey
+import JourneyPipeline
+import JourneyStore
+
+/// `journey dlq stats`
+struct DLQStats: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(commandName: "stats", abstract: "Count letters by reason, source, type and age.")
+
+  @OptionGroup var filter: LetterFilterOptions
+  @OptionGroup var common: CommonOptions
+  @OptionGroup var output: OutputOptions
+
+  func run() async throws {
+    try await journey.run {
+      let settings = try await common.settings()
+      let filter = try filter.filter()
+      let statistics = try await withArchive(settings) { try await LetterDesk(worker: $0, actor: "").statistics(filter) }
+      if output.json { printJSON { write(statistics, into: &$0) } } else { show(statistics) }
+    }
+  }
+
+  private func groups(_ statistics: LetterStatistics) -> [(String, [LetterStatistics.Group])] {
+    [("code", statistics.codes), ("source", statistics.sources), ("type", statistics.types), ("age", statistics.ages)]
+  }
+
+  private func show(_ statistics: LetterStatistics) {
+    Output.line(LetterState.allCases.map { "\($0.rawValue) \(statistics.states[$0] ?? 0)" }.joined(separator: ", "))
+    for (name, groups) in groups(statistics) where !groups.isEmpty {
+      Output.line()
+      Output.table(
+        [name, "letters", "oldest failure", "newest failure"],
+        groups.map { [$0.name.line(60), "\($0.count)", $0.oldest.iso8601, $0.newest.iso8601] })
+    }
+  }
+
+  private func write(_ statistics: LetterStatistics, into json: inout JSONWriter) {
+    json.beginObject()
+    json.key("states")
+    json.beginObject()
+    for state in LetterState.allCases {
+      json.key(state.rawValue)
+      json.int(statistics.states[state] ?? 0)
+    }
+    json.endObject()
+    for (name, groups) in groups(statistics) {
+      json.key(name)
+      json.beginArray()
+      for group in groups {
+        json.beginObject()
+        json.member("name", group.name)
+        json.key("count")
+        json.int(group.count)
+        json.member("oldest", group.oldest.iso8601)
+        json.member("newest", group.newest.iso8601)
+        json.endObject()
+      }
+      json.endArray()
+    }
+    json.endObject()
+  }
+}

@@ -1,0 +1,179 @@
+import AMQPClient
+import ArgumentParser
+import Journey
+import JourneyConfiguration
+import JourneyMessaging
+import JourneyStore
+import PostgresClient
+
+/// `journey doctor`
+struct Doctor: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Check settings, rules, broker and database, and say what to do. Changes nothing.",
+    discussion: "Exit status: 0 where nothing is wrong (warnings do not count), 78 otherwise.")
+
+  @OptionGroup var common: CommonOptions
+  @OptionGroup var output: OutputOptions
+
+  func run() async throws {
+    try await journey.run {
+      var examination = Examination()
+      var settings: JourneyConfiguration.Settings?
+      await examination.check("settings", advice: "mend what the message names") {
+        let read = try await common.settings()
+        settings = read
+        return "log level \(read.logLevel), \(read.lanes) lanes of \(read.batchSize)"
+      }
+      if let settings {
+        await examination.rules(settings)
+        await examination.broker(settings)
+        await examination.database(settings)
+      }
+      if output.json { printJSON { examination.write(into: &$0) } } else { examination.show() }
+      if examination.hasFailures { throw ExitCode(Failure.Status.settings.rawValue) }
+    }
+  }
+}
+
+/// The findings of an examination, in the order in which they were made.
+private struct Examination {
+  enum Verdict: String {
+    case ok, warning, failure
+  }
+  struct Finding {
+    var subject: String
+    var verdict: Verdict
+    var text: String
+    var advice: String?
+  }
+
+  private(set) var findings: [Finding] = []
+
+  var hasFailures: Bool { findings.contains { $0.verdict == .failure } }
+
+  mutating func check(_ subject: String, advice: String, _ body: () async throws -> String) async {
+    do {
+      add(subject, .ok, try await failing(.failed, body))
+    } catch {
+      add(subject, .failure, (error as? Failure)?.message ?? "\(error)", advice)
+    }
+  }
+
+  mutating func add(_ subject: String, _ verdict: Verdict, _ text: String, _ advice: String? = nil) {
+    findings.append(Finding(subject: subject, verdict: verdict, text: text, advice: advice))
+  }
+
+  mutating func rules(_ settings: JourneyConfiguration.Settings) async {
+    await check("mappings", advice: "mend the lines that are named") {
+      let sources = try await settings.mappings().sources
+      guard sources.contains(InboundDecoder.cloudEvents) else {
+        throw Failure(.settings, "there is no mapping for cloudevents in \(settings.mappingDirectories.joined(separator: ", "))")
+      }
+      return sources.joined(separator: ", ")
+    }
+    await check("decisions", advice: "mend the lines that are named") { "version \(try await settings.decisions().version)" }
+  }
+
+  mutating func broker(_ settings: JourneyConfiguration.Settings) async {
+    let names = settings.messagingNames
+    var isReachable = false
+    await check("broker", advice: "start it, or mend AMQP_URL") {
+      var text = ""
+      try await withAdmin(settings) { text = try await $0.ping() }
+      isReachable = true
+      return text
+    }
+    guard isReachable else { return }
+    await check("queues", advice: "run: journey topology apply") {
+      try await withAdmin(settings) { try TopologyCommand.refuse(try await $0.verify(names.topology)) }
+      return "as they have to be"
+    }
+    var depths = (ingest: 0, dead: 0)
+    do {
+      try await withAdmin(settings) {
+        depths = (try await $0.messageCount(queue: names.ingest), try await $0.messageCount(queue: names.deadLetters))
+      }
+    } catch { return }
+    add("backlog", .ok, "\(depths.ingest) events wait in \(names.ingest)")
+    if depths.dead > 0 {
+      add("dead letters", .warning, "\(depths.dead) wait in \(names.deadLetters)", "look at their header x-journey-reason")
+    } else {
+      add("dead letters", .ok, "none")
+    }
+  }
+
+  mutating func database(_ settings: JourneyConfiguration.Settings) async {
+    var isCurrent = false
+    await check("schema", advice: "run: journey migrate") {
+      let files = try Migration.load(directory: settings.migrationsDirectory)
+      let worker = PostgresWorker(try settings.database(role: nil), name: "pg-doctor")
+      let pending = try await Migrator(worker, files: files).pending()
+      await worker.close()
+      guard pending.isEmpty else { throw Failure(.settings, "\(pending.map(\.fileName).joined(separator: ", ")) not applied") }
+      isCurrent = true
+      return "\(files.count) migrations applied"
+    }
+    guard isCurrent else { return }
+    var inspection: StoreInspection?
+    await check("database", advice: "let the login role take on \(settings.databaseRole): GRANT \(settings.databaseRole) TO …") {
+      let worker = PostgresWorker(try settings.database(role: settings.workingRole), name: "pg-doctor")
+      let found = try await StoreInspection.run(on: worker)
+      await worker.close()
+      inspection = found
+      return "PostgreSQL \(found.serverVersion / 10000).\(found.serverVersion % 10000), logged in as \(found.loginRole), working as \(found.workingRole)"
+    }
+    if let inspection { report(inspection) }
+  }
+
+  private mutating func report(_ found: StoreInspection) {
+    if found.isPrivileged {
+      add(
+        "tenancy", .failure, "\(found.workingRole) is an owner, a superuser or bypasses row level security", "set database.role: journey_adapter")
+    } else if !found.unprotectedTables.isEmpty {
+      add("tenancy", .failure, "row level security is off on \(found.unprotectedTables.joined(separator: ", "))", "ALTER TABLE … ENABLE ROW LEVEL SECURITY")
+    } else {
+      add("tenancy", .ok, "row level security holds for \(found.workingRole)")
+    }
+    if found.loginIsSuperuser {
+      add("login", .warning, "\(found.loginRole) is a superuser", "log in as a role that is only a member of journey_adapter")
+    }
+    if !found.loginMayReadAsMember {
+      add("API", .warning, "\(found.loginRole) may not read as authenticated: every read of the API fails", "GRANT authenticated TO \(found.loginRole)")
+    }
+    if !found.missingPrivileges.isEmpty {
+      add("privileges", .failure, "\(found.workingRole) lacks \(found.missingPrivileges.joined(separator: ", "))", "grant them, or run: journey migrate")
+    }
+    for setting in found.unsafeSettings {
+      add("durability", .warning, "\(setting): a crash of the server can lose what was acknowledged", "switch it on")
+    }
+    add("outbox", .ok, "\(found.unpublishedActions) actions not yet published")
+  }
+
+  func show() {
+    let width = findings.map(\.subject.count).max() ?? 0
+    for finding in findings {
+      let mark =
+        switch finding.verdict {
+        case .ok: "ok     "
+        case .warning: "WARNING"
+        case .failure: "FAILED "
+        }
+      let subject = finding.subject + String(repeating: " ", count: width - finding.subject.count)
+      Output.line("\(mark)  \(subject)  \(finding.text.split(separator: "\n").joined(separator: "\n" + String(repeating: " ", count: width + 11)))")
+      if let advice = finding.advice { Output.line(String(repeating: " ", count: width + 11) + "-> \(advice)") }
+    }
+  }
+
+  func write(into json: inout JSONWriter) {
+    json.beginArray()
+    for finding in findings {
+      json.beginObject()
+      json.member("subject", finding.subject)
+      json.member("verdict", finding.verdict.rawValue)
+      json.member("text", finding.text)
+      json.member("advice", finding.advice)
+      json.endObject()
+    }
+    json.endArray()
+  }
+}

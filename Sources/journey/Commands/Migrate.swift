@@ -1,0 +1,64 @@
+import ArgumentParser
+import Journey
+import JourneyConfiguration
+import JourneyStore
+import PostgresClient
+
+/// `journey migrate`
+struct Migrate: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Bring the database's schema up to date.",
+    discussion: """
+      Logs in as DATABASE_URL says; that role will own the tables. Each file is a transaction of its own; runs of several processes queue. A history that \
+      does not match the files is refused, with both shown.
+      """)
+
+  @Flag(name: .long, help: "Try everything in a transaction and take it back.")
+  var dryRun = false
+
+  @OptionGroup var common: CommonOptions
+  @OptionGroup var output: OutputOptions
+
+  func run() async throws {
+    try await journey.run {
+      let settings = try await common.settings()
+      let files = try await failing(.settings) { try Migration.load(directory: settings.migrationsDirectory) }
+      let worker = PostgresWorker(try settings.database(role: nil), name: "pg-migrate")
+      let migrator = Migrator(worker, files: files)
+      do {
+        let names: [String]
+        if dryRun {
+          names = try await migrator.rehearse().map(\.fileName)
+        } else {
+          let isQuiet = output.json
+          names = try await migrator.apply { if !isQuiet { Output.line("applying \($0.fileName)") } }.map { "\($0.version)_\($0.name)" }
+        }
+        report(names)
+      } catch let error as MigrationError {
+        throw Failure(.settings, "\(error)")
+      }
+      await worker.close()
+    }
+  }
+
+  private func report(_ names: [String]) {
+    if output.json {
+      printJSON { json in
+        json.beginObject()
+        json.key("dryRun")
+        json.bool(dryRun)
+        json.key(dryRun ? "pending" : "applied")
+        json.beginArray()
+        for name in names { json.string(name) }
+        json.endArray()
+        json.endObject()
+      }
+    } else if names.isEmpty {
+      Output.line("the schema is up to date")
+    } else if dryRun {
+      for name in names { Output.line("would apply \(name)") }
+    } else {
+      Output.line("\(names.count) applied")
+    }
+  }
+}

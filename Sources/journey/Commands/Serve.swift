@@ -1,0 +1,206 @@
+import AMQPClient
+import ArgumentParser
+import FoundationEssentials
+import Journey
+import JourneyConfiguration
+import JourneyMessaging
+import JourneyPipeline
+import JourneyStore
+import Logging
+import PostgresClient
+import ServiceLifecycle
+import UnixSignals
+
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Darwin
+#endif
+
+/// `journey serve`
+struct Serve: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Run the adapter until SIGTERM or SIGINT.",
+    discussion: """
+      On a signal it takes no more events, finishes what it has, settles, publishes and exits 0. What is not done within pipeline.drainSeconds is left: \
+      unsettled events are delivered again, unpublished actions are published by the next instance; the exit status is then 1.
+      """)
+
+  @OptionGroup var common: CommonOptions
+
+  func run() async throws {
+    try await journey.run {
+      let settings = try await common.settings()
+      let rules = try await settings.decisions()
+      let mappings = LiveMappings(try await settings.mappings().mappings)
+      let decoder = settings.decoder(rules, live: mappings)
+      let logger = settings.logger()
+      try await checkSchema(settings)
+      try await checkTopology(settings)
+      try await Adapter(settings: settings, rules: rules, decoder: decoder, mappings: mappings, logger: logger).run()
+    }
+  }
+
+  private func checkSchema(_ settings: JourneyConfiguration.Settings) async throws {
+    let files = try await failing(.settings) { try Migration.load(directory: settings.migrationsDirectory) }
+    let worker = PostgresWorker(try settings.database(role: nil), name: "pg-check")
+    let pending = try await failing(.settings) { try await Migrator(worker, files: files).pending() }
+    await worker.close()
+    guard pending.isEmpty else {
+      throw Failure(
+        .settings, "the schema lacks \(pending.map(\.fileName).joined(separator: ", ")); run: journey migrate")
+    }
+    try await checkPrivileges(settings)
+  }
+
+  /// Before anything is taken from the queue: each start that fails later costs the messages it had taken one of their deliveries.
+  private func checkPrivileges(_ settings: JourneyConfiguration.Settings) async throws {
+    let worker = PostgresWorker(try settings.database(role: settings.workingRole), name: "pg-check")
+    let found = try await failing(.settings) { try await StoreInspection.run(on: worker) }
+    await worker.close()
+    guard found.missingPrivileges.isEmpty else {
+      throw Failure(.settings, "\(found.workingRole) lacks \(found.missingPrivileges.joined(separator: ", ")); grant them, or run: journey migrate")
+    }
+  }
+
+  private func checkTopology(_ settings: JourneyConfiguration.Settings) async throws {
+    try await withAdmin(settings) { try TopologyCommand.refuse(try await $0.verify(settings.messagingNames.topology)) }
+  }
+}
+
+/// The adapter, put together: who needs whom, and in which order they start and stop.
+private struct Adapter {
+  let settings: JourneyConfiguration.Settings
+  let rules: DecisionRules
+  let decoder: InboundDecoder
+  let mappings: LiveMappings
+  let logger: Logger
+
+  func run() async throws {
+    let clock = SystemClock()
+    let names = settings.messagingNames
+    let decider = Decider(rules: rules, message: ActionEvent.message)
+    let ledger = try await failing(.failed) {
+      try await PostgresLedger.open(
+        settings.database(role: settings.workingRole), lanes: settings.lanes, decider: decider, clock: clock)
+    }
+    let publisher = AMQPPublisher(
+      settings: try settings.broker("publish"), window: settings.publishWindow, confirmTimeout: .seconds(settings.deadlines.confirm)
+    ) { [logger] in report($0, logger) }
+    var ingest = IngestQueue.Settings()
+    ingest.names = names
+    ingest.prefetch = UInt16(settings.prefetch)
+    ingest.batchSize = settings.batchSize
+    ingest.retry = settings.retryPolicy
+    var connection = try settings.broker("ingest")
+    // Together with the prefetch this is the ceiling of what waits in memory.
+    connection.maxBufferedBytes = 64 << 20
+    let source = IngestQueue(
+      connection: connection, letters: publisher, decoder: decoder, settings: ingest, clock: clock, logger: logger)
+    var pipelineSettings = Pipeline.Settings()
+    pipelineSettings.lanes = settings.lanes
+    pipelineSettings.batchSize = settings.batchSize
+    pipelineSettings.longestRetry = .seconds(settings.deadlines.commitRetry)
+    let changes = [
+      PostgresWorker(try settings.database(role: settings.workingRole), name: "pg-changes"),
+      PostgresWorker(try settings.database(role: settings.workingRole), name: "pg-listen"),
+    ]
+    let feed = PostgresChangeFeed(announcer: changes[0], listener: changes[1])
+    let announcer = ChangeAnnouncer(feed: feed)
+    let pipeline = Pipeline(
+      source: source, ledger: AnnouncingLedger(ledger, announcer: announcer),
+      publisher: ActionExchange(publisher: publisher, exchange: names.actions, clock: clock),
+      settings: pipelineSettings, logger: logger)
+
+    let archiveWorker = settings.archivesDeadLetters ? PostgresWorker(try settings.database(role: settings.workingRole), name: "pg-letters") : nil
+    let archiver = try archiveWorker.map { try makeArchiver($0, clock: clock) }
+
+    let api: APIService? =
+      if settings.api.isEnabled {
+        try await APIService.make(
+          settings, decoder: decoder, source: source, actions: publisher, statistics: pipeline.statistics, announcer: announcer, feed: feed, logger: logger)
+      } else { nil }
+
+    publisher.start()
+    source.start()
+    api?.start()
+    try await serve([pipeline, announcer] + (archiver.map { [$0] } ?? []) + (api?.services ?? []), pipeline.statistics)
+    await api?.close()
+    for worker in changes { await worker.close() }
+    await publisher.close()
+    await ledger.close()
+    await archiveWorker?.close()
+  }
+
+  private func makeArchiver(_ worker: PostgresWorker, clock: SystemClock) throws -> DeadLetterArchiver {
+    let letters = DeadLetterQueue(
+      connection: try settings.broker("dead letters"), names: settings.messagingNames, decoder: decoder, clock: clock, logger: logger)
+    letters.start()
+    return DeadLetterArchiver(source: letters, archive: DeadLetterArchive(worker: worker, clock: clock), logger: logger)
+  }
+
+  /// - Parameter workers: the pipeline first.
+  private func serve(_ workers: [any Service], _ statistics: Statistics) async throws {
+    let services: [any Service] =
+      workers + [
+        StatisticsLog(statistics: statistics, interval: settings.statisticsSeconds, logger: logger),
+        MappingReload(settings: settings, mappings: mappings, logger: logger),
+        DrainDeadline(deadline: .seconds(settings.drainSeconds), logger: logger),
+      ]
+    let group = ServiceGroup(
+      configuration: ServiceGroupConfiguration(
+        services: services.enumerated().map { index, service in
+          // The pipeline's end is the end of all: by then everything is settled.
+          .init(
+            service: service, successTerminationBehavior: index == 0 ? .gracefullyShutdownGroup : .ignore,
+            failureTerminationBehavior: .cancelGroup)
+        }, gracefulShutdownSignals: [.sigterm, .sigint], logger: Logger(label: "lifecycle") { _ in SwiftLogNoOpLogHandler() }))
+    try await group.run()
+  }
+
+  private func report(_ event: PublisherEvent, _ logger: Logger) {
+    switch event {
+    case .connected: logger.info("publishing")
+    case .lost(let error): logger.warning("the connection for publishing is lost, trying again: \(error)")
+    case .channelClosed(let error): logger.warning("the broker closed the channel for publishing: \(error)")
+    case .blocked(let reason): logger.warning("the broker takes no messages for now: \(reason)")
+    case .unblocked: logger.info("the broker takes messages again")
+    case .closed: break
+    }
+  }
+}
+
+/// Logs the counts now and then, when they have changed.
+private struct StatisticsLog: Service {
+  let statistics: Statistics
+  let interval: Int
+  let logger: Logger
+
+  func run() async throws {
+    guard interval > 0 else { return try await gracefulShutdown() }
+    await cancelWhenGracefulShutdown {
+      var last = statistics.now
+      while (try? await Task.sleep(for: .seconds(interval))) != nil {
+        let now = statistics.now
+        if now != last { logger.info("counts", metadata: statistics.metadata) }
+        last = now
+      }
+    }
+  }
+}
+
+/// Ends the process where a stop takes too long. It depends on nothing else going right; all that is cut off is done again by the next instance.
+private struct DrainDeadline: Service {
+  let deadline: Duration
+  let logger: Logger
+
+  func run() async throws {
+    // A cancellation, because another service failed, ends the process as a signal does.
+    try? await gracefulShutdown()
+    Task.detached {
+      try? await Task.sleep(for: deadline)
+      logger.error("the stop took longer than pipeline.drainSeconds; what is unsettled will be delivered again")
+      exit(1)
+    }
+  }
+}

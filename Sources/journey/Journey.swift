@@ -1,0 +1,19 @@
+import ArgumentParser
+
+/// The command `journey`: takes the words of the command line and hands them to the rooms. It has no behaviour of its own.
+@main
+struct JourneyCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "journey",
+    abstract: "Takes client events from RabbitMQ, keeps journeys in PostgreSQL, publishes the next best actions.",
+    discussion: """
+      Settings: flags win over the environment (AMQP_URL, DATABASE_URL, …), the environment over config/journey.yaml.
+      Exit status: 0 done; 1 failed, or not all of it done; 64 wrong usage; 65 input refused; 69 a server is not reachable; 78 settings, schema \
+      or queues are not as they have to be.
+      """,
+    version: "0.1.0",
+    subcommands: [
+      Serve.self, Migrate.self, TopologyCommand.self, Publish.self, Map.self, Mappings.self, Explain.self,
+      IdentityCommand.self, DLQ.self, Doctor.self, Token.self,
+    ])
+}

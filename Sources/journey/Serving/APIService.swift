@@ -1,0 +1,88 @@
+import AMQPClient
+import FoundationEssentials
+import JourneyAPI
+import JourneyConfiguration
+import JourneyMessaging
+import JourneyPipeline
+import JourneyStore
+import Logging
+import PostgresClient
+import ServiceLifecycle
+
+/// The API's part of `serve`: its connections, its ports, and its end.
+struct APIService {
+  let announcer: ChangeAnnouncer
+  private let server: JourneyServer
+  private let desk: ServeDesk
+  private let publisher: AMQPPublisher
+  private let pool: PostgresPool
+  private let workers: [PostgresWorker]
+
+  /// nil where `api.enabled` is false.
+  static func make(
+    _ settings: JourneyConfiguration.Settings, decoder: InboundDecoder, source: IngestQueue, actions: AMQPPublisher, statistics: Statistics,
+    announcer: ChangeAnnouncer, feed: PostgresChangeFeed, logger: Logger
+  ) async throws -> APIService {
+    var reads = try settings.database(role: "authenticated")
+    // A person waits for the answer.
+    reads.statementTimeout = .seconds(5)
+    reads.lockTimeout = .seconds(1)
+    reads.deadline = .seconds(8)
+    let pool = PostgresPool(reads, size: settings.api.databaseConnections, name: "pg-api")
+    do {
+      try await pool.perform { _ = try $0.execute("SELECT 1") }
+    } catch {
+      logger.error("the API cannot read as the role authenticated: \(error); run: GRANT authenticated TO the login of DATABASE_URL")
+    }
+    let counting = PostgresWorker(try settings.database(role: settings.workingRole), name: "pg-map")
+    let letters = PostgresWorker(try settings.database(role: settings.workingRole), name: "pg-operations")
+    let publisher = AMQPPublisher(settings: try settings.broker("api"), window: 256)
+    let clock = SystemClock()
+    let reader = PostgresJourneyReader(pool: pool, adapter: counting)
+    let desk = ServeDesk(
+      settings: settings, worker: letters, decoder: decoder, statistics: statistics, isConsuming: { source.isConsuming }, clock: clock, logger: logger)
+    let parts = JourneyServer.Parts(
+      reader: reader, intake: EventIntakeQueue(publisher: publisher, exchange: settings.messagingNames.events, decoder: decoder), operations: desk,
+      feed: feed,
+      readiness: {
+        Readiness(isConsuming: source.isConsuming, isPublishing: actions.isConnected, hasDatabase: await reader.ping())
+      }, clock: clock)
+    let server = try await failing(.settings) { try await JourneyServer(settings: settings.api.served, parts: parts, logger: logger) }
+    return APIService(announcer: announcer, server: server, desk: desk, publisher: publisher, pool: pool, workers: [counting, letters])
+  }
+
+  var services: [any Service] { [server, desk] }
+
+  func start() { publisher.start() }
+
+  func close() async {
+    await publisher.close()
+    await pool.close()
+    for worker in workers { await worker.close() }
+  }
+}
+
+extension APIOptions {
+  /// From settings to the room's own.
+  var served: APISettings {
+    var served = APISettings()
+    served.host = host
+    served.port = port
+    served.issuer = issuer.isEmpty ? nil : issuer
+    served.audience = audience.isEmpty ? nil : audience
+    served.operatorClaim = operatorClaim
+    served.maximumConnections = maximumConnections
+    served.maximumBodyBytes = maximumBodyBytes
+    served.requestTimeout = .seconds(requestSeconds)
+    served.requestsPerSecond = Double(requestsPerSecond)
+    let name = JWTAlgorithmName(rawValue: algorithm)
+    if let name, let keyFile {
+      served.keys = .file(keyFile, name)
+    } else if let name, let keyAddress {
+      served.keys = .address(keyAddress, name)
+    } else if name == nil, !secret.isEmpty {
+      served.keys = .secret(secret)
+    }
+    return served
+  }
+}

@@ -1,0 +1,272 @@
+import AMQPClient
+import FoundationEssentials
+import Journey
+import JourneyConfiguration
+import JourneyMessaging
+import JourneyPipeline
+import JourneyStore
+import Logging
+import PostgresClient
+import ServiceLifecycle
+import Synchronization
+
+/// The operations of the API, by the code that `journey dlq` uses. Replays run within `serve`, one at a time.
+final class ServeDesk: OperationsDesk, Service {
+  private struct Run {
+    var id: Int
+    var letters: Int
+    var held: Int
+    var progress = LetterReplay.Progress()
+    var isRunning = true
+    var failure: String?
+  }
+  private struct State {
+    var runs: [Int: Run] = [:]
+    var isStarting = false
+    var task: Task<Void, Never>?
+    var sample: (counts: Statistics.Counts, at: ContinuousClock.Instant)
+    var rates = (stored: 0.0, published: 0.0)
+  }
+
+  private let settings: JourneyConfiguration.Settings
+  private let worker: PostgresWorker
+  private let decoder: InboundDecoder
+  private let statistics: Statistics
+  private let isConsuming: @Sendable () -> Bool
+  private let clock: any WallClock
+  private let logger: Logger
+  private let state: Mutex<State>
+
+  init(
+    settings: JourneyConfiguration.Settings, worker: PostgresWorker, decoder: InboundDecoder, statistics: Statistics,
+    isConsuming: @escaping @Sendable () -> Bool, clock: any WallClock, logger: Logger
+  ) {
+    self.settings = settings
+    self.worker = worker
+    self.decoder = decoder
+    self.statistics = statistics
+    self.isConsuming = isConsuming
+    self.clock = clock
+    self.logger = logger
+    state = Mutex(State(sample: (statistics.now, .now)))
+  }
+
+  /// Measures throughput over five seconds; stops a replay at the end, which `journey dlq replay --resume` finishes.
+  func run() async throws {
+    await cancelWhenGracefulShutdown { [self] in
+      while (try? await Task.sleep(for: .seconds(5))) != nil {
+        let now = statistics.now
+        state.withLock { state in
+          let seconds = max(0.001, state.sample.at.duration(to: .now) / .seconds(1))
+          state.rates = (
+            Double(now.stored - state.sample.counts.stored) / seconds, Double(now.published - state.sample.counts.published) / seconds
+          )
+          state.sample = (now, .now)
+        }
+      }
+    }
+    let task = state.withLock { $0.task }
+    task?.cancel()
+    await task?.value
+  }
+
+  func overview() async throws(OperationsError) -> [UInt8] {
+    var filter = LetterFilter()
+    filter.states = [.new]
+    let names = settings.messagingNames
+    let found = try await available { [filter, worker] in try await LetterDesk(worker: worker, actor: "").statistics(filter) }
+    let depths = try await available { [settings] in
+      var depths = (ingest: 0, dead: 0)
+      try await withAdmin(settings) {
+        depths = (try await $0.messageCount(queue: names.ingest), try await $0.messageCount(queue: names.deadLetters))
+      }
+      return depths
+    }
+    let counts = statistics.now
+    let (rates, runs) = state.withLock { ($0.rates, $0.runs.values.sorted { $0.id > $1.id }) }
+    var json = JSONWriter(reservingCapacity: 2048)
+    json.beginObject()
+    json.key("consuming")
+    json.bool(isConsuming())
+    json.key("archiving")
+    json.bool(settings.archivesDeadLetters)
+    json.key("queues")
+    json.numbers([("waiting", depths.ingest), ("deadLetters", depths.dead)])
+    json.key("perSecond")
+    json.beginObject()
+    for (name, rate) in [("stored", rates.stored), ("published", rates.published)] {
+      json.key(name)
+      json.double((rate * 10).rounded() / 10)
+    }
+    json.endObject()
+    json.key("counts")
+    json.numbers([
+      ("received", counts.received), ("stored", counts.stored), ("duplicates", counts.duplicates), ("rejected", counts.rejected),
+      ("ignored", counts.ignored), ("published", counts.published), ("publishFailures", counts.publishFailures),
+    ])
+    json.key("deadLetters")
+    json.beginObject()
+    json.key("states")
+    json.numbers(LetterState.allCases.map { ($0.rawValue, found.states[$0] ?? 0) })
+    for (name, groups) in [("codes", found.codes), ("sources", found.sources)] {
+      json.key(name)
+      json.beginArray()
+      for group in groups {
+        json.beginObject()
+        json.member("name", group.name)
+        json.key("count")
+        json.int(group.count)
+        json.member("oldest", group.oldest.iso8601)
+        json.member("newest", group.newest.iso8601)
+        json.endObject()
+      }
+      json.endArray()
+    }
+    json.endObject()
+    json.key("replays")
+    json.beginArray()
+    for run in runs.prefix(10) { Self.write(run, into: &json) }
+    json.endArray()
+    json.endObject()
+    return json.bytes
+  }
+
+  func letters(_ filter: LetterFilter, before: UUID?, limit: Int) async throws(OperationsError) -> [UInt8] {
+    let found = try await available { [worker] in
+      try await LetterDesk(worker: worker, actor: "").list(filter, before: before, limit: limit + 1, withBodies: false)
+    }
+    var json = JSONWriter(reservingCapacity: 16_384)
+    json.beginObject()
+    json.key("items")
+    json.beginArray()
+    for letter in found.prefix(limit) { LetterJSON.write(letter, body: .leftOut, into: &json) }
+    json.endArray()
+    json.key("nextCursor")
+    if found.count > limit, let last = found.prefix(limit).last {
+      json.string(Data("[\"\(last.id.text)\"]".utf8).base64EncodedString().replacing("=", with: "").replacing("+", with: "-").replacing("/", with: "_"))
+    } else {
+      json.null()
+    }
+    json.endObject()
+    return json.bytes
+  }
+
+  func letter(_ id: UUID) async throws(OperationsError) -> [UInt8]? {
+    var filter = LetterFilter()
+    filter.ids = [id]
+    let (found, history) = try await available { [worker, filter] in
+      let desk = LetterDesk(worker: worker, actor: "")
+      return (try await desk.list(filter, limit: 1, withBodies: true), try await desk.history(of: id))
+    }
+    guard let letter = found.first else { return nil }
+    let trace = Result { () throws(Rejection) in try decoder.trace(of: letter.letter.message) }
+    var json = JSONWriter(reservingCapacity: 8192)
+    DLQShow.write(letter, history, trace, into: &json)
+    return json.bytes
+  }
+
+  func discard(_ filter: LetterFilter, why: String, by actor: String) async throws(OperationsError) -> Int {
+    try await available { [worker] in try await LetterDesk(worker: worker, actor: actor).discard(filter, why: why) }
+  }
+
+  func replay(_ id: Int) async throws(OperationsError) -> [UInt8]? {
+    guard let run = state.withLock({ $0.runs[id] }) else { return nil }
+    var json = JSONWriter()
+    Self.write(run, into: &json)
+    return json.bytes
+  }
+
+  func startReplay(_ request: ReplayRequest, by actor: String) async throws(OperationsError) -> [UInt8] {
+    var patch: JSONPatch?
+    if let edit = request.edit {
+      do throws(JSONPatchError) { patch = try JSONPatch(parsing: edit) } catch { throw .invalid(field: "$.edit", "\(error)") }
+    }
+    let isFree = state.withLock { state in
+      if state.isStarting || state.runs.values.contains(where: { $0.isRunning }) { return false }
+      state.isStarting = true
+      return true
+    }
+    guard isFree else { throw .busy("another replay is under way here; wait for its end") }
+    defer { state.withLock { $0.isStarting = false } }
+    let order = ReplayOrder(
+      filter: request.filter, filterText: request.filterText, edit: request.edit, rate: request.rate, why: request.why,
+      loopGuard: request.isForced ? nil : DLQReplay.loopGuard)
+    let replays = LetterReplays(worker: worker, actor: actor, clock: clock)
+    let run = try await available { [settings] in
+      // A broker that is not there is told before any letter is taken.
+      try await withAdmin(settings) { _ = try await $0.ping() }
+      let held = try await replays.count(order).held
+      let (id, taken) = try await replays.start(order)
+      return Run(id: id, letters: taken, held: held)
+    }
+    state.withLock { $0.runs[run.id] = run }
+    let task = Task { await publish(run.id, replays, patch, request) }
+    state.withLock { $0.task = task }
+    var json = JSONWriter()
+    Self.write(run, into: &json)
+    return json.bytes
+  }
+
+  private func publish(_ id: Int, _ replays: LetterReplays, _ patch: JSONPatch?, _ request: ReplayRequest) async {
+    var failure: String?
+    do {
+      let publisher = AMQPPublisher(settings: try settings.broker("replay"), window: settings.publishWindow)
+      publisher.start()
+      let replay = LetterReplay(
+        ledger: replays.ledger(id, why: request.why), publisher: LetterRepublisher(publisher: publisher, edit: patch), rate: request.rate)
+      do {
+        let progress = try await replay.run { [self] progress in note(id) { $0.progress = progress } }
+        note(id) { $0.progress = progress }
+        if progress.isComplete { try await replays.finish(id) } else { failure = "cut off; finish it: journey dlq replay --resume" }
+      } catch {
+        failure = "\(error)"
+      }
+      await publisher.close()
+    } catch {
+      failure = "\(error)"
+    }
+    if let failure { logger.warning("replay \(id) did not end in order: \(failure)") }
+    note(id) {
+      $0.isRunning = false
+      $0.failure = failure ?? $0.progress.lastFailure
+    }
+  }
+
+  private func note(_ id: Int, _ change: (inout Run) -> Void) {
+    state.withLock { state in
+      guard var run = state.runs[id] else { return }
+      change(&run)
+      state.runs[id] = run
+    }
+  }
+
+  private static func write(_ run: Run, into json: inout JSONWriter) {
+    json.beginObject()
+    for (name, number) in [
+      ("id", run.id), ("letters", run.letters), ("held", run.held), ("confirmed", run.progress.confirmed), ("failed", run.progress.failed),
+      ("left", max(0, run.letters - run.progress.done)),
+    ] {
+      json.key(name)
+      json.int(number)
+    }
+    json.key("running")
+    json.bool(run.isRunning)
+    json.member("failure", run.failure)
+    json.endObject()
+  }
+
+  private func available<Value>(_ body: () async throws -> Value) async throws(OperationsError) -> Value {
+    do { return try await body() } catch { throw .unavailable("\(error)") }
+  }
+}
+
+extension JSONWriter {
+  fileprivate mutating func numbers(_ members: [(String, Int)]) {
+    beginObject()
+    for (name, number) in members {
+      key(name)
+      int(number)
+    }
+    endObject()
+  }
+}

@@ -1,0 +1,53 @@
+import AMQPClient
+import JourneyConfiguration
+import JourneyMessaging
+import PostgresClient
+
+/// From settings to the rooms' own types.
+extension Settings {
+  func broker(_ purpose: String) throws -> AMQPConnectionSettings {
+    guard !amqpURL.isEmpty else {
+      throw Failure(.settings, "amqp.url is not set: give AMQP_URL, e.g. amqp://user:password@localhost:5672/")
+    }
+    var broker = try AMQPConnectionSettings(uri: amqpURL, connectionName: "journey \(purpose)")
+    broker.rpcTimeout = .seconds(deadlines.brokerRequest)
+    broker.stallTimeout = .seconds(deadlines.brokerStall)
+    broker.tcpUserTimeout = .seconds(deadlines.brokerStall)
+    broker.reconnect = ReconnectPolicy(maximum: .seconds(deadlines.brokerReconnect))
+    return broker
+  }
+
+  /// - Parameter role: nil for the login role itself.
+  func database(role: String?) throws -> PostgresSettings {
+    guard !databaseURL.isEmpty else {
+      throw Failure(.settings, "database.url is not set: give DATABASE_URL, e.g. postgresql://user:password@localhost:5432/journey")
+    }
+    var database = try PostgresSettings(conninfo: databaseURL, applicationName: "journey", role: role)
+    database.statementTimeout = .seconds(deadlines.statement)
+    database.lockTimeout = .seconds(deadlines.lock)
+    database.deadline = .seconds(deadlines.answer)
+    database.idleInTransactionTimeout = .seconds(deadlines.idleTransaction)
+    database.backoff = PostgresBackoff(maximum: .seconds(deadlines.databaseReconnect))
+    return database
+  }
+
+  /// The role that the adapter works as; nil for the login role.
+  var workingRole: String? { databaseRole.isEmpty ? nil : databaseRole }
+
+  var retryPolicy: RetryPolicy {
+    // A mapping's rule may ask for retries whatever the settings say.
+    RetryPolicy(codes: retriesUnknownClients ? ["unknown_client"] : [], tiers: retryTiers, attemptsPerTier: retryAttemptsPerTier)
+  }
+
+  var messagingNames: MessagingNames {
+    var result = MessagingNames()
+    result.events = names["events"] ?? result.events
+    result.ingest = names["ingest"] ?? result.ingest
+    result.dead = names["dead"] ?? result.dead
+    result.deadLetters = names["deadLetters"] ?? result.deadLetters
+    result.actions = names["actions"] ?? result.actions
+    result.outcomes = names["outcomes"] ?? result.outcomes
+    result.retryPrefix = names["retry"] ?? result.retryPrefix
+    return result
+  }
+}

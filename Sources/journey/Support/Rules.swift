@@ -1,0 +1,31 @@
+import Journey
+import JourneyConfiguration
+import JourneyMessaging
+import JourneyPipeline
+
+/// The rules as the settings name them.
+extension Settings {
+  func mappings() async throws -> MappingCatalog {
+    try await failing(.settings) { try loadMappings() }
+  }
+
+  /// - Throws: `MappingLoadError`.
+  func loadMappings() throws(MappingLoadError) -> MappingCatalog {
+    let catalog = try MappingLoader.load(directories: mappingDirectories)
+    guard let tenantsFile else { return catalog }
+    return catalog.with(tenants: try TenantLoader.load(file: tenantsFile))
+  }
+
+  func decisions() async throws -> DecisionRules {
+    guard let decisionFile else { return DecisionRules() }
+    return try await failing(.settings) { try DecisionLoader.load(file: decisionFile) }
+  }
+
+  func decoder(_ rules: DecisionRules, clock: SystemClock = SystemClock()) async throws -> InboundDecoder {
+    decoder(rules, live: LiveMappings(try await mappings().mappings), clock: clock)
+  }
+
+  func decoder(_ rules: DecisionRules, live: LiveMappings, clock: SystemClock = SystemClock()) -> InboundDecoder {
+    InboundDecoder(live: live, signals: rules.signals, maximumBodyBytes: maximumBodyBytes, clock: clock)
+  }
+}

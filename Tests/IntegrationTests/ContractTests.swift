@@ -1,0 +1,61 @@
+import AMQPClient
+import Foundation
+import TestServers
+import Testing
+
+@testable import Harness
+
+/// What the adapter really takes and makes is what `contracts/` says, by a validator that is not ours.
+@Suite struct ContractTests {
+  @Test func messagesKeepToTheContracts() async throws {
+    var random = SeededRandom(stream: 107)
+    let world = World(events: 400, clients: 25, &random)
+    try await Stage.with { stage in
+      try await world.seed(stage)
+      var bad = MessageProperties(contentType: "application/cloudevents+json")
+      bad.headers["x-test"] = "bad"
+      try await stage.publish(world.messages(&random))
+      try await stage.publish([OutboundMessage(exchange: "journey.events", routingKey: "test.bad", properties: bad, body: Array("{".utf8))])
+      let program = try await stage.serve(.standard)
+      try await stage.settles(events: world.events.count, program)
+      try await eventually("the dead letter") { try await stage.admin.messageCount(queue: "journey.dead-letters") == 1 }
+      try await stage.stop(program)
+
+      var actions: [Delivery] = []
+      for channel in ["email", "voice", "human"] { actions += try await stage.takeAll("journey.actions.\(channel)") }
+      #expect(actions.count > 20)
+      try await validate("action", actions.map { String(decoding: $0.body, as: UTF8.self) })
+      try await validate("inbound-event", world.events.map { String(decoding: $0.message.body, as: UTF8.self) })
+      for action in actions {
+        let body = try #require(try JSONSerialization.jsonObject(with: Data(action.body)) as? [String: Any])
+        #expect(body["id"] as? String == action.properties.messageID)
+      }
+
+      let letters = try await stage.takeAll("journey.dead-letters")
+      try await validate("dead-letter", try letters.map(Self.asObject))
+    }
+  }
+
+  @Test func aTextThatDoesNotKeepToAContractIsTold() async throws {
+    try await validate("outcome", [#"{"specversion":"1.0"}"#], expected: 1)
+  }
+
+  private static func asObject(_ letter: Delivery) throws -> String {
+    var headers: [String: Any] = [:]
+    for field in letter.properties.headers.fields {
+      if let text = field.value.stringValue { headers[field.name] = text } else if let number = field.value.intValue { headers[field.name] = number }
+    }
+    let data = try JSONSerialization.data(withJSONObject: ["routingKey": letter.routingKey, "headers": headers])
+    return String(decoding: data, as: UTF8.self)
+  }
+
+  private func validate(_ schema: String, _ texts: [String], expected: Int32 = 0) async throws {
+    let lines = texts.map { $0.replacing("\n", with: " ") }.joined(separator: "\n")
+    let child = try ChildProcess.start(
+      "/usr/bin/env", ["python3", "\(Repository.root)/scripts/contracts", schema, "-"],
+      environment: ["PATH": ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"],
+      directory: Repository.root, input: Array(lines.utf8))
+    let ending = await child.ended(within: .seconds(60))
+    #expect(ending == .exited(expected), "\(schema): \(child.standardError.prefix(3000))")
+  }
+}

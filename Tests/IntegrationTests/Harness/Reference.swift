@@ -1,0 +1,115 @@
+/// What the rules say of a client, computed from all its events at once, the slow and plain way: nothing is shared with the code
+/// under test.
+///
+/// `literal` is the design document's `calculateJourneyScore` and `getActionForClient`; `standard` has what the adapter adds.
+struct Reference: Equatable {
+  var stage: String
+  var score: Double
+  var level: String
+  var risks: [String]
+  var actions: [String]
+
+  private static let stages = [
+    "lead", "qualified_lead", "onboarding", "active_project", "awaiting_feedback", "billing", "retention", "upsell_candidate", "churn_risk",
+  ]
+  private static let day: Int64 = 86_400_000_000
+
+  /// - Parameter now: the moment of the evaluation, in microseconds since 1970.
+  init(_ profile: Profile, _ events: [WorldEvent], aiScore: String?, now: Int64) {
+    let sorted = events.sorted(by: Self.isNewer)
+    stage = sorted.lazy.compactMap { Self.stage(of: $0.type, profile) }.first ?? "lead"
+    risks = Self.seedRisks(profile, sorted, now)
+    if profile == .standard { risks += Self.addedRisks(sorted, stage, now) }
+    var base = 50.0
+    if let aiScore, let value = Double(aiScore), value != 0 { base = value }
+    score = max(0, base + 5 * Double(Self.stages.firstIndex(of: stage)!) - 10 * Double(risks.count))
+    level = risks.count >= 4 ? "CRITICAL" : risks.count == 3 ? "HIGH" : risks.count == 2 ? "MEDIUM" : "LOW"
+    actions = []
+    let byStage = [
+      "lead": "email_outreach", "qualified_lead": "email_outreach", "onboarding": "schedule_meeting",
+      "awaiting_feedback": "trigger_satisfaction_survey", "churn_risk": "concierge_personal_intervention",
+      "upsell_candidate": "offer_credit_pack",
+    ]
+    let byRisk = [
+      ("low_engagement", "send_voice_message"), ("late_invoices", "email_outreach"),
+      ("negative_sentiment", "concierge_personal_intervention"), ("slow_project_progress", "schedule_meeting"),
+      ("high_support_tickets", "concierge_personal_intervention"), ("low_feature_usage", "schedule_meeting"),
+    ]
+    let wanted = [byStage[stage]].compactMap(\.self) + byRisk.filter { risks.contains($0.0) }.map(\.1)
+    for action in wanted where !actions.contains(action) { actions.append(action) }
+  }
+
+  var priority: String { ["LOW": "low", "MEDIUM": "medium", "HIGH": "high", "CRITICAL": "urgent"][level]! }
+
+  static func channel(of action: String) -> String {
+    switch action {
+    case "email_outreach", "offer_credit_pack", "trigger_satisfaction_survey": "email"
+    case "send_voice_message": "voice"
+    default: "human"
+    }
+  }
+
+  private static func isNewer(_ a: WorldEvent, _ b: WorldEvent) -> Bool {
+    if a.at != b.at { return a.at > b.at }
+    // All ids here are ASCII.
+    return a.id != b.id ? a.id > b.id : a.source > b.source
+  }
+
+  /// Nil where the event leaves the stage as it is.
+  static func stage(of type: String, _ profile: Profile) -> String? {
+    switch type {
+    case "lead_created": "lead"
+    case "lead_qualified": "qualified_lead"
+    case "contract_signed", "meeting_scheduled": "onboarding"
+    case "milestone_completed", "milestone_delayed": "active_project"
+    case "deliverable_sent", "survey_answered": "awaiting_feedback"
+    case "invoice_sent", "invoice_paid", "invoice_overdue": "billing"
+    case "subscription_renewed": "retention"
+    case "usage_high": "upsell_candidate"
+    case "cancel_requested": "churn_risk"
+    case "ticket_opened", "ticket_closed", "usage_reported": profile == .literal ? "active_project" : nil
+    case "usage_low": profile == .literal ? "churn_risk" : nil
+    default: preconditionFailure("no rule for \(type)")
+    }
+  }
+
+  private static func isNegative(_ event: WorldEvent, _ profile: Profile) -> Bool {
+    if let sentiment = event.sentiment { return sentiment == "negative" }
+    guard profile == .standard, event.type == "survey_answered", let nps = event.nps else { return false }
+    return nps <= 6
+  }
+
+  private static func seedRisks(_ profile: Profile, _ newestFirst: [WorldEvent], _ now: Int64) -> [String] {
+    var risks: [String] = []
+    if newestFirst.filter({ $0.at >= now - 30 * day }).count < 3 { risks.append("low_engagement") }
+    let overdue = newestFirst.filter { $0.type == "invoice_overdue" }
+    let paid = Set(newestFirst.filter { $0.type == "invoice_paid" }.compactMap(\.invoice))
+    let late = profile == .literal ? overdue : overdue.filter { $0.invoice.map { !paid.contains($0) } ?? true }
+    if !late.isEmpty { risks.append("late_invoices") }
+    if newestFirst.prefix(10).filter({ isNegative($0, profile) }).count >= 2 { risks.append("negative_sentiment") }
+    return risks
+  }
+
+  private static func addedRisks(_ newestFirst: [WorldEvent], _ stage: String, _ now: Int64) -> [String] {
+    var risks: [String] = []
+    let progress = newestFirst.first { ["milestone_completed", "deliverable_sent", "milestone_delayed"].contains($0.type) }
+    let stageSetter = newestFirst.first { Self.stage(of: $0.type, .standard) != nil }
+    if progress?.type == "milestone_delayed" {
+      risks.append("slow_project_progress")
+    } else if stage == "active_project", let stageSetter, now - max(stageSetter.at, progress?.at ?? stageSetter.at) >= 21 * day {
+      risks.append("slow_project_progress")
+    }
+    if let usage = newestFirst.lazy.compactMap(usage).first, usage < 20 { risks.append("low_feature_usage") }
+    if newestFirst.filter({ $0.type == "ticket_opened" && $0.at >= now - 30 * day }).count >= 3 { risks.append("high_support_tickets") }
+    return risks
+  }
+
+  private static func usage(_ event: WorldEvent) -> Double? {
+    switch event.type {
+    case "usage_high": event.usage ?? 100
+    case "usage_low": event.usage ?? 0
+    case "usage_reported": event.usage
+    default: nil
+    }
+  }
+}

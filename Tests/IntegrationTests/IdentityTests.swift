@@ -1,0 +1,182 @@
+import AMQPClient
+import Foundation
+import TestServers
+import Testing
+
+@testable import Harness
+
+/// Who is who: clients found by e-mail and by things of theirs, and clients that become one, over the real way of an event.
+@Suite struct IdentityTests {
+  private static let org = "0193a6f2-0000-7000-8000-000000000001"
+  private static let ada = "0193a6f2-0000-7000-8000-0000000000a1"
+  private static let bo = "0193a6f2-0000-7000-8000-0000000000b1"
+
+  private static func seed(_ stage: Stage) async throws {
+    try await stage.execute("INSERT INTO organizations (id, name) VALUES ('\(org)', 'Roth')")
+    try await stage.execute(
+      """
+      INSERT INTO contacts (id, org_id, name, email) VALUES ('\(ada)', '\(org)', 'Ada', 'Ada@roth.example'), ('\(bo)', '\(org)', 'Bo', 'bo@roth.example'),
+        (gen_random_uuid(), '\(org)', 'One', 'shared@roth.example'), (gen_random_uuid(), '\(org)', 'Two', 'shared@roth.example')
+      """)
+  }
+
+  private static func message(_ source: String, _ body: String, id: String = UUID().uuidString) -> OutboundMessage {
+    var properties = MessageProperties(contentType: "application/json")
+    properties.headers["x-source"] = .string(source)
+    properties.headers["x-org-id"] = .string(org)
+    properties.messageID = id
+    return OutboundMessage(exchange: "journey.events", routingKey: "\(source).event", properties: properties, body: Array(body.utf8))
+  }
+
+  private static func delighted(_ id: String, person: String, email: String) -> OutboundMessage {
+    message(
+      "delighted",
+      #"{"event_type":"survey_response.created","event_id":"\#(id)","event_data":{"id":"\#(id)","person":{"id":"\#(person)","email":"\#(email)"},"score":9,"created_at":1762000000}}"#
+    )
+  }
+
+  private static func zendesk(_ id: String, _ type: String, ticket: Int, requester: String?, event: String = "{}") -> OutboundMessage {
+    let who = requester.map { #""requester_id":"\#($0)","# } ?? ""
+    return message(
+      "zendesk",
+      #"{"id":"\#(id)","type":"zen:event-type:ticket.\#(type)","time":"2025-11-20T10:00:00Z","account_id":1,"detail":{\#(who)"id":"\#(ticket)"},"event":\#(event)}"#
+    )
+  }
+
+  private static func owners(_ stage: Stage) async throws -> [String: String] {
+    Dictionary(uniqueKeysWithValues: try await stage.rows("SELECT source_event_id, client_id FROM client_journey_events").map { ($0[0], $0[1]) })
+  }
+
+  @Test func findsClientsByEmailAndByTheirThings() async throws {
+    try await Stage.with { stage in
+      try await Self.seed(stage)
+      try await stage.succeed(["identity", "link", "zendesk", "zu7", "bo@roth.example", "--org", Self.org])
+      let program = try await stage.serve(.standard)
+      try await stage.publish([
+        Self.delighted("d1", person: "59", email: "ada@ROTH.example"), Self.delighted("d2", person: "60", email: "shared@roth.example"),
+        Self.zendesk("z1", "created", ticket: 5, requester: "zu7"),
+      ])
+      try await stage.settles(events: 2, program)
+      // By now the person's id alone says who it is, and the ticket says whose it is.
+      try await stage.publish([
+        Self.delighted("d3", person: "59", email: ""),
+        Self.zendesk("z2", "status_changed", ticket: 5, requester: nil, event: #"{"current":"SOLVED","previous":"OPEN"}"#),
+      ])
+      try await stage.settles(events: 4, program)
+      let owners = try await Self.owners(stage)
+      #expect(owners["d1:d1"] == Self.ada && owners["d3:d3"] == Self.ada)
+      #expect(owners["z1"] == Self.bo && owners["z2"] == Self.bo)
+      try await eventually("the dead letter") { try await stage.admin.messageCount(queue: "journey.dead-letters") == 1 }
+      let letter = try #require(try await stage.takeAll("journey.dead-letters").first)
+      #expect(letter.properties.headers["x-journey-reason-code"]?.stringValue == "ambiguous_client")
+      #expect(letter.properties.headers["x-journey-reason"]?.stringValue?.contains("share this address") == true)
+      try await stage.stop(program)
+    }
+  }
+
+  /// Promise 3 holds for merges too: whatever comes first, all events are the remaining client's, each once.
+  @Test(arguments: [[0, 1, 2, 3], [3, 2, 1, 0], [1, 3, 0, 2]]) func aConversionMovesTheJourney(_ order: [Int]) async throws {
+    try await Stage.with { stage in
+      try await Self.seed(stage)
+      let header = { (entity: String, id: String, change: String, tx: String, more: String) in
+        Self.message(
+          "salesforce",
+          #"{"ChangeEventHeader":{"entityName":"\#(entity)","recordIds":["\#(id)"],"changeType":"\#(change)","transactionKey":"\#(tx)","sequenceNumber":1,"commitTimestamp":1762000000000},\#(more)}"#
+        )
+      }
+      let messages = [
+        header("Lead", "00Q1", "CREATE", "t1", #""Email":"new@lang.example","Company":"Lang""#),
+        header("Account", "001A", "CREATE", "t2", #""Name":"Lang""#),
+        header("Opportunity", "006A", "CREATE", "t3", #""AccountId":"001A","StageName":"New""#),
+        header("Lead", "00Q1", "UPDATE", "t4", #""ConvertedContactId":"003A","ConvertedAccountId":"001A","ConvertedOpportunityId":"006A""#),
+      ]
+      let program = try await stage.serve(.standard)
+      for index in order {
+        try await stage.publish([messages[index]])
+        // A message of a client that is not there yet waits in a retry queue; the others are stored at once.
+        try await eventually("an empty ingest queue") { try await stage.admin.messageCount(queue: "journey.ingest") == 0 }
+      }
+      try await stage.settles(events: 4, within: .seconds(80), program)
+      let owners = try await Self.owners(stage)
+      #expect(Set(owners.keys) == ["t1-1", "t2-1", "t3-1", "t4-1"])
+      #expect(Set(owners.values).count == 1, "\(owners)")
+      #expect(try await stage.number("SELECT count(DISTINCT client_id) FROM journey_identities WHERE source = 'salesforce'") == 1)
+      try await stage.publish(messages)
+      try await eventually("an empty ingest queue") { try await stage.admin.messageCount(queue: "journey.ingest") == 0 }
+      try await stage.stop(program)
+      #expect(try await stage.number("SELECT count(*) FROM client_journey_events") == 4)
+    }
+  }
+
+  @Test func anOperatorMergesAndImports() async throws {
+    try await Stage.with { stage in
+      try await Self.seed(stage)
+      let csv = Array(
+        "source,id,client\r\nzendesk,zu7,\(Self.ada)\nzendesk,\"zu8\",bo@roth.example\nzendesk,zu9,nobody@x.example\nzendesk,zu7,\(Self.bo)\nx\n".utf8)
+      let imported = try await stage.run(["identity", "import", "-", "--org", Self.org], input: csv)
+      #expect(imported.status == 65 && imported.output.contains("2 linked, 0 known already, 3 not linked"), "\(imported)")
+      #expect(
+        imported.errors.contains("-:4: the organisation has no client nobody@x.example") && imported.errors.contains("-:5: zendesk zu7 means the client")
+          && imported.errors.contains("-:6: three fields"))
+      let program = try await stage.serve(.standard)
+      try await stage.publish([
+        Self.zendesk("z1", "created", ticket: 5, requester: "zu7"), Self.zendesk("z2", "created", ticket: 6, requester: "zu8"),
+      ])
+      try await stage.settles(events: 2, program)
+      try await stage.succeed(["identity", "merge", Self.ada, Self.bo, "--org", Self.org])
+      let again = try await stage.run(["identity", "merge", Self.bo, Self.ada, "--org", Self.org])
+      #expect(again.status == 65 && again.errors.contains("are one client already") && again.errors.contains("cycle"))
+      // What is still sent for the old client, by either of its names, is the new one's.
+      try await stage.publish([
+        Self.zendesk("z3", "created", ticket: 7, requester: "zu7"),
+        Self.message(
+          "journey", #"{"id":"j1","clientId":"\#(Self.ada)","stage":"onboarding","eventType":"contract_signed","occurredAt":"2025-11-21T10:00:00Z"}"#),
+      ])
+      try await stage.settles(events: 4, program)
+      try await stage.stop(program)
+      #expect(Set(try await Self.owners(stage).values) == [Self.bo])
+      let state = try await stage.rows("SELECT stage, risks::text FROM journey_client_state WHERE client_id = '\(Self.bo)'")
+      #expect(state[0][0] == "onboarding" && state[0][1].contains("high_support_tickets") == false)
+      let listed = try await stage.succeed(["identity", "list", "--org", Self.org, "--source", "zendesk"])
+      #expect(listed.contains("zu7") && listed.contains("ticket:7") && !listed.contains(Self.ada))
+    }
+  }
+
+  @Test func changedMappingsAreTakenIntoUseAndBrokenOnesAreNot() async throws {
+    let directory = FileManager.default.temporaryDirectory.appending(path: "reload-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: directory) }
+    func write(_ type: String) throws {
+      let yaml = """
+        source: abacus
+        envelope: {id: $.id, type: $.kind, time: {path: $.at, unit: s}, client: $.who, org: "header:x-org-id"}
+        rules:
+          - {name: all, when: {type: x}, event: {type: \(type), stage: keep}}
+        """
+      try Data(yaml.utf8).write(to: directory.appending(path: "abacus.yaml"), options: .atomic)
+    }
+    try write("first_type")
+    try await Stage.with { stage in
+      try await Self.seed(stage)
+      let program = try await stage.serve(.standard, ["MAPPINGS_DIRECTORIES": directory.path])
+      func send(_ id: Int) async throws {
+        try await stage.publish([Self.message("abacus", #"{"id":\#(id),"kind":"x","at":1762000000,"who":"\#(Self.ada)"}"#)])
+      }
+      try await send(1)
+      try await stage.settles(events: 1, program)
+      try write("second_type")
+      program.send(SIGHUP)
+      try await eventually("the reload", state: { program.standardError }) { program.standardError.contains("mappings reloaded") }
+      try await send(2)
+      try write("third_type, satge: keep")
+      try await eventually("the refusal", state: { program.standardError }) {
+        program.standardError.contains("mappings not reloaded, the old ones stay in use") && program.standardError.contains("did you mean stage?")
+      }
+      try await send(3)
+      try await stage.settles(events: 3, program)
+      try await stage.stop(program)
+      let types = try await stage.rows("SELECT event_type FROM client_journey_events ORDER BY source_event_id")
+      #expect(types == [["first_type"], ["second_type"], ["second_type"]])
+    }
+  }
+}

@@ -1,0 +1,127 @@
+import AMQPClient
+import Foundation
+import TestServers
+import Testing
+
+@testable import Harness
+
+/// What is not as it has to be is said once, clearly, with what to do; and the exit status says it to machines.
+@Suite struct SettingsTests {
+  /// Runs `journey serve`, which has to end at once with one message.
+  private func refuses(
+    _ stage: Stage, configuration: String = Profile.standard.configuration, _ environment: [String: String] = [:], status: Int32,
+    naming words: [String], sourceLocation: SourceLocation = #_sourceLocation
+  ) async throws {
+    let finished = try await stage.run(["serve", "--config", configuration], environment: environment)
+    #expect(finished.status == status, "\(finished.errors)", sourceLocation: sourceLocation)
+    #expect(finished.output.isEmpty, sourceLocation: sourceLocation)
+    #expect(finished.errors.hasPrefix("journey: "), "\(finished.errors)", sourceLocation: sourceLocation)
+    #expect(finished.errors.split(separator: "\n").count <= 3, "\(finished.errors)", sourceLocation: sourceLocation)
+    for word in words { #expect(finished.errors.contains(word), "\(finished.errors)", sourceLocation: sourceLocation) }
+    for trace in ["Fatal error", "Stack dump", "Backtrace", "Thread 0", "Error(", "swift"] {
+      #expect(!finished.errors.contains(trace), "\(finished.errors)", sourceLocation: sourceLocation)
+    }
+    for url in [stage.servers.amqpURL(vhost: stage.vhost), stage.databaseURL] {
+      if let password = URLComponents(string: url)?.password, password.count > 3 {
+        #expect(!finished.errors.contains(password), "a password in a message", sourceLocation: sourceLocation)
+      }
+    }
+  }
+
+  private func changed(_ url: String, _ change: (inout URLComponents) -> Void) throws -> String {
+    var parts = try #require(URLComponents(string: url))
+    change(&parts)
+    return try #require(parts.string)
+  }
+
+  @Test func missingWrongAndUnreachableServers() async throws {
+    try await Stage.with { stage in
+      let amqp = stage.servers.amqpURL(vhost: stage.vhost)
+      try await refuses(stage, ["AMQP_URL": ""], status: 78, naming: ["AMQP_URL"])
+      try await refuses(stage, ["DATABASE_URL": ""], status: 78, naming: ["DATABASE_URL"])
+      try await refuses(stage, ["AMQP_URL": "http://localhost"], status: 78, naming: ["AMQP_URL"])
+      try await refuses(stage, ["DATABASE_URL": "postgresql://localhost:notaport/x"], status: 78, naming: ["DATABASE_URL", "port"])
+      try await refuses(
+        stage, ["DATABASE_URL": "postgresql://localhost/x?sslmood=require"], status: 78, naming: ["DATABASE_URL", "parameter"])
+      try await refuses(stage, ["AMQP_URL": try changed(amqp) { $0.password = "wrong" }], status: 78, naming: ["AMQP_URL", "access"])
+      try await refuses(
+        stage, ["DATABASE_URL": try changed(stage.databaseURL) { $0.password = "wrong" }], status: 78, naming: ["DATABASE_URL", "access"])
+      try await refuses(stage, ["AMQP_URL": try changed(amqp) { $0.path = "/nowhere" }], status: 78, naming: ["AMQP_URL", "nowhere"])
+      try await refuses(
+        stage, ["DATABASE_URL": try changed(stage.databaseURL) { $0.path = "/nowhere" }], status: 78, naming: ["DATABASE_URL", "nowhere"])
+      // Nobody listens on the ports below 1024 that no service has.
+      try await refuses(stage, ["AMQP_URL": try changed(amqp) { $0.port = 1 }], status: 69, naming: ["AMQP_URL", "reachable"])
+      try await refuses(
+        stage, ["DATABASE_URL": try changed(stage.databaseURL) { $0.port = 1 }], status: 69, naming: ["DATABASE_URL", "reachable"])
+    }
+  }
+
+  @Test func pendingMigrationAndMissingOrMismatchedQueues() async throws {
+    try await Stage.with(isMigrated: false) { stage in
+      try await refuses(stage, status: 78, naming: ["103_adapter.sql", "journey migrate"])
+      try await stage.succeed(["migrate"])
+      try await refuses(stage, status: 78, naming: ["journey topology apply"])
+      try await declare(stage, ["x-queue-type": "classic"])
+      let applied = try await stage.run(["topology", "apply"])
+      #expect(applied.status == 78 && applied.errors.contains("journey.ingest"), "\(applied.errors)")
+      #expect(await exchangeIsMissing(stage), "nothing may be made where something is wrong")
+      try await stage.admin.deleteQueue("journey.ingest")
+      try await stage.succeed(["topology", "apply"])
+
+      try await declare(stage, ["x-queue-type": "classic"])
+      try await refuses(stage, status: 78, naming: ["queue journey.ingest", "x-dead-letter-exchange", "journey.dead", "topology apply"])
+      // All as it has to be, but for one number.
+      try await declare(
+        stage,
+        [
+          "x-queue-type": "quorum", "x-dead-letter-exchange": "journey.dead", "x-dead-letter-strategy": "at-least-once",
+          "x-overflow": "reject-publish", "x-delivery-limit": 5,
+        ])
+      try await refuses(stage, status: 78, naming: ["queue journey.ingest", "x-delivery-limit", "5", "20", "topology apply"])
+    }
+  }
+
+  /// Puts an ingest queue with other arguments in the place of what is there.
+  private func declare(_ stage: Stage, _ arguments: FieldTable) async throws {
+    try await stage.admin.deleteQueue("journey.ingest")
+    _ = try await stage.admin.declare(Topology(queues: [QueueDeclaration(name: "journey.ingest", arguments: arguments)]))
+  }
+
+  private func exchangeIsMissing(_ stage: Stage) async -> Bool {
+    let wanted = Topology(exchanges: [ExchangeDeclaration(name: "journey.events", kind: "topic")])
+    return (try? await stage.admin.verify(wanted).map(\.difference)) == [.missing]
+  }
+
+  @Test func unreadableSettingsAndRules() async throws {
+    try await Stage.with { stage in
+      try await withTemporaryDirectory { directory in
+        func configuration(_ name: String, _ change: (String) throws -> Void) throws -> String {
+          let copy = "\(directory)/\(name)"
+          try FileManager.default.copyItem(atPath: Repository.root + "/config", toPath: copy)
+          try FileManager.default.createSymbolicLink(atPath: copy + "/migrations", withDestinationPath: Repository.root + "/migrations")
+          try change(copy)
+          return copy
+        }
+        func replace(_ file: String, _ text: String, by other: String) throws {
+          let old = try String(contentsOfFile: file, encoding: .utf8)
+          try #require(old.contains(text))
+          try old.replacingOccurrences(of: text, with: other).write(toFile: file, atomically: true, encoding: .utf8)
+        }
+        let badDecisions = try configuration("a") { try replace("\($0)/decisions.yaml", "fewerThan: 3", by: "fewerThan: many") }
+        try await refuses(stage, configuration: badDecisions, status: 78, naming: ["decisions.yaml:19", "fewerThan", "a number"])
+        let notYAML = try configuration("b") { try replace("\($0)/decisions.yaml", "score: {", by: "score: [") }
+        try await refuses(stage, configuration: notYAML, status: 78, naming: ["decisions.yaml"])
+        let badMapping = try configuration("c") {
+          try replace("\($0)/mappings/stripe.yaml", "stage: billing", by: "stage: biling")
+        }
+        let finished = try await stage.run(["serve", "--config", badMapping])
+        #expect(
+          finished.status == 78 && finished.errors.contains("stripe.yaml") && finished.errors.contains("biling"), "\(finished.errors)")
+        let unknownKey = try configuration("d") { try replace("\($0)/journey.yaml", "lanes: 3", by: "lanse: 3") }
+        try await refuses(stage, configuration: unknownKey, status: 78, naming: ["journey.yaml", "lanse"])
+        try await refuses(stage, configuration: directory + "/none", status: 78, naming: [directory + "/none"])
+        try await refuses(stage, ["PIPELINE_LANES": "0"], status: 78, naming: ["pipeline.lanes", "0", "1 to 32"])
+      }
+    }
+  }
+}

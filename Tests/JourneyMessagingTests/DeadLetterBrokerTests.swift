@@ -1,0 +1,196 @@
+import AMQPClient
+import FoundationEssentials
+import Journey
+import JourneyPipeline
+import Logging
+import TestServers
+import Testing
+
+@testable import JourneyMessaging
+
+/// Retries and dead letters on a real broker, in a virtual host of their own.
+@Suite(.timeLimit(.minutes(2))) struct DeadLetterBrokerTests {
+  private struct Stage {
+    let settings: AMQPConnectionSettings
+    let admin: AMQPAdmin
+    let publisher: AMQPPublisher
+    let names = MessagingNames()
+    let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+
+    /// - Parameter retryMilliseconds: what each retry queue holds a message for, instead of seconds to an hour.
+    init(retryMilliseconds: Int64 = 50) async throws {
+      let servers = try await TestServers.shared()
+      let vhost = try await servers.makeVirtualHost()
+      settings = try AMQPConnectionSettings(uri: servers.amqpURL(vhost: vhost), connectionName: "test")
+      admin = AMQPAdmin(settings: settings)
+      var topology = names.topology
+      for index in topology.queues.indices where topology.queues[index].name.hasPrefix("journey.retry.") {
+        topology.queues[index].arguments["x-message-ttl"] = .int(retryMilliseconds)
+      }
+      _ = try await admin.declare(topology)
+      publisher = AMQPPublisher(settings: settings)
+      publisher.start()
+    }
+
+    func ingest(_ retry: RetryPolicy) throws -> IngestQueue {
+      var ingest = IngestQueue.Settings()
+      ingest.retry = retry
+      let queue = IngestQueue(
+        connection: settings, letters: publisher, decoder: try decoder(), settings: ingest, clock: SystemClock(), logger: quiet)
+      queue.start()
+      return queue
+    }
+
+    func letters() throws -> DeadLetterQueue {
+      let queue = DeadLetterQueue(connection: settings, names: names, decoder: try decoder(), clock: SystemClock(), logger: quiet)
+      queue.start()
+      return queue
+    }
+
+    func publish(_ body: String, _ properties: MessageProperties) async {
+      let outcomes = await publisher.publish([
+        OutboundMessage(exchange: names.events, routingKey: "billing.invoice_overdue", properties: properties, body: Array(body.utf8))
+      ])
+      #expect(outcomes == [.confirmed])
+    }
+
+    func close() async {
+      await publisher.close()
+      await admin.close()
+    }
+  }
+
+  private let properties = MessageProperties(
+    contentType: "application/cloudevents+json", headers: ["blob": .bytes([0, 255]), "tenant": "a"], expiration: "3600000", messageID: "m1")
+
+  /// Through every tier and back, each time as it first came; then to the dead letters, with the account of it all.
+  @Test func anUnknownClientIsTriedThroughAllTiersAndThenADeadLetter() async throws {
+    let stage = try await Stage()
+    let ingest = try stage.ingest(RetryPolicy())
+    await stage.publish(event(), properties)
+    for attempt in 1...5 {
+      let received = try #require(await ingest.nextBatch()?.first)
+      #expect(received.rejections.isEmpty)
+      #expect(received.events.map(\.event.sourceEventID) == ["e1"], "attempt \(attempt)")
+      ingest.settle([.init(received.receipt, .rejected([Rejection(.unknownClient, field: "client", value: "c-1", "no such client")]))])
+    }
+    let letters = try stage.letters()
+    let letter = try #require(await letters.nextBatch()?.first)
+    #expect(letter.letter.code == "unknown_client")
+    #expect(letter.letter.attempts == 5)
+    #expect(letter.letter.firstFailedAt < letter.letter.failedAt)
+    #expect(letter.letter.message.exchange == "journey.events")
+    #expect(letter.letter.message.routingKey == "billing.invoice_overdue")
+    #expect(MessageEncoding.properties(letter.letter.message.properties, headers: letter.letter.message.headers) == properties)
+    letters.settle([letter.receipt])
+    ingest.stop()
+    await ingest.close(within: .seconds(5))
+    await letters.close(within: .seconds(5))
+    for queue in [
+      "journey.ingest", "journey.dead-letters", "journey.retry.10s", "journey.retry.1m", "journey.retry.10m", "journey.retry.1h",
+    ] {
+      #expect(try await stage.admin.messageCount(queue: queue) == 0, "\(queue)")
+    }
+    await stage.close()
+  }
+
+  @Test func whatHealsIsAppliedAfterARetry() async throws {
+    let stage = try await Stage()
+    let ingest = try stage.ingest(RetryPolicy())
+    await stage.publish(event(), properties)
+    let first = try #require(await ingest.nextBatch()?.first)
+    ingest.settle([.init(first.receipt, .rejected([Rejection(.unknownClient, "no such client")]))])
+    let second = try #require(await ingest.nextBatch()?.first)
+    #expect(second.receipt != first.receipt)
+    ingest.settle([.init(second.receipt, .applied)])
+    ingest.stop()
+    await ingest.close(within: .seconds(5))
+    #expect(try await stage.admin.messageCount(queue: "journey.ingest") == 0)
+    #expect(try await stage.admin.messageCount(queue: "journey.dead-letters") == 0)
+    await stage.close()
+  }
+
+  @Test func aRetryQueueThatIsGoneDoesNotHoldTheStreamUp() async throws {
+    let stage = try await Stage()
+    try await stage.admin.deleteQueue("journey.retry.10s")
+    let ingest = try stage.ingest(RetryPolicy())
+    await stage.publish(event(), properties)
+    let received = try #require(await ingest.nextBatch()?.first)
+    ingest.settle([.init(received.receipt, .rejected([Rejection(.unknownClient, "no such client")]))])
+    let letters = try stage.letters()
+    #expect(await letters.nextBatch()?.map(\.letter.code) == ["unknown_client"])
+    ingest.stop()
+    await ingest.close(within: .seconds(5))
+    await letters.close(within: .seconds(5))
+    await stage.close()
+  }
+
+  /// A letter is on the queue until it is settled, whatever becomes of the consumer.
+  @Test func anUnsettledLetterComesAgain() async throws {
+    let stage = try await Stage()
+    let ingest = try stage.ingest(.never)
+    await stage.publish("not json", properties)
+    let received = try #require(await ingest.nextBatch()?.first)
+    ingest.settle([.init(received.receipt, .rejected(received.rejections))])
+    let first = try stage.letters()
+    let once = try #require(await first.nextBatch()?.first)
+    await first.close(within: .seconds(5))
+    let second = try stage.letters()
+    let again = try #require(await second.nextBatch()?.first)
+    #expect(again.letter == once.letter)
+    #expect(again.letter.code == "malformed")
+    second.settle([again.receipt])
+    second.stop()
+    #expect(await second.nextBatch() == nil)
+    await second.close(within: .seconds(5))
+    #expect(try await stage.admin.messageCount(queue: "journey.dead-letters") == 0)
+    ingest.stop()
+    await ingest.close(within: .seconds(5))
+    await stage.close()
+  }
+
+  /// A message that brings its reader down again and again ends in the dead letters by the broker's own hand.
+  @Test func whatTheBrokerGivesUpArrivesWithItsReason() async throws {
+    let stage = try await Stage()
+    await stage.publish(event(), properties)
+    for _ in 0...MessagingNames().deliveryLimit { _ = try await stage.admin.get(queue: "journey.ingest", mode: .peek) }
+    let letters = try stage.letters()
+    let letter = try #require(await letters.nextBatch()?.first)
+    #expect(letter.letter.code == "delivery_limit")
+    #expect(letter.letter.message.exchange == "journey.events")
+    #expect(letter.letter.message.routingKey == "billing.invoice_overdue")
+    #expect(MessageEncoding.headers(letter.letter.message.headers) == properties.headers)
+    await letters.close(within: .seconds(5))
+    await stage.close()
+  }
+
+  /// From the archive's form back onto the queue: the ingest sees the message as it first came.
+  @Test func aReplayedMessageIsReadAsTheFirstTime() async throws {
+    let stage = try await Stage()
+    let original = OriginalMessage(
+      exchange: "journey.events", routingKey: "billing.invoice_overdue", messageID: "m1", contentType: properties.contentType,
+      properties: MessageEncoding.json(properties), headers: MessageEncoding.json(properties.headers), body: Array(event().utf8),
+      bodySize: event().utf8.count)
+    var lost = original
+    lost.exchange = "journey.actions"
+    lost.routingKey = "nobody"
+    let items = [original, lost].map { ReplayItem(letterID: UUID(), message: $0, replayCount: 1, editedID: nil, causedBy: nil) }
+    let outcomes = await LetterRepublisher(publisher: stage.publisher).publish(items)
+    #expect(outcomes[0] == .confirmed)
+    guard case .failed = outcomes[1] else {
+      Issue.record("a message that no queue took counts as published")
+      return
+    }
+    let delivery = try #require(try await stage.admin.get(queue: "journey.ingest"))
+    #expect(delivery.exchange == "journey.events")
+    #expect(delivery.routingKey == "billing.invoice_overdue")
+    #expect(delivery.body == Array(event().utf8))
+    var expected = properties.headers
+    expected["x-journey-replay"] = 1
+    var headers = delivery.properties.headers
+    headers["x-delivery-count"] = nil
+    #expect(headers == expected)
+    #expect(delivery.properties.messageID == "m1")
+    await stage.close()
+  }
+}

@@ -1,0 +1,130 @@
+@testable import JourneyPipeline
+import Testing
+
+@Suite(.timeLimit(.minutes(1))) struct BatchQueueTests {
+  /// Numbers of one ten are one client's.
+  private func queue(lanes: Int, limit: Int) -> BatchQueue<Int> { BatchQueue(lanes: lanes, limit: limit) { $0 / 10 } }
+
+  @Test func `all that waits is taken at once`() async {
+    let queue = queue(lanes: 3, limit: 10)
+    queue.append([1, 20])
+    queue.append([2])
+    #expect(await queue.next(for: 2) == [1, 20, 2])
+  }
+
+  @Test func `small batches come one after the other`() async {
+    let queue = queue(lanes: 2, limit: 12)
+    queue.append([1])
+    #expect(await queue.next(for: 0) == [1])
+    queue.append([20, 30])
+    async let other = queue.next(for: 1)
+    for _ in 0..<100 { await Task.yield() }
+    queue.append([2])
+    // The lane that comes back goes first.
+    #expect(await queue.next(for: 0) == [20, 30, 2])
+    queue.append([3])
+    queue.leave(0)
+    #expect(await other == [3])
+  }
+
+  @Test func `under a backlog lanes work side by side`() async {
+    let queue = queue(lanes: 2, limit: 4)
+    queue.append([10, 20, 30, 40, 50, 60, 70, 80, 90])
+    #expect(await queue.next(for: 0) == [10, 20, 30, 40])
+    #expect(await queue.next(for: 1) == [50, 60, 70, 80])
+    #expect(await queue.next(for: 0) == [90])
+  }
+
+  @Test func `a client is one lane's at a time, and nothing overtakes within a client`() async {
+    let queue = queue(lanes: 2, limit: 4)
+    queue.append([10, 20, 30, 40, 11, 50, 21, 60, 12])
+    #expect(await queue.next(for: 0) == [10, 20, 30, 40])
+    #expect(await queue.next(for: 1) == [50, 60])
+    #expect(await queue.next(for: 0) == [11, 21, 12])
+  }
+
+  @Test func `what belongs to busy clients waits for them`() async {
+    let queue = queue(lanes: 2, limit: 4)
+    queue.append([10])
+    #expect(await queue.next(for: 0) == [10])
+    queue.append([11, 12, 13])
+    async let other = queue.next(for: 1)
+    for _ in 0..<100 { await Task.yield() }
+    queue.append([20])
+    #expect(await other == [20])
+    #expect(await queue.next(for: 0) == [11, 12, 13])
+  }
+
+  @Test func `a lane that has left holds no client`() async {
+    let queue = queue(lanes: 2, limit: 2)
+    queue.append([10, 20, 11])
+    #expect(await queue.next(for: 0) == [10, 20])
+    async let other = queue.next(for: 1)
+    for _ in 0..<100 { await Task.yield() }
+    queue.leave(0)
+    #expect(await other == [11])
+    queue.close()
+    #expect(await queue.next(for: 1) == nil)
+  }
+
+  @Test func `a reader waits for elements`() async {
+    let queue = queue(lanes: 1, limit: 10)
+    async let taken = queue.next(for: 0)
+    for _ in 0..<100 { await Task.yield() }
+    queue.append([1])
+    #expect(await taken == [1])
+  }
+
+  @Test func `a closed queue gives what it has, then nothing`() async {
+    let queue = queue(lanes: 2, limit: 10)
+    queue.append([1, 20])
+    queue.close()
+    #expect(await queue.next(for: 1) == [1, 20])
+    #expect(await queue.next(for: 0) == nil)
+    #expect(await queue.next(for: 1) == nil)
+  }
+
+  @Test func `the end wakes the readers`() async {
+    let queue = queue(lanes: 2, limit: 10)
+    async let one = queue.next(for: 0)
+    async let other = queue.next(for: 1)
+    for _ in 0..<100 { await Task.yield() }
+    queue.close()
+    #expect(await one == nil)
+    #expect(await other == nil)
+  }
+
+  @Test(arguments: [1, 3, 32]) func `nothing that many writers append is lost, doubled, or overtaken within a client`(lanes: Int) async {
+    struct Item {
+      var client: Int
+      var number: Int
+    }
+    let queue = BatchQueue<Item>(lanes: lanes, limit: 17) { $0.client }
+    let seen = Watched<[Item]>([])
+    await withTaskGroup { readers in
+      for lane in 0..<lanes {
+        readers.addTask {
+          while let batch = await queue.next(for: lane) {
+            #expect((1...17).contains(batch.count))
+            // No other lane may note the same client before this one comes back.
+            seen.change { $0 += batch }
+            await Task.yield()
+          }
+        }
+      }
+      await withTaskGroup { writers in
+        for client in 0..<8 {
+          writers.addTask {
+            for number in 0..<500 {
+              queue.append([Item(client: client, number: number)])
+              if number % 50 == 0 { await Task.yield() }
+            }
+          }
+        }
+      }
+      queue.close()
+    }
+    let all = seen.now
+    for client in 0..<8 { #expect(all.filter { $0.client == client }.map(\.number) == Array(0..<500)) }
+  }
+}

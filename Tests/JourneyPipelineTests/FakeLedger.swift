@@ -1,0 +1,129 @@
+import FoundationEssentials
+import Journey
+import JourneyPipeline
+
+/// A ledger in memory, whose failures a test writes.
+final class FakeLedger: JourneyLedger {
+  struct State: Sendable {
+    var attempts = 0
+    var stored: Set<String> = []
+    /// The ids of each batch that was committed.
+    var commits: [[String]] = []
+    /// The actions of each outbox batch.
+    var batches: [UUID: [UUID]] = [:]
+    /// The actions that are noted as published.
+    var published: [UUID] = []
+    /// Of `published`, those that were noted by a commit.
+    var publishedWithCommits: [UUID] = []
+    var released: [UUID] = []
+    var abandoned: [OutboxBatch] = []
+    var actions: [UUID] = []
+    var claims = 0
+  }
+  /// What a commit does before (`isStored` false) and after it has stored its batch: an error is thrown.
+  typealias Plan = @Sendable (_ batch: EventBatch, _ attempt: Int, _ isStored: Bool) async -> LedgerError?
+
+  let state = Watched(State())
+  private let plan: Plan
+  private let reject: @Sendable (StagedEvent) -> Rejection?
+  private let act: @Sendable (StagedEvent) -> Bool
+  private let claim: (@Sendable () -> [OutboxBatch])?
+  private let noting: @Sendable (_ call: Int) -> LedgerError?
+  private let noteCalls = Watched(0)
+
+  /// - Parameters:
+  ///   - act: whether an event leads to an action.
+  ///   - claim: answers `claimAbandoned` instead of the state.
+  ///   - noting: what the nth `markPublished` or `release` throws.
+  init(
+    plan: @escaping Plan = { _, _, _ in nil }, reject: @escaping @Sendable (StagedEvent) -> Rejection? = { _ in nil },
+    act: @escaping @Sendable (StagedEvent) -> Bool = { _ in false }, claim: (@Sendable () -> [OutboxBatch])? = nil,
+    noting: @escaping @Sendable (_ call: Int) -> LedgerError? = { _ in nil }
+  ) {
+    self.plan = plan
+    self.reject = reject
+    self.act = act
+    self.claim = claim
+    self.noting = noting
+  }
+
+  var now: State { state.now }
+
+  func commit(_ batch: EventBatch) async throws(LedgerError) -> CommitReceipt {
+    let attempt = state.change { state in
+      state.attempts += 1
+      return state.attempts
+    }
+    if let error = await plan(batch, attempt, false) { throw error }
+    let receipt = state.change { state in
+      state.commits.append(batch.events.map(\.event.sourceEventID))
+      let published = batch.published.flatMap { state.batches[$0] ?? [] }
+      state.published.append(contentsOf: published)
+      state.publishedWithCommits.append(contentsOf: published)
+      var results: [CommitReceipt.Result] = []
+      var actions: [ActionMessage] = []
+      for staged in batch.events {
+        if let rejection = reject(staged) {
+          results.append(.rejected(rejection))
+        } else if state.stored.insert(staged.event.sourceEventID).inserted {
+          results.append(.stored)
+          if act(staged) { actions.append(.test(staged.id, cause: staged.event.sourceEventID)) }
+        } else {
+          results.append(.duplicate)
+        }
+      }
+      state.actions.append(contentsOf: actions.map(\.id))
+      guard !actions.isEmpty else { return CommitReceipt(results: results, outbox: nil) }
+      let outbox = OutboxBatch(id: UUID(), actions: actions)
+      state.batches[outbox.id] = actions.map(\.id)
+      return CommitReceipt(results: results, outbox: outbox)
+    }
+    if let error = await plan(batch, attempt, true) { throw error }
+    return receipt
+  }
+
+  func markPublished(_ batches: [UUID]) async throws(LedgerError) {
+    try note()
+    state.change { state in state.published.append(contentsOf: batches.flatMap { state.batches[$0] ?? [] }) }
+  }
+
+  func release(_ actions: [UUID], of batch: UUID) async throws(LedgerError) {
+    try note()
+    state.change { state in
+      state.released.append(contentsOf: actions)
+      state.published.append(contentsOf: (state.batches[batch] ?? []).filter { !actions.contains($0) })
+    }
+  }
+
+  func claimAbandoned(limit: Int) async throws(LedgerError) -> [OutboxBatch] {
+    state.change { state in
+      state.claims += 1
+      var claimed: [OutboxBatch] = []
+      if let claim {
+        claimed = claim()
+      } else {
+        while let next = state.abandoned.first, claimed.reduce(0, { $0 + $1.actions.count }) < limit {
+          claimed.append(next)
+          state.abandoned.removeFirst()
+        }
+      }
+      for batch in claimed { state.batches[batch.id] = batch.actions.map(\.id) }
+      return claimed
+    }
+  }
+
+  private func note() throws(LedgerError) {
+    let call = noteCalls.change { calls in
+      calls += 1
+      return calls
+    }
+    if let error = noting(call) { throw error }
+  }
+}
+
+extension ActionMessage {
+  static func test(_ id: UUID = UUID(), cause: String = "") -> ActionMessage {
+    ActionMessage(
+      id: id, routingKey: "email.email_outreach.low", priority: .low, expiresAt: nil, causeID: cause, traceparent: nil, body: [])
+  }
+}

@@ -1,0 +1,107 @@
+import FoundationEssentials
+import Journey
+import JourneyPipeline
+import Testing
+
+/// What becomes of messages when the ledger fails.
+@Suite(.timeLimit(.minutes(1))) struct PipelineFailureTests {
+  @Test func `a failure that passes is waited out, and nothing is settled meanwhile`() async throws {
+    let source = FakeSource((0..<20).map { .test($0) })
+    let settledEarly = Watched(0)
+    let ledger = FakeLedger(plan: { _, attempt, isStored in
+      settledEarly.change { $0 += source.now.settlements }
+      return attempt < 4 && !isStored ? LedgerError(.transient, "the database is away") : nil
+    })
+    let counts = try await withPipeline(source, ledger) { _ in try await source.state.wait { $0.settlements == 20 } }
+    #expect(ledger.now.attempts == 4)
+    #expect(settledEarly.now == 0)
+    #expect(source.now.isEachSettledOnce && source.now.applied == 20)
+    #expect(counts.stored == 20)
+  }
+
+  @Test func `a batch that keeps running into a time limit passes in parts`() async throws {
+    let source = FakeSource((0..<20).map { .test($0) })
+    let ledger = FakeLedger(plan: { batch, _, _ in batch.events.count > 5 ? LedgerError(.transient, "57014: too slow") : nil })
+    let counts = try await withPipeline(source, ledger) { _ in try await source.state.wait { $0.settlements == 20 } }
+    #expect(source.now.isEachSettledOnce && source.now.applied == 20)
+    #expect(counts.stored == 20)
+  }
+
+  @Test func `a commit whose answer is lost is made again, and counts once`() async throws {
+    let source = FakeSource((0..<20).map { .test($0) })
+    let ledger = FakeLedger(plan: { _, attempt, isStored in
+      attempt == 1 && isStored ? LedgerError(.transient, "the connection was lost") : nil
+    })
+    let counts = try await withPipeline(source, ledger) { _ in try await source.state.wait { $0.settlements == 20 } }
+    #expect(source.now.isEachSettledOnce && source.now.applied == 20)
+    #expect(counts.duplicates == 20 && counts.stored == 0)
+    #expect(ledger.now.stored.count == 20)
+  }
+
+  @Test func `only the event that the database refuses is rejected`() async throws {
+    let bad: Set<String> = ["e17", "e40"]
+    let source = FakeSource((0..<64).map { .test($0) })
+    let ledger = FakeLedger(plan: { batch, _, _ in bad.contains(where: batch.contains) ? LedgerError(.poison, "22P05: refused") : nil })
+    let counts = try await withPipeline(source, ledger) { _ in try await source.state.wait { $0.settlements == 64 } }
+    #expect(source.now.isEachSettledOnce)
+    #expect(source.now.rejections(of: .test(17)) == ["22P05: refused"])
+    #expect(source.now.rejections(of: .test(40)) == ["22P05: refused"])
+    if case .rejected(let reasons) = source.now.settled[.test(17)]?.first {
+      #expect(reasons.map(\.code) == [.refusedByDatabase])
+    }
+    #expect(source.now.applied == 62 && ledger.now.stored.count == 62)
+    #expect(counts.rejected == 2 && counts.stored == 62)
+    // Two halvings of 64 down to one.
+    #expect(ledger.now.attempts <= 1 + 2 * 6 * 2)
+    // The rest keeps its order.
+    let order = ledger.now.commits.joined().compactMap { Int($0.dropFirst()) }
+    #expect(order == order.sorted())
+  }
+
+  @Test func `where all is refused, all is rejected and the stream goes on`() async throws {
+    let source = FakeSource((0..<16).map { .test($0) })
+    let ledger = FakeLedger(plan: { batch, _, _ in batch.contains("good") ? nil : LedgerError(.poison, "refused") })
+    _ = try await withPipeline(source, ledger) { _ in
+      try await source.state.wait { $0.rejected == 16 }
+      source.send([.test(100, ids: ["good"])])
+      try await source.state.wait { $0.applied == 1 }
+    }
+    #expect(source.now.isEachSettledOnce)
+  }
+
+  @Test func `a refused event of a message does not keep its others from being stored`() async throws {
+    let source = FakeSource([.test(1, ids: ["a", "bad", "b"])])
+    let ledger = FakeLedger(plan: { batch, _, _ in batch.contains("bad") ? LedgerError(.poison, "refused") : nil })
+    _ = try await withPipeline(source, ledger) { _ in try await source.state.wait { $0.settlements == 1 } }
+    #expect(source.now.rejections(of: .test(1)) == ["refused"])
+    #expect(ledger.now.stored == ["a", "b"])
+  }
+
+  @Test(arguments: [1, 4])
+  func `a failure that needs a person ends the run, with everything settled or released`(lanes: Int) async throws {
+    let source = FakeSource(batchSize: 20, supply: { .test($0, client: "c\($0 % 50)") })
+    let ledger = FakeLedger(plan: { _, attempt, _ in attempt >= 20 ? LedgerError(.permanent, "permission denied") : nil })
+    let pipeline = Pipeline(
+      source: source, ledger: ledger, publisher: FakePublisher(), settings: .test(lanes: lanes, batchSize: 10), logger: quiet)
+    let error = await #expect(throws: LedgerError.self) { try await whileRunning({ try await pipeline.run() }, {}) }
+    #expect(error?.kind == .permanent)
+    #expect(error?.description == "permission denied")
+    let end = source.now
+    #expect(end.isEachSettledOnce)
+    #expect(end.applied == ledger.now.stored.count && end.released > 0 && end.rejected == 0)
+    #expect(end.applied + end.released == end.handedOut.count)
+    #expect(end.isStopped && end.isClosed)
+  }
+
+  @Test func `a lane that waits for its database does not hold up the end of another that failed for good`() async throws {
+    // More than a batch at once, so that all lanes work: one of them fails for good, the others never get a commit through.
+    let source = FakeSource((0..<1000).map { .test($0, client: "c\($0)") }, batchSize: 1000)
+    let ledger = FakeLedger(plan: { _, attempt, _ in
+      attempt == 31 ? LedgerError(.permanent, "no such table") : LedgerError(.transient, "away")
+    })
+    let pipeline = Pipeline(source: source, ledger: ledger, publisher: FakePublisher(), settings: .test(lanes: 4), logger: quiet)
+    await #expect(throws: LedgerError.self) { try await whileRunning({ try await pipeline.run() }, {}) }
+    #expect(source.now.isEachSettledOnce)
+    #expect(source.now.released == 1000)
+  }
+}

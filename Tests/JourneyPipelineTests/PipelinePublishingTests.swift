@@ -1,0 +1,130 @@
+import FoundationEssentials
+import Journey
+import JourneyPipeline
+import Testing
+
+/// What becomes of actions between their commit and the note that they are published.
+@Suite(.timeLimit(.minutes(1))) struct PipelinePublishingTests {
+  @Test func `actions are published in the order of their decisions, once, after their commit`() async throws {
+    let source = FakeSource((0..<500).map { .test($0) })
+    let ledger = FakeLedger(act: { _ in true })
+    let publisher = FakePublisher()
+    let counts = try await withPipeline(source, ledger, publisher, .test(batchSize: 30)) { _ in
+      try await publisher.state.wait { $0.actions.count == 500 }
+    }
+    #expect(publisher.now.actions.map(\.causeID) == (0..<500).map { "e\($0)" })
+    #expect(publisher.now.actions.map(\.id) == ledger.now.actions)
+    #expect(counts.published == 500 && counts.publishFailures == 0)
+  }
+
+  @Test func `a lane that has too many actions under way commits no more until some are confirmed`() async throws {
+    let total = 400
+    let source = FakeSource((0..<total).map { .test($0) })
+    let ledger = FakeLedger(act: { _ in true })
+    let publisher = FakePublisher(.holding)
+    // The limit is 2 x (1 + 1); a batch that finds room may be over it by all but one.
+    let most = 4 - 1 + 2
+    let mostCommitted = Watched(0)
+    _ = try await withPipeline(source, ledger, publisher, .test(batchSize: 2)) { _ in
+      var confirmed = 0
+      while confirmed < total {
+        let left = total - confirmed
+        try await publisher.state.wait { $0.underWay >= min(4, left) }
+        let ahead = ledger.now.stored.count - confirmed
+        mostCommitted.change { $0 = max($0, ahead) }
+        confirmed += try publisher.confirmOldest()
+      }
+    }
+    #expect(publisher.now.mostUnderWay <= most)
+    #expect(mostCommitted.now <= most + 2)
+    #expect(ledger.now.published.count == total)
+  }
+
+  @Test func `a confirmation is noted with the next commit`() async throws {
+    let source = FakeSource([.test(1)])
+    let ledger = FakeLedger(act: { $0.event.sourceEventID == "e1" })
+    _ = try await withPipeline(source, ledger) { pipeline in
+      // Confirmed at once, so known before the next event comes.
+      try await source.state.wait { $0.applied == 1 }
+      while pipeline.statistics.now.published < 1 { await Task.yield() }
+      source.send([.test(2)])
+      try await source.state.wait { $0.applied == 2 }
+      #expect(ledger.now.publishedWithCommits == ledger.now.actions)
+    }
+    #expect(ledger.now.published.count == 1)
+  }
+
+  @Test func `a confirmation that a failed commit was to note is noted by the next`() async throws {
+    let source = FakeSource([.test(1)])
+    let failures = Watched(0)
+    let ledger = FakeLedger(
+      plan: { batch, _, isStored in
+        guard batch.contains("e2"), !isStored, failures.now < 3 else { return nil }
+        failures.change { $0 += 1 }
+        return LedgerError(.transient, "away")
+      }, act: { $0.event.sourceEventID == "e1" })
+    _ = try await withPipeline(source, ledger) { pipeline in
+      while pipeline.statistics.now.published < 1 { await Task.yield() }
+      source.send([.test(2)])
+      try await source.state.wait { $0.applied == 2 }
+    }
+    #expect(failures.now == 3)
+    #expect(ledger.now.published == ledger.now.actions && ledger.now.published.count == 1)
+  }
+
+  @Test func `without another commit the relay notes confirmations`() async throws {
+    let source = FakeSource((0..<9).map { .test($0) })
+    let ledger = FakeLedger(act: { _ in true })
+    _ = try await withPipeline(source, ledger, FakePublisher(), .test(relayInterval: .milliseconds(1))) { _ in
+      try await ledger.state.wait { $0.published.count == 9 }
+    }
+    #expect(ledger.now.publishedWithCommits.isEmpty)
+    #expect(Set(ledger.now.published) == Set(ledger.now.actions) && ledger.now.published.count == 9)
+  }
+
+  @Test func `an action that could not be published is given back, never noted`() async throws {
+    let source = FakeSource((0..<9).map { .test($0) })
+    let ledger = FakeLedger(act: { _ in true })
+    let counts = try await withPipeline(source, ledger, FakePublisher(.failing), .test(relayInterval: .milliseconds(1))) { _ in
+      try await ledger.state.wait { $0.released.count == 9 }
+    }
+    #expect(Set(ledger.now.released) == Set(ledger.now.actions) && ledger.now.released.count == 9)
+    #expect(ledger.now.published.isEmpty)
+    #expect(counts.publishFailures == 9 && counts.published == 0)
+    #expect(source.now.applied == 9, "the event itself is stored")
+  }
+
+  @Test func `at the end what could not be published is given back too`() async throws {
+    let source = FakeSource((0..<9).map { .test($0) })
+    let ledger = FakeLedger(act: { _ in true })
+    let publisher = FakePublisher(.failing)
+    _ = try await withPipeline(source, ledger, publisher) { _ in try await publisher.state.wait { $0.actions.count == 9 } }
+    #expect(Set(ledger.now.released) == Set(ledger.now.actions) && ledger.now.released.count == 9)
+  }
+
+  @Test func `what cannot be noted is noted later`() async throws {
+    for publisher in [FakePublisher(), FakePublisher(.failing)] {
+      let source = FakeSource((0..<9).map { .test($0) })
+      let ledger = FakeLedger(act: { _ in true }, noting: { $0 <= 3 ? LedgerError(.transient, "away") : nil })
+      _ = try await withPipeline(source, ledger, publisher, .test(relayInterval: .milliseconds(1))) { _ in
+        try await ledger.state.wait { $0.published.count + $0.released.count == 9 }
+      }
+      #expect(Set(ledger.now.published + ledger.now.released) == Set(ledger.now.actions))
+      #expect(ledger.now.published.count + ledger.now.released.count == 9)
+    }
+  }
+
+  @Test func `abandoned actions are claimed, published and noted`() async throws {
+    let batches = (0..<5).map { _ in OutboxBatch(id: UUID(), actions: (0..<5).map { _ in .test() }) }
+    let abandoned = batches.flatMap(\.actions)
+    let source = FakeSource()
+    let ledger = FakeLedger()
+    ledger.state.change { $0.abandoned = batches }
+    let publisher = FakePublisher()
+    _ = try await withPipeline(source, ledger, publisher, .test(batchSize: 10, relayInterval: .milliseconds(1))) { _ in
+      try await ledger.state.wait { $0.published.count == 25 }
+    }
+    #expect(publisher.now.actions.map(\.id) == abandoned.map(\.id))
+    #expect(Set(ledger.now.published) == Set(abandoned.map(\.id)) && ledger.now.published.count == 25)
+  }
+}

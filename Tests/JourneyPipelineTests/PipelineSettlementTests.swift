@@ -1,0 +1,139 @@
+import FoundationEssentials
+import Journey
+import JourneyPipeline
+import Testing
+
+/// When a message is settled, and as what.
+@Suite(.timeLimit(.minutes(1))) struct PipelineSettlementTests {
+  @Test func `nothing is settled before its commit is known to have succeeded`() async throws {
+    let source = FakeSource((0..<10).map { .test($0) })
+    let gate = Watched(false)
+    let settledEarly = Watched(0)
+    let ledger = FakeLedger(plan: { _, _, _ in
+      try? await gate.wait { $0 }
+      settledEarly.change { $0 += source.now.settlements }
+      return nil
+    })
+    let counts = try await withPipeline(source, ledger) { _ in
+      try await ledger.state.wait { $0.attempts == 1 }
+      #expect(source.now.settlements == 0)
+      gate.change { $0 = true }
+      try await source.state.wait { $0.applied == 10 }
+    }
+    #expect(settledEarly.now == 0)
+    #expect(source.now.isEachSettledOnce)
+    #expect(counts.received == 10 && counts.stored == 10 && counts.rejected == 0 && counts.duplicates == 0)
+  }
+
+  @Test func `an event that is there already is acknowledged like a new one`() async throws {
+    let source = FakeSource([.test(1, ids: ["a"]), .test(2, ids: ["a"]), .test(3, ids: ["b"])])
+    let ledger = FakeLedger()
+    let counts = try await withPipeline(source, ledger) { _ in try await source.state.wait { $0.applied == 3 } }
+    #expect(source.now.isEachSettledOnce)
+    #expect(counts.stored == 2 && counts.duplicates == 1)
+  }
+
+  @Test func `a message without an event is settled without the ledger`() async throws {
+    let source = FakeSource([.test(1, ids: []), .test(2, ids: [], rejections: [Rejection(.malformed, "not JSON")])])
+    let ledger = FakeLedger(plan: { _, _, _ in
+      Issue.record("there is nothing to commit")
+      return nil
+    })
+    let counts = try await withPipeline(source, ledger) { _ in try await source.state.wait { $0.settlements == 2 } }
+    #expect(source.now.applied == 1)
+    #expect(source.now.rejections(of: .test(2)) == ["not JSON"])
+    #expect(counts.ignored == 1 && counts.rejected == 1 && counts.received == 2)
+  }
+
+  @Test func `a message with many events is settled when the last of them is decided`() async throws {
+    let source = FakeSource([.test(1, ids: ["a", "b", "c"]), .test(2, ids: ["d"])])
+    let settledEarly = Watched(0)
+    let ledger = FakeLedger(plan: { batch, _, _ in
+      if !batch.contains("d") { settledEarly.change { $0 += source.now.settlements } }
+      return nil
+    })
+    _ = try await withPipeline(source, ledger, FakePublisher(), .test(batchSize: 1)) { _ in
+      try await source.state.wait { $0.applied == 2 }
+    }
+    #expect(ledger.now.commits == [["a"], ["b"], ["c"], ["d"]])
+    #expect(settledEarly.now == 0)
+    #expect(source.now.isEachSettledOnce)
+  }
+
+  @Test func `events of one message on many lanes settle it once`() async throws {
+    let source = FakeSource(
+      (0..<50).map { tag in
+        Received(receipt: .test(tag), events: (0..<8).map { .test("e\(tag)-\($0)", client: "c\($0)") }, rejections: [])
+      })
+    let ledger = FakeLedger(plan: { _, _, _ in
+      await Task.yield()
+      return nil
+    })
+    let counts = try await withPipeline(source, ledger, FakePublisher(), .test(lanes: 4, batchSize: 7)) { _ in
+      try await source.state.wait { $0.applied == 50 }
+    }
+    #expect(source.now.isEachSettledOnce)
+    #expect(counts.received == 50 && counts.stored == 400)
+    #expect(ledger.now.stored.count == 400)
+  }
+
+  @Test func `what cannot be applied is rejected with all reasons, and the rest of the message is stored`() async throws {
+    let source = FakeSource([.test(1, ids: ["a", "bad1", "bad2", "b"], rejections: [Rejection(.missingField, "mapping")]), .test(2)])
+    let ledger = FakeLedger(reject: { staged in
+      let id = staged.event.sourceEventID
+      return id.hasPrefix("bad") ? Rejection(.unknownClient, id) : nil
+    })
+    let counts = try await withPipeline(source, ledger, FakePublisher(), .test(batchSize: 2)) { _ in
+      try await source.state.wait { $0.settlements == 2 }
+    }
+    #expect(source.now.rejections(of: .test(1)) == ["mapping", "bad1", "bad2"])
+    #expect(source.now.applied == 1)
+    #expect(ledger.now.stored == ["a", "b", "e2"])
+    #expect(counts.rejected == 1 && counts.stored == 3)
+  }
+
+  @Test func `a hundred thousand events on four lanes are settled once each, a client's in order`() async throws {
+    let total = 100_000
+    let source = FakeSource(batchSize: 500, supply: { $0 < total ? .test($0, client: "c\($0 % 997)") : nil })
+    let ledger = FakeLedger()
+    let counts = try await withPipeline(source, ledger, FakePublisher(), .test(lanes: 4, batchSize: 500)) { _ in
+      try await source.state.wait { $0.settlements == total }
+    }
+    #expect(source.now.isEachSettledOnce)
+    #expect(source.now.applied == total)
+    #expect(ledger.now.stored.count == total)
+    #expect(counts.received == total && counts.stored == total && counts.duplicates == 0)
+    var last: [Int: Int] = [:]
+    var outOfOrder = 0
+    for id in ledger.now.commits.joined() {
+      let number = try #require(Int(id.dropFirst()))
+      if let previous = last.updateValue(number, forKey: number % 997), previous > number { outOfOrder += 1 }
+    }
+    #expect(outOfOrder == 0)
+  }
+
+  @Test func `no two lanes have a client at the same time`() async throws {
+    let source = FakeSource((0..<3000).map { .test($0, client: "c\($0 % 40)") }, batchSize: 64)
+    let busy = Watched<(clients: Set<String>, clashes: Int, most: Int)>(([], 0, 0))
+    let ledger = FakeLedger(plan: { batch, _, isStored in
+      let clients = Set(batch.events.compactMap(\.event.client.externalID))
+      busy.change { busy in
+        if isStored {
+          busy.clients.subtract(clients)
+        } else {
+          busy.clashes += busy.clients.intersection(clients).count
+          busy.clients.formUnion(clients)
+          busy.most = max(busy.most, busy.clients.count)
+        }
+      }
+      for _ in 0..<5 { await Task.yield() }
+      return nil
+    })
+    _ = try await withPipeline(source, ledger, FakePublisher(), .test(lanes: 4, batchSize: 5)) { _ in
+      try await source.state.wait { $0.settlements == 3000 }
+    }
+    #expect(busy.now.clashes == 0)
+    #expect(busy.now.most > 5, "the lanes did not run side by side")
+    #expect(source.now.isEachSettledOnce)
+  }
+}

@@ -1,0 +1,130 @@
+import FoundationEssentials
+import Journey
+import JourneyPipeline
+import ServiceLifecycle
+import Testing
+
+/// How a pipeline ends.
+@Suite(.timeLimit(.minutes(1))) struct PipelineShutdownTests {
+  @Test func `a stop under load finishes, settles, publishes and notes all that was received`() async throws {
+    let source = FakeSource(batchSize: 50, supply: { .test($0, client: "c\($0 % 31)") })
+    let ledger = FakeLedger(
+      plan: { _, _, _ in
+        await Task.yield()
+        return nil
+      }, act: { _ in true })
+    let publisher = FakePublisher()
+    let counts = try await withPipeline(source, ledger, publisher, .test(lanes: 3, batchSize: 20)) { _ in
+      try await source.state.wait { $0.settlements > 1000 }
+    }
+    let end = source.now
+    #expect(end.isStopped && end.isClosed && end.isEachSettledOnce)
+    #expect(end.applied == end.handedOut.count)
+    #expect(ledger.now.stored.count == end.handedOut.count)
+    #expect(publisher.now.actions.count == end.handedOut.count)
+    #expect(ledger.now.published.count == end.handedOut.count)
+    #expect(Set(ledger.now.published) == Set(ledger.now.actions))
+    #expect(counts.published == end.handedOut.count)
+  }
+
+  @Test func `the end waits for confirmations, and notes them`() async throws {
+    let source = FakeSource((0..<5).map { .test($0) })
+    let ledger = FakeLedger(act: { _ in true })
+    let publisher = FakePublisher(.holding)
+    _ = try await withPipeline(source, ledger, publisher) { _ in
+      try await publisher.state.wait { $0.underWay == 5 }
+    } meanwhile: {
+      try await source.state.wait { $0.isStopped && $0.applied == 5 }
+      #expect(!source.now.isClosed)
+      #expect(ledger.now.published.isEmpty)
+      try publisher.confirmAll()
+    }
+    #expect(source.now.isClosed)
+    #expect(Set(ledger.now.published) == Set(ledger.now.actions))
+    #expect(ledger.now.published.count == 5)
+  }
+
+  @Test func `a stop while the database is away gives everything back at once`() async throws {
+    var settings = Pipeline.Settings.test(lanes: 2, batchSize: 10)
+    settings.shortestRetry = .seconds(3600)
+    settings.longestRetry = .seconds(3600)
+    let source = FakeSource((0..<60).map { .test($0, client: "c\($0)") })
+    let ledger = FakeLedger(plan: { _, _, _ in LedgerError(.transient, "the database is away") })
+    _ = try await withPipeline(source, ledger, FakePublisher(), settings) { _ in
+      try await ledger.state.wait { $0.attempts >= 2 }
+      try await source.state.wait { $0.handedOut.count == 60 }
+    }
+    #expect(source.now.isEachSettledOnce)
+    #expect(source.now.released == 60)
+    #expect(source.now.isClosed)
+  }
+
+  @Test func `a message of which one event is stored is given back whole`() async throws {
+    var settings = Pipeline.Settings.test(batchSize: 1)
+    settings.shortestRetry = .seconds(3600)
+    settings.longestRetry = .seconds(3600)
+    let source = FakeSource([.test(1, ids: ["a", "b"])])
+    let ledger = FakeLedger(plan: { batch, _, _ in batch.contains("b") ? LedgerError(.transient, "away") : nil })
+    _ = try await withPipeline(source, ledger, FakePublisher(), settings) { _ in try await ledger.state.wait { $0.attempts == 2 } }
+    #expect(ledger.now.stored == ["a"])
+    #expect(source.now.isEachSettledOnce && source.now.released == 1)
+  }
+
+  @Test func `cancelled, it gives back what it cannot commit and returns`() async throws {
+    var settings = Pipeline.Settings.test(lanes: 2)
+    settings.shortestRetry = .seconds(3600)
+    settings.longestRetry = .seconds(3600)
+    let source = FakeSource((0..<60).map { .test($0, client: "c\($0)") })
+    let ledger = FakeLedger(plan: { _, _, _ in LedgerError(.transient, "the database is away") })
+    let pipeline = Pipeline(source: source, ledger: ledger, publisher: FakePublisher(), settings: settings, logger: quiet)
+    let run = Task { try await pipeline.run() }
+    try await source.state.wait { $0.handedOut.count == 60 }
+    run.cancel()
+    try await source.state.wait { $0.isClosed }
+    try await run.value
+    #expect(source.now.isEachSettledOnce)
+    #expect(source.now.released == 60)
+    #expect(source.now.isClosed)
+  }
+
+  @Test func `a service group stops it`() async throws {
+    let source = FakeSource(batchSize: 10, supply: { .test($0) })
+    let pipeline = Pipeline(source: source, ledger: FakeLedger(), publisher: FakePublisher(), settings: .test(lanes: 2), logger: quiet)
+    let group = ServiceGroup(
+      configuration: ServiceGroupConfiguration(
+        services: [.init(service: pipeline, successTerminationBehavior: .gracefullyShutdownGroup)], logger: quiet))
+    try await whileRunning({ try await group.run() }) {
+      try await source.state.wait { $0.settlements > 100 }
+      await group.triggerGracefulShutdown()
+    }
+    #expect(source.now.isClosed && source.now.isEachSettledOnce)
+  }
+
+  @Test func `a service group whose other service fails gets it stopped too`() async throws {
+    struct Failing: Service {
+      struct Failure: Error {}
+      let source: FakeSource
+      func run() async throws {
+        try await source.state.wait { $0.settlements > 100 }
+        throw Failure()
+      }
+    }
+    let source = FakeSource(batchSize: 10, supply: { $0 < 200 ? .test($0) : nil })
+    let pipeline = Pipeline(source: source, ledger: FakeLedger(), publisher: FakePublisher(), settings: .test(), logger: quiet)
+    let group = ServiceGroup(
+      configuration: ServiceGroupConfiguration(
+        services: [.init(service: pipeline), .init(service: Failing(source: source))], logger: quiet))
+    await #expect(throws: Failing.Failure.self) { try await whileRunning({ try await group.run() }, {}) }
+    #expect(source.now.isClosed && source.now.isEachSettledOnce)
+  }
+
+  @Test func `a backlog of abandoned actions does not hold up the end`() async throws {
+    let source = FakeSource()
+    let ledger = FakeLedger(claim: { (0..<10).map { _ in OutboxBatch(id: UUID(), actions: [.test()]) } })
+    let publisher = FakePublisher()
+    _ = try await withPipeline(source, ledger, publisher, .test(batchSize: 10)) { _ in
+      try await ledger.state.wait { $0.claims > 3 }
+    }
+    #expect(Set(ledger.now.published) == Set(publisher.now.actions.map(\.id)))
+  }
+}

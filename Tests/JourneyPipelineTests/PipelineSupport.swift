@@ -1,0 +1,86 @@
+import FoundationEssentials
+import Journey
+import JourneyPipeline
+import Logging
+import ServiceLifecycle
+import ServiceLifecycleTestKit
+
+extension Received {
+  /// A message with an event for each id, all of one client.
+  static func test(_ tag: Int, ids: [String]? = nil, client: String = "c", rejections: [Rejection] = []) -> Received {
+    Received(
+      receipt: .test(tag), events: (ids ?? ["e\(tag)"]).map { .test($0, client: client) }, rejections: rejections)
+  }
+}
+
+extension Receipt {
+  static func test(_ tag: Int) -> Receipt { Receipt(generation: 1, tag: UInt64(tag)) }
+}
+
+extension StagedEvent {
+  private static let org = UUID()
+
+  static func test(_ id: String, client: String) -> StagedEvent {
+    StagedEvent(
+      id: UUID(),
+      event: JourneyEvent(
+        orgID: org, source: "test", sourceEventID: id, client: ClientReference(externalID: client), type: "call", stage: nil,
+        occurredAt: Timestamp(seconds: 0), metadata: []),
+      signals: Signals())
+  }
+}
+
+extension EventBatch {
+  func contains(_ id: String) -> Bool { events.contains { $0.event.sourceEventID == id } }
+}
+
+extension Pipeline.Settings {
+  /// Without a turn of the relay but the first, unless a test wants more.
+  static func test(lanes: Int = 1, batchSize: Int = 100, relayInterval: Duration = .seconds(3600)) -> Pipeline.Settings {
+    var settings = Pipeline.Settings()
+    settings.lanes = lanes
+    settings.batchSize = batchSize
+    settings.shortestRetry = .microseconds(100)
+    settings.longestRetry = .milliseconds(1)
+    settings.relayInterval = relayInterval
+    return settings
+  }
+}
+
+let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+
+/// Runs a pipeline while `body` does; then stops it gracefully and waits for its end.
+///
+/// A run that does not end makes the test fail at its time limit, not hang.
+func withPipeline(
+  _ source: FakeSource, _ ledger: FakeLedger, _ publisher: FakePublisher = FakePublisher(), _ settings: Pipeline.Settings = .test(),
+  stopping body: @Sendable (Pipeline) async throws -> Void,
+  meanwhile: @Sendable () async throws -> Void = {}
+) async throws -> Statistics.Counts {
+  let pipeline = Pipeline(source: source, ledger: ledger, publisher: publisher, settings: settings, logger: quiet)
+  try await testGracefulShutdown { @Sendable trigger in
+    try await whileRunning({ try await pipeline.run() }) {
+      try await body(pipeline)
+      trigger.triggerGracefulShutdown()
+      try await meanwhile()
+    }
+  }
+  return pipeline.statistics.now
+}
+
+/// Runs an operation while `body` does, and waits for its end; gives up on it where the test is cancelled.
+func whileRunning(_ operation: @escaping @Sendable () async throws -> Void, _ body: () async throws -> Void) async throws {
+  let hasEnded = Watched(false)
+  let run = Task {
+    defer { hasEnded.change { $0 = true } }
+    try await operation()
+  }
+  do {
+    try await body()
+    try await hasEnded.wait { $0 }
+  } catch {
+    run.cancel()
+    throw error
+  }
+  try await run.value
+}

@@ -1,0 +1,59 @@
+import Synchronization
+
+/// A value that tests change and wait on, so that no test has to sleep.
+final class Watched<State: Sendable>: Sendable {
+  private struct Waiter {
+    var condition: @Sendable (State) -> Bool
+    var continuation: CheckedContinuation<Void, any Error>
+  }
+  private struct Guarded {
+    var state: State
+    var waiters: [UInt64: Waiter] = [:]
+    var cancelled: Set<UInt64> = []
+    var nextWaiter: UInt64 = 0
+  }
+  private let guarded: Mutex<Guarded>
+
+  init(_ state: State) { guarded = Mutex(Guarded(state: state)) }
+
+  var now: State { guarded.withLock(\.state) }
+
+  @discardableResult
+  func change<T: Sendable>(_ body: (inout State) -> T) -> T {
+    let (result, ready) = guarded.withLock { guarded in
+      let result = body(&guarded.state)
+      let ready = guarded.waiters.filter { $0.value.condition(guarded.state) }
+      for id in ready.keys { guarded.waiters[id] = nil }
+      return (result, ready.values.map(\.continuation))
+    }
+    for continuation in ready { continuation.resume() }
+    return result
+  }
+
+  /// Waits until the condition holds.
+  /// - Throws: `CancellationError`, so that a time limit ends a test that waits in vain.
+  func wait(until condition: @escaping @Sendable (State) -> Bool) async throws {
+    let id = guarded.withLock { guarded in
+      guarded.nextWaiter += 1
+      return guarded.nextWaiter
+    }
+    try await withTaskCancellationHandler {
+      try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
+        let outcome: Result<Void, any Error>? = guarded.withLock { guarded in
+          if guarded.cancelled.remove(id) != nil { return .failure(CancellationError()) }
+          if condition(guarded.state) { return .success(()) }
+          guarded.waiters[id] = Waiter(condition: condition, continuation: continuation)
+          return nil
+        }
+        if let outcome { continuation.resume(with: outcome) }
+      }
+    } onCancel: {
+      let waiter = guarded.withLock { guarded in
+        let waiter = guarded.waiters.removeValue(forKey: id)
+        if waiter == nil { guarded.cancelled.insert(id) }
+        return waiter
+      }
+      waiter?.continuation.resume(throwing: CancellationError())
+    }
+  }
+}

@@ -1,0 +1,92 @@
+import FoundationEssentials
+import Journey
+import JourneyPipeline
+import JourneyStore
+import PostgresClient
+import Testing
+
+/// A clock that tests set.
+struct LetterClock: WallClock {
+  var time = Timestamp(seconds: 1_763_600_000)
+  func now() -> Timestamp { time }
+}
+
+extension Letter {
+  /// A letter about a message that only its number tells from others.
+  static func test(
+    _ number: Int, code: String = "unknown_type", field: String? = "$.type", failedAt: Int64 = 100, replayCount: Int = 0,
+    body: [UInt8]? = nil, source: String = "stripe", orgID: UUID? = nil
+  ) -> Letter {
+    let body = body ?? Array(#"{"id":"e\#(number)"}"#.utf8)
+    let message = OriginalMessage(
+      exchange: "journey.events", routingKey: "a.b", messageID: "m\(number)", contentType: "application/json",
+      properties: Array(#"{"deliveryMode":2,"messageId":"m\#(number)"}"#.utf8),
+      headers: Array(#"[{"name":"x-source","type":"string","value":"\#(source)"}]"#.utf8), body: body, bodySize: body.count)
+    return Letter(
+      message: message, orgID: orgID, source: source, type: "invoice.odd", code: code, reason: "the reason of \(number)", field: field,
+      value: "value \(number)", attempts: 1, firstFailedAt: Timestamp(seconds: failedAt), failedAt: Timestamp(seconds: failedAt),
+      replayCount: replayCount, causedBy: nil)
+  }
+}
+
+/// An archive in a database of its own, worked on as the adapter's role.
+struct LetterStage {
+  let worker: PostgresWorker
+  var archive: DeadLetterArchive { DeadLetterArchive(worker: worker, clock: LetterClock()) }
+  var desk: LetterDesk { LetterDesk(worker: worker, actor: "ann") }
+  var replays: LetterReplays { LetterReplays(worker: worker, actor: "ann", clock: LetterClock()) }
+
+  static func run(_ body: (LetterStage) async throws -> Void) async throws {
+    try await withDatabase { worker in
+      try await worker.migrate()
+      try await worker.run("SET ROLE journey_adapter")
+      try await body(LetterStage(worker: worker))
+    }
+  }
+
+  func all(_ states: [LetterState] = []) async throws -> [ArchivedLetter] {
+    var filter = LetterFilter()
+    filter.states = states
+    return try await desk.list(filter, limit: 1000, withBodies: true)
+  }
+
+  func order(_ filter: LetterFilter? = nil, edit: String? = nil, loopGuard: Int? = 3) -> ReplayOrder {
+    var open = LetterFilter()
+    open.states = [.new]
+    return ReplayOrder(
+      filter: filter ?? open, filterText: Array("{}".utf8), edit: edit.map { Array($0.utf8) }, rate: nil, why: "because",
+      loopGuard: loopGuard)
+  }
+
+  /// Replays everything that is open, confirmed at once.
+  func replayAll(loopGuard: Int? = 3) async throws {
+    let (id, _) = try await replays.start(order(loopGuard: loopGuard))
+    let ledger = replays.ledger(id, why: nil)
+    while true {
+      let items = try await ledger.taken(after: nil, limit: 100)
+      if items.isEmpty { break }
+      try await ledger.note(items.map { ($0.letterID, .confirmed) })
+    }
+    try await replays.finish(id)
+  }
+}
+
+/// How the archive refuses a letter; nil where it takes it.
+func refusal(of letter: Letter, by archive: DeadLetterArchive) async -> LedgerError.Kind? {
+  do throws(LedgerError) {
+    _ = try await archive.store([letter])
+    return nil
+  } catch {
+    return error.kind
+  }
+}
+
+/// How a replay refuses to hand its letters out; nil where it does.
+func refusal(of replay: ReplayLetters) async -> LedgerError.Kind? {
+  do throws(LedgerError) {
+    _ = try await replay.taken(after: nil, limit: 1)
+    return nil
+  } catch {
+    return error.kind
+  }
+}

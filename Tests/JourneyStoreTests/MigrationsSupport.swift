@@ -1,0 +1,63 @@
+import Foundation
+import JourneyStore
+import PostgresClient
+import TestServers
+import Testing
+
+/// The migrations as they ship.
+enum ShippedMigrations {
+  static let directory: String = {
+    let file = URL(fileURLWithPath: #filePath).resolvingSymlinksInPath()
+    let root = file.deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+    return root.appendingPathComponent("migrations").path
+  }()
+
+  static func load() throws -> [Migration] { try Migration.load(directory: directory) }
+}
+
+/// A database with a worker, closed at the end of the body.
+@discardableResult
+func withDatabase<Value>(
+  _ url: String? = nil, role: String? = nil, _ body: (PostgresWorker) async throws -> Value
+) async throws -> Value {
+  let address = if let url { url } else { try await TestServers.shared().makeDatabase() }
+  let worker = try PostgresWorker(PostgresSettings(conninfo: address, role: role))
+  do {
+    let value = try await body(worker)
+    await worker.close()
+    return value
+  } catch {
+    await worker.close()
+    throw error
+  }
+}
+
+extension PostgresWorker {
+  func run(_ sql: String) async throws {
+    try await perform { _ = try $0.execute(sql) }
+  }
+
+  /// The rows of a query as text, columns joined by `|`.
+  func rows(_ sql: String) async throws -> [String] {
+    try await perform { connection in
+      let result = try connection.execute(sql)
+      return try (0..<result.rowCount).map { row in
+        try (0..<result.columnCount).map { try result.textIfPresent(row, $0) ?? "" }.joined(separator: "|")
+      }
+    }
+  }
+
+  /// A database that is migrated to what ships.
+  func migrate() async throws {
+    try await Migrator(self, files: ShippedMigrations.load()).apply()
+  }
+}
+
+extension String {
+  /// A connection string with another user.
+  func loggedIn(as user: String, password: String) throws -> String {
+    let start = try #require(range(of: "://")).upperBound
+    let at = try #require(self[start...].firstIndex(of: "@"))
+    return self[..<start] + "\(user):\(password)" + self[at...]
+  }
+}

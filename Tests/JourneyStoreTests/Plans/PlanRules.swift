@@ -1,0 +1,59 @@
+/// What is wrong with a plan, as a person needs it to see why.
+struct PlanFinding: CustomStringConvertible {
+  var complaint: String
+  var work: String
+  var plan: ExecutedPlan
+
+  var description: String { "\(work): \(complaint)\n\(plan.text)\n\(plan.root.drawing())" }
+}
+
+/// What is asked of every plan.
+struct PlanRules {
+  /// Tables with so many rows that reading all of them is a fault.
+  let bigTables: Set<String>
+  /// The most rows that a statement may read for one batch or one page: some hundred an event, where the tables hold hundreds of thousands.
+  var mostRows = 4_000
+  /// Statements that may read more than that, and more for a longer history, but no table from end to end.
+  var exempt: Set<String> = []
+
+  func findings(_ plans: [ExecutedPlan], in work: String) -> [PlanFinding] {
+    plans.flatMap { plan in
+      var complaints = plan.root.all.compactMap(scanOfAll(by:))
+      if !exempt.contains(plan.text) {
+        complaints += plan.root.all.compactMap(walk(by:))
+        if plan.rowsRead > mostRows { complaints.append("\(plan.rowsRead) rows read") }
+      }
+      return complaints.map { PlanFinding(complaint: $0, work: work, plan: plan) }
+    }
+  }
+
+  private func scanOfAll(by node: PlanNode) -> String? {
+    guard node.type == "Seq Scan", let relation = node.relation, bigTables.contains(relation) else { return nil }
+    return "a sequential scan of \(relation)"
+  }
+
+  /// An index that is walked through from end to end for the few entries that fit, since its first column is not asked for.
+  private func walk(by node: PlanNode) -> String? {
+    // A descent takes some four pages, and a row may lie on a page of its own.
+    guard node.isTableScan, let index = node.index, node.children.isEmpty, node.blocks > 50 + 10 * (Int(node.loops) + node.rowsRead) else { return nil }
+    return "\(node.blocks) pages of \(index) read for \(node.rowsRead) rows"
+  }
+
+  /// What the same work costs more for a client with a long history than for one with a short one.
+  func growth(from short: [ExecutedPlan], to long: [ExecutedPlan], in work: String) -> [PlanFinding] {
+    growth(from: short, to: long, in: work, of: "read", \.rowsRead) + growth(from: short, to: long, in: work, of: "sorted", \.rowsSorted)
+  }
+
+  private func growth(
+    from short: [ExecutedPlan], to long: [ExecutedPlan], in work: String, of what: String, _ measure: (ExecutedPlan) -> Int
+  ) -> [PlanFinding] {
+    var before: [String: Int] = [:]
+    for plan in short { before[plan.text] = max(before[plan.text] ?? 0, measure(plan)) }
+    return long.compactMap { plan -> PlanFinding? in
+      let (rows, few) = (measure(plan), before[plan.text] ?? 0)
+      // What a statement reads at most may be more than the short history holds: a hundred invoices, the newest hundred events.
+      guard rows > 120 + few * 3 / 2, !exempt.contains(plan.text) else { return nil }
+      return PlanFinding(complaint: "\(rows) rows \(what) for the long history, \(few) for the short one", work: work, plan: plan)
+    }
+  }
+}

@@ -1,0 +1,75 @@
+import FoundationEssentials
+import Journey
+import JourneyPipeline
+import JourneyStore
+import PostgresClient
+import Testing
+
+/// What a running adapter has the database do, a batch at a time, with the plans of each.
+struct PlanScenario {
+  enum Rules: CaseIterable, Sendable {
+    /// The adapter's own: a client is evaluated once a batch, and its invoices are followed until they are settled.
+    case standard
+    /// The design document's: every event is evaluated, and every winner is published.
+    case seed
+  }
+
+  let ledger: PostgresLedger
+  let log: PlanLog
+  private let rules: DecisionRules
+  private let tag: String
+
+  static func run(
+    on history: PlanHistory, _ log: PlanLog, _ rules: Rules, _ body: (PlanScenario) async throws -> Void
+  ) async throws {
+    var decisions = DecisionRules()
+    // So that every batch publishes, and asks the same of the database.
+    decisions.actions.cooldown = .seconds(0)
+    if rules == .seed {
+      decisions.evaluation = .perEvent
+      decisions.risks.lateInvoices = .everOverdue
+    }
+    let decider = Decider(rules: decisions) { action in
+      ActionMessage(
+        id: action.id, routingKey: "a.b", priority: action.priority, expiresAt: action.expiresAt, causeID: action.causeID, traceparent: nil, body: [])
+    }
+    let settings = try PostgresSettings(conninfo: PlanLog.url(history.url), role: "journey_adapter")
+    let ledger = try await PostgresLedger.open(settings, lanes: 1, decider: decider, clock: SystemClock())
+    let scenario = PlanScenario(ledger: ledger, log: log, rules: decisions, tag: "\(rules)")
+    do {
+      try await body(scenario)
+    } catch {
+      await ledger.close()
+      throw error
+    }
+    await ledger.close()
+  }
+
+  /// Events of all kinds, spread over the clients: most of them new, one in four late, with the middle of the history around it.
+  /// - Parameter kind: tells the ids of these events from those of others.
+  func events(of clients: [ClientReference], count: Int = 40, _ kind: String) throws -> [StagedEvent] {
+    let kinds: [(type: String, stage: Stage?)] = [
+      ("note_added", nil), ("invoice_overdue", .billing), ("invoice_paid", nil), ("ticket_opened", nil), ("meeting_scheduled", .onboarding),
+      ("milestone_delayed", nil), ("usage_reported", nil), ("lead_created", .lead), ("deliverable_sent", .awaitingFeedback), ("invoice_voided", nil),
+    ]
+    let now = SystemClock().now()
+    var random = IDRandom()
+    return try (0..<count).map { n in
+      let (type, stage) = kinds[n / 4 % kinds.count]
+      let metadata = Array(#"{"invoiceId":"i\#(n)","usage":12,"sentiment":"negative"}"#.utf8)
+      let id = "\(tag)-\(kind)-\(n)"
+      let event = JourneyEvent(
+        orgID: PlanHistory.organization(0), source: "crm", sourceEventID: id, client: clients[n % clients.count], type: type, stage: stage,
+        occurredAt: now - (n % 4 == 0 ? .days(300) : .seconds(Int64(count - n))), metadata: metadata)
+      let signals = rules.signals.signals(type: type, stage: stage, sourceEventID: id, metadata: try JSONDocument(parsing: metadata).root)
+      return StagedEvent(id: UUID.v7(at: now, using: &random), event: event, signals: signals)
+    }
+  }
+
+  /// The plans of a batch's commit, and what came of it.
+  func commit(_ events: [StagedEvent], published: [UUID] = []) async throws -> (plans: [ExecutedPlan], receipt: CommitReceipt) {
+    var receipt: CommitReceipt?
+    let plans = try await log.plans { receipt = try await ledger.commit(EventBatch(events: events, published: published)) }
+    return (plans, try #require(receipt))
+  }
+}

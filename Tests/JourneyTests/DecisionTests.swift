@@ -1,0 +1,147 @@
+import FoundationEssentials
+import Journey
+import Testing
+
+@Suite struct DecisionTests {
+  private static let quietLead: ClientSummary = {
+    var summary = ClientSummary()
+    summary.insert("1", at: .present - .days(40), stage: .lead)
+    return summary
+  }()
+
+  // MARK: Candidates
+
+  @Test func `the stage's action comes first, then the risks' in the order of the rules`() {
+    var rules = DecisionRules()
+    var summary = Self.quietLead
+    for id in ["2", "3"] { summary.insert(id, at: .present - .days(39), stage: .onboarding) { $0.isNegative = true } }
+    summary.lateInvoices = LateInvoices(count: 1, oldest: [.init(id: "in_1", overdueAt: .present)])
+    func assess() -> [Candidate] { rules.assess(summary, aiScore: nil, at: .present).candidates }
+    #expect(assess().map(\.action) == [.scheduleMeeting, .sendVoiceMessage, .emailOutreach, .conciergePersonalIntervention])
+    #expect(
+      assess().map(\.trigger.description)
+        == ["stage:onboarding", "risk:low_engagement", "risk:late_invoices", "risk:negative_sentiment"])
+    #expect(assess().map(\.channel) == [.human, .voice, .email, .human])
+    rules.actions.byRisk.reverse()
+    #expect(assess().map(\.action) == [.scheduleMeeting, .conciergePersonalIntervention, .emailOutreach, .sendVoiceMessage])
+  }
+
+  @Test func `an action that two triggers ask for is there once, for the first of them`() {
+    var summary = Self.quietLead
+    summary.lateInvoices = LateInvoices(count: 1, oldest: [.init(id: "in_1", overdueAt: .present)])
+    let candidates = DecisionRules().assess(summary, aiScore: nil, at: .present).candidates
+    #expect(candidates.map(\.action) == [.emailOutreach, .sendVoiceMessage])
+    #expect(candidates.first?.trigger == .stage(.lead))
+  }
+
+  @Test func `a trigger's own reason goes before the action's, and the level is put in wherever it is asked for`() {
+    var rules = DecisionRules()
+    rules.actions.byStage[.lead] = .init(.emailOutreach, reason: "{level}: say hello ({level})")
+    rules.actions.byRisk = [.init(.lowEngagement, .init(.offerCreditPack))]
+    let candidates = rules.assess(Self.quietLead, aiScore: nil, at: .present).candidates
+    #expect(candidates.map(\.reason) == ["LOW: say hello (LOW)", "Good candidate for additional services"])
+  }
+
+  @Test func `an action without a reason or a channel has a general one`() {
+    var rules = DecisionRules()
+    rules.actions.reasons = [:]
+    rules.actions.channels = [:]
+    let first = rules.assess(Self.quietLead, aiScore: nil, at: .present).candidates.first
+    #expect(first?.reason == "Action recommended based on journey analysis")
+    #expect(first?.channel == .human)
+  }
+
+  @Test func `no candidate, no decision`() {
+    var summary = ClientSummary()
+    for id in ["1", "2", "3"] { summary.insert(id, at: .present, stage: .billing) }
+    let rules = DecisionRules()
+    let assessment = rules.assess(summary, aiScore: nil, at: .present)
+    let decision = rules.decide(assessment, outreach: Outreach(), at: .present)
+    #expect(assessment.candidates.isEmpty)
+    #expect(decision.verdicts.isEmpty)
+    #expect(decision.winner(of: assessment) == nil)
+  }
+
+  // MARK: Score and level
+
+  @Test(arguments: [
+    (0, RiskLevel.low, Priority.low), (1, .low, .low), (2, .medium, .medium), (3, .high, .high), (4, .critical, .urgent),
+    (6, .critical, .urgent),
+  ])
+  func `the number of risks makes the level and the priority`(risks: Int, level: RiskLevel, priority: Priority) {
+    let rules = LevelRules()
+    #expect(rules.level(risks: risks) == level)
+    #expect(rules.priorities[level] == priority)
+  }
+
+  @Test func `the contributions add up to the score`() {
+    let rules = DecisionRules()
+    var random = SeededRandom(seed: 3)
+    for _ in 0..<200 {
+      let summary = ClientSummary(of: HistoryEvent.random(count: 12, around: .present, using: &random))
+      let assessment = rules.assess(summary, aiScore: Double(Int.random(in: -80...100, using: &random)), at: .present)
+      #expect(assessment.contributions.reduce(0) { $0 + $1.points } == assessment.score)
+      #expect(assessment.score >= 0)
+    }
+  }
+
+  @Test func `the score names its parts`() {
+    let assessment = DecisionRules().assess(Self.quietLead, aiScore: -20, at: .present)
+    #expect(assessment.contributions.map(\.source) == ["ai_score", "stage:lead", "risk:low_engagement", "minimum"])
+    #expect(assessment.contributions.map(\.points) == [-20, 0, -10, 30])
+    for missing in [nil, 0, -0.0, .nan] as [Double?] {
+      let assessment = DecisionRules().assess(Self.quietLead, aiScore: missing, at: .present)
+      #expect(assessment.contributions.first?.source == "base" && assessment.contributions.first?.points == 50)
+      #expect(assessment.score == 40)
+    }
+  }
+
+  @Test func `weights and minimum follow the rules`() {
+    var rules = DecisionRules()
+    rules.score.base = 7
+    rules.score.perStage = 2
+    rules.score.perRisk = 100
+    rules.score.minimum = -50
+    var summary = ClientSummary()
+    summary.insert("1", at: .present, stage: .churnRisk)
+    #expect(rules.assess(summary, aiScore: nil, at: .present).score == -50)
+    for id in ["2", "3"] { summary.insert(id, at: .present) }
+    #expect(rules.assess(summary, aiScore: nil, at: .present).score == 23)
+  }
+
+  // MARK: Cooldown
+
+  @Test func `an action that was published holds back the same one until its cooldown ends`() {
+    let rules = DecisionRules()
+    var outreach = Outreach()
+    let id = UUID(), end = Timestamp.present + .days(7)
+    outreach.record(.emailOutreach, id: id, at: .present)
+    for moment in [Timestamp.present, end - .microsecond] {
+      let assessment = rules.assess(Self.quietLead, aiScore: nil, at: moment)
+      let decision = rules.decide(assessment, outreach: outreach, at: moment)
+      #expect(decision.verdicts == [.coolingDown(actionID: id, until: end), .outranked(by: .emailOutreach)])
+      #expect(decision.winner(of: assessment) == nil)
+    }
+    let assessment = rules.assess(Self.quietLead, aiScore: nil, at: end)
+    let decision = rules.decide(assessment, outreach: outreach, at: end)
+    #expect(decision.verdicts == [.chosen, .outranked(by: .emailOutreach)])
+    #expect(decision.winner(of: assessment)?.action == .emailOutreach)
+  }
+
+  @Test func `another action is not held back`() {
+    let rules = DecisionRules()
+    var outreach = Outreach()
+    outreach.record(.sendVoiceMessage, id: UUID(), at: .present)
+    let assessment = rules.assess(Self.quietLead, aiScore: nil, at: .present)
+    #expect(rules.decide(assessment, outreach: outreach, at: .present).winner(of: assessment)?.action == .emailOutreach)
+  }
+
+  @Test func `a cooldown of nothing holds nothing back`() {
+    var rules = DecisionRules()
+    rules.actions.cooldown = .seconds(0)
+    var outreach = Outreach()
+    outreach.record(.emailOutreach, id: UUID(), at: .present)
+    let assessment = rules.assess(Self.quietLead, aiScore: nil, at: .present)
+    #expect(rules.decide(assessment, outreach: outreach, at: .present).winner(of: assessment)?.action == .emailOutreach)
+  }
+}

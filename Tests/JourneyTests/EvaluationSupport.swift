@@ -1,0 +1,24 @@
+import FoundationEssentials
+import Journey
+
+extension ClientSnapshot {
+  static func test(
+    aiScore: Double? = nil, summary: ClientSummary = ClientSummary(), outreach: Outreach = Outreach(), lateInvoices: LateInvoices? = nil,
+    now: Timestamp = .present
+  ) -> ClientSnapshot {
+    ClientSnapshot(
+      id: UUID(), orgID: UUID(), name: nil, email: nil, phone: nil, aiScore: aiScore, summary: summary, outreach: outreach,
+      lateInvoices: lateInvoices, now: now)
+  }
+}
+
+extension StagedEvent {
+  static func test(_ event: HistoryEvent) -> StagedEvent {
+    StagedEvent(
+      id: UUID(),
+      event: JourneyEvent(
+        orgID: UUID(), source: event.stamp.source, sourceEventID: event.stamp.id, client: ClientReference(externalID: "c"), type: "test",
+        stage: event.stage, occurredAt: event.stamp.at, metadata: Array("{}".utf8)),
+      signals: event.signals)
+  }
+}

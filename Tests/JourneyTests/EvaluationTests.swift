@@ -1,0 +1,145 @@
+import FoundationEssentials
+import Journey
+import Testing
+
+@Suite struct EvaluationTests {
+  private static func event(_ id: String, at time: Timestamp, stage: Stage? = nil) -> StagedEvent {
+    .test(HistoryEvent(stamp: EventStamp(at: time, id: id, source: "test"), stage: stage, signals: Signals()))
+  }
+
+  /// Three events, not in order; `2` is the newest.
+  private static let events = [
+    event("1", at: .present - .days(3), stage: .lead), event("2", at: .present - .days(1), stage: .onboarding),
+    event("3", at: .present - .days(2), stage: .churnRisk),
+  ]
+
+  @Test func `a batch is evaluated once, because of its newest event`() throws {
+    var random = SeededRandom(seed: 1)
+    let result = DecisionRules().evaluate(.test(), taking: Self.events, random: &random)
+    try #require(result.evaluations.count == 1)
+    let evaluation = result.evaluations[0]
+    #expect(evaluation.cause.event.sourceEventID == "2")
+    #expect(evaluation.cause.id == Self.events[1].id)
+    #expect(evaluation.at == .present)
+    #expect(evaluation.assessment.stage == .onboarding)
+    #expect(evaluation.decision.winner(of: evaluation.assessment)?.action == .scheduleMeeting)
+  }
+
+  @Test func `each event is evaluated for itself where the rules say so`() {
+    var random = SeededRandom(seed: 1)
+    let result = DecisionRules.literal.evaluate(.test(), taking: Self.events, random: &random)
+    #expect(result.evaluations.map(\.cause.event.sourceEventID) == ["1", "2", "3"])
+    #expect(result.evaluations.map(\.assessment.stage) == [.lead, .onboarding, .onboarding])
+    #expect(result.evaluations.map { ($0.at - .present).microseconds } == [0, 1, 2])
+    #expect(result.evaluations.map(\.isAction) == [true, true, true])
+  }
+
+  @Test func `both ways take the same in`() {
+    var random = SeededRandom(seed: 1)
+    let batch = DecisionRules().evaluate(.test(), taking: Self.events, random: &random)
+    let single = DecisionRules.literal.evaluate(.test(), taking: Self.events, random: &random)
+    #expect(batch.summary == single.summary)
+    #expect(batch.summary.recent.map(\.stamp.id) == ["2", "3", "1"])
+  }
+
+  @Test func `without an event there is nothing to evaluate`() {
+    var random = SeededRandom(seed: 1)
+    for rules in [DecisionRules(), .literal] {
+      #expect(rules.evaluate(.test(), taking: [], random: &random).evaluations.isEmpty)
+    }
+  }
+
+  @Test func `action ids are unique, of version 7, and carry the moment of the decision`() throws {
+    var random = SeededRandom(seed: 2)
+    let events = (0..<200).map { Self.event("\($0)", at: .present, stage: .lead) }
+    let result = DecisionRules.literal.evaluate(.test(), taking: events, random: &random)
+    let ids = result.evaluations.map(\.id)
+    #expect(Set(ids).count == 200)
+    #expect(ids.allSatisfy { $0.uuid.6 >> 4 == 7 })
+    let milliseconds = "0" + String(Timestamp.present.microseconds / 1000, radix: 16, uppercase: true)
+    #expect(ids.allSatisfy { $0.uuidString.filter { $0 != "-" }.hasPrefix(milliseconds) })
+    for (a, b) in zip(result.evaluations, result.evaluations.dropFirst()) { #expect(a.at < b.at) }
+  }
+
+  @Test func `a published action is remembered, and held back from then on`() throws {
+    var rules = DecisionRules()
+    rules.evaluation = .perEvent
+    var random = SeededRandom(seed: 1)
+    let leads = (0..<4).map { Self.event("\($0)", at: .present, stage: .lead) }
+    let result = rules.evaluate(.test(), taking: leads, random: &random)
+    #expect(result.evaluations.map(\.isAction) == [true, false, false, false])
+    let id = try #require(result.evaluations.first?.id)
+    let entry = try #require(result.outreach.last[.emailOutreach])
+    #expect(entry.actionID == id && entry.decidedAt == .present)
+    #expect(result.outreach.last.count == 1)
+    #expect(result.evaluations.last?.decision.verdicts.first == .coolingDown(actionID: id, until: .present + .days(7)))
+
+    let later = ClientSnapshot.test(summary: result.summary, outreach: result.outreach, now: .present + .days(7))
+    let again = rules.evaluate(later, taking: [Self.event("9", at: .present, stage: .lead)], random: &random)
+    #expect(again.evaluations.first?.isAction == true && again.evaluations.first?.id != id)
+    #expect(again.outreach.last[.emailOutreach]?.decidedAt == .present + .days(7))
+  }
+
+  @Test func `the late invoices of the moment replace those of the summary, where there are any`() {
+    var random = SeededRandom(seed: 1)
+    var summary = ClientSummary()
+    summary.lateInvoices = LateInvoices(count: 1, oldest: [.init(id: "in_1", overdueAt: .present)])
+    func level(_ late: LateInvoices?) -> [Risk]? {
+      DecisionRules().evaluate(.test(summary: summary, lateInvoices: late), taking: [Self.events[0]], random: &random)
+        .evaluations.first?.assessment.risks.map(\.risk)
+    }
+    #expect(level(nil) == [.lowEngagement, .lateInvoices])
+    #expect(level(LateInvoices()) == [.lowEngagement])
+  }
+
+  @Test func `an event that is known already is evaluated without any effect on the state`() {
+    var random = SeededRandom(seed: 1)
+    let first = DecisionRules().evaluate(.test(), taking: Self.events, random: &random)
+    let second = DecisionRules().evaluate(.test(summary: first.summary), taking: Self.events.reversed(), random: &random)
+    #expect(second.summary == first.summary)
+    #expect(second.evaluations.last?.assessment == first.evaluations.last?.assessment)
+  }
+
+  @Test func `an evaluation explains itself`() throws {
+    var random = SeededRandom(seed: 1)
+    let result = DecisionRules().evaluate(.test(aiScore: 72.5), taking: Self.events, random: &random)
+    let evaluation = try #require(result.evaluations.first)
+    var json = JSONWriter()
+    var risks = JSONWriter()
+    evaluation.assessment.writeRisks(into: &risks)
+    evaluation.writeExplanation(ruleVersion: "v1", risks: risks.bytes, into: &json)
+    let root = try JSONDocument(parsing: json.bytes).root
+    #expect(root["ruleVersion"]?.string == "v1")
+    #expect(root["stage"]?.string == "onboarding")
+    #expect(root["contributions"]?.elements.map { $0["points"]?.double } == [72.5, 10])
+    #expect(root["risks"]?.count == 0)
+    #expect(root["candidates"]?[0]?["action"]?.string == "schedule_meeting")
+    #expect(root["candidates"]?[0]?["verdict"]?.string == "chosen")
+    #expect(root["cause"]?["id"]?.string == "2")
+  }
+
+  @Test func `an explanation tells what became of each candidate`() throws {
+    var random = SeededRandom(seed: 1)
+    var rules = DecisionRules()
+    rules.actions.byRisk = [.init(.lowEngagement, .init(.sendVoiceMessage))]
+    let first = rules.evaluate(.test(), taking: [Self.events[0]], random: &random)
+    let client = ClientSnapshot.test(summary: first.summary, outreach: first.outreach, now: .present + .days(1))
+    let second = rules.evaluate(client, taking: [Self.events[0]], random: &random)
+    func candidates(_ result: ClientEvaluation) throws -> JSONValue {
+      var json = JSONWriter()
+      try #require(result.evaluations.last).writeCandidates(into: &json)
+      return try JSONDocument(parsing: json.bytes).root
+    }
+    let before = try candidates(first), after = try candidates(second)
+    #expect(before.elements.map { $0["verdict"]?.string } == ["chosen", "outranked"])
+    #expect(before[1]?["by"]?.string == "email_outreach")
+    #expect(before[1]?["trigger"]?.string == "risk:low_engagement")
+    #expect(after.elements.map { $0["verdict"]?.string } == ["cooling_down", "outranked"])
+    #expect(after[0]?["openAction"]?.string == first.evaluations[0].id.uuidString.lowercased())
+    #expect(after[0]?["until"]?.string == "2026-11-27T10:00:00Z")
+  }
+}
+
+extension Evaluation {
+  fileprivate var isAction: Bool { decision.winner(of: assessment) != nil }
+}

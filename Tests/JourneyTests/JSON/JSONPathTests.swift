@@ -1,0 +1,46 @@
+import Journey
+import Testing
+
+@Suite("JSON path")
+struct JSONPathTests {
+  static let body = #"""
+    {"a":{"b":[10,20,30]},"$time":1,"total billed":2,"x.y":3,"it's":4,"back\\slash":5,"é":6,"":7,"a-b":8,"deep":[{"k":null}]}
+    """#
+
+  @Test(arguments: [
+    ("$.a.b[0]", "10"), ("$.a.b[-1]", "30"), ("$['a']['b'][1]", "20"), (#"$["a"].b[-3]"#, "10"), ("$['$time']", "1"),
+    ("$['total billed']", "2"), ("$['x.y']", "3"), (#"$['it\'s']"#, "4"), (#"$["it's"]"#, "4"), (#"$['back\\slash']"#, "5"), ("$.é", "6"),
+    ("$['']", "7"), ("$['a-b']", "8"), ("$.deep[0].k", "null"),
+  ])
+  func namesOneValue(_ path: String, _ raw: String) throws {
+    let value = try JSONDocument(parsing: Self.body).root[JSONPath(path)]
+    #expect(value.map { String(decoding: $0.rawBytes, as: UTF8.self) } == raw)
+  }
+
+  @Test(arguments: ["$.b", "$.a.b[3]", "$.a.b[-4]", "$.a[0]", "$.a.b.c", "$.deep[0].k.x", "$['$time'].x"])
+  func namesNothing(_ path: String) throws {
+    #expect(try JSONDocument(parsing: Self.body).root[JSONPath(path)] == nil)
+  }
+
+  @Test(arguments: [
+    ("", 1, "starts with $"), ("a.b", 1, "starts with $"), ("$a", 2, "a point or a bracket"), ("$.", 3, "a name is expected"),
+    ("$..a", 3, "descent"), ("$.*", 3, "[*]"), ("$.a b", 4, "in quotes"), ("$.a-b", 4, "in quotes"), ("$.1", 3, "in quotes"),
+    ("$[", 3, "not closed"), ("$[1", 4, "not closed"), ("$['a", 5, "quote is not closed"), ("$[1:2]", 4, "slices"),
+    ("$[1,2]", 4, "several names"), ("$[?(@.a)]", 3, "filters"), ("$[01]", 3, "position"), ("$[-0]", 3, "position"),
+    ("$[a]", 3, "a number, * or a name"), ("$.a.[0]", 5, "no point before a bracket"),
+  ])
+  func saysWhatIsWrong(_ path: String, _ column: Int, _ part: String) {
+    let error = #expect(throws: JSONPathError.self) { try JSONPath(path) }
+    #expect(error?.column == column)
+    #expect(error?.message.contains(part) == true, "\(String(describing: error))")
+  }
+
+  @Test func readsReferences() throws {
+    #expect(try MappingReference("header:x-groove-event") == .header("x-groove-event"))
+    #expect(try MappingReference("property:message_id") == .property(.messageID))
+    #expect(try MappingReference("body:$.tenant") == .body(JSONPath("$.tenant")))
+    for text in ["header:", "property:reply_to", "data.id", "$.events[*].id", "body:x"] {
+      #expect(throws: JSONPathError.self) { try MappingReference(text) }
+    }
+  }
+}

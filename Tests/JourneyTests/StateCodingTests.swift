@@ -1,0 +1,152 @@
+import FoundationEssentials
+import Journey
+import Testing
+
+@Suite struct StateCodingTests {
+  private static func summary(using random: inout SeededRandom) -> ClientSummary {
+    var summary = ClientSummary(
+      of: HistoryEvent.random(count: Int.random(in: 0...30, using: &random), around: .present, using: &random))
+    summary.insert("früh \u{1f600} \0", at: Timestamp(microseconds: .random(in: -1 << 52...1 << 52, using: &random))) {
+      $0.usage = random.pick([0, -0.5, 33.333, 1e300])
+    }
+    let late = Int.random(in: 0...100, using: &random)
+    summary.lateInvoices = LateInvoices(
+      count: late, oldest: (0..<min(3, late)).map { LateInvoices.Item(id: "in_\($0)", overdueAt: .present - .days(Int64($0))) })
+    return summary
+  }
+
+  private static func outreach(using random: inout SeededRandom) -> Outreach {
+    var outreach = Outreach()
+    for kind in ActionKind.allCases where random.chance(0.5) {
+      outreach.record(kind, id: .v7(at: .present, using: &random), at: Timestamp(microseconds: .random(in: 0...1 << 52, using: &random)))
+    }
+    return outreach
+  }
+
+  @Test(arguments: propertySeeds)
+  func `what is written is read back`(seed: UInt64) {
+    var random = SeededRandom(seed: seed)
+    for _ in 0..<100 {
+      let summary = Self.summary(using: &random)
+      #expect(ClientSummary(encoded: summary.encoded()) == summary)
+      let outreach = Self.outreach(using: &random)
+      #expect(Outreach(encoded: outreach.encoded()) == outreach)
+    }
+  }
+
+  @Test func `empty states are read back`() {
+    #expect(ClientSummary(encoded: ClientSummary().encoded()) == ClientSummary())
+    #expect(Outreach(encoded: Outreach().encoded()) == Outreach())
+  }
+
+  @Test func `extreme times are read back`() {
+    for microseconds in [Int64.min, -1, 0, 1, .max] {
+      var summary = ClientSummary()
+      summary.insert("e", at: Timestamp(microseconds: microseconds), stage: .churnRisk) { $0.isOverdueNotice = true }
+      #expect(ClientSummary(encoded: summary.encoded()) == summary)
+    }
+  }
+
+  @Test(arguments: propertySeeds)
+  func `equal states have one form, whatever made them`(seed: UInt64) {
+    var random = SeededRandom(seed: seed)
+    let events = HistoryEvent.random(count: 40, around: .present, using: &random)
+    #expect(ClientSummary(of: events).encoded() == ClientSummary(of: events.shuffled(using: &random)).encoded())
+    var one = Outreach(), other = Outreach()
+    let entries = ActionKind.allCases.map { ($0, UUID.v7(at: .present, using: &random)) }
+    for (kind, id) in entries { one.record(kind, id: id, at: .present) }
+    for (kind, id) in entries.shuffled(using: &random) { other.record(kind, id: id, at: .present) }
+    #expect(one.encoded() == other.encoded())
+  }
+
+  @Test(arguments: propertySeeds)
+  func `every cut and every addition is refused`(seed: UInt64) {
+    var random = SeededRandom(seed: seed)
+    let summary = Self.summary(using: &random).encoded()
+    for length in 0..<summary.count { #expect(ClientSummary(encoded: Array(summary[..<length])) == nil) }
+    #expect(ClientSummary(encoded: summary + [0]) == nil)
+    let outreach = Self.outreach(using: &random).encoded()
+    for length in 0..<outreach.count { #expect(Outreach(encoded: Array(outreach[..<length])) == nil) }
+    #expect(Outreach(encoded: outreach + [0]) == nil)
+  }
+
+  @Test(arguments: propertySeeds)
+  func `damaged bytes give nothing, or a state that can be worked with`(seed: UInt64) {
+    var random = SeededRandom(seed: seed)
+    for _ in 0..<300 {
+      var bytes = Self.summary(using: &random).encoded()
+      for _ in 0..<Int.random(in: 1...4, using: &random) {
+        bytes[Int.random(in: 0..<bytes.count, using: &random)] = UInt8.random(in: 0...255, using: &random)
+      }
+      checkUsable(bytes)
+      var outreach = Self.outreach(using: &random).encoded()
+      outreach[Int.random(in: 0..<outreach.count, using: &random)] = UInt8.random(in: 0...255, using: &random)
+      if let read = Outreach(encoded: outreach) { #expect(Outreach(encoded: read.encoded()) == read) }
+    }
+  }
+
+  @Test(arguments: propertySeeds)
+  func `random bytes give nothing, or a state that can be worked with`(seed: UInt64) {
+    var random = SeededRandom(seed: seed)
+    for _ in 0..<1000 {
+      let tail = (0..<Int.random(in: 0...60, using: &random)).map { _ in
+        random.chance(0.5) ? UInt8.random(in: 0...3, using: &random) : UInt8.random(in: 0...255, using: &random)
+      }
+      checkUsable([1] + tail)
+      if let read = Outreach(encoded: [1] + tail) { #expect(Outreach(encoded: read.encoded()) == read) }
+    }
+  }
+
+  /// A count that promises more than there is must not be believed: it would be counted to.
+  @Test func `a monstrous count is refused at once`() {
+    let huge = [UInt8](repeating: 0xff, count: 8) + [0x7f]
+    let endless = [UInt8](repeating: 0xff, count: 40)
+    for count in [huge, endless] {
+      #expect(ClientSummary(encoded: [1, 0] + count) == nil)
+      #expect(Outreach(encoded: [1] + count) == nil)
+    }
+  }
+
+  @Test(
+    arguments: [
+      ([2, 0, 0, 0, 0, 0, 0, 0, 0], false, "a version of the future"),
+      ([1, 2, 0, 0, 0, 0, 0, 0, 0], false, "a stage that is neither there nor not"),
+      ([1, 1, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0], true, "the last stage"),
+      ([1, 1, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0], false, "a tenth stage"),
+      ([1, 0, 1, 0, 1, 0x61, 0, 0, 0, 0, 0, 0, 0, 0], true, "one event"),
+      ([1, 0, 1, 0, 1, 0xff, 0, 0, 0, 0, 0, 0, 0, 0], false, "an id that is no text"),
+      ([1, 0, 2, 2, 1, 0x61, 0, 0, 0, 1, 0x61, 0, 0, 0, 0, 0, 0, 0, 0], true, "two events"),
+      ([1, 0, 2, 0, 1, 0x61, 0, 0, 0, 1, 0x61, 0, 0, 0, 0, 0, 0, 0, 0], false, "one event twice"),
+      ([1, 0, 2, 0, 1, 0x61, 0, 0, 2, 1, 0x61, 0, 0, 0, 0, 0, 0, 0, 0], false, "the oldest first"),
+      ([1, 0, 0, 0, 1, 0, 0, 0, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0xfc, 0x7f, 0, 0, 0, 0], false, "a usage that is no number"),
+      ([1, 0, 0, 0, 0, 0, 0, 101, 0], false, "more invoices than are counted"),
+      ([1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0x69, 0], false, "an invoice that is not counted"),
+      ([1, 0, 0, 0, 0, 0, 0, 1, 1, 1, 0x69, 0], true, "an invoice"),
+    ] as [([UInt8], Bool, String)])
+  func `what no summary can be is refused`(bytes: [UInt8], isRead: Bool, name: String) {
+    #expect((ClientSummary(encoded: bytes) != nil) == isRead, "\(name)")
+  }
+
+  @Test func `more events than are kept are refused`() {
+    func encoded(_ count: UInt8) -> [UInt8] {
+      var bytes: [UInt8] = [1, 0, count]
+      for time in (0..<count).reversed() { bytes += [time * 2, 0, 0, 0] }
+      return bytes + [UInt8](repeating: 0, count: 6)
+    }
+    #expect(ClientSummary(encoded: encoded(10)) != nil)
+    #expect(ClientSummary(encoded: encoded(11)) == nil)
+  }
+
+  @Test func `an action that these rules do not know is passed over`() {
+    let id = [UInt8](repeating: 7, count: 16)
+    #expect(Outreach(encoded: [1, 1, 4] + Array("sing".utf8) + id + [0]) == Outreach())
+  }
+
+  private func checkUsable(_ bytes: [UInt8], _ location: SourceLocation = #_sourceLocation) {
+    guard var summary = ClientSummary(encoded: bytes) else { return }
+    #expect(ClientSummary(encoded: summary.encoded()) == summary, "\(bytes)", sourceLocation: location)
+    summary.insert("another", at: .present, stage: .lead) { $0.isTicketOpened = true }
+    #expect(summary.recent.count <= 10 && summary.tickets.count <= 10, "\(bytes)", sourceLocation: location)
+    #expect(ClientSummary(encoded: summary.encoded()) != nil, "\(bytes)", sourceLocation: location)
+  }
+}

@@ -1,0 +1,59 @@
+import Testing
+
+@testable import PostgresClient
+
+@Suite struct SettingsTests {
+  private static let uri = "postgresql://anna:s3cr%2Fet%22pw@a.example:5433,b.example/journey?sslmode=require"
+
+  @Test func noDescriptionShowsThePassword() throws {
+    let settings = try PostgresSettings(conninfo: Self.uri)
+    #expect(settings.safeDescription == "postgresql://anna@a.example:5433,b.example/journey?sslmode=require")
+    var dumped = ""
+    dump(settings, to: &dumped)
+    for text in ["\(settings)", String(reflecting: settings), dumped, "\([settings])"] {
+      #expect(!text.contains("s3cr"))
+    }
+  }
+
+  @Test(arguments: [
+    "host=a passwordd=s3cr", "postgresql://anna:s3cr%zz@host/db", "postgres://[::1:s3cr/db", "password=s3cr host",
+    "password='s3cr", "postgresql://anna:s3cr\"@h/db?nonsense=s3cr\"x",
+  ])
+  func wrongStringIsNamedWithoutQuotingIt(_ conninfo: String) throws {
+    let error = try failure { _ = try PostgresSettings(conninfo: conninfo) }
+    #expect(error.kind == .permanent)
+    #expect(!error.description.contains("s3cr"))
+  }
+
+  @Test func defaultsGiveWayToTheString() throws {
+    let plain = try PostgresSettings(conninfo: "host=a")
+    #expect(plain.options["target_session_attrs"] == "read-write")
+    #expect(plain.options["tcp_user_timeout"] == "15000")
+    let own = try PostgresSettings(
+      conninfo: "host=a target_session_attrs=any tcp_user_timeout=1 connect_timeout=7 application_name=mine")
+    #expect(own.options["target_session_attrs"] == "any")
+    #expect(own.options["tcp_user_timeout"] == "1")
+    #expect(own.connectTimeout == .seconds(7))
+    #expect(own.applicationName == "mine")
+  }
+
+  @Test func everyHostIsACandidate() throws {
+    let several = try PostgresSettings(conninfo: "postgresql://127.0.0.1:1,127.0.0.2:2/db")
+    #expect(try HostCandidates.of(several.options).map { $0["hostaddr"] } == ["127.0.0.1", "127.0.0.2"])
+    #expect(try HostCandidates.of(several.options).map { $0["port"] } == ["1", "2"])
+    let socket = try PostgresSettings(conninfo: "host=/run/postgresql,10.0.0.1 port=5")
+    let expected = [["host": "/run/postgresql", "port": "5"], ["host": "10.0.0.1", "hostaddr": "10.0.0.1", "port": "5"]]
+    #expect(try HostCandidates.of(socket.options) == expected)
+    let named = try PostgresSettings(conninfo: "host=db.example hostaddr=10.0.0.9")
+    #expect(try HostCandidates.of(named.options) == [["host": "db.example", "hostaddr": "10.0.0.9"]])
+    #expect(throws: PostgresError.self) { try HostCandidates.of(["host": "a,b,c", "port": "1,2"]) }
+  }
+
+  @Test func backoffDoublesUpToItsMaximum() {
+    let backoff = PostgresBackoff(base: .milliseconds(100), maximum: .seconds(1))
+    #expect(backoff.pause(afterFailures: 0, random: 1) == .zero)
+    #expect(backoff.pause(afterFailures: 1, random: 0) == .milliseconds(50))
+    #expect(backoff.pause(afterFailures: 3, random: 1) == .milliseconds(400))
+    #expect(backoff.pause(afterFailures: 10_000, random: 0.5) == .milliseconds(750))
+  }
+}

@@ -1,0 +1,158 @@
+import Dispatch
+import Foundation
+import Glibc
+import Synchronization
+
+/// A program that runs beside the test: what it writes is collected, its end can be awaited, it can be sent signals. Killed when the
+/// test process exits.
+///
+/// Safe to use from any task.
+public final class ChildProcess: Sendable {
+  public enum Ending: Hashable, Sendable {
+    case exited(Int32)
+    /// Ended by a signal that it did not handle.
+    case signalled(Int32)
+  }
+
+  public let id: Int32
+  private let output = Mutex<[UInt8]>([])
+  private let errors = Mutex<[UInt8]>([])
+  private let state = Mutex(State())
+
+  private struct State {
+    var ending: Ending?
+    var waiting: [Int: CheckedContinuation<Ending?, Never>] = [:]
+    var asked = 0
+  }
+
+  /// Starts a program with no signal blocked.
+  ///
+  /// - Parameters:
+  ///   - executable: a path.
+  ///   - environment: all of it; nothing is inherited.
+  ///   - directory: the working directory.
+  ///   - input: what it reads on standard input.
+  /// - Throws: `TestServersError` when it cannot be started.
+  public static func start(
+    _ executable: String, _ arguments: [String], environment: [String: String], directory: String, input: [UInt8] = []
+  ) throws(TestServersError) -> ChildProcess {
+    let process = Process()
+    let outputPipe = Pipe()
+    let errorPipe = Pipe()
+    let inputPipe = Pipe()
+    process.executableURL = URL(fileURLWithPath: executable)
+    process.arguments = arguments
+    process.environment = environment
+    process.currentDirectoryURL = URL(fileURLWithPath: directory)
+    process.standardInput = inputPipe
+    process.standardOutput = outputPipe
+    process.standardError = errorPipe
+    do {
+      try withNoSignalBlocked { try process.run() }
+    } catch {
+      throw TestServersError(operation: "start \(executable)", status: -1, output: "\(error)")
+    }
+    let child = ChildProcess(id: process.processIdentifier)
+    Running.add(child.id)
+    child.follow(process, outputPipe.fileHandleForReading, errorPipe.fileHandleForReading)
+    DispatchQueue.global().async {
+      // A program that does not read its input closes the pipe; that is no failure of the test.
+      try? inputPipe.fileHandleForWriting.write(contentsOf: input)
+      try? inputPipe.fileHandleForWriting.close()
+    }
+    return child
+  }
+
+  private init(id: pid_t) { self.id = id }
+
+  /// What it has written to standard output so far.
+  public var standardOutput: String { output.withLock { String(decoding: $0, as: UTF8.self) } }
+  /// What it has written to standard error so far.
+  public var standardError: String { errors.withLock { String(decoding: $0, as: UTF8.self) } }
+  /// Nil while it runs.
+  public var ending: Ending? { state.withLock { $0.ending } }
+
+  /// Sends a signal, unless it has ended already.
+  public func send(_ signal: Int32) {
+    state.withLock { if $0.ending == nil { _ = Glibc.kill(id, signal) } }
+  }
+
+  /// Waits for the end, by when all that it wrote is there.
+  /// - Returns: nil when it still runs after `duration`.
+  public func ended(within duration: Duration) async -> Ending? {
+    await withCheckedContinuation { continuation in
+      let request: Int? = state.withLock { state in
+        if let ending = state.ending {
+          continuation.resume(returning: ending)
+          return nil
+        }
+        state.asked += 1
+        state.waiting[state.asked] = continuation
+        return state.asked
+      }
+      guard let request else { return }
+      let nanoseconds = Int(duration.components.seconds * 1_000_000_000 + duration.components.attoseconds / 1_000_000_000)
+      DispatchQueue.global().asyncAfter(deadline: .now() + .nanoseconds(nanoseconds)) { [self] in
+        state.withLock { $0.waiting.removeValue(forKey: request) }?.resume(returning: nil)
+      }
+    }
+  }
+
+  private func follow(_ process: Process, _ outputHandle: FileHandle, _ errorHandle: FileHandle) {
+    let readers = DispatchGroup()
+    Thread.detachNewThread(in: readers) { Self.read(outputHandle) { bytes in self.output.withLock { $0 += bytes } } }
+    Thread.detachNewThread(in: readers) { Self.read(errorHandle) { bytes in self.errors.withLock { $0 += bytes } } }
+    let boxed = Unchecked(value: process)
+    Thread.detachNewThread { [self] in
+      boxed.value.waitUntilExit()
+      readers.wait()
+      let process = boxed.value
+      Running.remove(id)
+      let ending = process.terminationReason == .exit ? Ending.exited(process.terminationStatus) : .signalled(process.terminationStatus)
+      let waiting = state.withLock { state in
+        state.ending = ending
+        defer { state.waiting = [:] }
+        return state.waiting.values.map(\.self)
+      }
+      for continuation in waiting { continuation.resume(returning: ending) }
+    }
+  }
+
+  private static func read(_ handle: FileHandle, _ take: ([UInt8]) -> Void) {
+    while true {
+      let data = handle.availableData
+      if data.isEmpty { return }
+      take(Array(data))
+    }
+  }
+
+  /// Handed to one thread, which alone uses it from then on.
+  private struct Unchecked<Value>: @unchecked Sendable {
+    let value: Value
+  }
+}
+
+extension Thread {
+  /// Threads of their own, since a blocked one of a pool would be missing there.
+  fileprivate static func detachNewThread(in group: DispatchGroup, _ body: @escaping @Sendable () -> Void) {
+    group.enter()
+    detachNewThread {
+      body()
+      group.leave()
+    }
+  }
+}
+
+/// The programs that have to go when the test process goes.
+private enum Running {
+  private static let ids = Mutex<Set<pid_t>>([])
+  private static let killAtExit: Void = {
+    atexit { for id in Running.ids.withLock({ $0 }) { kill(id, SIGKILL) } }
+  }()
+
+  static func add(_ id: pid_t) {
+    _ = killAtExit
+    ids.withLock { _ = $0.insert(id) }
+  }
+  static func remove(_ id: pid_t) { ids.withLock { _ = $0.remove(id) } }
+}

@@ -1,0 +1,84 @@
+import Foundation
+
+/// Servers with others that take over: a cluster of brokers, a database with a standby.
+extension TestServers {
+  /// Starts servers of the test's own of which some may be lost.
+  ///
+  /// Their URLs name all of them, as an operator would write them.
+  /// - Parameters:
+  ///   - brokers: the nodes of the broker's cluster.
+  ///   - hasStandby: whether the database has a standby that confirms every commit before the primary does.
+  public static func replicated(brokers: Int = 1, hasStandby: Bool = false) async throws -> TestServers {
+    var (directory, urls) = try await create(Set(Kind.allCases), [])
+    var members: [String] = []
+    for _ in 1..<max(1, brokers) {
+      let (member, more) = try await create([.rabbitmq], ["--join", directory])
+      members.append(member)
+      urls["AMQP_URL"] = adding(host(of: more["AMQP_URL"]), to: urls["AMQP_URL"])
+    }
+    if hasStandby {
+      let (member, more) = try await create([.postgres], ["--join", directory])
+      members.append(member)
+      urls["DATABASE_URL"] = adding(host(of: more["DATABASE_URL"]), to: urls["DATABASE_URL"])
+    }
+    let servers = TestServers(directory: directory, members: members, urls: urls)
+    if hasStandby { try await servers.makeSynchronous() }
+    return servers
+  }
+
+  /// The names of the broker's nodes: the first one's, then those of the members.
+  public func brokerNodes() async throws -> [String] {
+    let quoted = try await everywhere(["eval"], ["node()"])
+    return quoted.map { $0.filter { $0 != "'" } }
+  }
+
+  /// Kills a node of the broker's cluster at once.
+  /// - Parameter member: as in ``brokerNodes()``.
+  public func killBroker(_ member: Int) async throws {
+    try await Self.writeQueueDirectory(brokers[member])
+    _ = try await Self.run(["kill-9", brokers[member], "--rabbitmq"])
+  }
+
+  /// Brings a node back and waits until it is ready.
+  public func startBroker(_ member: Int) async throws { _ = try await Self.run(["start", brokers[member], "--rabbitmq"]) }
+
+  /// Evaluates an Erlang expression in one node.
+  public func erlang(_ expression: String, on member: Int) async throws -> String { try await Self.run(["eval", brokers[member], expression]) }
+
+  /// Makes the standby the primary, and waits until it is one. The old primary has to be gone.
+  public func promoteStandby() async throws {
+    guard let standby = members.last else { preconditionFailure("these servers have no standby") }
+    _ = try await Self.run(["psql", standby, "--quiet", "--command", "SELECT pg_promote(true, 60)"])
+  }
+
+  private nonisolated var brokers: [String] { [directory] + members }
+
+  private func everywhere(_ command: [String], _ arguments: [String]) async throws -> [String] {
+    var answers: [String] = []
+    for directory in brokers { answers.append(try await Self.run(command + [directory] + arguments)) }
+    return answers
+  }
+
+  /// From now on a commit returns only once the standby has it.
+  private func makeSynchronous() async throws {
+    try await sql("ALTER SYSTEM SET synchronous_standby_names = 'standby'")
+    try await sql("SELECT pg_reload_conf()")
+    let end = ContinuousClock.now + .seconds(30)
+    while try await sql("SELECT sync_state FROM pg_stat_replication") != "sync" {
+      guard ContinuousClock.now < end else {
+        throw TestServersError(operation: "wait for the standby", status: -1, output: "it does not follow the primary")
+      }
+    }
+  }
+
+  private static func host(of url: String?) -> Substring {
+    let authority = url?.split(separator: "@").last ?? ""
+    return authority.prefix { $0 != "/" }
+  }
+
+  private static func adding(_ host: Substring, to url: String?) -> String {
+    guard let url, let at = url.firstIndex(of: "@") else { return "" }
+    let hosts = url[at...].prefix { $0 != "/" }
+    return url.prefix(upTo: at) + hosts + "," + host + url[hosts.endIndex...]
+  }
+}

@@ -1,0 +1,103 @@
+/* What one process does: each option of the loop is one step, and a crash or another instance may come before any of them. */
+
+inline settle(i, messages) { unacked[i] = unacked[i] & ~(messages) }
+
+/* A new session takes the lock before it does anything else. */
+#ifdef HOLDER_BY_PID
+#define notices_new_session(i) (!same_pid[i])
+#else
+#define notices_new_session(i) true
+#endif
+inline take_lock(i) { locked[i] = locked[i] || notices_new_session(i) }
+
+/* The answer of the control connection is lost, and the session with it, sooner or later. */
+inline lose_answer(i) {
+  printf("%d: loses the answer\n", i);
+  faults--;
+  if
+  :: locked[i] = false
+  :: true
+  fi
+}
+
+inline suspect(i, a, number) {
+#ifdef NO_SUSPECTS
+  skip
+#else
+  suspicion(i, a) = number
+#endif
+}
+
+/* The commit's answer never came: it is tried again, and what it may have stored is remembered. */
+inline fail_commit(i) {
+  faults--;
+  for (e : 0 .. EVENTS - 1) {
+    if
+    :: tx[i].new & BIT(e) -> suspect(i, e, tx[i].ids[e])
+    :: else
+    fi
+  }
+  confirmed[i] = confirmed[i] | tx[i].marks;
+  phase[i] = failing
+}
+
+inline send_decided(i) {
+#ifdef PUBLISH_BEFORE_COMMIT
+  skip
+#else
+  sent[i] = sent[i] | tx[i].new
+#endif
+}
+
+inline acknowledge_batch(i) {
+  settle(i, current[i] & GOOD);
+#ifdef STALE_TAGS
+  /* Tags start again at 1 on each channel: one of an earlier channel names whatever this channel delivered under it. */
+  if
+  :: batch[i] & ~current[i] ->
+    select (e : 0 .. MESSAGES - 1);
+    settle(i, BIT(e))
+  :: else
+  fi;
+#endif
+  letters[i] = letters[i] | (current[i] & REFUSED);
+  letters_current[i] = letters_current[i] | (current[i] & REFUSED);
+#ifdef SETTLE_BEFORE_LETTER
+  settle(i, current[i] & REFUSED);
+#endif
+  current[i] = 0
+}
+
+proctype Lane(byte i) {
+end:
+  do
+  /* Lane.take and BatchCommit up to the COMMIT, with all that has gathered */
+  :: atomic { up[i] && phase[i] == resting && arrived[i] && client_lock_is_free && key_is_free(arrived[i]) ->
+       printf("%d: begins a commit of messages %d\n", i, arrived[i]); batch[i] = arrived[i]; current[i] = arrived[i]; arrived[i] = 0;
+#ifdef SETTLE_BEFORE_COMMIT
+       settle(i, batch[i] & GOOD);
+#endif
+       begin(i); phase[i] = running }
+  /* the same again, after a failure */
+  :: atomic { phase[i] == failing && client_lock_is_free && key_is_free(batch[i]) ->
+       printf("%d: begins it again\n", i); begin(i); phase[i] = running }
+  :: atomic { phase[i] == running -> printf("%d: is committed\n", i); apply(tx[i]); tx[i].open = false; phase[i] = answered }
+  /* the connection is lost: before the server has ended the transaction, then after it */
+  :: atomic { phase[i] == running && faults && !orphan[i].open ->
+       printf("%d: loses the connection, the transaction still open\n", i); fail_commit(i);
+       copy_transaction(orphan[i], tx[i]); clear_transaction(tx[i]) }
+  :: atomic { phase[i] == answered && faults ->
+       printf("%d: loses the answer to COMMIT\n", i); fail_commit(i); clear_transaction(tx[i]) }
+  /* Lane.settle, then Outbox.publish */
+  :: atomic { phase[i] == answered -> printf("%d: settles messages %d\n", i, current[i]); acknowledge_batch(i); phase[i] = settled_batch }
+  :: atomic { phase[i] == settled_batch ->
+       printf("%d: sends actions %d\n", i, tx[i].new); send_decided(i); clear_transaction(tx[i]); batch[i] = 0; phase[i] = resting }
+  /* IngestQueue.bury: a letter reaches the dead letters, and its message is acknowledged once that is confirmed */
+  :: atomic { letters[i] -> printf("%d: its dead letters arrive\n", i);
+       parked = parked | letters[i]; letters_sent[i] = letters_sent[i] | letters[i]; letters[i] = 0 }
+  :: atomic { letters_sent[i] -> printf("%d: acknowledges messages %d\n", i, letters_sent[i] & letters_current[i]);
+       settle(i, letters_sent[i] & letters_current[i]); letters_sent[i] = 0; letters_current[i] = 0 }
+  :: atomic { letters_sent[i] && faults -> printf("%d: misses the confirmation of dead letters\n", i); faults--;
+       letters[i] = letters[i] | letters_sent[i]; letters_sent[i] = 0 }
+  od
+}

@@ -1,0 +1,101 @@
+/* The actions of one process after the commit: the wire, the confirmations, and the relay that puts right what went wrong. */
+
+inline reach_queue(i, a) {
+  printf("%d: its action %d reaches the queue under id %d\n", i, a, id[a]);
+  forbid(action_for_uncommitted_event, !(stored & BIT(a)));
+  forbid(action_with_two_ids, (queued & BIT(a)) && queued_id[a] != id[a]);
+  forbid(copy_without_a_fault, (queued & BIT(a)) && faults == FAULTS);
+  queued = queued | BIT(a);
+  queued_id[a] = id[a];
+  sent[i] = sent[i] & ~BIT(a);
+  taken[i] = taken[i] | BIT(a)
+}
+
+/* The connection is lost on the way, or the broker refuses or returns it, or its confirmation is lost. */
+inline note_failure(i, a) {
+  printf("%d: has action %d refused, or misses its confirmation\n", i, a);
+  faults--;
+#ifdef NO_CONFIRMS
+  /* Counted as published because it was sent. */
+  confirmed[i] = confirmed[i] | BIT(a)
+#else
+  failed[i] = failed[i] | BIT(a)
+#endif
+}
+
+/* ActionExchange and the confirmed publisher, for each action by itself: the broker may take one and lose the next. */
+proctype Wire(byte i; byte a) {
+end:
+  do
+  :: atomic { sent[i] & BIT(a) -> reach_queue(i, a) }
+  :: atomic { taken[i] & BIT(a) -> printf("%d: has action %d confirmed\n", i, a);
+       taken[i] = taken[i] & ~BIT(a); confirmed[i] = confirmed[i] | BIT(a) }
+  :: atomic { (sent[i] & BIT(a)) && faults -> sent[i] = sent[i] & ~BIT(a); note_failure(i, a) }
+  :: atomic { (taken[i] & BIT(a)) && faults -> taken[i] = taken[i] & ~BIT(a); note_failure(i, a) }
+  od
+}
+
+inline release(i, a) {
+  printf("%d: gives action %d back\n", i, a);
+#ifdef RELEASE_UNGUARDED
+  forbid(taken_from_a_live_holder, !(published & BIT(a)) && is_held_elsewhere(i, a));
+  if
+  :: outbox & ~published & BIT(a) -> holder[a] = NOBODY
+  :: else
+  fi
+#else
+  if
+  :: (outbox & ~published & BIT(a)) && holder[a] == i -> holder[a] = NOBODY
+  :: else
+  fi
+#endif
+}
+
+inline claim(i, a) {
+  printf("%d: claims action %d\n", i, a);
+  forbid(taken_from_a_live_holder, is_held_elsewhere(i, a));
+  holder[a] = i;
+#ifdef ID_AT_PUBLISH
+  id[a] = id[a] + 1
+#endif
+}
+
+/* What the relay keeps of a claim whose answer is lost. */
+inline lose_claim(i, a) {
+#ifndef CLAIM_FORGETS
+  suspect(i, a, id[a]);
+#endif
+  lose_answer(i)
+}
+
+/* ActionRelay over PostgresLedger's control connection. The steps of a turn come in any order here: more than the code does. */
+proctype Relay(byte i; byte a) {
+end:
+  do
+  /* Marks what is confirmed; where the answer is lost it is marked again. */
+  :: atomic { up[i] && (confirmed[i] & BIT(a)) ->
+       printf("%d: marks action %d as published\n", i, a);
+       take_lock(i); mark(BIT(a)); confirmed[i] = confirmed[i] & ~BIT(a) }
+  :: atomic { up[i] && (confirmed[i] & BIT(a)) && faults -> take_lock(i); mark(BIT(a)); lose_answer(i) }
+#ifndef NO_RELEASE
+  :: atomic { up[i] && (failed[i] & BIT(a)) -> take_lock(i); release(i, a); failed[i] = failed[i] & ~BIT(a) }
+  :: atomic { up[i] && (failed[i] & BIT(a)) && faults -> take_lock(i); release(i, a); lose_answer(i) }
+#endif
+#ifndef NO_RELAY
+  :: atomic { up[i] && is_claimable(i, a) ->
+       take_lock(i);
+       if
+       :: is_claimable(i, a) -> claim(i, a); sent[i] = sent[i] | BIT(a); suspicion(i, a) = 0
+       :: else
+       fi
+     }
+  :: atomic { up[i] && is_claimable(i, a) && faults ->
+       take_lock(i);
+       if
+       :: is_claimable(i, a) -> claim(i, a); lose_claim(i, a)
+       :: else
+       fi
+     }
+#endif
+  od
+}
