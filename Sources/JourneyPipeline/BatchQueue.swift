@@ -35,6 +35,9 @@ final class BatchQueue<Element: Sendable>: Sendable {
 
   func append(_ elements: [Element]) { change { $0.elements.append(contentsOf: elements) } }
 
+  /// Gives back what a lane took and could not do: it is the oldest again.
+  func putBack(_ elements: [Element]) { change { $0.elements.insert(contentsOf: elements, at: 0) } }
+
   /// No more comes; what is there can still be taken.
   func close() { change { $0.isClosed = true } }
 

@@ -7,6 +7,8 @@ struct LaneItem: Sendable {
   var receipt: Receipt
   /// A number for the client as the event names it.
   var client: Int
+  /// How often another instance was working on the client.
+  var deferrals = 0
 }
 
 /// One of the commits that run side by side: takes what has gathered, commits it, settles it, has its actions published.
@@ -52,9 +54,11 @@ final class Lane: Sendable {
       guard !part.isEmpty else { continue }
       let published = outbox.takeConfirmed()
       do {
-        let receipt = try await ledger.commit(EventBatch(events: part.map(\.staged), published: published))
+        let waits = part.contains { $0.deferrals >= Self.mostDeferrals }
+        let receipt = try await ledger.commit(EventBatch(events: part.map(\.staged), published: published, waitsForClients: waits))
         if backoff.attempts > 0 { logger.notice("the database takes batches again") }
         backoff.reset()
+        putBack(part, receipt.results)
         settle(part, receipt.results)
         if let batch = receipt.outbox { await outbox.publish(batch) }
       } catch {
@@ -89,6 +93,22 @@ final class Lane: Sendable {
     }
   }
 
+  /// How often an event is passed over because another instance is working on its client; then its batch waits.
+  private static let mostDeferrals = 3
+
+  /// What another instance was in the way of is taken again with what has come meanwhile; where it was in the way of all, the next commit waits.
+  private func putBack(_ items: [LaneItem], _ results: [CommitReceipt.Result]) {
+    var deferred: [LaneItem] = []
+    for (var item, result) in zip(items, results) {
+      guard case .deferred = result else { continue }
+      item.deferrals += 1
+      deferred.append(item)
+    }
+    guard !deferred.isEmpty else { return }
+    if deferred.count == items.count { for place in deferred.indices { deferred[place].deferrals = Self.mostDeferrals } }
+    queue.putBack(deferred)
+  }
+
   /// Drops what cannot be settled any more: it comes again, and kept here it would pile up while the database is away.
   private func keepOpen(_ items: [LaneItem]) -> [LaneItem] {
     let open = items.filter { source.isOpen($0.receipt) }
@@ -110,6 +130,7 @@ final class Lane: Sendable {
         resolved.append((item.receipt, nil))
       case .rejected(let rejection):
         resolved.append((item.receipt, rejection))
+      case .deferred: break
       }
     }
     let settled = receipts.resolve(resolved)

@@ -82,10 +82,13 @@ public struct EventBatch: Sendable {
   public var events: [StagedEvent]
   /// Outbox batches confirmed since, to be noted in the same transaction.
   public var published: [UUID]
+  /// Whether to wait for clients that another commit is working on; their events are deferred otherwise.
+  public var waitsForClients: Bool
 
-  public init(events: [StagedEvent], published: [UUID] = []) {
+  public init(events: [StagedEvent], published: [UUID] = [], waitsForClients: Bool = false) {
     self.events = events
     self.published = published
+    self.waitsForClients = waitsForClients
   }
 }
 
@@ -96,6 +99,8 @@ public struct CommitReceipt: Sendable {
     /// The event had been stored before.
     case duplicate
     case rejected(Rejection)
+    /// Another commit is working on the event's client: commit the event again.
+    case deferred
   }
 
   /// One result an event, in the batch's order.

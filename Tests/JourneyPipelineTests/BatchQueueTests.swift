@@ -55,6 +55,15 @@ import Testing
     #expect(await queue.next(for: 0) == [11, 12, 13])
   }
 
+  @Test func `what is put back is the oldest again, and its client is still the lane's`() async {
+    let queue = queue(lanes: 2, limit: 2)
+    queue.append([10, 20, 30, 40, 11])
+    #expect(await queue.next(for: 0) == [10, 20])
+    queue.putBack([10])
+    #expect(await queue.next(for: 1) == [30, 40])
+    #expect(await queue.next(for: 0) == [10, 11])
+  }
+
   @Test func `a lane that has left holds no client`() async {
     let queue = queue(lanes: 2, limit: 2)
     queue.append([10, 20, 11])

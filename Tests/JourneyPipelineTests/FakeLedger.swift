@@ -9,6 +9,8 @@ final class FakeLedger: JourneyLedger {
     var stored: Set<String> = []
     /// The ids of each batch that was committed.
     var commits: [[String]] = []
+    /// Whether each of them waited for clients that are held.
+    var waited: [Bool] = []
     /// The actions of each outbox batch.
     var batches: [UUID: [UUID]] = [:]
     /// The actions that are noted as published.
@@ -27,22 +29,25 @@ final class FakeLedger: JourneyLedger {
   private let plan: Plan
   private let reject: @Sendable (StagedEvent) -> Rejection?
   private let act: @Sendable (StagedEvent) -> Bool
+  private let hold: @Sendable (StagedEvent) -> Bool
   private let claim: (@Sendable () -> [OutboxBatch])?
   private let noting: @Sendable (_ call: Int) -> LedgerError?
   private let noteCalls = Watched(0)
 
   /// - Parameters:
   ///   - act: whether an event leads to an action.
+  ///   - hold: whether another commit is working on an event's client. A batch that waits for it gets it.
   ///   - claim: answers `claimAbandoned` instead of the state.
   ///   - noting: what the nth `markPublished` or `release` throws.
   init(
     plan: @escaping Plan = { _, _, _ in nil }, reject: @escaping @Sendable (StagedEvent) -> Rejection? = { _ in nil },
-    act: @escaping @Sendable (StagedEvent) -> Bool = { _ in false }, claim: (@Sendable () -> [OutboxBatch])? = nil,
+    act: @escaping @Sendable (StagedEvent) -> Bool = { _ in false }, hold: @escaping @Sendable (StagedEvent) -> Bool = { _ in false }, claim: (@Sendable () -> [OutboxBatch])? = nil,
     noting: @escaping @Sendable (_ call: Int) -> LedgerError? = { _ in nil }
   ) {
     self.plan = plan
     self.reject = reject
     self.act = act
+    self.hold = hold
     self.claim = claim
     self.noting = noting
   }
@@ -57,13 +62,16 @@ final class FakeLedger: JourneyLedger {
     if let error = await plan(batch, attempt, false) { throw error }
     let receipt = state.change { state in
       state.commits.append(batch.events.map(\.event.sourceEventID))
+      state.waited.append(batch.waitsForClients)
       let published = batch.published.flatMap { state.batches[$0] ?? [] }
       state.published.append(contentsOf: published)
       state.publishedWithCommits.append(contentsOf: published)
       var results: [CommitReceipt.Result] = []
       var actions: [ActionMessage] = []
       for staged in batch.events {
-        if let rejection = reject(staged) {
+        if !batch.waitsForClients, hold(staged) {
+          results.append(.deferred)
+        } else if let rejection = reject(staged) {
           results.append(.rejected(rejection))
         } else if state.stored.insert(staged.event.sourceEventID).inserted {
           results.append(.stored)

@@ -33,6 +33,27 @@ import Testing
     #expect(counts.stored == 2 && counts.duplicates == 1)
   }
 
+  @Test func `an event whose client another instance works on is taken again, and waited for in the end`() async throws {
+    let source = FakeSource([.test(1, ids: ["a"], client: "free"), .test(2, ids: ["b"], client: "held"), .test(3, ids: ["c"], client: "free")])
+    let held = Watched(2)
+    let ledger = FakeLedger(hold: { $0.event.sourceEventID == "b" && held.change { $0 -= 1; return $0 >= 0 } })
+    let counts = try await withPipeline(source, ledger) { _ in try await source.state.wait { $0.settlements == 3 } }
+    // The second commit has nothing but what is held: the third waits.
+    #expect(ledger.now.commits == [["a", "b", "c"], ["b"], ["b"]])
+    #expect(ledger.now.waited == [false, false, true])
+    #expect(source.now.isEachSettledOnce && source.now.applied == 3)
+    #expect(counts.stored == 3 && counts.duplicates == 0)
+  }
+
+  @Test func `what is passed over again and again is waited for, although others always come`() async throws {
+    let source = FakeSource((1...20).map { .test($0, client: $0 == 1 ? "held" : "free \($0)") })
+    let ledger = FakeLedger(hold: { $0.event.sourceEventID == "e1" })
+    _ = try await withPipeline(source, ledger, FakePublisher(), .test(batchSize: 2)) { _ in try await source.state.wait { $0.settlements == 20 } }
+    #expect(ledger.now.waited.prefix(5) == [false, false, false, true, false])
+    #expect(ledger.now.commits.prefix(5) == [["e1", "e2"], ["e1", "e3"], ["e1", "e4"], ["e1", "e5"], ["e6", "e7"]])
+    #expect(source.now.isEachSettledOnce)
+  }
+
   @Test func `a message without an event is settled without the ledger`() async throws {
     let source = FakeSource([.test(1, ids: []), .test(2, ids: [], rejections: [Rejection(.malformed, "not JSON")])])
     let ledger = FakeLedger(plan: { _, _, _ in

@@ -21,7 +21,10 @@ func withDatabase<Value>(
   _ url: String? = nil, role: String? = nil, _ body: (PostgresWorker) async throws -> Value
 ) async throws -> Value {
   let address = if let url { url } else { try await TestServers.shared().makeDatabase() }
-  let worker = try PostgresWorker(PostgresSettings(conninfo: address, role: role))
+  var settings = try PostgresSettings(conninfo: address, role: role)
+  // Filling a database takes its time on a busy machine.
+  settings.deadline = .seconds(300)
+  let worker = PostgresWorker(settings)
   do {
     let value = try await body(worker)
     await worker.close()

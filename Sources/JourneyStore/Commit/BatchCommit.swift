@@ -3,7 +3,11 @@ import Journey
 import JourneyPipeline
 import PostgresClient
 
-/// One batch in one transaction, on one connection: three round trips, a fourth where invoices, unknown histories or clients without a state are concerned.
+/// One batch in one transaction, on one connection: two round trips, a third where invoices, unknown histories or clients without a state are concerned.
+///
+/// The first finds the clients, locks their states and looks which events are stored already; the last stores all that follows, and commits. Nobody else
+/// stores an event of a client that is locked here, so what the look found stands; an event that another transaction takes in for another client
+/// meanwhile breaks the unique key, and the batch is taken in again.
 ///
 /// Locks are taken in one order everywhere (identities, client states by id, events by key, invoices by key), so that instances wait for each
 /// other but never in a circle.
@@ -25,39 +29,45 @@ struct BatchCommit {
   }
 
   mutating func run(_ batch: EventBatch) throws(PostgresError) -> CommitReceipt {
-    var results = [CommitReceipt.Result](repeating: .duplicate, count: batch.events.count)
     let events = batch.events
-    let (resolution, places) = try resolve(events)
-    var shares: [UUID: ClientShare] = [:]
-    shares.reserveCapacity(resolution.locked.count)
+    var results = [CommitReceipt.Result](repeating: .duplicate, count: events.count)
+    let (resolution, places, stored) = try resolve(events, waiting: batch.waitsForClients)
+    var new: [Int] = []
+    new.reserveCapacity(events.count)
     for (index, place) in places.enumerated() {
       switch resolution.outcomes[place] {
       case .failure(let rejection): results[index] = .rejected(rejection)
-      case .success(let id):
-        if let share = shares[id] {
-          share.events.append(index)
-          continue
-        }
-        guard let locked = resolution.locked[id] else {
-          // Its state was deleted, or it became another client, since it was resolved. Stored without a decision, the event would never be decided.
-          throw PostgresError(.transient, operation: "lock_clients", "a client's state vanished while its events were taken in")
-        }
-        let share = ClientShare(locked.snapshot(id: id, under: decider.fingerprint))
-        share.events.append(index)
-        shares[id] = share
+      case .success(let id) where resolution.held.contains(id): results[index] = .deferred
+      case .success:
+        results[index] = stored.contains(index) ? .duplicate : .stored
+        if !stored.contains(index) { new.append(index) }
       }
     }
-    var sorted = shares.values.sorted { $0.client.id < $1.client.id }
-    try store(events, sorted)
-    for share in sorted { for index in share.events { results[index] = .stored } }
-    sorted.removeAll { $0.events.isEmpty }
-    try addWhatIsStored(to: sorted, events)
-    return CommitReceipt(results: results, outbox: try decide(sorted, events, published: batch.published))
+    // By key, as rows are stored; of those with one key the first in the batch.
+    new.sort { events[$0].event.precedes(events[$1].event) || !events[$1].event.precedes(events[$0].event) && $0 < $1 }
+    var last: Int?
+    new.removeAll { index in
+      defer { last = index }
+      guard let last, !events[last].event.precedes(events[index].event) else { return false }
+      results[index] = .duplicate
+      return true
+    }
+    let shares = try shares(of: new.sorted(), resolution, places)
+    let rows = rows(of: shares, events)
+    var commands: [(PostgresStatement, PostgresParameters)] = []
+    if !new.isEmpty { commands.append((CommitStatements.insertEvents, EventRow.parameters(new.map { rows[$0]! }, events))) }
+    do throws(PostgresError) {
+      try addWhatIsStored(to: shares, events, &commands)
+      return CommitReceipt(results: results, outbox: try decide(shares, events, commands, published: batch.published))
+    } catch {
+      guard error.sqlState == "23505", error.constraint == "client_journey_events_once" else { throw error }
+      throw PostgresError(.transient, operation: error.operation, "an event was taken in for another client meanwhile")
+    }
   }
 
   // MARK: Clients
 
-  /// What a batch means for one client. `events` are places in the batch; after `store` only those that are new.
+  /// What a batch means for one client. `events` are places in the batch of those that are new.
   private final class ClientShare {
     var client: ClientSnapshot
     let isUnread: Bool
@@ -66,11 +76,16 @@ struct BatchCommit {
     init(_ found: (client: ClientSnapshot, isUnread: Bool)) { (client, isUnread) = found }
   }
 
-  /// - Returns: the clients, and each event's place among the references.
-  private func resolve(_ events: [StagedEvent]) throws(PostgresError) -> (ClientResolution, places: [Int]) {
+  /// - Returns: the clients, each event's place among the references, and the places of events that are stored already.
+  private func resolve(
+    _ events: [StagedEvent], waiting: Bool
+  ) throws(PostgresError) -> (ClientResolution, places: [Int], stored: Set<Int>) {
     var (resolution, places) = ClientResolution.references(of: events)
     let parameters = resolution.parameters(Array(resolution.keys.indices))
-    let answer = try connection.pipeline([(.begin, PostgresParameters()), (ClientResolution.findAndLock, parameters)])
+    let keys = (CommitStatements.findStored, EventRow.keys(events))
+    var answer = try connection.pipeline([
+      (.begin, PostgresParameters()), (waiting ? ClientResolution.findAndLock : ClientResolution.findAndLockFree, parameters), keys,
+    ])
     let toCreate = try resolution.take(foundAndLocked: answer[1])
     let changes = IdentityChanges(events, resolution)
     if !toCreate.isEmpty || !changes.isEmpty || resolution.hasMerged {
@@ -89,42 +104,60 @@ struct BatchCommit {
         $0.uuids(rows) { $0.value }
       }
       let ids = PostgresParameters { $0.uuids(rows) { $0.key } }
-      try resolution.take(
-        locked: try connection.pipeline([(CommitStatements.addStates, states), (CommitStatements.lockClients, ids)])[1])
+      // Under these locks the look at what is stored has to be taken again.
+      answer = try connection.pipeline([(CommitStatements.addStates, states), (CommitStatements.lockClients, ids), keys])
+      try resolution.take(locked: answer[1])
     }
-    return (resolution, places)
+    let found = answer[2]
+    var stored: Set<Int> = []
+    for row in 0..<found.rowCount { stored.insert(Int(try found.int64(row, 0)) - 1) }
+    return (resolution, places, stored)
   }
 
-  // MARK: Events
+  /// - Returns: what the events mean for each client, in the order of the clients' ids.
+  private func shares(of new: [Int], _ resolution: ClientResolution, _ places: [Int]) throws(PostgresError) -> [ClientShare] {
+    var shares: [UUID: ClientShare] = [:]
+    shares.reserveCapacity(resolution.locked.count)
+    for index in new {
+      guard case .success(let id) = resolution.outcomes[places[index]] else { continue }
+      if let share = shares[id] {
+        share.events.append(index)
+        continue
+      }
+      guard let locked = resolution.locked[id] else {
+        // Its state was deleted, or it became another client, since it was resolved. Stored without a decision, the event would never be decided.
+        throw PostgresError(.transient, operation: "lock_clients", "a client's state vanished while its events were taken in")
+      }
+      let share = ClientShare(locked.snapshot(id: id, under: decider.fingerprint))
+      share.events.append(index)
+      shares[id] = share
+    }
+    return shares.values.sorted { $0.client.id < $1.client.id }
+  }
 
-  /// Stores the events, and leaves in the shares those that are new.
-  private func store(_ events: [StagedEvent], _ shares: [ClientShare]) throws(PostgresError) {
-    var rows: [EventRow] = []
-    rows.reserveCapacity(events.count)
+  /// - Returns: the row of each event that is new, by its place in the batch.
+  private func rows(of shares: [ClientShare], _ events: [StagedEvent]) -> [EventRow?] {
+    var rows = [EventRow?](repeating: nil, count: events.count)
     for share in shares {
       let marks = StageMarks(share.client.summary.stage, share.events.lazy.map { events[$0].event })
-      for index in share.events { rows.append(EventRow(index: index, clientID: share.client.id, stage: marks.stage(of: events[index].event))) }
+      for index in share.events { rows[index] = EventRow(index: index, clientID: share.client.id, stage: marks.stage(of: events[index].event)) }
     }
-    guard !rows.isEmpty else { return }
-    rows.sort { events[$0.index].event.precedes(events[$1.index].event) }
-    let inserted = try connection.execute(CommitStatements.insertEvents, EventRow.parameters(rows, events))
-    // The usual case is that all of them are new.
-    if inserted.rowCount == rows.count { return }
-    var new: Set<UUID> = []
-    for row in 0..<inserted.rowCount { new.insert(try inserted.uuid(row, 0)) }
-    for share in shares { share.events.removeAll { !new.contains(events[$0].id) } }
+    return rows
   }
 
   // MARK: What is stored besides
 
   /// Adds what the evaluation needs and the locked rows do not hold: summaries that have to be made from stored events, and the late invoices of
   /// clients whose invoices the batch touches.
-  private func addWhatIsStored(to shares: [ClientShare], _ events: [StagedEvent]) throws(PostgresError) {
+  /// - Parameter commands: what has yet to be executed; executed and emptied where there is something to read.
+  private func addWhatIsStored(
+    to shares: [ClientShare], _ events: [StagedEvent], _ commands: inout [(PostgresStatement, PostgresParameters)]
+  ) throws(PostgresError) {
     let tracksInvoices = decider.rules.risks.lateInvoices == .untilSettled
     let unread = shares.filter(\.isUnread).map(\.client.id)
     var book = InvoiceBook()
     if tracksInvoices { for share in shares { for index in share.events { book.note(events[index], clientID: share.client.id) } } }
-    var commands: [(PostgresStatement, PostgresParameters)] = []
+    let waiting = commands.count
     if !unread.isEmpty {
       let own = shares.filter(\.isUnread).flatMap { $0.events.map { events[$0].id } }
       commands.append((history.newest, history.parameters(clients: unread, excluded: own)))
@@ -133,9 +166,10 @@ struct BatchCommit {
     if !book.isEmpty { commands.append((InvoiceBook.merge, book.parameters())) }
     let readsLate = tracksInvoices && (!book.isEmpty || !unread.isEmpty)
     if readsLate { commands.append((InvoiceBook.late, InvoiceBook.lateParameters(Array(Set(book.clients + unread))))) }
-    guard !commands.isEmpty else { return }
+    guard commands.count > waiting else { return }
     let answers = try connection.pipeline(commands)
-    let made = unread.isEmpty ? [:] : try history.summaries(answers[0])
+    commands = []
+    let made = unread.isEmpty ? [:] : try history.summaries(answers[waiting])
     let late = readsLate ? try InvoiceBook.late(answers[answers.count - 1]) : [:]
     for share in shares {
       if share.isUnread { share.client.summary = made[share.client.id] ?? ClientSummary() }
@@ -146,7 +180,7 @@ struct BatchCommit {
   // MARK: Decisions
 
   private mutating func decide(
-    _ shares: [ClientShare], _ events: [StagedEvent], published: [UUID]
+    _ shares: [ClientShare], _ events: [StagedEvent], _ commands: [(PostgresStatement, PostgresParameters)], published: [UUID]
   ) throws(PostgresError) -> OutboxBatch? {
     var random = IDRandom()
     var writes = BatchWrites(decider: decider, instance: instance, random: IDRandom(), at: clock.now())
@@ -155,7 +189,7 @@ struct BatchCommit {
     }
     let outbox = writes.messages.isEmpty ? nil : OutboxBatch(id: writes.outboxID, actions: writes.messages)
     decided = outbox?.id
-    _ = try connection.pipeline(writes.commands(published: published) + [(.commit, PostgresParameters())])
+    _ = try connection.pipeline(commands + writes.commands(published: published) + [(.commit, PostgresParameters())])
     return outbox
   }
 }

@@ -43,6 +43,8 @@ struct ClientResolution {
   private(set) var outcomes: [Result<UUID, Rejection>]
   /// The clients that are locked, by id.
   private(set) var locked: [UUID: LockedClient] = [:]
+  /// The clients that another transaction has locked.
+  private(set) var held: Set<UUID> = []
   /// Clients that have no state yet, with their organisations.
   private(set) var unmet: [UUID: UUID] = [:]
   /// Whether a client turned out to have become another one.
@@ -98,24 +100,33 @@ struct ClientResolution {
 
   /// Finds clients, locks their states in the order of their ids, whatever the batch's order, and reads how they stand: a round trip and a descent of
   /// each index less than one after the other.
-  static let findAndLock = PostgresStatement(
-    name: "find_and_lock_clients",
-    """
-    WITH found AS MATERIALIZED (
-      SELECT i.position, o.id IS NOT NULL AS is_known_organization, c.org_id = i.org_id AS is_own,
-        CASE WHEN c.org_id = i.org_id THEN c.id ELSE d.client_id END AS id
-      FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[]) WITH ORDINALITY AS i(org_id, source, client_id, external_id, position)
-      LEFT JOIN organizations o ON o.id = i.org_id
-      LEFT JOIN contacts c ON c.id = i.client_id
-      LEFT JOIN journey_identities d ON d.org_id = i.org_id AND d.source = i.source AND d.external_id = i.external_id
-    ), s AS MATERIALIZED (
-      SELECT client_id, merged_into, summary, outreach, scored_at FROM journey_client_state
-      WHERE client_id IN (SELECT id FROM found) ORDER BY client_id FOR UPDATE
-    )
-    SELECT f.is_known_organization, f.is_own, f.id, s.client_id IS NOT NULL, s.merged_into IS NOT NULL, \(LockedClient.columns)
-    FROM found f LEFT JOIN s ON s.client_id = f.id LEFT JOIN contacts c ON c.id = f.id
-    ORDER BY f.position
-    """)
+  static let findAndLock = findAndLock(name: "find_and_lock_clients", "FOR UPDATE")
+
+  /// The same, which does not wait for clients that another transaction has locked.
+  static let findAndLockFree = findAndLock(name: "find_and_lock_free_clients", "FOR UPDATE SKIP LOCKED")
+
+  private static func findAndLock(name: String, _ lock: String) -> PostgresStatement {
+    PostgresStatement(
+      name: name,
+      """
+      WITH found AS MATERIALIZED (
+        SELECT i.position, o.id IS NOT NULL AS is_known_organization, c.org_id = i.org_id AS is_own,
+          CASE WHEN c.org_id = i.org_id THEN c.id ELSE d.client_id END AS id
+        FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[]) WITH ORDINALITY AS i(org_id, source, client_id, external_id, position)
+        LEFT JOIN organizations o ON o.id = i.org_id
+        LEFT JOIN contacts c ON c.id = i.client_id
+        LEFT JOIN journey_identities d ON d.org_id = i.org_id AND d.source = i.source AND d.external_id = i.external_id
+      ), s AS MATERIALIZED (
+        SELECT client_id, merged_into, summary, outreach, scored_at FROM journey_client_state
+        WHERE client_id IN (SELECT id FROM found) ORDER BY client_id \(lock)
+      )
+      SELECT f.is_known_organization, f.is_own, f.id, s.client_id IS NOT NULL, s.merged_into IS NOT NULL,
+        CASE WHEN s.client_id IS NULL THEN (SELECT true FROM journey_client_state t WHERE t.client_id = f.id LIMIT 1) END,
+        \(LockedClient.columns)
+      FROM found f LEFT JOIN s ON s.client_id = f.id LEFT JOIN contacts c ON c.id = f.id
+      ORDER BY f.position
+      """)
+  }
 
   func parameters(_ places: [Int]) -> PostgresParameters {
     PostgresParameters {
@@ -141,12 +152,14 @@ struct ClientResolution {
     for place in keys.indices {
       if try !take(place, result, place) { toCreate.append(place) }
       guard case .success(let id) = outcomes[place] else { continue }
-      if try !result.bool(place, 3) {
+      if try result.boolIfPresent(place, 5) == true {
+        held.insert(id)
+      } else if try !result.bool(place, 3) {
         unmet[id] = keys[place].orgID
       } else if try result.bool(place, 4) {
         hasMerged = true
       } else if locked[id] == nil {
-        locked[id] = try LockedClient(result, place, from: 5)
+        locked[id] = try LockedClient(result, place, from: 6)
       }
     }
     return toCreate
@@ -160,6 +173,7 @@ struct ClientResolution {
   /// Forgets what is locked: the transaction starts again.
   mutating func unlock() {
     locked = [:]
+    held = []
     unmet = [:]
   }
 

@@ -23,7 +23,17 @@ enum CommitStatements {
     JOIN contacts c ON c.id = s.client_id
     """)
 
-  /// Stores the events that are new and says which. A row that does not set the stage carries the stage of its time; where it comes so late that the client's
+  /// The positions of events that are stored already. Taken after the locks of their clients, so with what was committed under them before.
+  static let findStored = PostgresStatement(
+    name: "find_stored_events",
+    """
+    SELECT i.position FROM unnest($1::uuid[], $2::text[], $3::text[]) WITH ORDINALITY AS i(org_id, source, source_event_id, position)
+    CROSS JOIN LATERAL (
+      SELECT FROM client_journey_events e
+      WHERE e.org_id = i.org_id AND e.source = i.source AND e.source_event_id = i.source_event_id LIMIT 1) AS stored
+    """)
+
+  /// Stores events, each of them new. A row that does not set the stage carries the stage of its time; where it comes so late that the client's
   /// state does not tell it, it is looked for among the 100 events before it, after the newest of the batch (`hint`).
   static let insertEvents = PostgresStatement(
     name: "insert_events",
@@ -41,8 +51,6 @@ enum CommitStatements {
     FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::jsonb[], $7::timestamptz[], $8::text[], $9::text[],
       $10::bool[], $11::text[], $12::timestamptz[])
       AS i(id, client_id, org_id, stage, event_type, metadata, occurred_at, source, source_event_id, sets_stage, hint, hint_at)
-    ON CONFLICT (org_id, source, source_event_id) DO NOTHING
-    RETURNING id
     """)
 
   /// A score with the action that it leads to, if any; $16 is the outbox batch of those actions.

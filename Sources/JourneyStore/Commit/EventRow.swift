@@ -9,6 +9,15 @@ struct EventRow {
   var clientID: UUID
   var stage: StageMarks.Stage
 
+  /// What makes events the same, in the order of the batch.
+  static func keys(_ events: [StagedEvent]) -> PostgresParameters {
+    PostgresParameters {
+      $0.uuids(events) { $0.event.orgID }
+      $0.texts(events) { $0.event.source }
+      $0.texts(events) { $0.event.sourceEventID }
+    }
+  }
+
   static func parameters(_ rows: [EventRow], _ events: [StagedEvent]) -> PostgresParameters {
     PostgresParameters {
       $0.uuids(rows) { events[$0.index].id }
@@ -55,10 +64,10 @@ struct StageMarks {
 }
 
 extension JourneyEvent {
-  /// The order of the unique key, the same in all instances.
+  /// The order of the unique key, by bytes as the database compares, the same in all instances. Of two events that are the same neither precedes.
   func precedes(_ other: JourneyEvent) -> Bool {
     if orgID != other.orgID { return orgID < other.orgID }
-    if source != other.source { return source < other.source }
-    return sourceEventID < other.sourceEventID
+    if !source.hasSameBytes(as: other.source) { return source.utf8.lexicographicallyPrecedes(other.source.utf8) }
+    return sourceEventID.utf8.lexicographicallyPrecedes(other.sourceEventID.utf8)
   }
 }

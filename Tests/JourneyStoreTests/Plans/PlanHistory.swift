@@ -33,7 +33,10 @@ struct PlanHistory: Sendable {
   static func filled() async throws -> PlanHistory {
     let history = try await empty()
     try await history.fill()
-    try await withDatabase(history.url) { try await $0.run("VACUUM ANALYZE") }
+    try await withDatabase(history.url) { worker in
+      try await worker.run("SET statement_timeout = 0")
+      try await worker.run("VACUUM ANALYZE")
+    }
     return history
   }
 
@@ -74,6 +77,7 @@ struct PlanHistory: Sendable {
       $$ SELECT ('0' || kind || '000000-0000-4000-8000-' || lpad(to_hex(n), 12, '0'))::uuid $$;
     SET session_replication_role = replica;
     SET synchronous_commit = off;
+    SET statement_timeout = 0;
     CREATE TEMP TABLE who AS
       SELECT pg_temp.id('c', n) AS client_id, pg_temp.id('a', n % 3) AS org_id, 'c' || n AS external_id, n, 10 AS events
         FROM generate_series(1, \(clients)) n

@@ -1,0 +1,121 @@
+import FoundationEssentials
+import Journey
+import JourneyPipeline
+import JourneyStore
+import PostgresClient
+import TestServers
+import Testing
+
+/// What a batch commit does beside other transactions, and with events that are the same.
+@Suite struct CommitTests {
+  private static let org = UUID()
+  private static let clients = [UUID(), UUID()]
+
+  /// A database with two clients, a ledger, and a connection that is in the ledger's way.
+  private func withLedger(_ body: (PostgresLedger, PostgresWorker) async throws -> Void) async throws {
+    let url = try await TestServers.shared().makeDatabase()
+    try await withDatabase(url) { other in
+      try await other.migrate()
+      try await other.run("INSERT INTO organizations (id, name) VALUES ('\(Self.org)', 'Roth')")
+      for client in Self.clients { try await other.run("INSERT INTO contacts (id, org_id, name) VALUES ('\(client)', '\(Self.org)', 'Ada')") }
+      let decider = Decider(rules: DecisionRules()) { action in
+        ActionMessage(
+          id: action.id, routingKey: "a.b", priority: action.priority, expiresAt: action.expiresAt, causeID: action.causeID, traceparent: nil, body: [])
+      }
+      let settings = try PostgresSettings(conninfo: url, role: "journey_adapter")
+      let ledger = try await PostgresLedger.open(settings, lanes: 2, decider: decider, clock: SystemClock())
+      let result: Result<Void, any Error>
+      do { result = .success(try await body(ledger, other)) } catch { result = .failure(error) }
+      await ledger.close()
+      try result.get()
+    }
+  }
+
+  private func event(_ id: String, of client: Int = 0) -> StagedEvent {
+    var random = IDRandom()
+    let now = SystemClock().now()
+    let event = JourneyEvent(
+      orgID: Self.org, source: "crm", sourceEventID: id, client: ClientReference(id: Self.clients[client]), type: "note_added", stage: .billing,
+      occurredAt: now, metadata: Array("{}".utf8))
+    return StagedEvent(id: UUID.v7(at: now, using: &random), event: event, signals: Signals())
+  }
+
+  private func codes(_ receipt: CommitReceipt) -> [String] {
+    receipt.results.map { result in
+      switch result {
+      case .stored: "stored"
+      case .duplicate: "duplicate"
+      case .deferred: "deferred"
+      case .rejected(let rejection): rejection.code.rawValue
+      }
+    }
+  }
+
+  /// Runs `body` while another transaction has executed a statement. It commits once somebody waits for its locks.
+  private func withTransaction(_ statement: String, on other: PostgresWorker, _ body: () async throws -> Void) async throws {
+    let (started, start) = AsyncStream.makeStream(of: Void.self)
+    async let transaction: Void = other.perform { connection in
+      defer { start.finish() }
+      try connection.execute("BEGIN")
+      try connection.execute(statement)
+      start.finish()
+      try connection.execute(
+        """
+        DO $$ BEGIN
+          WHILE NOT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))) LOOP PERFORM pg_sleep(0.01); END LOOP;
+        END $$
+        """)
+      try connection.execute("COMMIT")
+    }
+    for await _ in started {}
+    try await body()
+    try await transaction
+  }
+
+  @Test func `an event that is there already, or comes twice, is stored once`() async throws {
+    try await withLedger { ledger, other in
+      let first = try await ledger.commit(EventBatch(events: [event("b"), event("a"), event("b", of: 1), event("a")]))
+      #expect(codes(first) == ["stored", "stored", "duplicate", "duplicate"])
+      // Equivalent to Unicode, yet other bytes.
+      let second = try await ledger.commit(EventBatch(events: [event("a"), event("\u{e9}"), event("e\u{301}"), event("b", of: 1), event("\u{e9}")]))
+      #expect(codes(second) == ["duplicate", "stored", "stored", "duplicate", "duplicate"])
+      #expect(try await other.rows("SELECT count(*), count(DISTINCT source_event_id) FROM client_journey_events") == ["4|4"])
+    }
+  }
+
+  @Test(.timeLimit(.minutes(1))) func `a client that another transaction works on is passed over, or waited for`() async throws {
+    try await withLedger { ledger, other in
+      _ = try await ledger.commit(EventBatch(events: [event("1"), event("2", of: 1)]))
+      let lock = "SELECT 1 FROM journey_client_state WHERE client_id = '\(Self.clients[0])' FOR UPDATE"
+      try await withTransaction(lock, on: other) {
+        let events = [event("3"), event("4", of: 1), event("1")]
+        let first = try await ledger.commit(EventBatch(events: events))
+        #expect(codes(first) == ["deferred", "stored", "deferred"])
+        let second = try await ledger.commit(EventBatch(events: events, waitsForClients: true))
+        #expect(codes(second) == ["stored", "duplicate", "duplicate"])
+      }
+      #expect(try await other.rows("SELECT count(*) FROM client_journey_events") == ["4"])
+    }
+  }
+
+  @Test(.timeLimit(.minutes(1))) func `an event that another transaction stores for another client meanwhile is not stored twice`() async throws {
+    try await withLedger { ledger, other in
+      _ = try await ledger.commit(EventBatch(events: [event("1"), event("2", of: 1)]))
+      let insert = """
+        INSERT INTO client_journey_events (id, client_id, org_id, stage, event_type, source, source_event_id)
+        VALUES (gen_random_uuid(), '\(Self.clients[1])', '\(Self.org)', 'billing', 'note_added', 'crm', '3')
+        """
+      let batch = EventBatch(events: [event("3"), event("4")])
+      try await withTransaction(insert, on: other) {
+        do throws(LedgerError) {
+          _ = try await ledger.commit(batch)
+          Issue.record("the event was stored twice")
+        } catch {
+          #expect(error.kind == .transient, "\(error)")
+        }
+      }
+      let again = try await ledger.commit(batch)
+      #expect(codes(again) == ["duplicate", "stored"])
+    }
+  }
+}
