@@ -3,18 +3,21 @@
 struct ConnectionThread {
   private let settings: PostgresSettings
   private let queue: JobQueue
+  private let number: Int
   private var connection: PostgresConnection?
   private var failures = 0
   private var notBefore = Instant(nanoseconds: 0)
 
-  private init(_ settings: PostgresSettings, _ queue: JobQueue) {
+  private init(_ settings: PostgresSettings, _ queue: JobQueue, number: Int) {
     self.settings = settings
     self.queue = queue
+    self.number = number
   }
 
-  static func start(_ settings: PostgresSettings, _ queue: JobQueue, name: String) {
+  /// - Parameter number: from 0.
+  static func start(_ settings: PostgresSettings, _ queue: JobQueue, number: Int, name: String) {
     let isStarted = Thread.detach(name: name, stackSize: 4 << 20) {
-      var thread = ConnectionThread(settings, queue)
+      var thread = ConnectionThread(settings, queue, number: number)
       thread.run()
       queue.threadEnded()
     }
@@ -23,13 +26,15 @@ struct ConnectionThread {
   }
 
   private mutating func run() {
-    while queue.awaitWork() {
+    while queue.awaitWork(number) {
       discardIfDead()
       guard let connection = connection ?? connect() else { continue }
       guard let job = queue.take() else { continue }
-      job.run(connection)
+      let announce = job.run(connection)
       // A body that threw in the middle of a transaction must not hand it to the next.
       connection.abandonTransaction()
+      queue.isFree(number)
+      announce()
       discardIfDead()
     }
     // Freed here, on the thread that owns it, before the end is announced.
@@ -44,7 +49,7 @@ struct ConnectionThread {
 
   private mutating func connect() -> PostgresConnection? {
     if Instant.now() < notBefore {
-      queue.pause(until: notBefore)
+      queue.pause(number, until: notBefore)
       // Closed, or the work is done by another: look again.
       guard queue.hasWork else { return nil }
     }

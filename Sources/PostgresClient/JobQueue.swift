@@ -1,27 +1,32 @@
 import Glibc
 
-/// A piece of work for whichever thread of a pool takes it: it is settled exactly once, by `run` or by `fail`.
+/// A piece of work for whichever thread of a pool takes it: it is settled exactly once, by what `run` returns or by `fail`.
 struct Job: Sendable {
   var id: UInt64
-  var run: @Sendable (PostgresConnection) -> Void
+  /// Does the work. The result is for when the thread is free again: it tells the caller.
+  var run: @Sendable (PostgresConnection) -> @Sendable () -> Void
   var fail: @Sendable (any Error) -> Void
 }
 
 /// The work that waits for a pool's threads, and what these threads must know of each other.
 ///
-/// A lock and a condition of the operating system: threads sleep here, no task ever waits for more than the lock.
+/// Of the threads that sleep, work wakes the one that worked last: its connection, and the server's process behind that, is the warmest.
+///
+/// A lock and conditions of the operating system: threads sleep here, no task ever waits for more than the lock.
 final class JobQueue: @unchecked Sendable {
   // Everything below is touched with the lock held only.
   private var waiting: [Job] = []
   private var nextID: UInt64 = 0
   private var connected = 0
   private var threads: Int
+  /// The threads that sleep until there is work, the one that worked last at the end.
+  private var idle: [Int] = []
   private var isClosed = false
   private var closeWaiters: [@Sendable () -> Void] = []
 
   // On the heap, since both must keep their address.
   private let lock = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
-  private let changed = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+  private let wakers: UnsafeMutableBufferPointer<pthread_cond_t>
 
   init(threads: Int) {
     self.threads = threads
@@ -31,15 +36,16 @@ final class JobQueue: @unchecked Sendable {
     pthread_condattr_init(&attributes)
     // The wall clock may jump.
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
-    changed.initialize(to: pthread_cond_t())
-    pthread_cond_init(changed, &attributes)
+    wakers = .allocate(capacity: threads)
+    wakers.initialize(repeating: pthread_cond_t())
+    for thread in wakers.indices { pthread_cond_init(waker(of: thread), &attributes) }
     pthread_condattr_destroy(&attributes)
   }
 
   deinit {
-    pthread_cond_destroy(changed)
+    for thread in wakers.indices { pthread_cond_destroy(waker(of: thread)) }
     pthread_mutex_destroy(lock)
-    changed.deallocate()
+    wakers.deallocate()
     lock.deallocate()
   }
 
@@ -47,6 +53,13 @@ final class JobQueue: @unchecked Sendable {
     pthread_mutex_lock(lock)
     defer { pthread_mutex_unlock(lock) }
     return body()
+  }
+
+  private func waker(of thread: Int) -> UnsafeMutablePointer<pthread_cond_t> { wakers.baseAddress! + thread }
+
+  /// With the lock held. Where nobody sleeps, whoever ends its work looks for more.
+  private func wakeOne() {
+    if let thread = idle.popLast() { pthread_cond_signal(waker(of: thread)) }
   }
 
   // MARK: For callers
@@ -62,7 +75,7 @@ final class JobQueue: @unchecked Sendable {
     let isAccepted = locked {
       if isClosed { return false }
       waiting.append(job)
-      pthread_cond_signal(changed)
+      wakeOne()
       return true
     }
     if !isAccepted { job.fail(Self.closedError) }
@@ -81,7 +94,7 @@ final class JobQueue: @unchecked Sendable {
       let jobs = waiting
       waiting = []
       if threads > 0 { closeWaiters.append(done) }
-      pthread_cond_broadcast(changed)
+      for thread in wakers.indices { pthread_cond_signal(waker(of: thread)) }
       return (jobs, threads == 0)
     }
     for job in failed { job.fail(Self.closedError) }
@@ -94,11 +107,20 @@ final class JobQueue: @unchecked Sendable {
 
   // MARK: For threads
 
+  /// Counts a thread among those that sleep. To be called before anybody learns that its work is done, so that what follows from that comes to it.
+  func isFree(_ thread: Int) { locked { idle.append(thread) } }
+
   /// Sleeps until there is work. Leaves it in the queue: a thread without a connection has to get one first.
+  /// - Parameter thread: from 0.
   /// - Returns: false when the queue is closed.
-  func awaitWork() -> Bool {
+  func awaitWork(_ thread: Int) -> Bool {
     locked {
-      while waiting.isEmpty, !isClosed { pthread_cond_wait(changed, lock) }
+      while waiting.isEmpty, !isClosed {
+        // The system may wake it without a reason.
+        if !idle.contains(thread) { idle.append(thread) }
+        pthread_cond_wait(waker(of: thread), lock)
+      }
+      idle.removeAll { $0 == thread }
       return !isClosed
     }
   }
@@ -108,12 +130,10 @@ final class JobQueue: @unchecked Sendable {
   func take() -> Job? { locked { waiting.isEmpty ? nil : waiting.removeFirst() } }
 
   /// Sleeps until then; ends early when the queue is closed.
-  func pause(until: Instant) {
+  func pause(_ thread: Int, until: Instant) {
     locked {
       var time = until.timespec
-      while !isClosed, Instant.now() < until { pthread_cond_timedwait(changed, lock, &time) }
-      // This thread may have swallowed a signal that was meant for one that can work.
-      if !waiting.isEmpty { pthread_cond_signal(changed) }
+      while !isClosed, Instant.now() < until { pthread_cond_timedwait(waker(of: thread), lock, &time) }
     }
   }
 
@@ -125,7 +145,7 @@ final class JobQueue: @unchecked Sendable {
   func connectFailed(_ error: PostgresError) {
     let failed: [Job] = locked {
       if connected > 0 {
-        pthread_cond_signal(changed)
+        wakeOne()
         return []
       }
       let jobs = waiting

@@ -1,4 +1,4 @@
-/// Threads with a connection each, and the work that they take in order of arrival.
+/// Threads with a connection each, and the work that they take in order of arrival, the thread that worked last first.
 ///
 /// A connection is opened when work first needs it and replaced when it breaks, with pauses as `PostgresSettings.backoff` says
 /// while it cannot be had. A broken connection fails the work that ran on it; nothing is repeated behind the caller's back.
@@ -12,7 +12,7 @@ public final class PostgresPool: Sendable {
     precondition(size > 0, "a pool needs a connection")
     self.size = size
     queue = JobQueue(threads: size)
-    for index in 0..<size { ConnectionThread.start(settings, queue, name: size == 1 ? name : "\(name)-\(index + 1)") }
+    for index in 0..<size { ConnectionThread.start(settings, queue, number: index, name: size == 1 ? name : "\(name)-\(index + 1)") }
   }
 
   deinit { queue.close {} }
@@ -28,7 +28,11 @@ public final class PostgresPool: Sendable {
       try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Value, any Error>) in
         guard !Task.isCancelled else { return continuation.resume(throwing: CancellationError()) }
         let job = Job(
-          id: id, run: { connection in continuation.resume(with: Result { try body(connection) }) },
+          id: id,
+          run: { connection in
+            let result = Result { try body(connection) }
+            return { continuation.resume(with: result) }
+          },
           fail: { continuation.resume(throwing: $0) })
         queue.submit(job)
         // Cancelled in between: the handler ran before there was anything to take back.
