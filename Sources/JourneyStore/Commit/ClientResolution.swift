@@ -110,21 +110,25 @@ struct ClientResolution {
       name: name,
       """
       WITH found AS MATERIALIZED (
-        SELECT i.position, o.id IS NOT NULL AS is_known_organization, c.org_id = i.org_id AS is_own,
-          CASE WHEN c.org_id = i.org_id THEN c.id ELSE d.client_id END AS id
+        SELECT i.position, i.org_id, COALESCE(own.id, linked.id) AS id,
+          CASE WHEN own.id IS NULL THEN linked.name ELSE own.name END AS name, CASE WHEN own.id IS NULL THEN linked.email ELSE own.email END AS email,
+          CASE WHEN own.id IS NULL THEN linked.phone ELSE own.phone END AS phone,
+          CASE WHEN own.id IS NULL THEN linked.ai_score ELSE own.ai_score END AS ai_score,
+          CASE WHEN own.id IS NULL AND i.client_id IS NOT NULL THEN (SELECT false FROM contacts f WHERE f.id = i.client_id LIMIT 1) END AS is_own
         FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[]) WITH ORDINALITY AS i(org_id, source, client_id, external_id, position)
-        LEFT JOIN organizations o ON o.id = i.org_id
-        LEFT JOIN contacts c ON c.id = i.client_id
+        LEFT JOIN contacts own ON own.id = i.client_id AND own.org_id = i.org_id
         LEFT JOIN journey_identities d ON d.org_id = i.org_id AND d.source = i.source AND d.external_id = i.external_id
+        LEFT JOIN contacts linked ON linked.id = d.client_id
       ), s AS MATERIALIZED (
         SELECT client_id, merged_into, summary, outreach, scored_at FROM journey_client_state
         WHERE client_id IN (SELECT id FROM found) ORDER BY client_id \(lock)
       )
-      SELECT f.is_known_organization, f.is_own, f.id, s.client_id IS NOT NULL, s.merged_into IS NOT NULL,
-        CASE WHEN s.client_id IS NULL THEN (SELECT true FROM journey_client_state t WHERE t.client_id = f.id LIMIT 1) END,
+      SELECT c.id IS NOT NULL OR (SELECT true FROM organizations o WHERE o.id = c.org_id LIMIT 1), c.is_own, c.id,
+        s.client_id IS NOT NULL, s.merged_into IS NOT NULL,
+        CASE WHEN s.client_id IS NULL THEN (SELECT true FROM journey_client_state t WHERE t.client_id = c.id LIMIT 1) END,
         \(LockedClient.columns)
-      FROM found f LEFT JOIN s ON s.client_id = f.id LEFT JOIN contacts c ON c.id = f.id
-      ORDER BY f.position
+      FROM found c LEFT JOIN s ON s.client_id = c.id
+      ORDER BY c.position
       """)
   }
 
@@ -185,7 +189,7 @@ struct ClientResolution {
   /// - Returns: false where the client is to be created.
   private mutating func take(_ place: Int, _ result: PostgresResult, _ row: Int) throws(PostgresError) -> Bool {
     let key = keys[place]
-    if try !result.bool(row, 0) {
+    if try result.boolIfPresent(row, 0) != true {
       refuse(place, Rejection(.unknownOrganization, field: "organization", value: key.orgID.text, "there is no such organisation"))
     } else if let found = try result.uuidIfPresent(row, 2) {
       outcomes[place] = .success(found)
