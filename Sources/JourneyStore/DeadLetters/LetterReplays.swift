@@ -13,6 +13,8 @@ public struct OpenReplay: Hashable, Sendable {
   /// The JSON patch that it edits bodies with.
   public var edit: [UInt8]?
   public var rate: Double?
+  /// Why it was started.
+  public var why: String?
   /// Whether a process is at it right now.
   public var isUnderWay: Bool
 }
@@ -127,7 +129,7 @@ public struct LetterReplays: Sendable {
           id: Int(try result.int32(row, 0)), actor: try result.text(row, 1),
           startedAt: Timestamp(microseconds: try result.timestamp(row, 2)),
           remaining: Int(try result.int64(row, 3)), edit: try result.jsonIfPresent(row, 4), rate: try result.doubleIfPresent(row, 5),
-          isUnderWay: try result.bool(row, 6))
+          why: try result.textIfPresent(row, 6), isUnderWay: try result.bool(row, 7))
       }
     }
   }
@@ -213,7 +215,7 @@ public struct LetterReplays: Sendable {
       name: "open_replays",
       """
       SELECT r.id, r.actor, r.started_at,
-        (SELECT count(*) FROM journey_dead_letters d WHERE d.replay_id = r.id AND d.state = 'replaying'), r.edit, r.rate,
+        (SELECT count(*) FROM journey_dead_letters d WHERE d.replay_id = r.id AND d.state = 'replaying'), r.edit, r.rate, r.why,
         EXISTS (
           SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.classid = $1::int4::oid AND l.objid = r.id::oid AND l.objsubid = 2
             AND l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()))

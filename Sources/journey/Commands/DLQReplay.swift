@@ -179,7 +179,8 @@ struct DLQReplay: AsyncParsableCommand {
       if !output.json { Output.line("replay \(replay.id): \(replay.remaining) letters left") }
       let patch = try replay.edit.map { bytes throws(JSONPatchError) in try JSONPatch(parsing: bytes) }
       let run = ReplayRun(
-        settings: settings, replays: replays, id: replay.id, total: replay.remaining, rate: rate ?? replay.rate, patch: patch, why: reason)
+        settings: settings, replays: replays, id: replay.id, total: replay.remaining, rate: rate ?? replay.rate, patch: patch,
+        why: reason ?? replay.why)
       let progress = try await run()
       results.append((replay.id, replay.remaining, 0, progress))
       if !progress.isComplete { break }
