@@ -80,6 +80,16 @@ public struct LetterDesk: Sendable {
     try await worker.perform { Int(try $0.execute(Statements.count, LetterSQL.parameters(filter)).int64(0, 0)) }
   }
 
+  /// Where letters stand; those that are not there are left out.
+  public func states(of letters: [UUID]) async throws -> [UUID: LetterState] {
+    try await worker.perform { connection in
+      let result = try connection.execute(Statements.statesOf, PostgresParameters { $0.uuids(letters) })
+      return try (0..<result.rowCount).reduce(into: [:]) { states, row in
+        states[try result.uuid(row, 0)] = LetterState(rawValue: try result.text(row, 1))
+      }
+    }
+  }
+
   /// The record of a letter, the oldest line first.
   public func history(of letter: UUID) async throws -> [LetterLogEntry] {
     try await worker.perform { connection in
@@ -173,6 +183,8 @@ public struct LetterDesk: Sendable {
 
   private enum Statements {
     static let states = PostgresStatement(name: "letter_states", "SELECT state, count(*) FROM journey_dead_letters GROUP BY state")
+    static let statesOf = PostgresStatement(
+      name: "states_of_letters", "SELECT id, state FROM journey_dead_letters WHERE id = ANY($1::uuid[])")
     static let codes = groups("letter_codes", by: "d.code")
     static let sources = groups("letter_sources", by: "COALESCE(d.source, '(unknown)')")
     static let types = groups("letter_types", by: "COALESCE(d.type, '(unknown)')")

@@ -42,7 +42,7 @@ struct LetterFilterOptions: ParsableArguments {
   @Option(name: .long, help: "A text in the reason, the value, the message's id, the routing key or the body.")
   var text: String?
 
-  @Option(name: .long, help: "new, replaying, replayed, discarded or all.")
+  @Option(name: .long, help: "new, replaying, replayed, discarded or all.", completion: .list(LetterState.allCases.map(\.rawValue) + ["all"]))
   var state = "new"
 
   /// Whether anything narrows the letters down.
@@ -113,6 +113,18 @@ struct ActorOptions: ParsableArguments {
   }
 }
 
+/// Refuses ids that name no letter, or one in another state than the one asked for: whoever types an id means a letter.
+func requireLetters(_ ids: [UUID], in states: [LetterState], _ desk: LetterDesk) async throws {
+  guard !ids.isEmpty else { return }
+  let known = try await desk.states(of: ids)
+  for id in ids {
+    guard let state = known[id] else { throw Failure(.failed, "there is no letter \(id.text); nothing was done") }
+    guard states.isEmpty || states.contains(state) else {
+      throw Failure(.failed, "letter \(id.text) is \(state.rawValue), and --state is \(states[0].rawValue); nothing was done")
+    }
+  }
+}
+
 /// Runs a body with a connection to the archive.
 func withArchive<Value>(
   _ settings: JourneyConfiguration.Settings, _ body: (PostgresWorker) async throws -> Value
@@ -148,6 +160,16 @@ extension String {
     let line = String(map { $0.isNewline || $0 == "\t" ? " " : $0 }).printable
     return line.count > limit ? line.prefix(limit - 1) + "…" : line
   }
+}
+
+extension Int {
+  /// `1 letter`, `2 letters`.
+  func of(_ thing: String) -> String { "\(self) \(thing)\(self == 1 ? "" : "s")" }
+}
+
+extension Timestamp {
+  /// For tables, to the second.
+  var toTheSecond: String { String(iso8601.prefix(19)) + "Z" }
 }
 
 extension UUID {

@@ -1,0 +1,73 @@
+import AMQPClient
+import Foundation
+import Glibc
+import TestServers
+import Testing
+
+@testable import Harness
+
+/// `journey dlq` says what is true to whoever types something that cannot be.
+@Suite struct DeadLetterCommandTests {
+  private static let missing = "00000000-0000-4000-8000-000000000000"
+
+  /// That many letters of one reason.
+  private func stage(letters count: Int, _ body: (Stage, [String]) async throws -> Void) async throws {
+    try await Stage.with { stage in
+      let program = try await stage.serve(.literal, ["DEAD_LETTERS_ARCHIVE": "true"])
+      try await stage.publish(
+        (0..<count).map {
+          OutboundMessage(
+            exchange: "journey.events", routingKey: "fax.page",
+            properties: MessageProperties(contentType: "application/json", headers: ["x-source": .string("fax")]), body: Array(#"{"page":\#($0)}"#.utf8))
+        })
+      try await eventually("\(count) letters", state: { program.standardError }) {
+        try await stage.number("SELECT count(*) FROM journey_dead_letters") == count
+      }
+      try await stage.stop(program)
+      try await body(stage, try await stage.rows("SELECT id FROM journey_dead_letters ORDER BY id").map { $0[0] })
+    }
+  }
+
+  @Test(arguments: [["replay"], ["replay", "--dry-run"], ["discard", "--reason", "no use"], ["export"]])
+  func anIDThatIsNotThereIsAnErrorAndNothingIsDone(_ command: [String]) async throws {
+    try await stage(letters: 2) { stage, ids in
+      let refused = try await stage.run(["dlq"] + command + [ids[0], Self.missing])
+      #expect(refused.status == 1 && refused.output.isEmpty && refused.errors.contains("no letter \(Self.missing)"), "\(refused)")
+      try await stage.succeed(["dlq", "discard", ids[1], "--reason", "no use"])
+      let settled = try await stage.run(["dlq"] + command + ids)
+      #expect(settled.status == 1 && settled.errors.contains("\(ids[1]) is discarded"), "\(settled)")
+      #expect(try await stage.rows("SELECT state FROM journey_dead_letters ORDER BY id") == [["new"], ["discarded"]])
+      #expect(try await stage.number("SELECT count(*) FROM journey_dead_letter_replays") == 0)
+    }
+  }
+
+  @Test func aReplayOfNothingIsNone() async throws {
+    try await stage(letters: 1) { stage, ids in
+      let nothing = ["dlq", "replay", "--code", "nosuch"]
+      let text = try await stage.succeed(nothing), json = try await stage.succeed(nothing + ["--json"])
+      #expect(text == "no letters to replay\n" && json == "[]\n")
+      let replays = try await stage.number("SELECT count(*) FROM journey_dead_letter_replays")
+      #expect(replays == 0)
+      let discarded = try await stage.succeed(["dlq", "discard", ids[0], "--reason", "no use"])
+      #expect(discarded == "1 letter discarded\n")
+    }
+  }
+
+  @Test func statisticsNameAReplayThatWasCutOff() async throws {
+    try await stage(letters: 300) { stage, _ in
+      let replay = try stage.start(["dlq", "replay", "--all", "--rate", "20", "--actor", "ann"])
+      try await eventually("the first letters", state: { replay.standardError }) {
+        try await stage.number("SELECT count(*) FROM journey_dead_letters WHERE state = 'replayed'") > 0
+      }
+      let during = try await stage.succeed(["dlq", "stats"])
+      #expect(during.contains("replay 1 of ann is under way") && !during.contains("--resume"), "\(during)")
+      replay.send(SIGKILL)
+      _ = await replay.ended(within: .seconds(10))
+      // The server notices the end of the session by itself.
+      try await eventually("the end of its session") { !(try await stage.succeed(["dlq", "stats"])).contains("under way") }
+      let after = try await stage.succeed(["dlq", "stats"])
+      let left = try await stage.number("SELECT count(*) FROM journey_dead_letters WHERE state = 'replaying'")
+      #expect(after.contains("replay 1 of ann was cut off, \(left) letters left: journey dlq replay --resume, or --give-back"), "\(after)")
+    }
+  }
+}
