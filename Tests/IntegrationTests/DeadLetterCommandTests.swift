@@ -53,6 +53,32 @@ import Testing
     }
   }
 
+  /// The output of a command in a terminal of that many columns, a text a line.
+  private func lines(_ stage: Stage, _ arguments: [String], columns: Int) async throws -> [String] {
+    let command = ([Repository.binary] + arguments).map { "'\($0)'" }.joined(separator: " ")
+    let environment = ["AMQP_URL": stage.servers.amqpURL(vhost: stage.vhost), "DATABASE_URL": stage.databaseURL, "PATH": "/usr/bin:/bin"]
+    let terminal = try ChildProcess.start(
+      "/usr/bin/script", ["--quiet", "--return", "--command", "stty columns \(columns); exec \(command)", "/dev/null"], environment: environment,
+      directory: Repository.root)
+    let ending = await terminal.ended(within: .seconds(60))
+    try #require(ending == .exited(0), "\(terminal.standardOutput)")
+    // A progress line replaces the one before it.
+    return terminal.standardOutput.replacing("\u{1B}[K", with: "").split(whereSeparator: \.isNewline).map(String.init)
+  }
+
+  @Test(arguments: [40, 80, 200]) func aTerminalShowsWholeLines(_ columns: Int) async throws {
+    try await stage(letters: 120) { stage, ids in
+      for command in [["stats"], ["list"], ["list", "--state", "all"], ["replay", "--all", "--rate", "1000"]] {
+        let lines = try await lines(stage, ["dlq"] + command, columns: columns)
+        // Sentences wrap.
+        let tables = lines.filter { !$0.contains("next page") && !$0.contains(", replaying ") && !$0.hasSuffix("published and confirmed") }
+        #expect(tables.count > 1 && tables.allSatisfy { $0.count <= columns }, "\(command): \(tables)")
+        if command[0] == "list" { #expect(lines.contains { $0.contains(ids[119]) } && lines.contains { $0.contains("header x-source") }) }
+        if command[0] == "replay" { #expect(lines.contains { $0.contains("120 of 120  100 %") }, "\(lines)") }
+      }
+    }
+  }
+
   @Test func statisticsNameAReplayThatWasCutOff() async throws {
     try await stage(letters: 300) { stage, _ in
       let replay = try stage.start(["dlq", "replay", "--all", "--rate", "20", "--actor", "ann"])

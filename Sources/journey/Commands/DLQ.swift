@@ -108,19 +108,20 @@ struct ActorOptions: ParsableArguments {
 
   var name: String {
     let environment = ProcessInfo.processInfo.environment
-    let candidates = [actor, environment["JOURNEY_ACTOR"], environment["SUDO_USER"], environment["USER"], environment["LOGNAME"]]
+    let candidates = [actor, environment["JOURNEY_ACTOR"], environment["SUDO_USER"], environment["USER"], environment["LOGNAME"], ProcessInfo.processInfo.userName]
     return candidates.compactMap(\.self).first { !$0.isEmpty } ?? "unknown"
   }
 }
 
 /// Refuses ids that name no letter, or one in another state than the one asked for: whoever types an id means a letter.
-func requireLetters(_ ids: [UUID], in states: [LetterState], _ desk: LetterDesk) async throws {
+/// - Parameter advice: how to get at a letter in another state.
+func requireLetters(_ ids: [UUID], in states: [LetterState], _ desk: LetterDesk, advice: String = "") async throws {
   guard !ids.isEmpty else { return }
   let known = try await desk.states(of: ids)
   for id in ids {
     guard let state = known[id] else { throw Failure(.failed, "there is no letter \(id.text); nothing was done") }
     guard states.isEmpty || states.contains(state) else {
-      throw Failure(.failed, "letter \(id.text) is \(state.rawValue), and --state is \(states[0].rawValue); nothing was done")
+      throw Failure(.failed, "letter \(id.text) is \(state.rawValue), not \(states[0].rawValue)\(advice); nothing was done")
     }
   }
 }

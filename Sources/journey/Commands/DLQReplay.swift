@@ -80,7 +80,7 @@ struct DLQReplay: AsyncParsableCommand {
       try await withArchive(settings) { worker in
         let replays = LetterReplays(worker: worker, actor: actor.name, clock: SystemClock())
         let desk = LetterDesk(worker: worker, actor: actor.name)
-        try await requireLetters(order.filter.ids, in: order.filter.states, desk)
+        try await requireLetters(order.filter.ids, in: order.filter.states, desk, advice: " (--state all takes it)")
         if dryRun {
           try await rehearse(order, patch?.patch, replays, desk, settings)
         } else {

@@ -27,7 +27,7 @@ struct DLQExport: AsyncParsableCommand {
       let letters = try filter.filter(ids: ids)
       try await withArchive(try await common.settings()) { worker in
         let desk = LetterDesk(worker: worker, actor: actor.name)
-        try await requireLetters(letters.ids, in: letters.states, desk)
+        try await requireLetters(letters.ids, in: letters.states, desk, advice: " (--state all takes it)")
         var before: UUID?
         var count = 0
         while true {
