@@ -12,7 +12,7 @@ public struct LetterStatistics: Hashable, Sendable {
     public var newest: Timestamp
   }
 
-  /// Letters in each state.
+  /// Letters in each state, also those not asked for.
   public var states: [LetterState: Int]
   // Of the letters in the states asked for, the most frequent first.
   public var codes: [Group]
@@ -45,7 +45,9 @@ public struct LetterDesk: Sendable {
 
   public func statistics(_ filter: LetterFilter) async throws -> LetterStatistics {
     try await worker.perform { connection in
-      let states = try connection.execute(Statements.states, PostgresParameters())
+      var anyState = filter
+      anyState.states = []
+      let states = try connection.execute(Statements.states, LetterSQL.parameters(anyState))
       let parameters = LetterSQL.parameters(filter)
       let groups = try connection.pipeline(
         [Statements.codes, Statements.sources, Statements.types, Statements.ages].map { ($0, parameters) })
@@ -182,7 +184,8 @@ public struct LetterDesk: Sendable {
   }
 
   private enum Statements {
-    static let states = PostgresStatement(name: "letter_states", "SELECT state, count(*) FROM journey_dead_letters GROUP BY state")
+    static let states = PostgresStatement(
+      name: "letter_states", "SELECT d.state, count(*) FROM journey_dead_letters d WHERE \(LetterSQL.filter) GROUP BY 1")
     static let statesOf = PostgresStatement(
       name: "states_of_letters", "SELECT id, state FROM journey_dead_letters WHERE id = ANY($1::uuid[])")
     static let codes = groups("letter_codes", by: "d.code")
