@@ -93,6 +93,11 @@ import Testing
       try await eventually("the end of its session") { !(try await stage.succeed(["dlq", "stats"])).contains("under way") }
       let after = try await stage.succeed(["dlq", "stats"])
       let left = try await stage.number("SELECT count(*) FROM journey_dead_letters WHERE state = 'replaying'")
+      let diagnosis = try await stage.succeed(["doctor"])
+      #expect(diagnosis.contains("\(left) letters of replays that were cut off") && diagnosis.contains("-> journey dlq replay --resume"), "\(diagnosis)")
+      try await stage.succeed(["dlq", "replay", "--give-back"])
+      let open = try await stage.succeed(["doctor"])
+      #expect(open.contains("\(left) dead letters open in the archive") && open.contains("-> journey dlq stats"), "\(open)")
       #expect(after.contains("replay 1 of ann was cut off, \(left) letters left: journey dlq replay --resume, or --give-back"), "\(after)")
     }
   }
