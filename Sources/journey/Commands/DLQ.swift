@@ -108,7 +108,9 @@ struct ActorOptions: ParsableArguments {
 
   var name: String {
     let environment = ProcessInfo.processInfo.environment
-    let candidates = [actor, environment["JOURNEY_ACTOR"], environment["SUDO_USER"], environment["USER"], environment["LOGNAME"], ProcessInfo.processInfo.userName]
+    let candidates = [
+      actor, environment["JOURNEY_ACTOR"], environment["SUDO_USER"], environment["USER"], environment["LOGNAME"], ProcessInfo.processInfo.userName,
+    ]
     return candidates.compactMap(\.self).first { !$0.isEmpty } ?? "unknown"
   }
 }
