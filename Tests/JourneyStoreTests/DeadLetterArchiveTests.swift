@@ -65,6 +65,18 @@ import Testing
     }
   }
 
+  /// Clocks of two hosts differ, and the broker tells whole seconds: that it came back is known by the replay's count, whatever time it says.
+  @Test(arguments: [100, 99]) func aFailureByASlowClockIsNoCopy(_ failedAt: Int64) async throws {
+    try await LetterStage.run { stage in
+      _ = try await stage.archive.store([.test(1, failedAt: 100)])
+      try await stage.replayAll()
+      let again = [Letter.test(1, failedAt: 100), .test(1, failedAt: failedAt, replayCount: 1)]
+      #expect(try await stage.archive.store(again) == StoredLetters(reopened: 1, known: 1))
+      #expect(try await stage.archive.store(again) == StoredLetters(known: 2))
+      #expect(try await stage.all().map(\.state) == [.new])
+    }
+  }
+
   /// Between a replay's confirm and its note the message may have come back already.
   @Test func aFailureThatOvertakesTheNoteStaysOpen() async throws {
     try await LetterStage.run { stage in

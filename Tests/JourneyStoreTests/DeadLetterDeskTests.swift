@@ -73,6 +73,10 @@ import Testing
       #expect(statistics.codes[0].newest == Timestamp(seconds: 300))
       #expect(statistics.sources.map(\.name) == ["stripe", "/billing"])
       #expect(statistics.ages.map(\.name) == ["a week and more"])
+      // The states are those of what the filter means, whatever state it asks for.
+      open.source = "/billing"
+      #expect(try await stage.desk.discard(open, why: "test data") == 1)
+      #expect(try await stage.desk.statistics(open).states == [.discarded: 1])
     }
   }
 

@@ -75,8 +75,8 @@ public struct DeadLetterArchive: LetterArchive {
 
   /// A letter whose message came back is open again; what is a copy of the same failure is not.
   ///
-  /// It came back where it carries the count of the replay that took the letter, or where it failed later than the letter was written and is
-  /// settled since: the source has sent it once more.
+  /// It came back where it carries the count of the replay that took the letter, whatever its time says: clocks of hosts differ, and the broker's knows
+  /// whole seconds. Or where the letter is settled and it failed later than that: the source has sent it once more.
   private static let reopen = PostgresStatement(
     name: "reopen_letters",
     """
@@ -89,8 +89,9 @@ public struct DeadLetterArchive: LetterArchive {
         attempts = i.attempts, failed_at = i.failed_at,
         same_failures = CASE WHEN d.code = i.code AND d.field IS NOT DISTINCT FROM i.field THEN d.same_failures + 1 ELSE 1 END
       FROM i
-      WHERE d.fingerprint = i.fingerprint AND i.failed_at > d.failed_at
-        AND (d.state IN ('replayed', 'discarded') OR d.state = 'replaying' AND i.replay_count = d.replay_count)
+      WHERE d.fingerprint = i.fingerprint
+        AND (d.state IN ('replaying', 'replayed') AND d.replay_count > 0 AND i.replay_count = d.replay_count
+          OR d.state IN ('replayed', 'discarded') AND i.failed_at > d.failed_at)
       RETURNING d.id, d.replay_id, d.code
     )
     INSERT INTO journey_dead_letter_log (letter_id, replay_id, action, actor, result)
@@ -141,13 +142,13 @@ struct LetterRow: Sendable {
 
 enum LetterRows {
   /// A row a message, in an order that all instances share, so that two of them that meet the same letters wait and do not deadlock. Of copies
-  /// the latest failure counts.
+  /// the failure of the latest replay counts, then the latest.
   static func distinct(_ letters: [Letter], at now: Timestamp) -> [LetterRow] {
     var random = IDRandom()
     var rows: [[UInt8]: LetterRow] = [:]
     for letter in letters {
       let print = fingerprint(letter.message)
-      if let known = rows[print], known.letter.failedAt >= letter.failedAt { continue }
+      if let known = rows[print]?.letter, (known.replayCount, known.failedAt) >= (letter.replayCount, letter.failedAt) { continue }
       rows[print] = LetterRow(id: rows[print]?.id ?? UUID.v7(at: now, using: &random), fingerprint: print, letter: letter)
     }
     return rows.values.sorted { $0.fingerprint.lexicographicallyPrecedes($1.fingerprint) }

@@ -12,7 +12,7 @@ public struct LetterStatistics: Hashable, Sendable {
     public var newest: Timestamp
   }
 
-  /// Letters in each state.
+  /// Letters in each state, also those not asked for.
   public var states: [LetterState: Int]
   // Of the letters in the states asked for, the most frequent first.
   public var codes: [Group]
@@ -45,7 +45,9 @@ public struct LetterDesk: Sendable {
 
   public func statistics(_ filter: LetterFilter) async throws -> LetterStatistics {
     try await worker.perform { connection in
-      let states = try connection.execute(Statements.states, PostgresParameters())
+      var anyState = filter
+      anyState.states = []
+      let states = try connection.execute(Statements.states, LetterSQL.parameters(anyState))
       let parameters = LetterSQL.parameters(filter)
       let groups = try connection.pipeline(
         [Statements.codes, Statements.sources, Statements.types, Statements.ages].map { ($0, parameters) })
@@ -78,6 +80,16 @@ public struct LetterDesk: Sendable {
 
   public func count(_ filter: LetterFilter) async throws -> Int {
     try await worker.perform { Int(try $0.execute(Statements.count, LetterSQL.parameters(filter)).int64(0, 0)) }
+  }
+
+  /// Where letters stand; those that are not there are left out.
+  public func states(of letters: [UUID]) async throws -> [UUID: LetterState] {
+    try await worker.perform { connection in
+      let result = try connection.execute(Statements.statesOf, PostgresParameters { $0.uuids(letters) })
+      return try (0..<result.rowCount).reduce(into: [:]) { states, row in
+        states[try result.uuid(row, 0)] = LetterState(rawValue: try result.text(row, 1))
+      }
+    }
   }
 
   /// The record of a letter, the oldest line first.
@@ -172,7 +184,10 @@ public struct LetterDesk: Sendable {
   }
 
   private enum Statements {
-    static let states = PostgresStatement(name: "letter_states", "SELECT state, count(*) FROM journey_dead_letters GROUP BY state")
+    static let states = PostgresStatement(
+      name: "letter_states", "SELECT d.state, count(*) FROM journey_dead_letters d WHERE \(LetterSQL.filter) GROUP BY 1")
+    static let statesOf = PostgresStatement(
+      name: "states_of_letters", "SELECT id, state FROM journey_dead_letters WHERE id = ANY($1::uuid[])")
     static let codes = groups("letter_codes", by: "d.code")
     static let sources = groups("letter_sources", by: "COALESCE(d.source, '(unknown)')")
     static let types = groups("letter_types", by: "COALESCE(d.type, '(unknown)')")

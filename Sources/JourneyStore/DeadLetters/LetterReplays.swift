@@ -13,6 +13,8 @@ public struct OpenReplay: Hashable, Sendable {
   /// The JSON patch that it edits bodies with.
   public var edit: [UInt8]?
   public var rate: Double?
+  /// Why it was started.
+  public var why: String?
   /// Whether a process is at it right now.
   public var isUnderWay: Bool
 }
@@ -127,7 +129,7 @@ public struct LetterReplays: Sendable {
           id: Int(try result.int32(row, 0)), actor: try result.text(row, 1),
           startedAt: Timestamp(microseconds: try result.timestamp(row, 2)),
           remaining: Int(try result.int64(row, 3)), edit: try result.jsonIfPresent(row, 4), rate: try result.doubleIfPresent(row, 5),
-          isUnderWay: try result.bool(row, 6))
+          why: try result.textIfPresent(row, 6), isUnderWay: try result.bool(row, 7))
       }
     }
   }
@@ -146,14 +148,19 @@ public struct LetterReplays: Sendable {
   public func giveBack(_ id: Int, why: String?) async throws -> Int {
     try await worker.perform { [actor] connection in
       guard try Self.lock(Int32(clamping: id), on: connection) else { throw ReplayBusy(id: id) }
-      let count = try connection.execute(
-        Statements.giveBack,
-        PostgresParameters {
-          $0.int4(Int32(clamping: id))
-          $0.text(actor)
-          $0.text(why)
-        }
-      ).affectedRows
+      var count = 0
+      while true {
+        let page = try connection.execute(
+          Statements.giveBack,
+          PostgresParameters {
+            $0.int4(Int32(clamping: id))
+            $0.text(actor)
+            $0.text(why)
+          }
+        ).affectedRows
+        count += page
+        if page < Self.batch { break }
+      }
       _ = try connection.execute(Statements.finish, PostgresParameters { $0.int4(Int32(clamping: id)) })
       _ = try connection.execute(Statements.unlock, Self.lockParameters(Int32(clamping: id)))
       return count
@@ -175,6 +182,9 @@ public struct LetterReplays: Sendable {
       $0.int4(id)
     }
   }
+
+  /// Letters a transaction: as many as are changed well within a statement's time.
+  private static let batch = 2000
 
   private static let free = "d.state <> 'replaying' AND ($10::int4 IS NULL OR d.same_failures < $10::int4)"
 
@@ -198,7 +208,7 @@ public struct LetterReplays: Sendable {
       SELECT d.id FROM journey_dead_letters d
       WHERE \(LetterSQL.filter) AND \(free) AND ($11::uuid IS NULL OR d.id > $11::uuid)
         AND d.received_at <= (SELECT started_at FROM journey_dead_letter_replays WHERE id = $12::int4)
-      ORDER BY d.id LIMIT 2000 FOR UPDATE SKIP LOCKED
+      ORDER BY d.id LIMIT \(batch) FOR UPDATE SKIP LOCKED
       """)
     /// An edit whose outcome nobody knows keeps its message's id: under a second one it might count twice.
     static let take = PostgresStatement(
@@ -213,7 +223,7 @@ public struct LetterReplays: Sendable {
       name: "open_replays",
       """
       SELECT r.id, r.actor, r.started_at,
-        (SELECT count(*) FROM journey_dead_letters d WHERE d.replay_id = r.id AND d.state = 'replaying'), r.edit, r.rate,
+        (SELECT count(*) FROM journey_dead_letters d WHERE d.replay_id = r.id AND d.state = 'replaying'), r.edit, r.rate, r.why,
         EXISTS (
           SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.classid = $1::int4::oid AND l.objid = r.id::oid AND l.objsubid = 2
             AND l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()))
@@ -229,7 +239,7 @@ public struct LetterReplays: Sendable {
       name: "give_back_letters",
       """
       WITH picked AS (
-        SELECT id FROM journey_dead_letters WHERE state = 'replaying' AND replay_id = $1::int4 ORDER BY id FOR UPDATE
+        SELECT id FROM journey_dead_letters WHERE state = 'replaying' AND replay_id = $1::int4 ORDER BY id LIMIT \(batch) FOR UPDATE
       ), open AS (
         UPDATE journey_dead_letters d SET state = 'new' FROM picked WHERE d.id = picked.id AND d.state = 'replaying' RETURNING d.id
       )

@@ -42,7 +42,7 @@ struct LetterFilterOptions: ParsableArguments {
   @Option(name: .long, help: "A text in the reason, the value, the message's id, the routing key or the body.")
   var text: String?
 
-  @Option(name: .long, help: "new, replaying, replayed, discarded or all.")
+  @Option(name: .long, help: "new, replaying, replayed, discarded or all.", completion: .list(LetterState.allCases.map(\.rawValue) + ["all"]))
   var state = "new"
 
   /// Whether anything narrows the letters down.
@@ -108,8 +108,23 @@ struct ActorOptions: ParsableArguments {
 
   var name: String {
     let environment = ProcessInfo.processInfo.environment
-    let candidates = [actor, environment["JOURNEY_ACTOR"], environment["SUDO_USER"], environment["USER"], environment["LOGNAME"]]
+    let candidates = [
+      actor, environment["JOURNEY_ACTOR"], environment["SUDO_USER"], environment["USER"], environment["LOGNAME"], ProcessInfo.processInfo.userName,
+    ]
     return candidates.compactMap(\.self).first { !$0.isEmpty } ?? "unknown"
+  }
+}
+
+/// Refuses ids that name no letter, or one in another state than the one asked for: whoever types an id means a letter.
+/// - Parameter advice: how to get at a letter in another state.
+func requireLetters(_ ids: [UUID], in states: [LetterState], _ desk: LetterDesk, advice: String = "") async throws {
+  guard !ids.isEmpty else { return }
+  let known = try await desk.states(of: ids)
+  for id in ids {
+    guard let state = known[id] else { throw Failure(.failed, "there is no letter \(id.text); nothing was done") }
+    guard states.isEmpty || states.contains(state) else {
+      throw Failure(.failed, "letter \(id.text) is \(state.rawValue), not \(states[0].rawValue)\(advice); nothing was done")
+    }
   }
 }
 
@@ -148,6 +163,16 @@ extension String {
     let line = String(map { $0.isNewline || $0 == "\t" ? " " : $0 }).printable
     return line.count > limit ? line.prefix(limit - 1) + "…" : line
   }
+}
+
+extension Int {
+  /// `1 letter`, `2 letters`.
+  func of(_ thing: String) -> String { "\(self) \(thing)\(self == 1 ? "" : "s")" }
+}
+
+extension Timestamp {
+  /// For tables, to the second.
+  var toTheSecond: String { String(iso8601.prefix(19)) + "Z" }
 }
 
 extension UUID {

@@ -37,6 +37,7 @@ struct DLQDiscard: AsyncParsableCommand {
       let letters = try filter.filter(ids: ids)
       let count = try await withArchive(try await common.settings()) { worker in
         let desk = LetterDesk(worker: worker, actor: actor.name)
+        try await requireLetters(letters.ids, in: [.new], desk)
         return dryRun ? try await desk.count(letters) : try await desk.discard(letters, why: reason)
       }
       if output.json {
@@ -49,7 +50,7 @@ struct DLQDiscard: AsyncParsableCommand {
           json.endObject()
         }
       } else {
-        Output.line(dryRun ? "would discard \(count) letters" : "\(count) letters discarded")
+        Output.line(dryRun ? "would discard \(count.of("letter"))" : "\(count.of("letter")) discarded")
       }
     }
   }

@@ -30,7 +30,9 @@ struct DLQList: AsyncParsableCommand {
       let before = try after.map { try self.filter.filter(ids: [$0]).ids[0] }
       let (letters, total) = try await withArchive(settings) { worker in
         let desk = LetterDesk(worker: worker, actor: "")
-        return (try await desk.list(filter, before: before, limit: limit, withBodies: false), try await desk.count(filter))
+        let page = try await desk.list(filter, before: before, limit: limit, withBodies: false)
+        // A page that holds them all is its own count.
+        return (page, before == nil && page.count < limit ? page.count : try await desk.count(filter))
       }
       if output.json {
         printJSON { json in
@@ -45,15 +47,18 @@ struct DLQList: AsyncParsableCommand {
   }
 
   private func show(_ letters: [ArchivedLetter], _ total: Int) {
-    guard !letters.isEmpty else { return Output.line("no letters") }
+    guard !letters.isEmpty else {
+      return Output.line(filter.state == "all" || after != nil ? "no letters" : "no letters that are \(filter.state); --state all looks at the others, too")
+    }
+    // Where all are asked for, each says what it is.
+    let showsState = filter.state == "all"
     Output.table(
-      ["id", "failed", "state", "code", "source", "type", "tried", "reason"],
+      ["id", "failed", "code"] + (showsState ? ["state"] : []) + ["source", "type", "tried", "reason"],
       letters.map { archived in
         let letter = archived.letter
-        return [
-          archived.id.text, letter.failedAt.iso8601, archived.state.rawValue, letter.code, (letter.source ?? "").line(24),
-          (letter.type ?? "").line(28), "\(letter.attempts)" + (letter.replayCount > 0 ? "+\(letter.replayCount)" : ""),
-          letter.reason.line(72),
+        return [archived.id.text, letter.failedAt.toTheSecond, letter.code] + (showsState ? [archived.state.rawValue] : []) + [
+          (letter.source ?? "").line(24), (letter.type ?? "").line(28),
+          "\(letter.attempts)" + (letter.replayCount > 0 ? "+\(letter.replayCount)" : ""), letter.reason.line(72),
         ]
       })
     Output.line(

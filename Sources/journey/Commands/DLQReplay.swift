@@ -79,8 +79,10 @@ struct DLQReplay: AsyncParsableCommand {
         loopGuard: force ? nil : Self.loopGuard)
       try await withArchive(settings) { worker in
         let replays = LetterReplays(worker: worker, actor: actor.name, clock: SystemClock())
+        let desk = LetterDesk(worker: worker, actor: actor.name)
+        try await requireLetters(order.filter.ids, in: order.filter.states, desk, advice: " (--state all takes it)")
         if dryRun {
-          try await rehearse(order, patch?.patch, replays, LetterDesk(worker: worker, actor: actor.name), settings)
+          try await rehearse(order, patch?.patch, replays, desk, settings)
         } else {
           try await start(order, patch?.patch, replays, settings)
         }
@@ -144,14 +146,14 @@ struct DLQReplay: AsyncParsableCommand {
         json.endObject()
       }
     } else {
-      Output.line("would replay \(count) letters" + heldNote(held))
+      Output.line("would replay \(count.of("letter"))" + heldNote(held))
       if !lines.isEmpty { Output.table(["letter", "by the mapping as it is now"], lines.map { [$0.text, $1.line(160)] }) }
       if count > lines.count { Output.line("… and \(count - lines.count) more") }
     }
   }
 
   private func heldNote(_ held: Int) -> String {
-    held == 0 ? "" : "; \(held) have failed the same way \(Self.loopGuard) times in a row and are left alone (--force takes them)"
+    held == 0 ? "" : "; left alone: \(held.of("letter")) that failed the same way \(Self.loopGuard) times in a row (--force takes them)"
   }
 
   // MARK: Doing
@@ -161,9 +163,13 @@ struct DLQReplay: AsyncParsableCommand {
   {
     // A broker that is not there is told before any letter is taken.
     try await withAdmin(settings) { _ = try await $0.ping() }
-    let held = try await replays.count(order).held
+    let (count, held) = try await replays.count(order)
+    guard count > 0 else {
+      if output.json { return try report([]) }
+      return Output.line("no letters to replay" + heldNote(held))
+    }
     let (id, taken) = try await replays.start(order)
-    if !output.json { Output.line("replay \(id): \(taken) letters" + heldNote(held)) }
+    if !output.json { Output.line("replay \(id): \(taken.of("letter"))" + heldNote(held)) }
     let run = ReplayRun(settings: settings, replays: replays, id: id, total: taken, rate: rate, patch: patch, why: reason)
     try report([(id, taken, held, try await run())])
   }
@@ -176,10 +182,11 @@ struct DLQReplay: AsyncParsableCommand {
     if !left.isEmpty { try await withAdmin(settings) { _ = try await $0.ping() } }
     var results: [(Int, Int, Int, LetterReplay.Progress)] = []
     for replay in left {
-      if !output.json { Output.line("replay \(replay.id): \(replay.remaining) letters left") }
+      if !output.json { Output.line("replay \(replay.id): \(replay.remaining.of("letter")) left") }
       let patch = try replay.edit.map { bytes throws(JSONPatchError) in try JSONPatch(parsing: bytes) }
       let run = ReplayRun(
-        settings: settings, replays: replays, id: replay.id, total: replay.remaining, rate: rate ?? replay.rate, patch: patch, why: reason)
+        settings: settings, replays: replays, id: replay.id, total: replay.remaining, rate: rate ?? replay.rate, patch: patch,
+        why: reason ?? replay.why)
       let progress = try await run()
       results.append((replay.id, replay.remaining, 0, progress))
       if !progress.isComplete { break }
@@ -198,7 +205,7 @@ struct DLQReplay: AsyncParsableCommand {
         json.endObject()
       }
     } else {
-      Output.line("\(count) letters are open again")
+      Output.line("\(count.of("letter")) open again")
     }
   }
 
@@ -224,16 +231,16 @@ struct DLQReplay: AsyncParsableCommand {
     }
     for result in results {
       let progress = result.progress
-      if !output.json { Output.line("\(progress.confirmed) of \(result.taken) letters published and confirmed") }
+      if !output.json { Output.line("\(progress.confirmed) of \(result.taken.of("letter")) published and confirmed") }
       if progress.failed > 0 {
         throw Failure(
           .failed,
-          "\(progress.failed) letters were not taken and are open again, the last one since: \((progress.lastFailure ?? "").line(300))")
+          "\(progress.failed.of("letter")) not taken and open again, the last one since: \((progress.lastFailure ?? "").line(300))")
       }
       if !progress.isComplete {
         throw Failure(
           .failed,
-          "replay \(result.id) has \(result.taken - progress.done) letters left; finish it: journey dlq replay --resume, or open them again: --give-back"
+          "replay \(result.id) has \((result.taken - progress.done).of("letter")) left; finish it: journey dlq replay --resume, or open them again: --give-back"
             + (progress.lastFailure.map { "; \($0.line(300))" } ?? ""))
       }
     }

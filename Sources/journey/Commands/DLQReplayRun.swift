@@ -59,11 +59,15 @@ private struct ReplayMeter {
     let done = min(progress.done, total)
     let speed = Double(done) / seconds
     let share = total == 0 ? 1 : Double(done) / Double(total)
-    let filled = Int(share * 30)
-    var text = "[" + String(repeating: "#", count: filled) + String(repeating: ".", count: 30 - filled) + "]  \(done) of \(total)"
-    text += "  \(Int(share * 100)) %  \(Int(speed.rounded()))/s"
+    var text = "\(done) of \(total)  \(Int(share * 100)) %  \(Int(speed.rounded()))/s"
     if speed > 0 { text += "  \(Self.span(Double(total - done) / speed)) left" }
     if progress.failed > 0 { text += "  \(progress.failed) not taken" }
+    // The numbers first; the bar takes what the terminal has left.
+    let bar = min(30, (Output.columns(of: 2) ?? 80) - text.count - 5)
+    if bar >= 5 {
+      let filled = Int(share * Double(bar))
+      text = "[" + String(repeating: "#", count: filled) + String(repeating: ".", count: bar - filled) + "]  " + text
+    }
     Output.progress(text)
   }
 

@@ -46,8 +46,8 @@ struct DLQShow: AsyncParsableCommand {
       ["code", letter.code], ["field", letter.field ?? ""], ["value", letter.value ?? ""], ["source", letter.source ?? ""],
       ["type", letter.type ?? ""], ["organisation", letter.orgID?.text ?? ""], ["message id", message.messageID ?? ""],
       ["published to", "\(message.exchange.isEmpty ? "(default exchange)" : message.exchange) with \(message.routingKey)"],
-      ["first failed", letter.firstFailedAt.iso8601], ["last failed", letter.failedAt.iso8601], ["tried", "\(letter.attempts) times"],
-      ["replayed", "\(letter.replayCount) times; \(archived.sameFailures) failures of this kind in a row"],
+      ["first failed", letter.firstFailedAt.iso8601], ["last failed", letter.failedAt.iso8601], ["tried", letter.attempts.of("time")],
+      ["replayed", letter.replayCount.of("time") + "; " + archived.sameFailures.of("failure") + " of this kind in a row"],
     ]
     if let cause = letter.causedBy { rows.append(["edited from", cause.text]) }
     let shown = rows.filter { !$0[1].isEmpty }
@@ -62,7 +62,7 @@ struct DLQShow: AsyncParsableCommand {
     }
     Output.line("\nproperties")
     Output.line(pretty(message.properties))
-    Output.line("\nbody, \(message.bodySize) bytes")
+    Output.line("\nbody, \(message.bodySize.of("byte"))")
     Output.line(pretty(message.body))
     Output.line("\nmapping, as things stand now")
     show(trace)
@@ -72,7 +72,7 @@ struct DLQShow: AsyncParsableCommand {
         ["at", "what", "who", "why", "result"],
         history.map {
           [
-            $0.at.iso8601, $0.action + ($0.replayID.map { " (replay \($0))" } ?? ""), $0.actor.line(40), ($0.why ?? "").line(60),
+            $0.at.toTheSecond, $0.action + ($0.replayID.map { " (replay \($0))" } ?? ""), $0.actor.line(40), ($0.why ?? "").line(60),
             ($0.result ?? "").line(120),
           ]
         }, indent: "  ")

@@ -27,6 +27,7 @@ struct DLQExport: AsyncParsableCommand {
       let letters = try filter.filter(ids: ids)
       try await withArchive(try await common.settings()) { worker in
         let desk = LetterDesk(worker: worker, actor: actor.name)
+        try await requireLetters(letters.ids, in: letters.states, desk, advice: " (--state all takes it)")
         var before: UUID?
         var count = 0
         while true {
@@ -42,7 +43,7 @@ struct DLQExport: AsyncParsableCommand {
           before = last.id
         }
         try await desk.noteExport(count, why: reason)
-        Output.error("\(count) letters exported")
+        Output.error("\(count.of("letter")) exported")
       }
     }
   }
@@ -113,7 +114,7 @@ struct DLQImport: AsyncParsableCommand {
         json.endObject()
       }
     } else {
-      Output.line(dryRun ? "\(read) letters read, nothing changed" : "\(taken) letters imported, \(read - taken) were here already")
+      Output.line(dryRun ? "\(read.of("letter")) read, nothing changed" : "\(taken.of("letter")) imported, \(read - taken) here already")
     }
   }
 }

@@ -3,6 +3,7 @@ import ArgumentParser
 import Journey
 import JourneyConfiguration
 import JourneyMessaging
+import JourneyPipeline
 import JourneyStore
 import PostgresClient
 
@@ -98,7 +99,7 @@ private struct Examination {
     if depths.dead > 0 {
       add("dead letters", .warning, "\(depths.dead) wait in \(names.deadLetters)", "look at their header x-journey-reason")
     } else {
-      add("dead letters", .ok, "none")
+      add("dead letters", .ok, "none wait in \(names.deadLetters)")
     }
   }
 
@@ -123,6 +124,28 @@ private struct Examination {
       return "PostgreSQL \(found.serverVersion / 10000).\(found.serverVersion % 10000), logged in as \(found.loginRole), working as \(found.workingRole)"
     }
     if let inspection { report(inspection) }
+    await letters(settings)
+  }
+
+  private mutating func letters(_ settings: JourneyConfiguration.Settings) async {
+    do {
+      let worker = PostgresWorker(try settings.database(role: settings.workingRole), name: "pg-doctor")
+      var new = LetterFilter()
+      new.states = [.new]
+      let open = try await LetterDesk(worker: worker, actor: "").count(new)
+      let replays = try await LetterReplays(worker: worker, actor: "", clock: SystemClock()).open().filter { !$0.isUnderWay }
+      await worker.close()
+      if open > 0 {
+        add("archive", .warning, "\(open.of("dead letter")) open in the archive", "journey dlq stats")
+      } else {
+        add("archive", .ok, "no dead letters open")
+      }
+      guard !replays.isEmpty else { return }
+      let left = replays.map(\.remaining).reduce(0, +)
+      add("replays", .warning, "\(left.of("letter")) of replays that were cut off", "journey dlq replay --resume")
+    } catch {
+      add("archive", .failure, "\(error)", "let \(settings.databaseRole) read journey_dead_letters, or run: journey migrate")
+    }
   }
 
   private mutating func report(_ found: StoreInspection) {

@@ -13,7 +13,7 @@ enum Output {
 
   /// A line that replaces the one before it, where a person is looking; nothing otherwise.
   static func progress(_ text: String) {
-    if isatty(2) == 1 { write("\r\u{1B}[K" + text, to: 2) }
+    if isatty(2) == 1 { write("\r\u{1B}[K" + text.line(columns(of: 2) ?? .max), to: 2) }
   }
   static func endProgress() {
     if isatty(2) == 1 { write("\r\u{1B}[K", to: 2) }
@@ -30,15 +30,17 @@ enum Output {
     }
   }
 
-  /// Rows under headings, each column as wide as its widest cell.
+  /// How many characters a line of the terminal holds; nil where nobody is looking.
+  static func columns(of descriptor: Int32) -> Int? {
+    var size = winsize()
+    guard isatty(descriptor) == 1, ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return nil }
+    return Int(size.ws_col)
+  }
+
+  /// Rows under headings, each column as wide as its widest cell, numbers to the right.
+  ///
+  /// A terminal that is too narrow gets what does not fit on further lines of each row, and only the end of a long text is cut.
   static func table(_ headings: [String], _ rows: [[String]], indent: String = "") {
-    let all = [headings] + rows
-    let widths = headings.indices.map { column in all.map { $0[column].count }.max() ?? 0 }
-    for row in all {
-      let cells = zip(row, widths).map { $0 + String(repeating: " ", count: $1 - $0.count) }
-      var text = indent + cells.joined(separator: "  ")
-      while text.last == " " { text.removeLast() }
-      line(text)
-    }
+    for text in TextTable(headings, rows).lines(width: columns(of: 1).map { $0 - indent.count }) { line(indent + text) }
   }
 }
