@@ -98,7 +98,7 @@ let package = Package(
       name: "IntegrationTests",
       dependencies: [
         "Journey", "JourneyConfiguration", "JourneyStore", "JourneyMessaging", "JourneyPipeline", "AMQPClient", "PostgresClient", "TestServers", "Harness",
-        .product(name: "Crypto", package: "swift-crypto"),
+        "journey", .product(name: "Crypto", package: "swift-crypto"),
       ], exclude: ["Harness"], swiftSettings: strict),
     .testTarget(
       name: "FaultTests", dependencies: ["AMQPClient", "PostgresClient", "TestServers", "Harness"], path: "Tests/Faults", swiftSettings: strict),

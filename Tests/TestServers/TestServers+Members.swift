@@ -39,8 +39,28 @@ extension TestServers {
     _ = try await Self.run(["kill-9", brokers[member], "--rabbitmq"])
   }
 
-  /// Brings a node back and waits until it is ready.
-  public func startBroker(_ member: Int) async throws { _ = try await Self.run(["start", brokers[member], "--rabbitmq"]) }
+  /// Brings a node back and waits until it is ready and its members of quorum queues have applied all that their leaders have: before that
+  /// the loss of another node may take a queue's majority.
+  public func startBroker(_ member: Int) async throws {
+    _ = try await Self.run(["start", brokers[member], "--rabbitmq"])
+    let end = ContinuousClock.now + .seconds(60)
+    while true {
+      let behind = try await erlang(Self.membersBehind, on: member)
+      if behind == "[]" { return }
+      guard ContinuousClock.now < end else {
+        throw TestServersError(operation: "wait for the members of queues", status: -1, output: "behind their leaders: \(behind)")
+      }
+      try await Task.sleep(for: .milliseconds(100))
+    }
+  }
+
+  /// The quorum queues whose member on this node knows no leader, or has applied less than the leader had before.
+  private static let membersBehind = """
+    begin Applied = fun({ok, {{Index, _}, _}, _}) -> Index end, Nothing = fun(_) -> ok end, \
+    [Name || Q <- rabbit_amqqueue:list(), amqqueue:get_type(Q) == rabbit_quorum_queue, {Name, _} <- [amqqueue:get_pid(Q)], \
+    try Member = {Name, node()}, Least = Applied(ra:leader_query(Member, Nothing, 2000)), \
+    Applied(ra:local_query(Member, Nothing, 2000)) < Least catch _:_ -> true end] end
+    """
 
   /// Evaluates an Erlang expression in one node.
   public func erlang(_ expression: String, on member: Int) async throws -> String { try await Self.run(["eval", brokers[member], expression]) }

@@ -18,8 +18,9 @@ public enum PublisherEvent: Sendable {
 /// Publishes with confirms on a connection and thread of its own.
 ///
 /// Messages are written in the order of the calls. When the connection is lost, those written and not confirmed end as
-/// `unknown`; those not yet written wait for the next connection, until the publisher is closed. All methods may be called
-/// from any thread.
+/// `unknown`; those not yet written wait for the next connection, until the publisher is closed. A channel on which the broker
+/// refuses messages is replaced, at most once a second, since the broker may go on refusing on it. All methods may be called from
+/// any thread.
 public final class AMQPPublisher: Sendable {
   private let configuration: PublisherWorker.Configuration
   private let mailbox = Mailbox<PublisherWorker.Command>()

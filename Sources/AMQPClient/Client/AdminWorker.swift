@@ -56,12 +56,16 @@ final class AdminWorker {
 
   private func connect() -> Result<Connection, AMQPError> {
     if let connection { return .success(connection) }
-    do {
-      let connection = try connector.connect()
-      self.connection = connection
-      return .success(connection)
-    } catch {
-      return .failure(error)
+    var hosts = connector.settings.endpoints.count
+    while true {
+      do {
+        let connection = try connector.connect()
+        self.connection = connection
+        return .success(connection)
+      } catch {
+        hosts -= 1
+        if hosts <= 0 { return .failure(error) }
+      }
     }
   }
 

@@ -39,7 +39,7 @@ final class ConsumerWorker {
     self.mailbox = mailbox
     self.status = status
     connector = Connector(settings: configuration.settings, use: .receiving)
-    backoff = ReconnectBackoff(policy: configuration.settings.reconnect)
+    backoff = ReconnectBackoff(policy: configuration.settings.reconnect, hosts: configuration.settings.endpoints.count)
   }
 
   func run() {

@@ -35,6 +35,7 @@ final class PublisherWorker {
   private let status: ConnectionStatus
   private var connector: Connector
   private var backoff: ReconnectBackoff
+  private var renewal = ChannelRenewal()
   private var queue = PublishQueue()
   private var tracker = ConfirmTracker<PublishQueue.Position>()
   private var isBlocked = false
@@ -48,7 +49,7 @@ final class PublisherWorker {
     self.mailbox = mailbox
     self.status = status
     connector = Connector(settings: configuration.settings, use: .publishing)
-    backoff = ReconnectBackoff(policy: configuration.settings.reconnect)
+    backoff = ReconnectBackoff(policy: configuration.settings.reconnect, hosts: configuration.settings.endpoints.count)
   }
 
   static func closedError() -> AMQPError {
@@ -88,6 +89,7 @@ final class PublisherWorker {
     isBlocked = false
     oldest = (nil, MonotonicTime.now())
     backoff.connected(at: oldest.since)
+    renewal.opened(at: oldest.since)
     status.isUp = true
     configuration.onEvent(.connected)
     while true {
@@ -95,7 +97,7 @@ final class PublisherWorker {
       readMail()
       if isDone { break }
       try checkProgress()
-      let pause = try send(connection)
+      let pause = try isRenewalDue ? renew(connection) : send(connection)
       if pause == .burstDone { continue }
       try connection.wait(mailbox: mailbox.descriptor, forRoom: pause == .socketFull, milliseconds: sleepMilliseconds)
     }
@@ -157,6 +159,21 @@ final class PublisherWorker {
 // MARK: Writing
 
 extension PublisherWorker {
+  /// Not on a blocked connection, whose broker would not answer; and not while closing, which has a deadline.
+  private var isRenewalDue: Bool {
+    !queue.isEmpty && !isBlocked && closeDeadline == nil && renewal.isDue(at: MonotonicTime.now())
+  }
+
+  /// Waits for the answers that are still to come on the old channel: its end would make those messages unknown.
+  private func renew(_ connection: Connection) throws(AMQPError) -> Pause {
+    guard tracker.outstandingCount == 0 else { return .windowFull }
+    try connection.reopenChannel()
+    try connection.selectConfirms()
+    _ = tracker.reset()
+    renewal.opened(at: MonotonicTime.now())
+    return .burstDone
+  }
+
   private func send(_ connection: Connection) throws(AMQPError) -> Pause {
     var written = 0
     // Both start over the limit, so that the first message asks for room.
@@ -222,7 +239,9 @@ extension PublisherWorker {
       try tracker.confirm(sequence: sequence, multiple: multiple, isAck: isAck) { position, resolution in
         switch resolution {
         case .confirmed: position.resolve(.confirmed)
-        case .nacked: position.resolve(.nacked)
+        case .nacked:
+          renewal.refused()
+          position.resolve(.nacked)
         case .returned(let code, let text): position.resolve(.returned(code: code, text: text))
         }
       }
@@ -248,6 +267,7 @@ extension PublisherWorker {
       configuration.onEvent(.channelClosed(error))
       try connection.openChannel()
       try connection.selectConfirms()
+      renewal.opened(at: MonotonicTime.now())
     case .consumerCancelled, .cancelOK:
       break
     }

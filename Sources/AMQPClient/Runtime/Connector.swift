@@ -9,14 +9,9 @@ struct Connector {
     self.use = use
   }
 
-  /// Tries the present endpoint; after a failure it is the next one's turn.
+  /// Each call takes the next endpoint. Also after a success: what was lost since is more likely to be found elsewhere.
   mutating func connect() throws(AMQPError) -> Connection {
-    let endpoint = settings.endpoints[index % settings.endpoints.count]
-    do {
-      return try Connection.open(endpoint, settings: settings, for: use)
-    } catch {
-      index += 1
-      throw error
-    }
+    defer { index = (index + 1) % settings.endpoints.count }
+    return try Connection.open(settings.endpoints[index], settings: settings, for: use)
   }
 }

@@ -36,7 +36,7 @@ public struct AMQPConnectionSettings: Sendable {
     case external
   }
 
-  /// Tried in this order, starting one further after each failure.
+  /// Tried in this order, and round again: each new connection takes the one after the last.
   public var endpoints: [Endpoint]
   public var user: String
   public var virtualHost: String

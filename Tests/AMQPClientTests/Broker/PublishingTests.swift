@@ -1,4 +1,5 @@
 import AMQPClient
+import TestServers
 import Testing
 
 @Suite("Publishing to a real broker", .timeLimit(.minutes(2)))
@@ -20,6 +21,21 @@ struct PublishingTests {
     var optional = messages[0]
     optional.isMandatory = false
     #expect(await publisher.publish([optional]) == [.confirmed])
+    await publisher.close()
+    await broker.admin.close()
+  }
+
+  @Test("A limit that is lifted while the queue is full is lifted for those that it has refused")
+  func liftedLimit() async throws {
+    let broker = try await BrokerFixture()
+    try await broker.queue("full", ["x-queue-type": "quorum"])
+    let publisher = try broker.publisher()
+    let settings = "[{<<\"max-length\">>, 1}, {<<\"overflow\">>, <<\"reject-publish\">>}]"
+    try await broker.servers.erlang(
+      "rabbit_policy:set(<<\"\(broker.vhost)\">>, <<\"limit\">>, <<\"full\">>, \(settings), 0, <<\"queues\">>, <<\"test\">>)")
+    while await publisher.publish([OutboundMessage("full")]) != [.nacked] { try Task.checkCancellation() }
+    try await broker.servers.erlang("rabbit_policy:delete(<<\"\(broker.vhost)\">>, <<\"limit\">>, <<\"test\">>)")
+    while await publisher.publish([OutboundMessage("full")]) != [.confirmed] { try Task.checkCancellation() }
     await publisher.close()
     await broker.admin.close()
   }

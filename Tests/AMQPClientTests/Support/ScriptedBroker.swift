@@ -107,6 +107,11 @@ final class Peer: @unchecked Sendable {
     return frame
   }
 
+  func expectNothing(seconds: Int32) throws {
+    guard let frame = try? receive(seconds: seconds) else { return }
+    throw ScriptError(description: "expected nothing, got type \(frame.type) \(frame.method)")
+  }
+
   /// Everything up to the open channel.
   func handshake() throws {
     guard try read(8, 20) == Array("AMQP".utf8) + [0, 0, 9, 1] else { throw ScriptError(description: "no protocol header") }
@@ -133,6 +138,13 @@ final class Peer: @unchecked Sendable {
   func openChannel() throws {
     try expect(20, 10)
     try send(WireWriter.method(20, 11) { $0.long(0) })
+  }
+
+  /// The client replaces its channel.
+  func reopenChannel() throws {
+    try expect(20, 40)
+    try send(WireWriter.method(20, 41))
+    try openChannel()
   }
 
   func acceptConsumer() throws {
