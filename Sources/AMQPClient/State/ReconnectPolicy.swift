@@ -36,12 +36,14 @@ struct ReconnectBackoff {
   ///   - now: monotonic nanoseconds.
   ///   - jitter: 0..<1; the wait lies between half of the step and the whole of it.
   mutating func delayAfterFailure(at now: UInt64, jitter: Double) -> Duration {
-    // One that dies at once changes nothing: a broker that lets everybody in and throws them out is no better than one that is down.
-    if let connectedAt, Duration.nanoseconds(Int64(clamping: now &- connectedAt)) >= step { failures = 0 }
+    let life = connectedAt.map { Duration.nanoseconds(Int64(clamping: now &- $0)) } ?? .zero
     connectedAt = nil
+    if life >= step { failures = 0 }
     failures += 1
     guard failures.isMultiple(of: hosts) else { return .zero }
-    step = failures == hosts ? policy.base : min(step * 2, policy.maximum)
+    // One that dies at once changes nothing: a broker that lets everybody in and throws them out is no better than one that is down. After any other
+    // the wait is no longer than it lived.
+    step = failures == hosts ? policy.base : min(step * 2, policy.maximum, life >= policy.base ? life : policy.maximum)
     return step / 2 + (step / 2) * min(max(jitter, 0), 1)
   }
 }

@@ -21,9 +21,19 @@ struct ReconnectTests {
     backoff.connected(at: second)
     #expect(backoff.delayAfterFailure(at: second, jitter: 1) == .milliseconds(800))
     backoff.connected(at: 2 * second)
-    #expect(backoff.delayAfterFailure(at: 2 * second + 799_999_999, jitter: 1) == .seconds(1))
+    #expect(backoff.delayAfterFailure(at: 2 * second + 99_999_999, jitter: 1) == .seconds(1))
     backoff.connected(at: 4 * second)
     #expect(backoff.delayAfterFailure(at: 5 * second, jitter: 1) == .milliseconds(100))
+  }
+
+  @Test("No wait is longer than the connection before it lived, unless that died at once")
+  func lifetime() {
+    var backoff = ReconnectBackoff(policy: policy, hosts: 1)
+    for _ in 0..<4 { _ = backoff.delayAfterFailure(at: 0, jitter: 1) }
+    backoff.connected(at: second)
+    #expect(backoff.delayAfterFailure(at: second + 300_000_000, jitter: 1) == .milliseconds(300))
+    backoff.connected(at: 2 * second)
+    #expect(backoff.delayAfterFailure(at: 2 * second + 300_000_000, jitter: 1) == .milliseconds(100))
   }
 
   @Test("With several hosts the wait comes when each has failed, and grows from round to round")
