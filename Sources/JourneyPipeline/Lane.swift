@@ -9,6 +9,10 @@ struct LaneItem: Sendable {
   var client: Int
   /// How often another instance was working on the client.
   var deferrals = 0
+  /// Whether to wait for it now.
+  var waits: Bool { deferrals >= Self.mostDeferrals }
+
+  static let mostDeferrals = 50
 }
 
 /// One of the commits that run side by side: takes what has gathered, commits it, settles it, has its actions published.
@@ -50,11 +54,16 @@ final class Lane: Sendable {
     var parts = [items]
     var backoff = Backoff(shortest: settings.shortestRetry, longest: settings.longestRetry)
     while let next = parts.popLast() {
-      let part = keepOpen(next)
+      var part = keepOpen(next)
       guard !part.isEmpty else { continue }
+      // What waits waits alone: others need not wait with it.
+      let waits = part.contains(where: \.waits)
+      if waits {
+        parts.append(part.filter { !$0.waits })
+        part.removeAll { !$0.waits }
+      }
       let published = outbox.takeConfirmed()
       do {
-        let waits = part.contains { $0.deferrals >= Self.mostDeferrals }
         let receipt = try await ledger.commit(EventBatch(events: part.map(\.staged), published: published, waitsForClients: waits))
         if backoff.attempts > 0 { logger.notice("the database takes batches again") }
         backoff.reset()
@@ -93,9 +102,6 @@ final class Lane: Sendable {
     }
   }
 
-  /// How often an event is passed over because another instance is working on its client; then its batch waits.
-  private static let mostDeferrals = 3
-
   /// What another instance was in the way of is taken again with what has come meanwhile; where it was in the way of all, the next commit waits.
   private func putBack(_ items: [LaneItem], _ results: [CommitReceipt.Result]) {
     var deferred: [LaneItem] = []
@@ -105,7 +111,7 @@ final class Lane: Sendable {
       deferred.append(item)
     }
     guard !deferred.isEmpty else { return }
-    if deferred.count == items.count { for place in deferred.indices { deferred[place].deferrals = Self.mostDeferrals } }
+    if deferred.count == items.count { for place in deferred.indices { deferred[place].deferrals = LaneItem.mostDeferrals } }
     queue.putBack(deferred)
   }
 

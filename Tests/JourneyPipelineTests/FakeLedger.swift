@@ -41,7 +41,9 @@ final class FakeLedger: JourneyLedger {
   ///   - noting: what the nth `markPublished` or `release` throws.
   init(
     plan: @escaping Plan = { _, _, _ in nil }, reject: @escaping @Sendable (StagedEvent) -> Rejection? = { _ in nil },
-    act: @escaping @Sendable (StagedEvent) -> Bool = { _ in false }, hold: @escaping @Sendable (StagedEvent) -> Bool = { _ in false }, claim: (@Sendable () -> [OutboxBatch])? = nil,
+    act: @escaping @Sendable (StagedEvent) -> Bool = { _ in false },
+    hold: @escaping @Sendable (StagedEvent) -> Bool = { _ in false },
+    claim: (@Sendable () -> [OutboxBatch])? = nil,
     noting: @escaping @Sendable (_ call: Int) -> LedgerError? = { _ in nil }
   ) {
     self.plan = plan

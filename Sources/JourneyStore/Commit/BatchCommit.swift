@@ -3,7 +3,8 @@ import Journey
 import JourneyPipeline
 import PostgresClient
 
-/// One batch in one transaction, on one connection: two round trips, a third where invoices, unknown histories or clients without a state are concerned.
+/// One batch in one transaction, on one connection: two round trips, a third where invoices or unknown histories are concerned. Clients met for the
+/// first time get an empty state before, in a transaction of its own.
 ///
 /// The first finds the clients, locks their states and looks which events are stored already; the last stores all that follows, and commits. Nobody else
 /// stores an event of a client that is locked here, so what the look found stands; an event that another transaction takes in for another client
@@ -82,31 +83,33 @@ struct BatchCommit {
   ) throws(PostgresError) -> (ClientResolution, places: [Int], stored: Set<Int>) {
     var (resolution, places) = ClientResolution.references(of: events)
     let parameters = resolution.parameters(Array(resolution.keys.indices))
+    let findAndLock = waiting ? ClientResolution.findAndLock : ClientResolution.findAndLockFree
     let keys = (CommitStatements.findStored, EventRow.keys(events))
-    var answer = try connection.pipeline([
-      (.begin, PostgresParameters()), (waiting ? ClientResolution.findAndLock : ClientResolution.findAndLockFree, parameters), keys,
-    ])
-    let toCreate = try resolution.take(foundAndLocked: answer[1])
-    let changes = IdentityChanges(events, resolution)
-    if !toCreate.isEmpty || !changes.isEmpty || resolution.hasMerged {
-      // Identities come before states in the order of locks: start again.
-      try connection.rollback()
-      resolution.unlock()
-      let found = try connection.pipeline([(.begin, PostgresParameters()), (ClientResolution.find, parameters)])[1]
-      let toCreate = try resolution.take(Array(resolution.keys.indices), found: found)
-      try changes.apply(to: &resolution, creating: toCreate, at: clock.now(), on: connection)
-      resolution.expectUnmet()
-    }
-    if !resolution.unmet.isEmpty {
-      let rows = resolution.unmet.sorted { $0.key < $1.key }
-      let states = PostgresParameters {
-        $0.uuids(rows) { $0.key }
-        $0.uuids(rows) { $0.value }
+    var answer: [PostgresResult]
+    while true {
+      answer = try connection.pipeline([(.begin, PostgresParameters()), (findAndLock, parameters), keys])
+      let toCreate = try resolution.take(foundAndLocked: answer[1])
+      let changes = IdentityChanges(events, resolution)
+      guard toCreate.isEmpty, changes.isEmpty, !resolution.hasMerged else {
+        // Identities come before states in the order of locks: start again.
+        try connection.rollback()
+        resolution.unlock()
+        let found = try connection.pipeline([(.begin, PostgresParameters()), (ClientResolution.find, parameters)])[1]
+        let toCreate = try resolution.take(Array(resolution.keys.indices), found: found)
+        try changes.apply(to: &resolution, creating: toCreate, at: clock.now(), on: connection)
+        resolution.expectUnmet()
+        let ids = PostgresParameters { $0.uuids(resolution.unmet.keys.sorted()) }
+        answer = try connection.pipeline([(CommitStatements.addStates, resolution.newStates), (CommitStatements.lockClients, ids), keys])
+        try resolution.take(locked: answer[1])
+        break
       }
-      let ids = PostgresParameters { $0.uuids(rows) { $0.key } }
-      // Under these locks the look at what is stored has to be taken again.
-      answer = try connection.pipeline([(CommitStatements.addStates, states), (CommitStatements.lockClients, ids), keys])
-      try resolution.take(locked: answer[1])
+      if resolution.unmet.isEmpty { break }
+      // A state that others add as well is waited for, and nobody may wait while holding locks on others: added on its own, then start again.
+      try connection.rollback()
+      _ = try connection.pipeline([
+        (.begin, PostgresParameters()), (CommitStatements.addStates, resolution.newStates), (.commit, PostgresParameters()),
+      ])
+      resolution.unlock()
     }
     let found = answer[2]
     var stored: Set<Int> = []

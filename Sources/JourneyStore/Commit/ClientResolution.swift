@@ -181,6 +181,15 @@ struct ClientResolution {
     unmet = [:]
   }
 
+  /// Those of `unmet`, in the order of their ids.
+  var newStates: PostgresParameters {
+    let rows = unmet.sorted { $0.key < $1.key }
+    return PostgresParameters {
+      $0.uuids(rows) { $0.key }
+      $0.uuids(rows) { $0.value }
+    }
+  }
+
   /// Every client that a reference means may lack a state.
   mutating func expectUnmet() {
     for place in keys.indices { if case .success(let id) = outcomes[place] { unmet[id] = keys[place].orgID } }

@@ -11,7 +11,7 @@ enum CommitStatements {
     ON CONFLICT (client_id) DO NOTHING
     """)
 
-  /// Locks clients that have just got their first state, in the order of their ids.
+  /// Locks clients that have a state, in the order of their ids.
   static let lockClients = PostgresStatement(
     name: "lock_clients",
     """
