@@ -26,7 +26,7 @@ struct ConnectionThread {
   }
 
   private mutating func run() {
-    while queue.awaitWork(number) {
+    while queue.awaitWork(number, hasConnection: connection != nil) {
       discardIfDead()
       guard let connection = connection ?? connect() else { continue }
       guard let job = queue.take() else { continue }

@@ -111,13 +111,15 @@ final class JobQueue: @unchecked Sendable {
   func isFree(_ thread: Int) { locked { idle.append(thread) } }
 
   /// Sleeps until there is work. Leaves it in the queue: a thread without a connection has to get one first.
-  /// - Parameter thread: from 0.
+  /// - Parameters:
+  ///   - thread: from 0.
+  ///   - hasConnection: one without is woken after all others.
   /// - Returns: false when the queue is closed.
-  func awaitWork(_ thread: Int) -> Bool {
+  func awaitWork(_ thread: Int, hasConnection: Bool) -> Bool {
     locked {
       while waiting.isEmpty, !isClosed {
         // The system may wake it without a reason.
-        if !idle.contains(thread) { idle.append(thread) }
+        if !idle.contains(thread) { idle.insert(thread, at: hasConnection ? idle.endIndex : 0) }
         pthread_cond_wait(waker(of: thread), lock)
       }
       idle.removeAll { $0 == thread }

@@ -66,8 +66,8 @@ public final class ReplayLetters: ReplayLedger {
           Statements.failed,
           PostgresParameters {
             $0.uuids(failed) { $0.id }
-            $0.texts(failed) { $0.why }
             $0.int4(id)
+            $0.texts(failed) { $0.why }
             $0.text(actor)
             $0.text(why)
           }
@@ -101,19 +101,24 @@ public final class ReplayLetters: ReplayLedger {
       name: "taken_letters",
       """
       SELECT \(LetterSQL.columns), d.body, d.edited_id FROM journey_dead_letters d
-      WHERE d.state = 'replaying' AND d.replay_id = $1::int4 AND ($2::uuid IS NULL OR d.id > $2::uuid)
+      WHERE d.state = 'replaying' AND d.replay_id = $1::int4 AND d.id > COALESCE($2::uuid, '00000000-0000-0000-0000-000000000000')
       ORDER BY d.id LIMIT $3::int4
       """)
     /// In the order of the ids, as the archive locks letters that come back while this replay runs.
     static let lock = PostgresStatement(
       name: "lock_letters", "SELECT FROM journey_dead_letters WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE")
+    /// Of the letters $1, which are locked, those that the replay $2 has taken. Looked up by id whatever the planner thinks of `replaying`: its statistics
+    /// are from before the letters were taken, and say that there are none.
+    private static let mine = """
+      SELECT id FROM (SELECT id, replay_id, state FROM journey_dead_letters WHERE id = ANY($1::uuid[]) OFFSET 0) AS d
+      WHERE replay_id = $2::int4 AND state = 'replaying'
+      """
     /// The record says what was done with every letter; one that has failed again meanwhile is open again, and stays so.
     static let confirmed = PostgresStatement(
       name: "letters_confirmed",
       """
-      WITH done AS (
-        UPDATE journey_dead_letters SET state = 'replayed', settled_at = now()
-        WHERE id = ANY($1::uuid[]) AND replay_id = $2::int4 AND state = 'replaying'
+      WITH mine AS MATERIALIZED (\(mine)), done AS (
+        UPDATE journey_dead_letters d SET state = 'replayed', settled_at = now() FROM mine WHERE d.id = mine.id
       )
       INSERT INTO journey_dead_letter_log (letter_id, replay_id, action, actor, why, result)
       SELECT id, $2::int4, CASE WHEN edited_id IS NULL THEN 'replayed' ELSE 'edited' END, $3::text, $4::text,
@@ -123,14 +128,11 @@ public final class ReplayLetters: ReplayLedger {
     static let failed = PostgresStatement(
       name: "letters_failed",
       """
-      WITH i AS (
-        SELECT * FROM unnest($1::uuid[], $2::text[]) AS i(id, result)
-      ), done AS (
-        UPDATE journey_dead_letters d SET state = 'new', edited_id = NULL FROM i
-        WHERE d.id = i.id AND d.replay_id = $3::int4 AND d.state = 'replaying'
+      WITH mine AS MATERIALIZED (\(mine)), done AS (
+        UPDATE journey_dead_letters d SET state = 'new', edited_id = NULL FROM mine WHERE d.id = mine.id
       )
       INSERT INTO journey_dead_letter_log (letter_id, replay_id, action, actor, why, result)
-      SELECT id, $3::int4, 'replay_failed', $4::text, $5::text, result FROM i
+      SELECT id, $2::int4, 'replay_failed', $4::text, $5::text, result FROM unnest($1::uuid[], $3::text[]) AS i(id, result)
       """)
   }
 }

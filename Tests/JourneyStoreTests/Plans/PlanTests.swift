@@ -115,7 +115,7 @@ import Testing
   }
 
   @Test(arguments: PlanLog.Planning.allCases)
-  func `dead letters are stored and listed through indexes`(_ planning: PlanLog.Planning) async throws {
+  func `dead letters are stored, listed and replayed through indexes`(_ planning: PlanLog.Planning) async throws {
     let history = try await Self.filled.value
     let log = PlanLog(try await TestServers.shared())
     let wanted = try await history.rules()
@@ -131,6 +131,24 @@ import Testing
       for (work, filter) in [("open letters", open), ("letters", LetterFilter())] {
         let plans = try await log.plans { try #require(try await desk.list(filter, limit: 50, withBodies: false).count == 50) }
         Self.report(wanted.findings(plans, in: work))
+      }
+      // Nothing has counted the letters since they were taken.
+      var mine = LetterFilter()
+      mine.states = [.new]
+      mine.orgID = PlanHistory.organization(planning == .custom ? 1 : 2)
+      let replays = LetterReplays(worker: worker, actor: "ann", clock: LetterClock())
+      let order = ReplayOrder(filter: mine, filterText: Array("{}".utf8), edit: nil, rate: nil, why: nil, loopGuard: nil)
+      let (replay, taken) = try await replays.start(order)
+      #expect(taken >= 1000)
+      let ledger = replays.ledger(replay, why: nil)
+      var few = wanted
+      few.mostRows = 500
+      for turn in ["a replay's first letters", "its next ones"] {
+        let plans = try await log.plans {
+          let items = try await ledger.taken(after: nil, limit: 40)
+          try await ledger.note(items.enumerated().map { ($1.letterID, $0 % 4 == 0 ? .failed("refused") : .confirmed) })
+        }
+        Self.report(few.findings(plans, in: turn))
       }
       result = .success(())
     } catch {
