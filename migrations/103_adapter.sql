@@ -205,7 +205,9 @@ COMMENT ON TABLE journey_invoices IS 'A row an invoice that was ever overdue or 
 -- the adapter meets the client next.
 CREATE FUNCTION journey_forget_summary() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $function$
 BEGIN
-  UPDATE journey_client_state SET summary = '' WHERE client_id = NEW.client_id;
+  -- Also where there is no state yet: an instance that is about to add one then waits, and reads this event.
+  INSERT INTO journey_client_state (client_id, org_id) VALUES (NEW.client_id, NEW.org_id)
+    ON CONFLICT (client_id) DO UPDATE SET summary = '';
   RETURN NULL;
 END
 $function$;

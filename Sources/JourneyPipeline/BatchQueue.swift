@@ -14,6 +14,8 @@ final class BatchQueue<Element: Sendable>: Sendable {
     var waiting: CheckedContinuation<[Element]?, Never>?
     /// The clients of the batch that it has taken and not come back from. Empty: it is idle.
     var clients: Set<Int> = []
+    /// Whether it waits for somebody else to be done with them.
+    var isWaiting = false
   }
   private struct State {
     var elements: [Element] = []
@@ -44,13 +46,15 @@ final class BatchQueue<Element: Sendable>: Sendable {
   /// The lane works no more.
   func leave(_ lane: Int) { change { $0.lanes[lane].clients = [] } }
 
+  /// The lane does not work for now: others take what comes, however little. Its clients are still its own.
+  func isWaiting(_ lane: Int) { change { $0.lanes[lane].isWaiting = true } }
+
   /// Waits for a batch; the work on the lane's last one is over. nil once the queue is closed and nothing is left.
   func next(for lane: Int) async -> [Element]? {
     await withCheckedContinuation { continuation in
       // The lane that comes back goes on before others are woken: its connection is warm.
       change { state in
-        state.lanes[lane].clients = []
-        state.lanes[lane].waiting = continuation
+        state.lanes[lane] = Lane(waiting: continuation)
       } first: {
         lane
       }
@@ -77,7 +81,8 @@ final class BatchQueue<Element: Sendable>: Sendable {
   private func take(for lane: Int, _ state: inout State) -> [Element]?? {
     guard !state.elements.isEmpty else { return state.isClosed ? .some(nil) : nil }
     let busy = state.lanes.map(\.clients).filter { !$0.isEmpty }
-    let least = busy.isEmpty ? 1 : max(1, limit / 4)
+    let isNobodyAtWork = state.lanes.allSatisfy { $0.clients.isEmpty || $0.isWaiting }
+    let least = isNobodyAtWork ? 1 : max(1, limit / 4)
     guard state.elements.count >= least else { return nil }
     var batch: [Element] = [], rest: [Element] = [], clients: Set<Int> = []
     batch.reserveCapacity(min(limit, state.elements.count))

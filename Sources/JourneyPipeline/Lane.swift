@@ -56,13 +56,18 @@ final class Lane: Sendable {
     while let next = parts.popLast() {
       var part = keepOpen(next)
       guard !part.isEmpty else { continue }
-      // What waits waits alone: others need not wait with it.
-      let waits = part.contains(where: \.waits)
+      // Nobody waits with what has to wait: it comes last, a client at a time, and meanwhile the lane counts as idle.
+      let late = part.filter(\.waits)
+      let waits = late.count == part.count
       if waits {
-        parts.append(part.filter { !$0.waits })
-        part.removeAll { !$0.waits }
+        parts.append(part.filter { $0.client != late[0].client })
+        part.removeAll { $0.client != late[0].client }
+        queue.isWaiting(number)
+      } else if !late.isEmpty {
+        parts.append(late)
+        part.removeAll(where: \.waits)
       }
-      let published = outbox.takeConfirmed()
+      let published = waits ? [] : outbox.takeConfirmed()
       do {
         let receipt = try await ledger.commit(EventBatch(events: part.map(\.staged), published: published, waitsForClients: waits))
         if backoff.attempts > 0 { logger.notice("the database takes batches again") }

@@ -33,9 +33,9 @@ struct ConnectionThread {
       let announce = job.run(connection)
       // A body that threw in the middle of a transaction must not hand it to the next.
       connection.abandonTransaction()
-      queue.isFree(number)
-      announce()
       discardIfDead()
+      queue.isFree(number, hasConnection: self.connection != nil)
+      announce()
     }
     // Freed here, on the thread that owns it, before the end is announced.
     connection = nil

@@ -108,18 +108,21 @@ final class JobQueue: @unchecked Sendable {
   // MARK: For threads
 
   /// Counts a thread among those that sleep. To be called before anybody learns that its work is done, so that what follows from that comes to it.
-  func isFree(_ thread: Int) { locked { idle.append(thread) } }
+  /// - Parameter hasConnection: one without is woken after all others.
+  func isFree(_ thread: Int, hasConnection: Bool) { locked { addIdle(thread, hasConnection) } }
+
+  private func addIdle(_ thread: Int, _ hasConnection: Bool) {
+    if !idle.contains(thread) { idle.insert(thread, at: hasConnection ? idle.endIndex : 0) }
+  }
 
   /// Sleeps until there is work. Leaves it in the queue: a thread without a connection has to get one first.
-  /// - Parameters:
-  ///   - thread: from 0.
-  ///   - hasConnection: one without is woken after all others.
+  /// - Parameter thread: from 0.
   /// - Returns: false when the queue is closed.
   func awaitWork(_ thread: Int, hasConnection: Bool) -> Bool {
     locked {
       while waiting.isEmpty, !isClosed {
         // The system may wake it without a reason.
-        if !idle.contains(thread) { idle.insert(thread, at: hasConnection ? idle.endIndex : 0) }
+        addIdle(thread, hasConnection)
         pthread_cond_wait(waker(of: thread), lock)
       }
       idle.removeAll { $0 == thread }

@@ -64,6 +64,17 @@ import Testing
     #expect(await queue.next(for: 0) == [10, 11])
   }
 
+  @Test func `while a lane waits for somebody else others take what comes, however little, but not its clients`() async {
+    let queue = queue(lanes: 2, limit: 12)
+    queue.append([10])
+    #expect(await queue.next(for: 0) == [10])
+    queue.append([20, 11])
+    queue.isWaiting(0)
+    #expect(await queue.next(for: 1) == [20])
+    queue.append([30, 40])
+    #expect(await queue.next(for: 0) == [11, 30, 40])
+  }
+
   @Test func `a lane that has left holds no client`() async {
     let queue = queue(lanes: 2, limit: 2)
     queue.append([10, 20, 11])

@@ -1,3 +1,4 @@
+import Dispatch
 import FoundationEssentials
 import Journey
 import JourneyPipeline
@@ -116,6 +117,42 @@ import Testing
       }
       let again = try await ledger.commit(batch)
       #expect(codes(again) == ["duplicate", "stored"])
+    }
+  }
+
+  @Test(.timeLimit(.minutes(1))) func `an event that the host application is writing is part of a client's first evaluation`() async throws {
+    try await withLedger { ledger, other in
+      let insert = """
+        INSERT INTO client_journey_events (id, client_id, org_id, stage, event_type, occurred_at)
+        VALUES (gen_random_uuid(), '\(Self.clients[0])', '\(Self.org)', 'retention', 'renewed', now() + interval '1 second')
+        """
+      try await withTransaction(insert, on: other) {
+        let first = try await ledger.commit(EventBatch(events: [event("1")]))
+        #expect(codes(first) == ["stored"])
+      }
+      #expect(try await other.rows("SELECT stage FROM journey_client_state WHERE client_id = '\(Self.clients[0])'") == ["retention"])
+    }
+  }
+
+  @Test(.timeLimit(.minutes(1))) func `a commit does not wait for one client for ever`() async throws {
+    try await withLedger { ledger, other in
+      _ = try await ledger.commit(EventBatch(events: [event("1")]))
+      let (started, start) = AsyncStream.makeStream(of: Void.self)
+      let gate = DispatchSemaphore(value: 0)
+      async let transaction: Void = other.perform { connection in
+        defer { start.finish() }
+        try connection.execute("BEGIN")
+        try connection.execute("SELECT 1 FROM journey_client_state FOR UPDATE")
+        start.finish()
+        gate.wait()
+      }
+      for await _ in started {}
+      let waiting = try await ledger.commit(EventBatch(events: [event("2")], waitsForClients: true))
+      #expect(codes(waiting) == ["deferred"])
+      gate.signal()
+      try await transaction
+      let again = try await ledger.commit(EventBatch(events: [event("2")]))
+      #expect(codes(again) == ["stored"])
     }
   }
 }

@@ -64,7 +64,7 @@ final class AdminWorker {
         return .success(connection)
       } catch {
         hosts -= 1
-        if hosts <= 0 { return .failure(error) }
+        if hosts <= 0 || !error.isRetriable { return .failure(error) }
       }
     }
   }

@@ -166,7 +166,10 @@ extension PublisherWorker {
 
   /// Waits for the answers that are still to come on the old channel: its end would make those messages unknown.
   private func renew(_ connection: Connection) throws(AMQPError) -> Pause {
-    guard tracker.outstandingCount == 0 else { return .windowFull }
+    guard tracker.outstandingCount == 0 else {
+      renewal.isHeldUp(at: MonotonicTime.now())
+      return .windowFull
+    }
     try connection.reopenChannel()
     try connection.selectConfirms()
     _ = tracker.reset()

@@ -5,6 +5,8 @@
 struct ChannelRenewal {
   /// A queue that is really full refuses on a new channel as well, and a new one costs round trips.
   static let interval = Duration.seconds(1)
+  /// How long messages wait for the answers that are to come on the old channel: another queue may not answer at all.
+  static let patience = Duration.seconds(2)
 
   private var openedAt: UInt64 = 0
   private var hasRefused = false
@@ -18,4 +20,9 @@ struct ChannelRenewal {
   mutating func refused() { hasRefused = true }
 
   func isDue(at now: UInt64) -> Bool { hasRefused && now >= openedAt + Self.interval.nanosecondCount }
+
+  /// Answers are still to come: gives up for now where they were waited for long enough, and tries again later.
+  mutating func isHeldUp(at now: UInt64) {
+    if now >= openedAt + (Self.interval + Self.patience).nanosecondCount { openedAt = now }
+  }
 }

@@ -30,6 +30,16 @@ struct BatchCommit {
   }
 
   mutating func run(_ batch: EventBatch) throws(PostgresError) -> CommitReceipt {
+    do throws(PostgresError) {
+      return try takeIn(batch)
+    } catch {
+      // It has waited long enough for now: other clients have their turn.
+      guard batch.waitsForClients, error.sqlState == "55P03" else { throw error }
+      return CommitReceipt(results: batch.events.map { _ in .deferred }, outbox: nil)
+    }
+  }
+
+  private mutating func takeIn(_ batch: EventBatch) throws(PostgresError) -> CommitReceipt {
     let events = batch.events
     var results = [CommitReceipt.Result](repeating: .duplicate, count: events.count)
     let (resolution, places, stored) = try resolve(events, waiting: batch.waitsForClients)
@@ -62,7 +72,7 @@ struct BatchCommit {
       return CommitReceipt(results: results, outbox: try decide(shares, events, commands, published: batch.published))
     } catch {
       guard error.sqlState == "23505", error.constraint == "client_journey_events_once" else { throw error }
-      throw PostgresError(.transient, operation: error.operation, "an event was taken in for another client meanwhile")
+      throw PostgresError(.transient, sqlState: error.sqlState, operation: error.operation, "an event was taken in for another client meanwhile")
     }
   }
 
@@ -83,24 +93,26 @@ struct BatchCommit {
   ) throws(PostgresError) -> (ClientResolution, places: [Int], stored: Set<Int>) {
     var (resolution, places) = ClientResolution.references(of: events)
     let parameters = resolution.parameters(Array(resolution.keys.indices))
+    let opening = [(PostgresStatement.begin, PostgresParameters())] + (waiting ? [(CommitStatements.limitWait, PostgresParameters())] : [])
     let findAndLock = waiting ? ClientResolution.findAndLock : ClientResolution.findAndLockFree
+    let lockClients = waiting ? CommitStatements.lockClients : CommitStatements.lockFreeClients
     let keys = (CommitStatements.findStored, EventRow.keys(events))
     var answer: [PostgresResult]
     while true {
-      answer = try connection.pipeline([(.begin, PostgresParameters()), (findAndLock, parameters), keys])
-      let toCreate = try resolution.take(foundAndLocked: answer[1])
+      answer = Array(try connection.pipeline(opening + [(findAndLock, parameters), keys]).suffix(2))
+      let toCreate = try resolution.take(foundAndLocked: answer[0])
       let changes = IdentityChanges(events, resolution)
       guard toCreate.isEmpty, changes.isEmpty, !resolution.hasMerged else {
         // Identities come before states in the order of locks: start again.
         try connection.rollback()
         resolution.unlock()
-        let found = try connection.pipeline([(.begin, PostgresParameters()), (ClientResolution.find, parameters)])[1]
+        let found = try connection.pipeline(opening + [(ClientResolution.find, parameters)]).last!
         let toCreate = try resolution.take(Array(resolution.keys.indices), found: found)
         try changes.apply(to: &resolution, creating: toCreate, at: clock.now(), on: connection)
         resolution.expectUnmet()
         let ids = PostgresParameters { $0.uuids(resolution.unmet.keys.sorted()) }
-        answer = try connection.pipeline([(CommitStatements.addStates, resolution.newStates), (CommitStatements.lockClients, ids), keys])
-        try resolution.take(locked: answer[1])
+        answer = Array(try connection.pipeline([(CommitStatements.addStates, resolution.newStates), (lockClients, ids), keys]).suffix(2))
+        try resolution.take(locked: answer[0], othersAreHeld: !waiting)
         break
       }
       if resolution.unmet.isEmpty { break }
@@ -111,7 +123,7 @@ struct BatchCommit {
       ])
       resolution.unlock()
     }
-    let found = answer[2]
+    let found = answer[1]
     var stored: Set<Int> = []
     for row in 0..<found.rowCount { stored.insert(Int(try found.int64(row, 0)) - 1) }
     return (resolution, places, stored)

@@ -170,8 +170,10 @@ struct ClientResolution {
   }
 
   /// Takes clients in that were locked by their ids.
-  mutating func take(locked result: PostgresResult) throws(PostgresError) {
+  /// - Parameter othersAreHeld: what is not among them is locked by another transaction.
+  mutating func take(locked result: PostgresResult, othersAreHeld: Bool) throws(PostgresError) {
     for row in 0..<result.rowCount { locked[try result.uuid(row, 0)] = try LockedClient(result, row, from: 1) }
+    if othersAreHeld { held = Set(unmet.keys.filter { locked[$0] == nil }) }
   }
 
   /// Forgets what is locked: the transaction starts again.

@@ -12,16 +12,26 @@ enum CommitStatements {
     """)
 
   /// Locks clients that have a state, in the order of their ids.
-  static let lockClients = PostgresStatement(
-    name: "lock_clients",
-    """
-    SELECT s.client_id, \(LockedClient.columns)
-    FROM (
-      SELECT client_id, summary, outreach, scored_at FROM journey_client_state
-      WHERE client_id = ANY($1::uuid[]) AND merged_into IS NULL ORDER BY client_id FOR UPDATE
-    ) s
-    JOIN contacts c ON c.id = s.client_id
-    """)
+  static let lockClients = lockClients(name: "lock_clients", "FOR UPDATE")
+
+  /// The same, which does not wait for clients that another transaction has locked.
+  static let lockFreeClients = lockClients(name: "lock_free_clients", "FOR UPDATE SKIP LOCKED")
+
+  private static func lockClients(name: String, _ lock: String) -> PostgresStatement {
+    PostgresStatement(
+      name: name,
+      """
+      SELECT s.client_id, \(LockedClient.columns)
+      FROM (
+        SELECT client_id, summary, outreach, scored_at FROM journey_client_state
+        WHERE client_id = ANY($1::uuid[]) AND merged_into IS NULL ORDER BY client_id \(lock)
+      ) s
+      JOIN contacts c ON c.id = s.client_id
+      """)
+  }
+
+  /// A commit that waits for a client waits a second at a time.
+  static let limitWait = PostgresStatement(name: "limit_wait", "SELECT set_config('lock_timeout', '1s', true)")
 
   /// The positions of events that are stored already. Taken after the locks of their clients, so with what was committed under them before.
   static let findStored = PostgresStatement(

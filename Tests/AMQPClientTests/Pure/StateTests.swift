@@ -69,7 +69,13 @@ struct ChannelRenewalTests {
     renewal.refused()
     #expect(!renewal.isDue(at: 2 * second - 1))
     #expect(renewal.isDue(at: 2 * second))
-    renewal.opened(at: 3 * second)
+    // Answers that do not come are waited for two seconds; then messages go out again, for a second.
+    renewal.isHeldUp(at: 4 * second - 1)
+    #expect(renewal.isDue(at: 4 * second - 1))
+    renewal.isHeldUp(at: 4 * second)
+    #expect(!renewal.isDue(at: 5 * second - 1))
+    #expect(renewal.isDue(at: 5 * second))
+    renewal.opened(at: 6 * second)
     #expect(!renewal.isDue(at: 100 * second))
   }
 }
