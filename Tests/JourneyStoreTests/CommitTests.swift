@@ -124,7 +124,7 @@ import Testing
     try await withLedger { ledger, other in
       let insert = """
         INSERT INTO client_journey_events (id, client_id, org_id, stage, event_type, occurred_at)
-        VALUES (gen_random_uuid(), '\(Self.clients[0])', '\(Self.org)', 'retention', 'renewed', now() + interval '1 second')
+        VALUES (gen_random_uuid(), '\(Self.clients[0])', '\(Self.org)', 'retention', 'renewed', now() + interval '1 hour')
         """
       try await withTransaction(insert, on: other) {
         let first = try await ledger.commit(EventBatch(events: [event("1")]))
