@@ -9,7 +9,7 @@ import Testing
 @testable import JourneyMessaging
 
 /// Retries and dead letters on a real broker, in a virtual host of their own.
-@Suite(.timeLimit(.minutes(2))) struct DeadLetterBrokerTests {
+@Suite(.timeLimit(.minutes(5))) struct DeadLetterBrokerTests {
   private struct Stage {
     let settings: AMQPConnectionSettings
     let admin: AMQPAdmin

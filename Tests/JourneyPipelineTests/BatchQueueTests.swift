@@ -1,7 +1,7 @@
 @testable import JourneyPipeline
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct BatchQueueTests {
+@Suite(.timeLimit(.minutes(5))) struct BatchQueueTests {
   /// Numbers of one ten are one client's.
   private func queue(lanes: Int, limit: Int) -> BatchQueue<Int> { BatchQueue(lanes: lanes, limit: limit) { $0 / 10 } }
 

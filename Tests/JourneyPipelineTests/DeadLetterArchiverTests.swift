@@ -64,7 +64,7 @@ extension Letter {
   }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct DeadLetterArchiverTests {
+@Suite(.timeLimit(.minutes(5))) struct DeadLetterArchiverTests {
   private func archiver(_ source: FakeLetterSource, _ archive: FakeLetterArchive) -> DeadLetterArchiver {
     DeadLetterArchiver(source: source, archive: archive, shortestRetry: .microseconds(100), longestRetry: .milliseconds(1), logger: quiet)
   }

@@ -78,7 +78,7 @@ extension ReplayItem {
   }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct DeadLetterReplayTests {
+@Suite(.timeLimit(.minutes(5))) struct DeadLetterReplayTests {
   private let letters = (0..<250).map { _ in UUID() }
 
   @Test func everyLetterIsPublishedOnceAndNoted() async throws {

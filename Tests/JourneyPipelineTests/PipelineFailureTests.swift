@@ -4,7 +4,7 @@ import JourneyPipeline
 import Testing
 
 /// What becomes of messages when the ledger fails.
-@Suite(.timeLimit(.minutes(1))) struct PipelineFailureTests {
+@Suite(.timeLimit(.minutes(5))) struct PipelineFailureTests {
   @Test func `a failure that passes is waited out, and nothing is settled meanwhile`() async throws {
     let source = FakeSource((0..<20).map { .test($0) })
     let settledEarly = Watched(0)

@@ -4,7 +4,7 @@ import JourneyPipeline
 import Testing
 
 /// What becomes of actions between their commit and the note that they are published.
-@Suite(.timeLimit(.minutes(1))) struct PipelinePublishingTests {
+@Suite(.timeLimit(.minutes(5))) struct PipelinePublishingTests {
   @Test func `actions are published in the order of their decisions, once, after their commit`() async throws {
     let source = FakeSource((0..<500).map { .test($0) })
     let ledger = FakeLedger(act: { _ in true })

@@ -5,7 +5,7 @@ import Testing
 @testable import JourneyPipeline
 
 /// When a message is settled, and as what.
-@Suite(.timeLimit(.minutes(1))) struct PipelineSettlementTests {
+@Suite(.timeLimit(.minutes(5))) struct PipelineSettlementTests {
   @Test func `nothing is settled before its commit is known to have succeeded`() async throws {
     let source = FakeSource((0..<10).map { .test($0) })
     let gate = Watched(false)

@@ -5,7 +5,7 @@ import ServiceLifecycle
 import Testing
 
 /// How a pipeline ends.
-@Suite(.timeLimit(.minutes(1))) struct PipelineShutdownTests {
+@Suite(.timeLimit(.minutes(5))) struct PipelineShutdownTests {
   @Test func `a stop under load finishes, settles, publishes and notes all that was received`() async throws {
     let source = FakeSource(batchSize: 50, supply: { .test($0, client: "c\($0 % 31)") })
     let ledger = FakeLedger(

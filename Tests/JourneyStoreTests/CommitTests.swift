@@ -84,7 +84,7 @@ import Testing
     }
   }
 
-  @Test(.timeLimit(.minutes(1))) func `a client that another transaction works on is passed over, or waited for`() async throws {
+  @Test(.timeLimit(.minutes(5))) func `a client that another transaction works on is passed over, or waited for`() async throws {
     try await withLedger { ledger, other in
       _ = try await ledger.commit(EventBatch(events: [event("1"), event("2", of: 1)]))
       let lock = "SELECT 1 FROM journey_client_state WHERE client_id = '\(Self.clients[0])' FOR UPDATE"
@@ -99,7 +99,7 @@ import Testing
     }
   }
 
-  @Test(.timeLimit(.minutes(1))) func `an event that another transaction stores for another client meanwhile is not stored twice`() async throws {
+  @Test(.timeLimit(.minutes(5))) func `an event that another transaction stores for another client meanwhile is not stored twice`() async throws {
     try await withLedger { ledger, other in
       _ = try await ledger.commit(EventBatch(events: [event("1"), event("2", of: 1)]))
       let insert = """
@@ -120,7 +120,7 @@ import Testing
     }
   }
 
-  @Test(.timeLimit(.minutes(1))) func `an event that the host application is writing is part of a client's first evaluation`() async throws {
+  @Test(.timeLimit(.minutes(5))) func `an event that the host application is writing is part of a client's first evaluation`() async throws {
     try await withLedger { ledger, other in
       let insert = """
         INSERT INTO client_journey_events (id, client_id, org_id, stage, event_type, occurred_at)
@@ -134,7 +134,7 @@ import Testing
     }
   }
 
-  @Test(.timeLimit(.minutes(1))) func `a commit does not wait for one client for ever`() async throws {
+  @Test(.timeLimit(.minutes(5))) func `a commit does not wait for one client for ever`() async throws {
     try await withLedger { ledger, other in
       _ = try await ledger.commit(EventBatch(events: [event("1")]))
       let (started, start) = AsyncStream.makeStream(of: Void.self)

@@ -1,7 +1,7 @@
 import AMQPClient
 import Testing
 
-@Suite("Consuming from a real broker", .timeLimit(.minutes(2)))
+@Suite("Consuming from a real broker", .timeLimit(.minutes(5)))
 struct ConsumingTests {
   @Test("bodySizes: empty, one byte, around the frame's limit and ten megabytes, both ways")
   func bodySizes() async throws {

@@ -3,7 +3,7 @@ import Testing
 import TestServers
 
 /// On a broker of their own, since they break it.
-@Suite("A real broker in trouble", .timeLimit(.minutes(2)), .serialized)
+@Suite("A real broker in trouble", .timeLimit(.minutes(5)), .serialized)
 struct FaultTests {
   private func settings(_ uri: String, _ name: String) throws -> AMQPConnectionSettings {
     var settings = try AMQPConnectionSettings(uri: uri, connectionName: name)

@@ -2,7 +2,7 @@ import AMQPClient
 import TestServers
 import Testing
 
-@Suite("Publishing to a real broker", .timeLimit(.minutes(2)))
+@Suite("Publishing to a real broker", .timeLimit(.minutes(5)))
 struct PublishingTests {
   @Test("returnThenAck: an unroutable message is never reported as success")
   func returnThenAck() async throws {

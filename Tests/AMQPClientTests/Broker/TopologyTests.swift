@@ -1,7 +1,7 @@
 import AMQPClient
 import Testing
 
-@Suite("Topology on a real broker", .timeLimit(.minutes(1)))
+@Suite("Topology on a real broker", .timeLimit(.minutes(5)))
 struct TopologyBrokerTests {
   private let wanted = Topology(
     exchanges: [ExchangeDeclaration(name: "events", kind: "topic")],

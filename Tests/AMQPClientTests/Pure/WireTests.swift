@@ -97,7 +97,7 @@ struct TopologyMismatchTests {
   }
 }
 
-@Suite("Mailbox", .timeLimit(.minutes(1)))
+@Suite("Mailbox", .timeLimit(.minutes(5)))
 struct MailboxTests {
   @Test("Messages from many threads all arrive, each sender's in order, and wake the reader")
   func manyThreads() {

@@ -2,7 +2,7 @@
 import Testing
 
 /// Several hosts, and channels that refuse: what a broker that lost a node looks like from here.
-@Suite("Failover against scripted brokers", .timeLimit(.minutes(1)))
+@Suite("Failover against scripted brokers", .timeLimit(.minutes(5)))
 struct FailoverTests {
   private let message = OutboundMessage("key", body: [1])
 

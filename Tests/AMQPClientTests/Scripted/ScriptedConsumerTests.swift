@@ -2,7 +2,7 @@
 import Glibc
 import Testing
 
-@Suite("Consumer against a scripted broker", .timeLimit(.minutes(1)))
+@Suite("Consumer against a scripted broker", .timeLimit(.minutes(5)))
 struct ScriptedConsumerTests {
   private func consumer(
     _ settings: AMQPConnectionSettings, maxBatch: Int = 100, _ events: Recorder<ConsumerEvent>
