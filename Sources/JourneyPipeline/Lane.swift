@@ -107,7 +107,8 @@ final class Lane: Sendable {
     }
   }
 
-  /// What another instance was in the way of is taken again with what has come meanwhile; where it was in the way of all, the next commit waits.
+  /// What another instance was in the way of is taken again with what has come meanwhile; where it was in the way of all, the oldest
+  /// client is waited for.
   private func putBack(_ items: [LaneItem], _ results: [CommitReceipt.Result]) {
     var deferred: [LaneItem] = []
     for (var item, result) in zip(items, results) {
@@ -116,7 +117,9 @@ final class Lane: Sendable {
       deferred.append(item)
     }
     guard !deferred.isEmpty else { return }
-    if deferred.count == items.count { for place in deferred.indices { deferred[place].deferrals = LaneItem.mostDeferrals } }
+    if deferred.count == items.count {
+      for place in deferred.indices where deferred[place].client == deferred[0].client { deferred[place].deferrals = LaneItem.mostDeferrals }
+    }
     queue.putBack(deferred)
   }
 
