@@ -115,7 +115,7 @@ extension MappingField {
           }
         },
         "reasons": { field, actions in
-          for (action, value) in field.actions() { actions.reasons[action] = value.text() }
+          for (action, value) in field.actions() { actions.reasons[action] = value.text().map(ReasonTemplate.init(_:)) }
         },
         "channels": { field, actions in
           for (action, value) in field.actions() { actions.channels[action] = value.channel() }
@@ -151,7 +151,7 @@ extension MappingField {
       if members["action"] == nil { report("action is missing") }
       return nil
     }
-    return ActionRules.Choice(action, reason: members["reason"]?.text())
+    return ActionRules.Choice(action, reason: members["reason"]?.text().map(ReasonTemplate.init(_:)))
   }
 
   private func channel() -> Channel? {

@@ -49,7 +49,7 @@ public indirect enum JSONTree: Hashable, Sendable {
       for element in elements { element.write(into: &json) }
       json.endArray()
     case .string(let text): json.string(text)
-    case .literal(let text): json.raw(text.utf8)
+    case .literal(let text): json.raw(Array(text.utf8))
     }
   }
 

@@ -106,9 +106,13 @@ extension Scenario {
       let program = try await campaign.serve()
       for _ in 0..<rounds {
         let blocked = program.standardError.occurrences(of: "takes no messages for now")
-        try await campaign.publish(190)
+        try await campaign.publish(60)
         try await campaign.progress(by: 1...40)
+        // The source is blocked as well: what leads to actions under the alarm has to be in the queue before.
+        program.send(SIGSTOP)
+        try await campaign.publish(130)
         try await servers.erlang("rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []})")
+        program.send(SIGCONT)
         try await eventually("a blocked publisher", state: { program.standardError }) {
           program.standardError.occurrences(of: "takes no messages for now") > blocked
         }

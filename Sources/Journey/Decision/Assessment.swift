@@ -84,10 +84,7 @@ extension DecisionRules {
       let reason = choice.reason ?? actions.reasons[choice.action] ?? "Action recommended based on journey analysis"
       found.append(
         Candidate(
-          action: choice.action, channel: actions.channel(of: choice.action), trigger: trigger,
-          reason: reason.utf8.contains(UInt8(ascii: "{"))
-            ? reason.split(separator: "{level}", omittingEmptySubsequences: false)
-              .joined(separator: level.rawValue) : reason))
+          action: choice.action, channel: actions.channel(of: choice.action), trigger: trigger, reason: reason.text(at: level)))
     }
     if let choice = actions.byStage[stage] { add(choice, .stage(stage)) }
     for entry in actions.byRisk where risks.contains(where: { $0.risk == entry.risk }) { add(entry.choice, .risk(entry.risk)) }

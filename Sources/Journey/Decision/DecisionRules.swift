@@ -100,9 +100,9 @@ public struct ActionRules: Hashable, Sendable {
   public struct Choice: Hashable, Sendable {
     public var action: ActionKind
     /// Said instead of the action's general reason.
-    public var reason: String?
+    public var reason: ReasonTemplate?
 
-    public init(_ action: ActionKind, reason: String? = nil) {
+    public init(_ action: ActionKind, reason: ReasonTemplate? = nil) {
       self.action = action
       self.reason = reason
     }
@@ -128,8 +128,7 @@ public struct ActionRules: Hashable, Sendable {
     RiskChoice(.lateInvoices, Choice(.emailOutreach)),
     RiskChoice(.negativeSentiment, Choice(.conciergePersonalIntervention)),
   ]
-  /// `{level}` stands for the risk level.
-  public var reasons: [ActionKind: String] = [
+  public var reasons: [ActionKind: ReasonTemplate] = [
     .emailOutreach: "Client needs re-engagement via email",
     .scheduleMeeting: "Personal meeting recommended for onboarding",
     .sendVoiceMessage: "Voice message can improve engagement",
@@ -149,4 +148,14 @@ public struct ActionRules: Hashable, Sendable {
   public init() {}
 
   public func channel(of action: ActionKind) -> Channel { channels[action] ?? .human }
+}
+
+/// Why an action is recommended, for a person; `{level}` stands for the risk level. It is cut up once, since every evaluation fills it in.
+public struct ReasonTemplate: Hashable, Sendable, ExpressibleByStringLiteral {
+  private let parts: [String]
+
+  public init(_ text: String) { parts = text.split(separator: "{level}", omittingEmptySubsequences: false).map(String.init) }
+  public init(stringLiteral text: String) { self.init(text) }
+
+  public func text(at level: RiskLevel) -> String { parts.count == 1 ? parts[0] : parts.joined(separator: level.rawValue) }
 }

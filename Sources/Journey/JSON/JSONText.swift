@@ -27,6 +27,10 @@ enum ASCII {
     return unit
   }
 
+  /// The lower-case hexadecimal digit of a value below 16.
+  @inline(__always)
+  static func hexDigit(of value: UInt8) -> UInt8 { value < 10 ? zero + value : UInt8(ascii: "a") + value - 10 }
+
   static func hexDigit(_ byte: UInt8) -> UInt8? {
     switch byte {
     case zero...nine: byte - zero

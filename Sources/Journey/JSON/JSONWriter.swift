@@ -4,17 +4,17 @@ public import FoundationEssentials
 ///
 /// It does not check that containers are closed: what is written is fixed by the code that calls it.
 public struct JSONWriter: Sendable {
-  public private(set) var bytes: [UInt8]
+  private var out: ByteWriter
   private var needsComma = false
 
-  public init(reservingCapacity capacity: Int = 256) {
-    bytes = []
-    bytes.reserveCapacity(capacity)
-  }
+  public init(reservingCapacity capacity: Int = 256) { out = ByteWriter(capacity: capacity) }
+
+  /// A copy of the text so far.
+  public var bytes: [UInt8] { out.bytes }
 
   /// Starts a new text in the same storage.
   public mutating func removeAll() {
-    bytes.removeAll(keepingCapacity: true)
+    out.removeAll()
     needsComma = false
   }
 
@@ -25,68 +25,70 @@ public struct JSONWriter: Sendable {
 
   @_disfavoredOverload
   public mutating func key(_ name: String) {
-    separate()
-    appendQuoted(name)
-    bytes.append(ASCII.colon)
+    string(name)
+    out.append(ASCII.colon)
     needsComma = false
   }
 
   /// A name that stands in the source, without a character to escape.
   public mutating func key(_ name: StaticString) {
-    separate()
-    bytes.append(ASCII.quote)
-    bytes.append(contentsOf: UnsafeBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount))
-    bytes.append(ASCII.quote)
-    bytes.append(ASCII.colon)
+    quoted(atMost: name.utf8CodeUnitCount) { room in
+      room.update(from: name.utf8Start, count: name.utf8CodeUnitCount)
+      return name.utf8CodeUnitCount
+    }
+    out.append(ASCII.colon)
     needsComma = false
   }
 
   public mutating func string(_ text: String) {
-    separate()
-    appendQuoted(text)
+    var text = text
+    text.withUTF8 { source in
+      guard let base = source.baseAddress, source.isPlainInJSON else {
+        return quoted(atMost: source.count * 6) { Self.escape(source, into: $0) }
+      }
+      quoted(atMost: source.count) { room in
+        room.update(from: base, count: source.count)
+        return source.count
+      }
+    }
   }
 
   public mutating func uuid(_ id: UUID) {
-    separate()
-    bytes.append(ASCII.quote)
-    id.appendText(to: &bytes)
-    bytes.append(ASCII.quote)
+    quoted(atMost: UUID.textLength) { id.writeText(to: $0) }
   }
 
   /// RFC 3339 in UTC, as `Timestamp.iso8601`.
   public mutating func time(_ time: Timestamp) {
-    separate()
-    bytes.append(ASCII.quote)
-    time.appendISO8601(to: &bytes)
-    bytes.append(ASCII.quote)
+    quoted(atMost: Timestamp.mostTextLength) { time.writeISO8601(to: $0) }
   }
 
   public mutating func int(_ number: some BinaryInteger) {
     separate()
-    bytes.append(contentsOf: String(number).utf8)
+    out.append(String(number))
   }
 
   /// The shortest decimal that reads back as `number`, laid out as JavaScript's `JSON.stringify` does: `12`, `0.1`,
   /// `1e+21`; null where the number is not finite. Source: ECMA-262, Number::toString.
   public mutating func double(_ number: Double) {
     separate()
-    bytes.append(contentsOf: javaScriptText(number).utf8)
+    out.append(javaScriptText(number))
   }
 
   public mutating func bool(_ value: Bool) {
     separate()
-    bytes.append(contentsOf: (value ? "true" : "false").utf8)
+    out.append(value ? "true" : "false")
   }
 
   public mutating func null() {
     separate()
-    bytes.append(contentsOf: "null".utf8)
+    out.append("null")
   }
 
   /// Appends bytes that are one JSON value already.
-  public mutating func raw(_ value: some Sequence<UInt8>) {
+  public mutating func raw(_ value: [UInt8]) { raw(value[...]) }
+  public mutating func raw(_ value: ArraySlice<UInt8>) {
     separate()
-    bytes.append(contentsOf: value)
+    value.withUnsafeBufferPointer { out.append($0) }
   }
 
   /// A member whose value is there; nothing otherwise.
@@ -114,56 +116,65 @@ public struct JSONWriter: Sendable {
   // MARK: Parts
 
   private mutating func separate() {
-    if needsComma { bytes.append(ASCII.comma) }
+    if needsComma { out.append(ASCII.comma) }
     needsComma = true
   }
 
   private mutating func open(_ bracket: UInt8) {
     separate()
-    bytes.append(bracket)
+    out.append(bracket)
     needsComma = false
   }
 
   private mutating func close(_ bracket: UInt8) {
-    bytes.append(bracket)
+    out.append(bracket)
     needsComma = true
   }
 
-  private mutating func appendQuoted(_ text: String) {
-    bytes.append(ASCII.quote)
-    var text = text
-    let isPlain = text.withUTF8 { source in
-      for byte in source where byte < 0x20 || byte == ASCII.quote || byte == ASCII.backslash || byte == 0x7F { return false }
-      bytes.append(contentsOf: source)
-      return true
+  /// A value in quotes, after the comma where one is due. `write` fills in what is between the quotes, and returns how much that is.
+  @inline(__always)
+  private mutating func quoted(atMost most: Int, _ write: (UnsafeMutablePointer<UInt8>) -> Int) {
+    let comma = needsComma ? 1 : 0
+    out.append(atMost: most &+ 3) { room in
+      // Where no comma is due the quote takes its place.
+      room[0] = ASCII.comma
+      room[comma] = ASCII.quote
+      let end = comma &+ 1 &+ write(room + comma + 1)
+      room[end] = ASCII.quote
+      return end &+ 1
     }
-    if !isPlain { text.withUTF8 { appendEscaped($0) } }
-    bytes.append(ASCII.quote)
+    needsComma = true
   }
 
-  private mutating func appendEscaped(_ source: UnsafeBufferPointer<UInt8>) {
+  /// - Parameter room: six times as long as the source.
+  private static func escape(_ source: UnsafeBufferPointer<UInt8>, into room: UnsafeMutablePointer<UInt8>) -> Int {
+    var end = 0
+    func put(_ byte: UInt8) {
+      room[end] = byte
+      end &+= 1
+    }
     for byte in source {
-      if byte < 0x20 || byte == ASCII.quote || byte == ASCII.backslash || byte == 0x7F {
-        appendEscape(byte)
-      } else {
-        bytes.append(byte)
+      guard byte < 0x20 || byte == ASCII.quote || byte == ASCII.backslash || byte == 0x7F else {
+        put(byte)
+        continue
+      }
+      put(ASCII.backslash)
+      switch byte {
+      case ASCII.quote, ASCII.backslash: put(byte)
+      case 0x08: put(UInt8(ascii: "b"))
+      case 0x09: put(UInt8(ascii: "t"))
+      case 0x0A: put(UInt8(ascii: "n"))
+      case 0x0C: put(UInt8(ascii: "f"))
+      case 0x0D: put(UInt8(ascii: "r"))
+      default:
+        put(UInt8(ascii: "u"))
+        put(ASCII.zero)
+        put(ASCII.zero)
+        put(ASCII.hexDigit(of: byte >> 4))
+        put(ASCII.hexDigit(of: byte & 15))
       }
     }
-  }
-
-  private mutating func appendEscape(_ byte: UInt8) {
-    bytes.append(ASCII.backslash)
-    switch byte {
-    case ASCII.quote, ASCII.backslash: bytes.append(byte)
-    case 0x08: bytes.append(UInt8(ascii: "b"))
-    case 0x09: bytes.append(UInt8(ascii: "t"))
-    case 0x0A: bytes.append(UInt8(ascii: "n"))
-    case 0x0C: bytes.append(UInt8(ascii: "f"))
-    case 0x0D: bytes.append(UInt8(ascii: "r"))
-    default:
-      let digits = Array("0123456789abcdef".utf8)
-      bytes.append(contentsOf: [UInt8(ascii: "u"), ASCII.zero, ASCII.zero, digits[Int(byte >> 4)], digits[Int(byte & 15)]])
-    }
+    return end
   }
 }
 

@@ -25,27 +25,28 @@ enum CivilTime {
 
 extension Timestamp {
   /// RFC 3339 in UTC: `2026-11-20T10:00:00.123456Z`; the fraction is left out where it is 0, and is 3 digits where that is exact.
-  public var iso8601: String { Self.text(capacity: 40) { appendISO8601(to: &$0) } }
+  public var iso8601: String { Self.text { writeISO8601(to: $0) } }
 
   /// The date in UTC: `2026-11-20`.
-  public var iso8601Date: String { Self.text(capacity: 16) { Self.appendDate(split().day, to: &$0) } }
+  public var iso8601Date: String { Self.text { Self.writeDate(split().day, to: $0) } }
 
-  /// Appends `iso8601` without a string in between.
-  func appendISO8601(to bytes: inout [UInt8]) {
+  /// A year has at most seven characters, the rest is of fixed length.
+  static let mostTextLength = 40
+
+  /// Writes `iso8601`.
+  func writeISO8601(to room: UnsafeMutablePointer<UInt8>) -> Int {
     let (day, microseconds) = split()
     let second = Int(microseconds / 1_000_000), fraction = Int(microseconds % 1_000_000)
-    Self.appendDate(day, to: &bytes)
-    bytes.append(UInt8(ascii: "T"))
-    Self.append(second / 3600, width: 2, to: &bytes)
-    bytes.append(ASCII.colon)
-    Self.append(second / 60 % 60, width: 2, to: &bytes)
-    bytes.append(ASCII.colon)
-    Self.append(second % 60, width: 2, to: &bytes)
+    var end = Self.writeDate(day, to: room)
+    end = Self.write(UInt8(ascii: "T"), second / 3600, width: 2, to: room, at: end)
+    end = Self.write(ASCII.colon, second / 60 % 60, width: 2, to: room, at: end)
+    end = Self.write(ASCII.colon, second % 60, width: 2, to: room, at: end)
     if fraction != 0 {
-      bytes.append(ASCII.point)
-      if fraction % 1000 == 0 { Self.append(fraction / 1000, width: 3, to: &bytes) } else { Self.append(fraction, width: 6, to: &bytes) }
+      let isExact = fraction % 1000 == 0
+      end = Self.write(ASCII.point, isExact ? fraction / 1000 : fraction, width: isExact ? 3 : 6, to: room, at: end)
     }
-    bytes.append(UInt8(ascii: "Z"))
+    room[end] = UInt8(ascii: "Z")
+    return end &+ 1
   }
 
   private func split() -> (day: Int, microsecondsOfDay: Int64) {
@@ -53,37 +54,38 @@ extension Timestamp {
     return rest < 0 ? (Int(day) - 1, rest + TimeSpan.days(1).microseconds) : (Int(day), rest)
   }
 
-  private static func text(capacity: Int, _ append: (inout [UInt8]) -> Void) -> String {
-    var bytes: [UInt8] = []
-    bytes.reserveCapacity(capacity)
-    append(&bytes)
-    return String(decoding: bytes, as: UTF8.self)
+  private static func text(_ write: (UnsafeMutablePointer<UInt8>) -> Int) -> String {
+    String(unsafeUninitializedCapacity: mostTextLength) { write($0.baseAddress.unsafelyUnwrapped) }
   }
 
-  private static func appendDate(_ day: Int, to bytes: inout [UInt8]) {
+  private static func writeDate(_ day: Int, to room: UnsafeMutablePointer<UInt8>) -> Int {
     let (year, month, day) = CivilTime.date(days: day)
-    append(year, width: 4, to: &bytes)
-    bytes.append(ASCII.minus)
-    append(month, width: 2, to: &bytes)
-    bytes.append(ASCII.minus)
-    append(day, width: 2, to: &bytes)
+    let end = write(ASCII.minus, month, width: 2, to: room, at: write(year, width: 4, to: room))
+    return write(ASCII.minus, day, width: 2, to: room, at: end)
   }
 
-  /// A number with zeros in front up to `width`. Years outside 0 to 9999, which only a damaged row can hold, take the slow way.
-  private static func append(_ number: Int, width: Int, to bytes: inout [UInt8]) {
-    var divisor = 1
-    for _ in 1..<width { divisor *= 10 }
-    guard number >= 0, number < divisor * 10 else {
-      let digits = String(number)
-      bytes.append(contentsOf: String(repeating: "0", count: max(0, width - digits.count)).utf8)
-      bytes.append(contentsOf: digits.utf8)
-      return
-    }
+  @inline(__always)
+  private static func write(_ mark: UInt8, _ number: Int, width: Int, to room: UnsafeMutablePointer<UInt8>, at place: Int) -> Int {
+    room[place] = mark
+    return place &+ 1 &+ write(number, width: width, to: room + place + 1)
+  }
+
+  /// Writes a number with zeros in front up to `width`. Years outside 0 to 9999, which only a damaged row can hold, take the slow way.
+  @inline(__always)
+  private static func write(_ number: Int, width: Int, to room: UnsafeMutablePointer<UInt8>) -> Int {
     var rest = number
-    while divisor > 0 {
-      bytes.append(ASCII.zero + UInt8(rest / divisor))
-      rest %= divisor
-      divisor /= 10
+    for place in stride(from: width &- 1, through: 0, by: -1) {
+      room[place] = ASCII.zero &+ UInt8(truncatingIfNeeded: rest % 10)
+      rest /= 10
     }
+    return number >= 0 && rest == 0 ? width : writeUnusual(number, width: width, to: room)
+  }
+
+  @inline(never)
+  private static func writeUnusual(_ number: Int, width: Int, to room: UnsafeMutablePointer<UInt8>) -> Int {
+    let digits = String(number)
+    let text = String(repeating: "0", count: max(0, width - digits.count)) + digits
+    for (place, digit) in text.utf8.enumerated() { room[place] = digit }
+    return text.utf8.count
   }
 }

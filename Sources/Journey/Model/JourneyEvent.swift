@@ -50,7 +50,7 @@ public struct EventStamp: Hashable, Comparable, Sendable {
 
   // By bytes, as `<` and the ledger's unique key compare: two ids that Unicode calls equivalent are still two events.
   public static func == (a: EventStamp, b: EventStamp) -> Bool {
-    a.at == b.at && a.id.utf8.elementsEqual(b.id.utf8) && a.source.utf8.elementsEqual(b.source.utf8)
+    a.at == b.at && a.id.hasSameBytes(as: b.id) && a.source.hasSameBytes(as: b.source)
   }
 
   // `String` hashes equivalent ids alike, so equal stamps have equal hashes.
@@ -62,8 +62,8 @@ public struct EventStamp: Hashable, Comparable, Sendable {
 
   public static func < (a: EventStamp, b: EventStamp) -> Bool {
     if a.at != b.at { return a.at < b.at }
-    if !a.id.utf8.elementsEqual(b.id.utf8) { return a.id.utf8.lexicographicallyPrecedes(b.id.utf8) }
-    return a.source.utf8.lexicographicallyPrecedes(b.source.utf8)
+    if !a.id.hasSameBytes(as: b.id) { return a.id.precedesByBytes(b.id) }
+    return a.source.precedesByBytes(b.source)
   }
 }
 

@@ -13,9 +13,19 @@ public enum Stage: String, CaseIterable, Hashable, Sendable {
   case churnRisk = "churn_risk"
 
   /// The position in the journey, 0 (`lead`) to 8 (`churn_risk`).
-  public var index: Int { Self.indices[self]! }
-
-  private static let indices = Dictionary(uniqueKeysWithValues: zip(allCases, 0...))
+  public var index: Int {
+    switch self {
+    case .lead: 0
+    case .qualifiedLead: 1
+    case .onboarding: 2
+    case .activeProject: 3
+    case .awaitingFeedback: 4
+    case .billing: 5
+    case .retention: 6
+    case .upsellCandidate: 7
+    case .churnRisk: 8
+    }
+  }
 }
 
 /// A reason to worry about a client. Source: the design document, `RISK_FACTORS`.

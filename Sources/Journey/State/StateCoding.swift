@@ -105,32 +105,35 @@ extension Outreach {
 }
 
 struct StateWriter {
-  private(set) var bytes: [UInt8] = []
+  private var out = ByteWriter(capacity: 512)
 
-  init(version: UInt8) {
-    bytes.reserveCapacity(512)
-    bytes.append(version)
-  }
+  init(version: UInt8) { out.append(version) }
 
-  mutating func byte(_ value: UInt8) { bytes.append(value) }
+  var bytes: [UInt8] { out.bytes }
+
+  mutating func byte(_ value: UInt8) { out.append(value) }
 
   mutating func unsigned(_ value: UInt64) {
-    var rest = value
-    while rest >= 0x80 {
-      bytes.append(UInt8(truncatingIfNeeded: rest) | 0x80)
-      rest >>= 7
+    out.append(atMost: 10) { room in
+      var rest = value, place = 0
+      while rest >= 0x80 {
+        room[place] = UInt8(truncatingIfNeeded: rest) | 0x80
+        rest >>= 7
+        place &+= 1
+      }
+      room[place] = UInt8(rest)
+      return place &+ 1
     }
-    bytes.append(UInt8(rest))
   }
 
   mutating func signed(_ value: Int64) { unsigned(UInt64(bitPattern: (value << 1) ^ (value >> 63))) }
 
   mutating func string(_ value: String) {
     unsigned(UInt64(value.utf8.count))
-    bytes.append(contentsOf: value.utf8)
+    out.append(value)
   }
 
-  mutating func uuid(_ value: UUID) { withUnsafeBytes(of: value.uuid) { bytes.append(contentsOf: $0) } }
+  mutating func uuid(_ value: UUID) { withUnsafeBytes(of: value.uuid) { $0.withMemoryRebound(to: UInt8.self) { out.append($0) } } }
 
   mutating func stamp(_ value: EventStamp) {
     signed(value.at.microseconds)
@@ -199,12 +202,8 @@ struct StateReader {
     }
     defer { position += Int(count) }
     let range = position..<position + Int(count)
-    let text = bytes.withUnsafeBufferPointer { all -> String? in
-      let utf8 = UnsafeBufferPointer(rebasing: all[range])
-      let text = String(decoding: utf8, as: UTF8.self)
-      // Repaired text would be another event's id.
-      return utf8.allSatisfy { $0 < 0x80 } || text.utf8.elementsEqual(utf8) ? text : nil
-    }
+    // Not repaired: that would be another event's id.
+    let text = bytes.withUnsafeBufferPointer { String(validating: UnsafeBufferPointer(rebasing: $0[range]), as: UTF8.self) }
     if text == nil { isDamaged = true }
     return text ?? ""
   }

@@ -147,7 +147,7 @@ struct BatchCommit {
       share.events.append(index)
       shares[id] = share
     }
-    return shares.values.sorted { $0.client.id < $1.client.id }
+    return shares.values.sorted { $0.client.id.precedesByBytes($1.client.id) }
   }
 
   /// - Returns: the row of each event that is new, by its place in the batch.

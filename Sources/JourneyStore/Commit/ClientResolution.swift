@@ -29,10 +29,6 @@ struct ClientKey: Hashable {
   }
 }
 
-extension String {
-  func hasSameBytes(as other: String) -> Bool { utf8.elementsEqual(other.utf8) }
-}
-
 /// Resolves references to clients, and creates those that a mapping allows to be created. What a reference stands for is kept by its place among the
 /// batch's distinct ones.
 struct ClientResolution {

@@ -66,8 +66,8 @@ struct StageMarks {
 extension JourneyEvent {
   /// The order of the unique key, by bytes as the database compares, the same in all instances. Of two events that are the same neither precedes.
   func precedes(_ other: JourneyEvent) -> Bool {
-    if orgID != other.orgID { return orgID < other.orgID }
-    if !source.hasSameBytes(as: other.source) { return source.utf8.lexicographicallyPrecedes(other.source.utf8) }
-    return sourceEventID.utf8.lexicographicallyPrecedes(other.sourceEventID.utf8)
+    if orgID != other.orgID { return orgID.precedesByBytes(other.orgID) }
+    if !source.hasSameBytes(as: other.source) { return source.precedesByBytes(other.source) }
+    return sourceEventID.precedesByBytes(other.sourceEventID)
   }
 }

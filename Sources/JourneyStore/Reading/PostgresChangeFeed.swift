@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Journey
 public import JourneyPipeline
 public import PostgresClient
 
@@ -16,9 +17,7 @@ public struct PostgresChangeFeed: ChangeFeed {
 
   public func announce(_ changes: [JourneyChange]) async throws {
     // The server takes at most 8,000 bytes a message: 50 ids and one more are well below that.
-    let payloads = changes.map { change in
-      ([change.orgID] + change.clients.sorted { $0.uuidString < $1.uuidString }).map { $0.uuidString.lowercased() }.joined(separator: " ")
-    }
+    let payloads = changes.map { change in ([change.orgID] + change.clients).map(\.text).joined(separator: " ") }
     try await announcer.perform { connection in
       _ = try connection.execute(Self.notify, PostgresParameters { $0.texts(payloads) })
     }
@@ -36,7 +35,7 @@ public struct PostgresChangeFeed: ChangeFeed {
         return try connection.notifications(within: .milliseconds(500))
       }
       for message in messages where message.channel == Self.channel {
-        let ids = message.payload.split(separator: " ").compactMap { UUID(uuidString: String($0)) }
+        let ids = message.payload.split(separator: " ").compactMap { UUID(hyphenated: String($0)) }
         if let org = ids.first { receive(JourneyChange(orgID: org, clients: Set(ids.dropFirst()))) }
       }
     }

@@ -17,7 +17,7 @@ struct JSONWriterTests {
     writer.member("b", nil)
     writer.member("c", "x")
     writer.key("d")
-    writer.raw(#"{"raw": 1}"#.utf8)
+    writer.raw(Array(#"{"raw": 1}"#.utf8))
     writer.endObject()
     #expect(String(decoding: writer.bytes, as: UTF8.self) == #"{"a":[1,true,{},null],"c":"x","d":{"raw": 1}}"#)
   }
