@@ -5,7 +5,8 @@ extension EventLimits {
     if text.utf8.count > maximumTextLength, text.count > maximumTextLength {
       throw Rejection(.invalidField, field: field.description, value: text, "longer than \(maximumTextLength) characters")
     }
-    if text.utf8.contains(where: { $0 < 0x20 || $0 == 0x7F || $0 >= 0xC2 }), text.unicodeScalars.contains(where: \.isControl) {
+    let isPlain = text.utf8.withContiguousStorageIfAvailable { $0.isPlainInJSON && $0.isASCII }
+    if isPlain != true, text.unicodeScalars.contains(where: \.isControl) {
       throw Rejection(.invalidField, field: field.description, value: text.withoutControls, "contains a control character")
     }
   }

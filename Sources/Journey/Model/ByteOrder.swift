@@ -33,6 +33,20 @@ extension UnsafeBufferPointer<UInt8> {
     return count - other.count
   }
 
+  var isASCII: Bool {
+    let raw = UnsafeRawBufferPointer(self)
+    var at = 0
+    while at &+ 8 <= count {
+      if raw.loadUnaligned(fromByteOffset: at, as: UInt64.self) & 0x8080_8080_8080_8080 != 0 { return false }
+      at &+= 8
+    }
+    while at < count {
+      if raw[at] >= 0x80 { return false }
+      at &+= 1
+    }
+    return true
+  }
+
   /// Whether no byte needs an escape in a JSON text: no control character, quote, backslash or DEL.
   var isPlainInJSON: Bool {
     let ones: UInt64 = 0x0101_0101_0101_0101

@@ -44,6 +44,6 @@ struct ByteWriter: Sendable {
 
   @inline(never)
   private mutating func grow(by most: Int) {
-    storage.append(contentsOf: repeatElement(0, count: max(storage.count, most)))
+    storage += [UInt8](repeating: 0, count: max(storage.count, most))
   }
 }

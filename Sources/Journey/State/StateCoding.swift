@@ -202,8 +202,12 @@ struct StateReader {
     }
     defer { position += Int(count) }
     let range = position..<position + Int(count)
-    // Not repaired: that would be another event's id.
-    let text = bytes.withUnsafeBufferPointer { String(validating: UnsafeBufferPointer(rebasing: $0[range]), as: UTF8.self) }
+    let text = bytes.withUnsafeBufferPointer { all -> String? in
+      let utf8 = UnsafeBufferPointer(rebasing: all[range])
+      let text = String(decoding: utf8, as: UTF8.self)
+      // Repaired text would be another event's id.
+      return utf8.isASCII || text.utf8.elementsEqual(utf8) ? text : nil
+    }
     if text == nil { isDamaged = true }
     return text ?? ""
   }

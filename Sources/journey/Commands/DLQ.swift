@@ -136,15 +136,7 @@ func withArchive<Value>(
     let queue = settings.messagingNames.deadLetters
     Output.error("note: deadLetters.archive is off in these settings; a serve with them leaves dead letters in the queue \(queue)")
   }
-  let worker = PostgresWorker(try settings.database(role: settings.workingRole), name: "pg-dlq")
-  do {
-    let value = try await failing(.failed) { try await body(worker) }
-    await worker.close()
-    return value
-  } catch {
-    await worker.close()
-    throw error
-  }
+  return try await failing(.failed) { try await withDatabase(settings, role: settings.workingRole, "dlq", body) }
 }
 
 extension String {
@@ -173,8 +165,4 @@ extension Int {
 extension Timestamp {
   /// For tables, to the second.
   var toTheSecond: String { String(iso8601.prefix(19)) + "Z" }
-}
-
-extension UUID {
-  var text: String { uuidString.lowercased() }
 }

@@ -17,10 +17,7 @@ struct DLQStats: AsyncParsableCommand {
       let settings = try await common.settings()
       let filter = try filter.filter()
       let (statistics, replays) = try await withArchive(settings) { worker in
-        (
-          try await LetterDesk(worker: worker, actor: "").statistics(filter),
-          try await LetterReplays(worker: worker, actor: "", clock: SystemClock()).open()
-        )
+        (try await LetterDesk(worker: worker, actor: "").statistics(filter), try await LetterReplays(worker: worker, actor: "", clock: SystemClock()).open())
       }
       if output.json { printJSON { write(statistics, replays, into: &$0) } } else { show(statistics, replays) }
     }

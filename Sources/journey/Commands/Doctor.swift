@@ -107,9 +107,7 @@ private struct Examination {
     var isCurrent = false
     await check("schema", advice: "run: journey migrate") {
       let files = try Migration.load(directory: settings.migrationsDirectory)
-      let worker = PostgresWorker(try settings.database(role: nil), name: "pg-doctor")
-      let pending = try await Migrator(worker, files: files).pending()
-      await worker.close()
+      let pending = try await withDatabase(settings, role: nil, "doctor") { try await Migrator($0, files: files).pending() }
       guard pending.isEmpty else { throw Failure(.settings, "\(pending.map(\.fileName).joined(separator: ", ")) not applied") }
       isCurrent = true
       return "\(files.count) migrations applied"
@@ -117,9 +115,7 @@ private struct Examination {
     guard isCurrent else { return }
     var inspection: StoreInspection?
     await check("database", advice: "let the login role take on \(settings.databaseRole): GRANT \(settings.databaseRole) TO …") {
-      let worker = PostgresWorker(try settings.database(role: settings.workingRole), name: "pg-doctor")
-      let found = try await StoreInspection.run(on: worker)
-      await worker.close()
+      let found = try await withDatabase(settings, role: settings.workingRole, "doctor") { try await StoreInspection.run(on: $0) }
       inspection = found
       return "PostgreSQL \(found.serverVersion / 10000).\(found.serverVersion % 10000), logged in as \(found.loginRole), working as \(found.workingRole)"
     }
@@ -129,19 +125,18 @@ private struct Examination {
 
   private mutating func letters(_ settings: JourneyConfiguration.Settings) async {
     do {
-      let worker = PostgresWorker(try settings.database(role: settings.workingRole), name: "pg-doctor")
-      var new = LetterFilter()
-      new.states = [.new]
-      let open = try await LetterDesk(worker: worker, actor: "").count(new)
-      let replays = try await LetterReplays(worker: worker, actor: "", clock: SystemClock()).open().filter { !$0.isUnderWay }
-      await worker.close()
+      let (open, replays) = try await withDatabase(settings, role: settings.workingRole, "doctor") { worker in
+        var new = LetterFilter()
+        new.states = [.new]
+        return (try await LetterDesk(worker: worker, actor: "").count(new), try await LetterReplays(worker: worker, actor: "", clock: SystemClock()).open())
+      }
       if open > 0 {
         add("archive", .warning, "\(open.of("dead letter")) open in the archive", "journey dlq stats")
       } else {
         add("archive", .ok, "no dead letters open")
       }
-      guard !replays.isEmpty else { return }
-      let left = replays.map(\.remaining).reduce(0, +)
+      let left = replays.filter { !$0.isUnderWay }.map(\.remaining).reduce(0, +)
+      guard left > 0 else { return }
       add("replays", .warning, "\(left.of("letter")) of replays that were cut off", "journey dlq replay --resume")
     } catch {
       add("archive", .failure, "\(error)", "let \(settings.databaseRole) read journey_dead_letters, or run: journey migrate")

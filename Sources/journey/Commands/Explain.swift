@@ -28,9 +28,9 @@ struct Explain: AsyncParsableCommand {
         guard let id = UUID(uuidString: text) else { throw Failure(.refusedInput, "--org \(text): an organisation is named by its UUID") }
         return id
       }
-      let worker = PostgresWorker(try settings.database(role: settings.workingRole), name: "pg-explain")
-      let report = try await failing(.failed) { try await find(ClientReports(worker: worker), orgID) }
-      await worker.close()
+      let report = try await failing(.failed) {
+        try await withDatabase(settings, role: settings.workingRole, "explain") { try await find(ClientReports(worker: $0), orgID) }
+      }
       if output.json { printJSON { write(report, into: &$0) } } else { show(report) }
     }
   }

@@ -22,11 +22,7 @@ struct IdentityOptions: ParsableArguments {
   func perform<Value: Sendable>(_ body: @Sendable (IdentityDesk, UUID) async throws -> Value) async throws -> Value {
     let settings = try await common.settings()
     let orgID = try Self.id(org, "--org", "an organisation")
-    let worker = PostgresWorker(try settings.database(role: settings.workingRole), name: "pg-identity")
-    let result: Result<Value, any Error>
-    do { result = .success(try await body(IdentityDesk(worker: worker), orgID)) } catch { result = .failure(error) }
-    await worker.close()
-    return try result.get()
+    return try await withDatabase(settings, role: settings.workingRole, "identity") { try await body(IdentityDesk(worker: $0), orgID) }
   }
 
   static func id(_ text: String, _ name: String, _ what: String) throws -> UUID {

@@ -23,22 +23,19 @@ struct Migrate: AsyncParsableCommand {
     try await journey.run {
       let settings = try await common.settings()
       let files = try await failing(.settings) { try Migration.load(directory: settings.migrationsDirectory) }
-      let worker = PostgresWorker(try settings.database(role: nil), name: "pg-migrate")
-      let migrator = Migrator(worker, files: files)
       do {
-        let names: [String]
-        if dryRun {
-          names = try await migrator.rehearse().map(\.fileName)
-        } else {
-          let isQuiet = output.json
-          names = try await migrator.apply { if !isQuiet { Output.line("applying \($0.fileName)") } }.map { "\($0.version)_\($0.name)" }
-        }
-        report(names)
+        report(try await withDatabase(settings, role: nil, "migrate") { try await migrate(Migrator($0, files: files)) })
       } catch let error as MigrationError {
         throw Failure(.settings, "\(error)")
       }
-      await worker.close()
     }
+  }
+
+  /// - Returns: the migrations that were applied, or would be.
+  private func migrate(_ migrator: Migrator) async throws -> [String] {
+    if dryRun { return try await migrator.rehearse().map(\.fileName) }
+    let isQuiet = output.json
+    return try await migrator.apply { if !isQuiet { Output.line("applying \($0.fileName)") } }.map { "\($0.version)_\($0.name)" }
   }
 
   private func report(_ names: [String]) {

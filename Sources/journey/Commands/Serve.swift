@@ -43,9 +43,9 @@ struct Serve: AsyncParsableCommand {
 
   private func checkSchema(_ settings: JourneyConfiguration.Settings) async throws {
     let files = try await failing(.settings) { try Migration.load(directory: settings.migrationsDirectory) }
-    let worker = PostgresWorker(try settings.database(role: nil), name: "pg-check")
-    let pending = try await failing(.settings) { try await Migrator(worker, files: files).pending() }
-    await worker.close()
+    let pending = try await failing(.settings) {
+      try await withDatabase(settings, role: nil, "check") { try await Migrator($0, files: files).pending() }
+    }
     guard pending.isEmpty else {
       throw Failure(
         .settings, "the schema lacks \(pending.map(\.fileName).joined(separator: ", ")); run: journey migrate")
@@ -55,9 +55,9 @@ struct Serve: AsyncParsableCommand {
 
   /// Before anything is taken from the queue: each start that fails later costs the messages it had taken one of their deliveries.
   private func checkPrivileges(_ settings: JourneyConfiguration.Settings) async throws {
-    let worker = PostgresWorker(try settings.database(role: settings.workingRole), name: "pg-check")
-    let found = try await failing(.settings) { try await StoreInspection.run(on: worker) }
-    await worker.close()
+    let found = try await failing(.settings) {
+      try await withDatabase(settings, role: settings.workingRole, "check") { try await StoreInspection.run(on: $0) }
+    }
     guard found.missingPrivileges.isEmpty else {
       throw Failure(.settings, "\(found.workingRole) lacks \(found.missingPrivileges.joined(separator: ", ")); grant them, or run: journey migrate")
     }

@@ -51,3 +51,15 @@ extension Settings {
     return result
   }
 }
+
+/// Runs a body with a connection to the database, and closes it.
+/// - Parameter role: the role to work as; nil for the login role itself.
+func withDatabase<Value>(
+  _ settings: JourneyConfiguration.Settings, role: String?, _ purpose: String, _ body: (PostgresWorker) async throws -> Value
+) async throws -> Value {
+  let worker = PostgresWorker(try settings.database(role: role), name: "pg-\(purpose)")
+  let result: Result<Value, any Error>
+  do { result = .success(try await body(worker)) } catch { result = .failure(error) }
+  await worker.close()
+  return try result.get()
+}
