@@ -22,7 +22,7 @@ public final class PostgresLedger: JourneyLedger {
   /// - Parameter lanes: how many commits run at the same time.
   public static func open(_ settings: PostgresSettings, lanes: Int, decider: Decider, clock: any WallClock) async throws -> PostgresLedger {
     var settings = settings
-    settings.plansForAnyValues = true
+    settings.plansByIndexes = true
     let control = PostgresWorker(settings, name: "pg-outbox")
     let lock = try await control.perform { try InstanceLock(on: $0) }
     return PostgresLedger(

@@ -110,7 +110,7 @@ extension PostgresConnection {
       "SET tcp_keepalives_idle = 10", "SET tcp_keepalives_interval = 3", "SET tcp_keepalives_count = 3", "SET tcp_user_timeout = 15000",
       "SET idle_in_transaction_session_timeout = \(settings.idleInTransactionTimeout.wholeMilliseconds)",
     ]
-    if settings.plansForAnyValues { statements.append("SET plan_cache_mode = force_generic_plan") }
+    if settings.plansByIndexes { statements += ["SET plan_cache_mode = force_generic_plan", "SET enable_seqscan = off"] }
     if let role = settings.role { statements.append("SET ROLE \(quotedIdentifier(role))") }
     return statements.joined(separator: "; ")
   }

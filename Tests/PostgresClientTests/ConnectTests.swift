@@ -81,7 +81,7 @@ import Testing
     var wanted = try PostgresSettings(conninfo: url, applicationName: "unit", role: role)
     wanted.statementTimeout = .milliseconds(1_500)
     wanted.lockTimeout = .zero
-    wanted.plansForAnyValues = true
+    wanted.plansByIndexes = true
     let connection = try PostgresConnection.connect(wanted)
     let result = try connection.execute(
       PostgresStatement(
@@ -89,9 +89,9 @@ import Testing
         """
         SELECT current_user::text, current_setting('statement_timeout'), current_setting('lock_timeout'),
           current_setting('idle_in_transaction_session_timeout'), current_setting('application_name'), current_setting('client_encoding'),
-          current_setting('plan_cache_mode')
+          current_setting('plan_cache_mode'), current_setting('enable_seqscan')
         """))
-    #expect(try (0..<7).map { try result.text(0, $0) } == [role, "1500ms", "0", "1min", "unit", "UTF8", "force_generic_plan"])
+    #expect(try (0..<8).map { try result.text(0, $0) } == [role, "1500ms", "0", "1min", "unit", "UTF8", "force_generic_plan", "off"])
     try admin.execute("DROP ROLE \(PostgresConnection.quotedIdentifier(role))")
   }
 
