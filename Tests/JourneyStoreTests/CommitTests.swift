@@ -52,10 +52,8 @@ import Testing
     }
   }
 
-  /// Runs `body` while another transaction has executed a statement. Once somebody waits for its locks it executes one more, if any, and commits.
-  private func withTransaction(
-    _ statement: String, then last: String = "", on other: PostgresWorker, _ body: () async throws -> Void
-  ) async throws {
+  /// Runs `body` while another transaction has executed a statement. It commits once somebody waits for its locks.
+  private func withTransaction(_ statement: String, on other: PostgresWorker, _ body: () async throws -> Void) async throws {
     let (started, start) = AsyncStream.makeStream(of: Void.self)
     async let transaction: Void = other.perform { connection in
       defer { start.finish() }
@@ -68,7 +66,6 @@ import Testing
           WHILE NOT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))) LOOP PERFORM pg_sleep(0.01); END LOOP;
         END $$
         """)
-      if !last.isEmpty { try connection.execute(last) }
       try connection.execute("COMMIT")
     }
     for await _ in started {}
@@ -134,27 +131,6 @@ import Testing
         #expect(codes(first) == ["stored"])
       }
       #expect(try await other.rows("SELECT stage FROM journey_client_state WHERE client_id = '\(Self.clients[0])'") == ["retention"])
-    }
-  }
-
-  /// Whoever adds the state of a client may take its time; another client of the same batch is free meanwhile.
-  @Test(.timeLimit(.minutes(5))) func `a client that others meet as well is waited for without locks on others`() async throws {
-    try await withLedger { ledger, other in
-      _ = try await ledger.commit(EventBatch(events: [event("1", of: 1)]))
-      let meet = "INSERT INTO journey_client_state (client_id, org_id) VALUES ('\(Self.clients[0])', '\(Self.org)')"
-      let lockTheOther = """
-        DO $$ BEGIN
-          LOOP
-            PERFORM FROM journey_client_state WHERE client_id = '\(Self.clients[1])' FOR UPDATE SKIP LOCKED;
-            EXIT WHEN FOUND;
-            PERFORM pg_sleep(0.01);
-          END LOOP;
-        END $$
-        """
-      try await withTransaction(meet, then: lockTheOther, on: other) {
-        let receipt = try await ledger.commit(EventBatch(events: [event("2"), event("3", of: 1)]))
-        #expect(codes(receipt) == ["stored", "stored"])
-      }
     }
   }
 

@@ -29,13 +29,6 @@ struct ByteOrderTests {
     #expect(decomposed.precedesByBytes(composed))
   }
 
-  /// A bridged string has no bytes in one piece.
-  @Test func bridgedTextsCompareToo() {
-    let bridged = NSString(string: "événement 😀") as String
-    #expect(bridged.hasSameBytes(as: "événement 😀"))
-    #expect(bridged.precedesByBytes("événement 😁"))
-  }
-
   @Test(arguments: propertySeeds) func idsCompareAsTheirTextsDo(seed: UInt64) {
     var random = SeededRandom(seed: seed)
     func id() -> UUID { UUID.v7(at: Timestamp(microseconds: .random(in: 0..<1 << 55, using: &random)), using: &random) }
@@ -61,6 +54,15 @@ struct ByteOrderTests {
           #expect(text.withUnsafeBufferPointer { $0.isPlainInJSON } != needsEscape, "\(byte) at \(place) of \(length)")
         }
       }
+    }
+  }
+
+  /// Nothing but escapes, from the smallest storage on: each byte takes six.
+  @Test func escapesHaveRoom() {
+    for length in 0...40 {
+      var json = JSONWriter(reservingCapacity: 0)
+      json.string(String(repeating: "\u{1}", count: length))
+      #expect(String(decoding: json.bytes, as: UTF8.self) == "\"" + String(repeating: "\\u0001", count: length) + "\"")
     }
   }
 

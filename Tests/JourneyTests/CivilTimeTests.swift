@@ -55,6 +55,18 @@ import Testing
     }
   }
 
+  /// Only a damaged row can hold these.
+  @Test(arguments: [
+    (Int64.max, "294247-01-10T04:00:54.775807Z"), (Int64.min, "-290308-12-21T19:59:05.224192Z"), (253_402_300_800_000_000, "10000-01-01T00:00:00Z"),
+    (-62_167_219_200_000_000, "0000-01-01T00:00:00Z"),
+  ])
+  func `years of other than four digits have room`(microseconds: Int64, text: String) {
+    #expect(Timestamp(microseconds: microseconds).iso8601 == text)
+    var json = JSONWriter(reservingCapacity: 0)
+    json.time(Timestamp(microseconds: microseconds))
+    #expect(String(decoding: json.bytes, as: UTF8.self) == "\"\(text)\"")
+  }
+
   @Test func `text sorts as time does`() {
     var random = SeededRandom(seed: 4)
     let times = (0..<300).map { _ in Timestamp(seconds: .random(in: -62_135_596_800...253_402_300_799, using: &random)) }

@@ -89,9 +89,9 @@ import Testing
         """
         SELECT current_user::text, current_setting('statement_timeout'), current_setting('lock_timeout'),
           current_setting('idle_in_transaction_session_timeout'), current_setting('application_name'), current_setting('client_encoding'),
-          current_setting('plan_cache_mode'), current_setting('enable_seqscan')
+          current_setting('plan_cache_mode'), current_setting('enable_seqscan'), current_setting('jit')
         """))
-    #expect(try (0..<8).map { try result.text(0, $0) } == [role, "1500ms", "0", "1min", "unit", "UTF8", "force_generic_plan", "off"])
+    #expect(try (0..<9).map { try result.text(0, $0) } == [role, "1500ms", "0", "1min", "unit", "UTF8", "force_generic_plan", "off", "off"])
     try admin.execute("DROP ROLE \(PostgresConnection.quotedIdentifier(role))")
   }
 

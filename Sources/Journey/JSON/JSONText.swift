@@ -27,6 +27,10 @@ enum ASCII {
     return unit
   }
 
+  /// Whether a JSON text that this adapter writes has an escape for the byte.
+  @inline(__always)
+  static func isEscaped(_ byte: UInt8) -> Bool { byte < 0x20 || byte == quote || byte == backslash || byte == 0x7F }
+
   /// The lower-case hexadecimal digit of a value below 16.
   @inline(__always)
   static func hexDigit(of value: UInt8) -> UInt8 { value < 10 ? zero + value : UInt8(ascii: "a") + value - 10 }
@@ -38,6 +42,45 @@ enum ASCII {
     case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
     default: nil
     }
+  }
+}
+
+extension UnsafeBufferPointer<UInt8> {
+  var isASCII: Bool {
+    let raw = UnsafeRawBufferPointer(self)
+    var at = 0
+    while at &+ 8 <= count {
+      if raw.loadUnaligned(fromByteOffset: at, as: UInt64.self) & 0x8080_8080_8080_8080 != 0 { return false }
+      at &+= 8
+    }
+    while at < count {
+      if raw[at] >= 0x80 { return false }
+      at &+= 1
+    }
+    return true
+  }
+
+  /// Whether no byte needs an escape in a JSON text: no control character, quote, backslash or DEL.
+  var isPlainInJSON: Bool {
+    let ones: UInt64 = 0x0101_0101_0101_0101
+    let highs: UInt64 = 0x8080_8080_8080_8080
+    let raw = UnsafeRawBufferPointer(self)
+    var at = 0
+    // As in `JSONParser`: what a borrow marks too many comes after a true mark, so there is none exactly where there is nothing to mark.
+    while at &+ 8 <= count {
+      let word = raw.loadUnaligned(fromByteOffset: at, as: UInt64.self)
+      let quotes = word ^ (ones &* UInt64(ASCII.quote)), slashes = word ^ (ones &* UInt64(ASCII.backslash)), deletes = word ^ (ones &* 0x7F)
+      let marks =
+        ((quotes &- ones) & ~quotes) | ((slashes &- ones) & ~slashes) | ((deletes &- ones) & ~deletes) | ((word &- (ones &* 0x20)) & ~word)
+      if marks & highs != 0 { return false }
+      at &+= 8
+    }
+    while at < count {
+      let byte = raw[at]
+      if ASCII.isEscaped(byte) { return false }
+      at &+= 1
+    }
+    return true
   }
 }
 

@@ -44,7 +44,8 @@ public struct JSONWriter: Sendable {
     var text = text
     text.withUTF8 { source in
       guard let base = source.baseAddress, source.isPlainInJSON else {
-        return quoted(atMost: source.count * 6) { Self.escape(source, into: $0) }
+        let escapes = source.count { ASCII.isEscaped($0) }
+        return quoted(atMost: source.count + escapes * 5) { Self.escape(source, into: $0) }
       }
       quoted(atMost: source.count) { room in
         room.update(from: base, count: source.count)
@@ -146,7 +147,7 @@ public struct JSONWriter: Sendable {
     needsComma = true
   }
 
-  /// - Parameter room: six times as long as the source.
+  /// - Parameter room: for five bytes more for each byte that is escaped.
   private static func escape(_ source: UnsafeBufferPointer<UInt8>, into room: UnsafeMutablePointer<UInt8>) -> Int {
     var end = 0
     func put(_ byte: UInt8) {
@@ -154,7 +155,7 @@ public struct JSONWriter: Sendable {
       end &+= 1
     }
     for byte in source {
-      guard byte < 0x20 || byte == ASCII.quote || byte == ASCII.backslash || byte == 0x7F else {
+      guard ASCII.isEscaped(byte) else {
         put(byte)
         continue
       }

@@ -9,9 +9,8 @@ extension String {
 
   /// Below 0 where the bytes of this text come first, above 0 where the other's do.
   private func difference(from other: String) -> Int {
-    let fast = utf8.withContiguousStorageIfAvailable { a in other.utf8.withContiguousStorageIfAvailable { b in a.difference(from: b) } }
-    if case .some(.some(let difference)) = fast { return difference }
-    return Array(utf8).withUnsafeBufferPointer { a in Array(other.utf8).withUnsafeBufferPointer { b in a.difference(from: b) } }
+    var mine = self, theirs = other
+    return mine.withUTF8 { mine in theirs.withUTF8 { mine.difference(from: $0) } }
   }
 }
 
@@ -31,43 +30,6 @@ extension UnsafeBufferPointer<UInt8> {
       at &+= 1
     }
     return count - other.count
-  }
-
-  var isASCII: Bool {
-    let raw = UnsafeRawBufferPointer(self)
-    var at = 0
-    while at &+ 8 <= count {
-      if raw.loadUnaligned(fromByteOffset: at, as: UInt64.self) & 0x8080_8080_8080_8080 != 0 { return false }
-      at &+= 8
-    }
-    while at < count {
-      if raw[at] >= 0x80 { return false }
-      at &+= 1
-    }
-    return true
-  }
-
-  /// Whether no byte needs an escape in a JSON text: no control character, quote, backslash or DEL.
-  var isPlainInJSON: Bool {
-    let ones: UInt64 = 0x0101_0101_0101_0101
-    let highs: UInt64 = 0x8080_8080_8080_8080
-    let raw = UnsafeRawBufferPointer(self)
-    var at = 0
-    // As in `JSONParser`: what a borrow marks too many comes after a true mark, so there is none exactly where there is nothing to mark.
-    while at &+ 8 <= count {
-      let word = raw.loadUnaligned(fromByteOffset: at, as: UInt64.self)
-      let quotes = word ^ (ones &* UInt64(ASCII.quote)), slashes = word ^ (ones &* UInt64(ASCII.backslash)), deletes = word ^ (ones &* 0x7F)
-      let marks =
-        ((quotes &- ones) & ~quotes) | ((slashes &- ones) & ~slashes) | ((deletes &- ones) & ~deletes) | ((word &- (ones &* 0x20)) & ~word)
-      if marks & highs != 0 { return false }
-      at &+= 8
-    }
-    while at < count {
-      let byte = raw[at]
-      if byte < 0x20 || byte == ASCII.quote || byte == ASCII.backslash || byte == 0x7F { return false }
-      at &+= 1
-    }
-    return true
   }
 }
 

@@ -3,8 +3,8 @@ import Journey
 import JourneyPipeline
 import PostgresClient
 
-/// One batch in one transaction, on one connection: two round trips, one more where invoices or unknown histories are concerned, and one more where clients are
-/// met for the first time.
+/// One batch in one transaction, on one connection: two round trips, a third where invoices or unknown histories are concerned. Clients met for the
+/// first time get an empty state before, in a transaction of its own.
 ///
 /// The first finds the clients, locks their states and looks which events are stored already; the last stores all that follows, and commits. Nobody else
 /// stores an event of a client that is locked here, so what the look found stands; an event that another transaction takes in for another client
@@ -110,23 +110,13 @@ struct BatchCommit {
         let toCreate = try resolution.take(Array(resolution.keys.indices), found: found)
         try changes.apply(to: &resolution, creating: toCreate, at: clock.now(), on: connection)
         resolution.expectUnmet()
-        answer = Array(try connection.pipeline([(CommitStatements.addStates, resolution.newStates), (lockClients, resolution.unmetIDs), keys]).suffix(2))
+        let ids = PostgresParameters { $0.uuids(resolution.unmet.keys.sorted()) }
+        answer = Array(try connection.pipeline([(CommitStatements.addStates, resolution.newStates), (lockClients, ids), keys]).suffix(2))
         try resolution.take(locked: answer[0], othersAreHeld: !waiting)
         break
       }
       if resolution.unmet.isEmpty { break }
-      do throws(PostgresError) {
-        answer = Array(
-          try connection.pipeline([
-            (CommitStatements.limitMeeting, PostgresParameters()), (CommitStatements.addStates, resolution.newStates),
-            (lockClients, resolution.unmetIDs), keys,
-          ]).suffix(2))
-        try resolution.take(locked: answer[0], othersAreHeld: !waiting)
-        break
-      } catch {
-        guard error.sqlState == "55P03" || error.sqlState == "40P01" else { throw error }
-      }
-      // Another transaction adds one of these states as well, and takes its time. It is waited for without locks on others: in a transaction of its own.
+      // A state that others add as well is waited for, and nobody may wait while holding locks on others: added on its own, then start again.
       try connection.rollback()
       _ = try connection.pipeline([
         (.begin, PostgresParameters()), (CommitStatements.addStates, resolution.newStates), (.commit, PostgresParameters()),

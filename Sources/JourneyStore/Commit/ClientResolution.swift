@@ -169,7 +169,7 @@ struct ClientResolution {
   /// - Parameter othersAreHeld: what is not among them is locked by another transaction.
   mutating func take(locked result: PostgresResult, othersAreHeld: Bool) throws(PostgresError) {
     for row in 0..<result.rowCount { locked[try result.uuid(row, 0)] = try LockedClient(result, row, from: 1) }
-    if othersAreHeld { held.formUnion(unmet.keys.filter { locked[$0] == nil }) }
+    if othersAreHeld { held = Set(unmet.keys.filter { locked[$0] == nil }) }
   }
 
   /// Forgets what is locked: the transaction starts again.
@@ -180,9 +180,6 @@ struct ClientResolution {
   }
 
   /// Those of `unmet`, in the order of their ids.
-  var unmetIDs: PostgresParameters { PostgresParameters { $0.uuids(unmet.keys.sorted()) } }
-
-  /// Empty states for those of `unmet`, in the order of their ids: whoever waits for another to add one has added only lower ones.
   var newStates: PostgresParameters {
     let rows = unmet.sorted { $0.key < $1.key }
     return PostgresParameters {

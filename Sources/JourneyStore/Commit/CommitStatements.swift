@@ -33,10 +33,6 @@ enum CommitStatements {
   /// A commit that waits for a client waits a second at a time.
   static let limitWait = PostgresStatement(name: "limit_wait", "SELECT set_config('lock_timeout', '1s', true)")
 
-  /// A commit that adds states waits for others that add them as well for a moment only, and for no other lock longer, since it has locks on clients that
-  /// they may be waiting for.
-  static let limitMeeting = PostgresStatement(name: "limit_meeting", "SELECT set_config('lock_timeout', '100ms', true)")
-
   /// The positions of events that are stored already. Taken after the locks of their clients, so with what was committed under them before.
   static let findStored = PostgresStatement(
     name: "find_stored_events",

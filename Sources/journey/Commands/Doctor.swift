@@ -135,8 +135,9 @@ private struct Examination {
       } else {
         add("archive", .ok, "no dead letters open")
       }
-      let left = replays.filter { !$0.isUnderWay }.map(\.remaining).reduce(0, +)
-      guard left > 0 else { return }
+      let cut = replays.filter { !$0.isUnderWay }
+      guard !cut.isEmpty else { return }
+      let left = cut.map(\.remaining).reduce(0, +)
       add("replays", .warning, "\(left.of("letter")) of replays that were cut off", "journey dlq replay --resume")
     } catch {
       add("archive", .failure, "\(error)", "let \(settings.databaseRole) read journey_dead_letters, or run: journey migrate")
