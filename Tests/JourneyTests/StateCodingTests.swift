@@ -23,6 +23,9 @@ import Testing
     return outreach
   }
 
+  /// A stage is stored by its index, and read by its place among all.
+  @Test func stagesAreNumberedInTheirOrder() { #expect(Stage.allCases.map(\.index) == Array(Stage.allCases.indices)) }
+
   @Test(arguments: propertySeeds)
   func `what is written is read back`(seed: UInt64) {
     var random = SeededRandom(seed: seed)

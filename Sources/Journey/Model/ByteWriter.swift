@@ -3,14 +3,12 @@
 struct ByteWriter: Sendable {
   /// Longer than what is written.
   private var storage: [UInt8]
-  private(set) var count = 0
+  private var count = 0
 
   init(capacity: Int) { storage = [UInt8](repeating: 0, count: max(capacity, 16)) }
 
   /// A copy of what is written.
   var bytes: [UInt8] { storage.withUnsafeBufferPointer { Array($0[..<count]) } }
-
-  var text: String { storage.withUnsafeBufferPointer { String(decoding: $0[..<count], as: UTF8.self) } }
 
   mutating func removeAll() { count = 0 }
 
