@@ -8,23 +8,28 @@ public enum ActionEvent {
 
   /// A pure function: the same action always makes the same bytes.
   public static func message(_ action: RecommendedAction) -> ActionMessage {
-    ActionMessage(
-      id: action.id, routingKey: "\(action.channel.rawValue).\(action.action.rawValue).\(action.priority.rawValue)", priority: action.priority,
-      expiresAt: action.expiresAt, causeID: action.causeID, traceparent: action.traceparent, body: body(action))
+    var routingKey = ""
+    routingKey.reserveCapacity(56)
+    for (place, word) in [action.channel.rawValue, action.action.rawValue, action.priority.rawValue].enumerated() {
+      if place > 0 { routingKey += "." }
+      routingKey += word
+    }
+    return ActionMessage(
+      id: action.id, routingKey: routingKey, priority: action.priority, expiresAt: action.expiresAt, causeID: action.causeID, traceparent: action.traceparent, body: body(action))
   }
 
   private static func body(_ action: RecommendedAction) -> [UInt8] {
     var json = JSONWriter(reservingCapacity: 1024)
     json.beginObject()
-    json.member("specversion", "1.0")
+    json.member("specversion", word: "1.0")
     json.member("id", action.id)
-    json.member("source", "/journey")
-    json.member("type", type)
+    json.member("source", word: "/journey")
+    json.member("type", word: type)
     json.member("time", action.decidedAt)
     json.member("subject", action.clientID)
     json.member("orgid", action.orgID)
     json.member("traceparent", action.traceparent)
-    json.member("datacontenttype", "application/json")
+    json.member("datacontenttype", word: "application/json")
     json.key("data")
     writeData(action, into: &json)
     json.endObject()
@@ -33,16 +38,16 @@ public enum ActionEvent {
 
   private static func writeData(_ action: RecommendedAction, into json: inout JSONWriter) {
     json.beginObject()
-    json.member("action", action.action.rawValue)
+    json.member("action", word: action.action.rawValue)
     json.member("channel", action.channel.rawValue)
-    json.member("priority", action.priority.rawValue)
+    json.member("priority", word: action.priority.rawValue)
     json.member("reason", action.reason)
     json.key("score")
     json.double(action.score)
-    json.member("riskLevel", action.level.rawValue)
+    json.member("riskLevel", word: action.level.rawValue)
     json.key("risks")
     json.raw(action.risks)
-    json.member("stage", action.stage.rawValue)
+    json.member("stage", word: action.stage.rawValue)
     json.key("recommendedActions")
     json.raw(action.recommended)
     json.key("client")

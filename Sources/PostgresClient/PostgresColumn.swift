@@ -4,57 +4,61 @@ public import FoundationEssentials
 /// grow side by side. The values are written once, in the server's binary form.
 public struct PostgresColumn: Sendable {
   let oid: UInt32
-  let element: UInt32
-  public private(set) var count: Int32 = 0
-  private(set) var hasNull = false
-  private(set) var bytes: [UInt8] = []
+  private let element: UInt32
+  public private(set) var count = 0
+  private var hasNull = false
+  private(set) var bytes: WireBytes
 
-  private init(_ oid: UInt32, of element: UInt32) {
+  /// - Parameters:
+  ///   - count: how many values are expected.
+  ///   - size: how long a value is expected to be, in bytes.
+  private init(_ oid: UInt32, of element: UInt32, _ count: Int, size: Int) {
     self.oid = oid
     self.element = element
+    bytes = WireBytes(capacity: WireBytes.headerLength + count * (4 + size))
+    bytes.beginArray(of: element)
   }
 
-  public static var uuids: PostgresColumn { PostgresColumn(OID.uuidArray, of: OID.uuid) }
-  public static var texts: PostgresColumn { PostgresColumn(OID.textArray, of: OID.text) }
-  public static var timestamptzs: PostgresColumn { PostgresColumn(OID.timestamptzArray, of: OID.timestamptz) }
-  public static var float8s: PostgresColumn { PostgresColumn(OID.float8Array, of: OID.float8) }
-  public static var byteas: PostgresColumn { PostgresColumn(OID.byteaArray, of: OID.bytea) }
-  public static var jsons: PostgresColumn { PostgresColumn(OID.jsonArray, of: OID.json) }
-  public static var jsonbs: PostgresColumn { PostgresColumn(OID.jsonbArray, of: OID.jsonb) }
+  public static func uuids(_ count: Int = 0) -> PostgresColumn { PostgresColumn(OID.uuidArray, of: OID.uuid, count, size: 16) }
+  public static func texts(_ count: Int = 0, size: Int = 12) -> PostgresColumn { PostgresColumn(OID.textArray, of: OID.text, count, size: size) }
+  public static func bools(_ count: Int = 0) -> PostgresColumn { PostgresColumn(OID.boolArray, of: OID.bool, count, size: 1) }
+  public static func timestamptzs(_ count: Int = 0) -> PostgresColumn { PostgresColumn(OID.timestamptzArray, of: OID.timestamptz, count, size: 8) }
+  public static func float8s(_ count: Int = 0) -> PostgresColumn { PostgresColumn(OID.float8Array, of: OID.float8, count, size: 8) }
+  public static func byteas(_ count: Int = 0, size: Int = 64) -> PostgresColumn { PostgresColumn(OID.byteaArray, of: OID.bytea, count, size: size) }
+  public static func jsons(_ count: Int = 0, size: Int = 128) -> PostgresColumn { PostgresColumn(OID.jsonArray, of: OID.json, count, size: size) }
+  public static func jsonbs(_ count: Int = 0, size: Int = 64) -> PostgresColumn { PostgresColumn(OID.jsonbArray, of: OID.jsonb, count, size: size) }
 
   public mutating func append(_ value: UUID?) { add(value) { $0.appendElement($1) } }
   public mutating func append(_ value: String?) { add(value) { $0.appendElement($1) } }
   public mutating func append(_ value: Double?) { add(value) { $0.appendElement(Int64(bitPattern: $1.bitPattern)) } }
+  public mutating func append(_ value: Bool?) { add(value) { $0.appendElement($1) } }
   /// Microseconds since 1970-01-01T00:00:00Z.
   public mutating func append(microseconds value: Int64?) { add(value) { $0.appendElement(PostgresEpoch.toServer($1)) } }
   /// The bytes of a `bytea`, or the text of a `json` or `jsonb`.
   public mutating func append(_ value: [UInt8]?) {
+    guard let value else { return append(nil as UUID?) }
+    value.withUnsafeBufferPointer { append($0) }
+  }
+  public mutating func append(_ value: UnsafeBufferPointer<UInt8>) {
     let isJSONB = element == OID.jsonb
-    add(value) { isJSONB ? $0.appendJSONBElement($1) : $0.appendElement($1) }
+    add(UnsafeRawBufferPointer(value)) { isJSONB ? $0.appendJSONBElement($1) : $0.appendElement($1) }
   }
 
   @inline(__always)
-  private mutating func add<Value>(_ value: Value?, _ append: (inout [UInt8], Value) -> Void) {
-    count += 1
-    guard let value else {
+  private mutating func add<Value>(_ value: Value?, _ append: (inout WireBytes, Value) -> Void) {
+    count &+= 1
+    if let value {
+      append(&bytes, value)
+    } else {
       hasNull = true
-      return bytes.appendBigEndian(Int32(-1))
+      bytes.appendNull()
     }
-    append(&bytes, value)
+    bytes.noteElements(count, hasNull: hasNull, from: 0)
   }
 }
 
 extension PostgresParameters {
   public mutating func column(_ column: PostgresColumn) {
-    let start = bytes.count
-    bytes.appendBigEndian(Int32(column.count == 0 ? 0 : 1))
-    bytes.appendBigEndian(Int32(column.hasNull ? 1 : 0))
-    bytes.appendBigEndian(column.element)
-    if column.count > 0 {
-      bytes.appendBigEndian(column.count)
-      bytes.appendBigEndian(Int32(1))
-      bytes.append(contentsOf: column.bytes)
-    }
-    addSlot(column.oid, from: start, isNull: false)
+    addSlot(column.oid, from: 0, length: column.bytes.arrayLength(from: 0, elements: column.count), in: column.bytes)
   }
 }

@@ -202,14 +202,9 @@ extension PostgresParameters {
   fileprivate func send(_ name: String, on connection: OpaquePointer) -> Bool {
     let lengths = slots.map { Int32($0.length) }
     let formats = [Int32](repeating: 1, count: slots.count)
-    return bytes.withUnsafeBytes { buffer in
-      // A null pointer would mean NULL, also for an empty text in an empty buffer.
-      let placeholder: StaticString = ""
-      let start = buffer.baseAddress ?? UnsafeRawPointer(placeholder.utf8Start)
-      let values = slots.map { slot -> UnsafePointer<CChar>? in
-        slot.length < 0 ? nil : (start + slot.offset).assumingMemoryBound(to: CChar.self)
-      }
-      return PQsendQueryPrepared(connection, name, Int32(slots.count), values, lengths, formats, 1) == 1
+    let values = slots.map { slot -> UnsafePointer<CChar>? in
+      slot.length < 0 ? nil : ((slot.column ?? bytes).start + slot.offset).assumingMemoryBound(to: CChar.self)
     }
+    return withExtendedLifetime(self) { PQsendQueryPrepared(connection, name, Int32(slots.count), values, lengths, formats, 1) == 1 }
   }
 }

@@ -66,7 +66,7 @@ extension PostgresParameters {
   public mutating func jsonbs(_ values: [[UInt8]?]) { jsonbs(values) { $0 } }
   @inlinable
   public mutating func jsonbs<Row>(_ rows: [Row], _ value: (Row) -> [UInt8]?) {
-    array(OID.jsonbArray, of: OID.jsonb, rows, sizeHint: 128, value) { $0.appendJSONBElement($1) }
+    array(OID.jsonbArray, of: OID.jsonb, rows, sizeHint: 128, value) { bytes, value in value.withUnsafeBytes { bytes.appendJSONBElement($0) } }
   }
 
   public mutating func jsons(_ values: [[UInt8]]) { jsons(values) { $0 } }
@@ -76,81 +76,25 @@ extension PostgresParameters {
     array(OID.jsonArray, of: OID.json, rows, sizeHint: 128, value) { $0.appendElement($1) }
   }
 
-  /// Header: dimensions, has-nulls flag, element type, count, lower bound; then each element with its length before it, which `append` writes.
   @inlinable
   mutating func array<Row, Value>(
-    _ oid: UInt32, of element: UInt32, _ rows: [Row], sizeHint: Int, _ value: (Row) -> Value?, _ append: (inout [UInt8], Value) -> Void
+    _ oid: UInt32, of element: UInt32, _ rows: [Row], sizeHint: Int, _ value: (Row) -> Value?, _ append: (inout WireBytes, Value) -> Void
   ) {
     let start = bytes.count
-    let needed = start + 20 + rows.count * (4 + sizeHint)
+    let needed = start + WireBytes.headerLength + rows.count * (4 + sizeHint)
     // Doubling at least: asking for the exact size column by column would copy the buffer each time.
-    if needed > bytes.capacity { bytes.reserveCapacity(Swift.max(needed, 2 * bytes.capacity)) }
-    bytes.appendBigEndian(Int32(rows.isEmpty ? 0 : 1))
-    bytes.appendBigEndian(Int32(0))
-    bytes.appendBigEndian(element)
-    guard !rows.isEmpty else {
-      addSlot(oid, from: start, isNull: false)
-      return
-    }
-    bytes.appendBigEndian(Int32(rows.count))
-    bytes.appendBigEndian(Int32(1))
+    if needed > bytes.memory.capacity { bytes.reserve(Swift.max(needed, 2 * bytes.memory.capacity)) }
+    bytes.beginArray(of: element)
     var hasNull = false
     for row in rows {
       guard let value = value(row) else {
-        bytes.appendBigEndian(Int32(-1))
+        bytes.appendNull()
         hasNull = true
         continue
       }
       append(&bytes, value)
     }
-    if hasNull { bytes.overwriteBigEndian(1, at: start + 4) }
-    addSlot(oid, from: start, isNull: false)
-  }
-}
-
-// Elements with their length before them, each written by as few calls as can be: a batch has tens of them an event.
-extension [UInt8] {
-  @inlinable
-  mutating func appendElement(_ value: UUID) {
-    Swift.withUnsafeBytes(of: (Int32(16).bigEndian, value.uuid)) { append(contentsOf: UnsafeRawBufferPointer(rebasing: $0[..<20])) }
-  }
-
-  @inlinable
-  mutating func appendElement(_ value: Int64) {
-    let bits = UInt64(bitPattern: value)
-    let parts = (Int32(8).bigEndian, UInt32(truncatingIfNeeded: bits >> 32).bigEndian, UInt32(truncatingIfNeeded: bits).bigEndian)
-    Swift.withUnsafeBytes(of: parts) { append(contentsOf: $0) }
-  }
-
-  @inlinable
-  mutating func appendElement(_ value: Int32) {
-    Swift.withUnsafeBytes(of: (Int32(4).bigEndian, value.bigEndian)) { append(contentsOf: $0) }
-  }
-
-  @inlinable
-  mutating func appendElement(_ value: Bool) {
-    appendBigEndian(Int32(1))
-    append(value ? 1 : 0)
-  }
-
-  @inlinable
-  mutating func appendElement(_ value: String) {
-    var value = value
-    value.withUTF8 {
-      appendBigEndian(Int32($0.count))
-      append(contentsOf: $0)
-    }
-  }
-
-  @inlinable
-  mutating func appendElement(_ value: [UInt8]) {
-    appendBigEndian(Int32(value.count))
-    append(contentsOf: value)
-  }
-
-  @inlinable
-  mutating func appendJSONBElement(_ value: [UInt8]) {
-    appendBigEndian(Int32(value.count + 1))
-    appendJSONB(value)
+    if !rows.isEmpty { bytes.noteElements(rows.count, hasNull: hasNull, from: start) }
+    addSlot(oid, from: start, length: bytes.arrayLength(from: start, elements: rows.count))
   }
 }

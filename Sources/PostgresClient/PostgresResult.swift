@@ -52,14 +52,14 @@ public final class PostgresResult {
       column: columnName(column))
   }
 
-  /// Decodes with the type checked; nil for NULL.
+  /// Decodes with the type checked (0 is no type); nil for NULL.
   func decode<Value>(
-    _ row: Int, _ column: Int, _ wanted: String, _ types: UInt32..., body: (UnsafeRawBufferPointer, UInt32) -> Value?
+    _ row: Int, _ column: Int, _ wanted: String, _ type1: UInt32, _ type2: UInt32 = 0, _ type3: UInt32 = 0, _ type4: UInt32 = 0,
+    body: (UnsafeRawBufferPointer, UInt32) -> Value?
   ) throws(PostgresError) -> Value? {
     guard let bytes = value(row, column) else { return nil }
-    guard types.contains(columnTypes[column]), !isText(column), let value = body(bytes, columnTypes[column]) else {
-      throw mismatch(column, wanted)
-    }
+    let type = columnTypes[column]
+    guard type == type1 || type == type2 || type == type3 || type == type4, !isText(column), let value = body(bytes, type) else { throw mismatch(column, wanted) }
     return value
   }
 

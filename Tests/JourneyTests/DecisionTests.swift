@@ -87,11 +87,11 @@ import Testing
 
   @Test func `the score names its parts`() {
     let assessment = DecisionRules().assess(Self.quietLead, aiScore: -20, at: .present)
-    #expect(assessment.contributions.map(\.source) == ["ai_score", "stage:lead", "risk:low_engagement", "minimum"])
+    #expect(assessment.contributions.map(\.source.description) == ["ai_score", "stage:lead", "risk:low_engagement", "minimum"])
     #expect(assessment.contributions.map(\.points) == [-20, 0, -10, 30])
     for missing in [nil, 0, -0.0, .nan] as [Double?] {
       let assessment = DecisionRules().assess(Self.quietLead, aiScore: missing, at: .present)
-      #expect(assessment.contributions.first?.source == "base" && assessment.contributions.first?.points == 50)
+      #expect(assessment.contributions.first?.source == .base && assessment.contributions.first?.points == 50)
       #expect(assessment.score == 40)
     }
   }

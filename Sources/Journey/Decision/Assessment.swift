@@ -16,9 +16,29 @@ public struct Assessment: Hashable, Sendable {
 
 /// One part of a score.
 public struct Contribution: Hashable, Sendable {
-  /// What it comes from, e.g. `ai_score`, `base`, `stage:billing`, `risk:late_invoices`, `minimum`.
-  public var source: String
+  /// What it comes from; as a text e.g. `ai_score`, `base`, `stage:billing`, `risk:late_invoices`, `minimum`.
+  public enum Source: Hashable, Sendable {
+    case aiScore, base, minimum
+    case stage(Stage)
+    case risk(Risk)
+  }
+
+  public var source: Source
   public var points: Double
+}
+
+extension Contribution.Source: CustomStringConvertible {
+  public var description: String { "\(label)" }
+
+  var label: StaticString {
+    switch self {
+    case .aiScore: "ai_score"
+    case .base: "base"
+    case .minimum: "minimum"
+    case .stage(let stage): stage.label
+    case .risk(let risk): risk.label
+    }
+  }
 }
 
 /// An action that could be taken, and why.
@@ -35,10 +55,12 @@ public struct Candidate: Hashable, Sendable {
 }
 
 extension Candidate.Trigger: CustomStringConvertible {
-  public var description: String {
+  public var description: String { "\(label)" }
+
+  var label: StaticString {
     switch self {
-    case .stage(let stage): "stage:\(stage.rawValue)"
-    case .risk(let risk): "risk:\(risk.rawValue)"
+    case .stage(let stage): stage.label
+    case .risk(let risk): risk.label
     }
   }
 }
@@ -63,22 +85,24 @@ extension DecisionRules {
   /// Double arithmetic in the order of the seed, so that fractional scores come out as there.
   private func add(stage: Stage, risks: [DetectedRisk], aiScore: Double?) -> (Double, [Contribution]) {
     var parts: [Contribution] = []
+    parts.reserveCapacity(risks.count + 3)
     if let aiScore, aiScore != 0, !aiScore.isNaN {
-      parts.append(Contribution(source: "ai_score", points: aiScore))
+      parts.append(Contribution(source: .aiScore, points: aiScore))
     } else {
-      parts.append(Contribution(source: "base", points: score.base))
+      parts.append(Contribution(source: .base, points: score.base))
     }
-    parts.append(Contribution(source: "stage:\(stage.rawValue)", points: Double(stage.index) * score.perStage))
+    parts.append(Contribution(source: .stage(stage), points: Double(stage.index) * score.perStage))
     let beforeRisks = parts[0].points + parts[1].points
-    for risk in risks { parts.append(Contribution(source: "risk:\(risk.risk.rawValue)", points: -score.perRisk)) }
+    for risk in risks { parts.append(Contribution(source: .risk(risk.risk), points: -score.perRisk)) }
     let total = beforeRisks - Double(risks.count) * score.perRisk
     guard total < score.minimum else { return (total, parts) }
-    parts.append(Contribution(source: "minimum", points: score.minimum - total))
+    parts.append(Contribution(source: .minimum, points: score.minimum - total))
     return (score.minimum, parts)
   }
 
   private func candidates(stage: Stage, risks: [DetectedRisk], level: RiskLevel) -> [Candidate] {
     var found: [Candidate] = []
+    found.reserveCapacity(risks.count + 1)
     func add(_ choice: ActionRules.Choice, _ trigger: Candidate.Trigger) {
       guard !found.contains(where: { $0.action == choice.action }) else { return }
       let reason = choice.reason ?? actions.reasons[choice.action] ?? "Action recommended based on journey analysis"

@@ -37,7 +37,7 @@ public struct LevelRules: Hashable, Sendable {
   public var medium = 2
   public var high = 3
   public var critical = 4
-  public var priorities: [RiskLevel: Priority] = [.low: .low, .medium: .medium, .high: .high, .critical: .urgent]
+  public var priorities: EnumTable<RiskLevel, Priority> = [.low: .low, .medium: .medium, .high: .high, .critical: .urgent]
 
   public init() {}
 
@@ -117,7 +117,7 @@ public struct ActionRules: Hashable, Sendable {
     }
   }
 
-  public var byStage: [Stage: Choice] = [
+  public var byStage: EnumTable<Stage, Choice> = [
     .lead: Choice(.emailOutreach), .qualifiedLead: Choice(.emailOutreach), .onboarding: Choice(.scheduleMeeting),
     .awaitingFeedback: Choice(.triggerSatisfactionSurvey), .churnRisk: Choice(.conciergePersonalIntervention),
     .upsellCandidate: Choice(.offerCreditPack),
@@ -128,7 +128,7 @@ public struct ActionRules: Hashable, Sendable {
     RiskChoice(.lateInvoices, Choice(.emailOutreach)),
     RiskChoice(.negativeSentiment, Choice(.conciergePersonalIntervention)),
   ]
-  public var reasons: [ActionKind: ReasonTemplate] = [
+  public var reasons: EnumTable<ActionKind, ReasonTemplate> = [
     .emailOutreach: "Client needs re-engagement via email",
     .scheduleMeeting: "Personal meeting recommended for onboarding",
     .sendVoiceMessage: "Voice message can improve engagement",
@@ -136,7 +136,7 @@ public struct ActionRules: Hashable, Sendable {
     .offerCreditPack: "Good candidate for additional services",
     .triggerSatisfactionSurvey: "Collect feedback on recent work",
   ]
-  public var channels: [ActionKind: Channel] = [
+  public var channels: EnumTable<ActionKind, Channel> = [
     .emailOutreach: .email, .offerCreditPack: .email, .triggerSatisfactionSurvey: .email, .sendVoiceMessage: .voice,
     .scheduleMeeting: .human, .conciergePersonalIntervention: .human,
   ]

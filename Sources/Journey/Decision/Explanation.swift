@@ -8,7 +8,7 @@ extension Evaluation {
   public func writeExplanation(ruleVersion: String, risks: [UInt8], into json: inout JSONWriter) {
     json.beginObject()
     json.member("ruleVersion", ruleVersion)
-    json.member("stage", assessment.stage.rawValue)
+    json.member("stage", word: assessment.stage.rawValue)
     json.key("contributions")
     assessment.writeContributions(into: &json)
     json.key("risks")
@@ -29,18 +29,22 @@ extension Evaluation {
     json.beginArray()
     for (candidate, verdict) in zip(assessment.candidates, decision.verdicts) {
       json.beginObject()
-      json.member("action", candidate.action.rawValue)
+      json.member("action", word: candidate.action.rawValue)
       json.member("channel", candidate.channel.rawValue)
-      json.member("trigger", candidate.trigger.description)
+      json.key("trigger")
+      json.word(candidate.trigger.label)
       json.member("reason", candidate.reason)
       switch verdict {
       case .chosen:
-        json.member("verdict", "chosen")
+        json.key("verdict")
+        json.word("chosen" as StaticString)
       case .outranked(let by):
-        json.member("verdict", "outranked")
-        json.member("by", by.rawValue)
+        json.key("verdict")
+        json.word("outranked" as StaticString)
+        json.member("by", word: by.rawValue)
       case .coolingDown(let id, let until):
-        json.member("verdict", "cooling_down")
+        json.key("verdict")
+        json.word("cooling_down" as StaticString)
         json.member("openAction", id)
         json.member("until", until)
       }
@@ -56,7 +60,7 @@ extension Assessment {
     json.beginArray()
     for risk in risks {
       json.beginObject()
-      json.member("risk", risk.risk.rawValue)
+      json.member("risk", word: risk.risk.rawValue)
       json.member("evidence", risk.evidence)
       json.member("since", risk.since)
       json.endObject()
@@ -69,7 +73,8 @@ extension Assessment {
     json.beginArray()
     for part in contributions {
       json.beginObject()
-      json.member("source", part.source)
+      json.key("source")
+      json.word(part.source.label)
       json.key("points")
       json.double(part.points)
       json.endObject()
@@ -80,7 +85,7 @@ extension Assessment {
   /// Writes the names of the candidates' actions as a JSON array, the best first: the seed's `recommended_actions`.
   public func writeRecommendedActions(into json: inout JSONWriter) {
     json.beginArray()
-    for candidate in candidates { json.string(candidate.action.rawValue) }
+    for candidate in candidates { json.word(candidate.action.rawValue) }
     json.endArray()
   }
 }

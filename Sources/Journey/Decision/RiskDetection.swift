@@ -22,18 +22,17 @@ extension RiskRules {
 
   /// The next moment after `now` at which a risk starts or ends although nothing happens, or nil where there is none.
   public func nextChange(of summary: ClientSummary, after now: Timestamp) -> Timestamp? {
-    var moments: [Timestamp] = []
+    var next: Timestamp?
+    func note(_ moment: Timestamp) { if moment > now { next = next.map { min($0, moment) } ?? moment } }
     if let rule = lowEngagement, summary.recent.count >= rule.events {
-      moments.append(firstMomentOutside(summary.recent[rule.events - 1].stamp.at, rule.window))
+      note(firstMomentOutside(summary.recent[rule.events - 1].stamp.at, rule.window))
     }
     if let rule = highTickets, summary.tickets.count >= rule.tickets {
-      moments.append(firstMomentOutside(summary.tickets[rule.tickets - 1].at, rule.window))
+      note(firstMomentOutside(summary.tickets[rule.tickets - 1].at, rule.window))
     }
     // A delay is a risk already: silence after it changes nothing.
-    if let rule = slowProgress, summary.progress?.kind != .delayed, let quiet = quietSince(summary) {
-      moments.append(quiet + rule.silence)
-    }
-    return moments.filter { $0 > now }.min()
+    if let rule = slowProgress, summary.progress?.kind != .delayed, let quiet = quietSince(summary) { note(quiet + rule.silence) }
+    return next
   }
 
   private func append(_ list: inout [DetectedRisk], _ risk: DetectedRisk?) {
@@ -46,40 +45,66 @@ extension RiskRules {
   }
 
   private func engagement(_ summary: ClientSummary, _ rule: LowEngagement, _ now: Timestamp) -> DetectedRisk? {
-    let counted = summary.recent.prefix { $0.stamp.at >= now - rule.window }.count
+    let counted = summary.recent.count(while: { $0.stamp.at >= now - rule.window })
     guard counted < rule.events else { return nil }
     let since =
       summary.recent.count >= rule.events
       ? firstMomentOutside(summary.recent[rule.events - 1].stamp.at, rule.window) : nil
-    return DetectedRisk(
-      risk: .lowEngagement,
-      evidence: "\(count(counted, "event")) in the last \(rule.window.inDays) days, fewer than \(rule.events)", since: since)
+    let evidence = String { text in
+      text.append(counted, of: "event")
+      text.append(" in the last ")
+      text.append(decimal: rule.window.inDays)
+      text.append(" days, fewer than ")
+      text.append(decimal: Int64(rule.events))
+    }
+    return DetectedRisk(risk: .lowEngagement, evidence: evidence, since: since)
   }
 
   private func invoices(_ summary: ClientSummary, _ rule: LateInvoiceRule) -> DetectedRisk? {
     switch rule {
     case .everOverdue:
       guard let notice = summary.overdueNotice else { return nil }
-      return DetectedRisk(
-        risk: .lateInvoices, evidence: "an invoice was overdue, last on \(notice.at.iso8601Date)", since: notice.at)
+      let evidence = String { text in
+        text.append("an invoice was overdue, last on ")
+        text.append(dateOf: notice.at)
+      }
+      return DetectedRisk(risk: .lateInvoices, evidence: evidence, since: notice.at)
     case .untilSettled:
       let late = summary.lateInvoices
       guard late.count > 0, let oldest = late.oldest.first else { return nil }
-      let number = late.count >= LateInvoices.countLimit ? "\(late.count) or more invoices" : count(late.count, "invoice")
-      return DetectedRisk(
-        risk: .lateInvoices, evidence: "\(number) overdue, the oldest (\(oldest.id)) since \(oldest.overdueAt.iso8601Date)",
-        since: oldest.overdueAt)
+      let evidence = String { text in
+        if late.count >= LateInvoices.countLimit {
+          text.append(decimal: Int64(late.count))
+          text.append(" or more invoices")
+        } else {
+          text.append(late.count, of: "invoice")
+        }
+        text.append(" overdue, the oldest (")
+        text.append(oldest.id)
+        text.append(") since ")
+        text.append(dateOf: oldest.overdueAt)
+      }
+      return DetectedRisk(risk: .lateInvoices, evidence: evidence, since: oldest.overdueAt)
     }
   }
 
   private func sentiment(_ summary: ClientSummary, _ rule: NegativeSentiment) -> DetectedRisk? {
-    let looked = summary.recent.prefix(rule.among)
-    let negative = looked.filter(\.isNegative)
-    guard negative.count >= rule.events, let last = negative.first else { return nil }
-    return DetectedRisk(
-      risk: .negativeSentiment,
-      evidence: "\(negative.count) of the last \(count(looked.count, "event")) negative, the newest on \(last.stamp.at.iso8601Date)",
-      since: negative[rule.events - 1].stamp.at)
+    let looked = min(rule.among, summary.recent.count)
+    var negative = 0, newest = 0, deciding = 0
+    for place in 0..<looked where summary.recent[place].isNegative {
+      negative += 1
+      if negative == 1 { newest = place }
+      if negative == rule.events { deciding = place }
+    }
+    guard negative > 0, negative >= rule.events else { return nil }
+    let evidence = String { text in
+      text.append(decimal: Int64(negative))
+      text.append(" of the last ")
+      text.append(looked, of: "event")
+      text.append(" negative, the newest on ")
+      text.append(dateOf: summary.recent[newest].stamp.at)
+    }
+    return DetectedRisk(risk: .negativeSentiment, evidence: evidence, since: summary.recent[deciding].stamp.at)
   }
 
   /// From when on silence in an active project is counted; nil outside of one.
@@ -90,35 +115,74 @@ extension RiskRules {
 
   private func progress(_ summary: ClientSummary, _ rule: SlowProgress, _ now: Timestamp) -> DetectedRisk? {
     if let last = summary.progress, last.kind == .delayed {
-      return DetectedRisk(
-        risk: .slowProjectProgress, evidence: "delayed since \(last.stamp.at.iso8601Date), no progress after that", since: last.stamp.at)
+      let evidence = String { text in
+        text.append("delayed since ")
+        text.append(dateOf: last.stamp.at)
+        text.append(", no progress after that")
+      }
+      return DetectedRisk(risk: .slowProjectProgress, evidence: evidence, since: last.stamp.at)
     }
     guard let quiet = quietSince(summary), now >= quiet + rule.silence else { return nil }
-    return DetectedRisk(
-      risk: .slowProjectProgress,
-      evidence: "no progress in the active project since \(quiet.iso8601Date) (\((now - quiet).inDays) days)", since: quiet + rule.silence)
+    let evidence = String { text in
+      text.append("no progress in the active project since ")
+      text.append(dateOf: quiet)
+      text.append(" (")
+      text.append(decimal: (now - quiet).inDays)
+      text.append(" days)")
+    }
+    return DetectedRisk(risk: .slowProjectProgress, evidence: evidence, since: quiet + rule.silence)
   }
 
   private func usage(_ summary: ClientSummary, _ rule: LowUsage) -> DetectedRisk? {
     guard let usage = summary.usage, usage.percent < rule.percent else { return nil }
-    return DetectedRisk(
-      risk: .lowFeatureUsage,
-      evidence: "usage \(short(usage.percent)) % on \(usage.stamp.at.iso8601Date), under \(short(rule.percent)) %", since: usage.stamp.at)
+    let evidence = String { text in
+      text.append("usage ")
+      text.append(short(usage.percent))
+      text.append(" % on ")
+      text.append(dateOf: usage.stamp.at)
+      text.append(", under ")
+      text.append(short(rule.percent))
+      text.append(" %")
+    }
+    return DetectedRisk(risk: .lowFeatureUsage, evidence: evidence, since: usage.stamp.at)
   }
 
   private func tickets(_ summary: ClientSummary, _ rule: HighTickets, _ now: Timestamp) -> DetectedRisk? {
-    let counted = summary.tickets.prefix { $0.at >= now - rule.window }
-    guard counted.count >= rule.tickets else { return nil }
-    let number = counted.count == ClientSummary.ticketLimit ? "\(counted.count) or more" : "\(counted.count)"
-    return DetectedRisk(
-      risk: .highSupportTickets, evidence: "\(number) tickets opened in the last \(rule.window.inDays) days, \(rule.tickets) are many",
-      since: summary.tickets[rule.tickets - 1].at)
+    let counted = summary.tickets.count(while: { $0.at >= now - rule.window })
+    guard counted >= rule.tickets else { return nil }
+    let evidence = String { text in
+      text.append(decimal: Int64(counted))
+      if counted == ClientSummary.ticketLimit { text.append(" or more") }
+      text.append(" tickets opened in the last ")
+      text.append(decimal: rule.window.inDays)
+      text.append(" days, ")
+      text.append(decimal: Int64(rule.tickets))
+      text.append(" are many")
+    }
+    return DetectedRisk(risk: .highSupportTickets, evidence: evidence, since: summary.tickets[rule.tickets - 1].at)
   }
-
-  private func count(_ n: Int, _ noun: String) -> String { n == 1 ? "1 \(noun)" : "\(n) \(noun)s" }
 
   private func short(_ value: Double) -> String {
     value == value.rounded() && abs(value) < 1e15 ? "\(Int64(value))" : "\(value)"
+  }
+}
+
+extension ByteWriter {
+  /// `1 event`, `2 events`.
+  fileprivate mutating func append(_ count: Int, of noun: StaticString) {
+    append(decimal: Int64(count))
+    append(UInt8(ascii: " "))
+    append(noun)
+    if count != 1 { append(UInt8(ascii: "s")) }
+  }
+}
+
+extension Array {
+  /// How many elements come before the first that does not hold.
+  fileprivate func count(while holds: (Element) -> Bool) -> Int {
+    var place = 0
+    while place < count, holds(self[place]) { place += 1 }
+    return place
   }
 }
 

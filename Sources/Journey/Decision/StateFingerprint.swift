@@ -17,13 +17,16 @@ extension DecisionRules {
 extension ClientSummary {
   /// The stored form, marked with the fingerprint of the rules under which it was made.
   public func encoded(under fingerprint: UInt64) -> [UInt8] {
-    withUnsafeBytes(of: fingerprint.littleEndian) { Array($0) } + encoded()
+    var out = StateWriter()
+    out.mark(fingerprint)
+    write(to: &out)
+    return out.bytes
   }
 
   /// - Returns: nil where the stored form cannot be read or was made under other rules.
   public init?(encoded: [UInt8], under fingerprint: UInt64) {
-    let mark = withUnsafeBytes(of: fingerprint.littleEndian) { Array($0) }
-    guard encoded.starts(with: mark) else { return nil }
-    self.init(encoded: Array(encoded.dropFirst(mark.count)))
+    var input = StateReader(encoded)
+    guard input.mark() == fingerprint else { return nil }
+    self.init(from: &input)
   }
 }

@@ -46,41 +46,36 @@ enum ASCII {
 }
 
 extension UnsafeBufferPointer<UInt8> {
-  var isASCII: Bool {
-    let raw = UnsafeRawBufferPointer(self)
-    var at = 0
-    while at &+ 8 <= count {
-      if raw.loadUnaligned(fromByteOffset: at, as: UInt64.self) & 0x8080_8080_8080_8080 != 0 { return false }
-      at &+= 8
-    }
-    while at < count {
-      if raw[at] >= 0x80 { return false }
-      at &+= 1
-    }
-    return true
-  }
+  var isASCII: Bool { allWords({ $0 & 0x8080_8080_8080_8080 == 0 }, otherwise: { $0 < 0x80 }) }
 
   /// Whether no byte needs an escape in a JSON text: no control character, quote, backslash or DEL.
-  var isPlainInJSON: Bool {
-    let ones: UInt64 = 0x0101_0101_0101_0101
-    let highs: UInt64 = 0x8080_8080_8080_8080
+  var isPlainInJSON: Bool { allWords({ !Self.hasEscaped($0) }, otherwise: { !ASCII.isEscaped($0) }) }
+
+  /// Asks of eight bytes at a time. What is left at the end is asked for together with some of what was; fewer than eight bytes are asked one by one.
+  @inline(__always)
+  private func allWords(_ holds: (UInt64) -> Bool, otherwise holdsAlone: (UInt8) -> Bool) -> Bool {
     let raw = UnsafeRawBufferPointer(self)
+    guard count >= 8 else {
+      for byte in raw where !holdsAlone(byte) { return false }
+      return true
+    }
     var at = 0
-    // As in `JSONParser`: what a borrow marks too many comes after a true mark, so there is none exactly where there is nothing to mark.
     while at &+ 8 <= count {
-      let word = raw.loadUnaligned(fromByteOffset: at, as: UInt64.self)
-      let quotes = word ^ (ones &* UInt64(ASCII.quote)), slashes = word ^ (ones &* UInt64(ASCII.backslash)), deletes = word ^ (ones &* 0x7F)
-      let marks =
-        ((quotes &- ones) & ~quotes) | ((slashes &- ones) & ~slashes) | ((deletes &- ones) & ~deletes) | ((word &- (ones &* 0x20)) & ~word)
-      if marks & highs != 0 { return false }
+      if !holds(raw.loadUnaligned(fromByteOffset: at, as: UInt64.self)) { return false }
       at &+= 8
     }
-    while at < count {
-      let byte = raw[at]
-      if ASCII.isEscaped(byte) { return false }
-      at &+= 1
-    }
-    return true
+    return at == count || holds(raw.loadUnaligned(fromByteOffset: count &- 8, as: UInt64.self))
+  }
+
+  @inline(__always)
+  private static func hasEscaped(_ word: UInt64) -> Bool {
+    let ones: UInt64 = 0x0101_0101_0101_0101
+    let highs: UInt64 = 0x8080_8080_8080_8080
+    // As in `JSONParser`: what a borrow marks too many comes after a true mark, so there is none exactly where there is nothing to mark.
+    let quotes = word ^ (ones &* UInt64(ASCII.quote)), slashes = word ^ (ones &* UInt64(ASCII.backslash)), deletes = word ^ (ones &* 0x7F)
+    let marks =
+      ((quotes &- ones) & ~quotes) | ((slashes &- ones) & ~slashes) | ((deletes &- ones) & ~deletes) | ((word &- (ones &* 0x20)) & ~word)
+    return marks & highs != 0
   }
 }
 

@@ -1,9 +1,9 @@
 public import FoundationEssentials
 
-/// Writes one JSON text, without white space, into a byte array. Commas and colons are its own affair.
+/// Writes one JSON text, without white space. Commas and colons are its own affair.
 ///
 /// It does not check that containers are closed: what is written is fixed by the code that calls it.
-public struct JSONWriter: Sendable {
+public struct JSONWriter: ~Copyable, Sendable {
   private var out: ByteWriter
   private var needsComma = false
 
@@ -11,6 +11,9 @@ public struct JSONWriter: Sendable {
 
   /// A copy of the text so far.
   public var bytes: [UInt8] { out.bytes }
+
+  /// The text so far, without a copy.
+  public func withBytes<Result>(_ body: (UnsafeBufferPointer<UInt8>) -> Result) -> Result { out.withBytes(body) }
 
   /// Starts a new text in the same storage.
   public mutating func removeAll() {
@@ -32,10 +35,7 @@ public struct JSONWriter: Sendable {
 
   /// A name that stands in the source, without a character to escape.
   public mutating func key(_ name: StaticString) {
-    quoted(atMost: name.utf8CodeUnitCount) { room in
-      room.update(from: name.utf8Start, count: name.utf8CodeUnitCount)
-      return name.utf8CodeUnitCount
-    }
+    word(name)
     out.append(ASCII.colon)
     needsComma = false
   }
@@ -54,6 +54,23 @@ public struct JSONWriter: Sendable {
     }
   }
 
+  /// A text of the adapter's own vocabulary, without a character to escape.
+  public mutating func word(_ text: String) {
+    var text = text
+    text.withUTF8 { source in
+      quoted(atMost: source.count) { room in
+        if let base = source.baseAddress { room.update(from: base, count: source.count) }
+        return source.count
+      }
+    }
+  }
+  public mutating func word(_ text: StaticString) {
+    quoted(atMost: text.utf8CodeUnitCount) { room in
+      room.update(from: text.utf8Start, count: text.utf8CodeUnitCount)
+      return text.utf8CodeUnitCount
+    }
+  }
+
   public mutating func uuid(_ id: UUID) {
     quoted(atMost: UUID.textLength) { id.writeText(to: $0) }
   }
@@ -65,14 +82,14 @@ public struct JSONWriter: Sendable {
 
   public mutating func int(_ number: some BinaryInteger) {
     separate()
-    out.append(String(number))
+    if let number = Int64(exactly: number) { out.append(decimal: number) } else { out.append(String(number)) }
   }
 
   /// The shortest decimal that reads back as `number`, laid out as JavaScript's `JSON.stringify` does: `12`, `0.1`,
   /// `1e+21`; null where the number is not finite. Source: ECMA-262, Number::toString.
   public mutating func double(_ number: Double) {
     separate()
-    out.append(javaScriptText(number))
+    if let whole = plainWhole(number) { out.append(decimal: whole) } else { out.append(javaScriptText(number)) }
   }
 
   public mutating func bool(_ value: Bool) {
@@ -103,6 +120,10 @@ public struct JSONWriter: Sendable {
     guard let text else { return }
     key(name)
     string(text)
+  }
+  public mutating func member(_ name: StaticString, word text: String) {
+    key(name)
+    word(text)
   }
   public mutating func member(_ name: StaticString, _ id: UUID) {
     key(name)
@@ -179,11 +200,15 @@ public struct JSONWriter: Sendable {
   }
 }
 
+/// A number that is written as its digits alone.
+private func plainWhole(_ number: Double) -> Int64? {
+  number.magnitude < 1e15 && number == number.rounded() ? Int64(number) : nil
+}
+
 /// Swift prints the shortest digits too, but with other rules for the point and the exponent.
 func javaScriptText(_ number: Double) -> String {
   guard number.isFinite else { return "null" }
-  if number == 0 { return "0" }
-  if number.magnitude < 1e15, number == number.rounded() { return String(Int64(number)) }
+  if let whole = plainWhole(number) { return String(whole) }
   let printed = number.magnitude.description
   let parts = printed.split(separator: "e")
   let mantissa = parts[0].split(separator: ".", omittingEmptySubsequences: false)

@@ -10,23 +10,23 @@ extension String {
   /// Below 0 where the bytes of this text come first, above 0 where the other's do.
   private func difference(from other: String) -> Int {
     var mine = self, theirs = other
-    return mine.withUTF8 { mine in theirs.withUTF8 { mine.difference(from: $0) } }
+    return mine.withUTF8 { mine in theirs.withUTF8 { UnsafeRawBufferPointer(mine).difference(from: UnsafeRawBufferPointer($0)) } }
   }
 }
 
-extension UnsafeBufferPointer<UInt8> {
-  fileprivate func difference(from other: Self) -> Int {
+extension UnsafeRawBufferPointer {
+  /// Below 0 where these bytes come first, above 0 where the other's do.
+  public func difference(from other: Self) -> Int {
     let common = Swift.min(count, other.count)
-    let a = UnsafeRawBufferPointer(self), b = UnsafeRawBufferPointer(other)
     var at = 0
     while at &+ 8 <= common {
-      let mine = UInt64(bigEndian: a.loadUnaligned(fromByteOffset: at, as: UInt64.self))
-      let theirs = UInt64(bigEndian: b.loadUnaligned(fromByteOffset: at, as: UInt64.self))
+      let mine = UInt64(bigEndian: loadUnaligned(fromByteOffset: at, as: UInt64.self))
+      let theirs = UInt64(bigEndian: other.loadUnaligned(fromByteOffset: at, as: UInt64.self))
       if mine != theirs { return mine < theirs ? -1 : 1 }
       at &+= 8
     }
     while at < common {
-      if a[at] != b[at] { return Int(a[at]) - Int(b[at]) }
+      if self[at] != other[at] { return Int(self[at]) - Int(other[at]) }
       at &+= 1
     }
     return count - other.count

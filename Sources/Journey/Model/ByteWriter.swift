@@ -1,17 +1,27 @@
-/// Bytes that grow at the end, for the texts and the states that are written on the hot path: room is asked for once a piece, where an array of bytes asks
-/// once a byte.
-struct ByteWriter: Sendable {
-  /// Longer than what is written.
-  private var storage: [UInt8]
+/// Bytes that grow at the end, for the texts and the states that are written on the hot path. It owns its memory alone and is never copied, so a piece costs a
+/// look at the room that is left and nothing else.
+struct ByteWriter: ~Copyable, @unchecked Sendable {
+  private var start: UnsafeMutablePointer<UInt8>
+  private var capacity: Int
   private var count = 0
 
-  init(capacity: Int) { storage = [UInt8](repeating: 0, count: max(capacity, 16)) }
+  init(capacity: Int) {
+    self.capacity = max(capacity, 16)
+    start = .allocate(capacity: self.capacity)
+  }
+
+  deinit { start.deallocate() }
 
   /// A copy of what is written.
-  var bytes: [UInt8] { storage.withUnsafeBufferPointer { Array($0[..<count]) } }
+  var bytes: [UInt8] { withBytes { Array($0) } }
+
+  /// What is written, without a copy.
+  @inline(__always)
+  func withBytes<Result>(_ body: (UnsafeBufferPointer<UInt8>) -> Result) -> Result { body(UnsafeBufferPointer(start: start, count: count)) }
 
   mutating func removeAll() { count = 0 }
 
+  @inline(__always)
   mutating func append(_ byte: UInt8) {
     append(atMost: 1) { room in
       room[0] = byte
@@ -19,6 +29,7 @@ struct ByteWriter: Sendable {
     }
   }
 
+  @inline(__always)
   mutating func append(_ source: UnsafeBufferPointer<UInt8>) {
     append(atMost: source.count) { room in
       if let base = source.baseAddress { room.update(from: base, count: source.count) }
@@ -31,17 +42,55 @@ struct ByteWriter: Sendable {
     text.withUTF8 { append($0) }
   }
 
+  /// A text that stands in the source.
+  @inline(__always)
+  mutating func append(_ text: StaticString) { append(UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount)) }
+
+  /// An integer in decimal digits.
+  mutating func append(decimal number: Int64) {
+    append(atMost: 20) { room in
+      var rest = number.magnitude, length = 1
+      var bound: UInt64 = 10
+      while length < 20, rest >= bound {
+        length &+= 1
+        bound = length < 20 ? bound &* 10 : .max
+      }
+      let sign = number < 0 ? 1 : 0
+      if sign == 1 { room[0] = ASCII.minus }
+      for place in stride(from: sign &+ length &- 1, through: sign, by: -1) {
+        room[place] = ASCII.zero &+ UInt8(truncatingIfNeeded: rest % 10)
+        rest /= 10
+      }
+      return sign &+ length
+    }
+  }
+
+  /// A date in UTC, `2026-11-20`.
+  mutating func append(dateOf time: Timestamp) { append(atMost: Timestamp.mostTextLength) { time.writeISO8601Date(to: $0) } }
+
   /// Appends a piece of at most `most` bytes.
   /// - Parameter write: fills the room that it is given and returns how much of it.
   @inline(__always)
   mutating func append(atMost most: Int, _ write: (UnsafeMutablePointer<UInt8>) -> Int) {
-    let start = count
-    if storage.count &- start < most { grow(by: most) }
-    count = start &+ storage.withUnsafeMutableBufferPointer { write($0.baseAddress.unsafelyUnwrapped + start) }
+    if capacity &- count < most { grow(by: most) }
+    count &+= write(start + count)
   }
 
   @inline(never)
   private mutating func grow(by most: Int) {
-    storage += [UInt8](repeating: 0, count: max(storage.count, most))
+    let larger = capacity + max(capacity, most)
+    let moved = UnsafeMutablePointer<UInt8>.allocate(capacity: larger)
+    moved.update(from: start, count: count)
+    start.deallocate()
+    (start, capacity) = (moved, larger)
+  }
+}
+
+extension String {
+  /// A text put together of pieces: one allocation, where an interpolation takes several.
+  init(pieces: (inout ByteWriter) -> Void) {
+    var writer = ByteWriter(capacity: 112)
+    pieces(&writer)
+    self = writer.withBytes { String(decoding: $0, as: UTF8.self) }
   }
 }

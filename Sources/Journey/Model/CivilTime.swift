@@ -28,7 +28,7 @@ extension Timestamp {
   public var iso8601: String { Self.text { writeISO8601(to: $0) } }
 
   /// The date in UTC: `2026-11-20`.
-  public var iso8601Date: String { Self.text { Self.writeDate(split().day, to: $0) } }
+  public var iso8601Date: String { Self.text { writeISO8601Date(to: $0) } }
 
   /// A year has at most seven characters, the rest is of fixed length.
   static let mostTextLength = 40
@@ -38,16 +38,26 @@ extension Timestamp {
     let (day, microseconds) = split()
     let second = Int(microseconds / 1_000_000), fraction = Int(microseconds % 1_000_000)
     var end = Self.writeDate(day, to: room)
-    end = Self.write(UInt8(ascii: "T"), second / 3600, width: 2, to: room, at: end)
-    end = Self.write(ASCII.colon, second / 60 % 60, width: 2, to: room, at: end)
-    end = Self.write(ASCII.colon, second % 60, width: 2, to: room, at: end)
+    room[end] = UInt8(ascii: "T")
+    Self.writePair(second / 3600, to: room + end + 1)
+    room[end &+ 3] = ASCII.colon
+    Self.writePair(second / 60 % 60, to: room + end + 4)
+    room[end &+ 6] = ASCII.colon
+    Self.writePair(second % 60, to: room + end + 7)
+    end &+= 9
     if fraction != 0 {
-      let isExact = fraction % 1000 == 0
-      end = Self.write(ASCII.point, isExact ? fraction / 1000 : fraction, width: isExact ? 3 : 6, to: room, at: end)
+      room[end] = ASCII.point
+      let thousandths = fraction / 1000, rest = fraction % 1000
+      Self.writeTriple(thousandths, to: room + end + 1)
+      if rest != 0 { Self.writeTriple(rest, to: room + end + 4) }
+      end &+= rest == 0 ? 4 : 7
     }
     room[end] = UInt8(ascii: "Z")
     return end &+ 1
   }
+
+  /// Writes `iso8601Date`.
+  func writeISO8601Date(to room: UnsafeMutablePointer<UInt8>) -> Int { Self.writeDate(split().day, to: room) }
 
   private func split() -> (day: Int, microsecondsOfDay: Int64) {
     let (day, rest) = microseconds.quotientAndRemainder(dividingBy: TimeSpan.days(1).microseconds)
@@ -60,25 +70,33 @@ extension Timestamp {
 
   private static func writeDate(_ day: Int, to room: UnsafeMutablePointer<UInt8>) -> Int {
     let (year, month, day) = CivilTime.date(days: day)
-    let end = write(ASCII.minus, month, width: 2, to: room, at: write(year, width: 4, to: room))
-    return write(ASCII.minus, day, width: 2, to: room, at: end)
+    let end = writeYear(year, to: room)
+    room[end] = ASCII.minus
+    writePair(month, to: room + end + 1)
+    room[end &+ 3] = ASCII.minus
+    writePair(day, to: room + end + 4)
+    return end &+ 6
+  }
+
+  /// Writes a year with zeros in front up to four digits. Those outside 0 to 9999, which only a damaged row can hold, take the slow way.
+  @inline(__always)
+  private static func writeYear(_ year: Int, to room: UnsafeMutablePointer<UInt8>) -> Int {
+    guard (0...9999).contains(year) else { return writeUnusual(year, width: 4, to: room) }
+    writePair(year / 100, to: room)
+    writePair(year % 100, to: room + 2)
+    return 4
   }
 
   @inline(__always)
-  private static func write(_ mark: UInt8, _ number: Int, width: Int, to room: UnsafeMutablePointer<UInt8>, at place: Int) -> Int {
-    room[place] = mark
-    return place &+ 1 &+ write(number, width: width, to: room + place + 1)
+  private static func writePair(_ number: Int, to room: UnsafeMutablePointer<UInt8>) {
+    room[0] = ASCII.zero &+ UInt8(truncatingIfNeeded: number / 10)
+    room[1] = ASCII.zero &+ UInt8(truncatingIfNeeded: number % 10)
   }
 
-  /// Writes a number with zeros in front up to `width`. Years outside 0 to 9999, which only a damaged row can hold, take the slow way.
   @inline(__always)
-  private static func write(_ number: Int, width: Int, to room: UnsafeMutablePointer<UInt8>) -> Int {
-    var rest = number
-    for place in stride(from: width &- 1, through: 0, by: -1) {
-      room[place] = ASCII.zero &+ UInt8(truncatingIfNeeded: rest % 10)
-      rest /= 10
-    }
-    return number >= 0 && rest == 0 ? width : writeUnusual(number, width: width, to: room)
+  private static func writeTriple(_ number: Int, to room: UnsafeMutablePointer<UInt8>) {
+    room[0] = ASCII.zero &+ UInt8(truncatingIfNeeded: number / 100)
+    writePair(number % 100, to: room + 1)
   }
 
   @inline(never)

@@ -10,18 +10,33 @@ extension UUID {
   @inline(__always)
   func writeText(to room: UnsafeMutablePointer<UInt8>) -> Int {
     withUnsafeBytes(of: uuid) { bytes in
-      var place = 0
-      for index in 0..<16 {
-        if index == 4 || index == 6 || index == 8 || index == 10 {
-          room[place] = ASCII.minus
-          place &+= 1
-        }
-        room[place] = ASCII.hexDigit(of: bytes[index] >> 4)
-        room[place &+ 1] = ASCII.hexDigit(of: bytes[index] & 0xf)
-        place &+= 2
-      }
-      return place
+      func digits(_ from: Int) -> UInt64 { Self.digits(of: UInt32(bigEndian: bytes.loadUnaligned(fromByteOffset: from, as: UInt32.self))).bigEndian }
+      let raw = UnsafeMutableRawPointer(room)
+      let second = digits(4), third = digits(8)
+      raw.storeBytes(of: digits(0), as: UInt64.self)
+      raw.storeBytes(of: UInt32(truncatingIfNeeded: second), toByteOffset: 9, as: UInt32.self)
+      raw.storeBytes(of: UInt32(truncatingIfNeeded: second >> 32), toByteOffset: 14, as: UInt32.self)
+      raw.storeBytes(of: UInt32(truncatingIfNeeded: third), toByteOffset: 19, as: UInt32.self)
+      raw.storeBytes(of: UInt32(truncatingIfNeeded: third >> 32), toByteOffset: 24, as: UInt32.self)
+      raw.storeBytes(of: digits(12), toByteOffset: 28, as: UInt64.self)
+      room[8] = ASCII.minus
+      room[13] = ASCII.minus
+      room[18] = ASCII.minus
+      room[23] = ASCII.minus
+      return Self.textLength
     }
+  }
+
+  /// The eight hexadecimal digits of a number, the first in the highest byte: all of them at once.
+  @inline(__always)
+  private static func digits(of number: UInt32) -> UInt64 {
+    var spread = UInt64(number)
+    spread = (spread | spread << 16) & 0x0000_FFFF_0000_FFFF
+    spread = (spread | spread << 8) & 0x00FF_00FF_00FF_00FF
+    spread = (spread | spread << 4) & 0x0F0F_0F0F_0F0F_0F0F
+    // 1 in each byte that holds a letter.
+    let letters = (spread &+ 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101
+    return spread &+ 0x3030_3030_3030_3030 &+ letters &* 0x27
   }
 
   /// Reads the form 8-4-4-4-12 of hexadecimal digits in either case. Twenty times as fast as `UUID(uuidString:)`, which

@@ -28,6 +28,23 @@ public enum Stage: String, CaseIterable, Hashable, Sendable {
   }
 }
 
+extension Stage {
+  /// How an explanation names it.
+  var label: StaticString {
+    switch self {
+    case .lead: "stage:lead"
+    case .qualifiedLead: "stage:qualified_lead"
+    case .onboarding: "stage:onboarding"
+    case .activeProject: "stage:active_project"
+    case .awaitingFeedback: "stage:awaiting_feedback"
+    case .billing: "stage:billing"
+    case .retention: "stage:retention"
+    case .upsellCandidate: "stage:upsell_candidate"
+    case .churnRisk: "stage:churn_risk"
+    }
+  }
+}
+
 /// A reason to worry about a client. Source: the design document, `RISK_FACTORS`.
 public enum Risk: String, CaseIterable, Hashable, Sendable {
   case lowEngagement = "low_engagement"
@@ -36,6 +53,20 @@ public enum Risk: String, CaseIterable, Hashable, Sendable {
   case negativeSentiment = "negative_sentiment"
   case lowFeatureUsage = "low_feature_usage"
   case highSupportTickets = "high_support_tickets"
+}
+
+extension Risk {
+  /// How an explanation names it.
+  var label: StaticString {
+    switch self {
+    case .lowEngagement: "risk:low_engagement"
+    case .lateInvoices: "risk:late_invoices"
+    case .slowProjectProgress: "risk:slow_project_progress"
+    case .negativeSentiment: "risk:negative_sentiment"
+    case .lowFeatureUsage: "risk:low_feature_usage"
+    case .highSupportTickets: "risk:high_support_tickets"
+    }
+  }
 }
 
 /// What can be done next for a client. Source: the design document, `ACTIONS`.

@@ -9,7 +9,13 @@ extension ClientSummary {
   private static let version: UInt8 = 1
 
   public func encoded() -> [UInt8] {
-    var out = StateWriter(version: Self.version)
+    var out = StateWriter()
+    write(to: &out)
+    return out.bytes
+  }
+
+  func write(to out: inout StateWriter) {
+    out.byte(Self.version)
     out.optional(stage) { out, mark in
       out.stamp(mark.stamp)
       out.byte(UInt8(mark.stage.index))
@@ -33,11 +39,14 @@ extension ClientSummary {
       out.string(item.id)
       out.signed(item.overdueAt.microseconds)
     }
-    return out.bytes
   }
 
   public init?(encoded: [UInt8]) {
     var input = StateReader(encoded)
+    self.init(from: &input)
+  }
+
+  init?(from input: inout StateReader) {
     guard input.byte() == Self.version else { return nil }
     self.init()
     stage = input.optional { input in
@@ -80,7 +89,8 @@ extension Outreach {
   private static let version: UInt8 = 1
 
   public func encoded() -> [UInt8] {
-    var out = StateWriter(version: Self.version)
+    var out = StateWriter()
+    out.byte(Self.version)
     let entries = last.sorted { $0.key.rawValue < $1.key.rawValue }
     out.list(entries) { out, entry in
       out.string(entry.key.rawValue)
@@ -104,14 +114,17 @@ extension Outreach {
   }
 }
 
-struct StateWriter {
-  private var out = ByteWriter(capacity: 512)
-
-  init(version: UInt8) { out.append(version) }
+struct StateWriter: ~Copyable {
+  private var out = ByteWriter(capacity: 1024)
 
   var bytes: [UInt8] { out.bytes }
 
   mutating func byte(_ value: UInt8) { out.append(value) }
+
+  /// A number of eight bytes.
+  mutating func mark(_ value: UInt64) {
+    withUnsafeBytes(of: value.littleEndian) { $0.withMemoryRebound(to: UInt8.self) { out.append($0) } }
+  }
 
   mutating func unsigned(_ value: UInt64) {
     out.append(atMost: 10) { room in
@@ -129,8 +142,11 @@ struct StateWriter {
   mutating func signed(_ value: Int64) { unsigned(UInt64(bitPattern: (value << 1) ^ (value >> 63))) }
 
   mutating func string(_ value: String) {
-    unsigned(UInt64(value.utf8.count))
-    out.append(value)
+    var value = value
+    value.withUTF8 {
+      unsigned(UInt64($0.count))
+      out.append($0)
+    }
   }
 
   mutating func uuid(_ value: UUID) { withUnsafeBytes(of: value.uuid) { $0.withMemoryRebound(to: UInt8.self) { out.append($0) } } }
@@ -172,6 +188,16 @@ struct StateReader {
     return bytes[position]
   }
 
+  /// What `StateWriter.mark` wrote.
+  mutating func mark() -> UInt64 {
+    guard bytes.count - position >= 8 else {
+      isDamaged = true
+      return 0
+    }
+    defer { position += 8 }
+    return bytes.withUnsafeBytes { UInt64(littleEndian: $0.loadUnaligned(fromByteOffset: position, as: UInt64.self)) }
+  }
+
   mutating func flag() -> Bool {
     let value = byte()
     if value > 1 { isDamaged = true }
@@ -202,14 +228,13 @@ struct StateReader {
     }
     defer { position += Int(count) }
     let range = position..<position + Int(count)
-    let text = bytes.withUnsafeBufferPointer { all -> String? in
+    return bytes.withUnsafeBufferPointer { all in
       let utf8 = UnsafeBufferPointer(rebasing: all[range])
       let text = String(decoding: utf8, as: UTF8.self)
       // Repaired text would be another event's id.
-      return utf8.isASCII || text.utf8.elementsEqual(utf8) ? text : nil
+      if !utf8.isASCII, !text.utf8.elementsEqual(utf8) { isDamaged = true }
+      return text
     }
-    if text == nil { isDamaged = true }
-    return text ?? ""
   }
 
   mutating func uuid() -> UUID {
@@ -241,6 +266,7 @@ struct StateReader {
   mutating func list<T>(_ body: (inout Self) -> T) -> [T] {
     let count = unsigned()
     var values: [T] = []
+    values.reserveCapacity(Int(min(count, 10)))
     // A damaged count may be anything; the bytes that are there end the loop.
     while values.count < count, !isDamaged { values.append(body(&self)) }
     return values

@@ -3,10 +3,10 @@ import Journey
 import JourneyPipeline
 import PostgresClient
 
-/// One batch in one transaction, on one connection: two round trips, a third where invoices or unknown histories are concerned. Clients met for the
-/// first time get an empty state before, in a transaction of its own.
+/// One batch in one transaction, on one connection: two round trips, a third where a client is not simply known and free, another where invoices or unknown
+/// histories are concerned. Clients met for the first time get an empty state before, in a transaction of its own.
 ///
-/// The first finds the clients, locks their states and looks which events are stored already; the last stores all that follows, and commits. Nobody else
+/// The first locks the clients' states and looks which events are stored already; the last stores all that follows, and commits. Nobody else
 /// stores an event of a client that is locked here, so what the look found stands; an event that another transaction takes in for another client
 /// meanwhile breaks the unique key, and the batch is taken in again.
 ///
@@ -55,18 +55,23 @@ struct BatchCommit {
       }
     }
     // By key, as rows are stored; of those with one key the first in the batch.
-    new.sort { events[$0].event.precedes(events[$1].event) || !events[$1].event.precedes(events[$0].event) && $0 < $1 }
+    let keys = EventKeys(events)
+    new = keys.sorted(new)
     var last: Int?
     new.removeAll { index in
       defer { last = index }
-      guard let last, !events[last].event.precedes(events[index].event) else { return false }
+      guard let last, keys.isSame(last, index) else { return false }
       results[index] = .duplicate
       return true
     }
     let shares = try shares(of: new.sorted(), resolution, places)
     let rows = rows(of: shares, events)
     var commands: [(PostgresStatement, PostgresParameters)] = []
-    if !new.isEmpty { commands.append((CommitStatements.insertEvents, EventRow.parameters(new.map { rows[$0]! }, events))) }
+    if !new.isEmpty {
+      var columns = EventColumns(rows: new.count)
+      for index in new { columns.add(events[index], rows[index]!) }
+      commands.append((CommitStatements.insertEvents, columns.parameters))
+    }
     do throws(PostgresError) {
       try addWhatIsStored(to: shares, events, &commands)
       return CommitReceipt(results: results, outbox: try decide(shares, events, commands, published: batch.published))
@@ -92,27 +97,35 @@ struct BatchCommit {
     _ events: [StagedEvent], waiting: Bool
   ) throws(PostgresError) -> (ClientResolution, places: [Int], stored: Set<Int>) {
     var (resolution, places) = ClientResolution.references(of: events)
-    let parameters = resolution.parameters(Array(resolution.keys.indices))
     let opening = [(PostgresStatement.begin, PostgresParameters())] + (waiting ? [(CommitStatements.limitWait, PostgresParameters())] : [])
     let findAndLock = waiting ? ClientResolution.findAndLock : ClientResolution.findAndLockFree
     let lockClients = waiting ? CommitStatements.lockClients : CommitStatements.lockFreeClients
     let keys = (CommitStatements.findStored, EventRow.keys(events))
-    var answer: [PostgresResult]
+    var found: PostgresResult
     while true {
-      answer = Array(try connection.pipeline(opening + [(findAndLock, parameters), keys]).suffix(2))
-      let toCreate = try resolution.take(foundAndLocked: answer[0])
+      // Who waits takes its locks in order, one statement for all.
+      var answers = try connection.pipeline(opening + (waiting ? [] : resolution.locks) + [keys])
+      if !waiting { try resolution.take(known: Array(answers.dropFirst().dropLast())) }
+      let open = resolution.open
+      var toCreate: [Int] = []
+      if !open.isEmpty {
+        answers = try connection.pipeline([(findAndLock, resolution.parameters(open)), keys])
+        toCreate = try resolution.take(open, foundAndLocked: answers[0])
+      }
+      found = answers[answers.count - 1]
       let changes = IdentityChanges(events, resolution)
       guard toCreate.isEmpty, changes.isEmpty, !resolution.hasMerged else {
         // Identities come before states in the order of locks: start again.
         try connection.rollback()
         resolution.unlock()
-        let found = try connection.pipeline(opening + [(ClientResolution.find, parameters)]).last!
-        let toCreate = try resolution.take(Array(resolution.keys.indices), found: found)
+        let all = Array(resolution.keys.indices)
+        toCreate = try resolution.take(all, found: connection.pipeline(opening + [(ClientResolution.find, resolution.parameters(all))]).last!)
         try changes.apply(to: &resolution, creating: toCreate, at: clock.now(), on: connection)
         resolution.expectUnmet()
         let ids = PostgresParameters { $0.uuids(resolution.unmet.keys.sorted()) }
-        answer = Array(try connection.pipeline([(CommitStatements.addStates, resolution.newStates), (lockClients, ids), keys]).suffix(2))
-        try resolution.take(locked: answer[0], othersAreHeld: !waiting)
+        answers = try connection.pipeline([(CommitStatements.addStates, resolution.newStates), (lockClients, ids), keys])
+        try resolution.take(locked: answers[1], othersAreHeld: !waiting)
+        found = answers[2]
         break
       }
       if resolution.unmet.isEmpty { break }
@@ -123,7 +136,6 @@ struct BatchCommit {
       ])
       resolution.unlock()
     }
-    let found = answer[1]
     var stored: Set<Int> = []
     for row in 0..<found.rowCount { stored.insert(Int(try found.int64(row, 0)) - 1) }
     return (resolution, places, stored)
@@ -198,7 +210,7 @@ struct BatchCommit {
     _ shares: [ClientShare], _ events: [StagedEvent], _ commands: [(PostgresStatement, PostgresParameters)], published: [UUID]
   ) throws(PostgresError) -> OutboxBatch? {
     var random = IDRandom()
-    var writes = BatchWrites(decider: decider, instance: instance, random: IDRandom(), at: clock.now())
+    var writes = BatchWrites(decider: decider, instance: instance, random: IDRandom(), at: clock.now(), clients: shares.count, events: events.count)
     for share in shares {
       writes.add(share.client, decider.evaluate(share.client, taking: share.events.map { events[$0] }, random: &random))
     }

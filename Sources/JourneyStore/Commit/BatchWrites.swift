@@ -4,20 +4,24 @@ import JourneyPipeline
 import PostgresClient
 
 /// The rows that follow from a batch's evaluations, gathered over its clients straight into the columns in which they are sent.
-struct BatchWrites {
+struct BatchWrites: ~Copyable {
   let decider: Decider
   let instance: Int32
   let outboxID: UUID
   private(set) var messages: [ActionMessage] = []
-  private var scores = ScoreColumns()
-  private var states = StateColumns()
+  private var scores: ScoreColumns
+  private var states: StateColumns
   private var random: IDRandom
   private var json = JSONWriter(reservingCapacity: 1024)
 
-  init(decider: Decider, instance: Int32, random: IDRandom, at now: Timestamp) {
+  /// - Parameter clients, events: how many of them are expected to be added.
+  init(decider: Decider, instance: Int32, random: IDRandom, at now: Timestamp, clients: Int, events: Int) {
     self.decider = decider
     self.instance = instance
     self.random = random
+    scores = ScoreColumns(rows: events)
+    states = StateColumns(rows: clients)
+    messages.reserveCapacity(events)
     outboxID = UUID.v7(at: now, using: &self.random)
   }
 
@@ -32,9 +36,10 @@ struct BatchWrites {
     let recommended = Self.text(&json) { evaluation.assessment.writeRecommendedActions(into: &$0) }
     let risks = Self.text(&json) { evaluation.assessment.writeRisks(into: &$0) }
     let version = decider.rules.version
-    let explanation = Self.text(&json) { evaluation.writeExplanation(ruleVersion: version, risks: risks, into: &$0) }
+    json.removeAll()
+    evaluation.writeExplanation(ruleVersion: version, risks: risks, into: &json)
     let action = decider.rules.action(of: evaluation, for: client, risks: risks, recommended: recommended)
-    scores.add(client, evaluation, action, recommended: recommended, explanation: explanation)
+    scores.add(client, evaluation, action, recommended: recommended, explanation: json)
     if let action { messages.append(decider.message(action)) }
   }
 
@@ -68,17 +73,21 @@ struct BatchWrites {
 }
 
 private struct StateColumns {
-  private var ids = PostgresColumn.uuids
-  private var summaries = PostgresColumn.byteas
-  private var outreaches = PostgresColumn.byteas
-  private var stages = PostgresColumn.texts
-  private var scores = PostgresColumn.float8s
-  private var levels = PostgresColumn.texts
-  private var risks = PostgresColumn.texts
-  private var lastEvents = PostgresColumn.timestamptzs
-  private var evaluations = PostgresColumn.timestamptzs
-  private var dues = PostgresColumn.timestamptzs
-  private var stageTimes = PostgresColumn.timestamptzs
+  private var ids, summaries, outreaches, stages, scores, levels, risks, lastEvents, evaluations, dues, stageTimes: PostgresColumn
+
+  init(rows: Int) {
+    ids = .uuids(rows)
+    summaries = .byteas(rows, size: 512)
+    outreaches = .byteas(rows)
+    stages = .texts(rows)
+    scores = .float8s(rows)
+    levels = .texts(rows)
+    risks = .texts(rows, size: 32)
+    lastEvents = .timestamptzs(rows)
+    evaluations = .timestamptzs(rows)
+    dues = .timestamptzs(rows)
+    stageTimes = .timestamptzs(rows)
+  }
 
   var isEmpty: Bool { ids.count == 0 }
 
@@ -104,24 +113,29 @@ private struct StateColumns {
 }
 
 private struct ScoreColumns {
-  private var ids = PostgresColumn.uuids
-  private var clients = PostgresColumn.uuids
-  private var organizations = PostgresColumn.uuids
-  private var scores = PostgresColumn.texts
-  private var levels = PostgresColumn.texts
-  private var recommended = PostgresColumn.jsonbs
-  private var times = PostgresColumn.timestamptzs
-  private var events = PostgresColumn.uuids
-  private var explanations = PostgresColumn.jsons
-  private var actions = PostgresColumn.texts
-  private var channels = PostgresColumn.texts
-  private var priorities = PostgresColumn.texts
-  private var reasons = PostgresColumn.texts
-  private var traceparents = PostgresColumn.texts
-  private var expiries = PostgresColumn.timestamptzs
+  private var ids, clients, organizations, scores, levels, recommended, times, events, explanations, actions, channels, priorities, reasons, traceparents,
+    expiries: PostgresColumn
+
+  init(rows: Int) {
+    ids = .uuids(rows)
+    clients = .uuids(rows)
+    organizations = .uuids(rows)
+    scores = .texts(rows)
+    levels = .texts(rows)
+    recommended = .jsonbs(rows)
+    times = .timestamptzs(rows)
+    events = .uuids(rows)
+    explanations = .jsons(rows, size: 768)
+    actions = .texts(rows, size: 24)
+    channels = .texts(rows)
+    priorities = .texts(rows)
+    reasons = .texts(rows, size: 48)
+    traceparents = .texts(rows, size: 56)
+    expiries = .timestamptzs(rows)
+  }
 
   mutating func add(
-    _ client: ClientSnapshot, _ evaluation: Evaluation, _ action: RecommendedAction?, recommended: [UInt8], explanation: [UInt8]
+    _ client: ClientSnapshot, _ evaluation: Evaluation, _ action: RecommendedAction?, recommended: [UInt8], explanation: borrowing JSONWriter
   ) {
     ids.append(evaluation.id)
     clients.append(client.id)
@@ -131,7 +145,7 @@ private struct ScoreColumns {
     self.recommended.append(recommended)
     times.append(microseconds: evaluation.at.microseconds)
     events.append(evaluation.cause.id)
-    explanations.append(explanation)
+    explanation.withBytes { explanations.append($0) }
     actions.append(action?.action.rawValue)
     channels.append(action?.channel.rawValue)
     priorities.append(action?.priority.rawValue)

@@ -128,6 +128,61 @@ struct ClientResolution {
       """)
   }
 
+  /// Locks the states of clients that are known and free, and reads how they stand: all there is to do about nearly every reference, by a descent of each
+  /// index. It waits for nobody, so the order of its locks does not matter.
+  ///
+  /// $1: the ids of clients, $2: the organisations, $3 to $5: the ids under which sources know clients.
+  private static let lockKnown = PostgresStatement(
+    name: "lock_known_clients",
+    """
+    SELECT s.client_id, \(LockedClient.columns)
+    FROM journey_client_state s JOIN contacts c ON c.id = s.client_id
+    WHERE s.client_id = ANY ($1::uuid[] || ARRAY(SELECT client_id FROM \(linkedClients(from: 3)))) AND s.merged_into IS NULL AND c.org_id = ANY ($2::uuid[])
+    FOR UPDATE OF s SKIP LOCKED
+    """)
+
+  private static let findLinked = PostgresStatement(
+    name: "find_linked_clients", "SELECT position, client_id FROM \(linkedClients(from: 1))")
+
+  /// The clients that sources know by their own ids, with the positions of those ids.
+  /// - Parameter parameter: the number of the first of three: organisations, sources, ids.
+  private static func linkedClients(from parameter: Int) -> String {
+    """
+    (SELECT unnest($\(parameter)::uuid[]) AS org_id, unnest($\(parameter + 1)::text[]) AS source, unnest($\(parameter + 2)::text[]) AS external_id,
+          generate_subscripts($\(parameter)::uuid[], 1) AS position) AS i
+        CROSS JOIN LATERAL (
+          SELECT d.client_id FROM journey_identities d
+          WHERE d.org_id = i.org_id AND d.source = i.source AND d.external_id = i.external_id LIMIT 1) AS l
+    """
+  }
+
+  /// References by the id of a source alone.
+  private var linked: [Int] { keys.indices.filter { keys[$0].reference.id == nil } }
+
+  /// Locks the clients that are known and free; see `take(known:)`.
+  var locks: [(PostgresStatement, PostgresParameters)] {
+    let named = keys.lazy.compactMap(\.reference.id), linked = linked
+    func add(_ parameters: inout PostgresParameters) {
+      parameters.uuids(linked) { keys[$0].orgID }
+      parameters.texts(linked) { keys[$0].source }
+      parameters.texts(linked) { keys[$0].reference.externalID }
+    }
+    let lock = PostgresParameters {
+      $0.uuids(Array(named))
+      $0.uuids(Array(Set(keys.map(\.orgID))))
+      add(&$0)
+    }
+    return (linked.isEmpty ? [] : [(Self.findLinked, PostgresParameters { add(&$0) })]) + [(Self.lockKnown, lock)]
+  }
+
+  /// References whose clients are not locked yet.
+  var open: [Int] {
+    keys.indices.filter { place in
+      guard case .success(let id) = outcomes[place] else { return true }
+      return locked[id] == nil
+    }
+  }
+
   func parameters(_ places: [Int]) -> PostgresParameters {
     PostgresParameters {
       $0.uuids(places) { keys[$0].orgID }
@@ -145,21 +200,37 @@ struct ClientResolution {
     return toCreate
   }
 
-  /// Takes the answer to `findAndLock` for all references in.
-  /// - Returns: those whose clients are to be created.
-  mutating func take(foundAndLocked result: PostgresResult) throws(PostgresError) -> [Int] {
-    var toCreate: [Int] = []
+  /// Takes the answers to `locks` in.
+  mutating func take(known answers: [PostgresResult]) throws(PostgresError) {
+    let lock = answers[answers.count - 1]
+    for row in 0..<lock.rowCount { locked[try lock.uuid(row, 0)] = try LockedClient(lock, row, from: 1) }
     for place in keys.indices {
-      if try !take(place, result, place) { toCreate.append(place) }
+      // Another organisation's client may have been locked for that one's own event.
+      if let id = keys[place].reference.id, locked[id]?.orgID == keys[place].orgID { outcomes[place] = .success(id) }
+    }
+    guard answers.count > 1 else { return }
+    let (found, linked) = (answers[0], linked)
+    for row in 0..<found.rowCount {
+      let id = try found.uuid(row, 1)
+      if locked[id] != nil { outcomes[linked[Int(try found.int64(row, 0)) - 1]] = .success(id) }
+    }
+  }
+
+  /// Takes the answer to `findAndLock` for some of the references in.
+  /// - Returns: those whose clients are to be created.
+  mutating func take(_ places: [Int], foundAndLocked result: PostgresResult) throws(PostgresError) -> [Int] {
+    var toCreate: [Int] = []
+    for (row, place) in places.enumerated() {
+      if try !take(place, result, row) { toCreate.append(place) }
       guard case .success(let id) = outcomes[place] else { continue }
-      if try result.boolIfPresent(place, 5) == true {
+      if try result.boolIfPresent(row, 5) == true {
         held.insert(id)
-      } else if try !result.bool(place, 3) {
+      } else if try !result.bool(row, 3) {
         unmet[id] = keys[place].orgID
-      } else if try result.bool(place, 4) {
+      } else if try result.bool(row, 4) {
         hasMerged = true
       } else if locked[id] == nil {
-        locked[id] = try LockedClient(result, place, from: 6)
+        locked[id] = try LockedClient(result, row, from: 6)
       }
     }
     return toCreate

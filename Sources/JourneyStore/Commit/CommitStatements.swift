@@ -1,6 +1,8 @@
 import PostgresClient
 
 /// The statements of a batch commit. Each takes a whole batch as arrays, so their number does not depend on its size.
+///
+/// Arrays become rows in a list of columns, not in FROM: there each array would be written to a store of its own and read from it again.
 enum CommitStatements {
   /// Rows for clients met for the first time; their summary stays empty until it is made from what is stored.
   static let addStates = PostgresStatement(
@@ -37,7 +39,9 @@ enum CommitStatements {
   static let findStored = PostgresStatement(
     name: "find_stored_events",
     """
-    SELECT i.position FROM unnest($1::uuid[], $2::text[], $3::text[]) WITH ORDINALITY AS i(org_id, source, source_event_id, position)
+    SELECT i.position FROM (
+      SELECT unnest($1::uuid[]) AS org_id, unnest($2::text[]) AS source, unnest($3::text[]) AS source_event_id,
+        generate_subscripts($1::uuid[], 1) AS position) AS i
     CROSS JOIN LATERAL (
       SELECT FROM client_journey_events e
       WHERE e.org_id = i.org_id AND e.source = i.source AND e.source_event_id = i.source_event_id LIMIT 1) AS stored
@@ -58,9 +62,10 @@ enum CommitStatements {
           ORDER BY e.occurred_at DESC, e.source_event_id DESC LIMIT 100) AS r
         WHERE r.sets_stage LIMIT 1), i.hint, 'lead'),
       i.event_type, i.metadata, i.occurred_at, i.source, i.source_event_id, i.sets_stage
-    FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::jsonb[], $7::timestamptz[], $8::text[], $9::text[],
-      $10::bool[], $11::text[], $12::timestamptz[])
-      AS i(id, client_id, org_id, stage, event_type, metadata, occurred_at, source, source_event_id, sets_stage, hint, hint_at)
+    FROM (
+      SELECT unnest($1::uuid[]) AS id, unnest($2::uuid[]) AS client_id, unnest($3::uuid[]) AS org_id, unnest($4::text[]) AS stage,
+        unnest($5::text[]) AS event_type, unnest($6::jsonb[]) AS metadata, unnest($7::timestamptz[]) AS occurred_at, unnest($8::text[]) AS source,
+        unnest($9::text[]) AS source_event_id, unnest($10::bool[]) AS sets_stage, unnest($11::text[]) AS hint, unnest($12::timestamptz[]) AS hint_at) AS i
     """)
 
   /// A score with the action that it leads to, if any; $16 is the outbox batch of those actions.
@@ -72,10 +77,11 @@ enum CommitStatements {
        traceparent, expires_at, outbox_id)
     SELECT id, client_id, org_id, score::numeric, risk_level, recommended_actions, generated_at, event_id, explanation, action, channel, priority,
       reason, traceparent, expires_at, CASE WHEN action IS NOT NULL THEN $16::uuid END
-    FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::jsonb[], $7::timestamptz[], $8::uuid[], $9::json[], $10::text[],
-      $11::text[], $12::text[], $13::text[], $14::text[], $15::timestamptz[])
-      AS i(id, client_id, org_id, score, risk_level, recommended_actions, generated_at, event_id, explanation, action, channel, priority, reason,
-        traceparent, expires_at)
+    FROM (
+      SELECT unnest($1::uuid[]) AS id, unnest($2::uuid[]) AS client_id, unnest($3::uuid[]) AS org_id, unnest($4::text[]) AS score,
+        unnest($5::text[]) AS risk_level, unnest($6::jsonb[]) AS recommended_actions, unnest($7::timestamptz[]) AS generated_at,
+        unnest($8::uuid[]) AS event_id, unnest($9::json[]) AS explanation, unnest($10::text[]) AS action, unnest($11::text[]) AS channel,
+        unnest($12::text[]) AS priority, unnest($13::text[]) AS reason, unnest($14::text[]) AS traceparent, unnest($15::timestamptz[]) AS expires_at) AS i
     """)
 
   static let insertOutbox = PostgresStatement(
@@ -88,9 +94,10 @@ enum CommitStatements {
     SET summary = i.summary, outreach = i.outreach, stage = i.stage, stage_at = i.stage_at, score = i.score, risk_level = i.risk_level,
       risks = string_to_array(i.risks, ','), last_event_at = i.last_event_at, scored_at = i.scored_at, due_at = i.due_at,
       updated_at = now()
-    FROM unnest($1::uuid[], $2::bytea[], $3::bytea[], $4::text[], $5::float8[], $6::text[], $7::text[], $8::timestamptz[],
-      $9::timestamptz[], $10::timestamptz[], $11::timestamptz[])
-      AS i(client_id, summary, outreach, stage, score, risk_level, risks, last_event_at, scored_at, due_at, stage_at)
+    FROM (
+      SELECT unnest($1::uuid[]) AS client_id, unnest($2::bytea[]) AS summary, unnest($3::bytea[]) AS outreach, unnest($4::text[]) AS stage,
+        unnest($5::float8[]) AS score, unnest($6::text[]) AS risk_level, unnest($7::text[]) AS risks, unnest($8::timestamptz[]) AS last_event_at,
+        unnest($9::timestamptz[]) AS scored_at, unnest($10::timestamptz[]) AS due_at, unnest($11::timestamptz[]) AS stage_at) AS i
     WHERE s.client_id = i.client_id
     """)
 

@@ -17,21 +17,45 @@ struct EventRow {
       $0.texts(events) { $0.event.sourceEventID }
     }
   }
+}
 
-  static func parameters(_ rows: [EventRow], _ events: [StagedEvent]) -> PostgresParameters {
+/// Events in the columns in which they are stored.
+struct EventColumns {
+  private var ids, clients, organizations, stages, types, metadata, times, sources, sourceIDs, setters, hints, hintTimes: PostgresColumn
+
+  init(rows: Int) {
+    ids = .uuids(rows)
+    clients = .uuids(rows)
+    organizations = .uuids(rows)
+    stages = .texts(rows, size: 16)
+    types = .texts(rows, size: 20)
+    metadata = .jsonbs(rows, size: 160)
+    times = .timestamptzs(rows)
+    sources = .texts(rows, size: 16)
+    sourceIDs = .texts(rows, size: 32)
+    setters = .bools(rows)
+    hints = .texts(rows, size: 0)
+    hintTimes = .timestamptzs(rows)
+  }
+
+  mutating func add(_ staged: StagedEvent, _ row: EventRow) {
+    ids.append(staged.id)
+    clients.append(row.clientID)
+    organizations.append(staged.event.orgID)
+    stages.append(row.stage.known?.rawValue)
+    types.append(staged.event.type)
+    metadata.append(staged.event.metadata)
+    times.append(microseconds: staged.event.occurredAt.microseconds)
+    sources.append(staged.event.source)
+    sourceIDs.append(staged.event.sourceEventID)
+    setters.append(staged.event.stage != nil)
+    hints.append(row.stage.hint?.stage.rawValue)
+    hintTimes.append(microseconds: row.stage.hint?.stamp.at.microseconds)
+  }
+
+  var parameters: PostgresParameters {
     PostgresParameters {
-      $0.uuids(rows) { events[$0.index].id }
-      $0.uuids(rows) { $0.clientID }
-      $0.uuids(rows) { events[$0.index].event.orgID }
-      $0.texts(rows) { $0.stage.known?.rawValue }
-      $0.texts(rows) { events[$0.index].event.type }
-      $0.jsonbs(rows) { events[$0.index].event.metadata }
-      $0.timestamptzs(rows) { events[$0.index].event.occurredAt.microseconds }
-      $0.texts(rows) { events[$0.index].event.source }
-      $0.texts(rows) { events[$0.index].event.sourceEventID }
-      $0.bools(rows) { events[$0.index].event.stage != nil }
-      $0.texts(rows) { $0.stage.hint?.stage.rawValue }
-      $0.timestamptzs(rows) { $0.stage.hint?.stamp.at.microseconds }
+      for column in [ids, clients, organizations, stages, types, metadata, times, sources, sourceIDs, setters, hints, hintTimes] { $0.column(column) }
     }
   }
 }
@@ -63,11 +87,50 @@ struct StageMarks {
   }
 }
 
-extension JourneyEvent {
-  /// The order of the unique key, by bytes as the database compares, the same in all instances. Of two events that are the same neither precedes.
-  func precedes(_ other: JourneyEvent) -> Bool {
-    if orgID != other.orgID { return orgID.precedesByBytes(other.orgID) }
-    if !source.hasSameBytes(as: other.source) { return source.precedesByBytes(other.source) }
-    return sourceEventID.precedesByBytes(other.sourceEventID)
+/// The unique keys of a batch's events, and their order: by bytes as the database compares, the same in all instances. They are laid out side by side, since
+/// sorting looks at each several times.
+struct EventKeys {
+  private var bytes: [UInt8] = []
+  /// Where the key of each event starts, and its source ends.
+  private var places: [(start: Int, source: Int)] = []
+
+  init(_ events: [StagedEvent]) {
+    bytes.reserveCapacity(events.count * 64)
+    places.reserveCapacity(events.count + 1)
+    for staged in events {
+      let start = bytes.count
+      withUnsafeBytes(of: staged.event.orgID.uuid) { bytes.append(contentsOf: $0) }
+      bytes.append(contentsOf: staged.event.source.utf8)
+      places.append((start, bytes.count))
+      bytes.append(contentsOf: staged.event.sourceEventID.utf8)
+    }
+    places.append((bytes.count, bytes.count))
+  }
+
+  /// The places of events in the order of their keys, of those with one key in the order of the batch.
+  func sorted(_ indices: [Int]) -> [Int] {
+    bytes.withUnsafeBytes { bytes in
+      places.withUnsafeBufferPointer { places in
+        indices.sorted { a, b in
+          let order = Self.difference(bytes, places, a, b)
+          return order < 0 || order == 0 && a < b
+        }
+      }
+    }
+  }
+
+  func isSame(_ a: Int, _ b: Int) -> Bool {
+    bytes.withUnsafeBytes { bytes in places.withUnsafeBufferPointer { Self.difference(bytes, $0, a, b) == 0 } }
+  }
+
+  private typealias Places = UnsafeBufferPointer<(start: Int, source: Int)>
+
+  private static func difference(_ bytes: UnsafeRawBufferPointer, _ places: Places, _ a: Int, _ b: Int) -> Int {
+    let first = compare(bytes, places[a].start..<places[a].source, places[b].start..<places[b].source)
+    return first != 0 ? first : compare(bytes, places[a].source..<places[a + 1].start, places[b].source..<places[b + 1].start)
+  }
+
+  private static func compare(_ bytes: UnsafeRawBufferPointer, _ a: Range<Int>, _ b: Range<Int>) -> Int {
+    UnsafeRawBufferPointer(rebasing: bytes[a]).difference(from: UnsafeRawBufferPointer(rebasing: bytes[b]))
   }
 }

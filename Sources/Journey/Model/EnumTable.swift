@@ -1,0 +1,31 @@
+/// A dictionary whose keys are the cases of an enumeration without values of their own: a lookup is an index, not a hash.
+public struct EnumTable<Key: CaseIterable & Hashable & Sendable, Value: Sendable>: Sendable {
+  /// By the key's place among the cases.
+  private var values: [Value?]
+
+  public init() {
+    // Cases without values are numbered in the order of their declaration, in one byte.
+    precondition(MemoryLayout<Key>.size == 1, "the keys have to be cases without values of their own")
+    values = Array(repeating: nil, count: Key.allCases.count)
+  }
+
+  public init(uniqueKeysWithValues pairs: some Sequence<(Key, Value)>) {
+    self.init()
+    for (key, value) in pairs { self[key] = value }
+  }
+
+  @inline(__always)
+  private static func place(of key: Key) -> Int { withUnsafeBytes(of: key) { Int($0[0]) } }
+
+  public subscript(key: Key) -> Value? {
+    get { values[Self.place(of: key)] }
+    set { values[Self.place(of: key)] = newValue }
+  }
+}
+
+extension EnumTable: Equatable where Value: Equatable {}
+extension EnumTable: Hashable where Value: Hashable {}
+
+extension EnumTable: ExpressibleByDictionaryLiteral {
+  public init(dictionaryLiteral pairs: (Key, Value)...) { self.init(uniqueKeysWithValues: pairs) }
+}

@@ -1,0 +1,162 @@
+public import FoundationEssentials
+
+/// Values in the server's binary form, growing at the end: parameters and columns are written with one look at the room that is left a value. A copy that is
+/// written to gets memory of its own.
+@usableFromInline
+struct WireBytes: Sendable {
+  @usableFromInline
+  final class Memory: @unchecked Sendable {
+    @usableFromInline let start: UnsafeMutableRawPointer
+    @usableFromInline let capacity: Int
+
+    @usableFromInline
+    init(capacity: Int) {
+      self.capacity = capacity
+      start = .allocate(byteCount: capacity, alignment: 16)
+    }
+
+    deinit { start.deallocate() }
+  }
+
+  @usableFromInline var memory: Memory
+  @usableFromInline private(set) var count = 0
+
+  @usableFromInline
+  init(capacity: Int = 256) { memory = Memory(capacity: Swift.max(capacity, 32)) }
+
+  /// Valid as long as `memory` is.
+  var start: UnsafeRawPointer { UnsafeRawPointer(memory.start) }
+
+  @usableFromInline
+  mutating func reserve(_ capacity: Int) { if capacity > memory.capacity || !isKnownUniquelyReferenced(&memory) { move(to: capacity) } }
+
+  /// Appends a value of at most `most` bytes; `write` fills its room and returns how much of it.
+  @inlinable @inline(__always)
+  mutating func append(atMost most: Int, _ write: (UnsafeMutableRawPointer) -> Int) {
+    if memory.capacity &- count < most || !isKnownUniquelyReferenced(&memory) { move(to: 2 &* memory.capacity &+ most) }
+    count &+= write(memory.start + count)
+  }
+
+  @usableFromInline @inline(never)
+  mutating func move(to capacity: Int) {
+    let moved = Memory(capacity: Swift.max(capacity, count))
+    moved.start.copyMemory(from: memory.start, byteCount: count)
+    memory = moved
+  }
+
+  @inlinable @inline(__always)
+  mutating func append(_ source: UnsafeRawBufferPointer) {
+    append(atMost: source.count) { room in
+      if let base = source.baseAddress { room.copyMemory(from: base, byteCount: source.count) }
+      return source.count
+    }
+  }
+
+  @inlinable
+  mutating func appendBigEndian<Value: FixedWidthInteger>(_ value: Value) {
+    append(atMost: MemoryLayout<Value>.size) { room in
+      room.storeBytes(of: value.bigEndian, as: Value.self)
+      return MemoryLayout<Value>.size
+    }
+  }
+
+  // MARK: An array's header: dimensions, has-nulls flag, element type, count, lower bound
+
+  @usableFromInline static let headerLength = 20
+
+  @usableFromInline
+  mutating func beginArray(of element: UInt32) {
+    append(atMost: Self.headerLength) { room in
+      room.storeBytes(of: 0, as: Int32.self)
+      room.storeBytes(of: 0, toByteOffset: 4, as: Int32.self)
+      room.storeBytes(of: element.bigEndian, toByteOffset: 8, as: UInt32.self)
+      room.storeBytes(of: 0, toByteOffset: 12, as: Int32.self)
+      room.storeBytes(of: Int32(1).bigEndian, toByteOffset: 16, as: Int32.self)
+      return Self.headerLength
+    }
+  }
+
+  /// Says in the header of the array that begins at `start` what has been appended since.
+  @inlinable @inline(__always)
+  mutating func noteElements(_ elements: Int, hasNull: Bool, from start: Int) {
+    precondition(isKnownUniquelyReferenced(&memory), "what was just appended to is nobody else's")
+    let header = memory.start + start
+    header.storeBytes(of: Int32(1).bigEndian, as: Int32.self)
+    if hasNull { header.storeBytes(of: Int32(1).bigEndian, toByteOffset: 4, as: Int32.self) }
+    header.storeBytes(of: Int32(truncatingIfNeeded: elements).bigEndian, toByteOffset: 12, as: Int32.self)
+  }
+
+  /// An array without elements ends after the element type.
+  @usableFromInline
+  func arrayLength(from start: Int, elements: Int) -> Int { elements == 0 ? 12 : count - start }
+
+  // MARK: An array's elements, each with its length before it
+
+  @inlinable
+  mutating func appendNull() { appendBigEndian(Int32(-1)) }
+
+  @inlinable
+  mutating func appendElement(_ value: UUID) {
+    append(atMost: 20) { room in
+      room.storeBytes(of: Int32(16).bigEndian, as: Int32.self)
+      room.storeBytes(of: value.uuid, toByteOffset: 4, as: uuid_t.self)
+      return 20
+    }
+  }
+
+  @inlinable
+  mutating func appendElement(_ value: Int64) {
+    append(atMost: 12) { room in
+      room.storeBytes(of: Int32(8).bigEndian, as: Int32.self)
+      room.storeBytes(of: value.bigEndian, toByteOffset: 4, as: Int64.self)
+      return 12
+    }
+  }
+
+  @inlinable
+  mutating func appendElement(_ value: Int32) {
+    append(atMost: 8) { room in
+      room.storeBytes(of: Int32(4).bigEndian, as: Int32.self)
+      room.storeBytes(of: value.bigEndian, toByteOffset: 4, as: Int32.self)
+      return 8
+    }
+  }
+
+  @inlinable
+  mutating func appendElement(_ value: Bool) {
+    append(atMost: 5) { room in
+      room.storeBytes(of: Int32(1).bigEndian, as: Int32.self)
+      room.storeBytes(of: value ? 1 : 0, toByteOffset: 4, as: UInt8.self)
+      return 5
+    }
+  }
+
+  @inlinable
+  mutating func appendElement(_ value: String) {
+    var value = value
+    value.withUTF8 { appendElement(UnsafeRawBufferPointer($0)) }
+  }
+
+  @inlinable
+  mutating func appendElement(_ value: [UInt8]) { value.withUnsafeBytes { appendElement($0) } }
+
+  @inlinable
+  mutating func appendElement(_ value: UnsafeRawBufferPointer) {
+    append(atMost: 4 &+ value.count) { room in
+      room.storeBytes(of: Int32(value.count).bigEndian, as: Int32.self)
+      if let base = value.baseAddress { (room + 4).copyMemory(from: base, byteCount: value.count) }
+      return 4 &+ value.count
+    }
+  }
+
+  /// The binary form of jsonb is a version byte and the JSON text.
+  @inlinable
+  mutating func appendJSONBElement(_ value: UnsafeRawBufferPointer) {
+    append(atMost: 5 &+ value.count) { room in
+      room.storeBytes(of: Int32(value.count &+ 1).bigEndian, as: Int32.self)
+      room.storeBytes(of: 1, toByteOffset: 4, as: UInt8.self)
+      if let base = value.baseAddress { (room + 5).copyMemory(from: base, byteCount: value.count) }
+      return 5 &+ value.count
+    }
+  }
+}
