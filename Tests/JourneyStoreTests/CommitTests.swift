@@ -32,12 +32,14 @@ import Testing
     }
   }
 
-  private func event(_ id: String, of client: Int = 0) -> StagedEvent {
+  private func event(_ id: String, of client: Int = 0) -> StagedEvent { event(id, of: ClientReference(id: Self.clients[client])) }
+
+  private func event(_ id: String, of client: ClientReference, org: UUID = org) -> StagedEvent {
     var random = IDRandom()
     let now = SystemClock().now()
     let event = JourneyEvent(
-      orgID: Self.org, source: "crm", sourceEventID: id, client: ClientReference(id: Self.clients[client]), type: "note_added", stage: .billing,
-      occurredAt: now, metadata: Array("{}".utf8))
+      orgID: org, source: "crm", sourceEventID: id, client: client, type: "note_added", stage: .billing, occurredAt: now,
+      metadata: Array("{}".utf8))
     return StagedEvent(id: UUID.v7(at: now, using: &random), event: event, signals: Signals())
   }
 
@@ -153,6 +155,40 @@ import Testing
       try await transaction
       let again = try await ledger.commit(EventBatch(events: [event("2")]))
       #expect(codes(again) == ["stored"])
+    }
+  }
+
+  @Test func `however a batch names its clients, each event goes to the right one, and to none of another organisation`() async throws {
+    try await withLedger { ledger, other in
+      let (foreignOrg, foreignClient) = (UUID(), UUID())
+      try await other.run("INSERT INTO organizations (id, name) VALUES ('\(foreignOrg)', 'Blau')")
+      try await other.run("INSERT INTO contacts (id, org_id, name) VALUES ('\(foreignClient)', '\(foreignOrg)', 'Bob')")
+      for (org, id, client) in [(Self.org, "crm-0", Self.clients[0]), (Self.org, "crm-1", Self.clients[1]), (foreignOrg, "crm-0", foreignClient)] {
+        try await other.run("INSERT INTO journey_identities (org_id, source, external_id, client_id) VALUES ('\(org)', 'crm', '\(id)', '\(client)')")
+      }
+      func batch(_ round: Int) -> [StagedEvent] {
+        [
+          event("\(round)a"), event("\(round)b", of: ClientReference(externalID: "crm-0")), event("\(round)c", of: ClientReference(externalID: "crm-1")),
+          event("\(round)d", of: ClientReference(externalID: "crm-0"), org: foreignOrg), event("\(round)e", of: ClientReference(id: foreignClient), org: foreignOrg),
+          // Its client is locked for the two before it.
+          event("\(round)f", of: ClientReference(id: foreignClient)), event("\(round)g", of: ClientReference(id: Self.clients[0]), org: foreignOrg),
+          event("\(round)h", of: ClientReference(externalID: "nobody")),
+          // An id in the form of a client's own that only the source knows.
+          event("\(round)i", of: ClientReference(id: UUID(), externalID: "crm-1")), event("\(round)j", of: ClientReference(id: foreignClient, externalID: "crm-1")),
+        ]
+      }
+      // Clients that were not met yet, then clients that are known.
+      for round in 1...2 {
+        let receipt = try await ledger.commit(EventBatch(events: batch(round)))
+        #expect(
+          codes(receipt)
+            == ["stored", "stored", "stored", "stored", "stored", "foreign_client", "foreign_client", "unknown_client", "stored", "stored"])
+      }
+      let wanted: [(UUID, UUID, Int)] = [(Self.clients[0], Self.org, 4), (Self.clients[1], Self.org, 6), (foreignClient, foreignOrg, 4)]
+      for (client, org, count) in wanted {
+        let stored = try await other.rows("SELECT org_id, count(*) FROM client_journey_events WHERE client_id = '\(client)' GROUP BY org_id")
+        #expect(stored == ["\(org.uuidString.lowercased())|\(count)"])
+      }
     }
   }
 }

@@ -57,6 +57,20 @@ struct ByteOrderTests {
     }
   }
 
+  @Test func numbersAreWrittenAsSwiftWritesThem() {
+    var numbers: [Int64] = [0, .min, .max, .min + 1, .max - 1]
+    for power in 1...18 {
+      let bound = (0..<power).reduce(Int64(1)) { product, _ in product * 10 }
+      numbers += [bound - 1, bound, bound + 1, -bound, 1 - bound]
+    }
+    for number in numbers { #expect(String(pieces: { $0.append(decimal: number) }) == String(number)) }
+  }
+
+  @Test func aTextGrowsWithItsPieces() {
+    let text = String(pieces: { text in for number in Int64(0)..<1000 { text.append(decimal: number) } })
+    #expect(text == (0..<1000).map(String.init).joined())
+  }
+
   /// Nothing but escapes, from the smallest storage on: each byte takes six.
   @Test func escapesHaveRoom() {
     for length in 0...40 {

@@ -145,7 +145,8 @@ static const char *stage(const char *type, size_t length) {
 // What the adapter stores of an event in the seed's two tables. Rows of a batch go in by one statement, so the acknowledgement can wait for one commit.
 static const char *insert =
   "WITH e AS (INSERT INTO client_journey_events (id, client_id, org_id, stage, event_type, metadata, occurred_at, source, source_event_id) "
-  "SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::jsonb[], $7::timestamptz[], $8::text[], $9::text[]) "
+  "SELECT unnest($1::uuid[]), unnest($2::uuid[]), unnest($3::uuid[]), unnest($4::text[]), unnest($5::text[]), unnest($6::jsonb[]), "
+  "unnest($7::timestamptz[]), unnest($8::text[]), unnest($9::text[]) "
   "ON CONFLICT (org_id, source, source_event_id) DO NOTHING RETURNING client_id, org_id) "
   "INSERT INTO client_journey_scores (id, client_id, org_id, score, risk_level, recommended_actions) "
   "SELECT i, c, o, 50, 'LOW', '[\"email_outreach\"]' FROM (SELECT client_id AS c, org_id AS o, row_number() OVER () AS n FROM e) e "

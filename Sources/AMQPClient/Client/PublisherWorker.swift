@@ -178,40 +178,42 @@ extension PublisherWorker {
   }
 
   private func send(_ connection: Connection) throws(AMQPError) -> Pause {
+    defer { connection.stallGuard?.disarm() }
+    let pause = try publish(on: connection)
+    try connection.flush()
+    return pause
+  }
+
+  private func publish(on connection: Connection) throws(AMQPError) -> Pause {
     var written = 0
     // Both start over the limit, so that the first message asks for room.
     var strideBytes = Self.strideBytes
     var strideMessages = Self.strideMessages
-    defer {
-      if written > 1 { SocketOptions.setCork(connection.descriptor, false) }
-      connection.stallGuard?.disarm()
-    }
     while let position = queue.first {
       // Whatever was written may have made the library read; it has to be looked at before sleeping.
       if written >= Self.burst { return .burstDone }
-      guard !isBlocked, hasWindow(for: position.message) else { return written > 0 ? .burstDone : .windowFull }
-      if let error = connection.publishError(position.message) {
+      let message = position.message
+      guard !isBlocked, hasWindow(for: message) else { return written > 0 ? .burstDone : .windowFull }
+      if let error = connection.publishError(message) {
         queue.removeFirst()
         position.resolve(.failed(error))
         continue
       }
       if strideBytes >= Self.strideBytes || strideMessages >= Self.strideMessages {
+        try connection.flush()
         guard connection.hasRoom() else { return written > 0 ? .burstDone : .socketFull }
         strideBytes = 0
         strideMessages = 0
       }
-      // The first one goes out at once: there may be no second.
-      if written == 1 { SocketOptions.setCork(connection.descriptor, true) }
-      try write(position, connection)
+      try write(message, at: position, connection)
       written += 1
       strideMessages += 1
-      strideBytes += position.message.body.count
+      strideBytes += message.body.count
     }
     return written > 0 ? .burstDone : .nothingLeft
   }
 
-  private func write(_ position: PublishQueue.Position, _ connection: Connection) throws(AMQPError) {
-    let message = position.message
+  private func write(_ message: OutboundMessage, at position: PublishQueue.Position, _ connection: Connection) throws(AMQPError) {
     queue.removeFirst()
     // Noted first: once the first byte is out, the message may have arrived whatever the call says.
     tracker.published(

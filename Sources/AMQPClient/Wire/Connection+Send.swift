@@ -13,17 +13,26 @@ extension Connection {
     }
   }
 
-  /// Writes a message whose size was checked with `publishError`.
+  /// Takes a message whose size was checked with `publishError`. It is written by the time `flush` returns. What goes through TLS the library writes, whose
+  /// stream it is: the first message at once, since there may be no second, the others held back by the kernel until there is a full segment.
   func publish(_ message: OutboundMessage) throws(AMQPError) {
     defer { arena.recycle() }
     var properties = arena.properties(message.properties)
     let exchange = arena.bytes(message.exchange)
     let routingKey = arena.bytes(message.routingKey)
+    let mandatory: amqp_boolean_t = message.isMandatory ? 1 : 0
     let status = message.body.withUnsafeBytes { body in
-      let bytes = amqp_bytes_t(len: body.count, bytes: UnsafeMutableRawPointer(mutating: body.baseAddress))
-      return amqp_basic_publish(state, Self.channel, exchange, routingKey, message.isMandatory ? 1 : 0, 0, &properties, bytes)
+      guard settings.tls == nil else {
+        if writtenByLibrary == 1 { SocketOptions.setCork(descriptor, true) }
+        writtenByLibrary += 1
+        let bytes = amqp_bytes_t(len: body.count, bytes: UnsafeMutableRawPointer(mutating: body.baseAddress))
+        return amqp_basic_publish(state, Self.channel, exchange, routingKey, mandatory, 0, &properties, bytes)
+      }
+      var method = amqp_basic_publish_t(ticket: 0, exchange: exchange, routing_key: routingKey, mandatory: mandatory, immediate: 0)
+      return frames.append(&method, &properties, body: body, channel: Self.channel, frameMax: frameMax)
     }
     try check(status, "basic.publish")
+    if frames.count >= FrameBuffer.capacity { try flush() }
   }
 
   /// Why a message cannot be written at all, if so. Writing it nevertheless would break the connection for the others.

@@ -31,6 +31,10 @@ final class Connection {
   let settings: AMQPConnectionSettings
   let state: amqp_connection_state_t
   let arena = EncodingArena()
+  /// Messages that are not written yet.
+  let frames = FrameBuffer()
+  /// How many messages the library has written since the last flush.
+  var writtenByLibrary = 0
   /// The largest frame in bytes that both sides agreed on.
   private(set) var frameMax = 0
   private(set) var stallGuard: StallGuard?

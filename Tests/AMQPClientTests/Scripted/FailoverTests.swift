@@ -68,10 +68,10 @@ struct FailoverTests {
     let broker = try ScriptedBroker { peer, _ in
       try peer.acceptPublisher()
       try peer.expectPublishes(2)
-      // Until the channel is old enough to be replaced.
-      try peer.expectNothing(seconds: 2)
+      // Until the channel is old enough to be replaced, and well before the patience with the second message ends.
+      try peer.expectNothing(seconds: 1.5)
       try peer.send(WireWriter.confirm(1, isAck: false))
-      try peer.expectNothing(seconds: 1)
+      try peer.expectNothing(seconds: 0.5)
       try peer.send(WireWriter.confirm(2))
       try peer.reopenChannel()
       try peer.acceptConfirms()

@@ -88,7 +88,7 @@ final class Peer: @unchecked Sendable {
   }
 
   /// The next frame that is no heartbeat.
-  func receive(seconds: Int32 = 20) throws -> ClientFrame {
+  func receive(seconds: Double = 20) throws -> ClientFrame {
     while true {
       let head = try read(7, seconds)
       let size = head[3...].reduce(0) { $0 << 8 | Int($1) }
@@ -107,7 +107,7 @@ final class Peer: @unchecked Sendable {
     return frame
   }
 
-  func expectNothing(seconds: Int32) throws {
+  func expectNothing(seconds: Double) throws {
     guard let frame = try? receive(seconds: seconds) else { return }
     throw ScriptError(description: "expected nothing, got type \(frame.type) \(frame.method)")
   }
@@ -206,12 +206,12 @@ final class Peer: @unchecked Sendable {
     poll(&descriptors, 1, seconds * 1000)
   }
 
-  private func read(_ count: Int, _ seconds: Int32) throws -> [UInt8] {
+  private func read(_ count: Int, _ seconds: Double) throws -> [UInt8] {
     var bytes = [UInt8](repeating: 0, count: count)
     var filled = 0
     while filled < count {
       var descriptors = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-      guard poll(&descriptors, 1, seconds * 1000) > 0 else { throw ScriptError(description: "the client sent nothing for \(seconds) s") }
+      guard poll(&descriptors, 1, Int32(seconds * 1000)) > 0 else { throw ScriptError(description: "the client sent nothing for \(seconds) s") }
       let got = bytes.withUnsafeMutableBytes { recv(descriptor, $0.baseAddress! + filled, count - filled, 0) }
       guard got > 0 else { throw ScriptError(description: "the client closed the connection") }
       filled += got
