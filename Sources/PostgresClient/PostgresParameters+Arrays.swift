@@ -1,6 +1,6 @@
 public import FoundationEssentials
 
-// One-dimensional arrays: a batch's column each, for `INSERT … SELECT … FROM unnest($1::uuid[], $2::text[], …)`.
+// One-dimensional arrays: a batch's column each, for `INSERT … SELECT unnest($1::uuid[]), unnest($2::text[]), …`.
 //
 // Each type comes as a plain array and as a projection of rows: `p.texts(events) { $0.source }` writes the column
 // straight from the rows, without an array in between. NULL elements are nil.

@@ -59,7 +59,8 @@ public final class PostgresResult {
   ) throws(PostgresError) -> Value? {
     guard let bytes = value(row, column) else { return nil }
     let type = columnTypes[column]
-    guard type == type1 || type == type2 || type == type3 || type == type4, !isText(column), let value = body(bytes, type) else { throw mismatch(column, wanted) }
+    let isWanted = type == type1 || type == type2 || type == type3 || type == type4
+    guard isWanted, !isText(column), let value = body(bytes, type) else { throw mismatch(column, wanted) }
     return value
   }
 

@@ -169,12 +169,15 @@ import Testing
       func batch(_ round: Int) -> [StagedEvent] {
         [
           event("\(round)a"), event("\(round)b", of: ClientReference(externalID: "crm-0")), event("\(round)c", of: ClientReference(externalID: "crm-1")),
-          event("\(round)d", of: ClientReference(externalID: "crm-0"), org: foreignOrg), event("\(round)e", of: ClientReference(id: foreignClient), org: foreignOrg),
+          event("\(round)d", of: ClientReference(externalID: "crm-0"), org: foreignOrg),
+          event("\(round)e", of: ClientReference(id: foreignClient), org: foreignOrg),
           // Its client is locked for the two before it.
-          event("\(round)f", of: ClientReference(id: foreignClient)), event("\(round)g", of: ClientReference(id: Self.clients[0]), org: foreignOrg),
+          event("\(round)f", of: ClientReference(id: foreignClient)),
+          event("\(round)g", of: ClientReference(id: Self.clients[0]), org: foreignOrg),
           event("\(round)h", of: ClientReference(externalID: "nobody")),
           // An id in the form of a client's own that only the source knows.
-          event("\(round)i", of: ClientReference(id: UUID(), externalID: "crm-1")), event("\(round)j", of: ClientReference(id: foreignClient, externalID: "crm-1")),
+          event("\(round)i", of: ClientReference(id: UUID(), externalID: "crm-1")),
+          event("\(round)j", of: ClientReference(id: foreignClient, externalID: "crm-1")),
         ]
       }
       // Clients that were not met yet, then clients that are known.

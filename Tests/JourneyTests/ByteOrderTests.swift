@@ -45,13 +45,14 @@ struct ByteOrderTests {
   @Test func whatNeedsAnEscapeIsFoundAtEveryPlace() {
     for length in 0...40 {
       let plain = [UInt8](repeating: UInt8(ascii: "x"), count: length)
-      #expect(plain.withUnsafeBufferPointer { $0.isPlainInJSON })
+      #expect(plain.withUnsafeBufferPointer { $0.isPlainInJSON && $0.isASCII })
       for place in 0..<length {
         for byte in 0...UInt8.max {
           var text = plain
           text[place] = byte
           let needsEscape = byte < 0x20 || byte == 0x22 || byte == 0x5C || byte == 0x7F
           #expect(text.withUnsafeBufferPointer { $0.isPlainInJSON } != needsEscape, "\(byte) at \(place) of \(length)")
+          #expect(text.withUnsafeBufferPointer { $0.isASCII } == (byte < 0x80), "\(byte) at \(place) of \(length)")
         }
       }
     }

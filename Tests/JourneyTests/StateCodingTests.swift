@@ -37,6 +37,19 @@ import Testing
     }
   }
 
+  /// What is in databases already: these bytes must not change.
+  @Test func `the stored form is this`() {
+    var summary = ClientSummary()
+    summary.insert(EventStamp(at: Timestamp(microseconds: 1), id: "e1", source: "crm"), stage: .billing, signals: Signals())
+    let stamp: [UInt8] = [2, 2] + Array("e1".utf8) + [3] + Array("crm".utf8)
+    let form: [UInt8] = [1, 1] + stamp + [5, 1] + stamp + [0, 0, 0, 0, 0, 0, 0]
+    #expect(summary.encoded() == form)
+    #expect(summary.encoded(under: 0x0102_0304_0506_0708) == [8, 7, 6, 5, 4, 3, 2, 1] + form)
+    #expect(ClientSummary(encoded: [8, 7, 6, 5, 4, 3, 2, 1] + form, under: 0x0102_0304_0506_0708) == summary)
+    #expect(ClientSummary(encoded: [8, 7, 6, 5, 4, 3, 2, 2] + form, under: 0x0102_0304_0506_0708) == nil)
+    #expect(ClientSummary(encoded: [8, 7, 6], under: 0x0102_0304_0506_0708) == nil)
+  }
+
   @Test func `empty states are read back`() {
     #expect(ClientSummary(encoded: ClientSummary().encoded()) == ClientSummary())
     #expect(Outreach(encoded: Outreach().encoded()) == Outreach())

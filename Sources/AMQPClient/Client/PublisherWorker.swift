@@ -190,7 +190,7 @@ extension PublisherWorker {
     var strideBytes = Self.strideBytes
     var strideMessages = Self.strideMessages
     while let position = queue.first {
-      // Whatever was written may have made the library read; it has to be looked at before sleeping.
+      // Confirms may have come, and what the library writes over TLS may have made it read: that has to be looked at before sleeping.
       if written >= Self.burst { return .burstDone }
       let message = position.message
       guard !isBlocked, hasWindow(for: message) else { return written > 0 ? .burstDone : .windowFull }
@@ -215,7 +215,7 @@ extension PublisherWorker {
 
   private func write(_ message: OutboundMessage, at position: PublishQueue.Position, _ connection: Connection) throws(AMQPError) {
     queue.removeFirst()
-    // Noted first: once the first byte is out, the message may have arrived whatever the call says.
+    // Noted first: from here on nobody knows whether the message has left.
     tracker.published(
       position, bytes: message.body.count,
       identity: message.isMandatory

@@ -32,7 +32,7 @@ extension Connection {
       return frames.append(&method, &properties, body: body, channel: Self.channel, frameMax: frameMax)
     }
     try check(status, "basic.publish")
-    if frames.count >= FrameBuffer.capacity { try flush() }
+    if frames.count >= FrameBuffer.limit { try flush() }
   }
 
   /// Why a message cannot be written at all, if so. Writing it nevertheless would break the connection for the others.

@@ -6,27 +6,29 @@ import Glibc
 /// Source: AMQP 0-9-1, 4.2.3 and 4.2.6: a frame is its type, channel, size, payload and an end octet; a message is a method, a header and its body.
 final class FrameBuffer {
   /// What is gathered before it is written, unless a single message is longer.
-  static let capacity = 64 << 10
+  static let limit = 64 << 10
+  /// Room for that, and for the next message with the largest header that a frame may hold.
+  private static let usualRoom = 256 << 10
 
   private var start: UnsafeMutableRawPointer
   private var room: Int
   private(set) var count = 0
 
   init() {
-    room = Self.capacity
+    room = Self.usualRoom
     start = .allocate(byteCount: room, alignment: 16)
   }
 
   deinit { start.deallocate() }
 
-  var written: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: start, count: count) }
+  var gathered: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: start, count: count) }
 
   /// Empties the buffer, and gives back what a long message made it grow to.
   func removeAll() {
     count = 0
-    guard room > 4 * Self.capacity else { return }
+    guard room > Self.usualRoom else { return }
     start.deallocate()
-    room = Self.capacity
+    room = Self.usualRoom
     start = .allocate(byteCount: room, alignment: 16)
   }
 
@@ -106,7 +108,7 @@ extension Connection {
   func flush() throws(AMQPError) {
     if writtenByLibrary > 1 { SocketOptions.setCork(descriptor, false) }
     writtenByLibrary = 0
-    var rest = frames.written[...]
+    var rest = frames.gathered[...]
     while !rest.isEmpty {
       let sent = send(descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
       if sent > 0 {

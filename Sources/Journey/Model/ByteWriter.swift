@@ -37,6 +37,7 @@ struct ByteWriter: ~Copyable, @unchecked Sendable {
     }
   }
 
+  @_disfavoredOverload
   mutating func append(_ text: String) {
     var text = text
     text.withUTF8 { append($0) }

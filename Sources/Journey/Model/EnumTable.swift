@@ -5,7 +5,9 @@ public struct EnumTable<Key: CaseIterable & Hashable & Sendable, Value: Sendable
 
   public init() {
     // Cases without values are numbered in the order of their declaration, in one byte.
-    precondition(MemoryLayout<Key>.size == 1, "the keys have to be cases without values of their own")
+    precondition(
+      MemoryLayout<Key>.size == 1 && Key.allCases.enumerated().allSatisfy { Self.place(of: $1) == $0 },
+      "the keys have to be cases without values of their own, in their order")
     values = Array(repeating: nil, count: Key.allCases.count)
   }
 

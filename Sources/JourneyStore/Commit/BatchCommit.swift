@@ -100,32 +100,42 @@ struct BatchCommit {
     let opening = [(PostgresStatement.begin, PostgresParameters())] + (waiting ? [(CommitStatements.limitWait, PostgresParameters())] : [])
     let findAndLock = waiting ? ClientResolution.findAndLock : ClientResolution.findAndLockFree
     let lockClients = waiting ? CommitStatements.lockClients : CommitStatements.lockFreeClients
-    let keys = (CommitStatements.findStored, EventRow.keys(events))
-    var found: PostgresResult
+    let all = Array(events.indices)
+    var stored: Set<Int>
     while true {
       // Who waits takes its locks in order, one statement for all.
-      var answers = try connection.pipeline(opening + (waiting ? [] : resolution.locks) + [keys])
-      if !waiting { try resolution.take(known: Array(answers.dropFirst().dropLast())) }
+      var answers = try connection.pipeline(opening + (waiting ? [] : resolution.locks + [EventRow.find(all, events)]))
+      stored = []
+      if !waiting {
+        try resolution.take(known: Array(answers.dropFirst().dropLast()))
+        try EventRow.take(answers[answers.count - 1], of: all, into: &stored)
+      }
       let open = resolution.open
       var toCreate: [Int] = []
       if !open.isEmpty {
-        answers = try connection.pipeline([(findAndLock, resolution.parameters(open)), keys])
+        let isOpen = Set(open)
+        let again = all.filter { isOpen.contains(places[$0]) }
+        answers = try connection.pipeline([(findAndLock, resolution.parameters(open)), EventRow.find(again, events)])
         toCreate = try resolution.take(open, foundAndLocked: answers[0])
+        try EventRow.take(answers[1], of: again, into: &stored)
       }
-      found = answers[answers.count - 1]
       let changes = IdentityChanges(events, resolution)
       guard toCreate.isEmpty, changes.isEmpty, !resolution.hasMerged else {
         // Identities come before states in the order of locks: start again.
         try connection.rollback()
         resolution.unlock()
-        let all = Array(resolution.keys.indices)
-        toCreate = try resolution.take(all, found: connection.pipeline(opening + [(ClientResolution.find, resolution.parameters(all))]).last!)
+        let references = Array(resolution.keys.indices)
+        answers = try connection.pipeline(opening + [(ClientResolution.find, resolution.parameters(references))])
+        toCreate = try resolution.take(references, found: answers[answers.count - 1])
         try changes.apply(to: &resolution, creating: toCreate, at: clock.now(), on: connection)
         resolution.expectUnmet()
         let ids = PostgresParameters { $0.uuids(resolution.unmet.keys.sorted()) }
-        answers = try connection.pipeline([(CommitStatements.addStates, resolution.newStates), (lockClients, ids), keys])
+        answers = try connection.pipeline([
+          (CommitStatements.addStates, resolution.newStates), (lockClients, ids), EventRow.find(all, events),
+        ])
         try resolution.take(locked: answers[1], othersAreHeld: !waiting)
-        found = answers[2]
+        stored = []
+        try EventRow.take(answers[2], of: all, into: &stored)
         break
       }
       if resolution.unmet.isEmpty { break }
@@ -136,8 +146,6 @@ struct BatchCommit {
       ])
       resolution.unlock()
     }
-    var stored: Set<Int> = []
-    for row in 0..<found.rowCount { stored.insert(Int(try found.int64(row, 0)) - 1) }
     return (resolution, places, stored)
   }
 
@@ -167,7 +175,7 @@ struct BatchCommit {
     var rows = [EventRow?](repeating: nil, count: events.count)
     for share in shares {
       let marks = StageMarks(share.client.summary.stage, share.events.lazy.map { events[$0].event })
-      for index in share.events { rows[index] = EventRow(index: index, clientID: share.client.id, stage: marks.stage(of: events[index].event)) }
+      for index in share.events { rows[index] = EventRow(clientID: share.client.id, stage: marks.stage(of: events[index].event)) }
     }
     return rows
   }

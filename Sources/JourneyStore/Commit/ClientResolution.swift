@@ -131,6 +131,9 @@ struct ClientResolution {
   /// Locks the states of clients that are known and free, and reads how they stand: all there is to do about nearly every reference, by a descent of each
   /// index. It waits for nobody, so the order of its locks does not matter.
   ///
+  /// An id in the form of a client's own that is none, but one that the source uses, is left for the second look: that its own client is merely held would have
+  /// to be ruled out first.
+  ///
   /// $1: the ids of clients, $2: the organisations, $3 to $5: the ids under which sources know clients.
   private static let lockKnown = PostgresStatement(
     name: "lock_known_clients",

@@ -2,7 +2,8 @@ import PostgresClient
 
 /// The statements of a batch commit. Each takes a whole batch as arrays, so their number does not depend on its size.
 ///
-/// Arrays become rows in a list of columns, not in FROM: there each array would be written to a store of its own and read from it again.
+/// What is executed for every event makes rows of arrays in a list of columns, not in FROM: there each array would be written to a store of its own and read
+/// from it again.
 enum CommitStatements {
   /// Rows for clients met for the first time; their summary stays empty until it is made from what is stored.
   static let addStates = PostgresStatement(

@@ -4,18 +4,24 @@ import FoundationEssentials
 
 /// An event on its way into the table.
 struct EventRow {
-  /// The event's place in the batch.
-  var index: Int
   var clientID: UUID
   var stage: StageMarks.Stage
 
-  /// What makes events the same, in the order of the batch.
-  static func keys(_ events: [StagedEvent]) -> PostgresParameters {
-    PostgresParameters {
-      $0.uuids(events) { $0.event.orgID }
-      $0.texts(events) { $0.event.source }
-      $0.texts(events) { $0.event.sourceEventID }
-    }
+  /// Looks which of some of the events are stored. Only what is looked for after the lock of its client stays as it was found.
+  static func find(_ indices: [Int], _ events: [StagedEvent]) -> (PostgresStatement, PostgresParameters) {
+    (
+      CommitStatements.findStored,
+      PostgresParameters {
+        $0.uuids(indices) { events[$0].event.orgID }
+        $0.texts(indices) { events[$0].event.source }
+        $0.texts(indices) { events[$0].event.sourceEventID }
+      }
+    )
+  }
+
+  /// Takes the answer to `find` in.
+  static func take(_ answer: PostgresResult, of indices: [Int], into stored: inout Set<Int>) throws(PostgresError) {
+    for row in 0..<answer.rowCount { stored.insert(indices[Int(try answer.int64(row, 0)) - 1]) }
   }
 }
 

@@ -12,7 +12,7 @@ import Testing
   }
 
   private func frames(_ buffer: FrameBuffer) throws -> [Frame] {
-    var rest = Array(buffer.written)[...]
+    var rest = Array(buffer.gathered)[...]
     var frames: [Frame] = []
     func take(_ count: Int) throws -> [UInt8] {
       try #require(rest.count >= count)
@@ -65,7 +65,7 @@ import Testing
     }
     #expect(frames.isEmpty)
     buffer.removeAll()
-    #expect(buffer.written.isEmpty)
+    #expect(buffer.gathered.isEmpty)
   }
 
   @Test func `what does not fit is refused, and leaves nothing behind`() throws {
@@ -75,6 +75,6 @@ import Testing
     var properties = arena.properties(MessageProperties(headers: ["h": .string(String(repeating: "x", count: 5000))]))
     let status = [1, 2].withUnsafeBytes { buffer.append(&method, &properties, body: $0, channel: 1, frameMax: 4096) }
     #expect(status < 0)
-    #expect(buffer.written.isEmpty)
+    #expect(buffer.gathered.isEmpty)
   }
 }

@@ -13,8 +13,8 @@ struct PlanRules {
   let bigTables: Set<String>
   /// The most rows that a statement may read for one batch or one page: some hundred an event, where the tables hold hundreds of thousands.
   var mostRows = 4_000
-  /// The most clients that a batch of these tests asks for at once, where fewer may be found.
-  var mostValues = 40
+  /// The most values that a condition on an array asks for, where fewer may be found.
+  var mostValues = 1
   /// Statements that may read more than that, and more for a longer history, but no table from end to end.
   var exempt: Set<String> = []
 
@@ -37,7 +37,7 @@ struct PlanRules {
   /// An index that is walked through from end to end for the few entries that fit, since its first column is not asked for.
   private func walk(by node: PlanNode) -> String? {
     // A descent takes some four pages, and a row may lie on a page of its own. A condition on an array descends for each of its values, found or not.
-    let descents = Int(node.loops) * (node.condition?.contains("= ANY (") == true ? mostValues : 1)
+    let descents = max(Int(node.loops), node.condition?.contains("= ANY (") == true ? mostValues : 1)
     guard node.isTableScan, let index = node.index, node.children.isEmpty, node.blocks > 50 + 10 * (descents + node.rowsRead) else { return nil }
     return "\(node.blocks) pages of \(index) read for \(node.rowsRead) rows"
   }

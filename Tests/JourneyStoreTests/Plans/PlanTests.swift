@@ -56,6 +56,7 @@ import Testing
         let (plans, receipt) = try await scenario.commit(events, published: published)
         var wanted = wanted
         wanted.mostRows = 100 * events.count
+        wanted.mostValues = events.count
         Self.report(wanted.findings(plans, in: work))
         return receipt
       }
@@ -66,6 +67,11 @@ import Testing
       _ = try await check("clients that were not met before", events)
       events = try scenario.events(of: known, "second")
       let outbox = try #require(try await check("clients that are known", events).outbox)
+      let linked = try scenario.events(of: numbers.prefix(20).map { ClientReference(externalID: "c\(3 * $0)") }, "linked")
+      for (work, events) in [("by their own ids", try scenario.events(of: known, "third")), ("by a source's ids", linked)] {
+        let plans = try await scenario.commit(events).plans
+        #expect(!plans.contains { $0.text == ClientResolution.findAndLockFree.sql }, "clients that are known \(work) took a second look")
+      }
       let again = try await check("the same events again, and a batch that is published", events, published: [outbox.id])
       #expect(again.results.allSatisfy { if case .duplicate = $0 { true } else { false } })
 
@@ -166,6 +172,7 @@ import Testing
     // A client with a past that others wrote is met for the first time once. To a server that knows nothing of the table, sorting that past looks no dearer than
     // reading its end, until its first statistics, a minute later, make the plan anew.
     wanted.exempt = [made.invoices.sql, made.newest.sql]
+    wanted.mostValues = 40
     try await PlanScenario.run(on: history, PlanLog(try await TestServers.shared()), .standard) { scenario in
       for round in 0..<3 { _ = try await scenario.commit(try scenario.events(of: (round * 40..<round * 40 + 40).map(Self.reference), "empty \(round)")) }
       try await history.fill(clients: 3_000)
