@@ -97,15 +97,13 @@ struct BatchCommit {
     _ events: [StagedEvent], waiting: Bool
   ) throws(PostgresError) -> (ClientResolution, places: [Int], stored: Set<Int>) {
     var (resolution, places) = ClientResolution.references(of: events)
-    let opening = [(PostgresStatement.begin, PostgresParameters())] + (waiting ? [(CommitStatements.limitWait, PostgresParameters())] : [])
-    let findAndLock = waiting ? ClientResolution.findAndLock : ClientResolution.findAndLockFree
-    let lockClients = waiting ? CommitStatements.lockClients : CommitStatements.lockFreeClients
+    let opening = self.opening(waiting: waiting)
+    let findAndLock = waiting ? ClientStatements.findAndLock : ClientStatements.findAndLockFree
     let all = Array(events.indices)
-    var stored: Set<Int>
     while true {
+      var stored: Set<Int> = []
       // Who waits takes its locks in order, one statement for all.
       var answers = try connection.pipeline(opening + (waiting ? [] : resolution.locks + [EventRow.find(all, events)]))
-      stored = []
       if !waiting {
         try resolution.take(known: Array(answers.dropFirst().dropLast()))
         try EventRow.take(answers[answers.count - 1], of: all, into: &stored)
@@ -120,33 +118,41 @@ struct BatchCommit {
         try EventRow.take(answers[1], of: again, into: &stored)
       }
       let changes = IdentityChanges(events, resolution)
-      guard toCreate.isEmpty, changes.isEmpty, !resolution.hasMerged else {
-        // Identities come before states in the order of locks: start again.
-        try connection.rollback()
-        resolution.unlock()
-        let references = Array(resolution.keys.indices)
-        answers = try connection.pipeline(opening + [(ClientResolution.find, resolution.parameters(references))])
-        toCreate = try resolution.take(references, found: answers[answers.count - 1])
-        try changes.apply(to: &resolution, creating: toCreate, at: clock.now(), on: connection)
-        resolution.expectUnmet()
-        let ids = PostgresParameters { $0.uuids(resolution.unmet.keys.sorted()) }
-        answers = try connection.pipeline([
-          (CommitStatements.addStates, resolution.newStates), (lockClients, ids), EventRow.find(all, events),
-        ])
-        try resolution.take(locked: answers[1], othersAreHeld: !waiting)
-        stored = []
-        try EventRow.take(answers[2], of: all, into: &stored)
-        break
-      }
-      if resolution.unmet.isEmpty { break }
-      // A state that others add as well is waited for, and nobody may wait while holding locks on others: added on its own, then start again.
+      let isSettled = toCreate.isEmpty && changes.isEmpty && !resolution.hasMerged
+      if isSettled, resolution.unmet.isEmpty { return (resolution, places, stored) }
       try connection.rollback()
-      _ = try connection.pipeline([
-        (.begin, PostgresParameters()), (CommitStatements.addStates, resolution.newStates), (.commit, PostgresParameters()),
-      ])
+      let unmet = resolution.newStates
       resolution.unlock()
+      guard isSettled else {
+        stored = try change(changes, &resolution, events, waiting: waiting)
+        return (resolution, places, stored)
+      }
+      // A state that others add as well is waited for, and nobody may wait while holding locks on others: added on its own, then start again.
+      _ = try connection.pipeline([(.begin, PostgresParameters()), (CommitStatements.addStates, unmet), (.commit, PostgresParameters())])
     }
-    return (resolution, places, stored)
+  }
+
+  private func opening(waiting: Bool) -> [(PostgresStatement, PostgresParameters)] {
+    [(.begin, PostgresParameters())] + (waiting ? [(CommitStatements.limitWait, PostgresParameters())] : [])
+  }
+
+  /// Changes who is who and locks the clients then, in a transaction that starts again: identities come before states in the order of locks.
+  /// - Returns: the places of events that are stored already.
+  private func change(
+    _ changes: IdentityChanges, _ resolution: inout ClientResolution, _ events: [StagedEvent], waiting: Bool
+  ) throws(PostgresError) -> Set<Int> {
+    let references = Array(resolution.keys.indices), all = Array(events.indices)
+    let found = try connection.pipeline(opening(waiting: waiting) + [(ClientStatements.find, resolution.parameters(references))])
+    let toCreate = try resolution.take(references, found: found[found.count - 1])
+    try changes.apply(to: &resolution, creating: toCreate, at: clock.now(), on: connection)
+    resolution.expectUnmet()
+    let ids = PostgresParameters { $0.uuids(resolution.unmet.keys.sorted()) }
+    let lockClients = waiting ? CommitStatements.lockClients : CommitStatements.lockFreeClients
+    let answers = try connection.pipeline([(CommitStatements.addStates, resolution.newStates), (lockClients, ids), EventRow.find(all, events)])
+    try resolution.take(locked: answers[1], othersAreHeld: !waiting)
+    var stored: Set<Int> = []
+    try EventRow.take(answers[2], of: all, into: &stored)
+    return stored
   }
 
   /// - Returns: what the events mean for each client, in the order of the clients' ids.

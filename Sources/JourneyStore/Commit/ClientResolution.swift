@@ -2,33 +2,6 @@ import FoundationEssentials
 import Journey
 import PostgresClient
 
-/// Which client an event's reference means, within the event's organisation and source.
-struct ClientKey: Hashable {
-  var orgID: UUID
-  var source: String
-  var reference: ClientReference
-
-  init(_ event: JourneyEvent) {
-    orgID = event.orgID
-    source = event.source
-    reference = event.client
-  }
-
-  // Texts by bytes, as the database compares them: what Unicode calls equivalent may still be two clients.
-  static func == (a: ClientKey, b: ClientKey) -> Bool {
-    a.orgID == b.orgID && a.source.hasSameBytes(as: b.source) && a.reference.id == b.reference.id
-      && (a.reference.externalID ?? "").hasSameBytes(as: b.reference.externalID ?? "")
-      && (a.reference.creation == nil) == (b.reference.creation == nil)
-      && (a.reference.email ?? "").hasSameBytes(as: b.reference.email ?? "") && a.reference.whenUnknown == b.reference.whenUnknown
-  }
-
-  func hash(into hasher: inout Hasher) {
-    hasher.combine(orgID)
-    hasher.combine(reference.id)
-    hasher.combine(reference.externalID)
-  }
-}
-
 /// Resolves references to clients, and creates those that a mapping allows to be created. What a reference stands for is kept by its place among the
 /// batch's distinct ones.
 struct ClientResolution {
@@ -64,7 +37,7 @@ struct ClientResolution {
   private init(keys: [ClientKey], known: [ClientKey: Int]) {
     self.keys = keys
     self.known = known
-    outcomes = keys.map { _ in .failure(Rejection(.unknownClient, field: "client", "not looked for yet")) }
+    outcomes = Array(repeating: .failure(Rejection(.unknownClient, field: "client", "not looked for yet")), count: keys.count)
     locked.reserveCapacity(keys.count)
   }
 
@@ -77,105 +50,23 @@ struct ClientResolution {
 
   func client(of event: JourneyEvent) -> UUID? { known[ClientKey(event)].flatMap { try? outcomes[$0].get() } }
 
-  private static let columns = "is_known_organization, is_own, id"
-
-  /// Finds clients. One that has become another is that other one.
-  static let find = PostgresStatement(
-    name: "find_clients",
-    """
-    SELECT \(columns) FROM (
-      SELECT i.position, o.id IS NOT NULL AS is_known_organization, c.org_id = i.org_id AS is_own,
-        COALESCE(s.merged_into, CASE WHEN c.org_id = i.org_id THEN c.id ELSE d.client_id END) AS id
-      FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[]) WITH ORDINALITY AS i(org_id, source, client_id, external_id, position)
-      LEFT JOIN organizations o ON o.id = i.org_id
-      LEFT JOIN contacts c ON c.id = i.client_id
-      LEFT JOIN journey_identities d ON d.org_id = i.org_id AND d.source = i.source AND d.external_id = i.external_id
-      LEFT JOIN journey_client_state s ON s.client_id = CASE WHEN c.org_id = i.org_id THEN c.id ELSE d.client_id END
-    ) AS found ORDER BY position
-    """)
-
-  /// Finds clients, locks their states in the order of their ids, whatever the batch's order, and reads how they stand: a round trip and a descent of
-  /// each index less than one after the other.
-  static let findAndLock = findAndLock(name: "find_and_lock_clients", "FOR UPDATE")
-
-  /// The same, which does not wait for clients that another transaction has locked.
-  static let findAndLockFree = findAndLock(name: "find_and_lock_free_clients", "FOR UPDATE SKIP LOCKED")
-
-  private static func findAndLock(name: String, _ lock: String) -> PostgresStatement {
-    PostgresStatement(
-      name: name,
-      """
-      WITH found AS MATERIALIZED (
-        SELECT i.position, i.org_id, COALESCE(own.id, linked.id) AS id,
-          CASE WHEN own.id IS NULL THEN linked.name ELSE own.name END AS name, CASE WHEN own.id IS NULL THEN linked.email ELSE own.email END AS email,
-          CASE WHEN own.id IS NULL THEN linked.phone ELSE own.phone END AS phone,
-          CASE WHEN own.id IS NULL THEN linked.ai_score ELSE own.ai_score END AS ai_score,
-          CASE WHEN own.id IS NULL AND i.client_id IS NOT NULL THEN (SELECT false FROM contacts f WHERE f.id = i.client_id LIMIT 1) END AS is_own
-        FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[]) WITH ORDINALITY AS i(org_id, source, client_id, external_id, position)
-        LEFT JOIN contacts own ON own.id = i.client_id AND own.org_id = i.org_id
-        LEFT JOIN journey_identities d ON d.org_id = i.org_id AND d.source = i.source AND d.external_id = i.external_id
-        LEFT JOIN contacts linked ON linked.id = d.client_id
-      ), s AS MATERIALIZED (
-        SELECT client_id, merged_into, summary, outreach, scored_at FROM journey_client_state
-        WHERE client_id IN (SELECT id FROM found) ORDER BY client_id \(lock)
-      )
-      SELECT c.id IS NOT NULL OR (SELECT true FROM organizations o WHERE o.id = c.org_id LIMIT 1), c.is_own, c.id,
-        s.client_id IS NOT NULL, s.merged_into IS NOT NULL,
-        CASE WHEN s.client_id IS NULL THEN (SELECT true FROM journey_client_state t WHERE t.client_id = c.id LIMIT 1) END,
-        \(LockedClient.columns)
-      FROM found c LEFT JOIN s ON s.client_id = c.id
-      ORDER BY c.position
-      """)
-  }
-
-  /// Locks the states of clients that are known and free, and reads how they stand: all there is to do about nearly every reference, by a descent of each
-  /// index. It waits for nobody, so the order of its locks does not matter.
-  ///
-  /// An id in the form of a client's own that is none, but one that the source uses, is left for the second look: that its own client is merely held would have
-  /// to be ruled out first.
-  ///
-  /// $1: the ids of clients, $2: the organisations, $3 to $5: the ids under which sources know clients.
-  private static let lockKnown = PostgresStatement(
-    name: "lock_known_clients",
-    """
-    SELECT s.client_id, \(LockedClient.columns)
-    FROM journey_client_state s JOIN contacts c ON c.id = s.client_id
-    WHERE s.client_id = ANY ($1::uuid[] || ARRAY(SELECT client_id FROM \(linkedClients(from: 3)))) AND s.merged_into IS NULL AND c.org_id = ANY ($2::uuid[])
-    FOR UPDATE OF s SKIP LOCKED
-    """)
-
-  private static let findLinked = PostgresStatement(
-    name: "find_linked_clients", "SELECT position, client_id FROM \(linkedClients(from: 1))")
-
-  /// The clients that sources know by their own ids, with the positions of those ids.
-  /// - Parameter parameter: the number of the first of three: organisations, sources, ids.
-  private static func linkedClients(from parameter: Int) -> String {
-    """
-    (SELECT unnest($\(parameter)::uuid[]) AS org_id, unnest($\(parameter + 1)::text[]) AS source, unnest($\(parameter + 2)::text[]) AS external_id,
-          generate_subscripts($\(parameter)::uuid[], 1) AS position) AS i
-        CROSS JOIN LATERAL (
-          SELECT d.client_id FROM journey_identities d
-          WHERE d.org_id = i.org_id AND d.source = i.source AND d.external_id = i.external_id LIMIT 1) AS l
-    """
-  }
-
   /// References by the id of a source alone.
   private var linked: [Int] { keys.indices.filter { keys[$0].reference.id == nil } }
 
   /// Locks the clients that are known and free; see `take(known:)`.
   var locks: [(PostgresStatement, PostgresParameters)] {
-    let named = keys.lazy.compactMap(\.reference.id), linked = linked
+    let named = keys.compactMap(\.reference.id), linked = linked
     func add(_ parameters: inout PostgresParameters) {
       parameters.uuids(linked) { keys[$0].orgID }
       parameters.texts(linked) { keys[$0].source }
       parameters.texts(linked) { keys[$0].reference.externalID }
     }
     let lock = PostgresParameters {
-      $0.uuids(Array(named))
+      $0.uuids(named)
       $0.uuids(Array(Set(keys.map(\.orgID))))
       add(&$0)
     }
-    return (linked.isEmpty ? [] : [(Self.findLinked, PostgresParameters { add(&$0) })]) + [(Self.lockKnown, lock)]
+    return (linked.isEmpty ? [] : [(ClientStatements.findLinked, PostgresParameters { add(&$0) })]) + [(ClientStatements.lockKnown, lock)]
   }
 
   /// References whose clients are not locked yet.
@@ -309,7 +200,7 @@ struct ClientResolution {
       rows.append((key, key.reference.id ?? UUID.v7(at: now, using: &random)))
     }
     let claimed = try connection.execute(
-      Self.claim,
+      ClientStatements.claim,
       PostgresParameters {
         $0.uuids(rows) { $0.key.orgID }
         $0.texts(rows) { $0.key.source }
@@ -321,7 +212,7 @@ struct ClientResolution {
     let new = rows.filter { ids.contains($0.id) }
     guard !new.isEmpty else { return }
     try connection.execute(
-      Self.insert,
+      ClientStatements.create,
       PostgresParameters {
         $0.uuids(new) { $0.id }
         $0.uuids(new) { $0.key.orgID }
@@ -330,28 +221,6 @@ struct ClientResolution {
         $0.texts(new) { $0.key.reference.creation?.phone }
       })
   }
-
-  private static let claim = PostgresStatement(
-    name: "claim_identities",
-    """
-    INSERT INTO journey_identities (org_id, source, external_id, client_id)
-    SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[])
-    ON CONFLICT (org_id, source, external_id) DO NOTHING
-    RETURNING client_id
-    """)
-
-  private static let insert = PostgresStatement(
-    name: "create_clients",
-    """
-    INSERT INTO contacts (id, org_id, name, email, phone)
-    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[])
-    ON CONFLICT (id) DO NOTHING
-    """)
-}
-
-extension ClientKey {
-  /// One order for all instances, so that they never wait for each other in a circle.
-  var order: [String] { [orgID.text, source, reference.externalID ?? "", reference.id?.text ?? ""] }
 }
 
 extension UnknownClient {
@@ -363,8 +232,4 @@ extension UnknownClient {
     case .reject: false
     }
   }
-}
-
-extension ClientReference {
-  var text: String { externalID ?? id?.text ?? "" }
 }

@@ -56,7 +56,7 @@ struct IdentityChanges {
   private func look(
     for places: [Int], in resolution: inout ClientResolution, _ connection: PostgresConnection
   ) throws(PostgresError) -> [Int] {
-    try resolution.take(places, found: connection.execute(ClientResolution.find, resolution.parameters(places)))
+    try resolution.take(places, found: connection.execute(ClientStatements.find, resolution.parameters(places)))
   }
 
   // MARK: Steps

@@ -70,7 +70,7 @@ import Testing
       let linked = try scenario.events(of: numbers.prefix(20).map { ClientReference(externalID: "c\(3 * $0)") }, "linked")
       for (work, events) in [("by their own ids", try scenario.events(of: known, "third")), ("by a source's ids", linked)] {
         let plans = try await scenario.commit(events).plans
-        #expect(!plans.contains { $0.text == ClientResolution.findAndLockFree.sql }, "clients that are known \(work) took a second look")
+        #expect(!plans.contains { $0.text == ClientStatements.findAndLockFree.sql }, "clients that are known \(work) took a second look")
       }
       let again = try await check("the same events again, and a batch that is published", events, published: [outbox.id])
       #expect(again.results.allSatisfy { if case .duplicate = $0 { true } else { false } })
