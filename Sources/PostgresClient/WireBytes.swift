@@ -95,39 +95,19 @@ struct WireBytes: Sendable {
   @inlinable
   mutating func appendNull() { appendBigEndian(Int32(-1)) }
 
-  @inlinable
-  mutating func appendElement(_ value: UUID) {
-    append(atMost: 20) { room in
-      room.storeBytes(of: Int32(16).bigEndian, as: Int32.self)
-      room.storeBytes(of: value.uuid, toByteOffset: 4, as: uuid_t.self)
-      return 20
-    }
-  }
+  @inlinable mutating func appendElement(_ value: UUID) { appendFixed(value.uuid) }
+  @inlinable mutating func appendElement(_ value: Int64) { appendFixed(value.bigEndian) }
+  @inlinable mutating func appendElement(_ value: Int32) { appendFixed(value.bigEndian) }
+  @inlinable mutating func appendElement(_ value: Bool) { appendFixed(value ? 1 as UInt8 : 0) }
 
-  @inlinable
-  mutating func appendElement(_ value: Int64) {
-    append(atMost: 12) { room in
-      room.storeBytes(of: Int32(8).bigEndian, as: Int32.self)
-      room.storeBytes(of: value.bigEndian, toByteOffset: 4, as: Int64.self)
-      return 12
-    }
-  }
-
-  @inlinable
-  mutating func appendElement(_ value: Int32) {
-    append(atMost: 8) { room in
-      room.storeBytes(of: Int32(4).bigEndian, as: Int32.self)
-      room.storeBytes(of: value.bigEndian, toByteOffset: 4, as: Int32.self)
-      return 8
-    }
-  }
-
-  @inlinable
-  mutating func appendElement(_ value: Bool) {
-    append(atMost: 5) { room in
-      room.storeBytes(of: Int32(1).bigEndian, as: Int32.self)
-      room.storeBytes(of: value ? 1 : 0, toByteOffset: 4, as: UInt8.self)
-      return 5
+  /// A value as it lies in memory.
+  @inlinable @inline(__always)
+  mutating func appendFixed<Value: BitwiseCopyable>(_ value: Value) {
+    let size = MemoryLayout<Value>.size
+    append(atMost: 4 &+ size) { room in
+      room.storeBytes(of: Int32(size).bigEndian, as: Int32.self)
+      room.storeBytes(of: value, toByteOffset: 4, as: Value.self)
+      return 4 &+ size
     }
   }
 
