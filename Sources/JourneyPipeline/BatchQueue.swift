@@ -5,17 +5,17 @@ import Synchronization
 /// A lane passes over what belongs to a client that another lane is working on: commits that run side by side do not meet at one lock, and whatever is
 /// taken is about the oldest there is, so that an acknowledgement covers many messages.
 ///
-/// How many lanes work follows the load, without a timer. A single lane takes all that waits, however little; a further one only what is worth a commit of
-/// its own, since several small ones at once would be in each other's way.
+/// How many lanes work follows the load, without a timer. A single lane takes all that waits, however little; a further one no less than the largest batch
+/// under way, so that commits become larger before they become many, or than a quarter of the limit, which is worth a commit of its own under any load.
 ///
 /// The length is bounded by what the source hands out before settlement. One reader a lane, any number of writers.
 final class BatchQueue<Element: Sendable>: Sendable {
   private struct Lane {
     var waiting: CheckedContinuation<[Element]?, Never>?
-    /// The clients of the batch that it has taken and not come back from. Empty: it is idle.
+    /// The clients of the batch that it has taken and not come back from.
     var clients: Set<Int> = []
-    /// Whether it waits for somebody else to be done with them.
-    var isWaiting = false
+    /// How many elements it is working on. 0: it is idle, or waits for somebody else to be done with its clients.
+    var work = 0
   }
   private struct State {
     var elements: [Element] = []
@@ -44,10 +44,10 @@ final class BatchQueue<Element: Sendable>: Sendable {
   func close() { change { $0.isClosed = true } }
 
   /// The lane works no more.
-  func leave(_ lane: Int) { change { $0.lanes[lane].clients = [] } }
+  func leave(_ lane: Int) { change { $0.lanes[lane] = Lane() } }
 
   /// The lane does not work for now: others take what comes, however little. Its clients are still its own.
-  func isWaiting(_ lane: Int) { change { $0.lanes[lane].isWaiting = true } }
+  func isWaiting(_ lane: Int) { change { $0.lanes[lane].work = 0 } }
 
   /// Waits for a batch; the work on the lane's last one is over. nil once the queue is closed and nothing is left.
   func next(for lane: Int) async -> [Element]? {
@@ -81,8 +81,7 @@ final class BatchQueue<Element: Sendable>: Sendable {
   private func take(for lane: Int, _ state: inout State) -> [Element]?? {
     guard !state.elements.isEmpty else { return state.isClosed ? .some(nil) : nil }
     let busy = state.lanes.map(\.clients).filter { !$0.isEmpty }
-    let isNobodyAtWork = state.lanes.allSatisfy { $0.clients.isEmpty || $0.isWaiting }
-    let least = isNobodyAtWork ? 1 : max(1, limit / 4)
+    let least = max(1, min(limit / 4, state.lanes.reduce(0) { max($0, $1.work) }))
     guard state.elements.count >= least else { return nil }
     var batch: [Element] = [], rest: [Element] = [], clients: Set<Int> = []
     batch.reserveCapacity(min(limit, state.elements.count))
@@ -100,6 +99,7 @@ final class BatchQueue<Element: Sendable>: Sendable {
     guard batch.count >= least else { return nil }
     state.elements.replaceSubrange(..<place, with: rest)
     state.lanes[lane].clients = clients
+    state.lanes[lane].work = batch.count
     return batch
   }
 }

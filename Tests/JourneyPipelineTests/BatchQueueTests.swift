@@ -12,19 +12,36 @@ import Testing
     #expect(await queue.next(for: 2) == [1, 20, 2])
   }
 
-  @Test func `small batches come one after the other`() async {
-    let queue = queue(lanes: 2, limit: 12)
+  @Test func `a further lane takes no less than the largest batch under way`() async {
+    let queue = queue(lanes: 3, limit: 12)
     queue.append([1])
     #expect(await queue.next(for: 0) == [1])
     queue.append([20, 30])
+    #expect(await queue.next(for: 1) == [20, 30])
+    async let other = queue.next(for: 2)
+    for _ in 0..<100 { await Task.yield() }
+    // As much as the one, but less than the two.
+    queue.append([40])
+    for _ in 0..<100 { await Task.yield() }
+    queue.append([50])
+    #expect(await other == [40, 50])
+    // The larger one is over.
+    queue.leave(1)
+    queue.leave(2)
+    queue.append([60])
+    #expect(await queue.next(for: 1) == [60])
+  }
+
+  @Test func `what is worth a commit of its own is taken, however large the batches under way are`() async {
+    let queue = queue(lanes: 2, limit: 12)
+    queue.append([10, 20, 30, 40, 50, 60])
+    #expect(await queue.next(for: 0) == [10, 20, 30, 40, 50, 60])
     async let other = queue.next(for: 1)
     for _ in 0..<100 { await Task.yield() }
-    queue.append([2])
-    // The lane that comes back goes first.
-    #expect(await queue.next(for: 0) == [20, 30, 2])
-    queue.append([3])
-    queue.leave(0)
-    #expect(await other == [3])
+    queue.append([70, 80])
+    for _ in 0..<100 { await Task.yield() }
+    queue.append([90])
+    #expect(await other == [70, 80, 90])
   }
 
   @Test func `under a backlog lanes work side by side`() async {
