@@ -6,7 +6,8 @@ import Synchronization
 /// taken is about the oldest there is, so that an acknowledgement covers many messages.
 ///
 /// How many lanes work follows the load, without a timer. A single lane takes all that waits, however little; a further one no less than the largest batch
-/// under way, so that commits become larger before they become many, or than a quarter of the limit, which is worth a commit of its own under any load.
+/// under way, or a quarter of the limit where that is less. So what comes while others are at work is committed at once if it is as much as they have, and
+/// gathers otherwise.
 ///
 /// The length is bounded by what the source hands out before settlement. One reader a lane, any number of writers.
 final class BatchQueue<Element: Sendable>: Sendable {
@@ -14,7 +15,7 @@ final class BatchQueue<Element: Sendable>: Sendable {
     var waiting: CheckedContinuation<[Element]?, Never>?
     /// The clients of the batch that it has taken and not come back from.
     var clients: Set<Int> = []
-    /// How many elements it is working on. 0: it is idle, or waits for somebody else to be done with its clients.
+    /// How many elements it is working on. 0: it is idle, or pauses.
     var work = 0
   }
   private struct State {
@@ -46,8 +47,8 @@ final class BatchQueue<Element: Sendable>: Sendable {
   /// The lane works no more.
   func leave(_ lane: Int) { change { $0.lanes[lane] = Lane() } }
 
-  /// The lane does not work for now: others take what comes, however little. Its clients are still its own.
-  func isWaiting(_ lane: Int) { change { $0.lanes[lane].work = 0 } }
+  /// The lane does not work until it comes back: others take what comes, however little. Its clients are still its own.
+  func pause(_ lane: Int) { change { $0.lanes[lane].work = 0 } }
 
   /// Waits for a batch; the work on the lane's last one is over. nil once the queue is closed and nothing is left.
   func next(for lane: Int) async -> [Element]? {
@@ -81,7 +82,7 @@ final class BatchQueue<Element: Sendable>: Sendable {
   private func take(for lane: Int, _ state: inout State) -> [Element]?? {
     guard !state.elements.isEmpty else { return state.isClosed ? .some(nil) : nil }
     let busy = state.lanes.map(\.clients).filter { !$0.isEmpty }
-    let least = max(1, min(limit / 4, state.lanes.reduce(0) { max($0, $1.work) }))
+    let least = max(1, min(limit / 4, state.lanes.map(\.work).max() ?? 0))
     guard state.elements.count >= least else { return nil }
     var batch: [Element] = [], rest: [Element] = [], clients: Set<Int> = []
     batch.reserveCapacity(min(limit, state.elements.count))

@@ -57,15 +57,16 @@ final class Lane: Sendable {
       var part = keepOpen(next)
       guard !part.isEmpty else { continue }
       // Nobody waits with what has to wait: it comes last, a client at a time, and meanwhile the lane counts as idle.
-      let late = part.filter(\.waits)
+      let lateClients = Set(part.filter(\.waits).map(\.client))
+      let late = lateClients.isEmpty ? [] : part.filter { lateClients.contains($0.client) }
       let waits = late.count == part.count
       if waits {
         parts.append(part.filter { $0.client != late[0].client })
         part.removeAll { $0.client != late[0].client }
-        queue.isWaiting(number)
+        queue.pause(number)
       } else if !late.isEmpty {
         parts.append(late)
-        part.removeAll(where: \.waits)
+        part.removeAll { lateClients.contains($0.client) }
       }
       let published = waits ? [] : outbox.takeConfirmed()
       do {
@@ -93,6 +94,7 @@ final class Lane: Sendable {
           }
           let pause = backoff.next()
           if backoff.attempts == 1 { logger.warning("the database does not take a batch, trying again: \(error)") }
+          queue.pause(number)
           guard await sleepUnlessStopping(pause) else {
             release(parts.flatMap(\.self))
             return

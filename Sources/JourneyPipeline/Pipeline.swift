@@ -5,7 +5,7 @@ public import ServiceLifecycle
 /// The order of work: receive, commit, settle, publish.
 ///
 /// A lane commits whatever has gathered while the last commit was under way, one client's events are committed by one lane at a time, and as many lanes work
-/// as the backlog is worth. A receipt is settled after the commit of all its events, an action is published after the commit that decided it. Nothing here holds state that a crash would lose.
+/// as the load is worth. A receipt is settled after the commit of all its events, an action is published after the commit that decided it. Nothing here holds state that a crash would lose.
 ///
 /// Isolation: safe to use from any task. Stops gracefully: takes no more, finishes what it has, settles, publishes, returns. Cancelled, it does
 /// the same without waiting for a database that is away.

@@ -25,11 +25,29 @@ import Testing
     for _ in 0..<100 { await Task.yield() }
     queue.append([50])
     #expect(await other == [40, 50])
-    // The larger one is over.
-    queue.leave(1)
-    queue.leave(2)
+    // One is less than the two under way, until they are done.
+    async let third = queue.next(for: 1)
+    for _ in 0..<100 { await Task.yield() }
     queue.append([60])
-    #expect(await queue.next(for: 1) == [60])
+    for _ in 0..<100 { await Task.yield() }
+    queue.leave(2)
+    #expect(await third == [60])
+  }
+
+  @Test func `a lane that comes back goes before one that waits, which takes nothing where too much belongs to others`() async {
+    let queue = queue(lanes: 2, limit: 12)
+    queue.append([10, 20, 30])
+    #expect(await queue.next(for: 1) == [10, 20, 30])
+    async let other = queue.next(for: 0)
+    for _ in 0..<100 { await Task.yield() }
+    // Three, but two without what is the other lane's.
+    queue.append([40, 50, 11])
+    for _ in 0..<100 { await Task.yield() }
+    async let first = queue.next(for: 1)
+    for _ in 0..<100 { await Task.yield() }
+    queue.close()
+    #expect(await first == [40, 50, 11])
+    #expect(await other == nil)
   }
 
   @Test func `what is worth a commit of its own is taken, however large the batches under way are`() async {
@@ -81,15 +99,18 @@ import Testing
     #expect(await queue.next(for: 0) == [10, 11])
   }
 
-  @Test func `while a lane waits for somebody else others take what comes, however little, but not its clients`() async {
+  @Test func `while a lane pauses others take what comes, however little, but not its clients`() async {
     let queue = queue(lanes: 2, limit: 12)
-    queue.append([10])
-    #expect(await queue.next(for: 0) == [10])
-    queue.append([20, 11])
-    queue.isWaiting(0)
-    #expect(await queue.next(for: 1) == [20])
-    queue.append([30, 40])
-    #expect(await queue.next(for: 0) == [11, 30, 40])
+    queue.append([10, 20, 30])
+    #expect(await queue.next(for: 0) == [10, 20, 30])
+    async let other = queue.next(for: 1)
+    for _ in 0..<100 { await Task.yield() }
+    queue.append([40, 11])
+    for _ in 0..<100 { await Task.yield() }
+    queue.pause(0)
+    #expect(await queue.next(for: 0) == [11])
+    queue.close()
+    #expect(await other == [40])
   }
 
   @Test func `a lane that has left holds no client`() async {

@@ -19,6 +19,20 @@ import Testing
     #expect(counts.stored == 20)
   }
 
+  @Test func `a batch that has to wait for its next attempt keeps no other back`() async throws {
+    let source = FakeSource((0..<20).map { .test($0, client: "c\($0)") })
+    let ledger = FakeLedger(plan: { batch, _, _ in batch.contains("e0") ? LedgerError(.transient, "55P03: a lock") : nil })
+    var settings = Pipeline.Settings.test(lanes: 2)
+    settings.shortestRetry = .seconds(3600)
+    settings.longestRetry = .seconds(3600)
+    _ = try await withPipeline(source, ledger, FakePublisher(), settings) { _ in
+      try await ledger.state.wait { $0.attempts == 1 }
+      source.send([.test(100, client: "another")])
+      try await source.state.wait { $0.applied == 1 }
+    }
+    #expect(source.now.isEachSettledOnce && source.now.applied == 1 && source.now.released == 20)
+  }
+
   @Test func `a batch that keeps running into a time limit passes in parts`() async throws {
     let source = FakeSource((0..<20).map { .test($0) })
     let ledger = FakeLedger(plan: { batch, _, _ in batch.events.count > 5 ? LedgerError(.transient, "57014: too slow") : nil })
