@@ -47,7 +47,7 @@ final class BatchQueue<Element: Sendable>: Sendable {
   /// The lane works no more.
   func leave(_ lane: Int) { change { $0.lanes[lane] = Lane() } }
 
-  /// The lane does not work until it comes back: others take what comes, however little. Its clients are still its own.
+  /// The lane counts as idle until it comes back: others take what comes, however little. Its clients are still its own.
   func pause(_ lane: Int) { change { $0.lanes[lane].work = 0 } }
 
   /// Waits for a batch; the work on the lane's last one is over. nil once the queue is closed and nothing is left.
