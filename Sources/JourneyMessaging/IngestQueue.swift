@@ -13,15 +13,12 @@ public final class IngestQueue: EventSource {
     public var names = MessagingNames()
     /// How many unsettled deliveries the broker hands out. 1...2,000 on quorum queues.
     public var prefetch: UInt16 = 2000
-    /// The most messages that `nextBatch` returns.
-    public var batchSize = 500
     public var retry = RetryPolicy()
 
     public init() {}
   }
 
   private struct State {
-    var arrived: [Delivery] = []
     var kept: [Receipt: Delivery] = [:]
     /// Deliveries for whose bodies there was no room. Given back at once they would come back at once, and soon be given up by the broker.
     var postponed: [DeliveryTag] = []
@@ -31,12 +28,16 @@ public final class IngestQueue: EventSource {
     var isGivenUp = false
     var closer: CheckedContinuation<Void, Never>?
     var isFinished = false
-    var reader: CheckedContinuation<Void, Never>?
+    var onDeliveries: (@Sendable ([Delivery]) -> Void)?
+    var onFinish: CheckedContinuation<Void, Never>?
   }
 
   private final class Shared: Sendable {
     let state = Mutex(State())
   }
+
+  /// They are mapped on the connection's thread, which looks after the connection in between.
+  private static let mostAtOnce = 64
 
   private let shared = Shared()
   private let consumer: AMQPConsumer
@@ -57,12 +58,10 @@ public final class IngestQueue: EventSource {
     self.clock = clock
     self.logger = logger
     consumer = AMQPConsumer(
-      settings: connection, queue: settings.names.ingest, prefetch: settings.prefetch, maxBatch: settings.batchSize,
+      settings: connection, queue: settings.names.ingest, prefetch: settings.prefetch, maxBatch: Self.mostAtOnce,
       consumerTag: "journey-ingest"
     ) { [shared, logger] event in Self.take(event, shared, logger) }
   }
-
-  public func start() { consumer.start() }
 
   /// Whether the broker has confirmed the subscription on the present connection.
   public var isConsuming: Bool { consumer.isConsuming }
@@ -70,14 +69,13 @@ public final class IngestQueue: EventSource {
   private static func take(_ event: ConsumerEvent, _ shared: Shared, _ logger: Logger) {
     switch event {
     case .deliveries(let deliveries):
-      wake(shared) { $0.arrived.append(contentsOf: deliveries) }
+      shared.state.withLock { $0.onDeliveries }?(deliveries)
     case .started(let generation):
       logger.info("consuming", metadata: ["generation": "\(generation)"])
     case .lost(let generation, let error):
       logger.warning("the ingest queue is lost, trying again: \(error)")
       // The broker delivers these again; what is under way already ends as a duplicate.
-      wake(shared) { state in
-        state.arrived.removeAll { $0.tag.generation <= generation }
+      shared.state.withLock { state in
         state.kept = state.kept.filter { $0.key.generation > generation }
         state.postponed.removeAll { $0.generation <= generation }
         state.lostGeneration = max(state.lostGeneration, generation)
@@ -87,45 +85,37 @@ public final class IngestQueue: EventSource {
     case .unblocked:
       logger.info("the broker no longer blocks the consumer's connection")
     case .cancelled, .closed:
-      wake(shared) { $0.isFinished = true }
+      let continuation = shared.state.withLock { state in
+        state.isFinished = true
+        state.onDeliveries = nil
+        defer { state.onFinish = nil }
+        return state.onFinish
+      }
+      continuation?.resume()
     }
-  }
-
-  private static func wake(_ shared: Shared, _ change: (inout State) -> Void) {
-    let reader = shared.state.withLock { state in
-      change(&state)
-      defer { state.reader = nil }
-      return state.reader
-    }
-    reader?.resume()
   }
 
   // MARK: EventSource
 
-  public func nextBatch() async -> [Received]? {
-    while true {
-      let taken: [Delivery]? = shared.state.withLock { state in
-        guard !state.arrived.isEmpty else { return state.isFinished ? [] : nil }
-        let count = min(settings.batchSize, state.arrived.count)
-        let part = state.arrived[..<count].map { MessageCopy.restored($0, ingest: settings.names.ingest) }
-        state.arrived.removeFirst(count)
-        for delivery in part { state.kept[Receipt(delivery.tag)] = delivery }
-        return part
+  public func receive(_ handOut: @escaping @Sendable ([Received]) -> Void) async {
+    await withCheckedContinuation { continuation in
+      let isFinished = shared.state.withLock { state in
+        guard !state.isFinished else { return true }
+        state.onDeliveries = { [self] in handOut(received($0)) }
+        state.onFinish = continuation
+        return false
       }
-      if let taken {
-        guard !taken.isEmpty else { return nil }
-        var random = IDRandom()
-        return taken.compactMap { receive($0, &random) }
-      }
-      await withCheckedContinuation { continuation in
-        let isReady = shared.state.withLock { state in
-          guard state.arrived.isEmpty, !state.isFinished else { return true }
-          state.reader = continuation
-          return false
-        }
-        if isReady { continuation.resume() }
-      }
+      if isFinished { continuation.resume() } else { consumer.start() }
     }
+  }
+
+  private func received(_ deliveries: [Delivery]) -> [Received] {
+    let deliveries = deliveries.map { MessageCopy.restored($0, ingest: settings.names.ingest) }
+    shared.state.withLock { state in
+      for delivery in deliveries { state.kept[Receipt(delivery.tag)] = delivery }
+    }
+    var random = IDRandom()
+    return deliveries.compactMap { receive($0, &random) }
   }
 
   /// A message whose body could not be kept in memory is handed back whole: to the broker's own dead-lettering where it is too large ever to be read, to

@@ -8,7 +8,7 @@ public import ServiceLifecycle
 /// as the load is worth. A receipt is settled after the commit of all its events, an action is published after the commit that decided it. Nothing here holds state that a crash would lose.
 ///
 /// Isolation: safe to use from any task. Stops gracefully: takes no more, finishes what it has, settles, publishes, returns. Cancelled, it does
-/// the same without waiting for a database that is away.
+/// the same without waiting for a database that is away, but for an attempt to connect that is under way.
 public final class Pipeline: Service {
   public struct Settings: Sendable {
     /// Commits that run at the same time, each on a database connection of its own. 1...32.
@@ -30,6 +30,7 @@ public final class Pipeline: Service {
 
   public let statistics = Statistics()
   private let source: any EventSource
+  private let ledger: any JourneyLedger
   private let lanes: [Lane]
   private let queue: BatchQueue<LaneItem>
   private let outbox: Outbox
@@ -41,6 +42,7 @@ public final class Pipeline: Service {
     source: any EventSource, ledger: any JourneyLedger, publisher: any ActionPublisher, settings: Settings, logger: Logger
   ) {
     self.source = source
+    self.ledger = ledger
     self.settings = settings
     self.logger = logger
     let outbox = Outbox(publisher: publisher, limit: settings.batchSize * (settings.lanes + 1), statistics: statistics)
@@ -86,8 +88,8 @@ public final class Pipeline: Service {
   /// - Returns: why a lane has ended before its time.
   private func runLanes() async -> LedgerError? {
     await withTaskGroup(of: LedgerError?.self) { group in
-      for lane in lanes {
-        group.addTask { [source] in
+      for (number, lane) in lanes.enumerated() {
+        group.addTask(executorPreference: ledger.executor(ofLane: number)) { [source] in
           do throws(LedgerError) {
             try await lane.run()
             return nil
@@ -111,7 +113,7 @@ public final class Pipeline: Service {
 
   private func receive() async {
     await withTaskCancellationOrGracefulShutdownHandler {
-      while let batch = await source.nextBatch() { deal(batch) }
+      await source.receive { [self] in deal($0) }
     } onCancelOrGracefulShutdown: { [self] in
       logger.info("stopping: no more events are taken, what was received is finished")
       source.stop()

@@ -3,11 +3,11 @@ public import Journey
 
 /// Where events come from: an adapter over a queue.
 ///
-/// Every receipt that `nextBatch` hands out is settled once, by `settle`, in any order. Safe to use from any task.
+/// Every receipt that `receive` hands out is settled once, by `settle`, in any order. Safe to use from any task.
 public protocol EventSource: Sendable {
-  /// Waits for deliveries and returns all that are there, mapped, up to the configured batch size.
-  /// - Returns: nil once the source was stopped and everything it had received was handed out.
-  func nextBatch() async -> [Received]?
+  /// Takes from the queue and hands out what comes, mapped, in one call after the other, on the thread that received it: a hand-out must not block.
+  /// Returns once the source was stopped and everything it had received was handed out. To be called once.
+  func receive(_ handOut: @escaping @Sendable ([Received]) -> Void) async
   /// Says what became of receipts. Never blocks; a receipt of a lost connection is dropped, the queue delivers it again.
   func settle(_ settlements: [Settlement])
   /// Whether the receipt can still be settled. Once its connection is lost it cannot, and the queue delivers the message again.
@@ -64,6 +64,9 @@ public struct Settlement: Sendable {
 
 /// The journeys, as a place where events are taken in at most once and what follows from them is kept. An adapter over a database.
 public protocol JourneyLedger: Sendable {
+  /// Where a lane that commits one batch after the other runs best: on the thread of its connection, if the ledger has such threads.
+  /// - Parameter lane: from 0.
+  func executor(ofLane lane: Int) -> (any TaskExecutor)?
   /// Takes a batch in, in one transaction: stores what is new, evaluates the clients concerned, and keeps the resulting actions until they
   /// are published. A receipt is returned only after the transaction is known to be committed.
   /// - Throws: `LedgerError`. After `.transient` it is unknown whether the batch was committed: commit it again.

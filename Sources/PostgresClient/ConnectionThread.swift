@@ -1,6 +1,10 @@
+import Glibc
+
 /// The life of one thread of a pool: it opens its connection when there is work, keeps it while it lasts, and paces
 /// its attempts when it cannot be had.
-struct ConnectionThread {
+///
+/// Isolation: everything happens on the thread itself.
+final class ConnectionThread {
   private let settings: PostgresSettings
   private let queue: JobQueue
   private let number: Int
@@ -15,44 +19,88 @@ struct ConnectionThread {
   }
 
   /// - Parameter number: from 0.
-  static func start(_ settings: PostgresSettings, _ queue: JobQueue, number: Int, name: String) {
+  static func start(_ settings: PostgresSettings, _ queue: JobQueue, number: Int, _ executor: ThreadExecutor, name: String) {
     let isStarted = Thread.detach(name: name, stackSize: 4 << 20) {
-      var thread = ConnectionThread(settings, queue, number: number)
-      thread.run()
+      let thread = ConnectionThread(settings, queue, number: number)
+      pthread_setspecific(currentKey, Unmanaged.passUnretained(thread).toOpaque())
+      thread.run(as: executor)
       queue.threadEnded()
     }
     // Without a single thread nothing would ever answer; the system is out of threads, and the program with it.
     precondition(isStarted, "the operating system refused a thread")
   }
 
-  private mutating func run() {
-    while queue.awaitWork(number, hasConnection: connection != nil) {
-      discardIfDead()
-      guard let connection = connection ?? connect() else { continue }
-      guard let job = queue.take() else { continue }
-      let announce = job.run(connection)
-      // A body that threw in the middle of a transaction must not hand it to the next.
-      connection.abandonTransaction()
-      discardIfDead()
-      queue.isFree(number, hasConnection: self.connection != nil)
-      announce()
+  /// The thread of this queue on which the caller runs.
+  static func current(of queue: JobQueue) -> ConnectionThread? {
+    guard let pointer = pthread_getspecific(currentKey) else { return nil }
+    let thread = Unmanaged<ConnectionThread>.fromOpaque(pointer).takeUnretainedValue()
+    return thread.queue === queue ? thread : nil
+  }
+
+  private static let currentKey: pthread_key_t = {
+    var key = pthread_key_t()
+    let status = pthread_key_create(&key, nil)
+    precondition(status == 0, "the process has no key left for its threads")
+    return key
+  }()
+
+  private func run(as executor: ThreadExecutor) {
+    while let work = queue.awaitWork(number, hasConnection: connection != nil) {
+      switch work {
+      case .task(let job): job.runSynchronously(on: executor.asUnownedTaskExecutor())
+      case .jobs: runJob()
+      }
     }
     // Freed here, on the thread that owns it, before the end is announced.
     connection = nil
   }
 
-  private mutating func discardIfDead() {
+  private func runJob() {
+    discardIfDead()
+    guard let connection = connection ?? connectForJobs() else { return }
+    guard let job = queue.take() else { return }
+    let announce = job.run(connection)
+    cleanUp(after: connection)
+    queue.isFree(number, hasConnection: self.connection != nil)
+    announce()
+  }
+
+  /// For a task that runs on this thread. Whoever comes again after a failure has to make the pause.
+  func perform<Value>(_ body: (PostgresConnection) throws -> Value) throws -> Value {
+    guard queue.isOpen else { throw JobQueue.closedError }
+    discardIfDead()
+    let connection = try connection ?? connect()
+    defer { cleanUp(after: connection) }
+    return try body(connection)
+  }
+
+  private func cleanUp(after connection: PostgresConnection) {
+    // A body that threw in the middle of a transaction must not hand it to the next.
+    connection.abandonTransaction()
+    discardIfDead()
+  }
+
+  private func discardIfDead() {
     guard let connection, !connection.isAlive() else { return }
     self.connection = nil
     queue.connectionLost()
   }
 
-  private mutating func connect() -> PostgresConnection? {
+  private func connectForJobs() -> PostgresConnection? {
     if Instant.now() < notBefore {
       queue.pause(number, until: notBefore)
-      // Closed, or the work is done by another: look again.
-      guard queue.hasWork else { return nil }
+      // Closed, called away, or the work is done by another: look again.
+      guard Instant.now() >= notBefore, queue.hasWork else { return nil }
     }
+    do throws(PostgresError) {
+      return try connect()
+    } catch {
+      queue.connectFailed(error)
+      return nil
+    }
+  }
+
+  private func connect() throws(PostgresError) -> PostgresConnection {
     do throws(PostgresError) {
       let fresh = try PostgresConnection.connect(settings)
       failures = 0
@@ -61,10 +109,25 @@ struct ConnectionThread {
       return fresh
     } catch {
       failures += 1
-      let pause = settings.backoff.pause(afterFailures: failures, random: Double.random(in: 0..<1))
-      notBefore = Instant.now() + pause
-      queue.connectFailed(error)
-      return nil
+      notBefore = Instant.now() + settings.backoff.pause(afterFailures: failures, random: Double.random(in: 0..<1))
+      throw error
     }
+  }
+}
+
+/// One thread of a pool, for tasks that prefer to run on it.
+final class ThreadExecutor: TaskExecutor {
+  private let queue: JobQueue
+  private let number: Int
+
+  init(queue: JobQueue, number: Int) {
+    self.queue = queue
+    self.number = number
+  }
+
+  func enqueue(_ job: consuming ExecutorJob) {
+    let job = UnownedJob(job)
+    // A task outlives the pool if it has to, elsewhere.
+    if !queue.submit(job, to: number) { globalConcurrentExecutor.enqueue(job) }
   }
 }

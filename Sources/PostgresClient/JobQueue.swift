@@ -16,6 +16,8 @@ struct Job: Sendable {
 final class JobQueue: @unchecked Sendable {
   // Everything below is touched with the lock held only.
   private var waiting: [Job] = []
+  /// What tasks that prefer a thread have for it, by thread.
+  private var taskJobs: [[UnownedJob]]
   private var nextID: UInt64 = 0
   private var connected = 0
   private var threads: Int
@@ -30,6 +32,7 @@ final class JobQueue: @unchecked Sendable {
 
   init(threads: Int) {
     self.threads = threads
+    taskJobs = Array(repeating: [], count: threads)
     lock.initialize(to: pthread_mutex_t())
     pthread_mutex_init(lock, nil)
     var attributes = pthread_condattr_t()
@@ -81,6 +84,20 @@ final class JobQueue: @unchecked Sendable {
     if !isAccepted { job.fail(Self.closedError) }
   }
 
+  /// For one thread, and for nobody else.
+  /// - Returns: false when the thread has ended or will soon.
+  func submit(_ job: UnownedJob, to thread: Int) -> Bool {
+    let isAccepted = locked {
+      if isClosed { return false }
+      taskJobs[thread].append(job)
+      idle.removeAll { $0 == thread }
+      return true
+    }
+    // Woken with the lock held, it would find the lock taken.
+    if isAccepted { pthread_cond_signal(waker(of: thread)) }
+    return isAccepted
+  }
+
   /// Takes back a job that no thread has taken yet.
   func cancel(_ id: UInt64) {
     let job: Job? = locked { waiting.firstIndex { $0.id == id }.map { waiting.remove(at: $0) } }
@@ -101,7 +118,7 @@ final class JobQueue: @unchecked Sendable {
     if isDone { done() }
   }
 
-  private static var closedError: PostgresError {
+  static var closedError: PostgresError {
     PostgresError(.closed, operation: "perform", "the connection pool is closed")
   }
 
@@ -115,30 +132,41 @@ final class JobQueue: @unchecked Sendable {
     if !idle.contains(thread) { idle.insert(thread, at: hasConnection ? idle.endIndex : 0) }
   }
 
-  /// Sleeps until there is work. Leaves it in the queue: a thread without a connection has to get one first.
+  /// What a thread is woken for.
+  enum Work {
+    case task(UnownedJob)
+    /// There are jobs. They are left in the queue: a thread without a connection has to get one first.
+    case jobs
+  }
+
+  /// Sleeps until there is work.
   /// - Parameter thread: from 0.
-  /// - Returns: false when the queue is closed.
-  func awaitWork(_ thread: Int, hasConnection: Bool) -> Bool {
+  /// - Returns: nil when the queue is closed and no task has anything left for the thread.
+  func awaitWork(_ thread: Int, hasConnection: Bool) -> Work? {
     locked {
-      while waiting.isEmpty, !isClosed {
+      while taskJobs[thread].isEmpty, waiting.isEmpty, !isClosed {
         // The system may wake it without a reason.
         addIdle(thread, hasConnection)
         pthread_cond_wait(waker(of: thread), lock)
       }
       idle.removeAll { $0 == thread }
-      return !isClosed
+      if taskJobs[thread].isEmpty { return isClosed ? nil : .jobs }
+      // It may have been woken for the jobs.
+      if !waiting.isEmpty { wakeOne() }
+      return .task(taskJobs[thread].removeFirst())
     }
   }
 
+  var isOpen: Bool { locked { !isClosed } }
   var hasWork: Bool { locked { !waiting.isEmpty && !isClosed } }
 
   func take() -> Job? { locked { waiting.isEmpty ? nil : waiting.removeFirst() } }
 
-  /// Sleeps until then; ends early when the queue is closed.
+  /// Sleeps until then; ends early when the queue is closed or a task has something for the thread.
   func pause(_ thread: Int, until: Instant) {
     locked {
       var time = until.timespec
-      while !isClosed, Instant.now() < until { pthread_cond_timedwait(waker(of: thread), lock, &time) }
+      while !isClosed, taskJobs[thread].isEmpty, Instant.now() < until { pthread_cond_timedwait(waker(of: thread), lock, &time) }
     }
   }
 

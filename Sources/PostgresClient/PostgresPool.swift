@@ -6,13 +6,21 @@ public final class PostgresPool: Sendable {
   private let queue: JobQueue
   /// How many threads, and so connections at most.
   public let size: Int
+  /// One a thread. A task that prefers one runs on that thread, and so does what it performs on the pool: at once, with that thread's connection, and
+  /// without the pool's pauses between attempts to connect. It must not block by other means. Once the pool is closed, such a task goes on elsewhere.
+  public let executors: [any TaskExecutor]
 
   /// - Parameter size: from 1.
   public init(_ settings: PostgresSettings, size: Int, name: String = "pg") {
     precondition(size > 0, "a pool needs a connection")
     self.size = size
-    queue = JobQueue(threads: size)
-    for index in 0..<size { ConnectionThread.start(settings, queue, number: index, name: size == 1 ? name : "\(name)-\(index + 1)") }
+    let queue = JobQueue(threads: size)
+    self.queue = queue
+    executors = (0..<size).map { index in
+      let executor = ThreadExecutor(queue: queue, number: index)
+      ConnectionThread.start(settings, queue, number: index, executor, name: size == 1 ? name : "\(name)-\(index + 1)")
+      return executor
+    }
   }
 
   deinit { queue.close {} }
@@ -21,8 +29,14 @@ public final class PostgresPool: Sendable {
   ///
   /// A transaction that the body leaves open is rolled back. Cancelling the task takes the work back while it waits; once
   /// it runs it runs to its end, which the connection's deadlines bound.
+  ///
+  /// Called by a task on one of the pool's own threads (see `executors`), it runs there and then.
   /// - Throws: what the body throws; the reason why no connection can be had; `CancellationError`; `closed`.
   public func perform<Value: Sendable>(_ body: @escaping @Sendable (PostgresConnection) throws -> Value) async throws -> Value {
+    if let thread = ConnectionThread.current(of: queue) {
+      try Task.checkCancellation()
+      return try thread.perform(body)
+    }
     let id = queue.reserveID()
     return try await withTaskCancellationHandler {
       try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Value, any Error>) in

@@ -32,13 +32,11 @@ import Testing
       publisher.start()
     }
 
-    func ingest(_ retry: RetryPolicy) throws -> IngestQueue {
+    func ingest(_ retry: RetryPolicy) throws -> Ingest {
       var ingest = IngestQueue.Settings()
       ingest.retry = retry
-      let queue = IngestQueue(
-        connection: settings, letters: publisher, decoder: try decoder(), settings: ingest, clock: SystemClock(), logger: quiet)
-      queue.start()
-      return queue
+      return Ingest(
+        IngestQueue(connection: settings, letters: publisher, decoder: try decoder(), settings: ingest, clock: SystemClock(), logger: quiet))
     }
 
     func letters() throws -> DeadLetterQueue {
@@ -60,6 +58,27 @@ import Testing
     }
   }
 
+  /// What an ingest queue hands out, a message at a time.
+  private struct Ingest {
+    let queue: IngestQueue
+    private let received: AsyncStream<Received>
+
+    init(_ queue: IngestQueue) {
+      let (stream, continuation) = AsyncStream<Received>.makeStream()
+      self.queue = queue
+      received = stream
+      Task {
+        await queue.receive { for received in $0 { continuation.yield(received) } }
+        continuation.finish()
+      }
+    }
+
+    func next() async -> Received? {
+      for await received in received { return received }
+      return nil
+    }
+  }
+
   private let properties = MessageProperties(
     contentType: "application/cloudevents+json", headers: ["blob": .bytes([0, 255]), "tenant": "a"], expiration: "3600000", messageID: "m1")
 
@@ -69,10 +88,10 @@ import Testing
     let ingest = try stage.ingest(RetryPolicy())
     await stage.publish(event(), properties)
     for attempt in 1...5 {
-      let received = try #require(await ingest.nextBatch()?.first)
+      let received = try #require(await ingest.next())
       #expect(received.rejections.isEmpty)
       #expect(received.events.map(\.event.sourceEventID) == ["e1"], "attempt \(attempt)")
-      ingest.settle([.init(received.receipt, .rejected([Rejection(.unknownClient, field: "client", value: "c-1", "no such client")]))])
+      ingest.queue.settle([.init(received.receipt, .rejected([Rejection(.unknownClient, field: "client", value: "c-1", "no such client")]))])
     }
     let letters = try stage.letters()
     let letter = try #require(await letters.nextBatch()?.first)
@@ -83,8 +102,8 @@ import Testing
     #expect(letter.letter.message.routingKey == "billing.invoice_overdue")
     #expect(MessageEncoding.properties(letter.letter.message.properties, headers: letter.letter.message.headers) == properties)
     letters.settle([letter.receipt])
-    ingest.stop()
-    await ingest.close(within: .seconds(5))
+    ingest.queue.stop()
+    await ingest.queue.close(within: .seconds(5))
     await letters.close(within: .seconds(5))
     for queue in [
       "journey.ingest", "journey.dead-letters", "journey.retry.10s", "journey.retry.1m", "journey.retry.10m", "journey.retry.1h",
@@ -98,13 +117,13 @@ import Testing
     let stage = try await Stage()
     let ingest = try stage.ingest(RetryPolicy())
     await stage.publish(event(), properties)
-    let first = try #require(await ingest.nextBatch()?.first)
-    ingest.settle([.init(first.receipt, .rejected([Rejection(.unknownClient, "no such client")]))])
-    let second = try #require(await ingest.nextBatch()?.first)
+    let first = try #require(await ingest.next())
+    ingest.queue.settle([.init(first.receipt, .rejected([Rejection(.unknownClient, "no such client")]))])
+    let second = try #require(await ingest.next())
     #expect(second.receipt != first.receipt)
-    ingest.settle([.init(second.receipt, .applied)])
-    ingest.stop()
-    await ingest.close(within: .seconds(5))
+    ingest.queue.settle([.init(second.receipt, .applied)])
+    ingest.queue.stop()
+    await ingest.queue.close(within: .seconds(5))
     #expect(try await stage.admin.messageCount(queue: "journey.ingest") == 0)
     #expect(try await stage.admin.messageCount(queue: "journey.dead-letters") == 0)
     await stage.close()
@@ -115,12 +134,12 @@ import Testing
     try await stage.admin.deleteQueue("journey.retry.10s")
     let ingest = try stage.ingest(RetryPolicy())
     await stage.publish(event(), properties)
-    let received = try #require(await ingest.nextBatch()?.first)
-    ingest.settle([.init(received.receipt, .rejected([Rejection(.unknownClient, "no such client")]))])
+    let received = try #require(await ingest.next())
+    ingest.queue.settle([.init(received.receipt, .rejected([Rejection(.unknownClient, "no such client")]))])
     let letters = try stage.letters()
     #expect(await letters.nextBatch()?.map(\.letter.code) == ["unknown_client"])
-    ingest.stop()
-    await ingest.close(within: .seconds(5))
+    ingest.queue.stop()
+    await ingest.queue.close(within: .seconds(5))
     await letters.close(within: .seconds(5))
     await stage.close()
   }
@@ -130,8 +149,8 @@ import Testing
     let stage = try await Stage()
     let ingest = try stage.ingest(.never)
     await stage.publish("not json", properties)
-    let received = try #require(await ingest.nextBatch()?.first)
-    ingest.settle([.init(received.receipt, .rejected(received.rejections))])
+    let received = try #require(await ingest.next())
+    ingest.queue.settle([.init(received.receipt, .rejected(received.rejections))])
     let first = try stage.letters()
     let once = try #require(await first.nextBatch()?.first)
     await first.close(within: .seconds(5))
@@ -144,8 +163,8 @@ import Testing
     #expect(await second.nextBatch() == nil)
     await second.close(within: .seconds(5))
     #expect(try await stage.admin.messageCount(queue: "journey.dead-letters") == 0)
-    ingest.stop()
-    await ingest.close(within: .seconds(5))
+    ingest.queue.stop()
+    await ingest.queue.close(within: .seconds(5))
     await stage.close()
   }
 

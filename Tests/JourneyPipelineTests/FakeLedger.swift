@@ -56,6 +56,8 @@ final class FakeLedger: JourneyLedger {
 
   var now: State { state.now }
 
+  func executor(ofLane lane: Int) -> (any TaskExecutor)? { nil }
+
   func commit(_ batch: EventBatch) async throws(LedgerError) -> CommitReceipt {
     let attempt = state.change { state in
       state.attempts += 1

@@ -42,7 +42,7 @@ final class FakeSource: EventSource {
 
   func isOpen(_ receipt: Receipt) -> Bool { true }
 
-  func nextBatch() async -> [Received]? {
+  func receive(_ handOut: @escaping @Sendable ([Received]) -> Void) async {
     while true {
       let batch: [Received]? = state.change { state in
         if state.arrived.isEmpty, let supply, !state.isStopped {
@@ -59,7 +59,9 @@ final class FakeSource: EventSource {
       if let batch {
         // A source that never waits would else let no other task have its thread.
         await Task.yield()
-        return batch.isEmpty ? nil : batch
+        if batch.isEmpty { return }
+        handOut(batch)
+        continue
       }
       // Waits as a real queue does: only `stop` ends it, never the task's cancellation.
       await Task { try? await state.wait { !$0.arrived.isEmpty || $0.isStopped } }.value

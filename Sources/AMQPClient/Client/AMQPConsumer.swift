@@ -4,7 +4,8 @@ import Synchronization
 public enum ConsumerEvent: Sendable {
   /// The broker confirmed the subscription on a new channel.
   case started(generation: UInt64)
-  /// Everything the broker had pushed and that could be read without waiting, oldest first; never empty, at most `maxBatch`.
+  /// Everything the broker had pushed and that could be read without waiting, oldest first; never empty, at most `maxBatch`, and
+  /// no more after 1 MiB of bodies.
   case deliveries([Delivery])
   /// The subscription ended: connection or channel lost, the queue deleted, or (again with the last generation, 0 before the
   /// first) an attempt to reconnect failed. Unsettled deliveries of that generation will come again. It goes on trying.

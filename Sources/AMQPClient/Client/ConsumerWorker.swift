@@ -25,6 +25,9 @@ final class ConsumerWorker {
     case done
   }
 
+  /// A batch is closed once its bodies hold as much: whoever gets it works with it on this thread.
+  private static let batchBytes = 1 << 20
+
   private let configuration: Configuration
   private let mailbox: Mailbox<Command>
   private let status: ConnectionStatus
@@ -91,11 +94,14 @@ final class ConsumerWorker {
   /// any more and come again.
   private func receive(_ connection: Connection) throws(AMQPError) -> Bool {
     var batch: [Delivery] = []
+    var bytes = 0
     var isDrained = false
-    while !isDrained, batch.count < configuration.maxBatch {
+    while !isDrained, batch.count < configuration.maxBatch, bytes < Self.batchBytes {
       switch try connection.next(allowance: configuration.settings.maxBufferedBytes - ledger.unsettledBytes) {
       case .content(let content):
-        if let delivery = try delivery(content) { batch.append(delivery) }
+        guard let delivery = try delivery(content) else { continue }
+        batch.append(delivery)
+        bytes += delivery.body.count
       case .cancelOK:
         handOver(&batch)
         announceCancelled()

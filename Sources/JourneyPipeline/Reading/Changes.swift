@@ -76,6 +76,8 @@ public struct AnnouncingLedger: JourneyLedger {
     self.announcer = announcer
   }
 
+  public func executor(ofLane lane: Int) -> (any TaskExecutor)? { ledger.executor(ofLane: lane) }
+
   public func commit(_ batch: EventBatch) async throws(LedgerError) -> CommitReceipt {
     let receipt = try await ledger.commit(batch)
     announcer.note(batch.events)

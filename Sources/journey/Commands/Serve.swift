@@ -90,7 +90,6 @@ private struct Adapter {
     var ingest = IngestQueue.Settings()
     ingest.names = names
     ingest.prefetch = UInt16(settings.prefetch)
-    ingest.batchSize = settings.batchSize
     ingest.retry = settings.retryPolicy
     var connection = try settings.broker("ingest")
     // Together with the prefetch this is the ceiling of what waits in memory.
@@ -122,7 +121,6 @@ private struct Adapter {
       } else { nil }
 
     publisher.start()
-    source.start()
     api?.start()
     try await serve([pipeline, announcer] + (archiver.map { [$0] } ?? []) + (api?.services ?? []), pipeline.statistics)
     await api?.close()

@@ -132,6 +132,23 @@ struct ConsumingTests {
     await broker.admin.close()
   }
 
+  @Test("A batch takes no more once it holds 1 MiB")
+  func largeBatches() async throws {
+    let broker = try await BrokerFixture()
+    try await broker.queue("large")
+    let publisher = try broker.publisher()
+    let bodies = (0..<24).map { [UInt8](repeating: UInt8($0), count: 300 << 10) }
+    #expect(await publisher.publish(bodies.map { OutboundMessage("large", body: $0) }).allConfirmed)
+    let events = Recorder<ConsumerEvent>()
+    let consumer = try broker.consumer("large", events)
+    _ = try await events.deliveries(24)
+    #expect(events.all.deliveries.map(\.body) == bodies)
+    for case .deliveries(let batch) in events.all { #expect(batch.count <= 4) }
+    await consumer.close()
+    await publisher.close()
+    await broker.admin.close()
+  }
+
   @Test("Cancelled, the consumer keeps its connection until the last settlement is written")
   func cancelThenSettle() async throws {
     let broker = try await BrokerFixture()
