@@ -29,7 +29,7 @@ public final class IngestQueue: EventSource {
     var closer: CheckedContinuation<Void, Never>?
     var isFinished = false
     var onDeliveries: (@Sendable ([Delivery]) -> Void)?
-    var onFinish: CheckedContinuation<Void, Never>?
+    var receiver: CheckedContinuation<Void, Never>?
   }
 
   private final class Shared: Sendable {
@@ -88,8 +88,8 @@ public final class IngestQueue: EventSource {
       let continuation = shared.state.withLock { state in
         state.isFinished = true
         state.onDeliveries = nil
-        defer { state.onFinish = nil }
-        return state.onFinish
+        defer { state.receiver = nil }
+        return state.receiver
       }
       continuation?.resume()
     }
@@ -101,26 +101,26 @@ public final class IngestQueue: EventSource {
     await withCheckedContinuation { continuation in
       let isFinished = shared.state.withLock { state in
         guard !state.isFinished else { return true }
-        state.onDeliveries = { [self] in handOut(received($0)) }
-        state.onFinish = continuation
+        state.onDeliveries = { [self] in handOut(map($0)) }
+        state.receiver = continuation
         return false
       }
       if isFinished { continuation.resume() } else { consumer.start() }
     }
   }
 
-  private func received(_ deliveries: [Delivery]) -> [Received] {
+  private func map(_ deliveries: [Delivery]) -> [Received] {
     let deliveries = deliveries.map { MessageCopy.restored($0, ingest: settings.names.ingest) }
     shared.state.withLock { state in
       for delivery in deliveries { state.kept[Receipt(delivery.tag)] = delivery }
     }
     var random = IDRandom()
-    return deliveries.compactMap { receive($0, &random) }
+    return deliveries.compactMap { map($0, &random) }
   }
 
   /// A message whose body could not be kept in memory is handed back whole: to the broker's own dead-lettering where it is too large ever to be read, to
   /// the queue where there was only no room for it just now.
-  private func receive(_ delivery: Delivery, _ random: inout IDRandom) -> Received? {
+  private func map(_ delivery: Delivery, _ random: inout IDRandom) -> Received? {
     switch delivery.problem {
     case .bodyTooLarge:
       logger.error("a message is too large to be read and goes to the dead letters", metadata: ["bytes": "\(delivery.bodySize)"])

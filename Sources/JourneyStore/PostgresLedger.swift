@@ -43,7 +43,7 @@ public final class PostgresLedger: JourneyLedger {
     await control.close()
   }
 
-  public func executor(ofLane lane: Int) -> (any TaskExecutor)? { commits.executors.indices.contains(lane) ? commits.executors[lane] : nil }
+  public func executor(ofLane lane: Int) -> (any TaskExecutor)? { commits.executors[lane] }
 
   public func commit(_ batch: EventBatch) async throws(LedgerError) -> CommitReceipt {
     try await classified { [decider, history, clock, lock, suspects] in

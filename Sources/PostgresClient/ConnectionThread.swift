@@ -24,6 +24,7 @@ final class ConnectionThread {
       let thread = ConnectionThread(settings, queue, number: number)
       pthread_setspecific(currentKey, Unmanaged.passUnretained(thread).toOpaque())
       thread.run(as: executor)
+      pthread_setspecific(currentKey, nil)
       queue.threadEnded()
     }
     // Without a single thread nothing would ever answer; the system is out of threads, and the program with it.
@@ -57,27 +58,37 @@ final class ConnectionThread {
 
   private func runJob() {
     discardIfDead()
-    guard let connection = connection ?? connectForJobs() else { return }
-    guard let job = queue.take() else { return }
-    let announce = job.run(connection)
-    cleanUp(after: connection)
+    guard let connection = connection ?? connectForJobs(), let job = queue.take() else { return }
+    let announce = perform(on: connection, job.run)
     queue.isFree(number, hasConnection: self.connection != nil)
     announce()
   }
 
-  /// For a task that runs on this thread. Whoever comes again after a failure has to make the pause.
-  func perform<Value>(_ body: (PostgresConnection) throws -> Value) throws -> Value {
+  /// The connection, for a task that runs on this thread and makes the pauses between its attempts itself.
+  /// - Returns: nil where it cannot be had but another thread has one: the work is for the queue then.
+  func connectionForTask() throws -> PostgresConnection? {
     guard queue.isOpen else { throw JobQueue.closedError }
-    discardIfDead()
-    let connection = try connection ?? connect()
-    defer { cleanUp(after: connection) }
-    return try body(connection)
+    while true {
+      discardIfDead()
+      do {
+        let connection = try connection ?? connect()
+        // A task may never leave its thread: what waits for any thread goes first.
+        guard let job = queue.take() else { return connection }
+        perform(on: connection, job.run)()
+      } catch {
+        guard queue.hasConnection else { throw error }
+        return nil
+      }
+    }
   }
 
-  private func cleanUp(after connection: PostgresConnection) {
-    // A body that threw in the middle of a transaction must not hand it to the next.
-    connection.abandonTransaction()
-    discardIfDead()
+  func perform<Value>(on connection: PostgresConnection, _ body: (PostgresConnection) throws -> Value) rethrows -> Value {
+    defer {
+      // A body that threw in the middle of a transaction must not hand it to the next.
+      connection.abandonTransaction()
+      discardIfDead()
+    }
+    return try body(connection)
   }
 
   private func discardIfDead() {
@@ -104,6 +115,7 @@ final class ConnectionThread {
     do throws(PostgresError) {
       let fresh = try PostgresConnection.connect(settings)
       failures = 0
+      notBefore = Instant(nanoseconds: 0)
       connection = fresh
       queue.connectionOpened()
       return fresh

@@ -157,6 +157,7 @@ final class JobQueue: @unchecked Sendable {
     }
   }
 
+  var hasConnection: Bool { locked { connected > 0 } }
   var isOpen: Bool { locked { !isClosed } }
   var hasWork: Bool { locked { !waiting.isEmpty && !isClosed } }
 

@@ -3,7 +3,7 @@
 /// A connection is opened when work first needs it and replaced when it breaks, with pauses as `PostgresSettings.backoff` says
 /// while it cannot be had. A broken connection fails the work that ran on it; nothing is repeated behind the caller's back.
 public final class PostgresPool: Sendable {
-  private let queue: JobQueue
+  let queue: JobQueue
   /// How many threads, and so connections at most.
   public let size: Int
   /// One a thread. A task that prefers one runs on that thread, and so does what it performs on the pool: at once, with that thread's connection, and
@@ -30,12 +30,12 @@ public final class PostgresPool: Sendable {
   /// A transaction that the body leaves open is rolled back. Cancelling the task takes the work back while it waits; once
   /// it runs it runs to its end, which the connection's deadlines bound.
   ///
-  /// Called by a task on one of the pool's own threads (see `executors`), it runs there and then.
+  /// Called by a task on one of the pool's own threads (see `executors`), it runs there and then, unless only others have a connection.
   /// - Throws: what the body throws; the reason why no connection can be had; `CancellationError`; `closed`.
   public func perform<Value: Sendable>(_ body: @escaping @Sendable (PostgresConnection) throws -> Value) async throws -> Value {
     if let thread = ConnectionThread.current(of: queue) {
       try Task.checkCancellation()
-      return try thread.perform(body)
+      if let connection = try thread.connectionForTask() { return try thread.perform(on: connection, body) }
     }
     let id = queue.reserveID()
     return try await withTaskCancellationHandler {

@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 import TestServers
 import Testing
 
@@ -75,6 +76,7 @@ import Testing
     await #expect(throws: PostgresError.self) { try await pool.perform { $0.backendPID } }
     // Waits for the end of the pause.
     let waiting = Task { try await pool.perform { $0.backendPID } }
+    while !pool.queue.hasWork { await Task.yield() }
     try await onThread(of: pool) {
       for _ in 0..<3 {
         await #expect {
@@ -86,6 +88,31 @@ import Testing
     }
     waiting.cancel()
     await #expect(throws: CancellationError.self) { try await waiting.value }
+    await pool.close()
+  }
+
+  /// A task on a thread that gets no connection has its work done where there is one, even beside a task that never leaves its thread.
+  @Test func aTaskWithoutAConnectionHasItsWorkDoneElsewhere() async throws {
+    let url = try await freshDatabase()
+    let admin = try PostgresConnection.connect(settings(url))
+    try admin.execute("CREATE ROLE executor_\(admin.backendPID) LOGIN PASSWORD 'only' CONNECTION LIMIT 1")
+    let login = "user=executor_\(admin.backendPID)&password=only"
+    let pool = try PostgresPool(settings(url + (url.contains("?") ? "&" : "?") + login), size: 2)
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      let isDone = Flag()
+      let session = try await Task(executorPreference: pool.executors[0]) { try await pool.perform { $0.backendPID } }.value
+      group.addTask(executorPreference: pool.executors[0]) {
+        while !isDone.isSet.load(ordering: .acquiring) { _ = try await pool.perform { try $0.number("SELECT 1::int8") } }
+      }
+      group.addTask(executorPreference: pool.executors[1]) {
+        for _ in 0..<3 {
+          let elsewhere = try await pool.perform { $0.backendPID }
+          #expect(elsewhere == session)
+        }
+        isDone.isSet.store(true, ordering: .releasing)
+      }
+      try await group.waitForAll()
+    }
     await pool.close()
   }
 
@@ -117,6 +144,10 @@ import Testing
   private func onThread(of pool: PostgresPool, _ body: @escaping @Sendable () async throws -> Void) async throws {
     try await Task(executorPreference: pool.executors[0]) { try await body() }.value
   }
+}
+
+private final class Flag: Sendable {
+  let isSet = Atomic(false)
 }
 
 private func currentThread() -> UInt { UInt(pthread_self()) }

@@ -1,4 +1,5 @@
 import AMQPClient
+import Dispatch
 import Testing
 
 @Suite("Consuming from a real broker", .timeLimit(.minutes(5)))
@@ -137,13 +138,21 @@ struct ConsumingTests {
     let broker = try await BrokerFixture()
     try await broker.queue("large")
     let publisher = try broker.publisher()
-    let bodies = (0..<24).map { [UInt8](repeating: UInt8($0), count: 300 << 10) }
+    let bodies = (0..<400).map { [UInt8](repeating: UInt8($0 % 256), count: 20 << 10) }
     #expect(await publisher.publish(bodies.map { OutboundMessage("large", body: $0) }).allConfirmed)
     let events = Recorder<ConsumerEvent>()
-    let consumer = try broker.consumer("large", events)
-    _ = try await events.deliveries(24)
+    // Nothing is read before the broker has sent more than a batch holds.
+    let gate = DispatchSemaphore(value: 0)
+    let consumer = AMQPConsumer(settings: try broker.settings("consumer"), queue: "large", prefetch: 400, maxBatch: 400, consumerTag: "test") {
+      if case .started = $0 { gate.wait() }
+      events.record($0)
+    }
+    consumer.start()
+    while try await broker.admin.messageCount(queue: "large") > 300 { await Task.yield() }
+    gate.signal()
+    _ = try await events.deliveries(400)
     #expect(events.all.deliveries.map(\.body) == bodies)
-    for case .deliveries(let batch) in events.all { #expect(batch.count <= 4) }
+    for case .deliveries(let batch) in events.all { #expect(batch.count <= 52) }
     await consumer.close()
     await publisher.close()
     await broker.admin.close()
