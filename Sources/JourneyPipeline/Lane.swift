@@ -44,6 +44,9 @@ final class Lane: Sendable {
     self.logger = logger
   }
 
+  /// Where `run` runs best.
+  var executor: (any TaskExecutor)? { ledger.executor(ofLane: number) }
+
   func run() async throws(LedgerError) {
     defer { queue.leave(number) }
     while let items = await queue.next(for: number) { try await take(items) }

@@ -30,7 +30,6 @@ public final class Pipeline: Service {
 
   public let statistics = Statistics()
   private let source: any EventSource
-  private let ledger: any JourneyLedger
   private let lanes: [Lane]
   private let queue: BatchQueue<LaneItem>
   private let outbox: Outbox
@@ -42,7 +41,6 @@ public final class Pipeline: Service {
     source: any EventSource, ledger: any JourneyLedger, publisher: any ActionPublisher, settings: Settings, logger: Logger
   ) {
     self.source = source
-    self.ledger = ledger
     self.settings = settings
     self.logger = logger
     let outbox = Outbox(publisher: publisher, limit: settings.batchSize * (settings.lanes + 1), statistics: statistics)
@@ -88,8 +86,8 @@ public final class Pipeline: Service {
   /// - Returns: why a lane has ended before its time.
   private func runLanes() async -> LedgerError? {
     await withTaskGroup(of: LedgerError?.self) { group in
-      for (number, lane) in lanes.enumerated() {
-        group.addTask(executorPreference: ledger.executor(ofLane: number)) { [source] in
+      for lane in lanes {
+        group.addTask(executorPreference: lane.executor) { [source] in
           do throws(LedgerError) {
             try await lane.run()
             return nil
