@@ -2,8 +2,10 @@ import Foundation
 
 /// What one drain of a preloaded queue took.
 struct DrainResult: Codable {
-  var program: Program.Kind
+  var contender: Contender
   var eventsPerSecond: Double
+  /// Seconds from the program's start to when it was seen to have acknowledged something; nil where the broker hands all out at once.
+  var firstAck: Double?
   /// Milliseconds of CPU for a thousand events.
   var ownCPU: Double
   var brokerCPU: Double
@@ -15,7 +17,7 @@ struct DrainResult: Codable {
   var actions: Int
 }
 
-/// Where two programs are measured in turn, on the same servers.
+/// Where programs are measured in turn, on the same servers.
 struct Arena {
   let options: RunOptions
   let servers: Servers
@@ -24,39 +26,42 @@ struct Arena {
 
   /// Preloads the queue, starts the program, and waits until every event is stored and every action in its queue. The clock runs from the program's
   /// start; that everything was acknowledged as well shows when the program has ended and nothing came back.
-  /// - Parameter memory: where given, the resident memory is noted at every tenth of the way.
   func drain(
-    _ kind: Program.Kind, run: Int, events: Int, mix: inout Mix, memory: ((_ share: Int, _ seconds: Double, _ mebibytes: Double) -> Void)? = nil
+    _ contender: Contender, _ scenario: Scenario, run: Int, mix: inout Mix
   ) async throws -> DrainResult {
-    try await broker.empty()
-    try await database.reset(keepingHistory: options.keepsHistory)
-    let messages = try await broker.preload(events, of: Workload(run: run, clients: options.clients, hotShare: options.hotShare))
+    let events = scenario.events
+    try await empty(for: scenario)
+    let messages = try await broker.preload(events, of: workload(scenario, run: run))
     let before = try await database.counters()
     let brokerBefore = Processes.cpu(servers.brokerPID), databaseBefore = databaseCPU
     let clock = ContinuousClock()
     let began = clock.now
-    let program = try Program.start(kind, options, servers: servers, mix: mix, messages: messages)
+    let program = try Program.start(contender, options, servers: servers, mix: mix, messages: messages)
     defer { program.kill() }
 
+    let handedOut = Program.prefetch(contender, options)
+    var firstAck: Double?
     var queries = 0, tenth = 0
     let limit = began + .seconds(60 + events / 300)
     while true {
       try program.requireAlive()
-      guard clock.now < limit else { throw BenchmarkError("\(kind.rawValue) did not drain \(messages) messages in time") }
+      guard clock.now < limit else { throw BenchmarkError("\(contender.name) did not drain \(messages) messages in time") }
       let asked = clock.now
       let waiting = try await broker.waiting()
-      if let memory {
+      // More than may be unacknowledged have left the queue.
+      if firstAck == nil, messages > handedOut, waiting < messages - handedOut { firstAck = seconds(began.duration(to: clock.now)) }
+      if scenario.watchesMemory {
         // Of a long queue the broker's count may be some time behind.
         let stored = try await database.stored(run: run)
         queries += 1
         while tenth < 10, stored >= events * (tenth + 1) / 10 {
           tenth += 1
-          memory(tenth * 10, seconds(began.duration(to: clock.now)), program.memoryMiB)
+          say("  \(tenth * 10) % drained after \(fixed(seconds(began.duration(to: clock.now)), 1)) s: \(fixed(program.memoryMiB, 1)) MiB resident")
         }
       }
       if waiting == 0 {
         queries += 2
-        if try await isDone(kind, run: run, events: events, mix: mix) { break }
+        if try await isDone(contender.kind, run: run, events: events, mix: mix) { break }
       }
       // The broker's and the database's state can only be asked for; asking takes at most a tenth of the time.
       try await clock.sleep(for: max(.milliseconds(10), asked.duration(to: clock.now) * 10 * min(1, events / 200_000)))
@@ -66,17 +71,25 @@ struct Arena {
     let brokerCPU = Processes.cpu(servers.brokerPID) - brokerBefore, databaseCPU = self.databaseCPU - databaseBefore
     let wal = try await database.counters().walBytes - before.walBytes
     try program.stop()
-    guard try await broker.waiting() == 0 else { throw BenchmarkError("\(kind.rawValue) left messages unacknowledged") }
-    guard try await broker.deadLetters() == 0 else { throw BenchmarkError("\(kind.rawValue) made dead letters") }
+    guard try await broker.waiting() == 0 else { throw BenchmarkError("\(contender.name) left messages unacknowledged") }
+    guard try await broker.deadLetters() == 0 else { throw BenchmarkError("\(contender.name) made dead letters") }
     let commits = try await database.counters().commits - before.commits - queries
     let measured = try await broker.mix()
-    if kind == .adapter { mix = measured }
+    if contender.kind == .adapter { mix = measured }
     let thousands = Double(events) / 1000
     return DrainResult(
-      program: kind, eventsPerSecond: Double(events) / took, ownCPU: own / thousands, brokerCPU: brokerCPU / thousands,
+      contender: contender, eventsPerSecond: Double(events) / took, firstAck: firstAck, ownCPU: own / thousands, brokerCPU: brokerCPU / thousands,
       databaseCPU: databaseCPU / thousands, peakMiB: peak, walBytesPerEvent: Double(wal) / Double(events), commits: Double(max(0, commits)),
       actions: measured.total)
   }
+
+  /// The queues, and the tables but for older events.
+  func empty(for scenario: Scenario) async throws {
+    try await broker.empty()
+    try await database.reset(keepingHistory: scenario.keepsHistory)
+  }
+
+  func workload(_ scenario: Scenario, run: Int) -> Workload { Workload(run: run, clients: options.clients, hotShare: scenario.hotShare) }
 
   private var databaseCPU: Double { Processes.cpuOfTree(servers.postmasterPID, without: database.backend) }
 

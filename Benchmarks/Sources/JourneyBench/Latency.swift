@@ -5,12 +5,18 @@ import Synchronization
 
 /// From the publish of an event to its action in the hands of a consumer, in microseconds.
 struct LatencyResult: Codable {
-  var program: Program.Kind
+  var contender: Contender
   var actions: Int
   var p50: UInt64
   var p90: UInt64
   var p99: UInt64
   var max: UInt64
+}
+
+/// What a program kept up with while the events were published.
+struct LiveResult: Codable {
+  var contender: Contender
+  var eventsPerSecond: Double
 }
 
 /// Takes actions from their queues and measures how old the event behind each is.
@@ -54,6 +60,8 @@ final class LatencyRecorder: Sendable {
         else { continue }
         state.byChannel[channel] += 1
         state.bytes += delivery.bodySize
+        // Without a schedule there is no time since which an event could have waited.
+        guard state.sentAt[index] > 0 else { continue }
         state.histogram.record((now - state.sentAt[index]) / 1000)
       }
     }
@@ -68,24 +76,46 @@ final class LatencyRecorder: Sendable {
 }
 
 extension Arena {
-  /// An open loop: events are published on schedule, whatever has become of those before.
-  func latency(
-    _ kind: Program.Kind, run: Int, rate: Int, seconds: Int, mix: inout Mix, into histogram: inout Histogram<UInt64>
-  ) async throws {
-    try await broker.empty()
-    try await database.reset(keepingHistory: options.keepsHistory)
-    let events = rate * seconds
-    var workload = Workload(run: run, clients: options.clients, hotShare: options.hotShare)
-    let messages = (0..<events).map { workload.event($0) }
+  /// Publishes events while the program is at work: on schedule, or as fast as the broker takes them.
+  /// - Parameter rate: events a second; nil: as many as the broker confirms.
+  /// - Returns: events a second, from the first publish to the last action.
+  func publish(
+    to contender: Contender, _ scenario: Scenario, rate: Int?, run: Int, mix: inout Mix, into histogram: inout Histogram<UInt64>
+  ) async throws -> Double {
+    try await empty(for: scenario)
+    let events = scenario.events
     let recorder = LatencyRecorder(run: run, events: events, into: histogram)
     let settings = try AMQPConnectionSettings(uri: servers.amqpURL, connectionName: "benchmark-worker")
     let consumers = Broker.channels.indices.map { _ in ActionConsumer() }
     for (channel, consumer) in consumers.enumerated() { consumer.start(settings, channel: channel, recorder: recorder) }
-    let program = try Program.start(kind, options, servers: servers, mix: mix, messages: events)
+    let program = try Program.start(contender, options, servers: servers, mix: mix, messages: events)
     defer { program.kill() }
-    try await warmUp(program, run: run + 5000)
-    let before = kind == .adapter ? try await database.decided() : 0
+    try await warmUp(program, scenario, run: run + 5000)
+    let isAdapter = contender.kind == .adapter
+    let before = isAdapter ? try await database.decided() : 0
 
+    let clock = ContinuousClock()
+    let began = clock.now
+    if let rate {
+      await send(scenario, run: run, rate: rate, recorder)
+    } else {
+      _ = try await broker.preload(events, of: workload(scenario, run: run))
+    }
+    try await wait(for: program, atMost: .seconds(60 + events / 300)) {
+      guard try await database.stored(run: run) >= events else { return false }
+      return try await recorder.mix.total >= expectedActions(contender.kind, mix: mix) - before
+    }
+    let took = seconds(began.duration(to: clock.now))
+    try program.stop()
+    for consumer in consumers { await consumer.close() }
+    histogram = recorder.histogram
+    if isAdapter { mix = recorder.mix }
+    return Double(events) / took
+  }
+
+  private func send(_ scenario: Scenario, run: Int, rate: Int, _ recorder: LatencyRecorder) async {
+    var workload = workload(scenario, run: run)
+    let messages = (0..<scenario.events).map { workload.event($0) }
     // A thread of its own that sleeps to a set time, so that the load's own jitter stays out of the figures.
     await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
       Thread.detachNewThread { [broker] in
@@ -100,20 +130,12 @@ extension Arena {
         continuation.resume()
       }
     }
-    try await wait(for: program, atMost: .seconds(60)) {
-      guard try await database.stored(run: run) >= events else { return false }
-      return try await recorder.mix.total >= expectedActions(kind, mix: mix) - before
-    }
-    try program.stop()
-    for consumer in consumers { await consumer.close() }
-    histogram = recorder.histogram
-    if kind == .adapter { mix = recorder.mix }
   }
 
   /// Connections, prepared statements and caches are those of a program that has been at work for a while.
-  private func warmUp(_ program: Program, run: Int) async throws {
+  private func warmUp(_ program: Program, _ scenario: Scenario, run: Int) async throws {
     let events = 2000
-    _ = try await broker.preload(events, of: Workload(run: run, clients: options.clients, hotShare: options.hotShare))
+    _ = try await broker.preload(events, of: workload(scenario, run: run))
     try await wait(for: program, atMost: .seconds(60)) { try await database.stored(run: run) >= events }
   }
 
@@ -122,7 +144,7 @@ extension Arena {
     let limit = clock.now + limit
     while try await !isDone() {
       try program.requireAlive()
-      guard clock.now < limit else { throw BenchmarkError("\(program.kind.rawValue) does not keep up") }
+      guard clock.now < limit else { throw BenchmarkError("\(program.contender.name) does not keep up") }
       try await clock.sleep(for: .milliseconds(50))
     }
   }

@@ -7,25 +7,31 @@ struct Program {
     case adapter
   }
 
-  let kind: Kind
+  let contender: Contender
   private let processes: [Process]
 
-  static func start(_ kind: Kind, _ options: RunOptions, servers: Servers, mix: Mix, messages: Int) throws -> Program {
+  /// How many messages the broker hands out that are not acknowledged yet.
+  static func prefetch(_ contender: Contender, _ options: RunOptions) -> Int {
+    (contender.kind == .floor ? options.floorLanes : contender.instances) * 2000
+  }
+
+  static func start(_ contender: Contender, _ options: RunOptions, servers: Servers, mix: Mix, messages: Int) throws -> Program {
     var environment = servers.environment
-    switch kind {
+    switch contender.kind {
     case .floor:
       guard mix.total > 0 else { throw BenchmarkError("the floor needs to know what the adapter publishes; measure the adapter first") }
       let shares = [mix.email, mix.voice, mix.human].map { "\(min(1_000_000, ($0 * 1_000_000 + messages - 1) / messages))" }
       let lanes = "\(options.floorLanes)", body = "\(mix.bodyBytes)"
       let command = [options.floorBinary, lanes, "500", "1000", body] + shares
-      return Program(kind: kind, processes: [try launch(command, environment: environment, output: nil)])
+      return Program(contender: contender, processes: [try launch(command, environment: environment, output: nil)])
     case .adapter:
       if let lanes = options.lanes { environment["PIPELINE_LANES"] = "\(lanes)" }
+      environment["INGEST_PREFETCH"] = "2000"
       // The HTTP interface serves people; it is no part of what an event costs.
       environment["API_ENABLED"] = "false"
       let command = [options.adapterBinary, "serve", "--config", options.configuration, "--log-level", "warning"]
-      return Program(
-        kind: kind, processes: try (0..<options.instances).map { _ in try launch(command, environment: environment, output: nil) })
+      let processes = try (0..<contender.instances).map { _ in try launch(command, environment: environment, output: nil) }
+      return Program(contender: contender, processes: processes)
     }
   }
 
@@ -35,7 +41,7 @@ struct Program {
   var memoryMiB: Double { processes.map { Processes.memoryMiB($0.processIdentifier) }.max() ?? 0 }
 
   func requireAlive() throws {
-    guard processes.allSatisfy(\.isRunning) else { throw BenchmarkError("\(kind.rawValue) ended early") }
+    guard processes.allSatisfy(\.isRunning) else { throw BenchmarkError("\(contender.name) ended early") }
   }
 
   func kill() { for process in processes where process.isRunning { Foundation.kill(process.processIdentifier, SIGKILL) } }
@@ -44,7 +50,7 @@ struct Program {
   func stop() throws {
     for process in processes { process.terminate() }
     for process in processes { process.waitUntilExit() }
-    guard processes.allSatisfy({ $0.terminationStatus == 0 }) else { throw BenchmarkError("\(kind.rawValue) did not end in order") }
+    guard processes.allSatisfy({ $0.terminationStatus == 0 }) else { throw BenchmarkError("\(contender.name) did not end in order") }
   }
 }
 
@@ -54,9 +60,6 @@ struct RunOptions {
   var floorBinary: String
   var configuration: String
   var clients: Int
-  var hotShare: Int
   var lanes: Int?
   var floorLanes: Int
-  var instances: Int
-  var keepsHistory: Bool
 }

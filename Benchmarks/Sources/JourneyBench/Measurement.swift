@@ -1,0 +1,93 @@
+import Histogram
+
+/// Runs scenarios one after the other on one pair of servers.
+struct Measurement {
+  let arena: Arena
+  /// The next run's number: the ids of its events begin with it, and older runs may be stored still.
+  private var run = 0
+  private(set) var results: [ScenarioResult] = []
+
+  init(_ arena: Arena) { self.arena = arena }
+
+  /// The contenders in turn, in the other order every second round. What the adapter publishes, the floor has to publish too: the adapter goes first,
+  /// once more than it is counted.
+  mutating func take(_ scenario: Scenario) async throws -> ScenarioResult {
+    say(scenario.title)
+    var result = ScenarioResult(scenario: scenario)
+    var histograms: [Contender: Histogram<UInt64>] = [:]
+    if scenario.contenders.contains(.floor) { try await take(.adapter, round: 0, &result, &histograms) }
+    for round in 1...scenario.rounds {
+      for contender in round % 2 == 1 ? scenario.contenders : scenario.contenders.reversed() {
+        try await take(contender, round: round, &result, &histograms)
+      }
+    }
+    result.latencies = scenario.contenders.compactMap { contender in histograms[contender].map { LatencyResult(contender, $0) } }
+    results.append(result)
+    return result
+  }
+
+  private mutating func take(
+    _ contender: Contender, round: Int, _ result: inout ScenarioResult, _ histograms: inout [Contender: Histogram<UInt64>]
+  ) async throws {
+    run += 1
+    let scenario = result.scenario
+    var histogram = Histogram<UInt64>(highestTrackableValue: 600_000_000, numberOfSignificantValueDigits: .three)
+    let found: String
+    switch scenario.load {
+    case .drain:
+      let drain = try await arena.drain(contender, scenario, run: run, mix: &result.mix)
+      if round > 0 { result.drains.append(drain) }
+      found = "\(fixed(drain.eventsPerSecond, 0)) events/s, own CPU \(fixed(drain.ownCPU, 1)) ms per 1,000"
+    case .live:
+      let rate = try await arena.publish(to: contender, scenario, rate: nil, run: run, mix: &result.mix, into: &histogram)
+      if round > 0 { result.lives.append(LiveResult(contender: contender, eventsPerSecond: rate)) }
+      found = "\(fixed(rate, 0)) events/s"
+    case .steady(let rate, _):
+      if round > 1, let earlier = histograms[contender] { histogram = earlier }
+      _ = try await arena.publish(to: contender, scenario, rate: rate, run: run, mix: &result.mix, into: &histogram)
+      if round > 0 { histograms[contender] = histogram }
+      found = "p50 \(fixed(Double(histogram.valueAtPercentile(50)) / 1000, 2)) ms up to now"
+    }
+    say("  \(round == 0 ? "warming up" : "round \(round)"), \(contender.name): \(found)")
+  }
+}
+
+/// What a scenario came to, with every round.
+struct ScenarioResult: Codable {
+  var scenario: Scenario
+  /// What the adapter published, and the floor had to.
+  var mix = Mix()
+  var drains: [DrainResult] = []
+  var lives: [LiveResult] = []
+  var latencies: [LatencyResult] = []
+
+  init(scenario: Scenario) { self.scenario = scenario }
+
+  /// The medians of a contender's rounds.
+  func medians(_ contender: Contender) -> DrainResult? {
+    let rounds = drains.filter { $0.contender == contender }
+    guard !rounds.isEmpty else { return nil }
+    func of(_ value: (DrainResult) -> Double) -> Double { median(rounds.map(value)) }
+    let firstAcks = rounds.compactMap(\.firstAck)
+    return DrainResult(
+      contender: contender, eventsPerSecond: of(\.eventsPerSecond), firstAck: firstAcks.isEmpty ? nil : median(firstAcks), ownCPU: of(\.ownCPU),
+      brokerCPU: of(\.brokerCPU), databaseCPU: of(\.databaseCPU), peakMiB: of(\.peakMiB), walBytesPerEvent: of(\.walBytesPerEvent),
+      commits: of(\.commits), actions: Int(of { Double($0.actions) }))
+  }
+
+  /// Events a second while they were published: the median of a contender's rounds.
+  func live(_ contender: Contender) -> Double? {
+    let rounds = lives.filter { $0.contender == contender }
+    return rounds.isEmpty ? nil : median(rounds.map(\.eventsPerSecond))
+  }
+
+  func latency(_ contender: Contender) -> LatencyResult? { latencies.first { $0.contender == contender } }
+}
+
+extension LatencyResult {
+  init(_ contender: Contender, _ histogram: Histogram<UInt64>) {
+    self.init(
+      contender: contender, actions: Int(histogram.totalCount), p50: histogram.valueAtPercentile(50), p90: histogram.valueAtPercentile(90),
+      p99: histogram.valueAtPercentile(99), max: histogram.max)
+  }
+}

@@ -1,0 +1,56 @@
+/// Who is measured: a program, or several instances of it on the one queue.
+struct Contender: Codable, Hashable {
+  var kind: Program.Kind
+  var instances = 1
+
+  static let floor = Contender(kind: .floor)
+  static let adapter = Contender(kind: .adapter)
+
+  var name: String { kind.rawValue + (instances > 1 ? " x \(instances)" : "") }
+}
+
+/// One measurement: what is to be done, on what is stored already, by whom.
+struct Scenario: Codable {
+  enum Load: Codable {
+    /// A queue that is filled before the clock starts.
+    case drain(events: Int)
+    /// Events that are published as fast as the broker takes them while the program is at work: the most that it keeps up with.
+    case live(events: Int)
+    /// An open loop: events a second, published on schedule whatever has become of those before.
+    case steady(rate: Int, seconds: Int)
+  }
+
+  var load: Load
+  var contenders: [Contender]
+  /// Each contender so often, in turn.
+  var rounds: Int
+  /// Older events that are stored, those of one client not counted.
+  var history = 0
+  /// Older events of one client.
+  var hotClient = 0
+  /// The percentage of events that speak of that client.
+  var hotShare = 0
+  /// Whether memory is told on the way.
+  var watchesMemory = false
+
+  var keepsHistory: Bool { history + hotClient > 0 }
+
+  var events: Int {
+    switch load {
+    case .drain(let events), .live(let events): events
+    case .steady(let rate, let seconds): rate * seconds
+    }
+  }
+
+  var title: String {
+    let what =
+      switch load {
+      case .drain(let events): "\(events) events that wait"
+      case .live(let events): "\(events) events, published as fast as the broker takes them"
+      case .steady(let rate, let seconds): "\(rate) events/s for \(seconds) s a round; from publish to the action at its worker"
+      }
+    let stored = [history > 0 ? "\(history) older events" : nil, hotClient > 0 ? "\(hotClient) older events of one client" : nil].compactMap(\.self)
+    let after = stored.isEmpty ? "" : "; stored: " + stored.joined(separator: ", ")
+    return what + (hotShare > 0 ? ", \(hotShare) % of one client" : "") + after
+  }
+}

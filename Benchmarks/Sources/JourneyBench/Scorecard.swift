@@ -1,0 +1,86 @@
+/// What the adapter is to reach, and what it did: ratios of two programs that were measured in turn.
+struct Goal: Codable {
+  var name: String
+  var asked: Double
+  /// Whether `asked` is the least that is to be reached, or the most.
+  var isLeast: Bool
+  var measured: Double
+  var digits: Int
+  var isReached: Bool { isLeast ? measured >= asked : measured <= asked }
+
+  static func atLeast(_ asked: Double, _ name: String, _ measured: Double) -> Goal {
+    Goal(name: name, asked: asked, isLeast: true, measured: measured, digits: 2)
+  }
+
+  static func atMost(_ asked: Double, _ name: String, _ measured: Double, digits: Int = 2) -> Goal {
+    Goal(name: name, asked: asked, isLeast: false, measured: measured, digits: digits)
+  }
+}
+
+/// All that is measured by default, and how it compares with what is asked.
+struct Scorecard {
+  var events: Int
+  var rounds: Int
+  var seconds: Int
+  /// Older events, of all clients and of one.
+  var history: Int
+  var hotClient: Int
+
+  private static let two = Contender(kind: .adapter, instances: 2)
+  private static let hotShare = 10
+
+  func measure(_ measurement: inout Measurement, clients: Int) async throws -> [Goal] {
+    let plain = try await measurement.take(Scenario(load: .drain(events: events), contenders: [.floor, .adapter, Self.two], rounds: rounds))
+    let hot = try await measurement.take(drain(hotShare: Self.hotShare))
+    try await measurement.arena.database.addHistory(history, clients: clients, hotClient: hotClient)
+    let aged = try await measurement.take(drain(history: history, hotClient: hotClient))
+    let hotAged = try await measurement.take(drain(history: history, hotClient: hotClient, hotShare: Self.hotShare))
+    let live = try await measurement.take(Scenario(load: .live(events: events), contenders: [.adapter], rounds: rounds))
+    let most = live.live(.adapter) ?? 0
+    var steady: [ScenarioResult] = []
+    for rate in [200, 1000, Int(most * 0.7)] { steady.append(try await measurement.take(self.steady(max(1, rate)))) }
+    return throughput(plain) + flatness(plain, aged, "\(history) older events") + flatness(hot, hotAged, "\(hotClient) of one client")
+      + steady.prefix(2).flatMap(latency) + atMost(of: steady[2])
+  }
+
+  private func drain(history: Int = 0, hotClient: Int = 0, hotShare: Int = 0) -> Scenario {
+    Scenario(
+      load: .drain(events: events), contenders: [.floor, .adapter], rounds: rounds, history: history, hotClient: hotClient, hotShare: hotShare)
+  }
+
+  private func steady(_ rate: Int) -> Scenario {
+    Scenario(load: .steady(rate: rate, seconds: seconds), contenders: [.floor, .adapter], rounds: rounds)
+  }
+
+  // MARK: Goals
+
+  private func throughput(_ plain: ScenarioResult) -> [Goal] {
+    guard let floor = plain.medians(.floor), let adapter = plain.medians(.adapter), let two = plain.medians(Self.two) else { return [] }
+    return [
+      .atLeast(0.8, "throughput, of the floor's", adapter.eventsPerSecond / floor.eventsPerSecond),
+      .atMost(25, "own CPU, ms per 1,000 events", adapter.ownCPU, digits: 1),
+      .atMost(80, "resident memory, MiB", adapter.peakMiB, digits: 0),
+      .atLeast(1, "two instances, of one", two.eventsPerSecond / adapter.eventsPerSecond),
+    ] + (adapter.firstAck.map { [.atMost(1, "start to first acknowledgement, s", $0)] } ?? [])
+  }
+
+  private func flatness(_ before: ScenarioResult, _ after: ScenarioResult, _ stored: String) -> [Goal] {
+    guard let empty = before.medians(.adapter), let aged = after.medians(.adapter) else { return [] }
+    return [.atLeast(0.9, "throughput with \(stored), of that with none", aged.eventsPerSecond / empty.eventsPerSecond)]
+  }
+
+  private func latency(_ result: ScenarioResult) -> [Goal] {
+    guard case .steady(let rate, _) = result.scenario.load, let floor = result.latency(.floor), let adapter = result.latency(.adapter) else { return [] }
+    return [
+      .atMost(1.3, "\(rate) events/s, p50 of the floor's", ratio(adapter.p50, floor.p50)),
+      .atMost(1.5, "\(rate) events/s, p99 of the floor's", ratio(adapter.p99, floor.p99)),
+    ]
+  }
+
+  private func atMost(of result: ScenarioResult) -> [Goal] {
+    guard case .steady(let rate, _) = result.scenario.load, let adapter = result.latency(.adapter) else { return [] }
+    return [.atMost(100, "\(rate) events/s, 70 % of the most, p99 in ms", Double(adapter.p99) / 1000, digits: 0)]
+  }
+}
+
+func ratio(_ value: UInt64, _ other: UInt64) -> Double { Double(value) / Double(max(1, other)) }
