@@ -134,7 +134,7 @@ extension Arena {
 
   /// Connections, prepared statements and caches are those of a program that has been at work for a while.
   private func warmUp(_ program: Program, _ scenario: Scenario, run: Int) async throws {
-    let events = 2000
+    let events = 10 * options.clients
     _ = try await broker.preload(events, of: workload(scenario, run: run))
     try await wait(for: program, atMost: .seconds(60)) { try await database.stored(run: run) >= events }
   }

@@ -4,7 +4,7 @@ import JourneyPipeline
 import PostgresClient
 
 /// One batch in one transaction, on one connection: two round trips, a third where a client is not simply known and free, another where invoices or unknown
-/// histories are concerned. Clients met for the first time get an empty state before, in a transaction of its own.
+/// histories are concerned. Where a client is met for the first time, or identities change, the transaction starts again after the second.
 ///
 /// The first locks the clients' states and looks which events are stored already; the last stores all that follows, and commits. Nobody else
 /// stores an event of a client that is locked here, so what the look found stands; an event that another transaction takes in for another client
@@ -100,58 +100,60 @@ struct BatchCommit {
     let opening = self.opening(waiting: waiting)
     let findAndLock = waiting ? ClientStatements.findAndLock : ClientStatements.findAndLockFree
     let all = Array(events.indices)
-    while true {
-      var stored: Set<Int> = []
-      // Who waits takes its locks in order, one statement for all.
-      var answers = try connection.pipeline(opening + (waiting ? [] : resolution.locks + [EventRow.find(all, events)]))
-      if !waiting {
-        try resolution.take(known: Array(answers.dropFirst().dropLast()))
-        try EventRow.take(answers[answers.count - 1], of: all, into: &stored)
-      }
-      let open = resolution.open
-      var toCreate: [Int] = []
-      if !open.isEmpty {
-        let isOpen = Set(open)
-        let again = all.filter { isOpen.contains(places[$0]) }
-        answers = try connection.pipeline([(findAndLock, resolution.parameters(open)), EventRow.find(again, events)])
-        toCreate = try resolution.take(open, foundAndLocked: answers[0])
-        try EventRow.take(answers[1], of: again, into: &stored)
-      }
-      let changes = IdentityChanges(events, resolution)
-      let isSettled = toCreate.isEmpty && changes.isEmpty && !resolution.hasMerged
-      if isSettled, resolution.unmet.isEmpty { return (resolution, places, stored) }
-      try connection.rollback()
-      let unmet = resolution.newStates
-      resolution.unlock()
-      guard isSettled else {
-        stored = try change(changes, &resolution, events, waiting: waiting)
-        return (resolution, places, stored)
-      }
-      // A state that others add as well is waited for, and nobody may wait while holding locks on others: added on its own, then start again.
-      _ = try connection.pipeline([(.begin, PostgresParameters()), (CommitStatements.addStates, unmet), (.commit, PostgresParameters())])
+    var stored: Set<Int> = []
+    // Who waits takes its locks in order, one statement for all.
+    var answers = try connection.pipeline(opening + (waiting ? [] : resolution.locks + [EventRow.find(all, events)]))
+    if !waiting {
+      try resolution.take(known: Array(answers.dropFirst().dropLast()))
+      try EventRow.take(answers[answers.count - 1], of: all, into: &stored)
     }
+    let open = resolution.open
+    var toCreate: [Int] = []
+    if !open.isEmpty {
+      let isOpen = Set(open)
+      let again = all.filter { isOpen.contains(places[$0]) }
+      answers = try connection.pipeline([(findAndLock, resolution.parameters(open)), EventRow.find(again, events)])
+      toCreate = try resolution.take(open, foundAndLocked: answers[0])
+      try EventRow.take(answers[1], of: again, into: &stored)
+    }
+    let changes = IdentityChanges(events, resolution)
+    let isSettled = toCreate.isEmpty && changes.isEmpty && !resolution.hasMerged
+    if !isSettled || !resolution.unmet.isEmpty { stored = try startAgain(isSettled ? nil : changes, &resolution, events, waiting: waiting) }
+    return (resolution, places, stored)
   }
 
   private func opening(waiting: Bool) -> [(PostgresStatement, PostgresParameters)] {
     [(.begin, PostgresParameters())] + (waiting ? [(CommitStatements.limitWait, PostgresParameters())] : [])
   }
 
-  /// Changes who is who and locks the clients then, in a transaction that starts again: identities come before states in the order of locks.
+  /// Starts the transaction again: identities are changed and states are added before states are locked. Another transaction that does the same is waited for,
+  /// and nobody may wait while it holds locks that come later in their order.
+  /// - Parameter changes: who is to become known by what, and who is to be created; nil where only states are missing.
   /// - Returns: the places of events that are stored already.
-  private func change(
-    _ changes: IdentityChanges, _ resolution: inout ClientResolution, _ events: [StagedEvent], waiting: Bool
+  private func startAgain(
+    _ changes: IdentityChanges?, _ resolution: inout ClientResolution, _ events: [StagedEvent], waiting: Bool
   ) throws(PostgresError) -> Set<Int> {
-    let references = Array(resolution.keys.indices), all = Array(events.indices)
-    let found = try connection.pipeline(opening(waiting: waiting) + [(ClientStatements.find, resolution.parameters(references))])
-    let toCreate = try resolution.take(references, found: found[found.count - 1])
-    try changes.apply(to: &resolution, creating: toCreate, at: clock.now(), on: connection)
+    try connection.rollback()
+    var commands = opening(waiting: waiting)
+    var new = resolution.newStates
+    resolution.unlock()
+    if let changes {
+      let references = Array(resolution.keys.indices)
+      let found = try connection.pipeline(commands + [(ClientStatements.find, resolution.parameters(references))])
+      commands = []
+      let toCreate = try resolution.take(references, found: found[found.count - 1])
+      try changes.apply(to: &resolution, creating: toCreate, at: clock.now(), on: connection)
+    }
     resolution.expectUnmet()
+    if changes != nil { new = resolution.newStates }
+    let all = Array(events.indices)
     let ids = PostgresParameters { $0.uuids(resolution.unmet.keys.sorted()) }
-    let lockClients = waiting ? CommitStatements.lockClients : CommitStatements.lockFreeClients
-    let answers = try connection.pipeline([(CommitStatements.addStates, resolution.newStates), (lockClients, ids), EventRow.find(all, events)])
-    try resolution.take(locked: answers[1], othersAreHeld: !waiting)
+    commands.append((CommitStatements.addStates, new))
+    commands.append((waiting ? CommitStatements.lockClients : CommitStatements.lockFreeClients, ids))
+    let answers = try connection.pipeline(commands + [EventRow.find(all, events)])
+    try resolution.take(locked: answers[answers.count - 2], othersAreHeld: !waiting)
     var stored: Set<Int> = []
-    try EventRow.take(answers[2], of: all, into: &stored)
+    try EventRow.take(answers[answers.count - 1], of: all, into: &stored)
     return stored
   }
 
