@@ -66,13 +66,14 @@ extension ScenarioResult {
     let floor = medians(.floor)
     let head = ["program", "events/s", "of floor", "own CPU", "broker", "database", "all of floor", "peak MiB", "first ack s", "WAL B/event", "commits"]
     func all(_ row: DrainResult) -> Double { row.ownCPU + row.brokerCPU + row.databaseCPU }
-    return [head] + scenario.contenders.compactMap { medians($0) }.map { row in
-      [
-        row.contender.name, fixed(row.eventsPerSecond, 0), floor.map { fixed(row.eventsPerSecond / $0.eventsPerSecond, 2) } ?? "-",
-        fixed(row.ownCPU, 1), fixed(row.brokerCPU, 1), fixed(row.databaseCPU, 1), floor.map { fixed(all(row) / all($0), 2) } ?? "-",
-        fixed(row.peakMiB, 0), row.firstAck.map { fixed($0, 2) } ?? "-", fixed(row.walBytesPerEvent, 0), fixed(row.commits, 0),
-      ]
-    }
+    return [head]
+      + scenario.contenders.compactMap { medians($0) }.map { row in
+        [
+          row.contender.name, fixed(row.eventsPerSecond, 0), floor.map { fixed(row.eventsPerSecond / $0.eventsPerSecond, 2) } ?? "-",
+          fixed(row.ownCPU, 1), fixed(row.brokerCPU, 1), fixed(row.databaseCPU, 1), floor.map { fixed(all(row) / all($0), 2) } ?? "-",
+          fixed(row.peakMiB, 0), row.firstAck.map { fixed($0, 2) } ?? "-", fixed(row.walBytesPerEvent, 0), fixed(row.commits, 0),
+        ]
+      }
   }
 
   private var liveRows: [[String]] {
@@ -82,11 +83,12 @@ extension ScenarioResult {
   private var latencyRows: [[String]] {
     let floor = latency(.floor)
     let head = ["program", "p50 ms", "p90 ms", "p99 ms", "max ms", "p50 of floor", "p99 of floor"]
-    return [head] + latencies.map { row -> [String] in
-      let times = [row.p50, row.p90, row.p99, row.max].map { fixed(Double($0) / 1000, 2) }
-      let ratios = floor.map { [ratio(row.p50, $0.p50), ratio(row.p99, $0.p99)] }
-      return [row.contender.name] + times + (ratios.map { $0.map { fixed($0, 2) } } ?? ["-", "-"])
-    }
+    return [head]
+      + latencies.map { row -> [String] in
+        let times = [row.p50, row.p90, row.p99, row.max].map { fixed(Double($0) / 1000, 2) }
+        let ratios = floor.map { [ratio(row.p50, $0.p50), ratio(row.p99, $0.p99)] }
+        return [row.contender.name] + times + (ratios.map { $0.map { fixed($0, 2) } } ?? ["-", "-"])
+      }
   }
 }
 

@@ -4,7 +4,8 @@ import JourneyPipeline
 import PostgresClient
 
 /// One batch in one transaction, on one connection: two round trips, a third where a client is not simply known and free, another where invoices or unknown
-/// histories are concerned. Where a client is met for the first time, or identities change, the transaction starts again after the second.
+/// histories are concerned. Where a client is met for the first time, or identities change, the transaction
+/// starts again after the second.
 ///
 /// The first locks the clients' states and looks which events are stored already; the last stores all that follows, and commits. Nobody else
 /// stores an event of a client that is locked here, so what the look found stands; an event that another transaction takes in for another client
