@@ -100,9 +100,9 @@ struct Database {
   private static func client(_ n: String) -> String { id("c000", n) }
   private static func id(_ kind: String, _ n: String) -> String { "('00000000-0000-4000-\(kind)-' || lpad(to_hex((\(n)) + 1), 12, '0'))::uuid" }
 
-  /// Empties the adapter's tables; with a history, what belongs to it stays.
+  /// Empties the adapter's tables; older events stay, but not what is told from them: every run meets its clients for the first time.
   func reset(keepingHistory: Bool) async throws {
-    let kept = keepingHistory ? "'client_journey_events', 'journey_client_state', 'journey_identities', 'journey_invoices'" : "''"
+    let kept = keepingHistory ? "'client_journey_events', 'journey_identities'" : "''"
     try await execute(
       """
       DO $reset$ BEGIN

@@ -42,6 +42,8 @@ import Foundation
     for (name, value) in [("history", history ?? 0), ("hot-client", hotClient ?? 0)] where !(0..<100_000_000).contains(value) {
       throw ValidationError("--\(name) \(value): 0 to 99999999")
     }
+    // The ids of events tell runs apart by four digits.
+    guard rounds <= 100 else { throw ValidationError("--rounds \(rounds): at most 100") }
     if let rate, !(1...100_000).contains(rate) { throw ValidationError("--rate \(rate): 1 to 100000") }
     guard (0...100).contains(hotShare ?? 0) else { throw ValidationError("--hot-share: 0 to 100, in percent") }
     if all, rate != nil || instances != nil || backlog != nil || only != nil || hotShare != nil {

@@ -136,7 +136,7 @@ extension Arena {
   private func warmUp(_ program: Program, _ scenario: Scenario, run: Int) async throws {
     let events = 10 * options.clients
     _ = try await broker.preload(events, of: workload(scenario, run: run))
-    try await wait(for: program, atMost: .seconds(60)) { try await database.stored(run: run) >= events }
+    try await wait(for: program, atMost: .seconds(60 + events / 300)) { try await database.stored(run: run) >= events }
   }
 
   private func wait(for program: Program, atMost limit: Duration, until isDone: () async throws -> Bool) async throws {

@@ -32,6 +32,7 @@ struct Scorecard {
   func measure(_ measurement: inout Measurement, clients: Int) async throws -> [Goal] {
     let plain = try await measurement.take(Scenario(load: .drain(events: events), contenders: [.floor, .adapter, Self.two], rounds: rounds))
     let hot = try await measurement.take(drain(hotShare: Self.hotShare))
+    try await measurement.arena.database.reset(keepingHistory: false)
     try await measurement.arena.database.addHistory(history, clients: clients, hotClient: hotClient)
     let aged = try await measurement.take(drain(history: history, hotClient: hotClient))
     let hotAged = try await measurement.take(drain(history: history, hotClient: hotClient, hotShare: Self.hotShare))

@@ -129,27 +129,30 @@ struct BatchCommit {
 
   /// Starts the transaction again: identities are changed and states are added before states are locked. Another transaction that does the same is waited for,
   /// and nobody may wait while it holds locks that come later in their order.
+  ///
+  /// Where only states are missing they are added in a transaction of their own, so that others wait for it alone and not for all of the batch.
   /// - Parameter changes: who is to become known by what, and who is to be created; nil where only states are missing.
   /// - Returns: the places of events that are stored already.
   private func startAgain(
     _ changes: IdentityChanges?, _ resolution: inout ClientResolution, _ events: [StagedEvent], waiting: Bool
   ) throws(PostgresError) -> Set<Int> {
     try connection.rollback()
-    var commands = opening(waiting: waiting)
-    var new = resolution.newStates
+    let unmet = resolution.newStates
     resolution.unlock()
+    var commands: [(PostgresStatement, PostgresParameters)]
     if let changes {
       let references = Array(resolution.keys.indices)
-      let found = try connection.pipeline(commands + [(ClientStatements.find, resolution.parameters(references))])
-      commands = []
+      let found = try connection.pipeline(opening(waiting: waiting) + [(ClientStatements.find, resolution.parameters(references))])
       let toCreate = try resolution.take(references, found: found[found.count - 1])
       try changes.apply(to: &resolution, creating: toCreate, at: clock.now(), on: connection)
+      resolution.expectUnmet()
+      commands = [(CommitStatements.addStates, resolution.newStates)]
+    } else {
+      resolution.expectUnmet()
+      commands = [(.begin, PostgresParameters()), (CommitStatements.addStates, unmet), (.commit, PostgresParameters())] + opening(waiting: waiting)
     }
-    resolution.expectUnmet()
-    if changes != nil { new = resolution.newStates }
     let all = Array(events.indices)
     let ids = PostgresParameters { $0.uuids(resolution.unmet.keys.sorted()) }
-    commands.append((CommitStatements.addStates, new))
     commands.append((waiting ? CommitStatements.lockClients : CommitStatements.lockFreeClients, ids))
     let answers = try connection.pipeline(commands + [EventRow.find(all, events)])
     try resolution.take(locked: answers[answers.count - 2], othersAreHeld: !waiting)
