@@ -6,7 +6,7 @@ import Foundation
     commandName: "make bench ARGS=…",
     abstract: "Measures the adapter against its floor: the least work on the same servers, in the same run.",
     discussion: """
-      Without --rate, --history, --hot-client, --instances, --backlog or --only it measures all that is asked of the adapter, and tells what is reached: a \
+      Without --rate, --history, --hot-client, --hot-share, --instances, --backlog or --only it measures all that is asked of the adapter, and tells what is reached: a \
       full queue, with two instances, with older events, of one client who says much; the most that it keeps up with; latency at 200 and 1,000 events a \
       second and at 70 % of that most. With any of them it measures that alone.
 

@@ -40,7 +40,7 @@ extension Report {
   var text: String {
     let head = [
       "\(machine.cores) cores (\(machine.model)) for servers and programs; commit \(machine.commit)",
-      "\(clients) clients, 1 % of the events twice, profile \(profile); medians of rounds in turn; CPU in ms for 1,000 events",
+      "\(clients) clients, 1 % of the events twice, profile \(profile); medians of rounds in turn, latencies of all rounds together; CPU in ms for 1,000 events",
       "",
     ]
     return (head + scenarios.flatMap(\.lines) + goalLines).joined(separator: "\n")

@@ -1,4 +1,4 @@
-/// What the adapter is to reach, and what it did: ratios of two programs that were measured in turn.
+/// What the adapter is to reach, and what it did.
 struct Goal: Codable {
   var name: String
   var asked: Double
@@ -6,14 +6,14 @@ struct Goal: Codable {
   var isLeast: Bool
   var measured: Double
   var digits: Int
-  var isReached: Bool { isLeast ? measured >= asked : measured <= asked }
+  var isReached: Bool
 
   static func atLeast(_ asked: Double, _ name: String, _ measured: Double) -> Goal {
-    Goal(name: name, asked: asked, isLeast: true, measured: measured, digits: 2)
+    Goal(name: name, asked: asked, isLeast: true, measured: measured, digits: 2, isReached: measured >= asked)
   }
 
   static func atMost(_ asked: Double, _ name: String, _ measured: Double, digits: Int = 2) -> Goal {
-    Goal(name: name, asked: asked, isLeast: false, measured: measured, digits: digits)
+    Goal(name: name, asked: asked, isLeast: false, measured: measured, digits: digits, isReached: measured <= asked)
   }
 }
 
