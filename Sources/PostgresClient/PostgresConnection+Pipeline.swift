@@ -39,6 +39,7 @@ extension PostgresConnection {
     _ commands: [(PostgresStatement, PostgresParameters)], _ site: CallSite
   ) throws(PostgresError) -> [PostgresResult] {
     try forgetStaleStatements(site)
+    try renewPlans(site)
     var run = PipelineRun(connection: self, commands: commands, site: site)
     do throws(PostgresError) {
       return try run.results()
@@ -165,7 +166,9 @@ private struct PipelineRun {
       if case .prepare = step {
         connection.prepared[statement.name] = .init(sql: statement.sql, types: parameters.slots.map(\.oid))
       } else {
-        accept(PostgresResult(handle, operation: statement.name), of: statement)
+        let result = PostgresResult(handle, operation: statement.name)
+        connection.count(result)
+        accept(result, of: statement)
       }
     case PGRES_PIPELINE_ABORTED:
       break

@@ -18,6 +18,8 @@ public final class PostgresConnection {
   var prepared: [String: PreparedStatement] = [:]
   /// Set when the server rejected a prepared statement inside a transaction, where it cannot be replaced.
   var hasStaleStatements = false
+  /// The rows that were inserted, in all and until plans were made last.
+  private var inserted = (inAll: 0, whenPlanned: 0)
   /// The limit of each round trip from here on, nil = none. Starts as `PostgresSettings.deadline`.
   public var deadline: Duration?
 
@@ -94,6 +96,18 @@ public final class PostgresConnection {
   // MARK: What the parts of this class share
 
   func roundTripLimit() -> Instant? { deadline.map { Instant.now() + $0 } }
+
+  func count(_ result: PostgresResult) {
+    if settings.plansByIndexes, result.commandTag.hasPrefix("INSERT ") { inserted.inAll += result.affectedRows }
+  }
+
+  /// Has plans made anew whenever what was inserted here has doubled: what is best for a table of a few rows may be the worst for a large one, and the server
+  /// itself looks again only when it has analysed the table, a minute later or more.
+  func renewPlans(_ site: CallSite) throws(PostgresError) {
+    guard !isInTransaction, inserted.inAll > 0, inserted.inAll >= 2 * inserted.whenPlanned else { return }
+    _ = try simpleQuery("DISCARD PLANS", operation: "renew_plans", site: site)
+    inserted.whenPlanned = inserted.inAll
+  }
 
   func requireUsable(_ operation: String, _ site: CallSite) throws(PostgresError) {
     precondition(pthread_equal(owner, pthread_self()) != 0, "a PostgresConnection was used on a foreign thread")

@@ -20,7 +20,8 @@ public struct PostgresSettings: Sendable {
   public var deadline: Duration? = .seconds(30)
   /// Whether prepared statements are planned once, for any values, instead of for the values at hand the first five times, and look rows up in indexes
   /// whenever they can. For statements that take a batch as arrays: planned for five hundred values, they would rather read a table of some ten thousand
-  /// rows from end to end than look five hundred of them up; planned while a table is small, they go on reading it until the server analyses it again.
+  /// rows from end to end than look five hundred of them up; planned while a table is small, they go on reading it until the server analyses it again. Plans are made
+  /// anew whenever the rows that the connection has inserted have doubled.
   public var plansByIndexes = false
   /// Pauses between attempts to connect.
   public var backoff = PostgresBackoff()

@@ -1,10 +1,11 @@
-// The floor: the least work that any program could do on the same servers for the same promise. It drains the ingest queue, stores an event row and
-// a score row for each message with one statement a batch, publishes as many actions as the adapter does, of the same size and to the same queues,
-// under publisher confirms, and acknowledges last. There is no logic in it: no mapping, no state, no decision, no explanation, no record of the
-// action. What a figure of the adapter is worth is told by its ratio to this program's figure in the same run.
+// The floor: the least work that any program could do on the same servers for the same promise. It drains the ingest queue, inserts the rows that the
+// adapter inserts for each message with one statement a batch, publishes as many actions as the adapter does, of the same size and to the same queues,
+// under publisher confirms, and acknowledges last. There is no logic in it: no mapping, no state of a client, no decision, and no explanation but the
+// one it is given. What a figure of the adapter is worth is told by its ratio to this program's figure in the same run.
 //
-// usage: floor LANES BATCH WINDOW BODY EMAIL VOICE HUMAN, with AMQP_URL and DATABASE_URL in the environment. BODY is the size of an action's body in
-// bytes; EMAIL, VOICE and HUMAN are how many actions go to each channel for a million messages. It ends on SIGTERM.
+// usage: floor LANES BATCH WINDOW BODY EMAIL VOICE HUMAN EXPLANATION, with AMQP_URL and DATABASE_URL in the environment. BODY is the size of an
+// action's body in bytes; EMAIL, VOICE and HUMAN are how many actions go to each channel for a million messages; EXPLANATION is the JSON that each
+// score is stored with. It ends on SIGTERM.
 #include <amqp.h>
 #include <amqp_framing.h>
 #include <amqp_tcp_socket.h>
@@ -27,11 +28,12 @@
 static volatile sig_atomic_t stopping;
 static int batch_size, window, body_size;
 static const char *const channels[] = {"email", "voice", "human"};
+static const char *const actions[] = {"email_outreach", "send_voice_message", "schedule_meeting"};
 static const char *const routing_keys[] = {"email.email_outreach.low", "voice.send_voice_message.low", "human.schedule_meeting.low"};
 enum { channel_count = 3, million = 1000000, longest_body = 1 << 16 };
 static long shares[channel_count];
 static char *amqp_url;
-static const char *database_url;
+static const char *database_url, *explanation;
 
 typedef struct {
   uint64_t tag;
@@ -142,22 +144,34 @@ static const char *stage(const char *type, size_t length) {
   return "active_project";
 }
 
-// What the adapter stores of an event in the seed's two tables. Rows of a batch go in by one statement, so the acknowledgement can wait for one commit.
+// What is to be published for a batch: the message that causes it, and the channel.
+typedef struct {
+  int message, channel;
+} publication;
+
+// The columns that the adapter fills. Rows of a batch go in by one statement, so the acknowledgement can wait for one commit.
 static const char *insert =
   "WITH e AS (INSERT INTO client_journey_events (id, client_id, org_id, stage, event_type, metadata, occurred_at, source, source_event_id) "
   "SELECT unnest($1::uuid[]), unnest($2::uuid[]), unnest($3::uuid[]), unnest($4::text[]), unnest($5::text[]), unnest($6::jsonb[]), "
   "unnest($7::timestamptz[]), unnest($8::text[]), unnest($9::text[]) "
-  "ON CONFLICT (org_id, source, source_event_id) DO NOTHING RETURNING client_id, org_id) "
-  "INSERT INTO client_journey_scores (id, client_id, org_id, score, risk_level, recommended_actions) "
-  "SELECT i, c, o, 50, 'LOW', '[\"email_outreach\"]' FROM (SELECT client_id AS c, org_id AS o, row_number() OVER () AS n FROM e) e "
-  "JOIN unnest($10::uuid[]) WITH ORDINALITY AS u(i, n) USING (n)";
+  "ON CONFLICT (org_id, source, source_event_id) DO NOTHING RETURNING id, client_id, org_id) "
+  ", o AS (INSERT INTO journey_outbox (id, actions) VALUES ($13, $14)) "
+  "INSERT INTO client_journey_scores (id, client_id, org_id, score, risk_level, recommended_actions, generated_at, event_id, explanation, action, "
+  "channel, priority, reason, expires_at, outbox_id) "
+  "SELECT score_id, client_id, org_id, 50, 'LOW', '[\"email_outreach\"]', now(), id, $12::json, action, "
+  "CASE action WHEN 'email_outreach' THEN 'email' WHEN 'send_voice_message' THEN 'voice' WHEN 'schedule_meeting' THEN 'human' END, "
+  "CASE WHEN action IS NOT NULL THEN 'low' END, CASE WHEN action IS NOT NULL THEN 'nothing urgent has happened' END, "
+  "CASE WHEN action IS NOT NULL THEN now() + interval '7 days' END, CASE WHEN action IS NOT NULL THEN $13 END "
+  "FROM (SELECT id, client_id, org_id, row_number() OVER () AS n FROM e) e JOIN unnest($10::uuid[], $11::text[]) WITH ORDINALITY AS u(score_id, action, n) USING (n)";
 
-enum { columns = 10 };
+enum { columns = 11, parameters = columns + 3 };
 
-static void store(PGconn *database, const message *messages, int count, buffer *b, unsigned *seed) {
-  static const uint32_t oids[columns] = {2950, 2950, 2950, 25, 25, 3802, 1184, 25, 25, 2950};
+static void append_rows(
+  buffer *b, const message *messages, int count, const publication *publications, int publication_count, unsigned *seed
+) {
+  static const uint32_t oids[columns] = {2950, 2950, 2950, 25, 25, 3802, 1184, 25, 25, 2950, 25};
   for (int c = 0; c < columns; c++) begin_array(&b[c], oids[c], (uint32_t)count);
-  for (int i = 0; i < count; i++) {
+  for (int i = 0, p = 0; i < count; i++) {
     const message *m = &messages[i];
     size_t n;
     append_random_uuid(&b[0], seed);
@@ -175,15 +189,33 @@ static void store(PGconn *database, const message *messages, int count, buffer *
     at = member(m, "id", &n);
     append_item(&b[8], at, n);
     append_random_uuid(&b[9], seed);
+    const char *action = p < publication_count && publications[p].message == i ? actions[publications[p].channel] : NULL;
+    if (action) append_item(&b[10], action, strlen(action)); else append32(&b[10], UINT32_MAX);
+    while (p < publication_count && publications[p].message == i) p++;
   }
-  const char *values[columns];
-  int lengths[columns], formats[columns];
+}
+
+static void store(PGconn *database, const message *messages, int count, const publication *publications, int publication_count, buffer *b, unsigned *seed) {
+  append_rows(b, messages, count, publications, publication_count, seed);
+  const char *values[parameters];
+  int lengths[parameters], formats[parameters];
   for (int c = 0; c < columns; c++) {
     values[c] = b[c].bytes;
     lengths[c] = (int)b[c].count;
     formats[c] = 1;
   }
-  PGresult *result = PQexecPrepared(database, "store", columns, values, lengths, formats, 1);
+  buffer *outbox = &b[columns];
+  outbox->count = 0;
+  append_random_uuid(outbox, seed);
+  uint32_t action_count = htonl((uint32_t)publication_count);
+  const void *rest[] = {explanation, outbox->bytes + 4, &action_count};
+  int rest_lengths[] = {(int)strlen(explanation), 16, 4};
+  for (int r = 0; r < 3; r++) {
+    values[columns + r] = rest[r];
+    lengths[columns + r] = rest_lengths[r];
+    formats[columns + r] = 1;
+  }
+  PGresult *result = PQexecPrepared(database, "store", parameters, values, lengths, formats, 1);
   CHECK(PQresultStatus(result) == PGRES_COMMAND_OK, "%s", PQerrorMessage(database));
   PQclear(result);
 }
@@ -228,11 +260,6 @@ static int drain(amqp_connection_state_t connection, message *messages) {
   }
   return count;
 }
-
-// What is to be published for a batch: the message that causes it, and the channel.
-typedef struct {
-  int message, channel;
-} publication;
 
 // Spreads each channel's share evenly over the messages.
 static int plan(int count, long *debts, publication *publications) {
@@ -336,13 +363,14 @@ static void *lane(void *number) {
   bool *acked = calloc((size_t)batch_size * channel_count, sizeof *acked);
   char *body = malloc(longest_body);
   long debts[channel_count] = {0};
-  buffer arrays[columns] = {{0}};
+  buffer arrays[columns + 1] = {{0}};
   uint64_t sequence = 0;
   while (!stopping) {
     int count = drain(in, messages);
     if (count == 0) continue;
-    store(database, messages, count, arrays, &seed);
-    publish(out, messages, publications, plan(count, debts, publications), &sequence, acked, body);
+    int planned = plan(count, debts, publications);
+    store(database, messages, count, publications, planned, arrays, &seed);
+    publish(out, messages, publications, planned, &sequence, acked, body);
     amqp_basic_ack(in, 1, messages[count - 1].tag, 1);
   }
   PQfinish(database);
@@ -352,7 +380,8 @@ static void *lane(void *number) {
 static void stop(int signal) { (void)signal; stopping = 1; }
 
 int main(int argc, char **argv) {
-  CHECK(argc == 5 + channel_count, "usage: floor LANES BATCH WINDOW BODY EMAIL VOICE HUMAN");
+  CHECK(argc == 6 + channel_count, "usage: floor LANES BATCH WINDOW BODY EMAIL VOICE HUMAN EXPLANATION");
+  explanation = argv[5 + channel_count];
   int lanes = atoi(argv[1]);
   batch_size = atoi(argv[2]);
   window = atoi(argv[3]);

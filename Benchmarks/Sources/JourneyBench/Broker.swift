@@ -1,12 +1,13 @@
 import AMQPClient
 import Foundation
 
-/// What a program published: how many actions to each channel, and how large.
+/// What the adapter made of the events, and the floor has to write as well: how many actions to each channel, how large, and an explanation of middling size.
 struct Mix: Codable {
   var email = 0
   var voice = 0
   var human = 0
   var bodyBytes = 0
+  var explanation = ""
 
   var total: Int { email + voice + human }
 }

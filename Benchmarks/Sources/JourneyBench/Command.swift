@@ -37,5 +37,8 @@ func launch(_ arguments: [String], environment: [String: String], output: Pipe?)
   return process
 }
 
+/// A part of the result, to be seen at once.
+func show(_ text: String) { FileHandle.standardOutput.write(Data((text + "\n").utf8)) }
+
 /// Progress, for people: standard output is for the result.
 func say(_ text: String) { FileHandle.standardError.write(Data((text + "\n").utf8)) }

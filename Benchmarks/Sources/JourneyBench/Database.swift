@@ -42,6 +42,18 @@ struct Database {
     return Counters(walBytes: row[0], commits: row[1])
   }
 
+  /// The explanation of a score whose size comes closest to the mean.
+  func typicalExplanation() async throws -> String {
+    try await worker.perform { connection in
+      let result = try connection.execute(
+        """
+        SELECT explanation FROM client_journey_scores, (SELECT avg(octet_length(explanation::text)) AS mean FROM client_journey_scores) AS m
+        ORDER BY abs(octet_length(explanation::text) - mean) LIMIT 1
+        """)
+      return result.rowCount > 0 ? try result.text(0, 0) : ""
+    }
+  }
+
   // MARK: Contents
 
   func seed(clients: Int) async throws {

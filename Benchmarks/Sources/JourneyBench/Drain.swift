@@ -75,7 +75,10 @@ struct Arena {
     guard try await broker.deadLetters() == 0 else { throw BenchmarkError("\(contender.name) made dead letters") }
     let commits = try await database.counters().commits - before.commits - queries
     let measured = try await broker.mix()
-    if contender.kind == .adapter { mix = measured }
+    if contender.kind == .adapter {
+      mix = measured
+      mix.explanation = try await database.typicalExplanation()
+    }
     let thousands = Double(events) / 1000
     return DrainResult(
       contender: contender, eventsPerSecond: Double(events) / took, firstAck: firstAck, ownCPU: own / thousands, brokerCPU: brokerCPU / thousands,

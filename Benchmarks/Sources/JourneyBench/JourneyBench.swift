@@ -7,8 +7,8 @@ import Foundation
     abstract: "Measures the adapter against its floor: the least work on the same servers, in the same run.",
     discussion: """
       Without --rate, --history, --hot-client, --hot-share, --instances, --backlog or --only it measures all that is asked of the adapter, and tells what is reached: a \
-      full queue, with two instances, with older events, of one client who says much; the most that it keeps up with; latency at 200 and 1,000 events a \
-      second and at 70 % of that most. With any of them it measures that alone.
+      full queue, with two instances, with older events, of one client who says much; latency at 200 and 1,000 events a \
+      second, the most that is kept up with, and latency at 70 % of that. With any of them it measures that alone.
 
       Starts private servers of its own and deletes them. Read the figures as ratios: other work on the machine changes them.
       """)
@@ -68,11 +68,15 @@ import Foundation
     }
     let database = try await Database(servers), broker = try Broker(servers)
     try await database.seed(clients: clients)
-    var measurement = Measurement(Arena(options: options, servers: servers, broker: broker, database: database))
-    var goals: [Goal] = []
+    var report = Report(clients: clients, profile: profile)
+    if !json { show(report.head) }
+    let arena = Arena(options: options, servers: servers, broker: broker, database: database)
+    var measurement = Measurement(arena) { result in
+      if !json { show(result.text) }
+    }
     if measuresAll {
       let card = Scorecard(events: events, rounds: rounds, seconds: seconds, history: history ?? 1_000_000, hotClient: hotClient ?? 100_000)
-      goals = try await card.measure(&measurement, clients: clients)
+      report.goals = try await card.measure(&measurement, clients: clients)
     } else {
       let scenario = self.scenario
       if scenario.keepsHistory { try await database.addHistory(scenario.history, clients: clients, hotClient: scenario.hotClient) }
@@ -80,16 +84,17 @@ import Foundation
     }
     await broker.close()
     await database.close()
-    let report = Report(clients: clients, profile: profile, scenarios: measurement.results, goals: goals)
-    print(json ? try report.json : report.text)
+    report.scenarios = measurement.results
+    if json { show(try report.json) } else if !report.goals.isEmpty { show(report.goalsTable) }
   }
 
   private var scenario: Scenario {
     let load: Scenario.Load =
       if let rate { .steady(rate: rate, seconds: seconds) } else { .drain(events: backlog ?? events) }
-    let contenders = [.floor, Contender(kind: .adapter, instances: instances ?? 1)].filter { only == nil || $0.kind == only }
+    let adapter = Contender(kind: .adapter, instances: instances ?? 1)
+    let contenders = [.floor, adapter].filter { only == nil || $0.kind == only }
     return Scenario(
-      load: load, contenders: backlog == nil ? contenders : contenders.filter { $0.kind == .adapter }, rounds: backlog == nil ? rounds : 1,
+      load: load, contenders: backlog == nil ? contenders : [adapter], rounds: backlog == nil ? rounds : 1,
       history: history ?? 0, hotClient: hotClient ?? 0, hotShare: hotShare ?? (hotClient ?? 0 > 0 ? 10 : 0), watchesMemory: backlog != nil)
   }
 }

@@ -13,12 +13,6 @@ struct LatencyResult: Codable {
   var max: UInt64
 }
 
-/// What a program kept up with while the events were published.
-struct LiveResult: Codable {
-  var contender: Contender
-  var eventsPerSecond: Double
-}
-
 /// Takes actions from their queues and measures how old the event behind each is.
 final class LatencyRecorder: Sendable {
   private struct State {
@@ -60,8 +54,6 @@ final class LatencyRecorder: Sendable {
         else { continue }
         state.byChannel[channel] += 1
         state.bytes += delivery.bodySize
-        // Without a schedule there is no time since which an event could have waited.
-        guard state.sentAt[index] > 0 else { continue }
         state.histogram.record((now - state.sentAt[index]) / 1000)
       }
     }
@@ -76,11 +68,10 @@ final class LatencyRecorder: Sendable {
 }
 
 extension Arena {
-  /// Publishes events while the program is at work: on schedule, or as fast as the broker takes them.
-  /// - Parameter rate: events a second; nil: as many as the broker confirms.
-  /// - Returns: events a second, from the first publish to the last action.
+  /// Publishes events on schedule, whatever has become of those before, while the program is at work.
+  /// - Returns: seconds from the last publish to the last action.
   func publish(
-    to contender: Contender, _ scenario: Scenario, rate: Int?, run: Int, mix: inout Mix, into histogram: inout Histogram<UInt64>
+    to contender: Contender, _ scenario: Scenario, rate: Int, run: Int, mix: inout Mix, into histogram: inout Histogram<UInt64>
   ) async throws -> Double {
     try await empty(for: scenario)
     let events = scenario.events
@@ -95,22 +86,21 @@ extension Arena {
     let before = isAdapter ? try await database.decided() : 0
 
     let clock = ContinuousClock()
-    let began = clock.now
-    if let rate {
-      await send(scenario, run: run, rate: rate, recorder)
-    } else {
-      _ = try await broker.preload(events, of: workload(scenario, run: run))
-    }
+    await send(scenario, run: run, rate: rate, recorder)
+    let sent = clock.now
     try await wait(for: program, atMost: .seconds(60 + events / 300)) {
       guard try await database.stored(run: run) >= events else { return false }
       return try await recorder.mix.total >= expectedActions(contender.kind, mix: mix) - before
     }
-    let took = seconds(began.duration(to: clock.now))
+    let behind = seconds(sent.duration(to: clock.now))
     try program.stop()
     for consumer in consumers { await consumer.close() }
     histogram = recorder.histogram
-    if isAdapter { mix = recorder.mix }
-    return Double(events) / took
+    if isAdapter {
+      mix = recorder.mix
+      mix.explanation = try await database.typicalExplanation()
+    }
+    return behind
   }
 
   private func send(_ scenario: Scenario, run: Int, rate: Int, _ recorder: LatencyRecorder) async {

@@ -3,11 +3,16 @@ import Histogram
 /// Runs scenarios one after the other on one pair of servers.
 struct Measurement {
   let arena: Arena
+  private let onResult: (ScenarioResult) -> Void
   /// The next run's number: the ids of its events begin with it, and older runs may be stored still.
   private var run = 0
   private(set) var results: [ScenarioResult] = []
 
-  init(_ arena: Arena) { self.arena = arena }
+  /// - Parameter onResult: told each scenario's result when it is there.
+  init(_ arena: Arena, onResult: @escaping (ScenarioResult) -> Void) {
+    self.arena = arena
+    self.onResult = onResult
+  }
 
   /// The contenders in turn, in the other order every second round. What the adapter publishes, the floor has to publish too: the adapter goes first,
   /// once more than it is counted.
@@ -23,6 +28,7 @@ struct Measurement {
     }
     result.latencies = scenario.contenders.compactMap { contender in histograms[contender].map { LatencyResult(contender, $0) } }
     results.append(result)
+    onResult(result)
     return result
   }
 
@@ -38,15 +44,15 @@ struct Measurement {
       let drain = try await arena.drain(contender, scenario, run: run, mix: &result.mix)
       if round > 0 { result.drains.append(drain) }
       found = "\(fixed(drain.eventsPerSecond, 0)) events/s, own CPU \(fixed(drain.ownCPU, 1)) ms per 1,000"
-    case .live:
-      let rate = try await arena.publish(to: contender, scenario, rate: nil, run: run, mix: &result.mix, into: &histogram)
-      if round > 0 { result.lives.append(LiveResult(contender: contender, eventsPerSecond: rate)) }
-      found = "\(fixed(rate, 0)) events/s"
     case .steady(let rate, _):
       if round > 1, let earlier = histograms[contender] { histogram = earlier }
-      _ = try await arena.publish(to: contender, scenario, rate: rate, run: run, mix: &result.mix, into: &histogram)
-      if round > 0 { histograms[contender] = histogram }
-      found = "p50 \(fixed(Double(histogram.valueAtPercentile(50)) / 1000, 2)) ms up to now"
+      let behind = try await arena.publish(to: contender, scenario, rate: rate, run: run, mix: &result.mix, into: &histogram)
+      if round > 0 {
+        histograms[contender] = histogram
+        result.behind[contender.name] = max(behind, result.behind[contender.name] ?? 0)
+      }
+      let p50 = Double(histogram.valueAtPercentile(50)) / 1000
+      found = "p50 \(fixed(p50, 2)) ms up to now; the last action came \(fixed(behind, 2)) s after the last event"
     }
     say("  \(round == 0 ? "warming up" : "round \(round)"), \(contender.name): \(found)")
   }
@@ -58,7 +64,8 @@ struct ScenarioResult: Codable {
   /// What the adapter published, and the floor had to.
   var mix = Mix()
   var drains: [DrainResult] = []
-  var lives: [LiveResult] = []
+  /// How long after an open loop's last event its last action came, in seconds: the worst of a contender's rounds.
+  var behind: [String: Double] = [:]
   var latencies: [LatencyResult] = []
 
   init(scenario: Scenario) { self.scenario = scenario }
@@ -73,12 +80,6 @@ struct ScenarioResult: Codable {
       contender: contender, eventsPerSecond: of(\.eventsPerSecond), firstAck: firstAcks.isEmpty ? nil : median(firstAcks), ownCPU: of(\.ownCPU),
       brokerCPU: of(\.brokerCPU), databaseCPU: of(\.databaseCPU), peakMiB: of(\.peakMiB), walBytesPerEvent: of(\.walBytesPerEvent),
       commits: of(\.commits), actions: Int(of { Double($0.actions) }))
-  }
-
-  /// Events a second while they were published: the median of a contender's rounds.
-  func live(_ contender: Contender) -> Double? {
-    let rounds = lives.filter { $0.contender == contender }
-    return rounds.isEmpty ? nil : median(rounds.map(\.eventsPerSecond))
   }
 
   func latency(_ contender: Contender) -> LatencyResult? { latencies.first { $0.contender == contender } }

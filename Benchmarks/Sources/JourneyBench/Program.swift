@@ -3,6 +3,7 @@ import Foundation
 /// A program under measurement: one or more processes that drain the ingest queue.
 struct Program {
   enum Kind: String, Codable, CaseIterable {
+    /// The least work that stores the same rows.
     case floor
     case adapter
   }
@@ -22,7 +23,7 @@ struct Program {
       guard mix.total > 0 else { throw BenchmarkError("the floor needs to know what the adapter publishes; measure the adapter first") }
       let shares = [mix.email, mix.voice, mix.human].map { "\(min(1_000_000, ($0 * 1_000_000 + messages - 1) / messages))" }
       let lanes = "\(options.floorLanes)", body = "\(mix.bodyBytes)"
-      let command = [options.floorBinary, lanes, "500", "1000", body] + shares
+      let command = [options.floorBinary, lanes, "500", "1000", body] + shares + [mix.explanation]
       return Program(contender: contender, processes: [try launch(command, environment: environment, output: nil)])
     case .adapter:
       if let lanes = options.lanes { environment["PIPELINE_LANES"] = "\(lanes)" }

@@ -14,8 +14,6 @@ struct Scenario: Codable {
   enum Load: Codable {
     /// A queue that is filled before the clock starts.
     case drain(events: Int)
-    /// Events that are published as fast as the broker takes them while the program is at work: the most that it keeps up with.
-    case live(events: Int)
     /// An open loop: events a second, published on schedule whatever has become of those before.
     case steady(rate: Int, seconds: Int)
   }
@@ -37,7 +35,7 @@ struct Scenario: Codable {
 
   var events: Int {
     switch load {
-    case .drain(let events), .live(let events): events
+    case .drain(let events): events
     case .steady(let rate, let seconds): rate * seconds
     }
   }
@@ -46,7 +44,6 @@ struct Scenario: Codable {
     let what =
       switch load {
       case .drain(let events): "\(events) events that wait"
-      case .live(let events): "\(events) events, published as fast as the broker takes them"
       case .steady(let rate, let seconds): "\(rate) events/s for \(seconds) s a round; from publish to the action at its worker"
       }
     let stored = [history > 0 ? "\(history) older events" : nil, hotClient > 0 ? "\(hotClient) older events of one client" : nil].compactMap(\.self)

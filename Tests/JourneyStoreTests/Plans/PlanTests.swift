@@ -186,6 +186,23 @@ import Testing
     }
   }
 
+  /// Statistics of a table with a row or two make all indexes look alike, one that holds a column of the key somewhere as good as the key's own: read from end to
+  /// end for each event, it would make every batch slower than the one before until the server looks at the table again.
+  @Test func `plans made for tables that were analysed with next to nothing in them follow the growth`() async throws {
+    let history = try await PlanHistory.empty()
+    let log = PlanLog(try await TestServers.shared())
+    let clients = (0..<500).map { ClientReference(externalID: "new \($0)", creation: NewClient(name: "n")) } + (1500..<2000).map(Self.reference)
+    try await PlanScenario.run(on: history, log, .standard) { _ = try await $0.commit(try $0.events(of: clients, count: 1, "first")) }
+    try await withDatabase(history.url) { try await $0.run("ANALYZE") }
+    var wanted = PlanRules(bigTables: PlanHistory.bigTables)
+    wanted.mostValues = 40
+    try await PlanScenario.run(on: history, log, .standard) { scenario in
+      for round in 0..<5 { _ = try await scenario.commit(try scenario.events(of: clients, count: 1000, "growth \(round)")) }
+      let grown = try await scenario.commit(try scenario.events(of: clients, "grown"))
+      Self.report(wanted.findings(grown.plans, in: "a table that has grown"))
+    }
+  }
+
   @Test func `an index that is missing is found out`() async throws {
     let history = try await Self.filled.value
     let index = "idx_client_journey_events_client"
