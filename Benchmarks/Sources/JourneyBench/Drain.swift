@@ -98,12 +98,13 @@ struct Arena {
 
   private func isDone(_ kind: Program.Kind, run: Int, events: Int, mix: Mix) async throws -> Bool {
     guard try await database.stored(run: run) >= events else { return false }
-    return try await broker.actions() >= expectedActions(kind, mix: mix)
+    return try await broker.actions() >= expectedActions(kind, of: mix.total)
   }
 
   /// The floor spreads a share over lanes, and each of them keeps less than one action of each channel to itself.
-  func expectedActions(_ kind: Program.Kind, mix: Mix) async throws -> Int {
-    kind == .adapter ? try await database.decided() : mix.total - options.floorLanes * Broker.channels.count
+  /// - Parameter total: how many the floor is to publish.
+  func expectedActions(_ kind: Program.Kind, of total: Int) async throws -> Int {
+    kind == .adapter ? try await database.decided() : total - options.floorLanes * Broker.channels.count
   }
 }
 

@@ -17,6 +17,8 @@ struct LatencyResult: Codable {
 final class LatencyRecorder: Sendable {
   private struct State {
     var sentAt: [UInt64]
+    /// All actions, of whatever run.
+    var seen = 0
     var bytes = 0
     var byChannel = [0, 0, 0]
     var histogram: Histogram<UInt64>
@@ -38,6 +40,7 @@ final class LatencyRecorder: Sendable {
       return mix
     }
   }
+  var seen: Int { state.withLock { $0.seen } }
   var histogram: Histogram<UInt64> { state.withLock { $0.histogram } }
 
   func isSent(_ index: Int) {
@@ -48,6 +51,7 @@ final class LatencyRecorder: Sendable {
   func take(_ deliveries: [Delivery], channel: Int) {
     let now = Self.now()
     state.withLock { state in
+      state.seen += deliveries.count
       for delivery in deliveries {
         guard let id = delivery.properties.headers["x-cause-id"]?.stringValue, id.hasPrefix(prefix), let index = Workload.index(ofID: id),
           index < state.sentAt.count
@@ -81,7 +85,7 @@ extension Arena {
     for (channel, consumer) in consumers.enumerated() { consumer.start(settings, channel: channel, recorder: recorder) }
     let program = try Program.start(contender, options, servers: servers, mix: mix, messages: events)
     defer { program.kill() }
-    try await warmUp(program, scenario, run: run + 5000)
+    try await warmUp(program, scenario, run: run + 5000, mix, recorder)
     let isAdapter = contender.kind == .adapter
     let before = isAdapter ? try await database.decided() : 0
 
@@ -90,7 +94,7 @@ extension Arena {
     let sent = clock.now
     try await wait(for: program, atMost: .seconds(60 + events / 300)) {
       guard try await database.stored(run: run) >= events else { return false }
-      return try await recorder.mix.total >= expectedActions(contender.kind, mix: mix) - before
+      return try await recorder.mix.total >= expectedActions(contender.kind, of: mix.total) - before
     }
     let behind = seconds(sent.duration(to: clock.now))
     try program.stop()
@@ -122,11 +126,14 @@ extension Arena {
     }
   }
 
-  /// Connections, prepared statements and caches are those of a program that has been at work for a while.
-  private func warmUp(_ program: Program, _ scenario: Scenario, run: Int) async throws {
+  /// Connections, prepared statements and caches are those of a program that has been at work for a while, and is done with it.
+  private func warmUp(_ program: Program, _ scenario: Scenario, run: Int, _ mix: Mix, _ recorder: LatencyRecorder) async throws {
     let events = 10 * options.clients
     _ = try await broker.preload(events, of: workload(scenario, run: run))
-    try await wait(for: program, atMost: .seconds(60 + events / 300)) { try await database.stored(run: run) >= events }
+    try await wait(for: program, atMost: .seconds(60 + events / 300)) {
+      guard try await database.stored(run: run) >= events else { return false }
+      return try await recorder.seen >= expectedActions(program.contender.kind, of: mix.total * events / scenario.events)
+    }
   }
 
   private func wait(for program: Program, atMost limit: Duration, until isDone: () async throws -> Bool) async throws {
