@@ -15,7 +15,8 @@ extension PostgresConnection {
   /// `.begin` at the head and `.commit` at the tail make transactions that span several pipelines without a round trip of
   /// their own. A pipeline that fails and holds either of them leaves no open transaction behind.
   ///
-  /// A statement that the server no longer knows is prepared anew and the pipeline repeated, once, where no transaction was
+  /// Where plans are made once for any values (`PostgresSettings.plansByIndexes`), a few pipelines in a connection's life take another round trip first, which
+  /// has them made anew. A statement that the server no longer knows is prepared anew and the pipeline repeated, once, where no transaction was
   /// open before it.
   /// - Returns: a result a command.
   /// - Throws: the error of the first command that failed, naming it.
@@ -167,7 +168,7 @@ private struct PipelineRun {
         connection.prepared[statement.name] = .init(sql: statement.sql, types: parameters.slots.map(\.oid))
       } else {
         let result = PostgresResult(handle, operation: statement.name)
-        connection.count(result)
+        connection.noteWritten(result)
         accept(result, of: statement)
       }
     case PGRES_PIPELINE_ABORTED:

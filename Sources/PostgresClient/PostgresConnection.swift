@@ -18,8 +18,8 @@ public final class PostgresConnection {
   var prepared: [String: PreparedStatement] = [:]
   /// Set when the server rejected a prepared statement inside a transaction, where it cannot be replaced.
   var hasStaleStatements = false
-  /// The rows that were inserted, in all and until plans were made last.
-  private var inserted = (inAll: 0, whenPlanned: 0)
+  /// The rows that were written, in all and until plans were made last.
+  private var written = (inAll: 0, whenPlanned: 0)
   /// The limit of each round trip from here on, nil = none. Starts as `PostgresSettings.deadline`.
   public var deadline: Duration?
 
@@ -97,16 +97,21 @@ public final class PostgresConnection {
 
   func roundTripLimit() -> Instant? { deadline.map { Instant.now() + $0 } }
 
-  func count(_ result: PostgresResult) {
-    if settings.plansByIndexes, result.commandTag.hasPrefix("INSERT ") { inserted.inAll += result.affectedRows }
+  /// Notes what a statement wrote, for `renewPlans`.
+  func noteWritten(_ result: PostgresResult) {
+    if settings.plansByIndexes, !result.commandTag.hasPrefix("SELECT") { written.inAll += result.affectedRows }
   }
 
-  /// Has plans made anew whenever what was inserted here has doubled: what is best for a table of a few rows may be the worst for a large one, and the server
-  /// itself looks again only when it has analysed the table, a minute later or more.
+  /// Has plans made anew whenever what was written here has doubled: what is best for a table of a few rows may be the worst for a large one, and the server
+  /// itself looks again only when it has analysed the table, a minute later or more. Older plans are right as well, so a server that refuses is no reason to stop.
   func renewPlans(_ site: CallSite) throws(PostgresError) {
-    guard !isInTransaction, inserted.inAll > 0, inserted.inAll >= 2 * inserted.whenPlanned else { return }
-    _ = try simpleQuery("DISCARD PLANS", operation: "renew_plans", site: site)
-    inserted.whenPlanned = inserted.inAll
+    guard !isInTransaction, written.inAll > 0, written.inAll >= 2 * written.whenPlanned else { return }
+    written.whenPlanned = written.inAll
+    do {
+      _ = try simpleQuery("DISCARD PLANS", operation: "renew_plans", site: site)
+    } catch {
+      guard isUsable else { throw error }
+    }
   }
 
   func requireUsable(_ operation: String, _ site: CallSite) throws(PostgresError) {

@@ -18,10 +18,10 @@ public struct PostgresSettings: Sendable {
   /// The client's own limit for a round trip, for the case that the server or the network says nothing at all: libpq has
   /// none. Keep it above `statementTimeout`. nil = wait for ever. Default 30 s.
   public var deadline: Duration? = .seconds(30)
-  /// Whether prepared statements are planned once, for any values, instead of for the values at hand the first five times, and look rows up in indexes
-  /// whenever they can. For statements that take a batch as arrays: planned for five hundred values, they would rather read a table of some ten thousand
-  /// rows from end to end than look five hundred of them up; planned while a table is small, they go on reading it until the server analyses it again. Plans are made
-  /// anew whenever the rows that the connection has inserted have doubled.
+  /// Whether prepared statements are planned for any values, instead of for the values at hand the first five times, and look rows up in indexes whenever
+  /// they can. For statements that take a batch as arrays: planned for five hundred values, they would rather read a table of some ten thousand rows from end
+  /// to end than look five hundred of them up; planned while a table is small, they go on reading it until the server analyses it again. Plans are made anew
+  /// whenever the rows that the connection has written have doubled.
   public var plansByIndexes = false
   /// Pauses between attempts to connect.
   public var backoff = PostgresBackoff()

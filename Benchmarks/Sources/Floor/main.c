@@ -1,5 +1,5 @@
-// The floor: the least work that any program could do on the same servers for the same promise. It drains the ingest queue, inserts the rows that the
-// adapter inserts for each message with one statement a batch, publishes as many actions as the adapter does, of the same size and to the same queues,
+// The floor: the least work that any program could do on the same servers for the same promise. It drains the ingest queue, inserts the rows of events,
+// scores and outbox that the adapter inserts with one statement a batch, publishes as many actions as the adapter does, of the same size and to the same queues,
 // under publisher confirms, and acknowledges last. There is no logic in it: no mapping, no state of a client, no decision, and no explanation but the
 // one it is given. What a figure of the adapter is worth is told by its ratio to this program's figure in the same run.
 //
@@ -155,14 +155,15 @@ static const char *insert =
   "SELECT unnest($1::uuid[]), unnest($2::uuid[]), unnest($3::uuid[]), unnest($4::text[]), unnest($5::text[]), unnest($6::jsonb[]), "
   "unnest($7::timestamptz[]), unnest($8::text[]), unnest($9::text[]) "
   "ON CONFLICT (org_id, source, source_event_id) DO NOTHING RETURNING id, client_id, org_id) "
-  ", o AS (INSERT INTO journey_outbox (id, actions) VALUES ($13, $14)) "
+  ", o AS (INSERT INTO journey_outbox (id, actions) SELECT $13, $14 WHERE $14 > 0) "
   "INSERT INTO client_journey_scores (id, client_id, org_id, score, risk_level, recommended_actions, generated_at, event_id, explanation, action, "
   "channel, priority, reason, expires_at, outbox_id) "
   "SELECT score_id, client_id, org_id, 50, 'LOW', '[\"email_outreach\"]', now(), id, $12::json, action, "
   "CASE action WHEN 'email_outreach' THEN 'email' WHEN 'send_voice_message' THEN 'voice' WHEN 'schedule_meeting' THEN 'human' END, "
   "CASE WHEN action IS NOT NULL THEN 'low' END, CASE WHEN action IS NOT NULL THEN 'nothing urgent has happened' END, "
   "CASE WHEN action IS NOT NULL THEN now() + interval '7 days' END, CASE WHEN action IS NOT NULL THEN $13 END "
-  "FROM (SELECT id, client_id, org_id, row_number() OVER () AS n FROM e) e JOIN unnest($10::uuid[], $11::text[]) WITH ORDINALITY AS u(score_id, action, n) USING (n)";
+  "FROM (SELECT id, client_id, org_id, row_number() OVER () AS n FROM e) e "
+  "JOIN unnest($10::uuid[], $11::text[]) WITH ORDINALITY AS u(score_id, action, n) USING (n)";
 
 enum { columns = 11, parameters = columns + 3 };
 
@@ -189,13 +190,14 @@ static void append_rows(
     at = member(m, "id", &n);
     append_item(&b[8], at, n);
     append_random_uuid(&b[9], seed);
-    const char *action = p < publication_count && publications[p].message == i ? actions[publications[p].channel] : NULL;
+    const char *action = p < publication_count && publications[p].message == i ? actions[publications[p++].channel] : NULL;
     if (action) append_item(&b[10], action, strlen(action)); else append32(&b[10], UINT32_MAX);
-    while (p < publication_count && publications[p].message == i) p++;
   }
 }
 
-static void store(PGconn *database, const message *messages, int count, const publication *publications, int publication_count, buffer *b, unsigned *seed) {
+static void store(
+  PGconn *database, const message *messages, int count, const publication *publications, int publication_count, buffer *b, unsigned *seed
+) {
   append_rows(b, messages, count, publications, publication_count, seed);
   const char *values[parameters];
   int lengths[parameters], formats[parameters];
@@ -261,15 +263,17 @@ static int drain(amqp_connection_state_t connection, message *messages) {
   return count;
 }
 
-// Spreads each channel's share evenly over the messages.
+// Spreads each channel's share evenly over the messages. As with the adapter, a message leads to one action at most: the channel that is furthest behind.
 static int plan(int count, long *debts, publication *publications) {
   int planned = 0;
-  for (int i = 0; i < count; i++)
+  for (int i = 0; i < count; i++) {
+    int most = 0;
     for (int c = 0; c < channel_count; c++)
-      if ((debts[c] += shares[c]) >= million) {
-        debts[c] -= million;
-        publications[planned++] = (publication){i, c};
-      }
+      if ((debts[c] += shares[c]) > debts[most]) most = c;
+    if (debts[most] < million) continue;
+    debts[most] -= million;
+    publications[planned++] = (publication){i, most};
+  }
   return planned;
 }
 
@@ -359,8 +363,8 @@ static void *lane(void *number) {
   PQclear(prepared);
 
   message *messages = calloc((size_t)batch_size, sizeof *messages);
-  publication *publications = calloc((size_t)batch_size * channel_count, sizeof *publications);
-  bool *acked = calloc((size_t)batch_size * channel_count, sizeof *acked);
+  publication *publications = calloc((size_t)batch_size, sizeof *publications);
+  bool *acked = calloc((size_t)batch_size, sizeof *acked);
   char *body = malloc(longest_body);
   long debts[channel_count] = {0};
   buffer arrays[columns + 1] = {{0}};

@@ -3,7 +3,7 @@ import Foundation
 import Histogram
 import Synchronization
 
-/// From the publish of an event to its action in the hands of a consumer, in microseconds.
+/// From when an event was due to be published to its action in the hands of a consumer, in microseconds.
 struct LatencyResult: Codable {
   var contender: Contender
   var actions: Int
@@ -16,7 +16,8 @@ struct LatencyResult: Codable {
 /// Takes actions from their queues and measures how old the event behind each is.
 final class LatencyRecorder: Sendable {
   private struct State {
-    var sentAt: [UInt64]
+    /// When an event should have been published: a load that is late itself must not hide what waits for it.
+    var dueAt: [UInt64]
     /// All actions, of whatever run.
     var seen = 0
     var bytes = 0
@@ -29,7 +30,7 @@ final class LatencyRecorder: Sendable {
 
   init(run: Int, events: Int, into histogram: Histogram<UInt64>) {
     prefix = Workload.prefix(run)
-    state = Mutex(State(sentAt: [UInt64](repeating: 0, count: events), histogram: histogram))
+    state = Mutex(State(dueAt: [UInt64](repeating: 0, count: events), histogram: histogram))
   }
 
   /// The actions of the run's own events so far.
@@ -43,10 +44,7 @@ final class LatencyRecorder: Sendable {
   var seen: Int { state.withLock { $0.seen } }
   var histogram: Histogram<UInt64> { state.withLock { $0.histogram } }
 
-  func isSent(_ index: Int) {
-    let now = Self.now()
-    state.withLock { $0.sentAt[index] = now }
-  }
+  func isDue(_ index: Int, at time: UInt64) { state.withLock { $0.dueAt[index] = time } }
 
   func take(_ deliveries: [Delivery], channel: Int) {
     let now = Self.now()
@@ -54,11 +52,11 @@ final class LatencyRecorder: Sendable {
       state.seen += deliveries.count
       for delivery in deliveries {
         guard let id = delivery.properties.headers["x-cause-id"]?.stringValue, id.hasPrefix(prefix), let index = Workload.index(ofID: id),
-          index < state.sentAt.count
+          index < state.dueAt.count
         else { continue }
         state.byChannel[channel] += 1
         state.bytes += delivery.bodySize
-        state.histogram.record((now - state.sentAt[index]) / 1000)
+        state.histogram.record((now - state.dueAt[index]) / 1000)
       }
     }
   }
@@ -73,7 +71,7 @@ final class LatencyRecorder: Sendable {
 
 extension Arena {
   /// Publishes events on schedule, whatever has become of those before, while the program is at work.
-  /// - Returns: seconds from the last publish to the last action.
+  /// - Returns: seconds from when the last event was due to the last action.
   func publish(
     to contender: Contender, _ scenario: Scenario, rate: Int, run: Int, mix: inout Mix, into histogram: inout Histogram<UInt64>
   ) async throws -> Double {
@@ -89,14 +87,12 @@ extension Arena {
     let isAdapter = contender.kind == .adapter
     let before = isAdapter ? try await database.decided() : 0
 
-    let clock = ContinuousClock()
-    await send(scenario, run: run, rate: rate, recorder)
-    let sent = clock.now
+    let lastDue = await send(scenario, run: run, rate: rate, recorder)
     try await wait(for: program, atMost: .seconds(60 + events / 300)) {
       guard try await database.stored(run: run) >= events else { return false }
       return try await recorder.mix.total >= expectedActions(contender.kind, of: mix.total) - before
     }
-    let behind = seconds(sent.duration(to: clock.now))
+    let behind = Double(LatencyRecorder.now() - lastDue) / 1e9
     try program.stop()
     for consumer in consumers { await consumer.close() }
     histogram = recorder.histogram
@@ -107,21 +103,23 @@ extension Arena {
     return behind
   }
 
-  private func send(_ scenario: Scenario, run: Int, rate: Int, _ recorder: LatencyRecorder) async {
+  /// - Returns: when the last event was due, in nanoseconds of the monotonic clock.
+  private func send(_ scenario: Scenario, run: Int, rate: Int, _ recorder: LatencyRecorder) async -> UInt64 {
     var workload = workload(scenario, run: run)
     let messages = (0..<scenario.events).map { workload.event($0) }
     // A thread of its own that sleeps to a set time, so that the load's own jitter stays out of the figures.
-    await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+    return await withCheckedContinuation { continuation in
       Thread.detachNewThread { [broker] in
         let start = LatencyRecorder.now() + 10_000_000
+        var due = start
         for (index, message) in messages.enumerated() {
-          let due = start + UInt64(index) * 1_000_000_000 / UInt64(rate)
+          due = start + UInt64(index) * 1_000_000_000 / UInt64(rate)
+          recorder.isDue(index, at: due)
           var time = timespec(tv_sec: Int(due / 1_000_000_000), tv_nsec: Int(due % 1_000_000_000))
           while clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, nil) == EINTR {}
-          recorder.isSent(index)
           broker.send(message)
         }
-        continuation.resume()
+        continuation.resume(returning: due)
       }
     }
   }

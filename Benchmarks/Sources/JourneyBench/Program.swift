@@ -3,7 +3,7 @@ import Foundation
 /// A program under measurement: one or more processes that drain the ingest queue.
 struct Program {
   enum Kind: String, Codable, CaseIterable {
-    /// The least work that stores the same rows.
+    /// The least work, `Floor/main.c`.
     case floor
     case adapter
   }

@@ -37,7 +37,7 @@ extension Report {
     }
   }
 
-  /// Printed first; then each scenario when it is measured, then the goals: a failure later loses nothing.
+  /// Printed first; then each scenario when it is measured, so that a later failure does not lose it, then the goals.
   var head: String {
     """
     \(machine.cores) cores (\(machine.model)) for servers and programs; commit \(machine.commit)

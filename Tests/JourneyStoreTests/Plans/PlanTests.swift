@@ -164,7 +164,7 @@ import Testing
     try result.get()
   }
 
-  /// A new installation drains its first backlog over connections whose plans were made when there was nothing, before the server has any statistics.
+  /// A new installation drains its first backlog over connections whose plans were made when there was next to nothing, before the server has any statistics.
   @Test func `plans made for empty tables do for full ones`() async throws {
     let history = try await PlanHistory.empty()
     let made = History(signals: SignalRules())
