@@ -15,7 +15,7 @@ struct LaneItem: Sendable {
   static let mostDeferrals = 50
 }
 
-/// One of the commits that run side by side: takes what has gathered, commits it, settles it, has its actions published.
+/// One of the commits that run side by side: takes what has gathered, commits it, has its actions published, settles it.
 final class Lane: Sendable {
   private let number: Int
   private let queue: BatchQueue<LaneItem>
@@ -77,8 +77,10 @@ final class Lane: Sendable {
         if backoff.attempts > 0 { logger.notice("the database takes batches again") }
         backoff.reset()
         putBack(part, receipt.results)
+        // Actions first: the broker writes an acknowledgement down as well, and what comes after it waits for that.
+        let isPublished = receipt.outbox.map(outbox.publishAtOnce) ?? true
         settle(part, receipt.results)
-        if let batch = receipt.outbox { await outbox.publish(batch) }
+        if !isPublished, let batch = receipt.outbox { await outbox.publish(batch) }
       } catch {
         outbox.putBack(confirmed: published)
         switch error.kind {

@@ -36,10 +36,21 @@ final class Outbox: Sendable {
 
   /// Hands a batch to the publisher, as soon as fewer actions than the limit are under way. Does not wait for their confirmation.
   func publish(_ batch: OutboxBatch) async {
-    await waitUntil { $0.inFlight < limit }
-    state.withLock { $0.inFlight += batch.actions.count }
+    while !publishAtOnce(batch) { await waitUntil { $0.inFlight < limit } }
+  }
+
+  /// The same where fewer are under way already.
+  /// - Returns: false where the batch would have to wait.
+  func publishAtOnce(_ batch: OutboxBatch) -> Bool {
+    let hasRoom = state.withLock { state in
+      guard state.inFlight < limit || state.isGivenUp else { return false }
+      state.inFlight += batch.actions.count
+      return true
+    }
+    guard hasRoom else { return false }
     let ids = batch.actions.map(\.id)
     publisher.publish(batch.actions) { [self] results in resolved(batch.id, ids, results) }
+    return true
   }
 
   /// Returns when nothing is under way, or the deadline has passed. After that nothing here waits any more.

@@ -2,7 +2,7 @@ import Journey
 public import Logging
 public import ServiceLifecycle
 
-/// The order of work: receive, commit, settle, publish.
+/// The order of work: receive, commit, publish, settle.
 ///
 /// A lane commits whatever has gathered while the last commit was under way, one client's events are committed by one lane at a time, and as many lanes work
 /// as the load is worth. A receipt is settled after the commit of all its events, an action is published after the commit that decided it. Nothing here holds state that a crash would lose.

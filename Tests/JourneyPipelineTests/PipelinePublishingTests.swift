@@ -40,6 +40,29 @@ import Testing
     #expect(ledger.now.published.count == total)
   }
 
+  @Test func `actions are handed over before the message is acknowledged`() async throws {
+    let source = FakeSource([.test(1)])
+    let publisher = ObservingPublisher(source)
+    _ = try await withPipeline(source, FakeLedger(act: { _ in true }), publisher) { _ in try await source.state.wait { $0.applied == 1 } }
+    #expect(publisher.acknowledged.now == [0])
+  }
+
+  @Test func `a message is acknowledged although its actions wait for room`() async throws {
+    let source = FakeSource((0..<6).map { .test($0) })
+    let ledger = FakeLedger(act: { _ in true })
+    let publisher = FakePublisher(.holding)
+    _ = try await withPipeline(source, ledger, publisher, .test(batchSize: 2)) { _ in
+      // The limit is 2 x (1 + 1).
+      try await source.state.wait { $0.applied == 6 }
+      #expect(publisher.now.underWay == 4)
+      while ledger.now.actions.count > publisher.now.actions.count || publisher.now.underWay > 0 {
+        try await publisher.state.wait { $0.underWay > 0 }
+        try publisher.confirmOldest()
+      }
+    }
+    #expect(ledger.now.published.count == 6)
+  }
+
   @Test func `a confirmation is noted with the next commit`() async throws {
     let source = FakeSource([.test(1)])
     let ledger = FakeLedger(act: { $0.event.sourceEventID == "e1" })
@@ -126,5 +149,19 @@ import Testing
     }
     #expect(publisher.now.actions.map(\.id) == abandoned.map(\.id))
     #expect(Set(ledger.now.published) == Set(abandoned.map(\.id)) && ledger.now.published.count == 25)
+  }
+}
+
+/// Confirms at once, and looks at what was acknowledged by then.
+private final class ObservingPublisher: ActionPublisher {
+  let acknowledged = Watched<[Int]>([])
+  private let source: FakeSource
+
+  init(_ source: FakeSource) { self.source = source }
+
+  func publish(_ actions: [ActionMessage], completion: @escaping @Sendable ([PublishFailure?]) -> Void) {
+    let applied = source.now.applied
+    acknowledged.change { $0.append(applied) }
+    completion(actions.map { _ in nil })
   }
 }

@@ -53,7 +53,7 @@ let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 ///
 /// A run that does not end makes the test fail at its time limit, not hang.
 func withPipeline(
-  _ source: FakeSource, _ ledger: FakeLedger, _ publisher: FakePublisher = FakePublisher(), _ settings: Pipeline.Settings = .test(),
+  _ source: FakeSource, _ ledger: FakeLedger, _ publisher: any ActionPublisher = FakePublisher(), _ settings: Pipeline.Settings = .test(),
   stopping body: @Sendable (Pipeline) async throws -> Void,
   meanwhile: @Sendable () async throws -> Void = {}
 ) async throws -> Statistics.Counts {

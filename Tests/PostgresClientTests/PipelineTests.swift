@@ -165,6 +165,34 @@ import Testing
     }
   }
 
+  /// With one row both indexes look alike, and the planner takes the one that was made last.
+  @Test func plansAreMadeAnewWhenWhatWasWrittenHasDoubled() async throws {
+    try await withConnection({ $0.plansByIndexes = true }) { connection in
+      // Nobody else analyses a temporary table.
+      try connection.execute(
+        """
+        CREATE TEMPORARY TABLE letters (a text, b text, c text);
+        CREATE INDEX by_key ON letters (a, b); CREATE INDEX by_other ON letters (c, b);
+        INSERT INTO letters VALUES ('a', 'b', 'c'); ANALYZE letters
+        """)
+      let find = PostgresStatement(name: "find", "SELECT FROM letters WHERE a = $1 AND b = $2")
+      let fill = PostgresStatement(name: "fill", "INSERT INTO letters SELECT n, n, n FROM generate_series(1, $1) AS n")
+      func plan() throws -> String {
+        try connection.execute(find, PostgresParameters { for _ in 0..<2 { $0.text("x") } })
+        let lines = try connection.execute("EXPLAIN EXECUTE find('x', 'x')")
+        return try (0..<lines.rowCount).map { try lines.text($0, 0) }.joined(separator: "\n")
+      }
+      let before = try plan()
+      try #require(before.contains("by_other"), "the planner was not misled: \(before)")
+      try connection.execute("BEGIN")
+      try connection.execute(fill, PostgresParameters { $0.int4(10_000) })
+      #expect(try plan() == before, "renewed inside a transaction")
+      try connection.execute("COMMIT")
+      let after = try plan()
+      #expect(after.contains("by_key"), "\(after)")
+    }
+  }
+
   @Test func copyIsRefusedAndGivesTheConnectionUp() async throws {
     try await withNumbers { connection in
       _ = try failure { try connection.execute("COPY numbers TO STDOUT") }
