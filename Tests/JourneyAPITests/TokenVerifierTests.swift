@@ -159,7 +159,7 @@ import Testing
     ).sign(Claims(Self.good), kid: "r1")
     try await Application(router: router).test(.live) { client in
       let port = try #require(client.port)
-      let keys = try KeySet(address: "http://127.0.0.1:\(port)/jwks", .rs256, logger: Logger(label: "test"))
+      let keys = try KeySet(address: "http://127.0.0.1:\(port)/jwks", .rs256, timeoutSeconds: 60, logger: Logger(label: "test"))
       let verifier = TokenVerifier(keys: keys, algorithm: "RS256", settings: APISettings(), clock: FixedClock())
       #expect(try await verifier.caller(own).subject == Self.user)
       #expect(await refusal(others, by: verifier) == .badSignature)

@@ -88,7 +88,12 @@ end:
        copy_transaction(orphan[i], tx[i]); clear_transaction(tx[i]) }
   :: atomic { phase[i] == answered && faults ->
        printf("%d: loses the answer to COMMIT\n", i); fail_commit(i); clear_transaction(tx[i]) }
-  /* Lane.settle, then Outbox.publish */
+  /* Outbox.publishAtOnce, then Lane.settle */
+  :: atomic { phase[i] == answered ->
+       printf("%d: sends actions %d\n", i, tx[i].new); send_decided(i); clear_transaction(tx[i]); phase[i] = sent_batch }
+  :: atomic { phase[i] == sent_batch ->
+       printf("%d: settles messages %d\n", i, current[i]); acknowledge_batch(i); batch[i] = 0; phase[i] = resting }
+  /* without room for the actions Lane.settle, then Outbox.publish */
   :: atomic { phase[i] == answered -> printf("%d: settles messages %d\n", i, current[i]); acknowledge_batch(i); phase[i] = settled_batch }
   :: atomic { phase[i] == settled_batch ->
        printf("%d: sends actions %d\n", i, tx[i].new); send_decided(i); clear_transaction(tx[i]); batch[i] = 0; phase[i] = resting }

@@ -72,7 +72,7 @@ byte e;
 hidden byte e;
 #endif
 
-mtype = { resting, running, failing, answered, settled_batch };
+mtype = { resting, running, failing, answered, settled_batch, sent_batch };
 
 bool up[INSTANCES];
 mtype phase[INSTANCES] = resting;

@@ -67,6 +67,7 @@ actor KeySet: VerificationKeys {
 
   private let address: String?
   private let algorithm: JWTAlgorithmName
+  private let timeoutSeconds: Int64
   private let logger: Logger
   private var current: PublicKeys?
   private var fetchedAt: ContinuousClock.Instant?
@@ -75,15 +76,18 @@ actor KeySet: VerificationKeys {
   init(file: String, _ algorithm: JWTAlgorithmName, logger: Logger) async throws {
     guard let data = FileManager.default.contents(atPath: file) else { throw KeySetError("\(file) cannot be read") }
     address = nil
+    timeoutSeconds = 0
     self.algorithm = algorithm
     self.logger = logger
     do { current = try await PublicKeys(Array(data), algorithm) } catch { throw KeySetError("\(file) is no usable key set: \(error)") }
   }
 
-  init(address: String, _ algorithm: JWTAlgorithmName, logger: Logger) throws {
+  /// - Parameter timeoutSeconds: how long a request for the keys may take.
+  init(address: String, _ algorithm: JWTAlgorithmName, timeoutSeconds: Int64 = 5, logger: Logger) throws {
     let isLoopback = ["http://127.0.0.1", "http://localhost", "http://[::1]"].contains { address.hasPrefix($0 + ":") || address.hasPrefix($0 + "/") }
     guard address.hasPrefix("https://") || isLoopback else { throw KeySetError("\(address): keys are fetched over https only") }
     self.address = address
+    self.timeoutSeconds = timeoutSeconds
     self.algorithm = algorithm
     self.logger = logger
   }
@@ -109,7 +113,7 @@ actor KeySet: VerificationKeys {
   private func fetch() async {
     guard let address else { return }
     do {
-      let response = try await HTTPClient.shared.execute(HTTPClientRequest(url: address), timeout: .seconds(5))
+      let response = try await HTTPClient.shared.execute(HTTPClientRequest(url: address), timeout: .seconds(timeoutSeconds))
       guard response.status.code == 200 else { throw KeySetError("it answers \(response.status.code)") }
       let body = try await response.body.collect(upTo: Self.maximumBytes)
       current = try await PublicKeys(Array(body.readableBytesView), algorithm)
