@@ -78,9 +78,9 @@ final class Lane: Sendable {
         backoff.reset()
         putBack(part, receipt.results)
         // Actions first: the broker writes an acknowledgement down as well, and what comes after it waits for that.
-        let isPublished = receipt.outbox.map(outbox.publishAtOnce) ?? true
+        let waiting = receipt.outbox.flatMap { outbox.publishAtOnce($0) ? nil : $0 }
         settle(part, receipt.results)
-        if !isPublished, let batch = receipt.outbox { await outbox.publish(batch) }
+        if let waiting { await outbox.publish(waiting) }
       } catch {
         outbox.putBack(confirmed: published)
         switch error.kind {

@@ -50,7 +50,7 @@ struct Scorecard {
     var rate = drained
     while true {
       rate *= 7.0 / 8
-      guard rate >= 1 else { return 1 }
+      guard rate >= 1 else { throw BenchmarkError("the adapter keeps up with no rate") }
       let attempt = Scenario(load: .steady(rate: Int(rate), seconds: seconds), contenders: [.adapter], rounds: 1)
       if try await measurement.take(attempt).behind.values.allSatisfy({ $0 <= Double(seconds) / 20 }) { return Int(rate) }
     }

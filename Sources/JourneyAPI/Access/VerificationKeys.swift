@@ -65,9 +65,9 @@ actor KeySet: VerificationKeys {
   /// So that tokens with invented key ids do not become requests.
   private static let shortestAge = Duration.seconds(30)
 
-  private let address: String?
+  /// Where the keys are read again from, and how long a request for them may take.
+  private let origin: (address: String, timeoutSeconds: Int64)?
   private let algorithm: JWTAlgorithmName
-  private let timeoutSeconds: Int64
   private let logger: Logger
   private var current: PublicKeys?
   private var fetchedAt: ContinuousClock.Instant?
@@ -75,8 +75,7 @@ actor KeySet: VerificationKeys {
 
   init(file: String, _ algorithm: JWTAlgorithmName, logger: Logger) async throws {
     guard let data = FileManager.default.contents(atPath: file) else { throw KeySetError("\(file) cannot be read") }
-    address = nil
-    timeoutSeconds = 0
+    origin = nil
     self.algorithm = algorithm
     self.logger = logger
     do { current = try await PublicKeys(Array(data), algorithm) } catch { throw KeySetError("\(file) is no usable key set: \(error)") }
@@ -86,8 +85,7 @@ actor KeySet: VerificationKeys {
   init(address: String, _ algorithm: JWTAlgorithmName, timeoutSeconds: Int64 = 5, logger: Logger) throws {
     let isLoopback = ["http://127.0.0.1", "http://localhost", "http://[::1]"].contains { address.hasPrefix($0 + ":") || address.hasPrefix($0 + "/") }
     guard address.hasPrefix("https://") || isLoopback else { throw KeySetError("\(address): keys are fetched over https only") }
-    self.address = address
-    self.timeoutSeconds = timeoutSeconds
+    origin = (address, timeoutSeconds)
     self.algorithm = algorithm
     self.logger = logger
   }
@@ -95,7 +93,7 @@ actor KeySet: VerificationKeys {
   func verify(_ token: String, keyID: String?) async throws(TokenError) {
     let age = fetchedAt.map { $0.duration(to: .now) }
     let isUnknown = current.map { keys in keyID.map { !keys.ids.contains($0) } ?? false } ?? true
-    if address != nil, age.map({ $0 > Self.ordinaryAge || (isUnknown && $0 > Self.shortestAge) }) ?? true { await refresh() }
+    if origin != nil, age.map({ $0 > Self.ordinaryAge || (isUnknown && $0 > Self.shortestAge) }) ?? true { await refresh() }
     guard let current else { throw .noKeys }
     guard let id = keyID ?? current.only, current.ids.contains(id) else { throw .badSignature }
     do { _ = try await current.keys.verify(token, as: AnyClaims.self) } catch { throw .badSignature }
@@ -111,9 +109,9 @@ actor KeySet: VerificationKeys {
   }
 
   private func fetch() async {
-    guard let address else { return }
+    guard let origin else { return }
     do {
-      let response = try await HTTPClient.shared.execute(HTTPClientRequest(url: address), timeout: .seconds(timeoutSeconds))
+      let response = try await HTTPClient.shared.execute(HTTPClientRequest(url: origin.address), timeout: .seconds(origin.timeoutSeconds))
       guard response.status.code == 200 else { throw KeySetError("it answers \(response.status.code)") }
       let body = try await response.body.collect(upTo: Self.maximumBytes)
       current = try await PublicKeys(Array(body.readableBytesView), algorithm)

@@ -22,7 +22,7 @@ struct Serve: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Run the adapter until SIGTERM or SIGINT.",
     discussion: """
-      On a signal it takes no more events, finishes what it has, settles, publishes and exits 0. What is not done within pipeline.drainSeconds is left: \
+      On a signal it takes no more events, finishes what it has, publishes, settles and exits 0. What is not done within pipeline.drainSeconds is left: \
       unsettled events are delivered again, unpublished actions are published by the next instance; the exit status is then 1.
       """)
 
