@@ -55,9 +55,16 @@ final class Lane: Sendable {
   /// Commits a batch, or as much of it as passes: what the database refuses is found by halving and rejected alone.
   private func take(_ items: [LaneItem]) async throws(LedgerError) {
     var parts = [items]
+    // What is to be committed again, in its order: nothing of these clients may overtake it.
+    var again: [LaneItem] = []
     var backoff = Backoff(shortest: settings.shortestRetry, longest: settings.longestRetry)
     while let next = parts.popLast() {
       var part = keepOpen(next)
+      let passedOver = Set(again.map(\.client))
+      if !passedOver.isEmpty {
+        again += part.filter { passedOver.contains($0.client) }
+        part.removeAll { passedOver.contains($0.client) }
+      }
       guard !part.isEmpty else { continue }
       // Nobody waits with what has to wait: it comes last, a client at a time, and meanwhile the lane counts as idle.
       let lateClients = Set(part.filter(\.waits).map(\.client))
@@ -76,7 +83,7 @@ final class Lane: Sendable {
         let receipt = try await ledger.commit(EventBatch(events: part.map(\.staged), published: published, waitsForClients: waits))
         if backoff.attempts > 0 { logger.notice("the database takes batches again") }
         backoff.reset()
-        putBack(part, receipt.results)
+        again += left(of: part, receipt.results)
         // Actions first: the broker writes an acknowledgement down as well, and what comes after it waits for that.
         let waiting = receipt.outbox.flatMap { outbox.publishAtOnce($0) ? nil : $0 }
         settle(part, receipt.results)
@@ -101,33 +108,38 @@ final class Lane: Sendable {
           if backoff.attempts == 1 { logger.warning("the database does not take a batch, trying again: \(error)") }
           queue.pause(number)
           guard await sleepUnlessStopping(pause) else {
-            release(parts.flatMap(\.self))
+            release(again + parts.flatMap(\.self))
             return
           }
         case .permanent:
           parts.append(part)
-          release(parts.flatMap(\.self))
+          release(again + parts.flatMap(\.self))
           logger.critical("the database refuses to work, and will until a person acts: \(error)")
           throw error
         }
       }
     }
+    if !again.isEmpty { queue.putBack(again) }
   }
 
-  /// What another instance was in the way of is taken again with what has come meanwhile; where it was in the way of all, the oldest
-  /// client is waited for.
-  private func putBack(_ items: [LaneItem], _ results: [CommitReceipt.Result]) {
-    var deferred: [LaneItem] = []
+  /// What is to be committed again: it is taken with what has come meanwhile. Where another instance was in the way of all, the oldest client is waited for.
+  private func left(of items: [LaneItem], _ results: [CommitReceipt.Result]) -> [LaneItem] {
+    var left: [LaneItem] = []
+    var deferrals = 0
     for (var item, result) in zip(items, results) {
-      guard case .deferred = result else { continue }
-      item.deferrals += 1
-      deferred.append(item)
+      switch result {
+      case .deferred:
+        item.deferrals += 1
+        deferrals += 1
+      case .met: break
+      case .stored, .duplicate, .rejected: continue
+      }
+      left.append(item)
     }
-    guard !deferred.isEmpty else { return }
-    if deferred.count == items.count {
-      for place in deferred.indices where deferred[place].client == deferred[0].client { deferred[place].deferrals = LaneItem.mostDeferrals }
+    if deferrals == items.count {
+      for place in left.indices where left[place].client == left[0].client { left[place].deferrals = LaneItem.mostDeferrals }
     }
-    queue.putBack(deferred)
+    return left
   }
 
   /// Drops what cannot be settled any more: it comes again, and kept here it would pile up while the database is away.
@@ -151,7 +163,7 @@ final class Lane: Sendable {
         resolved.append((item.receipt, nil))
       case .rejected(let rejection):
         resolved.append((item.receipt, rejection))
-      case .deferred: break
+      case .deferred, .met: break
       }
     }
     let settled = receipts.resolve(resolved)

@@ -85,7 +85,7 @@ public struct EventBatch: Sendable {
   public var events: [StagedEvent]
   /// Outbox batches confirmed since, to be noted in the same transaction.
   public var published: [UUID]
-  /// Whether to wait for clients that another commit is working on; their events are deferred otherwise.
+  /// Whether to wait for clients that another commit is working on, for a while; their events are deferred otherwise.
   public var waitsForClients: Bool
 
   public init(events: [StagedEvent], published: [UUID] = [], waitsForClients: Bool = false) {
@@ -102,8 +102,10 @@ public struct CommitReceipt: Sendable {
     /// The event had been stored before.
     case duplicate
     case rejected(Rejection)
-    /// Another commit is working on the event's client: commit the event again.
+    /// The event's client was not to be had, mostly because another commit is working on it: commit the event again.
     case deferred
+    /// The event's client was met for the first time, and can be worked on now: commit the event again.
+    case met
   }
 
   /// One result an event, in the batch's order.

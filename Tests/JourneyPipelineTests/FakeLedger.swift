@@ -30,6 +30,7 @@ final class FakeLedger: JourneyLedger {
   private let reject: @Sendable (StagedEvent) -> Rejection?
   private let act: @Sendable (StagedEvent) -> Bool
   private let hold: @Sendable (StagedEvent) -> Bool
+  private let meet: @Sendable (StagedEvent) -> Bool
   private let claim: (@Sendable () -> [OutboxBatch])?
   private let noting: @Sendable (_ call: Int) -> LedgerError?
   private let noteCalls = Watched(0)
@@ -37,12 +38,14 @@ final class FakeLedger: JourneyLedger {
   /// - Parameters:
   ///   - act: whether an event leads to an action.
   ///   - hold: whether another commit is working on an event's client. A batch that waits for it gets it.
+  ///   - meet: whether an event's client is met for the first time.
   ///   - claim: answers `claimAbandoned` instead of the state.
   ///   - noting: what the nth `markPublished` or `release` throws.
   init(
     plan: @escaping Plan = { _, _, _ in nil }, reject: @escaping @Sendable (StagedEvent) -> Rejection? = { _ in nil },
     act: @escaping @Sendable (StagedEvent) -> Bool = { _ in false },
     hold: @escaping @Sendable (StagedEvent) -> Bool = { _ in false },
+    meet: @escaping @Sendable (StagedEvent) -> Bool = { _ in false },
     claim: (@Sendable () -> [OutboxBatch])? = nil,
     noting: @escaping @Sendable (_ call: Int) -> LedgerError? = { _ in nil }
   ) {
@@ -50,6 +53,7 @@ final class FakeLedger: JourneyLedger {
     self.reject = reject
     self.act = act
     self.hold = hold
+    self.meet = meet
     self.claim = claim
     self.noting = noting
   }
@@ -75,6 +79,8 @@ final class FakeLedger: JourneyLedger {
       for staged in batch.events {
         if !batch.waitsForClients, hold(staged) {
           results.append(.deferred)
+        } else if meet(staged) {
+          results.append(.met)
         } else if let rejection = reject(staged) {
           results.append(.rejected(rejection))
         } else if state.stored.insert(staged.event.sourceEventID).inserted {

@@ -5,25 +5,41 @@ import Testing
 
 @Suite(.timeLimit(.minutes(5))) struct LaneTests {
   @Test func `what comes of a client that is waited for does not overtake what waits`() async throws {
-    let received: [Received] = [.test(1), .test(2), .test(3, client: "another")]
+    let ledger = FakeLedger()
+    try await run([.test(1), .test(2), .test(3, client: "another")], clients: [0, 0, 1], deferrals: [LaneItem.mostDeferrals, 0, 0], ledger)
+    #expect(ledger.now.commits == [["e3"], ["e1", "e2"]])
+    #expect(ledger.now.waited == [false, true])
+  }
+
+  @Test func `what is to be committed again is not overtaken by what is left of its batch`() async throws {
+    let met = Watched(1)
+    let ledger = FakeLedger(
+      plan: { batch, _, isStored in !isStored && batch.contains("e3") ? LedgerError(.poison, "refused") : nil },
+      meet: { staged in
+        staged.event.sourceEventID == "e1"
+          && met.change {
+            $0 -= 1; return $0 >= 0
+          }
+      })
+    try await run([.test(1), .test(2, client: "b"), .test(3, client: "c"), .test(4)], clients: [0, 1, 2, 0], ledger)
+    #expect(ledger.now.commits == [["e1", "e2"], ["e1", "e4"]])
+  }
+
+  /// Runs a lane until it has done all that there is.
+  private func run(_ received: [Received], clients: [Int], deferrals: [Int] = [0, 0, 0, 0], _ ledger: FakeLedger) async throws {
     let receipts = OpenReceipts()
     _ = receipts.open(received)
     let queue = BatchQueue<LaneItem>(lanes: 1, limit: 100) { $0.client }
     queue.append(
-      received.map { message in
-        LaneItem(
-          staged: message.events[0], receipt: message.receipt, client: message.receipt == .test(3) ? 1 : 0,
-          deferrals: message.receipt == .test(1) ? LaneItem.mostDeferrals : 0)
+      received.enumerated().map { place, message in
+        LaneItem(staged: message.events[0], receipt: message.receipt, client: clients[place], deferrals: deferrals[place])
       })
     queue.close()
-    let ledger = FakeLedger()
     let statistics = Statistics()
     let lane = Lane(
       number: 0, queue: queue, source: FakeSource(), ledger: ledger,
       outbox: Outbox(publisher: FakePublisher(), limit: 100, statistics: statistics), receipts: receipts, settings: .test(),
       statistics: statistics, logger: quiet)
     try await lane.run()
-    #expect(ledger.now.commits == [["e3"], ["e1", "e2"]])
-    #expect(ledger.now.waited == [false, true])
   }
 }

@@ -51,6 +51,21 @@ import Testing
     #expect(counts.stored == 3 && counts.duplicates == 0)
   }
 
+  @Test func `an event whose client was just met is taken again at once, before what came after it`() async throws {
+    let source = FakeSource([.test(1, ids: ["a"], client: "new"), .test(2, ids: ["b"], client: "new"), .test(3, ids: ["c"], client: "another")])
+    let met = Watched(3)
+    let ledger = FakeLedger(meet: { _ in
+      met.change {
+        $0 -= 1; return $0 >= 0
+      }
+    })
+    let counts = try await withPipeline(source, ledger) { _ in try await source.state.wait { $0.settlements == 3 } }
+    #expect(ledger.now.commits == [["a", "b", "c"], ["a", "b", "c"]])
+    #expect(ledger.now.waited == [false, false])
+    #expect(source.now.isEachSettledOnce && source.now.applied == 3)
+    #expect(counts.stored == 3 && counts.duplicates == 0)
+  }
+
   @Test func `what is passed over again and again is waited for alone, although others always come`() async throws {
     let most = LaneItem.mostDeferrals
     let source = FakeSource((1...(most + 10)).map { .test($0, client: $0 == 1 ? "held" : "free \($0)") })

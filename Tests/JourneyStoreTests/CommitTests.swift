@@ -49,6 +49,7 @@ import Testing
       case .stored: "stored"
       case .duplicate: "duplicate"
       case .deferred: "deferred"
+      case .met: "met"
       case .rejected(let rejection): rejection.code.rawValue
       }
     }
@@ -77,7 +78,7 @@ import Testing
 
   @Test func `an event that is there already, or comes twice, is stored once`() async throws {
     try await withLedger { ledger, other in
-      let first = try await ledger.commit(EventBatch(events: [event("b"), event("a"), event("b", of: 1), event("a")]))
+      let first = try await ledger.take([event("b"), event("a"), event("b", of: 1), event("a")])
       #expect(codes(first) == ["stored", "stored", "duplicate", "duplicate"])
       // Equivalent to Unicode, yet other bytes.
       let second = try await ledger.commit(EventBatch(events: [event("a"), event("\u{e9}"), event("e\u{301}"), event("b", of: 1), event("\u{e9}")]))
@@ -86,9 +87,35 @@ import Testing
     }
   }
 
+  @Test func `an event of a client that is met for the first time is left for another batch, and holds up none of this one`() async throws {
+    try await withLedger { ledger, other in
+      _ = try await ledger.take([event("1")])
+      let events = [event("2"), event("3", of: 1), event("4", of: ClientReference(externalID: "nobody")), event("5", of: 1)]
+      #expect(codes(try await ledger.commit(EventBatch(events: events))) == ["stored", "met", "unknown_client", "met"])
+      #expect(codes(try await ledger.commit(EventBatch(events: events))) == ["duplicate", "stored", "unknown_client", "stored"])
+      #expect(try await other.rows("SELECT count(*) FROM client_journey_events") == ["4"])
+    }
+  }
+
+  @Test func `a client that cannot be met comes again with others, and alone is an error`() async throws {
+    try await withLedger { ledger, other in
+      _ = try await ledger.take([event("1")])
+      try await other.run("REVOKE INSERT ON journey_client_state FROM journey_adapter")
+      #expect(codes(try await ledger.commit(EventBatch(events: [event("2"), event("3", of: 1)]))) == ["stored", "deferred"])
+      do throws(LedgerError) {
+        _ = try await ledger.commit(EventBatch(events: [event("3", of: 1)]))
+        Issue.record("a state was added without the right to")
+      } catch {
+        #expect(error.kind == .permanent, "\(error)")
+      }
+      try await other.run("GRANT INSERT ON journey_client_state TO journey_adapter")
+      #expect(codes(try await ledger.take([event("3", of: 1)])) == ["stored"])
+    }
+  }
+
   @Test(.timeLimit(.minutes(5))) func `a client that another transaction works on is passed over, or waited for`() async throws {
     try await withLedger { ledger, other in
-      _ = try await ledger.commit(EventBatch(events: [event("1"), event("2", of: 1)]))
+      _ = try await ledger.take([event("1"), event("2", of: 1)])
       let lock = "SELECT 1 FROM journey_client_state WHERE client_id = '\(Self.clients[0])' FOR UPDATE"
       try await withTransaction(lock, on: other) {
         let events = [event("3"), event("4", of: 1), event("1")]
@@ -103,7 +130,7 @@ import Testing
 
   @Test(.timeLimit(.minutes(5))) func `an event that another transaction stores for another client meanwhile is not stored twice`() async throws {
     try await withLedger { ledger, other in
-      _ = try await ledger.commit(EventBatch(events: [event("1"), event("2", of: 1)]))
+      _ = try await ledger.take([event("1"), event("2", of: 1)])
       let insert = """
         INSERT INTO client_journey_events (id, client_id, org_id, stage, event_type, source, source_event_id)
         VALUES (gen_random_uuid(), '\(Self.clients[1])', '\(Self.org)', 'billing', 'note_added', 'crm', '3')
@@ -129,7 +156,7 @@ import Testing
         VALUES (gen_random_uuid(), '\(Self.clients[0])', '\(Self.org)', 'retention', 'renewed', now() + interval '1 hour')
         """
       try await withTransaction(insert, on: other) {
-        let first = try await ledger.commit(EventBatch(events: [event("1")]))
+        let first = try await ledger.take([event("1")])
         #expect(codes(first) == ["stored"])
       }
       #expect(try await other.rows("SELECT stage FROM journey_client_state WHERE client_id = '\(Self.clients[0])'") == ["retention"])
@@ -138,7 +165,7 @@ import Testing
 
   @Test(.timeLimit(.minutes(5))) func `a commit does not wait for one client for ever`() async throws {
     try await withLedger { ledger, other in
-      _ = try await ledger.commit(EventBatch(events: [event("1")]))
+      _ = try await ledger.take([event("1")])
       let (started, start) = AsyncStream.makeStream(of: Void.self)
       let gate = DispatchSemaphore(value: 0)
       async let transaction: Void = other.perform { connection in
@@ -182,7 +209,7 @@ import Testing
       }
       // Clients that were not met yet, then clients that are known.
       for round in 1...2 {
-        let receipt = try await ledger.commit(EventBatch(events: batch(round)))
+        let receipt = try await ledger.take(batch(round))
         #expect(
           codes(receipt)
             == ["stored", "stored", "stored", "stored", "stored", "foreign_client", "foreign_client", "unknown_client", "stored", "stored"])
@@ -193,5 +220,19 @@ import Testing
         #expect(stored == ["\(org.uuidString.lowercased())|\(count)"])
       }
     }
+  }
+}
+
+extension PostgresLedger {
+  /// Commits events, and those again whose clients it has just met, as a lane does.
+  func take(_ events: [StagedEvent], published: [UUID] = []) async throws(LedgerError) -> CommitReceipt {
+    var receipt = try await commit(EventBatch(events: events, published: published))
+    let again = receipt.results.indices.filter { if case .met = receipt.results[$0] { true } else { false } }
+    guard !again.isEmpty else { return receipt }
+    let rest = try await take(again.map { events[$0] })
+    for (index, result) in zip(again, rest.results) { receipt.results[index] = result }
+    let actions = [receipt.outbox, rest.outbox].compactMap(\.self)
+    receipt.outbox = actions.last.map { OutboxBatch(id: $0.id, actions: actions.flatMap(\.actions)) }
+    return receipt
   }
 }

@@ -4,8 +4,8 @@ import JourneyPipeline
 import PostgresClient
 
 /// One batch in one transaction, on one connection: two round trips, a third where a client is not simply known and free, another where invoices or unknown
-/// histories are concerned. Where a client is met for the first time, or identities change, the transaction
-/// starts again after the second.
+/// histories are concerned. Where identities change, the transaction starts again after the second. Where clients are met for the first time, their events
+/// are left for another batch, for which their states are added once this one is committed.
 ///
 /// The first locks the clients' states and looks which events are stored already; the last stores all that follows, and commits. Nobody else
 /// stores an event of a client that is locked here, so what the look found stands; an event that another transaction takes in for another client
@@ -49,7 +49,7 @@ struct BatchCommit {
     for (index, place) in places.enumerated() {
       switch resolution.outcomes[place] {
       case .failure(let rejection): results[index] = .rejected(rejection)
-      case .success(let id) where resolution.held.contains(id): results[index] = .deferred
+      case .success(let id) where resolution.locked[id] == nil: results[index] = resolution.unmet[id] == nil ? .deferred : .met
       case .success:
         results[index] = stored.contains(index) ? .duplicate : .stored
         if !stored.contains(index) { new.append(index) }
@@ -65,7 +65,7 @@ struct BatchCommit {
       results[index] = .duplicate
       return true
     }
-    let shares = try shares(of: new.sorted(), resolution, places)
+    let shares = shares(of: new.sorted(), resolution, places)
     let rows = rows(of: shares, events)
     var commands: [(PostgresStatement, PostgresParameters)] = []
     if !new.isEmpty {
@@ -73,13 +73,21 @@ struct BatchCommit {
       for index in new { columns.add(events[index], rows[index]!) }
       commands.append((CommitStatements.insertEvents, columns.parameters))
     }
+    let outbox: OutboxBatch?
     do throws(PostgresError) {
       try addWhatIsStored(to: shares, events, &commands)
-      return CommitReceipt(results: results, outbox: try decide(shares, events, commands, published: batch.published))
+      outbox = try decide(shares, events, commands, published: batch.published)
     } catch {
       guard error.sqlState == "23505", error.constraint == "client_journey_events_once" else { throw error }
       throw PostgresError(.transient, sqlState: error.sqlState, operation: error.operation, "an event was taken in for another client meanwhile")
     }
+    do throws(PostgresError) {
+      try meet(resolution)
+    } catch  where !new.isEmpty {
+      // What is committed stays so. The rest counts as deferred, so that it comes alone at last, and the error with it.
+      for case (let index, .met) in results.enumerated() { results[index] = .deferred }
+    }
+    return CommitReceipt(results: results, outbox: outbox)
   }
 
   // MARK: Clients
@@ -119,7 +127,7 @@ struct BatchCommit {
     }
     let changes = IdentityChanges(events, resolution)
     let isSettled = toCreate.isEmpty && changes.isEmpty && !resolution.hasMerged
-    if !isSettled || !resolution.unmet.isEmpty { stored = try startAgain(isSettled ? nil : changes, &resolution, events, waiting: waiting) }
+    if !isSettled { stored = try startAgain(changes, &resolution, events, waiting: waiting) }
     return (resolution, places, stored)
   }
 
@@ -129,51 +137,46 @@ struct BatchCommit {
 
   /// Starts the transaction again: identities are changed and states are added before states are locked. Another transaction that does the same is waited for,
   /// and nobody may wait while it holds locks that come later in their order.
-  ///
-  /// Where only states are missing they are added in a transaction of their own, so that others wait for it alone and not for all of the batch.
-  /// - Parameter changes: who is to become known by what, and who is to be created; nil where only states are missing.
+  /// - Parameter changes: who is to become known by what, and who is to be created.
   /// - Returns: the places of events that are stored already.
   private func startAgain(
-    _ changes: IdentityChanges?, _ resolution: inout ClientResolution, _ events: [StagedEvent], waiting: Bool
+    _ changes: IdentityChanges, _ resolution: inout ClientResolution, _ events: [StagedEvent], waiting: Bool
   ) throws(PostgresError) -> Set<Int> {
     try connection.rollback()
-    let unmet = resolution.newStates
     resolution.unlock()
-    var commands: [(PostgresStatement, PostgresParameters)]
-    if let changes {
-      let references = Array(resolution.keys.indices)
-      let found = try connection.pipeline(opening(waiting: waiting) + [(ClientStatements.find, resolution.parameters(references))])
-      let toCreate = try resolution.take(references, found: found[found.count - 1])
-      try changes.apply(to: &resolution, creating: toCreate, at: clock.now(), on: connection)
-      resolution.expectUnmet()
-      commands = [(CommitStatements.addStates, resolution.newStates)]
-    } else {
-      resolution.expectUnmet()
-      commands = [(.begin, PostgresParameters()), (CommitStatements.addStates, unmet), (.commit, PostgresParameters())] + opening(waiting: waiting)
-    }
+    let references = Array(resolution.keys.indices)
+    let found = try connection.pipeline(opening(waiting: waiting) + [(ClientStatements.find, resolution.parameters(references))])
+    let toCreate = try resolution.take(references, found: found[found.count - 1])
+    try changes.apply(to: &resolution, creating: toCreate, at: clock.now(), on: connection)
+    resolution.expectUnmet()
     let all = Array(events.indices)
     let ids = PostgresParameters { $0.uuids(resolution.unmet.keys.sorted()) }
-    commands.append((waiting ? CommitStatements.lockClients : CommitStatements.lockFreeClients, ids))
-    let answers = try connection.pipeline(commands + [EventRow.find(all, events)])
-    try resolution.take(locked: answers[answers.count - 2], othersAreHeld: !waiting)
+    let answers = try connection.pipeline([
+      (CommitStatements.addStates, resolution.newStates), (waiting ? CommitStatements.lockClients : CommitStatements.lockFreeClients, ids),
+      EventRow.find(all, events),
+    ])
+    try resolution.take(locked: answers[1])
     var stored: Set<Int> = []
-    try EventRow.take(answers[answers.count - 1], of: all, into: &stored)
+    try EventRow.take(answers[2], of: all, into: &stored)
     return stored
   }
 
+  /// Adds the states of clients that are met for the first time, in a transaction of its own, which holds no lock but theirs while it waits for another that adds
+  /// the same. It does not wait for long: what was decided is published after it.
+  private func meet(_ resolution: ClientResolution) throws(PostgresError) {
+    guard !resolution.unmet.isEmpty else { return }
+    _ = try connection.pipeline(opening(waiting: true) + [(CommitStatements.addStates, resolution.newStates), (.commit, PostgresParameters())])
+  }
+
   /// - Returns: what the events mean for each client, in the order of the clients' ids.
-  private func shares(of new: [Int], _ resolution: ClientResolution, _ places: [Int]) throws(PostgresError) -> [ClientShare] {
+  private func shares(of new: [Int], _ resolution: ClientResolution, _ places: [Int]) -> [ClientShare] {
     var shares: [UUID: ClientShare] = [:]
     shares.reserveCapacity(resolution.locked.count)
     for index in new {
-      guard case .success(let id) = resolution.outcomes[places[index]] else { continue }
+      guard case .success(let id) = resolution.outcomes[places[index]], let locked = resolution.locked[id] else { continue }
       if let share = shares[id] {
         share.events.append(index)
         continue
-      }
-      guard let locked = resolution.locked[id] else {
-        // Its state was deleted, or it became another client, since it was resolved. Stored without a decision, the event would never be decided.
-        throw PostgresError(.transient, operation: "lock_clients", "a client's state vanished while its events were taken in")
       }
       let share = ClientShare(locked.snapshot(id: id, under: decider.fingerprint))
       share.events.append(index)

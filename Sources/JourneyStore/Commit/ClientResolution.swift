@@ -12,8 +12,6 @@ struct ClientResolution {
   private(set) var outcomes: [Result<UUID, Rejection>]
   /// The clients that are locked, by id.
   private(set) var locked: [UUID: LockedClient] = [:]
-  /// The clients that another transaction has locked.
-  private(set) var held: Set<UUID> = []
   /// Clients that have no state yet, with their organisations.
   private(set) var unmet: [UUID: UUID] = [:]
   /// Whether a client turned out to have become another one.
@@ -117,32 +115,23 @@ struct ClientResolution {
     for (row, place) in places.enumerated() {
       if try !take(place, result, row) { toCreate.append(place) }
       guard case .success(let id) = outcomes[place] else { continue }
-      if try result.boolIfPresent(row, 5) == true {
-        held.insert(id)
-      } else if try !result.bool(row, 3) {
+      if try result.bool(row, 3) {
+        if try result.bool(row, 4) { hasMerged = true } else if locked[id] == nil { locked[id] = try LockedClient(result, row, from: 6) }
+      } else if try result.boolIfPresent(row, 5) != true {
         unmet[id] = keys[place].orgID
-      } else if try result.bool(row, 4) {
-        hasMerged = true
-      } else if locked[id] == nil {
-        locked[id] = try LockedClient(result, row, from: 6)
       }
     }
     return toCreate
   }
 
   /// Takes clients in that were locked by their ids.
-  /// - Parameter othersAreHeld: what is not among them is locked by another transaction.
-  mutating func take(locked result: PostgresResult, othersAreHeld: Bool) throws(PostgresError) {
+  mutating func take(locked result: PostgresResult) throws(PostgresError) {
     for row in 0..<result.rowCount { locked[try result.uuid(row, 0)] = try LockedClient(result, row, from: 1) }
-    if othersAreHeld { held = Set(unmet.keys.filter { locked[$0] == nil }) }
+    unmet = [:]
   }
 
   /// Forgets what is locked: the transaction starts again.
-  mutating func unlock() {
-    locked = [:]
-    held = []
-    unmet = [:]
-  }
+  mutating func unlock() { locked = [:] }
 
   /// Those of `unmet`, in the order of their ids.
   var newStates: PostgresParameters {
@@ -155,6 +144,7 @@ struct ClientResolution {
 
   /// Every client that a reference means may lack a state.
   mutating func expectUnmet() {
+    unmet = [:]
     for place in keys.indices { if case .success(let id) = outcomes[place] { unmet[id] = keys[place].orgID } }
   }
 

@@ -69,7 +69,7 @@ struct PlanScenario {
   /// The plans of a batch's commit, and what came of it.
   func commit(_ events: [StagedEvent], published: [UUID] = []) async throws -> (plans: [ExecutedPlan], receipt: CommitReceipt) {
     var receipt: CommitReceipt?
-    let plans = try await log.plans { receipt = try await ledger.commit(EventBatch(events: events, published: published)) }
+    let plans = try await log.plans { receipt = try await ledger.take(events, published: published) }
     return (plans, try #require(receipt))
   }
 }
