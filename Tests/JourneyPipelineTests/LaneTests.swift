@@ -15,12 +15,7 @@ import Testing
     let met = Watched(1)
     let ledger = FakeLedger(
       plan: { batch, _, isStored in !isStored && batch.contains("e3") ? LedgerError(.poison, "refused") : nil },
-      meet: { staged in
-        staged.event.sourceEventID == "e1"
-          && met.change {
-            $0 -= 1; return $0 >= 0
-          }
-      })
+      meet: { $0.event.sourceEventID == "e1" && met.takeOne() })
     try await run([.test(1), .test(2, client: "b"), .test(3, client: "c"), .test(4)], clients: [0, 1, 2, 0], ledger)
     #expect(ledger.now.commits == [["e1", "e2"], ["e1", "e4"]])
   }

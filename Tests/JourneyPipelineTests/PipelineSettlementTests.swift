@@ -37,12 +37,7 @@ import Testing
   @Test func `an event whose client another instance works on is taken again, and waited for in the end`() async throws {
     let source = FakeSource([.test(1, ids: ["a"], client: "free"), .test(2, ids: ["b"], client: "held"), .test(3, ids: ["c"], client: "free")])
     let held = Watched(2)
-    let ledger = FakeLedger(hold: {
-      $0.event.sourceEventID == "b"
-        && held.change {
-          $0 -= 1; return $0 >= 0
-        }
-    })
+    let ledger = FakeLedger(hold: { $0.event.sourceEventID == "b" && held.takeOne() })
     let counts = try await withPipeline(source, ledger) { _ in try await source.state.wait { $0.settlements == 3 } }
     // The second commit has nothing but what is held: the third waits.
     #expect(ledger.now.commits == [["a", "b", "c"], ["b"], ["b"]])
@@ -54,11 +49,7 @@ import Testing
   @Test func `an event whose client was just met is taken again at once, before what came after it`() async throws {
     let source = FakeSource([.test(1, ids: ["a"], client: "new"), .test(2, ids: ["b"], client: "new"), .test(3, ids: ["c"], client: "another")])
     let met = Watched(3)
-    let ledger = FakeLedger(meet: { _ in
-      met.change {
-        $0 -= 1; return $0 >= 0
-      }
-    })
+    let ledger = FakeLedger(meet: { _ in met.takeOne() })
     let counts = try await withPipeline(source, ledger) { _ in try await source.state.wait { $0.settlements == 3 } }
     #expect(ledger.now.commits == [["a", "b", "c"], ["a", "b", "c"]])
     #expect(ledger.now.waited == [false, false])

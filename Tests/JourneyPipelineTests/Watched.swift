@@ -57,3 +57,14 @@ final class Watched<State: Sendable>: Sendable {
     }
   }
 }
+
+extension Watched<Int> {
+  /// Counts down.
+  /// - Returns: true as often as the number said.
+  func takeOne() -> Bool {
+    change { left in
+      left -= 1
+      return left >= 0
+    }
+  }
+}

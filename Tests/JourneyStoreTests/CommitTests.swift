@@ -76,6 +76,26 @@ import Testing
     try await transaction
   }
 
+  /// Runs `body` while another transaction that has executed a statement stays open.
+  private func withOpenTransaction(_ statement: String, on other: PostgresWorker, _ body: () async throws -> Void) async throws {
+    let (started, start) = AsyncStream.makeStream(of: Void.self)
+    let gate = DispatchSemaphore(value: 0)
+    async let transaction: Void = other.perform { connection in
+      defer { start.finish() }
+      try connection.execute("BEGIN")
+      try connection.execute(statement)
+      start.finish()
+      gate.wait()
+      try connection.execute("COMMIT")
+    }
+    for await _ in started {}
+    let result: Result<Void, any Error>
+    do { result = .success(try await body()) } catch { result = .failure(error) }
+    gate.signal()
+    try await transaction
+    try result.get()
+  }
+
   @Test func `an event that is there already, or comes twice, is stored once`() async throws {
     try await withLedger { ledger, other in
       let first = try await ledger.take([event("b"), event("a"), event("b", of: 1), event("a")])
@@ -110,6 +130,22 @@ import Testing
       }
       try await other.run("GRANT INSERT ON journey_client_state TO journey_adapter")
       #expect(codes(try await ledger.take([event("3", of: 1)])) == ["stored"])
+    }
+  }
+
+  @Test(.timeLimit(.minutes(5))) func `what is committed is not held up by a client that the host application is still writing about`() async throws {
+    try await withLedger { ledger, other in
+      _ = try await ledger.take([event("1")])
+      let insert = """
+        INSERT INTO client_journey_events (id, client_id, org_id, stage, event_type, occurred_at)
+        VALUES (gen_random_uuid(), '\(Self.clients[1])', '\(Self.org)', 'retention', 'renewed', now() + interval '1 hour')
+        """
+      try await withOpenTransaction(insert, on: other) {
+        let receipt = try await ledger.commit(EventBatch(events: [event("2"), event("3", of: 1)]))
+        #expect(codes(receipt) == ["stored", "deferred"])
+      }
+      #expect(codes(try await ledger.commit(EventBatch(events: [event("3", of: 1)]))) == ["stored"])
+      #expect(try await other.rows("SELECT stage FROM journey_client_state WHERE client_id = '\(Self.clients[1])'") == ["retention"])
     }
   }
 
@@ -166,20 +202,10 @@ import Testing
   @Test(.timeLimit(.minutes(5))) func `a commit does not wait for one client for ever`() async throws {
     try await withLedger { ledger, other in
       _ = try await ledger.take([event("1")])
-      let (started, start) = AsyncStream.makeStream(of: Void.self)
-      let gate = DispatchSemaphore(value: 0)
-      async let transaction: Void = other.perform { connection in
-        defer { start.finish() }
-        try connection.execute("BEGIN")
-        try connection.execute("SELECT 1 FROM journey_client_state FOR UPDATE")
-        start.finish()
-        gate.wait()
+      try await withOpenTransaction("SELECT 1 FROM journey_client_state FOR UPDATE", on: other) {
+        let waiting = try await ledger.commit(EventBatch(events: [event("2")], waitsForClients: true))
+        #expect(codes(waiting) == ["deferred"])
       }
-      for await _ in started {}
-      let waiting = try await ledger.commit(EventBatch(events: [event("2")], waitsForClients: true))
-      #expect(codes(waiting) == ["deferred"])
-      gate.signal()
-      try await transaction
       let again = try await ledger.commit(EventBatch(events: [event("2")]))
       #expect(codes(again) == ["stored"])
     }

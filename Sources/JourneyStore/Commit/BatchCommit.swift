@@ -83,7 +83,8 @@ struct BatchCommit {
     }
     do throws(PostgresError) {
       try meet(resolution)
-    } catch  where !new.isEmpty {
+    } catch {
+      guard !new.isEmpty else { throw error }
       // What is committed stays so. The rest counts as deferred, so that it comes alone at last, and the error with it.
       for case (let index, .met) in results.enumerated() { results[index] = .deferred }
     }
