@@ -84,7 +84,7 @@ public enum SettingsLoader {
       amqpURL: config.string(forKey: "amqp.url", isSecret: true, default: ""),
       databaseURL: config.string(forKey: "database.url", isSecret: true, default: ""),
       databaseRole: config.string(forKey: "database.role", default: "journey_adapter"),
-      lanes: int("pipeline.lanes", 3, 1...32), batchSize: int("pipeline.batchSize", 500, 1...5000),
+      lanes: int("pipeline.lanes", 2, 1...32), batchSize: int("pipeline.batchSize", 500, 1...5000),
       drainSeconds: int("pipeline.drainSeconds", 20, 1...600), prefetch: int("ingest.prefetch", 2000, 1...2000),
       maximumBodyBytes: int("ingest.maximumBodyBytes", 1 << 20, 1024...(8 << 20)),
       retriesUnknownClients: bool("retry.unknownClient", true), retryTiers: tiers,

@@ -6,8 +6,8 @@ import Synchronization
 /// taken is about the oldest there is, so that an acknowledgement covers many messages.
 ///
 /// How many lanes work follows the load, without a timer. A single lane takes all that waits, however little; a further one no less than the largest batch
-/// under way, or a quarter of the limit where that is less. So what comes while others are at work is committed at once if it is as much as they have, and
-/// gathers otherwise.
+/// under way. So what comes while others are at work is committed at once if it is as much as they have, and gathers otherwise. Only lanes count whose
+/// batch is younger than `patience`: one that is stuck holds no other back.
 ///
 /// The length is bounded by what the source hands out before settlement. One reader a lane, any number of writers.
 final class BatchQueue<Element: Sendable>: Sendable {
@@ -15,8 +15,9 @@ final class BatchQueue<Element: Sendable>: Sendable {
     var waiting: CheckedContinuation<[Element]?, Never>?
     /// The clients of the batch that it has taken and not come back from.
     var clients: Set<Int> = []
-    /// How many elements it is working on. 0: it is idle, or pauses.
+    /// How many elements it is working on, and since when. 0: it is idle, or pauses.
     var work = 0
+    var start = ContinuousClock.now
   }
   private struct State {
     var elements: [Element] = []
@@ -25,14 +26,22 @@ final class BatchQueue<Element: Sendable>: Sendable {
   }
   private let state: Mutex<State>
   private let limit: Int
+  private let patience: Duration
+  private let now: @Sendable () -> ContinuousClock.Instant
   private let client: @Sendable (Element) -> Int
 
   /// - Parameters:
   ///   - limit: the most elements of a batch.
+  ///   - patience: far more than a commit takes.
   ///   - client: a number for an element's client, the same for all elements of a client.
-  init(lanes: Int, limit: Int, client: @escaping @Sendable (Element) -> Int) {
+  init(
+    lanes: Int, limit: Int, patience: Duration = .seconds(1), now: @escaping @Sendable () -> ContinuousClock.Instant = { .now },
+    client: @escaping @Sendable (Element) -> Int
+  ) {
     state = Mutex(State(lanes: (0..<lanes).map { _ in Lane() }))
     self.limit = limit
+    self.patience = patience
+    self.now = now
     self.client = client
   }
 
@@ -62,6 +71,14 @@ final class BatchQueue<Element: Sendable>: Sendable {
     }
   }
 
+  /// Deals out what a lane that is stuck has kept from the others while nothing else happens, until it is cancelled.
+  func watch() async {
+    while !Task.isCancelled {
+      try? await Task.sleep(for: patience)
+      change { _ in }
+    }
+  }
+
   private func change(_ change: (inout State) -> Void, first: () -> Int? = { nil }) {
     let woken = state.withLock { state in
       change(&state)
@@ -82,7 +99,8 @@ final class BatchQueue<Element: Sendable>: Sendable {
   private func take(for lane: Int, _ state: inout State) -> [Element]?? {
     guard !state.elements.isEmpty else { return state.isClosed ? .some(nil) : nil }
     let busy = state.lanes.map(\.clients).filter { !$0.isEmpty }
-    let least = max(1, min(limit / 4, state.lanes.map(\.work).max() ?? 0))
+    let now = now()
+    let least = state.lanes.reduce(1) { now - $1.start < patience ? max($0, $1.work) : $0 }
     guard state.elements.count >= least else { return nil }
     var batch: [Element] = [], rest: [Element] = [], clients: Set<Int> = []
     batch.reserveCapacity(min(limit, state.elements.count))
@@ -101,6 +119,7 @@ final class BatchQueue<Element: Sendable>: Sendable {
     state.elements.replaceSubrange(..<place, with: rest)
     state.lanes[lane].clients = clients
     state.lanes[lane].work = batch.count
+    state.lanes[lane].start = now
     return batch
   }
 }

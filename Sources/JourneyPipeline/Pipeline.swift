@@ -65,6 +65,7 @@ public final class Pipeline: Service {
   public func run() async throws {
     let failure = await withTaskGroup { group in
       group.addTask { [relay] in await relay.run() }
+      group.addTask { [queue] in await queue.watch() }
       let failure = await runLanes()
       await outbox.drain(within: settings.drainDeadline)
       group.cancelAll()

@@ -117,7 +117,7 @@ import Testing
         let finished = try await stage.run(["serve", "--config", badMapping])
         #expect(
           finished.status == 78 && finished.errors.contains("stripe.yaml") && finished.errors.contains("biling"), "\(finished.errors)")
-        let unknownKey = try configuration("d") { try replace("\($0)/journey.yaml", "lanes: 3", by: "lanse: 3") }
+        let unknownKey = try configuration("d") { try replace("\($0)/journey.yaml", "lanes: 2", by: "lanse: 2") }
         try await refuses(stage, configuration: unknownKey, status: 78, naming: ["journey.yaml", "lanse"])
         try await refuses(stage, configuration: directory + "/none", status: 78, naming: [directory + "/none"])
         try await refuses(stage, ["PIPELINE_LANES": "0"], status: 78, naming: ["pipeline.lanes", "0", "1 to 32"])

@@ -2,8 +2,11 @@
 import Testing
 
 @Suite(.timeLimit(.minutes(5))) struct BatchQueueTests {
-  /// Numbers of one ten are one client's.
-  private func queue(lanes: Int, limit: Int) -> BatchQueue<Int> { BatchQueue(lanes: lanes, limit: limit) { $0 / 10 } }
+  /// Numbers of one ten are one client's. Time stands still unless it is moved.
+  private func queue(lanes: Int, limit: Int, passed: Watched<Duration> = Watched(.zero)) -> BatchQueue<Int> {
+    let start = ContinuousClock.now
+    return BatchQueue(lanes: lanes, limit: limit, patience: .seconds(1), now: { start + passed.now }) { $0 / 10 }
+  }
 
   @Test func `all that waits is taken at once`() async {
     let queue = queue(lanes: 3, limit: 10)
@@ -50,32 +53,55 @@ import Testing
     #expect(await other == nil)
   }
 
-  @Test func `what is worth a commit of its own is taken, however large the batches under way are`() async {
-    let queue = queue(lanes: 2, limit: 12)
+  @Test func `a lane that is stuck holds no other back`() async {
+    let passed = Watched(Duration.zero)
+    let queue = queue(lanes: 3, limit: 12, passed: passed)
     queue.append([10, 20, 30, 40, 50, 60])
     #expect(await queue.next(for: 0) == [10, 20, 30, 40, 50, 60])
     async let other = queue.next(for: 1)
     for _ in 0..<100 { await Task.yield() }
-    queue.append([70, 80])
+    queue.append([70, 80, 90])
+    passed.change { $0 = .seconds(1) - .nanoseconds(1) }
+    queue.append([100])
     for _ in 0..<100 { await Task.yield() }
-    queue.append([90])
-    #expect(await other == [70, 80, 90])
+    passed.change { $0 = .seconds(1) }
+    queue.append([110])
+    #expect(await other == [70, 80, 90, 100, 110])
+    // What the other has taken meanwhile counts.
+    async let third = queue.next(for: 2)
+    for _ in 0..<100 { await Task.yield() }
+    queue.append([120, 130, 140, 150])
+    for _ in 0..<100 { await Task.yield() }
+    queue.append([160])
+    #expect(await third == [120, 130, 140, 150, 160])
+  }
+
+  @Test func `what a lane that is stuck has kept back is dealt out though nothing else comes`() async {
+    let queue = BatchQueue<Int>(lanes: 2, limit: 12, patience: .milliseconds(20)) { $0 / 10 }
+    queue.append([10, 20])
+    #expect(await queue.next(for: 0) == [10, 20])
+    queue.append([30])
+    await withTaskGroup { group in
+      group.addTask { await queue.watch() }
+      #expect(await queue.next(for: 1) == [30])
+      group.cancelAll()
+    }
   }
 
   @Test func `under a backlog lanes work side by side`() async {
     let queue = queue(lanes: 2, limit: 4)
-    queue.append([10, 20, 30, 40, 50, 60, 70, 80, 90])
+    queue.append([10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120])
     #expect(await queue.next(for: 0) == [10, 20, 30, 40])
     #expect(await queue.next(for: 1) == [50, 60, 70, 80])
-    #expect(await queue.next(for: 0) == [90])
+    #expect(await queue.next(for: 0) == [90, 100, 110, 120])
   }
 
   @Test func `a client is one lane's at a time, and nothing overtakes within a client`() async {
     let queue = queue(lanes: 2, limit: 4)
-    queue.append([10, 20, 30, 40, 11, 50, 21, 60, 12])
+    queue.append([10, 20, 30, 40, 11, 50, 21, 60, 12, 70, 80, 31])
     #expect(await queue.next(for: 0) == [10, 20, 30, 40])
-    #expect(await queue.next(for: 1) == [50, 60])
-    #expect(await queue.next(for: 0) == [11, 21, 12])
+    #expect(await queue.next(for: 1) == [50, 60, 70, 80])
+    #expect(await queue.next(for: 0) == [11, 21, 12, 31])
   }
 
   @Test func `what belongs to busy clients waits for them`() async {
