@@ -63,7 +63,7 @@ public enum MappingLoader {
 
   static func compose(_ text: String, _ problems: MappingProblemList) -> MappingField? {
     do {
-      if let node = try Yams.compose(yaml: text) {
+      if let node = try Yams.compose(yaml: text, .basic) {
         return MappingField(node: node, name: "", rule: nil, problems: problems)
       }
       problems.add(problem(problems.file, "the file is empty"))

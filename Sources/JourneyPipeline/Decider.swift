@@ -17,8 +17,8 @@ public struct Decider: Sendable {
   }
 
   public func evaluate(
-    _ client: ClientSnapshot, taking events: [StagedEvent], random: inout some RandomNumberGenerator
-  ) -> ClientEvaluation {
-    rules.evaluate(client, taking: events, random: &random)
+    _ client: inout ClientSnapshot, taking events: [StagedEvent], random: inout some RandomNumberGenerator
+  ) -> [Evaluation] {
+    rules.evaluate(&client, taking: events, random: &random)
   }
 }

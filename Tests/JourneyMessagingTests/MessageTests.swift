@@ -45,11 +45,11 @@ import Testing
     var signals = Signals()
     signals.invoice = .overdue(id: "in_1")
     let staged = StagedEvent(id: UUID(), event: event, signals: signals, traceparent: "00-a-b-01")
-    let client = ClientSnapshot(
+    var client = ClientSnapshot(
       id: UUID(), orgID: event.orgID, name: "A \"quoted\" name", email: nil, phone: nil, aiScore: 42.5, summary: ClientSummary(),
       outreach: Outreach(), lateInvoices: LateInvoices(count: 1, oldest: [.init(id: "in_1", overdueAt: event.occurredAt)]),
       now: Timestamp(seconds: 1_763_600_000))
-    let evaluation = try #require(rules.evaluate(client, taking: [staged], random: &random).evaluations.first)
+    let evaluation = try #require(rules.evaluate(&client, taking: [staged], random: &random).first)
     var risks = JSONWriter(), recommended = JSONWriter()
     evaluation.assessment.writeRisks(into: &risks)
     evaluation.assessment.writeRecommendedActions(into: &recommended)

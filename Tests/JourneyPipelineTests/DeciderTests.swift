@@ -4,9 +4,9 @@ import JourneyPipeline
 import Testing
 
 @Suite struct DeciderTests {
-  private static func client(_ summary: ClientSummary = ClientSummary(), _ outreach: Outreach = Outreach()) -> ClientSnapshot {
+  private static func client() -> ClientSnapshot {
     ClientSnapshot(
-      id: UUID(), orgID: UUID(), name: nil, email: nil, phone: nil, aiScore: nil, summary: summary, outreach: outreach,
+      id: UUID(), orgID: UUID(), name: nil, email: nil, phone: nil, aiScore: nil, summary: ClientSummary(), outreach: Outreach(),
       lateInvoices: nil, now: Timestamp(seconds: 1_795_168_800))
   }
 
@@ -14,14 +14,14 @@ import Testing
     DecisionRules().action(of: evaluation, for: client, risks: Array("[]".utf8), recommended: Array("[]".utf8))
   }
 
-  private func evaluate(_ client: ClientSnapshot, _ id: String) -> ClientEvaluation {
+  private func evaluate(_ client: inout ClientSnapshot, _ id: String) -> Evaluation? {
     var random = IDRandom()
-    return DecisionRules().evaluate(client, taking: [.test(id, client: "c")], random: &random)
+    return DecisionRules().evaluate(&client, taking: [.test(id, client: "c")], random: &random).first
   }
 
   @Test func `an evaluation with a winner has an action under its id`() throws {
-    let client = Self.client()
-    let evaluation = try #require(evaluate(client, "e1").evaluations.first)
+    var client = Self.client()
+    let evaluation = try #require(evaluate(&client, "e1"))
     let action = try #require(recommend(evaluation, for: client))
     #expect(action.action == .emailOutreach)
     #expect(action.id == evaluation.id)
@@ -29,15 +29,16 @@ import Testing
   }
 
   @Test func `an evaluation that cools down has none`() throws {
-    let first = evaluate(Self.client(), "e1")
-    let client = Self.client(first.summary, first.outreach)
-    let evaluation = try #require(evaluate(client, "e2").evaluations.first)
+    var client = Self.client()
+    _ = evaluate(&client, "e1")
+    let evaluation = try #require(evaluate(&client, "e2"))
     #expect(!evaluation.assessment.candidates.isEmpty)
     #expect(recommend(evaluation, for: client) == nil)
   }
 
   @Test func `ids differ from one evaluation to the next`() throws {
-    let ids = try (0..<100).map { _ in try #require(evaluate(Self.client(), "e1").evaluations.first?.id) }
+    var client = Self.client()
+    let ids = try (0..<100).map { _ in try #require(evaluate(&client, "e1")?.id) }
     #expect(Set(ids).count == 100)
   }
 }

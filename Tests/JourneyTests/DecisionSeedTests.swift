@@ -27,7 +27,7 @@ import Testing
     for _ in 0..<25 {
       let reference = Self.history(using: &random)
       let staged = try reference.events.map { try Self.staged($0, rules) }
-      let result = rules.evaluate(
+      let result = rules.evaluated(
         .test(aiScore: reference.aiScore, now: Timestamp(microseconds: reference.now)), taking: staged, random: &random)
       try #require(result.evaluations.count == reference.events.count)
       for (index, evaluation) in result.evaluations.enumerated() {

@@ -22,3 +22,18 @@ extension StagedEvent {
       signals: event.signals)
   }
 }
+
+/// A client after its new events were taken in.
+struct EvaluatedClient {
+  var summary: ClientSummary
+  var outreach: Outreach
+  var evaluations: [Evaluation]
+}
+
+extension DecisionRules {
+  func evaluated(_ client: ClientSnapshot, taking events: [StagedEvent], random: inout some RandomNumberGenerator) -> EvaluatedClient {
+    var client = client
+    let evaluations = evaluate(&client, taking: events, random: &random)
+    return EvaluatedClient(summary: client.summary, outreach: client.outreach, evaluations: evaluations)
+  }
+}

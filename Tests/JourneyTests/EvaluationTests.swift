@@ -15,7 +15,7 @@ import Testing
 
   @Test func `a batch is evaluated once, because of its newest event`() throws {
     var random = SeededRandom(seed: 1)
-    let result = DecisionRules().evaluate(.test(), taking: Self.events, random: &random)
+    let result = DecisionRules().evaluated(.test(), taking: Self.events, random: &random)
     try #require(result.evaluations.count == 1)
     let evaluation = result.evaluations[0]
     #expect(evaluation.cause.event.sourceEventID == "2")
@@ -27,7 +27,7 @@ import Testing
 
   @Test func `each event is evaluated for itself where the rules say so`() {
     var random = SeededRandom(seed: 1)
-    let result = DecisionRules.literal.evaluate(.test(), taking: Self.events, random: &random)
+    let result = DecisionRules.literal.evaluated(.test(), taking: Self.events, random: &random)
     #expect(result.evaluations.map(\.cause.event.sourceEventID) == ["1", "2", "3"])
     #expect(result.evaluations.map(\.assessment.stage) == [.lead, .onboarding, .onboarding])
     #expect(result.evaluations.map { ($0.at - .present).microseconds } == [0, 1, 2])
@@ -36,8 +36,8 @@ import Testing
 
   @Test func `both ways take the same in`() {
     var random = SeededRandom(seed: 1)
-    let batch = DecisionRules().evaluate(.test(), taking: Self.events, random: &random)
-    let single = DecisionRules.literal.evaluate(.test(), taking: Self.events, random: &random)
+    let batch = DecisionRules().evaluated(.test(), taking: Self.events, random: &random)
+    let single = DecisionRules.literal.evaluated(.test(), taking: Self.events, random: &random)
     #expect(batch.summary == single.summary)
     #expect(batch.summary.recent.map(\.stamp.id) == ["2", "3", "1"])
   }
@@ -45,14 +45,14 @@ import Testing
   @Test func `without an event there is nothing to evaluate`() {
     var random = SeededRandom(seed: 1)
     for rules in [DecisionRules(), .literal] {
-      #expect(rules.evaluate(.test(), taking: [], random: &random).evaluations.isEmpty)
+      #expect(rules.evaluated(.test(), taking: [], random: &random).evaluations.isEmpty)
     }
   }
 
   @Test func `action ids are unique, of version 7, and carry the moment of the decision`() throws {
     var random = SeededRandom(seed: 2)
     let events = (0..<200).map { Self.event("\($0)", at: .present, stage: .lead) }
-    let result = DecisionRules.literal.evaluate(.test(), taking: events, random: &random)
+    let result = DecisionRules.literal.evaluated(.test(), taking: events, random: &random)
     let ids = result.evaluations.map(\.id)
     #expect(Set(ids).count == 200)
     #expect(ids.allSatisfy { $0.uuid.6 >> 4 == 7 })
@@ -66,7 +66,7 @@ import Testing
     rules.evaluation = .perEvent
     var random = SeededRandom(seed: 1)
     let leads = (0..<4).map { Self.event("\($0)", at: .present, stage: .lead) }
-    let result = rules.evaluate(.test(), taking: leads, random: &random)
+    let result = rules.evaluated(.test(), taking: leads, random: &random)
     #expect(result.evaluations.map(\.isAction) == [true, false, false, false])
     let id = try #require(result.evaluations.first?.id)
     let entry = try #require(result.outreach.last[.emailOutreach])
@@ -75,7 +75,7 @@ import Testing
     #expect(result.evaluations.last?.decision.verdicts.first == .coolingDown(actionID: id, until: .present + .days(7)))
 
     let later = ClientSnapshot.test(summary: result.summary, outreach: result.outreach, now: .present + .days(7))
-    let again = rules.evaluate(later, taking: [Self.event("9", at: .present, stage: .lead)], random: &random)
+    let again = rules.evaluated(later, taking: [Self.event("9", at: .present, stage: .lead)], random: &random)
     #expect(again.evaluations.first?.isAction == true && again.evaluations.first?.id != id)
     #expect(again.outreach.last[.emailOutreach]?.decidedAt == .present + .days(7))
   }
@@ -85,7 +85,7 @@ import Testing
     var summary = ClientSummary()
     summary.lateInvoices = LateInvoices(count: 1, oldest: [.init(id: "in_1", overdueAt: .present)])
     func level(_ late: LateInvoices?) -> [Risk]? {
-      DecisionRules().evaluate(.test(summary: summary, lateInvoices: late), taking: [Self.events[0]], random: &random)
+      DecisionRules().evaluated(.test(summary: summary, lateInvoices: late), taking: [Self.events[0]], random: &random)
         .evaluations.first?.assessment.risks.map(\.risk)
     }
     #expect(level(nil) == [.lowEngagement, .lateInvoices])
@@ -94,15 +94,15 @@ import Testing
 
   @Test func `an event that is known already is evaluated without any effect on the state`() {
     var random = SeededRandom(seed: 1)
-    let first = DecisionRules().evaluate(.test(), taking: Self.events, random: &random)
-    let second = DecisionRules().evaluate(.test(summary: first.summary), taking: Self.events.reversed(), random: &random)
+    let first = DecisionRules().evaluated(.test(), taking: Self.events, random: &random)
+    let second = DecisionRules().evaluated(.test(summary: first.summary), taking: Self.events.reversed(), random: &random)
     #expect(second.summary == first.summary)
     #expect(second.evaluations.last?.assessment == first.evaluations.last?.assessment)
   }
 
   @Test func `an evaluation explains itself`() throws {
     var random = SeededRandom(seed: 1)
-    let result = DecisionRules().evaluate(.test(aiScore: 72.5), taking: Self.events, random: &random)
+    let result = DecisionRules().evaluated(.test(aiScore: 72.5), taking: Self.events, random: &random)
     let evaluation = try #require(result.evaluations.first)
     var json = JSONWriter()
     var risks = JSONWriter()
@@ -122,10 +122,10 @@ import Testing
     var random = SeededRandom(seed: 1)
     var rules = DecisionRules()
     rules.actions.byRisk = [.init(.lowEngagement, .init(.sendVoiceMessage))]
-    let first = rules.evaluate(.test(), taking: [Self.events[0]], random: &random)
+    let first = rules.evaluated(.test(), taking: [Self.events[0]], random: &random)
     let client = ClientSnapshot.test(summary: first.summary, outreach: first.outreach, now: .present + .days(1))
-    let second = rules.evaluate(client, taking: [Self.events[0]], random: &random)
-    func candidates(_ result: ClientEvaluation) throws -> JSONValue {
+    let second = rules.evaluated(client, taking: [Self.events[0]], random: &random)
+    func candidates(_ result: EvaluatedClient) throws -> JSONValue {
       var json = JSONWriter()
       try #require(result.evaluations.last).writeCandidates(into: &json)
       return try JSONDocument(parsing: json.bytes).root

@@ -134,7 +134,7 @@ import Testing
       }
       let touched = batch.contains { $0.signals.invoice != nil }
       let client = ClientSnapshot.test(aiScore: aiScore, summary: summary, lateInvoices: touched ? invoices.late : nil)
-      stored = rules.evaluate(client, taking: batch.map(StagedEvent.test), random: &random).summary.encoded()
+      stored = rules.evaluated(client, taking: batch.map(StagedEvent.test), random: &random).summary.encoded()
     }
     return ClientSummary(encoded: stored) ?? ClientSummary()
   }

@@ -32,26 +32,28 @@ enum Pieces {
 
   private static func decision(_ rules: DecisionRules) -> [Piece] {
     let client = Samples.client, event = Samples.event
-    let message: (ClientEvaluation) -> Void = { result in
-      guard let evaluation = result.evaluations.last else { return }
+    let message: ([Evaluation]) -> Void = { evaluations in
+      guard let evaluation = evaluations.last else { return }
       let (risks, recommended) = texts(of: evaluation)
       if let action = rules.action(of: evaluation, for: client, risks: risks, recommended: recommended) { keep(ActionEvent.message(action)) }
     }
     var random = IDRandom()
-    let result = rules.evaluate(client, taking: [event], random: &random)
+    var evaluated = client
+    let evaluations = rules.evaluate(&evaluated, taking: [event], random: &random)
     return [
       Piece(name: "evaluate-client") {
         var random = IDRandom()
-        keep(rules.evaluate(client, taking: [event], random: &random))
+        var evaluated = client
+        keep(rules.evaluate(&evaluated, taking: [event], random: &random))
       },
       Piece(name: "explain") {
-        guard let evaluation = result.evaluations.last else { return }
+        guard let evaluation = evaluations.last else { return }
         let (risks, _) = texts(of: evaluation)
         var json = JSONWriter(reservingCapacity: 1024)
         evaluation.writeExplanation(ruleVersion: rules.version, risks: risks, into: &json)
         keep(json.bytes)
       },
-      Piece(name: "message") { message(result) },
+      Piece(name: "message") { message(evaluations) },
     ]
   }
 

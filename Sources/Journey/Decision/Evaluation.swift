@@ -63,41 +63,36 @@ public struct Evaluation: Sendable {
   public var decision: Decision
 }
 
-/// A client after its new events were taken in.
-public struct ClientEvaluation: Sendable {
-  public var summary: ClientSummary
-  public var outreach: Outreach
-  /// In the order in which they were made; the last one is how the client stands now.
-  public var evaluations: [Evaluation]
-}
-
 extension DecisionRules {
-  /// Takes new events of one client in and evaluates it: once for all of them, or after each, as `evaluation` says.
+  /// Takes new events of one client into its summary and evaluates it: once for all of them, or after each, as `evaluation` says. Actions that are recommended
+  /// are noted in its outreach.
   ///
   /// The resulting summary does not depend on the order of `events`. Evaluations are dated at least one microsecond apart, and after any earlier
   /// one of the client, so that the last one is also the latest, whatever a clock did.
+  ///
+  /// - Returns: the evaluations in the order in which they were made; the last one is how the client stands now.
   public func evaluate(
-    _ client: ClientSnapshot, taking events: [StagedEvent], random: inout some RandomNumberGenerator
-  ) -> ClientEvaluation {
-    var result = ClientEvaluation(summary: client.summary, outreach: client.outreach, evaluations: [])
-    if let late = client.lateInvoices { result.summary.lateInvoices = late }
+    _ client: inout ClientSnapshot, taking events: [StagedEvent], random: inout some RandomNumberGenerator
+  ) -> [Evaluation] {
+    var evaluations: [Evaluation] = []
+    if let late = client.lateInvoices { client.summary.lateInvoices = late }
     var at = client.lastEvaluation.map { max(client.now, $0 + TimeSpan(microseconds: 1)) } ?? client.now
     func judge(_ cause: StagedEvent) {
-      let assessment = assess(result.summary, aiScore: client.aiScore, at: client.now)
-      let decision = decide(assessment, outreach: result.outreach, at: client.now)
+      let assessment = assess(client.summary, aiScore: client.aiScore, at: client.now)
+      let decision = decide(assessment, outreach: client.outreach, at: client.now)
       let id = UUID.v7(at: at, using: &random)
       // Without a cooldown nobody asks.
       if actions.cooldown > .seconds(0), let winner = decision.winner(of: assessment) {
-        result.outreach.record(winner.action, id: id, at: client.now)
+        client.outreach.record(winner.action, id: id, at: client.now)
       }
-      result.evaluations.append(Evaluation(id: id, at: at, cause: cause, assessment: assessment, decision: decision))
+      evaluations.append(Evaluation(id: id, at: at, cause: cause, assessment: assessment, decision: decision))
       at = at + TimeSpan(microseconds: 1)
     }
     for staged in events {
-      result.summary.insert(staged.event.stamp, stage: staged.event.stage, signals: staged.signals)
+      client.summary.insert(staged.event.stamp, stage: staged.event.stage, signals: staged.signals)
       if evaluation == .perEvent { judge(staged) }
     }
     if evaluation == .perBatch, let newest = events.max(by: { $0.event.stamp < $1.event.stamp }) { judge(newest) }
-    return result
+    return evaluations
   }
 }

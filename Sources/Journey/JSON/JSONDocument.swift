@@ -37,7 +37,7 @@ public struct JSONDocument: Sendable {
   // MARK: Nodes by index: what the hot path uses, since an index needs no reference counting
 
   /// The last member of the object at `object` whose key is `key` in UTF-8, as `jsonb` takes the last one too.
-  func member(of object: Int, _ key: [UInt8]) -> Int? {
+  func member(of object: Int, _ key: UnsafeBufferPointer<UInt8>) -> Int? {
     guard nodes[object].kind == .object else { return nil }
     let end = Int(nodes[object].next)
     var found: Int?
@@ -89,7 +89,7 @@ public struct JSONDocument: Sendable {
       ? bytes[(Int(node.start) - 1)..<(Int(node.end) + 1)] : bytes[Int(node.start)..<Int(node.end)]
   }
 
-  private func isKey(_ index: Int, _ key: [UInt8]) -> Bool {
+  private func isKey(_ index: Int, _ key: UnsafeBufferPointer<UInt8>) -> Bool {
     let node = nodes[index]
     if node.isComplex { return string(at: index).utf8.elementsEqual(key) }
     guard Int(node.end &- node.start) == key.count else { return false }

@@ -2,19 +2,24 @@
 ///
 /// `$` is the value at hand; then members (`.name`, `['any name']`) and elements (`[0]`, `[-1]`). `[*]` stands for every
 /// element and is only taken where one body is split into many events.
-public struct JSONPath: Hashable, Sendable, CustomStringConvertible {
+///
+/// A class, since each event hands a dozen of them on, and they never change.
+public final class JSONPath: Hashable, Sendable, CustomStringConvertible {
   enum Step: Hashable, Sendable {
-    case member([UInt8])
+    /// The member of the name that lies here among the path's names.
+    case member(Range<Int>)
     case element(Int)
     case every
   }
 
   let steps: [Step]
+  /// In UTF-8, one behind the other.
+  private let names: [UInt8]
   /// The path as it was written.
   public let description: String
 
   /// The value at hand itself.
-  public static let root = JSONPath(steps: [], description: "$")
+  public static let root = JSONPath(steps: [], names: [], description: "$")
 
   /// Whether the path names more than one value.
   public var isWildcard: Bool { steps.contains(.every) }
@@ -23,32 +28,37 @@ public struct JSONPath: Hashable, Sendable, CustomStringConvertible {
   public init(_ text: String) throws(JSONPathError) {
     var reader = JSONPathReader(text)
     steps = try reader.read()
+    names = reader.names
     description = text
   }
 
   /// The one value that the path names below `start`, or nil where there is none. A wildcard takes no part in this.
   func resolve(in document: JSONDocument, from start: Int) -> Int? {
-    var at = start
-    for step in steps {
-      let next: Int?
-      switch step {
-      case .member(let key): next = document.member(of: at, key)
-      case .element(let position): next = document.element(of: at, position)
-      case .every: next = nil
+    names.withUnsafeBufferPointer { names in
+      var at = start
+      for step in steps {
+        let next: Int?
+        switch step {
+        case .member(let name): next = document.member(of: at, UnsafeBufferPointer(rebasing: names[name]))
+        case .element(let position): next = document.element(of: at, position)
+        case .every: next = nil
+        }
+        guard let next else { return nil }
+        at = next
       }
-      guard let next else { return nil }
-      at = next
+      return at
     }
-    return at
   }
 
   /// All values that the path names, in document order.
   func resolveAll(in document: JSONDocument, from start: Int) -> [Int] {
-    steps.reduce([start]) { found, step in
-      switch step {
-      case .member(let key): found.compactMap { document.member(of: $0, key) }
-      case .element(let position): found.compactMap { document.element(of: $0, position) }
-      case .every: found.flatMap { JSONValue(document: document, index: $0).elements.map(\.index) }
+    names.withUnsafeBufferPointer { names in
+      steps.reduce([start]) { found, step in
+        switch step {
+        case .member(let name): found.compactMap { document.member(of: $0, UnsafeBufferPointer(rebasing: names[name])) }
+        case .element(let position): found.compactMap { document.element(of: $0, position) }
+        case .every: found.flatMap { JSONValue(document: document, index: $0).elements.map(\.index) }
+        }
       }
     }
   }
@@ -57,14 +67,20 @@ public struct JSONPath: Hashable, Sendable, CustomStringConvertible {
   var outermostList: (around: JSONPath, rest: JSONPath)? {
     guard let cut = steps.firstIndex(of: .every), steps[(cut + 1)...].contains(.every) else { return nil }
     return (
-      JSONPath(steps: Array(steps[...cut]), description: description), JSONPath(steps: Array(steps[(cut + 1)...]), description: description)
+      JSONPath(steps: Array(steps[...cut]), names: names, description: description),
+      JSONPath(steps: Array(steps[(cut + 1)...]), names: names, description: description)
     )
   }
 
-  private init(steps: [Step], description: String) {
+  private init(steps: [Step], names: [UInt8], description: String) {
     self.steps = steps
+    self.names = names
     self.description = description
   }
+
+  public static func == (a: JSONPath, b: JSONPath) -> Bool { a.description == b.description && a.steps == b.steps }
+
+  public func hash(into hasher: inout Hasher) { hasher.combine(description) }
 
   /// How a member is written in a path: `.name` where the name allows it, else `['a name']`.
   static func segment(_ name: String) -> String {

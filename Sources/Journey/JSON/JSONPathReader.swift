@@ -2,6 +2,8 @@
 struct JSONPathReader {
   private let text: [Unicode.Scalar]
   private var at = 0
+  /// Of the members, in UTF-8, one behind the other.
+  private(set) var names: [UInt8] = []
 
   init(_ text: String) { self.text = Array(text.unicodeScalars) }
 
@@ -13,7 +15,7 @@ struct JSONPathReader {
         if peek == "." { throw fault("descent (..) is not supported: name the whole path") }
         if peek == "*" { throw fault("write [*] for every element; a wildcard over members is not supported") }
         if peek == "[" { throw fault("no point before a bracket") }
-        steps.append(.member(Array(try name().utf8)))
+        steps.append(member(try name()))
       } else if take("[") {
         steps.append(try bracket())
       } else {
@@ -21,6 +23,12 @@ struct JSONPathReader {
       }
     }
     return steps
+  }
+
+  private mutating func member(_ name: String) -> JSONPath.Step {
+    let start = names.count
+    names.append(contentsOf: name.utf8)
+    return .member(start..<names.count)
   }
 
   private mutating func name() throws(JSONPathError) -> String {
@@ -41,7 +49,7 @@ struct JSONPathReader {
     guard let scalar = peek else { throw fault("the bracket is not closed") }
     let step: JSONPath.Step
     switch scalar {
-    case "'", "\"": step = .member(Array(try quotedName().utf8))
+    case "'", "\"": step = member(try quotedName())
     case "*":
       at += 1
       step = .every

@@ -42,7 +42,7 @@ public struct JSONValue: Sendable {
 
   /// An object's member; where a key occurs twice, the last one, as in `jsonb`.
   public subscript(key: String) -> JSONValue? {
-    document.member(of: index, Array(key.utf8)).map { JSONValue(document: document, index: $0) }
+    key.withBytes { document.member(of: index, $0) }.map { JSONValue(document: document, index: $0) }
   }
 
   /// An array's element; a negative position counts from the end.

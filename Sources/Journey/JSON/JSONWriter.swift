@@ -41,8 +41,7 @@ public struct JSONWriter: ~Copyable, Sendable {
   }
 
   public mutating func string(_ text: String) {
-    var text = text
-    text.withUTF8 { source in
+    text.withBytes { source in
       guard let base = source.baseAddress, source.isPlainInJSON else {
         let escapes = source.count { ASCII.isEscaped($0) }
         return quoted(atMost: source.count + escapes * 5) { Self.escape(source, into: $0) }
@@ -56,8 +55,7 @@ public struct JSONWriter: ~Copyable, Sendable {
 
   /// A text of the adapter's own vocabulary, without a character to escape.
   public mutating func word(_ text: String) {
-    var text = text
-    text.withUTF8 { source in
+    text.withBytes { source in
       quoted(atMost: source.count) { room in
         if let base = source.baseAddress { room.update(from: base, count: source.count) }
         return source.count

@@ -23,7 +23,7 @@ public struct Mapping: Sendable {
 
   /// Maps one body: every element of it to an event, to nothing on purpose, or to a rejection. An element that is rejected
   /// does not touch the others.
-  public func map(_ input: MappingInput) -> MappingResult {
+  public func map(_ input: consuming MappingInput) -> MappingResult {
     let elements = envelope.elements(of: input.document)
     if elements.isEmpty {
       if let reason = envelope.emptyReason { return MappingResult(outcomes: [.ignored(rule: "(no event)", reason: reason)]) }
@@ -37,8 +37,10 @@ public struct Mapping: Sendable {
     }
     var outcomes: [MappingOutcome] = []
     outcomes.reserveCapacity(elements.count)
+    var context = MappingContext(input: input)
     for (position, element) in elements.enumerated() {
-      let context = MappingContext(input: input, element: element.node, outer: element.outer)
+      context.element = element.node
+      context.outer = element.outer
       do throws(Rejection) {
         outcomes.append(try outcome(in: context, position: position, isAlone: elements.count == 1))
       } catch {
@@ -54,17 +56,17 @@ public struct Mapping: Sendable {
     }
     let type = envelope.type.text(in: context)
     guard let rule = rule(for: type, in: context) else { throw unknown(type) }
-    switch rule.outcome {
-    case .ignore(let reason): return .ignored(rule: rule.name, reason: reason)
+    switch rules[rule].outcome {
+    case .ignore(let reason): return .ignored(rule: rules[rule].name, reason: reason)
     case .reject(let rejection): throw rejection
     case .event(let template): return .event(try event(from: template, in: context, position: position, isAlone: isAlone))
     }
   }
 
-  private func rule(for type: String?, in context: borrowing MappingContext) -> MappingRule? {
+  private func rule(for type: String?, in context: borrowing MappingContext) -> Int? {
     for index in candidates.indices(for: type) {
       let isTaken = rules[index].takes(type: type) && rules[index].condition?.holds(in: context) ?? true
-      if isTaken { return rules[index] }
+      if isTaken { return index }
     }
     return nil
   }

@@ -70,7 +70,7 @@ public enum MessageProperty: String, CaseIterable, Hashable, Sendable {
 struct MappingContext {
   let input: MappingInput
   /// The node of the element at hand.
-  let element: Int
+  var element = 0
   /// The node around it: the body, or an element of the outer list where a list within a list is split.
   var outer = 0
 

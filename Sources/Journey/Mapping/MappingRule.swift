@@ -1,5 +1,5 @@
 /// One rule of a mapping: which elements it takes, and what it makes of them.
-public struct MappingRule: Hashable, Sendable {
+public struct MappingRule: Sendable {
   /// Unique in its mapping; named in traces and reports.
   public var name: String
   /// The types that the rule takes; empty for any.
@@ -7,7 +7,7 @@ public struct MappingRule: Hashable, Sendable {
   public var condition: MappingCondition?
   public var outcome: Outcome
 
-  public enum Outcome: Hashable, Sendable {
+  public enum Outcome: Sendable {
     /// The element means nothing for a journey; the reason is for people.
     case ignore(reason: String)
     /// The element means something, and cannot be used: it goes to the dead letters.
@@ -60,22 +60,23 @@ public enum TypePattern: Hashable, Sendable {
   }
 }
 
-/// How a rule makes an event. What a rule leaves open, the loader has filled in from the mapping's envelope.
-public struct EventTemplate: Hashable, Sendable {
+/// How a rule makes an event. What a rule leaves open, the loader has filled in from the mapping's envelope. A class, since each event asks for it and it never
+/// changes.
+public final class EventTemplate: Sendable {
   /// Tried in order; after them the message's own `message_id`.
-  public var id: [MappingExpression]
-  public var type: MappingExpression
-  public var stage: StageRule
+  public let id: [MappingExpression]
+  public let type: MappingExpression
+  public let stage: StageRule
   /// Tried in order; after them the message's own timestamp.
-  public var time: [MappingTime]
-  public var client: MappingClient
+  public let time: [MappingTime]
+  public let client: MappingClient
   /// Set where the rule may create a client that nobody knows yet.
-  public var creation: MappingCreation?
+  public let creation: MappingCreation?
   /// Ids of things of the client, by which later events name it.
-  public var linked: [MappingExpression]
+  public let linked: [MappingExpression]
   /// Other ids by which the source knows the client; all of them become one client.
-  public var merged: [MappingExpression]
-  public var metadata: MappingMetadata
+  public let merged: [MappingExpression]
+  public let metadata: MappingMetadata
 
   public init(
     id: [MappingExpression], type: MappingExpression, stage: StageRule, time: [MappingTime], client: MappingClient,

@@ -9,8 +9,17 @@ extension String {
 
   /// Below 0 where the bytes of this text come first, above 0 where the other's do.
   private func difference(from other: String) -> Int {
-    var mine = self, theirs = other
-    return mine.withUTF8 { mine in theirs.withUTF8 { UnsafeRawBufferPointer(mine).difference(from: UnsafeRawBufferPointer($0)) } }
+    withBytes { mine in other.withBytes { UnsafeRawBufferPointer(mine).difference(from: UnsafeRawBufferPointer($0)) } }
+  }
+}
+
+extension String {
+  /// The UTF-8 bytes where they lie: unlike `withUTF8`, without a copy of the text to be counted, wherever it was made by Swift.
+  @inline(__always)
+  func withBytes<Result>(_ body: (UnsafeBufferPointer<UInt8>) -> Result) -> Result {
+    if let result = utf8.withContiguousStorageIfAvailable(body) { return result }
+    var copy = self
+    return copy.withUTF8(body)
   }
 }
 

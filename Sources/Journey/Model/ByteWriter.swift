@@ -39,8 +39,7 @@ struct ByteWriter: ~Copyable, @unchecked Sendable {
 
   @_disfavoredOverload
   mutating func append(_ text: String) {
-    var text = text
-    text.withUTF8 { append($0) }
+    text.withBytes { append($0) }
   }
 
   /// A text that stands in the source.

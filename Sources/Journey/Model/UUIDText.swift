@@ -42,8 +42,7 @@ extension UUID {
   /// Reads the form 8-4-4-4-12 of hexadecimal digits in either case. Twenty times as fast as `UUID(uuidString:)`, which
   /// two fields of every event would pay for.
   public init?(hyphenated text: String) {
-    var text = text
-    let uuid: uuid_t? = text.withUTF8 { source in
+    let uuid: uuid_t? = text.withBytes { source in
       guard source.count == 36, let base = source.baseAddress else { return nil }
       var halves: (UInt64, UInt64) = (0, 0)
       for at in 0..<36 {

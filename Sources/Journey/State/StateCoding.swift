@@ -142,8 +142,7 @@ struct StateWriter: ~Copyable {
   mutating func signed(_ value: Int64) { unsigned(UInt64(bitPattern: (value << 1) ^ (value >> 63))) }
 
   mutating func string(_ value: String) {
-    var value = value
-    value.withUTF8 {
+    value.withBytes {
       unsigned(UInt64($0.count))
       out.append($0)
     }

@@ -236,7 +236,8 @@ struct BatchCommit {
     var random = IDRandom()
     var writes = BatchWrites(decider: decider, instance: instance, random: IDRandom(), at: clock.now(), clients: shares.count, events: events.count)
     for share in shares {
-      writes.add(share.client, decider.evaluate(share.client, taking: share.events.map { events[$0] }, random: &random))
+      let evaluations = decider.evaluate(&share.client, taking: share.events.map { events[$0] }, random: &random)
+      writes.add(share.client, evaluations)
     }
     let outbox = writes.messages.isEmpty ? nil : OutboxBatch(id: writes.outboxID, actions: writes.messages)
     decided = outbox?.id

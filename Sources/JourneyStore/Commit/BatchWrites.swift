@@ -26,10 +26,10 @@ struct BatchWrites: ~Copyable {
   }
 
   /// The clients have to come in the order of their ids.
-  mutating func add(_ client: ClientSnapshot, _ result: ClientEvaluation) {
-    guard let last = result.evaluations.last else { return }
-    states.add(client.id, result, last, under: decider.fingerprint)
-    for evaluation in result.evaluations { add(client, evaluation) }
+  mutating func add(_ client: ClientSnapshot, _ evaluations: [Evaluation]) {
+    guard let last = evaluations.last else { return }
+    states.add(client, last, under: decider.fingerprint)
+    for evaluation in evaluations { add(client, evaluation) }
   }
 
   private mutating func add(_ client: ClientSnapshot, _ evaluation: Evaluation) {
@@ -91,18 +91,18 @@ private struct StateColumns {
 
   var isEmpty: Bool { ids.count == 0 }
 
-  mutating func add(_ id: UUID, _ result: ClientEvaluation, _ last: Evaluation, under fingerprint: UInt64) {
-    ids.append(id)
-    summaries.append(result.summary.encoded(under: fingerprint))
-    outreaches.append(result.outreach.encoded())
+  mutating func add(_ client: ClientSnapshot, _ last: Evaluation, under fingerprint: UInt64) {
+    ids.append(client.id)
+    summaries.append(client.summary.encoded(under: fingerprint))
+    outreaches.append(client.outreach.encoded())
     stages.append(last.assessment.stage.rawValue)
     scores.append(last.assessment.score)
     levels.append(last.assessment.level.rawValue)
     risks.append(last.assessment.risks.map(\.risk.rawValue).joined(separator: ","))
-    lastEvents.append(microseconds: result.summary.lastEventAt?.microseconds)
+    lastEvents.append(microseconds: client.summary.lastEventAt?.microseconds)
     evaluations.append(microseconds: last.at.microseconds)
     dues.append(microseconds: last.assessment.nextChange?.microseconds)
-    stageTimes.append(microseconds: result.summary.stage?.stamp.at.microseconds)
+    stageTimes.append(microseconds: client.summary.stage?.stamp.at.microseconds)
   }
 
   var parameters: PostgresParameters {
