@@ -39,16 +39,12 @@ public final class ChangeAnnouncer: Service {
   }
 
   func note(_ events: [StagedEvent]) {
+    func add(_ client: UUID?, to clients: inout Set<UUID>) {
+      if let client, clients.count < Self.mostClients { clients.insert(client) }
+    }
     pending.withLock { pending in
-      for staged in events {
-        let organization = staged.event.orgID
-        // In place: a copy of the set an event would show on the hot path.
-        if let id = staged.event.client.id {
-          if pending[organization, default: []].count < Self.mostClients { pending[organization, default: []].insert(id) }
-        } else {
-          pending[organization, default: []].formUnion([])
-        }
-      }
+      // In place: a copy of the set an event would show on the hot path.
+      for staged in events { add(staged.event.client.id, to: &pending[staged.event.orgID, default: []]) }
     }
   }
 
