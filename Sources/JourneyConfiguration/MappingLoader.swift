@@ -63,6 +63,7 @@ public enum MappingLoader {
 
   static func compose(_ text: String, _ problems: MappingProblemList) -> MappingField? {
     do {
+      // The readers tell types by style and text: what YAML 1.1 makes of `on` or `012` is of no use to them.
       if let node = try Yams.compose(yaml: text, .basic) {
         return MappingField(node: node, name: "", rule: nil, problems: problems)
       }

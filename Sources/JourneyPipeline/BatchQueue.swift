@@ -5,9 +5,9 @@ import Synchronization
 /// A lane passes over what belongs to a client that another lane is working on: commits that run side by side do not meet at one lock, and whatever is
 /// taken is about the oldest there is, so that an acknowledgement covers many messages.
 ///
-/// How many lanes work follows the load, without a timer. A single lane takes all that waits, however little; a further one no less than the largest batch
-/// under way. So what comes while others are at work is committed at once if it is as much as they have, and gathers otherwise. Only lanes count whose
-/// batch is younger than `patience`: one that is stuck holds no other back.
+/// How many lanes work follows the load, and nobody waits for a batch to fill. A single lane takes all that waits, however little; a further one only where
+/// as much waits as the largest batch under way has, a quarter of that of clients that nobody works on. So what comes while others are at work is committed
+/// at once if it is as much as they have, and gathers otherwise. Only lanes count whose batch is younger than `patience`: one that is stuck holds no other back.
 ///
 /// The length is bounded by what the source hands out before settlement. One reader a lane, any number of writers.
 final class BatchQueue<Element: Sendable>: Sendable {
@@ -15,9 +15,8 @@ final class BatchQueue<Element: Sendable>: Sendable {
     var waiting: CheckedContinuation<[Element]?, Never>?
     /// The clients of the batch that it has taken and not come back from.
     var clients: Set<Int> = []
-    /// How many elements it is working on, and since when. 0: it is idle, or pauses.
-    var work = 0
-    var start = ContinuousClock.now
+    /// How many elements it is working on, and since when. nil: it is idle, or pauses.
+    var work: (count: Int, start: ContinuousClock.Instant)?
   }
   private struct State {
     var elements: [Element] = []
@@ -32,7 +31,7 @@ final class BatchQueue<Element: Sendable>: Sendable {
 
   /// - Parameters:
   ///   - limit: the most elements of a batch.
-  ///   - patience: far more than a commit takes.
+  ///   - patience: more than a commit takes, but for one that waits for somebody.
   ///   - client: a number for an element's client, the same for all elements of a client.
   init(
     lanes: Int, limit: Int, patience: Duration = .seconds(1), now: @escaping @Sendable () -> ContinuousClock.Instant = { .now },
@@ -57,7 +56,7 @@ final class BatchQueue<Element: Sendable>: Sendable {
   func leave(_ lane: Int) { change { $0.lanes[lane] = Lane() } }
 
   /// The lane counts as idle until it comes back: others take what comes, however little. Its clients are still its own.
-  func pause(_ lane: Int) { change { $0.lanes[lane].work = 0 } }
+  func pause(_ lane: Int) { change { $0.lanes[lane].work = nil } }
 
   /// Waits for a batch; the work on the lane's last one is over. nil once the queue is closed and nothing is left.
   func next(for lane: Int) async -> [Element]? {
@@ -71,7 +70,7 @@ final class BatchQueue<Element: Sendable>: Sendable {
     }
   }
 
-  /// Deals out what a lane that is stuck has kept from the others while nothing else happens, until it is cancelled.
+  /// Looks every `patience` for what a lane that is stuck keeps from the others while nothing else happens, until it is cancelled.
   func watch() async {
     while !Task.isCancelled {
       try? await Task.sleep(for: patience)
@@ -100,7 +99,7 @@ final class BatchQueue<Element: Sendable>: Sendable {
     guard !state.elements.isEmpty else { return state.isClosed ? .some(nil) : nil }
     let busy = state.lanes.map(\.clients).filter { !$0.isEmpty }
     let now = now()
-    let least = state.lanes.reduce(1) { now - $1.start < patience ? max($0, $1.work) : $0 }
+    let least = state.lanes.compactMap(\.work).filter { now - $0.start < patience }.map(\.count).max() ?? 1
     guard state.elements.count >= least else { return nil }
     var batch: [Element] = [], rest: [Element] = [], clients: Set<Int> = []
     batch.reserveCapacity(min(limit, state.elements.count))
@@ -115,11 +114,10 @@ final class BatchQueue<Element: Sendable>: Sendable {
       }
       place += 1
     }
-    guard batch.count >= least else { return nil }
+    guard batch.count >= max(1, least / 4) else { return nil }
     state.elements.replaceSubrange(..<place, with: rest)
     state.lanes[lane].clients = clients
-    state.lanes[lane].work = batch.count
-    state.lanes[lane].start = now
+    state.lanes[lane].work = (batch.count, now)
     return batch
   }
 }

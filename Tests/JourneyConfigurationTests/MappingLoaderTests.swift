@@ -129,7 +129,7 @@ struct MappingLoaderTests {
 
   @Test(arguments: [
     ("source: [", "not YAML"), ("", "the file is empty"), ("- a", "key: value lines"), ("source: a\nsource: b", "occurs twice"),
-    ("source: test\nrules: []", "envelope is missing"),
+    ("1: a\n\"1\": b", "occurs twice"), ("source: test\nrules: []", "envelope is missing"),
   ])
   func refusesWhatIsNoMapping(_ yaml: String, _ part: String) {
     #expect(Self.problems(yaml).contains { $0.contains(part) }, "\(Self.problems(yaml))")

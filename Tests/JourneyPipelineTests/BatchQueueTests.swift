@@ -15,7 +15,7 @@ import Testing
     #expect(await queue.next(for: 2) == [1, 20, 2])
   }
 
-  @Test func `a further lane takes no less than the largest batch under way`() async {
+  @Test func `a further lane waits for as much as the largest batch under way`() async {
     let queue = queue(lanes: 3, limit: 12)
     queue.append([1])
     #expect(await queue.next(for: 0) == [1])
@@ -39,18 +39,26 @@ import Testing
 
   @Test func `a lane that comes back goes before one that waits, which takes nothing where too much belongs to others`() async {
     let queue = queue(lanes: 2, limit: 12)
-    queue.append([10, 20, 30])
-    #expect(await queue.next(for: 1) == [10, 20, 30])
+    queue.append([10, 20, 30, 40, 50, 60, 70, 80])
+    #expect(await queue.next(for: 1) == [10, 20, 30, 40, 50, 60, 70, 80])
     async let other = queue.next(for: 0)
     for _ in 0..<100 { await Task.yield() }
-    // Three, but two without what is the other lane's.
-    queue.append([40, 50, 11])
+    // Eight, but less than a quarter of them without what is the other lane's.
+    queue.append([11, 21, 31, 41, 51, 61, 71, 90])
     for _ in 0..<100 { await Task.yield() }
     async let first = queue.next(for: 1)
     for _ in 0..<100 { await Task.yield() }
     queue.close()
-    #expect(await first == [40, 50, 11])
+    #expect(await first == [11, 21, 31, 41, 51, 61, 71, 90])
     #expect(await other == nil)
+  }
+
+  @Test func `where most belongs to others a lane takes the rest`() async {
+    let queue = queue(lanes: 2, limit: 12)
+    queue.append([10, 20, 30, 40, 50, 60, 70, 80])
+    #expect(await queue.next(for: 1) == [10, 20, 30, 40, 50, 60, 70, 80])
+    queue.append([11, 21, 31, 41, 51, 61, 90, 100])
+    #expect(await queue.next(for: 0) == [90, 100])
   }
 
   @Test func `a lane that is stuck holds no other back`() async {

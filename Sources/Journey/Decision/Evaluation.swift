@@ -17,7 +17,7 @@ public final class StagedEvent: Sendable {
   }
 }
 
-/// A client as it is found, locked, before an evaluation.
+/// A client as it is found, locked, and as an evaluation leaves it.
 public struct ClientSnapshot: Sendable {
   public var id: UUID
   public var orgID: UUID
@@ -85,6 +85,7 @@ extension DecisionRules {
       if actions.cooldown > .seconds(0), let winner = decision.winner(of: assessment) {
         client.outreach.record(winner.action, id: id, at: client.now)
       }
+      client.lastEvaluation = at
       evaluations.append(Evaluation(id: id, at: at, cause: cause, assessment: assessment, decision: decision))
       at = at + TimeSpan(microseconds: 1)
     }

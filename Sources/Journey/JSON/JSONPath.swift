@@ -78,9 +78,9 @@ public final class JSONPath: Hashable, Sendable, CustomStringConvertible {
     self.description = description
   }
 
-  public static func == (a: JSONPath, b: JSONPath) -> Bool { a.description == b.description && a.steps == b.steps }
+  public static func == (a: JSONPath, b: JSONPath) -> Bool { a.steps == b.steps && a.names == b.names }
 
-  public func hash(into hasher: inout Hasher) { hasher.combine(description) }
+  public func hash(into hasher: inout Hasher) { hasher.combine(names) }
 
   /// How a member is written in a path: `.name` where the name allows it, else `['a name']`.
   static func segment(_ name: String) -> String {

@@ -11,9 +11,7 @@ extension String {
   private func difference(from other: String) -> Int {
     withBytes { mine in other.withBytes { UnsafeRawBufferPointer(mine).difference(from: UnsafeRawBufferPointer($0)) } }
   }
-}
 
-extension String {
   /// The UTF-8 bytes where they lie: unlike `withUTF8`, without a copy of the text to be counted, wherever it was made by Swift.
   @inline(__always)
   func withBytes<Result>(_ body: (UnsafeBufferPointer<UInt8>) -> Result) -> Result {

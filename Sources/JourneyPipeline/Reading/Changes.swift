@@ -43,7 +43,7 @@ public final class ChangeAnnouncer: Service {
       if let client, clients.count < Self.mostClients { clients.insert(client) }
     }
     pending.withLock { pending in
-      // In place: a copy of the set an event would show on the hot path.
+      // In place: a copy of the set an event would show on the hot path. An organisation is noted even where the client's id is not known.
       for staged in events { add(staged.event.client.id, to: &pending[staged.event.orgID, default: []]) }
     }
   }

@@ -25,7 +25,7 @@ struct BatchWrites: ~Copyable {
     outboxID = UUID.v7(at: now, using: &self.random)
   }
 
-  /// The clients have to come in the order of their ids.
+  /// The clients have to come in the order of their ids, each as its evaluations left it.
   mutating func add(_ client: ClientSnapshot, _ evaluations: [Evaluation]) {
     guard let last = evaluations.last else { return }
     states.add(client, last, under: decider.fingerprint)

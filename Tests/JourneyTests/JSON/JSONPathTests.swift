@@ -35,6 +35,15 @@ struct JSONPathTests {
     #expect(error?.message.contains(part) == true, "\(String(describing: error))")
   }
 
+  @Test func isEqualByTheBytesOfItsNames() throws {
+    #expect(try JSONPath("$.a.b[0]") == JSONPath("$['a']['b'][0]"))
+    #expect(try JSONPath("$.ab.c") != JSONPath("$.a.bc"))
+    // What Unicode calls equivalent are two members of an object.
+    let (sign, letter) = (try JSONPath("$.\u{212B}"), try JSONPath("$.A\u{30A}"))
+    #expect(sign != letter)
+    #expect(Set([sign, letter]).count == 2)
+  }
+
   @Test func readsReferences() throws {
     #expect(try MappingReference("header:x-groove-event") == .header("x-groove-event"))
     #expect(try MappingReference("property:message_id") == .property(.messageID))
