@@ -150,6 +150,23 @@ import Testing
     #expect(outOfOrder == 0)
   }
 
+  @Test func `a commit that hangs does not hold up what little comes after it`() async throws {
+    let source = FakeSource([.test(1, ids: ["a1", "a2"], client: "a")])
+    let isFree = Watched(false)
+    let ledger = FakeLedger(plan: { batch, _, isStored in
+      if !isStored, batch.contains("a1") { try? await isFree.wait { $0 } }
+      return nil
+    })
+    _ = try await withPipeline(source, ledger, FakePublisher(), .test(lanes: 2)) { _ in
+      try await ledger.state.wait { $0.attempts == 1 }
+      source.send([.test(2, client: "b")])
+      try await ledger.state.wait { $0.stored == ["e2"] }
+      isFree.change { $0 = true }
+      try await source.state.wait { $0.settlements == 2 }
+    }
+    #expect(ledger.now.commits == [["e2"], ["a1", "a2"]])
+  }
+
   @Test func `no two lanes have a client at the same time`() async throws {
     let source = FakeSource((0..<3000).map { .test($0, client: "c\($0 % 40)") }, batchSize: 64)
     let busy = Watched<(clients: Set<String>, clashes: Int, most: Int)>(([], 0, 0))

@@ -42,6 +42,14 @@ import Testing
     #expect(batch.summary.recent.map(\.stamp.id) == ["2", "3", "1"])
   }
 
+  @Test func `a client that is evaluated again is dated after the last time`() throws {
+    var random = SeededRandom(seed: 1)
+    var client = ClientSnapshot.test()
+    let first = DecisionRules.literal.evaluate(&client, taking: Self.events, random: &random)
+    let second = DecisionRules.literal.evaluate(&client, taking: Self.events, random: &random)
+    #expect(try #require(first.last).at < #require(second.first).at)
+  }
+
   @Test func `without an event there is nothing to evaluate`() {
     var random = SeededRandom(seed: 1)
     for rules in [DecisionRules(), .literal] {

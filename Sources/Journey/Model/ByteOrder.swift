@@ -12,7 +12,7 @@ extension String {
     withBytes { mine in other.withBytes { UnsafeRawBufferPointer(mine).difference(from: UnsafeRawBufferPointer($0)) } }
   }
 
-  /// The UTF-8 bytes where they lie: unlike `withUTF8`, without a copy of the text to be counted, wherever it was made by Swift.
+  /// The UTF-8 bytes where they lie. Unlike `withUTF8` it needs no variable, whose copy of the text would be one more reference to count.
   @inline(__always)
   func withBytes<Result>(_ body: (UnsafeBufferPointer<UInt8>) -> Result) -> Result {
     if let result = utf8.withContiguousStorageIfAvailable(body) { return result }
