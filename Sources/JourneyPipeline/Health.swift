@@ -1,0 +1,61 @@
+import Synchronization
+
+/// How the adapter's parts are doing, by the outcome of what each of them tried last. The parts report, probes read.
+///
+/// A part that has not tried anything yet counts as healthy. Safe to use from any thread; a report of success costs one atomic load while nothing fails.
+public final class Health: Sendable {
+  public enum Part: String, CaseIterable, Sendable {
+    /// Taking events from the ingest queue.
+    case ingest
+    /// Publishing copies of messages to the retry queues and to the dead letters.
+    case copies
+    /// Publishing actions.
+    case actions
+    /// Storing batches of events.
+    case commits
+    /// Noting which actions are published, and taking over those that a crash left behind.
+    case outbox
+    /// Connecting to the database.
+    case database
+  }
+
+  /// A part whose last attempt failed.
+  public struct Problem: Hashable, Sendable {
+    public var part: Part
+    /// For a person; holds no content of messages and no secret.
+    public var reason: String
+  }
+
+  private let failing = Mutex<[Part: String]>([:])
+  private let count = Atomic<Int>(0)
+
+  public init() {}
+
+  /// Reports that the last attempt of a part failed.
+  /// - Returns: whether the attempt before it had succeeded, so that the change is logged once.
+  @discardableResult
+  public func failed(_ part: Part, _ reason: String) -> Bool {
+    failing.withLock { failing in
+      let isNew = failing.updateValue(reason, forKey: part) == nil
+      count.store(failing.count, ordering: .relaxed)
+      return isNew
+    }
+  }
+
+  /// Reports that the last attempt of a part succeeded.
+  /// - Returns: whether the attempt before it had failed.
+  @discardableResult
+  public func succeeded(_ part: Part) -> Bool {
+    guard count.load(ordering: .relaxed) > 0 else { return false }
+    return failing.withLock { failing in
+      let wasFailing = failing.removeValue(forKey: part) != nil
+      count.store(failing.count, ordering: .relaxed)
+      return wasFailing
+    }
+  }
+
+  /// The parts whose last attempt failed, in the order of `Part`.
+  public var problems: [Problem] {
+    failing.withLock { failing in Part.allCases.compactMap { part in failing[part].map { Problem(part: part, reason: $0) } } }
+  }
+}
