@@ -26,7 +26,12 @@ public final class AMQPAdmin: Sendable {
       }
       for queue in topology.queues {
         let isThere = try Self.exists { () throws(AMQPError) in _ = try connection.queueDeclare(queue, passive: true) }
-        try connection.queueDeclare(queue, passive: false)
+        if !isThere {
+          try connection.queueDeclare(queue, passive: false)
+        } else if try Self.difference(of: queue, connection) != nil {
+          // For its error.
+          try connection.queueDeclare(queue, passive: false)
+        }
         changes.append(.init(object: .init(kind: .queue, name: queue.name), outcome: isThere ? .alreadyThere : .created))
       }
       for binding in topology.bindings {
@@ -51,10 +56,9 @@ public final class AMQPAdmin: Sendable {
         if let difference { mismatches.append(.init(object: .init(kind: .exchange, name: exchange.name), difference: difference)) }
       }
       for queue in topology.queues {
-        let difference = try Self.difference { passive throws(AMQPError) in
-          _ = try connection.queueDeclare(queue, passive: passive)
+        if let difference = try Self.difference(of: queue, connection) {
+          mismatches.append(.init(object: .init(kind: .queue, name: queue.name), difference: difference))
         }
-        if let difference { mismatches.append(.init(object: .init(kind: .queue, name: queue.name), difference: difference)) }
       }
       return mismatches
     }
@@ -79,6 +83,20 @@ public final class AMQPAdmin: Sendable {
   /// One message, or nil when the queue is empty. For tools and tests; a consumer is the way to read a queue.
   public func get(queue: String, mode: GetMode = .take) async throws(AMQPError) -> Delivery? {
     try await perform { connection throws(AMQPError) in try connection.get(queue: queue, acknowledging: mode == .take) }
+  }
+
+  /// Finds out whether a message could be published so, without publishing one. Whether a queue would take it does not show.
+  ///
+  /// - Throws: `accessRefused` where the user may not, `notFound` where there is no such exchange.
+  public func checkPublish(exchange: String, routingKey: String) async throws(AMQPError) {
+    try await perform { connection throws(AMQPError) in try connection.checkPublish(exchange: exchange, routingKey: routingKey) }
+  }
+
+  /// Finds out whether a queue could be consumed, without taking anything from it.
+  ///
+  /// - Throws: `accessRefused` where the user may not, `notFound` where there is no such queue.
+  public func checkConsume(queue: String) async throws(AMQPError) {
+    try await perform { connection throws(AMQPError) in try connection.checkConsume(queue: queue) }
   }
 
   public func bind(_ binding: Binding) async throws(AMQPError) {
@@ -159,6 +177,20 @@ public final class AMQPAdmin: Sendable {
     } catch  where error.code == .notFound {
       return false
     }
+  }
+
+  /// The difference from the arguments that are wanted, unless those that are there are accepted as well.
+  private static func difference(of queue: QueueDeclaration, _ connection: Connection) throws(AMQPError) -> TopologyMismatch.Difference? {
+    var wanted: TopologyMismatch.Difference?
+    for arguments in [queue.arguments] + queue.acceptedArguments {
+      var queue = queue
+      queue.arguments = arguments
+      let difference = try difference { passive throws(AMQPError) in _ = try connection.queueDeclare(queue, passive: passive) }
+      guard let difference else { return nil }
+      wanted = wanted ?? difference
+      if difference == .missing { break }
+    }
+    return wanted
   }
 
   /// A passive declaration tells whether the object is there, an active one whether it is the same; the latter alone would

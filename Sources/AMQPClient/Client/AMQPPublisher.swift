@@ -19,8 +19,9 @@ public enum PublisherEvent: Sendable {
 ///
 /// Messages are written in the order of the calls. When the connection is lost, those written and not confirmed end as
 /// `unknown`; those not yet written wait for the next connection, until the publisher is closed. A channel on which the broker
-/// refuses messages is replaced, at most once a second, since the broker may go on refusing on it. All methods may be called from
-/// any thread.
+/// refuses messages is replaced, at most once a second, since the broker may go on refusing on it. An exchange that the broker refuses
+/// (403, 404) is tried again alone, after 1 to 30 s; until then messages to it end as `failed` at once, and others go on. All methods may
+/// be called from any thread.
 public final class AMQPPublisher: Sendable {
   private let configuration: PublisherWorker.Configuration
   private let mailbox = Mailbox<PublisherWorker.Command>()

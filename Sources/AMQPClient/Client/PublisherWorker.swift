@@ -36,6 +36,7 @@ final class PublisherWorker {
   private var connector: Connector
   private var backoff: ReconnectBackoff
   private var renewal = ChannelRenewal()
+  private var refusals = RefusedExchanges()
   private var queue = PublishQueue()
   private var tracker = ConfirmTracker<PublishQueue.Position>()
   private var isBlocked = false
@@ -62,6 +63,7 @@ final class PublisherWorker {
         try publishOnce()
       } catch {
         status.isUp = false
+        refusals.lost()
         for position in tracker.reset() { position.resolve(.unknown(error)) }
         configuration.onEvent(.lost(error))
         rest(until: MonotonicTime.after(backoff.delayAfterFailure(at: MonotonicTime.now(), jitter: .random(in: 0..<1))))
@@ -193,6 +195,16 @@ extension PublisherWorker {
       // Confirms may have come, and what the library writes over TLS may have made it read: that has to be looked at before sleeping.
       if written >= Self.burst { return .burstDone }
       let message = position.message
+      if !refusals.isEmpty {
+        switch verdict(on: message) {
+        case .send: break
+        case .wait: return written > 0 ? .burstDone : .windowFull
+        case .refused(let error):
+          queue.removeFirst()
+          position.resolve(.failed(error))
+          continue
+        }
+      }
       guard !isBlocked, hasWindow(for: message) else { return written > 0 ? .burstDone : .windowFull }
       if let error = connection.publishError(message) {
         queue.removeFirst()
@@ -224,6 +236,11 @@ extension PublisherWorker {
     try connection.publish(message)
   }
 
+  private func verdict(on message: OutboundMessage) -> RefusedExchanges.Verdict {
+    refusals.verdict(
+      exchange: message.exchange, routingKey: message.routingKey, outstanding: tracker.outstandingCount, now: MonotonicTime.now())
+  }
+
   private func hasWindow(for message: OutboundMessage) -> Bool {
     guard tracker.outstandingCount > 0 else { return true }
     return tracker.outstandingCount < configuration.window
@@ -242,6 +259,7 @@ extension PublisherWorker {
     switch event {
     case .confirm(let sequence, let multiple, let isAck):
       try tracker.confirm(sequence: sequence, multiple: multiple, isAck: isAck) { position, resolution in
+        if !refusals.isEmpty { refusals.answered() }
         switch resolution {
         case .confirmed: position.resolve(.confirmed)
         case .nacked:
@@ -278,11 +296,12 @@ extension PublisherWorker {
     }
   }
 
-  /// The broker names the exchange that is missing; messages to it went nowhere. Of the others nobody knows.
+  /// What was refused went nowhere. Of the others nobody knows.
   private func resolveOutstanding(after error: AMQPError) {
-    for position in tracker.reset() {
-      let isCulprit = error.code == .notFound && error.message.contains("no exchange '\(position.message.exchange)'")
-      position.resolve(isCulprit ? .failed(error) : .unknown(error))
-    }
+    let positions = tracker.reset()
+    guard error.isRefusal else { return positions.forEach { $0.resolve(.unknown(error)) } }
+    let culprits = refusals.refused(
+      error, outstanding: positions.map { ($0.message.exchange, $0.message.routingKey) }, now: MonotonicTime.now())
+    for (position, isCulprit) in zip(positions, culprits) { position.resolve(isCulprit ? .failed(error) : .unknown(error)) }
   }
 }

@@ -30,11 +30,14 @@ public struct QueueDeclaration: Hashable, Sendable {
   public var name: String
   public var isDurable: Bool
   public var arguments: FieldTable
+  /// Arguments of earlier versions under which a queue that is there works as well: those of a living queue cannot be changed.
+  public var acceptedArguments: [FieldTable]
 
-  public init(name: String, isDurable: Bool = true, arguments: FieldTable = [:]) {
+  public init(name: String, isDurable: Bool = true, arguments: FieldTable = [:], acceptedArguments: [FieldTable] = []) {
     self.name = name
     self.isDurable = isDurable
     self.arguments = arguments
+    self.acceptedArguments = acceptedArguments
   }
 }
 

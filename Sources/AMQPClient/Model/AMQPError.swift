@@ -17,6 +17,8 @@ public struct AMQPError: Error, Hashable, Sendable, CustomStringConvertible {
     case authentication
     /// The user lacks a permission, or the vhost does not exist (403, 530).
     case accessRefused
+    /// The broker has no room for another connection or channel of this user, virtual host or node (530).
+    case limitReached
     /// The queue or exchange does not exist (404).
     case notFound
     /// The broker refused a condition (406): an inequivalent argument, an unknown delivery tag, an expired acknowledgement.
@@ -69,12 +71,21 @@ public struct AMQPError: Error, Hashable, Sendable, CustomStringConvertible {
   /// Whether the same operation may succeed later without a person changing anything.
   public var isRetriable: Bool {
     switch code {
-    case .connectFailed, .connectionLost, .channelClosed, .consumerCancelled, .timeout, .resourceLocked, .nacked, .internalError,
-      .protocolViolation:
+    case .connectFailed, .connectionLost, .channelClosed, .consumerCancelled, .timeout, .resourceLocked, .limitReached, .nacked,
+      .internalError, .protocolViolation:
       true
     case .invalidURI, .invalidArgument, .tls, .authentication, .accessRefused, .notFound, .preconditionFailed, .tooLarge, .unroutable,
       .shutdown:
       false
+    }
+  }
+
+  /// Whether the broker has refused the operation for what it is (403, 404, 406): the same again ends the same, until a person changes something.
+  /// Not a loss, after which it may be repeated.
+  public var isRefusal: Bool {
+    switch code {
+    case .accessRefused, .notFound, .preconditionFailed: true
+    default: false
     }
   }
 
@@ -86,8 +97,12 @@ public struct AMQPError: Error, Hashable, Sendable, CustomStringConvertible {
 
 extension AMQPError.Code {
   /// The meaning of a reply code of `connection.close` or `channel.close` (AMQP 0-9-1, section 1.2).
-  init(replyCode: Int, closesChannel: Bool) {
+  ///
+  /// - Parameter text: the broker's own words, for a code that it uses both for what passes and for what a person has to change.
+  init(replyCode: Int, text: String, closesChannel: Bool) {
     switch replyCode {
+    // As in "access to vhost '/' refused for user 'u': connection limit (9) is reached".
+    case 530 where text.contains("limit"): self = .limitReached
     case 311: self = .tooLarge
     case 402, 403, 530: self = .accessRefused
     case 404: self = .notFound

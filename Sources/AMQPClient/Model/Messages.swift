@@ -95,7 +95,7 @@ public enum PublishOutcome: Hashable, Sendable {
   case returned(code: Int, text: String)
   /// The broker refused responsibility, for example because a queue with `reject-publish` is full.
   case nacked
-  /// Not taken by the broker: never written, or its exchange does not exist.
+  /// Not taken by the broker: never written, or refused for what it is (`AMQPError.isRefusal`), e.g. because its exchange does not exist.
   case failed(AMQPError)
   /// Written, but the connection or channel ended before the confirm. Publish it again under the same message id.
   case unknown(AMQPError)

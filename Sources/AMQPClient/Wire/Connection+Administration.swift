@@ -50,6 +50,31 @@ extension Connection {
     try request("delete exchange \(exchange)") { _ = amqp_exchange_delete(state, Self.channel, arena.bytes(exchange), 0) }
   }
 
+  /// The broker checks permission and existence when a message is published, and delivers none of a transaction that is rolled back.
+  func checkPublish(exchange: String, routingKey: String) throws(AMQPError) {
+    let operation = "publish to exchange \(exchange)"
+    try request(operation) { _ = amqp_tx_select(state, Self.channel) }
+    try publish(OutboundMessage(exchange: exchange, routingKey: routingKey, properties: MessageProperties(), body: [], isMandatory: false))
+    try flush()
+    try request(operation) { _ = amqp_tx_rollback(state, Self.channel) }
+    // Its channel stays one of transactions.
+    try reopenChannel()
+  }
+
+  /// The broker checks permission and existence before it refuses an argument of a wrong type.
+  func checkConsume(queue: String) throws(AMQPError) {
+    do throws(AMQPError) {
+      try request("consume queue \(queue)") {
+        _ = amqp_basic_consume(
+          state, Self.channel, arena.bytes(queue), arena.bytes("journey-check"), 0, 0, 0, arena.table(["x-priority": "none"]))
+      }
+    } catch where error.code == .preconditionFailed {
+      return
+    }
+    // Taken nevertheless: the end of the channel gives back what came.
+    try reopenChannel()
+  }
+
   /// Nil when the queue is empty. The tag's generation is 0: it is settled before anybody else could use it.
   func get(queue: String, acknowledging: Bool) throws(AMQPError) -> Delivery? {
     if !isChannelOpen { try openChannel() }

@@ -35,9 +35,9 @@ extension Connection {
   func channelClosed(_ method: UnsafeMutableRawPointer, _ operation: String, line: Int = #line) throws(AMQPError) -> AMQPError {
     let close = method.assumingMemoryBound(to: amqp_channel_close_t.self).pointee
     let code = Int(close.reply_code)
+    let text = WireDecoder.text(close.reply_text)
     let error = AMQPError(
-      AMQPError.Code(replyCode: code, closesChannel: true), nativeCode: code, operation: operation,
-      message: WireDecoder.text(close.reply_text), line: line)
+      AMQPError.Code(replyCode: code, text: text, closesChannel: true), nativeCode: code, operation: operation, message: text, line: line)
     isChannelOpen = false
     var answer = amqp_channel_close_ok_t()
     try check(amqp_send_method(state, Self.channel, AMQP_CHANNEL_CLOSE_OK_METHOD, &answer), "channel.close-ok")
@@ -50,8 +50,8 @@ extension Connection {
     isClosed = true
     var answer = amqp_connection_close_ok_t()
     _ = amqp_send_method(state, 0, AMQP_CONNECTION_CLOSE_OK_METHOD, &answer)
+    let text = WireDecoder.text(close.reply_text)
     return AMQPError(
-      AMQPError.Code(replyCode: code, closesChannel: false), nativeCode: code, operation: operation,
-      message: WireDecoder.text(close.reply_text), line: line)
+      AMQPError.Code(replyCode: code, text: text, closesChannel: false), nativeCode: code, operation: operation, message: text, line: line)
   }
 }

@@ -1,0 +1,24 @@
+extension TestServers {
+  /// Creates a user of the broker, or changes what it may do, in one virtual host. It may do nothing in any other.
+  ///
+  /// The patterns are regular expressions over the names of queues and exchanges; the default exchange is called `amq.default`.
+  /// - Returns: the broker's address with the user's login.
+  public func allow(
+    _ user: String, in vhost: String, configure: String, write: String, read: String
+  ) async throws -> String {
+    _ = try await erlang(
+      """
+      case rabbit_auth_backend_internal:exists(<<"\(user)">>) of \
+      true -> ok; false -> rabbit_auth_backend_internal:add_user(<<"\(user)">>, <<"\(user)">>, <<"test">>) end, \
+      rabbit_auth_backend_internal:set_permissions(<<"\(user)">>, <<"\(vhost)">>, \
+      <<"\(Self.quoted(configure))">>, <<"\(Self.quoted(write))">>, <<"\(Self.quoted(read))">>, <<"test">>)
+      """)
+    let url = amqpURL(vhost: vhost)
+    guard let login = url.firstRange(of: "://")?.upperBound, let end = url[login...].firstIndex(of: "@") else {
+      preconditionFailure("not an AMQP URL")
+    }
+    return "\(url[..<login])\(user):\(user)\(url[end...])"
+  }
+
+  private static func quoted(_ pattern: String) -> String { pattern.replacing("\\", with: "\\\\") }
+}
