@@ -37,9 +37,20 @@ public struct ActionExchange: ActionPublisher {
   private static func failure(_ outcome: PublishOutcome) -> PublishFailure? {
     switch outcome {
     case .confirmed: nil
-    case .returned(let code, let text): PublishFailure("no queue took it (\(code) \(text)); is a queue bound for its channel?")
-    case .nacked: PublishFailure("the broker refused it; a queue may be full")
-    case .failed(let error), .unknown(let error): PublishFailure("\(error)")
+    case .returned: PublishFailure("\(outcome.explanation); is a queue bound for its channel?")
+    case .nacked, .failed, .unknown: PublishFailure(outcome.explanation)
+    }
+  }
+}
+
+extension PublishOutcome {
+  /// For a person.
+  var explanation: String {
+    switch self {
+    case .confirmed: "the broker has it"
+    case .returned(let code, let text): "no queue took it (\(code) \(text))"
+    case .nacked: "the broker refused it; a queue may be full"
+    case .failed(let error), .unknown(let error): "\(error)"
     }
   }
 }

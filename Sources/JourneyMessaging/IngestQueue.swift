@@ -25,6 +25,8 @@ public final class IngestQueue: EventSource {
     /// The newest generation that is lost.
     var lostGeneration: UInt64 = 0
     var lettersUnderWay = 0
+    /// The exchanges that have not taken a copy, and why.
+    var refusing: [String: String] = [:]
     var isGivenUp = false
     var closer: CheckedContinuation<Void, Never>?
     var isFinished = false
@@ -45,13 +47,17 @@ public final class IngestQueue: EventSource {
   private let decoder: InboundDecoder
   private let settings: Settings
   private let clock: any WallClock
+  private let health: Health
   private let logger: Logger
 
-  /// - Parameter letters: publishes the dead letters; started and closed by the caller.
+  /// - Parameters:
+  ///   - letters: publishes retries and dead letters; started and closed by the caller.
+  ///   - health: gets to know how `ingest` and `copies` are doing.
   public init(
     connection: AMQPConnectionSettings, letters: AMQPPublisher, decoder: InboundDecoder, settings: Settings, clock: any WallClock,
-    logger: Logger
+    health: Health = Health(), logger: Logger
   ) {
+    self.health = health
     self.letters = letters
     self.decoder = decoder
     self.settings = settings
@@ -60,20 +66,22 @@ public final class IngestQueue: EventSource {
     consumer = AMQPConsumer(
       settings: connection, queue: settings.names.ingest, prefetch: settings.prefetch, maxBatch: Self.mostAtOnce,
       consumerTag: "journey-ingest"
-    ) { [shared, logger] event in Self.take(event, shared, logger) }
+    ) { [shared, health, logger] event in Self.take(event, shared, health, logger) }
   }
 
   /// Whether the broker has confirmed the subscription on the present connection.
   public var isConsuming: Bool { consumer.isConsuming }
 
-  private static func take(_ event: ConsumerEvent, _ shared: Shared, _ logger: Logger) {
+  private static func take(_ event: ConsumerEvent, _ shared: Shared, _ health: Health, _ logger: Logger) {
     switch event {
     case .deliveries(let deliveries):
       shared.state.withLock { $0.onDeliveries }?(deliveries)
     case .started(let generation):
       logger.info("consuming", metadata: ["generation": "\(generation)"])
+      health.succeeded(.ingest)
     case .lost(let generation, let error):
       logger.warning("the ingest queue is lost, trying again: \(error)")
+      health.failed(.ingest, "the ingest queue is lost: \(error)")
       // The broker delivers these again; what is under way already ends as a duplicate.
       shared.state.withLock { state in
         state.kept = state.kept.filter { $0.key.generation > generation }
@@ -110,7 +118,7 @@ public final class IngestQueue: EventSource {
   }
 
   private func map(_ deliveries: [Delivery]) -> [Received] {
-    let deliveries = deliveries.map { MessageCopy.restored($0, ingest: settings.names.ingest) }
+    let deliveries = deliveries.map { MessageCopy.restored($0, names: settings.names) }
     shared.state.withLock { state in
       for delivery in deliveries { state.kept[Receipt(delivery.tag)] = delivery }
     }
@@ -190,10 +198,15 @@ public final class IngestQueue: EventSource {
   private func bury(_ rejected: [Refused], attempt: Int) {
     let now = clock.now()
     if attempt == 0 { for item in rejected { log(item) } }
-    letters.publish(rejected.map { $0.message(settings, now) }) { [self] outcomes in
+    let messages = rejected.map { $0.message(settings, now) }
+    letters.publish(messages) { [self] outcomes in
       var settled: [AMQPClient.Settlement] = []
       var again: [Refused] = []
+      // Retries that cannot wait become dead letters at once: that shall not hold the stream up.
+      var dead: [Refused] = []
       var last: PublishOutcome?
+      // The reasons are worth some waiting, but what waits takes the place of what could be worked on: then the broker keeps the messages.
+      let isCrowded = shared.state.withLock { $0.lettersUnderWay } > Int(settings.prefetch) / 4
       for (var item, outcome) in zip(rejected, outcomes) {
         switch outcome {
         case .confirmed:
@@ -201,17 +214,47 @@ public final class IngestQueue: EventSource {
         case .failed(let error) where error.code == .tooLarge:
           // Its own headers leave no room for the reason: the broker moves it as it is.
           settled.append(.reject(item.delivery.tag, requeue: false))
+        case .failed(let error) where error.isRefusal && item.tier == nil:
+          // The broker moves it to the dead letters itself, for which it needs no permission of ours. Only the reason is lost.
+          settled.append(.reject(item.delivery.tag, requeue: false))
+        case .failed(let error) where error.isRefusal:
+          item.tier = nil
+          dead.append(item)
+        case .returned where item.tier != nil:
+          item.tier = nil
+          dead.append(item)
+        case .returned where isCrowded, .nacked where isCrowded && item.tier == nil:
+          settled.append(.reject(item.delivery.tag, requeue: false))
         default:
-          // A retry queue that is gone shall not hold the stream up.
-          if case .returned = outcome { item.tier = nil }
           last = outcome
           again.append(item)
         }
       }
+      note(messages, outcomes)
       consumer.settle(settled)
       lettersEnded(settled.count)
+      if !dead.isEmpty { bury(dead, attempt: attempt + 1) }
       if let last { retry(again, attempt: attempt, because: last) }
     }
+  }
+
+  /// What was refused by one exchange stays a problem until that one takes a copy, whatever others take meanwhile.
+  private func note(_ messages: [OutboundMessage], _ outcomes: [PublishOutcome]) {
+    let (news, problem) = shared.state.withLock { state in
+      var news: [String] = []
+      for (message, outcome) in zip(messages, outcomes) {
+        switch outcome {
+        case .confirmed: state.refusing[message.exchange] = nil
+        case .failed(let error) where error.code == .tooLarge: break
+        default:
+          let reason = "the exchange \(message.exchange) takes no retries or dead letters: \(outcome.explanation)"
+          if state.refusing.updateValue(reason, forKey: message.exchange) == nil { news.append(reason) }
+        }
+      }
+      return (news, state.refusing.min { $0.key < $1.key }?.value)
+    }
+    for reason in news { logger.error("\(reason)") }
+    if let problem { health.failed(.copies, problem) } else { health.succeeded(.copies) }
   }
 
   /// The code and the field, never the value: a log is no place for a client's data.
@@ -226,7 +269,8 @@ public final class IngestQueue: EventSource {
 
   private func retry(_ rejected: [Refused], attempt: Int, because outcome: PublishOutcome) {
     if attempt == 0 {
-      logger.warning("retries or dead letters are not taken, trying again: \(outcome)", metadata: ["count": "\(rejected.count)"])
+      logger.warning(
+        "retries or dead letters are not taken, trying again: \(outcome.explanation)", metadata: ["count": "\(rejected.count)"])
     }
     let (isFinished, lost) = shared.state.withLock { ($0.isFinished, $0.lostGeneration) }
     // What belongs to a lost connection is delivered, and rejected, again.

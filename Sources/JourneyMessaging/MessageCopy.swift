@@ -27,14 +27,15 @@ enum MessageCopy {
 
   /// The message as it was first published, with the account of its attempts: what came back from a retry queue looks as it did before.
   ///
-  /// Only the broker and those who may publish past every exchange send to the ingest queue through the default exchange; from anybody else
-  /// the adapter's own headers are dropped, but for those of a replay.
-  static func restored(_ delivery: Delivery, ingest: String) -> Delivery {
+  /// Only the broker and those who may publish retries send to the ingest queue through their exchange; from anybody else the adapter's own headers
+  /// are dropped, but for those of a replay.
+  static func restored(_ delivery: Delivery, names: MessagingNames) -> Delivery {
     guard delivery.properties.headers.contains(where: { JourneyHeader.isAdaptersOwn($0.name) || JourneyHeader.isBrokersOwn($0.name) })
     else {
       return delivery
     }
-    let isReturned = delivery.exchange.isEmpty && delivery.routingKey == ingest
+    // Retry queues made by earlier versions return through the default exchange.
+    let isReturned = (delivery.exchange == names.retry || delivery.exchange.isEmpty) && delivery.routingKey == names.ingest
     if isReturned, let origin = Origin(delivery.properties) {
       return delivery.with(exchange: origin.exchange, routingKey: origin.routingKey, properties: origin.properties)
     }

@@ -14,8 +14,9 @@ public struct MessagingNames: Hashable, Sendable {
   public var channels = ["email", "voice", "human"]
   /// Where workers report what became of an action: an exchange and a queue of the same name.
   public var outcomes = "journey.outcomes"
-  /// The queue that delays a retry, and its time to live: `<retryPrefix>.10s` and so on.
-  public var retryPrefix = "journey.retry"
+  /// The exchange on which retries go to the queues that delay them, by the tier's name, and from there back to the ingest queue, by its name.
+  /// The queues are `<retry>.10s` and so on.
+  public var retry = "journey.retry"
   /// How often a message may be handed out again before the broker gives up on it.
   public var deliveryLimit = 20
 
@@ -24,6 +25,9 @@ public struct MessagingNames: Hashable, Sendable {
   public static let retryTiers: [(name: String, milliseconds: Int64)] = [
     ("10s", 10_000), ("1m", 60_000), ("10m", 600_000), ("1h", 3_600_000),
   ]
+
+  /// The queue whose messages return to the ingest queue after a tier's time.
+  public func retryQueue(_ tier: String) -> String { "\(retry).\(tier)" }
 
   public func actionQueue(_ channel: String) -> String { "\(actions).\(channel)" }
 
@@ -43,18 +47,22 @@ public struct MessagingNames: Hashable, Sendable {
       Binding(queue: outcomes, exchange: outcomes, routingKey: "#"),
     ]
     for tier in Self.retryTiers {
-      // The default exchange returns an expired retry to the ingest queue, and to nothing else bound to the events.
+      let more: [String: FieldValue] = ["x-dead-letter-routing-key": .string(ingest), "x-message-ttl": .int(tier.milliseconds)]
       queues.append(
         QueueDeclaration(
-          name: "\(retryPrefix).\(tier.name)",
-          arguments: quorum(
-            deadLetterExchange: "", ["x-dead-letter-routing-key": .string(ingest), "x-message-ttl": .int(tier.milliseconds)])))
+          name: retryQueue(tier.name), arguments: quorum(deadLetterExchange: retry, more),
+          // As made before there was an exchange for retries: through the default one they return as well.
+          acceptedArguments: [quorum(deadLetterExchange: "", more)]))
+      bindings.append(Binding(queue: retryQueue(tier.name), exchange: retry, routingKey: tier.name))
     }
     for channel in channels {
       queues.append(QueueDeclaration(name: actionQueue(channel), arguments: lasting))
       bindings.append(Binding(queue: actionQueue(channel), exchange: actions, routingKey: "\(channel).#"))
     }
-    let exchanges = [events, dead, actions, outcomes].map { ExchangeDeclaration(name: $0, kind: "topic") }
+    // Returns an expired retry to the ingest queue, and to nothing else bound to the events.
+    bindings.append(Binding(queue: ingest, exchange: retry, routingKey: ingest))
+    var exchanges = [events, dead, actions, outcomes].map { ExchangeDeclaration(name: $0, kind: "topic") }
+    exchanges.append(ExchangeDeclaration(name: retry, kind: "direct"))
     return Topology(exchanges: exchanges, queues: queues, bindings: bindings)
   }
 

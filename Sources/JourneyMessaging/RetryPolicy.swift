@@ -34,11 +34,11 @@ public struct RetryPolicy: Hashable, Sendable {
 
   private func mayHeal(_ reason: Rejection) -> Bool { reason.isRetried ?? codes.contains(reason.code.rawValue) }
 
-  /// The copy that waits in a tier. The default exchange takes it there and nowhere else.
+  /// The copy that waits in a tier.
   func message(for delivery: Delivery, reasons: [Rejection], tier: String, names: MessagingNames, at now: Timestamp) -> OutboundMessage {
     var properties = MessageCopy.properties(of: delivery)
     var record = AttemptRecord(properties.headers)
     record.note(reasons.first(where: mayHeal)?.code, at: now, in: &properties.headers)
-    return OutboundMessage(exchange: "", routingKey: "\(names.retryPrefix).\(tier)", properties: properties, body: delivery.body)
+    return OutboundMessage(exchange: names.retry, routingKey: tier, properties: properties, body: delivery.body)
   }
 }

@@ -58,8 +58,8 @@ import Testing
       properties.headers["x-death"] = .array([.table(["queue": .string(copy.routingKey), "reason": "expired"])])
       tried = MessageCopy.restored(
         Delivery(
-          tag: original.tag, exchange: "", routingKey: "journey.ingest", isRedelivered: false, properties: properties, body: copy.body),
-        ingest: "journey.ingest")
+          tag: original.tag, exchange: "journey.retry", routingKey: "journey.ingest", isRedelivered: false, properties: properties,
+          body: copy.body), names: MessagingNames())
     }
     let late = try read(buried(DeadLetter.message(for: tried, reasons: [], exchange: "journey.dead", at: now)))
     #expect(late.message == straight.message)

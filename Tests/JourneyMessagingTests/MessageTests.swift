@@ -98,6 +98,6 @@ import Testing
   @Test func retriesReturnToTheIngestQueueAlone() {
     let tiers = MessagingNames().topology.queues.filter { $0.name.hasPrefix("journey.retry.") }
     #expect(tiers.map(\.name) == ["journey.retry.10s", "journey.retry.1m", "journey.retry.10m", "journey.retry.1h"])
-    #expect(tiers.allSatisfy { $0.arguments["x-dead-letter-exchange"] == "" && $0.arguments["x-dead-letter-routing-key"] == "journey.ingest" })
+    #expect(tiers.allSatisfy { $0.arguments["x-dead-letter-exchange"] == "journey.retry" && $0.arguments["x-dead-letter-routing-key"] == "journey.ingest" })
   }
 }

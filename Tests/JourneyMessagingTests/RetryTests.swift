@@ -27,8 +27,8 @@ private let malformed = Rejection(.malformed, field: "body", "not valid JSON")
   @Test func theCopyWaitsInItsTierAndTellsHowItWent() {
     let first = RetryPolicy().message(
       for: delivery("{}"), reasons: [malformed, unknownClient], tier: "10s", names: MessagingNames(), at: Timestamp(seconds: 0))
-    #expect(first.exchange == "")
-    #expect(first.routingKey == "journey.retry.10s")
+    #expect(first.exchange == "journey.retry")
+    #expect(first.routingKey == "10s")
     #expect(first.isMandatory)
     #expect(first.properties.headers["x-journey-attempt"] == 1)
     #expect(first.properties.headers["x-journey-first-failure"] == "1970-01-01T00:00:00Z unknown_client")
@@ -41,15 +41,15 @@ private let malformed = Rejection(.malformed, field: "body", "not valid JSON")
   }
 
   /// As the broker gives a copy back after its time, and the ingest queue takes it in.
-  private func returned(_ message: OutboundMessage) -> Delivery {
+  private func returned(_ message: OutboundMessage, through exchange: String = "journey.retry") -> Delivery {
     var properties = message.properties
     properties.headers["x-death"] = .array([.table(["queue": "journey.retry.10s", "reason": "expired", "count": 1])])
     properties.headers["x-first-death-queue"] = "journey.retry.10s"
     properties.headers["x-last-death-reason"] = "expired"
     let delivery = Delivery(
-      tag: DeliveryTag(generation: 1, value: 2), exchange: "", routingKey: "journey.ingest", isRedelivered: false, properties: properties,
+      tag: DeliveryTag(generation: 1, value: 2), exchange: exchange, routingKey: "journey.ingest", isRedelivered: false, properties: properties,
       body: message.body)
-    return MessageCopy.restored(delivery, ingest: "journey.ingest")
+    return MessageCopy.restored(delivery, names: MessagingNames())
   }
 
   @Test func whatComesBackLooksAsItFirstCame() {
@@ -83,7 +83,7 @@ private let malformed = Rejection(.malformed, field: "body", "not valid JSON")
       "x-death": .array([]),
       "x-journey-replay": 2, "x-journey-caused-by": "y", "x-source": "stripe",
     ]
-    let taken = MessageCopy.restored(delivery("{}", headers: forged), ingest: "journey.ingest")
+    let taken = MessageCopy.restored(delivery("{}", headers: forged), names: MessagingNames())
     #expect(taken.exchange == "journey.events")
     #expect(taken.properties.headers.fields.map(\.name).sorted() == ["x-journey-caused-by", "x-journey-replay", "x-source"])
     #expect(RetryPolicy().tier(for: [unknownClient], attempts: AttemptRecord(taken.properties.headers).attempts) == "10s")

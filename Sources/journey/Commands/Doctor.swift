@@ -89,6 +89,10 @@ private struct Examination {
       try await withAdmin(settings) { try TopologyCommand.refuse(try await $0.verify(names.topology)) }
       return "as they have to be"
     }
+    await check("permissions", advice: "run what the message says, as the broker's administrator") {
+      try await withAdmin(settings) { try await requirePermissions(settings, $0) }
+      return "the broker lets it do all that serve does"
+    }
     var depths = (ingest: 0, dead: 0)
     do {
       try await withAdmin(settings) {

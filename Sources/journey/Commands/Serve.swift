@@ -64,7 +64,10 @@ struct Serve: AsyncParsableCommand {
   }
 
   private func checkTopology(_ settings: JourneyConfiguration.Settings) async throws {
-    try await withAdmin(settings) { try TopologyCommand.refuse(try await $0.verify(settings.messagingNames.topology)) }
+    try await withAdmin(settings) {
+      try TopologyCommand.refuse(try await $0.verify(settings.messagingNames.topology))
+      try await requirePermissions(settings, $0)
+    }
   }
 }
 

@@ -169,6 +169,17 @@ func withAdmin(_ settings: JourneyConfiguration.Settings, _ body: (AMQPAdmin) as
   await admin.close()
 }
 
+/// Fails where the broker does not let the adapter's user do what `serve` does.
+func requirePermissions(_ settings: JourneyConfiguration.Settings, _ admin: AMQPAdmin) async throws {
+  let permissions = BrokerPermissions(
+    settings.messagingNames, of: try settings.broker("topology"), archivesDeadLetters: settings.archivesDeadLetters,
+    takesEvents: settings.api.isEnabled)
+  let problems = try await permissions.problems(admin)
+  guard !problems.isEmpty else { return }
+  throw Failure(
+    .settings, "the broker's user lacks permissions:\n" + problems.joined(separator: "\n") + "\nrun: \(permissions.advice)")
+}
+
 func printJSON(_ write: (inout JSONWriter) -> Void) {
   var json = JSONWriter()
   write(&json)

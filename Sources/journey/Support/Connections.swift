@@ -47,7 +47,7 @@ extension Settings {
     result.deadLetters = names["deadLetters"] ?? result.deadLetters
     result.actions = names["actions"] ?? result.actions
     result.outcomes = names["outcomes"] ?? result.outcomes
-    result.retryPrefix = names["retry"] ?? result.retryPrefix
+    result.retry = names["retry"] ?? result.retry
     return result
   }
 }

@@ -43,6 +43,15 @@ extension Failure {
   init(_ error: AMQPError) {
     switch error.code {
     case .invalidURI: self.init(.settings, "AMQP_URL: \(error.message)")
+    case .limitReached:
+      self.init(.unavailable, "the broker has no room for another connection: \(error.message). Try again later, or raise its limit.")
+    case .internalError where error.operation.hasPrefix("log in"):
+      self.init(.unavailable, "the broker cannot let anybody in: \(error.message)")
+    case .accessRefused where error.nativeCode == 403:
+      self.init(
+        .settings,
+        "the broker's user lacks a permission: \(error.operation): \(error.message). It needs configure, write and read on the names of: "
+          + "journey topology show")
     case .connectFailed, .timeout, .connectionLost:
       self.init(.unavailable, "the broker is not reachable: \(error.message). Is it running, and is AMQP_URL right?")
     case .authentication, .accessRefused:
