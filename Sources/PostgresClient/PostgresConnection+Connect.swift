@@ -2,7 +2,7 @@ import CLibPQ
 import Glibc
 
 extension PostgresConnection {
-  /// Opens a session on the first address that accepts one, and sets it up: time limits, role, UTF-8.
+  /// Opens a session on the first address that accepts one, and sets it up: time limits, UTF-8.
   ///
   /// Blocks for at most `connectTimeout` an address, name resolution aside.
   /// - Throws: `permanent` for refused credentials, an unknown database or role, a wrong connection string; else `transient`.
@@ -112,9 +112,14 @@ extension PostgresConnection {
     ]
     if settings.plansByIndexes {
       // A scan that cannot be avoided, of a host's trigger for instance, looks dear enough then to be compiled at each execution.
-      statements += ["SET plan_cache_mode = force_generic_plan", "SET enable_seqscan = off", "SET jit = off"]
+      statements += [
+        "SET plan_cache_mode = force_generic_plan", "SET enable_seqscan = off", "SET jit = off",
+        // Nor does an index in the order that is asked for look dearer than to sort all that another index finds.
+        "SET enable_sort = off", "SET enable_incremental_sort = off", "SET enable_bitmapscan = off",
+      ]
     }
-    if let role = settings.role { statements.append("SET ROLE \(quotedIdentifier(role))") }
+    // Each transaction takes the role on anew. Here it shows whether it can.
+    if let role = settings.role { statements.append("SET LOCAL ROLE \(quotedIdentifier(role))") }
     return statements.joined(separator: "; ")
   }
 

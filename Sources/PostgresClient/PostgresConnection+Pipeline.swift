@@ -11,6 +11,8 @@ extension PostgresConnection {
 
   /// Executes statements in order: sent together, answered together, one round trip.
   ///
+  /// With `PostgresSettings.role`, the pipeline's transaction works as that role.
+  ///
   /// Outside a transaction the whole pipeline is one: a failing statement undoes those before it and skips those after it.
   /// `.begin` at the head and `.commit` at the tail make transactions that span several pipelines without a round trip of
   /// their own. A pipeline that fails and holds either of them leaves no open transaction behind.
@@ -27,6 +29,23 @@ extension PostgresConnection {
     let site = CallSite(file: file, line: line)
     let wasInTransaction = isInTransaction
     try requireUsable("pipeline", site)
+    guard let takeOnRole, !wasInTransaction, !commands.isEmpty else {
+      return try run(commands, wasInTransaction: wasInTransaction, site)
+    }
+    let role = (takeOnRole, PostgresParameters())
+    if commands[0].0 == .begin {
+      var results = try run([commands[0], role] + commands.dropFirst(), wasInTransaction: false, site)
+      results.remove(at: 1)
+      return results
+    }
+    let results = try run(
+      [(.begin, PostgresParameters()), role] + commands + [(.commit, PostgresParameters())], wasInTransaction: false, site)
+    return Array(results[2..<(results.count - 1)])
+  }
+
+  private func run(
+    _ commands: [(PostgresStatement, PostgresParameters)], wasInTransaction: Bool, _ site: CallSite
+  ) throws(PostgresError) -> [PostgresResult] {
     try check(commands, site)
     do throws(PostgresError) {
       return try attempt(commands, site)

@@ -1,6 +1,7 @@
 extension PostgresConnection {
   public func begin(file: String = #fileID, line: Int = #line) throws(PostgresError) {
-    _ = try simpleQuery("BEGIN", operation: PostgresStatement.begin.name, site: CallSite(file: file, line: line))
+    let text = takeOnRole.map { "BEGIN; \($0.sql)" } ?? "BEGIN"
+    _ = try simpleQuery(text, operation: PostgresStatement.begin.name, site: CallSite(file: file, line: line))
   }
 
   /// - Throws: `commitUnknown` where the connection was lost before the answer; `transient` where the server rolled back

@@ -23,6 +23,10 @@ public final class PostgresConnection {
   /// The limit of each round trip from here on, nil = none. Starts as `PostgresSettings.deadline`.
   public var deadline: Duration?
 
+  /// Takes on `PostgresSettings.role` until the transaction ends. Not for the session: a pooler may lend the server's session to somebody else between two
+  /// transactions.
+  let takeOnRole: PostgresStatement?
+
   struct PreparedStatement {
     var sql: String
     var types: [UInt32]
@@ -31,6 +35,7 @@ public final class PostgresConnection {
   init(_ wire: Wire, _ settings: PostgresSettings) {
     self.wire = wire
     self.settings = settings
+    takeOnRole = settings.role.map { PostgresStatement(name: "take_on_role", "SET LOCAL ROLE \(Self.quotedIdentifier($0))") }
     owner = pthread_self()
     deadline = settings.deadline
   }
@@ -58,7 +63,10 @@ public final class PostgresConnection {
   /// - Throws: the first statement's error that fails; the statements after it are not run.
   @discardableResult
   public func execute(_ sql: String, file: String = #fileID, line: Int = #line) throws(PostgresError) -> PostgresResult {
-    try simpleQuery(sql, operation: "execute", site: CallSite(file: file, line: line))
+    var text = sql
+    // Statements that are sent together are one transaction.
+    if let takeOnRole, !isInTransaction { text = "\(takeOnRole.sql); \(sql)" }
+    return try simpleQuery(text, operation: "execute", site: CallSite(file: file, line: line))
   }
 
   func simpleQuery(_ sql: String, operation: String, site: CallSite, until limit: Instant? = nil) throws(PostgresError) -> PostgresResult {

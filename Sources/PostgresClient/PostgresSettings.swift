@@ -5,7 +5,7 @@ import Glibc
 public struct PostgresSettings: Sendable {
   /// Shown in `pg_stat_activity`. Default: `client-journey-adapter`.
   public var applicationName: String
-  /// The role to take on after login (`SET ROLE`), or nil to stay what the login is.
+  /// The role as which each transaction works (`SET LOCAL ROLE`), or nil to stay what the login is. Outside a transaction the session is the login's.
   public var role: String?
   /// For each address tried, from the first packet to a usable session. Default 5 s, or the string's `connect_timeout`.
   public var connectTimeout: Duration = .seconds(5)
@@ -36,7 +36,7 @@ public struct PostgresSettings: Sendable {
   ///     are tried in turn. Where it does not say otherwise: `target_session_attrs=read-write`, TCP keepalives (10 s, 3 s, 3),
   ///     `tcp_user_timeout` 15 s, `gssencmode=disable`.
   ///   - applicationName: Shown in `pg_stat_activity`, unless the string has its own.
-  ///   - role: The role to take on after login.
+  ///   - role: The role as which each transaction works.
   /// - Throws: `permanent`, naming what is wrong without quoting the string.
   public init(conninfo: String, applicationName: String = "client-journey-adapter", role: String? = nil) throws(PostgresError) {
     var options = try Self.parse(conninfo)

@@ -1,9 +1,10 @@
 import Foundation
 import Glibc
-import PostgresClient
 import Synchronization
 import TestServers
 import Testing
+
+@testable import PostgresClient
 
 @Suite struct ConnectTests {
   /// The same URL with one component replaced, by plain text work: the password must stay as it is.
@@ -92,6 +93,35 @@ import Testing
           current_setting('plan_cache_mode'), current_setting('enable_seqscan'), current_setting('jit')
         """))
     #expect(try (0..<9).map { try result.text(0, $0) } == [role, "1500ms", "0", "1min", "unit", "UTF8", "force_generic_plan", "off", "off"])
+    try admin.execute("DROP ROLE \(PostgresConnection.quotedIdentifier(role))")
+  }
+
+  /// A pooler in transaction mode lends the session to others in between.
+  @Test func `a role is a transaction's and leaves nothing in the session`() async throws {
+    let url = try await freshDatabase()
+    let admin = try PostgresConnection.connect(settings(url))
+    let role = "worker \(admin.backendPID)"
+    try admin.execute("CREATE ROLE \(PostgresConnection.quotedIdentifier(role))")
+    let connection = try PostgresConnection.connect(PostgresSettings(conninfo: url, role: role))
+    let who = PostgresStatement(name: "who", "SELECT current_user::text")
+    let site = CallSite(file: #fileID, line: #line)
+    func roleOfSession() throws -> String { try connection.simpleQuery("SHOW role", operation: "show", site: site).text(0, 0) }
+    #expect(try roleOfSession() == "none")
+    #expect(try connection.execute(who).text(0, 0) == role)
+    #expect(try roleOfSession() == "none")
+    #expect(try connection.execute("SELECT 1; SELECT current_user").text(0, 0) == role)
+    #expect(try roleOfSession() == "none")
+    let results = try connection.pipeline([(.begin, PostgresParameters()), (who, PostgresParameters())])
+    #expect(results.count == 2 && connection.isInTransaction)
+    #expect(try results[1].text(0, 0) == role && connection.execute(who).text(0, 0) == role && roleOfSession() == role)
+    _ = try connection.pipeline([(.commit, PostgresParameters())])
+    #expect(try roleOfSession() == "none")
+    let within = try connection.transaction { try connection.execute("SELECT current_user").text(0, 0) }
+    #expect(within == role)
+    #expect(try roleOfSession() == "none")
+    #expect(try connection.pipeline([(who, PostgresParameters()), (who, PostgresParameters())]).count == 2)
+    #expect(try failure { try connection.execute(PostgresStatement(name: "fails", "SELECT 1 / 0")) }.kind == .poison)
+    #expect(try !connection.isInTransaction && roleOfSession() == "none")
     try admin.execute("DROP ROLE \(PostgresConnection.quotedIdentifier(role))")
   }
 
