@@ -15,8 +15,8 @@ public enum ActionEvent {
       routingKey += word
     }
     return ActionMessage(
-      id: action.id, routingKey: routingKey, priority: action.priority, expiresAt: action.expiresAt, causeID: action.causeID,
-      traceparent: action.traceparent, body: body(action))
+      id: action.id, routingKey: routingKey, priority: action.priority, timeToLive: action.timeToLive, decidedAt: action.decidedAt,
+      causeID: action.causeID, traceparent: action.traceparent, body: body(action))
   }
 
   private static func body(_ action: RecommendedAction) -> [UInt8] {

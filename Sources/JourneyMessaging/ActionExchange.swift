@@ -7,20 +7,17 @@ public import JourneyPipeline
 public struct ActionExchange: ActionPublisher {
   private let publisher: AMQPPublisher
   private let exchange: String
-  private let clock: any WallClock
 
-  public init(publisher: AMQPPublisher, exchange: String, clock: any WallClock) {
+  public init(publisher: AMQPPublisher, exchange: String) {
     self.publisher = publisher
     self.exchange = exchange
-    self.clock = clock
   }
 
   public func publish(_ actions: [ActionMessage], completion: @escaping @Sendable ([PublishFailure?]) -> Void) {
-    let now = clock.now()
-    publisher.publish(actions.map { message($0, now) }) { outcomes in completion(outcomes.map(Self.failure)) }
+    publisher.publish(actions.map(message)) { outcomes in completion(outcomes.map(Self.failure)) }
   }
 
-  private func message(_ action: ActionMessage, _ now: Timestamp) -> OutboundMessage {
+  private func message(_ action: ActionMessage) -> OutboundMessage {
     var headers: FieldTable = ["x-cause-id": .string(action.causeID)]
     if let traceparent = action.traceparent { headers["traceparent"] = .string(traceparent) }
     let properties = MessageProperties(
@@ -28,8 +25,8 @@ public struct ActionExchange: ActionPublisher {
       // AMQP's short strings hold 255 bytes; the header has the whole id.
       correlationID: action.causeID.utf8.count <= 255 ? action.causeID : nil,
       // The broker closes the channel over a time to live beyond 32 bits; 49 days are as good as for ever.
-      expiration: action.expiresAt.map { String(min(max(0, ($0 - now).microseconds / 1000), Int64(UInt32.max))) },
-      messageID: action.id.text, timestamp: now.microseconds / 1_000_000, type: ActionEvent.type,
+      expiration: action.timeToLive.map { String(min(max(0, $0.microseconds / 1000), Int64(UInt32.max))) },
+      messageID: action.id.text, timestamp: action.decidedAt.microseconds / 1_000_000, type: ActionEvent.type,
       appID: "client-journey-adapter")
     return OutboundMessage(exchange: exchange, routingKey: action.routingKey, properties: properties, body: action.body)
   }

@@ -181,6 +181,9 @@ public final class IngestQueue: EventSource {
         case .rejected(let reasons):
           guard let delivery = state.kept.removeValue(forKey: settlement.receipt) else { continue }
           rejected.append(Refused(delivery, reasons, tier: retryTier(of: delivery, reasons)))
+        case .postponed:
+          guard let delivery = state.kept.removeValue(forKey: settlement.receipt) else { continue }
+          rejected.append(Refused(delivery, [], tier: MessagingNames.retryTiers[0].name))
         }
       }
       state.lettersUnderWay += rejected.count
@@ -211,6 +214,10 @@ public final class IngestQueue: EventSource {
         switch outcome {
         case .confirmed:
           settled.append(.ack(item.delivery.tag))
+        case .returned where item.isPostponed:
+          settled.append(.nack(item.delivery.tag, requeue: true))
+        case .failed(let error) where error.code == .tooLarge && item.isPostponed:
+          settled.append(.nack(item.delivery.tag, requeue: true))
         case .failed(let error) where error.code == .tooLarge:
           // Its own headers leave no room for the reason: the broker moves it as it is.
           settled.append(.reject(item.delivery.tag, requeue: false))
@@ -263,6 +270,7 @@ public final class IngestQueue: EventSource {
       "code": "\(item.reasons.first?.code.rawValue ?? "")", "field": "\(item.reasons.first?.field ?? "")",
       "routing_key": "\(item.delivery.routingKey)",
     ]
+    if item.isPostponed { return logger.info("held by another transaction, tried again later", metadata: ["routing_key": "\(item.delivery.routingKey)"]) }
     guard let tier = item.tier else { return logger.notice("dead letter", metadata: metadata) }
     logger.info("tried again later", metadata: metadata.merging(["in": "\(tier)"]) { $1 })
   }
@@ -324,9 +332,12 @@ public final class IngestQueue: EventSource {
 /// A message that could not be applied.
 private struct Refused {
   var delivery: Delivery
+  /// Empty where nothing speaks against the message, and only its time has not come.
   var reasons: [Rejection]
   /// Where it waits to be tried again; nil: it is a dead letter.
   var tier: String?
+
+  var isPostponed: Bool { reasons.isEmpty }
 
   init(_ delivery: Delivery, _ reasons: [Rejection], tier: String?) {
     self.delivery = delivery
@@ -335,6 +346,7 @@ private struct Refused {
   }
 
   func message(_ settings: IngestQueue.Settings, _ now: Timestamp) -> OutboundMessage {
+    if isPostponed { return settings.retry.message(postponing: delivery, names: settings.names) }
     guard let tier else { return DeadLetter.message(for: delivery, reasons: reasons, exchange: settings.names.dead, at: now) }
     return settings.retry.message(for: delivery, reasons: reasons, tier: tier, names: settings.names, at: now)
   }

@@ -32,6 +32,11 @@ public struct RetryPolicy: Hashable, Sendable {
     return tiers.indices.contains(index) ? tiers[index] : nil
   }
 
+  /// The copy that waits in the first tier for what is in the way to pass. It does not count as an attempt.
+  func message(postponing delivery: Delivery, names: MessagingNames) -> OutboundMessage {
+    message(MessageCopy.properties(of: delivery), delivery.body, tier: MessagingNames.retryTiers[0].name, names)
+  }
+
   private func mayHeal(_ reason: Rejection) -> Bool { reason.isRetried ?? codes.contains(reason.code.rawValue) }
 
   /// The copy that waits in a tier.
@@ -39,6 +44,10 @@ public struct RetryPolicy: Hashable, Sendable {
     var properties = MessageCopy.properties(of: delivery)
     var record = AttemptRecord(properties.headers)
     record.note(reasons.first(where: mayHeal)?.code, at: now, in: &properties.headers)
-    return OutboundMessage(exchange: names.retry, routingKey: tier, properties: properties, body: delivery.body)
+    return message(properties, delivery.body, tier: tier, names)
+  }
+
+  private func message(_ properties: MessageProperties, _ body: [UInt8], tier: String, _ names: MessagingNames) -> OutboundMessage {
+    OutboundMessage(exchange: names.retry, routingKey: tier, properties: properties, body: body)
   }
 }

@@ -9,6 +9,8 @@ import Synchronization
 /// as much waits as the largest batch under way has, a quarter of that of clients that nobody works on. So what comes while others are at work is committed
 /// at once if it is as much as they have, and gathers otherwise. Only lanes count whose batch is younger than `patience`: one that is stuck holds no other back.
 ///
+/// A client whose rows somebody else holds is set aside for a while: what waits for it is passed over, and nobody waits for it.
+///
 /// The length is bounded by what the source hands out before settlement. One reader a lane, any number of writers.
 final class BatchQueue<Element: Sendable>: Sendable {
   private struct Lane {
@@ -21,6 +23,8 @@ final class BatchQueue<Element: Sendable>: Sendable {
   private struct State {
     var elements: [Element] = []
     var lanes: [Lane]
+    /// Clients that are set aside, and until when.
+    var setAside: [Int: ContinuousClock.Instant] = [:]
     var isClosed = false
   }
   private let state: Mutex<State>
@@ -47,7 +51,29 @@ final class BatchQueue<Element: Sendable>: Sendable {
   func append(_ elements: [Element]) { change { $0.elements.append(contentsOf: elements) } }
 
   /// Gives back what a lane took and could not do: it is the oldest again.
-  func putBack(_ elements: [Element]) { change { $0.elements.insert(contentsOf: elements, at: 0) } }
+  /// - Parameter pauses: clients to be set aside, each for so long.
+  func putBack(_ elements: [Element], pauses: [Int: Duration] = [:]) {
+    let now = now()
+    change { state in
+      state.elements.insert(contentsOf: elements, at: 0)
+      for (client, pause) in pauses { state.setAside[client] = now + pause }
+    }
+    for pause in Set(pauses.values) {
+      Task {
+        try? await Task.sleep(for: pause)
+        change { _ in }
+      }
+    }
+  }
+
+  /// How many elements wait for clients that are set aside.
+  var countSetAside: Int {
+    state.withLock { state in
+      state.setAside.isEmpty ? 0 : state.elements.count { state.setAside[client($0)] != nil }
+    }
+  }
+
+  var isClosed: Bool { state.withLock(\.isClosed) }
 
   /// No more comes; what is there can still be taken.
   func close() { change { $0.isClosed = true } }
@@ -99,6 +125,8 @@ final class BatchQueue<Element: Sendable>: Sendable {
     guard !state.elements.isEmpty else { return state.isClosed ? .some(nil) : nil }
     let busy = state.lanes.map(\.clients).filter { !$0.isEmpty }
     let now = now()
+    if !state.setAside.isEmpty { state.setAside = state.setAside.filter { $0.value > now } }
+    let setAside = state.setAside
     let least = state.lanes.compactMap(\.work).filter { now - $0.start < patience }.map(\.count).max() ?? 1
     guard state.elements.count >= least else { return nil }
     var batch: [Element] = [], rest: [Element] = [], clients: Set<Int> = []
@@ -106,7 +134,7 @@ final class BatchQueue<Element: Sendable>: Sendable {
     var place = 0
     while place < state.elements.count, batch.count < limit {
       let element = state.elements[place], client = client(element)
-      if busy.contains(where: { $0.contains(client) }) {
+      if busy.contains(where: { $0.contains(client) }) || (!setAside.isEmpty && setAside[client] != nil) {
         rest.append(element)
       } else {
         batch.append(element)

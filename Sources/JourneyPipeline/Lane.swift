@@ -7,12 +7,9 @@ struct LaneItem: Sendable {
   var receipt: Receipt
   /// A number for the client as the event names it.
   var client: Int
-  /// How often another instance was working on the client.
+  /// How often somebody else held the client's rows, and since when.
   var deferrals = 0
-  /// Whether to wait for it now.
-  var waits: Bool { deferrals >= Self.mostDeferrals }
-
-  static let mostDeferrals = 50
+  var deferredSince: ContinuousClock.Instant?
 }
 
 /// One of the commits that run side by side: takes what has gathered, commits it, has its actions published, settles it.
@@ -57,6 +54,8 @@ final class Lane: Sendable {
     var parts = [items]
     // What is to be committed again, in its order: nothing of these clients may overtake it.
     var again: [LaneItem] = []
+    // Clients that somebody else holds, and for how long they are set aside.
+    var pauses: [Int: Duration] = [:]
     var backoff = Backoff(shortest: settings.shortestRetry, longest: settings.longestRetry)
     while let next = parts.popLast() {
       var part = keepOpen(next)
@@ -66,24 +65,14 @@ final class Lane: Sendable {
         part.removeAll { passedOver.contains($0.client) }
       }
       guard !part.isEmpty else { continue }
-      // Nobody waits with what has to wait: it comes last, a client at a time, and meanwhile the lane counts as idle.
-      let lateClients = Set(part.filter(\.waits).map(\.client))
-      let late = lateClients.isEmpty ? [] : part.filter { lateClients.contains($0.client) }
-      let waits = late.count == part.count
-      if waits {
-        parts.append(part.filter { $0.client != late[0].client })
-        part.removeAll { $0.client != late[0].client }
-        queue.pause(number)
-      } else if !late.isEmpty {
-        parts.append(late)
-        part.removeAll { lateClients.contains($0.client) }
-      }
-      let published = waits ? [] : outbox.takeConfirmed()
+      let published = outbox.takeConfirmed()
       do {
-        let receipt = try await ledger.commit(EventBatch(events: part.map(\.staged), published: published, waitsForClients: waits))
+        let receipt = try await ledger.commit(EventBatch(events: part.map(\.staged), published: published))
         if backoff.attempts > 0 { logger.notice("the database takes batches again") }
         backoff.reset()
-        again += left(of: part, receipt.results)
+        let left = left(of: part, receipt.results)
+        again += left.items
+        pauses.merge(left.pauses) { max($0, $1) }
         // Actions first: the broker writes an acknowledgement down as well, and what comes after it waits for that.
         let waiting = receipt.outbox.flatMap { outbox.publishAtOnce($0) ? nil : $0 }
         settle(part, receipt.results)
@@ -119,27 +108,44 @@ final class Lane: Sendable {
         }
       }
     }
-    if !again.isEmpty { queue.putBack(again) }
+    if !again.isEmpty { queue.putBack(again, pauses: pauses) }
   }
 
-  /// What is to be committed again: it is taken with what has come meanwhile. Where another instance was in the way of all, the oldest client is waited for.
-  private func left(of items: [LaneItem], _ results: [CommitReceipt.Result]) -> [LaneItem] {
+  /// What is to be committed again, and which clients are to be set aside first. What has been held for long, or beside too much else that is held, is
+  /// handed back for later: it would keep the source from handing out what can be worked on.
+  private func left(of items: [LaneItem], _ results: [CommitReceipt.Result]) -> (items: [LaneItem], pauses: [Int: Duration]) {
     var left: [LaneItem] = []
-    var deferrals = 0
+    var pauses: [Int: Duration] = [:]
+    var later: [LaneItem] = []
+    let now = ContinuousClock.now
+    let isFull = queue.countSetAside >= settings.maxHeld
+    let isClosed = queue.isClosed
     for (var item, result) in zip(items, results) {
       switch result {
       case .deferred:
+        let since = item.deferredSince ?? now
+        // A stop does not wait for a host: what another instance holds is free long before that.
+        if isFull || now - since >= settings.maxHold || isClosed && item.deferrals >= Self.maxDeferralsAtStop {
+          later.append(item)
+          continue
+        }
+        item.deferredSince = since
+        pauses[item.client] = pauses[item.client] ?? Self.pause(afterDeferrals: item.deferrals)
         item.deferrals += 1
-        deferrals += 1
       case .met: break
       case .stored, .duplicate, .rejected: continue
       }
       left.append(item)
     }
-    if deferrals == items.count {
-      for place in left.indices where left[place].client == left[0].client { left[place].deferrals = LaneItem.mostDeferrals }
-    }
-    return left
+    if !later.isEmpty { source.settle(receipts.postpone(later.map(\.receipt))) }
+    return (left, pauses)
+  }
+
+  private static let maxDeferralsAtStop = 8
+
+  /// Doubles from some milliseconds, what another instance's commit takes, to a second, for a host that holds a client for long.
+  private static func pause(afterDeferrals deferrals: Int) -> Duration {
+    .milliseconds(min(1000, 8 << min(deferrals, 10))) * Double.random(in: 0.5...1)
   }
 
   /// Drops what cannot be settled any more: it comes again, and kept here it would pile up while the database is away.

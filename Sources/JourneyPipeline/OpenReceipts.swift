@@ -53,6 +53,13 @@ final class OpenReceipts: Sendable {
     }
   }
 
+  /// Gives receipts up for now, to be delivered again later, each once however many of its events are concerned.
+  func postpone(_ receipts: [Receipt]) -> [Settlement] {
+    open.withLock { open in
+      receipts.compactMap { open.removeValue(forKey: $0) == nil ? nil : Settlement($0, .postponed) }
+    }
+  }
+
   /// Gives all of them up that are left.
   func releaseAll() -> [Settlement] {
     open.withLock { open in

@@ -163,7 +163,7 @@ final class ActionRelay: Sendable {
       while let failure = failed.last {
         logger.warning(
           "actions were not published and will be again", metadata: ["count": "\(failure.actions.count)", "why": "\(failure.last)"])
-        try await ledger.release(failure.actions, of: failure.batch)
+        try await ledger.release(failure.actions, of: failure.batch, because: "\(failure.last)")
         failed.removeLast()
       }
     } catch {

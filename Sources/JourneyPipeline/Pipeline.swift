@@ -18,6 +18,10 @@ public final class Pipeline: Service {
     /// How long the first retry of a failed commit waits; doubled up to `longestRetry`, with jitter.
     public var shortestRetry = Duration.milliseconds(100)
     public var longestRetry = Duration.seconds(10)
+    /// How long an event waits here for a client that somebody else holds, another instance or the host application, before it is handed back for later.
+    public var maxHold = Duration.seconds(10)
+    /// How many events may wait so at the same time; what comes on top is handed back for later at once.
+    public var maxHeld = 500
     /// How often confirmations are noted and abandoned actions looked for when no commit does it on its way.
     public var relayInterval = Duration.milliseconds(500)
     /// How long a stop waits for actions under way to be confirmed. Those that are not are published by the next instance.

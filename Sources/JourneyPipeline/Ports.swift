@@ -51,6 +51,8 @@ public struct Settlement: Sendable {
     case rejected([Rejection])
     /// Not decided: the queue shall deliver it again.
     case released
+    /// Not decided, for a reason that passes: to be delivered again after some seconds, which does not count as an attempt.
+    case postponed
   }
 
   public var receipt: Receipt
@@ -75,7 +77,8 @@ public protocol JourneyLedger: Sendable {
   func markPublished(_ batches: [UUID]) async throws(LedgerError)
   /// Gives actions back that could not be published, to be claimed again later (after a pause that grows with the attempts). The other actions of
   /// their batch are published.
-  func release(_ actions: [UUID], of batch: UUID) async throws(LedgerError)
+  /// - Parameter reason: why, for a person.
+  func release(_ actions: [UUID], of batch: UUID, because reason: String) async throws(LedgerError)
   /// Takes over unpublished batches that no live instance holds, the oldest first, until they hold `limit` actions.
   func claimAbandoned(limit: Int) async throws(LedgerError) -> [OutboxBatch]
 }
@@ -85,13 +88,10 @@ public struct EventBatch: Sendable {
   public var events: [StagedEvent]
   /// Outbox batches confirmed since, to be noted in the same transaction.
   public var published: [UUID]
-  /// Whether to wait for clients that another commit is working on, for a while; their events are deferred otherwise.
-  public var waitsForClients: Bool
 
-  public init(events: [StagedEvent], published: [UUID] = [], waitsForClients: Bool = false) {
+  public init(events: [StagedEvent], published: [UUID] = []) {
     self.events = events
     self.published = published
-    self.waitsForClients = waitsForClients
   }
 }
 
@@ -102,7 +102,7 @@ public struct CommitReceipt: Sendable {
     /// The event had been stored before.
     case duplicate
     case rejected(Rejection)
-    /// The event's client was not to be had, mostly because another commit is working on it: commit the event again.
+    /// Somebody else holds the client's rows, mostly another commit: commit the event again, a little later.
     case deferred
     /// The event's client was met for the first time, and can be worked on now: commit the event again.
     case met
@@ -157,7 +157,9 @@ public struct ActionMessage: Sendable {
   public var id: UUID
   public var routingKey: String
   public var priority: Priority
-  public var expiresAt: Timestamp?
+  /// How long the message may wait for a worker; nil: for ever.
+  public var timeToLive: TimeSpan?
+  public var decidedAt: Timestamp
   /// The id of the event that caused it, as its source names it.
   public var causeID: String
   public var traceparent: String?
@@ -165,12 +167,14 @@ public struct ActionMessage: Sendable {
   public var body: [UInt8]
 
   public init(
-    id: UUID, routingKey: String, priority: Priority, expiresAt: Timestamp?, causeID: String, traceparent: String?, body: [UInt8]
+    id: UUID, routingKey: String, priority: Priority, timeToLive: TimeSpan?, decidedAt: Timestamp, causeID: String, traceparent: String?,
+    body: [UInt8]
   ) {
     self.id = id
     self.routingKey = routingKey
     self.priority = priority
-    self.expiresAt = expiresAt
+    self.timeToLive = timeToLive
+    self.decidedAt = decidedAt
     self.causeID = causeID
     self.traceparent = traceparent
     self.body = body

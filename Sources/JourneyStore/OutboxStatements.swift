@@ -5,7 +5,7 @@ import PostgresClient
 
 /// What becomes of outbox batches whose way did not end in the process that committed them.
 enum OutboxStatements {
-  /// The batch is published but for the actions $2, which become a batch of their own that anyone may take after a pause. Only where this instance ($3)
+  /// The batch is published but for the actions $2, which become a batch of their own that anyone may take after a pause, with the reason $5. Only where this instance ($3)
   /// still holds it: another one may have taken it over meanwhile.
   static let release = PostgresStatement(
     name: "release_actions",
@@ -13,14 +13,14 @@ enum OutboxStatements {
     WITH closed AS (
       UPDATE journey_outbox SET confirmed_at = now() WHERE id = $1::uuid AND instance = $3::int4 AND confirmed_at IS NULL RETURNING attempts
     ), rest AS (
-      INSERT INTO journey_outbox (id, actions, attempts, next_attempt_at)
-      SELECT $4::uuid, cardinality($2::uuid[]), attempts + 1, now() + LEAST(interval '1 second' * 2 ^ LEAST(attempts, 10), interval '5 minutes')
+      INSERT INTO journey_outbox (id, actions, failure, attempts, next_attempt_at)
+      SELECT $4::uuid, cardinality($2::uuid[]), $5::text, attempts + 1, now() + LEAST(interval '1 second' * 2 ^ LEAST(attempts, 10), interval '5 minutes')
       FROM closed RETURNING id
     )
     UPDATE client_journey_scores s SET outbox_id = rest.id FROM rest WHERE s.id = ANY($2::uuid[]) AND s.outbox_id = $1::uuid
     """)
 
-  /// Takes batches over until they hold $3 actions. The `suspects` $4 bear this instance's number although it does not know how their transactions ended.
+  /// Takes batches over until they hold $3 actions. Those of this instance ($1) that it is not about to publish ($4) were left behind by itself.
   static let claim = PostgresStatement(
     name: "claim_batches",
     """
@@ -31,7 +31,7 @@ enum OutboxStatements {
     ), abandoned AS (
       SELECT id, actions FROM journey_outbox
       WHERE confirmed_at IS NULL AND next_attempt_at <= now()
-        AND (instance IS NULL OR instance NOT IN (SELECT instance FROM live) OR (id = ANY($4::uuid[]) AND instance = $1::int4))
+        AND (instance IS NULL OR CASE WHEN instance = $1::int4 THEN id <> ALL($4::uuid[]) ELSE instance NOT IN (SELECT instance FROM live) END)
       ORDER BY next_attempt_at, id LIMIT 500 FOR UPDATE SKIP LOCKED
     ), chosen AS (
       SELECT id FROM (SELECT id, sum(actions) OVER (ORDER BY id) - actions AS before FROM abandoned) AS summed WHERE before < $3::int4
@@ -39,67 +39,36 @@ enum OutboxStatements {
     UPDATE journey_outbox o SET instance = $1::int4 FROM chosen WHERE o.id = chosen.id RETURNING o.id
     """)
 
-  /// The actions of batches with what their messages say. UUIDv7 ids are in the order of the decisions.
+  /// The actions of batches with what their messages say. UUIDv7 ids are in the order of the decisions. What a message says of the decision
+  /// comes from columns that no member of an organisation can write. The last three, which members can, stand in only for rows of an older version, whose
+  /// explanations do not tell as much.
   static let actions = PostgresStatement(
     name: "outbox_actions",
     """
-    SELECT s.outbox_id, s.id, s.client_id, s.org_id, c.name, c.email, c.phone, s.action, s.channel, s.priority, s.reason,
-      s.score::float8, s.risk_level, s.recommended_actions, s.explanation, s.traceparent, s.generated_at, s.expires_at
+    SELECT s.outbox_id, s.id, s.client_id, s.org_id, c.name::text, c.email::text, c.phone::text, s.action, s.channel, s.priority, s.reason, s.explanation,
+      s.traceparent, s.expires_at, clock_timestamp(), s.score::float8, s.risk_level, s.generated_at
     FROM client_journey_scores s
     JOIN contacts c ON c.id = s.client_id
     WHERE s.outbox_id = ANY($1::uuid[])
     ORDER BY s.outbox_id, s.id
     """)
 
-  static func batches(_ result: PostgresResult, _ message: (RecommendedAction) -> ActionMessage) throws(PostgresError) -> [OutboxBatch] {
-    var batches: [OutboxBatch] = []
-    for row in 0..<result.rowCount {
-      let id = try result.uuid(row, 0)
-      if batches.last?.id != id { batches.append(OutboxBatch(id: id, actions: [])) }
-      batches[batches.count - 1].actions.append(message(try action(result, row)))
-    }
-    return batches
-  }
+  /// Batches of which nothing is left: their clients are deleted.
+  static let deleteEmpty = PostgresStatement(name: "delete_empty_batches", "DELETE FROM journey_outbox WHERE id = ANY($1::uuid[])")
 
-  private static func action(_ result: PostgresResult, _ row: Int) throws(PostgresError) -> RecommendedAction {
-    let explanation = try JSONDocument.stored(result.json(row, 14))
-    return RecommendedAction(
-      id: try result.uuid(row, 1), clientID: try result.uuid(row, 2), orgID: try result.uuid(row, 3),
-      name: try result.textIfPresent(row, 4), email: try result.textIfPresent(row, 5), phone: try result.textIfPresent(row, 6),
-      action: try member(result.text(row, 7)), channel: Channel(rawValue: try result.text(row, 8)),
-      priority: try member(result.text(row, 9)), reason: try result.text(row, 10), score: try result.double(row, 11),
-      level: try member(result.text(row, 12)), stage: try member(explanation.root["stage"]?.string ?? ""),
-      risks: explanation.root["risks"].map { Array($0.rawBytes) } ?? Array("[]".utf8), recommended: try compact(result.json(row, 13)),
-      causeID: explanation.root["cause"]?["id"]?.string ?? "", traceparent: try result.textIfPresent(row, 15),
-      decidedAt: Timestamp(microseconds: try result.timestamp(row, 16)),
-      expiresAt: try result.timestampIfPresent(row, 17).map { Timestamp(microseconds: $0) },
-      ruleVersion: explanation.root["ruleVersion"]?.string ?? "")
-  }
-
-  /// As it was sent: `jsonb` writes spaces.
-  private static func compact(_ names: [UInt8]) throws(PostgresError) -> [UInt8] {
-    var json = JSONWriter(reservingCapacity: names.count)
-    json.beginArray()
-    for name in try JSONDocument.stored(names).root.elements { json.string(name.string ?? "") }
-    json.endArray()
-    return json.bytes
-  }
-
-  private static func member<Word: RawRepresentable<String>>(_ text: String) throws(PostgresError) -> Word {
-    guard let word = Word(rawValue: text) else {
-      throw PostgresError(.decoding, operation: "outbox_actions", "\(Word.self) does not know the stored value \(text)")
-    }
-    return word
-  }
-}
-
-extension JSONDocument {
-  /// JSON from the database, which has checked it.
-  fileprivate static func stored(_ bytes: [UInt8]) throws(PostgresError) -> JSONDocument {
-    do throws(JSONError) {
-      return try JSONDocument(parsing: bytes)
-    } catch {
-      throw PostgresError(.decoding, operation: "outbox_actions", "a stored JSON value cannot be read: \(error)")
-    }
-  }
+  /// Sets actions ($1) that cannot be published aside, each in a batch of its own ($2) with the reason ($3), to be tried again after a pause that grows, or
+  /// never where $4 says so. What is left of their batches is published.
+  static let setAside = PostgresStatement(
+    name: "set_actions_aside",
+    """
+    WITH failed AS (
+      SELECT unnest($1::uuid[]) AS id, unnest($2::uuid[]) AS batch, unnest($3::text[]) AS failure, unnest($4::bool[]) AS is_final
+    ), batches AS (
+      INSERT INTO journey_outbox (id, actions, attempts, failure, next_attempt_at)
+      SELECT f.batch, 1, o.attempts + 1, f.failure,
+        CASE WHEN f.is_final THEN 'infinity' ELSE now() + LEAST(interval '10 seconds' * 2 ^ LEAST(o.attempts, 10), interval '1 hour') END
+      FROM failed f JOIN client_journey_scores s ON s.id = f.id JOIN journey_outbox o ON o.id = s.outbox_id
+    )
+    UPDATE client_journey_scores s SET outbox_id = f.batch FROM failed f WHERE s.id = f.id
+    """)
 }

@@ -16,7 +16,7 @@ public final class PostgresLedger: JourneyLedger {
   private let history: History
   private let clock: any WallClock
   private let lock: InstanceLock
-  private let suspects = Suspects()
+  private let claims = OutboxClaims()
 
   /// Connects, and registers this process as an instance.
   /// - Parameter lanes: how many commits run at the same time.
@@ -46,15 +46,13 @@ public final class PostgresLedger: JourneyLedger {
   public func executor(ofLane lane: Int) -> (any TaskExecutor)? { commits.executors[lane] }
 
   public func commit(_ batch: EventBatch) async throws(LedgerError) -> CommitReceipt {
-    try await classified { [decider, history, clock, lock, suspects] in
+    try await classified { [decider, history, clock, lock, claims] in
       try await commits.perform { connection in
-        var commit = BatchCommit(connection: connection, decider: decider, history: history, clock: clock, instance: lock.instance)
-        do throws(PostgresError) {
-          return try commit.run(batch)
-        } catch {
-          if error.leavesCommitUnknown, let batch = commit.decided { suspects.add([batch], at: clock.now()) }
-          throw error
-        }
+        let commit = BatchCommit(
+          connection: connection, decider: decider, history: history, clock: clock, instance: lock.instance, claims: claims)
+        let receipt = try commit.run(batch)
+        claims.remove(batch.published)
+        return receipt
       }
     }
   }
@@ -63,9 +61,10 @@ public final class PostgresLedger: JourneyLedger {
     try await onControl { connection in
       _ = try connection.execute(CommitStatements.markPublished, PostgresParameters { $0.uuids(batches) })
     }
+    claims.remove(batches)
   }
 
-  public func release(_ actions: [UUID], of batch: UUID) async throws(LedgerError) {
+  public func release(_ actions: [UUID], of batch: UUID, because reason: String) async throws(LedgerError) {
     let (instance, clock) = (lock.instance, clock)
     try await onControl { connection in
       var random = IDRandom()
@@ -76,19 +75,20 @@ public final class PostgresLedger: JourneyLedger {
           $0.uuids(actions)
           $0.int4(instance)
           $0.uuid(UUID.v7(at: clock.now(), using: &random))
+          $0.text(reason)
         })
     }
+    claims.remove([batch])
   }
 
   public func claimAbandoned(limit: Int) async throws(LedgerError) -> [OutboxBatch] {
-    let (instance, suspects, clock, decider) = (lock.instance, suspects, clock, decider)
+    let (instance, claims, clock, decider) = (lock.instance, claims, clock, decider)
     return try await onControl { connection in
-      let suspected = suspects.ids(at: clock.now())
       let parameters = PostgresParameters {
         $0.int4(instance)
         $0.int4(InstanceLock.keyClass)
         $0.int4(Int32(limit))
-        $0.uuids(suspected)
+        $0.uuids(claims.ids)
       }
       let answer = try connection.pipeline([(.begin, PostgresParameters()), (OutboxStatements.claim, parameters)])[1]
       let claimed = try (0..<answer.rowCount).map { try answer.uuid($0, 0) }
@@ -96,12 +96,49 @@ public final class PostgresLedger: JourneyLedger {
         _ = try connection.pipeline([(.commit, PostgresParameters())])
         return []
       }
-      // Before COMMIT: after a lost answer nobody else knows that the rows are this instance's.
-      suspects.add(claimed, at: clock.now())
-      let actions = try connection.pipeline([(OutboxStatements.actions, PostgresParameters { $0.uuids(claimed) }), (.commit, PostgresParameters())])[0]
-      suspects.remove(claimed)
-      return try OutboxStatements.batches(actions, decider.message)
+      // Where it is not known whether this is committed, the next look finds what is.
+      claims.insert(claimed)
+      do {
+        let found = try connection.execute(OutboxStatements.actions, PostgresParameters { $0.uuids(claimed) })
+        let actions = try (0..<found.rowCount).map { try StoredAction(found, $0) }
+        let batches = Self.batches(of: actions, decider.message)
+        let rest = Set(claimed).subtracting(batches.map(\.id))
+        _ = try connection.pipeline(
+          Self.settingAside(actions, at: clock.now())
+            + (rest.isEmpty ? [] : [(OutboxStatements.deleteEmpty, PostgresParameters { $0.uuids(Array(rest)) })]) + [(.commit, PostgresParameters())])
+        claims.remove(Array(rest))
+        return batches
+      } catch {
+        claims.remove(claimed)
+        throw error
+      }
     }
+  }
+
+  private static func batches(of actions: [StoredAction], _ message: (RecommendedAction) -> ActionMessage) -> [OutboxBatch] {
+    var batches: [OutboxBatch] = []
+    for action in actions {
+      guard case .success(let content) = action.content else { continue }
+      if batches.last?.id != action.batch { batches.append(OutboxBatch(id: action.batch, actions: [])) }
+      batches[batches.count - 1].actions.append(message(content))
+    }
+    return batches
+  }
+
+  private static func settingAside(_ actions: [StoredAction], at now: Timestamp) -> [(PostgresStatement, PostgresParameters)] {
+    var random = IDRandom()
+    let failed = actions.compactMap { action -> (id: UUID, batch: UUID, error: UnreadableAction)? in
+      guard case .failure(let error) = action.content else { return nil }
+      return (action.id, UUID.v7(at: now, using: &random), error)
+    }
+    guard !failed.isEmpty else { return [] }
+    let parameters = PostgresParameters {
+      $0.uuids(failed) { $0.id }
+      $0.uuids(failed) { $0.batch }
+      $0.texts(failed) { $0.error.reason }
+      $0.bools(failed) { $0.error.isFinal }
+    }
+    return [(OutboxStatements.setAside, parameters)]
   }
 
   private func onControl<Value: Sendable>(

@@ -80,7 +80,7 @@ import Testing
     #expect(data["causationId"]?.string == "e1")
     #expect(data["ruleVersion"]?.string == "unversioned")
     #expect(message.routingKey == "voice.send_voice_message.medium")
-    #expect(message.expiresAt == Timestamp(seconds: 1_763_600_000) + .hours(72))
+    #expect(message.timeToLive == .hours(72) && message.decidedAt == Timestamp(seconds: 1_763_600_000))
   }
 }
 

@@ -133,6 +133,31 @@ import Testing
     #expect(await queue.next(for: 0) == [10, 11])
   }
 
+  @Test func `a client that is set aside is passed over until its time has come, and what comes of it waits behind`() async {
+    let passed = Watched(Duration.zero)
+    let queue = queue(lanes: 2, limit: 12, passed: passed)
+    queue.append([10, 20])
+    #expect(await queue.next(for: 0) == [10, 20])
+    queue.putBack([10], pauses: [1: .milliseconds(5)])
+    queue.append([11, 30])
+    #expect(queue.countSetAside == 2)
+    #expect(await queue.next(for: 0) == [30])
+    // Woken by its own clock, with no other call.
+    passed.change { $0 = .milliseconds(5) }
+    #expect(await queue.next(for: 0) == [10, 11])
+    #expect(queue.countSetAside == 0)
+  }
+
+  @Test func `a closed queue still gives what is set aside, once its time has come`() async {
+    let queue = BatchQueue<Int>(lanes: 1, limit: 12) { $0 / 10 }
+    queue.append([10])
+    #expect(await queue.next(for: 0) == [10])
+    queue.putBack([10], pauses: [1: .milliseconds(5)])
+    queue.close()
+    #expect(await queue.next(for: 0) == [10])
+    #expect(await queue.next(for: 0) == nil)
+  }
+
   @Test func `while a lane pauses others take what comes, however little, but not its clients`() async {
     let queue = queue(lanes: 2, limit: 12)
     queue.append([10, 20, 30])

@@ -9,8 +9,6 @@ final class FakeLedger: JourneyLedger {
     var stored: Set<String> = []
     /// The ids of each batch that was committed.
     var commits: [[String]] = []
-    /// Whether each of them waited for clients that are held.
-    var waited: [Bool] = []
     /// The actions of each outbox batch.
     var batches: [UUID: [UUID]] = [:]
     /// The actions that are noted as published.
@@ -37,7 +35,7 @@ final class FakeLedger: JourneyLedger {
 
   /// - Parameters:
   ///   - act: whether an event leads to an action.
-  ///   - hold: whether another commit is working on an event's client. A batch that waits for it gets it.
+  ///   - hold: whether somebody else holds an event's client.
   ///   - meet: whether an event's client is met for the first time.
   ///   - claim: answers `claimAbandoned` instead of the state.
   ///   - noting: what the nth `markPublished` or `release` throws.
@@ -70,14 +68,13 @@ final class FakeLedger: JourneyLedger {
     if let error = await plan(batch, attempt, false) { throw error }
     let receipt = state.change { state in
       state.commits.append(batch.events.map(\.event.sourceEventID))
-      state.waited.append(batch.waitsForClients)
       let published = batch.published.flatMap { state.batches[$0] ?? [] }
       state.published.append(contentsOf: published)
       state.publishedWithCommits.append(contentsOf: published)
       var results: [CommitReceipt.Result] = []
       var actions: [ActionMessage] = []
       for staged in batch.events {
-        if !batch.waitsForClients, hold(staged) {
+        if hold(staged) {
           results.append(.deferred)
         } else if meet(staged) {
           results.append(.met)
@@ -105,7 +102,7 @@ final class FakeLedger: JourneyLedger {
     state.change { state in state.published.append(contentsOf: batches.flatMap { state.batches[$0] ?? [] }) }
   }
 
-  func release(_ actions: [UUID], of batch: UUID) async throws(LedgerError) {
+  func release(_ actions: [UUID], of batch: UUID, because reason: String) async throws(LedgerError) {
     try note()
     state.change { state in
       state.released.append(contentsOf: actions)
@@ -142,6 +139,6 @@ final class FakeLedger: JourneyLedger {
 extension ActionMessage {
   static func test(_ id: UUID = UUID(), cause: String = "") -> ActionMessage {
     ActionMessage(
-      id: id, routingKey: "email.email_outreach.low", priority: .low, expiresAt: nil, causeID: cause, traceparent: nil, body: [])
+      id: id, routingKey: "email.email_outreach.low", priority: .low, timeToLive: nil, decidedAt: Timestamp(seconds: 0), causeID: cause, traceparent: nil, body: [])
   }
 }

@@ -14,6 +14,7 @@ final class FakeSource: EventSource {
     func count(_ matches: (Settlement.Outcome) -> Bool) -> Int { settled.values.reduce(0) { $0 + $1.count(where: matches) } }
     var applied: Int { count { if case .applied = $0 { true } else { false } } }
     var released: Int { count { if case .released = $0 { true } else { false } } }
+    var postponed: Int { count { if case .postponed = $0 { true } else { false } } }
     var rejected: Int { count { if case .rejected = $0 { true } else { false } } }
     /// Whether each receipt that was handed out is settled, and none twice.
     var isEachSettledOnce: Bool {

@@ -4,13 +4,6 @@ import Testing
 @testable import JourneyPipeline
 
 @Suite(.timeLimit(.minutes(5))) struct LaneTests {
-  @Test func `what comes of a client that is waited for does not overtake what waits`() async throws {
-    let ledger = FakeLedger()
-    try await run([.test(1), .test(2), .test(3, client: "another")], clients: [0, 0, 1], deferrals: [LaneItem.mostDeferrals, 0, 0], ledger)
-    #expect(ledger.now.commits == [["e3"], ["e1", "e2"]])
-    #expect(ledger.now.waited == [false, true])
-  }
-
   @Test func `what is to be committed again is not overtaken by what is left of its batch`() async throws {
     let met = Watched(1)
     let ledger = FakeLedger(
@@ -21,13 +14,13 @@ import Testing
   }
 
   /// Runs a lane until it has done all that there is.
-  private func run(_ received: [Received], clients: [Int], deferrals: [Int] = [0, 0, 0, 0], _ ledger: FakeLedger) async throws {
+  private func run(_ received: [Received], clients: [Int], _ ledger: FakeLedger) async throws {
     let receipts = OpenReceipts()
     _ = receipts.open(received)
     let queue = BatchQueue<LaneItem>(lanes: 1, limit: 100) { $0.client }
     queue.append(
       received.enumerated().map { place, message in
-        LaneItem(staged: message.events[0], receipt: message.receipt, client: clients[place], deferrals: deferrals[place])
+        LaneItem(staged: message.events[0], receipt: message.receipt, client: clients[place])
       })
     queue.close()
     let statistics = Statistics()

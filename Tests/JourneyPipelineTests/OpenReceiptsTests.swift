@@ -13,6 +13,7 @@ import Testing
       switch settlement.outcome {
       case .applied: "\(settlement.receipt.tag) applied"
       case .released: "\(settlement.receipt.tag) released"
+      case .postponed: "\(settlement.receipt.tag) postponed"
       case .rejected(let reasons): "\(settlement.receipt.tag) rejected: \(reasons.map(\.message).joined(separator: ", "))"
       }
     }
@@ -43,6 +44,7 @@ import Testing
     _ = receipts.open([.test(1, ids: ["a", "b"]), .test(2)])
     #expect(words(receipts.release([.test(1), .test(1)])) == ["1 released"])
     #expect(receipts.release([.test(1)]).isEmpty)
+    #expect(receipts.postpone([.test(1)]).isEmpty)
     #expect(receipts.resolve([(.test(1), nil), (.test(1), nil)]).isEmpty)
     #expect(words(receipts.resolve([(.test(2), nil)])) == ["2 applied"])
   }

@@ -34,14 +34,12 @@ import Testing
     #expect(counts.stored == 2 && counts.duplicates == 1)
   }
 
-  @Test func `an event whose client another instance works on is taken again, and waited for in the end`() async throws {
+  @Test func `an event whose client another instance works on is taken again, and holds no other up`() async throws {
     let source = FakeSource([.test(1, ids: ["a"], client: "free"), .test(2, ids: ["b"], client: "held"), .test(3, ids: ["c"], client: "free")])
     let held = Watched(2)
     let ledger = FakeLedger(hold: { $0.event.sourceEventID == "b" && held.takeOne() })
     let counts = try await withPipeline(source, ledger) { _ in try await source.state.wait { $0.settlements == 3 } }
-    // The second commit has nothing but what is held: the third waits.
     #expect(ledger.now.commits == [["a", "b", "c"], ["b"], ["b"]])
-    #expect(ledger.now.waited == [false, false, true])
     #expect(source.now.isEachSettledOnce && source.now.applied == 3)
     #expect(counts.stored == 3 && counts.duplicates == 0)
   }
@@ -52,23 +50,39 @@ import Testing
     let ledger = FakeLedger(meet: { _ in met.takeOne() })
     let counts = try await withPipeline(source, ledger) { _ in try await source.state.wait { $0.settlements == 3 } }
     #expect(ledger.now.commits == [["a", "b", "c"], ["a", "b", "c"]])
-    #expect(ledger.now.waited == [false, false])
     #expect(source.now.isEachSettledOnce && source.now.applied == 3)
     #expect(counts.stored == 3 && counts.duplicates == 0)
   }
 
-  @Test func `what is passed over again and again is waited for alone, although others always come`() async throws {
-    let most = LaneItem.mostDeferrals
-    let source = FakeSource((1...(most + 10)).map { .test($0, client: $0 == 1 ? "held" : "free \($0)") })
+  @Test func `what stays held is handed back for later, and all others are stored meanwhile`() async throws {
+    let source = FakeSource((1...60).map { .test($0, client: $0 == 1 ? "held" : "free \($0)") })
     let ledger = FakeLedger(hold: { $0.event.sourceEventID == "e1" })
-    _ = try await withPipeline(source, ledger, FakePublisher(), .test(batchSize: 2)) { _ in
-      try await source.state.wait { $0.settlements == most + 10 }
-    }
-    // The others of the batch go first.
-    let commits = (2...(most + 1)).map { ["e1", "e\($0)"] } + [["e\(most + 2)"], ["e1"]]
-    #expect(ledger.now.commits.prefix(most + 2) == commits[...])
-    #expect(ledger.now.waited.prefix(most + 2) == ((0..<most).map { _ in false } + [false, true])[...])
+    var settings = Pipeline.Settings.test(batchSize: 2)
+    settings.maxHold = .milliseconds(50)
+    _ = try await withPipeline(source, ledger, FakePublisher(), settings) { _ in try await source.state.wait { $0.settlements == 60 } }
+    #expect(source.now.applied == 59 && source.now.postponed == 1)
+    // In pauses, not in every batch.
+    #expect(ledger.now.commits.count { $0.contains("e1") } < 20)
     #expect(source.now.isEachSettledOnce)
+  }
+
+  @Test func `what is held beside too much else that is held is handed back at once`() async throws {
+    let source = FakeSource((1...30).map { .test($0, client: $0 <= 20 ? "held \($0)" : "free") }, batchSize: 5)
+    let ledger = FakeLedger(hold: { Int($0.event.sourceEventID.dropFirst())! <= 20 })
+    var settings = Pipeline.Settings.test(batchSize: 5)
+    settings.maxHeld = 8
+    settings.maxHold = .seconds(3600)
+    _ = try await withPipeline(source, ledger, FakePublisher(), settings) { _ in
+      try await source.state.wait { $0.applied == 10 && $0.postponed >= 10 }
+    }
+    #expect(source.now.isEachSettledOnce)
+  }
+
+  @Test func `a stop does not wait for a client that stays held`() async throws {
+    let source = FakeSource([.test(1, client: "held"), .test(2, client: "free")])
+    let ledger = FakeLedger(hold: { $0.event.sourceEventID == "e1" })
+    _ = try await withPipeline(source, ledger) { _ in try await source.state.wait { $0.applied == 1 } }
+    #expect(source.now.postponed == 1 && source.now.isEachSettledOnce)
   }
 
   @Test func `a message without an event is settled without the ledger`() async throws {

@@ -26,12 +26,14 @@ public struct RecommendedAction: Sendable {
   public var traceparent: String?
   public var decidedAt: Timestamp
   public var expiresAt: Timestamp?
+  /// How long it is from now, by the database's clock, until it expires: the clock of the machine that publishes plays no part in it.
+  public var timeToLive: TimeSpan?
   public var ruleVersion: String
 
   public init(
     id: UUID, clientID: UUID, orgID: UUID, name: String?, email: String?, phone: String?, action: ActionKind, channel: Channel,
     priority: Priority, reason: String, score: Double, level: RiskLevel, stage: Stage, risks: [UInt8], recommended: [UInt8], causeID: String,
-    traceparent: String?, decidedAt: Timestamp, expiresAt: Timestamp?, ruleVersion: String
+    traceparent: String?, decidedAt: Timestamp, expiresAt: Timestamp?, timeToLive: TimeSpan?, ruleVersion: String
   ) {
     self.id = id
     self.clientID = clientID
@@ -52,6 +54,7 @@ public struct RecommendedAction: Sendable {
     self.traceparent = traceparent
     self.decidedAt = decidedAt
     self.expiresAt = expiresAt
+    self.timeToLive = timeToLive
     self.ruleVersion = ruleVersion
   }
 }
@@ -72,6 +75,7 @@ extension DecisionRules {
       channel: winner.channel, priority: assessment.priority, reason: winner.reason, score: assessment.score, level: assessment.level,
       stage: assessment.stage, risks: risks, recommended: recommended, causeID: evaluation.cause.event.sourceEventID,
       traceparent: evaluation.cause.traceparent, decidedAt: evaluation.at, expiresAt: actions.expiry.map { evaluation.at + $0 },
+      timeToLive: actions.expiry,
       ruleVersion: version)
   }
 }

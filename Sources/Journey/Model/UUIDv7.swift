@@ -13,6 +13,15 @@ extension UUID {
   }
 }
 
+extension UUID {
+  /// When an id of `v7(at:using:)` was made, to the microsecond; nil for an id of another version.
+  public var timestamp: Timestamp? {
+    let high = withUnsafeBytes(of: uuid) { UInt64(bigEndian: $0.loadUnaligned(as: UInt64.self)) }
+    guard high >> 12 & 0xF == 7 else { return nil }
+    return Timestamp(microseconds: Int64(high >> 16) * 1000 + Int64(high >> 2 & 0x3FF))
+  }
+}
+
 /// Random bits for ids, seeded by the system once: a system call an id shows on the hot path. Not for secrets.
 /// Source: G. Steele, D. Lea, C. Flood, "Fast splittable pseudorandom number generators" (SplitMix64).
 public struct IDRandom: RandomNumberGenerator, Sendable {

@@ -80,6 +80,8 @@ public struct AnnouncingLedger: JourneyLedger {
     return receipt
   }
   public func markPublished(_ batches: [UUID]) async throws(LedgerError) { try await ledger.markPublished(batches) }
-  public func release(_ actions: [UUID], of batch: UUID) async throws(LedgerError) { try await ledger.release(actions, of: batch) }
+  public func release(_ actions: [UUID], of batch: UUID, because reason: String) async throws(LedgerError) {
+    try await ledger.release(actions, of: batch, because: reason)
+  }
   public func claimAbandoned(limit: Int) async throws(LedgerError) -> [OutboxBatch] { try await ledger.claimAbandoned(limit: limit) }
 }

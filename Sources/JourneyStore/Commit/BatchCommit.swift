@@ -7,47 +7,31 @@ import PostgresClient
 /// histories are concerned. Where identities change, the transaction starts again after the second. Where clients are met for the first time, their events
 /// are left for another batch, for which their states are added once this one is committed.
 ///
-/// The first locks the clients' states and looks which events are stored already; the last stores all that follows, and commits. Nobody else
-/// stores an event of a client that is locked here, so what the look found stands; an event that another transaction takes in for another client
+/// The first locks the organisations, the clients and their states and looks which events are stored already; the last stores all that follows, and commits.
+/// Nobody else stores an event of a client that is locked here, so what the look found stands; an event that another transaction takes in for another client
 /// meanwhile breaks the unique key, and the batch is taken in again.
 ///
-/// Locks are taken in one order everywhere (identities, client states by id, events by key, invoices by key), so that instances wait for each
-/// other but never in a circle.
+/// Parents are locked before children, and before anything is written: what the foreign keys of the rows ask for is held by then, so no statement waits for
+/// the host application. What the host or another instance holds is passed over, and its events are deferred. Where a transaction may wait for another
+/// instance after all (identities, states that both add), locks are taken in one order everywhere: organisations, contacts, identities, states, events,
+/// invoices.
 struct BatchCommit {
   let connection: PostgresConnection
   let decider: Decider
   let history: History
   let clock: any WallClock
   let instance: Int32
-  /// The outbox batch that the transaction holds once COMMIT is sent: after a lost answer nobody else knows of it.
-  private(set) var decided: UUID?
+  let claims: OutboxClaims
 
-  init(connection: PostgresConnection, decider: Decider, history: History, clock: any WallClock, instance: Int32) {
-    self.connection = connection
-    self.decider = decider
-    self.history = history
-    self.clock = clock
-    self.instance = instance
-  }
-
-  mutating func run(_ batch: EventBatch) throws(PostgresError) -> CommitReceipt {
-    do throws(PostgresError) {
-      return try takeIn(batch)
-    } catch {
-      // It has waited long enough for now: other clients have their turn.
-      guard batch.waitsForClients, error.sqlState == "55P03" else { throw error }
-      return CommitReceipt(results: batch.events.map { _ in .deferred }, outbox: nil)
-    }
-  }
-
-  private mutating func takeIn(_ batch: EventBatch) throws(PostgresError) -> CommitReceipt {
+  func run(_ batch: EventBatch) throws(PostgresError) -> CommitReceipt {
     let events = batch.events
     var results = [CommitReceipt.Result](repeating: .duplicate, count: events.count)
-    let (resolution, places, stored) = try resolve(events, waiting: batch.waitsForClients)
+    let (resolution, places, stored) = try resolve(events)
     var new: [Int] = []
     new.reserveCapacity(events.count)
     for (index, place) in places.enumerated() {
       switch resolution.outcomes[place] {
+      case _ where resolution.held.contains(place): results[index] = .deferred
       case .failure(let rejection): results[index] = .rejected(rejection)
       case .success(let id) where resolution.locked[id] == nil: results[index] = resolution.unmet[id] == nil ? .deferred : .met
       case .success:
@@ -66,30 +50,37 @@ struct BatchCommit {
       return true
     }
     let shares = shares(of: new.sorted(), resolution, places)
-    let rows = rows(of: shares, events)
-    var commands: [(PostgresStatement, PostgresParameters)] = []
-    if !new.isEmpty {
-      var columns = EventColumns(rows: new.count)
-      for index in new { columns.add(events[index], rows[index]!) }
-      commands.append((CommitStatements.insertEvents, columns.parameters))
-    }
     let outbox: OutboxBatch?
     do throws(PostgresError) {
-      try addWhatIsStored(to: shares, events, &commands)
-      outbox = try decide(shares, events, commands, published: batch.published)
+      try addWhatIsStored(to: shares, events)
+      outbox = try decide(shares, events, new, published: batch.published)
     } catch {
-      guard error.sqlState == "23505", error.constraint == "client_journey_events_once" else { throw error }
-      throw PostgresError(.transient, sqlState: error.sqlState, operation: error.operation, "an event was taken in for another client meanwhile")
+      throw Self.passing(error) ?? error
     }
-    do throws(PostgresError) {
-      try meet(resolution)
-    } catch {
-      guard !new.isEmpty else { throw error }
-      // What is committed stays so. The rest counts as deferred, so that it comes alone at last, and the error with it.
-      for case (let index, .met) in results.enumerated() { results[index] = .deferred }
+    let held = try meet(resolution, isCommitted: !new.isEmpty)
+    for case (let index, .met) in results.enumerated() {
+      if case .success(let id) = resolution.outcomes[places[index]], held.contains(id) { results[index] = .deferred }
     }
     return CommitReceipt(results: results, outbox: outbox)
   }
+
+  /// What a concurrent transaction caused and a repetition mends, as an error that says so.
+  private static func passing(_ error: PostgresError) -> PostgresError? {
+    let reason: String
+    switch (error.sqlState, error.constraint) {
+    case ("23505", "client_journey_events_once"): reason = "an event was taken in for another client meanwhile"
+    // Under the locks it cannot happen; while identities change a client may go.
+    case ("23503", let constraint?) where parents.contains(constraint): reason = "a client was deleted meanwhile"
+    default: return nil
+    }
+    return PostgresError(.transient, sqlState: error.sqlState, operation: error.operation, reason)
+  }
+
+  /// The adapter's foreign keys to what the host may delete.
+  private static let parents: Set<String> = [
+    "client_journey_events_client_fk", "client_journey_events_org_fk", "client_journey_scores_client_fk", "client_journey_scores_org_fk",
+    "journey_identities_client_fk", "journey_client_state_client_fk", "journey_client_state_merged_fk", "journey_invoices_client_fk",
+  ]
 
   // MARK: Clients
 
@@ -103,58 +94,47 @@ struct BatchCommit {
   }
 
   /// - Returns: the clients, each event's place among the references, and the places of events that are stored already.
-  private func resolve(
-    _ events: [StagedEvent], waiting: Bool
-  ) throws(PostgresError) -> (ClientResolution, places: [Int], stored: Set<Int>) {
+  private func resolve(_ events: [StagedEvent]) throws(PostgresError) -> (ClientResolution, places: [Int], stored: Set<Int>) {
     var (resolution, places) = ClientResolution.references(of: events)
-    let opening = self.opening(waiting: waiting)
-    let findAndLock = waiting ? ClientStatements.findAndLock : ClientStatements.findAndLockFree
     let all = Array(events.indices)
     var stored: Set<Int> = []
-    // Who waits takes its locks in order, one statement for all.
-    var answers = try connection.pipeline(opening + (waiting ? [] : resolution.locks + [EventRow.find(all, events)]))
-    if !waiting {
-      try resolution.take(known: Array(answers.dropFirst().dropLast()))
-      try EventRow.take(answers[answers.count - 1], of: all, into: &stored)
-    }
+    var answers = try connection.pipeline([(.begin, PostgresParameters())] + resolution.locks + [EventRow.find(all, events)])
+    try resolution.take(known: Array(answers.dropFirst().dropLast()))
+    try EventRow.take(answers[answers.count - 1], of: all, into: &stored)
     let open = resolution.open
     var toCreate: [Int] = []
     if !open.isEmpty {
       let isOpen = Set(open)
       let again = all.filter { isOpen.contains(places[$0]) }
-      answers = try connection.pipeline([(findAndLock, resolution.parameters(open)), EventRow.find(again, events)])
+      answers = try connection.pipeline([(ClientStatements.findAndLock, resolution.parameters(open)), EventRow.find(again, events)])
       toCreate = try resolution.take(open, foundAndLocked: answers[0])
       try EventRow.take(answers[1], of: again, into: &stored)
     }
     let changes = IdentityChanges(events, resolution)
     let isSettled = toCreate.isEmpty && changes.isEmpty && !resolution.hasMerged
-    if !isSettled { stored = try startAgain(changes, &resolution, events, waiting: waiting) }
+    if !isSettled { stored = try startAgain(changes, &resolution, events) }
     return (resolution, places, stored)
   }
 
-  private func opening(waiting: Bool) -> [(PostgresStatement, PostgresParameters)] {
-    [(.begin, PostgresParameters())] + (waiting ? [(CommitStatements.limitWait, PostgresParameters())] : [])
-  }
-
-  /// Starts the transaction again: identities are changed and states are added before states are locked. Another transaction that does the same is waited for,
-  /// and nobody may wait while it holds locks that come later in their order.
+  /// Starts the transaction again: identities are changed and states are added before states are locked. Another instance that does the same is waited for,
+  /// a second at most, and nobody may wait while it holds locks that come later in their order.
   /// - Parameter changes: who is to become known by what, and who is to be created.
   /// - Returns: the places of events that are stored already.
   private func startAgain(
-    _ changes: IdentityChanges, _ resolution: inout ClientResolution, _ events: [StagedEvent], waiting: Bool
+    _ changes: IdentityChanges, _ resolution: inout ClientResolution, _ events: [StagedEvent]
   ) throws(PostgresError) -> Set<Int> {
     try connection.rollback()
     resolution.unlock()
     let references = Array(resolution.keys.indices)
-    let found = try connection.pipeline(opening(waiting: waiting) + [(ClientStatements.find, resolution.parameters(references))])
+    let found = try connection.pipeline(
+      [(.begin, PostgresParameters()), CommitStatements.limitWait(.seconds(1)), (ClientStatements.find, resolution.parameters(references))])
     let toCreate = try resolution.take(references, found: found[found.count - 1])
     try changes.apply(to: &resolution, creating: toCreate, at: clock.now(), on: connection)
     resolution.expectUnmet()
     let all = Array(events.indices)
     let ids = PostgresParameters { $0.uuids(resolution.unmet.keys.sorted()) }
     let answers = try connection.pipeline([
-      (CommitStatements.addStates, resolution.newStates), (waiting ? CommitStatements.lockClients : CommitStatements.lockFreeClients, ids),
-      EventRow.find(all, events),
+      (CommitStatements.addStates, resolution.newStates), (CommitStatements.lockClients, ids), EventRow.find(all, events),
     ])
     try resolution.take(locked: answers[1])
     var stored: Set<Int> = []
@@ -162,11 +142,52 @@ struct BatchCommit {
     return stored
   }
 
-  /// Adds the states of clients that are met for the first time, in a transaction of its own, which holds no lock but theirs while it waits for another that adds
-  /// the same. It does not wait for long: what was decided is published after it.
-  private func meet(_ resolution: ClientResolution) throws(PostgresError) {
-    guard !resolution.unmet.isEmpty else { return }
-    _ = try connection.pipeline(opening(waiting: true) + [(CommitStatements.addStates, resolution.newStates), (.commit, PostgresParameters())])
+  /// Adds the states of clients that are met for the first time, in transactions of their own, which hold no lock but theirs while they wait for another that
+  /// adds the same. They do not wait for long: what was decided is published after them. Where one has to be waited for, the others are added alone.
+  /// - Returns: the clients that still have no state: somebody else holds them.
+  /// - Throws: only where nothing is committed yet.
+  private func meet(_ resolution: ClientResolution, isCommitted: Bool) throws(PostgresError) -> Set<UUID> {
+    do throws(PostgresError) {
+      return try meet(resolution.unmet)
+    } catch {
+      guard isCommitted else { throw error }
+      return Set(resolution.unmet.keys)
+    }
+  }
+
+  private func meet(_ unmet: [UUID: UUID]) throws(PostgresError) -> Set<UUID> {
+    let ids = unmet.keys.sorted()
+    guard !ids.isEmpty else { return [] }
+    do throws(PostgresError) {
+      return try add(ids, unmet, within: .milliseconds(200))
+    } catch {
+      guard error.sqlState == "55P03" else { throw error }
+      if ids.count == 1 { return Set(ids) }
+    }
+    var held = Set(ids)
+    for id in ids.prefix(Self.maxMetAlone) {
+      do throws(PostgresError) {
+        if try add([id], unmet, within: .milliseconds(20)).isEmpty { held.remove(id) }
+      } catch {
+        guard error.sqlState == "55P03" else { throw error }
+      }
+    }
+    return held
+  }
+
+  private static let maxMetAlone = 20
+
+  private func add(_ ids: [UUID], _ unmet: [UUID: UUID], within limit: Duration) throws(PostgresError) -> Set<UUID> {
+    let parameters = PostgresParameters {
+      $0.uuids(ids)
+      $0.uuids(Array(Set(ids.compactMap { unmet[$0] })))
+    }
+    let answers = try connection.pipeline([
+      (.begin, PostgresParameters()), CommitStatements.limitWait(limit), (CommitStatements.addFreeStates, parameters), (.commit, PostgresParameters()),
+    ])
+    var held = Set(ids)
+    for row in 0..<answers[2].rowCount { held.remove(try answers[2].uuid(row, 0)) }
+    return held
   }
 
   /// - Returns: what the events mean for each client, in the order of the clients' ids.
@@ -186,41 +207,27 @@ struct BatchCommit {
     return shares.values.sorted { $0.client.id.precedesByBytes($1.client.id) }
   }
 
-  /// - Returns: the row of each event that is new, by its place in the batch.
-  private func rows(of shares: [ClientShare], _ events: [StagedEvent]) -> [EventRow?] {
-    var rows = [EventRow?](repeating: nil, count: events.count)
-    for share in shares {
-      let marks = StageMarks(share.client.summary.stage, share.events.lazy.map { events[$0].event })
-      for index in share.events { rows[index] = EventRow(clientID: share.client.id, stage: marks.stage(of: events[index].event)) }
-    }
-    return rows
-  }
-
   // MARK: What is stored besides
 
   /// Adds what the evaluation needs and the locked rows do not hold: summaries that have to be made from stored events, and the late invoices of
   /// clients whose invoices the batch touches.
-  /// - Parameter commands: what has yet to be executed; executed and emptied where there is something to read.
-  private func addWhatIsStored(
-    to shares: [ClientShare], _ events: [StagedEvent], _ commands: inout [(PostgresStatement, PostgresParameters)]
-  ) throws(PostgresError) {
+  private func addWhatIsStored(to shares: [ClientShare], _ events: [StagedEvent]) throws(PostgresError) {
     let tracksInvoices = decider.rules.risks.lateInvoices == .untilSettled
     let unread = shares.filter(\.isUnread).map(\.client.id)
     var book = InvoiceBook()
     if tracksInvoices { for share in shares { for index in share.events { book.note(events[index], clientID: share.client.id) } } }
-    let waiting = commands.count
+    var commands: [(PostgresStatement, PostgresParameters)] = []
     if !unread.isEmpty {
-      let own = shares.filter(\.isUnread).flatMap { $0.events.map { events[$0].id } }
-      commands.append((history.newest, history.parameters(clients: unread, excluded: own)))
-      if tracksInvoices { commands.append((history.invoices, PostgresParameters { $0.uuids(unread) })) }
+      let clients = PostgresParameters { $0.uuids(unread) }
+      commands.append((history.newest, clients))
+      if tracksInvoices { commands.append((history.invoices, clients)) }
     }
     if !book.isEmpty { commands.append((InvoiceBook.merge, book.parameters())) }
     let readsLate = tracksInvoices && (!book.isEmpty || !unread.isEmpty)
     if readsLate { commands.append((InvoiceBook.late, InvoiceBook.lateParameters(Array(Set(book.clients + unread))))) }
-    guard commands.count > waiting else { return }
+    guard !commands.isEmpty else { return }
     let answers = try connection.pipeline(commands)
-    commands = []
-    let made = unread.isEmpty ? [:] : try history.summaries(answers[waiting])
+    let made = unread.isEmpty ? [:] : try history.summaries(answers[0])
     let late = readsLate ? try InvoiceBook.late(answers[answers.count - 1]) : [:]
     for share in shares {
       if share.isUnread { share.client.summary = made[share.client.id] ?? ClientSummary() }
@@ -230,9 +237,27 @@ struct BatchCommit {
 
   // MARK: Decisions
 
-  private mutating func decide(
-    _ shares: [ClientShare], _ events: [StagedEvent], _ commands: [(PostgresStatement, PostgresParameters)], published: [UUID]
+  /// - Returns: the row of each event that is new, by its place in the batch. To be made before the clients' summaries take the events in.
+  private func rows(of shares: [ClientShare], _ events: [StagedEvent]) -> [EventRow?] {
+    var rows = [EventRow?](repeating: nil, count: events.count)
+    for share in shares {
+      let marks = StageMarks(share.client.summary.stage, share.events.lazy.map { events[$0].event })
+      for index in share.events { rows[index] = EventRow(clientID: share.client.id, stage: marks.stage(of: events[index].event)) }
+    }
+    return rows
+  }
+
+  /// - Parameter new: the events to be stored, in the order of their keys.
+  private func decide(
+    _ shares: [ClientShare], _ events: [StagedEvent], _ new: [Int], published: [UUID]
   ) throws(PostgresError) -> OutboxBatch? {
+    var commands: [(PostgresStatement, PostgresParameters)] = []
+    if !new.isEmpty {
+      let rows = rows(of: shares, events)
+      var columns = EventColumns(rows: new.count)
+      for index in new { columns.add(events[index], rows[index]!) }
+      commands.append((CommitStatements.insertEvents, columns.parameters))
+    }
     var random = IDRandom()
     var writes = BatchWrites(decider: decider, instance: instance, random: IDRandom(), at: clock.now(), clients: shares.count, events: events.count)
     for share in shares {
@@ -240,8 +265,14 @@ struct BatchCommit {
       writes.add(share.client, evaluations)
     }
     let outbox = writes.messages.isEmpty ? nil : OutboxBatch(id: writes.outboxID, actions: writes.messages)
-    decided = outbox?.id
-    _ = try connection.pipeline(commands + writes.commands(published: published) + [(.commit, PostgresParameters())])
+    let claimed = outbox.map { [$0.id] } ?? []
+    claims.insert(claimed)
+    do throws(PostgresError) {
+      _ = try connection.pipeline(commands + writes.commands(published: published) + [(.commit, PostgresParameters())])
+    } catch {
+      claims.remove(claimed)
+      throw error
+    }
     return outbox
   }
 }

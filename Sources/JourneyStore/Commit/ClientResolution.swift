@@ -14,6 +14,8 @@ struct ClientResolution {
   private(set) var locked: [UUID: LockedClient] = [:]
   /// Clients that have no state yet, with their organisations.
   private(set) var unmet: [UUID: UUID] = [:]
+  /// References to clients that another transaction holds, or whose organisation it holds.
+  private(set) var held: Set<Int> = []
   /// Whether a client turned out to have become another one.
   private(set) var hasMerged = false
 
@@ -39,14 +41,21 @@ struct ClientResolution {
     locked.reserveCapacity(keys.count)
   }
 
-  /// The references that meant no client.
-  var unknown: [Int] { keys.indices.filter(isUnknown) }
+  /// The references that meant no client, but for those that are held.
+  var unknown: [Int] { keys.indices.filter { isUnknown($0) && !held.contains($0) } }
 
   func isUnknown(_ place: Int) -> Bool {
     if case .failure(let rejection) = outcomes[place] { rejection.code == .unknownClient } else { false }
   }
 
-  func client(of event: JourneyEvent) -> UUID? { known[ClientKey(event)].flatMap { try? outcomes[$0].get() } }
+  /// - Returns: nil also where the client is held.
+  func client(of event: JourneyEvent) -> UUID? {
+    known[ClientKey(event)].flatMap { place in held.contains(place) ? nil : try? outcomes[place].get() }
+  }
+
+  func isHeld(clientOf event: JourneyEvent) -> Bool { known[ClientKey(event)].map(held.contains) ?? false }
+  mutating func hold(_ place: Int) { held.insert(place) }
+  mutating func hold(clientOf event: JourneyEvent) { if let place = known[ClientKey(event)] { hold(place) } }
 
   /// References by the id of a source alone.
   private var linked: [Int] { keys.indices.filter { keys[$0].reference.id == nil } }
@@ -88,7 +97,11 @@ struct ClientResolution {
   /// - Returns: those whose clients are to be created.
   mutating func take(_ places: [Int], found result: PostgresResult) throws(PostgresError) -> [Int] {
     var toCreate: [Int] = []
-    for (row, place) in places.enumerated() where try !take(place, result, row) { toCreate.append(place) }
+    for (row, place) in places.enumerated() {
+      let isToBeCreated = try !take(place, result, row)
+      let isConcerned = isToBeCreated || keys[place].reference.email != nil || (try? outcomes[place].get()) != nil
+      if isConcerned, try !result.bool(row, 3) { hold(place) } else if isToBeCreated { toCreate.append(place) }
+    }
     return toCreate
   }
 
@@ -115,9 +128,11 @@ struct ClientResolution {
     for (row, place) in places.enumerated() {
       if try !take(place, result, row) { toCreate.append(place) }
       guard case .success(let id) = outcomes[place] else { continue }
-      if try result.bool(row, 3) {
-        if try result.bool(row, 4) { hasMerged = true } else if locked[id] == nil { locked[id] = try LockedClient(result, row, from: 6) }
-      } else if try result.boolIfPresent(row, 5) != true {
+      if try !result.bool(row, 3) {
+        hold(place)
+      } else if try result.bool(row, 4) {
+        if try result.bool(row, 5) { hasMerged = true } else if locked[id] == nil { locked[id] = try LockedClient(result, row, from: 7) }
+      } else if try result.boolIfPresent(row, 6) != true {
         unmet[id] = keys[place].orgID
       }
     }
@@ -131,7 +146,7 @@ struct ClientResolution {
   }
 
   /// Forgets what is locked: the transaction starts again.
-  mutating func unlock() { locked = [:] }
+  mutating func unlock() { (locked, held) = ([:], []) }
 
   /// Those of `unmet`, in the order of their ids.
   var newStates: PostgresParameters {
@@ -145,7 +160,7 @@ struct ClientResolution {
   /// Every client that a reference means may lack a state.
   mutating func expectUnmet() {
     unmet = [:]
-    for place in keys.indices { if case .success(let id) = outcomes[place] { unmet[id] = keys[place].orgID } }
+    for place in keys.indices where !held.contains(place) { if case .success(let id) = outcomes[place] { unmet[id] = keys[place].orgID } }
   }
 
   /// - Returns: false where the client is to be created.

@@ -2,59 +2,58 @@ import PostgresClient
 
 /// The statements that find, lock and create clients. Each takes the references of a whole batch as arrays.
 enum ClientStatements {
-  private static let columns = "is_known_organization, is_own, id"
-
-  /// Finds clients. One that has become another is that other one.
+  /// Finds clients. One that has become another is that other one. The last column tells whether what a row of the client refers to is locked now: the
+  /// organisation, and the client's contact where there is one. What somebody else holds is passed over.
   static let find = PostgresStatement(
     name: "find_clients",
     """
-    SELECT \(columns) FROM (
-      SELECT i.position, o.id IS NOT NULL AS is_known_organization, c.org_id = i.org_id AS is_own,
+    WITH o AS MATERIALIZED (SELECT journey_lock_organizations($1::uuid[]) AS id), found AS MATERIALIZED (
+      SELECT i.position, i.org_id, o.id IS NOT NULL AS is_known_organization, c.org_id = i.org_id AS is_own,
         COALESCE(s.merged_into, CASE WHEN c.org_id = i.org_id THEN c.id ELSE d.client_id END) AS id
       FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[]) WITH ORDINALITY AS i(org_id, source, client_id, external_id, position)
       LEFT JOIN organizations o ON o.id = i.org_id
       LEFT JOIN contacts c ON c.id = i.client_id
       LEFT JOIN journey_identities d ON d.org_id = i.org_id AND d.source = i.source AND d.external_id = i.external_id
       LEFT JOIN journey_client_state s ON s.client_id = CASE WHEN c.org_id = i.org_id THEN c.id ELSE d.client_id END
-    ) AS found ORDER BY position
+    ), k AS MATERIALIZED (
+      SELECT c.id FROM contacts c WHERE c.id IN (SELECT id FROM found) AND c.org_id IN (SELECT id FROM o) FOR KEY SHARE SKIP LOCKED
+    )
+    SELECT f.is_known_organization, f.is_own, f.id,
+      CASE WHEN f.id IS NULL THEN EXISTS (SELECT FROM o WHERE o.id = f.org_id) ELSE EXISTS (SELECT FROM k WHERE k.id = f.id) END
+    FROM found f ORDER BY f.position
     """)
 
-  /// Finds clients, locks their states in the order of their ids, whatever the batch's order, and reads how they stand: a round trip and a descent of
-  /// each index less than one after the other.
-  static let findAndLock = findAndLock(name: "find_and_lock_clients", "FOR UPDATE")
+  /// Finds clients, locks what their rows refer to and their states, and reads how they stand: a round trip and a descent of each index less than one after
+  /// the other. What another transaction holds is passed over.
+  static let findAndLock = PostgresStatement(
+    name: "find_and_lock_clients",
+    """
+    WITH o AS MATERIALIZED (SELECT journey_lock_organizations($1::uuid[]) AS id), found AS MATERIALIZED (
+      SELECT i.position, i.org_id, COALESCE(own.id, linked.id) AS id,
+        CASE WHEN own.id IS NULL THEN linked.name ELSE own.name END AS name, CASE WHEN own.id IS NULL THEN linked.email ELSE own.email END AS email,
+        CASE WHEN own.id IS NULL THEN linked.phone ELSE own.phone END AS phone,
+        CASE WHEN own.id IS NULL THEN linked.ai_score ELSE own.ai_score END AS ai_score,
+        CASE WHEN own.id IS NULL AND i.client_id IS NOT NULL THEN (SELECT false FROM contacts f WHERE f.id = i.client_id LIMIT 1) END AS is_own
+      FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[]) WITH ORDINALITY AS i(org_id, source, client_id, external_id, position)
+      LEFT JOIN contacts own ON own.id = i.client_id AND own.org_id = i.org_id
+      LEFT JOIN journey_identities d ON d.org_id = i.org_id AND d.source = i.source AND d.external_id = i.external_id
+      LEFT JOIN contacts linked ON linked.id = d.client_id
+    ), k AS MATERIALIZED (
+      SELECT c.id FROM contacts c WHERE c.id IN (SELECT id FROM found) AND c.org_id IN (SELECT id FROM o) FOR KEY SHARE SKIP LOCKED
+    ), s AS MATERIALIZED (
+      SELECT client_id, merged_into, summary, outreach, scored_at FROM journey_client_state
+      WHERE client_id IN (SELECT id FROM k) FOR UPDATE SKIP LOCKED
+    )
+    SELECT k.id IS NOT NULL OR (SELECT true FROM organizations o WHERE o.id = c.org_id LIMIT 1), c.is_own, c.id,
+      k.id IS NOT NULL, s.client_id IS NOT NULL, s.merged_into IS NOT NULL,
+      CASE WHEN s.client_id IS NULL THEN (SELECT true FROM journey_client_state t WHERE t.client_id = c.id LIMIT 1) END,
+      \(LockedClient.columns)
+    FROM found c LEFT JOIN k ON k.id = c.id LEFT JOIN s ON s.client_id = c.id
+    ORDER BY c.position
+    """)
 
-  /// The same, which does not wait for clients that another transaction has locked.
-  static let findAndLockFree = findAndLock(name: "find_and_lock_free_clients", "FOR UPDATE SKIP LOCKED")
-
-  private static func findAndLock(name: String, _ lock: String) -> PostgresStatement {
-    PostgresStatement(
-      name: name,
-      """
-      WITH found AS MATERIALIZED (
-        SELECT i.position, i.org_id, COALESCE(own.id, linked.id) AS id,
-          CASE WHEN own.id IS NULL THEN linked.name ELSE own.name END AS name, CASE WHEN own.id IS NULL THEN linked.email ELSE own.email END AS email,
-          CASE WHEN own.id IS NULL THEN linked.phone ELSE own.phone END AS phone,
-          CASE WHEN own.id IS NULL THEN linked.ai_score ELSE own.ai_score END AS ai_score,
-          CASE WHEN own.id IS NULL AND i.client_id IS NOT NULL THEN (SELECT false FROM contacts f WHERE f.id = i.client_id LIMIT 1) END AS is_own
-        FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[]) WITH ORDINALITY AS i(org_id, source, client_id, external_id, position)
-        LEFT JOIN contacts own ON own.id = i.client_id AND own.org_id = i.org_id
-        LEFT JOIN journey_identities d ON d.org_id = i.org_id AND d.source = i.source AND d.external_id = i.external_id
-        LEFT JOIN contacts linked ON linked.id = d.client_id
-      ), s AS MATERIALIZED (
-        SELECT client_id, merged_into, summary, outreach, scored_at FROM journey_client_state
-        WHERE client_id IN (SELECT id FROM found) ORDER BY client_id \(lock)
-      )
-      SELECT c.id IS NOT NULL OR (SELECT true FROM organizations o WHERE o.id = c.org_id LIMIT 1), c.is_own, c.id,
-        s.client_id IS NOT NULL, s.merged_into IS NOT NULL,
-        CASE WHEN s.client_id IS NULL THEN (SELECT true FROM journey_client_state t WHERE t.client_id = c.id LIMIT 1) END,
-        \(LockedClient.columns)
-      FROM found c LEFT JOIN s ON s.client_id = c.id
-      ORDER BY c.position
-      """)
-  }
-
-  /// Locks the states of clients that are known and free, and reads how they stand: all there is to do about nearly every reference, by a descent of each
-  /// index. It waits for nobody, so the order of its locks does not matter.
+  /// Locks the clients that are known and free (their organisations, their contacts, as the foreign keys ask for, and their states), and reads how they
+  /// stand: all there is to do about nearly every reference, by a descent of each index. It waits for nobody.
   ///
   /// An id in the form of a client's own that is none, but one that the source uses, is left for the second look: that its own client is merely held would have
   /// to be ruled out first.
@@ -65,8 +64,9 @@ enum ClientStatements {
     """
     SELECT s.client_id, \(LockedClient.columns)
     FROM journey_client_state s JOIN contacts c ON c.id = s.client_id
-    WHERE s.client_id = ANY ($1::uuid[] || ARRAY(SELECT client_id FROM \(linkedClients(from: 3)))) AND s.merged_into IS NULL AND c.org_id = ANY ($2::uuid[])
-    FOR UPDATE OF s SKIP LOCKED
+    WHERE s.client_id = ANY ($1::uuid[] || ARRAY(SELECT client_id FROM \(linkedClients(from: 3)))) AND s.merged_into IS NULL
+      AND c.org_id = ANY (ARRAY(SELECT journey_lock_organizations($2::uuid[])))
+    FOR KEY SHARE OF c SKIP LOCKED FOR UPDATE OF s SKIP LOCKED
     """)
 
   /// Finds the clients that sources know by their own ids: tells which of those that `lockKnown` locks is whose.

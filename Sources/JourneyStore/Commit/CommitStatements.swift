@@ -14,27 +14,37 @@ enum CommitStatements {
     ON CONFLICT (client_id) DO NOTHING
     """)
 
-  /// Locks clients that have a state, in the order of their ids.
-  static let lockClients = lockClients(name: "lock_clients", "FOR UPDATE")
+  /// The same for clients that nobody else holds, with the organisations in $2; answers who has a state now. What the foreign key asks for is locked first,
+  /// so only another transaction that adds the same state is waited for.
+  static let addFreeStates = PostgresStatement(
+    name: "add_free_states",
+    """
+    WITH k AS MATERIALIZED (
+      SELECT c.id, c.org_id FROM contacts c
+      WHERE c.id = ANY($1::uuid[]) AND c.org_id = ANY (ARRAY(SELECT journey_lock_organizations($2::uuid[])))
+      FOR KEY SHARE SKIP LOCKED
+    ), added AS (
+      INSERT INTO journey_client_state (client_id, org_id) SELECT id, org_id FROM k ORDER BY id ON CONFLICT (client_id) DO NOTHING
+    )
+    SELECT id FROM k
+    """)
 
-  /// The same, which does not wait for clients that another transaction has locked.
-  static let lockFreeClients = lockClients(name: "lock_free_clients", "FOR UPDATE SKIP LOCKED")
+  /// Locks clients that have a state, but for those that another transaction holds.
+  static let lockClients = PostgresStatement(
+    name: "lock_clients",
+    """
+    SELECT s.client_id, \(LockedClient.columns)
+    FROM journey_client_state s JOIN contacts c ON c.id = s.client_id
+    WHERE s.client_id = ANY($1::uuid[]) AND s.merged_into IS NULL
+    FOR UPDATE OF s SKIP LOCKED
+    """)
 
-  private static func lockClients(name: String, _ lock: String) -> PostgresStatement {
-    PostgresStatement(
-      name: name,
-      """
-      SELECT s.client_id, \(LockedClient.columns)
-      FROM (
-        SELECT client_id, summary, outreach, scored_at FROM journey_client_state
-        WHERE client_id = ANY($1::uuid[]) AND merged_into IS NULL ORDER BY client_id \(lock)
-      ) s
-      JOIN contacts c ON c.id = s.client_id
-      """)
+  /// How long the rest of the transaction may wait for a lock.
+  static func limitWait(_ limit: Duration) -> (PostgresStatement, PostgresParameters) {
+    (limitWait, PostgresParameters { $0.text("\(Int64(limit / .milliseconds(1)))ms") })
   }
 
-  /// A commit that waits for a client waits a second at a time.
-  static let limitWait = PostgresStatement(name: "limit_wait", "SELECT set_config('lock_timeout', '1s', true)")
+  private static let limitWait = PostgresStatement(name: "limit_wait", "SELECT set_config('lock_timeout', $1::text, true)")
 
   /// The positions of events that are stored already. Taken after the locks of their clients, so with what was committed under them before.
   static let findStored = PostgresStatement(

@@ -87,8 +87,10 @@ struct StageMarks {
   func stage(of event: JourneyEvent) -> Stage {
     if let stage = event.stage { return Stage(known: stage) }
     let hint = batch.filter { $0.stamp <= event.stamp }.max { $0.stamp < $1.stamp }
+    // The state knows of all that is stored: where it has no mark there is none.
+    guard let newest else { return Stage(known: hint?.stage ?? .lead) }
     // An event that comes late may lie between the newest mark of the state and earlier ones, which only the table knows.
-    guard let newest, newest.stamp <= event.stamp else { return Stage(hint: hint) }
+    guard newest.stamp <= event.stamp else { return Stage(hint: hint) }
     return Stage(known: hint.map { $0.stamp < newest.stamp ? newest.stage : $0.stage } ?? newest.stage)
   }
 }

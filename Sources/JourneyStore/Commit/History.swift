@@ -8,7 +8,7 @@ import PostgresClient
 /// It reads, through indexes, only the newest events of each kind that a summary can hold: the cost does not grow with the history.
 struct History {
   let signals: SignalRules
-  /// The newest events of the clients $1, without the rows $2.
+  /// The newest events of the clients $1.
   ///
   /// The event types stand in its text, not in parameters: only so can the planner see that the partial index on the signals serves.
   let newest: PostgresStatement
@@ -43,7 +43,7 @@ struct History {
     SELECT COALESCE(source, '') AS source, COALESCE(source_event_id, id::text) AS source_event_id, event_type, stage, sets_stage,
       occurred_at, metadata
     FROM client_journey_events h
-    WHERE h.client_id = c.client_id AND h.id <> ALL($2::uuid[]) AND h.occurred_at BETWEEN '0001-01-01' AND '9999-12-31' AND \(condition)
+    WHERE h.client_id = c.client_id AND h.occurred_at BETWEEN '0001-01-01' AND '9999-12-31' AND \(condition)
     ORDER BY h.occurred_at DESC FETCH FIRST \(limit) ROWS WITH TIES
     """
   }
@@ -60,14 +60,6 @@ struct History {
   private static func isOne(of types: some Sequence<String>) -> String {
     let list = types.sorted().map(literal)
     return list.isEmpty ? "FALSE" : "event_type IN (\(list.joined(separator: ", ")))"
-  }
-
-  /// - Parameter excluded: rows of the present batch, which are taken in one by one afterwards.
-  func parameters(clients: [UUID], excluded: [UUID]) -> PostgresParameters {
-    PostgresParameters {
-      $0.uuids(clients)
-      $0.uuids(excluded)
-    }
   }
 
   func summaries(_ result: PostgresResult) throws(PostgresError) -> [UUID: ClientSummary] {

@@ -27,9 +27,12 @@ struct IdentityChanges {
     to resolution: inout ClientResolution, creating toCreate: [Int], at now: Timestamp, on connection: PostgresConnection
   ) throws(PostgresError) {
     var toCreate = toCreate
-    if !merging.isEmpty { try adopt(on: connection) }
+    var merging = merging.filter { !resolution.isHeld(clientOf: $0.event) }
+    try holdOthers(&merging, &resolution, on: connection)
+    if !merging.isEmpty { try adopt(merging, on: connection) }
+    let byEmail = byEmail.filter { !resolution.held.contains($0) }
     if !byEmail.isEmpty || !merging.isEmpty {
-      let shared = try find(byEmail, resolution, on: connection)
+      let shared = try find(byEmail, &resolution, on: connection)
       toCreate = try look(for: resolution.unknown, in: &resolution, connection)
       for place in shared {
         let key = resolution.keys[place]
@@ -47,7 +50,7 @@ struct IdentityChanges {
       for place in try look(for: resolution.unknown, in: &resolution, connection) { resolution.refuse(place) }
     }
     let isLinked = try link(resolution, on: connection)
-    let isMerged = try absorb(resolution, on: connection)
+    let isMerged = try absorb(merging, resolution, on: connection)
     guard isLinked || isMerged else { return }
     let again = resolution.keys.indices.filter { resolution.isUnknown($0) || (try? resolution.outcomes[$0].get()) != nil }
     for place in try look(for: again, in: &resolution, connection) { resolution.refuse(place) }
@@ -61,8 +64,25 @@ struct IdentityChanges {
 
   // MARK: Steps
 
+  /// Locks the clients that other ids mean, and takes out what concerns one that another transaction holds: it comes again.
+  private func holdOthers(
+    _ merging: inout [(event: JourneyEvent, id: String)], _ resolution: inout ClientResolution, on connection: PostgresConnection
+  ) throws(PostgresError) {
+    guard !merging.isEmpty else { return }
+    let rows = merging
+    let answer = try connection.execute(
+      Statements.lockOthers,
+      PostgresParameters {
+        $0.uuids(rows) { $0.event.orgID }
+        $0.texts(rows) { $0.event.source }
+        $0.texts(rows) { $0.id }
+      })
+    for row in 0..<answer.rowCount { resolution.hold(clientOf: rows[Int(try answer.int64(row, 0)) - 1].event) }
+    merging.removeAll { resolution.isHeld(clientOf: $0.event) }
+  }
+
   /// A client whose id is not known yet, one of whose other ids is, is the one that the other id means.
-  private func adopt(on connection: PostgresConnection) throws(PostgresError) {
+  private func adopt(_ merging: [(event: JourneyEvent, id: String)], on connection: PostgresConnection) throws(PostgresError) {
     let rows = Self.ordered(merging)
     try connection.execute(
       Statements.adopt,
@@ -75,7 +95,7 @@ struct IdentityChanges {
   }
 
   /// - Returns: the references whose address several clients share.
-  private func find(_ places: [Int], _ resolution: ClientResolution, on connection: PostgresConnection) throws(PostgresError) -> [Int] {
+  private func find(_ places: [Int], _ resolution: inout ClientResolution, on connection: PostgresConnection) throws(PostgresError) -> [Int] {
     guard !places.isEmpty else { return [] }
     let places = places.sorted { resolution.keys[$0].order.lexicographicallyPrecedes(resolution.keys[$1].order) }
     let keys = places.map { resolution.keys[$0] }
@@ -88,7 +108,10 @@ struct IdentityChanges {
         $0.texts(keys) { $0.reference.email }
       })
     var shared: [Int] = []
-    for row in 0..<result.rowCount { shared.append(places[Int(try result.int64(row, 0)) - 1]) }
+    for row in 0..<result.rowCount {
+      let place = places[Int(try result.int64(row, 0)) - 1]
+      if try result.bool(row, 1) { shared.append(place) } else { resolution.hold(place) }
+    }
     return shared
   }
 
@@ -107,7 +130,9 @@ struct IdentityChanges {
     return !resolution.unknown.isEmpty
   }
 
-  private func absorb(_ resolution: ClientResolution, on connection: PostgresConnection) throws(PostgresError) -> Bool {
+  private func absorb(
+    _ merging: [(event: JourneyEvent, id: String)], _ resolution: ClientResolution, on connection: PostgresConnection
+  ) throws(PostgresError) -> Bool {
     let rows = Self.ordered(merging).compactMap { item in resolution.client(of: item.event).map { (item.event, item.id, $0) } }
     guard !rows.isEmpty else { return false }
     try connection.execute(
@@ -127,6 +152,24 @@ struct IdentityChanges {
   }
 
   private enum Statements {
+    /// Locks the contacts and the states of clients that are known by these ids; answers the positions of those that another transaction holds.
+    static let lockOthers = PostgresStatement(
+      name: "lock_other_clients",
+      """
+      WITH found AS MATERIALIZED (
+        SELECT i.position, d.client_id FROM unnest($1::uuid[], $2::text[], $3::text[]) WITH ORDINALITY AS i(org_id, source, external_id, position)
+        JOIN journey_identities d ON d.org_id = i.org_id AND d.source = i.source AND d.external_id = i.external_id
+      ), k AS MATERIALIZED (
+        SELECT c.id FROM contacts c WHERE c.id IN (SELECT client_id FROM found) FOR KEY SHARE SKIP LOCKED
+      ), s AS MATERIALIZED (
+        SELECT client_id FROM journey_client_state WHERE client_id IN (SELECT id FROM k) FOR UPDATE SKIP LOCKED
+      )
+      SELECT position FROM found f
+      WHERE NOT EXISTS (SELECT FROM k WHERE k.id = f.client_id)
+        OR NOT EXISTS (SELECT FROM s WHERE s.client_id = f.client_id)
+          AND EXISTS (SELECT FROM journey_client_state t WHERE t.client_id = f.client_id)
+      """)
+
     static let adopt = PostgresStatement(
       name: "adopt_identities",
       """
@@ -138,24 +181,28 @@ struct IdentityChanges {
       ON CONFLICT (org_id, source, external_id) DO NOTHING
       """)
 
-    /// Notes the ids of clients that an address finds; answers the positions of those that it finds several for.
+    /// Notes the ids of clients that an address finds; answers the positions of those that it finds several for (true), or one that another transaction
+    /// holds (false).
     static let find = PostgresStatement(
       name: "find_by_email",
       """
-      WITH found AS (
+      WITH found AS MATERIALIZED (
         SELECT i.position, i.org_id, i.source, i.external_id, (array_agg(DISTINCT COALESCE(s.merged_into, c.id)))[1] AS client_id,
           count(DISTINCT COALESCE(s.merged_into, c.id)) AS clients
         FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS i(org_id, source, external_id, email, position)
         JOIN contacts c ON c.org_id = i.org_id AND lower(c.email) = lower(i.email)
         LEFT JOIN journey_client_state s ON s.client_id = c.id
         GROUP BY i.position, i.org_id, i.source, i.external_id
+      ), k AS MATERIALIZED (
+        SELECT c.id FROM contacts c WHERE c.id IN (SELECT client_id FROM found WHERE clients = 1) FOR KEY SHARE SKIP LOCKED
       ), noted AS (
         INSERT INTO journey_identities (org_id, source, external_id, client_id)
-        SELECT DISTINCT ON (org_id, source, external_id) org_id, source, external_id, client_id FROM found WHERE clients = 1
+        SELECT DISTINCT ON (org_id, source, external_id) org_id, source, external_id, client_id FROM found
+        WHERE clients = 1 AND client_id IN (SELECT id FROM k)
         ORDER BY org_id, source, external_id, position
         ON CONFLICT (org_id, source, external_id) DO NOTHING
       )
-      SELECT position FROM found WHERE clients > 1 ORDER BY position
+      SELECT position, clients > 1 FROM found WHERE clients > 1 OR NOT EXISTS (SELECT FROM k WHERE k.id = found.client_id) ORDER BY position
       """)
 
     static let link = PostgresStatement(

@@ -117,7 +117,7 @@ public struct IdentityDesk: Sendable {
     static let list = PostgresStatement(
       name: "list_identities",
       """
-      SELECT d.source, d.external_id, d.client_id, c.name, c.email, d.created_at
+      SELECT d.source, d.external_id, d.client_id, c.name::text, c.email::text, d.created_at
       FROM journey_identities d JOIN contacts c ON c.id = d.client_id
       WHERE d.org_id = $1 AND ($2::text IS NULL OR d.source = $2) AND ($3::uuid IS NULL OR d.client_id = $3)
       ORDER BY d.source, d.external_id LIMIT $4

@@ -112,7 +112,7 @@ public struct ClientReports: Sendable {
     static let find = PostgresStatement(
       name: "find_clients",
       """
-      SELECT c.id, c.org_id, c.name FROM contacts c
+      SELECT c.id, c.org_id, c.name::text FROM contacts c
       WHERE (c.id = $1::uuid OR lower(c.email) = lower($2::text)
           OR c.id IN (SELECT client_id FROM journey_identities WHERE external_id = $2::text))
         AND ($3::uuid IS NULL OR c.org_id = $3::uuid)
@@ -121,7 +121,7 @@ public struct ClientReports: Sendable {
     static let client = PostgresStatement(
       name: "report_client",
       """
-      SELECT c.id, c.org_id, c.name, c.email, s.stage, s.due_at, (SELECT count(*) FROM client_journey_events e WHERE e.client_id = c.id)
+      SELECT c.id, c.org_id, c.name::text, c.email::text, s.stage, s.due_at, (SELECT count(*) FROM client_journey_events e WHERE e.client_id = c.id)
       FROM contacts c LEFT JOIN journey_client_state s ON s.client_id = c.id
       WHERE c.id = $1::uuid
       """)

@@ -111,7 +111,7 @@ private struct Adapter {
     let announcer = ChangeAnnouncer(feed: feed)
     let pipeline = Pipeline(
       source: source, ledger: AnnouncingLedger(ledger, announcer: announcer),
-      publisher: ActionExchange(publisher: publisher, exchange: names.actions, clock: clock),
+      publisher: ActionExchange(publisher: publisher, exchange: names.actions),
       settings: pipelineSettings, logger: logger)
 
     let archiveWorker = settings.archivesDeadLetters ? PostgresWorker(try settings.database(role: settings.workingRole), name: "pg-letters") : nil

@@ -41,10 +41,11 @@ struct PlanHistory: Sendable {
   }
 
   /// - Parameter clients: how many of the ordinary ones have a past.
-  func fill(clients: Int = Self.clients) async throws {
+  /// - Parameter settingStages: whether events of types that set a stage do.
+  func fill(clients: Int = Self.clients, settingStages: Bool = true) async throws {
     try await withDatabase(url) { worker in
       try await worker.run(Self.whoSQL(clients))
-      try await worker.run(Self.historySQL)
+      try await worker.run(settingStages ? Self.historySQL : Self.historySQL.replacing("t.stage IS NOT NULL", with: "false"))
     }
   }
 

@@ -31,7 +31,8 @@ struct PlanScenario {
     }
     let decider = Decider(rules: decisions) { action in
       ActionMessage(
-        id: action.id, routingKey: "a.b", priority: action.priority, expiresAt: action.expiresAt, causeID: action.causeID, traceparent: nil, body: [])
+        id: action.id, routingKey: "a.b", priority: action.priority, timeToLive: action.timeToLive, decidedAt: action.decidedAt,
+        causeID: action.causeID, traceparent: nil, body: [])
     }
     let settings = try PostgresSettings(conninfo: PlanLog.url(history.url), role: "journey_adapter")
     let ledger = try await PostgresLedger.open(settings, lanes: 1, decider: decider, clock: SystemClock())
@@ -47,7 +48,7 @@ struct PlanScenario {
 
   /// Events of all kinds, spread over the clients: most of them new, one in four late, with the middle of the history around it.
   /// - Parameter kind: tells the ids of these events from those of others.
-  func events(of clients: [ClientReference], count: Int = 40, _ kind: String) throws -> [StagedEvent] {
+  func events(of clients: [ClientReference], count: Int = 40, _ kind: String, settingStages: Bool = true) throws -> [StagedEvent] {
     let kinds: [(type: String, stage: Stage?)] = [
       ("note_added", nil), ("invoice_overdue", .billing), ("invoice_paid", nil), ("ticket_opened", nil), ("meeting_scheduled", .onboarding),
       ("milestone_delayed", nil), ("usage_reported", nil), ("lead_created", .lead), ("deliverable_sent", .awaitingFeedback), ("invoice_voided", nil),
@@ -55,7 +56,8 @@ struct PlanScenario {
     let now = SystemClock().now()
     var random = IDRandom()
     return try (0..<count).map { n in
-      let (type, stage) = kinds[n / 4 % kinds.count]
+      let (type, usual) = kinds[n / 4 % kinds.count]
+      let stage = settingStages ? usual : nil
       let metadata = Array(#"{"invoiceId":"i\#(n)","usage":12,"sentiment":"negative"}"#.utf8)
       let id = "\(tag)-\(kind)-\(n)"
       let event = JourneyEvent(

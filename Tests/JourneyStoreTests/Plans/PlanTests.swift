@@ -70,7 +70,7 @@ import Testing
       let linked = try scenario.events(of: numbers.prefix(20).map { ClientReference(externalID: "c\(3 * $0)") }, "linked")
       for (work, events) in [("by their own ids", try scenario.events(of: known, "third")), ("by a source's ids", linked)] {
         let plans = try await scenario.commit(events).plans
-        #expect(!plans.contains { $0.text == ClientStatements.findAndLockFree.sql }, "clients that are known \(work) took a second look")
+        #expect(!plans.contains { $0.text == ClientStatements.findAndLock.sql }, "clients that are known \(work) took a second look")
       }
       let again = try await check("the same events again, and a batch that is published", events, published: [outbox.id])
       #expect(again.results.allSatisfy { if case .duplicate = $0 { true } else { false } })
@@ -94,7 +94,7 @@ import Testing
       let batch = try #require(batches.first)
       let others = batches.dropFirst().map(\.id)
       let settled = try await scenario.log.plans {
-        try await scenario.ledger.release([batch.actions[0].id], of: batch.id)
+        try await scenario.ledger.release([batch.actions[0].id], of: batch.id, because: "refused")
         try await scenario.ledger.markPublished(others)
       }
       Self.report(wanted.findings(settled, in: "what the relay notes"))
@@ -200,6 +200,35 @@ import Testing
       for round in 0..<5 { _ = try await scenario.commit(try scenario.events(of: clients, count: 1000, "growth \(round)")) }
       let grown = try await scenario.commit(try scenario.events(of: clients, "grown"))
       Self.report(wanted.findings(grown.plans, in: "a table that has grown"))
+    }
+  }
+
+  /// Tickets, sentiments and notes set no stage. With statistics of a table in which hardly a row does, all that a client ever did would be read and sorted for
+  /// each of them, were the plan free to choose.
+  @Test(arguments: ["not analysed", "analysed", "analysed while tiny"])
+  func `a client whose events set no stage costs no more with a long history`(_ statistics: String) async throws {
+    let history = try await PlanHistory.empty()
+    let log = PlanLog(try await TestServers.shared())
+    let other = (2000..<2040).map(Self.reference)
+    if statistics == "analysed while tiny" {
+      try await PlanScenario.run(on: history, log, .standard) { _ = try await $0.commit(try $0.events(of: other, "tiny")) }
+      try await withDatabase(history.url) { try await $0.run("ANALYZE") }
+    }
+    try await history.fill(clients: 500, settingStages: false)
+    if statistics == "analysed" { try await withDatabase(history.url) { try await $0.run("ANALYZE") } }
+    var wanted = PlanRules(bigTables: PlanHistory.bigTables)
+    let made = History(signals: SignalRules())
+    wanted.exempt = [made.invoices.sql, made.newest.sql]
+    wanted.mostValues = 40
+    try await PlanScenario.run(on: history, log, .standard) { scenario in
+      for state in ["first", "second"] {
+        let short = try await scenario.commit(try scenario.events(of: [Self.short], state, settingStages: false))
+        let long = try await scenario.commit(try scenario.events(of: [Self.long], state, settingStages: false))
+        // One that set a stage long ago, and gets late events.
+        let staged = try await scenario.commit(try scenario.events(of: [Self.long], "staged \(state)"))
+        Self.report(wanted.findings(short.plans + long.plans + staged.plans, in: "\(statistics), \(state)"))
+        Self.report(wanted.growth(from: short.plans, to: long.plans, in: "\(statistics), \(state)"))
+      }
     }
   }
 

@@ -1,0 +1,133 @@
+import Dispatch
+import FoundationEssentials
+import Journey
+import JourneyPipeline
+import JourneyStore
+import PostgresClient
+import Synchronization
+import TestServers
+import Testing
+
+enum CommitWorld {
+  static let org = UUID()
+  static let clients = [UUID(), UUID()]
+}
+
+/// A database with an organisation and two clients, and what is committed there beside other transactions.
+protocol CommitTesting {}
+
+extension CommitTesting {
+  static var org: UUID { CommitWorld.org }
+  static var clients: [UUID] { CommitWorld.clients }
+
+  /// A database with two clients, a ledger, and a connection that is in the ledger's way.
+  func withLedger(clock: any WallClock = SystemClock(), _ body: (PostgresLedger, PostgresWorker) async throws -> Void) async throws {
+    let url = try await TestServers.shared().makeDatabase()
+    try await withDatabase(url) { other in
+      try await other.migrate()
+      try await other.run("INSERT INTO organizations (id, name) VALUES ('\(Self.org)', 'Roth')")
+      for client in Self.clients { try await other.run("INSERT INTO contacts (id, org_id, name) VALUES ('\(client)', '\(Self.org)', 'Ada')") }
+      let decider = Decider(rules: DecisionRules()) { action in
+        ActionMessage(
+          id: action.id, routingKey: "a.b", priority: action.priority, timeToLive: action.timeToLive, decidedAt: action.decidedAt,
+          causeID: action.causeID, traceparent: nil, body: Array("\(action.score) \(action.level.rawValue) \(String(decoding: action.recommended, as: UTF8.self))".utf8))
+      }
+      let settings = try PostgresSettings(conninfo: url, role: "journey_adapter")
+      let ledger = try await PostgresLedger.open(settings, lanes: 2, decider: decider, clock: clock)
+      let result: Result<Void, any Error>
+      do { result = .success(try await body(ledger, other)) } catch { result = .failure(error) }
+      await ledger.close()
+      try result.get()
+    }
+  }
+
+  func event(_ id: String, of client: Int = 0) -> StagedEvent { event(id, of: ClientReference(id: Self.clients[client])) }
+
+  func event(_ id: String, of client: ClientReference, org: UUID = CommitWorld.org) -> StagedEvent {
+    var random = IDRandom()
+    let now = SystemClock().now()
+    let event = JourneyEvent(
+      orgID: org, source: "crm", sourceEventID: id, client: client, type: "note_added", stage: .billing, occurredAt: now,
+      metadata: Array("{}".utf8))
+    return StagedEvent(id: UUID.v7(at: now, using: &random), event: event, signals: Signals())
+  }
+
+  func expect(_ receipt: CommitReceipt, _ wanted: [String], sourceLocation: SourceLocation = #_sourceLocation) {
+    #expect(codes(receipt) == wanted, sourceLocation: sourceLocation)
+  }
+
+  func codes(_ receipt: CommitReceipt) -> [String] {
+    receipt.results.map { result in
+      switch result {
+      case .stored: "stored"
+      case .duplicate: "duplicate"
+      case .deferred: "deferred"
+      case .met: "met"
+      case .rejected(let rejection): rejection.code.rawValue
+      }
+    }
+  }
+
+  /// Runs `body` while another transaction has executed a statement. It commits once somebody waits for its locks.
+  func withTransaction(_ statement: String, on other: PostgresWorker, _ body: () async throws -> Void) async throws {
+    let (started, start) = AsyncStream.makeStream(of: Void.self)
+    async let transaction: Void = other.perform { connection in
+      defer { start.finish() }
+      try connection.execute("BEGIN")
+      try connection.execute(statement)
+      start.finish()
+      try connection.execute(
+        """
+        DO $$ BEGIN
+          WHILE NOT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))) LOOP PERFORM pg_sleep(0.01); END LOOP;
+        END $$
+        """)
+      try connection.execute("COMMIT")
+    }
+    for await _ in started {}
+    try await body()
+    try await transaction
+  }
+
+  /// Runs `body` while another transaction that has executed a statement stays open.
+  func withOpenTransaction(_ statement: String, on other: PostgresWorker, _ body: () async throws -> Void) async throws {
+    let (started, start) = AsyncStream.makeStream(of: Void.self)
+    let gate = DispatchSemaphore(value: 0)
+    async let transaction: Void = other.perform { connection in
+      defer { start.finish() }
+      try connection.execute("BEGIN")
+      try connection.execute(statement)
+      start.finish()
+      gate.wait()
+      try connection.execute("COMMIT")
+    }
+    for await _ in started {}
+    let result: Result<Void, any Error>
+    do { result = .success(try await body()) } catch { result = .failure(error) }
+    gate.signal()
+    try await transaction
+    try result.get()
+  }
+}
+
+extension PostgresLedger {
+  /// Commits events, and those again whose clients it has just met, as a lane does.
+  func take(_ events: [StagedEvent], published: [UUID] = []) async throws(LedgerError) -> CommitReceipt {
+    var receipt = try await commit(EventBatch(events: events, published: published))
+    let again = receipt.results.indices.filter { if case .met = receipt.results[$0] { true } else { false } }
+    guard !again.isEmpty else { return receipt }
+    let rest = try await take(again.map { events[$0] })
+    for (index, result) in zip(again, rest.results) { receipt.results[index] = result }
+    let actions = [receipt.outbox, rest.outbox].compactMap(\.self)
+    receipt.outbox = actions.last.map { OutboxBatch(id: $0.id, actions: actions.flatMap(\.actions)) }
+    return receipt
+  }
+}
+
+/// A clock that stands until it is moved.
+final class MovableClock: WallClock {
+  private let time = Mutex(SystemClock().now())
+
+  func now() -> Timestamp { time.withLock(\.self) }
+  func advance(by span: TimeSpan) { time.withLock { $0 = $0 + span } }
+}

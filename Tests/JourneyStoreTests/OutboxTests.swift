@@ -1,0 +1,115 @@
+import FoundationEssentials
+import Journey
+import JourneyPipeline
+import JourneyStore
+import PostgresClient
+import Testing
+
+/// Actions that are committed and not yet published: whatever happens to their rows, each is published as it was decided, and none holds another up.
+@Suite(.timeLimit(.minutes(5))) struct OutboxTests: CommitTesting {
+  /// Has nobody be about to publish what is in the outbox, as after a crash.
+  private static let abandon = "UPDATE journey_outbox SET instance = NULL, next_attempt_at = now()"
+
+  /// A body tells score, level and recommended actions (see `CommitTesting.withLedger`).
+  private func bodies(_ batches: [OutboxBatch]) -> [UUID: String] {
+    var bodies: [UUID: String] = [:]
+    for action in batches.flatMap(\.actions) { bodies[action.id] = String(decoding: action.body, as: UTF8.self) }
+    return bodies
+  }
+
+  private func asMember(_ statement: String, _ other: PostgresWorker) async throws {
+    let user = UUID()
+    try await other.run("INSERT INTO user_organizations (user_id, org_id) VALUES ('\(user)', '\(Self.org)')")
+    try await other.run(
+      "BEGIN; SET LOCAL ROLE authenticated; SELECT set_config('request.jwt.claims', '{\"sub\":\"\(user)\"}', true); \(statement); COMMIT")
+  }
+
+  @Test func `what a member writes into a score changes nothing of its action's message`() async throws {
+    try await withLedger { ledger, other in
+      let decided = bodies([try #require(try await ledger.take([event("1"), event("2", of: 1)]).outbox)])
+      try #require(decided.count == 2)
+      try await asMember(
+        "UPDATE client_journey_scores SET score = 999, risk_level = 'CRITICAL', recommended_actions = NULL, generated_at = NULL", other)
+      try await other.run(Self.abandon)
+      let claimed = try await ledger.claimAbandoned(limit: 10)
+      #expect(bodies(claimed) == decided)
+      let times = try await other.rows("SELECT count(*) FROM client_journey_scores WHERE generated_at IS NULL AND score = 999")
+      #expect(times == ["2"])
+    }
+  }
+
+  @Test(arguments: [
+    "explanation = NULL", "explanation = '{}'", "channel = NULL, action = NULL, priority = NULL, reason = NULL, outbox_id = outbox_id",
+    "explanation = '[1]'", "explanation = json_build_object('stage', 'nonsense', 'score', 1, 'riskLevel', 'LOW')",
+  ])
+  func `a row that cannot be read holds no other up, is counted with its cause, and is tried again once it is mended`(_ damage: String) async throws {
+    try await withLedger { ledger, other in
+      let decided = bodies([try #require(try await ledger.take([event("1"), event("2", of: 1)]).outbox)])
+      try await other.run("ALTER TABLE client_journey_scores DROP CONSTRAINT client_journey_scores_whole_action_check")
+      try await other.run("CREATE TABLE kept AS SELECT * FROM client_journey_scores WHERE client_id = '\(Self.clients[0])'")
+      try await other.run("UPDATE client_journey_scores SET \(damage) WHERE client_id = '\(Self.clients[0])'")
+      try await other.run(Self.abandon)
+      let broken = try #require(UUID(uuidString: try await other.rows("SELECT id FROM kept")[0]))
+      let claimed = try await ledger.claimAbandoned(limit: 10)
+      #expect(bodies(claimed) == decided.filter { $0.key != broken })
+      try await ledger.markPublished(claimed.map(\.id))
+      #expect(try await ledger.claimAbandoned(limit: 10).isEmpty)
+      let stuck = try await other.rows("SELECT count(*), min(attempts), bool_and(next_attempt_at > now()) FROM journey_outbox WHERE failure IS NOT NULL")
+      #expect(stuck == ["1|1|t"])
+      try await other.run(
+        """
+        UPDATE client_journey_scores s SET explanation = k.explanation, action = k.action, channel = k.channel, priority = k.priority, reason = k.reason
+        FROM kept k WHERE k.id = s.id
+        """)
+      try await other.run("UPDATE journey_outbox SET next_attempt_at = now() WHERE confirmed_at IS NULL")
+      let again = try await ledger.claimAbandoned(limit: 10)
+      #expect(bodies(again) == decided.filter { $0.key == broken })
+      try await ledger.markPublished(again.map(\.id))
+      #expect(try await other.rows("SELECT count(*) FROM journey_outbox WHERE confirmed_at IS NULL") == ["0"])
+    }
+  }
+
+  @Test func `a client that is deleted leaves nothing in the outbox`() async throws {
+    try await withLedger { ledger, other in
+      _ = try await ledger.take([event("1")])
+      try await other.run("DELETE FROM contacts WHERE id = '\(Self.clients[0])'")
+      try await other.run(Self.abandon)
+      #expect(try await ledger.claimAbandoned(limit: 10).isEmpty)
+      #expect(try await other.rows("SELECT count(*) FROM journey_outbox") == ["0"])
+    }
+  }
+
+  @Test func `an action that expired while it waited is not published as if it were still good`() async throws {
+    try await withLedger { ledger, other in
+      let decided = try #require(try await ledger.take([event("1"), event("2", of: 1)]).outbox)
+      #expect(decided.actions.allSatisfy { $0.timeToLive != nil })
+      try await other.run("UPDATE client_journey_scores SET expires_at = now() - interval '1 second' WHERE client_id = '\(Self.clients[0])'")
+      try await other.run("UPDATE client_journey_scores SET expires_at = now() + interval '1 hour' WHERE client_id = '\(Self.clients[1])'")
+      try await other.run(Self.abandon)
+      let left = try await ledger.claimAbandoned(limit: 10).flatMap(\.actions)
+      #expect(left.count == 1)
+      let time = try #require(left.first?.timeToLive)
+      #expect(time > .seconds(3500) && time <= .hours(1))
+      #expect(try await other.rows("SELECT count(*) FROM journey_outbox WHERE failure LIKE 'it expired%' AND next_attempt_at = 'infinity'") == ["1"])
+    }
+  }
+
+  @Test func `a batch of this process that it does not know of is taken up, however much time has passed`() async throws {
+    let clock = MovableClock()
+    try await withLedger(clock: clock) { ledger, other in
+      let batch = try #require(try await ledger.take([event("1")]).outbox)
+      #expect(try await ledger.claimAbandoned(limit: 10).isEmpty)
+      // As if the answer to COMMIT had been lost: the batch bears this process's number, and the process never heard of it.
+      let other1 = UUID()
+      try await other.run(
+        "INSERT INTO journey_outbox (id, actions, instance) SELECT '\(other1)', actions, instance FROM journey_outbox WHERE id = '\(batch.id)'")
+      try await other.run("UPDATE client_journey_scores SET outbox_id = '\(other1)'")
+      clock.advance(by: .days(2))
+      let found = try await ledger.claimAbandoned(limit: 10)
+      #expect(found.map(\.id) == [other1] && found[0].actions.map(\.id) == batch.actions.map(\.id))
+      #expect(try await ledger.claimAbandoned(limit: 10).isEmpty)
+      try await ledger.release([batch.actions[0].id], of: other1, because: "no queue took it")
+      #expect(try await other.rows("SELECT failure FROM journey_outbox WHERE failure IS NOT NULL") == ["no queue took it"])
+    }
+  }
+}
