@@ -214,10 +214,16 @@ public final class IngestQueue: EventSource {
         switch outcome {
         case .confirmed:
           settled.append(.ack(item.delivery.tag))
-        case .returned where item.isPostponed:
+        case .failed(let error) where item.isPostponed && error.code == .tooLarge:
           settled.append(.nack(item.delivery.tag, requeue: true))
-        case .failed(let error) where error.code == .tooLarge && item.isPostponed:
-          settled.append(.nack(item.delivery.tag, requeue: true))
+        case _ where item.isPostponed:
+          // Nothing speaks against the message: it is kept until the retry queue takes it, or goes back where too many are.
+          if isCrowded {
+            settled.append(.nack(item.delivery.tag, requeue: true))
+          } else {
+            last = outcome
+            again.append(item)
+          }
         case .failed(let error) where error.code == .tooLarge:
           // Its own headers leave no room for the reason: the broker moves it as it is.
           settled.append(.reject(item.delivery.tag, requeue: false))
