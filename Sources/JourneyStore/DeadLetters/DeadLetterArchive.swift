@@ -34,11 +34,18 @@ public struct DeadLetterArchive: LetterArchive {
     guard !rows.isEmpty else { return StoredLetters() }
     let answers = try connection.pipeline([
       (.begin, PostgresParameters()), (insert, LetterRow.parameters(rows)),
-      (lock, PostgresParameters { $0.byteas(rows) { $0.fingerprint } }), (reopen, reopenParameters(rows, actor: actor)),
+      (lock, lockParameters(rows)), (reopen, reopenParameters(rows, actor: actor)),
       (.commit, PostgresParameters()),
     ])
     let new = answers[1].rowCount, reopened = answers[3].rowCount
     return StoredLetters(new: new, reopened: reopened, known: rows.count - new - reopened)
+  }
+
+  private static func lockParameters(_ rows: [LetterRow]) -> PostgresParameters {
+    PostgresParameters {
+      $0.byteas(rows) { $0.fingerprint }
+      $0.uuids(rows.compactMap(\.letter.causedBy))
+    }
   }
 
   private static func reopenParameters(_ rows: [LetterRow], actor: String) -> PostgresParameters {
@@ -51,6 +58,8 @@ public struct DeadLetterArchive: LetterArchive {
       $0.int4s(rows) { Int32(clamping: $0.letter.attempts) }
       $0.timestamptzs(rows) { $0.letter.failedAt.microseconds }
       $0.int4s(rows) { Int32(clamping: $0.letter.replayCount) }
+      $0.uuids(rows) { $0.letter.causedBy }
+      $0.texts(rows) { $0.letter.message.messageID }
       $0.text(actor)
     }
   }
@@ -71,18 +80,45 @@ public struct DeadLetterArchive: LetterArchive {
 
   /// In the order of the ids, as whoever else changes letters locks them: a running replay is noting outcomes of the same letters.
   private static let lock = PostgresStatement(
-    name: "lock_letters_met", "SELECT FROM journey_dead_letters WHERE fingerprint = ANY($1::bytea[]) ORDER BY id FOR UPDATE")
+    name: "lock_letters_met",
+    "SELECT FROM journey_dead_letters WHERE fingerprint = ANY($1::bytea[]) OR id = ANY($2::uuid[]) ORDER BY id FOR UPDATE")
 
   /// A letter whose message came back is open again; what is a copy of the same failure is not.
   ///
   /// It came back where it carries the count of the replay that took the letter, whatever its time says: clocks of hosts differ, and the broker's knows
   /// whole seconds. Or where the letter is settled and it failed later than that: the source has sent it once more.
+  ///
+  /// That it came back also shows that a replay has published it, which that replay may not have noted: it was killed, or has not come to it
+  /// yet. Then the record gets the replay's row here (`went`), and the replay adds none.
   private static let reopen = PostgresStatement(
     name: "reopen_letters",
     """
     WITH i AS (
-      SELECT * FROM unnest($1::bytea[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int4[], $7::timestamptz[], $8::int4[])
-        AS i(fingerprint, code, reason, field, value, attempts, failed_at, replay_count)
+      SELECT * FROM unnest(
+          $1::bytea[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int4[], $7::timestamptz[], $8::int4[], $9::uuid[], $10::text[])
+        AS i(fingerprint, code, reason, field, value, attempts, failed_at, replay_count, caused_by, message_id)
+    ), published AS (
+      SELECT d.id, d.replay_id, d.replay_count, i.replay_count AS count, 'replayed' AS action, 'confirmed' AS result
+      FROM i JOIN journey_dead_letters d ON d.fingerprint = i.fingerprint
+      WHERE i.replay_count BETWEEN 1 AND d.replay_count
+      UNION ALL
+      SELECT d.id, d.replay_id, d.replay_count, i.replay_count, 'edited', 'confirmed as ' || i.message_id
+      FROM i JOIN journey_dead_letters d ON d.id = i.caused_by AND d.edited_id::text = i.message_id
+      WHERE i.replay_count BETWEEN 1 AND d.replay_count
+    ), went AS (
+      SELECT DISTINCT p.id, r.id AS replay_id, p.action, r.actor, r.why, p.result
+      FROM published p
+      -- The replay that a count stands for: each replay that has taken the letter, but for the last, has left a row.
+      CROSS JOIN LATERAL (
+        SELECT n.replay_id FROM (
+          SELECT l.replay_id FROM journey_dead_letter_log l WHERE l.letter_id = p.id AND l.replay_id IS NOT NULL
+          UNION SELECT p.replay_id WHERE p.replay_id IS NOT NULL
+        ) n ORDER BY n.replay_id DESC OFFSET p.replay_count - p.count LIMIT 1
+      ) n
+      JOIN journey_dead_letter_replays r ON r.id = n.replay_id
+      WHERE NOT EXISTS (
+        SELECT FROM journey_dead_letter_log l
+        WHERE l.letter_id = p.id AND l.replay_id = r.id AND l.action IN ('replayed', 'edited', 'failed_again'))
     ), reopened AS (
       UPDATE journey_dead_letters d SET
         state = 'new', settled_at = NULL, edited_id = NULL, code = i.code, reason = i.reason, field = i.field, value = i.value,
@@ -91,12 +127,19 @@ public struct DeadLetterArchive: LetterArchive {
       FROM i
       WHERE d.fingerprint = i.fingerprint
         AND (d.state IN ('replaying', 'replayed') AND d.replay_count > 0 AND i.replay_count = d.replay_count
-          OR d.state IN ('replayed', 'discarded') AND i.failed_at > d.failed_at)
+          OR d.state IN ('replayed', 'discarded') AND i.failed_at > d.failed_at
+          -- Given back, though it had been published.
+          OR d.state = 'new' AND i.replay_count = d.replay_count
+            AND EXISTS (SELECT FROM went w WHERE w.id = d.id AND w.replay_id = d.replay_id AND w.action = 'replayed'))
       RETURNING d.id, d.replay_id, d.code
+    ), logged AS (
+      INSERT INTO journey_dead_letter_log (letter_id, replay_id, action, actor, why, result)
+      SELECT id, replay_id, action, actor, why, result FROM (
+        SELECT id, replay_id, action, actor, why, result, 1 AS turn FROM went
+        UNION ALL SELECT id, replay_id, 'failed_again', $11::text, NULL, code, 2 FROM reopened
+      ) rows ORDER BY id, turn
     )
-    INSERT INTO journey_dead_letter_log (letter_id, replay_id, action, actor, result)
-    SELECT id, replay_id, 'failed_again', $9::text, code FROM reopened
-    RETURNING letter_id
+    SELECT id FROM reopened
     """)
 }
 

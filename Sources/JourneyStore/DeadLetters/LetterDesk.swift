@@ -61,9 +61,10 @@ public struct LetterDesk: Sendable {
     }
   }
 
-  /// A page of letters, the newest first.
+  /// A page of letters, the newest first; empty where there are no more.
   /// - Parameters:
   ///   - before: the last letter of the page before.
+  ///   - limit: how many letters it has at most; fewer where they are large and their bodies are read.
   ///   - withBodies: whether the bodies are read, too.
   public func list(_ filter: LetterFilter, before: UUID? = nil, limit: Int, withBodies: Bool) async throws -> [ArchivedLetter] {
     try await worker.perform { connection in
@@ -208,9 +209,15 @@ public struct LetterDesk: Sendable {
       name: "list_letters",
       """
       SELECT \(LetterSQL.columns), CASE WHEN $12::bool THEN d.body ELSE ''::bytea END
-      FROM journey_dead_letters d
-      WHERE \(LetterSQL.filter) AND ($10::uuid IS NULL OR d.id < $10::uuid)
-      ORDER BY d.id DESC LIMIT $11::int4
+      FROM journey_dead_letters d JOIN (
+        SELECT id, sum(body_size) OVER (ORDER BY id DESC) - body_size AS bytes_before FROM (
+          SELECT d.id, d.body_size FROM journey_dead_letters d
+          WHERE \(LetterSQL.filter) AND ($10::uuid IS NULL OR d.id < $10::uuid)
+          ORDER BY d.id DESC LIMIT $11::int4
+        ) next
+      ) page ON page.id = d.id
+      WHERE NOT $12::bool OR page.bytes_before < \(LetterSQL.pageBytes)
+      ORDER BY d.id DESC
       """)
     static let history = PostgresStatement(
       name: "letter_history",

@@ -240,11 +240,14 @@ public struct LetterReplays: Sendable {
       """
       WITH picked AS (
         SELECT id FROM journey_dead_letters WHERE state = 'replaying' AND replay_id = $1::int4 ORDER BY id LIMIT \(batch) FOR UPDATE
+      ), replay AS (
+        SELECT published_to FROM journey_dead_letter_replays WHERE id = $1::int4
       ), open AS (
         UPDATE journey_dead_letters d SET state = 'new' FROM picked WHERE d.id = picked.id AND d.state = 'replaying' RETURNING d.id
       )
-      INSERT INTO journey_dead_letter_log (letter_id, replay_id, action, actor, why)
-      SELECT id, $1::int4, 'given_back', $2::text, $3::text FROM open
+      INSERT INTO journey_dead_letter_log (letter_id, replay_id, action, actor, why, result)
+      SELECT id, $1::int4, 'given_back', $2::text, $3::text, CASE WHEN id <= replay.published_to THEN 'it may have been published' END
+      FROM open CROSS JOIN replay
       """)
     static let lock = PostgresStatement(name: "lock_replay", "SELECT pg_try_advisory_lock($1::int4, $2::int4)")
     static let unlock = PostgresStatement(name: "unlock_replay", "SELECT pg_advisory_unlock($1::int4, $2::int4)")

@@ -39,6 +39,9 @@ enum LetterSQL {
     }
   }
 
+  /// A page of letters with their bodies ends with the letter that reaches this, so that neither memory nor a statement's time depends on how large they are.
+  static let pageBytes = 16 << 20
+
   /// What `letter` reads, but for the body.
   static let columns = """
     d.id, d.org_id, d.source, d.type, d.code, d.reason, d.field, d.value, d.exchange, d.routing_key, d.message_id, d.content_type,

@@ -30,6 +30,16 @@ public final class ReplayLetters: ReplayLedger {
           $0.uuid(letter)
           $0.int4(Int32(clamping: limit))
         })
+      if result.rowCount > 0 {
+        let last = try result.uuid(result.rowCount - 1, 0)
+        // Before they are published, so that whoever gives them back knows that they may have been.
+        _ = try connection.execute(
+          Statements.mark,
+          PostgresParameters {
+            $0.int4(id)
+            $0.uuid(last)
+          })
+      }
       return try (0..<result.rowCount).map { row in
         let letter = try LetterSQL.letter(result, row, body: LetterSQL.columnCount)
         return ReplayItem(
@@ -100,9 +110,21 @@ public final class ReplayLetters: ReplayLedger {
     static let taken = PostgresStatement(
       name: "taken_letters",
       """
-      SELECT \(LetterSQL.columns), d.body, d.edited_id FROM journey_dead_letters d
-      WHERE d.state = 'replaying' AND d.replay_id = $1::int4 AND d.id > COALESCE($2::uuid, '00000000-0000-0000-0000-000000000000')
-      ORDER BY d.id LIMIT $3::int4
+      SELECT \(LetterSQL.columns), d.body, d.edited_id FROM journey_dead_letters d JOIN (
+        SELECT id, sum(body_size) OVER (ORDER BY id) - body_size AS bytes_before FROM (
+          SELECT id, body_size FROM journey_dead_letters
+          WHERE state = 'replaying' AND replay_id = $1::int4 AND id > COALESCE($2::uuid, '00000000-0000-0000-0000-000000000000')
+          ORDER BY id LIMIT $3::int4
+        ) next
+      ) page ON page.id = d.id
+      WHERE page.bytes_before < \(LetterSQL.pageBytes)
+      ORDER BY d.id
+      """)
+    static let mark = PostgresStatement(
+      name: "mark_published",
+      """
+      UPDATE journey_dead_letter_replays SET published_to = $2::uuid
+      WHERE id = $1::int4 AND (published_to IS NULL OR published_to < $2::uuid)
       """)
     /// In the order of the ids, as the archive locks letters that come back while this replay runs.
     static let lock = PostgresStatement(
@@ -113,7 +135,8 @@ public final class ReplayLetters: ReplayLedger {
       SELECT id FROM (SELECT id, replay_id, state FROM journey_dead_letters WHERE id = ANY($1::uuid[]) OFFSET 0) AS d
       WHERE replay_id = $2::int4 AND state = 'replaying'
       """
-    /// The record says what was done with every letter; one that has failed again meanwhile is open again, and stays so.
+    /// The record says what was done with every letter, once, also where the outcome is noted again after a lost answer. A letter that has failed
+    /// again meanwhile is open again, and stays so; the archive has written its row then.
     static let confirmed = PostgresStatement(
       name: "letters_confirmed",
       """
@@ -121,9 +144,11 @@ public final class ReplayLetters: ReplayLedger {
         UPDATE journey_dead_letters d SET state = 'replayed', settled_at = now() FROM mine WHERE d.id = mine.id
       )
       INSERT INTO journey_dead_letter_log (letter_id, replay_id, action, actor, why, result)
-      SELECT id, $2::int4, CASE WHEN edited_id IS NULL THEN 'replayed' ELSE 'edited' END, $3::text, $4::text,
-        'confirmed' || COALESCE(' as ' || edited_id::text, '')
-      FROM journey_dead_letters WHERE id = ANY($1::uuid[])
+      SELECT d.id, $2::int4, CASE WHEN d.edited_id IS NULL THEN 'replayed' ELSE 'edited' END, $3::text, $4::text,
+        'confirmed' || COALESCE(' as ' || d.edited_id::text, '')
+      FROM journey_dead_letters d
+      WHERE d.id = ANY($1::uuid[]) AND NOT EXISTS (
+        SELECT FROM journey_dead_letter_log l WHERE l.letter_id = d.id AND l.replay_id = $2::int4 AND l.action IN ('replayed', 'edited'))
       """)
     static let failed = PostgresStatement(
       name: "letters_failed",
@@ -132,7 +157,9 @@ public final class ReplayLetters: ReplayLedger {
         UPDATE journey_dead_letters d SET state = 'new', edited_id = NULL FROM mine WHERE d.id = mine.id
       )
       INSERT INTO journey_dead_letter_log (letter_id, replay_id, action, actor, why, result)
-      SELECT id, $2::int4, 'replay_failed', $4::text, $5::text, result FROM unnest($1::uuid[], $3::text[]) AS i(id, result)
+      SELECT i.id, $2::int4, 'replay_failed', $4::text, $5::text, i.result FROM unnest($1::uuid[], $3::text[]) AS i(id, result)
+      WHERE NOT EXISTS (
+        SELECT FROM journey_dead_letter_log l WHERE l.letter_id = i.id AND l.replay_id = $2::int4 AND l.action = 'replay_failed')
       """)
   }
 }
