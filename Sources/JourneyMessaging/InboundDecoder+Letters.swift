@@ -30,6 +30,7 @@ extension InboundDecoder {
     guard let properties = MessageEncoding.properties(message.properties, headers: message.headers) else {
       throw Rejection(.malformed, field: "properties", "what is archived of the message's properties cannot be read")
     }
+    try requireFitting(message.bodySize)
     let (source, orgID) = try route(properties)
     guard let mapping = mappings[source] else {
       throw Rejection(.unknownSource, field: "header x-source", value: source, "there is no mapping for this source")

@@ -43,9 +43,7 @@ public struct InboundDecoder: Sendable {
   private func read(_ delivery: Delivery, _ random: inout IDRandom) throws(Rejection) -> (events: [StagedEvent], rejections: [Rejection]) {
     let properties = delivery.properties
     if delivery.problem == .headersTooDeep { throw Rejection(.malformed, field: "headers", "a header is nested deeper than 32 levels") }
-    guard delivery.bodySize <= maximumBodyBytes else {
-      throw Rejection(.tooLarge, field: "body", value: "\(delivery.bodySize) bytes", "larger than \(maximumBodyBytes) bytes")
-    }
+    try requireFitting(delivery.bodySize)
     let (source, orgID) = try route(properties)
     guard let mapping = mappings[source] else {
       throw Rejection(.unknownSource, field: "header x-source", value: source, "there is no mapping for this source")
@@ -54,6 +52,12 @@ public struct InboundDecoder: Sendable {
     let now = clock.now()
     let result = mapping.map(Self.input(document, properties, routingKey: delivery.routingKey, orgID: orgID, now: now))
     return stage(result, traceparent: traceparent(properties, document), now: now, &random)
+  }
+
+  func requireFitting(_ bodySize: Int) throws(Rejection) {
+    guard bodySize <= maximumBodyBytes else {
+      throw Rejection(.tooLarge, field: "body", value: "\(bodySize) bytes", "larger than \(maximumBodyBytes) bytes")
+    }
   }
 
   static func input(

@@ -56,8 +56,10 @@ private final class FakeLetterArchive: LetterArchive {
 
 extension Letter {
   fileprivate static func test(_ code: String) -> Letter {
+    // A letter's size, for those that are called by a number: 9 is 9 MiB.
+    let body = [UInt8](repeating: 0, count: (Int(code) ?? 0) << 20)
     let message = OriginalMessage(
-      exchange: "e", routingKey: "k", messageID: nil, contentType: nil, properties: [], headers: [], body: [], bodySize: 0)
+      exchange: "e", routingKey: "k", messageID: nil, contentType: nil, properties: [], headers: [], body: body, bodySize: body.count)
     return Letter(
       message: message, orgID: nil, source: nil, type: nil, code: code, reason: code, field: nil, value: nil, attempts: 1,
       firstFailedAt: Timestamp(seconds: 0), failedAt: Timestamp(seconds: 0), replayCount: 0, causedBy: nil)
@@ -78,6 +80,18 @@ extension Letter {
         trigger.triggerGracefulShutdown()
       }
     }
+  }
+
+  /// A statement has only so much time: what is large does not take the others' with it.
+  @Test func largeLettersAreStoredApart() async throws {
+    let source = FakeLetterSource(["a", "9", "9", "1", "16", "b", "c"])
+    let batches = Watched<[[String]]>([])
+    let archive = FakeLetterArchive { _, codes in
+      batches.change { $0.append(codes) }
+      return nil
+    }
+    try await run(source, archive) { try await source.state.wait { $0.settled.count == 7 } }
+    #expect(batches.now == [["a", "9", "9"], ["1", "16"], ["b", "c"]])
   }
 
   @Test func lettersLeaveTheQueueAfterTheyAreStored() async throws {

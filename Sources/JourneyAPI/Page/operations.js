@@ -54,7 +54,7 @@ class OperationsView extends View {
     const done = replay.confirmed + replay.failed;
     return h("section", { class: "card", id: "replay", "aria-live": "polite" }, h("h2", {}, `Replay ${replay.id}`),
       h("progress", { max: String(Math.max(1, replay.letters)), value: String(replay.letters ? done : 1), "aria-label": "Replayed letters" }),
-      h("p", {}, `${replay.confirmed} of ${replay.letters} confirmed by the broker`, replay.failed ? `, ${replay.failed} not taken` : "", replay.held ? `, ${replay.held} left alone after failing the same way three times` : "",
+      h("p", {}, `${replay.confirmed} of ${replay.letters} confirmed by the broker`, replay.failed ? `, ${replay.failed} not taken` : "", replay.held ? `, ${replay.held} left alone (failed the same way three times, or too large)` : "",
         replay.running ? "" : replay.failure ? `. ${title(replay.failure)}` : ". Done."));
   }
 
@@ -114,7 +114,7 @@ class OperationsView extends View {
     let parsed = null;
     try { parsed = JSON.parse(letter.bodyText); } catch { /* Shown as it is. */ }
     const area = h("textarea", { id: "body", class: "mono", rows: "14", spellcheck: "false", "aria-label": "Body" });
-    area.defaultValue = parsed ? JSON.stringify(parsed, null, 2) : letter.bodyText ?? "(no text)";
+    area.defaultValue = parsed ? JSON.stringify(parsed, null, 2) : letter.bodyText ?? (letter.body === undefined ? "(too large to be shown here; journey dlq show --raw writes it)" : "(no text)");
     area.readOnly = !parsed || letter.state !== "new";
     const send = () => {
       let edited;

@@ -63,7 +63,8 @@ public final class DeadLetterArchiver: Service {
 
   /// - Returns: false where a stop came while the database was away.
   private func store(_ batch: [ReceivedLetter]) async throws(LedgerError) -> Bool {
-    var parts = [batch]
+    // In reverse, as parts are taken from the end. Large ones apart: a statement has only so long.
+    var parts = batch.parts(of: batch.count, bytes: 16 << 20, size: \.letter.message.body.count).reversed().map(Array.init)
     var backoff = Backoff(shortest: shortestRetry, longest: longestRetry)
     while let part = parts.popLast() {
       do throws(LedgerError) {

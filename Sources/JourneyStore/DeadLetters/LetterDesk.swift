@@ -66,14 +66,15 @@ public struct LetterDesk: Sendable {
   ///   - before: the last letter of the page before.
   ///   - limit: how many letters it has at most; fewer where they are large and their bodies are read.
   ///   - withBodies: whether the bodies are read, too.
-  public func list(_ filter: LetterFilter, before: UUID? = nil, limit: Int, withBodies: Bool) async throws -> [ArchivedLetter] {
+  ///   - largestBody: bodies with more bytes are left empty.
+  public func list(_ filter: LetterFilter, before: UUID? = nil, limit: Int, withBodies: Bool, largestBody: Int = .max) async throws -> [ArchivedLetter] {
     try await worker.perform { connection in
       let result = try connection.execute(
         Statements.list,
         LetterSQL.parameters(filter) {
           $0.uuid(before)
           $0.int4(Int32(clamping: limit))
-          $0.bool(withBodies)
+          $0.int8(withBodies ? Int64(largestBody) : -1)
         })
       return try (0..<result.rowCount).map { try LetterSQL.letter(result, $0) }
     }
@@ -208,7 +209,7 @@ public struct LetterDesk: Sendable {
     static let list = PostgresStatement(
       name: "list_letters",
       """
-      SELECT \(LetterSQL.columns), CASE WHEN $12::bool THEN d.body ELSE ''::bytea END
+      SELECT \(LetterSQL.columns), CASE WHEN d.body_size <= $12::int8 THEN d.body ELSE ''::bytea END
       FROM journey_dead_letters d JOIN (
         SELECT id, sum(body_size) OVER (ORDER BY id DESC) - body_size AS bytes_before FROM (
           SELECT d.id, d.body_size FROM journey_dead_letters d
@@ -216,7 +217,7 @@ public struct LetterDesk: Sendable {
           ORDER BY d.id DESC LIMIT $11::int4
         ) next
       ) page ON page.id = d.id
-      WHERE NOT $12::bool OR page.bytes_before < \(LetterSQL.pageBytes)
+      WHERE $12::int8 < 0 OR page.bytes_before < \(LetterSQL.pageBytes)
       ORDER BY d.id DESC
       """)
     static let history = PostgresStatement(

@@ -31,14 +31,34 @@ public struct ReplayOrder: Sendable {
   public var why: String?
   /// Letters that failed the same way this often in a row are left alone; nil: none is.
   public var loopGuard: Int?
+  /// Letters with more bytes in their bodies are left alone: they would come back as too large.
+  public var largestBody: Int
 
-  public init(filter: LetterFilter, filterText: [UInt8], edit: [UInt8]?, rate: Double?, why: String?, loopGuard: Int?) {
+  public init(
+    filter: LetterFilter, filterText: [UInt8], edit: [UInt8]?, rate: Double?, why: String?, loopGuard: Int?, largestBody: Int = .max
+  ) {
     self.filter = filter
     self.filterText = filterText
     self.edit = edit
     self.rate = rate
     self.why = why
     self.loopGuard = loopGuard
+    self.largestBody = largestBody
+  }
+}
+
+/// What a replay would take, and what it would leave alone.
+public struct ReplayCount: Hashable, Sendable {
+  public var taken: Int
+  /// Letters that the loop guard holds back.
+  public var held: Int
+  /// Letters that are too large to be replayed.
+  public var tooLarge: Int
+
+  public init(taken: Int, held: Int, tooLarge: Int) {
+    self.taken = taken
+    self.held = held
+    self.tooLarge = tooLarge
   }
 }
 
@@ -58,13 +78,18 @@ public struct LetterReplays: Sendable {
     self.clock = clock
   }
 
-  /// How many letters a replay would take, and how many of the others the loop guard holds back.
-  public func count(_ order: ReplayOrder) async throws -> (taken: Int, held: Int) {
+  /// How many letters a replay would take, and how many of the others it would leave alone.
+  public func count(_ order: ReplayOrder) async throws -> ReplayCount {
     try await worker.perform { connection in
-      let result = try connection.execute(
-        Statements.count, LetterSQL.parameters(order.filter) { $0.int4(order.loopGuard.map { Int32(clamping: $0) }) })
-      return (Int(try result.int64(0, 0)), Int(try result.int64(0, 1)))
+      let result = try connection.execute(Statements.count, LetterSQL.parameters(order.filter) { Self.add(order, to: &$0) })
+      return ReplayCount(taken: Int(try result.int64(0, 0)), held: Int(try result.int64(0, 1)), tooLarge: Int(try result.int64(0, 2)))
     }
+  }
+
+  /// Parameters 10 and 11: what is left alone.
+  private static func add(_ order: ReplayOrder, to parameters: inout PostgresParameters) {
+    parameters.int4(order.loopGuard.map { Int32(clamping: $0) })
+    parameters.int8(Int64(order.largestBody))
   }
 
   /// Takes the letters, in transactions of a few thousand each.
@@ -100,7 +125,7 @@ public struct LetterReplays: Sendable {
       let picked = try connection.execute(
         Statements.pick,
         LetterSQL.parameters(order.filter) {
-          $0.int4(order.loopGuard.map { Int32(clamping: $0) })
+          Self.add(order, to: &$0)
           $0.uuid(after)
           $0.int4(id)
         })
@@ -186,14 +211,15 @@ public struct LetterReplays: Sendable {
   /// Letters a transaction: as many as are changed well within a statement's time.
   private static let batch = 2000
 
-  private static let free = "d.state <> 'replaying' AND ($10::int4 IS NULL OR d.same_failures < $10::int4)"
+  private static let fits = "d.body_size <= $11::int8"
+  private static let free = "($10::int4 IS NULL OR d.same_failures < $10::int4)"
 
   private enum Statements {
     static let count = PostgresStatement(
       name: "count_replay",
       """
-      SELECT count(*) FILTER (WHERE \(free)), count(*) FILTER (WHERE d.state <> 'replaying' AND NOT (\(free)))
-      FROM journey_dead_letters d WHERE \(LetterSQL.filter)
+      SELECT count(*) FILTER (WHERE \(fits) AND \(free)), count(*) FILTER (WHERE \(fits) AND NOT \(free)), count(*) FILTER (WHERE NOT \(fits))
+      FROM journey_dead_letters d WHERE \(LetterSQL.filter) AND d.state <> 'replaying'
       """)
     static let create = PostgresStatement(
       name: "create_replay",
@@ -206,8 +232,8 @@ public struct LetterReplays: Sendable {
       name: "pick_letters",
       """
       SELECT d.id FROM journey_dead_letters d
-      WHERE \(LetterSQL.filter) AND \(free) AND ($11::uuid IS NULL OR d.id > $11::uuid)
-        AND d.received_at <= (SELECT started_at FROM journey_dead_letter_replays WHERE id = $12::int4)
+      WHERE \(LetterSQL.filter) AND d.state <> 'replaying' AND \(fits) AND \(free) AND ($12::uuid IS NULL OR d.id > $12::uuid)
+        AND d.received_at <= (SELECT started_at FROM journey_dead_letter_replays WHERE id = $13::int4)
       ORDER BY d.id LIMIT \(batch) FOR UPDATE SKIP LOCKED
       """)
     /// An edit whose outcome nobody knows keeps its message's id: under a second one it might count twice.

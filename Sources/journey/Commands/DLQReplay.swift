@@ -15,12 +15,17 @@ struct DLQReplay: AsyncParsableCommand {
     discussion: """
       The letters are taken first, then published. Cut off at any point, by Ctrl-C too, a replay is finished by --resume: it \
       loses nothing, and what it publishes twice has the same id and counts once. A letter that has failed the same way three \
-      times in a row is left alone without --force.
+      times in a row is left alone without --force; one that is larger than ingest.maximumBodyBytes always is.
       Exit status: 0 where every letter is confirmed, 1 otherwise.
       """)
 
   /// How often a letter may fail the same way in a row before it is left alone.
   static let loopGuard = 3
+
+  /// The largest body that a replay publishes: a larger one would come back at once. An edit may make it smaller, where it can be edited.
+  static func largestBody(_ settings: JourneyConfiguration.Settings, isEdited: Bool) -> Int {
+    isEdited ? max(settings.maximumBodyBytes, JSONLimits().maximumBytes) : settings.maximumBodyBytes
+  }
 
   @Argument(help: "The letters' ids; left out, the filter or --all says which.")
   var ids: [String] = []
@@ -76,11 +81,12 @@ struct DLQReplay: AsyncParsableCommand {
       try requireChoice(ids, filter, all: all)
       let order = ReplayOrder(
         filter: try filter.filter(ids: ids), filterText: filter.json(ids: ids), edit: patch?.bytes, rate: rate, why: reason,
-        loopGuard: force ? nil : Self.loopGuard)
+        loopGuard: force ? nil : Self.loopGuard, largestBody: Self.largestBody(settings, isEdited: patch != nil))
       try await withArchive(settings) { worker in
         let replays = LetterReplays(worker: worker, actor: actor.name, clock: SystemClock())
         let desk = LetterDesk(worker: worker, actor: actor.name)
         try await requireLetters(order.filter.ids, in: order.filter.states, desk, advice: " (--state all takes it)")
+        try await requireFitting(order, desk)
         if dryRun {
           try await rehearse(order, patch?.patch, replays, desk, settings)
         } else {
@@ -88,6 +94,21 @@ struct DLQReplay: AsyncParsableCommand {
         }
       }
     }
+  }
+
+  /// Refuses ids of letters that are too large to be replayed: whoever types an id means that letter.
+  private func requireFitting(_ order: ReplayOrder, _ desk: LetterDesk) async throws {
+    guard !order.filter.ids.isEmpty else { return }
+    let letters = try await desk.list(order.filter, limit: order.filter.ids.count, withBodies: false)
+    guard let large = letters.first(where: { $0.letter.message.bodySize > order.largestBody }) else { return }
+    throw Failure(
+      .failed,
+      "letter \(large.id.text) has a body of \(large.letter.message.bodySize.of("byte")) and cannot be replayed: \(tooLargeNote(order)); nothing was done. "
+        + "Export it (journey dlq export) or discard it (journey dlq discard)")
+  }
+
+  private func tooLargeNote(_ order: ReplayOrder) -> String {
+    edit == nil ? "ingest.maximumBodyBytes is \(order.largestBody)" : "\(order.largestBody.of("byte")) can be edited"
   }
 
   private func readPatch(_ text: String) throws -> (patch: JSONPatch, bytes: [UInt8]) {
@@ -111,8 +132,10 @@ struct DLQReplay: AsyncParsableCommand {
     _ order: ReplayOrder, _ patch: JSONPatch?, _ replays: LetterReplays, _ desk: LetterDesk, _ settings: JourneyConfiguration.Settings
   ) async throws {
     let decoder = try await settings.decoder(try await settings.decisions())
-    let (count, held) = try await replays.count(order)
-    let letters = try await desk.list(order.filter, limit: 20, withBodies: true).filter { $0.sameFailures < order.loopGuard ?? .max }
+    let count = try await replays.count(order)
+    let letters = try await desk.list(order.filter, limit: 20, withBodies: true, largestBody: order.largestBody).filter {
+      $0.sameFailures < order.loopGuard ?? .max && $0.letter.message.bodySize <= order.largestBody
+    }
     let lines = letters.map { archived in
       var message = archived.letter.message
       do {
@@ -131,9 +154,11 @@ struct DLQReplay: AsyncParsableCommand {
         json.key("dryRun")
         json.bool(true)
         json.key("letters")
-        json.int(count)
+        json.int(count.taken)
         json.key("heldByLoopGuard")
-        json.int(held)
+        json.int(count.held)
+        json.key("tooLarge")
+        json.int(count.tooLarge)
         json.key("sample")
         json.beginArray()
         for (id, verdict) in lines {
@@ -146,14 +171,17 @@ struct DLQReplay: AsyncParsableCommand {
         json.endObject()
       }
     } else {
-      Output.line("would replay \(count.of("letter"))" + heldNote(held))
+      Output.line("would replay \(count.taken.of("letter"))" + leftAlone(count, order))
       if !lines.isEmpty { Output.table(["letter", "by the mapping as it is now"], lines.map { [$0.text, $1.line(160)] }) }
-      if count > lines.count { Output.line("… and \(count - lines.count) more") }
+      if count.taken > lines.count { Output.line("… and \(count.taken - lines.count) more") }
     }
   }
 
-  private func heldNote(_ held: Int) -> String {
-    held == 0 ? "" : "; left alone: \(held.of("letter")) that failed the same way \(Self.loopGuard) times in a row (--force takes them)"
+  private func leftAlone(_ count: ReplayCount, _ order: ReplayOrder) -> String {
+    var notes: [String] = []
+    if count.held > 0 { notes.append("\(count.held.of("letter")) that failed the same way \(Self.loopGuard) times in a row (--force takes them)") }
+    if count.tooLarge > 0 { notes.append("\(count.tooLarge.of("letter")) too large to be replayed (\(tooLargeNote(order)))") }
+    return notes.isEmpty ? "" : "; left alone: " + notes.joined(separator: ", ")
   }
 
   // MARK: Doing
@@ -163,15 +191,15 @@ struct DLQReplay: AsyncParsableCommand {
   {
     // A broker that is not there is told before any letter is taken.
     try await withAdmin(settings) { _ = try await $0.ping() }
-    let (count, held) = try await replays.count(order)
-    guard count > 0 else {
+    let count = try await replays.count(order)
+    guard count.taken > 0 else {
       if output.json { return try report([]) }
-      return Output.line("no letters to replay" + heldNote(held))
+      return Output.line("no letters to replay" + leftAlone(count, order))
     }
     let (id, taken) = try await replays.start(order)
-    if !output.json { Output.line("replay \(id): \(taken.of("letter"))" + heldNote(held)) }
+    if !output.json { Output.line("replay \(id): \(taken.of("letter"))" + leftAlone(count, order)) }
     let run = ReplayRun(settings: settings, replays: replays, id: id, total: taken, rate: rate, patch: patch, why: reason)
-    try report([(id, taken, held, try await run())])
+    try report([(id, taken, count, try await run())])
   }
 
   private func resume(_ replays: LetterReplays, _ settings: JourneyConfiguration.Settings) async throws {
@@ -180,7 +208,7 @@ struct DLQReplay: AsyncParsableCommand {
     let left = open.filter { !$0.isUnderWay }
     if left.isEmpty, !output.json { Output.line("there is no replay to resume") }
     if !left.isEmpty { try await withAdmin(settings) { _ = try await $0.ping() } }
-    var results: [(Int, Int, Int, LetterReplay.Progress)] = []
+    var results: [(Int, Int, ReplayCount, LetterReplay.Progress)] = []
     for replay in left {
       if !output.json { Output.line("replay \(replay.id): \(replay.remaining.of("letter")) left") }
       let patch = try replay.edit.map { bytes throws(JSONPatchError) in try JSONPatch(parsing: bytes) }
@@ -188,7 +216,7 @@ struct DLQReplay: AsyncParsableCommand {
         settings: settings, replays: replays, id: replay.id, total: replay.remaining, rate: rate ?? replay.rate, patch: patch,
         why: reason ?? replay.why)
       let progress = try await run()
-      results.append((replay.id, replay.remaining, 0, progress))
+      results.append((replay.id, replay.remaining, ReplayCount(taken: replay.remaining, held: 0, tooLarge: 0), progress))
       if !progress.isComplete { break }
     }
     try report(results)
@@ -209,15 +237,15 @@ struct DLQReplay: AsyncParsableCommand {
     }
   }
 
-  private func report(_ results: [(id: Int, taken: Int, held: Int, progress: LetterReplay.Progress)]) throws {
+  private func report(_ results: [(id: Int, taken: Int, count: ReplayCount, progress: LetterReplay.Progress)]) throws {
     if output.json {
       printJSON { json in
         json.beginArray()
         for result in results {
           json.beginObject()
           for (name, number) in [
-            ("replay", result.id), ("letters", result.taken), ("heldByLoopGuard", result.held), ("confirmed", result.progress.confirmed),
-            ("failed", result.progress.failed), ("left", result.taken - result.progress.done),
+            ("replay", result.id), ("letters", result.taken), ("heldByLoopGuard", result.count.held),
+            ("tooLarge", result.count.tooLarge), ("confirmed", result.progress.confirmed), ("failed", result.progress.failed), ("left", result.taken - result.progress.done),
           ] {
             json.key(name)
             json.int(number)

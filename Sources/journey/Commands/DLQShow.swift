@@ -63,7 +63,11 @@ struct DLQShow: AsyncParsableCommand {
     Output.line("\nproperties")
     Output.line(pretty(message.properties))
     Output.line("\nbody, \(message.bodySize.of("byte"))")
-    Output.line(pretty(message.body))
+    if message.body.count <= Self.largestShown {
+      Output.line(pretty(message.body))
+    } else {
+      Output.line(pretty(Self.head(of: message.body)) + "\n… (all of it: --raw)")
+    }
     Output.line("\nmapping, as things stand now")
     show(trace)
     if !history.isEmpty {
@@ -107,6 +111,17 @@ struct DLQShow: AsyncParsableCommand {
     }
   }
 
+  /// Bytes. What is larger no screen is for.
+  private static let largestShown = 1 << 20
+
+  /// The first of a body, not cut within a character.
+  private static func head(of body: [UInt8]) -> [UInt8] {
+    var head = body.prefix(4096)
+    while let last = head.last, last & 0xC0 == 0x80 { head.removeLast() }
+    if let last = head.last, last >= 0xC0 { head.removeLast() }
+    return Array(head)
+  }
+
   private func pretty(_ bytes: [UInt8]) -> String {
     if let document = try? JSONDocument(parsing: bytes) {
       return String(decoding: JSONTree(document.root).bytes(indented: true), as: UTF8.self).printable
@@ -127,8 +142,10 @@ struct DLQShow: AsyncParsableCommand {
     _ letter: ArchivedLetter, _ history: [LetterLogEntry], _ trace: Result<MappingTrace, Rejection>, into json: inout JSONWriter
   ) {
     json.beginObject()
-    LetterJSON.writeMembers(letter, body: .base64, into: &json)
-    json.member("bodyText", String(validating: letter.letter.message.body, as: UTF8.self))
+    // An empty body of a letter that has one was left out.
+    let isWhole = letter.letter.message.body.count == letter.letter.message.bodySize
+    LetterJSON.writeMembers(letter, body: isWhole ? .base64 : .leftOut, into: &json)
+    if isWhole { json.member("bodyText", String(validating: letter.letter.message.body, as: UTF8.self)) }
     json.key("mapping")
     json.beginArray()
     switch trace {

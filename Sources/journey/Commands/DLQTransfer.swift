@@ -73,9 +73,7 @@ struct DLQImport: AsyncParsableCommand {
         taken = try await withArchive(try await common.settings()) { worker in
           let desk = LetterDesk(worker: worker, actor: actor.name)
           var taken = 0
-          for start in stride(from: 0, to: letters.count, by: 100) {
-            taken += try await desk.take(Array(letters[start..<min(start + 100, letters.count)]))
-          }
+          for part in letters.parts(of: 100, bytes: 16 << 20, size: \.letter.message.body.count) { taken += try await desk.take(Array(part)) }
           return taken
         }
       }

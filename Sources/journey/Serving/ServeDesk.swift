@@ -154,9 +154,11 @@ final class ServeDesk: OperationsDesk, Service {
   func letter(_ id: UUID) async throws(OperationsError) -> [UInt8]? {
     var filter = LetterFilter()
     filter.ids = [id]
-    let (found, history) = try await available { [worker, filter] in
+    let (found, history) = try await available { [worker, filter, settings] in
       let desk = LetterDesk(worker: worker, actor: "")
-      return (try await desk.list(filter, limit: 1, withBodies: true), try await desk.history(of: id))
+      // A larger body is no use in a browser, and would cost this process several times its size.
+      let largest = max(1 << 20, settings.maximumBodyBytes)
+      return (try await desk.list(filter, limit: 1, withBodies: true, largestBody: largest), try await desk.history(of: id))
     }
     guard let letter = found.first else { return nil }
     let trace = Result { () throws(Rejection) in try decoder.trace(of: letter.letter.message) }
@@ -190,14 +192,19 @@ final class ServeDesk: OperationsDesk, Service {
     defer { state.withLock { $0.isStarting = false } }
     let order = ReplayOrder(
       filter: request.filter, filterText: request.filterText, edit: request.edit, rate: request.rate, why: request.why,
-      loopGuard: request.isForced ? nil : DLQReplay.loopGuard)
+      loopGuard: request.isForced ? nil : DLQReplay.loopGuard,
+      largestBody: DLQReplay.largestBody(settings, isEdited: request.edit != nil))
     let replays = LetterReplays(worker: worker, actor: actor, clock: clock)
     let run = try await available { [settings] in
       // A broker that is not there is told before any letter is taken.
       try await withAdmin(settings) { _ = try await $0.ping() }
-      let held = try await replays.count(order).held
+      let count = try await replays.count(order)
       let (id, taken) = try await replays.start(order)
-      return Run(id: id, letters: taken, held: held)
+      var run = Run(id: id, letters: taken, held: count.held + count.tooLarge)
+      if count.tooLarge > 0 {
+        run.failure = "\(count.tooLarge.of("letter")) too large to be replayed: a body may have \(order.largestBody.of("byte"))"
+      }
+      return run
     }
     state.withLock { $0.runs[run.id] = run }
     let task = Task { await publish(run.id, replays, patch, request) }
@@ -228,7 +235,7 @@ final class ServeDesk: OperationsDesk, Service {
     if let failure { logger.warning("replay \(id) did not end in order: \(failure)") }
     note(id) {
       $0.isRunning = false
-      $0.failure = failure ?? $0.progress.lastFailure
+      $0.failure = failure ?? $0.progress.lastFailure ?? $0.failure
     }
   }
 

@@ -1,0 +1,127 @@
+import AMQPClient
+import Foundation
+import Glibc
+import TestServers
+import Testing
+
+@testable import Harness
+
+/// A letter that is far larger than what the adapter reads: everything works on it, but for a replay, which says so at once.
+@Suite struct LargeLetterTests {
+  private static let size = 40 << 20
+
+  private static func noise(_ bytes: Int) -> String {
+    var random = SeededRandom(stream: 41)
+    var data = Data(capacity: bytes * 3 / 4)
+    while data.count < bytes * 3 / 4 { withUnsafeBytes(of: random.next()) { data.append(contentsOf: $0) } }
+    return data.base64EncodedString()
+  }
+
+  private func publish(_ stage: Stage, bytes: Int, id: String) async throws {
+    var settings = try AMQPConnectionSettings(uri: stage.servers.amqpURL(vhost: stage.vhost), connectionName: "test publisher of large messages")
+    settings.maxBodyBytes = 128 << 20
+    let publisher = AMQPPublisher(settings: settings)
+    publisher.start()
+    let body = #"{"specversion":"1.0","id":"\#(id)","data":{"text":""# + Self.noise(bytes) + #""}}"#
+    let outcomes = await publisher.publish([
+      OutboundMessage(
+        exchange: "journey.events", routingKey: "crm.large",
+        properties: MessageProperties(contentType: "application/cloudevents+json", messageID: id), body: Array(body.utf8))
+    ])
+    await publisher.close()
+    try #require(outcomes.allSatisfy { $0.isConfirmed }, "\(outcomes)")
+  }
+
+  /// The adapter with its API; one letter of 40 MiB and a small one in the archive.
+  private func stage(_ body: (APIStage, _ large: String, _ small: String) async throws -> Void) async throws {
+    try await APIStage.with { api in
+      let stage = api.stage
+      try await publish(stage, bytes: Self.size, id: "large")
+      try await publish(stage, bytes: 100, id: "small")
+      try await eventually("two letters", state: { String(api.program.standardError.suffix(3000)) }) {
+        try await stage.number("SELECT count(*) FROM journey_dead_letters") == 2
+      }
+      let ids = try await stage.rows("SELECT id, body_size FROM journey_dead_letters ORDER BY body_size DESC")
+      try #require(Int(ids[0][1])! > Self.size)
+      try await body(api, ids[0][0], ids[1][0])
+    }
+  }
+
+  @Test func aReplaySaysAtOnceThatItIsTooLarge() async throws {
+    try await stage { api, large, small in
+      let stage = api.stage
+      for more in [[], ["--dry-run"], ["--force"]] {
+        let refused = try await stage.run(["dlq", "replay", large, small] + more)
+        #expect(refused.status == 1 && refused.output.isEmpty, "\(refused)")
+        #expect(
+          refused.errors.contains("letter \(large) has a body of") && refused.errors.contains("cannot be replayed: ingest.maximumBodyBytes is 1048576"),
+          "\(refused)")
+      }
+      #expect(try await stage.number("SELECT count(*) FROM journey_dead_letter_replays") == 0)
+      let note = "left alone: 1 letter too large to be replayed (ingest.maximumBodyBytes is 1048576)"
+      let rehearsed = try await stage.succeed(["dlq", "replay", "--all", "--dry-run"])
+      #expect(rehearsed.contains("would replay 1 letter; \(note)") && !rehearsed.contains(large), "\(rehearsed)")
+      let replayed = try await stage.succeed(["dlq", "replay", "--all"])
+      #expect(replayed.contains("replay 1: 1 letter; \(note)") && replayed.contains("1 of 1 letter published and confirmed"), "\(replayed)")
+      // It was never taken.
+      #expect(try await stage.rows("SELECT state, replay_count FROM journey_dead_letters WHERE id = '\(large)'") == [["new", "0"]])
+      let history = try await stage.number("SELECT count(*) FROM journey_dead_letter_log WHERE letter_id = '\(large)'")
+      #expect(history == 0)
+
+      let operatorToken = APIStage.token(UUID().uuidString, operations: true)
+      let answer = try await api.send("POST", "/api/operations/dead-letters/replay", operatorToken, body: #"{"ids":["\#(large)"],"force":true}"#)
+      #expect(answer.status == 202 && answer.json["letters"] as? Int == 0 && answer.json["held"] as? Int == 1, "\(answer)")
+      #expect((answer.json["failure"] as? String)?.contains("1 letter too large to be replayed") == true, "\(answer)")
+    }
+  }
+
+  @Test func itIsShownExportedImportedAndDiscarded() async throws {
+    try await stage { api, large, _ in
+      let stage = api.stage
+      let shown = try await stage.succeed(["dlq", "show", large])
+      #expect(shown.utf8.count < 20_000 && shown.contains("all of it: --raw") && shown.contains("[too_large] body: larger than"), "\(shown.prefix(20_000))")
+      let raw = try await stage.succeed(["dlq", "show", "--raw", large])
+      #expect(raw.utf8.count > Self.size)
+
+      // The API has everything but the body.
+      let answer = try await api.get("/api/operations/dead-letters/\(large)", APIStage.token(UUID().uuidString, operations: true))
+      #expect(answer.status == 200 && answer.body.utf8.count < 20_000 && answer.json["body"] == nil, "\(answer.body.prefix(20_000))")
+      #expect(answer.json["bodySize"] as? Int == raw.utf8.count)
+
+      let exported = try await stage.succeed(["dlq", "export", large])
+      try await stage.succeed(["dlq", "discard", large, "--reason", "far too large"])
+      #expect(try await stage.rows("SELECT state FROM journey_dead_letters WHERE id = '\(large)'") == [["discarded"]])
+      let body = "SELECT encode(sha256(body), 'hex') FROM journey_dead_letters WHERE id = '\(large)'"
+      let before = try await stage.rows(body)
+      try await stage.execute("DELETE FROM journey_dead_letters WHERE id = '\(large)'")
+      let imported = try await stage.run(["dlq", "import", "-"], input: Array(exported.utf8))
+      #expect(imported.status == 0 && imported.output == "1 letter imported, 0 here already\n", "\(imported)")
+      #expect(try await stage.rows(body) == before)
+    }
+  }
+
+  /// Together they are more than a statement carries in its time, and than a process should hold.
+  @Test func manyLargeOnesAreReadAFewAtATime() async throws {
+    try await Stage.with { stage in
+      try await stage.execute(
+        """
+        INSERT INTO journey_dead_letters (id, fingerprint, code, reason, exchange, routing_key, body, body_size, first_failed_at, failed_at)
+        SELECT gen_random_uuid(), int4send(n), 'rejected', 'too large', 'journey.events', 'a', convert_to(repeat('a', 20000000), 'UTF8'), 20000000, now(), now()
+        FROM generate_series(1, 40) n
+        """)
+      let program = try stage.start(["dlq", "export"])
+      var most = 0
+      let ending = Task { await program.ended(within: .seconds(120)) }
+      try await eventually("the export's end", within: .seconds(120)) {
+        let status = (try? String(contentsOfFile: "/proc/\(program.id)/status", encoding: .utf8)) ?? ""
+        let peak = status.split(separator: "\n").first { $0.hasPrefix("VmHWM") }?.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0
+        most = max(most, peak)
+        return program.ending != nil
+      }
+      #expect(await ending.value == .exited(0), "\(program.standardError)")
+      #expect(program.standardError.contains("40 letters exported"))
+      // KiB. All of them are 800 MB, base64 more; one of them is in memory three or four times.
+      #expect(most > 0 && most < 400_000, "\(most) KiB")
+    }
+  }
+}
