@@ -139,8 +139,8 @@ final class Campaign {
   func start(_ more: [String: String] = [:]) throws -> ChildProcess {
     var settings = [
       "PIPELINE_LANES": "2", "PIPELINE_BATCH_SIZE": "20", "INGEST_PREFETCH": "100", "DEAD_LETTERS_ARCHIVE": "true", "LOG_STATISTICS_SECONDS": "0",
-      "AMQP_URL": stage.servers.amqpURL(vhost: stage.vhost).replacing(port: amqp?.port) + setup.brokerQuery,
-      "DATABASE_URL": stage.databaseURL.replacing(port: postgres?.port) + (postgres == nil ? "" : "?sslmode=disable"),
+      "AMQP_URL": stage.logins.amqpURL.replacing(port: amqp?.port) + setup.brokerQuery,
+      "DATABASE_URL": stage.logins.databaseURL.replacing(port: postgres?.port) + (postgres == nil ? "" : "?sslmode=disable"),
     ]
     settings.merge(setup.settings) { $1 }
     settings.merge(more) { $1 }

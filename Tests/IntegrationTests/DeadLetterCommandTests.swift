@@ -56,7 +56,7 @@ import Testing
   /// The output of a command in a terminal of that many columns, a text a line.
   private func lines(_ stage: Stage, _ arguments: [String], columns: Int) async throws -> [String] {
     let command = ([Repository.binary] + arguments).map { "'\($0)'" }.joined(separator: " ")
-    let environment = ["AMQP_URL": stage.servers.amqpURL(vhost: stage.vhost), "DATABASE_URL": stage.databaseURL, "PATH": "/usr/bin:/bin"]
+    let environment = ["AMQP_URL": stage.logins.amqpURL, "DATABASE_URL": stage.logins.databaseURL, "PATH": "/usr/bin:/bin"]
     let terminal = try ChildProcess.start(
       "/usr/bin/script", ["--quiet", "--return", "--command", "stty columns \(columns); exec \(command)", "/dev/null"], environment: environment,
       directory: Repository.root)

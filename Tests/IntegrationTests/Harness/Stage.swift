@@ -10,15 +10,19 @@ import Testing
 final class Stage: Sendable {
   let servers: TestServers
   let vhost: String
+  /// With a superuser's login: for the tests' own questions.
   let databaseURL: String
+  /// Those of the adapter's programs.
+  let logins: StageLogins
   let database: PostgresWorker
   let admin: AMQPAdmin
   let publisher: AMQPPublisher
   private let children = Mutex<[ChildProcess]>([])
 
-  private init(servers: TestServers, vhost: String, databaseURL: String) throws {
+  private init(servers: TestServers, vhost: String, databaseURL: String, logins: StageLogins) throws {
     self.servers = servers
     self.vhost = vhost
+    self.logins = logins
     self.databaseURL = databaseURL
     var postgres = try PostgresSettings(conninfo: databaseURL, applicationName: "test")
     postgres.backoff = PostgresBackoff(base: .milliseconds(20), maximum: .milliseconds(200))
@@ -34,12 +38,14 @@ final class Stage: Sendable {
   /// - Parameters:
   ///   - servers: the shared ones where nil.
   ///   - isMigrated: whether tables and queues are made.
+  ///   - login: as whom the programs log in.
   static func with<Value>(
-    servers: TestServers? = nil, isMigrated: Bool = true, _ body: (Stage) async throws -> Value
+    servers: TestServers? = nil, isMigrated: Bool = true, login: StageLogin = .leastPrivileges, _ body: (Stage) async throws -> Value
   ) async throws -> Value {
     let servers = if let servers { servers } else { try await TestServers.shared() }
-    let stage = try Stage(
-      servers: servers, vhost: try await servers.makeVirtualHost(), databaseURL: try await servers.makeDatabase())
+    let vhost = try await servers.makeVirtualHost(), databaseURL = try await servers.makeDatabase()
+    let logins = try await StageLogins.make(login, servers, vhost: vhost, databaseURL: databaseURL)
+    let stage = try Stage(servers: servers, vhost: vhost, databaseURL: databaseURL, logins: logins)
     let result: Result<Value, any Error>
     do {
       if isMigrated {
@@ -77,7 +83,8 @@ final class Stage: Sendable {
   /// - Parameter environment: more settings; an empty text takes one of the stage's away.
   func start(_ arguments: [String], environment: [String: String] = [:], input: [UInt8] = []) throws -> ChildProcess {
     var all = [
-      "AMQP_URL": servers.amqpURL(vhost: vhost), "DATABASE_URL": databaseURL, "PATH": "/usr/bin:/bin", "HOME": NSTemporaryDirectory(),
+      "AMQP_URL": logins.amqpURL, "DATABASE_URL": arguments.first == "migrate" ? logins.ownerURL : logins.databaseURL,
+      "PATH": "/usr/bin:/bin", "HOME": NSTemporaryDirectory(),
       // The tests look into the queue of dead letters themselves, and want each letter there at once.
       "DEAD_LETTERS_ARCHIVE": "false", "RETRY_UNKNOWN_CLIENT": "false",
       // Many programs run side by side.
@@ -99,6 +106,7 @@ final class Stage: Sendable {
     guard case .exited(let status) = ending else {
       throw Timeout(description: "journey \(arguments.joined(separator: " ")) ended by \(ending). \(child.standardError)")
     }
+    if arguments == ["migrate"], status == 0 { try await logins.migrated(servers) }
     return Finished(status: status, output: child.standardOutput, errors: child.standardError)
   }
 
