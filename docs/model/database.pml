@@ -40,6 +40,9 @@ inline begin(i) {
     :: else
     fi
   };
+#ifndef CLAIM_AFTER_COMMIT
+  claims[i] = claims[i] | tx[i].new;
+#endif
 #ifdef PUBLISH_BEFORE_COMMIT
   sent[i] = sent[i] | tx[i].new
 #endif
@@ -84,13 +87,16 @@ inline apply(t) {
 #define is_abandoned(e) (!holds_lock(holder[e]))
 #endif
 
-#ifdef SUSPECTS_UNGUARDED
-#define is_suspect(i, e) (suspicion(i, e) == id[e])
+/* A row of this process that it does not know of: the answer to a commit or to a claim was lost. */
+#ifdef NO_SECOND_LOOK
+#define is_left_behind(i, e) false
+#elif defined(SECOND_LOOK_UNGUARDED)
+#define is_left_behind(i, e) (!(claims[i] & BIT(e)))
 #else
-#define is_suspect(i, e) (suspicion(i, e) == id[e] && holder[e] == i)
+#define is_left_behind(i, e) (holder[e] == i && !(claims[i] & BIT(e)))
 #endif
 
-#define is_claimable(i, e) ((outbox & ~published & BIT(e)) && is_row_free(e) && (is_abandoned(e) || is_suspect(i, e)))
+#define is_claimable(i, e) ((outbox & ~published & BIT(e)) && is_row_free(e) && (is_abandoned(e) || is_left_behind(i, e)))
 
 /* Whether a live instance other than this one is publishing what its row says is its own. */
 #define is_held_elsewhere(i, e) (holder[e] == OTHER(i) && holds_lock(OTHER(i)) && ((sent[OTHER(i)] | taken[OTHER(i)]) & BIT(e)))

@@ -19,8 +19,8 @@ inline crash(i) {
   :: orphan[i].open -> orphan[i].number = DEAD
   :: else
   fi;
+  claims[i] = 0;
   for (e : 0 .. EVENTS - 1) {
-    suspicion(i, e) = 0;
     if
     :: holder[e] == i -> holder[e] = DEAD
     :: else

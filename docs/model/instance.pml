@@ -20,28 +20,24 @@ inline lose_answer(i) {
   fi
 }
 
-inline suspect(i, a, number) {
-#ifdef NO_SUSPECTS
-  skip
-#else
-  suspicion(i, a) = number
-#endif
-}
-
-/* The commit's answer never came: it is tried again, and what it may have stored is remembered. */
+/* The commit's answer never came: it is tried again, and what it may have stored counts as nobody's here. */
 inline fail_commit(i) {
   faults--;
-  for (e : 0 .. EVENTS - 1) {
-    if
-    :: tx[i].new & BIT(e) -> suspect(i, e, tx[i].ids[e])
-    :: else
-    fi
-  }
+  claims[i] = claims[i] & ~tx[i].new;
   confirmed[i] = confirmed[i] | tx[i].marks;
   phase[i] = failing
 }
 
+/* The answer came: what was marked with the commit is over. */
+inline end_commit(i) {
+#ifdef CLAIM_AFTER_COMMIT
+  claims[i] = claims[i] | tx[i].new;
+#endif
+  claims[i] = claims[i] & ~tx[i].marks
+}
+
 inline send_decided(i) {
+  end_commit(i);
 #ifdef PUBLISH_BEFORE_COMMIT
   skip
 #else

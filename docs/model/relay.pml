@@ -60,10 +60,10 @@ inline claim(i, a) {
 #endif
 }
 
-/* What the relay keeps of a claim whose answer is lost. */
+/* The answer to a claim is lost: the next look finds what it took, unless the process counts it as under way. */
 inline lose_claim(i, a) {
-#ifndef CLAIM_FORGETS
-  suspect(i, a, id[a]);
+#ifdef CLAIM_FORGETS
+  claims[i] = claims[i] | BIT(a);
 #endif
   lose_answer(i)
 }
@@ -75,17 +75,17 @@ end:
   /* Marks what is confirmed; where the answer is lost it is marked again. */
   :: atomic { up[i] && (confirmed[i] & BIT(a)) ->
        printf("%d: marks action %d as published\n", i, a);
-       take_lock(i); mark(BIT(a)); confirmed[i] = confirmed[i] & ~BIT(a) }
+       take_lock(i); mark(BIT(a)); confirmed[i] = confirmed[i] & ~BIT(a); claims[i] = claims[i] & ~BIT(a) }
   :: atomic { up[i] && (confirmed[i] & BIT(a)) && faults -> take_lock(i); mark(BIT(a)); lose_answer(i) }
 #ifndef NO_RELEASE
-  :: atomic { up[i] && (failed[i] & BIT(a)) -> take_lock(i); release(i, a); failed[i] = failed[i] & ~BIT(a) }
+  :: atomic { up[i] && (failed[i] & BIT(a)) -> take_lock(i); release(i, a); failed[i] = failed[i] & ~BIT(a); claims[i] = claims[i] & ~BIT(a) }
   :: atomic { up[i] && (failed[i] & BIT(a)) && faults -> take_lock(i); release(i, a); lose_answer(i) }
 #endif
 #ifndef NO_RELAY
   :: atomic { up[i] && is_claimable(i, a) ->
        take_lock(i);
        if
-       :: is_claimable(i, a) -> claim(i, a); sent[i] = sent[i] | BIT(a); suspicion(i, a) = 0
+       :: is_claimable(i, a) -> claim(i, a); sent[i] = sent[i] | BIT(a); claims[i] = claims[i] | BIT(a)
        :: else
        fi
      }

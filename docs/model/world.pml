@@ -88,9 +88,8 @@ byte sent[INSTANCES];
 byte taken[INSTANCES];
 byte confirmed[INSTANCES];
 byte failed[INSTANCES];
-/* Ids of actions that a lost answer may have stored or claimed for this instance; 0 is none. */
-byte suspects[INSTANCES * EVENTS];
-#define suspicion(i, e) suspects[(i) * EVENTS + (e)]
+/* Actions that this process is about to publish, from before their COMMIT until it is noted that they are published. */
+byte claims[INSTANCES];
 #ifdef HOLDER_BY_PID
 bool same_pid[INSTANCES];
 #endif
@@ -117,7 +116,7 @@ bool not_settled;
 #define forbid(flag, condition) if :: (condition) -> flag = true; assert(!flag) :: else fi
 #endif
 
-/* Nothing under way, nothing remembered but suspicions. */
+/* Nothing under way. What is claimed may stay so, where it was published by others. */
 #define at_rest(i) (!tx[i].open && !orphan[i].open && phase[i] == resting && unacked[i] == 0 && arrived[i] == 0 && letters[i] == 0 && \
   letters_sent[i] == 0 && sent[i] == 0 && taken[i] == 0 && confirmed[i] == 0 && failed[i] == 0 && (up[i] == locked[i]))
 
