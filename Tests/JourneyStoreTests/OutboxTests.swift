@@ -56,6 +56,8 @@ import Testing
       #expect(try await ledger.claimAbandoned(limit: 10).isEmpty)
       let stuck = try await other.rows("SELECT count(*), min(attempts), bool_and(next_attempt_at > now()) FROM journey_outbox WHERE failure IS NOT NULL")
       #expect(stuck == ["1|1|t"])
+      let inspection = try await StoreInspection.run(on: other)
+      #expect(inspection.stuckActions.map(\.count) == [1] && inspection.unpublishedActions == 1)
       try await other.run(
         """
         UPDATE client_journey_scores s SET explanation = k.explanation, action = k.action, channel = k.channel, priority = k.priority, reason = k.reason

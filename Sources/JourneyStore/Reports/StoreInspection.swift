@@ -17,6 +17,8 @@ public struct StoreInspection: Sendable {
   /// Server settings that give durability away: `fsync = off`.
   public var unsafeSettings: [String]
   public var unpublishedActions: Int
+  /// Of these, the ones that failed when they were last tried: why, and how many for that reason, the most first.
+  public var stuckActions: [(reason: String, count: Int)]
 
   /// - Throws: `PostgresError`, also where the tables are not there yet.
   public static func run(on worker: PostgresWorker) async throws -> StoreInspection {
@@ -26,12 +28,14 @@ public struct StoreInspection: Sendable {
       let privileges = try connection.execute(Statements.privileges)
       let settings = try connection.execute(Statements.settings)
       let unpublished = try connection.execute(Statements.unpublished)
+      let stuck = try connection.execute(Statements.stuck)
       return StoreInspection(
         serverVersion: connection.serverVersion, loginRole: try roles.text(0, 0), workingRole: try roles.text(0, 1),
         isPrivileged: try roles.bool(0, 2), loginIsSuperuser: try roles.bool(0, 3), loginMayReadAsMember: try roles.bool(0, 4),
         unprotectedTables: try (0..<tables.rowCount).map { try tables.text($0, 0) },
         missingPrivileges: try (0..<privileges.rowCount).map { try privileges.text($0, 0) },
-        unsafeSettings: try (0..<settings.rowCount).map { try settings.text($0, 0) }, unpublishedActions: Int(try unpublished.int64(0, 0)))
+        unsafeSettings: try (0..<settings.rowCount).map { try settings.text($0, 0) }, unpublishedActions: Int(try unpublished.int64(0, 0)),
+        stuckActions: try (0..<stuck.rowCount).map { (try stuck.text($0, 0), Int(try stuck.int64($0, 1))) })
     }
   }
 
@@ -63,7 +67,8 @@ public struct StoreInspection: Sendable {
         ('journey_identities', 'SELECT'), ('journey_identities', 'INSERT'),
         ('journey_client_state', 'SELECT'), ('journey_client_state', 'INSERT'), ('journey_client_state', 'UPDATE'),
         ('journey_invoices', 'SELECT'), ('journey_invoices', 'INSERT'), ('journey_invoices', 'UPDATE'),
-        ('journey_outbox', 'SELECT'), ('journey_outbox', 'INSERT'), ('journey_outbox', 'UPDATE'), ('journey_actions', 'SELECT'),
+        ('journey_outbox', 'SELECT'), ('journey_outbox', 'INSERT'), ('journey_outbox', 'UPDATE'), ('journey_outbox', 'DELETE'),
+        ('journey_actions', 'SELECT'),
         ('journey_dead_letters', 'SELECT'), ('journey_dead_letters', 'INSERT'), ('journey_dead_letters', 'UPDATE')
       ) AS p(relation, privilege)
       WHERE NOT has_table_privilege(p.relation, p.privilege)
@@ -73,6 +78,12 @@ public struct StoreInspection: Sendable {
       """
       SELECT name || ' = ' || setting FROM pg_settings
       WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND setting = 'off'
+      """)
+    static let stuck = PostgresStatement(
+      name: "inspect_stuck",
+      """
+      SELECT failure, sum(actions)::int8 FROM journey_outbox WHERE confirmed_at IS NULL AND failure IS NOT NULL
+      GROUP BY failure ORDER BY 2 DESC, 1 LIMIT 5
       """)
     static let unpublished = PostgresStatement(
       name: "inspect_unpublished", "SELECT COALESCE(sum(actions), 0) FROM journey_outbox WHERE confirmed_at IS NULL")

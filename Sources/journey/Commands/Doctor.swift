@@ -169,7 +169,13 @@ private struct Examination {
     for setting in found.unsafeSettings {
       add("durability", .warning, "\(setting): a crash of the server can lose what was acknowledged", "switch it on")
     }
-    add("outbox", .ok, "\(found.unpublishedActions) actions not yet published")
+    let waiting = "\(found.unpublishedActions.of("action")) not yet published"
+    if found.stuckActions.isEmpty {
+      add("outbox", .ok, waiting)
+    } else {
+      let stuck = found.stuckActions.map { "\($0.count) because \($0.reason)" }.joined(separator: "; ")
+      add("outbox", .warning, "\(waiting), of which failed: \(stuck)", "mend what is named; each is tried again within the hour, unless it has expired")
+    }
   }
 
   func show() {
