@@ -145,10 +145,13 @@ public struct LedgerError: Error, CustomStringConvertible {
   public var kind: Kind
   /// Without data of the batch.
   public var description: String
+  /// In words of our own, for a probe that anybody may read: a host's triggers say what they like in the description.
+  public var reason: String
 
-  public init(_ kind: Kind, _ description: String) {
+  public init(_ kind: Kind, _ description: String, reason: String = "the database refuses the work") {
     self.kind = kind
     self.description = description
+    self.reason = reason
   }
 }
 

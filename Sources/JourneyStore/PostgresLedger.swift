@@ -168,11 +168,15 @@ extension LedgerError {
   init(_ error: PostgresError) {
     let kind: Kind =
       switch error.kind {
+      // Every refusal of a session may pass: it says nothing of the work, which has not begun.
+      case .permanent where error.isOfConnecting: .transient
       case .poison: .poison
       case .permanent, .decoding: .permanent
       case .transient, .reconnect, .reprepare, .commitUnknown, .deadline, .closed: .transient
       }
     // Without the place in the adapter's source: this text also becomes the reason of a dead letter.
-    self.init(kind, error.message + (error.sqlState.map { " (SQLSTATE \($0)\(error.constraint.map { ", constraint \($0)" } ?? ""))" } ?? ""))
+    self.init(
+      kind, error.message + (error.sqlState.map { " (SQLSTATE \($0)\(error.constraint.map { ", constraint \($0)" } ?? ""))" } ?? ""),
+      reason: error.reason)
   }
 }

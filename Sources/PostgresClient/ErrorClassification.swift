@@ -5,14 +5,18 @@ extension PostgresError.Kind {
   ///   - sqlState: nil where the connection broke before or without an answer.
   ///   - function: the server's C function that raised the error; it tells an outdated plan from other 0A000s
   ///     whatever language the server speaks.
-  ///   - isConnecting: while a session is set up there are no rows, so nothing can be blamed on data.
+  ///   - isConnecting: while a session is set up there are no rows, so nothing can be blamed on data. A server, and even more a pooler before it, refuses sessions
+  ///     for many reasons that pass; only what names the login, the database, the role or a setting is for a person.
   init(sqlState: String?, function: String? = nil, isConnecting: Bool = false) {
     guard let sqlState, sqlState.utf8.count == 5 else {
       self = .transient
       return
     }
-    let kind = Self.exact(sqlState, function: function) ?? Self.byClass(sqlState.prefix(2))
-    self = isConnecting && kind == .poison ? .permanent : kind
+    if isConnecting {
+      self = ["0A", "22", "28", "3D", "42"].contains(sqlState.prefix(2)) ? .permanent : .transient
+    } else {
+      self = Self.exact(sqlState, function: function) ?? Self.byClass(sqlState.prefix(2))
+    }
   }
 
   private static func exact(_ sqlState: String, function: String?) -> Self? {

@@ -5,26 +5,31 @@ extension PostgresConnection {
   /// Opens a session on the first address that accepts one, and sets it up: time limits, UTF-8.
   ///
   /// Blocks for at most `connectTimeout` an address, name resolution aside.
-  /// - Throws: `permanent` for refused credentials, an unknown database or role, a wrong connection string; else `transient`.
+  /// - Throws: `permanent` for refused credentials, an unknown database or role, a wrong connection string; else `transient`. A server may say the former, too, of
+  ///   something that passes: a password that is being changed, a database that is being renamed or restored.
   public static func connect(
     _ settings: PostgresSettings, file: String = #fileID, line: Int = #line
   ) throws(PostgresError) -> PostgresConnection {
     let site = CallSite(file: file, line: line)
     var problems: [PostgresError] = []
+    // A server that refuses the login would refuse it under its other address too.
+    var refusing: Set<String> = []
     for candidate in try HostCandidates.of(settings.options) {
+      let host = candidate["host"]
+      if let host, refusing.contains(host) { continue }
       do throws(PostgresError) {
         return try open(settings, at: candidate, site)
       } catch {
         problems.append(error)
-        // A server that refuses the login would refuse it under its other address too.
-        if !error.isRetriable { break }
+        if !error.isRetriable, let host { refusing.insert(host) }
       }
     }
-    guard var last = problems.last else {
-      throw PostgresError(.permanent, operation: "connect", "no host to connect to", file: file, line: line)
+    // Where one of several hosts may take the session later, the others' refusals are not the last word.
+    guard var problem = problems.first(where: \.isRetriable) ?? problems.last else {
+      throw PostgresError(.permanent, operation: PostgresError.connect, "no host to connect to", file: file, line: line)
     }
-    last.message = problems.map(\.message).joined(separator: "; ")
-    throw last
+    problem.message = problems.map(\.message).joined(separator: "; ")
+    throw problem
   }
 
   private static func open(
@@ -36,7 +41,7 @@ extension PostgresConnection {
     options["application_name"] = settings.applicationName
     options["client_encoding"] = "UTF8"
     guard let pointer = start(options) else {
-      throw PostgresError(.transient, operation: "connect", "out of memory", file: site.file, line: site.line)
+      throw PostgresError(.transient, operation: PostgresError.connect, "out of memory", file: site.file, line: site.line)
     }
     let wire = Wire(pointer, notices: NoticeSink(settings.noticeHandler))
     // Verbose, since the SQLSTATE of a refusal is to be had only from the text.
@@ -48,7 +53,7 @@ extension PostgresConnection {
 
     let connection = PostgresConnection(wire, settings)
     do throws(PostgresError) {
-      _ = try connection.simpleQuery(sessionSetup(settings), operation: "set up session", site: site, until: until)
+      _ = try connection.simpleQuery(sessionSetup(settings), operation: PostgresError.setUp, site: site, until: until)
     } catch {
       var error = error
       if let sqlState = error.sqlState { error.kind = PostgresError.Kind(sqlState: sqlState, isConnecting: true) }
@@ -80,7 +85,7 @@ extension PostgresConnection {
         if case .deadline = error {
           let place = candidate["host"] ?? candidate["hostaddr"] ?? "the server"
           throw PostgresError(
-            .transient, operation: "connect", "no answer from \(place) within \(settings.connectTimeout)", file: site.file,
+            .transient, operation: PostgresError.connect, "no answer from \(place) within \(settings.connectTimeout)", file: site.file,
             line: site.line)
         }
         throw refusal(wire, site)
@@ -97,7 +102,7 @@ extension PostgresConnection {
     let isHopeless = sqlState == nil && PQconnectionNeedsPassword(wire.pointer) == 1
     let kind = isHopeless ? .permanent : PostgresError.Kind(sqlState: sqlState, isConnecting: true)
     return PostgresError(
-      kind, sqlState: sqlState, operation: "connect", ErrorText.connection(text), file: site.file, line: site.line)
+      kind, sqlState: sqlState, operation: PostgresError.connect, ErrorText.connection(text), file: site.file, line: site.line)
   }
 
   private static func sessionSetup(_ settings: PostgresSettings) -> String {

@@ -138,8 +138,10 @@ public final class PostgresConnection {
     if kind == .reprepare { hasStaleStatements = true }
     // The session is with a server that became read-only: only a new connection finds the primary.
     if kind == .reconnect { wire.markBroken() }
-    // A session can end after its commit took effect, e.g. while it waits for a standby.
-    var error = handle.error(isLost && commitInFlight ? .commitUnknown : kind, operation: operation, site: site)
+    // Whatever a server or a pooler says when it ends a session (XX000, 08P01, 0A000), the next session may do. A session can also end after its commit took
+    // effect, e.g. while it waits for a standby.
+    let ofLost: PostgresError.Kind = commitInFlight ? .commitUnknown : kind == .permanent ? .transient : kind
+    var error = handle.error(isLost ? ofLost : kind, operation: operation, site: site)
     if error.sqlState == nil { error.message = ErrorText.connection(wire.errorMessage) }
     return error
   }

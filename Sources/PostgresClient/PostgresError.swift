@@ -66,6 +66,12 @@ public struct PostgresError: Error, Sendable, CustomStringConvertible {
     }
   }
 
+  /// Whether there was no session yet: nothing of the work had begun.
+  public var isOfConnecting: Bool { operation == Self.connect || operation == Self.setUp }
+
+  static let connect = "connect"
+  static let setUp = "set up session"
+
   public var description: String {
     var text = "PostgreSQL \(operation): \(message)"
     var notes = [kind.rawValue]

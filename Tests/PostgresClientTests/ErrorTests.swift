@@ -134,7 +134,16 @@ import Testing
     for (sqlState, kind) in expected { #expect(PostgresError.Kind(sqlState: sqlState) == kind, "\(sqlState)") }
     #expect(PostgresError.Kind(sqlState: nil) == .transient)
     #expect(PostgresError.Kind(sqlState: "0A000", function: "RevalidateCachedQuery") == .reprepare)
-    #expect(PostgresError.Kind(sqlState: "22023", isConnecting: true) == .permanent)
+  }
+
+  @Test(arguments: ["XX000", "55000", "53300", "57P03", "08P01", "25006", "54000", "P0001"])
+  func aRefusalOfASessionThatSaysNothingOfTheSettingsPasses(_ sqlState: String) {
+    #expect(PostgresError.Kind(sqlState: sqlState, isConnecting: true) == .transient)
+  }
+
+  @Test(arguments: ["28000", "28P01", "3D000", "42501", "22023", "0A000"])
+  func aRefusalOfASessionThatNamesASettingIsForAPerson(_ sqlState: String) {
+    #expect(PostgresError.Kind(sqlState: sqlState, isConnecting: true) == .permanent)
   }
 
   @Test func sqlStateOfARefusalWhateverItsLanguage() {
