@@ -24,6 +24,11 @@ public final class Health: Sendable {
     public var part: Part
     /// For a person; holds no content of messages and no secret.
     public var reason: String
+
+    public init(part: Part, reason: String) {
+      self.part = part
+      self.reason = reason
+    }
   }
 
   private let failing = Mutex<[Part: String]>([:])

@@ -67,7 +67,7 @@ final class Lane: Sendable {
       guard !part.isEmpty else { continue }
       let published = outbox.takeConfirmed()
       do {
-        let receipt = try await ledger.commit(EventBatch(events: part.map(\.staged), published: published))
+        let receipt = try await ledger.commit(EventBatch(events: part.map(\.staged), published: Array(published.keys)))
         if backoff.attempts > 0 { logger.notice("the database takes batches again") }
         backoff.reset()
         let left = left(of: part, receipt.results)
@@ -97,12 +97,12 @@ final class Lane: Sendable {
           if backoff.attempts == 1 { logger.warning("the database does not take a batch, trying again: \(error)") }
           queue.pause(number)
           guard await sleepUnlessStopping(pause) else {
-            release(again + parts.flatMap(\.self))
+            handBack(again + parts.flatMap(\.self))
             return
           }
         case .permanent:
           parts.append(part)
-          release(again + parts.flatMap(\.self))
+          handBack(again + parts.flatMap(\.self))
           logger.critical("the database refuses to work, and will until a person acts: \(error)")
           throw error
         }
@@ -179,7 +179,7 @@ final class Lane: Sendable {
     source.settle(settled)
   }
 
-  private func release(_ items: [LaneItem]) { source.settle(receipts.release(items.map(\.receipt))) }
+  private func handBack(_ items: [LaneItem]) { source.settle(receipts.handBack(items.map(\.receipt))) }
 
   private func sleepUnlessStopping(_ duration: Duration) async -> Bool {
     guard !Task.isShuttingDownGracefully else { return false }

@@ -10,6 +10,7 @@ final class OpenReceipts: Sendable {
     var rejections: [Rejection]
   }
   private let open = Mutex<[Receipt: Open]>([:])
+  private let countHandedBack = Atomic<Int>(0)
 
   /// Notes receipts; those without events are settled at once.
   func open(_ batch: [Received]) -> [Settlement] {
@@ -60,13 +61,18 @@ final class OpenReceipts: Sendable {
     }
   }
 
-  /// Gives all of them up that are left.
-  func releaseAll() -> [Settlement] {
-    open.withLock { open in
-      defer { open = [:] }
-      return open.keys.map { Settlement($0, .released) }
-    }
+  /// The same at the end of a run, whose report names them.
+  func handBack(_ receipts: [Receipt]) -> [Settlement] {
+    let settled = release(receipts)
+    countHandedBack.add(settled.count, ordering: .relaxed)
+    return settled
   }
+
+  /// Hands all of them back that are left.
+  func handBackAll() -> [Settlement] { handBack(open.withLock { Array($0.keys) }) }
+
+  /// How many were handed back.
+  var handedBack: Int { countHandedBack.load(ordering: .relaxed) }
 
   private static func outcome(_ rejections: [Rejection]) -> Settlement.Outcome {
     rejections.isEmpty ? .applied : .rejected(rejections)

@@ -15,10 +15,19 @@ final class Outbox: Sendable {
     var last: PublishFailure
   }
 
+  private struct Refusal {
+    var reason: String
+    var at: ContinuousClock.Instant
+  }
   private struct State {
     var inFlight = 0
-    var confirmed: [UUID] = []
+    /// Batches to be noted, with how many actions each holds.
+    var confirmed: [UUID: Int] = [:]
     var failed: [Failure] = []
+    /// Actions that were given back to the ledger, to be claimed by whoever comes first.
+    var givenBack: Set<UUID> = []
+    /// The routing keys whose last action was refused.
+    var refused: [String: Refusal] = [:]
     var waiting: [CheckedContinuation<Void, Never>] = []
     /// Whoever waits goes on: the wait for confirmations was given up.
     var isGivenUp = false
@@ -27,11 +36,25 @@ final class Outbox: Sendable {
   private let publisher: any ActionPublisher
   private let limit: Int
   private let statistics: Statistics
+  private let health: Health
+  /// More than the longest pause before an action is tried again. What is not tried again within this time was published by another instance.
+  private static let memory = Duration.seconds(600)
 
-  init(publisher: any ActionPublisher, limit: Int, statistics: Statistics) {
+  init(publisher: any ActionPublisher, limit: Int, statistics: Statistics, health: Health) {
     self.publisher = publisher
     self.limit = limit
     self.statistics = statistics
+    self.health = health
+  }
+
+  /// How many actions wait for the broker's word.
+  var underWay: Int { state.withLock { $0.inFlight } }
+
+  /// How many actions this process has taken on and not seen published, or not noted so: they are left to the next instance.
+  var unfinished: Int {
+    state.withLock { state in
+      state.inFlight + state.confirmed.values.reduce(0, +) + state.failed.reduce(0) { $0 + $1.actions.count } + state.givenBack.count
+    }
   }
 
   /// Hands a batch to the publisher, as soon as fewer actions than the limit are under way. Does not wait for their confirmation.
@@ -48,8 +71,7 @@ final class Outbox: Sendable {
       return true
     }
     guard hasRoom else { return false }
-    let ids = batch.actions.map(\.id)
-    publisher.publish(batch.actions) { [self] results in resolved(batch.id, ids, results) }
+    publisher.publish(batch.actions) { [self] results in resolved(batch, results) }
     return true
   }
 
@@ -72,39 +94,78 @@ final class Outbox: Sendable {
     for continuation in waiting { continuation.resume() }
   }
 
-  /// The batches whose actions are all confirmed.
-  func takeConfirmed() -> [UUID] { take(\.confirmed) }
-  func takeFailed() -> [Failure] { take(\.failed) }
-  func putBack(confirmed: [UUID] = [], failed: [Failure] = []) {
+  /// The batches whose actions are all confirmed, with how many these are.
+  func takeConfirmed() -> [UUID: Int] { take(\.confirmed, leaving: [:]) }
+  func takeFailed() -> [Failure] { take(\.failed, leaving: []) }
+  func putBack(confirmed: [UUID: Int] = [:], failed: [Failure] = []) {
     guard !confirmed.isEmpty || !failed.isEmpty else { return }
     state.withLock {
-      $0.confirmed.append(contentsOf: confirmed)
+      $0.confirmed.merge(confirmed) { $1 }
       $0.failed.append(contentsOf: failed)
     }
   }
 
-  private func take<Element>(_ list: any WritableKeyPath<State, [Element]> & Sendable) -> [Element] {
+  /// The ledger has actions back that were not published.
+  func gaveBack(_ actions: [UUID]) { state.withLock { $0.givenBack.formUnion(actions) } }
+  /// The ledger has handed batches out again.
+  func claimed(_ batches: [OutboxBatch]) {
     state.withLock { state in
-      defer { state[keyPath: list] = [] }
+      guard !state.givenBack.isEmpty else { return }
+      for batch in batches { state.givenBack.subtract(batch.actions.map(\.id)) }
+    }
+  }
+
+  private func take<Value>(_ list: any WritableKeyPath<State, Value> & Sendable, leaving empty: Value) -> Value {
+    state.withLock { state in
+      defer { state[keyPath: list] = empty }
       return state[keyPath: list]
     }
   }
 
-  private func resolved(_ batch: UUID, _ ids: [UUID], _ results: [PublishFailure?]) {
-    let failed = zip(ids, results).compactMap { id, failure in failure.map { (id, $0) } }
-    let waiting = state.withLock { state in
+  private func resolved(_ batch: OutboxBatch, _ results: [PublishFailure?]) {
+    let failed = zip(batch.actions, results).compactMap { action, failure in failure.map { (action, $0) } }
+    let (waiting, refusal) = state.withLock { state in
+      state.inFlight -= batch.actions.count
       if let last = failed.last {
-        state.failed.append(Failure(batch: batch, actions: failed.map(\.0), last: last.1))
+        state.failed.append(Failure(batch: batch.id, actions: failed.map(\.0.id), last: last.1))
       } else {
-        state.confirmed.append(batch)
+        state.confirmed[batch.id] = batch.actions.count
       }
-      state.inFlight -= ids.count
+      Self.note(batch, results, in: &state.refused)
       defer { state.waiting = [] }
-      return state.waiting
+      return (state.waiting, state.refused.values.first)
     }
-    statistics.add(\.published, ids.count - failed.count)
+    report(refusal)
+    statistics.add(\.published, batch.actions.count - failed.count)
     statistics.add(\.publishFailures, failed.count)
     for continuation in waiting { continuation.resume() }
+  }
+
+  /// One channel that takes nothing has to show while the others go on.
+  private static func note(_ batch: OutboxBatch, _ results: [PublishFailure?], in refused: inout [String: Refusal]) {
+    for (action, failure) in zip(batch.actions, results) {
+      if let failure {
+        refused[action.routingKey] = Refusal(reason: "\(action.routingKey): \(failure)", at: .now)
+      } else if refused.isEmpty {
+        continue
+      } else {
+        refused[action.routingKey] = nil
+      }
+    }
+  }
+
+  private func report(_ refusal: Refusal?) {
+    if let refusal { health.failed(.actions, refusal.reason) } else { health.succeeded(.actions) }
+  }
+
+  /// Forgets refusals whose actions others must have published since.
+  func forgetOldRefusals() {
+    let (hasForgotten, refusal) = state.withLock { state in
+      let count = state.refused.count
+      if count > 0 { state.refused = state.refused.filter { $0.value.at.duration(to: .now) < Self.memory } }
+      return (state.refused.count < count, state.refused.values.first)
+    }
+    if hasForgotten { report(refusal) }
   }
 
   private func waitUntil(_ condition: (borrowing State) -> Bool) async {
@@ -128,13 +189,15 @@ final class ActionRelay: Sendable {
   private let ledger: any JourneyLedger
   private let interval: Duration
   private let batchSize: Int
+  private let health: Health
   private let logger: Logger
 
-  init(outbox: Outbox, ledger: any JourneyLedger, interval: Duration, batchSize: Int, logger: Logger) {
+  init(outbox: Outbox, ledger: any JourneyLedger, interval: Duration, batchSize: Int, health: Health, logger: Logger) {
     self.outbox = outbox
     self.ledger = ledger
     self.interval = interval
     self.batchSize = batchSize
+    self.health = health
     self.logger = logger
   }
 
@@ -151,10 +214,11 @@ final class ActionRelay: Sendable {
   func flush() async { _ = await turn(wasFailing: false, sweeps: false) }
 
   private func turn(wasFailing: Bool, sweeps: Bool) async -> Bool {
+    outbox.forgetOldRefusals()
     let confirmed = outbox.takeConfirmed()
     var failed = outbox.takeFailed()
     do {
-      if !confirmed.isEmpty { try await ledger.markPublished(confirmed) }
+      if !confirmed.isEmpty { try await ledger.markPublished(Array(confirmed.keys)) }
     } catch {
       outbox.putBack(confirmed: confirmed, failed: failed)
       return report(error, wasFailing: wasFailing)
@@ -164,6 +228,7 @@ final class ActionRelay: Sendable {
         logger.warning(
           "actions were not published and will be again", metadata: ["count": "\(failure.actions.count)", "why": "\(failure.last)"])
         try await ledger.release(failure.actions, of: failure.batch, because: "\(failure.last)")
+        outbox.gaveBack(failure.actions)
         failed.removeLast()
       }
     } catch {
@@ -175,6 +240,7 @@ final class ActionRelay: Sendable {
       while sweeps, !Task.isCancelled, !Task.isShuttingDownGracefully {
         let left = try await ledger.claimAbandoned(limit: batchSize)
         if left.isEmpty { break }
+        outbox.claimed(left)
         let count = left.reduce(0) { $0 + $1.actions.count }
         logger.info("publishing actions that were left behind", metadata: ["count": "\(count)"])
         for batch in left { await outbox.publish(batch) }
@@ -183,10 +249,12 @@ final class ActionRelay: Sendable {
     } catch {
       return report(error, wasFailing: wasFailing)
     }
+    if health.succeeded(.outbox) { logger.notice("the outbox can be written again") }
     return false
   }
 
   private func report(_ error: LedgerError, wasFailing: Bool) -> Bool {
+    health.failed(.outbox, error.reason)
     if !wasFailing { logger.warning("the outbox cannot be written, trying again: \(error)") }
     return true
   }

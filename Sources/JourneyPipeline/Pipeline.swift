@@ -42,14 +42,15 @@ public final class Pipeline: Service {
   private let logger: Logger
 
   public init(
-    source: any EventSource, ledger: any JourneyLedger, publisher: any ActionPublisher, settings: Settings, logger: Logger
+    source: any EventSource, ledger: any JourneyLedger, publisher: any ActionPublisher, settings: Settings, health: Health = Health(), logger: Logger
   ) {
     self.source = source
     self.settings = settings
     self.logger = logger
-    let outbox = Outbox(publisher: publisher, limit: settings.batchSize * (settings.lanes + 1), statistics: statistics)
+    let outbox = Outbox(publisher: publisher, limit: settings.batchSize * (settings.lanes + 1), statistics: statistics, health: health)
     self.outbox = outbox
-    relay = ActionRelay(outbox: outbox, ledger: ledger, interval: settings.relayInterval, batchSize: settings.batchSize, logger: logger)
+    relay = ActionRelay(
+      outbox: outbox, ledger: ledger, interval: settings.relayInterval, batchSize: settings.batchSize, health: health, logger: logger)
     let receipts = OpenReceipts()
     let statistics = statistics
     let queue = BatchQueue<LaneItem>(lanes: settings.lanes, limit: settings.batchSize, client: { $0.client })
@@ -63,6 +64,21 @@ public final class Pipeline: Service {
   }
 
   private let receipts: OpenReceipts
+
+  /// How many actions wait for the broker's word.
+  public var actionsUnderWay: Int { outbox.underWay }
+
+  /// What a run that has ended leaves to the next one.
+  public struct Leftovers: Hashable, Sendable {
+    /// Messages that were taken and are delivered again.
+    public var messages: Int
+    /// Actions that were decided and are not known to be published.
+    public var actions: Int
+
+    public var isEmpty: Bool { messages == 0 && actions == 0 }
+  }
+
+  public var leftovers: Leftovers { Leftovers(messages: receipts.handedBack, actions: outbox.unfinished) }
 
   /// Runs until a graceful shutdown or a cancellation, or until something needs a person.
   /// - Throws: `LedgerError` of kind `.permanent`. What was not settled by then was released, and will be delivered again.
@@ -80,7 +96,7 @@ public final class Pipeline: Service {
       // The relay may have claimed actions in its last turn.
       await outbox.drain(within: settings.drainDeadline)
       // Nobody reads the queue once all lanes have failed.
-      source.settle(receipts.releaseAll())
+      source.settle(receipts.handBackAll())
       await relay.flush()
       await source.close(within: settings.closeDeadline)
     }.value

@@ -1,7 +1,18 @@
 import ArgumentParser
 
-/// The command `journey`: takes the words of the command line and hands them to the rooms. It has no behaviour of its own.
+/// The program. Its first line is about signals: one that comes while the rest is still being set up must not be lost, nor end `serve` as an accident would.
 @main
+enum Program {
+  /// For `serve` alone: other commands end by a signal.
+  @TaskLocal static var signals: Signals?
+
+  static func main() async {
+    let signals = CommandLine.arguments.dropFirst().first == "serve" ? Signals.hear() : nil
+    await $signals.withValue(signals) { await JourneyCommand.main() }
+  }
+}
+
+/// The command `journey`: takes the words of the command line and hands them to the rooms. It has no behaviour of its own.
 struct JourneyCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "journey",

@@ -23,7 +23,6 @@ private struct FakeReader: JourneyReader {
   }
   func organizations(of caller: Caller) async throws(LedgerError) -> Set<UUID> { [Self.org] }
   func organization(ofClient client: UUID, for caller: Caller) async throws(LedgerError) -> UUID? { client == Self.client ? Self.org : nil }
-  func ping() async -> Bool { failure == nil }
 }
 
 /// Takes events, or refuses them all.
@@ -56,7 +55,8 @@ private struct SilentFeed: ChangeFeed {
   private static let secret = "a secret of the tests, long enough for HS256"
 
   private func with(
-    reader: FakeReader = FakeReader(), intake: FakeIntake = FakeIntake(), consuming: Bool = true, _ change: (inout APISettings) -> Void = { _ in },
+    reader: FakeReader = FakeReader(), intake: FakeIntake = FakeIntake(), consuming: Bool = true,
+    problems: [Health.Problem] = [], _ change: (inout APISettings) -> Void = { _ in },
     _ body: @escaping @Sendable (any TestClientProtocol, HTTPFields, HTTPFields) async throws -> Void
   ) async throws {
     var settings = APISettings()
@@ -66,7 +66,8 @@ private struct SilentFeed: ChangeFeed {
       settings: settings,
       parts: JourneyServer.Parts(
         reader: reader, intake: intake, operations: NoDesk(), feed: SilentFeed(),
-        readiness: { Readiness(isConsuming: consuming, isPublishing: true, hasDatabase: await reader.ping()) }, clock: SystemClock()),
+        readiness: { Readiness(isConsuming: consuming, isPublishing: true, hasDatabase: reader.failure == nil, problems: problems) },
+        clock: SystemClock()),
       logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     let signer = TokenSigner(secret: Self.secret, settings: settings)
     let now = SystemClock().now()
@@ -132,6 +133,17 @@ private struct SilentFeed: ChangeFeed {
       #expect(ready.status == .serviceUnavailable && String(buffer: ready.body).contains(#""consuming":false"#))
       #expect(try await client.execute(uri: "/health", method: .get).status == .ok)
       #expect(try await client.execute(uri: "/api/operations/dead-letters", method: .get, headers: op).status == .serviceUnavailable)
+    }
+  }
+
+  @Test func aPartThatFailsMakesItNotReadyAndIsNamed() async throws {
+    let problems = [Health.Problem(part: .commits, reason: "the database's disk is full (SQLSTATE 53100)")]
+    try await with(problems: problems) { (client: any TestClientProtocol, _: HTTPFields, _: HTTPFields) async throws in
+      let ready = try await client.execute(uri: "/ready", method: .get)
+      #expect(ready.status == .serviceUnavailable)
+      #expect(
+        String(buffer: ready.body) == #"{"status":"not ready","consuming":true,"publishing":true,"database":true,"#
+          + #""problems":[{"part":"commits","reason":"the database's disk is full (SQLSTATE 53100)"}]}"#)
     }
   }
 

@@ -26,7 +26,7 @@ import Testing
     let statistics = Statistics()
     let lane = Lane(
       number: 0, queue: queue, source: FakeSource(), ledger: ledger,
-      outbox: Outbox(publisher: FakePublisher(), limit: 100, statistics: statistics), receipts: receipts, settings: .test(),
+      outbox: Outbox(publisher: FakePublisher(), limit: 100, statistics: statistics, health: Health()), receipts: receipts, settings: .test(),
       statistics: statistics, logger: quiet)
     try await lane.run()
   }

@@ -52,8 +52,8 @@ import Testing
   @Test func `what is left can be given up together`() {
     _ = receipts.open([.test(1), .test(2, ids: ["a", "b"]), .test(3)])
     _ = receipts.resolve([(.test(1), nil), (.test(2), nil)])
-    #expect(words(receipts.releaseAll()) == ["2 released", "3 released"])
-    #expect(receipts.releaseAll().isEmpty)
+    #expect(words(receipts.handBackAll()) == ["2 released", "3 released"])
+    #expect(receipts.handBackAll().isEmpty)
   }
 }
 

@@ -1,7 +1,7 @@
 import HTTPTypes
 import Hummingbird
 import Journey
-import JourneyPipeline
+public import JourneyPipeline
 
 /// Whether the adapter does its work right now.
 public struct Readiness: Hashable, Sendable {
@@ -11,18 +11,22 @@ public struct Readiness: Hashable, Sendable {
   public var isPublishing: Bool
   /// The database answers.
   public var hasDatabase: Bool
+  /// The parts whose last attempt failed.
+  public var problems: [Health.Problem]
 
-  public init(isConsuming: Bool, isPublishing: Bool, hasDatabase: Bool) {
+  public init(isConsuming: Bool, isPublishing: Bool, hasDatabase: Bool, problems: [Health.Problem] = []) {
     self.isConsuming = isConsuming
     self.isPublishing = isPublishing
     self.hasDatabase = hasDatabase
+    self.problems = problems
   }
-  public var isReady: Bool { isConsuming && isPublishing && hasDatabase }
+  public var isReady: Bool { isConsuming && isPublishing && hasDatabase && problems.isEmpty }
 }
 
 /// For probes; no token is needed, and nothing is told but these words.
 struct HealthRoutes: Sendable {
-  let readiness: @Sendable () async -> Readiness
+  /// Answers at once, from what is known.
+  let readiness: @Sendable () -> Readiness
 
   func add(to router: some RouterMethods<APIContext>) {
     router.resource(
@@ -38,7 +42,7 @@ struct HealthRoutes: Sendable {
       [
         .get: { request, _ in
           _ = try Query(request)
-          let now = await readiness()
+          let now = readiness()
           return fresh(
             json {
               $0.beginObject()
@@ -47,6 +51,15 @@ struct HealthRoutes: Sendable {
                 $0.key(name)
                 $0.bool(value)
               }
+              $0.key("problems")
+              $0.beginArray()
+              for problem in now.problems {
+                $0.beginObject()
+                $0.member("part", problem.part.rawValue)
+                $0.member("reason", problem.reason)
+                $0.endObject()
+              }
+              $0.endArray()
               $0.endObject()
             }, status: now.isReady ? .ok : .serviceUnavailable)
         }

@@ -16,12 +16,12 @@ public final class JourneyServer: Service {
     public var intake: any EventIntake
     public var operations: any OperationsDesk
     public var feed: any ChangeFeed
-    public var readiness: @Sendable () async -> Readiness
+    public var readiness: @Sendable () -> Readiness
     public var clock: any WallClock
 
     public init(
       reader: any JourneyReader, intake: any EventIntake, operations: any OperationsDesk, feed: any ChangeFeed,
-      readiness: @escaping @Sendable () async -> Readiness, clock: any WallClock
+      readiness: @escaping @Sendable () -> Readiness, clock: any WallClock
     ) {
       self.reader = reader
       self.intake = intake

@@ -94,8 +94,6 @@ public protocol JourneyReader: Sendable {
   func organizations(of caller: Caller) async throws(LedgerError) -> Set<UUID>
   /// The organisation of a client that the caller may see; nil otherwise.
   func organization(ofClient client: UUID, for caller: Caller) async throws(LedgerError) -> UUID?
-  /// Whether the database answers.
-  func ping() async -> Bool
 }
 
 /// An event that a caller reports.

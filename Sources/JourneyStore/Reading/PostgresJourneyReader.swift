@@ -42,10 +42,6 @@ public struct PostgresJourneyReader: JourneyReader {
     }
   }
 
-  public func ping() async -> Bool {
-    (try? await pool.perform { _ = try $0.execute("SELECT 1") }) != nil
-  }
-
   private func refreshMap(_ org: UUID?, _ caller: Caller) async throws(LedgerError) {
     let ages = try await perform(caller, MapSQL.ages, PostgresParameters { $0.uuid(org) }) { result throws(PostgresError) in
       var ages: [MapCounter.Age] = []

@@ -108,6 +108,17 @@ private struct Examination {
   }
 
   mutating func database(_ settings: JourneyConfiguration.Settings) async {
+    var isThere = false
+    await check("writes", advice: "start the database, mend DATABASE_URL, or wait until it takes writes again") {
+      if let problem = try await withDatabase(settings, role: nil, "doctor", WriteCheck.problem) { throw Failure(.unavailable, problem) }
+      isThere = true
+      return "the database takes them"
+    }
+    guard isThere else { return }
+    await check("sessions", advice: SessionCheck.advice) {
+      if let problem = try await SessionCheck.run(settings.database(role: nil)) { throw Failure(.settings, problem) }
+      return "kept beyond a transaction"
+    }
     var isCurrent = false
     await check("schema", advice: "run: journey migrate") {
       let files = try Migration.load(directory: settings.migrationsDirectory)

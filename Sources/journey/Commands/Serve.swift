@@ -2,6 +2,7 @@ import AMQPClient
 import ArgumentParser
 import FoundationEssentials
 import Journey
+import JourneyAPI
 import JourneyConfiguration
 import JourneyMessaging
 import JourneyPipeline
@@ -9,7 +10,6 @@ import JourneyStore
 import Logging
 import PostgresClient
 import ServiceLifecycle
-import UnixSignals
 
 #if canImport(Glibc)
   import Glibc
@@ -22,51 +22,24 @@ struct Serve: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Run the adapter until SIGTERM or SIGINT.",
     discussion: """
-      On a signal it takes no more events, finishes what it has, publishes, settles and exits 0. What is not done within pipeline.drainSeconds is left: \
-      unsettled events are delivered again, unpublished actions are published by the next instance; the exit status is then 1.
+      On a signal it takes no more events, finishes what it has, publishes and settles. The exit status is 0 where nothing is left: each message that it \
+      took is settled, each action confirmed by the broker and noted. It is 1 where something is, or where the stop takes longer than \
+      pipeline.drainSeconds, and the last line says what: messages that are delivered again, actions that the next instance publishes. Nothing is lost.
       """)
 
   @OptionGroup var common: CommonOptions
 
   func run() async throws {
+    let signals = Program.signals ?? Signals.hear()
+    signals.listen()
     try await journey.run {
       let settings = try await common.settings()
       let rules = try await settings.decisions()
       let mappings = LiveMappings(try await settings.mappings().mappings)
       let decoder = settings.decoder(rules, live: mappings)
       let logger = settings.logger()
-      try await checkSchema(settings)
-      try await checkTopology(settings)
-      try await Adapter(settings: settings, rules: rules, decoder: decoder, mappings: mappings, logger: logger).run()
-    }
-  }
-
-  private func checkSchema(_ settings: JourneyConfiguration.Settings) async throws {
-    let files = try await failing(.settings) { try Migration.load(directory: settings.migrationsDirectory) }
-    let pending = try await failing(.settings) {
-      try await withDatabase(settings, role: nil, "check") { try await Migrator($0, files: files).pending() }
-    }
-    guard pending.isEmpty else {
-      throw Failure(
-        .settings, "the schema lacks \(pending.map(\.fileName).joined(separator: ", ")); run: journey migrate")
-    }
-    try await checkPrivileges(settings)
-  }
-
-  /// Before anything is taken from the queue: each start that fails later costs the messages it had taken one of their deliveries.
-  private func checkPrivileges(_ settings: JourneyConfiguration.Settings) async throws {
-    let found = try await failing(.settings) {
-      try await withDatabase(settings, role: settings.workingRole, "check") { try await StoreInspection.run(on: $0) }
-    }
-    guard found.missingPrivileges.isEmpty else {
-      throw Failure(.settings, "\(found.workingRole) lacks \(found.missingPrivileges.joined(separator: ", ")); grant them, or run: journey migrate")
-    }
-  }
-
-  private func checkTopology(_ settings: JourneyConfiguration.Settings) async throws {
-    try await withAdmin(settings) {
-      try TopologyCommand.refuse(try await $0.verify(settings.messagingNames.topology))
-      try await requirePermissions(settings, $0)
+      try await StartChecks(settings: settings, logger: logger).run()
+      try await Adapter(settings: settings, rules: rules, decoder: decoder, mappings: mappings, signals: signals, logger: logger).run()
     }
   }
 }
@@ -77,19 +50,25 @@ private struct Adapter {
   let rules: DecisionRules
   let decoder: InboundDecoder
   let mappings: LiveMappings
+  let signals: Signals
   let logger: Logger
 
   func run() async throws {
     let clock = SystemClock()
     let names = settings.messagingNames
     let decider = Decider(rules: rules, message: ActionEvent.message)
+    let health = Health()
+    let alarm = BrokerAlarm()
     let ledger = try await failing(.failed) {
       try await PostgresLedger.open(
         settings.database(role: settings.workingRole), lanes: settings.lanes, decider: decider, clock: clock)
     }
     let publisher = AMQPPublisher(
       settings: try settings.broker("publish"), window: settings.publishWindow, confirmTimeout: .seconds(settings.deadlines.confirm)
-    ) { [logger] in report($0, logger) }
+    ) { [logger] in
+      alarm.note($0)
+      report($0, logger)
+    }
     var ingest = IngestQueue.Settings()
     ingest.names = names
     ingest.prefetch = UInt16(settings.prefetch)
@@ -112,7 +91,8 @@ private struct Adapter {
     let pipeline = Pipeline(
       source: source, ledger: AnnouncingLedger(ledger, announcer: announcer),
       publisher: ActionExchange(publisher: publisher, exchange: names.actions),
-      settings: pipelineSettings, logger: logger)
+      settings: pipelineSettings, health: health, logger: logger)
+    let watch = DatabaseWatch(try settings.database(role: settings.workingRole), health: health)
 
     let archiveWorker = settings.archivesDeadLetters ? PostgresWorker(try settings.database(role: settings.workingRole), name: "pg-letters") : nil
     let archiver = try archiveWorker.map { try makeArchiver($0, clock: clock) }
@@ -120,17 +100,31 @@ private struct Adapter {
     let api: APIService? =
       if settings.api.isEnabled {
         try await APIService.make(
-          settings, decoder: decoder, source: source, actions: publisher, statistics: pipeline.statistics, announcer: announcer, feed: feed, logger: logger)
+          settings, decoder: decoder, source: source, statistics: pipeline.statistics, announcer: announcer, feed: feed,
+          readiness: {
+            Readiness(
+              isConsuming: source.isConsuming, isPublishing: publisher.isConnected, hasDatabase: watch.hasDatabase,
+              problems: health.problems + alarm.problems(waiting: pipeline.actionsUnderWay))
+          }, logger: logger)
       } else { nil }
 
     publisher.start()
     api?.start()
-    try await serve([pipeline, announcer] + (archiver.map { [$0] } ?? []) + (api?.services ?? []), pipeline.statistics)
+    try await serve([pipeline, announcer, watch] + (archiver.map { [$0] } ?? []) + (api?.services ?? []), pipeline.statistics)
     await api?.close()
     for worker in changes { await worker.close() }
     await publisher.close()
     await ledger.close()
     await archiveWorker?.close()
+    try report(pipeline.leftovers)
+  }
+
+  private func report(_ leftovers: Pipeline.Leftovers) throws {
+    guard !leftovers.isEmpty else { return }
+    var parts: [String] = []
+    if leftovers.messages > 0 { parts.append("\(leftovers.messages.of("message")) handed back, to be delivered again") }
+    if leftovers.actions > 0 { parts.append("\(leftovers.actions.of("action")) not known to be published, left to the next instance") }
+    throw Failure(.failed, "stopped, but not finished: \(parts.joined(separator: "; "))")
   }
 
   private func makeArchiver(_ worker: PostgresWorker, clock: SystemClock) throws -> DeadLetterArchiver {
@@ -145,17 +139,19 @@ private struct Adapter {
     let services: [any Service] =
       workers + [
         StatisticsLog(statistics: statistics, interval: settings.statisticsSeconds, logger: logger),
-        MappingReload(settings: settings, mappings: mappings, logger: logger),
-        DrainDeadline(deadline: .seconds(settings.drainSeconds), logger: logger),
+        MappingReload(settings: settings, mappings: mappings, signals: signals, logger: logger),
+        DrainDeadline(deadline: .seconds(settings.drainSeconds), logger: logger), StopOnSignal(signals: signals),
       ]
     let group = ServiceGroup(
       configuration: ServiceGroupConfiguration(
         services: services.enumerated().map { index, service in
-          // The pipeline's end is the end of all: by then everything is settled.
+          // The pipeline's end is the end of all: by then everything is settled. So is a signal's.
           .init(
-            service: service, successTerminationBehavior: index == 0 ? .gracefullyShutdownGroup : .ignore,
+            service: service,
+            successTerminationBehavior: index == 0 || service is StopOnSignal ? .gracefullyShutdownGroup : .ignore,
             failureTerminationBehavior: .cancelGroup)
-        }, gracefulShutdownSignals: [.sigterm, .sigint], logger: Logger(label: "lifecycle") { _ in SwiftLogNoOpLogHandler() }))
+        }, logger: Logger(label: "lifecycle") { _ in SwiftLogNoOpLogHandler() }))
+    signals.beginWork()
     try await group.run()
   }
 

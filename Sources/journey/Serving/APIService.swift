@@ -20,8 +20,8 @@ struct APIService {
 
   /// nil where `api.enabled` is false.
   static func make(
-    _ settings: JourneyConfiguration.Settings, decoder: InboundDecoder, source: IngestQueue, actions: AMQPPublisher, statistics: Statistics,
-    announcer: ChangeAnnouncer, feed: PostgresChangeFeed, logger: Logger
+    _ settings: JourneyConfiguration.Settings, decoder: InboundDecoder, source: IngestQueue, statistics: Statistics, announcer: ChangeAnnouncer,
+    feed: PostgresChangeFeed, readiness: @escaping @Sendable () -> Readiness, logger: Logger
   ) async throws -> APIService {
     var reads = try settings.database(role: "authenticated")
     // A person waits for the answer.
@@ -43,10 +43,7 @@ struct APIService {
       settings: settings, worker: letters, decoder: decoder, statistics: statistics, isConsuming: { source.isConsuming }, clock: clock, logger: logger)
     let parts = JourneyServer.Parts(
       reader: reader, intake: EventIntakeQueue(publisher: publisher, exchange: settings.messagingNames.events, decoder: decoder), operations: desk,
-      feed: feed,
-      readiness: {
-        Readiness(isConsuming: source.isConsuming, isPublishing: actions.isConnected, hasDatabase: await reader.ping())
-      }, clock: clock)
+      feed: feed, readiness: readiness, clock: clock)
     let server = try await failing(.settings) { try await JourneyServer(settings: settings.api.served, parts: parts, logger: logger) }
     return APIService(announcer: announcer, server: server, desk: desk, publisher: publisher, pool: pool, workers: [counting, letters])
   }

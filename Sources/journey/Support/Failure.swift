@@ -64,10 +64,14 @@ extension Failure {
   init(_ error: PostgresError) {
     switch (error.kind, error.operation) {
     case (.permanent, "read connection string"): self.init(.settings, "DATABASE_URL: \(error.message)")
-    case (.transient, "connect"), (.deadline, "connect"), (.reconnect, "connect"):
-      self.init(.unavailable, "the database is not reachable: \(error.message). Is it running, and is DATABASE_URL right?")
     case (.permanent, "connect"):
       self.init(.settings, "the database refuses access: \(error.message). Check user, password and database in DATABASE_URL.")
+    case (.permanent, "set up session"):
+      self.init(.settings, "the database refuses the session: \(error.message). Check database.role: the login has to be a member of it.")
+    case _ where error.isOfConnecting && error.sqlState != nil:
+      self.init(.unavailable, "the database takes no new session now: \(error.message)")
+    case _ where error.isOfConnecting:
+      self.init(.unavailable, "the database is not reachable: \(error.message). Is it running, and is DATABASE_URL right?")
     default: self.init(.failed, "\(error)")
     }
   }

@@ -4,18 +4,18 @@ import JourneyConfiguration
 import JourneyMessaging
 import Logging
 import ServiceLifecycle
-import UnixSignals
 
 /// Takes changed mapping files into use without a restart: on SIGHUP, and when a file changes. A file with a mistake changes nothing.
 struct MappingReload: Service {
   let settings: JourneyConfiguration.Settings
   let mappings: LiveMappings
+  let signals: Signals
   let logger: Logger
 
   func run() async throws {
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask {
-        for await _ in await UnixSignalsSequence(trapping: .sighup).cancelOnGracefulShutdown() { reload(because: "SIGHUP") }
+        for await _ in signals.reloadRequests.cancelOnGracefulShutdown() { reload(because: "SIGHUP") }
       }
       group.addTask {
         await cancelWhenGracefulShutdown {

@@ -1,0 +1,64 @@
+import AMQPClient
+import JourneyConfiguration
+import JourneyMessaging
+import JourneyStore
+import Logging
+import PostgresClient
+
+/// What has to be in order before anything is taken from the queue: each start that fails later costs the messages it had taken one of their deliveries.
+struct StartChecks {
+  let settings: JourneyConfiguration.Settings
+  let logger: Logger
+  /// How long a login that is refused is tried again: a password may be in the middle of a change, a database of being renamed or restored.
+  var patience = Duration.seconds(10)
+
+  func run() async throws {
+    try await checkSchema()
+    try await checkPrivileges()
+    try await checkSessions()
+    try await withAdmin(settings) {
+      try TopologyCommand.refuse(try await $0.verify(settings.messagingNames.topology))
+      try await requirePermissions(settings, $0)
+    }
+  }
+
+  private func checkSchema() async throws {
+    let files = try await failing(.settings) { try Migration.load(directory: settings.migrationsDirectory) }
+    let pending = try await failing(.settings) {
+      try await patiently { try await withDatabase(settings, role: nil, "check") { try await Migrator($0, files: files).pending() } }
+    }
+    guard pending.isEmpty else {
+      throw Failure(
+        .settings, "the schema lacks \(pending.map(\.fileName).joined(separator: ", ")); run: journey migrate")
+    }
+  }
+
+  private func checkPrivileges() async throws {
+    let found = try await failing(.settings) {
+      try await patiently { try await withDatabase(settings, role: settings.workingRole, "check") { try await StoreInspection.run(on: $0) } }
+    }
+    guard found.missingPrivileges.isEmpty else {
+      throw Failure(.settings, "\(found.workingRole) lacks \(found.missingPrivileges.joined(separator: ", ")); grant them, or run: journey migrate")
+    }
+  }
+
+  private func checkSessions() async throws {
+    let problem = try await failing(.settings) { try await SessionCheck.run(settings.database(role: settings.workingRole)) }
+    if let problem { throw Failure(.settings, "\(problem); \(SessionCheck.advice)") }
+  }
+
+  /// Tries again, for a while, what the database refuses although the settings may be right.
+  private func patiently<Value>(_ body: () async throws -> Value) async throws -> Value {
+    let end = ContinuousClock.now + patience
+    var isLogged = false
+    while true {
+      do {
+        return try await body()
+      } catch let error as PostgresError where error.isOfConnecting && error.kind == .permanent && error.sqlState != nil && .now < end {
+        if !isLogged { logger.warning("the database refuses the login, trying again for \(patience.components.seconds) s: \(error.message)") }
+        isLogged = true
+        try await Task.sleep(for: .milliseconds(500))
+      }
+    }
+  }
+}

@@ -1,0 +1,116 @@
+import AMQPClient
+import Foundation
+import TestServers
+import Testing
+
+@testable import Harness
+
+/// The database refuses new sessions for a while, as it does while somebody changes a password, restores it, or a pooler has none to give.
+@Suite struct RefusedSessionTests {
+  struct Refusal: Sendable, CustomTestStringConvertible {
+    var sqlState: String
+    var begin: [String]
+    var end: [String]
+    /// Whether only a person can mend it, as far as anyone can tell at the start.
+    var isForAPerson: Bool
+    var testDescription: String { sqlState }
+  }
+
+  /// `$LOGIN` and `$DATABASE` stand for the names of those.
+  static let refusals = [
+    Refusal(sqlState: "28P01", begin: ["ALTER ROLE $LOGIN PASSWORD 'another'"], end: ["ALTER ROLE $LOGIN PASSWORD 'word'"], isForAPerson: true),
+    Refusal(sqlState: "28000", begin: ["ALTER ROLE $LOGIN NOLOGIN"], end: ["ALTER ROLE $LOGIN LOGIN"], isForAPerson: true),
+    Refusal(
+      sqlState: "3D000",
+      begin: [
+        "ALTER DATABASE $DATABASE ALLOW_CONNECTIONS false", "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '$DATABASE'",
+        "ALTER DATABASE $DATABASE RENAME TO away_$DATABASE",
+      ], end: ["ALTER DATABASE away_$DATABASE RENAME TO $DATABASE", "ALTER DATABASE $DATABASE ALLOW_CONNECTIONS true"], isForAPerson: true),
+    Refusal(
+      sqlState: "55000", begin: ["ALTER DATABASE $DATABASE ALLOW_CONNECTIONS false"], end: ["ALTER DATABASE $DATABASE ALLOW_CONNECTIONS true"],
+      isForAPerson: false),
+    Refusal(
+      sqlState: "53300", begin: ["ALTER ROLE $LOGIN CONNECTION LIMIT 0"], end: ["ALTER ROLE $LOGIN CONNECTION LIMIT -1"], isForAPerson: false),
+  ]
+
+  @Test(arguments: refusals)
+  func isWaitedOutWhileServeRuns(_ refusal: Refusal) async throws {
+    try await Stage.with { stage in
+      let login = try await Login.make(on: stage)
+      var random = SeededRandom(stream: 81)
+      let world = World(events: 40, &random)
+      try await world.seed(stage)
+      let messages = world.messages(duplicates: 0, &random)
+      let program = try await stage.serve(.standard, ["DATABASE_URL": login.url])
+      let probe = try await Probe(program)
+      try await eventually("ready", state: { program.standardError }) { try await probe.ready().isReady }
+
+      try await login.refuse(refusal.begin)
+      try await stage.publish(messages)
+      try await eventually("a refusal that shows", state: { program.standardError }) { try await probe.ready().body.contains(refusal.sqlState) }
+      // Some more attempts than one.
+      try await Task.sleep(for: .seconds(2))
+      #expect(program.ending == nil, "a refusal is no end: \(program.standardError)")
+      try await login.run(refusal.end)
+      try await stage.settles(events: world.events.count, program)
+      try await eventually("ready again", state: { program.standardError }) { try await probe.ready().isReady }
+      try await stage.stop(program)
+      #expect(try await stage.admin.messageCount(queue: "journey.dead-letters") == 0)
+    }
+  }
+
+  @Test(arguments: refusals)
+  func atTheStartOnlyWhatAPersonMustMendIs78(_ refusal: Refusal) async throws {
+    try await Stage.with { stage in
+      let login = try await Login.make(on: stage)
+      try await login.refuse(refusal.begin)
+      let finished = try await stage.run(["serve"], environment: ["DATABASE_URL": login.url])
+      try await login.run(refusal.end)
+      #expect(finished.status == (refusal.isForAPerson ? 78 : 69), "\(finished.errors)")
+      #expect(finished.errors.contains("trying again") == refusal.isForAPerson, "\(finished.errors)")
+    }
+  }
+
+  @Test func aLoginThatIsRefusedForAMomentAtTheStartIsTriedAgain() async throws {
+    try await Stage.with { stage in
+      let login = try await Login.make(on: stage)
+      let refusal = Self.refusals[0]
+      try await login.refuse(refusal.begin)
+      let program = try stage.start(["serve"], environment: ["DATABASE_URL": login.url])
+      try await eventually("a second attempt", state: { program.standardError }) { program.standardError.contains("trying again") }
+      try await login.run(refusal.end)
+      try await eventually("work", state: { program.standardError }) { program.standardError.contains("consuming") }
+      try await stage.stop(program)
+    }
+  }
+}
+
+/// A login of the test's own, as docs/operations.md describes it: it owns nothing.
+struct Login {
+  let stage: Stage
+  let name: String
+  let database: String
+  let url: String
+
+  static func make(on stage: Stage) async throws -> Login {
+    let database = try await stage.rows("SELECT current_database()")[0][0]
+    let name = "login_\(database)"
+    try await stage.execute("CREATE ROLE \(name) LOGIN PASSWORD 'word' IN ROLE journey_adapter, authenticated")
+    var own = try #require(URLComponents(string: stage.databaseURL))
+    own.user = name
+    own.password = "word"
+    return Login(stage: stage, name: name, database: database, url: try #require(own.string))
+  }
+
+  /// Runs statements, and ends the login's sessions.
+  func refuse(_ statements: [String]) async throws {
+    try await run(statements)
+    try await run(["SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = '$LOGIN'"])
+  }
+
+  func run(_ statements: [String]) async throws {
+    for statement in statements {
+      try await stage.servers.sql(statement.replacing("$LOGIN", with: name).replacing("$DATABASE", with: database))
+    }
+  }
+}

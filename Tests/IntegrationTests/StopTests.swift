@@ -1,0 +1,86 @@
+import AMQPClient
+import Foundation
+import Glibc
+import TestServers
+import Testing
+
+@testable import Harness
+
+/// What the exit status of a stop says.
+@Suite struct StopTests {
+  /// From the first line of the program on, and at every moment of its start.
+  @Test(arguments: [0, 20, 50, 100, 200, 400, 800])
+  func aSignalWhileItStartsStopsItInOrder(afterMilliseconds delay: Int) async throws {
+    try await Stage.with { stage in
+      let program = try stage.start(["serve"])
+      try await isListening(program)
+      try await Task.sleep(for: .milliseconds(delay))
+      program.send(SIGTERM)
+      #expect(await program.ended(within: .seconds(15)) == .exited(0), "\(program.standardError)")
+    }
+  }
+
+  /// Before its first line the program is the operating system's: it loads libraries, and any signal ends it.
+  private func isListening(_ program: ChildProcess) async throws {
+    try await eventually("a program that listens", within: .seconds(5), state: { "\(program.ending as Any)" }) {
+      guard let status = try? String(contentsOfFile: "/proc/\(program.id)/status", encoding: .utf8),
+        let line = status.split(separator: "\n").first(where: { $0.hasPrefix("SigCgt:") }),
+        let mask = UInt64(line.split(separator: "\t")[1], radix: 16)
+      else { return false }
+      return [SIGTERM, SIGINT, SIGHUP].allSatisfy { mask & (1 << UInt64($0 - 1)) != 0 }
+    }
+  }
+
+  @Test func reloadingWhileItStartsDoesNotEndIt() async throws {
+    try await Stage.with { stage in
+      let program = try stage.start(["serve", "--config", Profile.standard.configuration])
+      try await isListening(program)
+      program.send(SIGHUP)
+      try await eventually("work", state: { program.standardError }) { program.standardError.contains("consuming") }
+      try await stage.stop(program)
+    }
+  }
+
+  /// The database refuses for now: what was taken goes back, and the status and the last line say so.
+  @Test func handingMessagesBackIsNotAFinish() async throws {
+    var random = SeededRandom(stream: 131)
+    let world = World(events: 100, &random)
+    let servers = try await TestServers.dedicated()
+    try await Stage.with(servers: servers) { stage in
+      try await world.seed(stage)
+      let program = try await stage.serve(.standard)
+      try await servers.stop(.postgres, immediately: true)
+      try await stage.publish(world.messages(duplicates: 0, &random))
+      try await eventually("a failed commit", state: { program.standardError }) { program.standardError.contains("trying again") }
+      program.send(SIGTERM)
+      let ending = await program.ended(within: .seconds(30))
+      #expect(ending == .exited(1), "\(program.standardError)")
+      #expect(program.standardError.contains("handed back, to be delivered again"), "\(program.standardError)")
+      try await servers.start(.postgres)
+      let next = try await stage.serve(.standard)
+      try await stage.settles(events: world.events.count, next)
+      try await stage.stop(next)
+    }
+    try await servers.stop()
+  }
+
+  /// No queue takes the actions: they are left to the next instance, and the status and the last line say so.
+  @Test func leavingActionsUnpublishedIsNotAFinish() async throws {
+    var random = SeededRandom(stream: 132)
+    let world = World(events: 100, &random)
+    try await Stage.with { stage in
+      try await world.seed(stage)
+      for channel in ["email", "voice", "human"] {
+        try await stage.admin.unbind(.init(queue: "journey.actions.\(channel)", exchange: "journey.actions", routingKey: "\(channel).#"))
+      }
+      let program = try await stage.serve(.literal)
+      try await stage.publish(world.messages(duplicates: 0, &random))
+      try await eventually("stored events", state: { program.standardError }) {
+        try await stage.number("SELECT count(*) FROM client_journey_events") == world.events.count
+      }
+      program.send(SIGTERM)
+      #expect(await program.ended(within: .seconds(30)) == .exited(1), "\(program.standardError)")
+      #expect(program.standardError.contains("not known to be published"), "\(program.standardError)")
+    }
+  }
+}
