@@ -308,6 +308,10 @@ public final class IngestQueue: EventSource {
     closer?.resume()
   }
 
+  public func pause() { consumer.pause() }
+
+  public func resume(limit: UInt16?) { consumer.resume(limit: limit) }
+
   public func stop() { consumer.cancel() }
 
   public func close(within deadline: Duration) async {

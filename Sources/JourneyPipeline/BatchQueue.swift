@@ -66,6 +66,14 @@ final class BatchQueue<Element: Sendable>: Sendable {
     }
   }
 
+  /// Takes all out that no lane has taken.
+  func removeAll() -> [Element] {
+    state.withLock { state in
+      defer { state.elements = [] }
+      return state.elements
+    }
+  }
+
   /// How many elements wait for clients that are set aside.
   var countSetAside: Int {
     state.withLock { state in

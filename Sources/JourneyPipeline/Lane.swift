@@ -10,6 +10,8 @@ struct LaneItem: Sendable {
   /// How often somebody else held the client's rows, and since when.
   var deferrals = 0
   var deferredSince: ContinuousClock.Instant?
+  /// When the database refused it alone, while it is not clear yet whether the event is at fault.
+  var refusedAt: ContinuousClock.Instant?
 }
 
 /// One of the commits that run side by side: takes what has gathered, commits it, has its actions published, settles it.
@@ -20,13 +22,14 @@ final class Lane: Sendable {
   private let ledger: any JourneyLedger
   private let outbox: Outbox
   private let receipts: OpenReceipts
+  private let gate: CommitGate
   private let settings: Pipeline.Settings
   private let statistics: Statistics
   private let logger: Logger
 
   init(
     number: Int, queue: BatchQueue<LaneItem>, source: any EventSource, ledger: any JourneyLedger, outbox: Outbox, receipts: OpenReceipts,
-    settings: Pipeline.Settings, statistics: Statistics, logger: Logger
+    gate: CommitGate, settings: Pipeline.Settings, statistics: Statistics, logger: Logger
   ) {
     self.number = number
     self.queue = queue
@@ -34,6 +37,7 @@ final class Lane: Sendable {
     self.ledger = ledger
     self.outbox = outbox
     self.receipts = receipts
+    self.gate = gate
     self.settings = settings
     self.statistics = statistics
     var logger = logger
@@ -44,35 +48,32 @@ final class Lane: Sendable {
   /// Where `run` runs best.
   var executor: (any TaskExecutor)? { ledger.executor(ofLane: number) }
 
-  func run() async throws(LedgerError) {
+  func run() async {
     defer { queue.leave(number) }
-    while let items = await queue.next(for: number) { try await take(items) }
+    while let items = await queue.next(for: number) { await take(items) }
   }
 
   /// Commits a batch, or as much of it as passes: what the database refuses is found by halving and rejected alone.
-  private func take(_ items: [LaneItem]) async throws(LedgerError) {
-    var parts = [items]
-    // What is to be committed again, in its order: nothing of these clients may overtake it.
-    var again: [LaneItem] = []
-    // Clients that somebody else holds, and for how long they are set aside.
-    var pauses: [Int: Duration] = [:]
+  private func take(_ items: [LaneItem]) async {
+    var work = LaneWork(items)
     var backoff = Backoff(shortest: settings.shortestRetry, longest: settings.longestRetry)
-    while let next = parts.popLast() {
-      var part = keepOpen(next)
-      let passedOver = Set(again.map(\.client))
-      if !passedOver.isEmpty {
-        again += part.filter { passedOver.contains($0.client) }
-        part.removeAll { passedOver.contains($0.client) }
+    while let part = work.next(open: keepOpen, hasPassed: gate.hasPassed) {
+      if gate.isClosed {
+        work.parts.append(part)
+        return putOff(work.left)
       }
-      guard !part.isEmpty else { continue }
+      let begin = ContinuousClock.now
       let published = outbox.takeConfirmed()
       do {
         let receipt = try await ledger.commit(EventBatch(events: part.map(\.staged), published: Array(published.keys)))
         if backoff.attempts > 0 { logger.notice("the database takes batches again") }
         backoff.reset()
+        let hasStored = receipt.results.contains(where: \.isStored)
+        work.hasStored = work.hasStored || hasStored
+        gate.passed(from: begin, hasStored: hasStored)
         let left = left(of: part, receipt.results)
-        again += left.items
-        pauses.merge(left.pauses) { max($0, $1) }
+        work.again += left.items
+        work.pauses.merge(left.pauses) { max($0, $1) }
         // Actions first: the broker writes an acknowledgement down as well, and what comes after it waits for that.
         let waiting = receipt.outbox.flatMap { outbox.publishAtOnce($0) ? nil : $0 }
         settle(part, receipt.results)
@@ -80,35 +81,36 @@ final class Lane: Sendable {
       } catch {
         outbox.putBack(confirmed: published)
         switch error.kind {
-        case .poison where part.count > 1:
-          parts.append(Array(part[(part.count / 2)...]))
-          parts.append(Array(part[..<(part.count / 2)]))
-        case .poison:
-          settle(part, [.rejected(Rejection(.refusedByDatabase, error.description))])
+        case .poison where part.count > 1: work.halve(part)
+        case .poison: reject(part, error)
+        case .permanent where part.count > 1: work.sample(part)
+        case .permanent:
+          if let first = part[0].refusedAt, gate.hasPassed(since: first) {
+            reject(part, error)
+          } else if work.suspect(part[0]) {
+            gate.close(error)
+            return putOff(work.left)
+          }
         case .transient:
+          let isLong = gate.failed(error, attempts: backoff.attempts + 1)
           // A batch that is too much for the server's time limits passes in parts.
-          if backoff.attempts % 4 == 3, part.count > 1 {
-            parts.append(Array(part[(part.count / 2)...]))
-            parts.append(Array(part[..<(part.count / 2)]))
-          } else {
-            parts.append(part)
+          if backoff.attempts % 4 == 3, part.count > 1 { work.halve(part) } else { work.parts.append(part) }
+          if isLong {
+            gate.close(error)
+            return putOff(work.left)
           }
           let pause = backoff.next()
           if backoff.attempts == 1 { logger.warning("the database does not take a batch, trying again: \(error)") }
           queue.pause(number)
-          guard await sleepUnlessStopping(pause) else {
-            handBack(again + parts.flatMap(\.self))
-            return
-          }
-        case .permanent:
-          parts.append(part)
-          handBack(again + parts.flatMap(\.self))
-          logger.critical("the database refuses to work, and will until a person acts: \(error)")
-          throw error
+          guard await sleepUnlessStopping(pause) else { return handBack(work.left) }
         }
       }
     }
-    if !again.isEmpty { queue.putBack(again, pauses: pauses) }
+    if !work.again.isEmpty { queue.putBack(work.again, pauses: work.pauses) }
+  }
+
+  private func reject(_ items: [LaneItem], _ error: LedgerError) {
+    settle(items, items.map { _ in .rejected(Rejection(.refusedByDatabase, error.description)) })
   }
 
   /// What is to be committed again, and which clients are to be set aside first. What has been held for long, or beside too much else that is held, is
@@ -177,6 +179,11 @@ final class Lane: Sendable {
     statistics.add(\.stored, stored)
     statistics.add(\.duplicates, duplicates)
     source.settle(settled)
+  }
+
+  /// Not now: nothing passes. At a stop there is no later.
+  private func putOff(_ items: [LaneItem]) {
+    if queue.isClosed { handBack(items) } else { source.settle(receipts.postpone(items.map(\.receipt))) }
   }
 
   private func handBack(_ items: [LaneItem]) { source.settle(receipts.handBack(items.map(\.receipt))) }

@@ -18,6 +18,14 @@ public final class Pipeline: Service {
     /// How long the first retry of a failed commit waits; doubled up to `longestRetry`, with jitter.
     public var shortestRetry = Duration.milliseconds(100)
     public var longestRetry = Duration.seconds(10)
+    /// How long the database may let no batch pass, for reasons that pass by themselves, before messages that were taken are put off. Well below the time after
+    /// which the broker takes a delivery back that nobody acknowledges.
+    public var patience = Duration.seconds(300)
+    /// How many unsettled messages there are at most while it is not known whether the database takes batches.
+    public var trialLimit: UInt16 = 16
+    /// How long the first pause is before the database is asked again; doubled up to `longestTrial`.
+    public var shortestTrial = Duration.seconds(1)
+    public var longestTrial = Duration.seconds(60)
     /// How long an event waits here for a client that somebody else holds, another instance or the host application, before it is handed back for later.
     public var maxHold = Duration.seconds(10)
     /// How many events may wait so at the same time; what comes on top is handed back for later at once.
@@ -36,6 +44,7 @@ public final class Pipeline: Service {
   private let source: any EventSource
   private let lanes: [Lane]
   private let queue: BatchQueue<LaneItem>
+  private let gate: CommitGate
   private let outbox: Outbox
   private let relay: ActionRelay
   private let settings: Settings
@@ -55,9 +64,11 @@ public final class Pipeline: Service {
     let statistics = statistics
     let queue = BatchQueue<LaneItem>(lanes: settings.lanes, limit: settings.batchSize, client: { $0.client })
     self.queue = queue
+    let gate = CommitGate(source: source, ledger: ledger, settings: settings, health: health, logger: logger)
+    self.gate = gate
     lanes = (0..<settings.lanes).map { number in
       Lane(
-        number: number, queue: queue, source: source, ledger: ledger, outbox: outbox, receipts: receipts, settings: settings,
+        number: number, queue: queue, source: source, ledger: ledger, outbox: outbox, receipts: receipts, gate: gate, settings: settings,
         statistics: statistics, logger: logger)
     }
     self.receipts = receipts
@@ -80,53 +91,37 @@ public final class Pipeline: Service {
 
   public var leftovers: Leftovers { Leftovers(messages: receipts.handedBack, actions: outbox.unfinished) }
 
-  /// Runs until a graceful shutdown or a cancellation, or until something needs a person.
-  /// - Throws: `LedgerError` of kind `.permanent`. What was not settled by then was released, and will be delivered again.
+  /// Runs until a graceful shutdown or a cancellation.
   public func run() async throws {
-    let failure = await withTaskGroup { group in
+    await withTaskGroup { group in
       group.addTask { [relay] in await relay.run() }
       group.addTask { [queue] in await queue.watch() }
-      let failure = await runLanes()
+      group.addTask { [gate, queue, source, receipts] in
+        await gate.run { source.settle(receipts.postpone(queue.removeAll().map(\.receipt))) }
+      }
+      await runLanes()
       await outbox.drain(within: settings.drainDeadline)
       group.cancelAll()
-      return failure
     }
     // Apart from this task, which may have been cancelled: what is left to be written down still is.
     await Task { [outbox, relay, source, receipts, settings] in
       // The relay may have claimed actions in its last turn.
       await outbox.drain(within: settings.drainDeadline)
-      // Nobody reads the queue once all lanes have failed.
       source.settle(receipts.handBackAll())
       await relay.flush()
       await source.close(within: settings.closeDeadline)
     }.value
     logger.info("stopped", metadata: statistics.metadata)
-    if let failure { throw failure }
   }
 
-  /// - Returns: why a lane has ended before its time.
-  private func runLanes() async -> LedgerError? {
-    await withTaskGroup(of: LedgerError?.self) { group in
+  private func runLanes() async {
+    await withTaskGroup { group in
       for lane in lanes {
-        group.addTask(executorPreference: lane.executor) { [source] in
-          do throws(LedgerError) {
-            try await lane.run()
-            return nil
-          } catch {
-            source.stop()
-            return error
-          }
-        }
+        group.addTask(executorPreference: lane.executor) { await lane.run() }
       }
+      source.resume(limit: settings.trialLimit)
       await receive()
       queue.close()
-      var first: LedgerError?
-      for await case let failure? in group {
-        first = first ?? failure
-        // The others may be waiting for a better moment to commit.
-        group.cancelAll()
-      }
-      return first
     }
   }
 
@@ -149,7 +144,8 @@ public final class Pipeline: Service {
     let settled = receipts.open(batch)
     count(settled)
     if !settled.isEmpty { source.settle(settled) }
-    queue.append(items)
+    // What was under way when the source was paused.
+    if gate.isClosed { source.settle(receipts.postpone(items.map(\.receipt))) } else { queue.append(items) }
   }
 
   private func count(_ settled: [Settlement]) {

@@ -12,6 +12,10 @@ public protocol EventSource: Sendable {
   func settle(_ settlements: [Settlement])
   /// Whether the receipt can still be settled. Once its connection is lost it cannot, and the queue delivers the message again.
   func isOpen(_ receipt: Receipt) -> Bool
+  /// Takes nothing from the queue until `resume`. What is under way is still handed out, and everything can be settled.
+  func pause()
+  /// Takes from the queue again, with at most `limit` unsettled messages at a time, or as many as the settings say. Both may be called at any time and again.
+  func resume(limit: UInt16?)
   /// Takes no more from the queue. What was received already is still handed out.
   func stop()
   /// Returns when all settlements are with the broker, or the deadline has passed.
@@ -73,6 +77,9 @@ public protocol JourneyLedger: Sendable {
   /// are published. A receipt is returned only after the transaction is known to be committed.
   /// - Throws: `LedgerError`. After `.transient` it is unknown whether the batch was committed: commit it again.
   func commit(_ batch: EventBatch) async throws(LedgerError) -> CommitReceipt
+  /// Tries whether batches could be committed, as far as that shows without one: whether the database is there, takes writes, and knows all that a commit
+  /// means.
+  func check() async throws(LedgerError)
   /// Notes that the broker has confirmed all actions of these outbox batches.
   func markPublished(_ batches: [UUID]) async throws(LedgerError)
   /// Gives actions back that could not be published, to be claimed again later (after a pause that grows with the attempts). The other actions of
@@ -106,6 +113,8 @@ public struct CommitReceipt: Sendable {
     case deferred
     /// The event's client was met for the first time, and can be worked on now: commit the event again.
     case met
+
+    var isStored: Bool { if case .stored = self { true } else { false } }
   }
 
   /// One result an event, in the batch's order.
@@ -138,7 +147,7 @@ public struct LedgerError: Error, CustomStringConvertible {
     case transient
     /// Something in the batch is refused; without it the batch would pass.
     case poison
-    /// Needs a person: wrong schema, missing permission.
+    /// Needs a person: wrong schema, missing permission. It may be one event's fault all the same: what a host does with its row.
     case permanent
   }
 

@@ -57,6 +57,10 @@ public final class PostgresLedger: JourneyLedger {
     }
   }
 
+  public func check() async throws(LedgerError) {
+    try await onControl { [history] connection in try CommitCheck.run(on: connection, history) }
+  }
+
   public func markPublished(_ batches: [UUID]) async throws(LedgerError) {
     try await onControl { connection in
       _ = try connection.execute(CommitStatements.markPublished, PostgresParameters { $0.uuids(batches) })

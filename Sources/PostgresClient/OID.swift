@@ -28,6 +28,12 @@ enum OID {
   @usableFromInline static let jsonArray: UInt32 = 199
   @usableFromInline static let uuidArray: UInt32 = 2951
   @usableFromInline static let jsonbArray: UInt32 = 3807
+
+  /// 2278: `void`, of which there is nothing to read.
+  static let readable: Set<UInt32> = [
+    bool, bytea, name, int8, int2, int4, text, oid, json, float4, float8, bpchar, varchar, timestamptz, uuid, jsonb, boolArray, byteaArray, int4Array,
+    textArray, int8Array, float8Array, timestamptzArray, jsonArray, uuidArray, jsonbArray, 2278,
+  ]
 }
 
 /// `timestamptz` in binary counts microseconds from 2000-01-01; its extremes stand for the infinities.

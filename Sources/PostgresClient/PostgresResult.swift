@@ -42,6 +42,11 @@ public final class PostgresResult {
     return UnsafeRawBufferPointer(start: start, count: Int(PQgetlength(handle.pointer, r, c)))
   }
 
+  /// The first column of a type that no reading method here takes.
+  public var unreadableColumn: String? {
+    (0..<columnCount).first { !OID.readable.contains(type($0)) }.map { columnName($0) }
+  }
+
   func isText(_ column: Int) -> Bool { PQfformat(handle.pointer, Int32(column)) == 0 }
   func type(_ column: Int) -> UInt32 { columnTypes[column] }
 

@@ -19,6 +19,7 @@ final class FakeLedger: JourneyLedger {
     var abandoned: [OutboxBatch] = []
     var actions: [UUID] = []
     var claims = 0
+    var checks = 0
   }
   /// What a commit does before (`isStored` false) and after it has stored its batch: an error is thrown.
   typealias Plan = @Sendable (_ batch: EventBatch, _ attempt: Int, _ isStored: Bool) async -> LedgerError?
@@ -31,6 +32,7 @@ final class FakeLedger: JourneyLedger {
   private let meet: @Sendable (StagedEvent) -> Bool
   private let claim: (@Sendable () -> [OutboxBatch])?
   private let noting: @Sendable (_ call: Int) -> LedgerError?
+  private let checking: @Sendable () -> LedgerError?
   private let noteCalls = Watched(0)
 
   /// - Parameters:
@@ -39,13 +41,15 @@ final class FakeLedger: JourneyLedger {
   ///   - meet: whether an event's client is met for the first time.
   ///   - claim: answers `claimAbandoned` instead of the state.
   ///   - noting: what the nth `markPublished` or `release` throws.
+  ///   - checking: what `check` throws.
   init(
     plan: @escaping Plan = { _, _, _ in nil }, reject: @escaping @Sendable (StagedEvent) -> Rejection? = { _ in nil },
     act: @escaping @Sendable (StagedEvent) -> Bool = { _ in false },
     hold: @escaping @Sendable (StagedEvent) -> Bool = { _ in false },
     meet: @escaping @Sendable (StagedEvent) -> Bool = { _ in false },
     claim: (@Sendable () -> [OutboxBatch])? = nil,
-    noting: @escaping @Sendable (_ call: Int) -> LedgerError? = { _ in nil }
+    noting: @escaping @Sendable (_ call: Int) -> LedgerError? = { _ in nil },
+    checking: @escaping @Sendable () -> LedgerError? = { nil }
   ) {
     self.plan = plan
     self.reject = reject
@@ -54,6 +58,7 @@ final class FakeLedger: JourneyLedger {
     self.meet = meet
     self.claim = claim
     self.noting = noting
+    self.checking = checking
   }
 
   var now: State { state.now }
@@ -95,6 +100,11 @@ final class FakeLedger: JourneyLedger {
     }
     if let error = await plan(batch, attempt, true) { throw error }
     return receipt
+  }
+
+  func check() async throws(LedgerError) {
+    state.change { $0.checks += 1 }
+    if let error = checking() { throw error }
   }
 
   func markPublished(_ batches: [UUID]) async throws(LedgerError) {

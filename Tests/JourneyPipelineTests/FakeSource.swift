@@ -9,6 +9,8 @@ final class FakeSource: EventSource {
     var settled: [Receipt: [Settlement.Outcome]] = [:]
     var settlements = 0
     var isStopped = false
+    var isPaused = false
+    var limits: [UInt16?] = []
     var isClosed = false
 
     func count(_ matches: (Settlement.Outcome) -> Bool) -> Int { settled.values.reduce(0) { $0 + $1.count(where: matches) } }
@@ -51,6 +53,7 @@ final class FakeSource: EventSource {
             state.arrived.append(next)
           }
         }
+        if state.isPaused { return state.isStopped ? [] : nil }
         guard !state.arrived.isEmpty else { return state.isStopped ? [] : nil }
         let batch = Array(state.arrived.prefix(batchSize))
         state.arrived.removeFirst(batch.count)
@@ -65,7 +68,7 @@ final class FakeSource: EventSource {
         continue
       }
       // Waits as a real queue does: only `stop` ends it, never the task's cancellation.
-      await Task { try? await state.wait { !$0.arrived.isEmpty || $0.isStopped } }.value
+      await Task { try? await state.wait { !$0.arrived.isEmpty && !$0.isPaused || $0.isStopped } }.value
     }
   }
 
@@ -73,6 +76,15 @@ final class FakeSource: EventSource {
     state.change { state in
       state.settlements += settlements.count
       for settlement in settlements { state.settled[settlement.receipt, default: []].append(settlement.outcome) }
+    }
+  }
+
+  func pause() { state.change { $0.isPaused = true } }
+
+  func resume(limit: UInt16?) {
+    state.change { state in
+      state.isPaused = false
+      state.limits.append(limit)
     }
   }
 

@@ -24,10 +24,12 @@ import Testing
       })
     queue.close()
     let statistics = Statistics()
+    let source = FakeSource()
     let lane = Lane(
-      number: 0, queue: queue, source: FakeSource(), ledger: ledger,
-      outbox: Outbox(publisher: FakePublisher(), limit: 100, statistics: statistics, health: Health()), receipts: receipts, settings: .test(),
+      number: 0, queue: queue, source: source, ledger: ledger,
+      outbox: Outbox(publisher: FakePublisher(), limit: 100, statistics: statistics, health: Health()), receipts: receipts,
+      gate: CommitGate(source: source, ledger: ledger, settings: .test(), health: Health(), logger: quiet), settings: .test(),
       statistics: statistics, logger: quiet)
-    try await lane.run()
+    await lane.run()
   }
 }

@@ -90,32 +90,4 @@ import Testing
     #expect(source.now.rejections(of: .test(1)) == ["refused"])
     #expect(ledger.now.stored == ["a", "b"])
   }
-
-  @Test(arguments: [1, 4])
-  func `a failure that needs a person ends the run, with everything settled or released`(lanes: Int) async throws {
-    let source = FakeSource(batchSize: 20, supply: { .test($0, client: "c\($0 % 50)") })
-    let ledger = FakeLedger(plan: { _, attempt, _ in attempt >= 20 ? LedgerError(.permanent, "permission denied") : nil })
-    let pipeline = Pipeline(
-      source: source, ledger: ledger, publisher: FakePublisher(), settings: .test(lanes: lanes, batchSize: 10), logger: quiet)
-    let error = await #expect(throws: LedgerError.self) { try await whileRunning({ try await pipeline.run() }, {}) }
-    #expect(error?.kind == .permanent)
-    #expect(error?.description == "permission denied")
-    let end = source.now
-    #expect(end.isEachSettledOnce)
-    #expect(end.applied == ledger.now.stored.count && end.released > 0 && end.rejected == 0)
-    #expect(end.applied + end.released == end.handedOut.count)
-    #expect(end.isStopped && end.isClosed)
-  }
-
-  @Test func `a lane that waits for its database does not hold up the end of another that failed for good`() async throws {
-    // More than a batch at once, so that all lanes work: one of them fails for good, the others never get a commit through.
-    let source = FakeSource((0..<1000).map { .test($0, client: "c\($0)") }, batchSize: 1000)
-    let ledger = FakeLedger(plan: { _, attempt, _ in
-      attempt == 31 ? LedgerError(.permanent, "no such table") : LedgerError(.transient, "away")
-    })
-    let pipeline = Pipeline(source: source, ledger: ledger, publisher: FakePublisher(), settings: .test(lanes: 4), logger: quiet)
-    await #expect(throws: LedgerError.self) { try await whileRunning({ try await pipeline.run() }, {}) }
-    #expect(source.now.isEachSettledOnce)
-    #expect(source.now.released == 1000)
-  }
 }

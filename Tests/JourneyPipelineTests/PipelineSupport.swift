@@ -54,10 +54,10 @@ let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 /// A run that does not end makes the test fail at its time limit, not hang.
 func withPipeline(
   _ source: FakeSource, _ ledger: FakeLedger, _ publisher: any ActionPublisher = FakePublisher(), _ settings: Pipeline.Settings = .test(),
-  stopping body: @Sendable (Pipeline) async throws -> Void,
+  health: Health = Health(), stopping body: @Sendable (Pipeline) async throws -> Void,
   meanwhile: @Sendable () async throws -> Void = {}
 ) async throws -> Statistics.Counts {
-  let pipeline = Pipeline(source: source, ledger: ledger, publisher: publisher, settings: settings, logger: quiet)
+  let pipeline = Pipeline(source: source, ledger: ledger, publisher: publisher, settings: settings, health: health, logger: quiet)
   try await testGracefulShutdown { @Sendable trigger in
     try await whileRunning({ try await pipeline.run() }) {
       try await body(pipeline)

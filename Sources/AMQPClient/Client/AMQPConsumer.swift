@@ -65,6 +65,14 @@ public final class AMQPConsumer: Sendable {
     mailbox.post(.settle(settlements))
   }
 
+  /// Takes nothing more from the queue until `resume`. Deliveries under way are still handed over, and all can be settled.
+  public func pause() { mailbox.post(.demand(nil)) }
+
+  /// Takes from the queue again, with at most `limit` unsettled deliveries, nil: the prefetch. May be called before the start and at any time.
+  public func resume(limit: UInt16? = nil) {
+    mailbox.post(.demand(max(1, min(limit ?? configuration.prefetch, configuration.prefetch))))
+  }
+
   /// Asks for the end of deliveries. Those under way are still handed over, then `cancelled` comes.
   public func cancel() { mailbox.post(.cancel) }
 

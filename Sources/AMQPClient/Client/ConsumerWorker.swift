@@ -12,6 +12,8 @@ final class ConsumerWorker {
 
   enum Command: Sendable {
     case settle([Settlement])
+    /// How many unsettled deliveries the broker is to hand out; nil: none.
+    case demand(UInt16?)
     case cancel
     /// Monotonic nanoseconds.
     case close(deadline: UInt64)
@@ -35,6 +37,12 @@ final class ConsumerWorker {
   private var backoff: ReconnectBackoff
   private var ledger = SettlementLedger(generation: 0)
   private var cancellation = Cancellation.none
+  /// The prefetch that the owner wants, and that of the subscription that is there.
+  private var wanted: UInt16?
+  private var subscribed: UInt16?
+  /// The broker has been asked to end the subscription, and has not answered yet.
+  private var isEnding = false
+  private var hasAnnouncedStart = false
   private var closeDeadline: UInt64?
 
   init(_ configuration: Configuration, mailbox: Mailbox<Command>, status: ConnectionStatus) {
@@ -42,6 +50,7 @@ final class ConsumerWorker {
     self.mailbox = mailbox
     self.status = status
     connector = Connector(settings: configuration.settings, use: .receiving)
+    wanted = configuration.prefetch
     backoff = ReconnectBackoff(policy: configuration.settings.reconnect, hosts: configuration.settings.endpoints.count)
   }
 
@@ -71,13 +80,11 @@ final class ConsumerWorker {
   /// One connection from its start to its end; returns when it was closed by the owner.
   private func consumeOnce() throws(AMQPError) {
     let connection = try connector.connect()
-    try connection.consume(
-      queue: configuration.queue, consumerTag: configuration.consumerTag, prefetch: configuration.prefetch,
-      arguments: configuration.arguments)
     ledger = SettlementLedger(generation: ledger.generation + 1)
+    (subscribed, isEnding, hasAnnouncedStart) = (nil, false, false)
     backoff.connected(at: MonotonicTime.now())
-    status.isUp = true
-    configuration.onEvent(.started(generation: ledger.generation))
+    try readMail(connection)
+    try adjust(connection)
     while true {
       let isDrained = try receive(connection)
       try readMail(connection)
@@ -104,7 +111,8 @@ final class ConsumerWorker {
         bytes += delivery.body.count
       case .cancelOK:
         handOver(&batch)
-        announceCancelled()
+        (subscribed, isEnding) = (nil, false)
+        if cancellation == .asked { announceCancelled() } else { try adjust(connection) }
       case .consumerCancelled:
         throw AMQPError(
           .consumerCancelled, operation: "consume \(configuration.queue)", message: "the broker ended the consumer: queue deleted or moved")
@@ -149,9 +157,11 @@ final class ConsumerWorker {
           for settlement in settlements {
             for frame in ledger.settle(settlement) { try connection.write(frame) }
           }
+        case .demand(let prefetch):
+          wanted = prefetch
         case .cancel where cancellation == .none:
-          try connection.requestCancel(consumerTag: configuration.consumerTag)
           cancellation = .asked
+          if subscribed == nil { announceCancelled() } else if !isEnding { try end(connection) }
         case .cancel:
           break
         case .close(let deadline):
@@ -161,6 +171,30 @@ final class ConsumerWorker {
       let gaps = closeDeadline == nil ? Int(configuration.prefetch) / 4 * 3 : 0
       for frame in ledger.flush(keeping: gaps) { try connection.write(frame) }
     }
+    try adjust(connection)
+  }
+
+  /// Brings the subscription in line with what the owner wants. A prefetch counts for subscriptions that come after it, so another one takes an end and a
+  /// new beginning; what was handed out stays to be settled.
+  private func adjust(_ connection: Connection) throws(AMQPError) {
+    guard cancellation == .none, closeDeadline == nil, !isEnding, subscribed != wanted else { return }
+    guard subscribed == nil, let wanted else {
+      try connection.armed(configuration.settings.stallTimeout) { () throws(AMQPError) in try end(connection) }
+      return
+    }
+    try connection.consume(
+      queue: configuration.queue, consumerTag: configuration.consumerTag, prefetch: wanted, arguments: configuration.arguments)
+    subscribed = wanted
+    status.isUp = true
+    guard !hasAnnouncedStart else { return }
+    hasAnnouncedStart = true
+    configuration.onEvent(.started(generation: ledger.generation))
+  }
+
+  private func end(_ connection: Connection) throws(AMQPError) {
+    try connection.requestCancel(consumerTag: configuration.consumerTag)
+    isEnding = true
+    if wanted == nil { status.isUp = false }
   }
 
   /// Waits without a connection, until the deadline or until the owner wants something else.
@@ -169,6 +203,7 @@ final class ConsumerWorker {
       for command in mailbox.takeAll() {
         switch command {
         case .settle: break  // of a channel that is gone
+        case .demand(let prefetch): wanted = prefetch
         case .cancel:
           if cancellation != .none { break }
           cancellation = .asked

@@ -30,39 +30,22 @@ public final class DeadLetterArchiver: Service {
     self.logger = logger
   }
 
-  /// Runs until a graceful shutdown or a cancellation, or until something needs a person.
-  /// - Throws: `LedgerError` of kind `.permanent`.
+  /// Runs until a graceful shutdown or a cancellation. An archive that refuses to work is asked again with pauses: the letters are safe in their queue, and
+  /// the stream of events has nothing to do with it.
   public func run() async throws {
-    var failure: LedgerError?
-    do throws(LedgerError) {
-      try await work()
-    } catch {
-      logger.critical("the archive of dead letters refuses to work, and will until a person acts: \(error)")
-      failure = error
-    }
-    source.stop()
-    await source.close(within: closeDeadline)
-    if let failure { throw failure }
-  }
-
-  private func work() async throws(LedgerError) {
-    let result: Result<Void, LedgerError> = await withTaskCancellationOrGracefulShutdownHandler {
+    await withTaskCancellationOrGracefulShutdownHandler {
       while let batch = await source.nextBatch() {
-        do throws(LedgerError) {
-          guard try await store(batch) else { break }
-        } catch {
-          return .failure(error)
-        }
+        guard await store(batch) else { break }
       }
-      return .success(())
     } onCancelOrGracefulShutdown: { [source] in
       source.stop()
     }
-    try result.get()
+    source.stop()
+    await source.close(within: closeDeadline)
   }
 
   /// - Returns: false where a stop came while the database was away.
-  private func store(_ batch: [ReceivedLetter]) async throws(LedgerError) -> Bool {
+  private func store(_ batch: [ReceivedLetter]) async -> Bool {
     // In reverse, as parts are taken from the end. Large ones apart: a statement has only so long.
     var parts = batch.parts(of: batch.count, bytes: 16 << 20, size: \.letter.message.body.count).reversed().map(Array.init)
     var backoff = Backoff(shortest: shortestRetry, longest: longestRetry)
@@ -82,13 +65,14 @@ public final class DeadLetterArchiver: Service {
           parts.append(Array(part[..<(part.count / 2)]))
         case .poison:
           logger.error("a dead letter cannot be archived and stays in its queue: \(error)")
-        case .transient:
+        case .transient, .permanent:
           parts.append(part)
           let pause = backoff.next()
-          if backoff.attempts == 1 { logger.warning("the archive does not take dead letters, trying again: \(error)") }
+          if backoff.attempts == 1 {
+            logger.log(
+              level: error.kind == .permanent ? .critical : .warning, "the archive does not take dead letters, trying again: \(error)")
+          }
           guard await sleepUnlessStopping(pause) else { return false }
-        case .permanent:
-          throw error
         }
       }
     }

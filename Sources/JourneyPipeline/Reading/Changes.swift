@@ -79,6 +79,7 @@ public struct AnnouncingLedger: JourneyLedger {
     announcer.note(batch.events)
     return receipt
   }
+  public func check() async throws(LedgerError) { try await ledger.check() }
   public func markPublished(_ batches: [UUID]) async throws(LedgerError) { try await ledger.markPublished(batches) }
   public func release(_ actions: [UUID], of batch: UUID, because reason: String) async throws(LedgerError) {
     try await ledger.release(actions, of: batch, because: reason)

@@ -63,6 +63,10 @@ struct BatchWrites: ~Copyable {
     return commands
   }
 
+  /// For a look whether these statements would pass.
+  static var noScores: PostgresParameters { ScoreColumns(rows: 0).parameters(outboxID: UUID()) }
+  static var noStates: PostgresParameters { StateColumns(rows: 0).parameters }
+
   private var outboxParameters: PostgresParameters {
     PostgresParameters {
       $0.uuid(outboxID)

@@ -151,7 +151,7 @@ struct IdentityChanges {
     items.sorted { [$0.event.orgID.text, $0.event.source, $0.id].lexicographicallyPrecedes([$1.event.orgID.text, $1.event.source, $1.id]) }
   }
 
-  private enum Statements {
+  enum Statements {
     /// Locks the contacts and the states of clients that are known by these ids; answers the positions of those that another transaction holds.
     static let lockOthers = PostgresStatement(
       name: "lock_other_clients",

@@ -135,6 +135,12 @@ private struct Examination {
       return "PostgreSQL \(found.serverVersion / 10000).\(found.serverVersion % 10000), logged in as \(found.loginRole), working as \(found.workingRole)"
     }
     if let inspection { report(inspection) }
+    await check("commits", advice: "mend what it names, or run: journey migrate") {
+      let signals = try await settings.decisions().signals
+      let problem = try await withDatabase(settings, role: settings.workingRole, "doctor") { try await CommitCheck.problem($0, signals: signals) }
+      if let problem { throw Failure(.settings, problem) }
+      return "the database knows all that a commit means"
+    }
     await letters(settings)
   }
 

@@ -38,7 +38,7 @@ struct Serve: AsyncParsableCommand {
       let mappings = LiveMappings(try await settings.mappings().mappings)
       let decoder = settings.decoder(rules, live: mappings)
       let logger = settings.logger()
-      try await StartChecks(settings: settings, logger: logger).run()
+      try await StartChecks(settings: settings, rules: rules, logger: logger).run()
       try await Adapter(settings: settings, rules: rules, decoder: decoder, mappings: mappings, signals: signals, logger: logger).run()
     }
   }

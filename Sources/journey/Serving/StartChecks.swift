@@ -1,4 +1,5 @@
 import AMQPClient
+import Journey
 import JourneyConfiguration
 import JourneyMessaging
 import JourneyStore
@@ -8,14 +9,17 @@ import PostgresClient
 /// What has to be in order before anything is taken from the queue: each start that fails later costs the messages it had taken one of their deliveries.
 struct StartChecks {
   let settings: JourneyConfiguration.Settings
+  let rules: DecisionRules
   let logger: Logger
   /// How long a login that is refused is tried again: a password may be in the middle of a change, a database of being renamed or restored.
   var patience = Duration.seconds(10)
 
   func run() async throws {
+    // First: the others prepare statements.
+    try await checkSessions()
     try await checkSchema()
     try await checkPrivileges()
-    try await checkSessions()
+    try await checkCommit()
     try await withAdmin(settings) {
       try TopologyCommand.refuse(try await $0.verify(settings.messagingNames.topology))
       try await requirePermissions(settings, $0)
@@ -42,8 +46,19 @@ struct StartChecks {
     }
   }
 
+  private func checkCommit() async throws {
+    let problem = try await failing(.settings) {
+      try await withDatabase(settings, role: settings.workingRole, "check") { try await CommitCheck.problem($0, signals: rules.signals) }
+    }
+    if let problem {
+      throw Failure(.settings, "the database would refuse every event: \(problem); nothing is taken from the queue. Mend what it names, or run: journey migrate")
+    }
+  }
+
   private func checkSessions() async throws {
-    let problem = try await failing(.settings) { try await SessionCheck.run(settings.database(role: settings.workingRole)) }
+    let problem = try await failing(.settings) {
+      try await patiently { try await SessionCheck.run(settings.database(role: settings.workingRole)) }
+    }
     if let problem { throw Failure(.settings, "\(problem); \(SessionCheck.advice)") }
   }
 

@@ -2,6 +2,7 @@ import AMQPClient
 import ArgumentParser
 import FoundationEssentials
 import JourneyConfiguration
+import JourneyStore
 import PostgresClient
 
 /// An end of a command that is not a success: one line for a person, and the exit status.
@@ -72,6 +73,9 @@ extension Failure {
       self.init(.unavailable, "the database takes no new session now: \(error.message)")
     case _ where error.isOfConnecting:
       self.init(.unavailable, "the database is not reachable: \(error.message). Is it running, and is DATABASE_URL right?")
+    case _ where error.sqlState == "42P05" || error.sqlState == "26000":
+      // Another client has prepared it, or has what was prepared here.
+      self.init(.settings, "the database does not keep sessions: a pooler in transaction mode lends them out; \(SessionCheck.advice)")
     default: self.init(.failed, "\(error)")
     }
   }

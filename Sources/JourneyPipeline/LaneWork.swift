@@ -1,0 +1,81 @@
+/// What a lane has taken, cut into what is committed together. Pure.
+///
+/// What the database refuses for a reason of the data is found by halving. Where it says that a person has to act, it is tried with single events first whether
+/// anything passes at all: a few, from all over the batch. An event is at fault once it was refused, another one that was tried later was stored, and it was
+/// refused again.
+struct LaneWork {
+  /// To be committed, the last one first.
+  var parts: [[LaneItem]]
+  /// What is to be committed again, in its order: nothing of these clients may overtake it.
+  var again: [LaneItem] = []
+  /// Clients that somebody else holds, and for how long they are set aside.
+  var pauses: [Int: Duration] = [:]
+  /// Whether any event of these was stored.
+  var hasStored = false
+  /// Single events that were refused, of which nobody knows yet whether they are at fault.
+  private var suspects: [LaneItem] = []
+  private var isSampled = false
+
+  /// As many single events in a row that are refused show that nothing passes.
+  private static let sampleSize = 8
+
+  init(_ items: [LaneItem]) { parts = [items] }
+
+  /// All that is not decided.
+  var left: [LaneItem] { again + parts.flatMap(\.self) + suspects }
+
+  /// What is to be committed next; nil where there is nothing more to do.
+  /// - Parameters:
+  ///   - open: drops what cannot be settled any more.
+  ///   - hasPassed: whether a commit that began after a moment has stored something.
+  mutating func next(open: ([LaneItem]) -> [LaneItem], hasPassed: (ContinuousClock.Instant) -> Bool) -> [LaneItem]? {
+    while true {
+      if parts.isEmpty { tryAgain(hasPassed) }
+      guard let next = parts.popLast() else { return nil }
+      var part = open(next)
+      let passedOver = Set(again.map(\.client))
+      if !passedOver.isEmpty {
+        again += part.filter { passedOver.contains($0.client) }
+        part.removeAll { passedOver.contains($0.client) }
+      }
+      if !part.isEmpty { return part }
+    }
+  }
+
+  mutating func halve(_ part: [LaneItem]) {
+    parts.append(Array(part[(part.count / 2)...]))
+    parts.append(Array(part[..<(part.count / 2)]))
+  }
+
+  /// Takes single events out of a part that was refused, the first time; halves it later.
+  mutating func sample(_ part: [LaneItem]) {
+    guard !isSampled, !hasStored, part.count > 2 else { return halve(part) }
+    isSampled = true
+    let count = min(Self.sampleSize, part.count)
+    let places = Set((0..<count).map { $0 * part.count / count })
+    let rest = part.indices.filter { !places.contains($0) }.map { part[$0] }
+    if !rest.isEmpty { parts.append(rest) }
+    for place in places.sorted(by: >) { parts.append([part[place]]) }
+  }
+
+  /// Notes that an event was refused alone.
+  /// - Returns: whether that shows that nothing passes.
+  mutating func suspect(_ item: LaneItem) -> Bool {
+    var item = item
+    item.refusedAt = item.refusedAt ?? .now
+    suspects.append(item)
+    guard !hasStored else { return false }
+    return suspects.count >= Self.sampleSize || parts.isEmpty
+  }
+
+  /// Of the events that were refused alone, those are tried again after which others were stored. The rest waits for what comes next.
+  private mutating func tryAgain(_ hasPassed: (ContinuousClock.Instant) -> Bool) {
+    guard !suspects.isEmpty else { return }
+    let ripe = suspects.filter { $0.refusedAt.map(hasPassed) ?? false }
+    let others = suspects.filter { !($0.refusedAt.map(hasPassed) ?? false) }
+    suspects = []
+    parts = ripe.reversed().map { [$0] }
+    again += others
+    for item in others { pauses[item.client] = .seconds(1) }
+  }
+}

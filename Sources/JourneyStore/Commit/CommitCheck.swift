@@ -1,0 +1,105 @@
+import FoundationEssentials
+public import Journey
+import JourneyPipeline
+public import PostgresClient
+
+/// Tries whether a commit would pass, as far as that shows without an event: every statement of the commit, of its history and of the outbox is prepared and
+/// executed with nothing to do, in one transaction that is rolled back.
+///
+/// It finds what is missing or of another type than the adapter knows, privileges that are missing, a database that takes no writes, and triggers that refuse
+/// a statement. What a trigger would say to a row it cannot know.
+public enum CommitCheck {
+  /// - Parameter worker: works as the role that commits.
+  /// - Returns: what would not pass, for a person; nil where all does.
+  /// - Throws: `PostgresError` where that could not be found out.
+  public static func problem(_ worker: PostgresWorker, signals: SignalRules) async throws -> String? {
+    do {
+      try await worker.perform { connection in try run(on: connection, History(signals: signals)) }
+      return nil
+    } catch let error as PostgresError where error.kind == .permanent && !error.isOfConnecting || error.kind == .poison || error.kind == .decoding {
+      return "\(error.operation): \(error.message)" + (error.sqlState.map { " (SQLSTATE \($0))" } ?? "")
+    }
+  }
+
+  /// - Throws: the first statement's error that does not pass.
+  static func run(on connection: PostgresConnection, _ history: History) throws(PostgresError) {
+    let commands = commands(history)
+    let answers = try connection.pipeline([(.begin, PostgresParameters())] + commands)
+    try connection.rollback()
+    for (answer, (statement, _)) in zip(answers.dropFirst(), commands) {
+      guard let column = answer.unreadableColumn else { continue }
+      throw PostgresError(.permanent, operation: statement.name, "the column \(column) is of a type that the adapter does not read")
+    }
+  }
+
+  /// Every statement with its parameters: their types have to be those of the commit.
+  static func commands(_ history: History) -> [(PostgresStatement, PostgresParameters)] {
+    let references = PostgresParameters { $0.empty([.uuid, .text, .uuid, .text]) }
+    let links = PostgresParameters { $0.empty([.uuid, .text, .text, .uuid]) }
+    let texts = PostgresParameters { $0.empty([.uuid, .text, .text, .text]) }
+    let keys = PostgresParameters { $0.empty([.uuid, .text, .text]) }
+    let ids = PostgresParameters { $0.empty([.uuid]) }
+    let pairs = PostgresParameters { $0.empty([.uuid, .uuid]) }
+    let outbox = UUID()
+    return [
+      CommitStatements.limitWait(.seconds(1)),
+      (ClientStatements.findLinked, keys), (ClientStatements.lockKnown, PostgresParameters { $0.empty([.uuid, .uuid, .uuid, .text, .text]) }),
+      (ClientStatements.findAndLock, references), (ClientStatements.find, references), (ClientStatements.claim, links),
+      (ClientStatements.create, PostgresParameters { $0.empty([.uuid, .uuid, .text, .text, .text]) }),
+      (IdentityChanges.Statements.lockOthers, keys), (IdentityChanges.Statements.adopt, texts), (IdentityChanges.Statements.find, texts),
+      (IdentityChanges.Statements.link, links), (IdentityChanges.Statements.absorb, links), (CommitStatements.addStates, pairs),
+      (CommitStatements.addFreeStates, pairs), (CommitStatements.lockClients, ids), (CommitStatements.findStored, keys), (history.newest, ids),
+      (history.invoices, ids),
+      (InvoiceBook.merge, PostgresParameters { $0.empty([.uuid, .uuid, .text, .timestamp, .timestamp]) }),
+      (InvoiceBook.late, InvoiceBook.lateParameters([])), (CommitStatements.insertEvents, EventColumns(rows: 0).parameters),
+      (CommitStatements.insertScores, BatchWrites.noScores), (CommitStatements.updateStates, BatchWrites.noStates),
+      (
+        CommitStatements.insertOutbox,
+        PostgresParameters {
+          $0.uuid(outbox)
+          $0.int4(1)
+          $0.int4(0)
+        }
+      ),
+      (CommitStatements.markPublished, ids), (OutboxStatements.actions, ids), (OutboxStatements.deleteEmpty, ids),
+      (OutboxStatements.setAside, PostgresParameters { $0.empty([.uuid, .uuid, .text, .bool]) }),
+      (
+        OutboxStatements.release,
+        PostgresParameters {
+          $0.uuid(UUID())
+          $0.uuids([UUID]())
+          $0.int4(0)
+          $0.uuid(UUID())
+          $0.text("")
+        }
+      ),
+      // Last, since it locks for a moment what it looks at.
+      (
+        OutboxStatements.claim,
+        PostgresParameters {
+          $0.int4(0)
+          $0.int4(InstanceLock.keyClass)
+          $0.int4(0)
+          $0.uuids([UUID]())
+        }
+      ),
+    ]
+  }
+}
+
+extension PostgresParameters {
+  fileprivate enum Element {
+    case uuid, text, timestamp, bool
+  }
+
+  fileprivate mutating func empty(_ arrays: [Element]) {
+    for array in arrays {
+      switch array {
+      case .uuid: uuids([UUID]())
+      case .text: texts([String]())
+      case .timestamp: timestamptzs([Int64]())
+      case .bool: bools([Bool]())
+      }
+    }
+  }
+}

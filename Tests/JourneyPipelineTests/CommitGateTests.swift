@@ -1,0 +1,116 @@
+import Journey
+import JourneyPipeline
+import Testing
+
+/// What becomes of messages when the database says that a person has to act.
+@Suite(.timeLimit(.minutes(5))) struct CommitGateTests {
+  private var settings: Pipeline.Settings {
+    var settings = Pipeline.Settings.test(lanes: 2, batchSize: 50)
+    settings.shortestTrial = .milliseconds(1)
+    settings.longestTrial = .milliseconds(5)
+    return settings
+  }
+
+  @Test func `where nothing passes, no event is to blame and nothing more is taken`() async throws {
+    let source = FakeSource((0..<200).map { .test($0, client: "c\($0)") })
+    let ledger = FakeLedger(plan: { _, _, _ in LedgerError(.permanent, "permission denied") }, checking: { LedgerError(.permanent, "still") })
+    let health = Health()
+    let counts = try await withPipeline(source, ledger, FakePublisher(), settings, health: health) { _ in
+      try await ledger.state.wait { $0.checks >= 3 }
+      #expect(source.now.isPaused)
+      #expect(health.problems.map(\.part) == [.commits])
+    }
+    let end = source.now
+    #expect(end.rejected == 0 && end.applied == 0 && end.released == 0)
+    #expect(end.postponed == end.handedOut.count && end.isEachSettledOnce)
+    #expect(ledger.now.attempts < 40, "a batch and a few single events a lane show that nothing passes")
+    #expect(counts.stored == 0)
+  }
+
+  @Test func `what is at fault is rejected once others were stored after it`() async throws {
+    // The last one is refused after all others were stored: it takes another that is stored after it.
+    let bad: Set<String> = ["e0", "e17", "e63", "e99"]
+    let source = FakeSource((0..<100).map { .test($0, client: "c\($0)") })
+    let ledger = FakeLedger(plan: { batch, _, _ in bad.contains(where: batch.contains) ? LedgerError(.permanent, "permission denied") : nil })
+    let health = Health()
+    _ = try await withPipeline(source, ledger, FakePublisher(), settings, health: health) { _ in
+      try await source.state.wait { $0.applied == 96 }
+      source.send([.test(100, client: "another")])
+      try await source.state.wait { $0.applied == 97 && $0.rejected == 4 }
+    }
+    #expect(ledger.now.stored.count == 97)
+    #expect(source.now.rejected == 4)
+    for tag in [0, 17, 63, 99] { #expect(source.now.rejections(of: .test(tag)) == ["permission denied"]) }
+    #expect(health.problems.isEmpty)
+  }
+
+  @Test func `work goes on once somebody has mended it, a few messages first`() async throws {
+    let isMended = Watched(false)
+    let source = FakeSource((0..<200).map { .test($0, client: "c\($0)") })
+    let ledger = FakeLedger(
+      plan: { _, _, _ in isMended.now ? nil : LedgerError(.permanent, "permission denied") },
+      checking: { isMended.now ? nil : LedgerError(.permanent, "still") })
+    let health = Health()
+    _ = try await withPipeline(source, ledger, FakePublisher(), settings, health: health) { _ in
+      try await ledger.state.wait { $0.checks >= 2 }
+      isMended.change { $0 = true }
+      source.send((1000..<1100).map { .test($0, client: "c\($0)") })
+      try await source.state.wait { $0.applied >= 100 }
+    }
+    let limits = source.now.limits
+    #expect(limits.first == .some(16))
+    #expect(limits.last == .some(nil))
+    #expect(limits.dropLast().allSatisfy { $0 == 16 }, "opened by a commit that passes, and by nothing else")
+    #expect(source.now.rejected == 0 && health.problems.isEmpty)
+  }
+
+  /// The check sees less than a commit does: what a host's trigger may do with a row, for instance.
+  @Test func `a trial that fails rejects nothing and takes little`() async throws {
+    let source = FakeSource(batchSize: 16, supply: { .test($0, client: "c\($0)") })
+    let ledger = FakeLedger(plan: { _, _, _ in LedgerError(.permanent, "permission denied") })
+    _ = try await withPipeline(source, ledger, FakePublisher(), settings) { _ in
+      try await ledger.state.wait { $0.checks >= 5 }
+    }
+    let end = source.now
+    #expect(end.rejected == 0 && end.applied == 0)
+    #expect(end.limits.allSatisfy { $0 == 16 })
+  }
+
+  @Test func `a database that is away for long holds no messages`() async throws {
+    let isBack = Watched(false)
+    let source = FakeSource((0..<100).map { .test($0, client: "c\($0)") })
+    let ledger = FakeLedger(
+      plan: { _, _, _ in isBack.now ? nil : LedgerError(.transient, "away") }, checking: { isBack.now ? nil : LedgerError(.transient, "away") })
+    var settings = settings
+    settings.patience = .milliseconds(20)
+    _ = try await withPipeline(source, ledger, FakePublisher(), settings) { _ in
+      try await ledger.state.wait { $0.checks >= 2 }
+      try await source.state.wait { $0.postponed == $0.handedOut.count }
+      isBack.change { $0 = true }
+      source.send((1000..<1010).map { .test($0, client: "c\($0)") })
+      try await source.state.wait { $0.applied >= 10 }
+    }
+    #expect(source.now.rejected == 0 && source.now.isEachSettledOnce)
+  }
+
+  @Test func `a stop while nothing passes counts what it hands back`() async throws {
+    let source = FakeSource((0..<20).map { .test($0, client: "c\($0)") })
+    let isAsked = Watched(false)
+    let ledger = FakeLedger(plan: { _, _, _ in
+      isAsked.change { $0 = true }
+      try? await source.state.wait { $0.isStopped }
+      return LedgerError(.permanent, "permission denied")
+    })
+    let pipeline = Watched<Pipeline?>(nil)
+    _ = try await withPipeline(
+      source, ledger, FakePublisher(), settings,
+      stopping: { running in
+        pipeline.change { $0 = running }
+        try await isAsked.wait { $0 }
+      })
+    let end = source.now
+    // Where the failure comes just before the queue is closed, it is put off instead.
+    #expect(end.released + end.postponed == 20 && end.isEachSettledOnce && end.rejected == 0)
+    #expect(pipeline.now?.leftovers.messages == end.released)
+  }
+}
