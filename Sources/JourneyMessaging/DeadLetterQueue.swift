@@ -11,8 +11,6 @@ public final class DeadLetterQueue: LetterSource {
 
   private struct State {
     var arrived: [Delivery] = []
-    /// Handed back with the next settlements, when there is room for them again.
-    var postponed: [DeliveryTag] = []
     var isFinished = false
     var reader: CheckedContinuation<Void, Never>?
   }
@@ -37,7 +35,7 @@ public final class DeadLetterQueue: LetterSource {
   ) {
     var connection = connection
     connection.maxBodyBytes = Self.maximumBodyBytes
-    connection.maxBufferedBytes = Self.maximumBodyBytes
+    connection.maxBufferedBytes = 32 << 20
     reader = LetterReader(decoder: decoder)
     self.clock = clock
     self.logger = logger
@@ -58,10 +56,7 @@ public final class DeadLetterQueue: LetterSource {
     case .started: logger.debug("archiving dead letters")
     case .lost(let generation, let error):
       logger.warning("the queue of dead letters is lost, trying again: \(error)")
-      wake(shared) { state in
-        state.arrived.removeAll { $0.tag.generation <= generation }
-        state.postponed.removeAll { $0.generation <= generation }
-      }
+      wake(shared) { $0.arrived.removeAll { $0.tag.generation <= generation } }
     case .blocked, .unblocked: break
     case .cancelled, .closed: wake(shared) { $0.isFinished = true }
     }
@@ -107,32 +102,20 @@ public final class DeadLetterQueue: LetterSource {
     let now = clock.now()
     var letters: [ReceivedLetter] = []
     letters.reserveCapacity(deliveries.count)
-    var postponed: [DeliveryTag] = []
     for delivery in deliveries {
       switch delivery.problem {
       case .bodyTooLarge:
         // Acknowledged, its body would be lost; rejected, the whole of it.
         logger.error("a dead letter is too large to be archived and stays in its queue", metadata: ["bytes": "\(delivery.bodySize)"])
-      case .bufferFull: postponed.append(delivery.tag)
       case .headersTooDeep, nil:
         letters.append(ReceivedLetter(receipt: Receipt(delivery.tag), letter: reader.letter(delivery, at: now)))
       }
-    }
-    guard !postponed.isEmpty else { return letters }
-    if letters.isEmpty {
-      consumer.settle(postponed.map { .nack($0, requeue: true) })
-    } else {
-      shared.state.withLock { $0.postponed += postponed }
     }
     return letters
   }
 
   public func settle(_ receipts: [Receipt]) {
-    let postponed = shared.state.withLock { state in
-      defer { state.postponed = [] }
-      return state.postponed
-    }
-    consumer.settle(receipts.map { .ack(DeliveryTag($0)) } + postponed.map { .nack($0, requeue: true) })
+    consumer.settle(receipts.map { .ack(DeliveryTag($0)) })
   }
 
   public func stop() { consumer.cancel() }

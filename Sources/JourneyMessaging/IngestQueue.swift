@@ -20,8 +20,6 @@ public final class IngestQueue: EventSource {
 
   private struct State {
     var kept: [Receipt: Delivery] = [:]
-    /// Deliveries for whose bodies there was no room. Given back at once they would come back at once, and soon be given up by the broker.
-    var postponed: [DeliveryTag] = []
     /// The newest generation that is lost.
     var lostGeneration: UInt64 = 0
     var lettersUnderWay = 0
@@ -85,7 +83,6 @@ public final class IngestQueue: EventSource {
       // The broker delivers these again; what is under way already ends as a duplicate.
       shared.state.withLock { state in
         state.kept = state.kept.filter { $0.key.generation > generation }
-        state.postponed.removeAll { $0.generation <= generation }
         state.lostGeneration = max(state.lostGeneration, generation)
       }
     case .blocked(let reason):
@@ -126,20 +123,12 @@ public final class IngestQueue: EventSource {
     return deliveries.compactMap { map($0, &random) }
   }
 
-  /// A message whose body could not be kept in memory is handed back whole: to the broker's own dead-lettering where it is too large ever to be read, to
-  /// the queue where there was only no room for it just now.
+  /// A message that is too large ever to be read is handed back whole, to the broker's own dead-lettering.
   private func map(_ delivery: Delivery, _ random: inout IDRandom) -> Received? {
     switch delivery.problem {
     case .bodyTooLarge:
       logger.error("a message is too large to be read and goes to the dead letters", metadata: ["bytes": "\(delivery.bodySize)"])
       settle(delivery.tag, as: .reject(delivery.tag, requeue: false))
-      return nil
-    case .bufferFull:
-      shared.state.withLock { state in
-        state.kept[Receipt(delivery.tag)] = nil
-        state.postponed.append(delivery.tag)
-      }
-      returnPostponed()
       return nil
     case .headersTooDeep, nil:
       let (events, rejections) = decoder.decode(delivery, random: &random)
@@ -153,16 +142,6 @@ public final class IngestQueue: EventSource {
   }
 
   public func isOpen(_ receipt: Receipt) -> Bool { shared.state.withLock { receipt.generation > $0.lostGeneration } }
-
-  /// Gives back what there was no room for, once most of what took the room is settled.
-  private func returnPostponed() {
-    let tags = shared.state.withLock { state -> [DeliveryTag] in
-      guard !state.postponed.isEmpty, state.isFinished || state.kept.count <= Int(settings.prefetch) / 8 else { return [] }
-      defer { state.postponed = [] }
-      return state.postponed
-    }
-    consumer.settle(tags.map { .nack($0, requeue: true) })
-  }
 
   public func settle(_ settlements: [JourneyPipeline.Settlement]) {
     var direct: [AMQPClient.Settlement] = []
@@ -190,7 +169,6 @@ public final class IngestQueue: EventSource {
     }
     consumer.settle(direct)
     if !rejected.isEmpty { bury(rejected, attempt: 0) }
-    returnPostponed()
   }
 
   private func retryTier(of delivery: Delivery, _ reasons: [Rejection]) -> String? {
@@ -334,7 +312,6 @@ public final class IngestQueue: EventSource {
       if isReady { continuation.resume() }
     }
     alarm.cancel()
-    returnPostponed()
     await consumer.close(deadline: max(.seconds(1), ContinuousClock.now.duration(to: end)))
   }
 }

@@ -29,8 +29,9 @@ public final class AMQPConsumer: Sendable {
 
   /// - Parameters:
   ///   - queue: has to exist; while it does not, each attempt ends in `lost` with `notFound`.
-  ///   - prefetch: how many unsettled deliveries the broker hands out, 1...65535 (0, without a limit, is taken as 1). With
-  ///     `maxBodyBytes` and `maxBufferedBytes` it bounds memory. Quorum queues allow at most 2000.
+  ///   - prefetch: how many unsettled deliveries the broker hands out, 1...65535 (0, without a limit, is taken as 1); fewer while bodies are large,
+  ///     by a second subscription (`<consumerTag>.<number>`) that is there only while they are small. `maxBufferedBytes` bounds memory whatever their
+  ///     size: over it nothing is read until something is settled. Quorum queues allow at most 2000.
   ///   - maxBatch: the most deliveries in one event, at least 1.
   ///   - consumerTag: unique on the connection, at most 255 bytes.
   ///   - arguments: of `basic.consume`, for example `x-priority`.

@@ -73,7 +73,7 @@ final class AdminWorker {
   private func pump() {
     guard let connection else { return }
     do {
-      while try connection.next(allowance: 0) != nil {}
+      while try connection.next() != nil {}
     } catch {
       self.connection = nil
     }

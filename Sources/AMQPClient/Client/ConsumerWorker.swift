@@ -36,6 +36,12 @@ final class ConsumerWorker {
   private var connector: Connector
   private var backoff: ReconnectBackoff
   private var ledger = SettlementLedger(generation: 0)
+  private var demand: DeliveryDemand
+  /// Counts the subscriptions of a channel. Each has a tag of its own: the broker still counts what one that has ended was handed.
+  private var subscriptions = 0
+  private var tag = ""
+  /// Of the subscription that is there only while bodies are small.
+  private var furtherTag = ""
   private var cancellation = Cancellation.none
   /// The prefetch that the owner wants, and that of the subscription that is there.
   private var wanted: UInt16?
@@ -51,7 +57,13 @@ final class ConsumerWorker {
     self.status = status
     connector = Connector(settings: configuration.settings, use: .receiving)
     wanted = configuration.prefetch
+    demand = Self.demand(configuration, prefetch: configuration.prefetch)
     backoff = ReconnectBackoff(policy: configuration.settings.reconnect, hosts: configuration.settings.endpoints.count)
+  }
+
+  private static func demand(_ configuration: Configuration, prefetch: UInt16) -> DeliveryDemand {
+    DeliveryDemand(
+      prefetch: prefetch, maxBodyBytes: configuration.settings.maxBodyBytes, ceiling: configuration.settings.maxBufferedBytes)
   }
 
   func run() {
@@ -81,34 +93,60 @@ final class ConsumerWorker {
   private func consumeOnce() throws(AMQPError) {
     let connection = try connector.connect()
     ledger = SettlementLedger(generation: ledger.generation + 1)
-    (subscribed, isEnding, hasAnnouncedStart) = (nil, false, false)
+    (subscribed, isEnding, hasAnnouncedStart, subscriptions) = (nil, false, false, 0)
     backoff.connected(at: MonotonicTime.now())
     try readMail(connection)
     try adjust(connection)
     while true {
-      let isDrained = try receive(connection)
+      let pause = try receive(connection)
       try readMail(connection)
       if let closeDeadline {
         connection.close(deadline: closeDeadline)
         return
       }
+      switch pause {
+      case .batchFull: break
       // A second is well below the shortest heartbeat's tolerance.
-      if isDrained { try connection.wait(mailbox: mailbox.descriptor, milliseconds: 1000) }
+      case .drained: try connection.wait(mailbox: mailbox.descriptor, milliseconds: 1000)
+      case .noRoom: if !hasRoom { try connection.holdBack(mailbox: mailbox.descriptor, milliseconds: 1000) }
+      }
     }
   }
 
-  /// Returns whether everything that arrived was read. Deliveries read before an error are dropped: they cannot be settled
-  /// any more and come again.
-  private func receive(_ connection: Connection) throws(AMQPError) -> Bool {
+  /// Why no more was read.
+  private enum Pause {
+    case drained
+    case batchFull
+    /// Unsettled bodies have to go first.
+    case noRoom
+  }
+
+  private var hasRoom: Bool { ledger.unsettledBytes < configuration.settings.maxBufferedBytes }
+
+  /// Reads what arrived. Deliveries read before an error are dropped: they cannot be settled any more and come again.
+  private func receive(_ connection: Connection) throws(AMQPError) -> Pause {
     var batch: [Delivery] = []
     var bytes = 0
-    var isDrained = false
-    while !isDrained, batch.count < configuration.maxBatch, bytes < Self.batchBytes {
-      switch try connection.next(allowance: configuration.settings.maxBufferedBytes - ledger.unsettledBytes) {
+    var pause: Pause?
+    while pause == nil {
+      if !hasRoom {
+        pause = .noRoom
+        break
+      }
+      if batch.count >= configuration.maxBatch || bytes >= Self.batchBytes {
+        pause = .batchFull
+        break
+      }
+      switch try connection.next() {
       case .content(let content):
         guard let delivery = try delivery(content) else { continue }
         batch.append(delivery)
         bytes += delivery.body.count
+        if subscribed != nil, !isEnding,
+          let change = demand.delivered(bytes: delivery.bodySize, unsettledBytes: ledger.unsettledBytes)
+        {
+          try apply(change, connection)
+        }
       case .cancelOK:
         handOver(&batch)
         (subscribed, isEnding) = (nil, false)
@@ -122,14 +160,31 @@ final class ConsumerWorker {
         configuration.onEvent(.blocked(reason))
       case .unblocked:
         configuration.onEvent(.unblocked)
-      case .confirm:
+      case .confirm, .closeOK:
         break
       case nil:
-        isDrained = true
+        pause = .drained
       }
     }
     handOver(&batch)
-    return isDrained
+    return pause ?? .drained
+  }
+
+  private func nextTag() -> String {
+    subscriptions += 1
+    return subscriptions == 1 ? configuration.consumerTag : "\(configuration.consumerTag).\(subscriptions)"
+  }
+
+  private func apply(_ change: DeliveryDemand.Change, _ connection: Connection) throws(AMQPError) {
+    try connection.armed(configuration.settings.stallTimeout) { () throws(AMQPError) in
+      switch change {
+      case .more:
+        furtherTag = nextTag()
+        try connection.requestMore(
+          queue: configuration.queue, consumerTag: furtherTag, prefetch: demand.rest, arguments: configuration.arguments)
+      case .less: try connection.requestLess(consumerTag: furtherTag)
+      }
+    }
   }
 
   private func handOver(_ batch: inout [Delivery]) {
@@ -182,8 +237,10 @@ final class ConsumerWorker {
       try connection.armed(configuration.settings.stallTimeout) { () throws(AMQPError) in try end(connection) }
       return
     }
+    demand = Self.demand(configuration, prefetch: wanted)
+    tag = nextTag()
     try connection.consume(
-      queue: configuration.queue, consumerTag: configuration.consumerTag, prefetch: wanted, arguments: configuration.arguments)
+      queue: configuration.queue, consumerTag: tag, prefetch: demand.share, arguments: configuration.arguments)
     subscribed = wanted
     status.isUp = true
     guard !hasAnnouncedStart else { return }
@@ -192,7 +249,8 @@ final class ConsumerWorker {
   }
 
   private func end(_ connection: Connection) throws(AMQPError) {
-    try connection.requestCancel(consumerTag: configuration.consumerTag)
+    if demand.asksForRest { try connection.requestLess(consumerTag: furtherTag) }
+    try connection.requestCancel(consumerTag: tag)
     isEnding = true
     if wanted == nil { status.isUp = false }
   }

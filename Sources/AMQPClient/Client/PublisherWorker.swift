@@ -252,7 +252,7 @@ extension PublisherWorker {
 
 extension PublisherWorker {
   private func receive(_ connection: Connection) throws(AMQPError) {
-    while let event = try connection.next(allowance: 0) { try handle(event, connection) }
+    while let event = try connection.next() { try handle(event, connection) }
   }
 
   private func handle(_ event: Connection.Event, _ connection: Connection) throws(AMQPError) {
@@ -291,7 +291,7 @@ extension PublisherWorker {
       try connection.openChannel()
       try connection.selectConfirms()
       renewal.opened(at: MonotonicTime.now())
-    case .consumerCancelled, .cancelOK:
+    case .consumerCancelled, .cancelOK, .closeOK:
       break
     }
   }

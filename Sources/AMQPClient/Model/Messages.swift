@@ -18,8 +18,6 @@ public struct DeliveryTag: Hashable, Sendable {
 public enum DeliveryProblem: Hashable, Sendable {
   /// The body exceeds `maxBodyBytes`; its bytes were thrown away as they came in. It will never fit.
   case bodyTooLarge
-  /// Unsettled deliveries already hold `maxBufferedBytes`; the bytes were thrown away. Requeued, it may fit later.
-  case bufferFull
   /// A header table or array was nested deeper than 32 levels; everything below that level was dropped.
   case headersTooDeep
 }

@@ -61,8 +61,9 @@ public struct AMQPConnectionSettings: Sendable {
   public var frameMax = 131_072
   /// The largest body in bytes, both ways. Larger ones are delivered without their body and not published.
   public var maxBodyBytes = 32 << 20
-  /// The ceiling for the bodies of unsettled deliveries together, in bytes. Their properties come on top: normally a few
-  /// hundred bytes each, and never more than 1 MiB (about `frameMax` before dead-lettering) times the prefetch.
+  /// The bodies of unsettled deliveries together, in bytes: while they have more, a consumer reads nothing. So there are at most as many, and one body.
+  /// Their properties come on top: normally a few hundred bytes each, and never more than 1 MiB (about `frameMax` before dead-lettering) times
+  /// the prefetch.
   public var maxBufferedBytes = 128 << 20
 
   var password: Secret

@@ -44,10 +44,7 @@ struct ContentAssembler {
     state = .opened(opening)
   }
 
-  /// - Parameter allowance: how many bytes of body may be kept at present; more are counted and thrown away.
-  mutating func header(
-    size: UInt64, properties: MessageProperties, isTooDeep: Bool, allowance: Int
-  ) throws(AMQPError) -> Content? {
+  mutating func header(size: UInt64, properties: MessageProperties, isTooDeep: Bool) throws(AMQPError) -> Content? {
     guard case .opened(let opening) = state else { throw Self.violation("a content header came without a method before it") }
     guard size <= UInt64(Int64.max) else { throw Self.violation("a content header announces \(size) bytes") }
     var pending = Pending(opening: opening, properties: properties, size: size, keepsBody: true)
@@ -58,9 +55,6 @@ struct ContentAssembler {
     } else if size > UInt64(maxBodyBytes) {
       pending.keepsBody = false
       pending.problem = .bodyTooLarge
-    } else if size > UInt64(max(0, allowance)) {
-      pending.keepsBody = false
-      pending.problem = .bufferFull
     }
     return finish(pending)
   }

@@ -101,7 +101,7 @@ extension Connection {
   /// The rest of a message whose method frame is read.
   private func content(by deadline: UInt64, _ operation: String) throws(AMQPError) -> ContentAssembler.Content {
     while true {
-      switch try next(allowance: settings.maxBufferedBytes) {
+      switch try next() {
       case .content(let content): return content
       case .channelClosed(let error): throw error
       case nil:

@@ -5,9 +5,7 @@ extension Connection {
   /// The next event that can be had without waiting; nil when everything that arrived is read. Keeps the heartbeat going.
   ///
   /// Reads frame by frame: the library's own ways to read a message lose frames of channel 0 that come in between.
-  ///
-  /// - Parameter allowance: how many bytes of body may be kept at present.
-  func next(allowance: Int) throws(AMQPError) -> Event? {
+  func next() throws(AMQPError) -> Event? {
     // Reading may send a heartbeat, and a send has no deadline of its own. Armed anew for each frame: a large message on a slow
     // line may take as long as it likes, as long as something comes.
     let limit = (settings.stallTimeout + .seconds(1)).nanosecondCount
@@ -22,7 +20,7 @@ extension Connection {
       try check(status, "receive")
       // Everything is copied by then; without this the library's memory grows with every frame (rabbitmq-c#211).
       defer { amqp_maybe_release_buffers_on_channel(state, frame.channel) }
-      let event = frame.channel == 0 ? try connectionFrame(frame) : try channelFrame(frame, allowance: allowance)
+      let event = frame.channel == 0 ? try connectionFrame(frame) : try channelFrame(frame)
       if let event { return event }
     }
   }
@@ -37,12 +35,14 @@ extension Connection {
       return .blocked(reason: WireDecoder.text(blocked.pointee.reason))
     case AMQP_CONNECTION_UNBLOCKED_METHOD:
       return .unblocked
+    case AMQP_CONNECTION_CLOSE_OK_METHOD:
+      return .closeOK
     default:
       return nil
     }
   }
 
-  private func channelFrame(_ frame: amqp_frame_t, allowance: Int) throws(AMQPError) -> Event? {
+  private func channelFrame(_ frame: amqp_frame_t) throws(AMQPError) -> Event? {
     // After a refusal the broker may still send what it had under way; it belongs to a channel that is gone.
     guard isChannelOpen else { return nil }
     switch Int32(frame.frame_type) {
@@ -53,9 +53,8 @@ extension Connection {
         throw AMQPError(.protocolViolation, operation: "receive", message: "a content header of a foreign class")
       }
       let (properties, isTooDeep) = decoder.properties(decoded.assumingMemoryBound(to: amqp_basic_properties_t.self))
-      return try assembler.header(
-        size: frame.payload.properties.body_size, properties: properties, isTooDeep: isTooDeep, allowance: allowance
-      ).map(Event.content)
+      return try assembler.header(size: frame.payload.properties.body_size, properties: properties, isTooDeep: isTooDeep)
+        .map(Event.content)
     case AMQP_FRAME_BODY:
       let fragment = frame.payload.body_fragment
       return try assembler.body(UnsafeRawBufferPointer(start: fragment.bytes, count: fragment.len)).map(Event.content)
@@ -88,6 +87,8 @@ extension Connection {
       return .consumerCancelled
     case AMQP_BASIC_CANCEL_OK_METHOD:
       return .cancelOK
+    case AMQP_BASIC_QOS_OK_METHOD:
+      break  // of `requestMore`, which did not wait for it
     case AMQP_CHANNEL_CLOSE_METHOD:
       return .channelClosed(try channelClosed(method.decoded, "use the channel"))
     default:

@@ -70,6 +70,24 @@ extension Connection {
     }
   }
 
+  /// Subscribes once more on the same channel, without waiting for an answer: a prefetch counts for subscriptions that come after it.
+  func requestMore(queue: String, consumerTag: String, prefetch: UInt16, arguments: FieldTable) throws(AMQPError) {
+    defer { arena.recycle() }
+    var limit = amqp_basic_qos_t(prefetch_size: 0, prefetch_count: prefetch, global: 0)
+    try check(amqp_send_method(state, Self.channel, AMQP_BASIC_QOS_METHOD, &limit), "basic.qos")
+    var consume = amqp_basic_consume_t(
+      ticket: 0, queue: arena.bytes(queue), consumer_tag: arena.bytes(consumerTag), no_local: 0, no_ack: 0, exclusive: 0, nowait: 1,
+      arguments: arena.table(arguments))
+    try check(amqp_send_method(state, Self.channel, AMQP_BASIC_CONSUME_METHOD, &consume), "basic.consume \(queue)")
+  }
+
+  /// Ends such a subscription, without an answer either. What it was handed stays to be settled.
+  func requestLess(consumerTag: String) throws(AMQPError) {
+    defer { arena.recycle() }
+    var cancel = amqp_basic_cancel_t(consumer_tag: arena.bytes(consumerTag), nowait: 1)
+    try check(amqp_send_method(state, Self.channel, AMQP_BASIC_CANCEL_METHOD, &cancel), "basic.cancel")
+  }
+
   /// Asks the broker to stop delivering; the answer comes as an event, after what was under way.
   func requestCancel(consumerTag: String) throws(AMQPError) {
     defer { arena.recycle() }

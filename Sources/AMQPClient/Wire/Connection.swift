@@ -18,6 +18,8 @@ final class Connection {
     case cancelOK
     /// The broker closed the channel; close-ok is sent, `openChannel` may follow.
     case channelClosed(AMQPError)
+    /// Our `connection.close` is answered.
+    case closeOK
   }
 
   enum Use {
@@ -27,6 +29,8 @@ final class Connection {
   }
 
   static let channel: amqp_channel_t = 1
+  /// POLLRDHUP, which the Glibc module leaves out.
+  private static let peerHasClosed: Int16 = 0x2000
 
   let settings: AMQPConnectionSettings
   let state: amqp_connection_state_t
@@ -42,6 +46,8 @@ final class Connection {
   var isChannelOpen = false
   /// The broker said `connection.close`.
   var isClosed = false
+  /// When the broker has to get a heartbeat while nothing is read, monotonic nanoseconds: the library sends them only as it reads.
+  private var nextSignOfLife: UInt64 = 0
   var assembler: ContentAssembler
   var decoder = WireDecoder()
   var exchanges = WireDecoder.RepeatedString()
@@ -131,6 +137,28 @@ final class Connection {
     _ = poll(&descriptors, 2, milliseconds)
   }
 
+  /// Waits for mail and reads nothing, so that the broker is held back. The broker still gets signs of life; its own are behind what is not read, so
+  /// that only the kernel's word counts, which asks an idle peer whether it lives.
+  func holdBack(mailbox: Int32, milliseconds: Int32) throws(AMQPError) {
+    let descriptor = descriptor
+    guard descriptor >= 0 else { throw lost("the library closed the socket") }
+    let now = MonotonicTime.now()
+    if now >= nextSignOfLife {
+      nextSignOfLife = now + UInt64(max(1, amqp_get_heartbeat(state))) * 500_000_000
+      try armed(settings.stallTimeout) { () throws(AMQPError) in
+        var heartbeat = amqp_frame_t()
+        heartbeat.frame_type = UInt8(AMQP_FRAME_HEARTBEAT)
+        try check(amqp_send_frame(state, &heartbeat), "send a heartbeat")
+      }
+    }
+    var descriptors = [
+      pollfd(fd: descriptor, events: Self.peerHasClosed, revents: 0), pollfd(fd: mailbox, events: Int16(POLLIN), revents: 0),
+    ]
+    let limit = min(milliseconds, MonotonicTime.millisecondsLeft(until: nextSignOfLife, now: now))
+    guard poll(&descriptors, 2, limit) > 0, descriptors[0].revents != 0 else { return }
+    throw lost("the connection ended while nothing was read from it")
+  }
+
   /// Whether the kernel takes a good deal of bytes at once, so that a write does not have to wait for the peer.
   func hasRoom() -> Bool {
     var descriptors = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
@@ -138,14 +166,29 @@ final class Connection {
   }
 
   /// Says goodbye and waits for the answer until `deadline` (monotonic nanoseconds). Not after an error.
+  ///
+  /// Reads past what the broker had under way: waiting for the answer, the library would keep all of it in memory. Left unread it would make the kernel
+  /// reset the connection, and the broker lose what was written last.
   func close(deadline: UInt64) {
-    let now = MonotonicTime.now()
-    let left = Duration.nanoseconds(Int64(clamping: deadline > now ? deadline - now : 0))
-    var timeout = min(left, settings.rpcTimeout).timeval
-    amqp_set_rpc_timeout(state, &timeout)
+    let deadline = min(deadline, MonotonicTime.after(settings.rpcTimeout))
     stallGuard?.arm(until: deadline)
-    _ = amqp_connection_close(state, 200)
-    stallGuard?.disarm()
+    defer { stallGuard?.disarm() }
+    isChannelOpen = false
+    var goodbye = amqp_connection_close_t()
+    goodbye.reply_code = 200
+    guard amqp_send_method(state, 0, AMQP_CONNECTION_CLOSE_METHOD, &goodbye) == AMQP_STATUS_OK.rawValue else { return }
+    do throws(AMQPError) {
+      while true {
+        switch try next() {
+        case .closeOK: return
+        case nil:
+          let now = MonotonicTime.now()
+          guard now < deadline else { return }
+          try wait(mailbox: -1, milliseconds: MonotonicTime.millisecondsLeft(until: deadline, now: now))
+        default: guard MonotonicTime.now() < deadline else { return }
+        }
+      }
+    } catch {}
   }
 
   // MARK: Opening

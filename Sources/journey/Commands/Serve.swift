@@ -74,7 +74,7 @@ private struct Adapter {
     ingest.prefetch = UInt16(settings.prefetch)
     ingest.retry = settings.retryPolicy
     var connection = try settings.broker("ingest")
-    // Together with the prefetch this is the ceiling of what waits in memory.
+    // The ceiling of what waits in memory, with one body on top.
     connection.maxBufferedBytes = 64 << 20
     let source = IngestQueue(
       connection: connection, letters: publisher, decoder: decoder, settings: ingest, clock: clock, logger: logger)

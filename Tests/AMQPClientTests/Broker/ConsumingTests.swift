@@ -143,7 +143,10 @@ struct ConsumingTests {
     let events = Recorder<ConsumerEvent>()
     // Nothing is read before the broker has sent more than a batch holds.
     let gate = DispatchSemaphore(value: 0)
-    let consumer = AMQPConsumer(settings: try broker.settings("consumer"), queue: "large", prefetch: 400, maxBatch: 400, consumerTag: "test") {
+    var settings = try broker.settings("consumer")
+    // So large are bodies of which more than a hundred are asked for at once.
+    settings.maxBodyBytes = 1 << 20
+    let consumer = AMQPConsumer(settings: settings, queue: "large", prefetch: 400, maxBatch: 400, consumerTag: "test") {
       if case .started = $0 { gate.wait() }
       events.record($0)
     }
@@ -154,6 +157,64 @@ struct ConsumingTests {
     #expect(events.all.deliveries.map(\.body) == bodies)
     for case .deliveries(let batch) in events.all { #expect(batch.count <= 52) }
     await consumer.close()
+    await publisher.close()
+    await broker.admin.close()
+  }
+
+  @Test("Large bodies that nobody settles for long are held back, none is handed back, and the connection lives on")
+  func largeBodiesUnsettled() async throws {
+    let broker = try await BrokerFixture()
+    try await broker.queue("held", ["x-queue-type": "quorum", "x-delivery-limit": 1])
+    let publisher = try broker.publisher()
+    let body = [UInt8](repeating: 7, count: 900_000)
+    #expect(await publisher.publish((0..<100).map { OutboundMessage("held", id: "\($0)", body: body) }).allConfirmed)
+    var settings = try broker.settings("consumer")
+    settings.heartbeat = .seconds(1)
+    settings.maxBodyBytes = 1 << 20
+    settings.maxBufferedBytes = 10 << 20
+    let events = Recorder<ConsumerEvent>()
+    let consumer = AMQPConsumer(settings: settings, queue: "held", prefetch: 2000, maxBatch: 100, consumerTag: "test") { events.record($0) }
+    consumer.start()
+    let first = try await events.deliveries(12)
+    // Many heartbeats of both sides: what is not settled is neither read further nor given up.
+    try await Task.sleep(for: .seconds(8))
+    #expect(events.all.deliveries.count == 12)
+    consumer.settle(first.map { .ack($0.tag) })
+    var settled = first.count
+    while settled < 100 {
+      let now = settled
+      let new = try await events.wait("more") { seen in seen.deliveries.count > now ? Array(seen.deliveries.dropFirst(now)) : nil }
+      consumer.settle(new.map { .ack($0.tag) })
+      settled += new.count
+    }
+    #expect(Set(events.all.deliveries.compactMap(\.properties.messageID)).count == 100)
+    #expect(events.all.deliveries.allSatisfy { !$0.isRedelivered && $0.problem == nil })
+    #expect(events.all.summary == ["started", "deliveries"])
+    await consumer.close()
+    #expect(try await broker.messageCount("held", reaches: 0))
+    await publisher.close()
+    await broker.admin.close()
+  }
+
+  @Test("A consumer that is closed while it holds the broker back settles what it was told, and hands back the rest")
+  func closedWhileHeldBack() async throws {
+    let broker = try await BrokerFixture()
+    try await broker.queue("held", ["x-queue-type": "quorum"])
+    let publisher = try broker.publisher()
+    let body = [UInt8](repeating: 7, count: 900_000)
+    #expect(await publisher.publish((0..<60).map { OutboundMessage("held", id: "\($0)", body: body) }).allConfirmed)
+    var settings = try broker.settings("consumer")
+    settings.maxBufferedBytes = 4 << 20
+    let events = Recorder<ConsumerEvent>()
+    let consumer = AMQPConsumer(settings: settings, queue: "held", prefetch: 2000, maxBatch: 100, consumerTag: "test") { events.record($0) }
+    consumer.start()
+    let first = try await events.deliveries(5)
+    #expect(first.count == 5)
+    consumer.settle([.ack(first[0].tag)])
+    let began = ContinuousClock.now
+    await consumer.close()
+    #expect(ContinuousClock.now - began < .seconds(4), "an orderly end, not one by the deadline")
+    #expect(try await broker.messageCount("held", reaches: 59))
     await publisher.close()
     await broker.admin.close()
   }

@@ -98,6 +98,14 @@ final class Peer: @unchecked Sendable {
     }
   }
 
+  /// Waits for heartbeats, which `receive` passes over, and answers each by one.
+  func exchangeHeartbeats(_ count: Int) throws {
+    for _ in 0..<count {
+      try send(WireWriter.heartbeat)
+      guard try read(8, 20) == [8, 0, 0, 0, 0, 0, 0, 0xCE] else { throw ScriptError(description: "expected a heartbeat") }
+    }
+  }
+
   @discardableResult
   func expect(_ classID: UInt16, _ methodID: UInt16) throws -> ClientFrame {
     let frame = try receive()
