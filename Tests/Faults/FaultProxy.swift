@@ -14,6 +14,8 @@ final class FaultProxy: Sendable {
     case silent
     /// Nobody listens: connections are refused, those that there are go on.
     case refusing
+    /// Whoever connects gets this answer to what it says first, and no more; the connections that there are go on.
+    case answering([UInt8])
     /// Each read of at most `bytes` waits for `delay` first.
     case slow(delay: Duration, bytes: Int)
   }
@@ -88,7 +90,13 @@ final class FaultProxy: Sendable {
     while case let client = Glibc.accept(listener, nil, nil), client >= 0 {
       number += 1
       var server: Int32?
-      if case .refusing = weather {} else { server = Sockets.connect(to: target) }
+      switch weather {
+      case .refusing: break
+      case .answering(let answer):
+        Thread.detachNewThread { Sockets.answer(client, answer) }
+        continue
+      default: server = Sockets.connect(to: target)
+      }
       guard let server else {
         Sockets.resetAtClose(client)
         Glibc.close(client)
@@ -228,6 +236,17 @@ enum Sockets {
       sent += count
     }
     return true
+  }
+
+  /// Waits for the first that the peer says, answers, and closes.
+  static func answer(_ client: Int32, _ answer: [UInt8]) {
+    var buffer = [UInt8](repeating: 0, count: 1024)
+    if recv(client, &buffer, buffer.count, 0) > 0 {
+      _ = send(answer, to: client)
+      shutdown(client, Int32(SHUT_WR))
+      while recv(client, &buffer, buffer.count, 0) > 0 {}
+    }
+    Glibc.close(client)
   }
 
   /// The peer gets a reset instead of an orderly end.

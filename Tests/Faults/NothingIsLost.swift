@@ -9,7 +9,8 @@ import Testing
 /// `make test` runs the short form, `make faults` the long one.
 @Suite(.serialized) struct NothingIsLost {
   static let scenarios: [Scenario] =
-    Scenario.kills + Scenario.networks + Scenario.brokers + Scenario.databases + Scenario.inputs + Scenario.deadLetters + Scenario.fuzzing
+    Scenario.kills + Scenario.networks + Scenario.brokers + Scenario.databases + Scenario.inputs + Scenario.deadLetters + Scenario.hosts
+    + Scenario.permissions + Scenario.poolers + Scenario.fuzzing
 
   private static var chosen: [Scenario] {
     scenarios.filter { scenario in FaultSettings.only?.contains(scenario.name) ?? (scenario.rounds > 0) }
