@@ -94,7 +94,7 @@ struct Login {
 
   static func make(on stage: Stage) async throws -> Login {
     let database = try await stage.rows("SELECT current_database()")[0][0]
-    let name = "login_\(database)"
+    let name = "refused_\(database)"
     try await stage.execute("CREATE ROLE \(name) LOGIN PASSWORD 'word' IN ROLE journey_adapter, authenticated")
     var own = try #require(URLComponents(string: stage.databaseURL))
     own.user = name
