@@ -11,16 +11,19 @@ final class CommitGate: Sendable {
   private enum Mode { case open, trial, closed }
   private struct State {
     var mode = Mode.trial
-    /// When the newest commit that stored something began.
-    var passedFrom: ContinuousClock.Instant?
+    /// When the newest commit that stored something began and ended.
+    var passed: (from: ContinuousClock.Instant, until: ContinuousClock.Instant)?
     /// Since when commits have failed, and none has passed.
     var failingSince: ContinuousClock.Instant?
     var hasClosed = false
+    /// Events that were refused alone, and of which nobody knows yet whether they are at fault.
+    var suspects: [LaneItem] = []
     /// Whoever waits for a change of the mode.
     var waiting: [CheckedContinuation<Void, Never>] = []
   }
   private let state = Mutex(State())
   private let mayBeClosed = Atomic<Bool>(false)
+  private let hasSuspects = Atomic<Bool>(false)
   private let source: any EventSource
   private let ledger: any JourneyLedger
   private let settings: Pipeline.Settings
@@ -38,8 +41,10 @@ final class CommitGate: Sendable {
   /// Nothing is to be tried: what is at hand is to be put off.
   var isClosed: Bool { mayBeClosed.load(ordering: .relaxed) }
 
-  /// Whether a commit that began after that moment has stored something.
-  func hasPassed(since moment: ContinuousClock.Instant) -> Bool { state.withLock { $0.passedFrom.map { $0 > moment } ?? false } }
+  /// Whether a commit that began after a moment has stored something, and ended no earlier than `end`.
+  func hasPassed(since moment: ContinuousClock.Instant, until end: ContinuousClock.Instant? = nil) -> Bool {
+    state.withLock { $0.passed.map { $0.from > moment && $0.until >= end ?? $0.from } ?? false }
+  }
 
   /// A commit has come to its end.
   /// - Parameter hasStored: whether it has stored an event. Others show less: what the host does with stored rows is not tried by them.
@@ -47,7 +52,7 @@ final class CommitGate: Sendable {
     health.succeeded(.commits)
     let (opens, waiting) = state.withLock { state in
       state.failingSince = nil
-      if hasStored { state.passedFrom = max(state.passedFrom ?? begin, begin) }
+      if hasStored, state.passed.map({ $0.from < begin }) ?? true { state.passed = (begin, .now) }
       guard state.mode != .open, hasStored || !state.hasClosed else { return (false, [CheckedContinuation<Void, Never>]()) }
       state.mode = .open
       mayBeClosed.store(false, ordering: .relaxed)
@@ -57,6 +62,38 @@ final class CommitGate: Sendable {
     guard opens else { return }
     source.resume(limit: nil)
     for continuation in waiting { continuation.resume() }
+  }
+
+  /// Keeps events that were refused alone until another one was stored, or for a pause.
+  /// - Parameter hasStored: whether others of their batch were stored.
+  /// - Returns: whether there are so many by now that nothing passes: the gate is closed then, and nothing is kept.
+  func keep(_ suspects: [LaneItem], _ error: LedgerError, hasStored: Bool) -> Bool {
+    health.failed(.commits, error.reason)
+    let (isTooMuch, waiting) = state.withLock { state in
+      let since = state.failingSince ?? .now
+      state.failingSince = since
+      let isTooMuch = LaneWork.showsThatNothingPasses(state.suspects.count + suspects.count) || since.duration(to: .now) >= settings.patience
+      if isTooMuch, !hasStored {
+        return (true, [CheckedContinuation<Void, Never>]())
+      }
+      state.suspects += suspects
+      hasSuspects.store(true, ordering: .relaxed)
+      defer { state.waiting = [] }
+      return (false, state.waiting)
+    }
+    if isTooMuch { close(error) }
+    for continuation in waiting { continuation.resume() }
+    return isTooMuch
+  }
+
+  /// The events that are kept, to be tried again.
+  func takeSuspects() -> [LaneItem] {
+    guard hasSuspects.load(ordering: .relaxed) else { return [] }
+    return state.withLock { state in
+      hasSuspects.store(false, ordering: .relaxed)
+      defer { state.suspects = [] }
+      return state.suspects
+    }
   }
 
   /// A commit has failed for a reason that passes.
@@ -89,19 +126,26 @@ final class CommitGate: Sendable {
     for continuation in waiting { continuation.resume() }
   }
 
-  /// Looks after a closed gate, until it is cancelled.
-  /// - Parameter putOff: puts off what waits to be committed.
-  func run(_ putOff: () -> Void) async {
+  /// Looks after what is kept and a closed gate, until it is cancelled.
+  /// - Parameters:
+  ///   - putOff: puts off what waits to be committed, and these events.
+  ///   - tryAgain: has events committed.
+  func run(putOff: ([LaneItem]) -> Void, tryAgain: ([LaneItem]) -> Void) async {
     var backoff = Backoff(shortest: settings.shortestTrial, longest: settings.longestTrial)
     while !Task.isCancelled {
-      switch state.withLock(\.mode) {
-      case .open:
+      let (mode, keepsAny) = state.withLock { ($0.mode, !$0.suspects.isEmpty) }
+      switch mode {
+      case .open where !keepsAny:
         backoff.reset()
         await change(from: .open)
-      case .trial: await change(from: .trial)
+      case .trial where !keepsAny: await change(from: .trial)
+      case .open, .trial:
+        // Nothing else may come for long, and somebody may have mended it.
+        try? await Task.sleep(for: backoff.next())
+        tryAgain(takeSuspects())
       case .closed:
         source.pause()
-        putOff()
+        putOff(takeSuspects())
         // A commit that was under way may have opened it just before it was paused.
         guard isClosed else {
           source.resume(limit: nil)
@@ -137,12 +181,12 @@ final class CommitGate: Sendable {
     source.resume(limit: settings.trialLimit)
   }
 
-  /// Returns once the mode is another one, or the task is cancelled.
+  /// Returns once the mode is another one, there is something to be kept, or the task is cancelled.
   private func change(from mode: Mode) async {
     await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
         let isOver = state.withLock { state in
-          if state.mode != mode || Task.isCancelled { return true }
+          if state.mode != mode || !state.suspects.isEmpty || Task.isCancelled { return true }
           state.waiting.append(continuation)
           return false
         }

@@ -10,8 +10,16 @@ struct LaneItem: Sendable {
   /// How often somebody else held the client's rows, and since when.
   var deferrals = 0
   var deferredSince: ContinuousClock.Instant?
-  /// When the database refused it alone, while it is not clear yet whether the event is at fault.
-  var refusedAt: ContinuousClock.Instant?
+  /// While it is not clear yet whether the event is at fault.
+  var refusal: Refusal?
+
+  /// That the database refused the event alone, and said that a person has to act.
+  struct Refusal: Sendable {
+    /// The last time.
+    var at: ContinuousClock.Instant
+    /// How often, with another event stored each time in between, just before the next.
+    var count: Int
+  }
 }
 
 /// One of the commits that run side by side: takes what has gathered, commits it, has its actions published, settles it.
@@ -57,7 +65,7 @@ final class Lane: Sendable {
   private func take(_ items: [LaneItem]) async {
     var work = LaneWork(items)
     var backoff = Backoff(shortest: settings.shortestRetry, longest: settings.longestRetry)
-    while let part = work.next(open: keepOpen, hasPassed: gate.hasPassed) {
+    while let part = work.next(open: keepOpen, hasPassed: { gate.hasPassed(since: $0) }) {
       if gate.isClosed {
         work.parts.append(part)
         return putOff(work.left)
@@ -71,6 +79,7 @@ final class Lane: Sendable {
         let hasStored = receipt.results.contains(where: \.isStored)
         work.hasStored = work.hasStored || hasStored
         gate.passed(from: begin, hasStored: hasStored)
+        if hasStored { work.parts += gate.takeSuspects().map { [$0] } }
         let left = left(of: part, receipt.results)
         work.again += left.items
         work.pauses.merge(left.pauses) { max($0, $1) }
@@ -83,11 +92,15 @@ final class Lane: Sendable {
         switch error.kind {
         case .poison where part.count > 1: work.halve(part)
         case .poison: reject(part, error)
-        case .permanent where part.count > 1: work.sample(part)
+        case .permanent where part.count > 1:
+          work.error = error
+          work.sample(part)
         case .permanent:
-          if let first = part[0].refusedAt, gate.hasPassed(since: first) {
+          work.error = error
+          let item = refused(part[0], at: begin)
+          if item.refusal!.count > Self.maxRefusals {
             reject(part, error)
-          } else if work.suspect(part[0]) {
+          } else if work.suspect(item) {
             gate.close(error)
             return putOff(work.left)
           }
@@ -107,6 +120,19 @@ final class Lane: Sendable {
       }
     }
     if !work.again.isEmpty { queue.putBack(work.again, pauses: work.pauses) }
+    if let error = work.error, !work.suspects.isEmpty, gate.keep(work.suspects, error, hasStored: work.hasStored) { putOff(work.suspects) }
+  }
+
+  /// As often an event is tried again, each time just after another one was stored, before it is at fault: a host may break and mend a thing quickly.
+  private static let maxRefusals = 2
+  private static let justBefore = Duration.milliseconds(200)
+
+  /// - Parameter begin: when the commit began that was refused.
+  private func refused(_ item: LaneItem, at begin: ContinuousClock.Instant) -> LaneItem {
+    var item = item
+    let isAgain = item.refusal.map { gate.hasPassed(since: $0.at, until: begin - Self.justBefore) } ?? false
+    item.refusal = LaneItem.Refusal(at: .now, count: isAgain ? item.refusal!.count + 1 : 1)
+    return item
   }
 
   private func reject(_ items: [LaneItem], _ error: LedgerError) {

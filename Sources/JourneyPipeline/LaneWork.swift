@@ -1,8 +1,7 @@
 /// What a lane has taken, cut into what is committed together. Pure.
 ///
 /// What the database refuses for a reason of the data is found by halving. Where it says that a person has to act, it is tried with single events first whether
-/// anything passes at all: a few, from all over the batch. An event is at fault once it was refused, another one that was tried later was stored, and it was
-/// refused again.
+/// anything passes at all: a few, from all over the batch. What is refused alone is tried again as soon as another event was stored.
 struct LaneWork {
   /// To be committed, the last one first.
   var parts: [[LaneItem]]
@@ -13,8 +12,10 @@ struct LaneWork {
   /// Whether any event of these was stored.
   var hasStored = false
   /// Single events that were refused, of which nobody knows yet whether they are at fault.
-  private var suspects: [LaneItem] = []
+  private(set) var suspects: [LaneItem] = []
   private var isSampled = false
+  /// Why an event was refused that is among the suspects.
+  var error: LedgerError?
 
   /// As many single events in a row that are refused show that nothing passes.
   private static let sampleSize = 8
@@ -30,7 +31,11 @@ struct LaneWork {
   ///   - hasPassed: whether a commit that began after a moment has stored something.
   mutating func next(open: ([LaneItem]) -> [LaneItem], hasPassed: (ContinuousClock.Instant) -> Bool) -> [LaneItem]? {
     while true {
-      if parts.isEmpty { tryAgain(hasPassed) }
+      if !suspects.isEmpty {
+        let isRipe = { (item: LaneItem) in item.refusal.map { hasPassed($0.at) } ?? false }
+        parts += suspects.filter(isRipe).map { [$0] }
+        suspects.removeAll(where: isRipe)
+      }
       guard let next = parts.popLast() else { return nil }
       var part = open(next)
       let passedOver = Set(again.map(\.client))
@@ -61,21 +66,9 @@ struct LaneWork {
   /// Notes that an event was refused alone.
   /// - Returns: whether that shows that nothing passes.
   mutating func suspect(_ item: LaneItem) -> Bool {
-    var item = item
-    item.refusedAt = item.refusedAt ?? .now
     suspects.append(item)
-    guard !hasStored else { return false }
-    return suspects.count >= Self.sampleSize || parts.isEmpty
+    return !hasStored && Self.showsThatNothingPasses(suspects.count)
   }
 
-  /// Of the events that were refused alone, those are tried again after which others were stored. The rest waits for what comes next.
-  private mutating func tryAgain(_ hasPassed: (ContinuousClock.Instant) -> Bool) {
-    guard !suspects.isEmpty else { return }
-    let ripe = suspects.filter { $0.refusedAt.map(hasPassed) ?? false }
-    let others = suspects.filter { !($0.refusedAt.map(hasPassed) ?? false) }
-    suspects = []
-    parts = ripe.reversed().map { [$0] }
-    again += others
-    for item in others { pauses[item.client] = .seconds(1) }
-  }
+  static func showsThatNothingPasses(_ suspects: Int) -> Bool { suspects >= sampleSize }
 }

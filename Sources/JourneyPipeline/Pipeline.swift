@@ -97,7 +97,8 @@ public final class Pipeline: Service {
       group.addTask { [relay] in await relay.run() }
       group.addTask { [queue] in await queue.watch() }
       group.addTask { [gate, queue, source, receipts] in
-        await gate.run { source.settle(receipts.postpone(queue.removeAll().map(\.receipt))) }
+        await gate.run(
+          putOff: { source.settle(receipts.postpone((queue.removeAll() + $0).map(\.receipt))) }, tryAgain: { queue.append($0) })
       }
       await runLanes()
       await outbox.drain(within: settings.drainDeadline)

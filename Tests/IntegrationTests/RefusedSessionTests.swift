@@ -18,7 +18,7 @@ import Testing
 
   /// `$LOGIN` and `$DATABASE` stand for the names of those.
   static let refusals = [
-    Refusal(sqlState: "28P01", begin: ["ALTER ROLE $LOGIN PASSWORD 'another'"], end: ["ALTER ROLE $LOGIN PASSWORD 'word'"], isForAPerson: true),
+    Refusal(sqlState: "28P01", begin: ["ALTER ROLE $LOGIN PASSWORD 'another'"], end: ["ALTER ROLE $LOGIN PASSWORD '$LOGIN'"], isForAPerson: true),
     Refusal(sqlState: "28000", begin: ["ALTER ROLE $LOGIN NOLOGIN"], end: ["ALTER ROLE $LOGIN LOGIN"], isForAPerson: true),
     Refusal(
       sqlState: "3D000",
@@ -36,12 +36,12 @@ import Testing
   @Test(arguments: refusals)
   func isWaitedOutWhileServeRuns(_ refusal: Refusal) async throws {
     try await Stage.with { stage in
-      let login = try await Login.make(on: stage)
+      let login = try await Login(of: stage)
       var random = SeededRandom(stream: 81)
       let world = World(events: 40, &random)
       try await world.seed(stage)
       let messages = world.messages(duplicates: 0, &random)
-      let program = try await stage.serve(.standard, ["DATABASE_URL": login.url])
+      let program = try await stage.serve(.standard)
       let probe = try await Probe(program)
       try await eventually("ready", state: { program.standardError }) { try await probe.ready().isReady }
 
@@ -62,9 +62,9 @@ import Testing
   @Test(arguments: refusals)
   func atTheStartOnlyWhatAPersonMustMendIs78(_ refusal: Refusal) async throws {
     try await Stage.with { stage in
-      let login = try await Login.make(on: stage)
+      let login = try await Login(of: stage)
       try await login.refuse(refusal.begin)
-      let finished = try await stage.run(["serve"], environment: ["DATABASE_URL": login.url])
+      let finished = try await stage.run(["serve"])
       try await login.run(refusal.end)
       #expect(finished.status == (refusal.isForAPerson ? 78 : 69), "\(finished.errors)")
       #expect(finished.errors.contains("trying again") == refusal.isForAPerson, "\(finished.errors)")
@@ -73,10 +73,10 @@ import Testing
 
   @Test func aLoginThatIsRefusedForAMomentAtTheStartIsTriedAgain() async throws {
     try await Stage.with { stage in
-      let login = try await Login.make(on: stage)
+      let login = try await Login(of: stage)
       let refusal = Self.refusals[0]
       try await login.refuse(refusal.begin)
-      let program = try stage.start(["serve"], environment: ["DATABASE_URL": login.url])
+      let program = try stage.start(["serve"])
       try await eventually("a second attempt", state: { program.standardError }) { program.standardError.contains("trying again") }
       try await login.run(refusal.end)
       try await eventually("work", state: { program.standardError }) { program.standardError.contains("consuming") }
@@ -85,21 +85,16 @@ import Testing
   }
 }
 
-/// A login of the test's own, as docs/operations.md describes it: it owns nothing.
+/// The login of a stage's programs, which the database refuses for a while.
 struct Login {
   let stage: Stage
   let name: String
   let database: String
-  let url: String
 
-  static func make(on stage: Stage) async throws -> Login {
-    let database = try await stage.rows("SELECT current_database()")[0][0]
-    let name = "refused_\(database)"
-    try await stage.execute("CREATE ROLE \(name) LOGIN PASSWORD 'word' IN ROLE journey_adapter, authenticated")
-    var own = try #require(URLComponents(string: stage.databaseURL))
-    own.user = name
-    own.password = "word"
-    return Login(stage: stage, name: name, database: database, url: try #require(own.string))
+  init(of stage: Stage) async throws {
+    self.stage = stage
+    database = try await stage.rows("SELECT current_database()")[0][0]
+    name = try #require(URLComponents(string: stage.logins.databaseURL)?.user)
   }
 
   /// Runs statements, and ends the login's sessions.

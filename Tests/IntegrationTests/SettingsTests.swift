@@ -126,4 +126,33 @@ import Testing
       }
     }
   }
+
+  /// A pooler in transaction mode lends the session to others; in session mode it does not.
+  @Test func aPoolerThatKeepsNoSessionIsRefused() async throws {
+    let servers = try await TestServers.dedicated()
+    try await Stage.with(servers: servers) { stage in
+      let lending = try await servers.pooled(stage.logins.databaseURL, .transaction)
+      try await refuses(stage, ["DATABASE_URL": lending], status: 78, naming: ["pooler", "session mode", "5432"])
+      let doctor = try await stage.run(["doctor"], environment: ["DATABASE_URL": lending])
+      #expect(doctor.status == 78)
+      #expect(doctor.output.contains("FAILED   sessions"), "\(doctor.output)")
+      let program = try await stage.serve(.standard, ["DATABASE_URL": try await servers.pooled(stage.logins.databaseURL, .session)])
+      try await stage.stop(program)
+    }
+    try await servers.stop()
+  }
+
+  /// What the commit means is not as it has to be: nothing is taken from the queue.
+  @Test func aCommitThatWouldNotPassIsRefusedAtTheStart() async throws {
+    try await Stage.with { stage in
+      try await stage.execute("ALTER TABLE contacts DROP COLUMN phone")
+      try await stage.publish([OutboundMessage(exchange: "journey.events", routingKey: "a.b", properties: MessageProperties(), body: [])])
+      try await refuses(stage, status: 78, naming: ["phone", "42703"])
+      let doctor = try await stage.run(["doctor"])
+      #expect(doctor.status == 78)
+      #expect(doctor.output.contains("FAILED   commits"), "\(doctor.output)")
+      let waiting = try #require(try await stage.admin.get(queue: "journey.ingest"))
+      #expect(!waiting.isRedelivered)
+    }
+  }
 }

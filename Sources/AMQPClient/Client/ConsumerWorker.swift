@@ -223,7 +223,7 @@ final class ConsumerWorker {
           note(deadline)
         }
       }
-      let gaps = closeDeadline == nil ? Int(configuration.prefetch) / 4 * 3 : 0
+      let gaps = closeDeadline == nil ? Int(subscribed ?? 0) / 4 * 3 : 0
       for frame in ledger.flush(keeping: gaps) { try connection.write(frame) }
     }
     try adjust(connection)

@@ -59,7 +59,7 @@ struct StartChecks {
 
   private func checkSessions() async throws {
     let problem = try await failing(.settings) {
-      try await patiently { try await SessionCheck.run(settings.database(role: settings.workingRole)) }
+      try await patiently { try await SessionCheck.run(settings.database(role: nil)) }
     }
     if let problem { throw Failure(.settings, "\(problem); \(SessionCheck.advice)") }
   }
