@@ -24,26 +24,12 @@ public struct BrokerPermissions: Sendable {
       ] + (takesEvents ? [(names.events, ["api.check"])] : [])
   }
 
-  /// What was found out.
-  public struct Findings: Sendable {
-    /// What is not permitted or not there, a sentence each in the broker's words.
-    public var problems: [String] = []
-    /// The broker answers, but takes no messages now, as when it is short of memory or disk: whether it lets them be published is not known.
-    public var isPublishingBlocked = false
-  }
-
   /// Tries everything that `serve` does.
-  public func check(_ admin: AMQPAdmin) async throws(AMQPError) -> Findings {
-    var findings = Findings()
-    do throws(AMQPError) {
-      try await check(admin, &findings.problems)
-    } catch where error.code == .timeout && error.operation.hasPrefix("publish to ") {
-      findings.isPublishingBlocked = true
-    }
-    return findings
-  }
-
-  private func check(_ admin: AMQPAdmin, _ problems: inout [String]) async throws(AMQPError) {
+  ///
+  /// - Returns: what is not permitted or not there, a sentence each in the broker's words.
+  /// - Throws: also `blocked`, where the broker takes no messages for now: then it does not tell what it would refuse.
+  public func problems(_ admin: AMQPAdmin) async throws(AMQPError) -> [String] {
+    var problems: [String] = []
     for queue in queues {
       try await note(&problems, "it cannot read from the queue \(queue)") { () async throws(AMQPError) in try await admin.checkConsume(queue: queue) }
     }
@@ -56,6 +42,7 @@ public struct BrokerPermissions: Sendable {
         if problems.count > before { break }
       }
     }
+    return problems
   }
 
   /// The command that gives the user what it needs.

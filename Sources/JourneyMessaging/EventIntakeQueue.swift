@@ -28,6 +28,8 @@ public struct EventIntakeQueue: EventIntake {
       tag: DeliveryTag(generation: 0, value: 0), exchange: exchange, routingKey: routingKey, isRedelivered: false, properties: properties,
       body: event.body, bodySize: event.body.count, problem: nil)
     var random = IDRandom()
+    // What waits in memory for the end of an alarm is told to nobody, and would grow without bounds.
+    if publisher.isBlocked { throw .unavailable("the broker takes no messages for now; it is short of memory or disk") }
     if let rejection = decoder.decode(delivery, random: &random).rejections.first { throw .refused(rejection) }
     let message = OutboundMessage(exchange: exchange, routingKey: routingKey, properties: properties, body: event.body)
     let outcome = await withTaskGroup(of: PublishOutcome?.self) { group in

@@ -163,7 +163,7 @@ import Testing
     let stage = try await Stage()
     func problems(_ settings: AMQPConnectionSettings, archives: Bool = true, takesEvents: Bool = true) async throws -> [String] {
       let admin = AMQPAdmin(settings: settings)
-      let found = try await BrokerPermissions(stage.names, of: settings, archivesDeadLetters: archives, takesEvents: takesEvents).check(admin).problems
+      let found = try await BrokerPermissions(stage.names, of: settings, archivesDeadLetters: archives, takesEvents: takesEvents).problems(admin)
       await admin.close()
       return found
     }

@@ -87,9 +87,16 @@ public final class AMQPAdmin: Sendable {
 
   /// Finds out whether a message could be published so, without publishing one. Whether a queue would take it does not show.
   ///
-  /// - Throws: `accessRefused` where the user may not, `notFound` where there is no such exchange.
-  public func checkPublish(exchange: String, routingKey: String) async throws(AMQPError) {
-    try await perform { connection throws(AMQPError) in try connection.checkPublish(exchange: exchange, routingKey: routingKey) }
+  /// - Parameters:
+  ///   - patience: how long to wait for a broker that takes no messages, for want of memory or disk.
+  ///   - isBlocked: called with the broker's reason where that is waited for.
+  /// - Throws: `accessRefused` where the user may not, `notFound` where there is no such exchange, `blocked` where the broker takes no messages.
+  public func checkPublish(
+    exchange: String, routingKey: String, patience: Duration = .zero, isBlocked: @escaping @Sendable (String) -> Void = { _ in }
+  ) async throws(AMQPError) {
+    try await perform { connection throws(AMQPError) in
+      try connection.checkPublish(exchange: exchange, routingKey: routingKey, patience: patience, isBlocked: isBlocked)
+    }
   }
 
   /// Finds out whether a queue could be consumed, without taking anything from it.

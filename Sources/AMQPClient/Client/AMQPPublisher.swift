@@ -90,4 +90,6 @@ public final class AMQPPublisher: Sendable {
   }
 
   public var isConnected: Bool { status.isUp }
+  /// Whether the broker has said that it takes no messages for now, for want of memory or disk.
+  public var isBlocked: Bool { status.isBlocked }
 }

@@ -160,7 +160,7 @@ final class ConsumerWorker {
         configuration.onEvent(.blocked(reason))
       case .unblocked:
         configuration.onEvent(.unblocked)
-      case .confirm, .closeOK:
+      case .confirm, .closeOK, .rollbackOK:
         break
       case nil:
         pause = .drained

@@ -39,7 +39,9 @@ final class PublisherWorker {
   private var refusals = RefusedExchanges()
   private var queue = PublishQueue()
   private var tracker = ConfirmTracker<PublishQueue.Position>()
-  private var isBlocked = false
+  private var isBlocked = false {
+    didSet { status.isBlocked = isBlocked }
+  }
   private var closeDeadline: UInt64?
   /// The oldest message without an answer, and since when it is that. Not the last answer of any kind: one queue that stands still has to show
   /// while others go on.
@@ -63,6 +65,7 @@ final class PublisherWorker {
         try publishOnce()
       } catch {
         status.isUp = false
+        isBlocked = false
         refusals.lost()
         for position in tracker.reset() { position.resolve(.unknown(error)) }
         configuration.onEvent(.lost(error))
@@ -291,7 +294,7 @@ extension PublisherWorker {
       try connection.openChannel()
       try connection.selectConfirms()
       renewal.opened(at: MonotonicTime.now())
-    case .consumerCancelled, .cancelOK, .closeOK:
+    case .consumerCancelled, .cancelOK, .closeOK, .rollbackOK:
       break
     }
   }

@@ -17,6 +17,8 @@ public struct AMQPError: Error, Hashable, Sendable, CustomStringConvertible {
     case authentication
     /// The user lacks a permission, or the vhost does not exist (403, 530).
     case accessRefused
+    /// The broker takes no messages for now, for want of memory or disk; the message is its reason.
+    case blocked
     /// The broker has no room for another connection or channel of this user, virtual host or node (530).
     case limitReached
     /// The queue or exchange does not exist (404).
@@ -71,7 +73,7 @@ public struct AMQPError: Error, Hashable, Sendable, CustomStringConvertible {
   /// Whether the same operation may succeed later without a person changing anything.
   public var isRetriable: Bool {
     switch code {
-    case .connectFailed, .connectionLost, .channelClosed, .consumerCancelled, .timeout, .resourceLocked, .limitReached, .nacked,
+    case .connectFailed, .connectionLost, .channelClosed, .consumerCancelled, .timeout, .resourceLocked, .blocked, .limitReached, .nacked,
       .internalError, .protocolViolation:
       true
     case .invalidURI, .invalidArgument, .tls, .authentication, .accessRefused, .notFound, .preconditionFailed, .tooLarge, .unroutable,

@@ -4,6 +4,7 @@ import Synchronization
 final class ConnectionStatus: Sendable {
   private let hasBegun = Atomic<Bool>(false)
   private let up = Atomic<Bool>(false)
+  private let blocked = Atomic<Bool>(false)
   private let latch = Latch()
 
   /// True for the first caller only.
@@ -12,6 +13,12 @@ final class ConnectionStatus: Sendable {
   var isUp: Bool {
     get { up.load(ordering: .acquiring) }
     set { up.store(newValue, ordering: .releasing) }
+  }
+
+  /// Whether the broker takes no messages from the connection that is there.
+  var isBlocked: Bool {
+    get { blocked.load(ordering: .acquiring) }
+    set { blocked.store(newValue, ordering: .releasing) }
   }
 
   func end() {

@@ -51,14 +51,46 @@ extension Connection {
   }
 
   /// The broker checks permission and existence when a message is published, and delivers none of a transaction that is rolled back.
-  func checkPublish(exchange: String, routingKey: String) throws(AMQPError) {
+  ///
+  /// - Parameters:
+  ///   - patience: how long to wait for a broker that takes no messages.
+  ///   - isBlocked: gets to know why it takes none.
+  func checkPublish(
+    exchange: String, routingKey: String, patience: Duration, isBlocked: (String) -> Void
+  ) throws(AMQPError) {
     let operation = "publish to exchange \(exchange)"
     try request(operation) { _ = amqp_tx_select(state, Self.channel) }
     try publish(OutboundMessage(exchange: exchange, routingKey: routingKey, properties: MessageProperties(), body: [], isMandatory: false))
     try flush()
-    try request(operation) { _ = amqp_tx_rollback(state, Self.channel) }
-    // Its channel stays one of transactions.
-    try reopenChannel()
+    // Not as a request: while the library waits for the answer, it says nothing of an alarm.
+    var rollback = amqp_tx_rollback_t()
+    try check(amqp_send_method(state, Self.channel, AMQP_TX_ROLLBACK_METHOD, &rollback), operation)
+    var deadline = MonotonicTime.after(settings.rpcTimeout)
+    var reason: String?
+    while true {
+      switch try next() {
+      case .rollbackOK:
+        // Its channel stays one of transactions.
+        return try reopenChannel()
+      case .channelClosed(let error):
+        throw AMQPError(error.code, nativeCode: error.nativeCode, operation: operation, message: error.message)
+      case .blocked(let why):
+        reason = why
+        deadline = MonotonicTime.after(patience)
+        if patience > .zero { isBlocked(why) }
+      case .unblocked:
+        reason = nil
+        deadline = MonotonicTime.after(settings.rpcTimeout)
+      case nil:
+        let now = MonotonicTime.now()
+        guard now < deadline else {
+          if let reason { throw AMQPError(.blocked, operation: operation, message: reason) }
+          throw AMQPError(.timeout, operation: operation, message: "no answer within \(settings.rpcTimeout)")
+        }
+        try wait(mailbox: -1, milliseconds: min(1000, MonotonicTime.millisecondsLeft(until: deadline, now: now)))
+      default: continue
+      }
+    }
   }
 
   /// The broker checks permission and existence before it refuses an argument of a wrong type.

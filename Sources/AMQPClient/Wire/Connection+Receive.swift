@@ -87,6 +87,8 @@ extension Connection {
       return .consumerCancelled
     case AMQP_BASIC_CANCEL_OK_METHOD:
       return .cancelOK
+    case AMQP_TX_ROLLBACK_OK_METHOD:
+      return .rollbackOK
     case AMQP_BASIC_QOS_OK_METHOD:
       break  // of `requestMore`, which did not wait for it
     case AMQP_CHANNEL_CLOSE_METHOD:

@@ -20,6 +20,8 @@ final class Connection {
     case channelClosed(AMQPError)
     /// Our `connection.close` is answered.
     case closeOK
+    /// Our `tx.rollback` is answered.
+    case rollbackOK
   }
 
   enum Use {

@@ -16,7 +16,7 @@ struct DLQReplay: AsyncParsableCommand {
       The letters are taken first, then published. Cut off at any point, by Ctrl-C too, a replay is finished by --resume: it \
       loses nothing, and what it publishes twice has the same id and counts once. A letter that has failed the same way three \
       times in a row is left alone without --force; one that is larger than ingest.maximumBodyBytes always is.
-      Exit status: 0 where every letter is confirmed, 1 otherwise.
+      Exit status: 0 where every letter is confirmed, 69 where the broker took none for --wait seconds, 1 otherwise.
       """)
 
   /// How often a letter may fail the same way in a row before it is left alone.
@@ -60,6 +60,7 @@ struct DLQReplay: AsyncParsableCommand {
   @Flag(name: .long, help: "Open the letters again that replays which were cut off have taken and not published.")
   var giveBack = false
 
+  @OptionGroup var wait: WaitOptions
   @OptionGroup var actor: ActorOptions
   @OptionGroup var common: CommonOptions
   @OptionGroup var output: OutputOptions
@@ -189,8 +190,8 @@ struct DLQReplay: AsyncParsableCommand {
   private func start(_ order: ReplayOrder, _ patch: JSONPatch?, _ replays: LetterReplays, _ settings: JourneyConfiguration.Settings)
     async throws
   {
-    // A broker that is not there is told before any letter is taken.
-    try await withAdmin(settings) { _ = try await $0.ping() }
+    // A broker that is not there, or takes nothing, is told before any letter is taken.
+    try await withAdmin(settings) { try await wait.untilPublishing(to: settings.messagingNames.events, $0) }
     let count = try await replays.count(order)
     guard count.taken > 0 else {
       if output.json { return try report([]) }
@@ -198,7 +199,7 @@ struct DLQReplay: AsyncParsableCommand {
     }
     let (id, taken) = try await replays.start(order)
     if !output.json { Output.line("replay \(id): \(taken.of("letter"))" + leftAlone(count, order)) }
-    let run = ReplayRun(settings: settings, replays: replays, id: id, total: taken, rate: rate, patch: patch, why: reason)
+    let run = ReplayRun(settings: settings, replays: replays, id: id, total: taken, rate: rate, patch: patch, why: reason, wait: wait)
     try report([(id, taken, count, try await run())])
   }
 
@@ -207,14 +208,14 @@ struct DLQReplay: AsyncParsableCommand {
     for replay in open where replay.isUnderWay { Output.error("replay \(replay.id) of \(replay.actor) is under way; it is left alone") }
     let left = open.filter { !$0.isUnderWay }
     if left.isEmpty, !output.json { Output.line("there is no replay to resume") }
-    if !left.isEmpty { try await withAdmin(settings) { _ = try await $0.ping() } }
+    if !left.isEmpty { try await withAdmin(settings) { try await wait.untilPublishing(to: settings.messagingNames.events, $0) } }
     var results: [(Int, Int, ReplayCount, LetterReplay.Progress)] = []
     for replay in left {
       if !output.json { Output.line("replay \(replay.id): \(replay.remaining.of("letter")) left") }
       let patch = try replay.edit.map { bytes throws(JSONPatchError) in try JSONPatch(parsing: bytes) }
       let run = ReplayRun(
         settings: settings, replays: replays, id: replay.id, total: replay.remaining, rate: rate ?? replay.rate, patch: patch,
-        why: reason ?? replay.why)
+        why: reason ?? replay.why, wait: wait)
       let progress = try await run()
       results.append((replay.id, replay.remaining, ReplayCount(taken: replay.remaining, held: 0, tooLarge: 0), progress))
       if !progress.isComplete { break }

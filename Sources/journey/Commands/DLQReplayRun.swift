@@ -15,14 +15,18 @@ struct ReplayRun {
   let rate: Double?
   let patch: JSONPatch?
   let why: String?
+  let wait: WaitOptions
 
+  /// - Throws: also where the broker takes nothing for longer than is waited; the letters that it has not confirmed are open again then.
   func callAsFunction() async throws -> LetterReplay.Progress {
-    let publisher = AMQPPublisher(settings: try settings.broker("replay"), window: settings.publishWindow)
-    publisher.start()
+    let patience = wait.patience()
+    let publisher = AMQPPublisher(settings: try settings.broker("replay"), window: settings.publishWindow) { patience.note($0) }
     let replay = LetterReplay(
       ledger: replays.ledger(id, why: why), publisher: LetterRepublisher(publisher: publisher, edit: patch), rate: rate)
     let meter = ReplayMeter(total: total)
     let run = Task { try await replay.run { meter.show($0) } }
+    patience.guardWaiting(of: publisher) { run.cancel() }
+    publisher.start()
     // Signals are waited for before the first letter is published.
     let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm, .sighup)
     let interruption = Task {
@@ -38,7 +42,14 @@ struct ReplayRun {
     Output.endProgress()
     await publisher.close()
     let progress = try result.get()
-    if progress.isComplete { try await replays.finish(id) }
+    if progress.isComplete {
+      try await replays.finish(id)
+    } else if let reason = patience.givenUp {
+      let open = try await replays.giveBack(id, why: reason)
+      throw Failure(
+        .unavailable,
+        "\(reason); given up after \(wait.seconds) s: \(progress.confirmed.of("letter")) published and confirmed, \(open) open again")
+    }
     return progress
   }
 }

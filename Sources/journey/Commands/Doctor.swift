@@ -90,9 +90,7 @@ private struct Examination {
       return "as they have to be"
     }
     await check("permissions", advice: "run what the message says, as the broker's administrator") {
-      guard try await checkPermissions(settings) else {
-        throw Failure(.failed, "the broker takes no messages now; it may be short of memory or disk: rabbitmqctl status tells its alarms")
-      }
+      try await withAdmin(settings) { try await requirePermissions(settings, $0) }
       return "the broker lets it do all that serve does"
     }
     var depths = (ingest: 0, dead: 0)

@@ -26,6 +26,8 @@ struct Publish: AsyncParsableCommand {
   @Option(name: .long, help: "The routing key, instead of <source>.<type>.")
   var routingKey: String?
 
+  @OptionGroup var wait: WaitOptions
+
   @Flag(name: .long, help: "Read and check the files, publish nothing.")
   var dryRun = false
 
@@ -49,9 +51,11 @@ struct Publish: AsyncParsableCommand {
   }
 
   private func publish(_ messages: [OutboundMessage], _ settings: JourneyConfiguration.Settings) async throws -> (Int, [String]) {
-    // A broker that is not there is told at once, not after a publisher's patience.
-    try await withAdmin(settings) { _ = try await $0.ping() }
-    let publisher = AMQPPublisher(settings: try settings.broker("publish"))
+    // A broker that is not there, or takes nothing, is told at once, not after a publisher's patience.
+    try await withAdmin(settings) { try await wait.untilPublishing(to: settings.messagingNames.events, $0) }
+    let patience = wait.patience()
+    let publisher = AMQPPublisher(settings: try settings.broker("publish")) { patience.note($0) }
+    patience.guardWaiting(of: publisher)
     publisher.start()
     var confirmed = 0
     var failures: [String] = []
@@ -68,6 +72,10 @@ struct Publish: AsyncParsableCommand {
     }
     Output.endProgress()
     await publisher.close()
+    if let reason = patience.givenUp {
+      throw Failure(
+        .unavailable, "\(reason); given up after \(wait.seconds) s: \(confirmed) of \(messages.count) messages were confirmed. Publish the file again: what went out counts once")
+    }
     return (confirmed, failures)
   }
 

@@ -77,7 +77,7 @@ private struct Adapter {
     // The ceiling of what waits in memory, with one body on top.
     connection.maxBufferedBytes = 64 << 20
     let source = IngestQueue(
-      connection: connection, letters: publisher, decoder: decoder, settings: ingest, clock: clock, logger: logger)
+      connection: connection, letters: publisher, decoder: decoder, settings: ingest, clock: clock, health: health, logger: logger)
     var pipelineSettings = Pipeline.Settings()
     pipelineSettings.lanes = settings.lanes
     pipelineSettings.batchSize = settings.batchSize

@@ -170,23 +170,14 @@ func withAdmin(_ settings: JourneyConfiguration.Settings, _ body: (AMQPAdmin) as
 }
 
 /// Fails where the broker does not let the adapter's user do what `serve` does.
-/// - Returns: whether the broker takes messages at all now; it takes none while it is short of memory or disk.
-func checkPermissions(_ settings: JourneyConfiguration.Settings) async throws -> Bool {
-  var connection = try settings.broker("permissions")
-  // What the broker does not answer within that time it keeps for later.
-  connection.rpcTimeout = min(connection.rpcTimeout, .seconds(5))
+func requirePermissions(_ settings: JourneyConfiguration.Settings, _ admin: AMQPAdmin) async throws {
   let permissions = BrokerPermissions(
-    settings.messagingNames, of: connection, archivesDeadLetters: settings.archivesDeadLetters, takesEvents: settings.api.isEnabled)
-  let admin = AMQPAdmin(settings: connection)
-  let result: Result<BrokerPermissions.Findings, AMQPError>
-  do throws(AMQPError) { result = .success(try await permissions.check(admin)) } catch { result = .failure(error) }
-  await admin.close(deadline: .seconds(1))
-  let findings = try result.get()
-  guard findings.problems.isEmpty else {
-    throw Failure(
-      .settings, "the broker's user lacks permissions:\n" + findings.problems.joined(separator: "\n") + "\nrun: \(permissions.advice)")
-  }
-  return !findings.isPublishingBlocked
+    settings.messagingNames, of: try settings.broker("topology"), archivesDeadLetters: settings.archivesDeadLetters,
+    takesEvents: settings.api.isEnabled)
+  let problems = try await permissions.problems(admin)
+  guard !problems.isEmpty else { return }
+  throw Failure(
+    .settings, "the broker's user lacks permissions:\n" + problems.joined(separator: "\n") + "\nrun: \(permissions.advice)")
 }
 
 func printJSON(_ write: (inout JSONWriter) -> Void) {

@@ -196,8 +196,8 @@ final class ServeDesk: OperationsDesk, Service {
       largestBody: DLQReplay.largestBody(settings, isEdited: request.edit != nil))
     let replays = LetterReplays(worker: worker, actor: actor, clock: clock)
     let run = try await available { [settings] in
-      // A broker that is not there is told before any letter is taken.
-      try await withAdmin(settings) { _ = try await $0.ping() }
+      // A broker that is not there, or takes nothing, is told before any letter is taken.
+      try await withAdmin(settings) { try await PublishingPatience.untilPublishing(to: settings.messagingNames.events, $0, seconds: 0) }
       let count = try await replays.count(order)
       let (id, taken) = try await replays.start(order)
       var run = Run(id: id, letters: taken, held: count.held + count.tooLarge)
@@ -217,14 +217,24 @@ final class ServeDesk: OperationsDesk, Service {
   private func publish(_ id: Int, _ replays: LetterReplays, _ patch: JSONPatch?, _ request: ReplayRequest) async {
     var failure: String?
     do {
-      let publisher = AMQPPublisher(settings: try settings.broker("replay"), window: settings.publishWindow)
-      publisher.start()
+      // Nobody may wait for a broker that takes nothing for long: there is one replay at a time.
+      let patience = PublishingPatience(seconds: 60) { [logger] in logger.warning("replay \(id) waits: \($0)") }
+      let publisher = AMQPPublisher(settings: try settings.broker("replay"), window: settings.publishWindow) { patience.note($0) }
       let replay = LetterReplay(
         ledger: replays.ledger(id, why: request.why), publisher: LetterRepublisher(publisher: publisher, edit: patch), rate: request.rate)
       do {
-        let progress = try await replay.run { [self] progress in note(id) { $0.progress = progress } }
+        let run = Task { [self] in try await replay.run { progress in note(id) { $0.progress = progress } } }
+        patience.guardWaiting(of: publisher) { run.cancel() }
+        publisher.start()
+        let progress = try await withTaskCancellationHandler { try await run.value } onCancel: { run.cancel() }
         note(id) { $0.progress = progress }
-        if progress.isComplete { try await replays.finish(id) } else { failure = "cut off; finish it: journey dlq replay --resume" }
+        if progress.isComplete {
+          try await replays.finish(id)
+        } else if let reason = patience.givenUp {
+          failure = "\(reason); \(try await replays.giveBack(id, why: reason).of("letter")) open again"
+        } else {
+          failure = "cut off; finish it: journey dlq replay --resume"
+        }
       } catch {
         failure = "\(error)"
       }

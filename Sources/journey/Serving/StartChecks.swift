@@ -22,9 +22,12 @@ struct StartChecks {
     try await checkCommit()
     try await withAdmin(settings) {
       try TopologyCommand.refuse(try await $0.verify(settings.messagingNames.topology))
-    }
-    if try await !checkPermissions(settings) {
-      logger.warning("the broker takes no messages now, so its permissions to publish could not be tried; actions wait until it does")
+      do {
+        try await requirePermissions(settings, $0)
+      } catch let error as AMQPError where error.code == .blocked {
+        // It passes, and events are stored meanwhile.
+        logger.warning("the broker takes no messages for now, so its permissions are not checked: \(error.message)")
+      }
     }
   }
 
@@ -59,7 +62,7 @@ struct StartChecks {
 
   private func checkSessions() async throws {
     let problem = try await failing(.settings) {
-      try await patiently { try await SessionCheck.run(settings.database(role: nil)) }
+      try await patiently { try await SessionCheck.run(settings.database(role: settings.workingRole)) }
     }
     if let problem { throw Failure(.settings, "\(problem); \(SessionCheck.advice)") }
   }

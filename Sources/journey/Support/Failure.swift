@@ -44,6 +44,8 @@ extension Failure {
   init(_ error: AMQPError) {
     switch error.code {
     case .invalidURI: self.init(.settings, "AMQP_URL: \(error.message)")
+    case .blocked:
+      self.init(.unavailable, "the broker takes no messages now: \(error.message)")
     case .limitReached:
       self.init(.unavailable, "the broker has no room for another connection: \(error.message). Try again later, or raise its limit.")
     case .internalError where error.operation.hasPrefix("log in"):

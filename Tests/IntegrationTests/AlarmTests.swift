@@ -1,0 +1,93 @@
+import AMQPClient
+import Foundation
+import TestServers
+import Testing
+
+@testable import Harness
+
+/// A broker that takes no messages, being short of memory. On servers of the tests' own.
+@Suite(.serialized) struct AlarmTests {
+  private static let set = "rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []})"
+  private static let clear = "rabbit_alarm:clear_alarm({resource_limit, memory, node()})"
+
+  private func letters(_ stage: Stage, _ count: Int) async throws {
+    let program = try await stage.serve(.literal, ["DEAD_LETTERS_ARCHIVE": "true"])
+    try await stage.publish(
+      (0..<count).map {
+        OutboundMessage(
+          exchange: "journey.events", routingKey: "fax.page",
+          properties: MessageProperties(contentType: "application/json", headers: ["x-source": .string("fax")]), body: Array(#"{"page":\#($0)}"#.utf8))
+      })
+    try await eventually("\(count) letters", state: { program.standardError }) {
+      try await stage.number("SELECT count(*) FROM journey_dead_letters") == count
+    }
+    try await stage.stop(program)
+  }
+
+  private let event = Array(
+    #"{"specversion":"1.0","id":"e1","source":"/crm","type":"cancel_requested","time":"2026-11-20T10:00:00Z","subject":"c","orgid":"o"}"#.utf8)
+
+  @Test func commandsSayWhatTheyWaitForAndEnd() async throws {
+    let servers = try await TestServers.dedicated()
+    try await Stage.with(servers: servers) { stage in
+      try await letters(stage, 300)
+      try await servers.erlang(Self.set)
+      for arguments in [["publish", "-"], ["dlq", "replay", "--all"]] {
+        let finished = try await stage.run(arguments + ["--wait", "2"], input: event)
+        #expect(finished.status == 69, "\(arguments): \(finished)")
+        let lines = finished.errors.split(separator: "\n").filter { $0.hasPrefix("journey: ") }
+        #expect(lines.count == 2, "\(finished.errors)")
+        #expect(lines.first?.contains("takes no messages now") == true && lines.first?.contains("waiting up to 2 s") == true, "\(finished.errors)")
+      }
+      #expect(try await stage.rows("SELECT DISTINCT state FROM journey_dead_letters") == [["new"]])
+      #expect(try await stage.admin.messageCount(queue: "journey.ingest") == 0)
+
+      // An alarm that passes is waited for.
+      let patient = try stage.start(["publish", "-"], input: event)
+      try await eventually("the reason", state: { patient.standardError }) { patient.standardError.contains("takes no messages now") }
+      try await servers.erlang(Self.clear)
+      #expect(await patient.ended(within: .seconds(20)) == .exited(0), "\(patient.standardError)")
+      #expect(try await stage.admin.messageCount(queue: "journey.ingest") == 1)
+    }
+    try await servers.stop()
+  }
+
+  @Test func aReplayThatMeetsAnAlarmOpensItsLettersAgain() async throws {
+    let servers = try await TestServers.dedicated()
+    try await Stage.with(servers: servers) { stage in
+      try await letters(stage, 300)
+      let replay = try stage.start(["dlq", "replay", "--all", "--rate", "50", "--wait", "2"])
+      try await eventually("some letters replayed", state: { replay.standardError }) {
+        try await stage.number("SELECT count(*) FROM journey_dead_letters WHERE state = 'replayed'") > 0
+      }
+      try await servers.erlang(Self.set)
+      let ending = await replay.ended(within: .seconds(30))
+      try await servers.erlang(Self.clear)
+      #expect(ending == .exited(69), "\(replay.standardError)")
+      #expect(replay.standardError.contains("takes no messages now"), "\(replay.standardError)")
+      #expect(replay.standardError.contains("open again"), "\(replay.standardError)")
+      let states = try await stage.rows("SELECT DISTINCT state FROM journey_dead_letters ORDER BY state").map { $0[0] }
+      #expect(states == ["new", "replayed"])
+    }
+    try await servers.stop()
+  }
+
+  @Test func serveStartsUnderAnAlarmAndStoresEvents() async throws {
+    var random = SeededRandom(stream: 43)
+    let world = World(events: 50, &random)
+    let servers = try await TestServers.dedicated()
+    try await Stage.with(servers: servers) { stage in
+      try await world.seed(stage)
+      try await stage.publish(world.messages(&random), &random)
+      try await servers.erlang(Self.set)
+      let program = try await stage.serve(.standard)
+      try await eventually("all events stored", state: { program.standardError }) {
+        try await stage.number("SELECT count(*) FROM client_journey_events") == world.events.count
+      }
+      try await servers.erlang(Self.clear)
+      try await stage.settles(events: world.events.count, program)
+      try await stage.stop(program)
+    }
+    try await servers.stop()
+  }
+}
