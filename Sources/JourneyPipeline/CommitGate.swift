@@ -72,11 +72,12 @@ final class CommitGate: Sendable {
     let (isTooMuch, waiting) = state.withLock { state in
       let since = state.failingSince ?? .now
       state.failingSince = since
-      let isTooMuch = LaneWork.showsThatNothingPasses(state.suspects.count + suspects.count) || since.duration(to: .now) >= settings.patience
-      if isTooMuch, !hasStored {
+      let all = state.suspects + suspects
+      let lately = all.count { suspect in state.passed.map { suspect.refusal!.at > $0.until } ?? true }
+      if !hasStored, lately >= LaneWork.sampleSize || since.duration(to: .now) >= settings.patience {
         return (true, [CheckedContinuation<Void, Never>]())
       }
-      state.suspects += suspects
+      state.suspects = all
       hasSuspects.store(true, ordering: .relaxed)
       defer { state.waiting = [] }
       return (false, state.waiting)
@@ -86,13 +87,19 @@ final class CommitGate: Sendable {
     return isTooMuch
   }
 
-  /// The events that are kept, to be tried again.
+  /// The events that are kept and whose pauses are over, to be tried again just after another one was stored.
   func takeSuspects() -> [LaneItem] {
     guard hasSuspects.load(ordering: .relaxed) else { return [] }
-    return state.withLock { state in
-      hasSuspects.store(false, ordering: .relaxed)
-      defer { state.suspects = [] }
-      return state.suspects
+    let now = ContinuousClock.now
+    return takeSuspects { suspect in now - suspect.refusal!.at >= settings.refusalPause * suspect.refusal!.count }
+  }
+
+  private func takeSuspects(_ isDue: (LaneItem) -> Bool) -> [LaneItem] {
+    state.withLock { state in
+      let due = state.suspects.filter(isDue)
+      if !due.isEmpty { state.suspects.removeAll(where: isDue) }
+      hasSuspects.store(!state.suspects.isEmpty, ordering: .relaxed)
+      return due
     }
   }
 
@@ -142,10 +149,11 @@ final class CommitGate: Sendable {
       case .open, .trial:
         // Nothing else may come for long, and somebody may have mended it.
         try? await Task.sleep(for: backoff.next())
-        tryAgain(takeSuspects())
+        let passedFrom = state.withLock(\.passed)?.from
+        tryAgain(takeSuspects { suspect in passedFrom.map { $0 <= suspect.refusal!.at } ?? true })
       case .closed:
         source.pause()
-        putOff(takeSuspects())
+        putOff(takeSuspects { _ in true })
         // A commit that was under way may have opened it just before it was paused.
         guard isClosed else {
           source.resume(limit: nil)

@@ -65,7 +65,7 @@ final class Lane: Sendable {
   private func take(_ items: [LaneItem]) async {
     var work = LaneWork(items)
     var backoff = Backoff(shortest: settings.shortestRetry, longest: settings.longestRetry)
-    while let part = work.next(open: keepOpen, hasPassed: { gate.hasPassed(since: $0) }) {
+    while let part = work.next(open: keepOpen) {
       if gate.isClosed {
         work.parts.append(part)
         return putOff(work.left)
@@ -100,7 +100,7 @@ final class Lane: Sendable {
           let item = refused(part[0], at: begin)
           if item.refusal!.count > Self.maxRefusals {
             reject(part, error)
-          } else if work.suspect(item) {
+          } else if work.suspect(item), !gate.hasPassed(since: work.suspects[0].refusal!.at) {
             gate.close(error)
             return putOff(work.left)
           }
@@ -123,15 +123,16 @@ final class Lane: Sendable {
     if let error = work.error, !work.suspects.isEmpty, gate.keep(work.suspects, error, hasStored: work.hasStored) { putOff(work.suspects) }
   }
 
-  /// As often an event is tried again, each time just after another one was stored, before it is at fault: a host may break and mend a thing quickly.
-  private static let maxRefusals = 2
+  /// As often an event is tried again, each time just after another one was stored and after longer pauses, before it is at fault: a host may break and mend a
+  /// thing quickly.
+  static let maxRefusals = 3
   private static let justBefore = Duration.milliseconds(200)
 
   /// - Parameter begin: when the commit began that was refused.
   private func refused(_ item: LaneItem, at begin: ContinuousClock.Instant) -> LaneItem {
     var item = item
     let isAgain = item.refusal.map { gate.hasPassed(since: $0.at, until: begin - Self.justBefore) } ?? false
-    item.refusal = LaneItem.Refusal(at: .now, count: isAgain ? item.refusal!.count + 1 : 1)
+    item.refusal = LaneItem.Refusal(at: .now, count: (item.refusal?.count ?? 0) + (isAgain || item.refusal == nil ? 1 : 0))
     return item
   }
 

@@ -1,7 +1,7 @@
 /// What a lane has taken, cut into what is committed together. Pure.
 ///
 /// What the database refuses for a reason of the data is found by halving. Where it says that a person has to act, it is tried with single events first whether
-/// anything passes at all: a few, from all over the batch. What is refused alone is tried again as soon as another event was stored.
+/// anything passes at all: a few, from all over the batch. What is refused alone is left over, to be tried again once others were stored.
 struct LaneWork {
   /// To be committed, the last one first.
   var parts: [[LaneItem]]
@@ -18,7 +18,7 @@ struct LaneWork {
   var error: LedgerError?
 
   /// As many single events in a row that are refused show that nothing passes.
-  private static let sampleSize = 8
+  static let sampleSize = 8
 
   init(_ items: [LaneItem]) { parts = [items] }
 
@@ -26,16 +26,9 @@ struct LaneWork {
   var left: [LaneItem] { again + parts.flatMap(\.self) + suspects }
 
   /// What is to be committed next; nil where there is nothing more to do.
-  /// - Parameters:
-  ///   - open: drops what cannot be settled any more.
-  ///   - hasPassed: whether a commit that began after a moment has stored something.
-  mutating func next(open: ([LaneItem]) -> [LaneItem], hasPassed: (ContinuousClock.Instant) -> Bool) -> [LaneItem]? {
+  /// - Parameter open: drops what cannot be settled any more.
+  mutating func next(open: ([LaneItem]) -> [LaneItem]) -> [LaneItem]? {
     while true {
-      if !suspects.isEmpty {
-        let isRipe = { (item: LaneItem) in item.refusal.map { hasPassed($0.at) } ?? false }
-        parts += suspects.filter(isRipe).map { [$0] }
-        suspects.removeAll(where: isRipe)
-      }
       guard let next = parts.popLast() else { return nil }
       var part = open(next)
       let passedOver = Set(again.map(\.client))
@@ -64,11 +57,9 @@ struct LaneWork {
   }
 
   /// Notes that an event was refused alone.
-  /// - Returns: whether that shows that nothing passes.
+  /// - Returns: whether there are so many that nothing may pass any more.
   mutating func suspect(_ item: LaneItem) -> Bool {
     suspects.append(item)
-    return !hasStored && Self.showsThatNothingPasses(suspects.count)
+    return !hasStored && suspects.count >= Self.sampleSize
   }
-
-  static func showsThatNothingPasses(_ suspects: Int) -> Bool { suspects >= sampleSize }
 }

@@ -21,6 +21,9 @@ public final class Pipeline: Service {
     /// How long the database may let no batch pass, for reasons that pass by themselves, before messages that were taken are put off. Well below the time after
     /// which the broker takes a delivery back that nobody acknowledges.
     public var patience = Duration.seconds(300)
+    /// How long the first pause is after which an event that the database refuses for good is tried again beside others that pass; the next ones are twice and
+    /// three times as long. Then it is rejected.
+    public var refusalPause = Duration.seconds(1)
     /// How many unsettled messages there are at most while it is not known whether the database takes batches.
     public var trialLimit: UInt16 = 16
     /// How long the first pause is before the database is asked again; doubled up to `longestTrial`.

@@ -8,6 +8,7 @@ import Testing
     var settings = Pipeline.Settings.test(lanes: 2, batchSize: 50)
     settings.shortestTrial = .milliseconds(1)
     settings.longestTrial = .milliseconds(5)
+    settings.refusalPause = .zero
     return settings
   }
 
