@@ -56,13 +56,14 @@ struct StartChecks {
       try await withDatabase(settings, role: settings.workingRole, "check") { try await CommitCheck.problem($0, signals: rules.signals) }
     }
     if let problem {
-      throw Failure(.settings, "the database would refuse every event: \(problem); nothing is taken from the queue. Mend what it names, or run: journey migrate")
+      throw Failure(
+        .settings, "the database would refuse every event: \(problem); nothing is taken from the queue. Mend what it names, or run: journey migrate")
     }
   }
 
   private func checkSessions() async throws {
     let problem = try await failing(.settings) {
-      try await patiently { try await SessionCheck.run(settings.database(role: settings.workingRole)) }
+      try await patiently { try await SessionCheck.run(settings.database(role: nil)) }
     }
     if let problem { throw Failure(.settings, "\(problem); \(SessionCheck.advice)") }
   }
