@@ -17,9 +17,8 @@ final class Watchdog: Sendable {
   private init() {
     ConnectionThread.start(name: "amqp-watchdog") { [additions, self] in
       while true {
-        var descriptors = [pollfd(fd: additions.descriptor, events: Int16(POLLIN), revents: 0)]
         let isIdle = checks.withLock { $0.isEmpty }
-        poll(&descriptors, 1, isIdle ? -1 : 100)
+        additions.wait(milliseconds: isIdle ? -1 : 100)
         let added = additions.takeAll()
         let current = checks.withLock { $0 + added }
         let now = MonotonicTime.now()
@@ -50,8 +49,11 @@ final class StallGuard: Sendable {
   private let hasFired = Atomic<Bool>(false)
   private let descriptor: Mutex<Int32>
 
-  init(socket: Int32) {
-    descriptor = Mutex(fcntl(socket, F_DUPFD_CLOEXEC, 3))
+  /// - Returns: nil where the process has no file descriptor left: without one nothing would end a call that hangs.
+  init?(socket: Int32) {
+    let duplicate = fcntl(socket, F_DUPFD_CLOEXEC, 3)
+    guard duplicate >= 0 else { return nil }
+    descriptor = Mutex(duplicate)
     Watchdog.shared.add { [weak self] now in self?.check(now) ?? false }
   }
 

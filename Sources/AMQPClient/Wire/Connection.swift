@@ -215,7 +215,10 @@ final class Connection {
       throw AMQPError(
         .connectFailed, nativeCode: error.nativeCode, operation: operation, message: "\(endpoint) does not answer (\(error.message))")
     }
-    stallGuard = StallGuard(socket: descriptor)
+    guard let stallGuard = StallGuard(socket: descriptor) else {
+      throw AMQPError(.connectFailed, operation: operation, message: "the process has no file descriptor left")
+    }
+    self.stallGuard = stallGuard
     SocketOptions.apply(to: descriptor, userTimeout: settings.tcpUserTimeout)
   }
 

@@ -17,6 +17,8 @@ public final class JourneyServer: Service {
     public var operations: any OperationsDesk
     public var feed: any ChangeFeed
     public var readiness: @Sendable () -> Readiness
+    /// Whether the process has few file descriptors left: then no further connections are taken.
+    public var isShortOfDescriptors: @Sendable () -> Bool = { false }
     public var clock: any WallClock
 
     public init(
@@ -104,7 +106,7 @@ public final class JourneyServer: Service {
       router: router(), server: .http1(configuration: channel),
       configuration: ApplicationConfiguration(
         address: .hostname(settings.host, port: settings.port), backlog: 256,
-        availableConnectionsDelegate: MaximumAvailableConnections(settings.maximumConnections, logger: quiet)),
+        availableConnectionsDelegate: ConnectionLimit(maximum: settings.maximumConnections, isShort: parts.isShortOfDescriptors)),
       onServerRunning: { [self] channel in announce(channel.localAddress?.port ?? settings.port) }, logger: quiet)
   }
 

@@ -38,8 +38,11 @@ struct Serve: AsyncParsableCommand {
       let mappings = LiveMappings(try await settings.mappings().mappings)
       let decoder = settings.decoder(rules, live: mappings)
       let logger = settings.logger()
+      let descriptors = try DescriptorWatch(settings, logger: logger)
       try await StartChecks(settings: settings, rules: rules, logger: logger).run()
-      try await Adapter(settings: settings, rules: rules, decoder: decoder, mappings: mappings, signals: signals, logger: logger).run()
+      try await Adapter(
+        settings: settings, rules: rules, decoder: decoder, mappings: mappings, signals: signals, descriptors: descriptors, logger: logger
+      ).run()
     }
   }
 }
@@ -51,6 +54,7 @@ private struct Adapter {
   let decoder: InboundDecoder
   let mappings: LiveMappings
   let signals: Signals
+  let descriptors: DescriptorWatch
   let logger: Logger
 
   func run() async throws {
@@ -105,12 +109,12 @@ private struct Adapter {
             Readiness(
               isConsuming: source.isConsuming, isPublishing: publisher.isConnected, hasDatabase: watch.hasDatabase,
               problems: health.problems + alarm.problems(waiting: pipeline.actionsUnderWay))
-          }, logger: logger)
+          }, descriptors: descriptors, logger: logger)
       } else { nil }
 
     publisher.start()
     api?.start()
-    try await serve([pipeline, announcer, watch] + (archiver.map { [$0] } ?? []) + (api?.services ?? []), pipeline.statistics)
+    try await serve([pipeline, announcer, watch, descriptors] + (archiver.map { [$0] } ?? []) + (api?.services ?? []), pipeline.statistics)
     await api?.close()
     for worker in changes { await worker.close() }
     await publisher.close()

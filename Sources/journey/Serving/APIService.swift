@@ -21,7 +21,7 @@ struct APIService {
   /// nil where `api.enabled` is false.
   static func make(
     _ settings: JourneyConfiguration.Settings, decoder: InboundDecoder, source: IngestQueue, statistics: Statistics, announcer: ChangeAnnouncer,
-    feed: PostgresChangeFeed, readiness: @escaping @Sendable () -> Readiness, logger: Logger
+    feed: PostgresChangeFeed, readiness: @escaping @Sendable () -> Readiness, descriptors: DescriptorWatch, logger: Logger
   ) async throws -> APIService {
     var reads = try settings.database(role: "authenticated")
     // A person waits for the answer.
@@ -41,9 +41,10 @@ struct APIService {
     let reader = PostgresJourneyReader(pool: pool, adapter: counting)
     let desk = ServeDesk(
       settings: settings, worker: letters, decoder: decoder, statistics: statistics, isConsuming: { source.isConsuming }, clock: clock, logger: logger)
-    let parts = JourneyServer.Parts(
+    var parts = JourneyServer.Parts(
       reader: reader, intake: EventIntakeQueue(publisher: publisher, exchange: settings.messagingNames.events, decoder: decoder), operations: desk,
       feed: feed, readiness: readiness, clock: clock)
+    parts.isShortOfDescriptors = { descriptors.isShort }
     let server = try await failing(.settings) { try await JourneyServer(settings: settings.api.served, parts: parts, logger: logger) }
     return APIService(announcer: announcer, server: server, desk: desk, publisher: publisher, pool: pool, workers: [counting, letters])
   }
