@@ -186,7 +186,8 @@ final class Connection {
         case nil:
           let now = MonotonicTime.now()
           guard now < deadline else { return }
-          try wait(mailbox: -1, milliseconds: MonotonicTime.millisecondsLeft(until: deadline, now: now))
+          // Not for longer than the heartbeat needs to be looked after: it tells of a peer that is gone.
+          try wait(mailbox: -1, milliseconds: min(1000, MonotonicTime.millisecondsLeft(until: deadline, now: now)))
         default: guard MonotonicTime.now() < deadline else { return }
         }
       }
