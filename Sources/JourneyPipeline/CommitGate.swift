@@ -91,7 +91,11 @@ final class CommitGate: Sendable {
   func takeSuspects() -> [LaneItem] {
     guard hasSuspects.load(ordering: .relaxed) else { return [] }
     let now = ContinuousClock.now
-    return takeSuspects { suspect in now - suspect.refusal!.at >= settings.refusalPause * suspect.refusal!.count }
+    return takeSuspects { isDue($0, at: now) }
+  }
+
+  private func isDue(_ suspect: LaneItem, at moment: ContinuousClock.Instant) -> Bool {
+    suspect.refusal.map { moment - $0.at >= settings.refusalPause * $0.count } ?? true
   }
 
   private func takeSuspects(_ isDue: (LaneItem) -> Bool) -> [LaneItem] {
@@ -149,8 +153,9 @@ final class CommitGate: Sendable {
       case .open, .trial:
         // Nothing else may come for long, and somebody may have mended it.
         try? await Task.sleep(for: backoff.next())
-        let passedFrom = state.withLock(\.passed)?.from
-        tryAgain(takeSuspects { suspect in passedFrom.map { $0 <= suspect.refusal!.at } ?? true })
+        // Where others are being stored, it is for the lanes to try it beside them.
+        let long = ContinuousClock.now - settings.shortestTrial
+        tryAgain(takeSuspects { isDue($0, at: long) })
       case .closed:
         source.pause()
         putOff(takeSuspects { _ in true })

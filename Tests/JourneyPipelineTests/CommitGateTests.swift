@@ -47,6 +47,28 @@ import Testing
     #expect(health.problems.isEmpty)
   }
 
+  @Test(.timeLimit(.minutes(1)))
+  func `what was refused is stored once somebody has mended it, though nothing else comes`() async throws {
+    let isMended = Watched(false)
+    let source = FakeSource((0..<100).map { .test($0, client: "c\($0)") })
+    let refused = Watched(0)
+    let ledger = FakeLedger(plan: { batch, _, isStored in
+      guard !isStored, batch.contains("e0"), !isMended.now else { return nil }
+      refused.change { $0 += 1 }
+      return LedgerError(.permanent, "permission denied")
+    })
+    var settings = settings
+    // Never at fault here: it is the host's.
+    settings.refusalPause = .milliseconds(50)
+    _ = try await withPipeline(source, ledger, FakePublisher(), settings) { _ in
+      try await source.state.wait { $0.applied == 99 }
+      try await refused.wait { $0 >= 3 }
+      isMended.change { $0 = true }
+      try await source.state.wait { $0.applied == 100 }
+    }
+    #expect(source.now.rejected == 0 && source.now.isEachSettledOnce)
+  }
+
   @Test func `work goes on once somebody has mended it, a few messages first`() async throws {
     let isMended = Watched(false)
     let source = FakeSource((0..<200).map { .test($0, client: "c\($0)") })
