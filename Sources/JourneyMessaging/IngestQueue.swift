@@ -178,7 +178,12 @@ public final class IngestQueue: EventSource {
   /// Publishes copies to retry queues and dead letters, and acknowledges each message once the broker has confirmed its copy.
   private func bury(_ rejected: [Refused], attempt: Int) {
     let now = clock.now()
-    if attempt == 0 { for item in rejected { log(item) } }
+    if attempt == 0 {
+      for item in rejected where !item.isPostponed { log(item) }
+      let postponed = rejected.count(where: \.isPostponed)
+      // One line for all of them: where nothing passes, there are many.
+      if postponed > 0 { logger.info("messages are put off, to be tried again later", metadata: ["count": "\(postponed)"]) }
+    }
     let messages = rejected.map { $0.message(settings, now) }
     letters.publish(messages) { [self] outcomes in
       var settled: [AMQPClient.Settlement] = []
@@ -254,7 +259,6 @@ public final class IngestQueue: EventSource {
       "code": "\(item.reasons.first?.code.rawValue ?? "")", "field": "\(item.reasons.first?.field ?? "")",
       "routing_key": "\(item.delivery.routingKey)",
     ]
-    if item.isPostponed { return logger.info("held by another transaction, tried again later", metadata: ["routing_key": "\(item.delivery.routingKey)"]) }
     guard let tier = item.tier else { return logger.notice("dead letter", metadata: metadata) }
     logger.info("tried again later", metadata: metadata.merging(["in": "\(tier)"]) { $1 })
   }
