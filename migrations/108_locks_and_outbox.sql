@@ -64,7 +64,7 @@ $function$;
 
 ALTER TABLE journey_outbox ADD COLUMN failure text;
 COMMENT ON COLUMN journey_outbox.failure IS
-  'Why the actions could not be read or published when they were last tried, for a person; NULL: nothing is wrong. They are tried again at next_attempt_at.';
+  'Why the actions could not be read or published when they were last tried, for a person; NULL: nothing is wrong. They are tried again at next_attempt_at; never where that is infinity.';
 CREATE INDEX idx_journey_outbox_failed ON journey_outbox (id) WHERE confirmed_at IS NULL AND failure IS NOT NULL;
 
 DO $access$
@@ -72,12 +72,14 @@ DECLARE
   routine regprocedure;
   grantee text;
 BEGIN
-  -- With a temporary schema first, a caller could put a relation of its own in the place of one that is meant.
+  -- The path of the migration: the host's tables may lie in another schema. With a temporary schema first, a caller could put a relation of its own in the place of one that is meant.
   FOREACH routine IN ARRAY ARRAY[
     'journey_lock_organizations(uuid[])', 'journey_merge_clients(uuid, uuid, uuid)', 'journey_absorb_identity(uuid, text, text, uuid)',
     'journey_forget_summary()']::regprocedure[]
   LOOP
-    EXECUTE format('ALTER FUNCTION %s SET search_path = %I, pg_temp', routine, current_schema());
+    EXECUTE format(
+      'ALTER FUNCTION %s SET search_path = %s, pg_temp', routine,
+      (SELECT string_agg(quote_ident(name), ', ' ORDER BY place) FROM unnest(current_schemas(false)) WITH ORDINALITY AS path (name, place)));
     FOREACH grantee IN ARRAY ARRAY['public', 'authenticated', 'anon'] LOOP
       CONTINUE WHEN grantee <> 'public' AND to_regrole(grantee) IS NULL;
       EXECUTE format('REVOKE ALL ON FUNCTION %s FROM %s', routine, CASE grantee WHEN 'public' THEN 'PUBLIC' ELSE quote_ident(grantee) END);

@@ -16,6 +16,8 @@ final class CommitGate: Sendable {
     /// Since when commits have failed, and none has passed.
     var failingSince: ContinuousClock.Instant?
     var hasClosed = false
+    /// How many commits have passed on trial, whether or not they stored anything.
+    var trialPasses = 0
     /// Events that were refused alone, and of which nobody knows yet whether they are at fault.
     var suspects: [LaneItem] = []
     /// Whoever waits for a change of the mode.
@@ -50,41 +52,45 @@ final class CommitGate: Sendable {
   /// - Parameter hasStored: whether it has stored an event. Others show less: what the host does with stored rows is not tried by them.
   func passed(from begin: ContinuousClock.Instant, hasStored: Bool) {
     health.succeeded(.commits)
-    let (opens, waiting) = state.withLock { state in
+    let waiting = state.withLock { state in
       state.failingSince = nil
       if hasStored, state.passed.map({ $0.from < begin }) ?? true { state.passed = (begin, .now) }
-      guard state.mode != .open, hasStored || !state.hasClosed else { return (false, [CheckedContinuation<Void, Never>]()) }
+      guard state.mode != .open else { return [CheckedContinuation<Void, Never>]() }
+      state.trialPasses += 1
+      guard hasStored || !state.hasClosed || state.trialPasses >= Self.enoughPasses else { return [] }
       state.mode = .open
       mayBeClosed.store(false, ordering: .relaxed)
+      // Under the lock, so that the source is told in the order of the modes.
+      source.resume(limit: nil)
       defer { state.waiting = [] }
-      return (true, state.waiting)
+      return state.waiting
     }
-    guard opens else { return }
-    source.resume(limit: nil)
     for continuation in waiting { continuation.resume() }
   }
 
+  /// Commits that hold nothing new, of repeated messages for instance, show as much in the end.
+  private static let enoughPasses = 8
+
   /// Keeps events that were refused alone until another one was stored, or for a pause.
   /// - Parameter hasStored: whether others of their batch were stored.
-  /// - Returns: whether there are so many by now that nothing passes: the gate is closed then, and nothing is kept.
+  /// - Returns: whether nothing is kept: there are so many by now that nothing passes, and the gate is closed; or few, for so long that they had better be put off.
   func keep(_ suspects: [LaneItem], _ error: LedgerError, hasStored: Bool) -> Bool {
     health.failed(.commits, error.reason)
-    let (isTooMuch, waiting) = state.withLock { state in
+    let (isKept, closes, waiting) = state.withLock { state in
       let since = state.failingSince ?? .now
       state.failingSince = since
       let all = state.suspects + suspects
       let lately = all.count { suspect in state.passed.map { suspect.refusal!.at > $0.until } ?? true }
-      if !hasStored, lately >= LaneWork.sampleSize || since.duration(to: .now) >= settings.patience {
-        return (true, [CheckedContinuation<Void, Never>]())
-      }
+      if !hasStored, lately >= LaneWork.sampleSize { return (false, true, [CheckedContinuation<Void, Never>]()) }
+      if !hasStored, since.duration(to: .now) >= settings.patience { return (false, false, []) }
       state.suspects = all
       hasSuspects.store(true, ordering: .relaxed)
       defer { state.waiting = [] }
-      return (false, state.waiting)
+      return (true, false, state.waiting)
     }
-    if isTooMuch { close(error) }
+    if closes { close(error) }
     for continuation in waiting { continuation.resume() }
-    return isTooMuch
+    return !isKept
   }
 
   /// The events that are kept and whose pauses are over, to be tried again just after another one was stored.
@@ -157,13 +163,10 @@ final class CommitGate: Sendable {
         let long = ContinuousClock.now - settings.shortestTrial
         tryAgain(takeSuspects { isDue($0, at: long) })
       case .closed:
-        source.pause()
+        // A commit that was under way may have opened it again.
+        state.withLock { if $0.mode == .closed { source.pause() } }
         putOff(takeSuspects { _ in true })
-        // A commit that was under way may have opened it just before it was paused.
-        guard isClosed else {
-          source.resume(limit: nil)
-          continue
-        }
+        guard isClosed else { continue }
         try? await Task.sleep(for: backoff.next())
         if await isWorthATrial() { beginTrial() }
       }
@@ -185,13 +188,13 @@ final class CommitGate: Sendable {
     let begins = state.withLock { state in
       guard state.mode == .closed, !Task.isCancelled else { return false }
       state.mode = .trial
+      state.trialPasses = 0
       state.failingSince = nil
       mayBeClosed.store(false, ordering: .relaxed)
+      source.resume(limit: settings.trialLimit)
       return true
     }
-    guard begins else { return }
-    logger.notice("trying whether the database takes batches")
-    source.resume(limit: settings.trialLimit)
+    if begins { logger.notice("trying whether the database takes batches") }
   }
 
   /// Returns once the mode is another one, there is something to be kept, or the task is cancelled.

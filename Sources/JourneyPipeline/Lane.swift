@@ -19,6 +19,9 @@ struct LaneItem: Sendable {
     var at: ContinuousClock.Instant
     /// How often, with another event stored each time in between, just before the next.
     var count: Int
+    /// Whether the row itself was refused, as far as the error tells.
+    var isOfData: Bool
+    var reason: String
   }
 }
 
@@ -76,6 +79,7 @@ final class Lane: Sendable {
         let receipt = try await ledger.commit(EventBatch(events: part.map(\.staged), published: Array(published.keys)))
         if backoff.attempts > 0 { logger.notice("the database takes batches again") }
         backoff.reset()
+        work.contentions = 0
         let hasStored = receipt.results.contains(where: \.isStored)
         work.hasStored = work.hasStored || hasStored
         gate.passed(from: begin, hasStored: hasStored)
@@ -90,16 +94,20 @@ final class Lane: Sendable {
       } catch {
         outbox.putBack(confirmed: published)
         switch error.kind {
+        case .contended:
+          guard !work.contend(part) else { break }
+          let left = left(of: work.giveUpContended(part), nil)
+          work.again += left.items
+          work.pauses.merge(left.pauses) { max($0, $1) }
         case .poison where part.count > 1: work.halve(part)
-        case .poison: reject(part, error)
         case .permanent where part.count > 1:
           work.error = error
           work.sample(part)
-        case .permanent:
+        case .poison, .permanent:
           work.error = error
-          let item = refused(part[0], at: begin)
+          let item = refused(part[0], at: begin, by: error)
           if item.refusal!.count > Self.maxRefusals {
-            reject(part, error)
+            reject([item])
           } else if work.suspect(item), !gate.hasPassed(since: work.suspects[0].refusal!.at) {
             gate.close(error)
             return putOff(work.left)
@@ -120,6 +128,8 @@ final class Lane: Sendable {
       }
     }
     if !work.again.isEmpty { queue.putBack(work.again, pauses: work.pauses) }
+    // What the data is refused for beside others that are stored is at fault.
+    if work.hasStored { reject(work.takeRefusedData()) }
     if let error = work.error, !work.suspects.isEmpty, gate.keep(work.suspects, error, hasStored: work.hasStored) { putOff(work.suspects) }
   }
 
@@ -128,33 +138,40 @@ final class Lane: Sendable {
   static let maxRefusals = 3
   private static let justBefore = Duration.milliseconds(200)
 
+  /// Where the row itself is refused, as far as the error tells, each attempt counts, whatever became of others meanwhile.
   /// - Parameter begin: when the commit began that was refused.
-  private func refused(_ item: LaneItem, at begin: ContinuousClock.Instant) -> LaneItem {
+  private func refused(_ item: LaneItem, at begin: ContinuousClock.Instant, by error: LedgerError) -> LaneItem {
     var item = item
     let isAgain = item.refusal.map { gate.hasPassed(since: $0.at, until: begin - Self.justBefore) } ?? false
-    item.refusal = LaneItem.Refusal(at: .now, count: (item.refusal?.count ?? 0) + (isAgain || item.refusal == nil ? 1 : 0))
+    let count = (item.refusal?.count ?? 0) + (isAgain || error.kind == .poison || item.refusal == nil ? 1 : 0)
+    item.refusal = LaneItem.Refusal(at: .now, count: count, isOfData: error.kind == .poison, reason: error.description)
     return item
   }
 
-  private func reject(_ items: [LaneItem], _ error: LedgerError) {
-    settle(items, items.map { _ in .rejected(Rejection(.refusedByDatabase, error.description)) })
+  private func reject(_ items: [LaneItem]) {
+    guard !items.isEmpty else { return }
+    settle(items, items.map { .rejected(Rejection(.refusedByDatabase, $0.refusal?.reason ?? "")) })
   }
 
   /// What is to be committed again, and which clients are to be set aside first. What has been held for long, or beside too much else that is held, is
   /// handed back for later: it would keep the source from handing out what can be worked on.
-  private func left(of items: [LaneItem], _ results: [CommitReceipt.Result]) -> (items: [LaneItem], pauses: [Int: Duration]) {
+  /// - Parameter results: nil where all are held.
+  private func left(of items: [LaneItem], _ results: [CommitReceipt.Result]?) -> (items: [LaneItem], pauses: [Int: Duration]) {
     var left: [LaneItem] = []
     var pauses: [Int: Duration] = [:]
     var later: [LaneItem] = []
     let now = ContinuousClock.now
-    let isFull = queue.countSetAside >= settings.maxHeld
+    let held = queue.countSetAside
+    // Where many are held, the source may hand out nothing else.
+    let hold = held > settings.fewHeld ? min(settings.maxHold, .seconds(1)) : settings.maxHold
     let isClosed = queue.isClosed
-    for (var item, result) in zip(items, results) {
-      switch result {
+    for (place, item) in items.enumerated() {
+      var item = item
+      switch results?[place] ?? .deferred {
       case .deferred:
         let since = item.deferredSince ?? now
         // A stop does not wait for a host: what another instance holds is free long before that.
-        if isFull || now - since >= settings.maxHold || isClosed && item.deferrals >= Self.maxDeferralsAtStop {
+        if held >= settings.maxHeld || now - since >= hold || isClosed && item.deferrals >= Self.maxDeferralsAtStop {
           later.append(item)
           continue
         }

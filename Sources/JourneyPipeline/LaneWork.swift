@@ -1,3 +1,6 @@
+import FoundationEssentials
+import Journey
+
 /// What a lane has taken, cut into what is committed together. Pure.
 ///
 /// What the database refuses for a reason of the data is found by halving. Where it says that a person has to act, it is tried with single events first whether
@@ -16,6 +19,9 @@ struct LaneWork {
   private var isSampled = false
   /// Why an event was refused that is among the suspects.
   var error: LedgerError?
+
+  /// How often in a row parts had to wait for locks.
+  var contentions = 0
 
   /// As many single events in a row that are refused show that nothing passes.
   static let sampleSize = 8
@@ -45,12 +51,39 @@ struct LaneWork {
     parts.append(Array(part[..<(part.count / 2)]))
   }
 
-  /// Takes single events out of a part that was refused, the first time; halves it later.
+  /// Looks for the clients whose rows had to be waited for, by halving: without pauses, since each attempt waits long enough.
+  /// - Returns: false where there is nothing to look for: it is one client, or nothing passes, as where a whole table is locked.
+  mutating func contend(_ part: [LaneItem]) -> Bool {
+    contentions += 1
+    guard contentions <= Self.maxContentions, part.contains(where: { $0.client != part[0].client }) else { return false }
+    halve(part)
+    return true
+  }
+
+  /// - Returns: what is not to be tried now: the part, and all that is left where nothing passes.
+  mutating func giveUpContended(_ part: [LaneItem]) -> [LaneItem] {
+    guard contentions > Self.maxContentions else { return part }
+    defer { parts = [] }
+    return part + parts.reversed().flatMap(\.self)
+  }
+
+  /// More than it takes to come down to one client.
+  private static let maxContentions = 14
+
+  /// The suspects whose data was refused.
+  mutating func takeRefusedData() -> [LaneItem] {
+    defer { suspects.removeAll { $0.refusal?.isOfData == true } }
+    return suspects.filter { $0.refusal?.isOfData == true }
+  }
+
+  /// Takes single events out of a part that was refused, the first time, of as many organisations as there are; halves it later.
   mutating func sample(_ part: [LaneItem]) {
     guard !isSampled, !hasStored, part.count > 2 else { return halve(part) }
     isSampled = true
     let count = min(Self.sampleSize, part.count)
-    let places = Set((0..<count).map { $0 * part.count / count })
+    var organizations: Set<UUID> = []
+    var places = Set(part.indices.filter { organizations.insert(part[$0].staged.event.orgID).inserted }.prefix(count))
+    for place in (0..<count).map({ $0 * part.count / count }) where places.count < count { places.insert(place) }
     let rest = part.indices.filter { !places.contains($0) }.map { part[$0] }
     if !rest.isEmpty { parts.append(rest) }
     for place in places.sorted(by: >) { parts.append([part[place]]) }

@@ -107,6 +107,10 @@ final class Outbox: Sendable {
 
   /// The ledger has actions back that were not published.
   func gaveBack(_ actions: [UUID]) { state.withLock { $0.givenBack.formUnion(actions) } }
+  /// Actions that were given back and that this process has not claimed again.
+  var givenBack: [UUID] { state.withLock { Array($0.givenBack) } }
+  /// Of the actions that were given back, only these are still unpublished: others have published the rest.
+  func isLeft(_ actions: Set<UUID>) { state.withLock { $0.givenBack.formIntersection(actions) } }
   /// The ledger has handed batches out again.
   func claimed(_ batches: [OutboxBatch]) {
     state.withLock { state in

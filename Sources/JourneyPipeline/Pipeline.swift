@@ -33,6 +33,8 @@ public final class Pipeline: Service {
     public var maxHold = Duration.seconds(10)
     /// How many events may wait so at the same time; what comes on top is handed back for later at once.
     public var maxHeld = 500
+    /// Where more than so many wait, each waits a second at most.
+    public var fewHeld = 8
     /// How often confirmations are noted and abandoned actions looked for when no commit does it on its way.
     public var relayInterval = Duration.milliseconds(500)
     /// How long a stop waits for actions under way to be confirmed. Those that are not are published by the next instance.
@@ -50,6 +52,7 @@ public final class Pipeline: Service {
   private let gate: CommitGate
   private let outbox: Outbox
   private let relay: ActionRelay
+  private let ledger: any JourneyLedger
   private let settings: Settings
   private let logger: Logger
 
@@ -57,6 +60,7 @@ public final class Pipeline: Service {
     source: any EventSource, ledger: any JourneyLedger, publisher: any ActionPublisher, settings: Settings, health: Health = Health(), logger: Logger
   ) {
     self.source = source
+    self.ledger = ledger
     self.settings = settings
     self.logger = logger
     let outbox = Outbox(publisher: publisher, limit: settings.batchSize * (settings.lanes + 1), statistics: statistics, health: health)
@@ -108,11 +112,13 @@ public final class Pipeline: Service {
       group.cancelAll()
     }
     // Apart from this task, which may have been cancelled: what is left to be written down still is.
-    await Task { [outbox, relay, source, receipts, settings] in
+    await Task { [ledger, outbox, relay, source, receipts, settings] in
       // The relay may have claimed actions in its last turn.
       await outbox.drain(within: settings.drainDeadline)
       source.settle(receipts.handBackAll())
       await relay.flush()
+      let givenBack = outbox.givenBack
+      if !givenBack.isEmpty, let left = try? await ledger.unpublished(of: givenBack) { outbox.isLeft(left) }
       await source.close(within: settings.closeDeadline)
     }.value
     logger.info("stopped", metadata: statistics.metadata)

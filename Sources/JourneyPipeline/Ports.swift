@@ -86,6 +86,8 @@ public protocol JourneyLedger: Sendable {
   /// their batch are published.
   /// - Parameter reason: why, for a person.
   func release(_ actions: [UUID], of batch: UUID, because reason: String) async throws(LedgerError)
+  /// Which of these actions are not noted as published, by whomever.
+  func unpublished(of actions: [UUID]) async throws(LedgerError) -> Set<UUID>
   /// Takes over unpublished batches that no live instance holds, the oldest first, until they hold `limit` actions.
   func claimAbandoned(limit: Int) async throws(LedgerError) -> [OutboxBatch]
 }
@@ -145,6 +147,8 @@ public struct LedgerError: Error, CustomStringConvertible {
   public enum Kind: Sendable {
     /// Passes by itself: the database is away, restarting, overloaded, or two transactions met.
     case transient
+    /// The batch had to wait too long for somebody else's locks, on rows of some of its clients. Without them it passes.
+    case contended
     /// Something in the batch is refused; without it the batch would pass.
     case poison
     /// Needs a person: wrong schema, missing permission. It may be one event's fault all the same: what a host does with its row.

@@ -46,11 +46,18 @@ enum OutboxStatements {
     name: "outbox_actions",
     """
     SELECT s.outbox_id, s.id, s.client_id, s.org_id, c.name::text, c.email::text, c.phone::text, s.action, s.channel, s.priority, s.reason, s.explanation,
-      s.traceparent, s.expires_at, clock_timestamp(), s.score::float8, s.risk_level, s.generated_at
+      s.traceparent, s.expires_at, clock_timestamp(), s.score::text, s.risk_level, s.generated_at
     FROM client_journey_scores s
     JOIN contacts c ON c.id = s.client_id
     WHERE s.outbox_id = ANY($1::uuid[])
     ORDER BY s.outbox_id, s.id
+    """)
+
+  static let unpublished = PostgresStatement(
+    name: "unpublished_actions",
+    """
+    SELECT s.id FROM client_journey_scores s JOIN journey_outbox o ON o.id = s.outbox_id
+    WHERE s.id = ANY($1::uuid[]) AND o.confirmed_at IS NULL AND o.next_attempt_at < 'infinity'
     """)
 
   /// Batches of which nothing is left: their clients are deleted.
@@ -68,6 +75,10 @@ enum OutboxStatements {
       SELECT f.batch, 1, o.attempts + 1, f.failure,
         CASE WHEN f.is_final THEN 'infinity' ELSE now() + LEAST(interval '10 seconds' * 2 ^ LEAST(o.attempts, 10), interval '1 hour') END
       FROM failed f JOIN client_journey_scores s ON s.id = f.id JOIN journey_outbox o ON o.id = s.outbox_id
+    ), kept AS (
+      UPDATE journey_outbox o SET actions = o.actions - moved.count
+      FROM (SELECT s.outbox_id, count(*) FROM failed f JOIN client_journey_scores s ON s.id = f.id GROUP BY s.outbox_id) AS moved
+      WHERE o.id = moved.outbox_id
     )
     UPDATE client_journey_scores s SET outbox_id = f.batch FROM failed f WHERE s.id = f.id
     """)

@@ -25,6 +25,8 @@ public final class PostgresLedger: JourneyLedger {
     settings.plansByIndexes = true
     let control = PostgresWorker(settings, name: "pg-outbox")
     let lock = try await control.perform { try InstanceLock(on: $0) }
+    // What is held is passed over. Where a row's newer version is, the server waits all the same: not for long, other clients' events wait with it.
+    settings.lockTimeout = .milliseconds(200)
     return PostgresLedger(
       commits: PostgresPool(settings, size: lanes, name: "pg-commit"), control: control, decider: decider, clock: clock, lock: lock)
   }
@@ -50,9 +52,14 @@ public final class PostgresLedger: JourneyLedger {
       try await commits.perform { connection in
         let commit = BatchCommit(
           connection: connection, decider: decider, history: history, clock: clock, instance: lock.instance, claims: claims)
-        let receipt = try commit.run(batch)
-        claims.remove(batch.published)
-        return receipt
+        do throws(PostgresError) {
+          let receipt = try commit.run(batch)
+          claims.remove(batch.published)
+          return receipt
+        } catch {
+          guard error.sqlState == "55P03" else { throw error }
+          throw LedgerError(.contended, LedgerError(error).description)
+        }
       }
     }
   }
@@ -83,6 +90,13 @@ public final class PostgresLedger: JourneyLedger {
         })
     }
     claims.remove([batch])
+  }
+
+  public func unpublished(of actions: [UUID]) async throws(LedgerError) -> Set<UUID> {
+    try await onControl { connection in
+      let found = try connection.execute(OutboxStatements.unpublished, PostgresParameters { $0.uuids(actions) })
+      return Set(try (0..<found.rowCount).map { try found.uuid($0, 0) })
+    }
   }
 
   public func claimAbandoned(limit: Int) async throws(LedgerError) -> [OutboxBatch] {
@@ -161,6 +175,8 @@ public final class PostgresLedger: JourneyLedger {
       return try await body()
     } catch let error as PostgresError {
       throw LedgerError(error)
+    } catch let error as LedgerError {
+      throw error
     } catch {
       throw LedgerError(.transient, "interrupted: \(error)")
     }

@@ -33,8 +33,8 @@ struct StoredAction {
     let expiresAt = try result.timestampIfPresent(row, 13).map { Timestamp(microseconds: $0) }
     if let expiresAt, expiresAt <= now { throw UnreadableAction("it expired before the broker took it", isFinal: true) }
     let decidedAt = try id.timestamp ?? Timestamp(microseconds: result.timestamp(row, 17))
-    let score = try explanation["score"]?.double ?? result.double(row, 15)
-    guard score.isFinite else { throw UnreadableAction("its score is no finite number") }
+    // As text: what a member writes need not fit a number of ours, and shall not fail the query for all others.
+    guard let score = try explanation["score"]?.double ?? Double(result.text(row, 15)), score.isFinite else { throw UnreadableAction("its score is no finite number") }
     let level = try explanation["riskLevel"]?.string ?? result.text(row, 16)
     return RecommendedAction(
       id: id, clientID: try result.uuid(row, 2), orgID: try result.uuid(row, 3), name: try result.textIfPresent(row, 4),

@@ -28,6 +28,20 @@ import Testing
     #expect(counts.stored == 0)
   }
 
+  @Test func `a refusal of every row blames no event, whatever the database calls it`() async throws {
+    let source = FakeSource((0..<200).map { .test($0, client: "c\($0)") })
+    let ledger = FakeLedger(plan: { _, _, _ in LedgerError(.poison, "null value in column of a host's audit table") }, checking: { LedgerError(.permanent, "still") })
+    _ = try await withPipeline(source, ledger, FakePublisher(), settings) { _ in try await ledger.state.wait { $0.checks >= 1 } }
+    #expect(source.now.rejected == 0 && source.now.applied == 0 && source.now.isEachSettledOnce)
+  }
+
+  @Test func `an event whose data is refused is rejected though nothing else comes`() async throws {
+    let source = FakeSource([.test(1)])
+    let ledger = FakeLedger(plan: { _, _, _ in LedgerError(.poison, "too long") })
+    _ = try await withPipeline(source, ledger, FakePublisher(), settings) { _ in try await source.state.wait { $0.settlements == 1 } }
+    #expect(source.now.rejections(of: .test(1)) == ["too long"])
+  }
+
   @Test func `what is at fault is rejected once others were stored after it`() async throws {
     // The last one is refused after all others were stored: it takes others that are stored after it.
     let bad: Set<String> = ["e0", "e17", "e63", "e99"]

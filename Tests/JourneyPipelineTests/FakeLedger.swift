@@ -120,6 +120,8 @@ final class FakeLedger: JourneyLedger {
     }
   }
 
+  func unpublished(of actions: [UUID]) async throws(LedgerError) -> Set<UUID> { Set(actions).subtracting(state.now.published) }
+
   func claimAbandoned(limit: Int) async throws(LedgerError) -> [OutboxBatch] {
     state.change { state in
       state.claims += 1

@@ -66,6 +66,29 @@ import Testing
     #expect(source.now.isEachSettledOnce)
   }
 
+  @Test func `what had to be waited for is found by halving, and holds no other up`() async throws {
+    let source = FakeSource((1...60).map { .test($0, client: "c\($0)") })
+    let ledger = FakeLedger(plan: { batch, _, isStored in
+      !isStored && (batch.contains("e7") || batch.contains("e41")) ? LedgerError(.contended, "a lock") : nil
+    })
+    var settings = Pipeline.Settings.test(batchSize: 60)
+    settings.maxHold = .milliseconds(50)
+    _ = try await withPipeline(source, ledger, FakePublisher(), settings) { _ in try await source.state.wait { $0.settlements == 60 } }
+    #expect(source.now.applied == 58 && source.now.postponed == 2 && source.now.isEachSettledOnce)
+  }
+
+  @Test func `a table that is locked is not looked through client by client`() async throws {
+    let isLocked = Watched(true)
+    let source = FakeSource((1...60).map { .test($0, client: "c\($0)") })
+    let ledger = FakeLedger(plan: { _, _, isStored in !isStored && isLocked.now ? LedgerError(.contended, "a lock") : nil })
+    _ = try await withPipeline(source, ledger, FakePublisher(), .test(batchSize: 60)) { _ in
+      try await ledger.state.wait { $0.attempts > 20 }
+      isLocked.change { $0 = false }
+      try await source.state.wait { $0.settlements == 60 }
+    }
+    #expect(source.now.applied + source.now.postponed == 60 && source.now.rejected == 0)
+  }
+
   @Test func `what is held beside too much else that is held is handed back at once`() async throws {
     let source = FakeSource((1...30).map { .test($0, client: $0 <= 20 ? "held \($0)" : "free") }, batchSize: 5)
     let ledger = FakeLedger(hold: { Int($0.event.sourceEventID.dropFirst())! <= 20 })

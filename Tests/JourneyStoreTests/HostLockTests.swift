@@ -98,6 +98,34 @@ import Testing
     }
   }
 
+  /// The row that the commit sees is not the newest: the server then waits for the newest, whatever it was told.
+  @Test(arguments: [
+    "UPDATE contacts SET name = 'b' WHERE id = '$CLIENT'; SELECT 1 FROM contacts WHERE id = '$CLIENT' FOR UPDATE",
+    "UPDATE contacts SET name = 'b' WHERE id = '$CLIENT'; DELETE FROM contacts WHERE id = '$CLIENT'",
+    "UPDATE organizations SET name = 'b' WHERE id = '$ORG'; DELETE FROM organizations WHERE id = '$ORG'",
+  ])
+  func `a row that the host has changed and then holds makes nobody wait for long`(_ statements: String) async throws {
+    try await withLedger { ledger, other in
+      let (org, client) = (UUID(), UUID())
+      try await other.run("INSERT INTO organizations (id, name) VALUES ('\(org)', 'Blau')")
+      try await other.run("INSERT INTO contacts (id, org_id, name) VALUES ('\(client)', '\(org)', 'Bob')")
+      let held = event("3", of: ClientReference(id: client), org: org)
+      _ = try await ledger.take([event("1"), event("2", of: ClientReference(id: client), org: org)])
+      let text = statements.replacing("$CLIENT", with: client.text).replacing("$ORG", with: org.text)
+      try await withOpenTransaction(text, on: other) {
+        let start = ContinuousClock.now
+        do throws(LedgerError) {
+          let receipt = try await ledger.commit(EventBatch(events: [held]))
+          #expect(codes(receipt) == ["deferred"])
+        } catch {
+          #expect(error.kind == .contended, "\(error)")
+        }
+        expect(try await ledger.commit(EventBatch(events: [event("4")])), ["stored"])
+        #expect(start.duration(to: .now) < .seconds(3))
+      }
+    }
+  }
+
   @Test func `a client whose organisation is missing is an answer, not a loop`() async throws {
     try await withLedger { ledger, other in
       _ = try await ledger.take([event("1")])

@@ -24,6 +24,16 @@ import Testing
       "BEGIN; SET LOCAL ROLE authenticated; SELECT set_config('request.jwt.claims', '{\"sub\":\"\(user)\"}', true); \(statement); COMMIT")
   }
 
+  @Test(arguments: ["1e400", "NaN", "Infinity"])
+  func `a score that no number of ours can hold stops nobody's actions`(_ score: String) async throws {
+    try await withLedger { ledger, other in
+      let decided = bodies([try #require(try await ledger.take([event("1"), event("2", of: 1)]).outbox)])
+      try await asMember("UPDATE client_journey_scores SET score = '\(score)', generated_at = 'infinity'", other)
+      try await other.run(Self.abandon)
+      #expect(bodies(try await ledger.claimAbandoned(limit: 10)) == decided)
+    }
+  }
+
   @Test func `what a member writes into a score changes nothing of its action's message`() async throws {
     try await withLedger { ledger, other in
       let decided = bodies([try #require(try await ledger.take([event("1"), event("2", of: 1)]).outbox)])

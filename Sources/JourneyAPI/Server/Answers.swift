@@ -41,7 +41,7 @@ func reading<Value>(
     switch error.kind {
     // The only part of a read's parameters that is not checked before is what stands in a cursor.
     case .poison where hasCursor: throw .noSuchPage
-    case .transient:
+    case .transient, .contended:
       context.logger.warning("a read failed: \(error)")
       throw .unavailable
     case .permanent, .poison:

@@ -65,7 +65,7 @@ public final class DeadLetterArchiver: Service {
           parts.append(Array(part[..<(part.count / 2)]))
         case .poison:
           logger.error("a dead letter cannot be archived and stays in its queue: \(error)")
-        case .transient, .permanent:
+        case .transient, .contended, .permanent:
           parts.append(part)
           let pause = backoff.next()
           if backoff.attempts == 1 {

@@ -84,5 +84,6 @@ public struct AnnouncingLedger: JourneyLedger {
   public func release(_ actions: [UUID], of batch: UUID, because reason: String) async throws(LedgerError) {
     try await ledger.release(actions, of: batch, because: reason)
   }
+  public func unpublished(of actions: [UUID]) async throws(LedgerError) -> Set<UUID> { try await ledger.unpublished(of: actions) }
   public func claimAbandoned(limit: Int) async throws(LedgerError) -> [OutboxBatch] { try await ledger.claimAbandoned(limit: limit) }
 }

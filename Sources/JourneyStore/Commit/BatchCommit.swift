@@ -117,7 +117,7 @@ struct BatchCommit {
   }
 
   /// Starts the transaction again: identities are changed and states are added before states are locked. Another instance that does the same is waited for,
-  /// a second at most, and nobody may wait while it holds locks that come later in their order.
+  /// not for long, and nobody may wait while it holds locks that come later in their order.
   /// - Parameter changes: who is to become known by what, and who is to be created.
   /// - Returns: the places of events that are stored already.
   private func startAgain(
@@ -127,7 +127,7 @@ struct BatchCommit {
     resolution.unlock()
     let references = Array(resolution.keys.indices)
     let found = try connection.pipeline(
-      [(.begin, PostgresParameters()), CommitStatements.limitWait(.seconds(1)), (ClientStatements.find, resolution.parameters(references))])
+      [(.begin, PostgresParameters()), (ClientStatements.find, resolution.parameters(references))])
     let toCreate = try resolution.take(references, found: found[found.count - 1])
     try changes.apply(to: &resolution, creating: toCreate, at: clock.now(), on: connection)
     resolution.expectUnmet()

@@ -24,13 +24,27 @@ public enum CommitCheck {
   /// - Throws: the first statement's error that does not pass.
   static func run(on connection: PostgresConnection, _ history: History) throws(PostgresError) {
     let commands = commands(history)
-    let answers = try connection.pipeline([(.begin, PostgresParameters())] + commands)
+    let answers = try connection.pipeline([(.begin, PostgresParameters())] + commands + [(hidden, PostgresParameters())])
     try connection.rollback()
+    if try answers[answers.count - 1].bool(0, 0) {
+      throw PostgresError(
+        .permanent, operation: hidden.name,
+        "organizations has FORCE ROW LEVEL SECURITY, and the owner of journey_lock_organizations sees none of its rows: give that owner a policy for SELECT and UPDATE")
+    }
     for (answer, (statement, _)) in zip(answers.dropFirst(), commands) {
       guard let column = answer.unreadableColumn else { continue }
       throw PostgresError(.permanent, operation: statement.name, "the column \(column) is of a type that the adapter does not read")
     }
   }
+
+  /// Where the owner of the function that locks organisations sees none of them, every event would wait for ever.
+  private static let hidden = PostgresStatement(
+    name: "find_hidden_organizations",
+    """
+    SELECT (SELECT relforcerowsecurity FROM pg_class WHERE oid = 'organizations'::regclass)
+      AND EXISTS (SELECT FROM organizations)
+      AND NOT EXISTS (SELECT FROM journey_lock_organizations(ARRAY(SELECT id FROM organizations LIMIT 20)))
+    """)
 
   /// Every statement with its parameters: their types have to be those of the commit.
   static func commands(_ history: History) -> [(PostgresStatement, PostgresParameters)] {

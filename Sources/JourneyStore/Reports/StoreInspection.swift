@@ -16,6 +16,7 @@ public struct StoreInspection: Sendable {
   public var missingPrivileges: [String]
   /// Server settings that give durability away: `fsync = off`.
   public var unsafeSettings: [String]
+  /// Without those that expired before they could be published.
   public var unpublishedActions: Int
   /// Of these, the ones that failed when they were last tried: why, and how many for that reason, the most first.
   public var stuckActions: [(reason: String, count: Int)]
@@ -82,10 +83,10 @@ public struct StoreInspection: Sendable {
     static let stuck = PostgresStatement(
       name: "inspect_stuck",
       """
-      SELECT failure, sum(actions)::int8 FROM journey_outbox WHERE confirmed_at IS NULL AND failure IS NOT NULL
+      SELECT failure, sum(actions)::int8 FROM journey_outbox WHERE confirmed_at IS NULL AND failure IS NOT NULL AND next_attempt_at < 'infinity'
       GROUP BY failure ORDER BY 2 DESC, 1 LIMIT 5
       """)
     static let unpublished = PostgresStatement(
-      name: "inspect_unpublished", "SELECT COALESCE(sum(actions), 0) FROM journey_outbox WHERE confirmed_at IS NULL")
+      name: "inspect_unpublished", "SELECT COALESCE(sum(actions), 0) FROM journey_outbox WHERE confirmed_at IS NULL AND next_attempt_at < 'infinity'")
   }
 }
