@@ -31,6 +31,28 @@ import Testing
     }
   }
 
+  /// A database that accepts and says nothing keeps it from starting.
+  @Test(arguments: [SIGTERM, SIGINT])
+  func aSignalWhileTheStartIsHeldUpStopsItInOrder(_ signal: Int32) async throws {
+    let silent = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    defer { close(silent) }
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+    let isBound = withUnsafeMutablePointer(to: &address) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(silent, $0, length) == 0 && getsockname(silent, $0, &length) == 0 }
+    }
+    try #require(isBound && listen(silent, 8) == 0)
+    try await Stage.with(isMigrated: false) { stage in
+      let url = "postgresql://nobody@127.0.0.1:\(UInt16(bigEndian: address.sin_port))/nothing?connect_timeout=60"
+      let program = try stage.start(["serve"], environment: ["DATABASE_URL": url])
+      try await isListening(program)
+      program.send(signal)
+      #expect(await program.ended(within: .seconds(10)) == .exited(0), "\(program.standardError)")
+    }
+  }
+
   @Test func reloadingWhileItStartsDoesNotEndIt() async throws {
     try await Stage.with { stage in
       let program = try stage.start(["serve", "--config", Profile.standard.configuration])
