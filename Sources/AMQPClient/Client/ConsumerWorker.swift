@@ -223,7 +223,8 @@ final class ConsumerWorker {
           note(deadline)
         }
       }
-      let gaps = closeDeadline == nil ? Int(subscribed ?? 0) / 4 * 3 : 0
+      // Of what is granted, not of the whole prefetch: more than that never comes while the first is unsettled.
+      let gaps = closeDeadline == nil && subscribed != nil ? demand.granted / 4 * 3 : 0
       for frame in ledger.flush(keeping: gaps) { try connection.write(frame) }
     }
     try adjust(connection)

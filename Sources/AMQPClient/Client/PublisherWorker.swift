@@ -198,6 +198,12 @@ extension PublisherWorker {
       // Confirms may have come, and what the library writes over TLS may have made it read: that has to be looked at before sleeping.
       if written >= Self.burst { return .burstDone }
       let message = position.message
+      // First: what can never be sent has its own fault to tell, whatever its exchange refuses.
+      if let error = connection.publishError(message) {
+        queue.removeFirst()
+        position.resolve(.failed(error))
+        continue
+      }
       if !refusals.isEmpty {
         switch verdict(on: message) {
         case .send: break
@@ -209,11 +215,6 @@ extension PublisherWorker {
         }
       }
       guard !isBlocked, hasWindow(for: message) else { return written > 0 ? .burstDone : .windowFull }
-      if let error = connection.publishError(message) {
-        queue.removeFirst()
-        position.resolve(.failed(error))
-        continue
-      }
       if strideBytes >= Self.strideBytes || strideMessages >= Self.strideMessages {
         try connection.flush()
         guard connection.hasRoom() else { return written > 0 ? .burstDone : .socketFull }

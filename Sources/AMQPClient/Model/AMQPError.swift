@@ -97,14 +97,42 @@ public struct AMQPError: Error, Hashable, Sendable, CustomStringConvertible {
   }
 }
 
+extension AMQPError {
+  /// What happened, in a few words that name no host, no user and no queue: for whoever may not see the whole text.
+  public var reason: String {
+    switch code {
+    case .invalidURI, .invalidArgument: "the settings of the connection cannot be used"
+    case .connectFailed: "no connection to the broker"
+    case .tls: "TLS with the broker fails"
+    case .authentication: "the broker refuses the login"
+    case .accessRefused: "the broker refuses a permission, or the virtual host does not exist"
+    case .blocked: "the broker takes no messages for now"
+    case .limitReached: "the broker has no room for another connection or channel"
+    case .notFound: "a queue or an exchange does not exist"
+    case .preconditionFailed: "the broker refuses a condition"
+    case .resourceLocked: "another connection holds the queue for itself"
+    case .connectionLost: "the connection to the broker broke"
+    case .channelClosed: "the broker closed the channel"
+    case .consumerCancelled: "the broker ended the consumer: its queue was deleted or moved"
+    case .timeout: "the broker did not answer in time"
+    case .protocolViolation: "the broker and the adapter do not understand each other"
+    case .tooLarge: "a message is too large"
+    case .unroutable: "no queue takes a message"
+    case .nacked: "a queue is full"
+    case .shutdown: "the connection was closed"
+    case .internalError: "the broker failed in itself"
+    }
+  }
+}
+
 extension AMQPError.Code {
   /// The meaning of a reply code of `connection.close` or `channel.close` (AMQP 0-9-1, section 1.2).
   ///
   /// - Parameter text: the broker's own words, for a code that it uses both for what passes and for what a person has to change.
   init(replyCode: Int, text: String, closesChannel: Bool) {
     switch replyCode {
-    // As in "access to vhost '/' refused for user 'u': connection limit (9) is reached".
-    case 530 where text.contains("limit"): self = .limitReached
+    // With its bracket: a virtual host or a user may be called "limited". As in "access to vhost '/' refused for user 'u': connection limit (9) is reached".
+    case 530 where text.contains("limit ("): self = .limitReached
     case 311: self = .tooLarge
     case 402, 403, 530: self = .accessRefused
     case 404: self = .notFound

@@ -19,6 +19,8 @@ struct DeliveryDemand {
   let rest: UInt16
   private let ceiling: Int
   private(set) var asksForRest = false
+  /// How many unsettled messages the broker may hand out now.
+  var granted: Int { Int(share) + (asksForRest ? Int(rest) : 0) }
   private var count = 0
   private var bytes = 0
 

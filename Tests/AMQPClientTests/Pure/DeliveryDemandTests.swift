@@ -18,7 +18,7 @@ struct DeliveryDemandTests {
     for number in 1...64 {
       #expect(demand.delivered(bytes: 700, unsettledBytes: 700 * number) == (number == 64 ? .more : nil))
     }
-    #expect(demand.asksForRest)
+    #expect(demand.asksForRest && demand.granted == 2000)
     for number in 1...31 { #expect(demand.delivered(bytes: 1 << 20, unsettledBytes: number << 20) == nil) }
     #expect(demand.delivered(bytes: 1 << 20, unsettledBytes: 32 << 20 + 1) == .less)
     // Not again before a whole sample is small.
@@ -30,5 +30,6 @@ struct DeliveryDemandTests {
   func large() {
     var demand = DeliveryDemand(prefetch: 2000, maxBodyBytes: 1 << 20, ceiling: 64 << 20)
     for _ in 0..<1000 { #expect(demand.delivered(bytes: 900_000, unsettledBytes: 1 << 20) == nil) }
+    #expect(demand.granted == 64)
   }
 }

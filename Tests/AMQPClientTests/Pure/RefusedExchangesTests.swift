@@ -72,6 +72,7 @@ struct RefusedExchangesTests {
       ("NOT_ALLOWED - access to vhost 'v' refused for user 'u': connection limit (1) is reached", true),
       ("NOT_ALLOWED - connection refused for user 'u': user connection limit (1) is reached", true),
       ("NOT_ALLOWED - vhost nowhere not found", false), ("NOT_ALLOWED - access to vhost 'v' refused for user 'u'", false),
+      ("NOT_ALLOWED - access to vhost 'limited' refused for user 'limit'", false),
     ] {
       #expect(refusal(text, 530).isRetriable == isRetriable)
     }

@@ -36,6 +36,31 @@ struct ScriptedConsumerTests {
     #expect(broker.stop() == [])
   }
 
+  /// Of a prefetch of 2,000, few large bodies are granted: all the other acknowledgements would wait for the one that takes long.
+  @Test("shareHeldUp: one unsettled delivery does not bring a small share to a stop")
+  func shareHeldUp() async throws {
+    let acknowledged = Recorder<ClientFrame>()
+    let broker = try ScriptedBroker { peer, _ in
+      try peer.acceptConsumer()
+      // As many as are granted, and large.
+      for tag in 1...16 { try peer.send(WireWriter.message(tag: UInt64(tag), [UInt8](repeating: 1, count: 60_000))) }
+      for _ in 2...16 { acknowledged.record(try peer.expect(60, 80)) }
+      try peer.untilClosed()
+    }
+    var settings = try broker.settings()
+    settings.maxBodyBytes = 64 << 10
+    settings.maxBufferedBytes = 1 << 20
+    let events = Recorder<ConsumerEvent>()
+    let consumer = AMQPConsumer(settings: settings, queue: "queue", prefetch: 2000, maxBatch: 100, consumerTag: "tag") { events.record($0) }
+    consumer.start()
+    let deliveries = try await events.deliveries(16)
+    consumer.settle(deliveries.dropFirst().map { .ack($0.tag) })
+    let frames = try await acknowledged.wait("acknowledgements") { $0.count == 15 ? $0 : nil }
+    #expect(frames.map(\.tag) == Array(2...16))
+    await consumer.close()
+    #expect(broker.stop() == [])
+  }
+
   @Test("cancelInFlight: deliveries that race the cancel arrive before it and can be settled")
   func cancelInFlight() async throws {
     let acknowledged = Recorder<ClientFrame>()
