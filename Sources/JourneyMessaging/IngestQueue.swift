@@ -23,8 +23,9 @@ public final class IngestQueue: EventSource {
     /// The newest generation that is lost.
     var lostGeneration: UInt64 = 0
     var lettersUnderWay = 0
-    /// The exchanges that have not taken a copy, and why.
-    var refusing: [String: String] = [:]
+    var refusals = CopyRefusals()
+    /// Whether somebody waits for the time when refusals are forgotten.
+    var isForgetting = false
     var isGivenUp = false
     var closer: CheckedContinuation<Void, Never>?
     var isFinished = false
@@ -70,6 +71,9 @@ public final class IngestQueue: EventSource {
   /// Whether the broker has confirmed the subscription on the present connection.
   public var isConsuming: Bool { consumer.isConsuming }
 
+  /// How many messages wait until the broker has taken their copies for retry queues or dead letters.
+  public var copiesUnderWay: Int { shared.state.withLock(\.lettersUnderWay) }
+
   private static func take(_ event: ConsumerEvent, _ shared: Shared, _ health: Health, _ logger: Logger) {
     switch event {
     case .deliveries(let deliveries):
@@ -79,7 +83,7 @@ public final class IngestQueue: EventSource {
       health.succeeded(.ingest)
     case .lost(let generation, let error):
       logger.warning("the ingest queue is lost, trying again: \(error)")
-      health.failed(.ingest, "the ingest queue is lost: \(error)")
+      health.failed(.ingest, "the ingest queue is lost: \(error.reason)")
       // The broker delivers these again; what is under way already ends as a duplicate.
       shared.state.withLock { state in
         state.kept = state.kept.filter { $0.key.generation > generation }
@@ -191,37 +195,15 @@ public final class IngestQueue: EventSource {
       // Retries that cannot wait become dead letters at once: that shall not hold the stream up.
       var dead: [Refused] = []
       var last: PublishOutcome?
-      // The reasons are worth some waiting, but what waits takes the place of what could be worked on: then the broker keeps the messages.
       let isCrowded = shared.state.withLock { $0.lettersUnderWay } > Int(settings.prefetch) / 4
       for (var item, outcome) in zip(rejected, outcomes) {
-        switch outcome {
-        case .confirmed:
-          settled.append(.ack(item.delivery.tag))
-        case .failed(let error) where item.isPostponed && error.code == .tooLarge:
-          settled.append(.nack(item.delivery.tag, requeue: true))
-        case _ where item.isPostponed:
-          // Nothing speaks against the message: it is kept until the retry queue takes it, or goes back where too many are.
-          if isCrowded {
-            settled.append(.nack(item.delivery.tag, requeue: true))
-          } else {
-            last = outcome
-            again.append(item)
-          }
-        case .failed(let error) where error.code == .tooLarge:
-          // Its own headers leave no room for the reason: the broker moves it as it is.
-          settled.append(.reject(item.delivery.tag, requeue: false))
-        case .failed(let error) where error.isRefusal && item.tier == nil:
-          // The broker moves it to the dead letters itself, for which it needs no permission of ours. Only the reason is lost.
-          settled.append(.reject(item.delivery.tag, requeue: false))
-        case .failed(let error) where error.isRefusal:
+        switch item.next(after: outcome, isCrowded: isCrowded) {
+        case .settle(let settlement):
+          settled.append(settlement)
+        case .deadLetter:
           item.tier = nil
           dead.append(item)
-        case .returned where item.tier != nil:
-          item.tier = nil
-          dead.append(item)
-        case .returned where isCrowded, .nacked where isCrowded && item.tier == nil:
-          settled.append(.reject(item.delivery.tag, requeue: false))
-        default:
+        case .again:
           last = outcome
           again.append(item)
         }
@@ -234,23 +216,34 @@ public final class IngestQueue: EventSource {
     }
   }
 
-  /// What was refused by one exchange stays a problem until that one takes a copy, whatever others take meanwhile.
   private func note(_ messages: [OutboundMessage], _ outcomes: [PublishOutcome]) {
-    let (news, problem) = shared.state.withLock { state in
-      var news: [String] = []
-      for (message, outcome) in zip(messages, outcomes) {
-        switch outcome {
-        case .confirmed: state.refusing[message.exchange] = nil
-        case .failed(let error) where error.code == .tooLarge: break
-        default:
-          let reason = "the exchange \(message.exchange) takes no retries or dead letters: \(outcome.explanation)"
-          if state.refusing.updateValue(reason, forKey: message.exchange) == nil { news.append(reason) }
-        }
-      }
-      return (news, state.refusing.min { $0.key < $1.key }?.value)
+    let (news, startsForgetting) = shared.state.withLock { state in
+      let news = zip(messages, outcomes).compactMap { state.refusals.note($1, by: $0.exchange, now: .now) }
+      report(state.refusals)
+      let starts = !state.isForgetting && !state.refusals.isEmpty
+      if starts { state.isForgetting = true }
+      return (news, starts)
     }
     for reason in news { logger.error("\(reason)") }
-    if let problem { health.failed(.copies, problem) } else { health.succeeded(.copies) }
+    if startsForgetting { Task { await forgetRefusals() } }
+  }
+
+  private func report(_ refusals: CopyRefusals) {
+    if let problem = refusals.problem { health.failed(.copies, problem) } else { health.succeeded(.copies) }
+  }
+
+  /// Where nothing more is published to an exchange, nobody learns that it takes copies again.
+  private func forgetRefusals() async {
+    while true {
+      let next = shared.state.withLock { state in
+        state.refusals.forget(now: .now)
+        report(state.refusals)
+        state.isForgetting = !state.refusals.isEmpty
+        return state.refusals.nextForgotten
+      }
+      guard let next else { return }
+      try? await Task.sleep(until: next, clock: .continuous)
+    }
   }
 
   /// The code and the field, never the value: a log is no place for a client's data.
@@ -317,29 +310,6 @@ public final class IngestQueue: EventSource {
     }
     alarm.cancel()
     await consumer.close(deadline: max(.seconds(1), ContinuousClock.now.duration(to: end)))
-  }
-}
-
-/// A message that could not be applied.
-private struct Refused {
-  var delivery: Delivery
-  /// Empty where nothing speaks against the message, and only its time has not come.
-  var reasons: [Rejection]
-  /// Where it waits to be tried again; nil: it is a dead letter.
-  var tier: String?
-
-  var isPostponed: Bool { reasons.isEmpty }
-
-  init(_ delivery: Delivery, _ reasons: [Rejection], tier: String?) {
-    self.delivery = delivery
-    self.reasons = reasons
-    self.tier = tier
-  }
-
-  func message(_ settings: IngestQueue.Settings, _ now: Timestamp) -> OutboundMessage {
-    if isPostponed { return settings.retry.message(postponing: delivery, names: settings.names) }
-    guard let tier else { return DeadLetter.message(for: delivery, reasons: reasons, exchange: settings.names.dead, at: now) }
-    return settings.retry.message(for: delivery, reasons: reasons, tier: tier, names: settings.names, at: now)
   }
 }
 

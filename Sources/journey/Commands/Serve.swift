@@ -108,7 +108,7 @@ private struct Adapter {
           readiness: {
             Readiness(
               isConsuming: source.isConsuming, isPublishing: publisher.isConnected, hasDatabase: watch.hasDatabase,
-              problems: health.problems + alarm.problems(waiting: pipeline.actionsUnderWay))
+              problems: health.problems + alarm.problems(actions: pipeline.actionsUnderWay, copies: source.copiesUnderWay))
           }, descriptors: descriptors, logger: logger)
       } else { nil }
 

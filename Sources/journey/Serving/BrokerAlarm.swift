@@ -14,9 +14,13 @@ final class BrokerAlarm: Sendable {
     }
   }
 
-  /// - Parameter waiting: how many actions wait for the broker. Nobody misses anything where none does.
-  func problems(waiting: Int) -> [Health.Problem] {
-    guard waiting > 0, let reason = reason.withLock(\.self) else { return [] }
-    return [Health.Problem(part: .actions, reason: "the broker takes no messages for now: \(reason)")]
+  /// - Parameters:
+  ///   - actions: how many actions wait for the broker. Nobody misses anything where nothing waits.
+  ///   - copies: how many messages wait until the broker has taken their copies for retry queues or dead letters.
+  func problems(actions: Int, copies: Int) -> [Health.Problem] {
+    guard let reason = reason.withLock(\.self) else { return [] }
+    return [(Health.Part.copies, copies), (.actions, actions)].filter { $0.1 > 0 }.map {
+      Health.Problem(part: $0.0, reason: "the broker takes no messages for now: \(reason)")
+    }
   }
 }
