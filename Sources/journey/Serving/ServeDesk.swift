@@ -215,37 +215,54 @@ final class ServeDesk: OperationsDesk, Service {
   }
 
   private func publish(_ id: Int, _ replays: LetterReplays, _ patch: JSONPatch?, _ request: ReplayRequest) async {
-    var failure: String?
+    var problem: String?
     do {
-      // Nobody may wait for a broker that takes nothing for long: there is one replay at a time.
-      let patience = PublishingPatience(seconds: 60) { [logger] in logger.warning("replay \(id) waits: \($0)") }
-      let publisher = AMQPPublisher(settings: try settings.broker("replay"), window: settings.publishWindow) { patience.note($0) }
-      let replay = LetterReplay(
-        ledger: replays.ledger(id, why: request.why), publisher: LetterRepublisher(publisher: publisher, edit: patch), rate: request.rate)
-      do {
-        let run = Task { [self] in try await replay.run { progress in note(id) { $0.progress = progress } } }
-        patience.guardWaiting(of: publisher) { run.cancel() }
-        publisher.start()
-        let progress = try await withTaskCancellationHandler { try await run.value } onCancel: { run.cancel() }
-        note(id) { $0.progress = progress }
-        if progress.isComplete {
-          try await replays.finish(id)
-        } else if let reason = patience.givenUp {
-          failure = "\(reason); \(try await replays.giveBack(id, why: reason).of("letter")) open again"
-        } else {
-          failure = "cut off; finish it: journey dlq replay --resume"
-        }
-      } catch {
-        failure = "\(error)"
-      }
-      await publisher.close()
+      problem = try await publishLetters(id, replays, patch, request)
     } catch {
-      failure = "\(error)"
+      problem = "\(error)"
+    }
+    var failure: String?
+    if let problem {
+      // The next run finishes what a stop cuts off. Otherwise this process would keep its hold on the letters, and nobody else could have them.
+      failure = Task.isCancelled ? "cut off; finish it: journey dlq replay --resume" : await giveBack(id, replays, because: problem)
     }
     if let failure { logger.warning("replay \(id) did not end in order: \(failure)") }
     note(id) {
       $0.isRunning = false
       $0.failure = failure ?? $0.progress.lastFailure ?? $0.failure
+    }
+  }
+
+  /// - Returns: why letters are left; nil: none is.
+  private func publishLetters(_ id: Int, _ replays: LetterReplays, _ patch: JSONPatch?, _ request: ReplayRequest) async throws -> String? {
+    // Nobody may wait for a broker that takes nothing for long: there is one replay at a time.
+    let patience = PublishingPatience(seconds: 60) { [logger] in logger.warning("replay \(id) waits: \($0)") }
+    let publisher = AMQPPublisher(settings: try settings.broker("replay"), window: settings.publishWindow) { patience.note($0) }
+    let replay = LetterReplay(
+      ledger: replays.ledger(id, why: request.why), publisher: LetterRepublisher(publisher: publisher, edit: patch), rate: request.rate)
+    let run = Task { [self] in try await replay.run { progress in note(id) { $0.progress = progress } } }
+    patience.guardWaiting(of: publisher) { run.cancel() }
+    publisher.start()
+    let result = await withTaskCancellationHandler {
+      await run.result
+    } onCancel: {
+      run.cancel()
+      // A broker that does not answer shall not hold the stop up; what it has not confirmed stays taken.
+      Task { await publisher.close(deadline: .seconds(5)) }
+    }
+    await publisher.close()
+    let progress = try result.get()
+    note(id) { $0.progress = progress }
+    guard progress.isComplete else { return patience.givenUp ?? progress.lastFailure ?? "it ended early" }
+    try await replays.finish(id)
+    return nil
+  }
+
+  private func giveBack(_ id: Int, _ replays: LetterReplays, because problem: String) async -> String {
+    do {
+      return "\(problem); \(try await replays.giveBack(id, why: problem).of("letter")) open again"
+    } catch {
+      return "\(problem); its letters could not be opened again: \(error); once serve is stopped: journey dlq replay --resume"
     }
   }
 
@@ -274,16 +291,5 @@ final class ServeDesk: OperationsDesk, Service {
 
   private func available<Value>(_ body: () async throws -> Value) async throws(OperationsError) -> Value {
     do { return try await body() } catch { throw .unavailable("\(error)") }
-  }
-}
-
-extension JSONWriter {
-  fileprivate mutating func numbers(_ members: [(String, Int)]) {
-    beginObject()
-    for (name, number) in members {
-      key(name)
-      int(number)
-    }
-    endObject()
   }
 }

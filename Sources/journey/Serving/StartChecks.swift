@@ -53,7 +53,9 @@ struct StartChecks {
 
   private func checkCommit() async throws {
     let problem = try await failing(.settings) {
-      try await withDatabase(settings, role: settings.workingRole, "check") { try await CommitCheck.problem($0, signals: rules.signals) }
+      try await patiently {
+        try await withDatabase(settings, role: settings.workingRole, "check") { try await CommitCheck.problem($0, signals: rules.signals) }
+      }
     }
     if let problem {
       throw Failure(

@@ -105,11 +105,14 @@ final class PublishingPatience: Sendable {
   }
 
   private func giveUp() async {
-    let (publisher, onGivenUp) = state.withLock { state in
-      state.givenUp = state.reason
+    let waiting: (publisher: AMQPPublisher?, onGivenUp: (@Sendable () -> Void)?)? = state.withLock { state in
+      // The broker may have begun to take messages as the time ran out.
+      guard let reason = state.reason else { return nil }
+      state.givenUp = reason
       return (state.publisher, state.onGivenUp)
     }
-    onGivenUp?()
-    await publisher?.close(deadline: .seconds(1))
+    guard let waiting else { return }
+    waiting.onGivenUp?()
+    await waiting.publisher?.close(deadline: .seconds(1))
   }
 }
