@@ -73,6 +73,30 @@ import Testing
     try await servers.stop()
   }
 
+  @Test func rejectedMessagesThatWaitForTheBrokersMemoryAreNotReady() async throws {
+    let servers = try await TestServers.dedicated()
+    try await Stage.with(servers: servers) { stage in
+      try await stage.publish(
+        (0..<20).map {
+          OutboundMessage(
+            exchange: "journey.events", routingKey: "fax.page",
+            properties: MessageProperties(contentType: "application/json", headers: ["x-source": .string("fax")]), body: Array(#"{"page":\#($0)}"#.utf8))
+        })
+      try await servers.rabbitmqctl("set_vm_memory_high_watermark", "0.00001")
+      let program = try await stage.serve(.literal)
+      let probe = try await Probe(program)
+      try await eventually("not ready", state: { try await probe.ready().body }) {
+        try await probe.ready().body.contains(#""part":"copies","reason":"the broker takes no messages"#)
+      }
+      let doctor = try await stage.run(["doctor"])
+      #expect(doctor.status == 0 && doctor.output.contains("not checked: the broker takes no messages for now"), "\(doctor)")
+      try await servers.rabbitmqctl("set_vm_memory_high_watermark", "0.6")
+      try await eventually("ready again", state: { try await probe.ready().body }) { try await probe.ready().isReady }
+      try await stage.stop(program)
+    }
+    try await servers.stop()
+  }
+
   @Test func refusedActionsAreNotReadyUntilTheyAreTaken() async throws {
     var random = SeededRandom(stream: 92)
     let world = World(events: 200, &random)
