@@ -72,6 +72,32 @@ import Testing
     try await servers.stop()
   }
 
+  @Test func aStopDoesNotWaitForTheBrokerOfAReplay() async throws {
+    let servers = try await TestServers.dedicated()
+    try await Stage.with(servers: servers) { stage in
+      try await letters(stage, 20)
+      let program = try await stage.serve(.literal, ["API_JWT_SECRET": APIStage.secret, "DEAD_LETTERS_ARCHIVE": "true"])
+      try await eventually("the API", state: { program.standardError }) { program.standardError.contains("address=http://127.0.0.1:") }
+      let address = try #require(program.standardError.split(whereSeparator: \.isWhitespace).first { $0.hasPrefix("address=http") })
+      let api = APIStage(stage: stage, program: program, address: String(address.dropFirst("address=".count)))
+      let answer = try await api.send(
+        "POST", "/api/operations/dead-letters/replay", APIStage.token("00000000-0000-4000-8000-000000000001", operations: true),
+        body: #"{"all":true,"rate":0.5,"reason":"test"}"#)
+      #expect(answer.status < 300, "\(answer.body)")
+      try await eventually("the first letter", state: { program.standardError }) {
+        try await stage.number("SELECT count(*) FROM journey_dead_letters WHERE state = 'replayed'") > 0
+      }
+      try await servers.erlang(Self.set)
+      try await eventually("the wait", state: { program.standardError }) { program.standardError.contains("waits: the broker takes no messages") }
+      program.send(SIGTERM)
+      let ending = await program.ended(within: .seconds(20))
+      try await servers.erlang(Self.clear)
+      #expect(ending == .exited(0), "\(program.standardError)")
+      #expect(program.standardError.contains("cut off; finish it"), "\(program.standardError)")
+    }
+    try await servers.stop()
+  }
+
   @Test func serveStartsUnderAnAlarmAndStoresEvents() async throws {
     var random = SeededRandom(stream: 43)
     let world = World(events: 50, &random)
