@@ -35,7 +35,8 @@ public struct ActionExchange: ActionPublisher {
     switch outcome {
     case .confirmed: nil
     case .returned: PublishFailure("\(outcome.explanation); is a queue bound for its channel?")
-    case .nacked, .failed, .unknown: PublishFailure(outcome.explanation)
+    case .nacked: PublishFailure(outcome.explanation)
+    case .failed(let error), .unknown(let error): PublishFailure(outcome.explanation, reason: error.reason)
     }
   }
 }

@@ -23,6 +23,8 @@ public final class IngestQueue: EventSource {
     /// The newest generation that is lost.
     var lostGeneration: UInt64 = 0
     var lettersUnderWay = 0
+    /// Messages that went back to the queue at a stop because their copies were not taken.
+    var handedBack = 0
     var refusals = CopyRefusals()
     /// Whether somebody waits for the time when refusals are forgotten.
     var isForgetting = false
@@ -73,6 +75,8 @@ public final class IngestQueue: EventSource {
 
   /// How many messages wait until the broker has taken their copies for retry queues or dead letters.
   public var copiesUnderWay: Int { shared.state.withLock(\.lettersUnderWay) }
+
+  public var leftBehind: Int { shared.state.withLock { $0.handedBack + $0.lettersUnderWay } }
 
   private static func take(_ event: ConsumerEvent, _ shared: Shared, _ health: Health, _ logger: Logger) {
     switch event {
@@ -264,7 +268,10 @@ public final class IngestQueue: EventSource {
     let (isFinished, lost) = shared.state.withLock { ($0.isFinished, $0.lostGeneration) }
     // What belongs to a lost connection is delivered, and rejected, again.
     let open = isFinished ? [] : rejected.filter { $0.delivery.tag.generation > lost }
-    if isFinished { consumer.settle(rejected.map { .nack($0.delivery.tag, requeue: true) }) }
+    if isFinished {
+      shared.state.withLock { $0.handedBack += rejected.count }
+      consumer.settle(rejected.map { .nack($0.delivery.tag, requeue: true) })
+    }
     lettersEnded(rejected.count - open.count)
     guard !open.isEmpty else { return }
     Task {

@@ -149,7 +149,7 @@ final class Outbox: Sendable {
   private static func note(_ batch: OutboxBatch, _ results: [PublishFailure?], in refused: inout [String: Refusal]) {
     for (action, failure) in zip(batch.actions, results) {
       if let failure {
-        refused[action.routingKey] = Refusal(reason: "\(action.routingKey): \(failure)", at: .now)
+        refused[action.routingKey] = Refusal(reason: "\(action.routingKey): \(failure.reason)", at: .now)
       } else if refused.isEmpty {
         continue
       } else {

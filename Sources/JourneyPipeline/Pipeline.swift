@@ -96,7 +96,7 @@ public final class Pipeline: Service {
     public var isEmpty: Bool { messages == 0 && actions == 0 }
   }
 
-  public var leftovers: Leftovers { Leftovers(messages: receipts.handedBack, actions: outbox.unfinished) }
+  public var leftovers: Leftovers { Leftovers(messages: receipts.handedBack + source.leftBehind, actions: outbox.unfinished) }
 
   /// Runs until a graceful shutdown or a cancellation.
   public func run() async throws {

@@ -20,6 +20,8 @@ public protocol EventSource: Sendable {
   func stop()
   /// Returns when all settlements are with the broker, or the deadline has passed.
   func close(within deadline: Duration) async
+  /// After `close`: how many messages that were settled the queue delivers again all the same, since their copies were not confirmed in time.
+  var leftBehind: Int { get }
 }
 
 /// A delivery, opaque to all but the source that made it.
@@ -207,7 +209,13 @@ public protocol ActionPublisher: Sendable {
 /// Why an action counts as not published.
 public struct PublishFailure: Error, Sendable, CustomStringConvertible {
   public var description: String
-  public init(_ description: String) { self.description = description }
+  /// The same in a few words that name no host and no user, for whoever may not see the whole.
+  public var reason: String
+
+  public init(_ description: String, reason: String? = nil) {
+    self.description = description
+    self.reason = reason ?? description
+  }
 }
 
 /// The clock of the pipeline.

@@ -44,6 +44,7 @@ final class FakeSource: EventSource {
   func send(_ deliveries: [Received]) { state.change { $0.arrived.append(contentsOf: deliveries) } }
 
   func isOpen(_ receipt: Receipt) -> Bool { true }
+  var leftBehind: Int { 0 }
 
   func receive(_ handOut: @escaping @Sendable ([Received]) -> Void) async {
     while true {
