@@ -13,15 +13,22 @@ struct LaneItem: Sendable {
   /// While it is not clear yet whether the event is at fault.
   var refusal: Refusal?
 
-  /// That the database refused the event alone, and said that a person has to act.
-  struct Refusal: Sendable {
+  /// That the database refused the event alone. A class: hardly an item has one, and items are copied a lot.
+  final class Refusal: Sendable {
     /// The last time.
-    var at: ContinuousClock.Instant
+    let at: ContinuousClock.Instant
     /// How often, with another event stored each time in between, just before the next.
-    var count: Int
+    let count: Int
     /// Whether the row itself was refused, as far as the error tells.
-    var isOfData: Bool
-    var reason: String
+    let isOfData: Bool
+    let reason: String
+
+    init(at: ContinuousClock.Instant, count: Int, isOfData: Bool, reason: String) {
+      self.at = at
+      self.count = count
+      self.isOfData = isOfData
+      self.reason = reason
+    }
   }
 }
 
