@@ -67,7 +67,7 @@ public struct BrokerPermissions: Sendable {
   private func note(_ problems: inout [String], _ what: String, _ check: () async throws(AMQPError) -> Void) async throws(AMQPError) {
     do throws(AMQPError) {
       try await check()
-    } catch where error.isRefusal {
+    } catch  where error.isRefusal {
       problems.append("\(what): \(error.message)")
     }
   }

@@ -34,7 +34,9 @@ struct StoredAction {
     if let expiresAt, expiresAt <= now { throw UnreadableAction("it expired before the broker took it", isFinal: true) }
     let decidedAt = try id.timestamp ?? Timestamp(microseconds: result.timestamp(row, 17))
     // As text: what a member writes need not fit a number of ours, and shall not fail the query for all others.
-    guard let score = try explanation["score"]?.double ?? Double(result.text(row, 15)), score.isFinite else { throw UnreadableAction("its score is no finite number") }
+    guard let score = try explanation["score"]?.double ?? Double(result.text(row, 15)), score.isFinite else {
+      throw UnreadableAction("its score is no finite number")
+    }
     let level = try explanation["riskLevel"]?.string ?? result.text(row, 16)
     return RecommendedAction(
       id: id, clientID: try result.uuid(row, 2), orgID: try result.uuid(row, 3), name: try result.textIfPresent(row, 4),

@@ -38,7 +38,8 @@ extension Scenario {
             "SELECT FROM organizations WHERE id = '\(org)' FOR UPDATE",
           ])
         let start = ContinuousClock.now
-        let stored = "SELECT count(*) FILTER (WHERE NOT held), count(*) FILTER (WHERE held) FROM (SELECT org_id = '\(org)' OR client_id IN "
+        let stored =
+          "SELECT count(*) FILTER (WHERE NOT held), count(*) FILTER (WHERE held) FROM (SELECT org_id = '\(org)' OR client_id IN "
           + "('\(clients[0])', '\(clients[1])') AS held FROM client_journey_events) e"
         let before = try #require(Int(try await stage.rows(stored)[0][1]))
         try await campaign.publish()
@@ -142,7 +143,8 @@ extension Scenario {
             try await campaign.stored(campaign.sentEvents, within: .seconds(30))
           }
           try await stage.execute("GRANT SELECT ON host_secrets TO journey_adapter")
-          let settled = "SELECT (SELECT count(*) FROM journey_dead_letters WHERE message_id LIKE 'culprit%' AND code = 'refused_by_database') "
+          let settled =
+            "SELECT (SELECT count(*) FROM journey_dead_letters WHERE message_id LIKE 'culprit%' AND code = 'refused_by_database') "
             + "+ (SELECT count(*) FROM client_journey_events WHERE source_event_id LIKE 'culprit%')"
           try await eventually("letters of what was at fault, or its events", state: { campaign.logs }) {
             try await stage.number(settled) == culprits.count
@@ -221,7 +223,8 @@ extension Scenario {
 extension OutboundMessage {
   /// An event that is no part of the world.
   fileprivate static func doomed(_ id: String, client: String, org: String) -> OutboundMessage {
-    let body = #"{"specversion":"1.0","id":"\#(id)","source":"/crm/acme","type":"ticket_opened","time":"2026-01-01T00:00:00Z","#
+    let body =
+      #"{"specversion":"1.0","id":"\#(id)","source":"/crm/acme","type":"ticket_opened","time":"2026-01-01T00:00:00Z","#
       + #""subject":"\#(client)","orgid":"\#(org)","data":{}}"#
     return OutboundMessage(
       exchange: "journey.events", routingKey: "test.doomed", properties: MessageProperties(contentType: "application/cloudevents+json", messageID: id),

@@ -107,7 +107,8 @@ extension FaultProxy {
 extension OutboundMessage {
   /// An event of a client that nobody knows.
   fileprivate static func stranger(_ number: Int, org: String) -> OutboundMessage {
-    let body = #"{"specversion":"1.0","id":"stranger_\#(number)","source":"/crm/acme","type":"ticket_opened","time":"2026-01-01T00:00:00Z","#
+    let body =
+      #"{"specversion":"1.0","id":"stranger_\#(number)","source":"/crm/acme","type":"ticket_opened","time":"2026-01-01T00:00:00Z","#
       + #""subject":"00000000-0000-4000-8000-\#(String(format: "%012d", number))","orgid":"\#(org)","data":{}}"#
     return OutboundMessage(
       exchange: "journey.events", routingKey: "test.stranger",

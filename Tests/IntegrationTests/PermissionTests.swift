@@ -74,10 +74,14 @@ import Testing
       let name = "least-\(stage.vhost)"
       let user = try await login(stage)
       for (limit, lift) in [
-        (#"rabbit_auth_backend_internal:set_user_limits(<<"\#(name)">>, #{<<"max-connections">> => 0}, <<"test">>)"#,
-         #"rabbit_auth_backend_internal:clear_user_limits(<<"\#(name)">>, <<"all">>, <<"test">>)"#),
-        (#"rabbit_vhost_limit:set(<<"\#(stage.vhost)">>, [{<<"max-connections">>, 0}], <<"test">>)"#,
-         #"rabbit_vhost_limit:clear(<<"\#(stage.vhost)">>, <<"test">>)"#),
+        (
+          #"rabbit_auth_backend_internal:set_user_limits(<<"\#(name)">>, #{<<"max-connections">> => 0}, <<"test">>)"#,
+          #"rabbit_auth_backend_internal:clear_user_limits(<<"\#(name)">>, <<"all">>, <<"test">>)"#
+        ),
+        (
+          #"rabbit_vhost_limit:set(<<"\#(stage.vhost)">>, [{<<"max-connections">>, 0}], <<"test">>)"#,
+          #"rabbit_vhost_limit:clear(<<"\#(stage.vhost)">>, <<"test">>)"#
+        ),
       ] {
         try await stage.servers.erlang(limit)
         let finished = try await stage.run(["serve", "--config", Profile.standard.configuration], environment: user)

@@ -30,7 +30,8 @@ import Testing
 
   @Test func `a refusal of every row blames no event, whatever the database calls it`() async throws {
     let source = FakeSource((0..<200).map { .test($0, client: "c\($0)") })
-    let ledger = FakeLedger(plan: { _, _, _ in LedgerError(.poison, "null value in column of a host's audit table") }, checking: { LedgerError(.permanent, "still") })
+    let ledger = FakeLedger(
+      plan: { _, _, _ in LedgerError(.poison, "null value in column of a host's audit table") }, checking: { LedgerError(.permanent, "still") })
     _ = try await withPipeline(source, ledger, FakePublisher(), settings) { _ in try await ledger.state.wait { $0.checks >= 1 } }
     #expect(source.now.rejected == 0 && source.now.applied == 0 && source.now.isEachSettledOnce)
   }

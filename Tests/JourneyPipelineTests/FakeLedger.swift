@@ -151,6 +151,7 @@ final class FakeLedger: JourneyLedger {
 extension ActionMessage {
   static func test(_ id: UUID = UUID(), cause: String = "") -> ActionMessage {
     ActionMessage(
-      id: id, routingKey: "email.email_outreach.low", priority: .low, timeToLive: nil, decidedAt: Timestamp(seconds: 0), causeID: cause, traceparent: nil, body: [])
+      id: id, routingKey: "email.email_outreach.low", priority: .low, timeToLive: nil, decidedAt: Timestamp(seconds: 0), causeID: cause, traceparent: nil,
+      body: [])
   }
 }

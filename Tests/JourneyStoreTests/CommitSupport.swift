@@ -30,7 +30,8 @@ extension CommitTesting {
       let decider = Decider(rules: DecisionRules()) { action in
         ActionMessage(
           id: action.id, routingKey: "a.b", priority: action.priority, timeToLive: action.timeToLive, decidedAt: action.decidedAt,
-          causeID: action.causeID, traceparent: nil, body: Array("\(action.score) \(action.level.rawValue) \(String(decoding: action.recommended, as: UTF8.self))".utf8))
+          causeID: action.causeID, traceparent: nil,
+          body: Array("\(action.score) \(action.level.rawValue) \(String(decoding: action.recommended, as: UTF8.self))".utf8))
       }
       let settings = try PostgresSettings(conninfo: url, role: "journey_adapter")
       let ledger = try await PostgresLedger.open(settings, lanes: 2, decider: decider, clock: clock)

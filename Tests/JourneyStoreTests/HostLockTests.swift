@@ -72,9 +72,10 @@ import Testing
       }
       _ = try await ledger.take([event("1"), event("2", of: 1)])
       let merging = event("3", of: ClientReference(externalID: "a", merged: ["b"]))
-      for held in ["SELECT 1 FROM contacts WHERE id = '\(Self.clients[1])' FOR UPDATE",
-        "SELECT 1 FROM journey_client_state WHERE client_id = '\(Self.clients[1])' FOR UPDATE"]
-      {
+      for held in [
+        "SELECT 1 FROM contacts WHERE id = '\(Self.clients[1])' FOR UPDATE",
+        "SELECT 1 FROM journey_client_state WHERE client_id = '\(Self.clients[1])' FOR UPDATE",
+      ] {
         try await withOpenTransaction(held, on: other) {
           expect(try await ledger.take([merging]), ["deferred"])
         }

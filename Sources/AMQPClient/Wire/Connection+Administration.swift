@@ -100,7 +100,7 @@ extension Connection {
         _ = amqp_basic_consume(
           state, Self.channel, arena.bytes(queue), arena.bytes("journey-check"), 0, 0, 0, arena.table(["x-priority": "none"]))
       }
-    } catch where error.code == .preconditionFailed {
+    } catch  where error.code == .preconditionFailed {
       return
     }
     // Taken nevertheless: the end of the channel gives back what came.

@@ -29,7 +29,8 @@ public enum CommitCheck {
     if try answers[answers.count - 1].bool(0, 0) {
       throw PostgresError(
         .permanent, operation: hidden.name,
-        "organizations has FORCE ROW LEVEL SECURITY, and the owner of journey_lock_organizations sees none of its rows: give that owner a policy for SELECT and UPDATE")
+        "organizations has FORCE ROW LEVEL SECURITY, and the owner of journey_lock_organizations sees none of its rows: give that owner a policy for SELECT and UPDATE"
+      )
     }
     for (answer, (statement, _)) in zip(answers.dropFirst(), commands) {
       guard let column = answer.unreadableColumn else { continue }

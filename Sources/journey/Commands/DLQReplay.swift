@@ -246,7 +246,8 @@ struct DLQReplay: AsyncParsableCommand {
           json.beginObject()
           for (name, number) in [
             ("replay", result.id), ("letters", result.taken), ("heldByLoopGuard", result.count.held),
-            ("tooLarge", result.count.tooLarge), ("confirmed", result.progress.confirmed), ("failed", result.progress.failed), ("left", result.taken - result.progress.done),
+            ("tooLarge", result.count.tooLarge), ("confirmed", result.progress.confirmed), ("failed", result.progress.failed),
+            ("left", result.taken - result.progress.done),
           ] {
             json.key(name)
             json.int(number)

@@ -74,7 +74,9 @@ struct Publish: AsyncParsableCommand {
     await publisher.close()
     if let reason = patience.givenUp {
       throw Failure(
-        .unavailable, "\(reason); given up after \(wait.seconds) s: \(confirmed) of \(messages.count) messages were confirmed. Publish the file again: what went out counts once")
+        .unavailable,
+        "\(reason); given up after \(wait.seconds) s: \(confirmed) of \(messages.count) messages were confirmed. Publish the file again: what went out counts once"
+      )
     }
     return (confirmed, failures)
   }

@@ -36,7 +36,8 @@ final class DescriptorWatch: Service {
     let needed = Self.reserve + Self.margin + 40 + settings.lanes + settings.api.databaseConnections
     guard limit.rlim_cur >= rlim_t(needed) else {
       throw Failure(
-        .settings, "the process may open \(limit.rlim_cur) files; serve needs \(needed), and one for each connection to the API: raise ulimit -n (LimitNOFILE=)")
+        .settings, "the process may open \(limit.rlim_cur) files; serve needs \(needed), and one for each connection to the API: raise ulimit -n (LimitNOFILE=)"
+      )
     }
     held = Mutex(Self.take(Self.reserve) ?? [])
   }

@@ -54,7 +54,7 @@ final class PublishingPatience: Sendable {
       try await admin.checkPublish(exchange: exchange, routingKey: "check", patience: .seconds(seconds)) {
         say("the broker takes no messages now: \($0)")
       }
-    } catch where error.isRefusal {}
+    } catch  where error.isRefusal {}
   }
 
   static func say(_ reason: String, _ seconds: Int) {
