@@ -1,3 +1,5 @@
+public import Journey
+
 /// Where the adapter runs and how much it takes on: everything that can be set but the rules.
 ///
 /// Each key stands in `config/journey.yaml` under its dotted name and in the environment under the same name in capitals: `pipeline.batchSize` is
@@ -47,6 +49,8 @@ public struct Settings: Sendable {
   public var deadlines: Deadlines
   /// `api.…`: the HTTP API and the page.
   public var api: APIOptions
+  /// `publishers`, only in the file: what each user of the broker may report, by name; nil: anybody may report anything.
+  public var publishers: [String: PublisherPolicy.Grant]?
 }
 
 /// A setting that is missing or wrong: which one, and what to do.

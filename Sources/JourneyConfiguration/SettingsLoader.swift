@@ -41,7 +41,9 @@ public enum SettingsLoader {
       let location = ConfigReader(provider: InMemoryProvider(values: ["filePath": ConfigValue(.string(file), isSecret: false)]))
       providers.append(try await FileProvider<YAMLSnapshot>(config: location))
     }
-    return try read(ConfigReader(providers: providers), file: file)
+    var settings = try read(ConfigReader(providers: providers), file: file)
+    settings.publishers = try file.flatMap(PublisherLoader.load)
+    return settings
   }
 
   private static func locate(_ path: String?) throws -> String? {
@@ -109,8 +111,8 @@ public enum SettingsLoader {
       throw SettingsError("\(file) cannot be read as UTF-8 text")
     }
     let problems = MappingProblemList(file: file)
-    if let root = MappingLoader.compose(text, problems), let sections = root.members(Array(known.keys).sorted()) {
-      for (name, field) in sections { _ = field.members(known[name] ?? []) }
+    if let root = MappingLoader.compose(text, problems), let sections = root.members((known.keys + [PublisherLoader.section]).sorted()) {
+      for (name, field) in sections where name != PublisherLoader.section { _ = field.members(known[name] ?? []) }
     }
     guard problems.problems.isEmpty else { throw SettingsError(problems.problems.map(\.description).joined(separator: "\n")) }
   }

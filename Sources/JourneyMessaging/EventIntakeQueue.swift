@@ -22,7 +22,7 @@ public struct EventIntakeQueue: EventIntake {
   public func take(_ event: ReportedEvent) async throws(IntakeError) {
     let properties = MessageProperties(
       contentType: "application/json", headers: ["x-source": .string(InboundDecoder.ownBody), "x-org-id": .string(event.orgID.text)],
-      messageID: event.id.text, appID: "journey-api")
+      messageID: event.id.text, userID: decoder.publishers.ownUser, appID: InboundDecoder.apiAppID)
     let routingKey = "api.\(event.type)"
     let delivery = Delivery(
       tag: DeliveryTag(generation: 0, value: 0), exchange: exchange, routingKey: routingKey, isRedelivered: false, properties: properties,

@@ -9,25 +9,37 @@ public struct InboundDecoder: Sendable {
   public static let cloudEvents = "cloudevents"
   /// The source of an `application/json` message without a header `x-source`: the adapter's own body.
   public static let ownBody = "journey"
+  /// The property `app_id` of what the adapter's own API publishes.
+  static let apiAppID = "journey-api"
 
   private let live: LiveMappings
   var mappings: [String: Mapping] { live.current }
   private let signals: SignalRules
   let maximumBodyBytes: Int
+  let publishers: PublisherPolicy
   let clock: any WallClock
 
   /// - Parameters:
   ///   - mappings: by source.
   ///   - maximumBodyBytes: a larger body is refused before it is looked into.
-  public init(mappings: [String: Mapping], signals: SignalRules, maximumBodyBytes: Int = 1 << 20, clock: any WallClock) {
-    self.init(live: LiveMappings(mappings), signals: signals, maximumBodyBytes: maximumBodyBytes, clock: clock)
+  ///   - publishers: who may report which events.
+  public init(
+    mappings: [String: Mapping], signals: SignalRules, maximumBodyBytes: Int = 1 << 20, publishers: PublisherPolicy = PublisherPolicy(),
+    clock: any WallClock
+  ) {
+    self.init(
+      live: LiveMappings(mappings), signals: signals, maximumBodyBytes: maximumBodyBytes, publishers: publishers, clock: clock)
   }
 
   /// - Parameter live: by source; each message is read by the mappings of its moment.
-  public init(live: LiveMappings, signals: SignalRules, maximumBodyBytes: Int = 1 << 20, clock: any WallClock) {
+  public init(
+    live: LiveMappings, signals: SignalRules, maximumBodyBytes: Int = 1 << 20, publishers: PublisherPolicy = PublisherPolicy(),
+    clock: any WallClock
+  ) {
     self.live = live
     self.signals = signals
     self.maximumBodyBytes = maximumBodyBytes
+    self.publishers = publishers
     self.clock = clock
   }
 
@@ -44,6 +56,7 @@ public struct InboundDecoder: Sendable {
     let properties = delivery.properties
     if delivery.problem == .headersTooDeep { throw Rejection(.malformed, field: "headers", "a header is nested deeper than 32 levels") }
     try requireFitting(delivery.bodySize)
+    try publishers.admit(properties.userID)
     let (source, orgID) = try route(properties)
     guard let mapping = mappings[source] else {
       throw Rejection(.unknownSource, field: "header x-source", value: source, "there is no mapping for this source")
@@ -51,7 +64,7 @@ public struct InboundDecoder: Sendable {
     let document = try parse(delivery.body)
     let now = clock.now()
     let result = mapping.map(Self.input(document, properties, routingKey: delivery.routingKey, orgID: orgID, now: now))
-    return stage(result, traceparent: traceparent(properties, document), now: now, &random)
+    return stage(result, of: source, properties, traceparent: traceparent(properties, document), now: now, &random)
   }
 
   func requireFitting(_ bodySize: Int) throws(Rejection) {
@@ -104,17 +117,29 @@ public struct InboundDecoder: Sendable {
   }
 
   private func stage(
-    _ result: MappingResult, traceparent: String?, now: Timestamp, _ random: inout IDRandom
+    _ result: MappingResult, of source: String, _ properties: MessageProperties, traceparent: String?, now: Timestamp, _ random: inout IDRandom
   ) -> (events: [StagedEvent], rejections: [Rejection]) {
+    let namedSource = source == Self.cloudEvents ? properties.headers["x-source"].flatMap(Self.text) : nil
+    // Ids that the API makes have a source of their own: nobody else's event can take one of them.
+    let isFromAPI = source == Self.ownBody && properties.appID == Self.apiAppID && publishers.isOwn(properties.userID)
     var events: [StagedEvent] = []
     var rejections: [Rejection] = []
-    for outcome in result.outcomes {
-      switch outcome {
-      case .ignored: continue
-      case .rejected(var rejection, let element):
+    for (element, outcome) in result.outcomes.enumerated() {
+      func reject(_ rejection: Rejection) {
+        var rejection = rejection
         if result.outcomes.count > 1 { rejection.field = "element \(element)" + (rejection.field.map { ", " + $0 } ?? "") }
         rejections.append(rejection)
-      case .event(let event):
+      }
+      switch outcome {
+      case .ignored: continue
+      case .rejected(let rejection, _): reject(rejection)
+      case .event(var event):
+        if isFromAPI {
+          event.source = PublisherPolicy.apiSource
+        } else if let refusal = refusal(of: event, namedSource: namedSource, from: properties.userID) {
+          reject(refusal)
+          continue
+        }
         // The mapping writes metadata that is valid JSON; an event without readable metadata has no signals.
         let found = (try? JSONDocument(parsing: event.metadata)).map {
           signals.signals(type: event.type, stage: event.stage, sourceEventID: event.sourceEventID, metadata: $0.root)
@@ -124,6 +149,14 @@ public struct InboundDecoder: Sendable {
       }
     }
     return (events, rejections)
+  }
+
+  /// - Parameter namedSource: what a CloudEvent's message says of its source besides the event itself.
+  private func refusal(of event: JourneyEvent, namedSource: String?, from userID: String?) -> Rejection? {
+    if let namedSource, namedSource != Self.cloudEvents, namedSource != event.source {
+      return Rejection(.invalidField, field: "header x-source", value: namedSource, "the event itself names another source")
+    }
+    return publishers.refusal(of: event, from: userID)
   }
 
   /// W3C Trace Context, as a header or as CloudEvents' tracing extension.

@@ -15,10 +15,11 @@ struct FixedClock: WallClock {
 
 let org = "00000000-0000-4000-8000-000000000001"
 
-func decoder(maximumBodyBytes: Int = 1 << 20) throws -> InboundDecoder {
+func decoder(maximumBodyBytes: Int = 1 << 20, publishers: PublisherPolicy = PublisherPolicy()) throws -> InboundDecoder {
   let root = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
   let mappings = try MappingLoader.load(directories: ["/\(root)/config/mappings"])
-  return InboundDecoder(mappings: mappings.mappings, signals: SignalRules(), maximumBodyBytes: maximumBodyBytes, clock: FixedClock())
+  return InboundDecoder(
+    mappings: mappings.mappings, signals: SignalRules(), maximumBodyBytes: maximumBodyBytes, publishers: publishers, clock: FixedClock())
 }
 
 extension InboundDecoder {

@@ -11,6 +11,8 @@ public struct Mapping: Sendable {
   /// The organisation by the vendor's own id of the account; `*` is any account.
   public var tenants: [String: UUID] = [:]
   private let candidates: RuleCandidates
+  /// `envelope.organization` without the header that the caller may have read already.
+  private let organizationBesidesHeader: [MappingExpression]
 
   public init(source: String, summary: String = "", version: String = "1", envelope: MappingEnvelope, rules: [MappingRule]) {
     self.source = source
@@ -19,6 +21,7 @@ public struct Mapping: Sendable {
     self.envelope = envelope
     self.rules = rules
     candidates = RuleCandidates(rules)
+    organizationBesidesHeader = envelope.organization.filter { $0 != .reference(.header("x-org-id")) }
   }
 
   /// Maps one body: every element of it to an event, to nothing on purpose, or to a rejection. An element that is rejected
@@ -95,27 +98,41 @@ public struct Mapping: Sendable {
       occurredAt: occurredAt, metadata: try template.metadata.write(in: context, timeOrigin: origin))
   }
 
+  /// Wherever a message names the organisation, it has to name the same one: else it speaks for one and is taken for another.
   private func organization(in context: borrowing MappingContext) throws(Rejection) -> UUID {
-    if let orgID = context.input.orgID { return orgID }
-    for expression in envelope.organization {
+    var found = context.input.orgID
+    for expression in found == nil ? envelope.organization : organizationBesidesHeader {
       guard let text = expression.text(in: context), !text.isEmpty else { continue }
       guard let id = UUID(hyphenated: text) else {
         throw Rejection(.invalidField, field: expression.description, value: text, "an organization is named by its UUID")
       }
-      return id
+      if let found, found != id {
+        throw Rejection(.invalidField, field: expression.description, value: text, "the message names another organization as well")
+      }
+      found = id
     }
-    return try organizationOfTenant(in: context)
+    return try organizationOfTenant(named: found, in: context)
   }
 
-  private func organizationOfTenant(in context: borrowing MappingContext) throws(Rejection) -> UUID {
+  /// - Parameter named: the organisation that the message names itself.
+  private func organizationOfTenant(named: UUID?, in context: borrowing MappingContext) throws(Rejection) -> UUID {
+    if let named, tenants.isEmpty { return named }
     for expression in envelope.tenant {
       guard let account = expression.text(in: context), !account.isEmpty else { continue }
-      if let id = tenants[account] ?? tenants["*"] { return id }
+      if let id = tenants[account] {
+        guard named == nil || named == id else {
+          throw Rejection(
+            .invalidField, field: expression.description, value: account,
+            "this account of \(source) belongs to another organization than the message names")
+        }
+        return id
+      }
+      if let id = named ?? tenants["*"] { return id }
       throw Rejection(
         .unknownOrganization, field: expression.description, value: account,
         "no organization has this account of \(source): add it to the table of tenants, or send the header x-org-id")
     }
-    if let id = tenants["*"] { return id }
+    if let id = named ?? tenants["*"] { return id }
     let fields = (envelope.organization + envelope.tenant).map(\.description).joined(separator: " or ")
     throw Rejection(.missingField, field: fields, "the organization is missing")
   }

@@ -14,8 +14,8 @@ public struct MappingInput {
   public var type: String?
   public var appID: String?
   public var routingKey: String?
-  /// The organisation that the message's envelope names (header `x-org-id`), where the caller has read it already. It wins
-  /// over the mapping's own `org` paths.
+  /// The organisation that the message's envelope names (header `x-org-id`), where the caller has read it already. The
+  /// mapping's own `org` paths must not name another.
   public var orgID: UUID?
   public var limits: EventLimits
 

@@ -138,6 +138,8 @@ public struct Rejection: Error, Hashable, Sendable, CustomStringConvertible {
     public static let unknownClient = Code(rawValue: "unknown_client")
     public static let ambiguousClient = Code(rawValue: "ambiguous_client")
     public static let foreignClient = Code(rawValue: "foreign_client")
+    /// The publisher may not report events of this source or organisation.
+    public static let forbiddenPublisher = Code(rawValue: "forbidden_publisher")
     public static let refusedByDatabase = Code(rawValue: "refused_by_database")
   }
 

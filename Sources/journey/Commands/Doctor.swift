@@ -75,6 +75,7 @@ private struct Examination {
       return sources.joined(separator: ", ")
     }
     await check("decisions", advice: "mend the lines that are named") { "version \(try await settings.decisions().version)" }
+    add("publishers", .ok, settings.publishersInWords)
   }
 
   mutating func broker(_ settings: JourneyConfiguration.Settings) async {

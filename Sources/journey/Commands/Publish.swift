@@ -42,6 +42,7 @@ struct Publish: AsyncParsableCommand {
       for file in files {
         messages += try EventFile(source: source, orgID: org, routingKey: routingKey, exchange: settings.messagingNames.events).read(file)
       }
+      for index in messages.indices { messages[index].properties.userID = settings.brokerUser }
       var confirmed = 0
       var failures: [String] = []
       if !dryRun { (confirmed, failures) = try await publish(messages, settings) }

@@ -1,0 +1,84 @@
+public import FoundationEssentials
+
+/// Which users of the broker may report which events.
+///
+/// A publisher is known by the message property `user_id`, which RabbitMQ only accepts from that very user. Without
+/// grants any publisher may report events of every source for every organisation.
+public struct PublisherPolicy: Hashable, Sendable {
+  /// What one publisher may report.
+  public struct Grant: Hashable, Sendable {
+    public var sources: SourcePatterns
+    /// nil: events of any organisation.
+    public var organizations: Set<UUID>?
+
+    public init(sources: SourcePatterns, organizations: Set<UUID>?) {
+      self.sources = sources
+      self.organizations = organizations
+    }
+  }
+
+  /// Names of event sources; one that ends with `*` stands for all that begin like it.
+  public struct SourcePatterns: Hashable, Sendable {
+    private let names: Set<String>
+    private let prefixes: [String]
+
+    public init(_ patterns: [String]) {
+      names = Set(patterns.filter { !$0.hasSuffix("*") })
+      prefixes = patterns.filter { $0.hasSuffix("*") }.map { String($0.dropLast()) }
+    }
+
+    public func contains(_ source: String) -> Bool { names.contains(source) || prefixes.contains { source.hasPrefix($0) } }
+  }
+
+  /// The source of the events that the adapter's own HTTP API reports. Nobody else may report events of it.
+  public static let apiSource = "journey-api"
+  /// The key of the grant for everybody who has none, and for messages without a `user_id`.
+  public static let others = "*"
+
+  /// The adapter's own user of the broker; nil where it is not known.
+  public var ownUser: String?
+  /// By user of the broker, or `others`; nil: the policy is off.
+  public var grants: [String: Grant]?
+
+  public init(ownUser: String? = nil, grants: [String: Grant]? = nil) {
+    self.ownUser = ownUser
+    self.grants = grants
+  }
+
+  /// Whether the adapter itself published a message.
+  public func isOwn(_ userID: String?) -> Bool { userID != nil && userID == ownUser }
+
+  /// Refuses whoever may publish nothing at all.
+  /// - Parameter userID: as the broker validated it; nil where the message has none.
+  public func admit(_ userID: String?) throws(Rejection) {
+    guard grants != nil, !isOwn(userID), grant(of: userID) == nil else { return }
+    guard let userID else {
+      throw Rejection(
+        .forbiddenPublisher, field: "property:user_id", "is missing; publishers are checked here, by the user of the broker that sent the message")
+    }
+    throw Rejection(.forbiddenPublisher, field: "property:user_id", value: userID, "this user of the broker may publish no events here")
+  }
+
+  /// Why a publisher may not report an event; nil where it may.
+  public func refusal(of event: JourneyEvent, from userID: String?) -> Rejection? {
+    if event.source == Self.apiSource {
+      return Rejection(.forbiddenPublisher, field: "source", value: event.source, "only the adapter's own API reports events of this source")
+    }
+    guard grants != nil else { return nil }
+    guard let grant = grant(of: userID) else {
+      return Rejection(.forbiddenPublisher, field: "property:user_id", value: userID, "this user of the broker may publish no events here")
+    }
+    if !grant.sources.contains(event.source) {
+      return Rejection(.forbiddenPublisher, field: "source", value: event.source, "\(name(userID)) may not report events of this source")
+    }
+    if let organizations = grant.organizations, !organizations.contains(event.orgID) {
+      return Rejection(
+        .forbiddenPublisher, field: "organization", value: event.orgID.text, "\(name(userID)) may not report events of this organization")
+    }
+    return nil
+  }
+
+  private func grant(of userID: String?) -> Grant? { userID.flatMap { grants?[$0] } ?? grants?[Self.others] }
+
+  private func name(_ userID: String?) -> String { userID.map { "the user \($0) of the broker" } ?? "a message without a user_id" }
+}

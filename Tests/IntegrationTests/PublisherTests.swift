@@ -1,0 +1,77 @@
+import AMQPClient
+import Foundation
+import TestServers
+import Testing
+
+@testable import Harness
+
+/// Users of the broker report only what `publishers` grants them, whatever their messages say.
+@Suite struct PublisherTests {
+  private static let acme = "5b0f1d3e-0000-4000-8000-00000000000a", globex = "5b0f1d3e-0000-4000-8000-00000000000b"
+
+  /// An event that makes its own client.
+  private func lead(_ id: String, source: String, org: String, user: String?) -> OutboundMessage {
+    let body =
+      #"{"specversion":"1.0","id":"\#(id)","source":"\#(source)","type":"lead_created","time":"2026-01-01T10:00:00Z","subject":"\#(id)","orgid":"\#(org)","data":{"name":"A"}}"#
+    return OutboundMessage(
+      exchange: "journey.events", routingKey: "crm.lead_created",
+      properties: MessageProperties(contentType: "application/cloudevents+json", messageID: id, userID: user), body: Array(body.utf8))
+  }
+
+  private func withPublisher(_ url: String, _ body: (AMQPPublisher) async throws -> Void) async throws {
+    let publisher = AMQPPublisher(settings: try AMQPConnectionSettings(uri: url, connectionName: "test publisher"))
+    publisher.start()
+    do { try await body(publisher) } catch {
+      await publisher.close(deadline: .seconds(2))
+      throw error
+    }
+    await publisher.close(deadline: .seconds(2))
+  }
+
+  @Test func aPublisherReportsOnlyWhatItIsGranted() async throws {
+    try await withTemporaryDirectory { directory in
+      try await Stage.with { stage in
+        let crm = "crm-\(stage.vhost)", billing = "billing-\(stage.vhost)"
+        let settings = """
+          mappings: {directories: ["\(Repository.root)/config/mappings"]}
+          migrations: {directory: "\(Repository.root)/migrations"}
+          publishers:
+            \(crm): {sources: "/crm/*", organizations: ["\(Self.acme)"]}
+            \(billing): {sources: [/billing], organizations: "*"}
+          """
+        try settings.write(toFile: "\(directory)/journey.yaml", atomically: true, encoding: .utf8)
+        try await stage.execute("INSERT INTO organizations (id, name) VALUES ('\(Self.acme)', 'Acme'), ('\(Self.globex)', 'Globex')")
+        let program = try stage.start(["serve", "--config", directory])
+        try await eventually("serve's consuming", state: { program.standardError }) { program.standardError.contains("consuming") }
+        let crmURL = try await stage.servers.allow(crm, in: stage.vhost, configure: "^$", write: #"^journey\.events$"#, read: "^$")
+
+        // The broker itself sees to it that nobody takes another's name.
+        try await withPublisher(crmURL) { publisher in
+          let outcomes = await publisher.publish([
+            lead("own", source: "/crm/acme", org: Self.acme, user: crm), lead("elsewhere", source: "/crm/acme", org: Self.globex, user: crm),
+            lead("forged-source", source: "/billing", org: Self.acme, user: crm), lead("nameless", source: "/crm/acme", org: Self.acme, user: nil),
+          ])
+          for outcome in outcomes {
+            guard case .confirmed = outcome else { throw Timeout(description: "\(outcome)") }
+          }
+        }
+        try await withPublisher(crmURL) { publisher in
+          let outcomes = await publisher.publish([lead("stolen-name", source: "/billing", org: Self.acme, user: billing)])
+          if case .confirmed = outcomes[0] { Issue.record("the broker has to refuse another user's name") }
+        }
+        try await eventually("the event") { try await stage.number("SELECT count(*) FROM client_journey_events") == 1 }
+        try await eventually("three dead letters") { try await stage.admin.messageCount(queue: "journey.dead-letters") == 3 }
+        #expect(try await stage.rows("SELECT source_event_id, org_id FROM client_journey_events") == [["own", Self.acme]])
+        let letters = try await stage.takeAll("journey.dead-letters")
+        #expect(letters.allSatisfy { $0.properties.headers["x-journey-reason-code"]?.stringValue == "forbidden_publisher" })
+        let fields = Dictionary(
+          uniqueKeysWithValues: letters.map { ($0.properties.messageID ?? "", $0.properties.headers["x-journey-field"]?.stringValue ?? "") })
+        #expect(fields == ["elsewhere": "organization", "forged-source": "source", "nameless": "property:user_id"])
+
+        let doctor = try await stage.run(["doctor", "--config", directory])
+        #expect(doctor.output.contains("checked: 2 users of the broker by name, nobody else may report events"), "\(doctor.output)")
+        try await stage.stop(program)
+      }
+    }
+  }
+}
