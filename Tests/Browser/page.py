@@ -167,6 +167,19 @@ def the_client():
     need(True, "an unknown client is told")
 
 
+def odd_addresses():
+    # Whatever somebody has written into the address, the page goes on.
+    for path in ("#/client/%", "#/client/%E0%A4%A", "#/client/..%2F..%2Foperations%2Foverview", "#/constructor/x", "#/__proto__", "#/map?stage=%", "#/risk/%"):
+        page.execute_script("location.hash = arguments[0]", path)
+        wait.until(lambda _: page.execute_script("return ['ready', 'error'].includes(document.querySelector('main > *')?.dataset.state)"))
+        go("#/map", "journey-map")
+    page.get(ADDRESS + "/#/client/%")
+    page.refresh()
+    wait.until(lambda _: "Nothing here" in text())
+    go("#/map", "journey-map")
+    need(page.find_element(By.ID, "live").get_attribute("data-state") is not None, "odd addresses do not kill the page")
+
+
 def the_lists():
     go("#/risk", "journey-board")
     names = lambda: [cell.text for cell in page.find_elements(By.CSS_SELECTOR, "tbody .name")]
@@ -287,6 +300,7 @@ try:
     two_clicks()
     the_map()
     the_client()
+    odd_addresses()
     the_lists()
     searching()
     operations()

@@ -19,17 +19,24 @@ export const title = text => words(text).replace(/^./, first => first.toUpperCas
 const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
 const span = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+/** Whether a time can be shown; what cannot is shown as it came, and the rest of the view is there all the same. */
+const isTime = time => Number.isFinite(+new Date(time));
 /** A time in the viewer's zone, with the distance from now. */
 export function when(time, short = false) {
   if (!time) return h("span", { class: "soft" }, "–");
+  if (!isTime(time)) return h("span", { class: "soft" }, String(time));
   return h("time", { datetime: time, title: moment.format(new Date(time)) }, short ? ago(time) : moment.format(new Date(time)));
 }
 export function ago(time) {
+  if (!isTime(time)) return String(time);
   const seconds = (new Date(time) - Date.now()) / 1000;
   for (const [unit, size] of [["day", 86400], ["hour", 3600], ["minute", 60]]) if (Math.abs(seconds) >= size) return span.format(Math.round(seconds / size), unit);
   return "just now";
 }
-export const date = time => day.format(new Date(time.length === 10 ? time + "T12:00" : time));
+export const date = time => {
+  const moment = String(time).length === 10 ? time + "T12:00" : time;
+  return isTime(moment) ? day.format(new Date(moment)) : String(time);
+};
 export const chip = (text, kind = "") => h("span", { class: "chip " + kind }, words(text));
 export const level = value => value ? chip(value, value) : chip("not scored", "plain");
 
@@ -138,13 +145,18 @@ const routes = { map: "journey-map", client: "journey-client", risk: "journey-bo
 const main = document.querySelector("#main");
 let current = null;
 
+/** What an address means, whoever wrote it; what cannot be decoded means itself. */
+function decoded(text) {
+  try { return decodeURIComponent(text); } catch { return text; }
+}
+
 function route() {
   if (!session.caller) return;
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
   const [name, id] = path.split("/");
   const parameters = new URLSearchParams(query);
-  if (id) parameters.set("id", decodeURIComponent(id));
-  const known = routes[name] && (name !== "operations" || session.caller.operator) ? name : "map";
+  if (id) parameters.set("id", decoded(id));
+  const known = Object.hasOwn(routes, name) && (name !== "operations" || session.caller.operator) ? name : "map";
   for (const link of document.querySelectorAll(".rail a")) link.getAttribute("href") === "#/" + known ? link.setAttribute("aria-current", "page") : link.removeAttribute("aria-current");
   const key = known + "/" + (id ?? "");
   if (current?.key !== key) {
