@@ -1,6 +1,7 @@
 import AsyncHTTPClient
 import FoundationEssentials
 import JWTKit
+import Journey
 import Logging
 import NIOCore
 import NIOHTTP1
@@ -36,20 +37,32 @@ struct PublicKeys: Sendable {
   /// The one that a token without a key's id means; nil where there are several.
   let only: String?
 
+  /// A key that is not understood, or is for something else, is passed over: a set may hold kinds of keys that are newer than this program.
   init(_ json: [UInt8], _ algorithm: JWTAlgorithmName) async throws {
-    let set = try JSONDecoder().decode(JWKS.self, from: Data(json))
+    guard let root = try? JSONDocument(parsing: json).root, let entries = root["keys"], entries.kind == .array else {
+      throw KeySetError("it is no JSON object with a list of keys")
+    }
     var ids: Set<String> = []
     let keys = JWTKeyCollection()
-    for var key in set.keys where key.keyType.rawValue == algorithm.keyType && (key.algorithm.map { $0.rawValue == algorithm.rawValue } ?? true) {
+    for entry in entries.elements where Self.isUsable(entry, algorithm) {
+      guard var key = try? JSONDecoder().decode(JWK.self, from: Data(entry.rawBytes)) else { continue }
       let id = key.keyIdentifier?.string ?? "key-\(ids.count + 1)"
+      // The first of a name; nobody could say which of them a token means.
+      guard !ids.contains(id) else { continue }
       key.keyIdentifier = JWKIdentifier(string: id)
-      try await keys.add(jwk: key)
+      guard (try? await keys.add(jwk: key)) != nil else { continue }
       ids.insert(id)
     }
     guard !ids.isEmpty else { throw KeySetError("it holds no key of type \(algorithm.keyType) for \(algorithm.rawValue)") }
     self.keys = keys
     self.ids = ids
     only = ids.count == 1 ? ids.first : nil
+  }
+
+  private static func isUsable(_ key: JSONValue, _ algorithm: JWTAlgorithmName) -> Bool {
+    key["kty"]?.string == algorithm.keyType && (key["alg"].map { $0.string == algorithm.rawValue } ?? true)
+      && (key["use"].map { $0.string == "sig" } ?? true)
+      && (key["key_ops"].map { operations in operations.elements.contains { $0.string == "verify" } } ?? true)
   }
 }
 
@@ -61,6 +74,9 @@ struct KeySetError: Error, CustomStringConvertible {
 /// Public keys that are read once, or again from an address: now and then, and when a token names a key that is not known.
 actor KeySet: VerificationKeys {
   private static let maximumBytes = 1 << 18
+  /// It follows nobody elsewhere: what an https address sends on to may be http.
+  private static let client = HTTPClient(
+    eventLoopGroupProvider: .singleton, configuration: HTTPClient.Configuration(redirectConfiguration: .disallow))
   private static let ordinaryAge = Duration.seconds(600)
   /// So that tokens with invented key ids do not become requests.
   private static let shortestAge = Duration.seconds(30)
@@ -83,8 +99,16 @@ actor KeySet: VerificationKeys {
 
   /// - Parameter timeoutSeconds: how long a request for the keys may take.
   init(address: String, _ algorithm: JWTAlgorithmName, timeoutSeconds: Int64 = 5, logger: Logger) throws {
-    let isLoopback = ["http://127.0.0.1", "http://localhost", "http://[::1]"].contains { address.hasPrefix($0 + ":") || address.hasPrefix($0 + "/") }
-    guard address.hasPrefix("https://") || isLoopback else { throw KeySetError("\(address): keys are fetched over https only") }
+    // The address is not repeated: somebody may have written a password into it.
+    guard !address.contains("@"), !address.contains("#") else {
+      throw KeySetError("api.jwksURL: public keys need no user and no password, and a '@' or '#' of the path is written %40 or %23")
+    }
+    let isLoopback = ["http://127.0.0.1", "http://localhost", "http://[::1]"].contains { prefix in
+      address.hasPrefix(prefix) && [":", "/", nil].contains(address.dropFirst(prefix.count).first)
+    }
+    guard address.hasPrefix("https://") || isLoopback else {
+      throw KeySetError("api.jwksURL: keys are fetched over https only, from this machine also over http")
+    }
     origin = (address, timeoutSeconds)
     self.algorithm = algorithm
     self.logger = logger
@@ -111,7 +135,7 @@ actor KeySet: VerificationKeys {
   private func fetch() async {
     guard let origin else { return }
     do {
-      let response = try await HTTPClient.shared.execute(HTTPClientRequest(url: origin.address), timeout: .seconds(origin.timeoutSeconds))
+      let response = try await Self.client.execute(HTTPClientRequest(url: origin.address), timeout: .seconds(origin.timeoutSeconds))
       guard response.status.code == 200 else { throw KeySetError("it answers \(response.status.code)") }
       let body = try await response.body.collect(upTo: Self.maximumBytes)
       current = try await PublicKeys(Array(body.readableBytesView), algorithm)
