@@ -26,6 +26,14 @@ public struct APIOptions: Sendable {
   public var requestsPerSecond: Int
   /// `api.maximumConnections`: 1...10,000.
   public var maximumConnections: Int
+  /// `api.connectionsPerAddress`: 1...10,000.
+  public var connectionsPerAddress: Int
+  /// `api.trustedProxies`: addresses and networks whose connections are many clients'.
+  public var trustedProxies: [String]
+  /// `api.requestsPerUser`: under way at the same time. 1...1,000.
+  public var requestsPerUser: Int
+  /// `api.streamsPerUser`: live streams at the same time. 1...1,000.
+  public var streamsPerUser: Int
   /// `api.maximumBodyBytes`: of a request. 1 KiB...1 MiB.
   public var maximumBodyBytes: Int
   /// `api.requestSeconds`: for a request to arrive. 1...300.
@@ -35,7 +43,8 @@ public struct APIOptions: Sendable {
 
   static let keys = [
     "enabled", "host", "port", "jwtAlgorithm", "jwtSecret", "jwksFile", "jwksURL", "jwtAudience", "jwtIssuer", "operatorClaim", "requestsPerSecond",
-    "maximumConnections", "maximumBodyBytes", "requestSeconds", "databaseConnections",
+    "maximumConnections", "connectionsPerAddress", "trustedProxies", "requestsPerUser", "streamsPerUser", "maximumBodyBytes", "requestSeconds",
+    "databaseConnections",
   ]
 
   init(
@@ -53,6 +62,10 @@ public struct APIOptions: Sendable {
     operatorClaim = config.string(forKey: "api.operatorClaim", default: "app_metadata.journey_operator")
     requestsPerSecond = int("api.requestsPerSecond", 50, 1...100_000)
     maximumConnections = int("api.maximumConnections", 256, 1...10_000)
+    connectionsPerAddress = int("api.connectionsPerAddress", 64, 1...10_000)
+    trustedProxies = config.stringArray(forKey: "api.trustedProxies", default: []).filter { !$0.isEmpty }
+    requestsPerUser = int("api.requestsPerUser", 16, 1...1000)
+    streamsPerUser = int("api.streamsPerUser", 8, 1...1000)
     maximumBodyBytes = int("api.maximumBodyBytes", 65_536, 1024...(1 << 20))
     requestSeconds = int("api.requestSeconds", 15, 1...300)
     databaseConnections = int("api.databaseConnections", 4, 1...64)
@@ -75,5 +88,20 @@ public struct APIOptions: Sendable {
     default: problems.append("api.jwtAlgorithm: \(algorithm) is none of HS256, RS256, ES256")
     }
     return problems
+  }
+}
+
+/// `probes.…`: where `/live` and `/ready` are answered whatever else goes on.
+public struct ProbeOptions: Sendable {
+  /// `probes.host`: the address to listen on; empty: the API's alone answers them.
+  public var host: String
+  /// `probes.port`: 0...65,535; 0 is any free one.
+  public var port: Int
+
+  static let keys = ["host", "port"]
+
+  init(_ config: ConfigReader, int: (String, Int, ClosedRange<Int>) -> Int) {
+    host = config.string(forKey: "probes.host", default: "127.0.0.1")
+    port = int("probes.port", 8081, 0...65_535)
   }
 }

@@ -51,6 +51,8 @@ public struct Settings: Sendable {
   public var api: APIOptions
   /// `publishers`, only in the file: what each user of the broker may report, by name; nil: anybody may report anything.
   public var publishers: [String: PublisherPolicy.Grant]?
+  /// `probes.…`: where probes are answered.
+  public var probes: ProbeOptions
 }
 
 /// A setting that is missing or wrong: which one, and what to do.

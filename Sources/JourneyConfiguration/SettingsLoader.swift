@@ -19,7 +19,7 @@ public enum SettingsLoader {
     "ingest": ["prefetch", "maximumBodyBytes"], "publish": ["window"] + Deadlines.keys(of: "publish"),
     "retry": ["unknownClient", "tiers", "attemptsPerTier"], "deadLetters": ["archive"], "names": names.map(\.key), "mappings": ["directories", "tenants"],
     "decisions": ["file"], "migrations": ["directory"], "log": ["level", "statisticsSeconds"],
-    "api": APIOptions.keys,
+    "api": APIOptions.keys, "probes": ProbeOptions.keys,
   ]
 
   /// - Parameters:
@@ -99,7 +99,8 @@ public enum SettingsLoader {
       decisionFile: config.string(forKey: "decisions.file").map(resolved),
       migrationsDirectory: resolved(config.string(forKey: "migrations.directory", default: "../migrations")), logLevel: level,
       statisticsSeconds: int("log.statisticsSeconds", 10, 0...3600),
-      deadlines: Deadlines.load(int), api: APIOptions(config, int: int, bool: bool, resolved: resolved))
+      deadlines: Deadlines.load(int), api: APIOptions(config, int: int, bool: bool, resolved: resolved),
+      probes: ProbeOptions(config, int: int))
     problems += settings.deadlines.problems + settings.api.problems
     guard problems.isEmpty else { throw SettingsError(problems.joined(separator: "\n")) }
     return settings

@@ -122,6 +122,8 @@ for route in (j + "high-risk", j + "upsell", j + "clients", j + "actions", j + "
     check(route, "GET", f"{route}?organization=x", 400)
 for query in ("days=31", "days=x", "days=30&days=30"):
     check(j + "stages", "GET", j + "stages?" + query, 400)
+for query in ("state=nope", "state=", "clientId=x"):
+    check(j + "actions", "GET", j + "actions?" + query, 400)
 for query in ("limit=0", "limit=201", "limit=-1", "limit=1e2", "stage=nowhere", "riskLevel=low", "q=", "q=%00"):
     check(j + "clients", "GET", j + "clients?" + query, 400)
 
@@ -138,7 +140,7 @@ for route, size in ((j + "clients", 7), (j + "high-risk", 1), (j + "upsell", 1),
             break
     if parts != whole["items"] or not parts:
         problems.append(f"{route}: pages of {size} are not the whole")
-    check(contract, "GET", f"{route}?cursor=AAAA", 404)
+    check(contract, "GET", f"{route}?cursor=AAAA", 400)
 
 # Writing.
 event = {"clientId": CLIENT, "stage": "onboarding", "eventType": "meeting_scheduled", "metadata": {"meetingDate": "2026-11-25"}}
@@ -147,6 +149,7 @@ first, _ = check(route, "POST", route, 202, body=event, headers={"Idempotency-Ke
 again, _ = check(route, "POST", route, 202, body=event, headers={"Idempotency-Key": "contract"})
 if first != again:
     problems.append("the same Idempotency-Key was two events")
+check(route, "POST", route, 422, body={**event, "stage": "retention"}, headers={"Idempotency-Key": "contract"})
 for bad in ({**event, "clientId": "x"}, {**event, "stage": "x"}, {**event, "eventType": "X y"}, {**event, "metadata": []}, {**event, "more": 1}, {**event, "occurredAt": "x"}, [event], {}):
     check(route, "POST", route, 400, body=bad)
 check(route, "POST", route, 400, raw=b"{")
@@ -187,7 +190,7 @@ other = letters["items"][1]["id"]
 check(o + "dead-letters/discard", "POST", o + "dead-letters/discard", 200, body={"ids": [other], "reason": "contract"})
 check(o + "dead-letters/{id}", "GET", f"{o}dead-letters/{other}", 200)
 
-for route in ("/health", "/ready"):
+for route in ("/live", "/health", "/ready"):
     check(route, "GET", route, 200, token=None)
     check(route, "GET", route + "?x=1", 400, token=None)
     check(route, "POST", route, 405, body={}, token=None)

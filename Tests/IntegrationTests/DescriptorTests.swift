@@ -35,7 +35,7 @@ import Testing
 
   /// The limit is lowered to what is open; connections to the API come in, and those to the servers are lost.
   @Test func aProcessWithoutAFreeDescriptorLivesOnWithoutSpinning() async throws {
-    try await APIStage.with(["DEAD_LETTERS_ARCHIVE": "false"]) { api in
+    try await APIStage.with(["DEAD_LETTERS_ARCHIVE": "false", "API_CONNECTIONS_PER_ADDRESS": "200"]) { api in
       let program = api.program
       // What it opened at its start and no longer needs is closed by then.
       #expect(try await api.get("/ready", nil).status == 200)

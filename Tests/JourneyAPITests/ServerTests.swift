@@ -36,6 +36,14 @@ private final class FakeIntake: EventIntake {
   }
 }
 
+private actor FakeKeys: RequestKeys {
+  private var known: [[UUID]: UUID] = [:]
+  func take(_ key: UUID, of user: UUID, fingerprint: UUID) async throws(LedgerError) -> Bool {
+    if known[[user, key]] == nil { known[[user, key]] = fingerprint }
+    return known[[user, key]] == fingerprint
+  }
+}
+
 private struct NoDesk: OperationsDesk {
   func overview() async throws(OperationsError) -> [UInt8] { Array("{}".utf8) }
   func letters(_ filter: LetterFilter, before: UUID?, limit: Int) async throws(OperationsError) -> [UInt8] { throw .unavailable("away") }
@@ -65,7 +73,7 @@ private struct SilentFeed: ChangeFeed {
     let server = try await JourneyServer(
       settings: settings,
       parts: JourneyServer.Parts(
-        reader: reader, intake: intake, operations: NoDesk(), feed: SilentFeed(),
+        reader: reader, intake: intake, keys: FakeKeys(), operations: NoDesk(), feed: SilentFeed(),
         readiness: { Readiness(isConsuming: consuming, isPublishing: true, hasDatabase: reader.failure == nil, problems: problems) },
         clock: SystemClock()),
       logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })

@@ -113,7 +113,7 @@ start_adapter() {
   api_secret=$(random_token)
   # No retries: an event of an unknown client would be a dead letter only after more than an hour.
   # Not through a function: the process to be signalled, and to die with this script, is the adapter itself.
-  env -i PATH="$PATH" HOME="${HOME:-/}" LANG=C.UTF-8 AMQP_URL="$amqp_url" DATABASE_URL="$login_url" RETRY_UNKNOWN_CLIENT=false API_PORT="${API_PORT:-0}" API_JWT_SECRET="$api_secret" API_REQUESTS_PER_SECOND="${API_REQUESTS_PER_SECOND:-50}" \
+  env -i PATH="$PATH" HOME="${HOME:-/}" LANG=C.UTF-8 AMQP_URL="$amqp_url" DATABASE_URL="$login_url" RETRY_UNKNOWN_CLIENT=false API_PORT="${API_PORT:-0}" PROBES_PORT="${PROBES_PORT:-0}" API_JWT_SECRET="$api_secret" API_REQUESTS_PER_SECOND="${API_REQUESTS_PER_SECOND:-50}" \
     setpriv --pdeathsig TERM -- "$binary" serve --config "$root/config" </dev/null >"$place/adapter.log" 2>&1 {run_lock}>&- &
   adapter_pid=$!
   detail "journey serve runs (pid $adapter_pid), its log is ${place#"$root"/}/adapter.log"

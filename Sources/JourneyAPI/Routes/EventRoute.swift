@@ -10,6 +10,7 @@ import Logging
 struct EventRoute: Sendable {
   let reader: any JourneyReader
   let intake: any EventIntake
+  let keys: any RequestKeys
   let clock: any WallClock
   let settings: APISettings
 
@@ -24,7 +25,18 @@ struct EventRoute: Sendable {
     let event = try Submission(try await body(of: request, settings))
     let org = try await reading(context) { () throws(LedgerError) in try await reader.organization(ofClient: event.clientID, for: caller) }
     guard let org else { throw Problem.notFound }
-    let id = key.map { Self.id(caller.subject, org, $0) } ?? Self.newID(clock.now())
+    let fingerprint = Self.digest(event.identity)
+    if let key {
+      let isMine = try await reading(context) { () throws(LedgerError) in
+        try await keys.take(Self.digest([Array(key.utf8)]), of: caller.subject, fingerprint: fingerprint)
+      }
+      guard isMine else {
+        throw Problem(
+          .unprocessableContent, "the Idempotency-Key was used for another event",
+          errors: [Problem.Detail(field: "Idempotency-Key", message: "the same key is for the same event alone; take another key for another event")])
+      }
+    }
+    let id = key.map { Self.digest([caller.subject.text, org.text, fingerprint.text, $0].map { Array($0.utf8) }) } ?? Self.newID(clock.now())
     let reported = ReportedEvent(id: id, orgID: org, clientID: event.clientID, type: event.type, body: event.body(id, org, clock.now()))
     do throws(IntakeError) {
       try await intake.take(reported)
@@ -60,18 +72,19 @@ struct EventRoute: Sendable {
     return key
   }
 
-  /// The same key of the same user names the same event, and an event counts once: nothing has to be remembered here.
-  private static func id(_ subject: UUID, _ org: UUID, _ key: String) -> UUID {
-    let digest = Array(SHA256.hash(data: Array("\(subject.text) \(org.text) \(key)".utf8)))
-    var bytes = Array(digest.prefix(16))
+  /// The same key of the same user with the same event has the same id, and an id counts once: even when the key is long forgotten.
+  private static func digest(_ parts: [[UInt8]]) -> UUID {
+    var hash = SHA256()
+    for part in parts {
+      // With its length, so that no two lists of parts are one text.
+      hash.update(data: Array("\(part.count) ".utf8))
+      hash.update(data: part)
+    }
+    var bytes = Array(hash.finalize().prefix(16))
     // Version 8, for ids made in a way of one's own. Source: RFC 9562, section 5.8.
     bytes[6] = bytes[6] & 0x0F | 0x80
     bytes[8] = bytes[8] & 0x3F | 0x80
-    return UUID(
-      uuid: (
-        bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7], bytes[8], bytes[9], bytes[10], bytes[11], bytes[12],
-        bytes[13], bytes[14], bytes[15]
-      ))
+    return UUID(bytes: bytes)
   }
 
   private static func newID(_ now: Timestamp) -> UUID {
@@ -114,6 +127,11 @@ private struct Submission {
       }
       occurredAt = time
     }
+  }
+
+  /// What makes it this event and no other.
+  var identity: [[UInt8]] {
+    [Array(clientID.text.utf8), Array(stage.rawValue.utf8), Array(type.utf8), Array((occurredAt?.iso8601 ?? "").utf8), metadata]
   }
 
   private static func isType(_ text: String) -> Bool {

@@ -23,45 +23,55 @@ public struct Readiness: Hashable, Sendable {
   public var isReady: Bool { isConsuming && isPublishing && hasDatabase && problems.isEmpty }
 }
 
+extension Readiness {
+  /// As `contracts/openapi.yaml` says.
+  var document: [UInt8] {
+    json {
+      $0.beginObject()
+      $0.member("status", isReady ? "ready" : "not ready")
+      for (name, value) in [("consuming", isConsuming), ("publishing", isPublishing), ("database", hasDatabase)] {
+        $0.key(name)
+        $0.bool(value)
+      }
+      $0.key("problems")
+      $0.beginArray()
+      for problem in problems {
+        $0.beginObject()
+        $0.member("part", problem.part.rawValue)
+        $0.member("reason", problem.reason)
+        $0.endObject()
+      }
+      $0.endArray()
+      $0.endObject()
+    }
+  }
+}
+
 /// For probes; no token is needed, and nothing is told but these words.
 struct HealthRoutes: Sendable {
+  static let alive = Array(#"{"status":"ok"}"#.utf8)
+
   /// Answers at once, from what is known.
   let readiness: @Sendable () -> Readiness
 
   func add(to router: some RouterMethods<APIContext>) {
-    router.resource(
-      "health",
-      [
-        .get: { request, _ in
-          _ = try Query(request)
-          return fresh(Array(#"{"status":"ok"}"#.utf8))
-        }
-      ])
+    for path: RouterPath in ["live", "health"] {
+      router.resource(
+        path,
+        [
+          .get: { request, _ in
+            _ = try Query(request)
+            return fresh(Self.alive)
+          }
+        ])
+    }
     router.resource(
       "ready",
       [
         .get: { request, _ in
           _ = try Query(request)
           let now = readiness()
-          return fresh(
-            json {
-              $0.beginObject()
-              $0.member("status", now.isReady ? "ready" : "not ready")
-              for (name, value) in [("consuming", now.isConsuming), ("publishing", now.isPublishing), ("database", now.hasDatabase)] {
-                $0.key(name)
-                $0.bool(value)
-              }
-              $0.key("problems")
-              $0.beginArray()
-              for problem in now.problems {
-                $0.beginObject()
-                $0.member("part", problem.part.rawValue)
-                $0.member("reason", problem.reason)
-                $0.endObject()
-              }
-              $0.endArray()
-              $0.endObject()
-            }, status: now.isReady ? .ok : .serviceUnavailable)
+          return fresh(now.document, status: now.isReady ? .ok : .serviceUnavailable)
         }
       ])
   }

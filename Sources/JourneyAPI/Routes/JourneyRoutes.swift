@@ -7,6 +7,10 @@ import JourneyPipeline
 /// What members of an organisation read.
 struct JourneyRoutes: Sendable {
   let reader: any JourneyReader
+  /// A list that is kept costs a row of the whole of it.
+  private let lists = RateLimiter(rate: 2)
+
+  init(reader: any JourneyReader) { self.reader = reader }
 
   func add(to router: some RouterMethods<APIContext>) {
     router.resource("me", [.get: get { _, _ in (.caller, Query.none) }])
@@ -25,7 +29,7 @@ struct JourneyRoutes: Sendable {
       [
         .get: get { request, _ in
           let query = try Query(request, "organization", "cursor", "limit")
-          return (.highRisk(org: try query.uuid("organization"), try query.page(keys: 3)), nil)
+          return (.highRisk(org: try query.uuid("organization"), try query.board()), nil)
         }
       ])
     router.resource(
@@ -33,7 +37,7 @@ struct JourneyRoutes: Sendable {
       [
         .get: get { request, _ in
           let query = try Query(request, "organization", "cursor", "limit")
-          return (.upsell(org: try query.uuid("organization"), try query.page(keys: 2)), nil)
+          return (.upsell(org: try query.uuid("organization"), try query.board()), nil)
         }
       ])
     router.resource(
@@ -53,7 +57,7 @@ struct JourneyRoutes: Sendable {
         .get: get { request, _ in
           let query = try Query(request, "organization", "clientId", "state", "cursor", "limit")
           let filter = ActionFilter(
-            orgID: try query.uuid("organization"), clientID: try query.uuid("clientId"), state: try query.text("state", 1...40))
+            orgID: try query.uuid("organization"), clientID: try query.uuid("clientId"), state: try query.word("state"))
           return (.actions(filter, try query.page(keys: 2)), nil)
         }
       ])
@@ -64,7 +68,7 @@ struct JourneyRoutes: Sendable {
         .get: get { request, _ in
           let query = try Query(request, "organization", "days")
           let days = try query.int("days", 30...90, standard: 30)
-          guard days == 30 || days == 90 else { throw Problem.invalid("days", "30 or 90 is expected") }
+          guard days == 30 || days == 90 else { throw Problem.invalid("days", "30 or 90 is expected, not \(days)") }
           return (.map(org: try query.uuid("organization"), days: days), nil)
         }
       ])
@@ -82,11 +86,14 @@ struct JourneyRoutes: Sendable {
   private func get(
     _ query: @escaping @Sendable (Request, APIContext) throws -> (JourneyQuery, (@Sendable (Request) throws -> Void)?)
   ) -> @Sendable (Request, APIContext) async throws -> Response {
-    { [reader] request, context in
+    { [reader, lists] request, context in
       let (query, check) = try query(request, context)
       try check?(request)
       let caller = try context.requireCaller()
-      let found = try await reading(context, hasCursor: request.uri.queryParameters["cursor"] != nil) { () throws(LedgerError) in
+      if query.keepsAList, let wait = lists.admit(caller.subject) {
+        throw Problem(.tooManyRequests, "too many lists are begun; wait a moment", headers: [.retryAfter: "\(max(1, Int((wait / .seconds(1)).rounded(.up))))"])
+      }
+      let found = try await reading(context, cursor: request.uri.queryParameters["cursor"]) { () throws(LedgerError) in
         try await reader.read(query, for: caller)
       }
       guard let found else { throw Problem.notFound }
@@ -98,4 +105,14 @@ struct JourneyRoutes: Sendable {
 extension Query {
   /// For a path that takes no parameters.
   fileprivate static let none: @Sendable (Request) throws -> Void = { _ = try Query($0) }
+}
+
+extension JourneyQuery {
+  /// Whether the rest of a list is kept for it.
+  fileprivate var keepsAList: Bool {
+    switch self {
+    case .highRisk(_, let page), .upsell(_, let page): if case .after = page.place { true } else { false }
+    default: false
+    }
+  }
 }

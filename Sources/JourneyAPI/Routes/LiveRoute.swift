@@ -8,7 +8,6 @@ import JourneyPipeline
 struct LiveRoute: Sendable {
   let reader: any JourneyReader
   let hub: ChangeHub
-  let clock: any WallClock
 
   func add(to router: some RouterMethods<APIContext>) {
     router.resource("live", [.get: { request, context in try await watch(request, context) }])
@@ -17,24 +16,33 @@ struct LiveRoute: Sendable {
   private func watch(_ request: Request, _ context: APIContext) async throws -> Response {
     _ = try Query(request)
     let caller = try context.requireCaller()
-    let headers: HTTPFields = [.contentType: "text/event-stream", .cacheControl: "no-store", HTTPField.Name("X-Accel-Buffering")!: "no"]
+    var headers: HTTPFields = [.contentType: "text/event-stream", .cacheControl: "no-store", HTTPField.Name("X-Accel-Buffering")!: "no"]
     if request.method == .head { return Response(status: .ok, headers: headers) }
+    // The connection ends with the stream: whoever is shown nothing more holds no place either.
+    headers[.connection] = "close"
     let organizations = try await reading(context) { () throws(LedgerError) in try await reader.organizations(of: caller) }
-    guard let (id, signals) = hub.watch(organizations) else {
-      throw Problem(.serviceUnavailable, "too many watch already; ask again later, or look now and then", headers: [.retryAfter: "30"])
+    let channel = context.channel
+    let watching: ChangeHub.Watching
+    do throws(ChangeHub.Full) {
+      watching = try hub.watch(organizations, for: caller, at: context.peer) { channel.close(promise: nil) }
+    } catch {
+      switch error {
+      case .ofUser(let most):
+        throw Problem(.tooManyRequests, "you have \(most) live streams already; close one", headers: [.retryAfter: "30"])
+      case .ofPeer(let most):
+        throw Problem(.tooManyRequests, "there are \(most) live streams of this address already", headers: [.retryAfter: "30"])
+      case .ofAll:
+        throw Problem(.serviceUnavailable, "too many watch already; ask again later, or look now and then", headers: [.retryAfter: "30"])
+      }
     }
     return Response(
       status: .ok, headers: headers,
       body: ResponseBody { writer in
-        defer { hub.leave(id) }
+        defer { watching.leave() }
         try await writer.write(ByteBuffer(string: "retry: 3000\nevent: ready\ndata: {}\n\n"))
-        for await signal in signals {
-          // A token that has ended, or a membership, shows nothing more.
-          if clock.now() >= caller.expiresAt { break }
+        for await signal in watching.signals {
           switch signal {
-          case .beat:
-            if let now = try? await reader.organizations(of: caller) { hub.update(id, now) }
-            try await writer.write(ByteBuffer(string: ": \n\n"))
+          case .beat: try await writer.write(ByteBuffer(string: ": \n\n"))
           case .change(let change): try await writer.write(ByteBuffer(bytes: Self.event(change)))
           }
         }

@@ -59,7 +59,7 @@ struct OperationsRoutes: Sendable {
     filter.text = try query.text("q")
     let page = try query.page(keys: 1)
     let before = try page.after.map { keys throws(Problem) in
-      guard let id = uuidText(keys[0]) else { throw .noSuchPage }
+      guard let id = uuidText(keys[0]) else { throw .invalidCursor(keys[0]) }
       return id
     }
     let found = try await operating(context) { [filter] () throws(OperationsError) in

@@ -1,13 +1,21 @@
 import Hummingbird
 import JourneyPipeline
+import NIOCore
 
 /// What goes with a request through its handlers.
 struct APIContext: RequestContext {
   var coreContext: CoreRequestContextStorage
   /// Who asks; set by `Authentication` for everything below `/api`.
   var caller: Caller?
+  /// From where; set by `FairShare`.
+  var peer: Peer?
+  /// The connection.
+  let channel: any Channel
 
-  init(source: ApplicationRequestContextSource) { coreContext = CoreRequestContextStorage(source: source) }
+  init(source: ApplicationRequestContextSource) {
+    coreContext = CoreRequestContextStorage(source: source)
+    channel = source.channel
+  }
 
   /// - Throws: 401, which `Authentication` has thrown before.
   func requireCaller() throws(Problem) -> Caller {

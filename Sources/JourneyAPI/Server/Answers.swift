@@ -33,14 +33,14 @@ func json(_ write: (inout JSONWriter) -> Void) -> [UInt8] {
 
 /// Runs a read, and turns what the database says into what the caller may know.
 func reading<Value>(
-  _ context: APIContext, hasCursor: Bool = false, _ body: () async throws(LedgerError) -> Value
+  _ context: APIContext, cursor: Substring? = nil, _ body: () async throws(LedgerError) -> Value
 ) async throws(Problem) -> Value {
   do throws(LedgerError) {
     return try await body()
   } catch {
-    switch error.kind {
     // The only part of a read's parameters that is not checked before is what stands in a cursor.
-    case .poison where hasCursor: throw .noSuchPage
+    if let cursor, error.kind == .poison { throw .invalidCursor(cursor) }
+    switch error.kind {
     case .transient, .contended:
       context.logger.warning("a read failed: \(error)")
       throw .unavailable

@@ -1,20 +1,45 @@
 import FoundationEssentials
+import Journey
 import JourneyPipeline
 import Logging
 import ServiceLifecycle
 import Synchronization
 
-/// Hands changes out to everybody who watches, each those of its own organisations only.
+/// Hands changes out to everybody who watches, each those of its own organisations only, for as long as it may see them.
+///
+/// Every two seconds it asks the database, once a token, what its user may see. Whoever has lost an organisation, or whose token has ended, is
+/// shown nothing more: the stream ends, and the client has to come again.
 final class ChangeHub: Service {
   enum Signal: Sendable {
     case change(JourneyChange)
-    /// Nothing happened; the watcher may see to its connection and to what it may still see.
+    /// Nothing happened; the watcher may see to its connection.
     case beat
   }
 
+  /// Why nobody more may watch.
+  enum Full: Error {
+    case ofUser(Int)
+    case ofPeer(Int)
+    case ofAll
+  }
+
+  struct Watching: Sendable {
+    fileprivate let id: UInt64
+    fileprivate let hub: ChangeHub
+    let signals: AsyncStream<Signal>
+
+    /// A watcher that never calls this holds its place for ever.
+    func leave() { hub.leave(id) }
+  }
+
   private struct Watcher {
+    let caller: Caller
+    let peer: Peer?
     var organizations: Set<UUID>
-    var continuation: AsyncStream<Signal>.Continuation
+    let continuation: AsyncStream<Signal>.Continuation
+    /// Breaks the connection.
+    let cut: @Sendable () -> Void
+    var isEnded = false
   }
   private struct State {
     var watchers: [UInt64: Watcher] = [:]
@@ -22,41 +47,112 @@ final class ChangeHub: Service {
     var isClosed = false
   }
 
+  static let interval = Duration.seconds(2)
+  /// What cannot be checked for as long is not shown any more.
+  private static let trust = Duration.seconds(10)
+  private static let beats = 7
+
   private let feed: any ChangeFeed
+  private let reader: any JourneyReader
+  private let clock: any WallClock
   private let most: Int
+  private let mostOfUser: Int
+  private let mostOfPeer: Int
   private let logger: Logger
   private let state = Mutex(State())
 
   /// - Parameter most: how many may watch at the same time.
-  init(feed: any ChangeFeed, most: Int, logger: Logger) {
+  init(
+    feed: any ChangeFeed, reader: any JourneyReader, clock: any WallClock, most: Int, mostOfUser: Int, mostOfPeer: Int, logger: Logger
+  ) {
     self.feed = feed
+    self.reader = reader
+    self.clock = clock
     self.most = most
+    self.mostOfUser = mostOfUser
+    self.mostOfPeer = mostOfPeer
     self.logger = logger
   }
 
-  /// - Returns: nil where too many watch already.
-  func watch(_ organizations: Set<UUID>) -> (id: UInt64, signals: AsyncStream<Signal>)? {
+  /// - Parameter cut: breaks the connection of one who is to see no more and does not read either.
+  func watch(
+    _ organizations: Set<UUID>, for caller: Caller, at peer: Peer?, cut: @escaping @Sendable () -> Void
+  ) throws(Full) -> Watching {
     // One who reads slowly misses changes rather than fill the memory: each says only that it is worth looking.
     let (stream, continuation) = AsyncStream.makeStream(of: Signal.self, bufferingPolicy: .bufferingNewest(64))
-    let id: UInt64? = state.withLock { state in
-      guard !state.isClosed, state.watchers.count < most else { return nil }
+    let id = try state.withLock { state throws(Full) in
+      guard !state.isClosed, state.watchers.count < most else { throw .ofAll }
+      guard state.watchers.values.count(where: { $0.caller.subject == caller.subject }) < mostOfUser else { throw .ofUser(mostOfUser) }
+      guard peer == nil || state.watchers.values.count(where: { $0.peer == peer }) < mostOfPeer else { throw .ofPeer(mostOfPeer) }
       state.next += 1
-      state.watchers[state.next] = Watcher(organizations: organizations, continuation: continuation)
+      state.watchers[state.next] = Watcher(caller: caller, peer: peer, organizations: organizations, continuation: continuation, cut: cut)
       return state.next
     }
-    return id.map { ($0, stream) }
+    return Watching(id: id, hub: self, signals: stream)
   }
 
-  func update(_ id: UInt64, _ organizations: Set<UUID>) { state.withLock { $0.watchers[id]?.organizations = organizations } }
-  func leave(_ id: UInt64) { state.withLock { _ = $0.watchers.removeValue(forKey: id) } }
+  private func leave(_ id: UInt64) { state.withLock { _ = $0.watchers.removeValue(forKey: id) } }
 
   private func publish(_ change: JourneyChange) {
     state.withLock { state in
-      for watcher in state.watchers.values where watcher.organizations.contains(change.orgID) { watcher.continuation.yield(.change(change)) }
+      for watcher in state.watchers.values where !watcher.isEnded && watcher.organizations.contains(change.orgID) {
+        watcher.continuation.yield(.change(change))
+      }
     }
   }
 
   private func beat() { state.withLock { state in for watcher in state.watchers.values { watcher.continuation.yield(.beat) } } }
+
+  // MARK: Who may still watch
+
+  private func check() async {
+    var failing: ContinuousClock.Instant?
+    var rounds = 0
+    while (try? await Task.sleep(for: Self.interval)) != nil {
+      rounds += 1
+      if rounds % Self.beats == 0 { beat() }
+      cutOff()
+      let now = clock.now()
+      end { now >= $0.caller.expiresAt }
+      do throws(LedgerError) {
+        for caller in callers {
+          let organizations = try await reader.organizations(of: caller)
+          end { $0.caller == caller && !organizations.isSuperset(of: $0.organizations) }
+          update(caller, organizations)
+        }
+        failing = nil
+      } catch {
+        let since = failing ?? .now
+        failing = since
+        if .now - since > Self.trust { end { _ in true } }
+      }
+    }
+  }
+
+  private var callers: Set<Caller> { state.withLock { state in Set(state.watchers.values.lazy.filter { !$0.isEnded }.map(\.caller)) } }
+
+  private func update(_ caller: Caller, _ organizations: Set<UUID>) {
+    state.withLock { state in
+      for (id, watcher) in state.watchers where watcher.caller == caller { state.watchers[id]?.organizations = organizations }
+    }
+  }
+
+  private func end(_ isOver: (Watcher) -> Bool) {
+    state.withLock { state in
+      for (id, watcher) in state.watchers where !watcher.isEnded && isOver(watcher) {
+        state.watchers[id]?.isEnded = true
+        watcher.continuation.finish()
+      }
+    }
+  }
+
+  /// Those whose stream ended a round ago and who are still there do not read: nothing else would ever end them.
+  private func cutOff() {
+    let stuck = state.withLock { state in state.watchers.values.filter(\.isEnded) }
+    for watcher in stuck { watcher.cut() }
+  }
+
+  // MARK: Running
 
   private func close() {
     let watchers = state.withLock { state in
@@ -71,9 +167,7 @@ final class ChangeHub: Service {
     await cancelWhenGracefulShutdown { [self] in
       await withTaskGroup { group in
         group.addTask { [self] in await follow() }
-        group.addTask { [self] in
-          while (try? await Task.sleep(for: .seconds(15))) != nil { beat() }
-        }
+        group.addTask { [self] in await check() }
       }
     }
     close()

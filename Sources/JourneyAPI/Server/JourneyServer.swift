@@ -14,6 +14,7 @@ public final class JourneyServer: Service {
   public struct Parts: Sendable {
     public var reader: any JourneyReader
     public var intake: any EventIntake
+    public var keys: any RequestKeys
     public var operations: any OperationsDesk
     public var feed: any ChangeFeed
     public var readiness: @Sendable () -> Readiness
@@ -22,11 +23,12 @@ public final class JourneyServer: Service {
     public var clock: any WallClock
 
     public init(
-      reader: any JourneyReader, intake: any EventIntake, operations: any OperationsDesk, feed: any ChangeFeed,
+      reader: any JourneyReader, intake: any EventIntake, keys: any RequestKeys, operations: any OperationsDesk, feed: any ChangeFeed,
       readiness: @escaping @Sendable () -> Readiness, clock: any WallClock
     ) {
       self.reader = reader
       self.intake = intake
+      self.keys = keys
       self.operations = operations
       self.feed = feed
       self.readiness = readiness
@@ -38,6 +40,7 @@ public final class JourneyServer: Service {
   private let parts: Parts
   private let verifier: TokenVerifier?
   private let hub: ChangeHub
+  private let peers: Peers
   private let logger: Logger
 
   /// - Throws: where the keys cannot be used; in words for a person.
@@ -46,7 +49,14 @@ public final class JourneyServer: Service {
     self.parts = parts
     self.logger = logger
     verifier = try await Self.verifier(settings, parts.clock, logger)
-    hub = ChangeHub(feed: parts.feed, most: max(1, settings.maximumConnections / 2), logger: logger)
+    peers = Peers(
+      proxies: try settings.trustedProxies.map { text in
+        guard let range = AddressRange(text) else { throw KeySetError("api.trustedProxies: an entry is no address and no network such as 10.0.0.0/8") }
+        return range
+      })
+    hub = ChangeHub(
+      feed: parts.feed, reader: parts.reader, clock: parts.clock, most: max(1, settings.maximumConnections / 2),
+      mostOfUser: settings.streamsPerUser, mostOfPeer: Self.share(settings), logger: logger)
   }
 
   private static func verifier(_ settings: APISettings, _ clock: any WallClock, _ logger: Logger) async throws -> TokenVerifier? {
@@ -98,12 +108,17 @@ public final class JourneyServer: Service {
     }
   }
 
+  /// What one address may have: never all of it.
+  private static func share(_ settings: APISettings) -> Int {
+    max(1, min(settings.connectionsPerAddress, settings.maximumConnections * 3 / 4))
+  }
+
   private func application() -> some ApplicationProtocol {
-    let channel = HTTP1Channel.Configuration(
-      idleTimeout: .seconds(max(1, settings.requestTimeout.components.seconds)),
-      httpDecoderConfiguration: .init(maxHeaderFieldSize: 12 << 10, maxHeaderListSize: 32 << 10, maxHeaderFieldCount: 100))
+    let shares = Shares<Peer>(most: Self.share(settings)), noted = JourneyChannel.Noted(logger)
+    let idle = max(.seconds(1), settings.requestTimeout)
     return Application(
-      router: router(), server: .http1(configuration: channel),
+      router: router(),
+      server: HTTPServerBuilder { [peers] in JourneyChannel(responder: $0, idleTimeout: idle, peers: peers, shares: shares, noted: noted) },
       configuration: ApplicationConfiguration(
         address: .hostname(settings.host, port: settings.port), backlog: 256,
         availableConnectionsDelegate: ConnectionLimit(maximum: settings.maximumConnections, isShort: parts.isShortOfDescriptors)),
@@ -131,13 +146,16 @@ public final class JourneyServer: Service {
   func router() -> Router<APIContext> {
     let router = Router(context: APIContext.self)
     router.add(middleware: Envelope())
+    router.add(middleware: FairShare(peers: peers, shares: Shares(most: Self.share(settings))))
     HealthRoutes(readiness: parts.readiness).add(to: router)
     PageRoutes().add(to: router)
-    let api = router.group("api").add(middleware: Authentication(verifier: verifier, limiter: RateLimiter(rate: settings.requestsPerSecond)))
+    let api = router.group("api").add(
+      middleware: Authentication(
+        verifier: verifier, limiter: RateLimiter(rate: settings.requestsPerSecond), shares: Shares(most: settings.requestsPerUser)))
     let journey = api.group("journey")
     JourneyRoutes(reader: parts.reader).add(to: journey)
-    EventRoute(reader: parts.reader, intake: parts.intake, clock: parts.clock, settings: settings).add(to: journey)
-    LiveRoute(reader: parts.reader, hub: hub, clock: parts.clock).add(to: journey)
+    EventRoute(reader: parts.reader, intake: parts.intake, keys: parts.keys, clock: parts.clock, settings: settings).add(to: journey)
+    LiveRoute(reader: parts.reader, hub: hub).add(to: journey)
     OperationsRoutes(desk: parts.operations, settings: settings).add(to: api.group("operations").add(middleware: OperatorsOnly()))
     return router
   }

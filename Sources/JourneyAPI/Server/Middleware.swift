@@ -1,7 +1,9 @@
+import FoundationEssentials
 import HTTPTypes
 import Hummingbird
 import JourneyPipeline
 import Logging
+import NIOHTTP1
 
 /// Every answer carries these, whatever it is; every error becomes a problem document that reveals nothing of the program.
 struct Envelope: RouterMiddleware {
@@ -12,7 +14,7 @@ struct Envelope: RouterMiddleware {
     default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; manifest-src 'self'; base-uri 'none'; \
     form-action 'none'; frame-ancestors 'none'
     """
-  private static let headers: [(HTTPField.Name, String)] = [
+  static let headers: [(HTTPField.Name, String)] = [
     (HTTPField.Name("Content-Security-Policy")!, policy), (.xContentTypeOptions, "nosniff"), (HTTPField.Name("Referrer-Policy")!, "no-referrer"),
     (HTTPField.Name("X-Frame-Options")!, "DENY"), (HTTPField.Name("Cross-Origin-Opener-Policy")!, "same-origin"),
     (HTTPField.Name("Cross-Origin-Resource-Policy")!, "same-origin"),
@@ -34,6 +36,9 @@ struct Envelope: RouterMiddleware {
       response = problem.response()
     } catch let error as HTTPError {
       response = (error.status == .notFound ? .notFound : Problem(error.status, "the request cannot be answered")).response()
+    } catch let error as HTTPParserError {
+      // The body's framing; the connection ends with the answer.
+      response = RequestFault.of(error).response()
     } catch is CancellationError {
       response = Problem(.serviceUnavailable, "the service is stopping").response()
     } catch {
@@ -52,6 +57,8 @@ struct Authentication: RouterMiddleware {
   /// nil: no keys are configured.
   let verifier: TokenVerifier?
   let limiter: RateLimiter
+  /// Requests under way, a user.
+  let shares: Shares<UUID>
 
   @concurrent
   func handle(
@@ -73,6 +80,10 @@ struct Authentication: RouterMiddleware {
       let seconds = max(1, Int((wait / .seconds(1)).rounded(.up)))
       throw Problem(.tooManyRequests, "too many requests; wait \(seconds) s", headers: [.retryAfter: "\(seconds)"])
     }
+    guard shares.take(caller.subject) else {
+      throw Problem(.tooManyRequests, "you have \(shares.most) requests under way; wait for their answers", headers: [.retryAfter: "1"])
+    }
+    defer { shares.giveBack(caller.subject) }
     var context = context
     context.caller = caller
     return try await next(request, context)

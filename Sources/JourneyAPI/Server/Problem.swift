@@ -27,8 +27,8 @@ struct Problem: Error, HTTPResponseError {
   }
   /// What does not exist and what is somebody else's look alike.
   static var notFound: Problem { Problem(.notFound, "there is nothing here that you may see") }
-  static var noSuchPage: Problem {
-    Problem(.notFound, "there is no such page", errors: [Detail(field: "cursor", message: "it is not one that this list has given")])
+  static func invalidCursor(_ cursor: some StringProtocol) -> Problem {
+    invalid("cursor", "\(quoted(cursor)) is not one that this list has given")
   }
   static var unauthorized: Problem {
     Problem(.unauthorized, "a valid bearer token is needed", headers: [.wwwAuthenticate: #"Bearer realm="journey""#])
@@ -39,7 +39,17 @@ struct Problem: Error, HTTPResponseError {
 
   func response(from request: Request, context: some RequestContext) -> Response { response() }
 
-  func response() -> Response {
+  func response() -> Response { Response(status: status, headers: fields, body: ResponseBody(byteBuffer: ByteBuffer(bytes: document))) }
+
+  var fields: HTTPFields {
+    var fields = headers
+    fields[.contentType] = "application/problem+json"
+    fields[.cacheControl] = "no-store"
+    return fields
+  }
+
+  /// The body.
+  var document: [UInt8] {
     var json = JSONWriter()
     json.beginObject()
     json.member("type", "about:blank")
@@ -59,9 +69,6 @@ struct Problem: Error, HTTPResponseError {
       json.endArray()
     }
     json.endObject()
-    var fields = headers
-    fields[.contentType] = "application/problem+json"
-    fields[.cacheControl] = "no-store"
-    return Response(status: status, headers: fields, body: ResponseBody(byteBuffer: ByteBuffer(bytes: json.bytes)))
+    return json.bytes
   }
 }

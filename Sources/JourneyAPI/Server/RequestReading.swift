@@ -5,18 +5,22 @@ import Journey
 import JourneyPipeline
 import NIOCore
 
-/// The query of a request. A parameter that is not known, or comes twice, is a mistake that is told.
+/// The query of a request. A parameter that is not known, or comes twice, or whose value is none that it takes, is a mistake that is told, with its name
+/// and its value.
 struct Query {
   private let values: [String: String]
 
   init(_ request: Request, _ known: String...) throws(Problem) {
     var values: [String: String] = [:]
-    for (name, value) in request.uri.queryParameters {
-      let name = String(name)
-      guard known.contains(name) else {
-        throw .invalid(name, "there is no such parameter here" + (known.isEmpty ? "" : "; known are \(known.joined(separator: ", "))"))
+    for part in (request.uri.query ?? "").split(separator: "&") {
+      let raw = part.prefix { $0 != "=" }
+      guard let name = percentDecoded(raw), let value = percentDecoded(part.dropFirst(raw.utf8.count + 1)) else {
+        throw .invalid(quoted(raw), "\(quoted(part)) is not percent-encoded UTF-8 text")
       }
-      guard values.updateValue(String(value), forKey: name) == nil else { throw .invalid(name, "it is given twice") }
+      guard known.contains(name) else {
+        throw .invalid(quoted(name), "there is no such parameter here" + (known.isEmpty ? "" : "; known are \(known.joined(separator: ", "))"))
+      }
+      guard values.updateValue(value, forKey: name) == nil else { throw .invalid(name, "it is given twice, the second time as \(quoted(value))") }
       // Text that no column holds.
       guard !value.utf8.contains(0) else { throw .invalid(name, "it holds a NUL character") }
     }
@@ -25,20 +29,22 @@ struct Query {
 
   func text(_ name: String, _ length: ClosedRange<Int> = 1...200) throws(Problem) -> String? {
     guard let value = values[name] else { return nil }
-    guard length.contains(value.unicodeScalars.count) else { throw .invalid(name, "\(length.lowerBound) to \(length.upperBound) characters") }
+    guard length.contains(value.unicodeScalars.count) else {
+      throw .invalid(name, "\(length.lowerBound) to \(length.upperBound) characters are expected, not \(value.unicodeScalars.count)")
+    }
     return value
   }
 
   func uuid(_ name: String) throws(Problem) -> UUID? {
     guard let value = values[name] else { return nil }
-    guard let id = uuidText(value) else { throw .invalid(name, "a UUID is expected") }
+    guard let id = uuidText(value) else { throw .invalid(name, "a UUID is expected, not \(quoted(value))") }
     return id
   }
 
   func int(_ name: String, _ range: ClosedRange<Int>, standard: Int) throws(Problem) -> Int {
     guard let value = values[name] else { return standard }
     guard let number = Int(value), range.contains(number), value.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }) else {
-      throw .invalid(name, "a whole number from \(range.lowerBound) to \(range.upperBound) is expected")
+      throw .invalid(name, "a whole number from \(range.lowerBound) to \(range.upperBound) is expected, not \(quoted(value))")
     }
     return number
   }
@@ -46,14 +52,14 @@ struct Query {
   func word<Word: RawRepresentable<String> & CaseIterable>(_ name: String, _: Word.Type = Word.self) throws(Problem) -> Word? {
     guard let value = values[name] else { return nil }
     guard let word = Word(rawValue: value) else {
-      throw .invalid(name, "one of \(Word.allCases.map(\.rawValue).joined(separator: ", ")) is expected")
+      throw .invalid(name, "one of \(Word.allCases.map(\.rawValue).joined(separator: ", ")) is expected, not \(quoted(value))")
     }
     return word
   }
 
   func time(_ name: String) throws(Problem) -> Timestamp? {
     guard let value = values[name] else { return nil }
-    guard let time = Timestamp(iso8601: value) else { throw .invalid(name, "a time such as 2026-11-20T10:00:00Z is expected") }
+    guard let time = Timestamp(iso8601: value) else { throw .invalid(name, "a time such as 2026-11-20T10:00:00Z is expected, not \(quoted(value))") }
     return time
   }
 
@@ -63,9 +69,63 @@ struct Query {
     guard let text = values["cursor"] else { return page }
     guard let bytes = base64URL(text.utf8), let document = try? JSONDocument(parsing: bytes), document.root.kind == .array,
       document.root.count == keys, document.root.elements.allSatisfy({ $0.string != nil }), !bytes.contains(0)
-    else { throw .noSuchPage }
+    else { throw .invalidCursor(text) }
     page.after = document.root.elements.compactMap(\.string)
     return page
+  }
+}
+
+extension Query {
+  /// A page of a list whose order moves.
+  func board() throws(Problem) -> BoardRequest {
+    let limit = try int("limit", 1...200, standard: 50)
+    guard let text = values["cursor"] else { return BoardRequest(limit: limit) }
+    guard let bytes = base64URL(text.utf8), let root = try? JSONDocument(parsing: bytes).root, root.kind == .array else { throw .invalidCursor(text) }
+    let parts = root.elements.compactMap(\.string)
+    guard parts.count == root.count, let kind = parts.first else { throw .invalidCursor(text) }
+    switch (kind, parts.count) {
+    case ("after", 2):
+      guard let data = Data(base64Encoded: parts[1]), data.count % 16 == 0, (1...200).contains(data.count / 16) else { throw .invalidCursor(text) }
+      let bytes = Array(data)
+      return BoardRequest(.after(stride(from: 0, to: bytes.count, by: 16).map { UUID(bytes: bytes[$0..<$0 + 16]) }), limit: limit)
+    case ("kept", 3):
+      guard let id = uuidText(parts[1]), let offset = Int(parts[2]), (0...10_000_000).contains(offset) else { throw .invalidCursor(text) }
+      return BoardRequest(.kept(id, offset: offset), limit: limit)
+    default: throw .invalidCursor(text)
+    }
+  }
+}
+
+/// A part of a request as an answer may quote it: short, on one line, without characters that steer anything.
+func quoted(_ text: some StringProtocol) -> String {
+  var result = ""
+  for scalar in text.unicodeScalars.prefix(60) {
+    if scalar.isPlain { result.unicodeScalars.append(scalar) } else { result += "\\u{\(String(scalar.value, radix: 16))}" }
+  }
+  return "\"\(result)\(text.unicodeScalars.count > 60 ? "…" : "")\""
+}
+
+/// nil where it is not percent-encoded UTF-8.
+func percentDecoded(_ text: some StringProtocol) -> String? {
+  var bytes: [UInt8] = [], rest = Array(text.utf8)[...]
+  while let byte = rest.popFirst() {
+    guard byte == UInt8(ascii: "%") else {
+      bytes.append(byte)
+      continue
+    }
+    guard let high = rest.popFirst().flatMap({ Character(Unicode.Scalar($0)).hexDigitValue }),
+      let low = rest.popFirst().flatMap({ Character(Unicode.Scalar($0)).hexDigitValue })
+    else { return nil }
+    bytes.append(UInt8(high << 4 | low))
+  }
+  return String(validating: bytes, as: UTF8.self)
+}
+
+extension UUID {
+  /// - Parameter bytes: 16 of them.
+  init(bytes: some Collection<UInt8>) {
+    let b = Array(bytes)
+    self.init(uuid: (b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]))
   }
 }
 

@@ -44,9 +44,9 @@ public enum JourneyQuery: Hashable, Sendable {
   /// What should be done next for a client, and what else was considered.
   case nextAction(client: UUID)
   /// Clients at HIGH or CRITICAL risk, the worst first.
-  case highRisk(org: UUID?, PageRequest)
+  case highRisk(org: UUID?, BoardRequest)
   /// Clients in the stage `upsell_candidate`, the best score first.
-  case upsell(org: UUID?, PageRequest)
+  case upsell(org: UUID?, BoardRequest)
   /// Clients by a part of their name or e-mail, by stage and by risk; by name.
   case clients(ClientFilter, PageRequest)
   /// Actions, the latest first.
@@ -77,9 +77,9 @@ public struct ClientFilter: Hashable, Sendable {
 public struct ActionFilter: Hashable, Sendable {
   public var orgID: UUID?
   public var clientID: UUID?
-  public var state: String?
+  public var state: ActionState?
 
-  public init(orgID: UUID? = nil, clientID: UUID? = nil, state: String? = nil) {
+  public init(orgID: UUID? = nil, clientID: UUID? = nil, state: ActionState? = nil) {
     self.orgID = orgID
     self.clientID = clientID
     self.state = state

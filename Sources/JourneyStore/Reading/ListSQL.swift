@@ -1,3 +1,4 @@
+import JourneyPipeline
 import PostgresClient
 
 /// The statements about many clients. `$1` is the organisation or NULL for all of the caller's.
@@ -16,40 +17,6 @@ enum ListSQL {
 
   static let organizations = PostgresStatement(
     name: "read_organizations", "SELECT org_id FROM user_organizations WHERE user_id = (SELECT auth.uid())")
-
-  /// CRITICAL before HIGH, which the alphabet happens to agree with; then by score.
-  static let highRisk = PostgresStatement(
-    name: "read_high_risk",
-    ReadSQL.ofOrganizations(
-      ReadSQL.page(
-        """
-        SELECT \(ReadSQL.client) AS item, json_build_array(s.risk_level, s.score::text, s.client_id)::text AS key
-        FROM (
-          SELECT r.* FROM orgs
-          CROSS JOIN LATERAL (
-            SELECT * FROM journey_client_state s
-            WHERE s.org_id = orgs.org_id AND s.risk_level IN ('HIGH', 'CRITICAL')
-              AND ($2::text IS NULL OR (s.risk_level, s.score, s.client_id) > ($2::text, $3::text::numeric, $4::text::uuid))
-            ORDER BY s.risk_level, s.score, s.client_id LIMIT $5::int4 + 1) r
-          ORDER BY r.risk_level, r.score, r.client_id LIMIT $5::int4 + 1) s
-        JOIN contacts c ON c.id = s.client_id
-        ORDER BY s.risk_level, s.score, s.client_id
-        """, limit: 5)))
-
-  static let upsell = PostgresStatement(
-    name: "read_upsell",
-    ReadSQL.ofOrganizations(
-      ReadSQL.page(
-        """
-        SELECT \(ReadSQL.client) AS item, json_build_array(s.score::text, s.client_id)::text AS key
-        FROM (
-          SELECT s.* FROM orgs
-          JOIN journey_client_state s ON s.org_id = orgs.org_id AND s.stage = 'upsell_candidate' AND s.score IS NOT NULL
-          WHERE $2::text IS NULL OR (-s.score, s.client_id) > (-($2::text::numeric), $3::text::uuid)
-          ORDER BY -s.score, s.client_id LIMIT $4::int4 + 1) s
-        JOIN contacts c ON c.id = s.client_id
-        ORDER BY -s.score, s.client_id
-        """, limit: 4)))
 
   /// Clients by the beginning of their names, as the index has it; a statement for each kind of filter. `$2` a pattern of LIKE in lower case, `$3` a stage, `$4` a
   /// risk level.
@@ -85,13 +52,12 @@ enum ListSQL {
   /// - Parameters:
   ///   - ofClient: those of the client `$2`; otherwise those of organisations.
   ///   - state: those in this state.
-  static func actions(ofClient: Bool, state: String?) -> PostgresStatement {
+  static func actions(ofClient: Bool, state: ActionState?) -> PostgresStatement {
     let (suffix, isInState) =
       switch state {
       case nil: ("", "TRUE")
-      case "proposed": ("_proposed", "a.published_at IS NULL")
-      case "published": ("_published", "a.published_at IS NOT NULL")
-      default: ("_none", "FALSE")
+      case .proposed: ("_proposed", "a.published_at IS NULL")
+      case .published: ("_published", "a.published_at IS NOT NULL")
       }
     func newest(_ condition: String) -> String {
       """

@@ -75,7 +75,7 @@ enum MapSQL {
     FROM (
       SELECT stage, COALESCE(risk_level, 'LOW') AS "riskLevel", count(*) AS clients,
         count(*) FILTER (WHERE stage_at < now() - interval '30 days') AS stuck,
-        COALESCE(sum(extract(epoch FROM now() - stage_at) / 86400), 0)::float8 AS days
+        COALESCE(sum(extract(epoch FROM now() - (\(ReadSQL.time("stage_at")))) / 86400), 0)::float8 AS days
       FROM journey_client_state WHERE org_id = $1::uuid AND stage IS NOT NULL
       GROUP BY 1, 2) r
     ON CONFLICT (org_id) DO UPDATE SET stages = excluded.stages, stages_at = excluded.stages_at

@@ -8,18 +8,23 @@ public import PostgresClient
 public struct PostgresJourneyReader: JourneyReader {
   private let pool: PostgresPool
   private let counter: MapCounter
+  private let lists: KeptLists
 
   /// - Parameters:
   ///   - pool: its connections work as `authenticated`.
   ///   - adapter: works as the adapter's role, and counts the map.
-  public init(pool: PostgresPool, adapter: PostgresWorker) {
+  ///   - lists: works as the adapter's role, and keeps lists; nil: `adapter`.
+  public init(pool: PostgresPool, adapter: PostgresWorker, lists: PostgresWorker? = nil) {
     self.pool = pool
+    self.lists = KeptLists(worker: lists ?? adapter)
     counter = MapCounter(worker: adapter)
   }
 
   public func read(_ query: JourneyQuery, for caller: Caller) async throws(LedgerError) -> [UInt8]? {
     switch query {
     case .map(let org, _), .statistics(let org, _): try await refreshMap(org, caller)
+    case .highRisk(let org, let page): return try await board(.highRisk, org, page, caller)
+    case .upsell(let org, let page): return try await board(.upsell, org, page, caller)
     default: break
     }
     let (statement, parameters) = Self.command(query, caller)
@@ -40,6 +45,47 @@ public struct PostgresJourneyReader: JourneyReader {
     try await perform(caller, ClientSQL.organization, PostgresParameters { $0.uuid(client) }) { result throws(PostgresError) in
       result.rowCount == 0 ? nil : try result.uuid(0, 0)
     }
+  }
+
+  private func board(_ sql: BoardSQL, _ org: UUID?, _ page: BoardRequest, _ caller: Caller) async throws(LedgerError) -> [UInt8]? {
+    let part: [UUID]
+    var next: String?
+    switch page.place {
+    case .start:
+      return try await perform(caller, sql.first, Self.boardParameters(org, page)) { result throws(PostgresError) in try result.jsonIfPresent(0, 0) }
+    case .after(let shown):
+      let parameters = PostgresParameters {
+        $0.uuid(org)
+        $0.uuids(shown)
+      }
+      let rest = try await perform(caller, sql.rest, parameters) { result throws(PostgresError) in
+        result.isNull(0, 0) ? nil : try result.uuids(0, 0).compactMap(\.self)
+      }
+      guard let rest else { return nil }
+      part = Array(rest.prefix(page.limit))
+      if rest.count > page.limit {
+        var random = SystemRandomNumberGenerator()
+        let id = UUID.v7(at: SystemClock().now(), using: &random)
+        try await classified { [lists] in try await lists.keep(rest, as: id, for: caller.subject) }
+        next = Self.cursor(id, page.limit)
+      }
+    case .kept(let id, let offset):
+      let found = try await classified { [lists] in try await lists.part(of: id, for: caller.subject, offset: offset, limit: page.limit) }
+      // As little is said of somebody else's as of none.
+      guard let found else { return nil }
+      part = found.clients
+      if offset + part.count < found.count, !part.isEmpty { next = Self.cursor(id, offset + part.count) }
+    }
+    let parameters = PostgresParameters { [next] in
+      $0.uuid(org)
+      $0.uuids(part)
+      $0.text(next)
+    }
+    return try await perform(caller, sql.items, parameters) { result throws(PostgresError) in try result.jsonIfPresent(0, 0) }
+  }
+
+  private static func cursor(_ id: UUID, _ offset: Int) -> String {
+    Data(#"["kept","\#(id.text)","\#(offset)"]"#.utf8).base64EncodedString().replacing("+", with: "-").replacing("/", with: "_").replacing("=", with: "")
   }
 
   private func refreshMap(_ org: UUID?, _ caller: Caller) async throws(LedgerError) {
@@ -88,20 +134,8 @@ public struct PostgresJourneyReader: JourneyReader {
     case .client(let id): (ClientSQL.client, eventParameters(id, PageRequest(limit: 50)))
     case .events(let id, let page): (ClientSQL.events, eventParameters(id, page))
     case .nextAction(let id): (ClientSQL.nextAction, PostgresParameters { $0.uuid(id) })
-    case .highRisk(let org, let page):
-      (
-        ListSQL.highRisk,
-        PostgresParameters {
-          $0.uuid(org); $0.page(page, keys: 3)
-        }
-      )
-    case .upsell(let org, let page):
-      (
-        ListSQL.upsell,
-        PostgresParameters {
-          $0.uuid(org); $0.page(page, keys: 2)
-        }
-      )
+    case .highRisk(let org, let page): (BoardSQL.highRisk.first, boardParameters(org, page))
+    case .upsell(let org, let page): (BoardSQL.upsell.first, boardParameters(org, page))
     case .clients(let filter, let page):
       (
         ListSQL.clients(byText: filter.text != nil, byStage: filter.stage != nil, byRisk: filter.riskLevel != nil),
@@ -144,6 +178,13 @@ public struct PostgresJourneyReader: JourneyReader {
     PostgresParameters {
       $0.uuid(client)
       $0.page(page, keys: 2)
+    }
+  }
+
+  private static func boardParameters(_ org: UUID?, _ page: BoardRequest) -> PostgresParameters {
+    PostgresParameters {
+      $0.uuid(org)
+      $0.int4(Int32(clamping: page.limit))
     }
   }
 

@@ -70,7 +70,9 @@ public struct StoreInspection: Sendable {
         ('journey_invoices', 'SELECT'), ('journey_invoices', 'INSERT'), ('journey_invoices', 'UPDATE'),
         ('journey_outbox', 'SELECT'), ('journey_outbox', 'INSERT'), ('journey_outbox', 'UPDATE'), ('journey_outbox', 'DELETE'),
         ('journey_actions', 'SELECT'),
-        ('journey_dead_letters', 'SELECT'), ('journey_dead_letters', 'INSERT'), ('journey_dead_letters', 'UPDATE')
+        ('journey_dead_letters', 'SELECT'), ('journey_dead_letters', 'INSERT'), ('journey_dead_letters', 'UPDATE'),
+        ('journey_request_keys', 'INSERT'), ('journey_request_keys', 'UPDATE'), ('journey_request_keys', 'DELETE'),
+        ('journey_lists', 'SELECT'), ('journey_lists', 'INSERT'), ('journey_lists', 'DELETE')
       ) AS p(relation, privilege)
       WHERE NOT has_table_privilege(p.relation, p.privilege)
       """)

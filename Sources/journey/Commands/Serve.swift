@@ -101,20 +101,24 @@ private struct Adapter {
     let archiveWorker = settings.archivesDeadLetters ? PostgresWorker(try settings.database(role: settings.workingRole), name: "pg-letters") : nil
     let archiver = try archiveWorker.map { try makeArchiver($0, clock: clock) }
 
+    let readiness = { @Sendable in
+      Readiness(
+        isConsuming: source.isConsuming, isPublishing: publisher.isConnected, hasDatabase: watch.hasDatabase,
+        problems: health.problems + alarm.problems(actions: pipeline.actionsUnderWay, copies: source.copiesUnderWay))
+    }
     let api: APIService? =
       if settings.api.isEnabled {
         try await APIService.make(
           settings, decoder: decoder, source: source, statistics: pipeline.statistics, announcer: announcer, feed: feed,
-          readiness: {
-            Readiness(
-              isConsuming: source.isConsuming, isPublishing: publisher.isConnected, hasDatabase: watch.hasDatabase,
-              problems: health.problems + alarm.problems(actions: pipeline.actionsUnderWay, copies: source.copiesUnderWay))
-          }, descriptors: descriptors, logger: logger)
+          readiness: readiness, descriptors: descriptors, logger: logger)
       } else { nil }
+    let probes: [any Service] =
+      settings.probes.host.isEmpty
+      ? [] : [ProbeServer(host: settings.probes.host, port: settings.probes.port, readiness: readiness, logger: logger)]
 
     publisher.start()
     api?.start()
-    try await serve([pipeline, announcer, watch, descriptors] + (archiver.map { [$0] } ?? []) + (api?.services ?? []), pipeline.statistics)
+    try await serve([pipeline] + probes + [announcer, watch, descriptors] + (archiver.map { [$0] } ?? []) + (api?.services ?? []), pipeline.statistics)
     await api?.close()
     for worker in changes { await worker.close() }
     await publisher.close()

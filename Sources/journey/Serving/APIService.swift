@@ -36,17 +36,22 @@ struct APIService {
     }
     let counting = PostgresWorker(try settings.database(role: settings.workingRole), name: "pg-map")
     let letters = PostgresWorker(try settings.database(role: settings.workingRole), name: "pg-operations")
+    var quick = try settings.database(role: settings.workingRole)
+    quick.statementTimeout = reads.statementTimeout
+    quick.lockTimeout = reads.lockTimeout
+    quick.deadline = reads.deadline
+    let requests = PostgresWorker(quick, name: "pg-requests")
     let publisher = AMQPPublisher(settings: try settings.broker("api"), window: 256)
     let clock = SystemClock()
-    let reader = PostgresJourneyReader(pool: pool, adapter: counting)
+    let reader = PostgresJourneyReader(pool: pool, adapter: counting, lists: requests)
     let desk = ServeDesk(
       settings: settings, worker: letters, decoder: decoder, statistics: statistics, isConsuming: { source.isConsuming }, clock: clock, logger: logger)
     var parts = JourneyServer.Parts(
-      reader: reader, intake: EventIntakeQueue(publisher: publisher, exchange: settings.messagingNames.events, decoder: decoder), operations: desk,
-      feed: feed, readiness: readiness, clock: clock)
+      reader: reader, intake: EventIntakeQueue(publisher: publisher, exchange: settings.messagingNames.events, decoder: decoder),
+      keys: PostgresRequestKeys(worker: requests), operations: desk, feed: feed, readiness: readiness, clock: clock)
     parts.isShortOfDescriptors = { descriptors.isShort }
     let server = try await failing(.settings) { try await JourneyServer(settings: settings.api.served, parts: parts, logger: logger) }
-    return APIService(announcer: announcer, server: server, desk: desk, publisher: publisher, pool: pool, workers: [counting, letters])
+    return APIService(announcer: announcer, server: server, desk: desk, publisher: publisher, pool: pool, workers: [counting, letters, requests])
   }
 
   var services: [any Service] { [server, desk] }
@@ -70,6 +75,10 @@ extension APIOptions {
     served.audience = audience.isEmpty ? nil : audience
     served.operatorClaim = operatorClaim
     served.maximumConnections = maximumConnections
+    served.connectionsPerAddress = connectionsPerAddress
+    served.trustedProxies = trustedProxies
+    served.requestsPerUser = requestsPerUser
+    served.streamsPerUser = streamsPerUser
     served.maximumBodyBytes = maximumBodyBytes
     served.requestTimeout = .seconds(requestSeconds)
     served.requestsPerSecond = Double(requestsPerSecond)

@@ -10,6 +10,8 @@ final class DatabaseWatch: Service {
   private let health: Health
   private let interval: Duration
   private let answers = Atomic<Bool>(true)
+  /// When the question was asked that has no answer yet.
+  private let asked = Mutex<ContinuousClock.Instant?>(nil)
 
   /// - Parameter settings: their deadlines are shortened.
   init(_ settings: PostgresSettings, health: Health, interval: Duration = .seconds(3)) {
@@ -22,8 +24,10 @@ final class DatabaseWatch: Service {
     self.interval = interval
   }
 
-  /// Whether the database answered when it was asked last.
-  var hasDatabase: Bool { answers.load(ordering: .relaxed) }
+  /// Whether the database answered when it was asked last, and has not been silent for a second since it was asked again.
+  var hasDatabase: Bool {
+    answers.load(ordering: .relaxed) && asked.withLock { asked in asked.map { .now - $0 < .seconds(1) } ?? true }
+  }
 
   func run() async throws {
     await cancelWhenGracefulShutdown { [self] in
@@ -36,6 +40,8 @@ final class DatabaseWatch: Service {
   }
 
   private func look() async {
+    asked.withLock { $0 = .now }
+    defer { asked.withLock { $0 = nil } }
     do {
       if let problem = try await WriteCheck.problem(worker) {
         health.failed(.database, problem)

@@ -13,8 +13,10 @@ struct APIStage {
   let program: ChildProcess
   let address: String
 
-  static func with(_ settings: [String: String] = [:], _ body: (APIStage) async throws -> Void) async throws {
-    try await Stage.with { stage in
+  static func with(
+    _ settings: [String: String] = [:], servers: TestServers? = nil, _ body: (APIStage) async throws -> Void
+  ) async throws {
+    try await Stage.with(servers: servers) { stage in
       let program = try await stage.serve(
         .standard, ["API_JWT_SECRET": secret, "DEAD_LETTERS_ARCHIVE": "true"].merging(settings) { $1 })
       var address = ""

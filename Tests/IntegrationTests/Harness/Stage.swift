@@ -88,7 +88,7 @@ final class Stage: Sendable {
       // The tests look into the queue of dead letters themselves, and want each letter there at once.
       "DEAD_LETTERS_ARCHIVE": "false", "RETRY_UNKNOWN_CLIENT": "false",
       // Many programs run side by side.
-      "API_PORT": "0",
+      "API_PORT": "0", "PROBES_PORT": "0",
     ]
     all.merge(environment) { $1 }
     let child = try ChildProcess.start(

@@ -41,13 +41,13 @@ extension PlanTests {
     @Test(arguments: PlanLog.Planning.allCases)
     func `a client's page reads no more of a long history than of a short one`(_ planning: PlanLog.Planning) async throws {
       let past = PageRequest(after: ["2000-01-01T00:00:00Z", "0f000000-0000-4000-8000-000000000000"], limit: 50)
-      func actions(_ client: UUID, _ state: String?, _ page: PageRequest) -> JourneyQuery {
+      func actions(_ client: UUID, _ state: ActionState?, _ page: PageRequest) -> JourneyQuery {
         .actions(ActionFilter(orgID: Self.organization, clientID: client, state: state), page)
       }
       let queries: [(String, (UUID) -> JourneyQuery)] = [
         ("client", { .client($0) }), ("events", { .events(client: $0, Self.page) }), ("the last events", { .events(client: $0, past) }),
         ("next action", { .nextAction(client: $0) }), ("actions", { actions($0, nil, Self.page) }), ("the last actions", { actions($0, nil, past) }),
-        ("published actions", { actions($0, "published", Self.page) }),
+        ("published actions", { actions($0, .published, Self.page) }),
       ]
       try await withReader(planning) { wanted, plans in
         for (work, query) in queries {
@@ -63,12 +63,12 @@ extension PlanTests {
       let org = Self.organization
       let later = PageRequest(after: ["Client 2", "00000000-0000-4000-8000-000000000000"], limit: 50)
       let queries: [(String, JourneyQuery)] = [
-        ("caller", .caller), ("high risk", .highRisk(org: org, Self.page)), ("high risk of all", .highRisk(org: nil, Self.page)),
-        ("upsell", .upsell(org: org, Self.page)), ("clients", .clients(ClientFilter(orgID: org), Self.page)),
+        ("caller", .caller), ("high risk", .highRisk(org: org, BoardRequest(limit: 50))), ("high risk of all", .highRisk(org: nil, BoardRequest(limit: 50))),
+        ("upsell", .upsell(org: org, BoardRequest(limit: 50))), ("clients", .clients(ClientFilter(orgID: org), Self.page)),
         ("clients of all", .clients(ClientFilter(), Self.page)), ("more clients", .clients(ClientFilter(orgID: org), later)),
         ("actions", .actions(ActionFilter(orgID: org), Self.page)), ("actions of all", .actions(ActionFilter(), Self.page)),
-        ("proposed actions", .actions(ActionFilter(orgID: org, state: "proposed"), Self.page)),
-        ("published actions", .actions(ActionFilter(orgID: org, state: "published"), Self.page)),
+        ("proposed actions", .actions(ActionFilter(orgID: org, state: .proposed), Self.page)),
+        ("published actions", .actions(ActionFilter(orgID: org, state: .published), Self.page)),
       ]
       try await withReader(planning) { wanted, plans in
         for (work, query) in queries { PlanTests.report(wanted.findings(try await plans(query), in: work)) }

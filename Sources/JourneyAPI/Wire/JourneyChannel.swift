@@ -1,0 +1,70 @@
+import Hummingbird
+import HummingbirdCore
+import Logging
+import NIOCore
+import NIOHTTP1
+import NIOHTTPTypes
+import NIOHTTPTypesHTTP1
+import Synchronization
+
+/// A connection of the API: HTTP/1.1 behind a guard, so many of them an address.
+struct JourneyChannel: HTTPChannelHandler {
+  typealias Value = NIOAsyncChannel<HTTPRequestPart, HTTPResponsePart>
+
+  let responder: Responder
+  let idleTimeout: Duration
+  let peers: Peers
+  let shares: Shares<Peer>
+  let noted: Noted
+
+  /// Says once a minute at most that an address has its share: what is wanted where it is a proxy is a setting.
+  final class Noted: Sendable {
+    private let last = Mutex<ContinuousClock.Instant?>(nil)
+    private let logger: Logger
+
+    init(_ logger: Logger) { self.logger = logger }
+
+    func isFull(_ address: SocketAddress?, _ most: Int) {
+      let isNew = last.withLock { last in
+        if let last, .now - last < .seconds(60) { return false }
+        last = .now
+        return true
+      }
+      guard isNew else { return }
+      logger.warning(
+        "an address has \(most) connections to the API, and gets no more (api.connectionsPerAddress); a proxy of your own belongs into api.trustedProxies",
+        metadata: ["address": "\(address?.ipAddress ?? "")"])
+    }
+  }
+
+  func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Value> {
+    channel.eventLoop.makeCompletedFuture {
+      var limits = NIOHTTPDecoderLimitConfiguration()
+      limits.maxHeaderFieldSize = 12 << 10
+      limits.maxHeaderListSize = 32 << 10
+      limits.maxHeaderFieldCount = 100
+      let pipeline = channel.pipeline.syncOperations
+      try pipeline.configureHTTPServerPipeline(
+        withPipeliningAssistance: false, withErrorHandling: false, withOutboundHeaderValidation: false, withEncoderConfiguration: .init(),
+        withDecoderLimitConfiguration: limits)
+      try pipeline.addHandler(RequestGuard(refusing: admit(channel)))
+      try pipeline.addHandler(HTTP1ToHTTPServerCodec(secure: false))
+      try pipeline.addHandler(HTTPConnectionStateHandler(idleTimeout: idleTimeout, logger: logger))
+      return try NIOAsyncChannel(wrappingChannelSynchronously: channel, configuration: .init(isOutboundHalfClosureEnabled: true))
+    }
+  }
+
+  /// - Returns: what is answered where the address has its share already.
+  private func admit(_ channel: any Channel) -> Problem? {
+    guard let address = addressBytes(channel.remoteAddress), !peers.isProxy(address) else { return nil }
+    let peer = Peer(address)
+    guard shares.take(peer) else {
+      noted.isFull(channel.remoteAddress, shares.most)
+      return Problem(.tooManyRequests, "there are \(shares.most) connections of this address already", headers: [.retryAfter: "5"])
+    }
+    channel.closeFuture.whenComplete { [shares] _ in shares.giveBack(peer) }
+    return nil
+  }
+
+  func handle(value: Value, logger: Logger) async { await handleHTTP(asyncChannel: value, logger: logger) }
+}
