@@ -4,6 +4,7 @@ public import AMQPClient
 public struct BrokerPermissions: Sendable {
   private let names: MessagingNames
   private let user: String
+  private let userID: String?
   private let virtualHost: String
   private let exchanges: [(name: String, routingKeys: [String])]
   private let queues: [String]
@@ -14,12 +15,13 @@ public struct BrokerPermissions: Sendable {
   public init(_ names: MessagingNames, of connection: AMQPConnectionSettings, archivesDeadLetters: Bool, takesEvents: Bool) {
     self.names = names
     user = connection.user
+    userID = connection.userID
     virtualHost = connection.virtualHost
     queues = [names.ingest] + (archivesDeadLetters ? [names.deadLetters] : [])
     // The broker may check the routing key as well, where it is set up to.
     exchanges =
       [
-        (names.retry, MessagingNames.retryTiers.map(\.name)), (names.dead, ["check"]),
+        (names.retry, MessagingNames.retryTiers.map(\.name) + [names.ingest]), (names.dead, ["check"]),
         (names.actions, names.channels.map { "\($0).check.low" }),
       ] + (takesEvents ? [(names.events, ["api.check"])] : [])
   }
@@ -37,7 +39,8 @@ public struct BrokerPermissions: Sendable {
       for routingKey in routingKeys {
         let before = problems.count
         try await note(&problems, "it cannot publish to the exchange \(exchange)") { () async throws(AMQPError) in
-          try await admin.checkPublish(exchange: exchange, routingKey: routingKey)
+          // Copies name their publisher; where the broker knows the login by another name, it would refuse them.
+          try await admin.checkPublish(exchange: exchange, routingKey: routingKey, userID: userID)
         }
         if problems.count > before { break }
       }

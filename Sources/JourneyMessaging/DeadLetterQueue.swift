@@ -36,7 +36,7 @@ public final class DeadLetterQueue: LetterSource {
     var connection = connection
     connection.maxBodyBytes = Self.maximumBodyBytes
     connection.maxBufferedBytes = 32 << 20
-    reader = LetterReader(decoder: decoder)
+    reader = LetterReader(decoder: decoder, own: OwnMessages(names: names, user: connection.userID))
     self.clock = clock
     self.logger = logger
     batchSize = Int(prefetch)

@@ -47,12 +47,13 @@ public final class IngestQueue: EventSource {
   private let letters: AMQPPublisher
   private let decoder: InboundDecoder
   private let settings: Settings
+  private let own: OwnMessages
   private let clock: any WallClock
   private let health: Health
   private let logger: Logger
 
   /// - Parameters:
-  ///   - letters: publishes retries and dead letters; started and closed by the caller.
+  ///   - letters: publishes retries and dead letters, as the same user as `connection`; started and closed by the caller.
   ///   - health: gets to know how `ingest` and `copies` are doing.
   public init(
     connection: AMQPConnectionSettings, letters: AMQPPublisher, decoder: InboundDecoder, settings: Settings, clock: any WallClock,
@@ -62,6 +63,7 @@ public final class IngestQueue: EventSource {
     self.letters = letters
     self.decoder = decoder
     self.settings = settings
+    own = OwnMessages(names: settings.names, user: connection.userID)
     self.clock = clock
     self.logger = logger
     consumer = AMQPConsumer(
@@ -123,7 +125,7 @@ public final class IngestQueue: EventSource {
   }
 
   private func map(_ deliveries: [Delivery]) -> [Received] {
-    let deliveries = deliveries.map { MessageCopy.restored($0, names: settings.names) }
+    let deliveries = deliveries.map { MessageCopy.restored($0, own: own) }
     shared.state.withLock { state in
       for delivery in deliveries { state.kept[Receipt(delivery.tag)] = delivery }
     }
@@ -192,7 +194,7 @@ public final class IngestQueue: EventSource {
       // One line for all of them: where nothing passes, there are many.
       if postponed > 0 { logger.info("messages are put off, to be tried again later", metadata: ["count": "\(postponed)"]) }
     }
-    let messages = rejected.map { $0.message(settings, now) }
+    let messages = rejected.map { $0.message(settings, own, now) }
     letters.publish(messages) { [self] outcomes in
       var settled: [AMQPClient.Settlement] = []
       var again: [Refused] = []

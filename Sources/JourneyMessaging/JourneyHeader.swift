@@ -2,7 +2,7 @@ import AMQPClient
 
 /// The headers that the adapter puts on copies of a message: on its way through the retry queues, into the dead letters, and in a replay.
 ///
-/// The prefix `x-journey-` is the adapter's own: what else bears it is dropped.
+/// The prefix `x-journey-` is the adapter's own: on messages that the adapter has not published it is dropped, see `OwnMessages`.
 enum JourneyHeader {
   static let prefix = "x-journey-"
 

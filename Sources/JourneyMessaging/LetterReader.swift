@@ -6,23 +6,24 @@ import JourneyPipeline
 /// From a message in the dead letters' queue to a letter: the original message, and why it is there.
 struct LetterReader: Sendable {
   let decoder: InboundDecoder
+  let own: OwnMessages
   /// Names and types longer than this are cut: they are for filters, the message itself keeps them.
   private static let longestName = 200
 
   func letter(_ delivery: Delivery, at now: Timestamp) -> Letter {
-    let account = Account(delivery, now: now)
-    let origin = Origin(delivery.properties)
+    let isOwn = own.isBuried(delivery)
+    let account = Account(delivery, isOwn: isOwn, now: now)
+    let origin = isOwn ? Origin(delivery.properties) : nil
     let headers = delivery.properties.headers
     var properties = origin?.properties ?? delivery.properties
     // A table has no order of its own, and the broker sorts it when it hands a message out again: sorted here, the same message has the same form.
     properties.headers = FieldTable(
-      properties.headers.fields.enumerated()
-        .filter { !JourneyHeader.isAdaptersOwn($0.element.name) && !JourneyHeader.isBrokersOwn($0.element.name) }
+      properties.headers.ofSenders.fields.enumerated()
         .sorted { ($0.element.name, $0.offset) < ($1.element.name, $1.offset) }.map(\.element))
     // The broker takes the time to live away when it moves a message, and notes it.
     if properties.expiration == nil { properties.expiration = account.death?.expiration }
-    let exchange = origin?.exchange ?? account.death?.exchange ?? delivery.exchange
-    let routingKey = origin?.routingKey ?? account.death?.routingKey ?? delivery.routingKey
+    let exchange = origin?.exchange ?? account.death.map(exchange) ?? delivery.exchange
+    let routingKey = origin?.routingKey ?? delivery.routingKey
     let sender = decoder.sender(properties, body: delivery.body, routingKey: routingKey)
     return Letter(
       message: OriginalMessage(
@@ -35,15 +36,18 @@ struct LetterReader: Sendable {
       field: account.death == nil ? headers[JourneyHeader.field]?.stringValue?.storable : nil,
       value: account.death == nil ? headers[JourneyHeader.value]?.stringValue?.storable : nil,
       attempts: account.attempts, firstFailedAt: account.firstFailedAt, failedAt: account.failedAt,
-      replayCount: headers[JourneyHeader.replay]?.intValue.map { Int(max(0, min($0, 1_000_000))) } ?? 0,
-      causedBy: headers[JourneyHeader.causedBy]?.stringValue.flatMap { UUID(uuidString: $0) })
+      replayCount: isOwn ? headers[JourneyHeader.replay]?.intValue.map { Int(max(0, min($0, 1_000_000))) } ?? 0 : 0,
+      causedBy: isOwn ? headers[JourneyHeader.causedBy]?.stringValue.flatMap { UUID(uuidString: $0) } : nil)
   }
+
+  /// Where a message that the broker has moved was published: to the ingest queue nobody else can publish otherwise. Other queues that somebody has
+  /// given the same way are none of the adapter's.
+  private func exchange(_ death: Death) -> String { death.queue == own.names.ingest ? own.names.events : death.exchange ?? own.names.dead }
 }
 
 /// Why a message is a dead letter, by the broker's header or else by the adapter's.
 ///
-/// The broker's comes first: a copy that the adapter has buried bears none, and in a message that the broker has moved the adapter's headers are whatever its
-/// sender wrote.
+/// The broker's comes first: a copy that the adapter has buried bears none.
 private struct Account {
   var code: String
   var reason: String
@@ -52,14 +56,16 @@ private struct Account {
   var failedAt: Timestamp
   var death: Death?
 
-  init(_ delivery: Delivery, now: Timestamp) {
+  /// - Parameter isOwn: whether the message is a copy of the adapter's making.
+  init(_ delivery: Delivery, isOwn: Bool, now: Timestamp) {
     let headers = delivery.properties.headers
-    death = headers["x-death"]?.arrayValue?.first?.tableValue.map(Death.init)
-    let record = AttemptRecord(headers)
+    death = headers["x-death"].map { Death($0.arrayValue?.first?.tableValue ?? [:]) }
+    let record = AttemptRecord(isOwn ? headers : [:])
     if let death {
       code = death.reason ?? "unknown"
       reason = death.explanation
-      failedAt = death.time ?? now
+      // In a message of somebody else's the time may be whatever its sender wrote.
+      failedAt = (isOwn ? death.time : nil) ?? now
       attempts = record.attempts + 1
     } else if let code = headers[JourneyHeader.code]?.stringValue {
       self.code = code
@@ -77,13 +83,13 @@ private struct Account {
   }
 }
 
-/// The latest entry of the header `x-death`. Source: https://www.rabbitmq.com/docs/dlx#effects
+/// The latest entry of the header `x-death`. Queue and reason are the broker's; of a message that is not the adapter's the rest may be its sender's.
+/// Source: https://www.rabbitmq.com/docs/dlx#effects
 private struct Death {
   var queue: String
   var reason: String?
   var time: Timestamp?
   var exchange: String?
-  var routingKey: String?
   var expiration: String?
 
   init(_ table: FieldTable) {
@@ -93,7 +99,6 @@ private struct Death {
       time = Timestamp(seconds: seconds)
     }
     exchange = table["exchange"]?.stringValue
-    routingKey = table["routing-keys"]?.arrayValue?.first?.stringValue
     expiration = table["original-expiration"]?.stringValue
   }
 

@@ -3,18 +3,23 @@ import FoundationEssentials
 import Journey
 public import JourneyPipeline
 
-/// Publishes archived messages again as they were first published: exchange, routing key, properties, headers, body.
+/// Publishes archived messages again, straight to the ingest queue, which reads each as it was first published: exchange, routing key, properties,
+/// headers, body.
 ///
-/// What would make a second life differ is left out: the time to live (it has run out), a foreign user id (the broker would refuse it), CC (the
-/// first publication served it). `x-journey-replay` counts the replays; an edited message has a new id and names in `x-journey-caused-by` the
-/// letter that it was made from.
+/// It takes the way of retries, through an exchange of the adapter's own: what a letter says of its exchange is told, and never published to, and nobody
+/// else who listens to the events sees them twice. `x-journey-replay` counts the replays; an edited message has a new id and names in
+/// `x-journey-caused-by` the letter that it was made from.
 public struct LetterRepublisher: LetterPublisher {
   private let publisher: AMQPPublisher
+  private let own: OwnMessages
   private let edit: JSONPatch?
 
-  /// - Parameter publisher: started and closed by the caller.
-  public init(publisher: AMQPPublisher, edit: JSONPatch? = nil) {
+  /// - Parameters:
+  ///   - publisher: started and closed by the caller.
+  ///   - user: the broker's user as whom it publishes.
+  public init(publisher: AMQPPublisher, names: MessagingNames, user: String?, edit: JSONPatch? = nil) {
     self.publisher = publisher
+    own = OwnMessages(names: names, user: user)
     self.edit = edit
   }
 
@@ -24,7 +29,7 @@ public struct LetterRepublisher: LetterPublisher {
     var positions: [Int] = []
     for (index, item) in items.enumerated() {
       do throws(ReplayRefusal) {
-        messages.append(try Self.message(item, edit: edit))
+        messages.append(try Self.message(item, own: own, edit: edit))
         positions.append(index)
       } catch {
         outcomes[index] = .failed(error.description)
@@ -36,19 +41,17 @@ public struct LetterRepublisher: LetterPublisher {
 
   /// The message that a replay publishes.
   /// - Throws: where what is archived cannot be read, or the edit does not apply.
-  static func message(_ item: ReplayItem, edit: JSONPatch?) throws(ReplayRefusal) -> OutboundMessage {
-    let original = item.message
+  static func message(_ item: ReplayItem, own: OwnMessages, edit: JSONPatch?) throws(ReplayRefusal) -> OutboundMessage {
+    let original = item.message, names = own.names
+    guard original.exchange != names.actions, original.exchange != names.outcomes else {
+      throw ReplayRefusal("it was published to \(original.exchange), and a replay goes to \(names.ingest) only; actions are published again from the database")
+    }
     guard var properties = MessageEncoding.properties(original.properties, headers: original.headers) else {
       throw ReplayRefusal("what is archived of its properties or headers cannot be read")
     }
     guard original.body.count == original.bodySize else { throw ReplayRefusal("its body was too large to be archived") }
-    properties.headers = FieldTable(
-      properties.headers.fields.filter {
-        !JourneyHeader.isBrokersOwn($0.name) && !JourneyHeader.isAdaptersOwn($0.name) && $0.name != "CC" && $0.name != "BCC"
-      })
-    properties.expiration = nil
-    properties.userID = nil
-    properties.isPersistent = true
+    properties.headers = properties.headers.ofSenders
+    properties = MessageCopy.properties(properties, exchange: original.exchange, routingKey: original.routingKey)
     properties.headers[JourneyHeader.replay] = .int(Int64(item.replayCount))
     var body = original.body
     if let edit, let id = item.editedID {
@@ -58,7 +61,7 @@ public struct LetterRepublisher: LetterPublisher {
     } else if let cause = item.causedBy {
       properties.headers[JourneyHeader.causedBy] = .string(cause.uuidString.lowercased())
     }
-    return OutboundMessage(exchange: original.exchange, routingKey: original.routingKey, properties: properties, body: body)
+    return own.signed(OutboundMessage(exchange: names.retry, routingKey: names.ingest, properties: properties, body: body))
   }
 
   /// A CloudEvent gets the new id in its body too, where the edit does not set one: under its old one it would count as the old event.

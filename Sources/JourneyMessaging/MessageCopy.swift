@@ -7,14 +7,21 @@ enum MessageCopy {
   ///
   /// - Parameter delivery: the message as it first came, or as `restored` gives it back.
   static func properties(of delivery: Delivery) -> MessageProperties {
-    var properties = delivery.properties
+    properties(delivery.properties, exchange: delivery.exchange, routingKey: delivery.routingKey)
+  }
+
+  /// - Parameters:
+  ///   - original: the properties of the message as it first came.
+  ///   - exchange: where it was first published; with which routing key.
+  static func properties(_ original: MessageProperties, exchange: String, routingKey: String) -> MessageProperties {
+    var properties = original
     // A second routing by CC would hand copies to other queues.
     let carbonCopy = properties.headers["CC"]
     properties.headers = FieldTable(
       properties.headers.fields.filter { !JourneyHeader.isBrokersOwn($0.name) && $0.name != "CC" && $0.name != "BCC" })
     properties.headers[JourneyHeader.carbonCopy] = carbonCopy
-    properties.headers[JourneyHeader.exchange] = .string(delivery.exchange)
-    properties.headers[JourneyHeader.routingKey] = .string(delivery.routingKey)
+    properties.headers[JourneyHeader.exchange] = .string(exchange)
+    properties.headers[JourneyHeader.routingKey] = .string(routingKey)
     // A copy has a time to live of its own; a foreign user id would be refused; only what is written to disk is safe.
     properties.headers[JourneyHeader.expiration] = properties.expiration.map { .string($0) }
     properties.expiration = nil
@@ -27,24 +34,17 @@ enum MessageCopy {
 
   /// The message as it was first published, with the account of its attempts: what came back from a retry queue looks as it did before.
   ///
-  /// Only the broker and those who may publish retries send to the ingest queue through their exchange; from anybody else the adapter's own headers
-  /// are dropped, but for those of a replay.
-  static func restored(_ delivery: Delivery, names: MessagingNames) -> Delivery {
+  /// From anybody else the adapter's own headers are dropped.
+  static func restored(_ delivery: Delivery, own: OwnMessages) -> Delivery {
     guard delivery.properties.headers.contains(where: { JourneyHeader.isAdaptersOwn($0.name) || JourneyHeader.isBrokersOwn($0.name) })
     else {
       return delivery
     }
-    // Retry queues made by earlier versions return through the default exchange.
-    let isReturned = (delivery.exchange == names.retry || delivery.exchange.isEmpty) && delivery.routingKey == names.ingest
-    if isReturned, let origin = Origin(delivery.properties) {
+    if own.isReturned(delivery), let origin = Origin(delivery.properties) {
       return delivery.with(exchange: origin.exchange, routingKey: origin.routingKey, properties: origin.properties)
     }
     var properties = delivery.properties
-    let staying: Set<String> = [JourneyHeader.replay, JourneyHeader.causedBy]
-    properties.headers = FieldTable(
-      properties.headers.fields.filter {
-        staying.contains($0.name) || !JourneyHeader.isAdaptersOwn($0.name) && !JourneyHeader.isBrokersOwn($0.name)
-      })
+    properties.headers = properties.headers.ofSenders
     return delivery.with(exchange: delivery.exchange, routingKey: delivery.routingKey, properties: properties)
   }
 }
@@ -109,5 +109,12 @@ extension Delivery {
     Delivery(
       tag: tag, exchange: exchange, routingKey: routingKey, isRedelivered: isRedelivered, properties: properties, body: body,
       bodySize: bodySize, problem: problem)
+  }
+}
+
+extension FieldTable {
+  /// Without what is the adapter's or the broker's.
+  var ofSenders: FieldTable {
+    FieldTable(fields.filter { !JourneyHeader.isAdaptersOwn($0.name) && !JourneyHeader.isBrokersOwn($0.name) })
   }
 }

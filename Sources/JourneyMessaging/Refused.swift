@@ -54,7 +54,11 @@ struct Refused {
     }
   }
 
-  func message(_ settings: IngestQueue.Settings, _ now: Timestamp) -> OutboundMessage {
+  func message(_ settings: IngestQueue.Settings, _ own: OwnMessages, _ now: Timestamp) -> OutboundMessage {
+    own.signed(message(settings, now))
+  }
+
+  private func message(_ settings: IngestQueue.Settings, _ now: Timestamp) -> OutboundMessage {
     if isPostponed { return settings.retry.message(postponing: delivery, names: settings.names) }
     guard let tier else { return DeadLetter.message(for: delivery, reasons: reasons, exchange: settings.names.dead, at: now) }
     return settings.retry.message(for: delivery, reasons: reasons, tier: tier, names: settings.names, at: now)

@@ -143,12 +143,12 @@ private struct DeadLetterOperation {
 
   // MARK: What the operator does
 
-  /// A queue that gets what is published to the adapter from now on.
+  /// A queue that gets what replays publish from now on.
   func tap(_ stage: Stage) async throws -> String {
     let name = "test.tap"
     var topology = Topology()
     topology.queues = [QueueDeclaration(name: name)]
-    topology.bindings = [Binding(queue: name, exchange: "journey.events", routingKey: "#")]
+    topology.bindings = [Binding(queue: name, exchange: "journey.retry", routingKey: "journey.ingest")]
     _ = try await stage.admin.declare(topology)
     return name
   }

@@ -153,7 +153,7 @@ import Testing
     #expect(back)
     let delivery = try #require(try await stage.admin.get(queue: "journey.ingest"))
     #expect(delivery.exchange == "")
-    let restored = MessageCopy.restored(delivery, names: stage.names)
+    let restored = MessageCopy.restored(delivery, own: OwnMessages(names: stage.names, user: stage.vhost))
     #expect(restored.exchange == "journey.events")
     #expect(AttemptRecord(restored.properties.headers).attempts == 1)
     await stage.close()

@@ -49,7 +49,7 @@ private let malformed = Rejection(.malformed, field: "body", "not valid JSON")
     let delivery = Delivery(
       tag: DeliveryTag(generation: 1, value: 2), exchange: exchange, routingKey: "journey.ingest", isRedelivered: false, properties: properties,
       body: message.body)
-    return MessageCopy.restored(delivery, names: MessagingNames())
+    return MessageCopy.restored(delivery, own: OwnMessages(user: "adapter"))
   }
 
   @Test func whatComesBackLooksAsItFirstCame() {
@@ -83,9 +83,14 @@ private let malformed = Rejection(.malformed, field: "body", "not valid JSON")
       "x-death": .array([]),
       "x-journey-replay": 2, "x-journey-caused-by": "y", "x-source": "stripe",
     ]
-    let taken = MessageCopy.restored(delivery("{}", headers: forged), names: MessagingNames())
-    #expect(taken.exchange == "journey.events")
-    #expect(taken.properties.headers.fields.map(\.name).sorted() == ["x-journey-caused-by", "x-journey-replay", "x-source"])
-    #expect(RetryPolicy().tier(for: [unknownClient], attempts: AttemptRecord(taken.properties.headers).attempts) == "10s")
+    // A publisher may choose the routing key; and where it may write to the default exchange, the way back of old retry queues.
+    for (exchange, key) in [("journey.events", "billing.x"), ("journey.events", "journey.ingest"), ("", "journey.ingest")] {
+      let arrived = delivery("{}", headers: forged).with(
+        exchange: exchange, routingKey: key, properties: MessageProperties(headers: forged, userID: "upstream"))
+      let taken = MessageCopy.restored(arrived, own: OwnMessages(user: "adapter"))
+      #expect(taken.exchange == exchange && taken.routingKey == key)
+      #expect(taken.properties.headers.fields.map(\.name).sorted() == ["x-source"])
+      #expect(RetryPolicy().tier(for: [unknownClient], attempts: AttemptRecord(taken.properties.headers).attempts) == "10s")
+    }
   }
 }

@@ -88,14 +88,16 @@ public final class AMQPAdmin: Sendable {
   /// Finds out whether a message could be published so, without publishing one. Whether a queue would take it does not show.
   ///
   /// - Parameters:
+  ///   - userID: the user whom the message would name; the broker refuses any but the login's.
   ///   - patience: how long to wait for a broker that takes no messages, for want of memory or disk.
   ///   - isBlocked: called with the broker's reason where that is waited for.
   /// - Throws: `accessRefused` where the user may not, `notFound` where there is no such exchange, `blocked` where the broker takes no messages.
   public func checkPublish(
-    exchange: String, routingKey: String, patience: Duration = .zero, isBlocked: @escaping @Sendable (String) -> Void = { _ in }
+    exchange: String, routingKey: String, userID: String? = nil, patience: Duration = .zero,
+    isBlocked: @escaping @Sendable (String) -> Void = { _ in }
   ) async throws(AMQPError) {
     try await perform { connection throws(AMQPError) in
-      try connection.checkPublish(exchange: exchange, routingKey: routingKey, patience: patience, isBlocked: isBlocked)
+      try connection.checkPublish(exchange: exchange, routingKey: routingKey, userID: userID, patience: patience, isBlocked: isBlocked)
     }
   }
 

@@ -67,6 +67,10 @@ public struct AMQPConnectionSettings: Sendable {
   public var maxBufferedBytes = 128 << 20
 
   var password: Secret
+  private let namesUser: Bool
+
+  /// The name that the broker compares with a message's user id. With a certificate it is the URI's user, where it has one; else it is not known here.
+  public var userID: String? { mechanism == .plain || namesUser ? user : nil }
 
   /// Reads `amqp[s]://user:password@host[:port][,host[:port]…][/vhost][?key=value&…]`.
   ///
@@ -79,6 +83,7 @@ public struct AMQPConnectionSettings: Sendable {
     let parts = try AMQPURI(uri)
     endpoints = parts.endpoints
     user = parts.user ?? "guest"
+    namesUser = parts.user != nil
     password = Secret(parts.password ?? "guest")
     virtualHost = parts.virtualHost
     mechanism = .plain

@@ -56,11 +56,12 @@ extension Connection {
   ///   - patience: how long to wait for a broker that takes no messages.
   ///   - isBlocked: gets to know why it takes none.
   func checkPublish(
-    exchange: String, routingKey: String, patience: Duration, isBlocked: (String) -> Void
+    exchange: String, routingKey: String, userID: String?, patience: Duration, isBlocked: (String) -> Void
   ) throws(AMQPError) {
     let operation = "publish to exchange \(exchange)"
     try request(operation) { _ = amqp_tx_select(state, Self.channel) }
-    try publish(OutboundMessage(exchange: exchange, routingKey: routingKey, properties: MessageProperties(), body: [], isMandatory: false))
+    let properties = MessageProperties(userID: userID)
+    try publish(OutboundMessage(exchange: exchange, routingKey: routingKey, properties: properties, body: [], isMandatory: false))
     try flush()
     // Not as a request: while the library waits for the answer, it says nothing of an alarm.
     var rollback = amqp_tx_rollback_t()

@@ -11,7 +11,7 @@ import PostgresClient
 /// `journey dlq replay`
 struct DLQReplay: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "replay", abstract: "Publish letters again as they were first published, each confirmed by the broker.",
+    commandName: "replay", abstract: "Put letters into the ingest queue again, as they were first published, each confirmed by the broker.",
     discussion: """
       The letters are taken first, then published. Cut off at any point, by Ctrl-C too, a replay is finished by --resume: it \
       loses nothing, and what it publishes twice has the same id and counts once. A letter that has failed the same way three \
@@ -191,7 +191,7 @@ struct DLQReplay: AsyncParsableCommand {
     async throws
   {
     // A broker that is not there, or takes nothing, is told before any letter is taken.
-    try await withAdmin(settings) { try await wait.untilPublishing(to: settings.messagingNames.events, $0) }
+    try await withAdmin(settings) { try await wait.untilPublishing(to: settings.messagingNames.retry, $0) }
     let count = try await replays.count(order)
     guard count.taken > 0 else {
       if output.json { return try report([]) }
@@ -208,7 +208,7 @@ struct DLQReplay: AsyncParsableCommand {
     for replay in open where replay.isUnderWay { Output.error("replay \(replay.id) of \(replay.actor) is under way; it is left alone") }
     let left = open.filter { !$0.isUnderWay }
     if left.isEmpty, !output.json { Output.line("there is no replay to resume") }
-    if !left.isEmpty { try await withAdmin(settings) { try await wait.untilPublishing(to: settings.messagingNames.events, $0) } }
+    if !left.isEmpty { try await withAdmin(settings) { try await wait.untilPublishing(to: settings.messagingNames.retry, $0) } }
     var results: [(Int, Int, ReplayCount, LetterReplay.Progress)] = []
     for replay in left {
       if !output.json { Output.line("replay \(replay.id): \(replay.remaining.of("letter")) left") }

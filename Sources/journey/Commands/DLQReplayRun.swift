@@ -20,9 +20,10 @@ struct ReplayRun {
   /// - Throws: also where the broker takes nothing for longer than is waited; the letters that it has not confirmed are open again then.
   func callAsFunction() async throws -> LetterReplay.Progress {
     let patience = wait.patience()
-    let publisher = AMQPPublisher(settings: try settings.broker("replay"), window: settings.publishWindow) { patience.note($0) }
-    let replay = LetterReplay(
-      ledger: replays.ledger(id, why: why), publisher: LetterRepublisher(publisher: publisher, edit: patch), rate: rate)
+    let broker = try settings.broker("replay")
+    let publisher = AMQPPublisher(settings: broker, window: settings.publishWindow) { patience.note($0) }
+    let letters = LetterRepublisher(publisher: publisher, names: settings.messagingNames, user: broker.userID, edit: patch)
+    let replay = LetterReplay(ledger: replays.ledger(id, why: why), publisher: letters, rate: rate)
     let meter = ReplayMeter(total: total)
     let run = Task { try await replay.run { meter.show($0) } }
     patience.guardWaiting(of: publisher) { run.cancel() }

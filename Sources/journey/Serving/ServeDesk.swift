@@ -197,7 +197,7 @@ final class ServeDesk: OperationsDesk, Service {
     let replays = LetterReplays(worker: worker, actor: actor, clock: clock)
     let run = try await available { [settings] in
       // A broker that is not there, or takes nothing, is told before any letter is taken.
-      try await withAdmin(settings) { try await PublishingPatience.untilPublishing(to: settings.messagingNames.events, $0, seconds: 0) }
+      try await withAdmin(settings) { try await PublishingPatience.untilPublishing(to: settings.messagingNames.retry, $0, seconds: 0) }
       let count = try await replays.count(order)
       let (id, taken) = try await replays.start(order)
       var run = Run(id: id, letters: taken, held: count.held + count.tooLarge)
@@ -237,9 +237,10 @@ final class ServeDesk: OperationsDesk, Service {
   private func publishLetters(_ id: Int, _ replays: LetterReplays, _ patch: JSONPatch?, _ request: ReplayRequest) async throws -> String? {
     // Nobody may wait for a broker that takes nothing for long: there is one replay at a time.
     let patience = PublishingPatience(seconds: 60) { [logger] in logger.warning("replay \(id) waits: \($0)") }
-    let publisher = AMQPPublisher(settings: try settings.broker("replay"), window: settings.publishWindow) { patience.note($0) }
-    let replay = LetterReplay(
-      ledger: replays.ledger(id, why: request.why), publisher: LetterRepublisher(publisher: publisher, edit: patch), rate: request.rate)
+    let broker = try settings.broker("replay")
+    let publisher = AMQPPublisher(settings: broker, window: settings.publishWindow) { patience.note($0) }
+    let letters = LetterRepublisher(publisher: publisher, names: settings.messagingNames, user: broker.userID, edit: patch)
+    let replay = LetterReplay(ledger: replays.ledger(id, why: request.why), publisher: letters, rate: request.rate)
     let run = Task { [self] in try await replay.run { progress in note(id) { $0.progress = progress } } }
     patience.guardWaiting(of: publisher) { run.cancel() }
     publisher.start()

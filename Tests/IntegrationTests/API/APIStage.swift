@@ -17,18 +17,24 @@ struct APIStage {
     _ settings: [String: String] = [:], servers: TestServers? = nil, _ body: (APIStage) async throws -> Void
   ) async throws {
     try await Stage.with(servers: servers) { stage in
-      let program = try await stage.serve(
-        .standard, ["API_JWT_SECRET": secret, "DEAD_LETTERS_ARCHIVE": "true"].merging(settings) { $1 })
-      var address = ""
-      try await eventually("the API", state: { program.standardError }) {
-        guard let range = program.standardError.range(of: "address=http://127.0.0.1:") else { return false }
-        let port = program.standardError[range.upperBound...].prefix { $0.isNumber }
-        address = "http://127.0.0.1:\(port)"
-        return true
-      }
-      try await body(APIStage(stage: stage, program: program, address: address))
-      try await stage.stop(program)
+      let api = try await serve(stage, settings)
+      try await body(api)
+      if api.program.ending == nil { try await stage.stop(api.program) }
     }
+  }
+
+  /// Starts `journey serve` with its API on a stage that is there.
+  static func serve(_ stage: Stage, _ settings: [String: String] = [:]) async throws -> APIStage {
+    let program = try await stage.serve(
+      .standard, ["API_JWT_SECRET": secret, "DEAD_LETTERS_ARCHIVE": "true"].merging(settings) { $1 })
+    var address = ""
+    try await eventually("the API", state: { program.standardError }) {
+      guard let range = program.standardError.range(of: "address=http://127.0.0.1:") else { return false }
+      let port = program.standardError[range.upperBound...].prefix { $0.isNumber }
+      address = "http://127.0.0.1:\(port)"
+      return true
+    }
+    return APIStage(stage: stage, program: program, address: address)
   }
 
   // MARK: Tokens

@@ -1,0 +1,37 @@
+import AMQPClient
+
+/// Tells what the adapter has published itself from everybody else's messages: only there do the adapter's own headers count.
+///
+/// What the broker vouches for decides: the exchange that a message came through, of which a publisher of events may write to one only, and the user
+/// id, which the broker compares with the login of whoever publishes. Headers are whatever their sender wrote. That goes for `x-death` as well: where a
+/// sender has set it, RabbitMQ before 4.0 counts up the sender's entry for the same queue and reason, and leaves the rest of it as it was.
+struct OwnMessages: Hashable, Sendable {
+  var names = MessagingNames()
+  /// The broker's user as whom the adapter publishes; nil where that is not known. Then copies that the broker itself moves are anybody's.
+  var user: String?
+
+  /// Whether a message in the ingest queue is a copy that was to be tried again, or a replay.
+  func isReturned(_ delivery: Delivery) -> Bool {
+    guard delivery.routingKey == names.ingest else { return false }
+    if delivery.exchange == names.retry { return true }
+    // Retry queues made by earlier versions return through the default exchange, to which others may be allowed to publish.
+    return delivery.exchange.isEmpty && isSigned(delivery.properties)
+  }
+
+  /// Whether a message among the dead letters is a copy of the adapter's making.
+  ///
+  /// The adapter's own dead letters come without `x-death`, and nobody else may write to their exchange. What the broker has moved bears one: there a
+  /// copy on its way through the retries is known by its user.
+  func isBuried(_ delivery: Delivery) -> Bool {
+    !delivery.properties.headers.contains { $0.name == "x-death" } || isSigned(delivery.properties)
+  }
+
+  private func isSigned(_ properties: MessageProperties) -> Bool { user != nil && properties.userID == user }
+
+  /// The message with the mark by which it is known again.
+  func signed(_ message: OutboundMessage) -> OutboundMessage {
+    var message = message
+    message.properties.userID = user
+    return message
+  }
+}

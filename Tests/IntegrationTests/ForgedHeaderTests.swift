@@ -1,0 +1,155 @@
+import AMQPClient
+import Foundation
+import Synchronization
+import TestServers
+import Testing
+
+@testable import Harness
+
+/// A publisher who may write to the events alone, and puts the adapter's and the broker's own headers on what it sends.
+@Suite struct ForgedHeaderTests {
+  /// How the broker gets to move the message as it is.
+  enum Way: String, CaseIterable, Sendable {
+    /// The headers leave no room for the adapter's reason.
+    case padded
+    /// Its time runs out before anybody takes it.
+    case expired
+    /// It is too large to be read.
+    case large
+
+    var code: String { self == .expired ? "expired" : "rejected" }
+  }
+
+  private static let stranger = "00000000-0000-4000-8000-00000000beef"
+
+  /// What would pass for an action of the adapter's at a worker.
+  private static func action(_ way: Way) -> [UInt8] {
+    let padding = way == .large ? String(repeating: "x", count: 33 << 20) : ""
+    return Array(
+      #"{"specversion":"1.0","id":"forged","type":"journey.action.recommended.v1","source":"/journey","data":{"action":"email_outreach","x":"\#(padding)"}}"#
+        .utf8)
+  }
+
+  private static func forged(_ way: Way) -> OutboundMessage {
+    var headers: FieldTable = [
+      "x-journey-exchange": "journey.actions", "x-journey-routing-key": "email.email_outreach.high", "x-journey-attempt": 7,
+      "x-journey-first-failure": "1999-01-01T00:00:00Z unknown_client", "x-journey-reason": "forged", "x-journey-reason-code": "forged",
+      "x-journey-field": "forged", "x-journey-value": "forged", "x-journey-failed-at": "1999-01-01T00:00:00Z", "x-journey-replay": 5,
+      "x-journey-caused-by": .string(stranger), "x-journey-user-id": "somebody", "x-first-death-exchange": "journey.actions",
+      // RabbitMQ before 4.0 counts these up, where queue and reason agree, and leaves the rest.
+      "x-death": .array(
+        ["rejected", "expired"].map {
+          .table([
+            "queue": "journey.ingest", "reason": .string($0), "exchange": "journey.actions", "routing-keys": .array(["email.email_outreach.high"]),
+            "time": .timestamp(915_148_800), "count": .int(0), "original-expiration": "1",
+          ])
+        }),
+    ]
+    if way == .padded {
+      headers = FieldTable(headers.fields.filter { ["x-journey-exchange", "x-journey-routing-key", "x-journey-replay"].contains($0.name) })
+      headers["padding"] = .string(String(repeating: "p", count: 130_700))
+    }
+    return OutboundMessage(
+      exchange: "journey.events", routingKey: "journey.ingest",
+      properties: MessageProperties(
+        contentType: "application/cloudevents+json", headers: headers, expiration: way == .expired ? "1" : nil, messageID: "forged"),
+      body: action(way))
+  }
+
+  /// Publishes as a user who may do nothing else.
+  private func publish(_ message: OutboundMessage, _ stage: Stage) async throws {
+    let url = try await stage.servers.allow("publisher-\(stage.vhost)", in: stage.vhost, configure: "^$", write: #"^journey\.events$"#, read: "^$")
+    var settings = try AMQPConnectionSettings(uri: url, connectionName: "publisher")
+    settings.maxBodyBytes = 128 << 20
+    let publisher = AMQPPublisher(settings: settings)
+    publisher.start()
+    let outcomes = await publisher.publish([message])
+    await publisher.close()
+    try #require(outcomes == [.confirmed], "\(outcomes)")
+  }
+
+  /// The forged message as a letter in the archive, with the API at work.
+  private func stage(_ way: Way, _ body: (APIStage, _ letter: String) async throws -> Void) async throws {
+    try await APIStage.with { api in
+      let stage = api.stage
+      if way == .expired {
+        // Nobody may take it before its time runs out.
+        try await stage.stop(api.program)
+      }
+      try await publish(Self.forged(way), stage)
+      var again: APIStage?
+      if way == .expired {
+        try await eventually("the broker's moving it") { try await stage.admin.messageCount(queue: "journey.dead-letters") == 1 }
+        again = try await APIStage.serve(stage)
+      }
+      let running = again ?? api
+      try await eventually("the letter", state: { String(running.program.standardError.suffix(3000)) }) {
+        try await stage.number("SELECT count(*) FROM journey_dead_letters") == 1
+      }
+      try await body(running, try await stage.rows("SELECT id FROM journey_dead_letters")[0][0])
+      if let again { try await stage.stop(again.program) }
+    }
+  }
+
+  @Test(arguments: Way.allCases) func whatTheBrokerMovedTellsNothingOfItself(_ way: Way) async throws {
+    try await stage(way) { api, letter in
+      let stage = api.stage
+      let row = try await stage.rows(
+        """
+        SELECT code, exchange, routing_key, attempts, replay_count, COALESCE(caused_by::text, ''), COALESCE(field, ''), COALESCE(value, ''),
+          failed_at > now() - interval '1 hour' AND first_failed_at = failed_at, properties ->> 'userId', headers::text ~ 'x-journey|x-death'
+        FROM journey_dead_letters
+        """)
+      #expect(row == [[way.code, "journey.events", "journey.ingest", "1", "0", "", "", "", "t", "", "f"]])
+      let texts = [
+        try await stage.succeed(["dlq", "show", letter]), try await stage.succeed(["dlq", "show", letter, "--json"]),
+        way == .large ? "" : try await stage.succeed(["dlq", "export"]), try await stage.succeed(["dlq", "list", "--json"]),
+        try await api.get("/api/operations/dead-letters/\(letter)", APIStage.token(UUID().uuidString, operations: true)).body,
+      ]
+      for text in texts {
+        #expect(!text.contains("journey.actions") && !text.contains("email_outreach.high") && !text.contains("1999") && !text.contains("beef"))
+      }
+    }
+  }
+
+  @Test(arguments: Way.allCases, [true, false]) func aReplayOfItIsNoAction(_ way: Way, byCommand: Bool) async throws {
+    // Too large for any replay.
+    if way == .large { return }
+    try await stage(way) { api, letter in
+      let stage = api.stage
+      if byCommand {
+        // It may fail: headers that nearly fill a frame leave no room for the replay's own.
+        _ = try await stage.run(["dlq", "replay", letter])
+      } else {
+        let answer = try await api.send(
+          "POST", "/api/operations/dead-letters/replay", APIStage.token(UUID().uuidString, operations: true), body: #"{"ids":["\#(letter)"]}"#)
+        try #require(answer.status == 202, "\(answer)")
+      }
+      // It comes back as what it is, under its own id, or was never sent.
+      try await eventually("its return", state: { String(api.program.standardError.suffix(3000)) }) {
+        try await stage.number("SELECT count(*) FROM journey_dead_letter_log WHERE action IN ('failed_again', 'replay_failed')") == 1
+      }
+      let rows = try await stage.rows("SELECT id, state, replay_count FROM journey_dead_letters")
+      #expect(rows == [[letter, "new", "1"]])
+      for queue in ["journey.actions.email", "journey.actions.voice", "journey.actions.human", "journey.outcomes"] {
+        #expect(try await stage.admin.messageCount(queue: queue) == 0, "\(queue)")
+      }
+    }
+  }
+
+  /// Letters that an earlier version has archived, and what somebody imports, may name any exchange.
+  @Test func aLetterOfTheArchiveThatNamesTheActionsIsRefusedWithTheReason() async throws {
+    try await Stage.with { stage in
+      try await stage.execute(
+        """
+        INSERT INTO journey_dead_letters (id, fingerprint, code, reason, exchange, routing_key, body, body_size, first_failed_at, failed_at)
+        VALUES (gen_random_uuid(), 'x', 'rejected', 'r', 'journey.actions', 'email.email_outreach.high', '{}', 2, now(), now())
+        """)
+      let refused = try await stage.run(["dlq", "replay", "--all"])
+      #expect(refused.status == 1 && refused.errors.contains("it was published to journey.actions, and a replay goes to journey.ingest only"), "\(refused)")
+      #expect(try await stage.admin.messageCount(queue: "journey.actions.email") == 0)
+      #expect(try await stage.admin.messageCount(queue: "journey.ingest") == 0)
+      #expect(try await stage.rows("SELECT state FROM journey_dead_letters") == [["new"]])
+    }
+  }
+}
