@@ -46,7 +46,7 @@ let package = Package(
   targets: [
     .systemLibrary(name: "CRabbitMQ", pkgConfig: "librabbitmq", providers: [.apt(["librabbitmq-dev"])]),
     .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
-    room("AMQPClient", ["CRabbitMQ"]),
+    room("AMQPClient", ["CRabbitMQ", .product(name: "Crypto", package: "swift-crypto")]),
     room("PostgresClient", ["CLibPQ"]),
     room("Journey"),
     room("JourneyConfiguration", ["Journey", "Yams", .product(name: "Configuration", package: "swift-configuration")]),

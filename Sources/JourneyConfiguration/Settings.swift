@@ -27,8 +27,8 @@ public struct Settings: Sendable {
   public var retryTiers: [String]
   /// `retry.attemptsPerTier`: how often it goes through each. 1...20.
   public var retryAttemptsPerTier: Int
-  /// `deadLetters.archive`: whether `serve` takes the dead letters from their queue into the database.
-  public var archivesDeadLetters: Bool
+  /// `deadLetters.…`: what of them is archived, and for how long.
+  public var deadLetters: DeadLetterOptions
   /// `publish.window`: how many published messages may await their confirm. 1...4,096.
   public var publishWindow: Int
   /// `names.…`: what the exchanges and queues are called, by the key.
@@ -53,6 +53,9 @@ public struct Settings: Sendable {
   public var publishers: [String: PublisherPolicy.Grant]?
   /// `probes.…`: where probes are answered.
   public var probes: ProbeOptions
+
+  /// `deadLetters.archive`.
+  public var archivesDeadLetters: Bool { deadLetters.isArchived }
 }
 
 /// A setting that is missing or wrong: which one, and what to do.

@@ -17,7 +17,8 @@ public enum SettingsLoader {
     "amqp": ["url"] + Deadlines.keys(of: "amqp"), "database": ["url", "role"] + Deadlines.keys(of: "database"),
     "pipeline": ["lanes", "batchSize", "drainSeconds"] + Deadlines.keys(of: "pipeline"),
     "ingest": ["prefetch", "maximumBodyBytes"], "publish": ["window"] + Deadlines.keys(of: "publish"),
-    "retry": ["unknownClient", "tiers", "attemptsPerTier"], "deadLetters": ["archive"], "names": names.map(\.key), "mappings": ["directories", "tenants"],
+    "retry": ["unknownClient", "tiers", "attemptsPerTier"], "deadLetters": DeadLetterOptions.keys, "names": names.map(\.key),
+    "mappings": ["directories", "tenants"],
     "decisions": ["file"], "migrations": ["directory"], "log": ["level", "statisticsSeconds"],
     "api": APIOptions.keys, "probes": ProbeOptions.keys,
   ]
@@ -90,7 +91,7 @@ public enum SettingsLoader {
       drainSeconds: int("pipeline.drainSeconds", 20, 1...600), prefetch: int("ingest.prefetch", 2000, 1...2000),
       maximumBodyBytes: int("ingest.maximumBodyBytes", 1 << 20, 1024...(8 << 20)),
       retriesUnknownClients: bool("retry.unknownClient", true), retryTiers: tiers,
-      retryAttemptsPerTier: int("retry.attemptsPerTier", 1, 1...20), archivesDeadLetters: bool("deadLetters.archive", true),
+      retryAttemptsPerTier: int("retry.attemptsPerTier", 1, 1...20), deadLetters: DeadLetterOptions(config, int: int, bool: bool),
       publishWindow: int("publish.window", 1024, 1...4096),
       names: Dictionary(
         uniqueKeysWithValues: names.map { ($0.key, config.string(forKey: ConfigKey("names.\($0.key)"), default: $0.standard)) }),
@@ -101,7 +102,7 @@ public enum SettingsLoader {
       statisticsSeconds: int("log.statisticsSeconds", 10, 0...3600),
       deadlines: Deadlines.load(int), api: APIOptions(config, int: int, bool: bool, resolved: resolved),
       probes: ProbeOptions(config, int: int))
-    problems += settings.deadlines.problems + settings.api.problems
+    problems += settings.deadlines.problems + settings.api.problems + settings.deadLetters.problems(largestRead: settings.maximumBodyBytes)
     guard problems.isEmpty else { throw SettingsError(problems.joined(separator: "\n")) }
     return settings
   }

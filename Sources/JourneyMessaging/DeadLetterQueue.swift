@@ -6,8 +6,8 @@ import Synchronization
 
 /// The queue of dead letters as a source of letters for the archive.
 public final class DeadLetterQueue: LetterSource {
-  /// The largest message that RabbitMQ accepts with any setting of its own defaults, so that none is too large to be archived.
-  public static let maximumBodyBytes = 128 << 20
+  /// What is kept of a body that is larger than may be archived.
+  static let beginning = 64 << 10
 
   private struct State {
     var arrived: [Delivery] = []
@@ -28,15 +28,18 @@ public final class DeadLetterQueue: LetterSource {
 
   /// - Parameters:
   ///   - decoder: tells whose message a letter seems to be.
+  ///   - maximumBodyBytes: of a larger body only the beginning is read.
+  ///   - redaction: which headers are not kept.
   ///   - prefetch: how many unsettled letters the broker hands out. 1...2,000.
   public init(
-    connection: AMQPConnectionSettings, names: MessagingNames, decoder: InboundDecoder, prefetch: UInt16 = 200, clock: any WallClock,
-    logger: Logger
+    connection: AMQPConnectionSettings, names: MessagingNames, decoder: InboundDecoder, maximumBodyBytes: Int = 8 << 20,
+    redaction: HeaderRedaction, prefetch: UInt16 = 200, clock: any WallClock, logger: Logger
   ) {
     var connection = connection
-    connection.maxBodyBytes = Self.maximumBodyBytes
+    connection.maxBodyBytes = maximumBodyBytes
+    connection.beginningOfLargerBodies = min(Self.beginning, maximumBodyBytes)
     connection.maxBufferedBytes = 32 << 20
-    reader = LetterReader(decoder: decoder, own: OwnMessages(names: names, user: connection.userID))
+    reader = LetterReader(decoder: decoder, own: OwnMessages(names: names, user: connection.userID), redaction: redaction)
     self.clock = clock
     self.logger = logger
     batchSize = Int(prefetch)
@@ -83,9 +86,7 @@ public final class DeadLetterQueue: LetterSource {
       }
       if let taken {
         guard !taken.isEmpty else { return nil }
-        let letters = read(taken)
-        if !letters.isEmpty { return letters }
-        continue
+        return read(taken)
       }
       await withCheckedContinuation { continuation in
         let isReady = shared.state.withLock { state in
@@ -100,18 +101,13 @@ public final class DeadLetterQueue: LetterSource {
 
   private func read(_ deliveries: [Delivery]) -> [ReceivedLetter] {
     let now = clock.now()
-    var letters: [ReceivedLetter] = []
-    letters.reserveCapacity(deliveries.count)
-    for delivery in deliveries {
-      switch delivery.problem {
-      case .bodyTooLarge:
-        // Acknowledged, its body would be lost; rejected, the whole of it.
-        logger.error("a dead letter is too large to be archived and stays in its queue", metadata: ["bytes": "\(delivery.bodySize)"])
-      case .headersTooDeep, nil:
-        letters.append(ReceivedLetter(receipt: Receipt(delivery.tag), letter: reader.letter(delivery, at: now)))
+    return deliveries.map { delivery in
+      if delivery.problem == .bodyTooLarge {
+        logger.warning(
+          "a dead letter is larger than deadLetters.maximumBodyBytes: only its beginning is archived", metadata: ["bytes": "\(delivery.bodySize)"])
       }
+      return ReceivedLetter(receipt: Receipt(delivery.tag), letter: reader.letter(delivery, at: now))
     }
-    return letters
   }
 
   public func settle(_ receipts: [Receipt]) {

@@ -8,6 +8,7 @@ extension InboundDecoder {
   /// Whose message it seems to be, for a filter: whatever part of it can be read.
   func sender(_ properties: MessageProperties, body: [UInt8], routingKey: String) -> (source: String?, orgID: UUID?, type: String?) {
     let routed = try? route(properties)
+    // The beginning of a body that is cut is no JSON, as a rule; what it is is seen at once.
     let document = body.count <= maximumBodyBytes ? try? JSONDocument(parsing: body) : nil
     guard let document else { return (routed?.source ?? properties.headers["x-source"]?.stringValue, routed?.orgID, properties.type) }
     let root = document.root
@@ -31,6 +32,7 @@ extension InboundDecoder {
       throw Rejection(.malformed, field: "properties", "what is archived of the message's properties cannot be read")
     }
     try requireFitting(message.bodySize)
+    guard message.body.count == message.bodySize else { throw Rejection(.tooLarge, field: "body", "only its beginning is archived") }
     let (source, orgID) = try route(properties)
     guard let mapping = mappings[source] else {
       throw Rejection(.unknownSource, field: "header x-source", value: source, "there is no mapping for this source")

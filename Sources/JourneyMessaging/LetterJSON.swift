@@ -8,16 +8,19 @@ public enum LetterJSON {
   public enum Body: Sendable {
     case leftOut
     case base64
+    /// The text as well, where it is one.
+    case base64AndText
   }
 
-  public static func write(_ archived: ArchivedLetter, body: Body, into json: inout JSONWriter) {
+  /// - Parameter largestHeaders: headers of more bytes are left out, which is said.
+  public static func write(_ archived: ArchivedLetter, body: Body, largestHeaders: Int = .max, into json: inout JSONWriter) {
     json.beginObject()
-    writeMembers(archived, body: body, into: &json)
+    writeMembers(archived, body: body, largestHeaders: largestHeaders, into: &json)
     json.endObject()
   }
 
   /// The members of an open object.
-  public static func writeMembers(_ archived: ArchivedLetter, body: Body, into json: inout JSONWriter) {
+  public static func writeMembers(_ archived: ArchivedLetter, body: Body, largestHeaders: Int = .max, into json: inout JSONWriter) {
     let letter = archived.letter, message = letter.message
     json.member("id", archived.id.uuidString.lowercased())
     json.member("state", archived.state.rawValue)
@@ -51,23 +54,46 @@ public enum LetterJSON {
     json.key("properties")
     json.raw(message.properties)
     json.key("headers")
-    json.raw(message.headers)
-    if case .base64 = body { json.member("body", Data(message.body).base64EncodedString()) }
+    if message.headers.count <= largestHeaders {
+      json.raw(message.headers)
+    } else {
+      json.raw(Array("[]".utf8))
+      json.key("headersOmitted")
+      json.bool(true)
+    }
+    if !message.redactedHeaders.isEmpty {
+      json.key("redactedHeaders")
+      json.beginArray()
+      for name in message.redactedHeaders { json.string(name) }
+      json.endArray()
+    }
+    json.member("bodySha256", message.bodyDigest.map(hexadecimal))
+    guard body != .leftOut else { return }
+    json.member("body", Data(message.body).base64EncodedString())
+    if message.body.count < message.bodySize {
+      json.key("truncated")
+      json.bool(true)
+    }
+    if body == .base64AndText { json.member("bodyText", String(validating: message.body.wholeCharacters(of: message.bodySize), as: UTF8.self)) }
   }
 
   /// Reads what `write` has written with its body.
+  /// - Parameter redaction: which headers are not kept.
   /// - Throws: `LetterJSONError`, naming the member that is missing or wrong.
-  public static func read(_ value: JSONValue) throws(LetterJSONError) -> ArchivedLetter {
+  public static func read(_ value: JSONValue, redaction: HeaderRedaction = HeaderRedaction([])) throws(LetterJSONError) -> ArchivedLetter {
     let reader = Reader(value: value)
     guard let body = value["body"]?.string.flatMap({ Data(base64Encoded: $0) }) else { throw LetterJSONError("body") }
     // The database has laid the JSON out in its own way; written anew it is what the adapter itself would have stored.
     guard let properties = value["properties"], let headers = value["headers"],
       let decoded = MessageEncoding.properties(Array(properties.rawBytes), headers: Array(headers.rawBytes))
     else { throw LetterJSONError("properties or headers") }
+    let (kept, redacted) = redaction.apply(to: decoded.headers)
     let message = OriginalMessage(
       exchange: try reader.text("exchange"), routingKey: try reader.text("routingKey"), messageID: value["messageId"]?.string,
-      contentType: value["contentType"]?.string, properties: MessageEncoding.json(decoded), headers: MessageEncoding.json(decoded.headers),
-      body: Array(body), bodySize: try reader.number("bodySize"))
+      contentType: value["contentType"]?.string, properties: MessageEncoding.json(decoded), headers: MessageEncoding.json(kept),
+      redactedHeaders: (value["redactedHeaders"]?.elements.compactMap(\.string) ?? []) + redacted, body: Array(body), bodySize: try reader.number("bodySize"),
+      bodyDigest: try reader.digest("bodySha256"))
+    guard message.body.count == message.bodySize || message.isCut && message.body.count < message.bodySize else { throw LetterJSONError("bodySize") }
     let letter = Letter(
       message: message, orgID: try reader.id("orgId"), source: value["source"]?.string, type: value["type"]?.string,
       code: try reader.text("code"), reason: try reader.text("reason"), field: value["field"]?.string, value: value["value"]?.string,
@@ -80,7 +106,7 @@ public enum LetterJSON {
       settledAt: value["settledAt"] == nil ? nil : try reader.time("settledAt"), replayID: nil)
   }
 
-  /// The headers of an archived message as a person reads them: name, type, value as JSON where it is no text.
+  /// The headers of an archived message as a person reads them: name, type, value as JSON where it is no text; those that are not kept with their names.
   public static func headers(of message: OriginalMessage) -> [(name: String, type: String, value: String)] {
     guard let document = try? JSONDocument(parsing: message.headers) else { return [] }
     return document.root.elements.map { element in
@@ -89,8 +115,10 @@ public enum LetterJSON {
         element["name"]?.text ?? "", element["type"]?.string ?? "",
         value.map { $0.text ?? String(decoding: $0.rawBytes, as: UTF8.self) } ?? ""
       )
-    }
+    } + message.redactedHeaders.map { ($0, "redacted", "") }
   }
+
+  public static func hexadecimal(_ bytes: [UInt8]) -> String { bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined() }
 
   private struct Reader {
     let value: JSONValue
@@ -108,6 +136,14 @@ public enum LetterJSON {
       return time
     }
     /// nil where it is not there.
+    func digest(_ name: String) throws(LetterJSONError) -> [UInt8]? {
+      guard let text = value[name] else { return nil }
+      let digits = Array((text.string ?? "").utf8)
+      let bytes = stride(from: 0, to: digits.count - 1, by: 2).compactMap { UInt8(String(decoding: digits[$0...($0 + 1)], as: UTF8.self), radix: 16) }
+      guard digits.count == 64, bytes.count == 32 else { throw LetterJSONError(name) }
+      return bytes
+    }
+    /// nil where it is not there.
     func id(_ name: String) throws(LetterJSONError) -> UUID? {
       guard let text = value[name] else { return nil }
       guard let id = text.string.flatMap({ UUID(uuidString: $0) }) else { throw LetterJSONError(name) }
@@ -120,4 +156,19 @@ public enum LetterJSON {
 public struct LetterJSONError: Error, Hashable, Sendable, CustomStringConvertible {
   public var description: String
   init(_ member: String) { description = "\(member) is missing or not as an export writes it" }
+}
+
+extension [UInt8] {
+  /// Without the last bytes where they are the beginning of a character of which a cut has left no more.
+  /// - Parameter size: of what it was cut from.
+  func wholeCharacters(of size: Int) -> ArraySlice<UInt8> {
+    guard count < size else { return self[...] }
+    var end = count
+    // At most three continuation bytes and the byte that leads them.
+    while end > 0, count - end < 3, self[end - 1] & 0xC0 == 0x80 { end -= 1 }
+    guard end > 0, self[end - 1] >= 0xC0 else { return self[...] }
+    let lead = self[end - 1]
+    let length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2
+    return count - (end - 1) >= length ? self[...] : self[..<(end - 1)]
+  }
 }

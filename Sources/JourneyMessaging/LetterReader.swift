@@ -7,6 +7,7 @@ import JourneyPipeline
 struct LetterReader: Sendable {
   let decoder: InboundDecoder
   let own: OwnMessages
+  var redaction = HeaderRedaction([])
   /// Names and types longer than this are cut: they are for filters, the message itself keeps them.
   private static let longestName = 200
 
@@ -20,6 +21,8 @@ struct LetterReader: Sendable {
     properties.headers = FieldTable(
       properties.headers.ofSenders.fields.enumerated()
         .sorted { ($0.element.name, $0.offset) < ($1.element.name, $1.offset) }.map(\.element))
+    let (rest, redacted) = redaction.apply(to: properties.headers)
+    properties.headers = rest
     // The broker takes the time to live away when it moves a message, and notes it.
     if properties.expiration == nil { properties.expiration = account.death?.expiration }
     let exchange = origin?.exchange ?? account.death.map(exchange) ?? delivery.exchange
@@ -29,8 +32,8 @@ struct LetterReader: Sendable {
       message: OriginalMessage(
         exchange: exchange, routingKey: routingKey, messageID: properties.messageID?.storable,
         contentType: properties.contentType?.storable,
-        properties: MessageEncoding.json(properties), headers: MessageEncoding.json(properties.headers), body: delivery.body,
-        bodySize: delivery.bodySize),
+        properties: MessageEncoding.json(properties), headers: MessageEncoding.json(properties.headers),
+        redactedHeaders: redacted.map(\.storable), body: delivery.body, bodySize: delivery.bodySize, bodyDigest: delivery.bodyDigest),
       orgID: sender.orgID, source: sender.source?.storable.cut(toBytes: Self.longestName),
       type: sender.type?.storable.cut(toBytes: Self.longestName), code: account.code.storable, reason: account.reason.storable,
       field: account.death == nil ? headers[JourneyHeader.field]?.stringValue?.storable : nil,

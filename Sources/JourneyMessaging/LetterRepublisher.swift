@@ -49,7 +49,9 @@ public struct LetterRepublisher: LetterPublisher {
     guard var properties = MessageEncoding.properties(original.properties, headers: original.headers) else {
       throw ReplayRefusal("what is archived of its properties or headers cannot be read")
     }
-    guard original.body.count == original.bodySize else { throw ReplayRefusal("its body was too large to be archived") }
+    guard original.body.count == original.bodySize, !original.isCut else {
+      throw ReplayRefusal("only the first \(original.body.count) of the \(original.bodySize) bytes of its body are archived (deadLetters.maximumBodyBytes)")
+    }
     properties.headers = properties.headers.ofSenders
     properties = MessageCopy.properties(properties, exchange: original.exchange, routingKey: original.routingKey)
     properties.headers[JourneyHeader.replay] = .int(Int64(item.replayCount))

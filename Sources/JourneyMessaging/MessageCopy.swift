@@ -108,7 +108,7 @@ extension Delivery {
   func with(exchange: String, routingKey: String, properties: MessageProperties) -> Delivery {
     Delivery(
       tag: tag, exchange: exchange, routingKey: routingKey, isRedelivered: isRedelivered, properties: properties, body: body,
-      bodySize: bodySize, problem: problem)
+      bodySize: bodySize, bodyDigest: bodyDigest, problem: problem)
   }
 }
 

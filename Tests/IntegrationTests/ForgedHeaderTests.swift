@@ -106,6 +106,8 @@ import Testing
         way == .large ? "" : try await stage.succeed(["dlq", "export"]), try await stage.succeed(["dlq", "list", "--json"]),
         try await api.get("/api/operations/dead-letters/\(letter)", APIStage.token(UUID().uuidString, operations: true)).body,
       ]
+      let page = try await api.get("/api/operations/dead-letters", APIStage.token(UUID().uuidString, operations: true))
+      #expect(page.status == 200 && page.body.utf8.count < 20_000 && page.body.contains("headersOmitted") == (way == .padded), "\(page.body.prefix(2000))")
       for text in texts {
         #expect(!text.contains("journey.actions") && !text.contains("email_outreach.high") && !text.contains("1999") && !text.contains("beef"))
       }

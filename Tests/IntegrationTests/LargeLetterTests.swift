@@ -1,4 +1,5 @@
 import AMQPClient
+import Crypto
 import Foundation
 import Glibc
 import TestServers
@@ -33,8 +34,8 @@ import Testing
   }
 
   /// The adapter with its API; one letter of 40 MiB and a small one in the archive.
-  private func stage(_ body: (APIStage, _ large: String, _ small: String) async throws -> Void) async throws {
-    try await APIStage.with { api in
+  private func stage(isKeptWhole: Bool = true, _ body: (APIStage, _ large: String, _ small: String) async throws -> Void) async throws {
+    try await APIStage.with(isKeptWhole ? ["DEAD_LETTERS_MAXIMUM_BODY_BYTES": "\(128 << 20)"] : [:]) { api in
       let stage = api.stage
       try await publish(stage, bytes: Self.size, id: "large")
       try await publish(stage, bytes: 100, id: "small")
@@ -83,9 +84,10 @@ import Testing
       let raw = try await stage.succeed(["dlq", "show", "--raw", large])
       #expect(raw.utf8.count > Self.size)
 
-      // The API has everything but the body.
+      // The API has everything but the rest of the body.
       let answer = try await api.get("/api/operations/dead-letters/\(large)", APIStage.token(UUID().uuidString, operations: true))
-      #expect(answer.status == 200 && answer.body.utf8.count < 20_000 && answer.json["body"] == nil, "\(answer.body.prefix(20_000))")
+      #expect(answer.status == 200 && answer.body.utf8.count < 700_000 && answer.json["truncated"] as? Bool == true, "\(answer.body.prefix(20_000))")
+      #expect((answer.json["bodyText"] as? String).map { raw.hasPrefix($0) && $0.utf8.count == 256 << 10 } == true)
       #expect(answer.json["bodySize"] as? Int == raw.utf8.count)
 
       let exported = try await stage.succeed(["dlq", "export", large])
@@ -97,6 +99,62 @@ import Testing
       let imported = try await stage.run(["dlq", "import", "-"], input: Array(exported.utf8))
       #expect(imported.status == 0 && imported.output == "1 letter imported, 0 here already\n", "\(imported)")
       #expect(try await stage.rows(body) == before)
+    }
+  }
+
+  @Test func whatIsLargerThanIsKeptIsCutAndSaysSo() async throws {
+    try await stage(isKeptWhole: false) { api, large, _ in
+      let stage = api.stage
+      let note = "only its beginning is archived"
+      #expect(api.program.standardError.contains(note))
+      let row = try await stage.rows("SELECT length(body), body_size, encode(body_sha256, 'hex') FROM journey_dead_letters WHERE id = '\(large)'")[0]
+      let sent = #"{"specversion":"1.0","id":"large","data":{"text":""# + Self.noise(Self.size) + #""}}"#
+      let digest = SHA256.hash(data: Data(sent.utf8)).map { String(format: "%02x", $0) }.joined()
+      #expect(row == ["65536", "\(sent.utf8.count)", digest])
+      let shown = try await stage.succeed(["dlq", "show", large])
+      #expect(shown.contains("body, \(sent.utf8.count) bytes, SHA-256 \(digest)") && shown.contains("only the beginning is archived"), "\(shown)")
+      let raw = try await stage.run(["dlq", "show", "--raw", large])
+      #expect(raw.status == 0 && raw.output == String(sent.prefix(65_536)))
+      #expect(raw.errors.contains("the first 65536 bytes of \(sent.utf8.count)"), "\(raw.errors)")
+      let answer = try await api.get("/api/operations/dead-letters/\(large)", APIStage.token(UUID().uuidString, operations: true))
+      #expect(answer.json["truncated"] as? Bool == true && answer.json["bodySha256"] as? String == digest, "\(answer)")
+
+      // Also where more may be read than when it was archived.
+      let larger = ["INGEST_MAXIMUM_BODY_BYTES": "\(8 << 20)"]
+      for more in [[], ["--force"], ["--edit", #"[{"op":"remove","path":"/data"}]"#]] {
+        let refused = try await stage.run(["dlq", "replay", large] + more, environment: larger)
+        #expect(refused.status == 1 && refused.errors.contains("only the beginning is archived (deadLetters.maximumBodyBytes)"), "\(refused)")
+      }
+      let all = try await stage.succeed(["dlq", "replay", "--all", "--dry-run"])
+      #expect(all.contains("would replay 1 letter;"), "\(all)")
+
+      // It moves to another archive as it is here.
+      let exported = try await stage.succeed(["dlq", "export", large])
+      let deleted = try await stage.succeed(["dlq", "delete", large, "--reason", "moved"])
+      #expect(deleted == "1 letter deleted for good\n")
+      let imported = try await stage.run(["dlq", "import", "-"], input: Array(exported.utf8))
+      #expect(imported.output == "1 letter imported, 0 here already\n", "\(imported)")
+      #expect(try await stage.rows("SELECT length(body), body_size, encode(body_sha256, 'hex') FROM journey_dead_letters WHERE id = '\(large)'") == [row])
+    }
+  }
+
+  /// Four times its size is what a body takes that is kept whole.
+  @Test func aBodyOf100MillionBytesTakesNoMemory() async throws {
+    try await Stage.with { stage in
+      let program = try await stage.serve(.standard, ["DEAD_LETTERS_ARCHIVE": "true"])
+      func peak() -> Int {
+        let status = (try? String(contentsOfFile: "/proc/\(program.id)/status", encoding: .utf8)) ?? ""
+        return status.split(separator: "\n").first { $0.hasPrefix("VmHWM") }?.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0
+      }
+      let before = peak()
+      try await publish(stage, bytes: 100_000_000, id: "huge")
+      try await eventually("its letter", state: { String(program.standardError.suffix(3000)) }) {
+        try await stage.number("SELECT count(*) FROM journey_dead_letters") == 1
+      }
+      let after = peak()
+      // KiB.
+      #expect(before > 0 && after - before < 60_000, "\(before) KiB, then \(after) KiB")
+      try await stage.stop(program)
     }
   }
 

@@ -40,7 +40,8 @@ import Testing
     }
 
     func letters() throws -> DeadLetterQueue {
-      let queue = DeadLetterQueue(connection: settings, names: names, decoder: try decoder(), clock: SystemClock(), logger: quiet)
+      let queue = DeadLetterQueue(
+        connection: settings, names: names, decoder: try decoder(), redaction: HeaderRedaction([]), clock: SystemClock(), logger: quiet)
       queue.start()
       return queue
     }

@@ -199,7 +199,7 @@ final class ConsumerWorker {
     return Delivery(
       tag: DeliveryTag(generation: ledger.generation, value: tag), exchange: exchange, routingKey: routingKey,
       isRedelivered: isRedelivered, properties: content.properties, body: content.body, bodySize: content.bodySize,
-      problem: content.problem)
+      bodyDigest: content.bodyDigest, problem: content.problem)
   }
 
   private func readMail(_ connection: Connection) throws(AMQPError) {

@@ -16,7 +16,7 @@ public struct DeliveryTag: Hashable, Sendable {
 
 /// Why a delivery is not all that was sent. It still has to be settled.
 public enum DeliveryProblem: Hashable, Sendable {
-  /// The body exceeds `maxBodyBytes`; its bytes were thrown away as they came in. It will never fit.
+  /// The body exceeds `maxBodyBytes`; its bytes were thrown away as they came in, but for the beginning that was asked for. It will never fit.
   case bodyTooLarge
   /// A header table or array was nested deeper than 32 levels; everything below that level was dropped.
   case headersTooDeep
@@ -32,15 +32,17 @@ public final class Delivery: Sendable {
   /// The broker has handed it out before; it may have been processed.
   public let isRedelivered: Bool
   public let properties: MessageProperties
-  /// Empty when `problem` says that the body was thrown away.
+  /// Empty, or the beginning, when `problem` says that the body was thrown away.
   public let body: [UInt8]
+  /// The SHA-256 of a body that was thrown away but for its beginning.
+  public let bodyDigest: [UInt8]?
   /// The size of the body as sent, in bytes.
   public let bodySize: Int
   public let problem: DeliveryProblem?
 
   public init(
     tag: DeliveryTag, exchange: String, routingKey: String, isRedelivered: Bool, properties: MessageProperties, body: [UInt8],
-    bodySize: Int? = nil, problem: DeliveryProblem? = nil
+    bodySize: Int? = nil, bodyDigest: [UInt8]? = nil, problem: DeliveryProblem? = nil
   ) {
     self.tag = tag
     self.exchange = exchange
@@ -49,6 +51,7 @@ public final class Delivery: Sendable {
     self.properties = properties
     self.body = body
     self.bodySize = bodySize ?? body.count
+    self.bodyDigest = bodyDigest
     self.problem = problem
   }
 }

@@ -59,8 +59,10 @@ public struct AMQPConnectionSettings: Sendable {
   public var reconnect = ReconnectPolicy()
   /// The largest frame in bytes, 8192...131072: properties have to fit one frame, and brokers from 4.1 on refuse less.
   public var frameMax = 131_072
-  /// The largest body in bytes, both ways. Larger ones are delivered without their body and not published.
+  /// The largest body in bytes, both ways. Larger ones are delivered without their body, or with its beginning, and not published.
   public var maxBodyBytes = 32 << 20
+  /// What is kept of larger bodies: so many bytes of the beginning, and the SHA-256 of the whole. nil: nothing is.
+  public var beginningOfLargerBodies: Int?
   /// The bodies of unsettled deliveries together, in bytes: while they have more, a consumer reads nothing. So there are at most as many, and one body.
   /// Their properties come on top: normally a few hundred bytes each, and never more than 1 MiB (about `frameMax` before dead-lettering) times
   /// the prefetch.

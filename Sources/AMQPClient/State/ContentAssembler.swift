@@ -1,3 +1,5 @@
+import Crypto
+
 /// Puts a message together from its method, header and body frames. Pure: bytes in, content out.
 ///
 /// Only one message is ever under way on a channel, but frames of channel 0 may come in between; those never get here.
@@ -13,6 +15,7 @@ struct ContentAssembler {
     let properties: MessageProperties
     let body: [UInt8]
     let bodySize: Int
+    let bodyDigest: [UInt8]?
     let problem: DeliveryProblem?
   }
 
@@ -23,7 +26,10 @@ struct ContentAssembler {
     var received: UInt64 = 0
     var body: [UInt8] = []
     var problem: DeliveryProblem?
-    var keepsBody: Bool
+    /// How much of the body is kept.
+    var kept: Int
+    /// Of a body that is larger than may be, where its beginning is kept.
+    var digest: SHA256?
   }
 
   private enum State {
@@ -33,9 +39,13 @@ struct ContentAssembler {
   }
 
   let maxBodyBytes: Int
+  let beginningOfLargerBodies: Int?
   private var state = State.idle
 
-  init(maxBodyBytes: Int) { self.maxBodyBytes = maxBodyBytes }
+  init(maxBodyBytes: Int, beginningOfLargerBodies: Int? = nil) {
+    self.maxBodyBytes = maxBodyBytes
+    self.beginningOfLargerBodies = beginningOfLargerBodies
+  }
 
   var isIdle: Bool { if case .idle = state { true } else { false } }
 
@@ -47,13 +57,14 @@ struct ContentAssembler {
   mutating func header(size: UInt64, properties: MessageProperties, isTooDeep: Bool) throws(AMQPError) -> Content? {
     guard case .opened(let opening) = state else { throw Self.violation("a content header came without a method before it") }
     guard size <= UInt64(Int64.max) else { throw Self.violation("a content header announces \(size) bytes") }
-    var pending = Pending(opening: opening, properties: properties, size: size, keepsBody: true)
+    var pending = Pending(opening: opening, properties: properties, size: size, kept: Int(size))
     if isTooDeep { pending.problem = .headersTooDeep }
     if case .returned = opening {
       // The sender still has the body; the broker's copy is of no use.
-      pending.keepsBody = false
+      pending.kept = 0
     } else if size > UInt64(maxBodyBytes) {
-      pending.keepsBody = false
+      pending.kept = beginningOfLargerBodies ?? 0
+      pending.digest = beginningOfLargerBodies == nil ? nil : SHA256()
       pending.problem = .bodyTooLarge
     }
     return finish(pending)
@@ -67,10 +78,12 @@ struct ContentAssembler {
       throw Self.violation("a body is longer than its header announced")
     }
     pending.received += UInt64(fragment.count)
-    if pending.keepsBody {
-      if pending.body.isEmpty { pending.body.reserveCapacity(Int(pending.size)) }
-      pending.body.append(contentsOf: fragment)
+    let missing = min(pending.kept - pending.body.count, fragment.count)
+    if missing > 0 {
+      if pending.body.isEmpty { pending.body.reserveCapacity(pending.kept) }
+      pending.body.append(contentsOf: fragment.prefix(missing))
     }
+    pending.digest?.update(bufferPointer: fragment)
     return finish(pending)
   }
 
@@ -81,7 +94,8 @@ struct ContentAssembler {
     }
     state = .idle
     return Content(
-      opening: pending.opening, properties: pending.properties, body: pending.body, bodySize: Int(pending.size), problem: pending.problem)
+      opening: pending.opening, properties: pending.properties, body: pending.body, bodySize: Int(pending.size),
+      bodyDigest: pending.digest.map { Array($0.finalize()) }, problem: pending.problem)
   }
 
   private static func violation(_ message: String, line: Int = #line) -> AMQPError {

@@ -127,7 +127,7 @@ extension Connection {
       guard case .delivery(let tag, let isRedelivered, let exchange, let routingKey) = content.opening else { return nil }
       return Delivery(
         tag: DeliveryTag(generation: 0, value: tag), exchange: exchange, routingKey: routingKey, isRedelivered: isRedelivered,
-        properties: content.properties, body: content.body, bodySize: content.bodySize, problem: content.problem)
+        properties: content.properties, body: content.body, bodySize: content.bodySize, bodyDigest: content.bodyDigest, problem: content.problem)
     }
   }
 

@@ -61,7 +61,7 @@ final class Connection {
     }
     self.settings = settings
     self.state = state
-    assembler = ContentAssembler(maxBodyBytes: settings.maxBodyBytes)
+    assembler = ContentAssembler(maxBodyBytes: settings.maxBodyBytes, beginningOfLargerBodies: settings.beginningOfLargerBodies)
   }
 
   deinit {
@@ -91,7 +91,7 @@ final class Connection {
       try checkReply("channel.open")
     }
     isChannelOpen = true
-    assembler = ContentAssembler(maxBodyBytes: settings.maxBodyBytes)
+    assembler = ContentAssembler(maxBodyBytes: settings.maxBodyBytes, beginningOfLargerBodies: settings.beginningOfLargerBodies)
   }
 
   /// A round trip that needs no permission.

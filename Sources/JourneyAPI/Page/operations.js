@@ -114,9 +114,10 @@ class OperationsView extends View {
     let parsed = null;
     try { parsed = JSON.parse(letter.bodyText); } catch { /* Shown as it is. */ }
     const area = h("textarea", { id: "body", class: "mono", rows: "14", spellcheck: "false", "aria-label": "Body" });
-    area.defaultValue = parsed ? JSON.stringify(parsed, null, 2) : letter.bodyText ?? (letter.body === undefined ? "(too large to be shown here; journey dlq show --raw writes it)" : "(no text)");
+    area.defaultValue = parsed ? JSON.stringify(parsed, null, 2) : letter.bodyText ?? "(no text)";
     area.readOnly = !parsed || letter.state !== "new";
     const send = () => {
+      if (area.readOnly) return this.ask("replay", { ids: [letter.id] }, { force: true });
       let edited;
       try { edited = JSON.parse(area.value); } catch (error) { return toast("The body is not JSON: " + error.message); }
       const edit = patch(parsed, edited);
@@ -124,10 +125,11 @@ class OperationsView extends View {
     };
     return h("section", { class: "card", id: "letter" }, h("div", { class: "title" }, h("h2", {}, title(letter.code)), chip(letter.state, "plain"), h("div", { class: "end" }, h("a", { href: "#/operations" }, "Close"))),
       letter.reason.split("\n").map(line => h("p", {}, line)),
-      h("dl", { class: "small" }, [["Field", letter.field], ["Value", letter.value], ["Source", letter.source], ["Type", letter.type], ["Published to", `${letter.exchange || "(default)"} · ${letter.routingKey}`], ["Message", letter.messageId]]
+      h("dl", { class: "small" }, [["Field", letter.field], ["Value", letter.value], ["Source", letter.source], ["Type", letter.type], ["Published to", `${letter.exchange || "(default)"} · ${letter.routingKey}`], ["Message", letter.messageId], ["Headers not kept", (letter.redactedHeaders ?? []).join(", ")]]
         .filter(([, value]) => value).map(([name, value]) => [h("dt", {}, name), h("dd", { class: "mono" }, value)]), h("dt", {}, "Failed"), h("dd", {}, when(letter.failedAt), `, ${letter.sameFailures} times this way`)),
       h("h3", {}, "By the mapping as it is now"), h("ul", {}, letter.mapping.map(part => h("li", {}, part.outcome === "event" ? `becomes ${words(part.type)}` : part.outcome === "ignored" ? `is ignored: ${part.reason}` : `is refused: ${part.field ? part.field + ": " : ""}${part.message}`))),
-      h("h3", {}, area.readOnly ? "Body" : "Body (edit it, then replay)"), area,
+      h("h3", {}, area.readOnly ? "Body" : "Body (edit it, then replay)"),
+      letter.truncated ? h("p", { class: "small" }, `This is the beginning of ${letter.bodySize} bytes. `, letter.bodySha256 ? "More is not kept, so it cannot be replayed." : "All of it: journey dlq show --raw") : null, area,
       letter.state === "new" ? h("p", { class: "row" }, h("button", { id: "replay-one", type: "button", class: "primary", onclick: send }, "Replay"), h("button", { type: "button", class: "danger", onclick: () => this.ask("discard", { ids: [letter.id] }) }, "Discard")) : null,
       letter.history.length ? [h("h3", {}, "History"), h("ul", {}, letter.history.map(entry => h("li", { class: "small" }, when(entry.at), ` ${words(entry.action)} by ${entry.actor}`, entry.why ? `: ${entry.why}` : "", entry.result ? ` (${entry.result})` : "")))] : null);
   }

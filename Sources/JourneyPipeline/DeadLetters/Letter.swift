@@ -11,15 +11,23 @@ public struct OriginalMessage: Hashable, Sendable {
   public var contentType: String?
   /// A JSON object.
   public var properties: [UInt8]
-  /// A JSON array of `{"name", "type", "value"}`, by name, without what broker and adapter added on the way.
+  /// A JSON array of `{"name", "type", "value"}`, by name, without what broker and adapter added on the way, and without credentials.
   public var headers: [UInt8]
+  /// The names of headers that are not kept, since they carry credentials.
+  public var redactedHeaders: [String]
+  /// The whole, or its beginning where it is cut or only part of it was asked for.
   public var body: [UInt8]
-  /// Bytes, as sent; more than `body` holds where it could not be read.
+  /// Bytes, as sent.
   public var bodySize: Int
+  /// The SHA-256 of the whole body, where the archive has only its beginning.
+  public var bodyDigest: [UInt8]?
+
+  /// Whether the archive has only the beginning of the body.
+  public var isCut: Bool { bodyDigest != nil }
 
   public init(
-    exchange: String, routingKey: String, messageID: String?, contentType: String?, properties: [UInt8], headers: [UInt8], body: [UInt8],
-    bodySize: Int
+    exchange: String, routingKey: String, messageID: String?, contentType: String?, properties: [UInt8], headers: [UInt8],
+    redactedHeaders: [String] = [], body: [UInt8], bodySize: Int, bodyDigest: [UInt8]? = nil
   ) {
     self.exchange = exchange
     self.routingKey = routingKey
@@ -27,8 +35,10 @@ public struct OriginalMessage: Hashable, Sendable {
     self.contentType = contentType
     self.properties = properties
     self.headers = headers
+    self.redactedHeaders = redactedHeaders
     self.body = body
     self.bodySize = bodySize
+    self.bodyDigest = bodyDigest
   }
 }
 

@@ -69,11 +69,11 @@ public struct DeadLetterArchive: LetterArchive {
     """
     INSERT INTO journey_dead_letters
       (id, fingerprint, org_id, source, type, code, reason, field, value, exchange, routing_key, message_id, content_type, properties,
-       headers, body, body_size, attempts, first_failed_at, failed_at, replay_count, caused_by, state, same_failures, settled_at)
+       headers, body, body_size, attempts, first_failed_at, failed_at, replay_count, caused_by, state, same_failures, settled_at, body_sha256, redacted_headers)
     SELECT * FROM unnest(
       $1::uuid[], $2::bytea[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[],
       $12::text[], $13::text[], $14::jsonb[], $15::jsonb[], $16::bytea[], $17::int8[], $18::int4[], $19::timestamptz[], $20::timestamptz[],
-      $21::int4[], $22::uuid[], $23::text[], $24::int4[], $25::timestamptz[])
+      $21::int4[], $22::uuid[], $23::text[], $24::int4[], $25::timestamptz[], $26::bytea[], $27::jsonb[])
     ON CONFLICT DO NOTHING
     RETURNING id
     """)
@@ -179,6 +179,8 @@ struct LetterRow: Sendable {
       $0.texts(rows) { $0.state.rawValue }
       $0.int4s(rows) { Int32(clamping: $0.sameFailures) }
       $0.timestamptzs(rows) { $0.settledAt?.microseconds }
+      $0.byteas(rows) { $0.letter.message.bodyDigest }
+      $0.jsonbs(rows) { LetterSQL.json($0.letter.message.redactedHeaders) }
     }
   }
 }
@@ -197,10 +199,12 @@ enum LetterRows {
     return rows.values.sorted { $0.fingerprint.lexicographicallyPrecedes($1.fingerprint) }
   }
 
-  /// What makes a message the same message: everything that its publisher gave it.
+  /// What makes a message the same message: everything that its publisher gave it, but for credentials. A webhook that is sent again may be signed anew, and a
+  /// replay comes back without them.
   static func fingerprint(_ message: OriginalMessage) -> [UInt8] {
     var hash = SHA256()
-    for part in [Array(message.exchange.utf8), Array(message.routingKey.utf8), message.properties, message.headers, message.body] {
+    let parts = [Array(message.exchange.utf8), Array(message.routingKey.utf8), message.properties, message.headers, message.body]
+    for part in parts + (message.bodyDigest.map { [$0] } ?? []) {
       // Lengths keep the parts apart: ("ab", "c") is not ("a", "bc").
       withUnsafeBytes(of: UInt64(part.count).bigEndian) { hash.update(bufferPointer: $0) }
       hash.update(data: part)

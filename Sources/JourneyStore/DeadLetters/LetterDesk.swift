@@ -34,8 +34,8 @@ public struct LetterLogEntry: Hashable, Sendable {
 
 /// The letters as a person works on them: reads, discards, moves them between archives. Each change is written down with who and why.
 public struct LetterDesk: Sendable {
-  private let worker: PostgresWorker
-  private let actor: String
+  let worker: PostgresWorker
+  let actor: String
 
   /// - Parameter actor: who works, for the record.
   public init(worker: PostgresWorker, actor: String) {
@@ -66,15 +66,15 @@ public struct LetterDesk: Sendable {
   ///   - before: the last letter of the page before.
   ///   - limit: how many letters it has at most; fewer where they are large and their bodies are read.
   ///   - withBodies: whether the bodies are read, too.
-  ///   - largestBody: bodies with more bytes are left empty.
-  public func list(_ filter: LetterFilter, before: UUID? = nil, limit: Int, withBodies: Bool, largestBody: Int = .max) async throws -> [ArchivedLetter] {
+  ///   - bodyBytes: of larger bodies only the beginning is read.
+  public func list(_ filter: LetterFilter, before: UUID? = nil, limit: Int, withBodies: Bool, bodyBytes: Int = .max) async throws -> [ArchivedLetter] {
     try await worker.perform { connection in
       let result = try connection.execute(
         Statements.list,
         LetterSQL.parameters(filter) {
           $0.uuid(before)
           $0.int4(Int32(clamping: limit))
-          $0.int8(withBodies ? Int64(largestBody) : -1)
+          $0.int4(withBodies ? Int32(clamping: bodyBytes) : -1)
         })
       return try (0..<result.rowCount).map { try LetterSQL.letter(result, $0) }
     }
@@ -104,6 +104,20 @@ public struct LetterDesk: Sendable {
           why: try result.textIfPresent(row, 3), result: try result.textIfPresent(row, 4),
           replayID: try result.int32IfPresent(row, 5).map { Int($0) })
       }
+    }
+  }
+
+  /// A part of a letter's body as it is archived; empty beyond its end. A large one is read part by part, so that memory does not depend on its size.
+  public func body(of letter: UUID, from offset: Int, count: Int) async throws -> [UInt8] {
+    try await worker.perform { connection in
+      let result = try connection.execute(
+        Statements.body,
+        PostgresParameters {
+          $0.uuid(letter)
+          $0.int4(Int32(clamping: offset))
+          $0.int4(Int32(clamping: count))
+        })
+      return result.rowCount == 0 ? [] : try result.bytes(0, 0)
     }
   }
 
@@ -209,15 +223,15 @@ public struct LetterDesk: Sendable {
     static let list = PostgresStatement(
       name: "list_letters",
       """
-      SELECT \(LetterSQL.columns), CASE WHEN d.body_size <= $12::int8 THEN d.body ELSE ''::bytea END
+      SELECT \(LetterSQL.columns), CASE WHEN $12::int4 < 0 THEN ''::bytea ELSE substr(d.body, 1, $12::int4) END
       FROM journey_dead_letters d JOIN (
-        SELECT id, sum(body_size) OVER (ORDER BY id DESC) - body_size AS bytes_before FROM (
+        SELECT id, sum(LEAST(body_size, $12::int4)) OVER (ORDER BY id DESC) - LEAST(body_size, $12::int4) AS bytes_before FROM (
           SELECT d.id, d.body_size FROM journey_dead_letters d
           WHERE \(LetterSQL.filter) AND ($10::uuid IS NULL OR d.id < $10::uuid)
           ORDER BY d.id DESC LIMIT $11::int4
         ) next
       ) page ON page.id = d.id
-      WHERE $12::int8 < 0 OR page.bytes_before < \(LetterSQL.pageBytes)
+      WHERE $12::int4 < 0 OR page.bytes_before < \(LetterSQL.pageBytes)
       ORDER BY d.id DESC
       """)
     static let history = PostgresStatement(
@@ -233,6 +247,8 @@ public struct LetterDesk: Sendable {
       )
       INSERT INTO journey_dead_letter_log (letter_id, action, actor, why) SELECT id, 'discarded', $10::text, $11::text FROM discarded
       """)
+    static let body = PostgresStatement(
+      name: "letter_body", "SELECT substr(body, $2::int4 + 1, $3::int4) FROM journey_dead_letters WHERE id = $1::uuid")
     static let log = PostgresStatement(
       name: "log_letters",
       """

@@ -31,7 +31,7 @@ public struct ReplayOrder: Sendable {
   public var why: String?
   /// Letters that failed the same way this often in a row are left alone; nil: none is.
   public var loopGuard: Int?
-  /// Letters with more bytes in their bodies are left alone: they would come back as too large.
+  /// Letters with more bytes in their bodies are left alone: they would come back as too large. So are those whose bodies are archived in part.
   public var largestBody: Int
 
   public init(
@@ -211,14 +211,14 @@ public struct LetterReplays: Sendable {
   /// Letters a transaction: as many as are changed well within a statement's time.
   private static let batch = 2000
 
-  private static let fits = "d.body_size <= $11::int8"
+  private static let fits = "d.body_size <= $11::int8 AND d.body_sha256 IS NULL"
   private static let free = "($10::int4 IS NULL OR d.same_failures < $10::int4)"
 
   private enum Statements {
     static let count = PostgresStatement(
       name: "count_replay",
       """
-      SELECT count(*) FILTER (WHERE \(fits) AND \(free)), count(*) FILTER (WHERE \(fits) AND NOT \(free)), count(*) FILTER (WHERE NOT \(fits))
+      SELECT count(*) FILTER (WHERE \(fits) AND \(free)), count(*) FILTER (WHERE \(fits) AND NOT \(free)), count(*) FILTER (WHERE NOT (\(fits)))
       FROM journey_dead_letters d WHERE \(LetterSQL.filter) AND d.state <> 'replaying'
       """)
     static let create = PostgresStatement(

@@ -46,9 +46,20 @@ enum LetterSQL {
   static let columns = """
     d.id, d.org_id, d.source, d.type, d.code, d.reason, d.field, d.value, d.exchange, d.routing_key, d.message_id, d.content_type,
     d.properties, d.headers, d.body_size, d.attempts, d.first_failed_at, d.failed_at, d.replay_count, d.caused_by, d.state,
-    d.same_failures, d.received_at, d.settled_at, d.replay_id
+    d.same_failures, d.received_at, d.settled_at, d.replay_id, d.redacted_headers, d.body_sha256
     """
-  static let columnCount = 25
+  static let columnCount = 27
+
+  /// A list of texts.
+  static func json(_ texts: [String]) -> [UInt8] {
+    var json = JSONWriter()
+    json.beginArray()
+    for text in texts { json.string(text) }
+    json.endArray()
+    return json.bytes
+  }
+
+  private static func names(_ json: [UInt8]) -> [String] { (try? JSONDocument(parsing: json))?.root.elements.compactMap(\.string) ?? [] }
 
   /// - Parameter body: the body's column.
   static func letter(_ result: PostgresResult, _ row: Int, body: Int = columnCount) throws(PostgresError) -> ArchivedLetter {
@@ -56,7 +67,8 @@ enum LetterSQL {
     let message = OriginalMessage(
       exchange: try result.text(row, 8), routingKey: try result.text(row, 9), messageID: try result.textIfPresent(row, 10),
       contentType: try result.textIfPresent(row, 11), properties: try result.json(row, 12), headers: try result.json(row, 13),
-      body: try result.bytes(row, body), bodySize: Int(try result.int64(row, 14)))
+      redactedHeaders: names(try result.json(row, 25)), body: try result.bytes(row, body), bodySize: Int(try result.int64(row, 14)),
+      bodyDigest: try result.bytesIfPresent(row, 26))
     let letter = Letter(
       message: message, orgID: try result.uuidIfPresent(row, 1), source: try result.textIfPresent(row, 2),
       type: try result.textIfPresent(row, 3), code: try result.text(row, 4), reason: try result.text(row, 5),

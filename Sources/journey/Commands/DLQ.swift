@@ -13,7 +13,7 @@ struct DLQ: AsyncParsableCommand {
     commandName: "dlq", abstract: "Dead letters: messages that could not be applied, archived with why.",
     discussion: "They are archived by serve, unless deadLetters.archive is false. Every change is recorded: who, when, why, and what came of it.",
     subcommands: [
-      DLQStats.self, DLQList.self, DLQShow.self, DLQReplay.self, DLQDiscard.self, DLQExport.self, DLQImport.self,
+      DLQStats.self, DLQList.self, DLQShow.self, DLQReplay.self, DLQDiscard.self, DLQDelete.self, DLQExport.self, DLQImport.self,
     ])
 }
 
@@ -115,7 +115,7 @@ struct ActorOptions: ParsableArguments {
   }
 }
 
-/// Refuses ids that name no letter, or one in another state than the one asked for: whoever types an id means a letter.
+/// Refuses ids that name no letter, or one in another state than those asked for: whoever types an id means a letter.
 /// - Parameter advice: how to get at a letter in another state.
 func requireLetters(_ ids: [UUID], in states: [LetterState], _ desk: LetterDesk, advice: String = "") async throws {
   guard !ids.isEmpty else { return }

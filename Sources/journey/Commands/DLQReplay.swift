@@ -101,6 +101,12 @@ struct DLQReplay: AsyncParsableCommand {
   private func requireFitting(_ order: ReplayOrder, _ desk: LetterDesk) async throws {
     guard !order.filter.ids.isEmpty else { return }
     let letters = try await desk.list(order.filter, limit: order.filter.ids.count, withBodies: false)
+    if let cut = letters.first(where: { $0.letter.message.isCut }) {
+      throw Failure(
+        .failed,
+        "letter \(cut.id.text) cannot be replayed: of its body of \(cut.letter.message.bodySize.of("byte")) only the beginning is archived "
+          + "(deadLetters.maximumBodyBytes); nothing was done")
+    }
     guard let large = letters.first(where: { $0.letter.message.bodySize > order.largestBody }) else { return }
     throw Failure(
       .failed,
@@ -134,8 +140,8 @@ struct DLQReplay: AsyncParsableCommand {
   ) async throws {
     let decoder = try await settings.decoder(try await settings.decisions())
     let count = try await replays.count(order)
-    let letters = try await desk.list(order.filter, limit: 20, withBodies: true, largestBody: order.largestBody).filter {
-      $0.sameFailures < order.loopGuard ?? .max && $0.letter.message.bodySize <= order.largestBody
+    let letters = try await desk.list(order.filter, limit: 20, withBodies: true, bodyBytes: order.largestBody).filter {
+      $0.sameFailures < order.loopGuard ?? .max && $0.letter.message.bodySize <= order.largestBody && !$0.letter.message.isCut
     }
     let lines = letters.map { archived in
       var message = archived.letter.message

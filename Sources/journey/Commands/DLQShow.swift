@@ -1,6 +1,7 @@
 import ArgumentParser
 import FoundationEssentials
 import Journey
+import JourneyConfiguration
 import JourneyMessaging
 import JourneyPipeline
 import JourneyStore
@@ -27,14 +28,30 @@ struct DLQShow: AsyncParsableCommand {
       filter.ids = [uuid]
       let (letters, history) = try await withArchive(settings) { [filter] worker in
         let desk = LetterDesk(worker: worker, actor: "")
-        return (try await desk.list(filter, limit: 1, withBodies: true), try await desk.history(of: uuid))
+        let largest = raw ? 0 : max(Self.largestShown, settings.maximumBodyBytes)
+        let letters = try await desk.list(filter, limit: 1, withBodies: !raw, bodyBytes: largest)
+        if raw, let letter = letters.first { try await Self.write(letter, by: desk) }
+        return (letters, try await desk.history(of: uuid))
       }
       guard let letter = letters.first else { throw Failure(.failed, "there is no letter \(id)") }
-      if raw { return Output.write(letter.letter.message.body, to: 1) }
+      if raw { return }
       let decoder = try await settings.decoder(try await settings.decisions())
       let trace = Result { () throws(Rejection) in try decoder.trace(of: letter.letter.message) }
       if output.json { printJSON { Self.write(letter, history, trace, into: &$0) } } else { show(letter, history, trace) }
     }
+  }
+
+  /// Writes the body part by part: it may be large.
+  private static func write(_ letter: ArchivedLetter, by desk: LetterDesk) async throws {
+    var written = 0
+    while true {
+      let part = try await desk.body(of: letter.id, from: written, count: 4 << 20)
+      if part.isEmpty { break }
+      Output.write(part, to: 1)
+      written += part.count
+    }
+    let size = letter.letter.message.bodySize
+    if written < size { Output.error("note: these are the first \(written.of("byte")) of \(size); more is not archived") }
   }
 
   // MARK: For people
@@ -62,11 +79,12 @@ struct DLQShow: AsyncParsableCommand {
     }
     Output.line("\nproperties")
     Output.line(pretty(message.properties))
-    Output.line("\nbody, \(message.bodySize.of("byte"))")
-    if message.body.count <= Self.largestShown {
+    Output.line("\nbody, \(message.bodySize.of("byte"))" + (message.bodyDigest.map { ", SHA-256 " + LetterJSON.hexadecimal($0) } ?? ""))
+    if message.bodySize <= Self.largestShown {
       Output.line(pretty(message.body))
     } else {
-      Output.line(pretty(Self.head(of: message.body)) + "\n… (all of it: --raw)")
+      let more = message.isCut ? "(only the beginning is archived; as much as there is: --raw)" : "(all of it: --raw)"
+      Output.line(pretty(Self.head(of: message.body)) + "\n… " + more)
     }
     Output.line("\nmapping, as things stand now")
     show(trace)
@@ -142,10 +160,7 @@ struct DLQShow: AsyncParsableCommand {
     _ letter: ArchivedLetter, _ history: [LetterLogEntry], _ trace: Result<MappingTrace, Rejection>, into json: inout JSONWriter
   ) {
     json.beginObject()
-    // An empty body of a letter that has one was left out.
-    let isWhole = letter.letter.message.body.count == letter.letter.message.bodySize
-    LetterJSON.writeMembers(letter, body: isWhole ? .base64 : .leftOut, into: &json)
-    if isWhole { json.member("bodyText", String(validating: letter.letter.message.body, as: UTF8.self)) }
+    LetterJSON.writeMembers(letter, body: .base64AndText, into: &json)
     json.key("mapping")
     json.beginArray()
     switch trace {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import FoundationEssentials
 import Journey
+import JourneyConfiguration
 import JourneyMessaging
 import JourneyPipeline
 import JourneyStore
@@ -67,10 +68,11 @@ struct DLQImport: AsyncParsableCommand {
 
   func run() async throws {
     try await journey.run {
-      let letters = try read()
+      let settings = try await common.settings()
+      let letters = try read(HeaderRedaction(settings.deadLetters.redactHeaders))
       var taken = 0
       if !dryRun {
-        taken = try await withArchive(try await common.settings()) { worker in
+        taken = try await withArchive(settings) { worker in
           let desk = LetterDesk(worker: worker, actor: actor.name)
           var taken = 0
           for part in letters.parts(of: 100, bytes: 16 << 20, size: \.letter.message.body.count) { taken += try await desk.take(Array(part)) }
@@ -81,7 +83,8 @@ struct DLQImport: AsyncParsableCommand {
     }
   }
 
-  private func read() throws -> [ArchivedLetter] {
+  /// - Parameter redaction: an export of an earlier version may have credentials.
+  private func read(_ redaction: HeaderRedaction) throws -> [ArchivedLetter] {
     let bytes: [UInt8]
     if file == "-" {
       bytes = Input.standard()
@@ -93,7 +96,7 @@ struct DLQImport: AsyncParsableCommand {
     for (number, line) in bytes.split(separator: UInt8(ascii: "\n")).enumerated() {
       do {
         let limits = JSONLimits(maximumDepth: 256, maximumBytes: 256 << 20)
-        letters.append(try LetterJSON.read(try JSONDocument(parsing: Array(line), limits: limits).root))
+        letters.append(try LetterJSON.read(try JSONDocument(parsing: Array(line), limits: limits).root, redaction: redaction))
       } catch {
         throw Failure(.refusedInput, "\(file), line \(number + 1): \(error)")
       }

@@ -100,6 +100,11 @@ private struct Adapter {
 
     let archiveWorker = settings.archivesDeadLetters ? PostgresWorker(try settings.database(role: settings.workingRole), name: "pg-letters") : nil
     let archiver = try archiveWorker.map { try makeArchiver($0, clock: clock) }
+    let sweep = archiveWorker.map { worker in
+      LetterSweep(
+        retention: LetterRetention(
+          worker: worker, clock: clock, closedDays: settings.deadLetters.retentionDays, openDays: settings.deadLetters.openRetentionDays), logger: logger)
+    }
 
     let readiness = { @Sendable in
       Readiness(
@@ -118,7 +123,8 @@ private struct Adapter {
 
     publisher.start()
     api?.start()
-    try await serve([pipeline] + probes + [announcer, watch, descriptors] + (archiver.map { [$0] } ?? []) + (api?.services ?? []), pipeline.statistics)
+    let others: [any Service] = [announcer, watch, descriptors] + (archiver.map { [$0] } ?? []) + (sweep.map { [$0] } ?? [])
+    try await serve([pipeline] + probes + others + (api?.services ?? []), pipeline.statistics)
     await api?.close()
     for worker in changes { await worker.close() }
     await publisher.close()
@@ -137,7 +143,8 @@ private struct Adapter {
 
   private func makeArchiver(_ worker: PostgresWorker, clock: SystemClock) throws -> DeadLetterArchiver {
     let letters = DeadLetterQueue(
-      connection: try settings.broker("dead letters"), names: settings.messagingNames, decoder: decoder, clock: clock, logger: logger)
+      connection: try settings.broker("dead letters"), names: settings.messagingNames, decoder: decoder,
+      maximumBodyBytes: settings.deadLetters.maximumBodyBytes, redaction: HeaderRedaction(settings.deadLetters.redactHeaders), clock: clock, logger: logger)
     letters.start()
     return DeadLetterArchiver(source: letters, archive: DeadLetterArchive(worker: worker, clock: clock), logger: logger)
   }

@@ -139,7 +139,7 @@ final class ServeDesk: OperationsDesk, Service {
     json.beginObject()
     json.key("items")
     json.beginArray()
-    for letter in found.prefix(limit) { LetterJSON.write(letter, body: .leftOut, into: &json) }
+    for letter in found.prefix(limit) { LetterJSON.write(letter, body: .leftOut, largestHeaders: 4 << 10, into: &json) }
     json.endArray()
     json.key("nextCursor")
     if found.count > limit, let last = found.prefix(limit).last {
@@ -156,16 +156,19 @@ final class ServeDesk: OperationsDesk, Service {
     filter.ids = [id]
     let (found, history) = try await available { [worker, filter, settings] in
       let desk = LetterDesk(worker: worker, actor: "")
-      // A larger body is no use in a browser, and would cost this process several times its size.
-      let largest = max(1 << 20, settings.maximumBodyBytes)
-      return (try await desk.list(filter, limit: 1, withBodies: true, largestBody: largest), try await desk.history(of: id))
+      // As much as a mapping reads.
+      return (try await desk.list(filter, limit: 1, withBodies: true, bodyBytes: settings.maximumBodyBytes), try await desk.history(of: id))
     }
-    guard let letter = found.first else { return nil }
+    guard var letter = found.first else { return nil }
     let trace = Result { () throws(Rejection) in try decoder.trace(of: letter.letter.message) }
+    letter.letter.message.body = Array(letter.letter.message.body.prefix(Self.largestBody))
     var json = JSONWriter(reservingCapacity: 8192)
     DLQShow.write(letter, history, trace, into: &json)
     return json.bytes
   }
+
+  /// More of a body is no use in a browser: `journey dlq show --raw` writes all of it.
+  private static let largestBody = 256 << 10
 
   func discard(_ filter: LetterFilter, why: String, by actor: String) async throws(OperationsError) -> Int {
     try await available { [worker] in try await LetterDesk(worker: worker, actor: actor).discard(filter, why: why) }

@@ -200,6 +200,27 @@ struct ContentAssemblerTests {
     #expect(throws: AMQPError.self) { try body(&assembler, [1, 2, 3]) }
   }
 
+  @Test("Of a body that may not be kept the beginning and the digest are", arguments: [[1, 2], [3], [1, 1, 1]])
+  func beginning(fragments: [Int]) throws {
+    var assembler = ContentAssembler(maxBodyBytes: 2, beginningOfLargerBodies: 2)
+    let bytes = Array("abc".utf8)
+    try assembler.open(opening)
+    #expect(try assembler.header(size: 3, properties: .init(), isTooDeep: false) == nil)
+    var content: ContentAssembler.Content?
+    var start = 0
+    for count in fragments {
+      content = try body(&assembler, Array(bytes[start..<(start + count)]))
+      start += count
+    }
+    #expect(content?.body == Array("ab".utf8) && content?.bodySize == 3 && content?.problem == .bodyTooLarge)
+    // As sha256sum says.
+    #expect(content?.bodyDigest?.count == 32 && content?.bodyDigest?.prefix(4) == [0xba, 0x78, 0x16, 0xbf])
+    try assembler.open(opening)
+    #expect(try assembler.header(size: 2, properties: .init(), isTooDeep: false) == nil)
+    let small = try body(&assembler, [1, 2])
+    #expect(small?.bodyDigest == nil && small?.problem == nil && small?.body == [1, 2])
+  }
+
   @Test("A body that may not be kept is counted to its end")
   func thrownAway() throws {
     var assembler = ContentAssembler(maxBodyBytes: 3)

@@ -1,0 +1,26 @@
+import JourneyPipeline
+import JourneyStore
+import Logging
+import ServiceLifecycle
+
+/// Deletes dead letters whose time is over: at the start, and then every hour.
+struct LetterSweep: Service {
+  let retention: LetterRetention
+  let logger: Logger
+  var interval = Duration.seconds(3600)
+
+  func run() async throws {
+    await cancelWhenGracefulShutdown {
+      repeat {
+        do throws(LedgerError) {
+          let deleted = try await retention.apply()
+          if deleted != (0, 0) {
+            logger.notice("dead letters deleted, as their time is over", metadata: ["closed": "\(deleted.closed)", "open": "\(deleted.open)"])
+          }
+        } catch {
+          logger.warning("dead letters whose time is over could not be deleted, trying again in an hour: \(error)")
+        }
+      } while (try? await Task.sleep(for: interval)) != nil
+    }
+  }
+}

@@ -1,0 +1,172 @@
+import AMQPClient
+import Foundation
+import TestServers
+import Testing
+
+@testable import Harness
+
+/// What the archive of dead letters does not keep: credentials at all, and letters for ever.
+@Suite struct DeadLetterPrivacyTests {
+  private static let headers: FieldTable = [
+    "Authorization": "Bearer s3cr3t", "Cookie": "session=s3cr3t", "X-Api-Key": "s3cr3t", "Stripe-Signature": "t=1,v1=s3cr3t",
+    "x-hub-signature-256": "sha256=s3cr3t", "x-shopify-hmac-sha256": "s3cr3t", "x-source": "fax", "x-request": "kept",
+    "http": .table(["authorization": "Basic s3cr3t", "accept": "kept"]),
+  ]
+
+  private func publish(_ stage: Stage, _ headers: FieldTable = headers) async throws {
+    try await stage.publish([
+      OutboundMessage(
+        exchange: "journey.events", routingKey: "fax.page", properties: MessageProperties(contentType: "application/json", headers: headers, messageID: "m"),
+        body: Array(#"{"page":1}"#.utf8))
+    ])
+  }
+
+  private func letters(_ count: Int, _ stage: Stage, _ program: ChildProcess) async throws {
+    try await eventually("\(count) letters", state: { String(program.standardError.suffix(3000)) }) {
+      try await stage.number("SELECT count(*) FROM journey_dead_letters") == count
+    }
+  }
+
+  @Test func credentialsAreNeitherKeptNorShown() async throws {
+    try await APIStage.with { api in
+      let stage = api.stage
+      try await publish(stage)
+      try await letters(1, stage, api.program)
+      let id = try await stage.rows("SELECT id FROM journey_dead_letters")[0][0]
+      let row = try await stage.rows("SELECT d::text FROM journey_dead_letters d")[0][0]
+      #expect(!row.contains("s3cr3t") && row.contains("kept"), "\(row)")
+      let exported = try await stage.succeed(["dlq", "export"])
+      let shown = try await stage.succeed(["dlq", "show", id])
+      let answer = try await api.get("/api/operations/dead-letters/\(id)", APIStage.token(UUID().uuidString, operations: true))
+      for text in [exported, shown, answer.body] {
+        #expect(!text.contains("s3cr3t") && !text.contains(Data("s3cr3t".utf8).base64EncodedString()), "\(text)")
+        for name in ["Authorization", "Cookie", "X-Api-Key", "Stripe-Signature", "http.authorization", "x-request"] {
+          #expect(text.contains(name), "\(name): \(text)")
+        }
+      }
+      #expect((answer.json["redactedHeaders"] as? [String])?.count == 7, "\(answer)")
+      #expect(shown.contains("redacted"))
+
+      // A replay does without them; what comes back is the same letter, and so is what a source signs anew.
+      try await stage.succeed(["dlq", "replay", id])
+      try await eventually("its return") { try await stage.number("SELECT count(*) FROM journey_dead_letter_log WHERE action = 'failed_again'") == 1 }
+      var again = Self.headers
+      again["Stripe-Signature"] = "t=2,v1=other"
+      try await publish(stage, again)
+      try await eventually("the archive's taking it") { api.program.standardError.contains("known=1") }
+      try await letters(1, stage, api.program)
+
+      // What an earlier version has exported may still have them.
+      let old = exported.replacing(#""headers":["#, with: #""headers":[{"name":"Authorization","type":"string","value":"Bearer s3cr3t"},"#)
+      #expect(old != exported)
+      try await stage.succeed(["dlq", "delete", "--all", "--reason", "test"])
+      try await stage.succeed(["dlq", "import", "-"], input: Array(old.utf8))
+      let imported = try await stage.rows("SELECT d::text FROM journey_dead_letters d")
+      #expect(imported.count == 1 && !imported[0][0].contains("s3cr3t"), "\(imported)")
+    }
+  }
+
+  @Test func whatIsACredentialCanBeSet() async throws {
+    try await Stage.with { stage in
+      let program = try await stage.serve(.standard, ["DEAD_LETTERS_ARCHIVE": "true", "DEAD_LETTERS_REDACT_HEADERS": "x-request,HTTP"])
+      try await publish(stage)
+      try await letters(1, stage, program)
+      let row = try await stage.rows("SELECT redacted_headers, headers::text LIKE '%s3cr3t%', headers::text LIKE '%kept%' FROM journey_dead_letters")
+      #expect(row == [[#"["http", "x-request"]"#, "t", "f"]])
+      try await stage.stop(program)
+    }
+  }
+
+  /// Letters that were archived before credentials were left out.
+  @Test func anUpgradeTakesCredentialsOutOfTheArchive() async throws {
+    try await Stage.with(isMigrated: false) { stage in
+      let directory = FileManager.default.temporaryDirectory.appendingPathComponent("migrations-\(UUID().uuidString)").path
+      try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+      defer { try? FileManager.default.removeItem(atPath: directory) }
+      for file in try FileManager.default.contentsOfDirectory(atPath: "\(Repository.root)/migrations") where file < "110" {
+        try FileManager.default.copyItem(atPath: "\(Repository.root)/migrations/\(file)", toPath: "\(directory)/\(file)")
+      }
+      let before = try await stage.run(["migrate"], environment: ["MIGRATIONS_DIRECTORY": directory])
+      try #require(before.status == 0, "\(before.errors)")
+      try await stage.execute(
+        """
+        INSERT INTO journey_dead_letters (id, fingerprint, code, reason, exchange, routing_key, body, body_size, first_failed_at, failed_at, headers)
+        SELECT gen_random_uuid(), int4send(n), 'rejected', 'r', 'journey.events', 'k', '{}', 2, now(), now(), h::jsonb
+        FROM unnest(ARRAY[
+          '[{"name":"AUTHORIZATION","type":"string","value":"s3cr3t"},{"name":"x-source","type":"string","value":"token"}]', '[]',
+          '[{"name":"x-hub-signature","type":"string","value":"s3cr3t"}]', '[{"name":"a","type":"string","value":"b"}]'
+        ]) WITH ORDINALITY AS x(h, n)
+        """.replacing("int4send(n)", with: "int8send(n)"))
+      try await stage.succeed(["migrate"])
+      let rows = try await stage.rows("SELECT headers, redacted_headers FROM journey_dead_letters ORDER BY fingerprint")
+      #expect(
+        rows == [
+          [#"[{"name": "x-source", "type": "string", "value": "token"}]"#, #"["AUTHORIZATION"]"#], ["[]", "[]"], ["[]", #"["x-hub-signature"]"#],
+          [#"[{"name": "a", "type": "string", "value": "b"}]"#, "[]"],
+        ])
+    }
+  }
+
+  /// Letters in every state, that many days old; one a state and age.
+  private func insert(_ stage: Stage, days: [Int]) async throws {
+    try await stage.execute(
+      """
+      INSERT INTO journey_dead_letter_replays (actor, filter) VALUES ('ann', '{}');
+      INSERT INTO journey_dead_letters (id, fingerprint, code, reason, exchange, routing_key, body, body_size, first_failed_at, failed_at, received_at,
+        settled_at, state, replay_id)
+      SELECT gen_random_uuid(), convert_to(s || n, 'UTF8'), 'c' || n, 'r', 'journey.events', 'k', convert_to('ada@example.com ' || s || n, 'UTF8'), 20,
+        now() - n * interval '1 day', now() - n * interval '1 day', now() - n * interval '1 day',
+        CASE WHEN s IN ('replayed', 'discarded') THEN now() - n * interval '1 day' END, s, CASE WHEN s = 'replaying' THEN 1 END
+      FROM unnest(ARRAY['new', 'replaying', 'replayed', 'discarded']) s, unnest(ARRAY[\(days.map(String.init).joined(separator: ","))]) n
+      """)
+  }
+
+  private func left(_ stage: Stage) async throws -> Set<String> {
+    Set(try await stage.rows("SELECT state || substr(code, 2) FROM journey_dead_letters").map { $0[0] })
+  }
+
+  @Test(
+    arguments: [
+      ([:], ["new10", "new100", "new400", "replaying10", "replaying100", "replaying400", "replayed10", "discarded10"]),
+      (
+        ["DEAD_LETTERS_RETENTION_DAYS": "0", "DEAD_LETTERS_OPEN_RETENTION_DAYS": "200"],
+        [
+          "new10", "new100", "replaying10", "replaying100", "replaying400", "replayed10", "replayed100", "replayed400", "discarded10", "discarded100",
+          "discarded400",
+        ]
+      ),
+    ] as [([String: String], [String])])
+  func lettersAreDeletedWhenTheirTimeIsOver(_ settings: [String: String], _ kept: [String]) async throws {
+    try await Stage.with { stage in
+      try await insert(stage, days: [10, 100, 400])
+      let program = try await stage.serve(.standard, settings.merging(["DEAD_LETTERS_ARCHIVE": "true"]) { $1 })
+      try await eventually("the deletion", state: { program.standardError }) { program.standardError.contains("dead letters deleted") }
+      #expect(try await left(stage) == Set(kept))
+      let record = try await stage.rows("SELECT DISTINCT action, actor, why LIKE 'deadLetters.%Days is %', count(*) OVER () FROM journey_dead_letter_log")
+      #expect(record == [["deleted", "journey serve", "t", "\(12 - kept.count)"]])
+      try await stage.stop(program)
+    }
+  }
+
+  @Test func lettersAreDeletedOnDemand() async throws {
+    try await Stage.with { stage in
+      try await insert(stage, days: [1, 2])
+      for wrong in [["--reason", "x"], ["--all"], ["--all", "--reason", " "], ["--all", "--reason", "x", "--state", "replaying"]] {
+        let refused = try await stage.run(["dlq", "delete"] + wrong)
+        #expect([64, 65].contains(refused.status) && refused.output.isEmpty, "\(wrong): \(refused)")
+      }
+      let order = ["dlq", "delete", "--text", "ada@example.com", "--state", "all", "--reason", "asked to be forgotten", "--actor", "ann"]
+      let rehearsed = try await stage.succeed(order + ["--dry-run"])
+      #expect(rehearsed == "would delete 6 letters for good\n")
+      #expect(try await left(stage).count == 8)
+      let deleted = try await stage.succeed(order + ["--json"])
+      #expect(deleted.contains(#""deleted":6"#) || deleted.contains(#""deleted" : 6"#) || deleted.contains(#""deleted": 6"#), "\(deleted)")
+      #expect(try await left(stage) == ["replaying1", "replaying2"])
+      let record = try await stage.rows("SELECT action, actor, why, result FROM journey_dead_letter_log GROUP BY 1, 2, 3, 4 ORDER BY 4")
+      #expect(record == ["discarded", "new", "replayed"].map { ["deleted", "ann", "asked to be forgotten", "was \($0)"] })
+      let taken = try await stage.rows("SELECT id FROM journey_dead_letters LIMIT 1")[0][0]
+      let refused = try await stage.run(["dlq", "delete", taken, "--state", "all", "--reason", "x"])
+      #expect(refused.status == 1 && refused.errors.contains("\(taken) is replaying"), "\(refused)")
+    }
+  }
+}

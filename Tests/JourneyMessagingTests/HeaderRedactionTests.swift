@@ -1,0 +1,34 @@
+import AMQPClient
+import JourneyConfiguration
+import Testing
+
+@testable import JourneyMessaging
+
+@Suite struct HeaderRedactionTests {
+  private let redaction = HeaderRedaction(DeadLetterOptions.redactedHeaders)
+
+  @Test(arguments: [
+    "authorization", "Proxy-Authorization", "COOKIE", "set-cookie", "x-api-key", "X_API_KEY", "apikey", "X-Auth-Token", "x-gitlab-token", "client_secret",
+    "x-password", "stripe-signature", "X-Hub-Signature-256", "x-shopify-hmac-sha256", "paddle-signature", "x-session-id", "aws-credentials",
+  ])
+  func credentialsAreKnownByTheirNames(_ name: String) { #expect(redaction.matches(name)) }
+
+  /// What mappings read, and what tells a person where a message comes from.
+  @Test(arguments: [
+    "x-source", "x-org-id", "traceparent", "x-client-id", "x-groove-event", "x-request-id", "content-type", "user-agent", "x-forwarded-for", "authored-by", "",
+  ])
+  func othersAreKept(_ name: String) { #expect(!redaction.matches(name)) }
+
+  @Test(arguments: [
+    ("a", "a", true), ("a", "ab", false), ("a*", "ab", true), ("*b", "ab", true), ("*a*b*", "xaxbx", true), ("*a*b*", "xbxa", false), ("a*a", "a", false),
+    ("*", "anything", true), ("a*b*c", "abbc", true),
+  ])
+  func aStarIsAnyText(_ pattern: String, _ name: String, _ matches: Bool) { #expect(HeaderRedaction([pattern]).matches(name) == matches) }
+
+  @Test func whatStandsInTablesAndListsIsTakenOutToo() {
+    let (rest, redacted) = redaction.apply(
+      to: ["a": .table(["token": 1, "b": 2]), "list": .array([.table(["cookie": 1]), "x"]), "cookie": .table(["x": 1])])
+    #expect(rest == ["a": .table(["b": 2]), "list": .array([.table([:]), "x"])])
+    #expect(redacted == ["a.token", "list.cookie", "cookie"])
+  }
+}
