@@ -113,13 +113,14 @@ public actor TestServers {
   /// The maintenance database `postgres`, with a superuser's login.
   public nonisolated func databaseURL(tls: Bool = false) -> String { url(tls ? "DATABASE_TLS_URL" : "DATABASE_URL") }
 
-  /// Creates an empty database with a name that was never used before.
+  /// Creates an empty database with a name that was never used before, and the default privileges of a Supabase project.
   ///
   /// - Returns: its URL, with a superuser's login.
   public func makeDatabase(tls: Bool = false) async throws -> String {
     let name = nextName("test")
     // From the pristine template, which is never connected to: concurrent creations do not meet.
     _ = try await sql("CREATE DATABASE \(name) TEMPLATE template0")
+    try await grantDefaults(of: "postgres", in: name)
     // Not by URLComponents, which knows no URL with several hosts.
     let parts = databaseURL(tls: tls).split(separator: "?", maxSplits: 1)
     guard let slash = parts[0].lastIndex(of: "/") else { preconditionFailure("scripts/servers printed no URL") }

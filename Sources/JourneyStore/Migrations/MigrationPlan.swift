@@ -59,6 +59,8 @@ public enum MigrationError: Error, Sendable, CustomStringConvertible {
   /// A file failed and was rolled back; those before it stay applied.
   /// - Parameter line: where in the file, from 1, if the server says so.
   case failed(fileName: String, line: Int?, reason: String, isRetriable: Bool)
+  /// Roles hold more than they are meant to, and whoever migrates may not take it away.
+  case access([String])
 
   public var description: String {
     switch self {
@@ -68,7 +70,15 @@ public enum MigrationError: Error, Sendable, CustomStringConvertible {
       return Self.table(rows)
     case .failed(let fileName, let line, let reason, _):
       return "migration \(fileName)\(line.map { ", line \($0)" } ?? "") failed and was rolled back: \(reason)"
+    case .access(let problems):
+      return Self.list(
+        "roles hold more than they are meant to, and this login may not take it away; have the owner or an administrator revoke it, then migrate again",
+        problems)
     }
+  }
+
+  private static func list(_ head: String, _ lines: [String]) -> String {
+    ([head] + lines).joined(separator: "\n  ")
   }
 
   private static func table(_ rows: [HistoryRow]) -> String {

@@ -27,14 +27,18 @@ public struct Migrator: Sendable {
   /// The files that are not applied yet, in order. Throws as `plan` does.
   public func pending() async throws -> [Migration] { try await plan().pending }
 
-  /// Applies what is pending, in order.
+  /// Applies what is pending, in order, and takes away what roles hold beyond `AccessList`, also where nothing is pending.
   ///
-  /// - Parameter progress: called on the worker's thread before each file.
+  /// - Parameters:
+  ///   - progress: called on the worker's thread before each file.
+  ///   - revoked: called with what was taken away, for a person.
   /// - Returns: what was applied by this call.
-  /// - Throws: `MigrationError.inconsistent` before anything is applied; `.failed` for the first file that fails, with the ones
-  ///   before it applied; `PostgresError`.
+  /// - Throws: `MigrationError.inconsistent` before anything is applied; `.failed` for the first file that
+  ///   fails, with the ones before it applied; `.access` once all are applied; `PostgresError`.
   @discardableResult
-  public func apply(progress: (@Sendable (Migration) -> Void)? = nil) async throws -> [AppliedMigration] {
+  public func apply(
+    progress: (@Sendable (Migration) -> Void)? = nil, revoked: (@Sendable (String) -> Void)? = nil
+  ) async throws -> [AppliedMigration] {
     let files = files
     return try await worker.perform { connection in
       try MigrationSession(connection).run { session in
@@ -42,8 +46,15 @@ public struct Migrator: Sendable {
         if !plan.pending.isEmpty { try session.createHistory() }
         for migration in plan.pending {
           progress?(migration)
-          try connection.transaction { try session.apply(migration) }
+          // In one transaction: what the host's default privileges hand out of a new object, nobody holds for a moment.
+          let found = try connection.transaction {
+            try session.apply(migration)
+            return try AccessRepair.run(connection)
+          }
+          for text in found { revoked?(text) }
         }
+        for text in try connection.transaction({ try AccessRepair.run(connection) }) { revoked?(text) }
+        try Self.requireAccess(connection)
         let versions = Set(plan.pending.map(\.version))
         return try MigrationHistory.read(connection).filter { versions.contains($0.version) }
       }
@@ -64,6 +75,8 @@ public struct Migrator: Sendable {
         do {
           try session.createHistory()
           for migration in plan.pending { try session.apply(migration) }
+          _ = try AccessRepair.run(connection)
+          try Self.requireAccess(connection)
         } catch {
           if connection.isUsable { try connection.rollback() }
           throw error
@@ -72,5 +85,10 @@ public struct Migrator: Sendable {
         return plan.pending
       }
     }
+  }
+
+  private static func requireAccess(_ connection: PostgresConnection) throws {
+    let problems = try AccessCheck.read(connection).problems
+    guard problems.isEmpty else { throw MigrationError.access(problems) }
   }
 }

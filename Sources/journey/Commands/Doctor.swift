@@ -37,7 +37,7 @@ struct Doctor: AsyncParsableCommand {
 }
 
 /// The findings of an examination, in the order in which they were made.
-private struct Examination {
+struct Examination {
   enum Verdict: String {
     case ok, warning, failure
   }
@@ -148,6 +148,7 @@ private struct Examination {
       return "PostgreSQL \(found.serverVersion / 10000).\(found.serverVersion % 10000), logged in as \(found.loginRole), working as \(found.workingRole)"
     }
     if let inspection { report(inspection) }
+    await access(settings)
     await check("commits", advice: "mend what it names, or run: journey migrate") {
       let signals = try await settings.decisions().signals
       let problem = try await withDatabase(settings, role: settings.workingRole, "doctor") { try await CommitCheck.problem($0, signals: signals) }

@@ -35,7 +35,12 @@ struct Migrate: AsyncParsableCommand {
   private func migrate(_ migrator: Migrator) async throws -> [String] {
     if dryRun { return try await migrator.rehearse().map(\.fileName) }
     let isQuiet = output.json
-    return try await migrator.apply { if !isQuiet { Output.line("applying \($0.fileName)") } }.map { "\($0.version)_\($0.name)" }
+    let applied = try await migrator.apply {
+      if !isQuiet { Output.line("applying \($0.fileName)") }
+    } revoked: {
+      if !isQuiet { Output.line("revoked \($0)") }
+    }
+    return applied.map { "\($0.version)_\($0.name)" }
   }
 
   private func report(_ names: [String]) {

@@ -32,6 +32,7 @@ struct StageLogins: Sendable {
       """
       CREATE ROLE \(owner) LOGIN CREATEROLE PASSWORD '\(owner)'; CREATE ROLE \(role) LOGIN PASSWORD '\(role)'; ALTER DATABASE \(name) OWNER TO \(owner)
       """)
+    try await servers.grantDefaults(of: owner, in: name)
     return StageLogins(amqpURL: amqpURL, databaseURL: databaseURL.loggedIn(as: role), ownerURL: databaseURL.loggedIn(as: owner), role: role)
   }
 
