@@ -69,7 +69,10 @@ import Testing
     _ = try await withPipeline(source, ledger) { pipeline in
       // Confirmed at once, so known before the next event comes.
       try await source.state.wait { $0.applied == 1 }
-      while pipeline.statistics.now.published < 1 { await Task.yield() }
+      while pipeline.statistics.now.published < 1 {
+        try Task.checkCancellation()
+        await Task.yield()
+      }
       source.send([.test(2)])
       try await source.state.wait { $0.applied == 2 }
       #expect(ledger.now.publishedWithCommits == ledger.now.actions)
@@ -87,7 +90,10 @@ import Testing
         return LedgerError(.transient, "away")
       }, act: { $0.event.sourceEventID == "e1" })
     _ = try await withPipeline(source, ledger) { pipeline in
-      while pipeline.statistics.now.published < 1 { await Task.yield() }
+      while pipeline.statistics.now.published < 1 {
+        try Task.checkCancellation()
+        await Task.yield()
+      }
       source.send([.test(2)])
       try await source.state.wait { $0.applied == 2 }
     }

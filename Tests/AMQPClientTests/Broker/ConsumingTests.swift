@@ -151,7 +151,10 @@ struct ConsumingTests {
       events.record($0)
     }
     consumer.start()
-    while try await broker.admin.messageCount(queue: "large") > 300 { await Task.yield() }
+    while try await broker.admin.messageCount(queue: "large") > 300 {
+      try Task.checkCancellation()
+      await Task.yield()
+    }
     gate.signal()
     _ = try await events.deliveries(400)
     #expect(events.all.deliveries.map(\.body) == bodies)
