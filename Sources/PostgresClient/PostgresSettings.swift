@@ -39,6 +39,7 @@ public struct PostgresSettings: Sendable {
   ///   - role: The role as which each transaction works.
   /// - Throws: `permanent`, naming what is wrong without quoting the string.
   public init(conninfo: String, applicationName: String = "client-journey-adapter", role: String? = nil) throws(PostgresError) {
+    try Self.check(conninfo)
     var options = try Self.parse(conninfo)
     self.applicationName = options["application_name"] ?? applicationName
     self.role = role
@@ -66,15 +67,37 @@ public struct PostgresSettings: Sendable {
     "gssencmode": "disable",
   ]
 
+  /// What libpq stumbled over, in words of our own: it quotes the place, which may be a piece of the password.
+  private static func fault(_ message: String) -> String {
+    for (beginning, words) in [
+      ("invalid URI query parameter", "a parameter of the URI is not known"), ("invalid connection option", "a key of the list is not known"),
+      ("invalid percent-encoded token", "a '%' stands without two hexadecimal digits after it"), ("missing \"=\"", "a key of the list has no value"),
+      ("missing key/value separator", "a parameter of the URI has no value"), ("unterminated quoted string", "a quotation is not closed"),
+    ] where message.hasPrefix(beginning) { return words }
+    return "it is neither a URI nor a list of key=value"
+  }
+
+  private static let encoding =
+    "in a URI user and password are percent-encoded ('@' is %40, '/' %2F, '?' %3F, '#' %23, '%' %25), in a list values with spaces are quoted"
+
+  /// A password that is not percent-encoded ends where libpq takes one of its characters for a mark; what comes after would pass for a host or a database,
+  /// and be told to everybody who is told of those.
+  private static func check(_ conninfo: String) throws(PostgresError) {
+    for scheme in ["postgresql://", "postgres://"] where conninfo.hasPrefix(scheme) {
+      let rest = conninfo.dropFirst(scheme.count), marks = rest.indices.filter { rest[$0] == "@" }
+      guard let first = marks.first else { return }
+      guard marks.count == 1, !rest[..<first].contains("/") else {
+        throw PostgresError(.permanent, operation: "read connection string", "a '@' stands where none can be; \(encoding)")
+      }
+    }
+  }
+
   private static func parse(_ conninfo: String) throws(PostgresError) -> [String: String] {
     var message: UnsafeMutablePointer<CChar>?
     guard let list = PQconninfoParse(conninfo, &message) else {
       defer { PQfreemem(message) }
-      // libpq quotes the part it stumbled over, which may be the password.
-      let reason = message.map { ErrorText.withoutQuotation(String(cString: $0)) } ?? "out of memory"
       throw PostgresError(
-        .permanent, operation: "read connection string",
-        reason.split(separator: "\n").joined(separator: " ") + "; a URI needs special characters in user and password percent-encoded")
+        .permanent, operation: "read connection string", "\(fault(message.map { String(cString: $0) } ?? "")); \(encoding)")
     }
     defer { PQconninfoFree(list) }
     var options: [String: String] = [:]

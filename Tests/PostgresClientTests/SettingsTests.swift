@@ -25,6 +25,34 @@ import Testing
     #expect(!error.description.contains("s3cr"))
   }
 
+  /// A password that nobody percent-encoded or quoted ends up anywhere: no error, no description and no part that is told of shows a piece of it.
+  @Test func noPieceOfAPasswordIsEverTold() {
+    let marks = [
+      "", "?", "@", "#", "/", ":", "%", "&", "=", ",", ";", "[", "]", "\"", "'", " ", "\\", "//", "@/", "/@", "?=", "&a=", "%zz", ":1/", "/?", "?dbname=",
+    ]
+    let shapes = [
+      "postgresql://user:<>@127.0.0.1:1/db", "postgres://user:<>@a,b:2/db?sslmode=require", "postgresql://:<>@/db?host=/tmp",
+      "postgresql://user:<>@h?options=x",
+      "postgresq://user:<>@h/db?a=b", "user:<>@h/db", "host=h password=<>", "host=h password='<>", "password=<> host", "postgresql:/user:<>@h",
+    ]
+    for shape in shapes {
+      for one in marks {
+        for two in marks {
+          let text = shape.replacing("<>", with: "kanari\(one)vogel9\(two)amsel3")
+          var told = ""
+          do throws(PostgresError) {
+            let found = try PostgresSettings(conninfo: text)
+            told = "\(found) \(found.options["host"] ?? "") \(found.options["dbname"] ?? "") \(found.options["port"] ?? "")"
+            dump(found, to: &told)
+          } catch {
+            told = "\(error) \(error.message)"
+          }
+          for word in ["kanari", "vogel9", "amsel3"] { #expect(!told.contains(word), "\(text): \(told)") }
+        }
+      }
+    }
+  }
+
   @Test func defaultsGiveWayToTheString() throws {
     let plain = try PostgresSettings(conninfo: "host=a")
     #expect(plain.options["target_session_attrs"] == "read-write")

@@ -1,4 +1,6 @@
 /// The parts of an AMQP URI (https://www.rabbitmq.com/docs/uri-spec), with several hosts allowed as in RabbitMQ's own clients.
+///
+/// No error repeats any part of it: where a password is not percent-encoded, every part may hold a piece of that.
 struct AMQPURI {
   private(set) var isSecure = false
   private(set) var user: String?
@@ -22,6 +24,10 @@ struct AMQPURI {
     }
     var rest = uri[colon...].dropFirst(3)
     guard !rest.contains("#") else { throw Self.error("a '#' has to be written %23") }
+    // A password with a '/' or '?' would end where that stands; what comes after it would pass for a host, a vhost or a parameter.
+    if let end = rest.firstIndex(where: { $0 == "/" || $0 == "?" }), rest[end...].contains("@") {
+      throw Self.error("a '@' stands after a '/' or '?': in user and password these are written %40, %2F and %3F")
+    }
     if let question = rest.firstIndex(of: "?") {
       try readParameters(rest[rest.index(after: question)...])
       rest = rest[..<question]
@@ -39,12 +45,17 @@ struct AMQPURI {
     }
   }
 
+  static let parameters = ["heartbeat", "connection_timeout", "frame_max", "auth_mechanism", "cacertfile", "certfile", "keyfile", "verify"]
+
+  /// A parameter by its name where it is one that there is; anything else may be a piece of a password.
+  private static func named(_ key: String) -> String { parameters.contains(key) ? "the parameter \(key)" : "a parameter" }
+
   private mutating func readParameters(_ query: Substring) throws(AMQPError) {
     for pair in query.split(separator: "&") {
-      guard let equals = pair.firstIndex(of: "=") else { throw Self.error("the parameter \(pair) has no value") }
+      guard let equals = pair.firstIndex(of: "=") else { throw Self.error("\(Self.named(String(pair))) has no value") }
       let key = String(pair[..<equals])
-      guard !parameters.contains(where: { $0.0 == key }) else { throw Self.error("the parameter \(key) is given twice") }
-      parameters.append((key, try Self.percentDecoded(pair[pair.index(after: equals)...], part: "the parameter \(key)")))
+      guard !parameters.contains(where: { $0.0 == key }) else { throw Self.error("\(Self.named(key)) is given twice") }
+      parameters.append((key, try Self.percentDecoded(pair[pair.index(after: equals)...], part: Self.named(key))))
     }
   }
 

@@ -63,7 +63,7 @@ struct URITests {
       ("amqp://user:s3cret@h:0", "port is not a number in 1...65535"),
       ("amqp://user:s3cret@h:65536", "port"),
       ("amqp://user:s3cret@h:", "port"),
-      ("amqp://user:s3cret/x@h/v", "vhost has to be written %2F"),
+      ("amqp://user:s3cret/x@h/v", "a '@' stands after a '/'"),
       ("amqp://user:s3cret@@h", "'@' in user or password"),
       ("amqp://user:s3cret#@h", "'#'"),
       ("amqp://user:s3cret%2@h", "the password has a '%'"),
@@ -74,7 +74,7 @@ struct URITests {
       ("amqp://user:s3cret@h?heartbeat=0", "heartbeat is not a whole number in 1...3600"),
       ("amqp://user:s3cret@h?heartbeat=x", "heartbeat"),
       ("amqp://user:s3cret@h?heartbeat=1&heartbeat=2", "heartbeat is given twice"),
-      ("amqp://user:s3cret@h?nonsense=1", "unknown parameter nonsense"),
+      ("amqp://user:s3cret@h?nonsense=1", "unknown parameter; known are heartbeat"),
       ("amqp://user:s3cret@h?verify=verify_peer", "verify needs the scheme amqps"),
       ("amqps://user:s3cret@h?verify=maybe", "verify is verify_peer or verify_none"),
       ("amqps://user:s3cret@h?certfile=/c", "only of use together"),
@@ -90,6 +90,35 @@ struct URITests {
       #expect(error.message.contains(reason), "\(error.message)")
       #expect(!error.description.contains("s3cret"))
       #expect(!error.isRetriable)
+    }
+  }
+
+  /// A password that nobody percent-encoded ends up anywhere: no error, no description and no part that is told of shows a piece of it.
+  @Test func noPieceOfAPasswordIsEverTold() {
+    let marks = [
+      "", "?", "@", "#", "/", ":", "%", "&", "=", ",", ";", "[", "]", "\"", "'", " ", "\\", "//", "@/", "/@", "?=", "&a=", "%zz", ":1/", "/?", "?heartbeat=",
+    ]
+    let shapes = [
+      "amqp://user:<>@127.0.0.1:1/", "amqps://user:<>@127.0.0.1/vhost?heartbeat=5", "amqp://user:<>@a,b:2", "amqp://:<>@h", "amqp:/user:<>@h", "user:<>@h",
+      "amq://user:<>@h", "amqp://h?password=<>", "amqp://h:<>", "amqp://[<>", "amqp://user:<>",
+    ]
+    for shape in shapes {
+      for one in marks {
+        for two in marks {
+          let uri = shape.replacing("<>", with: "kanari\(one)vogel9\(two)amsel3")
+          var told = ""
+          do throws(AMQPError) {
+            let found = try settings(uri)
+            // What has no '@' at all has no password: it may name a host.
+            guard shape.contains("@") else { continue }
+            told = "\(found) \(found.endpoints) \(found.virtualHost)"
+            dump(found, to: &told)
+          } catch {
+            told = "\(error) \(error.message) \(error.reason)"
+          }
+          for word in ["kanari", "vogel9", "amsel3"] { #expect(!told.contains(word), "\(uri): \(told)") }
+        }
+      }
     }
   }
 }
