@@ -29,6 +29,7 @@ struct Doctor: AsyncParsableCommand {
         await examination.rules(settings)
         await examination.broker(settings)
         await examination.database(settings)
+        await examination.links(settings)
       }
       if output.json { printJSON { examination.write(into: &$0) } } else { examination.show() }
       if examination.hasFailures { throw ExitCode(Failure.Status.settings.rawValue) }

@@ -40,11 +40,20 @@ struct Serve: AsyncParsableCommand {
       let logger = settings.logger()
       let descriptors = try DescriptorWatch(settings, logger: logger)
       try await StartChecks(settings: settings, rules: rules, logger: logger).run()
+      try await report(settings.links(), logger)
       try await Adapter(
         settings: settings, rules: rules, decoder: decoder, mappings: mappings, signals: signals, descriptors: descriptors, logger: logger
       ).run()
     }
   }
+}
+
+/// One line at the start: whether what goes over the network can be read or changed there.
+private func report(_ links: [LinkFinding], _ logger: Logger) {
+  let unsafe = links.contains { !$0.isSafe }
+  logger.log(
+    level: unsafe ? .warning : .info, unsafe ? "what goes over the network is not safe there; journey doctor says what to do" : "network",
+    metadata: Logger.Metadata(links.map { ($0.subject.replacing(" ", with: "_"), "\($0.text)") }) { $1 })
 }
 
 /// The adapter, put together: who needs whom, and in which order they start and stop.
