@@ -252,10 +252,12 @@ public final class IngestQueue: EventSource {
     }
   }
 
-  /// The code and the field, never the value: a log is no place for a client's data.
+  /// The code and the field as the mapping calls it, never the value, nor names that the body made up: a log is no place for a client's data.
   private func log(_ item: Refused) {
+    let reason = item.reasons.first
+    let field = reason?.code == .malformed && reason?.field?.hasPrefix("$") == true ? "body" : reason?.field
     let metadata: Logger.Metadata = [
-      "code": "\(item.reasons.first?.code.rawValue ?? "")", "field": "\(item.reasons.first?.field ?? "")",
+      "code": "\(reason?.code.rawValue ?? "")", "field": "\(field ?? "")",
       "routing_key": "\(item.delivery.routingKey)",
     ]
     guard let tier = item.tier else { return logger.notice("dead letter", metadata: metadata) }

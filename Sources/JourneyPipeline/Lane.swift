@@ -151,7 +151,7 @@ final class Lane: Sendable {
     var item = item
     let isAgain = item.refusal.map { gate.hasPassed(since: $0.at, until: begin - Self.justBefore) } ?? false
     let count = (item.refusal?.count ?? 0) + (isAgain || error.kind == .poison || item.refusal == nil ? 1 : 0)
-    item.refusal = LaneItem.Refusal(at: .now, count: count, isOfData: error.kind == .poison, reason: error.description)
+    item.refusal = LaneItem.Refusal(at: .now, count: count, isOfData: error.kind == .poison, reason: error.detail)
     return item
   }
 

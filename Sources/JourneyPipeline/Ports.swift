@@ -158,14 +158,17 @@ public struct LedgerError: Error, CustomStringConvertible {
   }
 
   public var kind: Kind
-  /// Without data of the batch.
+  /// For logs: without data of the batch.
   public var description: String
+  /// For the person who reads a dead letter: also what a host's trigger says of the row, whatever that is.
+  public var detail: String
   /// In words of our own, for a probe that anybody may read: a host's triggers say what they like in the description.
   public var reason: String
 
-  public init(_ kind: Kind, _ description: String, reason: String = "the database refuses the work") {
+  public init(_ kind: Kind, _ description: String, detail: String? = nil, reason: String = "the database refuses the work") {
     self.kind = kind
     self.description = description
+    self.detail = detail ?? description
     self.reason = reason
   }
 }

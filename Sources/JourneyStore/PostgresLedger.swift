@@ -58,7 +58,8 @@ public final class PostgresLedger: JourneyLedger {
           return receipt
         } catch {
           guard error.sqlState == "55P03" else { throw error }
-          throw LedgerError(.contended, LedgerError(error).description)
+          let refusal = LedgerError(error)
+          throw LedgerError(.contended, refusal.description, detail: refusal.detail)
         }
       }
     }
@@ -194,9 +195,10 @@ extension LedgerError {
       case .permanent, .decoding: .permanent
       case .transient, .reconnect, .reprepare, .commitUnknown, .deadline, .closed: .transient
       }
-    // Without the place in the adapter's source: this text also becomes the reason of a dead letter.
+    // Without the place in the adapter's source.
+    let code = error.sqlState.map { " (SQLSTATE \($0)\(error.constraint.map { ", constraint \($0)" } ?? ""))" } ?? ""
     self.init(
-      kind, error.message + (error.sqlState.map { " (SQLSTATE \($0)\(error.constraint.map { ", constraint \($0)" } ?? ""))" } ?? ""),
-      reason: error.reason)
+      kind, (error.isRaised ? "a trigger or function of the database raises an error; its words are in the server's log" : error.message) + code,
+      detail: error.message + code, reason: error.reason)
   }
 }

@@ -50,7 +50,8 @@ enum ErrorText {
   /// The primary message, one line, with quoted input cut out where the class of the error quotes input.
   static func primary(_ message: String, sqlState: String?) -> String {
     var text = firstLine(message)
-    if let sqlState, sqlState.hasPrefix("22") { text = withoutQuotation(text) }
+    // So do syntax errors, of statements that a function put together.
+    if let sqlState, sqlState.hasPrefix("22") || sqlState == "42601" { text = withoutQuotation(text) }
     return shortened(text)
   }
 

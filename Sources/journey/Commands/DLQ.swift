@@ -140,14 +140,12 @@ func withArchive<Value>(
 }
 
 extension String {
-  /// As a terminal may show it: what came from outside does not move the cursor.
+  /// As a terminal may show it, on lines of its own: what came from outside does not move the cursor and turns no text.
   var printable: String {
-    var result = ""
-    for scalar in unicodeScalars {
-      let isControl = scalar.value < 0x20 && scalar != "\n" && scalar != "\t" || (0x7f...0x9f).contains(scalar.value)
-      if isControl { result += "\\u{\(String(scalar.value, radix: 16))}" } else { result.unicodeScalars.append(scalar) }
-    }
-    return result
+    if unicodeScalars.allSatisfy({ $0.isPlain || $0 == "\n" || $0 == "\t" }) { return self }
+    return split(separator: "\n", omittingEmptySubsequences: false).map { line in
+      line.split(separator: "\t", omittingEmptySubsequences: false).map { $0.plain() }.joined(separator: "\t")
+    }.joined(separator: "\n")
   }
 
   /// One line of at most that many characters.

@@ -39,7 +39,7 @@ struct Explain: AsyncParsableCommand {
     let found = try await reports.find(client, orgID: orgID)
     guard let first = found.first else { throw Failure(.failed, "no client \(client) is known; give its id, its e-mail or a source's id of it") }
     guard found.count == 1 else {
-      let lines = found.map { "  \($0.id.text)  organisation \($0.orgID.text)  \($0.name ?? "")" }
+      let lines = found.map { "  \($0.id.text)  organisation \($0.orgID.text)  \(($0.name ?? "").plain(200))" }
       throw Failure(.refusedInput, "\(client) names \(found.count) clients; give one of these ids, or --org:\n" + lines.joined(separator: "\n"))
     }
     guard let report = try await reports.report(on: first.id, limit: max(1, min(limit, 1000))) else {
@@ -51,8 +51,8 @@ struct Explain: AsyncParsableCommand {
   // MARK: For people
 
   private func show(_ report: ClientReport) {
-    Output.line("\(report.name ?? "(no name)")  \(report.email ?? "")  \(report.id.text)")
-    Output.line("organisation \(report.orgID.text), \(report.eventCount) events, stage \(report.stage ?? "none yet")")
+    Output.line("\((report.name ?? "(no name)").plain(200))  \((report.email ?? "").plain(200))  \(report.id.text)")
+    Output.line("organisation \(report.orgID.text), \(report.eventCount) events, stage \((report.stage ?? "none yet").plain())")
     if let due = report.dueAt { Output.line("the risks change by themselves at \(due.iso8601) unless something happens before") }
     if let score = report.scores.first { show(score) }
     if !report.actions.isEmpty {
@@ -76,26 +76,29 @@ struct Explain: AsyncParsableCommand {
     Output.line("\nscore \(number(score.score)), risk level \(score.riskLevel), at \(score.generatedAt.iso8601)")
     guard let explanation = score.explanation, let document = try? JSONDocument(parsing: explanation) else { return }
     let root = document.root
+    // Evidence and causes quote what the events held.
+    func text(_ value: JSONValue?) -> String { (value?.string ?? "").plain(400) }
     for part in root["contributions"].map({ Array($0.elements) }) ?? [] {
-      Output.line("  \(signed(part["points"]?.double ?? 0))  \(part["source"]?.string ?? "")")
+      Output.line("  \(signed(part["points"]?.double ?? 0))  \(text(part["source"]))")
     }
     for risk in root["risks"].map({ Array($0.elements) }) ?? [] {
-      Output.line("  risk \(risk["risk"]?.string ?? ""): \(risk["evidence"]?.string ?? "")")
+      Output.line("  risk \(text(risk["risk"])): \(text(risk["evidence"]))")
     }
     for (rank, candidate) in (root["candidates"].map { Array($0.elements) } ?? []).enumerated() {
       Output.line(
-        "  \(rank + 1). \(candidate["action"]?.string ?? "") (\(candidate["trigger"]?.string ?? "")): \(verdict(candidate))")
+        "  \(rank + 1). \(text(candidate["action"])) (\(text(candidate["trigger"]))): \(verdict(candidate))")
     }
     Output.line(
-      "  because of \(root["cause"]?["type"]?.string ?? "") \(root["cause"]?["id"]?.string ?? "") from \(root["cause"]?["source"]?.string ?? ""), rules \(root["ruleVersion"]?.string ?? "")"
+      "  because of \(text(root["cause"]?["type"])) \(text(root["cause"]?["id"])) from \(text(root["cause"]?["source"])), rules \(text(root["ruleVersion"]))"
     )
   }
 
   private func verdict(_ candidate: JSONValue) -> String {
     switch candidate["verdict"]?.string {
-    case "chosen": "chosen - \(candidate["reason"]?.string ?? "")"
-    case "outranked": "outranked by \(candidate["by"]?.string ?? "")"
-    case "cooling_down": "published already (\(candidate["openAction"]?.string ?? "")), again from \(candidate["until"]?.string ?? "")"
+    case "chosen": "chosen - \((candidate["reason"]?.string ?? "").plain(400))"
+    case "outranked": "outranked by \((candidate["by"]?.string ?? "").plain(400))"
+    case "cooling_down":
+      "published already (\((candidate["openAction"]?.string ?? "").plain(400))), again from \((candidate["until"]?.string ?? "").plain(400))"
     default: "unknown"
     }
   }

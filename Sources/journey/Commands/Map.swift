@@ -102,15 +102,15 @@ struct Map: AsyncParsableCommand {
   private func show(_ trace: MappingTrace) {
     for element in trace.elements {
       if trace.elements.count > 1 { Output.line("element \(element.position)") }
-      Output.line("source    \(trace.source)")
-      Output.line("type      \(element.type ?? "(none)")")
+      Output.line("source    \(trace.source.plain())")
+      Output.line("type      \((element.type ?? "(none)").plain())")
       for rule in element.rules where rule.isMatch || verbose {
-        Output.line(rule.isMatch ? "rule      \(rule.name)" : "no rule   \(rule.name): \(rule.refusal ?? "")")
+        Output.line(rule.isMatch ? "rule      \(rule.name)" : "no rule   \(rule.name): \((rule.refusal ?? "").plain())")
       }
       switch element.outcome {
       case .event(let event): show(event)
-      case .ignored(_, let reason): Output.line("ignored   \(reason)")
-      case .rejected(let rejection, _): Output.line("rejected  [\(rejection.code.rawValue)] \(rejection)")
+      case .ignored(_, let reason): Output.line("ignored   \(reason.plain())")
+      case .rejected(let rejection, _): Output.line("rejected  [\(rejection.code.rawValue)] \("\(rejection)".plain())")
       }
       if !element.fields.isEmpty {
         Output.line("fields")
@@ -120,12 +120,12 @@ struct Map: AsyncParsableCommand {
   }
 
   private func show(_ event: JourneyEvent) {
-    Output.line("event     \(event.type)")
-    Output.line("id        \(event.sourceEventID)  (unique in \(event.source))")
+    Output.line("event     \(event.type.plain())")
+    Output.line("id        \(event.sourceEventID.plain())  (unique in \(event.source.plain()))")
     Output.line("time      \(event.occurredAt.iso8601)")
-    Output.line("client    \(event.client.externalID ?? event.client.id?.text ?? "")\(resolution(of: event.client))")
+    Output.line("client    \((event.client.externalID ?? event.client.id?.text ?? "").plain())\(resolution(of: event.client))")
     Output.line("stage     \(event.stage?.rawValue ?? "(left as it is)")")
-    Output.line("metadata  \(String(decoding: event.metadata, as: UTF8.self))")
+    Output.line("metadata  \(String(decoding: event.metadata, as: UTF8.self).plain())")
   }
 
   private func resolution(of client: ClientReference) -> String {

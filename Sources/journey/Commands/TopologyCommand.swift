@@ -183,5 +183,5 @@ func requirePermissions(_ settings: JourneyConfiguration.Settings, _ admin: AMQP
 func printJSON(_ write: (inout JSONWriter) -> Void) {
   var json = JSONWriter()
   write(&json)
-  Output.line(String(decoding: json.bytes, as: UTF8.self))
+  Output.json(String(decoding: json.bytes, as: UTF8.self))
 }

@@ -37,7 +37,7 @@ struct OutputOptions: ParsableArguments {
 extension Settings {
   /// A logger that writes to standard error, so that standard output is the command's answer alone.
   func logger() -> Logger {
-    var logger = Logger(label: "journey") { StreamLogHandler.standardError(label: $0) }
+    var logger = Logger(label: "journey") { PlainLogHandler(StreamLogHandler.standardError(label: $0)) }
     logger.logLevel = Logger.Level(rawValue: logLevel) ?? .info
     return logger
   }

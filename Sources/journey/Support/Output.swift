@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Journey
 
 #if canImport(Glibc)
   import Glibc
@@ -7,9 +8,27 @@ import FoundationEssentials
 #endif
 
 /// What a command prints: answers on standard output, progress and errors on standard error.
+///
+/// What came from outside steers no terminal: here, for all commands at once, control characters and those that turn the direction of text are escaped. Where
+/// such a text stands within a line, the caller takes `plain()` of it, which also keeps it on that line.
 enum Output {
-  static func line(_ text: String = "") { write(text + "\n", to: 1) }
-  static func error(_ text: String) { write(text + "\n", to: 2) }
+  static func line(_ text: String = "") { write(text.printable + "\n", to: 1) }
+  static func error(_ text: String) { write(text.printable + "\n", to: 2) }
+
+  /// JSON in which characters that a terminal would obey are written as `\u009b`: the same values for a machine.
+  static func json(_ text: String) {
+    guard !text.unicodeScalars.allSatisfy(\.isPlain) else { return write(text + "\n", to: 1) }
+    var result = ""
+    for scalar in text.unicodeScalars {
+      // What stands between values is left: a reader of JSON takes no escape there.
+      if scalar.isPlain || scalar.value < 0x20 {
+        result.unicodeScalars.append(scalar)
+      } else {
+        for unit in String(scalar).utf16 { result += "\\u" + String(repeating: "0", count: 4 - String(unit, radix: 16).count) + String(unit, radix: 16) }
+      }
+    }
+    write(result + "\n", to: 1)
+  }
 
   /// A line that replaces the one before it, where a person is looking; nothing otherwise.
   static func progress(_ text: String) {
@@ -41,6 +60,6 @@ enum Output {
   ///
   /// A terminal that is too narrow gets what does not fit on further lines of each row, and only the end of a long text is cut.
   static func table(_ headings: [String], _ rows: [[String]], indent: String = "") {
-    for text in TextTable(headings, rows).lines(width: columns(of: 1).map { $0 - indent.count }) { line(indent + text) }
+    for text in TextTable(headings, rows.map { $0.map { $0.plain() } }).lines(width: columns(of: 1).map { $0 - indent.count }) { line(indent + text) }
   }
 }
