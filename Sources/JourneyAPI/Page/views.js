@@ -26,7 +26,7 @@ class MapView extends View {
   days = 30;
 
   async load() {
-    const stage = this.parameters.get("stage");
+    const asked = this.parameters.get("stage"), stage = STAGES.includes(asked) ? asked : null;
     const [map, stats, worst, clients] = await Promise.all([call("journey/stages?days=" + this.days), call("journey/stats?days=" + this.days),
       call("journey/high-risk?limit=6"), stage ? call(`journey/clients?limit=25&stage=${encodeURIComponent(stage)}`) : null]);
     return { map, stats, worst, clients, stage };
