@@ -95,10 +95,10 @@ extension MappingField {
 
   // MARK: Client
 
-  /// Expressions that name the client, or a mapping with `from`, `refuse` (further sentinels), `email`, `unknown` and `reason`.
+  /// Expressions that name the client, or a mapping with `from`, `refuse` (further sentinels), `email`, `emailVerified`, `unknown` and `reason`.
   func client() -> MappingClient? {
     guard let keys = node.mapping, !["path", "join", "value"].contains(where: { keys[Node($0)] != nil }) else { return choices().map { MappingClient($0) } }
-    guard let members = members(["from", "refuse", "email", "unknown", "reason"]) else { return nil }
+    guard let members = members(["from", "refuse", "email", "emailVerified", "unknown", "reason"]) else { return nil }
     guard let from = members["from"] else {
       report("from is missing: where the client's id stands")
       return nil
@@ -112,6 +112,10 @@ extension MappingField {
     if let email = members["email"] {
       guard let expression = email.expression() else { return nil }
       client.email = expression
+    }
+    if let verified = members["emailVerified"] {
+      guard let flag = verified.truth() else { return nil }
+      client.isEmailVerified = flag
     }
     if let unknown = members["unknown"] {
       guard let policy: UnknownClient = unknown.word() else { return nil }

@@ -146,9 +146,19 @@ struct MappingLanguageTests {
     let found = try Self.outcomes(
       #"{"type":"x","client":1,"mail":" a@b.example ","old":[2,3],"t":9}"#,
       event:
-        ", client: {from: $.client, email: $.mail, unknown: retry}, merge: '$.old[*]', link: {join: [{value: ticket}, $.t]}")
+        ", client: {from: $.client, email: $.mail, emailVerified: true, unknown: retry}, merge: '$.old[*]', link: {join: [{value: ticket}, $.t]}")
     guard case .event(let event)? = found.first else { return #expect(Bool(false)) }
     #expect(event.client == ClientReference(externalID: "1", email: "a@b.example", linked: ["ticket:9"], merged: ["2", "3"], whenUnknown: .retry))
+  }
+
+  /// Unless a mapping says that its source verifies addresses, one is kept with a client that is created, and finds none.
+  @Test(arguments: [("", false), (", emailVerified: false", false), (", emailVerified: true", true)])
+  func onlyAVerifiedAddressFindsAClient(_ words: String, _ isVerified: Bool) throws {
+    let found = try Self.outcomes(
+      #"{"type":"x","client":1,"mail":"a@b.example"}"#, event: ", client: {from: $.client, email: $.mail\(words)}, create: {email: $.mail}")
+    guard case .event(let event)? = found.first else { return #expect(Bool(false)) }
+    #expect(event.client.email == (isVerified ? "a@b.example" : nil) && event.client.ignoresEmail == !isVerified)
+    #expect(event.client.creation == NewClient(email: "a@b.example", isEmailVerified: isVerified))
   }
 }
 

@@ -25,6 +25,14 @@ struct MappingLoaderTests {
   /// The rule starts in line 7.
   static func rule(_ lines: String) -> [String] { problems(head + lines) }
 
+  @Test func whetherAnAddressIsVerifiedIsTrueOrFalse() {
+    func rule(_ flag: String) -> [String] {
+      Self.rule("  - {name: a, when: {type: x}, event: {type: y, stage: keep, client: {from: $.c, email: $.m, emailVerified: \(flag)}}}")
+    }
+    #expect(rule("true") == [] && rule("false") == [])
+    #expect(rule("perhaps").count == 1 && rule("$.verified").count == 1)
+  }
+
   @Test func takesAWholeRule() {
     #expect(Self.rule("  - {name: a, when: {type: x}, event: {type: y, stage: keep}}") == [])
   }

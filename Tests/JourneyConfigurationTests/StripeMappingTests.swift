@@ -184,7 +184,7 @@ struct StripeMappingTests {
       Issue.record("no event")
       return
     }
-    #expect(event.client.creation == NewClient(name: "Kim", email: "kim@example.org"))
+    #expect(event.client.creation == NewClient(name: "Kim", email: "kim@example.org", isEmailVerified: true))
     #expect(event.source == "stripe")
   }
 }

@@ -92,7 +92,7 @@ public struct Mapping: Sendable {
     var client = try template.client.read(in: context)
     if !template.linked.isEmpty { client.linked = try ids(template.linked, in: context) }
     if !template.merged.isEmpty { client.merged = try ids(template.merged, in: context) }
-    if let creation = template.creation { client.creation = try creation.read(in: context) }
+    if let creation = template.creation { client.creation = try creation.read(in: context, isEmailVerified: template.client.isEmailVerified) }
     return JourneyEvent(
       orgID: orgID, source: source, sourceEventID: id, client: client, type: type, stage: try stage(template.stage, in: context),
       occurredAt: occurredAt, metadata: try template.metadata.write(in: context, timeOrigin: origin))

@@ -6,8 +6,10 @@ public struct MappingClient: Hashable, Sendable {
   public var references: [MappingExpression]
   /// Texts that stand for "no client", in lower case, besides `sentinels`.
   public var refused: Set<String>
-  /// Where the client's e-mail address stands, by which a client is found that the source's id does not find yet.
+  /// Where the client's e-mail address stands, by which a client is found that the source's id does not find yet, where the source verifies it.
   public var email: MappingExpression?
+  /// Whether the source makes sure that whoever it knows by this id owns the address. Where anybody may type one, it finds nobody.
+  public var isEmailVerified: Bool
   /// What becomes of an event whose client is not known.
   public var whenUnknown: UnknownClient
   /// What to tell a person where the body names no client.
@@ -20,11 +22,12 @@ public struct MappingClient: Hashable, Sendable {
 
   public init(
     _ references: [MappingExpression], refused: Set<String> = [], email: MappingExpression? = nil,
-    whenUnknown: UnknownClient = .asSettingsSay, reason: String = "the event names no client"
+    isEmailVerified: Bool = false, whenUnknown: UnknownClient = .asSettingsSay, reason: String = "the event names no client"
   ) {
     self.references = references
     self.refused = refused
     self.email = email
+    self.isEmailVerified = isEmailVerified
     self.whenUnknown = whenUnknown
     self.reason = reason
   }
@@ -42,7 +45,9 @@ public struct MappingClient: Hashable, Sendable {
         continue
       }
       try context.input.limits.check(text, field: reference)
-      return ClientReference(id: UUID(hyphenated: text), externalID: text, email: try address(in: context), whenUnknown: whenUnknown)
+      return ClientReference(
+        id: UUID(hyphenated: text), externalID: text, email: isEmailVerified ? try address(in: context) : nil,
+        ignoresEmail: email != nil && !isEmailVerified, whenUnknown: whenUnknown)
     }
     if let sentinel { throw Rejection(.missingField, field: sentinel.field, value: sentinel.value, reason) }
     let fields = references.map(\.description).joined(separator: " or ")
@@ -75,8 +80,9 @@ public struct MappingCreation: Hashable, Sendable {
     self.phone = phone
   }
 
-  func read(in context: borrowing MappingContext) throws(Rejection) -> NewClient {
-    NewClient(name: try text(name, in: context), email: try text(email, in: context), phone: try text(phone, in: context))
+  func read(in context: borrowing MappingContext, isEmailVerified: Bool) throws(Rejection) -> NewClient {
+    NewClient(
+      name: try text(name, in: context), email: try text(email, in: context), phone: try text(phone, in: context), isEmailVerified: isEmailVerified)
   }
 
   private func text(_ expression: MappingExpression?, in context: borrowing MappingContext) throws(Rejection) -> String? {

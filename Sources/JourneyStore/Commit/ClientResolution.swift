@@ -53,6 +53,7 @@ struct ClientResolution {
     known[ClientKey(event)].flatMap { place in held.contains(place) ? nil : try? outcomes[place].get() }
   }
 
+  func place(of event: JourneyEvent) -> Int? { known[ClientKey(event)] }
   func isHeld(clientOf event: JourneyEvent) -> Bool { known[ClientKey(event)].map(held.contains) ?? false }
   mutating func hold(_ place: Int) { held.insert(place) }
   mutating func hold(clientOf event: JourneyEvent) { if let place = known[ClientKey(event)] { hold(place) } }
@@ -182,7 +183,8 @@ struct ClientResolution {
         place,
         Rejection(
           .unknownClient, field: "client", value: key.reference.text, isRetried: key.reference.whenUnknown.isRetried,
-          "no such client in the organisation \(key.orgID.text), and the mapping does not create one"))
+          "no such client in the organisation \(key.orgID.text), and the mapping does not create one"
+            + (key.reference.ignoresEmail ? "; its e-mail address finds none, as the mapping does not say that the source verifies it (emailVerified)" : "")))
     }
     return true
   }
@@ -224,6 +226,7 @@ struct ClientResolution {
         $0.texts(new) { $0.key.reference.creation?.name }
         $0.texts(new) { $0.key.reference.creation?.email }
         $0.texts(new) { $0.key.reference.creation?.phone }
+        $0.bools(new) { $0.key.reference.creation?.isEmailVerified == true }
       })
   }
 }

@@ -89,8 +89,8 @@ enum ClientStatements {
   static let claim = PostgresStatement(
     name: "claim_identities",
     """
-    INSERT INTO journey_identities (org_id, source, external_id, client_id)
-    SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[])
+    INSERT INTO journey_identities (org_id, source, external_id, client_id, via)
+    SELECT *, 'created' FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[])
     ON CONFLICT (org_id, source, external_id) DO NOTHING
     RETURNING client_id
     """)
@@ -98,8 +98,19 @@ enum ClientStatements {
   static let create = PostgresStatement(
     name: "create_clients",
     """
-    INSERT INTO contacts (id, org_id, name, email, phone)
-    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[])
-    ON CONFLICT (id) DO NOTHING
+    WITH i AS (
+      SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bool[]) AS i(id, org_id, name, email, phone, is_verified)
+    ), new AS (
+      INSERT INTO contacts (id, org_id, name, email, phone) SELECT id, org_id, name, email, phone FROM i ON CONFLICT (id) DO NOTHING RETURNING id
+    )
+    INSERT INTO journey_unverified_emails (client_id, org_id, email)
+    SELECT id, org_id, email FROM i WHERE email IS NOT NULL AND NOT is_verified AND id IN (SELECT id FROM new)
     """)
+}
+
+/// Addresses by which clients are found.
+enum VerifiedEmail {
+  /// That the address of the contact `c` is not one that anybody may have typed. One that the host has changed since is the host's.
+  static let condition =
+    "NOT EXISTS (SELECT FROM journey_unverified_emails u WHERE u.client_id = c.id AND lower(u.email) = lower(c.email))"
 }

@@ -51,7 +51,8 @@ public enum CommitCheck {
   static func commands(_ history: History) -> [(PostgresStatement, PostgresParameters)] {
     let references = PostgresParameters { $0.empty([.uuid, .text, .uuid, .text]) }
     let links = PostgresParameters { $0.empty([.uuid, .text, .text, .uuid]) }
-    let texts = PostgresParameters { $0.empty([.uuid, .text, .text, .text]) }
+    let texts = PostgresParameters { $0.empty([.uuid, .text, .text, .text, .text]) }
+    let things = PostgresParameters { $0.empty([.uuid, .text, .text, .uuid, .text]) }
     let keys = PostgresParameters { $0.empty([.uuid, .text, .text]) }
     let ids = PostgresParameters { $0.empty([.uuid]) }
     let pairs = PostgresParameters { $0.empty([.uuid, .uuid]) }
@@ -60,9 +61,9 @@ public enum CommitCheck {
       CommitStatements.limitWait(.seconds(1)),
       (ClientStatements.findLinked, keys), (ClientStatements.lockKnown, PostgresParameters { $0.empty([.uuid, .uuid, .uuid, .text, .text]) }),
       (ClientStatements.findAndLock, references), (ClientStatements.find, references), (ClientStatements.claim, links),
-      (ClientStatements.create, PostgresParameters { $0.empty([.uuid, .uuid, .text, .text, .text]) }),
+      (ClientStatements.create, PostgresParameters { $0.empty([.uuid, .uuid, .text, .text, .text, .bool]) }),
       (IdentityChanges.Statements.lockOthers, keys), (IdentityChanges.Statements.adopt, texts), (IdentityChanges.Statements.find, texts),
-      (IdentityChanges.Statements.link, links), (IdentityChanges.Statements.absorb, links), (CommitStatements.addStates, pairs),
+      (IdentityChanges.Statements.link, things), (IdentityChanges.Statements.absorb, things), (CommitStatements.addStates, pairs),
       (CommitStatements.addFreeStates, pairs), (CommitStatements.lockClients, ids), (CommitStatements.findStored, keys), (history.newest, ids),
       (history.invoices, ids),
       (InvoiceBook.merge, PostgresParameters { $0.empty([.uuid, .uuid, .text, .timestamp, .timestamp]) }),

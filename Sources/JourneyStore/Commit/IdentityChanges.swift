@@ -8,11 +8,18 @@ import PostgresClient
 struct IdentityChanges {
   /// Places of references that found no client, with an address by which one may be found.
   private var byEmail: [Int] = []
+  /// The first event of each of these, for the record.
+  private var finding: [Int: String] = [:]
   private var linking: [(event: JourneyEvent, id: String)] = []
   private var merging: [(event: JourneyEvent, id: String)] = []
 
   init(_ events: [StagedEvent], _ resolution: ClientResolution) {
     byEmail = resolution.unknown.filter { resolution.keys[$0].reference.email != nil }
+    if !byEmail.isEmpty {
+      for event in events.lazy.map(\.event) where event.client.email != nil {
+        if let place = resolution.place(of: event), finding[place] == nil { finding[place] = event.sourceEventID }
+      }
+    }
     for event in events.lazy.map(\.event) where !event.client.linked.isEmpty || !event.client.merged.isEmpty {
       linking += event.client.linked.map { (event, $0) }
       merging += event.client.merged.map { (event, $0) }
@@ -91,6 +98,7 @@ struct IdentityChanges {
         $0.texts(rows) { $0.event.source }
         $0.texts(rows) { $0.event.client.text }
         $0.texts(rows) { $0.id }
+        $0.texts(rows) { $0.event.sourceEventID }
       })
   }
 
@@ -98,7 +106,7 @@ struct IdentityChanges {
   private func find(_ places: [Int], _ resolution: inout ClientResolution, on connection: PostgresConnection) throws(PostgresError) -> [Int] {
     guard !places.isEmpty else { return [] }
     let places = places.sorted { resolution.keys[$0].order.lexicographicallyPrecedes(resolution.keys[$1].order) }
-    let keys = places.map { resolution.keys[$0] }
+    let keys = places.map { resolution.keys[$0] }, finding = finding
     let result = try connection.execute(
       Statements.find,
       PostgresParameters {
@@ -106,6 +114,7 @@ struct IdentityChanges {
         $0.texts(keys) { $0.source }
         $0.texts(keys) { $0.reference.text }
         $0.texts(keys) { $0.reference.email }
+        $0.texts(places) { finding[$0] }
       })
     var shared: [Int] = []
     for row in 0..<result.rowCount {
@@ -125,6 +134,7 @@ struct IdentityChanges {
         $0.texts(rows) { $0.0.source }
         $0.texts(rows) { $0.1 }
         $0.uuids(rows) { $0.2 }
+        $0.texts(rows) { $0.0.sourceEventID }
       })
     // A link matters to this batch only where it lacks a client.
     return !resolution.unknown.isEmpty
@@ -142,6 +152,7 @@ struct IdentityChanges {
         $0.texts(rows) { $0.0.source }
         $0.texts(rows) { $0.1 }
         $0.uuids(rows) { $0.2 }
+        $0.texts(rows) { $0.0.sourceEventID }
       })
     return true
   }
@@ -173,9 +184,9 @@ struct IdentityChanges {
     static let adopt = PostgresStatement(
       name: "adopt_identities",
       """
-      INSERT INTO journey_identities (org_id, source, external_id, client_id)
-      SELECT DISTINCT ON (i.org_id, i.source, i.external_id) i.org_id, i.source, i.external_id, d.client_id
-      FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) AS i(org_id, source, external_id, other)
+      INSERT INTO journey_identities (org_id, source, external_id, client_id, via, event_id)
+      SELECT DISTINCT ON (i.org_id, i.source, i.external_id) i.org_id, i.source, i.external_id, d.client_id, 'merge', i.event_id
+      FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[]) AS i(org_id, source, external_id, other, event_id)
       JOIN journey_identities d ON d.org_id = i.org_id AND d.source = i.source AND d.external_id = i.other
       ORDER BY i.org_id, i.source, i.external_id, d.client_id
       ON CONFLICT (org_id, source, external_id) DO NOTHING
@@ -187,20 +198,25 @@ struct IdentityChanges {
       name: "find_by_email",
       """
       WITH found AS MATERIALIZED (
-        SELECT i.position, i.org_id, i.source, i.external_id, (array_agg(DISTINCT COALESCE(s.merged_into, c.id)))[1] AS client_id,
+        SELECT i.position, i.org_id, i.source, i.external_id, i.event_id, (array_agg(DISTINCT COALESCE(s.merged_into, c.id)))[1] AS client_id,
           count(DISTINCT COALESCE(s.merged_into, c.id)) AS clients
-        FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS i(org_id, source, external_id, email, position)
-        JOIN contacts c ON c.org_id = i.org_id AND lower(c.email) = lower(i.email)
+        FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[]) WITH ORDINALITY
+          AS i(org_id, source, external_id, email, event_id, position)
+        JOIN contacts c ON c.org_id = i.org_id AND lower(c.email) = lower(i.email) AND \(VerifiedEmail.condition)
         LEFT JOIN journey_client_state s ON s.client_id = c.id
-        GROUP BY i.position, i.org_id, i.source, i.external_id
+        GROUP BY i.position, i.org_id, i.source, i.external_id, i.event_id
       ), k AS MATERIALIZED (
         SELECT c.id FROM contacts c WHERE c.id IN (SELECT client_id FROM found WHERE clients = 1) FOR KEY SHARE SKIP LOCKED
       ), noted AS (
-        INSERT INTO journey_identities (org_id, source, external_id, client_id)
-        SELECT DISTINCT ON (org_id, source, external_id) org_id, source, external_id, client_id FROM found
+        INSERT INTO journey_identities (org_id, source, external_id, client_id, via, event_id)
+        SELECT DISTINCT ON (org_id, source, external_id) org_id, source, external_id, client_id, 'email', event_id FROM found
         WHERE clients = 1 AND client_id IN (SELECT id FROM k)
         ORDER BY org_id, source, external_id, position
         ON CONFLICT (org_id, source, external_id) DO NOTHING
+        RETURNING org_id, source, external_id, client_id, event_id
+      ), logged AS (
+        INSERT INTO journey_identity_log (org_id, action, source, external_id, client_id, event_id, actor, why)
+        SELECT org_id, 'linked', source, external_id, client_id, event_id, 'journey serve', 'found by its e-mail address' FROM noted
       )
       SELECT position, clients > 1 FROM found WHERE clients > 1 OR NOT EXISTS (SELECT FROM k WHERE k.id = found.client_id) ORDER BY position
       """)
@@ -208,9 +224,9 @@ struct IdentityChanges {
     static let link = PostgresStatement(
       name: "link_identities",
       """
-      INSERT INTO journey_identities (org_id, source, external_id, client_id)
-      SELECT DISTINCT ON (org_id, source, external_id) * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[])
-        AS i(org_id, source, external_id, client_id)
+      INSERT INTO journey_identities (org_id, source, external_id, client_id, event_id, via)
+      SELECT DISTINCT ON (org_id, source, external_id) *, 'thing' FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::text[])
+        AS i(org_id, source, external_id, client_id, event_id)
       ORDER BY org_id, source, external_id
       ON CONFLICT (org_id, source, external_id) DO NOTHING
       """)
@@ -218,8 +234,15 @@ struct IdentityChanges {
     static let absorb = PostgresStatement(
       name: "absorb_identities",
       """
-      SELECT journey_absorb_identity(i.org_id, i.source, i.external_id, i.client_id)
-      FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[]) AS i(org_id, source, external_id, client_id)
+      WITH before AS MATERIALIZED (
+        SELECT i.*, d.client_id AS other
+        FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::text[]) AS i(org_id, source, external_id, client_id, event_id)
+        LEFT JOIN journey_identities d ON d.org_id = i.org_id AND d.source = i.source AND d.external_id = i.external_id
+      )
+      INSERT INTO journey_identity_log (org_id, action, source, external_id, client_id, other_client_id, event_id, actor)
+      SELECT b.org_id, CASE WHEN b.other IS NULL THEN 'linked' ELSE 'merged' END, b.source, b.external_id, a.id, b.other, b.event_id, 'journey serve'
+      FROM before b CROSS JOIN LATERAL (SELECT journey_absorb_identity(b.org_id, b.source, b.external_id, b.client_id) AS id) a
+      WHERE b.other IS DISTINCT FROM a.id
       """)
   }
 }

@@ -10,6 +10,10 @@ public struct Identity: Hashable, Sendable {
   public var name: String?
   public var email: String?
   public var createdAt: Timestamp
+  /// How the id came to mean the client: created, email, thing, merge or operator; nil where that was not noted yet.
+  public var via: String?
+  /// The source's own id of the event that linked it.
+  public var eventID: String?
 }
 
 /// What became of a link that a person asked for.
@@ -27,9 +31,14 @@ public enum LinkOutcome: Hashable, Sendable {
 
 /// Who is who, as a person works on it.
 public struct IdentityDesk: Sendable {
-  private let worker: PostgresWorker
+  let worker: PostgresWorker
+  let actor: String
 
-  public init(worker: PostgresWorker) { self.worker = worker }
+  /// - Parameter actor: who works, for the record.
+  public init(worker: PostgresWorker, actor: String) {
+    self.worker = worker
+    self.actor = actor
+  }
 
   /// The identities of an organisation, by source and id.
   /// - Parameters:
@@ -49,15 +58,18 @@ public struct IdentityDesk: Sendable {
         Identity(
           source: try result.text(row, 0), externalID: try result.text(row, 1), clientID: try result.uuid(row, 2),
           name: try result.textIfPresent(row, 3), email: try result.textIfPresent(row, 4),
-          createdAt: Timestamp(microseconds: try result.timestamp(row, 5)))
+          createdAt: Timestamp(microseconds: try result.timestamp(row, 5)), via: try result.textIfPresent(row, 6),
+          eventID: try result.textIfPresent(row, 7))
       }
     }
   }
 
   /// Has a source's id mean a client. What means another client stays as it is.
-  /// - Parameter client: the client's id, or its e-mail address.
-  public func link(orgID: UUID, source: String, externalID: String, client: String) async throws -> LinkOutcome {
-    try await worker.perform { connection in
+  /// - Parameters:
+  ///   - client: the client's id, or its e-mail address, where that is not one that anybody may have typed.
+  ///   - why: for the record.
+  public func link(orgID: UUID, source: String, externalID: String, client: String, why: String?) async throws -> LinkOutcome {
+    try await worker.perform { [actor] connection in
       let found = try connection.execute(
         Statements.find,
         PostgresParameters {
@@ -75,6 +87,8 @@ public struct IdentityDesk: Sendable {
           $0.text(source)
           $0.text(externalID)
           $0.uuid(id)
+          $0.text(actor)
+          $0.text(why)
         })
       if added.rowCount == 1 { return .added }
       let holder = try connection.execute(
@@ -93,8 +107,8 @@ public struct IdentityDesk: Sendable {
   /// Makes two clients one: the journey of the first becomes part of the second's.
   /// - Returns: the client that remains, and whether they were one before.
   /// - Throws: `PostgresError` with the state 23503 where one of them is no client of the organisation.
-  public func merge(orgID: UUID, from: UUID, into: UUID) async throws -> (remaining: UUID, wasOne: Bool) {
-    try await worker.perform { connection in
+  public func merge(orgID: UUID, from: UUID, into: UUID, why: String?) async throws -> (remaining: UUID, wasOne: Bool) {
+    try await worker.perform { [actor] connection in
       let before = try connection.execute(
         Statements.final,
         PostgresParameters {
@@ -108,6 +122,8 @@ public struct IdentityDesk: Sendable {
           $0.uuid(orgID)
           $0.uuid(from)
           $0.uuid(into)
+          $0.text(actor)
+          $0.text(why)
         })
       return (try result.uuid(0, 0), wasOne)
     }
@@ -117,7 +133,7 @@ public struct IdentityDesk: Sendable {
     static let list = PostgresStatement(
       name: "list_identities",
       """
-      SELECT d.source, d.external_id, d.client_id, c.name::text, c.email::text, d.created_at
+      SELECT d.source, d.external_id, d.client_id, c.name::text, c.email::text, d.created_at, d.via, d.event_id
       FROM journey_identities d JOIN contacts c ON c.id = d.client_id
       WHERE d.org_id = $1 AND ($2::text IS NULL OR d.source = $2) AND ($3::uuid IS NULL OR d.client_id = $3)
       ORDER BY d.source, d.external_id LIMIT $4
@@ -126,13 +142,19 @@ public struct IdentityDesk: Sendable {
       name: "find_client",
       """
       SELECT DISTINCT COALESCE(s.merged_into, c.id) FROM contacts c LEFT JOIN journey_client_state s ON s.client_id = c.id
-      WHERE c.org_id = $1 AND (c.id = $2 OR $2 IS NULL AND lower(c.email) = lower($3::text))
+      WHERE c.org_id = $1 AND (c.id = $2 OR $2 IS NULL AND lower(c.email) = lower($3::text) AND \(VerifiedEmail.condition))
       """)
     static let link = PostgresStatement(
       name: "link_identity",
       """
-      INSERT INTO journey_identities (org_id, source, external_id, client_id) VALUES ($1, $2, $3, $4)
-      ON CONFLICT (org_id, source, external_id) DO NOTHING RETURNING client_id
+      WITH new AS (
+        INSERT INTO journey_identities (org_id, source, external_id, client_id, via) VALUES ($1, $2, $3, $4, 'operator')
+        ON CONFLICT (org_id, source, external_id) DO NOTHING RETURNING org_id, source, external_id, client_id
+      ), logged AS (
+        INSERT INTO journey_identity_log (org_id, action, source, external_id, client_id, actor, why)
+        SELECT org_id, 'linked', source, external_id, client_id, $5::text, $6::text FROM new
+      )
+      SELECT client_id FROM new
       """)
     static let holder = PostgresStatement(
       name: "identity_holder", "SELECT client_id FROM journey_identities WHERE org_id = $1 AND source = $2 AND external_id = $3")
@@ -142,6 +164,14 @@ public struct IdentityDesk: Sendable {
       SELECT COALESCE((SELECT merged_into FROM journey_client_state WHERE client_id = $1), $1::uuid)
         = COALESCE((SELECT merged_into FROM journey_client_state WHERE client_id = $2), $2::uuid)
       """)
-    static let merge = PostgresStatement(name: "merge_clients", "SELECT journey_merge_clients($1, $2, $3)")
+    static let merge = PostgresStatement(
+      name: "merge_clients",
+      """
+      WITH merged AS MATERIALIZED (SELECT journey_merge_clients($1, $2, $3) AS id), logged AS (
+        INSERT INTO journey_identity_log (org_id, action, client_id, other_client_id, actor, why)
+        SELECT $1::uuid, 'merged', id, $2::uuid, $4::text, $5::text FROM merged WHERE id <> $2::uuid
+      )
+      SELECT id FROM merged
+      """)
   }
 }

@@ -9,7 +9,7 @@ struct IdentityCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "identity",
     abstract: "Work on who is who: under which ids sources know the clients.",
-    subcommands: [IdentityList.self, IdentityLink.self, IdentityMerge.self, IdentityImport.self])
+    subcommands: [IdentityList.self, IdentityLink.self, IdentityUnlink.self, IdentityMerge.self, IdentityImport.self, IdentityHistory.self])
 }
 
 /// What every command on identities takes.
@@ -17,12 +17,13 @@ struct IdentityOptions: ParsableArguments {
   @Option(name: .long, help: "The organisation's id.")
   var org: String
 
+  @OptionGroup var actor: ActorOptions
   @OptionGroup var common: CommonOptions
 
   func perform<Value: Sendable>(_ body: @Sendable (IdentityDesk, UUID) async throws -> Value) async throws -> Value {
     let settings = try await common.settings()
     let orgID = try Self.id(org, "--org", "an organisation")
-    return try await withDatabase(settings, role: settings.workingRole, "identity") { try await body(IdentityDesk(worker: $0), orgID) }
+    return try await withDatabase(settings, role: settings.workingRole, "identity") { try await body(IdentityDesk(worker: $0, actor: actor.name), orgID) }
   }
 
   static func id(_ text: String, _ name: String, _ what: String) throws -> UUID {
@@ -60,12 +61,18 @@ struct IdentityList: AsyncParsableCommand {
             json.member("name", identity.name)
             json.member("email", identity.email)
             json.member("since", identity.createdAt.iso8601)
+            json.member("via", identity.via)
+            json.member("eventId", identity.eventID)
             json.endObject()
           }
           json.endArray()
         }
       } else {
-        Output.table(["source", "id", "client", "name"], found.map { [$0.source, $0.externalID, $0.clientID.text, $0.name ?? ""] })
+        Output.table(
+          ["source", "id", "client", "name", "since", "via", "event"],
+          found.map {
+            [$0.source, $0.externalID, $0.clientID.text, $0.name ?? "", $0.createdAt.toTheSecond, $0.via ?? "", $0.eventID ?? ""].map { $0.line(80) }
+          })
       }
     }
   }
@@ -83,13 +90,15 @@ struct IdentityLink: AsyncParsableCommand {
   var externalID: String
   @Argument(help: "The client's id or e-mail address.")
   var client: String
+  @Option(name: .long, help: "Why, for the record.")
+  var reason: String?
   @OptionGroup var options: IdentityOptions
 
   func run() async throws {
     try await journey.run {
       let (source, externalID, client) = (source, externalID, client)
       let outcome = try await options.perform { desk, org in
-        try await desk.link(orgID: org, source: source, externalID: externalID, client: client)
+        try await desk.link(orgID: org, source: source, externalID: externalID, client: client, why: reason)
       }
       if let problem = outcome.problem(source, externalID, client) { throw Failure(.refusedInput, problem) }
       Output.line(outcome == .known ? "known already" : "linked")
@@ -107,6 +116,8 @@ struct IdentityMerge: AsyncParsableCommand {
   var from: String
   @Argument(help: "The id of the client that remains.")
   var into: String
+  @Option(name: .long, help: "Why, for the record.")
+  var reason: String?
   @OptionGroup var options: IdentityOptions
 
   func run() async throws {
@@ -115,7 +126,7 @@ struct IdentityMerge: AsyncParsableCommand {
       guard first != second else { throw Failure(.refusedInput, "\(from) cannot be merged into itself") }
       let (remaining, wasOne): (UUID, Bool)
       do {
-        (remaining, wasOne) = try await options.perform { desk, org in try await desk.merge(orgID: org, from: first, into: second) }
+        (remaining, wasOne) = try await options.perform { desk, org in try await desk.merge(orgID: org, from: first, into: second, why: reason) }
       } catch let error as PostgresError where error.sqlState == "23503" {
         throw Failure(.refusedInput, "not both of \(from) and \(into) are clients of the organisation \(options.org)")
       }
@@ -157,7 +168,7 @@ struct IdentityImport: AsyncParsableCommand {
             problems.append("\(name):\(line): three fields are expected: source,id,client")
             continue
           }
-          let outcome = try await desk.link(orgID: org, source: fields[0], externalID: fields[1], client: fields[2])
+          let outcome = try await desk.link(orgID: org, source: fields[0], externalID: fields[1], client: fields[2], why: "imported from \(name)")
           if let problem = outcome.problem(fields[0], fields[1], fields[2]) { problems.append("\(name):\(line): \(problem)") }
           if outcome == .added { added += 1 }
           if outcome == .known { known += 1 }
@@ -176,7 +187,9 @@ extension LinkOutcome {
     switch self {
     case .added, .known: nil
     case .taken(let other): "\(source) \(externalID) means the client \(other.text) already; if both are one: journey identity merge"
-    case .unknownClient: "the organisation has no client \(client)"
+    case .unknownClient:
+      "the organisation has no client \(client)"
+        + (client.contains("@") ? "; an address that no source has verified finds none: name the client by its id" : "")
     case .ambiguous(let count): "\(count) clients of the organisation share the address \(client); name one by its id"
     }
   }

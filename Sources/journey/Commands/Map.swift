@@ -131,6 +131,7 @@ struct Map: AsyncParsableCommand {
   private func resolution(of client: ClientReference) -> String {
     var notes: [String] = []
     if let email = client.email { notes.append("else by e-mail \(email)") }
+    if client.ignoresEmail { notes.append("not by its e-mail address, which the source does not verify") }
     if client.creation != nil { notes.append("created if unknown") }
     if client.whenUnknown != .asSettingsSay { notes.append("if unknown: \(client.whenUnknown.rawValue)") }
     if !client.linked.isEmpty { notes.append("links \(client.linked.joined(separator: ", "))") }

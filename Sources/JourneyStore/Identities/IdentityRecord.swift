@@ -1,0 +1,92 @@
+public import FoundationEssentials
+public import Journey
+import PostgresClient
+
+/// One line of the record of who became who.
+public struct IdentityLogEntry: Hashable, Sendable {
+  public var at: Timestamp
+  /// linked, unlinked or merged.
+  public var action: String
+  public var source: String?
+  public var externalID: String?
+  public var clientID: UUID
+  /// Of a merge: the client that became part of the other.
+  public var otherClientID: UUID?
+  /// The source's own id of the event that did it.
+  public var eventID: String?
+  public var actor: String
+  public var why: String?
+}
+
+extension IdentityDesk {
+  /// Takes an id away from its client, and writes it down with how it had come to mean that client. Events that came under it stay with the client.
+  /// - Parameter isRehearsal: nothing is changed.
+  /// - Returns: the identity that is gone, or would be; nil where the id means nobody.
+  public func unlink(orgID: UUID, source: String, externalID: String, why: String, isRehearsal: Bool) async throws -> Identity? {
+    try await worker.perform { [actor] connection in
+      let found = try connection.execute(
+        isRehearsal ? Statements.look : Statements.unlink,
+        PostgresParameters {
+          $0.uuid(orgID)
+          $0.text(source)
+          $0.text(externalID)
+          if !isRehearsal {
+            $0.text(actor)
+            $0.text(why)
+          }
+        })
+      guard found.rowCount == 1 else { return nil }
+      return Identity(
+        source: source, externalID: externalID, clientID: try found.uuid(0, 0), name: try found.textIfPresent(0, 1), email: try found.textIfPresent(0, 2),
+        createdAt: Timestamp(microseconds: try found.timestamp(0, 3)), via: try found.textIfPresent(0, 4), eventID: try found.textIfPresent(0, 5))
+    }
+  }
+
+  /// What linked, unlinked and merged clients of an organisation, the newest first.
+  /// - Parameter client: only what concerns this one.
+  public func history(orgID: UUID, client: UUID?, limit: Int) async throws -> [IdentityLogEntry] {
+    try await worker.perform { connection in
+      let result = try connection.execute(
+        Statements.history,
+        PostgresParameters {
+          $0.uuid(orgID)
+          $0.uuid(client)
+          $0.int8(Int64(limit))
+        })
+      return try (0..<result.rowCount).map { row in
+        IdentityLogEntry(
+          at: Timestamp(microseconds: try result.timestamp(row, 0)), action: try result.text(row, 1), source: try result.textIfPresent(row, 2),
+          externalID: try result.textIfPresent(row, 3), clientID: try result.uuid(row, 4), otherClientID: try result.uuidIfPresent(row, 5),
+          eventID: try result.textIfPresent(row, 6), actor: try result.text(row, 7), why: try result.textIfPresent(row, 8))
+      }
+    }
+  }
+
+  private enum Statements {
+    private static let columns = "d.client_id, c.name::text, c.email::text, d.created_at, d.via, d.event_id"
+
+    static let look = PostgresStatement(
+      name: "look_at_identity",
+      """
+      SELECT \(columns) FROM journey_identities d LEFT JOIN contacts c ON c.id = d.client_id
+      WHERE d.org_id = $1 AND d.source = $2 AND d.external_id = $3
+      """)
+    static let unlink = PostgresStatement(
+      name: "unlink_identity",
+      """
+      WITH d AS (
+        DELETE FROM journey_identities WHERE org_id = $1 AND source = $2 AND external_id = $3 RETURNING *
+      ), logged AS (
+        INSERT INTO journey_identity_log (org_id, action, source, external_id, client_id, event_id, actor, why)
+        SELECT org_id, 'unlinked', source, external_id, client_id, event_id, $4::text, $5::text FROM d
+      )
+      SELECT \(columns) FROM d LEFT JOIN contacts c ON c.id = d.client_id
+      """)
+    static let history = PostgresStatement(
+      name: "identity_history",
+      """
+      SELECT at, action, source, external_id, client_id, other_client_id, event_id, actor, why FROM journey_identity_log
+      WHERE org_id = $1 AND ($2::uuid IS NULL OR client_id = $2 OR other_client_id = $2) ORDER BY id DESC LIMIT $3
+      """)
+  }
+}

@@ -1,0 +1,171 @@
+import AMQPClient
+import Foundation
+import TestServers
+import Testing
+
+@testable import Harness
+
+/// Anonymous people who type somebody else's address, and what an operator does about ids that mean the wrong client.
+@Suite struct UnverifiedEmailTests {
+  private static let org = "0193a6f2-0000-7000-8000-000000000001"
+  private static let ada = "0193a6f2-0000-7000-8000-0000000000a1"
+  private static let address = "Ada@roth.example"
+
+  private static func seed(_ stage: Stage) async throws {
+    try await stage.execute(
+      """
+      INSERT INTO organizations (id, name) VALUES ('\(org)', 'Roth');
+      INSERT INTO contacts (id, org_id, name, email) VALUES ('\(ada)', '\(org)', 'Ada', '\(address)')
+      """)
+  }
+
+  private static func message(_ source: String, _ body: String) -> OutboundMessage {
+    var properties = MessageProperties(contentType: "application/json", messageID: UUID().uuidString)
+    properties.headers["x-source"] = .string(source)
+    properties.headers["x-org-id"] = .string(org)
+    return OutboundMessage(exchange: "journey.events", routingKey: "\(source).event", properties: properties, body: Array(body.utf8))
+  }
+
+  private static func segment(_ id: String, _ event: String, user: String, email: String) -> OutboundMessage {
+    message(
+      "segment",
+      #"{"messageId":"\#(id)","type":"track","event":"\#(event)","userId":"\#(user)","timestamp":"2026-01-02T03:04:05Z","properties":{"email":"\#(email)"}}"#)
+  }
+
+  private static func stripe(_ id: String, customer: String, email: String) -> OutboundMessage {
+    message(
+      "stripe",
+      #"{"id":"\#(id)","type":"invoice.sent","created":1762000000,"data":{"object":{"id":"in_\#(id)","customer":"\#(customer)","customer_email":"\#(email)"}}}"#
+    )
+  }
+
+  /// What an anonymous person can have each of these say of the address.
+  private static let typed: [(source: String, body: String)] = [
+    (
+      "segment",
+      #"{"messageId":"s1","type":"track","event":"Subscription Cancelled","userId":"evil","timestamp":"2026-01-02T03:04:05Z","properties":{"email":"@@"}}"#
+    ),
+    (
+      "delighted",
+      #"{"event_type":"survey_response.created","event_id":"d1","event_data":{"id":"d1","person":{"id":"evil","email":"@@"},"score":0,"created_at":1762000000}}"#
+    ),
+    ("front", #"{"id":"f1","type":"inbound","emitted_at":1762000000.5,"conversation":{"id":"c1","recipient":{"handle":"@@"}}}"#),
+    ("freshdesk", #"{"ticket_id":7,"requester_id":"evil","requester_email":"@@","triggered_event":"{status:{from:4,to:2}}"}"#),
+  ]
+
+  /// One call with a victim's address: it linked a foreign id for good, and moved the stage.
+  @Test(arguments: typed.map(\.source)) func aTypedAddressLinksNothingAndMovesNobody(_ source: String) async throws {
+    let body = try #require(Self.typed.first { $0.source == source }?.body.replacing("@@", with: Self.address))
+    try await Stage.with { stage in
+      try await Self.seed(stage)
+      let program = try await stage.serve(.standard)
+      try await stage.publish([Self.message(source, body)])
+      try await eventually("the dead letter", state: { String(program.standardError.suffix(2000)) }) {
+        try await stage.admin.messageCount(queue: "journey.dead-letters") == 1
+      }
+      let letter = try #require(try await stage.takeAll("journey.dead-letters").first)
+      #expect(letter.properties.headers["x-journey-reason-code"]?.stringValue == "unknown_client")
+      #expect(letter.properties.headers["x-journey-reason"]?.stringValue?.contains("does not say that the source verifies it (emailVerified)") == true)
+      #expect(try await stage.number("SELECT count(*) FROM journey_identities") == 0)
+      #expect(try await stage.number("SELECT count(*) FROM client_journey_events") == 0)
+      #expect(try await stage.number("SELECT count(*) FROM contacts") == 1)
+      try await stage.stop(program)
+    }
+  }
+
+  /// Who signs up with somebody else's address is a client of its own, by its own id; and the owner of the address is found by it all the same.
+  @Test func aTypedAddressIsKeptAndFindsNobody() async throws {
+    try await Stage.with { stage in
+      try await Self.seed(stage)
+      let program = try await stage.serve(.standard)
+      try await stage.publish([
+        Self.segment("s1", "Signed Up", user: "evil", email: Self.address), Self.segment("s2", "Subscription Cancelled", user: "evil", email: Self.address),
+        Self.segment("s3", "Signed Up", user: "evil2", email: "later@roth.example"),
+      ])
+      try await stage.settles(events: 3, program)
+      let clients = try await stage.rows("SELECT client_id, stage FROM journey_client_state ORDER BY stage")
+      #expect(clients.count == 2 && !clients.contains { $0[0] == Self.ada } && clients.map { $0[1] } == ["churn_risk", "onboarding"], "\(clients)")
+      let kept = try await stage.rows("SELECT c.email FROM contacts c JOIN journey_unverified_emails u ON u.client_id = c.id ORDER BY 1")
+      #expect(kept == [[Self.address], ["later@roth.example"]])
+
+      // Ada, not both of them; and nobody, not the stranger.
+      try await stage.publish([
+        Self.stripe("e1", customer: "cus_ada", email: "ada@roth.example"), Self.stripe("e2", customer: "cus_late", email: "later@roth.example"),
+      ])
+      try await stage.settles(events: 4, program)
+      try await eventually("the dead letter") { try await stage.admin.messageCount(queue: "journey.dead-letters") == 1 }
+      let linked = try await stage.rows("SELECT client_id, via, event_id FROM journey_identities WHERE source = 'stripe'")
+      #expect(linked == [[Self.ada, "email", "e1"]])
+      let record = try await stage.rows(
+        "SELECT action, source, external_id, client_id, event_id, actor, login <> '', at > now() - interval '1 hour' FROM journey_identity_log")
+      #expect(record == [["linked", "stripe", "cus_ada", Self.ada, "e1", "journey serve", "t", "t"]])
+      // Neither does an operator take the stranger for the owner.
+      let refused = try await stage.run(["identity", "link", "zendesk", "zu1", "later@roth.example", "--org", Self.org])
+      #expect(refused.status == 65 && refused.errors.contains("an address that no source has verified finds none"), "\(refused)")
+      // An address that the host has set is the host's.
+      try await stage.execute("UPDATE contacts SET email = 'new@roth.example' WHERE email = 'later@roth.example'")
+      try await stage.succeed(["identity", "link", "zendesk", "zu1", "new@roth.example", "--org", Self.org])
+      try await stage.stop(program)
+    }
+  }
+
+  @Test func anOperatorUnlinksAndTheRecordSaysWhatHadLinked() async throws {
+    try await Stage.with { stage in
+      try await Self.seed(stage)
+      let program = try await stage.serve(.standard)
+      try await stage.publish([Self.stripe("e1", customer: "cus_1", email: Self.address)])
+      try await stage.settles(events: 1, program)
+      let unlink = ["identity", "unlink", "stripe", "cus_1", "--org", Self.org, "--actor", "ann", "--reason", "not her"]
+      let rehearsed = try await stage.succeed(unlink + ["--dry-run"])
+      #expect(rehearsed.contains("stripe cus_1 means \(Self.ada) Ada since") && rehearsed.contains("via email by the event e1"), "\(rehearsed)")
+      #expect(try await stage.number("SELECT count(*) FROM journey_identities") == 1)
+      let unlinked = try await stage.succeed(unlink + ["--json"])
+      #expect(unlinked.contains(#""clientId""#) && unlinked.contains(Self.ada) && unlinked.contains("e1"), "\(unlinked)")
+      let again = try await stage.run(unlink)
+      #expect(again.status == 65 && again.errors.contains("stripe cus_1 means no client"), "\(again)")
+      #expect(try await stage.run(["identity", "unlink", "stripe", "cus_1", "--org", Self.org, "--reason", " "]).status == 65)
+
+      // What comes from now on looks for its client anew; what came stays.
+      try await stage.publish([Self.stripe("e2", customer: "cus_1", email: "")])
+      try await eventually("the dead letter") { try await stage.admin.messageCount(queue: "journey.dead-letters") == 1 }
+      let events = try await stage.rows("SELECT source_event_id, client_id FROM client_journey_events")
+      #expect(events == [["e1", Self.ada]])
+      try await stage.succeed(["identity", "link", "stripe", "cus_1", Self.ada, "--org", Self.org, "--actor", "ann", "--reason", "it was her"])
+      let history = try await stage.succeed(["identity", "history", "--org", Self.org, "--client", Self.ada, "--json"])
+      let entries = try #require(try JSONSerialization.jsonObject(with: Data(history.utf8)) as? [[String: Any]])
+      #expect(entries.map { $0["action"] as? String } == ["linked", "unlinked", "linked"])
+      #expect(entries.map { $0["actor"] as? String } == ["ann", "ann", "journey serve"])
+      #expect(entries.map { $0["why"] as? String } == ["it was her", "not her", "found by its e-mail address"])
+      #expect(entries[1]["eventId"] as? String == "e1" && entries[2]["eventId"] as? String == "e1")
+      let listed = try await stage.succeed(["identity", "list", "--org", Self.org])
+      #expect(listed.contains("operator"), "\(listed)")
+      try await stage.stop(program)
+    }
+  }
+
+  /// Clients that an event makes one, and the event that did it.
+  @Test func aMergeIsInTheRecord() async throws {
+    try await Stage.with { stage in
+      try await Self.seed(stage)
+      let program = try await stage.serve(.standard)
+      func user(_ id: String) -> OutboundMessage {
+        Self.message(
+          "zendesk",
+          #"{"id":"u\#(id)","type":"zen:event-type:user.created","time":"2025-11-20T10:00:00Z","account_id":1,"detail":{"id":"\#(id)","role":"end-user","name":"N\#(id)"},"event":{}}"#
+        )
+      }
+      try await stage.publish([user("1"), user("2")])
+      try await stage.settles(events: 2, program)
+      try await stage.publish([
+        Self.message(
+          "zendesk",
+          #"{"id":"m1","type":"zen:event-type:user.merged","time":"2025-11-21T10:00:00Z","account_id":1,"detail":{"id":"1","role":"end-user"},"event":{"user":{"id":"2"}}}"#
+        )
+      ])
+      try await stage.settles(events: 3, program)
+      let record = try await stage.rows("SELECT action, source, external_id, event_id, client_id <> other_client_id FROM journey_identity_log")
+      #expect(record == [["merged", "zendesk", "2", "m1", "t"]])
+      try await stage.stop(program)
+    }
+  }
+}
