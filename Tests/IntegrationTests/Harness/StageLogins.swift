@@ -19,10 +19,12 @@ struct StageLogins: Sendable {
   let ownerURL: String
   /// A role that becomes a member of the adapter's roles once these exist.
   private let role: String?
+  /// The role that migrates; it makes no roles any more once these exist.
+  private let owner: String?
 
   static func make(_ login: StageLogin, _ servers: TestServers, vhost: String, databaseURL: String) async throws -> StageLogins {
     guard login == .leastPrivileges else {
-      return StageLogins(amqpURL: servers.amqpURL(vhost: vhost), databaseURL: databaseURL, ownerURL: databaseURL, role: nil)
+      return StageLogins(amqpURL: servers.amqpURL(vhost: vhost), databaseURL: databaseURL, ownerURL: databaseURL, role: nil, owner: nil)
     }
     let journey = #"^journey\..*"#
     let amqpURL = try await servers.allow("adapter-\(vhost)", in: vhost, configure: journey, write: journey, read: journey)
@@ -32,12 +34,17 @@ struct StageLogins: Sendable {
       """
       CREATE ROLE \(owner) LOGIN CREATEROLE PASSWORD '\(owner)'; CREATE ROLE \(role) LOGIN PASSWORD '\(role)'; ALTER DATABASE \(name) OWNER TO \(owner)
       """)
+    // Nothing of the adapter makes temporary objects.
+    try await servers.sql("REVOKE TEMPORARY ON DATABASE \(name) FROM PUBLIC")
     try await servers.grantDefaults(of: owner, in: name)
-    return StageLogins(amqpURL: amqpURL, databaseURL: databaseURL.loggedIn(as: role), ownerURL: databaseURL.loggedIn(as: owner), role: role)
+    return StageLogins(
+      amqpURL: amqpURL, databaseURL: databaseURL.loggedIn(as: role), ownerURL: databaseURL.loggedIn(as: owner),
+      role: role, owner: owner)
   }
 
   func migrated(_ servers: TestServers) async throws {
     if let role { try await servers.sql("GRANT journey_adapter, authenticated TO \(role)") }
+    if let owner { try await servers.sql("ALTER ROLE \(owner) NOCREATEROLE") }
   }
 }
 
