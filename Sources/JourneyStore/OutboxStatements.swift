@@ -46,7 +46,8 @@ enum OutboxStatements {
     name: "outbox_actions",
     """
     SELECT s.outbox_id, s.id, s.client_id, s.org_id, c.name::text, c.email::text, c.phone::text, s.action, s.channel, s.priority, s.reason, s.explanation,
-      s.traceparent, s.expires_at, clock_timestamp(), s.score::text, s.risk_level, s.generated_at
+      s.traceparent, s.expires_at, clock_timestamp(), s.score::text, s.risk_level::text,
+      \(HostValues.moment("s.generated_at"))
     FROM client_journey_scores s
     JOIN contacts c ON c.id = s.client_id
     WHERE s.outbox_id = ANY($1::uuid[])

@@ -21,8 +21,11 @@ extension CommitTesting {
   static var clients: [UUID] { CommitWorld.clients }
 
   /// A database with two clients, a ledger, and a connection that is in the ledger's way.
-  func withLedger(clock: any WallClock = SystemClock(), _ body: (PostgresLedger, PostgresWorker) async throws -> Void) async throws {
-    let url = try await TestServers.shared().makeDatabase()
+  /// - Parameter url: of a database that is not migrated yet; nil: an empty one.
+  func withLedger(
+    clock: any WallClock = SystemClock(), in url: String? = nil, _ body: (PostgresLedger, PostgresWorker) async throws -> Void
+  ) async throws {
+    let url = if let url { url } else { try await TestServers.shared().makeDatabase() }
     try await withDatabase(url) { other in
       try await other.migrate()
       try await other.run("INSERT INTO organizations (id, name) VALUES ('\(Self.org)', 'Roth')")

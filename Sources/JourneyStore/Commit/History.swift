@@ -25,7 +25,7 @@ struct History {
       // A report that names no figure, and has none that stands in for it, says nothing: the one before it counts.
       + Self.select(eachOf: signals.usage.filter { $0.value == nil }.keys, "jsonb_typeof(metadata->'usage') = 'number'", limit: 1)
       + Self.select(eachOf: signals.progressAdvanced.union(signals.progressDelayed), limit: 1)
-      + Self.select(eachOf: ["invoice_overdue"], "stage = 'billing' AND sets_stage", limit: 1)
+      + Self.select(eachOf: ["invoice_overdue"], "\(HostValues.text("stage")) = 'billing' AND sets_stage", limit: 1)
     newest = PostgresStatement(
       name: "newest_events",
       """
@@ -37,11 +37,13 @@ struct History {
       """)
   }
 
+  private static let type = HostValues.text("event_type")
+
   /// With ties: which of several events of one instant is the newest is for `EventStamp` to say.
   private static func select(_ condition: String, limit: Int) -> String {
     """
-    SELECT COALESCE(source, '') AS source, COALESCE(source_event_id, id::text) AS source_event_id, event_type, stage, sets_stage,
-      occurred_at, metadata
+    SELECT COALESCE(source, '') AS source, COALESCE(source_event_id, id::text) AS source_event_id,
+      \(type) AS event_type, \(HostValues.text("stage")) AS stage, sets_stage, occurred_at, metadata
     FROM client_journey_events h
     WHERE h.client_id = c.client_id AND h.occurred_at BETWEEN '0001-01-01' AND '9999-12-31' AND \(condition)
     ORDER BY h.occurred_at DESC FETCH FIRST \(limit) ROWS WITH TIES
@@ -50,7 +52,7 @@ struct History {
 
   /// A query a type: only the newest of one type are the first that the index on the signals holds. Of several types together all would be read, and sorted.
   private static func select(eachOf types: some Sequence<String>, _ condition: String = "TRUE", limit: Int) -> [String] {
-    types.sorted().map { select("event_type = \(literal($0)) AND \(condition)", limit: limit) }
+    types.sorted().map { select("\(type) = \(literal($0)) AND \(condition)", limit: limit) }
   }
 
   private static func literal(_ text: String) -> String {
@@ -59,7 +61,7 @@ struct History {
 
   private static func isOne(of types: some Sequence<String>) -> String {
     let list = types.sorted().map(literal)
-    return list.isEmpty ? "FALSE" : "event_type IN (\(list.joined(separator: ", ")))"
+    return list.isEmpty ? "FALSE" : "\(type) IN (\(list.joined(separator: ", ")))"
   }
 
   func summaries(_ result: PostgresResult) throws(PostgresError) -> [UUID: ClientSummary] {

@@ -14,11 +14,10 @@ struct LockedClient {
   var lastEvaluation: Timestamp?
   var now: Timestamp
 
-  /// Of a state `s` and its contact `c`. The host's columns may be of other types that can be read as these: `citext`, a domain. An `ai_score` that no double
-  /// can hold counts as none.
+  /// Of a state `s` and its contact `c`. An `ai_score` that no double can hold counts as none.
   static let columns = """
     s.summary, s.outreach, s.scored_at, c.org_id, c.name::text, c.email::text, c.phone::text,
-      CASE WHEN c.ai_score BETWEEN -1e15 AND 1e15 THEN c.ai_score::float8 END, clock_timestamp()
+      \(HostValues.double("c.ai_score")), clock_timestamp()
     """
 
   init(_ result: PostgresResult, _ row: Int, from column: Int) throws(PostgresError) {

@@ -59,6 +59,8 @@ public enum MigrationError: Error, Sendable, CustomStringConvertible {
   /// A file failed and was rolled back; those before it stay applied.
   /// - Parameter line: where in the file, from 1, if the server says so.
   case failed(fileName: String, line: Int?, reason: String, isRetriable: Bool)
+  /// Columns of the host's tables are of types that the adapter cannot work with.
+  case columns([String])
   /// Roles hold more than they are meant to, and whoever migrates may not take it away.
   case access([String])
 
@@ -70,10 +72,15 @@ public enum MigrationError: Error, Sendable, CustomStringConvertible {
       return Self.table(rows)
     case .failed(let fileName, let line, let reason, _):
       return "migration \(fileName)\(line.map { ", line \($0)" } ?? "") failed and was rolled back: \(reason)"
+    case .columns(let problems):
+      return Self.list(
+        "the host's tables have columns that the adapter cannot work with; change them, then migrate again", problems)
     case .access(let problems):
       return Self.list(
-        "roles hold more than they are meant to, and this login may not take it away; have the owner or an administrator revoke it, then migrate again",
-        problems)
+        """
+        roles hold more than they are meant to, and this login may not take it away; have the owner or an administrator \
+        revoke it, then migrate again
+        """, problems)
     }
   }
 

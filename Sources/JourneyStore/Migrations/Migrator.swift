@@ -33,7 +33,7 @@ public struct Migrator: Sendable {
   ///   - progress: called on the worker's thread before each file.
   ///   - revoked: called with what was taken away, for a person.
   /// - Returns: what was applied by this call.
-  /// - Throws: `MigrationError.inconsistent` before anything is applied; `.failed` for the first file that
+  /// - Throws: `MigrationError.inconsistent` and `.columns` before anything is applied; `.failed` for the first file that
   ///   fails, with the ones before it applied; `.access` once all are applied; `PostgresError`.
   @discardableResult
   public func apply(
@@ -43,6 +43,7 @@ public struct Migrator: Sendable {
     return try await worker.perform { connection in
       try MigrationSession(connection).run { session in
         let plan = try MigrationPlan(files: files, applied: MigrationHistory.read(connection))
+        try Self.requireColumns(connection, areAllThere: false)
         if !plan.pending.isEmpty { try session.createHistory() }
         for migration in plan.pending {
           progress?(migration)
@@ -54,6 +55,7 @@ public struct Migrator: Sendable {
           for text in found { revoked?(text) }
         }
         for text in try connection.transaction({ try AccessRepair.run(connection) }) { revoked?(text) }
+        try Self.requireColumns(connection, areAllThere: true)
         try Self.requireAccess(connection)
         let versions = Set(plan.pending.map(\.version))
         return try MigrationHistory.read(connection).filter { versions.contains($0.version) }
@@ -74,8 +76,10 @@ public struct Migrator: Sendable {
         try connection.begin()
         do {
           try session.createHistory()
+          try Self.requireColumns(connection, areAllThere: false)
           for migration in plan.pending { try session.apply(migration) }
           _ = try AccessRepair.run(connection)
+          try Self.requireColumns(connection, areAllThere: true)
           try Self.requireAccess(connection)
         } catch {
           if connection.isUsable { try connection.rollback() }
@@ -85,6 +89,11 @@ public struct Migrator: Sendable {
         return plan.pending
       }
     }
+  }
+
+  private static func requireColumns(_ connection: PostgresConnection, areAllThere: Bool) throws {
+    let problems = try HostColumns.problems(connection, areAllThere: areAllThere)
+    guard problems.isEmpty else { throw MigrationError.columns(problems) }
   }
 
   private static func requireAccess(_ connection: PostgresConnection) throws {

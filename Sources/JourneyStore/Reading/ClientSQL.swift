@@ -4,25 +4,36 @@ import PostgresClient
 enum ClientSQL {
   private static let latestScore = """
     LEFT JOIN LATERAL (
-      SELECT * FROM client_journey_scores WHERE client_id = c.id ORDER BY generated_at DESC LIMIT 1) l ON true
+      SELECT * FROM client_journey_scores WHERE client_id = c.id AND \(HostValues.isTime("generated_at"))
+      ORDER BY generated_at DESC LIMIT 1) l ON true
     """
 
   static let client = PostgresStatement(
     name: "read_client",
     """
     SELECT json_build_object(
-      'clientId', c.id, 'orgId', c.org_id, 'organization', o.name, 'name', c.name, 'email', c.email, 'phone', c.phone,
-      'stage', COALESCE(s.stage, 'lead'), 'stageSince', \(ReadSQL.time("s.stage_at")), 'score', \(ReadSQL.number("COALESCE(l.score, s.score)")), 'riskLevel', COALESCE(l.risk_level, s.risk_level),
-      'generatedAt', \(ReadSQL.time("l.generated_at")), 'lastEventAt', \(ReadSQL.time("s.last_event_at")), 'nextChangeAt', \(ReadSQL.time("s.due_at")),
+      'clientId', c.id, 'orgId', c.org_id, 'organization', \(HostValues.text("o.name")),
+      'name', \(HostValues.text("c.name")),
+      'email', \(HostValues.text("c.email")), 'phone', \(HostValues.text("c.phone")),
+      'stage', COALESCE(s.stage, 'lead'), 'stageSince', \(HostValues.time("s.stage_at")),
+      'score', COALESCE(\(HostValues.number("l.score")), s.score),
+      'riskLevel', COALESCE(\(HostValues.text("l.risk_level")), s.risk_level),
+      'generatedAt', l.generated_at, 'lastEventAt', \(HostValues.time("s.last_event_at")),
+      'nextChangeAt', \(HostValues.time("s.due_at")),
       'ruleVersion', l.explanation ->> 'ruleVersion',
       'contributions', COALESCE(l.explanation -> 'contributions', '[]'::json), 'risks', COALESCE(l.explanation -> 'risks', '[]'::json),
-      'candidates', COALESCE(l.explanation -> 'candidates', '[]'::json), 'recommendedActions', COALESCE(l.recommended_actions, '[]'::jsonb),
+      'candidates', COALESCE(l.explanation -> 'candidates', '[]'::json),
+      'recommendedActions', \(HostValues.actions("l.recommended_actions")),
       'cause', l.explanation -> 'cause',
       'nextAction', (\(ReadSQL.nextAction)),
       'events', (\(ReadSQL.events(client: 1, at: 2, id: 3, limit: 4))),
       'scores', COALESCE((
-        SELECT json_agg(json_build_object('generatedAt', \(ReadSQL.time("t.generated_at")), 'score', \(ReadSQL.number("t.score")), 'riskLevel', t.risk_level) ORDER BY t.generated_at)
-        FROM (SELECT generated_at, score, risk_level FROM client_journey_scores WHERE client_id = c.id ORDER BY generated_at DESC LIMIT 100) t), '[]'::json),
+        SELECT json_agg(json_build_object('generatedAt', t.generated_at, 'score', t.score, 'riskLevel', t.risk_level) ORDER BY t.generated_at)
+        FROM (
+          SELECT generated_at, \(HostValues.number("score")) AS score, \(HostValues.text("risk_level")) AS risk_level
+          FROM client_journey_scores WHERE client_id = c.id AND \(HostValues.isTime("generated_at"))
+          ORDER BY generated_at DESC LIMIT 100) t
+        WHERE t.score IS NOT NULL), '[]'::json),
       'actions', COALESCE((
         SELECT json_agg(json_build_object(\(ReadSQL.actionMembers)) ORDER BY a.decided_at DESC)
         FROM (SELECT * FROM journey_actions WHERE client_id = c.id ORDER BY decided_at DESC LIMIT 20) a), '[]'::json))
@@ -43,9 +54,11 @@ enum ClientSQL {
     name: "read_next_action",
     """
     SELECT json_build_object(
-      'clientId', c.id, 'orgId', c.org_id, 'name', c.name, 'stage', COALESCE(s.stage, 'lead'), 'score', \(ReadSQL.number("l.score")), 'riskLevel', l.risk_level,
-      'risks', COALESCE(l.explanation -> 'risks', '[]'::json), 'recommendedActions', COALESCE(l.recommended_actions, '[]'::jsonb),
-      'candidates', COALESCE(l.explanation -> 'candidates', '[]'::json), 'nextAction', (\(ReadSQL.nextAction)), 'generatedAt', \(ReadSQL.time("l.generated_at")))
+      'clientId', c.id, 'orgId', c.org_id, 'name', \(HostValues.text("c.name")), 'stage', COALESCE(s.stage, 'lead'),
+      'score', \(HostValues.number("l.score")), 'riskLevel', \(HostValues.text("l.risk_level")),
+      'risks', COALESCE(l.explanation -> 'risks', '[]'::json),
+      'recommendedActions', \(HostValues.actions("l.recommended_actions")),
+      'candidates', COALESCE(l.explanation -> 'candidates', '[]'::json), 'nextAction', (\(ReadSQL.nextAction)), 'generatedAt', l.generated_at)
     FROM contacts c LEFT JOIN journey_client_state s ON s.client_id = c.id
     \(latestScore)
     WHERE c.id = $1::uuid
@@ -56,10 +69,12 @@ enum ClientSQL {
   static let action = PostgresStatement(
     name: "read_action",
     """
-    SELECT json_build_object(\(ReadSQL.actionMembers), 'clientName', c.name, 'explanation', a.explanation,
+    SELECT json_build_object(\(ReadSQL.actionMembers), 'clientName', \(HostValues.text("c.name")),
+      'explanation', a.explanation,
       'history', (
-        SELECT json_agg(json_build_object('at', \(ReadSQL.time("h.at")), 'state', h.state) ORDER BY h.at)
-        FROM (VALUES (a.decided_at, 'proposed'), (a.published_at, 'published')) AS h(at, state) WHERE h.at IS NOT NULL))
+        SELECT json_agg(json_build_object('at', h.at, 'state', h.state) ORDER BY h.at)
+        FROM (VALUES (\(HostValues.moment("a.decided_at")), 'proposed'), (a.published_at, 'published'))
+          AS h(at, state) WHERE h.at IS NOT NULL))
     FROM journey_actions a LEFT JOIN contacts c ON c.id = a.client_id
     WHERE a.id = $1::uuid
     """)

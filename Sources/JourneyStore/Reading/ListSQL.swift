@@ -11,7 +11,7 @@ enum ListSQL {
     SELECT json_build_object(
       'userId', auth.uid(), 'operator', $1::bool,
       'organizations', COALESCE((
-        SELECT json_agg(json_build_object('id', u.org_id, 'name', o.name) ORDER BY o.name, u.org_id)
+        SELECT json_agg(json_build_object('id', u.org_id, 'name', \(HostValues.text("o.name"))) ORDER BY o.name, u.org_id)
         FROM user_organizations u LEFT JOIN organizations o ON o.id = u.org_id WHERE u.user_id = (SELECT auth.uid())), '[]'::json))
     """)
 
@@ -74,7 +74,8 @@ enum ListSQL {
       ReadSQL.ofOrganizations(
         ReadSQL.page(
           """
-          SELECT json_build_object(\(ReadSQL.actionMembers), 'clientName', c.name) AS item, json_build_array(a.decided_at::text, a.id)::text AS key
+          SELECT json_build_object(\(ReadSQL.actionMembers), 'clientName', \(HostValues.text("c.name"))) AS item,
+            json_build_array(a.decided_at::text, a.id)::text AS key
           FROM (\(found)) a
           LEFT JOIN contacts c ON c.id = a.client_id
           ORDER BY a.decided_at DESC, a.id DESC LIMIT $5::int4 + 1

@@ -75,7 +75,7 @@ enum MapSQL {
     FROM (
       SELECT stage, COALESCE(risk_level, 'LOW') AS "riskLevel", count(*) AS clients,
         count(*) FILTER (WHERE stage_at < now() - interval '30 days') AS stuck,
-        COALESCE(sum(extract(epoch FROM now() - (\(ReadSQL.time("stage_at")))) / 86400), 0)::float8 AS days
+        COALESCE(sum(extract(epoch FROM now() - \(HostValues.time("stage_at"))) / 86400), 0)::float8 AS days
       FROM journey_client_state WHERE org_id = $1::uuid AND stage IS NOT NULL
       GROUP BY 1, 2) r
     ON CONFLICT (org_id) DO UPDATE SET stages = excluded.stages, stages_at = excluded.stages_at
@@ -88,8 +88,9 @@ enum MapSQL {
     name: "count_flows",
     """
     WITH e AS MATERIALIZED (
-      SELECT occurred_at, stage, sets_stage,
-        CASE WHEN sets_stage THEN lag(stage) OVER (PARTITION BY client_id, sets_stage ORDER BY occurred_at, source_event_id) END AS before
+      SELECT occurred_at, \(HostValues.text("stage")) AS stage, sets_stage,
+        CASE WHEN sets_stage THEN lag(\(HostValues.text("stage"))) OVER (
+          PARTITION BY client_id, sets_stage ORDER BY occurred_at, source_event_id) END AS before
       FROM client_journey_events
       WHERE org_id = $1::uuid AND occurred_at > now() - interval '90 days' AND occurred_at <= now()
     ), moves AS (

@@ -37,36 +37,29 @@ enum ReadSQL {
     """
   }
 
-  /// A time as JSON can say it and everybody can read it: a host may write infinity, and years of six digits or before Christ. What lies beyond is
-  /// the first or the last moment of four digits.
-  static func time(_ column: String) -> String {
-    let first = "'0001-01-01 00:00:00+00'::timestamptz", last = "'9999-12-31 23:59:59+00'::timestamptz"
-    return "CASE WHEN \(column) < \(first) THEN \(first) WHEN \(column) > \(last) THEN \(last) ELSE \(column) END"
-  }
-
-  /// A number as JSON has them: NaN and infinity, which a host may write, are NULL.
-  static func number(_ column: String) -> String { "CASE WHEN \(column) > -1e15 AND \(column) < 1e15 THEN \(column) END" }
-
   /// A client in a list. Needs `c` (contacts) and `s` (journey_client_state).
   static let client = """
     json_build_object(
-      'clientId', c.id, 'orgId', c.org_id, 'name', c.name, 'email', c.email, 'stage', COALESCE(s.stage, 'lead'), 'stageSince', \(time("s.stage_at")),
-      'score', \(number("s.score")), 'riskLevel', s.risk_level, 'risks', to_json(COALESCE(s.risks, '{}')), 'lastEventAt', \(time("s.last_event_at")),
-      'generatedAt', \(time("s.scored_at")))
+      'clientId', c.id, 'orgId', c.org_id, 'name', \(HostValues.text("c.name")), 'email', \(HostValues.text("c.email")),
+      'stage', COALESCE(s.stage, 'lead'), 'stageSince', \(HostValues.time("s.stage_at")), 'score', s.score,
+      'riskLevel', s.risk_level, 'risks', to_json(COALESCE(s.risks, '{}')),
+      'lastEventAt', \(HostValues.time("s.last_event_at")), 'generatedAt', s.scored_at)
     """
 
   /// Needs `a` (journey_actions).
   static let actionMembers = """
     'id', a.id, 'clientId', a.client_id, 'orgId', a.org_id, 'action', a.action, 'channel', a.channel, 'priority', a.priority,
-    'reason', a.reason, 'score', \(number("a.score")), 'riskLevel', a.risk_level, 'state', a.state, 'decidedAt', \(time("a.decided_at")),
-    'expiresAt', \(time("a.expires_at")), 'publishedAt', \(time("a.published_at"))
+    'reason', a.reason, 'score', \(HostValues.number("a.score")), 'riskLevel', \(HostValues.text("a.risk_level")),
+    'state', a.state, 'decidedAt', \(HostValues.moment("a.decided_at")),
+    'expiresAt', a.expires_at, 'publishedAt', a.published_at
     """
 
   /// Needs `e` (client_journey_events).
   static let event = """
     json_build_object(
-      'id', e.id, 'clientId', e.client_id, 'stage', e.stage, 'setsStage', e.sets_stage, 'eventType', e.event_type, 'occurredAt', \(time("e.occurred_at")),
-      'source', e.source, 'sourceEventId', e.source_event_id, 'metadata', COALESCE(e.metadata, '{}'::jsonb))
+      'id', e.id, 'clientId', e.client_id, 'stage', \(HostValues.text("e.stage")), 'setsStage', e.sets_stage,
+      'eventType', \(HostValues.text("e.event_type")), 'occurredAt', \(HostValues.moment("e.occurred_at")),
+      'source', e.source, 'sourceEventId', e.source_event_id, 'metadata', \(HostValues.object("e.metadata")))
     """
 
   /// The events of the client in parameter `client`, after the keys in `at` and `id`. Those of one moment are put in order among themselves afterwards: what is
@@ -100,9 +93,9 @@ enum ReadSQL {
       'action', b.value ->> 'action', 'channel', b.value ->> 'channel', 'reason', b.value ->> 'reason', 'trigger', b.value ->> 'trigger',
       'verdict', b.value ->> 'verdict', 'until', b.value ->> 'until',
       'priority', CASE
-        WHEN a.decided_at = l.generated_at THEN a.priority WHEN l.risk_level = 'CRITICAL' THEN 'urgent' WHEN l.risk_level = 'HIGH' THEN 'high'
-        WHEN l.risk_level = 'MEDIUM' THEN 'medium' ELSE 'low' END,
-      'actionId', a.id, 'state', a.state, 'decidedAt', \(time("a.decided_at")), 'publishedAt', \(time("a.published_at")))
+        WHEN a.decided_at = l.generated_at THEN a.priority WHEN l.risk_level::text = 'CRITICAL' THEN 'urgent'
+        WHEN l.risk_level::text = 'HIGH' THEN 'high' WHEN l.risk_level::text = 'MEDIUM' THEN 'medium' ELSE 'low' END,
+      'actionId', a.id, 'state', a.state, 'decidedAt', \(HostValues.time("a.decided_at")), 'publishedAt', a.published_at)
     FROM (SELECT l.explanation -> 'candidates' -> 0 AS value) b
     LEFT JOIN LATERAL (
       SELECT a.* FROM journey_actions a

@@ -121,27 +121,32 @@ public struct ClientReports: Sendable {
     static let client = PostgresStatement(
       name: "report_client",
       """
-      SELECT c.id, c.org_id, c.name::text, c.email::text, s.stage, s.due_at, (SELECT count(*) FROM client_journey_events e WHERE e.client_id = c.id)
+      SELECT c.id, c.org_id, c.name::text, c.email::text, s.stage, \(HostValues.time("s.due_at")),
+        (SELECT count(*) FROM client_journey_events e WHERE e.client_id = c.id)
       FROM contacts c LEFT JOIN journey_client_state s ON s.client_id = c.id
       WHERE c.id = $1::uuid
       """)
     static let events = PostgresStatement(
       name: "report_events",
       """
-      SELECT occurred_at, event_type, stage, sets_stage, COALESCE(source, ''), COALESCE(source_event_id, id::text)
+      SELECT \(HostValues.moment("occurred_at")), \(HostValues.text("event_type")), \(HostValues.text("stage")), sets_stage,
+        COALESCE(source, ''), COALESCE(source_event_id, id::text)
       FROM client_journey_events WHERE client_id = $1::uuid AND occurred_at IS NOT NULL
       ORDER BY occurred_at DESC, source_event_id DESC LIMIT $2::int4
       """)
     static let scores = PostgresStatement(
       name: "report_scores",
       """
-      SELECT generated_at, score::float8, risk_level, explanation
-      FROM client_journey_scores WHERE client_id = $1::uuid ORDER BY generated_at DESC LIMIT $2::int4
+      SELECT * FROM (
+        SELECT generated_at, \(HostValues.double("score")) AS score, \(HostValues.text("risk_level")), explanation
+        FROM client_journey_scores WHERE client_id = $1::uuid AND \(HostValues.isTime("generated_at"))
+        ORDER BY generated_at DESC LIMIT $2::int4) AS newest
+      WHERE score IS NOT NULL ORDER BY generated_at DESC
       """)
     static let actions = PostgresStatement(
       name: "report_actions",
       """
-      SELECT id, action, channel, priority, reason, decided_at, published_at, state
+      SELECT id, action, channel, priority, reason, \(HostValues.moment("decided_at")), published_at, state
       FROM journey_actions WHERE client_id = $1::uuid ORDER BY decided_at DESC LIMIT $2::int4
       """)
   }

@@ -22,5 +22,12 @@ extension Examination {
         "host", .warning, warnings.joined(separator: "\n"),
         "revoke it, unless the host needs it")
     }
+    await check("host columns", advice: "change the columns' types, or add the columns that are missing") {
+      let problems = try await withDatabase(settings, role: settings.workingRole, "doctor") {
+        try await HostColumns.problems($0)
+      }
+      guard problems.isEmpty else { throw Failure(.settings, problems.joined(separator: "\n")) }
+      return "of types that the adapter works with"
+    }
   }
 }

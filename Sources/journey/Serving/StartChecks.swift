@@ -19,6 +19,7 @@ struct StartChecks {
     try await checkSessions()
     try await checkSchema()
     try await checkPrivileges()
+    try await checkHostColumns()
     try await checkCommit()
     try await withAdmin(settings) {
       try TopologyCommand.refuse(try await $0.verify(settings.messagingNames.topology))
@@ -48,6 +49,18 @@ struct StartChecks {
     }
     guard found.missingPrivileges.isEmpty else {
       throw Failure(.settings, "\(found.workingRole) lacks \(found.missingPrivileges.joined(separator: ", ")); grant them, or run: journey migrate")
+    }
+  }
+
+  private func checkHostColumns() async throws {
+    let problems = try await failing(.settings) {
+      try await patiently {
+        try await withDatabase(settings, role: settings.workingRole, "check") { try await HostColumns.problems($0) }
+      }
+    }
+    guard problems.isEmpty else {
+      let list = problems.joined(separator: "; ")
+      throw Failure(.settings, "the host's tables have columns that the adapter cannot work with: \(list)")
     }
   }
 

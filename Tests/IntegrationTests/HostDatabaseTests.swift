@@ -1,0 +1,64 @@
+import Foundation
+import TestServers
+import Testing
+
+@testable import Harness
+
+/// What `migrate`, `doctor` and `serve` say of a host's database that hands out too much, or whose columns do not fit.
+@Suite struct HostDatabaseTests {
+  @Test func tooManyPrivilegesAreNamedAndTakenBack() async throws {
+    try await Stage.with { stage in
+      let before = try await stage.run(["doctor"])
+      #expect(before.output.contains("ok       access"), "\(before.output)")
+      #expect(before.status == 0, "\(before.output)")
+      try await stage.execute(
+        "GRANT EXECUTE ON FUNCTION journey_merge_clients(uuid, uuid, uuid) TO anon; GRANT UPDATE ON journey_outbox TO authenticated"
+      )
+      let doctor = try await stage.run(["doctor"])
+      #expect(doctor.status == 78)
+      #expect(doctor.output.contains("FAILED   access"))
+      #expect(doctor.output.contains("anon holds EXECUTE on journey_merge_clients(uuid,uuid,uuid)"), "\(doctor.output)")
+      #expect(doctor.output.contains("authenticated holds UPDATE on journey_outbox"), "\(doctor.output)")
+      let migrate = try await stage.run(["migrate"])
+      #expect(migrate.status == 0, "\(migrate.errors)")
+      #expect(
+        migrate.output.contains("revoked EXECUTE on journey_merge_clients(uuid,uuid,uuid) from anon"),
+        "\(migrate.output)")
+      #expect(try await stage.run(["doctor"]).status == 0)
+    }
+  }
+
+  @Test func whatMigrateMayNotTakeBackFailsIt() async throws {
+    try await Stage.with { stage in
+      // Granted by another role, as whom the owner may not act.
+      let name = "grantor_\(try await stage.rows("SELECT current_database()")[0][0])"
+      try await stage.execute(
+        """
+        CREATE ROLE \(name); GRANT SELECT ON journey_outbox TO \(name) WITH GRANT OPTION; GRANT USAGE ON SCHEMA public TO \(name);
+        SET ROLE \(name); GRANT SELECT ON journey_outbox TO anon; RESET ROLE
+        """)
+      let migrate = try await stage.run(["migrate"])
+      #expect(migrate.status == 78)
+      #expect(migrate.errors.contains("anon holds SELECT on journey_outbox"), "\(migrate.errors)")
+    }
+  }
+
+  @Test func columnsThatDoNotFitAreNamed() async throws {
+    try await Stage.with { stage in
+      try await stage.execute(
+        "ALTER TABLE contacts ALTER ai_score TYPE text; ALTER TABLE organizations ALTER name DROP DEFAULT, ALTER name TYPE json USING NULL"
+      )
+      for command in [["migrate"], ["serve", "--config", Profile.standard.configuration], ["doctor"]] {
+        let finished = try await stage.run(command)
+        #expect(finished.status == 78, "\(command)")
+        let said = finished.errors + finished.output
+        #expect(
+          said.contains("contacts.ai_score is of type text; accepted are numeric, double precision, real"),
+          "\(command): \(said)")
+        #expect(
+          said.contains("organizations.name is of type json; accepted are text, character varying"),
+          "\(command): \(said)")
+      }
+    }
+  }
+}
