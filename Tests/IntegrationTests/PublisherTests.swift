@@ -74,4 +74,50 @@ import Testing
       }
     }
   }
+
+  /// Letters keep their publisher: a replay does not make them the adapter's own.
+  @Test func aReplayIsJudgedByItsFirstPublisher() async throws {
+    try await withTemporaryDirectory { directory in
+      try await Stage.with { stage in
+        let crm = "crm-\(stage.vhost)"
+        func write(_ organizations: String) throws {
+          let settings = """
+            mappings: {directories: ["\(Repository.root)/config/mappings"]}
+            migrations: {directory: "\(Repository.root)/migrations"}
+            deadLetters: {archive: true}
+            publishers:
+              \(crm): {sources: "*", organizations: [\(organizations)]}
+            """
+          try settings.write(toFile: "\(directory)/journey.yaml", atomically: true, encoding: .utf8)
+        }
+        try write("\"\(Self.globex)\"")
+        try await stage.execute("INSERT INTO organizations (id, name) VALUES ('\(Self.acme)', 'Acme'), ('\(Self.globex)', 'Globex')")
+        let crmURL = try await stage.servers.allow(crm, in: stage.vhost, configure: "^$", write: #"^journey\.events$"#, read: "^$")
+        try await withPublisher(crmURL) { _ = await $0.publish([lead("refused", source: "/crm", org: Self.acme, user: crm)]) }
+
+        func serving(_ body: () async throws -> Void) async throws {
+          let program = try stage.start(["serve", "--config", directory], environment: ["DEAD_LETTERS_ARCHIVE": "true"])
+          try await eventually("serve's consuming", state: { program.standardError }) { program.standardError.contains("consuming") }
+          try await body()
+          try await stage.stop(program)
+        }
+        let open = "SELECT count(*) FROM journey_dead_letters WHERE state = 'new' AND code = 'forbidden_publisher'"
+        try await serving {
+          try await eventually("the dead letter") { try await stage.number(open) == 1 }
+          try await stage.succeed(["dlq", "replay", "--all", "--config", directory])
+          try await eventually("the dead letter again") {
+            try await stage.number("SELECT count(*) FROM journey_dead_letters WHERE code = 'forbidden_publisher'") == 2
+          }
+          #expect(try await stage.number("SELECT count(*) FROM client_journey_events") == 0)
+        }
+        try write("\"\(Self.globex)\", \"\(Self.acme)\"")
+        try await serving {
+          try await stage.succeed(["dlq", "replay", "--all", "--config", directory])
+          try await eventually("the event", state: { "\(try await stage.rows("SELECT code, reason, state FROM journey_dead_letters"))" }) {
+            try await stage.number("SELECT count(*) FROM client_journey_events") == 1
+          }
+        }
+      }
+    }
+  }
 }

@@ -64,7 +64,7 @@ import Testing
       try await withReader(url) { read in
         for query in [
           JourneyQuery.client(client), .events(client: client, PageRequest(limit: 10)), .nextAction(client: client), .caller,
-          .highRisk(org: nil, PageRequest(limit: 10)), .clients(ClientFilter(text: "ADA"), PageRequest(limit: 10)),
+          .highRisk(org: nil, BoardRequest(limit: 10)), .clients(ClientFilter(text: "ADA"), PageRequest(limit: 10)),
           .clients(ClientFilter(), PageRequest(limit: 1)), .actions(ActionFilter(), PageRequest(limit: 10)),
         ] {
           found.append(Self.withoutWhatVaries(try await read(query)))

@@ -113,7 +113,7 @@ import Testing
         ("Client", JourneyQuery.client(client)), ("EventPage", .events(client: client, page)),
         ("EventPage", .events(client: client, PageRequest(limit: 3))),
         ("NextActionOfClient", .nextAction(client: client)),
-        ("ClientPage", .highRisk(org: nil, page)), ("ClientPage", .clients(ClientFilter(), page)),
+        ("ClientPage", .highRisk(org: nil, BoardRequest(limit: 100))), ("ClientPage", .clients(ClientFilter(), page)),
         ("ActionPage", .actions(ActionFilter(), page)),
         ("ActionPage", .actions(ActionFilter(clientID: client), page)), ("Map", .map(org: nil, days: 30)),
         ("Statistics", .statistics(org: nil, days: 7)),
