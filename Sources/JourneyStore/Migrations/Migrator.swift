@@ -44,17 +44,20 @@ public struct Migrator: Sendable {
       try MigrationSession(connection).run { session in
         let plan = try MigrationPlan(files: files, applied: MigrationHistory.read(connection))
         try Self.requireColumns(connection, areAllThere: false)
-        if !plan.pending.isEmpty { try session.createHistory() }
-        for migration in plan.pending {
-          progress?(migration)
-          // In one transaction: what the host's default privileges hand out of a new object, nobody holds for a moment.
+        // In one transaction: what the host's default privileges hand out of a new object, nobody holds for a moment.
+        func closed(_ body: () throws -> Void) throws {
           let found = try connection.transaction {
-            try session.apply(migration)
+            try body()
             return try AccessRepair.run(connection)
           }
           for text in found { revoked?(text) }
         }
-        for text in try connection.transaction({ try AccessRepair.run(connection) }) { revoked?(text) }
+        if !plan.pending.isEmpty { try closed { try session.createHistory() } }
+        for migration in plan.pending {
+          progress?(migration)
+          try closed { try session.apply(migration) }
+        }
+        try closed {}
         try Self.requireColumns(connection, areAllThere: true)
         try Self.requireAccess(connection)
         let versions = Set(plan.pending.map(\.version))
