@@ -44,6 +44,7 @@ enum AccessList {
       // Of identity columns: an INSERT needs no privilege on them.
       Entry(kind: .sequence, name: "journey_dead_letter_replays_id_seq", grants: [:]),
       Entry(kind: .sequence, name: "journey_dead_letter_log_id_seq", grants: [:]),
+      Entry(kind: .sequence, name: "journey_identity_log_id_seq", grants: [:]),
 
       Entry(kind: .function, name: "journey_lock_organizations(uuid[])", grants: [.adapter: [Grant("EXECUTE")]]),
       Entry(kind: .function, name: "journey_merge_clients(uuid, uuid, uuid)", grants: [.adapter: [Grant("EXECUTE")]]),
@@ -76,7 +77,7 @@ enum AccessList {
         ],
         .adapter: [Grant("SELECT"), Grant("INSERT"), Grant("UPDATE", "outbox_id")],
       ]),
-    readable("journey_identities", adapter: "INSERT", "UPDATE"),
+    readable("journey_identities", adapter: "INSERT", "UPDATE", "DELETE"),
     readable("journey_client_state", adapter: "INSERT", "UPDATE", "DELETE"),
     readable("journey_invoices", adapter: "INSERT", "UPDATE", "DELETE"),
     readable("journey_actions"),
@@ -88,10 +89,15 @@ enum AccessList {
         .adapter: [Grant("SELECT"), Grant("INSERT"), Grant("UPDATE"), Grant("DELETE")],
       ]),
     // What upstream systems sent, of any organisation or none: no member's to see.
-    closed("journey_dead_letters", adapter: "INSERT", "UPDATE"),
+    closed("journey_dead_letters", adapter: "INSERT", "UPDATE", "DELETE"),
     closed("journey_dead_letter_replays", adapter: "INSERT", "UPDATE"),
     closed("journey_dead_letter_log", adapter: "INSERT"),
     closed("journey_migrations"),
+    // Added to, never changed.
+    closed("journey_identity_log", adapter: "INSERT"),
+    closed("journey_unverified_emails", adapter: "INSERT"),
+    closed("journey_request_keys", adapter: "INSERT", "UPDATE", "DELETE"),
+    closed("journey_lists", adapter: "INSERT", "UPDATE", "DELETE"),
   ]
 
   /// What the adapter may do with the host's tables. What others may do with them is the host's affair.
