@@ -7,6 +7,8 @@ public import Journey
 public struct Settings: Sendable {
   /// `amqp.url`, secret: `amqp[s]://user:password@host[,host…]:port/vhost`.
   public var amqpURL: String
+  /// `amqp.otherUsers`: other users of the broker as whom instances of the adapter publish, or did.
+  public var otherBrokerUsers: Set<String>
   /// `database.url`, secret: a libpq URI or `key=value` list.
   public var databaseURL: String
   /// `database.role`: the role that the adapter works as, whoever it logs in as. Empty: the login role itself.

@@ -14,7 +14,7 @@ public enum SettingsLoader {
   public static let retryTiers = ["10s", "1m", "10m", "1h"]
 
   private static let known: [String: [String]] = [
-    "amqp": ["url"] + Deadlines.keys(of: "amqp"), "database": ["url", "role"] + Deadlines.keys(of: "database"),
+    "amqp": ["url", "otherUsers"] + Deadlines.keys(of: "amqp"), "database": ["url", "role"] + Deadlines.keys(of: "database"),
     "pipeline": ["lanes", "batchSize", "drainSeconds"] + Deadlines.keys(of: "pipeline"),
     "ingest": ["prefetch", "maximumBodyBytes"], "publish": ["window"] + Deadlines.keys(of: "publish"),
     "retry": ["unknownClient", "tiers", "attemptsPerTier"], "deadLetters": DeadLetterOptions.keys, "names": names.map(\.key),
@@ -85,6 +85,7 @@ public enum SettingsLoader {
     }
     let settings = Settings(
       amqpURL: config.string(forKey: "amqp.url", isSecret: true, default: ""),
+      otherBrokerUsers: Set(config.stringArray(forKey: "amqp.otherUsers", default: []).filter { !$0.isEmpty }),
       databaseURL: config.string(forKey: "database.url", isSecret: true, default: ""),
       databaseRole: config.string(forKey: "database.role", default: "journey_adapter"),
       lanes: int("pipeline.lanes", 2, 1...32), batchSize: int("pipeline.batchSize", 500, 1...5000),

@@ -31,15 +31,16 @@ public final class DeadLetterQueue: LetterSource {
   ///   - maximumBodyBytes: of a larger body only the beginning is read.
   ///   - redaction: which headers are not kept.
   ///   - prefetch: how many unsettled letters the broker hands out. 1...2,000.
+  ///   - otherUsers: other users of the broker as whom instances of the adapter publish, or did.
   public init(
-    connection: AMQPConnectionSettings, names: MessagingNames, decoder: InboundDecoder, maximumBodyBytes: Int = 8 << 20,
+    connection: AMQPConnectionSettings, names: MessagingNames, otherUsers: Set<String> = [], decoder: InboundDecoder, maximumBodyBytes: Int = 8 << 20,
     redaction: HeaderRedaction, prefetch: UInt16 = 200, clock: any WallClock, logger: Logger
   ) {
     var connection = connection
     connection.maxBodyBytes = maximumBodyBytes
     connection.beginningOfLargerBodies = min(Self.beginning, maximumBodyBytes)
     connection.maxBufferedBytes = 32 << 20
-    reader = LetterReader(decoder: decoder, own: OwnMessages(names: names, user: connection.userID), redaction: redaction)
+    reader = LetterReader(decoder: decoder, own: OwnMessages(names: names, user: connection.userID, others: otherUsers), redaction: redaction)
     self.clock = clock
     self.logger = logger
     batchSize = Int(prefetch)

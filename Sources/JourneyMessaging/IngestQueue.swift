@@ -14,6 +14,8 @@ public final class IngestQueue: EventSource {
     /// How many unsettled deliveries the broker hands out. 1...2,000 on quorum queues.
     public var prefetch: UInt16 = 2000
     public var retry = RetryPolicy()
+    /// Other users of the broker as whom instances of the adapter publish, or did.
+    public var otherUsers: Set<String> = []
 
     public init() {}
   }
@@ -63,7 +65,7 @@ public final class IngestQueue: EventSource {
     self.letters = letters
     self.decoder = decoder
     self.settings = settings
-    own = OwnMessages(names: settings.names, user: connection.userID)
+    own = OwnMessages(names: settings.names, user: connection.userID, others: settings.otherUsers)
     self.clock = clock
     self.logger = logger
     consumer = AMQPConsumer(

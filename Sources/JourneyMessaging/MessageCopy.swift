@@ -40,8 +40,11 @@ enum MessageCopy {
     else {
       return delivery
     }
-    if own.isReturned(delivery), let origin = Origin(delivery.properties) {
-      return delivery.with(exchange: origin.exchange, routingKey: origin.routingKey, properties: origin.properties)
+    let way = own.isReturned(delivery)
+    if way != .no, let origin = Origin(delivery.properties) {
+      var properties = origin.properties
+      if way == .unsigned { properties.userID = delivery.properties.userID }
+      return delivery.with(exchange: origin.exchange, routingKey: origin.routingKey, properties: properties)
     }
     var properties = delivery.properties
     properties.headers = properties.headers.ofSenders

@@ -7,15 +7,27 @@ import AMQPClient
 /// sender has set it, RabbitMQ before 4.0 counts up the sender's entry for the same queue and reason, and leaves the rest of it as it was.
 struct OwnMessages: Hashable, Sendable {
   var names = MessagingNames()
-  /// The broker's user as whom the adapter publishes; nil where that is not known. Then copies that the broker itself moves are anybody's.
+  /// The broker's user as whom this instance publishes; nil where that is not known. Then copies that the broker itself moves are anybody's.
   var user: String?
+  /// Other users as whom instances publish, or did: what one of them has signed is the adapter's as well.
+  var others: Set<String> = []
 
-  /// Whether a message in the ingest queue is a copy that was to be tried again, or a replay.
-  func isReturned(_ delivery: Delivery) -> Bool {
-    guard delivery.routingKey == names.ingest else { return false }
-    if delivery.exchange == names.retry { return true }
-    // Retry queues made by earlier versions return through the default exchange, to which others may be allowed to publish.
-    return delivery.exchange.isEmpty && isSigned(delivery.properties)
+  enum Return {
+    /// A copy that was to be tried again, or a replay.
+    case own
+    /// It came through the default exchange, as from retry queues that earlier versions made, and is not signed, as their copies are not. Others may be allowed to
+    /// publish there: its account of itself counts, but not whom it names as its publisher.
+    case unsigned
+    case no
+  }
+
+  /// Whether a message in the ingest queue comes back from a retry queue or out of the archive.
+  func isReturned(_ delivery: Delivery) -> Return {
+    guard delivery.routingKey == names.ingest else { return .no }
+    if delivery.exchange == names.retry { return .own }
+    guard delivery.exchange.isEmpty else { return .no }
+    if isSigned(delivery.properties) { return .own }
+    return delivery.properties.userID == nil ? .unsigned : .no
   }
 
   /// Whether a message among the dead letters is a copy of the adapter's making.
@@ -26,7 +38,10 @@ struct OwnMessages: Hashable, Sendable {
     !delivery.properties.headers.contains { $0.name == "x-death" } || isSigned(delivery.properties)
   }
 
-  private func isSigned(_ properties: MessageProperties) -> Bool { user != nil && properties.userID == user }
+  private func isSigned(_ properties: MessageProperties) -> Bool {
+    guard let signer = properties.userID else { return false }
+    return signer == user || others.contains(signer)
+  }
 
   /// The message with the mark by which it is known again.
   func signed(_ message: OutboundMessage) -> OutboundMessage {

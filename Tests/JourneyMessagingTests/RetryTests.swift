@@ -77,6 +77,29 @@ private let malformed = Rejection(.malformed, field: "body", "not valid JSON")
     #expect(restored == properties)
   }
 
+  /// Retry queues of earlier versions return unsigned copies through the default exchange: their attempts count, so that none goes round for ever, but nobody vouches
+  /// for the publisher that they name.
+  @Test func unsignedCopiesOfOldRetryQueuesKeepTheirAttempts() {
+    let original = delivery("{}").with(
+      exchange: "journey.events", routingKey: "a.b", properties: MessageProperties(headers: ["x-source": "stripe"], userID: "upstream"))
+    let copy = RetryPolicy().message(for: original, reasons: [unknownClient], tier: "10s", names: MessagingNames(), at: Timestamp(seconds: 0))
+    let back = returned(copy, through: "")
+    #expect(back.exchange == "journey.events" && back.routingKey == "a.b")
+    #expect(AttemptRecord(back.properties.headers).attempts == 1)
+    #expect(back.properties.userID == nil)
+    #expect(returned(copy).properties.userID == "upstream")
+  }
+
+  /// Instances may log in as different users, and a login is exchanged now and then.
+  @Test func otherUsersOfTheAdapterAreItsOwn() {
+    let own = OwnMessages(user: "new", others: ["old"])
+    for (user, isOwn) in [("new", true), ("old", true), ("upstream", false)] {
+      let message = delivery("{}").with(exchange: "", routingKey: "journey.ingest", properties: MessageProperties(userID: user))
+      #expect((own.isReturned(message) == .own) == isOwn)
+      #expect(PublisherPolicy(ownUser: "new", otherOwnUsers: ["old"]).isOwn(user) == isOwn)
+    }
+  }
+
   @Test func strangersCannotSpeakForTheAdapter() {
     let forged: FieldTable = [
       "x-journey-attempt": 99, "x-journey-exchange": "journey.actions", "x-journey-routing-key": "email.x", "x-journey-reason-code": "x",

@@ -77,7 +77,7 @@ postgres_configure() {
 listen_addresses = '127.0.0.1'
 port = $port
 unix_socket_directories = ''
-max_connections = 200
+max_connections = 600
 timezone = 'UTC'
 log_timezone = 'UTC'
 logging_collector = off

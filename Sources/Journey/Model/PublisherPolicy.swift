@@ -37,16 +37,22 @@ public struct PublisherPolicy: Hashable, Sendable {
 
   /// The adapter's own user of the broker; nil where it is not known.
   public var ownUser: String?
+  /// Other users as whom instances of the adapter publish, or did.
+  public var otherOwnUsers: Set<String>
   /// By user of the broker, or `others`; nil: the policy is off.
   public var grants: [String: Grant]?
 
-  public init(ownUser: String? = nil, grants: [String: Grant]? = nil) {
+  public init(ownUser: String? = nil, otherOwnUsers: Set<String> = [], grants: [String: Grant]? = nil) {
     self.ownUser = ownUser
+    self.otherOwnUsers = otherOwnUsers
     self.grants = grants
   }
 
   /// Whether the adapter itself published a message.
-  public func isOwn(_ userID: String?) -> Bool { userID != nil && userID == ownUser }
+  public func isOwn(_ userID: String?) -> Bool {
+    guard let userID else { return false }
+    return userID == ownUser || otherOwnUsers.contains(userID)
+  }
 
   /// Refuses whoever may publish nothing at all.
   /// - Parameter userID: as the broker validated it; nil where the message has none.

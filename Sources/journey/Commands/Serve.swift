@@ -86,6 +86,7 @@ private struct Adapter {
     ingest.names = names
     ingest.prefetch = UInt16(settings.prefetch)
     ingest.retry = settings.retryPolicy
+    ingest.otherUsers = settings.otherBrokerUsers
     var connection = try settings.broker("ingest")
     // The ceiling of what waits in memory, with one body on top.
     connection.maxBufferedBytes = 64 << 20
@@ -152,7 +153,7 @@ private struct Adapter {
 
   private func makeArchiver(_ worker: PostgresWorker, clock: SystemClock) throws -> DeadLetterArchiver {
     let letters = DeadLetterQueue(
-      connection: try settings.broker("dead letters"), names: settings.messagingNames, decoder: decoder,
+      connection: try settings.broker("dead letters"), names: settings.messagingNames, otherUsers: settings.otherBrokerUsers, decoder: decoder,
       maximumBodyBytes: settings.deadLetters.maximumBodyBytes, redaction: HeaderRedaction(settings.deadLetters.redactHeaders), clock: clock, logger: logger)
     letters.start()
     return DeadLetterArchiver(source: letters, archive: DeadLetterArchive(worker: worker, clock: clock), logger: logger)

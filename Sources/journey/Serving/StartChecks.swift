@@ -15,6 +15,10 @@ struct StartChecks {
   var patience = Duration.seconds(10)
 
   func run() async throws {
+    guard settings.publishers == nil || settings.brokerUser != nil else {
+      throw Failure(
+        .settings, "publishers cannot be checked: amqp.url names no user; with a client certificate write it there (amqps://USER@…)")
+    }
     // First: the others prepare statements.
     try await checkSessions()
     try await checkSchema()

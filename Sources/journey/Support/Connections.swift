@@ -17,11 +17,8 @@ extension Settings {
     return broker
   }
 
-  /// The user that the broker knows the adapter by; nil where a client certificate says it, or no broker is set.
-  var brokerUser: String? {
-    guard let connection = try? AMQPConnectionSettings(uri: amqpURL, connectionName: ""), connection.mechanism == .plain else { return nil }
-    return connection.user
-  }
+  /// The user that the broker knows the adapter by; nil where only a client certificate says it, or no broker is set.
+  var brokerUser: String? { (try? AMQPConnectionSettings(uri: amqpURL, connectionName: ""))?.userID }
 
   /// - Parameter role: nil for the login role itself.
   func database(role: String?) throws -> PostgresSettings {

@@ -28,7 +28,7 @@ extension Settings {
   func decoder(_ rules: DecisionRules, live: LiveMappings, clock: SystemClock = SystemClock()) -> InboundDecoder {
     InboundDecoder(
       live: live, signals: rules.signals, maximumBodyBytes: maximumBodyBytes,
-      publishers: PublisherPolicy(ownUser: brokerUser, grants: publishers), clock: clock)
+      publishers: PublisherPolicy(ownUser: brokerUser, otherOwnUsers: otherBrokerUsers, grants: publishers), clock: clock)
   }
 
   /// Who may report what, as `doctor` says it.
