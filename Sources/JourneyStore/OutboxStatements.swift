@@ -5,6 +5,11 @@ import PostgresClient
 
 /// What becomes of outbox batches whose way did not end in the process that committed them.
 enum OutboxStatements {
+  /// Whether a session's login is one that the adapter may have. Any login may take any advisory lock: without this, anybody could make a dead process look alive.
+  static func isAdapters(_ login: String) -> String {
+    "(pg_has_role(\(login), current_user, 'MEMBER') OR has_table_privilege(\(login), 'journey_outbox', 'UPDATE'))"
+  }
+
   /// The batch is published but for the actions $2, which become a batch of their own that anyone may take after a pause, with the reason $5. Only where this instance ($3)
   /// still holds it: another one may have taken it over meanwhile.
   static let release = PostgresStatement(
@@ -25,9 +30,9 @@ enum OutboxStatements {
     name: "claim_batches",
     """
     WITH live AS MATERIALIZED (
-      SELECT objid::int8 AS instance FROM pg_locks
-      WHERE locktype = 'advisory' AND classid = $2::int4::oid AND objsubid = 2 AND granted
-        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      SELECT l.objid::int8 AS instance FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+      WHERE l.locktype = 'advisory' AND l.classid = $2::int4::oid AND l.objsubid = 2 AND l.granted
+        AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND \(isAdapters("a.usesysid"))
     ), abandoned AS (
       SELECT id, actions FROM journey_outbox
       WHERE confirmed_at IS NULL AND next_attempt_at <= now()

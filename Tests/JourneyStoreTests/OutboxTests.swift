@@ -3,6 +3,7 @@ import Journey
 import JourneyPipeline
 import JourneyStore
 import PostgresClient
+import TestServers
 import Testing
 
 /// Actions that are committed and not yet published: whatever happens to their rows, each is published as it was decided, and none holds another up.
@@ -31,6 +32,23 @@ import Testing
       try await asMember("UPDATE client_journey_scores SET score = '\(score)', generated_at = 'infinity'", other)
       try await other.run(Self.abandon)
       #expect(bodies(try await ledger.claimAbandoned(limit: 10)) == decided)
+    }
+  }
+
+  /// Any login may take any advisory lock.
+  @Test func `a stranger cannot make a dead process look alive`() async throws {
+    let url = try await TestServers.shared().makeDatabase()
+    try await withLedger(in: url) { ledger, other in
+      let decided = bodies([try #require(try await ledger.take([event("1")]).outbox)])
+      let login = "stranger_\(UUID().text.prefix(8))"
+      try await other.run("CREATE ROLE \(login) LOGIN PASSWORD 'x'; UPDATE journey_outbox SET instance = 4711, next_attempt_at = now()")
+      let separator = url.contains("?") ? "&" : "?"
+      let stranger = PostgresWorker(try PostgresSettings(conninfo: "\(url)\(separator)user=\(login)&password=x"), name: "pg-stranger")
+      try await stranger.run("SELECT pg_advisory_lock(1246713170, 4711)")
+      let held = try await other.rows("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1246713170 AND objid = 4711")
+      #expect(held == ["1"])
+      #expect(bodies(try await ledger.claimAbandoned(limit: 10)) == decided)
+      await stranger.close()
     }
   }
 

@@ -93,6 +93,7 @@ enum AccessList {
     closed("journey_dead_letter_replays", adapter: "INSERT", "UPDATE"),
     closed("journey_dead_letter_log", adapter: "INSERT"),
     closed("journey_migrations"),
+    closed("journey_secrets"),
     // Added to, never changed.
     closed("journey_identity_log", adapter: "INSERT"),
     closed("journey_unverified_emails", adapter: "INSERT"),

@@ -251,8 +251,10 @@ public struct LetterReplays: Sendable {
       SELECT r.id, r.actor, r.started_at,
         (SELECT count(*) FROM journey_dead_letters d WHERE d.replay_id = r.id AND d.state = 'replaying'), r.edit, r.rate, r.why,
         EXISTS (
-          SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.classid = $1::int4::oid AND l.objid = r.id::oid AND l.objsubid = 2
-            AND l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+          SELECT FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+          WHERE l.locktype = 'advisory' AND l.classid = $1::int4::oid AND l.objid = r.id::oid AND l.objsubid = 2
+            AND l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            AND \(OutboxStatements.isAdapters("a.usesysid")))
       FROM journey_dead_letter_replays r WHERE r.finished_at IS NULL ORDER BY r.id
       """)
     static let finish = PostgresStatement(

@@ -40,10 +40,23 @@ struct MigrationSession {
     // For the session: the wait for the lock is the wait for another runner's whole work.
     let limits = try saveLimits()
     defer { if connection.isUsable { _ = try? connection.execute(limits.restoring) } }
-    try connection.execute("SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0")
-    try connection.execute("SELECT pg_advisory_lock(\(Self.lockKey))")
+    try connection.execute("SET statement_timeout = 0; SET lock_timeout = '10min'; SET idle_in_transaction_session_timeout = 0")
+    try waitForOthers()
+    try connection.execute("SET lock_timeout = 0")
     defer { if connection.isUsable { _ = try? connection.execute("SELECT pg_advisory_unlock(\(Self.lockKey))") } }
     return try body(self)
+  }
+
+  /// Any login may hold the lock, for as long as it likes.
+  private func waitForOthers() throws(PostgresError) {
+    do throws(PostgresError) {
+      try connection.execute("SELECT pg_advisory_lock(\(Self.lockKey))")
+    } catch {
+      guard error.sqlState == "55P03" else { throw error }
+      throw PostgresError(
+        .transient, sqlState: error.sqlState, operation: error.operation,
+        "another session has held the lock of migrations for 10 minutes; find it in pg_locks (locktype advisory), and end it if it is no migration")
+    }
   }
 
   private struct Limits {

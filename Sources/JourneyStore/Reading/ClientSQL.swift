@@ -16,7 +16,7 @@ enum ClientSQL {
       'name', \(HostValues.text("c.name")),
       'email', \(HostValues.text("c.email")), 'phone', \(HostValues.text("c.phone")),
       'stage', COALESCE(s.stage, 'lead'), 'stageSince', \(HostValues.time("s.stage_at")),
-      'score', COALESCE(\(HostValues.number("l.score")), s.score),
+      'score', COALESCE(\(HostValues.number("l.score")), \(HostValues.number("s.score"))),
       'riskLevel', COALESCE(\(HostValues.text("l.risk_level")), s.risk_level),
       'generatedAt', l.generated_at, 'lastEventAt', \(HostValues.time("s.last_event_at")),
       'nextChangeAt', \(HostValues.time("s.due_at")),

@@ -3,9 +3,9 @@ import Journey
 public import JourneyPipeline
 public import PostgresClient
 
-/// Changes over LISTEN and NOTIFY: every instance of the database hears of them.
+/// Changes over LISTEN and NOTIFY: every instance of the database hears of them, and nobody else. Any login may listen and notify on any channel, so this one has a
+/// name that only the adapter can read.
 public struct PostgresChangeFeed: ChangeFeed {
-  private static let channel = "journey_changes"
   private let announcer: PostgresWorker
   private let listener: PostgresWorker
 
@@ -24,9 +24,10 @@ public struct PostgresChangeFeed: ChangeFeed {
   }
 
   public func listen(_ receive: @escaping @Sendable (JourneyChange) -> Void) async throws {
-    let session = try await listener.perform { connection in
-      try connection.execute("LISTEN \(Self.channel)")
-      return connection.serial
+    let (session, channel) = try await listener.perform { connection in
+      let channel = try connection.execute(Self.channel).text(0, 0)
+      try connection.execute("LISTEN \(channel)")
+      return (connection.serial, channel)
     }
     while !Task.isCancelled {
       let messages = try await listener.perform { connection in
@@ -34,13 +35,15 @@ public struct PostgresChangeFeed: ChangeFeed {
         guard connection.serial == session else { throw PostgresError(.transient, operation: "listen", "the connection was replaced") }
         return try connection.notifications(within: .milliseconds(500))
       }
-      for message in messages where message.channel == Self.channel {
+      for message in messages where message.channel == channel {
         let ids = message.payload.split(separator: " ").compactMap { UUID(hyphenated: String($0)) }
         if let org = ids.first { receive(JourneyChange(orgID: org, clients: Set(ids.dropFirst()))) }
       }
     }
   }
 
+  private static let name = "(SELECT 'journey_changes_' || value FROM journey_secrets WHERE name = 'changes')"
+  private static let channel = PostgresStatement(name: "read_channel", "SELECT \(name) WHERE \(name) ~ '^[a-z0-9_]{20,60}$'")
   private static let notify = PostgresStatement(
-    name: "announce_changes", "SELECT pg_notify('\(channel)', payload) FROM unnest($1::text[]) AS payload")
+    name: "announce_changes", "SELECT pg_notify(\(name), payload) FROM unnest($1::text[]) AS payload")
 }

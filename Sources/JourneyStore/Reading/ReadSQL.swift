@@ -41,7 +41,7 @@ enum ReadSQL {
   static let client = """
     json_build_object(
       'clientId', c.id, 'orgId', c.org_id, 'name', \(HostValues.text("c.name")), 'email', \(HostValues.text("c.email")),
-      'stage', COALESCE(s.stage, 'lead'), 'stageSince', \(HostValues.time("s.stage_at")), 'score', s.score,
+      'stage', COALESCE(s.stage, 'lead'), 'stageSince', \(HostValues.time("s.stage_at")), 'score', \(HostValues.number("s.score")),
       'riskLevel', s.risk_level, 'risks', to_json(COALESCE(s.risks, '{}')),
       'lastEventAt', \(HostValues.time("s.last_event_at")), 'generatedAt', s.scored_at)
     """

@@ -150,7 +150,7 @@ import Testing
       // The token's five seconds of grace come on top of its own.
       #expect(short.all().isEnded)
       #expect(.now - began < .seconds(12))
-      try await api.stage.execute("SELECT pg_notify('journey_changes', '\(Self.org) \(Self.client(1))')")
+      try await api.stage.execute("SELECT pg_notify((SELECT 'journey_changes_' || value FROM journey_secrets), '\(Self.org) \(Self.client(1))')")
       #expect(kept.reads("event: change"), "who is still a member still watches")
     }
   }
