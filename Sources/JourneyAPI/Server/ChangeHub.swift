@@ -23,13 +23,22 @@ final class ChangeHub: Service {
     case ofAll
   }
 
-  struct Watching: Sendable {
-    fileprivate let id: UInt64
-    fileprivate let hub: ChangeHub
+  /// A place among those who watch. It is given back when nobody holds it any more, also where the answer was never written.
+  final class Watching: Sendable {
+    private let id: UInt64
+    private let hub: ChangeHub
     let signals: AsyncStream<Signal>
 
-    /// A watcher that never calls this holds its place for ever.
+    fileprivate init(id: UInt64, hub: ChangeHub, signals: AsyncStream<Signal>) {
+      self.id = id
+      self.hub = hub
+      self.signals = signals
+    }
+
+    /// Gives the place back now; more often does nothing.
     func leave() { hub.leave(id) }
+
+    deinit { hub.leave(id) }
   }
 
   private struct Watcher {
