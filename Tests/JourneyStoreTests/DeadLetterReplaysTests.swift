@@ -117,4 +117,20 @@ import Testing
       #expect(try await stage.all([.new]).count == 4)
     }
   }
+
+  /// A replay that an instance of 0.2.0 runs publishes to the events' exchange, where its count is not believed.
+  @Test func aFailureWithoutACountReopensALetterThatIsBeingReplayed() async throws {
+    try await LetterStage.run { stage in
+      _ = try await stage.archive.store([.test(1)])
+      let (id, _) = try await stage.replays.start(stage.order())
+      let ledger = stage.replays.ledger(id, why: nil)
+      let item = try #require(try await ledger.taken(after: nil, limit: 1).first)
+      #expect(try await stage.archive.store([.test(1)]) == StoredLetters(known: 1), "a copy of the failure before the replay")
+      let failedAt = Int64(4_000_000_000)
+      #expect(try await stage.archive.store([.test(1, code: "unknown_client", failedAt: failedAt)]) == StoredLetters(reopened: 1))
+      try await ledger.note([(item.letterID, .confirmed)])
+      #expect(try await stage.all().map(\.state) == [.new], "the note that comes later closes nothing")
+      #expect(try await stage.all().map(\.letter.code) == ["unknown_client"])
+    }
+  }
 }

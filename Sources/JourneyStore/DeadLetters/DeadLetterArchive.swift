@@ -128,6 +128,9 @@ public struct DeadLetterArchive: LetterArchive {
       WHERE d.fingerprint = i.fingerprint
         AND (d.state IN ('replaying', 'replayed') AND d.replay_count > 0 AND i.replay_count = d.replay_count
           OR d.state IN ('replayed', 'discarded') AND i.failed_at > d.failed_at
+          -- A replay that an instance of 0.2.0 runs: its count is not believed, so that the time has to tell.
+          OR d.state = 'replaying' AND i.replay_count = 0
+            AND i.failed_at > (SELECT r.started_at FROM journey_dead_letter_replays r WHERE r.id = d.replay_id)
           -- Given back, though it had been published.
           OR d.state = 'new' AND i.replay_count = d.replay_count
             AND EXISTS (SELECT FROM went w WHERE w.id = d.id AND w.replay_id = d.replay_id AND w.action = 'replayed'))
