@@ -33,6 +33,8 @@ enum JourneyHeader {
   // What a replay tells. They stay on the message whatever becomes of it.
   static let replay = "x-journey-replay"
   static let causedBy = "x-journey-caused-by"
+  /// The letter that this message is: not of one that was edited, which is a new message.
+  static let letter = "x-journey-letter"
 
   /// What the broker wrote about earlier deaths and deliveries: republished, it would make later ones look like a cycle.
   static func isBrokersOwn(_ name: String) -> Bool {

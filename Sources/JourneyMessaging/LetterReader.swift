@@ -40,7 +40,8 @@ struct LetterReader: Sendable {
       value: account.death == nil ? headers[JourneyHeader.value]?.stringValue?.storable : nil,
       attempts: account.attempts, firstFailedAt: account.firstFailedAt, failedAt: account.failedAt,
       replayCount: isOwn ? headers[JourneyHeader.replay]?.intValue.map { Int(max(0, min($0, 1_000_000))) } ?? 0 : 0,
-      causedBy: isOwn ? headers[JourneyHeader.causedBy]?.stringValue.flatMap { UUID(uuidString: $0) } : nil)
+      causedBy: isOwn ? headers[JourneyHeader.causedBy]?.stringValue.flatMap { UUID(uuidString: $0) } : nil,
+      replayOf: isOwn ? headers[JourneyHeader.letter]?.stringValue.flatMap { UUID(uuidString: $0) } : nil)
   }
 
   /// Where a message that the broker has moved was published: to the ingest queue nobody else can publish otherwise. Other queues that somebody has

@@ -7,8 +7,8 @@ public import JourneyPipeline
 /// headers, body.
 ///
 /// It takes the way of retries, through an exchange of the adapter's own: what a letter says of its exchange is told, and never published to, and nobody
-/// else who listens to the events sees them twice. `x-journey-replay` counts the replays; an edited message has a new id and names in
-/// `x-journey-caused-by` the letter that it was made from.
+/// else who listens to the events sees them twice. `x-journey-replay` counts the replays, `x-journey-letter` names the letter; an edited message has a
+/// new id and names in `x-journey-caused-by` the letter that it was made from.
 public struct LetterRepublisher: LetterPublisher {
   private let publisher: AMQPPublisher
   private let own: OwnMessages
@@ -60,8 +60,9 @@ public struct LetterRepublisher: LetterPublisher {
       body = try edited(body, by: edit, id: id.uuidString.lowercased(), isCloudEvent: isCloudEvent(properties.contentType))
       properties.messageID = id.uuidString.lowercased()
       properties.headers[JourneyHeader.causedBy] = .string(item.letterID.uuidString.lowercased())
-    } else if let cause = item.causedBy {
-      properties.headers[JourneyHeader.causedBy] = .string(cause.uuidString.lowercased())
+    } else {
+      properties.headers[JourneyHeader.letter] = .string(item.letterID.uuidString.lowercased())
+      properties.headers[JourneyHeader.causedBy] = item.causedBy.map { .string($0.uuidString.lowercased()) }
     }
     return own.signed(OutboundMessage(exchange: names.retry, routingKey: names.ingest, properties: properties, body: body))
   }

@@ -195,7 +195,8 @@ import Testing
       headers: ["x-source": "stripe", "CC": .array(["other"]), "x-death": .array([]), "x-journey-attempt": 4],
       isPersistent: false, priority: 5, expiration: "1", messageID: "m", timestamp: 9, userID: "upstream", appID: "a")
     let cause = UUID()
-    let message = try LetterRepublisher.message(item(properties, body: [1, 2], causedBy: cause), own: own, edit: nil)
+    let item = item(properties, body: [1, 2], causedBy: cause)
+    let message = try LetterRepublisher.message(item, own: own, edit: nil)
     #expect(message.exchange == "journey.retry")
     #expect(message.routingKey == "journey.ingest")
     #expect(message.body == [1, 2])
@@ -206,9 +207,37 @@ import Testing
     #expect(arrived.exchange == "journey.events" && arrived.routingKey == "a.b")
     var expected = properties
     expected.headers = [
-      "x-source": "stripe", "x-journey-replay": 3, "x-journey-caused-by": .string(cause.uuidString.lowercased()), "CC": .array(["other"]),
+      "x-source": "stripe", "x-journey-replay": 3, "x-journey-letter": .string(item.letterID.uuidString.lowercased()),
+      "x-journey-caused-by": .string(cause.uuidString.lowercased()), "CC": .array(["other"]),
     ]
     #expect(arrived.properties == expected)
+  }
+
+  /// A replay that fails again names its letter to the archive, on the way through the retries too; nobody else can.
+  @Test func whatFailsAgainNamesItsLetter() throws {
+    let item = item(MessageProperties(headers: ["x-source": "stripe"]), body: [1])
+    func letter(_ delivery: Delivery) throws -> Letter {
+      let dead = DeadLetter.message(for: delivery, reasons: [], exchange: "journey.dead", at: Timestamp(seconds: 0))
+      let buried = Delivery(
+        tag: delivery.tag, exchange: "journey.dead", routingKey: dead.routingKey, isRedelivered: false, properties: dead.properties,
+        body: dead.body)
+      return try LetterReader(decoder: decoder(), own: own).letter(buried, at: Timestamp(seconds: 0))
+    }
+    let replay = arrived(try LetterRepublisher.message(item, own: own, edit: nil))
+    #expect(try letter(replay).replayOf == item.letterID)
+    let retry = RetryPolicy().message(
+      for: replay, reasons: [Rejection(.unknownClient, "x")], tier: "10s", names: MessagingNames(), at: Timestamp(seconds: 0))
+    var back = retry
+    back.exchange = "journey.retry"
+    back.routingKey = "journey.ingest"
+    #expect(try letter(arrived(back)).replayOf == item.letterID)
+    let forged = OutboundMessage(
+      exchange: "journey.events", routingKey: "a.b",
+      properties: MessageProperties(headers: ["x-journey-letter": .string(item.letterID.uuidString)]), body: [1])
+    #expect(try letter(arrived(forged)).replayOf == nil)
+    let edited = try LetterRepublisher.message(
+      self.item(MessageProperties(), body: Array("{}".utf8), edited: UUID()), own: own, edit: JSONPatch(parsing: Array("[]".utf8)))
+    #expect(try letter(arrived(edited)).replayOf == nil, "an edited message is a new one")
   }
 
   /// Whatever a letter says of its exchange: one that an earlier version has archived may have been told by its sender.

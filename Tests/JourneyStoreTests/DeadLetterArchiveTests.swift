@@ -65,6 +65,25 @@ import Testing
     }
   }
 
+  /// Less may be kept of a message than was published (`deadLetters.redactHeaders`, which may change): its fingerprint is another then.
+  @Test func aReplayIsKnownByItsLetterAlsoWhereItLooksDifferent() async throws {
+    try await LetterStage.run { stage in
+      _ = try await stage.archive.store([.test(1)])
+      try await stage.replayAll()
+      let id = try #require(try await stage.all().first?.id)
+      var again = Letter.test(1, failedAt: 200, replayCount: 1, source: "without a credential")
+      again.replayOf = id
+      #expect(try await stage.archive.store([again]) == StoredLetters(reopened: 1))
+      #expect(try await stage.archive.store([again]) == StoredLetters(known: 1))
+      #expect(try await stage.all().map(\.state) == [.new])
+      #expect(try await stage.desk.history(of: id).map(\.action) == ["replayed", "failed_again"])
+      // A letter that is gone: the message itself counts.
+      var other = Letter.test(2, failedAt: 200, replayCount: 1)
+      other.replayOf = UUID()
+      #expect(try await stage.archive.store([other]) == StoredLetters(new: 1))
+    }
+  }
+
   /// Clocks of two hosts differ, and the broker tells whole seconds: that it came back is known by the replay's count, whatever time it says.
   @Test(arguments: [100, 99]) func aFailureByASlowClockIsNoCopy(_ failedAt: Int64) async throws {
     try await LetterStage.run { stage in

@@ -62,10 +62,12 @@ public struct Letter: Hashable, Sendable {
   public var replayCount: Int
   /// The letter from which this message was edited.
   public var causedBy: UUID?
+  /// The letter that a replay has published as this message, where the message says so. Not kept.
+  public var replayOf: UUID?
 
   public init(
     message: OriginalMessage, orgID: UUID?, source: String?, type: String?, code: String, reason: String, field: String?, value: String?,
-    attempts: Int, firstFailedAt: Timestamp, failedAt: Timestamp, replayCount: Int, causedBy: UUID?
+    attempts: Int, firstFailedAt: Timestamp, failedAt: Timestamp, replayCount: Int, causedBy: UUID?, replayOf: UUID? = nil
   ) {
     self.message = message
     self.orgID = orgID
@@ -80,6 +82,7 @@ public struct Letter: Hashable, Sendable {
     self.failedAt = failedAt
     self.replayCount = replayCount
     self.causedBy = causedBy
+    self.replayOf = replayOf
   }
 }
 

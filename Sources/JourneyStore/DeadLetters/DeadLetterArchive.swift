@@ -18,16 +18,32 @@ public struct DeadLetterArchive: LetterArchive {
   }
 
   public func store(_ letters: [Letter]) async throws(LedgerError) -> StoredLetters {
-    let rows = LetterRows.distinct(letters, at: clock.now())
+    let now = clock.now()
     do {
-      var stored = try await worker.perform { [actor] in try Self.store(rows, actor: actor, on: $0) }
-      stored.known += letters.count - rows.count
-      return stored
+      return try await worker.perform { [actor] connection in
+        let rows = LetterRows.distinct(letters, at: now, archivedAs: try Self.fingerprints(of: letters, on: connection))
+        var stored = try Self.store(rows, actor: actor, on: connection)
+        stored.known += letters.count - rows.count
+        return stored
+      }
     } catch let error as PostgresError {
       throw LedgerError(error)
     } catch {
       throw LedgerError(.transient, "interrupted: \(error)")
     }
+  }
+
+  /// Under which fingerprints the letters are archived that have been replayed. What is kept of a message may have become less since it was
+  /// first published (`deadLetters.redactHeaders`), and so what comes back has a fingerprint of its own.
+  private static func fingerprints(
+    of letters: [Letter], on connection: PostgresConnection
+  ) throws(PostgresError) -> [UUID: [UInt8]] {
+    let ids = letters.compactMap(\.replayOf)
+    guard !ids.isEmpty else { return [:] }
+    let result = try connection.execute(archived, PostgresParameters { $0.uuids(ids) })
+    var found: [UUID: [UInt8]] = [:]
+    for row in 0..<result.rowCount { found[try result.uuid(row, 0)] = try result.bytes(row, 1) }
+    return found
   }
 
   private static func store(_ rows: [LetterRow], actor: String, on connection: PostgresConnection) throws(PostgresError) -> StoredLetters {
@@ -63,6 +79,9 @@ public struct DeadLetterArchive: LetterArchive {
       $0.text(actor)
     }
   }
+
+  private static let archived = PostgresStatement(
+    name: "archived_letters", "SELECT id, fingerprint FROM journey_dead_letters WHERE id = ANY($1::uuid[])")
 
   static let insert = PostgresStatement(
     name: "archive_letters",
@@ -191,11 +210,13 @@ struct LetterRow: Sendable {
 enum LetterRows {
   /// A row a message, in an order that all instances share, so that two of them that meet the same letters wait and do not deadlock. Of copies
   /// the failure of the latest replay counts, then the latest.
-  static func distinct(_ letters: [Letter], at now: Timestamp) -> [LetterRow] {
+  ///
+  /// - Parameter archivedAs: the fingerprints of letters that are there, for messages that say which of them they are.
+  static func distinct(_ letters: [Letter], at now: Timestamp, archivedAs known: [UUID: [UInt8]] = [:]) -> [LetterRow] {
     var random = IDRandom()
     var rows: [[UInt8]: LetterRow] = [:]
     for letter in letters {
-      let print = fingerprint(letter.message)
+      let print = letter.replayOf.flatMap { known[$0] } ?? fingerprint(letter.message)
       if let known = rows[print]?.letter, (known.replayCount, known.failedAt) >= (letter.replayCount, letter.failedAt) { continue }
       rows[print] = LetterRow(id: rows[print]?.id ?? UUID.v7(at: now, using: &random), fingerprint: print, letter: letter)
     }
