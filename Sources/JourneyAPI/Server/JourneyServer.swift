@@ -115,10 +115,14 @@ public final class JourneyServer: Service {
 
   private func application() -> some ApplicationProtocol {
     let shares = Shares<Peer>(most: Self.share(settings)), noted = JourneyChannel.Noted(logger)
+    let refusals = Shares<Peer>(most: JourneyChannel.refusalsPerAddress)
     let idle = max(.seconds(1), settings.requestTimeout)
     return Application(
       router: router(),
-      server: HTTPServerBuilder { [peers] in JourneyChannel(responder: $0, idleTimeout: idle, peers: peers, shares: shares, noted: noted) },
+      server: HTTPServerBuilder { [peers] in
+        JourneyChannel(
+          responder: $0, idleTimeout: idle, peers: peers, shares: shares, refusals: refusals, noted: noted)
+      },
       configuration: ApplicationConfiguration(
         address: .hostname(settings.host, port: settings.port), backlog: 256,
         availableConnectionsDelegate: ConnectionLimit(maximum: settings.maximumConnections, isShort: parts.isShortOfDescriptors)),

@@ -15,6 +15,10 @@ struct JourneyChannel: HTTPChannelHandler {
   let idleTimeout: Duration
   let peers: Peers
   let shares: Shares<Peer>
+  /// Connections beyond an address's share whose client has time to read why; those beyond these are closed at once, so that refusals take no
+  /// places of the others.
+  let refusals: Shares<Peer>
+  static let refusalsPerAddress = 4
   let noted: Noted
 
   /// Says once a minute at most that an address has its share: what is wanted where it is a proxy is a setting.
@@ -47,23 +51,27 @@ struct JourneyChannel: HTTPChannelHandler {
       try pipeline.configureHTTPServerPipeline(
         withPipeliningAssistance: false, withErrorHandling: false, withOutboundHeaderValidation: false, withEncoderConfiguration: .init(),
         withDecoderLimitConfiguration: limits)
-      try pipeline.addHandler(RequestGuard(refusing: admit(channel)))
+      try pipeline.addHandler(admit(channel))
       try pipeline.addHandler(HTTP1ToHTTPServerCodec(secure: false))
       try pipeline.addHandler(HTTPConnectionStateHandler(idleTimeout: idleTimeout, logger: logger))
       return try NIOAsyncChannel(wrappingChannelSynchronously: channel, configuration: .init(isOutboundHalfClosureEnabled: true))
     }
   }
 
-  /// - Returns: what is answered where the address has its share already.
-  private func admit(_ channel: any Channel) -> Problem? {
-    guard let address = addressBytes(channel.remoteAddress), !peers.isProxy(address) else { return nil }
+  /// - Returns: the connection's guard, which refuses everything where the address has its share already.
+  private func admit(_ channel: any Channel) -> RequestGuard {
+    guard let address = addressBytes(channel.remoteAddress), !peers.isProxy(address) else { return RequestGuard() }
     let peer = Peer(address)
     guard shares.take(peer) else {
       noted.isFull(channel.remoteAddress, shares.most)
-      return Problem(.tooManyRequests, "there are \(shares.most) connections of this address already", headers: [.retryAfter: "5"])
+      let lingers = refusals.take(peer)
+      if lingers { channel.closeFuture.whenComplete { [refusals] _ in refusals.giveBack(peer) } }
+      return RequestGuard(
+        refusing: Problem(.tooManyRequests, "there are \(shares.most) connections of this address already", headers: [.retryAfter: "5"]),
+        lingers: lingers)
     }
     channel.closeFuture.whenComplete { [shares] _ in shares.giveBack(peer) }
-    return nil
+    return RequestGuard()
   }
 
   func handle(value: Value, logger: Logger) async { await handleHTTP(asyncChannel: value, logger: logger) }

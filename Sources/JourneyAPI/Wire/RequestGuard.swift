@@ -16,6 +16,7 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
   /// How long a client may take to read the last answer, and what it still sends is thrown away meanwhile: a connection that is closed
   /// with bytes unread is reset, and the answer lost with it.
   private static let linger = TimeAmount.seconds(1)
+  private let lingers: Bool
 
   private struct Open {
     var isHead: Bool
@@ -34,8 +35,13 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
   private var mayHaveBody = true
   private var isStray = false
 
-  /// - Parameter refusal: what is answered, whatever comes.
-  init(refusing refusal: Problem? = nil) { self.refusal = refusal.map { ($0, false) } }
+  /// - Parameters:
+  ///   - refusal: what is answered, whatever comes.
+  ///   - lingers: whether a client has time to read the last answer. Where it has none, the answer may be lost.
+  init(refusing refusal: Problem? = nil, lingers: Bool = true) {
+    self.refusal = refusal.map { ($0, false) }
+    self.lingers = lingers
+  }
 
   // MARK: In
 
@@ -150,6 +156,7 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
   private func end(_ context: ChannelHandlerContext) {
     guard !isClosing else { return }
     isClosing = true
+    guard lingers else { return context.close(promise: nil) }
     context.close(mode: .output, promise: nil)
     let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
     context.eventLoop.scheduleTask(in: Self.linger) { bound.value.close(promise: nil) }
