@@ -21,33 +21,61 @@ public final class ProbeServer: Service {
     self.logger = logger
   }
 
-  /// It never ends the process: where it cannot listen, it says so, and the API's own `/live` and `/ready` are still there.
+  /// How long it waits before it tries again to listen.
+  private static let pause = Duration.seconds(2)
+
+  /// It never ends the process: where it cannot listen, for another instance has not ended yet, it says so and tries again, and the API's own
+  /// `/live` and `/ready` are still there.
   public func run() async throws {
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-    do {
-      let connections = ProbeConnections()
-      let channel = try await ServerBootstrap(group: group)
-        .serverChannelOption(ChannelOptions.backlog, value: 64)
-        .serverChannelOption(ChannelOptions.socketOption(.so_reuseaddr), value: 1)
-        .childChannelInitializer { [readiness] channel in
-          channel.eventLoop.makeCompletedFuture {
-            connections.add(channel)
-            let pipeline = channel.pipeline.syncOperations
-            try pipeline.configureHTTPServerPipeline(withPipeliningAssistance: false, withErrorHandling: false)
-            try pipeline.addHandler(RequestGuard())
-            try pipeline.addHandler(ProbeHandler(readiness))
-          }
+    await cancelWhenGracefulShutdown { [self] in
+      while let channel = await listen(on: group) {
+        let place = host.contains(":") ? "[\(host)]" : host
+        logger.info("answering probes", metadata: ["at": "http://\(place):\(channel.localAddress?.port ?? port)/ready"])
+        try? await withTaskCancellationHandler {
+          try await channel.closeFuture.get()
+        } onCancel: {
+          channel.close(promise: nil)
         }
-        .bind(host: host, port: port).get()
-      let place = host.contains(":") ? "[\(host)]" : host
-      logger.info("answering probes", metadata: ["at": "http://\(place):\(channel.localAddress?.port ?? port)/ready"])
-      try? await gracefulShutdown()
-      try? await channel.close()
-    } catch {
-      logger.error("probes have no address of their own: \(host):\(port) cannot be served (\(error)); change probes.port, or set probes.host to nothing")
-      try? await gracefulShutdown()
+      }
     }
     try? await group.shutdownGracefully()
+  }
+
+  /// - Returns: nil where the task is cancelled before.
+  private func listen(on group: MultiThreadedEventLoopGroup) async -> (any Channel)? {
+    var isTold = false
+    while !Task.isCancelled {
+      do {
+        return try await bind(on: group)
+      } catch {
+        if !isTold {
+          logger.error(
+            "probes have no address of their own yet: \(host):\(port) cannot be served (\(error)); it is tried again, or change probes.port, or set probes.host to nothing"
+          )
+        }
+        isTold = true
+      }
+      try? await Task.sleep(for: Self.pause)
+    }
+    return nil
+  }
+
+  private func bind(on group: MultiThreadedEventLoopGroup) async throws -> any Channel {
+    let connections = ProbeConnections()
+    return try await ServerBootstrap(group: group)
+      .serverChannelOption(ChannelOptions.backlog, value: 64)
+      .serverChannelOption(ChannelOptions.socketOption(.so_reuseaddr), value: 1)
+      .childChannelInitializer { [readiness] channel in
+        channel.eventLoop.makeCompletedFuture {
+          connections.add(channel)
+          let pipeline = channel.pipeline.syncOperations
+          try pipeline.configureHTTPServerPipeline(withPipeliningAssistance: false, withErrorHandling: false)
+          try pipeline.addHandler(RequestGuard())
+          try pipeline.addHandler(ProbeHandler(readiness))
+        }
+      }
+      .bind(host: host, port: port).get()
   }
 }
 
