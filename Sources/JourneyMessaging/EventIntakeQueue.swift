@@ -1,6 +1,6 @@
 public import AMQPClient
 import FoundationEssentials
-import Journey
+public import Journey
 public import JourneyPipeline
 
 /// Takes reported events to the exchange of events, each confirmed by the broker.
@@ -19,19 +19,27 @@ public struct EventIntakeQueue: EventIntake {
     self.decoder = decoder
   }
 
-  public func take(_ event: ReportedEvent) async throws(IntakeError) {
+  public func check(_ event: ReportedEvent) throws(Rejection) {
+    var random = IDRandom()
+    if let rejection = decoder.decode(delivery(of: event), random: &random).rejections.first { throw rejection }
+  }
+
+  private func delivery(of event: ReportedEvent) -> Delivery {
     let properties = MessageProperties(
       contentType: "application/json", headers: ["x-source": .string(InboundDecoder.ownBody), "x-org-id": .string(event.orgID.text)],
       messageID: event.id.text, userID: decoder.publishers.ownUser, appID: InboundDecoder.apiAppID)
-    let routingKey = "api.\(event.type)"
-    let delivery = Delivery(
-      tag: DeliveryTag(generation: 0, value: 0), exchange: exchange, routingKey: routingKey, isRedelivered: false, properties: properties,
-      body: event.body, bodySize: event.body.count, problem: nil)
-    var random = IDRandom()
+    return Delivery(
+      tag: DeliveryTag(generation: 0, value: 0), exchange: exchange, routingKey: "api.\(event.type)", isRedelivered: false,
+      properties: properties, body: event.body, bodySize: event.body.count, problem: nil)
+  }
+
+  public func take(_ event: ReportedEvent) async throws(IntakeError) {
     // What waits in memory for the end of an alarm is told to nobody, and would grow without bounds.
     if publisher.isBlocked { throw .unavailable("the broker takes no messages for now; it is short of memory or disk") }
-    if let rejection = decoder.decode(delivery, random: &random).rejections.first { throw .refused(rejection) }
-    let message = OutboundMessage(exchange: exchange, routingKey: routingKey, properties: properties, body: event.body)
+    do throws(Rejection) { try check(event) } catch { throw .refused(error) }
+    let delivery = delivery(of: event)
+    let message = OutboundMessage(
+      exchange: exchange, routingKey: delivery.routingKey, properties: delivery.properties, body: event.body)
     let outcome = await withTaskGroup(of: PublishOutcome?.self) { group in
       // A message that is written cannot be taken back: the publisher goes on with it when nobody waits any more.
       group.addTask { [publisher] in await publisher.outcome(of: message) }

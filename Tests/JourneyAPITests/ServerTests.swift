@@ -30,7 +30,11 @@ private final class FakeIntake: EventIntake {
   let taken = Mutex<[ReportedEvent]>([])
   let failure: IntakeError?
   init(failure: IntakeError? = nil) { self.failure = failure }
+  func check(_ event: ReportedEvent) throws(Rejection) {
+    if event.type == "refused" { throw Rejection(.unknownType, field: "$.eventType", "there is no rule for it") }
+  }
   func take(_ event: ReportedEvent) async throws(IntakeError) {
+    do throws(Rejection) { try check(event) } catch { throw .refused(error) }
     if let failure { throw failure }
     taken.withLock { $0.append(event) }
   }
@@ -177,6 +181,21 @@ private struct SilentFeed: ChangeFeed {
       let body = ByteBuffer(string: #"{"clientId":"\#(FakeReader.client.uuidString)","stage":"billing","eventType":"invoice_sent"}"#)
       let answer = try await client.execute(uri: "/api/journey/event", method: .post, headers: headers, body: body)
       #expect(answer.status == .serviceUnavailable && !String(buffer: answer.body).contains("secret"))
+    }
+  }
+
+  @Test func whatIsRefusedDoesNotUseUpAnIdempotencyKey() async throws {
+    try await with { (client: any TestClientProtocol, user: HTTPFields, _: HTTPFields) async throws in
+      var headers = user
+      headers[.contentType] = "application/json"
+      headers[HTTPField.Name("Idempotency-Key")!] = "k"
+      func post(_ type: String) async throws -> HTTPResponse.Status {
+        let body = ByteBuffer(string: #"{"clientId":"\#(FakeReader.client.uuidString)","stage":"billing","eventType":"\#(type)"}"#)
+        return try await client.execute(uri: "/api/journey/event", method: .post, headers: headers, body: body).status
+      }
+      #expect(try await post("refused") == .unprocessableContent)
+      #expect(try await post("invoice_sent") == .accepted)
+      #expect(try await post("invoice_paid") == .unprocessableContent, "the key is another event's now")
     }
   }
 

@@ -26,6 +26,10 @@ struct EventRoute: Sendable {
     let org = try await reading(context) { () throws(LedgerError) in try await reader.organization(ofClient: event.clientID, for: caller) }
     guard let org else { throw Problem.notFound }
     let fingerprint = Self.digest(event.identity)
+    let id = key.map { Self.digest([caller.subject.text, org.text, fingerprint.text, $0].map { Array($0.utf8) }) } ?? Self.newID(clock.now())
+    let reported = ReportedEvent(id: id, orgID: org, clientID: event.clientID, type: event.type, body: event.body(id, org, clock.now()))
+    // Before the key is taken: what is refused can be mended, and sent again under the same key.
+    do throws(Rejection) { try intake.check(reported) } catch { throw Self.refused(error) }
     if let key {
       let isMine = try await reading(context) { () throws(LedgerError) in
         try await keys.take(Self.digest([Array(key.utf8)]), of: caller.subject, fingerprint: fingerprint)
@@ -36,16 +40,11 @@ struct EventRoute: Sendable {
           errors: [Problem.Detail(field: "Idempotency-Key", message: "the same key is for the same event alone; take another key for another event")])
       }
     }
-    let id = key.map { Self.digest([caller.subject.text, org.text, fingerprint.text, $0].map { Array($0.utf8) }) } ?? Self.newID(clock.now())
-    let reported = ReportedEvent(id: id, orgID: org, clientID: event.clientID, type: event.type, body: event.body(id, org, clock.now()))
     do throws(IntakeError) {
       try await intake.take(reported)
     } catch {
       switch error {
-      case .refused(let rejection):
-        throw Problem(
-          .unprocessableContent, "the event cannot be used",
-          errors: [Problem.Detail(field: rejection.field ?? "$", message: rejection.message)])
+      case .refused(let rejection): throw Self.refused(rejection)
       case .unavailable(let reason):
         context.logger.warning("an event was not confirmed: \(reason)")
         throw Problem(
@@ -61,6 +60,11 @@ struct EventRoute: Sendable {
         $0.member("status", "accepted")
         $0.endObject()
       }, status: .accepted)
+  }
+
+  private static func refused(_ rejection: Rejection) -> Problem {
+    Problem(
+      .unprocessableContent, "the event cannot be used", errors: [Problem.Detail(field: rejection.field ?? "$", message: rejection.message)])
   }
 
   private static func key(_ request: Request) throws(Problem) -> String? {

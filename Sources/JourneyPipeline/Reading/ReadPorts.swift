@@ -116,6 +116,8 @@ public struct ReportedEvent: Hashable, Sendable {
 
 /// Where reported events go: an adapter over the broker. They take the same way as every other event.
 public protocol EventIntake: Sendable {
+  /// - Throws: why the event cannot be used.
+  func check(_ event: ReportedEvent) throws(Rejection)
   /// - Throws: `IntakeError`. After `.unavailable` the event may or may not be on its way: report it again under the same id.
   func take(_ event: ReportedEvent) async throws(IntakeError)
 }
