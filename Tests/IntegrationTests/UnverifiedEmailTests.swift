@@ -73,6 +73,26 @@ import Testing
     }
   }
 
+  /// A host's trigger writes the address as it likes: what counts is what stands there.
+  @Test func anAddressThatTheHostRewritesFindsNobodyEither() async throws {
+    try await Stage.with { stage in
+      try await Self.seed(stage)
+      try await stage.execute(
+        """
+        CREATE FUNCTION host_tidy() RETURNS trigger LANGUAGE plpgsql AS $$
+          BEGIN NEW.email := replace(NEW.email, '+x', ''); RETURN NEW; END $$;
+        CREATE TRIGGER host_tidy BEFORE INSERT ON contacts FOR EACH ROW EXECUTE FUNCTION host_tidy()
+        """)
+      let program = try await stage.serve(.standard)
+      try await stage.publish([Self.segment("s1", "Signed Up", user: "evil", email: "later+x@roth.example")])
+      try await stage.settles(events: 1, program)
+      try await stage.stop(program)
+      #expect(try await stage.rows("SELECT email FROM journey_unverified_emails") == [["later@roth.example"]])
+      let refused = try await stage.run(["identity", "link", "zendesk", "zu1", "later@roth.example", "--org", Self.org])
+      #expect(refused.status == 65, "\(refused)")
+    }
+  }
+
   /// Who signs up with somebody else's address is a client of its own, by its own id; and the owner of the address is found by it all the same.
   @Test func aTypedAddressIsKeptAndFindsNobody() async throws {
     try await Stage.with { stage in

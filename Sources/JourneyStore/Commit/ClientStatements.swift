@@ -101,10 +101,12 @@ enum ClientStatements {
     WITH i AS (
       SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bool[]) AS i(id, org_id, name, email, phone, is_verified)
     ), new AS (
-      INSERT INTO contacts (id, org_id, name, email, phone) SELECT id, org_id, name, email, phone FROM i ON CONFLICT (id) DO NOTHING RETURNING id
+      INSERT INTO contacts (id, org_id, name, email, phone) SELECT id, org_id, name, email, phone FROM i ON CONFLICT (id) DO NOTHING
+      -- A host's trigger may have written the address in another way.
+      RETURNING id, org_id, email
     )
     INSERT INTO journey_unverified_emails (client_id, org_id, email)
-    SELECT id, org_id, email FROM i WHERE email IS NOT NULL AND NOT is_verified AND id IN (SELECT id FROM new)
+    SELECT n.id, n.org_id, n.email FROM new n JOIN i ON i.id = n.id WHERE n.email IS NOT NULL AND NOT i.is_verified
     """)
 }
 
