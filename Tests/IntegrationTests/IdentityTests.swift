@@ -102,6 +102,8 @@ import Testing
       #expect(Set(owners.keys) == ["t1-1", "t2-1", "t3-1", "t4-1"])
       #expect(Set(owners.values).count == 1, "\(owners)")
       #expect(try await stage.number("SELECT count(DISTINCT client_id) FROM journey_identities WHERE source = 'salesforce'") == 1)
+      let unexplained = "SELECT count(*) FROM journey_identities WHERE via IS NULL OR via <> 'created' AND event_id IS NULL"
+      #expect(try await stage.number(unexplained) == 0, "each says how it came, and by which event")
       try await stage.publish(messages)
       try await eventually("an empty ingest queue") { try await stage.admin.messageCount(queue: "journey.ingest") == 0 }
       try await stage.stop(program)

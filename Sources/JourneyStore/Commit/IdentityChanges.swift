@@ -145,15 +145,14 @@ struct IdentityChanges {
   ) throws(PostgresError) -> Bool {
     let rows = Self.ordered(merging).compactMap { item in resolution.client(of: item.event).map { (item.event, item.id, $0) } }
     guard !rows.isEmpty else { return false }
-    try connection.execute(
-      Statements.absorb,
-      PostgresParameters {
-        $0.uuids(rows) { $0.0.orgID }
-        $0.texts(rows) { $0.0.source }
-        $0.texts(rows) { $0.1 }
-        $0.uuids(rows) { $0.2 }
-        $0.texts(rows) { $0.0.sourceEventID }
-      })
+    let parameters = PostgresParameters {
+      $0.uuids(rows) { $0.0.orgID }
+      $0.texts(rows) { $0.0.source }
+      $0.texts(rows) { $0.1 }
+      $0.uuids(rows) { $0.2 }
+      $0.texts(rows) { $0.0.sourceEventID }
+    }
+    try connection.pipeline([(Statements.addMerged, parameters), (Statements.absorb, parameters)])
     return true
   }
 
@@ -229,6 +228,23 @@ struct IdentityChanges {
         AS i(org_id, source, external_id, client_id, event_id)
       ORDER BY org_id, source, external_id
       ON CONFLICT (org_id, source, external_id) DO NOTHING
+      """)
+
+    /// Ids that mean nobody yet, before `absorb`, whose function would not say which event linked them.
+    static let addMerged = PostgresStatement(
+      name: "add_merged_identities",
+      """
+      WITH noted AS (
+        INSERT INTO journey_identities (org_id, source, external_id, client_id, via, event_id)
+        SELECT DISTINCT ON (org_id, source, external_id) org_id, source, external_id, client_id, 'merge', event_id
+        FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::text[]) WITH ORDINALITY
+          AS i(org_id, source, external_id, client_id, event_id, position)
+        ORDER BY org_id, source, external_id, position
+        ON CONFLICT (org_id, source, external_id) DO NOTHING
+        RETURNING org_id, source, external_id, client_id, event_id
+      )
+      INSERT INTO journey_identity_log (org_id, action, source, external_id, client_id, event_id, actor)
+      SELECT org_id, 'linked', source, external_id, client_id, event_id, 'journey serve' FROM noted
       """)
 
     static let absorb = PostgresStatement(
