@@ -84,9 +84,10 @@ public struct PostgresSettings: Sendable {
   /// and be told to everybody who is told of those.
   private static func check(_ conninfo: String) throws(PostgresError) {
     for scheme in ["postgresql://", "postgres://"] where conninfo.hasPrefix(scheme) {
-      let rest = conninfo.dropFirst(scheme.count), marks = rest.indices.filter { rest[$0] == "@" }
-      guard let first = marks.first else { return }
-      guard marks.count == 1, !rest[..<first].contains("/") else {
+      let rest = conninfo.dropFirst(scheme.count), authority = rest.prefix { $0 != "/" }
+      // In a parameter, whose name libpq has to know, a '@' is one: `?user=app@tenant`.
+      let database = rest[authority.endIndex...].prefix { $0 != "?" }
+      guard authority.count(where: { $0 == "@" }) <= 1, !database.contains("@") else {
         throw PostgresError(.permanent, operation: "read connection string", "a '@' stands where none can be; \(encoding)")
       }
     }

@@ -53,6 +53,11 @@ import Testing
     }
   }
 
+  @Test func aParameterMayHoldAnAt() throws {
+    let settings = try PostgresSettings(conninfo: "postgresql://h/db?user=app@tenant")
+    #expect(settings.options["user"] == "app@tenant" && settings.options["host"] == "h" && settings.options["dbname"] == "db")
+  }
+
   @Test func defaultsGiveWayToTheString() throws {
     let plain = try PostgresSettings(conninfo: "host=a")
     #expect(plain.options["target_session_attrs"] == "read-write")

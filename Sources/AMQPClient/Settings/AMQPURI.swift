@@ -24,9 +24,12 @@ struct AMQPURI {
     }
     var rest = uri[colon...].dropFirst(3)
     guard !rest.contains("#") else { throw Self.error("a '#' has to be written %23") }
-    // A password with a '/' or '?' would end where that stands; what comes after it would pass for a host, a vhost or a parameter.
-    if let end = rest.firstIndex(where: { $0 == "/" || $0 == "?" }), rest[end...].contains("@") {
-      throw Self.error("a '@' stands after a '/' or '?': in user and password these are written %40, %2F and %3F")
+    // A password with a '/' or '?' would end where that stands; what comes after it would pass for a host, a vhost or a parameter. Only in a parameter,
+    // behind user and password, a '@' is one: `?cacertfile=/a@b.pem`.
+    let authority = rest.prefix { $0 != "/" && $0 != "?" }
+    let tail = rest[authority.endIndex...]
+    if authority.contains("@") ? tail.prefix(while: { $0 != "?" }).contains("@") : tail.contains("@") {
+      throw Self.error("a '@' stands after a '/' or '?': in user, password and vhost these are written %40, %2F and %3F")
     }
     if let question = rest.firstIndex(of: "?") {
       try readParameters(rest[rest.index(after: question)...])

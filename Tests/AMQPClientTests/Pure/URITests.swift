@@ -93,6 +93,11 @@ struct URITests {
     }
   }
 
+  @Test func aParameterMayHoldAnAt() throws {
+    let found = try settings("amqps://user:s3cret@h/v?cacertfile=/etc/a@b.pem")
+    #expect(found.virtualHost == "v" && found.user == "user" && found.endpoints == [.init(host: "h", port: 5671)])
+  }
+
   /// A password that nobody percent-encoded ends up anywhere: no error, no description and no part that is told of shows a piece of it.
   @Test func noPieceOfAPasswordIsEverTold() {
     let marks = [
