@@ -32,6 +32,9 @@ import Testing
     func peer(_ address: String) throws -> Peer { Peer(try #require(addressBytes(address))) }
     #expect(try client("10.0.0.1", "1.1.1.1, 2.2.2.2") == peer("2.2.2.2"))
     #expect(try client("10.0.0.1", "1.1.1.1", "2.2.2.2, 10.0.0.7") == peer("2.2.2.2"))
+    #expect(try client("10.0.0.1", "1.1.1.1, 2.2.2.2:5678") == peer("2.2.2.2"), "some proxies add the port")
+    #expect(try client("10.0.0.1", "[2001:db8::1]:5678") == peer("2001:db8::1") && client("10.0.0.1", "[2001:db8::1]") == peer("2001:db8::1"))
+    #expect(try client("10.0.0.1", "2.2.2.2, 10.0.0.7:80") == peer("2.2.2.2") && client("10.0.0.1", "2001:db8::1") == peer("2001:db8::1"))
     #expect(try client("10.0.0.1", "nonsense") == peer("10.0.0.1") && client("10.0.0.1") == peer("10.0.0.1"))
     #expect(try client("3.3.3.3", "1.1.1.1") == peer("3.3.3.3"), "no proxy of ours")
   }

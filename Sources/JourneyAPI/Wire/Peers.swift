@@ -75,10 +75,16 @@ struct Peers: Sendable {
   func client(of address: [UInt8], forwarded: [String]) -> Peer {
     guard isProxy(address) else { return Peer(address) }
     for entry in forwarded.flatMap({ $0.split(separator: ",") }).reversed() {
-      guard let bytes = addressBytes(entry.filter { $0 != " " && $0 != "\t" }) else { break }
+      guard let bytes = addressBytes(Self.withoutPort(entry.filter { $0 != " " && $0 != "\t" })) else { break }
       if !isProxy(bytes) { return Peer(bytes) }
     }
     return Peer(address)
+  }
+
+  /// Some proxies add the client's port: `192.0.2.1:5678`, `[2001:db8::1]:5678`.
+  private static func withoutPort(_ entry: String) -> String {
+    if entry.hasPrefix("[") { return String(entry.dropFirst().prefix { $0 != "]" }) }
+    return entry.count(where: { $0 == ":" }) == 1 ? String(entry.prefix { $0 != ":" }) : entry
   }
 }
 
