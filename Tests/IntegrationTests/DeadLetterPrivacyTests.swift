@@ -94,7 +94,9 @@ import Testing
         SELECT gen_random_uuid(), int4send(n), 'rejected', 'r', 'journey.events', 'k', '{}', 2, now(), now(), h::jsonb
         FROM unnest(ARRAY[
           '[{"name":"AUTHORIZATION","type":"string","value":"s3cr3t"},{"name":"x-source","type":"string","value":"token"}]', '[]',
-          '[{"name":"x-hub-signature","type":"string","value":"s3cr3t"}]', '[{"name":"a","type":"string","value":"b"}]'
+          '[{"name":"x-hub-signature","type":"string","value":"s3cr3t"}]', '[{"name":"a","type":"string","value":"b"}]',
+          '[{"name":"t","type":"table","value":[{"name":"api_key","type":"string","value":"s3cr3t"},{"name":"n","type":"int","value":1}]},
+            {"name":"l","type":"array","value":[{"type":"table","value":[{"name":"cookie","type":"string","value":"s3cr3t"}]}]}]'
         ]) WITH ORDINALITY AS x(h, n)
         """.replacing("int4send(n)", with: "int8send(n)"))
       try await stage.succeed(["migrate"])
@@ -103,6 +105,10 @@ import Testing
         rows == [
           [#"[{"name": "x-source", "type": "string", "value": "token"}]"#, #"["AUTHORIZATION"]"#], ["[]", "[]"], ["[]", #"["x-hub-signature"]"#],
           [#"[{"name": "a", "type": "string", "value": "b"}]"#, "[]"],
+          [
+            #"[{"name": "t", "type": "table", "value": [{"name": "n", "type": "int", "value": 1}]}, "#
+              + #"{"name": "l", "type": "array", "value": [{"type": "table", "value": []}]}]"#, #"["t.api_key", "l.cookie"]"#,
+          ],
         ])
     }
   }

@@ -1,4 +1,5 @@
 import AMQPClient
+import Foundation
 import JourneyConfiguration
 import Testing
 
@@ -24,6 +25,23 @@ import Testing
     ("*", "anything", true), ("a*b*c", "abbc", true),
   ])
   func aStarIsAnyText(_ pattern: String, _ name: String, _ matches: Bool) { #expect(HeaderRedaction([pattern]).matches(name) == matches) }
+
+  /// What migrations take out of the archive is what the archive leaves out, where nothing else is set.
+  @Test(arguments: ["112_dead_letters.sql", "116_letters.sql"])
+  func migrationsKnowTheSameNames(_ file: String) throws {
+    let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+    let text = try String(contentsOf: root.appendingPathComponent("migrations/\(file)"), encoding: .utf8)
+    let pattern = try #require(text.split(separator: "'").first { $0.hasPrefix("^(") })
+    let parts = pattern.split(separator: ")$|")
+    let whole = parts[0].dropFirst(2).split(separator: "|").map(String.init)
+    let within = parts[1].split(separator: "|").flatMap { name in
+      name.contains("[-_]?") ? ["-", "_", ""].map { name.replacing("[-_]?", with: $0) } : [String(name)]
+    }
+    #expect(Set(whole + within.map { "*\($0)*" }) == Set(DeadLetterOptions.redactedHeaders))
+    // Letters are looked at where a name stands anywhere in their headers; of whole names the shorter ones stand in the longer ones.
+    let looked = try #require(text.split(separator: "'").first { $0.hasPrefix("authorization|cookie|") })
+    #expect(looked == "authorization|cookie|" + parts[1])
+  }
 
   @Test func whatStandsInTablesAndListsIsTakenOutToo() {
     let (rest, redacted) = redaction.apply(
