@@ -82,6 +82,27 @@ import Testing
     }
   }
 
+  /// `journey doctor` and the start of `serve` look for the same privileges as the list gives.
+  @Test func whatTheAdapterLacksIsNamed() async throws {
+    try await withDatabase { worker in
+      try await worker.migrate()
+      try await worker.run("SET ROLE journey_adapter")
+      #expect(try await StoreInspection.run(on: worker).missingPrivileges == [])
+      try await worker.run(
+        """
+        RESET ROLE;
+        REVOKE DELETE ON journey_dead_letters FROM journey_adapter; REVOKE INSERT ON journey_unverified_emails FROM journey_adapter;
+        REVOKE UPDATE (outbox_id) ON client_journey_scores FROM journey_adapter; REVOKE USAGE ON SEQUENCE journey_instances FROM journey_adapter;
+        REVOKE EXECUTE ON FUNCTION journey_merge_clients(uuid, uuid, uuid) FROM journey_adapter; SET ROLE journey_adapter
+        """)
+      #expect(
+        try await StoreInspection.run(on: worker).missingPrivileges.sorted() == [
+          "DELETE on journey_dead_letters", "EXECUTE on journey_merge_clients(uuid, uuid, uuid)", "INSERT on journey_unverified_emails",
+          "UPDATE (outbox_id) on client_journey_scores", "USAGE on journey_instances",
+        ])
+    }
+  }
+
   /// As a host or an administrator may grant it later, and as migrations before this one left it.
   @Test func migrateTakesBackWhatIsTooMuch() async throws {
     try await withDatabase { worker in

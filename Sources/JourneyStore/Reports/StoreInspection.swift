@@ -26,7 +26,15 @@ public struct StoreInspection: Sendable {
     try await worker.perform { connection in
       let roles = try connection.execute(Statements.roles)
       let tables = try connection.execute(Statements.unprotected)
-      let privileges = try connection.execute(Statements.privileges)
+      let needed = Self.needed
+      let privileges = try connection.execute(
+        Statements.privileges,
+        PostgresParameters {
+          $0.texts(needed) { $0.kind }
+          $0.texts(needed) { $0.name }
+          $0.texts(needed) { $0.privilege }
+          $0.texts(needed) { $0.column }
+        })
       let settings = try connection.execute(Statements.settings)
       let unpublished = try connection.execute(Statements.unpublished)
       let stuck = try connection.execute(Statements.stuck)
@@ -37,6 +45,25 @@ public struct StoreInspection: Sendable {
         missingPrivileges: try (0..<privileges.rowCount).map { try privileges.text($0, 0) },
         unsafeSettings: try (0..<settings.rowCount).map { try settings.text($0, 0) }, unpublishedActions: Int(try unpublished.int64(0, 0)),
         stuckActions: try (0..<stuck.rowCount).map { (try stuck.text($0, 0), Int(try stuck.int64($0, 1))) })
+    }
+  }
+
+  private struct Needed {
+    var kind: String
+    var name: String
+    var privilege: String
+    var column: String?
+  }
+
+  /// What the adapter's role is meant to hold, it needs.
+  private static var needed: [Needed] {
+    AccessList.entries.flatMap { entry in
+      (entry.grants[.adapter] ?? []).flatMap { grant in
+        // Which of a host's columns are there is looked at elsewhere.
+        if entry.isHosts, !grant.columns.isEmpty { return [Needed(kind: "some columns", name: entry.name, privilege: grant.privilege)] }
+        let columns: [String?] = grant.columns.isEmpty ? [nil] : grant.columns
+        return columns.map { Needed(kind: entry.kind.rawValue, name: entry.name, privilege: grant.privilege, column: $0) }
+      }
     }
   }
 
@@ -57,24 +84,18 @@ public struct StoreInspection: Sendable {
         AND c.relname LIKE ANY ('{client\\_journey\\_%,journey\\_%}') AND c.relname <> 'journey_migrations'
       ORDER BY 1
       """)
+    /// $1: the kinds of objects, $2: their names, $3: privileges, $4: columns.
     static let privileges = PostgresStatement(
       name: "inspect_privileges",
       """
-      SELECT p.privilege || ' on ' || p.relation
-      FROM (VALUES
-        ('organizations', 'SELECT'), ('contacts', 'SELECT'), ('contacts', 'INSERT'),
-        ('client_journey_events', 'SELECT'), ('client_journey_events', 'INSERT'),
-        ('client_journey_scores', 'SELECT'), ('client_journey_scores', 'INSERT'),
-        ('journey_identities', 'SELECT'), ('journey_identities', 'INSERT'),
-        ('journey_client_state', 'SELECT'), ('journey_client_state', 'INSERT'), ('journey_client_state', 'UPDATE'),
-        ('journey_invoices', 'SELECT'), ('journey_invoices', 'INSERT'), ('journey_invoices', 'UPDATE'),
-        ('journey_outbox', 'SELECT'), ('journey_outbox', 'INSERT'), ('journey_outbox', 'UPDATE'), ('journey_outbox', 'DELETE'),
-        ('journey_actions', 'SELECT'),
-        ('journey_dead_letters', 'SELECT'), ('journey_dead_letters', 'INSERT'), ('journey_dead_letters', 'UPDATE'),
-        ('journey_request_keys', 'INSERT'), ('journey_request_keys', 'UPDATE'), ('journey_request_keys', 'DELETE'),
-        ('journey_lists', 'SELECT'), ('journey_lists', 'INSERT'), ('journey_lists', 'DELETE')
-      ) AS p(relation, privilege)
-      WHERE NOT has_table_privilege(p.relation, p.privilege)
+      SELECT i.privilege || COALESCE(' (' || i.col || ')', '') || ' on ' || i.name
+      FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS i(kind, name, privilege, col, position)
+      WHERE NOT CASE i.kind
+        WHEN 'function' THEN has_function_privilege(i.name, i.privilege)
+        WHEN 'sequence' THEN has_sequence_privilege(i.name, i.privilege)
+        WHEN 'some columns' THEN has_any_column_privilege(i.name, i.privilege)
+        ELSE CASE WHEN i.col IS NULL THEN has_table_privilege(i.name, i.privilege) ELSE has_column_privilege(i.name, i.col, i.privilege) END END
+      ORDER BY i.position
       """)
     static let settings = PostgresStatement(
       name: "inspect_settings",
