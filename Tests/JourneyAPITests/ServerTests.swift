@@ -49,7 +49,7 @@ private actor FakeKeys: RequestKeys {
 }
 
 private struct NoDesk: OperationsDesk {
-  func overview() async throws(OperationsError) -> [UInt8] { Array("{}".utf8) }
+  func overview(of letters: LetterState) async throws(OperationsError) -> [UInt8] { Array("{}".utf8) }
   func letters(_ filter: LetterFilter, before: UUID?, limit: Int) async throws(OperationsError) -> [UInt8] { throw .unavailable("away") }
   func letter(_ id: UUID) async throws(OperationsError) -> [UInt8]? { nil }
   func startReplay(_ request: ReplayRequest, by actor: String) async throws(OperationsError) -> [UInt8] { throw .busy("another is under way") }

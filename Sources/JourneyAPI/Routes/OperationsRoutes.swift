@@ -15,8 +15,8 @@ struct OperationsRoutes: Sendable {
       "overview",
       [
         .get: { request, context in
-          _ = try Query(request)
-          return answer(try await operating(context) { () throws(OperationsError) in try await desk.overview() }, to: request)
+          let state = try Query(request, "state").word("state") ?? LetterState.new
+          return answer(try await operating(context) { () throws(OperationsError) in try await desk.overview(of: state) }, to: request)
         }
       ])
     router.resource("dead-letters", [.get: { request, context in try await list(request, context) }])

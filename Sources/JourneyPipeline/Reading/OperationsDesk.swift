@@ -34,8 +34,8 @@ public enum OperationsError: Error, Hashable, Sendable {
 
 /// What operations people do, over all organisations. Answers are JSON objects, laid out as `contracts/openapi.yaml` says.
 public protocol OperationsDesk: Sendable {
-  /// Throughput, lag, and the dead letters by reason.
-  func overview() async throws(OperationsError) -> [UInt8]
+  /// Throughput, lag, how many dead letters there are in each state, and those in one state by reason.
+  func overview(of letters: LetterState) async throws(OperationsError) -> [UInt8]
   /// A page of letters, the newest first.
   func letters(_ filter: LetterFilter, before: UUID?, limit: Int) async throws(OperationsError) -> [UInt8]
   /// One letter with its message, what the mapping makes of it now, and its history; nil where there is none.

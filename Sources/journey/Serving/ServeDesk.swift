@@ -12,16 +12,8 @@ import Synchronization
 
 /// The operations of the API, by the code that `journey dlq` uses. Replays run within `serve`, one at a time.
 final class ServeDesk: OperationsDesk, Service {
-  private struct Run {
-    var id: Int
-    var letters: Int
-    var held: Int
-    var progress = LetterReplay.Progress()
-    var isRunning = true
-    var failure: String?
-  }
   private struct State {
-    var runs: [Int: Run] = [:]
+    var runs: [Int: ServeReplay] = [:]
     var isStarting = false
     var task: Task<Void, Never>?
     var sample: (counts: Statistics.Counts, at: ContinuousClock.Instant)
@@ -70,18 +62,12 @@ final class ServeDesk: OperationsDesk, Service {
     await task?.value
   }
 
-  func overview() async throws(OperationsError) -> [UInt8] {
+  func overview(of letters: LetterState) async throws(OperationsError) -> [UInt8] {
     var filter = LetterFilter()
-    filter.states = [.new]
-    let names = settings.messagingNames
+    filter.states = [letters]
     let found = try await available { [filter, worker] in try await LetterDesk(worker: worker, actor: "").statistics(filter) }
-    let depths = try await available { [settings] in
-      var depths = (ingest: 0, dead: 0)
-      try await withAdmin(settings) {
-        depths = (try await $0.messageCount(queue: names.ingest), try await $0.messageCount(queue: names.deadLetters))
-      }
-      return depths
-    }
+    let recent = state.withLock { $0.runs.keys.sorted(by: >).prefix(10) }
+    let depths = try await available { try await look(Array(recent)) }
     let counts = statistics.now
     let (rates, runs) = state.withLock { ($0.rates, $0.runs.values.sorted { $0.id > $1.id }) }
     var json = JSONWriter(reservingCapacity: 2048)
@@ -125,7 +111,7 @@ final class ServeDesk: OperationsDesk, Service {
     json.endObject()
     json.key("replays")
     json.beginArray()
-    for run in runs.prefix(10) { Self.write(run, into: &json) }
+    for run in runs.prefix(10) { run.write(into: &json) }
     json.endArray()
     json.endObject()
     return json.bytes
@@ -175,9 +161,11 @@ final class ServeDesk: OperationsDesk, Service {
   }
 
   func replay(_ id: Int) async throws(OperationsError) -> [UInt8]? {
+    guard state.withLock({ $0.runs[id] }) != nil else { return nil }
+    _ = try await available { try await look([id]) }
     guard let run = state.withLock({ $0.runs[id] }) else { return nil }
     var json = JSONWriter()
-    Self.write(run, into: &json)
+    run.write(into: &json)
     return json.bytes
   }
 
@@ -203,7 +191,7 @@ final class ServeDesk: OperationsDesk, Service {
       try await withAdmin(settings) { try await PublishingPatience.untilPublishing(to: settings.messagingNames.retry, $0, seconds: 0) }
       let count = try await replays.count(order)
       let (id, taken) = try await replays.start(order)
-      var run = Run(id: id, letters: taken, held: count.held + count.tooLarge)
+      var run = ServeReplay(id: id, letters: taken, held: count.held + count.tooLarge)
       if count.tooLarge > 0 {
         run.failure = "\(count.tooLarge.of("letter")) too large to be replayed: a body may have \(order.largestBody.of("byte"))"
       }
@@ -213,7 +201,7 @@ final class ServeDesk: OperationsDesk, Service {
     let task = Task { await publish(run.id, replays, patch, request) }
     state.withLock { $0.task = task }
     var json = JSONWriter()
-    Self.write(run, into: &json)
+    run.write(into: &json)
     return json.bytes
   }
 
@@ -270,7 +258,7 @@ final class ServeDesk: OperationsDesk, Service {
     }
   }
 
-  private func note(_ id: Int, _ change: (inout Run) -> Void) {
+  private func note(_ id: Int, _ change: (inout ServeReplay) -> Void) {
     state.withLock { state in
       guard var run = state.runs[id] else { return }
       change(&run)
@@ -278,19 +266,15 @@ final class ServeDesk: OperationsDesk, Service {
     }
   }
 
-  private static func write(_ run: Run, into json: inout JSONWriter) {
-    json.beginObject()
-    for (name, number) in [
-      ("id", run.id), ("letters", run.letters), ("held", run.held), ("confirmed", run.progress.confirmed), ("failed", run.progress.failed),
-      ("left", max(0, run.letters - run.progress.done)),
-    ] {
-      json.key(name)
-      json.int(number)
-    }
-    json.key("running")
-    json.bool(run.isRunning)
-    json.member("failure", run.failure)
-    json.endObject()
+  /// Looks at the queues, and what became of the letters of these replays.
+  private func look(_ ids: [Int]) async throws -> QueueDepths {
+    // Before the queues are: a replay that ends meanwhile has published more than they showed.
+    let ended = state.withLock { state in ids.filter { state.runs[$0]?.isRunning == false } }
+    let depths = try await QueueDepths.read(settings, retries: !ids.isEmpty)
+    guard !ids.isEmpty else { return depths }
+    let back = try await LetterDesk(worker: worker, actor: "").failedAgain(ids)
+    for id in ids { note(id) { $0.look(at: depths, back: back[id] ?? 0, hasEnded: ended.contains(id)) } }
+    return depths
   }
 
   private func available<Value>(_ body: () async throws -> Value) async throws(OperationsError) -> Value {
