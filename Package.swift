@@ -61,7 +61,10 @@ let package = Package(
         .product(name: "Crypto", package: "swift-crypto"),
       ],
       // In the program itself, which so runs from any directory.
-      resources: ["index.html", "app.css", "app.js", "views.js", "operations.js", "charts.js", "icon.svg"].map { .embedInCode("Page/\($0)") },
+      resources: [
+        "index.html", "app.css", "icon.svg", "app.js", "dom.js", "words.js", "server.js", "view.js", "search.js", "charts.js", "clients.js", "map.js",
+        "client.js", "boards.js", "ask.js", "letter.js", "operations.js",
+      ].map { .embedInCode("Page/\($0)") },
       swiftSettings: strict),
     .executableTarget(
       name: "journey",

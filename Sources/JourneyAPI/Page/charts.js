@@ -95,7 +95,7 @@ export function scoreChart(points, date) {
   return svg;
 }
 
-/** The way of a client through the lanes: a lane a stage, a dot an event. */
+/** The way of a client through the lanes: a lane a stage, a dot an event, a square one that is bad news. */
 export function journeyChart(events, stages, label, date, isBad) {
   const shown = [...events].reverse(), row = 27, left = 132, width = 900, height = stages.length * row + 24;
   const times = shown.map(event => +new Date(event.occurredAt)), from = Math.min(...times), to = Math.max(...times, from + 1);
@@ -108,10 +108,11 @@ export function journeyChart(events, stages, label, date, isBad) {
   const steps = shown.map((event, index) => [x(times[index]), y(event.stage)]);
   svg.append(s("path", { class: "walk", d: steps.map(([px, py], index) => index === 0 ? `M${px} ${py}` : `H${px}V${py}`).join("") }));
   for (const [index, event] of shown.entries()) svg.append(
-    s("a", { href: "#" + location.hash.slice(1), "data-event": event.id, "aria-label": `${date(event.occurredAt)}: ${event.eventType}` },
+    s("a", { href: "#" + location.hash.slice(1), "data-event": event.id,
+      "aria-label": `${date(event.occurredAt)}: ${isBad(event) ? "serious: " : ""}${event.eventType}` },
       s("title", {}, `${date(event.occurredAt)}: ${event.eventType.replaceAll("_", " ")}`),
-      s("circle", { cx: steps[index][0], cy: steps[index][1], r: event.setsStage ? 6.5 : 5,
-        class: "dot" + (isBad(event) ? " bad" : event.setsStage ? "" : " mute") })));
+      isBad(event) ? s("rect", { x: steps[index][0] - 6, y: steps[index][1] - 6, width: 12, height: 12, rx: 2, class: "dot bad" })
+        : s("circle", { cx: steps[index][0], cy: steps[index][1], r: event.setsStage ? 6.5 : 5, class: "dot" + (event.setsStage ? "" : " mute") })));
   svg.append(s("text", { x: left + 4, y: height - 5 }, date(shown[0].occurredAt)),
     s("text", { x: width - 4, y: height - 5, "text-anchor": "end" }, date(shown.at(-1).occurredAt)));
   return svg;

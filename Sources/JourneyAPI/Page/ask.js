@@ -1,0 +1,27 @@
+// The question before letters are replayed or discarded: how many they are, and why.
+import { h } from "/dom.js";
+import { count } from "/words.js";
+
+export const letters = number => number === 1 ? "1 letter" : `${count(number)} letters`;
+
+/**
+ * Asks before anything is done; the reason stands in the record.
+ * @param what says which letters they are, for a person.
+ * @param send called with the reason once it is confirmed.
+ */
+export function ask(verb, number, what, send) {
+  const isDiscard = verb === "discard", from = document.activeElement;
+  const dialog = h("dialog", { class: "card", "aria-labelledby": "ask" },
+    h("form", { method: "dialog", class: "grid", onsubmit: () => send(dialog.querySelector("#reason").value) },
+      h("h2", { id: "ask" }, isDiscard ? `Discard ${letters(number)} for good?` : `Publish ${letters(number)} again?`),
+      h("p", {}, what, isDiscard ? ". What is discarded is not replayed any more."
+        : ". Letters that failed the same way three times are left alone."),
+      h("label", { for: "reason" }, isDiscard ? "Why (for the record)" : "Why (for the record; may be left out)"),
+      h("input", { id: "reason", type: "text", maxlength: "200", autocomplete: "off", required: isDiscard }),
+      h("p", { class: "row" }, h("button", { id: "yes", class: isDiscard ? "danger full" : "primary" },
+        `${isDiscard ? "Discard" : "Replay"} ${count(number)}`),
+        h("button", { id: "no", type: "button", onclick: () => dialog.close() }, "Cancel"))));
+  dialog.addEventListener("close", () => { dialog.remove(); if (from?.isConnected) from.focus({ preventScroll: true }); });
+  document.body.append(dialog);
+  dialog.showModal();
+}
