@@ -85,9 +85,9 @@ public struct PostgresSettings: Sendable {
   private static func check(_ conninfo: String) throws(PostgresError) {
     for scheme in ["postgresql://", "postgres://"] where conninfo.hasPrefix(scheme) {
       let rest = conninfo.dropFirst(scheme.count), authority = rest.prefix { $0 != "/" }
-      // In a parameter, whose name libpq has to know, a '@' is one: `?user=app@tenant`.
-      let database = rest[authority.endIndex...].prefix { $0 != "?" }
-      guard authority.count(where: { $0 == "@" }) <= 1, !database.contains("@") else {
+      // In a parameter, whose name libpq has to know, a '@' is one: `?user=app@tenant`. But behind a '@' of the authority it may be a password's.
+      let tail = rest[authority.endIndex...], database = tail.prefix { $0 != "?" }, marks = authority.count { $0 == "@" }
+      guard marks <= 1, !(marks == 0 ? database : tail).contains("@") else {
         throw PostgresError(.permanent, operation: "read connection string", "a '@' stands where none can be; \(encoding)")
       }
     }

@@ -1,10 +1,7 @@
 import JourneyPipeline
 import Logging
 import NIOCore
-import NIOEmbedded
-import NIOHTTPTypes
 import NIOPosix
-import Synchronization
 import Testing
 
 @testable import JourneyAPI
@@ -29,24 +26,6 @@ import Testing
     try await client.close()
     running.cancel()
     try await running.value
-  }
-
-  /// Refusals that wait for their client to read them are connections like any other: one address gets a few of them.
-  @Test func refusalsOfOneAddressTakeFewConnections() async throws {
-    let channel = JourneyChannel(
-      responder: { _, _, _ in }, idleTimeout: .seconds(60), peers: Peers(proxies: []), shares: Shares(most: 1),
-      refusals: Shares(most: 2), noted: JourneyChannel.Noted(Logger(label: "test")))
-    let address = try SocketAddress(ipAddress: "192.0.2.1", port: 1)
-    var open: [Bool] = []
-    for _ in 1...6 {
-      let connection = NIOAsyncTestingChannel()
-      connection.remoteAddress = address
-      _ = try await connection.eventLoop.flatSubmit { channel.setup(channel: connection, logger: Logger(label: "test")) }.get()
-      try await connection.connect(to: address).get()
-      await connection.testingEventLoop.run()
-      open.append(connection.isActive)
-    }
-    #expect(open == [true, true, true, false, false, false], "one is served, two are told why, the others are closed")
   }
 }
 
