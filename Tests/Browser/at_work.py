@@ -5,7 +5,7 @@ Each check stands for a kind of fault that the page had. All are made, and all t
 """
 import traceback
 import world
-from person import ADDRESS, By, CLIENT, Keys, TOKEN, axe, call, click, go, need, page, ready, text, wait
+from person import ADDRESS, By, CLIENT, Keys, TOKEN, axe, call, click, go, js, need, page, ready, text, visible, wait
 
 CHECKS = []
 
@@ -13,10 +13,6 @@ CHECKS = []
 def check(function):
     CHECKS.append(function)
     return function
-
-
-def js(script, *arguments):
-    return page.execute_script(script, *arguments)
 
 
 def rows():
@@ -59,11 +55,6 @@ def where():
 def still(seen, what):
     name, top = where()
     need(name == seen[0] and abs(top - seen[1]) < 4, f"{what}: the focus and what is looked at stay where they are ({seen} is {[name, top]})")
-
-
-def visible(selector):
-    return js("const e = document.querySelector(arguments[0]); if (!e) return false; const r = e.getBoundingClientRect();"
-              "return e.checkVisibility() && r.height > 0 && r.top >= 0 && r.top < innerHeight - 40 && r.left >= 0 && r.left < innerWidth", selector)
 
 
 def start(path="#/map", view="journey-map"):

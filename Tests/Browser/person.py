@@ -35,6 +35,15 @@ page = browser()
 wait = WebDriverWait(page, 20, poll_frequency=0.05, ignored_exceptions=[StaleElementReferenceException, NoSuchElementException])
 
 
+def js(script, *arguments):
+    return page.execute_script(script, *arguments)
+
+
+def visible(selector):
+    return js("const e = document.querySelector(arguments[0]); if (!e) return false; const r = e.getBoundingClientRect();"
+              "return e.checkVisibility() && r.height > 0 && r.top >= 0 && r.top < innerHeight - 40 && r.left >= 0 && r.left < innerWidth", selector)
+
+
 def ready(view):
     """Waits until a view shows its data."""
     wait.until(lambda _: page.execute_script("return document.querySelector(arguments[0])?.dataset.state", view) == "ready")

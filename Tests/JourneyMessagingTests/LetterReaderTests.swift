@@ -236,7 +236,8 @@ import Testing
       properties: MessageProperties(headers: ["x-journey-letter": .string(item.letterID.uuidString)]), body: [1])
     #expect(try letter(arrived(forged)).replayOf == nil)
     let edited = try LetterRepublisher.message(
-      self.item(MessageProperties(), body: Array("{}".utf8), edited: UUID()), own: own, edit: JSONPatch(parsing: Array(#"[{"op":"add","path":"/a","value":1}]"#.utf8)))
+      self.item(MessageProperties(), body: Array("{}".utf8), edited: UUID()), own: own,
+      edit: JSONPatch(parsing: Array(#"[{"op":"add","path":"/a","value":1}]"#.utf8)))
     #expect(try letter(arrived(edited)).replayOf == nil, "an edited message is a new one")
   }
 
