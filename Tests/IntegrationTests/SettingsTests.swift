@@ -145,9 +145,9 @@ import Testing
   /// What the commit means is not as it has to be: nothing is taken from the queue.
   @Test func aCommitThatWouldNotPassIsRefusedAtTheStart() async throws {
     try await Stage.with { stage in
-      try await stage.execute("ALTER TABLE contacts DROP COLUMN phone")
+      try await stage.execute("ALTER TABLE journey_client_state DROP COLUMN outreach")
       try await stage.publish([OutboundMessage(exchange: "journey.events", routingKey: "a.b", properties: MessageProperties(), body: [])])
-      try await refuses(stage, status: 78, naming: ["phone", "42703"])
+      try await refuses(stage, status: 78, naming: ["outreach", "42703"])
       let doctor = try await stage.run(["doctor"])
       #expect(doctor.status == 78)
       #expect(doctor.output.contains("FAILED   commits"), "\(doctor.output)")

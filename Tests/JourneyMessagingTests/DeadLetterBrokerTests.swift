@@ -208,6 +208,7 @@ import Testing
     #expect(delivery.routingKey == "billing.invoice_overdue")
     #expect(delivery.body == Array(event().utf8))
     var expected = properties
+    expected.headers["x-journey-letter"] = .string(items[0].letterID.uuidString.lowercased())
     expected.headers["x-journey-replay"] = 1
     var found = delivery.properties
     found.headers = FieldTable(found.headers.sorted { $0.name < $1.name })

@@ -63,7 +63,7 @@ class ClientView extends View {
     if (isComplete) return items.length === 1 ? "The only event" : `All ${count(items.length)} events`;
     const span = `${date(items.at(-1).occurredAt)} to ${date(items[0].occurredAt)}`;
     const all = total == null || total <= items.length ? "; there are earlier ones"
-      : ` of ${total > 10_000 ? "more than 10,000" : count(total)} events`;
+      : ` of ${total > 1000 ? "more than 1,000" : count(total)} events`;
     return `The latest ${count(items.length)}${all} (${span})`;
   }
 

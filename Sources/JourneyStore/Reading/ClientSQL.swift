@@ -27,7 +27,7 @@ enum ClientSQL {
       'cause', l.explanation -> 'cause',
       'nextAction', (\(ReadSQL.nextAction)),
       'events', (\(ReadSQL.events(client: 1, at: 2, id: 3, limit: 4))),
-      'eventCount', (SELECT count(*) FROM (SELECT FROM client_journey_events WHERE client_id = c.id AND occurred_at IS NOT NULL LIMIT 10001) counted),
+      'eventCount', (SELECT count(*) FROM (SELECT FROM client_journey_events WHERE client_id = c.id AND occurred_at IS NOT NULL LIMIT 1001) counted),
       'scores', COALESCE((
         SELECT json_agg(json_build_object('generatedAt', t.generated_at, 'score', t.score, 'riskLevel', t.risk_level) ORDER BY t.generated_at)
         FROM (
