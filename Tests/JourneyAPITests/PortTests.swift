@@ -23,7 +23,8 @@ import Testing
     // Told once, however often it has tried.
     #expect(await told.next() == "answering probes")
     let client = try await ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup).connect(host: "127.0.0.1", port: port).get()
-    try await client.close()
+    // The server may have closed it already: nothing was asked.
+    try? await client.close()
     running.cancel()
     try await running.value
   }
