@@ -57,6 +57,7 @@ public struct InboundDecoder: Sendable {
     if delivery.problem == .headersTooDeep { throw Rejection(.malformed, field: "headers", "a header is nested deeper than 32 levels") }
     try requireFitting(delivery.bodySize)
     try publishers.admit(properties.userID)
+    try requireClear(properties.headers)
     let (source, orgID) = try route(properties)
     guard let mapping = mappings[source] else {
       throw Rejection(.unknownSource, field: "header x-source", value: source, "there is no mapping for this source")
@@ -81,6 +82,20 @@ public struct InboundDecoder: Sendable {
       timestamp: properties.timestamp.flatMap { Timestamp(propertySeconds: $0) },
       received: AttemptRecord(properties.headers).firstFailureTime ?? now, type: properties.type, appID: properties.appID,
       routingKey: routingKey, orgID: orgID, limits: EventLimits(now: now))
+  }
+
+  private static let decisiveHeaders = ["x-org-id", "x-source"]
+
+  /// A table may hold a name twice, and values of any type: what others would read another way is not read at all.
+  private func requireClear(_ headers: FieldTable) throws(Rejection) {
+    for name in Self.decisiveHeaders {
+      var isThere = false
+      for field in headers where field.name == name {
+        guard !isThere else { throw Rejection(.invalidField, field: "header \(name)", "it is there more than once") }
+        guard Self.text(field.value) != nil else { throw Rejection(.invalidField, field: "header \(name)", "it is no text") }
+        isThere = true
+      }
+    }
   }
 
   /// By the content type: a CloudEvent names its organisation itself, a vendor's body comes with headers.
@@ -177,6 +192,8 @@ public struct InboundDecoder: Sendable {
     switch value {
     case .string(let text): text
     case .int(let number): String(number)
+    // Some clients send texts as bytes.
+    case .bytes(let bytes): String(validating: bytes, as: UTF8.self)
     default: nil
     }
   }

@@ -79,6 +79,22 @@ import Testing
     #expect(result.rejections.first?.field == "header x-source")
   }
 
+  /// One reader of such a message may take the first, another the last.
+  @Test func aHeaderThatIsThereTwiceOrNoTextIsRefused() throws {
+    let open = PublisherPolicy()
+    for name in ["x-org-id", "x-source"] {
+      let twice = FieldTable(dictionaryLiteral: (name, .string(org)), (name, .string(Self.other)))
+      for headers in [twice, [name: .array([.string(org)])], [name: .bytes([0xFF])]] {
+        for (body, contentType) in [(event(), "application/cloudevents+json"), (Self.own, "application/json")] {
+          let result = try decode(body, headers, contentType: contentType, policy: open)
+          #expect(result.sources.isEmpty)
+          #expect(result.rejections.map(\.field) == ["header \(name)"])
+        }
+      }
+    }
+    #expect(try decode(Self.own, ["x-org-id": .bytes(Array(org.utf8))], contentType: "application/json", policy: open).sources == ["journey"])
+  }
+
   @Test func anAccountOfAnotherOrganizationIsRefused() throws {
     var mapping = try #require(decoder().mappings["stripe"])
     mapping.tenants = ["acct_1": UUID(uuidString: org)!]

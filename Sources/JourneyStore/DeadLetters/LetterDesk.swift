@@ -127,18 +127,11 @@ public struct LetterDesk: Sendable {
     var filter = filter
     filter.states = [.new]
     return try await worker.perform { [filter, actor] connection in
-      var discarded = 0
-      while true {
-        let count = try connection.execute(
-          Statements.discard,
-          LetterSQL.parameters(filter) {
-            $0.text(actor)
-            $0.text(why)
-          }
-        ).affectedRows
-        discarded += count
-        if count < Self.batch { return discarded }
+      let parameters = LetterSQL.parameters(filter) {
+        $0.text(actor)
+        $0.text(why)
       }
+      return try connection.execute(Statements.discard, parameters, inBatchesOf: Self.batch)
     }
   }
 

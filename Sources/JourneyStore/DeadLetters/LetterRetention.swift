@@ -44,19 +44,12 @@ public struct LetterRetention: Sendable {
     _ statement: PostgresStatement, before: Int64?, why: String, _ connection: PostgresConnection
   ) throws(PostgresError) -> Int {
     guard let before else { return 0 }
-    var deleted = 0
-    while true {
-      let count = try connection.execute(
-        statement,
-        PostgresParameters {
-          $0.timestamptz(before)
-          $0.text(actor)
-          $0.text(why)
-        }
-      ).affectedRows
-      deleted += count
-      if count < Self.batch { return deleted }
+    let parameters = PostgresParameters {
+      $0.timestamptz(before)
+      $0.text(actor)
+      $0.text(why)
     }
+    return try connection.execute(statement, parameters, inBatchesOf: Self.batch)
   }
 
   /// Letters a statement: well within its time, and no lock for long.
@@ -82,18 +75,24 @@ extension LetterDesk {
     if filter.states.isEmpty { filter.states = LetterState.allCases }
     filter.states.removeAll { $0 == .replaying }
     return try await worker.perform { [filter, actor] connection in
-      var deleted = 0
-      while true {
-        let count = try connection.execute(
-          LetterDeletion.asked,
-          LetterSQL.parameters(filter) {
-            $0.text(actor)
-            $0.text(why)
-          }
-        ).affectedRows
-        deleted += count
-        if count < LetterDeletion.batch { return deleted }
+      let parameters = LetterSQL.parameters(filter) {
+        $0.text(actor)
+        $0.text(why)
       }
+      return try connection.execute(LetterDeletion.asked, parameters, inBatchesOf: LetterDeletion.batch)
+    }
+  }
+}
+
+extension PostgresConnection {
+  /// Executes a statement that changes at most `size` rows, again until it has found fewer.
+  /// - Returns: how many rows were changed in all.
+  func execute(_ statement: PostgresStatement, _ parameters: PostgresParameters, inBatchesOf size: Int) throws(PostgresError) -> Int {
+    var all = 0
+    while true {
+      let count = try execute(statement, parameters).affectedRows
+      all += count
+      if count < size { return all }
     }
   }
 }

@@ -17,8 +17,7 @@ struct IdentityUnlink: AsyncParsableCommand {
   var source: String
   @Argument(help: ArgumentHelp("The id by which the source knows the client, or a thing of the client: deal:4711.", valueName: "id"))
   var externalID: String
-  @Option(name: .long, help: "Why, for the record.")
-  var reason: String
+  @OptionGroup var reason: ReasonOption
   @Flag(name: .long, help: "Show what it means, change nothing.")
   var dryRun = false
   @OptionGroup var options: IdentityOptions
@@ -26,8 +25,7 @@ struct IdentityUnlink: AsyncParsableCommand {
 
   func run() async throws {
     try await journey.run {
-      guard !reason.allSatisfy(\.isWhitespace) else { throw Failure(.refusedInput, "--reason is empty: say why, for the record") }
-      let (source, externalID, why, isRehearsal) = (source, externalID, reason, dryRun)
+      let (source, externalID, why, isRehearsal) = (source, externalID, try reason.text(), dryRun)
       let found = try await options.perform { desk, org in
         try await desk.unlink(orgID: org, source: source, externalID: externalID, why: why, isRehearsal: isRehearsal)
       }
