@@ -43,6 +43,8 @@ extension Pipeline.Settings {
     settings.shortestRetry = .microseconds(100)
     settings.longestRetry = .milliseconds(1)
     settings.relayInterval = relayInterval
+    // On a busy machine ten seconds pass between two steps of a test.
+    settings.maxHold = .seconds(3600)
     return settings
   }
 }

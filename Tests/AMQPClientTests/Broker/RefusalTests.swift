@@ -94,7 +94,8 @@ struct RefusalTests {
       return
     }
     #expect(error.code == .preconditionFailed)
-    #expect(closings(events) == 2)
+    // Twice at least: among the others, and alone. How often among others depends on how fast the broker answers.
+    #expect((2...4).contains(closings(events)))
     await publisher.close()
     await broker.admin.close()
   }
