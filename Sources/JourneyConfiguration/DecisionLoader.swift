@@ -28,6 +28,7 @@ extension MappingField {
       into: &rules,
       [
         "version": { if let text = $0.text() { $1.version = text } },
+        "evaluateOverTime": { if let truth = $0.truth() { $1.evaluatesOverTime = truth } },
         "evaluate": { if let cadence: DecisionRules.Cadence = $0.word() { $1.evaluation = cadence } },
         "score": { $0.readScore(into: &$1.score) },
         "levels": { $0.readLevels(into: &$1.levels) },

@@ -21,4 +21,8 @@ public struct Decider: Sendable {
   ) -> [Evaluation] {
     rules.evaluate(&client, taking: events, random: &random)
   }
+
+  public func evaluateOverTime(_ client: inout ClientSnapshot, random: inout some RandomNumberGenerator) -> Evaluation {
+    rules.evaluateOverTime(&client, random: &random)
+  }
 }

@@ -15,6 +15,8 @@ public final class Health: Sendable {
     case commits
     /// Noting which actions are published, and taking over those that a crash left behind.
     case outbox
+    /// Evaluating clients as time passes.
+    case time
     /// Connecting to the database.
     case database
   }

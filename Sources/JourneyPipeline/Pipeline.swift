@@ -41,6 +41,10 @@ public final class Pipeline: Service {
     public var drainDeadline = Duration.seconds(10)
     /// How long `close` of the source may take at the end.
     public var closeDeadline = Duration.seconds(5)
+    /// How often clients are looked for whose risks change as time passes.
+    public var sweepInterval = Duration.seconds(5)
+    /// How many of them a transaction evaluates at most.
+    public var sweepLimit = 200
 
     public init() {}
   }
@@ -52,6 +56,7 @@ public final class Pipeline: Service {
   private let gate: CommitGate
   private let outbox: Outbox
   private let relay: ActionRelay
+  private let sweep: TimeSweep
   private let ledger: any JourneyLedger
   private let settings: Settings
   private let logger: Logger
@@ -73,6 +78,9 @@ public final class Pipeline: Service {
     self.queue = queue
     let gate = CommitGate(source: source, ledger: ledger, settings: settings, health: health, logger: logger)
     self.gate = gate
+    sweep = TimeSweep(
+      ledger: ledger, outbox: outbox, gate: gate, settings: TimeSweep.Settings(interval: settings.sweepInterval, limit: settings.sweepLimit),
+      statistics: statistics, health: health, logger: logger)
     lanes = (0..<settings.lanes).map { number in
       Lane(
         number: number, queue: queue, source: source, ledger: ledger, outbox: outbox, receipts: receipts, gate: gate, settings: settings,
@@ -102,6 +110,7 @@ public final class Pipeline: Service {
   public func run() async throws {
     await withTaskGroup { group in
       group.addTask { [relay] in await relay.run() }
+      group.addTask { [sweep] in await sweep.run() }
       group.addTask { [queue] in await queue.watch() }
       group.addTask { [gate, queue, source, receipts] in
         await gate.run(

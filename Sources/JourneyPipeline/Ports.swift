@@ -79,6 +79,15 @@ public protocol JourneyLedger: Sendable {
   /// are published. A receipt is returned only after the transaction is known to be committed.
   /// - Throws: `LedgerError`. After `.transient` it is unknown whether the batch was committed: commit it again.
   func commit(_ batch: EventBatch) async throws(LedgerError) -> CommitReceipt
+  /// Evaluates clients for whom the time has come, in one transaction: a risk of theirs begins or ends although nothing happened, or the host application
+  /// has changed their history. Those that were due longest come first; what somebody else holds is passed over.
+  /// - Parameters:
+  ///   - limit: how many clients are looked at.
+  ///   - organizations: whose clients are left out.
+  func evaluateDue(limit: Int, passingOver organizations: [UUID]) async throws(LedgerError) -> DueReceipt
+  /// Leaves the client alone for an hour that would be looked at next: it cannot be evaluated, and is in the way of others.
+  /// - Returns: which one; nil where there is none.
+  func postponeDue() async throws(LedgerError) -> UUID?
   /// Tries whether batches could be committed, as far as that shows without one: whether the database is there, takes writes, and knows all that a commit
   /// means.
   func check() async throws(LedgerError)
@@ -128,6 +137,34 @@ public struct CommitReceipt: Sendable {
 
   public init(results: [Result], outbox: OutboxBatch?) {
     self.results = results
+    self.outbox = outbox
+  }
+}
+
+/// What an evaluation of due clients did.
+public struct DueReceipt: Sendable {
+  public struct Client: Hashable, Sendable {
+    public var id: UUID
+    public var orgID: UUID
+
+    public init(id: UUID, orgID: UUID) {
+      self.id = id
+      self.orgID = orgID
+    }
+  }
+
+  /// How many clients were looked at: as many as the limit where there may be more.
+  public var looked: Int
+  public var evaluated: [Client]
+  /// Organisations that somebody else holds: their clients were left as they are.
+  public var held: [UUID]
+  /// What is to be published now; nil where there is nothing to do.
+  public var outbox: OutboxBatch?
+
+  public init(looked: Int = 0, evaluated: [Client] = [], held: [UUID] = [], outbox: OutboxBatch? = nil) {
+    self.looked = looked
+    self.evaluated = evaluated
+    self.held = held
     self.outbox = outbox
   }
 }

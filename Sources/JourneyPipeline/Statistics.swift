@@ -14,6 +14,8 @@ public final class Statistics: Sendable {
     public var rejected = 0
     /// Messages without an event, on purpose.
     public var ignored = 0
+    /// Clients evaluated because time had passed.
+    public var overTime = 0
     /// Actions confirmed by the broker.
     public var published = 0
     /// Attempts to publish an action that failed.
@@ -35,7 +37,7 @@ public final class Statistics: Sendable {
     let now = now
     return [
       "received": "\(now.received)", "stored": "\(now.stored)", "duplicates": "\(now.duplicates)", "rejected": "\(now.rejected)",
-      "ignored": "\(now.ignored)", "published": "\(now.published)", "publish_failures": "\(now.publishFailures)",
+      "ignored": "\(now.ignored)", "evaluated_over_time": "\(now.overTime)", "published": "\(now.published)", "publish_failures": "\(now.publishFailures)",
     ]
   }
 }

@@ -1,5 +1,5 @@
 public import FoundationEssentials
-import Journey
+public import Journey
 public import JourneyPipeline
 public import PostgresClient
 import Synchronization
@@ -12,6 +12,9 @@ import Synchronization
 public final class PostgresLedger: JourneyLedger {
   private let commits: PostgresPool
   private let control: PostgresWorker
+  /// For what is evaluated as time passes; nil where nothing is.
+  private let overTime: PostgresWorker?
+  private let clockOffset: TimeSpan
   private let decider: Decider
   private let history: History
   private let clock: any WallClock
@@ -19,8 +22,12 @@ public final class PostgresLedger: JourneyLedger {
   private let claims = OutboxClaims()
 
   /// Connects, and registers this process as an instance.
-  /// - Parameter lanes: how many commits run at the same time.
-  public static func open(_ settings: PostgresSettings, lanes: Int, decider: Decider, clock: any WallClock) async throws -> PostgresLedger {
+  /// - Parameters:
+  ///   - lanes: how many commits run at the same time.
+  ///   - clockOffset: how far evaluations are dated from the database's clock; for tests and simulations.
+  public static func open(
+    _ settings: PostgresSettings, lanes: Int, decider: Decider, clock: any WallClock, clockOffset: TimeSpan = .seconds(0)
+  ) async throws -> PostgresLedger {
     var settings = settings
     settings.plansByIndexes = true
     let control = PostgresWorker(settings, name: "pg-outbox")
@@ -28,12 +35,18 @@ public final class PostgresLedger: JourneyLedger {
     // What is held is passed over. Where a row's newer version is, the server waits all the same: not for long, other clients' events wait with it.
     settings.lockTimeout = .milliseconds(200)
     return PostgresLedger(
-      commits: PostgresPool(settings, size: lanes, name: "pg-commit"), control: control, decider: decider, clock: clock, lock: lock)
+      commits: PostgresPool(settings, size: lanes, name: "pg-commit"), control: control,
+      overTime: decider.rules.evaluatesOverTime ? PostgresWorker(settings, name: "pg-time") : nil, clockOffset: clockOffset, decider: decider, clock: clock,
+      lock: lock)
   }
 
-  private init(commits: PostgresPool, control: PostgresWorker, decider: Decider, clock: any WallClock, lock: InstanceLock) {
+  private init(
+    commits: PostgresPool, control: PostgresWorker, overTime: PostgresWorker?, clockOffset: TimeSpan, decider: Decider, clock: any WallClock, lock: InstanceLock
+  ) {
     self.commits = commits
     self.control = control
+    self.overTime = overTime
+    self.clockOffset = clockOffset
     self.decider = decider
     history = History(signals: decider.rules.signals)
     self.clock = clock
@@ -43,25 +56,56 @@ public final class PostgresLedger: JourneyLedger {
   public func close() async {
     await commits.close()
     await control.close()
+    await overTime?.close()
   }
 
   public func executor(ofLane lane: Int) -> (any TaskExecutor)? { commits.executors[lane] }
 
   public func commit(_ batch: EventBatch) async throws(LedgerError) -> CommitReceipt {
-    try await classified { [decider, history, clock, lock, claims] in
-      try await commits.perform { connection in
-        let commit = BatchCommit(
-          connection: connection, decider: decider, history: history, clock: clock, instance: lock.instance, claims: claims)
-        do throws(PostgresError) {
-          let receipt = try commit.run(batch)
+    try await classified { [claims] in
+      try await commits.perform { [self] connection in
+        try contending { () throws(PostgresError) in
+          let receipt = try commit(on: connection).run(batch)
           claims.remove(batch.published)
           return receipt
-        } catch {
-          guard error.sqlState == "55P03" else { throw error }
-          let refusal = LedgerError(error)
-          throw LedgerError(.contended, refusal.description, detail: refusal.detail)
         }
       }
+    }
+  }
+
+  public func evaluateDue(limit: Int, passingOver organizations: [UUID]) async throws(LedgerError) -> DueReceipt {
+    guard let overTime else { return DueReceipt() }
+    return try await classified {
+      try await overTime.perform { [self] connection in
+        try contending { () throws(PostgresError) in
+          try commit(on: connection).evaluateDue(limit: limit, passingOver: organizations)
+        }
+      }
+    }
+  }
+
+  public func postponeDue() async throws(LedgerError) -> UUID? {
+    guard let overTime else { return nil }
+    return try await classified { [clockOffset] in
+      try await overTime.perform { connection in
+        let answer = try connection.execute(DueStatements.postpone, PostgresParameters { $0.int8(clockOffset.microseconds) })
+        return answer.rowCount > 0 ? try answer.uuid(0, 0) : nil
+      }
+    }
+  }
+
+  private func commit(on connection: PostgresConnection) -> BatchCommit {
+    BatchCommit(
+      connection: connection, decider: decider, history: history, clock: clock, clockOffset: clockOffset, instance: lock.instance, claims: claims)
+  }
+
+  private func contending<Value>(_ body: () throws(PostgresError) -> Value) throws -> Value {
+    do throws(PostgresError) {
+      return try body()
+    } catch {
+      guard error.sqlState == "55P03" else { throw error }
+      let refusal = LedgerError(error)
+      throw LedgerError(.contended, refusal.description, detail: refusal.detail)
     }
   }
 

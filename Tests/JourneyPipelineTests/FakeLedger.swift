@@ -20,6 +20,11 @@ final class FakeLedger: JourneyLedger {
     var actions: [UUID] = []
     var claims = 0
     var checks = 0
+    /// What the next calls of `evaluateDue` do; after them nothing is due.
+    var due: [Result<DueReceipt, LedgerError>] = []
+    var dueLimits: [Int] = []
+    var passedOver: [[UUID]] = []
+    var postponed = 0
   }
   /// What a commit does before (`isStored` false) and after it has stored its batch: an error is thrown.
   typealias Plan = @Sendable (_ batch: EventBatch, _ attempt: Int, _ isStored: Bool) async -> LedgerError?
@@ -105,6 +110,26 @@ final class FakeLedger: JourneyLedger {
   func check() async throws(LedgerError) {
     state.change { $0.checks += 1 }
     if let error = checking() { throw error }
+  }
+
+  func evaluateDue(limit: Int, passingOver organizations: [UUID]) async throws(LedgerError) -> DueReceipt {
+    let due = state.change { state in
+      state.dueLimits.append(limit)
+      state.passedOver.append(organizations)
+      return state.due.isEmpty ? nil : state.due.removeFirst()
+    }
+    switch due {
+    case .success(let receipt)?:
+      if let outbox = receipt.outbox { state.change { $0.batches[outbox.id] = outbox.actions.map(\.id) } }
+      return receipt
+    case .failure(let error)?: throw error
+    case nil: return DueReceipt()
+    }
+  }
+
+  func postponeDue() async throws(LedgerError) -> UUID? {
+    state.change { $0.postponed += 1 }
+    return UUID()
   }
 
   func markPublished(_ batches: [UUID]) async throws(LedgerError) {

@@ -25,22 +25,34 @@ extension CommitTesting {
   func withLedger(
     clock: any WallClock = SystemClock(), in url: String? = nil, _ body: (PostgresLedger, PostgresWorker) async throws -> Void
   ) async throws {
+    try await withLedgers(clock: clock, in: url) { try await body($0[0], $1) }
+  }
+
+  /// The same with several ledgers of one database, each at a moment of its own.
+  /// - Parameter offsets: how far the moments are from now.
+  func withLedgers(
+    clock: any WallClock = SystemClock(), in url: String? = nil, at offsets: [TimeSpan] = [.seconds(0)], rules: DecisionRules = DecisionRules(),
+    _ body: ([PostgresLedger], PostgresWorker) async throws -> Void
+  ) async throws {
     let url = if let url { url } else { try await TestServers.shared().makeDatabase() }
     try await withDatabase(url) { other in
       try await other.migrate()
       try await other.run("INSERT INTO organizations (id, name) VALUES ('\(Self.org)', 'Roth')")
       for client in Self.clients { try await other.run("INSERT INTO contacts (id, org_id, name) VALUES ('\(client)', '\(Self.org)', 'Ada')") }
-      let decider = Decider(rules: DecisionRules()) { action in
+      let decider = Decider(rules: rules) { action in
         ActionMessage(
           id: action.id, routingKey: "a.b", priority: action.priority, timeToLive: action.timeToLive, decidedAt: action.decidedAt,
           causeID: action.causeID, traceparent: nil,
           body: Array("\(action.score) \(action.level.rawValue) \(String(decoding: action.recommended, as: UTF8.self))".utf8))
       }
       let settings = try PostgresSettings(conninfo: url, role: "journey_adapter")
-      let ledger = try await PostgresLedger.open(settings, lanes: 2, decider: decider, clock: clock)
+      var ledgers: [PostgresLedger] = []
+      for offset in offsets {
+        ledgers.append(try await PostgresLedger.open(settings, lanes: 2, decider: decider, clock: clock, clockOffset: offset))
+      }
       let result: Result<Void, any Error>
-      do { result = .success(try await body(ledger, other)) } catch { result = .failure(error) }
-      await ledger.close()
+      do { result = .success(try await body(ledgers, other)) } catch { result = .failure(error) }
+      for ledger in ledgers { await ledger.close() }
       try result.get()
     }
   }

@@ -112,10 +112,11 @@ import Testing
   // MARK: Cooldown
 
   @Test func `an action that was published holds back the same one until its cooldown ends`() {
-    let rules = DecisionRules()
+    var rules = DecisionRules()
+    rules.actions.expiry = nil
     var outreach = Outreach()
     let id = UUID(), end = Timestamp.present + .days(7)
-    outreach.record(.emailOutreach, id: id, at: .present)
+    outreach.record(.emailOutreach, id: id, at: .present, priority: nil)
     for moment in [Timestamp.present, end - .microsecond] {
       let assessment = rules.assess(Self.quietLead, aiScore: nil, at: moment)
       let decision = rules.decide(assessment, outreach: outreach, at: moment)
@@ -128,10 +129,36 @@ import Testing
     #expect(decision.winner(of: assessment)?.action == .emailOutreach)
   }
 
+  @Test func `an action that has expired holds nothing back`() {
+    let rules = DecisionRules()
+    var outreach = Outreach()
+    let id = UUID(), end = Timestamp.present + .hours(72)
+    outreach.record(.emailOutreach, id: id, at: .present, priority: .urgent)
+    func first(at moment: Timestamp) -> Decision.Verdict? {
+      rules.decide(rules.assess(Self.quietLead, aiScore: nil, at: moment), outreach: outreach, at: moment).verdicts.first
+    }
+    #expect(first(at: end - .microsecond) == .coolingDown(actionID: id, until: end))
+    #expect(first(at: end) == .chosen)
+  }
+
+  @Test func `an action of a lower priority does not hold back one of a higher`() {
+    let rules = DecisionRules()
+    for last in Priority.allCases.map(Optional.some) + [nil] {
+      for now in Priority.allCases {
+        var outreach = Outreach()
+        outreach.record(.emailOutreach, id: UUID(), at: .present, priority: last)
+        var assessment = rules.assess(Self.quietLead, aiScore: nil, at: .present)
+        assessment.priority = now
+        let isHeldBack = rules.decide(assessment, outreach: outreach, at: .present).winner(of: assessment) == nil
+        #expect(isHeldBack == (last.map { now <= $0 } ?? true), "\(String(describing: last)), then \(now)")
+      }
+    }
+  }
+
   @Test func `another action is not held back`() {
     let rules = DecisionRules()
     var outreach = Outreach()
-    outreach.record(.sendVoiceMessage, id: UUID(), at: .present)
+    outreach.record(.sendVoiceMessage, id: UUID(), at: .present, priority: .low)
     let assessment = rules.assess(Self.quietLead, aiScore: nil, at: .present)
     #expect(rules.decide(assessment, outreach: outreach, at: .present).winner(of: assessment)?.action == .emailOutreach)
   }
@@ -140,7 +167,7 @@ import Testing
     var rules = DecisionRules()
     rules.actions.cooldown = .seconds(0)
     var outreach = Outreach()
-    outreach.record(.emailOutreach, id: UUID(), at: .present)
+    outreach.record(.emailOutreach, id: UUID(), at: .present, priority: .urgent)
     let assessment = rules.assess(Self.quietLead, aiScore: nil, at: .present)
     #expect(rules.decide(assessment, outreach: outreach, at: .present).winner(of: assessment)?.action == .emailOutreach)
   }

@@ -18,7 +18,9 @@ import Testing
   private static func outreach(using random: inout SeededRandom) -> Outreach {
     var outreach = Outreach()
     for kind in ActionKind.allCases where random.chance(0.5) {
-      outreach.record(kind, id: .v7(at: .present, using: &random), at: Timestamp(microseconds: .random(in: 0...1 << 52, using: &random)))
+      outreach.record(
+        kind, id: .v7(at: .present, using: &random), at: Timestamp(microseconds: .random(in: 0...1 << 52, using: &random)),
+        priority: random.pick(Priority.allCases.map(Optional.some) + [nil]))
     }
     return outreach
   }
@@ -50,6 +52,23 @@ import Testing
     #expect(ClientSummary(encoded: [8, 7, 6], under: 0x0102_0304_0506_0708) == nil)
   }
 
+  /// Instances of the version that kept no priorities may write a client's state in turn with this one.
+  @Test func `priorities stand where earlier versions pass over them`() throws {
+    var outreach = Outreach()
+    outreach.record(.emailOutreach, id: UUID(), at: .present, priority: .urgent)
+    let plain = { (priority: Priority?) in
+      var outreach = outreach
+      outreach.record(.emailOutreach, id: outreach.last[.emailOutreach]!.actionID, at: .present, priority: priority)
+      return outreach
+    }
+    let old = plain(nil).encoded(), new = outreach.encoded()
+    #expect(Outreach(encoded: old) == plain(nil))
+    // One entry more; the first is the same byte for byte.
+    #expect(Array(new.prefix(old.count)).dropFirst(2).elementsEqual(old.dropFirst(2)))
+    #expect(old[1] == 1 && new[1] == 2)
+    #expect(Array(new[old.count...].prefix(3)) == [2] + Array(">u".utf8))
+  }
+
   @Test func `empty states are read back`() {
     #expect(ClientSummary(encoded: ClientSummary().encoded()) == ClientSummary())
     #expect(Outreach(encoded: Outreach().encoded()) == Outreach())
@@ -70,8 +89,8 @@ import Testing
     #expect(ClientSummary(of: events).encoded() == ClientSummary(of: events.shuffled(using: &random)).encoded())
     var one = Outreach(), other = Outreach()
     let entries = ActionKind.allCases.map { ($0, UUID.v7(at: .present, using: &random)) }
-    for (kind, id) in entries { one.record(kind, id: id, at: .present) }
-    for (kind, id) in entries.shuffled(using: &random) { other.record(kind, id: id, at: .present) }
+    for (kind, id) in entries { one.record(kind, id: id, at: .present, priority: .low) }
+    for (kind, id) in entries.shuffled(using: &random) { other.record(kind, id: id, at: .present, priority: .low) }
     #expect(one.encoded() == other.encoded())
   }
 

@@ -22,11 +22,15 @@ public struct Decision: Hashable, Sendable {
 extension DecisionRules {
   /// Arbitrates: the best candidate wins, unless the same action was published for the client within the cooldown. Then nothing
   /// is published: the best next step is under way already, and a lesser one on top of it would be noise.
+  ///
+  /// An action that has expired holds nothing back, nor does one of a lower priority: things have become worse since.
   public func decide(_ assessment: Assessment, outreach: Outreach, at now: Timestamp) -> Decision {
     guard let best = assessment.candidates.first else { return Decision(verdicts: []) }
     var first = Decision.Verdict.chosen
-    if let last = outreach.last[best.action], now < last.decidedAt + actions.cooldown {
-      first = .coolingDown(actionID: last.actionID, until: last.decidedAt + actions.cooldown)
+    if let last = outreach.last[best.action] {
+      let until = last.decidedAt + actions.hold
+      let isEscalated = last.priority.map { $0 < assessment.priority } ?? false
+      if now < until, !isEscalated { first = .coolingDown(actionID: last.actionID, until: until) }
     }
     let others = assessment.candidates.dropFirst().map { _ in Decision.Verdict.outranked(by: best.action) }
     return Decision(verdicts: [first] + others)

@@ -4,6 +4,8 @@ public struct DecisionRules: Hashable, Sendable {
   /// Named in every decision, so that a decision can be traced to the rules that made it.
   public var version = "unversioned"
   public var evaluation = Cadence.perBatch
+  /// Whether a client is evaluated when a risk begins or ends as time passes, without any event.
+  public var evaluatesOverTime = true
   public var score = ScoreRules()
   public var levels = LevelRules()
   public var risks = RiskRules()
@@ -140,12 +142,16 @@ public struct ActionRules: Hashable, Sendable {
     .emailOutreach: .email, .offerCreditPack: .email, .triggerSatisfactionSurvey: .email, .sendVoiceMessage: .voice,
     .scheduleMeeting: .human, .conciergePersonalIntervention: .human,
   ]
-  /// For how long an action of a kind that was published for a client holds back another of that kind. 0 switches it off.
+  /// For how long an action of a kind that was published for a client holds back another of that kind, of the same priority or a lower one, unless it expires
+  /// before. 0 switches it off.
   public var cooldown = TimeSpan.days(7)
   /// How long a worker may wait with an action; nil: for ever.
   public var expiry: TimeSpan? = .hours(72)
 
   public init() {}
+
+  /// How long an action holds back others in fact.
+  var hold: TimeSpan { expiry.map { min(cooldown, $0) } ?? cooldown }
 
   public func channel(of action: ActionKind) -> Channel { channels[action] ?? .human }
 }

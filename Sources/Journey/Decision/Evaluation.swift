@@ -52,13 +52,27 @@ public struct ClientSnapshot: Sendable {
   }
 }
 
+/// Why a client was evaluated.
+public enum Cause: Sendable {
+  /// The newest of the events that were taken in.
+  case event(StagedEvent)
+  /// A risk began or ended although nothing happened.
+  case time
+
+  public var staged: StagedEvent? {
+    if case .event(let staged) = self { staged } else { nil }
+  }
+
+  /// The id of the event's row.
+  public var eventID: UUID? { staged?.id }
+}
+
 /// One evaluation of a client: when, because of which event, and with what result.
 public struct Evaluation: Sendable {
   /// A UUIDv7: the id of its score, and of the action that follows from it.
   public var id: UUID
   public var at: Timestamp
-  /// The event that caused it: the newest of those that were taken in.
-  public var cause: StagedEvent
+  public var cause: Cause
   public var assessment: Assessment
   public var decision: Decision
 }
@@ -76,24 +90,32 @@ extension DecisionRules {
   ) -> [Evaluation] {
     var evaluations: [Evaluation] = []
     if let late = client.lateInvoices { client.summary.lateInvoices = late }
-    var at = client.lastEvaluation.map { max(client.now, $0 + TimeSpan(microseconds: 1)) } ?? client.now
-    func judge(_ cause: StagedEvent) {
-      let assessment = assess(client.summary, aiScore: client.aiScore, at: client.now)
-      let decision = decide(assessment, outreach: client.outreach, at: client.now)
-      let id = UUID.v7(at: at, using: &random)
-      // Without a cooldown nobody asks.
-      if actions.cooldown > .seconds(0), let winner = decision.winner(of: assessment) {
-        client.outreach.record(winner.action, id: id, at: client.now)
-      }
-      client.lastEvaluation = at
-      evaluations.append(Evaluation(id: id, at: at, cause: cause, assessment: assessment, decision: decision))
-      at = at + TimeSpan(microseconds: 1)
-    }
     for staged in events {
       client.summary.insert(staged.event.stamp, stage: staged.event.stage, signals: staged.signals)
-      if evaluation == .perEvent { judge(staged) }
+      if evaluation == .perEvent { evaluations.append(evaluate(&client, because: .event(staged), random: &random)) }
     }
-    if evaluation == .perBatch, let newest = events.max(by: { $0.event.stamp < $1.event.stamp }) { judge(newest) }
+    if evaluation == .perBatch, let newest = events.max(by: { $0.event.stamp < $1.event.stamp }) {
+      evaluations.append(evaluate(&client, because: .event(newest), random: &random))
+    }
     return evaluations
+  }
+
+  /// Evaluates a client as it stands now, without an event: windows have moved on.
+  public func evaluateOverTime(_ client: inout ClientSnapshot, random: inout some RandomNumberGenerator) -> Evaluation {
+    if let late = client.lateInvoices { client.summary.lateInvoices = late }
+    return evaluate(&client, because: .time, random: &random)
+  }
+
+  private func evaluate(_ client: inout ClientSnapshot, because cause: Cause, random: inout some RandomNumberGenerator) -> Evaluation {
+    let at = client.lastEvaluation.map { max(client.now, $0 + TimeSpan(microseconds: 1)) } ?? client.now
+    let assessment = assess(client.summary, aiScore: client.aiScore, at: client.now)
+    let decision = decide(assessment, outreach: client.outreach, at: client.now)
+    let id = UUID.v7(at: at, using: &random)
+    // Without a cooldown nobody asks.
+    if actions.cooldown > .seconds(0), let winner = decision.winner(of: assessment) {
+      client.outreach.record(winner.action, id: id, at: client.now, priority: assessment.priority)
+    }
+    client.lastEvaluation = at
+    return Evaluation(id: id, at: at, cause: cause, assessment: assessment, decision: decision)
   }
 }

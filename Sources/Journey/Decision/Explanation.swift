@@ -1,6 +1,27 @@
 import FoundationEssentials
 
+extension Cause {
+  /// What stands for the source and the type of an event where there was none.
+  static let timeSource = "/journey/time"
+  static let timeType = "time_passed"
+}
+
 extension Evaluation {
+  /// The id of the event that caused it, as its source names it; its own where there was none.
+  var causeID: String {
+    switch cause {
+    case .event(let staged): staged.event.sourceEventID
+    case .time: id.text
+    }
+  }
+
+  var traceparent: String? {
+    switch cause {
+    case .event(let staged): staged.traceparent
+    case .time: nil
+    }
+  }
+
   /// Writes why the evaluation came out as it did, as a JSON object: what made up the score, the risks with their evidence, what became
   /// of each candidate, the event that caused it and the version of the rules.
   ///
@@ -20,9 +41,16 @@ extension Evaluation {
     writeCandidates(into: &json)
     json.key("cause")
     json.beginObject()
-    json.member("source", cause.event.source)
-    json.member("id", cause.event.sourceEventID)
-    json.member("type", cause.event.type)
+    switch cause {
+    case .event(let staged):
+      json.member("source", staged.event.source)
+      json.member("id", staged.event.sourceEventID)
+      json.member("type", staged.event.type)
+    case .time:
+      json.member("source", Cause.timeSource)
+      json.member("id", id)
+      json.member("type", Cause.timeType)
+    }
     json.endObject()
     json.endObject()
   }

@@ -20,7 +20,7 @@ public struct RecommendedAction: Sendable {
   public var risks: [UInt8]
   /// JSON: the array of the actions' names, the best first.
   public var recommended: [UInt8]
-  /// The id of the event that caused it, as its source names it.
+  /// The id of the event that caused it, as its source names it; the action's own id where time alone did.
   public var causeID: String
   /// The W3C `traceparent` that came with the event.
   public var traceparent: String?
@@ -73,8 +73,8 @@ extension DecisionRules {
     return RecommendedAction(
       id: evaluation.id, clientID: client.id, orgID: client.orgID, name: client.name, email: client.email, phone: client.phone, action: winner.action,
       channel: winner.channel, priority: assessment.priority, reason: winner.reason, score: assessment.score, level: assessment.level,
-      stage: assessment.stage, risks: risks, recommended: recommended, causeID: evaluation.cause.event.sourceEventID,
-      traceparent: evaluation.cause.traceparent, decidedAt: evaluation.at, expiresAt: actions.expiry.map { evaluation.at + $0 },
+      stage: assessment.stage, risks: risks, recommended: recommended, causeID: evaluation.causeID,
+      traceparent: evaluation.traceparent, decidedAt: evaluation.at, expiresAt: actions.expiry.map { evaluation.at + $0 },
       timeToLive: actions.expiry,
       ruleVersion: version)
   }

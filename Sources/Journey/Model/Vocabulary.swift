@@ -88,8 +88,19 @@ public enum RiskLevel: String, CaseIterable, Hashable, Sendable {
 }
 
 /// How soon a worker should run an action.
-public enum Priority: String, CaseIterable, Hashable, Sendable {
+public enum Priority: String, CaseIterable, Comparable, Hashable, Sendable {
   case low, medium, high, urgent
+
+  private var rank: Int {
+    switch self {
+    case .low: 0
+    case .medium: 1
+    case .high: 2
+    case .urgent: 3
+    }
+  }
+
+  public static func < (a: Priority, b: Priority) -> Bool { a.rank < b.rank }
 }
 
 /// The kind of worker that runs an action: the first word of an action's routing key.

@@ -7,13 +7,15 @@ public struct Outreach: Hashable, Sendable {
   public struct Entry: Hashable, Sendable {
     public var actionID: UUID
     public var decidedAt: Timestamp
+    /// nil: an earlier version of the adapter published it, and did not keep its priority.
+    public var priority: Priority?
   }
 
   public internal(set) var last: [ActionKind: Entry] = [:]
 
   public init() {}
 
-  public mutating func record(_ kind: ActionKind, id: UUID, at time: Timestamp) {
-    last[kind] = Entry(actionID: id, decidedAt: time)
+  public mutating func record(_ kind: ActionKind, id: UUID, at time: Timestamp, priority: Priority?) {
+    last[kind] = Entry(actionID: id, decidedAt: time, priority: priority)
   }
 }

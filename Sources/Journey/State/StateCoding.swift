@@ -87,15 +87,22 @@ extension ClientSummary {
 
 extension Outreach {
   private static let version: UInt8 = 1
+  /// What the name of the entry begins with that holds the priorities of all others. Versions that keep no priorities pass over an entry whose kind they do not
+  /// know, so that instances of both can take turns on a client.
+  private static let prioritiesMark = ">"
 
   public func encoded() -> [UInt8] {
     var out = StateWriter()
     out.byte(Self.version)
     let entries = last.sorted { $0.key.rawValue < $1.key.rawValue }
-    out.list(entries) { out, entry in
-      out.string(entry.key.rawValue)
-      out.uuid(entry.value.actionID)
-      out.signed(entry.value.decidedAt.microseconds)
+    var items = entries.map { (name: $0.key.rawValue, id: $0.value.actionID, microseconds: $0.value.decidedAt.microseconds) }
+    if entries.contains(where: { $0.value.priority != nil }) {
+      items.append((Self.prioritiesMark + String(entries.map { Self.letter(of: $0.value.priority) }), Self.noID, 0))
+    }
+    out.list(items) { out, item in
+      out.string(item.name)
+      out.uuid(item.id)
+      out.signed(item.microseconds)
     }
     return out.bytes
   }
@@ -105,13 +112,33 @@ extension Outreach {
     guard input.byte() == Self.version else { return nil }
     self.init()
     let entries = input.list { input in
-      let kind = ActionKind(rawValue: input.string())
+      let name = input.string()
       let id = input.uuid()
-      return (kind, Entry(actionID: id, decidedAt: Timestamp(microseconds: input.signed())))
+      return (name, Entry(actionID: id, decidedAt: Timestamp(microseconds: input.signed()), priority: nil))
     }
-    for case (let kind?, let entry) in entries { last[kind] = entry }
     guard input.isAtEnd else { return nil }
+    for (name, entry) in entries {
+      if let kind = ActionKind(rawValue: name) { last[kind] = entry }
+    }
+    guard let (mark, _) = entries.last, mark.hasPrefix(Self.prioritiesMark) else { return }
+    for ((name, _), letter) in zip(entries, mark.dropFirst()) {
+      if let kind = ActionKind(rawValue: name) { last[kind]?.priority = Self.priority(of: letter) }
+    }
   }
+
+  private static let noID = UUID(uuid: (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0))
+
+  private static func letter(of priority: Priority?) -> Character {
+    switch priority {
+    case .low: "l"
+    case .medium: "m"
+    case .high: "h"
+    case .urgent: "u"
+    case nil: "-"
+    }
+  }
+
+  private static func priority(of letter: Character) -> Priority? { Priority.allCases.first { Self.letter(of: $0) == letter } }
 }
 
 struct StateWriter: ~Copyable {

@@ -39,13 +39,20 @@ public final class ChangeAnnouncer: Service {
   }
 
   func note(_ events: [StagedEvent]) {
-    func add(_ client: UUID?, to clients: inout Set<UUID>) {
-      if let client, clients.count < Self.mostClients { clients.insert(client) }
-    }
     pending.withLock { pending in
       // In place: a copy of the set an event would show on the hot path. An organisation is noted even where the client's id is not known.
-      for staged in events { add(staged.event.client.id, to: &pending[staged.event.orgID, default: []]) }
+      for staged in events { Self.add(staged.event.client.id, to: &pending[staged.event.orgID, default: []]) }
     }
+  }
+
+  func note(_ clients: [DueReceipt.Client]) {
+    pending.withLock { pending in
+      for client in clients { Self.add(client.id, to: &pending[client.orgID, default: []]) }
+    }
+  }
+
+  private static func add(_ client: UUID?, to clients: inout Set<UUID>) {
+    if let client, clients.count < mostClients { clients.insert(client) }
   }
 
   public func run() async throws {
@@ -79,6 +86,12 @@ public struct AnnouncingLedger: JourneyLedger {
     announcer.note(batch.events)
     return receipt
   }
+  public func evaluateDue(limit: Int, passingOver organizations: [UUID]) async throws(LedgerError) -> DueReceipt {
+    let receipt = try await ledger.evaluateDue(limit: limit, passingOver: organizations)
+    announcer.note(receipt.evaluated)
+    return receipt
+  }
+  public func postponeDue() async throws(LedgerError) -> UUID? { try await ledger.postponeDue() }
   public func check() async throws(LedgerError) { try await ledger.check() }
   public func markPublished(_ batches: [UUID]) async throws(LedgerError) { try await ledger.markPublished(batches) }
   public func release(_ actions: [UUID], of batch: UUID, because reason: String) async throws(LedgerError) {

@@ -53,6 +53,7 @@ enum AccessList {
       ),
       // A trigger's: nobody has to be allowed to execute it.
       Entry(kind: .function, name: "journey_forget_summary()", grants: [:]),
+      Entry(kind: .function, name: "journey_check_soon()", grants: [:]),
     ] + hosts
 
   private static let tables: [Entry] = [

@@ -20,6 +20,7 @@ struct BatchCommit {
   let decider: Decider
   let history: History
   let clock: any WallClock
+  let clockOffset: TimeSpan
   let instance: Int32
   let claims: OutboxClaims
 
@@ -84,8 +85,8 @@ struct BatchCommit {
 
   // MARK: Clients
 
-  /// What a batch means for one client. `events` are places in the batch of those that are new.
-  private final class ClientShare {
+  /// What a batch means for one client. `events` are places in the batch of those that are new; none where time alone has the client evaluated.
+  final class ClientShare {
     var client: ClientSnapshot
     let isUnread: Bool
     var events: [Int] = []
@@ -200,7 +201,7 @@ struct BatchCommit {
         share.events.append(index)
         continue
       }
-      let share = ClientShare(locked.snapshot(id: id, under: decider.fingerprint))
+      let share = ClientShare(locked.moved(by: clockOffset).snapshot(id: id, under: decider.fingerprint))
       share.events.append(index)
       shares[id] = share
     }
@@ -211,7 +212,7 @@ struct BatchCommit {
 
   /// Adds what the evaluation needs and the locked rows do not hold: summaries that have to be made from stored events, and the late invoices of
   /// clients whose invoices the batch touches.
-  private func addWhatIsStored(to shares: [ClientShare], _ events: [StagedEvent]) throws(PostgresError) {
+  func addWhatIsStored(to shares: [ClientShare], _ events: [StagedEvent]) throws(PostgresError) {
     let tracksInvoices = decider.rules.risks.lateInvoices == .untilSettled
     let unread = shares.filter(\.isUnread).map(\.client.id)
     var book = InvoiceBook()
@@ -248,7 +249,7 @@ struct BatchCommit {
   }
 
   /// - Parameter new: the events to be stored, in the order of their keys.
-  private func decide(
+  func decide(
     _ shares: [ClientShare], _ events: [StagedEvent], _ new: [Int], published: [UUID]
   ) throws(PostgresError) -> OutboxBatch? {
     var commands: [(PostgresStatement, PostgresParameters)] = []
@@ -259,9 +260,13 @@ struct BatchCommit {
       commands.append((CommitStatements.insertEvents, columns.parameters))
     }
     var random = IDRandom()
-    var writes = BatchWrites(decider: decider, instance: instance, random: IDRandom(), at: clock.now(), clients: shares.count, events: events.count)
+    var writes = BatchWrites(
+      decider: decider, instance: instance, random: IDRandom(), at: clock.now(), clients: shares.count, events: max(events.count, shares.count))
     for share in shares {
-      let evaluations = decider.evaluate(&share.client, taking: share.events.map { events[$0] }, random: &random)
+      let evaluations =
+        share.events.isEmpty
+        ? [decider.evaluateOverTime(&share.client, random: &random)]
+        : decider.evaluate(&share.client, taking: share.events.map { events[$0] }, random: &random)
       writes.add(share.client, evaluations)
     }
     let outbox = writes.messages.isEmpty ? nil : OutboxBatch(id: writes.outboxID, actions: writes.messages)

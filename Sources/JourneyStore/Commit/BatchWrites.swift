@@ -148,7 +148,7 @@ private struct ScoreColumns {
     levels.append(evaluation.assessment.level.rawValue)
     self.recommended.append(recommended)
     times.append(microseconds: evaluation.at.microseconds)
-    events.append(evaluation.cause.id)
+    events.append(evaluation.cause.eventID)
     explanation.withBytes { explanations.append($0) }
     actions.append(action?.action.rawValue)
     channels.append(action?.channel.rawValue)

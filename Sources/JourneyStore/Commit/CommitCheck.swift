@@ -78,6 +78,15 @@ public enum CommitCheck {
           $0.int4(0)
         }
       ),
+      (
+        DueStatements.lock,
+        PostgresParameters {
+          $0.int4(0)
+          $0.int8(0)
+          $0.uuids([UUID]())
+        }
+      ),
+      (DueStatements.lockOrganizations, ids), (DueStatements.moveOn, ids), (DueStatements.clear, ids),
       (CommitStatements.markPublished, ids), (OutboxStatements.actions, ids), (OutboxStatements.deleteEmpty, ids),
       (OutboxStatements.setAside, PostgresParameters { $0.empty([.uuid, .uuid, .text, .bool]) }),
       (

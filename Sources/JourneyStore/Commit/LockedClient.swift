@@ -32,6 +32,13 @@ struct LockedClient {
     now = Timestamp(microseconds: try result.timestamp(row, column + 8))
   }
 
+  /// The same at another moment.
+  func moved(by offset: TimeSpan) -> LockedClient {
+    var moved = self
+    moved.now = now + offset
+    return moved
+  }
+
   /// - Returns: the client for an evaluation, and whether its summary has yet to be made from stored events.
   func snapshot(id: UUID, under fingerprint: UInt64) -> (client: ClientSnapshot, isUnread: Bool) {
     let summary = ClientSummary(encoded: summary, under: fingerprint)

@@ -88,9 +88,12 @@ struct Explain: AsyncParsableCommand {
       Output.line(
         "  \(rank + 1). \(text(candidate["action"])) (\(text(candidate["trigger"]))): \(verdict(candidate))")
     }
-    Output.line(
-      "  because of \(text(root["cause"]?["type"])) \(text(root["cause"]?["id"])) from \(text(root["cause"]?["source"])), rules \(text(root["ruleVersion"]))"
-    )
+    Output.line("  \(because(root["cause"])), rules \(text(root["ruleVersion"]))")
+  }
+
+  private func because(_ cause: JSONValue?) -> String {
+    if cause?["type"]?.string == "time_passed" { return "because time had passed, without an event" }
+    return "because of \(text(cause?["type"])) \(text(cause?["id"])) from \(text(cause?["source"]))"
   }
 
   private func verdict(_ candidate: JSONValue) -> String {

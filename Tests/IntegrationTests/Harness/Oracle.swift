@@ -114,8 +114,12 @@ struct Oracle {
       let repeated = try await stage.rows("SELECT event_id FROM client_journey_scores GROUP BY 1 HAVING count(*) > 1")
       #expect(repeated.isEmpty, "an event was evaluated twice; \(note)")
     case .standard:
-      let repeated = try await stage.rows("SELECT client_id, action FROM journey_actions GROUP BY 1, 2 HAVING count(*) > 1")
-      #expect(repeated.isEmpty, "the cooldown lets one action of a kind through; \(note)")
+      let repeated = try await stage.rows(
+        """
+        SELECT a.client_id, a.action FROM journey_actions a JOIN journey_actions b USING (client_id, action)
+        WHERE b.id > a.id AND array_position('{low,medium,high,urgent}', b.priority) <= array_position('{low,medium,high,urgent}', a.priority)
+        """)
+      #expect(repeated.isEmpty, "the cooldown lets one action of a kind through, and another of a higher priority; \(note)")
       let missing = try await stage.rows(
         """
         SELECT s.id FROM client_journey_scores s WHERE s.recommended_actions ->> 0 IS NOT NULL AND NOT EXISTS (

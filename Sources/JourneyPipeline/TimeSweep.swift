@@ -1,0 +1,89 @@
+import FoundationEssentials
+import Journey
+import Logging
+import ServiceLifecycle
+
+/// Has clients evaluated for whom the time has come: a risk begins or ends although nothing happened.
+///
+/// Any number of instances may do so at the same time; each takes what no other holds. Between two transactions it rests for as long as the last one took, so
+/// that events are not held up by a great number of clients that are due at once.
+final class TimeSweep: Sendable {
+  struct Settings: Sendable {
+    /// How long to wait where nothing is due.
+    var interval = Duration.seconds(5)
+    /// How many clients a transaction takes at most.
+    var limit = 200
+  }
+
+  private let ledger: any JourneyLedger
+  private let outbox: Outbox
+  private let gate: CommitGate
+  private let settings: Settings
+  private let statistics: Statistics
+  private let health: Health
+  private let logger: Logger
+
+  init(
+    ledger: any JourneyLedger, outbox: Outbox, gate: CommitGate, settings: Settings, statistics: Statistics, health: Health, logger: Logger
+  ) {
+    self.ledger = ledger
+    self.outbox = outbox
+    self.gate = gate
+    self.settings = settings
+    self.statistics = statistics
+    self.health = health
+    self.logger = logger
+  }
+
+  /// Works until it is cancelled.
+  func run() async {
+    while !isStopping {
+      await turn()
+      try? await Task.sleep(for: settings.interval)
+    }
+  }
+
+  private var isStopping: Bool { Task.isCancelled || Task.isShuttingDownGracefully }
+
+  /// Evaluates all that is due.
+  private func turn() async {
+    var limit = settings.limit
+    var held: [UUID] = []
+    // While the database lets no batch pass, this would not either.
+    while !isStopping, !gate.isClosed {
+      let begin = ContinuousClock.now
+      do throws(LedgerError) {
+        let receipt = try await ledger.evaluateDue(limit: limit, passingOver: held)
+        health.succeeded(.time)
+        statistics.add(\.overTime, receipt.evaluated.count)
+        if let batch = receipt.outbox { await outbox.publish(batch) }
+        held += receipt.held
+        guard receipt.looked >= limit else { return }
+        limit = min(settings.limit, limit * 2)
+      } catch {
+        guard await isWorthAnother(after: error, limit: &limit) else { return }
+      }
+      try? await Task.sleep(for: ContinuousClock.now - begin)
+    }
+  }
+
+  /// One client that cannot be evaluated shall not keep the others from it: fewer at a time are tried, and the one that is left is put off.
+  /// - Returns: whether to go on at once.
+  private func isWorthAnother(after error: LedgerError, limit: inout Int) async -> Bool {
+    if health.failed(.time, error.reason) { logger.warning("clients cannot be evaluated as time passes, trying again: \(error)") }
+    guard error.kind != .transient else { return false }
+    if limit > 1 {
+      limit = max(1, limit / 4)
+      return true
+    }
+    guard error.kind != .contended else { return false }
+    do throws(LedgerError) {
+      guard let client = try await ledger.postponeDue() else { return false }
+      logger.error("a client cannot be evaluated, and is put off for an hour: \(error)", metadata: ["client": "\(client)"])
+    } catch {
+      logger.debug("a client cannot be put off: \(error)")
+    }
+    // One a turn: where nobody can be evaluated, nobody shall be put off for long.
+    return false
+  }
+}

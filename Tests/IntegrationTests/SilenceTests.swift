@@ -1,0 +1,40 @@
+import AMQPClient
+import Foundation
+import TestServers
+import Testing
+
+@testable import Harness
+
+/// A client that falls silent is noticed without any event.
+@Suite struct SilenceTests {
+  private static let org = "5b0f1d3e-0000-4000-8000-00000000000c"
+
+  private func lead(_ id: String, client: String, daysAgo: Double) -> OutboundMessage {
+    let time = Date(timeIntervalSinceNow: -daysAgo * 86_400).formatted(.iso8601)
+    let body =
+      #"{"specversion":"1.0","id":"\#(id)","source":"/crm","type":"lead_created","time":"\#(time)","subject":"\#(client)","orgid":"\#(Self.org)","data":{"name":"A"}}"#
+    return OutboundMessage(
+      exchange: "journey.events", routingKey: "crm.lead_created",
+      properties: MessageProperties(contentType: "application/cloudevents+json", messageID: id), body: Array(body.utf8))
+  }
+
+  /// Three events that are 30 days old but for some seconds: the third leaves the window while two instances look on.
+  @Test func aSilentClientHasLowEngagementOnceItIsDue() async throws {
+    try await Stage.with { stage in
+      try await stage.execute("INSERT INTO organizations (id, name) VALUES ('\(Self.org)', 'Acme')")
+      let programs = [try await stage.serve(.standard), try await stage.serve(.standard)]
+      let almost = 30 - 8 / 86_400.0
+      try await stage.publish((0..<20).flatMap { client in (0..<3).map { lead("\(client)-\($0)", client: "c\(client)", daysAgo: almost) } })
+      try await stage.settles(events: 60, programs[0])
+      let silent = "SELECT count(*) FROM journey_client_state WHERE 'low_engagement' = ANY(risks)"
+      #expect(try await stage.number(silent) == 0)
+      try await eventually("low engagement", within: .seconds(60), state: { "\(try await stage.number(silent))" }) { try await stage.number(silent) == 20 }
+      let scores = "SELECT count(*) FROM client_journey_scores WHERE event_id IS NULL AND explanation->'cause'->>'type' = 'time_passed'"
+      #expect(try await stage.number(scores) == 20)
+      try await eventually("all actions published") {
+        try await stage.number("SELECT count(*) FROM journey_actions WHERE published_at IS NULL") == 0
+      }
+      for program in programs { try await stage.stop(program) }
+    }
+  }
+}

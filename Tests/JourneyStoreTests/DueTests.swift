@@ -1,0 +1,163 @@
+import FoundationEssentials
+import Journey
+import JourneyPipeline
+import JourneyStore
+import PostgresClient
+import Testing
+
+/// Clients are evaluated when time alone changes a risk.
+@Suite struct DueTests: CommitTesting {
+  private static let state =
+    "SELECT risk_level, array_to_string(risks, ','), due_at IS NULL, check_at IS NOT DISTINCT FROM due_at FROM journey_client_state WHERE client_id = '\(clients[0])'"
+  private static let causes =
+    "SELECT event_id IS NULL, explanation->'cause'->>'type' FROM client_journey_scores WHERE client_id = '\(clients[0])' ORDER BY generated_at"
+
+  private func rows(_ sql: String, _ worker: PostgresWorker) async throws -> [[String]] {
+    try await worker.perform { connection in
+      let result = try connection.execute(sql)
+      return try (0..<result.rowCount).map { row in try (0..<result.columnCount).map { try result.textIfPresent(row, $0) ?? "" } }
+    }
+  }
+
+  private func engage(_ ledger: PostgresLedger, _ ids: [String] = ["e1", "e2", "e3"], client: Int = 0) async throws {
+    expect(try await ledger.take(ids.map { event($0, of: client) }), ids.map { _ in "stored" })
+  }
+
+  @Test func aSilentClientIsNoticedWithoutAnEvent() async throws {
+    try await withLedgers(at: [.seconds(0), .days(29), .days(31)]) { ledgers, other in
+      try await engage(ledgers[0])
+      #expect(try await rows(Self.state, other) == [["LOW", "", "f", "t"]])
+      // Not yet.
+      #expect(try await ledgers[1].evaluateDue(limit: 10, passingOver: []).looked == 0)
+      let receipt = try await ledgers[2].evaluateDue(limit: 10, passingOver: [])
+      #expect(receipt.looked == 1)
+      #expect(receipt.evaluated == [DueReceipt.Client(id: Self.clients[0], orgID: Self.org)])
+      let action = try #require(receipt.outbox?.actions.first)
+      #expect(action.causeID == action.id.text)
+      #expect(try await rows(Self.state, other) == [["LOW", "low_engagement", "t", "t"]])
+      #expect(try await rows(Self.causes, other).last == ["t", "time_passed"])
+      #expect(try await rows("SELECT count(*) FROM journey_outbox WHERE id = '\(receipt.outbox!.id)'", other) == [["1"]])
+      // Once.
+      #expect(try await ledgers[2].evaluateDue(limit: 10, passingOver: []).looked == 0)
+    }
+  }
+
+  @Test func nobodyIsEvaluatedOverTimeWhereTheRulesSaySo() async throws {
+    var rules = DecisionRules()
+    rules.evaluatesOverTime = false
+    try await withLedgers(at: [.seconds(0), .days(31)], rules: rules) { ledgers, other in
+      try await engage(ledgers[0])
+      #expect(try await rows("SELECT count(*) FROM journey_client_state WHERE check_at < now() + interval '31 days'", other) == [["1"]])
+      #expect(try await ledgers[1].evaluateDue(limit: 10, passingOver: []).looked == 0)
+    }
+  }
+
+  /// The time at which a client is looked at stays where it is while events come; it is moved on when it has come.
+  @Test func aClientThatWasHeardOfMeanwhileIsNotEvaluated() async throws {
+    try await withLedgers(at: [.seconds(0), .days(20), .days(31), .days(51)]) { ledgers, other in
+      try await engage(ledgers[0])
+      let check = "SELECT check_at FROM journey_client_state WHERE client_id = '\(Self.clients[0])'"
+      let before = try await rows(check, other)
+      let later = SystemClock().now() + .days(20)
+      let staged = (0..<3).map { index in event("later\(index)") }.map { plain in
+        var event = plain.event
+        event.occurredAt = later
+        return StagedEvent(id: plain.id, event: event, signals: plain.signals)
+      }
+      expect(try await ledgers[1].take(staged), ["stored", "stored", "stored"])
+      #expect(try await rows(check, other) == before)
+      let looked = try await ledgers[2].evaluateDue(limit: 10, passingOver: [])
+      #expect(looked.looked == 1)
+      #expect(looked.evaluated.isEmpty)
+      #expect(try await rows(Self.state, other)[0][3] == "t", "the look has to be moved on")
+      #expect(try await ledgers[2].evaluateDue(limit: 10, passingOver: []).looked == 0)
+      #expect(try await ledgers[3].evaluateDue(limit: 10, passingOver: []).evaluated.count == 1)
+    }
+  }
+
+  @Test func whatTheHostWritesIsEvaluatedSoon() async throws {
+    try await withLedgers { ledgers, other in
+      try await engage(ledgers[0])
+      try await other.run(
+        """
+        INSERT INTO client_journey_events (client_id, org_id, stage, event_type)
+        VALUES ('\(Self.clients[0])', '\(Self.org)', 'churn_risk', 'complained'), ('\(Self.clients[1])', '\(Self.org)', 'onboarding', 'called')
+        """)
+      #expect(Set(try await ledgers[0].evaluateDue(limit: 10, passingOver: []).evaluated.map(\.id)) == Set(Self.clients))
+      #expect(try await rows("SELECT stage FROM journey_client_state ORDER BY stage", other) == [["churn_risk"], ["onboarding"]])
+      #expect(try await ledgers[0].evaluateDue(limit: 10, passingOver: []).looked == 0)
+    }
+  }
+
+  @Test func whatSomebodyElseHoldsIsPassedOver() async throws {
+    try await withLedgers(at: [.seconds(0), .days(31)]) { ledgers, other in
+      try await engage(ledgers[0])
+      try await engage(ledgers[0], ["f1", "f2", "f3"], client: 1)
+      let contact = "SELECT FROM contacts WHERE id = '\(Self.clients[0])' FOR UPDATE"
+      let state = "SELECT FROM journey_client_state WHERE client_id = '\(Self.clients[0])' FOR UPDATE"
+      for held in [contact, state] {
+        try await withOpenTransaction(held, on: other) {
+          let receipt = try await ledgers[1].evaluateDue(limit: 1, passingOver: [])
+          #expect(receipt.evaluated.allSatisfy { $0.id == Self.clients[1] })
+        }
+      }
+      try await withOpenTransaction("SELECT FROM organizations FOR UPDATE", on: other) {
+        let receipt = try await ledgers[1].evaluateDue(limit: 10, passingOver: [])
+        #expect(receipt.evaluated.isEmpty)
+        #expect(receipt.held == [Self.org])
+        #expect(try await ledgers[1].evaluateDue(limit: 10, passingOver: receipt.held).looked == 0)
+      }
+      #expect(try await ledgers[1].evaluateDue(limit: 10, passingOver: []).evaluated.map(\.id) == [Self.clients[0]])
+    }
+  }
+
+  @Test func severalInstancesEvaluateEachClientOnce() async throws {
+    try await withLedgers(at: [.seconds(0), .days(31), .days(31), .days(31)]) { ledgers, other in
+      let clients = (0..<300).map { _ in UUID() }
+      for client in clients { try await other.run("INSERT INTO contacts (id, org_id, name) VALUES ('\(client)', '\(Self.org)', 'Ada')") }
+      let events = clients.flatMap { client in (0..<3).map { event("\(client)-\($0)", of: ClientReference(id: client)) } }
+      expect(try await ledgers[0].take(events), events.map { _ in "stored" })
+      let evaluated = try await withThrowingTaskGroup(of: [UUID].self) { group in
+        for ledger in ledgers.dropFirst() {
+          group.addTask {
+            var all: [UUID] = []
+            while true {
+              let receipt = try await ledger.evaluateDue(limit: 20, passingOver: [])
+              all += receipt.evaluated.map(\.id)
+              if receipt.looked == 0 { return all }
+            }
+          }
+        }
+        return try await group.reduce(into: []) { $0 += $1 }
+      }
+      #expect(evaluated.count == Set(evaluated).count, "a client was evaluated twice")
+      #expect(try await ledgers[1].evaluateDue(limit: 500, passingOver: []).looked + evaluated.count == 300)
+    }
+  }
+
+  @Test func aClientThatCannotBeEvaluatedIsPutOff() async throws {
+    try await withLedgers(at: [.seconds(0), .days(31)]) { ledgers, other in
+      try await engage(ledgers[0])
+      try await other.run(
+        """
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '23514'; END $$;
+        CREATE TRIGGER refuse BEFORE INSERT ON client_journey_scores FOR EACH ROW WHEN (NEW.client_id = '\(Self.clients[0])') EXECUTE FUNCTION refuse()
+        """)
+      await #expect(throws: LedgerError.self) { try await ledgers[1].evaluateDue(limit: 1, passingOver: []) }
+      #expect(try await ledgers[1].postponeDue() == Self.clients[0])
+      #expect(try await ledgers[1].evaluateDue(limit: 1, passingOver: []).looked == 0)
+    }
+  }
+
+  @Test func whoHasNoEventLeftIsNothing() async throws {
+    try await withLedgers { ledgers, other in
+      try await engage(ledgers[0])
+      try await other.run("DELETE FROM client_journey_events; UPDATE journey_client_state SET summary = ''")
+      let receipt = try await ledgers[0].evaluateDue(limit: 10, passingOver: [])
+      #expect(receipt.looked == 1)
+      #expect(receipt.evaluated.isEmpty)
+      let state = "SELECT stage, risk_level, due_at, check_at FROM journey_client_state WHERE client_id = '\(Self.clients[0])'"
+      #expect(try await rows(state, other) == [["", "", "", ""]])
+    }
+  }
+}
