@@ -7,15 +7,16 @@ public import JourneyPipeline
 extension InboundDecoder {
   /// Whose message it seems to be, for a filter: whatever part of it can be read.
   func sender(_ properties: MessageProperties, body: [UInt8], routingKey: String) -> (source: String?, orgID: UUID?, type: String?) {
-    let routed = try? route(properties)
     // The beginning of a body that is cut is no JSON, as a rule; what it is is seen at once.
-    let document = body.count <= maximumBodyBytes ? try? JSONDocument(parsing: body) : nil
-    guard let document else { return (routed?.source ?? properties.headers["x-source"]?.stringValue, routed?.orgID, properties.type) }
+    let form = body.count <= maximumBodyBytes ? try? form(of: properties, body: body) : nil
+    let routed = form.map { (source: $0.source, orgID: $0.orgID) } ?? (try? route(properties))
+    let document = form?.document ?? (body.count <= maximumBodyBytes ? try? JSONDocument(parsing: body) : nil)
+    guard let document else { return (routed?.source ?? properties.headers["x-source"]?.headerText, routed?.orgID, properties.type) }
     let root = document.root
     if routed?.source == Self.cloudEvents {
       return (root["source"]?.string ?? Self.cloudEvents, root["orgid"]?.string.flatMap { UUID(uuidString: $0) }, root["type"]?.string)
     }
-    let source = routed?.source ?? properties.headers["x-source"]?.stringValue
+    let source = routed?.source ?? properties.headers["x-source"]?.headerText
     let orgID = routed?.orgID ?? ["orgId", "org_id"].lazy.compactMap { root[$0]?.string.flatMap { UUID(uuidString: $0) } }.first
     var type = properties.type ?? root["type"]?.string
     if let mapping = source.flatMap({ mappings[$0] }) {
@@ -33,11 +34,8 @@ extension InboundDecoder {
     }
     try requireFitting(message.bodySize)
     guard message.body.count == message.bodySize else { throw Rejection(.tooLarge, field: "body", "only its beginning is archived") }
-    let (source, orgID) = try route(properties)
-    guard let mapping = mappings[source] else {
-      throw Rejection(.unknownSource, field: "header x-source", value: source, "there is no mapping for this source")
-    }
-    let document = try parse(message.body)
-    return mapping.trace(Self.input(document, properties, routingKey: message.routingKey, orgID: orgID, now: clock.now()))
+    let form = try form(of: properties, body: message.body)
+    guard let mapping = mappings[form.source] else { throw Self.noMapping(form.source) }
+    return mapping.trace(Self.input(form.document, properties, routingKey: message.routingKey, orgID: form.orgID, now: clock.now()))
   }
 }

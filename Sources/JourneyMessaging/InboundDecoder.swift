@@ -58,14 +58,11 @@ public struct InboundDecoder: Sendable {
     try requireFitting(delivery.bodySize)
     try publishers.admit(properties.userID)
     try requireClear(properties.headers)
-    let (source, orgID) = try route(properties)
-    guard let mapping = mappings[source] else {
-      throw Rejection(.unknownSource, field: "header x-source", value: source, "there is no mapping for this source")
-    }
-    let document = try parse(delivery.body)
+    let form = try form(of: properties, body: delivery.body)
+    guard let mapping = mappings[form.source] else { throw Self.noMapping(form.source) }
     let now = clock.now()
-    let result = mapping.map(Self.input(document, properties, routingKey: delivery.routingKey, orgID: orgID, now: now))
-    return stage(result, of: source, properties, traceparent: traceparent(properties, document), now: now, &random)
+    let result = mapping.map(Self.input(form.document, properties, routingKey: delivery.routingKey, orgID: form.orgID, now: now))
+    return stage(result, of: form.source, properties, traceparent: traceparent(properties, form.document), now: now, &random)
   }
 
   func requireFitting(_ bodySize: Int) throws(Rejection) {
@@ -74,11 +71,15 @@ public struct InboundDecoder: Sendable {
     }
   }
 
+  static func noMapping(_ source: String) -> Rejection {
+    Rejection(.unknownSource, field: "header x-source", value: source, "there is no mapping for this source")
+  }
+
   static func input(
     _ document: JSONDocument, _ properties: MessageProperties, routingKey: String, orgID: UUID?, now: Timestamp
   ) -> MappingInput {
     MappingInput(
-      document: document, header: { properties.headers[$0].flatMap(Self.text) }, messageID: properties.messageID,
+      document: document, header: { properties.headers[$0]?.headerText }, messageID: properties.messageID,
       timestamp: properties.timestamp.flatMap { Timestamp(propertySeconds: $0) },
       received: AttemptRecord(properties.headers).firstFailureTime ?? now, type: properties.type, appID: properties.appID,
       routingKey: routingKey, orgID: orgID, limits: EventLimits(now: now))
@@ -92,49 +93,16 @@ public struct InboundDecoder: Sendable {
       var isThere = false
       for field in headers where field.name == name {
         guard !isThere else { throw Rejection(.invalidField, field: "header \(name)", "it is there more than once") }
-        guard Self.text(field.value) != nil else { throw Rejection(.invalidField, field: "header \(name)", "it is no text") }
+        guard field.value.headerText != nil else { throw Rejection(.invalidField, field: "header \(name)", "it is no text") }
         isThere = true
       }
-    }
-  }
-
-  /// By the content type: a CloudEvent names its organisation itself, a vendor's body comes with headers.
-  func route(_ properties: MessageProperties) throws(Rejection) -> (source: String, orgID: UUID?) {
-    guard let contentType = properties.contentType else {
-      throw Rejection(
-        .unsupportedContentType, field: "content_type", "missing; it must be application/cloudevents+json or application/json")
-    }
-    // Nearly all of them are written like this.
-    if contentType == "application/cloudevents+json" { return (Self.cloudEvents, nil) }
-    let media = contentType.prefix { $0 != ";" && $0 != " " }.lowercased()
-    switch media {
-    case "application/cloudevents+json", "application/cloudevents-batch+json": return (Self.cloudEvents, nil)
-    case "application/json":
-      let source = properties.headers["x-source"].flatMap(Self.text) ?? Self.ownBody
-      guard let text = properties.headers["x-org-id"].flatMap(Self.text) else { return (source, nil) }
-      guard let id = UUID(uuidString: text) else {
-        throw Rejection(.invalidField, field: "header x-org-id", value: text, "an organization is named by its UUID")
-      }
-      return (source, id)
-    default:
-      throw Rejection(
-        .unsupportedContentType, field: "content_type", value: contentType,
-        "it must be application/cloudevents+json or application/json")
-    }
-  }
-
-  func parse(_ body: [UInt8]) throws(Rejection) -> JSONDocument {
-    do throws(JSONError) {
-      return try JSONDocument(parsing: body)
-    } catch {
-      throw Rejection(.malformed, field: error.path.isEmpty ? "body" : error.path, "the body is not valid JSON: \(error)")
     }
   }
 
   private func stage(
     _ result: MappingResult, of source: String, _ properties: MessageProperties, traceparent: String?, now: Timestamp, _ random: inout IDRandom
   ) -> (events: [StagedEvent], rejections: [Rejection]) {
-    let namedSource = source == Self.cloudEvents ? properties.headers["x-source"].flatMap(Self.text) : nil
+    let namedSource = source == Self.cloudEvents ? properties.headers["x-source"]?.headerText : nil
     // Ids that the API makes have a source of their own: nobody else's event can take one of them.
     let isFromAPI = source == Self.ownBody && properties.appID == Self.apiAppID && publishers.isOwn(properties.userID)
     var events: [StagedEvent] = []
@@ -186,23 +154,5 @@ public struct InboundDecoder: Sendable {
     let digits = Set("0123456789abcdef".utf8)
     return text.utf8.count <= 128 && parts.count >= 4 && parts.prefix(4).map(\.utf8.count) == [2, 32, 16, 2]
       && parts.allSatisfy { $0.utf8.allSatisfy(digits.contains) }
-  }
-
-  private static func text(_ value: FieldValue) -> String? {
-    switch value {
-    case .string(let text): text
-    case .int(let number): String(number)
-    // Some clients send texts as bytes.
-    case .bytes(let bytes): String(validating: bytes, as: UTF8.self)
-    default: nil
-    }
-  }
-}
-
-extension Timestamp {
-  /// AMQP's timestamp property counts seconds. What is not a time between the years 1 and 9999 in seconds counts as not given.
-  fileprivate init?(propertySeconds seconds: Int64) {
-    guard (-62_135_596_800...253_402_300_799).contains(seconds) else { return nil }
-    self.init(seconds: seconds)
   }
 }
