@@ -89,6 +89,22 @@ import Testing
     }
   }
 
+  /// The host's own tables allow NULL, where a column has a default.
+  @Test func nullOfTheHostIsTheDefault() async throws {
+    try await withLedgers { ledgers, other in
+      let keys = "'\(Self.clients[0])', '\(Self.org)'"
+      try await other.run(
+        """
+        INSERT INTO client_journey_events (client_id, org_id, stage, event_type, metadata, occurred_at) VALUES (\(keys), 'lead', 'called', NULL, NULL);
+        INSERT INTO client_journey_scores (client_id, org_id, recommended_actions, generated_at) VALUES (\(keys), NULL, NULL);
+        UPDATE client_journey_events SET metadata = NULL
+        """)
+      #expect(try await rows("SELECT metadata, occurred_at > now() - interval '1 minute' FROM client_journey_events", other) == [["{}", "t"]])
+      let scores = "SELECT recommended_actions, generated_at > now() - interval '1 minute' FROM client_journey_scores"
+      #expect(try await rows(scores, other) == [["[]", "t"]])
+    }
+  }
+
   @Test func whatSomebodyElseHoldsIsPassedOver() async throws {
     try await withLedgers(at: [.seconds(0), .days(31)]) { ledgers, other in
       try await engage(ledgers[0])

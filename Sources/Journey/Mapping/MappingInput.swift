@@ -46,6 +46,8 @@ public struct EventLimits: Hashable, Sendable {
   public var maximumFuture: TimeSpan
   /// Characters in an id, a type, a source, a client's reference or a new client's name, e-mail or phone.
   public var maximumTextLength: Int
+  /// Bytes of such a text in UTF-8: four a character. An index of the database holds two of them.
+  var maximumTextBytes: Int { 4 * maximumTextLength }
   /// Bytes of metadata.
   public var maximumMetadataBytes: Int
   /// Events in one body. A body with more is rejected as a whole, since each of them costs memory until it is settled.

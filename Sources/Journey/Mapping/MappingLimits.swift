@@ -1,9 +1,14 @@
 /// The checks that every field passes on its way into an event.
 extension EventLimits {
   func check(_ text: String, field: MappingExpression) throws(Rejection) {
-    // Counting characters is slow, and a text has at most as many as it has bytes.
-    if text.utf8.count > maximumTextLength, text.count > maximumTextLength {
-      throw Rejection(.invalidField, field: field.description, value: text, "longer than \(maximumTextLength) characters")
+    // Counting characters is slow, and a text has at most as many as it has bytes. One character may be made of any number of them.
+    if text.utf8.count > maximumTextLength {
+      if text.utf8.count > maximumTextBytes {
+        throw Rejection(.invalidField, field: field.description, value: text, "longer than \(maximumTextBytes) bytes")
+      }
+      if text.count > maximumTextLength {
+        throw Rejection(.invalidField, field: field.description, value: text, "longer than \(maximumTextLength) characters")
+      }
     }
     let isPlain = text.utf8.withContiguousStorageIfAvailable { $0.isPlainInJSON && $0.isASCII }
     if isPlain != true, text.unicodeScalars.contains(where: \.isControl) {

@@ -153,7 +153,7 @@ public struct Rejection: Error, Hashable, Sendable, CustomStringConvertible {
   public var code: Code
   /// The field in question, as a JSON path or a header's name.
   public var field: String?
-  /// What the field held, shortened to 200 characters.
+  /// What the field held, shortened to 200 characters and 800 bytes.
   public var value: String?
   /// A sentence without the value.
   public var message: String
@@ -164,8 +164,23 @@ public struct Rejection: Error, Hashable, Sendable, CustomStringConvertible {
     self.code = code
     self.isRetried = isRetried
     self.field = field
-    self.value = value.map { $0.count > 200 ? String($0.prefix(199)) + "…" : $0 }
+    self.value = value.map(Self.shortened)
     self.message = message
+  }
+
+  /// A character may be made of any number of bytes.
+  private static func shortened(_ text: String) -> String {
+    guard text.utf8.count > 200 else { return text }
+    let short = text.count > 200 ? String(text.prefix(199)) + "…" : text
+    guard short.utf8.count > 800 else { return short }
+    var cut = String.UnicodeScalarView()
+    var bytes = 0
+    for scalar in short.unicodeScalars {
+      bytes += UTF8.width(scalar)
+      if bytes > 797 { break }
+      cut.append(scalar)
+    }
+    return String(cut) + "…"
   }
 
   public var description: String {

@@ -134,6 +134,8 @@ struct MappingTests {
   @Test func holdsTheLimitsOfLength() throws {
     let fixture = try MappingFixture()
     func code(id: String) -> Rejection? { fixture.map(#"{"id":"\#(id)","type":"x","client":"c","at":1795000000}"#)[0].rejection }
+    // A single character.
+    #expect(code(id: "e" + String(repeating: "\u{301}", count: 600))?.message == "longer than 1024 bytes")
     #expect(code(id: String(repeating: "é", count: 256)) == nil)
     #expect(code(id: String(repeating: "é", count: 257))?.field == "$.id")
     func metadata(_ count: Int) -> MappingOutcome {
