@@ -76,8 +76,6 @@ struct Explain: AsyncParsableCommand {
     Output.line("\nscore \(number(score.score)), risk level \(score.riskLevel), at \(score.generatedAt.iso8601)")
     guard let explanation = score.explanation, let document = try? JSONDocument(parsing: explanation) else { return }
     let root = document.root
-    // Evidence and causes quote what the events held.
-    func text(_ value: JSONValue?) -> String { (value?.string ?? "").plain(400) }
     for part in root["contributions"].map({ Array($0.elements) }) ?? [] {
       Output.line("  \(signed(part["points"]?.double ?? 0))  \(text(part["source"]))")
     }
@@ -90,6 +88,9 @@ struct Explain: AsyncParsableCommand {
     }
     Output.line("  \(because(root["cause"])), rules \(text(root["ruleVersion"]))")
   }
+
+  /// Evidence and causes quote what the events held.
+  private func text(_ value: JSONValue?) -> String { (value?.string ?? "").plain(400) }
 
   private func because(_ cause: JSONValue?) -> String {
     if cause?["type"]?.string == "time_passed" { return "because time had passed, without an event" }
