@@ -12,7 +12,7 @@ struct History {
   ///
   /// The event types stand in its text, not in parameters: only so can the planner see that the partial index on the signals serves.
   let newest: PostgresStatement
-  /// Merges the invoices that the stored events of the clients $1 speak of.
+  /// Makes the invoices of the clients $1 those that their stored events speak of, writing only what differs.
   let invoices: PostgresStatement
 
   init(signals: SignalRules) {
@@ -89,19 +89,27 @@ struct History {
     return PostgresStatement(
       name: "history_invoices",
       """
-      INSERT INTO journey_invoices AS v (client_id, org_id, invoice_id, overdue_at, settled_at)
-      SELECT e.client_id, e.org_id, COALESCE(n.id, 'event:' || COALESCE(e.source_event_id, e.id::text)),
-        min(e.occurred_at) FILTER (WHERE \(overdue)), min(e.occurred_at) FILTER (WHERE \(settled))
-      FROM client_journey_events e
-      CROSS JOIN LATERAL (
-        SELECT CASE WHEN jsonb_typeof(e.metadata->'invoiceId') IN ('string', 'number')
-          AND octet_length(e.metadata->>'invoiceId') BETWEEN 1 AND \(SignalRules.longestInvoiceID) THEN e.metadata->>'invoiceId' END AS id) n
-      WHERE e.client_id = ANY($1::uuid[]) AND e.occurred_at BETWEEN '0001-01-01' AND '9999-12-31'
-        AND ((\(overdue)) OR (\(settled)) AND n.id IS NOT NULL)
-      GROUP BY 1, 2, 3
+      WITH told AS MATERIALIZED (
+        SELECT e.client_id, e.org_id, COALESCE(n.id, 'event:' || COALESCE(e.source_event_id, e.id::text)) COLLATE "C" AS invoice_id,
+          min(e.occurred_at) FILTER (WHERE \(overdue)) AS overdue_at, min(e.occurred_at) FILTER (WHERE \(settled)) AS settled_at
+        FROM client_journey_events e
+        CROSS JOIN LATERAL (
+          SELECT CASE WHEN jsonb_typeof(e.metadata->'invoiceId') IN ('string', 'number')
+            AND octet_length(e.metadata->>'invoiceId') BETWEEN 1 AND \(SignalRules.longestInvoiceID) THEN e.metadata->>'invoiceId' END AS id) n
+        WHERE e.client_id = ANY($1::uuid[]) AND e.occurred_at BETWEEN '0001-01-01' AND '9999-12-31'
+          AND ((\(overdue)) OR (\(settled)) AND n.id IS NOT NULL)
+        GROUP BY 1, 2, 3
+      ), gone AS (
+        DELETE FROM journey_invoices v
+        WHERE v.client_id = ANY($1::uuid[])
+          AND NOT EXISTS (SELECT FROM told t WHERE t.client_id = v.client_id AND t.invoice_id = v.invoice_id)
+      )
+      INSERT INTO journey_invoices (client_id, org_id, invoice_id, overdue_at, settled_at)
+      SELECT t.client_id, t.org_id, t.invoice_id, t.overdue_at, t.settled_at
+      FROM told t LEFT JOIN journey_invoices v ON v.client_id = t.client_id AND v.invoice_id = t.invoice_id
+      WHERE v.client_id IS NULL OR (v.overdue_at, v.settled_at) IS DISTINCT FROM (t.overdue_at, t.settled_at)
       ORDER BY 1, 3
-      ON CONFLICT (client_id, invoice_id) DO UPDATE
-      SET overdue_at = LEAST(v.overdue_at, EXCLUDED.overdue_at), settled_at = LEAST(v.settled_at, EXCLUDED.settled_at)
+      ON CONFLICT (client_id, invoice_id) DO UPDATE SET overdue_at = EXCLUDED.overdue_at, settled_at = EXCLUDED.settled_at
       """)
   }
 }
