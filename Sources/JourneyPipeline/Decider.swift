@@ -25,4 +25,8 @@ public struct Decider: Sendable {
   public func evaluateOverTime(_ client: inout ClientSnapshot, random: inout some RandomNumberGenerator) -> Evaluation {
     rules.evaluateOverTime(&client, random: &random)
   }
+
+  public func recompute(_ client: inout ClientSnapshot, publishes: Bool, random: inout some RandomNumberGenerator) -> Evaluation {
+    rules.recompute(&client, publishes: publishes, random: &random)
+  }
 }

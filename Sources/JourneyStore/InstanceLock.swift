@@ -7,6 +7,9 @@ final class InstanceLock: Sendable {
   /// The first key of the locks of instances; any other use of advisory locks has another one.
   static let keyClass: Int32 = 0x4a4f_5552
 
+  /// No process has this number.
+  static let nobody: Int32 = 0
+
   /// The number of this process, from the sequence `journey_instances`.
   let instance: Int32
   /// The connection whose session holds the lock. Not by the backend's process id: a server that was restarted may give the same one again.

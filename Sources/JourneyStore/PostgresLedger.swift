@@ -10,7 +10,7 @@ import Synchronization
 /// it; once the lock is gone, so is the process, and another one takes the action over. No clock is compared, no lease expires under a process that is
 /// only slow.
 public final class PostgresLedger: JourneyLedger {
-  private let commits: PostgresPool
+  let commits: PostgresPool
   private let control: PostgresWorker
   /// For what is evaluated as time passes; nil where nothing is.
   private let overTime: PostgresWorker?
@@ -94,12 +94,19 @@ public final class PostgresLedger: JourneyLedger {
     }
   }
 
-  private func commit(on connection: PostgresConnection) -> BatchCommit {
+  func commit(on connection: PostgresConnection) -> BatchCommit {
     BatchCommit(
       connection: connection, decider: decider, history: history, clock: clock, clockOffset: clockOffset, instance: lock.instance, claims: claims)
   }
 
-  private func contending<Value>(_ body: () throws(PostgresError) -> Value) throws -> Value {
+  /// What it publishes is for any instance to take.
+  func abandonedCommit(on connection: PostgresConnection) -> BatchCommit {
+    BatchCommit(
+      connection: connection, decider: decider, history: history, clock: clock, clockOffset: clockOffset, instance: InstanceLock.nobody,
+      claims: OutboxClaims())
+  }
+
+  func contending<Value>(_ body: () throws(PostgresError) -> Value) throws -> Value {
     do throws(PostgresError) {
       return try body()
     } catch {
@@ -215,7 +222,7 @@ public final class PostgresLedger: JourneyLedger {
     }
   }
 
-  private func classified<Value>(_ body: () async throws -> Value) async throws(LedgerError) -> Value {
+  func classified<Value>(_ body: () async throws -> Value) async throws(LedgerError) -> Value {
     do {
       return try await body()
     } catch let error as PostgresError {

@@ -24,7 +24,7 @@ struct JourneyCommand: AsyncParsableCommand {
       """,
     version: "0.3.0",
     subcommands: [
-      Serve.self, Migrate.self, TopologyCommand.self, Publish.self, Map.self, Mappings.self, Explain.self,
+      Serve.self, Migrate.self, TopologyCommand.self, Publish.self, Map.self, Mappings.self, Explain.self, RecomputeCommand.self,
       IdentityCommand.self, DLQ.self, Doctor.self, Token.self,
     ])
 }

@@ -34,26 +34,38 @@ extension CommitTesting {
     clock: any WallClock = SystemClock(), in url: String? = nil, at offsets: [TimeSpan] = [.seconds(0)], rules: DecisionRules = DecisionRules(),
     _ body: ([PostgresLedger], PostgresWorker) async throws -> Void
   ) async throws {
+    try await withLedgers(clock: clock, in: url, at: offsets, rules: offsets.map { _ in rules }, body)
+  }
+
+  /// The same, each with rules of its own.
+  func withLedgers(
+    clock: any WallClock = SystemClock(), in url: String? = nil, at offsets: [TimeSpan]? = nil, rules: [DecisionRules],
+    _ body: ([PostgresLedger], PostgresWorker) async throws -> Void
+  ) async throws {
     let url = if let url { url } else { try await TestServers.shared().makeDatabase() }
     try await withDatabase(url) { other in
       try await other.migrate()
       try await other.run("INSERT INTO organizations (id, name) VALUES ('\(Self.org)', 'Roth')")
       for client in Self.clients { try await other.run("INSERT INTO contacts (id, org_id, name) VALUES ('\(client)', '\(Self.org)', 'Ada')") }
-      let decider = Decider(rules: rules) { action in
-        ActionMessage(
-          id: action.id, routingKey: "a.b", priority: action.priority, timeToLive: action.timeToLive, decidedAt: action.decidedAt,
-          causeID: action.causeID, traceparent: nil,
-          body: Array("\(action.score) \(action.level.rawValue) \(String(decoding: action.recommended, as: UTF8.self))".utf8))
-      }
       let settings = try PostgresSettings(conninfo: url, role: "journey_adapter")
       var ledgers: [PostgresLedger] = []
-      for offset in offsets {
-        ledgers.append(try await PostgresLedger.open(settings, lanes: 2, decider: decider, clock: clock, clockOffset: offset))
+      for (rules, offset) in zip(rules, offsets ?? rules.map { _ in .seconds(0) }) {
+        ledgers.append(
+          try await PostgresLedger.open(settings, lanes: 2, decider: Self.decider(rules), clock: clock, clockOffset: offset))
       }
       let result: Result<Void, any Error>
       do { result = .success(try await body(ledgers, other)) } catch { result = .failure(error) }
       for ledger in ledgers { await ledger.close() }
       try result.get()
+    }
+  }
+
+  private static func decider(_ rules: DecisionRules) -> Decider {
+    Decider(rules: rules) { action in
+      ActionMessage(
+        id: action.id, routingKey: "a.b", priority: action.priority, timeToLive: action.timeToLive, decidedAt: action.decidedAt,
+        causeID: action.causeID, traceparent: nil,
+        body: Array("\(action.score) \(action.level.rawValue) \(String(decoding: action.recommended, as: UTF8.self))".utf8))
     }
   }
 

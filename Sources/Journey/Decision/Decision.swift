@@ -8,10 +8,15 @@ public struct Decision: Hashable, Sendable {
     case outranked(by: ActionKind)
     /// The best candidate was published for this client not long ago; it can come again at `until`.
     case coolingDown(actionID: UUID, until: Timestamp)
+    /// The best candidate, of a client that was only made anew: nothing was to be published.
+    case withheld
   }
 
   /// One verdict a candidate, in the candidates' order.
   public var verdicts: [Verdict]
+
+  /// The same where nothing is to be published, whatever was chosen.
+  var withholding: Decision { Decision(verdicts: verdicts.map { $0 == .chosen ? .withheld : $0 }) }
 
   /// The candidate to publish, or nil where nothing is to be done.
   public func winner(of assessment: Assessment) -> Candidate? {

@@ -58,6 +58,8 @@ public enum Cause: Sendable {
   case event(StagedEvent)
   /// A risk began or ended although nothing happened.
   case time
+  /// The client was made anew from its stored events, under the present rules.
+  case recomputation
 
   public var staged: StagedEvent? {
     if case .event(let staged) = self { staged } else { nil }
@@ -106,10 +108,20 @@ extension DecisionRules {
     return evaluate(&client, because: .time, random: &random)
   }
 
-  private func evaluate(_ client: inout ClientSnapshot, because cause: Cause, random: inout some RandomNumberGenerator) -> Evaluation {
+  /// Evaluates a client whose summary was made anew.
+  /// - Parameter publishes: whether an action may follow from it. Where none may, none is noted in the outreach.
+  public func recompute(_ client: inout ClientSnapshot, publishes: Bool, random: inout some RandomNumberGenerator) -> Evaluation {
+    if let late = client.lateInvoices { client.summary.lateInvoices = late }
+    return evaluate(&client, because: .recomputation, publishes: publishes, random: &random)
+  }
+
+  private func evaluate(
+    _ client: inout ClientSnapshot, because cause: Cause, publishes: Bool = true, random: inout some RandomNumberGenerator
+  ) -> Evaluation {
     let at = client.lastEvaluation.map { max(client.now, $0 + TimeSpan(microseconds: 1)) } ?? client.now
     let assessment = assess(client.summary, aiScore: client.aiScore, at: client.now)
-    let decision = decide(assessment, outreach: client.outreach, at: client.now)
+    let decided = decide(assessment, outreach: client.outreach, at: client.now)
+    let decision = publishes ? decided : decided.withholding
     let id = UUID.v7(at: at, using: &random)
     // Without a cooldown nobody asks.
     if actions.cooldown > .seconds(0), let winner = decision.winner(of: assessment) {

@@ -4,6 +4,8 @@ extension Cause {
   /// What stands for the source and the type of an event where there was none.
   static let timeSource = "/journey/time"
   static let timeType = "time_passed"
+  static let recomputationSource = "/journey/recompute"
+  static let recomputationType = "recomputed"
 }
 
 extension Evaluation {
@@ -11,14 +13,14 @@ extension Evaluation {
   var causeID: String {
     switch cause {
     case .event(let staged): staged.event.sourceEventID
-    case .time: id.text
+    case .time, .recomputation: id.text
     }
   }
 
   var traceparent: String? {
     switch cause {
     case .event(let staged): staged.traceparent
-    case .time: nil
+    case .time, .recomputation: nil
     }
   }
 
@@ -50,6 +52,10 @@ extension Evaluation {
       json.member("source", Cause.timeSource)
       json.member("id", id)
       json.member("type", Cause.timeType)
+    case .recomputation:
+      json.member("source", Cause.recomputationSource)
+      json.member("id", id)
+      json.member("type", Cause.recomputationType)
     }
     json.endObject()
     json.endObject()
@@ -78,6 +84,9 @@ extension Evaluation {
         json.word("cooling_down" as StaticString)
         json.member("openAction", id)
         json.member("until", until)
+      case .withheld:
+        json.key("verdict")
+        json.word("withheld" as StaticString)
       }
       json.endObject()
     }

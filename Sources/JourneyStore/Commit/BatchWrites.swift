@@ -11,6 +11,8 @@ struct BatchWrites: ~Copyable {
   private(set) var messages: [ActionMessage] = []
   private var scores: ScoreColumns
   private var states: StateColumns
+  /// The clients among the states that get no score.
+  private var unscored: [UUID] = []
   private var random: IDRandom
   private var json = JSONWriter(reservingCapacity: 1024)
 
@@ -30,6 +32,12 @@ struct BatchWrites: ~Copyable {
     guard let last = evaluations.last else { return }
     states.add(client, last, under: decider.fingerprint)
     for evaluation in evaluations { add(client, evaluation) }
+  }
+
+  /// The state alone: the outcome is the one that is stored, so it is no score of its own.
+  mutating func add(unscored client: ClientSnapshot, _ evaluation: Evaluation) {
+    states.add(client, evaluation, under: decider.fingerprint)
+    unscored.append(client.id)
   }
 
   private mutating func add(_ client: ClientSnapshot, _ evaluation: Evaluation) {
@@ -54,7 +62,13 @@ struct BatchWrites: ~Copyable {
     var commands: [(PostgresStatement, PostgresParameters)] = []
     if !states.isEmpty {
       commands.append((CommitStatements.insertScores, scores.parameters(outboxID: outboxID)))
-      commands.append((CommitStatements.updateStates, states.parameters))
+      if unscored.isEmpty {
+        commands.append((CommitStatements.updateStates, states.parameters))
+      } else {
+        var parameters = states.parameters
+        parameters.uuids(unscored)
+        commands.append((CommitStatements.updateStatesAlone, parameters))
+      }
     }
     if !messages.isEmpty {
       commands.append((CommitStatements.insertOutbox, outboxParameters))

@@ -98,20 +98,28 @@ enum CommitStatements {
   static let insertOutbox = PostgresStatement(
     name: "insert_outbox", "INSERT INTO journey_outbox (id, actions, instance) VALUES ($1::uuid, $2::int4, $3::int4)")
 
-  static let updateStates = PostgresStatement(
-    name: "update_states",
-    """
-    UPDATE journey_client_state s
-    SET summary = i.summary, outreach = i.outreach, stage = i.stage, stage_at = i.stage_at, score = i.score, risk_level = i.risk_level,
-      risks = string_to_array(i.risks, ','), last_event_at = i.last_event_at, scored_at = i.scored_at, due_at = i.due_at,
-      check_at = CASE WHEN s.check_at > i.scored_at THEN LEAST(s.check_at, i.due_at) ELSE i.due_at END,
-      updated_at = now()
-    FROM (
-      SELECT unnest($1::uuid[]) AS client_id, unnest($2::bytea[]) AS summary, unnest($3::bytea[]) AS outreach, unnest($4::text[]) AS stage,
-        unnest($5::float8[]) AS score, unnest($6::text[]) AS risk_level, unnest($7::text[]) AS risks, unnest($8::timestamptz[]) AS last_event_at,
-        unnest($9::timestamptz[]) AS scored_at, unnest($10::timestamptz[]) AS due_at, unnest($11::timestamptz[]) AS stage_at) AS i
-    WHERE s.client_id = i.client_id
-    """)
+  static let updateStates = updateStates("update_states", scoredAt: "i.scored_at")
+
+  /// The same, where the clients $12 get no score of their own: when they were evaluated stays as it is.
+  static let updateStatesAlone = updateStates(
+    "update_states_alone", scoredAt: "CASE WHEN i.client_id = ANY($12::uuid[]) THEN s.scored_at ELSE i.scored_at END")
+
+  private static func updateStates(_ name: String, scoredAt: String) -> PostgresStatement {
+    PostgresStatement(
+      name: name,
+      """
+      UPDATE journey_client_state s
+      SET summary = i.summary, outreach = i.outreach, stage = i.stage, stage_at = i.stage_at, score = i.score, risk_level = i.risk_level,
+        risks = string_to_array(i.risks, ','), last_event_at = i.last_event_at, scored_at = \(scoredAt), due_at = i.due_at,
+        check_at = CASE WHEN s.check_at > i.scored_at THEN LEAST(s.check_at, i.due_at) ELSE i.due_at END,
+        updated_at = now()
+      FROM (
+        SELECT unnest($1::uuid[]) AS client_id, unnest($2::bytea[]) AS summary, unnest($3::bytea[]) AS outreach, unnest($4::text[]) AS stage,
+          unnest($5::float8[]) AS score, unnest($6::text[]) AS risk_level, unnest($7::text[]) AS risks, unnest($8::timestamptz[]) AS last_event_at,
+          unnest($9::timestamptz[]) AS scored_at, unnest($10::timestamptz[]) AS due_at, unnest($11::timestamptz[]) AS stage_at) AS i
+      WHERE s.client_id = i.client_id
+      """)
+  }
 
   static let markPublished = PostgresStatement(
     name: "mark_published", "UPDATE journey_outbox SET confirmed_at = now() WHERE id = ANY($1::uuid[]) AND confirmed_at IS NULL")

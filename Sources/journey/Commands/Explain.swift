@@ -94,6 +94,7 @@ struct Explain: AsyncParsableCommand {
 
   private func because(_ cause: JSONValue?) -> String {
     if cause?["type"]?.string == "time_passed" { return "because time had passed, without an event" }
+    if cause?["type"]?.string == "recomputed" { return "because journey recompute made the client anew, without an event" }
     return "because of \(text(cause?["type"])) \(text(cause?["id"])) from \(text(cause?["source"]))"
   }
 
@@ -103,6 +104,7 @@ struct Explain: AsyncParsableCommand {
     case "outranked": "outranked by \((candidate["by"]?.string ?? "").plain(400))"
     case "cooling_down":
       "published already (\((candidate["openAction"]?.string ?? "").plain(400))), again from \((candidate["until"]?.string ?? "").plain(400))"
+    case "withheld": "not published, as the client was only made anew"
     default: "unknown"
     }
   }

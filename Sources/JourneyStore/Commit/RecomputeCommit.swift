@@ -1,0 +1,190 @@
+import FoundationEssentials
+import Journey
+import JourneyPipeline
+import PostgresClient
+
+/// A client that may be made anew.
+struct RecomputeClient: Sendable {
+  var id: UUID
+  var orgID: UUID
+  var hasState: Bool
+}
+
+/// What making some clients anew did.
+struct RecomputeReceipt: Sendable {
+  /// How many have another outcome: another stage, score, level or risks.
+  var changed = 0
+  /// How many have the same outcome, but a state that was not up to date.
+  var refreshed = 0
+  var actions = 0
+  /// Clients that somebody else holds: they were left as they are.
+  var held: [RecomputeClient] = []
+}
+
+/// Makes the states of clients anew, from their stored events alone and under the present rules, in one transaction.
+///
+/// It passes over what somebody else holds, and waits for nobody.
+extension BatchCommit {
+  func recompute(_ clients: [RecomputeClient], publishes: Bool, isRehearsal: Bool) throws(PostgresError) -> RecomputeReceipt {
+    let unmet = clients.filter { !$0.hasState }
+    let ids = PostgresParameters { $0.uuids(clients) { $0.id } }
+    var commands: [(PostgresStatement, PostgresParameters)] = [(.begin, PostgresParameters())]
+    if !unmet.isEmpty {
+      let parameters = PostgresParameters {
+        $0.uuids(unmet) { $0.id }
+        $0.uuids(Array(Set(unmet.map(\.orgID))))
+      }
+      commands.append((CommitStatements.addFreeStates, parameters))
+    }
+    commands += [(RecomputeStatements.lock, ids), (RecomputeStatements.existing, ids)]
+    let answers = try connection.pipeline(commands)
+    let found = answers[answers.count - 2], existing = answers[answers.count - 1]
+    var locked: [UUID: (client: LockedClient, stored: StoredState)] = [:]
+    for row in 0..<found.rowCount {
+      let client = try LockedClient(found, row, from: StoredState.columnCount + 1).moved(by: clockOffset)
+      locked[try found.uuid(row, 0)] = (client, try StoredState(found, row, from: 1))
+    }
+    var receipt = RecomputeReceipt()
+    let there = Set(try (0..<existing.rowCount).map { row throws(PostgresError) in try existing.uuid(row, 0) })
+    let unheld = locked.isEmpty ? [] : try lockOrganizations(of: locked.values.map(\.client.orgID))
+    for client in clients where there.contains(client.id) {
+      if let orgID = locked[client.id]?.client.orgID, unheld.contains(orgID) { continue }
+      receipt.held.append(client)
+      locked[client.id] = nil
+    }
+    let writes = try remake(locked, publishes: publishes, &receipt)
+    if isRehearsal {
+      try connection.rollback()
+    } else {
+      _ = try connection.pipeline(writes + [(.commit, PostgresParameters())])
+    }
+    return receipt
+  }
+
+  /// - Returns: the organisations that nobody else holds.
+  private func lockOrganizations(of orgs: [UUID]) throws(PostgresError) -> Set<UUID> {
+    let answer = try connection.execute(DueStatements.lockOrganizations, PostgresParameters { $0.uuids(Set(orgs).sorted()) })
+    var unheld: Set<UUID> = []
+    for row in 0..<answer.rowCount { unheld.insert(try answer.uuid(row, 0)) }
+    return unheld
+  }
+
+  /// - Returns: what is to be written.
+  private func remake(
+    _ locked: [UUID: (client: LockedClient, stored: StoredState)], publishes: Bool, _ receipt: inout RecomputeReceipt
+  ) throws(PostgresError) -> [(PostgresStatement, PostgresParameters)] {
+    var shares = locked.map { id, found in ClientShare((found.client.snapshot(id: id, under: decider.fingerprint).client, isUnread: true)) }
+    shares.sort { $0.client.id.precedesByBytes($1.client.id) }
+    try addWhatIsStored(to: shares, [])
+    var random = IDRandom()
+    var writes = BatchWrites(
+      decider: decider, instance: instance, random: IDRandom(), at: clock.now(), clients: shares.count, events: shares.count)
+    let nothing = ClientSummary().encoded(under: decider.fingerprint)
+    var empty: [UUID] = []
+    for share in shares {
+      let client = share.client
+      guard let (before, stored) = locked[client.id] else { continue }
+      guard client.summary.lastEventAt != nil else {
+        if stored.score != nil { receipt.changed += 1 } else if before.summary != nothing { receipt.refreshed += 1 }
+        if stored.score != nil || before.summary != nothing { empty.append(client.id) }
+        continue
+      }
+      var remade = client
+      let evaluation = decider.recompute(&remade, publishes: publishes, random: &random)
+      if !stored.hasOutcome(of: evaluation.assessment) {
+        receipt.changed += 1
+        writes.add(remade, [evaluation])
+      } else if remade.summary.encoded(under: decider.fingerprint) != before.summary || !stored.isUpToDate(evaluation.assessment, at: before.now) {
+        receipt.refreshed += 1
+        remade.outreach = client.outreach
+        writes.add(unscored: remade, evaluation)
+      }
+    }
+    receipt.actions = writes.messages.count
+    var commands = writes.commands(published: [])
+    if !empty.isEmpty {
+      let parameters = PostgresParameters {
+        $0.uuids(empty)
+        $0.byteas(empty.map { _ in nothing })
+      }
+      commands.append((RecomputeStatements.clear, parameters))
+    }
+    return commands
+  }
+}
+
+/// The outcome of a client as its state says it.
+private struct StoredState {
+  static let columns = "s.stage, s.score, s.risk_level, array_to_string(s.risks, ','), s.due_at, s.check_at"
+  static let columnCount = 6
+
+  var stage: String?
+  var score: Double?
+  var level: String?
+  var risks: String?
+  var dueAt: Timestamp?
+  var checkAt: Timestamp?
+
+  init(_ result: PostgresResult, _ row: Int, from column: Int) throws(PostgresError) {
+    stage = try result.textIfPresent(row, column)
+    score = try result.doubleIfPresent(row, column + 1)
+    level = try result.textIfPresent(row, column + 2)
+    risks = try result.textIfPresent(row, column + 3)
+    dueAt = try result.timestampIfPresent(row, column + 4).map { Timestamp(microseconds: $0) }
+    checkAt = try result.timestampIfPresent(row, column + 5).map { Timestamp(microseconds: $0) }
+  }
+
+  func hasOutcome(of assessment: Assessment) -> Bool {
+    stage == assessment.stage.rawValue && score == assessment.score && level == assessment.level.rawValue
+      && risks == assessment.risks.map(\.risk.rawValue).joined(separator: ",")
+  }
+
+  /// Whether the times at which the client is evaluated next are right.
+  func isUpToDate(_ assessment: Assessment, at now: Timestamp) -> Bool {
+    guard dueAt == assessment.nextChange else { return false }
+    guard let dueAt else { return checkAt == nil }
+    return checkAt.map { $0 > now && $0 <= dueAt } ?? false
+  }
+}
+
+enum RecomputeStatements {
+  /// The next $3 clients from $1 on but for $4, of the organisations $2, or of all where none is named: with a state, or with events and none yet.
+  static let page = PostgresStatement(
+    name: "page_of_clients",
+    """
+    SELECT c.id, c.org_id, s.client_id IS NOT NULL
+    FROM contacts c LEFT JOIN journey_client_state s ON s.client_id = c.id
+    WHERE c.id >= $1::uuid AND c.id <> ALL($4::uuid[]) AND (cardinality($2::uuid[]) = 0 OR c.org_id = ANY($2::uuid[]))
+      AND s.merged_into IS NULL
+      AND (s.client_id IS NOT NULL OR EXISTS (SELECT FROM client_journey_events e WHERE e.client_id = c.id))
+    ORDER BY c.id LIMIT $3::int4
+    """)
+
+  static let lock = PostgresStatement(
+    name: "lock_to_recompute",
+    """
+    SELECT s.client_id, \(StoredState.columns), \(LockedClient.columns)
+    FROM journey_client_state s JOIN contacts c ON c.id = s.client_id
+    WHERE s.client_id = ANY($1::uuid[]) AND s.merged_into IS NULL
+    FOR UPDATE OF s SKIP LOCKED FOR KEY SHARE OF c SKIP LOCKED
+    """)
+
+  /// Those that are still to be made anew: neither deleted nor part of another meanwhile.
+  static let existing = PostgresStatement(
+    name: "existing_clients",
+    """
+    SELECT c.id FROM contacts c LEFT JOIN journey_client_state s ON s.client_id = c.id
+    WHERE c.id = ANY($1::uuid[]) AND s.merged_into IS NULL
+    """)
+
+  /// Nothing is known of them any more; $2 says so.
+  static let clear = PostgresStatement(
+    name: "clear_recomputed",
+    """
+    UPDATE journey_client_state s
+    SET summary = i.summary, check_at = NULL, due_at = NULL, stage = NULL, stage_at = NULL, score = NULL, risk_level = NULL, risks = '{}',
+      last_event_at = NULL
+    FROM (SELECT unnest($1::uuid[]) AS client_id, unnest($2::bytea[]) AS summary) AS i
+    WHERE s.client_id = i.client_id
+    """)
+}
