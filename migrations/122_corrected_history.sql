@@ -22,29 +22,29 @@ BEGIN
   -- is about to add one then waits, and reads these events. In the order in which every batch locks clients. A summary
   -- that is empty already, and about to be made, is not written again, but locked.
   IF TG_OP = 'INSERT' THEN
-    INSERT INTO [journey_client_state] AS s (client_id, org_id)
-      SELECT DISTINCT ON (client_id) client_id, org_id FROM inserted WHERE source IS NULL ORDER BY client_id
-      ON CONFLICT (client_id) DO UPDATE SET summary = ''
+    INSERT INTO [journey_client_state] AS s (client_id, org_id, check_at)
+      SELECT DISTINCT ON (client_id) client_id, org_id, now() FROM inserted WHERE source IS NULL ORDER BY client_id
+      ON CONFLICT (client_id) DO UPDATE SET summary = '', check_at = now()
       WHERE s.summary <> '' OR s.merged_into IS NULL AND (s.check_at IS NULL OR s.check_at > now());
   ELSIF TG_OP = 'UPDATE' THEN
-    INSERT INTO [journey_client_state] AS s (client_id, org_id)
-      SELECT DISTINCT ON (client_id) client_id, org_id
+    INSERT INTO [journey_client_state] AS s (client_id, org_id, check_at)
+      SELECT DISTINCT ON (client_id) client_id, org_id, now()
       FROM (SELECT client_id, org_id FROM before UNION ALL SELECT client_id, org_id FROM after) AS changed
       ORDER BY client_id
-      ON CONFLICT (client_id) DO UPDATE SET summary = ''
+      ON CONFLICT (client_id) DO UPDATE SET summary = '', check_at = now()
       WHERE s.summary <> '' OR s.merged_into IS NULL AND (s.check_at IS NULL OR s.check_at > now());
   ELSIF TG_OP = 'DELETE' THEN
     -- The events may go because their client does: then there is nobody to add a state for.
-    INSERT INTO [journey_client_state] AS s (client_id, org_id)
-      SELECT client_id, org_id
+    INSERT INTO [journey_client_state] AS s (client_id, org_id, check_at)
+      SELECT client_id, org_id, now()
       FROM (SELECT DISTINCT ON (client_id) client_id, org_id FROM removed ORDER BY client_id) AS r
       WHERE EXISTS (SELECT FROM [journey_client_state] t WHERE t.client_id = r.client_id)
         OR EXISTS (SELECT FROM [contacts] c WHERE c.id = r.client_id)
       ORDER BY client_id
-      ON CONFLICT (client_id) DO UPDATE SET summary = ''
+      ON CONFLICT (client_id) DO UPDATE SET summary = '', check_at = now()
       WHERE s.summary <> '' OR s.merged_into IS NULL AND (s.check_at IS NULL OR s.check_at > now());
   ELSE
-    UPDATE [journey_client_state] SET summary = '' WHERE summary <> '';
+    UPDATE [journey_client_state] SET summary = '', check_at = now() WHERE summary <> '';
   END IF;
   RETURN NULL;
 END
@@ -70,3 +70,12 @@ CREATE TRIGGER journey_forget_deleted AFTER DELETE ON client_journey_events
   REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION journey_forget_summary();
 CREATE TRIGGER journey_forget_all AFTER TRUNCATE ON client_journey_events
   FOR EACH STATEMENT EXECUTE FUNCTION journey_forget_summary();
+
+-- Where the time is set already, nothing is called for each row: a statement may concern every client there is.
+CREATE OR REPLACE TRIGGER journey_check_soon BEFORE UPDATE OF summary ON journey_client_state
+  FOR EACH ROW WHEN (NEW.summary = '' AND NEW.merged_into IS NULL AND NEW.check_at IS DISTINCT FROM now())
+  EXECUTE FUNCTION journey_check_soon();
+CREATE OR REPLACE TRIGGER journey_check_soon_new BEFORE INSERT ON journey_client_state
+  FOR EACH ROW
+  WHEN (NEW.summary = '' AND current_user <> 'journey_adapter' AND NEW.check_at IS DISTINCT FROM now())
+  EXECUTE FUNCTION journey_check_soon();
