@@ -54,7 +54,7 @@ public struct APIOptions: Sendable {
     host = config.string(forKey: "api.host", default: "127.0.0.1")
     port = int("api.port", 8080, 0...65_535)
     algorithm = config.string(forKey: "api.jwtAlgorithm", default: "HS256")
-    secret = config.string(forKey: "api.jwtSecret", isSecret: true, default: "")
+    secret = config.secret("api.jwtSecret")
     keyFile = config.string(forKey: "api.jwksFile").flatMap { $0.isEmpty ? nil : resolved($0) }
     keyAddress = config.string(forKey: "api.jwksURL").flatMap { $0.isEmpty ? nil : $0 }
     audience = config.string(forKey: "api.jwtAudience", default: "authenticated")

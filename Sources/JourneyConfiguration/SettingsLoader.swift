@@ -84,9 +84,9 @@ public enum SettingsLoader {
       problems.append("retry.tiers: \(tier) is none of \(retryTiers.joined(separator: ", "))")
     }
     let settings = Settings(
-      amqpURL: config.string(forKey: "amqp.url", isSecret: true, default: ""),
+      amqpURL: config.secret("amqp.url"),
       otherBrokerUsers: Set(config.stringArray(forKey: "amqp.otherUsers", default: []).filter { !$0.isEmpty }),
-      databaseURL: config.string(forKey: "database.url", isSecret: true, default: ""),
+      databaseURL: config.secret("database.url"),
       databaseRole: config.string(forKey: "database.role", default: "journey_adapter"),
       lanes: int("pipeline.lanes", 2, 1...32), batchSize: int("pipeline.batchSize", 500, 1...5000),
       drainSeconds: int("pipeline.drainSeconds", 20, 1...600), prefetch: int("ingest.prefetch", 2000, 1...2000),
@@ -118,5 +118,15 @@ public enum SettingsLoader {
       for (name, field) in sections where name != PublisherLoader.section { _ = field.members(known[name] ?? []) }
     }
     guard problems.problems.isEmpty else { throw SettingsError(problems.problems.map(\.description).joined(separator: "\n")) }
+  }
+}
+
+extension ConfigReader {
+  /// A secret, without the line breaks at its end: a file that a line was written to ends with one, and so does what a
+  /// container reads of it. Empty where there is none.
+  func secret(_ key: ConfigKey) -> String {
+    var text = Substring(string(forKey: key, isSecret: true, default: ""))
+    while let last = text.unicodeScalars.last, last == "\n" || last == "\r" { text.unicodeScalars.removeLast() }
+    return String(text)
   }
 }

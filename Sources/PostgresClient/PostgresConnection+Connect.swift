@@ -99,10 +99,11 @@ extension PostgresConnection {
     let text = wire.errorMessage
     let sqlState = ErrorText.sqlState(inVerbose: text)
     // libpq gives up without asking the server, hence without a SQLSTATE, where it has no password to offer.
-    let isHopeless = sqlState == nil && PQconnectionNeedsPassword(wire.pointer) == 1
+    let isHopeless = sqlState == nil && (PQconnectionNeedsPassword(wire.pointer) == 1 || ErrorText.isOfSettings(text))
     let kind = isHopeless ? .permanent : PostgresError.Kind(sqlState: sqlState, isConnecting: true)
     return PostgresError(
-      kind, sqlState: sqlState, operation: PostgresError.connect, ErrorText.connection(text), file: site.file, line: site.line)
+      kind, sqlState: sqlState, operation: PostgresError.connect, ErrorText.connection(sqlState == nil ? ErrorText.withoutValue(text) : text), file: site.file,
+      line: site.line)
   }
 
   private static func sessionSetup(_ settings: PostgresSettings) -> String {

@@ -54,6 +54,11 @@ public struct PostgresSettings: Sendable {
     for port in (options["port"] ?? "").split(separator: ",") where !(1...65_535).contains(Int(port) ?? 0) {
       throw PostgresError(.permanent, operation: "read connection string", "the port is not a number from 1 to 65535")
     }
+    try Self.checkFiles(options)
+    // A file that a line was written to ends with a line break, and so does what a shell or a container reads of it.
+    if options["password"] == nil, let text = getenv("PGPASSWORD").map({ String(cString: $0) }), text.last?.isNewline == true {
+      options["password"] = String(text.prefix { !$0.isNewline })
+    }
     for (key, value) in Self.defaults where options[key] == nil { options[key] = value }
     self.options = options
   }
@@ -67,19 +72,6 @@ public struct PostgresSettings: Sendable {
     "gssencmode": "disable",
   ]
 
-  /// What libpq stumbled over, in words of our own: it quotes the place, which may be a piece of the password.
-  private static func fault(_ message: String) -> String {
-    for (beginning, words) in [
-      ("invalid URI query parameter", "a parameter of the URI is not known"), ("invalid connection option", "a key of the list is not known"),
-      ("invalid percent-encoded token", "a '%' stands without two hexadecimal digits after it"), ("missing \"=\"", "a key of the list has no value"),
-      ("missing key/value separator", "a parameter of the URI has no value"), ("unterminated quoted string", "a quotation is not closed"),
-    ] where message.hasPrefix(beginning) { return words }
-    return "it is neither a URI nor a list of key=value"
-  }
-
-  private static let encoding =
-    "in a URI user and password are percent-encoded ('@' is %40, '/' %2F, '?' %3F, '#' %23, '%' %25), in a list values with spaces are quoted"
-
   /// A password that is not percent-encoded ends where libpq takes one of its characters for a mark; what comes after would pass for a host or a database,
   /// and be told to everybody who is told of those.
   private static func check(_ conninfo: String) throws(PostgresError) {
@@ -88,7 +80,7 @@ public struct PostgresSettings: Sendable {
       // In a parameter, whose name libpq has to know, a '@' is one: `?user=app@tenant`. But behind a '@' of the authority it may be a password's.
       let tail = rest[authority.endIndex...], database = tail.prefix { $0 != "?" }, marks = authority.count { $0 == "@" }
       guard marks <= 1, !(marks == 0 ? database : tail).contains("@") else {
-        throw PostgresError(.permanent, operation: "read connection string", "a '@' stands where none can be; \(encoding)")
+        throw PostgresError(.permanent, operation: "read connection string", "a '@' stands where none can be; \(ConnectionStringFault.encoding)")
       }
     }
   }
@@ -97,8 +89,9 @@ public struct PostgresSettings: Sendable {
     var message: UnsafeMutablePointer<CChar>?
     guard let list = PQconninfoParse(conninfo, &message) else {
       defer { PQfreemem(message) }
+      let said = message.map { String(cString: $0) } ?? ""
       throw PostgresError(
-        .permanent, operation: "read connection string", "\(fault(message.map { String(cString: $0) } ?? "")); \(encoding)")
+        .permanent, operation: "read connection string", ConnectionStringFault.words(said, in: conninfo, known: known))
     }
     defer { PQconninfoFree(list) }
     var options: [String: String] = [:]
@@ -108,6 +101,29 @@ public struct PostgresSettings: Sendable {
       entry += 1
     }
     return options
+  }
+
+  /// libpq looks at these files once a server has answered, and at some of them not even then.
+  private static func checkFiles(_ options: [String: String]) throws(PostgresError) {
+    for name in ["sslrootcert", "sslcert", "sslkey", "sslcrl"] {
+      guard let path = options[name], !path.isEmpty, access(path, R_OK) != 0 else { continue }
+      // The system's authorities, and a key in hardware.
+      if name == "sslrootcert" && path == "system" || name == "sslkey" && !path.hasPrefix("/") && path.contains(":") { continue }
+      throw PostgresError(.permanent, operation: "read connection string", "the file that \(name) names is not there, or cannot be read")
+    }
+  }
+
+  /// The parameters that libpq has.
+  private static var known: Set<String> {
+    guard let list = PQconndefaults() else { return [] }
+    defer { PQconninfoFree(list) }
+    var names: Set<String> = []
+    var entry = list
+    while let keyword = entry.pointee.keyword {
+      names.insert(String(cString: keyword))
+      entry += 1
+    }
+    return names
   }
 
   /// User, hosts, database and TLS mode, as a URI: for logs and for people.

@@ -58,6 +58,45 @@ import Testing
     }
   }
 
+  /// What a person has to mend is 78 in every command, not what passes.
+  @Test func parametersAndTrustAreForAPerson() async throws {
+    try await Stage.with { stage in
+      let database = try changed(stage.databaseURL) { $0.query = nil }, broker = stage.servers.amqpURL(vhost: stage.vhost)
+      let secure = broker.replacing("amqp://", with: "amqps://")
+      let wrong: [(String, String, [String])] = [
+        ("DATABASE_URL", database + "?pgbouncer=true", ["pgbouncer", "Prisma"]), ("DATABASE_URL", database + "?sslmode=perhaps", ["sslmode"]),
+        ("DATABASE_URL", database + "?sslmode=verify-full&sslrootcert=/none/root.crt", ["sslrootcert"]),
+        ("DATABASE_URL", database + "?sslmode=require&sslcert=/none/a.crt&sslkey=/none/a.key", ["sslcert"]),
+        ("DATABASE_URL", database + "?sslmode=require", ["SSL"]),
+        ("DATABASE_URL", database + "?keepalives_idle=soon", ["keepalives_idle"]),
+        ("AMQP_URL", broker + "?channel_max=7", ["channel_max", "leave it out"]), ("AMQP_URL", broker + "?nonsense=7", ["nonsense"]),
+        ("AMQP_URL", secure + "?cacertfile=/none/root.crt", ["/none/root.crt"]),
+      ]
+      for (name, url, words) in wrong {
+        try await refuses(stage, [name: url], status: 78, naming: words)
+        let doctor = try await stage.run(["doctor"], environment: [name: url])
+        #expect(doctor.status == 78 && words.allSatisfy { (doctor.output + doctor.errors).contains($0) }, "\(doctor.output) \(doctor.errors)")
+        let command = name == "AMQP_URL" ? ["topology", "apply"] : ["migrate", "--dry-run"]
+        let finished = try await stage.run(command, environment: [name: url])
+        #expect(finished.status == 78, "\(command): \(finished.errors)")
+      }
+    }
+  }
+
+  /// A file that a line was written to ends with a line break, and so does what a container reads of it.
+  @Test func aLineBreakAtTheEndOfASecretIsNoPartOfIt() async throws {
+    try await Stage.with { stage in
+      let broken = [
+        "DATABASE_URL": stage.logins.databaseURL + "\r\n", "AMQP_URL": stage.servers.amqpURL(vhost: stage.vhost) + "\n",
+        "API_JWT_SECRET": APIStage.secret + "\n",
+      ]
+      let api = try await APIStage.serve(stage, broken)
+      let answer = try await api.get("/api/journey/high-risk", APIStage.token("00000000-0000-4000-8000-0000000000aa"))
+      #expect(answer.status == 200, "\(answer.body)")
+      try await stage.stop(api.program)
+    }
+  }
+
   @Test func pendingMigrationAndMissingOrMismatchedQueues() async throws {
     try await Stage.with(isMigrated: false) { stage in
       try await refuses(stage, status: 78, naming: ["103_adapter.sql", "journey migrate"])

@@ -25,6 +25,38 @@ import Testing
     #expect(!error.description.contains("s3cr"))
   }
 
+  @Test(arguments: [
+    ("postgresql://u:s3cr@h/d?pgbouncer=true", "pgbouncer is Prisma's; leave it out"),
+    ("postgresql://u:s3cr@h/d?sslmode=require&schema=public", "schema is Prisma's; leave it out"),
+    ("postgresql://u:s3cr@h/d?connection_limit=s3cr", "connection_limit is Prisma's"),
+    ("postgresql://u:s3cr@h/d?sslaccept=strict", "write sslmode=verify-full"),
+    ("postgresql://u:s3cr@h/d?search_path=s3cr", "write options=-csearch_path"),
+    ("postgresql://u:s3cr@h/d?sslMode=s3cr", "in small letters, sslmode"),
+    ("postgresql://u:s3cr@h/d?sslmood=s3cr", "not known: sslmood"), ("postgresql://h:5/d?sslmood=s3cr", "not known: sslmood"),
+    ("host=h sslmood=s3cr", "not known: sslmood"),
+  ])
+  func anUnknownParameterIsNamed(_ conninfo: String, _ words: String) throws {
+    let error = try failure { _ = try PostgresSettings(conninfo: conninfo) }
+    #expect(error.kind == .permanent && error.operation == "read connection string")
+    #expect(error.message.contains(words), "\(error.message)")
+    #expect(!error.description.contains("s3cr"))
+  }
+
+  /// libpq reads these only when it connects.
+  @Test(arguments: [
+    ("sslmode=s3cr", "sslmode"), ("sslmode=verify-full sslrootcert=/none/s3cr", "sslrootcert"),
+    ("sslcert=/none/s3cr", "sslcert"), ("sslkey=/none/s3cr", "sslkey"),
+    ("keepalives_idle=s3cr", "keepalives_idle"), ("channel_binding=s3cr", "channel_binding"), ("gssencmode=s3cr", "gssencmode"),
+    ("target_session_attrs=s3cr", "target_session_attrs"), ("ssl_min_protocol_version=s3cr", "ssl_min_protocol_version"),
+  ])
+  func aSettingThatLibpqDoesNotTakeIsForAPerson(_ setting: String, _ words: String) throws {
+    let error = try failure {
+      _ = try PostgresConnection.connect(PostgresSettings(conninfo: "host=127.0.0.1 port=1 user=u dbname=d " + setting))
+    }
+    #expect(error.kind == .permanent, "\(error)")
+    #expect(error.message.contains(words) && !error.message.contains("s3cr"), "\(error)")
+  }
+
   /// A password that nobody percent-encoded or quoted ends up anywhere: no error, no description and no part that is told of shows a piece of it.
   @Test func noPieceOfAPasswordIsEverTold() {
     let marks = [

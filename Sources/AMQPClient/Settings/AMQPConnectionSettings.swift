@@ -128,7 +128,7 @@ public struct AMQPConnectionSettings: Sendable {
       default: throw AMQPURI.error("verify is verify_peer or verify_none")
       }
     default:
-      throw AMQPURI.error("an unknown parameter; known are \(AMQPURI.parameters.joined(separator: ", "))")
+      throw AMQPURI.error("a parameter that is not read")
     }
   }
 }

@@ -8,6 +8,8 @@ struct AMQPURI {
   private(set) var endpoints: [AMQPConnectionSettings.Endpoint] = []
   private(set) var virtualHost = "/"
   private(set) var parameters: [(String, String)] = []
+  /// Whether a parameter's name can be no piece of a password that nobody encoded.
+  private var namesParameters = false
 
   static func error(_ message: String, file: String = #fileID, line: Int = #line) -> AMQPError {
     AMQPError(.invalidURI, operation: "read the AMQP URI", message: message, file: file, line: line)
@@ -32,6 +34,7 @@ struct AMQPURI {
       throw Self.error("a '@' stands after a '/' or '?': in user, password and vhost these are written %40, %2F and %3F")
     }
     if let question = rest.firstIndex(of: "?") {
+      namesParameters = Self.endsBeforeParameters(rest[..<question])
       try readParameters(rest[rest.index(after: question)...])
       rest = rest[..<question]
     }
@@ -50,16 +53,55 @@ struct AMQPURI {
 
   static let parameters = ["heartbeat", "connection_timeout", "frame_max", "auth_mechanism", "cacertfile", "certfile", "keyfile", "verify"]
 
-  /// A parameter by its name where it is one that there is; anything else may be a piece of a password.
-  private static func named(_ key: String) -> String { parameters.contains(key) ? "the parameter \(key)" : "a parameter" }
+  /// Parameters that other programs put into such a URI, and what to do about them here.
+  private static let foreign = [
+    "channel_max": "leave it out", "channelmax": "leave it out", "locale": "leave it out", "framemax": "write frame_max",
+    "socket_timeout": "write connection_timeout, in milliseconds", "heartbeat_interval": "write heartbeat, in seconds",
+    "connection_attempts": "leave it out: the adapter goes on trying", "retry_delay": "leave it out: amqp.reconnectSeconds is the longest pause",
+    "blocked_connection_timeout": "leave it out", "ssl": "write amqps:// for amqp://", "ssl_options": "write cacertfile, certfile, keyfile and verify",
+    "server_name_indication": "leave it out: the host's name is sent", "fail_if_no_peer_cert": "leave it out; verify says whether the broker is checked",
+    "password": "write user and password before the host, user:password@host", "connection_name": "leave it out",
+  ]
+
+  /// A password without its host, or before it with marks that nobody encoded, would go on where the parameters are.
+  private static func endsBeforeParameters(_ authority: Substring) -> Bool {
+    if authority.contains("@") { return true }
+    return authority.prefix { $0 != "/" }.split(separator: ",").allSatisfy { place in
+      if place.hasPrefix("[") { return place.allSatisfy { $0.isHexDigit || "[]:.".contains($0) } }
+      return place.split(separator: ":").dropFirst().allSatisfy { $0.allSatisfy(\.isNumber) }
+    }
+  }
+
+  /// A parameter by its name where that tells nothing; anything else may be a piece of a password.
+  private func named(_ key: String) -> String { canName(key) ? "the parameter \(key)" : "a parameter" }
+
+  private func canName(_ key: String) -> Bool {
+    if Self.parameters.contains(key) || Self.foreign[key.lowercased()] != nil { return true }
+    let isName = key.utf8.allSatisfy {
+      (UInt8(ascii: "a")...UInt8(ascii: "z")).contains($0 | 0x20) || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0)
+        || [UInt8(ascii: "_"), UInt8(ascii: "-"), UInt8(ascii: ".")].contains($0)
+    }
+    // What comes after a password that is given as a parameter may belong to it.
+    return namesParameters && isName && (1...40).contains(key.utf8.count) && !parameters.contains { $0.0.lowercased().contains("password") }
+  }
 
   private mutating func readParameters(_ query: Substring) throws(AMQPError) {
     for pair in query.split(separator: "&") {
-      guard let equals = pair.firstIndex(of: "=") else { throw Self.error("\(Self.named(String(pair))) has no value") }
+      guard let equals = pair.firstIndex(of: "=") else {
+        // The end of a password with a '?' has none, either.
+        throw Self.error("\(Self.parameters.contains(String(pair)) ? "the parameter \(pair)" : "a parameter") has no value")
+      }
       let key = String(pair[..<equals])
-      guard !parameters.contains(where: { $0.0 == key }) else { throw Self.error("\(Self.named(key)) is given twice") }
-      parameters.append((key, try Self.percentDecoded(pair[pair.index(after: equals)...], part: Self.named(key))))
+      guard !parameters.contains(where: { $0.0 == key }) else { throw Self.error("\(named(key)) is given twice") }
+      guard Self.parameters.contains(key) else { throw unknown(key) }
+      parameters.append((key, try Self.percentDecoded(pair[pair.index(after: equals)...], part: named(key))))
     }
+  }
+
+  private func unknown(_ key: String) -> AMQPError {
+    let known = Self.parameters.joined(separator: ", ")
+    if let advice = Self.foreign[key.lowercased()] { return Self.error("the parameter \(key) is another program's: \(advice). Known are \(known)") }
+    return Self.error("an unknown parameter\(canName(key) ? ", \(key)" : ""); known are \(known)")
   }
 
   private mutating func readVirtualHost(_ path: Substring) throws(AMQPError) {

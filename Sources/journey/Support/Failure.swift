@@ -67,6 +67,9 @@ extension Failure {
   init(_ error: PostgresError) {
     switch (error.kind, error.operation) {
     case (.permanent, "read connection string"): self.init(.settings, "DATABASE_URL: \(error.message)")
+    case (.permanent, "connect") where error.sqlState == nil:
+      self.init(
+        .settings, "no connection to the database can be made as the settings are: \(error.message). Check DATABASE_URL and the PG variables.")
     case (.permanent, "connect"):
       self.init(.settings, "the database refuses access: \(error.message). Check user, password and database in DATABASE_URL.")
     case (.permanent, "set up session"):
