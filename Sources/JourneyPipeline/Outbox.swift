@@ -207,11 +207,27 @@ final class ActionRelay: Sendable {
 
   /// Works in turns of `interval` until it is cancelled.
   func run() async {
-    var isFailing = false
+    var isFailing = false, nextForgetting = ContinuousClock.now
     while !Task.isCancelled {
       isFailing = await turn(wasFailing: isFailing, sweeps: true)
+      if !isFailing, nextForgetting <= .now, !Task.isShuttingDownGracefully { nextForgetting = await forget() }
       try? await Task.sleep(for: interval)
     }
+  }
+
+  /// How many batches a turn deletes at most: with the pause between two turns, several times as many as are made.
+  private static let forgottenAtOnce = 1000
+
+  /// Deletes some of what was published days ago.
+  /// - Returns: when to do so again.
+  private func forget() async -> ContinuousClock.Instant {
+    do throws(LedgerError) {
+      if try await ledger.forgetPublished(limit: Self.forgottenAtOnce) == Self.forgottenAtOnce { return .now }
+    } catch {
+      // Nothing waits for it.
+      logger.debug("what was published long ago cannot be deleted: \(error)")
+    }
+    return .now + .seconds(600)
   }
 
   /// Writes down what is left.

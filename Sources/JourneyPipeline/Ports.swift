@@ -101,6 +101,9 @@ public protocol JourneyLedger: Sendable {
   func unpublished(of actions: [UUID]) async throws(LedgerError) -> Set<UUID>
   /// Takes over unpublished batches that no live instance holds, the oldest first, until they hold `limit` actions.
   func claimAbandoned(limit: Int) async throws(LedgerError) -> [OutboxBatch]
+  /// Deletes outbox batches, `limit` at most, that were noted as published days ago.
+  /// - Returns: how many.
+  func forgetPublished(limit: Int) async throws(LedgerError) -> Int
 }
 
 /// A unit of work for the ledger.

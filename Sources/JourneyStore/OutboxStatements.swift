@@ -69,6 +69,19 @@ enum OutboxStatements {
   /// Batches of which nothing is left: their clients are deleted.
   static let deleteEmpty = PostgresStatement(name: "delete_empty_batches", "DELETE FROM journey_outbox WHERE id = ANY($1::uuid[])")
 
+  /// Deletes up to $1 batches that were confirmed more than seven days ago, the oldest first. Their ids are in the order of time, so that no index on
+  /// the confirmations has to be kept for it.
+  static let forget = PostgresStatement(
+    name: "forget_published",
+    """
+    DELETE FROM journey_outbox WHERE id = ANY (ARRAY(
+      SELECT id FROM journey_outbox
+      WHERE id < (lpad(to_hex((extract(epoch FROM now() - interval '7 days') * 1000)::int8), 12, '0') || repeat('0', 20))::uuid
+        AND confirmed_at < now() - interval '7 days'
+      ORDER BY id LIMIT $1::int4 FOR UPDATE SKIP LOCKED))
+    RETURNING id
+    """)
+
   /// Sets actions ($1) that cannot be published aside, each in a batch of its own ($2) with the reason ($3), to be tried again after a pause that grows, or
   /// never where $4 says so. What is left of their batches is published.
   static let setAside = PostgresStatement(

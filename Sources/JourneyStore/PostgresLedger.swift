@@ -151,6 +151,12 @@ public final class PostgresLedger: JourneyLedger {
     }
   }
 
+  public func forgetPublished(limit: Int) async throws(LedgerError) -> Int {
+    try await onControl { connection in
+      try connection.execute(OutboxStatements.forget, PostgresParameters { $0.int4(Int32(limit)) }).rowCount
+    }
+  }
+
   public func claimAbandoned(limit: Int) async throws(LedgerError) -> [OutboxBatch] {
     let (instance, claims, clock, decider) = (lock.instance, claims, clock, decider)
     return try await onControl { connection in

@@ -19,6 +19,9 @@ final class FakeLedger: JourneyLedger {
     var abandoned: [OutboxBatch] = []
     var actions: [UUID] = []
     var claims = 0
+    /// How many batches were published long ago, and the limits of the calls that deleted some.
+    var oldBatches = 0
+    var forgets: [Int] = []
     var checks = 0
     /// What the next calls of `evaluateDue` do; after them nothing is due.
     var due: [Result<DueReceipt, LedgerError>] = []
@@ -161,6 +164,15 @@ final class FakeLedger: JourneyLedger {
       }
       for batch in claimed { state.batches[batch.id] = batch.actions.map(\.id) }
       return claimed
+    }
+  }
+
+  func forgetPublished(limit: Int) async throws(LedgerError) -> Int {
+    state.change { state in
+      state.forgets.append(limit)
+      let count = min(limit, state.oldBatches)
+      state.oldBatches -= count
+      return count
     }
   }
 

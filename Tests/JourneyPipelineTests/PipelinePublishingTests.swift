@@ -143,6 +143,16 @@ import Testing
     }
   }
 
+  @Test func `what was published days ago is deleted a bounded number at a time, until nothing is left`() async throws {
+    let ledger = FakeLedger()
+    ledger.state.change { $0.oldBatches = 2500 }
+    _ = try await withPipeline(FakeSource(), ledger, FakePublisher(), .test(relayInterval: .milliseconds(1))) { _ in
+      try await ledger.state.wait { $0.forgets.count == 3 }
+    }
+    #expect(ledger.now.oldBatches == 0)
+    #expect(ledger.now.forgets == [1000, 1000, 1000])
+  }
+
   @Test func `abandoned actions are claimed, published and noted`() async throws {
     let batches = (0..<5).map { _ in OutboxBatch(id: UUID(), actions: (0..<5).map { _ in .test() }) }
     let abandoned = batches.flatMap(\.actions)

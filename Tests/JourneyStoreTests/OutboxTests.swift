@@ -124,6 +124,38 @@ import Testing
     }
   }
 
+  @Test func `what was published days ago leaves the outbox, and everything goes on showing it as published`() async throws {
+    let clock = MovableClock()
+    clock.advance(by: .days(-8))
+    try await withLedger(clock: clock) { ledger, other in
+      let old = try #require(try await ledger.take([event("1")]).outbox), stuck = try #require(try await ledger.take([event("2", of: 1)]).outbox)
+      try await ledger.markPublished([old.id])
+      #expect(try await ledger.forgetPublished(limit: 10) == 0, "it is confirmed only just now")
+      try await other.run("UPDATE journey_outbox SET confirmed_at = now() - interval '8 days' WHERE id = '\(old.id)'")
+      #expect(try await ledger.forgetPublished(limit: 0) == 0)
+      #expect(try await ledger.forgetPublished(limit: 10) == 1)
+      #expect(try await other.rows("SELECT id FROM journey_outbox") == [stuck.id.text])
+      let shown = try await other.rows(
+        """
+        SELECT client_id, state, attempts, published_at IS NULL, published_at BETWEEN now() - interval '8 days 1 hour' AND now() - interval '7 days 23 hours'
+        FROM journey_actions ORDER BY client_id = '\(Self.clients[1])'
+        """)
+      #expect(shown == ["\(Self.clients[0].text)|published|0|f|t", "\(Self.clients[1].text)|proposed|0|t|"])
+      #expect(try await ledger.unpublished(of: (old.actions + stuck.actions).map(\.id)) == Set(stuck.actions.map(\.id)))
+      #expect(try await StoreInspection.run(on: other).unpublishedActions == 1)
+      let user = UUID()
+      try await other.run("INSERT INTO user_organizations (user_id, org_id) VALUES ('\(user)', '\(Self.org)')")
+      let seen = try await other.perform { connection in
+        try connection.begin()
+        _ = try connection.execute("SET LOCAL ROLE authenticated; SELECT set_config('request.jwt.claims', '{\"sub\":\"\(user)\"}', true)")
+        let found = try connection.execute("SELECT string_agg(state, ',' ORDER BY state) FROM journey_actions").text(0, 0)
+        try connection.rollback()
+        return found
+      }
+      #expect(seen == "proposed,published")
+    }
+  }
+
   @Test func `a batch of this process that it does not know of is taken up, however much time has passed`() async throws {
     let clock = MovableClock()
     try await withLedger(clock: clock) { ledger, other in

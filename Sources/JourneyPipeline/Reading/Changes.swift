@@ -99,4 +99,5 @@ public struct AnnouncingLedger: JourneyLedger {
   }
   public func unpublished(of actions: [UUID]) async throws(LedgerError) -> Set<UUID> { try await ledger.unpublished(of: actions) }
   public func claimAbandoned(limit: Int) async throws(LedgerError) -> [OutboxBatch] { try await ledger.claimAbandoned(limit: limit) }
+  public func forgetPublished(limit: Int) async throws(LedgerError) -> Int { try await ledger.forgetPublished(limit: limit) }
 }

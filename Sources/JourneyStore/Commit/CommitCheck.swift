@@ -88,6 +88,7 @@ public enum CommitCheck {
       ),
       (DueStatements.lockOrganizations, ids), (DueStatements.moveOn, ids), (DueStatements.clear, ids),
       (CommitStatements.markPublished, ids), (OutboxStatements.actions, ids), (OutboxStatements.deleteEmpty, ids),
+      (OutboxStatements.forget, PostgresParameters { $0.int4(0) }),
       (OutboxStatements.setAside, PostgresParameters { $0.empty([.uuid, .uuid, .text, .bool]) }),
       (
         OutboxStatements.release,

@@ -56,7 +56,7 @@ enum ListSQL {
     let (suffix, isInState) =
       switch state {
       case nil: ("", "TRUE")
-      case .proposed: ("_proposed", "a.published_at IS NULL")
+      case .proposed: ("_proposed", "a.outbox_id IN (SELECT id FROM journey_outbox WHERE confirmed_at IS NULL)")
       case .published: ("_published", "a.published_at IS NOT NULL")
       }
     func newest(_ condition: String) -> String {
