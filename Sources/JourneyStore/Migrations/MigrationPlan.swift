@@ -61,6 +61,8 @@ public enum MigrationError: Error, Sendable, CustomStringConvertible {
   case failed(fileName: String, line: Int?, reason: String, isRetriable: Bool)
   /// Columns of the host's tables are of types that the adapter cannot work with.
   case columns([String])
+  /// The host's tables belong to another role, hide rows, or hold rows that contradict each other; nothing was applied.
+  case data([String])
   /// Roles hold more than they are meant to, and whoever migrates may not take it away.
   case access([String])
 
@@ -75,6 +77,9 @@ public enum MigrationError: Error, Sendable, CustomStringConvertible {
     case .columns(let problems):
       return Self.list(
         "the host's tables have columns that the adapter cannot work with; change them, then migrate again", problems)
+    case .data(let problems):
+      return Self.list(
+        "the migrations would fail on the host's tables, so nothing was changed; mend this, then migrate again", problems)
     case .access(let problems):
       return Self.list(
         """

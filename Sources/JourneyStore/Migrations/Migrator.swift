@@ -33,7 +33,7 @@ public struct Migrator: Sendable {
   ///   - progress: called on the worker's thread before each file.
   ///   - revoked: called with what was taken away, for a person.
   /// - Returns: what was applied by this call.
-  /// - Throws: `MigrationError.inconsistent` and `.columns` before anything is applied; `.failed` for the first file that
+  /// - Throws: `MigrationError.inconsistent`, `.columns` and `.data` before anything is applied; `.failed` for the first file that
   ///   fails, with the ones before it applied; `.access` once all are applied; `PostgresError`.
   @discardableResult
   public func apply(
@@ -44,6 +44,7 @@ public struct Migrator: Sendable {
       try MigrationSession(connection).run { session in
         let plan = try MigrationPlan(files: files, applied: MigrationHistory.read(connection))
         try Self.requireColumns(connection, areAllThere: false)
+        try Self.requireData(connection, before: plan.pending)
         // In one transaction: what the host's default privileges hand out of a new object, nobody holds for a moment.
         func closed(_ body: () throws -> Void) throws {
           let found = try connection.transaction {
@@ -78,8 +79,9 @@ public struct Migrator: Sendable {
         let plan = try MigrationPlan(files: files, applied: MigrationHistory.read(connection))
         try connection.begin()
         do {
-          try session.createHistory()
           try Self.requireColumns(connection, areAllThere: false)
+          try Self.requireData(connection, before: plan.pending)
+          try session.createHistory()
           for migration in plan.pending { try session.apply(migration) }
           _ = try AccessRepair.run(connection)
           try Self.requireColumns(connection, areAllThere: true)
@@ -97,6 +99,11 @@ public struct Migrator: Sendable {
   private static func requireColumns(_ connection: PostgresConnection, areAllThere: Bool) throws {
     let problems = try HostColumns.problems(connection, areAllThere: areAllThere)
     guard problems.isEmpty else { throw MigrationError.columns(problems) }
+  }
+
+  private static func requireData(_ connection: PostgresConnection, before pending: [Migration]) throws {
+    let problems = try HostData.problems(connection, before: pending)
+    guard problems.isEmpty else { throw MigrationError.data(problems) }
   }
 
   private static func requireAccess(_ connection: PostgresConnection) throws {
