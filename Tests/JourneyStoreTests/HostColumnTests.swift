@@ -80,7 +80,7 @@ import Testing
         SELECT flows, jsonb_path_query_array(stages, '$[*].stage'), jsonb_path_query_array(days, '$[*].moves')
         FROM journey_maps
         """)
-      let reports = ClientReports(worker: host)
+      let reports = ClientReports(worker: host, rules: DecisionRules())
       #expect(try await reports.find("ADA@EXAMPLE.COM", orgID: nil).map(\.id) == [client])
       let report = try #require(try await reports.report(on: client, limit: 10))
       found.append("\(report.name ?? "") \(report.email ?? "") \(report.scores.map(\.score))")

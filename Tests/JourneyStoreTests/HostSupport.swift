@@ -47,7 +47,7 @@ func withReader(
     expiresAt: Timestamp(seconds: 4_000_000_000))
   let pool = PostgresPool(try PostgresSettings(conninfo: url, role: "authenticated"), size: 1)
   let adapter = PostgresWorker(try PostgresSettings(conninfo: url, role: "journey_adapter"))
-  let reader = PostgresJourneyReader(pool: pool, adapter: adapter)
+  let reader = PostgresJourneyReader(pool: pool, adapter: adapter, rules: DecisionRules())
   let result: Result<Void, any Error>
   do {
     try await body { query in

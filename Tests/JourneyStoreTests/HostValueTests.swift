@@ -50,7 +50,7 @@ import Testing
         answers += try await self.answers(url)
       }
       try await requireValid(answers)
-      let reports = ClientReports(worker: host)
+      let reports = ClientReports(worker: host, rules: DecisionRules())
       let report = try #require(try await reports.report(on: client, limit: 100))
       for time in report.events.map(\.occurredAt) + report.scores.map(\.generatedAt) + report.actions.map(\.decidedAt) {
         #expect(time.iso8601.prefix { $0 != "-" }.count == 4, "\(time.iso8601)")

@@ -115,6 +115,15 @@ extension DecisionRules {
     return evaluate(&client, because: .recomputation, publishes: publishes, random: &random)
   }
 
+  /// How a client stands at its `now`, for somebody who reads: the evaluation that would be made, and nothing is noted of it.
+  /// - Parameter latest: the id of the client's latest evaluation. The action that followed from it is the one that is recommended, and does not hold itself back.
+  public func standing(of client: ClientSnapshot, after latest: UUID?) -> Evaluation {
+    var client = client
+    if let latest { client.outreach.last = client.outreach.last.filter { $0.value.actionID != latest } }
+    var random = SystemRandomNumberGenerator()
+    return evaluateOverTime(&client, random: &random)
+  }
+
   private func evaluate(
     _ client: inout ClientSnapshot, because cause: Cause, publishes: Bool = true, random: inout some RandomNumberGenerator
   ) -> Evaluation {

@@ -30,6 +30,13 @@ extension Evaluation {
   /// - Parameter risks: the risks as JSON, by `Assessment.writeRisks`.
   public func writeExplanation(ruleVersion: String, risks: [UInt8], into json: inout JSONWriter) {
     json.beginObject()
+    writeOutcome(ruleVersion: ruleVersion, risks: risks, into: &json)
+    writeCause(into: &json)
+    json.endObject()
+  }
+
+  /// Writes the members of the explanation but for the cause into an object.
+  public func writeOutcome(ruleVersion: String, risks: [UInt8], into json: inout JSONWriter) {
     json.member("ruleVersion", ruleVersion)
     json.member("stage", word: assessment.stage.rawValue)
     json.key("score")
@@ -41,6 +48,9 @@ extension Evaluation {
     json.raw(risks)
     json.key("candidates")
     writeCandidates(into: &json)
+  }
+
+  private func writeCause(into json: inout JSONWriter) {
     json.key("cause")
     json.beginObject()
     switch cause {
@@ -57,7 +67,6 @@ extension Evaluation {
       json.member("id", id)
       json.member("type", Cause.recomputationType)
     }
-    json.endObject()
     json.endObject()
   }
 

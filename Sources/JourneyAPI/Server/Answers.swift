@@ -6,17 +6,31 @@ import Journey
 import JourneyPipeline
 import Logging
 
-/// An answer with a strong entity tag: 304 without a body where the caller has it already.
+/// An answer with an entity tag: 304 without a body where the caller has it already, or one that says the same of an earlier moment of the same minute.
 func answer(_ body: [UInt8], type: String = "application/json", to request: Request, caching: String = "private, no-cache") -> Response {
-  var hash = SHA256()
-  hash.update(data: body)
-  let tag = "\"" + hash.finalize().prefix(12).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined() + "\""
+  let tag = entityTag(body)
   var headers: HTTPFields = [.eTag: tag, .cacheControl: caching, .vary: "Authorization"]
   // Weak comparison, as RFC 9110 (13.1.2) wants it here.
-  let known = request.headers[values: .ifNoneMatch].flatMap { $0.split { $0 == "," || $0 == " " } }.map { $0.hasPrefix("W/") ? $0.dropFirst(2) : $0 }
-  if known.contains(tag[...]) || known.contains("*") { return Response(status: .notModified, headers: headers) }
+  func opaque(_ tag: Substring) -> Substring { tag.hasPrefix("W/") ? tag.dropFirst(2) : tag }
+  let known = request.headers[values: .ifNoneMatch].flatMap { $0.split { $0 == "," || $0 == " " } }.map(opaque)
+  if known.contains(opaque(tag[...])) || known.contains("*") { return Response(status: .notModified, headers: headers) }
   headers[.contentType] = type
   return Response(status: .ok, headers: headers, body: ResponseBody(byteBuffer: ByteBuffer(bytes: body)))
+}
+
+/// Of an answer whose first member is the moment for which it was calculated, a weak one, in which that counts by the minute.
+private func entityTag(_ body: [UInt8]) -> String {
+  var hash = SHA256()
+  let opening = #"{"asOf" : ""#.utf8, minute = "2026-01-01T00:00".utf8.count
+  let isOfAMoment = body.starts(with: opening)
+  if isOfAMoment, let end = body[opening.count...].firstIndex(of: UInt8(ascii: "\"")), end > opening.count + minute {
+    hash.update(data: body[..<(opening.count + minute)])
+    hash.update(data: body[end...])
+  } else {
+    hash.update(data: body)
+  }
+  let text = hash.finalize().prefix(12).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+  return (isOfAMoment ? "W/" : "") + "\"" + text + "\""
 }
 
 /// An answer that is new each time.

@@ -14,10 +14,12 @@ struct History {
   let newest: PostgresStatement
   /// Makes the invoices of the clients $1 those that their stored events speak of, writing only what differs.
   let invoices: PostgresStatement
+  /// The late invoices that the stored events of the clients $1 speak of, as `InvoiceBook.late` answers those that are noted. It changes nothing.
+  let late: PostgresStatement
 
   init(signals: SignalRules) {
     self.signals = signals
-    invoices = Self.invoices(signals)
+    (invoices, late) = Self.invoices(signals)
     let branches =
       [Self.select("TRUE", limit: ClientSummary.recentLimit), Self.select("sets_stage", limit: 1)]
       + Self.select(eachOf: signals.ticketOpened, limit: ClientSummary.ticketLimit)
@@ -84,11 +86,9 @@ struct History {
     (try? JSONDocument(parsing: bytes ?? Array("{}".utf8)))?.root
   }
 
-  private static func invoices(_ signals: SignalRules) -> PostgresStatement {
+  private static func invoices(_ signals: SignalRules) -> (noted: PostgresStatement, late: PostgresStatement) {
     let overdue = isOne(of: signals.invoiceOverdue), settled = isOne(of: signals.invoiceSettled)
-    return PostgresStatement(
-      name: "history_invoices",
-      """
+    let told = """
       WITH told AS MATERIALIZED (
         SELECT e.client_id, e.org_id, COALESCE(n.id, 'event:' || COALESCE(e.source_event_id, e.id::text)) COLLATE "C" AS invoice_id,
           min(e.occurred_at) FILTER (WHERE \(overdue)) AS overdue_at, min(e.occurred_at) FILTER (WHERE \(settled)) AS settled_at
@@ -99,7 +99,12 @@ struct History {
         WHERE e.client_id = ANY($1::uuid[]) AND e.occurred_at BETWEEN '0001-01-01' AND '9999-12-31'
           AND ((\(overdue)) OR (\(settled)) AND n.id IS NOT NULL)
         GROUP BY 1, 2, 3
-      ), gone AS (
+      )
+      """
+    let noted = PostgresStatement(
+      name: "history_invoices",
+      """
+      \(told), gone AS (
         DELETE FROM journey_invoices v
         WHERE v.client_id = ANY($1::uuid[])
           AND NOT EXISTS (SELECT FROM told t WHERE t.client_id = v.client_id AND t.invoice_id = v.invoice_id)
@@ -111,5 +116,6 @@ struct History {
       ORDER BY 1, 3
       ON CONFLICT (client_id, invoice_id) DO UPDATE SET overdue_at = EXCLUDED.overdue_at, settled_at = EXCLUDED.settled_at
       """)
+    return (noted, InvoiceBook.late("history_late_invoices", with: told, in: "told"))
   }
 }

@@ -50,24 +50,29 @@ struct InvoiceBook {
     SET overdue_at = LEAST(v.overdue_at, EXCLUDED.overdue_at), settled_at = LEAST(v.settled_at, EXCLUDED.settled_at)
     """)
 
+  static let late = late("late_invoices", in: "journey_invoices")
+
   /// The late invoices of clients: counted up to $2, the $3 longest overdue with id and time.
-  static let late = PostgresStatement(
-    name: "late_invoices",
-    """
-    SELECT c.client_id, n.count, o.ids, o.times
-    FROM unnest($1::uuid[]) AS c(client_id)
-    CROSS JOIN LATERAL (
-      SELECT count(*) AS count FROM (
-        SELECT 1 FROM journey_invoices v
-        WHERE v.client_id = c.client_id AND v.overdue_at IS NOT NULL AND v.settled_at IS NULL LIMIT $2::int4) AS counted
-    ) n
-    CROSS JOIN LATERAL (
-      SELECT array_agg(invoice_id) AS ids, array_agg(overdue_at) AS times FROM (
-        SELECT v.invoice_id, v.overdue_at FROM journey_invoices v
-        WHERE v.client_id = c.client_id AND v.overdue_at IS NOT NULL AND v.settled_at IS NULL
-        ORDER BY v.overdue_at, v.invoice_id LIMIT $3::int4) AS oldest
-    ) o
-    """)
+  /// - Parameter invoices: a relation with a row an invoice.
+  static func late(_ name: String, with: String = "", in invoices: String) -> PostgresStatement {
+    PostgresStatement(
+      name: name,
+      """
+      \(with) SELECT c.client_id, n.count, o.ids, o.times
+      FROM unnest($1::uuid[]) AS c(client_id)
+      CROSS JOIN LATERAL (
+        SELECT count(*) AS count FROM (
+          SELECT 1 FROM \(invoices) v
+          WHERE v.client_id = c.client_id AND v.overdue_at IS NOT NULL AND v.settled_at IS NULL LIMIT $2::int4) AS counted
+      ) n
+      CROSS JOIN LATERAL (
+        SELECT array_agg(invoice_id) AS ids, array_agg(overdue_at) AS times FROM (
+          SELECT v.invoice_id, v.overdue_at FROM \(invoices) v
+          WHERE v.client_id = c.client_id AND v.overdue_at IS NOT NULL AND v.settled_at IS NULL
+          ORDER BY v.overdue_at, v.invoice_id LIMIT $3::int4) AS oldest
+      ) o
+      """)
+  }
 
   static func lateParameters(_ clients: [UUID]) -> PostgresParameters {
     PostgresParameters {

@@ -2,29 +2,44 @@ import PostgresClient
 
 /// The statements about one client. Each answers one JSON object, or no row where the client is not the caller's to see.
 enum ClientSQL {
-  private static let latestScore = """
+  /// How the client stands: `l`, by the `Standing` in a parameter, and where that is NULL as stored. A score that the host application wrote after the last
+  /// evaluation stands, whatever an evaluation would say.
+  private static func standing(parameter n: Int) -> String {
+    """
     LEFT JOIN LATERAL (
       SELECT * FROM client_journey_scores WHERE client_id = c.id AND \(HostValues.isTime("generated_at"))
-      ORDER BY generated_at DESC LIMIT 1) l ON true
+      ORDER BY generated_at DESC LIMIT 1) p ON true
+    CROSS JOIN LATERAL (
+      SELECT $\(n)::json AS whole, CASE WHEN p.id IS NULL OR p.explanation IS NOT NULL THEN $\(n)::json END AS outcome) n
+    CROSS JOIN LATERAL (
+      SELECT c.id AS client_id, p.generated_at, COALESCE((n.whole ->> 'asOf')::timestamptz, now()) AS as_of,
+        COALESCE(n.whole ->> 'stage', s.stage, 'lead') AS stage,
+        COALESCE((n.whole ->> 'stageSince')::timestamptz, \(HostValues.time("s.stage_at"))) AS stage_at,
+        COALESCE((n.whole ->> 'lastEventAt')::timestamptz, \(HostValues.time("s.last_event_at"))) AS last_event_at,
+        CASE WHEN n.whole IS NULL THEN \(HostValues.time("s.due_at")) ELSE (n.whole ->> 'nextChangeAt')::timestamptz END AS due_at,
+        COALESCE(n.outcome -> 'score', to_json(COALESCE(\(HostValues.number("p.score")), \(HostValues.number("s.score"))))) AS score,
+        COALESCE(n.outcome ->> 'riskLevel', \(HostValues.text("p.risk_level")), s.risk_level) AS risk_level,
+        COALESCE(n.outcome -> 'explanation', p.explanation) AS explanation,
+        CASE WHEN n.outcome IS NULL OR (n.outcome ->> 'isStored')::bool THEN p.explanation -> 'cause' END AS cause,
+        n.outcome ->> 'priority' AS priority,
+        COALESCE((n.outcome -> 'recommendedActions')::jsonb, \(HostValues.actions("p.recommended_actions"))) AS recommended_actions) l
     """
+  }
 
   static let client = PostgresStatement(
     name: "read_client",
     """
     SELECT json_build_object(
-      'clientId', c.id, 'orgId', c.org_id, 'organization', \(HostValues.text("o.name")),
+      'asOf', l.as_of, 'clientId', c.id, 'orgId', c.org_id, 'organization', \(HostValues.text("o.name")),
       'name', \(HostValues.text("c.name")),
       'email', \(HostValues.text("c.email")), 'phone', \(HostValues.text("c.phone")),
-      'stage', COALESCE(s.stage, 'lead'), 'stageSince', \(HostValues.time("s.stage_at")),
-      'score', COALESCE(\(HostValues.number("l.score")), \(HostValues.number("s.score"))),
-      'riskLevel', COALESCE(\(HostValues.text("l.risk_level")), s.risk_level),
-      'generatedAt', l.generated_at, 'lastEventAt', \(HostValues.time("s.last_event_at")),
-      'nextChangeAt', \(HostValues.time("s.due_at")),
+      'stage', l.stage, 'stageSince', l.stage_at, 'score', l.score, 'riskLevel', l.risk_level,
+      'generatedAt', l.generated_at, 'lastEventAt', l.last_event_at, 'nextChangeAt', l.due_at,
       'ruleVersion', l.explanation ->> 'ruleVersion',
       'contributions', COALESCE(l.explanation -> 'contributions', '[]'::json), 'risks', COALESCE(l.explanation -> 'risks', '[]'::json),
       'candidates', COALESCE(l.explanation -> 'candidates', '[]'::json),
-      'recommendedActions', \(HostValues.actions("l.recommended_actions")),
-      'cause', l.explanation -> 'cause',
+      'recommendedActions', l.recommended_actions,
+      'cause', l.cause,
       'nextAction', (\(ReadSQL.nextAction)),
       'events', (\(ReadSQL.events(client: 1, at: 2, id: 3, limit: 4))),
       'eventCount', (SELECT count(*) FROM (SELECT FROM client_journey_events WHERE client_id = c.id AND occurred_at IS NOT NULL LIMIT 1001) counted),
@@ -41,7 +56,7 @@ enum ClientSQL {
     FROM contacts c
     LEFT JOIN organizations o ON o.id = c.org_id
     LEFT JOIN journey_client_state s ON s.client_id = c.id
-    \(latestScore)
+    \(standing(parameter: 5))
     WHERE c.id = $1::uuid
     """)
 
@@ -55,13 +70,13 @@ enum ClientSQL {
     name: "read_next_action",
     """
     SELECT json_build_object(
-      'clientId', c.id, 'orgId', c.org_id, 'name', \(HostValues.text("c.name")), 'stage', COALESCE(s.stage, 'lead'),
-      'score', \(HostValues.number("l.score")), 'riskLevel', \(HostValues.text("l.risk_level")),
+      'asOf', l.as_of, 'clientId', c.id, 'orgId', c.org_id, 'name', \(HostValues.text("c.name")), 'stage', l.stage,
+      'score', l.score, 'riskLevel', l.risk_level,
       'risks', COALESCE(l.explanation -> 'risks', '[]'::json),
-      'recommendedActions', \(HostValues.actions("l.recommended_actions")),
+      'recommendedActions', l.recommended_actions,
       'candidates', COALESCE(l.explanation -> 'candidates', '[]'::json), 'nextAction', (\(ReadSQL.nextAction)), 'generatedAt', l.generated_at)
     FROM contacts c LEFT JOIN journey_client_state s ON s.client_id = c.id
-    \(latestScore)
+    \(standing(parameter: 2))
     WHERE c.id = $1::uuid
     """)
 

@@ -1,5 +1,5 @@
 public import FoundationEssentials
-import Journey
+public import Journey
 public import JourneyPipeline
 public import PostgresClient
 
@@ -9,14 +9,22 @@ public struct PostgresJourneyReader: JourneyReader {
   private let pool: PostgresPool
   private let counter: MapCounter
   private let lists: KeptLists
+  private let standings: StandingReader
+  private let adapter: PostgresWorker
 
   /// - Parameters:
   ///   - pool: its connections work as `authenticated`.
   ///   - adapter: works as the adapter's role, and counts the map.
-  ///   - lists: works as the adapter's role, and keeps lists; nil: `adapter`.
-  public init(pool: PostgresPool, adapter: PostgresWorker, lists: PostgresWorker? = nil) {
+  ///   - lists: works as the adapter's role, keeps lists and reads histories; nil: `adapter`.
+  ///   - rules: by which a client is evaluated that somebody asks for.
+  ///   - clockOffset: how far the moment of reading is from the database's clock; for tests and simulations.
+  public init(
+    pool: PostgresPool, adapter: PostgresWorker, lists: PostgresWorker? = nil, rules: DecisionRules, clockOffset: TimeSpan = .seconds(0)
+  ) {
     self.pool = pool
-    self.lists = KeptLists(worker: lists ?? adapter)
+    self.adapter = lists ?? adapter
+    self.lists = KeptLists(worker: self.adapter)
+    standings = StandingReader(rules: rules, clockOffset: clockOffset)
     counter = MapCounter(worker: adapter)
   }
 
@@ -25,12 +33,12 @@ public struct PostgresJourneyReader: JourneyReader {
     case .map(let org, _), .statistics(let org, _): try await refreshMap(org, caller)
     case .highRisk(let org, let page): return try await board(.highRisk, org, page, caller)
     case .upsell(let org, let page): return try await board(.upsell, org, page, caller)
+    case .client(let id): return try await standing(of: id, ClientSQL.client, Self.eventParameters(id, PageRequest(limit: 50)), caller)
+    case .nextAction(let id): return try await standing(of: id, ClientSQL.nextAction, PostgresParameters { $0.uuid(id) }, caller)
     default: break
     }
     let (statement, parameters) = Self.command(query, caller)
-    return try await perform(caller, statement, parameters) { result throws(PostgresError) in
-      result.rowCount == 0 ? nil : try result.jsonIfPresent(0, 0)
-    }
+    return try await perform(caller, statement, parameters) { result throws(PostgresError) in try result.document }
   }
 
   public func organizations(of caller: Caller) async throws(LedgerError) -> Set<UUID> {
@@ -44,6 +52,37 @@ public struct PostgresJourneyReader: JourneyReader {
   public func organization(ofClient client: UUID, for caller: Caller) async throws(LedgerError) -> UUID? {
     try await perform(caller, ClientSQL.organization, PostgresParameters { $0.uuid(client) }) { result throws(PostgresError) in
       result.rowCount == 0 ? nil : try result.uuid(0, 0)
+    }
+  }
+
+  /// What a statement answers of a client as it stands now. `statement` takes the standing as its last parameter.
+  private func standing(
+    of client: UUID, _ statement: PostgresStatement, _ parameters: PostgresParameters, _ caller: Caller
+  ) async throws(LedgerError) -> [UInt8]? {
+    enum Answer { case read([UInt8]?), unread(FoundClient) }
+    let begin = Self.begin(caller)
+    let answer: Answer = try await classified { [pool, standings] in
+      try await pool.perform { connection in
+        let found = try standings.client(connection.pipeline(begin + [StandingReader.find(client)])[2])
+        if let found, found.isUnread {
+          _ = try connection.pipeline([(.commit, PostgresParameters())])
+          return .unread(found)
+        }
+        let read = parameters.with(found.flatMap(standings.standing))
+        return .read(try connection.pipeline([(statement, read), (.commit, PostgresParameters())])[0].document)
+      }
+    }
+    switch answer {
+    case .read(let document): return document
+    case .unread(let found):
+      let standing = try await classified { [adapter, standings] in
+        try await adapter.perform { connection in
+          var found = found
+          try standings.read(&found, on: connection)
+          return standings.standing(of: found)
+        }
+      }
+      return try await perform(caller, statement, parameters.with(standing)) { result throws(PostgresError) in try result.document }
     }
   }
 
@@ -107,15 +146,16 @@ public struct PostgresJourneyReader: JourneyReader {
     _ caller: Caller, _ statement: PostgresStatement, _ parameters: PostgresParameters,
     _ read: @escaping @Sendable (PostgresResult) throws(PostgresError) -> Value
   ) async throws(LedgerError) -> Value {
-    let claims = PostgresParameters { $0.text(String(decoding: caller.claims, as: UTF8.self)) }
+    let commands = Self.begin(caller) + [(statement, parameters), (.commit, PostgresParameters())]
     return try await classified { [pool] in
-      try await pool.perform { connection in
-        let results = try connection.pipeline([
-          (.begin, PostgresParameters()), (ReadSQL.claims, claims), (statement, parameters), (.commit, PostgresParameters()),
-        ])
-        return try read(results[2])
-      }
+      try await pool.perform { connection in try read(connection.pipeline(commands)[2]) }
     }
+  }
+
+  /// The beginning of a transaction that is the caller's.
+  private static func begin(_ caller: Caller) -> [(PostgresStatement, PostgresParameters)] {
+    let claims = PostgresParameters { $0.text(String(decoding: caller.claims, as: UTF8.self)) }
+    return [(.begin, PostgresParameters()), (ReadSQL.claims, claims)]
   }
 
   private func classified<Value>(_ body: () async throws -> Value) async throws(LedgerError) -> Value {
@@ -131,9 +171,9 @@ public struct PostgresJourneyReader: JourneyReader {
   private static func command(_ query: JourneyQuery, _ caller: Caller) -> (PostgresStatement, PostgresParameters) {
     switch query {
     case .caller: (ListSQL.caller, PostgresParameters { $0.bool(caller.isOperator) })
-    case .client(let id): (ClientSQL.client, eventParameters(id, PageRequest(limit: 50)))
+    case .client(let id): (ClientSQL.client, eventParameters(id, PageRequest(limit: 50)).with(nil))
     case .events(let id, let page): (ClientSQL.events, eventParameters(id, page))
-    case .nextAction(let id): (ClientSQL.nextAction, PostgresParameters { $0.uuid(id) })
+    case .nextAction(let id): (ClientSQL.nextAction, PostgresParameters { $0.uuid(id) }.with(nil))
     case .highRisk(let org, let page): (BoardSQL.highRisk.first, boardParameters(org, page))
     case .upsell(let org, let page): (BoardSQL.upsell.first, boardParameters(org, page))
     case .clients(let filter, let page):
@@ -205,4 +245,17 @@ extension PostgresParameters {
     for index in 0..<keys { text(page.after.flatMap { index < $0.count ? $0[index] : nil }) }
     int4(Int32(clamping: page.limit))
   }
+}
+
+extension PostgresParameters {
+  fileprivate func with(_ standing: Standing?) -> PostgresParameters {
+    var parameters = self
+    parameters.json(standing?.json)
+    return parameters
+  }
+}
+
+extension PostgresResult {
+  /// A JSON value, nil where there is no row.
+  fileprivate var document: [UInt8]? { get throws(PostgresError) { rowCount == 0 ? nil : try jsonIfPresent(0, 0) } }
 }

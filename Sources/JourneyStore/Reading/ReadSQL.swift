@@ -87,14 +87,15 @@ enum ReadSQL {
     """
   }
 
-  /// The members of a next action out of a score's explanation `l`: its best candidate, with the action that is under way where there is one.
+  /// The members of a next action out of how a client stands, `l`: the best candidate, with the action that is under way where there is one.
   static let nextAction = """
     SELECT json_build_object(
       'action', b.value ->> 'action', 'channel', b.value ->> 'channel', 'reason', b.value ->> 'reason', 'trigger', b.value ->> 'trigger',
       'verdict', b.value ->> 'verdict', 'until', b.value ->> 'until',
       'priority', CASE
-        WHEN a.decided_at = l.generated_at THEN a.priority WHEN l.risk_level::text = 'CRITICAL' THEN 'urgent'
-        WHEN l.risk_level::text = 'HIGH' THEN 'high' WHEN l.risk_level::text = 'MEDIUM' THEN 'medium' ELSE 'low' END,
+        WHEN a.decided_at = l.generated_at AND l.cause IS NOT NULL THEN a.priority WHEN l.priority IS NOT NULL THEN l.priority
+        WHEN l.risk_level = 'CRITICAL' THEN 'urgent'
+        WHEN l.risk_level = 'HIGH' THEN 'high' WHEN l.risk_level = 'MEDIUM' THEN 'medium' ELSE 'low' END,
       'actionId', a.id, 'state', a.state, 'decidedAt', \(HostValues.time("a.decided_at")), 'publishedAt', a.published_at)
     FROM (SELECT l.explanation -> 'candidates' -> 0 AS value) b
     LEFT JOIN LATERAL (

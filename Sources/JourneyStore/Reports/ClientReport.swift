@@ -2,8 +2,22 @@ public import FoundationEssentials
 public import Journey
 public import PostgresClient
 
-/// How a client stands and why, as stored.
+/// How a client stands and why: at the moment of reading, and as stored.
 public struct ClientReport: Sendable {
+  /// The evaluation that would be made at this moment.
+  public struct Now: Sendable {
+    /// By the database's clock.
+    public var asOf: Timestamp
+    public var stage: String
+    public var score: Double
+    public var riskLevel: String
+    /// When a risk begins or ends although nothing happens.
+    public var nextChange: Timestamp?
+    /// A JSON object as `Evaluation.writeOutcome` writes it.
+    public var explanation: [UInt8]
+    /// Whether the last evaluation that is stored came to the same.
+    public var isStored: Bool
+  }
   public struct Event: Sendable {
     public var occurredAt: Timestamp
     public var type: String
@@ -34,8 +48,8 @@ public struct ClientReport: Sendable {
   public var orgID: UUID
   public var name: String?
   public var email: String?
-  public var stage: String?
-  public var dueAt: Timestamp?
+  /// nil where nothing is known of the client.
+  public var now: Now?
   /// How many events are stored.
   public var eventCount: Int
   /// The newest first.
@@ -46,11 +60,28 @@ public struct ClientReport: Sendable {
   public var actions: [Action]
 }
 
+extension ClientReport.Now {
+  fileprivate init(_ standing: Standing) {
+    let outcome = standing.evaluation.assessment
+    self.init(
+      asOf: standing.asOf, stage: outcome.stage.rawValue, score: outcome.score, riskLevel: outcome.level.rawValue, nextChange: outcome.nextChange,
+      explanation: standing.explanation, isStored: standing.isStored)
+  }
+}
+
 /// Reads reports. For people and tools, not for the stream.
 public struct ClientReports: Sendable {
   private let worker: PostgresWorker
+  private let standings: StandingReader
 
-  public init(worker: PostgresWorker) { self.worker = worker }
+  /// - Parameters:
+  ///   - worker: works as the adapter's role.
+  ///   - rules: by which a client is evaluated that somebody asks for.
+  ///   - clockOffset: how far the moment of reading is from the database's clock; for tests and simulations.
+  public init(worker: PostgresWorker, rules: DecisionRules, clockOffset: TimeSpan = .seconds(0)) {
+    self.worker = worker
+    standings = StandingReader(rules: rules, clockOffset: clockOffset)
+  }
 
   /// The clients that a person may mean: by id, by e-mail, or by the id that a source gives them.
   /// - Returns: at most 20 ids.
@@ -69,17 +100,22 @@ public struct ClientReports: Sendable {
 
   /// - Parameter limit: the most events, scores and actions to read, each.
   public func report(on client: UUID, limit: Int) async throws -> ClientReport? {
-    try await worker.perform { connection in
+    try await worker.perform { [standings] connection in
       let parameters = PostgresParameters {
         $0.uuid(client)
         $0.int4(Int32(limit))
       }
       let results = try connection.pipeline([
         (Statements.client, PostgresParameters { $0.uuid(client) }), (Statements.events, parameters), (Statements.scores, parameters),
-        (Statements.actions, parameters),
+        (Statements.actions, parameters), StandingReader.find(client),
       ])
       guard results[0].rowCount == 1 else { return nil }
-      return try Self.report(results)
+      var report = try Self.report(results)
+      if var found = try standings.client(results[4]) {
+        if found.isUnread { try standings.read(&found, on: connection) }
+        report.now = standings.standing(of: found).map(ClientReport.Now.init)
+      }
+      return report
     }
   }
 
@@ -87,8 +123,7 @@ public struct ClientReports: Sendable {
     let client = results[0], events = results[1], scores = results[2], actions = results[3]
     return ClientReport(
       id: try client.uuid(0, 0), orgID: try client.uuid(0, 1), name: try client.textIfPresent(0, 2), email: try client.textIfPresent(0, 3),
-      stage: try client.textIfPresent(0, 4), dueAt: try client.timestampIfPresent(0, 5).map { Timestamp(microseconds: $0) },
-      eventCount: Int(try client.int64(0, 6)),
+      eventCount: Int(try client.int64(0, 4)),
       events: try (0..<events.rowCount).map { row in
         ClientReport.Event(
           occurredAt: Timestamp(microseconds: try events.timestamp(row, 0)), type: try events.text(row, 1), stage: try events.text(row, 2),
@@ -121,9 +156,9 @@ public struct ClientReports: Sendable {
     static let client = PostgresStatement(
       name: "report_client",
       """
-      SELECT c.id, c.org_id, c.name::text, c.email::text, s.stage, \(HostValues.time("s.due_at")),
+      SELECT c.id, c.org_id, c.name::text, c.email::text,
         (SELECT count(*) FROM client_journey_events e WHERE e.client_id = c.id)
-      FROM contacts c LEFT JOIN journey_client_state s ON s.client_id = c.id
+      FROM contacts c
       WHERE c.id = $1::uuid
       """)
     static let events = PostgresStatement(

@@ -28,8 +28,9 @@ struct Explain: AsyncParsableCommand {
         guard let id = UUID(uuidString: text) else { throw Failure(.refusedInput, "--org \(text): an organisation is named by its UUID") }
         return id
       }
+      let rules = try await settings.decisions()
       let report = try await failing(.failed) {
-        try await withDatabase(settings, role: settings.workingRole, "explain") { try await find(ClientReports(worker: $0), orgID) }
+        try await withDatabase(settings, role: settings.workingRole, "explain") { try await find(ClientReports(worker: $0, rules: rules), orgID) }
       }
       if output.json { printJSON { write(report, into: &$0) } } else { show(report) }
     }
@@ -52,9 +53,8 @@ struct Explain: AsyncParsableCommand {
 
   private func show(_ report: ClientReport) {
     Output.line("\((report.name ?? "(no name)").plain(200))  \((report.email ?? "").plain(200))  \(report.id.text)")
-    Output.line("organisation \(report.orgID.text), \(report.eventCount) events, stage \((report.stage ?? "none yet").plain())")
-    if let due = report.dueAt { Output.line("the risks change by themselves at \(due.iso8601) unless something happens before") }
-    if let score = report.scores.first { show(score) }
+    Output.line("organisation \(report.orgID.text), \(report.eventCount) events, stage \((report.now?.stage ?? "none yet").plain())")
+    show(report.now, report.scores.first)
     if !report.actions.isEmpty {
       Output.line("\nactions")
       Output.table(
@@ -72,9 +72,21 @@ struct Explain: AsyncParsableCommand {
     }
   }
 
-  private func show(_ score: ClientReport.Score) {
-    Output.line("\nscore \(number(score.score)), risk level \(score.riskLevel), at \(score.generatedAt.iso8601)")
-    guard let explanation = score.explanation, let document = try? JSONDocument(parsing: explanation) else { return }
+  /// - Parameter latest: the latest score that is stored.
+  private func show(_ now: ClientReport.Now?, _ latest: ClientReport.Score?) {
+    if let due = now?.nextChange { Output.line("the risks change by themselves at \(due.iso8601) unless something happens before") }
+    let cause = latest?.explanation.flatMap { try? JSONDocument(parsing: $0) }?.root["cause"]
+    if let now {
+      Output.line("\nscore \(number(now.score)), risk level \(now.riskLevel), as of \(now.asOf.iso8601)")
+      show(now.explanation, now.isStored ? because(cause) : "not stored yet: time has passed, or the host or the rules have changed, since the last evaluation")
+    }
+    guard let latest, !(now?.isStored ?? false) else { return }
+    Output.line("\nstored: score \(number(latest.score)), risk level \(latest.riskLevel), at \(latest.generatedAt.iso8601)")
+    if let explanation = latest.explanation { show(explanation, because(cause)) }
+  }
+
+  private func show(_ explanation: [UInt8], _ cause: String) {
+    guard let document = try? JSONDocument(parsing: explanation) else { return }
     let root = document.root
     for part in root["contributions"].map({ Array($0.elements) }) ?? [] {
       Output.line("  \(signed(part["points"]?.double ?? 0))  \(text(part["source"]))")
@@ -86,7 +98,7 @@ struct Explain: AsyncParsableCommand {
       Output.line(
         "  \(rank + 1). \(text(candidate["action"])) (\(text(candidate["trigger"]))): \(verdict(candidate))")
     }
-    Output.line("  \(because(root["cause"])), rules \(text(root["ruleVersion"]))")
+    Output.line("  \(cause), rules \(text(root["ruleVersion"]))")
   }
 
   /// Evidence and causes quote what the events held.
@@ -120,8 +132,21 @@ struct Explain: AsyncParsableCommand {
     json.member("orgId", report.orgID.text)
     json.member("name", report.name)
     json.member("email", report.email)
-    json.member("stage", report.stage)
-    json.member("nextChange", report.dueAt?.iso8601)
+    json.member("stage", report.now?.stage)
+    json.member("nextChange", report.now?.nextChange?.iso8601)
+    if let now = report.now {
+      json.key("now")
+      json.beginObject()
+      json.member("asOf", now.asOf.iso8601)
+      json.key("score")
+      json.double(now.score)
+      json.member("riskLevel", now.riskLevel)
+      json.key("isStored")
+      json.bool(now.isStored)
+      json.key("explanation")
+      json.raw(now.explanation)
+      json.endObject()
+    }
     json.key("eventCount")
     json.int(report.eventCount)
     json.key("scores")

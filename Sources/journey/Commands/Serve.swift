@@ -124,7 +124,7 @@ private struct Adapter {
     let api: APIService? =
       if settings.api.isEnabled {
         try await APIService.make(
-          settings, decoder: decoder, source: source, statistics: pipeline.statistics, announcer: announcer, feed: feed,
+          settings, decoder: decoder, rules: rules, source: source, statistics: pipeline.statistics, announcer: announcer, feed: feed,
           readiness: readiness, descriptors: descriptors, logger: logger)
       } else { nil }
     let probes: [any Service] =

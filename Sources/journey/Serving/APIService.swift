@@ -1,5 +1,6 @@
 import AMQPClient
 import FoundationEssentials
+import Journey
 import JourneyAPI
 import JourneyConfiguration
 import JourneyMessaging
@@ -20,7 +21,7 @@ struct APIService {
 
   /// nil where `api.enabled` is false.
   static func make(
-    _ settings: JourneyConfiguration.Settings, decoder: InboundDecoder, source: IngestQueue, statistics: Statistics, announcer: ChangeAnnouncer,
+    _ settings: JourneyConfiguration.Settings, decoder: InboundDecoder, rules: DecisionRules, source: IngestQueue, statistics: Statistics, announcer: ChangeAnnouncer,
     feed: PostgresChangeFeed, readiness: @escaping @Sendable () -> Readiness, descriptors: DescriptorWatch, logger: Logger
   ) async throws -> APIService {
     var reads = try settings.database(role: "authenticated")
@@ -43,7 +44,7 @@ struct APIService {
     let requests = PostgresWorker(quick, name: "pg-requests")
     let publisher = AMQPPublisher(settings: try settings.broker("api"), window: 256)
     let clock = SystemClock()
-    let reader = PostgresJourneyReader(pool: pool, adapter: counting, lists: requests)
+    let reader = PostgresJourneyReader(pool: pool, adapter: counting, lists: requests, rules: rules)
     let desk = ServeDesk(
       settings: settings, worker: letters, decoder: decoder, statistics: statistics, isConsuming: { source.isConsuming }, clock: clock, logger: logger)
     var parts = JourneyServer.Parts(

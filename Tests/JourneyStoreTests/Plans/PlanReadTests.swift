@@ -23,7 +23,7 @@ extension PlanTests {
       let url = PlanLog.url(history.url, planning)
       let pool = PostgresPool(try PostgresSettings(conninfo: url, role: "authenticated"), size: 1)
       let adapter = PostgresWorker(try PostgresSettings(conninfo: url, role: "journey_adapter"))
-      let reader = PostgresJourneyReader(pool: pool, adapter: adapter)
+      let reader = PostgresJourneyReader(pool: pool, adapter: adapter, rules: DecisionRules())
       let result: Result<Void, any Error>
       do {
         try await body(try await history.rules()) { query in

@@ -1,0 +1,47 @@
+import FoundationEssentials
+import Journey
+import PostgresClient
+
+/// How clients stand by their stored events alone, calculated from all of them.
+struct StoredReference {
+  private(set) var assessments: [UUID: Assessment] = [:]
+  private(set) var invoices: [UUID: [String: InvoiceState]] = [:]
+
+  private static let events = PostgresStatement(
+    name: "reference_events",
+    """
+    SELECT client_id, COALESCE(source, ''), COALESCE(source_event_id, id::text), event_type, stage, sets_stage, occurred_at, metadata::text
+    FROM client_journey_events
+    """)
+  private static let contacts = PostgresStatement(
+    name: "reference_contacts", "SELECT id, ai_score::float8, clock_timestamp() FROM contacts")
+
+  /// - Parameter offset: how far the moment is from now.
+  init(_ rules: DecisionRules, at offset: TimeSpan, on connection: PostgresConnection) throws {
+    let events = try connection.execute(Self.events, PostgresParameters())
+    var summaries: [UUID: ClientSummary] = [:]
+    for row in 0..<events.rowCount {
+      let client = try events.uuid(row, 0)
+      let stamp = EventStamp(at: Timestamp(microseconds: try events.timestamp(row, 6)), id: try events.text(row, 2), source: try events.text(row, 1))
+      let stage = try events.bool(row, 5) ? Stage(rawValue: events.text(row, 4)) : nil
+      let document = try JSONDocument(parsing: Array(try events.text(row, 7).utf8))
+      let signals = rules.signals.signals(type: try events.text(row, 3), stage: stage, sourceEventID: stamp.id, metadata: document.root)
+      summaries[client, default: ClientSummary()].insert(stamp, stage: stage, signals: signals)
+      switch signals.invoice {
+      case .overdue(let id): invoices[client, default: [:]][id, default: InvoiceState()].merge(InvoiceState(overdueAt: stamp.at))
+      case .settled(let id): invoices[client, default: [:]][id, default: InvoiceState()].merge(InvoiceState(settledAt: stamp.at))
+      case nil: break
+      }
+    }
+    let contacts = try connection.execute(Self.contacts, PostgresParameters())
+    for row in 0..<contacts.rowCount {
+      let client = try contacts.uuid(row, 0)
+      guard var summary = summaries[client] else { continue }
+      let late = (invoices[client] ?? [:]).filter(\.value.isLate).map { LateInvoices.Item(id: $0.key, overdueAt: $0.value.overdueAt!) }
+      let oldest = late.sorted { ($0.overdueAt, $0.id) < ($1.overdueAt, $1.id) }.prefix(LateInvoices.oldestLimit)
+      summary.lateInvoices = LateInvoices(count: min(late.count, LateInvoices.countLimit), oldest: Array(oldest))
+      let now = Timestamp(microseconds: try contacts.timestamp(row, 2)) + offset
+      assessments[client] = rules.assess(summary, aiScore: try contacts.doubleIfPresent(row, 1), at: now)
+    }
+  }
+}
