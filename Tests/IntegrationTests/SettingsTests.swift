@@ -149,7 +149,7 @@ import Testing
           try old.replacingOccurrences(of: text, with: other).write(toFile: file, atomically: true, encoding: .utf8)
         }
         let badDecisions = try configuration("a") { try replace("\($0)/decisions.yaml", "fewerThan: 3", by: "fewerThan: many") }
-        try await refuses(stage, configuration: badDecisions, status: 78, naming: ["decisions.yaml:19", "fewerThan", "a number"])
+        try await refuses(stage, configuration: badDecisions, status: 78, naming: ["decisions.yaml:21", "fewerThan", "a number"])
         let notYAML = try configuration("b") { try replace("\($0)/decisions.yaml", "score: {", by: "score: [") }
         try await refuses(stage, configuration: notYAML, status: 78, naming: ["decisions.yaml"])
         let badMapping = try configuration("c") {

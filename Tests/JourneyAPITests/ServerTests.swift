@@ -123,6 +123,18 @@ private struct SilentFeed: ChangeFeed {
     }
   }
 
+  /// The moment of an answer is another each time.
+  @Test func theMomentOfAnAnswerCountsByTheMinute() {
+    func tag(_ body: String) -> String { entityTag(Array(body.utf8)) }
+    let first = tag(#"{"asOf" : "2026-11-29T10:00:01.5+00:00", "score" : 5}"#)
+    #expect(first.hasPrefix("W/\""))
+    #expect(tag(#"{"asOf" : "2026-11-29T10:00:59+00:00", "score" : 5}"#) == first)
+    #expect(tag(#"{"asOf" : "2026-11-29T10:01:00+00:00", "score" : 5}"#) != first)
+    #expect(tag(#"{"asOf" : "2026-11-29T10:00:01.5+00:00", "score" : 6}"#) != first)
+    #expect(!tag(#"{"score" : 5}"#).hasPrefix("W/"))
+    for cut in [#"{"asOf" : ""#, #"{"asOf" : "2026"}"#, #"{"asOf" : null}"#] { #expect(tag(cut) != first) }
+  }
+
   @Test func oneUserDoesNotTakeAll() async throws {
     try await with({ $0.requestsPerSecond = 2 }) { (client: any TestClientProtocol, user: HTTPFields, other: HTTPFields) async throws in
       var refused: TestResponse?

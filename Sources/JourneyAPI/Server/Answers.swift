@@ -19,7 +19,7 @@ func answer(_ body: [UInt8], type: String = "application/json", to request: Requ
 }
 
 /// Of an answer whose first member is the moment for which it was calculated, a weak one, in which that counts by the minute.
-private func entityTag(_ body: [UInt8]) -> String {
+func entityTag(_ body: [UInt8]) -> String {
   var hash = SHA256()
   let opening = #"{"asOf" : ""#.utf8, minute = "2026-01-01T00:00".utf8.count
   let isOfAMoment = body.starts(with: opening)
