@@ -23,6 +23,19 @@ $function$;
 COMMENT ON FUNCTION journey_check_soon() IS 'Has a client looked at soon whose summary was emptied.';
 CREATE TRIGGER journey_check_soon BEFORE UPDATE OF summary ON journey_client_state
   FOR EACH ROW WHEN (NEW.summary = '' AND NEW.merged_into IS NULL) EXECUTE FUNCTION journey_check_soon();
+-- An instance of an earlier version that runs beside this one moves due_at alone.
+CREATE FUNCTION journey_check_when_due() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+  NEW.check_at := NEW.due_at;
+  RETURN NEW;
+END
+$function$;
+COMMENT ON FUNCTION journey_check_when_due() IS 'Has a client looked at when it is due, and no later.';
+CREATE TRIGGER journey_check_when_due BEFORE UPDATE OF due_at ON journey_client_state
+  FOR EACH ROW
+  WHEN (NEW.merged_into IS NULL AND NEW.due_at IS NOT NULL AND (NEW.check_at IS NULL OR NEW.check_at > NEW.due_at))
+  EXECUTE FUNCTION journey_check_when_due();
+
 -- The adapter itself adds the states of clients whose events it is about to store.
 CREATE TRIGGER journey_check_soon_new BEFORE INSERT ON journey_client_state
   FOR EACH ROW WHEN (NEW.summary = '' AND current_user <> 'journey_adapter') EXECUTE FUNCTION journey_check_soon();

@@ -2,7 +2,8 @@ import FoundationEssentials
 public import Journey
 import Yams
 
-/// Reads `decisions.yaml`: the rules of the decision. What the file leaves out keeps the built-in value.
+/// Reads `decisions.yaml`: the rules of the decision. What the file leaves out keeps the built-in value, but for
+/// `evaluateOverTime`, which is off where the file does not say so.
 public enum DecisionLoader {
   /// - Throws: `SettingsError` with all problems of the file, a line each, by file, line, column and key.
   public static func load(file: String) throws(SettingsError) -> DecisionRules {
@@ -16,6 +17,8 @@ public enum DecisionLoader {
   public static func load(yaml text: String, file: String) throws(SettingsError) -> DecisionRules {
     let problems = MappingProblemList(file: file)
     var rules = DecisionRules()
+    // A file of an earlier version does not know it, and its actions may have no cooldown.
+    rules.evaluatesOverTime = false
     if let root = MappingLoader.compose(text, problems) { root.readDecisions(into: &rules) }
     guard problems.problems.isEmpty else { throw SettingsError(problems.problems.map(\.description).joined(separator: "\n")) }
     return rules

@@ -14,7 +14,9 @@ extension InboundDecoder {
   /// its attributes in headers (binary), and as plain JSON that says itself what it is.
   func form(of properties: MessageProperties, body: [UInt8]) throws(Rejection) -> MessageForm {
     try refuseCompression(properties.contentEncoding, body)
-    if let prefix = BinaryCloudEvent.prefix(of: properties.headers) {
+    // What says that it is structured is, whatever headers a relay has added.
+    let isStructured = properties.contentType.map { Self.media($0).hasPrefix("application/cloudevents") } ?? false
+    if !isStructured, let prefix = BinaryCloudEvent.prefix(of: properties.headers) {
       let event = try BinaryCloudEvent(properties, prefix: prefix).structured(body)
       return MessageForm(source: Self.cloudEvents, orgID: try organization(properties), document: try parse(event))
     }

@@ -22,11 +22,14 @@ public struct Decider: Sendable {
     rules.evaluate(&client, taking: events, random: &random)
   }
 
-  public func evaluateOverTime(_ client: inout ClientSnapshot, random: inout some RandomNumberGenerator) -> Evaluation {
-    rules.evaluateOverTime(&client, random: &random)
+  /// - Parameter historyChanged: whether its stored events are others now; otherwise time has passed.
+  public func evaluateWithoutEvent(
+    _ client: inout ClientSnapshot, historyChanged: Bool, random: inout some RandomNumberGenerator
+  ) -> Evaluation {
+    rules.evaluate(&client, without: historyChanged ? .historyChange : .time, random: &random)
   }
 
   public func recompute(_ client: inout ClientSnapshot, publishes: Bool, random: inout some RandomNumberGenerator) -> Evaluation {
-    rules.recompute(&client, publishes: publishes, random: &random)
+    rules.evaluate(&client, without: .recomputation, publishes: publishes, random: &random)
   }
 }

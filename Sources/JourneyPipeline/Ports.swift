@@ -83,11 +83,11 @@ public protocol JourneyLedger: Sendable {
   /// has changed their history. Those that were due longest come first; what somebody else holds is passed over.
   /// - Parameters:
   ///   - limit: how many clients are looked at.
-  ///   - organizations: whose clients are left out.
-  func evaluateDue(limit: Int, passingOver organizations: [UUID]) async throws(LedgerError) -> DueReceipt
-  /// Leaves the client alone for an hour that would be looked at next: it cannot be evaluated, and is in the way of others.
-  /// - Returns: which one; nil where there is none.
-  func postponeDue() async throws(LedgerError) -> UUID?
+  ///   - passedOver: who is left out.
+  /// - Throws: `LedgerError`, with the client where only one was looked at.
+  func evaluateDue(limit: Int, passingOver passedOver: PassedOver) async throws(LedgerError) -> DueReceipt
+  /// Leaves a client alone for an hour: it cannot be evaluated, and is in the way of others.
+  func postponeDue(_ client: UUID) async throws(LedgerError)
   /// Tries whether batches could be committed, as far as that shows without one: whether the database is there, takes writes, and knows all that a commit
   /// means.
   func check() async throws(LedgerError)
@@ -141,6 +141,17 @@ public struct CommitReceipt: Sendable {
   public init(results: [Result], outbox: OutboxBatch?) {
     self.results = results
     self.outbox = outbox
+  }
+}
+
+/// Who is left out where due clients are evaluated, since somebody else holds their rows.
+public struct PassedOver: Hashable, Sendable {
+  public var organizations: Set<UUID>
+  public var clients: Set<UUID>
+
+  public init(organizations: Set<UUID> = [], clients: Set<UUID> = []) {
+    self.organizations = organizations
+    self.clients = clients
   }
 }
 
@@ -204,6 +215,8 @@ public struct LedgerError: Error, CustomStringConvertible {
   public var detail: String
   /// In words of our own, for a probe that anybody may read: a host's triggers say what they like in the description.
   public var reason: String
+  /// The client that the work was about, where it was about one alone and that is known.
+  public var client: UUID?
 
   public init(_ kind: Kind, _ description: String, detail: String? = nil, reason: String = "the database refuses the work") {
     self.kind = kind

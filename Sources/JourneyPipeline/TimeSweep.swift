@@ -37,31 +37,41 @@ final class TimeSweep: Sendable {
 
   /// Works until it is cancelled.
   func run() async {
+    var passedOver = PassedOver()
+    var turn = 0
     while !isStopping {
-      await turn()
+      turn += 1
+      // Whoever was held is tried again after a minute or so.
+      if turn.isMultiple(of: Self.turnsUntilHeldAreTried) { passedOver.clients = [] }
+      passedOver.organizations = []
+      await evaluateAllDue(&passedOver)
       try? await Task.sleep(for: settings.interval)
     }
   }
 
   private var isStopping: Bool { Task.isCancelled || Task.isShuttingDownGracefully }
 
+  private static let turnsUntilHeldAreTried = 12
+  /// Each of them costs a statement that waits in vain.
+  private static let mostPassedOver = 100
+
   /// Evaluates all that is due.
-  private func turn() async {
+  /// - Parameter passedOver: who is left out; those are added that turn out to be held.
+  private func evaluateAllDue(_ passedOver: inout PassedOver) async {
     var limit = settings.limit
-    var held: [UUID] = []
     // While the database lets no batch pass, this would not either.
     while !isStopping, !gate.isClosed {
       let begin = ContinuousClock.now
       do throws(LedgerError) {
-        let receipt = try await ledger.evaluateDue(limit: limit, passingOver: held)
+        let receipt = try await ledger.evaluateDue(limit: limit, passingOver: passedOver)
         health.succeeded(.time)
         statistics.add(\.overTime, receipt.evaluated.count)
         if let batch = receipt.outbox { await outbox.publish(batch) }
-        held += receipt.held
+        passedOver.organizations.formUnion(receipt.held)
         guard receipt.looked >= limit else { return }
         limit = min(settings.limit, limit * 2)
       } catch {
-        guard await isWorthAnother(after: error, limit: &limit) else { return }
+        guard await isWorthAnother(after: error, limit: &limit, &passedOver) else { return }
       }
       try? await Task.sleep(for: ContinuousClock.now - begin)
     }
@@ -69,16 +79,21 @@ final class TimeSweep: Sendable {
 
   /// One client that cannot be evaluated shall not keep the others from it: fewer at a time are tried, and the one that is left is put off.
   /// - Returns: whether to go on at once.
-  private func isWorthAnother(after error: LedgerError, limit: inout Int) async -> Bool {
+  private func isWorthAnother(after error: LedgerError, limit: inout Int, _ passedOver: inout PassedOver) async -> Bool {
+    if error.kind == .contended, limit > 1 || error.client != nil, passedOver.clients.count < Self.mostPassedOver {
+      if limit == 1, let client = error.client { passedOver.clients.insert(client) }
+      limit = max(1, limit / 4)
+      return true
+    }
     if health.failed(.time, error.reason) { logger.warning("clients cannot be evaluated as time passes, trying again: \(error)") }
-    guard error.kind != .transient else { return false }
+    guard error.kind != .transient, error.kind != .contended else { return false }
     if limit > 1 {
       limit = max(1, limit / 4)
       return true
     }
-    guard error.kind != .contended else { return false }
+    guard let client = error.client else { return false }
     do throws(LedgerError) {
-      guard let client = try await ledger.postponeDue() else { return false }
+      try await ledger.postponeDue(client)
       logger.error("a client cannot be evaluated, and is put off for an hour: \(error)", metadata: ["client": "\(client)"])
     } catch {
       logger.debug("a client cannot be put off: \(error)")

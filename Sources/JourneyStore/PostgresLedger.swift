@@ -73,23 +73,38 @@ public final class PostgresLedger: JourneyLedger {
     }
   }
 
-  public func evaluateDue(limit: Int, passingOver organizations: [UUID]) async throws(LedgerError) -> DueReceipt {
+  public func evaluateDue(limit: Int, passingOver passedOver: PassedOver) async throws(LedgerError) -> DueReceipt {
     guard let overTime else { return DueReceipt() }
     return try await classified {
       try await overTime.perform { [self] connection in
-        try contending { () throws(PostgresError) in
-          try commit(on: connection).evaluateDue(limit: limit, passingOver: organizations)
+        let work = commit(on: connection)
+        var first: UUID?
+        do {
+          return try contending { () throws(PostgresError) in
+            try work.evaluateDue(limit: limit, passingOver: passedOver, first: &first)
+          }
+        } catch {
+          guard limit == 1 else { throw error }
+          var failure = (error as? LedgerError) ?? (error as? PostgresError).map(LedgerError.init) ?? LedgerError(.transient, "interrupted: \(error)")
+          // Where the lock was waited for too long, nobody was looked at.
+          if first == nil, failure.kind == .contended { first = try work.firstDue(passingOver: passedOver) }
+          failure.client = first
+          throw failure
         }
       }
     }
   }
 
-  public func postponeDue() async throws(LedgerError) -> UUID? {
-    guard let overTime else { return nil }
-    return try await classified { [clockOffset] in
+  public func postponeDue(_ client: UUID) async throws(LedgerError) {
+    guard let overTime else { return }
+    try await classified { [clockOffset] in
       try await overTime.perform { connection in
-        let answer = try connection.execute(DueStatements.postpone, PostgresParameters { $0.int8(clockOffset.microseconds) })
-        return answer.rowCount > 0 ? try answer.uuid(0, 0) : nil
+        _ = try connection.execute(
+          DueStatements.postpone,
+          PostgresParameters {
+            $0.uuid(client)
+            $0.int8(clockOffset.microseconds)
+          })
       }
     }
   }

@@ -38,6 +38,14 @@ import Testing
     #expect(binary.events == structured.events)
   }
 
+  /// A relay has added headers to an event that is whole in its body.
+  @Test(arguments: ["application/cloudevents+json", "Application/CloudEvents+JSON; charset=utf-8"])
+  func `what says that it is structured is, whatever its headers`(contentType: String) throws {
+    let plain = try decode(Array(event().utf8), "application/cloudevents+json")
+    let relayed = try decode(Array(event().utf8), contentType, headers: Self.headers("ce-"))
+    #expect(relayed.rejections.isEmpty && relayed.events == plain.events)
+  }
+
   @Test func `times in headers of binary mode may be texts or times`() throws {
     let binary = try decode([], nil, headers: Self.headers("cloudEvents:", [("time", .timestamp(1_763_546_400))]))
     #expect(binary.events.map(\.occurredAt) == [Timestamp(seconds: 1_763_546_400)])

@@ -26,8 +26,8 @@ final class FakeLedger: JourneyLedger {
     /// What the next calls of `evaluateDue` do; after them nothing is due.
     var due: [Result<DueReceipt, LedgerError>] = []
     var dueLimits: [Int] = []
-    var passedOver: [[UUID]] = []
-    var postponed = 0
+    var passedOver: [PassedOver] = []
+    var postponed: [UUID] = []
   }
   /// What a commit does before (`isStored` false) and after it has stored its batch: an error is thrown.
   typealias Plan = @Sendable (_ batch: EventBatch, _ attempt: Int, _ isStored: Bool) async -> LedgerError?
@@ -115,10 +115,10 @@ final class FakeLedger: JourneyLedger {
     if let error = checking() { throw error }
   }
 
-  func evaluateDue(limit: Int, passingOver organizations: [UUID]) async throws(LedgerError) -> DueReceipt {
+  func evaluateDue(limit: Int, passingOver passedOver: PassedOver) async throws(LedgerError) -> DueReceipt {
     let due = state.change { state in
       state.dueLimits.append(limit)
-      state.passedOver.append(organizations)
+      state.passedOver.append(passedOver)
       return state.due.isEmpty ? nil : state.due.removeFirst()
     }
     switch due {
@@ -130,10 +130,7 @@ final class FakeLedger: JourneyLedger {
     }
   }
 
-  func postponeDue() async throws(LedgerError) -> UUID? {
-    state.change { $0.postponed += 1 }
-    return UUID()
-  }
+  func postponeDue(_ client: UUID) async throws(LedgerError) { state.change { $0.postponed.append(client) } }
 
   func markPublished(_ batches: [UUID]) async throws(LedgerError) {
     try note()

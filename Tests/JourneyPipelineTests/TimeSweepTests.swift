@@ -24,7 +24,11 @@ import Testing
     return ledger
   }
 
-  private func error(_ kind: LedgerError.Kind) -> Result<DueReceipt, LedgerError> { .failure(LedgerError(kind, "no")) }
+  private func error(_ kind: LedgerError.Kind, at client: UUID? = nil) -> Result<DueReceipt, LedgerError> {
+    var error = LedgerError(kind, "no")
+    error.client = client
+    return .failure(error)
+  }
 
   @Test func `all that is due is evaluated at once, and its actions are published and noted`() async throws {
     let ledger = ledger([.success(receipt(10, actions: 3)), .success(receipt(10)), .success(receipt(4, actions: 1))])
@@ -44,18 +48,32 @@ import Testing
     _ = try await withPipeline(FakeSource([]), ledger, FakePublisher(), settings(interval: .milliseconds(1))) { _ in
       try await ledger.state.wait { $0.passedOver.count >= 3 }
     }
-    #expect(ledger.now.passedOver.prefix(3) == [[], [org], []])
+    #expect(ledger.now.passedOver.prefix(3).map(\.organizations) == [[], [org], []])
   }
 
   @Test func `a client that is refused is found, and put off once a turn`() async throws {
-    let ledger = ledger([error(.poison), error(.poison), error(.poison), .success(receipt(3))])
+    let client = UUID()
+    let ledger = ledger([error(.poison), error(.poison), error(.poison, at: client), .success(receipt(3))])
     let health = Health()
     _ = try await withPipeline(FakeSource([]), ledger, FakePublisher(), settings(interval: .milliseconds(1)), health: health) { _ in
       try await ledger.state.wait { $0.dueLimits.count >= 4 }
       while !health.problems.isEmpty { await Task.yield() }
     }
     #expect(ledger.now.dueLimits.prefix(4) == [10, 2, 1, 10])
-    #expect(ledger.now.postponed == 1)
+    #expect(ledger.now.postponed == [client])
+  }
+
+  @Test func `a client that somebody else holds is found, and keeps no other from being evaluated`() async throws {
+    let client = UUID()
+    let ledger = ledger([
+      error(.contended), error(.contended), error(.contended, at: client), .success(receipt(1)), .success(receipt(2)), .success(receipt(3)),
+    ])
+    let counts = try await withPipeline(FakeSource([]), ledger, FakePublisher(), settings()) { _ in
+      try await ledger.state.wait { $0.dueLimits.count == 6 }
+    }
+    #expect(ledger.now.dueLimits == [10, 2, 1, 1, 2, 4])
+    #expect(ledger.now.passedOver.map(\.clients) == [[], [], [], [client], [client], [client]])
+    #expect(counts.overTime == 6 && ledger.now.postponed.isEmpty)
   }
 
   @Test func `what passes is waited out, and shows meanwhile`() async throws {
@@ -66,7 +84,7 @@ import Testing
         try await ledger.state.wait { $0.dueLimits.count == 1 }
         while health.problems.isEmpty { await Task.yield() }
       }
-      #expect(ledger.now.postponed == 0)
+      #expect(ledger.now.postponed.isEmpty)
       #expect(ledger.now.dueLimits == [1])
     }
   }

@@ -28,8 +28,8 @@ import Testing
       try await engage(ledgers[0])
       #expect(try await rows(Self.state, other) == [["LOW", "", "f", "t"]])
       // Not yet.
-      #expect(try await ledgers[1].evaluateDue(limit: 10, passingOver: []).looked == 0)
-      let receipt = try await ledgers[2].evaluateDue(limit: 10, passingOver: [])
+      #expect(try await ledgers[1].evaluateDue(limit: 10, passingOver: PassedOver()).looked == 0)
+      let receipt = try await ledgers[2].evaluateDue(limit: 10, passingOver: PassedOver())
       #expect(receipt.looked == 1)
       #expect(receipt.evaluated == [DueReceipt.Client(id: Self.clients[0], orgID: Self.org)])
       let action = try #require(receipt.outbox?.actions.first)
@@ -38,7 +38,7 @@ import Testing
       #expect(try await rows(Self.causes, other).last == ["t", "time_passed"])
       #expect(try await rows("SELECT count(*) FROM journey_outbox WHERE id = '\(receipt.outbox!.id)'", other) == [["1"]])
       // Once.
-      #expect(try await ledgers[2].evaluateDue(limit: 10, passingOver: []).looked == 0)
+      #expect(try await ledgers[2].evaluateDue(limit: 10, passingOver: PassedOver()).looked == 0)
     }
   }
 
@@ -48,7 +48,7 @@ import Testing
     try await withLedgers(at: [.seconds(0), .days(31)], rules: rules) { ledgers, other in
       try await engage(ledgers[0])
       #expect(try await rows("SELECT count(*) FROM journey_client_state WHERE check_at < now() + interval '31 days'", other) == [["1"]])
-      #expect(try await ledgers[1].evaluateDue(limit: 10, passingOver: []).looked == 0)
+      #expect(try await ledgers[1].evaluateDue(limit: 10, passingOver: PassedOver()).looked == 0)
     }
   }
 
@@ -66,12 +66,12 @@ import Testing
       }
       expect(try await ledgers[1].take(staged), ["stored", "stored", "stored"])
       #expect(try await rows(check, other) == before)
-      let looked = try await ledgers[2].evaluateDue(limit: 10, passingOver: [])
+      let looked = try await ledgers[2].evaluateDue(limit: 10, passingOver: PassedOver())
       #expect(looked.looked == 1)
       #expect(looked.evaluated.isEmpty)
       #expect(try await rows(Self.state, other)[0][3] == "t", "the look has to be moved on")
-      #expect(try await ledgers[2].evaluateDue(limit: 10, passingOver: []).looked == 0)
-      #expect(try await ledgers[3].evaluateDue(limit: 10, passingOver: []).evaluated.count == 1)
+      #expect(try await ledgers[2].evaluateDue(limit: 10, passingOver: PassedOver()).looked == 0)
+      #expect(try await ledgers[3].evaluateDue(limit: 10, passingOver: PassedOver()).evaluated.count == 1)
     }
   }
 
@@ -83,9 +83,9 @@ import Testing
         INSERT INTO client_journey_events (client_id, org_id, stage, event_type)
         VALUES ('\(Self.clients[0])', '\(Self.org)', 'churn_risk', 'complained'), ('\(Self.clients[1])', '\(Self.org)', 'onboarding', 'called')
         """)
-      #expect(Set(try await ledgers[0].evaluateDue(limit: 10, passingOver: []).evaluated.map(\.id)) == Set(Self.clients))
+      #expect(Set(try await ledgers[0].evaluateDue(limit: 10, passingOver: PassedOver()).evaluated.map(\.id)) == Set(Self.clients))
       #expect(try await rows("SELECT stage FROM journey_client_state ORDER BY stage", other) == [["churn_risk"], ["onboarding"]])
-      #expect(try await ledgers[0].evaluateDue(limit: 10, passingOver: []).looked == 0)
+      #expect(try await ledgers[0].evaluateDue(limit: 10, passingOver: PassedOver()).looked == 0)
     }
   }
 
@@ -113,17 +113,17 @@ import Testing
       let state = "SELECT FROM journey_client_state WHERE client_id = '\(Self.clients[0])' FOR UPDATE"
       for held in [contact, state] {
         try await withOpenTransaction(held, on: other) {
-          let receipt = try await ledgers[1].evaluateDue(limit: 1, passingOver: [])
+          let receipt = try await ledgers[1].evaluateDue(limit: 1, passingOver: PassedOver())
           #expect(receipt.evaluated.allSatisfy { $0.id == Self.clients[1] })
         }
       }
       try await withOpenTransaction("SELECT FROM organizations FOR UPDATE", on: other) {
-        let receipt = try await ledgers[1].evaluateDue(limit: 10, passingOver: [])
+        let receipt = try await ledgers[1].evaluateDue(limit: 10, passingOver: PassedOver())
         #expect(receipt.evaluated.isEmpty)
         #expect(receipt.held == [Self.org])
-        #expect(try await ledgers[1].evaluateDue(limit: 10, passingOver: receipt.held).looked == 0)
+        #expect(try await ledgers[1].evaluateDue(limit: 10, passingOver: PassedOver(organizations: Set(receipt.held))).looked == 0)
       }
-      #expect(try await ledgers[1].evaluateDue(limit: 10, passingOver: []).evaluated.map(\.id) == [Self.clients[0]])
+      #expect(try await ledgers[1].evaluateDue(limit: 10, passingOver: PassedOver()).evaluated.map(\.id) == [Self.clients[0]])
     }
   }
 
@@ -138,7 +138,7 @@ import Testing
           group.addTask {
             var all: [UUID] = []
             while true {
-              let receipt = try await ledger.evaluateDue(limit: 20, passingOver: [])
+              let receipt = try await ledger.evaluateDue(limit: 20, passingOver: PassedOver())
               all += receipt.evaluated.map(\.id)
               if receipt.looked == 0 { return all }
             }
@@ -147,7 +147,7 @@ import Testing
         return try await group.reduce(into: []) { $0 += $1 }
       }
       #expect(evaluated.count == Set(evaluated).count, "a client was evaluated twice")
-      #expect(try await ledgers[1].evaluateDue(limit: 500, passingOver: []).looked + evaluated.count == 300)
+      #expect(try await ledgers[1].evaluateDue(limit: 500, passingOver: PassedOver()).looked + evaluated.count == 300)
     }
   }
 
@@ -159,9 +159,10 @@ import Testing
         CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '23514'; END $$;
         CREATE TRIGGER refuse BEFORE INSERT ON client_journey_scores FOR EACH ROW WHEN (NEW.client_id = '\(Self.clients[0])') EXECUTE FUNCTION refuse()
         """)
-      await #expect(throws: LedgerError.self) { try await ledgers[1].evaluateDue(limit: 1, passingOver: []) }
-      #expect(try await ledgers[1].postponeDue() == Self.clients[0])
-      #expect(try await ledgers[1].evaluateDue(limit: 1, passingOver: []).looked == 0)
+      let error = await #expect(throws: LedgerError.self) { try await ledgers[1].evaluateDue(limit: 1, passingOver: PassedOver()) }
+      #expect(error?.client == Self.clients[0] && error?.kind == .poison)
+      try await ledgers[1].postponeDue(Self.clients[0])
+      #expect(try await ledgers[1].evaluateDue(limit: 1, passingOver: PassedOver()).looked == 0)
     }
   }
 
@@ -169,11 +170,59 @@ import Testing
     try await withLedgers { ledgers, other in
       try await engage(ledgers[0])
       try await other.run("DELETE FROM client_journey_events; UPDATE journey_client_state SET summary = ''")
-      let receipt = try await ledgers[0].evaluateDue(limit: 10, passingOver: [])
+      let receipt = try await ledgers[0].evaluateDue(limit: 10, passingOver: PassedOver())
       #expect(receipt.looked == 1)
       #expect(receipt.evaluated.isEmpty)
       let state = "SELECT stage, risk_level, due_at, check_at FROM journey_client_state WHERE client_id = '\(Self.clients[0])'"
       #expect(try await rows(state, other) == [["", "", "", ""]])
+    }
+  }
+
+  /// The host's own column is filled for all of its events: nobody has anything new to do for a client.
+  @Test func aChangeThatChangesNothingIsNoEvaluation() async throws {
+    var rules = DecisionRules()
+    rules.actions.cooldown = .seconds(0)
+    try await withLedgers(rules: rules) { ledgers, other in
+      try await engage(ledgers[0])
+      let before = try await rows("SELECT count(*), (SELECT count(*) FROM journey_outbox) FROM client_journey_scores", other)
+      try await other.run("ALTER TABLE client_journey_events ADD COLUMN host_note text; UPDATE client_journey_events SET host_note = 'x'")
+      let receipt = try await ledgers[0].evaluateDue(limit: 10, passingOver: PassedOver())
+      #expect(receipt.looked == 1 && receipt.outbox == nil)
+      #expect(try await rows("SELECT count(*), (SELECT count(*) FROM journey_outbox) FROM client_journey_scores", other) == before)
+      #expect(try await ledgers[0].evaluateDue(limit: 10, passingOver: PassedOver()).looked == 0)
+      // And one that does says what it follows from.
+      try await other.run("DELETE FROM client_journey_events WHERE source_event_id <> 'e1'")
+      #expect(try await ledgers[0].evaluateDue(limit: 10, passingOver: PassedOver()).outbox != nil)
+      #expect(try await rows(Self.causes, other).last == ["t", "history_changed"])
+    }
+  }
+
+  /// An instance of a version that does not know `check_at` writes states beside this one.
+  @Test func aStateOfAnEarlierVersionIsLookedAtAsWell() async throws {
+    try await withLedgers(at: [.seconds(0), .days(31)]) { ledgers, other in
+      try await engage(ledgers[0])
+      for check in ["NULL", "due_at + interval '1 year'"] {
+        try await other.run("UPDATE journey_client_state SET check_at = \(check)")
+        try await other.run("UPDATE journey_client_state SET due_at = due_at")
+        #expect(try await rows(Self.state, other)[0][3] == "t", "\(check)")
+      }
+      #expect(try await ledgers[1].evaluateDue(limit: 10, passingOver: PassedOver()).evaluated.count == 1)
+    }
+  }
+
+  /// The host has changed a contact, and holds it: the server waits for that in spite of SKIP LOCKED.
+  @Test func aContactThatTheHostHoldsIsNamed() async throws {
+    try await withLedgers(at: [.seconds(0), .days(31)]) { ledgers, other in
+      try await engage(ledgers[0])
+      try await engage(ledgers[0], ["f1", "f2", "f3"], client: 1)
+      let held = "UPDATE contacts SET name = 'held' WHERE id = '\(Self.clients[0])'; SELECT FROM contacts WHERE id = '\(Self.clients[0])' FOR UPDATE"
+      try await withOpenTransaction(held, on: other) {
+        let error = await #expect(throws: LedgerError.self) { try await ledgers[1].evaluateDue(limit: 1, passingOver: PassedOver()) }
+        #expect(error?.kind == .contended && error?.client == Self.clients[0])
+        let receipt = try await ledgers[1].evaluateDue(limit: 10, passingOver: PassedOver(clients: [Self.clients[0]]))
+        #expect(receipt.evaluated.map(\.id) == [Self.clients[1]])
+      }
+      #expect(try await ledgers[1].evaluateDue(limit: 10, passingOver: PassedOver()).evaluated.map(\.id) == [Self.clients[0]])
     }
   }
 }

@@ -71,6 +71,9 @@ import Testing
         try await host.run("ALTER TABLE contacts ENABLE ROW LEVEL SECURITY; ALTER TABLE contacts FORCE ROW LEVEL SECURITY")
         let hidden = try await refusal(host, as: migrating)
         #expect(hidden.contains("row level security hides rows of contacts from \(login): run ALTER TABLE contacts NO FORCE"), "\(hidden)")
+        // A policy that shows all rows, and one beside it that hides some.
+        try await host.run("CREATE POLICY all_of_them ON contacts USING (true); CREATE POLICY few ON contacts AS RESTRICTIVE USING (name = 'Ada')")
+        #expect(try await refusal(host, as: migrating).contains("row level security hides rows of contacts"))
         try await host.run("ALTER TABLE contacts NO FORCE ROW LEVEL SECURITY; REVOKE SELECT ON client_journey_events FROM \(login)")
         let barred = try await refusal(host, as: migrating)
         #expect(barred.contains("\(login) may not read client_journey_events: run GRANT SELECT"), "\(barred)")

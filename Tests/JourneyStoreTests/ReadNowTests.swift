@@ -160,6 +160,25 @@ import Testing
     }
   }
 
+  /// The host has deleted all events of a client that had an outcome.
+  @Test func ofAClientWithoutEventsNothingIsSaid() async throws {
+    try await withHost(at: [.seconds(0)], rules: [DecisionRules()]) { url, ledgers, other in
+      expect(try await ledgers[0].take(["a", "b", "c"].map { event($0) }), ["stored", "stored", "stored"])
+      try await other.run("DELETE FROM client_journey_events")
+      for isSwept in [false, true] {
+        if isSwept { #expect(try await ledgers[0].evaluateDue(limit: 10, passingOver: PassedOver()).looked == 1) }
+        try await withReads(url) { reads in
+          for root in [try await reads.client(Self.clients[0]).root, try await reads.nextAction(Self.clients[0]).root] {
+            #expect(Self.line(root) == Self.line(nil), "\(isSwept)")
+            #expect(root["nextAction"]?.isNull == true, "\(isSwept)")
+          }
+          #expect(try await reads.reports.report(on: Self.clients[0], limit: 1)?.now == nil)
+        }
+      }
+      #expect(try await Recompute().run(on: ledgers[0]).refreshed == 0, "what is swept is up to date")
+    }
+  }
+
   @Test func ofAStrangersClientNothingIsSaid() async throws {
     try await withHost(at: [.seconds(0)], rules: [DecisionRules()]) { url, ledgers, other in
       try await other.run("DELETE FROM user_organizations")

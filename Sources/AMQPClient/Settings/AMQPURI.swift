@@ -34,7 +34,8 @@ struct AMQPURI {
       throw Self.error("a '@' stands after a '/' or '?': in user, password and vhost these are written %40, %2F and %3F")
     }
     if let question = rest.firstIndex(of: "?") {
-      namesParameters = Self.endsBeforeParameters(rest[..<question])
+      // A '@' there may be the one behind a password in which nothing was encoded.
+      namesParameters = Self.endsBeforeParameters(rest[..<question]) && !rest[question...].contains("@")
       try readParameters(rest[rest.index(after: question)...])
       rest = rest[..<question]
     }

@@ -58,6 +58,8 @@ public enum Cause: Sendable {
   case event(StagedEvent)
   /// A risk began or ended although nothing happened.
   case time
+  /// The stored events of the client are others now: the host application has written, corrected or deleted some, or two clients have become one.
+  case historyChange
   /// The client was made anew from its stored events, under the present rules.
   case recomputation
 
@@ -102,17 +104,15 @@ extension DecisionRules {
     return evaluations
   }
 
-  /// Evaluates a client as it stands now, without an event: windows have moved on.
-  public func evaluateOverTime(_ client: inout ClientSnapshot, random: inout some RandomNumberGenerator) -> Evaluation {
+  /// Evaluates a client as it stands now, without an event.
+  /// - Parameters:
+  ///   - cause: why, other than an event.
+  ///   - publishes: whether an action may follow from it. Where none may, none is noted in the outreach.
+  public func evaluate(
+    _ client: inout ClientSnapshot, without cause: Cause, publishes: Bool = true, random: inout some RandomNumberGenerator
+  ) -> Evaluation {
     if let late = client.lateInvoices { client.summary.lateInvoices = late }
-    return evaluate(&client, because: .time, random: &random)
-  }
-
-  /// Evaluates a client whose summary was made anew.
-  /// - Parameter publishes: whether an action may follow from it. Where none may, none is noted in the outreach.
-  public func recompute(_ client: inout ClientSnapshot, publishes: Bool, random: inout some RandomNumberGenerator) -> Evaluation {
-    if let late = client.lateInvoices { client.summary.lateInvoices = late }
-    return evaluate(&client, because: .recomputation, publishes: publishes, random: &random)
+    return evaluate(&client, because: cause, publishes: publishes, random: &random)
   }
 
   /// How a client stands at its `now`, for somebody who reads: the evaluation that would be made, and nothing is noted of it.
@@ -121,7 +121,7 @@ extension DecisionRules {
     var client = client
     if let latest { client.outreach.last = client.outreach.last.filter { $0.value.actionID != latest } }
     var random = SystemRandomNumberGenerator()
-    return evaluateOverTime(&client, random: &random)
+    return evaluate(&client, without: .time, random: &random)
   }
 
   private func evaluate(

@@ -4,6 +4,8 @@ extension Cause {
   /// What stands for the source and the type of an event where there was none.
   static let timeSource = "/journey/time"
   static let timeType = "time_passed"
+  static let historySource = "/journey/history"
+  static let historyType = "history_changed"
   static let recomputationSource = "/journey/recompute"
   static let recomputationType = "recomputed"
 }
@@ -13,14 +15,14 @@ extension Evaluation {
   var causeID: String {
     switch cause {
     case .event(let staged): staged.event.sourceEventID
-    case .time, .recomputation: id.text
+    case .time, .historyChange, .recomputation: id.text
     }
   }
 
   var traceparent: String? {
     switch cause {
     case .event(let staged): staged.traceparent
-    case .time, .recomputation: nil
+    case .time, .historyChange, .recomputation: nil
     }
   }
 
@@ -62,6 +64,10 @@ extension Evaluation {
       json.member("source", Cause.timeSource)
       json.member("id", id)
       json.member("type", Cause.timeType)
+    case .historyChange:
+      json.member("source", Cause.historySource)
+      json.member("id", id)
+      json.member("type", Cause.historyType)
     case .recomputation:
       json.member("source", Cause.recomputationSource)
       json.member("id", id)

@@ -86,12 +86,12 @@ public struct AnnouncingLedger: JourneyLedger {
     announcer.note(batch.events)
     return receipt
   }
-  public func evaluateDue(limit: Int, passingOver organizations: [UUID]) async throws(LedgerError) -> DueReceipt {
-    let receipt = try await ledger.evaluateDue(limit: limit, passingOver: organizations)
+  public func evaluateDue(limit: Int, passingOver passedOver: PassedOver) async throws(LedgerError) -> DueReceipt {
+    let receipt = try await ledger.evaluateDue(limit: limit, passingOver: passedOver)
     announcer.note(receipt.evaluated)
     return receipt
   }
-  public func postponeDue() async throws(LedgerError) -> UUID? { try await ledger.postponeDue() }
+  public func postponeDue(_ client: UUID) async throws(LedgerError) { try await ledger.postponeDue(client) }
   public func check() async throws(LedgerError) { try await ledger.check() }
   public func markPublished(_ batches: [UUID]) async throws(LedgerError) { try await ledger.markPublished(batches) }
   public func release(_ actions: [UUID], of batch: UUID, because reason: String) async throws(LedgerError) {

@@ -54,6 +54,7 @@ enum AccessList {
       // A trigger's: nobody has to be allowed to execute it.
       Entry(kind: .function, name: "journey_forget_summary()", grants: [:]),
       Entry(kind: .function, name: "journey_check_soon()", grants: [:]),
+      Entry(kind: .function, name: "journey_check_when_due()", grants: [:]),
       Entry(kind: .function, name: "journey_fill_event()", grants: [:]),
       Entry(kind: .function, name: "journey_fill_score()", grants: [:]),
     ] + hosts

@@ -14,8 +14,8 @@ enum HostData {
     // From then on foreign keys hold.
     guard isNew else { return [] }
     var found: [String] = []
-    for check in checks where try exist(check.columns, connection) {
-      if let problem = try check.problem(connection) { found.append(problem) }
+    for (number, check) in checks.enumerated() where try exist(check.columns, connection) {
+      if let problem = try check.problem(number, connection) { found.append(problem) }
     }
     return found
   }
@@ -50,13 +50,17 @@ enum HostData {
     """
     SELECT i.relation, pg_get_userbyid(c.relowner)::text, current_user::text, pg_has_role(current_user, c.relowner, 'USAGE'),
       has_table_privilege(c.oid, 'SELECT'),
-      row_security_active(c.oid) AND NOT EXISTS (
-        SELECT FROM pg_catalog.pg_policy p
-        WHERE p.polrelid = c.oid AND p.polpermissive AND p.polcmd IN ('*', 'r') AND pg_get_expr(p.polqual, p.polrelid) = 'true'
-          AND (0 = ANY (p.polroles) OR EXISTS (
-            SELECT FROM unnest(p.polroles) AS r(role) WHERE r.role <> 0 AND pg_has_role(current_user, r.role, 'USAGE'))))
+      row_security_active(c.oid) AND NOT (o.is_open AND NOT o.is_restricted)
     FROM unnest($1::text[]) AS i(relation)
     JOIN pg_catalog.pg_class c ON c.oid = to_regclass(i.relation)
+    CROSS JOIN LATERAL (
+      SELECT COALESCE(bool_or(p.polpermissive AND p.is_true), false) AS is_open,
+        COALESCE(bool_or(NOT p.polpermissive AND NOT p.is_true), false) AS is_restricted
+      FROM (SELECT p.*, pg_get_expr(p.polqual, p.polrelid) = 'true' AS is_true FROM pg_catalog.pg_policy p) p
+      WHERE p.polrelid = c.oid AND p.polcmd IN ('*', 'r')
+        AND (0 = ANY (p.polroles) OR EXISTS (
+          SELECT FROM unnest(p.polroles) AS r(role) WHERE r.role <> 0 AND pg_has_role(current_user, r.role, 'USAGE')))
+    ) o
     ORDER BY i.relation
     """)
 
@@ -82,11 +86,11 @@ enum HostData {
     /// From FROM on, with the table as `t`.
     var rows: String
 
-    func problem(_ connection: PostgresConnection) throws(PostgresError) -> String? {
+    func problem(_ number: Int, _ connection: PostgresConnection) throws(PostgresError) -> String? {
       let table = columns[0].0
       let result = try connection.execute(
         PostgresStatement(
-          name: "check_\(table)_\(rows.utf8.count)",
+          name: "check_host_\(number)",
           "SELECT count(*), array_to_string((array_agg(t.id::text ORDER BY t.id))[1:3], ', ') \(rows)"))
       let count = try result.int64(0, 0)
       guard count > 0 else { return nil }

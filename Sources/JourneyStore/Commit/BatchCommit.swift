@@ -85,7 +85,7 @@ struct BatchCommit {
 
   // MARK: Clients
 
-  /// What a batch means for one client. `events` are places in the batch of those that are new; none where time alone has the client evaluated.
+  /// What a batch means for one client. `events` are places in the batch of those that are new; none where the client is evaluated without an event.
   final class ClientShare {
     var client: ClientSnapshot
     let isUnread: Bool
@@ -261,14 +261,19 @@ struct BatchCommit {
     }
     var random = IDRandom()
     var writes = BatchWrites(
-      decider: decider, instance: instance, random: IDRandom(), at: clock.now(), clients: shares.count, events: max(events.count, shares.count))
+      decider: decider, instance: instance, random: IDRandom(), at: clock.now(), clients: shares.count, events: events.count)
     for share in shares {
-      let evaluations =
-        share.events.isEmpty
-        ? [decider.evaluateOverTime(&share.client, random: &random)]
-        : decider.evaluate(&share.client, taking: share.events.map { events[$0] }, random: &random)
+      let evaluations = decider.evaluate(&share.client, taking: share.events.map { events[$0] }, random: &random)
       writes.add(share.client, evaluations)
     }
+    return try commit(commands, writes, published: published)
+  }
+
+  /// Writes, and commits.
+  /// - Returns: what is to be published.
+  func commit(
+    _ commands: [(PostgresStatement, PostgresParameters)], _ writes: borrowing BatchWrites, published: [UUID]
+  ) throws(PostgresError) -> OutboxBatch? {
     let outbox = writes.messages.isEmpty ? nil : OutboxBatch(id: writes.outboxID, actions: writes.messages)
     let claimed = outbox.map { [$0.id] } ?? []
     claims.insert(claimed)

@@ -78,15 +78,9 @@ public enum CommitCheck {
           $0.int4(0)
         }
       ),
-      (
-        DueStatements.lock,
-        PostgresParameters {
-          $0.int4(0)
-          $0.int8(0)
-          $0.uuids([UUID]())
-        }
-      ),
-      (DueStatements.lockOrganizations, ids), (DueStatements.moveOn, ids), (DueStatements.clear, ids),
+      (DueStatements.lock, DueStatements.parameters(PassedOver(), at: .seconds(0), limit: 0)),
+      (StateStatements.lockOrganizations, ids), (DueStatements.moveOn, ids),
+      (StateStatements.clear, PostgresParameters { $0.empty([.uuid, .bytes]) }),
       (CommitStatements.markPublished, ids), (OutboxStatements.actions, ids), (OutboxStatements.deleteEmpty, ids),
       (OutboxStatements.forget, PostgresParameters { $0.int4(0) }),
       (OutboxStatements.setAside, PostgresParameters { $0.empty([.uuid, .uuid, .text, .bool]) }),
@@ -116,7 +110,7 @@ public enum CommitCheck {
 
 extension PostgresParameters {
   fileprivate enum Element {
-    case uuid, text, timestamp, bool
+    case uuid, text, bytes, timestamp, bool
   }
 
   fileprivate mutating func empty(_ arrays: [Element]) {
@@ -124,6 +118,7 @@ extension PostgresParameters {
       switch array {
       case .uuid: uuids([UUID]())
       case .text: texts([String]())
+      case .bytes: byteas([[UInt8]]())
       case .timestamp: timestamptzs([Int64]())
       case .bool: bools([Bool]())
       }

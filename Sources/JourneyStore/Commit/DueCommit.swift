@@ -10,19 +10,15 @@ import PostgresClient
 extension BatchCommit {
   /// - Parameters:
   ///   - limit: how many clients are looked at.
-  ///   - organizations: whose clients are left out.
-  func evaluateDue(limit: Int, passingOver organizations: [UUID]) throws(PostgresError) -> DueReceipt {
-    let lock = PostgresParameters {
-      $0.int4(Int32(limit))
-      $0.int8(clockOffset.microseconds)
-      $0.uuids(organizations)
-    }
+  ///   - passedOver: who is left out.
+  ///   - first: becomes the first client that is looked at.
+  func evaluateDue(limit: Int, passingOver passedOver: PassedOver, first: inout UUID?) throws(PostgresError) -> DueReceipt {
+    let lock = DueStatements.parameters(passedOver, at: clockOffset, limit: limit)
     let found = try connection.pipeline([(.begin, PostgresParameters()), (DueStatements.lock, lock)])[1]
-    var due: [(client: DueClient, locked: LockedClient)] = []
+    var due: [DueClient] = []
     due.reserveCapacity(found.rowCount)
-    for row in 0..<found.rowCount {
-      due.append((try DueClient(found, row), try LockedClient(found, row, from: 2).moved(by: clockOffset)))
-    }
+    for row in 0..<found.rowCount { due.append(try DueClient(found, row, at: clockOffset)) }
+    first = due.first?.id
     guard !due.isEmpty else {
       try connection.rollback()
       return DueReceipt()
@@ -30,86 +26,110 @@ extension BatchCommit {
     return try evaluate(due)
   }
 
-  private func evaluate(_ due: [(client: DueClient, locked: LockedClient)]) throws(PostgresError) -> DueReceipt {
-    let wanted = Set(due.map(\.locked.orgID))
-    let answer = try connection.execute(DueStatements.lockOrganizations, PostgresParameters { $0.uuids(wanted.sorted()) })
-    var held = wanted
-    for row in 0..<answer.rowCount { held.remove(try answer.uuid(row, 0)) }
-    var moved: [UUID] = []
-    var shares: [ClientShare] = []
-    for (client, locked) in due where !held.contains(locked.orgID) {
-      guard client.isForgotten || client.dueAt.map({ $0 <= locked.now }) ?? false else {
-        moved.append(client.id)
-        continue
-      }
-      shares.append(ClientShare(locked.snapshot(id: client.id, under: decider.fingerprint)))
-    }
+  /// The client at which a look at one client fails, since it waits too long for a lock.
+  func firstDue(passingOver passedOver: PassedOver) throws(PostgresError) -> UUID? {
+    let parameters = DueStatements.parameters(passedOver, at: clockOffset, limit: 1)
+    let found = try connection.pipeline([(.begin, PostgresParameters()), (DueStatements.first, parameters)])[1]
+    let id = found.rowCount > 0 ? try found.uuid(0, 0) : nil
+    try connection.rollback()
+    return id
+  }
+
+  private func evaluate(_ due: [DueClient]) throws(PostgresError) -> DueReceipt {
+    let free = try lockOrganizations(due.map(\.locked.orgID))
+    let ofFree = due.filter { free.contains($0.locked.orgID) }
+    let clients = Dictionary(uniqueKeysWithValues: ofFree.map { ($0.id, $0) })
+    let moved = ofFree.filter { !$0.isToBeEvaluated }.map(\.id)
+    var shares = ofFree.filter(\.isToBeEvaluated).map { ClientShare($0.locked.snapshot(id: $0.id, under: decider.fingerprint)) }
     shares.sort { $0.client.id.precedesByBytes($1.client.id) }
     try addWhatIsStored(to: shares, [])
-    // Of somebody without a single event there is nothing to say.
-    let empty = shares.filter { $0.client.summary.lastEventAt == nil }.map(\.client.id)
-    shares.removeAll { $0.client.summary.lastEventAt == nil }
-    var commands: [(PostgresStatement, PostgresParameters)] = []
+    var random = IDRandom()
+    var writes = BatchWrites(
+      decider: decider, instance: instance, random: IDRandom(), at: clock.now(), clients: shares.count, events: shares.count)
+    var empty: [UUID] = []
+    var evaluated: [DueReceipt.Client] = []
+    for share in shares {
+      guard let client = clients[share.client.id] else { continue }
+      guard share.client.summary.lastEventAt != nil else {
+        empty.append(client.id)
+        continue
+      }
+      var after = share.client
+      let evaluation = decider.evaluateWithoutEvent(&after, historyChanged: client.isForgotten, random: &random)
+      // Nothing has come about: a column of the host's was filled, or the change was of what no rule looks at.
+      if client.stored.hasOutcome(of: evaluation.assessment) {
+        after.outreach = share.client.outreach
+        writes.add(unscored: after, evaluation)
+      } else {
+        writes.add(after, [evaluation])
+      }
+      evaluated.append(DueReceipt.Client(id: client.id, orgID: client.locked.orgID))
+    }
+    var commands = clearing(empty)
     if !moved.isEmpty { commands.append((DueStatements.moveOn, PostgresParameters { $0.uuids(moved) })) }
-    if !empty.isEmpty { commands.append((DueStatements.clear, PostgresParameters { $0.uuids(empty) })) }
-    if !commands.isEmpty { _ = try connection.pipeline(commands) }
-    let outbox = try decide(shares, [], [], published: [])
-    return DueReceipt(
-      looked: due.count, evaluated: shares.map { DueReceipt.Client(id: $0.client.id, orgID: $0.client.orgID) }, held: Array(held), outbox: outbox)
+    let outbox = try commit(commands, writes, published: [])
+    return DueReceipt(looked: due.count, evaluated: evaluated, held: Array(Set(due.map(\.locked.orgID)).subtracting(free)), outbox: outbox)
   }
 }
 
 /// A client that is to be looked at.
 private struct DueClient {
   var id: UUID
-  var dueAt: Timestamp?
-  /// Whether the host application has changed its history.
-  var isForgotten: Bool
+  var stored: StoredState
+  var locked: LockedClient
 
-  init(_ result: PostgresResult, _ row: Int) throws(PostgresError) {
+  /// Whether its history has changed, so that it is to be read again.
+  var isForgotten: Bool { locked.summary.isEmpty }
+  var isToBeEvaluated: Bool { isForgotten || stored.dueAt.map { $0 <= locked.now } ?? false }
+
+  /// - Parameter offset: how far the moment is from the database's clock.
+  init(_ result: PostgresResult, _ row: Int, at offset: TimeSpan) throws(PostgresError) {
     id = try result.uuid(row, 0)
-    dueAt = try result.timestampIfPresent(row, 1).map { Timestamp(microseconds: $0) }
-    isForgotten = try result.bytes(row, 2).isEmpty
+    stored = try StoredState(result, row, from: 1)
+    locked = try LockedClient(result, row, from: 1 + StoredState.columnCount).moved(by: offset)
   }
 }
 
 enum DueStatements {
+  static func parameters(_ passedOver: PassedOver, at offset: TimeSpan, limit: Int) -> PostgresParameters {
+    PostgresParameters {
+      $0.int4(Int32(limit))
+      $0.int8(offset.microseconds)
+      $0.uuids(Array(passedOver.organizations))
+      $0.uuids(Array(passedOver.clients))
+    }
+  }
+
+  private static let isDue = """
+    s.check_at <= clock_timestamp() + $2::int8 * interval '1 microsecond' AND s.merged_into IS NULL
+      AND s.org_id <> ALL($3::uuid[]) AND s.client_id <> ALL($4::uuid[])
+    """
+
   /// Locks the clients that are to be looked at, but for those that somebody else holds, and reads how they stand. The contacts too, as the foreign keys of what
-  /// is written ask for.
+  /// is written ask for: where the host has changed one and holds it, that is waited for all the same.
   static let lock = PostgresStatement(
     name: "lock_due",
     """
-    SELECT s.client_id, s.due_at, \(LockedClient.columns)
+    SELECT s.client_id, \(StoredState.columns), \(LockedClient.columns)
     FROM journey_client_state s JOIN contacts c ON c.id = s.client_id
-    WHERE s.check_at <= clock_timestamp() + $2::int8 * interval '1 microsecond' AND s.merged_into IS NULL AND s.org_id <> ALL($3::uuid[])
+    WHERE \(isDue)
     ORDER BY s.check_at LIMIT $1::int4
     FOR UPDATE OF s SKIP LOCKED FOR KEY SHARE OF c SKIP LOCKED
     """)
 
-  static let lockOrganizations = PostgresStatement(name: "lock_due_organizations", "SELECT journey_lock_organizations($1::uuid[])")
+  /// The first that is to be looked at, whoever holds its contact.
+  static let first = PostgresStatement(
+    name: "first_due",
+    "SELECT s.client_id FROM journey_client_state s WHERE \(isDue) ORDER BY s.check_at LIMIT $1::int4 FOR UPDATE SKIP LOCKED")
 
   /// Not yet due: events have come since the time was set.
   static let moveOn = PostgresStatement(
     name: "move_due_on", "UPDATE journey_client_state SET check_at = due_at WHERE client_id = ANY($1::uuid[])")
 
-  /// Nothing is known of them any more.
-  static let clear = PostgresStatement(
-    name: "clear_states",
-    """
-    UPDATE journey_client_state
-    SET check_at = NULL, due_at = NULL, stage = NULL, stage_at = NULL, score = NULL, risk_level = NULL, risks = '{}', last_event_at = NULL
-    WHERE client_id = ANY($1::uuid[])
-    """)
-
-  /// The client that would be looked at next is left alone for an hour: it cannot be evaluated, and is in the others' way.
   static let postpone = PostgresStatement(
     name: "postpone_due",
     """
-    UPDATE journey_client_state SET check_at = clock_timestamp() + $1::int8 * interval '1 microsecond' + interval '1 hour'
-    WHERE client_id = (
-      SELECT client_id FROM journey_client_state
-      WHERE check_at <= clock_timestamp() + $1::int8 * interval '1 microsecond' AND merged_into IS NULL
-      ORDER BY check_at LIMIT 1 FOR UPDATE SKIP LOCKED)
-    RETURNING client_id
+    UPDATE journey_client_state SET check_at = clock_timestamp() + $2::int8 * interval '1 microsecond' + interval '1 hour'
+    WHERE client_id = $1::uuid
     """)
 }

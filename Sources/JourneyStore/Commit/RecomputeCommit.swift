@@ -46,7 +46,7 @@ extension BatchCommit {
     }
     var receipt = RecomputeReceipt()
     let there = Set(try (0..<existing.rowCount).map { row throws(PostgresError) in try existing.uuid(row, 0) })
-    let unheld = locked.isEmpty ? [] : try lockOrganizations(of: locked.values.map(\.client.orgID))
+    let unheld = locked.isEmpty ? [] : try lockOrganizations(locked.values.map(\.client.orgID))
     for client in clients where there.contains(client.id) {
       if let orgID = locked[client.id]?.client.orgID, unheld.contains(orgID) { continue }
       receipt.held.append(client)
@@ -61,14 +61,6 @@ extension BatchCommit {
     return receipt
   }
 
-  /// - Returns: the organisations that nobody else holds.
-  private func lockOrganizations(of orgs: [UUID]) throws(PostgresError) -> Set<UUID> {
-    let answer = try connection.execute(DueStatements.lockOrganizations, PostgresParameters { $0.uuids(Set(orgs).sorted()) })
-    var unheld: Set<UUID> = []
-    for row in 0..<answer.rowCount { unheld.insert(try answer.uuid(row, 0)) }
-    return unheld
-  }
-
   /// - Returns: what is to be written.
   private func remake(
     _ locked: [UUID: (client: LockedClient, stored: StoredState)], publishes: Bool, _ receipt: inout RecomputeReceipt
@@ -79,14 +71,14 @@ extension BatchCommit {
     var random = IDRandom()
     var writes = BatchWrites(
       decider: decider, instance: instance, random: IDRandom(), at: clock.now(), clients: shares.count, events: shares.count)
-    let nothing = ClientSummary().encoded(under: decider.fingerprint)
     var empty: [UUID] = []
     for share in shares {
       let client = share.client
       guard let (before, stored) = locked[client.id] else { continue }
       guard client.summary.lastEventAt != nil else {
-        if stored.score != nil { receipt.changed += 1 } else if before.summary != nothing { receipt.refreshed += 1 }
-        if stored.score != nil || before.summary != nothing { empty.append(client.id) }
+        let isKnown = before.summary == emptySummary
+        if stored.score != nil { receipt.changed += 1 } else if !isKnown { receipt.refreshed += 1 }
+        if stored.score != nil || !isKnown { empty.append(client.id) }
         continue
       }
       var remade = client
@@ -101,49 +93,7 @@ extension BatchCommit {
       }
     }
     receipt.actions = writes.messages.count
-    var commands = writes.commands(published: [])
-    if !empty.isEmpty {
-      let parameters = PostgresParameters {
-        $0.uuids(empty)
-        $0.byteas(empty.map { _ in nothing })
-      }
-      commands.append((RecomputeStatements.clear, parameters))
-    }
-    return commands
-  }
-}
-
-/// The outcome of a client as its state says it.
-private struct StoredState {
-  static let columns = "s.stage, s.score, s.risk_level, array_to_string(s.risks, ','), s.due_at, s.check_at"
-  static let columnCount = 6
-
-  var stage: String?
-  var score: Double?
-  var level: String?
-  var risks: String?
-  var dueAt: Timestamp?
-  var checkAt: Timestamp?
-
-  init(_ result: PostgresResult, _ row: Int, from column: Int) throws(PostgresError) {
-    stage = try result.textIfPresent(row, column)
-    score = try result.doubleIfPresent(row, column + 1)
-    level = try result.textIfPresent(row, column + 2)
-    risks = try result.textIfPresent(row, column + 3)
-    dueAt = try result.timestampIfPresent(row, column + 4).map { Timestamp(microseconds: $0) }
-    checkAt = try result.timestampIfPresent(row, column + 5).map { Timestamp(microseconds: $0) }
-  }
-
-  func hasOutcome(of assessment: Assessment) -> Bool {
-    stage == assessment.stage.rawValue && score == assessment.score && level == assessment.level.rawValue
-      && risks == assessment.risks.map(\.risk.rawValue).joined(separator: ",")
-  }
-
-  /// Whether the times at which the client is evaluated next are right.
-  func isUpToDate(_ assessment: Assessment, at now: Timestamp) -> Bool {
-    guard dueAt == assessment.nextChange else { return false }
-    guard let dueAt else { return checkAt == nil }
-    return checkAt.map { $0 > now && $0 <= dueAt } ?? false
+    return writes.commands(published: []) + clearing(empty)
   }
 }
 
@@ -175,16 +125,5 @@ enum RecomputeStatements {
     """
     SELECT c.id FROM contacts c LEFT JOIN journey_client_state s ON s.client_id = c.id
     WHERE c.id = ANY($1::uuid[]) AND s.merged_into IS NULL
-    """)
-
-  /// Nothing is known of them any more; $2 says so.
-  static let clear = PostgresStatement(
-    name: "clear_recomputed",
-    """
-    UPDATE journey_client_state s
-    SET summary = i.summary, check_at = NULL, due_at = NULL, stage = NULL, stage_at = NULL, score = NULL, risk_level = NULL, risks = '{}',
-      last_event_at = NULL
-    FROM (SELECT unnest($1::uuid[]) AS client_id, unnest($2::bytea[]) AS summary) AS i
-    WHERE s.client_id = i.client_id
     """)
 }

@@ -7,22 +7,25 @@ enum ClientSQL {
   private static func standing(parameter n: Int) -> String {
     """
     LEFT JOIN LATERAL (
-      SELECT * FROM client_journey_scores WHERE client_id = c.id AND \(HostValues.isTime("generated_at"))
+      SELECT * FROM client_journey_scores
+      WHERE client_id = c.id AND \(HostValues.isTime("generated_at")) AND (explanation IS NULL OR $\(n)::json -> 'isNothing' IS NULL)
       ORDER BY generated_at DESC LIMIT 1) p ON true
     CROSS JOIN LATERAL (
       SELECT $\(n)::json AS whole, CASE WHEN p.id IS NULL OR p.explanation IS NOT NULL THEN $\(n)::json END AS outcome) n
     CROSS JOIN LATERAL (
       SELECT c.id AS client_id, p.generated_at, COALESCE((n.whole ->> 'asOf')::timestamptz, now()) AS as_of,
-        COALESCE(n.whole ->> 'stage', s.stage, 'lead') AS stage,
-        COALESCE((n.whole ->> 'stageSince')::timestamptz, \(HostValues.time("s.stage_at"))) AS stage_at,
-        COALESCE((n.whole ->> 'lastEventAt')::timestamptz, \(HostValues.time("s.last_event_at"))) AS last_event_at,
+        COALESCE(CASE WHEN n.whole IS NULL THEN s.stage ELSE n.whole ->> 'stage' END, 'lead') AS stage,
+        CASE WHEN n.whole IS NULL THEN \(HostValues.time("s.stage_at")) ELSE (n.whole ->> 'stageSince')::timestamptz END AS stage_at,
+        CASE WHEN n.whole IS NULL THEN \(HostValues.time("s.last_event_at")) ELSE (n.whole ->> 'lastEventAt')::timestamptz END AS last_event_at,
         CASE WHEN n.whole IS NULL THEN \(HostValues.time("s.due_at")) ELSE (n.whole ->> 'nextChangeAt')::timestamptz END AS due_at,
-        COALESCE(n.outcome -> 'score', to_json(COALESCE(\(HostValues.number("p.score")), \(HostValues.number("s.score"))))) AS score,
-        COALESCE(n.outcome ->> 'riskLevel', \(HostValues.text("p.risk_level")), s.risk_level) AS risk_level,
-        COALESCE(n.outcome -> 'explanation', p.explanation) AS explanation,
+        CASE WHEN n.outcome IS NULL THEN to_json(COALESCE(\(HostValues.number("p.score")), \(HostValues.number("s.score"))))
+          ELSE n.outcome -> 'score' END AS score,
+        CASE WHEN n.outcome IS NULL THEN COALESCE(\(HostValues.text("p.risk_level")), s.risk_level) ELSE n.outcome ->> 'riskLevel' END AS risk_level,
+        CASE WHEN n.outcome IS NULL THEN p.explanation ELSE n.outcome -> 'explanation' END AS explanation,
         CASE WHEN n.outcome IS NULL OR (n.outcome ->> 'isStored')::bool THEN p.explanation -> 'cause' END AS cause,
         n.outcome ->> 'priority' AS priority,
-        COALESCE((n.outcome -> 'recommendedActions')::jsonb, \(HostValues.actions("p.recommended_actions"))) AS recommended_actions) l
+        CASE WHEN n.outcome IS NULL THEN \(HostValues.actions("p.recommended_actions"))
+          ELSE COALESCE((n.outcome -> 'recommendedActions')::jsonb, '[]') END AS recommended_actions) l
     """
   }
 

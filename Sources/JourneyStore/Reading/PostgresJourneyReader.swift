@@ -68,7 +68,7 @@ public struct PostgresJourneyReader: JourneyReader {
           _ = try connection.pipeline([(.commit, PostgresParameters())])
           return .unread(found)
         }
-        let read = parameters.with(found.flatMap(standings.standing))
+        let read = parameters.with(found.map(standings.standing))
         return .read(try connection.pipeline([(statement, read), (.commit, PostgresParameters())])[0].document)
       }
     }

@@ -5,7 +5,8 @@ import PostgresClient
 /// How a client stands at the moment of reading, although nobody has evaluated it since time passed or the host application changed something. Nothing is
 /// stored of it: the next evaluation, or the next look at clients for whom the time has come, does that.
 struct Standing {
-  let evaluation: Evaluation
+  /// nil: the client has no events, and there is nothing to say.
+  let evaluation: Evaluation?
   let summary: ClientSummary
   /// The moment by the database's clock.
   let asOf: Timestamp
@@ -17,9 +18,15 @@ struct Standing {
   /// A JSON object for the statements of `ClientSQL`.
   var json: [UInt8] {
     var json = JSONWriter(reservingCapacity: 1024)
-    let assessment = evaluation.assessment
     json.beginObject()
     json.member("asOf", asOf)
+    guard let evaluation else {
+      json.key("isNothing")
+      json.bool(true)
+      json.endObject()
+      return json.bytes
+    }
+    let assessment = evaluation.assessment
     json.key("isStored")
     json.bool(isStored)
     json.member("stage", word: assessment.stage.rawValue)
@@ -33,13 +40,13 @@ struct Standing {
     json.key("recommendedActions")
     assessment.writeRecommendedActions(into: &json)
     json.key("explanation")
-    json.raw(explanation)
+    json.raw(explanation(of: evaluation))
     json.endObject()
     return json.bytes
   }
 
   /// As a score's explanation, but for the cause.
-  var explanation: [UInt8] {
+  func explanation(of evaluation: Evaluation) -> [UInt8] {
     var risks = JSONWriter(reservingCapacity: 256)
     evaluation.assessment.writeRisks(into: &risks)
     var json = JSONWriter(reservingCapacity: 1024)
@@ -56,7 +63,7 @@ struct FoundClient {
   /// Whether its summary has yet to be made from the stored events.
   fileprivate(set) var isUnread: Bool
   fileprivate var latest: UUID?
-  fileprivate var stored: (stage: String?, score: Double?, level: String?, risks: String?)
+  fileprivate var stored: StoredState
 
   var id: UUID { client.id }
 }
@@ -85,7 +92,7 @@ struct StandingReader: Sendable {
     SELECT COALESCE(s.summary, ''), COALESCE(s.outreach, ''), s.scored_at, c.org_id, c.name::text, c.email::text, c.phone::text,
       \(HostValues.double("c.ai_score")), clock_timestamp(), c.id,
       (SELECT id FROM client_journey_scores WHERE client_id = c.id AND \(HostValues.isTime("generated_at")) ORDER BY generated_at DESC LIMIT 1),
-      s.stage, s.score, s.risk_level, array_to_string(s.risks, ',')
+      EXISTS (SELECT FROM client_journey_events e WHERE e.client_id = c.id), \(StoredState.columns)
     FROM contacts c LEFT JOIN journey_client_state s ON s.client_id = c.id
     WHERE c.id = $1::uuid AND s.merged_into IS NULL
     """)
@@ -95,11 +102,10 @@ struct StandingReader: Sendable {
     guard result.rowCount > 0 else { return nil }
     let locked = try LockedClient(result, 0, from: 0).moved(by: clockOffset)
     let (client, isUnread) = locked.snapshot(id: try result.uuid(0, 9), under: fingerprint)
+    let hasEvents = try result.bool(0, 11)
     return FoundClient(
-      client: client, isUnread: isUnread, latest: try result.uuidIfPresent(0, 10),
-      stored: (
-        try result.textIfPresent(0, 11), try result.doubleIfPresent(0, 12), try result.textIfPresent(0, 13), try result.textIfPresent(0, 14)
-      ))
+      client: client, isUnread: isUnread && hasEvents, latest: try result.uuidIfPresent(0, 10),
+      stored: try StoredState(result, 0, from: 12))
   }
 
   /// Makes the summary of a client from its stored events, as an evaluation would.
@@ -115,16 +121,13 @@ struct StandingReader: Sendable {
     found.isUnread = false
   }
 
-  /// - Returns: nil where nothing is known of the client, and the rules say nothing of such a one.
-  func standing(of found: FoundClient) -> Standing? {
+  func standing(of found: FoundClient) -> Standing {
     let client = found.client
-    // Where time is not followed up, each answer is calculated, also for somebody who was never heard of.
-    guard client.summary.lastEventAt != nil || !rules.evaluatesOverTime else { return nil }
-    let evaluation = rules.standing(of: client, after: found.latest)
-    let outcome = evaluation.assessment
-    let isStored =
-      found.stored.stage == outcome.stage.rawValue && found.stored.score == outcome.score && found.stored.level == outcome.level.rawValue
-      && found.stored.risks == outcome.risks.map(\.risk.rawValue).joined(separator: ",")
-    return Standing(evaluation: evaluation, summary: client.summary, asOf: client.now, isStored: isStored, ruleVersion: rules.version)
+    // Where time is not followed up, each answer is calculated, as the design document's service does: also for somebody who was never heard of.
+    let isKnown = client.summary.lastEventAt != nil || !rules.evaluatesOverTime
+    let evaluation = isKnown ? rules.standing(of: client, after: found.latest) : nil
+    return Standing(
+      evaluation: evaluation, summary: client.summary, asOf: client.now,
+      isStored: evaluation.map { found.stored.hasOutcome(of: $0.assessment) } ?? false, ruleVersion: rules.version)
   }
 }

@@ -61,11 +61,12 @@ public struct ClientReport: Sendable {
 }
 
 extension ClientReport.Now {
-  fileprivate init(_ standing: Standing) {
-    let outcome = standing.evaluation.assessment
+  fileprivate init?(_ standing: Standing) {
+    guard let evaluation = standing.evaluation else { return nil }
+    let outcome = evaluation.assessment
     self.init(
       asOf: standing.asOf, stage: outcome.stage.rawValue, score: outcome.score, riskLevel: outcome.level.rawValue, nextChange: outcome.nextChange,
-      explanation: standing.explanation, isStored: standing.isStored)
+      explanation: standing.explanation(of: evaluation), isStored: standing.isStored)
   }
 }
 
@@ -113,7 +114,7 @@ public struct ClientReports: Sendable {
       var report = try Self.report(results)
       if var found = try standings.client(results[4]) {
         if found.isUnread { try standings.read(&found, on: connection) }
-        report.now = standings.standing(of: found).map(ClientReport.Now.init)
+        report.now = ClientReport.Now(standings.standing(of: found))
       }
       return report
     }

@@ -106,6 +106,7 @@ struct Explain: AsyncParsableCommand {
 
   private func because(_ cause: JSONValue?) -> String {
     if cause?["type"]?.string == "time_passed" { return "because time had passed, without an event" }
+    if cause?["type"]?.string == "history_changed" { return "because the stored events were changed, by the host or as two clients became one" }
     if cause?["type"]?.string == "recomputed" { return "because journey recompute made the client anew, without an event" }
     return "because of \(text(cause?["type"])) \(text(cause?["id"])) from \(text(cause?["source"]))"
   }

@@ -107,7 +107,7 @@ struct URITests {
     ]
     let shapes = [
       "amqp://user:<>@127.0.0.1:1/", "amqps://user:<>@127.0.0.1/vhost?heartbeat=5", "amqp://user:<>@a,b:2", "amqp://:<>@h", "amqp:/user:<>@h", "user:<>@h",
-      "amq://user:<>@h", "amqp://h?password=<>", "amqp://h:<>", "amqp://[<>", "amqp://user:<>",
+      "amq://user:<>@h", "amqp://h?password=<>", "amqp://h:<>", "amqp://[<>", "amqp://user:<>", "amqp://user:<>=1@h/",
     ]
     for shape in shapes {
       for one in marks {
