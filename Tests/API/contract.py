@@ -111,8 +111,13 @@ for route, path in paths.items():
     check(route, "GET", path + "?surprise=1", 400)
     check(route, "DELETE", path, 405)
     if route not in (o + "overview",):
-        # What does not change from one request to the next has the same tag.
-        check(route, "GET", path, 304, headers={"If-None-Match": f'"other", {headers["ETag"]}'}) if route != j + "stages" and route != j + "stats" else None
+        # What does not change from one request to the next has the same tag, but for the moment up to which a list is right: that goes on every ten seconds.
+        if route != j + "stages" and route != j + "stats":
+            now, headers = check(route, "GET", path, 200)
+            if "asOf" in (now or {}) and time.time() % 10 > 9:
+                time.sleep(1.1)
+                now, headers = check(route, "GET", path, 200)
+            check(route, "GET", path, 304, headers={"If-None-Match": f'"other", {headers["ETag"]}'})
 for route in (j + "client/{id}", j + "client/{id}/events", j + "actions/{id}", o + "dead-letters/{id}"):
     check(route, "GET", route.replace("{id}", NOTHING), 404)
     check(route, "GET", route.replace("{id}", "x"), 404)

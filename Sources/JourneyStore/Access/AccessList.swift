@@ -51,6 +51,10 @@ enum AccessList {
       Entry(
         kind: .function, name: "journey_absorb_identity(uuid, text, text, uuid)", grants: [.adapter: [Grant("EXECUTE")]]
       ),
+      // Answers one moment, of all organisations.
+      Entry(
+        kind: .function, name: "journey_evaluated_until()",
+        grants: [.member: [Grant("EXECUTE")], .adapter: [Grant("EXECUTE")]]),
       // A trigger's: nobody has to be allowed to execute it.
       Entry(kind: .function, name: "journey_forget_summary()", grants: [:]),
       Entry(kind: .function, name: "journey_check_soon()", grants: [:]),

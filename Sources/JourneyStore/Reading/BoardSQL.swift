@@ -25,6 +25,7 @@ struct BoardSQL {
       ReadSQL.ofOrganizations(
         """
         SELECT json_build_object(
+          'asOf', \(ReadSQL.evaluatedUntil),
           'items', COALESCE(json_agg(p.item ORDER BY p.n) FILTER (WHERE p.n <= $2::int4), '[]'::json),
           'nextCursor', CASE WHEN count(*) > $2::int4 THEN
             translate(encode(convert_to(json_build_array('after', replace(encode(
@@ -53,7 +54,9 @@ struct BoardSQL {
       name: "read_items_of_" + name,
       ReadSQL.ofOrganizations(
         """
-        SELECT json_build_object('items', COALESCE(json_agg(\(ReadSQL.client) ORDER BY k.n), '[]'::json), 'nextCursor', $3::text)
+        SELECT json_build_object(
+          'asOf', \(ReadSQL.evaluatedUntil),
+          'items', COALESCE(json_agg(\(ReadSQL.client) ORDER BY k.n), '[]'::json), 'nextCursor', $3::text)
         FROM unnest($2::uuid[]) WITH ORDINALITY AS k(id, n)
         JOIN journey_client_state s ON s.client_id = k.id AND \(condition)
         JOIN contacts c ON c.id = k.id

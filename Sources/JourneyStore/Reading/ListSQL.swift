@@ -44,7 +44,7 @@ enum ListSQL {
           JOIN contacts c ON c.id = k.id
           LEFT JOIN journey_client_state s ON s.client_id = c.id
           ORDER BY k.name, k.id
-          """, limit: 7)))
+          """, limit: 7, isEvaluated: true)))
   }
 
   /// Actions, a statement for each kind of filter, each through an index of its own and in its order, as `ReadSQL.events`.
@@ -79,6 +79,6 @@ enum ListSQL {
           FROM (\(found)) a
           LEFT JOIN contacts c ON c.id = a.client_id
           ORDER BY a.decided_at DESC, a.id DESC LIMIT $5::int4 + 1
-          """, limit: 5)))
+          """, limit: 5, isEvaluated: true)))
   }
 }

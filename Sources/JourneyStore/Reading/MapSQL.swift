@@ -18,7 +18,8 @@ enum MapSQL {
     ReadSQL.ofOrganizations(
       """
       SELECT json_build_object(
-        'days', $2::int4, 'computedAt', (SELECT min(m.stages_at) FROM orgs JOIN journey_maps m USING (org_id)),
+        'days', $2::int4, 'asOf', \(asOf("stages")),
+        'computedAt', (SELECT min(m.stages_at) FROM orgs JOIN journey_maps m USING (org_id)),
         'flowsComputedAt', (SELECT min(m.flows_at) FROM orgs JOIN journey_maps m USING (org_id)),
         'stages', (
           SELECT json_agg(
@@ -54,6 +55,7 @@ enum MapSQL {
       SELECT json_build_object(
         'days', COALESCE(json_agg(json_build_object('day', d.day, 'events', COALESCE(x.events, 0), 'moves', COALESCE(x.moves, 0),
           'actions', COALESCE(x.actions, 0)) ORDER BY d.day), '[]'::json),
+        'asOf', \(asOf("flows")),
         'computedAt', (SELECT min(m.flows_at) FROM orgs JOIN journey_maps m USING (org_id)))
       FROM (SELECT (now() AT TIME ZONE 'UTC')::date - n AS day FROM generate_series(0, $2::int4 - 1) AS n) d
       LEFT JOIN (
@@ -61,6 +63,13 @@ enum MapSQL {
         FROM orgs JOIN journey_maps m USING (org_id) CROSS JOIN jsonb_to_recordset(m.days) AS r(day date, events int8, moves int8, actions int8)
         GROUP BY r.day) x ON x.day = d.day
       """))
+
+  /// That of the counting; where nothing was counted yet, that of the reading. Counts of a former version have none.
+  /// - Parameter counts: `stages` or `flows`.
+  private static func asOf(_ counts: String) -> String {
+    let counted = "SELECT min(COALESCE(m.\(counts)_as_of, m.\(counts)_at)) FROM orgs JOIN journey_maps m USING (org_id)"
+    return ReadSQL.evaluated(until: "COALESCE((\(counted)), journey_evaluated_until())")
+  }
 
   // Counting ---------------------------------------------------------------------------------------------------------------------------
 
@@ -70,15 +79,16 @@ enum MapSQL {
   static let countStages = PostgresStatement(
     name: "count_stages",
     """
-    INSERT INTO journey_maps (org_id, stages, stages_at)
-    SELECT $1::uuid, COALESCE(jsonb_agg(to_jsonb(r)), '[]'::jsonb), now()
+    INSERT INTO journey_maps (org_id, stages, stages_at, stages_as_of)
+    SELECT $1::uuid, COALESCE(jsonb_agg(to_jsonb(r)), '[]'::jsonb), now(), (SELECT journey_evaluated_until())
     FROM (
       SELECT stage, COALESCE(risk_level, 'LOW') AS "riskLevel", count(*) AS clients,
         count(*) FILTER (WHERE stage_at < now() - interval '30 days') AS stuck,
         COALESCE(sum(extract(epoch FROM now() - \(HostValues.time("stage_at"))) / 86400), 0)::float8 AS days
       FROM journey_client_state WHERE org_id = $1::uuid AND stage IS NOT NULL
       GROUP BY 1, 2) r
-    ON CONFLICT (org_id) DO UPDATE SET stages = excluded.stages, stages_at = excluded.stages_at
+    ON CONFLICT (org_id) DO UPDATE 
+    SET stages = excluded.stages, stages_at = excluded.stages_at, stages_as_of = excluded.stages_as_of
     """)
   static let noteStages = PostgresStatement(
     name: "note_stages", "UPDATE journey_maps SET stages_took = clock_timestamp() - now() WHERE org_id = $1::uuid")
@@ -112,7 +122,7 @@ enum MapSQL {
           SELECT before, stage, count(*) FILTER (WHERE occurred_at > now() - interval '30 days') AS last30, count(*) AS last90
           FROM moves GROUP BY 1, 2) f), '[]'::jsonb),
       days = COALESCE((SELECT jsonb_agg(to_jsonb(w) ORDER BY w.day) FROM per_day w), '[]'::jsonb),
-      flows_at = now()
+      flows_at = now(), flows_as_of = (SELECT journey_evaluated_until())
     WHERE org_id = $1::uuid
     """)
   static let noteFlows = PostgresStatement(

@@ -21,15 +21,24 @@ enum ReadSQL {
     "WITH \(organizations) SELECT CASE WHEN $1::uuid IS NULL OR EXISTS (SELECT FROM orgs) THEN (\(document)) END"
   }
 
-  /// One page as `{items, nextCursor}`.
+  /// Up to when all clients are evaluated, in steps of ten seconds: so that an answer that says it is the same for some
+  /// time, and with it its entity tag. With rows that are read by the same statement it is true of them.
+  static let evaluatedUntil = evaluated(until: "(SELECT journey_evaluated_until())")
+
+  static func evaluated(until moment: String) -> String {
+    "date_bin('10 seconds', \(HostValues.moment(moment)), '2000-01-01 00:00:00+00')"
+  }
+
+  /// One page as `{items, nextCursor}`, of what is evaluated with `asOf`.
   ///
   /// - Parameters:
+  ///   - isEvaluated: whether it shows what clients are evaluated to be.
   ///   - rows: a query with the columns `item` (json) and `key` (text: a JSON array of what the order goes by), in order, with at most one row more than
   ///     the limit.
   ///   - limit: the number of the parameter that holds the limit.
-  static func page(_ rows: String, limit: Int) -> String {
+  static func page(_ rows: String, limit: Int, isEvaluated: Bool = false) -> String {
     """
-    SELECT json_build_object(
+    SELECT json_build_object(\(isEvaluated ? "\n  'asOf', \(evaluatedUntil)," : "")
       'items', COALESCE(json_agg(p.item ORDER BY p.n) FILTER (WHERE p.n <= $\(limit)::int4), '[]'::json),
       'nextCursor', CASE WHEN count(*) > $\(limit)::int4 THEN
         translate(encode(convert_to(max(p.key) FILTER (WHERE p.n = $\(limit)::int4), 'UTF8'), 'base64'), E'+/=\\n', '-_') END)
