@@ -5,7 +5,7 @@ events come: at_work.py.
 Needs API_ADDRESS, API_TOKEN, PLACE and JOURNEY_BINARY of `scripts/demo --then`. With SCREENSHOTS it writes pictures into that directory.
 """
 import json, os, sys, time, traceback
-import at_work
+import at_work, world
 from person import ADDRESS, By, CLIENT, Keys, TOKEN, axe, barriers, call, click, done, go, need, page, picture, ready, text, theme, wait
 
 
@@ -102,6 +102,25 @@ def the_lists():
     go("#/upsell", "journey-upsell")
     need("George Banda" in text(), "upsell shows its candidates")
     axe("upsell")
+
+
+def lists_that_are_behind():
+    # Whether a list says up to when it is right; loaded anew, as lists are when something changes.
+    def says(path, view):
+        go("#/operations", "journey-operations")
+        go(path, view)
+        return page.execute_script("return document.querySelector('#as-of')?.innerText ?? ''")
+    lists = (("#/map", "journey-map"), ("#/risk", "journey-board"), ("#/upsell", "journey-upsell"))
+    for path, view in lists:
+        need(says(path, view) == "", f"{path} is up to date, and says nothing of it")
+    with world.overdue(CLIENT):
+        for path, view in lists:
+            wait.until(lambda _: says(path, view).startswith("as of "), f"{path} does not say that it is ten minutes old")
+            need(True, f"{path} says up to when it is right")
+        axe("a list that is behind")
+    for path, view in lists:
+        wait.until(lambda _: says(path, view) == "", f"{path} goes on saying that it is old")
+    need(True, "lists say nothing of it once all clients are evaluated")
 
 
 def searching():
@@ -212,6 +231,7 @@ try:
     the_client()
     odd_addresses()
     the_lists()
+    lists_that_are_behind()
     searching()
     operations()
     live()

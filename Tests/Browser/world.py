@@ -3,6 +3,7 @@
 Everything takes the way that it takes in life: events are published to the broker, and the adapter makes of them what it makes.
 """
 import json, os, subprocess, tempfile, time
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from person import call
@@ -25,6 +26,23 @@ LONG_NAMED, NAMELESS = board(1), board(2)
 
 def sql(text):
     subprocess.run([ROOT / "scripts/servers", "psql", os.environ["PLACE"], "--quiet", "--set", "ON_ERROR_STOP=1"], input=text, text=True, check=True)
+
+
+@contextmanager
+def overdue(client):
+    """Has a client be due since ten minutes, and holds it meanwhile: no instance can evaluate it."""
+    holder = subprocess.Popen([ROOT / "scripts/servers", "psql", os.environ["PLACE"], "--quiet", "--tuples-only"], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, text=True)
+    try:
+        holder.stdin.write(f"BEGIN; SELECT 'held' FROM contacts WHERE id = '{client}' FOR UPDATE;\n")
+        holder.stdin.flush()
+        if "held" not in holder.stdout.readline():
+            raise AssertionError(f"the client {client} cannot be held")
+        sql(f"UPDATE journey_client_state SET check_at = now() - interval '10 minutes' WHERE client_id = '{client}';")
+        yield
+    finally:
+        holder.stdin.close()
+        holder.wait()
 
 
 def publish(events):

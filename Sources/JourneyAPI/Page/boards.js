@@ -35,7 +35,8 @@ class ListView extends View {
     const note = this.sort ? [`Sorted by ${column.toLowerCase()}`, isComplete ? "" : `: only the first ${count(items.length)} of more`,
       " · ", h("button", { id: "unsort", type: "button", class: "quiet", onclick: () => { this.sort = null; this.redraw(); } }, "as it was")]
       : [this.note];
-    return [this.head([note, isComplete && items.length ? ` · ${count(items.length)} in all` : ""]),
+    return [this.head([note, isComplete && items.length ? ` · ${count(items.length)} in all` : "",
+      " ", this.asOf(this.pages)]),
       h("section", { class: "card", key: "list" },
         items.length ? table(this.columns(), this.sorted().map(clientRow), this.heading) : empty(...this.nothing),
         this.rest(this.pages, "list"))];

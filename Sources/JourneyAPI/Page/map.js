@@ -28,7 +28,8 @@ class MapView extends View {
     const period = days => h("button", { id: "days-" + days, type: "button", "aria-pressed": String(this.days === days),
       onclick: () => { this.days = days; this.refresh(); } }, `${days} days`);
     return [
-      this.head(null, h("div", { class: "row", role: "group", "aria-label": "Period of the moves" }, [30, 90].map(period))),
+      this.head(this.asOf(map, stats, worst, stage ? this.clients : null),
+        h("div", { class: "row", role: "group", "aria-label": "Period of the moves" }, [30, 90].map(period))),
       h("div", { class: "grid tiles", key: "tiles" },
         [["Clients", total], ["High or critical risk", risky], ["Stuck for 30 days", stuck], [`Moves in ${this.days} days`, moved]]
           .map(([name, value]) => h("div", { class: "card tile" }, h("span", { class: "soft small" }, name), h("b", {}, compact(value))))),

@@ -26,7 +26,12 @@ export const session = {
   ended: () => {},
 };
 
-/** A request to the API; its answer as an object. */
+/** How long after `asOf` an answer is old enough to say so. */
+const OLD = 120_000;
+/** Of two answers' `old` the older one. */
+export const older = (one, other) => one && other && one > other ? other : one ?? other ?? null;
+
+/** A request to the API; its answer as an object, whose `old` is its `asOf` where that is long ago by the server's clock. */
 export async function call(path, { method = "GET", body, scope = true } = {}) {
   const url = new URL("/api/" + path, location.origin);
   if (scope && session.organization && method === "GET") url.searchParams.set("organization", session.organization);
@@ -41,12 +46,15 @@ export async function call(path, { method = "GET", body, scope = true } = {}) {
   if (response.status === 401) session.ended();
   const answer = await response.json().catch(() => null);
   if (!response.ok) throw new Refusal(response.status, answer);
+  if (Date.parse(response.headers.get("Date")) - Date.parse(answer?.asOf) > OLD) answer.old = answer.asOf;
   return answer;
 }
 
 /** A list that comes in pages. What was loaded stays loaded: a look for news reads the first page, and now and then the rest. */
 export class Pages {
   items = [];
+  /** Up to when what is loaded is right, where that is long ago. */
+  old = null;
   #next = null;
   #whole = 0;
   #turn = Promise.resolve();
@@ -81,9 +89,10 @@ export class Pages {
     const place = this.items.findIndex(item => this.id(item) === last);
     const isMore = this.items.length > first.items.length && first.nextCursor != null;
     if (!isMore) {
-      [this.items, this.#next] = [first.items, first.nextCursor];
+      [this.items, this.#next, this.old] = [first.items, first.nextCursor, older(first.old)];
     } else if (place >= 0 && Date.now() - this.#whole < (this.moves && this.items.length <= 500 ? 0 : 30_000)) {
       this.items = [...first.items, ...this.items.slice(place + 1).filter(item => !ids.has(this.id(item)))];
+      this.old = older(this.old, first.old);
     } else {
       const known = new Set(this.items.map(this.id));
       await this.#follow(first, this.items.length + first.items.filter(item => !known.has(this.id(item))).length);
@@ -92,19 +101,20 @@ export class Pages {
 
   async #follow(first, most) {
     const items = [...first.items], ids = new Set(items.map(this.id));
-    let next = first.nextCursor;
+    let next = first.nextCursor, old = older(first.old);
     while (next && items.length < most) {
       const page = await this.#page(next);
       for (const item of page.items) if (!ids.has(this.id(item))) { ids.add(this.id(item)); items.push(item); }
       next = page.nextCursor;
+      old = older(old, page.old);
     }
-    [this.items, this.#next, this.#whole] = [items, next, Date.now()];
+    [this.items, this.#next, this.old, this.#whole] = [items, next, old, Date.now()];
   }
 
   /** Loads on until there are so many, or all. */
   more(most = this.items.length + 1) {
     return this.#inTurn(async () => {
-      if (!this.isComplete) await this.#follow({ items: this.items, nextCursor: this.#next }, most);
+      if (!this.isComplete) await this.#follow({ items: this.items, nextCursor: this.#next, old: this.old }, most);
     });
   }
 }

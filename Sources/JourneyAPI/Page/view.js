@@ -1,7 +1,7 @@
 // What all views have in common.
 import { h, redraw } from "/dom.js";
-import { Refusal, session } from "/server.js";
-import { count, title, toast } from "/words.js";
+import { Refusal, older, session } from "/server.js";
+import { clock, count, title, toast } from "/words.js";
 
 /**
  * A view: loads, draws, and draws again when something changes. What is there stays until what is new can take its place, and is changed
@@ -62,6 +62,13 @@ export class View extends HTMLElement {
     return h("div", { class: "title", key: "title" }, h("h1", {}, this.heading), note ? h("span", { class: "soft" }, note) : null,
       only ? h("span", { id: "only", class: "chip" }, `${only.name || only.id} only`) : null, end.length ? h("div", { class: "end" }, end)
         : null);
+  }
+
+  /** Up to when what shows is right, where that is so long ago that it should be known. */
+  asOf(...answers) {
+    const old = answers.reduce((old, answer) => older(old, answer?.old), null);
+    return old ? h("time", { id: "as-of", class: "chip plain", datetime: old,
+      title: "Risks that time alone has brought or ended since then may not show yet" }, "as of " + clock(old)) : null;
   }
 
   /** Loads more of a list, and draws it. */

@@ -4,6 +4,7 @@ import { h } from "/dom.js";
 export const words = text => text == null ? "" : String(text).replaceAll("_", " ");
 export const title = text => words(text).replace(/^./, first => first.toUpperCase());
 const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+const hour = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
 const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
 const span = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 const whole = new Intl.NumberFormat("en");
@@ -25,6 +26,11 @@ export function ago(time) {
     if (Math.abs(seconds) >= size) return span.format(Math.round(seconds / size), unit);
   }
   return "just now";
+}
+/** The time of day of a moment of today; of another day with the day. */
+export function clock(time) {
+  const then = new Date(time);
+  return then.toDateString() === new Date().toDateString() ? hour.format(then) : moment.format(then);
 }
 export const date = time => {
   const moment = String(time).length === 10 ? time + "T12:00" : time;
