@@ -148,8 +148,10 @@ import Testing
           try #require(old.contains(text))
           try old.replacingOccurrences(of: text, with: other).write(toFile: file, atomically: true, encoding: .utf8)
         }
+        let rules = try String(contentsOfFile: Repository.root + "/config/decisions.yaml", encoding: .utf8)
+        let line = 1 + rules.prefix(upTo: try #require(rules.range(of: "fewerThan: 3")).lowerBound).count { $0 == "\n" }
         let badDecisions = try configuration("a") { try replace("\($0)/decisions.yaml", "fewerThan: 3", by: "fewerThan: many") }
-        try await refuses(stage, configuration: badDecisions, status: 78, naming: ["decisions.yaml:21", "fewerThan", "a number"])
+        try await refuses(stage, configuration: badDecisions, status: 78, naming: ["decisions.yaml:\(line):", "fewerThan", "a number"])
         let notYAML = try configuration("b") { try replace("\($0)/decisions.yaml", "score: {", by: "score: [") }
         try await refuses(stage, configuration: notYAML, status: 78, naming: ["decisions.yaml"])
         let badMapping = try configuration("c") {
