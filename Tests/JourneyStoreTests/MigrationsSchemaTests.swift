@@ -73,6 +73,34 @@ import Testing
     }
   }
 
+  /// What a client's contact is embedded by through PostgREST, `contacts!client_journey_events_client_fk(…)`: it takes
+  /// the foreign key of that name, of any number of columns, and needs just one. By a column's name, as the design
+  /// document has it, it finds keys of that one column only.
+  @Test(arguments: [false, true])
+  func contactsAreEmbeddedByTheNameOfTheKey(onHostsTables: Bool) async throws {
+    try await withDatabase { worker in
+      if onHostsTables { try await worker.run(HostSchema.tables()) }
+      try await worker.migrate()
+      let keys = try await worker.rows(
+        """
+        SELECT f.conrelid::regclass, f.conname, f.convalidated, (
+            SELECT string_agg(a.attname || '=' || b.attname, ' ' ORDER BY n)
+            FROM unnest(f.conkey, f.confkey) WITH ORDINALITY AS k (ours, theirs, n)
+            JOIN pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = k.ours
+            JOIN pg_attribute b ON b.attrelid = f.confrelid AND b.attnum = k.theirs)
+        FROM pg_constraint f
+        WHERE f.contype = 'f' AND f.conparentid = 0 AND f.confrelid = 'contacts'::regclass
+          AND f.conrelid IN ('client_journey_events'::regclass, 'client_journey_scores'::regclass)
+        ORDER BY 1, 2
+        """)
+      #expect(
+        keys
+          == ["events", "scores"].map {
+            "client_journey_\($0)|client_journey_\($0)_client_fk|t|client_id=id org_id=org_id"
+          })
+    }
+  }
+
   @Test func hostDatabaseKeepsWhatIsItsOwn() async throws {
     try await withDatabase { worker in
       try await worker.run(Self.hostTables)
