@@ -224,6 +224,12 @@ import Testing
       for state in ["first", "second"] {
         let short = try await scenario.commit(try scenario.events(of: [Self.short], state, settingStages: false))
         let long = try await scenario.commit(try scenario.events(of: [Self.long], state, settingStages: false))
+        // That there is no stage is known from the client's state: no event before it is looked at for one.
+        let inserts = (short.plans + (state == "first" ? long.plans : [])).filter {
+          $0.text == CommitStatements.insertEvents.sql
+        }
+        #expect(!inserts.isEmpty)
+        for insert in inserts { #expect(insert.rowsRead == 0, "\(statistics), \(state): \(insert.root.drawing())") }
         // One that set a stage long ago, and gets late events.
         let staged = try await scenario.commit(try scenario.events(of: [Self.long], "staged \(state)"))
         Self.report(wanted.findings(short.plans + long.plans + staged.plans, in: "\(statistics), \(state)"))
