@@ -4,7 +4,7 @@ import Journey
 /// The form of a dead letter: the message as it came, with headers that say why it is here and where it came from.
 enum DeadLetter {
   /// Bytes. Together with the message's own headers the reasons have to fit one frame.
-  private static let longestReason = 4000
+  static let longestReason = 4000
 
   /// - Parameter delivery: the message as it first came, or as `MessageCopy.restored` gives it back.
   static func message(for delivery: Delivery, reasons: [Rejection], exchange: String, at now: Timestamp) -> OutboundMessage {
@@ -19,20 +19,5 @@ enum DeadLetter {
     properties.headers[JourneyHeader.value] = first?.value.map { .string($0) }
     properties.headers[JourneyHeader.failedAt] = .string(now.iso8601)
     return OutboundMessage(exchange: exchange, routingKey: delivery.routingKey, properties: properties, body: delivery.body)
-  }
-}
-
-extension String {
-  /// At most that many bytes of UTF-8, cut between characters.
-  func cut(toBytes limit: Int) -> String {
-    guard utf8.count > limit else { return self }
-    var end = startIndex
-    var size = 3
-    while end < endIndex {
-      size += self[end].utf8.count
-      if size > limit { break }
-      end = index(after: end)
-    }
-    return self[..<end] + "…"
   }
 }

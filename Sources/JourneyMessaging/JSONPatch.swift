@@ -60,7 +60,7 @@ public struct JSONPatch: Hashable, Sendable {
       return .remove(path: path)
     }
     guard ["add", "replace", "test"].contains(name) else {
-      throw JSONPatchError("\(place): \"op\" is \(name.prefix(40)); add, remove, replace and test are known")
+      throw JSONPatchError("\(place): \"op\" is \(name.shortened(to: 40)); add, remove, replace and test are known")
     }
     guard let value = element["value"].map({ JSONTree($0) }) else { throw JSONPatchError("\(place): \"value\" is missing") }
     switch name {
@@ -72,7 +72,7 @@ public struct JSONPatch: Hashable, Sendable {
 
   private static func tokens(_ pointer: String, place: String) throws(JSONPatchError) -> [String] {
     if pointer.isEmpty { return [] }
-    guard pointer.hasPrefix("/") else { throw JSONPatchError("\(place): the path \(pointer.prefix(80)) does not start with /") }
+    guard pointer.hasPrefix("/") else { throw JSONPatchError("\(place): the path \(pointer.shortened(to: 80)) does not start with /") }
     var result: [String] = []
     for part in pointer.dropFirst().split(separator: "/", omittingEmptySubsequences: false) {
       var token = ""
@@ -85,7 +85,7 @@ public struct JSONPatch: Hashable, Sendable {
         switch characters.next() {
         case "0": token += "~"
         case "1": token += "/"
-        default: throw JSONPatchError("\(place): the path \(pointer.prefix(80)) has a ~ without 0 or 1 after it")
+        default: throw JSONPatchError("\(place): the path \(pointer.shortened(to: 80)) has a ~ without 0 or 1 after it")
         }
       }
       result.append(token)

@@ -8,7 +8,8 @@ struct LetterReader: Sendable {
   let decoder: InboundDecoder
   let own: OwnMessages
   var redaction = HeaderRedaction([])
-  /// Names and types longer than this are cut: they are for filters, the message itself keeps them.
+  /// Codes, names and types longer than this are cut: they are for filters and their indexes, the message itself keeps
+  /// them.
   private static let longestName = 200
 
   func letter(_ delivery: Delivery, at now: Timestamp) -> Letter {
@@ -35,13 +36,19 @@ struct LetterReader: Sendable {
         properties: MessageEncoding.json(properties), headers: MessageEncoding.json(properties.headers),
         redactedHeaders: redacted.map(\.storable), body: delivery.body, bodySize: delivery.bodySize, bodyDigest: delivery.bodyDigest),
       orgID: sender.orgID, source: sender.source?.storable.cut(toBytes: Self.longestName),
-      type: sender.type?.storable.cut(toBytes: Self.longestName), code: account.code.storable, reason: account.reason.storable,
-      field: account.death == nil ? headers[JourneyHeader.field]?.stringValue?.storable : nil,
-      value: account.death == nil ? headers[JourneyHeader.value]?.stringValue?.storable : nil,
+      type: sender.type?.storable.cut(toBytes: Self.longestName),
+      code: account.code.storable.cut(toBytes: Self.longestName),
+      reason: account.reason.storable.cut(toBytes: DeadLetter.longestReason),
+      field: account.death == nil ? reason(JourneyHeader.field, headers) : nil,
+      value: account.death == nil ? reason(JourneyHeader.value, headers) : nil,
       attempts: account.attempts, firstFailedAt: account.firstFailedAt, failedAt: account.failedAt,
       replayCount: isOwn ? headers[JourneyHeader.replay]?.intValue.map { Int(max(0, min($0, 1_000_000))) } ?? 0 : 0,
       causedBy: isOwn ? headers[JourneyHeader.causedBy]?.stringValue.flatMap { UUID(uuidString: $0) } : nil,
       replayOf: isOwn ? headers[JourneyHeader.letter]?.stringValue.flatMap { UUID(uuidString: $0) } : nil)
+  }
+
+  private func reason(_ header: String, _ headers: FieldTable) -> String? {
+    headers[header]?.stringValue?.storable.cut(toBytes: DeadLetter.longestReason)
   }
 
   /// Where a message that the broker has moved was published: to the ingest queue nobody else can publish otherwise. Other queues that somebody has

@@ -90,6 +90,10 @@ enum ErrorText {
   private static func firstLine(_ text: String) -> String { String(text.prefix { $0 != "\n" }) }
 
   private static func shortened(_ text: String) -> String {
-    text.count > maximumLength ? text.prefix(maximumLength - 1) + "…" : text
+    // A character may be made of any number of bytes.
+    guard text.utf8.count > maximumLength else { return text }
+    var short = String(text.prefix(maximumLength - 1))
+    while short.utf8.count > 4 * maximumLength { short.unicodeScalars.removeLast() }
+    return short + "…"
   }
 }

@@ -115,7 +115,20 @@ import Testing
     try await Stage.with { stage in
       try await Self.seed(stage)
       let csv = Array(
-        "source,id,client\r\nzendesk,zu7,\(Self.ada)\nzendesk,\"zu8\",bo@roth.example\nzendesk,zu9,nobody@x.example\nzendesk,zu7,\(Self.bo)\nx\n".utf8)
+        "source,id,client\r\nzendesk,zu7,\(Self.ada)\nzendesk,\"zu8\",bo@roth.example\nzendesk,zu9,nobody@x.example\nzendesk,zu7,\(Self.bo)\nx\n"
+          .utf8)
+      // What no event could name a client by is told with its line, and the next lines are read.
+      for odd in [String(repeating: "i", count: 257), "e" + String(repeating: "\u{301}", count: 600), "a\u{1}b"] {
+        let lines = Array("zendesk,\(odd),\(Self.ada)\n\(odd),zu,\(Self.ada)\nzendesk,only,nobody@x.example\n".utf8)
+        let refused = try await stage.run(["identity", "import", "-", "--org", Self.org], input: lines)
+        #expect(refused.status == 65, "\(refused)")
+        #expect(refused.output.contains("0 linked, 0 known already, 3 not linked"), "\(refused)")
+        #expect(refused.errors.contains("-:1: the id is"), "\(refused)")
+        #expect(refused.errors.contains("-:2: the source is"), "\(refused)")
+        #expect(refused.errors.utf8.count < 4000)
+        let alone = try await stage.run(["identity", "link", "zendesk", odd, Self.ada, "--org", Self.org])
+        #expect(alone.status == 65 && alone.errors.contains("the id is"), "\(alone)")
+      }
       let imported = try await stage.run(["identity", "import", "-", "--org", Self.org], input: csv)
       #expect(imported.status == 65 && imported.output.contains("2 linked, 0 known already, 3 not linked"), "\(imported)")
       #expect(

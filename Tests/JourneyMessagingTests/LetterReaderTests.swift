@@ -101,6 +101,25 @@ import Testing
     #expect(MessageEncoding.properties(letter.message.properties, headers: letter.message.headers)?.expiration == "500")
   }
 
+  /// Letters are found by their code, through an index, which holds no text of any length.
+  @Test func whatASenderGivesForAReasonIsCut() throws {
+    let long = String(repeating: "e" + String(repeating: "\u{301}", count: 2000), count: 3)
+    let letter = try read(
+      delivery(
+        event(),
+        headers: [
+          "x-journey-reason-code": .string(long), "x-journey-reason": .string(long), "x-journey-field": .string(long),
+          "x-journey-value": .string(long),
+        ]))
+    #expect((1...200).contains(letter.code.utf8.count))
+    for text in [letter.reason, try #require(letter.field), try #require(letter.value)] {
+      #expect((3900...4000).contains(text.utf8.count))
+    }
+    let table: FieldTable = ["reason": .string(long), "queue": .string(long)]
+    let death = try read(delivery(event(), headers: ["x-death": .array([.table(table)])]))
+    #expect(death.code.utf8.count <= 200 && death.reason.utf8.count <= 4000)
+  }
+
   @Test func aSendersOwnReasonIsNotBelieved() throws {
     let letter = try read(
       delivery(

@@ -138,6 +138,6 @@ public struct JSONDocument: Sendable {
   private static func key(at index: Int, in text: UnsafeBufferPointer<UInt8>, tape: UnsafeBufferPointer<JSONNode>) -> String {
     let slice = text[Int(tape[index].start)..<Int(tape[index].end)]
     let name = tape[index].isComplex ? unescaped(ArraySlice(slice)) : String(decoding: slice, as: UTF8.self)
-    return name.count > 64 ? name.prefix(63) + "…" : name
+    return name.shortened(to: 64)
   }
 }

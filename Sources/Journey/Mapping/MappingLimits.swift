@@ -1,19 +1,20 @@
 /// The checks that every field passes on its way into an event.
 extension EventLimits {
   func check(_ text: String, field: MappingExpression) throws(Rejection) {
+    if let fault = fault(of: text) {
+      throw Rejection(.invalidField, field: field.description, value: text.withoutControls, fault)
+    }
+  }
+
+  /// Why a text is none by which an event could name something, or nil where it is one.
+  public func fault(of text: String) -> String? {
     // Counting characters is slow, and a text has at most as many as it has bytes. One character may be made of any number of them.
     if text.utf8.count > maximumTextLength {
-      if text.utf8.count > maximumTextBytes {
-        throw Rejection(.invalidField, field: field.description, value: text, "longer than \(maximumTextBytes) bytes")
-      }
-      if text.count > maximumTextLength {
-        throw Rejection(.invalidField, field: field.description, value: text, "longer than \(maximumTextLength) characters")
-      }
+      if text.utf8.count > maximumTextBytes { return "longer than \(maximumTextBytes) bytes" }
+      if text.count > maximumTextLength { return "longer than \(maximumTextLength) characters" }
     }
     let isPlain = text.utf8.withContiguousStorageIfAvailable { $0.isPlainInJSON && $0.isASCII }
-    if isPlain != true, text.unicodeScalars.contains(where: \.isControl) {
-      throw Rejection(.invalidField, field: field.description, value: text.withoutControls, "contains a control character")
-    }
+    return isPlain != true && text.unicodeScalars.contains(where: \.isControl) ? "contains a control character" : nil
   }
 
   func check(_ time: Timestamp, field: String) throws(Rejection) {
@@ -74,7 +75,7 @@ extension JSONDocument {
       while child < Int(nodes[at].next) {
         let value = isObject ? child + 1 : child
         if target < Int(nodes[value].next) {
-          path += isObject ? JSONPath.segment(string(at: child)) : "[\(position)]"
+          path += isObject ? JSONPath.segment(string(at: child).shortened(to: 64)) : "[\(position)]"
           break
         }
         child = Int(nodes[value].next)

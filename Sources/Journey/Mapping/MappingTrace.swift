@@ -59,7 +59,7 @@ extension Mapping {
       if case .event(let template) = rule.outcome { fields = fieldTraces(template, in: context) }
       break
     }
-    return MappingTrace.Element(position: position, type: type, rules: tried, fields: fields, outcome: outcome)
+    return MappingTrace.Element(position: position, type: type?.shortened(to: 200), rules: tried, fields: fields, outcome: outcome)
   }
 
   private func fieldTraces(_ template: EventTemplate, in context: borrowing MappingContext) -> [MappingTrace.FieldTrace] {
@@ -70,7 +70,7 @@ extension Mapping {
       var writer = JSONWriter()
       value.write(to: &writer, from: context.input.document)
       let text = value.text(in: context.input.document) ?? String(decoding: writer.bytes, as: UTF8.self)
-      let shown = text.count > 200 ? text.prefix(199) + "…" : text
+      let shown = text.shortened(to: 200)
       fields.append(MappingTrace.FieldTrace(name: name, path: expression.description, value: value.isNothing ? nil : shown))
     }
     let messageID = MappingExpression.reference(.property(.messageID))
@@ -99,7 +99,7 @@ extension MappingRule {
   fileprivate func refusal(of type: String?, in context: borrowing MappingContext) -> String? {
     if !takes(type: type) {
       let wanted = types.map(\.description).joined(separator: ", ")
-      return "type is \(type ?? "missing"), not \(wanted)"
+      return "type is \((type ?? "missing").shortened(to: 200)), not \(wanted)"
     }
     return condition?.refusal(in: context)
   }
@@ -135,13 +135,13 @@ extension MappingCondition {
       return refusal(of: expression.evaluate(in: context), at: expression.description, test, context)
     case .some(let path, let ofBody, let test): return "\(ofBody ? "body:" : "")\(path) has nothing that is \(test)"
     case .same(let expression, let reference):
-      return "\(expression) is \((expression.text(in: context) ?? "missing").prefix(200)), not the same as \(reference)"
+      return "\(expression) is \((expression.text(in: context) ?? "missing").shortened(to: 200)), not the same as \(reference)"
     case .present(let reference): return "\(reference) is not in the body"
     case .changed(let before, let now, let from, let to):
       let old = context.resolve(before).text(in: context.input.document) ?? "missing"
       let new = context.resolve(now).text(in: context.input.document) ?? "missing"
       let wanted = [from.map { "from \($0.list)" }, to.map { "to \($0.list)" }].compactMap(\.self).joined(separator: " ")
-      return "\(before) is \(old.prefix(200)) and \(now) is \(new.prefix(200)): no change \(wanted)"
+      return "\(before) is \(old.shortened(to: 200)) and \(now) is \(new.shortened(to: 200)): no change \(wanted)"
     }
   }
 }
@@ -149,7 +149,7 @@ extension MappingCondition {
 extension MappingCondition {
   private func refusal(of value: ResolvedValue, at place: String, _ test: MappingTest, _ context: borrowing MappingContext) -> String {
     let shown = value.isNothing ? "missing" : value.text(in: context.input.document) ?? "an object or a list"
-    return "\(place) is \(shown.prefix(200)), not \(test)"
+    return "\(place) is \(shown.shortened(to: 200)), not \(test)"
   }
 }
 

@@ -61,7 +61,8 @@ public struct TextPattern: Hashable, @unchecked Sendable, CustomStringConvertibl
   public let description: String
   private let regex: Regex<AnyRegexOutput>
 
-  /// What an expression may look at: a longer text is cut, so that no body makes one take long.
+  /// How many characters an expression may look at, and four times as many bytes: a longer text is cut, so that no body
+  /// makes one take long.
   static let maximumLength = 4096
 
   /// - Throws: what is wrong with the expression.
@@ -79,7 +80,9 @@ public struct TextPattern: Hashable, @unchecked Sendable, CustomStringConvertibl
   }
 
   private static func cut(_ text: String) -> Substring {
-    text.utf8.count <= maximumLength ? text[...] : text.prefix(maximumLength)
+    guard text.utf8.count > maximumLength else { return text[...] }
+    let part = text.prefix(maximumLength)
+    return part.utf8.count > 4 * maximumLength ? part.beginning(ofBytes: 4 * maximumLength)[...] : part
   }
 
   public static func == (a: TextPattern, b: TextPattern) -> Bool { a.description == b.description }

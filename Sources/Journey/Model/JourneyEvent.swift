@@ -164,23 +164,8 @@ public struct Rejection: Error, Hashable, Sendable, CustomStringConvertible {
     self.code = code
     self.isRetried = isRetried
     self.field = field
-    self.value = value.map(Self.shortened)
+    self.value = value?.shortened(to: 200)
     self.message = message
-  }
-
-  /// A character may be made of any number of bytes.
-  private static func shortened(_ text: String) -> String {
-    guard text.utf8.count > 200 else { return text }
-    let short = text.count > 200 ? String(text.prefix(199)) + "…" : text
-    guard short.utf8.count > 800 else { return short }
-    var cut = String.UnicodeScalarView()
-    var bytes = 0
-    for scalar in short.unicodeScalars {
-      bytes += UTF8.width(scalar)
-      if bytes > 797 { break }
-      cut.append(scalar)
-    }
-    return String(cut) + "…"
   }
 
   public var description: String {

@@ -94,7 +94,7 @@ struct OperationsRoutes: Sendable {
   /// For the record: who the token says it is.
   private static func actor(_ caller: Caller) -> String {
     let email = (try? JSONDocument(parsing: caller.claims))?.root["email"]?.string
-    return "api:\(email.map { String($0.prefix(200)) } ?? caller.subject.text)"
+    return "api:\(email.map { $0.shortened(to: 200) } ?? caller.subject.text)"
   }
 }
 

@@ -27,6 +27,8 @@ public enum LinkOutcome: Hashable, Sendable {
   case unknownClient
   /// Several clients of the organisation share the address.
   case ambiguous(Int)
+  /// No event could name anything by such a text; `what` is the id or the source.
+  case unusable(what: String, fault: String)
 }
 
 /// Who is who, as a person works on it.
@@ -69,7 +71,11 @@ public struct IdentityDesk: Sendable {
   ///   - client: the client's id, or its e-mail address, where that is not one that anybody may have typed.
   ///   - why: for the record.
   public func link(orgID: UUID, source: String, externalID: String, client: String, why: String?) async throws -> LinkOutcome {
-    try await worker.perform { [actor] connection in
+    let limits = EventLimits(now: .startOf2000)
+    for (what, text) in [("id", externalID), ("source", source)] {
+      if let fault = limits.fault(of: text) { return .unusable(what: what, fault: fault) }
+    }
+    return try await worker.perform { [actor] connection in
       let found = try connection.execute(
         Statements.find,
         PostgresParameters {

@@ -151,7 +151,7 @@ extension String {
   /// One line of at most that many characters.
   func line(_ limit: Int) -> String {
     let line = String(map { $0.isNewline || $0 == "\t" ? " " : $0 }).printable
-    return line.count > limit ? line.prefix(limit - 1) + "…" : line
+    return line.shortened(to: limit)
   }
 }
 

@@ -190,6 +190,7 @@ extension LinkOutcome {
     case .unknownClient:
       "the organisation has no client \(client)"
         + (client.contains("@") ? "; an address that no source has verified finds none: name the client by its id" : "")
+    case .unusable(let what, let fault): "the \(what) is of no use, as no event could have it: \(fault)"
     case .ambiguous(let count): "\(count) clients of the organisation share the address \(client); name one by its id"
     }
   }
