@@ -31,7 +31,7 @@ extension PlanTests {
       let url = PlanLog.url(history.url)
       let pool = PostgresPool(try PostgresSettings(conninfo: url, role: "authenticated"), size: 1)
       let adapter = PostgresWorker(try PostgresSettings(conninfo: url, role: "journey_adapter"))
-      let reader = PostgresJourneyReader(pool: pool, adapter: adapter)
+      let reader = PostgresJourneyReader(pool: pool, adapter: adapter, rules: DecisionRules())
       let result: Result<Void, any Error>
       do {
         for query in [
