@@ -46,7 +46,7 @@ enum OutboxStatements {
 
   /// The actions of batches with what their messages say. UUIDv7 ids are in the order of the decisions. What a message says of the decision
   /// comes from columns that no member of an organisation can write. The last three, which members can, stand in only for rows of an older version, whose
-  /// explanations do not tell as much.
+  /// explanations do not tell as much. Contacts are looked up one by one (`OFFSET 0`), whether the server has counted them yet or not.
   static let actions = PostgresStatement(
     name: "outbox_actions",
     """
@@ -54,7 +54,7 @@ enum OutboxStatements {
       s.traceparent, s.expires_at, clock_timestamp(), s.score::text, s.risk_level::text,
       \(HostValues.moment("s.generated_at"))
     FROM client_journey_scores s
-    JOIN contacts c ON c.id = s.client_id
+    CROSS JOIN LATERAL (SELECT name, email, phone FROM contacts WHERE id = s.client_id OFFSET 0) c
     WHERE s.outbox_id = ANY($1::uuid[])
     ORDER BY s.outbox_id, s.id
     """)

@@ -66,9 +66,17 @@ enum ListSQL {
       """
     }
     let found =
-      ofClient
-      ? newest("a.client_id = $2::uuid AND a.org_id = ANY (ARRAY(SELECT org_id FROM orgs))")
-      : "SELECT r.* FROM orgs CROSS JOIN LATERAL (\(newest("a.org_id = orgs.org_id"))) r"
+      switch (ofClient, state) {
+      case (true, _): newest("a.client_id = $2::uuid AND a.org_id = ANY (ARRAY(SELECT org_id FROM orgs))")
+      // What is not published yet is little, so it is looked through: in the order of time all that is published would be passed over.
+      case (false, .proposed):
+        """
+        SELECT a.* FROM journey_outbox o CROSS JOIN LATERAL (SELECT * FROM journey_actions WHERE outbox_id = o.id OFFSET 0) a
+        WHERE o.confirmed_at IS NULL AND a.org_id = ANY (ARRAY(SELECT org_id FROM orgs)) AND (a.decided_at, a.id) < (\(ReadSQL.timeBefore(3, 4)))
+        ORDER BY a.decided_at DESC, a.id DESC LIMIT $5::int4 + 1
+        """
+      case (false, _): "SELECT r.* FROM orgs CROSS JOIN LATERAL (\(newest("a.org_id = orgs.org_id"))) r"
+      }
     return PostgresStatement(
       name: (ofClient ? "read_client_actions" : "read_actions") + suffix,
       ReadSQL.ofOrganizations(
@@ -77,7 +85,7 @@ enum ListSQL {
           SELECT json_build_object(\(ReadSQL.actionMembers), 'clientName', \(HostValues.text("c.name"))) AS item,
             json_build_array(a.decided_at::text, a.id)::text AS key
           FROM (\(found)) a
-          LEFT JOIN contacts c ON c.id = a.client_id
+          LEFT JOIN LATERAL (SELECT name FROM contacts WHERE id = a.client_id OFFSET 0) c ON true
           ORDER BY a.decided_at DESC, a.id DESC LIMIT $5::int4 + 1
           """, limit: 5, isEvaluated: true)))
   }

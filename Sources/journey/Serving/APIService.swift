@@ -29,6 +29,8 @@ struct APIService {
     reads.statementTimeout = .seconds(5)
     reads.lockTimeout = .seconds(1)
     reads.deadline = .seconds(8)
+    // A page costs a page also where the host has just loaded its data, and the server knows nothing of it yet.
+    reads.plansByIndexes = true
     let pool = PostgresPool(reads, size: settings.api.databaseConnections, name: "pg-api")
     do {
       try await pool.perform { _ = try $0.execute("SELECT 1") }

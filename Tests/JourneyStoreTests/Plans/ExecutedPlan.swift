@@ -32,6 +32,8 @@ struct PlanNode: Decodable, Sendable {
   let condition: String?
   let filter: String?
   let sortKey: [String]?
+  /// Where rows were sorted: Memory or Disk.
+  let sortSpace: String?
   let rows: Double
   let loops: Double
   let removed: Double
@@ -45,6 +47,7 @@ struct PlanNode: Decodable, Sendable {
     case condition = "Index Cond"
     case filter = "Filter"
     case sortKey = "Sort Key"
+    case sortSpace = "Sort Space Type"
     case rows = "Actual Rows"
     case loops = "Actual Loops"
     case removedByFilter = "Rows Removed by Filter"
@@ -63,6 +66,7 @@ struct PlanNode: Decodable, Sendable {
     condition = try values.decodeIfPresent(String.self, forKey: .condition)
     filter = try values.decodeIfPresent(String.self, forKey: .filter)
     sortKey = try values.decodeIfPresent([String].self, forKey: .sortKey)
+    sortSpace = try values.decodeIfPresent(String.self, forKey: .sortSpace)
     rows = try number(.rows)
     loops = try number(.loops)
     removed = try number(.removedByFilter) + number(.removedByRecheck)

@@ -16,6 +16,13 @@ struct PlanHistory: Sendable {
     "journey_outbox",
   ]
 
+  /// What the server knows of the tables' contents.
+  enum Statistics: String, CaseIterable, Sendable {
+    case analysed
+    /// A host that has just loaded its data: nothing has been analysed yet, nor will it be.
+    case none
+  }
+
   let url: String
 
   /// Clients to whom nothing has happened yet.
@@ -29,13 +36,24 @@ struct PlanHistory: Sendable {
     return PlanHistory(url: url)
   }
 
-  /// With a past that the server has statistics of.
-  static func filled() async throws -> PlanHistory {
-    let history = try await empty()
+  /// With a past.
+  static func filled(_ statistics: Statistics) async throws -> PlanHistory {
+    let url = try await TestServers.shared().makeDatabase()
+    let history = PlanHistory(url: url)
+    try await withDatabase(url) { worker in
+      try await worker.migrate()
+      if statistics == .none {
+        for table in bigTables { try await worker.run("ALTER TABLE \(table) SET (autovacuum_enabled = off)") }
+      }
+      try await worker.run(whoSQL(clients))
+      try await worker.run(clientsSQL)
+    }
     try await history.fill()
-    try await withDatabase(history.url) { worker in
-      try await worker.run("SET statement_timeout = 0")
-      try await worker.run("VACUUM ANALYZE")
+    if statistics == .analysed {
+      try await withDatabase(url) { worker in
+        try await worker.run("SET statement_timeout = 0")
+        try await worker.run("VACUUM ANALYZE")
+      }
     }
     return history
   }
@@ -52,7 +70,11 @@ struct PlanHistory: Sendable {
   /// What is asked of plans here.
   func rules() async throws -> PlanRules {
     try await withDatabase(url) { worker in
-      let big = "SELECT relname FROM pg_class WHERE relkind = 'r' AND reltuples > 1000 AND relnamespace = 'public'::regnamespace"
+      // Some rows of a table lie on each of its pages, as many as the server has counted or not.
+      let big = """
+        SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
+          AND (reltuples > 1000 OR reltuples < 0 AND pg_relation_size(oid) > 500000)
+        """
       return PlanRules(bigTables: Set(try await worker.rows(big)))
     }
   }

@@ -16,12 +16,15 @@ extension PlanTests {
       subject: PlanHistory.member, claims: Array(#"{"sub":"\#(PlanHistory.member)"}"#.utf8), isOperator: false, expiresAt: Timestamp(seconds: 4_000_000_000))
 
     private func withReader(
-      _ planning: PlanLog.Planning, _ body: (PlanRules, _ plans: (JourneyQuery) async throws -> [ExecutedPlan]) async throws -> Void
+      _ statistics: PlanHistory.Statistics, _ body: (PlanRules, _ plans: (JourneyQuery) async throws -> [ExecutedPlan]) async throws -> Void
     ) async throws {
-      let history = try await PlanTests.filled.value
+      let history = try await PlanTests.filled(statistics)
       let log = PlanLog(try await TestServers.shared())
-      let url = PlanLog.url(history.url, planning)
-      let pool = PostgresPool(try PostgresSettings(conninfo: url, role: "authenticated"), size: 1)
+      let url = PlanLog.url(history.url)
+      // As `serve` reads.
+      var settings = try PostgresSettings(conninfo: url, role: "authenticated")
+      settings.plansByIndexes = true
+      let pool = PostgresPool(settings, size: 1)
       let adapter = PostgresWorker(try PostgresSettings(conninfo: url, role: "journey_adapter"))
       let reader = PostgresJourneyReader(pool: pool, adapter: adapter, rules: DecisionRules())
       let result: Result<Void, any Error>
@@ -38,8 +41,8 @@ extension PlanTests {
       try result.get()
     }
 
-    @Test(arguments: PlanLog.Planning.allCases)
-    func `a client's page reads no more of a long history than of a short one`(_ planning: PlanLog.Planning) async throws {
+    @Test(arguments: PlanHistory.Statistics.allCases)
+    func `a client's page reads no more of a long history than of a short one`(_ statistics: PlanHistory.Statistics) async throws {
       let past = PageRequest(after: ["2000-01-01T00:00:00Z", "0f000000-0000-4000-8000-000000000000"], limit: 50)
       func actions(_ client: UUID, _ state: ActionState?, _ page: PageRequest) -> JourneyQuery {
         .actions(ActionFilter(orgID: Self.organization, clientID: client, state: state), page)
@@ -49,7 +52,7 @@ extension PlanTests {
         ("next action", { .nextAction(client: $0) }), ("actions", { actions($0, nil, Self.page) }), ("the last actions", { actions($0, nil, past) }),
         ("published actions", { actions($0, .published, Self.page) }),
       ]
-      try await withReader(planning) { wanted, plans in
+      try await withReader(statistics) { wanted, plans in
         var wanted = wanted
         // Of a client whose history the host has changed, until it is evaluated: all events of invoices, and no others.
         wanted.exempt = [History(signals: SignalRules()).late.sql]
@@ -61,8 +64,8 @@ extension PlanTests {
       }
     }
 
-    @Test(arguments: PlanLog.Planning.allCases)
-    func `an organisation's page reads a page`(_ planning: PlanLog.Planning) async throws {
+    @Test(arguments: PlanHistory.Statistics.allCases)
+    func `an organisation's page reads a page`(_ statistics: PlanHistory.Statistics) async throws {
       let org = Self.organization
       let later = PageRequest(after: ["Client 2", "00000000-0000-4000-8000-000000000000"], limit: 50)
       let queries: [(String, JourneyQuery)] = [
@@ -73,15 +76,15 @@ extension PlanTests {
         ("proposed actions", .actions(ActionFilter(orgID: org, state: .proposed), Self.page)),
         ("published actions", .actions(ActionFilter(orgID: org, state: .published), Self.page)),
       ]
-      try await withReader(planning) { wanted, plans in
+      try await withReader(statistics) { wanted, plans in
         for (work, query) in queries { PlanTests.report(wanted.findings(try await plans(query), in: work)) }
       }
     }
 
     /// A part of a name, a stage and a risk are looked for among all clients of the organisation; a client there costs at most its two rows and an index entry.
-    @Test(arguments: PlanLog.Planning.allCases)
-    func `a search reads no other organisation's clients`(_ planning: PlanLog.Planning) async throws {
-      try await withReader(planning) { wanted, plans in
+    @Test(arguments: PlanHistory.Statistics.allCases)
+    func `a search reads no other organisation's clients`(_ statistics: PlanHistory.Statistics) async throws {
+      try await withReader(statistics) { wanted, plans in
         var wanted = wanted
         wanted.mostRows = 3 * PlanHistory.clients / 3 + 1000
         for filter in [
@@ -94,9 +97,9 @@ extension PlanTests {
     }
 
     /// The counts look at all of an organisation's clients and at its events of 90 days, at most a twentieth of the time; who reads the map reads what was counted.
-    @Test(arguments: PlanLog.Planning.allCases)
-    func `the map is counted apart from reading it`(_ planning: PlanLog.Planning) async throws {
-      try await withReader(planning) { wanted, plans in
+    @Test(arguments: PlanHistory.Statistics.allCases)
+    func `the map is counted apart from reading it`(_ statistics: PlanHistory.Statistics) async throws {
+      try await withReader(statistics) { wanted, plans in
         var wanted = wanted
         wanted.exempt = [MapSQL.countStages.sql, MapSQL.countFlows.sql]
         for query in [JourneyQuery.map(org: Self.organization, days: 30), .statistics(org: Self.organization, days: 30)] {

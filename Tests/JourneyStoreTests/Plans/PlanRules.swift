@@ -20,7 +20,7 @@ struct PlanRules {
 
   func findings(_ plans: [ExecutedPlan], in work: String) -> [PlanFinding] {
     plans.flatMap { plan in
-      var complaints = plan.root.all.compactMap(scanOfAll(by:))
+      var complaints = plan.root.all.compactMap(scanOfAll(by:)) + plan.root.all.compactMap(sortOnDisk(by:))
       if !exempt.contains(plan.text) {
         complaints += plan.root.all.compactMap(walk(by:))
         if plan.rowsRead > mostRows { complaints.append("\(plan.rowsRead) rows read") }
@@ -32,6 +32,10 @@ struct PlanRules {
   private func scanOfAll(by node: PlanNode) -> String? {
     guard node.type == "Seq Scan", let relation = node.relation, bigTables.contains(relation) else { return nil }
     return "a sequential scan of \(relation)"
+  }
+
+  private func sortOnDisk(by node: PlanNode) -> String? {
+    node.sortSpace == "Disk" ? "\(node.rowsSorted) rows sorted on disk" : nil
   }
 
   /// An index that is walked through from end to end for the few entries that fit, since its first column is not asked for.

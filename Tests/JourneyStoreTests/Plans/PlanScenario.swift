@@ -16,6 +16,8 @@ struct PlanScenario {
 
   let ledger: PostgresLedger
   let log: PlanLog
+  /// Of the database, for the test's own statements.
+  let url: String
   private let rules: DecisionRules
   private let tag: String
 
@@ -36,7 +38,7 @@ struct PlanScenario {
     }
     let settings = try PostgresSettings(conninfo: PlanLog.url(history.url), role: "journey_adapter")
     let ledger = try await PostgresLedger.open(settings, lanes: 1, decider: decider, clock: SystemClock())
-    let scenario = PlanScenario(ledger: ledger, log: log, rules: decisions, tag: "\(rules)")
+    let scenario = PlanScenario(ledger: ledger, log: log, url: history.url, rules: decisions, tag: "\(rules)")
     do {
       try await body(scenario)
     } catch {

@@ -10,7 +10,15 @@ import Testing
 /// The cost of an event does not grow with the client's or the table's history, and the server's own plans say so: of every statement that a running
 /// adapter sends, as it was prepared.
 @Suite(.serialized) struct PlanTests {
-  static let filled = Task { try await PlanHistory.filled() }
+  private static let analysed = Task { try await PlanHistory.filled(.analysed) }
+  private static let unanalysed = Task { try await PlanHistory.filled(.none) }
+
+  static func filled(_ statistics: PlanHistory.Statistics = .analysed) async throws -> PlanHistory {
+    switch statistics {
+    case .analysed: try await analysed.value
+    case .none: try await unanalysed.value
+    }
+  }
   private static let short = ClientReference(id: PlanHistory.shortClient)
   private static let long = ClientReference(id: PlanHistory.longClient)
 
@@ -19,8 +27,10 @@ import Testing
 
   private static func reference(_ n: Int) -> ClientReference { ClientReference(id: PlanHistory.client(3 * n)) }
 
-  private func withScenario(_ rules: PlanScenario.Rules, _ body: (PlanScenario, PlanRules) async throws -> Void) async throws {
-    let history = try await Self.filled.value
+  func withScenario(
+    _ rules: PlanScenario.Rules, _ statistics: PlanHistory.Statistics = .analysed, _ body: (PlanScenario, PlanRules) async throws -> Void
+  ) async throws {
+    let history = try await Self.filled(statistics)
     var wanted = try await history.rules()
     try #require(wanted.bigTables.isSuperset(of: PlanHistory.bigTables))
     // An invoice has a row, which is made from the invoice's events when the adapter first meets the client, its rules change, or the host adds an event.
@@ -33,9 +43,9 @@ import Testing
     for finding in findings { Issue.record(Comment(rawValue: finding.description)) }
   }
 
-  @Test(arguments: PlanScenario.Rules.allCases)
-  func `a commit reads no more for a long history than for a short one`(_ rules: PlanScenario.Rules) async throws {
-    try await withScenario(rules) { scenario, wanted in
+  @Test(arguments: PlanScenario.Rules.allCases, PlanHistory.Statistics.allCases)
+  func `a commit reads no more for a long history than for a short one`(_ rules: PlanScenario.Rules, _ statistics: PlanHistory.Statistics) async throws {
+    try await withScenario(rules, statistics) { scenario, wanted in
       // First the summaries are made from what is stored, then they are there.
       for state in ["without a summary", "with a summary"] {
         let short = try await scenario.commit(try scenario.events(of: [Self.short], "short \(state)"))
@@ -48,10 +58,10 @@ import Testing
     }
   }
 
-  @Test(arguments: PlanScenario.Rules.allCases)
-  func `whatever a batch holds, it is found by indexes`(_ rules: PlanScenario.Rules) async throws {
+  @Test(arguments: PlanScenario.Rules.allCases, PlanHistory.Statistics.allCases)
+  func `whatever a batch holds, it is found by indexes`(_ rules: PlanScenario.Rules, _ statistics: PlanHistory.Statistics) async throws {
     let numbers = Self.clients(rules)
-    try await withScenario(rules) { scenario, wanted in
+    try await withScenario(rules, statistics) { scenario, wanted in
       func check(_ work: String, _ events: [StagedEvent], published: [UUID] = []) async throws -> CommitReceipt {
         let (plans, receipt) = try await scenario.commit(events, published: published)
         var wanted = wanted
@@ -112,7 +122,7 @@ import Testing
     }
     let log = PlanLog(try await TestServers.shared())
     try await PlanScenario.run(on: try await PlanHistory.empty(), log, rules) { try await count($0, [Self.reference(1)], "empty") }
-    try await PlanScenario.run(on: try await Self.filled.value, log, rules) { scenario in
+    try await PlanScenario.run(on: try await Self.filled(), log, rules) { scenario in
       try await count(scenario, [Self.reference(1001)], "one")
       try await count(scenario, (1002..<1006).map(Self.reference), "few")
       try await count(scenario, [Self.long], "long")
@@ -122,7 +132,7 @@ import Testing
 
   @Test(arguments: PlanLog.Planning.allCases)
   func `dead letters are stored, listed and replayed through indexes`(_ planning: PlanLog.Planning) async throws {
-    let history = try await Self.filled.value
+    let history = try await Self.filled()
     let log = PlanLog(try await TestServers.shared())
     let wanted = try await history.rules()
     let worker = PostgresWorker(try PostgresSettings(conninfo: PlanLog.url(history.url, planning), role: "journey_adapter"))
@@ -239,7 +249,7 @@ import Testing
   }
 
   @Test func `an index that is missing is found out`() async throws {
-    let history = try await Self.filled.value
+    let history = try await Self.filled()
     let index = "idx_client_journey_events_client"
     let definition = try await withDatabase(history.url) { worker in
       let definition = try await worker.rows("SELECT pg_get_indexdef('\(index)'::regclass)")[0]
