@@ -100,8 +100,9 @@ enum DueStatements {
     }
   }
 
+  /// The moment is the transaction's: one that moves on while a statement runs is no bound of an index, which would be read from end to end.
   private static let isDue = """
-    s.check_at <= clock_timestamp() + $2::int8 * interval '1 microsecond' AND s.merged_into IS NULL
+    s.check_at <= now() + $2::int8 * interval '1 microsecond' AND s.merged_into IS NULL
       AND s.org_id <> ALL($3::uuid[]) AND s.client_id <> ALL($4::uuid[])
     """
 
