@@ -44,7 +44,9 @@ public final class Pipeline: Service {
     /// How often clients are looked for whose risks change as time passes.
     public var sweepInterval = Duration.seconds(5)
     /// How many of them a transaction evaluates at most.
-    public var sweepLimit = 200
+    public var sweepLimit = 50
+    /// The least time that each of them takes: 2,500 a second.
+    public var sweepPace = Duration.microseconds(400)
 
     public init() {}
   }
@@ -79,7 +81,8 @@ public final class Pipeline: Service {
     let gate = CommitGate(source: source, ledger: ledger, settings: settings, health: health, logger: logger)
     self.gate = gate
     sweep = TimeSweep(
-      ledger: ledger, outbox: outbox, gate: gate, settings: TimeSweep.Settings(interval: settings.sweepInterval, limit: settings.sweepLimit),
+      ledger: ledger, outbox: outbox, gate: gate,
+      settings: TimeSweep.Settings(interval: settings.sweepInterval, limit: settings.sweepLimit, pace: settings.sweepPace),
       statistics: statistics, health: health, logger: logger)
     lanes = (0..<settings.lanes).map { number in
       Lane(

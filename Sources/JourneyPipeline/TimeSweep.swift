@@ -5,14 +5,17 @@ import ServiceLifecycle
 
 /// Has clients evaluated for whom the time has come: a risk begins or ends although nothing happened.
 ///
-/// Any number of instances may do so at the same time; each takes what no other holds. Between two transactions it rests for as long as the last one took, so
-/// that events are not held up by a great number of clients that are due at once.
+/// Any number of instances may do so at the same time; each takes what no other holds. Events are not held up by a great number of clients that are due at once:
+/// a transaction takes few of them, since an event may have to wait for it and for its actions, and between two there is a rest, of as long as the last one took
+/// (what is busy is left alone for longer) and of what is left of the time that is set for its clients.
 final class TimeSweep: Sendable {
   struct Settings: Sendable {
     /// How long to wait where nothing is due.
     var interval = Duration.seconds(5)
     /// How many clients a transaction takes at most.
-    var limit = 200
+    var limit = 50
+    /// The least time that a client takes, on average.
+    var pace = Duration.microseconds(400)
   }
 
   private let ledger: any JourneyLedger
@@ -62,9 +65,11 @@ final class TimeSweep: Sendable {
     // While the database lets no batch pass, this would not either.
     while !isStopping, !gate.isClosed {
       let begin = ContinuousClock.now
+      var looked = 0
       do throws(LedgerError) {
         let receipt = try await ledger.evaluateDue(limit: limit, passingOver: passedOver)
         health.succeeded(.time)
+        looked = receipt.looked
         statistics.add(\.overTime, receipt.evaluated.count)
         if let batch = receipt.outbox { await outbox.publish(batch) }
         passedOver.organizations.formUnion(receipt.held)
@@ -73,7 +78,8 @@ final class TimeSweep: Sendable {
       } catch {
         guard await isWorthAnother(after: error, limit: &limit, &passedOver) else { return }
       }
-      try? await Task.sleep(for: ContinuousClock.now - begin)
+      let took = ContinuousClock.now - begin
+      try? await Task.sleep(for: max(took, settings.pace * looked - took))
     }
   }
 

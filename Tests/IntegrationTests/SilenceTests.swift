@@ -37,4 +37,36 @@ import Testing
       for program in programs { try await stage.stop(program) }
     }
   }
+
+  @Test func anEvaluationOverTimeThatFailsShowsUntilItPasses() async throws {
+    try await Stage.with { stage in
+      try await stage.execute("INSERT INTO organizations (id, name) VALUES ('\(Self.org)', 'Acme')")
+      let program = try await stage.serve(.standard)
+      let probe = try await Probe(program)
+      try await stage.publish((0..<3).map { lead("\($0)", client: "c", daysAgo: 31) })
+      try await stage.settles(events: 3, program)
+      // A disk that is full for what no event caused.
+      try await stage.execute(
+        """
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no room' USING ERRCODE = 'disk_full'; END $$;
+        CREATE TRIGGER refuse BEFORE INSERT ON client_journey_scores FOR EACH ROW WHEN (NEW.event_id IS NULL) EXECUTE FUNCTION refuse();
+        UPDATE journey_client_state SET due_at = now() - interval '1 second', check_at = now() - interval '1 second'
+        """)
+      try await eventually("not ready", state: { try await probe.ready().body }) {
+        let answer = try await probe.ready()
+        return !answer.isReady && answer.body.contains(#""part":"time""#) && answer.body.contains("53100")
+      }
+      #expect(program.standardError.contains("clients cannot be evaluated as time passes, trying again"), "\(program.standardError)")
+      // Events are taken meanwhile.
+      try await stage.publish([lead("4", client: "d", daysAgo: 1)])
+      try await stage.settles(events: 4, program)
+      try await stage.execute("DROP TRIGGER refuse ON client_journey_scores")
+      try await eventually("ready again", state: { try await probe.ready().body }) { try await probe.ready().isReady }
+      try await eventually("the evaluation") {
+        try await stage.number("SELECT count(*) FROM client_journey_scores WHERE event_id IS NULL") == 1
+      }
+      try await stage.stop(program)
+      #expect(program.standardError.contains("evaluated_over_time=1"), "\(program.standardError)")
+    }
+  }
 }

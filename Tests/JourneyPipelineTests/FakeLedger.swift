@@ -41,6 +41,7 @@ final class FakeLedger: JourneyLedger {
   private let claim: (@Sendable () -> [OutboxBatch])?
   private let noting: @Sendable (_ call: Int) -> LedgerError?
   private let checking: @Sendable () -> LedgerError?
+  private let evaluating: @Sendable () async -> Void
   private let noteCalls = Watched(0)
 
   /// - Parameters:
@@ -50,6 +51,7 @@ final class FakeLedger: JourneyLedger {
   ///   - claim: answers `claimAbandoned` instead of the state.
   ///   - noting: what the nth `markPublished` or `release` throws.
   ///   - checking: what `check` throws.
+  ///   - evaluating: goes on while clients are evaluated that are due.
   init(
     plan: @escaping Plan = { _, _, _ in nil }, reject: @escaping @Sendable (StagedEvent) -> Rejection? = { _ in nil },
     act: @escaping @Sendable (StagedEvent) -> Bool = { _ in false },
@@ -57,7 +59,8 @@ final class FakeLedger: JourneyLedger {
     meet: @escaping @Sendable (StagedEvent) -> Bool = { _ in false },
     claim: (@Sendable () -> [OutboxBatch])? = nil,
     noting: @escaping @Sendable (_ call: Int) -> LedgerError? = { _ in nil },
-    checking: @escaping @Sendable () -> LedgerError? = { nil }
+    checking: @escaping @Sendable () -> LedgerError? = { nil },
+    evaluating: @escaping @Sendable () async -> Void = {}
   ) {
     self.plan = plan
     self.reject = reject
@@ -67,6 +70,7 @@ final class FakeLedger: JourneyLedger {
     self.claim = claim
     self.noting = noting
     self.checking = checking
+    self.evaluating = evaluating
   }
 
   var now: State { state.now }
@@ -121,6 +125,7 @@ final class FakeLedger: JourneyLedger {
       state.passedOver.append(passedOver)
       return state.due.isEmpty ? nil : state.due.removeFirst()
     }
+    await evaluating()
     switch due {
     case .success(let receipt)?:
       if let outbox = receipt.outbox { state.change { $0.batches[outbox.id] = outbox.actions.map(\.id) } }

@@ -42,6 +42,17 @@ import Testing
     #expect(ledger.now.dueLimits == [10, 10, 10])
   }
 
+  @Test func `however many are due, each takes the time that is set for it`() async throws {
+    let ledger = ledger([.success(receipt(10)), .success(receipt(10)), .success(receipt(10)), .success(receipt(3))])
+    var settings = settings()
+    settings.sweepPace = .milliseconds(5)
+    let begin = ContinuousClock.now
+    _ = try await withPipeline(FakeSource([]), ledger, FakePublisher(), settings) { _ in
+      try await ledger.state.wait { $0.dueLimits.count == 4 }
+    }
+    #expect(begin.duration(to: .now) >= .milliseconds(150))
+  }
+
   @Test func `organisations that somebody else holds are passed over until the next turn`() async throws {
     let org = UUID()
     let ledger = ledger([.success(receipt(10, held: [org])), .success(receipt(2)), .success(receipt(1))])
@@ -87,5 +98,25 @@ import Testing
       #expect(ledger.now.postponed.isEmpty)
       #expect(ledger.now.dueLimits == [1])
     }
+  }
+
+  @Test func `a stop finishes the transaction that is under way, and begins no other`() async throws {
+    let isHeldUp = Watched(true)
+    // As the database: what runs there is not cancelled.
+    let ledger = FakeLedger(evaluating: { await Task { try? await isHeldUp.wait { !$0 } }.value })
+    let first = receipt(10, actions: 3)
+    ledger.state.change { $0.due = [.success(first)] + (0..<9).map { _ in .success(receipt(10, actions: 1)) } }
+    let source = FakeSource([])
+    let publisher = FakePublisher()
+    let counts = try await withPipeline(source, ledger, publisher, settings()) { _ in
+      try await ledger.state.wait { $0.dueLimits.count == 1 }
+    } meanwhile: {
+      try await source.state.wait { $0.isStopped }
+      isHeldUp.change { $0 = false }
+    }
+    #expect(counts.overTime == 10)
+    #expect(ledger.now.dueLimits.count == 1)
+    #expect(publisher.now.actions.map(\.id) == first.outbox?.actions.map(\.id))
+    #expect(ledger.now.published == first.outbox?.actions.map(\.id), "what it published is noted")
   }
 }

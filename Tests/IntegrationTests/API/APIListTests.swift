@@ -19,6 +19,8 @@ import Testing
         SELECT ('0c000000-0000-4000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, '\(Self.org)', 'Client ' || n FROM generate_series(1, \(count)) AS n;
       INSERT INTO journey_client_state (client_id, org_id, stage, score, risk_level, scored_at)
         SELECT id, org_id, 'upsell_candidate', 10 + (row_number() OVER (ORDER BY id)), 'HIGH', now() FROM contacts;
+      -- Nobody has done anything: looked at, all would be cleared.
+      UPDATE journey_client_state SET check_at = NULL
       """)
   }
 
