@@ -31,7 +31,7 @@ final class Campaign {
   }
 
   let stage: Stage
-  let world: World
+  private(set) var world: World
   let setup: Setup
   var random: SeededRandom
   let amqp: FaultProxy?
@@ -121,6 +121,16 @@ final class Campaign {
 
   /// What waits is sent in another order.
   func shuffle() { waiting.shuffle(using: &random) }
+
+  /// More clients and events, which are sent at once, each client's together.
+  func add(_ clients: [WorldClient], _ events: [WorldEvent]) async throws {
+    try await World.seed(clients, stage)
+    world.clients += clients
+    world.events += events
+    let messages = events.map(\.message)
+    for message in messages { sent.insert(message.body) }
+    try await deliver(messages)
+  }
 
   private func stray() -> OutboundMessage {
     strays += 1

@@ -10,7 +10,7 @@ import Testing
 @Suite(.serialized) struct NothingIsLost {
   static let scenarios: [Scenario] =
     Scenario.kills + Scenario.networks + Scenario.brokers + Scenario.databases + Scenario.inputs + Scenario.deadLetters + Scenario.hosts
-    + Scenario.permissions + Scenario.poolers + Scenario.fuzzing
+    + Scenario.permissions + Scenario.poolers + Scenario.silences + Scenario.fuzzing
 
   private static var chosen: [Scenario] {
     scenarios.filter { scenario in FaultSettings.only?.contains(scenario.name) ?? (scenario.rounds > 0) }

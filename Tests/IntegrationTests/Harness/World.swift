@@ -140,11 +140,12 @@ struct World {
   /// Puts organisations and clients where the host application keeps them.
   func seed(_ stage: Stage) async throws {
     let orgRows = orgs.map { "('\($0)', 'An organisation')" }.joined(separator: ",")
+    try await stage.execute("INSERT INTO organizations (id, name) VALUES \(orgRows)")
+    try await Self.seed(clients, stage)
+  }
+
+  static func seed(_ clients: [WorldClient], _ stage: Stage) async throws {
     let clientRows = clients.map { "('\($0.id)', '\($0.org)', 'Client', '\($0.id)@example.com', \($0.aiScore ?? "NULL"))" }
-    try await stage.execute(
-      """
-      INSERT INTO organizations (id, name) VALUES \(orgRows);
-      INSERT INTO contacts (id, org_id, name, email, ai_score) VALUES \(clientRows.joined(separator: ","))
-      """)
+    try await stage.execute("INSERT INTO contacts (id, org_id, name, email, ai_score) VALUES \(clientRows.joined(separator: ","))")
   }
 }
