@@ -63,6 +63,10 @@ struct Broker {
     return sent
   }
 
+  func publish(_ messages: [OutboundMessage]) async throws {
+    guard await publisher.publish(messages).allSatisfy(\.isConfirmed) else { throw BenchmarkError("the broker did not confirm all messages") }
+  }
+
   /// Hands a message to the broker without waiting for its confirm: the load of an open loop does not slow down.
   func send(_ message: OutboundMessage) { publisher.publish([message]) { _ in } }
 

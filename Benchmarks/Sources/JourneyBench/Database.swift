@@ -56,14 +56,15 @@ struct Database {
 
   // MARK: Contents
 
-  func seed(clients: Int) async throws {
+  /// - Parameter first: so many are there already.
+  func seed(clients: Int, after first: Int = 0) async throws {
     try await execute(
       """
       INSERT INTO organizations (id, name)
-      SELECT \(Self.organization("i")), 'organisation ' || i FROM generate_series(0, \(Workload.organizations - 1)) i;
+      SELECT \(Self.organization("i")), 'organisation ' || i FROM generate_series(0, \(Workload.organizations - 1)) i ON CONFLICT DO NOTHING;
       INSERT INTO contacts (id, org_id, name, email, ai_score)
       SELECT \(Self.client("i")), \(Self.organization("i % \(Workload.organizations)")), 'client ' || i, 'c' || i || '@example.org',
-        CASE WHEN i % 3 > 0 THEN 30 + i % 60 END FROM generate_series(0, \(clients - 1)) i;
+        CASE WHEN i % 3 > 0 THEN 30 + i % 60 END FROM generate_series(\(first), \(clients - 1)) i;
       ANALYZE organizations, contacts
       """)
   }
@@ -108,8 +109,8 @@ struct Database {
     }
   }
 
-  private static func organization(_ n: String) -> String { id("a000", n) }
-  private static func client(_ n: String) -> String { id("c000", n) }
+  static func organization(_ n: String) -> String { id("a000", n) }
+  static func client(_ n: String) -> String { id("c000", n) }
   private static func id(_ kind: String, _ n: String) -> String { "('00000000-0000-4000-\(kind)-' || lpad(to_hex((\(n)) + 1), 12, '0'))::uuid" }
 
   /// Empties the adapter's tables; older events stay, but not what is told from them: every run meets its clients for the first time.

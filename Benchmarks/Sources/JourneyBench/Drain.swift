@@ -94,7 +94,7 @@ struct Arena {
 
   func workload(_ scenario: Scenario, run: Int) -> Workload { Workload(run: run, clients: options.clients, hotShare: scenario.hotShare) }
 
-  private var databaseCPU: Double { Processes.cpuOfTree(servers.postmasterPID, without: database.backend) }
+  var databaseCPU: Double { Processes.cpuOfTree(servers.postmasterPID, without: database.backend) }
 
   private func isDone(_ kind: Program.Kind, run: Int, events: Int, mix: Mix) async throws -> Bool {
     guard try await database.stored(run: run) >= events else { return false }

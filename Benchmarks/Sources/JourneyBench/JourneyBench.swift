@@ -6,9 +6,10 @@ import Foundation
     commandName: "make bench ARGS=…",
     abstract: "Measures the adapter against its floor: the least work on the same servers, in the same run.",
     discussion: """
-      Without --rate, --history, --hot-client, --hot-share, --instances, --backlog or --only it measures all that is asked of the adapter, and tells what is reached: a \
+      Without --rate, --history, --hot-client, --hot-share, --instances, --backlog, --sweep or --only it measures all that is asked of the adapter, and tells what is reached: a \
       full queue, with two instances, with older events, of one client who says much; latency at 200 and 1,000 events a \
-      second, the most that is kept up with, and latency at 70 % of that. With any of them it measures that alone.
+      second, the most that is kept up with, and latency at 70 % of that; 50,000 of 1,000,000 clients who fall due at once while events come. With any of them \
+      it measures that alone.
 
       Starts private servers of its own and deletes them. Read the figures as ratios: other work on the machine changes them.
       """)
@@ -27,6 +28,8 @@ import Foundation
   @Option(help: "Open loop: events a second; measures latency.") var rate: Int?
   @Option(help: "How long each round of the open loop lasts, in seconds.") var seconds = 10
   @Option(help: "A long drain of so many events by the adapter alone: prints its memory on the way.") var backlog: Int?
+  @Flag(help: "Clients who fall due at once while events come (--rate, default 200 a second), in the default profile.") var sweep = false
+  @Option(help: "How many of them; of all clients one in twenty. 5000 for a quick run.") var due = 50_000
   @Option(help: "Programs to measure: floor, adapter, or both.") var only: Program.Kind?
   @Flag(help: "Print JSON, with every round.") var json = false
   @Option(help: .hidden) var adapterBinary: String
@@ -36,7 +39,7 @@ import Foundation
     guard ["literal", "default"].contains(profile) else { throw ValidationError("--profile \(profile): literal or default") }
     let counts = [
       ("events", events), ("clients", clients), ("rounds", rounds), ("floor-lanes", floorLanes), ("instances", instances ?? 1), ("seconds", seconds),
-      ("backlog", backlog ?? 1),
+      ("backlog", backlog ?? 1), ("due", due),
     ]
     for (name, value) in counts where !(1..<100_000_000).contains(value) { throw ValidationError("--\(name) \(value): 1 to 99999999") }
     for (name, value) in [("history", history ?? 0), ("hot-client", hotClient ?? 0)] where !(0..<100_000_000).contains(value) {
@@ -46,6 +49,11 @@ import Foundation
     guard rounds <= 100 else { throw ValidationError("--rounds \(rounds): at most 100") }
     if let rate, !(1...100_000).contains(rate) { throw ValidationError("--rate \(rate): 1 to 100000") }
     guard (0...100).contains(hotShare ?? 0) else { throw ValidationError("--hot-share: 0 to 100, in percent") }
+    if sweep || measuresAll, !(100...200_000).contains(due) { throw ValidationError("--due \(due): 100 to 200000") }
+    if sweep, all || history != nil || hotClient != nil || instances != nil || backlog != nil || only != nil || hotShare != nil {
+      throw ValidationError("--sweep is a measurement of its own: --rate, --rounds and --due go with it")
+    }
+    if sweep || measuresAll, rounds > Sweep.mostRounds { throw ValidationError("--rounds \(rounds): at most \(Sweep.mostRounds) of a sweep") }
     if all, rate != nil || instances != nil || backlog != nil || only != nil || hotShare != nil {
       throw ValidationError("--all measures all: --rate, --instances, --backlog, --only and --hot-share choose one measurement")
     }
@@ -53,7 +61,7 @@ import Foundation
   }
 
   private var measuresAll: Bool {
-    all || [history, hotClient, instances, hotShare, rate, backlog].allSatisfy { $0 == nil } && only == nil
+    all || [history, hotClient, instances, hotShare, rate, backlog].allSatisfy { $0 == nil } && only == nil && !sweep
   }
 
   func run() async throws {
@@ -74,9 +82,14 @@ import Foundation
     var measurement = Measurement(arena) { result in
       if !json { show(result.text) }
     }
-    if measuresAll {
+    if sweep {
+      report.sweep = try await take(Sweep(due: due, rate: rate ?? Sweep.usualRate, rounds: rounds), on: arena)
+      report.goals = report.sweep?.goals ?? []
+    } else if measuresAll {
       let card = Scorecard(events: events, rounds: rounds, seconds: seconds, history: history ?? 1_000_000, hotClient: hotClient ?? 100_000)
       report.goals = try await card.measure(&measurement, clients: clients)
+      report.sweep = try await take(Sweep(due: due, rate: Sweep.usualRate, rounds: rounds), on: arena)
+      report.goals += report.sweep?.goals ?? []
     } else {
       let scenario = self.scenario
       if scenario.keepsHistory { try await database.addHistory(scenario.history, clients: clients, hotClient: scenario.hotClient) }
@@ -86,6 +99,17 @@ import Foundation
     await database.close()
     report.scenarios = measurement.results
     if json { show(try report.json) } else if !report.goals.isEmpty { show(report.goalsTable) }
+  }
+
+  /// In the default profile: to the letter of the design document nobody is evaluated as time passes.
+  private func take(_ sweep: Sweep, on arena: Arena) async throws -> SweepResult {
+    var options = arena.options
+    options.clients = sweep.clients
+    options.configuration = "config"
+    var measurement = SweepMeasurement(Arena(options: options, servers: arena.servers, broker: arena.broker, database: arena.database), sweep)
+    let result = try await measurement.take(after: clients)
+    if !json { show(result.text) }
+    return result
   }
 
   private var scenario: Scenario {

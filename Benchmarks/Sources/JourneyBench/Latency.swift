@@ -22,6 +22,8 @@ final class LatencyRecorder: Sendable {
     var seen = 0
     var bytes = 0
     var byChannel = [0, 0, 0]
+    /// How long each event's action took, in microseconds; 0 where there is none (yet).
+    var took: [UInt64]
     var histogram: Histogram<UInt64>
   }
 
@@ -30,7 +32,8 @@ final class LatencyRecorder: Sendable {
 
   init(run: Int, events: Int, into histogram: Histogram<UInt64>) {
     prefix = Workload.prefix(run)
-    state = Mutex(State(dueAt: [UInt64](repeating: 0, count: events), histogram: histogram))
+    let none = [UInt64](repeating: 0, count: events)
+    state = Mutex(State(dueAt: none, took: none, histogram: histogram))
   }
 
   /// The actions of the run's own events so far.
@@ -44,6 +47,11 @@ final class LatencyRecorder: Sendable {
   var seen: Int { state.withLock { $0.seen } }
   var histogram: Histogram<UInt64> { state.withLock { $0.histogram } }
 
+  /// Of the run's events in a part of it, those that led to an action.
+  func latencies(of events: Range<Int>) -> [UInt64] {
+    state.withLock { state in state.took[events.clamped(to: state.took.indices)].filter { $0 > 0 } }
+  }
+
   func isDue(_ index: Int, at time: UInt64) { state.withLock { $0.dueAt[index] = time } }
 
   func take(_ deliveries: [Delivery], channel: Int) {
@@ -56,7 +64,9 @@ final class LatencyRecorder: Sendable {
         else { continue }
         state.byChannel[channel] += 1
         state.bytes += delivery.bodySize
-        state.histogram.record((now - state.dueAt[index]) / 1000)
+        let took = (now - state.dueAt[index]) / 1000
+        state.took[index] = max(1, took)
+        state.histogram.record(took)
       }
     }
   }
@@ -78,9 +88,7 @@ extension Arena {
     try await empty(for: scenario)
     let events = scenario.events
     let recorder = LatencyRecorder(run: run, events: events, into: histogram)
-    let settings = try AMQPConnectionSettings(uri: servers.amqpURL, connectionName: "benchmark-worker")
-    let consumers = Broker.channels.indices.map { _ in ActionConsumer() }
-    for (channel, consumer) in consumers.enumerated() { consumer.start(settings, channel: channel, recorder: recorder) }
+    let consumers = try startConsumers(recorder)
     let program = try Program.start(contender, options, servers: servers, mix: mix, messages: events)
     defer { program.kill() }
     try await warmUp(program, scenario, run: run + 5000, mix, recorder)
@@ -103,8 +111,18 @@ extension Arena {
     return behind
   }
 
+  func startConsumers(_ recorder: LatencyRecorder) throws -> [ActionConsumer] {
+    let settings = try AMQPConnectionSettings(uri: servers.amqpURL, connectionName: "benchmark-worker")
+    return Broker.channels.indices.map { channel in
+      let consumer = ActionConsumer()
+      consumer.start(settings, channel: channel, recorder: recorder)
+      return consumer
+    }
+  }
+
   /// - Returns: when the last event was due, in nanoseconds of the monotonic clock.
-  private func send(_ scenario: Scenario, run: Int, rate: Int, _ recorder: LatencyRecorder) async -> UInt64 {
+  @discardableResult
+  func send(_ scenario: Scenario, run: Int, rate: Int, _ recorder: LatencyRecorder) async -> UInt64 {
     var workload = workload(scenario, run: run)
     let messages = (0..<scenario.events).map { workload.event($0) }
     // A thread of its own that sleeps to a set time, so that the load's own jitter stays out of the figures.
@@ -134,7 +152,7 @@ extension Arena {
     }
   }
 
-  private func wait(for program: Program, atMost limit: Duration, until isDone: () async throws -> Bool) async throws {
+  func wait(for program: Program, atMost limit: Duration, until isDone: () async throws -> Bool) async throws {
     let clock = ContinuousClock()
     let limit = clock.now + limit
     while try await !isDone() {
@@ -146,7 +164,7 @@ extension Arena {
 }
 
 /// A worker of one channel that only looks at the clock.
-private final class ActionConsumer: Sendable {
+final class ActionConsumer: Sendable {
   /// The consumer's own callback settles what it gets.
   private let consumer = Mutex<AMQPConsumer?>(nil)
 

@@ -6,7 +6,8 @@ struct Report: Codable {
   var clients: Int
   var profile: String
   var scenarios: [ScenarioResult] = []
-  /// What was asked and what was measured; empty unless all was measured.
+  var sweep: SweepResult?
+  /// What was asked and what was measured; empty unless all or the sweep was measured.
   var goals: [Goal] = []
 
   struct Machine: Codable {
@@ -89,7 +90,7 @@ extension ScenarioResult {
 }
 
 /// The first column to the left, numbers to the right.
-private func table(_ rows: [[String]]) -> [String] {
+func table(_ rows: [[String]]) -> [String] {
   let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
   return rows.map { row in
     zip(row, widths).enumerated().map { index, cell in

@@ -8,8 +8,8 @@ struct Goal: Codable {
   var digits: Int
   var isReached: Bool
 
-  static func atLeast(_ asked: Double, _ name: String, _ measured: Double) -> Goal {
-    Goal(name: name, asked: asked, isLeast: true, measured: measured, digits: 2, isReached: measured >= asked)
+  static func atLeast(_ asked: Double, _ name: String, _ measured: Double, digits: Int = 2) -> Goal {
+    Goal(name: name, asked: asked, isLeast: true, measured: measured, digits: digits, isReached: measured >= asked)
   }
 
   static func atMost(_ asked: Double, _ name: String, _ measured: Double, digits: Int = 2) -> Goal {

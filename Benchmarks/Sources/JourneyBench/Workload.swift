@@ -39,10 +39,13 @@ struct Workload {
     let client = Int.random(in: 0..<100, using: &random) < hotShare ? 0 : Int.random(in: 0..<clients, using: &random)
     let type = Self.types[Int.random(in: 0..<Self.types.count, using: &random)]
     let (source, data) = content(type, index)
-    let id = Self.prefix(run) + padded(index, 8)
+    return Self.message(id: Self.prefix(run) + padded(index, 8), source, type, at: time(), client: client, data)
+  }
+
+  static func message(id: String, _ source: String, _ type: String, at time: String, client: Int, _ data: String) -> OutboundMessage {
     let body =
-      "{\"specversion\":\"1.0\",\"id\":\"\(id)\",\"source\":\"\(source)\",\"type\":\"\(type)\",\"time\":\"\(time())\","
-      + "\"subject\":\"\(Self.clientID(client))\",\"orgid\":\"\(Self.organizationID(client))\",\"data\":\(data)}"
+      "{\"specversion\":\"1.0\",\"id\":\"\(id)\",\"source\":\"\(source)\",\"type\":\"\(type)\",\"time\":\"\(time)\","
+      + "\"subject\":\"\(clientID(client))\",\"orgid\":\"\(organizationID(client))\",\"data\":\(data)}"
     return OutboundMessage(
       exchange: "journey.events", routingKey: source.dropFirst() + "." + type,
       properties: MessageProperties(contentType: "application/cloudevents+json", messageID: id), body: Array(body.utf8))
@@ -62,11 +65,15 @@ struct Workload {
 
   /// Within the last 80 days.
   private mutating func time() -> String {
-    var seconds = time_t(now - Int.random(in: 0..<80 * 86_400, using: &random))
+    Self.time(now - Int.random(in: 0..<80 * 86_400, using: &random), microseconds: Int.random(in: 0..<1_000_000, using: &random))
+  }
+
+  static func time(_ seconds: Int, microseconds: Int = 0) -> String {
+    var seconds = time_t(seconds)
     var parts = tm()
     gmtime_r(&seconds, &parts)
     return "\(parts.tm_year + 1900)-\(padded(Int(parts.tm_mon) + 1, 2))-\(padded(Int(parts.tm_mday), 2))T\(padded(Int(parts.tm_hour), 2)):"
-      + "\(padded(Int(parts.tm_min), 2)):\(padded(Int(parts.tm_sec), 2)).\(padded(Int.random(in: 0..<1_000_000, using: &random), 6))Z"
+      + "\(padded(Int(parts.tm_min), 2)):\(padded(Int(parts.tm_sec), 2)).\(padded(microseconds, 6))Z"
   }
 }
 

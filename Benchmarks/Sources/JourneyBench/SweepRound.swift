@@ -1,0 +1,97 @@
+import Foundation
+import Histogram
+
+/// The rounds of a sweep, one after the other on the same clients.
+struct SweepMeasurement {
+  let arena: Arena
+  let sweep: Sweep
+  private var run = 0
+  /// How long the clients of the round before were evaluated: of a round with nobody due, as long a time is looked at.
+  private var window: Double
+
+  init(_ arena: Arena, _ sweep: Sweep) {
+    self.arena = arena
+    self.sweep = sweep
+    window = Double(sweep.due) / Sweep.asked
+  }
+
+  /// Adds the clients, and takes the rounds: the one with clients due first, in the other order every second time.
+  /// - Parameter clients: so many clients are there already.
+  mutating func take(after clients: Int) async throws -> SweepResult {
+    say(sweep.title)
+    try await arena.database.seed(clients: sweep.clients + SweepTemplates.count * (2 * sweep.rounds + 1), after: clients)
+    try await arena.database.reset(keepingHistory: false)
+    let templates = try await arena.makeTemplates(sweep, round: 0, silentAt: Int(Date().timeIntervalSince1970) + 20 * 86_400)
+    try await arena.database.addStates(sweep, templates)
+    say("  \(sweep.clients) clients with states")
+    var quiet = Arena.histogram(), busy = Arena.histogram()
+    var rounds: [SweepRound] = []
+    for round in 1...sweep.rounds {
+      for isDue in round % 2 == 1 ? [true, false] : [false, true] {
+        let found = isDue ? try await take(isDue, into: &busy) : try await take(isDue, into: &quiet)
+        rounds.append(found)
+        let rate = isDue ? "\(found.evaluated) clients evaluated, \(fixed(found.perSecond, 0)) a second" : "nobody due"
+        say("  round \(round): \(rate); events' p99 \(fixed(Double(found.latency.p99) / 1000, 2)) ms")
+      }
+    }
+    return SweepResult(sweep: sweep, rounds: rounds, quiet: LatencyResult(.adapter, quiet), busy: LatencyResult(.adapter, busy))
+  }
+
+  private mutating func take(_ isDue: Bool, into all: inout Histogram<UInt64>) async throws -> SweepRound {
+    run += 1
+    let (database, broker, servers) = (arena.database, arena.broker, arena.servers)
+    let moment = Int(Date().timeIntervalSince1970) + sweep.preparation
+    // Where nobody is to be due, all is done in the same way for a moment weeks away.
+    let templates = try await arena.makeTemplates(sweep, round: run, silentAt: isDue ? moment : moment + 20 * 86_400)
+    try await database.letFallDue(sweep, round: run, templates)
+    try await broker.empty()
+    try await database.execute("CHECKPOINT")
+    let rest = Double(moment - sweep.lead) - Date().timeIntervalSince1970
+    guard rest > 2 else { throw BenchmarkError("making \(sweep.due) clients due took too long") }
+
+    let scenario = Scenario(load: .steady(rate: sweep.rate, seconds: sweep.lead + sweep.seconds), contenders: [.adapter], rounds: 1)
+    let recorder = LatencyRecorder(run: 2000 + run, events: scenario.events, into: Arena.histogram())
+    let consumers = try arena.startConsumers(recorder)
+    let decided = try await database.decided()
+    let program = try Program.start(.adapter, arena.options, servers: servers, mix: Mix(), messages: scenario.events)
+    defer { program.kill() }
+    try await Task.sleep(for: .seconds(rest - 0.5))
+    let used = try await usage(of: program)
+    let began = Date().timeIntervalSince1970
+    await arena.send(scenario, run: 2000 + run, rate: sweep.rate, recorder)
+    try await arena.wait(for: program, atMost: .seconds(60 + sweep.due / 200)) {
+      guard try await !database.isAnybodyDue(), try await database.stored(run: 2000 + run) >= scenario.events else { return false }
+      return try await recorder.seen >= database.decided() - decided
+    }
+    let after = try await usage(of: program)
+    try program.stop()
+    for consumer in consumers { await consumer.close() }
+
+    let swept = try await database.evaluatedOverTime(since: moment)
+    if isDue {
+      guard swept.count > sweep.due * 9 / 10 else { throw BenchmarkError("of \(sweep.due) clients who fell due only \(swept.count) were evaluated") }
+      window = swept.last - swept.first
+    }
+    let from = isDue ? swept.first - began : Double(sweep.lead)
+    let events = Int(from * Double(sweep.rate))...Int((from + window) * Double(sweep.rate))
+    var histogram = Arena.histogram()
+    for latency in recorder.latencies(of: Range(events)) {
+      histogram.record(latency)
+      all.record(latency)
+    }
+    return SweepRound(
+      isDue: isDue, evaluated: isDue ? swept.count : 0, seconds: isDue ? window : 0, latency: LatencyResult(.adapter, histogram),
+      ownCPU: after[0] - used[0], brokerCPU: after[1] - used[1], databaseCPU: after[2] - used[2], walMiB: (after[3] - used[3]) / 1_048_576)
+  }
+
+  /// CPU of the adapter, the broker and the database in milliseconds, and bytes of WAL.
+  private func usage(of program: Program) async throws -> [Double] {
+    [
+      program.cpu, Processes.cpu(arena.servers.brokerPID), arena.databaseCPU, Double(try await arena.database.counters().walBytes),
+    ]
+  }
+}
+
+extension Arena {
+  static func histogram() -> Histogram<UInt64> { Histogram(highestTrackableValue: 600_000_000, numberOfSignificantValueDigits: .three) }
+}
