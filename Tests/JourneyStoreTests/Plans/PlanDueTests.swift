@@ -18,7 +18,7 @@ extension PlanTests {
     try await PlanScenario.run(on: history, PlanLog(try await TestServers.shared()), .standard) { [wanted] scenario in
       func evaluate(_ work: String) async throws -> DueReceipt {
         var receipt: DueReceipt?
-        let plans = try await scenario.log.plans { receipt = try await scenario.ledger.evaluateDue(limit: 40, passingOver: []) }
+        let plans = try await scenario.log.plans { receipt = try await scenario.ledger.evaluateDue(limit: 40, passingOver: PassedOver()) }
         #expect(plans.contains { $0.text == DueStatements.lock.sql })
         Self.report(wanted.findings(plans, in: work))
         return try #require(receipt)
@@ -38,7 +38,7 @@ extension PlanTests {
       }
       #expect(try await evaluate("some are due").evaluated.count == 40)
       // The first look meets what has just been moved on, and marks it as gone.
-      _ = try await scenario.ledger.evaluateDue(limit: 40, passingOver: [])
+      _ = try await scenario.ledger.evaluateDue(limit: 40, passingOver: PassedOver())
       #expect(try await evaluate("nobody is due").looked == 0)
       // Those of the turns before leave dead entries at the front of the index.
       try await withDatabase(scenario.url) { try await $0.run("UPDATE journey_client_state SET check_at = now() - interval '1 day', due_at = now()") }
