@@ -44,7 +44,7 @@ public final class Pipeline: Service {
     /// How often clients are looked for whose risks change as time passes.
     public var sweepInterval = Duration.seconds(5)
     /// How many of them a transaction evaluates at most.
-    public var sweepLimit = 50
+    public var sweepLimit = 25
     /// The least time that each of them takes: 2,500 a second.
     public var sweepPace = Duration.microseconds(400)
 

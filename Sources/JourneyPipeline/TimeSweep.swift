@@ -13,7 +13,7 @@ final class TimeSweep: Sendable {
     /// How long to wait where nothing is due.
     var interval = Duration.seconds(5)
     /// How many clients a transaction takes at most.
-    var limit = 50
+    var limit = 25
     /// The least time that a client takes, on average.
     var pace = Duration.microseconds(400)
   }
