@@ -50,7 +50,7 @@ import Testing
         """
         CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no room' USING ERRCODE = 'disk_full'; END $$;
         CREATE TRIGGER refuse BEFORE INSERT ON client_journey_scores FOR EACH ROW WHEN (NEW.event_id IS NULL) EXECUTE FUNCTION refuse();
-        UPDATE journey_client_state SET due_at = now() - interval '1 second', check_at = now() - interval '1 second'
+        UPDATE journey_client_state SET score = 1, due_at = now() - interval '1 second', check_at = now() - interval '1 second'
         """)
       try await eventually("not ready", state: { try await probe.ready().body }) {
         let answer = try await probe.ready()

@@ -30,7 +30,9 @@ struct Explain: AsyncParsableCommand {
       }
       let rules = try await settings.decisions()
       let report = try await failing(.failed) {
-        try await withDatabase(settings, role: settings.workingRole, "explain") { try await find(ClientReports(worker: $0, rules: rules), orgID) }
+        try await withDatabase(settings, role: settings.workingRole, "explain", plansByIndexes: true) {
+          try await find(ClientReports(worker: $0, rules: rules), orgID)
+        }
       }
       if output.json { printJSON { write(report, into: &$0) } } else { show(report) }
     }

@@ -43,6 +43,8 @@ struct APIService {
     quick.statementTimeout = reads.statementTimeout
     quick.lockTimeout = reads.lockTimeout
     quick.deadline = reads.deadline
+    // It makes histories of clients too, as commits do.
+    quick.plansByIndexes = true
     let requests = PostgresWorker(quick, name: "pg-requests")
     let publisher = AMQPPublisher(settings: try settings.broker("api"), window: 256)
     let clock = SystemClock()

@@ -58,9 +58,12 @@ extension Settings {
 /// Runs a body with a connection to the database, and closes it.
 /// - Parameter role: the role to work as; nil for the login role itself.
 func withDatabase<Value>(
-  _ settings: JourneyConfiguration.Settings, role: String?, _ purpose: String, _ body: (PostgresWorker) async throws -> Value
+  _ settings: JourneyConfiguration.Settings, role: String?, _ purpose: String, plansByIndexes: Bool = false,
+  _ body: (PostgresWorker) async throws -> Value
 ) async throws -> Value {
-  let worker = PostgresWorker(try settings.database(role: role), name: "pg-\(purpose)")
+  var database = try settings.database(role: role)
+  database.plansByIndexes = plansByIndexes
+  let worker = PostgresWorker(database, name: "pg-\(purpose)")
   let result: Result<Value, any Error>
   do { result = .success(try await body(worker)) } catch { result = .failure(error) }
   await worker.close()

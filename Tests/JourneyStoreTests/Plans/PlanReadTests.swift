@@ -25,8 +25,10 @@ extension PlanTests {
       var settings = try PostgresSettings(conninfo: url, role: "authenticated")
       settings.plansByIndexes = true
       let pool = PostgresPool(settings, size: 1)
+      settings.role = "journey_adapter"
+      let requests = PostgresWorker(settings)
       let adapter = PostgresWorker(try PostgresSettings(conninfo: url, role: "journey_adapter"))
-      let reader = PostgresJourneyReader(pool: pool, adapter: adapter, rules: DecisionRules())
+      let reader = PostgresJourneyReader(pool: pool, adapter: adapter, lists: requests, rules: DecisionRules())
       let result: Result<Void, any Error>
       do {
         try await body(try await history.rules()) { query in
@@ -38,6 +40,7 @@ extension PlanTests {
       }
       await pool.close()
       await adapter.close()
+      await requests.close()
       try result.get()
     }
 
