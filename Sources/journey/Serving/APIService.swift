@@ -21,8 +21,8 @@ struct APIService {
 
   /// nil where `api.enabled` is false.
   static func make(
-    _ settings: JourneyConfiguration.Settings, decoder: InboundDecoder, rules: DecisionRules, source: IngestQueue, statistics: Statistics, announcer: ChangeAnnouncer,
-    feed: PostgresChangeFeed, readiness: @escaping @Sendable () -> Readiness, descriptors: DescriptorWatch, logger: Logger
+    _ settings: JourneyConfiguration.Settings, decoder: InboundDecoder, rules: DecisionRules, source: IngestQueue, statistics: Statistics,
+    announcer: ChangeAnnouncer, feed: PostgresChangeFeed, readiness: @escaping @Sendable () -> Readiness, descriptors: DescriptorWatch, logger: Logger
   ) async throws -> APIService {
     var reads = try settings.database(role: "authenticated")
     // A person waits for the answer.
