@@ -14,7 +14,7 @@ public final class Statistics: Sendable {
     public var rejected = 0
     /// Messages without an event, on purpose.
     public var ignored = 0
-    /// Clients evaluated because time had passed.
+    /// Clients evaluated without an event: time had passed, or the host had changed their stored events.
     public var overTime = 0
     /// Actions confirmed by the broker.
     public var published = 0

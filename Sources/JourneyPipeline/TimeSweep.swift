@@ -3,7 +3,7 @@ import Journey
 import Logging
 import ServiceLifecycle
 
-/// Has clients evaluated for whom the time has come: a risk begins or ends although nothing happened.
+/// Has clients evaluated for whom the time has come: a risk begins or ends although nothing happened, or the host has changed their stored events.
 ///
 /// Any number of instances may do so at the same time; each takes what no other holds. Events are not held up by a great number of clients that are due at once:
 /// a transaction takes few of them, since an event may have to wait for it and for its actions, and between two there is a rest, of as long as the last one took
@@ -11,11 +11,11 @@ import ServiceLifecycle
 final class TimeSweep: Sendable {
   struct Settings: Sendable {
     /// How long to wait where nothing is due.
-    var interval = Duration.seconds(5)
+    var interval: Duration
     /// How many clients a transaction takes at most.
-    var limit = 25
+    var limit: Int
     /// The least time that a client takes, on average.
-    var pace = Duration.microseconds(400)
+    var pace: Duration
   }
 
   private let ledger: any JourneyLedger

@@ -99,12 +99,7 @@ public final class PostgresLedger: JourneyLedger {
     guard let overTime else { return }
     try await classified { [clockOffset] in
       try await overTime.perform { connection in
-        _ = try connection.execute(
-          DueStatements.postpone,
-          PostgresParameters {
-            $0.uuid(client)
-            $0.int8(clockOffset.microseconds)
-          })
+        _ = try connection.execute(DueStatements.postpone, DueStatements.postponement(of: client, at: clockOffset))
       }
     }
   }

@@ -1,5 +1,17 @@
+import Journey
+
 /// What a host may do to its events, at random.
 enum HostChanges {
+  /// Rules of which other events are signals.
+  static var otherRules: DecisionRules {
+    var rules = DecisionRules()
+    rules.version = "others"
+    rules.signals.invoiceOverdue = ["called"]
+    rules.signals.ticketOpened = ["note_added"]
+    rules.score.perRisk = 13
+    return rules
+  }
+
   struct Pseudorandom: RandomNumberGenerator {
     var state: UInt64
 

@@ -10,11 +10,7 @@ import Testing
   @Test(arguments: [1, 2, 3, 4] as [UInt64])
   func eachStateFollowsFromTheStoredEvents(seed: UInt64) async throws {
     var random = HostChanges.Pseudorandom(state: seed)
-    var others = DecisionRules()
-    others.version = "others"
-    others.signals.invoiceOverdue = ["called"]
-    others.signals.ticketOpened = ["note_added"]
-    others.score.perRisk = 13
+    let others = HostChanges.otherRules
     let offsets: [TimeSpan] = [.seconds(0), .days(9), .days(21), .days(40), .days(40)]
     let rules = [DecisionRules(), DecisionRules(), DecisionRules(), DecisionRules(), others]
     try await withLedgers(at: offsets, rules: rules) { ledgers, other in

@@ -79,11 +79,7 @@ import Testing
   @Test(arguments: [5, 6] as [UInt64])
   func whatIsReadFollowsFromTheStoredEvents(seed: UInt64) async throws {
     var random = HostChanges.Pseudorandom(state: seed)
-    var others = DecisionRules()
-    others.version = "others"
-    others.signals.invoiceOverdue = ["called"]
-    others.signals.ticketOpened = ["note_added"]
-    others.score.perRisk = 13
+    let others = HostChanges.otherRules
     let moments: [(offset: TimeSpan, rules: DecisionRules)] = [
       (.seconds(0), DecisionRules()), (.days(9), DecisionRules()), (.days(40), DecisionRules()), (.days(3), others),
     ]

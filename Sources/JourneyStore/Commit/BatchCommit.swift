@@ -85,7 +85,8 @@ struct BatchCommit {
 
   // MARK: Clients
 
-  /// What a batch means for one client. `events` are places in the batch of those that are new; none where the client is evaluated without an event.
+  /// What a batch means for one client. `events` are places in the batch of those that are new; none where
+  /// the client is evaluated without an event.
   final class ClientShare {
     var client: ClientSnapshot
     let isUnread: Bool
@@ -249,7 +250,7 @@ struct BatchCommit {
   }
 
   /// - Parameter new: the events to be stored, in the order of their keys.
-  func decide(
+  private func decide(
     _ shares: [ClientShare], _ events: [StagedEvent], _ new: [Int], published: [UUID]
   ) throws(PostgresError) -> OutboxBatch? {
     var commands: [(PostgresStatement, PostgresParameters)] = []

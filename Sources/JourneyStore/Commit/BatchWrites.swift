@@ -80,6 +80,11 @@ struct BatchWrites: ~Copyable {
   /// For a look whether these statements would pass.
   static var noScores: PostgresParameters { ScoreColumns(rows: 0).parameters(outboxID: UUID()) }
   static var noStates: PostgresParameters { StateColumns(rows: 0).parameters }
+  static var noStatesAlone: PostgresParameters {
+    var parameters = noStates
+    parameters.uuids([UUID]())
+    return parameters
+  }
 
   private var outboxParameters: PostgresParameters {
     PostgresParameters {

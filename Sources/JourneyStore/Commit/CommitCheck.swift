@@ -70,6 +70,7 @@ public enum CommitCheck {
       (InvoiceBook.merge, PostgresParameters { $0.empty([.uuid, .uuid, .text, .timestamp, .timestamp]) }),
       (InvoiceBook.late, InvoiceBook.lateParameters([])), (CommitStatements.insertEvents, EventColumns(rows: 0).parameters),
       (CommitStatements.insertScores, BatchWrites.noScores), (CommitStatements.updateStates, BatchWrites.noStates),
+      (CommitStatements.updateStatesAlone, BatchWrites.noStatesAlone),
       (
         CommitStatements.insertOutbox,
         PostgresParameters {
@@ -79,6 +80,8 @@ public enum CommitCheck {
         }
       ),
       (DueStatements.lock, DueStatements.parameters(PassedOver(), at: .seconds(0), limit: 0)),
+      (DueStatements.first, DueStatements.parameters(PassedOver(), at: .seconds(0), limit: 0)),
+      (DueStatements.postpone, DueStatements.postponement(of: outbox, at: .seconds(0))),
       (StateStatements.lockOrganizations, ids), (DueStatements.moveOn, ids),
       (StateStatements.clear, PostgresParameters { $0.empty([.uuid, .bytes]) }),
       (CommitStatements.markPublished, ids), (OutboxStatements.actions, ids), (OutboxStatements.deleteEmpty, ids),

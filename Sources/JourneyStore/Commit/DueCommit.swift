@@ -127,6 +127,13 @@ enum DueStatements {
   static let moveOn = PostgresStatement(
     name: "move_due_on", "UPDATE journey_client_state SET check_at = due_at WHERE client_id = ANY($1::uuid[])")
 
+  static func postponement(of client: UUID, at offset: TimeSpan) -> PostgresParameters {
+    PostgresParameters {
+      $0.uuid(client)
+      $0.int8(offset.microseconds)
+    }
+  }
+
   static let postpone = PostgresStatement(
     name: "postpone_due",
     """

@@ -82,7 +82,8 @@ struct Explain: AsyncParsableCommand {
       Output.line("\nscore \(number(now.score)), risk level \(now.riskLevel), as of \(now.asOf.iso8601)")
       show(now.explanation, now.isStored ? because(cause) : "not stored yet: time has passed, or the host or the rules have changed, since the last evaluation")
     }
-    guard let latest, !(now?.isStored ?? false) else { return }
+    // A score that the host wrote after the last evaluation shows as well: the API answers with it.
+    guard let latest, latest.explanation == nil || !(now?.isStored ?? false) else { return }
     Output.line("\nstored: score \(number(latest.score)), risk level \(latest.riskLevel), at \(latest.generatedAt.iso8601)")
     if let explanation = latest.explanation { show(explanation, because(cause)) }
   }
@@ -107,10 +108,11 @@ struct Explain: AsyncParsableCommand {
   private func text(_ value: JSONValue?) -> String { (value?.string ?? "").plain(400) }
 
   private func because(_ cause: JSONValue?) -> String {
-    if cause?["type"]?.string == "time_passed" { return "because time had passed, without an event" }
-    if cause?["type"]?.string == "history_changed" { return "because the stored events were changed, by the host or as two clients became one" }
-    if cause?["type"]?.string == "recomputed" { return "because journey recompute made the client anew, without an event" }
-    return "because of \(text(cause?["type"])) \(text(cause?["id"])) from \(text(cause?["source"]))"
+    guard let cause else { return "its cause is not known: the latest score is not the adapter's" }
+    if cause["type"]?.string == "time_passed" { return "because time had passed, without an event" }
+    if cause["type"]?.string == "history_changed" { return "because the stored events were changed, by the host or as two clients became one" }
+    if cause["type"]?.string == "recomputed" { return "because journey recompute made the client anew, without an event" }
+    return "because of \(text(cause["type"])) \(text(cause["id"])) from \(text(cause["source"]))"
   }
 
   private func verdict(_ candidate: JSONValue) -> String {
