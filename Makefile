@@ -52,12 +52,10 @@ guard: install ## compare the instruction counts of the hot path with the commit
 	@JOBS=$(JOBS) scripts/bench-guard $(ARGS)
 
 format: ## format all Swift sources in place
-	swift format --in-place --parallel --recursive Package.swift Sources Tests $(wildcard Benchmarks)
+	swift format --in-place --parallel --recursive Package.swift Sources Tests Benchmarks
 
-lint: ## check the format of all Swift sources, and the scripts where shellcheck is installed
-	swift format lint --strict --parallel --recursive Package.swift Sources Tests $(wildcard Benchmarks)
-	@if command -v shellcheck >/dev/null; then shellcheck -x .ci/run $$(grep -lE '^#!.*bash' scripts/*); \
-	else echo 'shellcheck is not installed: scripts not checked'; fi
+lint: install ## check the format, the imports and the shell scripts
+	@scripts/lint
 
 clean: ## stop the servers started here, and delete .build and .local
 	@scripts/clean

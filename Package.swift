@@ -27,7 +27,9 @@ let package = Package(
   products: [
     .executable(name: "journey", targets: ["journey"]),
     // For Benchmarks/, a package of its own.
-    .library(name: "JourneyRooms", targets: ["Journey", "JourneyConfiguration", "JourneyMessaging", "JourneyPipeline", "PostgresClient"]),
+    .library(
+      name: "JourneyRooms",
+      targets: ["Journey", "JourneyConfiguration", "JourneyMessaging", "JourneyPipeline", "PostgresClient"]),
     .library(name: "JourneyClients", targets: ["AMQPClient", "PostgresClient"]),
     .library(name: "CRabbitMQ", targets: ["CRabbitMQ"]),
     .library(name: "CLibPQ", targets: ["CLibPQ"]),
@@ -40,6 +42,9 @@ let package = Package(
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
     .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
+    .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+    .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.0"),
     .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.0"),
     .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
   ],
@@ -50,26 +55,36 @@ let package = Package(
     room("PostgresClient", ["CLibPQ"]),
     room("Journey"),
     room("JourneyConfiguration", ["Journey", "Yams", .product(name: "Configuration", package: "swift-configuration")]),
-    room("JourneyStore", ["Journey", "JourneyPipeline", "PostgresClient", .product(name: "Crypto", package: "swift-crypto")]),
+    room(
+      "JourneyStore",
+      ["Journey", "JourneyPipeline", "PostgresClient", .product(name: "Crypto", package: "swift-crypto")]),
     room("JourneyMessaging", ["Journey", "JourneyPipeline", "AMQPClient", log()]),
     room("JourneyPipeline", ["Journey", log(), lifecycle()]),
     .target(
       name: "JourneyAPI",
       dependencies: [
         "Journey", "JourneyPipeline", log(), lifecycle(), .product(name: "Hummingbird", package: "hummingbird"),
+        .product(name: "HummingbirdCore", package: "hummingbird"),
+        .product(name: "HTTPTypes", package: "swift-http-types"),
+        .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+        .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
         .product(name: "JWTKit", package: "jwt-kit"), .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "Crypto", package: "swift-crypto"),
       ],
       // In the program itself, which so runs from any directory.
       resources: [
-        "index.html", "app.css", "icon.svg", "app.js", "dom.js", "words.js", "server.js", "view.js", "search.js", "charts.js", "clients.js", "map.js",
+        "index.html", "app.css", "icon.svg", "app.js", "dom.js", "words.js", "server.js", "view.js", "search.js",
+        "charts.js", "clients.js", "map.js",
         "client.js", "boards.js", "ask.js", "letter.js", "operations.js",
       ].map { .embedInCode("Page/\($0)") },
       swiftSettings: strict),
     .executableTarget(
       name: "journey",
       dependencies: [
-        "Journey", "JourneyConfiguration", "JourneyStore", "JourneyMessaging", "JourneyPipeline", "JourneyAPI", "AMQPClient", "PostgresClient",
+        "Journey", "JourneyConfiguration", "JourneyStore", "JourneyMessaging", "JourneyPipeline", "JourneyAPI",
+        "AMQPClient", "PostgresClient",
         log(), lifecycle(),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -78,7 +93,8 @@ let package = Package(
 
     // What a mapping costs: scripts/bench-mapping. Never shipped.
     .executableTarget(
-      name: "mapping-bench", dependencies: ["Journey", "JourneyConfiguration"], path: "Benchmarks/Sources/Mapping", swiftSettings: strict),
+      name: "mapping-bench", dependencies: ["Journey", "JourneyConfiguration"], path: "Benchmarks/Sources/Mapping",
+      swiftSettings: strict),
 
     // Starts private servers for tests; never linked into what ships.
     .target(name: "TestServers", path: "Tests/TestServers", swiftSettings: strict),
@@ -92,24 +108,32 @@ let package = Package(
       ["JourneyMessaging", "Journey", "JourneyConfiguration", "JourneyPipeline", "AMQPClient", "TestServers", log()]),
     tests(
       "JourneyPipelineTests",
-      ["JourneyPipeline", "Journey", log(), lifecycle(), .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle")]),
+      [
+        "JourneyPipeline", "Journey", log(), lifecycle(),
+        .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
+      ]),
     // Worlds of events, the stage they run on, and the computation they are held against: for the two targets below.
     .target(
-      name: "Harness", dependencies: ["AMQPClient", "PostgresClient", "TestServers"], path: "Tests/IntegrationTests/Harness",
+      name: "Harness", dependencies: ["AMQPClient", "PostgresClient", "TestServers"],
+      path: "Tests/IntegrationTests/Harness",
       swiftSettings: strict),
     .testTarget(
       name: "IntegrationTests",
       dependencies: [
-        "Journey", "JourneyConfiguration", "JourneyStore", "JourneyMessaging", "JourneyPipeline", "AMQPClient", "PostgresClient", "TestServers", "Harness",
+        "JourneyConfiguration", "JourneyPipeline", "AMQPClient", "PostgresClient", "TestServers", "Harness",
         "journey", .product(name: "Crypto", package: "swift-crypto"),
       ], exclude: ["Harness"], swiftSettings: strict),
     .testTarget(
-      name: "FaultTests", dependencies: ["AMQPClient", "PostgresClient", "TestServers", "Harness"], path: "Tests/Faults", swiftSettings: strict),
+      name: "FaultTests", dependencies: ["AMQPClient", "PostgresClient", "TestServers", "Harness"],
+      path: "Tests/Faults", swiftSettings: strict),
     tests(
       "JourneyAPITests",
       [
         "JourneyAPI", "Journey", "JourneyPipeline", log(), .product(name: "JWTKit", package: "jwt-kit"),
-        .product(name: "HummingbirdTesting", package: "hummingbird"), .product(name: "Hummingbird", package: "hummingbird"),
+        .product(name: "HummingbirdTesting", package: "hummingbird"),
+        .product(name: "Hummingbird", package: "hummingbird"),
+        .product(name: "HTTPTypes", package: "swift-http-types"),
+        .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
       ]),
   ]
 )

@@ -22,9 +22,11 @@ public struct APISettings: Sendable {
   /// The claim that opens operations when it is true, by its dotted path.
   public var operatorClaim = "app_metadata.journey_operator"
   public var maximumConnections = 256
-  /// Of one address, or of one IPv6 network of 64 bits; never more than three quarters of all. With a trusted proxy: requests under way.
+  /// Of one address, or of one IPv6 network of 64 bits; never more than three quarters of all. With a trusted proxy:
+  /// requests under way.
   public var connectionsPerAddress = 64
-  /// Addresses and networks of reverse proxies: their connections are not counted by address, and their X-Forwarded-For is believed.
+  /// Addresses and networks of reverse proxies: their connections are not counted by address, and their X-Forwarded-For
+  /// is believed.
   public var trustedProxies: [String] = []
   /// Requests under way of one user.
   public var requestsPerUser = 16

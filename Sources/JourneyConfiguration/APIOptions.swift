@@ -42,13 +42,16 @@ public struct APIOptions: Sendable {
   public var databaseConnections: Int
 
   static let keys = [
-    "enabled", "host", "port", "jwtAlgorithm", "jwtSecret", "jwksFile", "jwksURL", "jwtAudience", "jwtIssuer", "operatorClaim", "requestsPerSecond",
-    "maximumConnections", "connectionsPerAddress", "trustedProxies", "requestsPerUser", "streamsPerUser", "maximumBodyBytes", "requestSeconds",
+    "enabled", "host", "port", "jwtAlgorithm", "jwtSecret", "jwksFile", "jwksURL", "jwtAudience", "jwtIssuer",
+    "operatorClaim", "requestsPerSecond",
+    "maximumConnections", "connectionsPerAddress", "trustedProxies", "requestsPerUser", "streamsPerUser",
+    "maximumBodyBytes", "requestSeconds",
     "databaseConnections",
   ]
 
   init(
-    _ config: ConfigReader, int: (String, Int, ClosedRange<Int>) -> Int, bool: (String, Bool) -> Bool, resolved: (String) -> String
+    _ config: ConfigReader, int: (String, Int, ClosedRange<Int>) -> Int, bool: (String, Bool) -> Bool,
+    resolved: (String) -> String
   ) {
     isEnabled = bool("api.enabled", true)
     host = config.string(forKey: "api.host", default: "127.0.0.1")
@@ -78,12 +81,18 @@ public struct APIOptions: Sendable {
     switch algorithm {
     case "HS256":
       if keyFile != nil || keyAddress != nil {
-        problems.append("api.jwtAlgorithm: HS256 takes no public keys; write RS256 or ES256, or leave api.jwksFile and api.jwksURL out")
+        problems.append(
+          "api.jwtAlgorithm: HS256 takes no public keys; write RS256 or ES256, or leave api.jwksFile and api.jwksURL out"
+        )
       }
       // RFC 7518, section 3.2: a key of at least the size of the hash.
-      if !secret.isEmpty, secret.utf8.count < 32 { problems.append("api.jwtSecret: shorter than 32 bytes can be guessed") }
+      if !secret.isEmpty, secret.utf8.count < 32 {
+        problems.append("api.jwtSecret: shorter than 32 bytes can be guessed")
+      }
     case "RS256", "ES256":
-      if !secret.isEmpty { problems.append("api.jwtSecret: \(algorithm) takes no secret; write HS256, or leave it out") }
+      if !secret.isEmpty {
+        problems.append("api.jwtSecret: \(algorithm) takes no secret; write HS256, or leave it out")
+      }
       if keyFile != nil, keyAddress != nil { problems.append("api.jwksURL: api.jwksFile is given already") }
     default: problems.append("api.jwtAlgorithm: \(algorithm) is none of HS256, RS256, ES256")
     }

@@ -6,13 +6,15 @@ public struct DeadLetterOptions: Sendable {
 
   /// Headers that carry credentials, or prove that somebody has them. A star stands for any text; case does not count.
   public static let redactedHeaders = [
-    "authorization", "proxy-authorization", "cookie", "set-cookie", "*api-key*", "*api_key*", "*apikey*", "*token*", "*secret*", "*password*",
+    "authorization", "proxy-authorization", "cookie", "set-cookie", "*api-key*", "*api_key*", "*apikey*", "*token*",
+    "*secret*", "*password*",
     "*credential*", "*signature*", "*hmac*", "*session*",
   ]
 
   /// `deadLetters.archive`: whether `serve` takes the dead letters from their queue into the database.
   public var isArchived: Bool
-  /// `deadLetters.maximumBodyBytes`: of a larger body only the beginning is archived. At least `ingest.maximumBodyBytes`, at most 128 MiB.
+  /// `deadLetters.maximumBodyBytes`: of a larger body only the beginning is archived. At least
+  /// `ingest.maximumBodyBytes`, at most 128 MiB.
   public var maximumBodyBytes: Int
   /// `deadLetters.redactHeaders`: names of headers whose values are not archived; a star stands for any text.
   public var redactHeaders: [String]
@@ -24,7 +26,9 @@ public struct DeadLetterOptions: Sendable {
   init(_ config: ConfigReader, int: (String, Int, ClosedRange<Int>) -> Int, bool: (String, Bool) -> Bool) {
     isArchived = bool("deadLetters.archive", true)
     maximumBodyBytes = int("deadLetters.maximumBodyBytes", 8 << 20, 1024...(128 << 20))
-    redactHeaders = config.stringArray(forKey: "deadLetters.redactHeaders", default: Self.redactedHeaders).filter { !$0.isEmpty }
+    redactHeaders = config.stringArray(forKey: "deadLetters.redactHeaders", default: Self.redactedHeaders).filter {
+      !$0.isEmpty
+    }
     retentionDays = int("deadLetters.retentionDays", 90, 0...36_500)
     openRetentionDays = int("deadLetters.openRetentionDays", 0, 0...36_500)
   }

@@ -7,7 +7,8 @@ import Yams
 public enum DecisionLoader {
   /// - Throws: `SettingsError` with all problems of the file, a line each, by file, line, column and key.
   public static func load(file: String) throws(SettingsError) -> DecisionRules {
-    guard let data = FileManager.default.contents(atPath: file), let text = String(validating: data, as: UTF8.self) else {
+    guard let data = FileManager.default.contents(atPath: file), let text = String(validating: data, as: UTF8.self)
+    else {
       throw SettingsError("\(file): the file of decisions cannot be read as UTF-8 text")
     }
     return try load(yaml: text, file: file)
@@ -20,7 +21,9 @@ public enum DecisionLoader {
     // A file of an earlier version does not know it, and its actions may have no cooldown.
     rules.evaluatesOverTime = false
     if let root = MappingLoader.compose(text, problems) { root.readDecisions(into: &rules) }
-    guard problems.problems.isEmpty else { throw SettingsError(problems.problems.map(\.description).joined(separator: "\n")) }
+    guard problems.problems.isEmpty else {
+      throw SettingsError(problems.problems.map(\.description).joined(separator: "\n"))
+    }
     return rules
   }
 }
@@ -54,10 +57,13 @@ extension MappingField {
     read(
       into: &levels,
       [
-        "medium": { $0.set(&$1.medium, 1...6) }, "high": { $0.set(&$1.high, 1...6) }, "critical": { $0.set(&$1.critical, 1...6) },
+        "medium": { $0.set(&$1.medium, 1...6) }, "high": { $0.set(&$1.high, 1...6) },
+        "critical": { $0.set(&$1.critical, 1...6) },
         "priorities": { field, levels in
           for (name, value) in field.pairs() {
-            guard let level = RiskLevel(rawValue: name) else { value.report("no such risk level", hint: names(RiskLevel.self)); continue }
+            guard let level = RiskLevel(rawValue: name) else {
+              value.report("no such risk level", hint: names(RiskLevel.self)); continue
+            }
             levels.priorities[level] = value.word()
           }
         },
@@ -83,13 +89,16 @@ extension MappingField {
           $0.read(
             into: &$1.negativeSentiment, standard: RiskRules.NegativeSentiment(),
             [
-              "atLeast": { $0.set(&$1.events, 1...ClientSummary.recentLimit) }, "among": { $0.set(&$1.among, 1...ClientSummary.recentLimit) },
+              "atLeast": { $0.set(&$1.events, 1...ClientSummary.recentLimit) },
+              "among": { $0.set(&$1.among, 1...ClientSummary.recentLimit) },
             ])
         },
         "slow_project_progress": {
           $0.read(into: &$1.slowProgress, standard: RiskRules.SlowProgress(), ["silentFor": { $0.set(&$1.silence) }])
         },
-        "low_feature_usage": { $0.read(into: &$1.lowUsage, standard: RiskRules.LowUsage(), ["belowPercent": { $0.set(&$1.percent) }]) },
+        "low_feature_usage": {
+          $0.read(into: &$1.lowUsage, standard: RiskRules.LowUsage(), ["belowPercent": { $0.set(&$1.percent) }])
+        },
         "high_support_tickets": {
           $0.read(
             into: &$1.highTickets, standard: RiskRules.HighTickets(),
@@ -107,14 +116,18 @@ extension MappingField {
         "byStage": { field, actions in
           actions.byStage = [:]
           for (name, value) in field.pairs() {
-            guard let stage = Stage(rawValue: name) else { value.report("no such stage", hint: names(Stage.self)); continue }
+            guard let stage = Stage(rawValue: name) else {
+              value.report("no such stage", hint: names(Stage.self)); continue
+            }
             actions.byStage[stage] = value.choice()
           }
         },
         "byRisk": { field, actions in
           actions.byRisk = []
           for (name, value) in (field.elements() ?? []).flatMap({ $0.pairs() }) {
-            guard let risk = Risk(rawValue: name) else { value.report("no such risk", hint: names(Risk.self)); continue }
+            guard let risk = Risk(rawValue: name) else {
+              value.report("no such risk", hint: names(Risk.self)); continue
+            }
             if let choice = value.choice() { actions.byRisk.append(ActionRules.RiskChoice(risk, choice)) }
           }
         },
@@ -162,7 +175,9 @@ extension MappingField {
     guard let text = text() else { return nil }
     let known: [Channel] = [.email, .voice, .human]
     if let channel = known.first(where: { $0.rawValue == text }) { return channel }
-    report("\(text) is no channel: no queue is bound for it", hint: "known here: " + known.map(\.rawValue).joined(separator: ", "))
+    report(
+      "\(text) is no channel: no queue is bound for it",
+      hint: "known here: " + known.map(\.rawValue).joined(separator: ", "))
     return nil
   }
 

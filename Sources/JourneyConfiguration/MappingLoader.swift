@@ -6,15 +6,18 @@ import Yams
 public enum MappingLoader {
   /// Loads all `*.yaml` and `*.yml` files of some directories, each directory in the order of the files' names.
   ///
-  /// - Parameter directories: a later directory's mapping replaces an earlier one's of the same source, so that a profile need
-  ///   only hold what differs.
-  /// - Throws: `MappingLoadError` with all problems of all files, two files of one directory for the same source among them.
+  /// - Parameter directories: a later directory's mapping replaces an earlier one's of the same source, so that a
+  ///   profile need only hold what differs.
+  /// - Throws: `MappingLoadError` with all problems of all files, two files of one directory for the same source among
+  ///   them.
   public static func load(directories: [String]) throws(MappingLoadError) -> MappingCatalog {
     try inspect(directories: directories).catalog
   }
 
   /// As `load`, and tells what is worth a look besides: rules that may match the same body.
-  public static func inspect(directories: [String]) throws(MappingLoadError) -> (catalog: MappingCatalog, warnings: [MappingProblem]) {
+  public static func inspect(directories: [String]) throws(MappingLoadError) -> (
+    catalog: MappingCatalog, warnings: [MappingProblem]
+  ) {
     var warnings: [MappingProblem] = []
     var mappings: [Mapping] = []
     var problems: [MappingProblem] = []
@@ -26,7 +29,8 @@ public enum MappingLoader {
       }
       for name in names.sorted() where name.hasSuffix(".yaml") || name.hasSuffix(".yml") {
         let file = directory.hasSuffix("/") ? directory + name : "\(directory)/\(name)"
-        guard let data = FileManager.default.contents(atPath: file), let text = String(validating: data, as: UTF8.self) else {
+        guard let data = FileManager.default.contents(atPath: file), let text = String(validating: data, as: UTF8.self)
+        else {
           problems.append(problem(file, "the file cannot be read as UTF-8 text"))
           continue
         }
@@ -54,7 +58,9 @@ public enum MappingLoader {
     try inspect(yaml: text, file: file).mapping
   }
 
-  static func inspect(yaml text: String, file: String) throws(MappingLoadError) -> (mapping: Mapping, warnings: [MappingProblem]) {
+  static func inspect(yaml text: String, file: String) throws(MappingLoadError) -> (
+    mapping: Mapping, warnings: [MappingProblem]
+  ) {
     let problems = MappingProblemList(file: file)
     let mapping = compose(text, problems).flatMap { $0.sourceMapping() }
     guard let mapping, problems.problems.isEmpty else { throw MappingLoadError(problems: problems.sorted) }
@@ -82,7 +88,8 @@ public enum MappingLoader {
       MappingProblem(file: file, line: mark.line, column: mark.column, message: "not YAML: \(text)")
     case .duplicatedKeysInMapping(let keys, let context):
       MappingProblem(
-        file: file, line: context.mark.line, column: context.mark.column, message: "the key \(keys.joined(separator: ", ")) occurs twice")
+        file: file, line: context.mark.line, column: context.mark.column,
+        message: "the key \(keys.joined(separator: ", ")) occurs twice")
     default: problem(file, "the file is not YAML")
     }
   }
@@ -109,7 +116,9 @@ extension MappingField {
   }
 
   private func envelope() -> (MappingEnvelope, MappingDefaults)? {
-    let keys = ["split", "root", "empty", "tenant", "redact", "source", "id", "type", "time", "client", "org", "metadata"]
+    let keys = [
+      "split", "root", "empty", "tenant", "redact", "source", "id", "type", "time", "client", "org", "metadata",
+    ]
     guard let members = members(keys) else { return nil }
     for key in ["type", "org"] where members[key] == nil { report("\(key) is missing") }
     let splits = members["split"].map { $0.splitPaths() } ?? []
@@ -124,9 +133,12 @@ extension MappingField {
     let client = members["client"].map { $0.client() }
     let empty = MappingMetadata(redacted: redacted ?? [])
     let metadata = members["metadata"].map { $0.metadata(adding: empty) } ?? empty
-    guard let type, let organization, let id, let time, let metadata, let splits, let roots, let tenant else { return nil }
+    guard let type, let organization, let id, let time, let metadata, let splits, let roots, let tenant else {
+      return nil
+    }
     let envelope = MappingEnvelope(
-      splits: splits + roots, emptyReason: members["empty"].flatMap { $0.text() }, source: source ?? nil, type: type, organization: organization,
+      splits: splits + roots, emptyReason: members["empty"].flatMap { $0.text() }, source: source ?? nil, type: type,
+      organization: organization,
       tenant: tenant)
     return (envelope, MappingDefaults(id: id, time: time, client: client ?? nil, metadata: metadata))
   }
@@ -165,7 +177,8 @@ extension MappingField {
       guard let rule = field.rule(defaults: defaults) else { continue }
       if rules.contains(where: { $0.name == rule.name }) { field.report("another rule has the same name") }
       if let earlier = rules.first(where: { $0.covers(rule) }) {
-        let reason = rule.condition == nil ? "takes all of its types before it" : "takes all that it could take before it"
+        let reason =
+          rule.condition == nil ? "takes all of its types before it" : "takes all that it could take before it"
         field.report("the rule can never match: \"\(earlier.name)\" \(reason)")
       }
       if let contradiction = rule.contradiction { field.report("the rule can never match: \(contradiction)") }

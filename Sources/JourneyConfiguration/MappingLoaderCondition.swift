@@ -8,7 +8,8 @@ struct MappingMatch {
 }
 
 private let tests = [
-  "equals", "in", "exists", "missing", "present", "gt", "gte", "lt", "lte", "starts-with", "ends-with", "contains", "matches",
+  "equals", "in", "exists", "missing", "present", "gt", "gte", "lt", "lte", "starts-with", "ends-with", "contains",
+  "matches",
   "same-as",
 ]
 
@@ -86,7 +87,8 @@ extension MappingField {
     return parts.count == 1 ? parts[0] : .all(parts)
   }
 
-  /// What a condition looks at: one place, all places that a path with `[*]` names, or a value that is made by an expression.
+  /// What a condition looks at: one place, all places that a path with `[*]` names, or a value that is made by an
+  /// expression.
   private func subject() -> Subject? {
     if let text = node.scalar?.string, text.contains("[*]") {
       let ofBody = text.hasPrefix("body:")
@@ -167,7 +169,8 @@ private enum Subject {
     case .one(let reference): .test(reference, test)
     case .computed(let expression): .computed(expression, test)
     // That nothing is there is a matter of all places, not of one.
-    case .many(let path, let ofBody): test == .missing ? .not(.some(path, ofBody: ofBody, .exists)) : .some(path, ofBody: ofBody, test)
+    case .many(let path, let ofBody):
+      test == .missing ? .not(.some(path, ofBody: ofBody, .exists)) : .some(path, ofBody: ofBody, test)
     }
   }
 }

@@ -2,13 +2,14 @@ import Journey
 import Yams
 
 extension MappingField {
-  /// An expression: a reference, a list of expressions of which the first that is there counts, or a mapping with one of
-  /// `value`, `path`, `join`, and what is done with it: `then`, a list of steps, of which `table`, `scale` and `bands` can also stand
-  /// beside the path.
+  /// An expression: a reference, a list of expressions of which the first that is there counts, or a mapping with one
+  /// of `value`, `path`, `join`, and what is done with it: `then`, a list of steps, of which `table`, `scale` and
+  /// `bands` can also stand beside the path.
   func expression() -> MappingExpression? {
     if node.sequence != nil { return choices().map { $0.count == 1 ? $0[0] : .first($0) } }
     guard isMapping else { return reference().map(MappingExpression.reference) }
-    guard let members = members(["path", "join", "with", "value", "then"] + Self.stepsBesideThePath + ["otherwise"]) else { return nil }
+    guard let members = members(["path", "join", "with", "value", "then"] + Self.stepsBesideThePath + ["otherwise"])
+    else { return nil }
     let origins = ["path", "join", "value"].filter { members[$0] != nil }
     guard origins.count == 1 else {
       report("exactly one of path, join and value is needed")
@@ -17,7 +18,9 @@ extension MappingField {
     if members["with"] != nil, members["join"] == nil { members["with"]?.report("with belongs to join") }
     let steps = Self.stepsBesideThePath.filter { members[$0] != nil }
     if steps.count > 1 {
-      report("only one of table, scale and bands can be used", hint: "more steps are written as a list: then: [trim, {table: {…}}]")
+      report(
+        "only one of table, scale and bands can be used",
+        hint: "more steps are written as a list: then: [trim, {table: {…}}]")
       return nil
     }
     guard var expression = origin(members) else { return nil }
@@ -28,7 +31,9 @@ extension MappingField {
         expression = .then(expression, step)
       }
     }
-    if members["otherwise"] != nil, members["table"] == nil { members["otherwise"]?.report("otherwise belongs to table") }
+    if members["otherwise"] != nil, members["table"] == nil {
+      members["otherwise"]?.report("otherwise belongs to table")
+    }
     guard let name = steps.first, let argument = members[name] else { return expression }
     return argument.step(name, otherwise: members["otherwise"]).map { .then(expression, $0) }
   }
@@ -95,9 +100,12 @@ extension MappingField {
 
   // MARK: Client
 
-  /// Expressions that name the client, or a mapping with `from`, `refuse` (further sentinels), `email`, `emailVerified`, `unknown` and `reason`.
+  /// Expressions that name the client, or a mapping with `from`, `refuse` (further sentinels), `email`,
+  /// `emailVerified`, `unknown` and `reason`.
   func client() -> MappingClient? {
-    guard let keys = node.mapping, !["path", "join", "value"].contains(where: { keys[Node($0)] != nil }) else { return choices().map { MappingClient($0) } }
+    guard let keys = node.mapping, !["path", "join", "value"].contains(where: { keys[Node($0)] != nil }) else {
+      return choices().map { MappingClient($0) }
+    }
     guard let members = members(["from", "refuse", "email", "emailVerified", "unknown", "reason"]) else { return nil }
     guard let from = members["from"] else {
       report("from is missing: where the client's id stands")

@@ -12,12 +12,15 @@ struct MappingField {
     let mark = mark ?? node.mark
     problems.add(
       MappingProblem(
-        file: problems.file, line: mark?.line ?? 0, column: mark?.column ?? 0, rule: rule, field: name, message: message, hint: hint))
+        file: problems.file, line: mark?.line ?? 0, column: mark?.column ?? 0, rule: rule, field: name,
+        message: message, hint: hint))
   }
 
   func warn(_ message: String) {
     problems.warn(
-      MappingProblem(file: problems.file, line: node.mark?.line ?? 0, column: node.mark?.column ?? 0, rule: rule, field: name, message: message))
+      MappingProblem(
+        file: problems.file, line: node.mark?.line ?? 0, column: node.mark?.column ?? 0, rule: rule, field: name,
+        message: message))
   }
 
   func child(_ node: Node, _ key: String) -> MappingField {
@@ -35,7 +38,8 @@ struct MappingField {
   func members(_ keys: [String]) -> [String: MappingField]? {
     guard let members = members() else { return nil }
     for (key, field) in members where !keys.contains(key.text) {
-      let hint = nearest(key.text, among: keys).map { "did you mean \($0)?" } ?? "known here: \(keys.joined(separator: ", "))"
+      let hint =
+        nearest(key.text, among: keys).map { "did you mean \($0)?" } ?? "known here: \(keys.joined(separator: ", "))"
       field.report("this key is not known", hint: hint, at: key.mark)
     }
     return Dictionary(members.map { ($0.key.text, $0.field) }) { first, _ in first }
@@ -99,7 +103,8 @@ struct MappingField {
     return Double(number.text)
   }
 
-  /// A fixed value. Only what JSON calls a number or a truth value is one: `no` and `012` are texts, whatever YAML 1.1 says.
+  /// A fixed value. Only what JSON calls a number or a truth value is one: `no` and `012` are texts, whatever YAML 1.1
+  /// says.
   func constant() -> JSONConstant? {
     guard let scalar = node.scalar, !isNull else {
       report("a fixed text, number, true or false is expected here")

@@ -47,8 +47,12 @@ final class MappingProblemList {
 
 /// The word that was probably meant.
 func nearest(_ word: String, among words: [String]) -> String? {
-  let ranked = words.map { (word: $0, distance: editDistance(Array(word.lowercased().utf8), Array($0.lowercased().utf8))) }
-  guard let best = ranked.min(by: { $0.distance < $1.distance }), best.distance <= max(2, word.utf8.count / 3) else { return nil }
+  let ranked = words.map {
+    (word: $0, distance: editDistance(Array(word.lowercased().utf8), Array($0.lowercased().utf8)))
+  }
+  guard let best = ranked.min(by: { $0.distance < $1.distance }), best.distance <= max(2, word.utf8.count / 3) else {
+    return nil
+  }
   return best.word
 }
 

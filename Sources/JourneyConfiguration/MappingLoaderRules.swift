@@ -59,7 +59,9 @@ extension MappingField {
   }
 
   private func event(defaults: MappingDefaults) -> EventTemplate? {
-    guard let members = members(["type", "stage", "id", "time", "client", "create", "link", "merge", "metadata"]) else { return nil }
+    guard let members = members(["type", "stage", "id", "time", "client", "create", "link", "merge", "metadata"]) else {
+      return nil
+    }
     var isWhole = true
     func read<T>(_ key: String, _ fallback: T?, _ read: (MappingField) -> T?) -> T? {
       guard let field = members[key] else { return fallback }
@@ -77,13 +79,17 @@ extension MappingField {
     let type = read("type", nil) { $0.eventType() }
     let stage = read("stage", nil) { $0.stage() }
     for key in ["type", "stage"] where members[key] == nil {
-      report("\(key) is missing", hint: key == "stage" ? "a stage, keep, or a path" : "the canonical type, e.g. invoice_paid")
+      report(
+        "\(key) is missing", hint: key == "stage" ? "a stage, keep, or a path" : "the canonical type, e.g. invoice_paid"
+      )
       isWhole = false
     }
     if client == nil, members["client"] == nil {
       report("no client: neither the rule nor the envelope says where the client's id stands")
     }
-    guard isWhole, let id, let time, let client, let merged, let linked, let metadata, let type, let stage else { return nil }
+    guard isWhole, let id, let time, let client, let merged, let linked, let metadata, let type, let stage else {
+      return nil
+    }
     return EventTemplate(
       id: id, type: type, stage: stage, time: time, client: client, creation: creation, linked: linked, merged: merged,
       metadata: metadata)
@@ -122,8 +128,8 @@ extension MappingField {
     return nil
   }
 
-  /// A path replaces what the envelope keeps; members are added to it and win where both have the same name, and null takes the
-  /// envelope's member out.
+  /// A path replaces what the envelope keeps; members are added to it and win where both have the same name, and null
+  /// takes the envelope's member out.
   func metadata(adding defaults: MappingMetadata) -> MappingMetadata? {
     guard isMapping else { return expression().map { MappingMetadata(base: $0, redacted: defaults.redacted) } }
     guard let entries = members() else { return nil }

@@ -4,7 +4,8 @@ import Yams
 /// The steps of an expression's `then`.
 extension MappingField {
   private static let words: [String: MappingTransform] = [
-    "trim": .trim, "lower": .lowercase, "upper": .uppercase, "base64": .base64, "number": .number, "words": .table(ScoreBand.words, otherwise: nil),
+    "trim": .trim, "lower": .lowercase, "upper": .uppercase, "base64": .base64, "number": .number,
+    "words": .table(ScoreBand.words, otherwise: nil),
   ]
   private static let named = ["json", "match", "minor-units", "table", "scale", "bands"]
   private static var known: String { (words.keys.sorted() + named.map { "{\($0): …}" }).joined(separator: ", ") }

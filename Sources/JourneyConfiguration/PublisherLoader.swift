@@ -10,14 +10,18 @@ enum PublisherLoader {
   /// - Throws: `SettingsError` with every problem of the section, a line each.
   static func load(file: String) throws(SettingsError) -> [String: PublisherPolicy.Grant]? {
     // What cannot be read at all is the caller's to tell.
-    guard let data = FileManager.default.contents(atPath: file), let text = String(validating: data, as: UTF8.self) else { return nil }
+    guard let data = FileManager.default.contents(atPath: file), let text = String(validating: data, as: UTF8.self)
+    else { return nil }
     let problems = MappingProblemList(file: file)
-    guard let field = MappingLoader.compose(text, problems)?.members()?.first(where: { $0.key.text == section })?.field else { return nil }
+    guard let field = MappingLoader.compose(text, problems)?.members()?.first(where: { $0.key.text == section })?.field
+    else { return nil }
     var grants: [String: PublisherPolicy.Grant] = [:]
     for (user, field) in field.pairs() {
       if grants.updateValue(grant(field), forKey: user) != nil { field.report("this user is listed twice") }
     }
-    guard problems.problems.isEmpty else { throw SettingsError(problems.sorted.map(\.description).joined(separator: "\n")) }
+    guard problems.problems.isEmpty else {
+      throw SettingsError(problems.sorted.map(\.description).joined(separator: "\n"))
+    }
     return grants
   }
 
@@ -29,7 +33,8 @@ enum PublisherLoader {
       return nothing
     }
     return PublisherPolicy.Grant(
-      sources: PublisherPolicy.SourcePatterns(sources.oneOrMany()?.compactMap { $0.text() } ?? []), organizations: ids(organizations))
+      sources: PublisherPolicy.SourcePatterns(sources.oneOrMany()?.compactMap { $0.text() } ?? []),
+      organizations: ids(organizations))
   }
 
   /// - Returns: nil for `*`.

@@ -2,8 +2,9 @@ public import Journey
 
 /// Where the adapter runs and how much it takes on: everything that can be set but the rules.
 ///
-/// Each key stands in `config/journey.yaml` under its dotted name and in the environment under the same name in capitals: `pipeline.batchSize` is
-/// `PIPELINE_BATCH_SIZE`. Flags win over the environment, the environment over the file.
+/// Each key stands in `config/journey.yaml` under its dotted name and in the environment under the same name in
+/// capitals: `pipeline.batchSize` is `PIPELINE_BATCH_SIZE`. Flags win over the environment, the environment over the
+/// file.
 public struct Settings: Sendable {
   /// `amqp.url`, secret: `amqp[s]://user:password@host[,host…]:port/vhost`.
   public var amqpURL: String
@@ -37,7 +38,8 @@ public struct Settings: Sendable {
   public var names: [String: String]
   /// `mappings.directories`, made absolute: where mapping files lie; a later directory wins.
   public var mappingDirectories: [String]
-  /// `mappings.tenants`, made absolute: which organisation a vendor's account belongs to; nil: every message names its organisation.
+  /// `mappings.tenants`, made absolute: which organisation a vendor's account belongs to; nil: every message names its
+  /// organisation.
   public var tenantsFile: String?
   /// `decisions.file`, made absolute; nil: the built-in rules.
   public var decisionFile: String?
@@ -51,7 +53,8 @@ public struct Settings: Sendable {
   public var deadlines: Deadlines
   /// `api.…`: the HTTP API and the page.
   public var api: APIOptions
-  /// `publishers`, only in the file: what each user of the broker may report, by name; nil: anybody may report anything.
+  /// `publishers`, only in the file: what each user of the broker may report, by name; nil: anybody may report
+  /// anything.
   public var publishers: [String: PublisherPolicy.Grant]?
   /// `probes.…`: where probes are answered.
   public var probes: ProbeOptions

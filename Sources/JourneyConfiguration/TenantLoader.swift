@@ -4,11 +4,15 @@ import Yams
 
 /// Reads the table of tenants: which organisation a vendor's account belongs to.
 public enum TenantLoader {
-  /// - Parameter file: YAML, by source and the vendor's own id of the account the organisation's UUID; `*` is any account.
+  /// - Parameter file: YAML, by source and the vendor's own id of the account the organisation's UUID; `*` is any
+  ///   account.
   /// - Throws: `MappingLoadError` with all problems of the file.
   public static func load(file: String) throws(MappingLoadError) -> [String: [String: UUID]] {
-    guard let data = FileManager.default.contents(atPath: file), let text = String(validating: data, as: UTF8.self) else {
-      throw MappingLoadError(problems: [MappingProblem(file: file, line: 0, column: 0, message: "the file cannot be read as UTF-8 text")])
+    guard let data = FileManager.default.contents(atPath: file), let text = String(validating: data, as: UTF8.self)
+    else {
+      throw MappingLoadError(problems: [
+        MappingProblem(file: file, line: 0, column: 0, message: "the file cannot be read as UTF-8 text")
+      ])
     }
     let problems = MappingProblemList(file: file)
     var tenants: [String: [String: UUID]] = [:]

@@ -39,8 +39,13 @@ extension MappingField {
   func span() -> TimeSpan? {
     guard let text = text() else { return nil }
     if text == "0" { return .seconds(0) }
-    let units: [Character: (Int64) -> TimeSpan] = ["d": { .days($0) }, "h": { .hours($0) }, "m": { .seconds($0 * 60) }, "s": { .seconds($0) }]
-    if let unit = text.last.flatMap({ units[$0] }), let number = Int64(text.dropLast()), (0...100_000).contains(number) { return unit(number) }
+    let units: [Character: (Int64) -> TimeSpan] = [
+      "d": { .days($0) }, "h": { .hours($0) }, "m": { .seconds($0 * 60) }, "s": { .seconds($0) },
+    ]
+    if let unit = text.last.flatMap({ units[$0] }), let number = Int64(text.dropLast()), (0...100_000).contains(number)
+    {
+      return unit(number)
+    }
     report("\(text) is not a length of time", hint: "write 7d, 72h, 10m or 30s")
     return nil
   }

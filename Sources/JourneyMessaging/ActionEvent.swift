@@ -15,7 +15,8 @@ public enum ActionEvent {
       routingKey += word
     }
     return ActionMessage(
-      id: action.id, routingKey: routingKey, priority: action.priority, timeToLive: action.timeToLive, decidedAt: action.decidedAt,
+      id: action.id, routingKey: routingKey, priority: action.priority, timeToLive: action.timeToLive,
+      decidedAt: action.decidedAt,
       causeID: action.causeID, traceparent: action.traceparent, body: body(action))
   }
 

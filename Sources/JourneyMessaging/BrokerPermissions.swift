@@ -12,7 +12,9 @@ public struct BrokerPermissions: Sendable {
   /// - Parameters:
   ///   - archivesDeadLetters: whether the queue of dead letters is read as well.
   ///   - takesEvents: whether the API publishes events.
-  public init(_ names: MessagingNames, of connection: AMQPConnectionSettings, archivesDeadLetters: Bool, takesEvents: Bool) {
+  public init(
+    _ names: MessagingNames, of connection: AMQPConnectionSettings, archivesDeadLetters: Bool, takesEvents: Bool
+  ) {
     self.names = names
     user = connection.user
     userID = connection.userID
@@ -33,7 +35,9 @@ public struct BrokerPermissions: Sendable {
   public func problems(_ admin: AMQPAdmin) async throws(AMQPError) -> [String] {
     var problems: [String] = []
     for queue in queues {
-      try await note(&problems, "it cannot read from the queue \(queue)") { () async throws(AMQPError) in try await admin.checkConsume(queue: queue) }
+      try await note(&problems, "it cannot read from the queue \(queue)") { () async throws(AMQPError) in
+        try await admin.checkConsume(queue: queue)
+      }
     }
     for (exchange, routingKeys) in exchanges {
       for routingKey in routingKeys {
@@ -59,7 +63,9 @@ public struct BrokerPermissions: Sendable {
     let topology = names.topology
     let all = topology.exchanges.map(\.name) + topology.queues.map(\.name)
     let families = Set(all.map { $0.prefix { $0 != "." } })
-    if let family = families.first, families.count == 1, all.allSatisfy({ $0.contains(".") }) { return "^\(Self.escaped(family))\\..*" }
+    if let family = families.first, families.count == 1, all.allSatisfy({ $0.contains(".") }) {
+      return "^\(Self.escaped(family))\\..*"
+    }
     return "^(\(Set(all).sorted().map { Self.escaped($0[...]) }.joined(separator: "|")))$"
   }
 
@@ -67,7 +73,9 @@ public struct BrokerPermissions: Sendable {
     name.map { $0.isLetter || $0.isNumber || "_-".contains($0) ? "\($0)" : "\\\($0)" }.joined()
   }
 
-  private func note(_ problems: inout [String], _ what: String, _ check: () async throws(AMQPError) -> Void) async throws(AMQPError) {
+  private func note(_ problems: inout [String], _ what: String, _ check: () async throws(AMQPError) -> Void)
+    async throws(AMQPError)
+  {
     do throws(AMQPError) {
       try await check()
     } catch  where error.isRefusal {

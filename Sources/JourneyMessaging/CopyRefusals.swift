@@ -2,8 +2,8 @@ import AMQPClient
 
 /// The exchanges that lately have not taken copies of messages, and why. Pure.
 ///
-/// What one exchange refuses stays a problem until that one takes a copy, whatever others take meanwhile; or until it has refused none for a while, for
-/// there may be none to be published any more.
+/// What one exchange refuses stays a problem until that one takes a copy, whatever others take meanwhile; or until it
+/// has refused none for a while, for there may be none to be published any more.
 struct CopyRefusals {
   /// Longer than the pauses between two tries of a copy that waits.
   static let memory = Duration.seconds(600)

@@ -7,7 +7,9 @@ enum DeadLetter {
   static let longestReason = 4000
 
   /// - Parameter delivery: the message as it first came, or as `MessageCopy.restored` gives it back.
-  static func message(for delivery: Delivery, reasons: [Rejection], exchange: String, at now: Timestamp) -> OutboundMessage {
+  static func message(for delivery: Delivery, reasons: [Rejection], exchange: String, at now: Timestamp)
+    -> OutboundMessage
+  {
     var properties = MessageCopy.properties(of: delivery)
     let first = reasons.first
     var record = AttemptRecord(properties.headers)
@@ -18,6 +20,7 @@ enum DeadLetter {
     properties.headers[JourneyHeader.field] = first?.field.map { .string($0.cut(toBytes: longestReason)) }
     properties.headers[JourneyHeader.value] = first?.value.map { .string($0) }
     properties.headers[JourneyHeader.failedAt] = .string(now.iso8601)
-    return OutboundMessage(exchange: exchange, routingKey: delivery.routingKey, properties: properties, body: delivery.body)
+    return OutboundMessage(
+      exchange: exchange, routingKey: delivery.routingKey, properties: properties, body: delivery.body)
   }
 }

@@ -33,19 +33,23 @@ public final class DeadLetterQueue: LetterSource {
   ///   - prefetch: how many unsettled letters the broker hands out. 1...2,000.
   ///   - otherUsers: other users of the broker as whom instances of the adapter publish, or did.
   public init(
-    connection: AMQPConnectionSettings, names: MessagingNames, otherUsers: Set<String> = [], decoder: InboundDecoder, maximumBodyBytes: Int = 8 << 20,
+    connection: AMQPConnectionSettings, names: MessagingNames, otherUsers: Set<String> = [], decoder: InboundDecoder,
+    maximumBodyBytes: Int = 8 << 20,
     redaction: HeaderRedaction, prefetch: UInt16 = 200, clock: any WallClock, logger: Logger
   ) {
     var connection = connection
     connection.maxBodyBytes = maximumBodyBytes
     connection.beginningOfLargerBodies = min(Self.beginning, maximumBodyBytes)
     connection.maxBufferedBytes = 32 << 20
-    reader = LetterReader(decoder: decoder, own: OwnMessages(names: names, user: connection.userID, others: otherUsers), redaction: redaction)
+    reader = LetterReader(
+      decoder: decoder, own: OwnMessages(names: names, user: connection.userID, others: otherUsers),
+      redaction: redaction)
     self.clock = clock
     self.logger = logger
     batchSize = Int(prefetch)
     consumer = AMQPConsumer(
-      settings: connection, queue: names.deadLetters, prefetch: prefetch, maxBatch: Int(prefetch), consumerTag: "journey-dead-letters"
+      settings: connection, queue: names.deadLetters, prefetch: prefetch, maxBatch: Int(prefetch),
+      consumerTag: "journey-dead-letters"
     ) { [shared, logger] event in Self.take(event, shared, logger) }
   }
 
@@ -105,7 +109,8 @@ public final class DeadLetterQueue: LetterSource {
     return deliveries.map { delivery in
       if delivery.problem == .bodyTooLarge {
         logger.warning(
-          "a dead letter is larger than deadLetters.maximumBodyBytes: only its beginning is archived", metadata: ["bytes": "\(delivery.bodySize)"])
+          "a dead letter is larger than deadLetters.maximumBodyBytes: only its beginning is archived",
+          metadata: ["bytes": "\(delivery.bodySize)"])
       }
       return ReceivedLetter(receipt: Receipt(delivery.tag), letter: reader.letter(delivery, at: now))
     }

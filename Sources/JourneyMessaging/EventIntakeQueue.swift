@@ -26,10 +26,12 @@ public struct EventIntakeQueue: EventIntake {
 
   private func delivery(of event: ReportedEvent) -> Delivery {
     let properties = MessageProperties(
-      contentType: "application/json", headers: ["x-source": .string(InboundDecoder.ownBody), "x-org-id": .string(event.orgID.text)],
+      contentType: "application/json",
+      headers: ["x-source": .string(InboundDecoder.ownBody), "x-org-id": .string(event.orgID.text)],
       messageID: event.id.text, userID: decoder.publishers.ownUser, appID: InboundDecoder.apiAppID)
     return Delivery(
-      tag: DeliveryTag(generation: 0, value: 0), exchange: exchange, routingKey: "api.\(event.type)", isRedelivered: false,
+      tag: DeliveryTag(generation: 0, value: 0), exchange: exchange, routingKey: "api.\(event.type)",
+      isRedelivered: false,
       properties: properties, body: event.body, bodySize: event.body.count, problem: nil)
   }
 

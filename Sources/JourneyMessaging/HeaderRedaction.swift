@@ -7,7 +7,9 @@ public struct HeaderRedaction: Hashable, Sendable {
 
   /// - Parameter patterns: names; a star stands for any text, case does not count.
   public init(_ patterns: [String]) {
-    self.patterns = patterns.map { $0.lowercased().split(separator: "*", omittingEmptySubsequences: false).map(String.init) }
+    self.patterns = patterns.map {
+      $0.lowercased().split(separator: "*", omittingEmptySubsequences: false).map(String.init)
+    }
   }
 
   /// - Returns: what is left, and the names of what was taken out: `outer.inner` where it stood in a table.
@@ -46,7 +48,8 @@ public struct HeaderRedaction: Hashable, Sendable {
     return patterns.contains { Self.matches(name, $0) }
   }
 
-  /// - Parameter pieces: the first has to stand at the beginning, the last at the end, the others in between in this order.
+  /// - Parameter pieces: the first has to stand at the beginning, the last at the end, the others in between in this
+  ///   order.
   private static func matches(_ name: String, _ pieces: [String]) -> Bool {
     guard pieces.count > 1 else { return name == pieces.first }
     guard name.hasPrefix(pieces[0]) else { return false }

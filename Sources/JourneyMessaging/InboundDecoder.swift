@@ -24,16 +24,19 @@ public struct InboundDecoder: Sendable {
   ///   - maximumBodyBytes: a larger body is refused before it is looked into.
   ///   - publishers: who may report which events.
   public init(
-    mappings: [String: Mapping], signals: SignalRules, maximumBodyBytes: Int = 1 << 20, publishers: PublisherPolicy = PublisherPolicy(),
+    mappings: [String: Mapping], signals: SignalRules, maximumBodyBytes: Int = 1 << 20,
+    publishers: PublisherPolicy = PublisherPolicy(),
     clock: any WallClock
   ) {
     self.init(
-      live: LiveMappings(mappings), signals: signals, maximumBodyBytes: maximumBodyBytes, publishers: publishers, clock: clock)
+      live: LiveMappings(mappings), signals: signals, maximumBodyBytes: maximumBodyBytes, publishers: publishers,
+      clock: clock)
   }
 
   /// - Parameter live: by source; each message is read by the mappings of its moment.
   public init(
-    live: LiveMappings, signals: SignalRules, maximumBodyBytes: Int = 1 << 20, publishers: PublisherPolicy = PublisherPolicy(),
+    live: LiveMappings, signals: SignalRules, maximumBodyBytes: Int = 1 << 20,
+    publishers: PublisherPolicy = PublisherPolicy(),
     clock: any WallClock
   ) {
     self.live = live
@@ -52,17 +55,23 @@ public struct InboundDecoder: Sendable {
     }
   }
 
-  private func read(_ delivery: Delivery, _ random: inout IDRandom) throws(Rejection) -> (events: [StagedEvent], rejections: [Rejection]) {
+  private func read(_ delivery: Delivery, _ random: inout IDRandom) throws(Rejection) -> (
+    events: [StagedEvent], rejections: [Rejection]
+  ) {
     let properties = delivery.properties
-    if delivery.problem == .headersTooDeep { throw Rejection(.malformed, field: "headers", "a header is nested deeper than 32 levels") }
+    if delivery.problem == .headersTooDeep {
+      throw Rejection(.malformed, field: "headers", "a header is nested deeper than 32 levels")
+    }
     try requireFitting(delivery.bodySize)
     try publishers.admit(properties.userID)
     try requireClear(properties.headers)
     let form = try form(of: properties, body: delivery.body)
     guard let mapping = mappings[form.source] else { throw Self.noMapping(form.source) }
     let now = clock.now()
-    let result = mapping.map(Self.input(form.document, properties, routingKey: delivery.routingKey, orgID: form.orgID, now: now))
-    return stage(result, of: form.source, properties, traceparent: traceparent(properties, form.document), now: now, &random)
+    let result = mapping.map(
+      Self.input(form.document, properties, routingKey: delivery.routingKey, orgID: form.orgID, now: now))
+    return stage(
+      result, of: form.source, properties, traceparent: traceparent(properties, form.document), now: now, &random)
   }
 
   func requireFitting(_ bodySize: Int) throws(Rejection) {
@@ -81,7 +90,8 @@ public struct InboundDecoder: Sendable {
     MappingInput(
       document: document, header: { properties.headers[$0]?.headerText }, messageID: properties.messageID,
       timestamp: properties.timestamp.flatMap { Timestamp(propertySeconds: $0) },
-      received: AttemptRecord(properties.headers).firstFailureTime ?? now, type: properties.type, appID: properties.appID,
+      received: AttemptRecord(properties.headers).firstFailureTime ?? now, type: properties.type,
+      appID: properties.appID,
       routingKey: routingKey, orgID: orgID, limits: EventLimits(now: now))
   }
 
@@ -93,14 +103,17 @@ public struct InboundDecoder: Sendable {
       var isThere = false
       for field in headers where field.name == name {
         guard !isThere else { throw Rejection(.invalidField, field: "header \(name)", "it is there more than once") }
-        guard field.value.headerText != nil else { throw Rejection(.invalidField, field: "header \(name)", "it is no text") }
+        guard field.value.headerText != nil else {
+          throw Rejection(.invalidField, field: "header \(name)", "it is no text")
+        }
         isThere = true
       }
     }
   }
 
   private func stage(
-    _ result: MappingResult, of source: String, _ properties: MessageProperties, traceparent: String?, now: Timestamp, _ random: inout IDRandom
+    _ result: MappingResult, of source: String, _ properties: MessageProperties, traceparent: String?, now: Timestamp,
+    _ random: inout IDRandom
   ) -> (events: [StagedEvent], rejections: [Rejection]) {
     let namedSource = source == Self.cloudEvents ? properties.headers["x-source"]?.headerText : nil
     // Ids that the API makes have a source of their own: nobody else's event can take one of them.
@@ -110,7 +123,9 @@ public struct InboundDecoder: Sendable {
     for (element, outcome) in result.outcomes.enumerated() {
       func reject(_ rejection: Rejection) {
         var rejection = rejection
-        if result.outcomes.count > 1 { rejection.field = "element \(element)" + (rejection.field.map { ", " + $0 } ?? "") }
+        if result.outcomes.count > 1 {
+          rejection.field = "element \(element)" + (rejection.field.map { ", " + $0 } ?? "")
+        }
         rejections.append(rejection)
       }
       switch outcome {
@@ -128,7 +143,8 @@ public struct InboundDecoder: Sendable {
           signals.signals(type: event.type, stage: event.stage, sourceEventID: event.sourceEventID, metadata: $0.root)
         }
         events.append(
-          StagedEvent(id: UUID.v7(at: now, using: &random), event: event, signals: found ?? Signals(), traceparent: traceparent))
+          StagedEvent(
+            id: UUID.v7(at: now, using: &random), event: event, signals: found ?? Signals(), traceparent: traceparent))
       }
     }
     return (events, rejections)
@@ -137,14 +153,17 @@ public struct InboundDecoder: Sendable {
   /// - Parameter namedSource: what a CloudEvent's message says of its source besides the event itself.
   private func refusal(of event: JourneyEvent, namedSource: String?, from userID: String?) -> Rejection? {
     if let namedSource, namedSource != Self.cloudEvents, namedSource != event.source {
-      return Rejection(.invalidField, field: "header x-source", value: namedSource, "the event itself names another source")
+      return Rejection(
+        .invalidField, field: "header x-source", value: namedSource, "the event itself names another source")
     }
     return publishers.refusal(of: event, from: userID)
   }
 
   /// W3C Trace Context, as a header or as CloudEvents' tracing extension.
   private func traceparent(_ properties: MessageProperties, _ document: JSONDocument) -> String? {
-    guard let text = properties.headers["traceparent"]?.stringValue ?? document.root["traceparent"]?.string else { return nil }
+    guard let text = properties.headers["traceparent"]?.stringValue ?? document.root["traceparent"]?.string else {
+      return nil
+    }
     return Self.isTraceparent(text) ? text : nil
   }
 

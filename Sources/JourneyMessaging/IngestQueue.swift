@@ -6,8 +6,8 @@ import Synchronization
 
 /// The ingest queue as a source of events.
 ///
-/// It keeps each delivery until it is settled, because a rejected one has to be published to a retry queue or to the dead letters, and confirmed
-/// there, before it is acknowledged here. How many it keeps is bounded by the prefetch.
+/// It keeps each delivery until it is settled, because a rejected one has to be published to a retry queue or to the
+/// dead letters, and confirmed there, before it is acknowledged here. How many it keeps is bounded by the prefetch.
 public final class IngestQueue: EventSource {
   public struct Settings: Sendable {
     public var names = MessagingNames()
@@ -55,10 +55,12 @@ public final class IngestQueue: EventSource {
   private let logger: Logger
 
   /// - Parameters:
-  ///   - letters: publishes retries and dead letters, as the same user as `connection`; started and closed by the caller.
+  ///   - letters: publishes retries and dead letters, as the same user as `connection`; started and closed by the
+  ///     caller.
   ///   - health: gets to know how `ingest` and `copies` are doing.
   public init(
-    connection: AMQPConnectionSettings, letters: AMQPPublisher, decoder: InboundDecoder, settings: Settings, clock: any WallClock,
+    connection: AMQPConnectionSettings, letters: AMQPPublisher, decoder: InboundDecoder, settings: Settings,
+    clock: any WallClock,
     health: Health = Health(), logger: Logger
   ) {
     self.health = health
@@ -139,7 +141,8 @@ public final class IngestQueue: EventSource {
   private func map(_ delivery: Delivery, _ random: inout IDRandom) -> Received? {
     switch delivery.problem {
     case .bodyTooLarge:
-      logger.error("a message is too large to be read and goes to the dead letters", metadata: ["bytes": "\(delivery.bodySize)"])
+      logger.error(
+        "a message is too large to be read and goes to the dead letters", metadata: ["bytes": "\(delivery.bodySize)"])
       settle(delivery.tag, as: .reject(delivery.tag, requeue: false))
       return nil
     case .headersTooDeep, nil:
@@ -187,14 +190,17 @@ public final class IngestQueue: EventSource {
     settings.retry.tier(for: reasons, attempts: AttemptRecord(delivery.properties.headers).attempts)
   }
 
-  /// Publishes copies to retry queues and dead letters, and acknowledges each message once the broker has confirmed its copy.
+  /// Publishes copies to retry queues and dead letters, and acknowledges each message once the broker has confirmed its
+  /// copy.
   private func bury(_ rejected: [Refused], attempt: Int) {
     let now = clock.now()
     if attempt == 0 {
       for item in rejected where !item.isPostponed { log(item) }
       let postponed = rejected.count(where: \.isPostponed)
       // One line for all of them: where nothing passes, there are many.
-      if postponed > 0 { logger.info("messages are put off, to be tried again later", metadata: ["count": "\(postponed)"]) }
+      if postponed > 0 {
+        logger.info("messages are put off, to be tried again later", metadata: ["count": "\(postponed)"])
+      }
     }
     let messages = rejected.map { $0.message(settings, own, now) }
     letters.publish(messages) { [self] outcomes in
@@ -254,7 +260,8 @@ public final class IngestQueue: EventSource {
     }
   }
 
-  /// The code and the field as the mapping calls it, never the value, nor names that the body made up: a log is no place for a client's data.
+  /// The code and the field as the mapping calls it, never the value, nor names that the body made up: a log is no
+  /// place for a client's data.
   private func log(_ item: Refused) {
     let reason = item.reasons.first
     let field = reason?.code == .malformed && reason?.field?.hasPrefix("$") == true ? "body" : reason?.field
@@ -269,7 +276,8 @@ public final class IngestQueue: EventSource {
   private func retry(_ rejected: [Refused], attempt: Int, because outcome: PublishOutcome) {
     if attempt == 0 {
       logger.warning(
-        "retries or dead letters are not taken, trying again: \(outcome.explanation)", metadata: ["count": "\(rejected.count)"])
+        "retries or dead letters are not taken, trying again: \(outcome.explanation)",
+        metadata: ["count": "\(rejected.count)"])
     }
     let (isFinished, lost) = shared.state.withLock { ($0.isFinished, $0.lostGeneration) }
     // What belongs to a lost connection is delivered, and rejected, again.

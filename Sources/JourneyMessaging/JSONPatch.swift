@@ -29,7 +29,9 @@ public struct JSONPatch: Hashable, Sendable {
     }
     let list = document.root.kind == .array ? Array(document.root.elements) : [document.root]
     guard !list.isEmpty else { throw JSONPatchError("the patch has no operation") }
-    for (index, element) in list.enumerated() { operations.append(try Self.operation(element, place: "operation \(index + 1)")) }
+    for (index, element) in list.enumerated() {
+      operations.append(try Self.operation(element, place: "operation \(index + 1)"))
+    }
   }
 
   /// The documents' places that are changed or tested, as JSON pointers.
@@ -62,7 +64,9 @@ public struct JSONPatch: Hashable, Sendable {
     guard ["add", "replace", "test"].contains(name) else {
       throw JSONPatchError("\(place): \"op\" is \(name.shortened(to: 40)); add, remove, replace and test are known")
     }
-    guard let value = element["value"].map({ JSONTree($0) }) else { throw JSONPatchError("\(place): \"value\" is missing") }
+    guard let value = element["value"].map({ JSONTree($0) }) else {
+      throw JSONPatchError("\(place): \"value\" is missing")
+    }
     switch name {
     case "add": return .add(path: path, value: value)
     case "replace": return .replace(path: path, value: value)
@@ -72,7 +76,9 @@ public struct JSONPatch: Hashable, Sendable {
 
   private static func tokens(_ pointer: String, place: String) throws(JSONPatchError) -> [String] {
     if pointer.isEmpty { return [] }
-    guard pointer.hasPrefix("/") else { throw JSONPatchError("\(place): the path \(pointer.shortened(to: 80)) does not start with /") }
+    guard pointer.hasPrefix("/") else {
+      throw JSONPatchError("\(place): the path \(pointer.shortened(to: 80)) does not start with /")
+    }
     var result: [String] = []
     for part in pointer.dropFirst().split(separator: "/", omittingEmptySubsequences: false) {
       var token = ""
@@ -109,10 +115,14 @@ public struct JSONPatch: Hashable, Sendable {
       guard let found = find(path[...], in: tree) else { throw JSONPatchError("\(name) is not there") }
       guard found.isEqual(value) else { throw JSONPatchError("\(name) is not what the patch tests for") }
     case .add(_, let value):
-      guard change(path[...], of: &tree, { $0.insert($1, value) }) else { throw JSONPatchError("nothing can be added at \(name)") }
+      guard change(path[...], of: &tree, { $0.insert($1, value) }) else {
+        throw JSONPatchError("nothing can be added at \(name)")
+      }
       if path.isEmpty { tree = value }
     case .replace(_, let value):
-      guard change(path[...], of: &tree, { $0.replace($1, value) }) else { throw JSONPatchError("\(name) is not there") }
+      guard change(path[...], of: &tree, { $0.replace($1, value) }) else {
+        throw JSONPatchError("\(name) is not there")
+      }
       if path.isEmpty { tree = value }
     case .remove:
       guard change(path[...], of: &tree, { $0.remove($1) }) else { throw JSONPatchError("\(name) is not there") }
@@ -187,7 +197,9 @@ extension JSONTree {
       }
       self = .object(members)
     case .array(var elements):
-      guard let index = token == "-" ? elements.count : Self.position(token, below: elements.count + 1) else { return false }
+      guard let index = token == "-" ? elements.count : Self.position(token, below: elements.count + 1) else {
+        return false
+      }
       elements.insert(value, at: index)
       self = .array(elements)
     case .string, .literal: return false

@@ -1,6 +1,7 @@
 public import Journey
 
-/// A JSON value that can be changed. Numbers and literals keep the text they were written with, objects the order of their members.
+/// A JSON value that can be changed. Numbers and literals keep the text they were written with, objects the order of
+/// their members.
 public indirect enum JSONTree: Hashable, Sendable {
   case object([Member])
   case array([JSONTree])
@@ -57,7 +58,9 @@ public indirect enum JSONTree: Hashable, Sendable {
     let inner = indent + "  "
     switch self {
     case .object(let members) where !members.isEmpty:
-      let lines = members.map { "\(inner)\(JSONTree.string($0.key).pretty(indent: "")): \($0.value.pretty(indent: inner))" }
+      let lines = members.map {
+        "\(inner)\(JSONTree.string($0.key).pretty(indent: "")): \($0.value.pretty(indent: inner))"
+      }
       return "{\n" + lines.joined(separator: ",\n") + "\n\(indent)}"
     case .array(let elements) where !elements.isEmpty:
       return "[\n" + elements.map { inner + $0.pretty(indent: inner) }.joined(separator: ",\n") + "\n\(indent)]"
@@ -73,7 +76,9 @@ public indirect enum JSONTree: Hashable, Sendable {
     switch (self, other) {
     case (.object(let a), .object(let b)):
       return a.count == b.count
-        && a.allSatisfy { member in b.contains { $0.key.utf8.elementsEqual(member.key.utf8) && $0.value.isEqual(member.value) } }
+        && a.allSatisfy { member in
+          b.contains { $0.key.utf8.elementsEqual(member.key.utf8) && $0.value.isEqual(member.value) }
+        }
     case (.array(let a), .array(let b)): return a.count == b.count && zip(a, b).allSatisfy { $0.isEqual($1) }
     case (.string(let a), .string(let b)): return a.utf8.elementsEqual(b.utf8)
     case (.literal(let a), .literal(let b)):

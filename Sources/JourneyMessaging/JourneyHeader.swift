@@ -1,8 +1,10 @@
 import AMQPClient
 
-/// The headers that the adapter puts on copies of a message: on its way through the retry queues, into the dead letters, and in a replay.
+/// The headers that the adapter puts on copies of a message: on its way through the retry queues, into the dead
+/// letters, and in a replay.
 ///
-/// The prefix `x-journey-` is the adapter's own: on messages that the adapter has not published it is dropped, see `OwnMessages`.
+/// The prefix `x-journey-` is the adapter's own: on messages that the adapter has not published it is dropped, see
+/// `OwnMessages`.
 enum JourneyHeader {
   static let prefix = "x-journey-"
 
@@ -36,9 +38,11 @@ enum JourneyHeader {
   /// The letter that this message is: not of one that was edited, which is a new message.
   static let letter = "x-journey-letter"
 
-  /// What the broker wrote about earlier deaths and deliveries: republished, it would make later ones look like a cycle.
+  /// What the broker wrote about earlier deaths and deliveries: republished, it would make later ones look like a
+  /// cycle.
   static func isBrokersOwn(_ name: String) -> Bool {
-    name == "x-death" || name == "x-delivery-count" || name.hasPrefix("x-first-death-") || name.hasPrefix("x-last-death-")
+    name == "x-death" || name == "x-delivery-count" || name.hasPrefix("x-first-death-")
+      || name.hasPrefix("x-last-death-")
   }
 
   static func isAdaptersOwn(_ name: String) -> Bool { name.hasPrefix(prefix) }

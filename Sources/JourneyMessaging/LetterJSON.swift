@@ -13,14 +13,18 @@ public enum LetterJSON {
   }
 
   /// - Parameter largestHeaders: headers of more bytes are left out, which is said.
-  public static func write(_ archived: ArchivedLetter, body: Body, largestHeaders: Int = .max, into json: inout JSONWriter) {
+  public static func write(
+    _ archived: ArchivedLetter, body: Body, largestHeaders: Int = .max, into json: inout JSONWriter
+  ) {
     json.beginObject()
     writeMembers(archived, body: body, largestHeaders: largestHeaders, into: &json)
     json.endObject()
   }
 
   /// The members of an open object.
-  public static func writeMembers(_ archived: ArchivedLetter, body: Body, largestHeaders: Int = .max, into json: inout JSONWriter) {
+  public static func writeMembers(
+    _ archived: ArchivedLetter, body: Body, largestHeaders: Int = .max, into json: inout JSONWriter
+  ) {
     let letter = archived.letter, message = letter.message
     json.member("id", archived.id.uuidString.lowercased())
     json.member("state", archived.state.rawValue)
@@ -74,13 +78,17 @@ public enum LetterJSON {
       json.key("truncated")
       json.bool(true)
     }
-    if body == .base64AndText { json.member("bodyText", String(validating: message.body.wholeCharacters(of: message.bodySize), as: UTF8.self)) }
+    if body == .base64AndText {
+      json.member("bodyText", String(validating: message.body.wholeCharacters(of: message.bodySize), as: UTF8.self))
+    }
   }
 
   /// Reads what `write` has written with its body.
   /// - Parameter redaction: which headers are not kept.
   /// - Throws: `LetterJSONError`, naming the member that is missing or wrong.
-  public static func read(_ value: JSONValue, redaction: HeaderRedaction = HeaderRedaction([])) throws(LetterJSONError) -> ArchivedLetter {
+  public static func read(_ value: JSONValue, redaction: HeaderRedaction = HeaderRedaction([])) throws(LetterJSONError)
+    -> ArchivedLetter
+  {
     let reader = Reader(value: value)
     guard let body = value["body"]?.string.flatMap({ Data(base64Encoded: $0) }) else { throw LetterJSONError("body") }
     // The database has laid the JSON out in its own way; written anew it is what the adapter itself would have stored.
@@ -89,24 +97,33 @@ public enum LetterJSON {
     else { throw LetterJSONError("properties or headers") }
     let (kept, redacted) = redaction.apply(to: decoded.headers)
     let message = OriginalMessage(
-      exchange: try reader.text("exchange"), routingKey: try reader.text("routingKey"), messageID: value["messageId"]?.string,
-      contentType: value["contentType"]?.string, properties: MessageEncoding.json(decoded), headers: MessageEncoding.json(kept),
-      redactedHeaders: (value["redactedHeaders"]?.elements.compactMap(\.string) ?? []) + redacted, body: Array(body), bodySize: try reader.number("bodySize"),
+      exchange: try reader.text("exchange"), routingKey: try reader.text("routingKey"),
+      messageID: value["messageId"]?.string,
+      contentType: value["contentType"]?.string, properties: MessageEncoding.json(decoded),
+      headers: MessageEncoding.json(kept),
+      redactedHeaders: (value["redactedHeaders"]?.elements.compactMap(\.string) ?? []) + redacted, body: Array(body),
+      bodySize: try reader.number("bodySize"),
       bodyDigest: try reader.digest("bodySha256"))
-    guard message.body.count == message.bodySize || message.isCut && message.body.count < message.bodySize else { throw LetterJSONError("bodySize") }
+    guard message.body.count == message.bodySize || message.isCut && message.body.count < message.bodySize else {
+      throw LetterJSONError("bodySize")
+    }
     let letter = Letter(
       message: message, orgID: try reader.id("orgId"), source: value["source"]?.string, type: value["type"]?.string,
-      code: try reader.text("code"), reason: try reader.text("reason"), field: value["field"]?.string, value: value["value"]?.string,
-      attempts: try reader.number("attempts"), firstFailedAt: try reader.time("firstFailedAt"), failedAt: try reader.time("failedAt"),
+      code: try reader.text("code"), reason: try reader.text("reason"), field: value["field"]?.string,
+      value: value["value"]?.string,
+      attempts: try reader.number("attempts"), firstFailedAt: try reader.time("firstFailedAt"),
+      failedAt: try reader.time("failedAt"),
       replayCount: try reader.number("replayCount"), causedBy: try reader.id("causedBy"))
     guard let id = try reader.id("id") else { throw LetterJSONError("id") }
     guard let state = LetterState(rawValue: try reader.text("state")) else { throw LetterJSONError("state") }
     return ArchivedLetter(
-      id: id, letter: letter, state: state, sameFailures: try reader.number("sameFailures"), receivedAt: try reader.time("receivedAt"),
+      id: id, letter: letter, state: state, sameFailures: try reader.number("sameFailures"),
+      receivedAt: try reader.time("receivedAt"),
       settledAt: value["settledAt"] == nil ? nil : try reader.time("settledAt"), replayID: nil)
   }
 
-  /// The headers of an archived message as a person reads them: name, type, value as JSON where it is no text; those that are not kept with their names.
+  /// The headers of an archived message as a person reads them: name, type, value as JSON where it is no text; those
+  /// that are not kept with their names.
   public static func headers(of message: OriginalMessage) -> [(name: String, type: String, value: String)] {
     guard let document = try? JSONDocument(parsing: message.headers) else { return [] }
     return document.root.elements.map { element in
@@ -118,7 +135,9 @@ public enum LetterJSON {
     } + message.redactedHeaders.map { ($0, "redacted", "") }
   }
 
-  public static func hexadecimal(_ bytes: [UInt8]) -> String { bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined() }
+  public static func hexadecimal(_ bytes: [UInt8]) -> String {
+    bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+  }
 
   private struct Reader {
     let value: JSONValue
@@ -128,7 +147,9 @@ public enum LetterJSON {
       return text
     }
     func number(_ name: String) throws(LetterJSONError) -> Int {
-      guard let number = value[name]?.int64.flatMap({ Int(exactly: $0) }), number >= 0 else { throw LetterJSONError(name) }
+      guard let number = value[name]?.int64.flatMap({ Int(exactly: $0) }), number >= 0 else {
+        throw LetterJSONError(name)
+      }
       return number
     }
     func time(_ name: String) throws(LetterJSONError) -> Timestamp {
@@ -139,7 +160,9 @@ public enum LetterJSON {
     func digest(_ name: String) throws(LetterJSONError) -> [UInt8]? {
       guard let text = value[name] else { return nil }
       let digits = Array((text.string ?? "").utf8)
-      let bytes = stride(from: 0, to: digits.count - 1, by: 2).compactMap { UInt8(String(decoding: digits[$0...($0 + 1)], as: UTF8.self), radix: 16) }
+      let bytes = stride(from: 0, to: digits.count - 1, by: 2).compactMap {
+        UInt8(String(decoding: digits[$0...($0 + 1)], as: UTF8.self), radix: 16)
+      }
       guard digits.count == 64, bytes.count == 32 else { throw LetterJSONError(name) }
       return bytes
     }

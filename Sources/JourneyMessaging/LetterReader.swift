@@ -18,7 +18,8 @@ struct LetterReader: Sendable {
     let origin = isOwn ? Origin(delivery.properties) : nil
     let headers = delivery.properties.headers
     var properties = origin?.properties ?? delivery.properties
-    // A table has no order of its own, and the broker sorts it when it hands a message out again: sorted here, the same message has the same form.
+    // A table has no order of its own, and the broker sorts it when it hands a message out again: sorted here, the same
+    // message has the same form.
     properties.headers = FieldTable(
       properties.headers.ofSenders.fields.enumerated()
         .sorted { ($0.element.name, $0.offset) < ($1.element.name, $1.offset) }.map(\.element))
@@ -34,7 +35,8 @@ struct LetterReader: Sendable {
         exchange: exchange, routingKey: routingKey, messageID: properties.messageID?.storable,
         contentType: properties.contentType?.storable,
         properties: MessageEncoding.json(properties), headers: MessageEncoding.json(properties.headers),
-        redactedHeaders: redacted.map(\.storable), body: delivery.body, bodySize: delivery.bodySize, bodyDigest: delivery.bodyDigest),
+        redactedHeaders: redacted.map(\.storable), body: delivery.body, bodySize: delivery.bodySize,
+        bodyDigest: delivery.bodyDigest),
       orgID: sender.orgID, source: sender.source?.storable.cut(toBytes: Self.longestName),
       type: sender.type?.storable.cut(toBytes: Self.longestName),
       code: account.code.storable.cut(toBytes: Self.longestName),
@@ -51,9 +53,11 @@ struct LetterReader: Sendable {
     headers[header]?.stringValue?.storable.cut(toBytes: DeadLetter.longestReason)
   }
 
-  /// Where a message that the broker has moved was published: to the ingest queue nobody else can publish otherwise. Other queues that somebody has
-  /// given the same way are none of the adapter's.
-  private func exchange(_ death: Death) -> String { death.queue == own.names.ingest ? own.names.events : death.exchange ?? own.names.dead }
+  /// Where a message that the broker has moved was published: to the ingest queue nobody else can publish otherwise.
+  /// Other queues that somebody has given the same way are none of the adapter's.
+  private func exchange(_ death: Death) -> String {
+    death.queue == own.names.ingest ? own.names.events : death.exchange ?? own.names.dead
+  }
 }
 
 /// Why a message is a dead letter, by the broker's header or else by the adapter's.
@@ -94,8 +98,8 @@ private struct Account {
   }
 }
 
-/// The latest entry of the header `x-death`. Queue and reason are the broker's; of a message that is not the adapter's the rest may be its sender's.
-/// Source: https://www.rabbitmq.com/docs/dlx#effects
+/// The latest entry of the header `x-death`. Queue and reason are the broker's; of a message that is not the adapter's
+/// the rest may be its sender's. Source: https://www.rabbitmq.com/docs/dlx#effects
 private struct Death {
   var queue: String
   var reason: String?

@@ -3,12 +3,13 @@ import FoundationEssentials
 import Journey
 public import JourneyPipeline
 
-/// Publishes archived messages again, straight to the ingest queue, which reads each as it was first published: exchange, routing key, properties,
-/// headers, body.
+/// Publishes archived messages again, straight to the ingest queue, which reads each as it was first published:
+/// exchange, routing key, properties, headers, body.
 ///
-/// It takes the way of retries, through an exchange of the adapter's own: what a letter says of its exchange is told, and never published to, and nobody
-/// else who listens to the events sees them twice. `x-journey-replay` counts the replays, `x-journey-letter` names the letter; an edited message has a
-/// new id and names in `x-journey-caused-by` the letter that it was made from.
+/// It takes the way of retries, through an exchange of the adapter's own: what a letter says of its exchange is told,
+/// and never published to, and nobody else who listens to the events sees them twice. `x-journey-replay` counts the
+/// replays, `x-journey-letter` names the letter; an edited message has a new id and names in `x-journey-caused-by` the
+/// letter that it was made from.
 public struct LetterRepublisher: LetterPublisher {
   private let publisher: AMQPPublisher
   private let own: OwnMessages
@@ -35,7 +36,9 @@ public struct LetterRepublisher: LetterPublisher {
         outcomes[index] = .failed(error.description)
       }
     }
-    for (index, outcome) in zip(positions, await publisher.publish(messages)) { outcomes[index] = ReplayOutcome(outcome) }
+    for (index, outcome) in zip(positions, await publisher.publish(messages)) {
+      outcomes[index] = ReplayOutcome(outcome)
+    }
     return outcomes
   }
 
@@ -44,31 +47,40 @@ public struct LetterRepublisher: LetterPublisher {
   static func message(_ item: ReplayItem, own: OwnMessages, edit: JSONPatch?) throws(ReplayRefusal) -> OutboundMessage {
     let original = item.message, names = own.names
     guard original.exchange != names.actions, original.exchange != names.outcomes else {
-      throw ReplayRefusal("it was published to \(original.exchange), and a replay goes to \(names.ingest) only; actions are published again from the database")
+      throw ReplayRefusal(
+        "it was published to \(original.exchange), and a replay goes to \(names.ingest) only; actions are published again from the database"
+      )
     }
     guard var properties = MessageEncoding.properties(original.properties, headers: original.headers) else {
       throw ReplayRefusal("what is archived of its properties or headers cannot be read")
     }
     guard original.body.count == original.bodySize, !original.isCut else {
-      throw ReplayRefusal("only the first \(original.body.count) of the \(original.bodySize) bytes of its body are archived (deadLetters.maximumBodyBytes)")
+      throw ReplayRefusal(
+        "only the first \(original.body.count) of the \(original.bodySize) bytes of its body are archived (deadLetters.maximumBodyBytes)"
+      )
     }
     properties.headers = properties.headers.ofSenders
     properties = MessageCopy.properties(properties, exchange: original.exchange, routingKey: original.routingKey)
     properties.headers[JourneyHeader.replay] = .int(Int64(item.replayCount))
     var body = original.body
     if let edit, let id = item.editedID {
-      body = try edited(body, by: edit, id: id.uuidString.lowercased(), isCloudEvent: isCloudEvent(properties.contentType))
+      body = try edited(
+        body, by: edit, id: id.uuidString.lowercased(), isCloudEvent: isCloudEvent(properties.contentType))
       properties.messageID = id.uuidString.lowercased()
       properties.headers[JourneyHeader.causedBy] = .string(item.letterID.uuidString.lowercased())
     } else {
       properties.headers[JourneyHeader.letter] = .string(item.letterID.uuidString.lowercased())
       properties.headers[JourneyHeader.causedBy] = item.causedBy.map { .string($0.uuidString.lowercased()) }
     }
-    return own.signed(OutboundMessage(exchange: names.retry, routingKey: names.ingest, properties: properties, body: body))
+    return own.signed(
+      OutboundMessage(exchange: names.retry, routingKey: names.ingest, properties: properties, body: body))
   }
 
-  /// A CloudEvent gets the new id in its body too, where the edit does not set one: under its old one it would count as the old event.
-  private static func edited(_ body: [UInt8], by edit: JSONPatch, id: String, isCloudEvent: Bool) throws(ReplayRefusal) -> [UInt8] {
+  /// A CloudEvent gets the new id in its body too, where the edit does not set one: under its old one it would count as
+  /// the old event.
+  private static func edited(_ body: [UInt8], by edit: JSONPatch, id: String, isCloudEvent: Bool) throws(ReplayRefusal)
+    -> [UInt8]
+  {
     do throws(JSONPatchError) {
       var edit = edit
       if isCloudEvent, !edit.paths.contains("/id") { edit.append(.add(path: ["id"], value: .string(id))) }
@@ -78,7 +90,8 @@ public struct LetterRepublisher: LetterPublisher {
     }
   }
 
-  /// What the message's body becomes by an edit, for a look before the replay; the id that it is going to get stands as `(new id)`.
+  /// What the message's body becomes by an edit, for a look before the replay; the id that it is going to get stands as
+  /// `(new id)`.
   /// - Throws: where the edit does not apply; in words for a person.
   public static func preview(_ letter: ArchivedLetter, edit: JSONPatch) throws -> [UInt8] {
     let message = letter.letter.message

@@ -1,7 +1,8 @@
 public import Journey
 import Synchronization
 
-/// The mappings in use, which can be replaced while messages are read: a message is read by the old ones or by the new ones, never by both.
+/// The mappings in use, which can be replaced while messages are read: a message is read by the old ones or by the new
+/// ones, never by both.
 public final class LiveMappings: Sendable {
   private let mappings: Mutex<[String: Mapping]>
 

@@ -32,11 +32,15 @@ enum MessageCopy {
     return properties
   }
 
-  /// The message as it was first published, with the account of its attempts: what came back from a retry queue looks as it did before.
+  /// The message as it was first published, with the account of its attempts: what came back from a retry queue looks
+  /// as it did before.
   ///
   /// From anybody else the adapter's own headers are dropped.
   static func restored(_ delivery: Delivery, own: OwnMessages) -> Delivery {
-    guard delivery.properties.headers.contains(where: { JourneyHeader.isAdaptersOwn($0.name) || JourneyHeader.isBrokersOwn($0.name) })
+    guard
+      delivery.properties.headers.contains(where: {
+        JourneyHeader.isAdaptersOwn($0.name) || JourneyHeader.isBrokersOwn($0.name)
+      })
     else {
       return delivery
     }
@@ -62,7 +66,8 @@ struct Origin {
   /// - Returns: nil where the headers do not say where the message comes from.
   init?(_ copied: MessageProperties) {
     guard let exchange = copied.headers[JourneyHeader.exchange]?.stringValue,
-      let routingKey = copied.headers[JourneyHeader.routingKey]?.stringValue, exchange.utf8.count <= 255, routingKey.utf8.count <= 255
+      let routingKey = copied.headers[JourneyHeader.routingKey]?.stringValue, exchange.utf8.count <= 255,
+      routingKey.utf8.count <= 255
     else { return nil }
     self.exchange = exchange
     self.routingKey = routingKey
@@ -72,10 +77,12 @@ struct Origin {
     properties.isPersistent = copied.headers[JourneyHeader.isTransient]?.boolValue != true
     let carbonCopy = copied.headers[JourneyHeader.carbonCopy]
     let setAside: Set<String> = [
-      JourneyHeader.exchange, JourneyHeader.routingKey, JourneyHeader.expiration, JourneyHeader.userID, JourneyHeader.isTransient,
+      JourneyHeader.exchange, JourneyHeader.routingKey, JourneyHeader.expiration, JourneyHeader.userID,
+      JourneyHeader.isTransient,
       JourneyHeader.carbonCopy,
     ]
-    properties.headers = FieldTable(copied.headers.fields.filter { !setAside.contains($0.name) && !JourneyHeader.isBrokersOwn($0.name) })
+    properties.headers = FieldTable(
+      copied.headers.fields.filter { !setAside.contains($0.name) && !JourneyHeader.isBrokersOwn($0.name) })
     if let carbonCopy { properties.headers["CC"] = carbonCopy }
   }
 }
@@ -110,7 +117,8 @@ struct AttemptRecord {
 extension Delivery {
   func with(exchange: String, routingKey: String, properties: MessageProperties) -> Delivery {
     Delivery(
-      tag: tag, exchange: exchange, routingKey: routingKey, isRedelivered: isRedelivered, properties: properties, body: body,
+      tag: tag, exchange: exchange, routingKey: routingKey, isRedelivered: isRedelivered, properties: properties,
+      body: body,
       bodySize: bodySize, bodyDigest: bodyDigest, problem: problem)
   }
 }

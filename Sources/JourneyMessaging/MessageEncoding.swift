@@ -4,8 +4,9 @@ import Journey
 
 /// Headers and properties as JSON, and back, without loss: what is stored is what is sent again.
 ///
-/// A header is `{"name": "x-source", "type": "string", "value": "stripe"}`. Texts that JSON in a database cannot hold (U+0000) and bytes are
-/// written as `"base64"` instead of `"value"`, doubles as text, so that every bit pattern but a NaN's payload comes back.
+/// A header is `{"name": "x-source", "type": "string", "value": "stripe"}`. Texts that JSON in a database cannot hold
+/// (U+0000) and bytes are written as `"base64"` instead of `"value"`, doubles as text, so that every bit pattern but a
+/// NaN's payload comes back.
 enum MessageEncoding {
   static func json(_ headers: FieldTable) -> [UInt8] {
     var json = JSONWriter()
@@ -37,7 +38,9 @@ enum MessageEncoding {
 
   /// - Returns: nil where the JSON is not in this form.
   static func properties(_ properties: [UInt8], headers: [UInt8]) -> MessageProperties? {
-    guard let root = document(properties), root.kind == .object, let table = document(headers).flatMap(table) else { return nil }
+    guard let root = document(properties), root.kind == .object, let table = document(headers).flatMap(table) else {
+      return nil
+    }
     var result = MessageProperties(headers: table)
     for (name, path) in texts {
       guard let value = root[name], !value.isNull else { continue }
@@ -54,8 +57,10 @@ enum MessageEncoding {
   static func headers(_ bytes: [UInt8]) -> FieldTable? { document(bytes).flatMap(table) }
 
   private static let texts: [(String, any WritableKeyPath<MessageProperties, String?> & Sendable)] = [
-    ("contentType", \.contentType), ("contentEncoding", \.contentEncoding), ("correlationId", \.correlationID), ("replyTo", \.replyTo),
-    ("expiration", \.expiration), ("messageId", \.messageID), ("type", \.type), ("userId", \.userID), ("appId", \.appID),
+    ("contentType", \.contentType), ("contentEncoding", \.contentEncoding), ("correlationId", \.correlationID),
+    ("replyTo", \.replyTo),
+    ("expiration", \.expiration), ("messageId", \.messageID), ("type", \.type), ("userId", \.userID),
+    ("appId", \.appID),
   ]
 
   private static func document(_ bytes: [UInt8]) -> JSONValue? {

@@ -10,8 +10,9 @@ struct MessageForm {
 }
 
 extension InboundDecoder {
-  /// By the content type; where that leaves it open, by headers and body. A CloudEvent may come whole in the body (structured), in a body of any content type with
-  /// its attributes in headers (binary), and as plain JSON that says itself what it is.
+  /// By the content type; where that leaves it open, by headers and body. A CloudEvent may come whole in the body
+  /// (structured), in a body of any content type with its attributes in headers (binary), and as plain JSON that says
+  /// itself what it is.
   func form(of properties: MessageProperties, body: [UInt8]) throws(Rejection) -> MessageForm {
     try refuseCompression(properties.contentEncoding, body)
     // What says that it is structured is, whatever headers a relay has added.
@@ -23,7 +24,9 @@ extension InboundDecoder {
     var (source, orgID) = try route(properties)
     guard mappings[source] != nil else { throw Self.noMapping(source) }
     let document = try parse(body)
-    if source == Self.ownBody, properties.headers["x-source"] == nil, Self.isCloudEvent(document.root) { source = Self.cloudEvents }
+    if source == Self.ownBody, properties.headers["x-source"] == nil, Self.isCloudEvent(document.root) {
+      source = Self.cloudEvents
+    }
     return MessageForm(source: source, orgID: orgID, document: document)
   }
 
@@ -36,7 +39,8 @@ extension InboundDecoder {
   func route(_ properties: MessageProperties) throws(Rejection) -> (source: String, orgID: UUID?) {
     guard let contentType = properties.contentType else {
       throw Rejection(
-        .unsupportedContentType, field: "content_type", "missing; it must be application/cloudevents+json or application/json")
+        .unsupportedContentType, field: "content_type",
+        "missing; it must be application/cloudevents+json or application/json")
     }
     // Nearly all of them are written like this.
     if contentType == "application/cloudevents+json" { return (Self.cloudEvents, nil) }
@@ -61,15 +65,20 @@ extension InboundDecoder {
 
   static func media(_ contentType: String) -> String { contentType.prefix { $0 != ";" && $0 != " " }.lowercased() }
 
-  /// Clients put other things than compressions into this property as well (`utf-8`), so only those are refused that are one.
+  /// Clients put other things than compressions into this property as well (`utf-8`), so only those are refused that
+  /// are one.
   private func refuseCompression(_ encoding: String?, _ body: [UInt8]) throws(Rejection) {
-    if let encoding, ["gzip", "x-gzip", "deflate", "br", "zstd", "compress", "lz4", "snappy", "bzip2"].contains(encoding.lowercased()) {
+    if let encoding,
+      ["gzip", "x-gzip", "deflate", "br", "zstd", "compress", "lz4", "snappy", "bzip2"].contains(encoding.lowercased())
+    {
       throw Rejection(
-        .unsupportedContentType, field: "content_encoding", value: encoding, "compressed bodies are not read; publish the body as it is")
+        .unsupportedContentType, field: "content_encoding", value: encoding,
+        "compressed bodies are not read; publish the body as it is")
     }
     // No JSON begins like that.
     if body.starts(with: [0x1F, 0x8B]) {
-      throw Rejection(.unsupportedContentType, field: "body", "it is compressed with gzip; compressed bodies are not read")
+      throw Rejection(
+        .unsupportedContentType, field: "body", "it is compressed with gzip; compressed bodies are not read")
     }
   }
 
@@ -77,13 +86,15 @@ extension InboundDecoder {
     do throws(JSONError) {
       return try JSONDocument(parsing: body)
     } catch {
-      throw Rejection(.malformed, field: error.path.isEmpty ? "body" : error.path, "the body is not valid JSON: \(error)")
+      throw Rejection(
+        .malformed, field: error.path.isEmpty ? "body" : error.path, "the body is not valid JSON: \(error)")
     }
   }
 }
 
-/// A CloudEvent in binary mode: the body is its data, each other attribute a header.
-/// Source: CloudEvents 1.0.2, AMQP protocol binding, section 3.1; `ce-` and `ce_` are the prefixes of the HTTP and Kafka bindings, which relays pass on.
+/// A CloudEvent in binary mode: the body is its data, each other attribute a header. Source: CloudEvents 1.0.2, AMQP
+/// protocol binding, section 3.1; `ce-` and `ce_` are the prefixes of the HTTP and Kafka bindings, which relays pass
+/// on.
 struct BinaryCloudEvent {
   private static let prefixes = ["cloudEvents:", "cloudEvents_", "ce-", "ce_"]
   private static let required = ["specversion", "id", "source", "type"]
@@ -93,7 +104,9 @@ struct BinaryCloudEvent {
   /// The prefix of the attributes' headers; nil: the message is none of these.
   static func prefix(of headers: FieldTable) -> String? {
     for field in headers where field.name.hasSuffix("specversion") {
-      let found = prefixes.first { field.name.count == $0.count + 11 && field.name.lowercased().hasPrefix($0.lowercased()) }
+      let found = prefixes.first {
+        field.name.count == $0.count + 11 && field.name.lowercased().hasPrefix($0.lowercased())
+      }
       if let found { return found }
     }
     return nil
@@ -106,10 +119,13 @@ struct BinaryCloudEvent {
       let header = field.name
       let name = header.dropFirst(prefix.count).lowercased()
       guard let text = field.value.attributeText else {
-        throw Rejection(.invalidField, field: "header \(header)", "an attribute of a CloudEvent is a text, a number, a truth value or a time")
+        throw Rejection(
+          .invalidField, field: "header \(header)",
+          "an attribute of a CloudEvent is a text, a number, a truth value or a time")
       }
       guard name != "data", name != "data_base64", !attributes.contains(where: { $0.name == name }) else {
-        throw Rejection(.invalidField, field: "header \(header)", "it is named twice; the data of the event is the body")
+        throw Rejection(
+          .invalidField, field: "header \(header)", "it is named twice; the data of the event is the body")
       }
       attributes.append((name, text))
     }
@@ -129,12 +145,14 @@ struct BinaryCloudEvent {
       let media = contentType.map(InboundDecoder.media) ?? "application/json"
       guard media == "application/json" || media == "text/json" || media.hasSuffix("+json") else {
         throw Rejection(
-          .unsupportedContentType, field: "content_type", value: contentType, "the data of a CloudEvent in binary mode has to be JSON")
+          .unsupportedContentType, field: "content_type", value: contentType,
+          "the data of a CloudEvent in binary mode has to be JSON")
       }
       do throws(JSONError) {
         _ = try JSONDocument(parsing: body)
       } catch {
-        throw Rejection(.malformed, field: error.path.isEmpty ? "body" : error.path, "the body is not valid JSON: \(error)")
+        throw Rejection(
+          .malformed, field: error.path.isEmpty ? "body" : error.path, "the body is not valid JSON: \(error)")
       }
       json.key("data")
       json.raw(body)
@@ -165,8 +183,8 @@ extension FieldValue {
 }
 
 extension Timestamp {
-  /// AMQP's timestamp property counts seconds; some clients fill in milliseconds, which as seconds would lie beyond the year 9999. What is neither counts as not
-  /// given.
+  /// AMQP's timestamp property counts seconds; some clients fill in milliseconds, which as seconds would lie beyond the
+  /// year 9999. What is neither counts as not given.
   init?(propertySeconds value: Int64) {
     switch value {
     case -62_135_596_800...253_402_300_799: self.init(seconds: value)

@@ -9,13 +9,14 @@ public struct MessagingNames: Hashable, Sendable {
   /// Where dead letters are published; also where the broker puts what it gives up on.
   public var dead = "journey.dead"
   public var deadLetters = "journey.dead-letters"
-  /// Where actions are published, with the routing key `<channel>.<action>.<priority>`. A queue a channel is bound to it.
+  /// Where actions are published, with the routing key `<channel>.<action>.<priority>`. A queue a channel is bound to
+  /// it.
   public var actions = "journey.actions"
   public var channels = ["email", "voice", "human"]
   /// Where workers report what became of an action: an exchange and a queue of the same name.
   public var outcomes = "journey.outcomes"
-  /// The exchange on which retries go to the queues that delay them, by the tier's name, and from there back to the ingest queue, by its name.
-  /// The queues are `<retry>.10s` and so on.
+  /// The exchange on which retries go to the queues that delay them, by the tier's name, and from there back to the
+  /// ingest queue, by its name. The queues are `<retry>.10s` and so on.
   public var retry = "journey.retry"
   /// How often a message may be handed out again before the broker gives up on it.
   public var deliveryLimit = 20
@@ -31,13 +32,15 @@ public struct MessagingNames: Hashable, Sendable {
 
   public func actionQueue(_ channel: String) -> String { "\(actions).\(channel)" }
 
-  /// Everything the adapter needs. All queues are durable quorum queues; what the broker gives up on goes, at least once, to the dead letters.
+  /// Everything the adapter needs. All queues are durable quorum queues; what the broker gives up on goes, at least
+  /// once, to the dead letters.
   ///
   /// The dead letters themselves and the action queues have no delivery limit: nothing but a consumer takes from them.
   public var topology: Topology {
     let lasting: FieldTable = ["x-queue-type": "quorum"]
     var queues = [
-      QueueDeclaration(name: ingest, arguments: quorum(deadLetterExchange: dead, ["x-delivery-limit": .int(Int64(deliveryLimit))])),
+      QueueDeclaration(
+        name: ingest, arguments: quorum(deadLetterExchange: dead, ["x-delivery-limit": .int(Int64(deliveryLimit))])),
       QueueDeclaration(name: deadLetters, arguments: lasting),
       QueueDeclaration(name: outcomes, arguments: lasting),
     ]
@@ -47,7 +50,9 @@ public struct MessagingNames: Hashable, Sendable {
       Binding(queue: outcomes, exchange: outcomes, routingKey: "#"),
     ]
     for tier in Self.retryTiers {
-      let more: [String: FieldValue] = ["x-dead-letter-routing-key": .string(ingest), "x-message-ttl": .int(tier.milliseconds)]
+      let more: [String: FieldValue] = [
+        "x-dead-letter-routing-key": .string(ingest), "x-message-ttl": .int(tier.milliseconds),
+      ]
       queues.append(
         QueueDeclaration(
           name: retryQueue(tier.name), arguments: quorum(deadLetterExchange: retry, more),
@@ -68,7 +73,8 @@ public struct MessagingNames: Hashable, Sendable {
 
   private func quorum(deadLetterExchange: String, _ more: [String: FieldValue]) -> FieldTable {
     var table: FieldTable = [
-      "x-queue-type": "quorum", "x-dead-letter-exchange": .string(deadLetterExchange), "x-dead-letter-strategy": "at-least-once",
+      "x-queue-type": "quorum", "x-dead-letter-exchange": .string(deadLetterExchange),
+      "x-dead-letter-strategy": "at-least-once",
       "x-overflow": "reject-publish",
     ]
     for (name, value) in more.sorted(by: { $0.key < $1.key }) { table[name] = value }

@@ -1,13 +1,16 @@
 import AMQPClient
 
-/// Tells what the adapter has published itself from everybody else's messages: only there do the adapter's own headers count.
+/// Tells what the adapter has published itself from everybody else's messages: only there do the adapter's own headers
+/// count.
 ///
-/// What the broker vouches for decides: the exchange that a message came through, of which a publisher of events may write to one only, and the user
-/// id, which the broker compares with the login of whoever publishes. Headers are whatever their sender wrote. That goes for `x-death` as well: where a
-/// sender has set it, RabbitMQ before 4.0 counts up the sender's entry for the same queue and reason, and leaves the rest of it as it was.
+/// What the broker vouches for decides: the exchange that a message came through, of which a publisher of events may
+/// write to one only, and the user id, which the broker compares with the login of whoever publishes. Headers are
+/// whatever their sender wrote. That goes for `x-death` as well: where a sender has set it, RabbitMQ before 4.0 counts
+/// up the sender's entry for the same queue and reason, and leaves the rest of it as it was.
 struct OwnMessages: Hashable, Sendable {
   var names = MessagingNames()
-  /// The broker's user as whom this instance publishes; nil where that is not known. Then copies that the broker itself moves are anybody's.
+  /// The broker's user as whom this instance publishes; nil where that is not known. Then copies that the broker itself
+  /// moves are anybody's.
   var user: String?
   /// Other users as whom instances publish, or did: what one of them has signed is the adapter's as well.
   var others: Set<String> = []
@@ -15,8 +18,9 @@ struct OwnMessages: Hashable, Sendable {
   enum Return {
     /// A copy that was to be tried again, or a replay.
     case own
-    /// It came through the default exchange, as from retry queues that earlier versions made, and is not signed, as their copies are not. Others may be allowed to
-    /// publish there: its account of itself counts, but not whom it names as its publisher.
+    /// It came through the default exchange, as from retry queues that earlier versions made, and is not signed, as
+    /// their copies are not. Others may be allowed to publish there: its account of itself counts, but not whom it
+    /// names as its publisher.
     case unsigned
     case no
   }
@@ -32,8 +36,8 @@ struct OwnMessages: Hashable, Sendable {
 
   /// Whether a message among the dead letters is a copy of the adapter's making.
   ///
-  /// The adapter's own dead letters come without `x-death`, and nobody else may write to their exchange. What the broker has moved bears one: there a
-  /// copy on its way through the retries is known by its user.
+  /// The adapter's own dead letters come without `x-death`, and nobody else may write to their exchange. What the
+  /// broker has moved bears one: there a copy on its way through the retries is known by its user.
   func isBuried(_ delivery: Delivery) -> Bool {
     !delivery.properties.headers.contains { $0.name == "x-death" } || isSigned(delivery.properties)
   }

@@ -27,21 +27,22 @@ struct Refused {
     case again
   }
 
-  /// - Parameter isCrowded: whether many messages wait like this. The reasons are worth some waiting, but what waits takes the place of what could be
-  ///   worked on: then the broker keeps the messages.
+  /// - Parameter isCrowded: whether many messages wait like this. The reasons are worth some waiting, but what waits
+  ///   takes the place of what could be worked on: then the broker keeps the messages.
   func next(after outcome: PublishOutcome, isCrowded: Bool) -> Next {
     switch outcome {
     case .confirmed:
       .settle(.ack(delivery.tag))
     case _ where isPostponed:
-      // Nothing speaks against the message. It is kept, however many are: handed back, it would come again at once, and a good event would have used
-      // up its deliveries within seconds.
+      // Nothing speaks against the message. It is kept, however many are: handed back, it would come again at once, and
+      // a good event would have used up its deliveries within seconds.
       .again
     case .failed(let error) where error.code == .tooLarge:
       // Its own headers leave no room for the reason: the broker moves it as it is.
       .settle(.reject(delivery.tag, requeue: false))
     case .failed(let error) where error.isRefusal && tier == nil:
-      // The broker moves it to the dead letters itself, for which it needs no permission of ours. Only the reason is lost.
+      // The broker moves it to the dead letters itself, for which it needs no permission of ours. Only the reason is
+      // lost.
       .settle(.reject(delivery.tag, requeue: false))
     case .failed(let error) where error.isRefusal:
       .deadLetter
@@ -60,7 +61,9 @@ struct Refused {
 
   private func message(_ settings: IngestQueue.Settings, _ now: Timestamp) -> OutboundMessage {
     if isPostponed { return settings.retry.message(postponing: delivery, names: settings.names) }
-    guard let tier else { return DeadLetter.message(for: delivery, reasons: reasons, exchange: settings.names.dead, at: now) }
+    guard let tier else {
+      return DeadLetter.message(for: delivery, reasons: reasons, exchange: settings.names.dead, at: now)
+    }
     return settings.retry.message(for: delivery, reasons: reasons, tier: tier, names: settings.names, at: now)
   }
 }

@@ -3,8 +3,8 @@ import Journey
 
 /// Which rejected messages are tried again, when, and how often.
 ///
-/// A copy waits in a queue whose messages expire back into the ingest queue; the broker's own dead-lettering of the ingest queue takes no part
-/// in it, since a message that went round through it twice would be dropped as a cycle.
+/// A copy waits in a queue whose messages expire back into the ingest queue; the broker's own dead-lettering of the
+/// ingest queue takes no part in it, since a message that went round through it twice would be dropped as a cycle.
 public struct RetryPolicy: Hashable, Sendable {
   /// What may heal by itself, by `Rejection.Code`: another event may still bring the client.
   public var codes: Set<String>
@@ -13,7 +13,9 @@ public struct RetryPolicy: Hashable, Sendable {
   /// How often each tier is gone through before the next. From 1.
   public var attemptsPerTier: Int
 
-  public init(codes: Set<String> = ["unknown_client"], tiers: [String] = ["10s", "1m", "10m", "1h"], attemptsPerTier: Int = 1) {
+  public init(
+    codes: Set<String> = ["unknown_client"], tiers: [String] = ["10s", "1m", "10m", "1h"], attemptsPerTier: Int = 1
+  ) {
     self.codes = codes
     self.tiers = tiers
     self.attemptsPerTier = max(1, attemptsPerTier)
@@ -40,14 +42,18 @@ public struct RetryPolicy: Hashable, Sendable {
   private func mayHeal(_ reason: Rejection) -> Bool { reason.isRetried ?? codes.contains(reason.code.rawValue) }
 
   /// The copy that waits in a tier.
-  func message(for delivery: Delivery, reasons: [Rejection], tier: String, names: MessagingNames, at now: Timestamp) -> OutboundMessage {
+  func message(for delivery: Delivery, reasons: [Rejection], tier: String, names: MessagingNames, at now: Timestamp)
+    -> OutboundMessage
+  {
     var properties = MessageCopy.properties(of: delivery)
     var record = AttemptRecord(properties.headers)
     record.note(reasons.first(where: mayHeal)?.code, at: now, in: &properties.headers)
     return message(properties, delivery.body, tier: tier, names)
   }
 
-  private func message(_ properties: MessageProperties, _ body: [UInt8], tier: String, _ names: MessagingNames) -> OutboundMessage {
+  private func message(_ properties: MessageProperties, _ body: [UInt8], tier: String, _ names: MessagingNames)
+    -> OutboundMessage
+  {
     OutboundMessage(exchange: names.retry, routingKey: tier, properties: properties, body: body)
   }
 }

@@ -2,14 +2,18 @@ import Synchronization
 
 /// What waits to be committed, in the order of its arrival, and the lanes that take it in batches.
 ///
-/// A lane passes over what belongs to a client that another lane is working on: commits that run side by side do not meet at one lock, and whatever is
-/// taken is about the oldest there is, so that an acknowledgement covers many messages.
+/// A lane passes over what belongs to a client that another lane is working on: commits that run side by side do not
+/// meet at one lock, and whatever is taken is about the oldest there is, so that an acknowledgement covers many
+/// messages.
 ///
-/// How many lanes work follows the load, and nobody waits for a batch to fill. A single lane takes all that waits, however little; a further one only where
-/// as much waits as the largest batch under way has, a quarter of that of clients that nobody works on. So what comes while others are at work is committed
-/// at once if it is as much as they have, and gathers otherwise. Only lanes count whose batch is younger than `patience`: one that is stuck holds no other back.
+/// How many lanes work follows the load, and nobody waits for a batch to fill. A single lane takes all that waits,
+/// however little; a further one only where as much waits as the largest batch under way has, a quarter of that of
+/// clients that nobody works on. So what comes while others are at work is committed at once if it is as much as they
+/// have, and gathers otherwise. Only lanes count whose batch is younger than `patience`: one that is stuck holds no
+/// other back.
 ///
-/// A client whose rows somebody else holds is set aside for a while: what waits for it is passed over, and nobody waits for it.
+/// A client whose rows somebody else holds is set aside for a while: what waits for it is passed over, and nobody waits
+/// for it.
 ///
 /// The length is bounded by what the source hands out before settlement. One reader a lane, any number of writers.
 final class BatchQueue<Element: Sendable>: Sendable {
@@ -38,7 +42,8 @@ final class BatchQueue<Element: Sendable>: Sendable {
   ///   - patience: more than a commit takes, but for one that waits for somebody.
   ///   - client: a number for an element's client, the same for all elements of a client.
   init(
-    lanes: Int, limit: Int, patience: Duration = .seconds(1), now: @escaping @Sendable () -> ContinuousClock.Instant = { .now },
+    lanes: Int, limit: Int, patience: Duration = .seconds(1),
+    now: @escaping @Sendable () -> ContinuousClock.Instant = { .now },
     client: @escaping @Sendable (Element) -> Int
   ) {
     state = Mutex(State(lanes: (0..<lanes).map { _ in Lane() }))
@@ -89,7 +94,8 @@ final class BatchQueue<Element: Sendable>: Sendable {
   /// The lane works no more.
   func leave(_ lane: Int) { change { $0.lanes[lane] = Lane() } }
 
-  /// The lane counts as idle until it comes back: others take what comes, however little. Its clients are still its own.
+  /// The lane counts as idle until it comes back: others take what comes, however little. Its clients are still its
+  /// own.
   func pause(_ lane: Int) { change { $0.lanes[lane].work = nil } }
 
   /// Waits for a batch; the work on the lane's last one is over. nil once the queue is closed and nothing is left.
@@ -104,7 +110,8 @@ final class BatchQueue<Element: Sendable>: Sendable {
     }
   }
 
-  /// Looks every `patience` for what a lane that is stuck keeps from the others while nothing else happens, until it is cancelled.
+  /// Looks every `patience` for what a lane that is stuck keeps from the others while nothing else happens, until it is
+  /// cancelled.
   func watch() async {
     while !Task.isCancelled {
       try? await Task.sleep(for: patience)

@@ -3,9 +3,10 @@ import Synchronization
 
 /// Whether the database takes batches at all.
 ///
-/// While it does, a refusal is an event's fault. Where nothing passes any more, no event is to blame, and taking more from the queue would only cost the
-/// messages their deliveries: the gate closes. Then nothing is taken, what was taken is put off, and with growing pauses the ledger is asked whether it would
-/// take a batch. Once it would, a few events are let in on trial; the first that are stored open the gate again. A run begins on trial as well, since the one
+/// While it does, a refusal is an event's fault. Where nothing passes any more, no event is to blame, and taking more
+/// from the queue would only cost the messages their deliveries: the gate closes. Then nothing is taken, what was taken
+/// is put off, and with growing pauses the ledger is asked whether it would take a batch. Once it would, a few events
+/// are let in on trial; the first that are stored open the gate again. A run begins on trial as well, since the one
 /// before it may have ended for a reason that is still there.
 final class CommitGate: Sendable {
   private enum Mode { case open, trial, closed }
@@ -32,7 +33,8 @@ final class CommitGate: Sendable {
   private let health: Health
   private let logger: Logger
 
-  init(source: any EventSource, ledger: any JourneyLedger, settings: Pipeline.Settings, health: Health, logger: Logger) {
+  init(source: any EventSource, ledger: any JourneyLedger, settings: Pipeline.Settings, health: Health, logger: Logger)
+  {
     self.source = source
     self.ledger = ledger
     self.settings = settings
@@ -49,7 +51,8 @@ final class CommitGate: Sendable {
   }
 
   /// A commit has come to its end.
-  /// - Parameter hasStored: whether it has stored an event. Others show less: what the host does with stored rows is not tried by them.
+  /// - Parameter hasStored: whether it has stored an event. Others show less: what the host does with stored rows is
+  ///   not tried by them.
   func passed(from begin: ContinuousClock.Instant, hasStored: Bool) {
     health.succeeded(.commits)
     let waiting = state.withLock { state in
@@ -73,7 +76,8 @@ final class CommitGate: Sendable {
 
   /// Keeps events that were refused alone until another one was stored, or for a pause.
   /// - Parameter hasStored: whether others of their batch were stored.
-  /// - Returns: whether nothing is kept: there are so many by now that nothing passes, and the gate is closed; or few, for so long that they had better be put off.
+  /// - Returns: whether nothing is kept: there are so many by now that nothing passes, and the gate is closed; or few,
+  ///   for so long that they had better be put off.
   func keep(_ suspects: [LaneItem], _ error: LedgerError, hasStored: Bool) -> Bool {
     health.failed(.commits, error.reason)
     let (isKept, closes, waiting) = state.withLock { state in
@@ -138,7 +142,9 @@ final class CommitGate: Sendable {
       return (isNew, state.waiting)
     }
     if isNew {
-      logger.critical("the database lets no batch pass; until it does nothing more is taken from the queue, and what was taken is put off: \(error)")
+      logger.critical(
+        "the database lets no batch pass; until it does nothing more is taken from the queue, and what was taken is put off: \(error)"
+      )
     }
     for continuation in waiting { continuation.resume() }
   }

@@ -29,7 +29,9 @@ public struct Decider: Sendable {
     rules.evaluate(&client, without: historyChanged ? .historyChange : .time, random: &random)
   }
 
-  public func recompute(_ client: inout ClientSnapshot, publishes: Bool, random: inout some RandomNumberGenerator) -> Evaluation {
+  public func recompute(_ client: inout ClientSnapshot, publishes: Bool, random: inout some RandomNumberGenerator)
+    -> Evaluation
+  {
     rules.evaluate(&client, without: .recomputation, publishes: publishes, random: &random)
   }
 }

@@ -2,7 +2,8 @@ import Synchronization
 
 /// How the adapter's parts are doing, by the outcome of what each of them tried last. The parts report, probes read.
 ///
-/// A part that has not tried anything yet counts as healthy. Safe to use from any thread; a report of success costs one atomic load while nothing fails.
+/// A part that has not tried anything yet counts as healthy. Safe to use from any thread; a report of success costs one
+/// atomic load while nothing fails.
 public final class Health: Sendable {
   public enum Part: String, CaseIterable, Sendable {
     /// Taking events from the ingest queue.
@@ -63,6 +64,8 @@ public final class Health: Sendable {
 
   /// The parts whose last attempt failed, in the order of `Part`.
   public var problems: [Problem] {
-    failing.withLock { failing in Part.allCases.compactMap { part in failing[part].map { Problem(part: part, reason: $0) } } }
+    failing.withLock { failing in
+      Part.allCases.compactMap { part in failing[part].map { Problem(part: part, reason: $0) } }
+    }
   }
 }

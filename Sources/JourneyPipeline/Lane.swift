@@ -32,7 +32,8 @@ struct LaneItem: Sendable {
   }
 }
 
-/// One of the commits that run side by side: takes what has gathered, commits it, has its actions published, settles it.
+/// One of the commits that run side by side: takes what has gathered, commits it, has its actions published, settles
+/// it.
 final class Lane: Sendable {
   private let number: Int
   private let queue: BatchQueue<LaneItem>
@@ -46,7 +47,8 @@ final class Lane: Sendable {
   private let logger: Logger
 
   init(
-    number: Int, queue: BatchQueue<LaneItem>, source: any EventSource, ledger: any JourneyLedger, outbox: Outbox, receipts: OpenReceipts,
+    number: Int, queue: BatchQueue<LaneItem>, source: any EventSource, ledger: any JourneyLedger, outbox: Outbox,
+    receipts: OpenReceipts,
     gate: CommitGate, settings: Pipeline.Settings, statistics: Statistics, logger: Logger
   ) {
     self.number = number
@@ -137,15 +139,18 @@ final class Lane: Sendable {
     if !work.again.isEmpty { queue.putBack(work.again, pauses: work.pauses) }
     // What the data is refused for beside others that are stored is at fault.
     if work.hasStored { reject(work.takeRefusedData()) }
-    if let error = work.error, !work.suspects.isEmpty, gate.keep(work.suspects, error, hasStored: work.hasStored) { putOff(work.suspects) }
+    if let error = work.error, !work.suspects.isEmpty, gate.keep(work.suspects, error, hasStored: work.hasStored) {
+      putOff(work.suspects)
+    }
   }
 
-  /// As often an event is tried again, each time just after another one was stored and after longer pauses, before it is at fault: a host may break and mend a
-  /// thing quickly.
+  /// As often an event is tried again, each time just after another one was stored and after longer pauses, before it
+  /// is at fault: a host may break and mend a thing quickly.
   static let maxRefusals = 3
   private static let justBefore = Duration.milliseconds(200)
 
-  /// Where the row itself is refused, as far as the error tells, each attempt counts, whatever became of others meanwhile.
+  /// Where the row itself is refused, as far as the error tells, each attempt counts, whatever became of others
+  /// meanwhile.
   /// - Parameter begin: when the commit began that was refused.
   private func refused(_ item: LaneItem, at begin: ContinuousClock.Instant, by error: LedgerError) -> LaneItem {
     var item = item
@@ -160,10 +165,13 @@ final class Lane: Sendable {
     settle(items, items.map { .rejected(Rejection(.refusedByDatabase, $0.refusal?.reason ?? "")) })
   }
 
-  /// What is to be committed again, and which clients are to be set aside first. What has been held for long, or beside too much else that is held, is
-  /// handed back for later: it would keep the source from handing out what can be worked on.
+  /// What is to be committed again, and which clients are to be set aside first. What has been held for long, or beside
+  /// too much else that is held, is handed back for later: it would keep the source from handing out what can be worked
+  /// on.
   /// - Parameter results: nil where all are held.
-  private func left(of items: [LaneItem], _ results: [CommitReceipt.Result]?) -> (items: [LaneItem], pauses: [Int: Duration]) {
+  private func left(of items: [LaneItem], _ results: [CommitReceipt.Result]?) -> (
+    items: [LaneItem], pauses: [Int: Duration]
+  ) {
     var left: [LaneItem] = []
     var pauses: [Int: Duration] = [:]
     var later: [LaneItem] = []
@@ -196,7 +204,8 @@ final class Lane: Sendable {
 
   private static let maxDeferralsAtStop = 8
 
-  /// Doubles from some milliseconds, what another instance's commit takes, to a second, for a host that holds a client for long.
+  /// Doubles from some milliseconds, what another instance's commit takes, to a second, for a host that holds a client
+  /// for long.
   private static func pause(afterDeferrals deferrals: Int) -> Duration {
     .milliseconds(min(1000, 8 << min(deferrals, 10))) * Double.random(in: 0.5...1)
   }
@@ -246,7 +255,8 @@ final class Lane: Sendable {
   }
 }
 
-/// Pauses that double from the shortest to the longest, each shortened at random by up to a half so that instances do not march in step.
+/// Pauses that double from the shortest to the longest, each shortened at random by up to a half so that instances do
+/// not march in step.
 struct Backoff {
   private let shortest: Duration
   private let longest: Duration

@@ -3,8 +3,9 @@ import Journey
 
 /// What a lane has taken, cut into what is committed together. Pure.
 ///
-/// What the database refuses for a reason of the data is found by halving. Where it says that a person has to act, it is tried with single events first whether
-/// anything passes at all: a few, from all over the batch. What is refused alone is left over, to be tried again once others were stored.
+/// What the database refuses for a reason of the data is found by halving. Where it says that a person has to act, it
+/// is tried with single events first whether anything passes at all: a few, from all over the batch. What is refused
+/// alone is left over, to be tried again once others were stored.
 struct LaneWork {
   /// To be committed, the last one first.
   var parts: [[LaneItem]]
@@ -51,11 +52,15 @@ struct LaneWork {
     parts.append(Array(part[..<(part.count / 2)]))
   }
 
-  /// Looks for the clients whose rows had to be waited for, by halving: without pauses, since each attempt waits long enough.
-  /// - Returns: false where there is nothing to look for: it is one client, or nothing passes, as where a whole table is locked.
+  /// Looks for the clients whose rows had to be waited for, by halving: without pauses, since each attempt waits long
+  /// enough.
+  /// - Returns: false where there is nothing to look for: it is one client, or nothing passes, as where a whole table
+  ///   is locked.
   mutating func contend(_ part: [LaneItem]) -> Bool {
     contentions += 1
-    guard contentions <= Self.maxContentions, part.contains(where: { $0.client != part[0].client }) else { return false }
+    guard contentions <= Self.maxContentions, part.contains(where: { $0.client != part[0].client }) else {
+      return false
+    }
     halve(part)
     return true
   }
@@ -76,7 +81,8 @@ struct LaneWork {
     return suspects.filter { $0.refusal?.isOfData == true }
   }
 
-  /// Takes single events out of a part that was refused, the first time, of as many organisations as there are; halves it later.
+  /// Takes single events out of a part that was refused, the first time, of as many organisations as there are; halves
+  /// it later.
   mutating func sample(_ part: [LaneItem]) {
     guard !isSampled, !hasStored, part.count > 2 else { return halve(part) }
     isSampled = true

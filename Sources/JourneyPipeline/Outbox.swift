@@ -4,9 +4,11 @@ import Logging
 import ServiceLifecycle
 import Synchronization
 
-/// The actions between commit and confirmation: bounds how many are under way, and remembers what is to be written down about their batches.
+/// The actions between commit and confirmation: bounds how many are under way, and remembers what is to be written down
+/// about their batches.
 ///
-/// It is a convenience of the running process only: a batch that it forgets in a crash is still unpublished in the ledger.
+/// It is a convenience of the running process only: a batch that it forgets in a crash is still unpublished in the
+/// ledger.
 final class Outbox: Sendable {
   /// Actions of one batch that the broker has not taken.
   struct Failure: Sendable {
@@ -37,7 +39,8 @@ final class Outbox: Sendable {
   private let limit: Int
   private let statistics: Statistics
   private let health: Health
-  /// More than the longest pause before an action is tried again. What is not tried again within this time was published by another instance.
+  /// More than the longest pause before an action is tried again. What is not tried again within this time was
+  /// published by another instance.
   private static let memory = Duration.seconds(600)
 
   init(publisher: any ActionPublisher, limit: Int, statistics: Statistics, health: Health) {
@@ -50,14 +53,17 @@ final class Outbox: Sendable {
   /// How many actions wait for the broker's word.
   var underWay: Int { state.withLock { $0.inFlight } }
 
-  /// How many actions this process has taken on and not seen published, or not noted so: they are left to the next instance.
+  /// How many actions this process has taken on and not seen published, or not noted so: they are left to the next
+  /// instance.
   var unfinished: Int {
     state.withLock { state in
-      state.inFlight + state.confirmed.values.reduce(0, +) + state.failed.reduce(0) { $0 + $1.actions.count } + state.givenBack.count
+      state.inFlight + state.confirmed.values.reduce(0, +) + state.failed.reduce(0) { $0 + $1.actions.count }
+        + state.givenBack.count
     }
   }
 
-  /// Hands a batch to the publisher, as soon as fewer actions than the limit are under way. Does not wait for their confirmation.
+  /// Hands a batch to the publisher, as soon as fewer actions than the limit are under way. Does not wait for their
+  /// confirmation.
   func publish(_ batch: OutboxBatch) async {
     while !publishAtOnce(batch) { await waitUntil { $0.inFlight < limit } }
   }
@@ -187,7 +193,8 @@ final class Outbox: Sendable {
   }
 }
 
-/// Writes down what became of actions when no commit does it on its way, and publishes what a crash or a failure left behind.
+/// Writes down what became of actions when no commit does it on its way, and publishes what a crash or a failure left
+/// behind.
 final class ActionRelay: Sendable {
   private let outbox: Outbox
   private let ledger: any JourneyLedger
@@ -246,7 +253,8 @@ final class ActionRelay: Sendable {
     do {
       while let failure = failed.last {
         logger.warning(
-          "actions were not published and will be again", metadata: ["count": "\(failure.actions.count)", "why": "\(failure.last)"])
+          "actions were not published and will be again",
+          metadata: ["count": "\(failure.actions.count)", "why": "\(failure.last)"])
         try await ledger.release(failure.actions, of: failure.batch, because: "\(failure.last)")
         outbox.gaveBack(failure.actions)
         failed.removeLast()

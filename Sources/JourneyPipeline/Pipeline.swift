@@ -4,11 +4,13 @@ public import ServiceLifecycle
 
 /// The order of work: receive, commit, publish, settle.
 ///
-/// A lane commits whatever has gathered while the last commit was under way, one client's events are committed by one lane at a time, and as many lanes work
-/// as the load is worth. A receipt is settled after the commit of all its events, an action is published after the commit that decided it. Nothing here holds state that a crash would lose.
+/// A lane commits whatever has gathered while the last commit was under way, one client's events are committed by one
+/// lane at a time, and as many lanes work as the load is worth. A receipt is settled after the commit of all its
+/// events, an action is published after the commit that decided it. Nothing here holds state that a crash would lose.
 ///
-/// Isolation: safe to use from any task. Stops gracefully: takes no more, finishes what it has, settles, publishes, returns. Cancelled, it does
-/// the same without waiting for a database that is away, but for an attempt to connect that is under way.
+/// Isolation: safe to use from any task. Stops gracefully: takes no more, finishes what it has, settles, publishes,
+/// returns. Cancelled, it does the same without waiting for a database that is away, but for an attempt to connect that
+/// is under way.
 public final class Pipeline: Service {
   public struct Settings: Sendable {
     /// Commits that run at the same time, each on a database connection of its own. 1...32.
@@ -18,18 +20,19 @@ public final class Pipeline: Service {
     /// How long the first retry of a failed commit waits; doubled up to `longestRetry`, with jitter.
     public var shortestRetry = Duration.milliseconds(100)
     public var longestRetry = Duration.seconds(10)
-    /// How long the database may let no batch pass, for reasons that pass by themselves, before messages that were taken are put off. Well below the time after
-    /// which the broker takes a delivery back that nobody acknowledges.
+    /// How long the database may let no batch pass, for reasons that pass by themselves, before messages that were
+    /// taken are put off. Well below the time after which the broker takes a delivery back that nobody acknowledges.
     public var patience = Duration.seconds(300)
-    /// How long the first pause is after which an event that the database refuses for good is tried again beside others that pass; the next ones are twice and
-    /// three times as long. Then it is rejected.
+    /// How long the first pause is after which an event that the database refuses for good is tried again beside others
+    /// that pass; the next ones are twice and three times as long. Then it is rejected.
     public var refusalPause = Duration.seconds(1)
     /// How many unsettled messages there are at most while it is not known whether the database takes batches.
     public var trialLimit: UInt16 = 16
     /// How long the first pause is before the database is asked again; doubled up to `longestTrial`.
     public var shortestTrial = Duration.seconds(1)
     public var longestTrial = Duration.seconds(60)
-    /// How long an event waits here for a client that somebody else holds, another instance or the host application, before it is handed back for later.
+    /// How long an event waits here for a client that somebody else holds, another instance or the host application,
+    /// before it is handed back for later.
     public var maxHold = Duration.seconds(10)
     /// How many events may wait so at the same time; what comes on top is handed back for later at once.
     public var maxHeld = 500
@@ -37,7 +40,8 @@ public final class Pipeline: Service {
     public var fewHeld = 8
     /// How often confirmations are noted and abandoned actions looked for when no commit does it on its way.
     public var relayInterval = Duration.milliseconds(500)
-    /// How long a stop waits for actions under way to be confirmed. Those that are not are published by the next instance.
+    /// How long a stop waits for actions under way to be confirmed. Those that are not are published by the next
+    /// instance.
     public var drainDeadline = Duration.seconds(10)
     /// How long `close` of the source may take at the end.
     public var closeDeadline = Duration.seconds(5)
@@ -64,16 +68,19 @@ public final class Pipeline: Service {
   private let logger: Logger
 
   public init(
-    source: any EventSource, ledger: any JourneyLedger, publisher: any ActionPublisher, settings: Settings, health: Health = Health(), logger: Logger
+    source: any EventSource, ledger: any JourneyLedger, publisher: any ActionPublisher, settings: Settings,
+    health: Health = Health(), logger: Logger
   ) {
     self.source = source
     self.ledger = ledger
     self.settings = settings
     self.logger = logger
-    let outbox = Outbox(publisher: publisher, limit: settings.batchSize * (settings.lanes + 1), statistics: statistics, health: health)
+    let outbox = Outbox(
+      publisher: publisher, limit: settings.batchSize * (settings.lanes + 1), statistics: statistics, health: health)
     self.outbox = outbox
     relay = ActionRelay(
-      outbox: outbox, ledger: ledger, interval: settings.relayInterval, batchSize: settings.batchSize, health: health, logger: logger)
+      outbox: outbox, ledger: ledger, interval: settings.relayInterval, batchSize: settings.batchSize, health: health,
+      logger: logger)
     let receipts = OpenReceipts()
     let statistics = statistics
     let queue = BatchQueue<LaneItem>(lanes: settings.lanes, limit: settings.batchSize, client: { $0.client })
@@ -82,11 +89,13 @@ public final class Pipeline: Service {
     self.gate = gate
     sweep = TimeSweep(
       ledger: ledger, outbox: outbox, gate: gate,
-      settings: TimeSweep.Settings(interval: settings.sweepInterval, limit: settings.sweepLimit, pace: settings.sweepPace),
+      settings: TimeSweep.Settings(
+        interval: settings.sweepInterval, limit: settings.sweepLimit, pace: settings.sweepPace),
       statistics: statistics, health: health, logger: logger)
     lanes = (0..<settings.lanes).map { number in
       Lane(
-        number: number, queue: queue, source: source, ledger: ledger, outbox: outbox, receipts: receipts, gate: gate, settings: settings,
+        number: number, queue: queue, source: source, ledger: ledger, outbox: outbox, receipts: receipts, gate: gate,
+        settings: settings,
         statistics: statistics, logger: logger)
     }
     self.receipts = receipts
@@ -107,7 +116,9 @@ public final class Pipeline: Service {
     public var isEmpty: Bool { messages == 0 && actions == 0 }
   }
 
-  public var leftovers: Leftovers { Leftovers(messages: receipts.handedBack + source.leftBehind, actions: outbox.unfinished) }
+  public var leftovers: Leftovers {
+    Leftovers(messages: receipts.handedBack + source.leftBehind, actions: outbox.unfinished)
+  }
 
   /// Runs until a graceful shutdown or a cancellation.
   public func run() async throws {
@@ -117,7 +128,8 @@ public final class Pipeline: Service {
       group.addTask { [queue] in await queue.watch() }
       group.addTask { [gate, queue, source, receipts] in
         await gate.run(
-          putOff: { source.settle(receipts.postpone((queue.removeAll() + $0).map(\.receipt))) }, tryAgain: { queue.append($0) })
+          putOff: { source.settle(receipts.postpone((queue.removeAll() + $0).map(\.receipt))) },
+          tryAgain: { queue.append($0) })
       }
       await runLanes()
       await outbox.drain(within: settings.drainDeadline)
@@ -161,7 +173,9 @@ public final class Pipeline: Service {
     var items: [LaneItem] = []
     items.reserveCapacity(batch.count)
     for received in batch {
-      for staged in received.events { items.append(LaneItem(staged: staged, receipt: received.receipt, client: Self.client(of: staged.event))) }
+      for staged in received.events {
+        items.append(LaneItem(staged: staged, receipt: received.receipt, client: Self.client(of: staged.event)))
+      }
     }
     let settled = receipts.open(batch)
     count(settled)

@@ -5,22 +5,27 @@ public import Journey
 ///
 /// Every receipt that `receive` hands out is settled once, by `settle`, in any order. Safe to use from any task.
 public protocol EventSource: Sendable {
-  /// Takes from the queue and hands out what comes, mapped, in one call after the other, on the thread that received it: a hand-out must not block.
-  /// Returns once the source was stopped and everything it had received was handed out. To be called once.
+  /// Takes from the queue and hands out what comes, mapped, in one call after the other, on the thread that received
+  /// it: a hand-out must not block. Returns once the source was stopped and everything it had received was handed out.
+  /// To be called once.
   func receive(_ handOut: @escaping @Sendable ([Received]) -> Void) async
-  /// Says what became of receipts. Never blocks; a receipt of a lost connection is dropped, the queue delivers it again.
+  /// Says what became of receipts. Never blocks; a receipt of a lost connection is dropped, the queue delivers it
+  /// again.
   func settle(_ settlements: [Settlement])
-  /// Whether the receipt can still be settled. Once its connection is lost it cannot, and the queue delivers the message again.
+  /// Whether the receipt can still be settled. Once its connection is lost it cannot, and the queue delivers the
+  /// message again.
   func isOpen(_ receipt: Receipt) -> Bool
   /// Takes nothing from the queue until `resume`. What is under way is still handed out, and everything can be settled.
   func pause()
-  /// Takes from the queue again, with at most `limit` unsettled messages at a time, or as many as the settings say. Both may be called at any time and again.
+  /// Takes from the queue again, with at most `limit` unsettled messages at a time, or as many as the settings say.
+  /// Both may be called at any time and again.
   func resume(limit: UInt16?)
   /// Takes no more from the queue. What was received already is still handed out.
   func stop()
   /// Returns when all settlements are with the broker, or the deadline has passed.
   func close(within deadline: Duration) async
-  /// After `close`: how many messages that were settled the queue delivers again all the same, since their copies were not confirmed in time.
+  /// After `close`: how many messages that were settled the queue delivers again all the same, since their copies were
+  /// not confirmed in time.
   var leftBehind: Int { get }
 }
 
@@ -35,7 +40,8 @@ public struct Receipt: Hashable, Sendable {
   }
 }
 
-/// One message with what the mapping made of it: several events where its body is a list, none where all of it is ignored.
+/// One message with what the mapping made of it: several events where its body is a list, none where all of it is
+/// ignored.
 public struct Received: Sendable {
   public var receipt: Receipt
   public var events: [StagedEvent]
@@ -57,7 +63,8 @@ public struct Settlement: Sendable {
     case rejected([Rejection])
     /// Not decided: the queue shall deliver it again.
     case released
-    /// Not decided, for a reason that passes: to be delivered again after some seconds, which does not count as an attempt.
+    /// Not decided, for a reason that passes: to be delivered again after some seconds, which does not count as an
+    /// attempt.
     case postponed
   }
 
@@ -70,17 +77,20 @@ public struct Settlement: Sendable {
   }
 }
 
-/// The journeys, as a place where events are taken in at most once and what follows from them is kept. An adapter over a database.
+/// The journeys, as a place where events are taken in at most once and what follows from them is kept. An adapter over
+/// a database.
 public protocol JourneyLedger: Sendable {
-  /// Where a lane that commits one batch after the other runs best: on the thread of its connection, if the ledger has such threads.
+  /// Where a lane that commits one batch after the other runs best: on the thread of its connection, if the ledger has
+  /// such threads.
   /// - Parameter lane: from 0.
   func executor(ofLane lane: Int) -> (any TaskExecutor)?
-  /// Takes a batch in, in one transaction: stores what is new, evaluates the clients concerned, and keeps the resulting actions until they
-  /// are published. A receipt is returned only after the transaction is known to be committed.
+  /// Takes a batch in, in one transaction: stores what is new, evaluates the clients concerned, and keeps the resulting
+  /// actions until they are published. A receipt is returned only after the transaction is known to be committed.
   /// - Throws: `LedgerError`. After `.transient` it is unknown whether the batch was committed: commit it again.
   func commit(_ batch: EventBatch) async throws(LedgerError) -> CommitReceipt
-  /// Evaluates clients for whom the time has come, in one transaction: a risk of theirs begins or ends although nothing happened, or the host application
-  /// has changed their history. Those that were due longest come first; what somebody else holds is passed over.
+  /// Evaluates clients for whom the time has come, in one transaction: a risk of theirs begins or ends although nothing
+  /// happened, or the host application has changed their history. Those that were due longest come first; what somebody
+  /// else holds is passed over.
   /// - Parameters:
   ///   - limit: how many clients are looked at.
   ///   - passedOver: who is left out.
@@ -88,13 +98,13 @@ public protocol JourneyLedger: Sendable {
   func evaluateDue(limit: Int, passingOver passedOver: PassedOver) async throws(LedgerError) -> DueReceipt
   /// Leaves a client alone for an hour: it cannot be evaluated, and is in the way of others.
   func postponeDue(_ client: UUID) async throws(LedgerError)
-  /// Tries whether batches could be committed, as far as that shows without one: whether the database is there, takes writes, and knows all that a commit
-  /// means.
+  /// Tries whether batches could be committed, as far as that shows without one: whether the database is there, takes
+  /// writes, and knows all that a commit means.
   func check() async throws(LedgerError)
   /// Notes that the broker has confirmed all actions of these outbox batches.
   func markPublished(_ batches: [UUID]) async throws(LedgerError)
-  /// Gives actions back that could not be published, to be claimed again later (after a pause that grows with the attempts). The other actions of
-  /// their batch are published.
+  /// Gives actions back that could not be published, to be claimed again later (after a pause that grows with the
+  /// attempts). The other actions of their batch are published.
   /// - Parameter reason: why, for a person.
   func release(_ actions: [UUID], of batch: UUID, because reason: String) async throws(LedgerError)
   /// Which of these actions are not noted as published, by whomever.
@@ -135,7 +145,8 @@ public struct CommitReceipt: Sendable {
 
   /// One result an event, in the batch's order.
   public var results: [Result]
-  /// What is to be published now, a client's actions in the order in which they were decided; nil where there is nothing to do.
+  /// What is to be published now, a client's actions in the order in which they were decided; nil where there is
+  /// nothing to do.
   public var outbox: OutboxBatch?
 
   public init(results: [Result], outbox: OutboxBatch?) {
@@ -183,7 +194,8 @@ public struct DueReceipt: Sendable {
   }
 }
 
-/// The actions of one transaction. They are published together and noted as published together, so the record costs a row a batch, not a row an action.
+/// The actions of one transaction. They are published together and noted as published together, so the record costs a
+/// row a batch, not a row an action.
 public struct OutboxBatch: Sendable {
   public var id: UUID
   /// Not empty.
@@ -200,11 +212,13 @@ public struct LedgerError: Error, CustomStringConvertible {
   public enum Kind: Sendable {
     /// Passes by itself: the database is away, restarting, overloaded, or two transactions met.
     case transient
-    /// The batch had to wait too long for somebody else's locks, on rows of some of its clients. Without them it passes.
+    /// The batch had to wait too long for somebody else's locks, on rows of some of its clients. Without them it
+    /// passes.
     case contended
     /// Something in the batch is refused; without it the batch would pass.
     case poison
-    /// Needs a person: wrong schema, missing permission. It may be one event's fault all the same: what a host does with its row.
+    /// Needs a person: wrong schema, missing permission. It may be one event's fault all the same: what a host does
+    /// with its row.
     case permanent
   }
 
@@ -218,7 +232,9 @@ public struct LedgerError: Error, CustomStringConvertible {
   /// The client that the work was about, where it was about one alone and that is known.
   public var client: UUID?
 
-  public init(_ kind: Kind, _ description: String, detail: String? = nil, reason: String = "the database refuses the work") {
+  public init(
+    _ kind: Kind, _ description: String, detail: String? = nil, reason: String = "the database refuses the work"
+  ) {
     self.kind = kind
     self.description = description
     self.detail = detail ?? description
@@ -241,7 +257,8 @@ public struct ActionMessage: Sendable {
   public var body: [UInt8]
 
   public init(
-    id: UUID, routingKey: String, priority: Priority, timeToLive: TimeSpan?, decidedAt: Timestamp, causeID: String, traceparent: String?,
+    id: UUID, routingKey: String, priority: Priority, timeToLive: TimeSpan?, decidedAt: Timestamp, causeID: String,
+    traceparent: String?,
     body: [UInt8]
   ) {
     self.id = id
@@ -257,8 +274,8 @@ public struct ActionMessage: Sendable {
 
 /// Where actions go: an adapter over an exchange.
 public protocol ActionPublisher: Sendable {
-  /// Publishes in order. `completion` is called once, when every action is confirmed or known not to be, with one result an action: nil means that
-  /// the broker has confirmed it, anything else says why it counts as not published.
+  /// Publishes in order. `completion` is called once, when every action is confirmed or known not to be, with one
+  /// result an action: nil means that the broker has confirmed it, anything else says why it counts as not published.
   func publish(_ actions: [ActionMessage], completion: @escaping @Sendable ([PublishFailure?]) -> Void)
 }
 
@@ -282,5 +299,7 @@ public protocol WallClock: Sendable {
 /// The machine's clock.
 public struct SystemClock: WallClock {
   public init() {}
-  public func now() -> Timestamp { Timestamp(microseconds: Int64((Date().timeIntervalSince1970 * 1_000_000).rounded())) }
+  public func now() -> Timestamp {
+    Timestamp(microseconds: Int64((Date().timeIntervalSince1970 * 1_000_000).rounded()))
+  }
 }

@@ -36,8 +36,10 @@ public final class Statistics: Sendable {
   public var metadata: Logger.Metadata {
     let now = now
     return [
-      "received": "\(now.received)", "stored": "\(now.stored)", "duplicates": "\(now.duplicates)", "rejected": "\(now.rejected)",
-      "ignored": "\(now.ignored)", "evaluated_over_time": "\(now.overTime)", "published": "\(now.published)", "publish_failures": "\(now.publishFailures)",
+      "received": "\(now.received)", "stored": "\(now.stored)", "duplicates": "\(now.duplicates)",
+      "rejected": "\(now.rejected)",
+      "ignored": "\(now.ignored)", "evaluated_over_time": "\(now.overTime)", "published": "\(now.published)",
+      "publish_failures": "\(now.publishFailures)",
     ]
   }
 }

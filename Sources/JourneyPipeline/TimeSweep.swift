@@ -3,11 +3,13 @@ import Journey
 import Logging
 import ServiceLifecycle
 
-/// Has clients evaluated for whom the time has come: a risk begins or ends although nothing happened, or the host has changed their stored events.
+/// Has clients evaluated for whom the time has come: a risk begins or ends although nothing happened, or the host has
+/// changed their stored events.
 ///
-/// Any number of instances may do so at the same time; each takes what no other holds. Events are not held up by a great number of clients that are due at once:
-/// a transaction takes few of them, since an event may have to wait for it and for its actions, and between two there is a rest, of as long as the last one took
-/// (what is busy is left alone for longer) and of what is left of the time that is set for its clients.
+/// Any number of instances may do so at the same time; each takes what no other holds. Events are not held up by a
+/// great number of clients that are due at once: a transaction takes few of them, since an event may have to wait for
+/// it and for its actions, and between two there is a rest, of as long as the last one took (what is busy is left alone
+/// for longer) and of what is left of the time that is set for its clients.
 final class TimeSweep: Sendable {
   struct Settings: Sendable {
     /// How long to wait where nothing is due.
@@ -27,7 +29,8 @@ final class TimeSweep: Sendable {
   private let logger: Logger
 
   init(
-    ledger: any JourneyLedger, outbox: Outbox, gate: CommitGate, settings: Settings, statistics: Statistics, health: Health, logger: Logger
+    ledger: any JourneyLedger, outbox: Outbox, gate: CommitGate, settings: Settings, statistics: Statistics,
+    health: Health, logger: Logger
   ) {
     self.ledger = ledger
     self.outbox = outbox
@@ -83,15 +86,19 @@ final class TimeSweep: Sendable {
     }
   }
 
-  /// One client that cannot be evaluated shall not keep the others from it: fewer at a time are tried, and the one that is left is put off.
+  /// One client that cannot be evaluated shall not keep the others from it: fewer at a time are tried, and the one that
+  /// is left is put off.
   /// - Returns: whether to go on at once.
-  private func isWorthAnother(after error: LedgerError, limit: inout Int, _ passedOver: inout PassedOver) async -> Bool {
+  private func isWorthAnother(after error: LedgerError, limit: inout Int, _ passedOver: inout PassedOver) async -> Bool
+  {
     if error.kind == .contended, limit > 1 || error.client != nil, passedOver.clients.count < Self.mostPassedOver {
       if limit == 1, let client = error.client { passedOver.clients.insert(client) }
       limit = max(1, limit / 4)
       return true
     }
-    if health.failed(.time, error.reason) { logger.warning("clients cannot be evaluated as time passes, trying again: \(error)") }
+    if health.failed(.time, error.reason) {
+      logger.warning("clients cannot be evaluated as time passes, trying again: \(error)")
+    }
     guard error.kind != .transient, error.kind != .contended else { return false }
     if limit > 1 {
       limit = max(1, limit / 4)
@@ -100,7 +107,8 @@ final class TimeSweep: Sendable {
     guard let client = error.client else { return false }
     do throws(LedgerError) {
       try await ledger.postponeDue(client)
-      logger.error("a client cannot be evaluated, and is put off for an hour: \(error)", metadata: ["client": "\(client)"])
+      logger.error(
+        "a client cannot be evaluated, and is put off for an hour: \(error)", metadata: ["client": "\(client)"])
     } catch {
       logger.debug("a client cannot be put off: \(error)")
     }

@@ -1,8 +1,8 @@
 import PostgresClient
 import Synchronization
 
-/// The advisory lock by which other instances see that this process lives. It belongs to a session of the database, so it is gone with the process, and has
-/// to be taken again when the session was lost.
+/// The advisory lock by which other instances see that this process lives. It belongs to a session of the database, so
+/// it is gone with the process, and has to be taken again when the session was lost.
 final class InstanceLock: Sendable {
   /// The first key of the locks of instances; any other use of advisory locks has another one.
   static let keyClass: Int32 = 0x4a4f_5552
@@ -12,7 +12,8 @@ final class InstanceLock: Sendable {
 
   /// The number of this process, from the sequence `journey_instances`.
   let instance: Int32
-  /// The connection whose session holds the lock. Not by the backend's process id: a server that was restarted may give the same one again.
+  /// The connection whose session holds the lock. Not by the backend's process id: a server that was restarted may give
+  /// the same one again.
   private let holder: Mutex<UInt64>
 
   /// Takes a number that no living process has.
@@ -26,8 +27,8 @@ final class InstanceLock: Sendable {
     }
   }
 
-  /// Takes the lock for this connection's session where another one held it. The old session may not have ended yet; then the lock is still held for this
-  /// process, and is taken at a later call.
+  /// Takes the lock for this connection's session where another one held it. The old session may not have ended yet;
+  /// then the lock is still held for this process, and is taken at a later call.
   func renew(on connection: PostgresConnection) throws {
     guard holder.withLock({ $0 != connection.serial }), try Self.take(instance, on: connection) else { return }
     holder.withLock { $0 = connection.serial }

@@ -5,13 +5,15 @@ import PostgresClient
 
 /// What becomes of outbox batches whose way did not end in the process that committed them.
 enum OutboxStatements {
-  /// Whether a session's login is one that the adapter may have. Any login may take any advisory lock: without this, anybody could make a dead process look alive.
+  /// Whether a session's login is one that the adapter may have. Any login may take any advisory lock: without this,
+  /// anybody could make a dead process look alive.
   static func isAdapters(_ login: String) -> String {
     "(pg_has_role(\(login), current_user, 'MEMBER') OR has_table_privilege(\(login), 'journey_outbox', 'UPDATE'))"
   }
 
-  /// The batch is published but for the actions $2, which become a batch of their own that anyone may take after a pause, with the reason $5. Only where this instance ($3)
-  /// still holds it: another one may have taken it over meanwhile.
+  /// The batch is published but for the actions $2, which become a batch of their own that anyone may take after a
+  /// pause, with the reason $5. Only where this instance ($3) still holds it: another one may have taken it over
+  /// meanwhile.
   static let release = PostgresStatement(
     name: "release_actions",
     """
@@ -25,7 +27,8 @@ enum OutboxStatements {
     UPDATE client_journey_scores s SET outbox_id = rest.id FROM rest WHERE s.id = ANY($2::uuid[]) AND s.outbox_id = $1::uuid
     """)
 
-  /// Takes batches over until they hold $3 actions. Those of this instance ($1) that it is not about to publish ($4) were left behind by itself.
+  /// Takes batches over until they hold $3 actions. Those of this instance ($1) that it is not about to publish ($4)
+  /// were left behind by itself.
   static let claim = PostgresStatement(
     name: "claim_batches",
     """
@@ -44,9 +47,10 @@ enum OutboxStatements {
     UPDATE journey_outbox o SET instance = $1::int4 FROM chosen WHERE o.id = chosen.id RETURNING o.id
     """)
 
-  /// The actions of batches with what their messages say. UUIDv7 ids are in the order of the decisions. What a message says of the decision
-  /// comes from columns that no member of an organisation can write. The last three, which members can, stand in only for rows of an older version, whose
-  /// explanations do not tell as much. Contacts are looked up one by one (`OFFSET 0`), whether the server has counted them yet or not.
+  /// The actions of batches with what their messages say. UUIDv7 ids are in the order of the decisions. What a message
+  /// says of the decision comes from columns that no member of an organisation can write. The last three, which members
+  /// can, stand in only for rows of an older version, whose explanations do not tell as much. Contacts are looked up
+  /// one by one (`OFFSET 0`), whether the server has counted them yet or not.
   static let actions = PostgresStatement(
     name: "outbox_actions",
     """
@@ -67,10 +71,11 @@ enum OutboxStatements {
     """)
 
   /// Batches of which nothing is left: their clients are deleted.
-  static let deleteEmpty = PostgresStatement(name: "delete_empty_batches", "DELETE FROM journey_outbox WHERE id = ANY($1::uuid[])")
+  static let deleteEmpty = PostgresStatement(
+    name: "delete_empty_batches", "DELETE FROM journey_outbox WHERE id = ANY($1::uuid[])")
 
-  /// Deletes up to $1 batches that were confirmed more than seven days ago, the oldest first. Their ids are in the order of time, so that no index on
-  /// the confirmations has to be kept for it.
+  /// Deletes up to $1 batches that were confirmed more than seven days ago, the oldest first. Their ids are in the
+  /// order of time, so that no index on the confirmations has to be kept for it.
   static let forget = PostgresStatement(
     name: "forget_published",
     """
@@ -82,8 +87,8 @@ enum OutboxStatements {
     RETURNING id
     """)
 
-  /// Sets actions ($1) that cannot be published aside, each in a batch of its own ($2) with the reason ($3), to be tried again after a pause that grows, or
-  /// never where $4 says so. What is left of their batches is published.
+  /// Sets actions ($1) that cannot be published aside, each in a batch of its own ($2) with the reason ($3), to be
+  /// tried again after a pause that grows, or never where $4 says so. What is left of their batches is published.
   static let setAside = PostgresStatement(
     name: "set_actions_aside",
     """

@@ -6,9 +6,9 @@ import Synchronization
 
 /// The ledger in PostgreSQL: one connection a commit that runs at the same time, one more for the outbox.
 ///
-/// Each process that runs takes a number and holds an advisory lock of that number. An action's row bears the number of the process that is publishing
-/// it; once the lock is gone, so is the process, and another one takes the action over. No clock is compared, no lease expires under a process that is
-/// only slow.
+/// Each process that runs takes a number and holds an advisory lock of that number. An action's row bears the number of
+/// the process that is publishing it; once the lock is gone, so is the process, and another one takes the action over.
+/// No clock is compared, no lease expires under a process that is only slow.
 public final class PostgresLedger: JourneyLedger {
   let commits: PostgresPool
   private let control: PostgresWorker
@@ -26,22 +26,26 @@ public final class PostgresLedger: JourneyLedger {
   ///   - lanes: how many commits run at the same time.
   ///   - clockOffset: how far evaluations are dated from the database's clock; for tests and simulations.
   public static func open(
-    _ settings: PostgresSettings, lanes: Int, decider: Decider, clock: any WallClock, clockOffset: TimeSpan = .seconds(0)
+    _ settings: PostgresSettings, lanes: Int, decider: Decider, clock: any WallClock,
+    clockOffset: TimeSpan = .seconds(0)
   ) async throws -> PostgresLedger {
     var settings = settings
     settings.plansByIndexes = true
     let control = PostgresWorker(settings, name: "pg-outbox")
     let lock = try await control.perform { try InstanceLock(on: $0) }
-    // What is held is passed over. Where a row's newer version is, the server waits all the same: not for long, other clients' events wait with it.
+    // What is held is passed over. Where a row's newer version is, the server waits all the same: not for long, other
+    // clients' events wait with it.
     settings.lockTimeout = .milliseconds(200)
     return PostgresLedger(
       commits: PostgresPool(settings, size: lanes, name: "pg-commit"), control: control,
-      overTime: decider.rules.evaluatesOverTime ? PostgresWorker(settings, name: "pg-time") : nil, clockOffset: clockOffset, decider: decider, clock: clock,
+      overTime: decider.rules.evaluatesOverTime ? PostgresWorker(settings, name: "pg-time") : nil,
+      clockOffset: clockOffset, decider: decider, clock: clock,
       lock: lock)
   }
 
   private init(
-    commits: PostgresPool, control: PostgresWorker, overTime: PostgresWorker?, clockOffset: TimeSpan, decider: Decider, clock: any WallClock, lock: InstanceLock
+    commits: PostgresPool, control: PostgresWorker, overTime: PostgresWorker?, clockOffset: TimeSpan, decider: Decider,
+    clock: any WallClock, lock: InstanceLock
   ) {
     self.commits = commits
     self.control = control
@@ -85,7 +89,9 @@ public final class PostgresLedger: JourneyLedger {
           }
         } catch {
           guard limit == 1 else { throw error }
-          var failure = (error as? LedgerError) ?? (error as? PostgresError).map(LedgerError.init) ?? LedgerError(.transient, "interrupted: \(error)")
+          var failure =
+            (error as? LedgerError) ?? (error as? PostgresError).map(LedgerError.init)
+            ?? LedgerError(.transient, "interrupted: \(error)")
           // Where the lock was waited for too long, nobody was looked at.
           if first == nil, failure.kind == .contended { first = try work.firstDue(passingOver: passedOver) }
           failure.client = first
@@ -106,13 +112,15 @@ public final class PostgresLedger: JourneyLedger {
 
   func commit(on connection: PostgresConnection) -> BatchCommit {
     BatchCommit(
-      connection: connection, decider: decider, history: history, clock: clock, clockOffset: clockOffset, instance: lock.instance, claims: claims)
+      connection: connection, decider: decider, history: history, clock: clock, clockOffset: clockOffset,
+      instance: lock.instance, claims: claims)
   }
 
   /// What it publishes is for any instance to take.
   func abandonedCommit(on connection: PostgresConnection) -> BatchCommit {
     BatchCommit(
-      connection: connection, decider: decider, history: history, clock: clock, clockOffset: clockOffset, instance: InstanceLock.nobody,
+      connection: connection, decider: decider, history: history, clock: clock, clockOffset: clockOffset,
+      instance: InstanceLock.nobody,
       claims: OutboxClaims())
   }
 
@@ -191,7 +199,9 @@ public final class PostgresLedger: JourneyLedger {
         let rest = Set(claimed).subtracting(batches.map(\.id))
         _ = try connection.pipeline(
           Self.settingAside(actions, at: clock.now())
-            + (rest.isEmpty ? [] : [(OutboxStatements.deleteEmpty, PostgresParameters { $0.uuids(Array(rest)) })]) + [(.commit, PostgresParameters())])
+            + (rest.isEmpty ? [] : [(OutboxStatements.deleteEmpty, PostgresParameters { $0.uuids(Array(rest)) })]) + [
+              (.commit, PostgresParameters())
+            ])
         claims.remove(Array(rest))
         return batches
       } catch {
@@ -201,7 +211,9 @@ public final class PostgresLedger: JourneyLedger {
     }
   }
 
-  private static func batches(of actions: [StoredAction], _ message: (RecommendedAction) -> ActionMessage) -> [OutboxBatch] {
+  private static func batches(of actions: [StoredAction], _ message: (RecommendedAction) -> ActionMessage)
+    -> [OutboxBatch]
+  {
     var batches: [OutboxBatch] = []
     for action in actions {
       guard case .success(let content) = action.content else { continue }
@@ -211,7 +223,9 @@ public final class PostgresLedger: JourneyLedger {
     return batches
   }
 
-  private static func settingAside(_ actions: [StoredAction], at now: Timestamp) -> [(PostgresStatement, PostgresParameters)] {
+  private static func settingAside(_ actions: [StoredAction], at now: Timestamp) -> [(
+    PostgresStatement, PostgresParameters
+  )] {
     var random = IDRandom()
     let failed = actions.compactMap { action -> (id: UUID, batch: UUID, error: UnreadableAction)? in
       guard case .failure(let error) = action.content else { return nil }
@@ -265,7 +279,10 @@ extension LedgerError {
     // Without the place in the adapter's source.
     let code = error.sqlState.map { " (SQLSTATE \($0)\(error.constraint.map { ", constraint \($0)" } ?? ""))" } ?? ""
     self.init(
-      kind, (error.isRaised ? "a trigger or function of the database raises an error; its words are in the server's log" : error.message) + code,
+      kind,
+      (error.isRaised
+        ? "a trigger or function of the database raises an error; its words are in the server's log" : error.message)
+        + code,
       detail: error.message + code, reason: error.reason)
   }
 }

@@ -3,9 +3,11 @@ import Journey
 public import JourneyPipeline
 import PostgresClient
 
-/// Makes clients anew, from their stored events and under the present rules: a few at a time, in the order of their ids, beside whatever else is at work.
+/// Makes clients anew, from their stored events and under the present rules: a few at a time, in the order of their
+/// ids, beside whatever else is at work.
 ///
-/// What somebody else holds is passed over and tried again in the end. Between two transactions it rests for as long as the last one took.
+/// What somebody else holds is passed over and tried again in the end. Between two transactions it rests for as long as
+/// the last one took.
 public struct Recompute: Sendable {
   public struct Progress: Sendable {
     public var looked = 0
@@ -131,7 +133,8 @@ public struct Recompute: Sendable {
       }
     }
     let middle = clients.count / 2
-    return try await take(Array(clients[..<middle]), ledger, &progress) + take(Array(clients[middle...]), ledger, &progress)
+    return try await take(Array(clients[..<middle]), ledger, &progress)
+      + take(Array(clients[middle...]), ledger, &progress)
   }
 }
 
@@ -147,14 +150,17 @@ extension PostgresLedger {
       try await commits.perform { connection in
         let result = try connection.execute(RecomputeStatements.page, parameters)
         let clients = try (0..<result.rowCount).map { row in
-          RecomputeClient(id: try result.uuid(row, 0), orgID: try result.uuid(row, 1), hasState: try result.bool(row, 2))
+          RecomputeClient(
+            id: try result.uuid(row, 0), orgID: try result.uuid(row, 1), hasState: try result.bool(row, 2))
         }
         return clientID.map { id in clients.filter { $0.id == id } } ?? clients
       }
     }
   }
 
-  func recompute(_ clients: [RecomputeClient], publishes: Bool, isRehearsal: Bool) async throws(LedgerError) -> RecomputeReceipt {
+  func recompute(_ clients: [RecomputeClient], publishes: Bool, isRehearsal: Bool) async throws(LedgerError)
+    -> RecomputeReceipt
+  {
     try await classified {
       try await commits.perform { [self] connection in
         try contending { () throws(PostgresError) in

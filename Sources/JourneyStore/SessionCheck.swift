@@ -1,12 +1,15 @@
 import FoundationEssentials
 public import PostgresClient
 
-/// Whether what a session keeps beyond a transaction (a lock, a prepared statement, LISTEN, a setting) is there in its next transaction. Behind a pooler that
-/// lends a session to each transaction it is not, and what one client sets another one meets.
+/// Whether what a session keeps beyond a transaction (a lock, a prepared statement, LISTEN, a setting) is there in its
+/// next transaction. Behind a pooler that lends a session to each transaction it is not, and what one client sets
+/// another one meets.
 public enum SessionCheck {
-  public static let advice = "use the pooler's session mode (port 5432 at Supabase instead of 6543), or connect to the database directly"
+  public static let advice =
+    "use the pooler's session mode (port 5432 at Supabase instead of 6543), or connect to the database directly"
 
-  /// - Parameter patience: how long an answer may take. A pooler in transaction mode that has no session left keeps a transaction waiting.
+  /// - Parameter patience: how long an answer may take. A pooler in transaction mode that has no session left keeps a
+  ///   transaction waiting.
   /// - Returns: what is wrong, for a person; nil where sessions are kept.
   /// - Throws: `PostgresError` where no session is to be had.
   public static func run(_ settings: PostgresSettings, patience: Duration = .seconds(5)) async throws -> String? {
@@ -15,7 +18,8 @@ public enum SessionCheck {
     let worker = PostgresWorker(settings, name: "pg-sessions")
     let result: Result<String?, any Error>
     do {
-      result = .success(try await worker.perform { [settings] connection throws(PostgresError) in try check(connection, settings) })
+      result = .success(
+        try await worker.perform { [settings] connection throws(PostgresError) in try check(connection, settings) })
     } catch {
       result = .failure(error)
     }
@@ -23,7 +27,9 @@ public enum SessionCheck {
     return try result.get()
   }
 
-  private static func check(_ connection: PostgresConnection, _ settings: PostgresSettings) throws(PostgresError) -> String? {
+  private static func check(_ connection: PostgresConnection, _ settings: PostgresSettings) throws(PostgresError)
+    -> String?
+  {
     let others = [try PostgresConnection.connect(settings), try PostgresConnection.connect(settings)]
     let value = UUID().uuidString
     do throws(PostgresError) {
@@ -35,14 +41,18 @@ public enum SessionCheck {
       }
       let after = try session(connection, "current_setting('journey.session_check', true)")
       if after.process == before.process, after.value == value { return nil }
-      return "the database does not keep a session beyond a transaction: a pooler in transaction mode lends it to others"
+      return
+        "the database does not keep a session beyond a transaction: a pooler in transaction mode lends it to others"
     } catch {
       guard error.kind == .deadline || error.kind == .transient else { throw error }
-      return "three sessions cannot be in transactions at the same time (\(error.message)): a pooler in transaction mode lends them out"
+      return
+        "three sessions cannot be in transactions at the same time (\(error.message)): a pooler in transaction mode lends them out"
     }
   }
 
-  private static func session(_ connection: PostgresConnection, _ value: String) throws(PostgresError) -> (process: String?, value: String?) {
+  private static func session(_ connection: PostgresConnection, _ value: String) throws(PostgresError) -> (
+    process: String?, value: String?
+  ) {
     try connection.begin()
     let result = try connection.execute("SELECT pg_backend_pid(), \(value)")
     let found = (process: try result.textIfPresent(0, 0), value: try result.textIfPresent(0, 1))

@@ -17,7 +17,8 @@ struct StoredAction {
     } catch let error as UnreadableAction {
       content = .failure(error)
     } catch {
-      content = .failure(UnreadableAction("its row cannot be read: \((error as? PostgresError)?.message ?? "\(error)")"))
+      content = .failure(
+        UnreadableAction("its row cannot be read: \((error as? PostgresError)?.message ?? "\(error)")"))
     }
   }
 
@@ -40,11 +41,14 @@ struct StoredAction {
     let level = try explanation["riskLevel"]?.string ?? result.text(row, 16)
     return RecommendedAction(
       id: id, clientID: try result.uuid(row, 2), orgID: try result.uuid(row, 3), name: try result.textIfPresent(row, 4),
-      email: try result.textIfPresent(row, 5), phone: try result.textIfPresent(row, 6), action: try word(result.text(row, 7), "action"),
-      channel: Channel(rawValue: try result.text(row, 8)), priority: try word(result.text(row, 9), "priority"), reason: try result.text(row, 10),
+      email: try result.textIfPresent(row, 5), phone: try result.textIfPresent(row, 6),
+      action: try word(result.text(row, 7), "action"),
+      channel: Channel(rawValue: try result.text(row, 8)), priority: try word(result.text(row, 9), "priority"),
+      reason: try result.text(row, 10),
       score: score, level: try word(level, "riskLevel"), stage: try word(explanation["stage"]?.string, "stage"),
       risks: explanation["risks"].map { Array($0.rawBytes) } ?? Array("[]".utf8), recommended: recommended(explanation),
-      causeID: explanation["cause"]?["id"]?.string ?? "", traceparent: try result.textIfPresent(row, 12), decidedAt: decidedAt, expiresAt: expiresAt,
+      causeID: explanation["cause"]?["id"]?.string ?? "", traceparent: try result.textIfPresent(row, 12),
+      decidedAt: decidedAt, expiresAt: expiresAt,
       timeToLive: expiresAt.map { $0 - now }, ruleVersion: explanation["ruleVersion"]?.string ?? "")
   }
 
@@ -59,8 +63,12 @@ struct StoredAction {
     return json.bytes
   }
 
-  private static func word<Word: RawRepresentable<String>>(_ text: String?, _ name: String) throws(UnreadableAction) -> Word {
-    guard let word = text.flatMap(Word.init(rawValue:)) else { throw UnreadableAction("its \(name) is none that is known") }
+  private static func word<Word: RawRepresentable<String>>(_ text: String?, _ name: String) throws(UnreadableAction)
+    -> Word
+  {
+    guard let word = text.flatMap(Word.init(rawValue:)) else {
+      throw UnreadableAction("its \(name) is none that is known")
+    }
     return word
   }
 }

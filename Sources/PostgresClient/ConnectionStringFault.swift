@@ -27,13 +27,17 @@ enum ConnectionStringFault {
 
   private static func unknown(_ what: String, _ name: String, in conninfo: String, _ known: Set<String>) -> String? {
     if let advice = foreign[name.lowercased()] { return "\(what) is not one of PostgreSQL's: \(name) \(advice)" }
-    if known.contains(name.lowercased()) { return "\(what) is not known: write it in small letters, \(name.lowercased())" }
+    if known.contains(name.lowercased()) {
+      return "\(what) is not known: write it in small letters, \(name.lowercased())"
+    }
     guard isNoPassword(name, in: conninfo) else { return nil }
     return "\(what) is not known: \(name)"
   }
 
   private static func quotation(in message: String) -> String {
-    guard let first = message.firstIndex(of: "\""), let last = message.lastIndex(of: "\""), first < last else { return "" }
+    guard let first = message.firstIndex(of: "\""), let last = message.lastIndex(of: "\""), first < last else {
+      return ""
+    }
     return String(message[message.index(after: first)..<last])
   }
 
@@ -41,7 +45,8 @@ enum ConnectionStringFault {
   /// secret ends before it.
   private static func isNoPassword(_ name: String, in conninfo: String) -> Bool {
     let isName = name.utf8.allSatisfy {
-      (UInt8(ascii: "a")...UInt8(ascii: "z")).contains($0 | 0x20) || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0)
+      (UInt8(ascii: "a")...UInt8(ascii: "z")).contains($0 | 0x20)
+        || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0)
         || [UInt8(ascii: "_"), UInt8(ascii: "-"), UInt8(ascii: ".")].contains($0)
     }
     guard isName, (1...40).contains(name.utf8.count), !conninfo.contains("password") else { return false }
@@ -59,8 +64,10 @@ enum ConnectionStringFault {
   /// Parameters that other programs put into such a URI, and what to do about them here.
   private static let foreign = [
     "pgbouncer": "is Prisma's; leave it out, and give a pooler that keeps sessions, or the server itself",
-    "schema": "is Prisma's; leave it out: set the login's search_path in the database, or write options=-csearch_path%3Dname",
-    "connection_limit": "is Prisma's; leave it out: pipeline.lanes and api.databaseConnections say how many connections there are",
+    "schema":
+      "is Prisma's; leave it out: set the login's search_path in the database, or write options=-csearch_path%3Dname",
+    "connection_limit":
+      "is Prisma's; leave it out: pipeline.lanes and api.databaseConnections say how many connections there are",
     "pool_timeout": "is Prisma's; leave it out",
     "socket_timeout": "is Prisma's; leave it out: database.answerSeconds is the limit of an answer",
     "statement_cache_size": "is Prisma's; leave it out",
@@ -70,10 +77,12 @@ enum ConnectionStringFault {
     "preparethreshold": "is JDBC's; leave it out",
     "sslfactory": "is JDBC's; write sslmode and sslrootcert",
     "search_path": "is no parameter of a connection; write options=-csearch_path%3Dname",
-    "statement_timeout": "is no parameter of a connection; leave it out: database.statementSeconds is the limit of a statement",
+    "statement_timeout":
+      "is no parameter of a connection; leave it out: database.statementSeconds is the limit of a statement",
     "charset": "is another program's; leave it out: the adapter works in UTF-8",
     "encoding": "is another program's; leave it out: the adapter works in UTF-8",
-    "pool_max_conns": "is pgx's; leave it out: pipeline.lanes and api.databaseConnections say how many connections there are",
+    "pool_max_conns":
+      "is pgx's; leave it out: pipeline.lanes and api.databaseConnections say how many connections there are",
     "default_query_exec_mode": "is pgx's; leave it out",
     "binary_parameters": "is another program's; leave it out",
     "uselibpqcompat": "is node-postgres's; leave it out",
@@ -87,10 +96,14 @@ extension ErrorText {
   /// is not trusted: a person has to mend that, however often it is tried.
   static func isOfSettings(_ message: String) -> Bool {
     [
-      "invalid sslmode value", "invalid channel_binding value", "invalid gssencmode value", "invalid target_session_attrs value",
-      "invalid ssl_min_protocol_version value", "invalid ssl_max_protocol_version value", "invalid SSL protocol version range",
-      "invalid require_auth value", "invalid sslcertmode value", "invalid sslnegotiation value", "invalid load_balance_hosts value",
-      "invalid integer value", "invalid port number", "invalid connection option", "value \"require\" invalid when", "weak sslmode",
+      "invalid sslmode value", "invalid channel_binding value", "invalid gssencmode value",
+      "invalid target_session_attrs value",
+      "invalid ssl_min_protocol_version value", "invalid ssl_max_protocol_version value",
+      "invalid SSL protocol version range",
+      "invalid require_auth value", "invalid sslcertmode value", "invalid sslnegotiation value",
+      "invalid load_balance_hosts value",
+      "invalid integer value", "invalid port number", "invalid connection option", "value \"require\" invalid when",
+      "weak sslmode",
       "root certificate file", "could not read root certificate file", "could not read certificate file",
       "could not open certificate file", "could not load private key file", "private key file",
       "could not load SSL certificate", "could not load SSL engine", "certificate present, but not private key",

@@ -19,7 +19,9 @@ final class ConnectionThread {
   }
 
   /// - Parameter number: from 0.
-  static func start(_ settings: PostgresSettings, _ queue: JobQueue, number: Int, _ executor: ThreadExecutor, name: String) {
+  static func start(
+    _ settings: PostgresSettings, _ queue: JobQueue, number: Int, _ executor: ThreadExecutor, name: String
+  ) {
     let isStarted = Thread.detach(name: name, stackSize: 4 << 20) {
       let thread = ConnectionThread(settings, queue, number: number)
       pthread_setspecific(currentKey, Unmanaged.passUnretained(thread).toOpaque())
@@ -82,7 +84,8 @@ final class ConnectionThread {
     }
   }
 
-  func perform<Value>(on connection: PostgresConnection, _ body: (PostgresConnection) throws -> Value) rethrows -> Value {
+  func perform<Value>(on connection: PostgresConnection, _ body: (PostgresConnection) throws -> Value) rethrows -> Value
+  {
     defer {
       // A body that threw in the middle of a transaction must not hand it to the next.
       connection.abandonTransaction()

@@ -5,7 +5,8 @@ extension PostgresError.Kind {
   ///   - sqlState: nil where the connection broke before or without an answer.
   ///   - function: the server's C function that raised the error; it tells an outdated plan from other 0A000s
   ///     whatever language the server speaks.
-  ///   - isConnecting: while a session is set up there are no rows, so nothing can be blamed on data. A server, and even more a pooler before it, refuses sessions
+  ///   - isConnecting: while a session is set up there are no rows, so nothing can be blamed on data. A server, and
+  ///     even more a pooler before it, refuses sessions
   ///     for many reasons that pass; only what names the login, the database, the role or a setting is for a person.
   init(sqlState: String?, function: String? = nil, isConnecting: Bool = false) {
     guard let sqlState, sqlState.utf8.count == 5 else {
@@ -71,7 +72,8 @@ enum ErrorText {
     return shortened(text.isEmpty ? "connection lost" : text)
   }
 
-  /// The SQLSTATE of the last `FATAL:  28P01: …` in a verbose connection message, since libpq 15 offers it nowhere else.
+  /// The SQLSTATE of the last `FATAL:  28P01: …` in a verbose connection message, since libpq 15 offers it nowhere
+  /// else.
   static func sqlState(inVerbose message: String) -> String? {
     var found: String?
     for line in message.split(separator: "\n") {
@@ -80,7 +82,8 @@ enum ErrorText {
         rest = rest[rest.index(after: colon)...]
         guard rest.hasPrefix("  ") else { continue }
         let candidate = rest.dropFirst(2).prefix(5)
-        let isCode = candidate.utf8.count == 5 && candidate.utf8.allSatisfy { (48...57).contains($0) || (65...90).contains($0) }
+        let isCode =
+          candidate.utf8.count == 5 && candidate.utf8.allSatisfy { (48...57).contains($0) || (65...90).contains($0) }
         if isCode, rest.dropFirst(7).hasPrefix(":") { found = String(candidate) }
       }
     }

@@ -13,8 +13,10 @@ enum HostCandidates {
     let ports = list(options["port"])
     let count = max(hosts.count, addresses.count)
     guard count > 0 else { return [[:]] }
-    guard addresses.isEmpty || hosts.isEmpty || addresses.count == hosts.count, ports.count <= 1 || ports.count == count else {
-      throw PostgresError(.permanent, operation: "read connection string", "the numbers of hosts, addresses and ports differ")
+    guard addresses.isEmpty || hosts.isEmpty || addresses.count == hosts.count, ports.count <= 1 || ports.count == count
+    else {
+      throw PostgresError(
+        .permanent, operation: "read connection string", "the numbers of hosts, addresses and ports differ")
     }
     var candidates: [Candidate] = []
     for index in 0..<count {

@@ -1,6 +1,7 @@
 import Glibc
 
-/// A piece of work for whichever thread of a pool takes it: it is settled exactly once, by what `run` returns or by `fail`.
+/// A piece of work for whichever thread of a pool takes it: it is settled exactly once, by what `run` returns or by
+/// `fail`.
 struct Job: Sendable {
   var id: UInt64
   /// Does the work. The result is for when the thread is free again: it tells the caller.
@@ -10,7 +11,8 @@ struct Job: Sendable {
 
 /// The work that waits for a pool's threads, and what these threads must know of each other.
 ///
-/// Of the threads that sleep, work wakes the one that worked last: its connection, and the server's process behind that, is the warmest.
+/// Of the threads that sleep, work wakes the one that worked last: its connection, and the server's process behind
+/// that, is the warmest.
 ///
 /// A lock and conditions of the operating system: threads sleep here, no task ever waits for more than the lock.
 final class JobQueue: @unchecked Sendable {
@@ -124,7 +126,8 @@ final class JobQueue: @unchecked Sendable {
 
   // MARK: For threads
 
-  /// Counts a thread among those that sleep. To be called before anybody learns that its work is done, so that what follows from that comes to it.
+  /// Counts a thread among those that sleep. To be called before anybody learns that its work is done, so that what
+  /// follows from that comes to it.
   /// - Parameter hasConnection: one without is woken after all others.
   func isFree(_ thread: Int, hasConnection: Bool) { locked { addIdle(thread, hasConnection) } }
 
@@ -167,15 +170,17 @@ final class JobQueue: @unchecked Sendable {
   func pause(_ thread: Int, until: Instant) {
     locked {
       var time = until.timespec
-      while !isClosed, taskJobs[thread].isEmpty, Instant.now() < until { pthread_cond_timedwait(waker(of: thread), lock, &time) }
+      while !isClosed, taskJobs[thread].isEmpty, Instant.now() < until {
+        pthread_cond_timedwait(waker(of: thread), lock, &time)
+      }
     }
   }
 
   func connectionOpened() { locked { connected += 1 } }
   func connectionLost() { locked { connected -= 1 } }
 
-  /// Work that nobody can do now fails with the reason, instead of waiting for an unknown time. While another thread has a
-  /// connection, the work is left to it.
+  /// Work that nobody can do now fails with the reason, instead of waiting for an unknown time. While another thread
+  /// has a connection, the work is left to it.
   func connectFailed(_ error: PostgresError) {
     let failed: [Job] = locked {
       if connected > 0 {

@@ -31,7 +31,8 @@ enum OID {
 
   /// 2278: `void`, of which there is nothing to read.
   static let readable: Set<UInt32> = [
-    bool, bytea, name, int8, int2, int4, text, oid, json, float4, float8, bpchar, varchar, timestamptz, uuid, jsonb, boolArray, byteaArray, int4Array,
+    bool, bytea, name, int8, int2, int4, text, oid, json, float4, float8, bpchar, varchar, timestamptz, uuid, jsonb,
+    boolArray, byteaArray, int4Array,
     textArray, int8Array, float8Array, timestamptzArray, jsonArray, uuidArray, jsonbArray, 2278,
   ]
 }

@@ -1,7 +1,8 @@
 public import FoundationEssentials
 
-/// A column of a batch, filled value by value: a one-dimensional array for `unnest`, like those that `PostgresParameters` makes of rows, for columns that
-/// grow side by side. The values are written once, in the server's binary form.
+/// A column of a batch, filled value by value: a one-dimensional array for `unnest`, like those that
+/// `PostgresParameters` makes of rows, for columns that grow side by side. The values are written once, in the server's
+/// binary form.
 public struct PostgresColumn: Sendable {
   let oid: UInt32
   private let element: UInt32
@@ -19,21 +20,39 @@ public struct PostgresColumn: Sendable {
     bytes.beginArray(of: element)
   }
 
-  public static func uuids(_ count: Int = 0) -> PostgresColumn { PostgresColumn(OID.uuidArray, of: OID.uuid, count, size: 16) }
-  public static func texts(_ count: Int = 0, size: Int = 12) -> PostgresColumn { PostgresColumn(OID.textArray, of: OID.text, count, size: size) }
-  public static func bools(_ count: Int = 0) -> PostgresColumn { PostgresColumn(OID.boolArray, of: OID.bool, count, size: 1) }
-  public static func timestamptzs(_ count: Int = 0) -> PostgresColumn { PostgresColumn(OID.timestamptzArray, of: OID.timestamptz, count, size: 8) }
-  public static func float8s(_ count: Int = 0) -> PostgresColumn { PostgresColumn(OID.float8Array, of: OID.float8, count, size: 8) }
-  public static func byteas(_ count: Int = 0, size: Int = 64) -> PostgresColumn { PostgresColumn(OID.byteaArray, of: OID.bytea, count, size: size) }
-  public static func jsons(_ count: Int = 0, size: Int = 128) -> PostgresColumn { PostgresColumn(OID.jsonArray, of: OID.json, count, size: size) }
-  public static func jsonbs(_ count: Int = 0, size: Int = 64) -> PostgresColumn { PostgresColumn(OID.jsonbArray, of: OID.jsonb, count, size: size) }
+  public static func uuids(_ count: Int = 0) -> PostgresColumn {
+    PostgresColumn(OID.uuidArray, of: OID.uuid, count, size: 16)
+  }
+  public static func texts(_ count: Int = 0, size: Int = 12) -> PostgresColumn {
+    PostgresColumn(OID.textArray, of: OID.text, count, size: size)
+  }
+  public static func bools(_ count: Int = 0) -> PostgresColumn {
+    PostgresColumn(OID.boolArray, of: OID.bool, count, size: 1)
+  }
+  public static func timestamptzs(_ count: Int = 0) -> PostgresColumn {
+    PostgresColumn(OID.timestamptzArray, of: OID.timestamptz, count, size: 8)
+  }
+  public static func float8s(_ count: Int = 0) -> PostgresColumn {
+    PostgresColumn(OID.float8Array, of: OID.float8, count, size: 8)
+  }
+  public static func byteas(_ count: Int = 0, size: Int = 64) -> PostgresColumn {
+    PostgresColumn(OID.byteaArray, of: OID.bytea, count, size: size)
+  }
+  public static func jsons(_ count: Int = 0, size: Int = 128) -> PostgresColumn {
+    PostgresColumn(OID.jsonArray, of: OID.json, count, size: size)
+  }
+  public static func jsonbs(_ count: Int = 0, size: Int = 64) -> PostgresColumn {
+    PostgresColumn(OID.jsonbArray, of: OID.jsonb, count, size: size)
+  }
 
   public mutating func append(_ value: UUID?) { add(value) { $0.appendElement($1) } }
   public mutating func append(_ value: String?) { add(value) { $0.appendElement($1) } }
   public mutating func append(_ value: Double?) { add(value) { $0.appendElement(Int64(bitPattern: $1.bitPattern)) } }
   public mutating func append(_ value: Bool?) { add(value) { $0.appendElement($1) } }
   /// Microseconds since 1970-01-01T00:00:00Z.
-  public mutating func append(microseconds value: Int64?) { add(value) { $0.appendElement(PostgresEpoch.toServer($1)) } }
+  public mutating func append(microseconds value: Int64?) {
+    add(value) { $0.appendElement(PostgresEpoch.toServer($1)) }
+  }
   /// The bytes of a `bytea`, or the text of a `json` or `jsonb`.
   public mutating func append(_ value: [UInt8]?) {
     guard let value else { return append(nil as UUID?) }

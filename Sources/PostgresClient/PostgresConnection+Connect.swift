@@ -5,8 +5,9 @@ extension PostgresConnection {
   /// Opens a session on the first address that accepts one, and sets it up: time limits, UTF-8.
   ///
   /// Blocks for at most `connectTimeout` an address, name resolution aside.
-  /// - Throws: `permanent` for refused credentials, an unknown database or role, a wrong connection string; else `transient`. A server may say the former, too, of
-  ///   something that passes: a password that is being changed, a database that is being renamed or restored.
+  /// - Throws: `permanent` for refused credentials, an unknown database or role, a wrong connection string; else
+  ///   `transient`. A server may say the former, too, of something that passes: a password that is being changed, a
+  ///   database that is being renamed or restored.
   public static func connect(
     _ settings: PostgresSettings, file: String = #fileID, line: Int = #line
   ) throws(PostgresError) -> PostgresConnection {
@@ -41,7 +42,8 @@ extension PostgresConnection {
     options["application_name"] = settings.applicationName
     options["client_encoding"] = "UTF8"
     guard let pointer = start(options) else {
-      throw PostgresError(.transient, operation: PostgresError.connect, "out of memory", file: site.file, line: site.line)
+      throw PostgresError(
+        .transient, operation: PostgresError.connect, "out of memory", file: site.file, line: site.line)
     }
     let wire = Wire(pointer, notices: NoticeSink(settings.noticeHandler))
     // Verbose, since the SQLSTATE of a refusal is to be had only from the text.
@@ -85,7 +87,8 @@ extension PostgresConnection {
         if case .deadline = error {
           let place = candidate["host"] ?? candidate["hostaddr"] ?? "the server"
           throw PostgresError(
-            .transient, operation: PostgresError.connect, "no answer from \(place) within \(settings.connectTimeout)", file: site.file,
+            .transient, operation: PostgresError.connect, "no answer from \(place) within \(settings.connectTimeout)",
+            file: site.file,
             line: site.line)
         }
         throw refusal(wire, site)
@@ -102,7 +105,8 @@ extension PostgresConnection {
     let isHopeless = sqlState == nil && (PQconnectionNeedsPassword(wire.pointer) == 1 || ErrorText.isOfSettings(text))
     let kind = isHopeless ? .permanent : PostgresError.Kind(sqlState: sqlState, isConnecting: true)
     return PostgresError(
-      kind, sqlState: sqlState, operation: PostgresError.connect, ErrorText.connection(sqlState == nil ? ErrorText.withoutValue(text) : text), file: site.file,
+      kind, sqlState: sqlState, operation: PostgresError.connect,
+      ErrorText.connection(sqlState == nil ? ErrorText.withoutValue(text) : text), file: site.file,
       line: site.line)
   }
 
@@ -112,12 +116,15 @@ extension PostgresConnection {
       "SET lock_timeout = \(settings.lockTimeout.wholeMilliseconds)",
       // A database's own default may be stricter; every wait for a lock would then end in 40001.
       "SET default_transaction_isolation = 'read committed'",
-      // So that the server, too, notices soon when this machine is gone, and gives its locks up. Without effect on local sockets.
-      "SET tcp_keepalives_idle = 10", "SET tcp_keepalives_interval = 3", "SET tcp_keepalives_count = 3", "SET tcp_user_timeout = 15000",
+      // So that the server, too, notices soon when this machine is gone, and gives its locks up. Without effect on
+      // local sockets.
+      "SET tcp_keepalives_idle = 10", "SET tcp_keepalives_interval = 3", "SET tcp_keepalives_count = 3",
+      "SET tcp_user_timeout = 15000",
       "SET idle_in_transaction_session_timeout = \(settings.idleInTransactionTimeout.wholeMilliseconds)",
     ]
     if settings.plansByIndexes {
-      // A scan that cannot be avoided, of a host's trigger for instance, looks dear enough then to be compiled at each execution.
+      // A scan that cannot be avoided, of a host's trigger for instance, looks dear enough then to be compiled at each
+      // execution.
       statements += [
         "SET plan_cache_mode = force_generic_plan", "SET enable_seqscan = off", "SET jit = off",
         // Nor does an index in the order that is asked for look dearer than to sort all that another index finds.

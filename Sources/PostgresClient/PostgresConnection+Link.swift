@@ -31,7 +31,8 @@ extension PostgresConnection {
   public var link: PostgresLink {
     let pointer = wire.pointer
     let options = Self.options(of: pointer)
-    let host = PQhost(pointer).map { String(cString: $0) } ?? "", address = PQhostaddr(pointer).map { String(cString: $0) } ?? ""
+    let host = PQhost(pointer).map { String(cString: $0) } ?? "",
+      address = PQhostaddr(pointer).map { String(cString: $0) } ?? ""
     let isLocal = host.hasPrefix("/") || host.hasPrefix("@") || address.hasPrefix("127.") || address == "::1"
     let isEncrypted = PQsslInUse(pointer) == 1, mode = options["sslmode"] ?? "prefer"
     let verification: PostgresLink.Verification =
@@ -46,7 +47,9 @@ extension PostgresConnection {
     return PostgresLink(isLocal: isLocal, isEncrypted: isEncrypted, verification: verification, mode: mode)
   }
 
-  private static var standardAuthority: String { (getenv("HOME").map { String(cString: $0) } ?? "") + "/.postgresql/root.crt" }
+  private static var standardAuthority: String {
+    (getenv("HOME").map { String(cString: $0) } ?? "") + "/.postgresql/root.crt"
+  }
 
   /// What is not secret of the options in use, those of the environment included.
   private static func options(of pointer: OpaquePointer) -> [String: String] {
@@ -56,7 +59,9 @@ extension PostgresConnection {
     var entry = list
     while let keyword = entry.pointee.keyword {
       let name = String(cString: keyword)
-      if name == "sslmode" || name == "sslrootcert", let value = entry.pointee.val { options[name] = String(cString: value) }
+      if name == "sslmode" || name == "sslrootcert", let value = entry.pointee.val {
+        options[name] = String(cString: value)
+      }
       entry += 1
     }
     return options

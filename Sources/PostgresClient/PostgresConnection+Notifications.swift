@@ -43,7 +43,8 @@ extension Wire {
       defer { PQfreemem(entry) }
       found.append(
         PostgresNotification(
-          channel: entry.pointee.relname.map { String(cString: $0) } ?? "", payload: entry.pointee.extra.map { String(cString: $0) } ?? ""))
+          channel: entry.pointee.relname.map { String(cString: $0) } ?? "",
+          payload: entry.pointee.extra.map { String(cString: $0) } ?? ""))
     }
     return found
   }

@@ -4,7 +4,8 @@ extension PostgresConnection {
   /// Executes one statement: one round trip, also when it must be prepared first.
   @discardableResult
   public func execute(
-    _ statement: PostgresStatement, _ parameters: PostgresParameters = PostgresParameters(), file: String = #fileID, line: Int = #line
+    _ statement: PostgresStatement, _ parameters: PostgresParameters = PostgresParameters(), file: String = #fileID,
+    line: Int = #line
   ) throws(PostgresError) -> PostgresResult {
     try pipeline([(statement, parameters)], file: file, line: line)[0]
   }
@@ -13,13 +14,13 @@ extension PostgresConnection {
   ///
   /// With `PostgresSettings.role`, the pipeline's transaction works as that role.
   ///
-  /// Outside a transaction the whole pipeline is one: a failing statement undoes those before it and skips those after it.
-  /// `.begin` at the head and `.commit` at the tail make transactions that span several pipelines without a round trip of
-  /// their own. A pipeline that fails and holds either of them leaves no open transaction behind.
+  /// Outside a transaction the whole pipeline is one: a failing statement undoes those before it and skips those after
+  /// it. `.begin` at the head and `.commit` at the tail make transactions that span several pipelines without a round
+  /// trip of their own. A pipeline that fails and holds either of them leaves no open transaction behind.
   ///
-  /// Where plans are made once for any values (`PostgresSettings.plansByIndexes`), a few pipelines in a connection's life take another round trip first, which
-  /// has them made anew. A statement that the server no longer knows is prepared anew and the pipeline repeated, once, where no transaction was
-  /// open before it.
+  /// Where plans are made once for any values (`PostgresSettings.plansByIndexes`), a few pipelines in a connection's
+  /// life take another round trip first, which has them made anew. A statement that the server no longer knows is
+  /// prepared anew and the pipeline repeated, once, where no transaction was open before it.
   /// - Returns: a result a command.
   /// - Throws: the error of the first command that failed, naming it.
   @discardableResult
@@ -39,7 +40,8 @@ extension PostgresConnection {
       return results
     }
     let results = try run(
-      [(.begin, PostgresParameters()), role] + commands + [(.commit, PostgresParameters())], wasInTransaction: false, site)
+      [(.begin, PostgresParameters()), role] + commands + [(.commit, PostgresParameters())], wasInTransaction: false,
+      site)
     return Array(results[2..<(results.count - 1)])
   }
 
@@ -163,7 +165,9 @@ private struct PipelineRun {
     for (index, (statement, parameters)) in commands.enumerated() {
       if connection.prepared[statement.name] == nil, pending.insert(statement.name).inserted {
         let types = parameters.slots.map { Oid($0.oid) }
-        guard PQsendPrepare(wire.pointer, statement.name, statement.sql, Int32(types.count), types) == 1 else { throw wire.lost() }
+        guard PQsendPrepare(wire.pointer, statement.name, statement.sql, Int32(types.count), types) == 1 else {
+          throw wire.lost()
+        }
         steps.append(.prepare(command: index))
       }
       guard parameters.send(statement.name, on: wire.pointer) else { throw wire.lost() }
@@ -228,6 +232,8 @@ extension PostgresParameters {
     let values = slots.map { slot -> UnsafePointer<CChar>? in
       slot.length < 0 ? nil : ((slot.column ?? bytes).start + slot.offset).assumingMemoryBound(to: CChar.self)
     }
-    return withExtendedLifetime(self) { PQsendQueryPrepared(connection, name, Int32(slots.count), values, lengths, formats, 1) == 1 }
+    return withExtendedLifetime(self) {
+      PQsendQueryPrepared(connection, name, Int32(slots.count), values, lengths, formats, 1) == 1
+    }
   }
 }

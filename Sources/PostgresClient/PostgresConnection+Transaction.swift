@@ -4,8 +4,8 @@ extension PostgresConnection {
     _ = try simpleQuery(text, operation: PostgresStatement.begin.name, site: CallSite(file: file, line: line))
   }
 
-  /// - Throws: `commitUnknown` where the connection was lost before the answer; `transient` where the server rolled back
-  ///   instead, because a statement of the transaction had failed.
+  /// - Throws: `commitUnknown` where the connection was lost before the answer; `transient` where the server rolled
+  ///   back instead, because a statement of the transaction had failed.
   public func commit(file: String = #fileID, line: Int = #line) throws(PostgresError) {
     let site = CallSite(file: file, line: line)
     let result = try simpleQuery("COMMIT", operation: PostgresStatement.commit.name, site: site)
@@ -42,6 +42,7 @@ extension PostgresConnection {
   func rolledBackInstead(_ site: CallSite) -> PostgresError {
     PostgresError(
       .transient, operation: PostgresStatement.commit.name,
-      "the server answered COMMIT with ROLLBACK: a statement of the transaction had failed", file: site.file, line: site.line)
+      "the server answered COMMIT with ROLLBACK: a statement of the transaction had failed", file: site.file,
+      line: site.line)
   }
 }

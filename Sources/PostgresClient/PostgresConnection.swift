@@ -4,8 +4,8 @@ import Synchronization
 
 /// A session with a server. Its calls block, each for at most its deadline.
 ///
-/// Not Sendable: it belongs to the thread that made it. `PostgresWorker` and `PostgresPool` own threads for this purpose
-/// and lend the connection to closures.
+/// Not Sendable: it belongs to the thread that made it. `PostgresWorker` and `PostgresPool` own threads for this
+/// purpose and lend the connection to closures.
 public final class PostgresConnection {
   /// Tells connections of this process apart, for ever. A backend's process id comes again.
   public let serial = serials.wrappingAdd(1, ordering: .relaxed).newValue
@@ -23,8 +23,8 @@ public final class PostgresConnection {
   /// The limit of each round trip from here on, nil = none. Starts as `PostgresSettings.deadline`.
   public var deadline: Duration?
 
-  /// Takes on `PostgresSettings.role` until the transaction ends. Not for the session: a pooler may lend the server's session to somebody else between two
-  /// transactions.
+  /// Takes on `PostgresSettings.role` until the transaction ends. Not for the session: a pooler may lend the server's
+  /// session to somebody else between two transactions.
   let takeOnRole: PostgresStatement?
 
   struct PreparedStatement {
@@ -35,7 +35,9 @@ public final class PostgresConnection {
   init(_ wire: Wire, _ settings: PostgresSettings) {
     self.wire = wire
     self.settings = settings
-    takeOnRole = settings.role.map { PostgresStatement(name: "take_on_role", "SET LOCAL ROLE \(Self.quotedIdentifier($0))") }
+    takeOnRole = settings.role.map {
+      PostgresStatement(name: "take_on_role", "SET LOCAL ROLE \(Self.quotedIdentifier($0))")
+    }
     owner = pthread_self()
     deadline = settings.deadline
   }
@@ -56,20 +58,23 @@ public final class PostgresConnection {
   /// E.g. 150018 for 15.18.
   public var serverVersion: Int32 { PQserverVersion(wire.pointer) }
 
-  /// Runs SQL without parameters through the simple query protocol: several statements separated by semicolons, which form
-  /// one transaction unless the text says otherwise.
+  /// Runs SQL without parameters through the simple query protocol: several statements separated by semicolons, which
+  /// form one transaction unless the text says otherwise.
   ///
   /// - Returns: the last statement's result; its values are text.
   /// - Throws: the first statement's error that fails; the statements after it are not run.
   @discardableResult
-  public func execute(_ sql: String, file: String = #fileID, line: Int = #line) throws(PostgresError) -> PostgresResult {
+  public func execute(_ sql: String, file: String = #fileID, line: Int = #line) throws(PostgresError) -> PostgresResult
+  {
     var text = sql
     // Statements that are sent together are one transaction.
     if let takeOnRole, !isInTransaction { text = "\(takeOnRole.sql); \(sql)" }
     return try simpleQuery(text, operation: "execute", site: CallSite(file: file, line: line))
   }
 
-  func simpleQuery(_ sql: String, operation: String, site: CallSite, until limit: Instant? = nil) throws(PostgresError) -> PostgresResult {
+  func simpleQuery(_ sql: String, operation: String, site: CallSite, until limit: Instant? = nil) throws(PostgresError)
+    -> PostgresResult
+  {
     try requireUsable(operation, site)
     let until = limit ?? roundTripLimit()
     let isCommit = operation == PostgresStatement.commit.name
@@ -110,8 +115,9 @@ public final class PostgresConnection {
     if settings.plansByIndexes, !result.commandTag.hasPrefix("SELECT") { written.inAll += result.affectedRows }
   }
 
-  /// Has plans made anew whenever what was written here has doubled: what is best for a table of a few rows may be the worst for a large one, and the server
-  /// itself looks again only when it has analysed the table, a minute later or more. Older plans are right as well, so a server that refuses is no reason to stop.
+  /// Has plans made anew whenever what was written here has doubled: what is best for a table of a few rows may be the
+  /// worst for a large one, and the server itself looks again only when it has analysed the table, a minute later or
+  /// more. Older plans are right as well, so a server that refuses is no reason to stop.
   func renewPlans(_ site: CallSite) throws(PostgresError) {
     guard !isInTransaction, written.inAll > 0, written.inAll >= 2 * written.whenPlanned else { return }
     written.whenPlanned = written.inAll
@@ -125,7 +131,8 @@ public final class PostgresConnection {
   func requireUsable(_ operation: String, _ site: CallSite) throws(PostgresError) {
     precondition(pthread_equal(owner, pthread_self()) != 0, "a PostgresConnection was used on a foreign thread")
     guard wire.isBroken else { return }
-    throw PostgresError(.transient, operation: operation, "the connection was lost earlier", file: site.file, line: site.line)
+    throw PostgresError(
+      .transient, operation: operation, "the connection was lost earlier", file: site.file, line: site.line)
   }
 
   /// An error that the server reported, as ours. Gives the connection up where the report ends the session.
@@ -138,8 +145,8 @@ public final class PostgresConnection {
     if kind == .reprepare { hasStaleStatements = true }
     // The session is with a server that became read-only: only a new connection finds the primary.
     if kind == .reconnect { wire.markBroken() }
-    // Whatever a server or a pooler says when it ends a session (XX000, 08P01, 0A000), the next session may do. A session can also end after its commit took
-    // effect, e.g. while it waits for a standby.
+    // Whatever a server or a pooler says when it ends a session (XX000, 08P01, 0A000), the next session may do. A
+    // session can also end after its commit took effect, e.g. while it waits for a standby.
     let ofLost: PostgresError.Kind = commitInFlight ? .commitUnknown : kind == .permanent ? .transient : kind
     var error = handle.error(isLost ? ofLost : kind, operation: operation, site: site)
     if error.sqlState == nil { error.message = ErrorText.connection(wire.errorMessage) }
@@ -147,7 +154,9 @@ public final class PostgresConnection {
   }
 
   /// A failure of the transport, as ours.
-  func failure(_ failure: WireFailure, _ operation: String, _ site: CallSite, commitInFlight: Bool = false) -> PostgresError {
+  func failure(_ failure: WireFailure, _ operation: String, _ site: CallSite, commitInFlight: Bool = false)
+    -> PostgresError
+  {
     switch failure {
     case .lost(let message):
       wire.markBroken()

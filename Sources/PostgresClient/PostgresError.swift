@@ -36,7 +36,8 @@ public struct PostgresError: Error, Sendable, CustomStringConvertible {
   public var column: String?
   /// Where in the SQL text the error is, in characters from 1, where the server says so.
   public var position: Int?
-  /// Whether a function of the database raised it in words of its own (RAISE): they may quote rows, so they are no words for a log.
+  /// Whether a function of the database raised it in words of its own (RAISE): they may quote rows, so they are no
+  /// words for a log.
   public var isRaised = false
   /// What was being done: a statement's name, `connect`, `COMMIT`, …
   public var operation: String
@@ -45,7 +46,8 @@ public struct PostgresError: Error, Sendable, CustomStringConvertible {
   public var line: Int
 
   public init(
-    _ kind: Kind, sqlState: String? = nil, operation: String, _ message: String, constraint: String? = nil, table: String? = nil,
+    _ kind: Kind, sqlState: String? = nil, operation: String, _ message: String, constraint: String? = nil,
+    table: String? = nil,
     column: String? = nil, position: Int? = nil, file: String = #fileID, line: Int = #line
   ) {
     self.kind = kind

@@ -37,7 +37,9 @@ extension PostgresParameters {
   public mutating func float8s(_ values: [Double?]) { float8s(values) { $0 } }
   @inlinable
   public mutating func float8s<Row>(_ rows: [Row], _ value: (Row) -> Double?) {
-    array(OID.float8Array, of: OID.float8, rows, sizeHint: 8, value) { $0.appendElement(Int64(bitPattern: $1.bitPattern)) }
+    array(OID.float8Array, of: OID.float8, rows, sizeHint: 8, value) {
+      $0.appendElement(Int64(bitPattern: $1.bitPattern))
+    }
   }
 
   public mutating func bools(_ values: [Bool]) { bools(values) { $0 } }
@@ -52,7 +54,9 @@ extension PostgresParameters {
   public mutating func timestamptzs(_ values: [Int64?]) { timestamptzs(values) { $0 } }
   @inlinable
   public mutating func timestamptzs<Row>(_ rows: [Row], _ value: (Row) -> Int64?) {
-    array(OID.timestamptzArray, of: OID.timestamptz, rows, sizeHint: 8, value) { $0.appendElement(PostgresEpoch.toServer($1)) }
+    array(OID.timestamptzArray, of: OID.timestamptz, rows, sizeHint: 8, value) {
+      $0.appendElement(PostgresEpoch.toServer($1))
+    }
   }
 
   public mutating func byteas(_ values: [[UInt8]]) { byteas(values) { $0 } }
@@ -66,7 +70,9 @@ extension PostgresParameters {
   public mutating func jsonbs(_ values: [[UInt8]?]) { jsonbs(values) { $0 } }
   @inlinable
   public mutating func jsonbs<Row>(_ rows: [Row], _ value: (Row) -> [UInt8]?) {
-    array(OID.jsonbArray, of: OID.jsonb, rows, sizeHint: 128, value) { bytes, value in value.withUnsafeBytes { bytes.appendJSONBElement($0) } }
+    array(OID.jsonbArray, of: OID.jsonb, rows, sizeHint: 128, value) { bytes, value in
+      value.withUnsafeBytes { bytes.appendJSONBElement($0) }
+    }
   }
 
   public mutating func jsons(_ values: [[UInt8]]) { jsons(values) { $0 } }
@@ -78,7 +84,8 @@ extension PostgresParameters {
 
   @inlinable
   mutating func array<Row, Value>(
-    _ oid: UInt32, of element: UInt32, _ rows: [Row], sizeHint: Int, _ value: (Row) -> Value?, _ append: (inout WireBytes, Value) -> Void
+    _ oid: UInt32, of element: UInt32, _ rows: [Row], sizeHint: Int, _ value: (Row) -> Value?,
+    _ append: (inout WireBytes, Value) -> Void
   ) {
     let start = bytes.count
     let needed = start + WireBytes.headerLength + rows.count * (4 + sizeHint)

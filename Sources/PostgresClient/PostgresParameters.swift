@@ -2,7 +2,8 @@ public import FoundationEssentials
 
 /// The parameters of one execution, in PostgreSQL's binary format, in the order in which they are added.
 ///
-/// All values share one growing buffer, but for columns, which bring their own: neither a parameter nor an array's element costs an allocation of its own.
+/// All values share one growing buffer, but for columns, which bring their own: neither a parameter nor an array's
+/// element costs an allocation of its own.
 public struct PostgresParameters: Sendable {
   struct Slot: Sendable {
     var oid: UInt32
@@ -41,7 +42,9 @@ public struct PostgresParameters: Sendable {
   public mutating func timestamptz(_ value: Int64?) {
     scalar(OID.timestamptz, value) { $0.appendBigEndian(PostgresEpoch.toServer($1)) }
   }
-  public mutating func bytea(_ value: [UInt8]?) { scalar(OID.bytea, value) { bytes, value in value.withUnsafeBytes { bytes.append($0) } } }
+  public mutating func bytea(_ value: [UInt8]?) {
+    scalar(OID.bytea, value) { bytes, value in value.withUnsafeBytes { bytes.append($0) } }
+  }
   /// JSON text, UTF-8; the server parses it (22P02 where it is none, 22P05 where it holds `\u0000`).
   public mutating func jsonb(_ value: [UInt8]?) {
     scalar(OID.jsonb, value) { bytes, value in
@@ -50,7 +53,9 @@ public struct PostgresParameters: Sendable {
     }
   }
   /// JSON text, UTF-8, kept by the server byte for byte.
-  public mutating func json(_ value: [UInt8]?) { scalar(OID.json, value) { bytes, value in value.withUnsafeBytes { bytes.append($0) } } }
+  public mutating func json(_ value: [UInt8]?) {
+    scalar(OID.json, value) { bytes, value in value.withUnsafeBytes { bytes.append($0) } }
+  }
 
   private mutating func scalar<Value>(_ oid: UInt32, _ value: Value?, _ append: (inout WireBytes, Value) -> Void) {
     let start = bytes.count

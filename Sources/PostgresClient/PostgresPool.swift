@@ -1,13 +1,15 @@
 /// Threads with a connection each, and the work that they take in order of arrival, the thread that worked last first.
 ///
-/// A connection is opened when work first needs it and replaced when it breaks, with pauses as `PostgresSettings.backoff` says
-/// while it cannot be had. A broken connection fails the work that ran on it; nothing is repeated behind the caller's back.
+/// A connection is opened when work first needs it and replaced when it breaks, with pauses as
+/// `PostgresSettings.backoff` says while it cannot be had. A broken connection fails the work that ran on it; nothing
+/// is repeated behind the caller's back.
 public final class PostgresPool: Sendable {
   let queue: JobQueue
   /// How many threads, and so connections at most.
   public let size: Int
-  /// One a thread. A task that prefers one runs on that thread, and so does what it performs on the pool: at once, with that thread's connection, and
-  /// without the pool's pauses between attempts to connect. It must not block by other means. Once the pool is closed, such a task goes on elsewhere.
+  /// One a thread. A task that prefers one runs on that thread, and so does what it performs on the pool: at once, with
+  /// that thread's connection, and without the pool's pauses between attempts to connect. It must not block by other
+  /// means. Once the pool is closed, such a task goes on elsewhere.
   public let executors: [any TaskExecutor]
 
   /// - Parameter size: from 1.
@@ -27,12 +29,15 @@ public final class PostgresPool: Sendable {
 
   /// Runs the body on a thread of the pool, with that thread's connection.
   ///
-  /// A transaction that the body leaves open is rolled back. Cancelling the task takes the work back while it waits; once
-  /// it runs it runs to its end, which the connection's deadlines bound.
+  /// A transaction that the body leaves open is rolled back. Cancelling the task takes the work back while it waits;
+  /// once it runs it runs to its end, which the connection's deadlines bound.
   ///
-  /// Called by a task on one of the pool's own threads (see `executors`), it runs there and then, unless only others have a connection.
+  /// Called by a task on one of the pool's own threads (see `executors`), it runs there and then, unless only others
+  /// have a connection.
   /// - Throws: what the body throws; the reason why no connection can be had; `CancellationError`; `closed`.
-  public func perform<Value: Sendable>(_ body: @escaping @Sendable (PostgresConnection) throws -> Value) async throws -> Value {
+  public func perform<Value: Sendable>(_ body: @escaping @Sendable (PostgresConnection) throws -> Value) async throws
+    -> Value
+  {
     if let thread = ConnectionThread.current(of: queue) {
       try Task.checkCancellation()
       if let connection = try thread.connectionForTask() { return try thread.perform(on: connection, body) }
@@ -57,7 +62,8 @@ public final class PostgresPool: Sendable {
     }
   }
 
-  /// Refuses new work, fails what waits with `closed`, lets what runs end, and closes the connections. May be called again.
+  /// Refuses new work, fails what waits with `closed`, lets what runs end, and closes the connections. May be called
+  /// again.
   public func close() async {
     await withCheckedContinuation { continuation in
       queue.close { continuation.resume() }
@@ -74,7 +80,9 @@ public final class PostgresWorker: Sendable {
   }
 
   /// See `PostgresPool.perform`.
-  public func perform<Value: Sendable>(_ body: @escaping @Sendable (PostgresConnection) throws -> Value) async throws -> Value {
+  public func perform<Value: Sendable>(_ body: @escaping @Sendable (PostgresConnection) throws -> Value) async throws
+    -> Value
+  {
     try await pool.perform(body)
   }
 

@@ -22,7 +22,9 @@ extension PostgresResult {
   }
   /// Microseconds since 1970-01-01T00:00:00Z.
   public func timestamps(_ row: Int, _ column: Int) throws(PostgresError) -> [Int64?] {
-    try array(row, column, "timestamptz[]", OID.timestamptzArray) { $0.integer(Int64.self).map(PostgresEpoch.fromServer) }
+    try array(row, column, "timestamptz[]", OID.timestamptzArray) {
+      $0.integer(Int64.self).map(PostgresEpoch.fromServer)
+    }
   }
   public func byteas(_ row: Int, _ column: Int) throws(PostgresError) -> [[UInt8]?] {
     try array(row, column, "bytea[]", OID.byteaArray) { [UInt8]($0) }
@@ -38,7 +40,9 @@ extension PostgresResult {
     return try required(values, column, wanted)
   }
 
-  private static func elements<Value>(_ bytes: UnsafeRawBufferPointer, _ element: (UnsafeRawBufferPointer) -> Value?) -> [Value?]? {
+  private static func elements<Value>(_ bytes: UnsafeRawBufferPointer, _ element: (UnsafeRawBufferPointer) -> Value?)
+    -> [Value?]?
+  {
     func integer(at offset: Int) -> Int32? {
       offset + 4 <= bytes.count ? UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + 4]).integer(Int32.self) : nil
     }
@@ -55,7 +59,9 @@ extension PostgresResult {
         values.append(nil)
         continue
       }
-      guard offset + length <= bytes.count, let value = element(UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + length])) else {
+      guard offset + length <= bytes.count,
+        let value = element(UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + length]))
+      else {
         return nil
       }
       values.append(value)

@@ -50,7 +50,8 @@ extension PostgresResult {
   public func doubleIfPresent(_ row: Int, _ column: Int) throws(PostgresError) -> Double? {
     try decode(row, column, "float8", OID.float8, OID.float4) { bytes, type in
       type == OID.float8
-        ? bytes.integer(UInt64.self).map { Double(bitPattern: $0) } : bytes.integer(UInt32.self).map { Double(Float(bitPattern: $0)) }
+        ? bytes.integer(UInt64.self).map { Double(bitPattern: $0) }
+        : bytes.integer(UInt32.self).map { Double(Float(bitPattern: $0)) }
     }
   }
   public func double(_ row: Int, _ column: Int) throws(PostgresError) -> Double {
@@ -66,7 +67,9 @@ extension PostgresResult {
 
   /// `timestamptz` in microseconds since 1970-01-01T00:00:00Z; the infinities are `Int64.max` and `.min`.
   public func timestampIfPresent(_ row: Int, _ column: Int) throws(PostgresError) -> Int64? {
-    try decode(row, column, "timestamptz", OID.timestamptz) { bytes, _ in bytes.integer(Int64.self).map(PostgresEpoch.fromServer) }
+    try decode(row, column, "timestamptz", OID.timestamptz) { bytes, _ in
+      bytes.integer(Int64.self).map(PostgresEpoch.fromServer)
+    }
   }
   public func timestamp(_ row: Int, _ column: Int) throws(PostgresError) -> Int64 {
     try required(timestampIfPresent(row, column), column, "timestamptz")

@@ -2,8 +2,8 @@ import CLibPQ
 
 /// The answer to one statement: rows in binary format, read by row and column from 0.
 ///
-/// Each getter checks the column's type and throws `decoding` where it is another one or the value is NULL; the `IfPresent`
-/// getters answer nil for NULL. A row or column out of range is a programming error and traps.
+/// Each getter checks the column's type and throws `decoding` where it is another one or the value is NULL; the
+/// `IfPresent` getters answer nil for NULL. A row or column out of range is a programming error and traps.
 public final class PostgresResult {
   private let handle: ResultHandle
   private let operation: String
@@ -23,7 +23,9 @@ public final class PostgresResult {
   public var commandTag: String { PQcmdStatus(handle.pointer).map { String(cString: $0) } ?? "" }
   /// Rows that the statement inserted, updated, deleted or selected.
   public var affectedRows: Int { PQcmdTuples(handle.pointer).flatMap { Int(String(cString: $0)) } ?? 0 }
-  public func columnName(_ column: Int) -> String { PQfname(handle.pointer, Int32(column)).map { String(cString: $0) } ?? "" }
+  public func columnName(_ column: Int) -> String {
+    PQfname(handle.pointer, Int32(column)).map { String(cString: $0) } ?? ""
+  }
 
   public func isNull(_ row: Int, _ column: Int) -> Bool {
     check(row, column)
@@ -31,7 +33,8 @@ public final class PostgresResult {
   }
 
   private func check(_ row: Int, _ column: Int) {
-    precondition(row >= 0 && row < rowCount && column >= 0 && column < columnTypes.count, "no such row or column in the result")
+    precondition(
+      row >= 0 && row < rowCount && column >= 0 && column < columnTypes.count, "no such row or column in the result")
   }
 
   /// The value's bytes in place, or nil for NULL. They never leave this module.
@@ -59,7 +62,8 @@ public final class PostgresResult {
 
   /// Decodes with the type checked (0 is no type); nil for NULL.
   func decode<Value>(
-    _ row: Int, _ column: Int, _ wanted: String, _ type1: UInt32, _ type2: UInt32 = 0, _ type3: UInt32 = 0, _ type4: UInt32 = 0,
+    _ row: Int, _ column: Int, _ wanted: String, _ type1: UInt32, _ type2: UInt32 = 0, _ type3: UInt32 = 0,
+    _ type4: UInt32 = 0,
     body: (UnsafeRawBufferPointer, UInt32) -> Value?
   ) throws(PostgresError) -> Value? {
     guard let bytes = value(row, column) else { return nil }

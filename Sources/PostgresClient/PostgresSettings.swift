@@ -5,7 +5,8 @@ import Glibc
 public struct PostgresSettings: Sendable {
   /// Shown in `pg_stat_activity`. Default: `client-journey-adapter`.
   public var applicationName: String
-  /// The role as which each transaction works (`SET LOCAL ROLE`), or nil to stay what the login is. Outside a transaction the session is the login's.
+  /// The role as which each transaction works (`SET LOCAL ROLE`), or nil to stay what the login is. Outside a
+  /// transaction the session is the login's.
   public var role: String?
   /// For each address tried, from the first packet to a usable session. Default 5 s, or the string's `connect_timeout`.
   public var connectTimeout: Duration = .seconds(5)
@@ -15,13 +16,14 @@ public struct PostgresSettings: Sendable {
   public var lockTimeout: Duration = .seconds(10)
   /// The server ends a session that idles inside a transaction for this long. 0 = never. Default 60 s.
   public var idleInTransactionTimeout: Duration = .seconds(60)
-  /// The client's own limit for a round trip, for the case that the server or the network says nothing at all: libpq has
-  /// none. Keep it above `statementTimeout`. nil = wait for ever. Default 30 s.
+  /// The client's own limit for a round trip, for the case that the server or the network says nothing at all: libpq
+  /// has none. Keep it above `statementTimeout`. nil = wait for ever. Default 30 s.
   public var deadline: Duration? = .seconds(30)
-  /// Whether prepared statements are planned for any values, instead of for the values at hand the first five times, and look rows up in indexes whenever
-  /// they can. For statements that take a batch as arrays: planned for five hundred values, they would rather read a table of some ten thousand rows from end
-  /// to end than look five hundred of them up; planned while a table is small, they go on reading it until the server analyses it again. Plans are made anew
-  /// whenever the rows that the connection has written have doubled.
+  /// Whether prepared statements are planned for any values, instead of for the values at hand the first five times,
+  /// and look rows up in indexes whenever they can. For statements that take a batch as arrays: planned for five
+  /// hundred values, they would rather read a table of some ten thousand rows from end to end than look five hundred of
+  /// them up; planned while a table is small, they go on reading it until the server analyses it again. Plans are made
+  /// anew whenever the rows that the connection has written have doubled.
   public var plansByIndexes = false
   /// Pauses between attempts to connect.
   public var backoff = PostgresBackoff()
@@ -32,20 +34,24 @@ public struct PostgresSettings: Sendable {
   let options: [String: String]
 
   /// - Parameters:
-  ///   - conninfo: A URI (`postgresql://user:password@a:5432,b:5432/db?sslmode=verify-full`) or `key=value` pairs; several hosts
+  ///   - conninfo: A URI (`postgresql://user:password@a:5432,b:5432/db?sslmode=verify-full`) or `key=value` pairs;
+  ///     several hosts
   ///     are tried in turn. Where it does not say otherwise: `target_session_attrs=read-write`, TCP keepalives (10 s, 3 s, 3),
   ///     `tcp_user_timeout` 15 s, `gssencmode=disable`.
   ///   - applicationName: Shown in `pg_stat_activity`, unless the string has its own.
   ///   - role: The role as which each transaction works.
   /// - Throws: `permanent`, naming what is wrong without quoting the string.
-  public init(conninfo: String, applicationName: String = "client-journey-adapter", role: String? = nil) throws(PostgresError) {
+  public init(conninfo: String, applicationName: String = "client-journey-adapter", role: String? = nil)
+    throws(PostgresError)
+  {
     try Self.check(conninfo)
     var options = try Self.parse(conninfo)
     self.applicationName = options["application_name"] ?? applicationName
     self.role = role
     if let text = options["connect_timeout"] {
       guard let seconds = Int(text) else {
-        throw PostgresError(.permanent, operation: "read connection string", "connect_timeout is not a whole number of seconds")
+        throw PostgresError(
+          .permanent, operation: "read connection string", "connect_timeout is not a whole number of seconds")
       }
       if seconds > 0 { connectTimeout = .seconds(seconds) }
       options["connect_timeout"] = nil
@@ -56,7 +62,9 @@ public struct PostgresSettings: Sendable {
     }
     try Self.checkFiles(options)
     // A file that a line was written to ends with a line break, and so does what a shell or a container reads of it.
-    if options["password"] == nil, let text = getenv("PGPASSWORD").map({ String(cString: $0) }), text.last?.isNewline == true {
+    if options["password"] == nil, let text = getenv("PGPASSWORD").map({ String(cString: $0) }),
+      text.last?.isNewline == true
+    {
       options["password"] = String(text.prefix { !$0.isNewline })
     }
     for (key, value) in Self.defaults where options[key] == nil { options[key] = value }
@@ -72,15 +80,19 @@ public struct PostgresSettings: Sendable {
     "gssencmode": "disable",
   ]
 
-  /// A password that is not percent-encoded ends where libpq takes one of its characters for a mark; what comes after would pass for a host or a database,
-  /// and be told to everybody who is told of those.
+  /// A password that is not percent-encoded ends where libpq takes one of its characters for a mark; what comes after
+  /// would pass for a host or a database, and be told to everybody who is told of those.
   private static func check(_ conninfo: String) throws(PostgresError) {
     for scheme in ["postgresql://", "postgres://"] where conninfo.hasPrefix(scheme) {
       let rest = conninfo.dropFirst(scheme.count), authority = rest.prefix { $0 != "/" }
-      // In a parameter, whose name libpq has to know, a '@' is one: `?user=app@tenant`. But behind a '@' of the authority it may be a password's.
-      let tail = rest[authority.endIndex...], database = tail.prefix { $0 != "?" }, marks = authority.count { $0 == "@" }
+      // In a parameter, whose name libpq has to know, a '@' is one: `?user=app@tenant`. But behind a '@' of the
+      // authority it may be a password's.
+      let tail = rest[authority.endIndex...], database = tail.prefix { $0 != "?" },
+        marks = authority.count { $0 == "@" }
       guard marks <= 1, !(marks == 0 ? database : tail).contains("@") else {
-        throw PostgresError(.permanent, operation: "read connection string", "a '@' stands where none can be; \(ConnectionStringFault.encoding)")
+        throw PostgresError(
+          .permanent, operation: "read connection string",
+          "a '@' stands where none can be; \(ConnectionStringFault.encoding)")
       }
     }
   }
@@ -108,8 +120,11 @@ public struct PostgresSettings: Sendable {
     for name in ["sslrootcert", "sslcert", "sslkey", "sslcrl"] {
       guard let path = options[name], !path.isEmpty, access(path, R_OK) != 0 else { continue }
       // The system's authorities, and a key in hardware.
-      if name == "sslrootcert" && path == "system" || name == "sslkey" && !path.hasPrefix("/") && path.contains(":") { continue }
-      throw PostgresError(.permanent, operation: "read connection string", "the file that \(name) names is not there, or cannot be read")
+      if name == "sslrootcert" && path == "system" || name == "sslkey" && !path.hasPrefix("/") && path.contains(":") {
+        continue
+      }
+      throw PostgresError(
+        .permanent, operation: "read connection string", "the file that \(name) names is not there, or cannot be read")
     }
   }
 

@@ -29,8 +29,10 @@ struct ResultHandle: ~Copyable {
 
   func error(_ kind: PostgresError.Kind, operation: String, site: CallSite) -> PostgresError {
     var error = PostgresError(
-      kind, sqlState: sqlState, operation: operation, ErrorText.primary(primaryMessage, sqlState: sqlState), constraint: diagnostic("n"),
-      table: diagnostic("t"), column: diagnostic("c"), position: diagnostic("P").flatMap { Int($0) }, file: site.file, line: site.line)
+      kind, sqlState: sqlState, operation: operation, ErrorText.primary(primaryMessage, sqlState: sqlState),
+      constraint: diagnostic("n"),
+      table: diagnostic("t"), column: diagnostic("c"), position: diagnostic("P").flatMap { Int($0) }, file: site.file,
+      line: site.line)
     // The innermost place is the first line; PL/pgSQL names its statement in English whatever the server's language.
     let place = diagnostic("W").map { $0.prefix { $0 != "\n" } } ?? ""
     error.isRaised = place.hasSuffix(" RAISE") || ["P0", "38", "39"].contains((sqlState ?? "").prefix(2))

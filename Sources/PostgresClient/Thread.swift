@@ -47,7 +47,8 @@ private func runThreadBody(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutabl
   return nil
 }
 
-/// For `top -H` and debuggers; the kernel keeps 15 bytes. glibc's own call is a GNU extension that Swift does not import.
+/// For `top -H` and debuggers; the kernel keeps 15 bytes. glibc's own call is a GNU extension that Swift does not
+/// import.
 private func nameCurrentThread(_ name: String) {
   let file = open("/proc/thread-self/comm", O_WRONLY | O_CLOEXEC)
   guard file >= 0 else { return }

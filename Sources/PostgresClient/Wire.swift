@@ -137,10 +137,14 @@ final class NoticeSink {
 
   private func receive(_ result: OpaquePointer) {
     guard let handler else { return }
-    func field(_ code: Unicode.Scalar) -> String? { PQresultErrorField(result, Int32(code.value)).map { String(cString: $0) } }
+    func field(_ code: Unicode.Scalar) -> String? {
+      PQresultErrorField(result, Int32(code.value)).map { String(cString: $0) }
+    }
     let sqlState = field("C")
     // libpq's own warnings come without fields.
     let message = field("M") ?? PQresultErrorMessage(result).map { String(cString: $0) } ?? ""
-    handler(PostgresNotice(severity: field("V") ?? "WARNING", sqlState: sqlState, message: ErrorText.primary(message, sqlState: sqlState)))
+    handler(
+      PostgresNotice(
+        severity: field("V") ?? "WARNING", sqlState: sqlState, message: ErrorText.primary(message, sqlState: sqlState)))
   }
 }

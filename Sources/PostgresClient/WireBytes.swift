@@ -1,7 +1,7 @@
 public import FoundationEssentials
 
-/// Values in the server's binary form, growing at the end: parameters and columns are written with one look at the room that is left a value. A copy that is
-/// written to gets memory of its own.
+/// Values in the server's binary form, growing at the end: parameters and columns are written with one look at the room
+/// that is left a value. A copy that is written to gets memory of its own.
 @usableFromInline
 struct WireBytes: Sendable {
   @usableFromInline
@@ -28,7 +28,9 @@ struct WireBytes: Sendable {
   var start: UnsafeRawPointer { UnsafeRawPointer(memory.start) }
 
   @usableFromInline
-  mutating func reserve(_ capacity: Int) { if capacity > memory.capacity || !isKnownUniquelyReferenced(&memory) { move(to: capacity) } }
+  mutating func reserve(_ capacity: Int) {
+    if capacity > memory.capacity || !isKnownUniquelyReferenced(&memory) { move(to: capacity) }
+  }
 
   /// Appends a value of at most `most` bytes; `write` fills its room and returns how much of it.
   @inlinable @inline(__always)

@@ -1,6 +1,7 @@
 import ArgumentParser
 
-/// The program. Its first line is about signals: one that comes while the rest is still being set up must not be lost, nor end `serve` as an accident would.
+/// The program. Its first line is about signals: one that comes while the rest is still being set up must not be lost,
+/// nor end `serve` as an accident would.
 @main
 enum Program {
   /// For `serve` alone: other commands end by a signal.
@@ -12,7 +13,8 @@ enum Program {
   }
 }
 
-/// The command `journey`: takes the words of the command line and hands them to the rooms. It has no behaviour of its own.
+/// The command `journey`: takes the words of the command line and hands them to the rooms. It has no behaviour of its
+/// own.
 struct JourneyCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "journey",
@@ -24,7 +26,8 @@ struct JourneyCommand: AsyncParsableCommand {
       """,
     version: "0.4.0",
     subcommands: [
-      Serve.self, Migrate.self, TopologyCommand.self, Publish.self, Map.self, Mappings.self, Explain.self, RecomputeCommand.self,
+      Serve.self, Migrate.self, TopologyCommand.self, Publish.self, Map.self, Mappings.self, Explain.self,
+      RecomputeCommand.self,
       IdentityCommand.self, DLQ.self, Doctor.self, Token.self,
     ])
 }

@@ -73,8 +73,8 @@ extension Scenario {
     try await servers.stop()
   }
 
-  /// An operator deletes queues by mistake and declares them again. What lay in the ingest queue is gone with it, so upstream, which has seen it,
-  /// sends everything again; actions that found no queue go out later.
+  /// An operator deletes queues by mistake and declares them again. What lay in the ingest queue is gone with it, so
+  /// upstream, which has seen it, sends everything again; actions that found no queue go out later.
   private static func queuesDeleted(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     let setup = Campaign.Setup(events: rounds * 160, settings: ["AMQP_RECONNECT_SECONDS": "1"])
     try await Campaign.run(row, setup, &random) { campaign in
@@ -100,14 +100,18 @@ extension Scenario {
           try await campaign.stage.succeed(["topology", "apply"])
           // The worker's messages back to where the comparison looks for them.
           try await campaign.deliver(
-            taken.map { OutboundMessage(exchange: "journey.actions", routingKey: $0.routingKey, properties: $0.properties, body: $0.body) })
+            taken.map {
+              OutboundMessage(
+                exchange: "journey.actions", routingKey: $0.routingKey, properties: $0.properties, body: $0.body)
+            })
         }
       }
       #expect(program.ending == nil, "\(program.standardError)")
     }
   }
 
-  /// A disk without room, as far as the adapter can tell: the broker refuses actions until workers have made room, or the limit is lifted.
+  /// A disk without room, as far as the adapter can tell: the broker refuses actions until workers have made room, or
+  /// the limit is lifted.
   private static func actionQueueFull(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     try await Campaign.run(row, .init(events: rounds * 160), &random) { campaign in
       let program = try await campaign.serve()
@@ -125,7 +129,8 @@ extension Scenario {
           program.standardError.occurrences(of: "actions were not published") > refused
         }
         if round % 2 == 0 {
-          try await campaign.work(during: { try await campaign.stage.settles(events: campaign.sentEvents, program) }, before: lift)
+          try await campaign.work(
+            during: { try await campaign.stage.settles(events: campaign.sentEvents, program) }, before: lift)
         } else {
           // The queues stay as full as they are.
           try await lift()
@@ -135,11 +140,13 @@ extension Scenario {
     }
   }
 
-  /// The database stands still for longer than the broker waits for acknowledgements: the channel is closed with 406, and nothing is lost.
+  /// The database stands still for longer than the broker waits for acknowledgements: the channel is closed with 406,
+  /// and nothing is lost.
   private static func ackTimeout(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     let servers = try await TestServers.dedicated()
     try await servers.erlang(
-      "[application:set_env(rabbit, Key, Value) || {Key, Value} <- [{consumer_timeout, 2000}, {channel_tick_interval, 500}]]")
+      "[application:set_env(rabbit, Key, Value) || {Key, Value} <- [{consumer_timeout, 2000}, {channel_tick_interval, 500}]]"
+    )
     try await Campaign.run(row, .init(events: rounds * 150, servers: servers), &random) { campaign in
       let program = try await campaign.serve()
       for _ in 0..<rounds {
@@ -162,14 +169,18 @@ extension Scenario {
 
 extension Campaign {
   /// Has workers take actions during `body`, and puts what they took back to where the comparison looks for it.
-  fileprivate func work(during body: () async throws -> Void, before puttingBack: () async throws -> Void) async throws {
+  fileprivate func work(during body: () async throws -> Void, before puttingBack: () async throws -> Void) async throws
+  {
     let workers = try ["email", "voice", "human"].map { try Worker(stage, "journey.actions.\($0)") }
     try await body()
     var taken: [Delivery] = []
     for worker in workers { taken += await worker.stop() }
     try await puttingBack()
     try await deliver(
-      taken.map { OutboundMessage(exchange: "journey.actions", routingKey: $0.routingKey, properties: $0.properties, body: $0.body) })
+      taken.map {
+        OutboundMessage(
+          exchange: "journey.actions", routingKey: $0.routingKey, properties: $0.properties, body: $0.body)
+      })
     messagesSent -= taken.count
   }
 
@@ -190,8 +201,10 @@ private final class Worker: Sendable {
   private let shared = Shared()
 
   init(_ stage: Stage, _ queue: String) throws {
-    let settings = try AMQPConnectionSettings(uri: stage.servers.amqpURL(vhost: stage.vhost), connectionName: "test worker")
-    let consumer = AMQPConsumer(settings: settings, queue: queue, prefetch: 100, maxBatch: 100, consumerTag: "worker") { [shared] event in
+    let settings = try AMQPConnectionSettings(
+      uri: stage.servers.amqpURL(vhost: stage.vhost), connectionName: "test worker")
+    let consumer = AMQPConsumer(settings: settings, queue: queue, prefetch: 100, maxBatch: 100, consumerTag: "worker") {
+      [shared] event in
       guard case .deliveries(let deliveries) = event else { return }
       shared.state.withLock { $0.taken += deliveries }
       shared.state.withLock(\.consumer)?.settle(deliveries.map { .ack($0.tag) })

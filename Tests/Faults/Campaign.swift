@@ -25,7 +25,8 @@ final class Campaign {
     var pooling: TestServers.Pooling?
     /// Each message's body is filled up to so many bytes.
     var bodyBytes = 0
-    /// Whether good events may become dead letters and be sent again from there, since the program is killed more often than the broker hands a message out.
+    /// Whether good events may become dead letters and be sent again from there, since the program is killed more often
+    /// than the broker hands a message out.
     var mayGiveUp = true
     var change: (inout World, inout SeededRandom) -> Void = { _, _ in }
   }
@@ -58,7 +59,9 @@ final class Campaign {
   }
 
   /// Sets up, runs `body`, lets the adapter finish, and enters the result into the row.
-  static func run(_ row: Row, _ setup: Setup, _ random: inout SeededRandom, _ body: (Campaign) async throws -> Void) async throws {
+  static func run(_ row: Row, _ setup: Setup, _ random: inout SeededRandom, _ body: (Campaign) async throws -> Void)
+    async throws
+  {
     var world = World(events: setup.events, &random)
     setup.change(&world, &random)
     var draws = random
@@ -82,7 +85,8 @@ final class Campaign {
 
   // MARK: Upstream
 
-  /// Sends the next events, and some messages that have to become dead letters; returns when the broker has confirmed them all.
+  /// Sends the next events, and some messages that have to become dead letters; returns when the broker has confirmed
+  /// them all.
   ///
   /// - Parameter poisoned: whether one of those is an event that only the database can refuse.
   func publish(_ count: Int = .max, strays strayCount: Int = 2, poisoned: Bool = false) async throws {
@@ -160,7 +164,8 @@ final class Campaign {
   /// Starts the adapter without waiting for it.
   func start(_ more: [String: String] = [:]) throws -> ChildProcess {
     var settings = [
-      "PIPELINE_LANES": "2", "PIPELINE_BATCH_SIZE": "20", "INGEST_PREFETCH": "100", "DEAD_LETTERS_ARCHIVE": "true", "LOG_STATISTICS_SECONDS": "0",
+      "PIPELINE_LANES": "2", "PIPELINE_BATCH_SIZE": "20", "INGEST_PREFETCH": "100", "DEAD_LETTERS_ARCHIVE": "true",
+      "LOG_STATISTICS_SECONDS": "0",
       "AMQP_URL": stage.logins.amqpURL.replacing(port: amqp?.port) + setup.brokerQuery,
       "DATABASE_URL": databaseURL.replacing(port: postgres?.port) + (postgres == nil ? "" : "?sslmode=disable"),
     ]
@@ -176,7 +181,9 @@ final class Campaign {
   func serve(_ more: [String: String] = [:]) async throws -> ChildProcess {
     let program = try start(more)
     try await eventually("serve's consuming", state: { program.standardError }) {
-      if let ending = program.ending { throw Timeout(description: "serve ended at once by \(ending): \(program.standardError)") }
+      if let ending = program.ending {
+        throw Timeout(description: "serve ended at once by \(ending): \(program.standardError)")
+      }
       return program.standardError.contains("consuming")
     }
     return program
@@ -194,7 +201,9 @@ final class Campaign {
   }
 
   /// Repeats a question while its server is away.
-  func patiently<Value>(within limit: Duration = .seconds(60), _ question: () async throws -> Value) async throws -> Value {
+  func patiently<Value>(within limit: Duration = .seconds(60), _ question: () async throws -> Value) async throws
+    -> Value
+  {
     let end = ContinuousClock.now + limit
     while true {
       do {
@@ -207,7 +216,9 @@ final class Campaign {
   }
 
   /// What the running programs say, for failures.
-  var logs: String { programs.filter { $0.ending == nil }.map { String($0.standardError.suffix(3000)) }.joined(separator: "\n--\n") }
+  var logs: String {
+    programs.filter { $0.ending == nil }.map { String($0.standardError.suffix(3000)) }.joined(separator: "\n--\n")
+  }
 
   // MARK: The end
 
@@ -219,25 +230,33 @@ final class Campaign {
     if setup.mayGiveUp { try await replayGivenUp() }
     try await stage.settles(events: world.events.count, within: .seconds(150), running.first)
     try await eventually("\(strays) letters in the archive", within: .seconds(60), state: { self.logs }) {
-      try await self.stage.number("SELECT count(DISTINCT message_id) FROM journey_dead_letters WHERE message_id LIKE 'stray%'") >= self.strays
+      try await self.stage.number(
+        "SELECT count(DISTINCT message_id) FROM journey_dead_letters WHERE message_id LIKE 'stray%'") >= self.strays
     }
     for program in running { try await stage.stop(program) }
-    let letters = try await stage.rows("SELECT message_id, count(*), min(code) FROM journey_dead_letters WHERE message_id LIKE 'stray%' GROUP BY 1")
-    #expect(letters.allSatisfy { $0[1] == "1" && ["malformed", "unknown_type", "refused_by_database"].contains($0[2]) }, "\(letters)")
+    let letters = try await stage.rows(
+      "SELECT message_id, count(*), min(code) FROM journey_dead_letters WHERE message_id LIKE 'stray%' GROUP BY 1")
+    #expect(
+      letters.allSatisfy { $0[1] == "1" && ["malformed", "unknown_type", "refused_by_database"].contains($0[2]) },
+      "\(letters)")
     let open = try await stage.rows(
-      "SELECT code, state FROM journey_dead_letters WHERE message_id IS NULL" + (setup.mayGiveUp ? " AND state <> 'replayed'" : ""))
+      "SELECT code, state FROM journey_dead_letters WHERE message_id IS NULL"
+        + (setup.mayGiveUp ? " AND state <> 'replayed'" : ""))
     #expect(open.isEmpty, "good events among the dead letters: \(open)")
     let all = try await stage.number("SELECT count(*) FROM journey_dead_letters")
     let found = try await Oracle(stage, world, setup.profile, outsiders: outsiders).check()
     row.add(found, sent: messagesSent, letters: all, lostLetters: strays - letters.count)
   }
 
-  /// Killed often enough, the adapter makes the broker give up good events: they are dead letters, which an operator sends again.
+  /// Killed often enough, the adapter makes the broker give up good events: they are dead letters, which an operator
+  /// sends again.
   private func replayGivenUp() async throws {
     let givenUp = "SELECT count(*) FROM journey_dead_letters WHERE code = 'delivery_limit' AND state = 'new'"
     try await eventually("all events stored or given up by the broker", within: .seconds(150), state: { self.logs }) {
       if try await self.stored() >= self.world.events.count { return true }
-      guard try await self.stage.admin.messageCount(queue: "journey.ingest") == 0, try await self.stage.number(givenUp) > 0 else { return false }
+      guard try await self.stage.admin.messageCount(queue: "journey.ingest") == 0,
+        try await self.stage.number(givenUp) > 0
+      else { return false }
       try await self.stage.succeed(["dlq", "replay", "--code", "delivery_limit", "--reason", "killed too often"])
       return false
     }

@@ -56,7 +56,8 @@ extension Scenario {
         try await eventually("a commit held up", state: { program.standardError }) { proxy.fired > before }
         // Ahead of COMMIT all are inside a transaction; after it the one held up is idle, with nobody to tell.
         try await stage.execute(
-          "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'journey'")
+          "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'journey'"
+        )
       }
       #expect(program.ending == nil, "\(program.standardError)")
     }
@@ -73,7 +74,9 @@ extension Scenario {
         try await servers.kill(.postgres)
         try await campaign.publish(100)
         // The standby alone is read-only: nothing is taken in until it is promoted.
-        try await eventually("a failed commit", state: { program.standardError }) { program.standardError.contains("the database does not take a batch") }
+        try await eventually("a failed commit", state: { program.standardError }) {
+          program.standardError.contains("the database does not take a batch")
+        }
         try await servers.promoteStandby()
         try await campaign.progress(by: 50...80)
         #expect(program.ending == nil, "\(program.standardError)")
@@ -95,10 +98,12 @@ extension Scenario {
     }
   }
 
-  /// The database stands still for many heartbeats: the broker's connections live on, nothing is taken twice from the queue meanwhile.
+  /// The database stands still for many heartbeats: the broker's connections live on, nothing is taken twice from the
+  /// queue meanwhile.
   private static func slowSink(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     let servers = try await TestServers.dedicated()
-    let setup = Campaign.Setup(events: rounds * 300, servers: servers, brokerQuery: "?heartbeat=\(FaultSettings.isLong ? 5 : 1)")
+    let setup = Campaign.Setup(
+      events: rounds * 300, servers: servers, brokerQuery: "?heartbeat=\(FaultSettings.isLong ? 5 : 1)")
     try await Campaign.run(row, setup, &random) { campaign in
       let program = try await campaign.serve()
       for _ in 0..<rounds {

@@ -8,10 +8,13 @@ import Testing
 
 /// An operator works on thousands of dead letters, and what the operator does is cut off in the middle.
 extension Scenario {
-  static var deadLetters: [Scenario] { [Scenario("dlq-replay-killed-and-resumed", short: 1, long: 2, replayedInPieces)] }
+  static var deadLetters: [Scenario] {
+    [Scenario("dlq-replay-killed-and-resumed", short: 1, long: 2, replayedInPieces)]
+  }
 
-  /// Letters of eight reasons: some are discarded, two are edited, the rest is replayed at 500 a second by a command that is killed again and again. Then every
-  /// one was published, the good ones are applied once, the others are open again, and the record says all of it.
+  /// Letters of eight reasons: some are discarded, two are edited, the rest is replayed at 500 a second by a command
+  /// that is killed again and again. Then every one was published, the good ones are applied once, the others are open
+  /// again, and the record says all of it.
   private static func replayedInPieces(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     for _ in 0..<rounds {
       let operation = DeadLetterOperation(each: FaultSettings.isLong ? 1250 : 100, &random)
@@ -73,7 +76,9 @@ private struct DeadLetterOperation {
 
   private func message(_ reason: Reason, _ number: Int) -> OutboundMessage {
     let id = "\(reason.rawValue)_\(number)"
-    let time = reason == .invalidField ? "2999-01-01T00:00:00Z" : WorldEvent.rfc3339(Int64(Date().timeIntervalSince1970 - 3600) * 1_000_000)
+    let time =
+      reason == .invalidField
+      ? "2999-01-01T00:00:00Z" : WorldEvent.rfc3339(Int64(Date().timeIntervalSince1970 - 3600) * 1_000_000)
     var members = [
       #""specversion":"1.0","id":"\#(id)","source":"/crm/acme","type":"contract_signed""#,
       #""subject":"\#(reason == .unknownClient ? lateClient : client)","orgid":"\#(org)""#,
@@ -89,7 +94,8 @@ private struct DeadLetterOperation {
     properties.messageID = id
     if reason == .expired { properties.expiration = "1" }
     let text = "{" + members.joined(separator: ",") + (reason == .malformed ? "" : "}")
-    return OutboundMessage(exchange: "journey.events", routingKey: "crm.test", properties: properties, body: Array(text.utf8))
+    return OutboundMessage(
+      exchange: "journey.events", routingKey: "crm.test", properties: properties, body: Array(text.utf8))
   }
 
   /// Starts the adapter, and lets all messages become letters in its archive.
@@ -99,7 +105,8 @@ private struct DeadLetterOperation {
     try await stage.publish((0..<each).map { message(.expired, $0) })
     try await lettersInQueue(each, stage)
     try await wearOut((0..<each).map { message(.deliveryLimit, $0) }, stage)
-    let program = try await stage.serve(.literal, ["DEAD_LETTERS_ARCHIVE": "true", "INGEST_MAXIMUM_BODY_BYTES": "2048"])
+    let program = try await stage.serve(
+      .literal, ["DEAD_LETTERS_ARCHIVE": "true", "INGEST_MAXIMUM_BODY_BYTES": "2048"])
     for reason in Reason.allCases where ![.expired, .deliveryLimit].contains(reason) {
       try await stage.publish((0..<each).map { message(reason, $0) })
     }
@@ -110,30 +117,40 @@ private struct DeadLetterOperation {
       struct Group: Decodable { var name: String, count: Int }
       var code: [Group]
     }
-    let statistics = try JSONDecoder().decode(Statistics.self, from: Data(try await stage.succeed(["dlq", "stats", "--json"]).utf8))
+    let statistics = try JSONDecoder().decode(
+      Statistics.self, from: Data(try await stage.succeed(["dlq", "stats", "--json"]).utf8))
     let counts = Dictionary(uniqueKeysWithValues: statistics.code.map { ($0.name, $0.count) })
     #expect(counts == Dictionary(uniqueKeysWithValues: Reason.allCases.map { ($0.rawValue, each) }))
     return program
   }
 
   private func add(_ client: String, _ stage: Stage) async throws {
-    try await stage.execute("INSERT INTO contacts (id, org_id, name, email) VALUES ('\(client)', '\(org)', 'Client', '\(client)@example.com')")
+    try await stage.execute(
+      "INSERT INTO contacts (id, org_id, name, email) VALUES ('\(client)', '\(org)', 'Client', '\(client)@example.com')"
+    )
   }
 
   private func lettersInQueue(_ count: Int, _ stage: Stage) async throws {
-    try await eventually("\(count) letters in their queue") { try await stage.admin.messageCount(queue: "journey.dead-letters") == count }
+    try await eventually("\(count) letters in their queue") {
+      try await stage.admin.messageCount(queue: "journey.dead-letters") == count
+    }
   }
 
   /// A consumer that hands every message back until the broker gives it up.
   private func wearOut(_ messages: [OutboundMessage], _ stage: Stage) async throws {
     let before = try await stage.admin.messageCount(queue: "journey.dead-letters")
     let (deliveries, continuation) = AsyncStream<[Delivery]>.makeStream()
-    let settings = try AMQPConnectionSettings(uri: stage.servers.amqpURL(vhost: stage.vhost), connectionName: "test wearer")
-    let consumer = AMQPConsumer(settings: settings, queue: "journey.ingest", prefetch: 1000, maxBatch: 500, consumerTag: "wearer") {
+    let settings = try AMQPConnectionSettings(
+      uri: stage.servers.amqpURL(vhost: stage.vhost), connectionName: "test wearer")
+    let consumer = AMQPConsumer(
+      settings: settings, queue: "journey.ingest", prefetch: 1000, maxBatch: 500, consumerTag: "wearer"
+    ) {
       if case .deliveries(let new) = $0 { continuation.yield(new) }
     }
     consumer.start()
-    let wearing = Task { for await batch in deliveries { consumer.settle(batch.map { .reject($0.tag, requeue: true) }) } }
+    let wearing = Task {
+      for await batch in deliveries { consumer.settle(batch.map { .reject($0.tag, requeue: true) }) }
+    }
     try await stage.publish(messages)
     try await lettersInQueue(before + messages.count, stage)
     await consumer.close()
@@ -154,7 +171,9 @@ private struct DeadLetterOperation {
   }
 
   func discard(_ stage: Stage) async throws {
-    let text = try await stage.succeed(["dlq", "discard", "--code", "malformed", "--reason", "cut off at the source", "--actor", "ann"])
+    let text = try await stage.succeed([
+      "dlq", "discard", "--code", "malformed", "--reason", "cut off at the source", "--actor", "ann",
+    ])
     #expect(text == "\(each) letters discarded\n")
   }
 
@@ -166,10 +185,13 @@ private struct DeadLetterOperation {
     try #require(ids.count == 2)
     for (id, time) in zip(ids, ["2026-01-02T03:04:05Z", "2999-01-01T00:00:00Z"]) {
       let patch = #"[{"op":"add","path":"/time","value":"\#(time)"}]"#
-      try await stage.succeed(["dlq", "replay", id.uuidString, "--edit", patch, "--reason", "the time was missing", "--actor", "ann"])
+      try await stage.succeed([
+        "dlq", "replay", id.uuidString, "--edit", patch, "--reason", "the time was missing", "--actor", "ann",
+      ])
     }
     try await eventually("an event and a letter of the edited ones") {
-      let letters = try await stage.number("SELECT count(*) FROM journey_dead_letters WHERE caused_by IS NOT NULL AND code = 'invalid_field'")
+      let letters = try await stage.number(
+        "SELECT count(*) FROM journey_dead_letters WHERE caused_by IS NOT NULL AND code = 'invalid_field'")
       return try await stage.number("SELECT count(*) FROM client_journey_events") == 1 && letters == 1
     }
     return ids
@@ -177,7 +199,8 @@ private struct DeadLetterOperation {
 
   func heal(_ stage: Stage) async throws { try await add(lateClient, stage) }
 
-  /// Replays all that is open. The command is killed at random moments, and once interrupted; what is left is resumed as the documentation says.
+  /// Replays all that is open. The command is killed at random moments, and once interrupted; what is left is resumed
+  /// as the documentation says.
   func replay(_ stage: Stage, kills: Int, _ random: inout SeededRandom) async throws {
     let noted = "SELECT count(*) FROM journey_dead_letter_log WHERE action = 'replayed'"
     let marks = (0...kills).map { _ in Int.random(in: 1..<(replayed * 9 / 10), using: &random) }.sorted()
@@ -186,7 +209,9 @@ private struct DeadLetterOperation {
     for (turn, mark) in marks.enumerated() {
       let program = try stage.start(command)
       try await eventually("\(mark) letters replayed", state: { program.standardError }) {
-        if let ending = program.ending { throw Timeout(description: "the replay ended by \(ending): \(program.standardError)") }
+        if let ending = program.ending {
+          throw Timeout(description: "the replay ended by \(ending): \(program.standardError)")
+        }
         return try await stage.number(noted) >= mark
       }
       program.send(turn == interrupted ? SIGINT : SIGKILL)
@@ -200,10 +225,16 @@ private struct DeadLetterOperation {
 
   func settles(_ stage: Stage, _ program: ChildProcess) async throws {
     var states: [[String]] = []
-    try await eventually("\(healing + 1) events, \(failing) letters open again", state: { "\(states) \(program.standardError.suffix(3000))" }) {
+    try await eventually(
+      "\(healing + 1) events, \(failing) letters open again",
+      state: { "\(states) \(program.standardError.suffix(3000))" }
+    ) {
       states = try await stage.rows(
-        "SELECT state, count(*), (SELECT count(*) FROM client_journey_events) FROM journey_dead_letters GROUP BY state ORDER BY state")
-      return states.map { [$0[0], $0[1]] } == [["discarded", "\(each)"], ["new", "\(failing)"], ["replayed", "\(healing + 2)"]]
+        "SELECT state, count(*), (SELECT count(*) FROM client_journey_events) FROM journey_dead_letters GROUP BY state ORDER BY state"
+      )
+      return states.map { [$0[0], $0[1]] } == [
+        ["discarded", "\(each)"], ["new", "\(failing)"], ["replayed", "\(healing + 2)"],
+      ]
         && states[0][2] == "\(healing + 1)"
     }
     try await eventually("empty queues") {
@@ -217,15 +248,20 @@ private struct DeadLetterOperation {
   func check(_ stage: Stage, _ edited: [UUID], published: [Delivery], kills: Int, _ row: Row) async throws {
     let names = edited.map { "'\($0.uuidString)'" }.joined(separator: ",")
     let newIDs = try await stage.rows(
-      "SELECT substring(result FROM 'confirmed as (.*)'), letter_id FROM journey_dead_letter_log WHERE action = 'edited' ORDER BY id")
+      "SELECT substring(result FROM 'confirmed as (.*)'), letter_id FROM journey_dead_letter_log WHERE action = 'edited' ORDER BY id"
+    )
     #expect(newIDs.map { UUID(uuidString: $0[1]) } == edited)
 
     // On the wire: everything at least once, copies no more than the batches that a kill can cut off.
     let copies = Dictionary(published.map { ($0.properties.messageID ?? "", 1) }, uniquingKeysWith: +)
-    let originals = try await stage.rows("SELECT message_id FROM journey_dead_letters WHERE state <> 'discarded' AND id NOT IN (\(names))").map { $0[0] }
+    let originals = try await stage.rows(
+      "SELECT message_id FROM journey_dead_letters WHERE state <> 'discarded' AND id NOT IN (\(names))"
+    ).map { $0[0] }
     #expect(Set(copies.keys) == Set(originals + newIDs.map { $0[0] }))
     let doubled = published.count - copies.count - 1
-    #expect((0...(kills * 100)).contains(doubled), "the edited letter that failed is published twice, the others once but for what kills cut off")
+    #expect(
+      (0...(kills * 100)).contains(doubled),
+      "the edited letter that failed is published twice, the others once but for what kills cut off")
     for (id, letter) in newIDs.map({ ($0[0], $0[1]) }) {
       let first = published.first { $0.properties.messageID == id }
       #expect(first?.properties.headers["x-journey-caused-by"]?.stringValue == letter)
@@ -233,12 +269,17 @@ private struct DeadLetterOperation {
 
     // In the tables: once each.
     let events = try await stage.rows("SELECT source_event_id FROM client_journey_events").map { $0[0] }
-    let good = Reason.allCases.filter(\.heals).flatMap { reason in (0..<each).map { "\(reason.rawValue)_\($0)" } } + [newIDs[0][0]]
+    let good =
+      Reason.allCases.filter(\.heals).flatMap { reason in (0..<each).map { "\(reason.rawValue)_\($0)" } } + [
+        newIDs[0][0]
+      ]
     #expect(events.count == good.count && Set(events) == Set(good))
-    let child = try await stage.rows("SELECT message_id, caused_by, state FROM journey_dead_letters WHERE caused_by IS NOT NULL")
+    let child = try await stage.rows(
+      "SELECT message_id, caused_by, state FROM journey_dead_letters WHERE caused_by IS NOT NULL")
     #expect(child == [[newIDs[1][0], newIDs[1][1], "new"]])
     let failures = try await stage.rows(
-      "SELECT code, count(*), min(same_failures), max(same_failures) FROM journey_dead_letters WHERE state = 'new' GROUP BY code ORDER BY code")
+      "SELECT code, count(*), min(same_failures), max(same_failures) FROM journey_dead_letters WHERE state = 'new' GROUP BY code ORDER BY code"
+    )
     // The edited one was invalid, not missing, and is counted there.
     #expect(
       failures == [

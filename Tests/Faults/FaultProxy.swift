@@ -4,8 +4,8 @@ import Synchronization
 
 /// A network that a test can spoil: a TCP proxy on the loopback interface between the adapter and one server.
 ///
-/// It knows the framing of the protocol that it carries, so that a fault can strike at a named point of the protocol and not only at some moment.
-/// Safe to use from any task.
+/// It knows the framing of the protocol that it carries, so that a fault can strike at a named point of the protocol
+/// and not only at some moment. Safe to use from any task.
 final class FaultProxy: Sendable {
   /// How the network behaves, for the connections that there are and for new ones.
   enum Weather: Sendable {
@@ -111,7 +111,8 @@ final class FaultProxy: Sendable {
 
   /// Carries one direction of one connection until either side ends.
   private func pump(_ connection: ProxyConnection, _ direction: Direction) {
-    let (source, sink) = direction == .toServer ? (connection.client, connection.server) : (connection.server, connection.client)
+    let (source, sink) =
+      direction == .toServer ? (connection.client, connection.server) : (connection.server, connection.client)
     var framer = Framer(wire, direction)
     var buffer = [UInt8](repeating: 0, count: 65_536)
     /// Held at a trap: what comes after it is never carried, and what has already been read neither.
@@ -217,7 +218,9 @@ enum Sockets {
     let server = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     var address = loopback(port)
     let isConnected = withUnsafePointer(to: &address) {
-      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { Glibc.connect(server, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0 }
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        Glibc.connect(server, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
+      }
     }
     guard isConnected else {
       Glibc.close(server)
@@ -231,7 +234,9 @@ enum Sockets {
   static func send(_ bytes: [UInt8], to socket: Int32) -> Bool {
     var sent = 0
     while sent < bytes.count {
-      let count = bytes.withUnsafeBytes { Glibc.send(socket, $0.baseAddress! + sent, bytes.count - sent, Int32(MSG_NOSIGNAL)) }
+      let count = bytes.withUnsafeBytes {
+        Glibc.send(socket, $0.baseAddress! + sent, bytes.count - sent, Int32(MSG_NOSIGNAL))
+      }
       guard count > 0 else { return false }
       sent += count
     }

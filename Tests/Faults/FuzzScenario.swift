@@ -27,19 +27,24 @@ extension Scenario {
         // Bounded ahead, so that the broker's memory is not what is tested.
         if round % 10 == 9 {
           try await eventually("a shorter queue", within: .seconds(120), state: { program.standardError }) {
-            if let ending = program.ending { throw Timeout(description: "the program ended by \(ending): \(program.standardError)") }
+            if let ending = program.ending {
+              throw Timeout(description: "the program ended by \(ending): \(program.standardError)")
+            }
             return try await stage.admin.messageCount(queue: "journey.ingest") < 2000
           }
         }
         memory.append(residentKilobytes(of: program.id))
       }
       try await eventually("an empty queue", within: .seconds(300), state: { program.standardError }) {
-        if let ending = program.ending { throw Timeout(description: "the program ended by \(ending): \(program.standardError)") }
+        if let ending = program.ending {
+          throw Timeout(description: "the program ended by \(ending): \(program.standardError)")
+        }
         let ingest = try await stage.admin.messageCount(queue: "journey.ingest")
         return try await ingest + stage.admin.messageCount(queue: "journey.dead-letters") == 0
       }
       try await stage.stop(program)
-      let letters = try await stage.number("SELECT count(DISTINCT message_id) FROM journey_dead_letters WHERE message_id LIKE 'fuzz%'")
+      let letters = try await stage.number(
+        "SELECT count(DISTINCT message_id) FROM journey_dead_letters WHERE message_id LIKE 'fuzz%'")
       let stored = try await stage.number("SELECT count(*) FROM client_journey_events")
       let sent = rounds * 1000
       let counts = Counts(program.standardError)
@@ -63,7 +68,11 @@ extension Scenario {
   /// The account that the program gives when it stops.
   private struct Counts: CustomStringConvertible {
     var description: String
-    init(_ log: String) { description = log.split(separator: "\n").last { $0.hasSuffix("stopped") }.map(String.init) ?? "no account in \(log.suffix(500))" }
+    init(_ log: String) {
+      description =
+        log.split(separator: "\n").last { $0.hasSuffix("stopped") }.map(String.init)
+        ?? "no account in \(log.suffix(500))"
+    }
     subscript(name: String) -> Int {
       let part = description.split(separator: " ").first { $0.hasPrefix("\(name)=") }
       return part.flatMap { Int($0.dropFirst(name.utf8.count + 1)) } ?? -1
@@ -82,7 +91,10 @@ extension Stage {
       last = left.last?.1
     }
     let isTaken = open.isEmpty
-    #expect(isTaken, "the broker does not take \(open.count) messages, \(open.first?.properties.messageID ?? ""): \(last.map { "\($0)" } ?? "")")
+    #expect(
+      isTaken,
+      "the broker does not take \(open.count) messages, \(open.first?.properties.messageID ?? ""): \(last.map { "\($0)" } ?? "")"
+    )
   }
 }
 
@@ -94,9 +106,12 @@ struct Fuzzer {
   private var count = 0
   /// What hides in JSON.
   private static let splices: [[UInt8]] = [
-    Array("null".utf8), Array("\\u0000".utf8), Array("\\ud800".utf8), Array("1e999".utf8), Array("-0".utf8), Array("[[[[[[[[".utf8), Array("{\"a\":".utf8),
-    Array("\"\"".utf8), [0xFF, 0xFE], [0xC3], [0xED, 0xA0, 0x80], [0], Array("99999999999999999999".utf8), Array("9999-12-31T23:59:59Z".utf8),
-    Array("'; DROP TABLE journey_actions; --".utf8), [0xEF, 0xBB, 0xBF], Array("}".utf8), Array(",".utf8), Array("\u{202E}".utf8), Array("true".utf8),
+    Array("null".utf8), Array("\\u0000".utf8), Array("\\ud800".utf8), Array("1e999".utf8), Array("-0".utf8),
+    Array("[[[[[[[[".utf8), Array("{\"a\":".utf8),
+    Array("\"\"".utf8), [0xFF, 0xFE], [0xC3], [0xED, 0xA0, 0x80], [0], Array("99999999999999999999".utf8),
+    Array("9999-12-31T23:59:59Z".utf8),
+    Array("'; DROP TABLE journey_actions; --".utf8), [0xEF, 0xBB, 0xBF], Array("}".utf8), Array(",".utf8),
+    Array("\u{202E}".utf8), Array("true".utf8),
   ]
 
   init(_ world: World, _ random: SeededRandom) {
@@ -117,17 +132,24 @@ struct Fuzzer {
     case 16..<80: body = spoiled(bodies[Int.random(in: 0..<bodies.count, using: &random)])
     case 80..<90: body = bodies[Int.random(in: 0..<bodies.count, using: &random)]
     default:
-      body = spoiled(Array(#"{"id":"evt_\#(count)","type":"invoice.overdue","created":1700000000,"data":{"object":{"customer":"cus_1"}}}"#.utf8))
+      body = spoiled(
+        Array(
+          #"{"id":"evt_\#(count)","type":"invoice.overdue","created":1700000000,"data":{"object":{"customer":"cus_1"}}}"#
+            .utf8))
       properties.contentType = "application/json"
-      properties.headers["x-source"] = ["stripe", "zendesk", "hubspot", "journey", "", "../etc"].randomElement(using: &random)!
+      properties.headers["x-source"] = ["stripe", "zendesk", "hubspot", "journey", "", "../etc"].randomElement(
+        using: &random)!
       properties.headers["x-org-id"] = .string(random.chance(70) ? world.orgs[0] : "not-a-uuid")
     }
     if random.chance(40) { spoil(&properties) }
-    let key = random.chance(95) ? "fuzz.\(count % 7)" : String(repeating: "k", count: Int.random(in: 0...255, using: &random))
+    let key =
+      random.chance(95) ? "fuzz.\(count % 7)" : String(repeating: "k", count: Int.random(in: 0...255, using: &random))
     return OutboundMessage(exchange: "journey.events", routingKey: key, properties: properties, body: body)
   }
 
-  private mutating func noise(_ length: Int) -> [UInt8] { (0..<length).map { _ in UInt8(truncatingIfNeeded: random.next()) } }
+  private mutating func noise(_ length: Int) -> [UInt8] {
+    (0..<length).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+  }
 
   /// A few changes at random places.
   private mutating func spoiled(_ original: [UInt8]) -> [UInt8] {
@@ -149,16 +171,22 @@ struct Fuzzer {
   private mutating func spoil(_ properties: inout MessageProperties) {
     for _ in 0..<Int.random(in: 1...4, using: &random) {
       let name = [
-        "x-source", "x-org-id", "x-journey-attempt", "x-journey-exchange", "x-journey-routing-key", "x-journey-replay", "x-journey-reason-code", "x-death",
+        "x-source", "x-org-id", "x-journey-attempt", "x-journey-exchange", "x-journey-routing-key", "x-journey-replay",
+        "x-journey-reason-code", "x-death",
         "x-delivery-count", "x-first-death-reason", "CC", "BCC", "traceparent", "", "Ünïcode", "a",
       ].randomElement(using: &random)!
       properties.headers[name] = name.hasSuffix("CC") ? .array([.string("copy")]) : value(depth: 0)
     }
-    if random.chance(20) { properties.contentType = [nil, "", "text/xml", "application/json; charset=latin1", "\u{0}"].randomElement(using: &random)! }
+    if random.chance(20) {
+      properties.contentType = [nil, "", "text/xml", "application/json; charset=latin1", "\u{0}"].randomElement(
+        using: &random)!
+    }
     if random.chance(10) { properties.timestamp = [0, -1, .max, .min, 1_700_000_000].randomElement(using: &random)! }
     if random.chance(10) { properties.priority = UInt8.random(in: 0...255, using: &random) }
     // An x-death that makes no sense is more than the broker's own dead-lettering takes.
-    if random.chance(5), properties.headers["x-death"] == nil { properties.expiration = ["0", "1", "50", "600000"].randomElement(using: &random)! }
+    if random.chance(5), properties.headers["x-death"] == nil {
+      properties.expiration = ["0", "1", "50", "600000"].randomElement(using: &random)!
+    }
     if random.chance(10) { properties.contentEncoding = ["gzip", "identity", "\u{7F}"].randomElement(using: &random)! }
     if random.chance(10) { properties.correlationID = String(repeating: "c", count: 255) }
   }
@@ -172,7 +200,8 @@ struct Fuzzer {
     case 3: .double([0, -1e300, 1e-300].randomElement(using: &random)!)
     case 4: .bool(random.chance(50))
     case 5: .timestamp(Int64(bitPattern: random.next()))
-    case 6: .decimal(scale: UInt8.random(in: 0...255, using: &random), value: Int32.random(in: .min ... .max, using: &random))
+    case 6:
+      .decimal(scale: UInt8.random(in: 0...255, using: &random), value: Int32.random(in: .min ... .max, using: &random))
     case 7: .void
     case 8: .array([value(depth: depth + 1), value(depth: depth + 1)])
     default: .table(FieldTable([.init("t", value(depth: depth + 1)), .init("t", value(depth: depth + 1))]))

@@ -7,7 +7,8 @@ import Testing
 
 @testable import Harness
 
-/// The host application, whose tables these are: it locks rows, deletes them, has triggers with mistakes; its members write what they may.
+/// The host application, whose tables these are: it locks rows, deletes them, has triggers with mistakes; its members
+/// write what they may.
 extension Scenario {
   static var hosts: [Scenario] {
     [
@@ -23,7 +24,8 @@ extension Scenario {
   private static func locked(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     for _ in 0..<rounds {
       // What is held waits in the adapter first: there has to be room beside it.
-      try await Campaign.run(row, .init(events: 600, settings: ["INGEST_PREFETCH": "2000"], mayGiveUp: false), &random) { campaign in
+      try await Campaign.run(row, .init(events: 600, settings: ["INGEST_PREFETCH": "2000"], mayGiveUp: false), &random)
+      { campaign in
         let program = try await campaign.serve()
         let stage = campaign.stage, world = campaign.world
         // Some of them are known by then, others are met for the first time under the lock.
@@ -44,7 +46,9 @@ extension Scenario {
         let before = try #require(Int(try await stage.rows(stored)[0][1]))
         try await campaign.publish()
         let free = world.events.count { !isHeld($0) }
-        try await eventually("\(free) events of clients that nobody holds", within: .seconds(20), state: { campaign.logs }) {
+        try await eventually(
+          "\(free) events of clients that nobody holds", within: .seconds(20), state: { campaign.logs }
+        ) {
           Int(try await stage.rows(stored)[0][0]) == free
         }
         let rest = .seconds(FaultSettings.isLong ? 60 : 5) - start.duration(to: .now)
@@ -57,7 +61,8 @@ extension Scenario {
     }
   }
 
-  /// The host deletes organisations and thousands of clients of which events come in. Each delete succeeds, and nobody else waits.
+  /// The host deletes organisations and thousands of clients of which events come in. Each delete succeeds, and nobody
+  /// else waits.
   private static func deleted(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     for _ in 0..<rounds {
       try await Campaign.run(row, .init(events: 600, mayGiveUp: false), &random) { campaign in
@@ -72,32 +77,39 @@ extension Scenario {
           SELECT o, 'Doomed', gen_random_uuid() || '@example.com' FROM unnest('{\(orgs.joined(separator: ","))}'::uuid[]) o, generate_series(1, 40);
           INSERT INTO contacts (org_id, name, email) SELECT '\(home)', 'Doomed', gen_random_uuid() || '@example.com' FROM generate_series(1, \(count))
           """)
-        let doomed = try await stage.rows("SELECT id, org_id FROM contacts WHERE name = 'Doomed' ORDER BY random()").map { (id: $0[0], org: $0[1]) }
+        let doomed = try await stage.rows("SELECT id, org_id FROM contacts WHERE name = 'Doomed' ORDER BY random()").map
+        { (id: $0[0], org: $0[1]) }
         campaign.outsiders = Set(doomed.map(\.id))
         func events(_ clients: some Sequence<(id: String, org: String)>, _ name: String) -> [OutboundMessage] {
           clients.enumerated().map { .doomed("\(name)_\($0)", client: $1.id, org: $1.org) }
         }
         // Many of each are under way while it is deleted.
-        try await campaign.deliver(events(doomed.filter { $0.org != home } + doomed.filter { $0.org == home }.prefix(400), "during"))
+        try await campaign.deliver(
+          events(doomed.filter { $0.org != home } + doomed.filter { $0.org == home }.prefix(400), "during"))
         async let deletes: Void = {
           for org in orgs { try await stage.execute("DELETE FROM organizations WHERE id = '\(org)'") }
           for _ in 0..<4 {
             try await stage.execute(
-              "DELETE FROM contacts WHERE id IN (SELECT id FROM contacts WHERE org_id = '\(home)' AND name = 'Doomed' ORDER BY id LIMIT \(count / 4))")
+              "DELETE FROM contacts WHERE id IN (SELECT id FROM contacts WHERE org_id = '\(home)' AND name = 'Doomed' ORDER BY id LIMIT \(count / 4))"
+            )
           }
         }()
         while campaign.hasMore {
           try await campaign.publish(100)
-          try await campaign.deliver(events(doomed.shuffled(using: &campaign.random).prefix(100), "meanwhile\(campaign.sentEvents)"))
+          try await campaign.deliver(
+            events(doomed.shuffled(using: &campaign.random).prefix(100), "meanwhile\(campaign.sentEvents)"))
           try await campaign.stored(campaign.sentEvents, within: .seconds(20))
         }
         try await deletes
         let last = events(doomed.prefix(100), "after")
         try await campaign.deliver(last)
         try await eventually("\(last.count) letters", state: { campaign.logs }) {
-          try await stage.number("SELECT count(*) FROM journey_dead_letters WHERE message_id LIKE 'after%'") == last.count
+          try await stage.number("SELECT count(*) FROM journey_dead_letters WHERE message_id LIKE 'after%'")
+            == last.count
         }
-        let codes = try await stage.rows("SELECT DISTINCT code FROM journey_dead_letters WHERE message_id NOT LIKE 'stray%'").map { $0[0] }
+        let codes = try await stage.rows(
+          "SELECT DISTINCT code FROM journey_dead_letters WHERE message_id NOT LIKE 'stray%'"
+        ).map { $0[0] }
         #expect(Set(codes).isSubset(of: ["unknown_client", "unknown_organization"]), "\(codes)")
         #expect(!program.standardError.contains("deadlock"), "\(program.standardError)")
         #expect(program.ending == nil, "\(program.standardError)")
@@ -105,8 +117,8 @@ extension Scenario {
     }
   }
 
-  /// A trigger of the host's lacks a privilege, for all events or for some, and is mended while the adapter runs. The program is killed meanwhile, and a
-  /// supervisor starts it again whenever it has ended.
+  /// A trigger of the host's lacks a privilege, for all events or for some, and is mended while the adapter runs. The
+  /// program is killed meanwhile, and a supervisor starts it again whenever it has ended.
   private static func permanentError(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     for round in 0..<rounds {
       let isForAll = round % 2 == 0
@@ -125,13 +137,19 @@ extension Scenario {
         // Their client is none of the world's, and gone in the end.
         let culprit = campaign.random.uuid()
         campaign.outsiders = [culprit]
-        try await stage.execute("INSERT INTO contacts (id, org_id, name, email) VALUES ('\(culprit)', '\(campaign.world.orgs[0])', 'C', 'c@example.com')")
-        let culprits = isForAll ? [] : (0..<5).map { OutboundMessage.doomed("culprit_\($0)", client: culprit, org: campaign.world.orgs[0]) }
+        try await stage.execute(
+          "INSERT INTO contacts (id, org_id, name, email) VALUES ('\(culprit)', '\(campaign.world.orgs[0])', 'C', 'c@example.com')"
+        )
+        let culprits =
+          isForAll
+          ? [] : (0..<5).map { OutboundMessage.doomed("culprit_\($0)", client: culprit, org: campaign.world.orgs[0]) }
         let before = campaign.sentEvents
         try await campaign.publish(200)
         try await campaign.deliver(culprits)
         try await campaign.supervised(kills: FaultSettings.isLong ? 12 : 5, starts: 30) {
-          try await isForAll ? stage.number("SELECT count(*) FROM client_journey_events") == before : campaign.stored() >= campaign.sentEvents
+          try await isForAll
+            ? stage.number("SELECT count(*) FROM client_journey_events") == before
+            : campaign.stored() >= campaign.sentEvents
         }
         if isForAll { try await stage.execute("GRANT SELECT ON host_secrets TO journey_adapter") }
         try await campaign.publish(100)
@@ -155,11 +173,13 @@ extension Scenario {
     }
   }
 
-  /// More bytes than there is room for, while the database stands still: they wait, and none is handed back until the broker gives it up.
+  /// More bytes than there is room for, while the database stands still: they wait, and none is handed back until the
+  /// broker gives it up.
   private static func largeBodies(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     let servers = try await TestServers.dedicated()
     let settings = ["INGEST_PREFETCH": "2000", "PIPELINE_BATCH_SIZE": "500"]
-    let setup = Campaign.Setup(events: rounds * 200, servers: servers, settings: settings, bodyBytes: 878 << 10, mayGiveUp: false)
+    let setup = Campaign.Setup(
+      events: rounds * 200, servers: servers, settings: settings, bodyBytes: 878 << 10, mayGiveUp: false)
     try await Campaign.run(row, setup, &random) { campaign in
       let program = try await campaign.serve()
       for _ in 0..<rounds {
@@ -174,7 +194,8 @@ extension Scenario {
     try await servers.stop()
   }
 
-  /// Members change what they may of actions that are not published yet, and one of these cannot be read at all. All others are published, and say what was decided.
+  /// Members change what they may of actions that are not published yet, and one of these cannot be read at all. All
+  /// others are published, and say what was decided.
   private static func brokenOutboxRow(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     for _ in 0..<rounds {
       try await Campaign.run(row, .init(events: 300, mayGiveUp: false), &random) { campaign in
@@ -191,17 +212,24 @@ extension Scenario {
         // Killed, so that what was not published is read from the tables.
         program.send(SIGKILL)
         _ = await program.ended(within: .seconds(10))
-        try await stage.execute("CREATE TABLE host_copy AS SELECT id, \(columns), explanation FROM client_journey_scores WHERE \(unpublished)")
+        try await stage.execute(
+          "CREATE TABLE host_copy AS SELECT id, \(columns), explanation FROM client_journey_scores WHERE \(unpublished)"
+        )
         let ids = try await stage.rows("SELECT id FROM host_copy ORDER BY id").map { $0[0] }
-        try await stage.write(asMemberOf: campaign.world.orgs, "UPDATE client_journey_scores SET score = 999 WHERE id = ANY('{\(ids.joined(separator: ","))}')")
         try await stage.write(
           asMemberOf: campaign.world.orgs,
-          "UPDATE client_journey_scores SET recommended_actions = NULL, risk_level = NULL WHERE id = ANY('{\(ids.prefix(5).joined(separator: ","))}')")
+          "UPDATE client_journey_scores SET score = 999 WHERE id = ANY('{\(ids.joined(separator: ","))}')")
+        try await stage.write(
+          asMemberOf: campaign.world.orgs,
+          "UPDATE client_journey_scores SET recommended_actions = NULL, risk_level = NULL WHERE id = ANY('{\(ids.prefix(5).joined(separator: ","))}')"
+        )
         let broken = ids[ids.count / 2]
-        try await stage.execute("UPDATE client_journey_scores SET explanation = '{\"cause\": 7}' WHERE id = '\(broken)'")
+        try await stage.execute(
+          "UPDATE client_journey_scores SET explanation = '{\"cause\": 7}' WHERE id = '\(broken)'")
         program = try await campaign.serve()
         try await stage.liftLimit()
-        try await eventually("all actions but the broken one published", within: .seconds(60), state: { campaign.logs }) {
+        try await eventually("all actions but the broken one published", within: .seconds(60), state: { campaign.logs })
+        {
           let left = try await stage.rows("SELECT id FROM journey_actions WHERE published_at IS NULL")
           return left.isEmpty || left == [[broken]]
         }
@@ -227,7 +255,8 @@ extension OutboundMessage {
       #"{"specversion":"1.0","id":"\#(id)","source":"/crm/acme","type":"ticket_opened","time":"2026-01-01T00:00:00Z","#
       + #""subject":"\#(client)","orgid":"\#(org)","data":{}}"#
     return OutboundMessage(
-      exchange: "journey.events", routingKey: "test.doomed", properties: MessageProperties(contentType: "application/cloudevents+json", messageID: id),
+      exchange: "journey.events", routingKey: "test.doomed",
+      properties: MessageProperties(contentType: "application/cloudevents+json", messageID: id),
       body: Array(body.utf8))
   }
 }
@@ -236,24 +265,31 @@ extension Campaign {
   /// Waits until so many events of the world are stored. Events of others do not count.
   func stored(_ count: Int, within limit: Duration) async throws {
     let others = outsiders.map { "'\($0)'" }.joined(separator: ",")
-    let query = "SELECT count(*) FROM client_journey_events" + (others.isEmpty ? "" : " WHERE client_id NOT IN (\(others))")
-    try await eventually("\(count) stored events", within: limit, state: { self.logs }) { ((try? await self.stage.number(query)) ?? 0) >= count }
+    let query =
+      "SELECT count(*) FROM client_journey_events" + (others.isEmpty ? "" : " WHERE client_id NOT IN (\(others))")
+    try await eventually("\(count) stored events", within: limit, state: { self.logs }) {
+      ((try? await self.stage.number(query)) ?? 0) >= count
+    }
   }
 
-  /// Kills the program so many times, and starts it whenever it has ended, as a supervisor does; until it lives on for two seconds, or was started more often
-  /// than the broker hands a message out, and `isDone` says so.
+  /// Kills the program so many times, and starts it whenever it has ended, as a supervisor does; until it lives on for
+  /// two seconds, or was started more often than the broker hands a message out, and `isDone` says so.
   fileprivate func supervised(kills: Int, starts: Int, until isDone: () async throws -> Bool) async throws {
     var left = kills
     var begun = 0
     var alive = 0
-    let queues = "[rabbit_amqqueue:info(Q, [name, messages_ready, messages_unacknowledged]) || Q <- rabbit_amqqueue:list(<<\"\(stage.vhost)\">>)]"
-    try await eventually("the end of it", within: .seconds(120), state: { "\(self.logs) \(try await self.stage.servers.erlang(queues))" }) {
+    let queues =
+      "[rabbit_amqqueue:info(Q, [name, messages_ready, messages_unacknowledged]) || Q <- rabbit_amqqueue:list(<<\"\(stage.vhost)\">>)]"
+    try await eventually(
+      "the end of it", within: .seconds(120), state: { "\(self.logs) \(try await self.stage.servers.erlang(queues))" }
+    ) {
       if self.programs.allSatisfy({ $0.ending != nil }) {
         guard begun < starts else { return try await isDone() }
         (begun, alive) = (begun + 1, 0)
         _ = try self.start()
       }
-      guard let program = self.programs.last(where: { $0.ending == nil }), program.standardError.contains("consuming") else { return false }
+      guard let program = self.programs.last(where: { $0.ending == nil }), program.standardError.contains("consuming")
+      else { return false }
       // What it does with what it was handed shows only after a moment.
       try await Task.sleep(for: .milliseconds(Int.random(in: 50...500, using: &self.random)))
       guard left == 0 else {

@@ -19,7 +19,8 @@ extension Scenario {
   /// Every message three times, to two instances.
   private static func duplicates(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     for round in 0..<rounds {
-      try await Campaign.run(row, .init(events: 400, profile: round % 2 == 0 ? .literal : .standard), &random) { campaign in
+      try await Campaign.run(row, .init(events: 400, profile: round % 2 == 0 ? .literal : .standard), &random) {
+        campaign in
         try await campaign.serve()
         try await campaign.serve()
         try await campaign.publish(200)
@@ -42,7 +43,9 @@ extension Scenario {
         campaign.shuffle()
         let batch = Int.random(in: 1...200, using: &campaign.random)
         for _ in 0...(round % 3) { try await campaign.serve(["PIPELINE_BATCH_SIZE": "\(batch)"]) }
-        while campaign.hasMore { try await campaign.publish(Int.random(in: 1...150, using: &campaign.random), strays: 0) }
+        while campaign.hasMore {
+          try await campaign.publish(Int.random(in: 1...150, using: &campaign.random), strays: 0)
+        }
         try await campaign.stage.settles(events: campaign.world.events.count, campaign.programs.first)
         states.insert(try await Oracle(campaign.stage, campaign.world, campaign.setup.profile).fingerprint())
       }
@@ -59,7 +62,8 @@ extension Scenario {
         let now = Int64(Date().timeIntervalSince1970 * 1_000_000)
         for index in world.events.indices {
           switch world.events[index].source {
-          case "/crm/acme" where random.chance(30): world.events[index].at = now + Int64(hours * 3_600_000_000) + Int64(index)
+          case "/crm/acme" where random.chance(30):
+            world.events[index].at = now + Int64(hours * 3_600_000_000) + Int64(index)
           case "/support": world.events[index].at -= Int64(hours * 24 * 3_600_000_000)
           default: break
           }
@@ -72,10 +76,12 @@ extension Scenario {
     }
   }
 
-  /// Events come before their client is known, wait in the retry queues meanwhile, and the program is killed while they do.
+  /// Events come before their client is known, wait in the retry queues meanwhile, and the program is killed while they
+  /// do.
   private static func clientsLater(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     for _ in 0..<rounds {
-      let setup = Campaign.Setup(events: 200, settings: ["RETRY_UNKNOWN_CLIENT": "true", "RETRY_TIERS": "10s", "RETRY_ATTEMPTS_PER_TIER": "20"])
+      let setup = Campaign.Setup(
+        events: 200, settings: ["RETRY_UNKNOWN_CLIENT": "true", "RETRY_TIERS": "10s", "RETRY_ATTEMPTS_PER_TIER": "20"])
       try await Campaign.run(row, setup, &random) { campaign in
         // Not those whose own lead_created makes them known.
         let late = campaign.world.clients.filter { !$0.types.contains("lead_created") }.prefix(20)
@@ -89,9 +95,12 @@ extension Scenario {
         first.send(SIGKILL)
         _ = await first.ended(within: .seconds(10))
         let second = try await campaign.serve()
-        try await eventually("the events of known clients", state: { second.standardError }) { try await campaign.stored() == known }
+        try await eventually("the events of known clients", state: { second.standardError }) {
+          try await campaign.stored() == known
+        }
         let rows = late.map { "('\($0.id)', '\($0.org)', 'Client', '\($0.id)@example.com', \($0.aiScore ?? "NULL"))" }
-        try await campaign.stage.execute("INSERT INTO contacts (id, org_id, name, email, ai_score) VALUES \(rows.joined(separator: ","))")
+        try await campaign.stage.execute(
+          "INSERT INTO contacts (id, org_id, name, email, ai_score) VALUES \(rows.joined(separator: ","))")
       }
     }
   }

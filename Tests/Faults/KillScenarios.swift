@@ -8,14 +8,22 @@ import Testing
 /// The program is killed, stopped, frozen; alone and beside others.
 extension Scenario {
   static var kills: [Scenario] {
-    [Scenario("kill-anywhere", short: 9) { row, rounds, random in try await killed(at: Point.allCases, row, rounds, &random) }]
+    [
+      Scenario("kill-anywhere", short: 9) { row, rounds, random in
+        try await killed(at: Point.allCases, row, rounds, &random)
+      }
+    ]
       + Point.allCases.map { point in
-        Scenario("kill-\(point.rawValue)", long: 50) { row, rounds, random in try await killed(at: [point], row, rounds, &random) }
+        Scenario("kill-\(point.rawValue)", long: 50) { row, rounds, random in
+          try await killed(at: [point], row, rounds, &random)
+        }
       } + [
         Scenario("two-instances-killed-in-turn", short: 4, long: 20) { row, rounds, random in
           try await killedInTurn(2, row, rounds, &random)
         },
-        Scenario("three-instances-killed-in-turn", long: 20) { row, rounds, random in try await killedInTurn(3, row, rounds, &random) },
+        Scenario("three-instances-killed-in-turn", long: 20) { row, rounds, random in
+          try await killedInTurn(3, row, rounds, &random)
+        },
         Scenario("sigterm-under-load", short: 2, long: 20, terminated),
         Scenario("sigstop-sigcont", short: 1, long: 2, frozen),
       ]
@@ -29,7 +37,8 @@ extension Scenario {
         let proxy = point.wire == .amqp ? campaign.amqp : campaign.postgres
         let victim = Victim()
         let several = [.afterReceive, .beforePublish].contains(point) ? 20 : 1
-        proxy?.set(Trap(point: point, countdown: Int.random(in: 1...several, using: &campaign.random)) { victim.kill() })
+        proxy?.set(
+          Trap(point: point, countdown: Int.random(in: 1...several, using: &campaign.random)) { victim.kill() })
         let program = try campaign.start()
         victim.program = program
         try await campaign.publish(40)
@@ -52,7 +61,9 @@ extension Scenario {
         running[round % count] = try campaign.start()
       }
       for program in running {
-        try await eventually("consuming", state: { program.standardError }) { program.standardError.contains("consuming") }
+        try await eventually("consuming", state: { program.standardError }) {
+          program.standardError.contains("consuming")
+        }
       }
     }
   }
@@ -71,7 +82,8 @@ extension Scenario {
   /// One of two is frozen for longer than any heartbeat, and thawed: what it held went to the other one meanwhile.
   private static func frozen(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     let isLong = FaultSettings.isLong
-    let setup = Campaign.Setup(events: max(400, rounds * 300), isProxied: false, brokerQuery: isLong ? "" : "?heartbeat=1")
+    let setup = Campaign.Setup(
+      events: max(400, rounds * 300), isProxied: false, brokerQuery: isLong ? "" : "?heartbeat=1")
     try await Campaign.run(row, setup, &random) { campaign in
       let programs = [try await campaign.serve(), try await campaign.serve()]
       for round in 0..<rounds {

@@ -9,7 +9,9 @@ import Testing
 extension Scenario {
   static var networks: [Scenario] {
     [
-      Scenario("connection-lost-anywhere", short: 9, long: 90) { row, rounds, random in try await lost(row, rounds, &random) },
+      Scenario("connection-lost-anywhere", short: 9, long: 90) { row, rounds, random in
+        try await lost(row, rounds, &random)
+      },
       Scenario("network-cut", short: 3, long: 30, cut),
       Scenario("half-open", short: 2, long: 10, halfOpen),
       Scenario("slow-network", short: 1, long: 3, slow),
@@ -18,11 +20,14 @@ extension Scenario {
   }
 
   /// Connections that never live long would make the pauses before the next one grow.
-  private static let impatient = ["AMQP_RECONNECT_SECONDS": "1", "DATABASE_RECONNECT_SECONDS": "1", "PIPELINE_RETRY_SECONDS": "1"]
+  private static let impatient = [
+    "AMQP_RECONNECT_SECONDS": "1", "DATABASE_RECONNECT_SECONDS": "1", "PIPELINE_RETRY_SECONDS": "1",
+  ]
 
   /// The connection is reset where a point is passed; the program lives on.
   private static func lost(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
-    try await Campaign.run(row, .init(events: max(200, rounds * 44), isProxied: true, settings: impatient), &random) { campaign in
+    try await Campaign.run(row, .init(events: max(200, rounds * 44), isProxied: true, settings: impatient), &random) {
+      campaign in
       let program = try await campaign.serve()
       for round in 0..<rounds {
         let point = Point.allCases[round % Point.allCases.count]
@@ -37,12 +42,15 @@ extension Scenario {
   }
 
   private static func cut(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
-    try await Campaign.run(row, .init(events: max(300, rounds * 60), profile: .standard, isProxied: true, settings: impatient), &random) { campaign in
+    try await Campaign.run(
+      row, .init(events: max(300, rounds * 60), profile: .standard, isProxied: true, settings: impatient), &random
+    ) { campaign in
       let program = try await campaign.serve()
       for round in 0..<rounds {
         try await campaign.publish(55)
         try await campaign.progress(by: 1...40)
-        let hit = [[campaign.amqp], [campaign.postgres], [campaign.amqp, campaign.postgres]][round % 3].compactMap(\.self)
+        let hit = [[campaign.amqp], [campaign.postgres], [campaign.amqp, campaign.postgres]][round % 3].compactMap(
+          \.self)
         let isRefused = Bool.random(using: &campaign.random)
         for proxy in hit {
           if isRefused { proxy.weather = .refusing }
@@ -60,11 +68,13 @@ extension Scenario {
   /// Nothing passes and nothing is closed: only deadlines notice.
   private static func halfOpen(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     let settings = [
-      "DATABASE_STATEMENT_SECONDS": "2", "DATABASE_LOCK_SECONDS": "2", "DATABASE_ANSWER_SECONDS": "3", "DATABASE_IDLE_TRANSACTION_SECONDS": "4",
+      "DATABASE_STATEMENT_SECONDS": "2", "DATABASE_LOCK_SECONDS": "2", "DATABASE_ANSWER_SECONDS": "3",
+      "DATABASE_IDLE_TRANSACTION_SECONDS": "4",
       "AMQP_RECONNECT_SECONDS": "2",
     ]
     let setup = Campaign.Setup(
-      events: max(300, rounds * 100), isProxied: true, settings: settings, brokerQuery: "?heartbeat=1&connection_timeout=2000")
+      events: max(300, rounds * 100), isProxied: true, settings: settings,
+      brokerQuery: "?heartbeat=1&connection_timeout=2000")
     try await Campaign.run(row, setup, &random) { campaign in
       let program = try await campaign.serve()
       for round in 0..<rounds {

@@ -3,13 +3,14 @@ import Testing
 
 @testable import Harness
 
-/// Every fault that can be thought of, under a load whose result is known: every event is stored once or is a dead letter, every due action is in
-/// its queue, and the clients stand as the plain computation says.
+/// Every fault that can be thought of, under a load whose result is known: every event is stored once or is a dead
+/// letter, every due action is in its queue, and the clients stand as the plain computation says.
 ///
 /// `make test` runs the short form, `make faults` the long one.
 @Suite(.serialized) struct NothingIsLost {
   static let scenarios: [Scenario] =
-    Scenario.kills + Scenario.networks + Scenario.brokers + Scenario.databases + Scenario.inputs + Scenario.deadLetters + Scenario.hosts
+    Scenario.kills + Scenario.networks + Scenario.brokers + Scenario.databases + Scenario.inputs + Scenario.deadLetters
+    + Scenario.hosts
     + Scenario.permissions + Scenario.poolers + Scenario.silences + Scenario.fuzzing
 
   private static var chosen: [Scenario] {
@@ -28,7 +29,8 @@ import Testing
     } catch {
       result = .failure(error)
     }
-    let text = row.text(scenario.name, rounds: rounds, seconds: start.duration(to: .now) / .seconds(1), failure: result.failure)
+    let text = row.text(
+      scenario.name, rounds: rounds, seconds: start.duration(to: .now) / .seconds(1), failure: result.failure)
     try Self.report(text)
     #expect(row.lost == 0, "JOURNEY_TEST_SEED=\(SeededRandom.seed)")
     try result.get()

@@ -13,7 +13,10 @@ struct Scenario: Sendable, CustomTestStringConvertible {
   var long: Int
   var body: @Sendable (Row, Int, inout SeededRandom) async throws -> Void
 
-  init(_ name: String, short: Int = 0, long: Int = 0, _ body: @escaping @Sendable (Row, Int, inout SeededRandom) async throws -> Void) {
+  init(
+    _ name: String, short: Int = 0, long: Int = 0,
+    _ body: @escaping @Sendable (Row, Int, inout SeededRandom) async throws -> Void
+  ) {
     self.name = name
     self.short = short
     self.long = long
@@ -28,7 +31,9 @@ struct Scenario: Sendable, CustomTestStringConvertible {
   }
 
   /// Draws of its own, so that a scenario alone goes as it goes among the others.
-  var random: SeededRandom { SeededRandom(stream: name.utf8.reduce(14_695_981_039_346_656_037) { ($0 ^ UInt64($1)) &* 1_099_511_628_211 }) }
+  var random: SeededRandom {
+    SeededRandom(stream: name.utf8.reduce(14_695_981_039_346_656_037) { ($0 ^ UInt64($1)) &* 1_099_511_628_211 })
+  }
 }
 
 /// What `scripts/faults` asks for.
@@ -36,7 +41,9 @@ enum FaultSettings {
   private static let environment = ProcessInfo.processInfo.environment
   static let isLong = environment["JOURNEY_FAULTS"] == "long"
   /// Only these scenarios.
-  static let only = environment["JOURNEY_FAULTS_ONLY"].flatMap { $0.isEmpty ? nil : $0 }.map { Set($0.split(separator: ",").map(String.init)) }
+  static let only = environment["JOURNEY_FAULTS_ONLY"].flatMap { $0.isEmpty ? nil : $0 }.map {
+    Set($0.split(separator: ",").map(String.init))
+  }
   static let rounds = environment["JOURNEY_FAULTS_ROUNDS"].flatMap(Int.init)
   /// A file for the rows of the table.
   static let report = environment["JOURNEY_FAULTS_REPORT"]
@@ -56,7 +63,9 @@ final class Row: Sendable {
   private let counts = Mutex(Counts())
 
   func add(_ found: Oracle.Account, sent: Int, letters: Int, lostLetters: Int) {
-    add(sent: sent, stored: found.stored, letters: letters, actions: found.actions, copies: found.copies, lost: found.lost + lostLetters)
+    add(
+      sent: sent, stored: found.stored, letters: letters, actions: found.actions, copies: found.copies,
+      lost: found.lost + lostLetters)
   }
 
   func add(sent: Int = 0, stored: Int = 0, letters: Int = 0, actions: Int = 0, copies: Int = 0, lost: Int = 0) {
@@ -77,7 +86,8 @@ final class Row: Sendable {
     let counts = counts.withLock(\.self)
     let lost = failure == nil ? "\(counts.lost)" : "failed"
     let fields = [
-      name, "\(rounds)", "\(counts.sent)", "\(counts.stored)", "\(counts.letters)", "\(counts.actions)", "\(counts.copies)", lost,
+      name, "\(rounds)", "\(counts.sent)", "\(counts.stored)", "\(counts.letters)", "\(counts.actions)",
+      "\(counts.copies)", lost,
       String(format: "%.0f", seconds),
     ]
     return fields.joined(separator: "\t")

@@ -6,7 +6,8 @@ import Testing
 
 @testable import Harness
 
-/// Clients fall silent while events of others come: as time passes each is evaluated once, whatever happens to the instances and their servers.
+/// Clients fall silent while events of others come: as time passes each is evaluated once, whatever happens to the
+/// instances and their servers.
 extension Scenario {
   static var silences: [Scenario] {
     [
@@ -41,7 +42,8 @@ extension Scenario {
   ///   - servers: of its own, which are stopped at the end; the shared ones where nil.
   ///   - strike: goes wrong once, half-way.
   private static func silent(
-    _ row: Row, _ rounds: Int, servers: TestServers?, _ random: inout SeededRandom, _ strike: (Campaign) async throws -> Void
+    _ row: Row, _ rounds: Int, servers: TestServers?, _ random: inout SeededRandom,
+    _ strike: (Campaign) async throws -> Void
   ) async throws {
     let setup = Campaign.Setup(
       events: max(200, rounds * 50), profile: .standard, servers: servers, isProxied: servers == nil,
@@ -80,7 +82,8 @@ extension Scenario {
   }
 }
 
-/// Clients with three events that leave the window of 30 days together, some seconds from now; each has a moment of its own.
+/// Clients with three events that leave the window of 30 days together, some seconds from now; each has a moment of its
+/// own.
 private struct Silence {
   private(set) var clients: [WorldClient] = []
   private(set) var events: [WorldEvent] = []
@@ -93,14 +96,16 @@ private struct Silence {
     let count = 60 * rounds
     for number in 0..<count {
       let client = WorldClient(
-        id: random.uuid(), org: orgs[number % orgs.count], aiScore: Self.aiScore, quietDays: 30, types: ["subscription_renewed"], weight: 1)
+        id: random.uuid(), org: orgs[number % orgs.count], aiScore: Self.aiScore, quietDays: 30,
+        types: ["subscription_renewed"], weight: 1)
       clients.append(client)
       // Two seconds for each round.
       let silentAt = begin + Int64(number) * Int64(rounds) * 2_000_000 / Int64(count)
       for n in 0..<3 {
         events.append(
           WorldEvent(
-            id: "silent_\(number)_\(n)", source: "/crm/acme", client: client, type: "subscription_renewed", at: silentAt - 30 * 86_400_000_000 + Int64(n) * 10))
+            id: "silent_\(number)_\(n)", source: "/crm/acme", client: client, type: "subscription_renewed",
+            at: silentAt - 30 * 86_400_000_000 + Int64(n) * 10))
       }
     }
   }
@@ -112,7 +117,8 @@ private struct Silence {
 
   /// How many are known to be silent.
   func silent(_ campaign: Campaign) async throws -> Int {
-    try await campaign.stage.number("SELECT count(*) FROM journey_client_state s \(Self.isSilent) AND 'low_engagement' = ANY(s.risks)")
+    try await campaign.stage.number(
+      "SELECT count(*) FROM journey_client_state s \(Self.isSilent) AND 'low_engagement' = ANY(s.risks)")
   }
 
   /// All were evaluated, each once, and nobody waits for it.
@@ -133,12 +139,17 @@ private struct Silence {
           ON e.client_id = s.client_id AND s.generated_at > e.moment \(Self.isSilent.replacing("WHERE", with: "AND")) WHERE s.event_id IS NOT NULL
         """
       ).map { $0[0] })
-    #expect(late.count < clients.count / 2, "too slow to see anything: \(late.count) of \(clients.count) were silent already when they were met")
+    #expect(
+      late.count < clients.count / 2,
+      "too slow to see anything: \(late.count) of \(clients.count) were silent already when they were met")
     let times = Dictionary(try await stage.rows(Self.evaluations).map { ($0[0], $0[1]) }) { first, _ in first }
     for client in clients.map(\.id) where !late.contains(client) {
-      #expect(times[client] == "1", "client \(client) was evaluated \(times[client] ?? "0") times; JOURNEY_TEST_SEED=\(SeededRandom.seed)")
+      #expect(
+        times[client] == "1",
+        "client \(client) was evaluated \(times[client] ?? "0") times; JOURNEY_TEST_SEED=\(SeededRandom.seed)")
     }
-    let actions = "SELECT count(*) FROM client_journey_scores s \(Self.isSilent) AND s.event_id IS NULL AND s.action = 'send_voice_message'"
+    let actions =
+      "SELECT count(*) FROM client_journey_scores s \(Self.isSilent) AND s.event_id IS NULL AND s.action = 'send_voice_message'"
     #expect(try await stage.number(actions) > clients.count / 2, "the silent get a message")
   }
 }

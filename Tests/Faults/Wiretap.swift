@@ -149,11 +149,13 @@ final class ProxyConnection: Sendable {
         return []
       case ([60, 40], .toServer):
         use.exchange = shortString(at: 13)
-        return use.exchange == "journey.actions" ? [.beforePublish] : use.exchange == "journey.dead" ? [.beforeLetter] : []
+        return use.exchange == "journey.actions"
+          ? [.beforePublish] : use.exchange == "journey.dead" ? [.beforeLetter] : []
       case ([60, 60], .toClient): return use.queue == "journey.ingest" ? [.afterReceive] : []
       case ([60, 80], .toClient): return use.exchange == "journey.actions" ? [.beforeConfirm, .afterConfirm] : []
       case ([60, 80], .toServer):
-        return use.queue == "journey.ingest" ? [.beforeAck] : use.queue == "journey.dead-letters" ? [.beforeLetterAck] : []
+        return use.queue == "journey.ingest"
+          ? [.beforeAck] : use.queue == "journey.dead-letters" ? [.beforeLetterAck] : []
       default: return []
       }
     }
@@ -162,7 +164,9 @@ final class ProxyConnection: Sendable {
   private func postgresPoints(_ message: ArraySlice<UInt8>, _ direction: Direction) -> [Point] {
     let bytes = Array(message.prefix(64))
     guard bytes.count > 5 else { return [] }
-    func text(after offset: Int) -> String { String(decoding: bytes.dropFirst(offset).prefix { $0 != 0 }, as: UTF8.self) }
+    func text(after offset: Int) -> String {
+      String(decoding: bytes.dropFirst(offset).prefix { $0 != 0 }, as: UTF8.self)
+    }
     return use.withLock { use in
       switch (UInt8(bytes[0]), direction) {
       // Bind: the portal, which has no name here, then the statement's name.

@@ -16,7 +16,8 @@ import Testing
       (0..<count).map {
         OutboundMessage(
           exchange: "journey.events", routingKey: "fax.page",
-          properties: MessageProperties(contentType: "application/json", headers: ["x-source": .string("fax")]), body: Array(#"{"page":\#($0)}"#.utf8))
+          properties: MessageProperties(contentType: "application/json", headers: ["x-source": .string("fax")]),
+          body: Array(#"{"page":\#($0)}"#.utf8))
       })
     try await eventually("\(count) letters", state: { program.standardError }) {
       try await stage.number("SELECT count(*) FROM journey_dead_letters") == count
@@ -25,7 +26,8 @@ import Testing
   }
 
   private let event = Array(
-    #"{"specversion":"1.0","id":"e1","source":"/crm","type":"cancel_requested","time":"2026-11-20T10:00:00Z","subject":"c","orgid":"o"}"#.utf8)
+    #"{"specversion":"1.0","id":"e1","source":"/crm","type":"cancel_requested","time":"2026-11-20T10:00:00Z","subject":"c","orgid":"o"}"#
+      .utf8)
 
   @Test func commandsSayWhatTheyWaitForAndEnd() async throws {
     let servers = try await TestServers.dedicated()
@@ -37,14 +39,18 @@ import Testing
         #expect(finished.status == 69, "\(arguments): \(finished)")
         let lines = finished.errors.split(separator: "\n").filter { $0.hasPrefix("journey: ") }
         #expect(lines.count == 2, "\(finished.errors)")
-        #expect(lines.first?.contains("takes no messages now") == true && lines.first?.contains("waiting up to 2 s") == true, "\(finished.errors)")
+        #expect(
+          lines.first?.contains("takes no messages now") == true && lines.first?.contains("waiting up to 2 s") == true,
+          "\(finished.errors)")
       }
       #expect(try await stage.rows("SELECT DISTINCT state FROM journey_dead_letters") == [["new"]])
       #expect(try await stage.admin.messageCount(queue: "journey.ingest") == 0)
 
       // An alarm that passes is waited for.
       let patient = try stage.start(["publish", "-"], input: event)
-      try await eventually("the reason", state: { patient.standardError }) { patient.standardError.contains("takes no messages now") }
+      try await eventually("the reason", state: { patient.standardError }) {
+        patient.standardError.contains("takes no messages now")
+      }
       try await servers.erlang(Self.clear)
       #expect(await patient.ended(within: .seconds(20)) == .exited(0), "\(patient.standardError)")
       #expect(try await stage.admin.messageCount(queue: "journey.ingest") == 1)
@@ -76,19 +82,26 @@ import Testing
     let servers = try await TestServers.dedicated()
     try await Stage.with(servers: servers) { stage in
       try await letters(stage, 20)
-      let program = try await stage.serve(.literal, ["API_JWT_SECRET": APIStage.secret, "DEAD_LETTERS_ARCHIVE": "true"])
-      try await eventually("the API", state: { program.standardError }) { program.standardError.contains("address=http://127.0.0.1:") }
-      let address = try #require(program.standardError.split(whereSeparator: \.isWhitespace).first { $0.hasPrefix("address=http") })
+      let program = try await stage.serve(
+        .literal, ["API_JWT_SECRET": APIStage.secret, "DEAD_LETTERS_ARCHIVE": "true"])
+      try await eventually("the API", state: { program.standardError }) {
+        program.standardError.contains("address=http://127.0.0.1:")
+      }
+      let address = try #require(
+        program.standardError.split(whereSeparator: \.isWhitespace).first { $0.hasPrefix("address=http") })
       let api = APIStage(stage: stage, program: program, address: String(address.dropFirst("address=".count)))
       let answer = try await api.send(
-        "POST", "/api/operations/dead-letters/replay", APIStage.token("00000000-0000-4000-8000-000000000001", operations: true),
+        "POST", "/api/operations/dead-letters/replay",
+        APIStage.token("00000000-0000-4000-8000-000000000001", operations: true),
         body: #"{"all":true,"rate":0.5,"reason":"test"}"#)
       #expect(answer.status < 300, "\(answer.body)")
       try await eventually("the first letter", state: { program.standardError }) {
         try await stage.number("SELECT count(*) FROM journey_dead_letters WHERE state = 'replayed'") > 0
       }
       try await servers.erlang(Self.set)
-      try await eventually("the wait", state: { program.standardError }) { program.standardError.contains("waits: the broker takes no messages") }
+      try await eventually("the wait", state: { program.standardError }) {
+        program.standardError.contains("waits: the broker takes no messages")
+      }
       program.send(SIGTERM)
       let ending = await program.ended(within: .seconds(20))
       try await servers.erlang(Self.clear)

@@ -5,7 +5,8 @@ import Testing
 
 @testable import Harness
 
-/// What cannot become an event lies in the dead letters with a reason that a person understands, and everything else goes on.
+/// What cannot become an event lies in the dead letters with a reason that a person understands, and everything else
+/// goes on.
 @Suite struct BadInputTests {
   /// A message that has to be refused, and what its reason has to name.
   private struct Case {
@@ -50,14 +51,18 @@ import Testing
         body: world.events[0].message.body)
       let program = try await stage.serve(.literal, ["PIPELINE_BATCH_SIZE": "50"])
       try await stage.settles(events: world.events.count, program)
-      try await eventually("all dead letters", state: { "\(try await stage.admin.messageCount(queue: "journey.dead-letters"))" }) {
+      try await eventually(
+        "all dead letters", state: { "\(try await stage.admin.messageCount(queue: "journey.dead-letters"))" }
+      ) {
         try await stage.admin.messageCount(queue: "journey.dead-letters") == cases.count + 1
       }
       #expect(program.ending == nil, "the program has to live on: \(program.standardError)")
       let letters = try await stage.takeAll("journey.dead-letters")
       try await stage.stop(program)
 
-      let byName = Dictionary(letters.map { ($0.properties.headers["x-test-case"]?.stringValue ?? "", $0) }) { first, _ in first }
+      let byName = Dictionary(letters.map { ($0.properties.headers["x-test-case"]?.stringValue ?? "", $0) }) {
+        first, _ in first
+      }
       for expected in cases {
         guard let letter = byName[expected.name] else {
           Issue.record("no dead letter for: \(expected.name)")
@@ -101,7 +106,8 @@ import Testing
     /// A CloudEvent that would be taken, but for `change`.
     func event(_ id: String, _ change: (inout [(String, String)]) -> Void) -> [UInt8] {
       var members = [
-        ("specversion", #""1.0""#), ("id", #""\#(id)""#), ("source", #""/crm""#), ("type", #""contract_signed""#), ("time", #""\#(time)""#),
+        ("specversion", #""1.0""#), ("id", #""\#(id)""#), ("source", #""/crm""#), ("type", #""contract_signed""#),
+        ("time", #""\#(time)""#),
         ("subject", #""\#(client.id)""#), ("orgid", #""\#(client.org)""#), ("data", "{}"),
       ]
       change(&members)
@@ -112,10 +118,13 @@ import Testing
       event("bad_\(name)") { $0 = $0.map { $0.0 == name ? (name, json) : $0 } }
     }
     /// The adapter's own body.
-    func own(_ name: String, field: String, value: String, stage: String = "onboarding", org: String = client.org) -> Case {
+    func own(_ name: String, field: String, value: String, stage: String = "onboarding", org: String = client.org)
+      -> Case
+    {
       Case(
         name, "invalid_field", field: field, value: value,
-        body: Array(#"{"clientId":"\#(client.id)","stage":"\#(stage)","eventType":"meeting_scheduled","metadata":{}}"#.utf8),
+        body: Array(
+          #"{"clientId":"\#(client.id)","stage":"\#(stage)","eventType":"meeting_scheduled","metadata":{}}"#.utf8),
         contentType: "application/json", headers: [("x-org-id", .string(org))]
       ) {
         $0.messageID = "own_1"
@@ -132,37 +141,52 @@ import Testing
       Case("not JSON", "malformed", field: "$", body: Array("{\"specversion\": ".utf8)),
       Case("empty", "malformed", field: "$", body: []),
       Case(
-        "wrong content type", "unsupported_content_type", field: "content_type", value: "text/plain", body: event("bad_type") { _ in },
+        "wrong content type", "unsupported_content_type", field: "content_type", value: "text/plain",
+        body: event("bad_type") { _ in },
         contentType: "text/plain"),
-      Case("no content type", "unsupported_content_type", field: "content_type", body: event("bad_notype") { _ in }, contentType: nil),
+      Case(
+        "no content type", "unsupported_content_type", field: "content_type", body: event("bad_notype") { _ in },
+        contentType: nil),
       Case("no id", "missing_field", field: "$.id", body: without("id")),
       Case("no organisation", "missing_field", field: "$.orgid", body: without("orgid")),
       Case("no client", "missing_field", field: "$.subject", body: without("subject")),
       Case("no time", "missing_field", field: "$.time", body: without("time")),
       Case("no type", "missing_field", field: "$.type", body: without("type")),
-      Case("unknown type", "unknown_type", field: "$.type", value: "frobnicated", body: with("type", #""frobnicated""#)),
       Case(
-        "unknown organisation", "unknown_organization", field: "organization", value: "00000000-0000-4000-8000-000000000001",
+        "unknown type", "unknown_type", field: "$.type", value: "frobnicated", body: with("type", #""frobnicated""#)),
+      Case(
+        "unknown organisation", "unknown_organization", field: "organization",
+        value: "00000000-0000-4000-8000-000000000001",
         body: with("orgid", #""00000000-0000-4000-8000-000000000001""#)),
-      Case("organisation that is no UUID", "invalid_field", field: "$.orgid", value: "acme", body: with("orgid", #""acme""#)),
+      Case(
+        "organisation that is no UUID", "invalid_field", field: "$.orgid", value: "acme",
+        body: with("orgid", #""acme""#)),
       Case(
         "client of another organisation", "foreign_client", field: "client", value: stranger.id,
         body: with("subject", #""\#(stranger.id)""#)),
-      Case("unknown client", "unknown_client", field: "client", value: "cus_nobody", body: with("subject", #""cus_nobody""#)),
+      Case(
+        "unknown client", "unknown_client", field: "client", value: "cus_nobody",
+        body: with("subject", #""cus_nobody""#)),
       own("stage not among the nine", field: "$.stage", value: "won", stage: "won"),
       own("organisation header that is no UUID", field: "x-org-id", value: "acme", org: "acme"),
       Case(
-        "unknown source", "unknown_source", field: "x-source", value: "fax", body: Array("{}".utf8), contentType: "application/json",
+        "unknown source", "unknown_source", field: "x-source", value: "fax", body: Array("{}".utf8),
+        contentType: "application/json",
         headers: [("x-source", "fax"), ("x-org-id", .string(client.org))]),
       Case("20 MiB", "too_large", field: "body", value: "\(huge.count) bytes", body: huge),
       Case("NUL in text", "malformed", field: "$.data", body: with("data", #"{"note":"a\u0000b"}"#)),
       Case("NUL in the id", "malformed", field: "$.id", body: with("id", #""a\u0000b""#)),
       Case("invalid UTF-8", "malformed", field: "$.note", body: invalid),
       Case("lone surrogate", "malformed", field: "$.data", body: with("data", #"{"note":"\ud800"}"#)),
-      Case("1970", "invalid_field", field: "$.time", value: "1970-01-01T00:00:00Z", body: with("time", #""1970-01-01T00:00:00Z""#)),
-      Case("2999", "invalid_field", field: "$.time", value: "2999-12-31T23:59:59Z", body: with("time", #""2999-12-31T23:59:59Z""#)),
+      Case(
+        "1970", "invalid_field", field: "$.time", value: "1970-01-01T00:00:00Z",
+        body: with("time", #""1970-01-01T00:00:00Z""#)),
+      Case(
+        "2999", "invalid_field", field: "$.time", value: "2999-12-31T23:59:59Z",
+        body: with("time", #""2999-12-31T23:59:59Z""#)),
       Case("no time at all", "invalid_field", field: "$.time", value: "yesterday", body: with("time", #""yesterday""#)),
-      Case("10^30", "invalid_field", field: "$.data.amountDue", value: "1e30", body: with("data", #"{"amountDue":1e30}"#)),
+      Case(
+        "10^30", "invalid_field", field: "$.data.amountDue", value: "1e30", body: with("data", #"{"amountDue":1e30}"#)),
       Case(
         "10^30 in digits", "invalid_field", field: "$.data.amountDue", value: "1000000000000000000000000000000",
         body: with("data", #"{"amountDue":1000000000000000000000000000000}"#)),

@@ -116,7 +116,8 @@ import Testing
       for name in [client.id, "\(client.id)@example.com"] {
         let explained = try json(Explained.self, try await stage.succeed(["explain", name, "--json"]))
         let moment = try await stage.rows(
-          "SELECT (extract(epoch FROM generated_at) * 1000000)::bigint FROM client_journey_scores ORDER BY generated_at DESC LIMIT 1")
+          "SELECT (extract(epoch FROM generated_at) * 1000000)::bigint FROM client_journey_scores ORDER BY generated_at DESC LIMIT 1"
+        )
         let wanted = Reference(.standard, world.events, aiScore: client.aiScore, now: try #require(Int64(moment[0][0])))
         let score = try #require(explained.scores.first)
         #expect(explained.clientId == client.id && explained.orgId == client.org && explained.stage == wanted.stage)
@@ -150,7 +151,9 @@ import Testing
       try await stage.succeed(["topology", "apply"])
       let well = try json([Finding].self, try await stage.succeed(["doctor", "--json"]))
       #expect(well.allSatisfy { $0.verdict != "failure" }, "\(well)")
-      for subject in ["settings", "mappings", "decisions", "broker", "queues", "schema", "database", "tenancy", "outbox"] {
+      for subject in [
+        "settings", "mappings", "decisions", "broker", "queues", "schema", "database", "tenancy", "outbox",
+      ] {
         #expect(well.contains { $0.subject == subject && $0.verdict == "ok" }, "\(subject): \(well)")
       }
     }
@@ -183,9 +186,14 @@ import Testing
   @Test func topology() async throws {
     try await Stage.with(isMigrated: false) { stage in
       let shape = try json(Shape.self, try await stage.succeed(["topology", "show", "--json"]))
-      #expect(Set(shape.exchanges.map(\.name)).isSuperset(of: ["journey.events", "journey.dead", "journey.actions", "journey.outcomes"]))
+      #expect(
+        Set(shape.exchanges.map(\.name)).isSuperset(of: [
+          "journey.events", "journey.dead", "journey.actions", "journey.outcomes",
+        ]))
       #expect(shape.queues.allSatisfy { $0.arguments.kind == "quorum" })
-      #expect(shape.bindings.contains(Shape.Binding(exchange: "journey.actions", queue: "journey.actions.voice", routingKey: "voice.#")))
+      #expect(
+        shape.bindings.contains(
+          Shape.Binding(exchange: "journey.actions", queue: "journey.actions.voice", routingKey: "voice.#")))
       let missing = try await stage.run(["topology", "verify", "--json"])
       #expect(missing.status == 78)
       let applied = try json([Change].self, try await stage.succeed(["topology", "apply", "--json"]))

@@ -6,7 +6,8 @@ import Testing
 
 @testable import Harness
 
-/// A trigger of the host lacks a privilege, so that the database refuses what the adapter stores and says that a person has to act.
+/// A trigger of the host lacks a privilege, so that the database refuses what the adapter stores and says that a person
+/// has to act.
 @Suite struct CommitRefusalTests {
   /// An audit table that the adapter's role may not write to.
   /// - Parameter condition: of the rows that the trigger writes about.
@@ -34,7 +35,9 @@ import Testing
       try await stage.publish(world.messages(duplicates: 0, &random), &random)
       var program = try await stage.serve(.standard)
       for _ in 0..<10 {
-        try await eventually("a closed gate", state: { program.standardError }) { program.standardError.contains("lets no batch pass") }
+        try await eventually("a closed gate", state: { program.standardError }) {
+          program.standardError.contains("lets no batch pass")
+        }
         #expect(program.ending == nil)
         program.send(SIGKILL)
         _ = await program.ended(within: .seconds(10))
@@ -42,7 +45,8 @@ import Testing
       }
       let probe = try await Probe(program)
       try await eventually("not ready", state: { try await probe.ready().body }) {
-        try await probe.ready().body.contains(#"{"part":"commits","reason":"the database denies a privilege (SQLSTATE 42501)"}"#)
+        try await probe.ready().body.contains(
+          #"{"part":"commits","reason":"the database denies a privilege (SQLSTATE 42501)"}"#)
       }
       #expect(try await !probe.ready().isReady)
       // Trials go on, and take little.
@@ -73,7 +77,9 @@ import Testing
       try await stage.publish(world.messages(duplicates: 0, &random), &random)
       let program = try await stage.serve(.standard)
       let others = world.events.count - refused
-      try await eventually("all others", within: .seconds(120), state: { program.standardError.suffix(3000).description }) {
+      try await eventually(
+        "all others", within: .seconds(120), state: { program.standardError.suffix(3000).description }
+      ) {
         try await stage.number("SELECT count(*) FROM client_journey_events") == others
       }
       // The last one that is refused takes another that is stored after it.
@@ -85,7 +91,9 @@ import Testing
       }
       let letters = try await stage.takeAll("journey.dead-letters")
       let ids = letters.map { String(decoding: $0.body, as: UTF8.self).split(separator: "\"")[7] }
-      #expect(letters.count == refused, "\(Dictionary(ids.map { ($0, 1) }, uniquingKeysWith: +).filter { $0.value > 1 }) \(program.standardError)")
+      #expect(
+        letters.count == refused,
+        "\(Dictionary(ids.map { ($0, 1) }, uniquingKeysWith: +).filter { $0.value > 1 }) \(program.standardError)")
       #expect(letters.allSatisfy { $0.properties.headers["x-journey-reason-code"] == .string("refused_by_database") })
       try await stage.stop(program)
     }

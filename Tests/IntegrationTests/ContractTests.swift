@@ -15,7 +15,9 @@ import Testing
       var bad = MessageProperties(contentType: "application/cloudevents+json")
       bad.headers["x-test"] = "bad"
       try await stage.publish(world.messages(&random))
-      try await stage.publish([OutboundMessage(exchange: "journey.events", routingKey: "test.bad", properties: bad, body: Array("{".utf8))])
+      try await stage.publish([
+        OutboundMessage(exchange: "journey.events", routingKey: "test.bad", properties: bad, body: Array("{".utf8))
+      ])
       let program = try await stage.serve(.standard)
       try await stage.settles(events: world.events.count, program)
       try await eventually("the dead letter") { try await stage.admin.messageCount(queue: "journey.dead-letters") == 1 }
@@ -43,7 +45,11 @@ import Testing
   private static func asObject(_ letter: Delivery) throws -> String {
     var headers: [String: Any] = [:]
     for field in letter.properties.headers.fields {
-      if let text = field.value.stringValue { headers[field.name] = text } else if let number = field.value.intValue { headers[field.name] = number }
+      if let text = field.value.stringValue {
+        headers[field.name] = text
+      } else if let number = field.value.intValue {
+        headers[field.name] = number
+      }
     }
     let data = try JSONSerialization.data(withJSONObject: ["routingKey": letter.routingKey, "headers": headers])
     return String(decoding: data, as: UTF8.self)

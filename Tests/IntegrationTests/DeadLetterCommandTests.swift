@@ -18,7 +18,8 @@ import Testing
         (0..<count).map {
           OutboundMessage(
             exchange: "journey.events", routingKey: "fax.page",
-            properties: MessageProperties(contentType: "application/json", headers: ["x-source": .string("fax")]), body: Array(#"{"page":\#($0)}"#.utf8))
+            properties: MessageProperties(contentType: "application/json", headers: ["x-source": .string("fax")]),
+            body: Array(#"{"page":\#($0)}"#.utf8))
         })
       try await eventually("\(count) letters", state: { program.standardError }) {
         try await stage.number("SELECT count(*) FROM journey_dead_letters") == count
@@ -32,7 +33,9 @@ import Testing
   func anIDThatIsNotThereIsAnErrorAndNothingIsDone(_ command: [String]) async throws {
     try await stage(letters: 2) { stage, ids in
       let refused = try await stage.run(["dlq"] + command + [ids[0], Self.missing])
-      #expect(refused.status == 1 && refused.output.isEmpty && refused.errors.contains("no letter \(Self.missing)"), "\(refused)")
+      #expect(
+        refused.status == 1 && refused.output.isEmpty && refused.errors.contains("no letter \(Self.missing)"),
+        "\(refused)")
       try await stage.succeed(["dlq", "discard", ids[1], "--reason", "no use"])
       let settled = try await stage.run(["dlq"] + command + ids)
       #expect(settled.status == 1 && settled.errors.contains("\(ids[1]) is discarded"), "\(settled)")
@@ -56,9 +59,12 @@ import Testing
   /// The output of a command in a terminal of that many columns, a text a line.
   private func lines(_ stage: Stage, _ arguments: [String], columns: Int) async throws -> [String] {
     let command = ([Repository.binary] + arguments).map { "'\($0)'" }.joined(separator: " ")
-    let environment = ["AMQP_URL": stage.logins.amqpURL, "DATABASE_URL": stage.logins.databaseURL, "PATH": "/usr/bin:/bin"]
+    let environment = [
+      "AMQP_URL": stage.logins.amqpURL, "DATABASE_URL": stage.logins.databaseURL, "PATH": "/usr/bin:/bin",
+    ]
     let terminal = try ChildProcess.start(
-      "/usr/bin/script", ["--quiet", "--return", "--command", "stty columns \(columns); exec \(command)", "/dev/null"], environment: environment,
+      "/usr/bin/script", ["--quiet", "--return", "--command", "stty columns \(columns); exec \(command)", "/dev/null"],
+      environment: environment,
       directory: Repository.root)
     let ending = await terminal.ended(within: .seconds(60))
     try #require(ending == .exited(0), "\(terminal.standardOutput)")
@@ -71,9 +77,13 @@ import Testing
       for command in [["stats"], ["list"], ["list", "--state", "all"], ["replay", "--all", "--rate", "1000"]] {
         let lines = try await lines(stage, ["dlq"] + command, columns: columns)
         // Sentences wrap.
-        let tables = lines.filter { !$0.contains("next page") && !$0.contains(", replaying ") && !$0.hasSuffix("published and confirmed") }
+        let tables = lines.filter {
+          !$0.contains("next page") && !$0.contains(", replaying ") && !$0.hasSuffix("published and confirmed")
+        }
         #expect(tables.count > 1 && tables.allSatisfy { $0.count <= columns }, "\(command): \(tables)")
-        if command[0] == "list" { #expect(lines.contains { $0.contains(ids[119]) } && lines.contains { $0.contains("header x-source") }) }
+        if command[0] == "list" {
+          #expect(lines.contains { $0.contains(ids[119]) } && lines.contains { $0.contains("header x-source") })
+        }
         if command[0] == "replay" { #expect(lines.contains { $0.contains("120 of 120  100 %") }, "\(lines)") }
       }
     }
@@ -90,15 +100,22 @@ import Testing
       replay.send(SIGKILL)
       _ = await replay.ended(within: .seconds(10))
       // The server notices the end of the session by itself.
-      try await eventually("the end of its session") { !(try await stage.succeed(["dlq", "stats"])).contains("under way") }
+      try await eventually("the end of its session") {
+        !(try await stage.succeed(["dlq", "stats"])).contains("under way")
+      }
       let after = try await stage.succeed(["dlq", "stats"])
       let left = try await stage.number("SELECT count(*) FROM journey_dead_letters WHERE state = 'replaying'")
       let diagnosis = try await stage.succeed(["doctor"])
-      #expect(diagnosis.contains("\(left) letters of replays that were cut off") && diagnosis.contains("-> journey dlq replay --resume"), "\(diagnosis)")
+      #expect(
+        diagnosis.contains("\(left) letters of replays that were cut off")
+          && diagnosis.contains("-> journey dlq replay --resume"), "\(diagnosis)")
       try await stage.succeed(["dlq", "replay", "--give-back"])
       let open = try await stage.succeed(["doctor"])
-      #expect(open.contains("\(left) dead letters open in the archive") && open.contains("-> journey dlq stats"), "\(open)")
-      #expect(after.contains("replay 1 of ann was cut off, \(left) letters left: journey dlq replay --resume, or --give-back"), "\(after)")
+      #expect(
+        open.contains("\(left) dead letters open in the archive") && open.contains("-> journey dlq stats"), "\(open)")
+      #expect(
+        after.contains(
+          "replay 1 of ann was cut off, \(left) letters left: journey dlq replay --resume, or --give-back"), "\(after)")
     }
   }
 }

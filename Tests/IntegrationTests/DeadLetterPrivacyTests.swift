@@ -8,7 +8,8 @@ import Testing
 /// What the archive of dead letters does not keep: credentials at all, and letters for ever.
 @Suite struct DeadLetterPrivacyTests {
   private static let headers: FieldTable = [
-    "Authorization": "Bearer s3cr3t", "Cookie": "session=s3cr3t", "X-Api-Key": "s3cr3t", "Stripe-Signature": "t=1,v1=s3cr3t",
+    "Authorization": "Bearer s3cr3t", "Cookie": "session=s3cr3t", "X-Api-Key": "s3cr3t",
+    "Stripe-Signature": "t=1,v1=s3cr3t",
     "x-hub-signature-256": "sha256=s3cr3t", "x-shopify-hmac-sha256": "s3cr3t", "x-source": "fax", "x-request": "kept",
     "http": .table(["authorization": "Basic s3cr3t", "accept": "kept"]),
   ]
@@ -16,7 +17,8 @@ import Testing
   private func publish(_ stage: Stage, _ headers: FieldTable = headers) async throws {
     try await stage.publish([
       OutboundMessage(
-        exchange: "journey.events", routingKey: "fax.page", properties: MessageProperties(contentType: "application/json", headers: headers, messageID: "m"),
+        exchange: "journey.events", routingKey: "fax.page",
+        properties: MessageProperties(contentType: "application/json", headers: headers, messageID: "m"),
         body: Array(#"{"page":1}"#.utf8))
     ])
   }
@@ -37,7 +39,8 @@ import Testing
       #expect(!row.contains("s3cr3t") && row.contains("kept"), "\(row)")
       let exported = try await stage.succeed(["dlq", "export"])
       let shown = try await stage.succeed(["dlq", "show", id])
-      let answer = try await api.get("/api/operations/dead-letters/\(id)", APIStage.token(UUID().uuidString, operations: true))
+      let answer = try await api.get(
+        "/api/operations/dead-letters/\(id)", APIStage.token(UUID().uuidString, operations: true))
       for text in [exported, shown, answer.body] {
         #expect(!text.contains("s3cr3t") && !text.contains(Data("s3cr3t".utf8).base64EncodedString()), "\(text)")
         for name in ["Authorization", "Cookie", "X-Api-Key", "Stripe-Signature", "http.authorization", "x-request"] {
@@ -49,7 +52,9 @@ import Testing
 
       // A replay does without them; what comes back is the same letter, and so is what a source signs anew.
       try await stage.succeed(["dlq", "replay", id])
-      try await eventually("its return") { try await stage.number("SELECT count(*) FROM journey_dead_letter_log WHERE action = 'failed_again'") == 1 }
+      try await eventually("its return") {
+        try await stage.number("SELECT count(*) FROM journey_dead_letter_log WHERE action = 'failed_again'") == 1
+      }
       var again = Self.headers
       again["Stripe-Signature"] = "t=2,v1=other"
       try await publish(stage, again)
@@ -57,7 +62,8 @@ import Testing
       try await letters(1, stage, api.program)
 
       // What an earlier version has exported may still have them.
-      let old = exported.replacing(#""headers":["#, with: #""headers":[{"name":"Authorization","type":"string","value":"Bearer s3cr3t"},"#)
+      let old = exported.replacing(
+        #""headers":["#, with: #""headers":[{"name":"Authorization","type":"string","value":"Bearer s3cr3t"},"#)
       #expect(old != exported)
       try await stage.succeed(["dlq", "delete", "--all", "--reason", "test"])
       try await stage.succeed(["dlq", "import", "-"], input: Array(old.utf8))
@@ -68,10 +74,12 @@ import Testing
 
   @Test func whatIsACredentialCanBeSet() async throws {
     try await Stage.with { stage in
-      let program = try await stage.serve(.standard, ["DEAD_LETTERS_ARCHIVE": "true", "DEAD_LETTERS_REDACT_HEADERS": "x-request,HTTP"])
+      let program = try await stage.serve(
+        .standard, ["DEAD_LETTERS_ARCHIVE": "true", "DEAD_LETTERS_REDACT_HEADERS": "x-request,HTTP"])
       try await publish(stage)
       try await letters(1, stage, program)
-      let row = try await stage.rows("SELECT redacted_headers, headers::text LIKE '%s3cr3t%', headers::text LIKE '%kept%' FROM journey_dead_letters")
+      let row = try await stage.rows(
+        "SELECT redacted_headers, headers::text LIKE '%s3cr3t%', headers::text LIKE '%kept%' FROM journey_dead_letters")
       #expect(row == [[#"["http", "x-request"]"#, "t", "f"]])
       try await stage.stop(program)
     }
@@ -80,11 +88,14 @@ import Testing
   /// Letters that were archived before credentials were left out.
   @Test func anUpgradeTakesCredentialsOutOfTheArchive() async throws {
     try await Stage.with(isMigrated: false) { stage in
-      let directory = FileManager.default.temporaryDirectory.appendingPathComponent("migrations-\(UUID().uuidString)").path
+      let directory = FileManager.default.temporaryDirectory.appendingPathComponent("migrations-\(UUID().uuidString)")
+        .path
       try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
       defer { try? FileManager.default.removeItem(atPath: directory) }
-      for file in try FileManager.default.contentsOfDirectory(atPath: "\(Repository.root)/migrations") where file < "110" {
-        try FileManager.default.copyItem(atPath: "\(Repository.root)/migrations/\(file)", toPath: "\(directory)/\(file)")
+      for file in try FileManager.default.contentsOfDirectory(atPath: "\(Repository.root)/migrations")
+      where file < "110" {
+        try FileManager.default.copyItem(
+          atPath: "\(Repository.root)/migrations/\(file)", toPath: "\(directory)/\(file)")
       }
       let before = try await stage.run(["migrate"], environment: ["MIGRATIONS_DIRECTORY": directory])
       try #require(before.status == 0, "\(before.errors)")
@@ -103,11 +114,13 @@ import Testing
       let rows = try await stage.rows("SELECT headers, redacted_headers FROM journey_dead_letters ORDER BY fingerprint")
       #expect(
         rows == [
-          [#"[{"name": "x-source", "type": "string", "value": "token"}]"#, #"["AUTHORIZATION"]"#], ["[]", "[]"], ["[]", #"["x-hub-signature"]"#],
+          [#"[{"name": "x-source", "type": "string", "value": "token"}]"#, #"["AUTHORIZATION"]"#], ["[]", "[]"],
+          ["[]", #"["x-hub-signature"]"#],
           [#"[{"name": "a", "type": "string", "value": "b"}]"#, "[]"],
           [
             #"[{"name": "t", "type": "table", "value": [{"name": "n", "type": "int", "value": 1}]}, "#
-              + #"{"name": "l", "type": "array", "value": [{"type": "table", "value": []}]}]"#, #"["t.api_key", "l.cookie"]"#,
+              + #"{"name": "l", "type": "array", "value": [{"type": "table", "value": []}]}]"#,
+            #"["t.api_key", "l.cookie"]"#,
           ],
         ])
     }
@@ -137,7 +150,8 @@ import Testing
       (
         ["DEAD_LETTERS_RETENTION_DAYS": "0", "DEAD_LETTERS_OPEN_RETENTION_DAYS": "200"],
         [
-          "new10", "new100", "replaying10", "replaying100", "replaying400", "replayed10", "replayed100", "replayed400", "discarded10", "discarded100",
+          "new10", "new100", "replaying10", "replaying100", "replaying400", "replayed10", "replayed100", "replayed400",
+          "discarded10", "discarded100",
           "discarded400",
         ]
       ),
@@ -146,9 +160,13 @@ import Testing
     try await Stage.with { stage in
       try await insert(stage, days: [10, 100, 400])
       let program = try await stage.serve(.standard, settings.merging(["DEAD_LETTERS_ARCHIVE": "true"]) { $1 })
-      try await eventually("the deletion", state: { program.standardError }) { program.standardError.contains("dead letters deleted") }
+      try await eventually("the deletion", state: { program.standardError }) {
+        program.standardError.contains("dead letters deleted")
+      }
       #expect(try await left(stage) == Set(kept))
-      let record = try await stage.rows("SELECT DISTINCT action, actor, why LIKE 'deadLetters.%Days is %', count(*) OVER () FROM journey_dead_letter_log")
+      let record = try await stage.rows(
+        "SELECT DISTINCT action, actor, why LIKE 'deadLetters.%Days is %', count(*) OVER () FROM journey_dead_letter_log"
+      )
       #expect(record == [["deleted", "journey serve", "t", "\(12 - kept.count)"]])
       try await stage.stop(program)
     }
@@ -157,19 +175,28 @@ import Testing
   @Test func lettersAreDeletedOnDemand() async throws {
     try await Stage.with { stage in
       try await insert(stage, days: [1, 2])
-      for wrong in [["--reason", "x"], ["--all"], ["--all", "--reason", " "], ["--all", "--reason", "x", "--state", "replaying"]] {
+      for wrong in [
+        ["--reason", "x"], ["--all"], ["--all", "--reason", " "], ["--all", "--reason", "x", "--state", "replaying"],
+      ] {
         let refused = try await stage.run(["dlq", "delete"] + wrong)
         #expect([64, 65].contains(refused.status) && refused.output.isEmpty, "\(wrong): \(refused)")
       }
-      let order = ["dlq", "delete", "--text", "ada@example.com", "--state", "all", "--reason", "asked to be forgotten", "--actor", "ann"]
+      let order = [
+        "dlq", "delete", "--text", "ada@example.com", "--state", "all", "--reason", "asked to be forgotten", "--actor",
+        "ann",
+      ]
       let rehearsed = try await stage.succeed(order + ["--dry-run"])
       #expect(rehearsed == "would delete 6 letters for good\n")
       #expect(try await left(stage).count == 8)
       let deleted = try await stage.succeed(order + ["--json"])
-      #expect(deleted.contains(#""deleted":6"#) || deleted.contains(#""deleted" : 6"#) || deleted.contains(#""deleted": 6"#), "\(deleted)")
+      #expect(
+        deleted.contains(#""deleted":6"#) || deleted.contains(#""deleted" : 6"#) || deleted.contains(#""deleted": 6"#),
+        "\(deleted)")
       #expect(try await left(stage) == ["replaying1", "replaying2"])
-      let record = try await stage.rows("SELECT action, actor, why, result FROM journey_dead_letter_log GROUP BY 1, 2, 3, 4 ORDER BY 4")
-      #expect(record == ["discarded", "new", "replayed"].map { ["deleted", "ann", "asked to be forgotten", "was \($0)"] })
+      let record = try await stage.rows(
+        "SELECT action, actor, why, result FROM journey_dead_letter_log GROUP BY 1, 2, 3, 4 ORDER BY 4")
+      #expect(
+        record == ["discarded", "new", "replayed"].map { ["deleted", "ann", "asked to be forgotten", "was \($0)"] })
       let taken = try await stage.rows("SELECT id FROM journey_dead_letters LIMIT 1")[0][0]
       let refused = try await stage.run(["dlq", "delete", taken, "--state", "all", "--reason", "x"])
       #expect(refused.status == 1 && refused.errors.contains("\(taken) is replaying"), "\(refused)")

@@ -14,8 +14,10 @@ import Testing
     let settings = try await SettingsLoader.load(
       path: Profile.standard.configuration, flags: [:],
       environment: [
-        "AMQP_URL": "amqp://localhost?heartbeat=11&connection_timeout=12000", "AMQP_REQUEST_SECONDS": "13", "AMQP_STALL_SECONDS": "14",
-        "AMQP_RECONNECT_SECONDS": "15", "DATABASE_URL": "postgresql://localhost/x?connect_timeout=16", "DATABASE_STATEMENT_SECONDS": "17",
+        "AMQP_URL": "amqp://localhost?heartbeat=11&connection_timeout=12000", "AMQP_REQUEST_SECONDS": "13",
+        "AMQP_STALL_SECONDS": "14",
+        "AMQP_RECONNECT_SECONDS": "15", "DATABASE_URL": "postgresql://localhost/x?connect_timeout=16",
+        "DATABASE_STATEMENT_SECONDS": "17",
         "DATABASE_LOCK_SECONDS": "18", "DATABASE_ANSWER_SECONDS": "19", "DATABASE_IDLE_TRANSACTION_SECONDS": "20",
         "DATABASE_RECONNECT_SECONDS": "21",
       ])
@@ -35,7 +37,8 @@ import Testing
     #expect(database.backoff.maximum == .seconds(21))
   }
 
-  /// Queues that answer nothing: after `publish.confirmSeconds` the connection is given up, and the actions go out later.
+  /// Queues that answer nothing: after `publish.confirmSeconds` the connection is given up, and the actions go out
+  /// later.
   @Test func confirmSecondsReachThePublisher() async throws {
     var random = SeededRandom(stream: 10)
     let world = World(events: 60, &random)
@@ -44,7 +47,8 @@ import Testing
       let program = try await stage.serve(.literal, ["PUBLISH_CONFIRM_SECONDS": "1"])
       func tell(_ what: String) async throws {
         try await stage.servers.erlang(
-          "[sys:\(what)(whereis(list_to_atom(\"\(stage.vhost)_journey.actions.\" ++ Name))) || Name <- [\"email\", \"voice\", \"human\"]]")
+          "[sys:\(what)(whereis(list_to_atom(\"\(stage.vhost)_journey.actions.\" ++ Name))) || Name <- [\"email\", \"voice\", \"human\"]]"
+        )
       }
       try await tell("suspend")
       try await stage.publish(world.messages(&random), &random)

@@ -15,7 +15,9 @@ import Testing
     place.sin_port = port.bigEndian
     place.sin_addr.s_addr = inet_addr("127.0.0.1")
     let isConnected = withUnsafePointer(to: &place) {
-      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { Glibc.connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0 }
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        Glibc.connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
+      }
     }
     try #require(isConnected)
     return descriptor
@@ -28,7 +30,8 @@ import Testing
   }
 
   private func limit(_ program: ChildProcess, to count: Int) throws {
-    let process = try Process.run(URL(fileURLWithPath: "/usr/bin/prlimit"), arguments: ["--pid", "\(program.id)", "--nofile=\(count):4096"])
+    let process = try Process.run(
+      URL(fileURLWithPath: "/usr/bin/prlimit"), arguments: ["--pid", "\(program.id)", "--nofile=\(count):4096"])
     process.waitUntilExit()
     try #require(process.terminationStatus == 0)
   }
@@ -45,12 +48,16 @@ import Testing
       var open: [Int32] = []
       defer { for descriptor in open { close(descriptor) } }
       for _ in 0..<80 { open.append(try connect(api.address)) }
-      try await eventually("a word about it", state: { program.standardError }) { program.standardError.contains("few file descriptors are left") }
+      try await eventually("a word about it", state: { program.standardError }) {
+        program.standardError.contains("few file descriptors are left")
+      }
       let before = try processorTime(program)
       try await api.stage.servers.erlang(
         "[rabbit_networking:close_connection(P, \"test\") || P <- rabbit_networking:local_connections(), "
           + "rabbit_reader:info(P, [vhost]) =:= [{vhost, <<\"\(api.stage.vhost)\">>}]]")
-      try await eventually("consuming again", state: { program.standardError }) { program.standardError.contains("generation=2") }
+      try await eventually("consuming again", state: { program.standardError }) {
+        program.standardError.contains("generation=2")
+      }
       try await Task.sleep(for: .seconds(5))
       #expect(program.ending == nil, "\(program.standardError)")
       #expect(try processorTime(program) - before < 300, "it spins")
@@ -58,7 +65,9 @@ import Testing
       for descriptor in open { close(descriptor) }
       open = []
       try limit(program, to: 1024)
-      try await eventually("enough again", state: { program.standardError }) { program.standardError.contains("enough file descriptors again") }
+      try await eventually("enough again", state: { program.standardError }) {
+        program.standardError.contains("enough file descriptors again")
+      }
       #expect(try await api.get("/ready", nil).status == 200)
     }
   }
@@ -66,8 +75,12 @@ import Testing
   @Test func aLimitThatIsTooLowIsSaidAtTheStart() async throws {
     try await Stage.with { stage in
       let command = "ulimit -n 60; exec '\(Repository.binary)' serve --config '\(Profile.standard.configuration)'"
-      let environment = ["AMQP_URL": stage.logins.amqpURL, "DATABASE_URL": stage.logins.databaseURL, "PATH": "/usr/bin:/bin", "API_PORT": "0"]
-      let child = try ChildProcess.start("/bin/bash", ["-c", command], environment: environment, directory: Repository.root)
+      let environment = [
+        "AMQP_URL": stage.logins.amqpURL, "DATABASE_URL": stage.logins.databaseURL, "PATH": "/usr/bin:/bin",
+        "API_PORT": "0",
+      ]
+      let child = try ChildProcess.start(
+        "/bin/bash", ["-c", command], environment: environment, directory: Repository.root)
       #expect(await child.ended(within: .seconds(30)) == .exited(78), "\(child.standardError)")
       #expect(child.standardError.contains("may open 60 files"), "\(child.standardError)")
     }

@@ -12,12 +12,14 @@ import Testing
     var world = World(events: 900, clients: 30, &random)
     var hosts: [WorldEvent] = []
     var sources: [WorldEvent] = []
-    // The host's rows always set a stage and know nothing of sources: no type that leaves the stage, no answer that a mapping would read.
+    // The host's rows always set a stage and know nothing of sources: no type that leaves the stage, no answer that a
+    // mapping would read.
     for event in world.events {
       let isHosts = Reference.stage(of: event.type, profile) != nil && event.nps == nil && random.chance(60)
       if isHosts { hosts.append(event) } else { sources.append(event) }
     }
-    // Moments of their own: the order of a host's and a source's event of one moment is by ids that only the host knows.
+    // Moments of their own: the order of a host's and a source's event of one moment is by ids that only the host
+    // knows.
     var taken = Set(sources.map(\.at))
     for index in hosts.indices {
       while !taken.insert(hosts[index].at).inserted { hosts[index].at -= 1 }

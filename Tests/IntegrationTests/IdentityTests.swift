@@ -5,7 +5,8 @@ import Testing
 
 @testable import Harness
 
-/// Who is who: clients found by e-mail and by things of theirs, and clients that become one, over the real way of an event.
+/// Who is who: clients found by e-mail and by things of theirs, and clients that become one, over the real way of an
+/// event.
 @Suite struct IdentityTests {
   private static let org = "0193a6f2-0000-7000-8000-000000000001"
   private static let ada = "0193a6f2-0000-7000-8000-0000000000a1"
@@ -25,7 +26,8 @@ import Testing
     properties.headers["x-source"] = .string(source)
     properties.headers["x-org-id"] = .string(org)
     properties.messageID = id
-    return OutboundMessage(exchange: "journey.events", routingKey: "\(source).event", properties: properties, body: Array(body.utf8))
+    return OutboundMessage(
+      exchange: "journey.events", routingKey: "\(source).event", properties: properties, body: Array(body.utf8))
   }
 
   /// A source that verifies addresses.
@@ -36,7 +38,9 @@ import Testing
     )
   }
 
-  private static func zendesk(_ id: String, _ type: String, ticket: Int, requester: String?, event: String = "{}") -> OutboundMessage {
+  private static func zendesk(_ id: String, _ type: String, ticket: Int, requester: String?, event: String = "{}")
+    -> OutboundMessage
+  {
     let who = requester.map { #""requester_id":"\#($0)","# } ?? ""
     return message(
       "zendesk",
@@ -45,7 +49,10 @@ import Testing
   }
 
   private static func owners(_ stage: Stage) async throws -> [String: String] {
-    Dictionary(uniqueKeysWithValues: try await stage.rows("SELECT source_event_id, client_id FROM client_journey_events").map { ($0[0], $0[1]) })
+    Dictionary(
+      uniqueKeysWithValues: try await stage.rows("SELECT source_event_id, client_id FROM client_journey_events").map {
+        ($0[0], $0[1])
+      })
   }
 
   @Test func findsClientsByEmailAndByTheirThings() async throws {
@@ -54,14 +61,16 @@ import Testing
       try await stage.succeed(["identity", "link", "zendesk", "zu7", "bo@roth.example", "--org", Self.org])
       let program = try await stage.serve(.standard)
       try await stage.publish([
-        Self.stripe("d1", customer: "59", email: "ada@ROTH.example"), Self.stripe("d2", customer: "60", email: "shared@roth.example"),
+        Self.stripe("d1", customer: "59", email: "ada@ROTH.example"),
+        Self.stripe("d2", customer: "60", email: "shared@roth.example"),
         Self.zendesk("z1", "created", ticket: 5, requester: "zu7"),
       ])
       try await stage.settles(events: 2, program)
       // By now the person's id alone says who it is, and the ticket says whose it is.
       try await stage.publish([
         Self.stripe("d3", customer: "59", email: ""),
-        Self.zendesk("z2", "status_changed", ticket: 5, requester: nil, event: #"{"current":"SOLVED","previous":"OPEN"}"#),
+        Self.zendesk(
+          "z2", "status_changed", ticket: 5, requester: nil, event: #"{"current":"SOLVED","previous":"OPEN"}"#),
       ])
       try await stage.settles(events: 4, program)
       let owners = try await Self.owners(stage)
@@ -76,7 +85,9 @@ import Testing
   }
 
   /// Promise 3 holds for merges too: whatever comes first, all events are the remaining client's, each once.
-  @Test(arguments: [[0, 1, 2, 3], [3, 2, 1, 0], [1, 3, 0, 2]]) func aConversionMovesTheJourney(_ order: [Int]) async throws {
+  @Test(arguments: [[0, 1, 2, 3], [3, 2, 1, 0], [1, 3, 0, 2]]) func aConversionMovesTheJourney(_ order: [Int])
+    async throws
+  {
     try await Stage.with { stage in
       try await Self.seed(stage)
       let header = { (entity: String, id: String, change: String, tx: String, more: String) in
@@ -89,20 +100,27 @@ import Testing
         header("Lead", "00Q1", "CREATE", "t1", #""Email":"new@lang.example","Company":"Lang""#),
         header("Account", "001A", "CREATE", "t2", #""Name":"Lang""#),
         header("Opportunity", "006A", "CREATE", "t3", #""AccountId":"001A","StageName":"New""#),
-        header("Lead", "00Q1", "UPDATE", "t4", #""ConvertedContactId":"003A","ConvertedAccountId":"001A","ConvertedOpportunityId":"006A""#),
+        header(
+          "Lead", "00Q1", "UPDATE", "t4",
+          #""ConvertedContactId":"003A","ConvertedAccountId":"001A","ConvertedOpportunityId":"006A""#),
       ]
       let program = try await stage.serve(.standard)
       for index in order {
         try await stage.publish([messages[index]])
         // A message of a client that is not there yet waits in a retry queue; the others are stored at once.
-        try await eventually("an empty ingest queue") { try await stage.admin.messageCount(queue: "journey.ingest") == 0 }
+        try await eventually("an empty ingest queue") {
+          try await stage.admin.messageCount(queue: "journey.ingest") == 0
+        }
       }
       try await stage.settles(events: 4, within: .seconds(80), program)
       let owners = try await Self.owners(stage)
       #expect(Set(owners.keys) == ["t1-1", "t2-1", "t3-1", "t4-1"])
       #expect(Set(owners.values).count == 1, "\(owners)")
-      #expect(try await stage.number("SELECT count(DISTINCT client_id) FROM journey_identities WHERE source = 'salesforce'") == 1)
-      let unexplained = "SELECT count(*) FROM journey_identities WHERE via IS NULL OR via <> 'created' AND event_id IS NULL"
+      #expect(
+        try await stage.number("SELECT count(DISTINCT client_id) FROM journey_identities WHERE source = 'salesforce'")
+          == 1)
+      let unexplained =
+        "SELECT count(*) FROM journey_identities WHERE via IS NULL OR via <> 'created' AND event_id IS NULL"
       #expect(try await stage.number(unexplained) == 0, "each says how it came, and by which event")
       try await stage.publish(messages)
       try await eventually("an empty ingest queue") { try await stage.admin.messageCount(queue: "journey.ingest") == 0 }
@@ -130,13 +148,16 @@ import Testing
         #expect(alone.status == 65 && alone.errors.contains("the id is"), "\(alone)")
       }
       let imported = try await stage.run(["identity", "import", "-", "--org", Self.org], input: csv)
-      #expect(imported.status == 65 && imported.output.contains("2 linked, 0 known already, 3 not linked"), "\(imported)")
       #expect(
-        imported.errors.contains("-:4: the organisation has no client nobody@x.example") && imported.errors.contains("-:5: zendesk zu7 means the client")
+        imported.status == 65 && imported.output.contains("2 linked, 0 known already, 3 not linked"), "\(imported)")
+      #expect(
+        imported.errors.contains("-:4: the organisation has no client nobody@x.example")
+          && imported.errors.contains("-:5: zendesk zu7 means the client")
           && imported.errors.contains("-:6: three fields"))
       let program = try await stage.serve(.standard)
       try await stage.publish([
-        Self.zendesk("z1", "created", ticket: 5, requester: "zu7"), Self.zendesk("z2", "created", ticket: 6, requester: "zu8"),
+        Self.zendesk("z1", "created", ticket: 5, requester: "zu7"),
+        Self.zendesk("z2", "created", ticket: 6, requester: "zu8"),
       ])
       try await stage.settles(events: 2, program)
       try await stage.succeed(["identity", "merge", Self.ada, Self.bo, "--org", Self.org])
@@ -146,12 +167,15 @@ import Testing
       try await stage.publish([
         Self.zendesk("z3", "created", ticket: 7, requester: "zu7"),
         Self.message(
-          "journey", #"{"id":"j1","clientId":"\#(Self.ada)","stage":"onboarding","eventType":"contract_signed","occurredAt":"2025-11-21T10:00:00Z"}"#),
+          "journey",
+          #"{"id":"j1","clientId":"\#(Self.ada)","stage":"onboarding","eventType":"contract_signed","occurredAt":"2025-11-21T10:00:00Z"}"#
+        ),
       ])
       try await stage.settles(events: 4, program)
       try await stage.stop(program)
       #expect(Set(try await Self.owners(stage).values) == [Self.bo])
-      let state = try await stage.rows("SELECT stage, risks::text FROM journey_client_state WHERE client_id = '\(Self.bo)'")
+      let state = try await stage.rows(
+        "SELECT stage, risks::text FROM journey_client_state WHERE client_id = '\(Self.bo)'")
       #expect(state[0][0] == "onboarding" && state[0][1].contains("high_support_tickets") == false)
       let listed = try await stage.succeed(["identity", "list", "--org", Self.org, "--source", "zendesk"])
       #expect(listed.contains("zu7") && listed.contains("ticket:7") && !listed.contains(Self.ada))
@@ -176,17 +200,22 @@ import Testing
       try await Self.seed(stage)
       let program = try await stage.serve(.standard, ["MAPPINGS_DIRECTORIES": directory.path])
       func send(_ id: Int) async throws {
-        try await stage.publish([Self.message("abacus", #"{"id":\#(id),"kind":"x","at":1762000000,"who":"\#(Self.ada)"}"#)])
+        try await stage.publish([
+          Self.message("abacus", #"{"id":\#(id),"kind":"x","at":1762000000,"who":"\#(Self.ada)"}"#)
+        ])
       }
       try await send(1)
       try await stage.settles(events: 1, program)
       try write("second_type")
       program.send(SIGHUP)
-      try await eventually("the reload", state: { program.standardError }) { program.standardError.contains("mappings reloaded") }
+      try await eventually("the reload", state: { program.standardError }) {
+        program.standardError.contains("mappings reloaded")
+      }
       try await send(2)
       try write("third_type, satge: keep")
       try await eventually("the refusal", state: { program.standardError }) {
-        program.standardError.contains("mappings not reloaded, the old ones stay in use") && program.standardError.contains("did you mean stage?")
+        program.standardError.contains("mappings not reloaded, the old ones stay in use")
+          && program.standardError.contains("did you mean stage?")
       }
       try await send(3)
       try await stage.settles(events: 3, program)

@@ -17,7 +17,8 @@ import Testing
       try await stage.publish(world.messages(&random), &random)
       var stored = 0
       for kill in 1...Self.kills {
-        let program = try await stage.serve(.literal, ["PIPELINE_LANES": "2", "PIPELINE_BATCH_SIZE": "40", "INGEST_PREFETCH": "200"])
+        let program = try await stage.serve(
+          .literal, ["PIPELINE_LANES": "2", "PIPELINE_BATCH_SIZE": "40", "INGEST_PREFETCH": "200"])
         let target = stored + Int.random(in: 1...250, using: &random)
         try await eventually("\(target) stored events", state: { program.standardError }) {
           stored = try await stage.number("SELECT count(*) FROM client_journey_events")
@@ -26,14 +27,17 @@ import Testing
         program.send(SIGKILL)
         #expect(await program.ended(within: .seconds(10)) == .signalled(SIGKILL))
         stored = try await stage.number("SELECT count(*) FROM client_journey_events")
-        try #require(stored < world.events.count, "kill \(kill) came too late to show anything; JOURNEY_TEST_SEED=\(SeededRandom.seed)")
+        try #require(
+          stored < world.events.count,
+          "kill \(kill) came too late to show anything; JOURNEY_TEST_SEED=\(SeededRandom.seed)")
       }
       let abandoned = try await stage.number("SELECT count(*) FROM journey_actions WHERE published_at IS NULL")
       let last = try await stage.serve(.literal)
       try await stage.settles(events: world.events.count, last)
       try await stage.stop(last)
       try await Oracle(stage, world, .literal).check()
-      #expect(abandoned > 0, "no kill left an action unpublished, nothing was shown; JOURNEY_TEST_SEED=\(SeededRandom.seed)")
+      #expect(
+        abandoned > 0, "no kill left an action unpublished, nothing was shown; JOURNEY_TEST_SEED=\(SeededRandom.seed)")
     }
   }
 
@@ -44,7 +48,8 @@ import Testing
     try await Stage.with { stage in
       try await world.seed(stage)
       try await stage.publish(world.messages(&random), &random)
-      let program = try await stage.serve(.literal, ["PIPELINE_LANES": "2", "PIPELINE_BATCH_SIZE": "40", "INGEST_PREFETCH": "200"])
+      let program = try await stage.serve(
+        .literal, ["PIPELINE_LANES": "2", "PIPELINE_BATCH_SIZE": "40", "INGEST_PREFETCH": "200"])
       var ended = 0
       var stored = 0
       while stored < world.events.count * 3 / 4 {

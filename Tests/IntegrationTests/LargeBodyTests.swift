@@ -5,7 +5,8 @@ import Testing
 
 @testable import Harness
 
-/// Bodies close to the largest allowed, more than memory may hold, while nothing can be stored. On servers of the test's own.
+/// Bodies close to the largest allowed, more than memory may hold, while nothing can be stored. On servers of the
+/// test's own.
 @Suite(.serialized) struct LargeBodyTests {
   @Test func goodEventsWithLargeBodiesOutliveADatabaseThatStandsStill() async throws {
     var random = SeededRandom(stream: 42)

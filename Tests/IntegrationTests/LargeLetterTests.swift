@@ -7,7 +7,8 @@ import Testing
 
 @testable import Harness
 
-/// A letter that is far larger than what the adapter reads: everything works on it, but for a replay, which says so at once.
+/// A letter that is far larger than what the adapter reads: everything works on it, but for a replay, which says so at
+/// once.
 @Suite struct LargeLetterTests {
   private static let size = 40 << 20
 
@@ -19,7 +20,8 @@ import Testing
   }
 
   private func publish(_ stage: Stage, bytes: Int, id: String) async throws {
-    var settings = try AMQPConnectionSettings(uri: stage.servers.amqpURL(vhost: stage.vhost), connectionName: "test publisher of large messages")
+    var settings = try AMQPConnectionSettings(
+      uri: stage.servers.amqpURL(vhost: stage.vhost), connectionName: "test publisher of large messages")
     settings.maxBodyBytes = 128 << 20
     let publisher = AMQPPublisher(settings: settings)
     publisher.start()
@@ -27,14 +29,17 @@ import Testing
     let outcomes = await publisher.publish([
       OutboundMessage(
         exchange: "journey.events", routingKey: "crm.large",
-        properties: MessageProperties(contentType: "application/cloudevents+json", messageID: id), body: Array(body.utf8))
+        properties: MessageProperties(contentType: "application/cloudevents+json", messageID: id),
+        body: Array(body.utf8))
     ])
     await publisher.close()
     try #require(outcomes.allSatisfy { $0.isConfirmed }, "\(outcomes)")
   }
 
   /// The adapter with its API; one letter of 40 MiB and a small one in the archive.
-  private func stage(isKeptWhole: Bool = true, _ body: (APIStage, _ large: String, _ small: String) async throws -> Void) async throws {
+  private func stage(
+    isKeptWhole: Bool = true, _ body: (APIStage, _ large: String, _ small: String) async throws -> Void
+  ) async throws {
     try await APIStage.with(isKeptWhole ? ["DEAD_LETTERS_MAXIMUM_BODY_BYTES": "\(128 << 20)"] : [:]) { api in
       let stage = api.stage
       try await publish(stage, bytes: Self.size, id: "large")
@@ -55,7 +60,8 @@ import Testing
         let refused = try await stage.run(["dlq", "replay", large, small] + more)
         #expect(refused.status == 1 && refused.output.isEmpty, "\(refused)")
         #expect(
-          refused.errors.contains("letter \(large) has a body of") && refused.errors.contains("cannot be replayed: ingest.maximumBodyBytes is 1048576"),
+          refused.errors.contains("letter \(large) has a body of")
+            && refused.errors.contains("cannot be replayed: ingest.maximumBodyBytes is 1048576"),
           "\(refused)")
       }
       #expect(try await stage.number("SELECT count(*) FROM journey_dead_letter_replays") == 0)
@@ -63,15 +69,22 @@ import Testing
       let rehearsed = try await stage.succeed(["dlq", "replay", "--all", "--dry-run"])
       #expect(rehearsed.contains("would replay 1 letter; \(note)") && !rehearsed.contains(large), "\(rehearsed)")
       let replayed = try await stage.succeed(["dlq", "replay", "--all"])
-      #expect(replayed.contains("replay 1: 1 letter; \(note)") && replayed.contains("1 of 1 letter published and confirmed"), "\(replayed)")
+      #expect(
+        replayed.contains("replay 1: 1 letter; \(note)") && replayed.contains("1 of 1 letter published and confirmed"),
+        "\(replayed)")
       // It was never taken.
-      #expect(try await stage.rows("SELECT state, replay_count FROM journey_dead_letters WHERE id = '\(large)'") == [["new", "0"]])
+      #expect(
+        try await stage.rows("SELECT state, replay_count FROM journey_dead_letters WHERE id = '\(large)'") == [
+          ["new", "0"]
+        ])
       let history = try await stage.number("SELECT count(*) FROM journey_dead_letter_log WHERE letter_id = '\(large)'")
       #expect(history == 0)
 
       let operatorToken = APIStage.token(UUID().uuidString, operations: true)
-      let answer = try await api.send("POST", "/api/operations/dead-letters/replay", operatorToken, body: #"{"ids":["\#(large)"],"force":true}"#)
-      #expect(answer.status == 202 && answer.json["letters"] as? Int == 0 && answer.json["held"] as? Int == 1, "\(answer)")
+      let answer = try await api.send(
+        "POST", "/api/operations/dead-letters/replay", operatorToken, body: #"{"ids":["\#(large)"],"force":true}"#)
+      #expect(
+        answer.status == 202 && answer.json["letters"] as? Int == 0 && answer.json["held"] as? Int == 1, "\(answer)")
       #expect((answer.json["failure"] as? String)?.contains("1 letter too large to be replayed") == true, "\(answer)")
     }
   }
@@ -80,13 +93,18 @@ import Testing
     try await stage { api, large, _ in
       let stage = api.stage
       let shown = try await stage.succeed(["dlq", "show", large])
-      #expect(shown.utf8.count < 20_000 && shown.contains("all of it: --raw") && shown.contains("[too_large] body: larger than"), "\(shown.prefix(20_000))")
+      #expect(
+        shown.utf8.count < 20_000 && shown.contains("all of it: --raw")
+          && shown.contains("[too_large] body: larger than"), "\(shown.prefix(20_000))")
       let raw = try await stage.succeed(["dlq", "show", "--raw", large])
       #expect(raw.utf8.count > Self.size)
 
       // The API has everything but the rest of the body.
-      let answer = try await api.get("/api/operations/dead-letters/\(large)", APIStage.token(UUID().uuidString, operations: true))
-      #expect(answer.status == 200 && answer.body.utf8.count < 700_000 && answer.json["truncated"] as? Bool == true, "\(answer.body.prefix(20_000))")
+      let answer = try await api.get(
+        "/api/operations/dead-letters/\(large)", APIStage.token(UUID().uuidString, operations: true))
+      #expect(
+        answer.status == 200 && answer.body.utf8.count < 700_000 && answer.json["truncated"] as? Bool == true,
+        "\(answer.body.prefix(20_000))")
       #expect((answer.json["bodyText"] as? String).map { raw.hasPrefix($0) && $0.utf8.count == 256 << 10 } == true)
       #expect(answer.json["bodySize"] as? Int == raw.utf8.count)
 
@@ -107,23 +125,29 @@ import Testing
       let stage = api.stage
       let note = "only its beginning is archived"
       #expect(api.program.standardError.contains(note))
-      let row = try await stage.rows("SELECT length(body), body_size, encode(body_sha256, 'hex') FROM journey_dead_letters WHERE id = '\(large)'")[0]
+      let row = try await stage.rows(
+        "SELECT length(body), body_size, encode(body_sha256, 'hex') FROM journey_dead_letters WHERE id = '\(large)'")[0]
       let sent = #"{"specversion":"1.0","id":"large","data":{"text":""# + Self.noise(Self.size) + #""}}"#
       let digest = SHA256.hash(data: Data(sent.utf8)).map { String(format: "%02x", $0) }.joined()
       #expect(row == ["65536", "\(sent.utf8.count)", digest])
       let shown = try await stage.succeed(["dlq", "show", large])
-      #expect(shown.contains("body, \(sent.utf8.count) bytes, SHA-256 \(digest)") && shown.contains("only the beginning is archived"), "\(shown)")
+      #expect(
+        shown.contains("body, \(sent.utf8.count) bytes, SHA-256 \(digest)")
+          && shown.contains("only the beginning is archived"), "\(shown)")
       let raw = try await stage.run(["dlq", "show", "--raw", large])
       #expect(raw.status == 0 && raw.output == String(sent.prefix(65_536)))
       #expect(raw.errors.contains("the first 65536 bytes of \(sent.utf8.count)"), "\(raw.errors)")
-      let answer = try await api.get("/api/operations/dead-letters/\(large)", APIStage.token(UUID().uuidString, operations: true))
+      let answer = try await api.get(
+        "/api/operations/dead-letters/\(large)", APIStage.token(UUID().uuidString, operations: true))
       #expect(answer.json["truncated"] as? Bool == true && answer.json["bodySha256"] as? String == digest, "\(answer)")
 
       // Also where more may be read than when it was archived.
       let larger = ["INGEST_MAXIMUM_BODY_BYTES": "\(8 << 20)"]
       for more in [[], ["--force"], ["--edit", #"[{"op":"remove","path":"/data"}]"#]] {
         let refused = try await stage.run(["dlq", "replay", large] + more, environment: larger)
-        #expect(refused.status == 1 && refused.errors.contains("only the beginning is archived (deadLetters.maximumBodyBytes)"), "\(refused)")
+        #expect(
+          refused.status == 1
+            && refused.errors.contains("only the beginning is archived (deadLetters.maximumBodyBytes)"), "\(refused)")
       }
       let all = try await stage.succeed(["dlq", "replay", "--all", "--dry-run"])
       #expect(all.contains("would replay 1 letter;"), "\(all)")
@@ -134,7 +158,10 @@ import Testing
       #expect(deleted == "1 letter deleted for good\n")
       let imported = try await stage.run(["dlq", "import", "-"], input: Array(exported.utf8))
       #expect(imported.output == "1 letter imported, 0 here already\n", "\(imported)")
-      #expect(try await stage.rows("SELECT length(body), body_size, encode(body_sha256, 'hex') FROM journey_dead_letters WHERE id = '\(large)'") == [row])
+      #expect(
+        try await stage.rows(
+          "SELECT length(body), body_size, encode(body_sha256, 'hex') FROM journey_dead_letters WHERE id = '\(large)'")
+          == [row])
     }
   }
 
@@ -144,7 +171,8 @@ import Testing
       let program = try await stage.serve(.standard, ["DEAD_LETTERS_ARCHIVE": "true"])
       func peak() -> Int {
         let status = (try? String(contentsOfFile: "/proc/\(program.id)/status", encoding: .utf8)) ?? ""
-        return status.split(separator: "\n").first { $0.hasPrefix("VmHWM") }?.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0
+        return status.split(separator: "\n").first { $0.hasPrefix("VmHWM") }?.split(separator: " ").dropFirst().first
+          .flatMap { Int($0) } ?? 0
       }
       let before = peak()
       try await publish(stage, bytes: 100_000_000, id: "huge")
@@ -172,7 +200,9 @@ import Testing
       let ending = Task { await program.ended(within: .seconds(300)) }
       try await eventually("the export's end", within: .seconds(300)) {
         let status = (try? String(contentsOfFile: "/proc/\(program.id)/status", encoding: .utf8)) ?? ""
-        let peak = status.split(separator: "\n").first { $0.hasPrefix("VmHWM") }?.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0
+        let peak =
+          status.split(separator: "\n").first { $0.hasPrefix("VmHWM") }?.split(separator: " ").dropFirst().first.flatMap
+        { Int($0) } ?? 0
         most = max(most, peak)
         return program.ending != nil
       }

@@ -9,20 +9,32 @@ import Testing
 /// Whether a link is encrypted and to whom: what is known of it, and what a person is told.
 @Suite struct LinkTests {
   @Test func aLinkThatLeavesTheMachineHasToBeVerified() throws {
-    func broker(_ uri: String) throws -> LinkFinding { .broker(try AMQPConnectionSettings(uri: uri, connectionName: "test")) }
-    for uri in ["amqp://u:p@broker.example", "amqps://u:p@broker.example?verify=verify_none", "amqp://u:p@127.0.0.1,10.0.0.1", "amqp://127.0.0.1.example"] {
+    func broker(_ uri: String) throws -> LinkFinding {
+      .broker(try AMQPConnectionSettings(uri: uri, connectionName: "test"))
+    }
+    for uri in [
+      "amqp://u:p@broker.example", "amqps://u:p@broker.example?verify=verify_none", "amqp://u:p@127.0.0.1,10.0.0.1",
+      "amqp://127.0.0.1.example",
+    ] {
       let found = try broker(uri)
       #expect(!found.isSafe && found.advice?.contains("amqps://") == true, "\(uri): \(found.text)")
     }
-    for uri in ["amqps://u:p@broker.example", "amqp://localhost", "amqp://127.0.0.1:1,[::1]:2", "amqps://localhost?verify=verify_none"] {
+    for uri in [
+      "amqps://u:p@broker.example", "amqp://localhost", "amqp://127.0.0.1:1,[::1]:2",
+      "amqps://localhost?verify=verify_none",
+    ] {
       #expect(try broker(uri).isSafe, "\(uri)")
     }
-    func database(_ isEncrypted: Bool, _ verification: PostgresLink.Verification, _ mode: String, isLocal: Bool = false) -> LinkFinding {
+    func database(_ isEncrypted: Bool, _ verification: PostgresLink.Verification, _ mode: String, isLocal: Bool = false)
+      -> LinkFinding
+    {
       .database(PostgresLink(isLocal: isLocal, isEncrypted: isEncrypted, verification: verification, mode: mode))
     }
     // A proxy that answers N to the request for TLS: nothing is encrypted, and nothing failed.
     let refused = database(false, .none, "prefer")
-    #expect(!refused.isSafe && refused.text.contains("not encrypted (sslmode=prefer)") && refused.advice?.contains("verify-full") == true)
+    #expect(
+      !refused.isSafe && refused.text.contains("not encrypted (sslmode=prefer)")
+        && refused.advice?.contains("verify-full") == true)
     #expect(!database(true, .none, "require").isSafe && !database(true, .authority, "verify-ca").isSafe)
     #expect(database(true, .hostName, "verify-full").isSafe && database(false, .none, "prefer", isLocal: true).isSafe)
   }
@@ -34,7 +46,8 @@ import Testing
     let base = String(url.split(separator: "?")[0]), file = try #require(url.split(separator: "=").last)
     for (url, isEncrypted, verification) in [
       (url, true, PostgresLink.Verification.hostName), (base, true, .none), (base + "?sslmode=require", true, .none),
-      (base + "?sslmode=require&sslrootcert=\(file)", true, .authority), (base + "?sslmode=verify-ca&sslrootcert=\(file)", true, .authority),
+      (base + "?sslmode=require&sslrootcert=\(file)", true, .authority),
+      (base + "?sslmode=verify-ca&sslrootcert=\(file)", true, .authority),
       (base + "?sslmode=disable", false, .none), (bare, false, .none),
     ] {
       let worker = PostgresWorker(try PostgresSettings(conninfo: url), name: "pg-test")
@@ -48,11 +61,16 @@ import Testing
   @Test func serveAndDoctorSayIt() async throws {
     try await Stage.with { stage in
       let program = try await stage.serve(.standard)
-      #expect(program.standardError.contains(#"database_link="not encrypted (sslmode=prefer); it stays on this machine""#), "\(program.standardError)")
+      #expect(
+        program.standardError.contains(#"database_link="not encrypted (sslmode=prefer); it stays on this machine""#),
+        "\(program.standardError)")
       #expect(program.standardError.contains("broker_link="))
       try await stage.stop(program)
-      let doctor = try await stage.run(["doctor", "--config", Profile.standard.configuration], environment: ["API_HOST": "0.0.0.0"])
-      #expect(doctor.output.contains("broker link") && doctor.output.contains("not encrypted (sslmode=prefer)") && doctor.status == 0, "\(doctor.output)")
+      let doctor = try await stage.run(
+        ["doctor", "--config", Profile.standard.configuration], environment: ["API_HOST": "0.0.0.0"])
+      #expect(
+        doctor.output.contains("broker link") && doctor.output.contains("not encrypted (sslmode=prefer)")
+          && doctor.status == 0, "\(doctor.output)")
       #expect(doctor.output.contains("WARNING  API link"), "\(doctor.output)")
     }
   }

@@ -9,14 +9,17 @@ import Testing
 /// Others' text in logs and on terminals: it is text there, on the line where it belongs, and no content of messages.
 @Suite struct LogTests {
   private static let org = "0a000000-0000-4000-8000-00000000000a", client = "0c000000-0000-4000-8000-0000000000a1"
-  /// A line that nobody wrote, a terminal's title, colours, a cursor that moves, text that turns round, and fields that nobody gave.
+  /// A line that nobody wrote, a terminal's title, colours, a cursor that moves, text that turns round, and fields that
+  /// nobody gave.
   private static let hostile =
     "x\n2026-01-01T00:00:00+0000 critical journey: all is lost\r\u{1B}]0;owned\u{07}\u{1B}[31mred\u{9B}2J\u{202E}txet\u{2066}\u{2028}y code=forged"
 
   private func hostile(in text: String, isLog: Bool = false) -> [String] {
     var problems: [String] = []
     for (number, line) in text.split(separator: "\n").enumerated() {
-      if line.hasPrefix("2026-01-01") || isLog && line.contains("code=forged") && !line.contains("\"") { problems.append("line \(number) is forged: \(line)") }
+      if line.hasPrefix("2026-01-01") || isLog && line.contains("code=forged") && !line.contains("\"") {
+        problems.append("line \(number) is forged: \(line)")
+      }
     }
     for scalar in text.unicodeScalars where scalar != "\n" && scalar != "\t" && !scalar.isPlainText {
       problems.append("U+\(String(scalar.value, radix: 16)) stands in it")
@@ -32,14 +35,17 @@ import Testing
       """)
   }
 
-  private func event(_ id: String, type: String = "ticket_opened", data: String = "{}", routingKey: String = "crm.x") -> OutboundMessage {
+  private func event(_ id: String, type: String = "ticket_opened", data: String = "{}", routingKey: String = "crm.x")
+    -> OutboundMessage
+  {
     func json(_ text: String) -> String { String(decoding: (try? JSONEncoder().encode(text)) ?? Data(), as: UTF8.self) }
     let body = """
       {"specversion":"1.0","id":\(json(id)),"source":"/crm","type":\(json(type)),"time":"2026-11-20T10:00:00Z","subject":"\(Self.client)",\
       "orgid":"\(Self.org)","data":\(data)}
       """
     return OutboundMessage(
-      exchange: "journey.events", routingKey: routingKey, properties: MessageProperties(contentType: "application/cloudevents+json"), body: Array(body.utf8))
+      exchange: "journey.events", routingKey: routingKey,
+      properties: MessageProperties(contentType: "application/cloudevents+json"), body: Array(body.utf8))
   }
 
   @Test func othersTextForgesNoLineAndSteersNoTerminal() async throws {
@@ -49,12 +55,14 @@ import Testing
       let key = String(Self.hostile.prefix(200))
       func raw(_ body: String, _ type: String, _ headers: FieldTable = [:]) -> OutboundMessage {
         OutboundMessage(
-          exchange: "journey.events", routingKey: key, properties: MessageProperties(contentType: type, headers: headers), body: Array(body.utf8))
+          exchange: "journey.events", routingKey: key,
+          properties: MessageProperties(contentType: type, headers: headers), body: Array(body.utf8))
       }
       let name = String(decoding: try JSONEncoder().encode(Self.hostile), as: UTF8.self)
       try await stage.publish([
         event("good"), event("bad-0-\(Self.hostile)"), event("bad-1", type: Self.hostile, routingKey: key),
-        raw("{\(name):nonsense}", "application/cloudevents+json"), raw("{\(name):{\(name):[1,nonsense]}}", "application/cloudevents+json"),
+        raw("{\(name):nonsense}", "application/cloudevents+json"),
+        raw("{\(name):{\(name):[1,nonsense]}}", "application/cloudevents+json"),
         raw("{}", "text/\(key)"), raw("{}", "application/json", ["x-source": .string(Self.hostile)]),
         raw("{}", "application/json", ["x-source": .string("stripe"), "x-org-id": .string(Self.hostile)]),
       ])
@@ -67,12 +75,15 @@ import Testing
       for problem in hostile(in: program.standardError, isLog: true) { Issue.record("log: \(problem)") }
       let ids = try await stage.rows("SELECT id FROM journey_dead_letters").map { $0[0] }
       var commands = [
-        ["explain", Self.client], ["dlq", "list"], ["dlq", "stats"], ["dlq", "list", "--json"], ["explain", Self.client, "--json"], ["doctor"],
+        ["explain", Self.client], ["dlq", "list"], ["dlq", "stats"], ["dlq", "list", "--json"],
+        ["explain", Self.client, "--json"], ["doctor"],
       ]
       for id in ids { commands += [["dlq", "show", id], ["dlq", "show", id, "--json"]] }
       for command in commands {
         let finished = try await stage.run(command)
-        for problem in hostile(in: finished.output + finished.errors) { Issue.record("\(command.joined(separator: " ")): \(problem)") }
+        for problem in hostile(in: finished.output + finished.errors) {
+          Issue.record("\(command.joined(separator: " ")): \(problem)")
+        }
         if command.contains("--json") { _ = try JSONSerialization.jsonObject(with: Data(finished.output.utf8)) }
       }
     }
@@ -102,11 +113,13 @@ import Testing
           OutboundMessage(
             exchange: "journey.events", routingKey: "own.\(type)",
             properties: MessageProperties(
-              contentType: "application/json", headers: ["x-source": .string("journey"), "x-org-id": .string(Self.org)]), body: Array(body.utf8)))
+              contentType: "application/json", headers: ["x-source": .string("journey"), "x-org-id": .string(Self.org)]),
+            body: Array(body.utf8)))
       }
       messages.append(
         OutboundMessage(
-          exchange: "journey.events", routingKey: "crm.bad", properties: MessageProperties(contentType: "application/cloudevents+json"),
+          exchange: "journey.events", routingKey: "crm.bad",
+          properties: MessageProperties(contentType: "application/cloudevents+json"),
           body: Array(#"{"kanarivogel":{"kanarivogel":kanarivogel}}"#.utf8)))
       try await stage.publish(messages)
       try await eventually("the letters", within: .seconds(90), state: { program.standardError }) {
@@ -117,7 +130,10 @@ import Testing
       try await stage.stop(program)
       #expect(!program.standardError.contains("kanarivogel"), "\(program.standardError)")
       // The person who reads the letter is told.
-      #expect(try await stage.number("SELECT count(*) FROM journey_dead_letters WHERE reason LIKE '%kanarivogel%' AND code = 'refused_by_database'") >= 1)
+      #expect(
+        try await stage.number(
+          "SELECT count(*) FROM journey_dead_letters WHERE reason LIKE '%kanarivogel%' AND code = 'refused_by_database'"
+        ) >= 1)
     }
   }
 
@@ -128,12 +144,17 @@ import Testing
         for (command, environment) in [
           (["doctor"], ["AMQP_URL": "amqp://\(url)", "DATABASE_URL": "postgresql://\(url)"]),
           (["dlq", "stats"], ["DATABASE_URL": "host=127.0.0.1 port=1 password=\(password) x"]),
-          (["serve", "--config", Profile.standard.configuration], ["API_JWKS_URL": "https://\(url)", "API_JWT_ALGORITHM": "RS256", "API_JWT_SECRET": ""]),
+          (
+            ["serve", "--config", Profile.standard.configuration],
+            ["API_JWKS_URL": "https://\(url)", "API_JWT_ALGORITHM": "RS256", "API_JWT_SECRET": ""]
+          ),
         ] {
           let child = try stage.start(command, environment: environment)
           _ = try #require(await child.ended(within: .seconds(40)), "\(command) refuses \(environment)")
           for word in ["kanari", "vogel9", "amsel3"] {
-            #expect(!(child.standardOutput + child.standardError).contains(word), "\(command) \(environment): \(child.standardOutput) \(child.standardError)")
+            #expect(
+              !(child.standardOutput + child.standardError).contains(word),
+              "\(command) \(environment): \(child.standardOutput) \(child.standardError)")
           }
         }
       }

@@ -15,11 +15,13 @@ import Testing
         """)
       #expect(sessions.count == 1 && sessions[0][0].hasPrefix("login_") && sessions[0][1] == "f", "\(sessions)")
       let owner = try await stage.rows(
-        "SELECT DISTINCT rolname, rolsuper FROM pg_class JOIN pg_roles r ON r.oid = relowner WHERE relname LIKE 'journey%'")
+        "SELECT DISTINCT rolname, rolsuper FROM pg_class JOIN pg_roles r ON r.oid = relowner WHERE relname LIKE 'journey%'"
+      )
       #expect(owner.count == 1 && owner[0][0].hasPrefix("owner_") && owner[0][1] == "f", "\(owner)")
       let users = try await stage.servers.erlang(
         "[User || C <- rabbit_networking:connections(), [{user, User}, {vhost, <<\"\(stage.vhost)\">>}, {client_properties, P}] <- "
-          + "[rabbit_reader:info(C, [user, vhost, client_properties])], lists:keymember(<<\"connection_name\">>, 1, P)]")
+          + "[rabbit_reader:info(C, [user, vhost, client_properties])], lists:keymember(<<\"connection_name\">>, 1, P)]"
+      )
       #expect(users.contains("adapter-\(stage.vhost)"), "\(users)")
       let doctor = try await stage.succeed(["doctor"])
       #expect(!doctor.contains("WARNING  login") && doctor.contains("logged in as login_"), "\(doctor)")

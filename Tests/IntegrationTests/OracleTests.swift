@@ -9,8 +9,10 @@ import Testing
   func anyOrderBatchingAndNumberOfInstances(_ profile: Profile) async throws {
     var random = SeededRandom(stream: profile == .literal ? 1 : 2)
     let world = World(events: 3000, &random)
-    let alone = try await runs(world, profile, instances: 1, lanes: 1, batch: Int.random(in: 1...500, using: &random), &random)
-    let together = try await runs(world, profile, instances: 2, lanes: 4, batch: Int.random(in: 20...300, using: &random), &random)
+    let alone = try await runs(
+      world, profile, instances: 1, lanes: 1, batch: Int.random(in: 1...500, using: &random), &random)
+    let together = try await runs(
+      world, profile, instances: 2, lanes: 4, batch: Int.random(in: 20...300, using: &random), &random)
     #expect(alone == together, "JOURNEY_TEST_SEED=\(SeededRandom.seed)")
   }
 
@@ -26,7 +28,9 @@ import Testing
       try await stage.publish(Array(messages[..<(messages.count / 2)]), &publishing)
       var programs: [ChildProcess] = []
       for _ in 0..<instances {
-        let settings = ["PIPELINE_LANES": "\(lanes)", "PIPELINE_BATCH_SIZE": "\(batch)", "INGEST_PREFETCH": "\(batch * 3)"]
+        let settings = [
+          "PIPELINE_LANES": "\(lanes)", "PIPELINE_BATCH_SIZE": "\(batch)", "INGEST_PREFETCH": "\(batch * 3)",
+        ]
         programs.append(try await stage.serve(profile, settings))
       }
       try await stage.publish(Array(messages[(messages.count / 2)...]), chunks: 1...150, &publishing)

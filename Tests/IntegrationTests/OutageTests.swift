@@ -17,7 +17,9 @@ import Testing
       let third = messages.count / 3
       try await stage.publish(Array(messages[..<third]), &random)
       let program = try await stage.serve(.standard, ["PIPELINE_BATCH_SIZE": "20", "INGEST_PREFETCH": "100"])
-      try await eventually("some stored events") { try await stage.number("SELECT count(*) FROM client_journey_events") > 50 }
+      try await eventually("some stored events") {
+        try await stage.number("SELECT count(*) FROM client_journey_events") > 50
+      }
 
       try await servers.stop(.postgres, immediately: true)
       try await stage.publish(Array(messages[third..<(2 * third)]), &random)
@@ -31,7 +33,9 @@ import Testing
       }
 
       try await servers.kill(.rabbitmq)
-      try await eventually("a lost broker", state: { program.standardError }) { program.standardError.contains("the ingest queue is lost") }
+      try await eventually("a lost broker", state: { program.standardError }) {
+        program.standardError.contains("the ingest queue is lost")
+      }
       #expect(program.ending == nil)
       try await servers.start(.rabbitmq)
       try await stage.publish(Array(messages[(2 * third)...]), &random)
@@ -50,9 +54,12 @@ import Testing
     try await Stage.with(servers: servers) { stage in
       try await world.seed(stage)
       let messages = world.messages(&random)
-      let program = try await stage.serve(.literal, ["PIPELINE_BATCH_SIZE": "20", "INGEST_PREFETCH": "100", "PIPELINE_DRAIN_SECONDS": "3"])
+      let program = try await stage.serve(
+        .literal, ["PIPELINE_BATCH_SIZE": "20", "INGEST_PREFETCH": "100", "PIPELINE_DRAIN_SECONDS": "3"])
       try await stage.publish(messages, &random)
-      try await eventually("some stored events") { try await stage.number("SELECT count(*) FROM client_journey_events") > 50 }
+      try await eventually("some stored events") {
+        try await stage.number("SELECT count(*) FROM client_journey_events") > 50
+      }
       try await servers.pause(.postgres)
       let asked = ContinuousClock.now
       program.send(SIGTERM)
@@ -77,9 +84,12 @@ import Testing
     let servers = try await TestServers.dedicated()
     try await Stage.with(servers: servers) { stage in
       try await world.seed(stage)
-      let program = try await stage.serve(.literal, ["PIPELINE_BATCH_SIZE": "20", "INGEST_PREFETCH": "100", "PIPELINE_DRAIN_SECONDS": "8"])
+      let program = try await stage.serve(
+        .literal, ["PIPELINE_BATCH_SIZE": "20", "INGEST_PREFETCH": "100", "PIPELINE_DRAIN_SECONDS": "8"])
       try await stage.publish(world.messages(&random), &random)
-      try await eventually("some stored events") { try await stage.number("SELECT count(*) FROM client_journey_events") > 50 }
+      try await eventually("some stored events") {
+        try await stage.number("SELECT count(*) FROM client_journey_events") > 50
+      }
       try await servers.stop(.postgres, immediately: true)
       try await eventually("a failed commit", state: { program.standardError }) {
         program.standardError.contains("the database does not take a batch, trying again")
@@ -95,8 +105,8 @@ import Testing
     try await servers.stop()
   }
 
-  /// Commits that went through although nobody was told so: the server waits for a standby that does not exist, after it has
-  /// committed, and the session is ended there.
+  /// Commits that went through although nobody was told so: the server waits for a standby that does not exist, after
+  /// it has committed, and the session is ended there.
   @Test func answersToCommitsAreLost() async throws {
     var random = SeededRandom(stream: 13)
     let world = World(events: 600, &random)
@@ -105,14 +115,17 @@ import Testing
       try await world.seed(stage)
       let database = try await stage.rows("SELECT current_database()")[0][0]
       try await stage.execute("ALTER DATABASE \(database) SET synchronous_commit = on")
-      let program = try await stage.serve(.literal, ["PIPELINE_LANES": "2", "PIPELINE_BATCH_SIZE": "30", "INGEST_PREFETCH": "100"])
+      let program = try await stage.serve(
+        .literal, ["PIPELINE_LANES": "2", "PIPELINE_BATCH_SIZE": "30", "INGEST_PREFETCH": "100"])
       let messages = world.messages(&random)
       let rounds = 5
       for round in 0..<rounds {
         try await stage.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
         try await stage.execute("SELECT pg_reload_conf()")
-        try await stage.publish(Array(messages[(round * messages.count / rounds)..<((round + 1) * messages.count / rounds)]))
-        let waiting = "FROM pg_stat_activity WHERE application_name = 'journey' AND wait_event = 'SyncRep' AND query ILIKE '%COMMIT%'"
+        try await stage.publish(
+          Array(messages[(round * messages.count / rounds)..<((round + 1) * messages.count / rounds)]))
+        let waiting =
+          "FROM pg_stat_activity WHERE application_name = 'journey' AND wait_event = 'SyncRep' AND query ILIKE '%COMMIT%'"
         try await eventually("a commit that waits", state: { program.standardError }) {
           try await stage.number("SELECT count(*) \(waiting)") > 0
         }

@@ -9,8 +9,13 @@ import Testing
 @Suite struct PermissionTests {
   private static let all = #"^journey\..*"#
 
-  private func login(_ stage: Stage, configure: String = all, write: String = all, read: String = all) async throws -> [String: String] {
-    ["AMQP_URL": try await stage.servers.allow("least-\(stage.vhost)", in: stage.vhost, configure: configure, write: write, read: read)]
+  private func login(_ stage: Stage, configure: String = all, write: String = all, read: String = all) async throws
+    -> [String: String]
+  {
+    [
+      "AMQP_URL": try await stage.servers.allow(
+        "least-\(stage.vhost)", in: stage.vhost, configure: configure, write: write, read: read)
+    ]
   }
 
   @Test func withTheDocumentedPermissionsEventsOfUnknownClientsHoldNothingUp() async throws {
@@ -33,16 +38,19 @@ import Testing
       let strangers = (0..<300).map { index in
         var message = one
         message.body = Array(
-          String(decoding: message.body, as: UTF8.self).replacing(#""id":""#, with: #""id":"stranger-\#(index)-"#).replacing(
-            /"subject":"[^"]*"/, with: #""subject":"nobody-\#(index)""#
-          ).utf8)
+          String(decoding: message.body, as: UTF8.self).replacing(#""id":""#, with: #""id":"stranger-\#(index)-"#)
+            .replacing(
+              /"subject":"[^"]*"/, with: #""subject":"nobody-\#(index)""#
+            ).utf8)
         return message
       }
       try await stage.publish(strangers + known, &random)
       try await stage.settles(events: world.events.count, program)
       try await eventually("all that is of unknown clients in the retry queues") {
         var waiting = 0
-        for tier in ["10s", "1m", "10m", "1h"] { waiting += try await stage.admin.messageCount(queue: "journey.retry.\(tier)") }
+        for tier in ["10s", "1m", "10m", "1h"] {
+          waiting += try await stage.admin.messageCount(queue: "journey.retry.\(tier)")
+        }
         return waiting == strangers.count
       }
       #expect(!program.standardError.contains("closed the channel"), "\(program.standardError)")
@@ -55,7 +63,9 @@ import Testing
 
   @Test func whatIsNotPermittedIsSaidBeforeAnythingIsTaken() async throws {
     try await Stage.with { stage in
-      for (exchange, write) in [("journey.retry", #"^journey\.(dead|actions|events)"#), ("journey.actions", #"^journey\.(dead|retry|events)"#)] {
+      for (exchange, write) in [
+        ("journey.retry", #"^journey\.(dead|actions|events)"#), ("journey.actions", #"^journey\.(dead|retry|events)"#),
+      ] {
         let user = try await login(stage, write: write)
         let finished = try await stage.run(["serve", "--config", Profile.standard.configuration], environment: user)
         #expect(finished.status == 78, "\(finished.errors)")

@@ -15,7 +15,8 @@ import Testing
       #"{"specversion":"1.0","id":"\#(id)","source":"\#(source)","type":"lead_created","time":"2026-01-01T10:00:00Z","subject":"\#(id)","orgid":"\#(org)","data":{"name":"A"}}"#
     return OutboundMessage(
       exchange: "journey.events", routingKey: "crm.lead_created",
-      properties: MessageProperties(contentType: "application/cloudevents+json", messageID: id, userID: user), body: Array(body.utf8))
+      properties: MessageProperties(contentType: "application/cloudevents+json", messageID: id, userID: user),
+      body: Array(body.utf8))
   }
 
   private func withPublisher(_ url: String, _ body: (AMQPPublisher) async throws -> Void) async throws {
@@ -40,36 +41,52 @@ import Testing
             \(billing): {sources: [/billing], organizations: "*"}
           """
         try settings.write(toFile: "\(directory)/journey.yaml", atomically: true, encoding: .utf8)
-        try await stage.execute("INSERT INTO organizations (id, name) VALUES ('\(Self.acme)', 'Acme'), ('\(Self.globex)', 'Globex')")
+        try await stage.execute(
+          "INSERT INTO organizations (id, name) VALUES ('\(Self.acme)', 'Acme'), ('\(Self.globex)', 'Globex')")
         let program = try stage.start(["serve", "--config", directory])
-        try await eventually("serve's consuming", state: { program.standardError }) { program.standardError.contains("consuming") }
-        let crmURL = try await stage.servers.allow(crm, in: stage.vhost, configure: "^$", write: #"^journey\.events$"#, read: "^$")
+        try await eventually("serve's consuming", state: { program.standardError }) {
+          program.standardError.contains("consuming")
+        }
+        let crmURL = try await stage.servers.allow(
+          crm, in: stage.vhost, configure: "^$", write: #"^journey\.events$"#, read: "^$")
 
         // The broker itself sees to it that nobody takes another's name.
         try await withPublisher(crmURL) { publisher in
           let outcomes = await publisher.publish([
-            lead("own", source: "/crm/acme", org: Self.acme, user: crm), lead("elsewhere", source: "/crm/acme", org: Self.globex, user: crm),
-            lead("forged-source", source: "/billing", org: Self.acme, user: crm), lead("nameless", source: "/crm/acme", org: Self.acme, user: nil),
+            lead("own", source: "/crm/acme", org: Self.acme, user: crm),
+            lead("elsewhere", source: "/crm/acme", org: Self.globex, user: crm),
+            lead("forged-source", source: "/billing", org: Self.acme, user: crm),
+            lead("nameless", source: "/crm/acme", org: Self.acme, user: nil),
           ])
           for outcome in outcomes {
             guard case .confirmed = outcome else { throw Timeout(description: "\(outcome)") }
           }
         }
         try await withPublisher(crmURL) { publisher in
-          let outcomes = await publisher.publish([lead("stolen-name", source: "/billing", org: Self.acme, user: billing)])
+          let outcomes = await publisher.publish([
+            lead("stolen-name", source: "/billing", org: Self.acme, user: billing)
+          ])
           if case .confirmed = outcomes[0] { Issue.record("the broker has to refuse another user's name") }
         }
         try await eventually("the event") { try await stage.number("SELECT count(*) FROM client_journey_events") == 1 }
-        try await eventually("three dead letters") { try await stage.admin.messageCount(queue: "journey.dead-letters") == 3 }
-        #expect(try await stage.rows("SELECT source_event_id, org_id FROM client_journey_events") == [["own", Self.acme]])
+        try await eventually("three dead letters") {
+          try await stage.admin.messageCount(queue: "journey.dead-letters") == 3
+        }
+        #expect(
+          try await stage.rows("SELECT source_event_id, org_id FROM client_journey_events") == [["own", Self.acme]])
         let letters = try await stage.takeAll("journey.dead-letters")
-        #expect(letters.allSatisfy { $0.properties.headers["x-journey-reason-code"]?.stringValue == "forbidden_publisher" })
+        #expect(
+          letters.allSatisfy { $0.properties.headers["x-journey-reason-code"]?.stringValue == "forbidden_publisher" })
         let fields = Dictionary(
-          uniqueKeysWithValues: letters.map { ($0.properties.messageID ?? "", $0.properties.headers["x-journey-field"]?.stringValue ?? "") })
+          uniqueKeysWithValues: letters.map {
+            ($0.properties.messageID ?? "", $0.properties.headers["x-journey-field"]?.stringValue ?? "")
+          })
         #expect(fields == ["elsewhere": "organization", "forged-source": "source", "nameless": "property:user_id"])
 
         let doctor = try await stage.run(["doctor", "--config", directory])
-        #expect(doctor.output.contains("checked: 2 users of the broker by name, nobody else may report events"), "\(doctor.output)")
+        #expect(
+          doctor.output.contains("checked: 2 users of the broker by name, nobody else may report events"),
+          "\(doctor.output)")
         try await stage.stop(program)
       }
     }
@@ -91,13 +108,20 @@ import Testing
           try settings.write(toFile: "\(directory)/journey.yaml", atomically: true, encoding: .utf8)
         }
         try write("\"\(Self.globex)\"")
-        try await stage.execute("INSERT INTO organizations (id, name) VALUES ('\(Self.acme)', 'Acme'), ('\(Self.globex)', 'Globex')")
-        let crmURL = try await stage.servers.allow(crm, in: stage.vhost, configure: "^$", write: #"^journey\.events$"#, read: "^$")
-        try await withPublisher(crmURL) { _ = await $0.publish([lead("refused", source: "/crm", org: Self.acme, user: crm)]) }
+        try await stage.execute(
+          "INSERT INTO organizations (id, name) VALUES ('\(Self.acme)', 'Acme'), ('\(Self.globex)', 'Globex')")
+        let crmURL = try await stage.servers.allow(
+          crm, in: stage.vhost, configure: "^$", write: #"^journey\.events$"#, read: "^$")
+        try await withPublisher(crmURL) {
+          _ = await $0.publish([lead("refused", source: "/crm", org: Self.acme, user: crm)])
+        }
 
         func serving(_ body: () async throws -> Void) async throws {
-          let program = try stage.start(["serve", "--config", directory], environment: ["DEAD_LETTERS_ARCHIVE": "true"])
-          try await eventually("serve's consuming", state: { program.standardError }) { program.standardError.contains("consuming") }
+          let program = try stage.start(
+            ["serve", "--config", directory], environment: ["DEAD_LETTERS_ARCHIVE": "true"])
+          try await eventually("serve's consuming", state: { program.standardError }) {
+            program.standardError.contains("consuming")
+          }
           try await body()
           try await stage.stop(program)
         }
@@ -106,14 +130,17 @@ import Testing
           try await eventually("the dead letter") { try await stage.number(open) == 1 }
           try await stage.succeed(["dlq", "replay", "--all", "--config", directory])
           try await eventually("the same dead letter again") {
-            try await stage.number("SELECT count(*) FROM journey_dead_letters WHERE state = 'new' AND same_failures = 2") == 1
+            try await stage.number(
+              "SELECT count(*) FROM journey_dead_letters WHERE state = 'new' AND same_failures = 2") == 1
           }
           #expect(try await stage.number("SELECT count(*) FROM client_journey_events") == 0)
         }
         try write("\"\(Self.globex)\", \"\(Self.acme)\"")
         try await serving {
           try await stage.succeed(["dlq", "replay", "--all", "--config", directory])
-          try await eventually("the event", state: { "\(try await stage.rows("SELECT code, reason, state FROM journey_dead_letters"))" }) {
+          try await eventually(
+            "the event", state: { "\(try await stage.rows("SELECT code, reason, state FROM journey_dead_letters"))" }
+          ) {
             try await stage.number("SELECT count(*) FROM client_journey_events") == 1
           }
         }

@@ -13,7 +13,9 @@ import Testing
       let program = try await stage.serve(.standard)
       let probe = try await Probe(program)
       try await eventually("ready", state: { program.standardError }) { try await probe.ready().isReady }
-      for sql in ["ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()"] { try await servers.sql(sql) }
+      for sql in ["ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()"] {
+        try await servers.sql(sql)
+      }
       try await eventually("not ready", within: .seconds(20), state: { try await probe.ready().body }) {
         try await probe.ready().body.contains(#""part":"database","reason":"the database is read-only"#)
       }
@@ -21,8 +23,12 @@ import Testing
       let doctor = try await stage.run(["doctor"])
       #expect(doctor.status == 78)
       #expect(doctor.output.contains("read-only"), "\(doctor.output)")
-      for sql in ["ALTER SYSTEM RESET default_transaction_read_only", "SELECT pg_reload_conf()"] { try await servers.sql(sql) }
-      try await eventually("ready again", within: .seconds(20), state: { try await probe.ready().body }) { try await probe.ready().isReady }
+      for sql in ["ALTER SYSTEM RESET default_transaction_read_only", "SELECT pg_reload_conf()"] {
+        try await servers.sql(sql)
+      }
+      try await eventually("ready again", within: .seconds(20), state: { try await probe.ready().body }) {
+        try await probe.ready().isReady
+      }
       try await stage.stop(program)
     }
     try await servers.stop()
@@ -45,7 +51,9 @@ import Testing
       #expect(answer.body.contains(#""database":false"#))
       #expect(max(slowest, answer.took) < .seconds(1))
       try await servers.resume(.postgres)
-      try await eventually("ready again", within: .seconds(60), state: { try await probe.ready().body }) { try await probe.ready().isReady }
+      try await eventually("ready again", within: .seconds(60), state: { try await probe.ready().body }) {
+        try await probe.ready().isReady
+      }
       try await stage.stop(program)
     }
     try await servers.stop()
@@ -80,7 +88,8 @@ import Testing
         (0..<20).map {
           OutboundMessage(
             exchange: "journey.events", routingKey: "fax.page",
-            properties: MessageProperties(contentType: "application/json", headers: ["x-source": .string("fax")]), body: Array(#"{"page":\#($0)}"#.utf8))
+            properties: MessageProperties(contentType: "application/json", headers: ["x-source": .string("fax")]),
+            body: Array(#"{"page":\#($0)}"#.utf8))
         })
       try await servers.rabbitmqctl("set_vm_memory_high_watermark", "0.00001")
       let program = try await stage.serve(.literal)
@@ -89,7 +98,8 @@ import Testing
         try await probe.ready().body.contains(#""part":"copies","reason":"the broker takes no messages"#)
       }
       let doctor = try await stage.run(["doctor"])
-      #expect(doctor.status == 0 && doctor.output.contains("not checked: the broker takes no messages for now"), "\(doctor)")
+      #expect(
+        doctor.status == 0 && doctor.output.contains("not checked: the broker takes no messages for now"), "\(doctor)")
       try await servers.rabbitmqctl("set_vm_memory_high_watermark", "0.6")
       try await eventually("ready again", state: { try await probe.ready().body }) { try await probe.ready().isReady }
       try await stage.stop(program)
@@ -103,15 +113,19 @@ import Testing
     try await Stage.with { stage in
       try await world.seed(stage)
       for channel in ["email", "voice", "human"] {
-        try await stage.admin.unbind(.init(queue: "journey.actions.\(channel)", exchange: "journey.actions", routingKey: "\(channel).#"))
+        try await stage.admin.unbind(
+          .init(queue: "journey.actions.\(channel)", exchange: "journey.actions", routingKey: "\(channel).#"))
       }
       let program = try await stage.serve(.literal)
       let probe = try await Probe(program)
       try await stage.publish(world.messages(duplicates: 0, &random))
-      try await eventually("not ready", state: { program.standardError }) { try await probe.ready().body.contains(#""part":"actions""#) }
+      try await eventually("not ready", state: { program.standardError }) {
+        try await probe.ready().body.contains(#""part":"actions""#)
+      }
       #expect(try await !probe.ready().isReady)
       for channel in ["email", "voice", "human"] {
-        try await stage.admin.bind(.init(queue: "journey.actions.\(channel)", exchange: "journey.actions", routingKey: "\(channel).#"))
+        try await stage.admin.bind(
+          .init(queue: "journey.actions.\(channel)", exchange: "journey.actions", routingKey: "\(channel).#"))
       }
       try await stage.settles(events: world.events.count, program)
       try await eventually("ready again", state: { try await probe.ready().body }) { try await probe.ready().isReady }

@@ -43,7 +43,9 @@ import Testing
         """)
       let program = try await stage.serve(.standard)
       let stale = "SELECT count(*) FROM journey_client_state WHERE stage IS DISTINCT FROM "
-      try await eventually("all evaluated", within: .seconds(60)) { try await stage.number(stale + "'onboarding'") == 0 }
+      try await eventually("all evaluated", within: .seconds(60)) {
+        try await stage.number(stale + "'onboarding'") == 0
+      }
       try await correct(stage, to: "active_project")
       let actions = try await stage.number("SELECT count(*) FROM journey_actions")
 
@@ -51,7 +53,9 @@ import Testing
       #expect(dry.dryRun && dry.complete && dry.looked == Self.clients && dry.changed == Self.clients)
       #expect(try await stage.number(stale + "'onboarding'") == 0)
 
-      let child = try stage.start(["recompute", "--config", Profile.standard.configuration, "--batch", "1", "--org", Self.org])
+      let child = try stage.start([
+        "recompute", "--config", Profile.standard.configuration, "--batch", "1", "--org", Self.org,
+      ])
       try await eventually("some are changed") { try await stage.number(stale + "'onboarding'") > 20 }
       child.send(SIGINT)
       #expect(await child.ended(within: .seconds(20)) == .exited(1))
@@ -72,7 +76,8 @@ import Testing
       #expect(try await recompute(stage, "--client", client, "--publish").actions == 1)
       try await eventually("the action is published", within: .seconds(60)) {
         try await stage.number(
-          "SELECT count(*) FROM journey_actions WHERE published_at IS NOT NULL AND action LIKE 'concierge%' AND client_id = '\(client)'") == 1
+          "SELECT count(*) FROM journey_actions WHERE published_at IS NOT NULL AND action LIKE 'concierge%' AND client_id = '\(client)'"
+        ) == 1
       }
       try await stage.stop(program)
     }

@@ -5,7 +5,8 @@ import Testing
 
 @testable import Harness
 
-/// The database refuses new sessions for a while, as it does while somebody changes a password, restores it, or a pooler has none to give.
+/// The database refuses new sessions for a while, as it does while somebody changes a password, restores it, or a
+/// pooler has none to give.
 @Suite struct RefusedSessionTests {
   struct Refusal: Sendable, CustomTestStringConvertible {
     var sqlState: String
@@ -18,19 +19,26 @@ import Testing
 
   /// `$LOGIN` and `$DATABASE` stand for the names of those.
   static let refusals = [
-    Refusal(sqlState: "28P01", begin: ["ALTER ROLE $LOGIN PASSWORD 'another'"], end: ["ALTER ROLE $LOGIN PASSWORD '$LOGIN'"], isForAPerson: true),
-    Refusal(sqlState: "28000", begin: ["ALTER ROLE $LOGIN NOLOGIN"], end: ["ALTER ROLE $LOGIN LOGIN"], isForAPerson: true),
+    Refusal(
+      sqlState: "28P01", begin: ["ALTER ROLE $LOGIN PASSWORD 'another'"], end: ["ALTER ROLE $LOGIN PASSWORD '$LOGIN'"],
+      isForAPerson: true),
+    Refusal(
+      sqlState: "28000", begin: ["ALTER ROLE $LOGIN NOLOGIN"], end: ["ALTER ROLE $LOGIN LOGIN"], isForAPerson: true),
     Refusal(
       sqlState: "3D000",
       begin: [
-        "ALTER DATABASE $DATABASE ALLOW_CONNECTIONS false", "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '$DATABASE'",
+        "ALTER DATABASE $DATABASE ALLOW_CONNECTIONS false",
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '$DATABASE'",
         "ALTER DATABASE $DATABASE RENAME TO away_$DATABASE",
-      ], end: ["ALTER DATABASE away_$DATABASE RENAME TO $DATABASE", "ALTER DATABASE $DATABASE ALLOW_CONNECTIONS true"], isForAPerson: true),
+      ], end: ["ALTER DATABASE away_$DATABASE RENAME TO $DATABASE", "ALTER DATABASE $DATABASE ALLOW_CONNECTIONS true"],
+      isForAPerson: true),
     Refusal(
-      sqlState: "55000", begin: ["ALTER DATABASE $DATABASE ALLOW_CONNECTIONS false"], end: ["ALTER DATABASE $DATABASE ALLOW_CONNECTIONS true"],
+      sqlState: "55000", begin: ["ALTER DATABASE $DATABASE ALLOW_CONNECTIONS false"],
+      end: ["ALTER DATABASE $DATABASE ALLOW_CONNECTIONS true"],
       isForAPerson: false),
     Refusal(
-      sqlState: "53300", begin: ["ALTER ROLE $LOGIN CONNECTION LIMIT 0"], end: ["ALTER ROLE $LOGIN CONNECTION LIMIT -1"], isForAPerson: false),
+      sqlState: "53300", begin: ["ALTER ROLE $LOGIN CONNECTION LIMIT 0"],
+      end: ["ALTER ROLE $LOGIN CONNECTION LIMIT -1"], isForAPerson: false),
   ]
 
   @Test(arguments: refusals)
@@ -47,7 +55,9 @@ import Testing
 
       try await login.refuse(refusal.begin)
       try await stage.publish(messages)
-      try await eventually("a refusal that shows", state: { program.standardError }) { try await probe.ready().body.contains(refusal.sqlState) }
+      try await eventually("a refusal that shows", state: { program.standardError }) {
+        try await probe.ready().body.contains(refusal.sqlState)
+      }
       // Some more attempts than one.
       try await Task.sleep(for: .seconds(2))
       #expect(program.ending == nil, "a refusal is no end: \(program.standardError)")
@@ -77,7 +87,9 @@ import Testing
       let refusal = Self.refusals[0]
       try await login.refuse(refusal.begin)
       let program = try stage.start(["serve"])
-      try await eventually("a second attempt", state: { program.standardError }) { program.standardError.contains("trying again") }
+      try await eventually("a second attempt", state: { program.standardError }) {
+        program.standardError.contains("trying again")
+      }
       try await login.run(refusal.end)
       try await eventually("work", state: { program.standardError }) { program.standardError.contains("consuming") }
       try await stage.stop(program)

@@ -9,12 +9,14 @@ import Testing
 @Suite struct SettingsTests {
   /// Runs `journey serve`, which has to end at once with one message.
   private func refuses(
-    _ stage: Stage, configuration: String = Profile.standard.configuration, _ environment: [String: String] = [:], status: Int32,
+    _ stage: Stage, configuration: String = Profile.standard.configuration, _ environment: [String: String] = [:],
+    status: Int32,
     naming words: [String], sourceLocation: SourceLocation = #_sourceLocation
   ) async throws {
     var finished = try await stage.run(["serve", "--config", configuration], environment: environment)
     // A login that is refused is tried again for a while, which the log says.
-    finished.errors = finished.errors.split(separator: "\n").filter { !$0.contains("trying again for") }.joined(separator: "\n")
+    finished.errors = finished.errors.split(separator: "\n").filter { !$0.contains("trying again for") }.joined(
+      separator: "\n")
     #expect(finished.status == status, "\(finished.errors)", sourceLocation: sourceLocation)
     #expect(finished.output.isEmpty, sourceLocation: sourceLocation)
     #expect(finished.errors.hasPrefix("journey: "), "\(finished.errors)", sourceLocation: sourceLocation)
@@ -42,40 +44,53 @@ import Testing
       try await refuses(stage, ["AMQP_URL": ""], status: 78, naming: ["AMQP_URL"])
       try await refuses(stage, ["DATABASE_URL": ""], status: 78, naming: ["DATABASE_URL"])
       try await refuses(stage, ["AMQP_URL": "http://localhost"], status: 78, naming: ["AMQP_URL"])
-      try await refuses(stage, ["DATABASE_URL": "postgresql://localhost:notaport/x"], status: 78, naming: ["DATABASE_URL", "port"])
       try await refuses(
-        stage, ["DATABASE_URL": "postgresql://localhost/x?sslmood=require"], status: 78, naming: ["DATABASE_URL", "parameter"])
-      try await refuses(stage, ["AMQP_URL": try changed(amqp) { $0.password = "wrong" }], status: 78, naming: ["AMQP_URL", "access"])
+        stage, ["DATABASE_URL": "postgresql://localhost:notaport/x"], status: 78, naming: ["DATABASE_URL", "port"])
       try await refuses(
-        stage, ["DATABASE_URL": try changed(stage.databaseURL) { $0.password = "wrong" }], status: 78, naming: ["DATABASE_URL", "access"])
-      try await refuses(stage, ["AMQP_URL": try changed(amqp) { $0.path = "/nowhere" }], status: 78, naming: ["AMQP_URL", "nowhere"])
+        stage, ["DATABASE_URL": "postgresql://localhost/x?sslmood=require"], status: 78,
+        naming: ["DATABASE_URL", "parameter"])
       try await refuses(
-        stage, ["DATABASE_URL": try changed(stage.databaseURL) { $0.path = "/nowhere" }], status: 78, naming: ["DATABASE_URL", "nowhere"])
+        stage, ["AMQP_URL": try changed(amqp) { $0.password = "wrong" }], status: 78, naming: ["AMQP_URL", "access"])
+      try await refuses(
+        stage, ["DATABASE_URL": try changed(stage.databaseURL) { $0.password = "wrong" }], status: 78,
+        naming: ["DATABASE_URL", "access"])
+      try await refuses(
+        stage, ["AMQP_URL": try changed(amqp) { $0.path = "/nowhere" }], status: 78, naming: ["AMQP_URL", "nowhere"])
+      try await refuses(
+        stage, ["DATABASE_URL": try changed(stage.databaseURL) { $0.path = "/nowhere" }], status: 78,
+        naming: ["DATABASE_URL", "nowhere"])
       // Nobody listens on the ports below 1024 that no service has.
-      try await refuses(stage, ["AMQP_URL": try changed(amqp) { $0.port = 1 }], status: 69, naming: ["AMQP_URL", "reachable"])
       try await refuses(
-        stage, ["DATABASE_URL": try changed(stage.databaseURL) { $0.port = 1 }], status: 69, naming: ["DATABASE_URL", "reachable"])
+        stage, ["AMQP_URL": try changed(amqp) { $0.port = 1 }], status: 69, naming: ["AMQP_URL", "reachable"])
+      try await refuses(
+        stage, ["DATABASE_URL": try changed(stage.databaseURL) { $0.port = 1 }], status: 69,
+        naming: ["DATABASE_URL", "reachable"])
     }
   }
 
   /// What a person has to mend is 78 in every command, not what passes.
   @Test func parametersAndTrustAreForAPerson() async throws {
     try await Stage.with { stage in
-      let database = try changed(stage.databaseURL) { $0.query = nil }, broker = stage.servers.amqpURL(vhost: stage.vhost)
+      let database = try changed(stage.databaseURL) { $0.query = nil },
+        broker = stage.servers.amqpURL(vhost: stage.vhost)
       let secure = broker.replacing("amqp://", with: "amqps://")
       let wrong: [(String, String, [String])] = [
-        ("DATABASE_URL", database + "?pgbouncer=true", ["pgbouncer", "Prisma"]), ("DATABASE_URL", database + "?sslmode=perhaps", ["sslmode"]),
+        ("DATABASE_URL", database + "?pgbouncer=true", ["pgbouncer", "Prisma"]),
+        ("DATABASE_URL", database + "?sslmode=perhaps", ["sslmode"]),
         ("DATABASE_URL", database + "?sslmode=verify-full&sslrootcert=/none/root.crt", ["sslrootcert"]),
         ("DATABASE_URL", database + "?sslmode=require&sslcert=/none/a.crt&sslkey=/none/a.key", ["sslcert"]),
         ("DATABASE_URL", database + "?sslmode=require", ["SSL"]),
         ("DATABASE_URL", database + "?keepalives_idle=soon", ["keepalives_idle"]),
-        ("AMQP_URL", broker + "?channel_max=7", ["channel_max", "leave it out"]), ("AMQP_URL", broker + "?nonsense=7", ["nonsense"]),
+        ("AMQP_URL", broker + "?channel_max=7", ["channel_max", "leave it out"]),
+        ("AMQP_URL", broker + "?nonsense=7", ["nonsense"]),
         ("AMQP_URL", secure + "?cacertfile=/none/root.crt", ["/none/root.crt"]),
       ]
       for (name, url, words) in wrong {
         try await refuses(stage, [name: url], status: 78, naming: words)
         let doctor = try await stage.run(["doctor"], environment: [name: url])
-        #expect(doctor.status == 78 && words.allSatisfy { (doctor.output + doctor.errors).contains($0) }, "\(doctor.output) \(doctor.errors)")
+        #expect(
+          doctor.status == 78 && words.allSatisfy { (doctor.output + doctor.errors).contains($0) },
+          "\(doctor.output) \(doctor.errors)")
         let command = name == "AMQP_URL" ? ["topology", "apply"] : ["migrate", "--dry-run"]
         let finished = try await stage.run(command, environment: [name: url])
         #expect(finished.status == 78, "\(command): \(finished.errors)")
@@ -110,7 +125,8 @@ import Testing
       try await stage.succeed(["topology", "apply"])
 
       try await declare(stage, ["x-queue-type": "classic"])
-      try await refuses(stage, status: 78, naming: ["queue journey.ingest", "x-dead-letter-exchange", "journey.dead", "topology apply"])
+      try await refuses(
+        stage, status: 78, naming: ["queue journey.ingest", "x-dead-letter-exchange", "journey.dead", "topology apply"])
       // All as it has to be, but for one number.
       try await declare(
         stage,
@@ -118,14 +134,16 @@ import Testing
           "x-queue-type": "quorum", "x-dead-letter-exchange": "journey.dead", "x-dead-letter-strategy": "at-least-once",
           "x-overflow": "reject-publish", "x-delivery-limit": 5,
         ])
-      try await refuses(stage, status: 78, naming: ["queue journey.ingest", "x-delivery-limit", "5", "20", "topology apply"])
+      try await refuses(
+        stage, status: 78, naming: ["queue journey.ingest", "x-delivery-limit", "5", "20", "topology apply"])
     }
   }
 
   /// Puts an ingest queue with other arguments in the place of what is there.
   private func declare(_ stage: Stage, _ arguments: FieldTable) async throws {
     try await stage.admin.deleteQueue("journey.ingest")
-    _ = try await stage.admin.declare(Topology(queues: [QueueDeclaration(name: "journey.ingest", arguments: arguments)]))
+    _ = try await stage.admin.declare(
+      Topology(queues: [QueueDeclaration(name: "journey.ingest", arguments: arguments)]))
   }
 
   private func exchangeIsMissing(_ stage: Stage) async -> Bool {
@@ -139,7 +157,8 @@ import Testing
         func configuration(_ name: String, _ change: (String) throws -> Void) throws -> String {
           let copy = "\(directory)/\(name)"
           try FileManager.default.copyItem(atPath: Repository.root + "/config", toPath: copy)
-          try FileManager.default.createSymbolicLink(atPath: copy + "/migrations", withDestinationPath: Repository.root + "/migrations")
+          try FileManager.default.createSymbolicLink(
+            atPath: copy + "/migrations", withDestinationPath: Repository.root + "/migrations")
           try change(copy)
           return copy
         }
@@ -150,8 +169,11 @@ import Testing
         }
         let rules = try String(contentsOfFile: Repository.root + "/config/decisions.yaml", encoding: .utf8)
         let line = 1 + rules.prefix(upTo: try #require(rules.range(of: "fewerThan: 3")).lowerBound).count { $0 == "\n" }
-        let badDecisions = try configuration("a") { try replace("\($0)/decisions.yaml", "fewerThan: 3", by: "fewerThan: many") }
-        try await refuses(stage, configuration: badDecisions, status: 78, naming: ["decisions.yaml:\(line):", "fewerThan", "a number"])
+        let badDecisions = try configuration("a") {
+          try replace("\($0)/decisions.yaml", "fewerThan: 3", by: "fewerThan: many")
+        }
+        try await refuses(
+          stage, configuration: badDecisions, status: 78, naming: ["decisions.yaml:\(line):", "fewerThan", "a number"])
         let notYAML = try configuration("b") { try replace("\($0)/decisions.yaml", "score: {", by: "score: [") }
         try await refuses(stage, configuration: notYAML, status: 78, naming: ["decisions.yaml"])
         let badMapping = try configuration("c") {
@@ -159,7 +181,8 @@ import Testing
         }
         let finished = try await stage.run(["serve", "--config", badMapping])
         #expect(
-          finished.status == 78 && finished.errors.contains("stripe.yaml") && finished.errors.contains("biling"), "\(finished.errors)")
+          finished.status == 78 && finished.errors.contains("stripe.yaml") && finished.errors.contains("biling"),
+          "\(finished.errors)")
         let unknownKey = try configuration("d") { try replace("\($0)/journey.yaml", "lanes: 2", by: "lanse: 2") }
         try await refuses(stage, configuration: unknownKey, status: 78, naming: ["journey.yaml", "lanse"])
         try await refuses(stage, configuration: directory + "/none", status: 78, naming: [directory + "/none"])
@@ -177,7 +200,8 @@ import Testing
       let doctor = try await stage.run(["doctor"], environment: ["DATABASE_URL": lending])
       #expect(doctor.status == 78)
       #expect(doctor.output.contains("FAILED   sessions"), "\(doctor.output)")
-      let program = try await stage.serve(.standard, ["DATABASE_URL": try await servers.pooled(stage.logins.databaseURL, .session)])
+      let program = try await stage.serve(
+        .standard, ["DATABASE_URL": try await servers.pooled(stage.logins.databaseURL, .session)])
       try await stage.stop(program)
     }
     try await servers.stop()
@@ -187,7 +211,9 @@ import Testing
   @Test func aCommitThatWouldNotPassIsRefusedAtTheStart() async throws {
     try await Stage.with { stage in
       try await stage.execute("ALTER TABLE journey_client_state DROP COLUMN outreach")
-      try await stage.publish([OutboundMessage(exchange: "journey.events", routingKey: "a.b", properties: MessageProperties(), body: [])])
+      try await stage.publish([
+        OutboundMessage(exchange: "journey.events", routingKey: "a.b", properties: MessageProperties(), body: [])
+      ])
       try await refuses(stage, status: 78, naming: ["outreach", "42703"])
       let doctor = try await stage.run(["doctor"])
       #expect(doctor.status == 78)

@@ -24,12 +24,16 @@ import Testing
       try await stage.execute("INSERT INTO organizations (id, name) VALUES ('\(Self.org)', 'Acme')")
       let programs = [try await stage.serve(.standard), try await stage.serve(.standard)]
       let almost = 30 - 8 / 86_400.0
-      try await stage.publish((0..<20).flatMap { client in (0..<3).map { lead("\(client)-\($0)", client: "c\(client)", daysAgo: almost) } })
+      try await stage.publish(
+        (0..<20).flatMap { client in (0..<3).map { lead("\(client)-\($0)", client: "c\(client)", daysAgo: almost) } })
       try await stage.settles(events: 60, programs[0])
       let silent = "SELECT count(*) FROM journey_client_state WHERE 'low_engagement' = ANY(risks)"
       #expect(try await stage.number(silent) == 0)
-      try await eventually("low engagement", within: .seconds(60), state: { "\(try await stage.number(silent))" }) { try await stage.number(silent) == 20 }
-      let scores = "SELECT count(*) FROM client_journey_scores WHERE event_id IS NULL AND explanation->'cause'->>'type' = 'time_passed'"
+      try await eventually("low engagement", within: .seconds(60), state: { "\(try await stage.number(silent))" }) {
+        try await stage.number(silent) == 20
+      }
+      let scores =
+        "SELECT count(*) FROM client_journey_scores WHERE event_id IS NULL AND explanation->'cause'->>'type' = 'time_passed'"
       #expect(try await stage.number(scores) == 20)
       try await eventually("all actions published") {
         try await stage.number("SELECT count(*) FROM journey_actions WHERE published_at IS NULL") == 0
@@ -56,7 +60,9 @@ import Testing
         let answer = try await probe.ready()
         return !answer.isReady && answer.body.contains(#""part":"time""#) && answer.body.contains("53100")
       }
-      #expect(program.standardError.contains("clients cannot be evaluated as time passes, trying again"), "\(program.standardError)")
+      #expect(
+        program.standardError.contains("clients cannot be evaluated as time passes, trying again"),
+        "\(program.standardError)")
       // Events are taken meanwhile.
       try await stage.publish([lead("4", client: "d", daysAgo: 1)])
       try await stage.settles(events: 4, program)

@@ -41,7 +41,9 @@ import Testing
     address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
     var length = socklen_t(MemoryLayout<sockaddr_in>.size)
     let isBound = withUnsafeMutablePointer(to: &address) {
-      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(silent, $0, length) == 0 && getsockname(silent, $0, &length) == 0 }
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        bind(silent, $0, length) == 0 && getsockname(silent, $0, &length) == 0
+      }
     }
     try #require(isBound && listen(silent, 8) == 0)
     try await Stage.with(isMigrated: false) { stage in
@@ -73,7 +75,9 @@ import Testing
       let program = try await stage.serve(.standard)
       try await servers.stop(.postgres, immediately: true)
       try await stage.publish(world.messages(duplicates: 0, &random))
-      try await eventually("a failed commit", state: { program.standardError }) { program.standardError.contains("trying again") }
+      try await eventually("a failed commit", state: { program.standardError }) {
+        program.standardError.contains("trying again")
+      }
       program.send(SIGTERM)
       let ending = await program.ended(within: .seconds(30))
       #expect(ending == .exited(1), "\(program.standardError)")
@@ -93,7 +97,8 @@ import Testing
     try await Stage.with { stage in
       try await world.seed(stage)
       for channel in ["email", "voice", "human"] {
-        try await stage.admin.unbind(.init(queue: "journey.actions.\(channel)", exchange: "journey.actions", routingKey: "\(channel).#"))
+        try await stage.admin.unbind(
+          .init(queue: "journey.actions.\(channel)", exchange: "journey.actions", routingKey: "\(channel).#"))
       }
       let program = try await stage.serve(.literal)
       try await stage.publish(world.messages(duplicates: 0, &random))

@@ -23,13 +23,15 @@ import Testing
     var properties = MessageProperties(contentType: "application/json", messageID: UUID().uuidString)
     properties.headers["x-source"] = .string(source)
     properties.headers["x-org-id"] = .string(org)
-    return OutboundMessage(exchange: "journey.events", routingKey: "\(source).event", properties: properties, body: Array(body.utf8))
+    return OutboundMessage(
+      exchange: "journey.events", routingKey: "\(source).event", properties: properties, body: Array(body.utf8))
   }
 
   private static func segment(_ id: String, _ event: String, user: String, email: String) -> OutboundMessage {
     message(
       "segment",
-      #"{"messageId":"\#(id)","type":"track","event":"\#(event)","userId":"\#(user)","timestamp":"2026-01-02T03:04:05Z","properties":{"email":"\#(email)"}}"#)
+      #"{"messageId":"\#(id)","type":"track","event":"\#(event)","userId":"\#(user)","timestamp":"2026-01-02T03:04:05Z","properties":{"email":"\#(email)"}}"#
+    )
   }
 
   private static func stripe(_ id: String, customer: String, email: String) -> OutboundMessage {
@@ -49,8 +51,14 @@ import Testing
       "delighted",
       #"{"event_type":"survey_response.created","event_id":"d1","event_data":{"id":"d1","person":{"id":"evil","email":"@@"},"score":0,"created_at":1762000000}}"#
     ),
-    ("front", #"{"id":"f1","type":"inbound","emitted_at":1762000000.5,"conversation":{"id":"c1","recipient":{"handle":"@@"}}}"#),
-    ("freshdesk", #"{"ticket_id":7,"requester_id":"evil","requester_email":"@@","triggered_event":"{status:{from:4,to:2}}"}"#),
+    (
+      "front",
+      #"{"id":"f1","type":"inbound","emitted_at":1762000000.5,"conversation":{"id":"c1","recipient":{"handle":"@@"}}}"#
+    ),
+    (
+      "freshdesk",
+      #"{"ticket_id":7,"requester_id":"evil","requester_email":"@@","triggered_event":"{status:{from:4,to:2}}"}"#
+    ),
   ]
 
   /// One call with a victim's address: it linked a foreign id for good, and moved the stage.
@@ -65,7 +73,9 @@ import Testing
       }
       let letter = try #require(try await stage.takeAll("journey.dead-letters").first)
       #expect(letter.properties.headers["x-journey-reason-code"]?.stringValue == "unknown_client")
-      #expect(letter.properties.headers["x-journey-reason"]?.stringValue?.contains("does not say that the source verifies it (emailVerified)") == true)
+      #expect(
+        letter.properties.headers["x-journey-reason"]?.stringValue?.contains(
+          "does not say that the source verifies it (emailVerified)") == true)
       #expect(try await stage.number("SELECT count(*) FROM journey_identities") == 0)
       #expect(try await stage.number("SELECT count(*) FROM client_journey_events") == 0)
       #expect(try await stage.number("SELECT count(*) FROM contacts") == 1)
@@ -93,35 +103,45 @@ import Testing
     }
   }
 
-  /// Who signs up with somebody else's address is a client of its own, by its own id; and the owner of the address is found by it all the same.
+  /// Who signs up with somebody else's address is a client of its own, by its own id; and the owner of the address is
+  /// found by it all the same.
   @Test func aTypedAddressIsKeptAndFindsNobody() async throws {
     try await Stage.with { stage in
       try await Self.seed(stage)
       let program = try await stage.serve(.standard)
       try await stage.publish([
-        Self.segment("s1", "Signed Up", user: "evil", email: Self.address), Self.segment("s2", "Subscription Cancelled", user: "evil", email: Self.address),
+        Self.segment("s1", "Signed Up", user: "evil", email: Self.address),
+        Self.segment("s2", "Subscription Cancelled", user: "evil", email: Self.address),
         Self.segment("s3", "Signed Up", user: "evil2", email: "later@roth.example"),
       ])
       try await stage.settles(events: 3, program)
       let clients = try await stage.rows("SELECT client_id, stage FROM journey_client_state ORDER BY stage")
-      #expect(clients.count == 2 && !clients.contains { $0[0] == Self.ada } && clients.map { $0[1] } == ["churn_risk", "onboarding"], "\(clients)")
-      let kept = try await stage.rows("SELECT c.email FROM contacts c JOIN journey_unverified_emails u ON u.client_id = c.id ORDER BY 1")
+      #expect(
+        clients.count == 2 && !clients.contains { $0[0] == Self.ada }
+          && clients.map { $0[1] } == ["churn_risk", "onboarding"], "\(clients)")
+      let kept = try await stage.rows(
+        "SELECT c.email FROM contacts c JOIN journey_unverified_emails u ON u.client_id = c.id ORDER BY 1")
       #expect(kept == [[Self.address], ["later@roth.example"]])
 
       // Ada, not both of them; and nobody, not the stranger.
       try await stage.publish([
-        Self.stripe("e1", customer: "cus_ada", email: "ada@roth.example"), Self.stripe("e2", customer: "cus_late", email: "later@roth.example"),
+        Self.stripe("e1", customer: "cus_ada", email: "ada@roth.example"),
+        Self.stripe("e2", customer: "cus_late", email: "later@roth.example"),
       ])
       try await stage.settles(events: 4, program)
       try await eventually("the dead letter") { try await stage.admin.messageCount(queue: "journey.dead-letters") == 1 }
-      let linked = try await stage.rows("SELECT client_id, via, event_id FROM journey_identities WHERE source = 'stripe'")
+      let linked = try await stage.rows(
+        "SELECT client_id, via, event_id FROM journey_identities WHERE source = 'stripe'")
       #expect(linked == [[Self.ada, "email", "e1"]])
       let record = try await stage.rows(
-        "SELECT action, source, external_id, client_id, event_id, actor, login <> '', at > now() - interval '1 hour' FROM journey_identity_log")
+        "SELECT action, source, external_id, client_id, event_id, actor, login <> '', at > now() - interval '1 hour' FROM journey_identity_log"
+      )
       #expect(record == [["linked", "stripe", "cus_ada", Self.ada, "e1", "journey serve", "t", "t"]])
       // Neither does an operator take the stranger for the owner.
       let refused = try await stage.run(["identity", "link", "zendesk", "zu1", "later@roth.example", "--org", Self.org])
-      #expect(refused.status == 65 && refused.errors.contains("an address that no source has verified finds none"), "\(refused)")
+      #expect(
+        refused.status == 65 && refused.errors.contains("an address that no source has verified finds none"),
+        "\(refused)")
       // An address that the host has set is the host's.
       try await stage.execute("UPDATE contacts SET email = 'new@roth.example' WHERE email = 'later@roth.example'")
       try await stage.succeed(["identity", "link", "zendesk", "zu1", "new@roth.example", "--org", Self.org])
@@ -135,22 +155,30 @@ import Testing
       let program = try await stage.serve(.standard)
       try await stage.publish([Self.stripe("e1", customer: "cus_1", email: Self.address)])
       try await stage.settles(events: 1, program)
-      let unlink = ["identity", "unlink", "stripe", "cus_1", "--org", Self.org, "--actor", "ann", "--reason", "not her"]
+      let unlink = [
+        "identity", "unlink", "stripe", "cus_1", "--org", Self.org, "--actor", "ann", "--reason", "not her",
+      ]
       let rehearsed = try await stage.succeed(unlink + ["--dry-run"])
-      #expect(rehearsed.contains("stripe cus_1 means \(Self.ada) Ada since") && rehearsed.contains("via email by the event e1"), "\(rehearsed)")
+      #expect(
+        rehearsed.contains("stripe cus_1 means \(Self.ada) Ada since")
+          && rehearsed.contains("via email by the event e1"), "\(rehearsed)")
       #expect(try await stage.number("SELECT count(*) FROM journey_identities") == 1)
       let unlinked = try await stage.succeed(unlink + ["--json"])
-      #expect(unlinked.contains(#""clientId""#) && unlinked.contains(Self.ada) && unlinked.contains("e1"), "\(unlinked)")
+      #expect(
+        unlinked.contains(#""clientId""#) && unlinked.contains(Self.ada) && unlinked.contains("e1"), "\(unlinked)")
       let again = try await stage.run(unlink)
       #expect(again.status == 65 && again.errors.contains("stripe cus_1 means no client"), "\(again)")
-      #expect(try await stage.run(["identity", "unlink", "stripe", "cus_1", "--org", Self.org, "--reason", " "]).status == 65)
+      #expect(
+        try await stage.run(["identity", "unlink", "stripe", "cus_1", "--org", Self.org, "--reason", " "]).status == 65)
 
       // What comes from now on looks for its client anew; what came stays.
       try await stage.publish([Self.stripe("e2", customer: "cus_1", email: "")])
       try await eventually("the dead letter") { try await stage.admin.messageCount(queue: "journey.dead-letters") == 1 }
       let events = try await stage.rows("SELECT source_event_id, client_id FROM client_journey_events")
       #expect(events == [["e1", Self.ada]])
-      try await stage.succeed(["identity", "link", "stripe", "cus_1", Self.ada, "--org", Self.org, "--actor", "ann", "--reason", "it was her"])
+      try await stage.succeed([
+        "identity", "link", "stripe", "cus_1", Self.ada, "--org", Self.org, "--actor", "ann", "--reason", "it was her",
+      ])
       let history = try await stage.succeed(["identity", "history", "--org", Self.org, "--client", Self.ada, "--json"])
       let entries = try #require(try JSONSerialization.jsonObject(with: Data(history.utf8)) as? [[String: Any]])
       #expect(entries.map { $0["action"] as? String } == ["linked", "unlinked", "linked"])
@@ -183,7 +211,8 @@ import Testing
         )
       ])
       try await stage.settles(events: 3, program)
-      let record = try await stage.rows("SELECT action, source, external_id, event_id, client_id <> other_client_id FROM journey_identity_log")
+      let record = try await stage.rows(
+        "SELECT action, source, external_id, event_id, client_id <> other_client_id FROM journey_identity_log")
       #expect(record == [["merged", "zendesk", "2", "m1", "t"]])
       try await stage.stop(program)
     }

@@ -19,12 +19,15 @@ private struct NoFeed: ChangeFeed {
 
 @Suite struct LivePlaceTests {
   private let hub = ChangeHub(
-    feed: NoFeed(), reader: NoReader(), clock: SystemClock(), most: 1, mostOfUser: 1, mostOfPeer: 1, logger: Logger(label: "test"))
-  private let caller = Caller(subject: UUID(), claims: [], isOperator: false, expiresAt: Timestamp(seconds: 4_000_000_000))
+    feed: NoFeed(), reader: NoReader(), clock: SystemClock(), most: 1, mostOfUser: 1, mostOfPeer: 1,
+    logger: Logger(label: "test"))
+  private let caller = Caller(
+    subject: UUID(), claims: [], isOperator: false, expiresAt: Timestamp(seconds: 4_000_000_000))
 
   private func watch() throws -> ChangeHub.Watching { try hub.watch([], for: caller, at: Peer([127, 0, 0, 1])) {} }
 
-  /// A connection that ends before the answer's head is written: the answer is let go of, and its body is never asked for.
+  /// A connection that ends before the answer's head is written: the answer is let go of, and its body is never asked
+  /// for.
   @Test func aStreamThatIsNeverWrittenGivesItsPlaceBack() throws {
     for _ in 1...3 { _ = try watch() }
   }

@@ -9,7 +9,8 @@ import Testing
 @Suite struct PortTests {
   /// An instance that is being replaced still has the port.
   @Test(.timeLimit(.minutes(2))) func probesTakeTheirPortOnceItIsFree() async throws {
-    let other = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup).bind(host: "127.0.0.1", port: 0).get()
+    let other = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup).bind(host: "127.0.0.1", port: 0)
+      .get()
     let port = try #require(other.localAddress?.port)
     let (lines, log) = AsyncStream.makeStream(of: String.self)
     let server = ProbeServer(
@@ -22,7 +23,9 @@ import Testing
     try await other.close()
     // Told once, however often it has tried.
     #expect(await told.next() == "answering probes")
-    let client = try await ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup).connect(host: "127.0.0.1", port: port).get()
+    let client = try await ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup).connect(
+      host: "127.0.0.1", port: port
+    ).get()
     // The server may have closed it already: nothing was asked.
     try? await client.close()
     running.cancel()

@@ -22,7 +22,9 @@ private struct FakeReader: JourneyReader {
     return Array(#"{"items":[]}"#.utf8)
   }
   func organizations(of caller: Caller) async throws(LedgerError) -> Set<UUID> { [Self.org] }
-  func organization(ofClient client: UUID, for caller: Caller) async throws(LedgerError) -> UUID? { client == Self.client ? Self.org : nil }
+  func organization(ofClient client: UUID, for caller: Caller) async throws(LedgerError) -> UUID? {
+    client == Self.client ? Self.org : nil
+  }
 }
 
 /// Takes events, or refuses them all.
@@ -50,16 +52,22 @@ private actor FakeKeys: RequestKeys {
 
 private struct NoDesk: OperationsDesk {
   func overview(of letters: LetterState) async throws(OperationsError) -> [UInt8] { Array("{}".utf8) }
-  func letters(_ filter: LetterFilter, before: UUID?, limit: Int) async throws(OperationsError) -> [UInt8] { throw .unavailable("away") }
+  func letters(_ filter: LetterFilter, before: UUID?, limit: Int) async throws(OperationsError) -> [UInt8] {
+    throw .unavailable("away")
+  }
   func letter(_ id: UUID) async throws(OperationsError) -> [UInt8]? { nil }
-  func startReplay(_ request: ReplayRequest, by actor: String) async throws(OperationsError) -> [UInt8] { throw .busy("another is under way") }
+  func startReplay(_ request: ReplayRequest, by actor: String) async throws(OperationsError) -> [UInt8] {
+    throw .busy("another is under way")
+  }
   func replay(_ id: Int) async throws(OperationsError) -> [UInt8]? { nil }
   func discard(_ filter: LetterFilter, why: String, by actor: String) async throws(OperationsError) -> Int { 0 }
 }
 
 private struct SilentFeed: ChangeFeed {
   func announce(_ changes: [JourneyChange]) async throws {}
-  func listen(_ receive: @escaping @Sendable (JourneyChange) -> Void) async throws { try await Task.sleep(for: .seconds(3600)) }
+  func listen(_ receive: @escaping @Sendable (JourneyChange) -> Void) async throws {
+    try await Task.sleep(for: .seconds(3600))
+  }
 }
 
 /// What the server does around its routes: limits, refusals, headers, and answers where something behind it is away.
@@ -78,7 +86,9 @@ private struct SilentFeed: ChangeFeed {
       settings: settings,
       parts: JourneyServer.Parts(
         reader: reader, intake: intake, keys: FakeKeys(), operations: NoDesk(), feed: SilentFeed(),
-        readiness: { Readiness(isConsuming: consuming, isPublishing: true, hasDatabase: reader.failure == nil, problems: problems) },
+        readiness: {
+          Readiness(isConsuming: consuming, isPublishing: true, hasDatabase: reader.failure == nil, problems: problems)
+        },
         clock: SystemClock()),
       logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     let signer = TokenSigner(secret: Self.secret, settings: settings)
@@ -93,20 +103,28 @@ private struct SilentFeed: ChangeFeed {
   @Test func everyAnswerIsGuarded() async throws {
     try await with { (client: any TestClientProtocol, user: HTTPFields, _: HTTPFields) async throws in
       for (path, headers, status) in [
-        ("/", HTTPFields(), HTTPResponse.Status.ok), ("/health", [:], .ok), ("/nowhere", [:], .notFound), ("/api/journey/me", [:], .unauthorized),
+        ("/", HTTPFields(), HTTPResponse.Status.ok), ("/health", [:], .ok), ("/nowhere", [:], .notFound),
+        ("/api/journey/me", [:], .unauthorized),
         ("/api/journey/me", user, .ok), ("/api/operations/overview", user, .forbidden),
       ] {
         let answer = try await client.execute(uri: path, method: .get, headers: headers)
         #expect(answer.status == status, "\(path)")
-        #expect(answer.headers[HTTPField.Name("Content-Security-Policy")!]?.hasPrefix("default-src 'none'") == true, "\(path)")
-        #expect(answer.headers[.xContentTypeOptions] == "nosniff" && answer.headers[.accessControlAllowOrigin] == nil, "\(path)")
-        if status.kind == .clientError { #expect(answer.headers[.contentType] == "application/problem+json", "\(path)") }
+        #expect(
+          answer.headers[HTTPField.Name("Content-Security-Policy")!]?.hasPrefix("default-src 'none'") == true, "\(path)"
+        )
+        #expect(
+          answer.headers[.xContentTypeOptions] == "nosniff" && answer.headers[.accessControlAllowOrigin] == nil,
+          "\(path)")
+        if status.kind == .clientError {
+          #expect(answer.headers[.contentType] == "application/problem+json", "\(path)")
+        }
       }
       for method in [HTTPRequest.Method.put, .delete, .patch, .trace, HTTPRequest.Method("QUERY")!] {
         let answer = try await client.execute(uri: "/api/journey/high-risk", method: method, headers: user)
         #expect(answer.status == .methodNotAllowed && answer.headers[.allow]?.contains("GET") == true, "\(method)")
       }
-      let preflight = try await client.execute(uri: "/api/journey/me", method: .options, headers: [.origin: "https://elsewhere.example"])
+      let preflight = try await client.execute(
+        uri: "/api/journey/me", method: .options, headers: [.origin: "https://elsewhere.example"])
       #expect(preflight.headers[.accessControlAllowOrigin] == nil)
     }
   }
@@ -117,7 +135,8 @@ private struct SilentFeed: ChangeFeed {
       var headers = user
       headers[.ifNoneMatch] = "\"other\", W/\(try #require(first.headers[.eTag]))"
       let again = try await client.execute(uri: "/api/journey/upsell", method: .get, headers: headers)
-      #expect(again.status == .notModified && again.body.readableBytes == 0 && again.headers[.eTag] == first.headers[.eTag])
+      #expect(
+        again.status == .notModified && again.body.readableBytes == 0 && again.headers[.eTag] == first.headers[.eTag])
       headers[.ifNoneMatch] = "\"other\""
       #expect(try await client.execute(uri: "/api/journey/upsell", method: .get, headers: headers).status == .ok)
     }
@@ -136,7 +155,8 @@ private struct SilentFeed: ChangeFeed {
   }
 
   @Test func oneUserDoesNotTakeAll() async throws {
-    try await with({ $0.requestsPerSecond = 2 }) { (client: any TestClientProtocol, user: HTTPFields, other: HTTPFields) async throws in
+    try await with({ $0.requestsPerSecond = 2 }) {
+      (client: any TestClientProtocol, user: HTTPFields, other: HTTPFields) async throws in
       var refused: TestResponse?
       for _ in 0..<40 {
         let answer = try await client.execute(uri: "/api/journey/me", method: .get, headers: user)
@@ -148,7 +168,8 @@ private struct SilentFeed: ChangeFeed {
   }
 
   @Test func whatIsAwayIsToldAndNothingElse() async throws {
-    try await with(reader: FakeReader(failure: LedgerError(.transient, "password=secret host=db-1")), consuming: false) {
+    try await with(reader: FakeReader(failure: LedgerError(.transient, "password=secret host=db-1")), consuming: false)
+    {
       (client: any TestClientProtocol, user: HTTPFields, op: HTTPFields) async throws in
       let answer = try await client.execute(uri: "/api/journey/high-risk", method: .get, headers: user)
       #expect(answer.status == .serviceUnavailable && answer.headers[.retryAfter] != nil)
@@ -156,7 +177,9 @@ private struct SilentFeed: ChangeFeed {
       let ready = try await client.execute(uri: "/ready", method: .get)
       #expect(ready.status == .serviceUnavailable && String(buffer: ready.body).contains(#""consuming":false"#))
       #expect(try await client.execute(uri: "/health", method: .get).status == .ok)
-      #expect(try await client.execute(uri: "/api/operations/dead-letters", method: .get, headers: op).status == .serviceUnavailable)
+      #expect(
+        try await client.execute(uri: "/api/operations/dead-letters", method: .get, headers: op).status
+          == .serviceUnavailable)
     }
   }
 
@@ -174,23 +197,33 @@ private struct SilentFeed: ChangeFeed {
   @Test func eventsAreTakenOnceEach() async throws {
     let intake = FakeIntake()
     try await with(intake: intake) { (client: any TestClientProtocol, user: HTTPFields, _: HTTPFields) async throws in
-      let body = ByteBuffer(string: #"{"clientId":"\#(FakeReader.client.uuidString)","stage":"billing","eventType":"invoice_sent","metadata":{"a":1}}"#)
+      let body = ByteBuffer(
+        string:
+          #"{"clientId":"\#(FakeReader.client.uuidString)","stage":"billing","eventType":"invoice_sent","metadata":{"a":1}}"#
+      )
       var headers = user
       headers[.contentType] = "application/json; charset=utf-8"
       headers[HTTPField.Name("Idempotency-Key")!] = "k"
       for _ in 0..<2 {
-        #expect(try await client.execute(uri: "/api/journey/event", method: .post, headers: headers, body: body).status == .accepted)
+        #expect(
+          try await client.execute(uri: "/api/journey/event", method: .post, headers: headers, body: body).status
+            == .accepted)
       }
       headers[HTTPField.Name("Idempotency-Key")!] = "l"
-      #expect(try await client.execute(uri: "/api/journey/event", method: .post, headers: headers, body: body).status == .accepted)
+      #expect(
+        try await client.execute(uri: "/api/journey/event", method: .post, headers: headers, body: body).status
+          == .accepted)
     }
     let events = intake.taken.withLock { $0 }
-    #expect(events.count == 3 && events[0].id == events[1].id && events[1].id != events[2].id && events[0].orgID == FakeReader.org)
+    #expect(
+      events.count == 3 && events[0].id == events[1].id && events[1].id != events[2].id
+        && events[0].orgID == FakeReader.org)
     try await with(intake: FakeIntake(failure: .unavailable("amqp://user:secret@host"))) {
       (client: any TestClientProtocol, user: HTTPFields, _: HTTPFields) async throws in
       var headers = user
       headers[.contentType] = "application/json"
-      let body = ByteBuffer(string: #"{"clientId":"\#(FakeReader.client.uuidString)","stage":"billing","eventType":"invoice_sent"}"#)
+      let body = ByteBuffer(
+        string: #"{"clientId":"\#(FakeReader.client.uuidString)","stage":"billing","eventType":"invoice_sent"}"#)
       let answer = try await client.execute(uri: "/api/journey/event", method: .post, headers: headers, body: body)
       #expect(answer.status == .serviceUnavailable && !String(buffer: answer.body).contains("secret"))
     }
@@ -202,7 +235,8 @@ private struct SilentFeed: ChangeFeed {
       headers[.contentType] = "application/json"
       headers[HTTPField.Name("Idempotency-Key")!] = "k"
       func post(_ type: String) async throws -> HTTPResponse.Status {
-        let body = ByteBuffer(string: #"{"clientId":"\#(FakeReader.client.uuidString)","stage":"billing","eventType":"\#(type)"}"#)
+        let body = ByteBuffer(
+          string: #"{"clientId":"\#(FakeReader.client.uuidString)","stage":"billing","eventType":"\#(type)"}"#)
         return try await client.execute(uri: "/api/journey/event", method: .post, headers: headers, body: body).status
       }
       #expect(try await post("refused") == .unprocessableContent)
@@ -216,7 +250,8 @@ private struct SilentFeed: ChangeFeed {
       var headers = op
       headers[.contentType] = "application/json"
       let answer = try await client.execute(
-        uri: "/api/operations/dead-letters/replay", method: .post, headers: headers, body: ByteBuffer(string: #"{"all":true}"#))
+        uri: "/api/operations/dead-letters/replay", method: .post, headers: headers,
+        body: ByteBuffer(string: #"{"all":true}"#))
       #expect(answer.status == .conflict)
     }
   }
@@ -227,7 +262,9 @@ private struct SilentFeed: ChangeFeed {
     let (stream, source) = RequestBody.makeStream()
     await source.yield(ByteBuffer(string: "{"))
     let request = Request(
-      head: HTTPRequest(method: .post, scheme: nil, authority: nil, path: "/", headerFields: [.contentType: "application/json"]), body: stream)
+      head: HTTPRequest(
+        method: .post, scheme: nil, authority: nil, path: "/", headerFields: [.contentType: "application/json"]),
+      body: stream)
     await #expect { try await body(of: request, settings) } throws: { ($0 as? Problem)?.status == .requestTimeout }
   }
 
@@ -242,7 +279,9 @@ private struct SilentFeed: ChangeFeed {
     #expect(files.map(\.count).reduce(0, +) < 100_000)
     for file in files {
       let text = String(decoding: file, as: UTF8.self).replacing("http://www.w3.org/2000/svg", with: "")
-      #expect(!text.contains("http://") && !text.contains("https://") && !text.contains("innerHTML") && !text.contains("eval("))
+      #expect(
+        !text.contains("http://") && !text.contains("https://") && !text.contains("innerHTML")
+          && !text.contains("eval("))
       // The policy allows neither.
       #expect(!text.contains(" style=\"") && !text.contains("<script>"))
     }

@@ -41,17 +41,20 @@ import Testing
   }
 
   private static let good: [String: Claims.Member] = [
-    "sub": .text(user.uuidString), "aud": .text("authenticated"), "role": .text("authenticated"), "exp": .number(1_800_000_600),
+    "sub": .text(user.uuidString), "aud": .text("authenticated"), "role": .text("authenticated"),
+    "exp": .number(1_800_000_600),
   ]
 
   private func signed(_ claims: [String: Claims.Member], with secret: String = Self.secret) async throws -> String {
-    try await JWTKeyCollection().add(hmac: HMACKey(from: Data(secret.utf8)), digestAlgorithm: .sha256).sign(Claims(claims))
+    try await JWTKeyCollection().add(hmac: HMACKey(from: Data(secret.utf8)), digestAlgorithm: .sha256).sign(
+      Claims(claims))
   }
 
   private func verifier(_ change: (inout APISettings) -> Void = { _ in }) async -> TokenVerifier {
     var settings = APISettings()
     change(&settings)
-    return TokenVerifier(keys: await SecretKey(Self.secret), algorithm: "HS256", settings: settings, clock: FixedClock())
+    return TokenVerifier(
+      keys: await SecretKey(Self.secret), algorithm: "HS256", settings: settings, clock: FixedClock())
   }
 
   private func refusal(_ token: String, by verifier: TokenVerifier) async -> TokenError? {
@@ -81,9 +84,12 @@ import Testing
     }
     let verifier = await verifier { $0.issuer = nil }
     let cases: [(TokenError, String)] = [
-      (.expired, try await with { $0["exp"] = .number(1_799_999_990) }), (.malformed, try await with { $0["exp"] = nil }),
-      (.notYetValid, try await with { $0["nbf"] = .number(1_800_000_060) }), (.wrongAudience, try await with { $0["aud"] = .text("somebody") }),
-      (.wrongAudience, try await with { $0["aud"] = nil }), (.wrongRole, try await with { $0["role"] = .text("service_role") }),
+      (.expired, try await with { $0["exp"] = .number(1_799_999_990) }),
+      (.malformed, try await with { $0["exp"] = nil }),
+      (.notYetValid, try await with { $0["nbf"] = .number(1_800_000_060) }),
+      (.wrongAudience, try await with { $0["aud"] = .text("somebody") }),
+      (.wrongAudience, try await with { $0["aud"] = nil }),
+      (.wrongRole, try await with { $0["role"] = .text("service_role") }),
       (.noSubject, try await with { $0["sub"] = nil }), (.noSubject, try await with { $0["sub"] = .text("root") }),
       (.badSignature, try await signed(Self.good, with: "another secret of at least 32 bytes, too")),
       (.malformed, "abc"), (.malformed, "a.b.c"), (.malformed, ""), (.malformed, String(repeating: "a", count: 9000)),
@@ -110,7 +116,8 @@ import Testing
       }
     }
     #expect(await refusal("\(head(#"{"alg":"HS256"}"#)).\(parts[1]).", by: verifier) == .badSignature)
-    #expect(await refusal("\(head(#"{"alg":"HS256","crit":["exp"]}"#)).\(parts[1]).\(parts[2])", by: verifier) == .malformed)
+    #expect(
+      await refusal("\(head(#"{"alg":"HS256","crit":["exp"]}"#)).\(parts[1]).\(parts[2])", by: verifier) == .malformed)
     // The claims changed under their signature.
     let changed = head(#"{"sub":"\#(UUID().uuidString)","aud":"authenticated","exp":1800000600}"#)
     #expect(await refusal("\(parts[0]).\(changed).\(parts[2])", by: verifier) == .badSignature)
@@ -139,8 +146,12 @@ import Testing
     #expect(await refusal(unknown, by: verifier) == .badSignature)
     // The public key as a shared secret: the oldest trick there is.
     #expect(try await refusal(signed(Self.good, with: set), by: verifier) == .wrongAlgorithm)
-    await #expect(throws: KeySetError.self) { try await KeySet(file: file + "x", .es256, logger: Logger(label: "test")) }
-    #expect(throws: KeySetError.self) { try KeySet(address: "http://keys.example/jwks", .es256, logger: Logger(label: "test")) }
+    await #expect(throws: KeySetError.self) {
+      try await KeySet(file: file + "x", .es256, logger: Logger(label: "test"))
+    }
+    #expect(throws: KeySetError.self) {
+      try KeySet(address: "http://keys.example/jwks", .es256, logger: Logger(label: "test"))
+    }
   }
 
   @Test func publicKeysByAddress() async throws {
@@ -153,13 +164,15 @@ import Testing
     let set = #"{"keys":[{"kty":"RSA","kid":"r1","alg":"RS256","use":"sig","n":"\#(modulus)","e":"AQAB"}]}"#
     let router = Router()
     router.get("jwks") { _, _ in set }
-    let own = try await JWTKeyCollection().add(rsa: key, digestAlgorithm: .sha256, kid: "r1").sign(Claims(Self.good), kid: "r1")
+    let own = try await JWTKeyCollection().add(rsa: key, digestAlgorithm: .sha256, kid: "r1").sign(
+      Claims(Self.good), kid: "r1")
     let others = try await JWTKeyCollection().add(
       rsa: Insecure.RSA.PrivateKey(pem: Self.command("openssl genrsa 2048")), digestAlgorithm: .sha256, kid: "r1"
     ).sign(Claims(Self.good), kid: "r1")
     try await Application(router: router).test(.live) { client in
       let port = try #require(client.port)
-      let keys = try KeySet(address: "http://127.0.0.1:\(port)/jwks", .rs256, timeoutSeconds: 60, logger: Logger(label: "test"))
+      let keys = try KeySet(
+        address: "http://127.0.0.1:\(port)/jwks", .rs256, timeoutSeconds: 60, logger: Logger(label: "test"))
       let verifier = TokenVerifier(keys: keys, algorithm: "RS256", settings: APISettings(), clock: FixedClock())
       #expect(try await verifier.caller(own).subject == Self.user)
       #expect(await refusal(others, by: verifier) == .badSignature)

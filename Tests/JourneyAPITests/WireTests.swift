@@ -13,14 +13,21 @@ import Testing
     #expect(try holds("10.0.0.0/8", "10.255.1.2") && !holds("10.0.0.0/8", "11.0.0.1"))
     #expect(try holds("10.1.2.3", "10.1.2.3") && !holds("10.1.2.3", "10.1.2.4") && holds("0.0.0.0/0", "8.8.8.8"))
     #expect(try holds("192.0.2.128/25", "192.0.2.129") && !holds("192.0.2.128/25", "192.0.2.127"))
-    #expect(try holds("fd00::/8", "fd12::1") && !holds("fd00::/8", "fe80::1") && holds("::1", "::1") && !holds("::/0", "10.0.0.1"))
+    #expect(
+      try holds("fd00::/8", "fd12::1") && !holds("fd00::/8", "fe80::1") && holds("::1", "::1")
+        && !holds("::/0", "10.0.0.1"))
     #expect(try holds("10.0.0.1", "::ffff:10.0.0.1"), "an IPv4 address in IPv6's clothes")
-    for text in ["", "proxy", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/x", "10.0.0.0/8/8", "::/129"] { #expect(AddressRange(text) == nil, "\(text)") }
-    #expect(addressBytes("2001:db8::8:800:200c:417a") == [0x20, 1, 0xD, 0xB8, 0, 0, 0, 0, 0, 8, 8, 0, 0x20, 0xC, 0x41, 0x7A])
+    for text in ["", "proxy", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/x", "10.0.0.0/8/8", "::/129"] {
+      #expect(AddressRange(text) == nil, "\(text)")
+    }
+    #expect(
+      addressBytes("2001:db8::8:800:200c:417a") == [0x20, 1, 0xD, 0xB8, 0, 0, 0, 0, 0, 8, 8, 0, 0x20, 0xC, 0x41, 0x7A])
   }
 
   @Test func ofAnIPv6AddressTheNetworkCounts() throws {
-    let peers = try ["2001:db8:1:2::1", "2001:db8:1:2:ffff::9", "2001:db8:1:3::1"].map { Peer(try #require(addressBytes($0))) }
+    let peers = try ["2001:db8:1:2::1", "2001:db8:1:2:ffff::9", "2001:db8:1:3::1"].map {
+      Peer(try #require(addressBytes($0)))
+    }
     #expect(peers[0] == peers[1] && peers[0] != peers[2])
   }
 
@@ -33,8 +40,12 @@ import Testing
     #expect(try client("10.0.0.1", "1.1.1.1, 2.2.2.2") == peer("2.2.2.2"))
     #expect(try client("10.0.0.1", "1.1.1.1", "2.2.2.2, 10.0.0.7") == peer("2.2.2.2"))
     #expect(try client("10.0.0.1", "1.1.1.1, 2.2.2.2:5678") == peer("2.2.2.2"), "some proxies add the port")
-    #expect(try client("10.0.0.1", "[2001:db8::1]:5678") == peer("2001:db8::1") && client("10.0.0.1", "[2001:db8::1]") == peer("2001:db8::1"))
-    #expect(try client("10.0.0.1", "2.2.2.2, 10.0.0.7:80") == peer("2.2.2.2") && client("10.0.0.1", "2001:db8::1") == peer("2001:db8::1"))
+    #expect(
+      try client("10.0.0.1", "[2001:db8::1]:5678") == peer("2001:db8::1")
+        && client("10.0.0.1", "[2001:db8::1]") == peer("2001:db8::1"))
+    #expect(
+      try client("10.0.0.1", "2.2.2.2, 10.0.0.7:80") == peer("2.2.2.2")
+        && client("10.0.0.1", "2001:db8::1") == peer("2001:db8::1"))
     #expect(try client("10.0.0.1", "nonsense") == peer("10.0.0.1") && client("10.0.0.1") == peer("10.0.0.1"))
     #expect(try client("3.3.3.3", "1.1.1.1") == peer("3.3.3.3"), "no proxy of ours")
   }
@@ -50,9 +61,12 @@ import Testing
       try await PublicKeys(Array(#"{"keys":[\#(keys.joined(separator: ","))]}"#.utf8), .rs256).ids
     }
     for other in [
-      #"{"kty":"oct","kid":"shared","k":"AAAA"}"#, #"{"kty":"AKP","kid":"new","alg":"ML-DSA-65","pub":"AA"}"#, #"{"kid":"no type"}"#, "{}", "1", "null", #"[]"#,
-      #"{"kty":"RSA","kid":"encrypts","use":"enc","n":"AQAB","e":"AQAB"}"#, #"{"kty":"RSA","kid":"pss","alg":"PS256","n":"AQAB","e":"AQAB"}"#,
-      #"{"kty":"RSA","kid":"broken"}"#, #"{"kty":"RSA","kid":7,"n":"AQAB","e":"AQAB"}"#, #"{"kty":"EC","kid":"curve","crv":"secp256k1","x":"AA","y":"AA"}"#,
+      #"{"kty":"oct","kid":"shared","k":"AAAA"}"#, #"{"kty":"AKP","kid":"new","alg":"ML-DSA-65","pub":"AA"}"#,
+      #"{"kid":"no type"}"#, "{}", "1", "null", #"[]"#,
+      #"{"kty":"RSA","kid":"encrypts","use":"enc","n":"AQAB","e":"AQAB"}"#,
+      #"{"kty":"RSA","kid":"pss","alg":"PS256","n":"AQAB","e":"AQAB"}"#,
+      #"{"kty":"RSA","kid":"broken"}"#, #"{"kty":"RSA","kid":7,"n":"AQAB","e":"AQAB"}"#,
+      #"{"kty":"EC","kid":"curve","crv":"secp256k1","x":"AA","y":"AA"}"#,
     ] {
       #expect(try await ids(other, good) == ["good"], "\(other)")
       #expect(try await ids(good, other) == ["good"], "\(other)")
@@ -62,14 +76,17 @@ import Testing
 
   @Test func anAddressOfKeysIsNeverRepeated() {
     for address in [
-      "http://keys.example/canary", "https://user:canary@keys.example/", "https://user:ca/nary@keys.example", "http://127.0.0.1:x@canary.example/",
+      "http://keys.example/canary", "https://user:canary@keys.example/", "https://user:ca/nary@keys.example",
+      "http://127.0.0.1:x@canary.example/",
       "http://127.0.0.1.canary.example/", "https://user:can#ary", "canary", "ftp://canary",
     ] {
       do {
         _ = try KeySet(address: address, .rs256, logger: Logger(label: "test"))
         Issue.record("\(address) is taken")
       } catch {
-        #expect(!"\(error)".contains("canary") && !"\(error)".contains("nary") && "\(error)".contains("api.jwksURL"), "\(error)")
+        #expect(
+          !"\(error)".contains("canary") && !"\(error)".contains("nary") && "\(error)".contains("api.jwksURL"),
+          "\(error)")
       }
     }
   }

@@ -10,7 +10,8 @@ struct MappingLanguageTests {
   private static let now = Timestamp(seconds: 1_795_200_000)
 
   private static func outcomes(
-    _ body: String, envelope: String = "", when: String = "{type: x}", event: String = "", headers: [String: String] = [:],
+    _ body: String, envelope: String = "", when: String = "{type: x}", event: String = "",
+    headers: [String: String] = [:],
     timestamp: Timestamp? = nil, received: Timestamp? = nil, tenants: [String: UUID]? = nil
   ) throws -> [MappingOutcome] {
     let yaml = """
@@ -38,8 +39,11 @@ struct MappingLanguageTests {
   }
 
   private static func value(_ expression: String, in body: String) throws -> String {
-    guard case .event(let event)? = try outcomes(body, event: ", metadata: {v: \(expression)}").first else { return "no event" }
-    return try JSONDocument(parsing: event.metadata).root["v"].map { String(decoding: $0.rawBytes, as: UTF8.self) } ?? "absent"
+    guard case .event(let event)? = try outcomes(body, event: ", metadata: {v: \(expression)}").first else {
+      return "no event"
+    }
+    return try JSONDocument(parsing: event.metadata).root["v"].map { String(decoding: $0.rawBytes, as: UTF8.self) }
+      ?? "absent"
   }
 
   @Test(arguments: [
@@ -70,7 +74,10 @@ struct MappingLanguageTests {
     (#"$['total billed']"#, #"{"type":"x","total billed":830}"#, "830"),
     (#"$['a.b']['it''s']"#.replacing("''", with: #"\'"#), #"{"type":"x","a.b":{"it's":1}}"#, "1"),
   ]) func transforms(_ expression: String, _ body: String, _ expected: String) throws {
-    #expect(try Self.value("\(expression.hasPrefix("$") ? "\"\(expression.replacing("\\", with: "\\\\"))\"" : expression)", in: body) == expected)
+    #expect(
+      try Self.value(
+        "\(expression.hasPrefix("$") ? "\"\(expression.replacing("\\", with: "\\\\"))\"" : expression)", in: body)
+        == expected)
   }
 
   @Test(arguments: [
@@ -100,22 +107,29 @@ struct MappingLanguageTests {
   }
 
   @Test func findsAWrappedEventAndABareOne() throws {
-    for body in [#"{"type":"y","payload":{"type":"x","a":1,"at":1795000000}}"#, #"{"type":"x","a":1,"at":1795000000}"#] {
+    for body in [#"{"type":"y","payload":{"type":"x","a":1,"at":1795000000}}"#, #"{"type":"x","a":1,"at":1795000000}"#]
+    {
       let found = try Self.outcomes(body, envelope: "  root: $.payload", event: ", metadata: {a: $.a}")
       #expect(found.first?.metadata == #"{"a":1}"#)
     }
   }
 
   @Test func ignoresABodyWithoutEventsWhereTheMappingSaysSo() throws {
-    #expect(try Self.outcomes(#"{"e":[]}"#, envelope: "  split: \"$.e[*]\"\n  empty: a check").first == .ignored(rule: "(no event)", reason: "a check"))
+    #expect(
+      try Self.outcomes(#"{"e":[]}"#, envelope: "  split: \"$.e[*]\"\n  empty: a check").first
+        == .ignored(rule: "(no event)", reason: "a check"))
   }
 
   @Test func tellsWhereTheTimeComesFrom() throws {
     let received = Timestamp(seconds: 1_795_100_000)
     let own = try #require(try Self.outcomes(#"{"type":"x","at":1795000000}"#).first)
-    let sent = try #require(try Self.outcomes(#"{"type":"x"}"#, timestamp: Timestamp(seconds: 1_795_000_001), received: received).first)
+    let sent = try #require(
+      try Self.outcomes(#"{"type":"x"}"#, timestamp: Timestamp(seconds: 1_795_000_001), received: received).first)
     let arrived = try #require(try Self.outcomes(#"{"type":"x"}"#, received: received).first)
-    #expect([own.metadata, sent.metadata, arrived.metadata] == ["{}", #"{"timeFrom":"message"}"#, #"{"timeFrom":"received"}"#])
+    #expect(
+      [own.metadata, sent.metadata, arrived.metadata] == [
+        "{}", #"{"timeFrom":"message"}"#, #"{"timeFrom":"received"}"#,
+      ])
     guard case .event(let event) = arrived else { return #expect(Bool(false)) }
     #expect(event.occurredAt == received)
   }
@@ -126,36 +140,49 @@ struct MappingLanguageTests {
       envelope: "  redact: [email, phone]", event: ", metadata: {p: $.p, email: $.mail}")
     #expect(
       found.first?.metadata
-        == #"{"p":{"Email":"[redacted]","n":[{"phone":"[redacted]","k":2}],"e":{"email":"[redacted]"}},"email":"m@b.example"}"#)
+        == #"{"p":{"Email":"[redacted]","n":[{"phone":"[redacted]","k":2}],"e":{"email":"[redacted]"}},"email":"m@b.example"}"#
+    )
   }
 
   @Test func findsTheOrganisationByTheVendorsAccount() throws {
     let tenants = ["77": Self.org]
     let envelope = "  tenant: $.account"
-    guard case .event(let event)? = try Self.outcomes(#"{"type":"x","account":77}"#, envelope: envelope, tenants: tenants).first else {
+    guard
+      case .event(let event)? = try Self.outcomes(#"{"type":"x","account":77}"#, envelope: envelope, tenants: tenants)
+        .first
+    else {
       return #expect(Bool(false))
     }
     #expect(event.orgID == Self.org)
-    let unknown = try #require(try Self.outcomes(#"{"type":"x","account":78}"#, envelope: envelope, tenants: tenants).first)
+    let unknown = try #require(
+      try Self.outcomes(#"{"type":"x","account":78}"#, envelope: envelope, tenants: tenants).first)
     guard case .rejected(let rejection, _) = unknown else { return #expect(Bool(false)) }
     #expect(rejection.code == .unknownOrganization && rejection.field == "$.account" && rejection.value == "78")
-    guard case .event? = try Self.outcomes(#"{"type":"x"}"#, envelope: envelope, tenants: ["*": Self.org]).first else { return #expect(Bool(false)) }
+    guard case .event? = try Self.outcomes(#"{"type":"x"}"#, envelope: envelope, tenants: ["*": Self.org]).first else {
+      return #expect(Bool(false))
+    }
   }
 
   @Test func namesFurtherIdsOfTheClient() throws {
     let found = try Self.outcomes(
       #"{"type":"x","client":1,"mail":" a@b.example ","old":[2,3],"t":9}"#,
       event:
-        ", client: {from: $.client, email: $.mail, emailVerified: true, unknown: retry}, merge: '$.old[*]', link: {join: [{value: ticket}, $.t]}")
+        ", client: {from: $.client, email: $.mail, emailVerified: true, unknown: retry}, merge: '$.old[*]', link: {join: [{value: ticket}, $.t]}"
+    )
     guard case .event(let event)? = found.first else { return #expect(Bool(false)) }
-    #expect(event.client == ClientReference(externalID: "1", email: "a@b.example", linked: ["ticket:9"], merged: ["2", "3"], whenUnknown: .retry))
+    #expect(
+      event.client
+        == ClientReference(
+          externalID: "1", email: "a@b.example", linked: ["ticket:9"], merged: ["2", "3"], whenUnknown: .retry))
   }
 
-  /// Unless a mapping says that its source verifies addresses, one is kept with a client that is created, and finds none.
+  /// Unless a mapping says that its source verifies addresses, one is kept with a client that is created, and finds
+  /// none.
   @Test(arguments: [("", false), (", emailVerified: false", false), (", emailVerified: true", true)])
   func onlyAVerifiedAddressFindsAClient(_ words: String, _ isVerified: Bool) throws {
     let found = try Self.outcomes(
-      #"{"type":"x","client":1,"mail":"a@b.example"}"#, event: ", client: {from: $.client, email: $.mail\(words)}, create: {email: $.mail}")
+      #"{"type":"x","client":1,"mail":"a@b.example"}"#,
+      event: ", client: {from: $.client, email: $.mail\(words)}, create: {email: $.mail}")
     guard case .event(let event)? = found.first else { return #expect(Bool(false)) }
     #expect(event.client.email == (isVerified ? "a@b.example" : nil) && event.client.ignoresEmail == !isVerified)
     #expect(event.client.creation == NewClient(email: "a@b.example", isEmailVerified: isVerified))

@@ -27,7 +27,9 @@ struct MappingLoaderTests {
 
   @Test func whetherAnAddressIsVerifiedIsTrueOrFalse() {
     func rule(_ flag: String) -> [String] {
-      Self.rule("  - {name: a, when: {type: x}, event: {type: y, stage: keep, client: {from: $.c, email: $.m, emailVerified: \(flag)}}}")
+      Self.rule(
+        "  - {name: a, when: {type: x}, event: {type: y, stage: keep, client: {from: $.c, email: $.m, emailVerified: \(flag)}}}"
+      )
     }
     #expect(rule("true") == [] && rule("false") == [])
     #expect(rule("perhaps").count == 1 && rule("$.verified").count == 1)
@@ -51,7 +53,10 @@ struct MappingLoaderTests {
       "  - {name: a, when: {type: x}, event: {type: y, stage: keep, time: {path: $.t, unit: sec}}}",
       "event.time.unit: the unit sec is not known (known: s, ms, us, ns, rfc3339, iso, auto)"
     ),
-    ("  - {name: a, when: {type: x}, event: {type: y, stage: keep, metadata: {a: data.x}}}", "fixed values are written as {value: …}"),
+    (
+      "  - {name: a, when: {type: x}, event: {type: y, stage: keep, metadata: {a: data.x}}}",
+      "fixed values are written as {value: …}"
+    ),
     (
       "  - {name: a, when: {type: x}, event: {type: y, stage: keep, metadata: {a: {path: $.x, scale: stars}}}}",
       "the scale stars is not known (known: ces, csat, nps, signed, words; or write bands)"
@@ -98,7 +103,10 @@ struct MappingLoaderTests {
     ("  - {name: a, when: {equals: x}, ignore: why}", "when.equals: equals tests the value of a path"),
     ("  - {name: a, when: {path: $.x, gt: many}, ignore: why}", "when.gt: a number is expected"),
     ("  - {name: a, when: {path: $.x, exists: yes}, ignore: why}", "when.exists: true or false is expected"),
-    ("  - {name: a, when: {type: x}, event: {type: y, stage: keep, id: '$.x[*]'}}", "only taken in the envelope's split"),
+    (
+      "  - {name: a, when: {type: x}, event: {type: y, stage: keep, id: '$.x[*]'}}",
+      "only taken in the envelope's split"
+    ),
     ("  - {name: a, when: {type: 'x*y'}, ignore: why}", "the star can only stand at the end"),
     ("  - {name: a, when: {changed: {before: $.x}}, ignore: why}", "before and now are needed"),
     ("  - {name: a, when: {any: []}, ignore: why}", "when.any: the list is empty"),
@@ -132,11 +140,14 @@ struct MappingLoaderTests {
         - {name: b, when: {path: $.x}, ignore: why}
       """)
     let starts = problems.map { $0.split(separator: " ")[0] }
-    #expect(starts == ["m.yaml:2:1:", "m.yaml:4:9:", "m.yaml:5:10:", "m.yaml:6:8:", "m.yaml:8:56:", "m.yaml:9:28:"], "\(problems)")
+    #expect(
+      starts == ["m.yaml:2:1:", "m.yaml:4:9:", "m.yaml:5:10:", "m.yaml:6:8:", "m.yaml:8:56:", "m.yaml:9:28:"],
+      "\(problems)")
   }
 
   @Test(arguments: [
-    ("source: [", "not YAML"), ("", "the file is empty"), ("- a", "key: value lines"), ("source: a\nsource: b", "occurs twice"),
+    ("source: [", "not YAML"), ("", "the file is empty"), ("- a", "key: value lines"),
+    ("source: a\nsource: b", "occurs twice"),
     ("1: a\n\"1\": b", "occurs twice"), ("source: test\nrules: []", "envelope is missing"),
   ])
   func refusesWhatIsNoMapping(_ yaml: String, _ part: String) {
@@ -145,13 +156,15 @@ struct MappingLoaderTests {
 
   @Test func readsWordsAsYAML12Does() throws {
     let mapping = try MappingLoader.load(
-      yaml: Self.head + "  - {name: a, when: {path: $.x, in: [no, on, 012, 1.50, true, 'true', ~x]}, ignore: why}", file: "m.yaml")
+      yaml: Self.head + "  - {name: a, when: {path: $.x, in: [no, on, 012, 1.50, true, 'true', ~x]}, ignore: why}",
+      file: "m.yaml")
     #expect(
       mapping.rules[0].condition
         == .test(
           try MappingReference("$.x"),
           .isOneOf([
-            JSONConstant(string: "no"), JSONConstant(string: "on"), JSONConstant(string: "012"), try #require(JSONConstant(number: "1.50")),
+            JSONConstant(string: "no"), JSONConstant(string: "on"), JSONConstant(string: "012"),
+            try #require(JSONConstant(number: "1.50")),
             JSONConstant(bool: true), JSONConstant(string: "true"), JSONConstant(string: "~x"),
           ])))
   }
@@ -169,7 +182,9 @@ struct MappingLoaderTests {
     try write("one/b.yml", Self.head.replacingSource("other") + rule)
     try write("two/z.yaml", "version: 2\n" + Self.head + rule)
     try write("two/notes.txt", "not a mapping")
-    let catalog = try MappingLoader.load(directories: [root.appending(path: "one").path, root.appending(path: "two").path])
+    let catalog = try MappingLoader.load(directories: [
+      root.appending(path: "one").path, root.appending(path: "two").path,
+    ])
     #expect(catalog.sources == ["other", "test"])
     #expect(catalog["test"]?.version == "2")
 
@@ -194,13 +209,17 @@ struct MappingLoaderTests {
     try Data((Self.head + rules).utf8).write(to: URL(filePath: "\(directory)/m.yaml"))
     let warnings = try MappingLoader.inspect(directories: [directory]).warnings
     #expect(
-      warnings.map(\.description) == [#"\#(directory)/m.yaml:8:5: rule "b": may match where "a" matches too; the first wins"#])
+      warnings.map(\.description) == [
+        #"\#(directory)/m.yaml:8:5: rule "b": may match where "a" matches too; the first wins"#
+      ])
   }
 }
 
 extension String {
   fileprivate func replacingSource(_ name: String) -> String {
-    split(separator: "\n", omittingEmptySubsequences: false).map { $0 == "source: test" ? "source: \(name)" : String($0) }.joined(
+    split(separator: "\n", omittingEmptySubsequences: false).map {
+      $0 == "source: test" ? "source: \(name)" : String($0)
+    }.joined(
       separator: "\n")
   }
 }

@@ -5,7 +5,8 @@ import Testing
 
 /// The mapping files as they are shipped.
 enum ShippedMappings {
-  static let directory = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+  static let directory = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    .deletingLastPathComponent()
     .appending(path: "config").path
 
   private static let standard = Result { try MappingLoader.load(directories: ["\(directory)/mappings"]) }
@@ -40,7 +41,10 @@ struct MappingCase: Sendable, CustomTestStringConvertible {
 
   static let org = "0193a6f2-0000-7000-8000-000000000001"
 
-  func check(_ mapping: Mapping, headers: [String: String] = ["x-org-id": org], messageID: String? = nil, timestamp: Timestamp? = nil)
+  func check(
+    _ mapping: Mapping, headers: [String: String] = ["x-org-id": org], messageID: String? = nil,
+    timestamp: Timestamp? = nil
+  )
     throws
   {
     let input = MappingInput(
@@ -66,7 +70,8 @@ struct MappingCase: Sendable, CustomTestStringConvertible {
       return [
         "event", event.type, event.stage?.rawValue ?? "keep", event.sourceEventID, event.client.externalID ?? "none",
         event.occurredAt.iso8601,
-      ].joined(separator: " ") + (event.client.merged.isEmpty ? "" : " becomes one with " + event.client.merged.joined(separator: ", "))
+      ].joined(separator: " ")
+        + (event.client.merged.isEmpty ? "" : " becomes one with " + event.client.merged.joined(separator: ", "))
     case .ignored(let rule, _): return "ignored \(rule)"
     case .rejected(let rejection, _):
       let parts = ["rejected", rejection.code.rawValue, rejection.field ?? "", rejection.value ?? ""]

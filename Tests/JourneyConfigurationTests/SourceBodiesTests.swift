@@ -3,10 +3,12 @@ import Journey
 import JourneyConfiguration
 import Testing
 
-/// Bodies of the shapes that vendors send, with invented names and ids, and what becomes of them: a file a source in `Bodies`.
+/// Bodies of the shapes that vendors send, with invented names and ids, and what becomes of them: a file a source in
+/// `Bodies`.
 ///
-/// A case is `# name`, lines `@messageID …`, `@timestamp seconds` or `@header name=value` for the message around it, the body in one line, a line
-/// `> …` for each of its outcomes as `MappingCase` writes them, and lines `= member JSON` for metadata of the first.
+/// A case is `# name`, lines `@messageID …`, `@timestamp seconds` or `@header name=value` for the message around it,
+/// the body in one line, a line `> …` for each of its outcomes as `MappingCase` writes them, and lines `= member JSON`
+/// for metadata of the first.
 @Suite("Mapping: bodies of all sources")
 struct SourceBodiesTests {
   struct Case: Sendable, CustomTestStringConvertible {
@@ -23,7 +25,8 @@ struct SourceBodiesTests {
     let directory = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Bodies").path
     let names = (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
     return names.sorted().flatMap { name in
-      let text = FileManager.default.contents(atPath: "\(directory)/\(name)").map { String(decoding: $0, as: UTF8.self) } ?? ""
+      let text =
+        FileManager.default.contents(atPath: "\(directory)/\(name)").map { String(decoding: $0, as: UTF8.self) } ?? ""
       return read(text, source: String(name.prefix { $0 != "." }))
     }
   }()
@@ -55,7 +58,8 @@ struct SourceBodiesTests {
 
   @Test(arguments: cases) func maps(_ example: Case) throws {
     let mapping = try #require(try ShippedMappings.load()[example.source])
-    try example.example.check(mapping, headers: example.headers, messageID: example.messageID, timestamp: example.timestamp)
+    try example.example.check(
+      mapping, headers: example.headers, messageID: example.messageID, timestamp: example.timestamp)
   }
 
   /// Every source that is shipped has bodies to be tested by.
@@ -73,7 +77,8 @@ struct SourceBodiesTests {
 
   /// What docs/sources.md says of its two examples.
   @Test func theExamplesOfTheTutorialHold() throws {
-    let directory = URL(filePath: ShippedMappings.directory).deletingLastPathComponent().appending(path: "docs/examples")
+    let directory = URL(filePath: ShippedMappings.directory).deletingLastPathComponent().appending(
+      path: "docs/examples")
     func example(_ source: String) throws -> (Mapping, String) {
       let yaml = String(decoding: try Data(contentsOf: directory.appending(path: "\(source).yaml")), as: UTF8.self)
       let body = String(decoding: try Data(contentsOf: directory.appending(path: "\(source).json")), as: UTF8.self)
@@ -85,13 +90,15 @@ struct SourceBodiesTests {
       "booked", booked, "event meeting_scheduled onboarding \(id) ada@roth.example 2026-11-20T10:00:00Z",
       metadata: ["host": #"[{"user_email":"[redacted]"}]"#]
     ).check(calendly)
-    let moved = booked.replacing("invitee.created", with: "invitee.canceled").replacing(#""rescheduled": false"#, with: #""rescheduled": true"#)
+    let moved = booked.replacing("invitee.created", with: "invitee.canceled").replacing(
+      #""rescheduled": false"#, with: #""rescheduled": true"#)
     try MappingCase("moved", moved, "ignored moved to another time").check(calendly)
     let (typeform, unhappy) = try example("typeform")
     try MappingCase(
       "unhappy", unhappy, "event survey_answered churn_risk 01HTF7 k-77 2026-11-20T10:00:00Z",
       metadata: ["sentiment": #""negative""#, "score": "4", "mood": #""Very Unhappy""#]
     ).check(typeform)
-    try MappingCase("nobody", unhappy.replacing("k-77", with: "xxxxx"), "rejected missing_field $.hidden.user_id xxxxx").check(typeform)
+    try MappingCase("nobody", unhappy.replacing("k-77", with: "xxxxx"), "rejected missing_field $.hidden.user_id xxxxx")
+      .check(typeform)
   }
 }

@@ -4,7 +4,8 @@ import Testing
 @Suite("Mapping: Stripe")
 struct StripeMappingTests {
   /// An event as Stripe wraps it; `object` and `previous` without their braces.
-  static func event(_ type: String, _ object: String, previous: String? = nil, created: String = "1763632800") -> String {
+  static func event(_ type: String, _ object: String, previous: String? = nil, created: String = "1763632800") -> String
+  {
     let before = previous.map { #","previous_attributes":{\#($0)}"# } ?? ""
     return #"""
       {"id":"evt_A1","object":"event","api_version":"2024-06-20","created":\#(created),"livemode":true,"pending_webhooks":1,
@@ -26,10 +27,13 @@ struct StripeMappingTests {
     """#
   static let tail = "evt_A1 cus_9 2025-11-20T10:00:00Z"
 
-  static func updated(_ name: String, status: String = "active", previous: String, _ outcome: String, object: String = "") -> MappingCase {
+  static func updated(
+    _ name: String, status: String = "active", previous: String, _ outcome: String, object: String = ""
+  ) -> MappingCase {
     MappingCase(
       "subscription updated: \(name)",
-      event("customer.subscription.updated", subscription + #","status":"\#(status)""# + object, previous: previous), outcome)
+      event("customer.subscription.updated", subscription + #","status":"\#(status)""# + object, previous: previous),
+      outcome)
   }
 
   static let cases: [MappingCase] = [
@@ -42,12 +46,14 @@ struct StripeMappingTests {
       "invoice overdue", event("invoice.overdue", invoice), "event invoice_overdue billing \(tail)",
       metadata: ["invoiceId": "\"in_7\"", "dueDate": "1763719200"]),
     MappingCase(
-      "invoice voided", event("invoice.voided", invoice), "event invoice_voided billing \(tail)", metadata: ["invoiceId": "\"in_7\""]),
+      "invoice voided", event("invoice.voided", invoice), "event invoice_voided billing \(tail)",
+      metadata: ["invoiceId": "\"in_7\""]),
     MappingCase(
       "invoice paid", event("invoice.paid", invoice), "event invoice_paid billing \(tail)",
       metadata: ["invoiceId": "\"in_7\"", "amount": "24900", "subscriptionId": "\"sub_3\""]),
     MappingCase(
-      "invoice paid, nothing due", event("invoice.paid", #""id":"in_8","customer":"cus_9","amount_paid":0,"currency":"usd""#),
+      "invoice paid, nothing due",
+      event("invoice.paid", #""id":"in_8","customer":"cus_9","amount_paid":0,"currency":"usd""#),
       "event invoice_paid billing \(tail)", metadata: ["amount": "0"]),
     MappingCase(
       "invoice payment succeeded", event("invoice.payment_succeeded", invoice), "event invoice_paid billing \(tail)",
@@ -73,14 +79,18 @@ struct StripeMappingTests {
         "subscription_details":{"subscription":"sub_5"}}
         """#
       ), "event payment_failed churn_risk \(tail)", metadata: ["subscriptionId": "\"sub_5\""]),
-    MappingCase("invoice written off", event("invoice.marked_uncollectible", invoice), "event invoice_written_off churn_risk \(tail)"),
     MappingCase(
-      "invoice to come has no id", event("invoice.upcoming", #""object":"invoice","customer":"cus_9","amount_due":1000,"currency":"usd""#),
+      "invoice written off", event("invoice.marked_uncollectible", invoice),
+      "event invoice_written_off churn_risk \(tail)"),
+    MappingCase(
+      "invoice to come has no id",
+      event("invoice.upcoming", #""object":"invoice","customer":"cus_9","amount_due":1000,"currency":"usd""#),
       "event renewal_upcoming billing \(tail)", metadata: ["invoiceId": "absent", "amount": "1000"]),
     MappingCase("invoice updated", event("invoice.updated", invoice), "ignored other invoice events"),
     MappingCase(
       "subscription created", event("customer.subscription.created", subscription + #","status":"active""#),
-      "event subscription_started onboarding \(tail)", metadata: ["plan": "\"price_pro\"", "quantity": "2", "reason": "absent"]),
+      "event subscription_started onboarding \(tail)",
+      metadata: ["plan": "\"price_pro\"", "quantity": "2", "reason": "absent"]),
     MappingCase(
       "trial started", event("customer.subscription.created", subscription + #","status":"trialing""#),
       "event trial_started onboarding \(tail)"),
@@ -96,9 +106,15 @@ struct StripeMappingTests {
           """#),
       "event subscription_cancelled churn_risk \(tail)", metadata: ["reason": "\"cancellation_requested\""]),
     updated("metadata only", previous: #""metadata":{"test":null}"#, "ignored other updates of a subscription"),
-    updated("to past due", status: "past_due", previous: #""status":"active""#, "event subscription_past_due churn_risk \(tail)"),
-    updated("to unpaid", status: "unpaid", previous: #""status":"past_due""#, "event subscription_past_due churn_risk \(tail)"),
-    updated("to canceled", status: "canceled", previous: #""status":"active""#, "event subscription_cancelled churn_risk \(tail)"),
+    updated(
+      "to past due", status: "past_due", previous: #""status":"active""#,
+      "event subscription_past_due churn_risk \(tail)"),
+    updated(
+      "to unpaid", status: "unpaid", previous: #""status":"past_due""#, "event subscription_past_due churn_risk \(tail)"
+    ),
+    updated(
+      "to canceled", status: "canceled", previous: #""status":"active""#,
+      "event subscription_cancelled churn_risk \(tail)"),
     updated(
       "trial granted", status: "trialing", previous: #""status":"active","current_period_end":1,"trial_end":null"#,
       "event subscription_changed retention \(tail)"),
@@ -107,7 +123,8 @@ struct StripeMappingTests {
       "plan", previous: #""plan":{"id":"price_basic"},"items":{"data":[{"price":{"id":"price_basic"}}]}"#,
       "event subscription_changed retention \(tail)"),
     updated(
-      "renewed", previous: #""current_period_end":1763632800,"latest_invoice":"in_6""#, "event subscription_renewed retention \(tail)"),
+      "renewed", previous: #""current_period_end":1763632800,"latest_invoice":"in_6""#,
+      "event subscription_renewed retention \(tail)"),
     updated(
       "collection paused", previous: #""pause_collection":null"#, "event subscription_paused churn_risk \(tail)",
       object: #","pause_collection":{"behavior":"void"}"#),
@@ -141,33 +158,42 @@ struct StripeMappingTests {
       "checkout of a guest", event("checkout.session.completed", #""id":"cs_1","customer":null,"mode":"payment""#),
       "rejected missing_field $.data.object.customer.id or $.data.object.customer"),
     MappingCase(
-      "quote accepted", event("quote.accepted", #""id":"qt_1","customer":"cus_9","amount_total":15000,"status":"accepted""#),
+      "quote accepted",
+      event("quote.accepted", #""id":"qt_1","customer":"cus_9","amount_total":15000,"status":"accepted""#),
       "event deal_won onboarding \(tail)", metadata: ["quoteId": "\"qt_1\""]),
     MappingCase(
-      "dispute names no customer", event("charge.dispute.created", #""id":"dp_1","charge":"ch_1","amount":500,"reason":"fraudulent""#),
+      "dispute names no customer",
+      event("charge.dispute.created", #""id":"dp_1","charge":"ch_1","amount":500,"reason":"fraudulent""#),
       "rejected missing_field $.data.object.customer.id or $.data.object.customer or $.data.object.charge.customer"),
     MappingCase(
       "dispute with its charge",
-      event("charge.dispute.created", #""id":"dp_1","charge":{"id":"ch_1","customer":"cus_9"},"amount":500,"reason":"fraudulent""#),
+      event(
+        "charge.dispute.created",
+        #""id":"dp_1","charge":{"id":"ch_1","customer":"cus_9"},"amount":500,"reason":"fraudulent""#),
       "event charge_disputed churn_risk \(tail)", metadata: ["chargeId": "\"ch_1\"", "reason": "\"fraudulent\""]),
     MappingCase(
       "charge refunded", event("charge.refunded", #""id":"ch_1","customer":"cus_9","amount_refunded":500"#),
       "event payment_refunded keep \(tail)"),
     MappingCase(
       "customer created",
-      event("customer.created", #""id":"cus_9","object":"customer","email":"kim@example.org","name":"Kim","phone":null"#),
+      event(
+        "customer.created", #""id":"cus_9","object":"customer","email":"kim@example.org","name":"Kim","phone":null"#),
       "event customer_created lead \(tail)"),
     MappingCase(
-      "customer expanded", event("invoice.paid", #""id":"in_7","customer":{"id":"cus_9","name":"Kim"},"amount_paid":1"#),
+      "customer expanded",
+      event("invoice.paid", #""id":"in_7","customer":{"id":"cus_9","name":"Kim"},"amount_paid":1"#),
       "event invoice_paid billing \(tail)"),
     MappingCase("customer updated", event("customer.updated", #""id":"cus_9""#), "ignored other customer events"),
-    MappingCase("payment intent", event("payment_intent.succeeded", #""id":"pi_1","customer":"cus_9""#), "ignored told by another event"),
+    MappingCase(
+      "payment intent", event("payment_intent.succeeded", #""id":"pi_1","customer":"cus_9""#),
+      "ignored told by another event"),
     MappingCase("payout", event("payout.paid", #""id":"po_1""#), "ignored not about a client"),
     MappingCase(
       "thin event",
       #"{"id":"evt_2","object":"v2.core.event","type":"v1.billing.meter.no_meter_found","created":"2026-02-15T00:27:45.330Z"}"#,
       "ignored thin events"),
-    MappingCase("type that Stripe has not", event("invoice.exploded", invoice), "rejected unknown_type $.type invoice.exploded"),
+    MappingCase(
+      "type that Stripe has not", event("invoice.exploded", invoice), "rejected unknown_type $.type invoice.exploded"),
   ]
 
   @Test(arguments: cases) func maps(_ example: MappingCase) throws {

@@ -21,7 +21,8 @@ struct ZendeskMappingTests {
       "ticket solved", event("ticket.status_changed", event: #"{"current":"SOLVED","previous":"OPEN"}"#),
       "event ticket_resolved keep \(tail)", metadata: ["now": "\"SOLVED\"", "was": "\"OPEN\""]),
     MappingCase(
-      "ticket solved, no requester", event("ticket.status_changed", event: #"{"current":"SOLVED","previous":"OPEN"}"#, requester: ""),
+      "ticket solved, no requester",
+      event("ticket.status_changed", event: #"{"current":"SOLVED","previous":"OPEN"}"#, requester: ""),
       "event ticket_resolved keep b3d1 ticket:515 2025-11-20T10:00:00.987654Z"),
     MappingCase(
       "ticket of nobody", event("ticket.created", requester: #""requester_id":"0","#),
@@ -43,23 +44,28 @@ struct ZendeskMappingTests {
       "event ticket_updated keep \(tail)"),
     MappingCase(
       "client's comment",
-      event("ticket.comment_added", event: #"{"comment":{"id":"c1","is_public":true,"author":{"id":"8001","is_staff":false}}}"#),
+      event(
+        "ticket.comment_added",
+        event: #"{"comment":{"id":"c1","is_public":true,"author":{"id":"8001","is_staff":false}}}"#),
       "event ticket_replied keep \(tail)", metadata: ["commentId": "\"c1\""]),
     MappingCase(
       "staff's comment",
-      event("ticket.comment_added", event: #"{"comment":{"id":"c1","is_public":true,"author":{"id":"1","is_staff":true}}}"#),
+      event(
+        "ticket.comment_added", event: #"{"comment":{"id":"c1","is_public":true,"author":{"id":"1","is_staff":true}}}"#),
       "ignored staff's or bot's comment"),
     MappingCase(
       "bot's comment", event("ticket.comment_added", event: #"{"comment":{"id":"c1","author":{"id":"zd:answerBot"}}}"#),
       "ignored staff's or bot's comment"),
     MappingCase(
       "bad rating", event("ticket.csat_received", event: #"{"satisfaction_score":{"score":"BAD","reason":"slow"}}"#),
-      "event survey_answered awaiting_feedback \(tail)", metadata: ["sentiment": "\"negative\"", "score": "\"BAD\"", "reason": "\"slow\""]),
+      "event survey_answered awaiting_feedback \(tail)",
+      metadata: ["sentiment": "\"negative\"", "score": "\"BAD\"", "reason": "\"slow\""]),
     MappingCase(
       "good rating", event("ticket.csat_received", event: #"{"satisfaction_score":{"score":"good_with_comment"}}"#),
       "event survey_answered awaiting_feedback \(tail)", metadata: ["sentiment": "\"positive\""]),
     MappingCase(
-      "rating of 3 in 5", event("ticket.csat_received", event: #"{"rating":3}"#), "event survey_answered awaiting_feedback \(tail)",
+      "rating of 3 in 5", event("ticket.csat_received", event: #"{"rating":3}"#),
+      "event survey_answered awaiting_feedback \(tail)",
       metadata: ["sentiment": "\"neutral\"", "score": "3"]),
     MappingCase(
       "rating offered", event("ticket.csat_received", event: #"{"satisfaction_score":{"score":"OFFERED"}}"#),
@@ -73,11 +79,14 @@ struct ZendeskMappingTests {
       {"account_id":22,"id":"b3d2","time":"2025-11-20T10:00:00Z","type":"zen:event-type:user.created","event":{},
       "detail":{"id":"8002","email":"kim@example.org","role":"end-user"}}
       """#,
-      "event contact_created keep b3d2 8002 2025-11-20T10:00:00Z", metadata: ["userId": "\"8002\"", "ticketId": "absent"]),
+      "event contact_created keep b3d2 8002 2025-11-20T10:00:00Z",
+      metadata: ["userId": "\"8002\"", "ticketId": "absent"]),
     MappingCase(
-      "agent", #"{"id":"b3d2","time":"2025-11-20T10:00:00Z","type":"zen:event-type:user.created","detail":{"id":"8002","role":"agent"}}"#,
+      "agent",
+      #"{"id":"b3d2","time":"2025-11-20T10:00:00Z","type":"zen:event-type:user.created","detail":{"id":"8002","role":"agent"}}"#,
       "ignored other user events"),
-    MappingCase("unknown domain", event("spaceship.launched"), "rejected unknown_type $.type zen:event-type:spaceship.launched"),
+    MappingCase(
+      "unknown domain", event("spaceship.launched"), "rejected unknown_type $.type zen:event-type:spaceship.launched"),
   ]
 
   @Test(arguments: cases) func maps(_ example: MappingCase) throws {

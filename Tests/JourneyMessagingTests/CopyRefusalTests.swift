@@ -13,7 +13,8 @@ import Testing
   private static let large = AMQPError(.tooLarge, operation: "publish", message: "too large")
 
   @Test(arguments: [
-    PublishOutcome.nacked, .returned(code: 312, text: "NO_ROUTE"), .failed(refused), .failed(large), .failed(lost), .unknown(lost),
+    PublishOutcome.nacked, .returned(code: 312, text: "NO_ROUTE"), .failed(refused), .failed(large), .failed(lost),
+    .unknown(lost),
   ])
   func whatIsPutOffIsKeptHoweverManyWait(_ outcome: PublishOutcome) {
     let item = Refused(Self.delivery, [], tier: "10s")
@@ -31,7 +32,8 @@ import Testing
 
   @Test func aLostConnectionSaysNothingAboutTheExchange() {
     var refusals = CopyRefusals()
-    for outcome in [PublishOutcome.unknown(Self.lost), .failed(Self.lost), .failed(Self.large), .unknown(Self.refused)] {
+    for outcome in [PublishOutcome.unknown(Self.lost), .failed(Self.lost), .failed(Self.large), .unknown(Self.refused)]
+    {
       #expect(refusals.note(outcome, by: "journey.retry", now: .now) == nil)
     }
     #expect(refusals.isEmpty)

@@ -36,19 +36,23 @@ import Testing
       var ingest = IngestQueue.Settings()
       ingest.retry = retry
       return Ingest(
-        IngestQueue(connection: settings, letters: publisher, decoder: try decoder(), settings: ingest, clock: SystemClock(), logger: quiet))
+        IngestQueue(
+          connection: settings, letters: publisher, decoder: try decoder(), settings: ingest, clock: SystemClock(),
+          logger: quiet))
     }
 
     func letters() throws -> DeadLetterQueue {
       let queue = DeadLetterQueue(
-        connection: settings, names: names, decoder: try decoder(), redaction: HeaderRedaction([]), clock: SystemClock(), logger: quiet)
+        connection: settings, names: names, decoder: try decoder(), redaction: HeaderRedaction([]),
+        clock: SystemClock(), logger: quiet)
       queue.start()
       return queue
     }
 
     func publish(_ body: String, _ properties: MessageProperties) async {
       let outcomes = await publisher.publish([
-        OutboundMessage(exchange: names.events, routingKey: "billing.invoice_overdue", properties: properties, body: Array(body.utf8))
+        OutboundMessage(
+          exchange: names.events, routingKey: "billing.invoice_overdue", properties: properties, body: Array(body.utf8))
       ])
       #expect(outcomes == [.confirmed])
     }
@@ -81,7 +85,8 @@ import Testing
   }
 
   private let properties = MessageProperties(
-    contentType: "application/cloudevents+json", headers: ["blob": .bytes([0, 255]), "tenant": "a"], expiration: "3600000", messageID: "m1")
+    contentType: "application/cloudevents+json", headers: ["blob": .bytes([0, 255]), "tenant": "a"],
+    expiration: "3600000", messageID: "m1")
 
   /// Through every tier and back, each time as it first came; then to the dead letters, with the account of it all.
   @Test func anUnknownClientIsTriedThroughAllTiersAndThenADeadLetter() async throws {
@@ -92,7 +97,9 @@ import Testing
       let received = try #require(await ingest.next())
       #expect(received.rejections.isEmpty)
       #expect(received.events.map(\.event.sourceEventID) == ["e1"], "attempt \(attempt)")
-      ingest.queue.settle([.init(received.receipt, .rejected([Rejection(.unknownClient, field: "client", value: "c-1", "no such client")]))])
+      ingest.queue.settle([
+        .init(received.receipt, .rejected([Rejection(.unknownClient, field: "client", value: "c-1", "no such client")]))
+      ])
     }
     let letters = try stage.letters()
     let letter = try #require(await letters.nextBatch()?.first)
@@ -101,13 +108,16 @@ import Testing
     #expect(letter.letter.firstFailedAt < letter.letter.failedAt)
     #expect(letter.letter.message.exchange == "journey.events")
     #expect(letter.letter.message.routingKey == "billing.invoice_overdue")
-    #expect(MessageEncoding.properties(letter.letter.message.properties, headers: letter.letter.message.headers) == properties)
+    #expect(
+      MessageEncoding.properties(letter.letter.message.properties, headers: letter.letter.message.headers) == properties
+    )
     letters.settle([letter.receipt])
     ingest.queue.stop()
     await ingest.queue.close(within: .seconds(5))
     await letters.close(within: .seconds(5))
     for queue in [
-      "journey.ingest", "journey.dead-letters", "journey.retry.10s", "journey.retry.1m", "journey.retry.10m", "journey.retry.1h",
+      "journey.ingest", "journey.dead-letters", "journey.retry.10s", "journey.retry.1m", "journey.retry.10m",
+      "journey.retry.1h",
     ] {
       #expect(try await stage.admin.messageCount(queue: queue) == 0, "\(queue)")
     }
@@ -188,14 +198,19 @@ import Testing
   @Test func aReplayedMessageIsReadAsTheFirstTime() async throws {
     let stage = try await Stage()
     let original = OriginalMessage(
-      exchange: "journey.events", routingKey: "billing.invoice_overdue", messageID: "m1", contentType: properties.contentType,
-      properties: MessageEncoding.json(properties), headers: MessageEncoding.json(properties.headers), body: Array(event().utf8),
+      exchange: "journey.events", routingKey: "billing.invoice_overdue", messageID: "m1",
+      contentType: properties.contentType,
+      properties: MessageEncoding.json(properties), headers: MessageEncoding.json(properties.headers),
+      body: Array(event().utf8),
       bodySize: event().utf8.count)
     var action = original
     action.exchange = "journey.actions"
     action.routingKey = "email.x"
-    let items = [original, action].map { ReplayItem(letterID: UUID(), message: $0, replayCount: 1, editedID: nil, causedBy: nil) }
-    let outcomes = await LetterRepublisher(publisher: stage.publisher, names: stage.names, user: stage.settings.user).publish(items)
+    let items = [original, action].map {
+      ReplayItem(letterID: UUID(), message: $0, replayCount: 1, editedID: nil, causedBy: nil)
+    }
+    let outcomes = await LetterRepublisher(publisher: stage.publisher, names: stage.names, user: stage.settings.user)
+      .publish(items)
     #expect(outcomes[0] == .confirmed)
     guard case .failed = outcomes[1] else {
       Issue.record("an action was published")

@@ -15,11 +15,13 @@ struct FixedClock: WallClock {
 
 let org = "00000000-0000-4000-8000-000000000001"
 
-func decoder(maximumBodyBytes: Int = 1 << 20, publishers: PublisherPolicy = PublisherPolicy()) throws -> InboundDecoder {
+func decoder(maximumBodyBytes: Int = 1 << 20, publishers: PublisherPolicy = PublisherPolicy()) throws -> InboundDecoder
+{
   let root = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
   let mappings = try MappingLoader.load(directories: ["/\(root)/config/mappings"])
   return InboundDecoder(
-    mappings: mappings.mappings, signals: SignalRules(), maximumBodyBytes: maximumBodyBytes, publishers: publishers, clock: FixedClock())
+    mappings: mappings.mappings, signals: SignalRules(), maximumBodyBytes: maximumBodyBytes, publishers: publishers,
+    clock: FixedClock())
 }
 
 extension InboundDecoder {
@@ -30,12 +32,15 @@ extension InboundDecoder {
 }
 
 func delivery(
-  _ body: String, contentType: String? = "application/cloudevents+json", headers: FieldTable = [:], messageID: String? = nil,
+  _ body: String, contentType: String? = "application/cloudevents+json", headers: FieldTable = [:],
+  messageID: String? = nil,
   timestamp: Int64? = nil, problem: DeliveryProblem? = nil
 ) -> Delivery {
   Delivery(
-    tag: DeliveryTag(generation: 1, value: 1), exchange: "journey.events", routingKey: "billing.invoice_overdue", isRedelivered: false,
-    properties: MessageProperties(contentType: contentType, headers: headers, messageID: messageID, timestamp: timestamp),
+    tag: DeliveryTag(generation: 1, value: 1), exchange: "journey.events", routingKey: "billing.invoice_overdue",
+    isRedelivered: false,
+    properties: MessageProperties(
+      contentType: contentType, headers: headers, messageID: messageID, timestamp: timestamp),
     body: Array(body.utf8), problem: problem)
 }
 
@@ -118,7 +123,8 @@ struct Misrouted: Sendable {
   /// The property counts seconds, but a publisher may put anything there.
   @Test(arguments: [Int64.max, Int64.min, 1_763_600_000_000_000_000, -1])
   func absurdTimestampPropertyNeverTraps(seconds: Int64) throws {
-    let body = #"{"specversion":"1.0","id":"e1","source":"/s","type":"invoice_overdue","subject":"c-1","orgid":"\#(org)","data":{}}"#
+    let body =
+      #"{"specversion":"1.0","id":"e1","source":"/s","type":"invoice_overdue","subject":"c-1","orgid":"\#(org)","data":{}}"#
     let result = try decoder().decode(delivery(body, timestamp: seconds))
     #expect(result.events.isEmpty)
     #expect(result.rejections.count == 1)

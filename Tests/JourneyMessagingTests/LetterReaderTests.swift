@@ -12,24 +12,30 @@ import Testing
   /// A message as it lies in the dead letters' queue.
   private func buried(_ message: OutboundMessage) -> Delivery {
     Delivery(
-      tag: DeliveryTag(generation: 1, value: 1), exchange: "journey.dead", routingKey: message.routingKey, isRedelivered: false,
+      tag: DeliveryTag(generation: 1, value: 1), exchange: "journey.dead", routingKey: message.routingKey,
+      isRedelivered: false,
       properties: message.properties, body: message.body)
   }
 
   private let own = OwnMessages(user: "adapter")
 
-  private func read(_ delivery: Delivery) throws -> Letter { try LetterReader(decoder: decoder(), own: own).letter(delivery, at: now) }
+  private func read(_ delivery: Delivery) throws -> Letter {
+    try LetterReader(decoder: decoder(), own: own).letter(delivery, at: now)
+  }
 
   @Test func whatTheAdapterBuriedIsTheOriginalWithTheReason() throws {
     let properties = MessageProperties(
-      contentType: "application/cloudevents+json", headers: ["x-source": "s", "CC": .array(["other"]), "blob": .bytes([0, 255])],
+      contentType: "application/cloudevents+json",
+      headers: ["x-source": "s", "CC": .array(["other"]), "blob": .bytes([0, 255])],
       isPersistent: false,
       expiration: "1000", messageID: "m", userID: "upstream")
-    let original = delivery(event()).with(exchange: "journey.events", routingKey: "billing.invoice_overdue", properties: properties)
+    let original = delivery(event()).with(
+      exchange: "journey.events", routingKey: "billing.invoice_overdue", properties: properties)
     let letter = try read(
       buried(
         DeadLetter.message(
-          for: original, reasons: [Rejection(.unknownType, field: "$.type", value: "x", "no rule")], exchange: "journey.dead", at: now)))
+          for: original, reasons: [Rejection(.unknownType, field: "$.type", value: "x", "no rule")],
+          exchange: "journey.dead", at: now)))
     #expect(letter.message.exchange == "journey.events")
     #expect(letter.message.routingKey == "billing.invoice_overdue")
     #expect(letter.message.body == original.body)
@@ -55,12 +61,14 @@ import Testing
     var tried = original
     for tier in ["10s", "1m"] {
       let copy = RetryPolicy().message(
-        for: tried, reasons: [Rejection(.unknownClient, "x")], tier: tier, names: MessagingNames(), at: Timestamp(seconds: 0))
+        for: tried, reasons: [Rejection(.unknownClient, "x")], tier: tier, names: MessagingNames(),
+        at: Timestamp(seconds: 0))
       var properties = copy.properties
       properties.headers["x-death"] = .array([.table(["queue": .string(copy.routingKey), "reason": "expired"])])
       tried = MessageCopy.restored(
         Delivery(
-          tag: original.tag, exchange: "journey.retry", routingKey: "journey.ingest", isRedelivered: false, properties: properties,
+          tag: original.tag, exchange: "journey.retry", routingKey: "journey.ingest", isRedelivered: false,
+          properties: properties,
           body: copy.body), own: own)
     }
     let late = try read(buried(DeadLetter.message(for: tried, reasons: [], exchange: "journey.dead", at: now)))
@@ -82,15 +90,19 @@ import Testing
   @Test(arguments: ["delivery_limit", "expired", "rejected", "maxlen"])
   func whatTheBrokerGaveUpSaysSo(reason: String) throws {
     let death: FieldTable = [
-      "count": 1, "reason": .string(reason), "queue": "journey.ingest", "time": .timestamp(1_763_599_000), "exchange": "journey.actions",
+      "count": 1, "reason": .string(reason), "queue": "journey.ingest", "time": .timestamp(1_763_599_000),
+      "exchange": "journey.actions",
       "routing-keys": .array(["email.x"]), "original-expiration": "500",
     ]
     let letter = try read(
       Delivery(
-        tag: DeliveryTag(generation: 1, value: 1), exchange: "journey.dead", routingKey: "billing.x", isRedelivered: false,
+        tag: DeliveryTag(generation: 1, value: 1), exchange: "journey.dead", routingKey: "billing.x",
+        isRedelivered: false,
         properties: MessageProperties(
           contentType: "application/cloudevents+json",
-          headers: ["a": 1, "x-death": .array([.table(death)]), "x-first-death-reason": .string(reason), "x-delivery-count": 21]),
+          headers: [
+            "a": 1, "x-death": .array([.table(death)]), "x-first-death-reason": .string(reason), "x-delivery-count": 21,
+          ]),
         body: Array(event().utf8)))
     #expect(letter.code == reason)
     #expect(letter.reason.contains("journey.ingest"))
@@ -125,13 +137,17 @@ import Testing
       delivery(
         event(),
         headers: [
-          "x-journey-reason-code": "refused_by_database", "x-journey-reason": "forged", "x-journey-field": "$.forged", "x-journey-value": "forged",
-          "x-journey-exchange": "journey.actions", "x-journey-routing-key": "email.x", "x-journey-attempt": 9, "x-journey-replay": 7,
-          "x-journey-caused-by": .string(UUID().uuidString), "x-journey-first-failure": "1999-01-01T00:00:00Z unknown_client",
+          "x-journey-reason-code": "refused_by_database", "x-journey-reason": "forged", "x-journey-field": "$.forged",
+          "x-journey-value": "forged",
+          "x-journey-exchange": "journey.actions", "x-journey-routing-key": "email.x", "x-journey-attempt": 9,
+          "x-journey-replay": 7,
+          "x-journey-caused-by": .string(UUID().uuidString),
+          "x-journey-first-failure": "1999-01-01T00:00:00Z unknown_client",
           "x-journey-user-id": "somebody else",
           "x-death": .array([
             .table([
-              "reason": "rejected", "queue": "journey.ingest", "exchange": "journey.actions", "routing-keys": .array(["email.x"]),
+              "reason": "rejected", "queue": "journey.ingest", "exchange": "journey.actions",
+              "routing-keys": .array(["email.x"]),
               "time": .timestamp(4_000_000_000),
             ]),
             .table(["reason": "expired", "queue": "journey.actions.email"]),
@@ -148,15 +164,23 @@ import Testing
   @Test func aRetriedMessageThatTheBrokerGaveUpComesFromWhereItFirstCame() throws {
     let copy = own.signed(
       RetryPolicy().message(
-        for: delivery(event()), reasons: [Rejection(.unknownClient, "x")], tier: "10s", names: MessagingNames(), at: Timestamp(seconds: 7)))
+        for: delivery(event()), reasons: [Rejection(.unknownClient, "x")], tier: "10s", names: MessagingNames(),
+        at: Timestamp(seconds: 7)))
     var properties = copy.properties
     properties.headers["x-death"] = .array([
-      .table(["reason": "delivery_limit", "queue": "journey.ingest", "exchange": "", "routing-keys": .array(["journey.ingest"])]),
-      .table(["reason": "expired", "queue": "journey.retry.10s", "exchange": "", "routing-keys": .array(["journey.retry.10s"])]),
+      .table([
+        "reason": "delivery_limit", "queue": "journey.ingest", "exchange": "",
+        "routing-keys": .array(["journey.ingest"]),
+      ]),
+      .table([
+        "reason": "expired", "queue": "journey.retry.10s", "exchange": "",
+        "routing-keys": .array(["journey.retry.10s"]),
+      ]),
     ])
     let letter = try read(
       Delivery(
-        tag: DeliveryTag(generation: 1, value: 1), exchange: "journey.dead", routingKey: "journey.ingest", isRedelivered: false,
+        tag: DeliveryTag(generation: 1, value: 1), exchange: "journey.dead", routingKey: "journey.ingest",
+        isRedelivered: false,
         properties: properties,
         body: copy.body))
     #expect(letter.code == "delivery_limit")
@@ -169,7 +193,8 @@ import Testing
   @Test func whatNoTextColumnHoldsIsReplacedInTheColumnsAlone() throws {
     let letter = try read(
       delivery(
-        "\u{0}", contentType: "text/\u{0}", headers: ["x-source": "a\u{0}b", "x-journey-reason-code": "c\u{0}"], messageID: "m\u{0}"))
+        "\u{0}", contentType: "text/\u{0}", headers: ["x-source": "a\u{0}b", "x-journey-reason-code": "c\u{0}"],
+        messageID: "m\u{0}"))
     for text in [letter.source, letter.code, letter.message.messageID, letter.message.contentType] {
       #expect(text?.utf8.contains(0) == false)
     }
@@ -179,7 +204,9 @@ import Testing
 
   @Test func vendorsAreKnownByTheirHeadersAndTheMappingsType() throws {
     let letter = try read(
-      delivery(#"{"type":"odd.thing"}"#, contentType: "application/json", headers: ["x-source": "stripe", "x-org-id": .string(org)]))
+      delivery(
+        #"{"type":"odd.thing"}"#, contentType: "application/json",
+        headers: ["x-source": "stripe", "x-org-id": .string(org)]))
     #expect(letter.source == "stripe")
     #expect(letter.type == "odd.thing")
     #expect(letter.orgID == UUID(uuidString: org))
@@ -189,7 +216,8 @@ import Testing
 
 @Suite struct LetterRepublisherTests {
   private func item(
-    _ properties: MessageProperties, body: [UInt8], edited: UUID? = nil, causedBy: UUID? = nil, bodySize: Int? = nil, exchange: String = "journey.events"
+    _ properties: MessageProperties, body: [UInt8], edited: UUID? = nil, causedBy: UUID? = nil, bodySize: Int? = nil,
+    exchange: String = "journey.events"
   ) -> ReplayItem {
     let message = OriginalMessage(
       exchange: exchange, routingKey: "a.b", messageID: properties.messageID, contentType: properties.contentType,
@@ -203,7 +231,8 @@ import Testing
   /// As the ingest queue reads it.
   private func arrived(_ message: OutboundMessage) -> Delivery {
     let delivery = Delivery(
-      tag: DeliveryTag(generation: 1, value: 1), exchange: message.exchange, routingKey: message.routingKey, isRedelivered: false,
+      tag: DeliveryTag(generation: 1, value: 1), exchange: message.exchange, routingKey: message.routingKey,
+      isRedelivered: false,
       properties: message.properties, body: message.body)
     return MessageCopy.restored(delivery, own: own)
   }
@@ -220,7 +249,9 @@ import Testing
     #expect(message.routingKey == "journey.ingest")
     #expect(message.body == [1, 2])
     #expect(message.isMandatory)
-    #expect(message.properties.headers["CC"] == nil && message.properties.expiration == nil && message.properties.isPersistent)
+    #expect(
+      message.properties.headers["CC"] == nil && message.properties.expiration == nil && message.properties.isPersistent
+    )
     #expect(message.properties.userID == "adapter")
     let arrived = arrived(message)
     #expect(arrived.exchange == "journey.events" && arrived.routingKey == "a.b")
@@ -238,14 +269,16 @@ import Testing
     func letter(_ delivery: Delivery) throws -> Letter {
       let dead = DeadLetter.message(for: delivery, reasons: [], exchange: "journey.dead", at: Timestamp(seconds: 0))
       let buried = Delivery(
-        tag: delivery.tag, exchange: "journey.dead", routingKey: dead.routingKey, isRedelivered: false, properties: dead.properties,
+        tag: delivery.tag, exchange: "journey.dead", routingKey: dead.routingKey, isRedelivered: false,
+        properties: dead.properties,
         body: dead.body)
       return try LetterReader(decoder: decoder(), own: own).letter(buried, at: Timestamp(seconds: 0))
     }
     let replay = arrived(try LetterRepublisher.message(item, own: own, edit: nil))
     #expect(try letter(replay).replayOf == item.letterID)
     let retry = RetryPolicy().message(
-      for: replay, reasons: [Rejection(.unknownClient, "x")], tier: "10s", names: MessagingNames(), at: Timestamp(seconds: 0))
+      for: replay, reasons: [Rejection(.unknownClient, "x")], tier: "10s", names: MessagingNames(),
+      at: Timestamp(seconds: 0))
     var back = retry
     back.exchange = "journey.retry"
     back.routingKey = "journey.ingest"
@@ -263,7 +296,9 @@ import Testing
   /// Whatever a letter says of its exchange: one that an earlier version has archived may have been told by its sender.
   @Test(arguments: ["journey.actions", "journey.outcomes", "journey.dead", "amq.topic", "", "journey.events"])
   func noReplayGoesAnywhereElse(_ exchange: String) throws {
-    let result = Result { try LetterRepublisher.message(item(MessageProperties(), body: [], exchange: exchange), own: own, edit: nil) }
+    let result = Result {
+      try LetterRepublisher.message(item(MessageProperties(), body: [], exchange: exchange), own: own, edit: nil)
+    }
     switch result {
     case .success(let message): #expect(message.exchange == "journey.retry" && message.routingKey == "journey.ingest")
     case .failure(let error):
@@ -283,18 +318,26 @@ import Testing
     #expect(message.properties.messageID == id.uuidString.lowercased())
     #expect(message.properties.headers["x-journey-caused-by"] == .string(event.letterID.uuidString.lowercased()))
     // A vendor's own id is the vendor's affair, and so is one that the edit sets.
-    let vendor = item(MessageProperties(contentType: "application/json"), body: Array(#"{"id":"evt_1","type":"a"}"#.utf8), edited: id)
-    #expect(String(decoding: try LetterRepublisher.message(vendor, own: own, edit: patch).body, as: UTF8.self) == #"{"id":"evt_1","type":"b"}"#)
+    let vendor = item(
+      MessageProperties(contentType: "application/json"), body: Array(#"{"id":"evt_1","type":"a"}"#.utf8), edited: id)
+    #expect(
+      String(decoding: try LetterRepublisher.message(vendor, own: own, edit: patch).body, as: UTF8.self)
+        == #"{"id":"evt_1","type":"b"}"#)
     let ownID = try JSONPatch(parsing: Array(#"[{"op":"replace","path":"/id","value":"mine"}]"#.utf8))
-    #expect(String(decoding: try LetterRepublisher.message(event, own: own, edit: ownID).body, as: UTF8.self) == #"{"id":"mine","type":"a"}"#)
+    #expect(
+      String(decoding: try LetterRepublisher.message(event, own: own, edit: ownID).body, as: UTF8.self)
+        == #"{"id":"mine","type":"a"}"#)
   }
 
   @Test func whatCannotBeSentIsSaid() throws {
     let patch = try JSONPatch(parsing: Array(#"[{"op":"replace","path":"/nothing","value":1}]"#.utf8))
     #expect(throws: ReplayRefusal.self) {
-      try LetterRepublisher.message(item(MessageProperties(), body: Array("{}".utf8), edited: UUID()), own: own, edit: patch)
+      try LetterRepublisher.message(
+        item(MessageProperties(), body: Array("{}".utf8), edited: UUID()), own: own, edit: patch)
     }
-    #expect(throws: ReplayRefusal.self) { try LetterRepublisher.message(item(MessageProperties(), body: [], bodySize: 99), own: own, edit: nil) }
+    #expect(throws: ReplayRefusal.self) {
+      try LetterRepublisher.message(item(MessageProperties(), body: [], bodySize: 99), own: own, edit: nil)
+    }
     var broken = item(MessageProperties(), body: [])
     broken.message.headers = Array("{}".utf8)
     #expect(throws: ReplayRefusal.self) { try LetterRepublisher.message(broken, own: own, edit: nil) }

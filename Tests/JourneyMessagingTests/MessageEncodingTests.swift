@@ -8,11 +8,13 @@ import Testing
 
 @Suite struct MessageEncodingTests {
   private let everything: FieldTable = FieldTable([
-    .init("text", "stripe"), .init("nul", .string("a\u{0}b")), .init("quote", .string("\" \\ \u{1F600} \u{85}")), .init("flag", true),
+    .init("text", "stripe"), .init("nul", .string("a\u{0}b")), .init("quote", .string("\" \\ \u{1F600} \u{85}")),
+    .init("flag", true),
     .init("big", .int(.max)),
     .init("small", .int(.min)), .init("tenth", .double(0.1)), .init("minus zero", .double(-0.0)),
     .init("most", .double(.greatestFiniteMagnitude)),
-    .init("least", .double(.leastNonzeroMagnitude)), .init("infinite", .double(-.infinity)), .init("bytes", .bytes([0, 255, 128, 10])),
+    .init("least", .double(.leastNonzeroMagnitude)), .init("infinite", .double(-.infinity)),
+    .init("bytes", .bytes([0, 255, 128, 10])),
     .init("none", .bytes([])),
     .init("when", .timestamp(-1)), .init("price", .decimal(scale: 2, value: -1999)), .init("nothing", .void),
     .init("list", .array([1, "two", .array([.void, .bytes([1])]), .table(["k": .double(2)])])),
@@ -24,7 +26,8 @@ import Testing
     let back = try #require(MessageEncoding.headers(MessageEncoding.json(everything)))
     #expect(back == everything)
     // -0.0 == 0.0, so equality does not tell.
-    #expect(back["minus zero"].map { if case .double(let number) = $0 { number.sign == .minus } else { false } } == true)
+    #expect(
+      back["minus zero"].map { if case .double(let number) = $0 { number.sign == .minus } else { false } } == true)
   }
 
   @Test func notANumberStaysNotANumber() throws {
@@ -45,11 +48,13 @@ import Testing
 
   @Test func propertiesComeBackAsTheyWere() throws {
     let full = MessageProperties(
-      contentType: "application/json", contentEncoding: "gzip", headers: everything, isPersistent: false, priority: 255, correlationID: "c",
+      contentType: "application/json", contentEncoding: "gzip", headers: everything, isPersistent: false, priority: 255,
+      correlationID: "c",
       replyTo: "r", expiration: "60000", messageID: "m\u{0}", timestamp: .min, type: "", userID: "u", appID: "a")
     #expect(MessageEncoding.properties(MessageEncoding.json(full), headers: MessageEncoding.json(full.headers)) == full)
     let empty = MessageProperties()
-    #expect(MessageEncoding.properties(MessageEncoding.json(empty), headers: MessageEncoding.json(empty.headers)) == empty)
+    #expect(
+      MessageEncoding.properties(MessageEncoding.json(empty), headers: MessageEncoding.json(empty.headers)) == empty)
   }
 
   @Test(arguments: [
@@ -71,8 +76,14 @@ import Testing
     case 0: .bool(.random(using: &random))
     case 1: .int(.random(in: .min ... .max, using: &random))
     case 2:
-      .double(Double(sign: .minus, exponent: .random(in: -1000...1000, using: &random), significand: .random(in: 1..<2, using: &random)))
-    case 3: .string(String(String.UnicodeScalarView((0..<6).map { _ in Unicode.Scalar(UInt8.random(in: 0...255, using: &random)) })))
+      .double(
+        Double(
+          sign: .minus, exponent: .random(in: -1000...1000, using: &random),
+          significand: .random(in: 1..<2, using: &random)))
+    case 3:
+      .string(
+        String(String.UnicodeScalarView((0..<6).map { _ in Unicode.Scalar(UInt8.random(in: 0...255, using: &random)) }))
+      )
     case 4: .bytes((0..<9).map { _ in .random(in: 0...255, using: &random) })
     case 5: .timestamp(.random(in: .min ... .max, using: &random))
     case 6: .decimal(scale: .random(in: 0...255, using: &random), value: .random(in: .min ... .max, using: &random))
@@ -90,11 +101,14 @@ import Testing
       properties: MessageEncoding.json(properties),
       headers: MessageEncoding.json(["x": .bytes([0, 1]), "n": 7]), body: body, bodySize: body.count)
     let letter = Letter(
-      message: message, orgID: UUID(uuidString: org), source: "stripe", type: "t", code: "unknown_type", reason: "why", field: "f",
+      message: message, orgID: UUID(uuidString: org), source: "stripe", type: "t", code: "unknown_type", reason: "why",
+      field: "f",
       value: "v",
-      attempts: 3, firstFailedAt: Timestamp(microseconds: 1_000_001), failedAt: Timestamp(seconds: 9), replayCount: 2, causedBy: UUID())
+      attempts: 3, firstFailedAt: Timestamp(microseconds: 1_000_001), failedAt: Timestamp(seconds: 9), replayCount: 2,
+      causedBy: UUID())
     return ArchivedLetter(
-      id: UUID(), letter: letter, state: .discarded, sameFailures: 2, receivedAt: Timestamp(seconds: 10), settledAt: Timestamp(seconds: 11),
+      id: UUID(), letter: letter, state: .discarded, sameFailures: 2, receivedAt: Timestamp(seconds: 10),
+      settledAt: Timestamp(seconds: 11),
       replayID: nil)
   }
 

@@ -8,23 +8,28 @@ import Testing
 /// The forms in which messages come beside the plain ones.
 @Suite struct MessageFormTests {
   private func decode(
-    _ body: [UInt8], _ contentType: String? = "application/json", headers: FieldTable = [:], encoding: String? = nil, timestamp: Int64? = nil
+    _ body: [UInt8], _ contentType: String? = "application/json", headers: FieldTable = [:], encoding: String? = nil,
+    timestamp: Int64? = nil
   ) throws -> (events: [JourneyEvent], rejections: [Rejection]) {
     let plain = delivery("", contentType: contentType, headers: headers, messageID: "m1", timestamp: timestamp)
     var properties = plain.properties
     properties.contentEncoding = encoding
     let message = Delivery(
-      tag: plain.tag, exchange: plain.exchange, routingKey: plain.routingKey, isRedelivered: false, properties: properties, body: body,
+      tag: plain.tag, exchange: plain.exchange, routingKey: plain.routingKey, isRedelivered: false,
+      properties: properties, body: body,
       bodySize: body.count, problem: nil)
     let result = try decoder().decode(message)
     return (result.events.map(\.event), result.rejections)
   }
 
   private static let attributes: [(String, FieldValue)] = [
-    ("specversion", "1.0"), ("id", "e1"), ("source", "/billing/acme"), ("type", "invoice_overdue"), ("subject", "c-1"), ("orgid", .string(org)),
+    ("specversion", "1.0"), ("id", "e1"), ("source", "/billing/acme"), ("type", "invoice_overdue"), ("subject", "c-1"),
+    ("orgid", .string(org)),
   ]
 
-  private static func headers(_ prefix: String, _ more: [(String, FieldValue)] = [("time", "2025-11-19T10:00:00Z")]) -> FieldTable {
+  private static func headers(_ prefix: String, _ more: [(String, FieldValue)] = [("time", "2025-11-19T10:00:00Z")])
+    -> FieldTable
+  {
     var headers = FieldTable()
     for (name, value) in attributes + more { headers[prefix + name] = value }
     return headers
@@ -81,7 +86,9 @@ import Testing
 
   @Test func `compression is named, other encodings are not taken for one`() throws {
     let gzip: [UInt8] = [0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 3]
-    for (body, encoding, field) in [(gzip, "gzip", "content_encoding"), (gzip, nil, "body"), (Array("x".utf8), "DEFLATE", "content_encoding")] {
+    for (body, encoding, field) in [
+      (gzip, "gzip", "content_encoding"), (gzip, nil, "body"), (Array("x".utf8), "DEFLATE", "content_encoding"),
+    ] {
       let result = try decode(body, "application/cloudevents+json", encoding: encoding)
       #expect(result.rejections.map(\.code) == [.unsupportedContentType])
       #expect(result.rejections.first?.field == field)
@@ -91,7 +98,8 @@ import Testing
 
   @Test func `headers that are bytes are texts`() throws {
     let body = #"{"clientId":"c-1","stage":"lead","eventType":"lead_created","occurredAt":"2025-11-19T10:00:00Z"}"#
-    let result = try decode(Array(body.utf8), headers: ["x-source": .bytes(Array("journey".utf8)), "x-org-id": .bytes(Array(org.utf8))])
+    let result = try decode(
+      Array(body.utf8), headers: ["x-source": .bytes(Array("journey".utf8)), "x-org-id": .bytes(Array(org.utf8))])
     #expect(result.rejections.isEmpty)
     #expect(result.events.map { $0.orgID.uuidString.lowercased() } == [org])
     #expect(try decode(Array(body.utf8), headers: ["x-org-id": .bytes([0xFF, 0xFE])]).events.isEmpty)

@@ -9,10 +9,14 @@ import Testing
 @Suite struct DeadLetterTests {
   @Test func letterKeepsTheMessageAndSaysWhy() {
     let original = delivery(
-      "not json", headers: ["x-source": "stripe", "x-death": .array([]), "x-delivery-count": 3, "x-first-death-reason": "rejected"],
+      "not json",
+      headers: [
+        "x-source": "stripe", "x-death": .array([]), "x-delivery-count": 3, "x-first-death-reason": "rejected",
+      ],
       messageID: "m1")
     let letter = DeadLetter.message(
-      for: original, reasons: [Rejection(.malformed, field: "body", value: "not json", "the body is not valid JSON")], exchange: "dead",
+      for: original, reasons: [Rejection(.malformed, field: "body", value: "not json", "the body is not valid JSON")],
+      exchange: "dead",
       at: Timestamp(seconds: 0))
     #expect(letter.body == original.body)
     #expect(letter.exchange == "dead")
@@ -29,7 +33,9 @@ import Testing
   }
 
   @Test func manyReasonsAreCutToAFrame() {
-    let reasons = (0..<1000).map { Rejection(.unknownType, field: "element \($0), $.type", value: "x", "no rule takes this event type") }
+    let reasons = (0..<1000).map {
+      Rejection(.unknownType, field: "element \($0), $.type", value: "x", "no rule takes this event type")
+    }
     let letter = DeadLetter.message(for: delivery("[]"), reasons: reasons, exchange: "dead", at: Timestamp(seconds: 0))
     #expect((letter.properties.headers["x-journey-reason"]?.stringValue?.utf8.count ?? .max) <= 4000)
   }
@@ -41,19 +47,23 @@ import Testing
     var random = SystemRandomNumberGenerator()
     let event = JourneyEvent(
       orgID: UUID(uuidString: org)!, source: "/billing", sourceEventID: "e1", client: ClientReference(externalID: "c"),
-      type: "invoice_overdue", stage: .billing, occurredAt: Timestamp(seconds: 1_763_500_000), metadata: Array("{}".utf8))
+      type: "invoice_overdue", stage: .billing, occurredAt: Timestamp(seconds: 1_763_500_000),
+      metadata: Array("{}".utf8))
     var signals = Signals()
     signals.invoice = .overdue(id: "in_1")
     let staged = StagedEvent(id: UUID(), event: event, signals: signals, traceparent: "00-a-b-01")
     var client = ClientSnapshot(
-      id: UUID(), orgID: event.orgID, name: "A \"quoted\" name", email: nil, phone: nil, aiScore: 42.5, summary: ClientSummary(),
-      outreach: Outreach(), lateInvoices: LateInvoices(count: 1, oldest: [.init(id: "in_1", overdueAt: event.occurredAt)]),
+      id: UUID(), orgID: event.orgID, name: "A \"quoted\" name", email: nil, phone: nil, aiScore: 42.5,
+      summary: ClientSummary(),
+      outreach: Outreach(),
+      lateInvoices: LateInvoices(count: 1, oldest: [.init(id: "in_1", overdueAt: event.occurredAt)]),
       now: Timestamp(seconds: 1_763_600_000))
     let evaluation = try #require(rules.evaluate(&client, taking: [staged], random: &random).first)
     var risks = JSONWriter(), recommended = JSONWriter()
     evaluation.assessment.writeRisks(into: &risks)
     evaluation.assessment.writeRecommendedActions(into: &recommended)
-    let action = try #require(rules.action(of: evaluation, for: client, risks: risks.bytes, recommended: recommended.bytes))
+    let action = try #require(
+      rules.action(of: evaluation, for: client, risks: risks.bytes, recommended: recommended.bytes))
     let message = ActionEvent.message(action)
     return (message, try JSONDocument(parsing: message.body))
   }
@@ -73,7 +83,8 @@ import Testing
     #expect(data["riskLevel"]?.string == "MEDIUM")
     #expect(data["score"]?.double == 47.5)
     #expect(data["stage"]?.string == "billing")
-    #expect(data["recommendedActions"].map { $0.elements.compactMap(\.string) } == ["send_voice_message", "email_outreach"])
+    #expect(
+      data["recommendedActions"].map { $0.elements.compactMap(\.string) } == ["send_voice_message", "email_outreach"])
     #expect(data["risks"]?[1]?["evidence"]?.string?.contains("in_1") == true)
     #expect(data["client"]?["name"]?.string == "A \"quoted\" name")
     #expect(data["client"]?["email"] == nil)
@@ -98,6 +109,10 @@ import Testing
   @Test func retriesReturnToTheIngestQueueAlone() {
     let tiers = MessagingNames().topology.queues.filter { $0.name.hasPrefix("journey.retry.") }
     #expect(tiers.map(\.name) == ["journey.retry.10s", "journey.retry.1m", "journey.retry.10m", "journey.retry.1h"])
-    #expect(tiers.allSatisfy { $0.arguments["x-dead-letter-exchange"] == "journey.retry" && $0.arguments["x-dead-letter-routing-key"] == "journey.ingest" })
+    #expect(
+      tiers.allSatisfy {
+        $0.arguments["x-dead-letter-exchange"] == "journey.retry"
+          && $0.arguments["x-dead-letter-routing-key"] == "journey.ingest"
+      })
   }
 }

@@ -14,7 +14,8 @@ import Testing
   ]
 
   private func decode(
-    _ body: String, _ headers: FieldTable = [:], contentType: String = "application/cloudevents+json", user: String? = nil, appID: String? = nil,
+    _ body: String, _ headers: FieldTable = [:], contentType: String = "application/cloudevents+json",
+    user: String? = nil, appID: String? = nil,
     policy: PublisherPolicy = PublisherPolicy(ownUser: "adapter", grants: grants)
   ) throws -> (sources: [String], rejections: [Rejection]) {
     let plain = delivery(body, contentType: contentType, headers: headers)
@@ -92,7 +93,9 @@ import Testing
         }
       }
     }
-    #expect(try decode(Self.own, ["x-org-id": .bytes(Array(org.utf8))], contentType: "application/json", policy: open).sources == ["journey"])
+    #expect(
+      try decode(Self.own, ["x-org-id": .bytes(Array(org.utf8))], contentType: "application/json", policy: open).sources
+        == ["journey"])
   }
 
   @Test func anAccountOfAnotherOrganizationIsRefused() throws {
@@ -116,7 +119,8 @@ import Testing
   /// The API's ids are made of what its callers choose. In a source that others can use they would be guessed.
   @Test func theAPIHasASourceOfItsOwn() throws {
     for policy in [PublisherPolicy(ownUser: "adapter"), PublisherPolicy(ownUser: "adapter", grants: Self.grants)] {
-      let own = try decode(Self.own, contentType: "application/json", user: "adapter", appID: "journey-api", policy: policy)
+      let own = try decode(
+        Self.own, contentType: "application/json", user: "adapter", appID: "journey-api", policy: policy)
       #expect(own.sources == ["journey-api"])
     }
     let open = PublisherPolicy(ownUser: "adapter")

@@ -7,7 +7,8 @@ import Testing
 
 @testable import JourneyMessaging
 
-/// A broker's user that lacks a permission: that path stops, with a clear error, and the stream goes on. On a real broker.
+/// A broker's user that lacks a permission: that path stops, with a clear error, and the stream goes on. On a real
+/// broker.
 @Suite(.timeLimit(.minutes(5))) struct RefusedCopiesTests {
   private struct Stage {
     let servers: TestServers
@@ -39,13 +40,15 @@ import Testing
       let messages = (0..<count).map {
         OutboundMessage(
           exchange: names.events, routingKey: "a.b",
-          properties: MessageProperties(contentType: "application/cloudevents+json", messageID: "\($0)"), body: Array(event().utf8))
+          properties: MessageProperties(contentType: "application/cloudevents+json", messageID: "\($0)"),
+          body: Array(event().utf8))
       }
       #expect(await all.publish(messages).allSatisfy(\.isConfirmed))
     }
 
     /// Refuses everything that comes as a client that is not known, as many as asked for, and stops.
-    /// - Parameter queue: where all of it has to lie before the stop, which hands back what is under way; nil: nowhere yet.
+    /// - Parameter queue: where all of it has to lie before the stop, which hands back what is under way; nil: nowhere
+    ///   yet.
     func refuse(_ count: Int, write: String, until queue: String?) async throws {
       let settings = try await settings(write: write)
       let letters = AMQPPublisher(settings: settings)
@@ -54,7 +57,8 @@ import Testing
       ingest.names = names
       ingest.prefetch = 100
       let source = IngestQueue(
-        connection: settings, letters: letters, decoder: try decoder(), settings: ingest, clock: SystemClock(), health: health, logger: quiet)
+        connection: settings, letters: letters, decoder: try decoder(), settings: ingest, clock: SystemClock(),
+        health: health, logger: quiet)
       let (stream, continuation) = AsyncStream<Received>.makeStream()
       let task = Task { await source.receive { for received in $0 { continuation.yield(received) } } }
       await publish(count)
@@ -118,7 +122,8 @@ import Testing
     await stage.close()
   }
 
-  /// Nobody is bound to the dead letters: some wait here, with their reasons; the others the broker keeps, and hands on once there is somebody.
+  /// Nobody is bound to the dead letters: some wait here, with their reasons; the others the broker keeps, and hands on
+  /// once there is somebody.
   @Test func whereNoQueueTakesDeadLettersTheStreamGoesOn() async throws {
     let stage = try await Stage()
     try await stage.admin.deleteQueue("journey.dead-letters")
@@ -161,22 +166,29 @@ import Testing
 
   @Test func whatServeNeedsIsTriedOut() async throws {
     let stage = try await Stage()
-    func problems(_ settings: AMQPConnectionSettings, archives: Bool = true, takesEvents: Bool = true) async throws -> [String] {
+    func problems(_ settings: AMQPConnectionSettings, archives: Bool = true, takesEvents: Bool = true) async throws
+      -> [String]
+    {
       let admin = AMQPAdmin(settings: settings)
-      let found = try await BrokerPermissions(stage.names, of: settings, archivesDeadLetters: archives, takesEvents: takesEvents).problems(admin)
+      let found = try await BrokerPermissions(
+        stage.names, of: settings, archivesDeadLetters: archives, takesEvents: takesEvents
+      ).problems(admin)
       await admin.close()
       return found
     }
     #expect(try await problems(try await stage.settings(write: "^journey\\..*")) == [])
     for (exchange, rest) in [
-      ("journey.retry", "dead|actions|events"), ("journey.dead", "retry|actions|events"), ("journey.actions", "retry|dead|events"),
+      ("journey.retry", "dead|actions|events"), ("journey.dead", "retry|actions|events"),
+      ("journey.actions", "retry|dead|events"),
       ("journey.events", "retry|dead|actions"),
     ] {
       let found = try await problems(try await stage.settings(write: "^journey\\.(\(rest))$"))
       #expect(found.count == 1 && found[0].contains("'\(exchange)'"), "\(found)")
     }
-    #expect(try await problems(try await stage.settings(write: "^journey\\.(retry|dead|actions)$"), takesEvents: false) == [])
-    let url = try await stage.servers.allow(stage.vhost, in: stage.vhost, configure: "", write: "^journey\\..*", read: "^journey\\.ingest$")
+    #expect(
+      try await problems(try await stage.settings(write: "^journey\\.(retry|dead|actions)$"), takesEvents: false) == [])
+    let url = try await stage.servers.allow(
+      stage.vhost, in: stage.vhost, configure: "", write: "^journey\\..*", read: "^journey\\.ingest$")
     let settings = try AMQPConnectionSettings(uri: url, connectionName: "least")
     #expect(try await problems(settings).count == 1)
     #expect(try await problems(settings, archives: false) == [])

@@ -26,7 +26,8 @@ private let malformed = Rejection(.malformed, field: "body", "not valid JSON")
 
   @Test func theCopyWaitsInItsTierAndTellsHowItWent() {
     let first = RetryPolicy().message(
-      for: delivery("{}"), reasons: [malformed, unknownClient], tier: "10s", names: MessagingNames(), at: Timestamp(seconds: 0))
+      for: delivery("{}"), reasons: [malformed, unknownClient], tier: "10s", names: MessagingNames(),
+      at: Timestamp(seconds: 0))
     #expect(first.exchange == "journey.retry")
     #expect(first.routingKey == "10s")
     #expect(first.isMandatory)
@@ -47,14 +48,16 @@ private let malformed = Rejection(.malformed, field: "body", "not valid JSON")
     properties.headers["x-first-death-queue"] = "journey.retry.10s"
     properties.headers["x-last-death-reason"] = "expired"
     let delivery = Delivery(
-      tag: DeliveryTag(generation: 1, value: 2), exchange: exchange, routingKey: "journey.ingest", isRedelivered: false, properties: properties,
+      tag: DeliveryTag(generation: 1, value: 2), exchange: exchange, routingKey: "journey.ingest", isRedelivered: false,
+      properties: properties,
       body: message.body)
     return MessageCopy.restored(delivery, own: OwnMessages(user: "adapter"))
   }
 
   @Test func whatComesBackLooksAsItFirstCame() {
     let properties = MessageProperties(
-      contentType: "application/json", headers: ["x-source": "stripe", "CC": .array(["journey.actions.email"]), "n": 1],
+      contentType: "application/json",
+      headers: ["x-source": "stripe", "CC": .array(["journey.actions.email"]), "n": 1],
       isPersistent: false, priority: 3,
       expiration: "60000", messageID: "m", timestamp: 5, userID: "upstream")
     let original = delivery("{}").with(exchange: "journey.events", routingKey: "a.b", properties: properties)
@@ -77,12 +80,14 @@ private let malformed = Rejection(.malformed, field: "body", "not valid JSON")
     #expect(restored == properties)
   }
 
-  /// Retry queues of earlier versions return unsigned copies through the default exchange: their attempts count, so that none goes round for ever, but nobody vouches
-  /// for the publisher that they name.
+  /// Retry queues of earlier versions return unsigned copies through the default exchange: their attempts count, so
+  /// that none goes round for ever, but nobody vouches for the publisher that they name.
   @Test func unsignedCopiesOfOldRetryQueuesKeepTheirAttempts() {
     let original = delivery("{}").with(
-      exchange: "journey.events", routingKey: "a.b", properties: MessageProperties(headers: ["x-source": "stripe"], userID: "upstream"))
-    let copy = RetryPolicy().message(for: original, reasons: [unknownClient], tier: "10s", names: MessagingNames(), at: Timestamp(seconds: 0))
+      exchange: "journey.events", routingKey: "a.b",
+      properties: MessageProperties(headers: ["x-source": "stripe"], userID: "upstream"))
+    let copy = RetryPolicy().message(
+      for: original, reasons: [unknownClient], tier: "10s", names: MessagingNames(), at: Timestamp(seconds: 0))
     let back = returned(copy, through: "")
     #expect(back.exchange == "journey.events" && back.routingKey == "a.b")
     #expect(AttemptRecord(back.properties.headers).attempts == 1)
@@ -94,7 +99,8 @@ private let malformed = Rejection(.malformed, field: "body", "not valid JSON")
   @Test func otherUsersOfTheAdapterAreItsOwn() {
     let own = OwnMessages(user: "new", others: ["old"])
     for (user, isOwn) in [("new", true), ("old", true), ("upstream", false)] {
-      let message = delivery("{}").with(exchange: "", routingKey: "journey.ingest", properties: MessageProperties(userID: user))
+      let message = delivery("{}").with(
+        exchange: "", routingKey: "journey.ingest", properties: MessageProperties(userID: user))
       #expect((own.isReturned(message) == .own) == isOwn)
       #expect(PublisherPolicy(ownUser: "new", otherOwnUsers: ["old"]).isOwn(user) == isOwn)
     }
@@ -102,18 +108,23 @@ private let malformed = Rejection(.malformed, field: "body", "not valid JSON")
 
   @Test func strangersCannotSpeakForTheAdapter() {
     let forged: FieldTable = [
-      "x-journey-attempt": 99, "x-journey-exchange": "journey.actions", "x-journey-routing-key": "email.x", "x-journey-reason-code": "x",
+      "x-journey-attempt": 99, "x-journey-exchange": "journey.actions", "x-journey-routing-key": "email.x",
+      "x-journey-reason-code": "x",
       "x-death": .array([]),
       "x-journey-replay": 2, "x-journey-caused-by": "y", "x-source": "stripe",
     ]
-    // A publisher may choose the routing key; and where it may write to the default exchange, the way back of old retry queues.
-    for (exchange, key) in [("journey.events", "billing.x"), ("journey.events", "journey.ingest"), ("", "journey.ingest")] {
+    // A publisher may choose the routing key; and where it may write to the default exchange, the way back of old retry
+    // queues.
+    for (exchange, key) in [
+      ("journey.events", "billing.x"), ("journey.events", "journey.ingest"), ("", "journey.ingest"),
+    ] {
       let arrived = delivery("{}", headers: forged).with(
         exchange: exchange, routingKey: key, properties: MessageProperties(headers: forged, userID: "upstream"))
       let taken = MessageCopy.restored(arrived, own: OwnMessages(user: "adapter"))
       #expect(taken.exchange == exchange && taken.routingKey == key)
       #expect(taken.properties.headers.fields.map(\.name).sorted() == ["x-source"])
-      #expect(RetryPolicy().tier(for: [unknownClient], attempts: AttemptRecord(taken.properties.headers).attempts) == "10s")
+      #expect(
+        RetryPolicy().tier(for: [unknownClient], attempts: AttemptRecord(taken.properties.headers).attempts) == "10s")
     }
   }
 }

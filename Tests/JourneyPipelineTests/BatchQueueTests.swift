@@ -37,7 +37,9 @@ import Testing
     #expect(await third == [60])
   }
 
-  @Test func `a lane that comes back goes before one that waits, which takes nothing where too much belongs to others`() async {
+  @Test func `a lane that comes back goes before one that waits, which takes nothing where too much belongs to others`()
+    async
+  {
     let queue = queue(lanes: 2, limit: 12)
     queue.append([10, 20, 30, 40, 50, 60, 70, 80])
     #expect(await queue.next(for: 1) == [10, 20, 30, 40, 50, 60, 70, 80])
@@ -133,7 +135,9 @@ import Testing
     #expect(await queue.next(for: 0) == [10, 11])
   }
 
-  @Test func `a client that is set aside is passed over until its time has come, and what comes of it waits behind`() async {
+  @Test func `a client that is set aside is passed over until its time has come, and what comes of it waits behind`()
+    async
+  {
     let passed = Watched(Duration.zero)
     let queue = queue(lanes: 2, limit: 12, passed: passed)
     queue.append([10, 20])
@@ -211,7 +215,9 @@ import Testing
     #expect(await other == nil)
   }
 
-  @Test(arguments: [1, 3, 32]) func `nothing that many writers append is lost, doubled, or overtaken within a client`(lanes: Int) async {
+  @Test(arguments: [1, 3, 32]) func `nothing that many writers append is lost, doubled, or overtaken within a client`(
+    lanes: Int
+  ) async {
     struct Item {
       var client: Int
       var number: Int

@@ -14,7 +14,8 @@ import Testing
 
   @Test func `where nothing passes, no event is to blame and nothing more is taken`() async throws {
     let source = FakeSource((0..<200).map { .test($0, client: "c\($0)") })
-    let ledger = FakeLedger(plan: { _, _, _ in LedgerError(.permanent, "permission denied") }, checking: { LedgerError(.permanent, "still") })
+    let ledger = FakeLedger(
+      plan: { _, _, _ in LedgerError(.permanent, "permission denied") }, checking: { LedgerError(.permanent, "still") })
     let health = Health()
     let counts = try await withPipeline(source, ledger, FakePublisher(), settings, health: health) { _ in
       try await ledger.state.wait { $0.checks >= 3 }
@@ -31,15 +32,20 @@ import Testing
   @Test func `a refusal of every row blames no event, whatever the database calls it`() async throws {
     let source = FakeSource((0..<200).map { .test($0, client: "c\($0)") })
     let ledger = FakeLedger(
-      plan: { _, _, _ in LedgerError(.poison, "null value in column of a host's audit table") }, checking: { LedgerError(.permanent, "still") })
-    _ = try await withPipeline(source, ledger, FakePublisher(), settings) { _ in try await ledger.state.wait { $0.checks >= 1 } }
+      plan: { _, _, _ in LedgerError(.poison, "null value in column of a host's audit table") },
+      checking: { LedgerError(.permanent, "still") })
+    _ = try await withPipeline(source, ledger, FakePublisher(), settings) { _ in
+      try await ledger.state.wait { $0.checks >= 1 }
+    }
     #expect(source.now.rejected == 0 && source.now.applied == 0 && source.now.isEachSettledOnce)
   }
 
   @Test func `an event whose data is refused is rejected though nothing else comes`() async throws {
     let source = FakeSource([.test(1)])
     let ledger = FakeLedger(plan: { _, _, _ in LedgerError(.poison, "too long") })
-    _ = try await withPipeline(source, ledger, FakePublisher(), settings) { _ in try await source.state.wait { $0.settlements == 1 } }
+    _ = try await withPipeline(source, ledger, FakePublisher(), settings) { _ in
+      try await source.state.wait { $0.settlements == 1 }
+    }
     #expect(source.now.rejections(of: .test(1)) == ["too long"])
   }
 
@@ -47,7 +53,9 @@ import Testing
     // The last one is refused after all others were stored: it takes others that are stored after it.
     let bad: Set<String> = ["e0", "e17", "e63", "e99"]
     let source = FakeSource((0..<100).map { .test($0, client: "c\($0)") })
-    let ledger = FakeLedger(plan: { batch, _, _ in bad.contains(where: batch.contains) ? LedgerError(.permanent, "permission denied") : nil })
+    let ledger = FakeLedger(plan: { batch, _, _ in
+      bad.contains(where: batch.contains) ? LedgerError(.permanent, "permission denied") : nil
+    })
     let health = Health()
     _ = try await withPipeline(source, ledger, FakePublisher(), settings, health: health) { _ in
       try await source.state.wait { $0.applied == 96 }
@@ -120,7 +128,8 @@ import Testing
     let isBack = Watched(false)
     let source = FakeSource((0..<100).map { .test($0, client: "c\($0)") })
     let ledger = FakeLedger(
-      plan: { _, _, _ in isBack.now ? nil : LedgerError(.transient, "away") }, checking: { isBack.now ? nil : LedgerError(.transient, "away") })
+      plan: { _, _, _ in isBack.now ? nil : LedgerError(.transient, "away") },
+      checking: { isBack.now ? nil : LedgerError(.transient, "away") })
     var settings = settings
     settings.patience = .milliseconds(20)
     _ = try await withPipeline(source, ledger, FakePublisher(), settings) { _ in

@@ -40,7 +40,9 @@ private final class FakeLetterArchive: LetterArchive {
   let calls = Watched(0)
   private let failure: @Sendable (_ call: Int, _ codes: [String]) -> LedgerError?
 
-  init(_ failure: @escaping @Sendable (_ call: Int, _ codes: [String]) -> LedgerError? = { _, _ in nil }) { self.failure = failure }
+  init(_ failure: @escaping @Sendable (_ call: Int, _ codes: [String]) -> LedgerError? = { _, _ in nil }) {
+    self.failure = failure
+  }
 
   func store(_ letters: [Letter]) async throws(LedgerError) -> StoredLetters {
     let call = calls.change { calls in
@@ -59,20 +61,26 @@ extension Letter {
     // A letter's size, for those that are called by a number: 9 is 9 MiB.
     let body = [UInt8](repeating: 0, count: (Int(code) ?? 0) << 20)
     let message = OriginalMessage(
-      exchange: "e", routingKey: "k", messageID: nil, contentType: nil, properties: [], headers: [], body: body, bodySize: body.count)
+      exchange: "e", routingKey: "k", messageID: nil, contentType: nil, properties: [], headers: [], body: body,
+      bodySize: body.count)
     return Letter(
-      message: message, orgID: nil, source: nil, type: nil, code: code, reason: code, field: nil, value: nil, attempts: 1,
+      message: message, orgID: nil, source: nil, type: nil, code: code, reason: code, field: nil, value: nil,
+      attempts: 1,
       firstFailedAt: Timestamp(seconds: 0), failedAt: Timestamp(seconds: 0), replayCount: 0, causedBy: nil)
   }
 }
 
 @Suite(.timeLimit(.minutes(5))) struct DeadLetterArchiverTests {
   private func archiver(_ source: FakeLetterSource, _ archive: FakeLetterArchive) -> DeadLetterArchiver {
-    DeadLetterArchiver(source: source, archive: archive, shortestRetry: .microseconds(100), longestRetry: .milliseconds(1), logger: quiet)
+    DeadLetterArchiver(
+      source: source, archive: archive, shortestRetry: .microseconds(100), longestRetry: .milliseconds(1), logger: quiet
+    )
   }
 
   /// Runs until `done`, then stops gracefully.
-  private func run(_ source: FakeLetterSource, _ archive: FakeLetterArchive, until done: @Sendable () async throws -> Void) async throws {
+  private func run(
+    _ source: FakeLetterSource, _ archive: FakeLetterArchive, until done: @Sendable () async throws -> Void
+  ) async throws {
     let archiver = archiver(source, archive)
     try await testGracefulShutdown { @Sendable trigger in
       try await whileRunning({ try await archiver.run() }) {

@@ -58,7 +58,9 @@ private final class FakeLetterPublisher: LetterPublisher {
   let published = Watched<[UUID]>([])
   private let outcome: @Sendable (UUID, _ attempt: Int) -> ReplayOutcome
 
-  init(_ outcome: @escaping @Sendable (UUID, _ attempt: Int) -> ReplayOutcome = { _, _ in .confirmed }) { self.outcome = outcome }
+  init(_ outcome: @escaping @Sendable (UUID, _ attempt: Int) -> ReplayOutcome = { _, _ in .confirmed }) {
+    self.outcome = outcome
+  }
 
   func publish(_ items: [ReplayItem]) async -> [ReplayOutcome] {
     published.change { published in
@@ -73,7 +75,8 @@ private final class FakeLetterPublisher: LetterPublisher {
 extension ReplayItem {
   fileprivate static func test(_ id: UUID) -> ReplayItem {
     let message = OriginalMessage(
-      exchange: "e", routingKey: "k", messageID: nil, contentType: nil, properties: [], headers: [], body: [], bodySize: 0)
+      exchange: "e", routingKey: "k", messageID: nil, contentType: nil, properties: [], headers: [], body: [],
+      bodySize: 0)
     return ReplayItem(letterID: id, message: message, replayCount: 1, editedID: nil, causedBy: nil)
   }
 }
@@ -99,7 +102,8 @@ extension ReplayItem {
     let bad = Set(letters.prefix(7))
     let ledger = FakeReplayLedger(letters)
     let progress = try await LetterReplay(
-      ledger: ledger, publisher: FakeLetterPublisher { id, _ in bad.contains(id) ? .failed("no queue") : .confirmed }, rate: nil
+      ledger: ledger, publisher: FakeLetterPublisher { id, _ in bad.contains(id) ? .failed("no queue") : .confirmed },
+      rate: nil
     )
     .run { _ in }
     #expect(progress.isComplete)
@@ -112,7 +116,8 @@ extension ReplayItem {
   @Test func unknownOutcomesArePublishedAgainByTheSameReplay() async throws {
     let unsure = letters[3]
     let publisher = FakeLetterPublisher { id, attempt in id == unsure && attempt < 3 ? .unknown("lost") : .confirmed }
-    let progress = try await LetterReplay(ledger: FakeReplayLedger(letters), publisher: publisher, rate: nil).run { _ in }
+    let progress = try await LetterReplay(ledger: FakeReplayLedger(letters), publisher: publisher, rate: nil).run { _ in
+    }
     #expect(progress.isComplete)
     #expect(progress.confirmed == 250)
     #expect(publisher.published.now.count { $0 == unsure } == 3)
@@ -123,14 +128,16 @@ extension ReplayItem {
     let unsure = letters[3]
     let ledger = FakeReplayLedger(letters)
     let progress = try await LetterReplay(
-      ledger: ledger, publisher: FakeLetterPublisher { id, _ in id == unsure ? .unknown("lost") : .confirmed }, rate: nil, maximumPasses: 2
+      ledger: ledger, publisher: FakeLetterPublisher { id, _ in id == unsure ? .unknown("lost") : .confirmed },
+      rate: nil, maximumPasses: 2
     ).run { _ in }
     #expect(!progress.isComplete)
     #expect(progress.unknown == 1)
     #expect(ledger.state.now.taken == [unsure])
   }
 
-  /// A crash between the confirm and the note, then a resumed replay: nothing is lost, and only the batch under way is published twice.
+  /// A crash between the confirm and the note, then a resumed replay: nothing is lost, and only the batch under way is
+  /// published twice.
   @Test func aReplayThatIsCutOffIsFinishedByTheNext() async throws {
     let ledger = FakeReplayLedger(letters, noteFailsIn: 1)
     let publisher = FakeLetterPublisher()
@@ -151,7 +158,9 @@ extension ReplayItem {
     ledger.state.change { $0.failure = .transient }
     let publisher = FakeLetterPublisher()
     let run = Task {
-      try await LetterReplay(ledger: ledger, publisher: publisher, rate: nil, shortestRetry: .microseconds(100)).run { _ in }
+      try await LetterReplay(ledger: ledger, publisher: publisher, rate: nil, shortestRetry: .microseconds(100)).run {
+        _ in
+      }
     }
     try await ledger.state.wait { $0.failures == 3 }
     ledger.state.change { $0.noteFailsIn = nil }

@@ -6,7 +6,8 @@ import Testing
 @Suite struct DeciderTests {
   private static func client() -> ClientSnapshot {
     ClientSnapshot(
-      id: UUID(), orgID: UUID(), name: nil, email: nil, phone: nil, aiScore: nil, summary: ClientSummary(), outreach: Outreach(),
+      id: UUID(), orgID: UUID(), name: nil, email: nil, phone: nil, aiScore: nil, summary: ClientSummary(),
+      outreach: Outreach(),
       lateInvoices: nil, now: Timestamp(seconds: 1_795_168_800))
   }
 

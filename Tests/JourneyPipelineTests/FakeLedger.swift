@@ -150,7 +150,9 @@ final class FakeLedger: JourneyLedger {
     }
   }
 
-  func unpublished(of actions: [UUID]) async throws(LedgerError) -> Set<UUID> { Set(actions).subtracting(state.now.published) }
+  func unpublished(of actions: [UUID]) async throws(LedgerError) -> Set<UUID> {
+    Set(actions).subtracting(state.now.published)
+  }
 
   func claimAbandoned(limit: Int) async throws(LedgerError) -> [OutboxBatch] {
     state.change { state in
@@ -190,7 +192,8 @@ final class FakeLedger: JourneyLedger {
 extension ActionMessage {
   static func test(_ id: UUID = UUID(), cause: String = "") -> ActionMessage {
     ActionMessage(
-      id: id, routingKey: "email.email_outreach.low", priority: .low, timeToLive: nil, decidedAt: Timestamp(seconds: 0), causeID: cause, traceparent: nil,
+      id: id, routingKey: "email.email_outreach.low", priority: .low, timeToLive: nil, decidedAt: Timestamp(seconds: 0),
+      causeID: cause, traceparent: nil,
       body: [])
   }
 }

@@ -13,7 +13,9 @@ final class FakeSource: EventSource {
     var limits: [UInt16?] = []
     var isClosed = false
 
-    func count(_ matches: (Settlement.Outcome) -> Bool) -> Int { settled.values.reduce(0) { $0 + $1.count(where: matches) } }
+    func count(_ matches: (Settlement.Outcome) -> Bool) -> Int {
+      settled.values.reduce(0) { $0 + $1.count(where: matches) }
+    }
     var applied: Int { count { if case .applied = $0 { true } else { false } } }
     var released: Int { count { if case .released = $0 { true } else { false } } }
     var postponed: Int { count { if case .postponed = $0 { true } else { false } } }

@@ -27,8 +27,10 @@ import Testing
     let source = FakeSource()
     let lane = Lane(
       number: 0, queue: queue, source: source, ledger: ledger,
-      outbox: Outbox(publisher: FakePublisher(), limit: 100, statistics: statistics, health: Health()), receipts: receipts,
-      gate: CommitGate(source: source, ledger: ledger, settings: .test(), health: Health(), logger: quiet), settings: .test(),
+      outbox: Outbox(publisher: FakePublisher(), limit: 100, statistics: statistics, health: Health()),
+      receipts: receipts,
+      gate: CommitGate(source: source, ledger: ledger, settings: .test(), health: Health(), logger: quiet),
+      settings: .test(),
       statistics: statistics, logger: quiet)
     await lane.run()
   }

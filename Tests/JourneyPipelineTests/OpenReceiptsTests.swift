@@ -14,7 +14,8 @@ import Testing
       case .applied: "\(settlement.receipt.tag) applied"
       case .released: "\(settlement.receipt.tag) released"
       case .postponed: "\(settlement.receipt.tag) postponed"
-      case .rejected(let reasons): "\(settlement.receipt.tag) rejected: \(reasons.map(\.message).joined(separator: ", "))"
+      case .rejected(let reasons):
+        "\(settlement.receipt.tag) rejected: \(reasons.map(\.message).joined(separator: ", "))"
       }
     }
   }

@@ -21,7 +21,8 @@ import Testing
 
   @Test func `a batch that has to wait for its next attempt keeps no other back`() async throws {
     let source = FakeSource((0..<20).map { .test($0, client: "c\($0)") })
-    let ledger = FakeLedger(plan: { batch, _, _ in batch.contains("e0") ? LedgerError(.transient, "55P03: a lock") : nil })
+    let ledger = FakeLedger(plan: { batch, _, _ in batch.contains("e0") ? LedgerError(.transient, "55P03: a lock") : nil
+    })
     var settings = Pipeline.Settings.test(lanes: 2)
     settings.shortestRetry = .seconds(3600)
     settings.longestRetry = .seconds(3600)
@@ -35,7 +36,9 @@ import Testing
 
   @Test func `a batch that keeps running into a time limit passes in parts`() async throws {
     let source = FakeSource((0..<20).map { .test($0) })
-    let ledger = FakeLedger(plan: { batch, _, _ in batch.events.count > 5 ? LedgerError(.transient, "57014: too slow") : nil })
+    let ledger = FakeLedger(plan: { batch, _, _ in
+      batch.events.count > 5 ? LedgerError(.transient, "57014: too slow") : nil
+    })
     let counts = try await withPipeline(source, ledger) { _ in try await source.state.wait { $0.settlements == 20 } }
     #expect(source.now.isEachSettledOnce && source.now.applied == 20)
     #expect(counts.stored == 20)
@@ -55,7 +58,9 @@ import Testing
   @Test func `only the event that the database refuses is rejected`() async throws {
     let bad: Set<String> = ["e17", "e40"]
     let source = FakeSource((0..<64).map { .test($0) })
-    let ledger = FakeLedger(plan: { batch, _, _ in bad.contains(where: batch.contains) ? LedgerError(.poison, "22P05: refused") : nil })
+    let ledger = FakeLedger(plan: { batch, _, _ in
+      bad.contains(where: batch.contains) ? LedgerError(.poison, "22P05: refused") : nil
+    })
     let counts = try await withPipeline(source, ledger) { _ in try await source.state.wait { $0.settlements == 64 } }
     #expect(source.now.isEachSettledOnce)
     #expect(source.now.rejections(of: .test(17)) == ["22P05: refused"])
@@ -72,7 +77,9 @@ import Testing
     #expect(order == order.sorted())
   }
 
-  @Test func `a few events that are refused are rejected, though nothing else comes, and the stream goes on`() async throws {
+  @Test func `a few events that are refused are rejected, though nothing else comes, and the stream goes on`()
+    async throws
+  {
     let source = FakeSource((0..<5).map { .test($0) })
     let ledger = FakeLedger(plan: { batch, _, _ in batch.contains("good") ? nil : LedgerError(.poison, "refused") })
     var settings = Pipeline.Settings.test()

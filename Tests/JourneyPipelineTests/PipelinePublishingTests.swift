@@ -43,7 +43,9 @@ import Testing
   @Test func `actions are handed over before the message is acknowledged`() async throws {
     let source = FakeSource([.test(1)])
     let publisher = ObservingPublisher(source)
-    _ = try await withPipeline(source, FakeLedger(act: { _ in true }), publisher) { _ in try await source.state.wait { $0.applied == 1 } }
+    _ = try await withPipeline(source, FakeLedger(act: { _ in true }), publisher) { _ in
+      try await source.state.wait { $0.applied == 1 }
+    }
     #expect(publisher.acknowledged.now == [0])
   }
 
@@ -114,7 +116,8 @@ import Testing
   @Test func `an action that could not be published is given back, never noted`() async throws {
     let source = FakeSource((0..<9).map { .test($0) })
     let ledger = FakeLedger(act: { _ in true })
-    let counts = try await withPipeline(source, ledger, FakePublisher(.failing), .test(relayInterval: .milliseconds(1))) { _ in
+    let counts = try await withPipeline(source, ledger, FakePublisher(.failing), .test(relayInterval: .milliseconds(1)))
+    { _ in
       try await ledger.state.wait { $0.released.count == 9 }
     }
     #expect(Set(ledger.now.released) == Set(ledger.now.actions) && ledger.now.released.count == 9)
@@ -127,7 +130,9 @@ import Testing
     let source = FakeSource((0..<9).map { .test($0) })
     let ledger = FakeLedger(act: { _ in true })
     let publisher = FakePublisher(.failing)
-    _ = try await withPipeline(source, ledger, publisher) { _ in try await publisher.state.wait { $0.actions.count == 9 } }
+    _ = try await withPipeline(source, ledger, publisher) { _ in
+      try await publisher.state.wait { $0.actions.count == 9 }
+    }
     #expect(Set(ledger.now.released) == Set(ledger.now.actions) && ledger.now.released.count == 9)
   }
 

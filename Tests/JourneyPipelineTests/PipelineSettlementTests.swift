@@ -35,7 +35,9 @@ import Testing
   }
 
   @Test func `an event whose client another instance works on is taken again, and holds no other up`() async throws {
-    let source = FakeSource([.test(1, ids: ["a"], client: "free"), .test(2, ids: ["b"], client: "held"), .test(3, ids: ["c"], client: "free")])
+    let source = FakeSource([
+      .test(1, ids: ["a"], client: "free"), .test(2, ids: ["b"], client: "held"), .test(3, ids: ["c"], client: "free"),
+    ])
     let held = Watched(2)
     let ledger = FakeLedger(hold: { $0.event.sourceEventID == "b" && held.takeOne() })
     let counts = try await withPipeline(source, ledger) { _ in try await source.state.wait { $0.settlements == 3 } }
@@ -45,7 +47,9 @@ import Testing
   }
 
   @Test func `an event whose client was just met is taken again at once, before what came after it`() async throws {
-    let source = FakeSource([.test(1, ids: ["a"], client: "new"), .test(2, ids: ["b"], client: "new"), .test(3, ids: ["c"], client: "another")])
+    let source = FakeSource([
+      .test(1, ids: ["a"], client: "new"), .test(2, ids: ["b"], client: "new"), .test(3, ids: ["c"], client: "another"),
+    ])
     let met = Watched(3)
     let ledger = FakeLedger(meet: { _ in met.takeOne() })
     let counts = try await withPipeline(source, ledger) { _ in try await source.state.wait { $0.settlements == 3 } }
@@ -59,7 +63,9 @@ import Testing
     let ledger = FakeLedger(hold: { $0.event.sourceEventID == "e1" })
     var settings = Pipeline.Settings.test(batchSize: 2)
     settings.maxHold = .milliseconds(50)
-    _ = try await withPipeline(source, ledger, FakePublisher(), settings) { _ in try await source.state.wait { $0.settlements == 60 } }
+    _ = try await withPipeline(source, ledger, FakePublisher(), settings) { _ in
+      try await source.state.wait { $0.settlements == 60 }
+    }
     #expect(source.now.applied == 59 && source.now.postponed == 1)
     // In pauses, not in every batch.
     #expect(ledger.now.commits.count { $0.contains("e1") } < 20)
@@ -73,14 +79,18 @@ import Testing
     })
     var settings = Pipeline.Settings.test(batchSize: 60)
     settings.maxHold = .milliseconds(50)
-    _ = try await withPipeline(source, ledger, FakePublisher(), settings) { _ in try await source.state.wait { $0.settlements == 60 } }
+    _ = try await withPipeline(source, ledger, FakePublisher(), settings) { _ in
+      try await source.state.wait { $0.settlements == 60 }
+    }
     #expect(source.now.applied == 58 && source.now.postponed == 2 && source.now.isEachSettledOnce)
   }
 
   @Test func `a table that is locked is not looked through client by client`() async throws {
     let isLocked = Watched(true)
     let source = FakeSource((1...60).map { .test($0, client: "c\($0)") })
-    let ledger = FakeLedger(plan: { _, _, isStored in !isStored && isLocked.now ? LedgerError(.contended, "a lock") : nil })
+    let ledger = FakeLedger(plan: { _, _, isStored in
+      !isStored && isLocked.now ? LedgerError(.contended, "a lock") : nil
+    })
     _ = try await withPipeline(source, ledger, FakePublisher(), .test(batchSize: 60)) { _ in
       try await ledger.state.wait { $0.attempts > 20 }
       isLocked.change { $0 = false }
@@ -152,8 +162,11 @@ import Testing
     #expect(ledger.now.stored.count == 400)
   }
 
-  @Test func `what cannot be applied is rejected with all reasons, and the rest of the message is stored`() async throws {
-    let source = FakeSource([.test(1, ids: ["a", "bad1", "bad2", "b"], rejections: [Rejection(.missingField, "mapping")]), .test(2)])
+  @Test func `what cannot be applied is rejected with all reasons, and the rest of the message is stored`() async throws
+  {
+    let source = FakeSource([
+      .test(1, ids: ["a", "bad1", "bad2", "b"], rejections: [Rejection(.missingField, "mapping")]), .test(2),
+    ])
     let ledger = FakeLedger(reject: { staged in
       let id = staged.event.sourceEventID
       return id.hasPrefix("bad") ? Rejection(.unknownClient, id) : nil

@@ -65,7 +65,9 @@ import Testing
     settings.longestRetry = .seconds(3600)
     let source = FakeSource([.test(1, ids: ["a", "b"])])
     let ledger = FakeLedger(plan: { batch, _, _ in batch.contains("b") ? LedgerError(.transient, "away") : nil })
-    _ = try await withPipeline(source, ledger, FakePublisher(), settings) { _ in try await ledger.state.wait { $0.attempts == 2 } }
+    _ = try await withPipeline(source, ledger, FakePublisher(), settings) { _ in
+      try await ledger.state.wait { $0.attempts == 2 }
+    }
     #expect(ledger.now.stored == ["a"])
     #expect(source.now.isEachSettledOnce && source.now.released == 1)
   }
@@ -76,7 +78,8 @@ import Testing
     settings.longestRetry = .seconds(3600)
     let source = FakeSource((0..<60).map { .test($0, client: "c\($0)") })
     let ledger = FakeLedger(plan: { _, _, _ in LedgerError(.transient, "the database is away") })
-    let pipeline = Pipeline(source: source, ledger: ledger, publisher: FakePublisher(), settings: settings, logger: quiet)
+    let pipeline = Pipeline(
+      source: source, ledger: ledger, publisher: FakePublisher(), settings: settings, logger: quiet)
     let run = Task { try await pipeline.run() }
     try await source.state.wait { $0.handedOut.count == 60 }
     run.cancel()
@@ -89,7 +92,8 @@ import Testing
 
   @Test func `a service group stops it`() async throws {
     let source = FakeSource(batchSize: 10, supply: { .test($0) })
-    let pipeline = Pipeline(source: source, ledger: FakeLedger(), publisher: FakePublisher(), settings: .test(lanes: 2), logger: quiet)
+    let pipeline = Pipeline(
+      source: source, ledger: FakeLedger(), publisher: FakePublisher(), settings: .test(lanes: 2), logger: quiet)
     let group = ServiceGroup(
       configuration: ServiceGroupConfiguration(
         services: [.init(service: pipeline, successTerminationBehavior: .gracefullyShutdownGroup)], logger: quiet))
@@ -110,7 +114,8 @@ import Testing
       }
     }
     let source = FakeSource(batchSize: 10, supply: { $0 < 200 ? .test($0) : nil })
-    let pipeline = Pipeline(source: source, ledger: FakeLedger(), publisher: FakePublisher(), settings: .test(), logger: quiet)
+    let pipeline = Pipeline(
+      source: source, ledger: FakeLedger(), publisher: FakePublisher(), settings: .test(), logger: quiet)
     let group = ServiceGroup(
       configuration: ServiceGroupConfiguration(
         services: [.init(service: pipeline), .init(service: Failing(source: source))], logger: quiet))

@@ -24,7 +24,8 @@ extension StagedEvent {
     StagedEvent(
       id: UUID(),
       event: JourneyEvent(
-        orgID: org, source: "test", sourceEventID: id, client: ClientReference(externalID: client), type: "call", stage: nil,
+        orgID: org, source: "test", sourceEventID: id, client: ClientReference(externalID: client), type: "call",
+        stage: nil,
         occurredAt: Timestamp(seconds: 0), metadata: []),
       signals: Signals())
   }
@@ -36,7 +37,8 @@ extension EventBatch {
 
 extension Pipeline.Settings {
   /// Without a turn of the relay but the first, unless a test wants more.
-  static func test(lanes: Int = 1, batchSize: Int = 100, relayInterval: Duration = .seconds(3600)) -> Pipeline.Settings {
+  static func test(lanes: Int = 1, batchSize: Int = 100, relayInterval: Duration = .seconds(3600)) -> Pipeline.Settings
+  {
     var settings = Pipeline.Settings()
     settings.lanes = lanes
     settings.batchSize = batchSize
@@ -55,11 +57,13 @@ let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 ///
 /// A run that does not end makes the test fail at its time limit, not hang.
 func withPipeline(
-  _ source: FakeSource, _ ledger: FakeLedger, _ publisher: any ActionPublisher = FakePublisher(), _ settings: Pipeline.Settings = .test(),
+  _ source: FakeSource, _ ledger: FakeLedger, _ publisher: any ActionPublisher = FakePublisher(),
+  _ settings: Pipeline.Settings = .test(),
   health: Health = Health(), stopping body: @Sendable (Pipeline) async throws -> Void,
   meanwhile: @Sendable () async throws -> Void = {}
 ) async throws -> Statistics.Counts {
-  let pipeline = Pipeline(source: source, ledger: ledger, publisher: publisher, settings: settings, health: health, logger: quiet)
+  let pipeline = Pipeline(
+    source: source, ledger: ledger, publisher: publisher, settings: settings, health: health, logger: quiet)
   try await testGracefulShutdown { @Sendable trigger in
     try await whileRunning({ try await pipeline.run() }) {
       try await body(pipeline)
@@ -71,7 +75,9 @@ func withPipeline(
 }
 
 /// Runs an operation while `body` does, and waits for its end; gives up on it where the test is cancelled.
-func whileRunning(_ operation: @escaping @Sendable () async throws -> Void, _ body: () async throws -> Void) async throws {
+func whileRunning(_ operation: @escaping @Sendable () async throws -> Void, _ body: () async throws -> Void)
+  async throws
+{
   let hasEnded = Watched(false)
   let run = Task {
     defer { hasEnded.change { $0 = true } }

@@ -66,7 +66,9 @@ import Testing
     let client = UUID()
     let ledger = ledger([error(.poison), error(.poison), error(.poison, at: client), .success(receipt(3))])
     let health = Health()
-    _ = try await withPipeline(FakeSource([]), ledger, FakePublisher(), settings(interval: .milliseconds(1)), health: health) { _ in
+    _ = try await withPipeline(
+      FakeSource([]), ledger, FakePublisher(), settings(interval: .milliseconds(1)), health: health
+    ) { _ in
       try await ledger.state.wait { $0.dueLimits.count >= 4 }
       while !health.problems.isEmpty { await Task.yield() }
     }
@@ -77,7 +79,8 @@ import Testing
   @Test func `a client that somebody else holds is found, and keeps no other from being evaluated`() async throws {
     let client = UUID()
     let ledger = ledger([
-      error(.contended), error(.contended), error(.contended, at: client), .success(receipt(1)), .success(receipt(2)), .success(receipt(3)),
+      error(.contended), error(.contended), error(.contended, at: client), .success(receipt(1)), .success(receipt(2)),
+      .success(receipt(3)),
     ])
     let counts = try await withPipeline(FakeSource([]), ledger, FakePublisher(), settings()) { _ in
       try await ledger.state.wait { $0.dueLimits.count == 6 }

@@ -97,7 +97,8 @@ import Testing
         """)
       #expect(
         try await StoreInspection.run(on: worker).missingPrivileges.sorted() == [
-          "DELETE on journey_dead_letters", "EXECUTE on journey_merge_clients(uuid, uuid, uuid)", "INSERT on journey_unverified_emails",
+          "DELETE on journey_dead_letters", "EXECUTE on journey_merge_clients(uuid, uuid, uuid)",
+          "INSERT on journey_unverified_emails",
           "UPDATE (outbox_id) on client_journey_scores", "USAGE on journey_instances",
         ])
     }

@@ -29,10 +29,17 @@ import Testing
   }
 
   @Test(arguments: [
-    Change(name: "a privilege is missing", sql: "REVOKE INSERT ON client_journey_events FROM journey_adapter", sqlState: "42501"),
+    Change(
+      name: "a privilege is missing", sql: "REVOKE INSERT ON client_journey_events FROM journey_adapter",
+      sqlState: "42501"),
     Change(name: "a column is missing", sql: "ALTER TABLE contacts DROP COLUMN phone", sqlState: "42703"),
-    Change(name: "a column is of another type", sql: "ALTER TABLE contacts ALTER COLUMN ai_score TYPE text", sqlState: "42883"),
-    Change(name: "a function is missing", sql: "REVOKE EXECUTE ON FUNCTION journey_lock_organizations(uuid[]) FROM PUBLIC, journey_adapter", sqlState: "42501"),
+    Change(
+      name: "a column is of another type", sql: "ALTER TABLE contacts ALTER COLUMN ai_score TYPE text",
+      sqlState: "42883"),
+    Change(
+      name: "a function is missing",
+      sql: "REVOKE EXECUTE ON FUNCTION journey_lock_organizations(uuid[]) FROM PUBLIC, journey_adapter",
+      sqlState: "42501"),
     Change(
       name: "a trigger of the statement refuses it",
       sql: """
@@ -53,7 +60,9 @@ import Testing
   /// As hosts have it.
   @Test func anAddressWithoutCasePasses() async throws {
     try await withLedger { ledger, other in
-      try await other.run("CREATE EXTENSION IF NOT EXISTS citext; ALTER TABLE contacts ALTER COLUMN email TYPE citext, ALTER COLUMN name TYPE varchar(200)")
+      try await other.run(
+        "CREATE EXTENSION IF NOT EXISTS citext; ALTER TABLE contacts ALTER COLUMN email TYPE citext, ALTER COLUMN name TYPE varchar(200)"
+      )
       try await ledger.check()
       expect(try await ledger.commit(EventBatch(events: [event("a")])), ["met"])
       expect(try await ledger.commit(EventBatch(events: [event("a")])), ["stored"])

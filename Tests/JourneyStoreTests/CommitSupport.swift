@@ -23,7 +23,8 @@ extension CommitTesting {
   /// A database with two clients, a ledger, and a connection that is in the ledger's way.
   /// - Parameter url: of a database that is not migrated yet; nil: an empty one.
   func withLedger(
-    clock: any WallClock = SystemClock(), in url: String? = nil, _ body: (PostgresLedger, PostgresWorker) async throws -> Void
+    clock: any WallClock = SystemClock(), in url: String? = nil,
+    _ body: (PostgresLedger, PostgresWorker) async throws -> Void
   ) async throws {
     try await withLedgers(clock: clock, in: url) { try await body($0[0], $1) }
   }
@@ -31,7 +32,8 @@ extension CommitTesting {
   /// The same with several ledgers of one database, each at a moment of its own.
   /// - Parameter offsets: how far the moments are from now.
   func withLedgers(
-    clock: any WallClock = SystemClock(), in url: String? = nil, at offsets: [TimeSpan] = [.seconds(0)], rules: DecisionRules = DecisionRules(),
+    clock: any WallClock = SystemClock(), in url: String? = nil, at offsets: [TimeSpan] = [.seconds(0)],
+    rules: DecisionRules = DecisionRules(),
     _ body: ([PostgresLedger], PostgresWorker) async throws -> Void
   ) async throws {
     try await withLedgers(clock: clock, in: url, at: offsets, rules: offsets.map { _ in rules }, body)
@@ -46,12 +48,15 @@ extension CommitTesting {
     try await withDatabase(url) { other in
       try await other.migrate()
       try await other.run("INSERT INTO organizations (id, name) VALUES ('\(Self.org)', 'Roth')")
-      for client in Self.clients { try await other.run("INSERT INTO contacts (id, org_id, name) VALUES ('\(client)', '\(Self.org)', 'Ada')") }
+      for client in Self.clients {
+        try await other.run("INSERT INTO contacts (id, org_id, name) VALUES ('\(client)', '\(Self.org)', 'Ada')")
+      }
       let settings = try PostgresSettings(conninfo: url, role: "journey_adapter")
       var ledgers: [PostgresLedger] = []
       for (rules, offset) in zip(rules, offsets ?? rules.map { _ in .seconds(0) }) {
         ledgers.append(
-          try await PostgresLedger.open(settings, lanes: 2, decider: Self.decider(rules), clock: clock, clockOffset: offset))
+          try await PostgresLedger.open(
+            settings, lanes: 2, decider: Self.decider(rules), clock: clock, clockOffset: offset))
       }
       let result: Result<Void, any Error>
       do { result = .success(try await body(ledgers, other)) } catch { result = .failure(error) }
@@ -63,19 +68,24 @@ extension CommitTesting {
   private static func decider(_ rules: DecisionRules) -> Decider {
     Decider(rules: rules) { action in
       ActionMessage(
-        id: action.id, routingKey: "a.b", priority: action.priority, timeToLive: action.timeToLive, decidedAt: action.decidedAt,
+        id: action.id, routingKey: "a.b", priority: action.priority, timeToLive: action.timeToLive,
+        decidedAt: action.decidedAt,
         causeID: action.causeID, traceparent: nil,
-        body: Array("\(action.score) \(action.level.rawValue) \(String(decoding: action.recommended, as: UTF8.self))".utf8))
+        body: Array(
+          "\(action.score) \(action.level.rawValue) \(String(decoding: action.recommended, as: UTF8.self))".utf8))
     }
   }
 
-  func event(_ id: String, of client: Int = 0) -> StagedEvent { event(id, of: ClientReference(id: Self.clients[client])) }
+  func event(_ id: String, of client: Int = 0) -> StagedEvent {
+    event(id, of: ClientReference(id: Self.clients[client]))
+  }
 
   func event(_ id: String, of client: ClientReference, org: UUID = CommitWorld.org) -> StagedEvent {
     var random = IDRandom()
     let now = SystemClock().now()
     let event = JourneyEvent(
-      orgID: org, source: "crm", sourceEventID: id, client: client, type: "note_added", stage: .billing, occurredAt: now,
+      orgID: org, source: "crm", sourceEventID: id, client: client, type: "note_added", stage: .billing,
+      occurredAt: now,
       metadata: Array("{}".utf8))
     return StagedEvent(id: UUID.v7(at: now, using: &random), event: event, signals: Signals())
   }
@@ -118,7 +128,8 @@ extension CommitTesting {
   }
 
   /// Runs `body` while another transaction that has executed a statement stays open.
-  func withOpenTransaction(_ statement: String, on other: PostgresWorker, _ body: () async throws -> Void) async throws {
+  func withOpenTransaction(_ statement: String, on other: PostgresWorker, _ body: () async throws -> Void) async throws
+  {
     let (started, start) = AsyncStream.makeStream(of: Void.self)
     let gate = DispatchSemaphore(value: 0)
     async let transaction: Void = other.perform { connection in

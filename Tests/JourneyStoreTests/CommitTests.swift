@@ -12,16 +12,23 @@ import Testing
       let first = try await ledger.take([event("b"), event("a"), event("b", of: 1), event("a")])
       #expect(codes(first) == ["stored", "stored", "duplicate", "duplicate"])
       // Equivalent to Unicode, yet other bytes.
-      let second = try await ledger.commit(EventBatch(events: [event("a"), event("\u{e9}"), event("e\u{301}"), event("b", of: 1), event("\u{e9}")]))
+      let second = try await ledger.commit(
+        EventBatch(events: [event("a"), event("\u{e9}"), event("e\u{301}"), event("b", of: 1), event("\u{e9}")]))
       #expect(codes(second) == ["duplicate", "stored", "stored", "duplicate", "duplicate"])
-      #expect(try await other.rows("SELECT count(*), count(DISTINCT source_event_id) FROM client_journey_events") == ["4|4"])
+      #expect(
+        try await other.rows("SELECT count(*), count(DISTINCT source_event_id) FROM client_journey_events") == ["4|4"])
     }
   }
 
-  @Test func `an event of a client that is met for the first time is left for another batch, and holds up none of this one`() async throws {
+  @Test
+  func `an event of a client that is met for the first time is left for another batch, and holds up none of this one`()
+    async throws
+  {
     try await withLedger { ledger, other in
       _ = try await ledger.take([event("1")])
-      let events = [event("2"), event("3", of: 1), event("4", of: ClientReference(externalID: "nobody")), event("5", of: 1)]
+      let events = [
+        event("2"), event("3", of: 1), event("4", of: ClientReference(externalID: "nobody")), event("5", of: 1),
+      ]
       expect(try await ledger.commit(EventBatch(events: events)), ["stored", "met", "unknown_client", "met"])
       expect(try await ledger.commit(EventBatch(events: events)), ["duplicate", "stored", "unknown_client", "stored"])
       #expect(try await other.rows("SELECT count(*) FROM client_journey_events") == ["4"])
@@ -44,7 +51,8 @@ import Testing
     }
   }
 
-  @Test(.timeLimit(.minutes(5))) func `what is committed is not held up by a client that the host application is still writing about`() async throws {
+  @Test(.timeLimit(.minutes(5)))
+  func `what is committed is not held up by a client that the host application is still writing about`() async throws {
     try await withLedger { ledger, other in
       _ = try await ledger.take([event("1")])
       let insert = """
@@ -56,7 +64,10 @@ import Testing
         #expect(codes(receipt) == ["stored", "deferred"])
       }
       expect(try await ledger.commit(EventBatch(events: [event("3", of: 1)])), ["stored"])
-      #expect(try await other.rows("SELECT stage FROM journey_client_state WHERE client_id = '\(Self.clients[1])'") == ["retention"])
+      #expect(
+        try await other.rows("SELECT stage FROM journey_client_state WHERE client_id = '\(Self.clients[1])'") == [
+          "retention"
+        ])
     }
   }
 
@@ -72,7 +83,8 @@ import Testing
     }
   }
 
-  @Test(.timeLimit(.minutes(5))) func `an event that another transaction stores for another client meanwhile is not stored twice`() async throws {
+  @Test(.timeLimit(.minutes(5)))
+  func `an event that another transaction stores for another client meanwhile is not stored twice`() async throws {
     try await withLedger { ledger, other in
       _ = try await ledger.take([event("1"), event("2", of: 1)])
       let insert = """
@@ -93,7 +105,8 @@ import Testing
     }
   }
 
-  @Test(.timeLimit(.minutes(5))) func `an event that the host application is writing is part of a client's first evaluation`() async throws {
+  @Test(.timeLimit(.minutes(5)))
+  func `an event that the host application is writing is part of a client's first evaluation`() async throws {
     try await withLedger { ledger, other in
       let insert = """
         INSERT INTO client_journey_events (id, client_id, org_id, stage, event_type, occurred_at)
@@ -103,7 +116,10 @@ import Testing
         expect(try await ledger.take([event("1")]), ["deferred"])
       }
       expect(try await ledger.take([event("1")]), ["stored"])
-      #expect(try await other.rows("SELECT stage FROM journey_client_state WHERE client_id = '\(Self.clients[0])'") == ["retention"])
+      #expect(
+        try await other.rows("SELECT stage FROM journey_client_state WHERE client_id = '\(Self.clients[0])'") == [
+          "retention"
+        ])
     }
   }
 
@@ -116,26 +132,39 @@ import Testing
         ALTER TABLE contacts ALTER email TYPE citext, ALTER name TYPE title, ALTER phone TYPE varchar(20), ALTER ai_score TYPE int;
         UPDATE contacts SET email = 'Ada@Example.com', phone = '1', ai_score = 70 WHERE id = '\(Self.clients[0])'
         """)
-      let byEmail = ClientReference(externalID: "e", creation: NewClient(name: "Ada", email: "ada@example.com", phone: "2"), email: "ada@example.com")
+      let byEmail = ClientReference(
+        externalID: "e", creation: NewClient(name: "Ada", email: "ada@example.com", phone: "2"),
+        email: "ada@example.com")
       let new = ClientReference(externalID: "n", creation: NewClient(name: "Bo", email: "bo@example.com", phone: "3"))
-      expect(try await ledger.take([event("1", of: byEmail), event("2", of: new), event("3")]), ["stored", "stored", "stored"])
+      expect(
+        try await ledger.take([event("1", of: byEmail), event("2", of: new), event("3")]),
+        ["stored", "stored", "stored"])
       try await other.run("UPDATE journey_outbox SET instance = NULL")
       #expect(try await ledger.claimAbandoned(limit: 10).count >= 1)
       #expect(try await other.rows("SELECT count(*) FROM contacts") == ["3"])
     }
   }
 
-  @Test func `however a batch names its clients, each event goes to the right one, and to none of another organisation`() async throws {
+  @Test
+  func `however a batch names its clients, each event goes to the right one, and to none of another organisation`()
+    async throws
+  {
     try await withLedger { ledger, other in
       let (foreignOrg, foreignClient) = (UUID(), UUID())
       try await other.run("INSERT INTO organizations (id, name) VALUES ('\(foreignOrg)', 'Blau')")
       try await other.run("INSERT INTO contacts (id, org_id, name) VALUES ('\(foreignClient)', '\(foreignOrg)', 'Bob')")
-      for (org, id, client) in [(Self.org, "crm-0", Self.clients[0]), (Self.org, "crm-1", Self.clients[1]), (foreignOrg, "crm-0", foreignClient)] {
-        try await other.run("INSERT INTO journey_identities (org_id, source, external_id, client_id) VALUES ('\(org)', 'crm', '\(id)', '\(client)')")
+      for (org, id, client) in [
+        (Self.org, "crm-0", Self.clients[0]), (Self.org, "crm-1", Self.clients[1]),
+        (foreignOrg, "crm-0", foreignClient),
+      ] {
+        try await other.run(
+          "INSERT INTO journey_identities (org_id, source, external_id, client_id) VALUES ('\(org)', 'crm', '\(id)', '\(client)')"
+        )
       }
       func batch(_ round: Int) -> [StagedEvent] {
         [
-          event("\(round)a"), event("\(round)b", of: ClientReference(externalID: "crm-0")), event("\(round)c", of: ClientReference(externalID: "crm-1")),
+          event("\(round)a"), event("\(round)b", of: ClientReference(externalID: "crm-0")),
+          event("\(round)c", of: ClientReference(externalID: "crm-1")),
           event("\(round)d", of: ClientReference(externalID: "crm-0"), org: foreignOrg),
           event("\(round)e", of: ClientReference(id: foreignClient), org: foreignOrg),
           // Its client is locked for the two before it.
@@ -152,11 +181,17 @@ import Testing
         let receipt = try await ledger.take(batch(round))
         #expect(
           codes(receipt)
-            == ["stored", "stored", "stored", "stored", "stored", "foreign_client", "foreign_client", "unknown_client", "stored", "stored"])
+            == [
+              "stored", "stored", "stored", "stored", "stored", "foreign_client", "foreign_client", "unknown_client",
+              "stored", "stored",
+            ])
       }
-      let wanted: [(UUID, UUID, Int)] = [(Self.clients[0], Self.org, 4), (Self.clients[1], Self.org, 6), (foreignClient, foreignOrg, 4)]
+      let wanted: [(UUID, UUID, Int)] = [
+        (Self.clients[0], Self.org, 4), (Self.clients[1], Self.org, 6), (foreignClient, foreignOrg, 4),
+      ]
       for (client, org, count) in wanted {
-        let stored = try await other.rows("SELECT org_id, count(*) FROM client_journey_events WHERE client_id = '\(client)' GROUP BY org_id")
+        let stored = try await other.rows(
+          "SELECT org_id, count(*) FROM client_journey_events WHERE client_id = '\(client)' GROUP BY org_id")
         #expect(stored == ["\(org.uuidString.lowercased())|\(count)"])
       }
     }

@@ -13,12 +13,17 @@ import Testing
   private func rows(_ sql: String, _ worker: PostgresWorker) async throws -> [[String]] {
     try await worker.perform { connection in
       let result = try connection.execute(sql)
-      return try (0..<result.rowCount).map { row in try (0..<result.columnCount).map { try result.textIfPresent(row, $0) ?? "" } }
+      return try (0..<result.rowCount).map { row in
+        try (0..<result.columnCount).map { try result.textIfPresent(row, $0) ?? "" }
+      }
     }
   }
 
   private func forgotten(_ worker: PostgresWorker) async throws -> [String] {
-    try await rows("SELECT client_id FROM journey_client_state WHERE summary = '' AND check_at <= clock_timestamp() ORDER BY client_id", worker).map { $0[0] }
+    try await rows(
+      "SELECT client_id FROM journey_client_state WHERE summary = '' AND check_at <= clock_timestamp() ORDER BY client_id",
+      worker
+    ).map { $0[0] }
   }
 
   private func evaluate(_ ledger: PostgresLedger) async throws {
@@ -30,7 +35,8 @@ import Testing
       expect(try await ledgers[0].take([event("e1"), event("f1", of: 1)]), ["stored", "stored"])
       try await evaluate(ledgers[0])
       let changes = [
-        "stage = 'churn_risk'", "occurred_at = occurred_at - interval '40 days'", "event_type = 'called'", "metadata = '{\"usage\": 3}'",
+        "stage = 'churn_risk'", "occurred_at = occurred_at - interval '40 days'", "event_type = 'called'",
+        "metadata = '{\"usage\": 3}'",
         "sets_stage = NOT sets_stage",
       ]
       for change in changes {
@@ -44,9 +50,11 @@ import Testing
 
   @Test func anEventThatMovesConcernsBothClients() async throws {
     try await withLedgers { ledgers, other in
-      expect(try await ledgers[0].take([event("e1"), event("e2"), event("f1", of: 1)]), ["stored", "stored", "stored"])
+      expect(
+        try await ledgers[0].take([event("e1"), event("e2"), event("f1", of: 1)]), ["stored", "stored", "stored"])
       try await evaluate(ledgers[0])
-      try await other.run("UPDATE client_journey_events SET client_id = '\(Self.clients[1])' WHERE source_event_id = 'e2'")
+      try await other.run(
+        "UPDATE client_journey_events SET client_id = '\(Self.clients[1])' WHERE source_event_id = 'e2'")
       #expect(try await forgotten(other) == Self.clients.map(\.text).sorted())
       try await evaluate(ledgers[0])
       #expect(try await ledgers[0].evaluateDue(limit: 10, passingOver: PassedOver()).looked == 0)
@@ -56,7 +64,9 @@ import Testing
   @Test func aDeletedEventNeverWas() async throws {
     try await withLedgers { ledgers, other in
       expect(try await ledgers[0].take([event("e1"), event("f1", of: 1)]), ["stored", "stored"])
-      try await other.run("INSERT INTO client_journey_events (client_id, org_id, stage, event_type) VALUES (\(Self.keys), 'churn_risk', 'complained')")
+      try await other.run(
+        "INSERT INTO client_journey_events (client_id, org_id, stage, event_type) VALUES (\(Self.keys), 'churn_risk', 'complained')"
+      )
       try await evaluate(ledgers[0])
       let stages = "SELECT COALESCE(stage, '') FROM journey_client_state WHERE client_id = '\(Self.clients[0])'"
       #expect(try await rows(stages, other) == [["churn_risk"]])
@@ -70,11 +80,14 @@ import Testing
     }
   }
 
-  /// The events of a client that is deleted go with it, and nothing is left to be made anew; nor are whole organisations held up by it.
+  /// The events of a client that is deleted go with it, and nothing is left to be made anew; nor are whole
+  /// organisations held up by it.
   @Test func aClientIsDeletedWithItsEvents() async throws {
     try await withLedgers { ledgers, other in
       expect(try await ledgers[0].take([event("e1"), event("f1", of: 1)]), ["stored", "stored"])
-      try await other.run("DELETE FROM journey_client_state WHERE client_id = '\(Self.clients[1])'; DELETE FROM contacts WHERE id = '\(Self.clients[1])'")
+      try await other.run(
+        "DELETE FROM journey_client_state WHERE client_id = '\(Self.clients[1])'; DELETE FROM contacts WHERE id = '\(Self.clients[1])'"
+      )
       #expect(try await rows("SELECT client_id FROM journey_client_state", other) == [[Self.clients[0].text]])
       try await other.run("DELETE FROM journey_client_state; DELETE FROM organizations")
       #expect(try await rows("SELECT client_id FROM journey_client_state", other).isEmpty)
@@ -91,8 +104,10 @@ import Testing
       #expect(try await rows(invoices, other) == [["a", "t"], ["b", "t"], ["c", "t"]])
       let risks = "SELECT 'late_invoices' = ANY(risks) FROM journey_client_state WHERE client_id = '\(Self.clients[0])'"
       #expect(try await rows(risks, other) == [["t"]])
-      try await other.run("UPDATE client_journey_events SET event_type = 'invoice_paid' WHERE metadata->>'invoiceId' = 'a'")
-      try await other.run("UPDATE client_journey_events SET metadata = '{\"invoiceId\": \"d\"}' WHERE metadata->>'invoiceId' = 'b'")
+      try await other.run(
+        "UPDATE client_journey_events SET event_type = 'invoice_paid' WHERE metadata->>'invoiceId' = 'a'")
+      try await other.run(
+        "UPDATE client_journey_events SET metadata = '{\"invoiceId\": \"d\"}' WHERE metadata->>'invoiceId' = 'b'")
       try await evaluate(ledgers[0])
       #expect(try await rows(invoices, other) == [["a", "f"], ["c", "t"], ["d", "t"]])
       try await other.run("DELETE FROM client_journey_events WHERE event_type = 'invoice_overdue'")
@@ -106,7 +121,10 @@ import Testing
   @Test func otherInvoicesAreNotWrittenAgain() async throws {
     try await withLedgers { ledgers, other in
       let insert = "INSERT INTO client_journey_events (client_id, org_id, stage, event_type, metadata) "
-      try await other.run(insert + "SELECT \(Self.keys), 'billing', 'invoice_overdue', jsonb_build_object('invoiceId', n::text) FROM generate_series(1, 50) n")
+      try await other.run(
+        insert
+          + "SELECT \(Self.keys), 'billing', 'invoice_overdue', jsonb_build_object('invoiceId', n::text) FROM generate_series(1, 50) n"
+      )
       try await evaluate(ledgers[0])
       let versions = "SELECT invoice_id, xmin::text FROM journey_invoices WHERE invoice_id <> '7' ORDER BY invoice_id"
       let before = try await rows(versions, other)
@@ -114,7 +132,8 @@ import Testing
       try await other.run(insert + "VALUES (\(Self.keys), 'billing', 'invoice_paid', '{\"invoiceId\": \"7\"}')")
       try await evaluate(ledgers[0])
       #expect(try await rows(versions, other) == before)
-      #expect(try await rows("SELECT settled_at IS NULL FROM journey_invoices WHERE invoice_id = '7'", other) == [["f"]])
+      #expect(
+        try await rows("SELECT settled_at IS NULL FROM journey_invoices WHERE invoice_id = '7'", other) == [["f"]])
     }
   }
 }

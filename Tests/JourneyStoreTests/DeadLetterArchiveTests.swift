@@ -15,7 +15,8 @@ import Testing
       letter.firstFailedAt = Timestamp(microseconds: 1_000_001)
       #expect(try await stage.archive.store([letter, Letter.test(2)]) == StoredLetters(new: 2))
       // The queue delivers both again; a third one comes with two copies of itself.
-      #expect(try await stage.archive.store([letter, Letter.test(2), .test(3), .test(3)]) == StoredLetters(new: 1, known: 3))
+      #expect(
+        try await stage.archive.store([letter, Letter.test(2), .test(3), .test(3)]) == StoredLetters(new: 1, known: 3))
       let stored = try await stage.all()
       #expect(stored.count == 3)
       let found = try #require(stored.first { $0.letter.causedBy != nil })
@@ -55,7 +56,8 @@ import Testing
       try await stage.replayAll()
       // Another reason is another story.
       #expect(
-        try await stage.archive.store([.test(1, code: "unknown_client", failedAt: 300, replayCount: 2)]) == StoredLetters(reopened: 1))
+        try await stage.archive.store([.test(1, code: "unknown_client", failedAt: 300, replayCount: 2)])
+          == StoredLetters(reopened: 1))
       letter = try #require(try await stage.all().first)
       #expect(letter.sameFailures == 1)
       #expect(letter.letter.code == "unknown_client")
@@ -65,7 +67,8 @@ import Testing
     }
   }
 
-  /// Less may be kept of a message than was published (`deadLetters.redactHeaders`, which may change): its fingerprint is another then.
+  /// Less may be kept of a message than was published (`deadLetters.redactHeaders`, which may change): its fingerprint
+  /// is another then.
   @Test func aReplayIsKnownByItsLetterAlsoWhereItLooksDifferent() async throws {
     try await LetterStage.run { stage in
       _ = try await stage.archive.store([.test(1)])
@@ -84,7 +87,8 @@ import Testing
     }
   }
 
-  /// Clocks of two hosts differ, and the broker tells whole seconds: that it came back is known by the replay's count, whatever time it says.
+  /// Clocks of two hosts differ, and the broker tells whole seconds: that it came back is known by the replay's count,
+  /// whatever time it says.
   @Test(arguments: [100, 99]) func aFailureByASlowClockIsNoCopy(_ failedAt: Int64) async throws {
     try await LetterStage.run { stage in
       _ = try await stage.archive.store([.test(1, failedAt: 100)])
@@ -105,7 +109,9 @@ import Testing
       let item = try #require(try await ledger.taken(after: nil, limit: 10).first)
       // A copy of the first burial does not open what is being replayed.
       #expect(try await stage.archive.store([.test(1, failedAt: 150, replayCount: 0)]) == StoredLetters(known: 1))
-      #expect(try await stage.archive.store([.test(1, failedAt: 200, replayCount: item.replayCount)]) == StoredLetters(reopened: 1))
+      #expect(
+        try await stage.archive.store([.test(1, failedAt: 200, replayCount: item.replayCount)])
+          == StoredLetters(reopened: 1))
       try await ledger.note([(item.letterID, .confirmed)])
       #expect(try await stage.all().map(\.state) == [.new])
       #expect(try await ledger.taken(after: nil, limit: 10).isEmpty)
@@ -198,7 +204,10 @@ import Testing
         // The record of what was deleted stays.
         #expect(rights == ["f|t|\(table == "journey_dead_letters" ? "t" : "f")|t"], "\(table)")
       }
-      #expect(try await worker.rows("SELECT has_table_privilege('journey_adapter', 'journey_dead_letter_log', 'UPDATE')") == ["f"])
+      #expect(
+        try await worker.rows("SELECT has_table_privilege('journey_adapter', 'journey_dead_letter_log', 'UPDATE')") == [
+          "f"
+        ])
     }
   }
 }

@@ -21,13 +21,15 @@ import Testing
   private func numbers(_ stage: LetterStage, _ change: (inout LetterFilter) -> Void) async throws -> [String] {
     var filter = LetterFilter()
     change(&filter)
-    return try await stage.desk.list(filter, limit: 100, withBodies: false).compactMap(\.letter.message.messageID).sorted()
+    return try await stage.desk.list(filter, limit: 100, withBodies: false).compactMap(\.letter.message.messageID)
+      .sorted()
   }
 
   @Test func filtersNarrowItDown() async throws {
     try await stage { stage in
       let cases: [(expected: [String], change: (inout LetterFilter) -> Void)] = [
-        (["m1", "m2", "m3", "m4"], { _ in }), (["m2"], { $0.code = "unknown_client" }), (["m1", "m3", "m4"], { $0.source = "stripe" }),
+        (["m1", "m2", "m3", "m4"], { _ in }), (["m2"], { $0.code = "unknown_client" }),
+        (["m1", "m3", "m4"], { $0.source = "stripe" }),
         (
           ["m2", "m3"],
           {
@@ -36,7 +38,8 @@ import Testing
             $0.until = Timestamp(seconds: 400)
           }
         ), (["m4"], { $0.orgID = Self.org }), (["m3"], { $0.text = "REASON OF 3" }), (["m2"], { $0.text = "value 2" }),
-        (["m3"], { $0.text = "s \u{1F600} h" }), ([], { $0.text = "%" }), ([], { $0.states = [.replayed, .discarded] }),
+        (["m3"], { $0.text = "s \u{1F600} h" }), ([], { $0.text = "%" }),
+        ([], { $0.states = [.replayed, .discarded] }),
       ]
       for (index, item) in cases.enumerated() {
         let found = try await numbers(stage, item.change)

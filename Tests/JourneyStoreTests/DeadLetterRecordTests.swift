@@ -12,7 +12,9 @@ import Testing
   }
 
   /// Takes what is open, and publishes it as a process that is killed before it notes anything.
-  private func killedAfterPublishing(_ stage: LetterStage, limit: Int = 100, edit: String? = nil) async throws -> (id: Int, items: [ReplayItem]) {
+  private func killedAfterPublishing(_ stage: LetterStage, limit: Int = 100, edit: String? = nil) async throws -> (
+    id: Int, items: [ReplayItem]
+  ) {
     let (id, _) = try await stage.replays.start(stage.order(edit: edit))
     let items = try await stage.replays.ledger(id, why: nil).taken(after: nil, limit: limit)
     try await stage.worker.run("SELECT pg_advisory_unlock_all()")
@@ -37,7 +39,10 @@ import Testing
         #expect(try await stage.replays.giveBack(id, why: nil) == 1)
         #expect(try await actions(stage, of: applied) == ["given_back by ann: it may have been published"])
       }
-      #expect(try await actions(stage, of: back) == ["replayed by ann: confirmed", "failed_again by journey serve: unknown_type"])
+      #expect(
+        try await actions(stage, of: back) == [
+          "replayed by ann: confirmed", "failed_again by journey serve: unknown_type",
+        ])
       #expect(try await stage.desk.history(of: back).map(\.why) == ["because", nil])
       #expect(try await stage.desk.history(of: back).map(\.replayID) == [id, id])
     }
@@ -54,7 +59,8 @@ import Testing
       #expect(try await stage.archive.store([again]) == StoredLetters(known: 1))
       #expect(
         try await actions(stage, of: items[0].letterID) == [
-          "given_back by ann: it may have been published", "replayed by ann: confirmed", "failed_again by journey serve: unknown_client",
+          "given_back by ann: it may have been published", "replayed by ann: confirmed",
+          "failed_again by journey serve: unknown_client",
         ])
       let letter = try #require(try await stage.all().first)
       #expect(letter.state == .new)
@@ -78,7 +84,8 @@ import Testing
     }
   }
 
-  @Test(arguments: ["noted later", "given back"]) func anEditedLetterWhoseMessageComesBack(_ then: String) async throws {
+  @Test(arguments: ["noted later", "given back"]) func anEditedLetterWhoseMessageComesBack(_ then: String) async throws
+  {
     try await LetterStage.run { stage in
       _ = try await stage.archive.store([.test(1)])
       let (id, items) = try await killedAfterPublishing(stage, edit: #"[{"op":"add","path":"/a","value":1}]"#)
@@ -102,7 +109,8 @@ import Testing
     }
   }
 
-  /// The replay lives, and the message is back before its outcome is noted; then the answer to that is lost, and it is noted again.
+  /// The replay lives, and the message is back before its outcome is noted; then the answer to that is lost, and it is
+  /// noted again.
   @Test func aRowIsWrittenOnce() async throws {
     try await LetterStage.run { stage in
       _ = try await stage.archive.store([.test(1), .test(2), .test(3)])
@@ -111,8 +119,13 @@ import Testing
       let back = try #require(try await stage.all([.new]).first).id
       let others = items.map(\.letterID).filter { $0 != back }
       let ledger = stage.replays.ledger(id, why: nil)
-      for _ in 1...2 { try await ledger.note([(back, .confirmed), (others[0], .confirmed), (others[1], .failed("no queue"))]) }
-      #expect(try await actions(stage, of: back) == ["replayed by ann: confirmed", "failed_again by journey serve: unknown_type"])
+      for _ in 1...2 {
+        try await ledger.note([(back, .confirmed), (others[0], .confirmed), (others[1], .failed("no queue"))])
+      }
+      #expect(
+        try await actions(stage, of: back) == [
+          "replayed by ann: confirmed", "failed_again by journey serve: unknown_type",
+        ])
       #expect(try await actions(stage, of: others[0]) == ["replayed by ann: confirmed"])
       #expect(try await actions(stage, of: others[1]) == ["replay_failed by ann: no queue"])
     }

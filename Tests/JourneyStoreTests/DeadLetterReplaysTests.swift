@@ -34,7 +34,8 @@ import Testing
       let ledger = stage.replays.ledger(id, why: "because")
       let items = try await ledger.taken(after: nil, limit: 10)
       try await ledger.note([
-        (items[0].letterID, .confirmed), (items[1].letterID, .failed("no queue")), (items[2].letterID, .unknown("lost")),
+        (items[0].letterID, .confirmed), (items[1].letterID, .failed("no queue")),
+        (items[2].letterID, .unknown("lost")),
       ])
       let states = Dictionary(uniqueKeysWithValues: try await stage.all().map { ($0.id, $0.state) })
       #expect(states[items[0].letterID] == .replayed)
@@ -61,7 +62,9 @@ import Testing
       _ = try await stage.archive.store([.test(1, failedAt: 100), .test(2, failedAt: 100)])
       for round in 1...2 {
         try await stage.replayAll()
-        #expect(try await stage.archive.store([.test(1, failedAt: 100 + Int64(round), replayCount: round)]) == StoredLetters(reopened: 1))
+        #expect(
+          try await stage.archive.store([.test(1, failedAt: 100 + Int64(round), replayCount: round)])
+            == StoredLetters(reopened: 1))
       }
       #expect(try await stage.replays.count(stage.order()) == ReplayCount(taken: 0, held: 1, tooLarge: 0))
       #expect(try await stage.replays.start(stage.order()).taken == 0)
@@ -85,7 +88,10 @@ import Testing
       // Given back undecided, it keeps its id: what was perhaps published counts once.
       #expect(try await stage.replays.giveBack(id, why: nil) == 1)
       let (next, _) = try await stage.replays.start(stage.order(edit: #"[{"op":"add","path":"/a","value":2}]"#))
-      #expect(try await stage.replays.ledger(next, why: nil).taken(after: nil, limit: 10).map(\.editedID) == [first[1].editedID])
+      #expect(
+        try await stage.replays.ledger(next, why: nil).taken(after: nil, limit: 10).map(\.editedID) == [
+          first[1].editedID
+        ])
     }
   }
 
@@ -125,9 +131,12 @@ import Testing
       let (id, _) = try await stage.replays.start(stage.order())
       let ledger = stage.replays.ledger(id, why: nil)
       let item = try #require(try await ledger.taken(after: nil, limit: 1).first)
-      #expect(try await stage.archive.store([.test(1)]) == StoredLetters(known: 1), "a copy of the failure before the replay")
+      #expect(
+        try await stage.archive.store([.test(1)]) == StoredLetters(known: 1), "a copy of the failure before the replay")
       let failedAt = Int64(4_000_000_000)
-      #expect(try await stage.archive.store([.test(1, code: "unknown_client", failedAt: failedAt)]) == StoredLetters(reopened: 1))
+      #expect(
+        try await stage.archive.store([.test(1, code: "unknown_client", failedAt: failedAt)])
+          == StoredLetters(reopened: 1))
       try await ledger.note([(item.letterID, .confirmed)])
       #expect(try await stage.all().map(\.state) == [.new], "the note that comes later closes nothing")
       #expect(try await stage.all().map(\.letter.code) == ["unknown_client"])

@@ -14,17 +14,21 @@ struct LetterClock: WallClock {
 extension Letter {
   /// A letter about a message that only its number tells from others.
   static func test(
-    _ number: Int, code: String = "unknown_type", field: String? = "$.type", failedAt: Int64 = 100, replayCount: Int = 0,
+    _ number: Int, code: String = "unknown_type", field: String? = "$.type", failedAt: Int64 = 100,
+    replayCount: Int = 0,
     body: [UInt8]? = nil, source: String = "stripe", orgID: UUID? = nil
   ) -> Letter {
     let body = body ?? Array(#"{"id":"e\#(number)"}"#.utf8)
     let message = OriginalMessage(
       exchange: "journey.events", routingKey: "a.b", messageID: "m\(number)", contentType: "application/json",
       properties: Array(#"{"deliveryMode":2,"messageId":"m\#(number)"}"#.utf8),
-      headers: Array(#"[{"name":"x-source","type":"string","value":"\#(source)"}]"#.utf8), body: body, bodySize: body.count)
+      headers: Array(#"[{"name":"x-source","type":"string","value":"\#(source)"}]"#.utf8), body: body,
+      bodySize: body.count)
     return Letter(
-      message: message, orgID: orgID, source: source, type: "invoice.odd", code: code, reason: "the reason of \(number)", field: field,
-      value: "value \(number)", attempts: 1, firstFailedAt: Timestamp(seconds: failedAt), failedAt: Timestamp(seconds: failedAt),
+      message: message, orgID: orgID, source: source, type: "invoice.odd", code: code,
+      reason: "the reason of \(number)", field: field,
+      value: "value \(number)", attempts: 1, firstFailedAt: Timestamp(seconds: failedAt),
+      failedAt: Timestamp(seconds: failedAt),
       replayCount: replayCount, causedBy: nil)
   }
 }
@@ -54,7 +58,8 @@ struct LetterStage {
     var open = LetterFilter()
     open.states = [.new]
     return ReplayOrder(
-      filter: filter ?? open, filterText: Array("{}".utf8), edit: edit.map { Array($0.utf8) }, rate: nil, why: "because",
+      filter: filter ?? open, filterText: Array("{}".utf8), edit: edit.map { Array($0.utf8) }, rate: nil,
+      why: "because",
       loopGuard: loopGuard)
   }
 

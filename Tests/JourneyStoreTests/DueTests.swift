@@ -15,7 +15,9 @@ import Testing
   private func rows(_ sql: String, _ worker: PostgresWorker) async throws -> [[String]] {
     try await worker.perform { connection in
       let result = try connection.execute(sql)
-      return try (0..<result.rowCount).map { row in try (0..<result.columnCount).map { try result.textIfPresent(row, $0) ?? "" } }
+      return try (0..<result.rowCount).map { row in
+        try (0..<result.columnCount).map { try result.textIfPresent(row, $0) ?? "" }
+      }
     }
   }
 
@@ -36,7 +38,8 @@ import Testing
       #expect(action.causeID == action.id.text)
       #expect(try await rows(Self.state, other) == [["LOW", "low_engagement", "t", "t"]])
       #expect(try await rows(Self.causes, other).last == ["t", "time_passed"])
-      #expect(try await rows("SELECT count(*) FROM journey_outbox WHERE id = '\(receipt.outbox!.id)'", other) == [["1"]])
+      #expect(
+        try await rows("SELECT count(*) FROM journey_outbox WHERE id = '\(receipt.outbox!.id)'", other) == [["1"]])
       // Once.
       #expect(try await ledgers[2].evaluateDue(limit: 10, passingOver: PassedOver()).looked == 0)
     }
@@ -47,7 +50,9 @@ import Testing
     rules.evaluatesOverTime = false
     try await withLedgers(at: [.seconds(0), .days(31)], rules: rules) { ledgers, other in
       try await engage(ledgers[0])
-      #expect(try await rows("SELECT count(*) FROM journey_client_state WHERE check_at < now() + interval '31 days'", other) == [["1"]])
+      #expect(
+        try await rows("SELECT count(*) FROM journey_client_state WHERE check_at < now() + interval '31 days'", other)
+          == [["1"]])
       #expect(try await ledgers[1].evaluateDue(limit: 10, passingOver: PassedOver()).looked == 0)
     }
   }
@@ -83,8 +88,13 @@ import Testing
         INSERT INTO client_journey_events (client_id, org_id, stage, event_type)
         VALUES ('\(Self.clients[0])', '\(Self.org)', 'churn_risk', 'complained'), ('\(Self.clients[1])', '\(Self.org)', 'onboarding', 'called')
         """)
-      #expect(Set(try await ledgers[0].evaluateDue(limit: 10, passingOver: PassedOver()).evaluated.map(\.id)) == Set(Self.clients))
-      #expect(try await rows("SELECT stage FROM journey_client_state ORDER BY stage", other) == [["churn_risk"], ["onboarding"]])
+      #expect(
+        Set(try await ledgers[0].evaluateDue(limit: 10, passingOver: PassedOver()).evaluated.map(\.id))
+          == Set(Self.clients))
+      #expect(
+        try await rows("SELECT stage FROM journey_client_state ORDER BY stage", other) == [
+          ["churn_risk"], ["onboarding"],
+        ])
       #expect(try await ledgers[0].evaluateDue(limit: 10, passingOver: PassedOver()).looked == 0)
     }
   }
@@ -99,7 +109,9 @@ import Testing
         INSERT INTO client_journey_scores (client_id, org_id, recommended_actions, generated_at) VALUES (\(keys), NULL, NULL);
         UPDATE client_journey_events SET metadata = NULL
         """)
-      #expect(try await rows("SELECT metadata, occurred_at > now() - interval '1 minute' FROM client_journey_events", other) == [["{}", "t"]])
+      #expect(
+        try await rows("SELECT metadata, occurred_at > now() - interval '1 minute' FROM client_journey_events", other)
+          == [["{}", "t"]])
       let scores = "SELECT recommended_actions, generated_at > now() - interval '1 minute' FROM client_journey_scores"
       #expect(try await rows(scores, other) == [["[]", "t"]])
     }
@@ -121,17 +133,23 @@ import Testing
         let receipt = try await ledgers[1].evaluateDue(limit: 10, passingOver: PassedOver())
         #expect(receipt.evaluated.isEmpty)
         #expect(receipt.held == [Self.org])
-        #expect(try await ledgers[1].evaluateDue(limit: 10, passingOver: PassedOver(organizations: Set(receipt.held))).looked == 0)
+        #expect(
+          try await ledgers[1].evaluateDue(limit: 10, passingOver: PassedOver(organizations: Set(receipt.held))).looked
+            == 0)
       }
-      #expect(try await ledgers[1].evaluateDue(limit: 10, passingOver: PassedOver()).evaluated.map(\.id) == [Self.clients[0]])
+      #expect(
+        try await ledgers[1].evaluateDue(limit: 10, passingOver: PassedOver()).evaluated.map(\.id) == [Self.clients[0]])
     }
   }
 
   @Test func severalInstancesEvaluateEachClientOnce() async throws {
     try await withLedgers(at: [.seconds(0), .days(31), .days(31), .days(31)]) { ledgers, other in
       let clients = (0..<300).map { _ in UUID() }
-      for client in clients { try await other.run("INSERT INTO contacts (id, org_id, name) VALUES ('\(client)', '\(Self.org)', 'Ada')") }
-      let events = clients.flatMap { client in (0..<3).map { event("\(client)-\($0)", of: ClientReference(id: client)) } }
+      for client in clients {
+        try await other.run("INSERT INTO contacts (id, org_id, name) VALUES ('\(client)', '\(Self.org)', 'Ada')")
+      }
+      let events = clients.flatMap { client in (0..<3).map { event("\(client)-\($0)", of: ClientReference(id: client)) }
+      }
       expect(try await ledgers[0].take(events), events.map { _ in "stored" })
       let evaluated = try await withThrowingTaskGroup(of: [UUID].self) { group in
         for ledger in ledgers.dropFirst() {
@@ -159,7 +177,9 @@ import Testing
         CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '23514'; END $$;
         CREATE TRIGGER refuse BEFORE INSERT ON client_journey_scores FOR EACH ROW WHEN (NEW.client_id = '\(Self.clients[0])') EXECUTE FUNCTION refuse()
         """)
-      let error = await #expect(throws: LedgerError.self) { try await ledgers[1].evaluateDue(limit: 1, passingOver: PassedOver()) }
+      let error = await #expect(throws: LedgerError.self) {
+        try await ledgers[1].evaluateDue(limit: 1, passingOver: PassedOver())
+      }
       #expect(error?.client == Self.clients[0] && error?.kind == .poison)
       try await ledgers[1].postponeDue(Self.clients[0])
       #expect(try await ledgers[1].evaluateDue(limit: 1, passingOver: PassedOver()).looked == 0)
@@ -173,7 +193,8 @@ import Testing
       let receipt = try await ledgers[0].evaluateDue(limit: 10, passingOver: PassedOver())
       #expect(receipt.looked == 1)
       #expect(receipt.evaluated.isEmpty)
-      let state = "SELECT stage, risk_level, due_at, check_at FROM journey_client_state WHERE client_id = '\(Self.clients[0])'"
+      let state =
+        "SELECT stage, risk_level, due_at, check_at FROM journey_client_state WHERE client_id = '\(Self.clients[0])'"
       #expect(try await rows(state, other) == [["", "", "", ""]])
     }
   }
@@ -184,11 +205,15 @@ import Testing
     rules.actions.cooldown = .seconds(0)
     try await withLedgers(rules: rules) { ledgers, other in
       try await engage(ledgers[0])
-      let before = try await rows("SELECT count(*), (SELECT count(*) FROM journey_outbox) FROM client_journey_scores", other)
-      try await other.run("ALTER TABLE client_journey_events ADD COLUMN host_note text; UPDATE client_journey_events SET host_note = 'x'")
+      let before = try await rows(
+        "SELECT count(*), (SELECT count(*) FROM journey_outbox) FROM client_journey_scores", other)
+      try await other.run(
+        "ALTER TABLE client_journey_events ADD COLUMN host_note text; UPDATE client_journey_events SET host_note = 'x'")
       let receipt = try await ledgers[0].evaluateDue(limit: 10, passingOver: PassedOver())
       #expect(receipt.looked == 1 && receipt.outbox == nil)
-      #expect(try await rows("SELECT count(*), (SELECT count(*) FROM journey_outbox) FROM client_journey_scores", other) == before)
+      #expect(
+        try await rows("SELECT count(*), (SELECT count(*) FROM journey_outbox) FROM client_journey_scores", other)
+          == before)
       #expect(try await ledgers[0].evaluateDue(limit: 10, passingOver: PassedOver()).looked == 0)
       // And one that does says what it follows from.
       try await other.run("DELETE FROM client_journey_events WHERE source_event_id <> 'e1'")
@@ -215,14 +240,18 @@ import Testing
     try await withLedgers(at: [.seconds(0), .days(31)]) { ledgers, other in
       try await engage(ledgers[0])
       try await engage(ledgers[0], ["f1", "f2", "f3"], client: 1)
-      let held = "UPDATE contacts SET name = 'held' WHERE id = '\(Self.clients[0])'; SELECT FROM contacts WHERE id = '\(Self.clients[0])' FOR UPDATE"
+      let held =
+        "UPDATE contacts SET name = 'held' WHERE id = '\(Self.clients[0])'; SELECT FROM contacts WHERE id = '\(Self.clients[0])' FOR UPDATE"
       try await withOpenTransaction(held, on: other) {
-        let error = await #expect(throws: LedgerError.self) { try await ledgers[1].evaluateDue(limit: 1, passingOver: PassedOver()) }
+        let error = await #expect(throws: LedgerError.self) {
+          try await ledgers[1].evaluateDue(limit: 1, passingOver: PassedOver())
+        }
         #expect(error?.kind == .contended && error?.client == Self.clients[0])
         let receipt = try await ledgers[1].evaluateDue(limit: 10, passingOver: PassedOver(clients: [Self.clients[0]]))
         #expect(receipt.evaluated.map(\.id) == [Self.clients[1]])
       }
-      #expect(try await ledgers[1].evaluateDue(limit: 10, passingOver: PassedOver()).evaluated.map(\.id) == [Self.clients[0]])
+      #expect(
+        try await ledgers[1].evaluateDue(limit: 10, passingOver: PassedOver()).evaluated.map(\.id) == [Self.clients[0]])
     }
   }
 }

@@ -138,7 +138,8 @@ import Testing
 
   @Test func whoMayNotReadListsMayNotAskForTheMoment() async throws {
     try await withWorld { _, _, worker in
-      for (role, isAllowed) in [("authenticated", true), ("journey_adapter", true), ("anon", false), ("public", false)] {
+      for (role, isAllowed) in [("authenticated", true), ("journey_adapter", true), ("anon", false), ("public", false)]
+      {
         let held = try await worker.rows(
           "SELECT has_function_privilege('\(role)', 'journey_evaluated_until()', 'EXECUTE')")
         #expect(held == [isAllowed ? "t" : "f"], "\(role)")

@@ -15,13 +15,18 @@ import Testing
   }
 
   @Test func `keys are ordered part by part, by bytes, and events with one key as they come`() {
-    let orgs = [UUID(), UUID()], sources = ["", "a", "ab", "b", "\u{0}", "\u{e9}", "e\u{301}"], ids = ["", "1", "10", "2", "b", "evt_00000001", "evt_00000002"]
+    let orgs = [UUID(), UUID()], sources = ["", "a", "ab", "b", "\u{0}", "\u{e9}", "e\u{301}"],
+      ids = ["", "1", "10", "2", "b", "evt_00000001", "evt_00000002"]
     var events: [StagedEvent] = []
-    for org in orgs { for source in sources { for id in ids { events += [event(org, source, id), event(org, source, id)] } } }
+    for org in orgs {
+      for source in sources { for id in ids { events += [event(org, source, id), event(org, source, id)] } }
+    }
     events.shuffle()
     func key(_ place: Int) -> [[UInt8]] {
       let event = events[place].event
-      return [withUnsafeBytes(of: event.orgID.uuid) { Array($0) }, Array(event.source.utf8), Array(event.sourceEventID.utf8)]
+      return [
+        withUnsafeBytes(of: event.orgID.uuid) { Array($0) }, Array(event.source.utf8), Array(event.sourceEventID.utf8),
+      ]
     }
     func precedes(_ a: [[UInt8]], _ b: [[UInt8]]) -> Bool {
       for (a, b) in zip(a, b) where a != b { return a.lexicographicallyPrecedes(b) }

@@ -22,12 +22,14 @@ enum HostChanges {
   }
 
   private static let types = [
-    "note_added", "called", "ticket_opened", "invoice_overdue", "invoice_overdue", "invoice_paid", "milestone_delayed", "milestone_completed",
+    "note_added", "called", "ticket_opened", "invoice_overdue", "invoice_overdue", "invoice_paid", "milestone_delayed",
+    "milestone_completed",
     "usage_reported",
   ]
   private static let stages = ["lead", "onboarding", "active_project", "billing", "churn_risk", "upsell_candidate"]
   private static let metadata = [
-    "{}", #"{"invoiceId": "a"}"#, #"{"invoiceId": "b"}"#, #"{"invoiceId": 7}"#, #"{"usage": 5}"#, #"{"sentiment": "negative"}"#,
+    "{}", #"{"invoiceId": "a"}"#, #"{"invoiceId": "b"}"#, #"{"invoiceId": 7}"#, #"{"usage": 5}"#,
+    #"{"sentiment": "negative"}"#,
   ]
   private static let columns = "client_id, org_id, stage, event_type, metadata, occurred_at, sets_stage"
 
@@ -40,7 +42,8 @@ enum HostChanges {
   }
 
   static func statement(_ random: inout Pseudorandom) -> String {
-    let some = "id IN (SELECT id FROM client_journey_events ORDER BY md5(id::text || '\(random.next())') LIMIT \(Int.random(in: 1...3, using: &random)))"
+    let some =
+      "id IN (SELECT id FROM client_journey_events ORDER BY md5(id::text || '\(random.next())') LIMIT \(Int.random(in: 1...3, using: &random)))"
     switch Int.random(in: 0..<8, using: &random) {
     case 0, 1, 2:
       let rows = (0..<Int.random(in: 1...4, using: &random)).map { _ in row(&random) }
@@ -48,7 +51,8 @@ enum HostChanges {
     case 3, 4: return "DELETE FROM client_journey_events WHERE \(some)"
     case 5: return "UPDATE client_journey_events SET (\(columns)) = ROW \(row(&random)) WHERE \(some)"
     case 6: return "UPDATE client_journey_events SET occurred_at = occurred_at - interval '20 days' WHERE \(some)"
-    default: return "UPDATE client_journey_events SET event_type = '\(types.randomElement(using: &random)!)' WHERE \(some)"
+    default:
+      return "UPDATE client_journey_events SET event_type = '\(types.randomElement(using: &random)!)' WHERE \(some)"
     }
   }
 }

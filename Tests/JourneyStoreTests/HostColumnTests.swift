@@ -58,12 +58,14 @@ import Testing
         ORDER BY (client_id = '\(client)')
         """)
       found += try await host.rows(
-        "SELECT score::float8, risk_level::text, action FROM client_journey_scores ORDER BY generated_at, score, action")
+        "SELECT score::float8, risk_level::text, action FROM client_journey_scores ORDER BY generated_at, score, action"
+      )
       found += try await host.rows(
         "SELECT rtrim(name::text), rtrim(email::text), rtrim(phone::text) FROM contacts ORDER BY 1, 2")
       try await withReader(url) { read in
         for query in [
-          JourneyQuery.client(client), .events(client: client, PageRequest(limit: 10)), .nextAction(client: client), .caller,
+          JourneyQuery.client(client), .events(client: client, PageRequest(limit: 10)), .nextAction(client: client),
+          .caller,
           .highRisk(org: nil, BoardRequest(limit: 10)), .clients(ClientFilter(text: "ADA"), PageRequest(limit: 10)),
           .clients(ClientFilter(), PageRequest(limit: 1)), .actions(ActionFilter(), PageRequest(limit: 10)),
         ] {
@@ -73,7 +75,9 @@ import Testing
       }
       let org = Self.org
       try await host.perform { connection in
-        for count in [MapSQL.countStages, MapSQL.countFlows] { try connection.execute(count, PostgresParameters { $0.uuid(org) }) }
+        for count in [MapSQL.countStages, MapSQL.countFlows] {
+          try connection.execute(count, PostgresParameters { $0.uuid(org) })
+        }
       }
       found += try await host.rows(
         """
@@ -97,9 +101,15 @@ import Testing
 
   @Test(arguments: [
     ("ALTER TABLE contacts ALTER ai_score TYPE text", "contacts.ai_score is of type text; accepted are numeric"),
-    ("ALTER TABLE contacts ALTER email TYPE jsonb USING to_jsonb(email)", "contacts.email is of type jsonb; accepted are text"),
+    (
+      "ALTER TABLE contacts ALTER email TYPE jsonb USING to_jsonb(email)",
+      "contacts.email is of type jsonb; accepted are text"
+    ),
     ("ALTER TABLE organizations DROP name", "organizations.name is missing; accepted are text"),
-    ("ALTER TABLE client_journey_events ALTER occurred_at TYPE timestamp", "client_journey_events.occurred_at is of type"),
+    (
+      "ALTER TABLE client_journey_events ALTER occurred_at TYPE timestamp",
+      "client_journey_events.occurred_at is of type"
+    ),
     (
       """
       CREATE TYPE mood AS ENUM ('LOW');
@@ -115,7 +125,8 @@ import Testing
     try await withDatabase { worker in
       try await worker.run(HostSchema.tables() + "CREATE DOMAIN hidden AS bytea; \(change)")
       for attempt: () async throws -> Void in [
-        { _ = try await Migrator(worker, files: try ShippedMigrations.load()).rehearse() }, { try await worker.migrate() },
+        { _ = try await Migrator(worker, files: try ShippedMigrations.load()).rehearse() },
+        { try await worker.migrate() },
       ] {
         let error = await #expect(throws: MigrationError.self) { try await attempt() }
         #expect(error?.description.contains(problem) == true, "\(error as Any)")

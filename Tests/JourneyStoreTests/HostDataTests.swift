@@ -15,7 +15,8 @@ import Testing
         if isRehearsal { _ = try await migrator.rehearse() } else { try await migrator.apply() }
       }
       told.append(error.map { "\($0)" } ?? "")
-      #expect(try await worker.rows("SELECT to_regclass('journey_migrations') IS NULL") == ["t"], "something was changed")
+      #expect(
+        try await worker.rows("SELECT to_regclass('journey_migrations') IS NULL") == ["t"], "something was changed")
     }
     #expect(told[0] == told[1])
     return told[0]
@@ -64,17 +65,27 @@ import Testing
       let owner = try await host.rows("SELECT current_user")[0]
       try await withDatabase(try url.loggedIn(as: login, password: "pw")) { migrating in
         let told = try await refusal(host, as: migrating)
-        #expect(told.contains("contacts belongs to \(owner), and \(login) migrates: migrate as \(owner), or run GRANT"), "\(told)")
-        for table in ["organizations", "contacts", "user_organizations", "client_journey_events", "client_journey_scores"] {
+        #expect(
+          told.contains("contacts belongs to \(owner), and \(login) migrates: migrate as \(owner), or run GRANT"),
+          "\(told)")
+        for table in [
+          "organizations", "contacts", "user_organizations", "client_journey_events", "client_journey_scores",
+        ] {
           try await host.run("ALTER TABLE \(table) OWNER TO \(login)")
         }
-        try await host.run("ALTER TABLE contacts ENABLE ROW LEVEL SECURITY; ALTER TABLE contacts FORCE ROW LEVEL SECURITY")
+        try await host.run(
+          "ALTER TABLE contacts ENABLE ROW LEVEL SECURITY; ALTER TABLE contacts FORCE ROW LEVEL SECURITY")
         let hidden = try await refusal(host, as: migrating)
-        #expect(hidden.contains("row level security hides rows of contacts from \(login): run ALTER TABLE contacts NO FORCE"), "\(hidden)")
+        #expect(
+          hidden.contains("row level security hides rows of contacts from \(login): run ALTER TABLE contacts NO FORCE"),
+          "\(hidden)")
         // A policy that shows all rows, and one beside it that hides some.
-        try await host.run("CREATE POLICY all_of_them ON contacts USING (true); CREATE POLICY few ON contacts AS RESTRICTIVE USING (name = 'Ada')")
+        try await host.run(
+          "CREATE POLICY all_of_them ON contacts USING (true); CREATE POLICY few ON contacts AS RESTRICTIVE USING (name = 'Ada')"
+        )
         #expect(try await refusal(host, as: migrating).contains("row level security hides rows of contacts"))
-        try await host.run("ALTER TABLE contacts NO FORCE ROW LEVEL SECURITY; REVOKE SELECT ON client_journey_events FROM \(login)")
+        try await host.run(
+          "ALTER TABLE contacts NO FORCE ROW LEVEL SECURITY; REVOKE SELECT ON client_journey_events FROM \(login)")
         let barred = try await refusal(host, as: migrating)
         #expect(barred.contains("\(login) may not read client_journey_events: run GRANT SELECT"), "\(barred)")
       }

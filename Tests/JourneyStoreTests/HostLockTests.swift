@@ -5,7 +5,8 @@ import JourneyStore
 import PostgresClient
 import Testing
 
-/// The host application holds or deletes rows that the adapter's foreign keys ask for: its transaction stalls nobody else and meets no deadlock.
+/// The host application holds or deletes rows that the adapter's foreign keys ask for: its transaction stalls nobody
+/// else and meets no deadlock.
 @Suite(.timeLimit(.minutes(5))) struct HostLockTests: CommitTesting {
   private static let fast = Duration.seconds(5)
 
@@ -31,7 +32,9 @@ import Testing
       try await other.run("INSERT INTO contacts (id, org_id, name) VALUES ('\(client)', '\(org)', 'Bob')")
       _ = try await ledger.take([event("1"), event("2", of: ClientReference(id: client), org: org)])
       let new = ClientReference(externalID: "new", creation: NewClient(name: "New"))
-      let events = [event("3"), event("4", of: ClientReference(id: client), org: org), event("5", of: new), event("6", of: 1)]
+      let events = [
+        event("3"), event("4", of: ClientReference(id: client), org: org), event("5", of: new), event("6", of: 1),
+      ]
       try await withOpenTransaction("SELECT 1 FROM organizations WHERE id = '\(Self.org)' FOR UPDATE", on: other) {
         let start = ContinuousClock.now
         expect(try await ledger.commit(EventBatch(events: events)), ["deferred", "stored", "deferred", "deferred"])
@@ -50,7 +53,9 @@ import Testing
     }
   }
 
-  @Test func `a client that an address finds and the host holds is waited for, and not made a second time`() async throws {
+  @Test func `a client that an address finds and the host holds is waited for, and not made a second time`()
+    async throws
+  {
     try await withLedger { ledger, other in
       try await other.run("UPDATE contacts SET email = 'ada@example.com' WHERE id = '\(Self.clients[0])'")
       let byEmail = ClientReference(
@@ -60,7 +65,10 @@ import Testing
       }
       expect(try await ledger.take([event("1", of: byEmail)]), ["stored"])
       #expect(try await other.rows("SELECT count(*) FROM contacts") == ["2"])
-      #expect(try await other.rows("SELECT client_id FROM client_journey_events WHERE source_event_id = '1'") == ["\(Self.clients[0].text)"])
+      #expect(
+        try await other.rows("SELECT client_id FROM client_journey_events WHERE source_event_id = '1'") == [
+          "\(Self.clients[0].text)"
+        ])
     }
   }
 
@@ -68,7 +76,8 @@ import Testing
     try await withLedger { ledger, other in
       for (id, client) in [("a", Self.clients[0]), ("b", Self.clients[1])] {
         try await other.run(
-          "INSERT INTO journey_identities (org_id, source, external_id, client_id) VALUES ('\(Self.org)', 'crm', '\(id)', '\(client)')")
+          "INSERT INTO journey_identities (org_id, source, external_id, client_id) VALUES ('\(Self.org)', 'crm', '\(id)', '\(client)')"
+        )
       }
       _ = try await ledger.take([event("1"), event("2", of: 1)])
       let merging = event("3", of: ClientReference(externalID: "a", merged: ["b"]))
@@ -81,7 +90,8 @@ import Testing
         }
       }
       expect(try await ledger.take([merging]), ["stored"])
-      #expect(try await other.rows("SELECT DISTINCT client_id FROM client_journey_events") == ["\(Self.clients[0].text)"])
+      #expect(
+        try await other.rows("SELECT DISTINCT client_id FROM client_journey_events") == ["\(Self.clients[0].text)"])
     }
   }
 
@@ -132,7 +142,9 @@ import Testing
     try await withLedger { ledger, other in
       _ = try await ledger.take([event("1")])
       try await other.run("ALTER TABLE contacts DROP CONSTRAINT contacts_org_id_fkey")
-      try await other.run("SET session_replication_role = replica; DELETE FROM organizations WHERE id = '\(Self.org)'; SET session_replication_role = origin")
+      try await other.run(
+        "SET session_replication_role = replica; DELETE FROM organizations WHERE id = '\(Self.org)'; SET session_replication_role = origin"
+      )
       expect(try await ledger.take([event("2"), event("3", of: 1)]), ["unknown_organization", "unknown_organization"])
     }
   }

@@ -5,7 +5,8 @@ import JourneyStore
 import PostgresClient
 import Testing
 
-/// Whatever a host does to its events, time passes and rules change: each state is the one that follows from the stored events alone.
+/// Whatever a host does to its events, time passes and rules change: each state is the one that follows from the stored
+/// events alone.
 @Suite struct HostReferenceTests: CommitTesting {
   @Test(arguments: [1, 2, 3, 4] as [UInt64])
   func eachStateFollowsFromTheStoredEvents(seed: UInt64) async throws {
@@ -43,7 +44,9 @@ import Testing
     FROM journey_client_state s WHERE scored_at IS NOT NULL ORDER BY client_id
     """)
   /// - Returns: how the states stand, and how they follow from the stored events.
-  private func compare(_ rules: DecisionRules, at offset: TimeSpan, _ worker: PostgresWorker) async throws -> ([String], [String]) {
+  private func compare(_ rules: DecisionRules, at offset: TimeSpan, _ worker: PostgresWorker) async throws -> (
+    [String], [String]
+  ) {
     try await worker.perform { connection in
       let states = try connection.execute(Self.states, PostgresParameters { $0.int8(offset.microseconds) })
       let reference = try StoredReference(rules, at: offset, on: connection)
@@ -60,7 +63,10 @@ import Testing
           continue
         }
         let score = assessment.score == assessment.score.rounded() ? "\(Int(assessment.score))" : "\(assessment.score)"
-        let parts = [assessment.stage.rawValue, score, assessment.level.rawValue, assessment.risks.map(\.risk.rawValue).joined(separator: ",")]
+        let parts = [
+          assessment.stage.rawValue, score, assessment.level.rawValue,
+          assessment.risks.map(\.risk.rawValue).joined(separator: ","),
+        ]
         wanted.append("\(client) \(parts) \(assessment.nextChange?.microseconds ?? 0) true \(ids)")
       }
       return (found, wanted)

@@ -57,7 +57,9 @@ import Testing
   @Test func fileBeforeAnAppliedOneIsRefused() async throws {
     try await withDatabase { worker in
       try await Migrator(worker, files: [Self.one, Self.three]).apply()
-      let rows = try await inconsistency { try await Migrator(worker, files: [Self.one, Self.two, Self.three]).apply() }
+      let rows = try await inconsistency {
+        try await Migrator(worker, files: [Self.one, Self.two, Self.three]).apply()
+      }
       #expect(rows.map { $0.problem == nil } == [true, false, true])
     }
   }
@@ -77,7 +79,9 @@ import Testing
       #expect(try await worker.rows("SELECT to_regclass('one') IS NULL, to_regclass('half') IS NULL") == ["f|t"])
       #expect(try await migrator.pending() == [bad])
       // The lock is free and the everyday limits are back.
-      #expect(try await worker.rows("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()") == ["0"])
+      #expect(
+        try await worker.rows("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()")
+          == ["0"])
       #expect(try await worker.rows("SHOW statement_timeout") == ["20s"])
     }
   }
@@ -139,6 +143,7 @@ import Testing
   /// The known digest of an empty file: the checksum is SHA-256 of the bytes.
   @Test func checksumIsSHA256() {
     #expect(
-      Migration(version: 1, name: "x", sql: "").checksum == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+      Migration(version: 1, name: "x", sql: "").checksum
+        == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
   }
 }

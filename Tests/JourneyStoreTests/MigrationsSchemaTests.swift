@@ -41,33 +41,42 @@ import Testing
       let tables = Set(try await worker.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"))
       #expect(
         tables.isSuperset(of: [
-          "client_journey_events", "client_journey_scores", "contacts", "journey_outbox", "journey_client_state", "journey_identities",
+          "client_journey_events", "client_journey_scores", "contacts", "journey_outbox", "journey_client_state",
+          "journey_identities",
           "journey_invoices", "journey_migrations", "organizations", "user_organizations",
         ]))
-      #expect(try await worker.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND NOT rowsecurity").isEmpty)
+      #expect(
+        try await worker.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND NOT rowsecurity").isEmpty
+      )
     }
   }
 
   @Test func seedsNamesAreKept() async throws {
     try await withDatabase { worker in
       try await worker.migrate()
-      let indexes = Set(try await worker.rows("SELECT indexname FROM pg_indexes WHERE tablename LIKE 'client_journey%'"))
+      let indexes = Set(
+        try await worker.rows("SELECT indexname FROM pg_indexes WHERE tablename LIKE 'client_journey%'"))
       for table in ["events", "scores"] {
-        for column in table == "events" ? ["client", "org", "stage", "occurred"] : ["client", "org", "risk", "generated"] {
+        for column in table == "events"
+          ? ["client", "org", "stage", "occurred"] : ["client", "org", "risk", "generated"]
+        {
           #expect(indexes.contains("idx_client_journey_\(table)_\(column)"))
         }
       }
       let constraints = Set(
-        try await worker.rows("SELECT conname FROM pg_constraint WHERE conrelid::regclass::text LIKE 'client_journey%'"))
+        try await worker.rows("SELECT conname FROM pg_constraint WHERE conrelid::regclass::text LIKE 'client_journey%'")
+      )
       #expect(
         constraints.isSuperset(of: [
           "client_journey_events_stage_check", "client_journey_events_client_fk", "client_journey_events_org_fk",
           "client_journey_scores_risk_check", "client_journey_scores_client_fk", "client_journey_scores_org_fk",
         ]))
-      let policies = Set(try await worker.rows("SELECT policyname FROM pg_policies WHERE tablename LIKE 'client_journey%'"))
+      let policies = Set(
+        try await worker.rows("SELECT policyname FROM pg_policies WHERE tablename LIKE 'client_journey%'"))
       #expect(
         policies.isSuperset(of: [
-          "client_journey_events_select", "client_journey_events_insert", "client_journey_scores_select", "client_journey_scores_insert",
+          "client_journey_events_select", "client_journey_events_insert", "client_journey_scores_select",
+          "client_journey_scores_insert",
           "client_journey_scores_update",
         ]))
     }
@@ -106,7 +115,8 @@ import Testing
       try await worker.run(Self.hostTables)
       try await worker.run("SET search_path = public, extensions")
       let own = "('organizations', 'contacts', 'user_organizations')"
-      let policies = "SELECT policyname, qual FROM pg_policies WHERE roles = '{authenticated}' AND tablename IN \(own) ORDER BY 1"
+      let policies =
+        "SELECT policyname, qual FROM pg_policies WHERE roles = '{authenticated}' AND tablename IN \(own) ORDER BY 1"
       let security = "SELECT relname, relrowsecurity FROM pg_class WHERE relname IN \(own) ORDER BY 1"
       let contents = "SELECT c.id, c.name, o.name, o.plan FROM contacts c JOIN organizations o ON o.id = c.org_id"
       let before = try await [worker.rows(policies), worker.rows(security), worker.rows(contents)]
@@ -115,7 +125,8 @@ import Testing
       #expect(after == before)
       #expect(before[1] == ["contacts|t", "organizations|f", "user_organizations|f"])
       // The id's default is the host's function, and no second one was made.
-      let makers = try await worker.rows("SELECT pronamespace::regnamespace FROM pg_proc WHERE proname = 'uuid_generate_v4'")
+      let makers = try await worker.rows(
+        "SELECT pronamespace::regnamespace FROM pg_proc WHERE proname = 'uuid_generate_v4'")
       #expect(makers == ["extensions"])
       let types = try await worker.rows(
         """
@@ -165,7 +176,8 @@ import Testing
     try await withDatabase(url) { admin in
       let owner = "owner_\(try await admin.rows("SELECT pg_backend_pid()")[0])"
       try await admin.run("CREATE ROLE \(owner) LOGIN CREATEROLE PASSWORD 'test'")
-      try await admin.run("DO $$ BEGIN EXECUTE format('ALTER DATABASE %I OWNER TO \(owner)', current_database()); END $$")
+      try await admin.run(
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I OWNER TO \(owner)', current_database()); END $$")
       try await withDatabase(url.loggedIn(as: owner, password: "test")) { worker in
         try await worker.migrate()
         // Its own membership lets it take on both roles.

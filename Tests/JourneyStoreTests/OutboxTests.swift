@@ -6,7 +6,8 @@ import PostgresClient
 import TestServers
 import Testing
 
-/// Actions that are committed and not yet published: whatever happens to their rows, each is published as it was decided, and none holds another up.
+/// Actions that are committed and not yet published: whatever happens to their rows, each is published as it was
+/// decided, and none holds another up.
 @Suite(.timeLimit(.minutes(5))) struct OutboxTests: CommitTesting {
   /// Has nobody be about to publish what is in the outbox, as after a crash.
   private static let abandon = "UPDATE journey_outbox SET instance = NULL, next_attempt_at = now()"
@@ -22,7 +23,8 @@ import Testing
     let user = UUID()
     try await other.run("INSERT INTO user_organizations (user_id, org_id) VALUES ('\(user)', '\(Self.org)')")
     try await other.run(
-      "BEGIN; SET LOCAL ROLE authenticated; SELECT set_config('request.jwt.claims', '{\"sub\":\"\(user)\"}', true); \(statement); COMMIT")
+      "BEGIN; SET LOCAL ROLE authenticated; SELECT set_config('request.jwt.claims', '{\"sub\":\"\(user)\"}', true); \(statement); COMMIT"
+    )
   }
 
   @Test(arguments: ["1e400", "NaN", "Infinity"])
@@ -41,11 +43,14 @@ import Testing
     try await withLedger(in: url) { ledger, other in
       let decided = bodies([try #require(try await ledger.take([event("1")]).outbox)])
       let login = "stranger_\(UUID().text.prefix(8))"
-      try await other.run("CREATE ROLE \(login) LOGIN PASSWORD 'x'; UPDATE journey_outbox SET instance = 4711, next_attempt_at = now()")
+      try await other.run(
+        "CREATE ROLE \(login) LOGIN PASSWORD 'x'; UPDATE journey_outbox SET instance = 4711, next_attempt_at = now()")
       let separator = url.contains("?") ? "&" : "?"
-      let stranger = PostgresWorker(try PostgresSettings(conninfo: "\(url)\(separator)user=\(login)&password=x"), name: "pg-stranger")
+      let stranger = PostgresWorker(
+        try PostgresSettings(conninfo: "\(url)\(separator)user=\(login)&password=x"), name: "pg-stranger")
       try await stranger.run("SELECT pg_advisory_lock(1246713170, 4711)")
-      let held = try await other.rows("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1246713170 AND objid = 4711")
+      let held = try await other.rows(
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1246713170 AND objid = 4711")
       #expect(held == ["1"])
       #expect(bodies(try await ledger.claimAbandoned(limit: 10)) == decided)
       await stranger.close()
@@ -57,7 +62,8 @@ import Testing
       let decided = bodies([try #require(try await ledger.take([event("1"), event("2", of: 1)]).outbox)])
       try #require(decided.count == 2)
       try await asMember(
-        "UPDATE client_journey_scores SET score = 999, risk_level = 'CRITICAL', recommended_actions = NULL, generated_at = NULL", other)
+        "UPDATE client_journey_scores SET score = 999, risk_level = 'CRITICAL', recommended_actions = NULL, generated_at = NULL",
+        other)
       try await other.run(Self.abandon)
       let claimed = try await ledger.claimAbandoned(limit: 10)
       #expect(bodies(claimed) == decided)
@@ -72,14 +78,18 @@ import Testing
   }
 
   @Test(arguments: [
-    "explanation = NULL", "explanation = '{}'", "channel = NULL, action = NULL, priority = NULL, reason = NULL, outbox_id = outbox_id",
+    "explanation = NULL", "explanation = '{}'",
+    "channel = NULL, action = NULL, priority = NULL, reason = NULL, outbox_id = outbox_id",
     "explanation = '[1]'", "explanation = json_build_object('stage', 'nonsense', 'score', 1, 'riskLevel', 'LOW')",
   ])
-  func `a row that cannot be read holds no other up, is counted with its cause, and is tried again once it is mended`(_ damage: String) async throws {
+  func `a row that cannot be read holds no other up, is counted with its cause, and is tried again once it is mended`(
+    _ damage: String
+  ) async throws {
     try await withLedger { ledger, other in
       let decided = bodies([try #require(try await ledger.take([event("1"), event("2", of: 1)]).outbox)])
       try await other.run("ALTER TABLE client_journey_scores DROP CONSTRAINT client_journey_scores_whole_action_check")
-      try await other.run("CREATE TABLE kept AS SELECT * FROM client_journey_scores WHERE client_id = '\(Self.clients[0])'")
+      try await other.run(
+        "CREATE TABLE kept AS SELECT * FROM client_journey_scores WHERE client_id = '\(Self.clients[0])'")
       try await other.run("UPDATE client_journey_scores SET \(damage) WHERE client_id = '\(Self.clients[0])'")
       try await other.run(Self.abandon)
       let broken = try #require(UUID(uuidString: try await other.rows("SELECT id FROM kept")[0]))
@@ -87,7 +97,9 @@ import Testing
       #expect(bodies(claimed) == decided.filter { $0.key != broken })
       try await ledger.markPublished(claimed.map(\.id))
       #expect(try await ledger.claimAbandoned(limit: 10).isEmpty)
-      let stuck = try await other.rows("SELECT count(*), min(attempts), bool_and(next_attempt_at > now()) FROM journey_outbox WHERE failure IS NOT NULL")
+      let stuck = try await other.rows(
+        "SELECT count(*), min(attempts), bool_and(next_attempt_at > now()) FROM journey_outbox WHERE failure IS NOT NULL"
+      )
       #expect(stuck == ["1|1|t"])
       let inspection = try await StoreInspection.run(on: other)
       #expect(inspection.stuckActions.map(\.count) == [1] && inspection.unpublishedActions == 1)
@@ -118,22 +130,33 @@ import Testing
     try await withLedger { ledger, other in
       let decided = try #require(try await ledger.take([event("1"), event("2", of: 1)]).outbox)
       #expect(decided.actions.allSatisfy { $0.timeToLive != nil })
-      try await other.run("UPDATE client_journey_scores SET expires_at = now() - interval '1 second' WHERE client_id = '\(Self.clients[0])'")
-      try await other.run("UPDATE client_journey_scores SET expires_at = now() + interval '1 hour' WHERE client_id = '\(Self.clients[1])'")
+      try await other.run(
+        "UPDATE client_journey_scores SET expires_at = now() - interval '1 second' WHERE client_id = '\(Self.clients[0])'"
+      )
+      try await other.run(
+        "UPDATE client_journey_scores SET expires_at = now() + interval '1 hour' WHERE client_id = '\(Self.clients[1])'"
+      )
       try await other.run(Self.abandon)
       let left = try await ledger.claimAbandoned(limit: 10).flatMap(\.actions)
       #expect(left.count == 1)
       let time = try #require(left.first?.timeToLive)
       #expect(time > .seconds(3500) && time <= .hours(1))
-      #expect(try await other.rows("SELECT count(*) FROM journey_outbox WHERE failure LIKE 'it expired%' AND next_attempt_at = 'infinity'") == ["1"])
+      #expect(
+        try await other.rows(
+          "SELECT count(*) FROM journey_outbox WHERE failure LIKE 'it expired%' AND next_attempt_at = 'infinity'") == [
+            "1"
+          ])
     }
   }
 
-  @Test func `what was published days ago leaves the outbox, and everything goes on showing it as published`() async throws {
+  @Test func `what was published days ago leaves the outbox, and everything goes on showing it as published`()
+    async throws
+  {
     let clock = MovableClock()
     clock.advance(by: .days(-8))
     try await withLedger(clock: clock) { ledger, other in
-      let old = try #require(try await ledger.take([event("1")]).outbox), stuck = try #require(try await ledger.take([event("2", of: 1)]).outbox)
+      let old = try #require(try await ledger.take([event("1")]).outbox),
+        stuck = try #require(try await ledger.take([event("2", of: 1)]).outbox)
       try await ledger.markPublished([old.id])
       #expect(try await ledger.forgetPublished(limit: 10) == 0, "it is confirmed only just now")
       try await other.run("UPDATE journey_outbox SET confirmed_at = now() - interval '8 days' WHERE id = '\(old.id)'")
@@ -152,8 +175,10 @@ import Testing
       try await other.run("INSERT INTO user_organizations (user_id, org_id) VALUES ('\(user)', '\(Self.org)')")
       let seen = try await other.perform { connection in
         try connection.begin()
-        _ = try connection.execute("SET LOCAL ROLE authenticated; SELECT set_config('request.jwt.claims', '{\"sub\":\"\(user)\"}', true)")
-        let found = try connection.execute("SELECT string_agg(state, ',' ORDER BY state) FROM journey_actions").text(0, 0)
+        _ = try connection.execute(
+          "SET LOCAL ROLE authenticated; SELECT set_config('request.jwt.claims', '{\"sub\":\"\(user)\"}', true)")
+        let found = try connection.execute("SELECT string_agg(state, ',' ORDER BY state) FROM journey_actions").text(
+          0, 0)
         try connection.rollback()
         return found
       }
@@ -161,22 +186,26 @@ import Testing
     }
   }
 
-  @Test func `a batch of this process that it does not know of is taken up, however much time has passed`() async throws {
+  @Test func `a batch of this process that it does not know of is taken up, however much time has passed`() async throws
+  {
     let clock = MovableClock()
     try await withLedger(clock: clock) { ledger, other in
       let batch = try #require(try await ledger.take([event("1")]).outbox)
       #expect(try await ledger.claimAbandoned(limit: 10).isEmpty)
-      // As if the answer to COMMIT had been lost: the batch bears this process's number, and the process never heard of it.
+      // As if the answer to COMMIT had been lost: the batch bears this process's number, and the process never heard of
+      // it.
       let other1 = UUID()
       try await other.run(
-        "INSERT INTO journey_outbox (id, actions, instance) SELECT '\(other1)', actions, instance FROM journey_outbox WHERE id = '\(batch.id)'")
+        "INSERT INTO journey_outbox (id, actions, instance) SELECT '\(other1)', actions, instance FROM journey_outbox WHERE id = '\(batch.id)'"
+      )
       try await other.run("UPDATE client_journey_scores SET outbox_id = '\(other1)'")
       clock.advance(by: .days(2))
       let found = try await ledger.claimAbandoned(limit: 10)
       #expect(found.map(\.id) == [other1] && found[0].actions.map(\.id) == batch.actions.map(\.id))
       #expect(try await ledger.claimAbandoned(limit: 10).isEmpty)
       try await ledger.release([batch.actions[0].id], of: other1, because: "no queue took it")
-      #expect(try await other.rows("SELECT failure FROM journey_outbox WHERE failure IS NOT NULL") == ["no queue took it"])
+      #expect(
+        try await other.rows("SELECT failure FROM journey_outbox WHERE failure IS NOT NULL") == ["no queue took it"])
     }
   }
 }

@@ -6,7 +6,8 @@ import PostgresClient
 import TestServers
 import Testing
 
-/// What is read of one client is how it stands at the moment of reading, also where nobody has evaluated it since something changed.
+/// What is read of one client is how it stands at the moment of reading, also where nobody has evaluated it since
+/// something changed.
 @Suite struct ReadNowTests: CommitTesting {
   private static let caller = Caller(
     subject: HostSchema.user, claims: Array(#"{"sub":"\#(HostSchema.user.text)"}"#.utf8), isOperator: false,
@@ -26,7 +27,9 @@ import Testing
       reports = ClientReports(worker: worker, rules: rules, clockOffset: offset)
     }
 
-    func client(_ id: UUID) async throws -> JSONDocument { try JSONDocument(parsing: try #require(try await reader.read(.client(id), for: caller))) }
+    func client(_ id: UUID) async throws -> JSONDocument {
+      try JSONDocument(parsing: try #require(try await reader.read(.client(id), for: caller)))
+    }
 
     func nextAction(_ id: UUID) async throws -> JSONDocument {
       try JSONDocument(parsing: try #require(try await reader.read(.nextAction(client: id), for: caller)))
@@ -39,7 +42,8 @@ import Testing
   }
 
   private func withReads(
-    _ url: String, _ rules: DecisionRules = DecisionRules(), at offset: TimeSpan = .seconds(0), _ body: (Reads) async throws -> Void
+    _ url: String, _ rules: DecisionRules = DecisionRules(), at offset: TimeSpan = .seconds(0),
+    _ body: (Reads) async throws -> Void
   ) async throws {
     let reads = try Reads(url, rules, at: offset)
     let result: Result<Void, any Error>
@@ -50,11 +54,13 @@ import Testing
 
   /// A database whose user belongs to the organisation.
   private func withHost(
-    at offsets: [TimeSpan], rules: [DecisionRules], _ body: (String, [PostgresLedger], PostgresWorker) async throws -> Void
+    at offsets: [TimeSpan], rules: [DecisionRules],
+    _ body: (String, [PostgresLedger], PostgresWorker) async throws -> Void
   ) async throws {
     let url = try await TestServers.shared().makeDatabase()
     try await withLedgers(in: url, at: offsets, rules: rules) { ledgers, other in
-      try await other.run("INSERT INTO user_organizations (user_id, org_id) VALUES ('\(HostSchema.user)', '\(Self.org)')")
+      try await other.run(
+        "INSERT INTO user_organizations (user_id, org_id) VALUES ('\(HostSchema.user)', '\(Self.org)')")
       try await body(url, ledgers, other)
     }
   }
@@ -98,7 +104,8 @@ import Testing
               let note = Comment(rawValue: "seed \(seed), turn \(turn), offset \(offset), rules \(rules.version)")
               let document = try await reads.client(client)
               #expect(Self.line(document.root) == Self.line(wanted), note)
-              #expect(document.root["nextChangeAt"]?.string.flatMap { Timestamp(iso8601: $0) } == wanted?.nextChange, note)
+              #expect(
+                document.root["nextChangeAt"]?.string.flatMap { Timestamp(iso8601: $0) } == wanted?.nextChange, note)
               let next = try await reads.nextAction(client)
               #expect(Self.line(next.root) == Self.line(wanted), note)
               #expect(next.root["nextAction"]?["action"]?.string == wanted?.candidates.first?.action.rawValue, note)
@@ -143,7 +150,8 @@ import Testing
     try await withHost(at: [.seconds(0)], rules: [DecisionRules()]) { url, ledgers, other in
       expect(try await ledgers[0].take([event("a")]), ["stored"])
       try await other.run(
-        "INSERT INTO client_journey_scores (client_id, org_id, score, risk_level) VALUES ('\(Self.clients[0])', '\(Self.org)', 7, 'HIGH')")
+        "INSERT INTO client_journey_scores (client_id, org_id, score, risk_level) VALUES ('\(Self.clients[0])', '\(Self.org)', 7, 'HIGH')"
+      )
       try await withReads(url) { reads in
         let root = try await reads.client(Self.clients[0]).root
         #expect(root["score"]?.double == 7 && root["riskLevel"]?.string == "HIGH" && root["stage"]?.string == "billing")

@@ -13,7 +13,9 @@ import Testing
   private func rows(_ sql: String, _ worker: PostgresWorker) async throws -> [[String]] {
     try await worker.perform { connection in
       let result = try connection.execute(sql)
-      return try (0..<result.rowCount).map { row in try (0..<result.columnCount).map { try result.textIfPresent(row, $0) ?? "" } }
+      return try (0..<result.rowCount).map { row in
+        try (0..<result.columnCount).map { try result.textIfPresent(row, $0) ?? "" }
+      }
     }
   }
 
@@ -31,7 +33,8 @@ import Testing
 
   @Test func changedRulesCountAndNothingIsPublished() async throws {
     try await withLedgers(rules: [DecisionRules(), Self.otherRules]) { ledgers, other in
-      expect(try await ledgers[0].take([event("e1"), event("e2"), event("f1", of: 1)]), ["stored", "stored", "stored"])
+      expect(
+        try await ledgers[0].take([event("e1"), event("e2"), event("f1", of: 1)]), ["stored", "stored", "stored"])
       let before = try await rows(Self.outcome, other)
       let scores = try await count("client_journey_scores", other), outbox = try await count("journey_outbox", other)
       var recompute = Recompute()
@@ -49,7 +52,9 @@ import Testing
       #expect(done.changed == 2)
       #expect(done.actions == 0)
       #expect(try await rows(Self.outcome, other) != before)
-      #expect(try await rows("SELECT risks = '{}', check_at IS NOT DISTINCT FROM due_at FROM journey_client_state", other) == [["t", "t"], ["t", "t"]])
+      #expect(
+        try await rows("SELECT risks = '{}', check_at IS NOT DISTINCT FROM due_at FROM journey_client_state", other)
+          == [["t", "t"], ["t", "t"]])
       #expect(try await count("journey_outbox", other) == outbox)
       let last = """
         SELECT DISTINCT ON (client_id) explanation->'cause'->>'type', explanation->>'ruleVersion', action IS NULL
@@ -81,8 +86,13 @@ import Testing
       expect(try await ledgers[0].take([event("e1"), event("f1", of: 1)]), ["stored", "stored"])
       var recompute = Recompute()
       (recompute.limit, recompute.rounds) = (1, 0)
-      let (first, second) = Self.clients[0].text < Self.clients[1].text ? (Self.clients[0], Self.clients[1]) : (Self.clients[1], Self.clients[0])
-      for held in ["SELECT FROM contacts WHERE id = '\(second)' FOR UPDATE", "SELECT FROM journey_client_state WHERE client_id = '\(second)' FOR UPDATE"] {
+      let (first, second) =
+        Self.clients[0].text < Self.clients[1].text
+        ? (Self.clients[0], Self.clients[1]) : (Self.clients[1], Self.clients[0])
+      for held in [
+        "SELECT FROM contacts WHERE id = '\(second)' FOR UPDATE",
+        "SELECT FROM journey_client_state WHERE client_id = '\(second)' FOR UPDATE",
+      ] {
         try await withOpenTransaction(held, on: other) {
           let progress = try await recompute.run(on: ledgers[1])
           #expect(progress.held == 1)
@@ -143,7 +153,8 @@ import Testing
       expect(try await ledgers[0].take([event("e1")]), ["stored"])
       try await other.run("ALTER TABLE client_journey_events DISABLE TRIGGER USER; DELETE FROM client_journey_events")
       #expect(try await Recompute().run(on: ledgers[0]).changed == 1)
-      let state = "SELECT stage, score, due_at, check_at FROM journey_client_state WHERE client_id = '\(Self.clients[0])'"
+      let state =
+        "SELECT stage, score, due_at, check_at FROM journey_client_state WHERE client_id = '\(Self.clients[0])'"
       #expect(try await rows(state, other) == [["", "", "", ""]])
       let again = try await Recompute().run(on: ledgers[0])
       #expect(again.changed + again.refreshed == 0)

@@ -3,7 +3,8 @@ import PostgresClient
 import TestServers
 import Testing
 
-/// One tenant never sees another, and the database says so. Runs over every table there is, so that a new one is covered.
+/// One tenant never sees another, and the database says so. Runs over every table there is, so that a new one is
+/// covered.
 @Suite struct RowLevelSecurityTests {
   private static let orgA = "00000000-0000-0000-0000-00000000000a"
   private static let orgB = "00000000-0000-0000-0000-00000000000b"
@@ -16,7 +17,9 @@ import Testing
   private func withTenants(_ body: (PostgresWorker) async throws -> Void) async throws {
     try await withDatabase { worker in
       try await worker.migrate()
-      for (org, client, user, tag) in [(Self.orgA, Self.clientA, Self.userA, "a"), (Self.orgB, Self.clientB, Self.userB, "b")] {
+      for (org, client, user, tag) in [
+        (Self.orgA, Self.clientA, Self.userA, "a"), (Self.orgB, Self.clientB, Self.userB, "b"),
+      ] {
         try await worker.run(
           """
           INSERT INTO organizations (id) VALUES ('\(org)');
@@ -73,12 +76,14 @@ import Testing
 
   @Test func memberReachesNothingOfAnotherOrganization() async throws {
     try await withTenants { worker in
-      let tables = try await worker.rows(Self.tables).map { $0.split(separator: "|", omittingEmptySubsequences: false).map(String.init) }
+      let tables = try await worker.rows(Self.tables).map {
+        $0.split(separator: "|", omittingEmptySubsequences: false).map(String.init)
+      }
       #expect(tables.count >= 10)
       for parts in tables {
         let (table, column) = (parts[0], parts[1])
-        // A table without an owner must be closed to members altogether; so must the dead letters, whose owner is only what they claim, and what operators
-        // alone look at.
+        // A table without an owner must be closed to members altogether; so must the dead letters, whose owner is only
+        // what they claim, and what operators alone look at.
         if column.isEmpty {
           try await asMember(worker, of: Self.userA) { connection in
             for sql in ["SELECT * FROM \(table)", "DELETE FROM \(table)"] {
@@ -91,11 +96,13 @@ import Testing
         }
         let (orgA, orgB) = (Self.orgA, Self.orgB)
         let total = try await worker.rows(
-          "SELECT count(*) FILTER (WHERE \(column) = '\(orgA)'), count(*) FILTER (WHERE \(column) = '\(orgB)') FROM \(table)")
+          "SELECT count(*) FILTER (WHERE \(column) = '\(orgA)'), count(*) FILTER (WHERE \(column) = '\(orgB)') FROM \(table)"
+        )
         #expect(total == ["1|1"], "\(table) has no row of each organization, so this test says nothing about it")
         try await asMember(worker, of: Self.userA) { connection in
           let visible = try Self.affected("SELECT FROM \(table)", connection)
-          try Self.require(visible == 1, "\(table): a member sees \(visible ?? -1) rows instead of the one of their own")
+          try Self.require(
+            visible == 1, "\(table): a member sees \(visible ?? -1) rows instead of the one of their own")
           let foreign = try Self.affected("SELECT FROM \(table) WHERE \(column) = '\(orgB)'", connection)
           try Self.require(foreign == 0, "\(table): a foreign row is visible")
           for sql in [
@@ -141,7 +148,8 @@ import Testing
   @Test func adapterRoleIsNoMoreThanItNeedsToBe() async throws {
     try await withTenants { worker in
       let role = try await worker.rows(
-        "SELECT rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolcanlogin FROM pg_roles WHERE rolname = 'journey_adapter'")
+        "SELECT rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolcanlogin FROM pg_roles WHERE rolname = 'journey_adapter'"
+      )
       #expect(role == ["f|f|f|f|f"])
       #expect(try await worker.rows("SELECT relname FROM pg_class WHERE relowner = 'journey_adapter'::regrole").isEmpty)
       try await worker.run("SET ROLE journey_adapter")
@@ -151,10 +159,13 @@ import Testing
       #expect(try await worker.rows("SELECT nextval('journey_instances') > 0") == ["t"])
       for sql in [
         "UPDATE client_journey_events SET stage = 'lead'", "DELETE FROM client_journey_events", "DELETE FROM contacts",
-        "DELETE FROM client_journey_scores", "UPDATE client_journey_scores SET score = 0", "UPDATE contacts SET org_id = org_id",
+        "DELETE FROM client_journey_scores", "UPDATE client_journey_scores SET score = 0",
+        "UPDATE contacts SET org_id = org_id",
         "UPDATE organizations SET name = ''",
-        "SELECT * FROM user_organizations", "TRUNCATE journey_invoices", "ALTER TABLE journey_invoices DISABLE ROW LEVEL SECURITY",
-        "UPDATE journey_migrations SET checksum = ''", "UPDATE journey_identity_log SET why = ''", "DELETE FROM journey_identity_log",
+        "SELECT * FROM user_organizations", "TRUNCATE journey_invoices",
+        "ALTER TABLE journey_invoices DISABLE ROW LEVEL SECURITY",
+        "UPDATE journey_migrations SET checksum = ''", "UPDATE journey_identity_log SET why = ''",
+        "DELETE FROM journey_identity_log",
       ] {
         await #expect {
           try await worker.run(sql)
@@ -220,7 +231,8 @@ import Testing
     try await withTenants { worker in
       try await worker.run("DELETE FROM contacts WHERE id = '\(Self.clientA)'")
       for table in [
-        "client_journey_events", "client_journey_scores", "journey_identities", "journey_client_state", "journey_invoices",
+        "client_journey_events", "client_journey_scores", "journey_identities", "journey_client_state",
+        "journey_invoices",
         "journey_actions",
       ] {
         #expect(try await worker.rows("SELECT count(*) FROM \(table)") == ["1"], "\(table)")

@@ -22,14 +22,19 @@ struct StoredReference {
     var summaries: [UUID: ClientSummary] = [:]
     for row in 0..<events.rowCount {
       let client = try events.uuid(row, 0)
-      let stamp = EventStamp(at: Timestamp(microseconds: try events.timestamp(row, 6)), id: try events.text(row, 2), source: try events.text(row, 1))
+      let stamp = EventStamp(
+        at: Timestamp(microseconds: try events.timestamp(row, 6)), id: try events.text(row, 2),
+        source: try events.text(row, 1))
       let stage = try events.bool(row, 5) ? Stage(rawValue: events.text(row, 4)) : nil
       let document = try JSONDocument(parsing: Array(try events.text(row, 7).utf8))
-      let signals = rules.signals.signals(type: try events.text(row, 3), stage: stage, sourceEventID: stamp.id, metadata: document.root)
+      let signals = rules.signals.signals(
+        type: try events.text(row, 3), stage: stage, sourceEventID: stamp.id, metadata: document.root)
       summaries[client, default: ClientSummary()].insert(stamp, stage: stage, signals: signals)
       switch signals.invoice {
-      case .overdue(let id): invoices[client, default: [:]][id, default: InvoiceState()].merge(InvoiceState(overdueAt: stamp.at))
-      case .settled(let id): invoices[client, default: [:]][id, default: InvoiceState()].merge(InvoiceState(settledAt: stamp.at))
+      case .overdue(let id):
+        invoices[client, default: [:]][id, default: InvoiceState()].merge(InvoiceState(overdueAt: stamp.at))
+      case .settled(let id):
+        invoices[client, default: [:]][id, default: InvoiceState()].merge(InvoiceState(settledAt: stamp.at))
       case nil: break
       }
     }
@@ -37,7 +42,9 @@ struct StoredReference {
     for row in 0..<contacts.rowCount {
       let client = try contacts.uuid(row, 0)
       guard var summary = summaries[client] else { continue }
-      let late = (invoices[client] ?? [:]).filter(\.value.isLate).map { LateInvoices.Item(id: $0.key, overdueAt: $0.value.overdueAt!) }
+      let late = (invoices[client] ?? [:]).filter(\.value.isLate).map {
+        LateInvoices.Item(id: $0.key, overdueAt: $0.value.overdueAt!)
+      }
       let oldest = late.sorted { ($0.overdueAt, $0.id) < ($1.overdueAt, $1.id) }.prefix(LateInvoices.oldestLimit)
       summary.lateInvoices = LateInvoices(count: min(late.count, LateInvoices.countLimit), oldest: Array(oldest))
       let now = Timestamp(microseconds: try contacts.timestamp(row, 2)) + offset

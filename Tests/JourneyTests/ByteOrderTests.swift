@@ -6,7 +6,8 @@ import Testing
 /// Comparisons eight bytes at a time, held against the plain ones.
 @Suite("Order by bytes")
 struct ByteOrderTests {
-  /// Texts that start alike more often than not: of every length around a word's, with bytes on both sides of a signed byte's range.
+  /// Texts that start alike more often than not: of every length around a word's, with bytes on both sides of a signed
+  /// byte's range.
   private static func text(_ random: inout SeededRandom) -> String {
     let pieces = ["a", "b", "é", "😀", "\u{0}", "evt_1000", "0000000000"]
     return (0..<Int.random(in: 0...6, using: &random)).map { _ in pieces.randomElement(using: &random)! }.joined()

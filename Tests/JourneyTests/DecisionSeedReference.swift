@@ -1,7 +1,8 @@
-/// The design document's `ClientJourneyService` and `NextBestActionEngine`, as they are written there: the whole history, filtered and
-/// sorted for each question, everything a string. It shares nothing with the code under test.
+/// The design document's `ClientJourneyService` and `NextBestActionEngine`, as they are written there: the whole
+/// history, filtered and sorted for each question, everything a string. It shares nothing with the code under test.
 ///
-/// The document leaves the order of events of one moment to the database; the adapter's is by id, then source, bytewise.
+/// The document leaves the order of events of one moment to the database; the adapter's is by id, then source,
+/// bytewise.
 struct SeedReference {
   struct Event {
     var id: String
@@ -24,7 +25,8 @@ struct SeedReference {
   }
 
   static let stages = [
-    "lead", "qualified_lead", "onboarding", "active_project", "awaiting_feedback", "billing", "retention", "upsell_candidate", "churn_risk",
+    "lead", "qualified_lead", "onboarding", "active_project", "awaiting_feedback", "billing", "retention",
+    "upsell_candidate", "churn_risk",
   ]
 
   var events: [Event]
@@ -50,7 +52,13 @@ struct SeedReference {
     let penalty = Double(risks.count * 10)
     score = max(0, score - penalty)
     var level = "LOW"
-    if risks.count >= 4 { level = "CRITICAL" } else if risks.count >= 3 { level = "HIGH" } else if risks.count >= 2 { level = "MEDIUM" }
+    if risks.count >= 4 {
+      level = "CRITICAL"
+    } else if risks.count >= 3 {
+      level = "HIGH"
+    } else if risks.count >= 2 {
+      level = "MEDIUM"
+    }
     return Score(score: score, riskLevel: level, recommendedActions: generateActions(stage: stage, risks: risks))
   }
 
@@ -58,8 +66,12 @@ struct SeedReference {
     var risks: [String] = []
     let thirtyDaysAgo = now - 30 * 24 * 60 * 60 * 1_000_000
     if events.filter({ $0.occurredAt >= thirtyDaysAgo }).count < 3 { risks.append("low_engagement") }
-    if !events.filter({ $0.stage == "billing" && $0.eventType == "invoice_overdue" }).isEmpty { risks.append("late_invoices") }
-    if orderedDescending().prefix(10).filter({ $0.sentiment == "negative" }).count >= 2 { risks.append("negative_sentiment") }
+    if !events.filter({ $0.stage == "billing" && $0.eventType == "invoice_overdue" }).isEmpty {
+      risks.append("late_invoices")
+    }
+    if orderedDescending().prefix(10).filter({ $0.sentiment == "negative" }).count >= 2 {
+      risks.append("negative_sentiment")
+    }
     return risks
   }
 
@@ -96,6 +108,7 @@ struct SeedReference {
       "offer_credit_pack": "Good candidate for additional services",
       "trigger_satisfaction_survey": "Collect feedback on recent work",
     ]
-    return Action(action: action, priority: priority, reason: reasons[action] ?? "Action recommended based on journey analysis")
+    return Action(
+      action: action, priority: priority, reason: reasons[action] ?? "Action recommended based on journey analysis")
   }
 }

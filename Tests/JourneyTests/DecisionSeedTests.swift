@@ -48,14 +48,21 @@ import Testing
   }
 
   @Test func `a client worked out by hand`() throws {
-    // Overdue once, paid since, two of the last ten negative, nothing in the last thirty days: three risks, 60 + 25 - 30.
+    // Overdue once, paid since, two of the last ten negative, nothing in the last thirty days: three risks, 60 + 25 -
+    // 30.
     let day: Int64 = 86_400_000_000, now = Timestamp.present.microseconds
     typealias Event = SeedReference.Event
     let events = [
-      Event(id: "1", source: "s", occurredAt: now - 50 * day, stage: "billing", eventType: "invoice_overdue", sentiment: nil),
-      Event(id: "2", source: "s", occurredAt: now - 49 * day, stage: "active_project", eventType: "call", sentiment: "negative"),
-      Event(id: "3", source: "s", occurredAt: now - 48 * day, stage: "retention", eventType: "call", sentiment: "negative"),
-      Event(id: "4", source: "s", occurredAt: now - 40 * day, stage: "billing", eventType: "invoice_paid", sentiment: nil),
+      Event(
+        id: "1", source: "s", occurredAt: now - 50 * day, stage: "billing", eventType: "invoice_overdue", sentiment: nil
+      ),
+      Event(
+        id: "2", source: "s", occurredAt: now - 49 * day, stage: "active_project", eventType: "call",
+        sentiment: "negative"),
+      Event(
+        id: "3", source: "s", occurredAt: now - 48 * day, stage: "retention", eventType: "call", sentiment: "negative"),
+      Event(
+        id: "4", source: "s", occurredAt: now - 40 * day, stage: "billing", eventType: "invoice_paid", sentiment: nil),
     ]
     var summary = ClientSummary()
     for event in events {
@@ -73,19 +80,23 @@ import Testing
 
   // MARK: Helpers
 
-  private func check(_ summary: ClientSummary, against reference: SeedReference, _ location: SourceLocation = #_sourceLocation) {
+  private func check(
+    _ summary: ClientSummary, against reference: SeedReference, _ location: SourceLocation = #_sourceLocation
+  ) {
     let now = Timestamp(microseconds: reference.now)
     let assessment = rules.assess(summary, aiScore: reference.aiScore, at: now)
     check(assessment, rules.decide(assessment, outreach: Outreach(), at: now), against: reference, location)
   }
 
   private func check(
-    _ assessment: Assessment, _ decision: Decision, against reference: SeedReference, _ location: SourceLocation = #_sourceLocation
+    _ assessment: Assessment, _ decision: Decision, against reference: SeedReference,
+    _ location: SourceLocation = #_sourceLocation
   ) {
     #expect(assessment.stage.rawValue == reference.currentStage(), sourceLocation: location)
     #expect(assessment.risks.map(\.risk.rawValue) == reference.detectRisks(), sourceLocation: location)
     let score = SeedReference.Score(
-      score: assessment.score, riskLevel: assessment.level.rawValue, recommendedActions: assessment.candidates.map(\.action.rawValue))
+      score: assessment.score, riskLevel: assessment.level.rawValue,
+      recommendedActions: assessment.candidates.map(\.action.rawValue))
     #expect(score == reference.journeyScore(), sourceLocation: location)
     let action = decision.winner(of: assessment).map {
       SeedReference.Action(action: $0.action.rawValue, priority: assessment.priority.rawValue, reason: $0.reason)
@@ -106,7 +117,8 @@ import Testing
           - (random.chance(0.7)
             ? random.pick(quiet ? [30 * day, 30 * day + 1, 90 * day] : ages)
             : Int64.random(in: -20 * day...60 * day, using: &random)),
-        stage: random.pick(SeedReference.stages), eventType: random.pick(["invoice_overdue", "invoice_paid", "call", "ticket_opened", ""]),
+        stage: random.pick(SeedReference.stages),
+        eventType: random.pick(["invoice_overdue", "invoice_paid", "call", "ticket_opened", ""]),
         sentiment: random.pick([nil, nil, nil, "negative", "negative", "positive", "Negative", "neutral", ""]))
     }
     let aiScore: Double? = random.pick([
@@ -126,7 +138,8 @@ import Testing
     return StagedEvent(
       id: UUID(),
       event: JourneyEvent(
-        orgID: UUID(), source: event.source, sourceEventID: event.id, client: ClientReference(externalID: "c"), type: event.eventType,
+        orgID: UUID(), source: event.source, sourceEventID: event.id, client: ClientReference(externalID: "c"),
+        type: event.eventType,
         stage: stage, occurredAt: Timestamp(microseconds: event.occurredAt), metadata: json.bytes),
       signals: rules.signals.signals(type: event.eventType, stage: stage, sourceEventID: event.id, metadata: metadata))
   }

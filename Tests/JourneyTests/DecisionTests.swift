@@ -17,13 +17,15 @@ import Testing
     for id in ["2", "3"] { summary.insert(id, at: .present - .days(39), stage: .onboarding) { $0.isNegative = true } }
     summary.lateInvoices = LateInvoices(count: 1, oldest: [.init(id: "in_1", overdueAt: .present)])
     func assess() -> [Candidate] { rules.assess(summary, aiScore: nil, at: .present).candidates }
-    #expect(assess().map(\.action) == [.scheduleMeeting, .sendVoiceMessage, .emailOutreach, .conciergePersonalIntervention])
+    #expect(
+      assess().map(\.action) == [.scheduleMeeting, .sendVoiceMessage, .emailOutreach, .conciergePersonalIntervention])
     #expect(
       assess().map(\.trigger.description)
         == ["stage:onboarding", "risk:low_engagement", "risk:late_invoices", "risk:negative_sentiment"])
     #expect(assess().map(\.channel) == [.human, .voice, .email, .human])
     rules.actions.byRisk.reverse()
-    #expect(assess().map(\.action) == [.scheduleMeeting, .conciergePersonalIntervention, .emailOutreach, .sendVoiceMessage])
+    #expect(
+      assess().map(\.action) == [.scheduleMeeting, .conciergePersonalIntervention, .emailOutreach, .sendVoiceMessage])
   }
 
   @Test func `an action that two triggers ask for is there once, for the first of them`() {
@@ -65,7 +67,8 @@ import Testing
   // MARK: Score and level
 
   @Test(arguments: [
-    (0, RiskLevel.low, Priority.low), (1, .low, .low), (2, .medium, .medium), (3, .high, .high), (4, .critical, .urgent),
+    (0, RiskLevel.low, Priority.low), (1, .low, .low), (2, .medium, .medium), (3, .high, .high),
+    (4, .critical, .urgent),
     (6, .critical, .urgent),
   ])
   func `the number of risks makes the level and the priority`(risks: Int, level: RiskLevel, priority: Priority) {
@@ -87,7 +90,10 @@ import Testing
 
   @Test func `the score names its parts`() {
     let assessment = DecisionRules().assess(Self.quietLead, aiScore: -20, at: .present)
-    #expect(assessment.contributions.map(\.source.description) == ["ai_score", "stage:lead", "risk:low_engagement", "minimum"])
+    #expect(
+      assessment.contributions.map(\.source.description) == [
+        "ai_score", "stage:lead", "risk:low_engagement", "minimum",
+      ])
     #expect(assessment.contributions.map(\.points) == [-20, 0, -10, 30])
     for missing in [nil, 0, -0.0, .nan] as [Double?] {
       let assessment = DecisionRules().assess(Self.quietLead, aiScore: missing, at: .present)
@@ -135,7 +141,8 @@ import Testing
     let id = UUID(), end = Timestamp.present + .hours(72)
     outreach.record(.emailOutreach, id: id, at: .present, priority: .urgent)
     func first(at moment: Timestamp) -> Decision.Verdict? {
-      rules.decide(rules.assess(Self.quietLead, aiScore: nil, at: moment), outreach: outreach, at: moment).verdicts.first
+      rules.decide(rules.assess(Self.quietLead, aiScore: nil, at: moment), outreach: outreach, at: moment).verdicts
+        .first
     }
     #expect(first(at: end - .microsecond) == .coolingDown(actionID: id, until: end))
     #expect(first(at: end) == .chosen)

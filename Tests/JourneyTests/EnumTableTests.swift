@@ -5,7 +5,9 @@ import Testing
 @Suite struct EnumTableTests {
   private func compare<Key: CaseIterable & Hashable & Sendable>(_: Key.Type) {
     var table = EnumTable<Key, Int>(), dictionary: [Key: Int] = [:]
-    for (number, key) in Key.allCases.enumerated() where number % 2 == 0 { (table[key], dictionary[key]) = (number, number) }
+    for (number, key) in Key.allCases.enumerated() where number % 2 == 0 {
+      (table[key], dictionary[key]) = (number, number)
+    }
     for key in Key.allCases { #expect(table[key] == dictionary[key]) }
     if let first = Key.allCases.first {
       (table[first], dictionary[first]) = (nil, nil)

@@ -5,7 +5,9 @@ import Testing
 @Suite struct EvaluationSignalsTests {
   private let rules = SignalRules()
 
-  private func signals(_ type: String, _ metadata: String = "{}", stage: Stage? = .billing, _ rules: SignalRules? = nil) throws -> Signals {
+  private func signals(_ type: String, _ metadata: String = "{}", stage: Stage? = .billing, _ rules: SignalRules? = nil)
+    throws -> Signals
+  {
     let value = try JSONDocument(parsing: metadata).root
     return (rules ?? self.rules).signals(type: type, stage: stage, sourceEventID: "evt_1", metadata: value)
   }
@@ -33,7 +35,9 @@ import Testing
 
   @Test func `invoices are named by text or number`() throws {
     #expect(try signals("invoice_overdue", #"{"invoiceId":"in_1"}"#).invoice == .overdue(id: "in_1"))
-    #expect(try signals("invoice_overdue", #"{"invoiceId":12345678901234567890}"#).invoice == .overdue(id: "12345678901234567890"))
+    #expect(
+      try signals("invoice_overdue", #"{"invoiceId":12345678901234567890}"#).invoice
+        == .overdue(id: "12345678901234567890"))
     #expect(try signals("invoice_paid", #"{"invoiceId":"in_1"}"#).invoice == .settled(id: "in_1"))
     #expect(try signals("invoice_voided", #"{"invoiceId":"in_1"}"#).invoice == .settled(id: "in_1"))
     #expect(try signals("invoice_sent", #"{"invoiceId":"in_1"}"#).invoice == nil)
@@ -70,7 +74,8 @@ import Testing
     #expect(try signals("case_opened", "{}", stage: nil, rules).isTicketOpened)
     #expect(try !signals("ticket_opened", "{}", stage: nil, rules).isTicketOpened)
     #expect(try signals("seats", "{}", stage: nil, rules).usage == 40)
-    #expect(rules.types.isSuperset(of: ["case_opened", "seats", "invoice_overdue", "invoice_paid", "milestone_delayed"]))
+    #expect(
+      rules.types.isSuperset(of: ["case_opened", "seats", "invoice_overdue", "invoice_paid", "milestone_delayed"]))
     #expect(!rules.types.contains("ticket_opened") && !rules.types.contains("usage_low"))
   }
 }

@@ -3,11 +3,13 @@ import Journey
 
 extension ClientSnapshot {
   static func test(
-    aiScore: Double? = nil, summary: ClientSummary = ClientSummary(), outreach: Outreach = Outreach(), lateInvoices: LateInvoices? = nil,
+    aiScore: Double? = nil, summary: ClientSummary = ClientSummary(), outreach: Outreach = Outreach(),
+    lateInvoices: LateInvoices? = nil,
     now: Timestamp = .present
   ) -> ClientSnapshot {
     ClientSnapshot(
-      id: UUID(), orgID: UUID(), name: nil, email: nil, phone: nil, aiScore: aiScore, summary: summary, outreach: outreach,
+      id: UUID(), orgID: UUID(), name: nil, email: nil, phone: nil, aiScore: aiScore, summary: summary,
+      outreach: outreach,
       lateInvoices: lateInvoices, now: now)
   }
 }
@@ -17,7 +19,8 @@ extension StagedEvent {
     StagedEvent(
       id: UUID(),
       event: JourneyEvent(
-        orgID: UUID(), source: event.stamp.source, sourceEventID: event.stamp.id, client: ClientReference(externalID: "c"), type: "test",
+        orgID: UUID(), source: event.stamp.source, sourceEventID: event.stamp.id,
+        client: ClientReference(externalID: "c"), type: "test",
         stage: event.stage, occurredAt: event.stamp.at, metadata: Array("{}".utf8)),
       signals: event.signals)
   }
@@ -31,7 +34,9 @@ struct EvaluatedClient {
 }
 
 extension DecisionRules {
-  func evaluated(_ client: ClientSnapshot, taking events: [StagedEvent], random: inout some RandomNumberGenerator) -> EvaluatedClient {
+  func evaluated(_ client: ClientSnapshot, taking events: [StagedEvent], random: inout some RandomNumberGenerator)
+    -> EvaluatedClient
+  {
     var client = client
     let evaluations = evaluate(&client, taking: events, random: &random)
     return EvaluatedClient(summary: client.summary, outreach: client.outreach, evaluations: evaluations)

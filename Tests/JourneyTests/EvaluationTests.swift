@@ -80,7 +80,8 @@ import Testing
     let entry = try #require(result.outreach.last[.emailOutreach])
     #expect(entry.actionID == id && entry.decidedAt == .present)
     #expect(result.outreach.last.count == 1)
-    #expect(result.evaluations.last?.decision.verdicts.first == .coolingDown(actionID: id, until: .present + .hours(72)))
+    #expect(
+      result.evaluations.last?.decision.verdicts.first == .coolingDown(actionID: id, until: .present + .hours(72)))
 
     let later = ClientSnapshot.test(summary: result.summary, outreach: result.outreach, now: .present + .hours(72))
     let again = rules.evaluated(later, taking: [Self.event("9", at: .present, stage: .lead)], random: &random)
@@ -103,7 +104,8 @@ import Testing
   @Test func `an event that is known already is evaluated without any effect on the state`() {
     var random = SeededRandom(seed: 1)
     let first = DecisionRules().evaluated(.test(), taking: Self.events, random: &random)
-    let second = DecisionRules().evaluated(.test(summary: first.summary), taking: Self.events.reversed(), random: &random)
+    let second = DecisionRules().evaluated(
+      .test(summary: first.summary), taking: Self.events.reversed(), random: &random)
     #expect(second.summary == first.summary)
     #expect(second.evaluations.last?.assessment == first.evaluations.last?.assessment)
   }

@@ -5,7 +5,9 @@ import Testing
 @Suite struct RiskTests {
   private let rules = RiskRules()
 
-  private func found(_ risk: Risk, in summary: ClientSummary, at now: Timestamp = .present, _ rules: RiskRules? = nil) -> DetectedRisk? {
+  private func found(_ risk: Risk, in summary: ClientSummary, at now: Timestamp = .present, _ rules: RiskRules? = nil)
+    -> DetectedRisk?
+  {
     (rules ?? self.rules).detect(in: summary, at: now).first { $0.risk == risk }
   }
 
@@ -63,7 +65,8 @@ import Testing
     summary.lateInvoices.count = 2
     #expect(found(.lateInvoices, in: summary)?.evidence == "2 invoices overdue, the oldest (in_1) since 2026-11-11")
     summary.lateInvoices.count = LateInvoices.countLimit
-    #expect(found(.lateInvoices, in: summary)?.evidence == "100 or more invoices overdue, the oldest (in_1) since 2026-11-11")
+    #expect(
+      found(.lateInvoices, in: summary)?.evidence == "100 or more invoices overdue, the oldest (in_1) since 2026-11-11")
     summary.lateInvoices = LateInvoices()
     #expect(found(.lateInvoices, in: summary) == nil)
   }
@@ -100,7 +103,9 @@ import Testing
     rules.negativeSentiment?.events = 1
     var summary = ClientSummary()
     summary.insert("n", at: .present) { $0.isNegative = true }
-    #expect(found(.negativeSentiment, in: summary, rules)?.evidence == "1 of the last 1 event negative, the newest on 2026-11-20")
+    #expect(
+      found(.negativeSentiment, in: summary, rules)?.evidence
+        == "1 of the last 1 event negative, the newest on 2026-11-20")
     summary.insert("a", at: .present + .microsecond)
     #expect(found(.negativeSentiment, in: summary, rules) != nil)
     summary.insert("b", at: .present + .microsecond)
@@ -147,7 +152,10 @@ import Testing
 
   // MARK: Usage
 
-  @Test(arguments: [(19.99, "usage 19.99 % on 2026-11-20, under 20 %"), (0, "usage 0 % on 2026-11-20, under 20 %"), (20, nil), (100, nil)])
+  @Test(arguments: [
+    (19.99, "usage 19.99 % on 2026-11-20, under 20 %"), (0, "usage 0 % on 2026-11-20, under 20 %"), (20, nil),
+    (100, nil),
+  ])
   func `usage under the threshold is low`(percent: Double, evidence: String?) {
     var summary = ClientSummary()
     summary.insert("1", at: .present) { $0.usage = percent }
@@ -167,7 +175,9 @@ import Testing
 
   @Test func `three tickets in thirty days are many, to the microsecond`() {
     var summary = ClientSummary()
-    for (id, age) in [("1", 30), ("2", 29)] { summary.insert(id, at: .present - .days(Int64(age))) { $0.isTicketOpened = true } }
+    for (id, age) in [("1", 30), ("2", 29)] {
+      summary.insert(id, at: .present - .days(Int64(age))) { $0.isTicketOpened = true }
+    }
     #expect(found(.highSupportTickets, in: summary) == nil)
     summary.insert("3", at: .present) { $0.isTicketOpened = true }
     let risk = found(.highSupportTickets, in: summary)
@@ -182,7 +192,8 @@ import Testing
   @Test func `a great many tickets are said to be no fewer than are kept`() {
     var summary = ClientSummary()
     for id in 0..<14 { summary.insert("\(id)", at: .present) { $0.isTicketOpened = true } }
-    #expect(found(.highSupportTickets, in: summary)?.evidence == "10 or more tickets opened in the last 30 days, 3 are many")
+    #expect(
+      found(.highSupportTickets, in: summary)?.evidence == "10 or more tickets opened in the last 30 days, 3 are many")
   }
 
   // MARK: All of them
@@ -201,7 +212,10 @@ import Testing
     rules.lowEngagement?.window = .days(20)
     #expect(
       rules.detect(in: summary, at: .present).map(\.risk)
-        == [.lowEngagement, .lateInvoices, .negativeSentiment, .slowProjectProgress, .lowFeatureUsage, .highSupportTickets])
+        == [
+          .lowEngagement, .lateInvoices, .negativeSentiment, .slowProjectProgress, .lowFeatureUsage,
+          .highSupportTickets,
+        ])
   }
 
   @Test func `a risk that is switched off never holds and never comes due`() {

@@ -11,7 +11,8 @@ import Testing
     }
     let late = Int.random(in: 0...100, using: &random)
     summary.lateInvoices = LateInvoices(
-      count: late, oldest: (0..<min(3, late)).map { LateInvoices.Item(id: "in_\($0)", overdueAt: .present - .days(Int64($0))) })
+      count: late,
+      oldest: (0..<min(3, late)).map { LateInvoices.Item(id: "in_\($0)", overdueAt: .present - .days(Int64($0))) })
     return summary
   }
 
@@ -19,7 +20,8 @@ import Testing
     var outreach = Outreach()
     for kind in ActionKind.allCases where random.chance(0.5) {
       outreach.record(
-        kind, id: .v7(at: .present, using: &random), at: Timestamp(microseconds: .random(in: 0...1 << 52, using: &random)),
+        kind, id: .v7(at: .present, using: &random),
+        at: Timestamp(microseconds: .random(in: 0...1 << 52, using: &random)),
         priority: random.pick(Priority.allCases.map(Optional.some) + [nil]))
     }
     return outreach
@@ -42,7 +44,8 @@ import Testing
   /// What is in databases already: these bytes must not change.
   @Test func `the stored form is this`() {
     var summary = ClientSummary()
-    summary.insert(EventStamp(at: Timestamp(microseconds: 1), id: "e1", source: "crm"), stage: .billing, signals: Signals())
+    summary.insert(
+      EventStamp(at: Timestamp(microseconds: 1), id: "e1", source: "crm"), stage: .billing, signals: Signals())
     let stamp: [UInt8] = [2, 2] + Array("e1".utf8) + [3] + Array("crm".utf8)
     let form: [UInt8] = [1, 1] + stamp + [5, 1] + stamp + [0, 0, 0, 0, 0, 0, 0]
     #expect(summary.encoded() == form)
@@ -153,7 +156,10 @@ import Testing
       ([1, 0, 2, 2, 1, 0x61, 0, 0, 0, 1, 0x61, 0, 0, 0, 0, 0, 0, 0, 0], true, "two events"),
       ([1, 0, 2, 0, 1, 0x61, 0, 0, 0, 1, 0x61, 0, 0, 0, 0, 0, 0, 0, 0], false, "one event twice"),
       ([1, 0, 2, 0, 1, 0x61, 0, 0, 2, 1, 0x61, 0, 0, 0, 0, 0, 0, 0, 0], false, "the oldest first"),
-      ([1, 0, 0, 0, 1, 0, 0, 0, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0xfc, 0x7f, 0, 0, 0, 0], false, "a usage that is no number"),
+      (
+        [1, 0, 0, 0, 1, 0, 0, 0, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0xfc, 0x7f, 0, 0, 0, 0], false,
+        "a usage that is no number"
+      ),
       ([1, 0, 0, 0, 0, 0, 0, 101, 0], false, "more invoices than are counted"),
       ([1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0x69, 0], false, "an invoice that is not counted"),
       ([1, 0, 0, 0, 0, 0, 0, 1, 1, 1, 0x69, 0], true, "an invoice"),

@@ -23,7 +23,8 @@ import Testing
     var random = SeededRandom(seed: seed)
     for rules in Self.profiles {
       for _ in 0..<10 {
-        let events = HistoryEvent.random(count: Int.random(in: 1...40, using: &random), around: .present, using: &random)
+        let events = HistoryEvent.random(
+          count: Int.random(in: 1...40, using: &random), around: .present, using: &random)
         let aiScore: Double? = random.pick([nil, 0, 40, 72.5])
         let expected = verdict(rules, of: summary(of: events), aiScore: aiScore)
         for _ in 0..<3 {
@@ -88,7 +89,8 @@ import Testing
   @Test func `stamps order by time, then by the bytes of the id, then of the source`() {
     let early = Timestamp.present, late = Timestamp.present + .microsecond
     let ordered = [
-      EventStamp(at: early, id: "", source: "z"), EventStamp(at: early, id: "Z", source: "a"), EventStamp(at: early, id: "a", source: "a"),
+      EventStamp(at: early, id: "", source: "z"), EventStamp(at: early, id: "Z", source: "a"),
+      EventStamp(at: early, id: "a", source: "a"),
       EventStamp(at: early, id: "a", source: "b"), EventStamp(at: early, id: "aa", source: "a"),
       EventStamp(at: early, id: "\u{10000}", source: "a"), EventStamp(at: late, id: "", source: ""),
     ]

@@ -42,7 +42,8 @@ struct HistoryEvent: Hashable {
     // The last two are one text to Unicode and two to a database.
     let ids = ["evt_\(Int.random(in: 0..<400, using: &random))", "Z", "z", "", "\u{e9}", "e\u{301}"]
     let stamp = EventStamp(
-      at: now + .hours(random.pick([-2000, -720, -719, -500, -100, -3, -2, -1, 0, 5])), id: random.chance(0.8) ? ids[0] : random.pick(ids),
+      at: now + .hours(random.pick([-2000, -720, -719, -500, -100, -3, -2, -1, 0, 5])),
+      id: random.chance(0.8) ? ids[0] : random.pick(ids),
       source: random.pick(["/crm", "/billing", "stripe"]))
     var signals = Signals()
     signals.isNegative = random.chance(0.2)
@@ -66,7 +67,9 @@ extension ClientSummary {
 
   mutating func insert(_ event: HistoryEvent) { insert(event.stamp, stage: event.stage, signals: event.signals) }
 
-  mutating func insert(_ id: String, at time: Timestamp, stage: Stage? = nil, _ change: (inout Signals) -> Void = { _ in }) {
+  mutating func insert(
+    _ id: String, at time: Timestamp, stage: Stage? = nil, _ change: (inout Signals) -> Void = { _ in }
+  ) {
     var signals = Signals()
     change(&signals)
     insert(EventStamp(at: time, id: id, source: "test"), stage: stage, signals: signals)
@@ -86,9 +89,12 @@ struct InvoiceRows: Equatable {
   }
 
   var late: LateInvoices {
-    let late = rows.filter(\.value.isLate).compactMap { id, state in state.overdueAt.map { LateInvoices.Item(id: id, overdueAt: $0) } }
-      .sorted { ($0.overdueAt, $0.id) < ($1.overdueAt, $1.id) }
-    return LateInvoices(count: min(late.count, LateInvoices.countLimit), oldest: Array(late.prefix(LateInvoices.oldestLimit)))
+    let late = rows.filter(\.value.isLate).compactMap { id, state in
+      state.overdueAt.map { LateInvoices.Item(id: id, overdueAt: $0) }
+    }
+    .sorted { ($0.overdueAt, $0.id) < ($1.overdueAt, $1.id) }
+    return LateInvoices(
+      count: min(late.count, LateInvoices.countLimit), oldest: Array(late.prefix(LateInvoices.oldestLimit)))
   }
 }
 

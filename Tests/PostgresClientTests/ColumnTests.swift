@@ -3,7 +3,8 @@ import Testing
 
 @testable import PostgresClient
 
-/// Arrays as the server's binary form wants them: dimensions, has-nulls flag, element type, count, lower bound, then each element after its length.
+/// Arrays as the server's binary form wants them: dimensions, has-nulls flag, element type, count, lower bound, then
+/// each element after its length.
 @Suite struct ColumnTests {
   private static func bytes(_ parameters: PostgresParameters) -> [[UInt8]] {
     parameters.slots.map { slot in
@@ -22,7 +23,9 @@ import Testing
     let header: [UInt8] = [0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 25, 0, 0, 0, 3, 0, 0, 0, 1]
     let null: [UInt8] = [255, 255, 255, 255]
     let text: [UInt8] = [0, 0, 0, 2] + Array("ab".utf8)
-    #expect(Self.column({ for value in [nil, "ab", nil] as [String?] { $0.append(value) } }, .texts()) == header + null + text + null)
+    #expect(
+      Self.column({ for value in [nil, "ab", nil] as [String?] { $0.append(value) } }, .texts()) == header + null + text
+        + null)
     let jsonb = Self.column({ $0.append([UInt8]("{}".utf8)) }, .jsonbs())
     #expect(jsonb == [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 14, 218, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 3, 1] + Array("{}".utf8))
     #expect(Self.column({ $0.append(true) }, .bools()).suffix(5) == [0, 0, 0, 1, 1])
@@ -35,7 +38,8 @@ import Testing
     for expected in [0, 1, 300] {
       let texts = Self.column({ for row in rows { $0.append(row) } }, .texts(expected, size: 1))
       let ids = Self.column({ for row in rows { $0.append(row.map { _ in id }) } }, .uuids(expected))
-      let numbers = Self.column({ for row in rows { $0.append(row.map { Double($0.utf8.count) }) } }, .float8s(expected))
+      let numbers = Self.column(
+        { for row in rows { $0.append(row.map { Double($0.utf8.count) }) } }, .float8s(expected))
       let wanted = PostgresParameters {
         $0.texts(rows)
         $0.uuids(rows) { row in row.map { _ in id } }

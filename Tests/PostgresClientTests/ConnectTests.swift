@@ -43,12 +43,15 @@ import Testing
     // A socket that is bound and does not listen refuses; one that listens and never accepts is silent.
     let refusing = try LoopbackSocket(listening: false)
     let silent = try LoopbackSocket(listening: true)
-    let refused = try failure { _ = try PostgresConnection.connect(settings("host=127.0.0.1 port=\(refusing.port) user=a")) }
+    let refused = try failure {
+      _ = try PostgresConnection.connect(settings("host=127.0.0.1 port=\(refusing.port) user=a"))
+    }
     #expect(refused.kind == .transient)
     let started = ContinuousClock.now
     let unanswered = try failure {
       _ = try PostgresConnection.connect(
-        settings("host=127.0.0.1 port=\(silent.port) user=a password=hidden") { $0.connectTimeout = .milliseconds(200) })
+        settings("host=127.0.0.1 port=\(silent.port) user=a password=hidden") { $0.connectTimeout = .milliseconds(200) }
+      )
     }
     #expect(unanswered.kind == .transient)
     #expect(unanswered.message.contains("no answer"))
@@ -93,7 +96,10 @@ import Testing
           current_setting('idle_in_transaction_session_timeout'), current_setting('application_name'), current_setting('client_encoding'),
           current_setting('plan_cache_mode'), current_setting('enable_seqscan'), current_setting('jit')
         """))
-    #expect(try (0..<9).map { try result.text(0, $0) } == [role, "1500ms", "0", "1min", "unit", "UTF8", "force_generic_plan", "off", "off"])
+    #expect(
+      try (0..<9).map { try result.text(0, $0) } == [
+        role, "1500ms", "0", "1min", "unit", "UTF8", "force_generic_plan", "off", "off",
+      ])
     try admin.execute("DROP ROLE \(PostgresConnection.quotedIdentifier(role))")
   }
 
@@ -106,7 +112,9 @@ import Testing
     let connection = try PostgresConnection.connect(PostgresSettings(conninfo: url, role: role))
     let who = PostgresStatement(name: "who", "SELECT current_user::text")
     let site = CallSite(file: #fileID, line: #line)
-    func roleOfSession() throws -> String { try connection.simpleQuery("SHOW role", operation: "show", site: site).text(0, 0) }
+    func roleOfSession() throws -> String {
+      try connection.simpleQuery("SHOW role", operation: "show", site: site).text(0, 0)
+    }
     #expect(try roleOfSession() == "none")
     #expect(try connection.execute(who).text(0, 0) == role)
     #expect(try roleOfSession() == "none")
@@ -128,7 +136,9 @@ import Testing
 
   @Test func noticesReachTheHandler() async throws {
     let seen = Mutex<[String]>([])
-    try await withConnection({ $0.noticeHandler = { notice in seen.withLock { $0.append("\(notice.severity) \(notice.message)") } } }) {
+    try await withConnection({
+      $0.noticeHandler = { notice in seen.withLock { $0.append("\(notice.severity) \(notice.message)") } }
+    }) {
       try $0.execute("DO $$ BEGIN RAISE WARNING 'careful'; END $$; DROP TABLE IF EXISTS nothing")
     }
     #expect(seen.withLock { $0 } == ["WARNING careful", "NOTICE table \"nothing\" does not exist, skipping"])

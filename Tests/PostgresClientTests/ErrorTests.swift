@@ -37,7 +37,8 @@ import Testing
       sqlState: "21000", kind: .poison,
       sql: "INSERT INTO parents VALUES (5), (5) ON CONFLICT (id) DO UPDATE SET id = 5"),
     Provocation(
-      sqlState: "54011", kind: .poison, sql: "CREATE TABLE wide (\((0..<1_601).map { "c\($0) int" }.joined(separator: ", ")))"),
+      sqlState: "54011", kind: .poison,
+      sql: "CREATE TABLE wide (\((0..<1_601).map { "c\($0) int" }.joined(separator: ", ")))"),
     Provocation(sqlState: "P0001", kind: .poison, sql: "DO $$ BEGIN RAISE EXCEPTION 'no'; END $$"),
     Provocation(sqlState: "40001", kind: .transient, sql: "DO $$ BEGIN RAISE EXCEPTION SQLSTATE '40001'; END $$"),
     Provocation(sqlState: "57014", kind: .transient, sql: "SET statement_timeout = 20; SELECT pg_sleep(60)"),
@@ -47,14 +48,17 @@ import Testing
         SET temp_file_limit = 0; SET work_mem = '64kB';
         SELECT count(*) FROM (SELECT g FROM generate_series(1, 200000) g ORDER BY md5(g::text)) s
         """),
-    Provocation(sqlState: "25006", kind: .reconnect, sql: "SET default_transaction_read_only = on; COMMIT; DELETE FROM parents"),
+    Provocation(
+      sqlState: "25006", kind: .reconnect, sql: "SET default_transaction_read_only = on; COMMIT; DELETE FROM parents"),
     Provocation(sqlState: "26000", kind: .reprepare, sql: "EXECUTE unknown_statement"),
     Provocation(sqlState: "42P01", kind: .permanent, sql: "SELECT * FROM nothing"),
     Provocation(
       sqlState: "42501", kind: .permanent,
       sql: "CREATE ROLE nobody_in_particular; SET ROLE nobody_in_particular; DELETE FROM parents"),
     Provocation(sqlState: "42601", kind: .permanent, sql: "SELECT FROM WHERE"),
-    Provocation(sqlState: "0A000", kind: .permanent, sql: "SELECT * FROM parents FOR UPDATE; SELECT count(*) FROM parents FOR UPDATE"),
+    Provocation(
+      sqlState: "0A000", kind: .permanent,
+      sql: "SELECT * FROM parents FOR UPDATE; SELECT count(*) FROM parents FOR UPDATE"),
     Provocation(sqlState: "3F000", kind: .permanent, sql: "CREATE TABLE nowhere.x ()"),
   ])
   func classifiedAsProvoked(_ provocation: Provocation) async throws {
@@ -72,7 +76,8 @@ import Testing
   @Test func nulCharacterInText() async throws {
     try await withConnection { connection in
       let error = try failure {
-        try connection.execute(PostgresStatement(name: "t", "SELECT $1"), PostgresParameters { $0.text("private\u{0}part") })
+        try connection.execute(
+          PostgresStatement(name: "t", "SELECT $1"), PostgresParameters { $0.text("private\u{0}part") })
       }
       #expect(error.sqlState == "22021")
       #expect(error.kind == .poison)
@@ -94,7 +99,9 @@ import Testing
     let setup = try PostgresConnection.connect(settings(url))
     try setup.execute("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1), (2)")
     let workers = try [PostgresWorker(settings(url)), PostgresWorker(settings(url))]
-    let lock: @Sendable (PostgresConnection, Int) throws -> Void = { try $0.execute("SELECT FROM t WHERE id = \($1) FOR UPDATE") }
+    let lock: @Sendable (PostgresConnection, Int) throws -> Void = {
+      try $0.execute("SELECT FROM t WHERE id = \($1) FOR UPDATE")
+    }
     for (index, worker) in workers.enumerated() {
       try await worker.perform { connection in
         _ = try connection.execute("SELECT pg_advisory_lock(\(index + 1))")
@@ -128,7 +135,8 @@ import Testing
   @Test func everyClassHasItsKind() {
     let expected: [(String, PostgresError.Kind)] = [
       ("08006", .transient), ("53300", .transient), ("57P01", .transient), ("57P03", .transient), ("55P03", .transient),
-      ("25P03", .transient), ("40P01", .transient), ("58030", .transient), ("40002", .poison), ("44000", .poison), ("54000", .poison),
+      ("25P03", .transient), ("40P01", .transient), ("58030", .transient), ("40002", .poison), ("44000", .poison),
+      ("54000", .poison),
       ("28P01", .permanent), ("3D000", .permanent), ("25P02", .permanent), ("XX000", .permanent), ("0A000", .permanent),
     ]
     for (sqlState, kind) in expected { #expect(PostgresError.Kind(sqlState: sqlState) == kind, "\(sqlState)") }

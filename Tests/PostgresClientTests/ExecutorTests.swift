@@ -35,7 +35,9 @@ import Testing
     let pool = try PostgresPool(settings(await freshDatabase()), size: 2)
     let sum = try await withThrowingTaskGroup(of: Int64.self) { group in
       for turn in 0..<200 {
-        let body: @Sendable () async throws -> Int64 = { try await pool.perform { try $0.number("SELECT \(turn % 7)::int8") } }
+        let body: @Sendable () async throws -> Int64 = {
+          try await pool.perform { try $0.number("SELECT \(turn % 7)::int8") }
+        }
         group.addTask { try await body() }
         group.addTask(executorPreference: pool.executors[turn % 2]) { try await body() }
       }
@@ -61,7 +63,9 @@ import Testing
         return connection.backendPID
       }
       await #expect(throws: PostgresError.self) {
-        try await pool.perform { _ = try $0.number("SELECT pg_terminate_backend(pg_backend_pid())::int::int8 FROM pg_sleep(0)") }
+        try await pool.perform {
+          _ = try $0.number("SELECT pg_terminate_backend(pg_backend_pid())::int::int8 FROM pg_sleep(0)")
+        }
       }
       #expect(try await pool.perform { $0.backendPID } != first)
     }
@@ -72,12 +76,17 @@ import Testing
   @Test func aTaskDoesNotWaitForTheThreadsPauses() async throws {
     let refusing = try LoopbackSocket(listening: false)
     let pool = try PostgresPool(
-      settings("host=127.0.0.1 port=\(refusing.port) user=a") { $0.backoff = PostgresBackoff(base: .seconds(60), maximum: .seconds(60)) }, size: 1)
+      settings("host=127.0.0.1 port=\(refusing.port) user=a") {
+        $0.backoff = PostgresBackoff(base: .seconds(60), maximum: .seconds(60))
+      }, size: 1)
     await #expect(throws: PostgresError.self) { try await pool.perform { $0.backendPID } }
-    // Waits for the end of the pause, and for that of the next one where the machine is so busy that the first is over already.
+    // Waits for the end of the pause, and for that of the next one where the machine is so busy that the first is over
+    // already.
     let waiting = Task {
       while true {
-        do { return try await pool.perform { $0.backendPID } } catch let error as PostgresError where error.operation == "connect" { continue }
+        do { return try await pool.perform { $0.backendPID } } catch let error as PostgresError
+          where error.operation == "connect"
+        { continue }
       }
     }
     while !pool.queue.hasWork {
@@ -98,7 +107,8 @@ import Testing
     await pool.close()
   }
 
-  /// A task on a thread that gets no connection has its work done where there is one, even beside a task that never leaves its thread.
+  /// A task on a thread that gets no connection has its work done where there is one, even beside a task that never
+  /// leaves its thread.
   @Test func aTaskWithoutAConnectionHasItsWorkDoneElsewhere() async throws {
     let url = try await freshDatabase()
     let admin = try PostgresConnection.connect(settings(url))
@@ -107,9 +117,12 @@ import Testing
     let pool = try PostgresPool(settings(url + (url.contains("?") ? "&" : "?") + login), size: 2)
     try await withThrowingTaskGroup(of: Void.self) { group in
       let isDone = Flag()
-      let session = try await Task(executorPreference: pool.executors[0]) { try await pool.perform { $0.backendPID } }.value
+      let session = try await Task(executorPreference: pool.executors[0]) { try await pool.perform { $0.backendPID } }
+        .value
       group.addTask(executorPreference: pool.executors[0]) {
-        while !isDone.isSet.load(ordering: .acquiring) { _ = try await pool.perform { try $0.number("SELECT 1::int8") } }
+        while !isDone.isSet.load(ordering: .acquiring) {
+          _ = try await pool.perform { try $0.number("SELECT 1::int8") }
+        }
       }
       group.addTask(executorPreference: pool.executors[1]) {
         for _ in 0..<3 {

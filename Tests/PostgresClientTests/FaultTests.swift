@@ -20,7 +20,8 @@ import Testing
     #expect(try failure { try connection.execute("SELECT 1") }.kind == .transient)
     // The server was told: the session ends long before its sleep would.
     let limit = ContinuousClock.now + .seconds(10)
-    let asleep = "SELECT count(*) FROM pg_stat_activity WHERE pid = \(pid) AND query LIKE '%pg_sleep%' AND state = 'active'"
+    let asleep =
+      "SELECT count(*) FROM pg_stat_activity WHERE pid = \(pid) AND query LIKE '%pg_sleep%' AND state = 'active'"
     while try observer.number(asleep) > 0 {
       try #require(ContinuousClock.now < limit)
     }
@@ -71,7 +72,8 @@ import Testing
     let first = try await worker.perform { $0.backendPID }
     await #expect {
       try await worker.perform { connection in
-        _ = try connection.execute(PostgresStatement(name: "die", "SELECT pg_terminate_backend(pg_backend_pid()), pg_sleep(5)"))
+        _ = try connection.execute(
+          PostgresStatement(name: "die", "SELECT pg_terminate_backend(pg_backend_pid()), pg_sleep(5)"))
       }
     } throws: {
       ($0 as? PostgresError)?.kind == .transient
@@ -80,7 +82,8 @@ import Testing
     #expect(second != first)
     // Ended while idle: noticed before work is given to it.
     let admin = try PostgresConnection.connect(settings(url))
-    #expect(try admin.execute(PostgresStatement(name: "kill", "SELECT pg_terminate_backend(\(second), 10000)")).bool(0, 0))
+    #expect(
+      try admin.execute(PostgresStatement(name: "kill", "SELECT pg_terminate_backend(\(second), 10000)")).bool(0, 0))
     let third = try await worker.perform { try Int32($0.number("SELECT pg_backend_pid()")) }
     #expect(third != second)
     await worker.close()
@@ -97,7 +100,9 @@ import Testing
         throw Stop()
       }
     }
-    let answer = try await worker.perform { (isOpen: $0.isInTransaction, rows: try $0.number("SELECT count(*) FROM t")) }
+    let answer = try await worker.perform {
+      (isOpen: $0.isInTransaction, rows: try $0.number("SELECT count(*) FROM t"))
+    }
     #expect(!answer.isOpen && answer.rows == 0)
     await worker.close()
   }
@@ -128,7 +133,8 @@ import Testing
       return try await group.reduce(0, +)
     }
     #expect(sum == 19_900)
-    // One piece of work after the other is for the session that worked last; a thread that is slow to lie down loses its turn now and then.
+    // One piece of work after the other is for the session that worked last; a thread that is slow to lie down loses
+    // its turn now and then.
     var turns: [Int32: Int] = [:]
     for _ in 0..<60 { turns[try await pool.perform { $0.backendPID }, default: 0] += 1 }
     #expect(turns.values.max()! > 40, "\(turns)")

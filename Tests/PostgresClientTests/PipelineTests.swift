@@ -129,7 +129,8 @@ import Testing
     }
   }
 
-  /// Both directions fill the sockets' buffers: a client that only wrote would wait for a server that only waits to write.
+  /// Both directions fill the sockets' buffers: a client that only wrote would wait for a server that only waits to
+  /// write.
   @Test func largePipelineDoesNotDeadlock() async throws {
     try await withConnection { connection in
       let text = String(repeating: "x", count: 1 << 20)

@@ -81,7 +81,9 @@ import Testing
   @Test func extremes() async throws {
     try await withConnection { connection in
       let instants: [Int64?] = [.min, Self.lowest, -1, 0, 946_684_800_000_000, .max - 1, .max, nil]
-      let numbers: [Double?] = [-.infinity, -.greatestFiniteMagnitude, -0.0, 0.1, .greatestFiniteMagnitude, .infinity, nil]
+      let numbers: [Double?] = [
+        -.infinity, -.greatestFiniteMagnitude, -0.0, 0.1, .greatestFiniteMagnitude, .infinity, nil,
+      ]
       let result = try connection.execute(
         PostgresStatement(name: "x", "SELECT $1, $2, $3, $4, ($1)[1]::text, ($1)[7]::text, $5"),
         PostgresParameters {
@@ -106,7 +108,8 @@ import Testing
   func timesOutOfRangeAreRefused(_ instant: Int64) async throws {
     try await withConnection { connection in
       let error = try failure {
-        try connection.execute(PostgresStatement(name: "t", "SELECT $1"), PostgresParameters { $0.timestamptz(instant) })
+        try connection.execute(
+          PostgresStatement(name: "t", "SELECT $1"), PostgresParameters { $0.timestamptz(instant) })
       }
       #expect(error.sqlState == "22008")
       #expect(error.kind == .poison)
@@ -171,7 +174,8 @@ import Testing
 
   @Test func readingAnotherTypeIsAClearError() async throws {
     try await withConnection { connection in
-      let result = try connection.execute(PostgresStatement(name: "list_things", "SELECT 1::int8 AS amount, 'x'::text AS label"))
+      let result = try connection.execute(
+        PostgresStatement(name: "list_things", "SELECT 1::int8 AS amount, 'x'::text AS label"))
       let error = try failure { _ = try result.uuid(0, 0) }
       #expect(error.kind == .decoding)
       #expect(error.operation == "list_things")
@@ -193,7 +197,9 @@ import Testing
   @Test(arguments: [1, 2, 5_000]) func batchInsertThroughUnnest(_ count: Int) async throws {
     try await withConnection { connection in
       try connection.execute("CREATE TABLE things (id uuid PRIMARY KEY, name text, at timestamptz, body jsonb)")
-      let rows = (0..<count).map { Row(id: UUID(), name: $0 % 3 == 0 ? nil : "n\($0)", at: Int64($0), body: Array("{\"n\": \($0)}".utf8)) }
+      let rows = (0..<count).map {
+        Row(id: UUID(), name: $0 % 3 == 0 ? nil : "n\($0)", at: Int64($0), body: Array("{\"n\": \($0)}".utf8))
+      }
       let insert = PostgresStatement(
         name: "insert_things",
         "INSERT INTO things SELECT * FROM unnest($1, $2, $3, $4) ON CONFLICT DO NOTHING RETURNING id")

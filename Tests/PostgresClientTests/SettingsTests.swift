@@ -32,7 +32,8 @@ import Testing
     ("postgresql://u:s3cr@h/d?sslaccept=strict", "write sslmode=verify-full"),
     ("postgresql://u:s3cr@h/d?search_path=s3cr", "write options=-csearch_path"),
     ("postgresql://u:s3cr@h/d?sslMode=s3cr", "in small letters, sslmode"),
-    ("postgresql://u:s3cr@h/d?sslmood=s3cr", "not known: sslmood"), ("postgresql://h:5/d?sslmood=s3cr", "not known: sslmood"),
+    ("postgresql://u:s3cr@h/d?sslmood=s3cr", "not known: sslmood"),
+    ("postgresql://h:5/d?sslmood=s3cr", "not known: sslmood"),
     ("host=h sslmood=s3cr", "not known: sslmood"),
   ])
   func anUnknownParameterIsNamed(_ conninfo: String, _ words: String) throws {
@@ -46,8 +47,10 @@ import Testing
   @Test(arguments: [
     ("sslmode=s3cr", "sslmode"), ("sslmode=verify-full sslrootcert=/none/s3cr", "sslrootcert"),
     ("sslcert=/none/s3cr", "sslcert"), ("sslkey=/none/s3cr", "sslkey"),
-    ("keepalives_idle=s3cr", "keepalives_idle"), ("channel_binding=s3cr", "channel_binding"), ("gssencmode=s3cr", "gssencmode"),
-    ("target_session_attrs=s3cr", "target_session_attrs"), ("ssl_min_protocol_version=s3cr", "ssl_min_protocol_version"),
+    ("keepalives_idle=s3cr", "keepalives_idle"), ("channel_binding=s3cr", "channel_binding"),
+    ("gssencmode=s3cr", "gssencmode"),
+    ("target_session_attrs=s3cr", "target_session_attrs"),
+    ("ssl_min_protocol_version=s3cr", "ssl_min_protocol_version"),
   ])
   func aSettingThatLibpqDoesNotTakeIsForAPerson(_ setting: String, _ words: String) throws {
     let error = try failure {
@@ -57,15 +60,19 @@ import Testing
     #expect(error.message.contains(words) && !error.message.contains("s3cr"), "\(error)")
   }
 
-  /// A password that nobody percent-encoded or quoted ends up anywhere: no error, no description and no part that is told of shows a piece of it.
+  /// A password that nobody percent-encoded or quoted ends up anywhere: no error, no description and no part that is
+  /// told of shows a piece of it.
   @Test func noPieceOfAPasswordIsEverTold() {
     let marks = [
-      "", "?", "@", "#", "/", ":", "%", "&", "=", ",", ";", "[", "]", "\"", "'", " ", "\\", "//", "@/", "/@", "?=", "&a=", "%zz", ":1/", "/?", "?dbname=",
+      "", "?", "@", "#", "/", ":", "%", "&", "=", ",", ";", "[", "]", "\"", "'", " ", "\\", "//", "@/", "/@", "?=",
+      "&a=", "%zz", ":1/", "/?", "?dbname=",
     ]
     let shapes = [
-      "postgresql://user:<>@127.0.0.1:1/db", "postgres://user:<>@a,b:2/db?sslmode=require", "postgresql://:<>@/db?host=/tmp",
+      "postgresql://user:<>@127.0.0.1:1/db", "postgres://user:<>@a,b:2/db?sslmode=require",
+      "postgresql://:<>@/db?host=/tmp",
       "postgresql://user:<>@h?options=x",
-      "postgresq://user:<>@h/db?a=b", "user:<>@h/db", "host=h password=<>", "host=h password='<>", "password=<> host", "postgresql:/user:<>@h",
+      "postgresq://user:<>@h/db?a=b", "user:<>@h/db", "host=h password=<>", "host=h password='<>", "password=<> host",
+      "postgresql:/user:<>@h",
     ]
     for shape in shapes {
       for one in marks {
@@ -74,7 +81,8 @@ import Testing
           var told = ""
           do throws(PostgresError) {
             let found = try PostgresSettings(conninfo: text)
-            told = "\(found) \(found.options["host"] ?? "") \(found.options["dbname"] ?? "") \(found.options["port"] ?? "")"
+            told =
+              "\(found) \(found.options["host"] ?? "") \(found.options["dbname"] ?? "") \(found.options["port"] ?? "")"
             dump(found, to: &told)
           } catch {
             told = "\(error) \(error.message)"
@@ -87,7 +95,8 @@ import Testing
 
   @Test func aParameterMayHoldAnAt() throws {
     let settings = try PostgresSettings(conninfo: "postgresql://h/db?user=app@tenant")
-    #expect(settings.options["user"] == "app@tenant" && settings.options["host"] == "h" && settings.options["dbname"] == "db")
+    #expect(
+      settings.options["user"] == "app@tenant" && settings.options["host"] == "h" && settings.options["dbname"] == "db")
   }
 
   @Test func defaultsGiveWayToTheString() throws {
@@ -107,7 +116,9 @@ import Testing
     #expect(try HostCandidates.of(several.options).map { $0["hostaddr"] } == ["127.0.0.1", "127.0.0.2"])
     #expect(try HostCandidates.of(several.options).map { $0["port"] } == ["1", "2"])
     let socket = try PostgresSettings(conninfo: "host=/run/postgresql,10.0.0.1 port=5")
-    let expected = [["host": "/run/postgresql", "port": "5"], ["host": "10.0.0.1", "hostaddr": "10.0.0.1", "port": "5"]]
+    let expected = [
+      ["host": "/run/postgresql", "port": "5"], ["host": "10.0.0.1", "hostaddr": "10.0.0.1", "port": "5"],
+    ]
     #expect(try HostCandidates.of(socket.options) == expected)
     let named = try PostgresSettings(conninfo: "host=db.example hostaddr=10.0.0.9")
     #expect(try HostCandidates.of(named.options) == [["host": "db.example", "hostaddr": "10.0.0.9"]])

@@ -3,8 +3,8 @@ import Foundation
 import Glibc
 import Synchronization
 
-/// A program that runs beside the test: what it writes is collected, its end can be awaited, it can be sent signals. Killed when the
-/// test process exits.
+/// A program that runs beside the test: what it writes is collected, its end can be awaited, it can be sent signals.
+/// Killed when the test process exits.
 ///
 /// Safe to use from any task.
 public final class ChildProcess: Sendable {
@@ -91,7 +91,8 @@ public final class ChildProcess: Sendable {
         return state.asked
       }
       guard let request else { return }
-      let nanoseconds = Int(duration.components.seconds * 1_000_000_000 + duration.components.attoseconds / 1_000_000_000)
+      let nanoseconds = Int(
+        duration.components.seconds * 1_000_000_000 + duration.components.attoseconds / 1_000_000_000)
       DispatchQueue.global().asyncAfter(deadline: .now() + .nanoseconds(nanoseconds)) { [self] in
         state.withLock { $0.waiting.removeValue(forKey: request) }?.resume(returning: nil)
       }
@@ -108,7 +109,9 @@ public final class ChildProcess: Sendable {
       readers.wait()
       let process = boxed.value
       Running.remove(id)
-      let ending = process.terminationReason == .exit ? Ending.exited(process.terminationStatus) : .signalled(process.terminationStatus)
+      let ending =
+        process.terminationReason == .exit
+        ? Ending.exited(process.terminationStatus) : .signalled(process.terminationStatus)
       let waiting = state.withLock { state in
         state.ending = ending
         defer { state.waiting = [:] }

@@ -2,8 +2,8 @@ import Foundation
 import Glibc
 import Synchronization
 
-/// The server directories that this process started, stopped when it exits. A process that is killed instead leaves the work to
-/// the watchdog of `scripts/servers --owner`.
+/// The server directories that this process started, stopped when it exits. A process that is killed instead leaves the
+/// work to the watchdog of `scripts/servers --owner`.
 enum ServerDirectories {
   private static let started = Mutex<[String]>([])
   private static let counter = Atomic<Int>(0)

@@ -2,7 +2,8 @@ import Glibc
 
 /// Runs `body`, which starts a program, with no signal blocked on this thread.
 ///
-/// A dispatch thread blocks all signals and a child inherits that: a program started so would never hear that it should end.
+/// A dispatch thread blocks all signals and a child inherits that: a program started so would never hear that it should
+/// end.
 public func withNoSignalBlocked<Value>(_ body: () throws -> Value) rethrows -> Value {
   var none = sigset_t()
   var before = sigset_t()

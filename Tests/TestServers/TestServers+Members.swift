@@ -39,8 +39,8 @@ extension TestServers {
     _ = try await Self.run(["kill-9", brokers[member], "--rabbitmq"])
   }
 
-  /// Brings a node back and waits until it is ready and its members of quorum queues have applied all that their leaders have: before that
-  /// the loss of another node may take a queue's majority.
+  /// Brings a node back and waits until it is ready and its members of quorum queues have applied all that their
+  /// leaders have: before that the loss of another node may take a queue's majority.
   public func startBroker(_ member: Int) async throws {
     _ = try await Self.run(["start", brokers[member], "--rabbitmq"])
     let end = ContinuousClock.now + .seconds(60)
@@ -48,7 +48,8 @@ extension TestServers {
       let behind = try await erlang(Self.membersBehind, on: member)
       if behind == "[]" { return }
       guard ContinuousClock.now < end else {
-        throw TestServersError(operation: "wait for the members of queues", status: -1, output: "behind their leaders: \(behind)")
+        throw TestServersError(
+          operation: "wait for the members of queues", status: -1, output: "behind their leaders: \(behind)")
       }
       try await Task.sleep(for: .milliseconds(100))
     }
@@ -63,7 +64,9 @@ extension TestServers {
     """
 
   /// Evaluates an Erlang expression in one node.
-  public func erlang(_ expression: String, on member: Int) async throws -> String { try await Self.run(["eval", brokers[member], expression]) }
+  public func erlang(_ expression: String, on member: Int) async throws -> String {
+    try await Self.run(["eval", brokers[member], expression])
+  }
 
   /// Makes the standby the primary, and waits until it is one. The old primary has to be gone.
   public func promoteStandby() async throws {

@@ -10,7 +10,8 @@ extension TestServers {
     case transaction
   }
 
-  /// The same database through PgBouncer, which is started where it does not run yet. It runs until the database is stopped.
+  /// The same database through PgBouncer, which is started where it does not run yet. It runs until the database is
+  /// stopped.
   ///
   /// - Parameter url: of one of these servers' databases; its role logs in as it would without the pooler.
   public func pooled(_ url: String, _ pooling: Pooling) async throws -> String {

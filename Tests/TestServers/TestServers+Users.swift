@@ -1,7 +1,8 @@
 extension TestServers {
   /// Creates a user of the broker, or changes what it may do, in one virtual host. It may do nothing in any other.
   ///
-  /// The patterns are regular expressions over the names of queues and exchanges; the default exchange is called `amq.default`.
+  /// The patterns are regular expressions over the names of queues and exchanges; the default exchange is called
+  /// `amq.default`.
   /// - Returns: the broker's address with the user's login.
   public func allow(
     _ user: String, in vhost: String, configure: String, write: String, read: String

@@ -3,11 +3,11 @@ import Glibc
 
 /// Private RabbitMQ and PostgreSQL servers for tests, on free ports of the loopback interface.
 ///
-/// They are started through `scripts/servers`, owned by the test process, and gone after it, however it ends. The machine's own
-/// servers, and `AMQP_URL` or `DATABASE_URL` of the environment, are never used.
+/// They are started through `scripts/servers`, owned by the test process, and gone after it, however it ends. The
+/// machine's own servers, and `AMQP_URL` or `DATABASE_URL` of the environment, are never used.
 ///
-/// Tests share one pair, ``shared()``, and keep apart by a virtual host and a database each. A test that breaks its servers takes
-/// a pair of its own from ``dedicated(_:tls:)``.
+/// Tests share one pair, ``shared()``, and keep apart by a virtual host and a database each. A test that breaks its
+/// servers takes a pair of its own from ``dedicated(_:tls:)``.
 public actor TestServers {
   /// One of the two kinds of servers.
   public enum Kind: String, Sendable, CaseIterable {
@@ -19,7 +19,8 @@ public actor TestServers {
 
   /// Where the servers keep their data and logs; deleted when they are stopped for good.
   public nonisolated let directory: String
-  /// Further servers that belong to these, a directory each: nodes of the broker's cluster, then the database's standby.
+  /// Further servers that belong to these, a directory each: nodes of the broker's cluster, then the database's
+  /// standby.
   nonisolated let members: [String]
   private let urls: [String: String]
   private var created = 0
@@ -46,7 +47,9 @@ public actor TestServers {
     return TestServers(directory: directory, urls: urls)
   }
 
-  static func create(_ kinds: Set<Kind>, _ options: [String]) async throws -> (directory: String, urls: [String: String]) {
+  static func create(_ kinds: Set<Kind>, _ options: [String]) async throws -> (
+    directory: String, urls: [String: String]
+  ) {
     let directory = ServerDirectories.next()
     ServerDirectories.register(directory)
     let arguments = ["start", directory, "--owner", String(getpid()), "--ephemeral", "--json"]
@@ -54,8 +57,8 @@ public actor TestServers {
     return (directory, try JSONDecoder().decode([String: String].self, from: Data(json.utf8)))
   }
 
-  /// Stops the servers in order and deletes their directory. Only for ``dedicated(_:tls:)``, and optional there: the end of the
-  /// process does the same.
+  /// Stops the servers in order and deletes their directory. Only for ``dedicated(_:tls:)``, and optional there: the
+  /// end of the process does the same.
   public func stop() async throws {
     // Those that joined first: the first one runs the port mapper of a cluster.
     for directory in members.reversed() + [directory] {
@@ -113,7 +116,8 @@ public actor TestServers {
   /// The maintenance database `postgres`, with a superuser's login.
   public nonisolated func databaseURL(tls: Bool = false) -> String { url(tls ? "DATABASE_TLS_URL" : "DATABASE_URL") }
 
-  /// Creates an empty database with a name that was never used before, and the default privileges of a Supabase project.
+  /// Creates an empty database with a name that was never used before, and the default privileges of a Supabase
+  /// project.
   ///
   /// - Returns: its URL, with a superuser's login.
   public func makeDatabase(tls: Bool = false) async throws -> String {
@@ -133,7 +137,8 @@ public actor TestServers {
   @discardableResult
   public func sql(_ statement: String, database: String = "postgres") async throws -> String {
     try await command(
-      "psql", ["--quiet", "--no-align", "--tuples-only", "--set=ON_ERROR_STOP=1", "--dbname", database, "--command", statement])
+      "psql",
+      ["--quiet", "--no-align", "--tuples-only", "--set=ON_ERROR_STOP=1", "--dbname", database, "--command", statement])
   }
 
   // MARK: - Faults
@@ -144,8 +149,9 @@ public actor TestServers {
     try await command("kill-9", ["--\(kind.rawValue)"])
   }
 
-  /// RabbitMQ 3.10 writes its directory of quorum queues up to three seconds late (`dets`), and starts a queue that is missing there
-  /// anew, empty and without a leader: nothing that is published to it is ever confirmed. That is the broker's fault, not one to test here.
+  /// RabbitMQ 3.10 writes its directory of quorum queues up to three seconds late (`dets`), and starts a queue that is
+  /// missing there anew, empty and without a leader: nothing that is published to it is ever confirmed. That is the
+  /// broker's fault, not one to test here.
   static func writeQueueDirectory(_ directory: String) async throws {
     _ = try await run(["eval", directory, "[dets:sync(Table) || Table <- dets:all()]"])
   }

@@ -1,7 +1,8 @@
 import AMQPClient
 import Foundation
 
-/// What the adapter made of the events, and the floor has to write as well: how many actions to each channel, how large, and an explanation of middling size.
+/// What the adapter made of the events, and the floor has to write as well: how many actions to each channel, how
+/// large, and an explanation of middling size.
 struct Mix: Codable {
   var email = 0
   var voice = 0
@@ -33,7 +34,9 @@ struct Broker {
   }
 
   func empty() async throws {
-    for queue in ["journey.ingest", "journey.dead-letters"] + Self.channels.map({ "journey.actions.\($0)" }) { _ = try await admin.purge(queue: queue) }
+    for queue in ["journey.ingest", "journey.dead-letters"] + Self.channels.map({ "journey.actions.\($0)" }) {
+      _ = try await admin.purge(queue: queue)
+    }
   }
 
   /// Messages of the ingest queue that no program has taken yet.
@@ -57,14 +60,18 @@ struct Broker {
         chunk.append(workload.event(index))
         if index % 100 == 99 { chunk.append(chunk[chunk.count - 1]) }
       }
-      guard await publisher.publish(chunk).allSatisfy(\.isConfirmed) else { throw BenchmarkError("the broker did not confirm the preloaded events") }
+      guard await publisher.publish(chunk).allSatisfy(\.isConfirmed) else {
+        throw BenchmarkError("the broker did not confirm the preloaded events")
+      }
       sent += chunk.count
     }
     return sent
   }
 
   func publish(_ messages: [OutboundMessage]) async throws {
-    guard await publisher.publish(messages).allSatisfy(\.isConfirmed) else { throw BenchmarkError("the broker did not confirm all messages") }
+    guard await publisher.publish(messages).allSatisfy(\.isConfirmed) else {
+      throw BenchmarkError("the broker did not confirm all messages")
+    }
   }
 
   /// Hands a message to the broker without waiting for its confirm: the load of an open loop does not slow down.

@@ -16,7 +16,8 @@ func execute(_ arguments: [String], environment: [String: String] = [:]) throws 
   let output = pipe.fileHandleForReading.readDataToEndOfFile()
   process.waitUntilExit()
   guard process.terminationStatus == 0 else {
-    throw BenchmarkError("\(arguments.prefix(3).joined(separator: " ")) ended with exit code \(process.terminationStatus)")
+    throw BenchmarkError(
+      "\(arguments.prefix(3).joined(separator: " ")) ended with exit code \(process.terminationStatus)")
   }
   return String(decoding: output, as: UTF8.self)
 }

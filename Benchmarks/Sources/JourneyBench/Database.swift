@@ -38,7 +38,8 @@ struct Database {
 
   func counters() async throws -> Counters {
     let row = try await numbers(
-      "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint, xact_commit FROM pg_stat_database WHERE datname = current_database()")
+      "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint, xact_commit FROM pg_stat_database WHERE datname = current_database()"
+    )
     return Counters(walBytes: row[0], commits: row[1])
   }
 
@@ -69,12 +70,14 @@ struct Database {
       """)
   }
 
-  /// Older events, in the form in which the adapter stores them, spread evenly over the clients. Foreign keys are not checked: the rows are made here.
+  /// Older events, in the form in which the adapter stores them, spread evenly over the clients. Foreign keys are not
+  /// checked: the rows are made here.
   func addHistory(_ events: Int, clients: Int, hotClient: Int) async throws {
     try await execute("SET session_replication_role = replica; SET synchronous_commit = off")
     let step = 500_000
     for first in stride(from: 0, to: events, by: step) {
-      try await execute(Self.history(first..<min(first + step, events), of: events, client: "i % \(clients)", kind: "1"))
+      try await execute(
+        Self.history(first..<min(first + step, events), of: events, client: "i % \(clients)", kind: "1"))
       say("  \(min(first + step, events)) older events")
     }
     if hotClient > 0 { try await execute(Self.history(0..<hotClient, of: hotClient, client: "0", kind: "2")) }
@@ -111,9 +114,12 @@ struct Database {
 
   static func organization(_ n: String) -> String { id("a000", n) }
   static func client(_ n: String) -> String { id("c000", n) }
-  private static func id(_ kind: String, _ n: String) -> String { "('00000000-0000-4000-\(kind)-' || lpad(to_hex((\(n)) + 1), 12, '0'))::uuid" }
+  private static func id(_ kind: String, _ n: String) -> String {
+    "('00000000-0000-4000-\(kind)-' || lpad(to_hex((\(n)) + 1), 12, '0'))::uuid"
+  }
 
-  /// Empties the adapter's tables; older events stay, but not what is told from them: every run meets its clients for the first time.
+  /// Empties the adapter's tables; older events stay, but not what is told from them: every run meets its clients for
+  /// the first time.
   func reset(keepingHistory: Bool) async throws {
     let kept = keepingHistory ? "'client_journey_events', 'journey_identities'" : "''"
     try await execute(

@@ -4,7 +4,8 @@ import Foundation
 struct DrainResult: Codable {
   var contender: Contender
   var eventsPerSecond: Double
-  /// Seconds from the program's start to when it was seen to have acknowledged something; nil where the broker hands all out at once.
+  /// Seconds from the program's start to when it was seen to have acknowledged something; nil where the broker hands
+  /// all out at once.
   var firstAck: Double?
   /// Milliseconds of CPU for a thousand events.
   var ownCPU: Double
@@ -24,8 +25,9 @@ struct Arena {
   let broker: Broker
   let database: Database
 
-  /// Preloads the queue, starts the program, and waits until every event is stored and every action in its queue. The clock runs from the program's
-  /// start; that everything was acknowledged as well shows when the program has ended and nothing came back.
+  /// Preloads the queue, starts the program, and waits until every event is stored and every action in its queue. The
+  /// clock runs from the program's start; that everything was acknowledged as well shows when the program has ended and
+  /// nothing came back.
   func drain(
     _ contender: Contender, _ scenario: Scenario, run: Int, mix: inout Mix
   ) async throws -> DrainResult {
@@ -45,18 +47,24 @@ struct Arena {
     let limit = began + .seconds(60 + events / 300)
     while true {
       try program.requireAlive()
-      guard clock.now < limit else { throw BenchmarkError("\(contender.name) did not drain \(messages) messages in time") }
+      guard clock.now < limit else {
+        throw BenchmarkError("\(contender.name) did not drain \(messages) messages in time")
+      }
       let asked = clock.now
       let waiting = try await broker.waiting()
       // More than may be unacknowledged have left the queue.
-      if firstAck == nil, messages > handedOut, waiting < messages - handedOut { firstAck = seconds(began.duration(to: clock.now)) }
+      if firstAck == nil, messages > handedOut, waiting < messages - handedOut {
+        firstAck = seconds(began.duration(to: clock.now))
+      }
       if scenario.watchesMemory {
         // Of a long queue the broker's count may be some time behind.
         let stored = try await database.stored(run: run)
         queries += 1
         while tenth < 10, stored >= events * (tenth + 1) / 10 {
           tenth += 1
-          say("  \(tenth * 10) % drained after \(fixed(seconds(began.duration(to: clock.now)), 1)) s: \(fixed(program.memoryMiB, 1)) MiB resident")
+          say(
+            "  \(tenth * 10) % drained after \(fixed(seconds(began.duration(to: clock.now)), 1)) s: \(fixed(program.memoryMiB, 1)) MiB resident"
+          )
         }
       }
       if waiting == 0 {
@@ -71,7 +79,9 @@ struct Arena {
     let brokerCPU = Processes.cpu(servers.brokerPID) - brokerBefore, databaseCPU = self.databaseCPU - databaseBefore
     let wal = try await database.counters().walBytes - before.walBytes
     try program.stop()
-    guard try await broker.waiting() == 0 else { throw BenchmarkError("\(contender.name) left messages unacknowledged") }
+    guard try await broker.waiting() == 0 else {
+      throw BenchmarkError("\(contender.name) left messages unacknowledged")
+    }
     guard try await broker.deadLetters() == 0 else { throw BenchmarkError("\(contender.name) made dead letters") }
     let commits = try await database.counters().commits - before.commits - queries
     let measured = try await broker.mix()
@@ -81,8 +91,10 @@ struct Arena {
     }
     let thousands = Double(events) / 1000
     return DrainResult(
-      contender: contender, eventsPerSecond: Double(events) / took, firstAck: firstAck, ownCPU: own / thousands, brokerCPU: brokerCPU / thousands,
-      databaseCPU: databaseCPU / thousands, peakMiB: peak, walBytesPerEvent: Double(wal) / Double(events), commits: Double(max(0, commits)),
+      contender: contender, eventsPerSecond: Double(events) / took, firstAck: firstAck, ownCPU: own / thousands,
+      brokerCPU: brokerCPU / thousands,
+      databaseCPU: databaseCPU / thousands, peakMiB: peak, walBytesPerEvent: Double(wal) / Double(events),
+      commits: Double(max(0, commits)),
       actions: measured.total)
   }
 
@@ -92,7 +104,9 @@ struct Arena {
     try await database.reset(keepingHistory: scenario.keepsHistory)
   }
 
-  func workload(_ scenario: Scenario, run: Int) -> Workload { Workload(run: run, clients: options.clients, hotShare: scenario.hotShare) }
+  func workload(_ scenario: Scenario, run: Int) -> Workload {
+    Workload(run: run, clients: options.clients, hotShare: scenario.hotShare)
+  }
 
   var databaseCPU: Double { Processes.cpuOfTree(servers.postmasterPID, without: database.backend) }
 

@@ -24,11 +24,13 @@ import Foundation
   @Option(help: "Adapters on the one queue.") var instances: Int?
   @Option(help: "Older events that are already stored (1000000 where all is measured).") var history: Int?
   @Option(help: "Older events of one client, on top (100000 where all is measured).") var hotClient: Int?
-  @Option(help: "The percentage of events that speak of that client (default: 10 with --hot-client).") var hotShare: Int?
+  @Option(help: "The percentage of events that speak of that client (default: 10 with --hot-client).") var hotShare:
+    Int?
   @Option(help: "Open loop: events a second; measures latency.") var rate: Int?
   @Option(help: "How long each round of the open loop lasts, in seconds.") var seconds = 10
   @Option(help: "A long drain of so many events by the adapter alone: prints its memory on the way.") var backlog: Int?
-  @Flag(help: "Clients who fall due at once while events come (--rate, default 200 a second), in the default profile.") var sweep = false
+  @Flag(help: "Clients who fall due at once while events come (--rate, default 200 a second), in the default profile.")
+  var sweep = false
   @Option(help: "How many of them; of all clients one in twenty. 5000 for a quick run.") var due = 50_000
   @Option(help: "Programs to measure: floor, adapter, or both.") var only: Program.Kind?
   @Flag(help: "Print JSON, with every round.") var json = false
@@ -36,13 +38,19 @@ import Foundation
   @Option(help: .hidden) var floorBinary: String
 
   func validate() throws {
-    guard ["literal", "default"].contains(profile) else { throw ValidationError("--profile \(profile): literal or default") }
+    guard ["literal", "default"].contains(profile) else {
+      throw ValidationError("--profile \(profile): literal or default")
+    }
     let counts = [
-      ("events", events), ("clients", clients), ("rounds", rounds), ("floor-lanes", floorLanes), ("instances", instances ?? 1), ("seconds", seconds),
+      ("events", events), ("clients", clients), ("rounds", rounds), ("floor-lanes", floorLanes),
+      ("instances", instances ?? 1), ("seconds", seconds),
       ("backlog", backlog ?? 1), ("due", due),
     ]
-    for (name, value) in counts where !(1..<100_000_000).contains(value) { throw ValidationError("--\(name) \(value): 1 to 99999999") }
-    for (name, value) in [("history", history ?? 0), ("hot-client", hotClient ?? 0)] where !(0..<100_000_000).contains(value) {
+    for (name, value) in counts where !(1..<100_000_000).contains(value) {
+      throw ValidationError("--\(name) \(value): 1 to 99999999")
+    }
+    for (name, value) in [("history", history ?? 0), ("hot-client", hotClient ?? 0)]
+    where !(0..<100_000_000).contains(value) {
       throw ValidationError("--\(name) \(value): 0 to 99999999")
     }
     // The ids of events tell runs apart by four digits.
@@ -50,14 +58,21 @@ import Foundation
     if let rate, !(1...100_000).contains(rate) { throw ValidationError("--rate \(rate): 1 to 100000") }
     guard (0...100).contains(hotShare ?? 0) else { throw ValidationError("--hot-share: 0 to 100, in percent") }
     if sweep || measuresAll, !(100...200_000).contains(due) { throw ValidationError("--due \(due): 100 to 200000") }
-    if sweep, all || history != nil || hotClient != nil || instances != nil || backlog != nil || only != nil || hotShare != nil {
+    if sweep,
+      all || history != nil || hotClient != nil || instances != nil || backlog != nil || only != nil || hotShare != nil
+    {
       throw ValidationError("--sweep is a measurement of its own: --rate, --rounds and --due go with it")
     }
-    if sweep || measuresAll, rounds > Sweep.mostRounds { throw ValidationError("--rounds \(rounds): at most \(Sweep.mostRounds) of a sweep") }
-    if all, rate != nil || instances != nil || backlog != nil || only != nil || hotShare != nil {
-      throw ValidationError("--all measures all: --rate, --instances, --backlog, --only and --hot-share choose one measurement")
+    if sweep || measuresAll, rounds > Sweep.mostRounds {
+      throw ValidationError("--rounds \(rounds): at most \(Sweep.mostRounds) of a sweep")
     }
-    if backlog != nil, rate != nil || only == .floor { throw ValidationError("--backlog is a drain by the adapter alone") }
+    if all, rate != nil || instances != nil || backlog != nil || only != nil || hotShare != nil {
+      throw ValidationError(
+        "--all measures all: --rate, --instances, --backlog, --only and --hot-share choose one measurement")
+    }
+    if backlog != nil, rate != nil || only == .floor {
+      throw ValidationError("--backlog is a drain by the adapter alone")
+    }
   }
 
   private var measuresAll: Bool {
@@ -66,13 +81,15 @@ import Foundation
 
   func run() async throws {
     let options = RunOptions(
-      adapterBinary: adapterBinary, floorBinary: floorBinary, configuration: profile == "literal" ? "config/profiles/literal" : "config",
+      adapterBinary: adapterBinary, floorBinary: floorBinary,
+      configuration: profile == "literal" ? "config/profiles/literal" : "config",
       clients: clients, lanes: lanes, floorLanes: floorLanes)
     say("starting private servers")
     let servers = try Servers.start(directory: ".local/bench-\(getpid())")
     defer { servers.stop() }
     for command in [["migrate"], ["topology", "apply"]] {
-      _ = try execute([adapterBinary] + command + ["--config", options.configuration], environment: servers.environment)
+      _ = try execute(
+        [adapterBinary] + command + ["--config", options.configuration], environment: servers.environment)
     }
     let database = try await Database(servers), broker = try Broker(servers)
     try await database.seed(clients: clients)
@@ -86,13 +103,17 @@ import Foundation
       report.sweep = try await take(Sweep(due: due, rate: rate ?? Sweep.usualRate, rounds: rounds), on: arena)
       report.goals = report.sweep?.goals ?? []
     } else if measuresAll {
-      let card = Scorecard(events: events, rounds: rounds, seconds: seconds, history: history ?? 1_000_000, hotClient: hotClient ?? 100_000)
+      let card = Scorecard(
+        events: events, rounds: rounds, seconds: seconds, history: history ?? 1_000_000, hotClient: hotClient ?? 100_000
+      )
       report.goals = try await card.measure(&measurement, clients: clients)
       report.sweep = try await take(Sweep(due: due, rate: Sweep.usualRate, rounds: rounds), on: arena)
       report.goals += report.sweep?.goals ?? []
     } else {
       let scenario = self.scenario
-      if scenario.keepsHistory { try await database.addHistory(scenario.history, clients: clients, hotClient: scenario.hotClient) }
+      if scenario.keepsHistory {
+        try await database.addHistory(scenario.history, clients: clients, hotClient: scenario.hotClient)
+      }
       _ = try await measurement.take(scenario)
     }
     await broker.close()
@@ -106,7 +127,8 @@ import Foundation
     var options = arena.options
     options.clients = sweep.clients
     options.configuration = "config"
-    var measurement = SweepMeasurement(Arena(options: options, servers: arena.servers, broker: arena.broker, database: arena.database), sweep)
+    var measurement = SweepMeasurement(
+      Arena(options: options, servers: arena.servers, broker: arena.broker, database: arena.database), sweep)
     let result = try await measurement.take(after: clients)
     if !json { show(result.text) }
     return result
@@ -119,7 +141,8 @@ import Foundation
     let contenders = [.floor, adapter].filter { only == nil || $0.kind == only }
     return Scenario(
       load: load, contenders: backlog == nil ? contenders : [adapter], rounds: backlog == nil ? rounds : 1,
-      history: history ?? 0, hotClient: hotClient ?? 0, hotShare: hotShare ?? (hotClient ?? 0 > 0 ? 10 : 0), watchesMemory: backlog != nil)
+      history: history ?? 0, hotClient: hotClient ?? 0, hotShare: hotShare ?? (hotClient ?? 0 > 0 ? 10 : 0),
+      watchesMemory: backlog != nil)
   }
 }
 

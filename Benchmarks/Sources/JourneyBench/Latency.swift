@@ -59,7 +59,8 @@ final class LatencyRecorder: Sendable {
     state.withLock { state in
       state.seen += deliveries.count
       for delivery in deliveries {
-        guard let id = delivery.properties.headers["x-cause-id"]?.stringValue, id.hasPrefix(prefix), let index = Workload.index(ofID: id),
+        guard let id = delivery.properties.headers["x-cause-id"]?.stringValue, id.hasPrefix(prefix),
+          let index = Workload.index(ofID: id),
           index < state.dueAt.count
         else { continue }
         state.byChannel[channel] += 1
@@ -83,7 +84,8 @@ extension Arena {
   /// Publishes events on schedule, whatever has become of those before, while the program is at work.
   /// - Returns: seconds from when the last event was due to the last action.
   func publish(
-    to contender: Contender, _ scenario: Scenario, rate: Int, run: Int, mix: inout Mix, into histogram: inout Histogram<UInt64>
+    to contender: Contender, _ scenario: Scenario, rate: Int, run: Int, mix: inout Mix,
+    into histogram: inout Histogram<UInt64>
   ) async throws -> Double {
     try await empty(for: scenario)
     let events = scenario.events
@@ -142,13 +144,17 @@ extension Arena {
     }
   }
 
-  /// Connections, prepared statements and caches are those of a program that has been at work for a while, and is done with it.
-  private func warmUp(_ program: Program, _ scenario: Scenario, run: Int, _ mix: Mix, _ recorder: LatencyRecorder) async throws {
+  /// Connections, prepared statements and caches are those of a program that has been at work for a while, and is done
+  /// with it.
+  private func warmUp(_ program: Program, _ scenario: Scenario, run: Int, _ mix: Mix, _ recorder: LatencyRecorder)
+    async throws
+  {
     let events = 10 * options.clients
     _ = try await broker.preload(events, of: workload(scenario, run: run))
     try await wait(for: program, atMost: .seconds(60 + events / 300)) {
       guard try await database.stored(run: run) >= events else { return false }
-      return try await recorder.seen >= expectedActions(program.contender.kind, of: mix.total * events / scenario.events)
+      return try await recorder.seen
+        >= expectedActions(program.contender.kind, of: mix.total * events / scenario.events)
     }
   }
 
@@ -170,7 +176,8 @@ final class ActionConsumer: Sendable {
 
   func start(_ settings: AMQPConnectionSettings, channel: Int, recorder: LatencyRecorder) {
     let consumer = AMQPConsumer(
-      settings: settings, queue: "journey.actions.\(Broker.channels[channel])", prefetch: 2000, maxBatch: 500, consumerTag: "benchmark"
+      settings: settings, queue: "journey.actions.\(Broker.channels[channel])", prefetch: 2000, maxBatch: 500,
+      consumerTag: "benchmark"
     ) { event in
       guard case .deliveries(let deliveries) = event, let last = deliveries.last else { return }
       recorder.take(deliveries, channel: channel)

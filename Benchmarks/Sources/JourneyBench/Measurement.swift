@@ -14,8 +14,8 @@ struct Measurement {
     self.onResult = onResult
   }
 
-  /// The contenders in turn, in the other order every second round. What the adapter publishes, the floor has to publish too: the adapter goes first,
-  /// once more than it is counted.
+  /// The contenders in turn, in the other order every second round. What the adapter publishes, the floor has to
+  /// publish too: the adapter goes first, once more than it is counted.
   mutating func take(_ scenario: Scenario) async throws -> ScenarioResult {
     say(scenario.title)
     var result = ScenarioResult(scenario: scenario)
@@ -26,14 +26,17 @@ struct Measurement {
         try await take(contender, round: round, &result, &histograms)
       }
     }
-    result.latencies = scenario.contenders.compactMap { contender in histograms[contender].map { LatencyResult(contender, $0) } }
+    result.latencies = scenario.contenders.compactMap { contender in
+      histograms[contender].map { LatencyResult(contender, $0) }
+    }
     results.append(result)
     onResult(result)
     return result
   }
 
   private mutating func take(
-    _ contender: Contender, round: Int, _ result: inout ScenarioResult, _ histograms: inout [Contender: Histogram<UInt64>]
+    _ contender: Contender, round: Int, _ result: inout ScenarioResult,
+    _ histograms: inout [Contender: Histogram<UInt64>]
   ) async throws {
     run += 1
     let scenario = result.scenario
@@ -46,7 +49,8 @@ struct Measurement {
       found = "\(fixed(drain.eventsPerSecond, 0)) events/s, own CPU \(fixed(drain.ownCPU, 1)) ms per 1,000"
     case .steady(let rate, _):
       if round > 1, let earlier = histograms[contender] { histogram = earlier }
-      let behind = try await arena.publish(to: contender, scenario, rate: rate, run: run, mix: &result.mix, into: &histogram)
+      let behind = try await arena.publish(
+        to: contender, scenario, rate: rate, run: run, mix: &result.mix, into: &histogram)
       if round > 0 {
         histograms[contender] = histogram
         result.behind[contender.name] = max(behind, result.behind[contender.name] ?? 0)
@@ -77,8 +81,10 @@ struct ScenarioResult: Codable {
     func of(_ value: (DrainResult) -> Double) -> Double { median(rounds.map(value)) }
     let firstAcks = rounds.compactMap(\.firstAck)
     return DrainResult(
-      contender: contender, eventsPerSecond: of(\.eventsPerSecond), firstAck: firstAcks.isEmpty ? nil : median(firstAcks), ownCPU: of(\.ownCPU),
-      brokerCPU: of(\.brokerCPU), databaseCPU: of(\.databaseCPU), peakMiB: of(\.peakMiB), walBytesPerEvent: of(\.walBytesPerEvent),
+      contender: contender, eventsPerSecond: of(\.eventsPerSecond),
+      firstAck: firstAcks.isEmpty ? nil : median(firstAcks), ownCPU: of(\.ownCPU),
+      brokerCPU: of(\.brokerCPU), databaseCPU: of(\.databaseCPU), peakMiB: of(\.peakMiB),
+      walBytesPerEvent: of(\.walBytesPerEvent),
       commits: of(\.commits), actions: Int(of { Double($0.actions) }))
   }
 
@@ -88,7 +94,8 @@ struct ScenarioResult: Codable {
 extension LatencyResult {
   init(_ contender: Contender, _ histogram: Histogram<UInt64>) {
     self.init(
-      contender: contender, actions: Int(histogram.totalCount), p50: histogram.valueAtPercentile(50), p90: histogram.valueAtPercentile(90),
+      contender: contender, actions: Int(histogram.totalCount), p50: histogram.valueAtPercentile(50),
+      p90: histogram.valueAtPercentile(90),
       p99: histogram.valueAtPercentile(99), max: histogram.max)
   }
 }

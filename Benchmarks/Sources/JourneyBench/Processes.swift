@@ -7,7 +7,9 @@ enum Processes {
   /// CPU time in milliseconds, user and system; 0 for a process that is gone.
   /// - Parameter children: also that of its children that have ended.
   static func cpu(_ pid: Int32, children: Bool = false) -> Double {
-    guard let text = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8), let end = text.lastIndex(of: ")") else { return 0 }
+    guard let text = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8),
+      let end = text.lastIndex(of: ")")
+    else { return 0 }
     let fields = text[end...].split(separator: " ").dropFirst()
     return fields.dropFirst(11).prefix(children ? 4 : 2).reduce(0) { $0 + (Double($1) ?? 0) } * tick
   }

@@ -16,12 +16,18 @@ struct Program {
     (contender.kind == .floor ? options.floorLanes : contender.instances) * 2000
   }
 
-  static func start(_ contender: Contender, _ options: RunOptions, servers: Servers, mix: Mix, messages: Int) throws -> Program {
+  static func start(_ contender: Contender, _ options: RunOptions, servers: Servers, mix: Mix, messages: Int) throws
+    -> Program
+  {
     var environment = servers.environment
     switch contender.kind {
     case .floor:
-      guard mix.total > 0 else { throw BenchmarkError("the floor needs to know what the adapter publishes; measure the adapter first") }
-      let shares = [mix.email, mix.voice, mix.human].map { "\(min(1_000_000, ($0 * 1_000_000 + messages - 1) / messages))" }
+      guard mix.total > 0 else {
+        throw BenchmarkError("the floor needs to know what the adapter publishes; measure the adapter first")
+      }
+      let shares = [mix.email, mix.voice, mix.human].map {
+        "\(min(1_000_000, ($0 * 1_000_000 + messages - 1) / messages))"
+      }
       let lanes = "\(options.floorLanes)", body = "\(mix.bodyBytes)"
       let command = [options.floorBinary, lanes, "500", "1000", body] + shares + [mix.explanation]
       return Program(contender: contender, processes: [try launch(command, environment: environment, output: nil)])
@@ -31,7 +37,9 @@ struct Program {
       // The HTTP interface serves people; it is no part of what an event costs.
       environment["API_ENABLED"] = "false"
       let command = [options.adapterBinary, "serve", "--config", options.configuration, "--log-level", "warning"]
-      let processes = try (0..<contender.instances).map { _ in try launch(command, environment: environment, output: nil) }
+      let processes = try (0..<contender.instances).map { _ in
+        try launch(command, environment: environment, output: nil)
+      }
       return Program(contender: contender, processes: processes)
     }
   }
@@ -45,13 +53,17 @@ struct Program {
     guard processes.allSatisfy(\.isRunning) else { throw BenchmarkError("\(contender.name) ended early") }
   }
 
-  func kill() { for process in processes where process.isRunning { Foundation.kill(process.processIdentifier, SIGKILL) } }
+  func kill() {
+    for process in processes where process.isRunning { Foundation.kill(process.processIdentifier, SIGKILL) }
+  }
 
   /// Asks for an orderly end and waits for it.
   func stop() throws {
     for process in processes { process.terminate() }
     for process in processes { process.waitUntilExit() }
-    guard processes.allSatisfy({ $0.terminationStatus == 0 }) else { throw BenchmarkError("\(contender.name) did not end in order") }
+    guard processes.allSatisfy({ $0.terminationStatus == 0 }) else {
+      throw BenchmarkError("\(contender.name) did not end in order")
+    }
   }
 }
 

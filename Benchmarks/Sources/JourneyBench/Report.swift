@@ -24,7 +24,9 @@ extension Report.Machine {
     machine.model =
       cpu.split(separator: "\n").first { $0.hasPrefix("model name") }?.split(separator: ":").last?
       .trimmingCharacters(in: .whitespaces) ?? "unknown"
-    machine.commit = (try? execute(["/usr/bin/git", "describe", "--always", "--dirty"]))?.trimmingCharacters(in: .whitespacesAndNewlines) ?? "unknown"
+    machine.commit =
+      (try? execute(["/usr/bin/git", "describe", "--always", "--dirty"]))?.trimmingCharacters(
+        in: .whitespacesAndNewlines) ?? "unknown"
     return machine
   }
 }
@@ -49,7 +51,10 @@ extension Report {
 
   var goalsTable: String {
     let rows = goals.map { goal in
-      [goal.name, "\(goal.isLeast ? ">=" : "<=") \(fixed(goal.asked, goal.digits))", fixed(goal.measured, goal.digits), goal.isReached ? "yes" : "no"]
+      [
+        goal.name, "\(goal.isLeast ? ">=" : "<=") \(fixed(goal.asked, goal.digits))", fixed(goal.measured, goal.digits),
+        goal.isReached ? "yes" : "no",
+      ]
     }
     return table([["goal", "asked", "measured", "reached"]] + rows).joined(separator: "\n")
   }
@@ -57,21 +62,28 @@ extension Report {
 
 extension ScenarioResult {
   var text: String {
-    let actions = "\(mix.total) actions with bodies of \(mix.bodyBytes) bytes: \(mix.email) email, \(mix.voice) voice, \(mix.human) human"
+    let actions =
+      "\(mix.total) actions with bodies of \(mix.bodyBytes) bytes: \(mix.email) email, \(mix.voice) voice, \(mix.human) human"
     let rows = drains.isEmpty ? latencyRows : drainRows
     return ([scenario.title + "; " + actions] + table(rows) + [""]).joined(separator: "\n")
   }
 
   private var drainRows: [[String]] {
     let floor = medians(.floor)
-    let head = ["program", "events/s", "of floor", "own CPU", "broker", "database", "all of floor", "peak MiB", "first ack s", "WAL B/event", "commits"]
+    let head = [
+      "program", "events/s", "of floor", "own CPU", "broker", "database", "all of floor", "peak MiB", "first ack s",
+      "WAL B/event", "commits",
+    ]
     func all(_ row: DrainResult) -> Double { row.ownCPU + row.brokerCPU + row.databaseCPU }
     return [head]
       + scenario.contenders.compactMap { medians($0) }.map { row in
         [
-          row.contender.name, fixed(row.eventsPerSecond, 0), floor.map { fixed(row.eventsPerSecond / $0.eventsPerSecond, 2) } ?? "-",
-          fixed(row.ownCPU, 1), fixed(row.brokerCPU, 1), fixed(row.databaseCPU, 1), floor.map { fixed(all(row) / all($0), 2) } ?? "-",
-          fixed(row.peakMiB, 0), row.firstAck.map { fixed($0, 2) } ?? "-", fixed(row.walBytesPerEvent, 0), fixed(row.commits, 0),
+          row.contender.name, fixed(row.eventsPerSecond, 0),
+          floor.map { fixed(row.eventsPerSecond / $0.eventsPerSecond, 2) } ?? "-",
+          fixed(row.ownCPU, 1), fixed(row.brokerCPU, 1), fixed(row.databaseCPU, 1),
+          floor.map { fixed(all(row) / all($0), 2) } ?? "-",
+          fixed(row.peakMiB, 0), row.firstAck.map { fixed($0, 2) } ?? "-", fixed(row.walBytesPerEvent, 0),
+          fixed(row.commits, 0),
         ]
       }
   }

@@ -44,9 +44,12 @@ struct Scenario: Codable {
     let what =
       switch load {
       case .drain(let events): "\(events) events that wait"
-      case .steady(let rate, let seconds): "\(rate) events/s for \(seconds) s a round; from when an event is due to its action at a worker"
+      case .steady(let rate, let seconds):
+        "\(rate) events/s for \(seconds) s a round; from when an event is due to its action at a worker"
       }
-    let stored = [history > 0 ? "\(history) older events" : nil, hotClient > 0 ? "\(hotClient) older events of one client" : nil].compactMap(\.self)
+    let stored = [
+      history > 0 ? "\(history) older events" : nil, hotClient > 0 ? "\(hotClient) older events of one client" : nil,
+    ].compactMap(\.self)
     let after = stored.isEmpty ? "" : "; stored: " + stored.joined(separator: ", ")
     return what + (hotShare > 0 ? ", \(hotShare) % of one client" : "") + after
   }

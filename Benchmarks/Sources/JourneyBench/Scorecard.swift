@@ -30,7 +30,8 @@ struct Scorecard {
   private static let hotShare = 10
 
   func measure(_ measurement: inout Measurement, clients: Int) async throws -> [Goal] {
-    let plain = try await measurement.take(Scenario(load: .drain(events: events), contenders: [.floor, .adapter, Self.two], rounds: rounds))
+    let plain = try await measurement.take(
+      Scenario(load: .drain(events: events), contenders: [.floor, .adapter, Self.two], rounds: rounds))
     let hot = try await measurement.take(drain(hotShare: Self.hotShare))
     try await measurement.arena.database.reset(keepingHistory: false)
     try await measurement.arena.database.addHistory(history, clients: clients, hotClient: hotClient)
@@ -40,25 +41,29 @@ struct Scorecard {
     guard let drained = plain.medians(.adapter)?.eventsPerSecond else { return [] }
     let most = try await mostKeptUpWith(&measurement, below: drained)
     let busy = try await measurement.take(steady(max(1, most * 7 / 10)))
-    return throughput(plain) + flatness(plain, aged, "\(history) older events") + flatness(hot, hotAged, "\(hotClient) of one client")
+    return throughput(plain) + flatness(plain, aged, "\(history) older events")
+      + flatness(hot, hotAged, "\(hotClient) of one client")
       + latency(slow) + latency(fast) + latency(busy, mostOf: most)
   }
 
-  /// The most events a second that are kept up with: of rates each an eighth below the one before, the first at which the last action came so soon after the last
-  /// event that the adapter did at least 0.95 of the rate.
+  /// The most events a second that are kept up with: of rates each an eighth below the one before, the first at which
+  /// the last action came so soon after the last event that the adapter did at least 0.95 of the rate.
   private func mostKeptUpWith(_ measurement: inout Measurement, below drained: Double) async throws -> Int {
     var rate = drained
     while true {
       rate *= 7.0 / 8
       guard rate >= 1 else { throw BenchmarkError("the adapter keeps up with no rate") }
       let attempt = Scenario(load: .steady(rate: Int(rate), seconds: seconds), contenders: [.adapter], rounds: 1)
-      if try await measurement.take(attempt).behind.values.allSatisfy({ $0 <= Double(seconds) / 20 }) { return Int(rate) }
+      if try await measurement.take(attempt).behind.values.allSatisfy({ $0 <= Double(seconds) / 20 }) {
+        return Int(rate)
+      }
     }
   }
 
   private func drain(history: Int = 0, hotClient: Int = 0, hotShare: Int = 0) -> Scenario {
     Scenario(
-      load: .drain(events: events), contenders: [.floor, .adapter], rounds: rounds, history: history, hotClient: hotClient, hotShare: hotShare)
+      load: .drain(events: events), contenders: [.floor, .adapter], rounds: rounds, history: history,
+      hotClient: hotClient, hotShare: hotShare)
   }
 
   private func steady(_ rate: Int) -> Scenario {
@@ -68,7 +73,8 @@ struct Scorecard {
   // MARK: Goals
 
   private func throughput(_ plain: ScenarioResult) -> [Goal] {
-    guard let floor = plain.medians(.floor), let adapter = plain.medians(.adapter), let two = plain.medians(Self.two) else { return [] }
+    guard let floor = plain.medians(.floor), let adapter = plain.medians(.adapter), let two = plain.medians(Self.two)
+    else { return [] }
     return [
       .atLeast(0.8, "throughput, of the floor's", adapter.eventsPerSecond / floor.eventsPerSecond),
       .atMost(25, "own CPU, ms per 1,000 events", adapter.ownCPU, digits: 1),
@@ -88,7 +94,9 @@ struct Scorecard {
   }
 
   private func latency(_ result: ScenarioResult) -> [Goal] {
-    guard case .steady(let rate, _) = result.scenario.load, let floor = result.latency(.floor), let adapter = result.latency(.adapter) else { return [] }
+    guard case .steady(let rate, _) = result.scenario.load, let floor = result.latency(.floor),
+      let adapter = result.latency(.adapter)
+    else { return [] }
     return [
       .atMost(1.3, "\(rate) events/s, p50 of the floor's", ratio(adapter.p50, floor.p50)),
       .atMost(1.5, "\(rate) events/s, p99 of the floor's", ratio(adapter.p99, floor.p99)),
@@ -97,7 +105,9 @@ struct Scorecard {
 
   private func latency(_ result: ScenarioResult, mostOf most: Int) -> [Goal] {
     guard let adapter = result.latency(.adapter) else { return [] }
-    return [.atMost(100, "70 % of \(most) events/s, the most kept up with, p99 in ms", Double(adapter.p99) / 1000, digits: 0)]
+    return [
+      .atMost(100, "70 % of \(most) events/s, the most kept up with, p99 in ms", Double(adapter.p99) / 1000, digits: 0)
+    ]
   }
 }
 

@@ -12,7 +12,9 @@ struct Servers {
     try execute(["scripts/servers", "start", directory, "--owner", "\(getpid())", "--ephemeral"])
     let text = try execute(["scripts/servers", "env", directory, "--json"])
     let urls = try JSONDecoder().decode([String: String].self, from: Data(text.utf8))
-    guard let amqp = urls["AMQP_URL"], let database = urls["DATABASE_URL"] else { throw BenchmarkError("scripts/servers env names no URLs") }
+    guard let amqp = urls["AMQP_URL"], let database = urls["DATABASE_URL"] else {
+      throw BenchmarkError("scripts/servers env names no URLs")
+    }
     return Servers(
       directory: directory, amqpURL: amqp, databaseURL: database, brokerPID: try pid("\(directory)/rabbitmq/pid"),
       postmasterPID: try pid("\(directory)/postgres/pid"))
@@ -25,7 +27,9 @@ struct Servers {
   var environment: [String: String] { ["AMQP_URL": amqpURL, "DATABASE_URL": databaseURL] }
 
   private static func pid(_ file: String) throws -> Int32 {
-    guard let pid = Int32(try String(contentsOfFile: file, encoding: .utf8).prefix { $0.isNumber }) else { throw BenchmarkError("\(file) holds no process id") }
+    guard let pid = Int32(try String(contentsOfFile: file, encoding: .utf8).prefix { $0.isNumber }) else {
+      throw BenchmarkError("\(file) holds no process id")
+    }
     return pid
   }
 }

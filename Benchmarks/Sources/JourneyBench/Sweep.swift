@@ -1,4 +1,5 @@
-/// Many clients who fall due at once, while events come: how many are evaluated a second, and what the events notice of it.
+/// Many clients who fall due at once, while events come: how many are evaluated a second, and what the events notice of
+/// it.
 struct Sweep: Codable {
   /// With states, in 20 organisations.
   var clients: Int
@@ -63,7 +64,9 @@ struct SweepResult: Codable {
 
   var goals: [Goal] {
     [
-      .atLeast(Sweep.asked, "clients evaluated a second, of \(sweep.due) of \(sweep.clients) who fall due at once", medianOfDue { $0.perSecond }, digits: 0),
+      .atLeast(
+        Sweep.asked, "clients evaluated a second, of \(sweep.due) of \(sweep.clients) who fall due at once",
+        medianOfDue { $0.perSecond }, digits: 0),
       .atMost(1.5, "\(sweep.rate) events/s, p99 meanwhile, of that with nobody due", ratio(busy.p99, quiet.p99)),
     ]
   }
@@ -77,13 +80,21 @@ struct SweepResult: Codable {
   }
 
   var text: String {
-    let head = ["round", "evaluated", "a second", "p50 ms", "p90 ms", "p99 ms", "max ms", "own CPU s", "broker s", "database s", "WAL MiB"]
-    func times(_ row: LatencyResult) -> [String] { [row.p50, row.p90, row.p99, row.max].map { fixed(Double($0) / 1000, 2) } }
+    let head = [
+      "round", "evaluated", "a second", "p50 ms", "p90 ms", "p99 ms", "max ms", "own CPU s", "broker s", "database s",
+      "WAL MiB",
+    ]
+    func times(_ row: LatencyResult) -> [String] {
+      [row.p50, row.p90, row.p99, row.max].map { fixed(Double($0) / 1000, 2) }
+    }
     let rows = rounds.map { round in
-      [round.isDue ? "due" : "nobody due", "\(round.evaluated)", round.isDue ? fixed(round.perSecond, 0) : "-"] + times(round.latency)
+      [round.isDue ? "due" : "nobody due", "\(round.evaluated)", round.isDue ? fixed(round.perSecond, 0) : "-"]
+        + times(round.latency)
         + [round.ownCPU, round.brokerCPU, round.databaseCPU].map { fixed($0 / 1000, 1) } + [fixed(round.walMiB, 0)]
     }
-    let all = [("all, due", busy), ("all, nobody due", quiet)].map { name, row in [name, "", ""] + times(row) + ["", "", "", ""] }
+    let all = [("all, due", busy), ("all, nobody due", quiet)].map { name, row in
+      [name, "", ""] + times(row) + ["", "", "", ""]
+    }
     let costs =
       "a client that was evaluated took \(fixed(cost(\.ownCPU), 0)) µs of the adapter's CPU, \(fixed(cost(\.brokerCPU), 0)) of the broker's, "
       + "\(fixed(cost(\.databaseCPU), 0)) of the database's, and \(fixed(cost(\.walMiB) * 1048.576, 0)) bytes of WAL"

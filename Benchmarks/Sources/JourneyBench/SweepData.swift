@@ -1,7 +1,8 @@
 import AMQPClient
 import Foundation
 
-/// Clients whose states the adapter itself makes, from events that come as all events do; those of all others are copies of them.
+/// Clients whose states the adapter itself makes, from events that come as all events do; those of all others are
+/// copies of them.
 struct SweepTemplates {
   /// Of each round.
   static let count = 40
@@ -24,9 +25,13 @@ struct SweepTemplates {
         let age = [-9 * 86_400, -4 * 86_400, 0][safe: n] ?? n * 40_000
         let type = Self.types[(client + n * n) % Self.types.count]
         let source = type.hasPrefix("invoice") ? "/billing" : type == "survey_answered" ? "/support" : "/crm"
-        let data = type.hasPrefix("invoice") ? "{\"invoiceId\":\"in_\(client)_\(n)\",\"amountDue\":900}" : "{\"note\":\"a note of some length, number \(n)\"}"
+        let data =
+          type.hasPrefix("invoice")
+          ? "{\"invoiceId\":\"in_\(client)_\(n)\",\"amountDue\":900}"
+          : "{\"note\":\"a note of some length, number \(n)\"}"
         return Workload.message(
-          id: "tpl_\(run)_\(client)_\(n)", source, type, at: Workload.time(moment - Self.silence - age), client: first + client, data)
+          id: "tpl_\(run)_\(client)_\(n)", source, type, at: Workload.time(moment - Self.silence - age),
+          client: first + client, data)
       }
     }
   }
@@ -56,7 +61,8 @@ extension Database {
       """)
     guard row[0] == 10 * SweepTemplates.count, row[1] == SweepTemplates.count else { return false }
     guard row[2] == row[1] else {
-      throw BenchmarkError("\(row[1] - row[2]) of \(row[1]) clients are due at another moment: \(row[3]) is not \(templates.moment)")
+      throw BenchmarkError(
+        "\(row[1] - row[2]) of \(row[1]) clients are due at another moment: \(row[3]) is not \(templates.moment)")
     }
     return true
   }
@@ -99,7 +105,8 @@ extension Database {
   }
 
   func isAnybodyDue() async throws -> Bool {
-    try await !numbers("SELECT 1 FROM journey_client_state WHERE check_at <= now() AND merged_into IS NULL LIMIT 1").isEmpty
+    try await !numbers("SELECT 1 FROM journey_client_state WHERE check_at <= now() AND merged_into IS NULL LIMIT 1")
+      .isEmpty
   }
 
   /// How many clients were evaluated as time passed, and when the first and the last of them.

@@ -19,9 +19,11 @@ struct SweepMeasurement {
   /// - Parameter clients: so many clients are there already.
   mutating func take(after clients: Int) async throws -> SweepResult {
     say(sweep.title)
-    try await arena.database.seed(clients: sweep.clients + SweepTemplates.count * (2 * sweep.rounds + 1), after: clients)
+    try await arena.database.seed(
+      clients: sweep.clients + SweepTemplates.count * (2 * sweep.rounds + 1), after: clients)
     try await arena.database.reset(keepingHistory: false)
-    let templates = try await arena.makeTemplates(sweep, round: 0, silentAt: Int(Date().timeIntervalSince1970) + 20 * 86_400)
+    let templates = try await arena.makeTemplates(
+      sweep, round: 0, silentAt: Int(Date().timeIntervalSince1970) + 20 * 86_400)
     try await arena.database.addStates(sweep, templates)
     say("  \(sweep.clients) clients with states")
     var quiet = Arena.histogram(), busy = Arena.histogram()
@@ -34,7 +36,8 @@ struct SweepMeasurement {
         say("  round \(round): \(rate); events' p99 \(fixed(Double(found.latency.p99) / 1000, 2)) ms")
       }
     }
-    return SweepResult(sweep: sweep, rounds: rounds, quiet: LatencyResult(.adapter, quiet), busy: LatencyResult(.adapter, busy))
+    return SweepResult(
+      sweep: sweep, rounds: rounds, quiet: LatencyResult(.adapter, quiet), busy: LatencyResult(.adapter, busy))
   }
 
   private mutating func take(_ isDue: Bool, into all: inout Histogram<UInt64>) async throws -> SweepRound {
@@ -49,7 +52,8 @@ struct SweepMeasurement {
     let rest = Double(moment - sweep.lead) - Date().timeIntervalSince1970
     guard rest > 2 else { throw BenchmarkError("making \(sweep.due) clients due took too long") }
 
-    let scenario = Scenario(load: .steady(rate: sweep.rate, seconds: sweep.lead + sweep.seconds), contenders: [.adapter], rounds: 1)
+    let scenario = Scenario(
+      load: .steady(rate: sweep.rate, seconds: sweep.lead + sweep.seconds), contenders: [.adapter], rounds: 1)
     let recorder = LatencyRecorder(run: 2000 + run, events: scenario.events, into: Arena.histogram())
     let consumers = try arena.startConsumers(recorder)
     let decided = try await database.decided()
@@ -60,7 +64,9 @@ struct SweepMeasurement {
     let began = Date().timeIntervalSince1970
     await arena.send(scenario, run: 2000 + run, rate: sweep.rate, recorder)
     try await arena.wait(for: program, atMost: .seconds(60 + sweep.due / 200)) {
-      guard try await !database.isAnybodyDue(), try await database.stored(run: 2000 + run) >= scenario.events else { return false }
+      guard try await !database.isAnybodyDue(), try await database.stored(run: 2000 + run) >= scenario.events else {
+        return false
+      }
       return try await recorder.seen >= database.decided() - decided
     }
     let after = try await usage(of: program)
@@ -69,7 +75,9 @@ struct SweepMeasurement {
 
     let swept = try await database.evaluatedOverTime(since: moment)
     if isDue {
-      guard swept.count > sweep.due * 9 / 10 else { throw BenchmarkError("of \(sweep.due) clients who fell due only \(swept.count) were evaluated") }
+      guard swept.count > sweep.due * 9 / 10 else {
+        throw BenchmarkError("of \(sweep.due) clients who fell due only \(swept.count) were evaluated")
+      }
       window = swept.last - swept.first
     }
     let from = isDue ? swept.first - began : Double(sweep.lead)
@@ -80,18 +88,23 @@ struct SweepMeasurement {
       all.record(latency)
     }
     return SweepRound(
-      isDue: isDue, evaluated: isDue ? swept.count : 0, seconds: isDue ? window : 0, latency: LatencyResult(.adapter, histogram),
-      ownCPU: after[0] - used[0], brokerCPU: after[1] - used[1], databaseCPU: after[2] - used[2], walMiB: (after[3] - used[3]) / 1_048_576)
+      isDue: isDue, evaluated: isDue ? swept.count : 0, seconds: isDue ? window : 0,
+      latency: LatencyResult(.adapter, histogram),
+      ownCPU: after[0] - used[0], brokerCPU: after[1] - used[1], databaseCPU: after[2] - used[2],
+      walMiB: (after[3] - used[3]) / 1_048_576)
   }
 
   /// CPU of the adapter, the broker and the database in milliseconds, and bytes of WAL.
   private func usage(of program: Program) async throws -> [Double] {
     [
-      program.cpu, Processes.cpu(arena.servers.brokerPID), arena.databaseCPU, Double(try await arena.database.counters().walBytes),
+      program.cpu, Processes.cpu(arena.servers.brokerPID), arena.databaseCPU,
+      Double(try await arena.database.counters().walBytes),
     ]
   }
 }
 
 extension Arena {
-  static func histogram() -> Histogram<UInt64> { Histogram(highestTrackableValue: 600_000_000, numberOfSignificantValueDigits: .three) }
+  static func histogram() -> Histogram<UInt64> {
+    Histogram(highestTrackableValue: 600_000_000, numberOfSignificantValueDigits: .three)
+  }
 }

@@ -6,8 +6,10 @@ struct Workload {
   static let organizations = 20
   static let sources = ["/billing", "/crm", "/support"]
   static let types = [
-    "lead_created", "lead_qualified", "contract_signed", "meeting_scheduled", "milestone_completed", "deliverable_sent", "invoice_sent",
-    "invoice_paid", "invoice_overdue", "ticket_opened", "ticket_closed", "survey_answered", "subscription_renewed", "usage_high", "cancel_requested",
+    "lead_created", "lead_qualified", "contract_signed", "meeting_scheduled", "milestone_completed", "deliverable_sent",
+    "invoice_sent",
+    "invoice_paid", "invoice_overdue", "ticket_opened", "ticket_closed", "survey_answered", "subscription_renewed",
+    "usage_high", "cancel_requested",
   ]
 
   let run: Int
@@ -42,7 +44,9 @@ struct Workload {
     return Self.message(id: Self.prefix(run) + padded(index, 8), source, type, at: time(), client: client, data)
   }
 
-  static func message(id: String, _ source: String, _ type: String, at time: String, client: Int, _ data: String) -> OutboundMessage {
+  static func message(id: String, _ source: String, _ type: String, at time: String, client: Int, _ data: String)
+    -> OutboundMessage
+  {
     let body =
       "{\"specversion\":\"1.0\",\"id\":\"\(id)\",\"source\":\"\(source)\",\"type\":\"\(type)\",\"time\":\"\(time)\","
       + "\"subject\":\"\(clientID(client))\",\"orgid\":\"\(organizationID(client))\",\"data\":\(data)}"
@@ -60,19 +64,25 @@ struct Workload {
       let mood = ["negative", "neutral", "positive"][Int.random(in: 0..<3, using: &random)]
       return ("/support", "{\"sentiment\":\"\(mood)\",\"comment\":\"comment \(index)\"}")
     }
-    return ("/crm", "{\"note\":\"a note of some length, number \(index)\",\"agent\":\"agent-\(Int.random(in: 0..<50, using: &random))\"}")
+    return (
+      "/crm",
+      "{\"note\":\"a note of some length, number \(index)\",\"agent\":\"agent-\(Int.random(in: 0..<50, using: &random))\"}"
+    )
   }
 
   /// Within the last 80 days.
   private mutating func time() -> String {
-    Self.time(now - Int.random(in: 0..<80 * 86_400, using: &random), microseconds: Int.random(in: 0..<1_000_000, using: &random))
+    Self.time(
+      now - Int.random(in: 0..<80 * 86_400, using: &random), microseconds: Int.random(in: 0..<1_000_000, using: &random)
+    )
   }
 
   static func time(_ seconds: Int, microseconds: Int = 0) -> String {
     var seconds = time_t(seconds)
     var parts = tm()
     gmtime_r(&seconds, &parts)
-    return "\(parts.tm_year + 1900)-\(padded(Int(parts.tm_mon) + 1, 2))-\(padded(Int(parts.tm_mday), 2))T\(padded(Int(parts.tm_hour), 2)):"
+    return
+      "\(parts.tm_year + 1900)-\(padded(Int(parts.tm_mon) + 1, 2))-\(padded(Int(parts.tm_mday), 2))T\(padded(Int(parts.tm_hour), 2)):"
       + "\(padded(Int(parts.tm_min), 2)):\(padded(Int(parts.tm_sec), 2)).\(padded(microseconds, 6))Z"
   }
 }

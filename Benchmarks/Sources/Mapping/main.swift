@@ -2,7 +2,8 @@ import FoundationEssentials
 import Journey
 import JourneyConfiguration
 
-// What a mapping costs a body. Run it by scripts/bench-mapping: mapping-bench CONFIG/mappings DIR, with bodies in DIR/SOURCE/*.json.
+// What a mapping costs a body. Run it by scripts/bench-mapping: mapping-bench CONFIG/mappings DIR, with bodies in
+// DIR/SOURCE/*.json.
 
 struct Body {
   var source: String
@@ -10,7 +11,9 @@ struct Body {
 }
 
 func bodies(in directory: String) throws -> [Body] {
-  try FileManager.default.subpathsOfDirectory(atPath: directory).sorted().filter { $0.hasSuffix(".json") && $0.contains("/") }.map { name in
+  try FileManager.default.subpathsOfDirectory(atPath: directory).sorted().filter {
+    $0.hasSuffix(".json") && $0.contains("/")
+  }.map { name in
     let data = FileManager.default.contents(atPath: "\(directory)/\(name)") ?? Data()
     // As vendors send them: without the white space of a file for people.
     let document = try JSONDocument(parsing: Array(data))
@@ -90,6 +93,8 @@ for body in try bodies(in: arguments[2]) {
   rows[body.source, default: Row()].add(body.bytes.count, map: map, parse: parse)
   total.add(body.bytes.count, map: map, parse: parse)
 }
-print(padded("source", 16), padded("bodies", 7), padded("bytes", 8), padded("map us/body", 12), padded("map us/KiB", 11), padded("parse us/KiB", 13))
+print(
+  padded("source", 16), padded("bodies", 7), padded("bytes", 8), padded("map us/body", 12), padded("map us/KiB", 11),
+  padded("parse us/KiB", 13))
 for (source, row) in rows.sorted(by: { $0.key < $1.key }) { row.show(source) }
 total.show("all")

@@ -1,7 +1,8 @@
 import CValgrind
 import Foundation
 
-/// Runs each piece of the hot path so often. Under callgrind it dumps a piece's instruction count after its runs; else it prints times.
+/// Runs each piece of the hot path so often. Under callgrind it dumps a piece's instruction count after its runs; else
+/// it prints times.
 ///
 /// usage: Micro ITERATIONS CONFIGURATION [NAME…]
 @main struct Micro {
@@ -29,7 +30,9 @@ import Foundation
 }
 
 struct Usage: Error, CustomStringConvertible {
-  var description: String { "usage: Micro ITERATIONS CONFIGURATION [NAME…]; names: \(Pieces.names.joined(separator: ", "))" }
+  var description: String {
+    "usage: Micro ITERATIONS CONFIGURATION [NAME…]; names: \(Pieces.names.joined(separator: ", "))"
+  }
 }
 
 /// One piece of the hot path, of what an event, a client or a batch costs.

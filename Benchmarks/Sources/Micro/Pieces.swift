@@ -7,14 +7,17 @@ import PostgresClient
 
 enum Pieces {
   static let names = [
-    "json-parse", "map-cloudevent", "map-stripe", "evaluate-client", "explain", "message", "summary-encode", "summary-decode", "event-parameters",
+    "json-parse", "map-cloudevent", "map-stripe", "evaluate-client", "explain", "message", "summary-encode",
+    "summary-decode", "event-parameters",
   ]
 
   /// - Parameter configuration: the project's folder of settings, with its mappings and decisions.
   static func all(configuration: String) throws -> [Piece] {
     let catalog = try MappingLoader.load(directories: ["\(configuration)/mappings"])
     let rules = try DecisionLoader.load(file: "\(configuration)/profiles/literal/decisions.yaml")
-    guard let canonical = catalog.mappings["cloudevents"], let stripe = catalog.mappings["stripe"] else { throw Missing() }
+    guard let canonical = catalog.mappings["cloudevents"], let stripe = catalog.mappings["stripe"] else {
+      throw Missing()
+    }
     return [
       Piece(name: "json-parse") { keep(try JSONDocument(parsing: Samples.cloudEvent)) },
       Piece(name: "map-cloudevent") { try map(Samples.cloudEvent, canonical) },
@@ -24,7 +27,8 @@ enum Pieces {
 
   private static func map(_ body: [UInt8], _ mapping: Mapping) throws {
     let input = MappingInput(
-      document: try JSONDocument(parsing: body), messageID: "m-1", orgID: Samples.organization, limits: EventLimits(now: Samples.now))
+      document: try JSONDocument(parsing: body), messageID: "m-1", orgID: Samples.organization,
+      limits: EventLimits(now: Samples.now))
     let result = mapping.map(input)
     guard case .event(let event)? = result.outcomes.first else { throw Unmapped(result: result) }
     keep(event)
@@ -35,7 +39,9 @@ enum Pieces {
     let message: ([Evaluation]) -> Void = { evaluations in
       guard let evaluation = evaluations.last else { return }
       let (risks, recommended) = texts(of: evaluation)
-      if let action = rules.action(of: evaluation, for: client, risks: risks, recommended: recommended) { keep(ActionEvent.message(action)) }
+      if let action = rules.action(of: evaluation, for: client, risks: risks, recommended: recommended) {
+        keep(ActionEvent.message(action))
+      }
     }
     var random = IDRandom()
     var evaluated = client
@@ -87,7 +93,9 @@ enum Pieces {
     ]
   }
 
-  struct Missing: Error, CustomStringConvertible { var description: String { "the mappings of cloudevents or stripe are missing" } }
+  struct Missing: Error, CustomStringConvertible {
+    var description: String { "the mappings of cloudevents or stripe are missing" }
+  }
   struct Unmapped: Error, CustomStringConvertible {
     var result: MappingResult
     var description: String { "a sample makes no event: \(result.outcomes)" }

@@ -40,7 +40,8 @@ enum Samples {
     var summary = ClientSummary()
     for n in 0..<20 {
       let event = staged(
-        n, source: "/crm", type: n % 4 == 0 ? "survey_answered" : "milestone_completed", stage: n % 4 == 0 ? .awaitingFeedback : .activeProject,
+        n, source: "/crm", type: n % 4 == 0 ? "survey_answered" : "milestone_completed",
+        stage: n % 4 == 0 ? .awaitingFeedback : .activeProject,
         at: now - .days(Int64(2 + n)), metadata: "{}")
       var signals = Signals()
       signals.isNegative = n % 4 == 0
@@ -48,17 +49,21 @@ enum Samples {
       summary.insert(event.event.stamp, stage: event.event.stage, signals: signals)
     }
     return ClientSnapshot(
-      id: uuid(2), orgID: organization, name: "Example GmbH", email: "someone@example.org", phone: "+49 30 5550100", aiScore: 61,
+      id: uuid(2), orgID: organization, name: "Example GmbH", email: "someone@example.org", phone: "+49 30 5550100",
+      aiScore: 61,
       summary: summary, outreach: Outreach(), lateInvoices: nil, now: now)
   }()
 
-  private static func staged(_ n: Int, source: String, type: String, stage: Stage, at: Timestamp, metadata: String) -> StagedEvent {
+  private static func staged(_ n: Int, source: String, type: String, stage: Stage, at: Timestamp, metadata: String)
+    -> StagedEvent
+  {
     var signals = Signals()
     signals.isOverdueNotice = type == "invoice_overdue"
     return StagedEvent(
       id: uuid(1000 + n),
       event: JourneyEvent(
-        orgID: organization, source: source, sourceEventID: "evt_\(100_000 + n)", client: ClientReference(id: uuid(2)), type: type, stage: stage,
+        orgID: organization, source: source, sourceEventID: "evt_\(100_000 + n)", client: ClientReference(id: uuid(2)),
+        type: type, stage: stage,
         occurredAt: at, metadata: Array(metadata.utf8)),
       signals: signals)
   }
@@ -66,7 +71,8 @@ enum Samples {
   private static func uuid(_ n: Int) -> UUID {
     UUID(
       uuid: (
-        0, 0, 0, 0, 0, 0, 0x40, 0, 0xa0, 0, 0, 0, UInt8(truncatingIfNeeded: n >> 24), UInt8(truncatingIfNeeded: n >> 16),
+        0, 0, 0, 0, 0, 0, 0x40, 0, 0xa0, 0, 0, 0, UInt8(truncatingIfNeeded: n >> 24),
+        UInt8(truncatingIfNeeded: n >> 16),
         UInt8(truncatingIfNeeded: n >> 8), UInt8(truncatingIfNeeded: n)
       ))
   }

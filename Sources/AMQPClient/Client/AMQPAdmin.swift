@@ -2,8 +2,9 @@ import Synchronization
 
 /// Declares, verifies and inspects exchanges and queues, on a connection and thread of its own.
 ///
-/// It connects when the first request comes, keeps the connection until `close`, and opens another one when it was lost; a
-/// request that meets the loss fails. Requests are served one after the other; all methods may be called from any task.
+/// It connects when the first request comes, keeps the connection until `close`, and opens another one when it was
+/// lost; a request that meets the loss fails. Requests are served one after the other; all methods may be called from
+/// any task.
 public final class AMQPAdmin: Sendable {
   private let settings: AMQPConnectionSettings
   private let mailbox = Mailbox<AdminWorker.Command>()
@@ -20,9 +21,11 @@ public final class AMQPAdmin: Sendable {
     try await perform { connection throws(AMQPError) in
       var changes: [TopologyChange] = []
       for exchange in topology.exchanges {
-        let isThere = try Self.exists { () throws(AMQPError) in try connection.exchangeDeclare(exchange, passive: true) }
+        let isThere = try Self.exists { () throws(AMQPError) in try connection.exchangeDeclare(exchange, passive: true)
+        }
         try connection.exchangeDeclare(exchange, passive: false)
-        changes.append(.init(object: .init(kind: .exchange, name: exchange.name), outcome: isThere ? .alreadyThere : .created))
+        changes.append(
+          .init(object: .init(kind: .exchange, name: exchange.name), outcome: isThere ? .alreadyThere : .created))
       }
       for queue in topology.queues {
         let isThere = try Self.exists { () throws(AMQPError) in _ = try connection.queueDeclare(queue, passive: true) }
@@ -32,20 +35,22 @@ public final class AMQPAdmin: Sendable {
           // For its error.
           try connection.queueDeclare(queue, passive: false)
         }
-        changes.append(.init(object: .init(kind: .queue, name: queue.name), outcome: isThere ? .alreadyThere : .created))
+        changes.append(
+          .init(object: .init(kind: .queue, name: queue.name), outcome: isThere ? .alreadyThere : .created))
       }
       for binding in topology.bindings {
         try connection.bind(binding)
         changes.append(
           .init(
-            object: .init(kind: .binding, name: "\(binding.exchange) -> \(binding.queue) (\(binding.routingKey))"), outcome: .ensured))
+            object: .init(kind: .binding, name: "\(binding.exchange) -> \(binding.queue) (\(binding.routingKey))"),
+            outcome: .ensured))
       }
       return changes
     }
   }
 
-  /// Compares exchanges and queues with what is wanted and reports the first difference of each. Creates nothing that is
-  /// missing. Bindings cannot be read over AMQP and are not compared; policies do not show either.
+  /// Compares exchanges and queues with what is wanted and reports the first difference of each. Creates nothing that
+  /// is missing. Bindings cannot be read over AMQP and are not compared; policies do not show either.
   public func verify(_ topology: Topology) async throws(AMQPError) -> [TopologyMismatch] {
     try await perform { connection throws(AMQPError) in
       var mismatches: [TopologyMismatch] = []
@@ -53,7 +58,9 @@ public final class AMQPAdmin: Sendable {
         let difference = try Self.difference { passive throws(AMQPError) in
           try connection.exchangeDeclare(exchange, passive: passive)
         }
-        if let difference { mismatches.append(.init(object: .init(kind: .exchange, name: exchange.name), difference: difference)) }
+        if let difference {
+          mismatches.append(.init(object: .init(kind: .exchange, name: exchange.name), difference: difference))
+        }
       }
       for queue in topology.queues {
         if let difference = try Self.difference(of: queue, connection) {
@@ -85,19 +92,22 @@ public final class AMQPAdmin: Sendable {
     try await perform { connection throws(AMQPError) in try connection.get(queue: queue, acknowledging: mode == .take) }
   }
 
-  /// Finds out whether a message could be published so, without publishing one. Whether a queue would take it does not show.
+  /// Finds out whether a message could be published so, without publishing one. Whether a queue would take it does not
+  /// show.
   ///
   /// - Parameters:
   ///   - userID: the user whom the message would name; the broker refuses any but the login's.
   ///   - patience: how long to wait for a broker that takes no messages, for want of memory or disk.
   ///   - isBlocked: called with the broker's reason where that is waited for.
-  /// - Throws: `accessRefused` where the user may not, `notFound` where there is no such exchange, `blocked` where the broker takes no messages.
+  /// - Throws: `accessRefused` where the user may not, `notFound` where there is no such exchange, `blocked` where the
+  ///   broker takes no messages.
   public func checkPublish(
     exchange: String, routingKey: String, userID: String? = nil, patience: Duration = .zero,
     isBlocked: @escaping @Sendable (String) -> Void = { _ in }
   ) async throws(AMQPError) {
     try await perform { connection throws(AMQPError) in
-      try connection.checkPublish(exchange: exchange, routingKey: routingKey, userID: userID, patience: patience, isBlocked: isBlocked)
+      try connection.checkPublish(
+        exchange: exchange, routingKey: routingKey, userID: userID, patience: patience, isBlocked: isBlocked)
     }
   }
 
@@ -189,12 +199,16 @@ public final class AMQPAdmin: Sendable {
   }
 
   /// The difference from the arguments that are wanted, unless those that are there are accepted as well.
-  private static func difference(of queue: QueueDeclaration, _ connection: Connection) throws(AMQPError) -> TopologyMismatch.Difference? {
+  private static func difference(of queue: QueueDeclaration, _ connection: Connection) throws(AMQPError)
+    -> TopologyMismatch.Difference?
+  {
     var wanted: TopologyMismatch.Difference?
     for arguments in [queue.arguments] + queue.acceptedArguments {
       var queue = queue
       queue.arguments = arguments
-      let difference = try difference { passive throws(AMQPError) in _ = try connection.queueDeclare(queue, passive: passive) }
+      let difference = try difference { passive throws(AMQPError) in
+        _ = try connection.queueDeclare(queue, passive: passive)
+      }
       guard let difference else { return nil }
       wanted = wanted ?? difference
       if difference == .missing { break }
@@ -202,8 +216,8 @@ public final class AMQPAdmin: Sendable {
     return wanted
   }
 
-  /// A passive declaration tells whether the object is there, an active one whether it is the same; the latter alone would
-  /// create what is missing.
+  /// A passive declaration tells whether the object is there, an active one whether it is the same; the latter alone
+  /// would create what is missing.
   private static func difference(
     _ declare: (_ passive: Bool) throws(AMQPError) -> Void
   ) throws(AMQPError) -> TopologyMismatch.Difference? {

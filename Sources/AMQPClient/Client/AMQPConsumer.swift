@@ -4,11 +4,12 @@ import Synchronization
 public enum ConsumerEvent: Sendable {
   /// The broker confirmed the subscription on a new channel.
   case started(generation: UInt64)
-  /// Everything the broker had pushed and that could be read without waiting, oldest first; never empty, at most `maxBatch`, and
-  /// no more after 1 MiB of bodies.
+  /// Everything the broker had pushed and that could be read without waiting, oldest first; never empty, at most
+  /// `maxBatch`, and no more after 1 MiB of bodies.
   case deliveries([Delivery])
-  /// The subscription ended: connection or channel lost, the queue deleted, or (again with the last generation, 0 before the
-  /// first) an attempt to reconnect failed. Unsettled deliveries of that generation will come again. It goes on trying.
+  /// The subscription ended: connection or channel lost, the queue deleted, or (again with the last generation, 0
+  /// before the first) an attempt to reconnect failed. Unsettled deliveries of that generation will come again. It goes
+  /// on trying.
   case lost(generation: UInt64, AMQPError)
   /// The broker is short of memory or disk and reads nothing more from this connection if it publishes.
   case blocked(String)
@@ -19,7 +20,8 @@ public enum ConsumerEvent: Sendable {
   case closed
 }
 
-/// A subscription to one queue on a connection and thread of its own. It reconnects by itself until it is cancelled or closed.
+/// A subscription to one queue on a connection and thread of its own. It reconnects by itself until it is cancelled or
+/// closed.
 ///
 /// All methods may be called from any thread.
 public final class AMQPConsumer: Sendable {
@@ -29,7 +31,8 @@ public final class AMQPConsumer: Sendable {
 
   /// - Parameters:
   ///   - queue: has to exist; while it does not, each attempt ends in `lost` with `notFound`.
-  ///   - prefetch: how many unsettled deliveries the broker hands out, 1...65535 (0, without a limit, is taken as 1); fewer while bodies are large,
+  ///   - prefetch: how many unsettled deliveries the broker hands out, 1...65535 (0, without a limit, is taken as 1);
+  ///     fewer while bodies are large,
   ///     by a second subscription (`<consumerTag>.<number>`) that is there only while they are small. `maxBufferedBytes` bounds memory whatever their
   ///     size: over it nothing is read until something is settled. Quorum queues allow at most 2000.
   ///   - maxBatch: the most deliveries in one event, at least 1.
@@ -37,11 +40,13 @@ public final class AMQPConsumer: Sendable {
   ///   - arguments: of `basic.consume`, for example `x-priority`.
   ///   - onEvent: called on the connection's thread, which also keeps the connection alive: it must not block.
   public init(
-    settings: AMQPConnectionSettings, queue: String, prefetch: UInt16, maxBatch: Int, consumerTag: String, arguments: FieldTable = [:],
+    settings: AMQPConnectionSettings, queue: String, prefetch: UInt16, maxBatch: Int, consumerTag: String,
+    arguments: FieldTable = [:],
     onEvent: @escaping @Sendable (ConsumerEvent) -> Void
   ) {
     configuration = ConsumerWorker.Configuration(
-      settings: settings, queue: queue, prefetch: max(prefetch, 1), maxBatch: max(maxBatch, 1), consumerTag: consumerTag,
+      settings: settings, queue: queue, prefetch: max(prefetch, 1), maxBatch: max(maxBatch, 1),
+      consumerTag: consumerTag,
       arguments: arguments, onEvent: onEvent)
   }
 
@@ -66,10 +71,12 @@ public final class AMQPConsumer: Sendable {
     mailbox.post(.settle(settlements))
   }
 
-  /// Takes nothing more from the queue until `resume`. Deliveries under way are still handed over, and all can be settled.
+  /// Takes nothing more from the queue until `resume`. Deliveries under way are still handed over, and all can be
+  /// settled.
   public func pause() { mailbox.post(.demand(nil)) }
 
-  /// Takes from the queue again, with at most `limit` unsettled deliveries, nil: the prefetch. May be called before the start and at any time.
+  /// Takes from the queue again, with at most `limit` unsettled deliveries, nil: the prefetch. May be called before the
+  /// start and at any time.
   public func resume(limit: UInt16? = nil) {
     mailbox.post(.demand(max(1, min(limit ?? configuration.prefetch, configuration.prefetch))))
   }

@@ -18,10 +18,10 @@ public enum PublisherEvent: Sendable {
 /// Publishes with confirms on a connection and thread of its own.
 ///
 /// Messages are written in the order of the calls. When the connection is lost, those written and not confirmed end as
-/// `unknown`; those not yet written wait for the next connection, until the publisher is closed. A channel on which the broker
-/// refuses messages is replaced, at most once a second, since the broker may go on refusing on it. An exchange that the broker refuses
-/// (403, 404) is tried again alone, after 1 to 30 s; until then messages to it end as `failed` at once, and others go on. All methods may
-/// be called from any thread.
+/// `unknown`; those not yet written wait for the next connection, until the publisher is closed. A channel on which the
+/// broker refuses messages is replaced, at most once a second, since the broker may go on refusing on it. An exchange
+/// that the broker refuses (403, 404) is tried again alone, after 1 to 30 s; until then messages to it end as `failed`
+/// at once, and others go on. All methods may be called from any thread.
 public final class AMQPPublisher: Sendable {
   private let configuration: PublisherWorker.Configuration
   private let mailbox = Mailbox<PublisherWorker.Command>()
@@ -29,17 +29,21 @@ public final class AMQPPublisher: Sendable {
 
   /// - Parameters:
   ///   - window: the most unconfirmed messages, at least 1. 256...1024 keeps a broker busy.
-  ///   - windowBytes: the most unconfirmed body bytes; a larger message goes alone. Returned messages come back with their
+  ///   - windowBytes: the most unconfirmed body bytes; a larger message goes alone. Returned messages come back with
+  ///     their
   ///     bodies, so this bounds what may have to be read.
-  ///   - confirmTimeout: how long the broker may answer nothing while something is outstanding (and it has not said that it
+  ///   - confirmTimeout: how long the broker may answer nothing while something is outstanding (and it has not said
+  ///     that it
   ///     is blocked). After that the connection counts as lost.
   ///   - onEvent: called on the connection's thread; must not block.
   public init(
-    settings: AMQPConnectionSettings, window: Int = 512, windowBytes: Int = 8 << 20, confirmTimeout: Duration = .seconds(30),
+    settings: AMQPConnectionSettings, window: Int = 512, windowBytes: Int = 8 << 20,
+    confirmTimeout: Duration = .seconds(30),
     onEvent: @escaping @Sendable (PublisherEvent) -> Void = { _ in }
   ) {
     configuration = PublisherWorker.Configuration(
-      settings: settings, window: max(window, 1), windowBytes: max(windowBytes, 1), confirmTimeout: confirmTimeout, onEvent: onEvent)
+      settings: settings, window: max(window, 1), windowBytes: max(windowBytes, 1), confirmTimeout: confirmTimeout,
+      onEvent: onEvent)
   }
 
   deinit { mailbox.post(.close(deadline: MonotonicTime.after(.seconds(1)))) }
@@ -54,8 +58,9 @@ public final class AMQPPublisher: Sendable {
 
   /// Publishes a batch.
   ///
-  /// - Parameter completion: called once, when every message is resolved, with one outcome per message in the same order; on
-  ///   the connection's thread, or on the caller's if the batch is empty or the publisher is closed. Must not block.
+  /// - Parameter completion: called once, when every message is resolved, with one outcome per message in the same
+  ///   order; on the connection's thread, or on the caller's if the batch is empty or the publisher is closed. Must not
+  ///   block.
   public func publish(_ messages: [OutboundMessage], completion: @escaping @Sendable ([PublishOutcome]) -> Void) {
     guard !messages.isEmpty else { return completion([]) }
     if !mailbox.post(.publish(messages, completion)) {
@@ -63,7 +68,8 @@ public final class AMQPPublisher: Sendable {
     }
   }
 
-  /// Publishes a batch and waits until every message is resolved. Not cancellable: what is written cannot be taken back.
+  /// Publishes a batch and waits until every message is resolved. Not cancellable: what is written cannot be taken
+  /// back.
   public func publish(_ messages: [OutboundMessage]) async -> [PublishOutcome] {
     await withCheckedContinuation { continuation in
       publish(messages) { continuation.resume(returning: $0) }
@@ -72,7 +78,8 @@ public final class AMQPPublisher: Sendable {
 
   /// Takes no more messages, waits for the confirms of those it has, and closes the connection.
   ///
-  /// At the deadline what was never written ends as `failed`, what was written as `unknown`. May be called several times.
+  /// At the deadline what was never written ends as `failed`, what was written as `unknown`. May be called several
+  /// times.
   public func close(deadline: Duration = .seconds(5)) async {
     let deadline = MonotonicTime.after(deadline)
     if status.begin() {

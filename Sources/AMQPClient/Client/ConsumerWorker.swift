@@ -37,7 +37,8 @@ final class ConsumerWorker {
   private var backoff: ReconnectBackoff
   private var ledger = SettlementLedger(generation: 0)
   private var demand: DeliveryDemand
-  /// Counts the subscriptions of a channel. Each has a tag of its own: the broker still counts what one that has ended was handed.
+  /// Counts the subscriptions of a channel. Each has a tag of its own: the broker still counts what one that has ended
+  /// was handed.
   private var subscriptions = 0
   private var tag = ""
   /// Of the subscription that is there only while bodies are small.
@@ -63,7 +64,8 @@ final class ConsumerWorker {
 
   private static func demand(_ configuration: Configuration, prefetch: UInt16) -> DeliveryDemand {
     DeliveryDemand(
-      prefetch: prefetch, maxBodyBytes: configuration.settings.maxBodyBytes, ceiling: configuration.settings.maxBufferedBytes)
+      prefetch: prefetch, maxBodyBytes: configuration.settings.maxBodyBytes,
+      ceiling: configuration.settings.maxBufferedBytes)
   }
 
   func run() {
@@ -153,7 +155,8 @@ final class ConsumerWorker {
         if cancellation == .asked { announceCancelled() } else { try adjust(connection) }
       case .consumerCancelled:
         throw AMQPError(
-          .consumerCancelled, operation: "consume \(configuration.queue)", message: "the broker ended the consumer: queue deleted or moved")
+          .consumerCancelled, operation: "consume \(configuration.queue)",
+          message: "the broker ended the consumer: queue deleted or moved")
       case .channelClosed(let error):
         throw error
       case .blocked(let reason):
@@ -181,7 +184,8 @@ final class ConsumerWorker {
       case .more:
         furtherTag = nextTag()
         try connection.requestMore(
-          queue: configuration.queue, consumerTag: furtherTag, prefetch: demand.rest, arguments: configuration.arguments)
+          queue: configuration.queue, consumerTag: furtherTag, prefetch: demand.rest, arguments: configuration.arguments
+        )
       case .less: try connection.requestLess(consumerTag: furtherTag)
       }
     }
@@ -230,8 +234,8 @@ final class ConsumerWorker {
     try adjust(connection)
   }
 
-  /// Brings the subscription in line with what the owner wants. A prefetch counts for subscriptions that come after it, so another one takes an end and a
-  /// new beginning; what was handed out stays to be settled.
+  /// Brings the subscription in line with what the owner wants. A prefetch counts for subscriptions that come after it,
+  /// so another one takes an end and a new beginning; what was handed out stays to be settled.
   private func adjust(_ connection: Connection) throws(AMQPError) {
     guard cancellation == .none, closeDeadline == nil, !isEnding, subscribed != wanted else { return }
     guard subscribed == nil, let wanted else {

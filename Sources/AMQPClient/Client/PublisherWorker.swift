@@ -43,8 +43,8 @@ final class PublisherWorker {
     didSet { status.isBlocked = isBlocked }
   }
   private var closeDeadline: UInt64?
-  /// The oldest message without an answer, and since when it is that. Not the last answer of any kind: one queue that stands still has to show
-  /// while others go on.
+  /// The oldest message without an answer, and since when it is that. Not the last answer of any kind: one queue that
+  /// stands still has to show while others go on.
   private var oldest: (sequence: UInt64?, since: UInt64) = (nil, 0)
 
   init(_ configuration: Configuration, mailbox: Mailbox<Command>, status: ConnectionStatus) {
@@ -108,7 +108,8 @@ final class PublisherWorker {
     }
     let isClean = tracker.outstandingCount == 0
     for position in tracker.reset() {
-      position.resolve(.unknown(AMQPError(.shutdown, operation: "publish", message: "closed before the broker confirmed it")))
+      position.resolve(
+        .unknown(AMQPError(.shutdown, operation: "publish", message: "closed before the broker confirmed it")))
     }
     // A broker that is blocked, or has not answered in time, will not answer this either.
     if isClean, !isBlocked, let closeDeadline { connection.close(deadline: closeDeadline) }
@@ -129,7 +130,8 @@ final class PublisherWorker {
       let message = open.item.message
       throw AMQPError(
         .timeout, operation: "wait for confirms",
-        message: "no answer for \(configuration.confirmTimeout) to what went to exchange '\(message.exchange)' with key '\(message.routingKey)'; "
+        message:
+          "no answer for \(configuration.confirmTimeout) to what went to exchange '\(message.exchange)' with key '\(message.routingKey)'; "
           + "a queue behind it may have no leader")
     }
   }
@@ -195,7 +197,8 @@ extension PublisherWorker {
     var strideBytes = Self.strideBytes
     var strideMessages = Self.strideMessages
     while let position = queue.first {
-      // Confirms may have come, and what the library writes over TLS may have made it read: that has to be looked at before sleeping.
+      // Confirms may have come, and what the library writes over TLS may have made it read: that has to be looked at
+      // before sleeping.
       if written >= Self.burst { return .burstDone }
       let message = position.message
       // First: what can never be sent has its own fault to tell, whatever its exchange refuses.
@@ -229,20 +232,25 @@ extension PublisherWorker {
     return written > 0 ? .burstDone : .nothingLeft
   }
 
-  private func write(_ message: OutboundMessage, at position: PublishQueue.Position, _ connection: Connection) throws(AMQPError) {
+  private func write(_ message: OutboundMessage, at position: PublishQueue.Position, _ connection: Connection)
+    throws(AMQPError)
+  {
     queue.removeFirst()
     // Noted first: from here on nobody knows whether the message has left.
     tracker.published(
       position, bytes: message.body.count,
       identity: message.isMandatory
-        ? .init(exchange: message.exchange, routingKey: message.routingKey, messageID: message.properties.messageID) : nil)
-    connection.stallGuard?.arm(until: min(closeDeadline ?? .max, MonotonicTime.after(configuration.settings.stallTimeout)))
+        ? .init(exchange: message.exchange, routingKey: message.routingKey, messageID: message.properties.messageID)
+        : nil)
+    connection.stallGuard?.arm(
+      until: min(closeDeadline ?? .max, MonotonicTime.after(configuration.settings.stallTimeout)))
     try connection.publish(message)
   }
 
   private func verdict(on message: OutboundMessage) -> RefusedExchanges.Verdict {
     refusals.verdict(
-      exchange: message.exchange, routingKey: message.routingKey, outstanding: tracker.outstandingCount, now: MonotonicTime.now())
+      exchange: message.exchange, routingKey: message.routingKey, outstanding: tracker.outstandingCount,
+      now: MonotonicTime.now())
   }
 
   private func hasWindow(for message: OutboundMessage) -> Bool {
@@ -278,7 +286,8 @@ extension PublisherWorker {
         exchange: exchange, routingKey: routingKey, messageID: content.properties.messageID)
       // Without this the confirm that follows would count as success.
       guard tracker.returned(identity, code: code, text: text) else {
-        throw AMQPError(.protocolViolation, operation: "receive a returned message", message: "it matches nothing that was published")
+        throw AMQPError(
+          .protocolViolation, operation: "receive a returned message", message: "it matches nothing that was published")
       }
     case .blocked(let reason):
       isBlocked = true
@@ -306,6 +315,8 @@ extension PublisherWorker {
     guard error.isRefusal else { return positions.forEach { $0.resolve(.unknown(error)) } }
     let culprits = refusals.refused(
       error, outstanding: positions.map { ($0.message.exchange, $0.message.routingKey) }, now: MonotonicTime.now())
-    for (position, isCulprit) in zip(positions, culprits) { position.resolve(isCulprit ? .failed(error) : .unknown(error)) }
+    for (position, isCulprit) in zip(positions, culprits) {
+      position.resolve(isCulprit ? .failed(error) : .unknown(error))
+    }
   }
 }

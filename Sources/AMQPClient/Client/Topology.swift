@@ -30,7 +30,8 @@ public struct QueueDeclaration: Hashable, Sendable {
   public var name: String
   public var isDurable: Bool
   public var arguments: FieldTable
-  /// Arguments of earlier versions under which a queue that is there works as well: those of a living queue cannot be changed.
+  /// Arguments of earlier versions under which a queue that is there works as well: those of a living queue cannot be
+  /// changed.
   public var acceptedArguments: [FieldTable]
 
   public init(name: String, isDurable: Bool = true, arguments: FieldTable = [:], acceptedArguments: [FieldTable] = []) {
@@ -104,17 +105,20 @@ public struct TopologyMismatch: Hashable, Sendable, CustomStringConvertible {
 }
 
 extension TopologyMismatch.Difference {
-  /// Reads RabbitMQ's reply text of a 406, as built by `rabbit_misc:assert_args_equivalence` and by the exchange and queue checks:
-  /// `… inequivalent arg 'N' for queue 'Q' in vhost 'V': received the value '1' of type 'long' but current is none`.
+  /// Reads RabbitMQ's reply text of a 406, as built by `rabbit_misc:assert_args_equivalence` and by the exchange and
+  /// queue checks: `… inequivalent arg 'N' for queue 'Q' in vhost 'V': received the value '1' of type 'long' but
+  /// current is none`.
   init(replyText: String) {
-    guard let argument = Self.between(replyText, "inequivalent arg '", "'"), let received = Self.after(replyText, ": received "),
+    guard let argument = Self.between(replyText, "inequivalent arg '", "'"),
+      let received = Self.after(replyText, ": received "),
       let separator = Self.position(of: " but current is ", in: received)
     else {
       self = .other(replyText)
       return
     }
     self = .argument(
-      name: argument, actual: Self.value(received[separator.upperBound...]), wanted: Self.value(received[..<separator.lowerBound]))
+      name: argument, actual: Self.value(received[separator.upperBound...]),
+      wanted: Self.value(received[..<separator.lowerBound]))
   }
 
   /// `none`, `'text'`, or `the value 'text' of type 'longstr'`.

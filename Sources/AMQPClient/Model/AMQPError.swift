@@ -1,7 +1,7 @@
 /// What went wrong between us and the broker.
 ///
-/// The text carries names (queue, exchange, vhost, host) and the broker's own words, never a password, a header value or a
-/// body, so it can be logged as it is.
+/// The text carries names (queue, exchange, vhost, host) and the broker's own words, never a password, a header value
+/// or a body, so it can be logged as it is.
 public struct AMQPError: Error, Hashable, Sendable, CustomStringConvertible {
   /// The kind of failure, independent of who noticed it (this client, the C library or the broker).
   public enum Code: String, Hashable, Sendable, CaseIterable {
@@ -23,7 +23,8 @@ public struct AMQPError: Error, Hashable, Sendable, CustomStringConvertible {
     case limitReached
     /// The queue or exchange does not exist (404).
     case notFound
-    /// The broker refused a condition (406): an inequivalent argument, an unknown delivery tag, an expired acknowledgement.
+    /// The broker refused a condition (406): an inequivalent argument, an unknown delivery tag, an expired
+    /// acknowledgement.
     case preconditionFailed
     /// Another connection holds the object exclusively (405).
     case resourceLocked
@@ -73,17 +74,19 @@ public struct AMQPError: Error, Hashable, Sendable, CustomStringConvertible {
   /// Whether the same operation may succeed later without a person changing anything.
   public var isRetriable: Bool {
     switch code {
-    case .connectFailed, .connectionLost, .channelClosed, .consumerCancelled, .timeout, .resourceLocked, .blocked, .limitReached, .nacked,
+    case .connectFailed, .connectionLost, .channelClosed, .consumerCancelled, .timeout, .resourceLocked, .blocked,
+      .limitReached, .nacked,
       .internalError, .protocolViolation:
       true
-    case .invalidURI, .invalidArgument, .tls, .authentication, .accessRefused, .notFound, .preconditionFailed, .tooLarge, .unroutable,
+    case .invalidURI, .invalidArgument, .tls, .authentication, .accessRefused, .notFound, .preconditionFailed,
+      .tooLarge, .unroutable,
       .shutdown:
       false
     }
   }
 
-  /// Whether the broker has refused the operation for what it is (403, 404, 406): the same again ends the same, until a person changes something.
-  /// Not a loss, after which it may be repeated.
+  /// Whether the broker has refused the operation for what it is (403, 404, 406): the same again ends the same, until a
+  /// person changes something. Not a loss, after which it may be repeated.
   public var isRefusal: Bool {
     switch code {
     case .accessRefused, .notFound, .preconditionFailed: true
@@ -128,10 +131,12 @@ extension AMQPError {
 extension AMQPError.Code {
   /// The meaning of a reply code of `connection.close` or `channel.close` (AMQP 0-9-1, section 1.2).
   ///
-  /// - Parameter text: the broker's own words, for a code that it uses both for what passes and for what a person has to change.
+  /// - Parameter text: the broker's own words, for a code that it uses both for what passes and for what a person has
+  ///   to change.
   init(replyCode: Int, text: String, closesChannel: Bool) {
     switch replyCode {
-    // With its bracket: a virtual host or a user may be called "limited". As in "access to vhost '/' refused for user 'u': connection limit (9) is reached".
+    // With its bracket: a virtual host or a user may be called "limited". As in "access to vhost '/' refused for user
+    // 'u': connection limit (9) is reached".
     case 530 where text.contains("limit ("): self = .limitReached
     case 311: self = .tooLarge
     case 402, 403, 530: self = .accessRefused

@@ -1,7 +1,7 @@
 /// A value in an AMQP field table: a header, a queue argument, a client property.
 ///
-/// All integer widths arrive as `int`, and `int` is sent as a signed 64-bit integer ('l'), the one kind that every broker
-/// version and client reads alike.
+/// All integer widths arrive as `int`, and `int` is sent as a signed 64-bit integer ('l'), the one kind that every
+/// broker version and client reads alike.
 public indirect enum FieldValue: Hashable, Sendable {
   case bool(Bool)
   case int(Int64)
@@ -54,7 +54,8 @@ public struct FieldTable: Hashable, Sendable {
   public var isEmpty: Bool { fields.isEmpty }
   public var count: Int { fields.count }
 
-  /// The first value of that name. Setting replaces it in place or appends it; setting `nil` removes every field of that name.
+  /// The first value of that name. Setting replaces it in place or appends it; setting `nil` removes every field of
+  /// that name.
   public subscript(name: String) -> FieldValue? {
     get { fields.first { $0.name == name }?.value }
     set {

@@ -1,6 +1,7 @@
 /// The basic properties of a message (AMQP 0-9-1, class basic).
 ///
-/// Every text but the headers is a short string: at most 255 bytes of UTF-8; a longer one fails the publish with `tooLarge`.
+/// Every text but the headers is a short string: at most 255 bytes of UTF-8; a longer one fails the publish with
+/// `tooLarge`.
 public struct MessageProperties: Hashable, Sendable {
   public var contentType: String?
   public var contentEncoding: String?
@@ -22,8 +23,10 @@ public struct MessageProperties: Hashable, Sendable {
   public var appID: String?
 
   public init(
-    contentType: String? = nil, contentEncoding: String? = nil, headers: FieldTable = FieldTable(), isPersistent: Bool = true,
-    priority: UInt8? = nil, correlationID: String? = nil, replyTo: String? = nil, expiration: String? = nil, messageID: String? = nil,
+    contentType: String? = nil, contentEncoding: String? = nil, headers: FieldTable = FieldTable(),
+    isPersistent: Bool = true,
+    priority: UInt8? = nil, correlationID: String? = nil, replyTo: String? = nil, expiration: String? = nil,
+    messageID: String? = nil,
     timestamp: Int64? = nil, type: String? = nil, userID: String? = nil, appID: String? = nil
   ) {
     self.contentType = contentType

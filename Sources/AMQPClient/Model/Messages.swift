@@ -16,7 +16,8 @@ public struct DeliveryTag: Hashable, Sendable {
 
 /// Why a delivery is not all that was sent. It still has to be settled.
 public enum DeliveryProblem: Hashable, Sendable {
-  /// The body exceeds `maxBodyBytes`; its bytes were thrown away as they came in, but for the beginning that was asked for. It will never fit.
+  /// The body exceeds `maxBodyBytes`; its bytes were thrown away as they came in, but for the beginning that was asked
+  /// for. It will never fit.
   case bodyTooLarge
   /// A header table or array was nested deeper than 32 levels; everything below that level was dropped.
   case headersTooDeep
@@ -24,7 +25,8 @@ public enum DeliveryProblem: Hashable, Sendable {
 
 /// A message from a queue, owned by the receiver: no memory of the C library is behind it.
 ///
-/// A class, for it passes through many hands and never changes: handing it on is one reference counted, not one for each of its texts.
+/// A class, for it passes through many hands and never changes: handing it on is one reference counted, not one for
+/// each of its texts.
 public final class Delivery: Sendable {
   public let tag: DeliveryTag
   public let exchange: String
@@ -41,7 +43,8 @@ public final class Delivery: Sendable {
   public let problem: DeliveryProblem?
 
   public init(
-    tag: DeliveryTag, exchange: String, routingKey: String, isRedelivered: Bool, properties: MessageProperties, body: [UInt8],
+    tag: DeliveryTag, exchange: String, routingKey: String, isRedelivered: Bool, properties: MessageProperties,
+    body: [UInt8],
     bodySize: Int? = nil, bodyDigest: [UInt8]? = nil, problem: DeliveryProblem? = nil
   ) {
     self.tag = tag
@@ -79,7 +82,9 @@ public struct OutboundMessage: Sendable {
   /// Whether the broker gives the message back when no queue takes it. Without it such a message is confirmed and gone.
   public var isMandatory: Bool
 
-  public init(exchange: String, routingKey: String, properties: MessageProperties, body: [UInt8], isMandatory: Bool = true) {
+  public init(
+    exchange: String, routingKey: String, properties: MessageProperties, body: [UInt8], isMandatory: Bool = true
+  ) {
     self.exchange = exchange
     self.routingKey = routingKey
     self.properties = properties
@@ -96,7 +101,8 @@ public enum PublishOutcome: Hashable, Sendable {
   case returned(code: Int, text: String)
   /// The broker refused responsibility, for example because a queue with `reject-publish` is full.
   case nacked
-  /// Not taken by the broker: never written, or refused for what it is (`AMQPError.isRefusal`), e.g. because its exchange does not exist.
+  /// Not taken by the broker: never written, or refused for what it is (`AMQPError.isRefusal`), e.g. because its
+  /// exchange does not exist.
   case failed(AMQPError)
   /// Written, but the connection or channel ended before the confirm. Publish it again under the same message id.
   case unknown(AMQPError)

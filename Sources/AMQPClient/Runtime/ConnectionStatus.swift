@@ -8,7 +8,9 @@ final class ConnectionStatus: Sendable {
   private let latch = Latch()
 
   /// True for the first caller only.
-  func begin() -> Bool { hasBegun.compareExchange(expected: false, desired: true, ordering: .acquiringAndReleasing).exchanged }
+  func begin() -> Bool {
+    hasBegun.compareExchange(expected: false, desired: true, ordering: .acquiringAndReleasing).exchanged
+  }
 
   var isUp: Bool {
     get { up.load(ordering: .acquiring) }
@@ -26,8 +28,8 @@ final class ConnectionStatus: Sendable {
     latch.open()
   }
 
-  /// Returns when the thread is done, or at the deadline (monotonic nanoseconds) even if a call of the library still holds
-  /// the thread: a name that does not resolve cannot be hurried.
+  /// Returns when the thread is done, or at the deadline (monotonic nanoseconds) even if a call of the library still
+  /// holds the thread: a name that does not resolve cannot be hurried.
   func ended(by deadline: UInt64) async {
     Watchdog.shared.at(deadline) { [latch] in latch.open() }
     await latch.wait()

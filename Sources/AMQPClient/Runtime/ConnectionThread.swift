@@ -3,8 +3,8 @@ import Glibc
 
 /// An operating system thread for one connection.
 enum ConnectionThread {
-  /// The C library decodes nested tables by recursion and any publisher chooses the depth; a table of one frame's size needs
-  /// several megabytes. The pages are only touched when they are used.
+  /// The C library decodes nested tables by recursion and any publisher chooses the depth; a table of one frame's size
+  /// needs several megabytes. The pages are only touched when they are used.
   private static let stackBytes = 16 << 20
 
   private final class Body {

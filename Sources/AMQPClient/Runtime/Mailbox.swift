@@ -10,7 +10,8 @@ final class Mailbox<Message: Sendable>: Sendable {
   }
 
   private let contents = Mutex(Contents())
-  /// Readable while messages wait; -1, which `poll` passes over, where the process had no file descriptor left. Then mail is looked for now and then.
+  /// Readable while messages wait; -1, which `poll` passes over, where the process had no file descriptor left. Then
+  /// mail is looked for now and then.
   let descriptor: Int32
 
   init() { descriptor = shim_eventfd() }

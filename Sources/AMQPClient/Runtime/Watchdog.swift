@@ -3,8 +3,8 @@ import Synchronization
 
 /// One thread of the process that notices what has taken too long.
 ///
-/// Sends of the C library have no deadline of their own (rabbitmq-c#780 and #788), so somebody outside has to end them. The
-/// thread looks every 100 ms while anything is registered and sleeps without a timeout otherwise.
+/// Sends of the C library have no deadline of their own (rabbitmq-c#780 and #788), so somebody outside has to end them.
+/// The thread looks every 100 ms while anything is registered and sleeps without a timeout otherwise.
 final class Watchdog: Sendable {
   static let shared = Watchdog()
 
@@ -42,8 +42,8 @@ final class Watchdog: Sendable {
 
 /// Ends a library call that hangs, by shutting its socket down underneath it.
 ///
-/// It holds a duplicate of the descriptor, since the library closes its own whenever it likes and the number may belong to
-/// somebody else a moment later.
+/// It holds a duplicate of the descriptor, since the library closes its own whenever it likes and the number may belong
+/// to somebody else a moment later.
 final class StallGuard: Sendable {
   private let deadline = Atomic<UInt64>(.max)
   private let hasFired = Atomic<Bool>(false)
@@ -59,7 +59,8 @@ final class StallGuard: Sendable {
 
   deinit { release() }
 
-  /// From now on the socket is shut down when the deadline (monotonic nanoseconds) passes before the next call of `arm` or `disarm`.
+  /// From now on the socket is shut down when the deadline (monotonic nanoseconds) passes before the next call of `arm`
+  /// or `disarm`.
   ///
   /// Returns the deadline before, so that a step within a longer operation can put it back.
   @discardableResult

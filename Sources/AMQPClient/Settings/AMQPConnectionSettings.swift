@@ -22,7 +22,9 @@ public struct AMQPConnectionSettings: Sendable {
     /// names only, so a broker addressed by IP fails this check.
     public var verifiesPeer: Bool
 
-    public init(authoritiesFile: String? = nil, certificateFile: String? = nil, keyFile: String? = nil, verifiesPeer: Bool = true) {
+    public init(
+      authoritiesFile: String? = nil, certificateFile: String? = nil, keyFile: String? = nil, verifiesPeer: Bool = true
+    ) {
       self.authoritiesFile = authoritiesFile
       self.certificateFile = certificateFile
       self.keyFile = keyFile
@@ -59,26 +61,28 @@ public struct AMQPConnectionSettings: Sendable {
   public var reconnect = ReconnectPolicy()
   /// The largest frame in bytes, 8192...131072: properties have to fit one frame, and brokers from 4.1 on refuse less.
   public var frameMax = 131_072
-  /// The largest body in bytes, both ways. Larger ones are delivered without their body, or with its beginning, and not published.
+  /// The largest body in bytes, both ways. Larger ones are delivered without their body, or with its beginning, and not
+  /// published.
   public var maxBodyBytes = 32 << 20
   /// What is kept of larger bodies: so many bytes of the beginning, and the SHA-256 of the whole. nil: nothing is.
   public var beginningOfLargerBodies: Int?
-  /// The bodies of unsettled deliveries together, in bytes: while they have more, a consumer reads nothing. So there are at most as many, and one body.
-  /// Their properties come on top: normally a few hundred bytes each, and never more than 1 MiB (about `frameMax` before dead-lettering) times
-  /// the prefetch.
+  /// The bodies of unsettled deliveries together, in bytes: while they have more, a consumer reads nothing. So there
+  /// are at most as many, and one body. Their properties come on top: normally a few hundred bytes each, and never more
+  /// than 1 MiB (about `frameMax` before dead-lettering) times the prefetch.
   public var maxBufferedBytes = 128 << 20
 
   var password: Secret
   private let namesUser: Bool
 
-  /// The name that the broker compares with a message's user id. With a certificate it is the URI's user, where it has one; else it is not known here.
+  /// The name that the broker compares with a message's user id. With a certificate it is the URI's user, where it has
+  /// one; else it is not known here.
   public var userID: String? { mechanism == .plain || namesUser ? user : nil }
 
   /// Reads `amqp[s]://user:password@host[:port][,host[:port]…][/vhost][?key=value&…]`.
   ///
-  /// Parts are percent-decoded. Without a vhost, or with an empty one, it is `/`. Defaults: user and password `guest`, port
-  /// 5672, or 5671 for `amqps`. Keys: `heartbeat` (s), `connection_timeout` (ms), `cacertfile`, `certfile`, `keyfile`, `verify`
-  /// (`verify_peer`, `verify_none`), `auth_mechanism` (`plain`, `external`), `frame_max` (bytes).
+  /// Parts are percent-decoded. Without a vhost, or with an empty one, it is `/`. Defaults: user and password `guest`,
+  /// port 5672, or 5671 for `amqps`. Keys: `heartbeat` (s), `connection_timeout` (ms), `cacertfile`, `certfile`,
+  /// `keyfile`, `verify` (`verify_peer`, `verify_none`), `auth_mechanism` (`plain`, `external`), `frame_max` (bytes).
   ///
   /// - Throws: `AMQPError.Code.invalidURI`; the message names what is wrong and never repeats the password.
   public init(uri: String, connectionName: String) throws(AMQPError) {

@@ -1,4 +1,5 @@
-/// The parts of an AMQP URI (https://www.rabbitmq.com/docs/uri-spec), with several hosts allowed as in RabbitMQ's own clients.
+/// The parts of an AMQP URI (https://www.rabbitmq.com/docs/uri-spec), with several hosts allowed as in RabbitMQ's own
+/// clients.
 ///
 /// No error repeats any part of it: where a password is not percent-encoded, every part may hold a piece of that.
 struct AMQPURI {
@@ -26,12 +27,13 @@ struct AMQPURI {
     }
     var rest = uri[colon...].dropFirst(3)
     guard !rest.contains("#") else { throw Self.error("a '#' has to be written %23") }
-    // A password with a '/' or '?' would end where that stands; what comes after it would pass for a host, a vhost or a parameter. Only in a parameter,
-    // behind user and password, a '@' is one: `?cacertfile=/a@b.pem`.
+    // A password with a '/' or '?' would end where that stands; what comes after it would pass for a host, a vhost or a
+    // parameter. Only in a parameter, behind user and password, a '@' is one: `?cacertfile=/a@b.pem`.
     let authority = rest.prefix { $0 != "/" && $0 != "?" }
     let tail = rest[authority.endIndex...]
     if authority.contains("@") ? tail.prefix(while: { $0 != "?" }).contains("@") : tail.contains("@") {
-      throw Self.error("a '@' stands after a '/' or '?': in user, password and vhost these are written %40, %2F and %3F")
+      throw Self.error(
+        "a '@' stands after a '/' or '?': in user, password and vhost these are written %40, %2F and %3F")
     }
     if let question = rest.firstIndex(of: "?") {
       // A '@' there may be the one behind a password in which nothing was encoded.
@@ -52,15 +54,21 @@ struct AMQPURI {
     }
   }
 
-  static let parameters = ["heartbeat", "connection_timeout", "frame_max", "auth_mechanism", "cacertfile", "certfile", "keyfile", "verify"]
+  static let parameters = [
+    "heartbeat", "connection_timeout", "frame_max", "auth_mechanism", "cacertfile", "certfile", "keyfile", "verify",
+  ]
 
   /// Parameters that other programs put into such a URI, and what to do about them here.
   private static let foreign = [
-    "channel_max": "leave it out", "channelmax": "leave it out", "locale": "leave it out", "framemax": "write frame_max",
+    "channel_max": "leave it out", "channelmax": "leave it out", "locale": "leave it out",
+    "framemax": "write frame_max",
     "socket_timeout": "write connection_timeout, in milliseconds", "heartbeat_interval": "write heartbeat, in seconds",
-    "connection_attempts": "leave it out: the adapter goes on trying", "retry_delay": "leave it out: amqp.reconnectSeconds is the longest pause",
-    "blocked_connection_timeout": "leave it out", "ssl": "write amqps:// for amqp://", "ssl_options": "write cacertfile, certfile, keyfile and verify",
-    "server_name_indication": "leave it out: the host's name is sent", "fail_if_no_peer_cert": "leave it out; verify says whether the broker is checked",
+    "connection_attempts": "leave it out: the adapter goes on trying",
+    "retry_delay": "leave it out: amqp.reconnectSeconds is the longest pause",
+    "blocked_connection_timeout": "leave it out", "ssl": "write amqps:// for amqp://",
+    "ssl_options": "write cacertfile, certfile, keyfile and verify",
+    "server_name_indication": "leave it out: the host's name is sent",
+    "fail_if_no_peer_cert": "leave it out; verify says whether the broker is checked",
     "password": "write user and password before the host, user:password@host", "connection_name": "leave it out",
   ]
 
@@ -79,18 +87,21 @@ struct AMQPURI {
   private func canName(_ key: String) -> Bool {
     if Self.parameters.contains(key) || Self.foreign[key.lowercased()] != nil { return true }
     let isName = key.utf8.allSatisfy {
-      (UInt8(ascii: "a")...UInt8(ascii: "z")).contains($0 | 0x20) || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0)
+      (UInt8(ascii: "a")...UInt8(ascii: "z")).contains($0 | 0x20)
+        || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0)
         || [UInt8(ascii: "_"), UInt8(ascii: "-"), UInt8(ascii: ".")].contains($0)
     }
     // What comes after a password that is given as a parameter may belong to it.
-    return namesParameters && isName && (1...40).contains(key.utf8.count) && !parameters.contains { $0.0.lowercased().contains("password") }
+    return namesParameters && isName && (1...40).contains(key.utf8.count)
+      && !parameters.contains { $0.0.lowercased().contains("password") }
   }
 
   private mutating func readParameters(_ query: Substring) throws(AMQPError) {
     for pair in query.split(separator: "&") {
       guard let equals = pair.firstIndex(of: "=") else {
         // The end of a password with a '?' has none, either.
-        throw Self.error("\(Self.parameters.contains(String(pair)) ? "the parameter \(pair)" : "a parameter") has no value")
+        throw Self.error(
+          "\(Self.parameters.contains(String(pair)) ? "the parameter \(pair)" : "a parameter") has no value")
       }
       let key = String(pair[..<equals])
       guard !parameters.contains(where: { $0.0 == key }) else { throw Self.error("\(named(key)) is given twice") }
@@ -101,7 +112,9 @@ struct AMQPURI {
 
   private func unknown(_ key: String) -> AMQPError {
     let known = Self.parameters.joined(separator: ", ")
-    if let advice = Self.foreign[key.lowercased()] { return Self.error("the parameter \(key) is another program's: \(advice). Known are \(known)") }
+    if let advice = Self.foreign[key.lowercased()] {
+      return Self.error("the parameter \(key) is another program's: \(advice). Known are \(known)")
+    }
     return Self.error("an unknown parameter\(canName(key) ? ", \(key)" : ""); known are \(known)")
   }
 
@@ -174,7 +187,8 @@ struct AMQPURI {
     let hex = Array("0123456789ABCDEF")
     return text.utf8.reduce(into: "") { result, byte in
       switch byte {
-      case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"),
+      case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+        UInt8(ascii: "0")...UInt8(ascii: "9"),
         UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "~"):
         result.unicodeScalars.append(Unicode.Scalar(byte))
       default:

@@ -1,7 +1,7 @@
 /// Says when a channel that refuses messages is to be replaced by a new one. Pure: time is passed in.
 ///
-/// RabbitMQ may refuse for as long as the channel lives what it would take on a new one: 3.10 does so when the limit of a queue
-/// was lifted while the queue was full, and when the channel met a quorum queue between two leaders.
+/// RabbitMQ may refuse for as long as the channel lives what it would take on a new one: 3.10 does so when the limit of
+/// a queue was lifted while the queue was full, and when the channel met a quorum queue between two leaders.
 struct ChannelRenewal {
   /// A queue that is really full refuses on a new channel as well, and a new one costs round trips.
   static let interval = Duration.seconds(1)

@@ -55,7 +55,8 @@ struct ConfirmTracker<Item> {
     let cursor = max(head, Int(clamping: returnCursor) - Int(clamping: firstSequence))
     let matches: (Entry) -> Bool = { $0.item != nil && $0.returned == nil && $0.identity == identity }
     let from = min(cursor, entries.count)
-    guard let index = entries[from...].firstIndex(where: matches) ?? entries[head..<from].firstIndex(where: matches) else { return false }
+    guard let index = entries[from...].firstIndex(where: matches) ?? entries[head..<from].firstIndex(where: matches)
+    else { return false }
     entries[index].returned = (code, text)
     returnCursor = firstSequence + UInt64(index) + 1
     return true
@@ -74,7 +75,8 @@ struct ConfirmTracker<Item> {
     let last = sequence == 0 && multiple ? nextSequence - 1 : sequence
     guard last < nextSequence, last > 0 || multiple else {
       throw AMQPError(
-        .protocolViolation, operation: "receive a confirm", message: "tag \(sequence) was never published; the last is \(nextSequence - 1)")
+        .protocolViolation, operation: "receive a confirm",
+        message: "tag \(sequence) was never published; the last is \(nextSequence - 1)")
     }
     guard last >= firstSequence else { return }
     let end = Int(last - firstSequence) + 1

@@ -55,7 +55,9 @@ struct ContentAssembler {
   }
 
   mutating func header(size: UInt64, properties: MessageProperties, isTooDeep: Bool) throws(AMQPError) -> Content? {
-    guard case .opened(let opening) = state else { throw Self.violation("a content header came without a method before it") }
+    guard case .opened(let opening) = state else {
+      throw Self.violation("a content header came without a method before it")
+    }
     guard size <= UInt64(Int64.max) else { throw Self.violation("a content header announces \(size) bytes") }
     var pending = Pending(opening: opening, properties: properties, size: size, kept: Int(size))
     if isTooDeep { pending.problem = .headersTooDeep }
@@ -71,7 +73,9 @@ struct ContentAssembler {
   }
 
   mutating func body(_ fragment: UnsafeRawBufferPointer) throws(AMQPError) -> Content? {
-    guard case .collecting(var pending) = state else { throw Self.violation("a body frame came without a content header before it") }
+    guard case .collecting(var pending) = state else {
+      throw Self.violation("a body frame came without a content header before it")
+    }
     // Released before it is changed, or the bytes so far would be copied with every frame.
     state = .idle
     guard UInt64(fragment.count) <= pending.size - pending.received else {

@@ -1,7 +1,7 @@
 /// How much of a queue the broker may hand out, by the size of what comes. Pure.
 ///
-/// A prefetch counts messages, memory counts bytes. So a consumer begins with a small share of its prefetch; the rest is asked for while bodies are small,
-/// and given up once large ones pile up. What is handed out already stays.
+/// A prefetch counts messages, memory counts bytes. So a consumer begins with a small share of its prefetch; the rest
+/// is asked for while bodies are small, and given up once large ones pile up. What is handed out already stays.
 struct DeliveryDemand {
   enum Change: Equatable {
     /// Ask for `rest` more.

@@ -41,8 +41,8 @@ struct ReconnectBackoff {
     if life >= step { failures = 0 }
     failures += 1
     guard failures.isMultiple(of: hosts) else { return .zero }
-    // One that dies at once changes nothing: a broker that lets everybody in and throws them out is no better than one that is down. After any other
-    // the wait is no longer than it lived.
+    // One that dies at once changes nothing: a broker that lets everybody in and throws them out is no better than one
+    // that is down. After any other the wait is no longer than it lived.
     step = failures == hosts ? policy.base : min(step * 2, policy.maximum, life >= policy.base ? life : policy.maximum)
     return step / 2 + (step / 2) * min(max(jitter, 0), 1)
   }

@@ -1,7 +1,7 @@
 /// Which exchanges refuse what is published to them, and when to try them again. Pure: time is passed in.
 ///
-/// A refusal closes the channel, and with it nobody knows what became of everything else on it. So a message to an exchange that has refused is
-/// answered here for a while, and then tried alone.
+/// A refusal closes the channel, and with it nobody knows what became of everything else on it. So a message to an
+/// exchange that has refused is answered here for a while, and then tried alone.
 struct RefusedExchanges {
   enum Verdict: Equatable {
     case send
@@ -74,10 +74,14 @@ struct RefusedExchanges {
   ///
   /// - Parameter outstanding: the exchange and routing key of each message without an answer.
   /// - Returns: for each of them, whether it is one that was refused.
-  mutating func refused(_ error: AMQPError, outstanding: [(exchange: String, routingKey: String)], now: UInt64) -> [Bool] {
+  mutating func refused(_ error: AMQPError, outstanding: [(exchange: String, routingKey: String)], now: UInt64)
+    -> [Bool]
+  {
     trial = nil
     if let place = Self.place(in: error.message) {
-      let culprits = outstanding.map { $0.exchange == place.exchange && $0.routingKey == place.routingKey ?? $0.routingKey }
+      let culprits = outstanding.map {
+        $0.exchange == place.exchange && $0.routingKey == place.routingKey ?? $0.routingKey
+      }
       if culprits.contains(true) {
         let pause = entries[place].map { min($0.pause * 2, Self.longestPause) } ?? Self.shortestPause
         entries[place] = Entry(error: error, pause: pause, retryAt: now + pause.nanosecondCount)
@@ -89,15 +93,19 @@ struct RefusedExchanges {
     return outstanding.map { _ in false }
   }
 
-  /// Reads RabbitMQ's words: `no exchange 'e' in vhost`, `access to exchange 'e' in vhost`, `access to topic 'k' in exchange 'e' in vhost`.
+  /// Reads RabbitMQ's words: `no exchange 'e' in vhost`, `access to exchange 'e' in vhost`, `access to topic 'k' in
+  /// exchange 'e' in vhost`.
   private static func place(in text: String) -> Place? {
     guard let exchange = quoted(after: "exchange '", in: text) else { return nil }
-    return Place(exchange: exchange == "amq.default" ? "" : exchange, routingKey: quoted(after: "access to topic '", in: text))
+    return Place(
+      exchange: exchange == "amq.default" ? "" : exchange, routingKey: quoted(after: "access to topic '", in: text))
   }
 
   /// A name may hold a quote itself, but not this end.
   private static func quoted(after mark: String, in text: String) -> String? {
-    guard let start = text.firstRange(of: mark)?.upperBound, let end = text[start...].firstRange(of: "' in ")?.lowerBound else { return nil }
+    guard let start = text.firstRange(of: mark)?.upperBound,
+      let end = text[start...].firstRange(of: "' in ")?.lowerBound
+    else { return nil }
     return String(text[start..<end])
   }
 }

@@ -1,7 +1,7 @@
 /// Which deliveries of one channel are still to be settled, and which frames settle them. Pure.
 ///
-/// Acknowledging a tag twice makes the broker close the channel (406), so every tag leaves here once. Acknowledgements are
-/// collected until `flush`, which covers the longest prefix without a gap by a single frame.
+/// Acknowledging a tag twice makes the broker close the channel (406), so every tag leaves here once. Acknowledgements
+/// are collected until `flush`, which covers the longest prefix without a gap by a single frame.
 struct SettlementLedger {
   enum Frame: Equatable {
     case ack(tag: UInt64, multiple: Bool)
@@ -38,7 +38,8 @@ struct SettlementLedger {
 
   mutating func delivered(tag: UInt64, bytes: Int) throws(AMQPError) {
     guard tag == nextTag else {
-      throw AMQPError(.protocolViolation, operation: "receive a message", message: "delivery tag \(tag) follows \(nextTag - 1)")
+      throw AMQPError(
+        .protocolViolation, operation: "receive a message", message: "delivery tag \(tag) follows \(nextTag - 1)")
     }
     entries.append(Entry(state: .unsettled, bytes: bytes))
     unsettledCount += 1
@@ -69,8 +70,8 @@ struct SettlementLedger {
 
   /// The frames for the acknowledgements collected so far.
   ///
-  /// - Parameter gaps: how many acknowledgements beyond the first unsettled delivery may wait for it. More than that are written one by one,
-  ///   a frame each, so that one delivery that takes long does not bring the others to a stop.
+  /// - Parameter gaps: how many acknowledgements beyond the first unsettled delivery may wait for it. More than that
+  ///   are written one by one, a frame each, so that one delivery that takes long does not bring the others to a stop.
   mutating func flush(keeping gaps: Int = 0) -> [Frame] {
     guard pendingAcks > 0 else { return [] }
     var frames: [Frame] = []

@@ -5,7 +5,8 @@ extension Connection {
   func exchangeDeclare(_ exchange: ExchangeDeclaration, passive: Bool) throws(AMQPError) {
     try request("declare exchange \(exchange.name)") {
       _ = amqp_exchange_declare(
-        state, Self.channel, arena.bytes(exchange.name), arena.bytes(exchange.kind), passive ? 1 : 0, exchange.isDurable ? 1 : 0, 0, 0,
+        state, Self.channel, arena.bytes(exchange.name), arena.bytes(exchange.kind), passive ? 1 : 0,
+        exchange.isDurable ? 1 : 0, 0, 0,
         arena.table(exchange.arguments))
     }
   }
@@ -15,7 +16,8 @@ extension Connection {
   func queueDeclare(_ queue: QueueDeclaration, passive: Bool) throws(AMQPError) -> Int {
     try request("declare queue \(queue.name)") {
       amqp_queue_declare(
-        state, Self.channel, arena.bytes(queue.name), passive ? 1 : 0, queue.isDurable ? 1 : 0, 0, 0, arena.table(queue.arguments)
+        state, Self.channel, arena.bytes(queue.name), passive ? 1 : 0, queue.isDurable ? 1 : 0, 0, 0,
+        arena.table(queue.arguments)
       ).map { Int($0.pointee.message_count) } ?? 0
     }
   }
@@ -47,10 +49,13 @@ extension Connection {
   }
 
   func delete(exchange: String) throws(AMQPError) {
-    try request("delete exchange \(exchange)") { _ = amqp_exchange_delete(state, Self.channel, arena.bytes(exchange), 0) }
+    try request("delete exchange \(exchange)") {
+      _ = amqp_exchange_delete(state, Self.channel, arena.bytes(exchange), 0)
+    }
   }
 
-  /// The broker checks permission and existence when a message is published, and delivers none of a transaction that is rolled back.
+  /// The broker checks permission and existence when a message is published, and delivers none of a transaction that is
+  /// rolled back.
   ///
   /// - Parameters:
   ///   - patience: how long to wait for a broker that takes no messages.
@@ -61,7 +66,8 @@ extension Connection {
     let operation = "publish to exchange \(exchange)"
     try request(operation) { _ = amqp_tx_select(state, Self.channel) }
     let properties = MessageProperties(userID: userID)
-    try publish(OutboundMessage(exchange: exchange, routingKey: routingKey, properties: properties, body: [], isMandatory: false))
+    try publish(
+      OutboundMessage(exchange: exchange, routingKey: routingKey, properties: properties, body: [], isMandatory: false))
     try flush()
     // Not as a request: while the library waits for the answer, it says nothing of an alarm.
     var rollback = amqp_tx_rollback_t()
@@ -99,7 +105,8 @@ extension Connection {
     do throws(AMQPError) {
       try request("consume queue \(queue)") {
         _ = amqp_basic_consume(
-          state, Self.channel, arena.bytes(queue), arena.bytes("journey-check"), 0, 0, 0, arena.table(["x-priority": "none"]))
+          state, Self.channel, arena.bytes(queue), arena.bytes("journey-check"), 0, 0, 0,
+          arena.table(["x-priority": "none"]))
       }
     } catch  where error.code == .preconditionFailed {
       return
@@ -124,10 +131,14 @@ extension Connection {
           routingKey: WireDecoder.text(found.routing_key)))
       let content = try content(by: MonotonicTime.after(settings.rpcTimeout), operation)
       if !acknowledging { try write(.nack(tag: found.delivery_tag, multiple: false, requeue: true)) }
-      guard case .delivery(let tag, let isRedelivered, let exchange, let routingKey) = content.opening else { return nil }
+      guard case .delivery(let tag, let isRedelivered, let exchange, let routingKey) = content.opening else {
+        return nil
+      }
       return Delivery(
-        tag: DeliveryTag(generation: 0, value: tag), exchange: exchange, routingKey: routingKey, isRedelivered: isRedelivered,
-        properties: content.properties, body: content.body, bodySize: content.bodySize, bodyDigest: content.bodyDigest, problem: content.problem)
+        tag: DeliveryTag(generation: 0, value: tag), exchange: exchange, routingKey: routingKey,
+        isRedelivered: isRedelivered,
+        properties: content.properties, body: content.body, bodySize: content.bodySize, bodyDigest: content.bodyDigest,
+        problem: content.problem)
     }
   }
 
@@ -139,7 +150,9 @@ extension Connection {
       case .channelClosed(let error): throw error
       case nil:
         let now = MonotonicTime.now()
-        guard now < deadline else { throw AMQPError(.timeout, operation: operation, message: "the message did not come in full") }
+        guard now < deadline else {
+          throw AMQPError(.timeout, operation: operation, message: "the message did not come in full")
+        }
         try wait(mailbox: -1, milliseconds: MonotonicTime.millisecondsLeft(until: deadline, now: now))
       default: continue
       }

@@ -16,7 +16,9 @@ extension Connection {
     try checkReply(amqp_get_rpc_reply(state), operation(), line: line)
   }
 
-  func checkReply(_ reply: amqp_rpc_reply_t, _ operation: @autoclosure () -> String, line: Int = #line) throws(AMQPError) {
+  func checkReply(_ reply: amqp_rpc_reply_t, _ operation: @autoclosure () -> String, line: Int = #line)
+    throws(AMQPError)
+  {
     switch reply.reply_type {
     case AMQP_RESPONSE_NORMAL:
       return
@@ -32,12 +34,15 @@ extension Connection {
   }
 
   /// Answers a `channel.close`: without that the channel number cannot be used again (rabbitmq-c#479).
-  func channelClosed(_ method: UnsafeMutableRawPointer, _ operation: String, line: Int = #line) throws(AMQPError) -> AMQPError {
+  func channelClosed(_ method: UnsafeMutableRawPointer, _ operation: String, line: Int = #line) throws(AMQPError)
+    -> AMQPError
+  {
     let close = method.assumingMemoryBound(to: amqp_channel_close_t.self).pointee
     let code = Int(close.reply_code)
     let text = WireDecoder.text(close.reply_text)
     let error = AMQPError(
-      AMQPError.Code(replyCode: code, text: text, closesChannel: true), nativeCode: code, operation: operation, message: text, line: line)
+      AMQPError.Code(replyCode: code, text: text, closesChannel: true), nativeCode: code, operation: operation,
+      message: text, line: line)
     isChannelOpen = false
     var answer = amqp_channel_close_ok_t()
     try check(amqp_send_method(state, Self.channel, AMQP_CHANNEL_CLOSE_OK_METHOD, &answer), "channel.close-ok")
@@ -52,6 +57,7 @@ extension Connection {
     _ = amqp_send_method(state, 0, AMQP_CONNECTION_CLOSE_OK_METHOD, &answer)
     let text = WireDecoder.text(close.reply_text)
     return AMQPError(
-      AMQPError.Code(replyCode: code, text: text, closesChannel: false), nativeCode: code, operation: operation, message: text, line: line)
+      AMQPError.Code(replyCode: code, text: text, closesChannel: false), nativeCode: code, operation: operation,
+      message: text, line: line)
   }
 }

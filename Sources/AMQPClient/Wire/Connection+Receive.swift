@@ -2,12 +2,13 @@ import CRabbitMQ
 import Glibc
 
 extension Connection {
-  /// The next event that can be had without waiting; nil when everything that arrived is read. Keeps the heartbeat going.
+  /// The next event that can be had without waiting; nil when everything that arrived is read. Keeps the heartbeat
+  /// going.
   ///
   /// Reads frame by frame: the library's own ways to read a message lose frames of channel 0 that come in between.
   func next() throws(AMQPError) -> Event? {
-    // Reading may send a heartbeat, and a send has no deadline of its own. Armed anew for each frame: a large message on a slow
-    // line may take as long as it likes, as long as something comes.
+    // Reading may send a heartbeat, and a send has no deadline of its own. Armed anew for each frame: a large message
+    // on a slow line may take as long as it likes, as long as something comes.
     let limit = (settings.stallTimeout + .seconds(1)).nanosecondCount
     let before = stallGuard?.arm(until: .max)
     defer { stallGuard?.arm(until: before ?? .max) }
@@ -49,12 +50,15 @@ extension Connection {
     case AMQP_FRAME_METHOD:
       return try method(frame.payload.method)
     case AMQP_FRAME_HEADER:
-      guard let decoded = frame.payload.properties.decoded, Int32(frame.payload.properties.class_id) == AMQP_BASIC_CLASS else {
+      guard let decoded = frame.payload.properties.decoded, Int32(frame.payload.properties.class_id) == AMQP_BASIC_CLASS
+      else {
         throw AMQPError(.protocolViolation, operation: "receive", message: "a content header of a foreign class")
       }
       let (properties, isTooDeep) = decoder.properties(decoded.assumingMemoryBound(to: amqp_basic_properties_t.self))
-      return try assembler.header(size: frame.payload.properties.body_size, properties: properties, isTooDeep: isTooDeep)
-        .map(Event.content)
+      return try assembler.header(
+        size: frame.payload.properties.body_size, properties: properties, isTooDeep: isTooDeep
+      )
+      .map(Event.content)
     case AMQP_FRAME_BODY:
       let fragment = frame.payload.body_fragment
       return try assembler.body(UnsafeRawBufferPointer(start: fragment.bytes, count: fragment.len)).map(Event.content)
@@ -69,13 +73,15 @@ extension Connection {
       let deliver = method.decoded.assumingMemoryBound(to: amqp_basic_deliver_t.self).pointee
       try assembler.open(
         .delivery(
-          tag: deliver.delivery_tag, isRedelivered: deliver.redelivered != 0, exchange: exchanges.text(deliver.exchange),
+          tag: deliver.delivery_tag, isRedelivered: deliver.redelivered != 0,
+          exchange: exchanges.text(deliver.exchange),
           routingKey: routingKeys.text(deliver.routing_key)))
     case AMQP_BASIC_RETURN_METHOD:
       let returned = method.decoded.assumingMemoryBound(to: amqp_basic_return_t.self).pointee
       try assembler.open(
         .returned(
-          code: Int(returned.reply_code), text: WireDecoder.text(returned.reply_text), exchange: exchanges.text(returned.exchange),
+          code: Int(returned.reply_code), text: WireDecoder.text(returned.reply_text),
+          exchange: exchanges.text(returned.exchange),
           routingKey: routingKeys.text(returned.routing_key)))
     case AMQP_BASIC_ACK_METHOD:
       let ack = method.decoded.assumingMemoryBound(to: amqp_basic_ack_t.self).pointee

@@ -13,8 +13,9 @@ extension Connection {
     }
   }
 
-  /// Takes a message whose size was checked with `publishError`. It is written by the time `flush` returns. What goes through TLS the library writes, whose
-  /// stream it is: the first message at once, since there may be no second, the others held back by the kernel until there is a full segment.
+  /// Takes a message whose size was checked with `publishError`. It is written by the time `flush` returns. What goes
+  /// through TLS the library writes, whose stream it is: the first message at once, since there may be no second, the
+  /// others held back by the kernel until there is a full segment.
   func publish(_ message: OutboundMessage) throws(AMQPError) {
     defer { arena.recycle() }
     var properties = arena.properties(message.properties)
@@ -28,7 +29,8 @@ extension Connection {
         let bytes = amqp_bytes_t(len: body.count, bytes: UnsafeMutableRawPointer(mutating: body.baseAddress))
         return amqp_basic_publish(state, Self.channel, exchange, routingKey, mandatory, 0, &properties, bytes)
       }
-      var method = amqp_basic_publish_t(ticket: 0, exchange: exchange, routing_key: routingKey, mandatory: mandatory, immediate: 0)
+      var method = amqp_basic_publish_t(
+        ticket: 0, exchange: exchange, routing_key: routingKey, mandatory: mandatory, immediate: 0)
       return frames.append(&method, &properties, body: body, channel: Self.channel, frameMax: frameMax)
     }
     try check(status, "basic.publish")
@@ -42,7 +44,9 @@ extension Connection {
       _ = try PropertySize.short(message.routingKey, "routing key")
       let size = try PropertySize.of(message.properties)
       // Frame header 7, class, weight and body size 12, frame end 1.
-      guard size + 20 <= frameMax else { return PropertySize.tooLarge("properties take \(size) bytes; a frame holds \(frameMax - 20)") }
+      guard size + 20 <= frameMax else {
+        return PropertySize.tooLarge("properties take \(size) bytes; a frame holds \(frameMax - 20)")
+      }
       guard message.body.count <= settings.maxBodyBytes else {
         return PropertySize.tooLarge("the body has \(message.body.count) bytes; the limit is \(settings.maxBodyBytes)")
       }
@@ -70,13 +74,15 @@ extension Connection {
     }
   }
 
-  /// Subscribes once more on the same channel, without waiting for an answer: a prefetch counts for subscriptions that come after it.
+  /// Subscribes once more on the same channel, without waiting for an answer: a prefetch counts for subscriptions that
+  /// come after it.
   func requestMore(queue: String, consumerTag: String, prefetch: UInt16, arguments: FieldTable) throws(AMQPError) {
     defer { arena.recycle() }
     var limit = amqp_basic_qos_t(prefetch_size: 0, prefetch_count: prefetch, global: 0)
     try check(amqp_send_method(state, Self.channel, AMQP_BASIC_QOS_METHOD, &limit), "basic.qos")
     var consume = amqp_basic_consume_t(
-      ticket: 0, queue: arena.bytes(queue), consumer_tag: arena.bytes(consumerTag), no_local: 0, no_ack: 0, exclusive: 0, nowait: 1,
+      ticket: 0, queue: arena.bytes(queue), consumer_tag: arena.bytes(consumerTag), no_local: 0, no_ack: 0,
+      exclusive: 0, nowait: 1,
       arguments: arena.table(arguments))
     try check(amqp_send_method(state, Self.channel, AMQP_BASIC_CONSUME_METHOD, &consume), "basic.consume \(queue)")
   }

@@ -3,8 +3,8 @@ import Glibc
 
 /// An open AMQP connection with one channel: the only owner of the library's connection state.
 ///
-/// Belongs to the thread that opened it. Every error but a refused channel is final: the library's state may be corrupt then,
-/// so nothing but `deinit` may touch it (rabbitmq-c#837).
+/// Belongs to the thread that opened it. Every error but a refused channel is final: the library's state may be corrupt
+/// then, so nothing but `deinit` may touch it (rabbitmq-c#837).
 final class Connection {
   /// What the broker sent, as far as somebody has to act on it.
   enum Event {
@@ -48,7 +48,8 @@ final class Connection {
   var isChannelOpen = false
   /// The broker said `connection.close`.
   var isClosed = false
-  /// When the broker has to get a heartbeat while nothing is read, monotonic nanoseconds: the library sends them only as it reads.
+  /// When the broker has to get a heartbeat while nothing is read, monotonic nanoseconds: the library sends them only
+  /// as it reads.
   private var nextSignOfLife: UInt64 = 0
   var assembler: ContentAssembler
   var decoder = WireDecoder()
@@ -61,7 +62,8 @@ final class Connection {
     }
     self.settings = settings
     self.state = state
-    assembler = ContentAssembler(maxBodyBytes: settings.maxBodyBytes, beginningOfLargerBodies: settings.beginningOfLargerBodies)
+    assembler = ContentAssembler(
+      maxBodyBytes: settings.maxBodyBytes, beginningOfLargerBodies: settings.beginningOfLargerBodies)
   }
 
   deinit {
@@ -91,7 +93,8 @@ final class Connection {
       try checkReply("channel.open")
     }
     isChannelOpen = true
-    assembler = ContentAssembler(maxBodyBytes: settings.maxBodyBytes, beginningOfLargerBodies: settings.beginningOfLargerBodies)
+    assembler = ContentAssembler(
+      maxBodyBytes: settings.maxBodyBytes, beginningOfLargerBodies: settings.beginningOfLargerBodies)
   }
 
   /// A round trip that needs no permission.
@@ -122,25 +125,29 @@ final class Connection {
     return code > 0 && !isChannelOpen && !isClosed
   }
 
-  /// Runs something that may write or wait, with the watchdog looking on: the call is cut off `limit` and one second later.
+  /// Runs something that may write or wait, with the watchdog looking on: the call is cut off `limit` and one second
+  /// later.
   func armed<R>(_ limit: Duration, _ body: () throws(AMQPError) -> R) throws(AMQPError) -> R {
     let before = stallGuard?.arm(until: MonotonicTime.after(limit + .seconds(1)))
     defer { stallGuard?.arm(until: before ?? .max) }
     return try body()
   }
 
-  /// Waits until there is something to read, mail, or (when asked for) room to write. Call only when everything is read.
+  /// Waits until there is something to read, mail, or (when asked for) room to write. Call only when everything is
+  /// read.
   func wait(mailbox: Int32, forRoom wantsRoom: Bool = false, milliseconds: Int32) throws(AMQPError) {
     let descriptor = descriptor
     guard descriptor >= 0 else { throw lost("the library closed the socket") }
     let events = Int16(wantsRoom ? POLLIN | POLLOUT : POLLIN)
-    var descriptors = [pollfd(fd: descriptor, events: events, revents: 0), pollfd(fd: mailbox, events: Int16(POLLIN), revents: 0)]
+    var descriptors = [
+      pollfd(fd: descriptor, events: events, revents: 0), pollfd(fd: mailbox, events: Int16(POLLIN), revents: 0),
+    ]
     // An interruption or an error shows at the next read.
     _ = poll(&descriptors, 2, milliseconds)
   }
 
-  /// Waits for mail and reads nothing, so that the broker is held back. The broker still gets signs of life; its own are behind what is not read, so
-  /// that only the kernel's word counts, which asks an idle peer whether it lives.
+  /// Waits for mail and reads nothing, so that the broker is held back. The broker still gets signs of life; its own
+  /// are behind what is not read, so that only the kernel's word counts, which asks an idle peer whether it lives.
   func holdBack(mailbox: Int32, milliseconds: Int32) throws(AMQPError) {
     let descriptor = descriptor
     guard descriptor >= 0 else { throw lost("the library closed the socket") }
@@ -154,7 +161,8 @@ final class Connection {
       }
     }
     var descriptors = [
-      pollfd(fd: descriptor, events: Self.peerHasClosed, revents: 0), pollfd(fd: mailbox, events: Int16(POLLIN), revents: 0),
+      pollfd(fd: descriptor, events: Self.peerHasClosed, revents: 0),
+      pollfd(fd: mailbox, events: Int16(POLLIN), revents: 0),
     ]
     let limit = min(milliseconds, MonotonicTime.millisecondsLeft(until: nextSignOfLife, now: now))
     guard poll(&descriptors, 2, limit) > 0, descriptors[0].revents != 0 else { return }
@@ -169,8 +177,8 @@ final class Connection {
 
   /// Says goodbye and waits for the answer until `deadline` (monotonic nanoseconds). Not after an error.
   ///
-  /// Reads past what the broker had under way: waiting for the answer, the library would keep all of it in memory. Left unread it would make the kernel
-  /// reset the connection, and the broker lose what was written last.
+  /// Reads past what the broker had under way: waiting for the answer, the library would keep all of it in memory. Left
+  /// unread it would make the kernel reset the connection, and the broker lose what was written last.
   func close(deadline: UInt64) {
     let deadline = min(deadline, MonotonicTime.after(settings.rpcTimeout))
     stallGuard?.arm(until: deadline)
@@ -198,11 +206,12 @@ final class Connection {
 
   /// Lets the library read frames above the agreed size.
   ///
-  /// Dead-lettering adds headers, and the broker sends a content header in one frame however large it has become. The library
-  /// would take that for garbage, the broker would deliver the message again, and so on for ever.
+  /// Dead-lettering adds headers, and the broker sends a content header in one frame however large it has become. The
+  /// library would take that for garbage, the broker would deliver the message again, and so on for ever.
   private func acceptGrownHeaders() throws(AMQPError) {
     try check(
-      amqp_tune_connection(state, amqp_get_channel_max(state), 1 << 20, amqp_get_heartbeat(state)), "tune the connection")
+      amqp_tune_connection(state, amqp_get_channel_max(state), 1 << 20, amqp_get_heartbeat(state)),
+      "tune the connection")
   }
 
   private func openSocket(to endpoint: AMQPConnectionSettings.Endpoint) throws(AMQPError) {
@@ -214,7 +223,8 @@ final class Connection {
     } catch  where error.code == .connectionLost {
       // The library reports a refused connection like a broken one.
       throw AMQPError(
-        .connectFailed, nativeCode: error.nativeCode, operation: operation, message: "\(endpoint) does not answer (\(error.message))")
+        .connectFailed, nativeCode: error.nativeCode, operation: operation,
+        message: "\(endpoint) does not answer (\(error.message))")
     }
     guard let stallGuard = StallGuard(socket: descriptor) else {
       throw AMQPError(.connectFailed, operation: operation, message: "the process has no file descriptor left")
@@ -240,23 +250,29 @@ final class Connection {
       }
     }
     // The library's defaults allow TLS 1.0 and trust nobody.
-    try require(amqp_ssl_socket_set_ssl_versions(socket, AMQP_TLSv1_2, AMQP_TLSvLATEST), "TLS 1.2 or later is not available")
+    try require(
+      amqp_ssl_socket_set_ssl_versions(socket, AMQP_TLSv1_2, AMQP_TLSvLATEST), "TLS 1.2 or later is not available")
     amqp_ssl_socket_set_verify_peer(socket, tls.verifiesPeer ? 1 : 0)
     amqp_ssl_socket_set_verify_hostname(socket, tls.verifiesPeer ? 1 : 0)
     if tls.verifiesPeer {
       guard let authorities = tls.authoritiesFile ?? Self.systemAuthorities() else {
-        throw AMQPError(.tls, operation: operation, message: "no bundle of certificate authorities found; set cacertfile")
+        throw AMQPError(
+          .tls, operation: operation, message: "no bundle of certificate authorities found; set cacertfile")
       }
       try require(amqp_ssl_socket_set_cacert(socket, authorities), "cannot read the authorities in \(authorities)")
     }
     if let certificate = tls.certificateFile, let key = tls.keyFile {
-      try require(amqp_ssl_socket_set_key(socket, certificate, key), "cannot read the client certificate \(certificate) or its key")
+      try require(
+        amqp_ssl_socket_set_key(socket, certificate, key),
+        "cannot read the client certificate \(certificate) or its key")
     }
     return socket
   }
 
   private static func systemAuthorities() -> String? {
-    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"].first { access($0, R_OK) == 0 }
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"].first {
+      access($0, R_OK) == 0
+    }
   }
 
   private func logIn(to endpoint: AMQPConnectionSettings.Endpoint) throws(AMQPError) {
@@ -281,9 +297,11 @@ final class Connection {
           switch settings.mechanism {
           case .plain:
             shim_amqp_login_plain(
-              state, settings.virtualHost, 0, Int32(settings.frameMax), heartbeat, &properties, settings.user, settings.password.value)
+              state, settings.virtualHost, 0, Int32(settings.frameMax), heartbeat, &properties, settings.user,
+              settings.password.value)
           case .external:
-            shim_amqp_login_external(state, settings.virtualHost, 0, Int32(settings.frameMax), heartbeat, &properties, settings.user)
+            shim_amqp_login_external(
+              state, settings.virtualHost, 0, Int32(settings.frameMax), heartbeat, &properties, settings.user)
           }
         try checkReply(reply, operation)
       }

@@ -1,9 +1,11 @@
 import CRabbitMQ
 import Glibc
 
-/// Messages as frames, gathered to be written by one call: the library writes each frame by a call of its own, three a message.
+/// Messages as frames, gathered to be written by one call: the library writes each frame by a call of its own, three a
+/// message.
 ///
-/// Source: AMQP 0-9-1, 4.2.3 and 4.2.6: a frame is its type, channel, size, payload and an end octet; a message is a method, a header and its body.
+/// Source: AMQP 0-9-1, 4.2.3 and 4.2.6: a frame is its type, channel, size, payload and an end octet; a message is a
+/// method, a header and its body.
 final class FrameBuffer {
   /// What is gathered before it is written, unless a single message is longer.
   static let limit = 64 << 10
@@ -37,7 +39,8 @@ final class FrameBuffer {
   ///   - frameMax: the largest frame that both sides agreed on; the header, whose size was checked, fits one.
   /// - Returns: the library's status.
   func append(
-    _ method: inout amqp_basic_publish_t, _ properties: inout amqp_basic_properties_t, body: UnsafeRawBufferPointer, channel: amqp_channel_t,
+    _ method: inout amqp_basic_publish_t, _ properties: inout amqp_basic_properties_t, body: UnsafeRawBufferPointer,
+    channel: amqp_channel_t,
     frameMax: Int
   ) -> Int32 {
     let mostPayload = frameMax - Self.overhead
@@ -48,13 +51,19 @@ final class FrameBuffer {
     let statuses = [
       appendFrame(UInt8(AMQP_FRAME_METHOD), channel) { payload in
         payload.storeBytes(of: UInt32(AMQP_BASIC_PUBLISH_METHOD).bigEndian, as: UInt32.self)
-        return (4, amqp_encode_method(UInt32(AMQP_BASIC_PUBLISH_METHOD), &method, amqp_bytes_t(len: 1020, bytes: payload + 4)))
+        return (
+          4, amqp_encode_method(UInt32(AMQP_BASIC_PUBLISH_METHOD), &method, amqp_bytes_t(len: 1020, bytes: payload + 4))
+        )
       },
       appendFrame(UInt8(AMQP_FRAME_HEADER), channel) { payload in
         payload.storeBytes(of: UInt16(AMQP_BASIC_CLASS).bigEndian, as: UInt16.self)
         payload.storeBytes(of: 0, toByteOffset: 2, as: UInt16.self)
         payload.storeBytes(of: UInt64(body.count).bigEndian, toByteOffset: 4, as: UInt64.self)
-        return (12, amqp_encode_properties(UInt16(AMQP_BASIC_CLASS), &properties, amqp_bytes_t(len: mostPayload - 12, bytes: payload + 12)))
+        return (
+          12,
+          amqp_encode_properties(
+            UInt16(AMQP_BASIC_CLASS), &properties, amqp_bytes_t(len: mostPayload - 12, bytes: payload + 12))
+        )
       },
     ]
     if let failed = statuses.first(where: { $0 < 0 }) {
@@ -76,7 +85,8 @@ final class FrameBuffer {
   /// Type, channel and size before the payload, the end octet after it.
   private static let overhead = 8
 
-  /// - Parameter payload: fills in the payload and returns its length in two parts: what is fixed, and what the library encoded, or its status below 0.
+  /// - Parameter payload: fills in the payload and returns its length in two parts: what is fixed, and what the library
+  ///   encoded, or its status below 0.
   /// - Returns: that status, 0 where all is well.
   private func appendFrame(
     _ type: UInt8, _ channel: amqp_channel_t, _ payload: (UnsafeMutableRawPointer) -> (fixed: Int, encoded: Int32)
@@ -110,7 +120,9 @@ extension Connection {
     writtenByLibrary = 0
     var rest = frames.gathered[...]
     while !rest.isEmpty {
-      let sent = send(descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
+      let sent = send(
+        descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count,
+        Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
       if sent > 0 {
         rest = rest.dropFirst(sent)
         continue

@@ -5,7 +5,8 @@ enum LibraryStatus {
   static func error(_ status: Int32, operation: String, wasStalled: Bool, line: Int = #line) -> AMQPError {
     if wasStalled {
       return AMQPError(
-        .timeout, nativeCode: Int(status), operation: operation, message: "made no progress within its deadline; the connection was cut",
+        .timeout, nativeCode: Int(status), operation: operation,
+        message: "made no progress within its deadline; the connection was cut",
         line: line)
     }
     let message = amqp_error_string2(status).map { String(cString: $0) } ?? "unknown error"
@@ -22,7 +23,8 @@ enum LibraryStatus {
     case AMQP_STATUS_SSL_ERROR, AMQP_STATUS_SSL_HOSTNAME_VERIFY_FAILED, AMQP_STATUS_SSL_PEER_VERIFY_FAILED,
       AMQP_STATUS_SSL_CONNECTION_FAILED, AMQP_STATUS_SSL_SET_ENGINE_FAILED:
       .tls
-    case AMQP_STATUS_BAD_AMQP_DATA, AMQP_STATUS_UNKNOWN_CLASS, AMQP_STATUS_UNKNOWN_METHOD, AMQP_STATUS_INCOMPATIBLE_AMQP_VERSION,
+    case AMQP_STATUS_BAD_AMQP_DATA, AMQP_STATUS_UNKNOWN_CLASS, AMQP_STATUS_UNKNOWN_METHOD,
+      AMQP_STATUS_INCOMPATIBLE_AMQP_VERSION,
       AMQP_STATUS_WRONG_METHOD, AMQP_STATUS_UNEXPECTED_STATE:
       .protocolViolation
     case AMQP_STATUS_BROKER_UNSUPPORTED_SASL_METHOD: .authentication

@@ -1,7 +1,7 @@
 /// The exact encoded size of properties, computed before publishing.
 ///
-/// The library notices that properties do not fit a frame only after it has sent the method frame, and then the channel is
-/// beyond repair; and it cuts long names silently. So both are checked here first.
+/// The library notices that properties do not fit a frame only after it has sent the method frame, and then the channel
+/// is beyond repair; and it cuts long names silently. So both are checked here first.
 enum PropertySize {
   static let maximumNesting = 32
 

@@ -15,8 +15,8 @@ enum SocketOptions {
     set(descriptor, Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, Int32(clamping: timeout.nanosecondCount / 1_000_000))
   }
 
-  /// While corked, the kernel sends full segments only; uncorking sends the rest at once. A burst of small frames then costs the broker a few reads instead
-  /// of one a frame.
+  /// While corked, the kernel sends full segments only; uncorking sends the rest at once. A burst of small frames then
+  /// costs the broker a few reads instead of one a frame.
   static func setCork(_ descriptor: Int32, _ isCorked: Bool) {
     set(descriptor, Int32(IPPROTO_TCP), TCP_CORK, isCorked ? 1 : 0)
   }

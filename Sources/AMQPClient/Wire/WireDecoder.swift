@@ -22,9 +22,12 @@ struct WireDecoder {
 
   mutating func properties(_ source: UnsafePointer<amqp_basic_properties_t>) -> (MessageProperties, isTooDeep: Bool) {
     let flags = Int32(bitPattern: source.pointee._flags)
-    var result = MessageProperties(isPersistent: flags & AMQP_BASIC_DELIVERY_MODE_FLAG != 0 && source.pointee.delivery_mode == 2)
+    var result = MessageProperties(
+      isPersistent: flags & AMQP_BASIC_DELIVERY_MODE_FLAG != 0 && source.pointee.delivery_mode == 2)
     if flags & AMQP_BASIC_CONTENT_TYPE_FLAG != 0 { result.contentType = contentType.text(source.pointee.content_type) }
-    if flags & AMQP_BASIC_CONTENT_ENCODING_FLAG != 0 { result.contentEncoding = Self.text(source.pointee.content_encoding) }
+    if flags & AMQP_BASIC_CONTENT_ENCODING_FLAG != 0 {
+      result.contentEncoding = Self.text(source.pointee.content_encoding)
+    }
     if flags & AMQP_BASIC_CORRELATION_ID_FLAG != 0 { result.correlationID = Self.text(source.pointee.correlation_id) }
     if flags & AMQP_BASIC_REPLY_TO_FLAG != 0 { result.replyTo = Self.text(source.pointee.reply_to) }
     if flags & AMQP_BASIC_EXPIRATION_FLAG != 0 { result.expiration = Self.text(source.pointee.expiration) }
@@ -92,7 +95,8 @@ struct WireDecoder {
   }
 
   static func buffer(_ bytes: amqp_bytes_t) -> UnsafeBufferPointer<UInt8> {
-    UnsafeBufferPointer(start: bytes.bytes?.assumingMemoryBound(to: UInt8.self), count: bytes.bytes == nil ? 0 : bytes.len)
+    UnsafeBufferPointer(
+      start: bytes.bytes?.assumingMemoryBound(to: UInt8.self), count: bytes.bytes == nil ? 0 : bytes.len)
   }
 
   /// Bytes that are not UTF-8 become U+FFFD: these are names and texts for people, not payload.

@@ -78,7 +78,8 @@ extension DecisionRules {
     let (total, contributions) = add(stage: stage, risks: risks, aiScore: aiScore)
     return Assessment(
       stage: stage, risks: risks, level: level, score: total, contributions: contributions,
-      candidates: candidates(stage: stage, risks: risks, level: level), nextChange: self.risks.nextChange(of: summary, after: now),
+      candidates: candidates(stage: stage, risks: risks, level: level),
+      nextChange: self.risks.nextChange(of: summary, after: now),
       priority: levels.priorities[level] ?? .low)
   }
 
@@ -108,10 +109,13 @@ extension DecisionRules {
       let reason = choice.reason ?? actions.reasons[choice.action] ?? "Action recommended based on journey analysis"
       found.append(
         Candidate(
-          action: choice.action, channel: actions.channel(of: choice.action), trigger: trigger, reason: reason.text(at: level)))
+          action: choice.action, channel: actions.channel(of: choice.action), trigger: trigger,
+          reason: reason.text(at: level)))
     }
     if let choice = actions.byStage[stage] { add(choice, .stage(stage)) }
-    for entry in actions.byRisk where risks.contains(where: { $0.risk == entry.risk }) { add(entry.choice, .risk(entry.risk)) }
+    for entry in actions.byRisk where risks.contains(where: { $0.risk == entry.risk }) {
+      add(entry.choice, .risk(entry.risk))
+    }
     return found
   }
 }

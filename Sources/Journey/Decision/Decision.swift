@@ -25,8 +25,8 @@ public struct Decision: Hashable, Sendable {
 }
 
 extension DecisionRules {
-  /// Arbitrates: the best candidate wins, unless the same action was published for the client within the cooldown. Then nothing
-  /// is published: the best next step is under way already, and a lesser one on top of it would be noise.
+  /// Arbitrates: the best candidate wins, unless the same action was published for the client within the cooldown. Then
+  /// nothing is published: the best next step is under way already, and a lesser one on top of it would be noise.
   ///
   /// An action that has expired holds nothing back, nor does one of a lower priority: things have become worse since.
   public func decide(_ assessment: Assessment, outreach: Outreach, at now: Timestamp) -> Decision {

@@ -1,5 +1,5 @@
-/// Everything that can be set about the decision, as values. The defaults are the adapter's; `config/decisions.yaml` and the
-/// profile `literal` set them otherwise.
+/// Everything that can be set about the decision, as values. The defaults are the adapter's; `config/decisions.yaml`
+/// and the profile `literal` set them otherwise.
 public struct DecisionRules: Hashable, Sendable {
   /// Named in every decision, so that a decision can be traced to the rules that made it.
   public var version = "unversioned"
@@ -39,7 +39,9 @@ public struct LevelRules: Hashable, Sendable {
   public var medium = 2
   public var high = 3
   public var critical = 4
-  public var priorities: EnumTable<RiskLevel, Priority> = [.low: .low, .medium: .medium, .high: .high, .critical: .urgent]
+  public var priorities: EnumTable<RiskLevel, Priority> = [
+    .low: .low, .medium: .medium, .high: .high, .critical: .urgent,
+  ]
 
   public init() {}
 
@@ -142,8 +144,8 @@ public struct ActionRules: Hashable, Sendable {
     .emailOutreach: .email, .offerCreditPack: .email, .triggerSatisfactionSurvey: .email, .sendVoiceMessage: .voice,
     .scheduleMeeting: .human, .conciergePersonalIntervention: .human,
   ]
-  /// For how long an action of a kind that was published for a client holds back another of that kind, of the same priority or a lower one, unless it expires
-  /// before. 0 switches it off.
+  /// For how long an action of a kind that was published for a client holds back another of that kind, of the same
+  /// priority or a lower one, unless it expires before. 0 switches it off.
   public var cooldown = TimeSpan.days(7)
   /// How long a worker may wait with an action; nil: for ever.
   public var expiry: TimeSpan? = .hours(72)
@@ -156,12 +158,17 @@ public struct ActionRules: Hashable, Sendable {
   public func channel(of action: ActionKind) -> Channel { channels[action] ?? .human }
 }
 
-/// Why an action is recommended, for a person; `{level}` stands for the risk level. It is cut up once, since every evaluation fills it in.
+/// Why an action is recommended, for a person; `{level}` stands for the risk level. It is cut up once, since every
+/// evaluation fills it in.
 public struct ReasonTemplate: Hashable, Sendable, ExpressibleByStringLiteral {
   private let parts: [String]
 
-  public init(_ text: String) { parts = text.split(separator: "{level}", omittingEmptySubsequences: false).map(String.init) }
+  public init(_ text: String) {
+    parts = text.split(separator: "{level}", omittingEmptySubsequences: false).map(String.init)
+  }
   public init(stringLiteral text: String) { self.init(text) }
 
-  public func text(at level: RiskLevel) -> String { parts.count == 1 ? parts[0] : parts.joined(separator: level.rawValue) }
+  public func text(at level: RiskLevel) -> String {
+    parts.count == 1 ? parts[0] : parts.joined(separator: level.rawValue)
+  }
 }

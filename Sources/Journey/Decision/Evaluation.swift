@@ -1,6 +1,7 @@
 public import FoundationEssentials
 
-/// An event on its way into a journey: with the id of its row and what its metadata signals. A class, since it is handed on often and never changes.
+/// An event on its way into a journey: with the id of its row and what its metadata signals. A class, since it is
+/// handed on often and never changes.
 public final class StagedEvent: Sendable {
   /// The id of the event's row, a UUIDv7.
   public let id: UUID
@@ -58,7 +59,8 @@ public enum Cause: Sendable {
   case event(StagedEvent)
   /// A risk began or ended although nothing happened.
   case time
-  /// The stored events of the client are others now: the host application has written, corrected or deleted some, or two clients have become one.
+  /// The stored events of the client are others now: the host application has written, corrected or deleted some, or
+  /// two clients have become one.
   case historyChange
   /// The client was made anew from its stored events, under the present rules.
   case recomputation
@@ -82,11 +84,11 @@ public struct Evaluation: Sendable {
 }
 
 extension DecisionRules {
-  /// Takes new events of one client into its summary and evaluates it: once for all of them, or after each, as `evaluation` says. Actions that are recommended
-  /// are noted in its outreach.
+  /// Takes new events of one client into its summary and evaluates it: once for all of them, or after each, as
+  /// `evaluation` says. Actions that are recommended are noted in its outreach.
   ///
-  /// The resulting summary does not depend on the order of `events`. Evaluations are dated at least one microsecond apart, and after any earlier
-  /// one of the client, so that the last one is also the latest, whatever a clock did.
+  /// The resulting summary does not depend on the order of `events`. Evaluations are dated at least one microsecond
+  /// apart, and after any earlier one of the client, so that the last one is also the latest, whatever a clock did.
   ///
   /// - Returns: the evaluations in the order in which they were made; the last one is how the client stands now.
   public func evaluate(
@@ -109,14 +111,17 @@ extension DecisionRules {
   ///   - cause: why, other than an event.
   ///   - publishes: whether an action may follow from it. Where none may, none is noted in the outreach.
   public func evaluate(
-    _ client: inout ClientSnapshot, without cause: Cause, publishes: Bool = true, random: inout some RandomNumberGenerator
+    _ client: inout ClientSnapshot, without cause: Cause, publishes: Bool = true,
+    random: inout some RandomNumberGenerator
   ) -> Evaluation {
     if let late = client.lateInvoices { client.summary.lateInvoices = late }
     return evaluate(&client, because: cause, publishes: publishes, random: &random)
   }
 
-  /// How a client stands at its `now`, for somebody who reads: the evaluation that would be made, and nothing is noted of it.
-  /// - Parameter latest: the id of the client's latest evaluation. The action that followed from it is the one that is recommended, and does not hold itself back.
+  /// How a client stands at its `now`, for somebody who reads: the evaluation that would be made, and nothing is noted
+  /// of it.
+  /// - Parameter latest: the id of the client's latest evaluation. The action that followed from it is the one that is
+  ///   recommended, and does not hold itself back.
   public func standing(of client: ClientSnapshot, after latest: UUID?) -> Evaluation {
     var client = client
     if let latest { client.outreach.last = client.outreach.last.filter { $0.value.actionID != latest } }
@@ -125,7 +130,8 @@ extension DecisionRules {
   }
 
   private func evaluate(
-    _ client: inout ClientSnapshot, because cause: Cause, publishes: Bool = true, random: inout some RandomNumberGenerator
+    _ client: inout ClientSnapshot, because cause: Cause, publishes: Bool = true,
+    random: inout some RandomNumberGenerator
   ) -> Evaluation {
     let at = client.lastEvaluation.map { max(client.now, $0 + TimeSpan(microseconds: 1)) } ?? client.now
     let assessment = assess(client.summary, aiScore: client.aiScore, at: client.now)

@@ -26,8 +26,8 @@ extension Evaluation {
     }
   }
 
-  /// Writes why the evaluation came out as it did, as a JSON object: what made up the score, the risks with their evidence, what became
-  /// of each candidate, the event that caused it and the version of the rules.
+  /// Writes why the evaluation came out as it did, as a JSON object: what made up the score, the risks with their
+  /// evidence, what became of each candidate, the event that caused it and the version of the rules.
   ///
   /// - Parameter risks: the risks as JSON, by `Assessment.writeRisks`.
   public func writeExplanation(ruleVersion: String, risks: [UInt8], into json: inout JSONWriter) {

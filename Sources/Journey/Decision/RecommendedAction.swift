@@ -1,7 +1,7 @@
 public import FoundationEssentials
 
-/// An action as it is recommended: all that a worker gets to know. It can be told from an evaluation as well as from what is stored of one, so a message
-/// need not be kept to be sent again.
+/// An action as it is recommended: all that a worker gets to know. It can be told from an evaluation as well as from
+/// what is stored of one, so a message need not be kept to be sent again.
 public struct RecommendedAction: Sendable {
   public var id: UUID
   public var clientID: UUID
@@ -26,13 +26,16 @@ public struct RecommendedAction: Sendable {
   public var traceparent: String?
   public var decidedAt: Timestamp
   public var expiresAt: Timestamp?
-  /// How long it is from now, by the database's clock, until it expires: the clock of the machine that publishes plays no part in it.
+  /// How long it is from now, by the database's clock, until it expires: the clock of the machine that publishes plays
+  /// no part in it.
   public var timeToLive: TimeSpan?
   public var ruleVersion: String
 
   public init(
-    id: UUID, clientID: UUID, orgID: UUID, name: String?, email: String?, phone: String?, action: ActionKind, channel: Channel,
-    priority: Priority, reason: String, score: Double, level: RiskLevel, stage: Stage, risks: [UInt8], recommended: [UInt8], causeID: String,
+    id: UUID, clientID: UUID, orgID: UUID, name: String?, email: String?, phone: String?, action: ActionKind,
+    channel: Channel,
+    priority: Priority, reason: String, score: Double, level: RiskLevel, stage: Stage, risks: [UInt8],
+    recommended: [UInt8], causeID: String,
     traceparent: String?, decidedAt: Timestamp, expiresAt: Timestamp?, timeToLive: TimeSpan?, ruleVersion: String
   ) {
     self.id = id
@@ -71,10 +74,13 @@ extension DecisionRules {
     guard let winner = evaluation.decision.winner(of: evaluation.assessment) else { return nil }
     let assessment = evaluation.assessment
     return RecommendedAction(
-      id: evaluation.id, clientID: client.id, orgID: client.orgID, name: client.name, email: client.email, phone: client.phone, action: winner.action,
-      channel: winner.channel, priority: assessment.priority, reason: winner.reason, score: assessment.score, level: assessment.level,
+      id: evaluation.id, clientID: client.id, orgID: client.orgID, name: client.name, email: client.email,
+      phone: client.phone, action: winner.action,
+      channel: winner.channel, priority: assessment.priority, reason: winner.reason, score: assessment.score,
+      level: assessment.level,
       stage: assessment.stage, risks: risks, recommended: recommended, causeID: evaluation.causeID,
-      traceparent: evaluation.traceparent, decidedAt: evaluation.at, expiresAt: actions.expiry.map { evaluation.at + $0 },
+      traceparent: evaluation.traceparent, decidedAt: evaluation.at,
+      expiresAt: actions.expiry.map { evaluation.at + $0 },
       timeToLive: actions.expiry,
       ruleVersion: version)
   }

@@ -8,7 +8,8 @@ public struct DetectedRisk: Hashable, Sendable {
 }
 
 extension RiskRules {
-  /// The risks that hold at `now`, in the order in which the design document detects them, the adapter's own after those.
+  /// The risks that hold at `now`, in the order in which the design document detects them, the adapter's own after
+  /// those.
   public func detect(in summary: ClientSummary, at now: Timestamp) -> [DetectedRisk] {
     var found: [DetectedRisk] = []
     if let rule = lowEngagement { append(&found, engagement(summary, rule, now)) }
@@ -31,7 +32,9 @@ extension RiskRules {
       note(firstMomentOutside(summary.tickets[rule.tickets - 1].at, rule.window))
     }
     // A delay is a risk already: silence after it changes nothing.
-    if let rule = slowProgress, summary.progress?.kind != .delayed, let quiet = quietSince(summary) { note(quiet + rule.silence) }
+    if let rule = slowProgress, summary.progress?.kind != .delayed, let quiet = quietSince(summary) {
+      note(quiet + rule.silence)
+    }
     return next
   }
 

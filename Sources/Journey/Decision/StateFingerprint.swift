@@ -1,10 +1,12 @@
 extension DecisionRules {
-  /// What a stored summary depends on besides the events: which types carry which signal, and whether invoices are followed. A summary that was made under
-  /// other rules is made again. FNV-1a, since it has to be the same in every process.
+  /// What a stored summary depends on besides the events: which types carry which signal, and whether invoices are
+  /// followed. A summary that was made under other rules is made again. FNV-1a, since it has to be the same in every
+  /// process.
   public var stateFingerprint: UInt64 {
     var parts = ["late_invoices", risks.lateInvoices == .untilSettled ? "followed" : "not followed"]
     let lists = [
-      signals.ticketOpened, signals.invoiceOverdue, signals.invoiceSettled, signals.progressAdvanced, signals.progressDelayed,
+      signals.ticketOpened, signals.invoiceOverdue, signals.invoiceSettled, signals.progressAdvanced,
+      signals.progressDelayed,
       Set(signals.usage.map { "\($0.key)=\($0.value.map { "\($0)" } ?? "reported")" }),
     ]
     for list in lists { parts += ["|"] + list.sorted() }

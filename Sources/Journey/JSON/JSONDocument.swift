@@ -109,7 +109,8 @@ public struct JSONDocument: Sendable {
     let before = text[..<min(offset, text.count)]
     let line = before.count { $0 == 0x0A } + 1
     let lineStart = before.lastIndex(of: 0x0A).map { $0 + 1 } ?? 0
-    return JSONError(code: code, offset: offset, line: line, column: offset - lineStart + 1, path: openPath(in: text, tape: tape))
+    return JSONError(
+      code: code, offset: offset, line: line, column: offset - lineStart + 1, path: openPath(in: text, tape: tape))
   }
 
   /// Follows the containers that the parser has not left: those with no `next`.
@@ -135,7 +136,9 @@ public struct JSONDocument: Sendable {
     return path
   }
 
-  private static func key(at index: Int, in text: UnsafeBufferPointer<UInt8>, tape: UnsafeBufferPointer<JSONNode>) -> String {
+  private static func key(at index: Int, in text: UnsafeBufferPointer<UInt8>, tape: UnsafeBufferPointer<JSONNode>)
+    -> String
+  {
     let slice = text[Int(tape[index].start)..<Int(tape[index].end)]
     let name = tape[index].isComplex ? unescaped(ArraySlice(slice)) : String(decoding: slice, as: UTF8.self)
     return name.shortened(to: 64)

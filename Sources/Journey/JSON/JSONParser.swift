@@ -182,7 +182,8 @@ struct JSONParser: ~Copyable {
       let quotes = word ^ (ones &* UInt64(ASCII.quote))
       let slashes = word ^ (ones &* UInt64(ASCII.backslash))
       let marks =
-        (((quotes &- ones) & ~quotes) | ((slashes &- ones) & ~slashes) | ((word &- (ones &* 0x20)) & ~word) | word) & highs
+        (((quotes &- ones) & ~quotes) | ((slashes &- ones) & ~slashes) | ((word &- (ones &* 0x20)) & ~word) | word)
+        & highs
       if marks != 0 { return p &+ marks.trailingZeroBitCount / 8 }
       p &+= 8
     }
@@ -228,7 +229,8 @@ struct JSONParser: ~Copyable {
   private mutating func append(_ kind: JSONKind, start: Int) throws(JSONError.Code) -> Int {
     if count == capacity { try grow() }
     let node = count
-    (tape + node).initialize(to: JSONNode(start: UInt32(truncatingIfNeeded: start), end: 0, next: 0, kind: kind, isComplex: false))
+    (tape + node).initialize(
+      to: JSONNode(start: UInt32(truncatingIfNeeded: start), end: 0, next: 0, kind: kind, isComplex: false))
     count = node &+ 1
     return node
   }

@@ -1,7 +1,7 @@
 /// A path to one value: the part of RFC 9535 without filters, slices, unions and descent.
 ///
-/// `$` is the value at hand; then members (`.name`, `['any name']`) and elements (`[0]`, `[-1]`). `[*]` stands for every
-/// element and is only taken where one body is split into many events.
+/// `$` is the value at hand; then members (`.name`, `['any name']`) and elements (`[0]`, `[-1]`). `[*]` stands for
+/// every element and is only taken where one body is split into many events.
 ///
 /// A class, since each event hands a dozen of them on, and they never change.
 public final class JSONPath: Hashable, Sendable, CustomStringConvertible {
@@ -85,7 +85,8 @@ public final class JSONPath: Hashable, Sendable, CustomStringConvertible {
   /// How a member is written in a path: `.name` where the name allows it, else `['a name']`.
   static func segment(_ name: String) -> String {
     let isPlain = name.unicodeScalars.enumerated().allSatisfy { position, scalar in
-      scalar == "_" || scalar.value >= 0x80 || scalar.properties.isAlphabetic || (position > 0 && ("0"..."9").contains(scalar))
+      scalar == "_" || scalar.value >= 0x80 || scalar.properties.isAlphabetic
+        || (position > 0 && ("0"..."9").contains(scalar))
     }
     if isPlain, !name.isEmpty { return ".\(name)" }
     var quoted = ""

@@ -51,7 +51,8 @@ extension UnsafeBufferPointer<UInt8> {
   /// Whether no byte needs an escape in a JSON text: no control character, quote, backslash or DEL.
   var isPlainInJSON: Bool { allWords({ !Self.hasEscaped($0) }, otherwise: { !ASCII.isEscaped($0) }) }
 
-  /// Asks of eight bytes at a time. What is left at the end is asked for together with some of what was; fewer than eight bytes are asked one by one.
+  /// Asks of eight bytes at a time. What is left at the end is asked for together with some of what was; fewer than
+  /// eight bytes are asked one by one.
   @inline(__always)
   private func allWords(_ holds: (UInt64) -> Bool, otherwise holdsAlone: (UInt8) -> Bool) -> Bool {
     let raw = UnsafeRawBufferPointer(self)
@@ -71,10 +72,13 @@ extension UnsafeBufferPointer<UInt8> {
   private static func hasEscaped(_ word: UInt64) -> Bool {
     let ones: UInt64 = 0x0101_0101_0101_0101
     let highs: UInt64 = 0x8080_8080_8080_8080
-    // As in `JSONParser`: what a borrow marks too many comes after a true mark, so there is none exactly where there is nothing to mark.
-    let quotes = word ^ (ones &* UInt64(ASCII.quote)), slashes = word ^ (ones &* UInt64(ASCII.backslash)), deletes = word ^ (ones &* 0x7F)
+    // As in `JSONParser`: what a borrow marks too many comes after a true mark, so there is none exactly where there is
+    // nothing to mark.
+    let quotes = word ^ (ones &* UInt64(ASCII.quote)), slashes = word ^ (ones &* UInt64(ASCII.backslash)),
+      deletes = word ^ (ones &* 0x7F)
     let marks =
-      ((quotes &- ones) & ~quotes) | ((slashes &- ones) & ~slashes) | ((deletes &- ones) & ~deletes) | ((word &- (ones &* 0x20)) & ~word)
+      ((quotes &- ones) & ~quotes) | ((slashes &- ones) & ~slashes) | ((deletes &- ones) & ~deletes)
+      | ((word &- (ones &* 0x20)) & ~word)
     return marks & highs != 0
   }
 }
@@ -131,7 +135,8 @@ func unescaped(_ bytes: ArraySlice<UInt8>) -> String {
 }
 
 /// Appends the scalar that `\uXXXX` or a pair of them names; returns how many bytes of source it took.
-private func appendEscapedScalar(_ source: UnsafeBufferPointer<UInt8>, at backslash: Int, to text: inout [UInt8]) -> Int {
+private func appendEscapedScalar(_ source: UnsafeBufferPointer<UInt8>, at backslash: Int, to text: inout [UInt8]) -> Int
+{
   func unit(at offset: Int) -> UInt32 {
     source[(offset + 2)..<(offset + 6)].reduce(0) { $0 << 4 | UInt32(ASCII.hexDigit($1) ?? 0) }
   }

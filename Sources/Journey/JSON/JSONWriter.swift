@@ -151,7 +151,8 @@ public struct JSONWriter: ~Copyable, Sendable {
     needsComma = true
   }
 
-  /// A value in quotes, after the comma where one is due. `write` fills in what is between the quotes, and returns how much that is.
+  /// A value in quotes, after the comma where one is due. `write` fills in what is between the quotes, and returns how
+  /// much that is.
   @inline(__always)
   private mutating func quoted(atMost most: Int, _ write: (UnsafeMutablePointer<UInt8>) -> Int) {
     let comma = needsComma ? 1 : 0

@@ -14,7 +14,9 @@ public struct Mapping: Sendable {
   /// `envelope.organization` without the header that the caller may have read already.
   private let organizationBesidesHeader: [MappingExpression]
 
-  public init(source: String, summary: String = "", version: String = "1", envelope: MappingEnvelope, rules: [MappingRule]) {
+  public init(
+    source: String, summary: String = "", version: String = "1", envelope: MappingEnvelope, rules: [MappingRule]
+  ) {
     self.source = source
     self.summary = summary
     self.version = version
@@ -24,13 +26,17 @@ public struct Mapping: Sendable {
     organizationBesidesHeader = envelope.organization.filter { $0 != .reference(.header("x-org-id")) }
   }
 
-  /// Maps one body: every element of it to an event, to nothing on purpose, or to a rejection. An element that is rejected
-  /// does not touch the others.
+  /// Maps one body: every element of it to an event, to nothing on purpose, or to a rejection. An element that is
+  /// rejected does not touch the others.
   public func map(_ input: consuming MappingInput) -> MappingResult {
     let elements = envelope.elements(of: input.document)
     if elements.isEmpty {
-      if let reason = envelope.emptyReason { return MappingResult(outcomes: [.ignored(rule: "(no event)", reason: reason)]) }
-      return MappingResult(outcomes: [.rejected(Rejection(.malformed, field: envelope.splitText, "the body holds no event"), element: 0)])
+      if let reason = envelope.emptyReason {
+        return MappingResult(outcomes: [.ignored(rule: "(no event)", reason: reason)])
+      }
+      return MappingResult(outcomes: [
+        .rejected(Rejection(.malformed, field: envelope.splitText, "the body holds no event"), element: 0)
+      ])
     }
     if elements.count > input.limits.maximumElements {
       let rejection = Rejection(
@@ -62,7 +68,8 @@ public struct Mapping: Sendable {
     switch rules[rule].outcome {
     case .ignore(let reason): return .ignored(rule: rules[rule].name, reason: reason)
     case .reject(let rejection): throw rejection
-    case .event(let template): return .event(try event(from: template, in: context, position: position, isAlone: isAlone))
+    case .event(let template):
+      return .event(try event(from: template, in: context, position: position, isAlone: isAlone))
     }
   }
 
@@ -75,8 +82,12 @@ public struct Mapping: Sendable {
   }
 
   private func unknown(_ type: String?) -> Rejection {
-    guard let type, !type.isEmpty else { return Rejection(.missingField, field: envelope.type.description, "the event's type is missing") }
-    return Rejection(.unknownType, field: envelope.type.description, value: type, "no rule of the mapping \(source) takes this event type")
+    guard let type, !type.isEmpty else {
+      return Rejection(.missingField, field: envelope.type.description, "the event's type is missing")
+    }
+    return Rejection(
+      .unknownType, field: envelope.type.description, value: type,
+      "no rule of the mapping \(source) takes this event type")
   }
 
   // MARK: The event
@@ -92,22 +103,28 @@ public struct Mapping: Sendable {
     var client = try template.client.read(in: context)
     if !template.linked.isEmpty { client.linked = try ids(template.linked, in: context) }
     if !template.merged.isEmpty { client.merged = try ids(template.merged, in: context) }
-    if let creation = template.creation { client.creation = try creation.read(in: context, isEmailVerified: template.client.isEmailVerified) }
+    if let creation = template.creation {
+      client.creation = try creation.read(in: context, isEmailVerified: template.client.isEmailVerified)
+    }
     return JourneyEvent(
-      orgID: orgID, source: source, sourceEventID: id, client: client, type: type, stage: try stage(template.stage, in: context),
+      orgID: orgID, source: source, sourceEventID: id, client: client, type: type,
+      stage: try stage(template.stage, in: context),
       occurredAt: occurredAt, metadata: try template.metadata.write(in: context, timeOrigin: origin))
   }
 
-  /// Wherever a message names the organisation, it has to name the same one: else it speaks for one and is taken for another.
+  /// Wherever a message names the organisation, it has to name the same one: else it speaks for one and is taken for
+  /// another.
   private func organization(in context: borrowing MappingContext) throws(Rejection) -> UUID {
     var found = context.input.orgID
     for expression in found == nil ? envelope.organization : organizationBesidesHeader {
       guard let text = expression.text(in: context), !text.isEmpty else { continue }
       guard let id = UUID(hyphenated: text) else {
-        throw Rejection(.invalidField, field: expression.description, value: text, "an organization is named by its UUID")
+        throw Rejection(
+          .invalidField, field: expression.description, value: text, "an organization is named by its UUID")
       }
       if let found, found != id {
-        throw Rejection(.invalidField, field: expression.description, value: text, "the message names another organization as well")
+        throw Rejection(
+          .invalidField, field: expression.description, value: text, "the message names another organization as well")
       }
       found = id
     }
@@ -138,7 +155,9 @@ public struct Mapping: Sendable {
   }
 
   /// Every id that the expressions yield.
-  private func ids(_ expressions: [MappingExpression], in context: borrowing MappingContext) throws(Rejection) -> [String] {
+  private func ids(_ expressions: [MappingExpression], in context: borrowing MappingContext) throws(Rejection)
+    -> [String]
+  {
     var ids: [String] = []
     for expression in expressions {
       for value in expression.all(in: context) {
@@ -157,8 +176,8 @@ public struct Mapping: Sendable {
     return try required(expression, "the event's source is missing", in: context)
   }
 
-  /// An id that belongs to the message belongs to all elements of its body: the position tells them apart, and stays the
-  /// same when the message is delivered again.
+  /// An id that belongs to the message belongs to all elements of its body: the position tells them apart, and stays
+  /// the same when the message is delivered again.
   private func eventID(
     _ choices: [MappingExpression], in context: borrowing MappingContext, position: Int, isAlone: Bool
   ) throws(Rejection) -> String {
@@ -180,7 +199,9 @@ public struct Mapping: Sendable {
     throw Rejection(.missingField, field: fields.joined(separator: " or "), "the event's id is missing")
   }
 
-  private func time(_ choices: [MappingTime], in context: borrowing MappingContext) throws(Rejection) -> (Timestamp, TimeOrigin) {
+  private func time(_ choices: [MappingTime], in context: borrowing MappingContext) throws(Rejection) -> (
+    Timestamp, TimeOrigin
+  ) {
     for (position, choice) in choices.enumerated() {
       guard let read = choice.read(in: context) else { continue }
       guard let time = read else {
@@ -206,7 +227,8 @@ public struct Mapping: Sendable {
     case .named(let expression):
       guard let name = expression.text(in: context), !name.isEmpty else {
         if let raw = expression.rawText(in: context) {
-          throw Rejection(.invalidField, field: expression.description, value: raw, "the mapping knows no stage for this value")
+          throw Rejection(
+            .invalidField, field: expression.description, value: raw, "the mapping knows no stage for this value")
         }
         throw Rejection(.missingField, field: expression.description, "the stage is missing")
       }

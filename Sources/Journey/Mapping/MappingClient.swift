@@ -6,9 +6,11 @@ public struct MappingClient: Hashable, Sendable {
   public var references: [MappingExpression]
   /// Texts that stand for "no client", in lower case, besides `sentinels`.
   public var refused: Set<String>
-  /// Where the client's e-mail address stands, by which a client is found that the source's id does not find yet, where the source verifies it.
+  /// Where the client's e-mail address stands, by which a client is found that the source's id does not find yet, where
+  /// the source verifies it.
   public var email: MappingExpression?
-  /// Whether the source makes sure that whoever it knows by this id owns the address. Where anybody may type one, it finds nobody.
+  /// Whether the source makes sure that whoever it knows by this id owns the address. Where anybody may type one, it
+  /// finds nobody.
   public var isEmailVerified: Bool
   /// What becomes of an event whose client is not known.
   public var whenUnknown: UnknownClient
@@ -22,7 +24,8 @@ public struct MappingClient: Hashable, Sendable {
 
   public init(
     _ references: [MappingExpression], refused: Set<String> = [], email: MappingExpression? = nil,
-    isEmailVerified: Bool = false, whenUnknown: UnknownClient = .asSettingsSay, reason: String = "the event names no client"
+    isEmailVerified: Bool = false, whenUnknown: UnknownClient = .asSettingsSay,
+    reason: String = "the event names no client"
   ) {
     self.references = references
     self.refused = refused
@@ -55,7 +58,9 @@ public struct MappingClient: Hashable, Sendable {
   }
 
   private func address(in context: borrowing MappingContext) throws(Rejection) -> String? {
-    guard let email, let text = email.text(in: context)?.trimmed, text.contains("@"), !isSentinel(text) else { return nil }
+    guard let email, let text = email.text(in: context)?.trimmed, text.contains("@"), !isSentinel(text) else {
+      return nil
+    }
     try context.input.limits.check(text, field: email)
     return text
   }
@@ -82,10 +87,12 @@ public struct MappingCreation: Hashable, Sendable {
 
   func read(in context: borrowing MappingContext, isEmailVerified: Bool) throws(Rejection) -> NewClient {
     NewClient(
-      name: try text(name, in: context), email: try text(email, in: context), phone: try text(phone, in: context), isEmailVerified: isEmailVerified)
+      name: try text(name, in: context), email: try text(email, in: context), phone: try text(phone, in: context),
+      isEmailVerified: isEmailVerified)
   }
 
-  private func text(_ expression: MappingExpression?, in context: borrowing MappingContext) throws(Rejection) -> String? {
+  private func text(_ expression: MappingExpression?, in context: borrowing MappingContext) throws(Rejection) -> String?
+  {
     guard let expression, let text = expression.text(in: context)?.trimmed, !text.isEmpty else { return nil }
     try context.input.limits.check(text, field: expression)
     return text
@@ -95,7 +102,9 @@ public struct MappingCreation: Hashable, Sendable {
 extension String {
   /// Without white space at its ends.
   var trimmed: String {
-    guard let first = firstIndex(where: { !$0.isWhitespace }), let last = lastIndex(where: { !$0.isWhitespace }) else { return "" }
+    guard let first = firstIndex(where: { !$0.isWhitespace }), let last = lastIndex(where: { !$0.isWhitespace }) else {
+      return ""
+    }
     return first == startIndex && index(after: last) == endIndex ? self : String(self[first...last])
   }
 }

@@ -12,8 +12,8 @@ public indirect enum MappingCondition: Hashable, Sendable {
   case same(MappingExpression, MappingReference)
   /// The place exists in the body, though it may hold null: in a list of what changed, null is an old value too.
   case present(MappingReference)
-  /// The place `before` exists (null is an old value too) and its value differs from the one at `now`; where `from` or `to`
-  /// are given, the old and the new value are one of them.
+  /// The place `before` exists (null is an old value too) and its value differs from the one at `now`; where `from` or
+  /// `to` are given, the old and the new value are one of them.
   case changed(before: MappingReference, now: MappingReference, from: [JSONConstant]?, to: [JSONConstant]?)
 
   func holds(in context: borrowing MappingContext) -> Bool {
@@ -26,7 +26,8 @@ public indirect enum MappingCondition: Hashable, Sendable {
       return false
     case .not(let part): return !part.holds(in: context)
     case .test(let reference, let test): return test.holds(for: context.resolve(reference), in: context.input.document)
-    case .computed(let expression, let test): return test.holds(for: expression.evaluate(in: context), in: context.input.document)
+    case .computed(let expression, let test):
+      return test.holds(for: expression.evaluate(in: context), in: context.input.document)
     case .some(let path, let ofBody, let test):
       let document = context.input.document
       return path.resolveAll(in: document, from: ofBody ? 0 : context.element).contains { index in
@@ -88,8 +89,8 @@ public enum MappingTest: Hashable, Sendable {
 }
 
 extension ResolvedValue {
-  /// Whether the value is one of the constants: by its text, so that vendors that write `5` here and `"5"` there are one,
-  /// or, for two numbers, by their value.
+  /// Whether the value is one of the constants: by its text, so that vendors that write `5` here and `"5"` there are
+  /// one, or, for two numbers, by their value.
   func isOne(of constants: [JSONConstant], in document: JSONDocument) -> Bool {
     if case .nothing = self { return false }
     guard let text = text(in: document) else { return false }

@@ -12,12 +12,25 @@ public struct MappingDraft {
     }
     let isText: (JSONValue) -> Bool = { $0.kind == .string || $0.kind == .number }
     let ids = best([["eventid", "event_id", "messageid", "message_id", "uuid"], ["id"]], isText)
-    let types = best([["type", "event", "eventtype", "event_type", "event_name", "topic", "kind", "action", "triggered_event"]]) { $0.kind == .string }
+    let types = best([
+      ["type", "event", "eventtype", "event_type", "event_name", "topic", "kind", "action", "triggered_event"]
+    ]) { $0.kind == .string }
     let times =
-      best([["occurred_at", "occurredat", "event_time", "time", "timestamp", "created_at", "createdat", "created", "updated_at", "date"]], isText)
+      best(
+        [
+          [
+            "occurred_at", "occurredat", "event_time", "time", "timestamp", "created_at", "createdat", "created",
+            "updated_at", "date",
+          ]
+        ], isText)
       + fields.filter { $0.key.hasSuffix("_at") && isText($0.value) }.map(\.path)
     let clients = best(
-      [["customer_id", "customerid", "customer", "client_id", "clientid", "contact_id", "contactid", "user_id", "userid", "account_id"], ["email"]], isText)
+      [
+        [
+          "customer_id", "customerid", "customer", "client_id", "clientid", "contact_id", "contactid", "user_id",
+          "userid", "account_id",
+        ], ["email"],
+      ], isText)
     let type = types.first.flatMap { path in fields.first { $0.path == path }?.value.text }
     self.text = Self.write(
       source: source, split: split, id: ids, type: types, time: times, client: clients, sample: type,
@@ -33,43 +46,56 @@ public struct MappingDraft {
     return (root, nil)
   }
 
-  private static func collect(_ value: JSONValue, _ path: String, depth: Int, into fields: inout [(path: String, key: String, value: JSONValue)]) {
+  private static func collect(
+    _ value: JSONValue, _ path: String, depth: Int, into fields: inout [(path: String, key: String, value: JSONValue)]
+  ) {
     guard value.kind == .object, depth < 4 else { return }
     for (key, member) in value.members {
       let place = path + JSONPath.segment(key)
       if member.kind != .object, member.kind != .array { fields.append((place, key.lowercased(), member)) }
     }
-    for (key, member) in value.members { collect(member, path + JSONPath.segment(key), depth: depth + 1, into: &fields) }
+    for (key, member) in value.members {
+      collect(member, path + JSONPath.segment(key), depth: depth + 1, into: &fields)
+    }
   }
 
   private static func write(
-    source: String, split: String?, id: [String], type: [String], time: [String], client: [String], sample: String?, others: [String]
+    source: String, split: String?, id: [String], type: [String], time: [String], client: [String], sample: String?,
+    others: [String]
   ) -> String {
     func quoted(_ text: String) -> String { text.contains("[") || text.contains("'") ? "\"\(text)\"" : text }
     func list(_ paths: [String], _ missing: String) -> String {
-      paths.isEmpty ? missing : paths.count == 1 ? quoted(paths[0]) : "[\(paths.prefix(3).map(quoted).joined(separator: ", "))]"
+      paths.isEmpty
+        ? missing : paths.count == 1 ? quoted(paths[0]) : "[\(paths.prefix(3).map(quoted).joined(separator: ", "))]"
     }
     var lines = [
       "# A draft, made from one body. Look at each line that says CHECK, write a rule for each type of event, then:",
-      "#   journey map FILE --source \(source) --verbose", "source: \(source)", "description: CHECK what it is", "version: 1", "", "envelope:",
+      "#   journey map FILE --source \(source) --verbose", "source: \(source)", "description: CHECK what it is",
+      "version: 1", "", "envelope:",
     ]
     if let split { lines.append("  split: \"\(split)\"") }
     lines += [
       "  # CHECK: the id of the event, not of the thing that it is about. Where there is none: {join: [$.object_id, $.type, $.time]}",
-      "  id: \(list(id, "\"property:message_id\""))", "  # CHECK: two fields that make up the type together: {join: [$.object, $.action], with: \".\"}",
+      "  id: \(list(id, "\"property:message_id\""))",
+      "  # CHECK: two fields that make up the type together: {join: [$.object, $.action], with: \".\"}",
       "  type: \(type.first.map(quoted) ?? "\"property:type\"")",
       "  # CHECK: when it happened. Units: s, ms, us, ns, rfc3339, iso, auto. Last resort: property:received, the time of arrival.",
       "  time: {path: \(list(time, "\"property:timestamp\"")), unit: auto}",
       "  # CHECK: the client, never the thing that changed and never the account of your own organisation.",
-      "  client:", "    from: \(list(client, "\"header:x-client-id\""))", "    reason: the event names no client", "  org: \"header:x-org-id\"",
-      "  metadata:", "    vendorType: \(type.first.map(quoted) ?? "\"property:type\"")", "    # CHECK: what to keep. Everything that the body holds:",
+      "  client:", "    from: \(list(client, "\"header:x-client-id\""))", "    reason: the event names no client",
+      "  org: \"header:x-org-id\"",
+      "  metadata:", "    vendorType: \(type.first.map(quoted) ?? "\"property:type\"")",
+      "    # CHECK: what to keep. Everything that the body holds:",
     ]
     lines += others.prefix(60).map { "    #   \($0)" }
     lines += [
       "", "rules:", "  - name: first rule", "    when: {type: \(sample.map { "\"\($0)\"" } ?? "\"*\"")}",
-      "    # CHECK: a type of the adapter's own (docs/mapping.md) and one of the nine stages, or keep", "    event: {type: contact_created, stage: keep}",
+      "    # CHECK: a type of the adapter's own (docs/mapping.md) and one of the nine stages, or keep",
+      "    event: {type: contact_created, stage: keep}",
     ]
-    if sample != nil { lines += ["  # - name: what means nothing for a journey", "  #   when: {type: [\"…\"]}", "  #   ignore: say why"] }
+    if sample != nil {
+      lines += ["  # - name: what means nothing for a journey", "  #   when: {type: [\"…\"]}", "  #   ignore: say why"]
+    }
     return lines.joined(separator: "\n")
   }
 }

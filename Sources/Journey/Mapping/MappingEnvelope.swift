@@ -1,7 +1,7 @@
 /// What holds for every rule of a mapping.
 public struct MappingEnvelope: Hashable, Sendable {
-  /// Where the events of a body stand: paths with `[*]` where it holds many, or of the one event where something is wrapped around it. The first that
-  /// names any counts, since some vendors send several forms of body.
+  /// Where the events of a body stand: paths with `[*]` where it holds many, or of the one event where something is
+  /// wrapped around it. The first that names any counts, since some vendors send several forms of body.
   public var splits: [JSONPath]
   /// Why a body without any event is nothing to tell of; nil: it is a rejection.
   public var emptyReason: String?
@@ -11,7 +11,8 @@ public struct MappingEnvelope: Hashable, Sendable {
   public var type: MappingExpression
   /// Where the organization's UUID stands; tried in order.
   public var organization: [MappingExpression]
-  /// Where the vendor's own id of the organization's account stands, for the table of tenants; tried after `organization`.
+  /// Where the vendor's own id of the organization's account stands, for the table of tenants; tried after
+  /// `organization`.
   public var tenant: [MappingExpression]
 
   public init(
@@ -28,8 +29,8 @@ public struct MappingEnvelope: Hashable, Sendable {
 
   var splitText: String { splits.isEmpty ? "$" : splits.map(\.description).joined(separator: " or ") }
 
-  /// The nodes of the elements of a body, each with the node around it. A body that the mapping would split, and that is a single object, is its own
-  /// only element: some relays send a list of one as the one.
+  /// The nodes of the elements of a body, each with the node around it. A body that the mapping would split, and that
+  /// is a single object, is its own only element: some relays send a list of one as the one.
   func elements(of document: JSONDocument) -> [MappingElement] {
     if splits.isEmpty { return [MappingElement(node: 0)] }
     for split in splits {
@@ -41,7 +42,9 @@ public struct MappingEnvelope: Hashable, Sendable {
   }
 
   private func elements(of document: JSONDocument, at split: JSONPath) -> [MappingElement] {
-    guard let (around, rest) = split.outermostList else { return split.resolveAll(in: document, from: 0).map { MappingElement(node: $0) } }
+    guard let (around, rest) = split.outermostList else {
+      return split.resolveAll(in: document, from: 0).map { MappingElement(node: $0) }
+    }
     return around.resolveAll(in: document, from: 0).flatMap { outer in
       rest.resolveAll(in: document, from: outer).map { MappingElement(node: $0, outer: outer) }
     }
@@ -65,7 +68,8 @@ struct RuleCandidates: Sendable {
     for rule in rules {
       for case .exactly(let type) in rule.types { named.insert(type) }
     }
-    byType = Dictionary(uniqueKeysWithValues: named.map { type in (type, rules.indices.filter { rules[$0].takes(type: type) }) })
+    byType = Dictionary(
+      uniqueKeysWithValues: named.map { type in (type, rules.indices.filter { rules[$0].takes(type: type) }) })
     open = rules.indices.filter { index in
       rules[index].types.isEmpty || rules[index].types.contains { if case .prefix = $0 { true } else { false } }
     }

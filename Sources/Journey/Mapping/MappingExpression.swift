@@ -83,7 +83,8 @@ public indirect enum MappingExpression: Hashable, Sendable, CustomStringConverti
   func all(in context: borrowing MappingContext) -> [ResolvedValue] {
     if case .each(let path) = self {
       let document = context.input.document
-      return path.resolveAll(in: document, from: context.element).filter { document.nodes[$0].kind != .null }.map(ResolvedValue.node)
+      return path.resolveAll(in: document, from: context.element).filter { document.nodes[$0].kind != .null }.map(
+        ResolvedValue.node)
     }
     let value = evaluate(in: context)
     return value.isNothing ? [] : [value]
@@ -111,8 +112,8 @@ public struct ScoreBand: Hashable, Sendable {
     self.label = label
   }
 
-  /// The scales that mappings can call by name, each to positive, neutral or negative. A number off the scale has no meaning:
-  /// some vendors send 0 for "no score".
+  /// The scales that mappings can call by name, each to positive, neutral or negative. A number off the scale has no
+  /// meaning: some vendors send 0 for "no score".
   ///
   /// - `nps`: 0 to 10; 9 and 10 promote, 0 to 6 detract (Bain's Net Promoter Score).
   /// - `csat`: 1 to 5; 4 and 5 are satisfied, 1 and 2 are not.
@@ -129,20 +130,26 @@ public struct ScoreBand: Hashable, Sendable {
   public static let words: [String: JSONConstant] = {
     let groups = [
       "positive": [
-        "positive", "good", "great", "excellent", "amazing", "awesome", "happy", "very happy", "extremely happy", "satisfied",
-        "very satisfied", "promoter", "promoters", "thumbs_up", "thumbs up", "good_with_comment", "love", "easy", "true", "yes", "like",
+        "positive", "good", "great", "excellent", "amazing", "awesome", "happy", "very happy", "extremely happy",
+        "satisfied",
+        "very satisfied", "promoter", "promoters", "thumbs_up", "thumbs up", "good_with_comment", "love", "easy",
+        "true", "yes", "like",
       ],
       "neutral": ["neutral", "ok", "okay", "passive", "passives", "average", "fair", "indifferent", "mixed"],
       "negative": [
-        "negative", "bad", "terrible", "awful", "poor", "unhappy", "very unhappy", "extremely unhappy", "unsatisfied", "dissatisfied",
-        "very dissatisfied", "detractor", "detractors", "thumbs_down", "thumbs down", "bad_with_comment", "hate", "difficult", "false", "no",
+        "negative", "bad", "terrible", "awful", "poor", "unhappy", "very unhappy", "extremely unhappy", "unsatisfied",
+        "dissatisfied",
+        "very dissatisfied", "detractor", "detractors", "thumbs_down", "thumbs down", "bad_with_comment", "hate",
+        "difficult", "false", "no",
         "dislike",
       ],
     ]
-    return Dictionary(uniqueKeysWithValues: groups.flatMap { mood, words in words.map { ($0, JSONConstant(string: mood)) } })
+    return Dictionary(
+      uniqueKeysWithValues: groups.flatMap { mood, words in words.map { ($0, JSONConstant(string: mood)) } })
   }()
 
-  /// Bands are tried in this order, so that a fraction between two whole scores belongs to the upper band, never to none.
+  /// Bands are tried in this order, so that a fraction between two whole scores belongs to the upper band, never to
+  /// none.
   private static func sentiment(
     negative: ClosedRange<Double>, neutral: ClosedRange<Double>, positive: ClosedRange<Double>
   ) -> [ScoreBand] {

@@ -3,12 +3,14 @@ public import FoundationEssentials
 /// One message, as the mapping engine sees it.
 public struct MappingInput {
   public var document: JSONDocument
-  /// The value of a header as text, or nil where the message has no such header. Names are looked up as the mapping writes them.
+  /// The value of a header as text, or nil where the message has no such header. Names are looked up as the mapping
+  /// writes them.
   public var header: (String) -> String?
   public var messageID: String?
   /// The message's own timestamp property, set by its publisher.
   public var timestamp: Timestamp?
-  /// When the adapter first took the message from the queue: of a message that was tried before, when it was first tried.
+  /// When the adapter first took the message from the queue: of a message that was tried before, when it was first
+  /// tried.
   public var received: Timestamp
   /// The message's `type`, `app_id` and routing key, for mappings that refer to them.
   public var type: String?
@@ -21,7 +23,8 @@ public struct MappingInput {
 
   public init(
     document: JSONDocument, header: @escaping (String) -> String? = { _ in nil }, messageID: String? = nil,
-    timestamp: Timestamp? = nil, received: Timestamp? = nil, type: String? = nil, appID: String? = nil, routingKey: String? = nil, orgID: UUID? = nil,
+    timestamp: Timestamp? = nil, received: Timestamp? = nil, type: String? = nil, appID: String? = nil,
+    routingKey: String? = nil, orgID: UUID? = nil,
     limits: EventLimits
   ) {
     self.document = document
@@ -54,7 +57,8 @@ public struct EventLimits: Hashable, Sendable {
   public var maximumElements: Int
 
   public init(
-    now: Timestamp, earliest: Timestamp = .startOf2000, maximumFuture: TimeSpan = .hours(24), maximumTextLength: Int = 256,
+    now: Timestamp, earliest: Timestamp = .startOf2000, maximumFuture: TimeSpan = .hours(24),
+    maximumTextLength: Int = 256,
     maximumMetadataBytes: Int = 64 << 10, maximumElements: Int = 10_000
   ) {
     self.now = now

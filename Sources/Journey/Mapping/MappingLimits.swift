@@ -8,7 +8,8 @@ extension EventLimits {
 
   /// Why a text is none by which an event could name something, or nil where it is one.
   public func fault(of text: String) -> String? {
-    // Counting characters is slow, and a text has at most as many as it has bytes. One character may be made of any number of them.
+    // Counting characters is slow, and a text has at most as many as it has bytes. One character may be made of any
+    // number of them.
     if text.utf8.count > maximumTextLength {
       if text.utf8.count > maximumTextBytes { return "longer than \(maximumTextBytes) bytes" }
       if text.count > maximumTextLength { return "longer than \(maximumTextLength) characters" }
@@ -27,7 +28,8 @@ extension EventLimits {
     }
   }
 
-  /// Refuses numbers that a database or a reader behind it cannot hold: magnitudes from 10²¹, more than 1000 decimal places.
+  /// Refuses numbers that a database or a reader behind it cannot hold: magnitudes from 10²¹, more than 1000 decimal
+  /// places.
   func checkNumbers(in document: JSONDocument, below index: Int, element: Int) throws(Rejection) {
     let end = Int(document.nodes[index].next)
     for at in index..<end {
@@ -49,7 +51,8 @@ private func numberFault(_ text: ArraySlice<UInt8>) -> String? {
   if let mark = text.firstIndex(where: { $0 | 0x20 == UInt8(ascii: "e") }) {
     digits = text[..<mark]
     // An exponent that does not fit an Int is beyond any limit.
-    exponent = Int(String(decoding: text[(mark + 1)...], as: UTF8.self)) ?? (text[mark + 1] == ASCII.minus ? -100_000 : 100_000)
+    exponent =
+      Int(String(decoding: text[(mark + 1)...], as: UTF8.self)) ?? (text[mark + 1] == ASCII.minus ? -100_000 : 100_000)
     exponent = min(max(exponent, -100_000), 100_000)
   }
   if digits.first == ASCII.minus { digits.removeFirst() }

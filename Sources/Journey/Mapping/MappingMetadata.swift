@@ -15,8 +15,8 @@ public struct MappingMetadata: Hashable, Sendable {
     }
   }
 
-  /// The names, in lower case, of members whose values are personal: wherever in objects that are taken as they are one of them
-  /// stands, its value is replaced.
+  /// The names, in lower case, of members whose values are personal: wherever in objects that are taken as they are one
+  /// of them stands, its value is replaced.
   public var redacted: Set<String>
 
   public init(base: MappingExpression? = nil, fields: [Field] = [], redacted: Set<String> = []) {
@@ -25,7 +25,8 @@ public struct MappingMetadata: Hashable, Sendable {
     self.redacted = redacted
   }
 
-  /// - Parameter timeOrigin: where the event's time comes from; told in the member `timeFrom` unless the source itself named it.
+  /// - Parameter timeOrigin: where the event's time comes from; told in the member `timeFrom` unless the source itself
+  ///   named it.
   func write(in context: borrowing MappingContext, timeOrigin: TimeOrigin = .source) throws(Rejection) -> [UInt8] {
     let document = context.input.document
     let limits = context.input.limits
@@ -38,7 +39,8 @@ public struct MappingMetadata: Hashable, Sendable {
     if let object {
       guard object.kind == .object else {
         throw Rejection(
-          .invalidField, field: base?.description, value: String(decoding: object.rawBytes.prefix(201), as: UTF8.self), "is not an object")
+          .invalidField, field: base?.description, value: String(decoding: object.rawBytes.prefix(201), as: UTF8.self),
+          "is not an object")
       }
       try limits.checkNumbers(in: object.document, below: object.index, element: min(context.element, object.index))
     }
@@ -56,7 +58,9 @@ public struct MappingMetadata: Hashable, Sendable {
     return metadata
   }
 
-  private func compose(_ object: JSONValue?, in context: borrowing MappingContext, timeOrigin: TimeOrigin) throws(Rejection) -> [UInt8] {
+  private func compose(_ object: JSONValue?, in context: borrowing MappingContext, timeOrigin: TimeOrigin)
+    throws(Rejection) -> [UInt8]
+  {
     let document = context.input.document
     var values: [(name: String, value: ResolvedValue)] = []
     for field in fields {

@@ -4,16 +4,20 @@ extension MappingRule {
   public var contradiction: String? {
     let parts = condition?.parts ?? []
     for (position, part) in parts.enumerated() {
-      for other in parts[..<position] where part.excludes(other) { return "\(other.summary) and \(part.summary) never hold together" }
+      for other in parts[..<position] where part.excludes(other) {
+        return "\(other.summary) and \(part.summary) never hold together"
+      }
     }
     return nil
   }
 
-  /// Whether both rules have conditions of their own and there may be an element that both would take. A rule without a condition that stands behind
-  /// others is the usual way to take the rest.
+  /// Whether both rules have conditions of their own and there may be an element that both would take. A rule without a
+  /// condition that stands behind others is the usual way to take the rest.
   public func mayOverlap(_ other: MappingRule) -> Bool {
     guard let condition, let theirs = other.condition else { return false }
-    guard types.isEmpty || other.types.isEmpty || types.contains(where: { mine in other.types.contains { mine.covers($0) || $0.covers(mine) } })
+    guard
+      types.isEmpty || other.types.isEmpty
+        || types.contains(where: { mine in other.types.contains { mine.covers($0) || $0.covers(mine) } })
     else { return false }
     return !condition.excludes(theirs)
   }
@@ -34,9 +38,13 @@ extension MappingCondition {
     case (_, .not(let theirs)) where theirs == self: true
     case (.test(let place, let test), .test(let theirs, let other)): place == theirs && test.excludes(other)
     case (.computed(let place, let test), .computed(let theirs, let other)): place == theirs && test.excludes(other)
-    case (.changed(_, let now, _, let to?), .test(let place, let test)), (.test(let place, let test), .changed(_, let now, _, let to?)):
+    case (.changed(_, let now, _, let to?), .test(let place, let test)),
+      (.test(let place, let test), .changed(_, let now, _, let to?)):
       now == place && MappingTest.isOneOf(to).excludes(test)
-    case (.changed(let before, let now, let from, let to), .changed(let theirBefore, let theirNow, let theirFrom, let theirTo)):
+    case (
+      .changed(let before, let now, let from, let to),
+      .changed(let theirBefore, let theirNow, let theirFrom, let theirTo)
+    ):
       before == theirBefore && now == theirNow && (Self.disjoint(from, theirFrom) || Self.disjoint(to, theirTo))
     default: false
     }
@@ -67,8 +75,12 @@ extension MappingTest {
     case (.missing, .missing): false
     case (.missing, _), (_, .missing): true
     case (.isOneOf(let mine), .isOneOf(let theirs)): Set(mine.map(\.text)).isDisjoint(with: theirs.map(\.text))
-    case (.isOneOf(let constants), let test), (let test, .isOneOf(let constants)): constants.allSatisfy { test.excludes($0) }
-    default: range.map { mine in other.range.map { mine.upperBound < $0.lowerBound || $0.upperBound < mine.lowerBound } ?? false } ?? false
+    case (.isOneOf(let constants), let test), (let test, .isOneOf(let constants)):
+      constants.allSatisfy { test.excludes($0) }
+    default:
+      range.map { mine in
+        other.range.map { mine.upperBound < $0.lowerBound || $0.upperBound < mine.lowerBound } ?? false
+      } ?? false
     }
   }
 

@@ -4,7 +4,8 @@ public enum MappingReference: Hashable, Sendable, CustomStringConvertible {
   case path(JSONPath)
   /// Below the whole body, whatever the mapping splits it into. Written `body:$.path`.
   case body(JSONPath)
-  /// Below the element of the list around the element at hand, where the mapping splits a list within a list. Written `outer:$.path`.
+  /// Below the element of the list around the element at hand, where the mapping splits a list within a list. Written
+  /// `outer:$.path`.
   case outer(JSONPath)
   /// Written `header:name`.
   case header(String)
@@ -51,7 +52,9 @@ public enum MappingReference: Hashable, Sendable, CustomStringConvertible {
     } catch {
       throw JSONPathError(column: error.column + column - 1, message: error.message)
     }
-    throw JSONPathError(column: column, message: "[*] names many values; it is only taken in the envelope's split and in the path of a condition")
+    throw JSONPathError(
+      column: column,
+      message: "[*] names many values; it is only taken in the envelope's split and in the path of a condition")
   }
 }
 

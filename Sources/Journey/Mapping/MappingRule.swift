@@ -60,8 +60,8 @@ public enum TypePattern: Hashable, Sendable {
   }
 }
 
-/// How a rule makes an event. What a rule leaves open, the loader has filled in from the mapping's envelope. A class, since each event asks for it and it never
-/// changes.
+/// How a rule makes an event. What a rule leaves open, the loader has filled in from the mapping's envelope. A class,
+/// since each event asks for it and it never changes.
 public final class EventTemplate: Sendable {
   /// Tried in order; after them the message's own `message_id`.
   public let id: [MappingExpression]
@@ -80,7 +80,8 @@ public final class EventTemplate: Sendable {
 
   public init(
     id: [MappingExpression], type: MappingExpression, stage: StageRule, time: [MappingTime], client: MappingClient,
-    creation: MappingCreation? = nil, linked: [MappingExpression] = [], merged: [MappingExpression] = [], metadata: MappingMetadata
+    creation: MappingCreation? = nil, linked: [MappingExpression] = [], merged: [MappingExpression] = [],
+    metadata: MappingMetadata
   ) {
     self.id = id
     self.type = type

@@ -25,8 +25,11 @@ public struct MappingTime: Hashable, Sendable {
     case .time(let time): return .some(time)
     case .node(let index):
       let node = context.input.document.nodes[index]
-      guard node.kind == .number || node.kind == .string, !(node.kind == .string && node.isComplex) else { return .some(nil) }
-      return .some(unit.read(context.input.document.bytes[Int(node.start)..<Int(node.end)], isNumber: node.kind == .number))
+      guard node.kind == .number || node.kind == .string, !(node.kind == .string && node.isComplex) else {
+        return .some(nil)
+      }
+      return .some(
+        unit.read(context.input.document.bytes[Int(node.start)..<Int(node.end)], isNumber: node.kind == .number))
     case .text, .constant, .embedded:
       let text = value.text(in: context.input.document) ?? ""
       return .some(unit.read(ArraySlice(text.utf8), isNumber: false))
@@ -115,8 +118,10 @@ public enum TimeUnit: String, CaseIterable, Hashable, Sendable {
     return inCalendar(Int64(scaled))
   }
 
-  /// Nothing outside of the years 1 to 9999 is a time: no calendar writes it, and arithmetic near the ends of Int64 would trap.
+  /// Nothing outside of the years 1 to 9999 is a time: no calendar writes it, and arithmetic near the ends of Int64
+  /// would trap.
   private static func inCalendar(_ microseconds: Int64) -> Timestamp? {
-    (-62_135_596_800_000_000..<253_402_300_800_000_000).contains(microseconds) ? Timestamp(microseconds: microseconds) : nil
+    (-62_135_596_800_000_000..<253_402_300_800_000_000).contains(microseconds)
+      ? Timestamp(microseconds: microseconds) : nil
   }
 }

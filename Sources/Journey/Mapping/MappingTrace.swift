@@ -1,5 +1,5 @@
-/// What a mapping did with a body and why: for the person who writes mappings. It shows values of the body, so it belongs on
-/// that person's screen and in no log.
+/// What a mapping did with a body and why: for the person who writes mappings. It shows values of the body, so it
+/// belongs on that person's screen and in no log.
 public struct MappingTrace: Sendable {
   public var source: String
   public var elements: [Element]
@@ -43,12 +43,15 @@ extension Mapping {
         return MappingTrace.Element(position: position, rules: [], fields: [], outcome: outcome)
       }
       return trace(
-        MappingContext(input: input, element: elements[position].node, outer: elements[position].outer), position: position, outcome: outcome)
+        MappingContext(input: input, element: elements[position].node, outer: elements[position].outer),
+        position: position, outcome: outcome)
     }
     return MappingTrace(source: source, elements: traced)
   }
 
-  private func trace(_ context: borrowing MappingContext, position: Int, outcome: MappingOutcome) -> MappingTrace.Element {
+  private func trace(_ context: borrowing MappingContext, position: Int, outcome: MappingOutcome)
+    -> MappingTrace.Element
+  {
     let type = envelope.type.text(in: context)
     var tried: [MappingTrace.RuleTrace] = []
     var fields: [MappingTrace.FieldTrace] = []
@@ -59,10 +62,12 @@ extension Mapping {
       if case .event(let template) = rule.outcome { fields = fieldTraces(template, in: context) }
       break
     }
-    return MappingTrace.Element(position: position, type: type?.shortened(to: 200), rules: tried, fields: fields, outcome: outcome)
+    return MappingTrace.Element(
+      position: position, type: type?.shortened(to: 200), rules: tried, fields: fields, outcome: outcome)
   }
 
-  private func fieldTraces(_ template: EventTemplate, in context: borrowing MappingContext) -> [MappingTrace.FieldTrace] {
+  private func fieldTraces(_ template: EventTemplate, in context: borrowing MappingContext) -> [MappingTrace.FieldTrace]
+  {
     var fields: [MappingTrace.FieldTrace] = []
     func add(_ name: String, _ expression: MappingExpression?, _ context: borrowing MappingContext) {
       guard let expression else { return }
@@ -71,7 +76,8 @@ extension Mapping {
       value.write(to: &writer, from: context.input.document)
       let text = value.text(in: context.input.document) ?? String(decoding: writer.bytes, as: UTF8.self)
       let shown = text.shortened(to: 200)
-      fields.append(MappingTrace.FieldTrace(name: name, path: expression.description, value: value.isNothing ? nil : shown))
+      fields.append(
+        MappingTrace.FieldTrace(name: name, path: expression.description, value: value.isNothing ? nil : shown))
     }
     let messageID = MappingExpression.reference(.property(.messageID))
     let timestamp = MappingExpression.reference(.property(.timestamp))
@@ -130,24 +136,29 @@ extension MappingCondition {
       for part in parts { refusals.append(part.refusal(in: context) ?? "") }
       return "none of: " + refusals.joined(separator: "; ")
     case .not: return "what must not hold does hold"
-    case .test(let reference, let test): return refusal(of: context.resolve(reference), at: reference.description, test, context)
+    case .test(let reference, let test):
+      return refusal(of: context.resolve(reference), at: reference.description, test, context)
     case .computed(let expression, let test):
       return refusal(of: expression.evaluate(in: context), at: expression.description, test, context)
     case .some(let path, let ofBody, let test): return "\(ofBody ? "body:" : "")\(path) has nothing that is \(test)"
     case .same(let expression, let reference):
-      return "\(expression) is \((expression.text(in: context) ?? "missing").shortened(to: 200)), not the same as \(reference)"
+      return
+        "\(expression) is \((expression.text(in: context) ?? "missing").shortened(to: 200)), not the same as \(reference)"
     case .present(let reference): return "\(reference) is not in the body"
     case .changed(let before, let now, let from, let to):
       let old = context.resolve(before).text(in: context.input.document) ?? "missing"
       let new = context.resolve(now).text(in: context.input.document) ?? "missing"
-      let wanted = [from.map { "from \($0.list)" }, to.map { "to \($0.list)" }].compactMap(\.self).joined(separator: " ")
+      let wanted = [from.map { "from \($0.list)" }, to.map { "to \($0.list)" }].compactMap(\.self).joined(
+        separator: " ")
       return "\(before) is \(old.shortened(to: 200)) and \(now) is \(new.shortened(to: 200)): no change \(wanted)"
     }
   }
 }
 
 extension MappingCondition {
-  private func refusal(of value: ResolvedValue, at place: String, _ test: MappingTest, _ context: borrowing MappingContext) -> String {
+  private func refusal(
+    of value: ResolvedValue, at place: String, _ test: MappingTest, _ context: borrowing MappingContext
+  ) -> String {
     let shown = value.isNothing ? "missing" : value.text(in: context.input.document) ?? "an object or a list"
     return "\(place) is \(shown.shortened(to: 200)), not \(test)"
   }

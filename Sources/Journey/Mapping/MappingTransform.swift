@@ -1,11 +1,12 @@
-/// One step of what a mapping does with a value that it has found. A step that a value does not fit makes nothing of it, so that
-/// the next choice of a list is tried.
+/// One step of what a mapping does with a value that it has found. A step that a value does not fit makes nothing of
+/// it, so that the next choice of a list is tried.
 public enum MappingTransform: Hashable, Sendable {
   /// The text without white space at its ends.
   case trim
   case lowercase
   case uppercase
-  /// The text that base64 (RFC 4648, with or without padding, either alphabet) stands for; nothing where that is no UTF-8.
+  /// The text that base64 (RFC 4648, with or without padding, either alphabet) stands for; nothing where that is no
+  /// UTF-8.
   case base64
   /// The value at the path in the JSON that the text holds.
   case json(JSONPath)
@@ -28,23 +29,30 @@ public enum MappingTransform: Hashable, Sendable {
     case .uppercase: return text(of: value, document) { .text($0.uppercased()) }
     case .base64: return text(of: value, document) { Base64.decode($0).map(ResolvedValue.text) ?? .nothing }
     case .json(let path): return text(of: value, document) { Self.embedded($0, path) }
-    case .match(let pattern): return text(of: value, document) { pattern.extract(from: $0).map(ResolvedValue.text) ?? .nothing }
-    case .number: return text(of: value, document) { JSONConstant(number: $0.trimmed).map(ResolvedValue.constant) ?? .nothing }
+    case .match(let pattern):
+      return text(of: value, document) { pattern.extract(from: $0).map(ResolvedValue.text) ?? .nothing }
+    case .number:
+      return text(of: value, document) { JSONConstant(number: $0.trimmed).map(ResolvedValue.constant) ?? .nothing }
     case .minorUnits(let currency):
       let places = currency.text(in: context).map(Currency.decimalPlaces) ?? 2
       return text(of: value, document) { text in
-        DecimalShift.shift(text.trimmed, by: places).flatMap { JSONConstant(number: $0) }.map(ResolvedValue.constant) ?? .nothing
+        DecimalShift.shift(text.trimmed, by: places).flatMap { JSONConstant(number: $0) }.map(ResolvedValue.constant)
+          ?? .nothing
       }
     case .table(let table, let otherwise):
       let found = value.text(in: document).flatMap { table[$0] }
       return (found ?? otherwise).map(ResolvedValue.constant) ?? .nothing
     case .bands(let bands):
-      guard let number = value.number(in: document), let band = bands.first(where: { $0.range.contains(number) }) else { return .nothing }
+      guard let number = value.number(in: document), let band = bands.first(where: { $0.range.contains(number) }) else {
+        return .nothing
+      }
       return .constant(band.label)
     }
   }
 
-  private func text(of value: ResolvedValue, _ document: JSONDocument, _ change: (String) -> ResolvedValue) -> ResolvedValue {
+  private func text(of value: ResolvedValue, _ document: JSONDocument, _ change: (String) -> ResolvedValue)
+    -> ResolvedValue
+  {
     value.text(in: document).map(change) ?? .nothing
   }
 
@@ -56,7 +64,8 @@ public enum MappingTransform: Hashable, Sendable {
 
 /// A regular expression of a mapping, in Swift's syntax (that of PCRE, for all that mappings need).
 ///
-/// `Regex` is not marked Sendable because it may hold closures. One that was made from text holds none, and is never changed.
+/// `Regex` is not marked Sendable because it may hold closures. One that was made from text holds none, and is never
+/// changed.
 public struct TextPattern: Hashable, @unchecked Sendable, CustomStringConvertible {
   public let description: String
   private let regex: Regex<AnyRegexOutput>
@@ -92,7 +101,8 @@ public struct TextPattern: Hashable, @unchecked Sendable, CustomStringConvertibl
 /// How many decimal places a currency has. Source: ISO 4217, list one.
 enum Currency {
   private static let none: Set<String> = [
-    "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF",
+    "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF",
+    "XPF",
   ]
   private static let three: Set<String> = ["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"]
 
@@ -110,7 +120,9 @@ enum DecimalShift {
     let isNegative = digits.first == ASCII.minus
     if isNegative { digits.removeFirst() }
     let parts = digits.split(separator: ASCII.point, omittingEmptySubsequences: false)
-    guard (1...2).contains(parts.count), !parts[0].isEmpty, parts.allSatisfy({ $0.allSatisfy(ASCII.isDigit) }) else { return nil }
+    guard (1...2).contains(parts.count), !parts[0].isEmpty, parts.allSatisfy({ $0.allSatisfy(ASCII.isDigit) }) else {
+      return nil
+    }
     var whole = Array(parts[0])
     var fraction = parts.count == 2 ? Array(parts[1]) : []
     for _ in 0..<places { whole.append(fraction.isEmpty ? ASCII.zero : fraction.removeFirst()) }

@@ -1,5 +1,6 @@
 extension Rejection {
-  /// The rejection of a body that is not the JSON that the adapter takes. It names the place and shows nothing of the body.
+  /// The rejection of a body that is not the JSON that the adapter takes. It names the place and shows nothing of the
+  /// body.
   public init(_ error: JSONError) {
     let code: Code =
       switch error.code {
@@ -7,6 +8,8 @@ extension Rejection {
       case .nulCharacter, .loneSurrogate: .invalidField
       default: .malformed
       }
-    self.init(code, field: error.path, "\(error.code.rawValue) (line \(error.line), column \(error.column), byte \(error.offset))")
+    self.init(
+      code, field: error.path,
+      "\(error.code.rawValue) (line \(error.line), column \(error.column), byte \(error.offset))")
   }
 }

@@ -1,7 +1,7 @@
 public import FoundationEssentials
 
-/// The order of texts by their UTF-8 bytes, as PostgreSQL's collation "C" compares: two texts that Unicode calls equivalent are still two. Eight bytes are
-/// compared at a time, since ids tend to start alike.
+/// The order of texts by their UTF-8 bytes, as PostgreSQL's collation "C" compares: two texts that Unicode calls
+/// equivalent are still two. Eight bytes are compared at a time, since ids tend to start alike.
 extension String {
   public func hasSameBytes(as other: String) -> Bool { utf8.count == other.utf8.count && difference(from: other) == 0 }
 
@@ -12,7 +12,8 @@ extension String {
     withBytes { mine in other.withBytes { UnsafeRawBufferPointer(mine).difference(from: UnsafeRawBufferPointer($0)) } }
   }
 
-  /// The UTF-8 bytes where they lie. Unlike `withUTF8` it needs no variable, whose copy of the text would be one more reference to count.
+  /// The UTF-8 bytes where they lie. Unlike `withUTF8` it needs no variable, whose copy of the text would be one more
+  /// reference to count.
   @inline(__always)
   func withBytes<Result>(_ body: (UnsafeBufferPointer<UInt8>) -> Result) -> Result {
     if let result = utf8.withContiguousStorageIfAvailable(body) { return result }
@@ -45,7 +46,8 @@ extension UUID {
   public func precedesByBytes(_ other: UUID) -> Bool {
     withUnsafeBytes(of: uuid) { a in
       withUnsafeBytes(of: other.uuid) { b in
-        let first = UInt64(bigEndian: a.loadUnaligned(as: UInt64.self)), second = UInt64(bigEndian: b.loadUnaligned(as: UInt64.self))
+        let first = UInt64(bigEndian: a.loadUnaligned(as: UInt64.self)),
+          second = UInt64(bigEndian: b.loadUnaligned(as: UInt64.self))
         if first != second { return first < second }
         return UInt64(bigEndian: a.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
           < UInt64(bigEndian: b.loadUnaligned(fromByteOffset: 8, as: UInt64.self))

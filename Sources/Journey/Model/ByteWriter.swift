@@ -1,5 +1,5 @@
-/// Bytes that grow at the end, for the texts and the states that are written on the hot path. It owns its memory alone and is never copied, so a piece costs a
-/// look at the room that is left and nothing else.
+/// Bytes that grow at the end, for the texts and the states that are written on the hot path. It owns its memory alone
+/// and is never copied, so a piece costs a look at the room that is left and nothing else.
 struct ByteWriter: ~Copyable, @unchecked Sendable {
   private var start: UnsafeMutablePointer<UInt8>
   private var capacity: Int
@@ -17,7 +17,9 @@ struct ByteWriter: ~Copyable, @unchecked Sendable {
 
   /// What is written, without a copy.
   @inline(__always)
-  func withBytes<Result>(_ body: (UnsafeBufferPointer<UInt8>) -> Result) -> Result { body(UnsafeBufferPointer(start: start, count: count)) }
+  func withBytes<Result>(_ body: (UnsafeBufferPointer<UInt8>) -> Result) -> Result {
+    body(UnsafeBufferPointer(start: start, count: count))
+  }
 
   mutating func removeAll() { count = 0 }
 
@@ -44,7 +46,9 @@ struct ByteWriter: ~Copyable, @unchecked Sendable {
 
   /// A text that stands in the source.
   @inline(__always)
-  mutating func append(_ text: StaticString) { append(UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount)) }
+  mutating func append(_ text: StaticString) {
+    append(UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+  }
 
   /// An integer in decimal digits.
   mutating func append(decimal number: Int64) {
@@ -66,7 +70,9 @@ struct ByteWriter: ~Copyable, @unchecked Sendable {
   }
 
   /// A date in UTC, `2026-11-20`.
-  mutating func append(dateOf time: Timestamp) { append(atMost: Timestamp.mostTextLength) { time.writeISO8601Date(to: $0) } }
+  mutating func append(dateOf time: Timestamp) {
+    append(atMost: Timestamp.mostTextLength) { time.writeISO8601Date(to: $0) }
+  }
 
   /// Appends a piece of at most `most` bytes.
   /// - Parameter write: fills the room that it is given and returns how much of it.

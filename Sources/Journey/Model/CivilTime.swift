@@ -24,7 +24,8 @@ enum CivilTime {
 }
 
 extension Timestamp {
-  /// RFC 3339 in UTC: `2026-11-20T10:00:00.123456Z`; the fraction is left out where it is 0, and is 3 digits where that is exact.
+  /// RFC 3339 in UTC: `2026-11-20T10:00:00.123456Z`; the fraction is left out where it is 0, and is 3 digits where that
+  /// is exact.
   public var iso8601: String { Self.text { writeISO8601(to: $0) } }
 
   /// The date in UTC: `2026-11-20`.
@@ -78,7 +79,8 @@ extension Timestamp {
     return end &+ 6
   }
 
-  /// Writes a year with zeros in front up to four digits. Those outside 0 to 9999, which only a damaged row can hold, take the slow way.
+  /// Writes a year with zeros in front up to four digits. Those outside 0 to 9999, which only a damaged row can hold,
+  /// take the slow way.
   @inline(__always)
   private static func writeYear(_ year: Int, to room: UnsafeMutablePointer<UInt8>) -> Int {
     guard (0...9999).contains(year) else { return writeUnusual(year, width: 4, to: room) }

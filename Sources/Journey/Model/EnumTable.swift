@@ -1,4 +1,5 @@
-/// A dictionary whose keys are the cases of an enumeration without values of their own: a lookup is an index, not a hash.
+/// A dictionary whose keys are the cases of an enumeration without values of their own: a lookup is an index, not a
+/// hash.
 public struct EnumTable<Key: CaseIterable & Hashable & Sendable, Value: Sendable>: Sendable {
   /// By the key's place among the cases.
   private var values: [Value?]

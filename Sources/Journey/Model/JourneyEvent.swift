@@ -75,8 +75,8 @@ public struct ClientReference: Hashable, Sendable {
   public var externalID: String?
   /// What to create the client from where the mapping allows that and no such client is known.
   public var creation: NewClient?
-  /// The address by which a contact of the organisation is looked for that neither id finds; the external id is its own from then on. nil also where the
-  /// source does not verify it.
+  /// The address by which a contact of the organisation is looked for that neither id finds; the external id is its own
+  /// from then on. nil also where the source does not verify it.
   public var email: String?
   /// Whether the mapping names an address that the source does not verify.
   public var ignoresEmail: Bool
@@ -87,7 +87,8 @@ public struct ClientReference: Hashable, Sendable {
   public var whenUnknown: UnknownClient
 
   public init(
-    id: UUID? = nil, externalID: String? = nil, creation: NewClient? = nil, email: String? = nil, ignoresEmail: Bool = false, linked: [String] = [],
+    id: UUID? = nil, externalID: String? = nil, creation: NewClient? = nil, email: String? = nil,
+    ignoresEmail: Bool = false, linked: [String] = [],
     merged: [String] = [], whenUnknown: UnknownClient = .asSettingsSay
   ) {
     self.id = id
@@ -116,7 +117,8 @@ public struct NewClient: Hashable, Sendable {
   public var name: String?
   public var email: String?
   public var phone: String?
-  /// Whether the source makes sure that whoever it knows owns the address. Otherwise no other source's client is found by it.
+  /// Whether the source makes sure that whoever it knows owns the address. Otherwise no other source's client is found
+  /// by it.
   public var isEmailVerified: Bool
 
   public init(name: String? = nil, email: String? = nil, phone: String? = nil, isEmailVerified: Bool = false) {

@@ -27,7 +27,9 @@ public struct PublisherPolicy: Hashable, Sendable {
       prefixes = patterns.filter { $0.hasSuffix("*") }.map { String($0.dropLast()) }
     }
 
-    public func contains(_ source: String) -> Bool { names.contains(source) || prefixes.contains { source.hasPrefix($0) } }
+    public func contains(_ source: String) -> Bool {
+      names.contains(source) || prefixes.contains { source.hasPrefix($0) }
+    }
   }
 
   /// The source of the events that the adapter's own HTTP API reports. Nobody else may report events of it.
@@ -60,31 +62,43 @@ public struct PublisherPolicy: Hashable, Sendable {
     guard grants != nil, !isOwn(userID), grant(of: userID) == nil else { return }
     guard let userID else {
       throw Rejection(
-        .forbiddenPublisher, field: "property:user_id", "is missing; publishers are checked here, by the user of the broker that sent the message")
+        .forbiddenPublisher, field: "property:user_id",
+        "is missing; publishers are checked here, by the user of the broker that sent the message")
     }
-    throw Rejection(.forbiddenPublisher, field: "property:user_id", value: userID, "this user of the broker may publish no events here")
+    throw Rejection(
+      .forbiddenPublisher, field: "property:user_id", value: userID,
+      "this user of the broker may publish no events here")
   }
 
   /// Why a publisher may not report an event; nil where it may.
   public func refusal(of event: JourneyEvent, from userID: String?) -> Rejection? {
     if event.source == Self.apiSource {
-      return Rejection(.forbiddenPublisher, field: "source", value: event.source, "only the adapter's own API reports events of this source")
+      return Rejection(
+        .forbiddenPublisher, field: "source", value: event.source,
+        "only the adapter's own API reports events of this source")
     }
     guard grants != nil else { return nil }
     guard let grant = grant(of: userID) else {
-      return Rejection(.forbiddenPublisher, field: "property:user_id", value: userID, "this user of the broker may publish no events here")
+      return Rejection(
+        .forbiddenPublisher, field: "property:user_id", value: userID,
+        "this user of the broker may publish no events here")
     }
     if !grant.sources.contains(event.source) {
-      return Rejection(.forbiddenPublisher, field: "source", value: event.source, "\(name(userID)) may not report events of this source")
+      return Rejection(
+        .forbiddenPublisher, field: "source", value: event.source,
+        "\(name(userID)) may not report events of this source")
     }
     if let organizations = grant.organizations, !organizations.contains(event.orgID) {
       return Rejection(
-        .forbiddenPublisher, field: "organization", value: event.orgID.text, "\(name(userID)) may not report events of this organization")
+        .forbiddenPublisher, field: "organization", value: event.orgID.text,
+        "\(name(userID)) may not report events of this organization")
     }
     return nil
   }
 
   private func grant(of userID: String?) -> Grant? { userID.flatMap { grants?[$0] } ?? grants?[Self.others] }
 
-  private func name(_ userID: String?) -> String { userID.map { "the user \($0) of the broker" } ?? "a message without a user_id" }
+  private func name(_ userID: String?) -> String {
+    userID.map { "the user \($0) of the broker" } ?? "a message without a user_id"
+  }
 }

@@ -7,9 +7,15 @@ public struct Timestamp: Hashable, Comparable, Sendable {
 
   public static func < (a: Timestamp, b: Timestamp) -> Bool { a.microseconds < b.microseconds }
   // Saturating: a database holds `infinity`, too, and arithmetic on it must not end the process.
-  public static func + (a: Timestamp, b: TimeSpan) -> Timestamp { Timestamp(microseconds: a.microseconds.addingSaturated(b.microseconds)) }
-  public static func - (a: Timestamp, b: TimeSpan) -> Timestamp { Timestamp(microseconds: a.microseconds.subtractingSaturated(b.microseconds)) }
-  public static func - (a: Timestamp, b: Timestamp) -> TimeSpan { TimeSpan(microseconds: a.microseconds.subtractingSaturated(b.microseconds)) }
+  public static func + (a: Timestamp, b: TimeSpan) -> Timestamp {
+    Timestamp(microseconds: a.microseconds.addingSaturated(b.microseconds))
+  }
+  public static func - (a: Timestamp, b: TimeSpan) -> Timestamp {
+    Timestamp(microseconds: a.microseconds.subtractingSaturated(b.microseconds))
+  }
+  public static func - (a: Timestamp, b: Timestamp) -> TimeSpan {
+    TimeSpan(microseconds: a.microseconds.subtractingSaturated(b.microseconds))
+  }
 }
 
 /// A length of time in microseconds.

@@ -6,12 +6,12 @@ extension Timestamp {
     case isUTC
   }
 
-  /// Reads `2026-11-20T10:00:00.123Z` and its usual variants: a space or a small `t` for the `T`, no fraction or up to any
-  /// number of digits (cut after the sixth), `Z`, `UTC`, `+01:00`, `+0100` or `+01`, the zone after a space. A date alone
-  /// is midnight where the zone may be missing.
+  /// Reads `2026-11-20T10:00:00.123Z` and its usual variants: a space or a small `t` for the `T`, no fraction or up to
+  /// any number of digits (cut after the sixth), `Z`, `UTC`, `+01:00`, `+0100` or `+01`, the zone after a space. A date
+  /// alone is midnight where the zone may be missing.
   ///
-  /// - Returns: nil where the text is no such time, a field is out of its range (a 60th second is taken), or the year is
-  ///   not in 0001 to 9999.
+  /// - Returns: nil where the text is no such time, a field is out of its range (a 60th second is taken), or the year
+  ///   is not in 0001 to 9999.
   public init?(iso8601 text: some StringProtocol, zone: MissingZone = .refused) {
     self.init(iso8601: ArraySlice(text.utf8), zone: zone)
   }
@@ -39,7 +39,8 @@ private struct TimestampReader {
     else { return nil }
     let midnight = Int64(CivilTime.days(year: Int(year), month: Int(month), day: Int(day))) * 86_400
     if at == text.endIndex { return zone == .isUTC ? midnight * 1_000_000 : nil }
-    guard take("T") || take("t") || take(" "), let hour = number(2), hour < 24, take(":"), let minute = number(2), minute < 60
+    guard take("T") || take("t") || take(" "), let hour = number(2), hour < 24, take(":"), let minute = number(2),
+      minute < 60
     else { return nil }
     var second: Int64 = 0
     var fraction: Int64 = 0

@@ -1,8 +1,11 @@
 public import FoundationEssentials
 
 extension UUID {
-  /// The id in lower case, as PostgreSQL and RFC 9562 write it. `uuidString` goes through a C format string, which shows on the hot path.
-  public var text: String { String(unsafeUninitializedCapacity: Self.textLength) { writeText(to: $0.baseAddress.unsafelyUnwrapped) } }
+  /// The id in lower case, as PostgreSQL and RFC 9562 write it. `uuidString` goes through a C format string, which
+  /// shows on the hot path.
+  public var text: String {
+    String(unsafeUninitializedCapacity: Self.textLength) { writeText(to: $0.baseAddress.unsafelyUnwrapped) }
+  }
 
   static let textLength = 36
 
@@ -10,7 +13,9 @@ extension UUID {
   @inline(__always)
   func writeText(to room: UnsafeMutablePointer<UInt8>) -> Int {
     withUnsafeBytes(of: uuid) { bytes in
-      func digits(_ from: Int) -> UInt64 { Self.digits(of: UInt32(bigEndian: bytes.loadUnaligned(fromByteOffset: from, as: UInt32.self))).bigEndian }
+      func digits(_ from: Int) -> UInt64 {
+        Self.digits(of: UInt32(bigEndian: bytes.loadUnaligned(fromByteOffset: from, as: UInt32.self))).bigEndian
+      }
       let raw = UnsafeMutableRawPointer(room)
       let second = digits(4), third = digits(8)
       raw.storeBytes(of: digits(0), as: UInt64.self)

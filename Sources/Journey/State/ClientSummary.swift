@@ -40,7 +40,8 @@ public struct ClientSummary: Hashable, Sendable {
   public internal(set) var progress: Progress?
   /// The newest overdue notice in the seed's sense, paid since or not.
   public internal(set) var overdueNotice: EventStamp?
-  /// The invoices that are overdue and not settled: a bounded view of the client's invoices, which are merged one by one.
+  /// The invoices that are overdue and not settled: a bounded view of the client's invoices, which are merged one by
+  /// one.
   public var lateInvoices = LateInvoices()
 
   public init() {}
@@ -48,10 +49,13 @@ public struct ClientSummary: Hashable, Sendable {
   /// Takes one event in. An event that is already in changes nothing.
   public mutating func insert(_ stamp: EventStamp, stage newStage: Stage?, signals: Signals) {
     if let newStage, isNewer(stamp, than: stage?.stamp) { stage = StageMark(stamp: stamp, stage: newStage) }
-    insertNewest(Recent(stamp: stamp, isNegative: signals.isNegative), into: &recent, limit: Self.recentLimit, by: \.stamp)
+    insertNewest(
+      Recent(stamp: stamp, isNegative: signals.isNegative), into: &recent, limit: Self.recentLimit, by: \.stamp)
     if signals.isTicketOpened { insertNewest(stamp, into: &tickets, limit: Self.ticketLimit, by: \.self) }
     if let percent = signals.usage, isNewer(stamp, than: usage?.stamp) { usage = Usage(stamp: stamp, percent: percent) }
-    if let kind = signals.progress, isNewer(stamp, than: progress?.stamp) { progress = Progress(stamp: stamp, kind: kind) }
+    if let kind = signals.progress, isNewer(stamp, than: progress?.stamp) {
+      progress = Progress(stamp: stamp, kind: kind)
+    }
     if signals.isOverdueNotice, isNewer(stamp, than: overdueNotice) { overdueNotice = stamp }
   }
 
@@ -74,8 +78,8 @@ private func insertNewest<T>(_ element: T, into list: inout [T], limit: Int, by 
   if list.count > limit { list.removeLast() }
 }
 
-/// What is known of one invoice. Merging takes the earliest time of each kind, so a payment may arrive before the notice
-/// that the invoice was overdue, and settles it all the same.
+/// What is known of one invoice. Merging takes the earliest time of each kind, so a payment may arrive before the
+/// notice that the invoice was overdue, and settles it all the same.
 public struct InvoiceState: Hashable, Sendable {
   public var overdueAt: Timestamp?
   public var settledAt: Timestamp?

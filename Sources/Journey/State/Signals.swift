@@ -40,7 +40,8 @@ public struct SignalRules: Hashable, Sendable {
   /// Every event type that carries a signal, sentiment aside: what a client's history is searched for when its
   /// summary has to be made from stored events.
   public var types: Set<String> {
-    ticketOpened.union(invoiceOverdue).union(invoiceSettled).union(progressAdvanced).union(progressDelayed).union(usage.keys)
+    ticketOpened.union(invoiceOverdue).union(invoiceSettled).union(progressAdvanced).union(progressDelayed).union(
+      usage.keys)
   }
 
   /// The signals of an event.

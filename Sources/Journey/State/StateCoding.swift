@@ -3,8 +3,8 @@ import FoundationEssentials
 /// The stored form of a client's summary and outreach: a version byte, then fields in a fixed order, integers as
 /// variable-length little endian (LEB128, signed ones zigzag), strings with their length before them.
 ///
-/// A stored form that cannot be read (an older version, a damaged row) is answered with nil, and the summary is made again from
-/// the events.
+/// A stored form that cannot be read (an older version, a damaged row) is answered with nil, and the summary is made
+/// again from the events.
 extension ClientSummary {
   private static let version: UInt8 = 1
 
@@ -87,15 +87,17 @@ extension ClientSummary {
 
 extension Outreach {
   private static let version: UInt8 = 1
-  /// What the name of the entry begins with that holds the priorities of all others. Versions that keep no priorities pass over an entry whose kind they do not
-  /// know, so that instances of both can take turns on a client.
+  /// What the name of the entry begins with that holds the priorities of all others. Versions that keep no priorities
+  /// pass over an entry whose kind they do not know, so that instances of both can take turns on a client.
   private static let prioritiesMark = ">"
 
   public func encoded() -> [UInt8] {
     var out = StateWriter()
     out.byte(Self.version)
     let entries = last.sorted { $0.key.rawValue < $1.key.rawValue }
-    var items = entries.map { (name: $0.key.rawValue, id: $0.value.actionID, microseconds: $0.value.decidedAt.microseconds) }
+    var items = entries.map {
+      (name: $0.key.rawValue, id: $0.value.actionID, microseconds: $0.value.decidedAt.microseconds)
+    }
     if entries.contains(where: { $0.value.priority != nil }) {
       items.append((Self.prioritiesMark + String(entries.map { Self.letter(of: $0.value.priority) }), Self.noID, 0))
     }
@@ -138,7 +140,9 @@ extension Outreach {
     }
   }
 
-  private static func priority(of letter: Character) -> Priority? { Priority.allCases.first { Self.letter(of: $0) == letter } }
+  private static func priority(of letter: Character) -> Priority? {
+    Priority.allCases.first { Self.letter(of: $0) == letter }
+  }
 }
 
 struct StateWriter: ~Copyable {
@@ -175,7 +179,9 @@ struct StateWriter: ~Copyable {
     }
   }
 
-  mutating func uuid(_ value: UUID) { withUnsafeBytes(of: value.uuid) { $0.withMemoryRebound(to: UInt8.self) { out.append($0) } } }
+  mutating func uuid(_ value: UUID) {
+    withUnsafeBytes(of: value.uuid) { $0.withMemoryRebound(to: UInt8.self) { out.append($0) } }
+  }
 
   mutating func stamp(_ value: EventStamp) {
     signed(value.at.microseconds)
@@ -194,8 +200,8 @@ struct StateWriter: ~Copyable {
   }
 }
 
-/// Reads what `StateWriter` wrote. A read past the end or of a wrong value marks the input as damaged and answers a neutral
-/// value, so that one check at the end (`isAtEnd`) covers all.
+/// Reads what `StateWriter` wrote. A read past the end or of a wrong value marks the input as damaged and answers a
+/// neutral value, so that one check at the end (`isAtEnd`) covers all.
 struct StateReader {
   private let bytes: [UInt8]
   private var position = 0

@@ -17,7 +17,8 @@ public struct TokenSigner: Sendable {
   public func token(subject: UUID, isOperator: Bool, from now: Timestamp, for length: TimeSpan) async throws -> String {
     let keys = await JWTKeyCollection().add(hmac: HMACKey(from: Data(secret.utf8)), digestAlgorithm: .sha256)
     var payload = Payload(
-      sub: subject.text, role: "authenticated", iat: now.microseconds / 1_000_000, exp: (now + length).microseconds / 1_000_000, aud: settings.audience,
+      sub: subject.text, role: "authenticated", iat: now.microseconds / 1_000_000,
+      exp: (now + length).microseconds / 1_000_000, aud: settings.audience,
       iss: settings.issuer)
     if isOperator { payload.claim = settings.operatorClaim.split(separator: ".").map(String.init) }
     return try await keys.sign(payload)
@@ -53,9 +54,12 @@ public struct TokenSigner: Sendable {
     init(from decoder: any Decoder) throws {
       let members = try decoder.container(keyedBy: Name.self)
       self.init(
-        sub: try members.decode(String.self, forKey: Name("sub")), role: try members.decode(String.self, forKey: Name("role")),
-        iat: try members.decode(Int64.self, forKey: Name("iat")), exp: try members.decode(Int64.self, forKey: Name("exp")),
-        aud: try members.decodeIfPresent(String.self, forKey: Name("aud")), iss: try members.decodeIfPresent(String.self, forKey: Name("iss")))
+        sub: try members.decode(String.self, forKey: Name("sub")),
+        role: try members.decode(String.self, forKey: Name("role")),
+        iat: try members.decode(Int64.self, forKey: Name("iat")),
+        exp: try members.decode(Int64.self, forKey: Name("exp")),
+        aud: try members.decodeIfPresent(String.self, forKey: Name("aud")),
+        iss: try members.decodeIfPresent(String.self, forKey: Name("iss")))
     }
 
     func encode(to encoder: any Encoder) throws {

@@ -40,7 +40,9 @@ struct TokenVerifier: Sendable {
 
   func caller(_ token: String) async throws(TokenError) -> Caller {
     let parts = token.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
-    guard token.utf8.count <= 8192, parts.count == 3, let head = Self.object(parts[0]), let claims = Self.object(parts[1]) else {
+    guard token.utf8.count <= 8192, parts.count == 3, let head = Self.object(parts[0]),
+      let claims = Self.object(parts[1])
+    else {
       throw .malformed
     }
     // Before any key is looked for: a token does not choose how it is checked.
@@ -61,7 +63,9 @@ struct TokenVerifier: Sendable {
     }
     if let issuer, claims["iss"]?.string != issuer { throw .wrongIssuer }
     if let audience {
-      let isMeant = claims["aud"].map { $0.string == audience || $0.kind == .array && $0.elements.contains { $0.string == audience } }
+      let isMeant = claims["aud"].map {
+        $0.string == audience || $0.kind == .array && $0.elements.contains { $0.string == audience }
+      }
       guard isMeant == true else { throw .wrongAudience }
     }
     // An anonymous token or a service's key is no person.
@@ -77,7 +81,8 @@ struct TokenVerifier: Sendable {
   }
 
   private static func object(_ part: Substring.UTF8View.SubSequence) -> JSONDocument? {
-    guard let bytes = base64URL(part), let document = try? JSONDocument(parsing: bytes), document.root.kind == .object else { return nil }
+    guard let bytes = base64URL(part), let document = try? JSONDocument(parsing: bytes), document.root.kind == .object
+    else { return nil }
     return document
   }
 }

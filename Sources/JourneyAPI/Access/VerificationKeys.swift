@@ -37,7 +37,8 @@ struct PublicKeys: Sendable {
   /// The one that a token without a key's id means; nil where there are several.
   let only: String?
 
-  /// A key that is not understood, or is for something else, is passed over: a set may hold kinds of keys that are newer than this program.
+  /// A key that is not understood, or is for something else, is passed over: a set may hold kinds of keys that are
+  /// newer than this program.
   init(_ json: [UInt8], _ algorithm: JWTAlgorithmName) async throws {
     guard let root = try? JSONDocument(parsing: json).root, let entries = root["keys"], entries.kind == .array else {
       throw KeySetError("it is no JSON object with a list of keys")
@@ -53,7 +54,9 @@ struct PublicKeys: Sendable {
       guard (try? await keys.add(jwk: key)) != nil else { continue }
       ids.insert(id)
     }
-    guard !ids.isEmpty else { throw KeySetError("it holds no key of type \(algorithm.keyType) for \(algorithm.rawValue)") }
+    guard !ids.isEmpty else {
+      throw KeySetError("it holds no key of type \(algorithm.keyType) for \(algorithm.rawValue)")
+    }
     self.keys = keys
     self.ids = ids
     only = ids.count == 1 ? ids.first : nil
@@ -71,7 +74,8 @@ struct KeySetError: Error, CustomStringConvertible {
   init(_ description: String) { self.description = description }
 }
 
-/// Public keys that are read once, or again from an address: now and then, and when a token names a key that is not known.
+/// Public keys that are read once, or again from an address: now and then, and when a token names a key that is not
+/// known.
 actor KeySet: VerificationKeys {
   private static let maximumBytes = 1 << 18
   /// It follows nobody elsewhere: what an https address sends on to may be http.
@@ -94,14 +98,17 @@ actor KeySet: VerificationKeys {
     origin = nil
     self.algorithm = algorithm
     self.logger = logger
-    do { current = try await PublicKeys(Array(data), algorithm) } catch { throw KeySetError("\(file) is no usable key set: \(error)") }
+    do { current = try await PublicKeys(Array(data), algorithm) } catch {
+      throw KeySetError("\(file) is no usable key set: \(error)")
+    }
   }
 
   /// - Parameter timeoutSeconds: how long a request for the keys may take.
   init(address: String, _ algorithm: JWTAlgorithmName, timeoutSeconds: Int64 = 5, logger: Logger) throws {
     // The address is not repeated: somebody may have written a password into it.
     guard !address.contains("@"), !address.contains("#") else {
-      throw KeySetError("api.jwksURL: public keys need no user and no password, and a '@' or '#' of the path is written %40 or %23")
+      throw KeySetError(
+        "api.jwksURL: public keys need no user and no password, and a '@' or '#' of the path is written %40 or %23")
     }
     let isLoopback = ["http://127.0.0.1", "http://localhost", "http://[::1]"].contains { prefix in
       address.hasPrefix(prefix) && [":", "/", nil].contains(address.dropFirst(prefix.count).first)
@@ -117,7 +124,9 @@ actor KeySet: VerificationKeys {
   func verify(_ token: String, keyID: String?) async throws(TokenError) {
     let age = fetchedAt.map { $0.duration(to: .now) }
     let isUnknown = current.map { keys in keyID.map { !keys.ids.contains($0) } ?? false } ?? true
-    if origin != nil, age.map({ $0 > Self.ordinaryAge || (isUnknown && $0 > Self.shortestAge) }) ?? true { await refresh() }
+    if origin != nil, age.map({ $0 > Self.ordinaryAge || (isUnknown && $0 > Self.shortestAge) }) ?? true {
+      await refresh()
+    }
     guard let current else { throw .noKeys }
     guard let id = keyID ?? current.only, current.ids.contains(id) else { throw .badSignature }
     do { _ = try await current.keys.verify(token, as: AnyClaims.self) } catch { throw .badSignature }
@@ -135,7 +144,8 @@ actor KeySet: VerificationKeys {
   private func fetch() async {
     guard let origin else { return }
     do {
-      let response = try await Self.client.execute(HTTPClientRequest(url: origin.address), timeout: .seconds(origin.timeoutSeconds))
+      let response = try await Self.client.execute(
+        HTTPClientRequest(url: origin.address), timeout: .seconds(origin.timeoutSeconds))
       guard response.status.code == 200 else { throw KeySetError("it answers \(response.status.code)") }
       let body = try await response.body.collect(upTo: Self.maximumBytes)
       current = try await PublicKeys(Array(body.readableBytesView), algorithm)

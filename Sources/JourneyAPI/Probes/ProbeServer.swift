@@ -5,8 +5,9 @@ import NIOCore
 import NIOHTTP1
 import NIOPosix
 
-/// Answers probes on an address of its own, on a thread of its own: whatever takes the API's connections or the program's other threads, a
-/// supervisor learns how it is. No token is needed, and nothing is told but what probes are told.
+/// Answers probes on an address of its own, on a thread of its own: whatever takes the API's connections or the
+/// program's other threads, a supervisor learns how it is. No token is needed, and nothing is told but what probes are
+/// told.
 public final class ProbeServer: Service {
   private let host: String
   private let port: Int
@@ -24,8 +25,8 @@ public final class ProbeServer: Service {
   /// How long it waits before it tries again to listen.
   private static let pause = Duration.seconds(2)
 
-  /// It never ends the process: where it cannot listen, for another instance has not ended yet, it says so and tries again, and the API's own
-  /// `/live` and `/ready` are still there.
+  /// It never ends the process: where it cannot listen, for another instance has not ended yet, it says so and tries
+  /// again, and the API's own `/live` and `/ready` are still there.
   public func run() async throws {
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     await cancelWhenGracefulShutdown { [self] in
@@ -79,8 +80,8 @@ public final class ProbeServer: Service {
   }
 }
 
-/// The connections of probes. A probe asks once and is gone, so none is kept for long, and the oldest goes where there are many: nobody holds a
-/// place that another probe needs.
+/// The connections of probes. A probe asks once and is gone, so none is kept for long, and the oldest goes where there
+/// are many: nobody holds a place that another probe needs.
 private final class ProbeConnections: @unchecked Sendable {
   private static let most = 64
   private static let time = TimeAmount.seconds(3)
@@ -124,13 +125,18 @@ private final class ProbeHandler: ChannelInboundHandler {
     let path = head.uri.prefix { $0 != "?" }
     let (status, type, body): (HTTPResponseStatus, String, [UInt8]) =
       switch (head.method, path) {
-      case (.GET, "/live"), (.HEAD, "/live"), (.GET, "/health"), (.HEAD, "/health"): (.ok, "application/json", HealthRoutes.alive)
+      case (.GET, "/live"), (.HEAD, "/live"), (.GET, "/health"), (.HEAD, "/health"):
+        (.ok, "application/json", HealthRoutes.alive)
       case (.GET, "/ready"), (.HEAD, "/ready"): ready()
       default: (.notFound, "application/problem+json", Problem(.notFound, "here are /live and /ready alone").document)
       }
-    var headers = HTTPHeaders([("content-type", type), ("cache-control", "no-store"), ("content-length", "\(body.count)"), ("connection", "close")])
+    var headers = HTTPHeaders([
+      ("content-type", type), ("cache-control", "no-store"), ("content-length", "\(body.count)"),
+      ("connection", "close"),
+    ])
     for (name, value) in Envelope.headers { headers.replaceOrAdd(name: name.rawName, value: value) }
-    context.write(wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: status, headers: headers))), promise: nil)
+    context.write(
+      wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: status, headers: headers))), promise: nil)
     context.write(wrapOutboundOut(.body(.byteBuffer(context.channel.allocator.buffer(bytes: body)))), promise: nil)
     context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
   }

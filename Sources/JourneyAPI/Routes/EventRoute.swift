@@ -23,11 +23,16 @@ struct EventRoute: Sendable {
     _ = try Query(request)
     let key = try Self.key(request)
     let event = try Submission(try await body(of: request, settings))
-    let org = try await reading(context) { () throws(LedgerError) in try await reader.organization(ofClient: event.clientID, for: caller) }
+    let org = try await reading(context) { () throws(LedgerError) in
+      try await reader.organization(ofClient: event.clientID, for: caller)
+    }
     guard let org else { throw Problem.notFound }
     let fingerprint = Self.digest(event.identity)
-    let id = key.map { Self.digest([caller.subject.text, org.text, fingerprint.text, $0].map { Array($0.utf8) }) } ?? Self.newID(clock.now())
-    let reported = ReportedEvent(id: id, orgID: org, clientID: event.clientID, type: event.type, body: event.body(id, org, clock.now()))
+    let id =
+      key.map { Self.digest([caller.subject.text, org.text, fingerprint.text, $0].map { Array($0.utf8) }) }
+      ?? Self.newID(clock.now())
+    let reported = ReportedEvent(
+      id: id, orgID: org, clientID: event.clientID, type: event.type, body: event.body(id, org, clock.now()))
     // Before the key is taken: what is refused can be mended, and sent again under the same key.
     do throws(Rejection) { try intake.check(reported) } catch { throw Self.refused(error) }
     if let key {
@@ -37,7 +42,11 @@ struct EventRoute: Sendable {
       guard isMine else {
         throw Problem(
           .unprocessableContent, "the Idempotency-Key was used for another event",
-          errors: [Problem.Detail(field: "Idempotency-Key", message: "the same key is for the same event alone; take another key for another event")])
+          errors: [
+            Problem.Detail(
+              field: "Idempotency-Key",
+              message: "the same key is for the same event alone; take another key for another event")
+          ])
       }
     }
     do throws(IntakeError) {
@@ -48,7 +57,8 @@ struct EventRoute: Sendable {
       case .unavailable(let reason):
         context.logger.warning("an event was not confirmed: \(reason)")
         throw Problem(
-          .serviceUnavailable, "the broker has not confirmed the event; send it again with the same Idempotency-Key", headers: [.retryAfter: "2"])
+          .serviceUnavailable, "the broker has not confirmed the event; send it again with the same Idempotency-Key",
+          headers: [.retryAfter: "2"])
       }
     }
     return fresh(
@@ -64,7 +74,8 @@ struct EventRoute: Sendable {
 
   private static func refused(_ rejection: Rejection) -> Problem {
     Problem(
-      .unprocessableContent, "the event cannot be used", errors: [Problem.Detail(field: rejection.field ?? "$", message: rejection.message)])
+      .unprocessableContent, "the event cannot be used",
+      errors: [Problem.Detail(field: rejection.field ?? "$", message: rejection.message)])
   }
 
   private static func key(_ request: Request) throws(Problem) -> String? {
@@ -76,7 +87,8 @@ struct EventRoute: Sendable {
     return key
   }
 
-  /// The same key of the same user with the same event has the same id, and an id counts once: even when the key is long forgotten.
+  /// The same key of the same user with the same event has the same id, and an id counts once: even when the key is
+  /// long forgotten.
   private static func digest(_ parts: [[UInt8]]) -> UUID {
     var hash = SHA256()
     for part in parts {
@@ -110,12 +122,15 @@ private struct Submission {
     for (name, _) in value.members where !known.contains(name) {
       throw .invalid("$.\(name)", "there is no such member; known are \(known.joined(separator: ", "))")
     }
-    guard let id = value["clientId"]?.string.flatMap(uuidText) else { throw .invalid("$.clientId", "a UUID is expected") }
+    guard let id = value["clientId"]?.string.flatMap(uuidText) else {
+      throw .invalid("$.clientId", "a UUID is expected")
+    }
     guard let stage = value["stage"]?.string.flatMap(Stage.init) else {
       throw .invalid("$.stage", "one of \(Stage.allCases.map(\.rawValue).joined(separator: ", ")) is expected")
     }
     guard let type = value["eventType"]?.string, Self.isType(type) else {
-      throw .invalid("$.eventType", "a name in snake case is expected: a to z, 0 to 9 and _, at most 100, a letter first")
+      throw .invalid(
+        "$.eventType", "a name in snake case is expected: a to z, 0 to 9 and _, at most 100, a letter first")
     }
     clientID = id
     self.stage = stage
@@ -135,7 +150,10 @@ private struct Submission {
 
   /// What makes it this event and no other.
   var identity: [[UInt8]] {
-    [Array(clientID.text.utf8), Array(stage.rawValue.utf8), Array(type.utf8), Array((occurredAt?.iso8601 ?? "").utf8), metadata]
+    [
+      Array(clientID.text.utf8), Array(stage.rawValue.utf8), Array(type.utf8), Array((occurredAt?.iso8601 ?? "").utf8),
+      metadata,
+    ]
   }
 
   private static func isType(_ text: String) -> Bool {

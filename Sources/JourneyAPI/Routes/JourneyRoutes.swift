@@ -23,7 +23,9 @@ struct JourneyRoutes: Sendable {
           return (.events(client: id, try Query(request, "cursor", "limit").page(keys: 2)), nil)
         }
       ])
-    router.resource("next-action/:clientId", [.get: get { _, context in (.nextAction(client: try context.id("clientId")), Query.none) }])
+    router.resource(
+      "next-action/:clientId",
+      [.get: get { _, context in (.nextAction(client: try context.id("clientId")), Query.none) }])
     router.resource(
       "high-risk",
       [
@@ -77,12 +79,15 @@ struct JourneyRoutes: Sendable {
       [
         .get: get { request, _ in
           let query = try Query(request, "organization", "days")
-          return (.statistics(org: try query.uuid("organization"), days: try query.int("days", 1...90, standard: 30)), nil)
+          return (
+            .statistics(org: try query.uuid("organization"), days: try query.int("days", 1...90, standard: 30)), nil
+          )
         }
       ])
   }
 
-  /// A read of one document. The second part of what `query` answers is what a path without parameters makes of the query: it has to be empty.
+  /// A read of one document. The second part of what `query` answers is what a path without parameters makes of the
+  /// query: it has to be empty.
   private func get(
     _ query: @escaping @Sendable (Request, APIContext) throws -> (JourneyQuery, (@Sendable (Request) throws -> Void)?)
   ) -> @Sendable (Request, APIContext) async throws -> Response {
@@ -91,7 +96,9 @@ struct JourneyRoutes: Sendable {
       try check?(request)
       let caller = try context.requireCaller()
       if query.keepsAList, let wait = lists.admit(caller.subject) {
-        throw Problem(.tooManyRequests, "too many lists are begun; wait a moment", headers: [.retryAfter: "\(max(1, Int((wait / .seconds(1)).rounded(.up))))"])
+        throw Problem(
+          .tooManyRequests, "too many lists are begun; wait a moment",
+          headers: [.retryAfter: "\(max(1, Int((wait / .seconds(1)).rounded(.up))))"])
       }
       let found = try await reading(context, cursor: request.uri.queryParameters["cursor"]) { () throws(LedgerError) in
         try await reader.read(query, for: caller)

@@ -16,11 +16,15 @@ struct LiveRoute: Sendable {
   private func watch(_ request: Request, _ context: APIContext) async throws -> Response {
     _ = try Query(request)
     let caller = try context.requireCaller()
-    var headers: HTTPFields = [.contentType: "text/event-stream", .cacheControl: "no-store", HTTPField.Name("X-Accel-Buffering")!: "no"]
+    var headers: HTTPFields = [
+      .contentType: "text/event-stream", .cacheControl: "no-store", HTTPField.Name("X-Accel-Buffering")!: "no",
+    ]
     if request.method == .head { return Response(status: .ok, headers: headers) }
     // The connection ends with the stream: whoever is shown nothing more holds no place either.
     headers[.connection] = "close"
-    let organizations = try await reading(context) { () throws(LedgerError) in try await reader.organizations(of: caller) }
+    let organizations = try await reading(context) { () throws(LedgerError) in
+      try await reader.organizations(of: caller)
+    }
     let channel = context.channel
     let watching: ChangeHub.Watching
     do throws(ChangeHub.Full) {
@@ -28,11 +32,15 @@ struct LiveRoute: Sendable {
     } catch {
       switch error {
       case .ofUser(let most):
-        throw Problem(.tooManyRequests, "you have \(most) live streams already; close one", headers: [.retryAfter: "30"])
+        throw Problem(
+          .tooManyRequests, "you have \(most) live streams already; close one", headers: [.retryAfter: "30"])
       case .ofPeer(let most):
-        throw Problem(.tooManyRequests, "there are \(most) live streams of this address already", headers: [.retryAfter: "30"])
+        throw Problem(
+          .tooManyRequests, "there are \(most) live streams of this address already", headers: [.retryAfter: "30"])
       case .ofAll:
-        throw Problem(.serviceUnavailable, "too many watch already; ask again later, or look now and then", headers: [.retryAfter: "30"])
+        throw Problem(
+          .serviceUnavailable, "too many watch already; ask again later, or look now and then",
+          headers: [.retryAfter: "30"])
       }
     }
     return Response(

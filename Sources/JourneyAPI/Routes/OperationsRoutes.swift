@@ -16,7 +16,9 @@ struct OperationsRoutes: Sendable {
       [
         .get: { request, context in
           let state = try Query(request, "state").word("state") ?? LetterState.new
-          return answer(try await operating(context) { () throws(OperationsError) in try await desk.overview(of: state) }, to: request)
+          return answer(
+            try await operating(context) { () throws(OperationsError) in try await desk.overview(of: state) },
+            to: request)
         }
       ])
     router.resource("dead-letters", [.get: { request, context in try await list(request, context) }])
@@ -47,7 +49,8 @@ struct OperationsRoutes: Sendable {
   }
 
   private func list(_ request: Request, _ context: APIContext) async throws -> Response {
-    let query = try Query(request, "state", "code", "source", "type", "organization", "since", "until", "q", "cursor", "limit")
+    let query = try Query(
+      request, "state", "code", "source", "type", "organization", "since", "until", "q", "cursor", "limit")
     var filter = LetterFilter()
     filter.states = [try query.word("state") ?? LetterState.new]
     filter.code = try query.text("code")
@@ -72,7 +75,9 @@ struct OperationsRoutes: Sendable {
     let actor = Self.actor(try context.requireCaller())
     _ = try Query(request)
     let order = try LetterOrder(try await body(of: request, settings), more: ["edit", "rate", "force"])
-    let started = try await operating(context) { () throws(OperationsError) in try await desk.startReplay(try order.replay(), by: actor) }
+    let started = try await operating(context) { () throws(OperationsError) in
+      try await desk.startReplay(try order.replay(), by: actor)
+    }
     return fresh(started, status: .accepted)
   }
 
@@ -80,8 +85,12 @@ struct OperationsRoutes: Sendable {
     let actor = Self.actor(try context.requireCaller())
     _ = try Query(request)
     let order = try LetterOrder(try await body(of: request, settings), more: [])
-    guard let why = order.reason else { throw Problem.invalid("$.reason", "why they are discarded is expected here, for the record") }
-    let count = try await operating(context) { () throws(OperationsError) in try await desk.discard(order.filter, why: why, by: actor) }
+    guard let why = order.reason else {
+      throw Problem.invalid("$.reason", "why they are discarded is expected here, for the record")
+    }
+    let count = try await operating(context) { () throws(OperationsError) in
+      try await desk.discard(order.filter, why: why, by: actor)
+    }
     return fresh(
       json {
         $0.beginObject()
@@ -99,7 +108,9 @@ struct OperationsRoutes: Sendable {
 }
 
 /// Runs an operation, and turns what the desk says into an answer.
-private func operating<Value>(_ context: APIContext, _ body: () async throws(OperationsError) -> Value) async throws(Problem) -> Value {
+private func operating<Value>(_ context: APIContext, _ body: () async throws(OperationsError) -> Value)
+  async throws(Problem) -> Value
+{
   do throws(OperationsError) {
     return try await body()
   } catch {
@@ -127,7 +138,9 @@ private struct LetterOrder {
     }
     filter.states = [.new]
     if let ids = value["ids"] {
-      guard ids.kind == .array, (1...1000).contains(ids.count) else { throw .invalid("$.ids", "a list of 1 to 1,000 ids is expected") }
+      guard ids.kind == .array, (1...1000).contains(ids.count) else {
+        throw .invalid("$.ids", "a list of 1 to 1,000 ids is expected")
+      }
       for id in ids.elements {
         guard let id = id.string.flatMap(uuidText) else { throw .invalid("$.ids", "a letter is named by its UUID") }
         filter.ids.append(id)
@@ -147,12 +160,17 @@ private struct LetterOrder {
     do throws(Problem) {
       var rate: Double?
       if let given = value["rate"] {
-        guard let number = given.double, number >= 0.1, number <= 100_000 else { throw .invalid("$.rate", "0.1 to 100,000 letters a second") }
+        guard let number = given.double, number >= 0.1, number <= 100_000 else {
+          throw .invalid("$.rate", "0.1 to 100,000 letters a second")
+        }
         rate = number
       }
-      if let edit = value["edit"], edit.kind != .array { throw .invalid("$.edit", "a JSON patch (RFC 6902) is expected: a list of operations") }
+      if let edit = value["edit"], edit.kind != .array {
+        throw .invalid("$.edit", "a JSON patch (RFC 6902) is expected: a list of operations")
+      }
       return ReplayRequest(
-        filter: filter, filterText: filterText, edit: value["edit"].map { Array($0.rawBytes) }, rate: rate, why: reason, isForced: try bool("force"))
+        filter: filter, filterText: filterText, edit: value["edit"].map { Array($0.rawBytes) }, rate: rate, why: reason,
+        isForced: try bool("force"))
     } catch {
       throw .invalid(field: error.errors.first?.field ?? "$", error.errors.first?.message ?? error.detail)
     }

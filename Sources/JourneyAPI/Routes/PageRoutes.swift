@@ -5,7 +5,8 @@ import Hummingbird
 struct PageRoutes: Sendable {
   private static let files: [(path: RouterPath, type: String, bytes: [UInt8])] =
     [
-      ("/", "text/html; charset=utf-8", PackageResources.index_html), ("/app.css", "text/css; charset=utf-8", PackageResources.app_css),
+      ("/", "text/html; charset=utf-8", PackageResources.index_html),
+      ("/app.css", "text/css; charset=utf-8", PackageResources.app_css),
       ("/icon.svg", "image/svg+xml", PackageResources.icon_svg),
     ] + scripts.map { (path: RouterPath("/\($0).js"), type: "text/javascript; charset=utf-8", bytes: $1) }
 
@@ -21,7 +22,8 @@ struct PageRoutes: Sendable {
 
   func add(to router: some RouterMethods<APIContext>) {
     for file in Self.files {
-      router.resource(file.path, [.get: { request, _ in answer(file.bytes, type: file.type, to: request, caching: "no-cache") }])
+      router.resource(
+        file.path, [.get: { request, _ in answer(file.bytes, type: file.type, to: request, caching: "no-cache") }])
     }
   }
 }

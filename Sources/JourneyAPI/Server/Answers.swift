@@ -6,8 +6,11 @@ import Journey
 import JourneyPipeline
 import Logging
 
-/// An answer with an entity tag: 304 without a body where the caller has it already, or one that says the same of an earlier moment of the same minute.
-func answer(_ body: [UInt8], type: String = "application/json", to request: Request, caching: String = "private, no-cache") -> Response {
+/// An answer with an entity tag: 304 without a body where the caller has it already, or one that says the same of an
+/// earlier moment of the same minute.
+func answer(
+  _ body: [UInt8], type: String = "application/json", to request: Request, caching: String = "private, no-cache"
+) -> Response {
   let tag = entityTag(body)
   var headers: HTTPFields = [.eTag: tag, .cacheControl: caching, .vary: "Authorization"]
   // Weak comparison, as RFC 9110 (13.1.2) wants it here.
@@ -18,7 +21,8 @@ func answer(_ body: [UInt8], type: String = "application/json", to request: Requ
   return Response(status: .ok, headers: headers, body: ResponseBody(byteBuffer: ByteBuffer(bytes: body)))
 }
 
-/// Of an answer whose first member is the moment for which it was calculated, a weak one, in which that counts by the minute.
+/// Of an answer whose first member is the moment for which it was calculated, a weak one, in which that counts by the
+/// minute.
 func entityTag(_ body: [UInt8]) -> String {
   var hash = SHA256()
   let opening = #"{"asOf" : ""#.utf8, minute = "2026-01-01T00:00".utf8.count
@@ -36,7 +40,8 @@ func entityTag(_ body: [UInt8]) -> String {
 /// An answer that is new each time.
 func fresh(_ body: [UInt8], status: HTTPResponse.Status = .ok) -> Response {
   Response(
-    status: status, headers: [.contentType: "application/json", .cacheControl: "no-store"], body: ResponseBody(byteBuffer: ByteBuffer(bytes: body)))
+    status: status, headers: [.contentType: "application/json", .cacheControl: "no-store"],
+    body: ResponseBody(byteBuffer: ByteBuffer(bytes: body)))
 }
 
 func json(_ write: (inout JSONWriter) -> Void) -> [UInt8] {
@@ -60,7 +65,8 @@ func reading<Value>(
       throw .unavailable
     case .permanent, .poison:
       context.logger.error("a read failed: \(error)")
-      throw Problem(.serviceUnavailable, "the database refuses the request; whoever runs this finds the reason in the log")
+      throw Problem(
+        .serviceUnavailable, "the database refuses the request; whoever runs this finds the reason in the log")
     }
   }
 }

@@ -5,10 +5,11 @@ import Logging
 import ServiceLifecycle
 import Synchronization
 
-/// Hands changes out to everybody who watches, each those of its own organisations only, for as long as it may see them.
+/// Hands changes out to everybody who watches, each those of its own organisations only, for as long as it may see
+/// them.
 ///
-/// Every two seconds it asks the database, once a token, what its user may see. Whoever has lost an organisation, or whose token has ended, is
-/// shown nothing more: the stream ends, and the client has to come again.
+/// Every two seconds it asks the database, once a token, what its user may see. Whoever has lost an organisation, or
+/// whose token has ended, is shown nothing more: the stream ends, and the client has to come again.
 final class ChangeHub: Service {
   enum Signal: Sendable {
     case change(JourneyChange)
@@ -23,7 +24,8 @@ final class ChangeHub: Service {
     case ofAll
   }
 
-  /// A place among those who watch. It is given back when nobody holds it any more, also where the answer was never written.
+  /// A place among those who watch. It is given back when nobody holds it any more, also where the answer was never
+  /// written.
   final class Watching: Sendable {
     private let id: UInt64
     private let hub: ChangeHub
@@ -72,7 +74,8 @@ final class ChangeHub: Service {
 
   /// - Parameter most: how many may watch at the same time.
   init(
-    feed: any ChangeFeed, reader: any JourneyReader, clock: any WallClock, most: Int, mostOfUser: Int, mostOfPeer: Int, logger: Logger
+    feed: any ChangeFeed, reader: any JourneyReader, clock: any WallClock, most: Int, mostOfUser: Int, mostOfPeer: Int,
+    logger: Logger
   ) {
     self.feed = feed
     self.reader = reader
@@ -91,10 +94,15 @@ final class ChangeHub: Service {
     let (stream, continuation) = AsyncStream.makeStream(of: Signal.self, bufferingPolicy: .bufferingNewest(64))
     let id = try state.withLock { state throws(Full) in
       guard !state.isClosed, state.watchers.count < most else { throw .ofAll }
-      guard state.watchers.values.count(where: { $0.caller.subject == caller.subject }) < mostOfUser else { throw .ofUser(mostOfUser) }
-      guard peer == nil || state.watchers.values.count(where: { $0.peer == peer }) < mostOfPeer else { throw .ofPeer(mostOfPeer) }
+      guard state.watchers.values.count(where: { $0.caller.subject == caller.subject }) < mostOfUser else {
+        throw .ofUser(mostOfUser)
+      }
+      guard peer == nil || state.watchers.values.count(where: { $0.peer == peer }) < mostOfPeer else {
+        throw .ofPeer(mostOfPeer)
+      }
       state.next += 1
-      state.watchers[state.next] = Watcher(caller: caller, peer: peer, organizations: organizations, continuation: continuation, cut: cut)
+      state.watchers[state.next] = Watcher(
+        caller: caller, peer: peer, organizations: organizations, continuation: continuation, cut: cut)
       return state.next
     }
     return Watching(id: id, hub: self, signals: stream)
@@ -110,7 +118,9 @@ final class ChangeHub: Service {
     }
   }
 
-  private func beat() { state.withLock { state in for watcher in state.watchers.values { watcher.continuation.yield(.beat) } } }
+  private func beat() {
+    state.withLock { state in for watcher in state.watchers.values { watcher.continuation.yield(.beat) } }
+  }
 
   // MARK: Who may still watch
 
@@ -138,11 +148,15 @@ final class ChangeHub: Service {
     }
   }
 
-  private var callers: Set<Caller> { state.withLock { state in Set(state.watchers.values.lazy.filter { !$0.isEnded }.map(\.caller)) } }
+  private var callers: Set<Caller> {
+    state.withLock { state in Set(state.watchers.values.lazy.filter { !$0.isEnded }.map(\.caller)) }
+  }
 
   private func update(_ caller: Caller, _ organizations: Set<UUID>) {
     state.withLock { state in
-      for (id, watcher) in state.watchers where watcher.caller == caller { state.watchers[id]?.organizations = organizations }
+      for (id, watcher) in state.watchers where watcher.caller == caller {
+        state.watchers[id]?.organizations = organizations
+      }
     }
   }
 

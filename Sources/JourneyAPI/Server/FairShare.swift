@@ -4,8 +4,8 @@ import JourneyPipeline
 
 /// Lets nobody have more requests under way than a share, so that the others' are answered too.
 ///
-/// Of an address without a proxy the connections are counted, and each has one request at a time. Behind a proxy that is trusted it is the
-/// requests, by the address that the proxy names.
+/// Of an address without a proxy the connections are counted, and each has one request at a time. Behind a proxy that
+/// is trusted it is the requests, by the address that the proxy names.
 struct FairShare: RouterMiddleware {
   typealias Context = APIContext
 
@@ -22,7 +22,8 @@ struct FairShare: RouterMiddleware {
     context.peer = peer
     guard peers.isProxy(address) else { return try await next(request, context) }
     guard shares.take(peer) else {
-      throw Problem(.tooManyRequests, "there are \(shares.most) requests of this address under way", headers: [.retryAfter: "1"])
+      throw Problem(
+        .tooManyRequests, "there are \(shares.most) requests of this address under way", headers: [.retryAfter: "1"])
     }
     defer { shares.giveBack(peer) }
     return try await next(request, context)

@@ -8,7 +8,8 @@ import Synchronization
 
 /// The HTTP API and the page.
 ///
-/// It never ends the process: where it cannot listen, or breaks, it says so in the log, and the stream of events goes on without it.
+/// It never ends the process: where it cannot listen, or breaks, it says so in the log, and the stream of events goes
+/// on without it.
 public final class JourneyServer: Service {
   /// What it works with.
   public struct Parts: Sendable {
@@ -23,7 +24,8 @@ public final class JourneyServer: Service {
     public var clock: any WallClock
 
     public init(
-      reader: any JourneyReader, intake: any EventIntake, keys: any RequestKeys, operations: any OperationsDesk, feed: any ChangeFeed,
+      reader: any JourneyReader, intake: any EventIntake, keys: any RequestKeys, operations: any OperationsDesk,
+      feed: any ChangeFeed,
       readiness: @escaping @Sendable () -> Readiness, clock: any WallClock
     ) {
       self.reader = reader
@@ -51,7 +53,9 @@ public final class JourneyServer: Service {
     verifier = try await Self.verifier(settings, parts.clock, logger)
     peers = Peers(
       proxies: try settings.trustedProxies.map { text in
-        guard let range = AddressRange(text) else { throw KeySetError("api.trustedProxies: an entry is no address and no network such as 10.0.0.0/8") }
+        guard let range = AddressRange(text) else {
+          throw KeySetError("api.trustedProxies: an entry is no address and no network such as 10.0.0.0/8")
+        }
         return range
       })
     hub = ChangeHub(
@@ -59,15 +63,21 @@ public final class JourneyServer: Service {
       mostOfUser: settings.streamsPerUser, mostOfPeer: Self.share(settings), logger: logger)
   }
 
-  private static func verifier(_ settings: APISettings, _ clock: any WallClock, _ logger: Logger) async throws -> TokenVerifier? {
+  private static func verifier(_ settings: APISettings, _ clock: any WallClock, _ logger: Logger) async throws
+    -> TokenVerifier?
+  {
     switch settings.keys {
     case nil: nil
-    case .secret(let secret): TokenVerifier(keys: await SecretKey(secret), algorithm: "HS256", settings: settings, clock: clock)
+    case .secret(let secret):
+      TokenVerifier(keys: await SecretKey(secret), algorithm: "HS256", settings: settings, clock: clock)
     case .file(let path, let algorithm):
       TokenVerifier(
-        keys: try await KeySet(file: path, algorithm, logger: logger), algorithm: algorithm.rawValue, settings: settings, clock: clock)
+        keys: try await KeySet(file: path, algorithm, logger: logger), algorithm: algorithm.rawValue,
+        settings: settings, clock: clock)
     case .address(let address, let algorithm):
-      TokenVerifier(keys: try KeySet(address: address, algorithm, logger: logger), algorithm: algorithm.rawValue, settings: settings, clock: clock)
+      TokenVerifier(
+        keys: try KeySet(address: address, algorithm, logger: logger), algorithm: algorithm.rawValue,
+        settings: settings, clock: clock)
     }
   }
 
@@ -101,7 +111,9 @@ public final class JourneyServer: Service {
       try await application().run()
     } catch {
       if !Task.isCancelled {
-        logger.error("the API is off: \(settings.host):\(settings.port) cannot be served (\(error)); change api.port, or set api.enabled: false")
+        logger.error(
+          "the API is off: \(settings.host):\(settings.port) cannot be served (\(error)); change api.port, or set api.enabled: false"
+        )
       }
       // Events go on; the end of this service is the end of the process only.
       try? await gracefulShutdown()
@@ -125,7 +137,8 @@ public final class JourneyServer: Service {
       },
       configuration: ApplicationConfiguration(
         address: .hostname(settings.host, port: settings.port), backlog: 256,
-        availableConnectionsDelegate: ConnectionLimit(maximum: settings.maximumConnections, isShort: parts.isShortOfDescriptors)),
+        availableConnectionsDelegate: ConnectionLimit(
+          maximum: settings.maximumConnections, isShort: parts.isShortOfDescriptors)),
       onServerRunning: { [self] channel in announce(channel.localAddress?.port ?? settings.port) }, logger: quiet)
   }
 
@@ -140,10 +153,14 @@ public final class JourneyServer: Service {
     let host = settings.host.contains(":") ? "[\(settings.host)]" : settings.host
     logger.info("serving the API and the page", metadata: ["address": "http://\(host):\(port)/"])
     if verifier == nil {
-      logger.warning("nobody can sign in to the API: set API_JWT_SECRET, api.jwksFile or api.jwksURL; /health, /ready and the page answer")
+      logger.warning(
+        "nobody can sign in to the API: set API_JWT_SECRET, api.jwksFile or api.jwksURL; /health, /ready and the page answer"
+      )
     }
     if !["127.0.0.1", "localhost", "::1"].contains(settings.host) {
-      logger.warning("the API is open to other machines without TLS; put a proxy that speaks TLS before it, or set api.host: 127.0.0.1")
+      logger.warning(
+        "the API is open to other machines without TLS; put a proxy that speaks TLS before it, or set api.host: 127.0.0.1"
+      )
     }
   }
 
@@ -155,12 +172,15 @@ public final class JourneyServer: Service {
     PageRoutes().add(to: router)
     let api = router.group("api").add(
       middleware: Authentication(
-        verifier: verifier, limiter: RateLimiter(rate: settings.requestsPerSecond), shares: Shares(most: settings.requestsPerUser)))
+        verifier: verifier, limiter: RateLimiter(rate: settings.requestsPerSecond),
+        shares: Shares(most: settings.requestsPerUser)))
     let journey = api.group("journey")
     JourneyRoutes(reader: parts.reader).add(to: journey)
-    EventRoute(reader: parts.reader, intake: parts.intake, keys: parts.keys, clock: parts.clock, settings: settings).add(to: journey)
+    EventRoute(reader: parts.reader, intake: parts.intake, keys: parts.keys, clock: parts.clock, settings: settings)
+      .add(to: journey)
     LiveRoute(reader: parts.reader, hub: hub).add(to: journey)
-    OperationsRoutes(desk: parts.operations, settings: settings).add(to: api.group("operations").add(middleware: OperatorsOnly()))
+    OperationsRoutes(desk: parts.operations, settings: settings).add(
+      to: api.group("operations").add(middleware: OperatorsOnly()))
     return router
   }
 }

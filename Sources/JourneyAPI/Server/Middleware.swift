@@ -5,7 +5,8 @@ import JourneyPipeline
 import Logging
 import NIOHTTP1
 
-/// Every answer carries these, whatever it is; every error becomes a problem document that reveals nothing of the program.
+/// Every answer carries these, whatever it is; every error becomes a problem document that reveals nothing of the
+/// program.
 struct Envelope: RouterMiddleware {
   typealias Context = APIContext
 
@@ -15,7 +16,8 @@ struct Envelope: RouterMiddleware {
     form-action 'none'; frame-ancestors 'none'
     """
   static let headers: [(HTTPField.Name, String)] = [
-    (HTTPField.Name("Content-Security-Policy")!, policy), (.xContentTypeOptions, "nosniff"), (HTTPField.Name("Referrer-Policy")!, "no-referrer"),
+    (HTTPField.Name("Content-Security-Policy")!, policy), (.xContentTypeOptions, "nosniff"),
+    (HTTPField.Name("Referrer-Policy")!, "no-referrer"),
     (HTTPField.Name("X-Frame-Options")!, "DENY"), (HTTPField.Name("Cross-Origin-Opener-Policy")!, "same-origin"),
     (HTTPField.Name("Cross-Origin-Resource-Policy")!, "same-origin"),
     (HTTPField.Name("Permissions-Policy")!, "camera=(), geolocation=(), microphone=(), payment=()"),
@@ -35,7 +37,8 @@ struct Envelope: RouterMiddleware {
     } catch let problem as Problem {
       response = problem.response()
     } catch let error as HTTPError {
-      response = (error.status == .notFound ? .notFound : Problem(error.status, "the request cannot be answered")).response()
+      response = (error.status == .notFound ? .notFound : Problem(error.status, "the request cannot be answered"))
+        .response()
     } catch let error as HTTPParserError {
       // The body's framing; the connection ends with the answer.
       response = RequestFault.of(error).response()
@@ -43,7 +46,8 @@ struct Envelope: RouterMiddleware {
       response = Problem(.serviceUnavailable, "the service is stopping").response()
     } catch {
       context.logger.error("a request failed: \(error)")
-      response = Problem(.internalServerError, "something went wrong here; whoever runs this finds it in the log").response()
+      response = Problem(.internalServerError, "something went wrong here; whoever runs this finds it in the log")
+        .response()
     }
     for (name, value) in Self.headers { response.headers[name] = value }
     return response
@@ -65,7 +69,8 @@ struct Authentication: RouterMiddleware {
     _ request: Request, context: APIContext, next: @concurrent (Request, APIContext) async throws -> Response
   ) async throws -> Response {
     guard let verifier else {
-      throw Problem(.serviceUnavailable, "sign-in is not set up: set api.jwtSecret, api.jwksFile or api.jwksURL and start again")
+      throw Problem(
+        .serviceUnavailable, "sign-in is not set up: set api.jwtSecret, api.jwksFile or api.jwksURL and start again")
     }
     guard let token = Self.bearer(request.headers[values: .authorization]) else { throw Problem.unauthorized }
     let caller: Caller
@@ -73,7 +78,10 @@ struct Authentication: RouterMiddleware {
       caller = try await verifier.caller(token)
     } catch {
       context.logger.debug("a token was refused", metadata: ["reason": "\(error)"])
-      if error == .noKeys { throw Problem(.serviceUnavailable, "the keys to check tokens with cannot be had for now", headers: [.retryAfter: "10"]) }
+      if error == .noKeys {
+        throw Problem(
+          .serviceUnavailable, "the keys to check tokens with cannot be had for now", headers: [.retryAfter: "10"])
+      }
       throw Problem.unauthorized
     }
     if let wait = limiter.admit(caller.subject) {
@@ -81,7 +89,9 @@ struct Authentication: RouterMiddleware {
       throw Problem(.tooManyRequests, "too many requests; wait \(seconds) s", headers: [.retryAfter: "\(seconds)"])
     }
     guard shares.take(caller.subject) else {
-      throw Problem(.tooManyRequests, "you have \(shares.most) requests under way; wait for their answers", headers: [.retryAfter: "1"])
+      throw Problem(
+        .tooManyRequests, "you have \(shares.most) requests under way; wait for their answers",
+        headers: [.retryAfter: "1"])
     }
     defer { shares.giveBack(caller.subject) }
     var context = context

@@ -39,7 +39,9 @@ struct Problem: Error, HTTPResponseError {
 
   func response(from request: Request, context: some RequestContext) -> Response { response() }
 
-  func response() -> Response { Response(status: status, headers: fields, body: ResponseBody(byteBuffer: ByteBuffer(bytes: document))) }
+  func response() -> Response {
+    Response(status: status, headers: fields, body: ResponseBody(byteBuffer: ByteBuffer(bytes: document)))
+  }
 
   var fields: HTTPFields {
     var fields = headers

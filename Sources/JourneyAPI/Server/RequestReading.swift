@@ -5,8 +5,8 @@ import Journey
 import JourneyPipeline
 import NIOCore
 
-/// The query of a request. A parameter that is not known, or comes twice, or whose value is none that it takes, is a mistake that is told, with its name
-/// and its value.
+/// The query of a request. A parameter that is not known, or comes twice, or whose value is none that it takes, is a
+/// mistake that is told, with its name and its value.
 struct Query {
   private let values: [String: String]
 
@@ -18,9 +18,13 @@ struct Query {
         throw .invalid(quoted(raw), "\(quoted(part)) is not percent-encoded UTF-8 text")
       }
       guard known.contains(name) else {
-        throw .invalid(quoted(name), "there is no such parameter here" + (known.isEmpty ? "" : "; known are \(known.joined(separator: ", "))"))
+        throw .invalid(
+          quoted(name),
+          "there is no such parameter here" + (known.isEmpty ? "" : "; known are \(known.joined(separator: ", "))"))
       }
-      guard values.updateValue(value, forKey: name) == nil else { throw .invalid(name, "it is given twice, the second time as \(quoted(value))") }
+      guard values.updateValue(value, forKey: name) == nil else {
+        throw .invalid(name, "it is given twice, the second time as \(quoted(value))")
+      }
       // Text that no column holds.
       guard !value.utf8.contains(0) else { throw .invalid(name, "it holds a NUL character") }
     }
@@ -30,7 +34,8 @@ struct Query {
   func text(_ name: String, _ length: ClosedRange<Int> = 1...200) throws(Problem) -> String? {
     guard let value = values[name] else { return nil }
     guard length.contains(value.unicodeScalars.count) else {
-      throw .invalid(name, "\(length.lowerBound) to \(length.upperBound) characters are expected, not \(value.unicodeScalars.count)")
+      throw .invalid(
+        name, "\(length.lowerBound) to \(length.upperBound) characters are expected, not \(value.unicodeScalars.count)")
     }
     return value
   }
@@ -44,22 +49,28 @@ struct Query {
   func int(_ name: String, _ range: ClosedRange<Int>, standard: Int) throws(Problem) -> Int {
     guard let value = values[name] else { return standard }
     guard let number = Int(value), range.contains(number), value.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }) else {
-      throw .invalid(name, "a whole number from \(range.lowerBound) to \(range.upperBound) is expected, not \(quoted(value))")
+      throw .invalid(
+        name, "a whole number from \(range.lowerBound) to \(range.upperBound) is expected, not \(quoted(value))")
     }
     return number
   }
 
-  func word<Word: RawRepresentable<String> & CaseIterable>(_ name: String, _: Word.Type = Word.self) throws(Problem) -> Word? {
+  func word<Word: RawRepresentable<String> & CaseIterable>(_ name: String, _: Word.Type = Word.self) throws(Problem)
+    -> Word?
+  {
     guard let value = values[name] else { return nil }
     guard let word = Word(rawValue: value) else {
-      throw .invalid(name, "one of \(Word.allCases.map(\.rawValue).joined(separator: ", ")) is expected, not \(quoted(value))")
+      throw .invalid(
+        name, "one of \(Word.allCases.map(\.rawValue).joined(separator: ", ")) is expected, not \(quoted(value))")
     }
     return word
   }
 
   func time(_ name: String) throws(Problem) -> Timestamp? {
     guard let value = values[name] else { return nil }
-    guard let time = Timestamp(iso8601: value) else { throw .invalid(name, "a time such as 2026-11-20T10:00:00Z is expected, not \(quoted(value))") }
+    guard let time = Timestamp(iso8601: value) else {
+      throw .invalid(name, "a time such as 2026-11-20T10:00:00Z is expected, not \(quoted(value))")
+    }
     return time
   }
 
@@ -67,7 +78,8 @@ struct Query {
   func page(keys: Int) throws(Problem) -> PageRequest {
     var page = PageRequest(limit: try int("limit", 1...200, standard: 50))
     guard let text = values["cursor"] else { return page }
-    guard let bytes = base64URL(text.utf8), let document = try? JSONDocument(parsing: bytes), document.root.kind == .array,
+    guard let bytes = base64URL(text.utf8), let document = try? JSONDocument(parsing: bytes),
+      document.root.kind == .array,
       document.root.count == keys, document.root.elements.allSatisfy({ $0.string != nil }), !bytes.contains(0)
     else { throw .invalidCursor(text) }
     page.after = document.root.elements.compactMap(\.string)
@@ -80,16 +92,22 @@ extension Query {
   func board() throws(Problem) -> BoardRequest {
     let limit = try int("limit", 1...200, standard: 50)
     guard let text = values["cursor"] else { return BoardRequest(limit: limit) }
-    guard let bytes = base64URL(text.utf8), let root = try? JSONDocument(parsing: bytes).root, root.kind == .array else { throw .invalidCursor(text) }
+    guard let bytes = base64URL(text.utf8), let root = try? JSONDocument(parsing: bytes).root, root.kind == .array
+    else { throw .invalidCursor(text) }
     let parts = root.elements.compactMap(\.string)
     guard parts.count == root.count, let kind = parts.first else { throw .invalidCursor(text) }
     switch (kind, parts.count) {
     case ("after", 2):
-      guard let data = Data(base64Encoded: parts[1]), data.count % 16 == 0, (1...200).contains(data.count / 16) else { throw .invalidCursor(text) }
+      guard let data = Data(base64Encoded: parts[1]), data.count % 16 == 0, (1...200).contains(data.count / 16) else {
+        throw .invalidCursor(text)
+      }
       let bytes = Array(data)
-      return BoardRequest(.after(stride(from: 0, to: bytes.count, by: 16).map { UUID(bytes: bytes[$0..<$0 + 16]) }), limit: limit)
+      return BoardRequest(
+        .after(stride(from: 0, to: bytes.count, by: 16).map { UUID(bytes: bytes[$0..<$0 + 16]) }), limit: limit)
     case ("kept", 3):
-      guard let id = uuidText(parts[1]), let offset = Int(parts[2]), (0...10_000_000).contains(offset) else { throw .invalidCursor(text) }
+      guard let id = uuidText(parts[1]), let offset = Int(parts[2]), (0...10_000_000).contains(offset) else {
+        throw .invalidCursor(text)
+      }
       return BoardRequest(.kept(id, offset: offset), limit: limit)
     default: throw .invalidCursor(text)
     }
@@ -100,7 +118,11 @@ extension Query {
 func quoted(_ text: some StringProtocol) -> String {
   var result = ""
   for scalar in text.unicodeScalars.prefix(60) {
-    if scalar.isPlain { result.unicodeScalars.append(scalar) } else { result += "\\u{\(String(scalar.value, radix: 16))}" }
+    if scalar.isPlain {
+      result.unicodeScalars.append(scalar)
+    } else {
+      result += "\\u{\(String(scalar.value, radix: 16))}"
+    }
   }
   return "\"\(result)\(text.unicodeScalars.count > 60 ? "…" : "")\""
 }
@@ -125,7 +147,8 @@ extension UUID {
   /// - Parameter bytes: 16 of them.
   init(bytes: some Collection<UInt8>) {
     let b = Array(bytes)
-    self.init(uuid: (b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]))
+    self.init(
+      uuid: (b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]))
   }
 }
 
@@ -144,9 +167,13 @@ extension APIContext {
 /// - Throws: 413, 415, 408 for one that does not arrive in time, 400 for one that is no JSON object.
 func body(of request: Request, _ settings: APISettings) async throws -> JSONValue {
   let type = request.headers[.contentType].map { $0.prefix { $0 != ";" && $0 != " " }.lowercased() }
-  guard type == "application/json" else { throw Problem(.unsupportedMediaType, "content-type has to be application/json") }
+  guard type == "application/json" else {
+    throw Problem(.unsupportedMediaType, "content-type has to be application/json")
+  }
   let tooLarge = Problem(.contentTooLarge, "a body has at most \(settings.maximumBodyBytes) bytes")
-  if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > settings.maximumBodyBytes { throw tooLarge }
+  if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > settings.maximumBodyBytes {
+    throw tooLarge
+  }
   let limit = settings.maximumBodyBytes, timeout = settings.requestTimeout, incoming = request.body
   let buffer = try await withThrowingTaskGroup(of: ByteBuffer.self) { group in
     group.addTask {

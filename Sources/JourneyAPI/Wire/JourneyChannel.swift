@@ -15,8 +15,8 @@ struct JourneyChannel: HTTPChannelHandler {
   let idleTimeout: Duration
   let peers: Peers
   let shares: Shares<Peer>
-  /// Connections beyond an address's share whose client has time to read why; those beyond these are closed at once, so that refusals take no
-  /// places of the others.
+  /// Connections beyond an address's share whose client has time to read why; those beyond these are closed at once, so
+  /// that refusals take no places of the others.
   let refusals: Shares<Peer>
   static let refusalsPerAddress = 4
   let noted: Noted
@@ -49,12 +49,14 @@ struct JourneyChannel: HTTPChannelHandler {
       limits.maxHeaderFieldCount = 100
       let pipeline = channel.pipeline.syncOperations
       try pipeline.configureHTTPServerPipeline(
-        withPipeliningAssistance: false, withErrorHandling: false, withOutboundHeaderValidation: false, withEncoderConfiguration: .init(),
+        withPipeliningAssistance: false, withErrorHandling: false, withOutboundHeaderValidation: false,
+        withEncoderConfiguration: .init(),
         withDecoderLimitConfiguration: limits)
       try pipeline.addHandler(admit(channel))
       try pipeline.addHandler(HTTP1ToHTTPServerCodec(secure: false))
       try pipeline.addHandler(HTTPConnectionStateHandler(idleTimeout: idleTimeout, logger: logger))
-      return try NIOAsyncChannel(wrappingChannelSynchronously: channel, configuration: .init(isOutboundHalfClosureEnabled: true))
+      return try NIOAsyncChannel(
+        wrappingChannelSynchronously: channel, configuration: .init(isOutboundHalfClosureEnabled: true))
     }
   }
 
@@ -67,7 +69,8 @@ struct JourneyChannel: HTTPChannelHandler {
       let lingers = refusals.take(peer)
       if lingers { channel.closeFuture.whenComplete { [refusals] _ in refusals.giveBack(peer) } }
       return RequestGuard(
-        refusing: Problem(.tooManyRequests, "there are \(shares.most) connections of this address already", headers: [.retryAfter: "5"]),
+        refusing: Problem(
+          .tooManyRequests, "there are \(shares.most) connections of this address already", headers: [.retryAfter: "5"]),
         lingers: lingers)
     }
     channel.closeFuture.whenComplete { [shares] _ in shares.giveBack(peer) }

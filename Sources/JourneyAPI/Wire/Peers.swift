@@ -36,8 +36,10 @@ func addressBytes(_ text: String) -> [UInt8]? { addressBytes(try? SocketAddress(
 func addressBytes(_ address: SocketAddress?) -> [UInt8]? {
   guard let address, let text = address.ipAddress?.prefix(while: { $0 != "%" }) else { return nil }
   if case .v4 = address { return dotted(text) }
-  // As inet_ntop writes it: groups of hexadecimal digits, one run of zeros as `::`, and the last four bytes of some in dots.
-  let halves = text.split(separator: ":", omittingEmptySubsequences: false).split(separator: "", maxSplits: 1, omittingEmptySubsequences: false)
+  // As inet_ntop writes it: groups of hexadecimal digits, one run of zeros as `::`, and the last four bytes of some in
+  // dots.
+  let halves = text.split(separator: ":", omittingEmptySubsequences: false).split(
+    separator: "", maxSplits: 1, omittingEmptySubsequences: false)
   let ends = halves.map { $0.filter { !$0.isEmpty }.flatMap { $0.contains(".") ? dotted($0) ?? [] : group($0) } }
   guard let front = ends.first else { return nil }
   let back = ends.count > 1 ? ends[1] : []
@@ -65,13 +67,15 @@ struct Peer: Hashable, Sendable {
 
 /// Who is behind a connection, where some connections are a proxy's.
 struct Peers: Sendable {
-  /// Their connections are many clients': they are not counted by address, and what they say of their clients is believed.
+  /// Their connections are many clients': they are not counted by address, and what they say of their clients is
+  /// believed.
   let proxies: [AddressRange]
 
   func isProxy(_ address: [UInt8]) -> Bool { proxies.contains { $0.contains(address) } }
 
-  /// - Parameter forwarded: the values of X-Forwarded-For. Each proxy adds the address that it saw to the end, so they are read from there: the
-  ///   last one that is no proxy of ours is the client, and what stands before it anybody may have written.
+  /// - Parameter forwarded: the values of X-Forwarded-For. Each proxy adds the address that it saw to the end, so they
+  ///   are read from there: the last one that is no proxy of ours is the client, and what stands before it anybody may
+  ///   have written.
   func client(of address: [UInt8], forwarded: [String]) -> Peer {
     guard isProxy(address) else { return Peer(address) }
     for entry in forwarded.flatMap({ $0.split(separator: ",") }).reversed() {

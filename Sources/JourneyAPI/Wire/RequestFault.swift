@@ -4,8 +4,8 @@ import NIOHTTP1
 
 /// What is wrong with the head of a request before anything looks at what it asks for.
 ///
-/// A proxy before this server and this server have to agree on where a request ends and whom it is for. Whatever two programs could read in two
-/// ways is refused, so that nobody puts a request into somebody else's connection.
+/// A proxy before this server and this server have to agree on where a request ends and whom it is for. Whatever two
+/// programs could read in two ways is refused, so that nobody puts a request into somebody else's connection.
 enum RequestFault {
   static func of(_ head: HTTPRequestHead) -> Problem? {
     guard head.version == .http1_1 || head.version == .http1_0 else {
@@ -15,10 +15,14 @@ enum RequestFault {
     guard hosts.count == 1 || hosts.isEmpty && head.version == .http1_0 else {
       return .malformed("Host", hosts.isEmpty ? "it is missing" : "it is given \(hosts.count) times")
     }
-    if let host = hosts.first, !host.utf8.allSatisfy(isOfHost) { return .malformed("Host", "it is no name or address with or without a port") }
+    if let host = hosts.first, !host.utf8.allSatisfy(isOfHost) {
+      return .malformed("Host", "it is no name or address with or without a port")
+    }
     let lengths = head.headers["content-length"]
     if lengths.count > 1 { return .malformed("Content-Length", "it is given \(lengths.count) times") }
-    if let length = lengths.first, length.isEmpty || length.utf8.count > 18 || !length.utf8.allSatisfy({ (0x30...0x39).contains($0) }) {
+    if let length = lengths.first,
+      length.isEmpty || length.utf8.count > 18 || !length.utf8.allSatisfy({ (0x30...0x39).contains($0) })
+    {
       return .malformed("Content-Length", "it is no number of bytes")
     }
     let codings = head.headers["transfer-encoding"]
@@ -36,7 +40,9 @@ enum RequestFault {
 
   private static func ofTarget(_ head: HTTPRequestHead, host: String?) -> Problem? {
     let target = head.uri
-    guard target.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else { return .malformed("request line", "the target is not ASCII text without spaces") }
+    guard target.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
+      return .malformed("request line", "the target is not ASCII text without spaces")
+    }
     if target.hasPrefix("/") || head.method == .OPTIONS && target == "*" || head.method == .CONNECT { return nil }
     // The absolute form names the host a second time.
     for scheme in ["http://", "https://"] where target.lowercased().hasPrefix(scheme) {
@@ -51,7 +57,8 @@ enum RequestFault {
 
   private static func isOfHost(_ byte: UInt8) -> Bool {
     switch byte {
-    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: ":"), UInt8(ascii: "."),
+    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+      UInt8(ascii: "0")...UInt8(ascii: ":"), UInt8(ascii: "."),
       UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: "["), UInt8(ascii: "]"), UInt8(ascii: "~"), UInt8(ascii: "%"):
       true
     default: false
@@ -61,13 +68,15 @@ enum RequestFault {
   /// What the parser could not read.
   static func of(_ error: any Error) -> Problem {
     switch error as? HTTPParserError {
-    case .headerOverflow: Problem(.requestHeaderFieldsTooLarge, "the head of a request has at most 32 KiB and 100 fields of 12 KiB each")
+    case .headerOverflow:
+      Problem(.requestHeaderFieldsTooLarge, "the head of a request has at most 32 KiB and 100 fields of 12 KiB each")
     case .invalidVersion: Problem(.httpVersionNotSupported, "HTTP/1.1 is spoken here")
     case .invalidChunkSize: Problem(.badRequest, "the size of a chunk cannot be read")
     case .invalidMethod: .malformed("request line", "the method cannot be read")
     case .invalidURL, .invalidHost, .invalidPort, .invalidPath, .invalidQueryString, .invalidFragment:
       .malformed("request line", "the target cannot be read")
-    case .invalidContentLength, .unexpectedContentLength: .malformed("Content-Length", "it contradicts itself or the transfer encoding")
+    case .invalidContentLength, .unexpectedContentLength:
+      .malformed("Content-Length", "it contradicts itself or the transfer encoding")
     case .invalidHeaderToken: Problem(.badRequest, "a header cannot be read")
     default: Problem(.badRequest, "this is not HTTP/1.1, or it is cut off")
     }

@@ -5,7 +5,8 @@ import NIOHTTP1
 /// Stands between the parser and everything else on a connection, and holds three things for all routes at once:
 ///
 /// - what is no sound request is answered with a problem document and ends the connection;
-/// - an answer that must not have a body (to HEAD, 204, 304) never gets one, whoever wrote it: the client would take it for the next answer;
+/// - an answer that must not have a body (to HEAD, 204, 304) never gets one, whoever wrote it: the client would take it
+///   for the next answer;
 /// - there is one answer a request, in order, and none after the connection's end was announced.
 final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
   typealias InboundIn = HTTPServerRequestPart
@@ -13,8 +14,8 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
   typealias OutboundIn = HTTPServerResponsePart
   typealias OutboundOut = HTTPServerResponsePart
 
-  /// How long a client may take to read the last answer, and what it still sends is thrown away meanwhile: a connection that is closed
-  /// with bytes unread is reset, and the answer lost with it.
+  /// How long a client may take to read the last answer, and what it still sends is thrown away meanwhile: a connection
+  /// that is closed with bytes unread is reset, and the answer lost with it.
   private static let linger = TimeAmount.seconds(1)
   private let lingers: Bool
 
@@ -108,7 +109,9 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
       if (100..<200).contains(head.status.code) { return context.write(data, promise: promise) }
       mayHaveBody = !request.isHead && head.status.mayHaveResponseBody
       // The encoder frames what has no length in chunks, and so writes an end even of nothing.
-      if request.isHead, !head.headers.contains(name: "content-length") { head.headers.add(name: "content-length", value: "0") }
+      if request.isHead, !head.headers.contains(name: "content-length") {
+        head.headers.add(name: "content-length", value: "0")
+      }
       if head.headers[canonicalForm: "connection"].contains("close") { open[0].closes = true }
       // The rest of a body that nobody reads is not waited for.
       if open.count == 1, isReading { open[0].closes = true }
@@ -146,8 +149,11 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
     headers.replaceOrAdd(name: "content-length", value: "\(body.count)")
     headers.replaceOrAdd(name: "connection", value: "close")
     let status = HTTPResponseStatus(statusCode: problem.status.code, reasonPhrase: problem.status.reasonPhrase)
-    context.write(wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: status, headers: headers))), promise: nil)
-    if !isHead { context.write(wrapOutboundOut(.body(.byteBuffer(context.channel.allocator.buffer(bytes: body)))), promise: nil) }
+    context.write(
+      wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: status, headers: headers))), promise: nil)
+    if !isHead {
+      context.write(wrapOutboundOut(.body(.byteBuffer(context.channel.allocator.buffer(bytes: body)))), promise: nil)
+    }
     context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
     end(context)
   }

@@ -2,10 +2,11 @@ import Journey
 public import Logging
 public import ServiceLifecycle
 
-/// Takes dead letters from their queue into the archive: a letter leaves the queue after the transaction that stored it.
+/// Takes dead letters from their queue into the archive: a letter leaves the queue after the transaction that stored
+/// it.
 ///
-/// A letter that the archive refuses is found by halving the batch; it stays in the queue, unsettled, and holds nothing else up.
-/// Stops gracefully: takes no more and returns; what it has not stored goes back to the queue.
+/// A letter that the archive refuses is found by halving the batch; it stays in the queue, unsettled, and holds nothing
+/// else up. Stops gracefully: takes no more and returns; what it has not stored goes back to the queue.
 public final class DeadLetterArchiver: Service {
   private let source: any LetterSource
   private let archive: any LetterArchive
@@ -30,8 +31,8 @@ public final class DeadLetterArchiver: Service {
     self.logger = logger
   }
 
-  /// Runs until a graceful shutdown or a cancellation. An archive that refuses to work is asked again with pauses: the letters are safe in their queue, and
-  /// the stream of events has nothing to do with it.
+  /// Runs until a graceful shutdown or a cancellation. An archive that refuses to work is asked again with pauses: the
+  /// letters are safe in their queue, and the stream of events has nothing to do with it.
   public func run() async throws {
     await withTaskCancellationOrGracefulShutdownHandler {
       while let batch = await source.nextBatch() {
@@ -47,7 +48,8 @@ public final class DeadLetterArchiver: Service {
   /// - Returns: false where a stop came while the database was away.
   private func store(_ batch: [ReceivedLetter]) async -> Bool {
     // In reverse, as parts are taken from the end. Large ones apart: a statement has only so long.
-    var parts = batch.parts(of: batch.count, bytes: 16 << 20, size: \.letter.message.body.count).reversed().map(Array.init)
+    var parts = batch.parts(of: batch.count, bytes: 16 << 20, size: \.letter.message.body.count).reversed().map(
+      Array.init)
     var backoff = Backoff(shortest: shortestRetry, longest: longestRetry)
     while let part = parts.popLast() {
       do throws(LedgerError) {
@@ -70,7 +72,8 @@ public final class DeadLetterArchiver: Service {
           let pause = backoff.next()
           if backoff.attempts == 1 {
             logger.log(
-              level: error.kind == .permanent ? .critical : .warning, "the archive does not take dead letters, trying again: \(error)")
+              level: error.kind == .permanent ? .critical : .warning,
+              "the archive does not take dead letters, trying again: \(error)")
           }
           guard await sleepUnlessStopping(pause) else { return false }
         }

@@ -11,7 +11,8 @@ public struct OriginalMessage: Hashable, Sendable {
   public var contentType: String?
   /// A JSON object.
   public var properties: [UInt8]
-  /// A JSON array of `{"name", "type", "value"}`, by name, without what broker and adapter added on the way, and without credentials.
+  /// A JSON array of `{"name", "type", "value"}`, by name, without what broker and adapter added on the way, and
+  /// without credentials.
   public var headers: [UInt8]
   /// The names of headers that are not kept, since they carry credentials.
   public var redactedHeaders: [String]
@@ -26,7 +27,8 @@ public struct OriginalMessage: Hashable, Sendable {
   public var isCut: Bool { bodyDigest != nil }
 
   public init(
-    exchange: String, routingKey: String, messageID: String?, contentType: String?, properties: [UInt8], headers: [UInt8],
+    exchange: String, routingKey: String, messageID: String?, contentType: String?, properties: [UInt8],
+    headers: [UInt8],
     redactedHeaders: [String] = [], body: [UInt8], bodySize: Int, bodyDigest: [UInt8]? = nil
   ) {
     self.exchange = exchange
@@ -66,8 +68,10 @@ public struct Letter: Hashable, Sendable {
   public var replayOf: UUID?
 
   public init(
-    message: OriginalMessage, orgID: UUID?, source: String?, type: String?, code: String, reason: String, field: String?, value: String?,
-    attempts: Int, firstFailedAt: Timestamp, failedAt: Timestamp, replayCount: Int, causedBy: UUID?, replayOf: UUID? = nil
+    message: OriginalMessage, orgID: UUID?, source: String?, type: String?, code: String, reason: String,
+    field: String?, value: String?,
+    attempts: Int, firstFailedAt: Timestamp, failedAt: Timestamp, replayCount: Int, causedBy: UUID?,
+    replayOf: UUID? = nil
   ) {
     self.message = message
     self.orgID = orgID
@@ -109,7 +113,8 @@ public struct ArchivedLetter: Hashable, Sendable {
   public var replayID: Int?
 
   public init(
-    id: UUID, letter: Letter, state: LetterState, sameFailures: Int, receivedAt: Timestamp, settledAt: Timestamp?, replayID: Int?
+    id: UUID, letter: Letter, state: LetterState, sameFailures: Int, receivedAt: Timestamp, settledAt: Timestamp?,
+    replayID: Int?
   ) {
     self.id = id
     self.letter = letter

@@ -10,7 +10,8 @@ public protocol LetterSource: Sendable {
   func settle(_ receipts: [Receipt])
   /// Takes no more from the queue.
   func stop()
-  /// Returns when all settlements are with the broker, or the deadline has passed. What is not settled goes back to the queue.
+  /// Returns when all settlements are with the broker, or the deadline has passed. What is not settled goes back to the
+  /// queue.
   func close(within deadline: Duration) async
 }
 
@@ -28,8 +29,8 @@ public struct ReceivedLetter: Sendable {
 public protocol LetterArchive: Sendable {
   /// Stores letters, in one transaction that is known to be committed when it returns.
   ///
-  /// A message that is archived already is not stored again. Where it has failed again since it was replayed or discarded, its letter is
-  /// open again with the new reason.
+  /// A message that is archived already is not stored again. Where it has failed again since it was replayed or
+  /// discarded, its letter is open again with the new reason.
   /// - Throws: `LedgerError`. After `.transient` it is unknown whether they are stored: store them again.
   func store(_ letters: [Letter]) async throws(LedgerError) -> StoredLetters
 }
@@ -81,7 +82,8 @@ public enum ReplayOutcome: Hashable, Sendable {
 
 /// The letters that a replay has taken, as the archive keeps them.
 public protocol ReplayLedger: Sendable {
-  /// The letters that are taken and not done, the oldest first, after the one given. Makes sure that no other process runs this replay.
+  /// The letters that are taken and not done, the oldest first, after the one given. Makes sure that no other process
+  /// runs this replay.
   /// - Throws: `LedgerError`, `.permanent` where another process runs it.
   func taken(after letter: UUID?, limit: Int) async throws(LedgerError) -> [ReplayItem]
   /// Notes outcomes, and writes them down in the record. Those unknown change nothing.
@@ -91,6 +93,7 @@ public protocol ReplayLedger: Sendable {
 
 /// Publishes letters again: an adapter over the broker.
 public protocol LetterPublisher: Sendable {
-  /// Publishes, and waits for all confirms. One outcome an item, in their order. Not cancellable: what is written cannot be taken back.
+  /// Publishes, and waits for all confirms. One outcome an item, in their order. Not cancellable: what is written
+  /// cannot be taken back.
   func publish(_ items: [ReplayItem]) async -> [ReplayOutcome]
 }

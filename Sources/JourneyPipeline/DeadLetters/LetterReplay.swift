@@ -1,10 +1,11 @@
 import FoundationEssentials
 
-/// Publishes the letters that a replay has taken: in batches, at a limited rate, each noted once the broker has confirmed it.
+/// Publishes the letters that a replay has taken: in batches, at a limited rate, each noted once the broker has
+/// confirmed it.
 ///
-/// A letter is published only while the archive says that this replay has taken it, and stays taken until its outcome is noted. So a replay
-/// that is cut off at any point loses nothing; what it had published and not noted is published again when it is resumed, with the same id,
-/// and counts once.
+/// A letter is published only while the archive says that this replay has taken it, and stays taken until its outcome
+/// is noted. So a replay that is cut off at any point loses nothing; what it had published and not noted is published
+/// again when it is resumed, with the same id, and counts once.
 public struct LetterReplay: Sendable {
   public struct Progress: Hashable, Sendable {
     /// Letters confirmed by this run.
@@ -31,11 +32,15 @@ public struct LetterReplay: Sendable {
 
   /// - Parameters:
   ///   - rate: the most letters a second, more than 0; nil: as fast as the broker confirms.
-  ///   - batchSize: the most letters published and noted together, and so the most that a crash makes publish twice. 1...1,000.
-  ///   - maximumPasses: how often letters of unknown outcome are published again before they are left for a resumed replay. From 1.
-  ///   - shortestRetry: how long the first retry waits where the ledger is away; doubled, with jitter, up to eight times.
+  ///   - batchSize: the most letters published and noted together, and so the most that a crash makes publish twice.
+  ///     1...1,000.
+  ///   - maximumPasses: how often letters of unknown outcome are published again before they are left for a resumed
+  ///     replay. From 1.
+  ///   - shortestRetry: how long the first retry waits where the ledger is away; doubled, with jitter, up to eight
+  ///     times.
   public init(
-    ledger: any ReplayLedger, publisher: any LetterPublisher, rate: Double?, batchSize: Int = 100, maximumPasses: Int = 3,
+    ledger: any ReplayLedger, publisher: any LetterPublisher, rate: Double?, batchSize: Int = 100,
+    maximumPasses: Int = 3,
     shortestRetry: Duration = .milliseconds(100)
   ) {
     self.ledger = ledger
@@ -47,7 +52,8 @@ public struct LetterReplay: Sendable {
   }
 
   /// Runs until nothing is left, or the task is cancelled: then it notes what it has published, and stops.
-  /// - Throws: what the ledger throws, for long or for good. What was published and not noted by then is published again by a resumed replay.
+  /// - Throws: what the ledger throws, for long or for good. What was published and not noted by then is published
+  ///   again by a resumed replay.
   public func run(report: (Progress) -> Void) async throws(LedgerError) -> Progress {
     let clock = ContinuousClock()
     let start = clock.now
@@ -65,7 +71,8 @@ public struct LetterReplay: Sendable {
           limit = bucket!.take(batchSize, now: start.duration(to: clock.now))
           guard limit > 0 else { continue }
         }
-        let items = try await patiently { [ledger, last, limit] () throws(LedgerError) in try await ledger.taken(after: last, limit: limit)
+        let items = try await patiently { [ledger, last, limit] () throws(LedgerError) in
+          try await ledger.taken(after: last, limit: limit)
         }
         guard let end = items.last else {
           if progress.unknown == 0 {

@@ -7,7 +7,8 @@ public struct TokenBucket: Sendable {
 
   /// - Parameters:
   ///   - rate: tokens a second, more than 0.
-  ///   - burst: the most tokens that gather while nothing is taken, at least 1. A tenth of a second's worth where nil, so that the rate also
+  ///   - burst: the most tokens that gather while nothing is taken, at least 1. A tenth of a second's worth where nil,
+  ///     so that the rate also
   ///     holds over short times.
   ///   - now: on a monotonic clock.
   public init(rate: Double, burst: Double? = nil, now: Duration) {

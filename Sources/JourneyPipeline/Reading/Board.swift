@@ -1,7 +1,8 @@
 public import FoundationEssentials
 
-/// A list whose order moves while somebody pages through it. The first page is how things stand; the pages after it are the rest as it stood when the
-/// second one was asked for, without what the first had: so no client that is on the list all the while is missed or comes twice.
+/// A list whose order moves while somebody pages through it. The first page is how things stand; the pages after it are
+/// the rest as it stood when the second one was asked for, without what the first had: so no client that is on the list
+/// all the while is missed or comes twice.
 public struct BoardRequest: Hashable, Sendable {
   public enum Place: Hashable, Sendable {
     case start

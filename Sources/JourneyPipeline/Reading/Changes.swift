@@ -24,8 +24,8 @@ public protocol ChangeFeed: Sendable {
 
 /// Gathers what commits have changed, and announces it now and then.
 ///
-/// It is told after the commit and not by a trigger within it: NOTIFY in a transaction makes all transactions that do so commit one after
-/// the other.
+/// It is told after the commit and not by a trigger within it: NOTIFY in a transaction makes all transactions that do
+/// so commit one after the other.
 public final class ChangeAnnouncer: Service {
   private static let mostClients = 50
   private let feed: any ChangeFeed
@@ -40,7 +40,8 @@ public final class ChangeAnnouncer: Service {
 
   func note(_ events: [StagedEvent]) {
     pending.withLock { pending in
-      // In place: a copy of the set an event would show on the hot path. An organisation is noted even where the client's id is not known.
+      // In place: a copy of the set an event would show on the hot path. An organisation is noted even where the
+      // client's id is not known.
       for staged in events { Self.add(staged.event.client.id, to: &pending[staged.event.orgID, default: []]) }
     }
   }
@@ -97,7 +98,13 @@ public struct AnnouncingLedger: JourneyLedger {
   public func release(_ actions: [UUID], of batch: UUID, because reason: String) async throws(LedgerError) {
     try await ledger.release(actions, of: batch, because: reason)
   }
-  public func unpublished(of actions: [UUID]) async throws(LedgerError) -> Set<UUID> { try await ledger.unpublished(of: actions) }
-  public func claimAbandoned(limit: Int) async throws(LedgerError) -> [OutboxBatch] { try await ledger.claimAbandoned(limit: limit) }
-  public func forgetPublished(limit: Int) async throws(LedgerError) -> Int { try await ledger.forgetPublished(limit: limit) }
+  public func unpublished(of actions: [UUID]) async throws(LedgerError) -> Set<UUID> {
+    try await ledger.unpublished(of: actions)
+  }
+  public func claimAbandoned(limit: Int) async throws(LedgerError) -> [OutboxBatch] {
+    try await ledger.claimAbandoned(limit: limit)
+  }
+  public func forgetPublished(limit: Int) async throws(LedgerError) -> Int {
+    try await ledger.forgetPublished(limit: limit)
+  }
 }

@@ -32,7 +32,8 @@ public enum OperationsError: Error, Hashable, Sendable {
   case unavailable(String)
 }
 
-/// What operations people do, over all organisations. Answers are JSON objects, laid out as `contracts/openapi.yaml` says.
+/// What operations people do, over all organisations. Answers are JSON objects, laid out as `contracts/openapi.yaml`
+/// says.
 public protocol OperationsDesk: Sendable {
   /// Throughput, lag, how many dead letters there are in each state, and those in one state by reason.
   func overview(of letters: LetterState) async throws(OperationsError) -> [UInt8]

@@ -88,7 +88,8 @@ public struct ActionFilter: Hashable, Sendable {
 
 /// Reads journeys for a caller: an adapter over a database that itself decides what the caller may see.
 public protocol JourneyReader: Sendable {
-  /// - Returns: one JSON object; nil where what is asked for does not exist or is not the caller's, which look alike on purpose.
+  /// - Returns: one JSON object; nil where what is asked for does not exist or is not the caller's, which look alike on
+  ///   purpose.
   func read(_ query: JourneyQuery, for caller: Caller) async throws(LedgerError) -> [UInt8]?
   /// The organisations of which the caller is a member.
   func organizations(of caller: Caller) async throws(LedgerError) -> Set<UUID>
@@ -118,7 +119,8 @@ public struct ReportedEvent: Hashable, Sendable {
 public protocol EventIntake: Sendable {
   /// - Throws: why the event cannot be used.
   func check(_ event: ReportedEvent) throws(Rejection)
-  /// - Throws: `IntakeError`. After `.unavailable` the event may or may not be on its way: report it again under the same id.
+  /// - Throws: `IntakeError`. After `.unavailable` the event may or may not be on its way: report it again under the
+  ///   same id.
   func take(_ event: ReportedEvent) async throws(IntakeError)
 }
 

@@ -5,11 +5,13 @@ import PostgresClient
 enum HostData {
   /// What is wrong, for a person: how much, where, and how to find all of it. Nothing is changed.
   /// - Parameter pending: what is about to be applied.
-  static func problems(_ connection: PostgresConnection, before pending: [Migration]) throws(PostgresError) -> [String] {
+  static func problems(_ connection: PostgresConnection, before pending: [Migration]) throws(PostgresError) -> [String]
+  {
     guard !pending.isEmpty else { return [] }
     // Without these there is nothing to be told of the rows, or not of all of them.
     let isNew = pending.contains { $0.version == 103 }
-    let barred = try access(connection, to: ["client_journey_events", "client_journey_scores"] + (isNew ? ["contacts"] : []))
+    let barred = try access(
+      connection, to: ["client_journey_events", "client_journey_scores"] + (isNew ? ["contacts"] : []))
     guard barred.isEmpty else { return barred }
     // From then on foreign keys hold.
     guard isNew else { return [] }
@@ -43,8 +45,8 @@ enum HostData {
     return found
   }
 
-  /// Of each table that is there: its owner, who asks, whether that is as good as the owner, may read it, and does not see
-  /// all of it.
+  /// Of each table that is there: its owner, who asks, whether that is as good as the owner, may read it, and does not
+  /// see all of it.
   private static let accessStatement = PostgresStatement(
     name: "read_host_access",
     """
@@ -64,7 +66,9 @@ enum HostData {
     ORDER BY i.relation
     """)
 
-  private static func exist(_ columns: [(String, String)], _ connection: PostgresConnection) throws(PostgresError) -> Bool {
+  private static func exist(_ columns: [(String, String)], _ connection: PostgresConnection) throws(PostgresError)
+    -> Bool
+  {
     let result = try connection.execute(
       PostgresStatement(
         name: "count_host_columns",
@@ -95,13 +99,16 @@ enum HostData {
       let count = try result.int64(0, 0)
       guard count > 0 else { return nil }
       let examples = try result.textIfPresent(0, 1) ?? ""
-      return "\(table): \(count) \(count == 1 ? "row has" : "rows have") \(what), for example \(examples). All of them: SELECT t.* \(rows)"
+      return
+        "\(table): \(count) \(count == 1 ? "row has" : "rows have") \(what), for example \(examples). All of them: SELECT t.* \(rows)"
     }
   }
 
   private static let checks =
     ["client_journey_events", "client_journey_scores"].flatMap { table in
-      let columns = [(table, "id"), (table, "client_id"), (table, "org_id"), ("contacts", "id"), ("contacts", "org_id")]
+      let columns = [
+        (table, "id"), (table, "client_id"), (table, "org_id"), ("contacts", "id"), ("contacts", "org_id"),
+      ]
       return [
         Check(
           columns: columns, what: "an org_id that is not their client's",
@@ -112,7 +119,8 @@ enum HostData {
       ]
     } + [
       Check(
-        columns: [("contacts", "id"), ("contacts", "org_id"), ("organizations", "id")], what: "no organisation that exists",
+        columns: [("contacts", "id"), ("contacts", "org_id"), ("organizations", "id")],
+        what: "no organisation that exists",
         rows: "FROM contacts t WHERE NOT EXISTS (SELECT FROM organizations o WHERE o.id = t.org_id)")
     ]
 }

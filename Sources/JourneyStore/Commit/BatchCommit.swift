@@ -3,17 +3,20 @@ import Journey
 import JourneyPipeline
 import PostgresClient
 
-/// One batch in one transaction, on one connection: two round trips, a third where a client is not simply known and free, another where invoices or unknown
-/// histories are concerned. Where identities change, the transaction starts again after the second. Where clients are met for the first time, their events
-/// are left for another batch, for which their states are added once this one is committed.
+/// One batch in one transaction, on one connection: two round trips, a third where a client is not simply known and
+/// free, another where invoices or unknown histories are concerned. Where identities change, the transaction starts
+/// again after the second. Where clients are met for the first time, their events are left for another batch, for which
+/// their states are added once this one is committed.
 ///
-/// The first locks the organisations, the clients and their states and looks which events are stored already; the last stores all that follows, and commits.
-/// Nobody else stores an event of a client that is locked here, so what the look found stands; an event that another transaction takes in for another client
-/// meanwhile breaks the unique key, and the batch is taken in again.
+/// The first locks the organisations, the clients and their states and looks which events are stored already; the last
+/// stores all that follows, and commits. Nobody else stores an event of a client that is locked here, so what the look
+/// found stands; an event that another transaction takes in for another client meanwhile breaks the unique key, and the
+/// batch is taken in again.
 ///
-/// Parents are locked before children, and before anything is written: what the foreign keys of the rows ask for is held by then, so no statement waits for
-/// the host application. What the host or another instance holds is passed over, and its events are deferred. Where a transaction may wait for another
-/// instance after all (identities, states that both add), locks are taken in one order everywhere: organisations, contacts, identities, states, events,
+/// Parents are locked before children, and before anything is written: what the foreign keys of the rows ask for is
+/// held by then, so no statement waits for the host application. What the host or another instance holds is passed
+/// over, and its events are deferred. Where a transaction may wait for another instance after all (identities, states
+/// that both add), locks are taken in one order everywhere: organisations, contacts, identities, states, events,
 /// invoices.
 struct BatchCommit {
   let connection: PostgresConnection
@@ -34,7 +37,8 @@ struct BatchCommit {
       switch resolution.outcomes[place] {
       case _ where resolution.held.contains(place): results[index] = .deferred
       case .failure(let rejection): results[index] = .rejected(rejection)
-      case .success(let id) where resolution.locked[id] == nil: results[index] = resolution.unmet[id] == nil ? .deferred : .met
+      case .success(let id) where resolution.locked[id] == nil:
+        results[index] = resolution.unmet[id] == nil ? .deferred : .met
       case .success:
         results[index] = stored.contains(index) ? .duplicate : .stored
         if !stored.contains(index) { new.append(index) }
@@ -79,8 +83,10 @@ struct BatchCommit {
 
   /// The adapter's foreign keys to what the host may delete.
   private static let parents: Set<String> = [
-    "client_journey_events_client_fk", "client_journey_events_org_fk", "client_journey_scores_client_fk", "client_journey_scores_org_fk",
-    "journey_identities_client_fk", "journey_client_state_client_fk", "journey_client_state_merged_fk", "journey_invoices_client_fk",
+    "client_journey_events_client_fk", "client_journey_events_org_fk", "client_journey_scores_client_fk",
+    "client_journey_scores_org_fk",
+    "journey_identities_client_fk", "journey_client_state_client_fk", "journey_client_state_merged_fk",
+    "journey_invoices_client_fk",
   ]
 
   // MARK: Clients
@@ -96,11 +102,14 @@ struct BatchCommit {
   }
 
   /// - Returns: the clients, each event's place among the references, and the places of events that are stored already.
-  private func resolve(_ events: [StagedEvent]) throws(PostgresError) -> (ClientResolution, places: [Int], stored: Set<Int>) {
+  private func resolve(_ events: [StagedEvent]) throws(PostgresError) -> (
+    ClientResolution, places: [Int], stored: Set<Int>
+  ) {
     var (resolution, places) = ClientResolution.references(of: events)
     let all = Array(events.indices)
     var stored: Set<Int> = []
-    var answers = try connection.pipeline([(.begin, PostgresParameters())] + resolution.locks + [EventRow.find(all, events)])
+    var answers = try connection.pipeline(
+      [(.begin, PostgresParameters())] + resolution.locks + [EventRow.find(all, events)])
     try resolution.take(known: Array(answers.dropFirst().dropLast()))
     try EventRow.take(answers[answers.count - 1], of: all, into: &stored)
     let open = resolution.open
@@ -108,7 +117,9 @@ struct BatchCommit {
     if !open.isEmpty {
       let isOpen = Set(open)
       let again = all.filter { isOpen.contains(places[$0]) }
-      answers = try connection.pipeline([(ClientStatements.findAndLock, resolution.parameters(open)), EventRow.find(again, events)])
+      answers = try connection.pipeline([
+        (ClientStatements.findAndLock, resolution.parameters(open)), EventRow.find(again, events),
+      ])
       toCreate = try resolution.take(open, foundAndLocked: answers[0])
       try EventRow.take(answers[1], of: again, into: &stored)
     }
@@ -118,8 +129,9 @@ struct BatchCommit {
     return (resolution, places, stored)
   }
 
-  /// Starts the transaction again: identities are changed and states are added before states are locked. Another instance that does the same is waited for,
-  /// not for long, and nobody may wait while it holds locks that come later in their order.
+  /// Starts the transaction again: identities are changed and states are added before states are locked. Another
+  /// instance that does the same is waited for, not for long, and nobody may wait while it holds locks that come later
+  /// in their order.
   /// - Parameter changes: who is to become known by what, and who is to be created.
   /// - Returns: the places of events that are stored already.
   private func startAgain(
@@ -136,7 +148,8 @@ struct BatchCommit {
     let all = Array(events.indices)
     let ids = PostgresParameters { $0.uuids(resolution.unmet.keys.sorted()) }
     let answers = try connection.pipeline([
-      (CommitStatements.addStates, resolution.newStates), (CommitStatements.lockClients, ids), EventRow.find(all, events),
+      (CommitStatements.addStates, resolution.newStates), (CommitStatements.lockClients, ids),
+      EventRow.find(all, events),
     ])
     try resolution.take(locked: answers[1])
     var stored: Set<Int> = []
@@ -144,8 +157,9 @@ struct BatchCommit {
     return stored
   }
 
-  /// Adds the states of clients that are met for the first time, in transactions of their own, which hold no lock but theirs while they wait for another that
-  /// adds the same. They do not wait for long: what was decided is published after them. Where one has to be waited for, the others are added alone.
+  /// Adds the states of clients that are met for the first time, in transactions of their own, which hold no lock but
+  /// theirs while they wait for another that adds the same. They do not wait for long: what was decided is published
+  /// after them. Where one has to be waited for, the others are added alone.
   /// - Returns: the clients that still have no state: somebody else holds them.
   /// - Throws: only where nothing is committed yet.
   private func meet(_ resolution: ClientResolution, isCommitted: Bool) throws(PostgresError) -> Set<UUID> {
@@ -185,7 +199,8 @@ struct BatchCommit {
       $0.uuids(Array(Set(ids.compactMap { unmet[$0] })))
     }
     let answers = try connection.pipeline([
-      (.begin, PostgresParameters()), CommitStatements.limitWait(limit), (CommitStatements.addFreeStates, parameters), (.commit, PostgresParameters()),
+      (.begin, PostgresParameters()), CommitStatements.limitWait(limit), (CommitStatements.addFreeStates, parameters),
+      (.commit, PostgresParameters()),
     ])
     var held = Set(ids)
     for row in 0..<answers[2].rowCount { held.remove(try answers[2].uuid(row, 0)) }
@@ -197,7 +212,9 @@ struct BatchCommit {
     var shares: [UUID: ClientShare] = [:]
     shares.reserveCapacity(resolution.locked.count)
     for index in new {
-      guard case .success(let id) = resolution.outcomes[places[index]], let locked = resolution.locked[id] else { continue }
+      guard case .success(let id) = resolution.outcomes[places[index]], let locked = resolution.locked[id] else {
+        continue
+      }
       if let share = shares[id] {
         share.events.append(index)
         continue
@@ -211,13 +228,15 @@ struct BatchCommit {
 
   // MARK: What is stored besides
 
-  /// Adds what the evaluation needs and the locked rows do not hold: summaries that have to be made from stored events, and the late invoices of
-  /// clients whose invoices the batch touches.
+  /// Adds what the evaluation needs and the locked rows do not hold: summaries that have to be made from stored events,
+  /// and the late invoices of clients whose invoices the batch touches.
   func addWhatIsStored(to shares: [ClientShare], _ events: [StagedEvent]) throws(PostgresError) {
     let tracksInvoices = decider.rules.risks.lateInvoices == .untilSettled
     let unread = shares.filter(\.isUnread).map(\.client.id)
     var book = InvoiceBook()
-    if tracksInvoices { for share in shares { for index in share.events { book.note(events[index], clientID: share.client.id) } } }
+    if tracksInvoices {
+      for share in shares { for index in share.events { book.note(events[index], clientID: share.client.id) } }
+    }
     var commands: [(PostgresStatement, PostgresParameters)] = []
     if !unread.isEmpty {
       let clients = PostgresParameters { $0.uuids(unread) }
@@ -239,12 +258,15 @@ struct BatchCommit {
 
   // MARK: Decisions
 
-  /// - Returns: the row of each event that is new, by its place in the batch. To be made before the clients' summaries take the events in.
+  /// - Returns: the row of each event that is new, by its place in the batch. To be made before the clients' summaries
+  ///   take the events in.
   private func rows(of shares: [ClientShare], _ events: [StagedEvent]) -> [EventRow?] {
     var rows = [EventRow?](repeating: nil, count: events.count)
     for share in shares {
       let marks = StageMarks(share.client.summary.stage, share.events.lazy.map { events[$0].event })
-      for index in share.events { rows[index] = EventRow(clientID: share.client.id, stage: marks.stage(of: events[index].event)) }
+      for index in share.events {
+        rows[index] = EventRow(clientID: share.client.id, stage: marks.stage(of: events[index].event))
+      }
     }
     return rows
   }
@@ -262,7 +284,8 @@ struct BatchCommit {
     }
     var random = IDRandom()
     var writes = BatchWrites(
-      decider: decider, instance: instance, random: IDRandom(), at: clock.now(), clients: shares.count, events: events.count)
+      decider: decider, instance: instance, random: IDRandom(), at: clock.now(), clients: shares.count,
+      events: events.count)
     for share in shares {
       let evaluations = decider.evaluate(&share.client, taking: share.events.map { events[$0] }, random: &random)
       writes.add(share.client, evaluations)

@@ -3,7 +3,8 @@ import Journey
 import JourneyPipeline
 import PostgresClient
 
-/// The rows that follow from a batch's evaluations, gathered over its clients straight into the columns in which they are sent.
+/// The rows that follow from a batch's evaluations, gathered over its clients straight into the columns in which they
+/// are sent.
 struct BatchWrites: ~Copyable {
   let decider: Decider
   let instance: Int32
@@ -73,7 +74,9 @@ struct BatchWrites: ~Copyable {
     if !messages.isEmpty {
       commands.append((CommitStatements.insertOutbox, outboxParameters))
     }
-    if !published.isEmpty { commands.append((CommitStatements.markPublished, PostgresParameters { $0.uuids(published) })) }
+    if !published.isEmpty {
+      commands.append((CommitStatements.markPublished, PostgresParameters { $0.uuids(published) }))
+    }
     return commands
   }
 
@@ -96,7 +99,8 @@ struct BatchWrites: ~Copyable {
 }
 
 private struct StateColumns {
-  private var ids, summaries, outreaches, stages, scores, levels, risks, lastEvents, evaluations, dues, stageTimes: PostgresColumn
+  private var ids, summaries, outreaches, stages, scores, levels, risks, lastEvents, evaluations, dues,
+    stageTimes: PostgresColumn
 
   init(rows: Int) {
     ids = .uuids(rows)
@@ -130,13 +134,16 @@ private struct StateColumns {
 
   var parameters: PostgresParameters {
     PostgresParameters {
-      for column in [ids, summaries, outreaches, stages, scores, levels, risks, lastEvents, evaluations, dues, stageTimes] { $0.column(column) }
+      for column in [
+        ids, summaries, outreaches, stages, scores, levels, risks, lastEvents, evaluations, dues, stageTimes,
+      ] { $0.column(column) }
     }
   }
 }
 
 private struct ScoreColumns {
-  private var ids, clients, organizations, scores, levels, recommended, times, events, explanations, actions, channels, priorities, reasons, traceparents,
+  private var ids, clients, organizations, scores, levels, recommended, times, events, explanations, actions, channels,
+    priorities, reasons, traceparents,
     expiries: PostgresColumn
 
   init(rows: Int) {
@@ -158,7 +165,8 @@ private struct ScoreColumns {
   }
 
   mutating func add(
-    _ client: ClientSnapshot, _ evaluation: Evaluation, _ action: RecommendedAction?, recommended: [UInt8], explanation: borrowing JSONWriter
+    _ client: ClientSnapshot, _ evaluation: Evaluation, _ action: RecommendedAction?, recommended: [UInt8],
+    explanation: borrowing JSONWriter
   ) {
     ids.append(evaluation.id)
     clients.append(client.id)
@@ -180,7 +188,8 @@ private struct ScoreColumns {
   func parameters(outboxID: UUID) -> PostgresParameters {
     PostgresParameters {
       for column in [
-        ids, clients, organizations, scores, levels, recommended, times, events, explanations, actions, channels, priorities, reasons, traceparents,
+        ids, clients, organizations, scores, levels, recommended, times, events, explanations, actions, channels,
+        priorities, reasons, traceparents,
         expiries,
       ] { $0.column(column) }
       $0.uuid(outboxID)

@@ -18,7 +18,8 @@ struct ClientKey: Hashable {
     a.orgID == b.orgID && a.source.hasSameBytes(as: b.source) && a.reference.id == b.reference.id
       && (a.reference.externalID ?? "").hasSameBytes(as: b.reference.externalID ?? "")
       && (a.reference.creation == nil) == (b.reference.creation == nil)
-      && (a.reference.email ?? "").hasSameBytes(as: b.reference.email ?? "") && a.reference.whenUnknown == b.reference.whenUnknown
+      && (a.reference.email ?? "").hasSameBytes(as: b.reference.email ?? "")
+      && a.reference.whenUnknown == b.reference.whenUnknown
   }
 
   func hash(into hasher: inout Hasher) {

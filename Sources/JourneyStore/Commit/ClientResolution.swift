@@ -2,8 +2,8 @@ import FoundationEssentials
 import Journey
 import PostgresClient
 
-/// Resolves references to clients, and creates those that a mapping allows to be created. What a reference stands for is kept by its place among the
-/// batch's distinct ones.
+/// Resolves references to clients, and creates those that a mapping allows to be created. What a reference stands for
+/// is kept by its place among the batch's distinct ones.
 struct ClientResolution {
   /// The distinct references of a batch.
   let keys: [ClientKey]
@@ -37,7 +37,8 @@ struct ClientResolution {
   private init(keys: [ClientKey], known: [ClientKey: Int]) {
     self.keys = keys
     self.known = known
-    outcomes = Array(repeating: .failure(Rejection(.unknownClient, field: "client", "not looked for yet")), count: keys.count)
+    outcomes = Array(
+      repeating: .failure(Rejection(.unknownClient, field: "client", "not looked for yet")), count: keys.count)
     locked.reserveCapacity(keys.count)
   }
 
@@ -74,7 +75,9 @@ struct ClientResolution {
       $0.uuids(Array(Set(keys.map(\.orgID))))
       add(&$0)
     }
-    return (linked.isEmpty ? [] : [(ClientStatements.findLinked, PostgresParameters { add(&$0) })]) + [(ClientStatements.lockKnown, lock)]
+    return (linked.isEmpty ? [] : [(ClientStatements.findLinked, PostgresParameters { add(&$0) })]) + [
+      (ClientStatements.lockKnown, lock)
+    ]
   }
 
   /// References whose clients are not locked yet.
@@ -132,7 +135,11 @@ struct ClientResolution {
       if try !result.bool(row, 3) {
         hold(place)
       } else if try result.bool(row, 4) {
-        if try result.bool(row, 5) { hasMerged = true } else if locked[id] == nil { locked[id] = try LockedClient(result, row, from: 7) }
+        if try result.bool(row, 5) {
+          hasMerged = true
+        } else if locked[id] == nil {
+          locked[id] = try LockedClient(result, row, from: 7)
+        }
       } else if try result.boolIfPresent(row, 6) != true {
         unmet[id] = keys[place].orgID
       }
@@ -161,21 +168,26 @@ struct ClientResolution {
   /// Every client that a reference means may lack a state.
   mutating func expectUnmet() {
     unmet = [:]
-    for place in keys.indices where !held.contains(place) { if case .success(let id) = outcomes[place] { unmet[id] = keys[place].orgID } }
+    for place in keys.indices where !held.contains(place) {
+      if case .success(let id) = outcomes[place] { unmet[id] = keys[place].orgID }
+    }
   }
 
   /// - Returns: false where the client is to be created.
   private mutating func take(_ place: Int, _ result: PostgresResult, _ row: Int) throws(PostgresError) -> Bool {
     let key = keys[place]
     if try result.boolIfPresent(row, 0) != true {
-      refuse(place, Rejection(.unknownOrganization, field: "organization", value: key.orgID.text, "there is no such organisation"))
+      refuse(
+        place,
+        Rejection(.unknownOrganization, field: "organization", value: key.orgID.text, "there is no such organisation"))
     } else if let found = try result.uuidIfPresent(row, 2) {
       outcomes[place] = .success(found)
     } else if try result.boolIfPresent(row, 1) == false {
       refuse(
         place,
         Rejection(
-          .foreignClient, field: "client", value: key.reference.text, "the client does not belong to the organisation \(key.orgID.text)"))
+          .foreignClient, field: "client", value: key.reference.text,
+          "the client does not belong to the organisation \(key.orgID.text)"))
     } else if key.reference.creation != nil {
       return false
     } else {
@@ -184,7 +196,9 @@ struct ClientResolution {
         Rejection(
           .unknownClient, field: "client", value: key.reference.text, isRetried: key.reference.whenUnknown.isRetried,
           "no such client in the organisation \(key.orgID.text), and the mapping does not create one"
-            + (key.reference.ignoresEmail ? "; its e-mail address finds none, as the mapping does not say that the source verifies it (emailVerified)" : "")))
+            + (key.reference.ignoresEmail
+              ? "; its e-mail address finds none, as the mapping does not say that the source verifies it (emailVerified)"
+              : "")))
     }
     return true
   }
@@ -196,10 +210,12 @@ struct ClientResolution {
     refuse(
       place,
       Rejection(
-        .unknownClient, field: "client", value: keys[place].reference.text, "the client could not be created: its identity is taken"))
+        .unknownClient, field: "client", value: keys[place].reference.text,
+        "the client could not be created: its identity is taken"))
   }
 
-  /// Creates clients. An identity is claimed first: of two instances that meet the same new client one waits here, and then finds it.
+  /// Creates clients. An identity is claimed first: of two instances that meet the same new client one waits here, and
+  /// then finds it.
   static func create(_ keys: [ClientKey], at now: Timestamp, on connection: PostgresConnection) throws(PostgresError) {
     var random = IDRandom()
     var rows: [(key: ClientKey, id: UUID)] = []

@@ -2,8 +2,9 @@ import PostgresClient
 
 /// The statements that find, lock and create clients. Each takes the references of a whole batch as arrays.
 enum ClientStatements {
-  /// Finds clients. One that has become another is that other one. The last column tells whether what a row of the client refers to is locked now: the
-  /// organisation, and the client's contact where there is one. What somebody else holds is passed over.
+  /// Finds clients. One that has become another is that other one. The last column tells whether what a row of the
+  /// client refers to is locked now: the organisation, and the client's contact where there is one. What somebody else
+  /// holds is passed over.
   static let find = PostgresStatement(
     name: "find_clients",
     """
@@ -23,8 +24,8 @@ enum ClientStatements {
     FROM found f ORDER BY f.position
     """)
 
-  /// Finds clients, locks what their rows refer to and their states, and reads how they stand: a round trip and a descent of each index less than one after
-  /// the other. What another transaction holds is passed over.
+  /// Finds clients, locks what their rows refer to and their states, and reads how they stand: a round trip and a
+  /// descent of each index less than one after the other. What another transaction holds is passed over.
   static let findAndLock = PostgresStatement(
     name: "find_and_lock_clients",
     """
@@ -52,11 +53,12 @@ enum ClientStatements {
     ORDER BY c.position
     """)
 
-  /// Locks the clients that are known and free (their organisations, their contacts, as the foreign keys ask for, and their states), and reads how they
-  /// stand: all there is to do about nearly every reference, by a descent of each index. It waits for nobody.
+  /// Locks the clients that are known and free (their organisations, their contacts, as the foreign keys ask for, and
+  /// their states), and reads how they stand: all there is to do about nearly every reference, by a descent of each
+  /// index. It waits for nobody.
   ///
-  /// An id in the form of a client's own that is none, but one that the source uses, is left for the second look: that its own client is merely held would have
-  /// to be ruled out first.
+  /// An id in the form of a client's own that is none, but one that the source uses, is left for the second look: that
+  /// its own client is merely held would have to be ruled out first.
   ///
   /// $1: the ids of clients, $2: the organisations, $3 to $5: the ids under which sources know clients.
   static let lockKnown = PostgresStatement(
@@ -112,7 +114,8 @@ enum ClientStatements {
 
 /// Addresses by which clients are found.
 enum VerifiedEmail {
-  /// That the address of the contact `c` is not one that anybody may have typed. One that the host has changed since is the host's.
+  /// That the address of the contact `c` is not one that anybody may have typed. One that the host has changed since is
+  /// the host's.
   static let condition =
     "NOT EXISTS (SELECT FROM journey_unverified_emails u WHERE u.client_id = c.id AND lower(u.email) = lower(c.email))"
 }

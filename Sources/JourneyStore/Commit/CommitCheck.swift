@@ -3,11 +3,11 @@ public import Journey
 import JourneyPipeline
 public import PostgresClient
 
-/// Tries whether a commit would pass, as far as that shows without an event: every statement of the commit, of its history and of the outbox is prepared and
-/// executed with nothing to do, in one transaction that is rolled back.
+/// Tries whether a commit would pass, as far as that shows without an event: every statement of the commit, of its
+/// history and of the outbox is prepared and executed with nothing to do, in one transaction that is rolled back.
 ///
-/// It finds what is missing or of another type than the adapter knows, privileges that are missing, a database that takes no writes, and triggers that refuse
-/// a statement. What a trigger would say to a row it cannot know.
+/// It finds what is missing or of another type than the adapter knows, privileges that are missing, a database that
+/// takes no writes, and triggers that refuse a statement. What a trigger would say to a row it cannot know.
 public enum CommitCheck {
   /// - Parameter worker: works as the role that commits.
   /// - Returns: what would not pass, for a person; nil where all does.
@@ -16,7 +16,9 @@ public enum CommitCheck {
     do {
       try await worker.perform { connection in try run(on: connection, History(signals: signals)) }
       return nil
-    } catch let error as PostgresError where error.kind == .permanent && !error.isOfConnecting || error.kind == .poison || error.kind == .decoding {
+    } catch let error as PostgresError
+      where error.kind == .permanent && !error.isOfConnecting || error.kind == .poison || error.kind == .decoding
+    {
       return "\(error.operation): \(error.message)" + (error.sqlState.map { " (SQLSTATE \($0))" } ?? "")
     }
   }
@@ -24,7 +26,8 @@ public enum CommitCheck {
   /// - Throws: the first statement's error that does not pass.
   static func run(on connection: PostgresConnection, _ history: History) throws(PostgresError) {
     let commands = commands(history)
-    let answers = try connection.pipeline([(.begin, PostgresParameters())] + commands + [(hidden, PostgresParameters())])
+    let answers = try connection.pipeline(
+      [(.begin, PostgresParameters())] + commands + [(hidden, PostgresParameters())])
     try connection.rollback()
     if try answers[answers.count - 1].bool(0, 0) {
       throw PostgresError(
@@ -34,7 +37,8 @@ public enum CommitCheck {
     }
     for (answer, (statement, _)) in zip(answers.dropFirst(), commands) {
       guard let column = answer.unreadableColumn else { continue }
-      throw PostgresError(.permanent, operation: statement.name, "the column \(column) is of a type that the adapter does not read")
+      throw PostgresError(
+        .permanent, operation: statement.name, "the column \(column) is of a type that the adapter does not read")
     }
   }
 
@@ -59,16 +63,20 @@ public enum CommitCheck {
     let outbox = UUID()
     return [
       CommitStatements.limitWait(.seconds(1)),
-      (ClientStatements.findLinked, keys), (ClientStatements.lockKnown, PostgresParameters { $0.empty([.uuid, .uuid, .uuid, .text, .text]) }),
+      (ClientStatements.findLinked, keys),
+      (ClientStatements.lockKnown, PostgresParameters { $0.empty([.uuid, .uuid, .uuid, .text, .text]) }),
       (ClientStatements.findAndLock, references), (ClientStatements.find, references), (ClientStatements.claim, links),
       (ClientStatements.create, PostgresParameters { $0.empty([.uuid, .uuid, .text, .text, .text, .bool]) }),
-      (IdentityChanges.Statements.lockOthers, keys), (IdentityChanges.Statements.adopt, texts), (IdentityChanges.Statements.find, texts),
+      (IdentityChanges.Statements.lockOthers, keys), (IdentityChanges.Statements.adopt, texts),
+      (IdentityChanges.Statements.find, texts),
       (IdentityChanges.Statements.link, things), (IdentityChanges.Statements.addMerged, things),
       (IdentityChanges.Statements.absorb, things), (CommitStatements.addStates, pairs),
-      (CommitStatements.addFreeStates, pairs), (CommitStatements.lockClients, ids), (CommitStatements.findStored, keys), (history.newest, ids),
+      (CommitStatements.addFreeStates, pairs), (CommitStatements.lockClients, ids), (CommitStatements.findStored, keys),
+      (history.newest, ids),
       (history.invoices, ids),
       (InvoiceBook.merge, PostgresParameters { $0.empty([.uuid, .uuid, .text, .timestamp, .timestamp]) }),
-      (InvoiceBook.late, InvoiceBook.lateParameters([])), (CommitStatements.insertEvents, EventColumns(rows: 0).parameters),
+      (InvoiceBook.late, InvoiceBook.lateParameters([])),
+      (CommitStatements.insertEvents, EventColumns(rows: 0).parameters),
       (CommitStatements.insertScores, BatchWrites.noScores), (CommitStatements.updateStates, BatchWrites.noStates),
       (CommitStatements.updateStatesAlone, BatchWrites.noStatesAlone),
       (

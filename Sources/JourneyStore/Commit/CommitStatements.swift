@@ -2,8 +2,8 @@ import PostgresClient
 
 /// The statements of a batch commit. Each takes a whole batch as arrays, so their number does not depend on its size.
 ///
-/// What is executed for every event makes rows of arrays in a list of columns, not in FROM: there each array would be written to a store of its own and read
-/// from it again.
+/// What is executed for every event makes rows of arrays in a list of columns, not in FROM: there each array would be
+/// written to a store of its own and read from it again.
 enum CommitStatements {
   /// Rows for clients met for the first time; their summary stays empty until it is made from what is stored.
   static let addStates = PostgresStatement(
@@ -14,8 +14,8 @@ enum CommitStatements {
     ON CONFLICT (client_id) DO NOTHING
     """)
 
-  /// The same for clients that nobody else holds, with the organisations in $2; answers who has a state now. What the foreign key asks for is locked first,
-  /// so only another transaction that adds the same state is waited for.
+  /// The same for clients that nobody else holds, with the organisations in $2; answers who has a state now. What the
+  /// foreign key asks for is locked first, so only another transaction that adds the same state is waited for.
   static let addFreeStates = PostgresStatement(
     name: "add_free_states",
     """
@@ -44,9 +44,11 @@ enum CommitStatements {
     (limitWait, PostgresParameters { $0.text("\(Int64(limit / .milliseconds(1)))ms") })
   }
 
-  private static let limitWait = PostgresStatement(name: "limit_wait", "SELECT set_config('lock_timeout', $1::text, true)")
+  private static let limitWait = PostgresStatement(
+    name: "limit_wait", "SELECT set_config('lock_timeout', $1::text, true)")
 
-  /// The positions of events that are stored already. Taken after the locks of their clients, so with what was committed under them before.
+  /// The positions of events that are stored already. Taken after the locks of their clients, so with what was
+  /// committed under them before.
   static let findStored = PostgresStatement(
     name: "find_stored_events",
     """
@@ -58,8 +60,9 @@ enum CommitStatements {
       WHERE e.org_id = i.org_id AND e.source = i.source AND e.source_event_id = i.source_event_id LIMIT 1) AS stored
     """)
 
-  /// Stores events, each of them new. A row that does not set the stage carries the stage of its time; where it comes so late that the client's
-  /// state does not tell it, it is looked for among the 100 events before it, after the newest of the batch (`hint`).
+  /// Stores events, each of them new. A row that does not set the stage carries the stage of its time; where it comes
+  /// so late that the client's state does not tell it, it is looked for among the 100 events before it, after the
+  /// newest of the batch (`hint`).
   static let insertEvents = PostgresStatement(
     name: "insert_events",
     """
@@ -122,5 +125,6 @@ enum CommitStatements {
   }
 
   static let markPublished = PostgresStatement(
-    name: "mark_published", "UPDATE journey_outbox SET confirmed_at = now() WHERE id = ANY($1::uuid[]) AND confirmed_at IS NULL")
+    name: "mark_published",
+    "UPDATE journey_outbox SET confirmed_at = now() WHERE id = ANY($1::uuid[]) AND confirmed_at IS NULL")
 }

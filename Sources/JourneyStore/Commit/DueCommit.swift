@@ -3,8 +3,8 @@ import Journey
 import JourneyPipeline
 import PostgresClient
 
-/// Evaluates the clients for whom the time has come, in one transaction: those of whom a risk begins or ends now although nothing happened, and those whose
-/// history the host application has changed.
+/// Evaluates the clients for whom the time has come, in one transaction: those of whom a risk begins or ends now
+/// although nothing happened, and those whose history the host application has changed.
 ///
 /// It passes over what somebody else holds, and waits for nobody.
 extension BatchCommit {
@@ -12,7 +12,9 @@ extension BatchCommit {
   ///   - limit: how many clients are looked at.
   ///   - passedOver: who is left out.
   ///   - first: becomes the first client that is looked at.
-  func evaluateDue(limit: Int, passingOver passedOver: PassedOver, first: inout UUID?) throws(PostgresError) -> DueReceipt {
+  func evaluateDue(limit: Int, passingOver passedOver: PassedOver, first: inout UUID?) throws(PostgresError)
+    -> DueReceipt
+  {
     let lock = DueStatements.parameters(passedOver, at: clockOffset, limit: limit)
     let found = try connection.pipeline([(.begin, PostgresParameters()), (DueStatements.lock, lock)])[1]
     var due: [DueClient] = []
@@ -40,12 +42,15 @@ extension BatchCommit {
     let ofFree = due.filter { free.contains($0.locked.orgID) }
     let clients = Dictionary(uniqueKeysWithValues: ofFree.map { ($0.id, $0) })
     let moved = ofFree.filter { !$0.isToBeEvaluated }.map(\.id)
-    var shares = ofFree.filter(\.isToBeEvaluated).map { ClientShare($0.locked.snapshot(id: $0.id, under: decider.fingerprint)) }
+    var shares = ofFree.filter(\.isToBeEvaluated).map {
+      ClientShare($0.locked.snapshot(id: $0.id, under: decider.fingerprint))
+    }
     shares.sort { $0.client.id.precedesByBytes($1.client.id) }
     try addWhatIsStored(to: shares, [])
     var random = IDRandom()
     var writes = BatchWrites(
-      decider: decider, instance: instance, random: IDRandom(), at: clock.now(), clients: shares.count, events: shares.count)
+      decider: decider, instance: instance, random: IDRandom(), at: clock.now(), clients: shares.count,
+      events: shares.count)
     var empty: [UUID] = []
     var evaluated: [DueReceipt.Client] = []
     for share in shares {
@@ -68,7 +73,9 @@ extension BatchCommit {
     var commands = clearing(empty)
     if !moved.isEmpty { commands.append((DueStatements.moveOn, PostgresParameters { $0.uuids(moved) })) }
     let outbox = try commit(commands, writes, published: [])
-    return DueReceipt(looked: due.count, evaluated: evaluated, held: Array(Set(due.map(\.locked.orgID)).subtracting(free)), outbox: outbox)
+    return DueReceipt(
+      looked: due.count, evaluated: evaluated, held: Array(Set(due.map(\.locked.orgID)).subtracting(free)),
+      outbox: outbox)
   }
 }
 
@@ -100,14 +107,16 @@ enum DueStatements {
     }
   }
 
-  /// The moment is the transaction's: one that moves on while a statement runs is no bound of an index, which would be read from end to end.
+  /// The moment is the transaction's: one that moves on while a statement runs is no bound of an index, which would be
+  /// read from end to end.
   private static let isDue = """
     s.check_at <= now() + $2::int8 * interval '1 microsecond' AND s.merged_into IS NULL
       AND s.org_id <> ALL($3::uuid[]) AND s.client_id <> ALL($4::uuid[])
     """
 
-  /// Locks the clients that are to be looked at, but for those that somebody else holds, and reads how they stand. The contacts too, as the foreign keys of what
-  /// is written ask for: where the host has changed one and holds it, that is waited for all the same.
+  /// Locks the clients that are to be looked at, but for those that somebody else holds, and reads how they stand. The
+  /// contacts too, as the foreign keys of what is written ask for: where the host has changed one and holds it, that is
+  /// waited for all the same.
   static let lock = PostgresStatement(
     name: "lock_due",
     """
@@ -121,7 +130,8 @@ enum DueStatements {
   /// The first that is to be looked at, whoever holds its contact.
   static let first = PostgresStatement(
     name: "first_due",
-    "SELECT s.client_id FROM journey_client_state s WHERE \(isDue) ORDER BY s.check_at LIMIT $1::int4 FOR UPDATE SKIP LOCKED")
+    "SELECT s.client_id FROM journey_client_state s WHERE \(isDue) ORDER BY s.check_at LIMIT $1::int4 FOR UPDATE SKIP LOCKED"
+  )
 
   /// Not yet due: events have come since the time was set.
   static let moveOn = PostgresStatement(

@@ -7,7 +7,8 @@ struct EventRow {
   var clientID: UUID
   var stage: StageMarks.Stage
 
-  /// Looks which of some of the events are stored. Only what is looked for after the lock of its client stays as it was found.
+  /// Looks which of some of the events are stored. Only what is looked for after the lock of its client stays as it was
+  /// found.
   static func find(_ indices: [Int], _ events: [StagedEvent]) -> (PostgresStatement, PostgresParameters) {
     (
       CommitStatements.findStored,
@@ -27,7 +28,8 @@ struct EventRow {
 
 /// Events in the columns in which they are stored.
 struct EventColumns {
-  private var ids, clients, organizations, stages, types, metadata, times, sources, sourceIDs, setters, hints, hintTimes: PostgresColumn
+  private var ids, clients, organizations, stages, types, metadata, times, sources, sourceIDs, setters, hints,
+    hintTimes: PostgresColumn
 
   init(rows: Int) {
     ids = .uuids(rows)
@@ -61,12 +63,15 @@ struct EventColumns {
 
   var parameters: PostgresParameters {
     PostgresParameters {
-      for column in [ids, clients, organizations, stages, types, metadata, times, sources, sourceIDs, setters, hints, hintTimes] { $0.column(column) }
+      for column in [
+        ids, clients, organizations, stages, types, metadata, times, sources, sourceIDs, setters, hints, hintTimes,
+      ] { $0.column(column) }
     }
   }
 }
 
-/// The stage-setting events that are known of a client, its state's newest and the batch's: what a row that does not set the stage takes its stage from.
+/// The stage-setting events that are known of a client, its state's newest and the batch's: what a row that does not
+/// set the stage takes its stage from.
 struct StageMarks {
   /// The stage of a row: known, or to be looked for among the stored events after the hint.
   struct Stage {
@@ -89,14 +94,15 @@ struct StageMarks {
     let hint = batch.filter { $0.stamp <= event.stamp }.max { $0.stamp < $1.stamp }
     // The state knows of all that is stored: where it has no mark there is none.
     guard let newest else { return Stage(known: hint?.stage ?? .lead) }
-    // An event that comes late may lie between the newest mark of the state and earlier ones, which only the table knows.
+    // An event that comes late may lie between the newest mark of the state and earlier ones, which only the table
+    // knows.
     guard newest.stamp <= event.stamp else { return Stage(hint: hint) }
     return Stage(known: hint.map { $0.stamp < newest.stamp ? newest.stage : $0.stage } ?? newest.stage)
   }
 }
 
-/// The unique keys of a batch's events, and their order: by bytes as the database compares, the same in all instances. They are laid out side by side, since
-/// sorting looks at each several times.
+/// The unique keys of a batch's events, and their order: by bytes as the database compares, the same in all instances.
+/// They are laid out side by side, since sorting looks at each several times.
 struct EventKeys {
   private var bytes: [UInt8] = []
   /// Where the key of each event starts, and its source ends.
@@ -135,7 +141,8 @@ struct EventKeys {
 
   private static func difference(_ bytes: UnsafeRawBufferPointer, _ places: Places, _ a: Int, _ b: Int) -> Int {
     let first = compare(bytes, places[a].start..<places[a].source, places[b].start..<places[b].source)
-    return first != 0 ? first : compare(bytes, places[a].source..<places[a + 1].start, places[b].source..<places[b + 1].start)
+    return first != 0
+      ? first : compare(bytes, places[a].source..<places[a + 1].start, places[b].source..<places[b + 1].start)
   }
 
   private static func compare(_ bytes: UnsafeRawBufferPointer, _ a: Range<Int>, _ b: Range<Int>) -> Int {

@@ -2,19 +2,22 @@ import FoundationEssentials
 import Journey
 import PostgresClient
 
-/// Makes the summary of a client from its stored events: for a client that the adapter meets for the first time (its events may have been written
-/// by the host application), or whose stored summary is of another version.
+/// Makes the summary of a client from its stored events: for a client that the adapter meets for the first time (its
+/// events may have been written by the host application), or whose stored summary is of another version.
 ///
-/// It reads, through indexes, only the newest events of each kind that a summary can hold: the cost does not grow with the history.
+/// It reads, through indexes, only the newest events of each kind that a summary can hold: the cost does not grow with
+/// the history.
 struct History {
   let signals: SignalRules
   /// The newest events of the clients $1.
   ///
-  /// The event types stand in its text, not in parameters: only so can the planner see that the partial index on the signals serves.
+  /// The event types stand in its text, not in parameters: only so can the planner see that the partial index on the
+  /// signals serves.
   let newest: PostgresStatement
   /// Makes the invoices of the clients $1 those that their stored events speak of, writing only what differs.
   let invoices: PostgresStatement
-  /// The late invoices that the stored events of the clients $1 speak of, as `InvoiceBook.late` answers those that are noted. It changes nothing.
+  /// The late invoices that the stored events of the clients $1 speak of, as `InvoiceBook.late` answers those that are
+  /// noted. It changes nothing.
   let late: PostgresStatement
 
   init(signals: SignalRules) {
@@ -25,7 +28,8 @@ struct History {
       + Self.select(eachOf: signals.ticketOpened, limit: ClientSummary.ticketLimit)
       + Self.select(eachOf: signals.usage.filter { $0.value != nil }.keys, limit: 1)
       // A report that names no figure, and has none that stands in for it, says nothing: the one before it counts.
-      + Self.select(eachOf: signals.usage.filter { $0.value == nil }.keys, "jsonb_typeof(metadata->'usage') = 'number'", limit: 1)
+      + Self.select(
+        eachOf: signals.usage.filter { $0.value == nil }.keys, "jsonb_typeof(metadata->'usage') = 'number'", limit: 1)
       + Self.select(eachOf: signals.progressAdvanced.union(signals.progressDelayed), limit: 1)
       + Self.select(eachOf: ["invoice_overdue"], "\(HostValues.text("stage")) = 'billing' AND sets_stage", limit: 1)
     newest = PostgresStatement(
@@ -52,8 +56,10 @@ struct History {
     """
   }
 
-  /// A query a type: only the newest of one type are the first that the index on the signals holds. Of several types together all would be read, and sorted.
-  private static func select(eachOf types: some Sequence<String>, _ condition: String = "TRUE", limit: Int) -> [String] {
+  /// A query a type: only the newest of one type are the first that the index on the signals holds. Of several types
+  /// together all would be read, and sorted.
+  private static func select(eachOf types: some Sequence<String>, _ condition: String = "TRUE", limit: Int) -> [String]
+  {
     types.sorted().map { select("\(type) = \(literal($0)) AND \(condition)", limit: limit) }
   }
 
@@ -72,7 +78,8 @@ struct History {
       let stage = try result.bool(row, 5) ? Stage(rawValue: result.text(row, 4)) : nil
       let type = try result.text(row, 3)
       let stamp = EventStamp(
-        at: Timestamp(microseconds: try result.timestamp(row, 6)), id: try result.text(row, 2), source: try result.text(row, 1))
+        at: Timestamp(microseconds: try result.timestamp(row, 6)), id: try result.text(row, 2),
+        source: try result.text(row, 1))
       let found = try metadata(result.jsonIfPresent(row, 7)).map { metadata in
         signals.signals(type: type, stage: stage, sourceEventID: stamp.id, metadata: metadata)
       }

@@ -3,8 +3,8 @@ import Journey
 import JourneyPipeline
 import PostgresClient
 
-/// What a batch changes about who is who. A batch whose clients are all known and whose events say nothing of identities changes nothing, and costs no
-/// statement.
+/// What a batch changes about who is who. A batch whose clients are all known and whose events say nothing of
+/// identities changes nothing, and costs no statement.
 struct IdentityChanges {
   /// Places of references that found no client, with an address by which one may be found.
   private var byEmail: [Int] = []
@@ -31,7 +31,8 @@ struct IdentityChanges {
   /// Finds, creates, links and makes one, in this order, and takes the result into the resolution.
   /// - Parameter toCreate: the references whose clients the first look did not find, and that may be created.
   func apply(
-    to resolution: inout ClientResolution, creating toCreate: [Int], at now: Timestamp, on connection: PostgresConnection
+    to resolution: inout ClientResolution, creating toCreate: [Int], at now: Timestamp,
+    on connection: PostgresConnection
   ) throws(PostgresError) {
     var toCreate = toCreate
     var merging = merging.filter { !resolution.isHeld(clientOf: $0.event) }
@@ -47,7 +48,8 @@ struct IdentityChanges {
           place,
           Rejection(
             .ambiguousClient, field: "client's e-mail", value: key.reference.email,
-            "several clients of the organisation \(key.orgID.text) share this address; link the source's id \(key.reference.text) to one of them"))
+            "several clients of the organisation \(key.orgID.text) share this address; link the source's id \(key.reference.text) to one of them"
+          ))
         toCreate.removeAll { $0 == place }
       }
     }
@@ -59,7 +61,9 @@ struct IdentityChanges {
     let isLinked = try link(resolution, on: connection)
     let isMerged = try absorb(merging, resolution, on: connection)
     guard isLinked || isMerged else { return }
-    let again = resolution.keys.indices.filter { resolution.isUnknown($0) || (try? resolution.outcomes[$0].get()) != nil }
+    let again = resolution.keys.indices.filter {
+      resolution.isUnknown($0) || (try? resolution.outcomes[$0].get()) != nil
+    }
     for place in try look(for: again, in: &resolution, connection) { resolution.refuse(place) }
   }
 
@@ -71,9 +75,11 @@ struct IdentityChanges {
 
   // MARK: Steps
 
-  /// Locks the clients that other ids mean, and takes out what concerns one that another transaction holds: it comes again.
+  /// Locks the clients that other ids mean, and takes out what concerns one that another transaction holds: it comes
+  /// again.
   private func holdOthers(
-    _ merging: inout [(event: JourneyEvent, id: String)], _ resolution: inout ClientResolution, on connection: PostgresConnection
+    _ merging: inout [(event: JourneyEvent, id: String)], _ resolution: inout ClientResolution,
+    on connection: PostgresConnection
   ) throws(PostgresError) {
     guard !merging.isEmpty else { return }
     let rows = merging
@@ -89,7 +95,9 @@ struct IdentityChanges {
   }
 
   /// A client whose id is not known yet, one of whose other ids is, is the one that the other id means.
-  private func adopt(_ merging: [(event: JourneyEvent, id: String)], on connection: PostgresConnection) throws(PostgresError) {
+  private func adopt(_ merging: [(event: JourneyEvent, id: String)], on connection: PostgresConnection)
+    throws(PostgresError)
+  {
     let rows = Self.ordered(merging)
     try connection.execute(
       Statements.adopt,
@@ -103,7 +111,9 @@ struct IdentityChanges {
   }
 
   /// - Returns: the references whose address several clients share.
-  private func find(_ places: [Int], _ resolution: inout ClientResolution, on connection: PostgresConnection) throws(PostgresError) -> [Int] {
+  private func find(_ places: [Int], _ resolution: inout ClientResolution, on connection: PostgresConnection)
+    throws(PostgresError) -> [Int]
+  {
     guard !places.isEmpty else { return [] }
     let places = places.sorted { resolution.keys[$0].order.lexicographicallyPrecedes(resolution.keys[$1].order) }
     let keys = places.map { resolution.keys[$0] }, finding = finding
@@ -125,7 +135,9 @@ struct IdentityChanges {
   }
 
   private func link(_ resolution: ClientResolution, on connection: PostgresConnection) throws(PostgresError) -> Bool {
-    let rows = Self.ordered(linking).compactMap { item in resolution.client(of: item.event).map { (item.event, item.id, $0) } }
+    let rows = Self.ordered(linking).compactMap { item in
+      resolution.client(of: item.event).map { (item.event, item.id, $0) }
+    }
     guard !rows.isEmpty else { return false }
     try connection.execute(
       Statements.link,
@@ -143,7 +155,9 @@ struct IdentityChanges {
   private func absorb(
     _ merging: [(event: JourneyEvent, id: String)], _ resolution: ClientResolution, on connection: PostgresConnection
   ) throws(PostgresError) -> Bool {
-    let rows = Self.ordered(merging).compactMap { item in resolution.client(of: item.event).map { (item.event, item.id, $0) } }
+    let rows = Self.ordered(merging).compactMap { item in
+      resolution.client(of: item.event).map { (item.event, item.id, $0) }
+    }
     guard !rows.isEmpty else { return false }
     let parameters = PostgresParameters {
       $0.uuids(rows) { $0.0.orgID }
@@ -158,11 +172,16 @@ struct IdentityChanges {
 
   /// One order for all instances, so that they seldom wait for each other in a circle.
   private static func ordered(_ items: [(event: JourneyEvent, id: String)]) -> [(event: JourneyEvent, id: String)] {
-    items.sorted { [$0.event.orgID.text, $0.event.source, $0.id].lexicographicallyPrecedes([$1.event.orgID.text, $1.event.source, $1.id]) }
+    items.sorted {
+      [$0.event.orgID.text, $0.event.source, $0.id].lexicographicallyPrecedes([
+        $1.event.orgID.text, $1.event.source, $1.id,
+      ])
+    }
   }
 
   enum Statements {
-    /// Locks the contacts and the states of clients that are known by these ids; answers the positions of those that another transaction holds.
+    /// Locks the contacts and the states of clients that are known by these ids; answers the positions of those that
+    /// another transaction holds.
     static let lockOthers = PostgresStatement(
       name: "lock_other_clients",
       """
@@ -191,8 +210,8 @@ struct IdentityChanges {
       ON CONFLICT (org_id, source, external_id) DO NOTHING
       """)
 
-    /// Notes the ids of clients that an address finds; answers the positions of those that it finds several for (true), or one that another transaction
-    /// holds (false).
+    /// Notes the ids of clients that an address finds; answers the positions of those that it finds several for (true),
+    /// or one that another transaction holds (false).
     static let find = PostgresStatement(
       name: "find_by_email",
       """

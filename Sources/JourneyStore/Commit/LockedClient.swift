@@ -43,7 +43,8 @@ struct LockedClient {
   func snapshot(id: UUID, under fingerprint: UInt64) -> (client: ClientSnapshot, isUnread: Bool) {
     let summary = ClientSummary(encoded: summary, under: fingerprint)
     let client = ClientSnapshot(
-      id: id, orgID: orgID, name: name, email: email, phone: phone, aiScore: aiScore, summary: summary ?? ClientSummary(),
+      id: id, orgID: orgID, name: name, email: email, phone: phone, aiScore: aiScore,
+      summary: summary ?? ClientSummary(),
       outreach: Outreach(encoded: outreach) ?? Outreach(), lateInvoices: nil, now: now, lastEvaluation: lastEvaluation)
     return (client, summary == nil)
   }

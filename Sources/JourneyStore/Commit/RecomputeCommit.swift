@@ -25,7 +25,9 @@ struct RecomputeReceipt: Sendable {
 ///
 /// It passes over what somebody else holds, and waits for nobody.
 extension BatchCommit {
-  func recompute(_ clients: [RecomputeClient], publishes: Bool, isRehearsal: Bool) throws(PostgresError) -> RecomputeReceipt {
+  func recompute(_ clients: [RecomputeClient], publishes: Bool, isRehearsal: Bool) throws(PostgresError)
+    -> RecomputeReceipt
+  {
     let unmet = clients.filter { !$0.hasState }
     let ids = PostgresParameters { $0.uuids(clients) { $0.id } }
     var commands: [(PostgresStatement, PostgresParameters)] = [(.begin, PostgresParameters())]
@@ -65,12 +67,15 @@ extension BatchCommit {
   private func remake(
     _ locked: [UUID: (client: LockedClient, stored: StoredState)], publishes: Bool, _ receipt: inout RecomputeReceipt
   ) throws(PostgresError) -> [(PostgresStatement, PostgresParameters)] {
-    var shares = locked.map { id, found in ClientShare((found.client.snapshot(id: id, under: decider.fingerprint).client, isUnread: true)) }
+    var shares = locked.map { id, found in
+      ClientShare((found.client.snapshot(id: id, under: decider.fingerprint).client, isUnread: true))
+    }
     shares.sort { $0.client.id.precedesByBytes($1.client.id) }
     try addWhatIsStored(to: shares, [])
     var random = IDRandom()
     var writes = BatchWrites(
-      decider: decider, instance: instance, random: IDRandom(), at: clock.now(), clients: shares.count, events: shares.count)
+      decider: decider, instance: instance, random: IDRandom(), at: clock.now(), clients: shares.count,
+      events: shares.count)
     var empty: [UUID] = []
     for share in shares {
       let client = share.client
@@ -86,7 +91,9 @@ extension BatchCommit {
       if !stored.hasOutcome(of: evaluation.assessment) {
         receipt.changed += 1
         writes.add(remade, [evaluation])
-      } else if remade.summary.encoded(under: decider.fingerprint) != before.summary || !stored.isUpToDate(evaluation.assessment, at: before.now) {
+      } else if remade.summary.encoded(under: decider.fingerprint) != before.summary
+        || !stored.isUpToDate(evaluation.assessment, at: before.now)
+      {
         receipt.refreshed += 1
         remade.outreach = client.outreach
         writes.add(unscored: remade, evaluation)
@@ -98,7 +105,8 @@ extension BatchCommit {
 }
 
 enum RecomputeStatements {
-  /// The next $3 clients from $1 on but for $4, of the organisations $2, or of all where none is named: with a state, or with events and none yet.
+  /// The next $3 clients from $1 on but for $4, of the organisations $2, or of all where none is named: with a state,
+  /// or with events and none yet.
   static let page = PostgresStatement(
     name: "page_of_clients",
     """

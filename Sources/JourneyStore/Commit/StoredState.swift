@@ -45,7 +45,8 @@ extension BatchCommit {
   /// Locks organisations, as the foreign keys of scores ask for.
   /// - Returns: those that nobody else holds.
   func lockOrganizations(_ orgs: [UUID]) throws(PostgresError) -> Set<UUID> {
-    let answer = try connection.execute(StateStatements.lockOrganizations, PostgresParameters { $0.uuids(Set(orgs).sorted()) })
+    let answer = try connection.execute(
+      StateStatements.lockOrganizations, PostgresParameters { $0.uuids(Set(orgs).sorted()) })
     var free: Set<UUID> = []
     for row in 0..<answer.rowCount { free.insert(try answer.uuid(row, 0)) }
     return free
@@ -63,7 +64,8 @@ extension BatchCommit {
 }
 
 enum StateStatements {
-  static let lockOrganizations = PostgresStatement(name: "lock_organizations_of_states", "SELECT journey_lock_organizations($1::uuid[])")
+  static let lockOrganizations = PostgresStatement(
+    name: "lock_organizations_of_states", "SELECT journey_lock_organizations($1::uuid[])")
 
   /// Nothing is known of them any more; $2 says so.
   static let clear = PostgresStatement(

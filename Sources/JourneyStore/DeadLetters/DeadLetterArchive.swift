@@ -33,8 +33,9 @@ public struct DeadLetterArchive: LetterArchive {
     }
   }
 
-  /// Under which fingerprints the letters are archived that have been replayed. What is kept of a message may have become less since it was
-  /// first published (`deadLetters.redactHeaders`), and so what comes back has a fingerprint of its own.
+  /// Under which fingerprints the letters are archived that have been replayed. What is kept of a message may have
+  /// become less since it was first published (`deadLetters.redactHeaders`), and so what comes back has a fingerprint
+  /// of its own.
   private static func fingerprints(
     of letters: [Letter], on connection: PostgresConnection
   ) throws(PostgresError) -> [UUID: [UInt8]] {
@@ -46,7 +47,9 @@ public struct DeadLetterArchive: LetterArchive {
     return found
   }
 
-  private static func store(_ rows: [LetterRow], actor: String, on connection: PostgresConnection) throws(PostgresError) -> StoredLetters {
+  private static func store(_ rows: [LetterRow], actor: String, on connection: PostgresConnection) throws(PostgresError)
+    -> StoredLetters
+  {
     guard !rows.isEmpty else { return StoredLetters() }
     let answers = try connection.pipeline([
       (.begin, PostgresParameters()), (insert, LetterRow.parameters(rows)),
@@ -97,18 +100,21 @@ public struct DeadLetterArchive: LetterArchive {
     RETURNING id
     """)
 
-  /// In the order of the ids, as whoever else changes letters locks them: a running replay is noting outcomes of the same letters.
+  /// In the order of the ids, as whoever else changes letters locks them: a running replay is noting outcomes of the
+  /// same letters.
   private static let lock = PostgresStatement(
     name: "lock_letters_met",
-    "SELECT FROM journey_dead_letters WHERE fingerprint = ANY($1::bytea[]) OR id = ANY($2::uuid[]) ORDER BY id FOR UPDATE")
+    "SELECT FROM journey_dead_letters WHERE fingerprint = ANY($1::bytea[]) OR id = ANY($2::uuid[]) ORDER BY id FOR UPDATE"
+  )
 
   /// A letter whose message came back is open again; what is a copy of the same failure is not.
   ///
-  /// It came back where it carries the count of the replay that took the letter, whatever its time says: clocks of hosts differ, and the broker's knows
-  /// whole seconds. Or where the letter is settled and it failed later than that: the source has sent it once more.
+  /// It came back where it carries the count of the replay that took the letter, whatever its time says: clocks of
+  /// hosts differ, and the broker's knows whole seconds. Or where the letter is settled and it failed later than that:
+  /// the source has sent it once more.
   ///
-  /// That it came back also shows that a replay has published it, which that replay may not have noted: it was killed, or has not come to it
-  /// yet. Then the record gets the replay's row here (`went`), and the replay adds none.
+  /// That it came back also shows that a replay has published it, which that replay may not have noted: it was killed,
+  /// or has not come to it yet. Then the record gets the replay's row here (`went`), and the replay adds none.
   private static let reopen = PostgresStatement(
     name: "reopen_letters",
     """
@@ -208,8 +214,8 @@ struct LetterRow: Sendable {
 }
 
 enum LetterRows {
-  /// A row a message, in an order that all instances share, so that two of them that meet the same letters wait and do not deadlock. Of copies
-  /// the failure of the latest replay counts, then the latest.
+  /// A row a message, in an order that all instances share, so that two of them that meet the same letters wait and do
+  /// not deadlock. Of copies the failure of the latest replay counts, then the latest.
   ///
   /// - Parameter archivedAs: the fingerprints of letters that are there, for messages that say which of them they are.
   static func distinct(_ letters: [Letter], at now: Timestamp, archivedAs known: [UUID: [UInt8]] = [:]) -> [LetterRow] {
@@ -217,17 +223,22 @@ enum LetterRows {
     var rows: [[UInt8]: LetterRow] = [:]
     for letter in letters {
       let print = letter.replayOf.flatMap { known[$0] } ?? fingerprint(letter.message)
-      if let known = rows[print]?.letter, (known.replayCount, known.failedAt) >= (letter.replayCount, letter.failedAt) { continue }
-      rows[print] = LetterRow(id: rows[print]?.id ?? UUID.v7(at: now, using: &random), fingerprint: print, letter: letter)
+      if let known = rows[print]?.letter, (known.replayCount, known.failedAt) >= (letter.replayCount, letter.failedAt) {
+        continue
+      }
+      rows[print] = LetterRow(
+        id: rows[print]?.id ?? UUID.v7(at: now, using: &random), fingerprint: print, letter: letter)
     }
     return rows.values.sorted { $0.fingerprint.lexicographicallyPrecedes($1.fingerprint) }
   }
 
-  /// What makes a message the same message: everything that its publisher gave it, but for credentials. A webhook that is sent again may be signed anew, and a
-  /// replay comes back without them.
+  /// What makes a message the same message: everything that its publisher gave it, but for credentials. A webhook that
+  /// is sent again may be signed anew, and a replay comes back without them.
   static func fingerprint(_ message: OriginalMessage) -> [UInt8] {
     var hash = SHA256()
-    let parts = [Array(message.exchange.utf8), Array(message.routingKey.utf8), message.properties, message.headers, message.body]
+    let parts = [
+      Array(message.exchange.utf8), Array(message.routingKey.utf8), message.properties, message.headers, message.body,
+    ]
     for part in parts + (message.bodyDigest.map { [$0] } ?? []) {
       // Lengths keep the parts apart: ("ab", "c") is not ("a", "bc").
       withUnsafeBytes(of: UInt64(part.count).bigEndian) { hash.update(bufferPointer: $0) }

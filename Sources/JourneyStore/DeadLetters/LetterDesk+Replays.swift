@@ -4,7 +4,8 @@ extension LetterDesk {
   /// How many letters of each of these replays were published and came back; of an edited letter its new message.
   public func failedAgain(_ replays: [Int]) async throws -> [Int: Int] {
     try await worker.perform { connection in
-      let result = try connection.execute(failedAgainStatement, PostgresParameters { $0.int4s(replays.map { Int32(clamping: $0) }) })
+      let result = try connection.execute(
+        failedAgainStatement, PostgresParameters { $0.int4s(replays.map { Int32(clamping: $0) }) })
       var counts: [Int: Int] = [:]
       for row in 0..<result.rowCount { counts[Int(try result.int32(row, 0))] = Int(try result.int64(row, 1)) }
       return counts

@@ -32,7 +32,8 @@ public struct LetterLogEntry: Hashable, Sendable {
   public var replayID: Int?
 }
 
-/// The letters as a person works on them: reads, discards, moves them between archives. Each change is written down with who and why.
+/// The letters as a person works on them: reads, discards, moves them between archives. Each change is written down
+/// with who and why.
 public struct LetterDesk: Sendable {
   let worker: PostgresWorker
   let actor: String
@@ -56,7 +57,8 @@ public struct LetterDesk: Sendable {
         if let state = LetterState(rawValue: try states.text(row, 0)) { counts[state] = Int(try states.int64(row, 1)) }
       }
       return LetterStatistics(
-        states: counts, codes: try Self.groups(groups[0]), sources: try Self.groups(groups[1]), types: try Self.groups(groups[2]),
+        states: counts, codes: try Self.groups(groups[0]), sources: try Self.groups(groups[1]),
+        types: try Self.groups(groups[2]),
         ages: try Self.groups(groups[3]))
     }
   }
@@ -67,7 +69,9 @@ public struct LetterDesk: Sendable {
   ///   - limit: how many letters it has at most; fewer where they are large and their bodies are read.
   ///   - withBodies: whether the bodies are read, too.
   ///   - bodyBytes: of larger bodies only the beginning is read.
-  public func list(_ filter: LetterFilter, before: UUID? = nil, limit: Int, withBodies: Bool, bodyBytes: Int = .max) async throws -> [ArchivedLetter] {
+  public func list(_ filter: LetterFilter, before: UUID? = nil, limit: Int, withBodies: Bool, bodyBytes: Int = .max)
+    async throws -> [ArchivedLetter]
+  {
     try await worker.perform { connection in
       let result = try connection.execute(
         Statements.list,
@@ -100,14 +104,16 @@ public struct LetterDesk: Sendable {
       let result = try connection.execute(Statements.history, PostgresParameters { $0.uuid(letter) })
       return try (0..<result.rowCount).map { row in
         LetterLogEntry(
-          at: Timestamp(microseconds: try result.timestamp(row, 0)), action: try result.text(row, 1), actor: try result.text(row, 2),
+          at: Timestamp(microseconds: try result.timestamp(row, 0)), action: try result.text(row, 1),
+          actor: try result.text(row, 2),
           why: try result.textIfPresent(row, 3), result: try result.textIfPresent(row, 4),
           replayID: try result.int32IfPresent(row, 5).map { Int($0) })
       }
     }
   }
 
-  /// A part of a letter's body as it is archived; empty beyond its end. A large one is read part by part, so that memory does not depend on its size.
+  /// A part of a letter's body as it is archived; empty beyond its end. A large one is read part by part, so that
+  /// memory does not depend on its size.
   public func body(of letter: UUID, from offset: Int, count: Int) async throws -> [UInt8] {
     try await worker.perform { connection in
       let result = try connection.execute(
@@ -142,7 +148,8 @@ public struct LetterDesk: Sendable {
       LetterRow(
         id: letter.id, fingerprint: LetterRows.fingerprint(letter.letter.message), letter: letter.letter,
         // Whoever was replaying it there does not here.
-        state: letter.state == .replaying ? .new : letter.state, sameFailures: letter.sameFailures, settledAt: letter.settledAt)
+        state: letter.state == .replaying ? .new : letter.state, sameFailures: letter.sameFailures,
+        settledAt: letter.settledAt)
     }.sorted { $0.fingerprint.lexicographicallyPrecedes($1.fingerprint) }
     guard !rows.isEmpty else { return 0 }
     return try await worker.perform { [actor] connection in
@@ -194,7 +201,8 @@ public struct LetterDesk: Sendable {
 
   private enum Statements {
     static let states = PostgresStatement(
-      name: "letter_states", "SELECT d.state, count(*) FROM journey_dead_letters d WHERE \(LetterSQL.filter) GROUP BY 1")
+      name: "letter_states", "SELECT d.state, count(*) FROM journey_dead_letters d WHERE \(LetterSQL.filter) GROUP BY 1"
+    )
     static let statesOf = PostgresStatement(
       name: "states_of_letters", "SELECT id, state FROM journey_dead_letters WHERE id = ANY($1::uuid[])")
     static let codes = groups("letter_codes", by: "d.code")
@@ -212,7 +220,8 @@ public struct LetterDesk: Sendable {
       ) a
       GROUP BY a.bucket ORDER BY a.bucket
       """)
-    static let count = PostgresStatement(name: "count_letters", "SELECT count(*) FROM journey_dead_letters d WHERE \(LetterSQL.filter)")
+    static let count = PostgresStatement(
+      name: "count_letters", "SELECT count(*) FROM journey_dead_letters d WHERE \(LetterSQL.filter)")
     static let list = PostgresStatement(
       name: "list_letters",
       """
@@ -229,7 +238,8 @@ public struct LetterDesk: Sendable {
       """)
     static let history = PostgresStatement(
       name: "letter_history",
-      "SELECT at, action, actor, why, result, replay_id FROM journey_dead_letter_log WHERE letter_id = $1::uuid ORDER BY id")
+      "SELECT at, action, actor, why, result, replay_id FROM journey_dead_letter_log WHERE letter_id = $1::uuid ORDER BY id"
+    )
     static let discard = PostgresStatement(
       name: "discard_letters",
       """

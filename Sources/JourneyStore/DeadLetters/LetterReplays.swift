@@ -31,11 +31,13 @@ public struct ReplayOrder: Sendable {
   public var why: String?
   /// Letters that failed the same way this often in a row are left alone; nil: none is.
   public var loopGuard: Int?
-  /// Letters with more bytes in their bodies are left alone: they would come back as too large. So are those whose bodies are archived in part.
+  /// Letters with more bytes in their bodies are left alone: they would come back as too large. So are those whose
+  /// bodies are archived in part.
   public var largestBody: Int
 
   public init(
-    filter: LetterFilter, filterText: [UInt8], edit: [UInt8]?, rate: Double?, why: String?, loopGuard: Int?, largestBody: Int = .max
+    filter: LetterFilter, filterText: [UInt8], edit: [UInt8]?, rate: Double?, why: String?, loopGuard: Int?,
+    largestBody: Int = .max
   ) {
     self.filter = filter
     self.filterText = filterText
@@ -62,7 +64,8 @@ public struct ReplayCount: Hashable, Sendable {
   }
 }
 
-/// Starts, finds and ends replays. Letters are taken before the first is published, so that what a replay means does not change while it runs.
+/// Starts, finds and ends replays. Letters are taken before the first is published, so that what a replay means does
+/// not change while it runs.
 public struct LetterReplays: Sendable {
   /// The first key of the advisory locks that running replays hold; the second is the replay's number.
   static let lockClass: Int32 = 0x444c_5250
@@ -81,8 +84,10 @@ public struct LetterReplays: Sendable {
   /// How many letters a replay would take, and how many of the others it would leave alone.
   public func count(_ order: ReplayOrder) async throws -> ReplayCount {
     try await worker.perform { connection in
-      let result = try connection.execute(Statements.count, LetterSQL.parameters(order.filter) { Self.add(order, to: &$0) })
-      return ReplayCount(taken: Int(try result.int64(0, 0)), held: Int(try result.int64(0, 1)), tooLarge: Int(try result.int64(0, 2)))
+      let result = try connection.execute(
+        Statements.count, LetterSQL.parameters(order.filter) { Self.add(order, to: &$0) })
+      return ReplayCount(
+        taken: Int(try result.int64(0, 0)), held: Int(try result.int64(0, 1)), tooLarge: Int(try result.int64(0, 2)))
     }
   }
 
@@ -153,7 +158,8 @@ public struct LetterReplays: Sendable {
         OpenReplay(
           id: Int(try result.int32(row, 0)), actor: try result.text(row, 1),
           startedAt: Timestamp(microseconds: try result.timestamp(row, 2)),
-          remaining: Int(try result.int64(row, 3)), edit: try result.jsonIfPresent(row, 4), rate: try result.doubleIfPresent(row, 5),
+          remaining: Int(try result.int64(row, 3)), edit: try result.jsonIfPresent(row, 4),
+          rate: try result.doubleIfPresent(row, 5),
           why: try result.textIfPresent(row, 6), isUnderWay: try result.bool(row, 7))
       }
     }

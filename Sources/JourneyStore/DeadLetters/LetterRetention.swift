@@ -13,7 +13,9 @@ public struct LetterRetention: Sendable {
   /// - Parameters:
   ///   - closedDays: how long letters are kept that are replayed or discarded; 0: for ever.
   ///   - openDays: how long letters are kept that nobody has dealt with; 0: for ever.
-  public init(worker: PostgresWorker, clock: any WallClock, closedDays: Int, openDays: Int, actor: String = "journey serve") {
+  public init(
+    worker: PostgresWorker, clock: any WallClock, closedDays: Int, openDays: Int, actor: String = "journey serve"
+  ) {
     self.worker = worker
     self.clock = clock
     self.closedDays = closedDays
@@ -56,19 +58,24 @@ public struct LetterRetention: Sendable {
   private static let batch = 1000
 
   private enum Statements {
-    static let closed = statement("delete_closed_letters", "state IN ('replayed', 'discarded') AND settled_at < $1::timestamptz", by: "settled_at")
+    static let closed = statement(
+      "delete_closed_letters", "state IN ('replayed', 'discarded') AND settled_at < $1::timestamptz", by: "settled_at")
     /// Since it was archived or failed again, whichever is later: a source's clock decides nothing.
-    static let open = statement("delete_open_letters", "state = 'new' AND GREATEST(received_at, failed_at) < $1::timestamptz", by: "id")
+    static let open = statement(
+      "delete_open_letters", "state = 'new' AND GREATEST(received_at, failed_at) < $1::timestamptz", by: "id")
 
     private static func statement(_ name: String, _ condition: String, by order: String) -> PostgresStatement {
       LetterDeletion.statement(
-        name, "SELECT id FROM journey_dead_letters WHERE \(condition) ORDER BY \(order) LIMIT \(batch) FOR UPDATE SKIP LOCKED", from: 2)
+        name,
+        "SELECT id FROM journey_dead_letters WHERE \(condition) ORDER BY \(order) LIMIT \(batch) FOR UPDATE SKIP LOCKED",
+        from: 2)
     }
   }
 }
 
 extension LetterDesk {
-  /// Deletes letters for good; the record keeps that they were there, and who deleted them and why. One that a replay has taken stays.
+  /// Deletes letters for good; the record keeps that they were there, and who deleted them and why. One that a replay
+  /// has taken stays.
   /// - Returns: how many are deleted.
   public func delete(_ filter: LetterFilter, why: String) async throws -> Int {
     var filter = filter
@@ -87,7 +94,9 @@ extension LetterDesk {
 extension PostgresConnection {
   /// Executes a statement that changes at most `size` rows, again until it has found fewer.
   /// - Returns: how many rows were changed in all.
-  func execute(_ statement: PostgresStatement, _ parameters: PostgresParameters, inBatchesOf size: Int) throws(PostgresError) -> Int {
+  func execute(_ statement: PostgresStatement, _ parameters: PostgresParameters, inBatchesOf size: Int)
+    throws(PostgresError) -> Int
+  {
     var all = 0
     while true {
       let count = try execute(statement, parameters).affectedRows
@@ -102,7 +111,9 @@ private enum LetterDeletion {
   static let batch = 2000
 
   static let asked = statement(
-    "delete_letters", "SELECT d.id FROM journey_dead_letters d WHERE \(LetterSQL.filter) ORDER BY d.id LIMIT \(batch) FOR UPDATE", from: 10)
+    "delete_letters",
+    "SELECT d.id FROM journey_dead_letters d WHERE \(LetterSQL.filter) ORDER BY d.id LIMIT \(batch) FOR UPDATE",
+    from: 10)
 
   /// Deletes what a query picks, and writes it down.
   /// - Parameter parameter: the number of the first of two: who deletes, and why.

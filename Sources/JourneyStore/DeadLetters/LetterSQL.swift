@@ -32,14 +32,17 @@ enum LetterSQL {
     parameters.text(filter.text)
   }
 
-  static func parameters(_ filter: LetterFilter, _ more: (inout PostgresParameters) -> Void = { _ in }) -> PostgresParameters {
+  static func parameters(_ filter: LetterFilter, _ more: (inout PostgresParameters) -> Void = { _ in })
+    -> PostgresParameters
+  {
     PostgresParameters {
       add(filter, to: &$0)
       more(&$0)
     }
   }
 
-  /// A page of letters with their bodies ends with the letter that reaches this, so that neither memory nor a statement's time depends on how large they are.
+  /// A page of letters with their bodies ends with the letter that reaches this, so that neither memory nor a
+  /// statement's time depends on how large they are.
   static let pageBytes = 16 << 20
 
   /// What `letter` reads, but for the body.
@@ -59,20 +62,30 @@ enum LetterSQL {
     return json.bytes
   }
 
-  private static func names(_ json: [UInt8]) -> [String] { (try? JSONDocument(parsing: json))?.root.elements.compactMap(\.string) ?? [] }
+  private static func names(_ json: [UInt8]) -> [String] {
+    (try? JSONDocument(parsing: json))?.root.elements.compactMap(\.string) ?? []
+  }
 
   /// - Parameter body: the body's column.
-  static func letter(_ result: PostgresResult, _ row: Int, body: Int = columnCount) throws(PostgresError) -> ArchivedLetter {
-    func time(_ column: Int) throws(PostgresError) -> Timestamp { Timestamp(microseconds: try result.timestamp(row, column)) }
+  static func letter(_ result: PostgresResult, _ row: Int, body: Int = columnCount) throws(PostgresError)
+    -> ArchivedLetter
+  {
+    func time(_ column: Int) throws(PostgresError) -> Timestamp {
+      Timestamp(microseconds: try result.timestamp(row, column))
+    }
     let message = OriginalMessage(
-      exchange: try result.text(row, 8), routingKey: try result.text(row, 9), messageID: try result.textIfPresent(row, 10),
-      contentType: try result.textIfPresent(row, 11), properties: try result.json(row, 12), headers: try result.json(row, 13),
-      redactedHeaders: names(try result.json(row, 25)), body: try result.bytes(row, body), bodySize: Int(try result.int64(row, 14)),
+      exchange: try result.text(row, 8), routingKey: try result.text(row, 9),
+      messageID: try result.textIfPresent(row, 10),
+      contentType: try result.textIfPresent(row, 11), properties: try result.json(row, 12),
+      headers: try result.json(row, 13),
+      redactedHeaders: names(try result.json(row, 25)), body: try result.bytes(row, body),
+      bodySize: Int(try result.int64(row, 14)),
       bodyDigest: try result.bytesIfPresent(row, 26))
     let letter = Letter(
       message: message, orgID: try result.uuidIfPresent(row, 1), source: try result.textIfPresent(row, 2),
       type: try result.textIfPresent(row, 3), code: try result.text(row, 4), reason: try result.text(row, 5),
-      field: try result.textIfPresent(row, 6), value: try result.textIfPresent(row, 7), attempts: Int(try result.int32(row, 15)),
+      field: try result.textIfPresent(row, 6), value: try result.textIfPresent(row, 7),
+      attempts: Int(try result.int32(row, 15)),
       firstFailedAt: try time(16), failedAt: try time(17), replayCount: Int(try result.int32(row, 18)),
       causedBy: try result.uuidIfPresent(row, 19))
     return ArchivedLetter(

@@ -62,7 +62,8 @@ public final class ReplayLetters: ReplayLedger {
     guard !confirmed.isEmpty || !failed.isEmpty else { return }
     try await perform { [confirmed, failed, id, actor, why] connection in
       _ = try connection.pipeline([
-        (.begin, PostgresParameters()), (Statements.lock, PostgresParameters { $0.uuids(confirmed + failed.map(\.id)) }),
+        (.begin, PostgresParameters()),
+        (Statements.lock, PostgresParameters { $0.uuids(confirmed + failed.map(\.id)) }),
         (
           Statements.confirmed,
           PostgresParameters {
@@ -129,14 +130,15 @@ public final class ReplayLetters: ReplayLedger {
     /// In the order of the ids, as the archive locks letters that come back while this replay runs.
     static let lock = PostgresStatement(
       name: "lock_letters", "SELECT FROM journey_dead_letters WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE")
-    /// Of the letters $1, which are locked, those that the replay $2 has taken. Looked up by id whatever the planner thinks of `replaying`: its statistics
-    /// are from before the letters were taken, and say that there are none.
+    /// Of the letters $1, which are locked, those that the replay $2 has taken. Looked up by id whatever the planner
+    /// thinks of `replaying`: its statistics are from before the letters were taken, and say that there are none.
     private static let mine = """
       SELECT id FROM (SELECT id, replay_id, state FROM journey_dead_letters WHERE id = ANY($1::uuid[]) OFFSET 0) AS d
       WHERE replay_id = $2::int4 AND state = 'replaying'
       """
-    /// The record says what was done with every letter, once, also where the outcome is noted again after a lost answer. A letter that has failed
-    /// again meanwhile is open again, and stays so; the archive has written its row then.
+    /// The record says what was done with every letter, once, also where the outcome is noted again after a lost
+    /// answer. A letter that has failed again meanwhile is open again, and stays so; the archive has written its row
+    /// then.
     static let confirmed = PostgresStatement(
       name: "letters_confirmed",
       """

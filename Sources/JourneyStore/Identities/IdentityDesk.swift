@@ -70,7 +70,9 @@ public struct IdentityDesk: Sendable {
   /// - Parameters:
   ///   - client: the client's id, or its e-mail address, where that is not one that anybody may have typed.
   ///   - why: for the record.
-  public func link(orgID: UUID, source: String, externalID: String, client: String, why: String?) async throws -> LinkOutcome {
+  public func link(orgID: UUID, source: String, externalID: String, client: String, why: String?) async throws
+    -> LinkOutcome
+  {
     let limits = EventLimits(now: .startOf2000)
     for (what, text) in [("id", externalID), ("source", source)] {
       if let fault = limits.fault(of: text) { return .unusable(what: what, fault: fault) }
@@ -163,7 +165,8 @@ public struct IdentityDesk: Sendable {
       SELECT client_id FROM new
       """)
     static let holder = PostgresStatement(
-      name: "identity_holder", "SELECT client_id FROM journey_identities WHERE org_id = $1 AND source = $2 AND external_id = $3")
+      name: "identity_holder",
+      "SELECT client_id FROM journey_identities WHERE org_id = $1 AND source = $2 AND external_id = $3")
     static let final = PostgresStatement(
       name: "final_clients",
       """

@@ -19,10 +19,13 @@ public struct IdentityLogEntry: Hashable, Sendable {
 }
 
 extension IdentityDesk {
-  /// Takes an id away from its client, and writes it down with how it had come to mean that client. Events that came under it stay with the client.
+  /// Takes an id away from its client, and writes it down with how it had come to mean that client. Events that came
+  /// under it stay with the client.
   /// - Parameter isRehearsal: nothing is changed.
   /// - Returns: the identity that is gone, or would be; nil where the id means nobody.
-  public func unlink(orgID: UUID, source: String, externalID: String, why: String, isRehearsal: Bool) async throws -> Identity? {
+  public func unlink(orgID: UUID, source: String, externalID: String, why: String, isRehearsal: Bool) async throws
+    -> Identity?
+  {
     try await worker.perform { [actor] connection in
       let found = try connection.execute(
         isRehearsal ? Statements.look : Statements.unlink,
@@ -37,8 +40,10 @@ extension IdentityDesk {
         })
       guard found.rowCount == 1 else { return nil }
       return Identity(
-        source: source, externalID: externalID, clientID: try found.uuid(0, 0), name: try found.textIfPresent(0, 1), email: try found.textIfPresent(0, 2),
-        createdAt: Timestamp(microseconds: try found.timestamp(0, 3)), via: try found.textIfPresent(0, 4), eventID: try found.textIfPresent(0, 5))
+        source: source, externalID: externalID, clientID: try found.uuid(0, 0), name: try found.textIfPresent(0, 1),
+        email: try found.textIfPresent(0, 2),
+        createdAt: Timestamp(microseconds: try found.timestamp(0, 3)), via: try found.textIfPresent(0, 4),
+        eventID: try found.textIfPresent(0, 5))
     }
   }
 
@@ -55,9 +60,12 @@ extension IdentityDesk {
         })
       return try (0..<result.rowCount).map { row in
         IdentityLogEntry(
-          at: Timestamp(microseconds: try result.timestamp(row, 0)), action: try result.text(row, 1), source: try result.textIfPresent(row, 2),
-          externalID: try result.textIfPresent(row, 3), clientID: try result.uuid(row, 4), otherClientID: try result.uuidIfPresent(row, 5),
-          eventID: try result.textIfPresent(row, 6), actor: try result.text(row, 7), why: try result.textIfPresent(row, 8))
+          at: Timestamp(microseconds: try result.timestamp(row, 0)), action: try result.text(row, 1),
+          source: try result.textIfPresent(row, 2),
+          externalID: try result.textIfPresent(row, 3), clientID: try result.uuid(row, 4),
+          otherClientID: try result.uuidIfPresent(row, 5),
+          eventID: try result.textIfPresent(row, 6), actor: try result.text(row, 7),
+          why: try result.textIfPresent(row, 8))
       }
     }
   }

@@ -20,8 +20,8 @@ public struct Migration: Hashable, Sendable {
 
   /// The migrations of a directory in the order of their versions. Files that do not end in `.sql` are left aside.
   ///
-  /// - Throws: `MigrationError` where the directory or a file cannot be read, a name is not `NNN_name.sql`, or a version is
-  ///   there twice.
+  /// - Throws: `MigrationError` where the directory or a file cannot be read, a name is not `NNN_name.sql`, or a
+  ///   version is there twice.
   public static func load(directory: String) throws(MigrationError) -> [Migration] {
     let files: [String]
     do {
@@ -35,7 +35,8 @@ public struct Migration: Hashable, Sendable {
       guard let (version, name) = parse(fileName: file) else {
         throw .unreadable(path: path, reason: "a migration is named NNN_name.sql, with at least three digits")
       }
-      guard let data = FileManager.default.contents(atPath: path), let sql = String(validating: data, as: UTF8.self) else {
+      guard let data = FileManager.default.contents(atPath: path), let sql = String(validating: data, as: UTF8.self)
+      else {
         throw .unreadable(path: path, reason: "the file cannot be read as UTF-8")
       }
       if let twin = found.first(where: { $0.version == version }) {
@@ -52,7 +53,8 @@ public struct Migration: Hashable, Sendable {
     let stem = fileName.dropLast(4)
     let digits = stem.prefix { $0.isASCII && $0.isNumber }
     let name = stem.dropFirst(digits.count + 1)
-    guard digits.count >= 3, let version = Int32(digits), stem.dropFirst(digits.count).first == "_", !name.isEmpty else { return nil }
+    guard digits.count >= 3, let version = Int32(digits), stem.dropFirst(digits.count).first == "_", !name.isEmpty
+    else { return nil }
     return (version, String(name))
   }
 

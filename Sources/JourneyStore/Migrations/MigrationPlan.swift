@@ -8,8 +8,8 @@ public struct MigrationPlan: Sendable {
   /// - Parameters:
   ///   - files: in ascending order of versions.
   ///   - applied: in any order.
-  /// - Throws: `MigrationError.inconsistent` where an applied file has changed or is gone, or a file that was not applied comes
-  ///   before one that was.
+  /// - Throws: `MigrationError.inconsistent` where an applied file has changed or is gone, or a file that was not
+  ///   applied comes before one that was.
   public init(files: [Migration], applied: [AppliedMigration]) throws(MigrationError) {
     let last = applied.map(\.version).max()
     let versions = Set(files.map(\.version)).union(applied.map(\.version)).sorted()
@@ -79,7 +79,8 @@ public enum MigrationError: Error, Sendable, CustomStringConvertible {
         "the host's tables have columns that the adapter cannot work with; change them, then migrate again", problems)
     case .data(let problems):
       return Self.list(
-        "the migrations would fail on the host's tables, so nothing was changed; mend this, then migrate again", problems)
+        "the migrations would fail on the host's tables, so nothing was changed; mend this, then migrate again",
+        problems)
     case .access(let problems):
       return Self.list(
         """
@@ -97,7 +98,9 @@ public enum MigrationError: Error, Sendable, CustomStringConvertible {
     let head = ("version", "expected (files)", "applied (database)")
     let width = max(head.1.count, rows.map { $0.expected?.count ?? 1 }.max() ?? 0)
     let otherWidth = max(head.2.count, rows.map { $0.applied?.count ?? 1 }.max() ?? 0)
-    func padded(_ text: String, _ width: Int) -> String { text + String(repeating: " ", count: max(0, width - text.count)) }
+    func padded(_ text: String, _ width: Int) -> String {
+      text + String(repeating: " ", count: max(0, width - text.count))
+    }
     var lines = ["the migrations do not match the database's history; nothing was applied"]
     lines.append("  " + padded(head.0, 7) + "  " + padded(head.1, width) + "  " + head.2)
     for row in rows {

@@ -16,7 +16,8 @@ enum MigrationHistory {
     for row in 0..<result.rowCount {
       try applied.append(
         AppliedMigration(
-          version: result.int32(row, 0), name: result.text(row, 1), checksum: result.text(row, 2), appliedAt: result.timestamp(row, 3),
+          version: result.int32(row, 0), name: result.text(row, 1), checksum: result.text(row, 2),
+          appliedAt: result.timestamp(row, 3),
           appliedBy: result.text(row, 4), durationMilliseconds: result.int32(row, 5)))
     }
     return applied
@@ -40,7 +41,8 @@ struct MigrationSession {
     // For the session: the wait for the lock is the wait for another runner's whole work.
     let limits = try saveLimits()
     defer { if connection.isUsable { _ = try? connection.execute(limits.restoring) } }
-    try connection.execute("SET statement_timeout = 0; SET lock_timeout = '10min'; SET idle_in_transaction_session_timeout = 0")
+    try connection.execute(
+      "SET statement_timeout = 0; SET lock_timeout = '10min'; SET idle_in_transaction_session_timeout = 0")
     try waitForOthers()
     try connection.execute("SET lock_timeout = 0")
     defer { if connection.isUsable { _ = try? connection.execute("SELECT pg_advisory_unlock(\(Self.lockKey))") } }
@@ -55,7 +57,8 @@ struct MigrationSession {
       guard error.sqlState == "55P03" else { throw error }
       throw PostgresError(
         .transient, sqlState: error.sqlState, operation: error.operation,
-        "another session has held the lock of migrations for 10 minutes; find it in pg_locks (locktype advisory), and end it if it is no migration")
+        "another session has held the lock of migrations for 10 minutes; find it in pg_locks (locktype advisory), and end it if it is no migration"
+      )
     }
   }
 
@@ -89,7 +92,8 @@ struct MigrationSession {
   }
 
   private static let record = PostgresStatement(
-    name: "migrations_record", "INSERT INTO journey_migrations (version, name, checksum, duration_ms) VALUES ($1, $2, $3, $4)")
+    name: "migrations_record",
+    "INSERT INTO journey_migrations (version, name, checksum, duration_ms) VALUES ($1, $2, $3, $4)")
 
   /// Within the transaction that the caller has opened.
   func apply(_ migration: Migration) throws {
@@ -99,13 +103,16 @@ struct MigrationSession {
       try connection.execute("SET LOCAL lock_timeout = '30s'")
       try connection.execute(migration.sql)
     } catch {
-      let line = error.position.map { position in 1 + migration.sql.unicodeScalars.prefix(position - 1).count { $0 == "\n" } }
+      let line = error.position.map { position in
+        1 + migration.sql.unicodeScalars.prefix(position - 1).count { $0 == "\n" }
+      }
       throw MigrationError.failed(
         fileName: migration.fileName, line: line, reason: error.description, isRetriable: error.isRetriable)
     }
     guard connection.isInTransaction else {
       throw MigrationError.failed(
-        fileName: migration.fileName, line: nil, reason: "the file ends the transaction that it is run in; remove its COMMIT or ROLLBACK",
+        fileName: migration.fileName, line: nil,
+        reason: "the file ends the transaction that it is run in; remove its COMMIT or ROLLBACK",
         isRetriable: false)
     }
     let milliseconds = Int32((ContinuousClock.now - started) / .milliseconds(1))

@@ -2,8 +2,8 @@ public import PostgresClient
 
 /// Brings a database's schema up to date, and remembers what was done in its table `journey_migrations`.
 ///
-/// Each file is a transaction of its own together with its line in that table. A lock of the session makes runners queue, so
-/// that several processes may start at once.
+/// Each file is a transaction of its own together with its line in that table. A lock of the session makes runners
+/// queue, so that several processes may start at once.
 public struct Migrator: Sendable {
   private let worker: PostgresWorker
   private let files: [Migration]
@@ -27,14 +27,15 @@ public struct Migrator: Sendable {
   /// The files that are not applied yet, in order. Throws as `plan` does.
   public func pending() async throws -> [Migration] { try await plan().pending }
 
-  /// Applies what is pending, in order, and takes away what roles hold beyond `AccessList`, also where nothing is pending.
+  /// Applies what is pending, in order, and takes away what roles hold beyond `AccessList`, also where nothing is
+  /// pending.
   ///
   /// - Parameters:
   ///   - progress: called on the worker's thread before each file.
   ///   - revoked: called with what was taken away, for a person.
   /// - Returns: what was applied by this call.
-  /// - Throws: `MigrationError.inconsistent`, `.columns` and `.data` before anything is applied; `.failed` for the first file that
-  ///   fails, with the ones before it applied; `.access` once all are applied; `PostgresError`.
+  /// - Throws: `MigrationError.inconsistent`, `.columns` and `.data` before anything is applied; `.failed` for the
+  ///   first file that fails, with the ones before it applied; `.access` once all are applied; `PostgresError`.
   @discardableResult
   public func apply(
     progress: (@Sendable (Migration) -> Void)? = nil, revoked: (@Sendable (String) -> Void)? = nil

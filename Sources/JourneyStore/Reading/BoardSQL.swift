@@ -1,6 +1,7 @@
 import PostgresClient
 
-/// The lists whose order moves: the board of clients at risk, and that of upsell candidates. `$1` is the organisation or NULL for all of the caller's.
+/// The lists whose order moves: the board of clients at risk, and that of upsell candidates. `$1` is the organisation
+/// or NULL for all of the caller's.
 struct BoardSQL {
   /// A page as things stand; `$2` is the limit. Its cursor holds the clients that it shows.
   let first: PostgresStatement

@@ -1,9 +1,10 @@
 import PostgresClient
 
-/// The statements about one client. Each answers one JSON object, or no row where the client is not the caller's to see.
+/// The statements about one client. Each answers one JSON object, or no row where the client is not the caller's to
+/// see.
 enum ClientSQL {
-  /// How the client stands: `l`, by the `Standing` in a parameter, and where that is NULL as stored. A score that the host application wrote after the last
-  /// evaluation stands, whatever an evaluation would say.
+  /// How the client stands: `l`, by the `Standing` in a parameter, and where that is NULL as stored. A score that the
+  /// host application wrote after the last evaluation stands, whatever an evaluation would say.
   private static func standing(parameter n: Int) -> String {
     """
     LEFT JOIN LATERAL (
@@ -83,7 +84,8 @@ enum ClientSQL {
     WHERE c.id = $1::uuid
     """)
 
-  static let organization = PostgresStatement(name: "read_client_org", "SELECT c.org_id FROM contacts c WHERE c.id = $1::uuid")
+  static let organization = PostgresStatement(
+    name: "read_client_org", "SELECT c.org_id FROM contacts c WHERE c.id = $1::uuid")
 
   static let action = PostgresStatement(
     name: "read_action",

@@ -19,7 +19,9 @@ struct KeptLists: Sendable {
         $0.uuids(clients)
       }
       let none = PostgresParameters()
-      _ = try connection.pipeline([(.begin, none), (Self.insert, list), (Self.forgetOwn, owner), (Self.forgetOld, none), (.commit, none)])
+      _ = try connection.pipeline([
+        (.begin, none), (Self.insert, list), (Self.forgetOwn, owner), (Self.forgetOld, none), (.commit, none),
+      ])
     }
   }
 

@@ -3,7 +3,8 @@ import PostgresClient
 
 /// The statements about many clients. `$1` is the organisation or NULL for all of the caller's.
 ///
-/// Each organisation is looked into by itself (LATERAL): only so does its index give the rows in order, and a page costs a page.
+/// Each organisation is looked into by itself (LATERAL): only so does its index give the rows in order, and a page
+/// costs a page.
 enum ListSQL {
   static let caller = PostgresStatement(
     name: "read_caller",
@@ -18,11 +19,12 @@ enum ListSQL {
   static let organizations = PostgresStatement(
     name: "read_organizations", "SELECT org_id FROM user_organizations WHERE user_id = (SELECT auth.uid())")
 
-  /// Clients by the beginning of their names, as the index has it; a statement for each kind of filter. `$2` a pattern of LIKE in lower case, `$3` a stage, `$4` a
-  /// risk level.
+  /// Clients by the beginning of their names, as the index has it; a statement for each kind of filter. `$2` a pattern
+  /// of LIKE in lower case, `$3` a stage, `$4` a risk level.
   static func clients(byText: Bool, byStage: Bool, byRisk: Bool) -> PostgresStatement {
     let filters = [
-      (byText, "_text", "(lower(c.name) LIKE $2::text OR lower(c.email) LIKE $2::text)"), (byStage, "_stage", "s.stage = $3::text"),
+      (byText, "_text", "(lower(c.name) LIKE $2::text OR lower(c.email) LIKE $2::text)"),
+      (byStage, "_stage", "s.stage = $3::text"),
       (byRisk, "_risk", "s.risk_level = $4::text"),
     ].filter(\.0)
     let beginning = "left(COALESCE(c.name, ''), 100)"
@@ -47,7 +49,8 @@ enum ListSQL {
           """, limit: 7, isEvaluated: true)))
   }
 
-  /// Actions, a statement for each kind of filter, each through an index of its own and in its order, as `ReadSQL.events`.
+  /// Actions, a statement for each kind of filter, each through an index of its own and in its order, as
+  /// `ReadSQL.events`.
   ///
   /// - Parameters:
   ///   - ofClient: those of the client `$2`; otherwise those of organisations.
@@ -68,7 +71,8 @@ enum ListSQL {
     let found =
       switch (ofClient, state) {
       case (true, _): newest("a.client_id = $2::uuid AND a.org_id = ANY (ARRAY(SELECT org_id FROM orgs))")
-      // What is not published yet is little, so it is looked through: in the order of time all that is published would be passed over.
+      // What is not published yet is little, so it is looked through: in the order of time all that is published would
+      // be passed over.
       case (false, .proposed):
         """
         SELECT a.* FROM journey_outbox o CROSS JOIN LATERAL (SELECT * FROM journey_actions WHERE outbox_id = o.id OFFSET 0) a

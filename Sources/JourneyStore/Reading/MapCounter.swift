@@ -4,9 +4,9 @@ import Synchronization
 
 /// Counts the map of an organisation anew while somebody looks at it.
 ///
-/// A count waits until twenty times its own length has passed since the last, so that counting takes at most a twentieth of one connection's
-/// time, however large the organisation is. What can be counted at once is; what takes longer is counted behind the reader's back, who sees
-/// the last counts with their time.
+/// A count waits until twenty times its own length has passed since the last, so that counting takes at most a
+/// twentieth of one connection's time, however large the organisation is. What can be counted at once is; what takes
+/// longer is counted behind the reader's back, who sees the last counts with their time.
 final class MapCounter: Sendable {
   private let worker: PostgresWorker
   /// Organisations that are being counted behind somebody's back.

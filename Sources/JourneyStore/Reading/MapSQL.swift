@@ -71,10 +71,12 @@ enum MapSQL {
     return ReadSQL.evaluated(until: "COALESCE((\(counted)), journey_evaluated_until())")
   }
 
-  // Counting ---------------------------------------------------------------------------------------------------------------------------
+  // Counting
+  // ---------------------------------------------------------------------------------------------------------------------------
 
   /// One at a time an organisation; whoever comes second lets the first do it.
-  static let lock = PostgresStatement(name: "count_map_lock", "SELECT pg_try_advisory_xact_lock(1246579025, hashtext($1::uuid::text))")
+  static let lock = PostgresStatement(
+    name: "count_map_lock", "SELECT pg_try_advisory_xact_lock(1246579025, hashtext($1::uuid::text))")
 
   static let countStages = PostgresStatement(
     name: "count_stages",
@@ -93,7 +95,8 @@ enum MapSQL {
   static let noteStages = PostgresStatement(
     name: "note_stages", "UPDATE journey_maps SET stages_took = clock_timestamp() - now() WHERE org_id = $1::uuid")
 
-  /// A move is from one stage-setting event to the client's next, where that sets another stage; both lie within the 90 days.
+  /// A move is from one stage-setting event to the client's next, where that sets another stage; both lie within the 90
+  /// days.
   static let countFlows = PostgresStatement(
     name: "count_flows",
     """

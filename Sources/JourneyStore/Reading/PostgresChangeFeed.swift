@@ -3,8 +3,8 @@ import Journey
 public import JourneyPipeline
 public import PostgresClient
 
-/// Changes over LISTEN and NOTIFY: every instance of the database hears of them, and nobody else. Any login may listen and notify on any channel, so this one has a
-/// name that only the adapter can read.
+/// Changes over LISTEN and NOTIFY: every instance of the database hears of them, and nobody else. Any login may listen
+/// and notify on any channel, so this one has a name that only the adapter can read.
 public struct PostgresChangeFeed: ChangeFeed {
   private let announcer: PostgresWorker
   private let listener: PostgresWorker
@@ -32,7 +32,9 @@ public struct PostgresChangeFeed: ChangeFeed {
     while !Task.isCancelled {
       let messages = try await listener.perform { connection in
         // Another connection than the one that listens hears nothing, for ever.
-        guard connection.serial == session else { throw PostgresError(.transient, operation: "listen", "the connection was replaced") }
+        guard connection.serial == session else {
+          throw PostgresError(.transient, operation: "listen", "the connection was replaced")
+        }
         return try connection.notifications(within: .milliseconds(500))
       }
       for message in messages where message.channel == channel {
@@ -43,7 +45,8 @@ public struct PostgresChangeFeed: ChangeFeed {
   }
 
   private static let name = "(SELECT 'journey_changes_' || value FROM journey_secrets WHERE name = 'changes')"
-  private static let channel = PostgresStatement(name: "read_channel", "SELECT \(name) WHERE \(name) ~ '^[a-z0-9_]{20,60}$'")
+  private static let channel = PostgresStatement(
+    name: "read_channel", "SELECT \(name) WHERE \(name) ~ '^[a-z0-9_]{20,60}$'")
   private static let notify = PostgresStatement(
     name: "announce_changes", "SELECT pg_notify(\(name), payload) FROM unnest($1::text[]) AS payload")
 }

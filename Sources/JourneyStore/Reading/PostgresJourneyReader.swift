@@ -3,8 +3,8 @@ public import Journey
 public import JourneyPipeline
 public import PostgresClient
 
-/// Journeys in PostgreSQL, read as the caller: each read is a transaction of the role `authenticated` with the caller's claims, so that the
-/// policies decide what there is to see.
+/// Journeys in PostgreSQL, read as the caller: each read is a transaction of the role `authenticated` with the caller's
+/// claims, so that the policies decide what there is to see.
 public struct PostgresJourneyReader: JourneyReader {
   private let pool: PostgresPool
   private let counter: MapCounter
@@ -19,7 +19,8 @@ public struct PostgresJourneyReader: JourneyReader {
   ///   - rules: by which a client is evaluated that somebody asks for.
   ///   - clockOffset: how far the moment of reading is from the database's clock; for tests and simulations.
   public init(
-    pool: PostgresPool, adapter: PostgresWorker, lists: PostgresWorker? = nil, rules: DecisionRules, clockOffset: TimeSpan = .seconds(0)
+    pool: PostgresPool, adapter: PostgresWorker, lists: PostgresWorker? = nil, rules: DecisionRules,
+    clockOffset: TimeSpan = .seconds(0)
   ) {
     self.pool = pool
     self.adapter = lists ?? adapter
@@ -33,8 +34,10 @@ public struct PostgresJourneyReader: JourneyReader {
     case .map(let org, _), .statistics(let org, _): try await refreshMap(org, caller)
     case .highRisk(let org, let page): return try await board(.highRisk, org, page, caller)
     case .upsell(let org, let page): return try await board(.upsell, org, page, caller)
-    case .client(let id): return try await standing(of: id, ClientSQL.client, Self.eventParameters(id, PageRequest(limit: 50)), caller)
-    case .nextAction(let id): return try await standing(of: id, ClientSQL.nextAction, PostgresParameters { $0.uuid(id) }, caller)
+    case .client(let id):
+      return try await standing(of: id, ClientSQL.client, Self.eventParameters(id, PageRequest(limit: 50)), caller)
+    case .nextAction(let id):
+      return try await standing(of: id, ClientSQL.nextAction, PostgresParameters { $0.uuid(id) }, caller)
     default: break
     }
     let (statement, parameters) = Self.command(query, caller)
@@ -50,7 +53,8 @@ public struct PostgresJourneyReader: JourneyReader {
   }
 
   public func organization(ofClient client: UUID, for caller: Caller) async throws(LedgerError) -> UUID? {
-    try await perform(caller, ClientSQL.organization, PostgresParameters { $0.uuid(client) }) { result throws(PostgresError) in
+    try await perform(caller, ClientSQL.organization, PostgresParameters { $0.uuid(client) }) {
+      result throws(PostgresError) in
       result.rowCount == 0 ? nil : try result.uuid(0, 0)
     }
   }
@@ -82,16 +86,22 @@ public struct PostgresJourneyReader: JourneyReader {
           return standings.standing(of: found)
         }
       }
-      return try await perform(caller, statement, parameters.with(standing)) { result throws(PostgresError) in try result.document }
+      return try await perform(caller, statement, parameters.with(standing)) { result throws(PostgresError) in
+        try result.document
+      }
     }
   }
 
-  private func board(_ sql: BoardSQL, _ org: UUID?, _ page: BoardRequest, _ caller: Caller) async throws(LedgerError) -> [UInt8]? {
+  private func board(_ sql: BoardSQL, _ org: UUID?, _ page: BoardRequest, _ caller: Caller) async throws(LedgerError)
+    -> [UInt8]?
+  {
     let part: [UUID]
     var next: String?
     switch page.place {
     case .start:
-      return try await perform(caller, sql.first, Self.boardParameters(org, page)) { result throws(PostgresError) in try result.jsonIfPresent(0, 0) }
+      return try await perform(caller, sql.first, Self.boardParameters(org, page)) { result throws(PostgresError) in
+        try result.jsonIfPresent(0, 0)
+      }
     case .after(let shown):
       let parameters = PostgresParameters {
         $0.uuid(org)
@@ -109,7 +119,9 @@ public struct PostgresJourneyReader: JourneyReader {
         next = Self.cursor(id, page.limit)
       }
     case .kept(let id, let offset):
-      let found = try await classified { [lists] in try await lists.part(of: id, for: caller.subject, offset: offset, limit: page.limit) }
+      let found = try await classified { [lists] in
+        try await lists.part(of: id, for: caller.subject, offset: offset, limit: page.limit)
+      }
       // As little is said of somebody else's as of none.
       guard let found else { return nil }
       part = found.clients
@@ -120,20 +132,26 @@ public struct PostgresJourneyReader: JourneyReader {
       $0.uuids(part)
       $0.text(next)
     }
-    return try await perform(caller, sql.items, parameters) { result throws(PostgresError) in try result.jsonIfPresent(0, 0) }
+    return try await perform(caller, sql.items, parameters) { result throws(PostgresError) in
+      try result.jsonIfPresent(0, 0)
+    }
   }
 
   private static func cursor(_ id: UUID, _ offset: Int) -> String {
-    Data(#"["kept","\#(id.text)","\#(offset)"]"#.utf8).base64EncodedString().replacing("+", with: "-").replacing("/", with: "_").replacing("=", with: "")
+    Data(#"["kept","\#(id.text)","\#(offset)"]"#.utf8).base64EncodedString().replacing("+", with: "-").replacing(
+      "/", with: "_"
+    ).replacing("=", with: "")
   }
 
   private func refreshMap(_ org: UUID?, _ caller: Caller) async throws(LedgerError) {
-    let ages = try await perform(caller, MapSQL.ages, PostgresParameters { $0.uuid(org) }) { result throws(PostgresError) in
+    let ages = try await perform(caller, MapSQL.ages, PostgresParameters { $0.uuid(org) }) {
+      result throws(PostgresError) in
       var ages: [MapCounter.Age] = []
       for row in 0..<result.rowCount {
         ages.append(
           MapCounter.Age(
-            orgID: try result.uuid(row, 0), isMissing: try result.bool(row, 1), stagesAreSlow: try result.boolIfPresent(row, 2) ?? false,
+            orgID: try result.uuid(row, 0), isMissing: try result.bool(row, 1),
+            stagesAreSlow: try result.boolIfPresent(row, 2) ?? false,
             flowsAreSlow: try result.boolIfPresent(row, 3) ?? false, stagesAreOld: try result.bool(row, 4),
             flowsAreOld: try result.bool(row, 5)))
       }

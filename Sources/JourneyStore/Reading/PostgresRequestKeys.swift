@@ -18,7 +18,9 @@ public struct PostgresRequestKeys: RequestKeys {
           $0.uuid(fingerprint)
         }
         let none = PostgresParameters()
-        let results = try connection.pipeline([(.begin, none), (Self.claim, parameters), (Self.forget, none), (.commit, none)])
+        let results = try connection.pipeline([
+          (.begin, none), (Self.claim, parameters), (Self.forget, none), (.commit, none),
+        ])
         return try results[1].bool(0, 0)
       }
     } catch let error as PostgresError {

@@ -2,14 +2,16 @@ import PostgresClient
 
 /// Pieces that the statements for readers share.
 ///
-/// Every answer is composed by the database: one statement, one round trip, and what it leaves out by row level security is not there to be
-/// leaked. Member names are those of `contracts/openapi.yaml`.
+/// Every answer is composed by the database: one statement, one round trip, and what it leaves out by row level
+/// security is not there to be leaked. Member names are those of `contracts/openapi.yaml`.
 enum ReadSQL {
-  /// What makes the rest of a transaction the caller's: the claims that the policies ask for, and one time zone for every answer.
+  /// What makes the rest of a transaction the caller's: the claims that the policies ask for, and one time zone for
+  /// every answer.
   static let claims = PostgresStatement(
     name: "read_claims", "SELECT set_config('request.jwt.claims', $1::text, true), set_config('TimeZone', 'UTC', true)")
 
-  /// The caller's organisations, narrowed to the one in `$1` where that is given. Asked for first, so that what follows finds its index by it.
+  /// The caller's organisations, narrowed to the one in `$1` where that is given. Asked for first, so that what follows
+  /// finds its index by it.
   static let organizations = """
     orgs AS MATERIALIZED (
       SELECT org_id FROM user_organizations WHERE user_id = (SELECT auth.uid()) AND ($1::uuid IS NULL OR org_id = $1::uuid)
@@ -33,7 +35,8 @@ enum ReadSQL {
   ///
   /// - Parameters:
   ///   - isEvaluated: whether it shows what clients are evaluated to be.
-  ///   - rows: a query with the columns `item` (json) and `key` (text: a JSON array of what the order goes by), in order, with at most one row more than
+  ///   - rows: a query with the columns `item` (json) and `key` (text: a JSON array of what the order goes by), in
+  ///     order, with at most one row more than
   ///     the limit.
   ///   - limit: the number of the parameter that holds the limit.
   static func page(_ rows: String, limit: Int, isEvaluated: Bool = false) -> String {
@@ -71,8 +74,8 @@ enum ReadSQL {
       'source', e.source, 'sourceEventId', e.source_event_id, 'metadata', \(HostValues.object("e.metadata")))
     """
 
-  /// The events of the client in parameter `client`, after the keys in `at` and `id`. Those of one moment are put in order among themselves afterwards: what is
-  /// read is in the index's order, so that no plan sorts a history.
+  /// The events of the client in parameter `client`, after the keys in `at` and `id`. Those of one moment are put in
+  /// order among themselves afterwards: what is read is in the index's order, so that no plan sorts a history.
   static func events(client: Int, at: Int, id: Int, limit: Int) -> String {
     page(
       """
@@ -85,10 +88,12 @@ enum ReadSQL {
       """, limit: limit)
   }
 
-  /// Where a page of what is ordered by time and id, the newest first, begins: the keys in the parameters, or before everything where they are NULL.
+  /// Where a page of what is ordered by time and id, the newest first, begins: the keys in the parameters, or before
+  /// everything where they are NULL.
   ///
-  /// Not a condition that holds where they are NULL: a plan that has to serve both would read, and drop, all that is newer. CASE, since COALESCE counts as a
-  /// function that might leak, and what might leak comes after the policies, not out of an index.
+  /// Not a condition that holds where they are NULL: a plan that has to serve both would read, and drop, all that is
+  /// newer. CASE, since COALESCE counts as a function that might leak, and what might leak comes after the policies,
+  /// not out of an index.
   static func timeBefore(_ at: Int, _ id: Int) -> String {
     """
     CASE WHEN $\(at)::text IS NULL THEN 'infinity'::timestamptz ELSE $\(at)::text::timestamptz END,
@@ -96,7 +101,8 @@ enum ReadSQL {
     """
   }
 
-  /// The members of a next action out of how a client stands, `l`: the best candidate, with the action that is under way where there is one.
+  /// The members of a next action out of how a client stands, `l`: the best candidate, with the action that is under
+  /// way where there is one.
   static let nextAction = """
     SELECT json_build_object(
       'action', b.value ->> 'action', 'channel', b.value ->> 'channel', 'reason', b.value ->> 'reason', 'trigger', b.value ->> 'trigger',

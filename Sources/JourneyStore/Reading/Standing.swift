@@ -2,16 +2,17 @@ import FoundationEssentials
 import Journey
 import PostgresClient
 
-/// How a client stands at the moment of reading, although nobody has evaluated it since time passed or the host application changed something. Nothing is
-/// stored of it: the next evaluation, or the next look at clients for whom the time has come, does that.
+/// How a client stands at the moment of reading, although nobody has evaluated it since time passed or the host
+/// application changed something. Nothing is stored of it: the next evaluation, or the next look at clients for whom
+/// the time has come, does that.
 struct Standing {
   /// nil: the client has no events, and there is nothing to say.
   let evaluation: Evaluation?
   let summary: ClientSummary
   /// The moment by the database's clock.
   let asOf: Timestamp
-  /// Whether it is what is stored: then what caused that is its cause. Otherwise time has passed, or the host has changed something, and nothing that is stored
-  /// led to it.
+  /// Whether it is what is stored: then what caused that is its cause. Otherwise time has passed, or the host has
+  /// changed something, and nothing that is stored led to it.
   let isStored: Bool
   let ruleVersion: String
 
@@ -83,7 +84,9 @@ struct StandingReader: Sendable {
     self.clockOffset = clockOffset
   }
 
-  static func find(_ client: UUID) -> (PostgresStatement, PostgresParameters) { (find, PostgresParameters { $0.uuid(client) }) }
+  static func find(_ client: UUID) -> (PostgresStatement, PostgresParameters) {
+    (find, PostgresParameters { $0.uuid(client) })
+  }
 
   /// A client without a state has no events; one that has become part of another is nobody.
   private static let find = PostgresStatement(
@@ -123,7 +126,8 @@ struct StandingReader: Sendable {
 
   func standing(of found: FoundClient) -> Standing {
     let client = found.client
-    // Where time is not followed up, each answer is calculated, as the design document's service does: also for somebody who was never heard of.
+    // Where time is not followed up, each answer is calculated, as the design document's service does: also for
+    // somebody who was never heard of.
     let isKnown = client.summary.lastEventAt != nil || !rules.evaluatesOverTime
     let evaluation = isKnown ? rules.standing(of: client, after: found.latest) : nil
     return Standing(

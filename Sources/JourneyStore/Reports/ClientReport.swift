@@ -65,7 +65,8 @@ extension ClientReport.Now {
     guard let evaluation = standing.evaluation else { return nil }
     let outcome = evaluation.assessment
     self.init(
-      asOf: standing.asOf, stage: outcome.stage.rawValue, score: outcome.score, riskLevel: outcome.level.rawValue, nextChange: outcome.nextChange,
+      asOf: standing.asOf, stage: outcome.stage.rawValue, score: outcome.score, riskLevel: outcome.level.rawValue,
+      nextChange: outcome.nextChange,
       explanation: standing.explanation(of: evaluation), isStored: standing.isStored)
   }
 }
@@ -95,7 +96,9 @@ public struct ClientReports: Sendable {
           $0.text(text)
           $0.uuid(orgID)
         })
-      return try (0..<result.rowCount).map { (try result.uuid($0, 0), try result.uuid($0, 1), try result.textIfPresent($0, 2)) }
+      return try (0..<result.rowCount).map {
+        (try result.uuid($0, 0), try result.uuid($0, 1), try result.textIfPresent($0, 2))
+      }
     }
   }
 
@@ -107,7 +110,8 @@ public struct ClientReports: Sendable {
         $0.int4(Int32(limit))
       }
       let results = try connection.pipeline([
-        (Statements.client, PostgresParameters { $0.uuid(client) }), (Statements.events, parameters), (Statements.scores, parameters),
+        (Statements.client, PostgresParameters { $0.uuid(client) }), (Statements.events, parameters),
+        (Statements.scores, parameters),
         (Statements.actions, parameters), StandingReader.find(client),
       ])
       guard results[0].rowCount == 1 else { return nil }
@@ -123,11 +127,13 @@ public struct ClientReports: Sendable {
   private static func report(_ results: [PostgresResult]) throws -> ClientReport {
     let client = results[0], events = results[1], scores = results[2], actions = results[3]
     return ClientReport(
-      id: try client.uuid(0, 0), orgID: try client.uuid(0, 1), name: try client.textIfPresent(0, 2), email: try client.textIfPresent(0, 3),
+      id: try client.uuid(0, 0), orgID: try client.uuid(0, 1), name: try client.textIfPresent(0, 2),
+      email: try client.textIfPresent(0, 3),
       eventCount: Int(try client.int64(0, 4)),
       events: try (0..<events.rowCount).map { row in
         ClientReport.Event(
-          occurredAt: Timestamp(microseconds: try events.timestamp(row, 0)), type: try events.text(row, 1), stage: try events.text(row, 2),
+          occurredAt: Timestamp(microseconds: try events.timestamp(row, 0)), type: try events.text(row, 1),
+          stage: try events.text(row, 2),
           setsStage: try events.bool(row, 3), source: try events.text(row, 4), sourceEventID: try events.text(row, 5))
       },
       scores: try (0..<scores.rowCount).map { row in
@@ -140,7 +146,8 @@ public struct ClientReports: Sendable {
           id: try actions.uuid(row, 0), action: try actions.text(row, 1), channel: try actions.text(row, 2),
           priority: try actions.text(row, 3), reason: try actions.text(row, 4),
           decidedAt: Timestamp(microseconds: try actions.timestamp(row, 5)),
-          publishedAt: try actions.timestampIfPresent(row, 6).map { Timestamp(microseconds: $0) }, state: try actions.text(row, 7))
+          publishedAt: try actions.timestampIfPresent(row, 6).map { Timestamp(microseconds: $0) },
+          state: try actions.text(row, 7))
       })
   }
 

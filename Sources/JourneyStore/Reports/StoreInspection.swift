@@ -40,10 +40,12 @@ public struct StoreInspection: Sendable {
       let stuck = try connection.execute(Statements.stuck)
       return StoreInspection(
         serverVersion: connection.serverVersion, loginRole: try roles.text(0, 0), workingRole: try roles.text(0, 1),
-        isPrivileged: try roles.bool(0, 2), loginIsSuperuser: try roles.bool(0, 3), loginMayReadAsMember: try roles.bool(0, 4),
+        isPrivileged: try roles.bool(0, 2), loginIsSuperuser: try roles.bool(0, 3),
+        loginMayReadAsMember: try roles.bool(0, 4),
         unprotectedTables: try (0..<tables.rowCount).map { try tables.text($0, 0) },
         missingPrivileges: try (0..<privileges.rowCount).map { try privileges.text($0, 0) },
-        unsafeSettings: try (0..<settings.rowCount).map { try settings.text($0, 0) }, unpublishedActions: Int(try unpublished.int64(0, 0)),
+        unsafeSettings: try (0..<settings.rowCount).map { try settings.text($0, 0) },
+        unpublishedActions: Int(try unpublished.int64(0, 0)),
         stuckActions: try (0..<stuck.rowCount).map { (try stuck.text($0, 0), Int(try stuck.int64($0, 1))) })
     }
   }
@@ -60,9 +62,13 @@ public struct StoreInspection: Sendable {
     AccessList.entries.flatMap { entry in
       (entry.grants[.adapter] ?? []).flatMap { grant in
         // Which of a host's columns are there is looked at elsewhere.
-        if entry.isHosts, !grant.columns.isEmpty { return [Needed(kind: "some columns", name: entry.name, privilege: grant.privilege)] }
+        if entry.isHosts, !grant.columns.isEmpty {
+          return [Needed(kind: "some columns", name: entry.name, privilege: grant.privilege)]
+        }
         let columns: [String?] = grant.columns.isEmpty ? [nil] : grant.columns
-        return columns.map { Needed(kind: entry.kind.rawValue, name: entry.name, privilege: grant.privilege, column: $0) }
+        return columns.map {
+          Needed(kind: entry.kind.rawValue, name: entry.name, privilege: grant.privilege, column: $0)
+        }
       }
     }
   }
@@ -110,6 +116,8 @@ public struct StoreInspection: Sendable {
       GROUP BY failure ORDER BY 2 DESC, 1 LIMIT 5
       """)
     static let unpublished = PostgresStatement(
-      name: "inspect_unpublished", "SELECT COALESCE(sum(actions), 0) FROM journey_outbox WHERE confirmed_at IS NULL AND next_attempt_at < 'infinity'")
+      name: "inspect_unpublished",
+      "SELECT COALESCE(sum(actions), 0) FROM journey_outbox WHERE confirmed_at IS NULL AND next_attempt_at < 'infinity'"
+    )
   }
 }

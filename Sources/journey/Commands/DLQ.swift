@@ -11,9 +11,11 @@ import PostgresClient
 struct DLQ: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "dlq", abstract: "Dead letters: messages that could not be applied, archived with why.",
-    discussion: "They are archived by serve, unless deadLetters.archive is false. Every change is recorded: who, when, why, and what came of it.",
+    discussion:
+      "They are archived by serve, unless deadLetters.archive is false. Every change is recorded: who, when, why, and what came of it.",
     subcommands: [
-      DLQStats.self, DLQList.self, DLQShow.self, DLQReplay.self, DLQDiscard.self, DLQDelete.self, DLQExport.self, DLQImport.self,
+      DLQStats.self, DLQList.self, DLQShow.self, DLQReplay.self, DLQDiscard.self, DLQDelete.self, DLQExport.self,
+      DLQImport.self,
     ])
 }
 
@@ -33,7 +35,8 @@ struct LetterFilterOptions: ParsableArguments {
 
   @Option(
     name: .long,
-    help: ArgumentHelp("Failed at this time or later: 2026-11-20T10:00:00Z, 2026-11-20, or 90m, 2h, 3d ago.", valueName: "time"))
+    help: ArgumentHelp(
+      "Failed at this time or later: 2026-11-20T10:00:00Z, 2026-11-20, or 90m, 2h, 3d ago.", valueName: "time"))
   var since: String?
 
   @Option(name: .long, help: ArgumentHelp("Failed before this time.", valueName: "time"))
@@ -42,7 +45,9 @@ struct LetterFilterOptions: ParsableArguments {
   @Option(name: .long, help: "A text in the reason, the value, the message's id, the routing key or the body.")
   var text: String?
 
-  @Option(name: .long, help: "new, replaying, replayed, discarded or all.", completion: .list(LetterState.allCases.map(\.rawValue) + ["all"]))
+  @Option(
+    name: .long, help: "new, replaying, replayed, discarded or all.",
+    completion: .list(LetterState.allCases.map(\.rawValue) + ["all"]))
   var state = "new"
 
   /// Whether anything narrows the letters down.
@@ -51,12 +56,16 @@ struct LetterFilterOptions: ParsableArguments {
   func filter(ids: [String] = []) throws -> LetterFilter {
     var filter = LetterFilter()
     filter.ids = try ids.map { text in
-      guard let id = UUID(uuidString: text) else { throw Failure(.refusedInput, "\(text) is not a letter's id; see journey dlq list") }
+      guard let id = UUID(uuidString: text) else {
+        throw Failure(.refusedInput, "\(text) is not a letter's id; see journey dlq list")
+      }
       return id
     }
     if state != "all" {
       guard let state = LetterState(rawValue: state) else {
-        throw Failure(.refusedInput, "--state \(state): it is one of \(LetterState.allCases.map(\.rawValue).joined(separator: ", ")), all")
+        throw Failure(
+          .refusedInput,
+          "--state \(state): it is one of \(LetterState.allCases.map(\.rawValue).joined(separator: ", ")), all")
       }
       filter.states = [state]
     }
@@ -64,7 +73,9 @@ struct LetterFilterOptions: ParsableArguments {
     filter.source = source
     filter.type = type
     filter.orgID = try org.map { text in
-      guard let id = UUID(uuidString: text) else { throw Failure(.refusedInput, "--org \(text): an organisation is named by its UUID") }
+      guard let id = UUID(uuidString: text) else {
+        throw Failure(.refusedInput, "--org \(text): an organisation is named by its UUID")
+      }
       return id
     }
     filter.since = try since.map { try Self.time($0, "--since") }
@@ -76,10 +87,13 @@ struct LetterFilterOptions: ParsableArguments {
   private static func time(_ text: String, _ option: String) throws -> Timestamp {
     if let time = Timestamp(iso8601: text, zone: .isUTC) { return time }
     let seconds: [Character: Int64] = ["s": 1, "m": 60, "h": 3600, "d": 86_400]
-    if let unit = text.last.flatMap({ seconds[$0] }), let number = Int64(text.dropLast()), (0...1_000_000).contains(number) {
+    if let unit = text.last.flatMap({ seconds[$0] }), let number = Int64(text.dropLast()),
+      (0...1_000_000).contains(number)
+    {
       return SystemClock().now() - .seconds(number * unit)
     }
-    throw Failure(.refusedInput, "\(option) \(text): write 2026-11-20T10:00:00Z, 2026-11-20, or how long ago: 90m, 2h, 3d")
+    throw Failure(
+      .refusedInput, "\(option) \(text): write 2026-11-20T10:00:00Z, 2026-11-20, or how long ago: 90m, 2h, 3d")
   }
 
   /// The filter as it was given, for the record.
@@ -87,7 +101,8 @@ struct LetterFilterOptions: ParsableArguments {
     var json = JSONWriter()
     json.beginObject()
     for (name, value) in [
-      ("code", code), ("source", source), ("type", type), ("org", org), ("since", since), ("until", until), ("text", text),
+      ("code", code), ("source", source), ("type", type), ("org", org), ("since", since), ("until", until),
+      ("text", text),
       ("state", state),
     ] { json.member(name, value) }
     if !ids.isEmpty {
@@ -103,13 +118,15 @@ struct LetterFilterOptions: ParsableArguments {
 
 /// Who works, for the record.
 struct ActorOptions: ParsableArguments {
-  @Option(name: .long, help: ArgumentHelp("Who you are, for the record. Left out, the login's name.", valueName: "name"))
+  @Option(
+    name: .long, help: ArgumentHelp("Who you are, for the record. Left out, the login's name.", valueName: "name"))
   var actor: String?
 
   var name: String {
     let environment = ProcessInfo.processInfo.environment
     let candidates = [
-      actor, environment["JOURNEY_ACTOR"], environment["SUDO_USER"], environment["USER"], environment["LOGNAME"], ProcessInfo.processInfo.userName,
+      actor, environment["JOURNEY_ACTOR"], environment["SUDO_USER"], environment["USER"], environment["LOGNAME"],
+      ProcessInfo.processInfo.userName,
     ]
     return candidates.compactMap(\.self).first { !$0.isEmpty } ?? "unknown"
   }
@@ -123,7 +140,8 @@ func requireLetters(_ ids: [UUID], in states: [LetterState], _ desk: LetterDesk,
   for id in ids {
     guard let state = known[id] else { throw Failure(.failed, "there is no letter \(id.text); nothing was done") }
     guard states.isEmpty || states.contains(state) else {
-      throw Failure(.failed, "letter \(id.text) is \(state.rawValue), not \(states[0].rawValue)\(advice); nothing was done")
+      throw Failure(
+        .failed, "letter \(id.text) is \(state.rawValue), not \(states[0].rawValue)\(advice); nothing was done")
     }
   }
 }
@@ -134,7 +152,8 @@ func withArchive<Value>(
 ) async throws -> Value {
   if !settings.archivesDeadLetters {
     let queue = settings.messagingNames.deadLetters
-    Output.error("note: deadLetters.archive is off in these settings; a serve with them leaves dead letters in the queue \(queue)")
+    Output.error(
+      "note: deadLetters.archive is off in these settings; a serve with them leaves dead letters in the queue \(queue)")
   }
   return try await failing(.failed) { try await withDatabase(settings, role: settings.workingRole, "dlq", body) }
 }

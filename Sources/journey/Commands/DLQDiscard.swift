@@ -15,7 +15,9 @@ struct DLQDiscard: AsyncParsableCommand {
       guard change.filter.state == LetterState.new.rawValue else {
         throw Failure(.refusedInput, "--state \(change.filter.state): only open letters can be discarded")
       }
-      try await change.run(.init(verb: "discard", participle: "discarded"), in: [.new]) { try await $0.discard($1, why: $2) }
+      try await change.run(.init(verb: "discard", participle: "discarded"), in: [.new]) {
+        try await $0.discard($1, why: $2)
+      }
     }
   }
 }

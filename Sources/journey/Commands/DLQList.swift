@@ -48,7 +48,9 @@ struct DLQList: AsyncParsableCommand {
 
   private func show(_ letters: [ArchivedLetter], _ total: Int) {
     guard !letters.isEmpty else {
-      return Output.line(filter.state == "all" || after != nil ? "no letters" : "no letters that are \(filter.state); --state all looks at the others, too")
+      return Output.line(
+        filter.state == "all" || after != nil
+          ? "no letters" : "no letters that are \(filter.state); --state all looks at the others, too")
     }
     // Where all are asked for, each says what it is.
     let showsState = filter.state == "all"
@@ -56,10 +58,11 @@ struct DLQList: AsyncParsableCommand {
       ["id", "failed", "code"] + (showsState ? ["state"] : []) + ["source", "type", "tried", "reason"],
       letters.map { archived in
         let letter = archived.letter
-        return [archived.id.text, letter.failedAt.toTheSecond, letter.code] + (showsState ? [archived.state.rawValue] : []) + [
-          (letter.source ?? "").line(24), (letter.type ?? "").line(28),
-          "\(letter.attempts)" + (letter.replayCount > 0 ? "+\(letter.replayCount)" : ""), letter.reason.line(72),
-        ]
+        return [archived.id.text, letter.failedAt.toTheSecond, letter.code]
+          + (showsState ? [archived.state.rawValue] : []) + [
+            (letter.source ?? "").line(24), (letter.type ?? "").line(28),
+            "\(letter.attempts)" + (letter.replayCount > 0 ? "+\(letter.replayCount)" : ""), letter.reason.line(72),
+          ]
       })
     Output.line(
       "\(letters.count) of \(total)"

@@ -11,7 +11,8 @@ import PostgresClient
 /// `journey dlq replay`
 struct DLQReplay: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "replay", abstract: "Put letters into the ingest queue again, as they were first published, each confirmed by the broker.",
+    commandName: "replay",
+    abstract: "Put letters into the ingest queue again, as they were first published, each confirmed by the broker.",
     discussion: """
       The letters are taken first, then published. Cut off at any point, by Ctrl-C too, a replay is finished by --resume: it \
       loses nothing, and what it publishes twice has the same id and counts once. A letter that has failed the same way three \
@@ -22,7 +23,8 @@ struct DLQReplay: AsyncParsableCommand {
   /// How often a letter may fail the same way in a row before it is left alone.
   static let loopGuard = 3
 
-  /// The largest body that a replay publishes: a larger one would come back at once. An edit may make it smaller, where it can be edited.
+  /// The largest body that a replay publishes: a larger one would come back at once. An edit may make it smaller, where
+  /// it can be edited.
   static func largestBody(_ settings: JourneyConfiguration.Settings, isEdited: Bool) -> Int {
     isEdited ? max(settings.maximumBodyBytes, JSONLimits().maximumBytes) : settings.maximumBodyBytes
   }
@@ -38,7 +40,9 @@ struct DLQReplay: AsyncParsableCommand {
   @Flag(name: .long, help: "Show what would be replayed and what the mapping would make of it. Changes nothing.")
   var dryRun = false
 
-  @Option(name: .long, help: ArgumentHelp("The most letters a second; left out, as fast as the broker confirms.", valueName: "number"))
+  @Option(
+    name: .long,
+    help: ArgumentHelp("The most letters a second; left out, as fast as the broker confirms.", valueName: "number"))
   var rate: Double?
 
   @Option(
@@ -67,12 +71,15 @@ struct DLQReplay: AsyncParsableCommand {
 
   func run() async throws {
     try await journey.run {
-      if let rate, !(rate > 0 && rate <= 1_000_000) { throw Failure(.refusedInput, "--rate \(rate): it is more than 0, at most 1000000") }
+      if let rate, !(rate > 0 && rate <= 1_000_000) {
+        throw Failure(.refusedInput, "--rate \(rate): it is more than 0, at most 1000000")
+      }
       let settings = try await common.settings()
       let patch = try edit.map(readPatch)
       if resume || giveBack {
         guard ids.isEmpty, filter.isEmpty, !all, patch == nil, !dryRun, resume != giveBack else {
-          throw Failure(.refusedInput, "--resume and --give-back stand alone: what the replays were asked to do is in the archive")
+          throw Failure(
+            .refusedInput, "--resume and --give-back stand alone: what the replays were asked to do is in the archive")
         }
         return try await withArchive(settings) { worker in
           let replays = LetterReplays(worker: worker, actor: actor.name, clock: SystemClock())
@@ -81,7 +88,8 @@ struct DLQReplay: AsyncParsableCommand {
       }
       try requireChoice(ids, filter, all: all)
       let order = ReplayOrder(
-        filter: try filter.filter(ids: ids), filterText: filter.json(ids: ids), edit: patch?.bytes, rate: rate, why: reason,
+        filter: try filter.filter(ids: ids), filterText: filter.json(ids: ids), edit: patch?.bytes, rate: rate,
+        why: reason,
         loopGuard: force ? nil : Self.loopGuard, largestBody: Self.largestBody(settings, isEdited: patch != nil))
       try await withArchive(settings) { worker in
         let replays = LetterReplays(worker: worker, actor: actor.name, clock: SystemClock())
@@ -136,12 +144,14 @@ struct DLQReplay: AsyncParsableCommand {
   // MARK: Looking
 
   private func rehearse(
-    _ order: ReplayOrder, _ patch: JSONPatch?, _ replays: LetterReplays, _ desk: LetterDesk, _ settings: JourneyConfiguration.Settings
+    _ order: ReplayOrder, _ patch: JSONPatch?, _ replays: LetterReplays, _ desk: LetterDesk,
+    _ settings: JourneyConfiguration.Settings
   ) async throws {
     let decoder = try await settings.decoder(try await settings.decisions())
     let count = try await replays.count(order)
     let letters = try await desk.list(order.filter, limit: 20, withBodies: true, bodyBytes: order.largestBody).filter {
-      $0.sameFailures < order.loopGuard ?? .max && $0.letter.message.bodySize <= order.largestBody && !$0.letter.message.isCut
+      $0.sameFailures < order.loopGuard ?? .max && $0.letter.message.bodySize <= order.largestBody
+        && !$0.letter.message.isCut
     }
     let lines = letters.map { archived in
       var message = archived.letter.message
@@ -179,21 +189,30 @@ struct DLQReplay: AsyncParsableCommand {
       }
     } else {
       Output.line("would replay \(count.taken.of("letter"))" + leftAlone(count, order))
-      if !lines.isEmpty { Output.table(["letter", "by the mapping as it is now"], lines.map { [$0.text, $1.line(160)] }) }
+      if !lines.isEmpty {
+        Output.table(["letter", "by the mapping as it is now"], lines.map { [$0.text, $1.line(160)] })
+      }
       if count.taken > lines.count { Output.line("… and \(count.taken - lines.count) more") }
     }
   }
 
   private func leftAlone(_ count: ReplayCount, _ order: ReplayOrder) -> String {
     var notes: [String] = []
-    if count.held > 0 { notes.append("\(count.held.of("letter")) that failed the same way \(Self.loopGuard) times in a row (--force takes them)") }
-    if count.tooLarge > 0 { notes.append("\(count.tooLarge.of("letter")) too large to be replayed (\(tooLargeNote(order)))") }
+    if count.held > 0 {
+      notes.append(
+        "\(count.held.of("letter")) that failed the same way \(Self.loopGuard) times in a row (--force takes them)")
+    }
+    if count.tooLarge > 0 {
+      notes.append("\(count.tooLarge.of("letter")) too large to be replayed (\(tooLargeNote(order)))")
+    }
     return notes.isEmpty ? "" : "; left alone: " + notes.joined(separator: ", ")
   }
 
   // MARK: Doing
 
-  private func start(_ order: ReplayOrder, _ patch: JSONPatch?, _ replays: LetterReplays, _ settings: JourneyConfiguration.Settings)
+  private func start(
+    _ order: ReplayOrder, _ patch: JSONPatch?, _ replays: LetterReplays, _ settings: JourneyConfiguration.Settings
+  )
     async throws
   {
     // A broker that is not there, or takes nothing, is told before any letter is taken.
@@ -205,25 +224,32 @@ struct DLQReplay: AsyncParsableCommand {
     }
     let (id, taken) = try await replays.start(order)
     if !output.json { Output.line("replay \(id): \(taken.of("letter"))" + leftAlone(count, order)) }
-    let run = ReplayRun(settings: settings, replays: replays, id: id, total: taken, rate: rate, patch: patch, why: reason, wait: wait)
+    let run = ReplayRun(
+      settings: settings, replays: replays, id: id, total: taken, rate: rate, patch: patch, why: reason, wait: wait)
     try report([(id, taken, count, try await run())])
   }
 
   private func resume(_ replays: LetterReplays, _ settings: JourneyConfiguration.Settings) async throws {
     let open = try await replays.open()
-    for replay in open where replay.isUnderWay { Output.error("replay \(replay.id) of \(replay.actor) is under way; it is left alone") }
+    for replay in open where replay.isUnderWay {
+      Output.error("replay \(replay.id) of \(replay.actor) is under way; it is left alone")
+    }
     let left = open.filter { !$0.isUnderWay }
     if left.isEmpty, !output.json { Output.line("there is no replay to resume") }
-    if !left.isEmpty { try await withAdmin(settings) { try await wait.untilPublishing(to: settings.messagingNames.retry, $0) } }
+    if !left.isEmpty {
+      try await withAdmin(settings) { try await wait.untilPublishing(to: settings.messagingNames.retry, $0) }
+    }
     var results: [(Int, Int, ReplayCount, LetterReplay.Progress)] = []
     for replay in left {
       if !output.json { Output.line("replay \(replay.id): \(replay.remaining.of("letter")) left") }
       let patch = try replay.edit.map { bytes throws(JSONPatchError) in try JSONPatch(parsing: bytes) }
       let run = ReplayRun(
-        settings: settings, replays: replays, id: replay.id, total: replay.remaining, rate: rate ?? replay.rate, patch: patch,
+        settings: settings, replays: replays, id: replay.id, total: replay.remaining, rate: rate ?? replay.rate,
+        patch: patch,
         why: reason ?? replay.why, wait: wait)
       let progress = try await run()
-      results.append((replay.id, replay.remaining, ReplayCount(taken: replay.remaining, held: 0, tooLarge: 0), progress))
+      results.append(
+        (replay.id, replay.remaining, ReplayCount(taken: replay.remaining, held: 0, tooLarge: 0), progress))
       if !progress.isComplete { break }
     }
     try report(results)
@@ -231,7 +257,9 @@ struct DLQReplay: AsyncParsableCommand {
 
   private func giveBack(_ replays: LetterReplays) async throws {
     var count = 0
-    for replay in try await replays.open() where !replay.isUnderWay { count += try await replays.giveBack(replay.id, why: reason) }
+    for replay in try await replays.open() where !replay.isUnderWay {
+      count += try await replays.giveBack(replay.id, why: reason)
+    }
     if output.json {
       printJSON { json in
         json.beginObject()
@@ -252,7 +280,8 @@ struct DLQReplay: AsyncParsableCommand {
           json.beginObject()
           for (name, number) in [
             ("replay", result.id), ("letters", result.taken), ("heldByLoopGuard", result.count.held),
-            ("tooLarge", result.count.tooLarge), ("confirmed", result.progress.confirmed), ("failed", result.progress.failed),
+            ("tooLarge", result.count.tooLarge), ("confirmed", result.progress.confirmed),
+            ("failed", result.progress.failed),
             ("left", result.taken - result.progress.done),
           ] {
             json.key(name)
@@ -271,7 +300,8 @@ struct DLQReplay: AsyncParsableCommand {
       if progress.failed > 0 {
         throw Failure(
           .failed,
-          "\(progress.failed.of("letter")) not taken and open again, the last one since: \((progress.lastFailure ?? "").line(300))")
+          "\(progress.failed.of("letter")) not taken and open again, the last one since: \((progress.lastFailure ?? "").line(300))"
+        )
       }
       if !progress.isComplete {
         throw Failure(

@@ -17,12 +17,14 @@ struct ReplayRun {
   let why: String?
   let wait: WaitOptions
 
-  /// - Throws: also where the broker takes nothing for longer than is waited; the letters that it has not confirmed are open again then.
+  /// - Throws: also where the broker takes nothing for longer than is waited; the letters that it has not confirmed are
+  ///   open again then.
   func callAsFunction() async throws -> LetterReplay.Progress {
     let patience = wait.patience()
     let broker = try settings.broker("replay")
     let publisher = AMQPPublisher(settings: broker, window: settings.publishWindow) { patience.note($0) }
-    let letters = LetterRepublisher(publisher: publisher, names: settings.messagingNames, user: broker.userID, edit: patch)
+    let letters = LetterRepublisher(
+      publisher: publisher, names: settings.messagingNames, user: broker.userID, edit: patch)
     let replay = LetterReplay(ledger: replays.ledger(id, why: why), publisher: letters, rate: rate)
     let meter = ReplayMeter(total: total)
     let run = Task { try await replay.run { meter.show($0) } }
@@ -49,7 +51,8 @@ struct ReplayRun {
       let open = try await replays.giveBack(id, why: reason)
       throw Failure(
         .unavailable,
-        "\(reason); given up after \(wait.seconds) s: \(progress.confirmed.of("letter")) published and confirmed, \(open) open again")
+        "\(reason); given up after \(wait.seconds) s: \(progress.confirmed.of("letter")) published and confirmed, \(open) open again"
+      )
     }
     return progress
   }

@@ -9,7 +9,8 @@ import JourneyStore
 /// `journey dlq show ID`
 struct DLQShow: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "show", abstract: "Show a letter: why, its message, what the mapping makes of it now, and its history.")
+    commandName: "show", abstract: "Show a letter: why, its message, what the mapping makes of it now, and its history."
+  )
 
   @Argument(help: "The letter's id.")
   var id: String
@@ -23,7 +24,9 @@ struct DLQShow: AsyncParsableCommand {
   func run() async throws {
     try await journey.run {
       let settings = try await common.settings()
-      guard let uuid = UUID(uuidString: id) else { throw Failure(.refusedInput, "\(id) is not a letter's id; see journey dlq list") }
+      guard let uuid = UUID(uuidString: id) else {
+        throw Failure(.refusedInput, "\(id) is not a letter's id; see journey dlq list")
+      }
       var filter = LetterFilter()
       filter.ids = [uuid]
       let (letters, history) = try await withArchive(settings) { [filter] worker in
@@ -37,7 +40,11 @@ struct DLQShow: AsyncParsableCommand {
       if raw { return }
       let decoder = try await settings.decoder(try await settings.decisions())
       let trace = Result { () throws(Rejection) in try decoder.trace(of: letter.letter.message) }
-      if output.json { printJSON { Self.write(letter, history, trace, into: &$0) } } else { show(letter, history, trace) }
+      if output.json {
+        printJSON { Self.write(letter, history, trace, into: &$0) }
+      } else {
+        show(letter, history, trace)
+      }
     }
   }
 
@@ -51,7 +58,9 @@ struct DLQShow: AsyncParsableCommand {
       written += part.count
     }
     let size = letter.letter.message.bodySize
-    if written < size { Output.error("note: these are the first \(written.of("byte")) of \(size); more is not archived") }
+    if written < size {
+      Output.error("note: these are the first \(written.of("byte")) of \(size); more is not archived")
+    }
   }
 
   // MARK: For people
@@ -59,27 +68,41 @@ struct DLQShow: AsyncParsableCommand {
   private func show(_ archived: ArchivedLetter, _ history: [LetterLogEntry], _ trace: Result<MappingTrace, Rejection>) {
     let letter = archived.letter, message = letter.message
     var rows: [[String]] = [
-      ["letter", archived.id.text], ["state", archived.state.rawValue + (archived.replayID.map { " (replay \($0))" } ?? "")],
-      ["code", letter.code], ["field", letter.field ?? ""], ["value", letter.value ?? ""], ["source", letter.source ?? ""],
+      ["letter", archived.id.text],
+      ["state", archived.state.rawValue + (archived.replayID.map { " (replay \($0))" } ?? "")],
+      ["code", letter.code], ["field", letter.field ?? ""], ["value", letter.value ?? ""],
+      ["source", letter.source ?? ""],
       ["type", letter.type ?? ""], ["organisation", letter.orgID?.text ?? ""], ["message id", message.messageID ?? ""],
-      ["published to", "\(message.exchange.isEmpty ? "(default exchange)" : message.exchange) with \(message.routingKey)"],
-      ["first failed", letter.firstFailedAt.iso8601], ["last failed", letter.failedAt.iso8601], ["tried", letter.attempts.of("time")],
-      ["replayed", letter.replayCount.of("time") + "; " + archived.sameFailures.of("failure") + " of this kind in a row"],
+      [
+        "published to",
+        "\(message.exchange.isEmpty ? "(default exchange)" : message.exchange) with \(message.routingKey)",
+      ],
+      ["first failed", letter.firstFailedAt.iso8601], ["last failed", letter.failedAt.iso8601],
+      ["tried", letter.attempts.of("time")],
+      [
+        "replayed",
+        letter.replayCount.of("time") + "; " + archived.sameFailures.of("failure") + " of this kind in a row",
+      ],
     ]
     if let cause = letter.causedBy { rows.append(["edited from", cause.text]) }
     let shown = rows.filter { !$0[1].isEmpty }
     let width = shown.map { $0[0].count }.max() ?? 0
-    for row in shown { Output.line(row[0] + String(repeating: " ", count: width - row[0].count + 2) + row[1].line(400)) }
+    for row in shown {
+      Output.line(row[0] + String(repeating: " ", count: width - row[0].count + 2) + row[1].line(400))
+    }
     Output.line("\nreason")
     for line in letter.reason.split(separator: "\n").prefix(50) { Output.line("  " + String(line).line(400)) }
     let headers = LetterJSON.headers(of: message)
     if !headers.isEmpty {
       Output.line("\nheaders")
-      Output.table(["name", "type", "value"], headers.map { [$0.name.line(60), $0.type, $0.value.line(200)] }, indent: "  ")
+      Output.table(
+        ["name", "type", "value"], headers.map { [$0.name.line(60), $0.type, $0.value.line(200)] }, indent: "  ")
     }
     Output.line("\nproperties")
     Output.line(pretty(message.properties))
-    Output.line("\nbody, \(message.bodySize.of("byte"))" + (message.bodyDigest.map { ", SHA-256 " + LetterJSON.hexadecimal($0) } ?? ""))
+    Output.line(
+      "\nbody, \(message.bodySize.of("byte"))"
+        + (message.bodyDigest.map { ", SHA-256 " + LetterJSON.hexadecimal($0) } ?? ""))
     if message.bodySize <= Self.largestShown {
       Output.line(pretty(message.body))
     } else {
@@ -94,7 +117,8 @@ struct DLQShow: AsyncParsableCommand {
         ["at", "what", "who", "why", "result"],
         history.map {
           [
-            $0.at.toTheSecond, $0.action + ($0.replayID.map { " (replay \($0))" } ?? ""), $0.actor.line(40), ($0.why ?? "").line(60),
+            $0.at.toTheSecond, $0.action + ($0.replayID.map { " (replay \($0))" } ?? ""), $0.actor.line(40),
+            ($0.why ?? "").line(60),
             ($0.result ?? "").line(120),
           ]
         }, indent: "  ")
@@ -109,12 +133,15 @@ struct DLQShow: AsyncParsableCommand {
       for element in trace.elements.prefix(20) {
         if trace.elements.count > 1 { Output.line("  element \(element.position)") }
         for rule in element.rules {
-          Output.line(rule.isMatch ? "  rule \(rule.name) takes it" : "  rule \(rule.name) does not: \((rule.refusal ?? "").line(200))")
+          Output.line(
+            rule.isMatch
+              ? "  rule \(rule.name) takes it" : "  rule \(rule.name) does not: \((rule.refusal ?? "").line(200))")
         }
         Output.line("  \(Self.verdict(element.outcome).line(400))")
         if !element.fields.isEmpty {
           Output.table(
-            ["field", "from", "value"], element.fields.map { [$0.name, $0.path, ($0.value ?? "(not there)").line(80)] }, indent: "    ")
+            ["field", "from", "value"],
+            element.fields.map { [$0.name, $0.path, ($0.value ?? "(not there)").line(80)] }, indent: "    ")
         }
       }
     }
@@ -123,7 +150,8 @@ struct DLQShow: AsyncParsableCommand {
   /// What became of an element, in a line.
   static func verdict(_ outcome: MappingOutcome) -> String {
     switch outcome {
-    case .event(let event): "becomes \(event.type) \(event.sourceEventID) of \(event.client.externalID ?? event.client.id?.text ?? "")"
+    case .event(let event):
+      "becomes \(event.type) \(event.sourceEventID) of \(event.client.externalID ?? event.client.id?.text ?? "")"
     case .ignored(_, let reason): "is ignored: \(reason)"
     case .rejected(let rejection, _): "is rejected: [\(rejection.code.rawValue)] \(rejection)"
     }
@@ -157,7 +185,8 @@ struct DLQShow: AsyncParsableCommand {
   // MARK: For machines
 
   static func write(
-    _ letter: ArchivedLetter, _ history: [LetterLogEntry], _ trace: Result<MappingTrace, Rejection>, into json: inout JSONWriter
+    _ letter: ArchivedLetter, _ history: [LetterLogEntry], _ trace: Result<MappingTrace, Rejection>,
+    into json: inout JSONWriter
   ) {
     json.beginObject()
     LetterJSON.writeMembers(letter, body: .base64AndText, into: &json)
@@ -166,7 +195,9 @@ struct DLQShow: AsyncParsableCommand {
     switch trace {
     case .failure(let rejection): write(.rejected(rejection, element: 0), rule: nil, into: &json)
     case .success(let trace):
-      for element in trace.elements { write(element.outcome, rule: element.rules.last { $0.isMatch }?.name, into: &json) }
+      for element in trace.elements {
+        write(element.outcome, rule: element.rules.last { $0.isMatch }?.name, into: &json)
+      }
     }
     json.endArray()
     json.key("history")

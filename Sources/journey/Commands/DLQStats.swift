@@ -6,7 +6,8 @@ import JourneyStore
 
 /// `journey dlq stats`
 struct DLQStats: AsyncParsableCommand {
-  static let configuration = CommandConfiguration(commandName: "stats", abstract: "Count letters by reason, source, type and age.")
+  static let configuration = CommandConfiguration(
+    commandName: "stats", abstract: "Count letters by reason, source, type and age.")
 
   @OptionGroup var filter: LetterFilterOptions
   @OptionGroup var common: CommonOptions
@@ -17,7 +18,10 @@ struct DLQStats: AsyncParsableCommand {
       let settings = try await common.settings()
       let filter = try filter.filter()
       let (statistics, replays) = try await withArchive(settings) { worker in
-        (try await LetterDesk(worker: worker, actor: "").statistics(filter), try await LetterReplays(worker: worker, actor: "", clock: SystemClock()).open())
+        (
+          try await LetterDesk(worker: worker, actor: "").statistics(filter),
+          try await LetterReplays(worker: worker, actor: "", clock: SystemClock()).open()
+        )
       }
       if output.json { printJSON { write(statistics, replays, into: &$0) } } else { show(statistics, replays) }
     }
@@ -32,7 +36,9 @@ struct DLQStats: AsyncParsableCommand {
     for replay in replays {
       let name = "replay \(replay.id) of \(replay.actor.line(40))", left = replay.remaining.of("letter")
       Output.line(
-        replay.isUnderWay ? "\(name) is under way, \(left) left" : "\(name) was cut off, \(left) left: journey dlq replay --resume, or --give-back")
+        replay.isUnderWay
+          ? "\(name) is under way, \(left) left"
+          : "\(name) was cut off, \(left) left: journey dlq replay --resume, or --give-back")
     }
     for (name, groups) in groups(statistics) where !groups.isEmpty {
       Output.line()

@@ -75,7 +75,9 @@ struct DLQImport: AsyncParsableCommand {
         taken = try await withArchive(settings) { worker in
           let desk = LetterDesk(worker: worker, actor: actor.name)
           var taken = 0
-          for part in letters.parts(of: 100, bytes: 16 << 20, size: \.letter.message.body.count) { taken += try await desk.take(Array(part)) }
+          for part in letters.parts(of: 100, bytes: 16 << 20, size: \.letter.message.body.count) {
+            taken += try await desk.take(Array(part))
+          }
           return taken
         }
       }
@@ -89,14 +91,17 @@ struct DLQImport: AsyncParsableCommand {
     if file == "-" {
       bytes = Input.standard()
     } else {
-      guard let data = FileManager.default.contents(atPath: file) else { throw Failure(.refusedInput, "\(file) cannot be read") }
+      guard let data = FileManager.default.contents(atPath: file) else {
+        throw Failure(.refusedInput, "\(file) cannot be read")
+      }
       bytes = Array(data)
     }
     var letters: [ArchivedLetter] = []
     for (number, line) in bytes.split(separator: UInt8(ascii: "\n")).enumerated() {
       do {
         let limits = JSONLimits(maximumDepth: 256, maximumBytes: 256 << 20)
-        letters.append(try LetterJSON.read(try JSONDocument(parsing: Array(line), limits: limits).root, redaction: redaction))
+        letters.append(
+          try LetterJSON.read(try JSONDocument(parsing: Array(line), limits: limits).root, redaction: redaction))
       } catch {
         throw Failure(.refusedInput, "\(file), line \(number + 1): \(error)")
       }
@@ -115,7 +120,10 @@ struct DLQImport: AsyncParsableCommand {
         json.endObject()
       }
     } else {
-      Output.line(dryRun ? "\(read.of("letter")) read, nothing changed" : "\(taken.of("letter")) imported, \(read - taken) here already")
+      Output.line(
+        dryRun
+          ? "\(read.of("letter")) read, nothing changed"
+          : "\(taken.of("letter")) imported, \(read - taken) here already")
     }
   }
 }

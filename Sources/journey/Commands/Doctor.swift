@@ -71,11 +71,14 @@ struct Examination {
     await check("mappings", advice: "mend the lines that are named") {
       let sources = try await settings.mappings().sources
       guard sources.contains(InboundDecoder.cloudEvents) else {
-        throw Failure(.settings, "there is no mapping for cloudevents in \(settings.mappingDirectories.joined(separator: ", "))")
+        throw Failure(
+          .settings, "there is no mapping for cloudevents in \(settings.mappingDirectories.joined(separator: ", "))")
       }
       return sources.joined(separator: ", ")
     }
-    await check("decisions", advice: "mend the lines that are named") { "version \(try await settings.decisions().version)" }
+    await check("decisions", advice: "mend the lines that are named") {
+      "version \(try await settings.decisions().version)"
+    }
     add("publishers", .ok, settings.publishersInWords)
   }
 
@@ -96,7 +99,9 @@ struct Examination {
     var alarm: String?
     await check("permissions", advice: "run what the message says, as the broker's administrator") {
       try await withAdmin(settings) {
-        do { try await requirePermissions(settings, $0) } catch let error as AMQPError where error.code == .blocked { alarm = error.message }
+        do { try await requirePermissions(settings, $0) } catch let error as AMQPError where error.code == .blocked {
+          alarm = error.message
+        }
       }
       return "the broker lets it do all that serve does"
     }
@@ -115,7 +120,9 @@ struct Examination {
     } catch { return }
     add("backlog", .ok, "\(depths.ingest) events wait in \(names.ingest)")
     if depths.dead > 0 {
-      add("dead letters", .warning, "\(depths.dead) wait in \(names.deadLetters)", "look at their header x-journey-reason")
+      add(
+        "dead letters", .warning, "\(depths.dead) wait in \(names.deadLetters)", "look at their header x-journey-reason"
+      )
     } else {
       add("dead letters", .ok, "none wait in \(names.deadLetters)")
     }
@@ -124,7 +131,9 @@ struct Examination {
   mutating func database(_ settings: JourneyConfiguration.Settings) async {
     var isThere = false
     await check("writes", advice: "start the database, mend DATABASE_URL, or wait until it takes writes again") {
-      if let problem = try await withDatabase(settings, role: nil, "doctor", WriteCheck.problem) { throw Failure(.unavailable, problem) }
+      if let problem = try await withDatabase(settings, role: nil, "doctor", WriteCheck.problem) {
+        throw Failure(.unavailable, problem)
+      }
       isThere = true
       return "the database takes them"
     }
@@ -136,23 +145,34 @@ struct Examination {
     var isCurrent = false
     await check("schema", advice: "run: journey migrate") {
       let files = try Migration.load(directory: settings.migrationsDirectory)
-      let pending = try await withDatabase(settings, role: nil, "doctor") { try await Migrator($0, files: files).pending() }
-      guard pending.isEmpty else { throw Failure(.settings, "\(pending.map(\.fileName).joined(separator: ", ")) not applied") }
+      let pending = try await withDatabase(settings, role: nil, "doctor") {
+        try await Migrator($0, files: files).pending()
+      }
+      guard pending.isEmpty else {
+        throw Failure(.settings, "\(pending.map(\.fileName).joined(separator: ", ")) not applied")
+      }
       isCurrent = true
       return "\(files.count) migrations applied"
     }
     guard isCurrent else { return }
     var inspection: StoreInspection?
-    await check("database", advice: "let the login role take on \(settings.databaseRole): GRANT \(settings.databaseRole) TO …") {
-      let found = try await withDatabase(settings, role: settings.workingRole, "doctor") { try await StoreInspection.run(on: $0) }
+    await check(
+      "database", advice: "let the login role take on \(settings.databaseRole): GRANT \(settings.databaseRole) TO …"
+    ) {
+      let found = try await withDatabase(settings, role: settings.workingRole, "doctor") {
+        try await StoreInspection.run(on: $0)
+      }
       inspection = found
-      return "PostgreSQL \(found.serverVersion / 10000).\(found.serverVersion % 10000), logged in as \(found.loginRole), working as \(found.workingRole)"
+      return
+        "PostgreSQL \(found.serverVersion / 10000).\(found.serverVersion % 10000), logged in as \(found.loginRole), working as \(found.workingRole)"
     }
     if let inspection { report(inspection) }
     await access(settings)
     await check("commits", advice: "mend what it names, or run: journey migrate") {
       let signals = try await settings.decisions().signals
-      let problem = try await withDatabase(settings, role: settings.workingRole, "doctor") { try await CommitCheck.problem($0, signals: signals) }
+      let problem = try await withDatabase(settings, role: settings.workingRole, "doctor") {
+        try await CommitCheck.problem($0, signals: signals)
+      }
       if let problem { throw Failure(.settings, problem) }
       return "the database knows all that a commit means"
     }
@@ -164,7 +184,10 @@ struct Examination {
       let (open, replays) = try await withDatabase(settings, role: settings.workingRole, "doctor") { worker in
         var new = LetterFilter()
         new.states = [.new]
-        return (try await LetterDesk(worker: worker, actor: "").count(new), try await LetterReplays(worker: worker, actor: "", clock: SystemClock()).open())
+        return (
+          try await LetterDesk(worker: worker, actor: "").count(new),
+          try await LetterReplays(worker: worker, actor: "", clock: SystemClock()).open()
+        )
       }
       if open > 0 {
         add("archive", .warning, "\(open.of("dead letter")) open in the archive", "journey dlq stats")
@@ -176,27 +199,38 @@ struct Examination {
       let left = cut.map(\.remaining).reduce(0, +)
       add("replays", .warning, "\(left.of("letter")) of replays that were cut off", "journey dlq replay --resume")
     } catch {
-      add("archive", .failure, "\(error)", "let \(settings.databaseRole) read journey_dead_letters, or run: journey migrate")
+      add(
+        "archive", .failure, "\(error)",
+        "let \(settings.databaseRole) read journey_dead_letters, or run: journey migrate")
     }
   }
 
   private mutating func report(_ found: StoreInspection) {
     if found.isPrivileged {
       add(
-        "tenancy", .failure, "\(found.workingRole) is an owner, a superuser or bypasses row level security", "set database.role: journey_adapter")
+        "tenancy", .failure, "\(found.workingRole) is an owner, a superuser or bypasses row level security",
+        "set database.role: journey_adapter")
     } else if !found.unprotectedTables.isEmpty {
-      add("tenancy", .failure, "row level security is off on \(found.unprotectedTables.joined(separator: ", "))", "ALTER TABLE … ENABLE ROW LEVEL SECURITY")
+      add(
+        "tenancy", .failure, "row level security is off on \(found.unprotectedTables.joined(separator: ", "))",
+        "ALTER TABLE … ENABLE ROW LEVEL SECURITY")
     } else {
       add("tenancy", .ok, "row level security holds for \(found.workingRole)")
     }
     if found.loginIsSuperuser {
-      add("login", .warning, "\(found.loginRole) is a superuser", "log in as a role that is only a member of journey_adapter")
+      add(
+        "login", .warning, "\(found.loginRole) is a superuser",
+        "log in as a role that is only a member of journey_adapter")
     }
     if !found.loginMayReadAsMember {
-      add("API", .warning, "\(found.loginRole) may not read as authenticated: every read of the API fails", "GRANT authenticated TO \(found.loginRole)")
+      add(
+        "API", .warning, "\(found.loginRole) may not read as authenticated: every read of the API fails",
+        "GRANT authenticated TO \(found.loginRole)")
     }
     if !found.missingPrivileges.isEmpty {
-      add("privileges", .failure, "\(found.workingRole) lacks \(found.missingPrivileges.joined(separator: ", "))", "grant them, or run: journey migrate")
+      add(
+        "privileges", .failure, "\(found.workingRole) lacks \(found.missingPrivileges.joined(separator: ", "))",
+        "grant them, or run: journey migrate")
     }
     for setting in found.unsafeSettings {
       add("durability", .warning, "\(setting): a crash of the server can lose what was acknowledged", "switch it on")
@@ -206,7 +240,9 @@ struct Examination {
       add("outbox", .ok, waiting)
     } else {
       let stuck = found.stuckActions.map { "\($0.count) because \($0.reason)" }.joined(separator: "; ")
-      add("outbox", .warning, "\(waiting), of which failed: \(stuck)", "mend what is named; each is tried again within the hour, unless it has expired")
+      add(
+        "outbox", .warning, "\(waiting), of which failed: \(stuck)",
+        "mend what is named; each is tried again within the hour, unless it has expired")
     }
   }
 
@@ -220,7 +256,9 @@ struct Examination {
         case .failure: "FAILED "
         }
       let subject = finding.subject + String(repeating: " ", count: width - finding.subject.count)
-      Output.line("\(mark)  \(subject)  \(finding.text.split(separator: "\n").joined(separator: "\n" + String(repeating: " ", count: width + 11)))")
+      Output.line(
+        "\(mark)  \(subject)  \(finding.text.split(separator: "\n").joined(separator: "\n" + String(repeating: " ", count: width + 11)))"
+      )
       if let advice = finding.advice { Output.line(String(repeating: " ", count: width + 11) + "-> \(advice)") }
     }
   }

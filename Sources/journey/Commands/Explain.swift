@@ -7,7 +7,9 @@ import PostgresClient
 /// `journey explain CLIENT`
 struct Explain: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Say how a client stands and why: stage, score and what it is made of, risks with their evidence, what was considered.")
+    abstract:
+      "Say how a client stands and why: stage, score and what it is made of, risks with their evidence, what was considered."
+  )
 
   @Argument(help: "The client's id, e-mail, or the id by which a source knows it.")
   var client: String
@@ -25,7 +27,9 @@ struct Explain: AsyncParsableCommand {
     try await journey.run {
       let settings = try await common.settings()
       let orgID = try org.map { text in
-        guard let id = UUID(uuidString: text) else { throw Failure(.refusedInput, "--org \(text): an organisation is named by its UUID") }
+        guard let id = UUID(uuidString: text) else {
+          throw Failure(.refusedInput, "--org \(text): an organisation is named by its UUID")
+        }
         return id
       }
       let rules = try await settings.decisions()
@@ -40,10 +44,14 @@ struct Explain: AsyncParsableCommand {
 
   private func find(_ reports: ClientReports, _ orgID: UUID?) async throws -> ClientReport {
     let found = try await reports.find(client, orgID: orgID)
-    guard let first = found.first else { throw Failure(.failed, "no client \(client) is known; give its id, its e-mail or a source's id of it") }
+    guard let first = found.first else {
+      throw Failure(.failed, "no client \(client) is known; give its id, its e-mail or a source's id of it")
+    }
     guard found.count == 1 else {
       let lines = found.map { "  \($0.id.text)  organisation \($0.orgID.text)  \(($0.name ?? "").plain(200))" }
-      throw Failure(.refusedInput, "\(client) names \(found.count) clients; give one of these ids, or --org:\n" + lines.joined(separator: "\n"))
+      throw Failure(
+        .refusedInput,
+        "\(client) names \(found.count) clients; give one of these ids, or --org:\n" + lines.joined(separator: "\n"))
     }
     guard let report = try await reports.report(on: first.id, limit: max(1, min(limit, 1000))) else {
       throw Failure(.failed, "the client \(client) is gone")
@@ -55,7 +63,9 @@ struct Explain: AsyncParsableCommand {
 
   private func show(_ report: ClientReport) {
     Output.line("\((report.name ?? "(no name)").plain(200))  \((report.email ?? "").plain(200))  \(report.id.text)")
-    Output.line("organisation \(report.orgID.text), \(report.eventCount) events, stage \((report.now?.stage ?? "none yet").plain())")
+    Output.line(
+      "organisation \(report.orgID.text), \(report.eventCount) events, stage \((report.now?.stage ?? "none yet").plain())"
+    )
     show(report.now, report.scores.first)
     if !report.actions.isEmpty {
       Output.line("\nactions")
@@ -69,22 +79,31 @@ struct Explain: AsyncParsableCommand {
       Output.line("\nevents, the newest first")
       Output.table(
         ["occurred", "type", "stage", "source", "id"],
-        report.events.map { [$0.occurredAt.iso8601, $0.type, $0.setsStage ? $0.stage : "(\($0.stage))", $0.source, $0.sourceEventID] },
+        report.events.map {
+          [$0.occurredAt.iso8601, $0.type, $0.setsStage ? $0.stage : "(\($0.stage))", $0.source, $0.sourceEventID]
+        },
         indent: "  ")
     }
   }
 
   /// - Parameter latest: the latest score that is stored.
   private func show(_ now: ClientReport.Now?, _ latest: ClientReport.Score?) {
-    if let due = now?.nextChange { Output.line("the risks change by themselves at \(due.iso8601) unless something happens before") }
+    if let due = now?.nextChange {
+      Output.line("the risks change by themselves at \(due.iso8601) unless something happens before")
+    }
     let cause = latest?.explanation.flatMap { try? JSONDocument(parsing: $0) }?.root["cause"]
     if let now {
       Output.line("\nscore \(number(now.score)), risk level \(now.riskLevel), as of \(now.asOf.iso8601)")
-      show(now.explanation, now.isStored ? because(cause) : "not stored yet: time has passed, or the host or the rules have changed, since the last evaluation")
+      show(
+        now.explanation,
+        now.isStored
+          ? because(cause)
+          : "not stored yet: time has passed, or the host or the rules have changed, since the last evaluation")
     }
     // A score that the host wrote after the last evaluation shows as well: the API answers with it.
     guard let latest, latest.explanation == nil || !(now?.isStored ?? false) else { return }
-    Output.line("\nstored: score \(number(latest.score)), risk level \(latest.riskLevel), at \(latest.generatedAt.iso8601)")
+    Output.line(
+      "\nstored: score \(number(latest.score)), risk level \(latest.riskLevel), at \(latest.generatedAt.iso8601)")
     if let explanation = latest.explanation { show(explanation, because(cause)) }
   }
 
@@ -110,8 +129,12 @@ struct Explain: AsyncParsableCommand {
   private func because(_ cause: JSONValue?) -> String {
     guard let cause else { return "its cause is not known: the latest score is not the adapter's" }
     if cause["type"]?.string == "time_passed" { return "because time had passed, without an event" }
-    if cause["type"]?.string == "history_changed" { return "because the stored events were changed, by the host or as two clients became one" }
-    if cause["type"]?.string == "recomputed" { return "because journey recompute made the client anew, without an event" }
+    if cause["type"]?.string == "history_changed" {
+      return "because the stored events were changed, by the host or as two clients became one"
+    }
+    if cause["type"]?.string == "recomputed" {
+      return "because journey recompute made the client anew, without an event"
+    }
     return "because of \(text(cause["type"])) \(text(cause["id"])) from \(text(cause["source"]))"
   }
 

@@ -9,7 +9,10 @@ struct IdentityCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "identity",
     abstract: "Work on who is who: under which ids sources know the clients.",
-    subcommands: [IdentityList.self, IdentityLink.self, IdentityUnlink.self, IdentityMerge.self, IdentityImport.self, IdentityHistory.self])
+    subcommands: [
+      IdentityList.self, IdentityLink.self, IdentityUnlink.self, IdentityMerge.self, IdentityImport.self,
+      IdentityHistory.self,
+    ])
 }
 
 /// What every command on identities takes.
@@ -23,18 +26,23 @@ struct IdentityOptions: ParsableArguments {
   func perform<Value: Sendable>(_ body: @Sendable (IdentityDesk, UUID) async throws -> Value) async throws -> Value {
     let settings = try await common.settings()
     let orgID = try Self.id(org, "--org", "an organisation")
-    return try await withDatabase(settings, role: settings.workingRole, "identity") { try await body(IdentityDesk(worker: $0, actor: actor.name), orgID) }
+    return try await withDatabase(settings, role: settings.workingRole, "identity") {
+      try await body(IdentityDesk(worker: $0, actor: actor.name), orgID)
+    }
   }
 
   static func id(_ text: String, _ name: String, _ what: String) throws -> UUID {
-    guard let id = UUID(uuidString: text) else { throw Failure(.refusedInput, "\(name) \(text): \(what) is named by its UUID") }
+    guard let id = UUID(uuidString: text) else {
+      throw Failure(.refusedInput, "\(name) \(text): \(what) is named by its UUID")
+    }
     return id
   }
 }
 
 /// `journey identity list`
 struct IdentityList: AsyncParsableCommand {
-  static let configuration = CommandConfiguration(commandName: "list", abstract: "Show the ids by which sources know the clients of an organisation.")
+  static let configuration = CommandConfiguration(
+    commandName: "list", abstract: "Show the ids by which sources know the clients of an organisation.")
 
   @OptionGroup var options: IdentityOptions
   @Option(name: .long, help: "Only this source's.")
@@ -49,7 +57,9 @@ struct IdentityList: AsyncParsableCommand {
     try await journey.run {
       let clientID = try client.map { try IdentityOptions.id($0, "--client", "a client") }
       let (source, limit) = (source, max(1, min(limit, 100_000)))
-      let found = try await options.perform { desk, org in try await desk.list(orgID: org, source: source, client: clientID, limit: limit) }
+      let found = try await options.perform { desk, org in
+        try await desk.list(orgID: org, source: source, client: clientID, limit: limit)
+      }
       if output.json {
         printJSON { json in
           json.beginArray()
@@ -71,7 +81,10 @@ struct IdentityList: AsyncParsableCommand {
         Output.table(
           ["source", "id", "client", "name", "since", "via", "event"],
           found.map {
-            [$0.source, $0.externalID, $0.clientID.text, $0.name ?? "", $0.createdAt.toTheSecond, $0.via ?? "", $0.eventID ?? ""].map { $0.line(80) }
+            [
+              $0.source, $0.externalID, $0.clientID.text, $0.name ?? "", $0.createdAt.toTheSecond, $0.via ?? "",
+              $0.eventID ?? "",
+            ].map { $0.line(80) }
           })
       }
     }
@@ -86,7 +99,9 @@ struct IdentityLink: AsyncParsableCommand {
 
   @Argument(help: "The source, e.g. hubspot.")
   var source: String
-  @Argument(help: ArgumentHelp("The id by which the source knows the client, or a thing of the client: deal:4711.", valueName: "id"))
+  @Argument(
+    help: ArgumentHelp(
+      "The id by which the source knows the client, or a thing of the client: deal:4711.", valueName: "id"))
   var externalID: String
   @Argument(help: "The client's id or e-mail address.")
   var client: String
@@ -110,7 +125,9 @@ struct IdentityLink: AsyncParsableCommand {
 struct IdentityMerge: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "merge", abstract: "Make two clients one: the journey of the first becomes part of the second's.",
-    discussion: "What is still sent for the first counts for the second. There is no way back. Score and risks are made anew with the client's next event.")
+    discussion:
+      "What is still sent for the first counts for the second. There is no way back. Score and risks are made anew with the client's next event."
+  )
 
   @Argument(help: "The id of the client that is no longer to be one of its own.")
   var from: String
@@ -122,15 +139,23 @@ struct IdentityMerge: AsyncParsableCommand {
 
   func run() async throws {
     try await journey.run {
-      let (first, second) = (try IdentityOptions.id(from, "FROM", "a client"), try IdentityOptions.id(into, "INTO", "a client"))
+      let (first, second) = (
+        try IdentityOptions.id(from, "FROM", "a client"), try IdentityOptions.id(into, "INTO", "a client")
+      )
       guard first != second else { throw Failure(.refusedInput, "\(from) cannot be merged into itself") }
       let (remaining, wasOne): (UUID, Bool)
       do {
-        (remaining, wasOne) = try await options.perform { desk, org in try await desk.merge(orgID: org, from: first, into: second, why: reason) }
+        (remaining, wasOne) = try await options.perform { desk, org in
+          try await desk.merge(orgID: org, from: first, into: second, why: reason)
+        }
       } catch let error as PostgresError where error.sqlState == "23503" {
         throw Failure(.refusedInput, "not both of \(from) and \(into) are clients of the organisation \(options.org)")
       }
-      if wasOne { throw Failure(.refusedInput, "\(from) and \(into) are one client already: \(remaining.text); merging them again would be a cycle") }
+      if wasOne {
+        throw Failure(
+          .refusedInput,
+          "\(from) and \(into) are one client already: \(remaining.text); merging them again would be a cycle")
+      }
       Output.line("\(from) is now \(remaining.text)")
     }
   }
@@ -155,7 +180,9 @@ struct IdentityImport: AsyncParsableCommand {
       if file == "-" {
         bytes = Input.standard()
       } else {
-        guard let data = FileManager.default.contents(atPath: file) else { throw Failure(.refusedInput, "\(file) cannot be read") }
+        guard let data = FileManager.default.contents(atPath: file) else {
+          throw Failure(.refusedInput, "\(file) cannot be read")
+        }
         bytes = Array(data)
       }
       let rows = CSV.rows(String(decoding: bytes, as: UTF8.self))
@@ -168,8 +195,11 @@ struct IdentityImport: AsyncParsableCommand {
             problems.append("\(name):\(line): three fields are expected: source,id,client")
             continue
           }
-          let outcome = try await desk.link(orgID: org, source: fields[0], externalID: fields[1], client: fields[2], why: "imported from \(name)")
-          if let problem = outcome.problem(fields[0], fields[1], fields[2]) { problems.append("\(name):\(line): \(problem)") }
+          let outcome = try await desk.link(
+            orgID: org, source: fields[0], externalID: fields[1], client: fields[2], why: "imported from \(name)")
+          if let problem = outcome.problem(fields[0], fields[1], fields[2]) {
+            problems.append("\(name):\(line): \(problem)")
+          }
           if outcome == .added { added += 1 }
           if outcome == .known { known += 1 }
         }
@@ -186,7 +216,8 @@ extension LinkOutcome {
   fileprivate func problem(_ source: String, _ externalID: String, _ client: String) -> String? {
     switch self {
     case .added, .known: nil
-    case .taken(let other): "\(source) \(externalID) means the client \(other.text) already; if both are one: journey identity merge"
+    case .taken(let other):
+      "\(source) \(externalID) means the client \(other.text) already; if both are one: journey identity merge"
     case .unknownClient:
       "the organisation has no client \(client)"
         + (client.contains("@") ? "; an address that no source has verified finds none: name the client by its id" : "")

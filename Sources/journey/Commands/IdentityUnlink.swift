@@ -15,7 +15,9 @@ struct IdentityUnlink: AsyncParsableCommand {
 
   @Argument(help: "The source, e.g. hubspot.")
   var source: String
-  @Argument(help: ArgumentHelp("The id by which the source knows the client, or a thing of the client: deal:4711.", valueName: "id"))
+  @Argument(
+    help: ArgumentHelp(
+      "The id by which the source knows the client, or a thing of the client: deal:4711.", valueName: "id"))
   var externalID: String
   @OptionGroup var reason: ReasonOption
   @Flag(name: .long, help: "Show what it means, change nothing.")
@@ -29,7 +31,9 @@ struct IdentityUnlink: AsyncParsableCommand {
       let found = try await options.perform { desk, org in
         try await desk.unlink(orgID: org, source: source, externalID: externalID, why: why, isRehearsal: isRehearsal)
       }
-      guard let identity = found else { throw Failure(.refusedInput, "\(source) \(externalID) means no client of the organisation \(options.org)") }
+      guard let identity = found else {
+        throw Failure(.refusedInput, "\(source) \(externalID) means no client of the organisation \(options.org)")
+      }
       if output.json {
         printJSON { json in
           json.beginObject()
@@ -57,7 +61,8 @@ struct IdentityUnlink: AsyncParsableCommand {
 /// `journey identity history`
 struct IdentityHistory: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "history", abstract: "Show what linked, unlinked and merged clients: which event or who, when and why. The newest first.")
+    commandName: "history",
+    abstract: "Show what linked, unlinked and merged clients: which event or who, when and why. The newest first.")
 
   @Option(name: .long, help: "Only what concerns this client.")
   var client: String?
@@ -70,7 +75,9 @@ struct IdentityHistory: AsyncParsableCommand {
     try await journey.run {
       let clientID = try client.map { try IdentityOptions.id($0, "--client", "a client") }
       let limit = max(1, min(limit, 100_000))
-      let entries = try await options.perform { desk, org in try await desk.history(orgID: org, client: clientID, limit: limit) }
+      let entries = try await options.perform { desk, org in
+        try await desk.history(orgID: org, client: clientID, limit: limit)
+      }
       if output.json {
         printJSON { json in
           json.beginArray()
@@ -94,7 +101,8 @@ struct IdentityHistory: AsyncParsableCommand {
           ["at", "what", "source", "id", "client", "other", "event", "who", "why"],
           entries.map { entry in
             [
-              entry.at.toTheSecond, entry.action, entry.source ?? "", entry.externalID ?? "", entry.clientID.text, entry.otherClientID?.text ?? "",
+              entry.at.toTheSecond, entry.action, entry.source ?? "", entry.externalID ?? "", entry.clientID.text,
+              entry.otherClientID?.text ?? "",
               entry.eventID ?? "", entry.actor, entry.why ?? "",
             ].map { $0.line(80) }
           })

@@ -10,7 +10,9 @@ struct ReasonOption: ParsableArguments {
 
   /// - Throws: `Failure` where it says nothing.
   func text() throws -> String {
-    guard !reason.allSatisfy(\.isWhitespace) else { throw Failure(.refusedInput, "--reason is empty: say why, for the record") }
+    guard !reason.allSatisfy(\.isWhitespace) else {
+      throw Failure(.refusedInput, "--reason is empty: say why, for the record")
+    }
     return reason
   }
 }
@@ -60,7 +62,9 @@ struct LetterChange: ParsableArguments {
     }
     guard output.json else {
       let letters = count.of("letter")
-      return Output.line(dryRun ? "would \(wording.verb) \(letters)\(wording.suffix)" : "\(letters) \(wording.participle)\(wording.suffix)")
+      return Output.line(
+        dryRun
+          ? "would \(wording.verb) \(letters)\(wording.suffix)" : "\(letters) \(wording.participle)\(wording.suffix)")
     }
     printJSON { json in
       json.beginObject()
@@ -75,5 +79,7 @@ struct LetterChange: ParsableArguments {
 
 /// What changes letters wants to be told which: forgetting the filter is not meaning all of them.
 func requireChoice(_ ids: [String], _ filter: LetterFilterOptions, all: Bool) throws {
-  if ids.isEmpty, filter.isEmpty, !all { throw Failure(.refusedInput, "which letters? Give ids, a filter such as --code, or --all") }
+  if ids.isEmpty, filter.isEmpty, !all {
+    throw Failure(.refusedInput, "which letters? Give ids, a filter such as --code, or --all")
+  }
 }

@@ -9,7 +9,9 @@ import JourneyPipeline
 struct Map: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Show what a mapping makes of a body, and why. Needs no server.",
-    discussion: "Exit status: 0 where every part of the body becomes an event or is ignored on purpose, 65 where a part is rejected.")
+    discussion:
+      "Exit status: 0 where every part of the body becomes an event or is ignored on purpose, 65 where a part is rejected."
+  )
 
   @Argument(help: ArgumentHelp("The body; - for standard input.", valueName: "file"), completion: .file())
   var file: String
@@ -17,7 +19,8 @@ struct Map: AsyncParsableCommand {
   @Option(name: .long, help: "Whose body it is, e.g. stripe; cloudevents for a CloudEvent.")
   var source: String
 
-  @Option(name: .long, help: "The organisation's id, as the header x-org-id would give it. Left out, a stand-in of zeros.")
+  @Option(
+    name: .long, help: "The organisation's id, as the header x-org-id would give it. Left out, a stand-in of zeros.")
   var org: String?
 
   @Option(name: .long, help: "The message_id property.")
@@ -32,7 +35,8 @@ struct Map: AsyncParsableCommand {
   @Flag(name: .long, help: "Show the rules that did not match, too.")
   var verbose = false
 
-  @Flag(name: .long, help: "Show it anew whenever the body or a mapping file is written, until the command is interrupted.")
+  @Flag(
+    name: .long, help: "Show it anew whenever the body or a mapping file is written, until the command is interrupted.")
   var watch = false
 
   @OptionGroup var common: CommonOptions
@@ -49,7 +53,9 @@ struct Map: AsyncParsableCommand {
           seen = found
           Output.line("--- \(file) as \(source)")
           // What is wrong now may be right after the next change.
-          do { try await once(settings) } catch let failure as Failure { Output.error("journey: \(failure.message)") } catch is ExitCode {}
+          do { try await once(settings) } catch let failure as Failure {
+            Output.error("journey: \(failure.message)")
+          } catch is ExitCode {}
         }
         try await Task.sleep(for: .milliseconds(300))
       }
@@ -59,7 +65,9 @@ struct Map: AsyncParsableCommand {
   private func once(_ settings: JourneyConfiguration.Settings) async throws {
     let mappings = try await settings.mappings()
     guard let mapping = mappings[source] else {
-      throw Failure(.refusedInput, "there is no mapping for the source \(source); known: \(mappings.sources.joined(separator: ", "))")
+      throw Failure(
+        .refusedInput,
+        "there is no mapping for the source \(source); known: \(mappings.sources.joined(separator: ", "))")
     }
     let trace = mapping.trace(try input())
     if output.json { printJSON { write(trace, into: &$0) } } else { show(trace) }
@@ -82,18 +90,25 @@ struct Map: AsyncParsableCommand {
       }
     ) { $1 }
     var orgID = try org.map { text in
-      guard let id = UUID(uuidString: text) else { throw Failure(.refusedInput, "--org \(text): an organisation is named by its UUID") }
+      guard let id = UUID(uuidString: text) else {
+        throw Failure(.refusedInput, "--org \(text): an organisation is named by its UUID")
+      }
       return id
     }
     // A vendor's body never names the organisation; the dry run should not fail for that.
-    if orgID == nil, source != InboundDecoder.cloudEvents { orgID = UUID(uuid: (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)) }
+    if orgID == nil, source != InboundDecoder.cloudEvents {
+      orgID = UUID(uuid: (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0))
+    }
     return MappingInput(
-      document: document, header: { headers[$0] }, messageID: messageID, timestamp: timestamp.map { Timestamp(seconds: $0) }, orgID: orgID,
+      document: document, header: { headers[$0] }, messageID: messageID,
+      timestamp: timestamp.map { Timestamp(seconds: $0) }, orgID: orgID,
       limits: EventLimits(now: SystemClock().now()))
   }
 
   private func contents(_ path: String) throws -> [UInt8] {
-    guard let data = FileManager.default.contents(atPath: path) else { throw Failure(.refusedInput, "\(path) cannot be read") }
+    guard let data = FileManager.default.contents(atPath: path) else {
+      throw Failure(.refusedInput, "\(path) cannot be read")
+    }
     return Array(data)
   }
 
@@ -114,7 +129,9 @@ struct Map: AsyncParsableCommand {
       }
       if !element.fields.isEmpty {
         Output.line("fields")
-        Output.table(["field", "from", "value"], element.fields.map { [$0.name, $0.path, $0.value ?? "(not there)"] }, indent: "  ")
+        Output.table(
+          ["field", "from", "value"], element.fields.map { [$0.name, $0.path, $0.value ?? "(not there)"] }, indent: "  "
+        )
       }
     }
   }
@@ -123,7 +140,8 @@ struct Map: AsyncParsableCommand {
     Output.line("event     \(event.type.plain())")
     Output.line("id        \(event.sourceEventID.plain())  (unique in \(event.source.plain()))")
     Output.line("time      \(event.occurredAt.iso8601)")
-    Output.line("client    \((event.client.externalID ?? event.client.id?.text ?? "").plain())\(resolution(of: event.client))")
+    Output.line(
+      "client    \((event.client.externalID ?? event.client.id?.text ?? "").plain())\(resolution(of: event.client))")
     Output.line("stage     \(event.stage?.rawValue ?? "(left as it is)")")
     Output.line("metadata  \(String(decoding: event.metadata, as: UTF8.self).plain())")
   }

@@ -19,7 +19,9 @@ struct MappingsCheck: AsyncParsableCommand {
     abstract: "Tell every mistake in the mapping files, and the rules that may match the same body. Needs no server.",
     discussion: "Exit status: 0 where serve would take the files, 78 where it would not.")
 
-  @Option(name: .long, help: ArgumentHelp("A directory of mapping files in place of mappings.directories.", valueName: "path"))
+  @Option(
+    name: .long, help: ArgumentHelp("A directory of mapping files in place of mappings.directories.", valueName: "path")
+  )
   var directory: [String] = []
 
   @Flag(name: .long, help: "Tell of rules that may match the same body, too.")
@@ -32,10 +34,14 @@ struct MappingsCheck: AsyncParsableCommand {
       let settings = try await common.settings()
       let directories = directory.isEmpty ? settings.mappingDirectories : directory
       let (catalog, warnings) = try await failing(.settings) { try MappingLoader.inspect(directories: directories) }
-      if let tenants = settings.tenantsFile { _ = try await failing(.settings) { try TenantLoader.load(file: tenants) } }
+      if let tenants = settings.tenantsFile {
+        _ = try await failing(.settings) { try TenantLoader.load(file: tenants) }
+      }
       if overlaps { for warning in warnings { Output.line("note: \(warning)") } }
       let rules = catalog.mappings.values.map(\.rules.count).reduce(0, +)
-      Output.line("\(catalog.mappings.count) sources, \(rules) rules, no mistake; \(warnings.count) pairs of rules may match the same body (first wins)")
+      Output.line(
+        "\(catalog.mappings.count) sources, \(rules) rules, no mistake; \(warnings.count) pairs of rules may match the same body (first wins)"
+      )
     }
   }
 }
@@ -102,12 +108,14 @@ struct MappingsCoverage: AsyncParsableCommand {
     }
   }
 
-  private func outcomes(_ path: String, _ mapping: Mapping?, _ tally: inout Tally) -> [(text: String, isFailure: Bool)] {
+  private func outcomes(_ path: String, _ mapping: Mapping?, _ tally: inout Tally) -> [(text: String, isFailure: Bool)]
+  {
     guard let mapping else {
       tally.failed += 1
       return [("there is no mapping for this source", true)]
     }
-    guard let data = FileManager.default.contents(atPath: path), let document = try? JSONDocument(parsing: Array(data)) else {
+    guard let data = FileManager.default.contents(atPath: path), let document = try? JSONDocument(parsing: Array(data))
+    else {
       tally.failed += 1
       return [("not valid JSON", true)]
     }
@@ -123,7 +131,8 @@ struct MappingsCoverage: AsyncParsableCommand {
         tally.events += 1
         let stage = event.stage?.rawValue ?? "keep"
         return (
-          "\(event.type) \(stage) id=\(event.sourceEventID) client=\(event.client.externalID ?? "") at=\(event.occurredAt.iso8601) [\(rule ?? "")]", false
+          "\(event.type) \(stage) id=\(event.sourceEventID) client=\(event.client.externalID ?? "") at=\(event.occurredAt.iso8601) [\(rule ?? "")]",
+          false
         )
       case .ignored(let rule, let reason):
         tally.ignored += 1

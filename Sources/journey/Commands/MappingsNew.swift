@@ -9,7 +9,9 @@ struct MappingsNew: AsyncParsableCommand {
     abstract: "Write a first draft of a mapping for a body that was never seen before. Needs no server.",
     discussion: "The draft is valid; its comments say what to look at. It goes to standard output.")
 
-  @Option(name: .customLong("from"), help: ArgumentHelp("The body; - for standard input.", valueName: "file"), completion: .file())
+  @Option(
+    name: .customLong("from"), help: ArgumentHelp("The body; - for standard input.", valueName: "file"),
+    completion: .file())
   var file: String
 
   @Option(name: .long, help: "The source's name, as the header x-source will give it.")
@@ -18,13 +20,17 @@ struct MappingsNew: AsyncParsableCommand {
   func run() async throws {
     try await journey.run {
       let bytes = try file == "-" ? Input.standard() : contents(file)
-      guard let document = try? JSONDocument(parsing: bytes) else { throw Failure(.refusedInput, "\(file) is not valid JSON") }
+      guard let document = try? JSONDocument(parsing: bytes) else {
+        throw Failure(.refusedInput, "\(file) is not valid JSON")
+      }
       Output.line(MappingDraft(document, source: source).text)
     }
   }
 
   private func contents(_ path: String) throws -> [UInt8] {
-    guard let data = FileManager.default.contents(atPath: path) else { throw Failure(.refusedInput, "\(path) cannot be read") }
+    guard let data = FileManager.default.contents(atPath: path) else {
+      throw Failure(.refusedInput, "\(path) cannot be read")
+    }
     return Array(data)
   }
 }

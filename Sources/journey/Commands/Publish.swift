@@ -37,21 +37,29 @@ struct Publish: AsyncParsableCommand {
   func run() async throws {
     try await journey.run {
       let settings = try await common.settings()
-      if let org, UUID(uuidString: org) == nil { throw Failure(.refusedInput, "--org \(org): an organisation is named by its UUID") }
+      if let org, UUID(uuidString: org) == nil {
+        throw Failure(.refusedInput, "--org \(org): an organisation is named by its UUID")
+      }
       var messages: [OutboundMessage] = []
       for file in files {
-        messages += try EventFile(source: source, orgID: org, routingKey: routingKey, exchange: settings.messagingNames.events).read(file)
+        messages += try EventFile(
+          source: source, orgID: org, routingKey: routingKey, exchange: settings.messagingNames.events
+        ).read(file)
       }
       for index in messages.indices { messages[index].properties.userID = settings.brokerUser }
       var confirmed = 0
       var failures: [String] = []
       if !dryRun { (confirmed, failures) = try await publish(messages, settings) }
       report(messages.count, confirmed, failures)
-      if !failures.isEmpty { throw Failure(.failed, "\(failures.count) of \(messages.count) messages were not confirmed: \(failures[0])") }
+      if !failures.isEmpty {
+        throw Failure(.failed, "\(failures.count) of \(messages.count) messages were not confirmed: \(failures[0])")
+      }
     }
   }
 
-  private func publish(_ messages: [OutboundMessage], _ settings: JourneyConfiguration.Settings) async throws -> (Int, [String]) {
+  private func publish(_ messages: [OutboundMessage], _ settings: JourneyConfiguration.Settings) async throws -> (
+    Int, [String]
+  ) {
     // A broker that is not there, or takes nothing, is told at once, not after a publisher's patience.
     try await withAdmin(settings) { try await wait.untilPublishing(to: settings.messagingNames.events, $0) }
     let patience = wait.patience()
@@ -64,7 +72,8 @@ struct Publish: AsyncParsableCommand {
       for outcome in await publisher.publish(Array(messages[start..<min(start + 1000, messages.count)])) {
         switch outcome {
         case .confirmed: confirmed += 1
-        case .returned: failures.append("no queue is bound to \(settings.messagingNames.events); run: journey topology apply")
+        case .returned:
+          failures.append("no queue is bound to \(settings.messagingNames.events); run: journey topology apply")
         case .nacked: failures.append("the broker refused it; a queue may be full")
         case .failed(let error), .unknown(let error): failures.append("\(error)")
         }
@@ -114,7 +123,9 @@ private struct EventFile {
     if path == "-" {
       bytes = Input.standard()
     } else {
-      guard let data = FileManager.default.contents(atPath: path) else { throw Failure(.refusedInput, "\(path) cannot be read") }
+      guard let data = FileManager.default.contents(atPath: path) else {
+        throw Failure(.refusedInput, "\(path) cannot be read")
+      }
       bytes = Array(data)
     }
     let isLines = path.hasSuffix(".jsonl") || path.hasSuffix(".ndjson")
@@ -146,12 +157,14 @@ private struct EventFile {
     if let orgID { headers["x-org-id"] = .string(orgID) }
     return OutboundMessage(
       exchange: exchange, routingKey: routingKey ?? "\(source).webhook",
-      properties: MessageProperties(contentType: "application/json", headers: headers, appID: "journey-publish"), body: document.bytes)
+      properties: MessageProperties(contentType: "application/json", headers: headers, appID: "journey-publish"),
+      body: document.bytes)
   }
 
   private func cloudEvent(_ event: JSONValue, _ place: String) throws -> OutboundMessage {
     guard event["specversion"]?.string != nil else {
-      throw Failure(.refusedInput, "\(place): not a CloudEvent (specversion is missing); for a vendor's body give --source")
+      throw Failure(
+        .refusedInput, "\(place): not a CloudEvent (specversion is missing); for a vendor's body give --source")
     }
     let type = event["type"]?.string ?? "unknown"
     let family = event["source"]?.string?.split(separator: "/").first.map(String.init) ?? "unknown"
@@ -159,7 +172,8 @@ private struct EventFile {
     return OutboundMessage(
       exchange: exchange, routingKey: routingKey ?? String(key.prefix(255)),
       properties: MessageProperties(
-        contentType: "application/cloudevents+json", messageID: event["id"]?.string.flatMap { $0.utf8.count <= 255 ? $0 : nil },
+        contentType: "application/cloudevents+json",
+        messageID: event["id"]?.string.flatMap { $0.utf8.count <= 255 ? $0 : nil },
         appID: "journey-publish"),
       body: Array(event.rawBytes))
   }
@@ -168,7 +182,8 @@ private struct EventFile {
   private func word(_ text: String) -> String {
     String(
       text.unicodeScalars.map {
-        ($0.properties.isAlphabetic || $0.properties.numericType != nil || "_-".unicodeScalars.contains($0)) && $0.isASCII ? Character($0) : "_"
+        ($0.properties.isAlphabetic || $0.properties.numericType != nil || "_-".unicodeScalars.contains($0))
+          && $0.isASCII ? Character($0) : "_"
       })
   }
 }

@@ -26,7 +26,9 @@ struct RecomputeCommand: AsyncParsableCommand {
   var after: String?
   @Flag(name: .long, help: "Count what would change, write nothing.")
   var dryRun = false
-  @Flag(name: .long, help: "Have the actions published that follow where the outcome changes; any instance of journey serve does so.")
+  @Flag(
+    name: .long,
+    help: "Have the actions published that follow where the outcome changes; any instance of journey serve does so.")
   var publish = false
   @Option(name: .long, help: "The most clients in one transaction.")
   var batch = 200
@@ -50,7 +52,8 @@ struct RecomputeCommand: AsyncParsableCommand {
   private func run(_ recompute: Recompute, _ settings: JourneyConfiguration.Settings) async throws {
     let decider = Decider(rules: try await settings.decisions(), message: ActionEvent.message)
     let ledger = try await failing(.failed) {
-      try await PostgresLedger.open(settings.database(role: settings.workingRole), lanes: 1, decider: decider, clock: SystemClock())
+      try await PostgresLedger.open(
+        settings.database(role: settings.workingRole), lanes: 1, decider: decider, clock: SystemClock())
     }
     let work = Task { try await recompute.run(on: ledger) { Output.progress(text($0)) } }
     let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm, .sighup)
@@ -81,7 +84,9 @@ struct RecomputeCommand: AsyncParsableCommand {
       let why = progress.held > 0 ? "\(progress.held.of("client")) held by somebody else" : "interrupted"
       throw Failure(.failed, "\(why). \(goOn(progress))")
     }
-    guard progress.failed.isEmpty else { throw Failure(.failed, "\(progress.failed.count.of("client")) left as they were") }
+    guard progress.failed.isEmpty else {
+      throw Failure(.failed, "\(progress.failed.count.of("client")) left as they were")
+    }
   }
 
   private func goOn(_ progress: Recompute.Progress) -> String {
@@ -96,7 +101,8 @@ struct RecomputeCommand: AsyncParsableCommand {
 
   private func text(_ progress: Recompute.Progress) -> String {
     let would = dryRun ? "would be " : ""
-    var text = "\(progress.looked.of("client")): \(progress.changed) \(would)changed, \(progress.refreshed) \(would)brought up to date"
+    var text =
+      "\(progress.looked.of("client")): \(progress.changed) \(would)changed, \(progress.refreshed) \(would)brought up to date"
     if publish { text += ", \(progress.actions.of("action"))" + (dryRun ? "" : " to be published") }
     if progress.held > 0 { text += ", \(progress.held) held by somebody else" }
     return text
@@ -111,7 +117,8 @@ struct RecomputeCommand: AsyncParsableCommand {
       json.key("complete")
       json.bool(progress.isComplete)
       for (name, number) in [
-        ("looked", progress.looked), ("changed", progress.changed), ("refreshed", progress.refreshed), ("actions", progress.actions),
+        ("looked", progress.looked), ("changed", progress.changed), ("refreshed", progress.refreshed),
+        ("actions", progress.actions),
         ("held", progress.held),
       ] {
         json.key(name)

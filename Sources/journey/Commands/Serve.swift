@@ -42,7 +42,8 @@ struct Serve: AsyncParsableCommand {
       try await StartChecks(settings: settings, rules: rules, logger: logger).run()
       try await report(settings.links(), logger)
       try await Adapter(
-        settings: settings, rules: rules, decoder: decoder, mappings: mappings, signals: signals, descriptors: descriptors, logger: logger
+        settings: settings, rules: rules, decoder: decoder, mappings: mappings, signals: signals,
+        descriptors: descriptors, logger: logger
       ).run()
     }
   }
@@ -52,7 +53,8 @@ struct Serve: AsyncParsableCommand {
 private func report(_ links: [LinkFinding], _ logger: Logger) {
   let unsafe = links.contains { !$0.isSafe }
   logger.log(
-    level: unsafe ? .warning : .info, unsafe ? "what goes over the network is not safe there; journey doctor says what to do" : "network",
+    level: unsafe ? .warning : .info,
+    unsafe ? "what goes over the network is not safe there; journey doctor says what to do" : "network",
     metadata: Logger.Metadata(links.map { ($0.subject.replacing(" ", with: "_"), "\($0.text)") }) { $1 })
 }
 
@@ -77,7 +79,8 @@ private struct Adapter {
         settings.database(role: settings.workingRole), lanes: settings.lanes, decider: decider, clock: clock)
     }
     let publisher = AMQPPublisher(
-      settings: try settings.broker("publish"), window: settings.publishWindow, confirmTimeout: .seconds(settings.deadlines.confirm)
+      settings: try settings.broker("publish"), window: settings.publishWindow,
+      confirmTimeout: .seconds(settings.deadlines.confirm)
     ) { [logger] in
       alarm.note($0)
       report($0, logger)
@@ -91,7 +94,8 @@ private struct Adapter {
     // The ceiling of what waits in memory, with one body on top.
     connection.maxBufferedBytes = 64 << 20
     let source = IngestQueue(
-      connection: connection, letters: publisher, decoder: decoder, settings: ingest, clock: clock, health: health, logger: logger)
+      connection: connection, letters: publisher, decoder: decoder, settings: ingest, clock: clock, health: health,
+      logger: logger)
     var pipelineSettings = Pipeline.Settings()
     pipelineSettings.lanes = settings.lanes
     pipelineSettings.batchSize = settings.batchSize
@@ -108,12 +112,15 @@ private struct Adapter {
       settings: pipelineSettings, health: health, logger: logger)
     let watch = DatabaseWatch(try settings.database(role: settings.workingRole), health: health)
 
-    let archiveWorker = settings.archivesDeadLetters ? PostgresWorker(try settings.database(role: settings.workingRole), name: "pg-letters") : nil
+    let archiveWorker =
+      settings.archivesDeadLetters
+      ? PostgresWorker(try settings.database(role: settings.workingRole), name: "pg-letters") : nil
     let archiver = try archiveWorker.map { try makeArchiver($0, clock: clock) }
     let sweep = archiveWorker.map { worker in
       LetterSweep(
         retention: LetterRetention(
-          worker: worker, clock: clock, closedDays: settings.deadLetters.retentionDays, openDays: settings.deadLetters.openRetentionDays), logger: logger)
+          worker: worker, clock: clock, closedDays: settings.deadLetters.retentionDays,
+          openDays: settings.deadLetters.openRetentionDays), logger: logger)
     }
 
     let readiness = { @Sendable in
@@ -124,7 +131,8 @@ private struct Adapter {
     let api: APIService? =
       if settings.api.isEnabled {
         try await APIService.make(
-          settings, decoder: decoder, rules: rules, source: source, statistics: pipeline.statistics, announcer: announcer, feed: feed,
+          settings, decoder: decoder, rules: rules, source: source, statistics: pipeline.statistics,
+          announcer: announcer, feed: feed,
           readiness: readiness, descriptors: descriptors, logger: logger)
       } else { nil }
     let probes: [any Service] =
@@ -133,7 +141,8 @@ private struct Adapter {
 
     publisher.start()
     api?.start()
-    let others: [any Service] = [announcer, watch, descriptors] + (archiver.map { [$0] } ?? []) + (sweep.map { [$0] } ?? [])
+    let others: [any Service] =
+      [announcer, watch, descriptors] + (archiver.map { [$0] } ?? []) + (sweep.map { [$0] } ?? [])
     try await serve([pipeline] + probes + others + (api?.services ?? []), pipeline.statistics)
     await api?.close()
     for worker in changes { await worker.close() }
@@ -147,14 +156,18 @@ private struct Adapter {
     guard !leftovers.isEmpty else { return }
     var parts: [String] = []
     if leftovers.messages > 0 { parts.append("\(leftovers.messages.of("message")) handed back, to be delivered again") }
-    if leftovers.actions > 0 { parts.append("\(leftovers.actions.of("action")) not known to be published, left to the next instance") }
+    if leftovers.actions > 0 {
+      parts.append("\(leftovers.actions.of("action")) not known to be published, left to the next instance")
+    }
     throw Failure(.failed, "stopped, but not finished: \(parts.joined(separator: "; "))")
   }
 
   private func makeArchiver(_ worker: PostgresWorker, clock: SystemClock) throws -> DeadLetterArchiver {
     let letters = DeadLetterQueue(
-      connection: try settings.broker("dead letters"), names: settings.messagingNames, otherUsers: settings.otherBrokerUsers, decoder: decoder,
-      maximumBodyBytes: settings.deadLetters.maximumBodyBytes, redaction: HeaderRedaction(settings.deadLetters.redactHeaders), clock: clock, logger: logger)
+      connection: try settings.broker("dead letters"), names: settings.messagingNames,
+      otherUsers: settings.otherBrokerUsers, decoder: decoder,
+      maximumBodyBytes: settings.deadLetters.maximumBodyBytes,
+      redaction: HeaderRedaction(settings.deadLetters.redactHeaders), clock: clock, logger: logger)
     letters.start()
     return DeadLetterArchiver(source: letters, archive: DeadLetterArchive(worker: worker, clock: clock), logger: logger)
   }
@@ -211,7 +224,8 @@ private struct StatisticsLog: Service {
   }
 }
 
-/// Ends the process where a stop takes too long. It depends on nothing else going right; all that is cut off is done again by the next instance.
+/// Ends the process where a stop takes too long. It depends on nothing else going right; all that is cut off is done
+/// again by the next instance.
 private struct DrainDeadline: Service {
   let deadline: Duration
   let logger: Logger

@@ -27,14 +27,17 @@ struct Token: AsyncParsableCommand {
 
   func run() async throws {
     try await journey.run {
-      guard let id = UUID(uuidString: user) else { throw Failure(.refusedInput, "--user \(user): a user is named by a UUID") }
+      guard let id = UUID(uuidString: user) else {
+        throw Failure(.refusedInput, "--user \(user): a user is named by a UUID")
+      }
       guard (1...8760).contains(hours) else { throw Failure(.refusedInput, "--hours \(hours): 1 to 8760") }
       let settings = try await common.settings()
       guard settings.api.algorithm == "HS256", !settings.api.secret.isEmpty else {
         throw Failure(.settings, "there is no secret to sign with: set API_JWT_SECRET (and api.jwtAlgorithm: HS256)")
       }
       let signer = TokenSigner(secret: settings.api.secret, settings: settings.api.served)
-      let token = try await signer.token(subject: id, isOperator: operations, from: SystemClock().now(), for: .hours(Int64(hours)))
+      let token = try await signer.token(
+        subject: id, isOperator: operations, from: SystemClock().now(), for: .hours(Int64(hours)))
       Output.line(token)
     }
   }

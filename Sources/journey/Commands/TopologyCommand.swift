@@ -73,7 +73,10 @@ struct TopologyCommand: AsyncParsableCommand {
             }
           }
           try TopologyCommand.refuse(mismatches)
-          if !output.json { Output.line("\(topology.exchanges.count) exchanges and \(topology.queues.count) queues are as they have to be") }
+          if !output.json {
+            Output.line(
+              "\(topology.exchanges.count) exchanges and \(topology.queues.count) queues are as they have to be")
+          }
         }
       }
     }
@@ -97,7 +100,9 @@ struct TopologyCommand: AsyncParsableCommand {
         Output.line("queue \(queue.name)")
         for field in queue.arguments.fields { Output.line("  \(field.name) = \(text(field.value))") }
       }
-      for binding in topology.bindings { Output.line("binding \(binding.exchange) -> \(binding.queue) (\(binding.routingKey))") }
+      for binding in topology.bindings {
+        Output.line("binding \(binding.exchange) -> \(binding.queue) (\(binding.routingKey))")
+      }
     }
 
     private func write(_ topology: Topology, into json: inout JSONWriter) {
@@ -148,7 +153,9 @@ struct TopologyCommand: AsyncParsableCommand {
   static func refuse(_ mismatches: [TopologyMismatch]) throws {
     guard !mismatches.isEmpty else { return }
     guard mismatches.contains(where: { $0.difference != .missing }) else {
-      throw Failure(.settings, "the broker lacks \(mismatches.map { "\($0.object)" }.joined(separator: ", ")); run: journey topology apply")
+      throw Failure(
+        .settings,
+        "the broker lacks \(mismatches.map { "\($0.object)" }.joined(separator: ", ")); run: journey topology apply")
     }
     let advice = """
       an argument cannot be changed on a living queue: drain and delete it, then run journey topology apply; or give the adapter other names \
@@ -177,7 +184,8 @@ func requirePermissions(_ settings: JourneyConfiguration.Settings, _ admin: AMQP
   let problems = try await permissions.problems(admin)
   guard !problems.isEmpty else { return }
   throw Failure(
-    .settings, "the broker's user lacks permissions:\n" + problems.joined(separator: "\n") + "\nrun: \(permissions.advice)")
+    .settings,
+    "the broker's user lacks permissions:\n" + problems.joined(separator: "\n") + "\nrun: \(permissions.advice)")
 }
 
 func printJSON(_ write: (inout JSONWriter) -> Void) {

@@ -21,8 +21,10 @@ struct APIService {
 
   /// nil where `api.enabled` is false.
   static func make(
-    _ settings: JourneyConfiguration.Settings, decoder: InboundDecoder, rules: DecisionRules, source: IngestQueue, statistics: Statistics,
-    announcer: ChangeAnnouncer, feed: PostgresChangeFeed, readiness: @escaping @Sendable () -> Readiness, descriptors: DescriptorWatch, logger: Logger
+    _ settings: JourneyConfiguration.Settings, decoder: InboundDecoder, rules: DecisionRules, source: IngestQueue,
+    statistics: Statistics,
+    announcer: ChangeAnnouncer, feed: PostgresChangeFeed, readiness: @escaping @Sendable () -> Readiness,
+    descriptors: DescriptorWatch, logger: Logger
   ) async throws -> APIService {
     var reads = try settings.database(role: "authenticated")
     // A person waits for the answer.
@@ -35,7 +37,9 @@ struct APIService {
     do {
       try await pool.perform { _ = try $0.execute("SELECT 1") }
     } catch {
-      logger.error("the API cannot read as the role authenticated: \(error); run: GRANT authenticated TO the login of DATABASE_URL")
+      logger.error(
+        "the API cannot read as the role authenticated: \(error); run: GRANT authenticated TO the login of DATABASE_URL"
+      )
     }
     let counting = PostgresWorker(try settings.database(role: settings.workingRole), name: "pg-map")
     let letters = PostgresWorker(try settings.database(role: settings.workingRole), name: "pg-operations")
@@ -50,13 +54,19 @@ struct APIService {
     let clock = SystemClock()
     let reader = PostgresJourneyReader(pool: pool, adapter: counting, lists: requests, rules: rules)
     let desk = ServeDesk(
-      settings: settings, worker: letters, decoder: decoder, statistics: statistics, isConsuming: { source.isConsuming }, clock: clock, logger: logger)
+      settings: settings, worker: letters, decoder: decoder, statistics: statistics,
+      isConsuming: { source.isConsuming }, clock: clock, logger: logger)
     var parts = JourneyServer.Parts(
-      reader: reader, intake: EventIntakeQueue(publisher: publisher, exchange: settings.messagingNames.events, decoder: decoder),
+      reader: reader,
+      intake: EventIntakeQueue(publisher: publisher, exchange: settings.messagingNames.events, decoder: decoder),
       keys: PostgresRequestKeys(worker: requests), operations: desk, feed: feed, readiness: readiness, clock: clock)
     parts.isShortOfDescriptors = { descriptors.isShort }
-    let server = try await failing(.settings) { try await JourneyServer(settings: settings.api.served, parts: parts, logger: logger) }
-    return APIService(announcer: announcer, server: server, desk: desk, publisher: publisher, pool: pool, workers: [counting, letters, requests])
+    let server = try await failing(.settings) {
+      try await JourneyServer(settings: settings.api.served, parts: parts, logger: logger)
+    }
+    return APIService(
+      announcer: announcer, server: server, desk: desk, publisher: publisher, pool: pool,
+      workers: [counting, letters, requests])
   }
 
   var services: [any Service] { [server, desk] }

@@ -4,7 +4,8 @@ import PostgresClient
 import ServiceLifecycle
 import Synchronization
 
-/// Asks the database now and then whether it takes writes, so that a probe is answered at once even where the database answers nothing.
+/// Asks the database now and then whether it takes writes, so that a probe is answered at once even where the database
+/// answers nothing.
 final class DatabaseWatch: Service {
   private let worker: PostgresWorker
   private let health: Health
@@ -24,7 +25,8 @@ final class DatabaseWatch: Service {
     self.interval = interval
   }
 
-  /// Whether the database answered when it was asked last, and has not been silent for a second since it was asked again.
+  /// Whether the database answered when it was asked last, and has not been silent for a second since it was asked
+  /// again.
   var hasDatabase: Bool {
     answers.load(ordering: .relaxed) && asked.withLock { asked in asked.map { .now - $0 < .seconds(1) } ?? true }
   }

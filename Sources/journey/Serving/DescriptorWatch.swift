@@ -11,8 +11,9 @@ import Synchronization
 
 /// Sees to it that the process never runs out of file descriptors, without which the runtime itself cannot go on.
 ///
-/// It holds some from the start, which have low numbers and so are of use even where the limit is lowered while the process runs. When few others are left
-/// it gives them up, and the API takes no further connections until there are enough again.
+/// It holds some from the start, which have low numbers and so are of use even where the limit is lowered while the
+/// process runs. When few others are left it gives them up, and the API takes no further connections until there are
+/// enough again.
 final class DescriptorWatch: Service {
   /// More than the API accepts at a time.
   private static let reserve = 32
@@ -36,7 +37,8 @@ final class DescriptorWatch: Service {
     let needed = Self.reserve + Self.margin + 40 + settings.lanes + settings.api.databaseConnections
     guard limit.rlim_cur >= rlim_t(needed) else {
       throw Failure(
-        .settings, "the process may open \(limit.rlim_cur) files; serve needs \(needed), and one for each connection to the API: raise ulimit -n (LimitNOFILE=)"
+        .settings,
+        "the process may open \(limit.rlim_cur) files; serve needs \(needed), and one for each connection to the API: raise ulimit -n (LimitNOFILE=)"
       )
     }
     held = Mutex(Self.take(Self.reserve) ?? [])
@@ -62,7 +64,9 @@ final class DescriptorWatch: Service {
         held = []
       }
       isGivenUp.store(true, ordering: .relaxed)
-      logger.error("few file descriptors are left; the API takes no more connections. Raise ulimit -n (LimitNOFILE=), or lower api.maximumConnections")
+      logger.error(
+        "few file descriptors are left; the API takes no more connections. Raise ulimit -n (LimitNOFILE=), or lower api.maximumConnections"
+      )
     } else if Self.areFree(Self.reserve + 2 * Self.margin), let taken = Self.take(Self.reserve) {
       held.withLock { $0 = taken }
       isGivenUp.store(false, ordering: .relaxed)

@@ -15,7 +15,9 @@ struct LetterSweep: Service {
         do throws(LedgerError) {
           let deleted = try await retention.apply()
           if deleted != (0, 0) {
-            logger.notice("dead letters deleted, as their time is over", metadata: ["closed": "\(deleted.closed)", "open": "\(deleted.open)"])
+            logger.notice(
+              "dead letters deleted, as their time is over",
+              metadata: ["closed": "\(deleted.closed)", "open": "\(deleted.open)"])
           }
         } catch {
           logger.warning("dead letters whose time is over could not be deleted, trying again in an hour: \(error)")

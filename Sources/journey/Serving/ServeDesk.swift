@@ -51,7 +51,8 @@ final class ServeDesk: OperationsDesk, Service {
         state.withLock { state in
           let seconds = max(0.001, state.sample.at.duration(to: .now) / .seconds(1))
           state.rates = (
-            Double(now.stored - state.sample.counts.stored) / seconds, Double(now.published - state.sample.counts.published) / seconds
+            Double(now.stored - state.sample.counts.stored) / seconds,
+            Double(now.published - state.sample.counts.published) / seconds
           )
           state.sample = (now, .now)
         }
@@ -65,7 +66,9 @@ final class ServeDesk: OperationsDesk, Service {
   func overview(of letters: LetterState) async throws(OperationsError) -> [UInt8] {
     var filter = LetterFilter()
     filter.states = [letters]
-    let found = try await available { [filter, worker] in try await LetterDesk(worker: worker, actor: "").statistics(filter) }
+    let found = try await available { [filter, worker] in
+      try await LetterDesk(worker: worker, actor: "").statistics(filter)
+    }
     let recent = state.withLock { $0.runs.keys.sorted(by: >).prefix(10) }
     let depths = try await available { try await look(Array(recent)) }
     let counts = statistics.now
@@ -87,7 +90,8 @@ final class ServeDesk: OperationsDesk, Service {
     json.endObject()
     json.key("counts")
     json.numbers([
-      ("received", counts.received), ("stored", counts.stored), ("duplicates", counts.duplicates), ("rejected", counts.rejected),
+      ("received", counts.received), ("stored", counts.stored), ("duplicates", counts.duplicates),
+      ("rejected", counts.rejected),
       ("ignored", counts.ignored), ("published", counts.published), ("publishFailures", counts.publishFailures),
     ])
     json.key("deadLetters")
@@ -129,7 +133,9 @@ final class ServeDesk: OperationsDesk, Service {
     json.endArray()
     json.key("nextCursor")
     if found.count > limit, let last = found.prefix(limit).last {
-      json.string(Data("[\"\(last.id.text)\"]".utf8).base64EncodedString().replacing("=", with: "").replacing("+", with: "-").replacing("/", with: "_"))
+      json.string(
+        Data("[\"\(last.id.text)\"]".utf8).base64EncodedString().replacing("=", with: "").replacing("+", with: "-")
+          .replacing("/", with: "_"))
     } else {
       json.null()
     }
@@ -143,7 +149,10 @@ final class ServeDesk: OperationsDesk, Service {
     let (found, history) = try await available { [worker, filter, settings] in
       let desk = LetterDesk(worker: worker, actor: "")
       // As much as a mapping reads.
-      return (try await desk.list(filter, limit: 1, withBodies: true, bodyBytes: settings.maximumBodyBytes), try await desk.history(of: id))
+      return (
+        try await desk.list(filter, limit: 1, withBodies: true, bodyBytes: settings.maximumBodyBytes),
+        try await desk.history(of: id)
+      )
     }
     guard var letter = found.first else { return nil }
     let trace = Result { () throws(Rejection) in try decoder.trace(of: letter.letter.message) }
@@ -172,7 +181,9 @@ final class ServeDesk: OperationsDesk, Service {
   func startReplay(_ request: ReplayRequest, by actor: String) async throws(OperationsError) -> [UInt8] {
     var patch: JSONPatch?
     if let edit = request.edit {
-      do throws(JSONPatchError) { patch = try JSONPatch(parsing: edit) } catch { throw .invalid(field: "$.edit", "\(error)") }
+      do throws(JSONPatchError) { patch = try JSONPatch(parsing: edit) } catch {
+        throw .invalid(field: "$.edit", "\(error)")
+      }
     }
     let isFree = state.withLock { state in
       if state.isStarting || state.runs.values.contains(where: { $0.isRunning }) { return false }
@@ -188,12 +199,15 @@ final class ServeDesk: OperationsDesk, Service {
     let replays = LetterReplays(worker: worker, actor: actor, clock: clock)
     let run = try await available { [settings] in
       // A broker that is not there, or takes nothing, is told before any letter is taken.
-      try await withAdmin(settings) { try await PublishingPatience.untilPublishing(to: settings.messagingNames.retry, $0, seconds: 0) }
+      try await withAdmin(settings) {
+        try await PublishingPatience.untilPublishing(to: settings.messagingNames.retry, $0, seconds: 0)
+      }
       let count = try await replays.count(order)
       let (id, taken) = try await replays.start(order)
       var run = ServeReplay(id: id, letters: taken, held: count.held + count.tooLarge)
       if count.tooLarge > 0 {
-        run.failure = "\(count.tooLarge.of("letter")) too large to be replayed: a body may have \(order.largestBody.of("byte"))"
+        run.failure =
+          "\(count.tooLarge.of("letter")) too large to be replayed: a body may have \(order.largestBody.of("byte"))"
       }
       return run
     }
@@ -214,8 +228,11 @@ final class ServeDesk: OperationsDesk, Service {
     }
     var failure: String?
     if let problem {
-      // The next run finishes what a stop cuts off. Otherwise this process would keep its hold on the letters, and nobody else could have them.
-      failure = Task.isCancelled ? "cut off; finish it: journey dlq replay --resume" : await giveBack(id, replays, because: problem)
+      // The next run finishes what a stop cuts off. Otherwise this process would keep its hold on the letters, and
+      // nobody else could have them.
+      failure =
+        Task.isCancelled
+        ? "cut off; finish it: journey dlq replay --resume" : await giveBack(id, replays, because: problem)
     }
     if let failure { logger.warning("replay \(id) did not end in order: \(failure)") }
     note(id) {
@@ -225,12 +242,15 @@ final class ServeDesk: OperationsDesk, Service {
   }
 
   /// - Returns: why letters are left; nil: none is.
-  private func publishLetters(_ id: Int, _ replays: LetterReplays, _ patch: JSONPatch?, _ request: ReplayRequest) async throws -> String? {
+  private func publishLetters(_ id: Int, _ replays: LetterReplays, _ patch: JSONPatch?, _ request: ReplayRequest)
+    async throws -> String?
+  {
     // Nobody may wait for a broker that takes nothing for long: there is one replay at a time.
     let patience = PublishingPatience(seconds: 60) { [logger] in logger.warning("replay \(id) waits: \($0)") }
     let broker = try settings.broker("replay")
     let publisher = AMQPPublisher(settings: broker, window: settings.publishWindow) { patience.note($0) }
-    let letters = LetterRepublisher(publisher: publisher, names: settings.messagingNames, user: broker.userID, edit: patch)
+    let letters = LetterRepublisher(
+      publisher: publisher, names: settings.messagingNames, user: broker.userID, edit: patch)
     let replay = LetterReplay(ledger: replays.ledger(id, why: request.why), publisher: letters, rate: request.rate)
     let run = Task { [self] in try await replay.run { progress in note(id) { $0.progress = progress } } }
     patience.guardWaiting(of: publisher) { run.cancel() }
@@ -254,7 +274,8 @@ final class ServeDesk: OperationsDesk, Service {
     do {
       return "\(problem); \(try await replays.giveBack(id, why: problem).of("letter")) open again"
     } catch {
-      return "\(problem); its letters could not be opened again: \(error); once serve is stopped: journey dlq replay --resume"
+      return
+        "\(problem); its letters could not be opened again: \(error); once serve is stopped: journey dlq replay --resume"
     }
   }
 

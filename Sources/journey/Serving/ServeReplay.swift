@@ -79,7 +79,9 @@ struct QueueDepths {
     try await withAdmin(settings) {
       depths.ingest = try await $0.messageCount(queue: names.ingest)
       if retries {
-        for tier in MessagingNames.retryTiers { depths.retries += try await $0.messageCount(queue: names.retryQueue(tier.name)) }
+        for tier in MessagingNames.retryTiers {
+          depths.retries += try await $0.messageCount(queue: names.retryQueue(tier.name))
+        }
       }
       depths.dead = try await $0.messageCount(queue: names.deadLetters)
     }

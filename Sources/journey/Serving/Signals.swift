@@ -13,7 +13,8 @@ nonisolated(unsafe) private var caught: Int32 = -1
 
 /// The signals to a program that runs until it is stopped, heard from its first line on.
 ///
-/// Until work begins, SIGTERM and SIGINT end the process at once with status 0: nothing has been taken from a queue yet.
+/// Until work begins, SIGTERM and SIGINT end the process at once with status 0: nothing has been taken from a queue
+/// yet.
 final class Signals: Sendable {
   private struct State {
     var isWorking = false

@@ -6,18 +6,22 @@ import JourneyStore
 import Logging
 import PostgresClient
 
-/// What has to be in order before anything is taken from the queue: each start that fails later costs the messages it had taken one of their deliveries.
+/// What has to be in order before anything is taken from the queue: each start that fails later costs the messages it
+/// had taken one of their deliveries.
 struct StartChecks {
   let settings: JourneyConfiguration.Settings
   let rules: DecisionRules
   let logger: Logger
-  /// How long a login that is refused is tried again: a password may be in the middle of a change, a database of being renamed or restored.
+  /// How long a login that is refused is tried again: a password may be in the middle of a change, a database of being
+  /// renamed or restored.
   var patience = Duration.seconds(10)
 
   func run() async throws {
     guard settings.publishers == nil || settings.brokerUser != nil else {
       throw Failure(
-        .settings, "publishers cannot be checked: amqp.url names no user; with a client certificate write it there (amqps://USER@…)")
+        .settings,
+        "publishers cannot be checked: amqp.url names no user; with a client certificate write it there (amqps://USER@…)"
+      )
     }
     // First: the others prepare statements.
     try await checkSessions()
@@ -39,7 +43,9 @@ struct StartChecks {
   private func checkSchema() async throws {
     let files = try await failing(.settings) { try Migration.load(directory: settings.migrationsDirectory) }
     let pending = try await failing(.settings) {
-      try await patiently { try await withDatabase(settings, role: nil, "check") { try await Migrator($0, files: files).pending() } }
+      try await patiently {
+        try await withDatabase(settings, role: nil, "check") { try await Migrator($0, files: files).pending() }
+      }
     }
     guard pending.isEmpty else {
       throw Failure(
@@ -49,10 +55,15 @@ struct StartChecks {
 
   private func checkPrivileges() async throws {
     let found = try await failing(.settings) {
-      try await patiently { try await withDatabase(settings, role: settings.workingRole, "check") { try await StoreInspection.run(on: $0) } }
+      try await patiently {
+        try await withDatabase(settings, role: settings.workingRole, "check") { try await StoreInspection.run(on: $0) }
+      }
     }
     guard found.missingPrivileges.isEmpty else {
-      throw Failure(.settings, "\(found.workingRole) lacks \(found.missingPrivileges.joined(separator: ", ")); grant them, or run: journey migrate")
+      throw Failure(
+        .settings,
+        "\(found.workingRole) lacks \(found.missingPrivileges.joined(separator: ", ")); grant them, or run: journey migrate"
+      )
     }
   }
 
@@ -71,12 +82,16 @@ struct StartChecks {
   private func checkCommit() async throws {
     let problem = try await failing(.settings) {
       try await patiently {
-        try await withDatabase(settings, role: settings.workingRole, "check") { try await CommitCheck.problem($0, signals: rules.signals) }
+        try await withDatabase(settings, role: settings.workingRole, "check") {
+          try await CommitCheck.problem($0, signals: rules.signals)
+        }
       }
     }
     if let problem {
       throw Failure(
-        .settings, "the database would refuse every event: \(problem); nothing is taken from the queue. Mend what it names, or run: journey migrate")
+        .settings,
+        "the database would refuse every event: \(problem); nothing is taken from the queue. Mend what it names, or run: journey migrate"
+      )
     }
   }
 
@@ -94,8 +109,13 @@ struct StartChecks {
     while true {
       do {
         return try await body()
-      } catch let error as PostgresError where error.isOfConnecting && error.kind == .permanent && error.sqlState != nil && .now < end {
-        if !isLogged { logger.warning("the database refuses the login, trying again for \(patience.components.seconds) s: \(error.message)") }
+      } catch let error as PostgresError
+        where error.isOfConnecting && error.kind == .permanent && error.sqlState != nil && .now < end
+      {
+        if !isLogged {
+          logger.warning(
+            "the database refuses the login, trying again for \(patience.components.seconds) s: \(error.message)")
+        }
         isLogged = true
         try await Task.sleep(for: .milliseconds(500))
       }

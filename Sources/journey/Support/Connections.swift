@@ -23,7 +23,8 @@ extension Settings {
   /// - Parameter role: nil for the login role itself.
   func database(role: String?) throws -> PostgresSettings {
     guard !databaseURL.isEmpty else {
-      throw Failure(.settings, "database.url is not set: give DATABASE_URL, e.g. postgresql://user:password@localhost:5432/journey")
+      throw Failure(
+        .settings, "database.url is not set: give DATABASE_URL, e.g. postgresql://user:password@localhost:5432/journey")
     }
     var database = try PostgresSettings(conninfo: databaseURL, applicationName: "journey", role: role)
     database.statementTimeout = .seconds(deadlines.statement)
@@ -39,7 +40,8 @@ extension Settings {
 
   var retryPolicy: RetryPolicy {
     // A mapping's rule may ask for retries whatever the settings say.
-    RetryPolicy(codes: retriesUnknownClients ? ["unknown_client"] : [], tiers: retryTiers, attemptsPerTier: retryAttemptsPerTier)
+    RetryPolicy(
+      codes: retriesUnknownClients ? ["unknown_client"] : [], tiers: retryTiers, attemptsPerTier: retryAttemptsPerTier)
   }
 
   var messagingNames: MessagingNames {

@@ -47,7 +47,9 @@ extension Failure {
     case .blocked:
       self.init(.unavailable, "the broker takes no messages now: \(error.message)")
     case .limitReached:
-      self.init(.unavailable, "the broker has no room for another connection: \(error.message). Try again later, or raise its limit.")
+      self.init(
+        .unavailable,
+        "the broker has no room for another connection: \(error.message). Try again later, or raise its limit.")
     case .internalError where error.operation.hasPrefix("log in"):
       self.init(.unavailable, "the broker cannot let anybody in: \(error.message)")
     case .accessRefused where error.nativeCode == 403:
@@ -58,7 +60,8 @@ extension Failure {
     case .connectFailed, .timeout, .connectionLost:
       self.init(.unavailable, "the broker is not reachable: \(error.message). Is it running, and is AMQP_URL right?")
     case .authentication, .accessRefused:
-      self.init(.settings, "the broker refuses access: \(error.message). Check user, password and virtual host in AMQP_URL.")
+      self.init(
+        .settings, "the broker refuses access: \(error.message). Check user, password and virtual host in AMQP_URL.")
     case .tls: self.init(.settings, "no trusted connection to the broker: \(error.message)")
     default: self.init(.failed, "\(error)")
     }
@@ -69,18 +72,26 @@ extension Failure {
     case (.permanent, "read connection string"): self.init(.settings, "DATABASE_URL: \(error.message)")
     case (.permanent, "connect") where error.sqlState == nil:
       self.init(
-        .settings, "no connection to the database can be made as the settings are: \(error.message). Check DATABASE_URL and the PG variables.")
+        .settings,
+        "no connection to the database can be made as the settings are: \(error.message). Check DATABASE_URL and the PG variables."
+      )
     case (.permanent, "connect"):
-      self.init(.settings, "the database refuses access: \(error.message). Check user, password and database in DATABASE_URL.")
+      self.init(
+        .settings, "the database refuses access: \(error.message). Check user, password and database in DATABASE_URL.")
     case (.permanent, "set up session"):
-      self.init(.settings, "the database refuses the session: \(error.message). Check database.role: the login has to be a member of it.")
+      self.init(
+        .settings,
+        "the database refuses the session: \(error.message). Check database.role: the login has to be a member of it.")
     case _ where error.isOfConnecting && error.sqlState != nil:
       self.init(.unavailable, "the database takes no new session now: \(error.message)")
     case _ where error.isOfConnecting:
-      self.init(.unavailable, "the database is not reachable: \(error.message). Is it running, and is DATABASE_URL right?")
+      self.init(
+        .unavailable, "the database is not reachable: \(error.message). Is it running, and is DATABASE_URL right?")
     case _ where error.sqlState == "42P05" || error.sqlState == "26000":
       // Another client has prepared it, or has what was prepared here.
-      self.init(.settings, "the database does not keep sessions: a pooler in transaction mode lends them out; \(SessionCheck.advice)")
+      self.init(
+        .settings,
+        "the database does not keep sessions: a pooler in transaction mode lends them out; \(SessionCheck.advice)")
     default: self.init(.failed, "\(error)")
     }
   }

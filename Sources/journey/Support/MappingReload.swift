@@ -5,7 +5,8 @@ import JourneyMessaging
 import Logging
 import ServiceLifecycle
 
-/// Takes changed mapping files into use without a restart: on SIGHUP, and when a file changes. A file with a mistake changes nothing.
+/// Takes changed mapping files into use without a restart: on SIGHUP, and when a file changes. A file with a mistake
+/// changes nothing.
 struct MappingReload: Service {
   let settings: JourneyConfiguration.Settings
   let mappings: LiveMappings
@@ -44,8 +45,8 @@ struct MappingReload: Service {
 }
 
 extension JourneyConfiguration.Settings {
-  /// The mapping files with what changes when they are written. They are looked at now and then, since no notice of a change reaches across network file
-  /// systems and the swapped links of mounted configuration.
+  /// The mapping files with what changes when they are written. They are looked at now and then, since no notice of a
+  /// change reaches across network file systems and the swapped links of mounted configuration.
   var mappingFiles: [String: String] {
     var files = mappingDirectories.flatMap { directory in
       (try? FileManager.default.contentsOfDirectory(atPath: directory))?.map { "\(directory)/\($0)" } ?? []
@@ -58,7 +59,9 @@ extension JourneyConfiguration.Settings {
 enum FileStamp {
   /// Changes whenever the file is written or replaced.
   static func of(_ path: String) -> String {
-    guard let attributes = try? FileManager.default.attributesOfItem(atPath: (try? FileManager.default.destinationOfSymbolicLink(atPath: path)) ?? path)
+    guard
+      let attributes = try? FileManager.default.attributesOfItem(
+        atPath: (try? FileManager.default.destinationOfSymbolicLink(atPath: path)) ?? path)
     else { return "" }
     let time = (attributes[.modificationDate] as? Date)?.timeIntervalSince1970 ?? 0
     return "\(time) \(attributes[.size] ?? 0)"

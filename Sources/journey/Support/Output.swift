@@ -9,8 +9,9 @@ import Journey
 
 /// What a command prints: answers on standard output, progress and errors on standard error.
 ///
-/// What came from outside steers no terminal: here, for all commands at once, control characters and those that turn the direction of text are escaped. Where
-/// such a text stands within a line, the caller takes `plain()` of it, which also keeps it on that line.
+/// What came from outside steers no terminal: here, for all commands at once, control characters and those that turn
+/// the direction of text are escaped. Where such a text stands within a line, the caller takes `plain()` of it, which
+/// also keeps it on that line.
 enum Output {
   static func line(_ text: String = "") { write(text.printable + "\n", to: 1) }
   static func error(_ text: String) { write(text.printable + "\n", to: 2) }
@@ -24,7 +25,9 @@ enum Output {
       if scalar.isPlain || scalar.value < 0x20 {
         result.unicodeScalars.append(scalar)
       } else {
-        for unit in String(scalar).utf16 { result += "\\u" + String(repeating: "0", count: 4 - String(unit, radix: 16).count) + String(unit, radix: 16) }
+        for unit in String(scalar).utf16 {
+          result += "\\u" + String(repeating: "0", count: 4 - String(unit, radix: 16).count) + String(unit, radix: 16)
+        }
       }
     }
     write(result + "\n", to: 1)
@@ -58,8 +61,11 @@ enum Output {
 
   /// Rows under headings, each column as wide as its widest cell, numbers to the right.
   ///
-  /// A terminal that is too narrow gets what does not fit on further lines of each row, and only the end of a long text is cut.
+  /// A terminal that is too narrow gets what does not fit on further lines of each row, and only the end of a long text
+  /// is cut.
   static func table(_ headings: [String], _ rows: [[String]], indent: String = "") {
-    for text in TextTable(headings, rows.map { $0.map { $0.plain() } }).lines(width: columns(of: 1).map { $0 - indent.count }) { line(indent + text) }
+    for text in TextTable(headings, rows.map { $0.map { $0.plain() } }).lines(
+      width: columns(of: 1).map { $0 - indent.count })
+    { line(indent + text) }
   }
 }

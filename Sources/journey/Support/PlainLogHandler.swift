@@ -3,9 +3,9 @@ import Logging
 
 /// Writes log lines to standard error in which others' text is only text.
 ///
-/// Routing keys, names in bodies, headers and what servers answer come from outside. Here, for all call sites at once, each event becomes exactly one line:
-/// what would begin another line, steer a terminal or turn the direction of text is escaped, a value of several words is quoted so that it does not pass for
-/// further fields, and what is long is cut.
+/// Routing keys, names in bodies, headers and what servers answer come from outside. Here, for all call sites at once,
+/// each event becomes exactly one line: what would begin another line, steer a terminal or turn the direction of text
+/// is escaped, a value of several words is quoted so that it does not pass for further fields, and what is long is cut.
 struct PlainLogHandler: LogHandler {
   private static let longestMessage = 2000
   private static let longestValue = 300

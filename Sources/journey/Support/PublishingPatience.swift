@@ -6,7 +6,9 @@ import Synchronization
 struct WaitOptions: ParsableArguments {
   @Option(
     name: .customLong("wait"),
-    help: ArgumentHelp("How long to wait for a broker that takes no messages, being short of memory or disk or not there.", valueName: "seconds"))
+    help: ArgumentHelp(
+      "How long to wait for a broker that takes no messages, being short of memory or disk or not there.",
+      valueName: "seconds"))
   var seconds = 60
 
   func validate() throws {
@@ -16,16 +18,21 @@ struct WaitOptions: ParsableArguments {
   /// Returns once the broker takes messages. What it refuses is told when it is published.
   func untilPublishing(to exchange: String, _ admin: AMQPAdmin) async throws {
     do {
-      try await PublishingPatience.untilPublishing(to: exchange, admin, seconds: seconds) { [seconds] in PublishingPatience.say($0, seconds) }
+      try await PublishingPatience.untilPublishing(to: exchange, admin, seconds: seconds) { [seconds] in
+        PublishingPatience.say($0, seconds)
+      }
     } catch let error as AMQPError where error.code == .blocked {
-      throw Failure(.unavailable, "the broker takes no messages now: \(error.message); given up after \(seconds) s, nothing was published")
+      throw Failure(
+        .unavailable,
+        "the broker takes no messages now: \(error.message); given up after \(seconds) s, nothing was published")
     }
   }
 
   func patience() -> PublishingPatience { PublishingPatience(seconds: seconds) { PublishingPatience.say($0, seconds) } }
 }
 
-/// Watches a publisher whose broker takes nothing any more, says so, and gives up after a while: without it a command would wait without a word for ever.
+/// Watches a publisher whose broker takes nothing any more, says so, and gives up after a while: without it a command
+/// would wait without a word for ever.
 final class PublishingPatience: Sendable {
   private struct State {
     var publisher: AMQPPublisher?

@@ -28,16 +28,19 @@ extension Settings {
   func decoder(_ rules: DecisionRules, live: LiveMappings, clock: SystemClock = SystemClock()) -> InboundDecoder {
     InboundDecoder(
       live: live, signals: rules.signals, maximumBodyBytes: maximumBodyBytes,
-      publishers: PublisherPolicy(ownUser: brokerUser, otherOwnUsers: otherBrokerUsers, grants: publishers), clock: clock)
+      publishers: PublisherPolicy(ownUser: brokerUser, otherOwnUsers: otherBrokerUsers, grants: publishers),
+      clock: clock)
   }
 
   /// Who may report what, as `doctor` says it.
   var publishersInWords: String {
     guard let publishers else {
-      return "not checked: whoever may publish to \(messagingNames.events) reports events of any source for any organisation"
+      return
+        "not checked: whoever may publish to \(messagingNames.events) reports events of any source for any organisation"
     }
     let users = publishers.keys.filter { $0 != PublisherPolicy.others }.count
-    let rest = publishers[PublisherPolicy.others] == nil ? "nobody else may report events" : "all others share the entry *"
+    let rest =
+      publishers[PublisherPolicy.others] == nil ? "nobody else may report events" : "all others share the entry *"
     return "checked: \(users.of("user")) of the broker by name, \(rest)"
   }
 }

@@ -8,7 +8,9 @@ struct TextTable {
 
   init(_ headings: [String], _ rows: [[String]]) {
     widths = headings.indices.map { column in ([headings] + rows).map { $0[column].count }.max() ?? 0 }
-    let numeric = headings.indices.map { column in !rows.isEmpty && rows.allSatisfy { $0[column].allSatisfy(\.isWholeNumber) && !$0[column].isEmpty } }
+    let numeric = headings.indices.map { column in
+      !rows.isEmpty && rows.allSatisfy { $0[column].allSatisfy(\.isWholeNumber) && !$0[column].isEmpty }
+    }
     self.rows = ([headings] + rows).map { [widths] row in
       row.indices.map { numeric[$0] ? String(repeating: " ", count: widths[$0] - row[$0].count) + row[$0] : row[$0] }
     }

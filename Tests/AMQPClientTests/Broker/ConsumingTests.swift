@@ -18,7 +18,9 @@ struct ConsumingTests {
     let consumer = try broker.consumer("sizes", events)
     let deliveries = try await events.deliveries(sizes.count)
     #expect(deliveries.map(\.body.count) == sizes)
-    for (delivery, message) in zip(deliveries, messages) { #expect(delivery.body == message.body, "size \(message.body.count)") }
+    for (delivery, message) in zip(deliveries, messages) {
+      #expect(delivery.body == message.body, "size \(message.body.count)")
+    }
     consumer.settle([.ackThrough(deliveries[sizes.count - 1].tag)])
     await consumer.close()
     #expect(try await broker.admin.messageCount(queue: "sizes") == 0)
@@ -88,7 +90,9 @@ struct ConsumingTests {
     consumer.settle([.ack(tags[2]), .ackThrough(tags[4]), .ack(tags[2]), .ackThrough(tags[4]), .ackThrough(tags[1])])
     consumer.settle([.ack(tags[7]), .reject(tags[7], requeue: true), .reject(tags[6], requeue: false), .ack(tags[6])])
     consumer.settle([.nackThrough(tags[8], requeue: true), .ackThrough(tags[9]), .nackThrough(tags[9], requeue: true)])
-    consumer.settle([.ack(DeliveryTag(generation: 1, value: 4711)), .ackThrough(DeliveryTag(generation: 1, value: 4711))])
+    consumer.settle([
+      .ack(DeliveryTag(generation: 1, value: 4711)), .ackThrough(DeliveryTag(generation: 1, value: 4711)),
+    ])
     // Tags 5 and 8 come back; a repeated tag would have closed the channel before.
     let again = try await events.deliveries(12)
     #expect(again.suffix(2).map(\.body).sorted { $0[0] < $1[0] } == [[5], [8]])
@@ -176,7 +180,9 @@ struct ConsumingTests {
     settings.maxBodyBytes = 1 << 20
     settings.maxBufferedBytes = 10 << 20
     let events = Recorder<ConsumerEvent>()
-    let consumer = AMQPConsumer(settings: settings, queue: "held", prefetch: 2000, maxBatch: 100, consumerTag: "test") { events.record($0) }
+    let consumer = AMQPConsumer(settings: settings, queue: "held", prefetch: 2000, maxBatch: 100, consumerTag: "test") {
+      events.record($0)
+    }
     consumer.start()
     let first = try await events.deliveries(12)
     // Many heartbeats of both sides: what is not settled is neither read further nor given up.
@@ -186,7 +192,9 @@ struct ConsumingTests {
     var settled = first.count
     while settled < 100 {
       let now = settled
-      let new = try await events.wait("more") { seen in seen.deliveries.count > now ? Array(seen.deliveries.dropFirst(now)) : nil }
+      let new = try await events.wait("more") { seen in
+        seen.deliveries.count > now ? Array(seen.deliveries.dropFirst(now)) : nil
+      }
       consumer.settle(new.map { .ack($0.tag) })
       settled += new.count
     }
@@ -209,7 +217,9 @@ struct ConsumingTests {
     var settings = try broker.settings("consumer")
     settings.maxBufferedBytes = 4 << 20
     let events = Recorder<ConsumerEvent>()
-    let consumer = AMQPConsumer(settings: settings, queue: "held", prefetch: 2000, maxBatch: 100, consumerTag: "test") { events.record($0) }
+    let consumer = AMQPConsumer(settings: settings, queue: "held", prefetch: 2000, maxBatch: 100, consumerTag: "test") {
+      events.record($0)
+    }
     consumer.start()
     let first = try await events.deliveries(5)
     #expect(first.count == 5)

@@ -23,10 +23,16 @@ struct FaultTests {
     #expect(await publisher.publish([OutboundMessage("q", body: [1])]) == [.confirmed])
     _ = try await servers.erlang("rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []})")
     let outcomes = Recorder<[PublishOutcome]>()
-    publisher.publish((0..<1000).map { _ in OutboundMessage("q", body: [UInt8](repeating: 2, count: 10_000)) }) { outcomes.record($0) }
-    try await published.wait("blocked") { seen in seen.contains { if case .blocked = $0 { true } else { false } } ? () : nil }
+    publisher.publish((0..<1000).map { _ in OutboundMessage("q", body: [UInt8](repeating: 2, count: 10_000)) }) {
+      outcomes.record($0)
+    }
+    try await published.wait("blocked") { seen in
+      seen.contains { if case .blocked = $0 { true } else { false } } ? () : nil
+    }
     let events = Recorder<ConsumerEvent>()
-    let consumer = AMQPConsumer(settings: try settings(uri, "consumer"), queue: "q", prefetch: 2000, maxBatch: 100, consumerTag: "c") {
+    let consumer = AMQPConsumer(
+      settings: try settings(uri, "consumer"), queue: "q", prefetch: 2000, maxBatch: 100, consumerTag: "c"
+    ) {
       events.record($0)
     }
     consumer.start()
@@ -50,14 +56,17 @@ struct FaultTests {
     let servers = try await TestServers.dedicated([.rabbitmq])
     let uri = servers.amqpURL()
     let admin = AMQPAdmin(settings: try settings(uri, "admin"))
-    _ = try await admin.declare(Topology(queues: [QueueDeclaration(name: "kept", arguments: ["x-queue-type": "quorum"])]))
+    _ = try await admin.declare(
+      Topology(queues: [QueueDeclaration(name: "kept", arguments: ["x-queue-type": "quorum"])]))
     // A broker that has just started may swallow what comes before its quorum queue is up; only the timeout ends that.
     let publisher = AMQPPublisher(settings: try settings(uri, "publisher"), confirmTimeout: .seconds(3))
     publisher.start()
     let outcomes = Recorder<[PublishOutcome]>()
     let batches = 60
     for batch in 0..<batches {
-      publisher.publish((0..<500).map { OutboundMessage("kept", id: "\(batch * 500 + $0)", body: [1, 2, 3]) }) { outcomes.record($0) }
+      publisher.publish((0..<500).map { OutboundMessage("kept", id: "\(batch * 500 + $0)", body: [1, 2, 3]) }) {
+        outcomes.record($0)
+      }
     }
     try await outcomes.wait("the first batch") { $0.isEmpty ? nil : () }
     try await servers.kill(.rabbitmq)
@@ -70,7 +79,9 @@ struct FaultTests {
     #expect(confirmed > 500)
     // Everything confirmed is there; what is unknown may be, so identities are counted, not messages.
     let seen = Recorder<ConsumerEvent>()
-    let consumer = AMQPConsumer(settings: try settings(uri, "consumer"), queue: "kept", prefetch: 2000, maxBatch: 500, consumerTag: "c") {
+    let consumer = AMQPConsumer(
+      settings: try settings(uri, "consumer"), queue: "kept", prefetch: 2000, maxBatch: 500, consumerTag: "c"
+    ) {
       seen.record($0)
     }
     consumer.start()
@@ -91,17 +102,22 @@ struct FaultTests {
     try await servers.stop()
   }
 
-  @Test("hangingQueue: one queue of two answers nothing any more; what went there is told by name while the other goes on")
+  @Test(
+    "hangingQueue: one queue of two answers nothing any more; what went there is told by name while the other goes on")
   func oneQueueStandsStill() async throws {
     let servers = try await TestServers.dedicated([.rabbitmq])
     let uri = servers.amqpURL()
     let admin = AMQPAdmin(settings: try settings(uri, "admin"))
     let quorum: FieldTable = ["x-queue-type": "quorum"]
     _ = try await admin.declare(
-      Topology(queues: [QueueDeclaration(name: "going", arguments: quorum), QueueDeclaration(name: "hanging", arguments: quorum)]))
+      Topology(queues: [
+        QueueDeclaration(name: "going", arguments: quorum), QueueDeclaration(name: "hanging", arguments: quorum),
+      ]))
     let publisher = AMQPPublisher(settings: try settings(uri, "publisher"), confirmTimeout: .seconds(2))
     publisher.start()
-    #expect(await publisher.publish([OutboundMessage("going", body: [1]), OutboundMessage("hanging", body: [1])]).allConfirmed)
+    #expect(
+      await publisher.publish([OutboundMessage("going", body: [1]), OutboundMessage("hanging", body: [1])]).allConfirmed
+    )
     _ = try await servers.erlang("sys:suspend(whereis('%2F_hanging'))")
     let stuck = Recorder<PublishOutcome>()
     publisher.publish([OutboundMessage("hanging", body: [2])]) { $0.forEach(stuck.record) }
@@ -111,7 +127,9 @@ struct FaultTests {
       try #require(answered < 1_000_000, "what hangs is never told")
     }
     let outcome = try #require(stuck.all.first)
-    guard case .unknown(let error) = outcome else { throw AMQPError(.protocolViolation, operation: "test", message: "\(outcome)") }
+    guard case .unknown(let error) = outcome else {
+      throw AMQPError(.protocolViolation, operation: "test", message: "\(outcome)")
+    }
     #expect(error.code == .timeout && error.message.contains("with key 'hanging'"), "\(error)")
     #expect(answered > 1)
     _ = try await servers.erlang("sys:resume(whereis('%2F_hanging'))")
@@ -135,7 +153,9 @@ struct FaultTests {
       return result
     }
     #expect(try await ping() == .success("RabbitMQ 3.10.8"))
-    func code(_ result: Result<String, AMQPError>) -> AMQPError.Code? { if case .failure(let error) = result { error.code } else { nil } }
+    func code(_ result: Result<String, AMQPError>) -> AMQPError.Code? {
+      if case .failure(let error) = result { error.code } else { nil }
+    }
     // The system's authorities do not know this one.
     #expect(code(try await ping { $0.tls?.authoritiesFile = nil }) == .tls)
     #expect(code(try await ping { $0.tls?.authoritiesFile = "/nonexistent.pem" }) == .tls)
@@ -157,7 +177,9 @@ struct FaultTests {
     let body = (0..<300_000).map { UInt8(truncatingIfNeeded: $0) }
     #expect(await publisher.publish((0..<50).map { _ in OutboundMessage("q", body: body) }).allConfirmed)
     let events = Recorder<ConsumerEvent>()
-    let consumer = AMQPConsumer(settings: try settings(uri, "consumer"), queue: "q", prefetch: 100, maxBatch: 10, consumerTag: "c") {
+    let consumer = AMQPConsumer(
+      settings: try settings(uri, "consumer"), queue: "q", prefetch: 100, maxBatch: 10, consumerTag: "c"
+    ) {
       events.record($0)
     }
     consumer.start()

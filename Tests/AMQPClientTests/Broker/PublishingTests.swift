@@ -32,7 +32,8 @@ struct PublishingTests {
     let publisher = try broker.publisher()
     let settings = "[{<<\"max-length\">>, 1}, {<<\"overflow\">>, <<\"reject-publish\">>}]"
     try await broker.servers.erlang(
-      "rabbit_policy:set(<<\"\(broker.vhost)\">>, <<\"limit\">>, <<\"full\">>, \(settings), 0, <<\"queues\">>, <<\"test\">>)")
+      "rabbit_policy:set(<<\"\(broker.vhost)\">>, <<\"limit\">>, <<\"full\">>, \(settings), 0, <<\"queues\">>, <<\"test\">>)"
+    )
     while await publisher.publish([OutboundMessage("full")]) != [.nacked] { try Task.checkCancellation() }
     try await broker.servers.erlang("rabbit_policy:delete(<<\"\(broker.vhost)\">>, <<\"limit\">>, <<\"test\">>)")
     while await publisher.publish([OutboundMessage("full")]) != [.confirmed] { try Task.checkCancellation() }
@@ -48,7 +49,9 @@ struct PublishingTests {
     let outcomes = Recorder<[PublishOutcome]>()
     let body = [UInt8](repeating: 65, count: 500)
     for batch in 0..<40 {
-      publisher.publish((0..<500).map { OutboundMessage("flood", id: "\(batch)-\($0)", body: body) }) { outcomes.record($0) }
+      publisher.publish((0..<500).map { OutboundMessage("flood", id: "\(batch)-\($0)", body: body) }) {
+        outcomes.record($0)
+      }
     }
     let all = try await outcomes.wait("40 batches", seconds: 90) { $0.count == 40 ? $0 : nil }
     #expect(all.allSatisfy { $0.count == 500 && $0.allConfirmed })
@@ -63,7 +66,9 @@ struct PublishingTests {
     try await broker.queue("there")
     let events = Recorder<PublisherEvent>()
     let publisher = try broker.publisher(events)
-    let outcomes = await publisher.publish([OutboundMessage("there"), OutboundMessage(to: "missing", "key"), OutboundMessage("there")])
+    let outcomes = await publisher.publish([
+      OutboundMessage("there"), OutboundMessage(to: "missing", "key"), OutboundMessage("there"),
+    ])
     guard case .failed(let error) = outcomes[1] else {
       Issue.record("\(outcomes)")
       return
@@ -120,7 +125,8 @@ struct PublishingTests {
     let outcomes = await publisher.publish([
       message(largest), message(largest + 1), OutboundMessage("there", headers: deep),
       OutboundMessage("there", headers: [String(repeating: "n", count: 256): true]),
-      OutboundMessage(String(repeating: "k", count: 256)), OutboundMessage("there", id: String(repeating: "i", count: 256)),
+      OutboundMessage(String(repeating: "k", count: 256)),
+      OutboundMessage("there", id: String(repeating: "i", count: 256)),
       OutboundMessage("there", id: String(repeating: "i", count: 255)),
     ])
     #expect(outcomes[0] == .confirmed)
@@ -145,7 +151,8 @@ struct PublishingTests {
     await broker.admin.close()
   }
 
-  @Test("hugeHeaders: a message that dead-lettering made larger than a frame does not make the consumer reconnect for ever")
+  @Test(
+    "hugeHeaders: a message that dead-lettering made larger than a frame does not make the consumer reconnect for ever")
   func hugeHeadersGrown() async throws {
     let broker = try await BrokerFixture()
     try await broker.queue("dead")

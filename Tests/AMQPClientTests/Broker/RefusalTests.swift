@@ -8,7 +8,8 @@ import Testing
 struct RefusalTests {
   /// A user that may use what is called `mine…` and nothing else, and a queue that it may write to.
   private func settings(_ broker: BrokerFixture) async throws -> AMQPConnectionSettings {
-    let url = try await broker.servers.allow(broker.vhost, in: broker.vhost, configure: "", write: "^mine.*", read: "^mine.*")
+    let url = try await broker.servers.allow(
+      broker.vhost, in: broker.vhost, configure: "", write: "^mine.*", read: "^mine.*")
     var topology = Topology()
     topology.exchanges = ["mine", "foreign"].map { ExchangeDeclaration(name: $0, kind: "topic") }
     topology.queues = ["mine", "foreign"].map { QueueDeclaration(name: $0, arguments: ["x-queue-type": "quorum"]) }
@@ -18,14 +19,18 @@ struct RefusalTests {
   }
 
   /// Publishes again what nobody knows the end of, as its owners do, until everything is answered.
-  private func persist(_ publisher: AMQPPublisher, _ messages: [OutboundMessage]) async -> (outcomes: [PublishOutcome], rounds: Int) {
+  private func persist(_ publisher: AMQPPublisher, _ messages: [OutboundMessage]) async -> (
+    outcomes: [PublishOutcome], rounds: Int
+  ) {
     var outcomes = await publisher.publish(messages)
     var rounds = 1
     while rounds < 50 {
       let open = outcomes.indices.filter { if case .unknown = outcomes[$0] { true } else { false } }
       if open.isEmpty { break }
       rounds += 1
-      for (index, outcome) in zip(open, await publisher.publish(open.map { messages[$0] })) { outcomes[index] = outcome }
+      for (index, outcome) in zip(open, await publisher.publish(open.map { messages[$0] })) {
+        outcomes[index] = outcome
+      }
     }
     return (outcomes, rounds)
   }
@@ -34,14 +39,18 @@ struct RefusalTests {
     events.all.filter { if case .channelClosed = $0 { true } else { false } }.count
   }
 
-  @Test("An exchange that may not be written to fails what goes there, once closes the channel, and lets everything else pass")
+  @Test(
+    "An exchange that may not be written to fails what goes there, once closes the channel, and lets everything else pass"
+  )
   func refusedExchange() async throws {
     let broker = try await BrokerFixture()
     let events = Recorder<PublisherEvent>()
     let publisher = AMQPPublisher(settings: try await settings(broker)) { events.record($0) }
     publisher.start()
     let places = ["", "foreign", "mine.missing"]
-    let messages = (0..<900).map { OutboundMessage(to: $0 % 3 == 0 ? places[$0 / 300] : "mine", "mine", id: "\($0)", body: [1]) }
+    let messages = (0..<900).map {
+      OutboundMessage(to: $0 % 3 == 0 ? places[$0 / 300] : "mine", "mine", id: "\($0)", body: [1])
+    }
     let (outcomes, rounds) = await persist(publisher, messages)
     for (message, outcome) in zip(messages, outcomes) {
       if message.exchange == "mine" {
@@ -69,9 +78,12 @@ struct RefusalTests {
       Issue.record("not refused")
       return
     }
-    _ = try await broker.servers.allow(broker.vhost, in: broker.vhost, configure: "", write: "^(mine|foreign).*", read: "")
+    _ = try await broker.servers.allow(
+      broker.vhost, in: broker.vhost, configure: "", write: "^(mine|foreign).*", read: "")
     try await broker.admin.bind(Binding(queue: "mine", exchange: "foreign", routingKey: "#"))
-    while await publisher.publish([OutboundMessage(to: "foreign", "mine"), OutboundMessage(to: "mine", "mine")]) != [.confirmed, .confirmed] {
+    while await publisher.publish([OutboundMessage(to: "foreign", "mine"), OutboundMessage(to: "mine", "mine")]) != [
+      .confirmed, .confirmed,
+    ] {
       try Task.checkCancellation()
     }
     await publisher.close()
@@ -112,11 +124,18 @@ struct RefusalTests {
       do throws(AMQPError) { try await check() } catch { return error.code }
       return nil
     }
-    for (exchange, expected) in [("", AMQPError.Code.accessRefused), ("foreign", .accessRefused), ("missing", .accessRefused), ("mine.missing", .notFound)] {
-      #expect(await code { () async throws(AMQPError) in try await admin.checkPublish(exchange: exchange, routingKey: "mine") } == expected)
+    for (exchange, expected) in [
+      ("", AMQPError.Code.accessRefused), ("foreign", .accessRefused), ("missing", .accessRefused),
+      ("mine.missing", .notFound),
+    ] {
+      #expect(
+        await code { () async throws(AMQPError) in try await admin.checkPublish(exchange: exchange, routingKey: "mine")
+        } == expected)
     }
-    #expect(await code { () async throws(AMQPError) in try await admin.checkConsume(queue: "foreign") } == .accessRefused)
-    #expect(await code { () async throws(AMQPError) in try await admin.checkConsume(queue: "mine.missing") } == .notFound)
+    #expect(
+      await code { () async throws(AMQPError) in try await admin.checkConsume(queue: "foreign") } == .accessRefused)
+    #expect(
+      await code { () async throws(AMQPError) in try await admin.checkConsume(queue: "mine.missing") } == .notFound)
     // Of what is asked about nothing has changed, and the message was not handed out.
     #expect(try await broker.admin.messageCount(queue: "mine") == 1)
     let delivery = try #require(try await broker.admin.get(queue: "mine"))

@@ -18,7 +18,10 @@ struct TopologyBrokerTests {
     #expect(first.map(\.outcome) == [.created, .created, .created, .ensured])
     let second = try await broker.admin.declare(wanted)
     #expect(second.map(\.outcome) == [.alreadyThere, .alreadyThere, .alreadyThere, .ensured])
-    #expect(second.map(\.object.description) == ["exchange events", "queue ingest", "queue retry", "binding events -> ingest (#)"])
+    #expect(
+      second.map(\.object.description) == [
+        "exchange events", "queue ingest", "queue retry", "binding events -> ingest (#)",
+      ])
     #expect(try await broker.admin.verify(wanted) == [])
     let publisher = try broker.publisher()
     #expect(await publisher.publish([OutboundMessage(to: "events", "a.b")]) == [.confirmed])

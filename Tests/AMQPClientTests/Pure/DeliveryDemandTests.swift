@@ -23,7 +23,9 @@ struct DeliveryDemandTests {
     #expect(demand.delivered(bytes: 1 << 20, unsettledBytes: 32 << 20 + 1) == .less)
     // Not again before a whole sample is small.
     for _ in 0..<63 { #expect(demand.delivered(bytes: 1, unsettledBytes: 0) == nil) }
-    #expect(demand.delivered(bytes: 1 << 20, unsettledBytes: 1 << 20) == .more, "16 KiB each on average are small enough for 2,000")
+    #expect(
+      demand.delivered(bytes: 1 << 20, unsettledBytes: 1 << 20) == .more,
+      "16 KiB each on average are small enough for 2,000")
   }
 
   @Test("Large bodies are not asked for beyond the share")

@@ -29,16 +29,21 @@ import Testing
     return frames
   }
 
-  @Test(arguments: [0, 1, 4087, 4088, 4089, 8176, 100_000, 1_000_000]) func `a message is a method, a header, and its body in pieces`(size: Int) throws {
+  @Test(arguments: [0, 1, 4087, 4088, 4089, 8176, 100_000, 1_000_000])
+  func `a message is a method, a header, and its body in pieces`(size: Int) throws {
     let frameMax = 4096
     let arena = EncodingArena()
     let buffer = FrameBuffer()
     let bodies = [(0..<size).map { UInt8(truncatingIfNeeded: $0 &* 31) }, [7]]
     for body in bodies {
       var method = amqp_basic_publish_t(
-        ticket: 0, exchange: arena.bytes("journey.actions"), routing_key: arena.bytes("email.low"), mandatory: 1, immediate: 0)
-      var properties = arena.properties(MessageProperties(contentType: "text/plain", headers: ["x-cause-id": "evt_1"], messageID: "m"))
-      let status = body.withUnsafeBytes { buffer.append(&method, &properties, body: $0, channel: 3, frameMax: frameMax) }
+        ticket: 0, exchange: arena.bytes("journey.actions"), routing_key: arena.bytes("email.low"), mandatory: 1,
+        immediate: 0)
+      var properties = arena.properties(
+        MessageProperties(contentType: "text/plain", headers: ["x-cause-id": "evt_1"], messageID: "m"))
+      let status = body.withUnsafeBytes {
+        buffer.append(&method, &properties, body: $0, channel: 3, frameMax: frameMax)
+      }
       #expect(status == AMQP_STATUS_OK.rawValue)
     }
     var frames = try frames(buffer)
@@ -71,7 +76,8 @@ import Testing
   @Test func `what does not fit is refused, and leaves nothing behind`() throws {
     let arena = EncodingArena()
     let buffer = FrameBuffer()
-    var method = amqp_basic_publish_t(ticket: 0, exchange: arena.bytes("e"), routing_key: arena.bytes("k"), mandatory: 0, immediate: 0)
+    var method = amqp_basic_publish_t(
+      ticket: 0, exchange: arena.bytes("e"), routing_key: arena.bytes("k"), mandatory: 0, immediate: 0)
     var properties = arena.properties(MessageProperties(headers: ["h": .string(String(repeating: "x", count: 5000))]))
     let status = [1, 2].withUnsafeBytes { buffer.append(&method, &properties, body: $0, channel: 1, frameMax: 4096) }
     #expect(status < 0)

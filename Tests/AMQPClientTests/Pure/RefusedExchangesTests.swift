@@ -7,7 +7,9 @@ struct RefusedExchangesTests {
   private let second: UInt64 = 1_000_000_000
 
   private func refusal(_ text: String, _ code: Int = 403) -> AMQPError {
-    AMQPError(.init(replyCode: code, text: text, closesChannel: true), nativeCode: code, operation: "use the channel", message: text)
+    AMQPError(
+      .init(replyCode: code, text: text, closesChannel: true), nativeCode: code, operation: "use the channel",
+      message: text)
   }
 
   @Test("The broker's words name the exchange, or the topic of it")
@@ -15,10 +17,19 @@ struct RefusedExchangesTests {
     let all = [("a", "k"), ("b", "k"), ("", "k"), ("a", "other")]
     for (text, expected) in [
       ("ACCESS_REFUSED - access to exchange 'a' in vhost '/' refused for user 'u'", [true, false, false, true]),
-      ("ACCESS_REFUSED - access to exchange 'amq.default' in vhost '/' refused for user 'u'", [false, false, true, false]),
-      ("ACCESS_REFUSED - access to topic 'k' in exchange 'a' in vhost '/' refused for user 'u'", [true, false, false, false]),
+      (
+        "ACCESS_REFUSED - access to exchange 'amq.default' in vhost '/' refused for user 'u'",
+        [false, false, true, false]
+      ),
+      (
+        "ACCESS_REFUSED - access to topic 'k' in exchange 'a' in vhost '/' refused for user 'u'",
+        [true, false, false, false]
+      ),
       ("NOT_FOUND - no exchange 'b' in vhost '/'", [false, true, false, false]),
-      ("PRECONDITION_FAILED - user_id property set to 'a' but authenticated user was 'u'", [false, false, false, false]),
+      (
+        "PRECONDITION_FAILED - user_id property set to 'a' but authenticated user was 'u'",
+        [false, false, false, false]
+      ),
     ] {
       var refusals = RefusedExchanges()
       #expect(refusals.refused(refusal(text), outstanding: all, now: 0) == expected, "\(text)")
@@ -32,7 +43,9 @@ struct RefusedExchangesTests {
     var now: UInt64 = 0
     for pause in [1, 2, 4, 8, 16, 30, 30] {
       #expect(refusals.refused(error, outstanding: [("a", "k")], now: now) == [true])
-      #expect(refusals.verdict(exchange: "a", routingKey: "k", outstanding: 0, now: now + UInt64(pause) * second - 1) == .refused(error))
+      #expect(
+        refusals.verdict(exchange: "a", routingKey: "k", outstanding: 0, now: now + UInt64(pause) * second - 1)
+          == .refused(error))
       #expect(refusals.verdict(exchange: "b", routingKey: "k", outstanding: 9, now: now) == .send)
       now += UInt64(pause) * second
       #expect(refusals.verdict(exchange: "a", routingKey: "k", outstanding: 1, now: now) == .wait)
@@ -71,7 +84,8 @@ struct RefusedExchangesTests {
     for (text, isRetriable) in [
       ("NOT_ALLOWED - access to vhost 'v' refused for user 'u': connection limit (1) is reached", true),
       ("NOT_ALLOWED - connection refused for user 'u': user connection limit (1) is reached", true),
-      ("NOT_ALLOWED - vhost nowhere not found", false), ("NOT_ALLOWED - access to vhost 'v' refused for user 'u'", false),
+      ("NOT_ALLOWED - vhost nowhere not found", false),
+      ("NOT_ALLOWED - access to vhost 'v' refused for user 'u'", false),
       ("NOT_ALLOWED - access to vhost 'limited' refused for user 'limit'", false),
     ] {
       #expect(refusal(text, 530).isRetriable == isRetriable)

@@ -3,7 +3,9 @@ import Testing
 
 @Suite("Settlement ledger")
 struct SettlementLedgerTests {
-  private func tag(_ value: UInt64, generation: UInt64 = 3) -> DeliveryTag { DeliveryTag(generation: generation, value: value) }
+  private func tag(_ value: UInt64, generation: UInt64 = 3) -> DeliveryTag {
+    DeliveryTag(generation: generation, value: value)
+  }
 
   private func ledger(_ count: UInt64) throws -> SettlementLedger {
     var ledger = SettlementLedger(generation: 3)
@@ -65,7 +67,8 @@ struct SettlementLedgerTests {
     var ledger = try ledger(2)
     for settlement: Settlement in [
       .ack(tag(1, generation: 2)), .ackThrough(tag(2, generation: 4)), .reject(tag(1, generation: 2), requeue: true),
-      .nackThrough(tag(1, generation: 9), requeue: true), .ack(tag(0)), .ackThrough(tag(3)), .ack(tag(3)), .ackThrough(tag(.max)),
+      .nackThrough(tag(1, generation: 9), requeue: true), .ack(tag(0)), .ackThrough(tag(3)), .ack(tag(3)),
+      .ackThrough(tag(.max)),
     ] { #expect(ledger.settle(settlement) == []) }
     #expect(ledger.flush() == [])
     #expect(ledger.unsettledCount == 2)
@@ -88,7 +91,8 @@ struct SettlementLedgerTests {
       let last = broker.last
       let any = UInt64.random(in: 0...(last + 2), using: &generator)
       // Mostly near the end, as in real life; the rest tests the bounds.
-      let value = Bool.random(using: &generator) ? any : UInt64(max(1, Int(last) - Int.random(in: 0..<20, using: &generator)))
+      let value =
+        Bool.random(using: &generator) ? any : UInt64(max(1, Int(last) - Int.random(in: 0..<20, using: &generator)))
       let open = broker.unsettled.subtracting(acknowledged)
       switch Int.random(in: 0..<10, using: &generator) {
       case 0..<5:

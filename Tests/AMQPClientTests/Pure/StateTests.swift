@@ -9,9 +9,13 @@ struct ReconnectTests {
   @Test("The wait doubles up to the maximum, with jitter in its upper half")
   func doubling() {
     var most = ReconnectBackoff(policy: policy, hosts: 1)
-    #expect((0..<6).map { _ in most.delayAfterFailure(at: 0, jitter: 1) } == [100, 200, 400, 800, 1000, 1000].map { .milliseconds($0) })
+    #expect(
+      (0..<6).map { _ in most.delayAfterFailure(at: 0, jitter: 1) }
+        == [100, 200, 400, 800, 1000, 1000].map { .milliseconds($0) })
     var least = ReconnectBackoff(policy: policy, hosts: 1)
-    #expect((0..<5).map { _ in least.delayAfterFailure(at: 0, jitter: 0) } == [50, 100, 200, 400, 500].map { .milliseconds($0) })
+    #expect(
+      (0..<5).map { _ in least.delayAfterFailure(at: 0, jitter: 0) }
+        == [50, 100, 200, 400, 500].map { .milliseconds($0) })
   }
 
   @Test("Only a connection that outlived the wait before it starts the waits anew")
@@ -47,7 +51,9 @@ struct ReconnectTests {
     #expect(backoff.delayAfterFailure(at: second, jitter: 1) == .milliseconds(800))
     // After one that lasted each host has its turn again.
     backoff.connected(at: 2 * second)
-    #expect((0..<4).map { _ in backoff.delayAfterFailure(at: 3 * second, jitter: 1) } == [0, 0, 100, 0].map { .milliseconds($0) })
+    #expect(
+      (0..<4).map { _ in backoff.delayAfterFailure(at: 3 * second, jitter: 1) }
+        == [0, 0, 100, 0].map { .milliseconds($0) })
   }
 
   @Test("A thousand failures overflow nothing")
@@ -125,7 +131,9 @@ struct ConfirmTrackerTests {
   @Test("Returns go to the oldest message that looks like it, each message once")
   func returns() throws {
     var tracker = Tracker()
-    func identity(_ key: String, _ id: String?) -> Tracker.Identity { .init(exchange: "e", routingKey: key, messageID: id) }
+    func identity(_ key: String, _ id: String?) -> Tracker.Identity {
+      .init(exchange: "e", routingKey: key, messageID: id)
+    }
     for (number, key) in ["a", "b", "a", "b", "a"].enumerated() {
       tracker.published(number, bytes: 1, identity: identity(key, nil))
     }

@@ -50,7 +50,9 @@ struct URITests {
     let settings = try settings("amqp://user:s3cret@h/v")
     var dumped = ""
     dump(settings, to: &dumped)
-    for text in [settings.safeDescription, "\(settings)", String(reflecting: settings), dumped] { #expect(!text.contains("s3cret")) }
+    for text in [settings.safeDescription, "\(settings)", String(reflecting: settings), dumped] {
+      #expect(!text.contains("s3cret"))
+    }
   }
 
   @Test(
@@ -100,13 +102,16 @@ struct URITests {
     #expect(found.virtualHost == "v" && found.user == "user" && found.endpoints == [.init(host: "h", port: 5671)])
   }
 
-  /// A password that nobody percent-encoded ends up anywhere: no error, no description and no part that is told of shows a piece of it.
+  /// A password that nobody percent-encoded ends up anywhere: no error, no description and no part that is told of
+  /// shows a piece of it.
   @Test func noPieceOfAPasswordIsEverTold() {
     let marks = [
-      "", "?", "@", "#", "/", ":", "%", "&", "=", ",", ";", "[", "]", "\"", "'", " ", "\\", "//", "@/", "/@", "?=", "&a=", "%zz", ":1/", "/?", "?heartbeat=",
+      "", "?", "@", "#", "/", ":", "%", "&", "=", ",", ";", "[", "]", "\"", "'", " ", "\\", "//", "@/", "/@", "?=",
+      "&a=", "%zz", ":1/", "/?", "?heartbeat=",
     ]
     let shapes = [
-      "amqp://user:<>@127.0.0.1:1/", "amqps://user:<>@127.0.0.1/vhost?heartbeat=5", "amqp://user:<>@a,b:2", "amqp://:<>@h", "amqp:/user:<>@h", "user:<>@h",
+      "amqp://user:<>@127.0.0.1:1/", "amqps://user:<>@127.0.0.1/vhost?heartbeat=5", "amqp://user:<>@a,b:2",
+      "amqp://:<>@h", "amqp:/user:<>@h", "user:<>@h",
       "amq://user:<>@h", "amqp://h?password=<>", "amqp://h:<>", "amqp://[<>", "amqp://user:<>", "amqp://user:<>=1@h/",
     ]
     for shape in shapes {

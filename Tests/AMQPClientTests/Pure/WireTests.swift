@@ -13,9 +13,11 @@ struct WireTests {
       contentType: "a/b", contentEncoding: "gzip",
       headers: [
         "b": false, "i": .int(.min), "d": .double(-0.0), "s": "ü", "y": .bytes([1, 2]), "t": .timestamp(5),
-        "m": .decimal(scale: 1, value: .min), "v": .void, "a": .array([1, .array([]), .table(["k": .array(["x"])])]), "f": .table([:]),
+        "m": .decimal(scale: 1, value: .min), "v": .void, "a": .array([1, .array([]), .table(["k": .array(["x"])])]),
+        "f": .table([:]),
       ],
-      priority: 1, correlationID: "c", replyTo: "r", expiration: "1", messageID: "m", timestamp: 1, type: "t", userID: "u", appID: "a"),
+      priority: 1, correlationID: "c", replyTo: "r", expiration: "1", messageID: "m", timestamp: 1, type: "t",
+      userID: "u", appID: "a"),
   ]
 
   @Test("The computed size is the size that the library writes", arguments: samples)
@@ -82,7 +84,9 @@ struct TopologyMismatchTests {
   func texts() {
     let start = "PRECONDITION_FAILED - inequivalent arg "
     #expect(
-      Difference(replyText: start + "'x-message-ttl' for queue 'q' in vhost '/': received the value '1' of type 'long' but current is none")
+      Difference(
+        replyText: start
+          + "'x-message-ttl' for queue 'q' in vhost '/': received the value '1' of type 'long' but current is none")
         == .argument(name: "x-message-ttl", actual: nil, wanted: "1"))
     #expect(
       Difference(
@@ -93,7 +97,8 @@ struct TopologyMismatchTests {
     #expect(
       Difference(replyText: start + "'durable' for exchange 'e' in vhost '/': received 'true' but current is 'false'")
         == .argument(name: "durable", actual: "false", wanted: "true"))
-    #expect(Difference(replyText: "PRECONDITION_FAILED - something new") == .other("PRECONDITION_FAILED - something new"))
+    #expect(
+      Difference(replyText: "PRECONDITION_FAILED - something new") == .other("PRECONDITION_FAILED - something new"))
   }
 }
 

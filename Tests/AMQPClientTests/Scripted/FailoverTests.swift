@@ -44,7 +44,9 @@ struct FailoverTests {
       settings: try settings([useless, standing]), queue: "q", prefetch: 1, maxBatch: 1, consumerTag: "tag"
     ) { events.record($0) }
     consumer.start()
-    try await events.wait("a started consumer") { seen in seen.contains { if case .started = $0 { true } else { false } } ? () : nil }
+    try await events.wait("a started consumer") { seen in
+      seen.contains { if case .started = $0 { true } else { false } } ? () : nil
+    }
     await consumer.close()
     #expect(useless.stop() == [])
     #expect(standing.stop() == [])

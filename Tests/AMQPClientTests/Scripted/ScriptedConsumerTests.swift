@@ -7,7 +7,9 @@ struct ScriptedConsumerTests {
   private func consumer(
     _ settings: AMQPConnectionSettings, maxBatch: Int = 100, _ events: Recorder<ConsumerEvent>
   ) -> AMQPConsumer {
-    let consumer = AMQPConsumer(settings: settings, queue: "queue", prefetch: 100, maxBatch: maxBatch, consumerTag: "tag") {
+    let consumer = AMQPConsumer(
+      settings: settings, queue: "queue", prefetch: 100, maxBatch: maxBatch, consumerTag: "tag"
+    ) {
       events.record($0)
     }
     consumer.start()
@@ -36,7 +38,8 @@ struct ScriptedConsumerTests {
     #expect(broker.stop() == [])
   }
 
-  /// Of a prefetch of 2,000, few large bodies are granted: all the other acknowledgements would wait for the one that takes long.
+  /// Of a prefetch of 2,000, few large bodies are granted: all the other acknowledgements would wait for the one that
+  /// takes long.
   @Test("shareHeldUp: one unsettled delivery does not bring a small share to a stop")
   func shareHeldUp() async throws {
     let acknowledged = Recorder<ClientFrame>()
@@ -51,7 +54,9 @@ struct ScriptedConsumerTests {
     settings.maxBodyBytes = 64 << 10
     settings.maxBufferedBytes = 1 << 20
     let events = Recorder<ConsumerEvent>()
-    let consumer = AMQPConsumer(settings: settings, queue: "queue", prefetch: 2000, maxBatch: 100, consumerTag: "tag") { events.record($0) }
+    let consumer = AMQPConsumer(settings: settings, queue: "queue", prefetch: 2000, maxBatch: 100, consumerTag: "tag") {
+      events.record($0)
+    }
     consumer.start()
     let deliveries = try await events.deliveries(16)
     consumer.settle(deliveries.dropFirst().map { .ack($0.tag) })
@@ -95,7 +100,8 @@ struct ScriptedConsumerTests {
       try peer.acceptConsumer()
       guard number == 1 else { return try peer.untilClosed() }
       try peer.send(
-        WireWriter.deliver(tag: 1), WireWriter.blocked("low on memory"), WireWriter.header(size: 5), WireWriter.heartbeat,
+        WireWriter.deliver(tag: 1), WireWriter.blocked("low on memory"), WireWriter.header(size: 5),
+        WireWriter.heartbeat,
         WireWriter.body([1, 2]), WireWriter.unblocked, WireWriter.heartbeat, WireWriter.body([3, 4, 5]))
       try peer.expect(60, 80)
       try peer.send(
@@ -155,7 +161,9 @@ struct ScriptedConsumerTests {
     #expect(broker.stop() == [])
   }
 
-  @Test("A body over the limit is thrown away while it is read; while there is no room nothing is read, and settling makes room again")
+  @Test(
+    "A body over the limit is thrown away while it is read; while there is no room nothing is read, and settling makes room again"
+  )
   func bodyLimits() async throws {
     let waited = Recorder<Void>()
     let broker = try ScriptedBroker { peer, _ in
@@ -255,7 +263,8 @@ struct ScriptedConsumerTests {
       var before = 0
       while done < UInt64(total) {
         let present = done
-        done = try await progress.wait("progress", seconds: 60) { seen in seen.last.flatMap { $0 > present ? $0 : nil } }
+        done = try await progress.wait("progress", seconds: 60) { seen in seen.last.flatMap { $0 > present ? $0 : nil }
+        }
         consumer.settle([.ackThrough(DeliveryTag(generation: 1, value: done))])
         if before == 0, done > early { before = residentBytes() }
       }

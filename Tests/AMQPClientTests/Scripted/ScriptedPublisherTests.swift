@@ -65,7 +65,9 @@ struct ScriptedPublisherTests {
     let publisher = AMQPPublisher(settings: try broker.settings()) { events.record($0) }
     publisher.start()
     publisher.publish(messages(1)) { outcomes.record($0) }
-    try await events.wait("blocked") { seen in seen.contains { if case .blocked = $0 { true } else { false } } ? () : nil }
+    try await events.wait("blocked") { seen in
+      seen.contains { if case .blocked = $0 { true } else { false } } ? () : nil
+    }
     publisher.publish(messages(3)) { outcomes.record($0) }
     let began = ContinuousClock.now
     await publisher.close(deadline: .seconds(1))

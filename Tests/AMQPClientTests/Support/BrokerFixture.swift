@@ -13,7 +13,8 @@ struct BrokerFixture {
     admin = AMQPAdmin(settings: try Self.settings(servers, vhost, "admin"))
   }
 
-  private static func settings(_ servers: TestServers, _ vhost: String, _ name: String) throws -> AMQPConnectionSettings {
+  private static func settings(_ servers: TestServers, _ vhost: String, _ name: String) throws -> AMQPConnectionSettings
+  {
     var settings = try AMQPConnectionSettings(uri: servers.amqpURL(vhost: vhost), connectionName: "\(vhost) \(name)")
     settings.reconnect = ReconnectPolicy(base: .milliseconds(20), maximum: .milliseconds(200))
     return settings
@@ -41,7 +42,8 @@ struct BrokerFixture {
     return publisher
   }
 
-  /// Has the broker end a connection, as an operator would. Those of other tests may end while they are asked for their names.
+  /// Has the broker end a connection, as an operator would. Those of other tests may end while they are asked for their
+  /// names.
   func closeConnection(_ name: String) async throws {
     _ = try await servers.erlang(
       """

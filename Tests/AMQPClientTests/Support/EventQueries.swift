@@ -21,12 +21,16 @@ extension Recorder<ConsumerEvent> {
   }
 
   func cancelled() async throws {
-    try await wait("cancelled") { events in events.contains { if case .cancelled = $0 { true } else { false } } ? () : nil }
+    try await wait("cancelled") { events in
+      events.contains { if case .cancelled = $0 { true } else { false } } ? () : nil
+    }
   }
 }
 
 extension [ConsumerEvent] {
-  var deliveries: [Delivery] { flatMap { event -> [Delivery] in if case .deliveries(let found) = event { found } else { [] } } }
+  var deliveries: [Delivery] {
+    flatMap { event -> [Delivery] in if case .deliveries(let found) = event { found } else { [] } }
+  }
 
   /// One word per event, with runs of deliveries as one.
   var summary: [String] {
@@ -47,9 +51,11 @@ extension [ConsumerEvent] {
 }
 
 extension OutboundMessage {
-  init(to exchange: String = "", _ routingKey: String, id: String? = nil, body: [UInt8] = [], headers: FieldTable = [:]) {
+  init(to exchange: String = "", _ routingKey: String, id: String? = nil, body: [UInt8] = [], headers: FieldTable = [:])
+  {
     self.init(
-      exchange: exchange, routingKey: routingKey, properties: MessageProperties(headers: headers, messageID: id), body: body)
+      exchange: exchange, routingKey: routingKey, properties: MessageProperties(headers: headers, messageID: id),
+      body: body)
   }
 }
 

@@ -50,6 +50,7 @@ final class Recorder<Element: Sendable>: Sendable {
       if let id { state.withLock { $0.waiters[id] = nil } }
     }
     for await found in stream { return found }
-    throw WaitTimeout(description: "waited \(seconds) s for \(what); seen so far: \(String("\(all.suffix(5))".suffix(600)))")
+    throw WaitTimeout(
+      description: "waited \(seconds) s for \(what); seen so far: \(String("\(all.suffix(5))".suffix(600)))")
   }
 }

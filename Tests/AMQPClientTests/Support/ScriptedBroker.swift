@@ -21,7 +21,8 @@ struct ClientFrame: Sendable {
   var tag: UInt64 { payload[4..<12].reduce(0) { $0 << 8 | UInt64($1) } }
 }
 
-/// A broker on a loopback port that does what a script says, connection by connection: for what a real one never does on demand.
+/// A broker on a loopback port that does what a script says, connection by connection: for what a real one never does
+/// on demand.
 final class ScriptedBroker: Sendable {
   private let listener: Int32
   let port: Int
@@ -62,7 +63,8 @@ final class ScriptedBroker: Sendable {
   }
 
   func settings(heartbeat: Int = 60, name: String = "scripted") throws -> AMQPConnectionSettings {
-    var settings = try AMQPConnectionSettings(uri: "amqp://guest:guest@127.0.0.1:\(port)/?heartbeat=\(heartbeat)", connectionName: name)
+    var settings = try AMQPConnectionSettings(
+      uri: "amqp://guest:guest@127.0.0.1:\(port)/?heartbeat=\(heartbeat)", connectionName: name)
     settings.reconnect = ReconnectPolicy(base: .milliseconds(20), maximum: .milliseconds(100))
     return settings
   }
@@ -80,7 +82,9 @@ final class Peer: @unchecked Sendable {
     for bytes in bytes {
       var sent = 0
       while sent < bytes.count {
-        let count = bytes.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress! + sent, bytes.count - sent, Int32(MSG_NOSIGNAL)) }
+        let count = bytes.withUnsafeBytes {
+          Glibc.send(descriptor, $0.baseAddress! + sent, bytes.count - sent, Int32(MSG_NOSIGNAL))
+        }
         guard count > 0 else { throw ScriptError(description: "cannot send: error \(errno)") }
         sent += count
       }
@@ -94,7 +98,9 @@ final class Peer: @unchecked Sendable {
       let size = head[3...].reduce(0) { $0 << 8 | Int($1) }
       let payload = try read(size + 1, seconds)
       guard payload.last == 0xCE else { throw ScriptError(description: "a frame does not end with 0xCE") }
-      if head[0] != 8 { return ClientFrame(type: head[0], channel: UInt16(head[1]) << 8 | UInt16(head[2]), payload: payload.dropLast()) }
+      if head[0] != 8 {
+        return ClientFrame(type: head[0], channel: UInt16(head[1]) << 8 | UInt16(head[2]), payload: payload.dropLast())
+      }
     }
   }
 
@@ -102,7 +108,9 @@ final class Peer: @unchecked Sendable {
   func exchangeHeartbeats(_ count: Int) throws {
     for _ in 0..<count {
       try send(WireWriter.heartbeat)
-      guard try read(8, 20) == [8, 0, 0, 0, 0, 0, 0, 0xCE] else { throw ScriptError(description: "expected a heartbeat") }
+      guard try read(8, 20) == [8, 0, 0, 0, 0, 0, 0, 0xCE] else {
+        throw ScriptError(description: "expected a heartbeat")
+      }
     }
   }
 
@@ -122,7 +130,9 @@ final class Peer: @unchecked Sendable {
 
   /// Everything up to the open channel.
   func handshake() throws {
-    guard try read(8, 20) == Array("AMQP".utf8) + [0, 0, 9, 1] else { throw ScriptError(description: "no protocol header") }
+    guard try read(8, 20) == Array("AMQP".utf8) + [0, 0, 9, 1] else {
+      throw ScriptError(description: "no protocol header")
+    }
     try send(
       WireWriter.method(10, 10, channel: 0) {
         $0.short(9)
@@ -219,7 +229,9 @@ final class Peer: @unchecked Sendable {
     var filled = 0
     while filled < count {
       var descriptors = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-      guard poll(&descriptors, 1, Int32(seconds * 1000)) > 0 else { throw ScriptError(description: "the client sent nothing for \(seconds) s") }
+      guard poll(&descriptors, 1, Int32(seconds * 1000)) > 0 else {
+        throw ScriptError(description: "the client sent nothing for \(seconds) s")
+      }
       let got = bytes.withUnsafeMutableBytes { recv(descriptor, $0.baseAddress! + filled, count - filled, 0) }
       guard got > 0 else { throw ScriptError(description: "the client closed the connection") }
       filled += got

@@ -26,7 +26,9 @@ struct WireWriter {
     return writer.bytes
   }
 
-  static func method(_ classID: UInt16, _ methodID: UInt16, channel: UInt16 = 1, _ write: (inout WireWriter) -> Void = { _ in }) -> [UInt8] {
+  static func method(
+    _ classID: UInt16, _ methodID: UInt16, channel: UInt16 = 1, _ write: (inout WireWriter) -> Void = { _ in }
+  ) -> [UInt8] {
     var writer = WireWriter()
     writer.short(classID)
     writer.short(methodID)

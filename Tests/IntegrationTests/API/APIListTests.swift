@@ -37,16 +37,24 @@ import Testing
         seen += items.compactMap { $0["clientId"] as? String }
         cursor = page.json["nextCursor"] as? String
         // Every score moves: those that were last come first, and the other way round.
-        try await api.stage.execute("UPDATE journey_client_state SET score = 90 - score, risk_level = CASE WHEN score < 50 THEN 'CRITICAL' ELSE 'HIGH' END")
+        try await api.stage.execute(
+          "UPDATE journey_client_state SET score = 90 - score, risk_level = CASE WHEN score < 50 THEN 'CRITICAL' ELSE 'HIGH' END"
+        )
       } while cursor != nil && seen.count < 200
       #expect(Set(seen).count == 60, "none is missed")
       #expect(seen.count == 60, "none comes twice")
       // What is kept for one user is nobody else's.
       let first = try await api.get("/api/journey/\(list)?limit=7", token)
-      let second = try await api.get("/api/journey/\(list)?limit=7&cursor=\(try #require(first.json["nextCursor"] as? String))", token)
+      let second = try await api.get(
+        "/api/journey/\(list)?limit=7&cursor=\(try #require(first.json["nextCursor"] as? String))", token)
       let kept = try #require(second.json["nextCursor"] as? String)
-      try await api.stage.execute("INSERT INTO user_organizations (user_id, org_id) VALUES ('0d000000-0000-4000-8000-0000000000ab', '\(Self.org)')")
-      #expect(try await api.get("/api/journey/\(list)?limit=7&cursor=\(kept)", APIStage.token("0d000000-0000-4000-8000-0000000000ab")).status == 404)
+      try await api.stage.execute(
+        "INSERT INTO user_organizations (user_id, org_id) VALUES ('0d000000-0000-4000-8000-0000000000ab', '\(Self.org)')"
+      )
+      #expect(
+        try await api.get(
+          "/api/journey/\(list)?limit=7&cursor=\(kept)", APIStage.token("0d000000-0000-4000-8000-0000000000ab")
+        ).status == 404)
       #expect(try await api.get("/api/journey/\(list)?limit=7&cursor=\(kept)", token).status == 200)
       // Nor does it show what its user may see no longer.
       try await api.stage.execute("DELETE FROM user_organizations WHERE user_id = '\(Self.user)'")
@@ -61,19 +69,25 @@ import Testing
       let token = APIStage.token(Self.user, operations: true)
       let j = "/api/journey/", o = "/api/operations/", id = Self.client(1)
       let parameters: [(String, [String])] = [
-        (j + "me", []), (j + "client/\(id)", []), (j + "client/\(id)/events", ["cursor", "limit"]), (j + "next-action/\(id)", []),
+        (j + "me", []), (j + "client/\(id)", []), (j + "client/\(id)/events", ["cursor", "limit"]),
+        (j + "next-action/\(id)", []),
         (j + "high-risk", ["organization", "cursor", "limit"]), (j + "upsell", ["organization", "cursor", "limit"]),
         (j + "clients", ["organization", "stage", "riskLevel", "cursor", "limit"]),
-        (j + "actions", ["organization", "clientId", "state", "cursor", "limit"]), (j + "stages", ["organization", "days"]),
+        (j + "actions", ["organization", "clientId", "state", "cursor", "limit"]),
+        (j + "stages", ["organization", "days"]),
         (j + "stats", ["organization", "days"]), (o + "overview", []),
-        (o + "dead-letters", ["state", "organization", "since", "until", "cursor", "limit"]), (o + "replays/1", []), ("/health", []), ("/ready", []),
+        (o + "dead-letters", ["state", "organization", "since", "until", "cursor", "limit"]), (o + "replays/1", []),
+        ("/health", []), ("/ready", []),
       ]
       func refused(_ path: String, _ query: String, naming words: [String]) async throws {
         // Not as a URL, which would mend it.
         let wire = try Wire(api.port)
-        wire.send("GET \(path)?\(query) HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(token)\r\nConnection: close\r\n\r\n")
+        wire.send(
+          "GET \(path)?\(query) HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(token)\r\nConnection: close\r\n\r\n")
         let answer = try #require(WireAnswer.parse(wire.all().text, ["GET"]).answers.first)
-        let errors = ((try? JSONSerialization.jsonObject(with: Data(answer.body.utf8)) as? [String: Any])?["errors"] as? [[String: String]]) ?? []
+        let errors =
+          ((try? JSONSerialization.jsonObject(with: Data(answer.body.utf8)) as? [String: Any])?["errors"]
+            as? [[String: String]]) ?? []
         #expect(answer.status == 400, "\(path)?\(query): \(answer.status)")
         let text = errors.map { "\($0["field"] ?? "") \($0["message"] ?? "")" }.joined()
         for word in words { #expect(text.contains(word), "\(path)?\(query): \(answer.body)") }
@@ -90,10 +104,12 @@ import Testing
       for path in [j + "high-risk", j + "upsell"] {
         // Cursors of other lists, and some of nobody's.
         for cursor in [
-          #"["2026-01-01T00:00:00Z","\#(id)"]"#, #"["after",""]"#, #"["after","AAAA"]"#, #"["kept","x","1"]"#, #"["kept","\#(id)","-1"]"#,
+          #"["2026-01-01T00:00:00Z","\#(id)"]"#, #"["after",""]"#, #"["after","AAAA"]"#, #"["kept","x","1"]"#,
+          #"["kept","\#(id)","-1"]"#,
           #"["kept","\#(id)"]"#, "[]", "{}", "1",
         ] {
-          let text = Data(cursor.utf8).base64EncodedString().replacing("=", with: "").replacing("+", with: "-").replacing("/", with: "_")
+          let text = Data(cursor.utf8).base64EncodedString().replacing("=", with: "").replacing("+", with: "-")
+            .replacing("/", with: "_")
           #expect(try await api.get("\(path)?cursor=\(text)", token).status == 400, "\(path) \(cursor)")
         }
         let stranger = Data(#"["kept","\#(id)","1"]"#.utf8).base64EncodedString().replacing("=", with: "")
@@ -106,19 +122,27 @@ import Testing
     try await APIStage.with { api in
       try await seed(api, 2)
       let token = APIStage.token(Self.user)
-      func post(_ key: String, _ client: Int = 1, type: String = "subscription_renewed", more: String = "", as token: String? = nil) async throws
+      func post(
+        _ key: String, _ client: Int = 1, type: String = "subscription_renewed", more: String = "",
+        as token: String? = nil
+      ) async throws
         -> APIStage.Answer
       {
         let body = #"{"clientId":"\#(Self.client(client))","stage":"retention","eventType":"\#(type)"\#(more)}"#
-        return try await api.send("POST", "/api/journey/event", token ?? APIStage.token(Self.user), headers: ["Idempotency-Key": key], body: body)
+        return try await api.send(
+          "POST", "/api/journey/event", token ?? APIStage.token(Self.user), headers: ["Idempotency-Key": key],
+          body: body)
       }
       let first = try await post("k")
       #expect(first.status == 202)
       for other in [
-        try await post("k", 2), try await post("k", type: "meeting_scheduled"), try await post("k", more: #","metadata":{"a":1}"#),
+        try await post("k", 2), try await post("k", type: "meeting_scheduled"),
+        try await post("k", more: #","metadata":{"a":1}"#),
         try await post("k", more: #","occurredAt":"2026-01-01T00:00:00Z""#),
       ] {
-        #expect(other.status == 422 && other.headers["content-type"] == "application/problem+json" && other.body.contains("Idempotency-Key"), "\(other.body)")
+        #expect(
+          other.status == 422 && other.headers["content-type"] == "application/problem+json"
+            && other.body.contains("Idempotency-Key"), "\(other.body)")
       }
       let again = try await post("k")
       #expect(again.status == 202 && again.body == first.body, "the same event has the same answer")
@@ -126,8 +150,12 @@ import Testing
       // Of two at once one is the first.
       async let one = post("m", 1), two = post("m", 2)
       #expect(Set([try await one.status, try await two.status]) == [202, 422])
-      try await api.stage.execute("INSERT INTO user_organizations (user_id, org_id) VALUES ('0d000000-0000-4000-8000-0000000000ab', '\(Self.org)')")
-      #expect(try await post("k", 2, as: APIStage.token("0d000000-0000-4000-8000-0000000000ab")).status == 202, "another user's key is another key")
+      try await api.stage.execute(
+        "INSERT INTO user_organizations (user_id, org_id) VALUES ('0d000000-0000-4000-8000-0000000000ab', '\(Self.org)')"
+      )
+      #expect(
+        try await post("k", 2, as: APIStage.token("0d000000-0000-4000-8000-0000000000ab")).status == 202,
+        "another user's key is another key")
       try await api.stage.settles(events: 4, api.program)
       #expect(token.isEmpty == false)
     }
@@ -143,7 +171,8 @@ import Testing
       }
       let other = "0d000000-0000-4000-8000-0000000000ab"
       try await api.stage.execute("INSERT INTO user_organizations (user_id, org_id) VALUES ('\(other)', '\(Self.org)')")
-      let removed = try watch(APIStage.token(Self.user)), kept = try watch(APIStage.token(other)), short = try watch(APIStage.token(other, expires: 4))
+      let removed = try watch(APIStage.token(Self.user)), kept = try watch(APIStage.token(other)),
+        short = try watch(APIStage.token(other, expires: 4))
       for wire in [removed, kept, short] { #expect(wire.reads("event: ready")) }
       try await api.stage.execute("DELETE FROM user_organizations WHERE user_id = '\(Self.user)'")
       let began = ContinuousClock.now
@@ -152,7 +181,8 @@ import Testing
       // The token's five seconds of grace come on top of its own.
       #expect(short.all().isEnded)
       #expect(.now - began < .seconds(12))
-      try await api.stage.execute("SELECT pg_notify((SELECT 'journey_changes_' || value FROM journey_secrets), '\(Self.org) \(Self.client(1))')")
+      try await api.stage.execute(
+        "SELECT pg_notify((SELECT 'journey_changes_' || value FROM journey_secrets), '\(Self.org) \(Self.client(1))')")
       #expect(kept.reads("event: change"), "who is still a member still watches")
     }
   }
@@ -178,7 +208,11 @@ import Testing
         """)
       let token = APIStage.token(Self.user)
       var paths = ["high-risk", "upsell", "clients", "actions", "stages", "stats"]
-      for number in 1...8 { paths += ["client/\(Self.client(number))", "client/\(Self.client(number))/events", "next-action/\(Self.client(number))"] }
+      for number in 1...8 {
+        paths += [
+          "client/\(Self.client(number))", "client/\(Self.client(number))/events", "next-action/\(Self.client(number))",
+        ]
+      }
       for path in paths {
         let answer = try await api.get("/api/journey/" + path, token)
         #expect(answer.status == 200, "\(path): \(answer.body)")
@@ -187,7 +221,8 @@ import Testing
       }
       var cursor: String?, seen = 0
       repeat {
-        let page = try await api.get("/api/journey/client/\(Self.client(1))/events?limit=2" + (cursor.map { "&cursor=\($0)" } ?? ""), token)
+        let page = try await api.get(
+          "/api/journey/client/\(Self.client(1))/events?limit=2" + (cursor.map { "&cursor=\($0)" } ?? ""), token)
         seen += (page.json["items"] as? [Any])?.count ?? 0
         cursor = page.json["nextCursor"] as? String
       } while cursor != nil && seen < 20
@@ -201,9 +236,12 @@ import Testing
     case let object as [String: Any]: return object.flatMap { oddities($0.value, $0.key) }
     case let list as [Any]: return list.flatMap { oddities($0, name) }
     case let text as String:
-      if ["score", "points", "averageDays", "clients", "stuck"].contains(name) { return ["\(name) is the text \(text)"] }
+      if ["score", "points", "averageDays", "clients", "stuck"].contains(name) {
+        return ["\(name) is the text \(text)"]
+      }
       let isTime = name.hasSuffix("At") || name.hasSuffix("Since") || name == "at"
-      return isTime && text.wholeMatch(of: /\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)/) == nil ? ["\(name) is \(text)"] : []
+      return isTime && text.wholeMatch(of: /\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)/) == nil
+        ? ["\(name) is \(text)"] : []
     default: return []
     }
   }

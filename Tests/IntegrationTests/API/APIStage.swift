@@ -40,7 +40,8 @@ struct APIStage {
   // MARK: Tokens
 
   static func token(
-    _ user: String, secret: String = Self.secret, algorithm: String = "HS256", role: String = "authenticated", audience: String = "authenticated",
+    _ user: String, secret: String = Self.secret, algorithm: String = "HS256", role: String = "authenticated",
+    audience: String = "authenticated",
     expires: TimeInterval = 600, operations: Bool = false
   ) -> String {
     func part(_ text: some DataProtocol) -> String {
@@ -68,8 +69,11 @@ struct APIStage {
     try await send("GET", path, token, headers: headers)
   }
 
-  func send(_ method: String, _ path: String, _ token: String?, headers: [String: String] = [:], body: String? = nil) async throws -> Answer {
-    var request = URLRequest(url: try #require(URL(string: address + path)), cachePolicy: .reloadIgnoringLocalAndRemoteCacheData)
+  func send(_ method: String, _ path: String, _ token: String?, headers: [String: String] = [:], body: String? = nil)
+    async throws -> Answer
+  {
+    var request = URLRequest(
+      url: try #require(URL(string: address + path)), cachePolicy: .reloadIgnoringLocalAndRemoteCacheData)
     request.httpMethod = method
     request.timeoutInterval = 20
     if let token { request.setValue("Bearer \(token)", forHTTPHeaderField: "Authorization") }

@@ -4,7 +4,8 @@ import Testing
 
 @testable import Harness
 
-/// Every route, for every kind of caller: the database decides, and what is not the caller's looks like what is not there.
+/// Every route, for every kind of caller: the database decides, and what is not the caller's looks like what is not
+/// there.
 @Suite struct APITenancyTests {
   private static let orgA = "0a000000-0000-4000-8000-00000000000a", orgB = "0a000000-0000-4000-8000-00000000000b"
   private static let clientA = "0c000000-0000-4000-8000-0000000000a1", clientB = "0c000000-0000-4000-8000-0000000000b1"
@@ -27,18 +28,23 @@ import Testing
     let now = Int64(Date().timeIntervalSince1970 * 1_000_000)
     var events: [WorldEvent] = []
     for (org, client, upsell) in [
-      (Self.orgA, Self.clientA, "0c000000-0000-4000-8000-0000000000a2"), (Self.orgB, Self.clientB, "0c000000-0000-4000-8000-0000000000b2"),
+      (Self.orgA, Self.clientA, "0c000000-0000-4000-8000-0000000000a2"),
+      (Self.orgB, Self.clientB, "0c000000-0000-4000-8000-0000000000b2"),
     ] {
       let bad = WorldClient(id: client, org: org, aiScore: "60", quietDays: 0, types: [], weight: 1)
       let good = WorldClient(id: upsell, org: org, aiScore: "60", quietDays: 0, types: [], weight: 1)
-      func event(_ of: WorldClient, _ number: Int, _ type: String, sentiment: String? = nil, invoice: String? = nil) -> WorldEvent {
+      func event(_ of: WorldClient, _ number: Int, _ type: String, sentiment: String? = nil, invoice: String? = nil)
+        -> WorldEvent
+      {
         WorldEvent(
-          id: "\(of.id)-\(number)", source: "/crm", client: of, type: type, at: now - Int64(20 - number) * 3_600_000_000, sentiment: sentiment,
+          id: "\(of.id)-\(number)", source: "/crm", client: of, type: type,
+          at: now - Int64(20 - number) * 3_600_000_000, sentiment: sentiment,
           invoice: invoice)
       }
       events += [
         event(bad, 1, "contract_signed"), event(bad, 2, "invoice_overdue", invoice: #""in_1""#),
-        event(bad, 3, "ticket_opened", sentiment: "negative"), event(bad, 4, "ticket_opened", sentiment: "negative"), event(bad, 5, "ticket_opened"),
+        event(bad, 3, "ticket_opened", sentiment: "negative"), event(bad, 4, "ticket_opened", sentiment: "negative"),
+        event(bad, 5, "ticket_opened"),
         event(good, 1, "usage_high"),
       ]
     }
@@ -54,17 +60,20 @@ import Testing
   }
 
   private func routes(_ api: APIStage) async throws -> [Route] {
-    let action = try await api.stage.rows("SELECT id FROM journey_actions WHERE client_id = '\(Self.clientA)' LIMIT 1")[0][0]
+    let action = try await api.stage.rows("SELECT id FROM journey_actions WHERE client_id = '\(Self.clientA)' LIMIT 1")[
+      0][0]
     let j = "/api/journey/"
     return [
       Route(path: j + "me", isOfA: false), Route(path: j + "client/\(Self.clientA)", isOfA: true),
-      Route(path: j + "client/\(Self.clientA)/events", isOfA: true), Route(path: j + "next-action/\(Self.clientA)", isOfA: true),
+      Route(path: j + "client/\(Self.clientA)/events", isOfA: true),
+      Route(path: j + "next-action/\(Self.clientA)", isOfA: true),
       Route(path: j + "high-risk", isOfA: false), Route(path: j + "high-risk?organization=\(Self.orgA)", isOfA: true),
       Route(path: j + "upsell", isOfA: false), Route(path: j + "upsell?organization=\(Self.orgA)", isOfA: true),
       Route(path: j + "clients?q=a", isOfA: false), Route(path: j + "clients?organization=\(Self.orgA)", isOfA: true),
       Route(path: j + "actions", isOfA: false), Route(path: j + "actions?organization=\(Self.orgA)", isOfA: true),
       Route(path: j + "actions/\(action)", isOfA: true), Route(path: j + "stages", isOfA: false),
-      Route(path: j + "stages?organization=\(Self.orgA)&days=90", isOfA: true), Route(path: j + "stats?days=7", isOfA: false),
+      Route(path: j + "stages?organization=\(Self.orgA)&days=90", isOfA: true),
+      Route(path: j + "stats?days=7", isOfA: false),
       Route(path: j + "stats?organization=\(Self.orgA)", isOfA: true),
       Route(path: "/api/operations/overview", isOfA: false, isOperations: true),
       Route(path: "/api/operations/dead-letters", isOfA: false, isOperations: true),
@@ -87,8 +96,12 @@ import Testing
         let all = try await api.get(route.path, two)
         #expect(all.status == wanted, "two: \(route.path)")
         let outside = try await api.get(route.path, none)
-        #expect(outside.status == (route.isOperations ? 403 : route.isOfA ? 404 : 200), "no membership: \(route.path): \(outside.body)")
-        for secret in ofA + ofB where !route.path.contains(secret) { #expect(!outside.body.contains(secret), "nobody: \(route.path) shows \(secret)") }
+        #expect(
+          outside.status == (route.isOperations ? 403 : route.isOfA ? 404 : 200),
+          "no membership: \(route.path): \(outside.body)")
+        for secret in ofA + ofB where !route.path.contains(secret) {
+          #expect(!outside.body.contains(secret), "nobody: \(route.path) shows \(secret)")
+        }
       }
       try await othersAreNotThere(api, own)
       try await onlyGoodTokens(api, routes)
@@ -98,15 +111,18 @@ import Testing
 
   /// The other organisation's ids and ids of nothing: not a byte of difference.
   private func othersAreNotThere(_ api: APIStage, _ own: String) async throws {
-    let action = try await api.stage.rows("SELECT id FROM journey_actions WHERE client_id = '\(Self.clientB)' LIMIT 1")[0][0]
+    let action = try await api.stage.rows("SELECT id FROM journey_actions WHERE client_id = '\(Self.clientB)' LIMIT 1")[
+      0][0]
     let j = "/api/journey/"
     for (path, other) in [
-      ("client/", Self.clientB), ("next-action/", Self.clientB), ("actions/", action), ("high-risk?organization=", Self.orgB),
+      ("client/", Self.clientB), ("next-action/", Self.clientB), ("actions/", action),
+      ("high-risk?organization=", Self.orgB),
       ("upsell?organization=", Self.orgB), ("clients?organization=", Self.orgB), ("actions?organization=", Self.orgB),
       ("stages?organization=", Self.orgB), ("stats?organization=", Self.orgB),
     ] {
       let foreign = try await api.get(j + path + other, own), missing = try await api.get(j + path + Self.unknown, own)
-      #expect(foreign.status == 404 && missing.status == 404 && foreign.body == missing.body, "\(path): \(foreign.body)")
+      #expect(
+        foreign.status == 404 && missing.status == 404 && foreign.body == missing.body, "\(path): \(foreign.body)")
     }
     let filtered = try await api.get(j + "actions?clientId=\(Self.clientB)", own)
     #expect(filtered.status == 200 && (filtered.json["items"] as? [Any])?.isEmpty == true)
@@ -119,7 +135,8 @@ import Testing
   private func onlyGoodTokens(_ api: APIStage, _ routes: [Route]) async throws {
     let user = Self.memberA
     let bad: [(String, String?)] = [
-      ("none", nil), ("expired", APIStage.token(user, expires: -60)), ("another secret", APIStage.token(user, secret: String(repeating: "x", count: 40))),
+      ("none", nil), ("expired", APIStage.token(user, expires: -60)),
+      ("another secret", APIStage.token(user, secret: String(repeating: "x", count: 40))),
       ("alg none", APIStage.token(user, algorithm: "none")), ("alg HS512", APIStage.token(user, algorithm: "HS512")),
       ("alg RS256", APIStage.token(user, algorithm: "RS256")), ("audience", APIStage.token(user, audience: "other")),
       ("anonymous", APIStage.token(user, role: "anon")), ("no user", APIStage.token("' OR true --")),
@@ -128,28 +145,37 @@ import Testing
       for (name, token) in bad {
         let answer = try await api.get(route.path, token)
         #expect(answer.status == 401, "\(name): \(route.path)")
-        #expect(answer.headers["content-type"] == "application/problem+json" && answer.headers["www-authenticate"] != nil)
+        #expect(
+          answer.headers["content-type"] == "application/problem+json" && answer.headers["www-authenticate"] != nil)
       }
     }
-    for (path, method) in [("/api/journey/event", "POST"), ("/api/operations/dead-letters/replay", "POST"), ("/api/journey/live", "GET")] {
+    for (path, method) in [
+      ("/api/journey/event", "POST"), ("/api/operations/dead-letters/replay", "POST"), ("/api/journey/live", "GET"),
+    ] {
       #expect(try await api.send(method, path, nil, body: method == "POST" ? "{}" : nil).status == 401)
     }
   }
 
   private func writesAreBounded(_ api: APIStage, _ own: String) async throws {
-    func body(_ client: String) -> String { #"{"clientId":"\#(client)","stage":"retention","eventType":"subscription_renewed"}"# }
+    func body(_ client: String) -> String {
+      #"{"clientId":"\#(client)","stage":"retention","eventType":"subscription_renewed"}"#
+    }
     for client in [Self.clientB, Self.unknown] {
       #expect(try await api.send("POST", "/api/journey/event", own, body: body(client)).status == 404)
     }
-    #expect(try await api.send("POST", "/api/journey/event", APIStage.token(Self.nobody), body: body(Self.clientA)).status == 404)
+    #expect(
+      try await api.send("POST", "/api/journey/event", APIStage.token(Self.nobody), body: body(Self.clientA)).status
+        == 404)
     let before = try await api.stage.number("SELECT count(*) FROM client_journey_events")
     for _ in 0..<3 {
-      let answer = try await api.send("POST", "/api/journey/event", own, headers: ["Idempotency-Key": "k-1"], body: body(Self.clientA))
+      let answer = try await api.send(
+        "POST", "/api/journey/event", own, headers: ["Idempotency-Key": "k-1"], body: body(Self.clientA))
       #expect(answer.status == 202 && answer.json["eventId"] is String, "\(answer.body)")
     }
     try await api.stage.settles(events: before + 1, api.program)
     for path in ["replay", "discard"] {
-      #expect(try await api.send("POST", "/api/operations/dead-letters/\(path)", own, body: #"{"all":true}"#).status == 403)
+      #expect(
+        try await api.send("POST", "/api/operations/dead-letters/\(path)", own, body: #"{"all":true}"#).status == 403)
     }
   }
 

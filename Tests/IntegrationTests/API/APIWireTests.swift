@@ -4,11 +4,14 @@ import Testing
 
 @testable import Harness
 
-/// What comes over the wire: answers stay in step with requests, what is no sound request is told so, and nobody takes all there is.
+/// What comes over the wire: answers stay in step with requests, what is no sound request is told so, and nobody takes
+/// all there is.
 @Suite struct APIWireTests {
   private static let user = "0d000000-0000-4000-8000-0000000000aa"
 
-  private func exchange(_ api: APIStage, _ text: String, _ methods: [String]) throws -> (answers: [WireAnswer], rest: String, isEnded: Bool) {
+  private func exchange(_ api: APIStage, _ text: String, _ methods: [String]) throws -> (
+    answers: [WireAnswer], rest: String, isEnded: Bool
+  ) {
     let wire = try Wire(api.port)
     wire.send(text)
     let (found, isEnded) = wire.all()
@@ -17,9 +20,12 @@ import Testing
   }
 
   private func isProblem(_ answer: WireAnswer?, _ status: Int) -> Bool {
-    guard let answer, answer.status == status, answer.headers["content-type"] == "application/problem+json" else { return false }
+    guard let answer, answer.status == status, answer.headers["content-type"] == "application/problem+json" else {
+      return false
+    }
     let document = (try? JSONSerialization.jsonObject(with: Data(answer.body.utf8)) as? [String: Any]) ?? [:]
-    return document["status"] as? Int == status && document["detail"] is String && answer.headers["content-security-policy"] != nil
+    return document["status"] as? Int == status && document["detail"] is String
+      && answer.headers["content-security-policy"] != nil
   }
 
   @Test func answersStayInStepWithRequests() async throws {
@@ -31,15 +37,19 @@ import Testing
       let tag = try #require(try await api.get("/", nil).headers["etag"])
       // Each of these has an answer without a body, whatever the answer is.
       for (first, status) in [
-        (request("HEAD", "/nowhere"), 404), (request("HEAD", "/api/journey/me", signedIn: false), 401), (request("HEAD", "/api/journey/me?x=1"), 400),
-        (request("HEAD", "/api/operations/overview"), 403), (request("HEAD", "/api/journey/event"), 405), (request("HEAD", "/api/journey/live"), 200),
-        (request("HEAD", "/api/journey/client/x"), 404), (request("HEAD", "/"), 200), (request("GET", "/", "If-None-Match: \(tag)\r\n"), 304),
+        (request("HEAD", "/nowhere"), 404), (request("HEAD", "/api/journey/me", signedIn: false), 401),
+        (request("HEAD", "/api/journey/me?x=1"), 400),
+        (request("HEAD", "/api/operations/overview"), 403), (request("HEAD", "/api/journey/event"), 405),
+        (request("HEAD", "/api/journey/live"), 200),
+        (request("HEAD", "/api/journey/client/x"), 404), (request("HEAD", "/"), 200),
+        (request("GET", "/", "If-None-Match: \(tag)\r\n"), 304),
         (request("HEAD", "/", "If-None-Match: \(tag)\r\n"), 304), (request("HEAD", "/ready"), 200),
       ] {
         let method = String(first.prefix { $0 != " " })
         let both = try exchange(api, first + request("GET", "/health", "Connection: close\r\n"), [method, "GET"])
         #expect(both.answers.map(\.status) == [status, 200], "\(first)")
-        #expect(both.answers.last?.body == #"{"status":"ok"}"# && both.rest.isEmpty && both.isEnded, "\(first)\(both.rest)")
+        #expect(
+          both.answers.last?.body == #"{"status":"ok"}"# && both.rest.isEmpty && both.isEnded, "\(first)\(both.rest)")
       }
     }
   }
@@ -47,21 +57,32 @@ import Testing
   @Test func whatIsNoSoundRequestIsToldSoAndEndsTheConnection() async throws {
     try await APIStage.with { api in
       let get = "GET /health HTTP/1.1\r\n", host = "Host: x\r\n"
-      let post = "POST /api/journey/event HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(APIStage.token(Self.user))\r\nContent-Type: application/json\r\n"
+      let post =
+        "POST /api/journey/event HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(APIStage.token(Self.user))\r\nContent-Type: application/json\r\n"
       for (what, text, status) in [
-        ("no request line", "hello\r\n\r\n", 400), ("another protocol", "\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}\u{0}\u{1}\r\n\r\n", 400),
-        ("another version", "GET /health HTTP/3.7\r\nHost: x\r\n\r\n", 505), ("a space in the target", "GET /he alth HTTP/1.1\r\nHost: x\r\n\r\n", 400),
-        ("no host", get + "\r\n", 400), ("two hosts", get + host + "Host: y\r\n\r\n", 400), ("the same host twice", get + host + host + "\r\n", 400),
-        ("a host with a user", get + "Host: a@b\r\n\r\n", 400), ("a space before the colon", get + "Host : x\r\n\r\n", 400),
-        ("a folded header", get + host + "A: b\r\n c: d\r\n\r\n", 400), ("a header without a name", get + host + ": b\r\n\r\n", 400),
+        ("no request line", "hello\r\n\r\n", 400),
+        ("another protocol", "\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}\u{0}\u{1}\r\n\r\n", 400),
+        ("another version", "GET /health HTTP/3.7\r\nHost: x\r\n\r\n", 505),
+        ("a space in the target", "GET /he alth HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        ("no host", get + "\r\n", 400), ("two hosts", get + host + "Host: y\r\n\r\n", 400),
+        ("the same host twice", get + host + host + "\r\n", 400),
+        ("a host with a user", get + "Host: a@b\r\n\r\n", 400),
+        ("a space before the colon", get + "Host : x\r\n\r\n", 400),
+        ("a folded header", get + host + "A: b\r\n c: d\r\n\r\n", 400),
+        ("a header without a name", get + host + ": b\r\n\r\n", 400),
         ("another host in the target", "GET http://y/health HTTP/1.1\r\n" + host + "\r\n", 400),
-        ("a user in the target", "GET http://x@y/health HTTP/1.1\r\n" + host + "\r\n", 400), ("no path", "GET health HTTP/1.1\r\n" + host + "\r\n", 400),
-        ("a large head", get + host + String(repeating: "A: \(String(repeating: "b", count: 1000))\r\n", count: 60) + "\r\n", 431),
+        ("a user in the target", "GET http://x@y/health HTTP/1.1\r\n" + host + "\r\n", 400),
+        ("no path", "GET health HTTP/1.1\r\n" + host + "\r\n", 400),
+        (
+          "a large head",
+          get + host + String(repeating: "A: \(String(repeating: "b", count: 1000))\r\n", count: 60) + "\r\n", 431
+        ),
         ("a large field", get + host + "A: \(String(repeating: "b", count: 20_000))\r\n\r\n", 431),
         ("many fields", get + host + String(repeating: "A: b\r\n", count: 300) + "\r\n", 431),
         ("two lengths", post + "Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}", 400),
         ("two lengths that differ", post + "Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", 400),
-        ("a list of lengths", post + "Content-Length: 2, 2\r\n\r\n{}", 400), ("a negative length", post + "Content-Length: -2\r\n\r\n{}", 400),
+        ("a list of lengths", post + "Content-Length: 2, 2\r\n\r\n{}", 400),
+        ("a negative length", post + "Content-Length: -2\r\n\r\n{}", 400),
         ("a signed length", post + "Content-Length: +2\r\n\r\n{}", 400),
         ("a length and chunks", post + "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
         ("another coding", post + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 400),
@@ -75,16 +96,21 @@ import Testing
         #expect(found.rest.isEmpty && found.isEnded, "\(what): \(found.rest)")
       }
       // What came before is answered first, and what comes after is not read.
-      let mixed = try exchange(api, get + host + "\r\n" + get + host + host + "\r\n" + get + host + "\r\n", ["GET", "GET", "GET"])
+      let mixed = try exchange(
+        api, get + host + "\r\n" + get + host + host + "\r\n" + get + host + "\r\n", ["GET", "GET", "GET"])
       #expect(mixed.answers.map(\.status) == [200, 400] && mixed.rest.isEmpty && mixed.isEnded)
       // A body that nobody reads ends with the connection, in one answer.
-      let broken = try exchange(api, "GET /health HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", ["GET", "GET"])
+      let broken = try exchange(
+        api, "GET /health HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", ["GET", "GET"])
       #expect(broken.answers.count == 1 && broken.rest.isEmpty && broken.isEnded, "\(broken)")
     }
   }
 
   @Test func noUserAndNoAddressTakesAllThereIs() async throws {
-    let settings = ["API_MAXIMUM_CONNECTIONS": "24", "API_CONNECTIONS_PER_ADDRESS": "12", "API_STREAMS_PER_USER": "3", "API_REQUESTS_PER_SECOND": "1000"]
+    let settings = [
+      "API_MAXIMUM_CONNECTIONS": "24", "API_CONNECTIONS_PER_ADDRESS": "12", "API_STREAMS_PER_USER": "3",
+      "API_REQUESTS_PER_SECOND": "1000",
+    ]
     try await APIStage.with(settings) { api in
       func watch(_ user: String, from source: String? = nil) throws -> Wire {
         let wire = try Wire(api.port, from: source)
@@ -121,12 +147,16 @@ import Testing
   }
 
   @Test func behindATrustedProxyTheClientsAreCounted() async throws {
-    let settings = ["API_CONNECTIONS_PER_ADDRESS": "4", "API_TRUSTED_PROXIES": "127.0.0.1", "API_STREAMS_PER_USER": "100", "API_REQUESTS_PER_SECOND": "1000"]
+    let settings = [
+      "API_CONNECTIONS_PER_ADDRESS": "4", "API_TRUSTED_PROXIES": "127.0.0.1", "API_STREAMS_PER_USER": "100",
+      "API_REQUESTS_PER_SECOND": "1000",
+    ]
     try await APIStage.with(settings) { api in
       func watch(_ forwarded: String) throws -> Wire {
         let wire = try Wire(api.port)
         wire.send(
-          "GET /api/journey/live HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: \(forwarded)\r\nAuthorization: Bearer \(APIStage.token(Self.user))\r\n\r\n")
+          "GET /api/journey/live HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: \(forwarded)\r\nAuthorization: Bearer \(APIStage.token(Self.user))\r\n\r\n"
+        )
         return wire
       }
       var open: [Wire] = []
@@ -153,7 +183,9 @@ import Testing
       // All of the API's connections, and as many to the probes as there are places.
       for number in 0..<8 { open.append(try Wire(api.port, from: "127.0.0.\(number + 2)")) }
       for _ in 0..<80 { open.append(try Wire(probes)) }
-      for (method, path, status) in [("GET", "/live", 200), ("GET", "/ready", 200), ("HEAD", "/ready", 200), ("GET", "/api/journey/me", 404)] {
+      for (method, path, status) in [
+        ("GET", "/live", 200), ("GET", "/ready", 200), ("HEAD", "/ready", 200), ("GET", "/api/journey/me", 404),
+      ] {
         let began = ContinuousClock.now
         let wire = try Wire(probes)
         wire.send("\(method) \(path) HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -18,7 +18,9 @@ final class Wire: Sendable {
 
   deinit { close(descriptor) }
 
-  private static func call(_ host: String, _ port: UInt16, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Int32) -> Int32 {
+  private static func call(_ host: String, _ port: UInt16, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Int32)
+    -> Int32
+  {
     var place = sockaddr_in()
     place.sin_family = sa_family_t(AF_INET)
     place.sin_port = port.bigEndian
@@ -61,7 +63,8 @@ final class Wire: Sendable {
   }
 }
 
-/// The answers on a connection, taken apart as a client does that knows what it asked: one that is told of a body it must not have is out of step.
+/// The answers on a connection, taken apart as a client does that knows what it asked: one that is told of a body it
+/// must not have is out of step.
 struct WireAnswer {
   var status: Int
   var headers: [String: String] = [:]
@@ -79,10 +82,12 @@ struct WireAnswer {
       var answer = WireAnswer(status: status, body: "")
       for line in lines.dropFirst() {
         guard let colon = line.firstIndex(of: ":") else { continue }
-        answer.headers[line[..<colon].lowercased()] = line[line.index(after: colon)...].trimmingCharacters(in: .whitespaces)
+        answer.headers[line[..<colon].lowercased()] = line[line.index(after: colon)...].trimmingCharacters(
+          in: .whitespaces)
       }
       rest = rest[end.upperBound...]
-      let length = method == "HEAD" || status == 304 || status == 204 ? 0 : Int(answer.headers["content-length"] ?? "") ?? 0
+      let length =
+        method == "HEAD" || status == 304 || status == 204 ? 0 : Int(answer.headers["content-length"] ?? "") ?? 0
       answer.body = String(decoding: Array(rest.utf8.prefix(length)), as: UTF8.self)
       rest = Substring(decoding: Array(rest.utf8.dropFirst(length)), as: UTF8.self)
       answers.append(answer)

@@ -80,7 +80,8 @@ struct Oracle {
         continue
       }
       let wanted = Reference(profile, events, aiScore: client.aiScore, now: now)
-      let why: Comment = "client \(client.id), \(events.count) events, ai_score \(client.aiScore ?? "NULL"), wanted \(wanted), \(note)"
+      let why: Comment =
+        "client \(client.id), \(events.count) events, ai_score \(client.aiScore ?? "NULL"), wanted \(wanted), \(note)"
       #expect(abs((Double(row[2]) ?? -1) - wanted.score) < 1e-9, why)
       #expect(row[3] == wanted.level, why)
       #expect(row[4] == wanted.actions.joined(separator: ","), why)
@@ -103,7 +104,9 @@ struct Oracle {
     #expect(differing.isEmpty, "actions that are not their score's best, or not published; \(note)")
     switch profile {
     case .literal:
-      #expect(try await stage.number("SELECT count(*) FROM client_journey_scores") == world.events.count, "one score an event; \(note)")
+      #expect(
+        try await stage.number("SELECT count(*) FROM client_journey_scores") == world.events.count,
+        "one score an event; \(note)")
       let silent = try await stage.rows(
         """
         SELECT s.id FROM client_journey_scores s
@@ -119,7 +122,8 @@ struct Oracle {
         SELECT a.client_id, a.action FROM journey_actions a JOIN journey_actions b USING (client_id, action)
         WHERE b.id > a.id AND array_position('{low,medium,high,urgent}', b.priority) <= array_position('{low,medium,high,urgent}', a.priority)
         """)
-      #expect(repeated.isEmpty, "the cooldown lets one action of a kind through, and another of a higher priority; \(note)")
+      #expect(
+        repeated.isEmpty, "the cooldown lets one action of a kind through, and another of a higher priority; \(note)")
       let missing = try await stage.rows(
         """
         SELECT s.id FROM client_journey_scores s WHERE s.recommended_actions ->> 0 IS NOT NULL AND NOT EXISTS (
@@ -175,7 +179,9 @@ struct Oracle {
         #expect(body.subject == row[5] && body.data.priority == row[6], note)
         #expect(delivery.properties.correlationID == row[7] && body.data.causationId == row[7], note)
         #expect(body.data.recommendedActions.first == body.data.action, note)
-        if let known = last[body.subject], known.data.decidedAt.paddedFraction > body.data.decidedAt.paddedFraction { continue }
+        if let known = last[body.subject], known.data.decidedAt.paddedFraction > body.data.decidedAt.paddedFraction {
+          continue
+        }
         last[body.subject] = body
       }
     }
@@ -208,7 +214,8 @@ struct Oracle {
   /// How the clients stand, without the moments: the same for any order, batching and number of instances.
   func fingerprint() async throws -> [[String]] {
     try await stage.rows(
-      "SELECT client_id, encode(summary, 'hex'), stage, score, risk_level, risks, last_event_at FROM journey_client_state ORDER BY 1")
+      "SELECT client_id, encode(summary, 'hex'), stage, score, risk_level, risks, last_event_at FROM journey_client_state ORDER BY 1"
+    )
   }
 }
 

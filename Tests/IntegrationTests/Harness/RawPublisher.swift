@@ -71,7 +71,9 @@ enum RawPublisher {
     private let socket: Int32
 
     init(_ url: String) throws {
-      guard let parts = URLComponents(string: url), let port = parts.port, let user = parts.user, let password = parts.password else {
+      guard let parts = URLComponents(string: url), let port = parts.port, let user = parts.user,
+        let password = parts.password
+      else {
         throw Failure(description: "not an AMQP URL")
       }
       socket = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
@@ -80,7 +82,9 @@ enum RawPublisher {
       address.sin_port = UInt16(port).bigEndian
       address.sin_addr.s_addr = inet_addr("127.0.0.1")
       let isConnected = withUnsafePointer(to: &address) {
-        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(socket, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0 }
+        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+          connect(socket, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
+        }
       }
       guard isConnected else { throw Failure(description: "no connection to port \(port)") }
       // The broker takes seconds over such headers, and far longer on a machine that is busy with other tests.
@@ -115,7 +119,9 @@ enum RawPublisher {
 
     mutating func close() { Glibc.close(socket) }
 
-    func publish(_ exchange: String, _ routingKey: String, _ contentType: String, _ headers: [UInt8], _ body: [UInt8]) throws {
+    func publish(_ exchange: String, _ routingKey: String, _ contentType: String, _ headers: [UInt8], _ body: [UInt8])
+      throws
+    {
       try method(60, 40) {
         $0.short(0)
         $0.shortString(exchange)
@@ -137,7 +143,9 @@ enum RawPublisher {
       try expect(60, 80)
     }
 
-    private func method(channel: UInt16 = 1, _ classID: UInt16, _ methodID: UInt16, _ fill: (inout Bytes) -> Void) throws {
+    private func method(channel: UInt16 = 1, _ classID: UInt16, _ methodID: UInt16, _ fill: (inout Bytes) -> Void)
+      throws
+    {
       var bytes = Bytes()
       bytes.short(classID)
       bytes.short(methodID)
@@ -184,7 +192,9 @@ enum RawPublisher {
         var buffer = [UInt8](repeating: 0, count: count - bytes.count)
         let got = recv(socket, &buffer, buffer.count, 0)
         guard got != 0 else { throw Failure(description: "the broker closed the connection") }
-        guard got > 0 else { throw Failure(description: "the broker says nothing: \(String(cString: strerror(errno)))") }
+        guard got > 0 else {
+          throw Failure(description: "the broker says nothing: \(String(cString: strerror(errno)))")
+        }
         bytes += buffer[..<got]
       }
       return bytes

@@ -1,7 +1,8 @@
-/// What the rules say of a client, computed from all its events at once, the slow and plain way: nothing is shared with the code
-/// under test.
+/// What the rules say of a client, computed from all its events at once, the slow and plain way: nothing is shared with
+/// the code under test.
 ///
-/// `literal` is the design document's `calculateJourneyScore` and `getActionForClient`; `standard` has what the adapter adds.
+/// `literal` is the design document's `calculateJourneyScore` and `getActionForClient`; `standard` has what the adapter
+/// adds.
 struct Reference: Equatable {
   var stage: String
   var score: Double
@@ -10,7 +11,8 @@ struct Reference: Equatable {
   var actions: [String]
 
   private static let stages = [
-    "lead", "qualified_lead", "onboarding", "active_project", "awaiting_feedback", "billing", "retention", "upsell_candidate", "churn_risk",
+    "lead", "qualified_lead", "onboarding", "active_project", "awaiting_feedback", "billing", "retention",
+    "upsell_candidate", "churn_risk",
   ]
   private static let day: Int64 = 86_400_000_000
 
@@ -92,15 +94,21 @@ struct Reference: Equatable {
 
   private static func addedRisks(_ newestFirst: [WorldEvent], _ stage: String, _ now: Int64) -> [String] {
     var risks: [String] = []
-    let progress = newestFirst.first { ["milestone_completed", "deliverable_sent", "milestone_delayed"].contains($0.type) }
+    let progress = newestFirst.first {
+      ["milestone_completed", "deliverable_sent", "milestone_delayed"].contains($0.type)
+    }
     let stageSetter = newestFirst.first { Self.stage(of: $0.type, .standard) != nil }
     if progress?.type == "milestone_delayed" {
       risks.append("slow_project_progress")
-    } else if stage == "active_project", let stageSetter, now - max(stageSetter.at, progress?.at ?? stageSetter.at) >= 21 * day {
+    } else if stage == "active_project", let stageSetter,
+      now - max(stageSetter.at, progress?.at ?? stageSetter.at) >= 21 * day
+    {
       risks.append("slow_project_progress")
     }
     if let usage = newestFirst.lazy.compactMap(usage).first, usage < 20 { risks.append("low_feature_usage") }
-    if newestFirst.filter({ $0.type == "ticket_opened" && $0.at >= now - 30 * day }).count >= 3 { risks.append("high_support_tickets") }
+    if newestFirst.filter({ $0.type == "ticket_opened" && $0.at >= now - 30 * day }).count >= 3 {
+      risks.append("high_support_tickets")
+    }
     return risks
   }
 

@@ -13,7 +13,8 @@ enum Repository {
   /// `JOURNEY_BINARY`, or the program that was built together with these tests.
   static let binary: String =
     ProcessInfo.processInfo.environment["JOURNEY_BINARY"]
-    ?? URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent().appendingPathComponent("journey").path
+    ?? URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
+    .appendingPathComponent("journey").path
 }
 
 /// The two sets of rules that ship.
@@ -40,12 +41,15 @@ struct Timeout: Error, CustomStringConvertible {
 /// Waits for a condition by asking again: what is waited for here lies in other processes, which send no event.
 /// - Throws: `Timeout`, which says what did not come and what `state` said last.
 func eventually(
-  _ what: String, within limit: Duration = .seconds(60), state: () async throws -> String = { "" }, _ condition: () async throws -> Bool
+  _ what: String, within limit: Duration = .seconds(60), state: () async throws -> String = { "" },
+  _ condition: () async throws -> Bool
 ) async throws {
   let end = ContinuousClock.now + limit
   while true {
     if try await condition() { return }
-    guard ContinuousClock.now < end else { throw Timeout(description: "\(what) did not come within \(limit). \(try await state())") }
+    guard ContinuousClock.now < end else {
+      throw Timeout(description: "\(what) did not come within \(limit). \(try await state())")
+    }
     try await Task.sleep(for: .milliseconds(20))
   }
 }

@@ -6,7 +6,8 @@ import Synchronization
 import TestServers
 import Testing
 
-/// A virtual host and a database of the test's own with the adapter's queues and tables, and the programs that run against them.
+/// A virtual host and a database of the test's own with the adapter's queues and tables, and the programs that run
+/// against them.
 final class Stage: Sendable {
   let servers: TestServers
   let vhost: String
@@ -40,7 +41,8 @@ final class Stage: Sendable {
   ///   - isMigrated: whether tables and queues are made.
   ///   - login: as whom the programs log in.
   static func with<Value>(
-    servers: TestServers? = nil, isMigrated: Bool = true, login: StageLogin = .leastPrivileges, _ body: (Stage) async throws -> Value
+    servers: TestServers? = nil, isMigrated: Bool = true, login: StageLogin = .leastPrivileges,
+    _ body: (Stage) async throws -> Value
   ) async throws -> Value {
     let servers = if let servers { servers } else { try await TestServers.shared() }
     let vhost = try await servers.makeVirtualHost(), databaseURL = try await servers.makeDatabase()
@@ -92,7 +94,8 @@ final class Stage: Sendable {
     ]
     all.merge(environment) { $1 }
     let child = try ChildProcess.start(
-      Repository.binary, arguments, environment: all.filter { !$0.value.isEmpty }, directory: Repository.root, input: input)
+      Repository.binary, arguments, environment: all.filter { !$0.value.isEmpty }, directory: Repository.root,
+      input: input)
     children.withLock { $0.append(child) }
     return child
   }
@@ -104,7 +107,8 @@ final class Stage: Sendable {
       throw Timeout(description: "journey \(arguments.joined(separator: " ")) did not end. \(child.standardError)")
     }
     guard case .exited(let status) = ending else {
-      throw Timeout(description: "journey \(arguments.joined(separator: " ")) ended by \(ending). \(child.standardError)")
+      throw Timeout(
+        description: "journey \(arguments.joined(separator: " ")) ended by \(ending). \(child.standardError)")
     }
     if arguments == ["migrate"], status == 0 { try await logins.migrated(servers) }
     return Finished(status: status, output: child.standardOutput, errors: child.standardError)
@@ -123,7 +127,9 @@ final class Stage: Sendable {
   func serve(_ profile: Profile, _ settings: [String: String] = [:]) async throws -> ChildProcess {
     let child = try start(["serve", "--config", profile.configuration], environment: settings)
     try await eventually("serve's consuming", state: { child.standardError }) {
-      if let ending = child.ending { throw Timeout(description: "serve ended at once by \(ending): \(child.standardError)") }
+      if let ending = child.ending {
+        throw Timeout(description: "serve ended at once by \(ending): \(child.standardError)")
+      }
       return child.standardError.contains("consuming")
     }
     return child
@@ -139,7 +145,9 @@ final class Stage: Sendable {
   // MARK: Broker
 
   /// Publishes messages in chunks of random sizes, each confirmed before the next.
-  func publish(_ messages: [OutboundMessage], chunks: ClosedRange<Int> = 1...400, _ random: inout SeededRandom) async throws {
+  func publish(_ messages: [OutboundMessage], chunks: ClosedRange<Int> = 1...400, _ random: inout SeededRandom)
+    async throws
+  {
     var rest = messages[...]
     while !rest.isEmpty {
       let chunk = rest.prefix(Int.random(in: chunks, using: &random))
@@ -150,7 +158,9 @@ final class Stage: Sendable {
 
   func publish(_ messages: [OutboundMessage]) async throws {
     for outcome in await publisher.publish(messages) {
-      guard case .confirmed = outcome else { throw Timeout(description: "a test message was not confirmed: \(outcome)") }
+      guard case .confirmed = outcome else {
+        throw Timeout(description: "a test message was not confirmed: \(outcome)")
+      }
     }
   }
 
@@ -160,7 +170,9 @@ final class Stage: Sendable {
     guard expected > 0 else { return [] }
     let holder = Holder()
     let settings = try AMQPConnectionSettings(uri: servers.amqpURL(vhost: vhost), connectionName: "test collector")
-    let consumer = AMQPConsumer(settings: settings, queue: queue, prefetch: 2000, maxBatch: 500, consumerTag: "test") { holder.take($0) }
+    let consumer = AMQPConsumer(settings: settings, queue: queue, prefetch: 2000, maxBatch: 500, consumerTag: "test") {
+      holder.take($0)
+    }
     consumer.start()
     var settled = 0
     try await eventually("\(expected) messages of \(queue)", state: { "\(settled) came" }) {
@@ -201,10 +213,11 @@ final class Stage: Sendable {
 
   func execute(_ sql: String) async throws { _ = try await rows(sql) }
 
-  /// Waits until that many events are stored, every action is known to be published, and all that was published has been taken from the
-  /// queue.
+  /// Waits until that many events are stored, every action is known to be published, and all that was published has
+  /// been taken from the queue.
   func settles(events: Int, within limit: Duration = .seconds(90), _ child: ChildProcess? = nil) async throws {
-    let counts = "SELECT count(*), (SELECT count(*) FROM journey_actions WHERE published_at IS NULL) FROM client_journey_events"
+    let counts =
+      "SELECT count(*), (SELECT count(*) FROM journey_actions WHERE published_at IS NULL) FROM client_journey_events"
     var last: [String] = []
     try await eventually(
       "\(events) events and all actions published", within: limit,

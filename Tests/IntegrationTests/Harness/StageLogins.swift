@@ -3,8 +3,9 @@ import TestServers
 
 /// As whom the adapter's programs log in.
 enum StageLogin: Sendable {
-  /// As docs/operations.md describes it: `migrate` as an owner of the database that is no superuser, everything else as a member of `journey_adapter` and
-  /// `authenticated`; on the broker a user that may do nothing but with names that begin with `journey.`.
+  /// As docs/operations.md describes it: `migrate` as an owner of the database that is no superuser, everything else as
+  /// a member of `journey_adapter` and `authenticated`; on the broker a user that may do nothing but with names that
+  /// begin with `journey.`.
   case leastPrivileges
   /// A superuser, and an administrator of the broker.
   case administrator
@@ -22,12 +23,16 @@ struct StageLogins: Sendable {
   /// The role that migrates; it makes no roles any more once these exist.
   private let owner: String?
 
-  static func make(_ login: StageLogin, _ servers: TestServers, vhost: String, databaseURL: String) async throws -> StageLogins {
+  static func make(_ login: StageLogin, _ servers: TestServers, vhost: String, databaseURL: String) async throws
+    -> StageLogins
+  {
     guard login == .leastPrivileges else {
-      return StageLogins(amqpURL: servers.amqpURL(vhost: vhost), databaseURL: databaseURL, ownerURL: databaseURL, role: nil, owner: nil)
+      return StageLogins(
+        amqpURL: servers.amqpURL(vhost: vhost), databaseURL: databaseURL, ownerURL: databaseURL, role: nil, owner: nil)
     }
     let journey = #"^journey\..*"#
-    let amqpURL = try await servers.allow("adapter-\(vhost)", in: vhost, configure: journey, write: journey, read: journey)
+    let amqpURL = try await servers.allow(
+      "adapter-\(vhost)", in: vhost, configure: journey, write: journey, read: journey)
     let name = databaseURL.split(separator: "?")[0].split(separator: "/").last.map(String.init) ?? ""
     let owner = "owner_\(name)", role = "login_\(name)"
     try await servers.sql(
@@ -51,7 +56,9 @@ struct StageLogins: Sendable {
 extension String {
   /// A URL with another login, whose password is its name. Not by URLComponents, which knows no URL with several hosts.
   fileprivate func loggedIn(as name: String) -> String {
-    guard let start = firstRange(of: "://")?.upperBound, let end = self[start...].firstIndex(of: "@") else { return self }
+    guard let start = firstRange(of: "://")?.upperBound, let end = self[start...].firstIndex(of: "@") else {
+      return self
+    }
     return "\(self[..<start])\(name):\(name)\(self[end...])"
   }
 }

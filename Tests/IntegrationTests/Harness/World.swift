@@ -48,7 +48,8 @@ struct WorldEvent: Hashable {
       "subject":"\(client.id)","orgid":"\(client.org)","data":\(data)}
       """
     return OutboundMessage(
-      exchange: "journey.events", routingKey: "test.\(type)", properties: MessageProperties(contentType: "application/cloudevents+json"),
+      exchange: "journey.events", routingKey: "test.\(type)",
+      properties: MessageProperties(contentType: "application/cloudevents+json"),
       body: Array(body.utf8))
   }
 
@@ -57,7 +58,8 @@ struct WorldEvent: Hashable {
     var parts = tm()
     gmtime_r(&seconds, &parts)
     return String(
-      format: "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", Int(parts.tm_year) + 1900, Int(parts.tm_mon) + 1, Int(parts.tm_mday),
+      format: "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", Int(parts.tm_year) + 1900, Int(parts.tm_mon) + 1,
+      Int(parts.tm_mday),
       Int(parts.tm_hour),
       Int(parts.tm_min), Int(parts.tm_sec), Int(microseconds % 1_000_000))
   }
@@ -66,8 +68,10 @@ struct WorldEvent: Hashable {
 /// Organisations, clients, and a set of random events of them.
 struct World {
   static let types = [
-    "lead_created", "lead_qualified", "contract_signed", "meeting_scheduled", "milestone_completed", "deliverable_sent", "invoice_sent",
-    "invoice_paid", "invoice_overdue", "ticket_opened", "ticket_closed", "survey_answered", "subscription_renewed", "usage_high",
+    "lead_created", "lead_qualified", "contract_signed", "meeting_scheduled", "milestone_completed", "deliverable_sent",
+    "invoice_sent",
+    "invoice_paid", "invoice_overdue", "ticket_opened", "ticket_closed", "survey_answered", "subscription_renewed",
+    "usage_high",
     "cancel_requested",
     // Not among the fifteen that both profiles have to know, but each brings a risk of its own.
     "milestone_delayed", "usage_low", "usage_reported",
@@ -88,7 +92,8 @@ struct World {
         WorldClient(
           id: random.uuid(), org: orgs[number % orgCount], aiScore: scores.randomElement(using: &random)!,
           quietDays: [0, 0, 0, 5, 22, 29, 31, 45].randomElement(using: &random)!,
-          types: Array(Self.types.shuffled(using: &random).prefix(Int.random(in: 3...Self.types.count, using: &random))),
+          types: Array(
+            Self.types.shuffled(using: &random).prefix(Int.random(in: 3...Self.types.count, using: &random))),
           weight: [1, 3, 10, 40, 100].randomElement(using: &random)!))
     }
     let urn = clients.flatMap { Array(repeating: $0, count: $0.weight) }
@@ -102,18 +107,25 @@ struct World {
     events = made
   }
 
-  private static func event(of client: WorldClient, now: Int64, among made: [WorldEvent], _ random: inout SeededRandom) -> WorldEvent {
+  private static func event(of client: WorldClient, now: Int64, among made: [WorldEvent], _ random: inout SeededRandom)
+    -> WorldEvent
+  {
     let type = client.types.randomElement(using: &random)!
     var event = WorldEvent(
       id: "evt_\(String(Int.random(in: 0..<1_000_000, using: &random), radix: 36))",
-      source: ["/crm/acme", "/billing/acme", "/support", "/projects/main"].randomElement(using: &random)!, client: client, type: type,
+      source: ["/crm/acme", "/billing/acme", "/support", "/projects/main"].randomElement(using: &random)!,
+      client: client, type: type,
       at: time(of: client, now: now, &random))
     // Of one moment, of one id from several sources: what only the whole order keeps apart.
-    if random.chance(15), let other = made.suffix(400).filter({ $0.client.id == client.id }).randomElement(using: &random) {
+    if random.chance(15),
+      let other = made.suffix(400).filter({ $0.client.id == client.id }).randomElement(using: &random)
+    {
       event.at = other.at
       if random.chance(30) { event.id = other.id }
     }
-    if random.chance(25) { event.sentiment = ["negative", "negative", "positive", "neutral"].randomElement(using: &random)! }
+    if random.chance(25) {
+      event.sentiment = ["negative", "negative", "positive", "neutral"].randomElement(using: &random)!
+    }
     if type == "survey_answered", random.chance(60) { event.nps = Int.random(in: 0...10, using: &random) }
     if type.hasPrefix("invoice_"), random.chance(93) {
       event.invoice = [#""in_1""#, #""in_2""#, #""in_3""#, #""in_4""#, #""in_5""#, "77"].randomElement(using: &random)!
@@ -145,7 +157,10 @@ struct World {
   }
 
   static func seed(_ clients: [WorldClient], _ stage: Stage) async throws {
-    let clientRows = clients.map { "('\($0.id)', '\($0.org)', 'Client', '\($0.id)@example.com', \($0.aiScore ?? "NULL"))" }
-    try await stage.execute("INSERT INTO contacts (id, org_id, name, email, ai_score) VALUES \(clientRows.joined(separator: ","))")
+    let clientRows = clients.map {
+      "('\($0.id)', '\($0.org)', 'Client', '\($0.id)@example.com', \($0.aiScore ?? "NULL"))"
+    }
+    try await stage.execute(
+      "INSERT INTO contacts (id, org_id, name, email, ai_score) VALUES \(clientRows.joined(separator: ","))")
   }
 }

@@ -76,7 +76,8 @@ struct PlanNode: Decodable, Sendable {
 
   var all: [PlanNode] { [self] + children.flatMap(\.all) }
 
-  /// Whether it reads a table or an index itself. A scan of a function, of values or of another part of the statement does not.
+  /// Whether it reads a table or an index itself. A scan of a function, of values or of another part of the statement
+  /// does not.
   var isTableScan: Bool { type.hasSuffix("Scan") && (relation != nil || index != nil) }
   var rowsRead: Int { isTableScan ? Int((rows + removed) * loops) : 0 }
   var rowsSorted: Int { type.hasSuffix("Sort") ? children.reduce(0) { $0 + Int($1.rows * $1.loops) } : 0 }

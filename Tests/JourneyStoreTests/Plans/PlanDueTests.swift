@@ -8,7 +8,8 @@ import Testing
 @testable import JourneyStore
 
 extension PlanTests {
-  /// However many clients there are, and however many are due: those of a transaction are the first that an index holds.
+  /// However many clients there are, and however many are due: those of a transaction are the first that an index
+  /// holds.
   @Test(arguments: PlanHistory.Statistics.allCases)
   func `clients who are due are found by indexes`(_ statistics: PlanHistory.Statistics) async throws {
     let history = try await PlanHistory.filled(statistics)
@@ -18,7 +19,9 @@ extension PlanTests {
     try await PlanScenario.run(on: history, PlanLog(try await TestServers.shared()), .standard) { [wanted] scenario in
       func evaluate(_ work: String) async throws -> DueReceipt {
         var receipt: DueReceipt?
-        let plans = try await scenario.log.plans { receipt = try await scenario.ledger.evaluateDue(limit: 40, passingOver: PassedOver()) }
+        let plans = try await scenario.log.plans {
+          receipt = try await scenario.ledger.evaluateDue(limit: 40, passingOver: PassedOver())
+        }
         #expect(plans.contains { $0.text == DueStatements.lock.sql })
         Self.report(wanted.findings(plans, in: work))
         return try #require(receipt)
@@ -41,7 +44,9 @@ extension PlanTests {
       _ = try await scenario.ledger.evaluateDue(limit: 40, passingOver: PassedOver())
       #expect(try await evaluate("nobody is due").looked == 0)
       // Those of the turns before leave dead entries at the front of the index.
-      try await withDatabase(scenario.url) { try await $0.run("UPDATE journey_client_state SET check_at = now() - interval '1 day', due_at = now()") }
+      try await withDatabase(scenario.url) {
+        try await $0.run("UPDATE journey_client_state SET check_at = now() - interval '1 day', due_at = now()")
+      }
       for turn in 1...20 { #expect(try await evaluate("turn \(turn)").evaluated.count == 40) }
     }
   }

@@ -3,8 +3,8 @@ import JourneyStore
 import PostgresClient
 import TestServers
 
-/// A database with a past: 20,000 clients of three organisations with 10 events each, one client with 1,000 and one with 25,000, and the scores, actions,
-/// invoices, identities and states that belong to them; and 30,000 dead letters.
+/// A database with a past: 20,000 clients of three organisations with 10 events each, one client with 1,000 and one
+/// with 25,000, and the scores, actions, invoices, identities and states that belong to them; and 30,000 dead letters.
 struct PlanHistory: Sendable {
   static let clients = 20_000
   static let short = 1_000
@@ -12,7 +12,8 @@ struct PlanHistory: Sendable {
 
   /// The tables that grow.
   static let bigTables: Set<String> = [
-    "client_journey_events", "client_journey_scores", "contacts", "journey_client_state", "journey_dead_letters", "journey_identities", "journey_invoices",
+    "client_journey_events", "client_journey_scores", "contacts", "journey_client_state", "journey_dead_letters",
+    "journey_identities", "journey_invoices",
     "journey_outbox",
   ]
 
@@ -63,7 +64,8 @@ struct PlanHistory: Sendable {
   func fill(clients: Int = Self.clients, settingStages: Bool = true) async throws {
     try await withDatabase(url) { worker in
       try await worker.run(Self.whoSQL(clients))
-      try await worker.run(settingStages ? Self.historySQL : Self.historySQL.replacing("t.stage IS NOT NULL", with: "false"))
+      try await worker.run(
+        settingStages ? Self.historySQL : Self.historySQL.replacing("t.stage IS NOT NULL", with: "false"))
     }
   }
 

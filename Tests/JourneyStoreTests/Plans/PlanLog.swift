@@ -2,10 +2,12 @@ import Foundation
 import PostgresClient
 import TestServers
 
-/// The plans by which the server runs what a program sends: its own auto_explain writes them, in the sessions that ask for it, into its log.
+/// The plans by which the server runs what a program sends: its own auto_explain writes them, in the sessions that ask
+/// for it, into its log.
 ///
-/// So it is the very statements that are looked at, as they were prepared, with their parameters and in their transactions, and not copies of their text. No other
-/// test asks for plans, so every plan in the log is of whoever uses this; its users have to run one after the other.
+/// So it is the very statements that are looked at, as they were prepared, with their parameters and in their
+/// transactions, and not copies of their text. No other test asks for plans, so every plan in the log is of whoever
+/// uses this; its users have to run one after the other.
 struct PlanLog {
   /// How the server makes plans of prepared statements.
   enum Planning: String, CaseIterable, Sendable {
@@ -28,7 +30,8 @@ struct PlanLog {
   /// - Parameter planning: nil where the program says so itself.
   static func url(_ database: String, _ planning: Planning? = nil) -> String {
     var settings = [
-      "session_preload_libraries": "auto_explain", "auto_explain.log_min_duration": "0", "auto_explain.log_format": "json",
+      "session_preload_libraries": "auto_explain", "auto_explain.log_min_duration": "0",
+      "auto_explain.log_format": "json",
       "auto_explain.log_analyze": "on", "auto_explain.log_timing": "off", "auto_explain.log_buffers": "on",
       "auto_explain.log_nested_statements": "on",
     ]

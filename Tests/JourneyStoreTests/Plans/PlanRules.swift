@@ -11,7 +11,8 @@ struct PlanFinding: CustomStringConvertible {
 struct PlanRules {
   /// Tables with so many rows that reading all of them is a fault.
   let bigTables: Set<String>
-  /// The most rows that a statement may read for one batch or one page: some hundred an event, where the tables hold hundreds of thousands.
+  /// The most rows that a statement may read for one batch or one page: some hundred an event, where the tables hold
+  /// hundreds of thousands.
   var mostRows = 4_000
   /// The most values that a condition on an array asks for, where fewer may be found.
   var mostValues = 1
@@ -38,29 +39,37 @@ struct PlanRules {
     node.sortSpace == "Disk" ? "\(node.rowsSorted) rows sorted on disk" : nil
   }
 
-  /// An index that is walked through from end to end for the few entries that fit, since its first column is not asked for.
+  /// An index that is walked through from end to end for the few entries that fit, since its first column is not asked
+  /// for.
   private func walk(by node: PlanNode) -> String? {
-    // A descent takes some four pages, and a row may lie on a page of its own. A condition on an array descends for each of its values, found or not.
+    // A descent takes some four pages, and a row may lie on a page of its own. A condition on an array descends for
+    // each of its values, found or not.
     let descents = max(Int(node.loops), node.condition?.contains("= ANY (") == true ? mostValues : 1)
-    guard node.isTableScan, let index = node.index, node.children.isEmpty, node.blocks > 50 + 10 * (descents + node.rowsRead) else { return nil }
+    guard node.isTableScan, let index = node.index, node.children.isEmpty,
+      node.blocks > 50 + 10 * (descents + node.rowsRead)
+    else { return nil }
     return "\(node.blocks) pages of \(index) read for \(node.rowsRead) rows"
   }
 
   /// What the same work costs more for a client with a long history than for one with a short one.
   func growth(from short: [ExecutedPlan], to long: [ExecutedPlan], in work: String) -> [PlanFinding] {
-    growth(from: short, to: long, in: work, of: "read", \.rowsRead) + growth(from: short, to: long, in: work, of: "sorted", \.rowsSorted)
+    growth(from: short, to: long, in: work, of: "read", \.rowsRead)
+      + growth(from: short, to: long, in: work, of: "sorted", \.rowsSorted)
   }
 
   private func growth(
-    from short: [ExecutedPlan], to long: [ExecutedPlan], in work: String, of what: String, _ measure: (ExecutedPlan) -> Int
+    from short: [ExecutedPlan], to long: [ExecutedPlan], in work: String, of what: String,
+    _ measure: (ExecutedPlan) -> Int
   ) -> [PlanFinding] {
     var before: [String: Int] = [:]
     for plan in short { before[plan.text] = max(before[plan.text] ?? 0, measure(plan)) }
     return long.compactMap { plan -> PlanFinding? in
       let (rows, few) = (measure(plan), before[plan.text] ?? 0)
-      // What a statement reads at most may be more than the short history holds: a hundred invoices, the newest hundred events.
+      // What a statement reads at most may be more than the short history holds: a hundred invoices, the newest hundred
+      // events.
       guard rows > 120 + few * 3 / 2, !exempt.contains(plan.text) else { return nil }
-      return PlanFinding(complaint: "\(rows) rows \(what) for the long history, \(few) for the short one", work: work, plan: plan)
+      return PlanFinding(
+        complaint: "\(rows) rows \(what) for the long history, \(few) for the short one", work: work, plan: plan)
     }
   }
 }

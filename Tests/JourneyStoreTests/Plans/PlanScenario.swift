@@ -33,7 +33,8 @@ struct PlanScenario {
     }
     let decider = Decider(rules: decisions) { action in
       ActionMessage(
-        id: action.id, routingKey: "a.b", priority: action.priority, timeToLive: action.timeToLive, decidedAt: action.decidedAt,
+        id: action.id, routingKey: "a.b", priority: action.priority, timeToLive: action.timeToLive,
+        decidedAt: action.decidedAt,
         causeID: action.causeID, traceparent: nil, body: [])
     }
     let settings = try PostgresSettings(conninfo: PlanLog.url(history.url), role: "journey_adapter")
@@ -48,12 +49,17 @@ struct PlanScenario {
     await ledger.close()
   }
 
-  /// Events of all kinds, spread over the clients: most of them new, one in four late, with the middle of the history around it.
+  /// Events of all kinds, spread over the clients: most of them new, one in four late, with the middle of the history
+  /// around it.
   /// - Parameter kind: tells the ids of these events from those of others.
-  func events(of clients: [ClientReference], count: Int = 40, _ kind: String, settingStages: Bool = true) throws -> [StagedEvent] {
+  func events(of clients: [ClientReference], count: Int = 40, _ kind: String, settingStages: Bool = true) throws
+    -> [StagedEvent]
+  {
     let kinds: [(type: String, stage: Stage?)] = [
-      ("note_added", nil), ("invoice_overdue", .billing), ("invoice_paid", nil), ("ticket_opened", nil), ("meeting_scheduled", .onboarding),
-      ("milestone_delayed", nil), ("usage_reported", nil), ("lead_created", .lead), ("deliverable_sent", .awaitingFeedback), ("invoice_voided", nil),
+      ("note_added", nil), ("invoice_overdue", .billing), ("invoice_paid", nil), ("ticket_opened", nil),
+      ("meeting_scheduled", .onboarding),
+      ("milestone_delayed", nil), ("usage_reported", nil), ("lead_created", .lead),
+      ("deliverable_sent", .awaitingFeedback), ("invoice_voided", nil),
     ]
     let now = SystemClock().now()
     var random = IDRandom()
@@ -63,15 +69,19 @@ struct PlanScenario {
       let metadata = Array(#"{"invoiceId":"i\#(n)","usage":12,"sentiment":"negative"}"#.utf8)
       let id = "\(tag)-\(kind)-\(n)"
       let event = JourneyEvent(
-        orgID: PlanHistory.organization(0), source: "crm", sourceEventID: id, client: clients[n % clients.count], type: type, stage: stage,
+        orgID: PlanHistory.organization(0), source: "crm", sourceEventID: id, client: clients[n % clients.count],
+        type: type, stage: stage,
         occurredAt: now - (n % 4 == 0 ? .days(300) : .seconds(Int64(count - n))), metadata: metadata)
-      let signals = rules.signals.signals(type: type, stage: stage, sourceEventID: id, metadata: try JSONDocument(parsing: metadata).root)
+      let signals = rules.signals.signals(
+        type: type, stage: stage, sourceEventID: id, metadata: try JSONDocument(parsing: metadata).root)
       return StagedEvent(id: UUID.v7(at: now, using: &random), event: event, signals: signals)
     }
   }
 
   /// The plans of a batch's commit, and what came of it.
-  func commit(_ events: [StagedEvent], published: [UUID] = []) async throws -> (plans: [ExecutedPlan], receipt: CommitReceipt) {
+  func commit(_ events: [StagedEvent], published: [UUID] = []) async throws -> (
+    plans: [ExecutedPlan], receipt: CommitReceipt
+  ) {
     var receipt: CommitReceipt?
     let plans = try await log.plans { receipt = try await ledger.take(events, published: published) }
     return (plans, try #require(receipt))

@@ -7,8 +7,8 @@ import Testing
 
 @testable import JourneyStore
 
-/// The cost of an event does not grow with the client's or the table's history, and the server's own plans say so: of every statement that a running
-/// adapter sends, as it was prepared.
+/// The cost of an event does not grow with the client's or the table's history, and the server's own plans say so: of
+/// every statement that a running adapter sends, as it was prepared.
 @Suite(.serialized) struct PlanTests {
   private static let analysed = Task { try await PlanHistory.filled(.analysed) }
   private static let unanalysed = Task { try await PlanHistory.filled(.none) }
@@ -28,15 +28,19 @@ import Testing
   private static func reference(_ n: Int) -> ClientReference { ClientReference(id: PlanHistory.client(3 * n)) }
 
   func withScenario(
-    _ rules: PlanScenario.Rules, _ statistics: PlanHistory.Statistics = .analysed, _ body: (PlanScenario, PlanRules) async throws -> Void
+    _ rules: PlanScenario.Rules, _ statistics: PlanHistory.Statistics = .analysed,
+    _ body: (PlanScenario, PlanRules) async throws -> Void
   ) async throws {
     let history = try await Self.filled(statistics)
     var wanted = try await history.rules()
     try #require(wanted.bigTables.isSuperset(of: PlanHistory.bigTables))
-    // An invoice has a row, which is made from the invoice's events when the adapter first meets the client, its rules change, or the host adds an event.
+    // An invoice has a row, which is made from the invoice's events when the adapter first meets the client, its rules
+    // change, or the host adds an event.
     wanted.exempt = [History(signals: SignalRules()).invoices.sql]
     try await withDatabase(history.url) { try await $0.run("UPDATE journey_client_state SET summary = ''") }
-    try await PlanScenario.run(on: history, PlanLog(try await TestServers.shared()), rules) { try await body($0, wanted) }
+    try await PlanScenario.run(on: history, PlanLog(try await TestServers.shared()), rules) {
+      try await body($0, wanted)
+    }
   }
 
   static func report(_ findings: [PlanFinding]) {
@@ -44,13 +48,16 @@ import Testing
   }
 
   @Test(arguments: PlanScenario.Rules.allCases, PlanHistory.Statistics.allCases)
-  func `a commit reads no more for a long history than for a short one`(_ rules: PlanScenario.Rules, _ statistics: PlanHistory.Statistics) async throws {
+  func `a commit reads no more for a long history than for a short one`(
+    _ rules: PlanScenario.Rules, _ statistics: PlanHistory.Statistics
+  ) async throws {
     try await withScenario(rules, statistics) { scenario, wanted in
       // First the summaries are made from what is stored, then they are there.
       for state in ["without a summary", "with a summary"] {
         let short = try await scenario.commit(try scenario.events(of: [Self.short], "short \(state)"))
         let long = try await scenario.commit(try scenario.events(of: [Self.long], "long \(state)"))
-        #expect((short.receipt.results + long.receipt.results).allSatisfy { if case .stored = $0 { true } else { false } })
+        #expect(
+          (short.receipt.results + long.receipt.results).allSatisfy { if case .stored = $0 { true } else { false } })
         #expect(long.plans.contains { $0.isNested }, "the keys that are checked are not among the plans")
         Self.report(wanted.findings(short.plans + long.plans, in: "a client \(state)"))
         Self.report(wanted.growth(from: short.plans, to: long.plans, in: "a client \(state)"))
@@ -59,7 +66,9 @@ import Testing
   }
 
   @Test(arguments: PlanScenario.Rules.allCases, PlanHistory.Statistics.allCases)
-  func `whatever a batch holds, it is found by indexes`(_ rules: PlanScenario.Rules, _ statistics: PlanHistory.Statistics) async throws {
+  func `whatever a batch holds, it is found by indexes`(
+    _ rules: PlanScenario.Rules, _ statistics: PlanHistory.Statistics
+  ) async throws {
     let numbers = Self.clients(rules)
     try await withScenario(rules, statistics) { scenario, wanted in
       func check(_ work: String, _ events: [StagedEvent], published: [UUID] = []) async throws -> CommitReceipt {
@@ -72,17 +81,25 @@ import Testing
       }
       let known = numbers.prefix(40).map(Self.reference)
       let everyone = (1500..<2000).map(Self.reference)
-      for round in ["a full batch", "another full batch"] { _ = try await check(round, try scenario.events(of: everyone, count: 500, round)) }
+      for round in ["a full batch", "another full batch"] {
+        _ = try await check(round, try scenario.events(of: everyone, count: 500, round))
+      }
       var events = try scenario.events(of: known, "first")
       _ = try await check("clients that were not met before", events)
       events = try scenario.events(of: known, "second")
       let outbox = try #require(try await check("clients that are known", events).outbox)
-      let linked = try scenario.events(of: numbers.prefix(20).map { ClientReference(externalID: "c\(3 * $0)") }, "linked")
-      for (work, events) in [("by their own ids", try scenario.events(of: known, "third")), ("by a source's ids", linked)] {
+      let linked = try scenario.events(
+        of: numbers.prefix(20).map { ClientReference(externalID: "c\(3 * $0)") }, "linked")
+      for (work, events) in [
+        ("by their own ids", try scenario.events(of: known, "third")), ("by a source's ids", linked),
+      ] {
         let plans = try await scenario.commit(events).plans
-        #expect(!plans.contains { $0.text == ClientStatements.findAndLock.sql }, "clients that are known \(work) took a second look")
+        #expect(
+          !plans.contains { $0.text == ClientStatements.findAndLock.sql },
+          "clients that are known \(work) took a second look")
       }
-      let again = try await check("the same events again, and a batch that is published", events, published: [outbox.id])
+      let again = try await check(
+        "the same events again, and a batch that is published", events, published: [outbox.id])
       #expect(again.results.allSatisfy { if case .duplicate = $0 { true } else { false } })
 
       let base = numbers.lowerBound * 3
@@ -94,13 +111,17 @@ import Testing
             ClientReference(externalID: "new \(base)", creation: NewClient(name: "n")),
             ClientReference(externalID: "mail \(base)", email: "c\(base + 3)@example.org"),
             ClientReference(externalID: "c\(base + 6)", linked: ["deal \(base)"]),
-            ClientReference(externalID: "c\(base + 9)", merged: ["c\(base + 12)"]), ClientReference(id: PlanHistory.client(1)),
+            ClientReference(externalID: "c\(base + 9)", merged: ["c\(base + 12)"]),
+            ClientReference(id: PlanHistory.client(1)),
           ], "identities"))
       let rejected = found.results.count { if case .rejected = $0 { true } else { false } }
       #expect(rejected > 0 && rejected < found.results.count / 2)
 
       var batches: [OutboxBatch] = []
-      Self.report(wanted.findings(try await scenario.log.plans { batches = try await scenario.ledger.claimAbandoned(limit: 20) }, in: "the relay"))
+      Self.report(
+        wanted.findings(
+          try await scenario.log.plans { batches = try await scenario.ledger.claimAbandoned(limit: 20) },
+          in: "the relay"))
       let batch = try #require(batches.first)
       let others = batches.dropFirst().map(\.id)
       let settled = try await scenario.log.plans {
@@ -112,7 +133,9 @@ import Testing
   }
 
   @Test(arguments: PlanScenario.Rules.allCases)
-  func `a batch is as many statements whatever its size and whatever is stored`(_ rules: PlanScenario.Rules) async throws {
+  func `a batch is as many statements whatever its size and whatever is stored`(_ rules: PlanScenario.Rules)
+    async throws
+  {
     var counted: [[String]] = []
     func count(_ scenario: PlanScenario, _ clients: [ClientReference], _ kind: String) async throws {
       for (size, round) in [(40, "first"), (40, "second"), (8, "third")] {
@@ -121,7 +144,9 @@ import Testing
       }
     }
     let log = PlanLog(try await TestServers.shared())
-    try await PlanScenario.run(on: try await PlanHistory.empty(), log, rules) { try await count($0, [Self.reference(1)], "empty") }
+    try await PlanScenario.run(on: try await PlanHistory.empty(), log, rules) {
+      try await count($0, [Self.reference(1)], "empty")
+    }
     try await PlanScenario.run(on: try await Self.filled(), log, rules) { scenario in
       try await count(scenario, [Self.reference(1001)], "one")
       try await count(scenario, (1002..<1006).map(Self.reference), "few")
@@ -135,7 +160,8 @@ import Testing
     let history = try await Self.filled()
     let log = PlanLog(try await TestServers.shared())
     let wanted = try await history.rules()
-    let worker = PostgresWorker(try PostgresSettings(conninfo: PlanLog.url(history.url, planning), role: "journey_adapter"))
+    let worker = PostgresWorker(
+      try PostgresSettings(conninfo: PlanLog.url(history.url, planning), role: "journey_adapter"))
     let archive = DeadLetterArchive(worker: worker, clock: LetterClock())
     let desk = LetterDesk(worker: worker, actor: "ann")
     let letters = (0..<40).map { Letter.test(planning == .custom ? $0 : 100 + $0) }
@@ -143,9 +169,13 @@ import Testing
     open.states = [.new]
     let result: Result<Void, any Error>
     do {
-      for work in ["new letters", "known letters"] { Self.report(wanted.findings(try await log.plans { _ = try await archive.store(letters) }, in: work)) }
+      for work in ["new letters", "known letters"] {
+        Self.report(wanted.findings(try await log.plans { _ = try await archive.store(letters) }, in: work))
+      }
       for (work, filter) in [("open letters", open), ("letters", LetterFilter())] {
-        let plans = try await log.plans { try #require(try await desk.list(filter, limit: 50, withBodies: false).count == 50) }
+        let plans = try await log.plans {
+          try #require(try await desk.list(filter, limit: 50, withBodies: false).count == 50)
+        }
         Self.report(wanted.findings(plans, in: work))
       }
       // Nothing has counted the letters since they were taken.
@@ -153,7 +183,8 @@ import Testing
       mine.states = [.new]
       mine.orgID = PlanHistory.organization(planning == .custom ? 1 : 2)
       let replays = LetterReplays(worker: worker, actor: "ann", clock: LetterClock())
-      let order = ReplayOrder(filter: mine, filterText: Array("{}".utf8), edit: nil, rate: nil, why: nil, loopGuard: nil)
+      let order = ReplayOrder(
+        filter: mine, filterText: Array("{}".utf8), edit: nil, rate: nil, why: nil, loopGuard: nil)
       let (replay, taken) = try await replays.start(order)
       #expect(taken >= 1000)
       let ledger = replays.ledger(replay, why: nil)
@@ -174,54 +205,69 @@ import Testing
     try result.get()
   }
 
-  /// A new installation drains its first backlog over connections whose plans were made when there was next to nothing, before the server has any statistics.
+  /// A new installation drains its first backlog over connections whose plans were made when there was next to nothing,
+  /// before the server has any statistics.
   @Test func `plans made for empty tables do for full ones`() async throws {
     let history = try await PlanHistory.empty()
     let made = History(signals: SignalRules())
     var wanted = PlanRules(bigTables: PlanHistory.bigTables)
-    // A client with a past that others wrote is met for the first time once. To a server that knows nothing of the table, sorting that past looks no dearer than
-    // reading its end, until its first statistics, a minute later, make the plan anew.
+    // A client with a past that others wrote is met for the first time once. To a server that knows nothing of the
+    // table, sorting that past looks no dearer than reading its end, until its first statistics, a minute later, make
+    // the plan anew.
     wanted.exempt = [made.invoices.sql, made.newest.sql]
     wanted.mostValues = 40
     try await PlanScenario.run(on: history, PlanLog(try await TestServers.shared()), .standard) { scenario in
-      for round in 0..<3 { _ = try await scenario.commit(try scenario.events(of: (round * 40..<round * 40 + 40).map(Self.reference), "empty \(round)")) }
+      for round in 0..<3 {
+        _ = try await scenario.commit(
+          try scenario.events(of: (round * 40..<round * 40 + 40).map(Self.reference), "empty \(round)"))
+      }
       try await history.fill(clients: 3_000)
       for state in ["without a summary", "with a summary"] {
         let short = try await scenario.commit(try scenario.events(of: [Self.short], "short \(state)"))
         let long = try await scenario.commit(try scenario.events(of: [Self.long], "long \(state)"))
-        let many = try await scenario.commit(try scenario.events(of: (1000..<1040).map(Self.reference), "many \(state)"))
+        let many = try await scenario.commit(
+          try scenario.events(of: (1000..<1040).map(Self.reference), "many \(state)"))
         Self.report(wanted.findings(short.plans + long.plans + many.plans, in: "clients \(state)"))
         Self.report(wanted.growth(from: short.plans, to: long.plans, in: "a client \(state)"))
       }
     }
   }
 
-  /// Statistics of a table with a row or two make all indexes look alike, one that holds a column of the key somewhere as good as the key's own: read from end to
-  /// end for each event, it would make every batch slower than the one before until the server looks at the table again.
+  /// Statistics of a table with a row or two make all indexes look alike, one that holds a column of the key somewhere
+  /// as good as the key's own: read from end to end for each event, it would make every batch slower than the one
+  /// before until the server looks at the table again.
   @Test func `plans made for tables that were analysed with next to nothing in them follow the growth`() async throws {
     let history = try await PlanHistory.empty()
     let log = PlanLog(try await TestServers.shared())
-    let clients = (0..<500).map { ClientReference(externalID: "new \($0)", creation: NewClient(name: "n")) } + (1500..<2000).map(Self.reference)
-    try await PlanScenario.run(on: history, log, .standard) { _ = try await $0.commit(try $0.events(of: clients, count: 1, "first")) }
+    let clients =
+      (0..<500).map { ClientReference(externalID: "new \($0)", creation: NewClient(name: "n")) }
+      + (1500..<2000).map(Self.reference)
+    try await PlanScenario.run(on: history, log, .standard) {
+      _ = try await $0.commit(try $0.events(of: clients, count: 1, "first"))
+    }
     try await withDatabase(history.url) { try await $0.run("ANALYZE") }
     var wanted = PlanRules(bigTables: PlanHistory.bigTables)
     wanted.mostValues = 40
     try await PlanScenario.run(on: history, log, .standard) { scenario in
-      for round in 0..<5 { _ = try await scenario.commit(try scenario.events(of: clients, count: 1000, "growth \(round)")) }
+      for round in 0..<5 {
+        _ = try await scenario.commit(try scenario.events(of: clients, count: 1000, "growth \(round)"))
+      }
       let grown = try await scenario.commit(try scenario.events(of: clients, "grown"))
       Self.report(wanted.findings(grown.plans, in: "a table that has grown"))
     }
   }
 
-  /// Tickets, sentiments and notes set no stage. With statistics of a table in which hardly a row does, all that a client ever did would be read and sorted for
-  /// each of them, were the plan free to choose.
+  /// Tickets, sentiments and notes set no stage. With statistics of a table in which hardly a row does, all that a
+  /// client ever did would be read and sorted for each of them, were the plan free to choose.
   @Test(arguments: ["not analysed", "analysed", "analysed while tiny"])
   func `a client whose events set no stage costs no more with a long history`(_ statistics: String) async throws {
     let history = try await PlanHistory.empty()
     let log = PlanLog(try await TestServers.shared())
     let other = (2000..<2040).map(Self.reference)
     if statistics == "analysed while tiny" {
-      try await PlanScenario.run(on: history, log, .standard) { _ = try await $0.commit(try $0.events(of: other, "tiny")) }
+      try await PlanScenario.run(on: history, log, .standard) {
+        _ = try await $0.commit(try $0.events(of: other, "tiny"))
+      }
       try await withDatabase(history.url) { try await $0.run("ANALYZE") }
     }
     try await history.fill(clients: 500, settingStages: false)

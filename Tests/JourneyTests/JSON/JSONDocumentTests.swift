@@ -4,7 +4,8 @@ import Testing
 @Suite("JSON document")
 struct JSONDocumentTests {
   @Test func readsEveryKindOfValue() throws {
-    let root = try JSONDocument(parsing: #" {"s":"x","n":12,"t":true,"f":false,"z":null,"a":[1,[2]],"o":{"k":{}}} "#).root
+    let root = try JSONDocument(parsing: #" {"s":"x","n":12,"t":true,"f":false,"z":null,"a":[1,[2]],"o":{"k":{}}} "#)
+      .root
     #expect(root.kind == .object)
     #expect(root.count == 7)
     #expect(root["s"]?.string == "x")
@@ -25,7 +26,10 @@ struct JSONDocumentTests {
   @Test func keepsNumbersAsTheyWereWritten() throws {
     let text = "[9007199254740993,12.50,1e2,-0,39313930383633353634323835,1.0]"
     let numbers = try JSONDocument(parsing: text).root
-    #expect(numbers.elements.map(\.numberText) == ["9007199254740993", "12.50", "1e2", "-0", "39313930383633353634323835", "1.0"])
+    #expect(
+      numbers.elements.map(\.numberText) == [
+        "9007199254740993", "12.50", "1e2", "-0", "39313930383633353634323835", "1.0",
+      ])
     #expect(numbers[0]?.int64 == 9_007_199_254_740_993)
     #expect(numbers[1]?.int64 == nil)
     #expect(numbers[2]?.double == 100)
@@ -55,13 +59,17 @@ struct JSONDocumentTests {
     ("", JSONError.Code.unexpectedEnd), ("  ", .unexpectedEnd), ("{", .unexpectedEnd), (#"{"a""#, .unexpectedEnd),
     (#"{"a":1"#, .unexpectedEnd), ("[1,", .unexpectedEnd), (#""abc"#, .unexpectedEnd), ("tru", .unexpectedEnd),
     ("-", .unexpectedEnd), ("1.", .unexpectedEnd), ("1e", .unexpectedEnd), (#""\u12"#, .unexpectedEnd),
-    ("x", .expectedValue), ("[,1]", .expectedValue), ("[1,]", .expectedValue), ("'a'", .expectedValue), ("+1", .expectedValue),
+    ("x", .expectedValue), ("[,1]", .expectedValue), ("[1,]", .expectedValue), ("'a'", .expectedValue),
+    ("+1", .expectedValue),
     ("NaN", .expectedValue), ("{1:2}", .expectedKey), (#"{"a":1,}"#, .expectedKey), ("{a:1}", .expectedKey),
     (#"{"a" 1}"#, .expectedColon), (#"{"a":1 "b":2}"#, .expectedCommaOrBrace), ("[1 2]", .expectedCommaOrBracket),
-    ("1 2", .trailingBytes), ("{} x", .trailingBytes), ("01", .invalidNumber), ("-x", .invalidNumber), ("1.x", .invalidNumber),
+    ("1 2", .trailingBytes), ("{} x", .trailingBytes), ("01", .invalidNumber), ("-x", .invalidNumber),
+    ("1.x", .invalidNumber),
     ("1ex", .invalidNumber), ("nulL", .invalidLiteral), ("\"a\nb\"", .controlCharacter), ("\"\t\"", .controlCharacter),
-    (#""\x""#, .invalidEscape), (#""\u00g0""#, .invalidEscape), (#""\ud800""#, .loneSurrogate), (#""\udc00""#, .loneSurrogate),
-    (#""\ud800\u0041""#, .loneSurrogate), (#""a\u0000b""#, .nulCharacter), ("\u{FEFF}{}", .byteOrderMark), ("[é]", .expectedValue),
+    (#""\x""#, .invalidEscape), (#""\u00g0""#, .invalidEscape), (#""\ud800""#, .loneSurrogate),
+    (#""\udc00""#, .loneSurrogate),
+    (#""\ud800\u0041""#, .loneSurrogate), (#""a\u0000b""#, .nulCharacter), ("\u{FEFF}{}", .byteOrderMark),
+    ("[é]", .expectedValue),
   ])
   func refuses(_ text: String, _ code: JSONError.Code) {
     let error = #expect(throws: JSONError.self) { try JSONDocument(parsing: text) }

@@ -9,7 +9,8 @@ struct JSONPathTests {
 
   @Test(arguments: [
     ("$.a.b[0]", "10"), ("$.a.b[-1]", "30"), ("$['a']['b'][1]", "20"), (#"$["a"].b[-3]"#, "10"), ("$['$time']", "1"),
-    ("$['total billed']", "2"), ("$['x.y']", "3"), (#"$['it\'s']"#, "4"), (#"$["it's"]"#, "4"), (#"$['back\\slash']"#, "5"), ("$.é", "6"),
+    ("$['total billed']", "2"), ("$['x.y']", "3"), (#"$['it\'s']"#, "4"), (#"$["it's"]"#, "4"),
+    (#"$['back\\slash']"#, "5"), ("$.é", "6"),
     ("$['']", "7"), ("$['a-b']", "8"), ("$.deep[0].k", "null"),
   ])
   func namesOneValue(_ path: String, _ raw: String) throws {
@@ -23,8 +24,10 @@ struct JSONPathTests {
   }
 
   @Test(arguments: [
-    ("", 1, "starts with $"), ("a.b", 1, "starts with $"), ("$a", 2, "a point or a bracket"), ("$.", 3, "a name is expected"),
-    ("$..a", 3, "descent"), ("$.*", 3, "[*]"), ("$.a b", 4, "in quotes"), ("$.a-b", 4, "in quotes"), ("$.1", 3, "in quotes"),
+    ("", 1, "starts with $"), ("a.b", 1, "starts with $"), ("$a", 2, "a point or a bracket"),
+    ("$.", 3, "a name is expected"),
+    ("$..a", 3, "descent"), ("$.*", 3, "[*]"), ("$.a b", 4, "in quotes"), ("$.a-b", 4, "in quotes"),
+    ("$.1", 3, "in quotes"),
     ("$[", 3, "not closed"), ("$[1", 4, "not closed"), ("$['a", 5, "quote is not closed"), ("$[1:2]", 4, "slices"),
     ("$[1,2]", 4, "several names"), ("$[?(@.a)]", 3, "filters"), ("$[01]", 3, "position"), ("$[-0]", 3, "position"),
     ("$[a]", 3, "a number, * or a name"), ("$.a.[0]", 5, "no point before a bracket"),

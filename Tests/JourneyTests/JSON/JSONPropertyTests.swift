@@ -41,10 +41,13 @@ struct JSONPropertyTests {
     case 2: return .int(.random(in: .min ... .max, using: &random) >> Int64.random(in: 0..<63, using: &random))
     case 3: return .double(Double(bitPattern: .random(in: 0...UInt64.max, using: &random)).finite)
     case 4, 5: return .string(randomString(&random))
-    case 6: return .array((0..<Int.random(in: 0..<5, using: &random)).map { _ in randomTree(&random, depth: depth - 1) })
+    case 6:
+      return .array((0..<Int.random(in: 0..<5, using: &random)).map { _ in randomTree(&random, depth: depth - 1) })
     default:
       return .object(
-        (0..<Int.random(in: 0..<5, using: &random)).map { (randomString(&random) + "\($0)", randomTree(&random, depth: depth - 1)) })
+        (0..<Int.random(in: 0..<5, using: &random)).map {
+          (randomString(&random) + "\($0)", randomTree(&random, depth: depth - 1))
+        })
     }
   }
 
@@ -101,7 +104,8 @@ struct JSONPropertyTests {
     #expect((try? JSONSerialization.jsonObject(with: Data(writer.bytes), options: .fragmentsAllowed)) != nil)
   }
 
-  /// Foundation takes what we refuse on purpose, reads UTF-16 where a text seems to be that, and refuses numbers beyond Double.
+  /// Foundation takes what we refuse on purpose, reads UTF-16 where a text seems to be that, and refuses numbers beyond
+  /// Double.
   @Test(arguments: 0..<40 as Range<UInt64>)
   func agreesWithFoundationOnWhatIsValid(seed: UInt64) {
     var random = JSONTestRandom(state: seed &+ 1_000)
@@ -163,7 +167,8 @@ extension JSONDocument {
       case .number:
         // An overflow, or digits that a double rounds away to (almost) nothing.
         !(value.double?.isFinite ?? false)
-          || value.double!.magnitude < 1e-300 && value.numberText!.prefix { $0 != "e" && $0 != "E" }.contains { "1"..."9" ~= $0 }
+          || value.double!.magnitude < 1e-300
+            && value.numberText!.prefix { $0 != "e" && $0 != "E" }.contains { "1"..."9" ~= $0 }
       case .array: value.elements.contains(where: search)
       case .object: value.members.contains { search($0.value) }
       default: false

@@ -25,7 +25,9 @@ struct MappingFixture {
     id = [.reference(try MappingReference("$.id"))]
     type = .reference(try MappingReference("$.type"))
     time = [MappingTime(.reference(try MappingReference("$.at")), unit: .auto)]
-    client = MappingClient([.reference(try MappingReference("$.client")), .reference(try MappingReference("$.customer"))])
+    client = MappingClient([
+      .reference(try MappingReference("$.client")), .reference(try MappingReference("$.customer")),
+    ])
     metadata.base = .reference(try MappingReference("$.data"))
   }
 

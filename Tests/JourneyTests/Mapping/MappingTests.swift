@@ -79,7 +79,8 @@ struct MappingTests {
     fixture.envelope.splits = [try JSONPath("$.groups[*].events[*]")]
     fixture.envelope.organization = [.reference(try MappingReference("body:$.org"))]
     let good = #"{"id":"1","type":"x","client":"c","at":1795000000}"#
-    let body = #"{"org":"\#(MappingFixture.org)","groups":[{"events":[\#(good),7]},{"events":[]},{"events":[{"type":"x"},\#(good)]}]}"#
+    let body =
+      #"{"org":"\#(MappingFixture.org)","groups":[{"events":[\#(good),7]},{"events":[]},{"events":[{"type":"x"},\#(good)]}]}"#
     let outcomes = fixture.map(body)
     #expect(outcomes.count == 4)
     #expect(outcomes[0].event?.client.externalID == "c")
@@ -100,18 +101,29 @@ struct MappingTests {
       (#"{"id":"1","type":"x","client":{"id":1},"at":1795000000}"#, "invalid_field", "$.client", nil),
       (#"{"id":["1"],"type":"x","client":"c","at":1795000000}"#, "invalid_field", "$.id", nil),
       (#"{"id":"1","type":"x","client":"c","at":0}"#, "invalid_field", "$.at", "1970-01-01T00:00:00Z"),
-      (#"{"id":"1","type":"x","client":"c","at":"2999-01-01T00:00:00Z"}"#, "invalid_field", "$.at", "2999-01-01T00:00:00Z"),
+      (
+        #"{"id":"1","type":"x","client":"c","at":"2999-01-01T00:00:00Z"}"#, "invalid_field", "$.at",
+        "2999-01-01T00:00:00Z"
+      ),
       (#"{"id":"1\u0007","type":"x","client":"c","at":1795000000}"#, "invalid_field", "$.id", "1\u{FFFD}"),
       (#"{"id":"1","type":"x\u0085","client":"c","at":1795000000}"#, "invalid_field", "$.type", "x\u{FFFD}"),
       (#"{"id":"1","type":"x","client":"c","at":1795000000,"data":[1]}"#, "invalid_field", "$.data", "[1]"),
-      (#"{"id":"1","type":"x","client":"c","at":1795000000,"data":{"n":[0,{"a b":1e30}]}}"#, "invalid_field", "$.data.n[1]['a b']", "1e30"),
       (
-        #"{"id":"1","type":"x","client":"c","at":1795000000,"data":{"n":1000000000000000000000}}"#, "invalid_field", "$.data.n",
+        #"{"id":"1","type":"x","client":"c","at":1795000000,"data":{"n":[0,{"a b":1e30}]}}"#, "invalid_field",
+        "$.data.n[1]['a b']", "1e30"
+      ),
+      (
+        #"{"id":"1","type":"x","client":"c","at":1795000000,"data":{"n":1000000000000000000000}}"#, "invalid_field",
+        "$.data.n",
         "1000000000000000000000"
       ),
-      (#"{"id":"1","type":"x","client":"c","at":1795000000,"data":{"n":0.1e-2000}}"#, "invalid_field", "$.data.n", "0.1e-2000"),
       (
-        #"{"id":"1","type":"x","client":"c","at":1795000000,"data":{"n":0e99999999999999999999}}"#, "invalid_field", "$.data.n",
+        #"{"id":"1","type":"x","client":"c","at":1795000000,"data":{"n":0.1e-2000}}"#, "invalid_field", "$.data.n",
+        "0.1e-2000"
+      ),
+      (
+        #"{"id":"1","type":"x","client":"c","at":1795000000,"data":{"n":0e99999999999999999999}}"#, "invalid_field",
+        "$.data.n",
         "0e99999999999999999999"
       ),
     ] as [(String, String, String, String?)])
@@ -123,7 +135,8 @@ struct MappingTests {
   }
 
   @Test(arguments: [
-    "999999999999999999999", "-999999999999999999999.5", "123456789012345678", "0.000001e26", "1e20", "0e500", "1e-900", "-0.0",
+    "999999999999999999999", "-999999999999999999999.5", "123456789012345678", "0.000001e26", "1e20", "0e500", "1e-900",
+    "-0.0",
   ])
   func takesNumbersThatCanBeStored(_ number: String) throws {
     let body = #"{"id":"1","type":"x","client":"c","at":1795000000,"data":{"n":\#(number)}}"#
@@ -133,13 +146,17 @@ struct MappingTests {
 
   @Test func holdsTheLimitsOfLength() throws {
     let fixture = try MappingFixture()
-    func code(id: String) -> Rejection? { fixture.map(#"{"id":"\#(id)","type":"x","client":"c","at":1795000000}"#)[0].rejection }
+    func code(id: String) -> Rejection? {
+      fixture.map(#"{"id":"\#(id)","type":"x","client":"c","at":1795000000}"#)[0].rejection
+    }
     // A single character.
     #expect(code(id: "e" + String(repeating: "\u{301}", count: 600))?.message == "longer than 1024 bytes")
     #expect(code(id: String(repeating: "é", count: 256)) == nil)
     #expect(code(id: String(repeating: "é", count: 257))?.field == "$.id")
     func metadata(_ count: Int) -> MappingOutcome {
-      fixture.map(#"{"id":"1","type":"x","client":"c","at":1795000000,"data":{"a":"\#(String(repeating: "y", count: count))"}}"#)[0]
+      fixture.map(
+        #"{"id":"1","type":"x","client":"c","at":1795000000,"data":{"a":"\#(String(repeating: "y", count: count))"}}"#)[
+          0]
     }
     #expect(metadata(65_528).event?.metadata.count == 65_536)
     #expect(metadata(65_529).rejection?.code == .tooLarge)
@@ -180,7 +197,8 @@ struct MappingTests {
     var fixture = try MappingFixture()
     fixture.headers = [:]
     #expect(
-      fixture.map(Self.whole)[0].rejection == Rejection(.missingField, field: "header:x-org-id or $.org", "the organization is missing"))
+      fixture.map(Self.whole)[0].rejection
+        == Rejection(.missingField, field: "header:x-org-id or $.org", "the organization is missing"))
     #expect(fixture.map(Self.whole.with("\"id\"", as: #""org":"\#(MappingFixture.org)","id""#))[0].event != nil)
     fixture.headers = ["x-org-id": "acme"]
     #expect(fixture.map(Self.whole)[0].rejection?.field == "header:x-org-id")
@@ -190,7 +208,9 @@ struct MappingTests {
   @Test func takesTheStageFromABody() throws {
     var fixture = try MappingFixture()
     fixture.stage = .named(.reference(try MappingReference("$.stage")))
-    func outcome(_ stage: String) -> MappingOutcome { fixture.map(Self.whole.with("\"id\"", as: #""stage":\#(stage),"id""#))[0] }
+    func outcome(_ stage: String) -> MappingOutcome {
+      fixture.map(Self.whole.with("\"id\"", as: #""stage":\#(stage),"id""#))[0]
+    }
     for stage in Stage.allCases { #expect(outcome("\"\(stage.rawValue)\"").event?.stage == stage) }
     #expect(outcome("\"won\"").rejection?.value == "won")
     #expect(outcome("\"won\"").rejection?.code == .invalidField)
@@ -204,19 +224,26 @@ struct MappingTests {
       .init("nothing", .reference(try MappingReference("$.nothing"))),
       .init("score", .then(.reference(try MappingReference("$.nps")), .bands(ScoreBand.scales["nps"]!))),
     ]
-    let body = #"{"id":"1","type":"x","client":"c","at":1795000000,"price":12.50,"nps":"6","nothing":null,"data":{"a":1,"b":{"c" : 2}}}"#
+    let body =
+      #"{"id":"1","type":"x","client":"c","at":1795000000,"price":12.50,"nps":"6","nothing":null,"data":{"a":1,"b":{"c" : 2}}}"#
     let event = try #require(fixture.map(body)[0].event)
-    #expect(String(decoding: event.metadata, as: UTF8.self) == #"{"b":{"c" : 2},"a":"over","price":12.50,"score":"negative"}"#)
     #expect(
-      String(decoding: try #require(fixture.map(#"{"id":"1","type":"x","client":"c","at":1795000000}"#)[0].event).metadata, as: UTF8.self)
+      String(decoding: event.metadata, as: UTF8.self) == #"{"b":{"c" : 2},"a":"over","price":12.50,"score":"negative"}"#
+    )
+    #expect(
+      String(
+        decoding: try #require(fixture.map(#"{"id":"1","type":"x","client":"c","at":1795000000}"#)[0].event).metadata,
+        as: UTF8.self)
         == #"{"a":"over"}"#)
   }
 
   @Test(
     arguments: [
-      ("nps", 0.0, "negative"), ("nps", 6, "negative"), ("nps", 7, "neutral"), ("nps", 8, "neutral"), ("nps", 9, "positive"),
+      ("nps", 0.0, "negative"), ("nps", 6, "negative"), ("nps", 7, "neutral"), ("nps", 8, "neutral"),
+      ("nps", 9, "positive"),
       ("nps", 10, "positive"),
-      ("nps", 11, nil), ("csat", 1, "negative"), ("csat", 2, "negative"), ("csat", 3, "neutral"), ("csat", 4, "positive"), ("csat", 0, nil),
+      ("nps", 11, nil), ("csat", 1, "negative"), ("csat", 2, "negative"), ("csat", 3, "neutral"),
+      ("csat", 4, "positive"), ("csat", 0, nil),
       ("signed", -100, "negative"), ("signed", 0, "neutral"), ("signed", 100, "positive"), ("signed", -101, nil),
     ] as [(String, Double, String?)])
   func knowsTheScalesOfSentiment(_ scale: String, _ score: Double, _ sentiment: String?) {
@@ -226,7 +253,8 @@ struct MappingTests {
 
   @Test func createsAClientFromTheBody() throws {
     var fixture = try MappingFixture()
-    fixture.creation = MappingCreation(name: .reference(try MappingReference("$.name")), email: .reference(try MappingReference("$.mail")))
+    fixture.creation = MappingCreation(
+      name: .reference(try MappingReference("$.name")), email: .reference(try MappingReference("$.mail")))
     let event = try #require(fixture.map(Self.whole.with("\"id\"", as: #""name":" Kim ","mail":"","id""#))[0].event)
     #expect(event.client.creation == NewClient(name: "Kim"))
   }

@@ -32,11 +32,13 @@ import Testing
     let fixture = try MappingFixture()
     let rules = [
       MappingRule(
-        name: "test", types: [], condition: .test(try MappingReference("$.client"), .atLeast(10)), outcome: .ignore(reason: "r")),
+        name: "test", types: [], condition: .test(try MappingReference("$.client"), .atLeast(10)),
+        outcome: .ignore(reason: "r")),
       MappingRule(
         name: "changed", types: [],
         condition: .changed(
-          before: try MappingReference("$.client"), now: try MappingReference("$.id"), from: [JSONConstant(string: "a")], to: nil),
+          before: try MappingReference("$.client"), now: try MappingReference("$.id"),
+          from: [JSONConstant(string: "a")], to: nil),
         outcome: .ignore(reason: "r")),
       MappingRule(name: "type", types: [TypePattern("other")], condition: nil, outcome: .ignore(reason: "r")),
     ]
