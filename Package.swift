@@ -1,7 +1,13 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-// One strictness for every room: Swift 6 language mode, explicit existentials, imports internal unless said
+// The servers that the adapter works with, and those who run it, are on Linux. Nothing here is built or tested
+// elsewhere, so nothing here claims to work elsewhere.
+#if !os(Linux)
+  #error("The adapter builds on Linux only: use a container or a virtual machine with Debian 12.")
+#endif
+
+// One strictness for every target: Swift 6 language mode, explicit existentials, imports internal unless said
 // otherwise, async functions that stay on their caller's actor, and no warning left standing.
 let strict: [SwiftSetting] = [
   .swiftLanguageMode(.v6),
@@ -12,28 +18,36 @@ let strict: [SwiftSetting] = [
   .treatAllWarnings(as: .error),
 ]
 
-func log() -> Target.Dependency { .product(name: "Logging", package: "swift-log") }
-func lifecycle() -> Target.Dependency { .product(name: "ServiceLifecycle", package: "swift-service-lifecycle") }
-func room(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
-  .target(name: name, dependencies: dependencies, swiftSettings: strict)
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let nio = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
+let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let jwt = Target.Dependency.product(name: "JWTKit", package: "jwt-kit")
+
+/// A target of the adapter: Sources/NAME.
+func module(_ name: String, _ dependencies: [Target.Dependency] = [], resources: [Resource] = []) -> Target {
+  .target(name: name, dependencies: dependencies, resources: resources, swiftSettings: strict)
 }
+/// Tests: Tests/NAME.
 func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
   .testTarget(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: strict)
+}
+/// What tests share: Tests/NAME. Never linked into what ships.
+func testHelper(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .target(name: name, dependencies: dependencies, path: "Tests/\(name)", swiftSettings: strict)
+}
+/// A program that measures: Benchmarks/NAME. Never shipped.
+func benchmark(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .executableTarget(name: name, dependencies: dependencies, path: "Benchmarks/\(name)", swiftSettings: strict)
 }
 
 let package = Package(
   name: "client-journey-adapter",
-  platforms: [.macOS(.v15)],
-  products: [
-    .executable(name: "journey", targets: ["journey"]),
-    // For Benchmarks/, a package of its own.
-    .library(
-      name: "JourneyRooms",
-      targets: ["Journey", "JourneyConfiguration", "JourneyMessaging", "JourneyPipeline", "PostgresClient"]),
-    .library(name: "JourneyClients", targets: ["AMQPClient", "PostgresClient"]),
-    .library(name: "CRabbitMQ", targets: ["CRabbitMQ"]),
-    .library(name: "CLibPQ", targets: ["CLibPQ"]),
-  ],
+  products: [.executable(name: "journey", targets: ["JourneyCLI"])],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
@@ -47,57 +61,46 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.0"),
     .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.0"),
     .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+    .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
   ],
   targets: [
     .systemLibrary(name: "CRabbitMQ", pkgConfig: "librabbitmq", providers: [.apt(["librabbitmq-dev"])]),
     .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
-    room("AMQPClient", ["CRabbitMQ", .product(name: "Crypto", package: "swift-crypto")]),
-    room("PostgresClient", ["CLibPQ"]),
-    room("Journey"),
-    room("JourneyConfiguration", ["Journey", "Yams", .product(name: "Configuration", package: "swift-configuration")]),
-    room(
-      "JourneyStore",
-      ["Journey", "JourneyPipeline", "PostgresClient", .product(name: "Crypto", package: "swift-crypto")]),
-    room("JourneyMessaging", ["Journey", "JourneyPipeline", "AMQPClient", log()]),
-    room("JourneyPipeline", ["Journey", log(), lifecycle()]),
-    .target(
-      name: "JourneyAPI",
-      dependencies: [
-        "Journey", "JourneyPipeline", log(), lifecycle(), .product(name: "Hummingbird", package: "hummingbird"),
+    module("AMQPClient", ["CRabbitMQ", crypto]),
+    module("PostgresClient", ["CLibPQ"]),
+    module("Journey"),
+    module(
+      "JourneyConfiguration",
+      ["Journey", "Yams", .product(name: "Configuration", package: "swift-configuration")]),
+    module("JourneyStore", ["Journey", "JourneyPipeline", "PostgresClient", crypto]),
+    module("JourneyMessaging", ["Journey", "JourneyPipeline", "AMQPClient", logging]),
+    module("JourneyPipeline", ["Journey", logging, lifecycle]),
+    module(
+      "JourneyAPI",
+      [
+        "Journey", "JourneyPipeline", logging, lifecycle, hummingbird, httpTypes, jwt, crypto, nio, nioPosix,
         .product(name: "HummingbirdCore", package: "hummingbird"),
-        .product(name: "HTTPTypes", package: "swift-http-types"),
-        .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
         .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
-        .product(name: "JWTKit", package: "jwt-kit"), .product(name: "AsyncHTTPClient", package: "async-http-client"),
-        .product(name: "Crypto", package: "swift-crypto"),
+        .product(name: "AsyncHTTPClient", package: "async-http-client"),
       ],
       // In the program itself, which so runs from any directory.
       resources: [
         "index.html", "app.css", "icon.svg", "app.js", "dom.js", "words.js", "server.js", "view.js", "search.js",
-        "charts.js", "clients.js", "map.js",
-        "client.js", "boards.js", "ask.js", "letter.js", "operations.js",
-      ].map { .embedInCode("Page/\($0)") },
-      swiftSettings: strict),
+        "charts.js", "clients.js", "map.js", "client.js", "boards.js", "ask.js", "letter.js", "operations.js",
+      ].map { .embedInCode("Page/\($0)") }),
     .executableTarget(
-      name: "journey",
+      name: "JourneyCLI",
       dependencies: [
         "Journey", "JourneyConfiguration", "JourneyStore", "JourneyMessaging", "JourneyPipeline", "JourneyAPI",
-        "AMQPClient", "PostgresClient",
-        log(), lifecycle(),
+        "AMQPClient", "PostgresClient", logging, lifecycle, argumentParser,
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
-        .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
 
-    // What a mapping costs: scripts/bench-mapping. Never shipped.
-    .executableTarget(
-      name: "mapping-bench", dependencies: ["Journey", "JourneyConfiguration"], path: "Benchmarks/Sources/Mapping",
-      swiftSettings: strict),
-
-    // Starts private servers for tests; never linked into what ships.
-    .target(name: "TestServers", path: "Tests/TestServers", swiftSettings: strict),
+    testHelper("TestServers"),
+    testHelper("TestSupport", ["AMQPClient", "PostgresClient", "TestServers"]),
     tests("JourneyTests", ["Journey"]),
     tests("JourneyConfigurationTests", ["JourneyConfiguration", "Journey"], exclude: ["Bodies"]),
     tests("AMQPClientTests", ["AMQPClient", "CRabbitMQ", "TestServers"]),
@@ -105,35 +108,45 @@ let package = Package(
     tests("JourneyStoreTests", ["JourneyStore", "Journey", "JourneyPipeline", "PostgresClient", "TestServers"]),
     tests(
       "JourneyMessagingTests",
-      ["JourneyMessaging", "Journey", "JourneyConfiguration", "JourneyPipeline", "AMQPClient", "TestServers", log()]),
+      [
+        "JourneyMessaging", "Journey", "JourneyConfiguration", "JourneyPipeline", "AMQPClient", "TestServers", logging,
+      ]),
     tests(
       "JourneyPipelineTests",
       [
-        "JourneyPipeline", "Journey", log(), lifecycle(),
+        "JourneyPipeline", "Journey", logging, lifecycle,
         .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
       ]),
-    // Worlds of events, the stage they run on, and the computation they are held against: for the two targets below.
-    .target(
-      name: "Harness", dependencies: ["AMQPClient", "PostgresClient", "TestServers"],
-      path: "Tests/IntegrationTests/Harness",
-      swiftSettings: strict),
-    .testTarget(
-      name: "IntegrationTests",
-      dependencies: [
-        "JourneyConfiguration", "JourneyPipeline", "AMQPClient", "PostgresClient", "TestServers", "Harness",
-        "journey", .product(name: "Crypto", package: "swift-crypto"),
-      ], exclude: ["Harness"], swiftSettings: strict),
-    .testTarget(
-      name: "FaultTests", dependencies: ["AMQPClient", "PostgresClient", "TestServers", "Harness"],
-      path: "Tests/Faults", swiftSettings: strict),
     tests(
       "JourneyAPITests",
       [
-        "JourneyAPI", "Journey", "JourneyPipeline", log(), .product(name: "JWTKit", package: "jwt-kit"),
+        "JourneyAPI", "Journey", "JourneyPipeline", logging, hummingbird, httpTypes, jwt, nio, nioPosix,
         .product(name: "HummingbirdTesting", package: "hummingbird"),
-        .product(name: "Hummingbird", package: "hummingbird"),
-        .product(name: "HTTPTypes", package: "swift-http-types"),
-        .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
       ]),
+    tests(
+      "IntegrationTests",
+      [
+        "JourneyConfiguration", "JourneyPipeline", "AMQPClient", "PostgresClient", "TestServers", "TestSupport",
+        "JourneyCLI", crypto,
+      ]),
+    tests("FaultTests", ["AMQPClient", "PostgresClient", "TestServers", "TestSupport"]),
+
+    // End to end: servers, load, measurement, table. Floor is the least work on the same servers, in C.
+    benchmark(
+      "JourneyBench",
+      [
+        "AMQPClient", "PostgresClient", argumentParser,
+        .product(name: "Histogram", package: "hdrhistogram-swift"),
+      ]),
+    .executableTarget(
+      name: "Floor", dependencies: ["CRabbitMQ", "CLibPQ"], path: "Benchmarks/Floor",
+      cSettings: [.define("_GNU_SOURCE")], linkerSettings: [.linkedLibrary("pthread")]),
+    // The hot path in pieces, counted in instructions.
+    benchmark(
+      "Micro",
+      ["CValgrind", "Journey", "JourneyConfiguration", "JourneyMessaging", "JourneyPipeline", "PostgresClient"]),
+    .target(name: "CValgrind", path: "Benchmarks/CValgrind"),
+    // What a mapping costs a body.
+    benchmark("MappingBench", ["Journey", "JourneyConfiguration"]),
   ]
 )

@@ -3,7 +3,7 @@ import Foundation
 import TestServers
 import Testing
 
-@testable import Harness
+@testable import TestSupport
 
 /// A broker that takes no messages, being short of memory. On servers of the tests' own.
 @Suite(.serialized) struct AlarmTests {

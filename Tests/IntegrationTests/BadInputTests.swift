@@ -3,7 +3,7 @@ import Foundation
 import TestServers
 import Testing
 
-@testable import Harness
+@testable import TestSupport
 
 /// What cannot become an event lies in the dead letters with a reason that a person understands, and everything else
 /// goes on.

@@ -3,7 +3,7 @@ import Foundation
 import TestServers
 import Testing
 
-@testable import Harness
+@testable import TestSupport
 
 /// What the commands print for machines is JSON that says what is true.
 @Suite struct CommandTests {

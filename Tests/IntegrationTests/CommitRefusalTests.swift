@@ -4,7 +4,7 @@ import Glibc
 import TestServers
 import Testing
 
-@testable import Harness
+@testable import TestSupport
 
 /// A trigger of the host lacks a privilege, so that the database refuses what the adapter stores and says that a person
 /// has to act.

@@ -3,7 +3,7 @@ import Foundation
 import TestServers
 import Testing
 
-@testable import Harness
+@testable import TestSupport
 
 /// What the adapter really takes and makes is what `contracts/` says, by a validator that is not ours.
 @Suite struct ContractTests {

@@ -4,7 +4,7 @@ import Glibc
 import TestServers
 import Testing
 
-@testable import Harness
+@testable import TestSupport
 
 /// `journey dlq` says what is true to whoever types something that cannot be.
 @Suite struct DeadLetterCommandTests {

@@ -3,7 +3,7 @@ import Foundation
 import TestServers
 import Testing
 
-@testable import Harness
+@testable import TestSupport
 
 /// What the archive of dead letters does not keep: credentials at all, and letters for ever.
 @Suite struct DeadLetterPrivacyTests {

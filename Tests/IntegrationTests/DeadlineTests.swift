@@ -5,8 +5,8 @@ import PostgresClient
 import TestServers
 import Testing
 
-@testable import Harness
-@testable import journey
+@testable import TestSupport
+@testable import JourneyCLI
 
 /// What stands in the settings about waiting is what the connections go by.
 @Suite struct DeadlineTests {

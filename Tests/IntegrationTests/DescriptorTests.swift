@@ -3,7 +3,7 @@ import Glibc
 import TestServers
 import Testing
 
-@testable import Harness
+@testable import TestSupport
 
 /// A process that may open few files, or none more: it goes on, says so once, and does not spin.
 @Suite struct DescriptorTests {

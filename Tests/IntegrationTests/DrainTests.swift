@@ -4,7 +4,7 @@ import Glibc
 import TestServers
 import Testing
 
-@testable import Harness
+@testable import TestSupport
 
 /// A stop under load: what was taken is finished, the rest stays in the queue.
 @Suite struct DrainTests {

@@ -4,7 +4,7 @@ import Synchronization
 import TestServers
 import Testing
 
-@testable import Harness
+@testable import TestSupport
 
 /// A publisher who may write to the events alone, and puts the adapter's and the broker's own headers on what it sends.
 @Suite struct ForgedHeaderTests {

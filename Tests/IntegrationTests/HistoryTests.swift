@@ -2,7 +2,7 @@ import Foundation
 import TestServers
 import Testing
 
-@testable import Harness
+@testable import TestSupport
 
 /// Events that the host application wrote itself, before the adapter first met the client, count as any other.
 @Suite struct HistoryTests {

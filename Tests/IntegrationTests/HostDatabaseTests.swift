@@ -2,7 +2,7 @@ import Foundation
 import TestServers
 import Testing
 
-@testable import Harness
+@testable import TestSupport
 
 /// What `migrate`, `doctor` and `serve` say of a host's database that hands out too much, or whose columns do not fit.
 @Suite struct HostDatabaseTests {

@@ -3,7 +3,7 @@ import Foundation
 import TestServers
 import Testing
 
-@testable import Harness
+@testable import TestSupport
 
 /// Who is who: clients found by e-mail and by things of theirs, and clients that become one, over the real way of an
 /// event.

@@ -3,7 +3,7 @@ import Glibc
 import TestServers
 import Testing
 
-@testable import Harness
+@testable import TestSupport
 
 /// What a program that vanishes in mid-stream leaves behind: nothing lost, nothing twice.
 @Suite struct KillTests {

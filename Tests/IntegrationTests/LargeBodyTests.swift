@@ -3,7 +3,7 @@ import Foundation
 import TestServers
 import Testing
 
-@testable import Harness
+@testable import TestSupport
 
 /// Bodies close to the largest allowed, more than memory may hold, while nothing can be stored. On servers of the
 /// test's own.

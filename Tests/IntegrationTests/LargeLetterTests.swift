@@ -5,7 +5,7 @@ import Glibc
 import TestServers
 import Testing
 
-@testable import Harness
+@testable import TestSupport
 
 /// A letter that is far larger than what the adapter reads: everything works on it, but for a replay, which says so at
 /// once.

@@ -3,8 +3,8 @@ import PostgresClient
 import TestServers
 import Testing
 
-@testable import Harness
-@testable import journey
+@testable import TestSupport
+@testable import JourneyCLI
 
 /// Whether a link is encrypted and to whom: what is known of it, and what a person is told.
 @Suite struct LinkTests {

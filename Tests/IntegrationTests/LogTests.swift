@@ -3,8 +3,8 @@ import Foundation
 import TestServers
 import Testing
 
-@testable import Harness
-@testable import journey
+@testable import TestSupport
+@testable import JourneyCLI
 
 /// Others' text in logs and on terminals: it is text there, on the line where it belongs, and no content of messages.
 @Suite struct LogTests {

@@ -1,7 +1,7 @@
 import TestServers
 import Testing
 
-@testable import Harness
+@testable import TestSupport
 
 /// As whom these tests run the adapter: what docs/operations.md describes has to be enough.
 @Suite struct LoginTests {

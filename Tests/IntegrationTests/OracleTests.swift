@@ -1,7 +1,7 @@
 import TestServers
 import Testing
 
-@testable import Harness
+@testable import TestSupport
 
 /// Random events through the real broker, program and database end as a plain computation says.
 @Suite struct OracleTests {

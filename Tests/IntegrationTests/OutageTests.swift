@@ -3,7 +3,7 @@ import Glibc
 import TestServers
 import Testing
 
-@testable import Harness
+@testable import TestSupport
 
 /// Servers that go away, come back, or stand still. On servers of the tests' own.
 @Suite(.serialized) struct OutageTests {

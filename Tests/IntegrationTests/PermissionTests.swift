@@ -3,7 +3,7 @@ import Foundation
 import TestServers
 import Testing
 
-@testable import Harness
+@testable import TestSupport
 
 /// The adapter as a user of the broker that may do what docs/operations.md says, and nothing else.
 @Suite struct PermissionTests {

@@ -3,7 +3,7 @@ import FoundationNetworking
 import TestServers
 import Testing
 
-@testable import Harness
+@testable import TestSupport
 
 /// Asks a running `serve` whether it is ready, as a supervisor does.
 struct Probe {

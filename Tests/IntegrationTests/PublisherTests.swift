@@ -3,7 +3,7 @@ import Foundation
 import TestServers
 import Testing
 
-@testable import Harness
+@testable import TestSupport
 
 /// Users of the broker report only what `publishers` grants them, whatever their messages say.
 @Suite struct PublisherTests {

@@ -3,7 +3,7 @@ import Foundation
 import TestServers
 import Testing
 
-@testable import Harness
+@testable import TestSupport
 
 /// `/ready` tells the truth, at once, and names the part that fails. On servers of the tests' own.
 @Suite(.serialized) struct ReadinessTests {

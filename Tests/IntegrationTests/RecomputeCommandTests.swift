@@ -2,7 +2,7 @@ import Foundation
 import TestServers
 import Testing
 
-@testable import Harness
+@testable import TestSupport
 
 /// `journey recompute` beside `journey serve`.
 @Suite struct RecomputeCommandTests {

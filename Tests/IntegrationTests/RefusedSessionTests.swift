@@ -3,7 +3,7 @@ import Foundation
 import TestServers
 import Testing
 
-@testable import Harness
+@testable import TestSupport
 
 /// The database refuses new sessions for a while, as it does while somebody changes a password, restores it, or a
 /// pooler has none to give.

@@ -1,7 +1,7 @@
 import JourneyPipeline
 import Testing
 
-@testable import journey
+@testable import JourneyCLI
 
 /// What a replay says became of its letters.
 @Suite struct ReplayVerdictTests {

@@ -3,7 +3,7 @@ import Foundation
 import TestServers
 import Testing
 
-@testable import Harness
+@testable import TestSupport
 
 /// What is not as it has to be is said once, clearly, with what to do; and the exit status says it to machines.
 @Suite struct SettingsTests {

@@ -3,7 +3,7 @@ import Foundation
 import TestServers
 import Testing
 
-@testable import Harness
+@testable import TestSupport
 
 /// A client that falls silent is noticed without any event.
 @Suite struct SilenceTests {

@@ -4,7 +4,7 @@ import Glibc
 import TestServers
 import Testing
 
-@testable import Harness
+@testable import TestSupport
 
 /// What the exit status of a stop says.
 @Suite struct StopTests {

@@ -3,7 +3,7 @@ import Foundation
 import TestServers
 import Testing
 
-@testable import Harness
+@testable import TestSupport
 
 /// Anonymous people who type somebody else's address, and what an operator does about ids that mean the wrong client.
 @Suite struct UnverifiedEmailTests {

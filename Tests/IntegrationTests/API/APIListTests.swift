@@ -2,7 +2,7 @@ import Foundation
 import TestServers
 import Testing
 
-@testable import Harness
+@testable import TestSupport
 
 /// What the API answers whatever its caller asks and whatever the database holds.
 @Suite struct APIListTests {

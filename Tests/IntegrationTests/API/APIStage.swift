@@ -4,7 +4,7 @@ import FoundationNetworking
 import TestServers
 import Testing
 
-@testable import Harness
+@testable import TestSupport
 
 /// `journey serve` with its API, an HTTP client, and tokens of anybody.
 struct APIStage {

@@ -2,7 +2,7 @@ import Foundation
 import TestServers
 import Testing
 
-@testable import Harness
+@testable import TestSupport
 
 /// Every route, for every kind of caller: the database decides, and what is not the caller's looks like what is not
 /// there.

@@ -2,7 +2,7 @@ import Foundation
 import TestServers
 import Testing
 
-@testable import Harness
+@testable import TestSupport
 
 /// What comes over the wire: answers stay in step with requests, what is no sound request is told so, and nobody takes
 /// all there is.

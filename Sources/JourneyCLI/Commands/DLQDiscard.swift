@@ -1,0 +1,23 @@
+import ArgumentParser
+import JourneyPipeline
+import JourneyStore
+
+/// `journey dlq discard`
+struct DLQDiscard: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "discard",
+    abstract: "Set open letters aside for good. They stay in the archive, and can be replayed with --state discarded.")
+
+  @OptionGroup var change: LetterChange
+
+  func run() async throws {
+    try await withExitStatus {
+      guard change.filter.state == LetterState.new.rawValue else {
+        throw Failure(.refusedInput, "--state \(change.filter.state): only open letters can be discarded")
+      }
+      try await change.run(.init(verb: "discard", participle: "discarded"), in: [.new]) {
+        try await $0.discard($1, why: $2)
+      }
+    }
+  }
+}

@@ -1,0 +1,242 @@
+import ArgumentParser
+import FoundationEssentials
+import Journey
+import JourneyConfiguration
+import JourneyMessaging
+import JourneyPipeline
+import JourneyStore
+
+/// `journey dlq show ID`
+struct DLQShow: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "show", abstract: "Show a letter: why, its message, what the mapping makes of it now, and its history."
+  )
+
+  @Argument(help: "The letter's id.")
+  var id: String
+
+  @Flag(name: .long, help: "Write the body alone, byte for byte.")
+  var raw = false
+
+  @OptionGroup var common: CommonOptions
+  @OptionGroup var output: OutputOptions
+
+  func run() async throws {
+    try await withExitStatus {
+      let settings = try await common.settings()
+      guard let uuid = UUID(uuidString: id) else {
+        throw Failure(.refusedInput, "\(id) is not a letter's id; see journey dlq list")
+      }
+      var filter = LetterFilter()
+      filter.ids = [uuid]
+      let (letters, history) = try await withArchive(settings) { [filter] worker in
+        let desk = LetterDesk(worker: worker, actor: "")
+        let largest = raw ? 0 : max(Self.largestShown, settings.maximumBodyBytes)
+        let letters = try await desk.list(filter, limit: 1, withBodies: !raw, bodyBytes: largest)
+        if raw, let letter = letters.first { try await Self.write(letter, by: desk) }
+        return (letters, try await desk.history(of: uuid))
+      }
+      guard let letter = letters.first else { throw Failure(.failed, "there is no letter \(id)") }
+      if raw { return }
+      let decoder = try await settings.decoder(try await settings.decisions())
+      let trace = Result { () throws(Rejection) in try decoder.trace(of: letter.letter.message) }
+      if output.json {
+        printJSON { Self.write(letter, history, trace, into: &$0) }
+      } else {
+        show(letter, history, trace)
+      }
+    }
+  }
+
+  /// Writes the body part by part: it may be large.
+  private static func write(_ letter: ArchivedLetter, by desk: LetterDesk) async throws {
+    var written = 0
+    while true {
+      let part = try await desk.body(of: letter.id, from: written, count: 4 << 20)
+      if part.isEmpty { break }
+      Output.write(part, to: 1)
+      written += part.count
+    }
+    let size = letter.letter.message.bodySize
+    if written < size {
+      Output.error("note: these are the first \(written.of("byte")) of \(size); more is not archived")
+    }
+  }
+
+  // MARK: For people
+
+  private func show(_ archived: ArchivedLetter, _ history: [LetterLogEntry], _ trace: Result<MappingTrace, Rejection>) {
+    let letter = archived.letter, message = letter.message
+    var rows: [[String]] = [
+      ["letter", archived.id.text],
+      ["state", archived.state.rawValue + (archived.replayID.map { " (replay \($0))" } ?? "")],
+      ["code", letter.code], ["field", letter.field ?? ""], ["value", letter.value ?? ""],
+      ["source", letter.source ?? ""],
+      ["type", letter.type ?? ""], ["organisation", letter.orgID?.text ?? ""], ["message id", message.messageID ?? ""],
+      [
+        "published to",
+        "\(message.exchange.isEmpty ? "(default exchange)" : message.exchange) with \(message.routingKey)",
+      ],
+      ["first failed", letter.firstFailedAt.iso8601], ["last failed", letter.failedAt.iso8601],
+      ["tried", letter.attempts.of("time")],
+      [
+        "replayed",
+        letter.replayCount.of("time") + "; " + archived.sameFailures.of("failure") + " of this kind in a row",
+      ],
+    ]
+    if let cause = letter.causedBy { rows.append(["edited from", cause.text]) }
+    let shown = rows.filter { !$0[1].isEmpty }
+    let width = shown.map { $0[0].count }.max() ?? 0
+    for row in shown {
+      Output.line(row[0] + String(repeating: " ", count: width - row[0].count + 2) + row[1].line(400))
+    }
+    Output.line("\nreason")
+    for line in letter.reason.split(separator: "\n").prefix(50) { Output.line("  " + String(line).line(400)) }
+    let headers = LetterJSON.headers(of: message)
+    if !headers.isEmpty {
+      Output.line("\nheaders")
+      Output.table(
+        ["name", "type", "value"], headers.map { [$0.name.line(60), $0.type, $0.value.line(200)] }, indent: "  ")
+    }
+    Output.line("\nproperties")
+    Output.line(pretty(message.properties))
+    Output.line(
+      "\nbody, \(message.bodySize.of("byte"))"
+        + (message.bodyDigest.map { ", SHA-256 " + LetterJSON.hexadecimal($0) } ?? ""))
+    if message.bodySize <= Self.largestShown {
+      Output.line(pretty(message.body))
+    } else {
+      let more = message.isCut ? "(only the beginning is archived; as much as there is: --raw)" : "(all of it: --raw)"
+      Output.line(pretty(Self.head(of: message.body)) + "\n… " + more)
+    }
+    Output.line("\nmapping, as things stand now")
+    show(trace)
+    if !history.isEmpty {
+      Output.line("\nhistory")
+      Output.table(
+        ["at", "what", "who", "why", "result"],
+        history.map {
+          [
+            $0.at.toTheSecond, $0.action + ($0.replayID.map { " (replay \($0))" } ?? ""), $0.actor.line(40),
+            ($0.why ?? "").line(60),
+            ($0.result ?? "").line(120),
+          ]
+        }, indent: "  ")
+    }
+  }
+
+  private func show(_ trace: Result<MappingTrace, Rejection>) {
+    switch trace {
+    case .failure(let rejection):
+      Output.line("  refused before the mapping: [\(rejection.code.rawValue)] \(rejection.description.line(400))")
+    case .success(let trace):
+      for element in trace.elements.prefix(20) {
+        if trace.elements.count > 1 { Output.line("  element \(element.position)") }
+        for rule in element.rules {
+          Output.line(
+            rule.isMatch
+              ? "  rule \(rule.name) takes it" : "  rule \(rule.name) does not: \((rule.refusal ?? "").line(200))")
+        }
+        Output.line("  \(Self.verdict(element.outcome).line(400))")
+        if !element.fields.isEmpty {
+          Output.table(
+            ["field", "from", "value"],
+            element.fields.map { [$0.name, $0.path, ($0.value ?? "(not there)").line(80)] }, indent: "    ")
+        }
+      }
+    }
+  }
+
+  /// What became of an element, in a line.
+  static func verdict(_ outcome: MappingOutcome) -> String {
+    switch outcome {
+    case .event(let event):
+      "becomes \(event.type) \(event.sourceEventID) of \(event.client.externalID ?? event.client.id?.text ?? "")"
+    case .ignored(_, let reason): "is ignored: \(reason)"
+    case .rejected(let rejection, _): "is rejected: [\(rejection.code.rawValue)] \(rejection)"
+    }
+  }
+
+  /// Bytes. What is larger no screen is for.
+  private static let largestShown = 1 << 20
+
+  /// The first of a body, not cut within a character.
+  private static func head(of body: [UInt8]) -> [UInt8] {
+    var head = body.prefix(4096)
+    while let last = head.last, last & 0xC0 == 0x80 { head.removeLast() }
+    if let last = head.last, last >= 0xC0 { head.removeLast() }
+    return Array(head)
+  }
+
+  private func pretty(_ bytes: [UInt8]) -> String {
+    if let document = try? JSONDocument(parsing: bytes) {
+      return String(decoding: JSONTree(document.root).bytes(indented: true), as: UTF8.self).printable
+    }
+    if let text = String(validating: bytes, as: UTF8.self) { return text.printable }
+    // No text: the first bytes, sixteen a line.
+    return stride(from: 0, to: min(bytes.count, 512), by: 16).map { start in
+      let part = bytes[start..<min(start + 16, bytes.count)]
+      let digits = part.map { byte in (byte < 16 ? "0" : "") + String(byte, radix: 16) }.joined(separator: " ")
+      return digits + String(repeating: " ", count: 50 - digits.count)
+        + String(String.UnicodeScalarView(part.map { (0x20..<0x7f).contains($0) ? Unicode.Scalar($0) : "." }))
+    }.joined(separator: "\n") + (bytes.count > 512 ? "\n… (all of it: --raw)" : "")
+  }
+
+  // MARK: For machines
+
+  static func write(
+    _ letter: ArchivedLetter, _ history: [LetterLogEntry], _ trace: Result<MappingTrace, Rejection>,
+    into json: inout JSONWriter
+  ) {
+    json.beginObject()
+    LetterJSON.writeMembers(letter, body: .base64AndText, into: &json)
+    json.key("mapping")
+    json.beginArray()
+    switch trace {
+    case .failure(let rejection): write(.rejected(rejection, element: 0), rule: nil, into: &json)
+    case .success(let trace):
+      for element in trace.elements {
+        write(element.outcome, rule: element.rules.last { $0.isMatch }?.name, into: &json)
+      }
+    }
+    json.endArray()
+    json.key("history")
+    json.beginArray()
+    for entry in history {
+      json.beginObject()
+      json.member("at", entry.at.iso8601)
+      json.member("action", entry.action)
+      json.member("actor", entry.actor)
+      json.member("why", entry.why)
+      json.member("result", entry.result)
+      if let replay = entry.replayID {
+        json.key("replayId")
+        json.int(replay)
+      }
+      json.endObject()
+    }
+    json.endArray()
+    json.endObject()
+  }
+
+  private static func write(_ outcome: MappingOutcome, rule: String?, into json: inout JSONWriter) {
+    json.beginObject()
+    json.member("rule", rule)
+    switch outcome {
+    case .event(let event):
+      json.member("outcome", "event")
+      json.member("type", event.type)
+      json.member("id", event.sourceEventID)
+    case .ignored(_, let reason):
+      json.member("outcome", "ignored")
+      json.member("reason", reason)
+    case .rejected(let rejection, _):
+      json.member("outcome", "rejected")
+      json.member("code", rejection.code.rawValue)
+      json.member("field", rejection.field)
+      json.member("value", rejection.value)
+      json.member("message", rejection.message)
+    }
+    json.endObject()
+  }
+}

@@ -1,0 +1,278 @@
+import AMQPClient
+import ArgumentParser
+import Journey
+import JourneyConfiguration
+import JourneyMessaging
+import JourneyPipeline
+import JourneyStore
+import PostgresClient
+
+/// `journey doctor`
+struct Doctor: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Check settings, rules, broker and database, and say what to do. Changes nothing.",
+    discussion: "Exit status: 0 where nothing is wrong (warnings do not count), 78 otherwise.")
+
+  @OptionGroup var common: CommonOptions
+  @OptionGroup var output: OutputOptions
+
+  func run() async throws {
+    try await withExitStatus {
+      var examination = Examination()
+      var settings: JourneyConfiguration.Settings?
+      await examination.check("settings", advice: "mend what the message names") {
+        let read = try await common.settings()
+        settings = read
+        return "log level \(read.logLevel), \(read.lanes) lanes of \(read.batchSize)"
+      }
+      if let settings {
+        await examination.rules(settings)
+        await examination.broker(settings)
+        await examination.database(settings)
+        await examination.links(settings)
+      }
+      if output.json { printJSON { examination.write(into: &$0) } } else { examination.show() }
+      if examination.hasFailures { throw ExitCode(Failure.Status.settings.rawValue) }
+    }
+  }
+}
+
+/// The findings of an examination, in the order in which they were made.
+struct Examination {
+  enum Verdict: String {
+    case ok, warning, failure
+  }
+  struct Finding {
+    var subject: String
+    var verdict: Verdict
+    var text: String
+    var advice: String?
+  }
+
+  private(set) var findings: [Finding] = []
+
+  var hasFailures: Bool { findings.contains { $0.verdict == .failure } }
+
+  private var hasPassedLast: Bool { findings.last?.verdict == .ok }
+
+  mutating func check(_ subject: String, advice: String, _ body: () async throws -> String) async {
+    do {
+      add(subject, .ok, try await failing(.failed, body))
+    } catch {
+      add(subject, .failure, (error as? Failure)?.message ?? "\(error)", advice)
+    }
+  }
+
+  mutating func add(_ subject: String, _ verdict: Verdict, _ text: String, _ advice: String? = nil) {
+    findings.append(Finding(subject: subject, verdict: verdict, text: text, advice: advice))
+  }
+
+  mutating func rules(_ settings: JourneyConfiguration.Settings) async {
+    await check("mappings", advice: "mend the lines that are named") {
+      let sources = try await settings.mappings().sources
+      guard sources.contains(InboundDecoder.cloudEvents) else {
+        throw Failure(
+          .settings, "there is no mapping for cloudevents in \(settings.mappingDirectories.joined(separator: ", "))")
+      }
+      return sources.joined(separator: ", ")
+    }
+    await check("decisions", advice: "mend the lines that are named") {
+      "version \(try await settings.decisions().version)"
+    }
+    add("publishers", .ok, settings.publishersInWords)
+  }
+
+  mutating func broker(_ settings: JourneyConfiguration.Settings) async {
+    let names = settings.messagingNames
+    var isReachable = false
+    await check("broker", advice: "start it, or mend AMQP_URL") {
+      var text = ""
+      try await withAdmin(settings) { text = try await $0.ping() }
+      isReachable = true
+      return text
+    }
+    guard isReachable else { return }
+    await check("queues", advice: "run: journey topology apply") {
+      try await withAdmin(settings) { try TopologyCommand.refuse(try await $0.verify(names.topology)) }
+      return "as they have to be"
+    }
+    var alarm: String?
+    await check("permissions", advice: "run what the message says, as the broker's administrator") {
+      try await withAdmin(settings) {
+        do { try await requirePermissions(settings, $0) } catch let error as AMQPError where error.code == .blocked {
+          alarm = error.message
+        }
+      }
+      return "the broker lets it do all that serve does"
+    }
+    // It passes, and says nothing about the permissions.
+    if let alarm, hasPassedLast {
+      findings.removeLast()
+      add(
+        "permissions", .warning, "not checked: the broker takes no messages for now (\(alarm))",
+        "end the broker's alarm (rabbitmq-diagnostics alarms shows it), then run journey doctor again")
+    }
+    var depths = (ingest: 0, dead: 0)
+    do {
+      try await withAdmin(settings) {
+        depths = (try await $0.messageCount(queue: names.ingest), try await $0.messageCount(queue: names.deadLetters))
+      }
+    } catch { return }
+    add("backlog", .ok, "\(depths.ingest) events wait in \(names.ingest)")
+    if depths.dead > 0 {
+      add(
+        "dead letters", .warning, "\(depths.dead) wait in \(names.deadLetters)", "look at their header x-journey-reason"
+      )
+    } else {
+      add("dead letters", .ok, "none wait in \(names.deadLetters)")
+    }
+  }
+
+  mutating func database(_ settings: JourneyConfiguration.Settings) async {
+    var isThere = false
+    await check("writes", advice: "start the database, mend DATABASE_URL, or wait until it takes writes again") {
+      if let problem = try await withDatabase(settings, role: nil, "doctor", WriteCheck.problem) {
+        throw Failure(.unavailable, problem)
+      }
+      isThere = true
+      return "the database takes them"
+    }
+    guard isThere else { return }
+    await check("sessions", advice: SessionCheck.advice) {
+      if let problem = try await SessionCheck.run(settings.database(role: nil)) { throw Failure(.settings, problem) }
+      return "kept beyond a transaction"
+    }
+    var isCurrent = false
+    await check("schema", advice: "run: journey migrate") {
+      let files = try Migration.load(directory: settings.migrationsDirectory)
+      let pending = try await withDatabase(settings, role: nil, "doctor") {
+        try await Migrator($0, files: files).pending()
+      }
+      guard pending.isEmpty else {
+        throw Failure(.settings, "\(pending.map(\.fileName).joined(separator: ", ")) not applied")
+      }
+      isCurrent = true
+      return "\(files.count) migrations applied"
+    }
+    guard isCurrent else { return }
+    var inspection: StoreInspection?
+    await check(
+      "database", advice: "let the login role take on \(settings.databaseRole): GRANT \(settings.databaseRole) TO …"
+    ) {
+      let found = try await withDatabase(settings, role: settings.workingRole, "doctor") {
+        try await StoreInspection.run(on: $0)
+      }
+      inspection = found
+      return
+        "PostgreSQL \(found.serverVersion / 10000).\(found.serverVersion % 10000), logged in as \(found.loginRole), working as \(found.workingRole)"
+    }
+    if let inspection { report(inspection) }
+    await access(settings)
+    await check("commits", advice: "mend what it names, or run: journey migrate") {
+      let signals = try await settings.decisions().signals
+      let problem = try await withDatabase(settings, role: settings.workingRole, "doctor") {
+        try await CommitCheck.problem($0, signals: signals)
+      }
+      if let problem { throw Failure(.settings, problem) }
+      return "the database knows all that a commit means"
+    }
+    await letters(settings)
+  }
+
+  private mutating func letters(_ settings: JourneyConfiguration.Settings) async {
+    do {
+      let (open, replays) = try await withDatabase(settings, role: settings.workingRole, "doctor") { worker in
+        var new = LetterFilter()
+        new.states = [.new]
+        return (
+          try await LetterDesk(worker: worker, actor: "").count(new),
+          try await LetterReplays(worker: worker, actor: "", clock: SystemClock()).open()
+        )
+      }
+      if open > 0 {
+        add("archive", .warning, "\(open.of("dead letter")) open in the archive", "journey dlq stats")
+      } else {
+        add("archive", .ok, "no dead letters open")
+      }
+      let cut = replays.filter { !$0.isUnderWay }
+      guard !cut.isEmpty else { return }
+      let left = cut.map(\.remaining).reduce(0, +)
+      add("replays", .warning, "\(left.of("letter")) of replays that were cut off", "journey dlq replay --resume")
+    } catch {
+      add(
+        "archive", .failure, "\(error)",
+        "let \(settings.databaseRole) read journey_dead_letters, or run: journey migrate")
+    }
+  }
+
+  private mutating func report(_ found: StoreInspection) {
+    if found.isPrivileged {
+      add(
+        "tenancy", .failure, "\(found.workingRole) is an owner, a superuser or bypasses row level security",
+        "set database.role: journey_adapter")
+    } else if !found.unprotectedTables.isEmpty {
+      add(
+        "tenancy", .failure, "row level security is off on \(found.unprotectedTables.joined(separator: ", "))",
+        "ALTER TABLE … ENABLE ROW LEVEL SECURITY")
+    } else {
+      add("tenancy", .ok, "row level security holds for \(found.workingRole)")
+    }
+    if found.loginIsSuperuser {
+      add(
+        "login", .warning, "\(found.loginRole) is a superuser",
+        "log in as a role that is only a member of journey_adapter")
+    }
+    if !found.loginMayReadAsMember {
+      add(
+        "API", .warning, "\(found.loginRole) may not read as authenticated: every read of the API fails",
+        "GRANT authenticated TO \(found.loginRole)")
+    }
+    if !found.missingPrivileges.isEmpty {
+      add(
+        "privileges", .failure, "\(found.workingRole) lacks \(found.missingPrivileges.joined(separator: ", "))",
+        "grant them, or run: journey migrate")
+    }
+    for setting in found.unsafeSettings {
+      add("durability", .warning, "\(setting): a crash of the server can lose what was acknowledged", "switch it on")
+    }
+    let waiting = "\(found.unpublishedActions.of("action")) not yet published"
+    if found.stuckActions.isEmpty {
+      add("outbox", .ok, waiting)
+    } else {
+      let stuck = found.stuckActions.map { "\($0.count) because \($0.reason)" }.joined(separator: "; ")
+      add(
+        "outbox", .warning, "\(waiting), of which failed: \(stuck)",
+        "mend what is named; each is tried again within the hour, unless it has expired")
+    }
+  }
+
+  func show() {
+    let width = findings.map(\.subject.count).max() ?? 0
+    for finding in findings {
+      let mark =
+        switch finding.verdict {
+        case .ok: "ok     "
+        case .warning: "WARNING"
+        case .failure: "FAILED "
+        }
+      let subject = finding.subject + String(repeating: " ", count: width - finding.subject.count)
+      Output.line(
+        "\(mark)  \(subject)  \(finding.text.split(separator: "\n").joined(separator: "\n" + String(repeating: " ", count: width + 11)))"
+      )
+      if let advice = finding.advice { Output.line(String(repeating: " ", count: width + 11) + "-> \(advice)") }
+    }
+  }
+
+  func write(into json: inout JSONWriter) {
+    json.beginArray()
+    for finding in findings {
+      json.beginObject()
+      json.member("subject", finding.subject)
+      json.member("verdict", finding.verdict.rawValue)
+      json.member("text", finding.text)
+      json.member("advice", finding.advice)
+      json.endObject()
+    }
+    json.endArray()
+  }
+}

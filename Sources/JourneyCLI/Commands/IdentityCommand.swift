@@ -1,0 +1,258 @@
+import ArgumentParser
+import FoundationEssentials
+import Journey
+import JourneyStore
+import PostgresClient
+
+/// `journey identity …`
+struct IdentityCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "identity",
+    abstract: "Work on who is who: under which ids sources know the clients.",
+    subcommands: [
+      IdentityList.self, IdentityLink.self, IdentityUnlink.self, IdentityMerge.self, IdentityImport.self,
+      IdentityHistory.self,
+    ])
+}
+
+/// What every command on identities takes.
+struct IdentityOptions: ParsableArguments {
+  @Option(name: .long, help: "The organisation's id.")
+  var org: String
+
+  @OptionGroup var actor: ActorOptions
+  @OptionGroup var common: CommonOptions
+
+  func perform<Value: Sendable>(_ body: @Sendable (IdentityDesk, UUID) async throws -> Value) async throws -> Value {
+    let settings = try await common.settings()
+    let orgID = try Self.id(org, "--org", "an organisation")
+    return try await withDatabase(settings, role: settings.workingRole, "identity") {
+      try await body(IdentityDesk(worker: $0, actor: actor.name), orgID)
+    }
+  }
+
+  static func id(_ text: String, _ name: String, _ what: String) throws -> UUID {
+    guard let id = UUID(uuidString: text) else {
+      throw Failure(.refusedInput, "\(name) \(text): \(what) is named by its UUID")
+    }
+    return id
+  }
+}
+
+/// `journey identity list`
+struct IdentityList: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "list", abstract: "Show the ids by which sources know the clients of an organisation.")
+
+  @OptionGroup var options: IdentityOptions
+  @Option(name: .long, help: "Only this source's.")
+  var source: String?
+  @Option(name: .long, help: "Only this client's.")
+  var client: String?
+  @Option(name: .long, help: "The most to show.")
+  var limit = 100
+  @OptionGroup var output: OutputOptions
+
+  func run() async throws {
+    try await withExitStatus {
+      let clientID = try client.map { try IdentityOptions.id($0, "--client", "a client") }
+      let (source, limit) = (source, max(1, min(limit, 100_000)))
+      let found = try await options.perform { desk, org in
+        try await desk.list(orgID: org, source: source, client: clientID, limit: limit)
+      }
+      if output.json {
+        printJSON { json in
+          json.beginArray()
+          for identity in found {
+            json.beginObject()
+            json.member("source", identity.source)
+            json.member("id", identity.externalID)
+            json.member("clientId", identity.clientID.text)
+            json.member("name", identity.name)
+            json.member("email", identity.email)
+            json.member("since", identity.createdAt.iso8601)
+            json.member("via", identity.via)
+            json.member("eventId", identity.eventID)
+            json.endObject()
+          }
+          json.endArray()
+        }
+      } else {
+        Output.table(
+          ["source", "id", "client", "name", "since", "via", "event"],
+          found.map {
+            [
+              $0.source, $0.externalID, $0.clientID.text, $0.name ?? "", $0.createdAt.toTheSecond, $0.via ?? "",
+              $0.eventID ?? "",
+            ].map { $0.line(80) }
+          })
+      }
+    }
+  }
+}
+
+/// `journey identity link SOURCE ID CLIENT`
+struct IdentityLink: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "link", abstract: "Have a source's id mean a client.",
+    discussion: "Exit status: 0 where it does now, 65 where it means another client or there is no such client.")
+
+  @Argument(help: "The source, e.g. hubspot.")
+  var source: String
+  @Argument(
+    help: ArgumentHelp(
+      "The id by which the source knows the client, or a thing of the client: deal:4711.", valueName: "id"))
+  var externalID: String
+  @Argument(help: "The client's id or e-mail address.")
+  var client: String
+  @Option(name: .long, help: "Why, for the record.")
+  var reason: String?
+  @OptionGroup var options: IdentityOptions
+
+  func run() async throws {
+    try await withExitStatus {
+      let (source, externalID, client) = (source, externalID, client)
+      let outcome = try await options.perform { desk, org in
+        try await desk.link(orgID: org, source: source, externalID: externalID, client: client, why: reason)
+      }
+      if let problem = outcome.problem(source, externalID, client) { throw Failure(.refusedInput, problem) }
+      Output.line(outcome == .known ? "known already" : "linked")
+    }
+  }
+}
+
+/// `journey identity merge FROM INTO`
+struct IdentityMerge: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "merge", abstract: "Make two clients one: the journey of the first becomes part of the second's.",
+    discussion:
+      "What is still sent for the first counts for the second. There is no way back. Score and risks are made anew with the client's next event."
+  )
+
+  @Argument(help: "The id of the client that is no longer to be one of its own.")
+  var from: String
+  @Argument(help: "The id of the client that remains.")
+  var into: String
+  @Option(name: .long, help: "Why, for the record.")
+  var reason: String?
+  @OptionGroup var options: IdentityOptions
+
+  func run() async throws {
+    try await withExitStatus {
+      let (first, second) = (
+        try IdentityOptions.id(from, "FROM", "a client"), try IdentityOptions.id(into, "INTO", "a client")
+      )
+      guard first != second else { throw Failure(.refusedInput, "\(from) cannot be merged into itself") }
+      let (remaining, wasOne): (UUID, Bool)
+      do {
+        (remaining, wasOne) = try await options.perform { desk, org in
+          try await desk.merge(orgID: org, from: first, into: second, why: reason)
+        }
+      } catch let error as PostgresError where error.sqlState == "23503" {
+        throw Failure(.refusedInput, "not both of \(from) and \(into) are clients of the organisation \(options.org)")
+      }
+      if wasOne {
+        throw Failure(
+          .refusedInput,
+          "\(from) and \(into) are one client already: \(remaining.text); merging them again would be a cycle")
+      }
+      Output.line("\(from) is now \(remaining.text)")
+    }
+  }
+}
+
+/// `journey identity import FILE`
+struct IdentityImport: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "import", abstract: "Link many ids at once, from a CSV file: source,id,client.",
+    discussion: """
+      The client is an id or an e-mail address. A first line with these headings is passed over; a field may stand in double quotes. A line that cannot be \
+      linked is told with its number and does not keep the others back. Exit status: 0 where all are linked, 65 otherwise.
+      """)
+
+  @Argument(help: ArgumentHelp("The file; - for standard input.", valueName: "file"), completion: .file())
+  var file: String
+  @OptionGroup var options: IdentityOptions
+
+  func run() async throws {
+    try await withExitStatus {
+      let bytes: [UInt8]
+      if file == "-" {
+        bytes = Input.standard()
+      } else {
+        guard let data = FileManager.default.contents(atPath: file) else {
+          throw Failure(.refusedInput, "\(file) cannot be read")
+        }
+        bytes = Array(data)
+      }
+      let rows = CSV.rows(String(decoding: bytes, as: UTF8.self))
+      let name = file
+      let (added, known, problems) = try await options.perform { desk, org in
+        var (added, known) = (0, 0)
+        var problems: [String] = []
+        for (line, fields) in rows where fields.map({ $0.lowercased() }) != ["source", "id", "client"] {
+          guard fields.count == 3, !fields.contains("") else {
+            problems.append("\(name):\(line): three fields are expected: source,id,client")
+            continue
+          }
+          let outcome = try await desk.link(
+            orgID: org, source: fields[0], externalID: fields[1], client: fields[2], why: "imported from \(name)")
+          if let problem = outcome.problem(fields[0], fields[1], fields[2]) {
+            problems.append("\(name):\(line): \(problem)")
+          }
+          if outcome == .added { added += 1 }
+          if outcome == .known { known += 1 }
+        }
+        return (added, known, problems)
+      }
+      for problem in problems { Output.error(problem) }
+      Output.line("\(added) linked, \(known) known already, \(problems.count) not linked")
+      if !problems.isEmpty { throw ExitCode(Failure.Status.refusedInput.rawValue) }
+    }
+  }
+}
+
+extension LinkOutcome {
+  fileprivate func problem(_ source: String, _ externalID: String, _ client: String) -> String? {
+    switch self {
+    case .added, .known: nil
+    case .taken(let other):
+      "\(source) \(externalID) means the client \(other.text) already; if both are one: journey identity merge"
+    case .unknownClient:
+      "the organisation has no client \(client)"
+        + (client.contains("@") ? "; an address that no source has verified finds none: name the client by its id" : "")
+    case .unusable(let what, let fault): "the \(what) is of no use, as no event could have it: \(fault)"
+    case .ambiguous(let count): "\(count) clients of the organisation share the address \(client); name one by its id"
+    }
+  }
+}
+
+/// Comma-separated values. Source: RFC 4180.
+enum CSV {
+  /// The lines with their numbers, from 1; empty ones are left out.
+  static func rows(_ text: String) -> [(line: Int, fields: [String])] {
+    var rows: [(Int, [String])] = []
+    for (number, line) in text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).enumerated() {
+      if line.allSatisfy(\.isWhitespace) { continue }
+      rows.append((number + 1, fields(line)))
+    }
+    return rows
+  }
+
+  private static func fields(_ line: Substring) -> [String] {
+    var fields = [""]
+    var isQuoted = false
+    for character in line {
+      switch character {
+      case "\"": isQuoted.toggle()
+      case "," where !isQuoted: fields.append("")
+      default: fields[fields.count - 1].append(character)
+      }
+    }
+    return fields.map { $0.trimmingPrefix(while: \.isWhitespace) }.map { text in
+      var text = text
+      while text.last?.isWhitespace == true { text.removeLast() }
+      return String(text)
+    }
+  }
+}

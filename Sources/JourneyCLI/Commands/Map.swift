@@ -1,0 +1,218 @@
+import ArgumentParser
+import FoundationEssentials
+import Journey
+import JourneyConfiguration
+import JourneyMessaging
+import JourneyPipeline
+
+/// `journey map FILE --source NAME`
+struct Map: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Show what a mapping makes of a body, and why. Needs no server.",
+    discussion:
+      "Exit status: 0 where every part of the body becomes an event or is ignored on purpose, 65 where a part is rejected."
+  )
+
+  @Argument(help: ArgumentHelp("The body; - for standard input.", valueName: "file"), completion: .file())
+  var file: String
+
+  @Option(name: .long, help: "Whose body it is, e.g. stripe; cloudevents for a CloudEvent.")
+  var source: String
+
+  @Option(
+    name: .long, help: "The organisation's id, as the header x-org-id would give it. Left out, a stand-in of zeros.")
+  var org: String?
+
+  @Option(name: .long, help: "The message_id property.")
+  var messageID: String?
+
+  @Option(name: .long, help: "The timestamp property, in seconds since 1970.")
+  var timestamp: Int64?
+
+  @Option(name: .long, help: ArgumentHelp("A header of the message.", valueName: "name=value"))
+  var header: [String] = []
+
+  @Flag(name: .long, help: "Show the rules that did not match, too.")
+  var verbose = false
+
+  @Flag(
+    name: .long, help: "Show it anew whenever the body or a mapping file is written, until the command is interrupted.")
+  var watch = false
+
+  @OptionGroup var common: CommonOptions
+  @OptionGroup var output: OutputOptions
+
+  func run() async throws {
+    try await withExitStatus {
+      let settings = try await common.settings()
+      guard watch, file != "-" else { return try await once(settings) }
+      var seen: [String: String] = [:]
+      while true {
+        let found = settings.mappingFiles.merging([file: FileStamp.of(file)]) { $1 }
+        if found != seen {
+          seen = found
+          Output.line("--- \(file) as \(source)")
+          // What is wrong now may be right after the next change.
+          do { try await once(settings) } catch let failure as Failure {
+            Output.error("journey: \(failure.message)")
+          } catch is ExitCode {}
+        }
+        try await Task.sleep(for: .milliseconds(300))
+      }
+    }
+  }
+
+  private func once(_ settings: JourneyConfiguration.Settings) async throws {
+    let mappings = try await settings.mappings()
+    guard let mapping = mappings[source] else {
+      throw Failure(
+        .refusedInput,
+        "there is no mapping for the source \(source); known: \(mappings.sources.joined(separator: ", "))")
+    }
+    let trace = mapping.trace(try input())
+    if output.json { printJSON { write(trace, into: &$0) } } else { show(trace) }
+    let rejected = trace.elements.filter { if case .rejected = $0.outcome { true } else { false } }.count
+    if rejected > 0 { throw ExitCode(Failure.Status.refusedInput.rawValue) }
+  }
+
+  private func input() throws -> MappingInput {
+    let bytes = try file == "-" ? Input.standard() : contents(file)
+    let document: JSONDocument
+    do throws(JSONError) {
+      document = try JSONDocument(parsing: bytes)
+    } catch {
+      throw Failure(.refusedInput, "\(file): not valid JSON: \(error)")
+    }
+    let headers = Dictionary(
+      header.map { text in
+        let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+        return (String(parts[0]), parts.count > 1 ? String(parts[1]) : "")
+      }
+    ) { $1 }
+    var orgID = try org.map { text in
+      guard let id = UUID(uuidString: text) else {
+        throw Failure(.refusedInput, "--org \(text): an organisation is named by its UUID")
+      }
+      return id
+    }
+    // A vendor's body never names the organisation; the dry run should not fail for that.
+    if orgID == nil, source != InboundDecoder.cloudEvents {
+      orgID = UUID(uuid: (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0))
+    }
+    return MappingInput(
+      document: document, header: { headers[$0] }, messageID: messageID,
+      timestamp: timestamp.map { Timestamp(seconds: $0) }, orgID: orgID,
+      limits: EventLimits(now: SystemClock().now()))
+  }
+
+  private func contents(_ path: String) throws -> [UInt8] {
+    guard let data = FileManager.default.contents(atPath: path) else {
+      throw Failure(.refusedInput, "\(path) cannot be read")
+    }
+    return Array(data)
+  }
+
+  // MARK: For people
+
+  private func show(_ trace: MappingTrace) {
+    for element in trace.elements {
+      if trace.elements.count > 1 { Output.line("element \(element.position)") }
+      Output.line("source    \(trace.source.plain())")
+      Output.line("type      \((element.type ?? "(none)").plain())")
+      for rule in element.rules where rule.isMatch || verbose {
+        Output.line(rule.isMatch ? "rule      \(rule.name)" : "no rule   \(rule.name): \((rule.refusal ?? "").plain())")
+      }
+      switch element.outcome {
+      case .event(let event): show(event)
+      case .ignored(_, let reason): Output.line("ignored   \(reason.plain())")
+      case .rejected(let rejection, _): Output.line("rejected  [\(rejection.code.rawValue)] \("\(rejection)".plain())")
+      }
+      if !element.fields.isEmpty {
+        Output.line("fields")
+        Output.table(
+          ["field", "from", "value"], element.fields.map { [$0.name, $0.path, $0.value ?? "(not there)"] }, indent: "  "
+        )
+      }
+    }
+  }
+
+  private func show(_ event: JourneyEvent) {
+    Output.line("event     \(event.type.plain())")
+    Output.line("id        \(event.sourceEventID.plain())  (unique in \(event.source.plain()))")
+    Output.line("time      \(event.occurredAt.iso8601)")
+    Output.line(
+      "client    \((event.client.externalID ?? event.client.id?.text ?? "").plain())\(resolution(of: event.client))")
+    Output.line("stage     \(event.stage?.rawValue ?? "(left as it is)")")
+    Output.line("metadata  \(String(decoding: event.metadata, as: UTF8.self).plain())")
+  }
+
+  private func resolution(of client: ClientReference) -> String {
+    var notes: [String] = []
+    if let email = client.email { notes.append("else by e-mail \(email)") }
+    if client.ignoresEmail { notes.append("not by its e-mail address, which the source does not verify") }
+    if client.creation != nil { notes.append("created if unknown") }
+    if client.whenUnknown != .asSettingsSay { notes.append("if unknown: \(client.whenUnknown.rawValue)") }
+    if !client.linked.isEmpty { notes.append("links \(client.linked.joined(separator: ", "))") }
+    if !client.merged.isEmpty { notes.append("becomes one with \(client.merged.joined(separator: ", "))") }
+    return notes.isEmpty ? "" : "  (\(notes.joined(separator: "; ")))"
+  }
+
+  // MARK: For machines
+
+  private func write(_ trace: MappingTrace, into json: inout JSONWriter) {
+    json.beginObject()
+    json.member("source", trace.source)
+    json.key("elements")
+    json.beginArray()
+    for element in trace.elements {
+      json.beginObject()
+      json.member("type", element.type)
+      json.member("rule", element.rules.last { $0.isMatch }?.name)
+      switch element.outcome {
+      case .event(let event):
+        json.member("outcome", "event")
+        json.key("event")
+        write(event, into: &json)
+      case .ignored(_, let reason):
+        json.member("outcome", "ignored")
+        json.member("reason", reason)
+      case .rejected(let rejection, _):
+        json.member("outcome", "rejected")
+        json.member("code", rejection.code.rawValue)
+        json.member("field", rejection.field)
+        json.member("value", rejection.value)
+        json.member("message", rejection.message)
+      }
+      json.key("fields")
+      json.beginArray()
+      for field in element.fields {
+        json.beginObject()
+        json.member("name", field.name)
+        json.member("path", field.path)
+        json.member("value", field.value)
+        json.endObject()
+      }
+      json.endArray()
+      json.endObject()
+    }
+    json.endArray()
+    json.endObject()
+  }
+
+  private func write(_ event: JourneyEvent, into json: inout JSONWriter) {
+    json.beginObject()
+    json.member("orgId", event.orgID.text)
+    json.member("source", event.source)
+    json.member("id", event.sourceEventID)
+    json.member("type", event.type)
+    json.member("stage", event.stage?.rawValue)
+    json.member("occurredAt", event.occurredAt.iso8601)
+    json.member("clientId", event.client.id?.text)
+    json.member("client", event.client.externalID)
+    json.key("createsClient")
+    json.bool(event.client.creation != nil)
+    json.key("metadata")
+    json.raw(event.metadata)
+    json.endObject()
+  }
+}

@@ -1,0 +1,189 @@
+import AMQPClient
+import ArgumentParser
+import FoundationEssentials
+import Journey
+import JourneyConfiguration
+import JourneyMessaging
+
+/// `journey publish FILE…`
+struct Publish: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Publish events from files, confirmed by the broker.",
+    discussion: """
+      Without --source the files hold CloudEvents 1.0 in structured JSON: one, a list of them, or one a line (.jsonl, .ndjson). With --source they hold \
+      bodies as that vendor sends them, one a file or one a line, and --org says whose they are.
+      """)
+
+  @Argument(help: ArgumentHelp("The files; - for standard input.", valueName: "file"), completion: .file())
+  var files: [String]
+
+  @Option(name: .long, help: "The vendor whose bodies the files hold, e.g. stripe.")
+  var source: String?
+
+  @Option(name: .long, help: "The id of the organisation that vendor bodies belong to.")
+  var org: String?
+
+  @Option(name: .long, help: "The routing key, instead of <source>.<type>.")
+  var routingKey: String?
+
+  @OptionGroup var wait: WaitOptions
+
+  @Flag(name: .long, help: "Read and check the files, publish nothing.")
+  var dryRun = false
+
+  @OptionGroup var common: CommonOptions
+  @OptionGroup var output: OutputOptions
+
+  func run() async throws {
+    try await withExitStatus {
+      let settings = try await common.settings()
+      if let org, UUID(uuidString: org) == nil {
+        throw Failure(.refusedInput, "--org \(org): an organisation is named by its UUID")
+      }
+      var messages: [OutboundMessage] = []
+      for file in files {
+        messages += try EventFile(
+          source: source, orgID: org, routingKey: routingKey, exchange: settings.messagingNames.events
+        ).read(file)
+      }
+      for index in messages.indices { messages[index].properties.userID = settings.brokerUser }
+      var confirmed = 0
+      var failures: [String] = []
+      if !dryRun { (confirmed, failures) = try await publish(messages, settings) }
+      report(messages.count, confirmed, failures)
+      if !failures.isEmpty {
+        throw Failure(.failed, "\(failures.count) of \(messages.count) messages were not confirmed: \(failures[0])")
+      }
+    }
+  }
+
+  private func publish(_ messages: [OutboundMessage], _ settings: JourneyConfiguration.Settings) async throws -> (
+    Int, [String]
+  ) {
+    // A broker that is not there, or takes nothing, is told at once, not after a publisher's patience.
+    try await withAdmin(settings) { try await wait.untilPublishing(to: settings.messagingNames.events, $0) }
+    let patience = wait.patience()
+    let publisher = AMQPPublisher(settings: try settings.broker("publish")) { patience.note($0) }
+    patience.guardWaiting(of: publisher)
+    publisher.start()
+    var confirmed = 0
+    var failures: [String] = []
+    for start in stride(from: 0, to: messages.count, by: 1000) {
+      for outcome in await publisher.publish(Array(messages[start..<min(start + 1000, messages.count)])) {
+        switch outcome {
+        case .confirmed: confirmed += 1
+        case .returned:
+          failures.append("no queue is bound to \(settings.messagingNames.events); run: journey topology apply")
+        case .nacked: failures.append("the broker refused it; a queue may be full")
+        case .failed(let error), .unknown(let error): failures.append("\(error)")
+        }
+      }
+      Output.progress("\(confirmed) of \(messages.count) confirmed")
+    }
+    Output.endProgress()
+    await publisher.close()
+    if let reason = patience.givenUp {
+      throw Failure(
+        .unavailable,
+        "\(reason); given up after \(wait.seconds) s: \(confirmed) of \(messages.count) messages were confirmed. Publish the file again: what went out counts once"
+      )
+    }
+    return (confirmed, failures)
+  }
+
+  private func report(_ read: Int, _ confirmed: Int, _ failures: [String]) {
+    if output.json {
+      printJSON { json in
+        json.beginObject()
+        json.key("read")
+        json.int(read)
+        json.key("confirmed")
+        json.int(confirmed)
+        json.key("failed")
+        json.int(failures.count)
+        json.endObject()
+      }
+    } else if dryRun {
+      Output.line("\(read) messages read, nothing published")
+    } else if failures.isEmpty {
+      Output.line("\(confirmed) messages published and confirmed")
+    }
+  }
+}
+
+/// The messages that a file holds.
+private struct EventFile {
+  let source: String?
+  let orgID: String?
+  let routingKey: String?
+  let exchange: String
+
+  func read(_ path: String) throws -> [OutboundMessage] {
+    let bytes: [UInt8]
+    if path == "-" {
+      bytes = Input.standard()
+    } else {
+      guard let data = FileManager.default.contents(atPath: path) else {
+        throw Failure(.refusedInput, "\(path) cannot be read")
+      }
+      bytes = Array(data)
+    }
+    let isLines = path.hasSuffix(".jsonl") || path.hasSuffix(".ndjson")
+    let texts = isLines ? bytes.split(separator: UInt8(ascii: "\n")).map(Array.init) : [bytes]
+    var messages: [OutboundMessage] = []
+    for (number, text) in texts.enumerated() {
+      let place = isLines ? "\(path), line \(number + 1)" : path
+      let document: JSONDocument
+      do throws(JSONError) {
+        document = try JSONDocument(parsing: text)
+      } catch {
+        throw Failure(.refusedInput, "\(place): not valid JSON: \(error)")
+      }
+      if let source {
+        messages.append(vendor(document, source))
+      } else if document.root.kind == .array {
+        for (index, element) in document.root.elements.enumerated() {
+          messages.append(try cloudEvent(element, "\(place), element \(index)"))
+        }
+      } else {
+        messages.append(try cloudEvent(document.root, place))
+      }
+    }
+    return messages
+  }
+
+  private func vendor(_ document: JSONDocument, _ source: String) -> OutboundMessage {
+    var headers: FieldTable = ["x-source": .string(source)]
+    if let orgID { headers["x-org-id"] = .string(orgID) }
+    return OutboundMessage(
+      exchange: exchange, routingKey: routingKey ?? "\(source).webhook",
+      properties: MessageProperties(contentType: "application/json", headers: headers, appID: "journey-publish"),
+      body: document.bytes)
+  }
+
+  private func cloudEvent(_ event: JSONValue, _ place: String) throws -> OutboundMessage {
+    guard event["specversion"]?.string != nil else {
+      throw Failure(
+        .refusedInput, "\(place): not a CloudEvent (specversion is missing); for a vendor's body give --source")
+    }
+    let type = event["type"]?.string ?? "unknown"
+    let family = event["source"]?.string?.split(separator: "/").first.map(String.init) ?? "unknown"
+    let key = "\(word(family)).\(word(type))"
+    return OutboundMessage(
+      exchange: exchange, routingKey: routingKey ?? String(key.prefix(255)),
+      properties: MessageProperties(
+        contentType: "application/cloudevents+json",
+        messageID: event["id"]?.string.flatMap { $0.utf8.count <= 255 ? $0 : nil },
+        appID: "journey-publish"),
+      body: Array(event.rawBytes))
+  }
+
+  /// One word of a routing key.
+  private func word(_ text: String) -> String {
+    String(
+      text.unicodeScalars.map {
+        ($0.properties.isAlphabetic || $0.properties.numericType != nil || "_-".unicodeScalars.contains($0))
+          && $0.isASCII ? Character($0) : "_"
+      })
+  }
+}

@@ -1,0 +1,237 @@
+import AMQPClient
+import ArgumentParser
+import FoundationEssentials
+import Journey
+import JourneyAPI
+import JourneyConfiguration
+import JourneyMessaging
+import JourneyPipeline
+import JourneyStore
+import Logging
+import PostgresClient
+import ServiceLifecycle
+import Glibc
+
+/// `journey serve`
+struct Serve: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Run the adapter until SIGTERM or SIGINT.",
+    discussion: """
+      On a signal it takes no more events, finishes what it has, publishes and settles. The exit status is 0 where nothing is left: each message that it \
+      took is settled, each action confirmed by the broker and noted. It is 1 where something is, or where the stop takes longer than \
+      pipeline.drainSeconds, and the last line says what: messages that are delivered again, actions that the next instance publishes. Nothing is lost.
+      """)
+
+  @OptionGroup var common: CommonOptions
+
+  func run() async throws {
+    let signals = Program.signals ?? Signals.hear()
+    signals.listen()
+    try await withExitStatus {
+      let settings = try await common.settings()
+      let rules = try await settings.decisions()
+      let mappings = LiveMappings(try await settings.mappings().mappings)
+      let decoder = settings.decoder(rules, live: mappings)
+      let logger = settings.logger()
+      let descriptors = try DescriptorWatch(settings, logger: logger)
+      try await StartChecks(settings: settings, rules: rules, logger: logger).run()
+      try await report(settings.links(), logger)
+      try await Adapter(
+        settings: settings, rules: rules, decoder: decoder, mappings: mappings, signals: signals,
+        descriptors: descriptors, logger: logger
+      ).run()
+    }
+  }
+}
+
+/// One line at the start: whether what goes over the network can be read or changed there.
+private func report(_ links: [LinkFinding], _ logger: Logger) {
+  let unsafe = links.contains { !$0.isSafe }
+  logger.log(
+    level: unsafe ? .warning : .info,
+    unsafe ? "what goes over the network is not safe there; journey doctor says what to do" : "network",
+    metadata: Logger.Metadata(links.map { ($0.subject.replacing(" ", with: "_"), "\($0.text)") }) { $1 })
+}
+
+/// The adapter, put together: who needs whom, and in which order they start and stop.
+private struct Adapter {
+  let settings: JourneyConfiguration.Settings
+  let rules: DecisionRules
+  let decoder: InboundDecoder
+  let mappings: LiveMappings
+  let signals: Signals
+  let descriptors: DescriptorWatch
+  let logger: Logger
+
+  func run() async throws {
+    let clock = SystemClock()
+    let names = settings.messagingNames
+    let decider = Decider(rules: rules, message: ActionEvent.message)
+    let health = Health()
+    let alarm = BrokerAlarm()
+    let ledger = try await failing(.failed) {
+      try await PostgresLedger.open(
+        settings.database(role: settings.workingRole), lanes: settings.lanes, decider: decider, clock: clock)
+    }
+    let publisher = AMQPPublisher(
+      settings: try settings.broker("publish"), window: settings.publishWindow,
+      confirmTimeout: .seconds(settings.deadlines.confirm)
+    ) { [logger] in
+      alarm.note($0)
+      report($0, logger)
+    }
+    var ingest = IngestQueue.Settings()
+    ingest.names = names
+    ingest.prefetch = UInt16(settings.prefetch)
+    ingest.retry = settings.retryPolicy
+    ingest.otherUsers = settings.otherBrokerUsers
+    var connection = try settings.broker("ingest")
+    // The ceiling of what waits in memory, with one body on top.
+    connection.maxBufferedBytes = 64 << 20
+    let source = IngestQueue(
+      connection: connection, letters: publisher, decoder: decoder, settings: ingest, clock: clock, health: health,
+      logger: logger)
+    var pipelineSettings = Pipeline.Settings()
+    pipelineSettings.lanes = settings.lanes
+    pipelineSettings.batchSize = settings.batchSize
+    pipelineSettings.longestRetry = .seconds(settings.deadlines.commitRetry)
+    let changes = [
+      PostgresWorker(try settings.database(role: settings.workingRole), name: "pg-changes"),
+      PostgresWorker(try settings.database(role: settings.workingRole), name: "pg-listen"),
+    ]
+    let feed = PostgresChangeFeed(announcer: changes[0], listener: changes[1])
+    let announcer = ChangeAnnouncer(feed: feed)
+    let pipeline = Pipeline(
+      source: source, ledger: AnnouncingLedger(ledger, announcer: announcer),
+      publisher: ActionExchange(publisher: publisher, exchange: names.actions),
+      settings: pipelineSettings, health: health, logger: logger)
+    let watch = DatabaseWatch(try settings.database(role: settings.workingRole), health: health)
+
+    let archiveWorker =
+      settings.archivesDeadLetters
+      ? PostgresWorker(try settings.database(role: settings.workingRole), name: "pg-letters") : nil
+    let archiver = try archiveWorker.map { try makeArchiver($0, clock: clock) }
+    let sweep = archiveWorker.map { worker in
+      LetterSweep(
+        retention: LetterRetention(
+          worker: worker, clock: clock, closedDays: settings.deadLetters.retentionDays,
+          openDays: settings.deadLetters.openRetentionDays), logger: logger)
+    }
+
+    let readiness = { @Sendable in
+      Readiness(
+        isConsuming: source.isConsuming, isPublishing: publisher.isConnected, hasDatabase: watch.hasDatabase,
+        problems: health.problems + alarm.problems(actions: pipeline.actionsUnderWay, copies: source.copiesUnderWay))
+    }
+    let api: APIService? =
+      if settings.api.isEnabled {
+        try await APIService.make(
+          settings, decoder: decoder, rules: rules, source: source, statistics: pipeline.statistics,
+          announcer: announcer, feed: feed,
+          readiness: readiness, descriptors: descriptors, logger: logger)
+      } else { nil }
+    let probes: [any Service] =
+      settings.probes.host.isEmpty
+      ? [] : [ProbeServer(host: settings.probes.host, port: settings.probes.port, readiness: readiness, logger: logger)]
+
+    publisher.start()
+    api?.start()
+    let others: [any Service] =
+      [announcer, watch, descriptors] + (archiver.map { [$0] } ?? []) + (sweep.map { [$0] } ?? [])
+    try await serve([pipeline] + probes + others + (api?.services ?? []), pipeline.statistics)
+    await api?.close()
+    for worker in changes { await worker.close() }
+    await publisher.close()
+    await ledger.close()
+    await archiveWorker?.close()
+    try report(pipeline.leftovers)
+  }
+
+  private func report(_ leftovers: Pipeline.Leftovers) throws {
+    guard !leftovers.isEmpty else { return }
+    var parts: [String] = []
+    if leftovers.messages > 0 { parts.append("\(leftovers.messages.of("message")) handed back, to be delivered again") }
+    if leftovers.actions > 0 {
+      parts.append("\(leftovers.actions.of("action")) not known to be published, left to the next instance")
+    }
+    throw Failure(.failed, "stopped, but not finished: \(parts.joined(separator: "; "))")
+  }
+
+  private func makeArchiver(_ worker: PostgresWorker, clock: SystemClock) throws -> DeadLetterArchiver {
+    let letters = DeadLetterQueue(
+      connection: try settings.broker("dead letters"), names: settings.messagingNames,
+      otherUsers: settings.otherBrokerUsers, decoder: decoder,
+      maximumBodyBytes: settings.deadLetters.maximumBodyBytes,
+      redaction: HeaderRedaction(settings.deadLetters.redactHeaders), clock: clock, logger: logger)
+    letters.start()
+    return DeadLetterArchiver(source: letters, archive: DeadLetterArchive(worker: worker, clock: clock), logger: logger)
+  }
+
+  /// - Parameter workers: the pipeline first.
+  private func serve(_ workers: [any Service], _ statistics: Statistics) async throws {
+    let services: [any Service] =
+      workers + [
+        StatisticsLog(statistics: statistics, interval: settings.statisticsSeconds, logger: logger),
+        MappingReload(settings: settings, mappings: mappings, signals: signals, logger: logger),
+        DrainDeadline(deadline: .seconds(settings.drainSeconds), logger: logger), StopOnSignal(signals: signals),
+      ]
+    let group = ServiceGroup(
+      configuration: ServiceGroupConfiguration(
+        services: services.enumerated().map { index, service in
+          // The pipeline's end is the end of all: by then everything is settled. So is a signal's.
+          .init(
+            service: service,
+            successTerminationBehavior: index == 0 || service is StopOnSignal ? .gracefullyShutdownGroup : .ignore,
+            failureTerminationBehavior: .cancelGroup)
+        }, logger: Logger(label: "lifecycle") { _ in SwiftLogNoOpLogHandler() }))
+    signals.beginWork()
+    try await group.run()
+  }
+
+  private func report(_ event: PublisherEvent, _ logger: Logger) {
+    switch event {
+    case .connected: logger.info("publishing")
+    case .lost(let error): logger.warning("the connection for publishing is lost, trying again: \(error)")
+    case .channelClosed(let error): logger.warning("the broker closed the channel for publishing: \(error)")
+    case .blocked(let reason): logger.warning("the broker takes no messages for now: \(reason)")
+    case .unblocked: logger.info("the broker takes messages again")
+    case .closed: break
+    }
+  }
+}
+
+/// Logs the counts now and then, when they have changed.
+private struct StatisticsLog: Service {
+  let statistics: Statistics
+  let interval: Int
+  let logger: Logger
+
+  func run() async throws {
+    guard interval > 0 else { return try await gracefulShutdown() }
+    await cancelWhenGracefulShutdown {
+      var last = statistics.now
+      while (try? await Task.sleep(for: .seconds(interval))) != nil {
+        let now = statistics.now
+        if now != last { logger.info("counts", metadata: statistics.metadata) }
+        last = now
+      }
+    }
+  }
+}
+
+/// Ends the process where a stop takes too long. It depends on nothing else going right; all that is cut off is done
+/// again by the next instance.
+private struct DrainDeadline: Service {
+  let deadline: Duration
+  let logger: Logger
+
+  func run() async throws {
+    // A cancellation, because another service failed, ends the process as a signal does.
+    try? await gracefulShutdown()
+    Task.detached {
+      try? await Task.sleep(for: deadline)
+      logger.error("the stop took longer than pipeline.drainSeconds; what is unsettled will be delivered again")
+      exit(1)
+    }
+  }
+}

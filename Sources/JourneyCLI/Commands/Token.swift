@@ -1,0 +1,44 @@
+import ArgumentParser
+import FoundationEssentials
+import Journey
+import JourneyAPI
+import JourneyConfiguration
+import JourneyPipeline
+
+/// `journey token`
+struct Token: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Sign a token for the API with the configured secret, for development.",
+    discussion: """
+      Whoever has it is that user until it ends. It shows what the user's memberships (user_organizations) show. In production tokens come from the \
+      host application's own sign-in.
+      """)
+
+  @Option(name: .long, help: "The user's id, a UUID, as in user_organizations.")
+  var user: String
+
+  @Flag(name: .long, help: "Open operations, too.")
+  var operations = false
+
+  @Option(name: .long, help: "How long it is good for, in hours.")
+  var hours = 12
+
+  @OptionGroup var common: CommonOptions
+
+  func run() async throws {
+    try await withExitStatus {
+      guard let id = UUID(uuidString: user) else {
+        throw Failure(.refusedInput, "--user \(user): a user is named by a UUID")
+      }
+      guard (1...8760).contains(hours) else { throw Failure(.refusedInput, "--hours \(hours): 1 to 8760") }
+      let settings = try await common.settings()
+      guard settings.api.algorithm == "HS256", !settings.api.secret.isEmpty else {
+        throw Failure(.settings, "there is no secret to sign with: set API_JWT_SECRET (and api.jwtAlgorithm: HS256)")
+      }
+      let signer = TokenSigner(secret: settings.api.secret, settings: settings.api.served)
+      let token = try await signer.token(
+        subject: id, isOperator: operations, from: SystemClock().now(), for: .hours(Int64(hours)))
+      Output.line(token)
+    }
+  }
+}

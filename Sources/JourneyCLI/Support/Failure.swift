@@ -1,0 +1,108 @@
+import AMQPClient
+import ArgumentParser
+import FoundationEssentials
+import JourneyConfiguration
+import JourneyStore
+import PostgresClient
+
+/// An end of a command that is not a success: one line for a person, and the exit status.
+struct Failure: Error {
+  enum Status: Int32 {
+    case failed = 1
+    case refusedInput = 65
+    case unavailable = 69
+    case settings = 78
+  }
+
+  var status: Status
+  var message: String
+
+  init(_ status: Status, _ message: String) {
+    self.status = status
+    self.message = message
+  }
+}
+
+/// Runs a part of a command, and turns what it throws into a failure that a person understands.
+func failing<Value>(_ status: Failure.Status, _ body: () async throws -> Value) async throws -> Value {
+  do {
+    return try await body()
+  } catch let failure as Failure {
+    throw failure
+  } catch let status as ExitCode {
+    throw status
+  } catch let error as AMQPError {
+    throw Failure(error)
+  } catch let error as PostgresError {
+    throw Failure(error)
+  } catch {
+    throw Failure(status, "\(error)")
+  }
+}
+
+extension Failure {
+  init(_ error: AMQPError) {
+    switch error.code {
+    case .invalidURI: self.init(.settings, "AMQP_URL: \(error.message)")
+    case .blocked:
+      self.init(.unavailable, "the broker takes no messages now: \(error.message)")
+    case .limitReached:
+      self.init(
+        .unavailable,
+        "the broker has no room for another connection: \(error.message). Try again later, or raise its limit.")
+    case .internalError where error.operation.hasPrefix("log in"):
+      self.init(.unavailable, "the broker cannot let anybody in: \(error.message)")
+    case .accessRefused where error.nativeCode == 403:
+      self.init(
+        .settings,
+        "the broker's user lacks a permission: \(error.operation): \(error.message). It needs configure, write and read on the names of: "
+          + "journey topology show")
+    case .connectFailed, .timeout, .connectionLost:
+      self.init(.unavailable, "the broker is not reachable: \(error.message). Is it running, and is AMQP_URL right?")
+    case .authentication, .accessRefused:
+      self.init(
+        .settings, "the broker refuses access: \(error.message). Check user, password and virtual host in AMQP_URL.")
+    case .tls: self.init(.settings, "no trusted connection to the broker: \(error.message)")
+    default: self.init(.failed, "\(error)")
+    }
+  }
+
+  init(_ error: PostgresError) {
+    switch (error.kind, error.operation) {
+    case (.permanent, "read connection string"): self.init(.settings, "DATABASE_URL: \(error.message)")
+    case (.permanent, "connect") where error.sqlState == nil:
+      self.init(
+        .settings,
+        "no connection to the database can be made as the settings are: \(error.message). Check DATABASE_URL and the PG variables."
+      )
+    case (.permanent, "connect"):
+      self.init(
+        .settings, "the database refuses access: \(error.message). Check user, password and database in DATABASE_URL.")
+    case (.permanent, "set up session"):
+      self.init(
+        .settings,
+        "the database refuses the session: \(error.message). Check database.role: the login has to be a member of it.")
+    case _ where error.isOfConnecting && error.sqlState != nil:
+      self.init(.unavailable, "the database takes no new session now: \(error.message)")
+    case _ where error.isOfConnecting:
+      self.init(
+        .unavailable, "the database is not reachable: \(error.message). Is it running, and is DATABASE_URL right?")
+    case _ where error.sqlState == "42P05" || error.sqlState == "26000":
+      // Another client has prepared it, or has what was prepared here.
+      self.init(
+        .settings,
+        "the database does not keep sessions: a pooler in transaction mode lends them out; \(SessionCheck.advice)")
+    default: self.init(.failed, "\(error)")
+    }
+  }
+}
+
+/// Runs the body of a command: a failure becomes one line on standard error and the exit status.
+func withExitStatus(_ body: () async throws -> Void) async throws {
+  do {
+    try await failing(.failed, body)
+  } catch let failure as Failure {
+    Output.error("journey: \(failure.message)")
+    throw ExitCode(failure.status.rawValue)
+  }
+}

@@ -1,0 +1,122 @@
+import Foundation
+import TestServers
+import Testing
+
+@testable import TestSupport
+
+/// The database crashes, ends sessions, fails over, stands still.
+extension Scenario {
+  static var databases: [Scenario] {
+    [
+      Scenario("database-stopped-at-once", long: 5) { row, rounds, random in
+        try await crashed(row, rounds, &random) { try await $0.stop(.postgres, immediately: true) }
+      },
+      Scenario("database-killed", long: 5) { row, rounds, random in
+        try await crashed(row, rounds, &random) { try await $0.kill(.postgres) }
+      },
+      Scenario("commitUnknown", short: 4, long: 40, sessionsEnded),
+      Scenario("pgFailover", short: 1, long: 3, failedOver),
+      Scenario("poisonRow", short: 1, long: 3, poisonRow),
+      Scenario("slowSink", short: 1, long: 1, slowSink),
+    ]
+  }
+
+  /// Gone in the middle of its work, and back after crash recovery.
+  private static func crashed(
+    _ row: Row, _ rounds: Int, _ random: inout SeededRandom, _ strike: (TestServers) async throws -> Void
+  ) async throws {
+    let servers = try await TestServers.dedicated()
+    try await Campaign.run(row, .init(events: rounds * 200, servers: servers), &random) { campaign in
+      let program = try await campaign.serve()
+      for _ in 0..<rounds {
+        try await campaign.publish(120)
+        try await campaign.progress(by: 1...80)
+        try await strike(servers)
+        try await campaign.publish(75)
+        try await Task.sleep(for: .milliseconds(Int.random(in: 0...1500, using: &campaign.random)))
+        try await servers.start(.postgres)
+        try await campaign.progress(by: 40...60)
+      }
+      #expect(program.ending == nil, "\(program.standardError)")
+    }
+    try await servers.stop()
+  }
+
+  /// The server ends the session around COMMIT: before it arrives, or after it is done and before its answer arrives.
+  private static func sessionsEnded(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
+    try await Campaign.run(row, .init(events: max(200, rounds * 44), isProxied: true), &random) { campaign in
+      let program = try await campaign.serve()
+      let proxy = try #require(campaign.postgres)
+      let stage = campaign.stage
+      for round in 0..<rounds {
+        let before = proxy.fired
+        let point: Point = round % 2 == 0 ? .beforeCommit : .afterCommit
+        proxy.set(Trap(point: point, countdown: Int.random(in: 1...2, using: &campaign.random)) {})
+        try await campaign.publish(40)
+        try await eventually("a commit held up", state: { program.standardError }) { proxy.fired > before }
+        // Ahead of COMMIT all are inside a transaction; after it the one held up is idle, with nobody to tell.
+        try await stage.execute(
+          "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'journey'"
+        )
+      }
+      #expect(program.ending == nil, "\(program.standardError)")
+    }
+  }
+
+  /// The primary is killed, its synchronous standby promoted; both stand in DATABASE_URL.
+  private static func failedOver(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
+    for _ in 0..<rounds {
+      let servers = try await TestServers.replicated(hasStandby: true)
+      try await Campaign.run(row, .init(events: 500, servers: servers), &random) { campaign in
+        let program = try await campaign.serve()
+        try await campaign.publish(250)
+        try await campaign.progress(by: 20...200)
+        try await servers.kill(.postgres)
+        try await campaign.publish(100)
+        // The standby alone is read-only: nothing is taken in until it is promoted.
+        try await eventually("a failed commit", state: { program.standardError }) {
+          program.standardError.contains("the database does not take a batch")
+        }
+        try await servers.promoteStandby()
+        try await campaign.progress(by: 50...80)
+        #expect(program.ending == nil, "\(program.standardError)")
+      }
+      try await servers.stop()
+    }
+  }
+
+  /// The database refuses one event among five hundred: it alone is a dead letter, the others are committed.
+  private static func poisonRow(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
+    for _ in 0..<rounds {
+      let settings = ["PIPELINE_BATCH_SIZE": "500", "INGEST_PREFETCH": "1000", "PIPELINE_LANES": "1"]
+      try await Campaign.run(row, .init(events: 499, settings: settings), &random) { campaign in
+        try await campaign.stage.execute(
+          "ALTER TABLE client_journey_events ADD CONSTRAINT harmless CHECK (source_event_id NOT LIKE 'poison%')")
+        try await campaign.publish(.max, poisoned: true)
+        try await campaign.serve()
+      }
+    }
+  }
+
+  /// The database stands still for many heartbeats: the broker's connections live on, nothing is taken twice from the
+  /// queue meanwhile.
+  private static func slowSink(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
+    let servers = try await TestServers.dedicated()
+    let setup = Campaign.Setup(
+      events: rounds * 300, servers: servers, brokerQuery: "?heartbeat=\(FaultSettings.isLong ? 5 : 1)")
+    try await Campaign.run(row, setup, &random) { campaign in
+      let program = try await campaign.serve()
+      for _ in 0..<rounds {
+        try await campaign.publish(200)
+        try await campaign.progress(by: 1...60)
+        try await servers.pause(.postgres)
+        // Some twelve heartbeats.
+        try await Task.sleep(for: .seconds(FaultSettings.isLong ? 300 : 12))
+        try await servers.resume(.postgres)
+        try await campaign.progress(by: 50...50)
+      }
+      #expect(!program.standardError.contains("is lost"), "\(program.standardError)")
+    }
+    try await servers.stop()
+  }
+}

@@ -1,0 +1,107 @@
+import AMQPClient
+import Foundation
+import TestServers
+import Testing
+
+@testable import TestSupport
+
+/// Events come twice, in any order, from clocks that are wrong, before their clients.
+extension Scenario {
+  static var inputs: [Scenario] {
+    [
+      Scenario("duplicates-of-everything", short: 1, long: 5, duplicates),
+      Scenario("shuffled-everything", short: 2, long: 8, shuffled),
+      Scenario("clock-skew", short: 1, long: 5, skewed),
+      Scenario("unknown-client-comes-later", short: 1, long: 3, clientsLater),
+    ]
+  }
+
+  /// Every message three times, to two instances.
+  private static func duplicates(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
+    for round in 0..<rounds {
+      try await Campaign.run(row, .init(events: 400, profile: round % 2 == 0 ? .literal : .standard), &random) {
+        campaign in
+        try await campaign.serve()
+        try await campaign.serve()
+        try await campaign.publish(200)
+        try await campaign.publishAgain()
+        try await campaign.publish()
+        try await campaign.publishAgain()
+      }
+    }
+  }
+
+  /// One world in different orders, batches and numbers of instances: the clients stand the same every time.
+  private static func shuffled(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
+    let fixed = World(events: 400, &random)
+    var states: Set<[[String]]> = []
+    var setup = Campaign.Setup(events: 1)
+    setup.change = { world, _ in world = fixed }
+    for round in 0..<max(2, rounds) {
+      try await Campaign.run(row, setup, &random) { campaign in
+        campaign.random = SeededRandom(stream: UInt64(1000 + round))
+        campaign.shuffle()
+        let batch = Int.random(in: 1...200, using: &campaign.random)
+        for _ in 0...(round % 3) { try await campaign.serve(["PIPELINE_BATCH_SIZE": "\(batch)"]) }
+        while campaign.hasMore {
+          try await campaign.publish(Int.random(in: 1...150, using: &campaign.random), strays: 0)
+        }
+        try await campaign.stage.settles(events: campaign.world.events.count, campaign.programs.first)
+        states.insert(try await Oracle(campaign.stage, campaign.world, campaign.setup.profile).fingerprint())
+      }
+    }
+    #expect(states.count == 1, "JOURNEY_TEST_SEED=\(SeededRandom.seed)")
+  }
+
+  /// Sources whose clocks are hours ahead, within what is allowed, and days behind.
+  private static func skewed(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
+    for round in 0..<rounds {
+      let hours = Double.random(in: 1...20, using: &random)
+      var setup = Campaign.Setup(events: 400, profile: round % 2 == 0 ? .literal : .standard)
+      setup.change = { world, random in
+        let now = Int64(Date().timeIntervalSince1970 * 1_000_000)
+        for index in world.events.indices {
+          switch world.events[index].source {
+          case "/crm/acme" where random.chance(30):
+            world.events[index].at = now + Int64(hours * 3_600_000_000) + Int64(index)
+          case "/support": world.events[index].at -= Int64(hours * 24 * 3_600_000_000)
+          default: break
+          }
+        }
+      }
+      try await Campaign.run(row, setup, &random) { campaign in
+        try await campaign.serve()
+        try await campaign.publish()
+      }
+    }
+  }
+
+  /// Events come before their client is known, wait in the retry queues meanwhile, and the program is killed while they
+  /// do.
+  private static func clientsLater(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
+    for _ in 0..<rounds {
+      let setup = Campaign.Setup(
+        events: 200, settings: ["RETRY_UNKNOWN_CLIENT": "true", "RETRY_TIERS": "10s", "RETRY_ATTEMPTS_PER_TIER": "20"])
+      try await Campaign.run(row, setup, &random) { campaign in
+        // Not those whose own lead_created makes them known.
+        let late = campaign.world.clients.filter { !$0.types.contains("lead_created") }.prefix(20)
+        let ids = late.map { "'\($0.id)'" }.joined(separator: ",")
+        try await campaign.stage.execute("DELETE FROM contacts WHERE id IN (\(ids))")
+        let waiting = Set(late.map(\.id))
+        let known = campaign.world.events.count { !waiting.contains($0.client.id) }
+        let first = try campaign.start()
+        try await campaign.publish()
+        try await campaign.progress(by: 1...50)
+        first.send(SIGKILL)
+        _ = await first.ended(within: .seconds(10))
+        let second = try await campaign.serve()
+        try await eventually("the events of known clients", state: { second.standardError }) {
+          try await campaign.stored() == known
+        }
+        let rows = late.map { "('\($0.id)', '\($0.org)', 'Client', '\($0.id)@example.com', \($0.aiScore ?? "NULL"))" }
+        try await campaign.stage.execute(
+          "INSERT INTO contacts (id, org_id, name, email, ai_score) VALUES \(rows.joined(separator: ","))")
+      }
+    }
+  }
+}

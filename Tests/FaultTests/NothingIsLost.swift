@@ -1,0 +1,50 @@
+import Foundation
+import Testing
+
+@testable import TestSupport
+
+/// Every fault that can be thought of, under a load whose result is known: every event is stored once or is a dead
+/// letter, every due action is in its queue, and the clients stand as the plain computation says.
+///
+/// `make test` runs the short form, `make faults` the long one.
+@Suite(.serialized) struct NothingIsLost {
+  static let scenarios: [Scenario] =
+    Scenario.kills + Scenario.networks + Scenario.brokers + Scenario.databases + Scenario.inputs + Scenario.deadLetters
+    + Scenario.hosts
+    + Scenario.permissions + Scenario.poolers + Scenario.silences + Scenario.fuzzing
+
+  private static var chosen: [Scenario] {
+    scenarios.filter { scenario in FaultSettings.only?.contains(scenario.name) ?? (scenario.rounds > 0) }
+  }
+
+  @Test(arguments: chosen)
+  func nothingIsLost(_ scenario: Scenario) async throws {
+    let row = Row()
+    var random = scenario.random
+    let rounds = max(1, scenario.rounds)
+    let start = ContinuousClock.now
+    let result: Result<Void, any Error>
+    do {
+      result = .success(try await scenario.body(row, rounds, &random))
+    } catch {
+      result = .failure(error)
+    }
+    let text = row.text(
+      scenario.name, rounds: rounds, seconds: start.duration(to: .now) / .seconds(1), failure: result.failure)
+    try Self.report(text)
+    #expect(row.lost == 0, "JOURNEY_TEST_SEED=\(SeededRandom.seed)")
+    try result.get()
+  }
+
+  private static func report(_ line: String) throws {
+    guard let path = FaultSettings.report else { return }
+    let handle = try #require(FileHandle(forWritingAtPath: path), "\(path) has to exist")
+    defer { try? handle.close() }
+    try handle.seekToEnd()
+    try handle.write(contentsOf: Data((line + "\n").utf8))
+  }
+}
+
+extension Result {
+  fileprivate var failure: Failure? { if case .failure(let error) = self { error } else { nil } }
+}

@@ -1,0 +1,55 @@
+import TestServers
+import Testing
+
+@testable import TestSupport
+
+/// A pooler stands before the database, as hosted ones have it.
+extension Scenario {
+  static var poolers: [Scenario] {
+    [
+      Scenario("pooler-session", short: 1, long: 5, sessionMode),
+      Scenario("pooler-transaction", short: 1, long: 1, transactionMode),
+    ]
+  }
+
+  /// A session is lent for as long as it is used: everything works, through kills of the server's sessions as well.
+  private static func sessionMode(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
+    try await Campaign.run(row, .init(events: 200 + rounds * 200, pooling: .session, mayGiveUp: false), &random) {
+      campaign in
+      let stage = campaign.stage
+      let program = try await campaign.serve()
+      for _ in 0..<rounds {
+        try await campaign.publish(150)
+        try await campaign.progress(by: 50...150)
+        try await stage.execute(
+          "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND usename LIKE 'login%'"
+        )
+        try await campaign.publish(50)
+        try await campaign.stored(campaign.sentEvents, within: .seconds(40))
+      }
+      let doctor = try await stage.run(
+        ["doctor"], environment: ["DATABASE_URL": try await stage.servers.pooled(stage.logins.databaseURL, .session)])
+      #expect(doctor.status == 0, "\(doctor.output)")
+      #expect(program.ending == nil, "\(program.standardError)")
+    }
+  }
+
+  /// A session is lent for a transaction: what the adapter has in its session another client would get. It says so, and
+  /// takes nothing.
+  private static func transactionMode(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
+    try await Campaign.run(row, .init(events: 100, mayGiveUp: false), &random) { campaign in
+      let stage = campaign.stage
+      let pooled = ["DATABASE_URL": try await stage.servers.pooled(stage.logins.databaseURL, .transaction)]
+      try await campaign.publish(50)
+      for _ in 0..<rounds {
+        let serve = try await stage.run(
+          ["serve", "--config", campaign.setup.profile.configuration], environment: pooled)
+        #expect(serve.status == 78 && serve.errors.contains("session mode"), "\(serve.errors)")
+        let doctor = try await stage.run(["doctor"], environment: pooled)
+        #expect(doctor.status == 78 && doctor.output.contains("session mode"), "\(doctor.output)")
+      }
+      let stored = try await campaign.stored()
+      #expect(stored == 0)
+    }
+  }
+}

@@ -1,0 +1,95 @@
+import Foundation
+import Synchronization
+import Testing
+
+@testable import TestSupport
+
+/// Something that goes wrong, several times over.
+struct Scenario: Sendable, CustomTestStringConvertible {
+  var name: String
+  /// How often in `make test`; 0: not at all.
+  var short: Int
+  /// How often in `make faults`; 0: not at all.
+  var long: Int
+  var body: @Sendable (Row, Int, inout SeededRandom) async throws -> Void
+
+  init(
+    _ name: String, short: Int = 0, long: Int = 0,
+    _ body: @escaping @Sendable (Row, Int, inout SeededRandom) async throws -> Void
+  ) {
+    self.name = name
+    self.short = short
+    self.long = long
+    self.body = body
+  }
+
+  var testDescription: String { name }
+
+  var rounds: Int {
+    if let rounds = FaultSettings.rounds { return rounds }
+    return FaultSettings.isLong ? long : short
+  }
+
+  /// Draws of its own, so that a scenario alone goes as it goes among the others.
+  var random: SeededRandom {
+    SeededRandom(stream: name.utf8.reduce(14_695_981_039_346_656_037) { ($0 ^ UInt64($1)) &* 1_099_511_628_211 })
+  }
+}
+
+/// What `scripts/faults` asks for.
+enum FaultSettings {
+  private static let environment = ProcessInfo.processInfo.environment
+  static let isLong = environment["JOURNEY_FAULTS"] == "long"
+  /// Only these scenarios.
+  static let only = environment["JOURNEY_FAULTS_ONLY"].flatMap { $0.isEmpty ? nil : $0 }.map {
+    Set($0.split(separator: ",").map(String.init))
+  }
+  static let rounds = environment["JOURNEY_FAULTS_ROUNDS"].flatMap(Int.init)
+  /// A file for the rows of the table.
+  static let report = environment["JOURNEY_FAULTS_REPORT"]
+}
+
+/// A row of the table: what a scenario has shown so far.
+final class Row: Sendable {
+  private struct Counts {
+    var sent = 0
+    var stored = 0
+    var letters = 0
+    var actions = 0
+    var copies = 0
+    var lost = 0
+  }
+
+  private let counts = Mutex(Counts())
+
+  func add(_ found: Oracle.Account, sent: Int, letters: Int, lostLetters: Int) {
+    add(
+      sent: sent, stored: found.stored, letters: letters, actions: found.actions, copies: found.copies,
+      lost: found.lost + lostLetters)
+  }
+
+  func add(sent: Int = 0, stored: Int = 0, letters: Int = 0, actions: Int = 0, copies: Int = 0, lost: Int = 0) {
+    counts.withLock {
+      $0.sent += sent
+      $0.stored += stored
+      $0.letters += letters
+      $0.actions += actions
+      $0.copies += copies
+      $0.lost += lost
+    }
+  }
+
+  var lost: Int { counts.withLock(\.lost) }
+
+  /// Tab-separated, for `scripts/faults`.
+  func text(_ name: String, rounds: Int, seconds: Double, failure: (any Error)?) -> String {
+    let counts = counts.withLock(\.self)
+    let lost = failure == nil ? "\(counts.lost)" : "failed"
+    let fields = [
+      name, "\(rounds)", "\(counts.sent)", "\(counts.stored)", "\(counts.letters)", "\(counts.actions)",
+      "\(counts.copies)", lost,
+      String(format: "%.0f", seconds),
+    ]
+    return fields.joined(separator: "\t")
+  }
+}
