@@ -3,7 +3,7 @@ import Foundation
 
 /// What the adapter made of the events, and the floor has to write as well: how many actions to each channel, how
 /// large, and an explanation of middling size.
-struct Mix: Codable {
+struct ActionMix: Codable {
   var email = 0
   var voice = 0
   var human = 0
@@ -78,8 +78,8 @@ struct Broker {
   func send(_ message: OutboundMessage) { publisher.publish([message]) { _ in } }
 
   /// Counts the actions that wait in the queues. Counted by the broker, so that the size is what workers get.
-  func mix() async throws -> Mix {
-    var mix = Mix()
+  func mix() async throws -> ActionMix {
+    var mix = ActionMix()
     mix.email = try await admin.messageCount(queue: "journey.actions.email")
     mix.voice = try await admin.messageCount(queue: "journey.actions.voice")
     mix.human = try await admin.messageCount(queue: "journey.actions.human")

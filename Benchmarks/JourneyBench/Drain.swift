@@ -2,7 +2,7 @@ import Foundation
 
 /// What one drain of a preloaded queue took.
 struct DrainResult: Codable {
-  var contender: Contender
+  var subject: Subject
   var eventsPerSecond: Double
   /// Seconds from the program's start to when it was seen to have acknowledged something; nil where the broker hands
   /// all out at once.
@@ -19,7 +19,7 @@ struct DrainResult: Codable {
 }
 
 /// Where programs are measured in turn, on the same servers.
-struct Arena {
+struct BenchmarkRun {
   let options: RunOptions
   let servers: Servers
   let broker: Broker
@@ -29,7 +29,7 @@ struct Arena {
   /// clock runs from the program's start; that everything was acknowledged as well shows when the program has ended and
   /// nothing came back.
   func drain(
-    _ contender: Contender, _ scenario: Scenario, run: Int, mix: inout Mix
+    _ subject: Subject, _ scenario: Scenario, run: Int, mix: inout ActionMix
   ) async throws -> DrainResult {
     let events = scenario.events
     try await empty(for: scenario)
@@ -38,17 +38,17 @@ struct Arena {
     let brokerBefore = Processes.cpu(servers.brokerPID), databaseBefore = databaseCPU
     let clock = ContinuousClock()
     let began = clock.now
-    let program = try Program.start(contender, options, servers: servers, mix: mix, messages: messages)
+    let program = try Program.start(subject, options, servers: servers, mix: mix, messages: messages)
     defer { program.kill() }
 
-    let handedOut = Program.prefetch(contender, options)
+    let handedOut = Program.prefetch(subject, options)
     var firstAck: Double?
     var queries = 0, tenth = 0
     let limit = began + .seconds(60 + events / 300)
     while true {
       try program.requireAlive()
       guard clock.now < limit else {
-        throw BenchmarkError("\(contender.name) did not drain \(messages) messages in time")
+        throw BenchmarkError("\(subject.name) did not drain \(messages) messages in time")
       }
       let asked = clock.now
       let waiting = try await broker.waiting()
@@ -69,7 +69,7 @@ struct Arena {
       }
       if waiting == 0 {
         queries += 2
-        if try await isDone(contender.kind, run: run, events: events, mix: mix) { break }
+        if try await isDone(subject.kind, run: run, events: events, mix: mix) { break }
       }
       // The broker's and the database's state can only be asked for; asking takes at most a tenth of the time.
       try await clock.sleep(for: max(.milliseconds(10), asked.duration(to: clock.now) * 10 * min(1, events / 200_000)))
@@ -80,18 +80,18 @@ struct Arena {
     let wal = try await database.counters().walBytes - before.walBytes
     try program.stop()
     guard try await broker.waiting() == 0 else {
-      throw BenchmarkError("\(contender.name) left messages unacknowledged")
+      throw BenchmarkError("\(subject.name) left messages unacknowledged")
     }
-    guard try await broker.deadLetters() == 0 else { throw BenchmarkError("\(contender.name) made dead letters") }
+    guard try await broker.deadLetters() == 0 else { throw BenchmarkError("\(subject.name) made dead letters") }
     let commits = try await database.counters().commits - before.commits - queries
     let measured = try await broker.mix()
-    if contender.kind == .adapter {
+    if subject.kind == .adapter {
       mix = measured
       mix.explanation = try await database.typicalExplanation()
     }
     let thousands = Double(events) / 1000
     return DrainResult(
-      contender: contender, eventsPerSecond: Double(events) / took, firstAck: firstAck, ownCPU: own / thousands,
+      subject: subject, eventsPerSecond: Double(events) / took, firstAck: firstAck, ownCPU: own / thousands,
       brokerCPU: brokerCPU / thousands,
       databaseCPU: databaseCPU / thousands, peakMiB: peak, walBytesPerEvent: Double(wal) / Double(events),
       commits: Double(max(0, commits)),
@@ -110,7 +110,7 @@ struct Arena {
 
   var databaseCPU: Double { Processes.cpuOfTree(servers.postmasterPID, without: database.backend) }
 
-  private func isDone(_ kind: Program.Kind, run: Int, events: Int, mix: Mix) async throws -> Bool {
+  private func isDone(_ kind: Program.Kind, run: Int, events: Int, mix: ActionMix) async throws -> Bool {
     guard try await database.stored(run: run) >= events else { return false }
     return try await broker.actions() >= expectedActions(kind, of: mix.total)
   }
@@ -118,7 +118,7 @@ struct Arena {
   /// The floor spreads a share over lanes, and each of them keeps less than two actions of each channel to itself.
   /// - Parameter total: how many the floor is to publish.
   func expectedActions(_ kind: Program.Kind, of total: Int) async throws -> Int {
-    kind == .adapter ? try await database.decided() : total - 2 * options.floorLanes * Broker.channels.count
+    kind == .adapter ? try await database.decided() : total - 2 * options.floorWorkers * Broker.channels.count
   }
 }
 

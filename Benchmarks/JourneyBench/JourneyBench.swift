@@ -19,8 +19,8 @@ import Foundation
   @Option(help: "Clients, in 20 organisations.") var clients = 2_000
   @Option(help: "Rules and settings: literal or default.") var profile = "literal"
   @Option(help: "Rounds; the table shows their medians.") var rounds = 3
-  @Option(help: "The adapter's lanes (default: its own default).") var lanes: Int?
-  @Option(help: "The floor's lanes.") var floorLanes = 4
+  @Option(help: "The adapter's lanes (default: its own default).") var workers: Int?
+  @Option(help: "The floor's lanes.") var floorWorkers = 4
   @Option(help: "Adapters on the one queue.") var instances: Int?
   @Option(help: "Older events that are already stored (1000000 where all is measured).") var history: Int?
   @Option(help: "Older events of one client, on top (100000 where all is measured).") var hotClient: Int?
@@ -42,7 +42,7 @@ import Foundation
       throw ValidationError("--profile \(profile): literal or default")
     }
     let counts = [
-      ("events", events), ("clients", clients), ("rounds", rounds), ("floor-lanes", floorLanes),
+      ("events", events), ("clients", clients), ("rounds", rounds), ("floor-lanes", floorWorkers),
       ("instances", instances ?? 1), ("seconds", seconds),
       ("backlog", backlog ?? 1), ("due", due),
     ]
@@ -63,8 +63,8 @@ import Foundation
     {
       throw ValidationError("--sweep is a measurement of its own: --rate, --rounds and --due go with it")
     }
-    if sweep || measuresAll, rounds > Sweep.mostRounds {
-      throw ValidationError("--rounds \(rounds): at most \(Sweep.mostRounds) of a sweep")
+    if sweep || measuresAll, rounds > Sweep.maxRounds {
+      throw ValidationError("--rounds \(rounds): at most \(Sweep.maxRounds) of a sweep")
     }
     if all, rate != nil || instances != nil || backlog != nil || only != nil || hotShare != nil {
       throw ValidationError(
@@ -83,7 +83,7 @@ import Foundation
     let options = RunOptions(
       adapterBinary: adapterBinary, floorBinary: floorBinary,
       configuration: profile == "literal" ? "config/profiles/literal" : "config",
-      clients: clients, lanes: lanes, floorLanes: floorLanes)
+      clients: clients, workers: workers, floorWorkers: floorWorkers)
     say("starting private servers")
     let servers = try Servers.start(directory: ".local/bench-\(getpid())")
     defer { servers.stop() }
@@ -95,26 +95,26 @@ import Foundation
     try await database.seed(clients: clients)
     var report = Report(clients: clients, profile: profile)
     if !json { show(report.head) }
-    let arena = Arena(options: options, servers: servers, broker: broker, database: database)
-    var measurement = Measurement(arena) { result in
+    let benchmark = BenchmarkRun(options: options, servers: servers, broker: broker, database: database)
+    var measurement = Measurement(benchmark) { result in
       if !json { show(result.text) }
     }
     if sweep {
-      report.sweep = try await take(Sweep(due: due, rate: rate ?? Sweep.usualRate, rounds: rounds), on: arena)
+      report.sweep = try await measure(Sweep(due: due, rate: rate ?? Sweep.usualRate, rounds: rounds), on: benchmark)
       report.goals = report.sweep?.goals ?? []
     } else if measuresAll {
-      let card = Scorecard(
+      let card = Goals(
         events: events, rounds: rounds, seconds: seconds, history: history ?? 1_000_000, hotClient: hotClient ?? 100_000
       )
       report.goals = try await card.measure(&measurement, clients: clients)
-      report.sweep = try await take(Sweep(due: due, rate: Sweep.usualRate, rounds: rounds), on: arena)
+      report.sweep = try await measure(Sweep(due: due, rate: Sweep.usualRate, rounds: rounds), on: benchmark)
       report.goals += report.sweep?.goals ?? []
     } else {
       let scenario = self.scenario
       if scenario.keepsHistory {
         try await database.addHistory(scenario.history, clients: clients, hotClient: scenario.hotClient)
       }
-      _ = try await measurement.take(scenario)
+      _ = try await measurement.measure(scenario)
     }
     await broker.close()
     await database.close()
@@ -123,13 +123,14 @@ import Foundation
   }
 
   /// In the default profile: to the letter of the design document nobody is evaluated as time passes.
-  private func take(_ sweep: Sweep, on arena: Arena) async throws -> SweepResult {
-    var options = arena.options
+  private func measure(_ sweep: Sweep, on benchmark: BenchmarkRun) async throws -> SweepResult {
+    var options = benchmark.options
     options.clients = sweep.clients
     options.configuration = "config"
     var measurement = SweepMeasurement(
-      Arena(options: options, servers: arena.servers, broker: arena.broker, database: arena.database), sweep)
-    let result = try await measurement.take(after: clients)
+      BenchmarkRun(
+        options: options, servers: benchmark.servers, broker: benchmark.broker, database: benchmark.database), sweep)
+    let result = try await measurement.measure(after: clients)
     if !json { show(result.text) }
     return result
   }
@@ -137,10 +138,10 @@ import Foundation
   private var scenario: Scenario {
     let load: Scenario.Load =
       if let rate { .steady(rate: rate, seconds: seconds) } else { .drain(events: backlog ?? events) }
-    let adapter = Contender(kind: .adapter, instances: instances ?? 1)
-    let contenders = [.floor, adapter].filter { only == nil || $0.kind == only }
+    let adapter = Subject(kind: .adapter, instances: instances ?? 1)
+    let subjects = [.floor, adapter].filter { only == nil || $0.kind == only }
     return Scenario(
-      load: load, contenders: backlog == nil ? contenders : [adapter], rounds: backlog == nil ? rounds : 1,
+      load: load, subjects: backlog == nil ? subjects : [adapter], rounds: backlog == nil ? rounds : 1,
       history: history ?? 0, hotClient: hotClient ?? 0, hotShare: hotShare ?? (hotClient ?? 0 > 0 ? 10 : 0),
       watchesMemory: backlog != nil)
   }

@@ -5,7 +5,7 @@ import Synchronization
 
 /// From when an event was due to be published to its action in the hands of a consumer, in microseconds.
 struct LatencyResult: Codable {
-  var contender: Contender
+  var subject: Subject
   var actions: Int
   var p50: UInt64
   var p90: UInt64
@@ -37,9 +37,9 @@ final class LatencyRecorder: Sendable {
   }
 
   /// The actions of the run's own events so far.
-  var mix: Mix {
+  var mix: ActionMix {
     state.withLock { state in
-      var mix = Mix(email: state.byChannel[0], voice: state.byChannel[1], human: state.byChannel[2])
+      var mix = ActionMix(email: state.byChannel[0], voice: state.byChannel[1], human: state.byChannel[2])
       if mix.total > 0 { mix.bodyBytes = state.bytes / mix.total }
       return mix
     }
@@ -54,7 +54,7 @@ final class LatencyRecorder: Sendable {
 
   func isDue(_ index: Int, at time: UInt64) { state.withLock { $0.dueAt[index] = time } }
 
-  func take(_ deliveries: [Delivery], channel: Int) {
+  func measure(_ deliveries: [Delivery], channel: Int) {
     let now = Self.now()
     state.withLock { state in
       state.seen += deliveries.count
@@ -80,27 +80,27 @@ final class LatencyRecorder: Sendable {
   }
 }
 
-extension Arena {
+extension BenchmarkRun {
   /// Publishes events on schedule, whatever has become of those before, while the program is at work.
   /// - Returns: seconds from when the last event was due to the last action.
   func publish(
-    to contender: Contender, _ scenario: Scenario, rate: Int, run: Int, mix: inout Mix,
+    to subject: Subject, _ scenario: Scenario, rate: Int, run: Int, mix: inout ActionMix,
     into histogram: inout Histogram<UInt64>
   ) async throws -> Double {
     try await empty(for: scenario)
     let events = scenario.events
     let recorder = LatencyRecorder(run: run, events: events, into: histogram)
     let consumers = try startConsumers(recorder)
-    let program = try Program.start(contender, options, servers: servers, mix: mix, messages: events)
+    let program = try Program.start(subject, options, servers: servers, mix: mix, messages: events)
     defer { program.kill() }
     try await warmUp(program, scenario, run: run + 5000, mix, recorder)
-    let isAdapter = contender.kind == .adapter
+    let isAdapter = subject.kind == .adapter
     let before = isAdapter ? try await database.decided() : 0
 
     let lastDue = await send(scenario, run: run, rate: rate, recorder)
     try await wait(for: program, atMost: .seconds(60 + events / 300)) {
       guard try await database.stored(run: run) >= events else { return false }
-      return try await recorder.mix.total >= expectedActions(contender.kind, of: mix.total) - before
+      return try await recorder.mix.total >= expectedActions(subject.kind, of: mix.total) - before
     }
     let behind = Double(LatencyRecorder.now() - lastDue) / 1e9
     try program.stop()
@@ -146,7 +146,7 @@ extension Arena {
 
   /// Connections, prepared statements and caches are those of a program that has been at work for a while, and is done
   /// with it.
-  private func warmUp(_ program: Program, _ scenario: Scenario, run: Int, _ mix: Mix, _ recorder: LatencyRecorder)
+  private func warmUp(_ program: Program, _ scenario: Scenario, run: Int, _ mix: ActionMix, _ recorder: LatencyRecorder)
     async throws
   {
     let events = 10 * options.clients
@@ -154,7 +154,7 @@ extension Arena {
     try await wait(for: program, atMost: .seconds(60 + events / 300)) {
       guard try await database.stored(run: run) >= events else { return false }
       return try await recorder.seen
-        >= expectedActions(program.contender.kind, of: mix.total * events / scenario.events)
+        >= expectedActions(program.subject.kind, of: mix.total * events / scenario.events)
     }
   }
 
@@ -163,7 +163,7 @@ extension Arena {
     let limit = clock.now + limit
     while try await !isDone() {
       try program.requireAlive()
-      guard clock.now < limit else { throw BenchmarkError("\(program.contender.name) does not keep up") }
+      guard clock.now < limit else { throw BenchmarkError("\(program.subject.name) does not keep up") }
       try await clock.sleep(for: .milliseconds(50))
     }
   }
@@ -180,7 +180,7 @@ final class ActionConsumer: Sendable {
       consumerTag: "benchmark"
     ) { event in
       guard case .deliveries(let deliveries) = event, let last = deliveries.last else { return }
-      recorder.take(deliveries, channel: channel)
+      recorder.measure(deliveries, channel: channel)
       self.consumer.withLock { $0 }?.settle([.ackThrough(last.tag)])
     }
     self.consumer.withLock { $0 = consumer }

@@ -2,41 +2,41 @@ import Histogram
 
 /// Runs scenarios one after the other on one pair of servers.
 struct Measurement {
-  let arena: Arena
+  let benchmark: BenchmarkRun
   private let onResult: (ScenarioResult) -> Void
   /// The next run's number: the ids of its events begin with it, and older runs may be stored still.
   private var run = 0
   private(set) var results: [ScenarioResult] = []
 
   /// - Parameter onResult: told each scenario's result when it is there.
-  init(_ arena: Arena, onResult: @escaping (ScenarioResult) -> Void) {
-    self.arena = arena
+  init(_ benchmark: BenchmarkRun, onResult: @escaping (ScenarioResult) -> Void) {
+    self.benchmark = benchmark
     self.onResult = onResult
   }
 
   /// The contenders in turn, in the other order every second round. What the adapter publishes, the floor has to
   /// publish too: the adapter goes first, once more than it is counted.
-  mutating func take(_ scenario: Scenario) async throws -> ScenarioResult {
+  mutating func measure(_ scenario: Scenario) async throws -> ScenarioResult {
     say(scenario.title)
     var result = ScenarioResult(scenario: scenario)
-    var histograms: [Contender: Histogram<UInt64>] = [:]
-    if scenario.contenders.contains(.floor) { try await take(.adapter, round: 0, &result, &histograms) }
+    var histograms: [Subject: Histogram<UInt64>] = [:]
+    if scenario.subjects.contains(.floor) { try await measure(.adapter, round: 0, &result, &histograms) }
     for round in 1...scenario.rounds {
-      for contender in round % 2 == 1 ? scenario.contenders : scenario.contenders.reversed() {
-        try await take(contender, round: round, &result, &histograms)
+      for subject in round % 2 == 1 ? scenario.subjects : scenario.subjects.reversed() {
+        try await measure(subject, round: round, &result, &histograms)
       }
     }
-    result.latencies = scenario.contenders.compactMap { contender in
-      histograms[contender].map { LatencyResult(contender, $0) }
+    result.latencies = scenario.subjects.compactMap { subject in
+      histograms[subject].map { LatencyResult(subject, $0) }
     }
     results.append(result)
     onResult(result)
     return result
   }
 
-  private mutating func take(
-    _ contender: Contender, round: Int, _ result: inout ScenarioResult,
-    _ histograms: inout [Contender: Histogram<UInt64>]
+  private mutating func measure(
+    _ subject: Subject, round: Int, _ result: inout ScenarioResult,
+    _ histograms: inout [Subject: Histogram<UInt64>]
   ) async throws {
     run += 1
     let scenario = result.scenario
@@ -44,21 +44,21 @@ struct Measurement {
     let found: String
     switch scenario.load {
     case .drain:
-      let drain = try await arena.drain(contender, scenario, run: run, mix: &result.mix)
+      let drain = try await benchmark.drain(subject, scenario, run: run, mix: &result.mix)
       if round > 0 { result.drains.append(drain) }
       found = "\(fixed(drain.eventsPerSecond, 0)) events/s, own CPU \(fixed(drain.ownCPU, 1)) ms per 1,000"
     case .steady(let rate, _):
-      if round > 1, let earlier = histograms[contender] { histogram = earlier }
-      let behind = try await arena.publish(
-        to: contender, scenario, rate: rate, run: run, mix: &result.mix, into: &histogram)
+      if round > 1, let earlier = histograms[subject] { histogram = earlier }
+      let behind = try await benchmark.publish(
+        to: subject, scenario, rate: rate, run: run, mix: &result.mix, into: &histogram)
       if round > 0 {
-        histograms[contender] = histogram
-        result.behind[contender.name] = max(behind, result.behind[contender.name] ?? 0)
+        histograms[subject] = histogram
+        result.behind[subject.name] = max(behind, result.behind[subject.name] ?? 0)
       }
       let p50 = Double(histogram.valueAtPercentile(50)) / 1000
       found = "p50 \(fixed(p50, 2)) ms up to now; the last action came \(fixed(behind, 2)) s after the last event"
     }
-    say("  \(round == 0 ? "warming up" : "round \(round)"), \(contender.name): \(found)")
+    say("  \(round == 0 ? "warming up" : "round \(round)"), \(subject.name): \(found)")
   }
 }
 
@@ -66,7 +66,7 @@ struct Measurement {
 struct ScenarioResult: Codable {
   var scenario: Scenario
   /// What the adapter published, and the floor had to.
-  var mix = Mix()
+  var mix = ActionMix()
   var drains: [DrainResult] = []
   /// How long after an open loop's last event its last action came, in seconds: the worst of a contender's rounds.
   var behind: [String: Double] = [:]
@@ -75,26 +75,26 @@ struct ScenarioResult: Codable {
   init(scenario: Scenario) { self.scenario = scenario }
 
   /// The medians of a contender's rounds.
-  func medians(_ contender: Contender) -> DrainResult? {
-    let rounds = drains.filter { $0.contender == contender }
+  func medians(_ subject: Subject) -> DrainResult? {
+    let rounds = drains.filter { $0.subject == subject }
     guard !rounds.isEmpty else { return nil }
     func of(_ value: (DrainResult) -> Double) -> Double { median(rounds.map(value)) }
     let firstAcks = rounds.compactMap(\.firstAck)
     return DrainResult(
-      contender: contender, eventsPerSecond: of(\.eventsPerSecond),
+      subject: subject, eventsPerSecond: of(\.eventsPerSecond),
       firstAck: firstAcks.isEmpty ? nil : median(firstAcks), ownCPU: of(\.ownCPU),
       brokerCPU: of(\.brokerCPU), databaseCPU: of(\.databaseCPU), peakMiB: of(\.peakMiB),
       walBytesPerEvent: of(\.walBytesPerEvent),
       commits: of(\.commits), actions: Int(of { Double($0.actions) }))
   }
 
-  func latency(_ contender: Contender) -> LatencyResult? { latencies.first { $0.contender == contender } }
+  func latency(_ subject: Subject) -> LatencyResult? { latencies.first { $0.subject == subject } }
 }
 
 extension LatencyResult {
-  init(_ contender: Contender, _ histogram: Histogram<UInt64>) {
+  init(_ subject: Subject, _ histogram: Histogram<UInt64>) {
     self.init(
-      contender: contender, actions: Int(histogram.totalCount), p50: histogram.valueAtPercentile(50),
+      subject: subject, actions: Int(histogram.totalCount), p50: histogram.valueAtPercentile(50),
       p90: histogram.valueAtPercentile(90),
       p99: histogram.valueAtPercentile(99), max: histogram.max)
   }

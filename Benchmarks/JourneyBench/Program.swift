@@ -8,19 +8,19 @@ struct Program {
     case adapter
   }
 
-  let contender: Contender
+  let subject: Subject
   private let processes: [Process]
 
   /// How many messages the broker hands out that are not acknowledged yet.
-  static func prefetch(_ contender: Contender, _ options: RunOptions) -> Int {
-    (contender.kind == .floor ? options.floorLanes : contender.instances) * 2000
+  static func prefetch(_ subject: Subject, _ options: RunOptions) -> Int {
+    (subject.kind == .floor ? options.floorWorkers : subject.instances) * 2000
   }
 
-  static func start(_ contender: Contender, _ options: RunOptions, servers: Servers, mix: Mix, messages: Int) throws
+  static func start(_ subject: Subject, _ options: RunOptions, servers: Servers, mix: ActionMix, messages: Int) throws
     -> Program
   {
     var environment = servers.environment
-    switch contender.kind {
+    switch subject.kind {
     case .floor:
       guard mix.total > 0 else {
         throw BenchmarkError("the floor needs to know what the adapter publishes; measure the adapter first")
@@ -28,19 +28,19 @@ struct Program {
       let shares = [mix.email, mix.voice, mix.human].map {
         "\(min(1_000_000, ($0 * 1_000_000 + messages - 1) / messages))"
       }
-      let lanes = "\(options.floorLanes)", body = "\(mix.bodyBytes)"
-      let command = [options.floorBinary, lanes, "500", "1000", body] + shares + [mix.explanation]
-      return Program(contender: contender, processes: [try launch(command, environment: environment, output: nil)])
+      let workers = "\(options.floorWorkers)", body = "\(mix.bodyBytes)"
+      let command = [options.floorBinary, workers, "500", "1000", body] + shares + [mix.explanation]
+      return Program(subject: subject, processes: [try launch(command, environment: environment, output: nil)])
     case .adapter:
-      if let lanes = options.lanes { environment["PIPELINE_LANES"] = "\(lanes)" }
+      if let workers = options.workers { environment["PIPELINE_LANES"] = "\(workers)" }
       environment["INGEST_PREFETCH"] = "2000"
       // The HTTP interface serves people; it is no part of what an event costs.
       environment["API_ENABLED"] = "false"
       let command = [options.adapterBinary, "serve", "--config", options.configuration, "--log-level", "warning"]
-      let processes = try (0..<contender.instances).map { _ in
+      let processes = try (0..<subject.instances).map { _ in
         try launch(command, environment: environment, output: nil)
       }
-      return Program(contender: contender, processes: processes)
+      return Program(subject: subject, processes: processes)
     }
   }
 
@@ -50,7 +50,7 @@ struct Program {
   var memoryMiB: Double { processes.map { Processes.memoryMiB($0.processIdentifier) }.max() ?? 0 }
 
   func requireAlive() throws {
-    guard processes.allSatisfy(\.isRunning) else { throw BenchmarkError("\(contender.name) ended early") }
+    guard processes.allSatisfy(\.isRunning) else { throw BenchmarkError("\(subject.name) ended early") }
   }
 
   func kill() {
@@ -62,7 +62,7 @@ struct Program {
     for process in processes { process.terminate() }
     for process in processes { process.waitUntilExit() }
     guard processes.allSatisfy({ $0.terminationStatus == 0 }) else {
-      throw BenchmarkError("\(contender.name) did not end in order")
+      throw BenchmarkError("\(subject.name) did not end in order")
     }
   }
 }
@@ -73,6 +73,6 @@ struct RunOptions {
   var floorBinary: String
   var configuration: String
   var clients: Int
-  var lanes: Int?
-  var floorLanes: Int
+  var workers: Int?
+  var floorWorkers: Int
 }

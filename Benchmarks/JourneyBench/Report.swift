@@ -76,9 +76,9 @@ extension ScenarioResult {
     ]
     func all(_ row: DrainResult) -> Double { row.ownCPU + row.brokerCPU + row.databaseCPU }
     return [head]
-      + scenario.contenders.compactMap { medians($0) }.map { row in
+      + scenario.subjects.compactMap { medians($0) }.map { row in
         [
-          row.contender.name, fixed(row.eventsPerSecond, 0),
+          row.subject.name, fixed(row.eventsPerSecond, 0),
           floor.map { fixed(row.eventsPerSecond / $0.eventsPerSecond, 2) } ?? "-",
           fixed(row.ownCPU, 1), fixed(row.brokerCPU, 1), fixed(row.databaseCPU, 1),
           floor.map { fixed(all(row) / all($0), 2) } ?? "-",
@@ -95,8 +95,8 @@ extension ScenarioResult {
       + latencies.map { row -> [String] in
         let times = [row.p50, row.p90, row.p99, row.max].map { fixed(Double($0) / 1000, 2) }
         let ratios = floor.map { [ratio(row.p50, $0.p50), ratio(row.p99, $0.p99)] }
-        let behind = self.behind[row.contender.name].map { fixed($0, 2) } ?? "-"
-        return [row.contender.name] + times + (ratios.map { $0.map { fixed($0, 2) } } ?? ["-", "-"]) + [behind]
+        let behind = self.behind[row.subject.name].map { fixed($0, 2) } ?? "-"
+        return [row.subject.name] + times + (ratios.map { $0.map { fixed($0, 2) } } ?? ["-", "-"]) + [behind]
       }
   }
 }

@@ -1,10 +1,10 @@
 /// Who is measured: a program, or several instances of it on the one queue.
-struct Contender: Codable, Hashable {
+struct Subject: Codable, Hashable {
   var kind: Program.Kind
   var instances = 1
 
-  static let floor = Contender(kind: .floor)
-  static let adapter = Contender(kind: .adapter)
+  static let floor = Subject(kind: .floor)
+  static let adapter = Subject(kind: .adapter)
 
   var name: String { kind.rawValue + (instances > 1 ? " x \(instances)" : "") }
 }
@@ -19,7 +19,7 @@ struct Scenario: Codable {
   }
 
   var load: Load
-  var contenders: [Contender]
+  var subjects: [Subject]
   /// Each contender so often, in turn.
   var rounds: Int
   /// Older events that are stored, those of one client not counted.

@@ -12,7 +12,7 @@ struct Sweep: Codable {
   /// Of all clients one in so many falls due.
   static let share = 20
   /// The most rounds: each has clients of its own, with and without anything due.
-  static let mostRounds = share / 2
+  static let maxRounds = share / 2
   /// Events a second where nothing else is asked for.
   static let usualRate = 200
   /// What is asked of the adapter, in clients a second.

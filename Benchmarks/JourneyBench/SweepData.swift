@@ -37,12 +37,12 @@ struct SweepTemplates {
   }
 }
 
-extension Arena {
+extension BenchmarkRun {
   /// Has the adapter take the events in of clients who fall silent at a moment.
   func makeTemplates(_ sweep: Sweep, round: Int, silentAt moment: Int) async throws -> SweepTemplates {
     let templates = SweepTemplates(first: sweep.clients + round * SweepTemplates.count, moment: moment)
     try await broker.publish(templates.events(run: round))
-    let program = try Program.start(.adapter, options, servers: servers, mix: Mix(), messages: 0)
+    let program = try Program.start(.adapter, options, servers: servers, mix: ActionMix(), messages: 0)
     defer { program.kill() }
     try await wait(for: program, atMost: .seconds(60)) { try await database.areReady(templates) }
     try program.stop()

@@ -3,34 +3,34 @@ import Histogram
 
 /// The rounds of a sweep, one after the other on the same clients.
 struct SweepMeasurement {
-  let arena: Arena
+  let benchmark: BenchmarkRun
   let sweep: Sweep
   private var run = 0
   /// How long the clients of the round before were evaluated: of a round with nobody due, as long a time is looked at.
   private var window: Double
 
-  init(_ arena: Arena, _ sweep: Sweep) {
-    self.arena = arena
+  init(_ benchmark: BenchmarkRun, _ sweep: Sweep) {
+    self.benchmark = benchmark
     self.sweep = sweep
     window = Double(sweep.due) / Sweep.asked
   }
 
   /// Adds the clients, and takes the rounds: the one with clients due first, in the other order every second time.
   /// - Parameter clients: so many clients are there already.
-  mutating func take(after clients: Int) async throws -> SweepResult {
+  mutating func measure(after clients: Int) async throws -> SweepResult {
     say(sweep.title)
-    try await arena.database.seed(
+    try await benchmark.database.seed(
       clients: sweep.clients + SweepTemplates.count * (2 * sweep.rounds + 1), after: clients)
-    try await arena.database.reset(keepingHistory: false)
-    let templates = try await arena.makeTemplates(
+    try await benchmark.database.reset(keepingHistory: false)
+    let templates = try await benchmark.makeTemplates(
       sweep, round: 0, silentAt: Int(Date().timeIntervalSince1970) + 20 * 86_400)
-    try await arena.database.addStates(sweep, templates)
+    try await benchmark.database.addStates(sweep, templates)
     say("  \(sweep.clients) clients with states")
-    var quiet = Arena.histogram(), busy = Arena.histogram()
+    var quiet = BenchmarkRun.histogram(), busy = BenchmarkRun.histogram()
     var rounds: [SweepRound] = []
     for round in 1...sweep.rounds {
       for isDue in round % 2 == 1 ? [true, false] : [false, true] {
-        let found = isDue ? try await take(isDue, into: &busy) : try await take(isDue, into: &quiet)
+        let found = isDue ? try await measure(isDue, into: &busy) : try await measure(isDue, into: &quiet)
         rounds.append(found)
         let rate = isDue ? "\(found.evaluated) clients evaluated, \(fixed(found.perSecond, 0)) a second" : "nobody due"
         say("  round \(round): \(rate); events' p99 \(fixed(Double(found.latency.p99) / 1000, 2)) ms")
@@ -40,12 +40,13 @@ struct SweepMeasurement {
       sweep: sweep, rounds: rounds, quiet: LatencyResult(.adapter, quiet), busy: LatencyResult(.adapter, busy))
   }
 
-  private mutating func take(_ isDue: Bool, into all: inout Histogram<UInt64>) async throws -> SweepRound {
+  private mutating func measure(_ isDue: Bool, into all: inout Histogram<UInt64>) async throws -> SweepRound {
     run += 1
-    let (database, broker, servers) = (arena.database, arena.broker, arena.servers)
+    let (database, broker, servers) = (benchmark.database, benchmark.broker, benchmark.servers)
     let moment = Int(Date().timeIntervalSince1970) + sweep.preparation
     // Where nobody is to be due, all is done in the same way for a moment weeks away.
-    let templates = try await arena.makeTemplates(sweep, round: run, silentAt: isDue ? moment : moment + 20 * 86_400)
+    let templates = try await benchmark.makeTemplates(
+      sweep, round: run, silentAt: isDue ? moment : moment + 20 * 86_400)
     try await database.letFallDue(sweep, round: run, templates)
     try await broker.empty()
     try await database.execute("CHECKPOINT")
@@ -53,17 +54,18 @@ struct SweepMeasurement {
     guard rest > 2 else { throw BenchmarkError("making \(sweep.due) clients due took too long") }
 
     let scenario = Scenario(
-      load: .steady(rate: sweep.rate, seconds: sweep.lead + sweep.seconds), contenders: [.adapter], rounds: 1)
-    let recorder = LatencyRecorder(run: 2000 + run, events: scenario.events, into: Arena.histogram())
-    let consumers = try arena.startConsumers(recorder)
+      load: .steady(rate: sweep.rate, seconds: sweep.lead + sweep.seconds), subjects: [.adapter], rounds: 1)
+    let recorder = LatencyRecorder(run: 2000 + run, events: scenario.events, into: BenchmarkRun.histogram())
+    let consumers = try benchmark.startConsumers(recorder)
     let decided = try await database.decided()
-    let program = try Program.start(.adapter, arena.options, servers: servers, mix: Mix(), messages: scenario.events)
+    let program = try Program.start(
+      .adapter, benchmark.options, servers: servers, mix: ActionMix(), messages: scenario.events)
     defer { program.kill() }
     try await Task.sleep(for: .seconds(rest - 0.5))
     let used = try await usage(of: program)
     let began = Date().timeIntervalSince1970
-    await arena.send(scenario, run: 2000 + run, rate: sweep.rate, recorder)
-    try await arena.wait(for: program, atMost: .seconds(60 + sweep.due / 200)) {
+    await benchmark.send(scenario, run: 2000 + run, rate: sweep.rate, recorder)
+    try await benchmark.wait(for: program, atMost: .seconds(60 + sweep.due / 200)) {
       guard try await !database.isAnybodyDue(), try await database.stored(run: 2000 + run) >= scenario.events else {
         return false
       }
@@ -82,7 +84,7 @@ struct SweepMeasurement {
     }
     let from = isDue ? swept.first - began : Double(sweep.lead)
     let events = Int(from * Double(sweep.rate))...Int((from + window) * Double(sweep.rate))
-    var histogram = Arena.histogram()
+    var histogram = BenchmarkRun.histogram()
     for latency in recorder.latencies(of: Range(events)) {
       histogram.record(latency)
       all.record(latency)
@@ -97,13 +99,13 @@ struct SweepMeasurement {
   /// CPU of the adapter, the broker and the database in milliseconds, and bytes of WAL.
   private func usage(of program: Program) async throws -> [Double] {
     [
-      program.cpu, Processes.cpu(arena.servers.brokerPID), arena.databaseCPU,
-      Double(try await arena.database.counters().walBytes),
+      program.cpu, Processes.cpu(benchmark.servers.brokerPID), benchmark.databaseCPU,
+      Double(try await benchmark.database.counters().walBytes),
     ]
   }
 }
 
-extension Arena {
+extension BenchmarkRun {
   static func histogram() -> Histogram<UInt64> {
     Histogram(highestTrackableValue: 600_000_000, numberOfSignificantValueDigits: .three)
   }

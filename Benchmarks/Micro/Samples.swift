@@ -31,7 +31,7 @@ enum Samples {
     "previous_attributes":{"status":"open"}},"request":{"id":null,"idempotency_key":null}}
     """.utf8)
 
-  static let event = staged(
+  static let event = incoming(
     100, source: "/billing", type: "invoice_overdue", stage: .billing, at: now - .hours(1),
     metadata: #"{"invoiceId":"in_1042","amountDue":12000,"currency":"eur"}"#)
 
@@ -39,7 +39,7 @@ enum Samples {
   static let client: ClientSnapshot = {
     var summary = ClientSummary()
     for n in 0..<20 {
-      let event = staged(
+      let event = incoming(
         n, source: "/crm", type: n % 4 == 0 ? "survey_answered" : "milestone_completed",
         stage: n % 4 == 0 ? .awaitingFeedback : .activeProject,
         at: now - .days(Int64(2 + n)), metadata: "{}")
@@ -51,15 +51,15 @@ enum Samples {
     return ClientSnapshot(
       id: uuid(2), orgID: organization, name: "Example GmbH", email: "someone@example.org", phone: "+49 30 5550100",
       aiScore: 61,
-      summary: summary, outreach: Outreach(), lateInvoices: nil, now: now)
+      summary: summary, actionHistory: ActionHistory(), lateInvoices: nil, now: now)
   }()
 
-  private static func staged(_ n: Int, source: String, type: String, stage: Stage, at: Timestamp, metadata: String)
-    -> StagedEvent
+  private static func incoming(_ n: Int, source: String, type: String, stage: Stage, at: Timestamp, metadata: String)
+    -> IncomingEvent
   {
     var signals = Signals()
     signals.isOverdueNotice = type == "invoice_overdue"
-    return StagedEvent(
+    return IncomingEvent(
       id: uuid(1000 + n),
       event: JourneyEvent(
         orgID: organization, source: source, sourceEventID: "evt_\(100_000 + n)", client: ClientReference(id: uuid(2)),

@@ -8,7 +8,7 @@ enum Program {
   @TaskLocal static var signals: Signals?
 
   static func main() async {
-    let signals = CommandLine.arguments.dropFirst().first == "serve" ? Signals.hear() : nil
+    let signals = CommandLine.arguments.dropFirst().first == "serve" ? Signals.install() : nil
     await $signals.withValue(signals) { await JourneyCommand.main() }
   }
 }

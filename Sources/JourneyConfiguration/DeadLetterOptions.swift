@@ -34,10 +34,10 @@ public struct DeadLetterOptions: Sendable {
   }
 
   /// - Parameter largestRead: `ingest.maximumBodyBytes`.
-  func problems(largestRead: Int) -> [String] {
-    guard maximumBodyBytes < largestRead else { return [] }
+  func problems(maxReadBytes: Int) -> [String] {
+    guard maximumBodyBytes < maxReadBytes else { return [] }
     return [
-      "deadLetters.maximumBodyBytes: \(maximumBodyBytes) is less than ingest.maximumBodyBytes (\(largestRead)): letters that could be replayed would be cut"
+      "deadLetters.maximumBodyBytes: \(maximumBodyBytes) is less than ingest.maximumBodyBytes (\(maxReadBytes)): letters that could be replayed would be cut"
     ]
   }
 }

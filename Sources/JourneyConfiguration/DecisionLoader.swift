@@ -16,7 +16,7 @@ public enum DecisionLoader {
 
   /// - Parameter file: how problems call the text.
   public static func load(yaml text: String, file: String) throws(SettingsError) -> DecisionRules {
-    let problems = MappingProblemList(file: file)
+    let problems = YAMLDiagnosticList(file: file)
     var rules = DecisionRules()
     // A file of an earlier version does not know it, and its actions may have no cooldown.
     rules.evaluatesOverTime = false
@@ -28,14 +28,14 @@ public enum DecisionLoader {
   }
 }
 
-extension MappingField {
+extension YAMLField {
   fileprivate func readDecisions(into rules: inout DecisionRules) {
     read(
       into: &rules,
       [
         "version": { if let text = $0.text() { $1.version = text } },
         "evaluateOverTime": { if let truth = $0.truth() { $1.evaluatesOverTime = truth } },
-        "evaluate": { if let cadence: DecisionRules.Cadence = $0.word() { $1.evaluation = cadence } },
+        "evaluate": { if let cadence: DecisionRules.Cadence = $0.keyword() { $1.evaluation = cadence } },
         "score": { $0.readScore(into: &$1.score) },
         "levels": { $0.readLevels(into: &$1.levels) },
         "risks": { $0.readRisks(into: &$1.risks) },
@@ -64,7 +64,7 @@ extension MappingField {
             guard let level = RiskLevel(rawValue: name) else {
               value.report("no such risk level", hint: names(RiskLevel.self)); continue
             }
-            levels.priorities[level] = value.word()
+            levels.priorities[level] = value.keyword()
           }
         },
       ])
@@ -79,29 +79,30 @@ extension MappingField {
       [
         "low_engagement": {
           $0.read(
-            into: &$1.lowEngagement, standard: RiskRules.LowEngagement(),
+            into: &$1.lowEngagement, defaultValue: RiskRules.LowEngagement(),
             [
               "fewerThan": { $0.set(&$1.events, 1...ClientSummary.recentLimit) }, "within": { $0.set(&$1.window) },
             ])
         },
-        "late_invoices": { $1.lateInvoices = $0.isOff ? nil : $0.word() },
+        "late_invoices": { $1.lateInvoices = $0.isOff ? nil : $0.keyword() },
         "negative_sentiment": {
           $0.read(
-            into: &$1.negativeSentiment, standard: RiskRules.NegativeSentiment(),
+            into: &$1.negativeSentiment, defaultValue: RiskRules.NegativeSentiment(),
             [
               "atLeast": { $0.set(&$1.events, 1...ClientSummary.recentLimit) },
               "among": { $0.set(&$1.among, 1...ClientSummary.recentLimit) },
             ])
         },
         "slow_project_progress": {
-          $0.read(into: &$1.slowProgress, standard: RiskRules.SlowProgress(), ["silentFor": { $0.set(&$1.silence) }])
+          $0.read(
+            into: &$1.slowProgress, defaultValue: RiskRules.SlowProgress(), ["silentFor": { $0.set(&$1.silence) }])
         },
         "low_feature_usage": {
-          $0.read(into: &$1.lowUsage, standard: RiskRules.LowUsage(), ["belowPercent": { $0.set(&$1.percent) }])
+          $0.read(into: &$1.lowUsage, defaultValue: RiskRules.LowUsage(), ["belowPercent": { $0.set(&$1.percent) }])
         },
         "high_support_tickets": {
           $0.read(
-            into: &$1.highTickets, standard: RiskRules.HighTickets(),
+            into: &$1.highTickets, defaultValue: RiskRules.HighTickets(),
             [
               "atLeast": { $0.set(&$1.tickets, 1...ClientSummary.ticketLimit) }, "within": { $0.set(&$1.window) },
             ])
@@ -162,9 +163,9 @@ extension MappingField {
 
   /// An action's name, or `{action: …, reason: …}`.
   private func choice() -> ActionRules.Choice? {
-    guard isMapping else { return word().map { ActionRules.Choice($0) } }
+    guard isMapping else { return keyword().map { ActionRules.Choice($0) } }
     guard let members = members(["action", "reason"]) else { return nil }
-    guard let action: ActionKind = members["action"]?.word() else {
+    guard let action: ActionKind = members["action"]?.keyword() else {
       if members["action"] == nil { report("action is missing") }
       return nil
     }
@@ -181,7 +182,7 @@ extension MappingField {
     return nil
   }
 
-  private func actions() -> [(ActionKind, MappingField)] {
+  private func actions() -> [(ActionKind, YAMLField)] {
     pairs().compactMap { name, value in
       if let action = ActionKind(rawValue: name) { return (action, value) }
       value.report("no such action", hint: names(ActionKind.self))

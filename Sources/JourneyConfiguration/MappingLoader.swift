@@ -16,11 +16,11 @@ public enum MappingLoader {
 
   /// As `load`, and tells what is worth a look besides: rules that may match the same body.
   public static func inspect(directories: [String]) throws(MappingLoadError) -> (
-    catalog: MappingCatalog, warnings: [MappingProblem]
+    catalog: MappingCatalog, warnings: [YAMLDiagnostic]
   ) {
-    var warnings: [MappingProblem] = []
+    var warnings: [YAMLDiagnostic] = []
     var mappings: [Mapping] = []
-    var problems: [MappingProblem] = []
+    var problems: [YAMLDiagnostic] = []
     for directory in directories {
       var fileOfSource: [String: String] = [:]
       guard let names = try? FileManager.default.contentsOfDirectory(atPath: directory) else {
@@ -59,19 +59,19 @@ public enum MappingLoader {
   }
 
   static func inspect(yaml text: String, file: String) throws(MappingLoadError) -> (
-    mapping: Mapping, warnings: [MappingProblem]
+    mapping: Mapping, warnings: [YAMLDiagnostic]
   ) {
-    let problems = MappingProblemList(file: file)
+    let problems = YAMLDiagnosticList(file: file)
     let mapping = compose(text, problems).flatMap { $0.sourceMapping() }
     guard let mapping, problems.problems.isEmpty else { throw MappingLoadError(problems: problems.sorted) }
     return (mapping, problems.warnings)
   }
 
-  static func compose(_ text: String, _ problems: MappingProblemList) -> MappingField? {
+  static func compose(_ text: String, _ problems: YAMLDiagnosticList) -> YAMLField? {
     do {
       // The readers tell types by style and text: what YAML 1.1 makes of `on` or `012` is of no use to them.
       if let node = try Yams.compose(yaml: text, .basic) {
-        return MappingField(node: node, name: "", rule: nil, problems: problems)
+        return YAMLField(node: node, name: "", rule: nil, problems: problems)
       }
       problems.add(problem(problems.file, "the file is empty"))
     } catch let error as YamlError {
@@ -82,24 +82,24 @@ public enum MappingLoader {
     return nil
   }
 
-  private static func yamlProblem(_ error: YamlError, file: String) -> MappingProblem {
+  private static func yamlProblem(_ error: YamlError, file: String) -> YAMLDiagnostic {
     switch error {
     case .scanner(_, let text, let mark, _), .parser(_, let text, let mark, _), .composer(_, let text, let mark, _):
-      MappingProblem(file: file, line: mark.line, column: mark.column, message: "not YAML: \(text)")
+      YAMLDiagnostic(file: file, line: mark.line, column: mark.column, message: "not YAML: \(text)")
     case .duplicatedKeysInMapping(let keys, let context):
-      MappingProblem(
+      YAMLDiagnostic(
         file: file, line: context.mark.line, column: context.mark.column,
         message: "the key \(keys.joined(separator: ", ")) occurs twice")
     default: problem(file, "the file is not YAML")
     }
   }
 
-  private static func problem(_ file: String, _ message: String) -> MappingProblem {
-    MappingProblem(file: file, line: 0, column: 0, message: message)
+  private static func problem(_ file: String, _ message: String) -> YAMLDiagnostic {
+    YAMLDiagnostic(file: file, line: 0, column: 0, message: message)
   }
 }
 
-extension MappingField {
+extension YAMLField {
   fileprivate func sourceMapping() -> Mapping? {
     guard let members = members(["source", "description", "version", "envelope", "rules"]) else { return nil }
     for key in ["source", "envelope", "rules"] where members[key] == nil { report("\(key) is missing") }

@@ -13,7 +13,7 @@ private let tests = [
   "same-as",
 ]
 
-extension MappingField {
+extension YAMLField {
   func match() -> MappingMatch? {
     guard isMapping else {
       report("a rule's when is a mapping", hint: "for example when: {type: invoice.paid}")
@@ -48,7 +48,7 @@ extension MappingField {
   }
 
   /// All that one mapping says must hold together.
-  private func condition(_ members: [String: MappingField]) -> MappingCondition? {
+  private func condition(_ members: [String: YAMLField]) -> MappingCondition? {
     var parts: [MappingCondition] = []
     for (key, wrap) in [("all", MappingCondition.all), ("any", MappingCondition.any)] {
       guard let field = members[key] else { continue }

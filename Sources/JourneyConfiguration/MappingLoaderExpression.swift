@@ -1,7 +1,7 @@
 import Journey
 import Yams
 
-extension MappingField {
+extension YAMLField {
   /// An expression: a reference, a list of expressions of which the first that is there counts, or a mapping with one
   /// of `value`, `path`, `join`, and what is done with it: `then`, a list of steps, of which `table`, `scale` and
   /// `bands` can also stand beside the path.
@@ -46,7 +46,7 @@ extension MappingField {
     return choices.count == fields.count ? choices : nil
   }
 
-  private func origin(_ members: [String: MappingField]) -> MappingExpression? {
+  private func origin(_ members: [String: YAMLField]) -> MappingExpression? {
     if let value = members["value"] { return value.constant().map(MappingExpression.constant) }
     if let path = members["path"] { return path.expression() }
     guard let join = members["join"], let parts = join.elements() else { return nil }
@@ -126,7 +126,7 @@ extension MappingField {
       client.isEmailVerified = flag
     }
     if let unknown = members["unknown"] {
-      guard let policy: UnknownClient = unknown.word() else { return nil }
+      guard let policy: UnknownClient = unknown.keyword() else { return nil }
       client.whenUnknown = policy
     }
     if let reason = members["reason"] {

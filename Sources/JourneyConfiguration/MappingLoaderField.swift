@@ -2,40 +2,40 @@ import Journey
 import Yams
 
 /// One node of a mapping file with the way that leads to it. Its readers report what is wrong and return nil then.
-struct MappingField {
+struct YAMLField {
   let node: Node
   let name: String
   let rule: String?
-  let problems: MappingProblemList
+  let problems: YAMLDiagnosticList
 
   func report(_ message: String, hint: String? = nil, at mark: Mark? = nil) {
     let mark = mark ?? node.mark
     problems.add(
-      MappingProblem(
+      YAMLDiagnostic(
         file: problems.file, line: mark?.line ?? 0, column: mark?.column ?? 0, rule: rule, field: name,
         message: message, hint: hint))
   }
 
   func warn(_ message: String) {
     problems.warn(
-      MappingProblem(
+      YAMLDiagnostic(
         file: problems.file, line: node.mark?.line ?? 0, column: node.mark?.column ?? 0, rule: rule, field: name,
         message: message))
   }
 
-  func child(_ node: Node, _ key: String) -> MappingField {
+  func child(_ node: Node, _ key: String) -> YAMLField {
     let path = key.hasPrefix("[") || name.isEmpty ? name + key : "\(name).\(key)"
-    return MappingField(node: node, name: path, rule: rule, problems: problems)
+    return YAMLField(node: node, name: path, rule: rule, problems: problems)
   }
 
-  func inside(rule: String) -> MappingField { MappingField(node: node, name: "", rule: rule, problems: problems) }
+  func inside(rule: String) -> YAMLField { YAMLField(node: node, name: "", rule: rule, problems: problems) }
 
   // MARK: Shapes
 
   var isMapping: Bool { node.mapping != nil }
 
   /// The members of a mapping whose keys are among `keys`; any other key is a problem.
-  func members(_ keys: [String]) -> [String: MappingField]? {
+  func members(_ keys: [String]) -> [String: YAMLField]? {
     guard let members = members() else { return nil }
     for (key, field) in members where !keys.contains(key.text) {
       let hint =
@@ -46,7 +46,7 @@ struct MappingField {
   }
 
   /// The members of a mapping in their order, whatever their keys.
-  func members() -> [(key: (text: String, mark: Mark?), field: MappingField)]? {
+  func members() -> [(key: (text: String, mark: Mark?), field: YAMLField)]? {
     guard let mapping = node.mapping else {
       report("key: value lines are expected here")
       return nil
@@ -60,7 +60,7 @@ struct MappingField {
     }
   }
 
-  func elements() -> [MappingField]? {
+  func elements() -> [YAMLField]? {
     guard let sequence = node.sequence else {
       report("a list is expected here")
       return nil
@@ -73,7 +73,7 @@ struct MappingField {
   }
 
   /// The elements of a list, or the node itself as the only one.
-  func oneOrMany() -> [MappingField]? { node.sequence == nil ? [self] : elements() }
+  func oneOrMany() -> [YAMLField]? { node.sequence == nil ? [self] : elements() }
 
   // MARK: Scalars
 

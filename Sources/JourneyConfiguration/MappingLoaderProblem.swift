@@ -1,5 +1,5 @@
 /// One thing that is wrong in a mapping file, told to the person who wrote it.
-public struct MappingProblem: Error, Hashable, Sendable, CustomStringConvertible {
+public struct YAMLDiagnostic: Error, Hashable, Sendable, CustomStringConvertible {
   public var file: String
   /// From 1; 0 where the problem is the file itself.
   public var line: Int
@@ -24,36 +24,36 @@ public struct MappingProblem: Error, Hashable, Sendable, CustomStringConvertible
 
 /// All problems of all mapping files that were to be loaded, a line each.
 public struct MappingLoadError: Error, Hashable, Sendable, CustomStringConvertible {
-  public var problems: [MappingProblem]
+  public var problems: [YAMLDiagnostic]
 
   public var description: String { problems.map(\.description).joined(separator: "\n") }
 }
 
 /// Collects the problems of one file, so that a person sees all of them at once.
-final class MappingProblemList {
+final class YAMLDiagnosticList {
   let file: String
-  private(set) var problems: [MappingProblem] = []
+  private(set) var problems: [YAMLDiagnostic] = []
   /// What may be meant and is worth a look.
-  private(set) var warnings: [MappingProblem] = []
+  private(set) var warnings: [YAMLDiagnostic] = []
 
   init(file: String) { self.file = file }
 
-  func add(_ problem: MappingProblem) { problems.append(problem) }
-  func warn(_ problem: MappingProblem) { warnings.append(problem) }
+  func add(_ problem: YAMLDiagnostic) { problems.append(problem) }
+  func warn(_ problem: YAMLDiagnostic) { warnings.append(problem) }
 
   /// In the order of the text, which is how a person works through them.
-  var sorted: [MappingProblem] { problems.sorted { ($0.line, $0.column) < ($1.line, $1.column) } }
+  var sorted: [YAMLDiagnostic] { problems.sorted { ($0.line, $0.column) < ($1.line, $1.column) } }
 }
 
 /// The word that was probably meant.
-func nearest(_ word: String, among words: [String]) -> String? {
+func nearest(_ keyword: String, among words: [String]) -> String? {
   let ranked = words.map {
-    (word: $0, distance: editDistance(Array(word.lowercased().utf8), Array($0.lowercased().utf8)))
+    (keyword: $0, distance: editDistance(Array(keyword.lowercased().utf8), Array($0.lowercased().utf8)))
   }
-  guard let best = ranked.min(by: { $0.distance < $1.distance }), best.distance <= max(2, word.utf8.count / 3) else {
+  guard let best = ranked.min(by: { $0.distance < $1.distance }), best.distance <= max(2, keyword.utf8.count / 3) else {
     return nil
   }
-  return best.word
+  return best.keyword
 }
 
 /// Insertions, deletions and replacements between two words (Levenshtein).

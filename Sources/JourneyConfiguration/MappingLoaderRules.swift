@@ -9,7 +9,7 @@ struct MappingDefaults {
   var metadata = MappingMetadata()
 }
 
-extension MappingField {
+extension YAMLField {
   func rule(defaults: MappingDefaults) -> MappingRule? {
     guard let members = members(["name", "when", "ignore", "reject", "event"]) else { return nil }
     guard let name = members["name"]?.text() else {
@@ -63,7 +63,7 @@ extension MappingField {
       return nil
     }
     var isWhole = true
-    func read<T>(_ key: String, _ fallback: T?, _ read: (MappingField) -> T?) -> T? {
+    func read<T>(_ key: String, _ fallback: T?, _ read: (YAMLField) -> T?) -> T? {
       guard let field = members[key] else { return fallback }
       let value = read(field)
       if value == nil { isWhole = false }
@@ -112,19 +112,21 @@ extension MappingField {
 
   /// A word is the type itself; a path or a mapping says where it comes from.
   private func eventType() -> MappingExpression? {
-    guard let word = node.scalar?.string, !word.hasPrefix("$"), !word.contains(":") else { return expression() }
+    guard let keyword = node.scalar?.string, !keyword.hasPrefix("$"), !keyword.contains(":") else {
+      return expression()
+    }
     return text().map { .constant(JSONConstant(string: $0)) }
   }
 
   private func stage() -> StageRule? {
-    guard let word = node.scalar?.string, !word.hasPrefix("$"), !word.contains(":") else {
+    guard let keyword = node.scalar?.string, !keyword.hasPrefix("$"), !keyword.contains(":") else {
       return expression().map(StageRule.named)
     }
-    if word == "keep" { return .keep }
-    if let stage = Stage(rawValue: word) { return .set(stage) }
+    if keyword == "keep" { return .keep }
+    if let stage = Stage(rawValue: keyword) { return .set(stage) }
     let stages = Stage.allCases.map(\.rawValue)
-    let hint = nearest(word, among: stages + ["keep"]).map { "did you mean \($0)?" }
-    report("\(word) is not a stage", hint: hint ?? "stages: \(stages.joined(separator: ", ")); or keep")
+    let hint = nearest(keyword, among: stages + ["keep"]).map { "did you mean \($0)?" }
+    report("\(keyword) is not a stage", hint: hint ?? "stages: \(stages.joined(separator: ", ")); or keep")
     return nil
   }
 

@@ -2,7 +2,7 @@ import Journey
 import Yams
 
 /// The steps of an expression's `then`.
-extension MappingField {
+extension YAMLField {
   private static let words: [String: MappingTransform] = [
     "trim": .trim, "lower": .lowercase, "upper": .uppercase, "base64": .base64, "number": .number,
     "words": .table(ScoreBand.words, otherwise: nil),
@@ -12,9 +12,9 @@ extension MappingField {
 
   /// A word, or a mapping with one name and its argument; `otherwise` goes with `table`.
   func step() -> MappingTransform? {
-    if let word = node.scalar?.string {
-      if let step = Self.words[word] { return step }
-      report("the step \(word) is not known", hint: "known: \(Self.known)")
+    if let keyword = node.scalar?.string {
+      if let step = Self.words[keyword] { return step }
+      report("the step \(keyword) is not known", hint: "known: \(Self.known)")
       return nil
     }
     guard let members = members(Self.named + ["otherwise"]) else { return nil }
@@ -28,7 +28,7 @@ extension MappingField {
   }
 
   /// The step of a name, whose argument this is.
-  func step(_ name: String, otherwise: MappingField?) -> MappingTransform? {
+  func step(_ name: String, otherwise: YAMLField?) -> MappingTransform? {
     switch name {
     case "json": jsonPath().map { .json($0) }
     case "match": pattern().map { .match($0) }
@@ -81,7 +81,7 @@ extension MappingField {
     return nil
   }
 
-  private func table(otherwise: MappingField?) -> MappingTransform? {
+  private func table(otherwise: YAMLField?) -> MappingTransform? {
     guard let entries = members() else { return nil }
     var constants: [String: JSONConstant] = [:]
     for (key, field) in entries {

@@ -12,7 +12,7 @@ enum PublisherLoader {
     // What cannot be read at all is the caller's to tell.
     guard let data = FileManager.default.contents(atPath: file), let text = String(validating: data, as: UTF8.self)
     else { return nil }
-    let problems = MappingProblemList(file: file)
+    let problems = YAMLDiagnosticList(file: file)
     guard let field = MappingLoader.compose(text, problems)?.members()?.first(where: { $0.key.text == section })?.field
     else { return nil }
     var grants: [String: PublisherPolicy.Grant] = [:]
@@ -25,7 +25,7 @@ enum PublisherLoader {
     return grants
   }
 
-  private static func grant(_ field: MappingField) -> PublisherPolicy.Grant {
+  private static func grant(_ field: YAMLField) -> PublisherPolicy.Grant {
     let nothing = PublisherPolicy.Grant(sources: PublisherPolicy.SourcePatterns([]), organizations: [])
     guard let members = field.members(["sources", "organizations"]) else { return nothing }
     guard let sources = members["sources"], let organizations = members["organizations"] else {
@@ -38,7 +38,7 @@ enum PublisherLoader {
   }
 
   /// - Returns: nil for `*`.
-  private static func ids(_ field: MappingField) -> Set<UUID>? {
+  private static func ids(_ field: YAMLField) -> Set<UUID>? {
     guard let fields = field.oneOrMany() else { return [] }
     if fields.count == 1, fields[0].node.scalar?.string == "*" { return nil }
     return Set(

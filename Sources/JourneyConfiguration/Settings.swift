@@ -14,8 +14,8 @@ public struct Settings: Sendable {
   public var databaseURL: String
   /// `database.role`: the role that the adapter works as, whoever it logs in as. Empty: the login role itself.
   public var databaseRole: String
-  /// `pipeline.lanes`: commits at the same time, each on a connection of its own. 1...32.
-  public var lanes: Int
+  /// `pipeline.workers`: commits at the same time, each on a connection of its own. 1...32.
+  public var workers: Int
   /// `pipeline.batchSize`: the most events a commit takes. 1...5,000.
   public var batchSize: Int
   /// `pipeline.drainSeconds`: how long a stop may take. 1...600.

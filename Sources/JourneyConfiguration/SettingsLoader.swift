@@ -5,7 +5,7 @@ import Yams
 /// Reads the settings: flags over the environment over the file.
 public enum SettingsLoader {
   /// The names of `names.…`, with the defaults.
-  public static let names: [(key: String, standard: String)] = [
+  public static let names: [(key: String, defaultValue: String)] = [
     ("events", "journey.events"), ("ingest", "journey.ingest"), ("dead", "journey.dead"),
     ("deadLetters", "journey.dead-letters"),
     ("actions", "journey.actions"), ("outcomes", "journey.outcomes"), ("retry", "journey.retry"),
@@ -74,19 +74,19 @@ public enum SettingsLoader {
 
   private static func read(_ config: ConfigReader, file: String?) throws -> Settings {
     var problems: [String] = []
-    func int(_ key: String, _ standard: Int, _ range: ClosedRange<Int>) -> Int {
+    func int(_ key: String, _ defaultValue: Int, _ range: ClosedRange<Int>) -> Int {
       guard let text = config.string(forKey: ConfigKey(key)) ?? config.int(forKey: ConfigKey(key)).map(String.init)
-      else { return standard }
+      else { return defaultValue }
       if let value = Int(text), range.contains(value) { return value }
       problems.append("\(key): \(text) is not a whole number from \(range.lowerBound) to \(range.upperBound)")
-      return standard
+      return defaultValue
     }
-    func bool(_ key: String, _ standard: Bool) -> Bool {
+    func bool(_ key: String, _ defaultValue: Bool) -> Bool {
       guard let text = config.string(forKey: ConfigKey(key)) ?? config.bool(forKey: ConfigKey(key)).map({ "\($0)" })
-      else { return standard }
+      else { return defaultValue }
       if let value = ["true": true, "false": false][text.lowercased()] { return value }
       problems.append("\(key): \(text) is neither true nor false")
-      return standard
+      return defaultValue
     }
     let base = file.map { String($0.prefix(upTo: $0.lastIndex(of: "/") ?? $0.startIndex)) } ?? ""
     func resolved(_ path: String) -> String { path.hasPrefix("/") || base.isEmpty ? path : "\(base)/\(path)" }
@@ -102,7 +102,7 @@ public enum SettingsLoader {
       otherBrokerUsers: Set(config.stringArray(forKey: "amqp.otherUsers", default: []).filter { !$0.isEmpty }),
       databaseURL: config.secret("database.url"),
       databaseRole: config.string(forKey: "database.role", default: "journey_adapter"),
-      lanes: int("pipeline.lanes", 2, 1...32), batchSize: int("pipeline.batchSize", 500, 1...5000),
+      workers: int("pipeline.lanes", 2, 1...32), batchSize: int("pipeline.batchSize", 500, 1...5000),
       drainSeconds: int("pipeline.drainSeconds", 20, 1...600), prefetch: int("ingest.prefetch", 2000, 1...2000),
       maximumBodyBytes: int("ingest.maximumBodyBytes", 1 << 20, 1024...(8 << 20)),
       retriesUnknownClients: bool("retry.unknownClient", true), retryTiers: tiers,
@@ -111,7 +111,7 @@ public enum SettingsLoader {
       publishWindow: int("publish.window", 1024, 1...4096),
       names: Dictionary(
         uniqueKeysWithValues: names.map {
-          ($0.key, config.string(forKey: ConfigKey("names.\($0.key)"), default: $0.standard))
+          ($0.key, config.string(forKey: ConfigKey("names.\($0.key)"), default: $0.defaultValue))
         }),
       mappingDirectories: config.stringArray(forKey: "mappings.directories", default: ["mappings"]).map(resolved),
       tenantsFile: config.string(forKey: "mappings.tenants").map(resolved),
@@ -123,7 +123,7 @@ public enum SettingsLoader {
       probes: ProbeOptions(config, int: int))
     problems +=
       settings.deadlines.problems + settings.api.problems
-      + settings.deadLetters.problems(largestRead: settings.maximumBodyBytes)
+      + settings.deadLetters.problems(maxReadBytes: settings.maximumBodyBytes)
     guard problems.isEmpty else { throw SettingsError(problems.joined(separator: "\n")) }
     return settings
   }
@@ -134,7 +134,7 @@ public enum SettingsLoader {
     else {
       throw SettingsError("\(file) cannot be read as UTF-8 text")
     }
-    let problems = MappingProblemList(file: file)
+    let problems = YAMLDiagnosticList(file: file)
     if let root = MappingLoader.compose(text, problems),
       let sections = root.members((known.keys + [PublisherLoader.section]).sorted())
     {

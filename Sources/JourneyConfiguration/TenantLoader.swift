@@ -11,10 +11,10 @@ public enum TenantLoader {
     guard let data = FileManager.default.contents(atPath: file), let text = String(validating: data, as: UTF8.self)
     else {
       throw MappingLoadError(problems: [
-        MappingProblem(file: file, line: 0, column: 0, message: "the file cannot be read as UTF-8 text")
+        YAMLDiagnostic(file: file, line: 0, column: 0, message: "the file cannot be read as UTF-8 text")
       ])
     }
-    let problems = MappingProblemList(file: file)
+    let problems = YAMLDiagnosticList(file: file)
     var tenants: [String: [String: UUID]] = [:]
     for (source, accounts) in MappingLoader.compose(text, problems)?.members() ?? [] {
       for (account, field) in accounts.members() ?? [] {

@@ -2,32 +2,32 @@ import Journey
 import Yams
 
 /// Readers that settings and rules share.
-extension MappingField {
+extension YAMLField {
   /// Hands each member to the reader of its key; a key without a reader is a problem.
-  func read<Target>(into target: inout Target, _ readers: [String: (MappingField, inout Target) -> Void]) {
+  func read<Target>(into target: inout Target, _ readers: [String: (YAMLField, inout Target) -> Void]) {
     guard let members = members(readers.keys.sorted()) else { return }
     for (key, field) in members { readers[key]?(field, &target) }
   }
 
   /// The members of a mapping, whatever their keys, in the order of the file.
-  func pairs() -> [(String, MappingField)] { (members() ?? []).map { ($0.key.text, $0.field) } }
+  func pairs() -> [(String, YAMLField)] { (members() ?? []).map { ($0.key.text, $0.field) } }
 
   /// Whether a part is switched off, by the word `off`.
   var isOff: Bool { node.scalar.map { ["off", "false"].contains($0.string) } ?? false }
 
   /// Reads a part that the word `off` switches off.
-  func read<Rule>(into rule: inout Rule?, standard: Rule, _ readers: [String: (MappingField, inout Rule) -> Void]) {
+  func read<Rule>(into rule: inout Rule?, defaultValue: Rule, _ readers: [String: (YAMLField, inout Rule) -> Void]) {
     guard !isOff else {
       rule = nil
       return
     }
-    var value = rule ?? standard
+    var value = rule ?? defaultValue
     read(into: &value, readers)
     rule = value
   }
 
   /// One of an enumeration's names.
-  func word<Value: RawRepresentable<String> & CaseIterable>() -> Value? {
+  func keyword<Value: RawRepresentable<String> & CaseIterable>() -> Value? {
     guard let text = text() else { return nil }
     if let value = Value(rawValue: text) { return value }
     let hint = nearest(text, among: Value.allCases.map(\.rawValue)).map { "did you mean \($0)?" } ?? names(Value.self)

@@ -10,9 +10,9 @@ public enum ActionEvent {
   public static func message(_ action: RecommendedAction) -> ActionMessage {
     var routingKey = ""
     routingKey.reserveCapacity(56)
-    for (place, word) in [action.channel.rawValue, action.action.rawValue, action.priority.rawValue].enumerated() {
-      if place > 0 { routingKey += "." }
-      routingKey += word
+    for (index, segment) in [action.channel.rawValue, action.action.rawValue, action.priority.rawValue].enumerated() {
+      if index > 0 { routingKey += "." }
+      routingKey += segment
     }
     return ActionMessage(
       id: action.id, routingKey: routingKey, priority: action.priority, timeToLive: action.timeToLive,
@@ -23,15 +23,15 @@ public enum ActionEvent {
   private static func body(_ action: RecommendedAction) -> [UInt8] {
     var json = JSONWriter(reservingCapacity: 1024)
     json.beginObject()
-    json.member("specversion", word: "1.0")
+    json.member("specversion", unescaped: "1.0")
     json.member("id", action.id)
-    json.member("source", word: "/journey")
-    json.member("type", word: type)
+    json.member("source", unescaped: "/journey")
+    json.member("type", unescaped: type)
     json.member("time", action.decidedAt)
     json.member("subject", action.clientID)
     json.member("orgid", action.orgID)
     json.member("traceparent", action.traceparent)
-    json.member("datacontenttype", word: "application/json")
+    json.member("datacontenttype", unescaped: "application/json")
     json.key("data")
     writeData(action, into: &json)
     json.endObject()
@@ -40,16 +40,16 @@ public enum ActionEvent {
 
   private static func writeData(_ action: RecommendedAction, into json: inout JSONWriter) {
     json.beginObject()
-    json.member("action", word: action.action.rawValue)
+    json.member("action", unescaped: action.action.rawValue)
     json.member("channel", action.channel.rawValue)
-    json.member("priority", word: action.priority.rawValue)
+    json.member("priority", unescaped: action.priority.rawValue)
     json.member("reason", action.reason)
     json.key("score")
     json.double(action.score)
-    json.member("riskLevel", word: action.level.rawValue)
+    json.member("riskLevel", unescaped: action.level.rawValue)
     json.key("risks")
     json.raw(action.risks)
-    json.member("stage", word: action.stage.rawValue)
+    json.member("stage", unescaped: action.stage.rawValue)
     json.key("recommendedActions")
     json.raw(action.recommended)
     json.key("client")

@@ -35,14 +35,14 @@ public struct BrokerPermissions: Sendable {
   public func problems(_ admin: AMQPAdmin) async throws(AMQPError) -> [String] {
     var problems: [String] = []
     for queue in queues {
-      try await note(&problems, "it cannot read from the queue \(queue)") { () async throws(AMQPError) in
+      try await record(&problems, "it cannot read from the queue \(queue)") { () async throws(AMQPError) in
         try await admin.checkConsume(queue: queue)
       }
     }
     for (exchange, routingKeys) in exchanges {
       for routingKey in routingKeys {
         let before = problems.count
-        try await note(&problems, "it cannot publish to the exchange \(exchange)") { () async throws(AMQPError) in
+        try await record(&problems, "it cannot publish to the exchange \(exchange)") { () async throws(AMQPError) in
           // Copies name their publisher; where the broker knows the login by another name, it would refuse them.
           try await admin.checkPublish(exchange: exchange, routingKey: routingKey, userID: userID)
         }
@@ -73,7 +73,7 @@ public struct BrokerPermissions: Sendable {
     name.map { $0.isLetter || $0.isNumber || "_-".contains($0) ? "\($0)" : "\\\($0)" }.joined()
   }
 
-  private func note(_ problems: inout [String], _ what: String, _ check: () async throws(AMQPError) -> Void)
+  private func record(_ problems: inout [String], _ what: String, _ check: () async throws(AMQPError) -> Void)
     async throws(AMQPError)
   {
     do throws(AMQPError) {

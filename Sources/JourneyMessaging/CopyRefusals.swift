@@ -19,7 +19,7 @@ struct CopyRefusals {
   var nextForgotten: ContinuousClock.Instant? { entries.values.map { $0.at + Self.memory }.min() }
 
   /// - Returns: what to log, where the exchange took copies before.
-  mutating func note(_ outcome: PublishOutcome, by exchange: String, now: ContinuousClock.Instant) -> String? {
+  mutating func record(_ outcome: PublishOutcome, by exchange: String, now: ContinuousClock.Instant) -> String? {
     let reason: String
     switch outcome {
     case .confirmed:

@@ -6,7 +6,7 @@ public import JourneyPipeline
 /// What can be told of a message that could not be applied.
 extension InboundDecoder {
   /// Whose message it seems to be, for a filter: whatever part of it can be read.
-  func sender(_ properties: MessageProperties, body: [UInt8], routingKey: String) -> (
+  func guessOrigin(_ properties: MessageProperties, body: [UInt8], routingKey: String) -> (
     source: String?, orgID: UUID?, type: String?
   ) {
     // The beginning of a body that is cut is no JSON, as a rule; what it is is seen at once.

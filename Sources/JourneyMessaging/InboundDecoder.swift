@@ -47,7 +47,7 @@ public struct InboundDecoder: Sendable {
   }
 
   /// What a message holds: events, and a rejection for each part of it that cannot be one.
-  func decode(_ delivery: Delivery, random: inout IDRandom) -> (events: [StagedEvent], rejections: [Rejection]) {
+  func decode(_ delivery: Delivery, random: inout IDRandom) -> (events: [IncomingEvent], rejections: [Rejection]) {
     do throws(Rejection) {
       return try read(delivery, &random)
     } catch {
@@ -56,7 +56,7 @@ public struct InboundDecoder: Sendable {
   }
 
   private func read(_ delivery: Delivery, _ random: inout IDRandom) throws(Rejection) -> (
-    events: [StagedEvent], rejections: [Rejection]
+    events: [IncomingEvent], rejections: [Rejection]
   ) {
     let properties = delivery.properties
     if delivery.problem == .headersTooDeep {
@@ -114,11 +114,11 @@ public struct InboundDecoder: Sendable {
   private func stage(
     _ result: MappingResult, of source: String, _ properties: MessageProperties, traceparent: String?, now: Timestamp,
     _ random: inout IDRandom
-  ) -> (events: [StagedEvent], rejections: [Rejection]) {
+  ) -> (events: [IncomingEvent], rejections: [Rejection]) {
     let namedSource = source == Self.cloudEvents ? properties.headers["x-source"]?.headerText : nil
     // Ids that the API makes have a source of their own: nobody else's event can take one of them.
     let isFromAPI = source == Self.ownBody && properties.appID == Self.apiAppID && publishers.isOwn(properties.userID)
-    var events: [StagedEvent] = []
+    var events: [IncomingEvent] = []
     var rejections: [Rejection] = []
     for (element, outcome) in result.outcomes.enumerated() {
       func reject(_ rejection: Rejection) {
@@ -143,7 +143,7 @@ public struct InboundDecoder: Sendable {
           signals.signals(type: event.type, stage: event.stage, sourceEventID: event.sourceEventID, metadata: $0.root)
         }
         events.append(
-          StagedEvent(
+          IncomingEvent(
             id: UUID.v7(at: now, using: &random), event: event, signals: found ?? Signals(), traceparent: traceparent))
       }
     }

@@ -30,7 +30,7 @@ public struct JSONPatch: Hashable, Sendable {
     let list = document.root.kind == .array ? Array(document.root.elements) : [document.root]
     guard !list.isEmpty else { throw JSONPatchError("the patch has no operation") }
     for (index, element) in list.enumerated() {
-      operations.append(try Self.operation(element, place: "operation \(index + 1)"))
+      operations.append(try Self.operation(element, location: "operation \(index + 1)"))
     }
   }
 
@@ -53,19 +53,19 @@ public struct JSONPatch: Hashable, Sendable {
 
   // MARK: Reading
 
-  private static func operation(_ element: JSONValue, place: String) throws(JSONPatchError) -> Operation {
-    guard let name = element["op"]?.string else { throw JSONPatchError("\(place): \"op\" is missing") }
-    guard let pointer = element["path"]?.string else { throw JSONPatchError("\(place): \"path\" is missing") }
-    let path = try tokens(pointer, place: place)
+  private static func operation(_ element: JSONValue, location: String) throws(JSONPatchError) -> Operation {
+    guard let name = element["op"]?.string else { throw JSONPatchError("\(location): \"op\" is missing") }
+    guard let pointer = element["path"]?.string else { throw JSONPatchError("\(location): \"path\" is missing") }
+    let path = try tokens(pointer, location: location)
     if name == "remove" {
-      guard !path.isEmpty else { throw JSONPatchError("\(place): the whole document cannot be removed") }
+      guard !path.isEmpty else { throw JSONPatchError("\(location): the whole document cannot be removed") }
       return .remove(path: path)
     }
     guard ["add", "replace", "test"].contains(name) else {
-      throw JSONPatchError("\(place): \"op\" is \(name.shortened(to: 40)); add, remove, replace and test are known")
+      throw JSONPatchError("\(location): \"op\" is \(name.shortened(to: 40)); add, remove, replace and test are known")
     }
     guard let value = element["value"].map({ JSONTree($0) }) else {
-      throw JSONPatchError("\(place): \"value\" is missing")
+      throw JSONPatchError("\(location): \"value\" is missing")
     }
     switch name {
     case "add": return .add(path: path, value: value)
@@ -74,10 +74,10 @@ public struct JSONPatch: Hashable, Sendable {
     }
   }
 
-  private static func tokens(_ pointer: String, place: String) throws(JSONPatchError) -> [String] {
+  private static func tokens(_ pointer: String, location: String) throws(JSONPatchError) -> [String] {
     if pointer.isEmpty { return [] }
     guard pointer.hasPrefix("/") else {
-      throw JSONPatchError("\(place): the path \(pointer.shortened(to: 80)) does not start with /")
+      throw JSONPatchError("\(location): the path \(pointer.shortened(to: 80)) does not start with /")
     }
     var result: [String] = []
     for part in pointer.dropFirst().split(separator: "/", omittingEmptySubsequences: false) {
@@ -91,7 +91,8 @@ public struct JSONPatch: Hashable, Sendable {
         switch characters.next() {
         case "0": token += "~"
         case "1": token += "/"
-        default: throw JSONPatchError("\(place): the path \(pointer.shortened(to: 80)) has a ~ without 0 or 1 after it")
+        default:
+          throw JSONPatchError("\(location): the path \(pointer.shortened(to: 80)) has a ~ without 0 or 1 after it")
         }
       }
       result.append(token)

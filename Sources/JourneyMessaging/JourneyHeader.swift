@@ -14,7 +14,7 @@ enum JourneyHeader {
   static let expiration = "x-journey-expiration"
   static let userID = "x-journey-user-id"
   static let isTransient = "x-journey-transient"
-  static let carbonCopy = "x-journey-cc"
+  static let cc = "x-journey-cc"
 
   // How it went so far.
   /// How often the message was tried and failed.
@@ -36,7 +36,7 @@ enum JourneyHeader {
   static let replay = "x-journey-replay"
   static let causedBy = "x-journey-caused-by"
   /// The letter that this message is: not of one that was edited, which is a new message.
-  static let letter = "x-journey-letter"
+  static let deadLetter = "x-journey-letter"
 
   /// What the broker wrote about earlier deaths and deliveries: republished, it would make later ones look like a
   /// cycle.

@@ -16,10 +16,10 @@ enum MessageCopy {
   static func properties(_ original: MessageProperties, exchange: String, routingKey: String) -> MessageProperties {
     var properties = original
     // A second routing by CC would hand copies to other queues.
-    let carbonCopy = properties.headers["CC"]
+    let cc = properties.headers["CC"]
     properties.headers = FieldTable(
       properties.headers.fields.filter { !JourneyHeader.isBrokersOwn($0.name) && $0.name != "CC" && $0.name != "BCC" })
-    properties.headers[JourneyHeader.carbonCopy] = carbonCopy
+    properties.headers[JourneyHeader.cc] = cc
     properties.headers[JourneyHeader.exchange] = .string(exchange)
     properties.headers[JourneyHeader.routingKey] = .string(routingKey)
     // A copy has a time to live of its own; a foreign user id would be refused; only what is written to disk is safe.
@@ -75,15 +75,15 @@ struct Origin {
     properties.expiration = copied.headers[JourneyHeader.expiration]?.stringValue
     properties.userID = copied.headers[JourneyHeader.userID]?.stringValue
     properties.isPersistent = copied.headers[JourneyHeader.isTransient]?.boolValue != true
-    let carbonCopy = copied.headers[JourneyHeader.carbonCopy]
+    let cc = copied.headers[JourneyHeader.cc]
     let setAside: Set<String> = [
       JourneyHeader.exchange, JourneyHeader.routingKey, JourneyHeader.expiration, JourneyHeader.userID,
       JourneyHeader.isTransient,
-      JourneyHeader.carbonCopy,
+      JourneyHeader.cc,
     ]
     properties.headers = FieldTable(
       copied.headers.fields.filter { !setAside.contains($0.name) && !JourneyHeader.isBrokersOwn($0.name) })
-    if let carbonCopy { properties.headers["CC"] = carbonCopy }
+    if let cc { properties.headers["CC"] = cc }
   }
 }
 
@@ -104,7 +104,7 @@ struct AttemptRecord {
   }
 
   /// Notes one more failure in the headers of a copy.
-  mutating func note(_ code: Rejection.Code?, at now: Timestamp, in headers: inout FieldTable) {
+  mutating func record(_ code: Rejection.Code?, at now: Timestamp, in headers: inout FieldTable) {
     let failure = "\(now.iso8601) \(code?.rawValue ?? "unknown")"
     attempts += 1
     firstFailure = firstFailure ?? failure

@@ -38,7 +38,7 @@ struct OwnMessages: Hashable, Sendable {
   ///
   /// The adapter's own dead letters come without `x-death`, and nobody else may write to their exchange. What the
   /// broker has moved bears one: there a copy on its way through the retries is known by its user.
-  func isBuried(_ delivery: Delivery) -> Bool {
+  func isDeadLettered(_ delivery: Delivery) -> Bool {
     !delivery.properties.headers.contains { $0.name == "x-death" } || isSigned(delivery.properties)
   }
 

@@ -47,7 +47,7 @@ public struct RetryPolicy: Hashable, Sendable {
   {
     var properties = MessageCopy.properties(of: delivery)
     var record = AttemptRecord(properties.headers)
-    record.note(reasons.first(where: mayHeal)?.code, at: now, in: &properties.headers)
+    record.record(reasons.first(where: mayHeal)?.code, at: now, in: &properties.headers)
     return message(properties, delivery.body, tier: tier, names)
   }
 

@@ -9,7 +9,7 @@ import Synchronization
 /// How many lanes work follows the load, and nobody waits for a batch to fill. A single lane takes all that waits,
 /// however little; a further one only where as much waits as the largest batch under way has, a quarter of that of
 /// clients that nobody works on. So what comes while others are at work is committed at once if it is as much as they
-/// have, and gathers otherwise. Only lanes count whose batch is younger than `patience`: one that is stuck holds no
+/// have, and gathers otherwise. Only lanes count whose batch is younger than `timeout`: one that is stuck holds no
 /// other back.
 ///
 /// A client whose rows somebody else holds is set aside for a while: what waits for it is passed over, and nobody waits
@@ -17,7 +17,7 @@ import Synchronization
 ///
 /// The length is bounded by what the source hands out before settlement. One reader a lane, any number of writers.
 final class BatchQueue<Element: Sendable>: Sendable {
-  private struct Lane {
+  private struct CommitWorker {
     var waiting: CheckedContinuation<[Element]?, Never>?
     /// The clients of the batch that it has taken and not come back from.
     var clients: Set<Int> = []
@@ -26,14 +26,14 @@ final class BatchQueue<Element: Sendable>: Sendable {
   }
   private struct State {
     var elements: [Element] = []
-    var lanes: [Lane]
+    var workers: [CommitWorker]
     /// Clients that are set aside, and until when.
     var setAside: [Int: ContinuousClock.Instant] = [:]
     var isClosed = false
   }
   private let state: Mutex<State>
   private let limit: Int
-  private let patience: Duration
+  private let timeout: Duration
   private let now: @Sendable () -> ContinuousClock.Instant
   private let client: @Sendable (Element) -> Int
 
@@ -42,13 +42,13 @@ final class BatchQueue<Element: Sendable>: Sendable {
   ///   - patience: more than a commit takes, but for one that waits for somebody.
   ///   - client: a number for an element's client, the same for all elements of a client.
   init(
-    lanes: Int, limit: Int, patience: Duration = .seconds(1),
+    workers: Int, limit: Int, timeout: Duration = .seconds(1),
     now: @escaping @Sendable () -> ContinuousClock.Instant = { .now },
     client: @escaping @Sendable (Element) -> Int
   ) {
-    state = Mutex(State(lanes: (0..<lanes).map { _ in Lane() }))
+    state = Mutex(State(workers: (0..<workers).map { _ in CommitWorker() }))
     self.limit = limit
-    self.patience = patience
+    self.timeout = timeout
     self.now = now
     self.client = client
   }
@@ -57,15 +57,15 @@ final class BatchQueue<Element: Sendable>: Sendable {
 
   /// Gives back what a lane took and could not do: it is the oldest again.
   /// - Parameter pauses: clients to be set aside, each for so long.
-  func putBack(_ elements: [Element], pauses: [Int: Duration] = [:]) {
+  func requeue(_ elements: [Element], pauses: [Int: Duration] = [:]) {
     let now = now()
     change { state in
       state.elements.insert(contentsOf: elements, at: 0)
-      for (client, pause) in pauses { state.setAside[client] = now + pause }
+      for (client, markIdle) in pauses { state.setAside[client] = now + markIdle }
     }
-    for pause in Set(pauses.values) {
+    for markIdle in Set(pauses.values) {
       Task {
-        try? await Task.sleep(for: pause)
+        try? await Task.sleep(for: markIdle)
         change { _ in }
       }
     }
@@ -92,29 +92,29 @@ final class BatchQueue<Element: Sendable>: Sendable {
   func close() { change { $0.isClosed = true } }
 
   /// The lane works no more.
-  func leave(_ lane: Int) { change { $0.lanes[lane] = Lane() } }
+  func detach(_ worker: Int) { change { $0.workers[worker] = CommitWorker() } }
 
   /// The lane counts as idle until it comes back: others take what comes, however little. Its clients are still its
   /// own.
-  func pause(_ lane: Int) { change { $0.lanes[lane].work = nil } }
+  func markIdle(_ worker: Int) { change { $0.workers[worker].work = nil } }
 
   /// Waits for a batch; the work on the lane's last one is over. nil once the queue is closed and nothing is left.
-  func next(for lane: Int) async -> [Element]? {
+  func next(for worker: Int) async -> [Element]? {
     await withCheckedContinuation { continuation in
       // The lane that comes back goes on before others are woken: its connection is warm.
       change { state in
-        state.lanes[lane] = Lane(waiting: continuation)
+        state.workers[worker] = CommitWorker(waiting: continuation)
       } first: {
-        lane
+        worker
       }
     }
   }
 
-  /// Looks every `patience` for what a lane that is stuck keeps from the others while nothing else happens, until it is
+  /// Looks every `timeout` for what a lane that is stuck keeps from the others while nothing else happens, until it is
   /// cancelled.
   func watch() async {
     while !Task.isCancelled {
-      try? await Task.sleep(for: patience)
+      try? await Task.sleep(for: timeout)
       change { _ in }
     }
   }
@@ -123,11 +123,11 @@ final class BatchQueue<Element: Sendable>: Sendable {
     let woken = state.withLock { state in
       change(&state)
       var woken: [(CheckedContinuation<[Element]?, Never>, [Element]?)] = []
-      for lane in [first()].compactMap(\.self) + state.lanes.indices {
-        guard let continuation = state.lanes[lane].waiting else { continue }
+      for worker in [first()].compactMap(\.self) + state.workers.indices {
+        guard let continuation = state.workers[worker].waiting else { continue }
         // What is nothing for one lane is nothing for the next.
-        guard let taken = take(for: lane, &state) else { break }
-        state.lanes[lane].waiting = nil
+        guard let taken = dequeue(for: worker, &state) else { break }
+        state.workers[worker].waiting = nil
         woken.append((continuation, taken))
       }
       return woken
@@ -136,31 +136,31 @@ final class BatchQueue<Element: Sendable>: Sendable {
   }
 
   /// - Returns: a batch, nil within for the end, nil where the lane has to wait.
-  private func take(for lane: Int, _ state: inout State) -> [Element]?? {
+  private func dequeue(for worker: Int, _ state: inout State) -> [Element]?? {
     guard !state.elements.isEmpty else { return state.isClosed ? .some(nil) : nil }
-    let busy = state.lanes.map(\.clients).filter { !$0.isEmpty }
+    let busy = state.workers.map(\.clients).filter { !$0.isEmpty }
     let now = now()
     if !state.setAside.isEmpty { state.setAside = state.setAside.filter { $0.value > now } }
     let setAside = state.setAside
-    let least = state.lanes.compactMap(\.work).filter { now - $0.start < patience }.map(\.count).max() ?? 1
+    let least = state.workers.compactMap(\.work).filter { now - $0.start < timeout }.map(\.count).max() ?? 1
     guard state.elements.count >= least else { return nil }
     var batch: [Element] = [], rest: [Element] = [], clients: Set<Int> = []
     batch.reserveCapacity(min(limit, state.elements.count))
-    var place = 0
-    while place < state.elements.count, batch.count < limit {
-      let element = state.elements[place], client = client(element)
+    var index = 0
+    while index < state.elements.count, batch.count < limit {
+      let element = state.elements[index], client = client(element)
       if busy.contains(where: { $0.contains(client) }) || (!setAside.isEmpty && setAside[client] != nil) {
         rest.append(element)
       } else {
         batch.append(element)
         clients.insert(client)
       }
-      place += 1
+      index += 1
     }
     guard batch.count >= max(1, least / 4) else { return nil }
-    state.elements.replaceSubrange(..<place, with: rest)
-    state.lanes[lane].clients = clients
-    state.lanes[lane].work = (batch.count, now)
+    state.elements.replaceSubrange(..<index, with: rest)
+    state.workers[worker].clients = clients
+    state.workers[worker].work = (batch.count, now)
     return batch
   }
 }

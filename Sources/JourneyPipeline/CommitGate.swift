@@ -20,23 +20,22 @@ final class CommitGate: Sendable {
     /// How many commits have passed on trial, whether or not they stored anything.
     var trialPasses = 0
     /// Events that were refused alone, and of which nobody knows yet whether they are at fault.
-    var suspects: [LaneItem] = []
+    var inDoubt: [PendingEvent] = []
     /// Whoever waits for a change of the mode.
     var waiting: [CheckedContinuation<Void, Never>] = []
   }
   private let state = Mutex(State())
   private let mayBeClosed = Atomic<Bool>(false)
-  private let hasSuspects = Atomic<Bool>(false)
+  private let hasInDoubt = Atomic<Bool>(false)
   private let source: any EventSource
-  private let ledger: any JourneyLedger
+  private let store: any EventStore
   private let settings: Pipeline.Settings
   private let health: Health
   private let logger: Logger
 
-  init(source: any EventSource, ledger: any JourneyLedger, settings: Pipeline.Settings, health: Health, logger: Logger)
-  {
+  init(source: any EventSource, store: any EventStore, settings: Pipeline.Settings, health: Health, logger: Logger) {
     self.source = source
-    self.ledger = ledger
+    self.store = store
     self.settings = settings
     self.health = health
     self.logger = logger
@@ -78,17 +77,17 @@ final class CommitGate: Sendable {
   /// - Parameter hasStored: whether others of their batch were stored.
   /// - Returns: whether nothing is kept: there are so many by now that nothing passes, and the gate is closed; or few,
   ///   for so long that they had better be put off.
-  func keep(_ suspects: [LaneItem], _ error: LedgerError, hasStored: Bool) -> Bool {
+  func keep(_ inDoubt: [PendingEvent], _ error: StoreError, hasStored: Bool) -> Bool {
     health.failed(.commits, error.reason)
     let (isKept, closes, waiting) = state.withLock { state in
       let since = state.failingSince ?? .now
       state.failingSince = since
-      let all = state.suspects + suspects
+      let all = state.inDoubt + inDoubt
       let lately = all.count { suspect in state.passed.map { suspect.refusal!.at > $0.until } ?? true }
-      if !hasStored, lately >= LaneWork.sampleSize { return (false, true, [CheckedContinuation<Void, Never>]()) }
-      if !hasStored, since.duration(to: .now) >= settings.patience { return (false, false, []) }
-      state.suspects = all
-      hasSuspects.store(true, ordering: .relaxed)
+      if !hasStored, lately >= CommitWork.sampleSize { return (false, true, [CheckedContinuation<Void, Never>]()) }
+      if !hasStored, since.duration(to: .now) >= settings.timeout { return (false, false, []) }
+      state.inDoubt = all
+      hasInDoubt.store(true, ordering: .relaxed)
       defer { state.waiting = [] }
       return (true, false, state.waiting)
     }
@@ -98,39 +97,39 @@ final class CommitGate: Sendable {
   }
 
   /// The events that are kept and whose pauses are over, to be tried again just after another one was stored.
-  func takeSuspects() -> [LaneItem] {
-    guard hasSuspects.load(ordering: .relaxed) else { return [] }
+  func removeInDoubt() -> [PendingEvent] {
+    guard hasInDoubt.load(ordering: .relaxed) else { return [] }
     let now = ContinuousClock.now
-    return takeSuspects { isDue($0, at: now) }
+    return removeInDoubt { isDue($0, at: now) }
   }
 
-  private func isDue(_ suspect: LaneItem, at moment: ContinuousClock.Instant) -> Bool {
+  private func isDue(_ suspect: PendingEvent, at moment: ContinuousClock.Instant) -> Bool {
     suspect.refusal.map { moment - $0.at >= settings.refusalPause * $0.count } ?? true
   }
 
-  private func takeSuspects(_ isDue: (LaneItem) -> Bool) -> [LaneItem] {
+  private func removeInDoubt(_ isDue: (PendingEvent) -> Bool) -> [PendingEvent] {
     state.withLock { state in
-      let due = state.suspects.filter(isDue)
-      if !due.isEmpty { state.suspects.removeAll(where: isDue) }
-      hasSuspects.store(!state.suspects.isEmpty, ordering: .relaxed)
+      let due = state.inDoubt.filter(isDue)
+      if !due.isEmpty { state.inDoubt.removeAll(where: isDue) }
+      hasInDoubt.store(!state.inDoubt.isEmpty, ordering: .relaxed)
       return due
     }
   }
 
   /// A commit has failed for a reason that passes.
   /// - Returns: whether none has passed for so long that waiting with messages at hand is over.
-  func failed(_ error: LedgerError, attempts: Int) -> Bool {
+  func failed(_ error: StoreError, attempts: Int) -> Bool {
     // Two transactions that meet are no failure of the part.
     if attempts > 1 { health.failed(.commits, error.reason) }
     return state.withLock { state in
       let since = state.failingSince ?? .now
       state.failingSince = since
-      return since.duration(to: .now) >= settings.patience
+      return since.duration(to: .now) >= settings.timeout
     }
   }
 
   /// Nothing passes.
-  func close(_ error: LedgerError) {
+  func close(_ error: StoreError) {
     health.failed(.commits, error.reason)
     let (isNew, waiting) = state.withLock { state in
       guard state.mode != .closed else { return (false, [CheckedContinuation<Void, Never>]()) }
@@ -153,10 +152,10 @@ final class CommitGate: Sendable {
   /// - Parameters:
   ///   - putOff: puts off what waits to be committed, and these events.
   ///   - tryAgain: has events committed.
-  func run(putOff: ([LaneItem]) -> Void, tryAgain: ([LaneItem]) -> Void) async {
-    var backoff = Backoff(shortest: settings.shortestTrial, longest: settings.longestTrial)
+  func run(putOff: ([PendingEvent]) -> Void, tryAgain: ([PendingEvent]) -> Void) async {
+    var backoff = Backoff(base: settings.minTrialDelay, maximum: settings.maxTrialDelay)
     while !Task.isCancelled {
-      let (mode, keepsAny) = state.withLock { ($0.mode, !$0.suspects.isEmpty) }
+      let (mode, keepsAny) = state.withLock { ($0.mode, !$0.inDoubt.isEmpty) }
       switch mode {
       case .open where !keepsAny:
         backoff.reset()
@@ -166,12 +165,12 @@ final class CommitGate: Sendable {
         // Nothing else may come for long, and somebody may have mended it.
         try? await Task.sleep(for: backoff.next())
         // Where others are being stored, it is for the lanes to try it beside them.
-        let long = ContinuousClock.now - settings.shortestTrial
-        tryAgain(takeSuspects { isDue($0, at: long) })
+        let long = ContinuousClock.now - settings.minTrialDelay
+        tryAgain(removeInDoubt { isDue($0, at: long) })
       case .closed:
         // A commit that was under way may have opened it again.
         state.withLock { if $0.mode == .closed { source.pause() } }
-        putOff(takeSuspects { _ in true })
+        putOff(removeInDoubt { _ in true })
         guard isClosed else { continue }
         try? await Task.sleep(for: backoff.next())
         if await isWorthATrial() { beginTrial() }
@@ -180,8 +179,8 @@ final class CommitGate: Sendable {
   }
 
   private func isWorthATrial() async -> Bool {
-    do throws(LedgerError) {
-      try await ledger.check()
+    do throws(StoreError) {
+      try await store.check()
       return true
     } catch {
       health.failed(.commits, error.reason)
@@ -208,7 +207,7 @@ final class CommitGate: Sendable {
     await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
         let isOver = state.withLock { state in
-          if state.mode != mode || !state.suspects.isEmpty || Task.isCancelled { return true }
+          if state.mode != mode || !state.inDoubt.isEmpty || Task.isCancelled { return true }
           state.waiting.append(continuation)
           return false
         }

@@ -17,7 +17,7 @@ public struct Decider: Sendable {
   }
 
   public func evaluate(
-    _ client: inout ClientSnapshot, taking events: [StagedEvent], random: inout some RandomNumberGenerator
+    _ client: inout ClientSnapshot, taking events: [IncomingEvent], random: inout some RandomNumberGenerator
   ) -> [Evaluation] {
     rules.evaluate(&client, taking: events, random: &random)
   }

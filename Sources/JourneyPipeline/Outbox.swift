@@ -32,7 +32,7 @@ final class Outbox: Sendable {
     var refused: [String: Refusal] = [:]
     var waiting: [CheckedContinuation<Void, Never>] = []
     /// Whoever waits goes on: the wait for confirmations was given up.
-    var isGivenUp = false
+    var isAborted = false
   }
   private let state = Mutex(State())
   private let publisher: any ActionPublisher
@@ -71,12 +71,12 @@ final class Outbox: Sendable {
   /// The same where fewer are under way already.
   /// - Returns: false where the batch would have to wait.
   func publishAtOnce(_ batch: OutboxBatch) -> Bool {
-    let hasRoom = state.withLock { state in
-      guard state.inFlight < limit || state.isGivenUp else { return false }
+    let hasCapacity = state.withLock { state in
+      guard state.inFlight < limit || state.isAborted else { return false }
       state.inFlight += batch.actions.count
       return true
     }
-    guard hasRoom else { return false }
+    guard hasCapacity else { return false }
     publisher.publish(batch.actions) { [self] results in resolved(batch, results) }
     return true
   }
@@ -93,7 +93,7 @@ final class Outbox: Sendable {
 
   private func giveUp() {
     let waiting = state.withLock { state in
-      state.isGivenUp = true
+      state.isAborted = true
       defer { state.waiting = [] }
       return state.waiting
     }
@@ -101,9 +101,9 @@ final class Outbox: Sendable {
   }
 
   /// The batches whose actions are all confirmed, with how many these are.
-  func takeConfirmed() -> [UUID: Int] { take(\.confirmed, leaving: [:]) }
-  func takeFailed() -> [Failure] { take(\.failed, leaving: []) }
-  func putBack(confirmed: [UUID: Int] = [:], failed: [Failure] = []) {
+  func drainConfirmed() -> [UUID: Int] { drain(\.confirmed, leaving: [:]) }
+  func drainFailed() -> [Failure] { drain(\.failed, leaving: []) }
+  func requeue(confirmed: [UUID: Int] = [:], failed: [Failure] = []) {
     guard !confirmed.isEmpty || !failed.isEmpty else { return }
     state.withLock {
       $0.confirmed.merge(confirmed) { $1 }
@@ -125,7 +125,7 @@ final class Outbox: Sendable {
     }
   }
 
-  private func take<Value>(_ list: any WritableKeyPath<State, Value> & Sendable, leaving empty: Value) -> Value {
+  private func drain<Value>(_ list: any WritableKeyPath<State, Value> & Sendable, leaving empty: Value) -> Value {
     state.withLock { state in
       defer { state[keyPath: list] = empty }
       return state[keyPath: list]
@@ -141,7 +141,7 @@ final class Outbox: Sendable {
       } else {
         state.confirmed[batch.id] = batch.actions.count
       }
-      Self.note(batch, results, in: &state.refused)
+      Self.record(batch, results, in: &state.refused)
       defer { state.waiting = [] }
       return (state.waiting, state.refused.values.first)
     }
@@ -152,7 +152,7 @@ final class Outbox: Sendable {
   }
 
   /// One channel that takes nothing has to show while the others go on.
-  private static func note(_ batch: OutboxBatch, _ results: [PublishFailure?], in refused: inout [String: Refusal]) {
+  private static func record(_ batch: OutboxBatch, _ results: [PublishFailure?], in refused: inout [String: Refusal]) {
     for (action, failure) in zip(batch.actions, results) {
       if let failure {
         refused[action.routingKey] = Refusal(reason: "\(action.routingKey): \(failure.reason)", at: .now)
@@ -180,10 +180,10 @@ final class Outbox: Sendable {
 
   private func waitUntil(_ condition: (borrowing State) -> Bool) async {
     while true {
-      if state.withLock({ condition($0) || $0.isGivenUp }) { return }
+      if state.withLock({ condition($0) || $0.isAborted }) { return }
       await withCheckedContinuation { continuation in
         let isReady = state.withLock { state in
-          if condition(state) || state.isGivenUp { return true }
+          if condition(state) || state.isAborted { return true }
           state.waiting.append(continuation)
           return false
         }
@@ -197,15 +197,15 @@ final class Outbox: Sendable {
 /// behind.
 final class ActionRelay: Sendable {
   private let outbox: Outbox
-  private let ledger: any JourneyLedger
+  private let store: any EventStore
   private let interval: Duration
   private let batchSize: Int
   private let health: Health
   private let logger: Logger
 
-  init(outbox: Outbox, ledger: any JourneyLedger, interval: Duration, batchSize: Int, health: Health, logger: Logger) {
+  init(outbox: Outbox, store: any EventStore, interval: Duration, batchSize: Int, health: Health, logger: Logger) {
     self.outbox = outbox
-    self.ledger = ledger
+    self.store = store
     self.interval = interval
     self.batchSize = batchSize
     self.health = health
@@ -228,8 +228,8 @@ final class ActionRelay: Sendable {
   /// Deletes some of what was published days ago.
   /// - Returns: when to do so again.
   private func forget() async -> ContinuousClock.Instant {
-    do throws(LedgerError) {
-      if try await ledger.forgetPublished(limit: Self.forgottenAtOnce) == Self.forgottenAtOnce { return .now }
+    do throws(StoreError) {
+      if try await store.forgetPublished(limit: Self.forgottenAtOnce) == Self.forgottenAtOnce { return .now }
     } catch {
       // Nothing waits for it.
       logger.debug("what was published long ago cannot be deleted: \(error)")
@@ -242,12 +242,12 @@ final class ActionRelay: Sendable {
 
   private func turn(wasFailing: Bool, sweeps: Bool) async -> Bool {
     outbox.forgetOldRefusals()
-    let confirmed = outbox.takeConfirmed()
-    var failed = outbox.takeFailed()
+    let confirmed = outbox.drainConfirmed()
+    var failed = outbox.drainFailed()
     do {
-      if !confirmed.isEmpty { try await ledger.markPublished(Array(confirmed.keys)) }
+      if !confirmed.isEmpty { try await store.markPublished(Array(confirmed.keys)) }
     } catch {
-      outbox.putBack(confirmed: confirmed, failed: failed)
+      outbox.requeue(confirmed: confirmed, failed: failed)
       return report(error, wasFailing: wasFailing)
     }
     do {
@@ -255,18 +255,18 @@ final class ActionRelay: Sendable {
         logger.warning(
           "actions were not published and will be again",
           metadata: ["count": "\(failure.actions.count)", "why": "\(failure.last)"])
-        try await ledger.release(failure.actions, of: failure.batch, because: "\(failure.last)")
+        try await store.release(failure.actions, of: failure.batch, because: "\(failure.last)")
         outbox.gaveBack(failure.actions)
         failed.removeLast()
       }
     } catch {
-      outbox.putBack(failed: failed)
+      outbox.requeue(failed: failed)
       return report(error, wasFailing: wasFailing)
     }
     do {
       // A large backlog is no reason to keep a stop waiting: the next instance claims the rest.
       while sweeps, !Task.isCancelled, !Task.isShuttingDownGracefully {
-        let left = try await ledger.claimAbandoned(limit: batchSize)
+        let left = try await store.claimAbandoned(limit: batchSize)
         if left.isEmpty { break }
         outbox.claimed(left)
         let count = left.reduce(0) { $0 + $1.actions.count }
@@ -281,7 +281,7 @@ final class ActionRelay: Sendable {
     return false
   }
 
-  private func report(_ error: LedgerError, wasFailing: Bool) -> Bool {
+  private func report(_ error: StoreError, wasFailing: Bool) -> Bool {
     health.failed(.outbox, error.reason)
     if !wasFailing { logger.warning("the outbox cannot be written, trying again: \(error)") }
     return true

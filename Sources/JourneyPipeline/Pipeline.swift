@@ -14,23 +14,23 @@ public import ServiceLifecycle
 public final class Pipeline: Service {
   public struct Settings: Sendable {
     /// Commits that run at the same time, each on a database connection of its own. 1...32.
-    public var lanes = 2
+    public var workers = 2
     /// The most events a commit takes. 1...5,000.
     public var batchSize = 500
-    /// How long the first retry of a failed commit waits; doubled up to `longestRetry`, with jitter.
-    public var shortestRetry = Duration.milliseconds(100)
-    public var longestRetry = Duration.seconds(10)
+    /// How long the first retry of a failed commit waits; doubled up to `maxRetryDelay`, with jitter.
+    public var minRetryDelay = Duration.milliseconds(100)
+    public var maxRetryDelay = Duration.seconds(10)
     /// How long the database may let no batch pass, for reasons that pass by themselves, before messages that were
     /// taken are put off. Well below the time after which the broker takes a delivery back that nobody acknowledges.
-    public var patience = Duration.seconds(300)
+    public var timeout = Duration.seconds(300)
     /// How long the first pause is after which an event that the database refuses for good is tried again beside others
     /// that pass; the next ones are twice and three times as long. Then it is rejected.
     public var refusalPause = Duration.seconds(1)
     /// How many unsettled messages there are at most while it is not known whether the database takes batches.
     public var trialLimit: UInt16 = 16
-    /// How long the first pause is before the database is asked again; doubled up to `longestTrial`.
-    public var shortestTrial = Duration.seconds(1)
-    public var longestTrial = Duration.seconds(60)
+    /// How long the first pause is before the database is asked again; doubled up to `maxTrialDelay`.
+    public var minTrialDelay = Duration.seconds(1)
+    public var maxTrialDelay = Duration.seconds(60)
     /// How long an event waits here for a client that somebody else holds, another instance or the host application,
     /// before it is handed back for later.
     public var maxHold = Duration.seconds(10)
@@ -57,51 +57,51 @@ public final class Pipeline: Service {
 
   public let statistics = Statistics()
   private let source: any EventSource
-  private let lanes: [Lane]
-  private let queue: BatchQueue<LaneItem>
+  private let workers: [CommitWorker]
+  private let queue: BatchQueue<PendingEvent>
   private let gate: CommitGate
   private let outbox: Outbox
   private let relay: ActionRelay
   private let sweep: TimeSweep
-  private let ledger: any JourneyLedger
+  private let store: any EventStore
   private let settings: Settings
   private let logger: Logger
 
   public init(
-    source: any EventSource, ledger: any JourneyLedger, publisher: any ActionPublisher, settings: Settings,
+    source: any EventSource, store: any EventStore, publisher: any ActionPublisher, settings: Settings,
     health: Health = Health(), logger: Logger
   ) {
     self.source = source
-    self.ledger = ledger
+    self.store = store
     self.settings = settings
     self.logger = logger
     let outbox = Outbox(
-      publisher: publisher, limit: settings.batchSize * (settings.lanes + 1), statistics: statistics, health: health)
+      publisher: publisher, limit: settings.batchSize * (settings.workers + 1), statistics: statistics, health: health)
     self.outbox = outbox
     relay = ActionRelay(
-      outbox: outbox, ledger: ledger, interval: settings.relayInterval, batchSize: settings.batchSize, health: health,
+      outbox: outbox, store: store, interval: settings.relayInterval, batchSize: settings.batchSize, health: health,
       logger: logger)
-    let receipts = OpenReceipts()
+    let tokens = InFlightMessages()
     let statistics = statistics
-    let queue = BatchQueue<LaneItem>(lanes: settings.lanes, limit: settings.batchSize, client: { $0.client })
+    let queue = BatchQueue<PendingEvent>(workers: settings.workers, limit: settings.batchSize, client: { $0.client })
     self.queue = queue
-    let gate = CommitGate(source: source, ledger: ledger, settings: settings, health: health, logger: logger)
+    let gate = CommitGate(source: source, store: store, settings: settings, health: health, logger: logger)
     self.gate = gate
     sweep = TimeSweep(
-      ledger: ledger, outbox: outbox, gate: gate,
+      store: store, outbox: outbox, gate: gate,
       settings: TimeSweep.Settings(
         interval: settings.sweepInterval, limit: settings.sweepLimit, pace: settings.sweepPace),
       statistics: statistics, health: health, logger: logger)
-    lanes = (0..<settings.lanes).map { number in
-      Lane(
-        number: number, queue: queue, source: source, ledger: ledger, outbox: outbox, receipts: receipts, gate: gate,
+    workers = (0..<settings.workers).map { number in
+      CommitWorker(
+        number: number, queue: queue, source: source, store: store, outbox: outbox, tokens: tokens, gate: gate,
         settings: settings,
         statistics: statistics, logger: logger)
     }
-    self.receipts = receipts
+    self.tokens = tokens
   }
 
-  private let receipts: OpenReceipts
+  private let tokens: InFlightMessages
 
   /// How many actions wait for the broker's word.
   public var actionsUnderWay: Int { outbox.underWay }
@@ -117,7 +117,7 @@ public final class Pipeline: Service {
   }
 
   public var leftovers: Leftovers {
-    Leftovers(messages: receipts.handedBack + source.leftBehind, actions: outbox.unfinished)
+    Leftovers(messages: tokens.released + source.leftBehind, actions: outbox.unfinished)
   }
 
   /// Runs until a graceful shutdown or a cancellation.
@@ -126,32 +126,32 @@ public final class Pipeline: Service {
       group.addTask { [relay] in await relay.run() }
       group.addTask { [sweep] in await sweep.run() }
       group.addTask { [queue] in await queue.watch() }
-      group.addTask { [gate, queue, source, receipts] in
+      group.addTask { [gate, queue, source, tokens] in
         await gate.run(
-          putOff: { source.settle(receipts.postpone((queue.removeAll() + $0).map(\.receipt))) },
+          putOff: { source.settle(tokens.postpone((queue.removeAll() + $0).map(\.token))) },
           tryAgain: { queue.append($0) })
       }
-      await runLanes()
+      await runWorkers()
       await outbox.drain(within: settings.drainDeadline)
       group.cancelAll()
     }
     // Apart from this task, which may have been cancelled: what is left to be written down still is.
-    await Task { [ledger, outbox, relay, source, receipts, settings] in
+    await Task { [store, outbox, relay, source, tokens, settings] in
       // The relay may have claimed actions in its last turn.
       await outbox.drain(within: settings.drainDeadline)
-      source.settle(receipts.handBackAll())
+      source.settle(tokens.releaseAll())
       await relay.flush()
       let givenBack = outbox.givenBack
-      if !givenBack.isEmpty, let left = try? await ledger.unpublished(of: givenBack) { outbox.isLeft(left) }
+      if !givenBack.isEmpty, let left = try? await store.unpublished(of: givenBack) { outbox.isLeft(left) }
       await source.close(within: settings.closeDeadline)
     }.value
     logger.info("stopped", metadata: statistics.metadata)
   }
 
-  private func runLanes() async {
+  private func runWorkers() async {
     await withTaskGroup { group in
-      for lane in lanes {
-        group.addTask(executorPreference: lane.executor) { await lane.run() }
+      for worker in workers {
+        group.addTask(executorPreference: worker.executor) { await worker.run() }
       }
       source.resume(limit: settings.trialLimit)
       await receive()
@@ -161,27 +161,27 @@ public final class Pipeline: Service {
 
   private func receive() async {
     await withTaskCancellationOrGracefulShutdownHandler {
-      await source.receive { [self] in deal($0) }
+      await source.receive { [self] in dispatch($0) }
     } onCancelOrGracefulShutdown: { [self] in
       logger.info("stopping: no more events are taken, what was received is finished")
       source.stop()
     }
   }
 
-  private func deal(_ batch: [Received]) {
+  private func dispatch(_ batch: [InboundMessage]) {
     statistics.add(\.received, batch.count)
-    var items: [LaneItem] = []
+    var items: [PendingEvent] = []
     items.reserveCapacity(batch.count)
     for received in batch {
-      for staged in received.events {
-        items.append(LaneItem(staged: staged, receipt: received.receipt, client: Self.client(of: staged.event)))
+      for incoming in received.events {
+        items.append(PendingEvent(incoming: incoming, token: received.token, client: Self.client(of: incoming.event)))
       }
     }
-    let settled = receipts.open(batch)
+    let settled = tokens.open(batch)
     count(settled)
     if !settled.isEmpty { source.settle(settled) }
     // What was under way when the source was paused.
-    if gate.isClosed { source.settle(receipts.postpone(items.map(\.receipt))) } else { queue.append(items) }
+    if gate.isClosed { source.settle(tokens.postpone(items.map(\.token))) } else { queue.append(items) }
   }
 
   private func count(_ settled: [Settlement]) {

@@ -8,13 +8,13 @@ public protocol EventSource: Sendable {
   /// Takes from the queue and hands out what comes, mapped, in one call after the other, on the thread that received
   /// it: a hand-out must not block. Returns once the source was stopped and everything it had received was handed out.
   /// To be called once.
-  func receive(_ handOut: @escaping @Sendable ([Received]) -> Void) async
+  func receive(_ onMessages: @escaping @Sendable ([InboundMessage]) -> Void) async
   /// Says what became of receipts. Never blocks; a receipt of a lost connection is dropped, the queue delivers it
   /// again.
   func settle(_ settlements: [Settlement])
   /// Whether the receipt can still be settled. Once its connection is lost it cannot, and the queue delivers the
   /// message again.
-  func isOpen(_ receipt: Receipt) -> Bool
+  func isOpen(_ token: AckToken) -> Bool
   /// Takes nothing from the queue until `resume`. What is under way is still handed out, and everything can be settled.
   func pause()
   /// Takes from the queue again, with at most `limit` unsettled messages at a time, or as many as the settings say.
@@ -30,7 +30,7 @@ public protocol EventSource: Sendable {
 }
 
 /// A delivery, opaque to all but the source that made it.
-public struct Receipt: Hashable, Sendable {
+public struct AckToken: Hashable, Sendable {
   public var generation: UInt64
   public var tag: UInt64
 
@@ -42,13 +42,13 @@ public struct Receipt: Hashable, Sendable {
 
 /// One message with what the mapping made of it: several events where its body is a list, none where all of it is
 /// ignored.
-public struct Received: Sendable {
-  public var receipt: Receipt
-  public var events: [StagedEvent]
+public struct InboundMessage: Sendable {
+  public var token: AckToken
+  public var events: [IncomingEvent]
   public var rejections: [Rejection]
 
-  public init(receipt: Receipt, events: [StagedEvent], rejections: [Rejection]) {
-    self.receipt = receipt
+  public init(token: AckToken, events: [IncomingEvent], rejections: [Rejection]) {
+    self.token = token
     self.events = events
     self.rejections = rejections
   }
@@ -68,77 +68,77 @@ public struct Settlement: Sendable {
     case postponed
   }
 
-  public var receipt: Receipt
+  public var token: AckToken
   public var outcome: Outcome
 
-  public init(_ receipt: Receipt, _ outcome: Outcome) {
-    self.receipt = receipt
+  public init(_ token: AckToken, _ outcome: Outcome) {
+    self.token = token
     self.outcome = outcome
   }
 }
 
 /// The journeys, as a place where events are taken in at most once and what follows from them is kept. An adapter over
 /// a database.
-public protocol JourneyLedger: Sendable {
+public protocol EventStore: Sendable {
   /// Where a lane that commits one batch after the other runs best: on the thread of its connection, if the ledger has
   /// such threads.
   /// - Parameter lane: from 0.
-  func executor(ofLane lane: Int) -> (any TaskExecutor)?
+  func executor(ofWorker worker: Int) -> (any TaskExecutor)?
   /// Takes a batch in, in one transaction: stores what is new, evaluates the clients concerned, and keeps the resulting
   /// actions until they are published. A receipt is returned only after the transaction is known to be committed.
-  /// - Throws: `LedgerError`. After `.transient` it is unknown whether the batch was committed: commit it again.
-  func commit(_ batch: EventBatch) async throws(LedgerError) -> CommitReceipt
+  /// - Throws: `StoreError`. After `.transient` it is unknown whether the batch was committed: commit it again.
+  func commit(_ batch: EventBatch) async throws(StoreError) -> CommitResult
   /// Evaluates clients for whom the time has come, in one transaction: a risk of theirs begins or ends although nothing
   /// happened, or the host application has changed their history. Those that were due longest come first; what somebody
   /// else holds is passed over.
   /// - Parameters:
   ///   - limit: how many clients are looked at.
   ///   - passedOver: who is left out.
-  /// - Throws: `LedgerError`, with the client where only one was looked at.
-  func evaluateDue(limit: Int, passingOver passedOver: PassedOver) async throws(LedgerError) -> DueReceipt
+  /// - Throws: `StoreError`, with the client where only one was looked at.
+  func evaluateDue(limit: Int, passingOver passedOver: PassedOver) async throws(StoreError) -> DueResult
   /// Leaves a client alone for an hour: it cannot be evaluated, and is in the way of others.
-  func postponeDue(_ client: UUID) async throws(LedgerError)
+  func postponeDue(_ client: UUID) async throws(StoreError)
   /// Tries whether batches could be committed, as far as that shows without one: whether the database is there, takes
   /// writes, and knows all that a commit means.
-  func check() async throws(LedgerError)
+  func check() async throws(StoreError)
   /// Notes that the broker has confirmed all actions of these outbox batches.
-  func markPublished(_ batches: [UUID]) async throws(LedgerError)
+  func markPublished(_ batches: [UUID]) async throws(StoreError)
   /// Gives actions back that could not be published, to be claimed again later (after a pause that grows with the
   /// attempts). The other actions of their batch are published.
   /// - Parameter reason: why, for a person.
-  func release(_ actions: [UUID], of batch: UUID, because reason: String) async throws(LedgerError)
+  func release(_ actions: [UUID], of batch: UUID, because reason: String) async throws(StoreError)
   /// Which of these actions are not noted as published, by whomever.
-  func unpublished(of actions: [UUID]) async throws(LedgerError) -> Set<UUID>
+  func unpublished(of actions: [UUID]) async throws(StoreError) -> Set<UUID>
   /// Takes over unpublished batches that no live instance holds, the oldest first, until they hold `limit` actions.
-  func claimAbandoned(limit: Int) async throws(LedgerError) -> [OutboxBatch]
+  func claimAbandoned(limit: Int) async throws(StoreError) -> [OutboxBatch]
   /// Deletes outbox batches, `limit` at most, that were noted as published days ago.
   /// - Returns: how many.
-  func forgetPublished(limit: Int) async throws(LedgerError) -> Int
+  func forgetPublished(limit: Int) async throws(StoreError) -> Int
 }
 
 /// A unit of work for the ledger.
 public struct EventBatch: Sendable {
-  public var events: [StagedEvent]
+  public var events: [IncomingEvent]
   /// Outbox batches confirmed since, to be noted in the same transaction.
   public var published: [UUID]
 
-  public init(events: [StagedEvent], published: [UUID] = []) {
+  public init(events: [IncomingEvent], published: [UUID] = []) {
     self.events = events
     self.published = published
   }
 }
 
 /// What a commit did.
-public struct CommitReceipt: Sendable {
+public struct CommitResult: Sendable {
   public enum Result: Sendable {
     case stored
     /// The event had been stored before.
     case duplicate
     case rejected(Rejection)
     /// Somebody else holds the client's rows, mostly another commit: commit the event again, a little later.
-    case deferred
+    case locked
     /// The event's client was met for the first time, and can be worked on now: commit the event again.
-    case met
+    case stateCreated
 
     var isStored: Bool { if case .stored = self { true } else { false } }
   }
@@ -167,7 +167,7 @@ public struct PassedOver: Hashable, Sendable {
 }
 
 /// What an evaluation of due clients did.
-public struct DueReceipt: Sendable {
+public struct DueResult: Sendable {
   public struct Client: Hashable, Sendable {
     public var id: UUID
     public var orgID: UUID
@@ -208,7 +208,7 @@ public struct OutboxBatch: Sendable {
 }
 
 /// A failed ledger operation, classified once, by the adapter.
-public struct LedgerError: Error, CustomStringConvertible {
+public struct StoreError: Error, CustomStringConvertible {
   public enum Kind: Sendable {
     /// Passes by itself: the database is away, restarting, overloaded, or two transactions met.
     case transient

@@ -20,7 +20,7 @@ final class TimeSweep: Sendable {
     var pace: Duration
   }
 
-  private let ledger: any JourneyLedger
+  private let store: any EventStore
   private let outbox: Outbox
   private let gate: CommitGate
   private let settings: Settings
@@ -29,10 +29,10 @@ final class TimeSweep: Sendable {
   private let logger: Logger
 
   init(
-    ledger: any JourneyLedger, outbox: Outbox, gate: CommitGate, settings: Settings, statistics: Statistics,
+    store: any EventStore, outbox: Outbox, gate: CommitGate, settings: Settings, statistics: Statistics,
     health: Health, logger: Logger
   ) {
-    self.ledger = ledger
+    self.store = store
     self.outbox = outbox
     self.gate = gate
     self.settings = settings
@@ -59,7 +59,7 @@ final class TimeSweep: Sendable {
 
   private static let turnsUntilHeldAreTried = 12
   /// Each of them costs a statement that waits in vain.
-  private static let mostPassedOver = 100
+  private static let maxPassedOver = 100
 
   /// Evaluates all that is due.
   /// - Parameter passedOver: who is left out; those are added that turn out to be held.
@@ -69,14 +69,14 @@ final class TimeSweep: Sendable {
     while !isStopping, !gate.isClosed {
       let begin = ContinuousClock.now
       var looked = 0
-      do throws(LedgerError) {
-        let receipt = try await ledger.evaluateDue(limit: limit, passingOver: passedOver)
+      do throws(StoreError) {
+        let token = try await store.evaluateDue(limit: limit, passingOver: passedOver)
         health.succeeded(.time)
-        looked = receipt.looked
-        statistics.add(\.overTime, receipt.evaluated.count)
-        if let batch = receipt.outbox { await outbox.publish(batch) }
-        passedOver.organizations.formUnion(receipt.held)
-        guard receipt.looked >= limit else { return }
+        looked = token.looked
+        statistics.add(\.overTime, token.evaluated.count)
+        if let batch = token.outbox { await outbox.publish(batch) }
+        passedOver.organizations.formUnion(token.held)
+        guard token.looked >= limit else { return }
         limit = min(settings.limit, limit * 2)
       } catch {
         guard await isWorthAnother(after: error, limit: &limit, &passedOver) else { return }
@@ -89,9 +89,8 @@ final class TimeSweep: Sendable {
   /// One client that cannot be evaluated shall not keep the others from it: fewer at a time are tried, and the one that
   /// is left is put off.
   /// - Returns: whether to go on at once.
-  private func isWorthAnother(after error: LedgerError, limit: inout Int, _ passedOver: inout PassedOver) async -> Bool
-  {
-    if error.kind == .contended, limit > 1 || error.client != nil, passedOver.clients.count < Self.mostPassedOver {
+  private func isWorthAnother(after error: StoreError, limit: inout Int, _ passedOver: inout PassedOver) async -> Bool {
+    if error.kind == .contended, limit > 1 || error.client != nil, passedOver.clients.count < Self.maxPassedOver {
       if limit == 1, let client = error.client { passedOver.clients.insert(client) }
       limit = max(1, limit / 4)
       return true
@@ -105,8 +104,8 @@ final class TimeSweep: Sendable {
       return true
     }
     guard let client = error.client else { return false }
-    do throws(LedgerError) {
-      try await ledger.postponeDue(client)
+    do throws(StoreError) {
+      try await store.postponeDue(client)
       logger.error(
         "a client cannot be evaluated, and is put off for an hour: \(error)", metadata: ["client": "\(client)"])
     } catch {

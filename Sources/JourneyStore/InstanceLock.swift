@@ -20,7 +20,7 @@ final class InstanceLock: Sendable {
   init(on connection: PostgresConnection) throws {
     while true {
       let number = Int32(truncatingIfNeeded: try connection.execute(Self.next).int64(0, 0))
-      guard try Self.take(number, on: connection) else { continue }
+      guard try Self.tryLock(number, on: connection) else { continue }
       instance = number
       holder = Mutex(connection.serial)
       return
@@ -30,11 +30,11 @@ final class InstanceLock: Sendable {
   /// Takes the lock for this connection's session where another one held it. The old session may not have ended yet;
   /// then the lock is still held for this process, and is taken at a later call.
   func renew(on connection: PostgresConnection) throws {
-    guard holder.withLock({ $0 != connection.serial }), try Self.take(instance, on: connection) else { return }
+    guard holder.withLock({ $0 != connection.serial }), try Self.tryLock(instance, on: connection) else { return }
     holder.withLock { $0 = connection.serial }
   }
 
-  private static func take(_ instance: Int32, on connection: PostgresConnection) throws -> Bool {
+  private static func tryLock(_ instance: Int32, on connection: PostgresConnection) throws -> Bool {
     try connection.execute(
       lock,
       PostgresParameters {

@@ -39,19 +39,20 @@ public struct Recompute: Sendable {
   public var rounds = 10
   public var pause = Duration.seconds(1)
   /// After so many clients that are refused it gives up: then it is not the clients.
-  public var mostFailed = 20
+  public var maxFailures = 20
 
   public init() {}
 
   /// - Parameter report: called after each transaction.
   /// - Returns: how far it came, also where the task was cancelled.
   /// - Throws: `Stopped`.
-  public func run(on ledger: PostgresLedger, report: (Progress) -> Void = { _ in }) async throws(Stopped) -> Progress {
+  public func run(on store: PostgresEventStore, report: (Progress) -> Void = { _ in }) async throws(Stopped) -> Progress
+  {
     var progress = Progress()
     progress.after = after
-    do throws(LedgerError) {
-      let held = try await goThrough(ledger, &progress, report)
-      try await comeBack(to: held, ledger, &progress, report)
+    do throws(StoreError) {
+      let held = try await goThrough(store, &progress, report)
+      try await comeBack(to: held, store, &progress, report)
       return progress
     } catch {
       throw Stopped(error: error, progress: progress)
@@ -60,24 +61,24 @@ public struct Recompute: Sendable {
 
   /// The database refuses the work, or is away.
   public struct Stopped: Error {
-    public var error: LedgerError
+    public var error: StoreError
     public var progress: Progress
   }
 
   /// - Returns: what somebody held.
   private func goThrough(
-    _ ledger: PostgresLedger, _ progress: inout Progress, _ report: (Progress) -> Void
-  ) async throws(LedgerError) -> [RecomputeClient] {
+    _ store: PostgresEventStore, _ progress: inout Progress, _ report: (Progress) -> Void
+  ) async throws(StoreError) -> [RecomputeClient] {
     var held: [RecomputeClient] = []
     var last = after
     while !Task.isCancelled {
-      let page = try await ledger.clients(after: last, orgID: orgID, clientID: clientID, limit: limit)
+      let page = try await store.clients(after: last, orgID: orgID, clientID: clientID, limit: limit)
       guard let end = page.last else {
         progress.isComplete = held.isEmpty
         return held
       }
       let begin = ContinuousClock.now
-      held += try await take(page, ledger, &progress)
+      held += try await apply(page, store, &progress)
       progress.looked += page.count
       progress.held = held.count
       last = end.id
@@ -94,15 +95,15 @@ public struct Recompute: Sendable {
   }
 
   private func comeBack(
-    to held: [RecomputeClient], _ ledger: PostgresLedger, _ progress: inout Progress, _ report: (Progress) -> Void
-  ) async throws(LedgerError) {
+    to held: [RecomputeClient], _ store: PostgresEventStore, _ progress: inout Progress, _ report: (Progress) -> Void
+  ) async throws(StoreError) {
     var rest = held
     for _ in 0..<rounds where !rest.isEmpty {
       try? await Task.sleep(for: pause)
       guard !Task.isCancelled else { return }
       var left: [RecomputeClient] = []
       for start in stride(from: 0, to: rest.count, by: limit) {
-        left += try await take(Array(rest[start..<min(start + limit, rest.count)]), ledger, &progress)
+        left += try await apply(Array(rest[start..<min(start + limit, rest.count)]), store, &progress)
       }
       rest = left
       progress.held = rest.count
@@ -112,15 +113,15 @@ public struct Recompute: Sendable {
   }
 
   /// One client that is refused shall not keep the others from it.
-  private func take(
-    _ clients: [RecomputeClient], _ ledger: PostgresLedger, _ progress: inout Progress
-  ) async throws(LedgerError) -> [RecomputeClient] {
-    do throws(LedgerError) {
-      let receipt = try await ledger.recompute(clients, publishes: publishes, isRehearsal: isRehearsal)
-      progress.changed += receipt.changed
-      progress.refreshed += receipt.refreshed
-      progress.actions += receipt.actions
-      return receipt.held
+  private func apply(
+    _ clients: [RecomputeClient], _ store: PostgresEventStore, _ progress: inout Progress
+  ) async throws(StoreError) -> [RecomputeClient] {
+    do throws(StoreError) {
+      let result = try await store.recompute(clients, publishes: publishes, isRehearsal: isRehearsal)
+      progress.changed += result.changed
+      progress.refreshed += result.refreshed
+      progress.actions += result.actions
+      return result.held
     } catch {
       switch error.kind {
       case .contended: return clients
@@ -128,18 +129,18 @@ public struct Recompute: Sendable {
       case .poison, .permanent:
         guard clients.count == 1 else { break }
         progress.failed.append((clients[0].id, error.description))
-        guard progress.failed.count < mostFailed else { throw error }
+        guard progress.failed.count < maxFailures else { throw error }
         return []
       }
     }
     let middle = clients.count / 2
-    return try await take(Array(clients[..<middle]), ledger, &progress)
-      + take(Array(clients[middle...]), ledger, &progress)
+    return try await apply(Array(clients[..<middle]), store, &progress)
+      + apply(Array(clients[middle...]), store, &progress)
   }
 }
 
-extension PostgresLedger {
-  func clients(after: UUID?, orgID: UUID?, clientID: UUID?, limit: Int) async throws(LedgerError) -> [RecomputeClient] {
+extension PostgresEventStore {
+  func clients(after: UUID?, orgID: UUID?, clientID: UUID?, limit: Int) async throws(StoreError) -> [RecomputeClient] {
     let parameters = PostgresParameters {
       $0.uuid(clientID ?? after ?? UUID(uuid: (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)))
       $0.uuids(orgID.map { [$0] } ?? [])
@@ -158,8 +159,8 @@ extension PostgresLedger {
     }
   }
 
-  func recompute(_ clients: [RecomputeClient], publishes: Bool, isRehearsal: Bool) async throws(LedgerError)
-    -> RecomputeReceipt
+  func recompute(_ clients: [RecomputeClient], publishes: Bool, isRehearsal: Bool) async throws(StoreError)
+    -> RecomputeResult
   {
     try await classified {
       try await commits.perform { [self] connection in

@@ -12,9 +12,9 @@ public enum SessionCheck {
   ///   transaction waiting.
   /// - Returns: what is wrong, for a person; nil where sessions are kept.
   /// - Throws: `PostgresError` where no session is to be had.
-  public static func run(_ settings: PostgresSettings, patience: Duration = .seconds(5)) async throws -> String? {
+  public static func run(_ settings: PostgresSettings, timeout: Duration = .seconds(5)) async throws -> String? {
     var settings = settings
-    settings.deadline = patience
+    settings.deadline = timeout
     let worker = PostgresWorker(settings, name: "pg-sessions")
     let result: Result<String?, any Error>
     do {

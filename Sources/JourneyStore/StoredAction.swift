@@ -42,10 +42,10 @@ struct StoredAction {
     return RecommendedAction(
       id: id, clientID: try result.uuid(row, 2), orgID: try result.uuid(row, 3), name: try result.textIfPresent(row, 4),
       email: try result.textIfPresent(row, 5), phone: try result.textIfPresent(row, 6),
-      action: try word(result.text(row, 7), "action"),
-      channel: Channel(rawValue: try result.text(row, 8)), priority: try word(result.text(row, 9), "priority"),
+      action: try keyword(result.text(row, 7), "action"),
+      channel: Channel(rawValue: try result.text(row, 8)), priority: try keyword(result.text(row, 9), "priority"),
       reason: try result.text(row, 10),
-      score: score, level: try word(level, "riskLevel"), stage: try word(explanation["stage"]?.string, "stage"),
+      score: score, level: try keyword(level, "riskLevel"), stage: try keyword(explanation["stage"]?.string, "stage"),
       risks: explanation["risks"].map { Array($0.rawBytes) } ?? Array("[]".utf8), recommended: recommended(explanation),
       causeID: explanation["cause"]?["id"]?.string ?? "", traceparent: try result.textIfPresent(row, 12),
       decidedAt: decidedAt, expiresAt: expiresAt,
@@ -63,13 +63,14 @@ struct StoredAction {
     return json.bytes
   }
 
-  private static func word<Word: RawRepresentable<String>>(_ text: String?, _ name: String) throws(UnreadableAction)
-    -> Word
+  private static func keyword<Keyword: RawRepresentable<String>>(_ text: String?, _ name: String)
+    throws(UnreadableAction)
+    -> Keyword
   {
-    guard let word = text.flatMap(Word.init(rawValue:)) else {
+    guard let keyword = text.flatMap(Keyword.init(rawValue:)) else {
       throw UnreadableAction("its \(name) is none that is known")
     }
-    return word
+    return keyword
   }
 }
 

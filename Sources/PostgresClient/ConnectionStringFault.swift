@@ -52,12 +52,12 @@ enum ConnectionStringFault {
     guard isName, (1...40).contains(name.utf8.count), !conninfo.contains("password") else { return false }
     guard let scheme = conninfo.firstRange(of: "://") else { return !conninfo.contains { "@:".contains($0) } }
     let rest = conninfo[scheme.upperBound...]
-    let places = rest.prefix { $0 != "?" && $0 != "/" }
-    if rest.contains("@") { return places.contains("@") }
+    let hosts = rest.prefix { $0 != "?" && $0 != "/" }
+    if rest.contains("@") { return hosts.contains("@") }
     // Without a host, what follows the colon may be a password: a port is a number.
-    return places.split(separator: ",").allSatisfy { place in
-      place.hasPrefix("[") && place.allSatisfy { $0.isHexDigit || "[]:.".contains($0) }
-        || place.split(separator: ":").dropFirst().allSatisfy { $0.allSatisfy(\.isNumber) }
+    return hosts.split(separator: ",").allSatisfy { host in
+      host.hasPrefix("[") && host.allSatisfy { $0.isHexDigit || "[]:.".contains($0) }
+        || host.split(separator: ":").dropFirst().allSatisfy { $0.allSatisfy(\.isNumber) }
     }
   }
 

@@ -60,7 +60,7 @@ final class ConnectionThread {
 
   private func runJob() {
     discardIfDead()
-    guard let connection = connection ?? connectForJobs(), let job = queue.take() else { return }
+    guard let connection = connection ?? connectForJobs(), let job = queue.dequeue() else { return }
     let announce = perform(on: connection, job.run)
     queue.isFree(number, hasConnection: self.connection != nil)
     announce()
@@ -75,7 +75,7 @@ final class ConnectionThread {
       do {
         let connection = try connection ?? connect()
         // A task may never leave its thread: what waits for any thread goes first.
-        guard let job = queue.take() else { return connection }
+        guard let job = queue.dequeue() else { return connection }
         perform(on: connection, job.run)()
       } catch {
         guard queue.hasConnection else { throw error }

@@ -164,7 +164,7 @@ final class JobQueue: @unchecked Sendable {
   var isOpen: Bool { locked { !isClosed } }
   var hasWork: Bool { locked { !waiting.isEmpty && !isClosed } }
 
-  func take() -> Job? { locked { waiting.isEmpty ? nil : waiting.removeFirst() } }
+  func dequeue() -> Job? { locked { waiting.isEmpty ? nil : waiting.removeFirst() } }
 
   /// Sleeps until then; ends early when the queue is closed or a task has something for the thread.
   func pause(_ thread: Int, until: Instant) {

@@ -72,7 +72,7 @@ public struct PostgresColumn: Sendable {
       hasNull = true
       bytes.appendNull()
     }
-    bytes.noteElements(count, hasNull: hasNull, from: 0)
+    bytes.recordElements(count, hasNull: hasNull, from: 0)
   }
 }
 

@@ -85,9 +85,9 @@ extension PostgresConnection {
         try wire.wait(reading: step == PGRES_POLLING_READING, writing: step == PGRES_POLLING_WRITING, until: until)
       } catch {
         if case .deadline = error {
-          let place = candidate["host"] ?? candidate["hostaddr"] ?? "the server"
+          let host = candidate["host"] ?? candidate["hostaddr"] ?? "the server"
           throw PostgresError(
-            .transient, operation: PostgresError.connect, "no answer from \(place) within \(settings.connectTimeout)",
+            .transient, operation: PostgresError.connect, "no answer from \(host) within \(settings.connectTimeout)",
             file: site.file,
             line: site.line)
         }

@@ -20,7 +20,7 @@ extension PostgresConnection {
     let until = Instant.now() + limit
     do throws(WireFailure) {
       while true {
-        let found = wire.takeNotifications()
+        let found = wire.drainNotifications()
         if !found.isEmpty { return found }
         do throws(WireFailure) {
           try wire.wait(reading: true, writing: false, until: until)
@@ -37,7 +37,7 @@ extension PostgresConnection {
 }
 
 extension Wire {
-  fileprivate func takeNotifications() -> [PostgresNotification] {
+  fileprivate func drainNotifications() -> [PostgresNotification] {
     var found: [PostgresNotification] = []
     while let entry = PQnotifies(pointer) {
       defer { PQfreemem(entry) }

@@ -191,7 +191,7 @@ private struct PipelineRun {
         connection.prepared[statement.name] = .init(sql: statement.sql, types: parameters.slots.map(\.oid))
       } else {
         let result = PostgresResult(handle, operation: statement.name)
-        connection.noteWritten(result)
+        connection.recordWritten(result)
         accept(result, of: statement)
       }
     case PGRES_PIPELINE_ABORTED:

@@ -111,7 +111,7 @@ public final class PostgresConnection {
   func roundTripLimit() -> Instant? { deadline.map { Instant.now() + $0 } }
 
   /// Notes what a statement wrote, for `renewPlans`.
-  func noteWritten(_ result: PostgresResult) {
+  func recordWritten(_ result: PostgresResult) {
     if settings.plansByIndexes, !result.commandTag.hasPrefix("SELECT") { written.inAll += result.affectedRows }
   }
 

@@ -101,7 +101,7 @@ extension PostgresParameters {
       }
       append(&bytes, value)
     }
-    if !rows.isEmpty { bytes.noteElements(rows.count, hasNull: hasNull, from: start) }
+    if !rows.isEmpty { bytes.recordElements(rows.count, hasNull: hasNull, from: start) }
     addSlot(oid, from: start, length: bytes.arrayLength(from: start, elements: rows.count))
   }
 }

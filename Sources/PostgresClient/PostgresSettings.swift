@@ -145,13 +145,13 @@ public struct PostgresSettings: Sendable {
   public var safeDescription: String {
     let hosts = (options["host"] ?? options["hostaddr"] ?? "").split(separator: ",", omittingEmptySubsequences: false)
     let ports = (options["port"] ?? "").split(separator: ",", omittingEmptySubsequences: false)
-    let places = hosts.enumerated().map { index, host in
+    let authorities = hosts.enumerated().map { index, host in
       let port = ports.count == 1 ? ports[0] : (index < ports.count ? ports[index] : "")
       return port.isEmpty ? String(host) : "\(host):\(port)"
     }
     var text = "postgresql://"
     if let user = options["user"] { text += "\(user)@" }
-    text += places.joined(separator: ",") + "/" + (options["dbname"] ?? "")
+    text += authorities.joined(separator: ",") + "/" + (options["dbname"] ?? "")
     if let mode = options["sslmode"] { text += "?sslmode=\(mode)" }
     return text
   }

@@ -34,8 +34,8 @@ struct ResultHandle: ~Copyable {
       table: diagnostic("t"), column: diagnostic("c"), position: diagnostic("P").flatMap { Int($0) }, file: site.file,
       line: site.line)
     // The innermost place is the first line; PL/pgSQL names its statement in English whatever the server's language.
-    let place = diagnostic("W").map { $0.prefix { $0 != "\n" } } ?? ""
-    error.isRaised = place.hasSuffix(" RAISE") || ["P0", "38", "39"].contains((sqlState ?? "").prefix(2))
+    let context = diagnostic("W").map { $0.prefix { $0 != "\n" } } ?? ""
+    error.isRaised = context.hasSuffix(" RAISE") || ["P0", "38", "39"].contains((sqlState ?? "").prefix(2))
     return error
   }
 }

@@ -48,16 +48,16 @@ struct WireBytes: Sendable {
 
   @inlinable @inline(__always)
   mutating func append(_ source: UnsafeRawBufferPointer) {
-    append(atMost: source.count) { room in
-      if let base = source.baseAddress { room.copyMemory(from: base, byteCount: source.count) }
+    append(atMost: source.count) { buffer in
+      if let base = source.baseAddress { buffer.copyMemory(from: base, byteCount: source.count) }
       return source.count
     }
   }
 
   @inlinable
   mutating func appendBigEndian<Value: FixedWidthInteger>(_ value: Value) {
-    append(atMost: MemoryLayout<Value>.size) { room in
-      room.storeBytes(of: value.bigEndian, as: Value.self)
+    append(atMost: MemoryLayout<Value>.size) { buffer in
+      buffer.storeBytes(of: value.bigEndian, as: Value.self)
       return MemoryLayout<Value>.size
     }
   }
@@ -68,19 +68,19 @@ struct WireBytes: Sendable {
 
   @usableFromInline
   mutating func beginArray(of element: UInt32) {
-    append(atMost: Self.headerLength) { room in
-      room.storeBytes(of: 0, as: Int32.self)
-      room.storeBytes(of: 0, toByteOffset: 4, as: Int32.self)
-      room.storeBytes(of: element.bigEndian, toByteOffset: 8, as: UInt32.self)
-      room.storeBytes(of: 0, toByteOffset: 12, as: Int32.self)
-      room.storeBytes(of: Int32(1).bigEndian, toByteOffset: 16, as: Int32.self)
+    append(atMost: Self.headerLength) { buffer in
+      buffer.storeBytes(of: 0, as: Int32.self)
+      buffer.storeBytes(of: 0, toByteOffset: 4, as: Int32.self)
+      buffer.storeBytes(of: element.bigEndian, toByteOffset: 8, as: UInt32.self)
+      buffer.storeBytes(of: 0, toByteOffset: 12, as: Int32.self)
+      buffer.storeBytes(of: Int32(1).bigEndian, toByteOffset: 16, as: Int32.self)
       return Self.headerLength
     }
   }
 
   /// Says in the header of the array that begins at `start` what has been appended since.
   @inlinable @inline(__always)
-  mutating func noteElements(_ elements: Int, hasNull: Bool, from start: Int) {
+  mutating func recordElements(_ elements: Int, hasNull: Bool, from start: Int) {
     precondition(isKnownUniquelyReferenced(&memory), "what was just appended to is nobody else's")
     let header = memory.start + start
     header.storeBytes(of: Int32(1).bigEndian, as: Int32.self)
@@ -106,9 +106,9 @@ struct WireBytes: Sendable {
   @inlinable @inline(__always)
   mutating func appendFixed<Value: BitwiseCopyable>(_ value: Value) {
     let size = MemoryLayout<Value>.size
-    append(atMost: 4 &+ size) { room in
-      room.storeBytes(of: Int32(size).bigEndian, as: Int32.self)
-      room.storeBytes(of: value, toByteOffset: 4, as: Value.self)
+    append(atMost: 4 &+ size) { buffer in
+      buffer.storeBytes(of: Int32(size).bigEndian, as: Int32.self)
+      buffer.storeBytes(of: value, toByteOffset: 4, as: Value.self)
       return 4 &+ size
     }
   }
@@ -124,9 +124,9 @@ struct WireBytes: Sendable {
 
   @inlinable
   mutating func appendElement(_ value: UnsafeRawBufferPointer) {
-    append(atMost: 4 &+ value.count) { room in
-      room.storeBytes(of: Int32(value.count).bigEndian, as: Int32.self)
-      if let base = value.baseAddress { (room + 4).copyMemory(from: base, byteCount: value.count) }
+    append(atMost: 4 &+ value.count) { buffer in
+      buffer.storeBytes(of: Int32(value.count).bigEndian, as: Int32.self)
+      if let base = value.baseAddress { (buffer + 4).copyMemory(from: base, byteCount: value.count) }
       return 4 &+ value.count
     }
   }
@@ -134,10 +134,10 @@ struct WireBytes: Sendable {
   /// The binary form of jsonb is a version byte and the JSON text.
   @inlinable
   mutating func appendJSONBElement(_ value: UnsafeRawBufferPointer) {
-    append(atMost: 5 &+ value.count) { room in
-      room.storeBytes(of: Int32(value.count &+ 1).bigEndian, as: Int32.self)
-      room.storeBytes(of: 1, toByteOffset: 4, as: UInt8.self)
-      if let base = value.baseAddress { (room + 5).copyMemory(from: base, byteCount: value.count) }
+    append(atMost: 5 &+ value.count) { buffer in
+      buffer.storeBytes(of: Int32(value.count &+ 1).bigEndian, as: Int32.self)
+      buffer.storeBytes(of: 1, toByteOffset: 4, as: UInt8.self)
+      if let base = value.baseAddress { (buffer + 5).copyMemory(from: base, byteCount: value.count) }
       return 5 &+ value.count
     }
   }

@@ -24,23 +24,23 @@ extension Scenario {
   }
 
   private static func away(
-    _ row: Row, _ rounds: Int, _ random: inout SeededRandom, _ strike: (TestServers) async throws -> Void
+    _ row: Row, _ rounds: Int, _ random: inout SeededRandom, _ inject: (TestServers) async throws -> Void
   ) async throws {
     let servers = try await TestServers.dedicated()
-    let setup = Campaign.Setup(events: rounds * 200, servers: servers, settings: ["AMQP_RECONNECT_SECONDS": "2"])
-    try await Campaign.run(row, setup, &random) { campaign in
-      let program = try await campaign.serve()
+    let setup = FaultRun.Setup(events: rounds * 200, servers: servers, settings: ["AMQP_RECONNECT_SECONDS": "2"])
+    try await FaultRun.run(row, setup, &random) { faultRun in
+      let program = try await faultRun.serve()
       for _ in 0..<rounds {
-        try await campaign.publish(150)
-        try await campaign.progress(by: 1...100)
+        try await faultRun.publish(150)
+        try await faultRun.progress(by: 1...100)
         let lost = program.standardError.occurrences(of: "the ingest queue is lost")
-        try await strike(servers)
+        try await inject(servers)
         try await eventually("a lost broker", state: { program.standardError }) {
           program.standardError.occurrences(of: "the ingest queue is lost") > lost
         }
         try await servers.start(.rabbitmq)
-        try await campaign.publish(45)
-        try await campaign.progress(by: 30...45)
+        try await faultRun.publish(45)
+        try await faultRun.progress(by: 30...45)
       }
       #expect(program.ending == nil, "\(program.standardError)")
     }
@@ -50,22 +50,22 @@ extension Scenario {
   /// Three nodes: the one with the leaders of the queues is killed first, then each other in turn.
   private static func clusterNodesKilled(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     let servers = try await TestServers.replicated(brokers: 3)
-    let setup = Campaign.Setup(events: rounds * 240, servers: servers, settings: ["AMQP_RECONNECT_SECONDS": "2"])
-    try await Campaign.run(row, setup, &random) { campaign in
-      let program = try await campaign.serve()
+    let setup = FaultRun.Setup(events: rounds * 240, servers: servers, settings: ["AMQP_RECONNECT_SECONDS": "2"])
+    try await FaultRun.run(row, setup, &random) { faultRun in
+      let program = try await faultRun.serve()
       for round in 0..<rounds {
-        try await campaign.publish(180)
-        try await campaign.progress(by: 1...80)
+        try await faultRun.publish(180)
+        try await faultRun.progress(by: 1...80)
         let leader = try await servers.erlang(
-          "begin {ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"\(campaign.stage.vhost)\">>, queue, <<\"journey.ingest\">>)), "
+          "begin {ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"\(faultRun.environment.vhost)\">>, queue, <<\"journey.ingest\">>)), "
             + "element(2, amqqueue:get_pid(Q)) end")
         let nodes = try await servers.brokerNodes()
         let first = try #require(nodes.firstIndex { leader.contains($0) }, "\(leader) \(nodes)")
         let member = round == 0 ? first : (first + round) % nodes.count
         try await servers.killBroker(member)
         // Two of three nodes are enough to go on.
-        try await campaign.publish(50)
-        try await campaign.progress(by: 40...40, within: .seconds(120))
+        try await faultRun.publish(50)
+        try await faultRun.progress(by: 40...40, within: .seconds(120))
         try await servers.startBroker(member)
       }
       #expect(program.ending == nil, "\(program.standardError)")
@@ -76,30 +76,30 @@ extension Scenario {
   /// An operator deletes queues by mistake and declares them again. What lay in the ingest queue is gone with it, so
   /// upstream, which has seen it, sends everything again; actions that found no queue go out later.
   private static func queuesDeleted(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
-    let setup = Campaign.Setup(events: rounds * 160, settings: ["AMQP_RECONNECT_SECONDS": "1"])
-    try await Campaign.run(row, setup, &random) { campaign in
-      let program = try await campaign.serve()
+    let setup = FaultRun.Setup(events: rounds * 160, settings: ["AMQP_RECONNECT_SECONDS": "1"])
+    try await FaultRun.run(row, setup, &random) { faultRun in
+      let program = try await faultRun.serve()
       for round in 0..<rounds {
-        try await campaign.publish(100, strays: 0)
-        try await campaign.progress(by: 1...60)
+        try await faultRun.publish(100, unmappable: 0)
+        try await faultRun.progress(by: 1...60)
         if round % 2 == 0 {
           let lost = program.standardError.occurrences(of: "the ingest queue is lost")
-          try await campaign.delete(queue: "journey.ingest")
+          try await faultRun.delete(queue: "journey.ingest")
           try await eventually("a lost queue", state: { program.standardError }) {
             program.standardError.occurrences(of: "the ingest queue is lost") > lost
           }
-          try await campaign.stage.succeed(["topology", "apply"])
-          try await campaign.publishAgain()
+          try await faultRun.environment.succeed(["topology", "apply"])
+          try await faultRun.publishAgain()
         } else {
           // Nothing of it may have been published yet: what lay in it would be gone.
-          try await campaign.stage.settles(events: campaign.sentEvents, program)
-          let taken = try await campaign.stage.takeAll("journey.actions.voice")
-          try await campaign.delete(queue: "journey.actions.voice")
-          try await campaign.publish(55, strays: 0)
-          try await campaign.progress(by: 30...30)
-          try await campaign.stage.succeed(["topology", "apply"])
+          try await faultRun.environment.settles(events: faultRun.sentEvents, program)
+          let taken = try await faultRun.environment.drain("journey.actions.voice")
+          try await faultRun.delete(queue: "journey.actions.voice")
+          try await faultRun.publish(55, unmappable: 0)
+          try await faultRun.progress(by: 30...30)
+          try await faultRun.environment.succeed(["topology", "apply"])
           // The worker's messages back to where the comparison looks for them.
-          try await campaign.deliver(
+          try await faultRun.deliver(
             taken.map {
               OutboundMessage(
                 exchange: "journey.actions", routingKey: $0.routingKey, properties: $0.properties, body: $0.body)
@@ -113,28 +113,29 @@ extension Scenario {
   /// A disk without room, as far as the adapter can tell: the broker refuses actions until workers have made room, or
   /// the limit is lifted.
   private static func actionQueueFull(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
-    try await Campaign.run(row, .init(events: rounds * 160), &random) { campaign in
-      let program = try await campaign.serve()
-      let vhost = campaign.stage.vhost
+    try await FaultRun.run(row, .init(events: rounds * 160), &random) { faultRun in
+      let program = try await faultRun.serve()
+      let vhost = faultRun.environment.vhost
       func lift() async throws {
-        try await campaign.stage.servers.erlang("rabbit_policy:delete(<<\"\(vhost)\">>, <<\"full\">>, <<\"test\">>)")
+        try await faultRun.environment.servers.erlang(
+          "rabbit_policy:delete(<<\"\(vhost)\">>, <<\"full\">>, <<\"test\">>)")
       }
       for round in 0..<rounds {
-        try await campaign.stage.servers.erlang(
+        try await faultRun.environment.servers.erlang(
           "rabbit_policy:set(<<\"\(vhost)\">>, <<\"full\">>, <<\"^journey.actions\">>, "
             + "[{<<\"max-length\">>, 5}, {<<\"overflow\">>, <<\"reject-publish\">>}], 0, <<\"queues\">>, <<\"test\">>)")
         let refused = program.standardError.occurrences(of: "actions were not published")
-        try await campaign.publish(155)
+        try await faultRun.publish(155)
         try await eventually("refused actions", state: { program.standardError }) {
           program.standardError.occurrences(of: "actions were not published") > refused
         }
         if round % 2 == 0 {
-          try await campaign.work(
-            during: { try await campaign.stage.settles(events: campaign.sentEvents, program) }, before: lift)
+          try await faultRun.work(
+            during: { try await faultRun.environment.settles(events: faultRun.sentEvents, program) }, before: lift)
         } else {
           // The queues stay as full as they are.
           try await lift()
-          try await campaign.stage.settles(events: campaign.sentEvents, program)
+          try await faultRun.environment.settles(events: faultRun.sentEvents, program)
         }
       }
     }
@@ -147,19 +148,19 @@ extension Scenario {
     try await servers.erlang(
       "[application:set_env(rabbit, Key, Value) || {Key, Value} <- [{consumer_timeout, 2000}, {channel_tick_interval, 500}]]"
     )
-    try await Campaign.run(row, .init(events: rounds * 150, servers: servers), &random) { campaign in
-      let program = try await campaign.serve()
+    try await FaultRun.run(row, .init(events: rounds * 150, servers: servers), &random) { faultRun in
+      let program = try await faultRun.serve()
       for _ in 0..<rounds {
-        try await campaign.publish(100)
-        try await campaign.progress(by: 1...50)
+        try await faultRun.publish(100)
+        try await faultRun.progress(by: 1...50)
         let lost = program.standardError.occurrences(of: "PRECONDITION_FAILED")
         try await servers.pause(.postgres)
-        try await campaign.publish(45)
+        try await faultRun.publish(45)
         try await eventually("406", within: .seconds(20), state: { program.standardError }) {
           program.standardError.occurrences(of: "PRECONDITION_FAILED") > lost
         }
         try await servers.resume(.postgres)
-        try await campaign.progress(by: 20...20)
+        try await faultRun.progress(by: 20...20)
       }
       #expect(program.ending == nil, "\(program.standardError)")
     }
@@ -167,11 +168,11 @@ extension Scenario {
   }
 }
 
-extension Campaign {
+extension FaultRun {
   /// Has workers take actions during `body`, and puts what they took back to where the comparison looks for it.
   fileprivate func work(during body: () async throws -> Void, before puttingBack: () async throws -> Void) async throws
   {
-    let workers = try ["email", "voice", "human"].map { try Worker(stage, "journey.actions.\($0)") }
+    let workers = try ["email", "voice", "human"].map { try Worker(environment, "journey.actions.\($0)") }
     try await body()
     var taken: [Delivery] = []
     for worker in workers { taken += await worker.stop() }
@@ -185,8 +186,8 @@ extension Campaign {
   }
 
   fileprivate func delete(queue: String) async throws {
-    try await stage.servers.erlang(
-      "begin {ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"\(stage.vhost)\">>, queue, <<\"\(queue)\">>)), "
+    try await environment.servers.erlang(
+      "begin {ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"\(environment.vhost)\">>, queue, <<\"\(queue)\">>)), "
         + "rabbit_amqqueue:delete(Q, false, false, <<\"test\">>) end")
   }
 }
@@ -200,9 +201,9 @@ private final class Worker: Sendable {
   private final class Shared: Sendable { let state = Mutex(State()) }
   private let shared = Shared()
 
-  init(_ stage: Stage, _ queue: String) throws {
+  init(_ environment: TestEnvironment, _ queue: String) throws {
     let settings = try AMQPConnectionSettings(
-      uri: stage.servers.amqpURL(vhost: stage.vhost), connectionName: "test worker")
+      uri: environment.servers.amqpURL(vhost: environment.vhost), connectionName: "test worker")
     let consumer = AMQPConsumer(settings: settings, queue: queue, prefetch: 100, maxBatch: 100, consumerTag: "worker") {
       [shared] event in
       guard case .deliveries(let deliveries) = event else { return }

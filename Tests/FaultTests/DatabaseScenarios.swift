@@ -23,19 +23,19 @@ extension Scenario {
 
   /// Gone in the middle of its work, and back after crash recovery.
   private static func crashed(
-    _ row: Row, _ rounds: Int, _ random: inout SeededRandom, _ strike: (TestServers) async throws -> Void
+    _ row: Row, _ rounds: Int, _ random: inout SeededRandom, _ inject: (TestServers) async throws -> Void
   ) async throws {
     let servers = try await TestServers.dedicated()
-    try await Campaign.run(row, .init(events: rounds * 200, servers: servers), &random) { campaign in
-      let program = try await campaign.serve()
+    try await FaultRun.run(row, .init(events: rounds * 200, servers: servers), &random) { faultRun in
+      let program = try await faultRun.serve()
       for _ in 0..<rounds {
-        try await campaign.publish(120)
-        try await campaign.progress(by: 1...80)
-        try await strike(servers)
-        try await campaign.publish(75)
-        try await Task.sleep(for: .milliseconds(Int.random(in: 0...1500, using: &campaign.random)))
+        try await faultRun.publish(120)
+        try await faultRun.progress(by: 1...80)
+        try await inject(servers)
+        try await faultRun.publish(75)
+        try await Task.sleep(for: .milliseconds(Int.random(in: 0...1500, using: &faultRun.random)))
         try await servers.start(.postgres)
-        try await campaign.progress(by: 40...60)
+        try await faultRun.progress(by: 40...60)
       }
       #expect(program.ending == nil, "\(program.standardError)")
     }
@@ -44,18 +44,18 @@ extension Scenario {
 
   /// The server ends the session around COMMIT: before it arrives, or after it is done and before its answer arrives.
   private static func sessionsEnded(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
-    try await Campaign.run(row, .init(events: max(200, rounds * 44), isProxied: true), &random) { campaign in
-      let program = try await campaign.serve()
-      let proxy = try #require(campaign.postgres)
-      let stage = campaign.stage
+    try await FaultRun.run(row, .init(events: max(200, rounds * 44), isProxied: true), &random) { faultRun in
+      let program = try await faultRun.serve()
+      let proxy = try #require(faultRun.postgres)
+      let environment = faultRun.environment
       for round in 0..<rounds {
         let before = proxy.fired
         let point: Point = round % 2 == 0 ? .beforeCommit : .afterCommit
-        proxy.set(Trap(point: point, countdown: Int.random(in: 1...2, using: &campaign.random)) {})
-        try await campaign.publish(40)
+        proxy.set(Trap(point: point, countdown: Int.random(in: 1...2, using: &faultRun.random)) {})
+        try await faultRun.publish(40)
         try await eventually("a commit held up", state: { program.standardError }) { proxy.fired > before }
         // Ahead of COMMIT all are inside a transaction; after it the one held up is idle, with nobody to tell.
-        try await stage.execute(
+        try await environment.execute(
           "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'journey'"
         )
       }
@@ -67,18 +67,18 @@ extension Scenario {
   private static func failedOver(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     for _ in 0..<rounds {
       let servers = try await TestServers.replicated(hasStandby: true)
-      try await Campaign.run(row, .init(events: 500, servers: servers), &random) { campaign in
-        let program = try await campaign.serve()
-        try await campaign.publish(250)
-        try await campaign.progress(by: 20...200)
+      try await FaultRun.run(row, .init(events: 500, servers: servers), &random) { faultRun in
+        let program = try await faultRun.serve()
+        try await faultRun.publish(250)
+        try await faultRun.progress(by: 20...200)
         try await servers.kill(.postgres)
-        try await campaign.publish(100)
+        try await faultRun.publish(100)
         // The standby alone is read-only: nothing is taken in until it is promoted.
         try await eventually("a failed commit", state: { program.standardError }) {
           program.standardError.contains("the database does not take a batch")
         }
         try await servers.promoteStandby()
-        try await campaign.progress(by: 50...80)
+        try await faultRun.progress(by: 50...80)
         #expect(program.ending == nil, "\(program.standardError)")
       }
       try await servers.stop()
@@ -89,11 +89,11 @@ extension Scenario {
   private static func poisonRow(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     for _ in 0..<rounds {
       let settings = ["PIPELINE_BATCH_SIZE": "500", "INGEST_PREFETCH": "1000", "PIPELINE_LANES": "1"]
-      try await Campaign.run(row, .init(events: 499, settings: settings), &random) { campaign in
-        try await campaign.stage.execute(
+      try await FaultRun.run(row, .init(events: 499, settings: settings), &random) { faultRun in
+        try await faultRun.environment.execute(
           "ALTER TABLE client_journey_events ADD CONSTRAINT harmless CHECK (source_event_id NOT LIKE 'poison%')")
-        try await campaign.publish(.max, poisoned: true)
-        try await campaign.serve()
+        try await faultRun.publish(.max, poisoned: true)
+        try await faultRun.serve()
       }
     }
   }
@@ -102,18 +102,18 @@ extension Scenario {
   /// queue meanwhile.
   private static func slowSink(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     let servers = try await TestServers.dedicated()
-    let setup = Campaign.Setup(
+    let setup = FaultRun.Setup(
       events: rounds * 300, servers: servers, brokerQuery: "?heartbeat=\(FaultSettings.isLong ? 5 : 1)")
-    try await Campaign.run(row, setup, &random) { campaign in
-      let program = try await campaign.serve()
+    try await FaultRun.run(row, setup, &random) { faultRun in
+      let program = try await faultRun.serve()
       for _ in 0..<rounds {
-        try await campaign.publish(200)
-        try await campaign.progress(by: 1...60)
+        try await faultRun.publish(200)
+        try await faultRun.progress(by: 1...60)
         try await servers.pause(.postgres)
         // Some twelve heartbeats.
         try await Task.sleep(for: .seconds(FaultSettings.isLong ? 300 : 12))
         try await servers.resume(.postgres)
-        try await campaign.progress(by: 50...50)
+        try await faultRun.progress(by: 50...50)
       }
       #expect(!program.standardError.contains("is lost"), "\(program.standardError)")
     }

@@ -21,16 +21,16 @@ extension Scenario {
       let kills = FaultSettings.isLong ? 8 : 2
       var draws = random
       defer { random = draws }
-      try await Stage.with { stage in
-        let program = try await operation.bury(stage)
-        let tap = try await operation.tap(stage)
-        try await operation.discard(stage)
-        let edited = try await operation.edit(stage)
-        try await operation.heal(stage)
-        try await operation.replay(stage, kills: kills, &draws)
-        try await operation.settles(stage, program)
-        try await stage.stop(program)
-        try await operation.check(stage, edited, published: try await stage.takeAll(tap), kills: kills, row)
+      try await TestEnvironment.with { environment in
+        let program = try await operation.bury(environment)
+        let tap = try await operation.tap(environment)
+        try await operation.discard(environment)
+        let edited = try await operation.edit(environment)
+        try await operation.heal(environment)
+        try await operation.replay(environment, kills: kills, &draws)
+        try await operation.settles(environment, program)
+        try await environment.stop(program)
+        try await operation.check(environment, edited, published: try await environment.drain(tap), kills: kills, row)
       }
     }
   }
@@ -78,7 +78,7 @@ private struct DeadLetterOperation {
     let id = "\(reason.rawValue)_\(number)"
     let time =
       reason == .invalidField
-      ? "2999-01-01T00:00:00Z" : WorldEvent.rfc3339(Int64(Date().timeIntervalSince1970 - 3600) * 1_000_000)
+      ? "2999-01-01T00:00:00Z" : WorkloadEvent.rfc3339(Int64(Date().timeIntervalSince1970 - 3600) * 1_000_000)
     var members = [
       #""specversion":"1.0","id":"\#(id)","source":"/crm/acme","type":"contract_signed""#,
       #""subject":"\#(reason == .unknownClient ? lateClient : client)","orgid":"\#(org)""#,
@@ -99,49 +99,49 @@ private struct DeadLetterOperation {
   }
 
   /// Starts the adapter, and lets all messages become letters in its archive.
-  func bury(_ stage: Stage) async throws -> ChildProcess {
-    try await stage.execute("INSERT INTO organizations (id, name) VALUES ('\(org)', 'An organisation')")
-    try await add(client, stage)
-    try await stage.publish((0..<each).map { message(.expired, $0) })
-    try await lettersInQueue(each, stage)
-    try await wearOut((0..<each).map { message(.deliveryLimit, $0) }, stage)
-    let program = try await stage.serve(
+  func bury(_ environment: TestEnvironment) async throws -> ChildProcess {
+    try await environment.execute("INSERT INTO organizations (id, name) VALUES ('\(org)', 'An organisation')")
+    try await add(client, environment)
+    try await environment.publish((0..<each).map { message(.expired, $0) })
+    try await deadLettersInQueue(each, environment)
+    try await wearOut((0..<each).map { message(.deliveryLimit, $0) }, environment)
+    let program = try await environment.serve(
       .literal, ["DEAD_LETTERS_ARCHIVE": "true", "INGEST_MAXIMUM_BODY_BYTES": "2048"])
     for reason in Reason.allCases where ![.expired, .deliveryLimit].contains(reason) {
-      try await stage.publish((0..<each).map { message(reason, $0) })
+      try await environment.publish((0..<each).map { message(reason, $0) })
     }
     try await eventually("\(total) letters", state: { String(program.standardError.suffix(3000)) }) {
-      try await stage.number("SELECT count(*) FROM journey_dead_letters") == total
+      try await environment.number("SELECT count(*) FROM journey_dead_letters") == total
     }
     struct Statistics: Decodable {
       struct Group: Decodable { var name: String, count: Int }
       var code: [Group]
     }
     let statistics = try JSONDecoder().decode(
-      Statistics.self, from: Data(try await stage.succeed(["dlq", "stats", "--json"]).utf8))
+      Statistics.self, from: Data(try await environment.succeed(["dlq", "stats", "--json"]).utf8))
     let counts = Dictionary(uniqueKeysWithValues: statistics.code.map { ($0.name, $0.count) })
     #expect(counts == Dictionary(uniqueKeysWithValues: Reason.allCases.map { ($0.rawValue, each) }))
     return program
   }
 
-  private func add(_ client: String, _ stage: Stage) async throws {
-    try await stage.execute(
+  private func add(_ client: String, _ environment: TestEnvironment) async throws {
+    try await environment.execute(
       "INSERT INTO contacts (id, org_id, name, email) VALUES ('\(client)', '\(org)', 'Client', '\(client)@example.com')"
     )
   }
 
-  private func lettersInQueue(_ count: Int, _ stage: Stage) async throws {
+  private func deadLettersInQueue(_ count: Int, _ environment: TestEnvironment) async throws {
     try await eventually("\(count) letters in their queue") {
-      try await stage.admin.messageCount(queue: "journey.dead-letters") == count
+      try await environment.admin.messageCount(queue: "journey.dead-letters") == count
     }
   }
 
   /// A consumer that hands every message back until the broker gives it up.
-  private func wearOut(_ messages: [OutboundMessage], _ stage: Stage) async throws {
-    let before = try await stage.admin.messageCount(queue: "journey.dead-letters")
+  private func wearOut(_ messages: [OutboundMessage], _ environment: TestEnvironment) async throws {
+    let before = try await environment.admin.messageCount(queue: "journey.dead-letters")
     let (deliveries, continuation) = AsyncStream<[Delivery]>.makeStream()
     let settings = try AMQPConnectionSettings(
-      uri: stage.servers.amqpURL(vhost: stage.vhost), connectionName: "test wearer")
+      uri: environment.servers.amqpURL(vhost: environment.vhost), connectionName: "test wearer")
     let consumer = AMQPConsumer(
       settings: settings, queue: "journey.ingest", prefetch: 1000, maxBatch: 500, consumerTag: "wearer"
     ) {
@@ -151,8 +151,8 @@ private struct DeadLetterOperation {
     let wearing = Task {
       for await batch in deliveries { consumer.settle(batch.map { .reject($0.tag, requeue: true) }) }
     }
-    try await stage.publish(messages)
-    try await lettersInQueue(before + messages.count, stage)
+    try await environment.publish(messages)
+    try await deadLettersInQueue(before + messages.count, environment)
     await consumer.close()
     continuation.finish()
     await wearing.value
@@ -161,58 +161,58 @@ private struct DeadLetterOperation {
   // MARK: What the operator does
 
   /// A queue that gets what replays publish from now on.
-  func tap(_ stage: Stage) async throws -> String {
+  func tap(_ environment: TestEnvironment) async throws -> String {
     let name = "test.tap"
     var topology = Topology()
     topology.queues = [QueueDeclaration(name: name)]
     topology.bindings = [Binding(queue: name, exchange: "journey.retry", routingKey: "journey.ingest")]
-    _ = try await stage.admin.declare(topology)
+    _ = try await environment.admin.declare(topology)
     return name
   }
 
-  func discard(_ stage: Stage) async throws {
-    let text = try await stage.succeed([
+  func discard(_ environment: TestEnvironment) async throws {
+    let text = try await environment.succeed([
       "dlq", "discard", "--code", "malformed", "--reason", "cut off at the source", "--actor", "ann",
     ])
     #expect(text == "\(each) letters discarded\n")
   }
 
   /// Two letters, by their ids: one becomes an event, the other another letter.
-  func edit(_ stage: Stage) async throws -> [UUID] {
+  func edit(_ environment: TestEnvironment) async throws -> [UUID] {
     struct Listed: Decodable { var id: UUID }
-    let listed = try await stage.succeed(["dlq", "list", "--code", "missing_field", "--limit", "2", "--json"])
+    let listed = try await environment.succeed(["dlq", "list", "--code", "missing_field", "--limit", "2", "--json"])
     let ids = try JSONDecoder().decode([Listed].self, from: Data(listed.utf8)).map(\.id)
     try #require(ids.count == 2)
     for (id, time) in zip(ids, ["2026-01-02T03:04:05Z", "2999-01-01T00:00:00Z"]) {
       let patch = #"[{"op":"add","path":"/time","value":"\#(time)"}]"#
-      try await stage.succeed([
+      try await environment.succeed([
         "dlq", "replay", id.uuidString, "--edit", patch, "--reason", "the time was missing", "--actor", "ann",
       ])
     }
     try await eventually("an event and a letter of the edited ones") {
-      let letters = try await stage.number(
+      let deadLetters = try await environment.number(
         "SELECT count(*) FROM journey_dead_letters WHERE caused_by IS NOT NULL AND code = 'invalid_field'")
-      return try await stage.number("SELECT count(*) FROM client_journey_events") == 1 && letters == 1
+      return try await environment.number("SELECT count(*) FROM client_journey_events") == 1 && deadLetters == 1
     }
     return ids
   }
 
-  func heal(_ stage: Stage) async throws { try await add(lateClient, stage) }
+  func heal(_ environment: TestEnvironment) async throws { try await add(lateClient, environment) }
 
   /// Replays all that is open. The command is killed at random moments, and once interrupted; what is left is resumed
   /// as the documentation says.
-  func replay(_ stage: Stage, kills: Int, _ random: inout SeededRandom) async throws {
+  func replay(_ environment: TestEnvironment, kills: Int, _ random: inout SeededRandom) async throws {
     let noted = "SELECT count(*) FROM journey_dead_letter_log WHERE action = 'replayed'"
     let marks = (0...kills).map { _ in Int.random(in: 1..<(replayed * 9 / 10), using: &random) }.sorted()
     let interrupted = Int.random(in: 0...kills, using: &random)
     var command = ["dlq", "replay", "--all", "--rate", "500", "--reason", "mended", "--actor", "ann"]
     for (turn, mark) in marks.enumerated() {
-      let program = try stage.start(command)
+      let program = try environment.start(command)
       try await eventually("\(mark) letters replayed", state: { program.standardError }) {
         if let ending = program.ending {
           throw Timeout(description: "the replay ended by \(ending): \(program.standardError)")
         }
-        return try await stage.number(noted) >= mark
+        return try await environment.number(noted) >= mark
       }
       program.send(turn == interrupted ? SIGINT : SIGKILL)
       let ending = await program.ended(within: .seconds(20))
@@ -220,16 +220,16 @@ private struct DeadLetterOperation {
       if turn == interrupted { #expect(program.standardError.contains("--resume"), "\(program.standardError)") }
       command = ["dlq", "replay", "--resume", "--actor", "ann"]
     }
-    try await stage.succeed(command)
+    try await environment.succeed(command)
   }
 
-  func settles(_ stage: Stage, _ program: ChildProcess) async throws {
+  func settles(_ environment: TestEnvironment, _ program: ChildProcess) async throws {
     var states: [[String]] = []
     try await eventually(
       "\(healing + 1) events, \(failing) letters open again",
       state: { "\(states) \(program.standardError.suffix(3000))" }
     ) {
-      states = try await stage.rows(
+      states = try await environment.rows(
         "SELECT state, count(*), (SELECT count(*) FROM client_journey_events) FROM journey_dead_letters GROUP BY state ORDER BY state"
       )
       return states.map { [$0[0], $0[1]] } == [
@@ -238,23 +238,25 @@ private struct DeadLetterOperation {
         && states[0][2] == "\(healing + 1)"
     }
     try await eventually("empty queues") {
-      let left = try await stage.admin.messageCount(queue: "journey.ingest")
-      return try await stage.admin.messageCount(queue: "journey.dead-letters") + left == 0
+      let left = try await environment.admin.messageCount(queue: "journey.ingest")
+      return try await environment.admin.messageCount(queue: "journey.dead-letters") + left == 0
     }
   }
 
   // MARK: What came of it
 
-  func check(_ stage: Stage, _ edited: [UUID], published: [Delivery], kills: Int, _ row: Row) async throws {
+  func check(_ environment: TestEnvironment, _ edited: [UUID], published: [Delivery], kills: Int, _ row: Row)
+    async throws
+  {
     let names = edited.map { "'\($0.uuidString)'" }.joined(separator: ",")
-    let newIDs = try await stage.rows(
+    let newIDs = try await environment.rows(
       "SELECT substring(result FROM 'confirmed as (.*)'), letter_id FROM journey_dead_letter_log WHERE action = 'edited' ORDER BY id"
     )
     #expect(newIDs.map { UUID(uuidString: $0[1]) } == edited)
 
     // On the wire: everything at least once, copies no more than the batches that a kill can cut off.
     let copies = Dictionary(published.map { ($0.properties.messageID ?? "", 1) }, uniquingKeysWith: +)
-    let originals = try await stage.rows(
+    let originals = try await environment.rows(
       "SELECT message_id FROM journey_dead_letters WHERE state <> 'discarded' AND id NOT IN (\(names))"
     ).map { $0[0] }
     #expect(Set(copies.keys) == Set(originals + newIDs.map { $0[0] }))
@@ -262,22 +264,22 @@ private struct DeadLetterOperation {
     #expect(
       (0...(kills * 100)).contains(doubled),
       "the edited letter that failed is published twice, the others once but for what kills cut off")
-    for (id, letter) in newIDs.map({ ($0[0], $0[1]) }) {
+    for (id, deadLetter) in newIDs.map({ ($0[0], $0[1]) }) {
       let first = published.first { $0.properties.messageID == id }
-      #expect(first?.properties.headers["x-journey-caused-by"]?.stringValue == letter)
+      #expect(first?.properties.headers["x-journey-caused-by"]?.stringValue == deadLetter)
     }
 
     // In the tables: once each.
-    let events = try await stage.rows("SELECT source_event_id FROM client_journey_events").map { $0[0] }
+    let events = try await environment.rows("SELECT source_event_id FROM client_journey_events").map { $0[0] }
     let good =
       Reason.allCases.filter(\.heals).flatMap { reason in (0..<each).map { "\(reason.rawValue)_\($0)" } } + [
         newIDs[0][0]
       ]
     #expect(events.count == good.count && Set(events) == Set(good))
-    let child = try await stage.rows(
+    let child = try await environment.rows(
       "SELECT message_id, caused_by, state FROM journey_dead_letters WHERE caused_by IS NOT NULL")
     #expect(child == [[newIDs[1][0], newIDs[1][1], "new"]])
-    let failures = try await stage.rows(
+    let failures = try await environment.rows(
       "SELECT code, count(*), min(same_failures), max(same_failures) FROM journey_dead_letters WHERE state = 'new' GROUP BY code ORDER BY code"
     )
     // The edited one was invalid, not missing, and is counted there.
@@ -288,7 +290,7 @@ private struct DeadLetterOperation {
       ])
 
     // In the record: a row for everything that was done, with who and why.
-    let record = try await stage.rows(
+    let record = try await environment.rows(
       """
       SELECT action, count(*), count(DISTINCT letter_id), min(actor), max(actor), min(why), max(why), count(why) = count(*)
       FROM journey_dead_letter_log GROUP BY action ORDER BY action
@@ -300,10 +302,10 @@ private struct DeadLetterOperation {
         ["failed_again", "\(failing)", "\(failing)", "journey serve", "journey serve", "", "", "f"],
         ["replayed", "\(replayed)", "\(replayed)", "ann", "ann", "mended", "mended", "t"],
       ])
-    let replays = try await stage.rows("SELECT count(*), count(finished_at) FROM journey_dead_letter_replays")
+    let replays = try await environment.rows("SELECT count(*), count(finished_at) FROM journey_dead_letter_replays")
     #expect(replays == [["3", "3"]])
 
     let lost = originals.count { copies[$0] == nil } + Set(good).subtracting(events).count
-    row.add(sent: total, stored: events.count, letters: total + 1, copies: doubled, lost: lost)
+    row.add(sent: total, stored: events.count, deadLetters: total + 1, copies: doubled, lost: lost)
   }
 }

@@ -128,15 +128,15 @@ final class FaultProxy: Sendable {
       if isHeld { continue }
       var out: [UInt8] = []
       for message in framer.messages(buffer[..<count]) {
-        let verdict = judge(message, connection, direction)
+        let verdict = evaluate(message, connection, direction)
         if verdict != .hold { out += message }
-        if verdict == .passThenStrike {
+        if verdict == .passThenInject {
           _ = Sockets.send(out, to: sink)
           out = []
-          strike()
+          inject()
         } else if verdict == .hold {
           isHeld = true
-          strike()
+          inject()
           break
         }
       }
@@ -159,11 +159,12 @@ final class FaultProxy: Sendable {
 
   private enum Verdict {
     case pass
-    case passThenStrike
+    case passThenInject
     case hold
   }
 
-  private func judge(_ message: ArraySlice<UInt8>, _ connection: ProxyConnection, _ direction: Direction) -> Verdict {
+  private func evaluate(_ message: ArraySlice<UInt8>, _ connection: ProxyConnection, _ direction: Direction) -> Verdict
+  {
     let points = connection.points(of: message, direction)
     guard !points.isEmpty else { return .pass }
     return state.withLock { state in
@@ -172,11 +173,11 @@ final class FaultProxy: Sendable {
         state.trap?.countdown -= 1
         return .pass
       }
-      return trap.point.isAfterPassing ? .passThenStrike : .hold
+      return trap.point.isAfterPassing ? .passThenInject : .hold
     }
   }
 
-  private func strike() {
+  private func inject() {
     let action = state.withLock { state in
       defer { state.trap = nil }
       return state.trap?.action

@@ -15,22 +15,23 @@ extension Scenario {
 
   /// No crash, memory that stays where it is, and every message either applied or among the dead letters.
   private static func fuzzed(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
-    let world = World(events: 200, &random)
-    var fuzzer = Fuzzer(world, random)
-    try await Stage.with { stage in
-      try await world.seed(stage)
-      let program = try await stage.serve(
-        .standard, ["DEAD_LETTERS_ARCHIVE": "true", "RETRY_UNKNOWN_CLIENT": "false", "LOG_STATISTICS_SECONDS": "0"])
+    let workload = Workload(events: 200, &random)
+    var fuzzer = Fuzzer(workload, random)
+    try await TestEnvironment.with { environment in
+      try await workload.seed(environment)
+      let program = try await environment.serve(
+        .defaultProfile,
+        ["DEAD_LETTERS_ARCHIVE": "true", "RETRY_UNKNOWN_CLIENT": "false", "LOG_STATISTICS_SECONDS": "0"])
       var memory: [Int] = []
       for round in 0..<rounds {
-        try await stage.deliver(fuzzer.messages(1000))
+        try await environment.deliver(fuzzer.messages(1000))
         // Bounded ahead, so that the broker's memory is not what is tested.
         if round % 10 == 9 {
           try await eventually("a shorter queue", within: .seconds(120), state: { program.standardError }) {
             if let ending = program.ending {
               throw Timeout(description: "the program ended by \(ending): \(program.standardError)")
             }
-            return try await stage.admin.messageCount(queue: "journey.ingest") < 2000
+            return try await environment.admin.messageCount(queue: "journey.ingest") < 2000
           }
         }
         memory.append(residentKilobytes(of: program.id))
@@ -39,20 +40,20 @@ extension Scenario {
         if let ending = program.ending {
           throw Timeout(description: "the program ended by \(ending): \(program.standardError)")
         }
-        let ingest = try await stage.admin.messageCount(queue: "journey.ingest")
-        return try await ingest + stage.admin.messageCount(queue: "journey.dead-letters") == 0
+        let ingest = try await environment.admin.messageCount(queue: "journey.ingest")
+        return try await ingest + environment.admin.messageCount(queue: "journey.dead-letters") == 0
       }
-      try await stage.stop(program)
-      let letters = try await stage.number(
+      try await environment.stop(program)
+      let deadLetters = try await environment.number(
         "SELECT count(DISTINCT message_id) FROM journey_dead_letters WHERE message_id LIKE 'fuzz%'")
-      let stored = try await stage.number("SELECT count(*) FROM client_journey_events")
+      let stored = try await environment.number("SELECT count(*) FROM client_journey_events")
       let sent = rounds * 1000
       let counts = Counts(program.standardError)
       #expect(counts["stored"] == stored, "\(counts)")
       let applied = counts["received"] - counts["rejected"]
-      row.add(sent: sent, stored: stored, letters: letters, lost: max(0, sent - letters - applied))
+      row.add(sent: sent, stored: stored, deadLetters: deadLetters, lost: max(0, sent - deadLetters - applied))
       // What the broker moved by itself, because its time was over, is a letter that was never received.
-      #expect(letters + applied == sent, "\(counts), letters \(letters)")
+      #expect(deadLetters + applied == sent, "\(counts), letters \(deadLetters)")
       // Early figures are of a program that has not yet met its largest batches.
       let settled = memory.dropFirst(memory.count / 4)
       #expect((settled.last ?? 0) < (settled.first ?? 0) * 5 / 4 + 32_768, "kilobytes resident: \(memory)")
@@ -80,7 +81,7 @@ extension Scenario {
   }
 }
 
-extension Stage {
+extension TestEnvironment {
   /// Publishes until all is confirmed.
   func deliver(_ messages: [OutboundMessage]) async throws {
     var open = messages
@@ -101,7 +102,7 @@ extension Stage {
 /// Makes messages that no decent source would send, each with an id of its own.
 struct Fuzzer {
   private let bodies: [[UInt8]]
-  private let world: World
+  private let workload: Workload
   private var random: SeededRandom
   private var count = 0
   /// What hides in JSON.
@@ -114,10 +115,10 @@ struct Fuzzer {
     Array("\u{202E}".utf8), Array("true".utf8),
   ]
 
-  init(_ world: World, _ random: SeededRandom) {
-    self.world = world
+  init(_ workload: Workload, _ random: SeededRandom) {
+    self.workload = workload
     self.random = random
-    bodies = world.events.map(\.message.body)
+    bodies = workload.events.map(\.message.body)
   }
 
   mutating func messages(_ count: Int) -> [OutboundMessage] { (0..<count).map { _ in message() } }
@@ -139,7 +140,7 @@ struct Fuzzer {
       properties.contentType = "application/json"
       properties.headers["x-source"] = ["stripe", "zendesk", "hubspot", "journey", "", "../etc"].randomElement(
         using: &random)!
-      properties.headers["x-org-id"] = .string(random.chance(70) ? world.orgs[0] : "not-a-uuid")
+      properties.headers["x-org-id"] = .string(random.chance(70) ? workload.orgs[0] : "not-a-uuid")
     }
     if random.chance(40) { spoil(&properties) }
     let key =

@@ -24,17 +24,17 @@ extension Scenario {
   private static func locked(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     for _ in 0..<rounds {
       // What is held waits in the adapter first: there has to be room beside it.
-      try await Campaign.run(row, .init(events: 600, settings: ["INGEST_PREFETCH": "2000"], mayGiveUp: false), &random)
-      { campaign in
-        let program = try await campaign.serve()
-        let stage = campaign.stage, world = campaign.world
+      try await FaultRun.run(row, .init(events: 600, settings: ["INGEST_PREFETCH": "2000"], mayGiveUp: false), &random)
+      { faultRun in
+        let program = try await faultRun.serve()
+        let environment = faultRun.environment, workload = faultRun.workload
         // Some of them are known by then, others are met for the first time under the lock.
-        try await campaign.publish(60)
-        try await campaign.progress(by: 30...60)
-        let org = world.orgs[3], clients = world.clients.filter { $0.org != org }.prefix(2).map(\.id)
-        let isHeld = { (event: WorldEvent) in event.client.org == org || clients.contains(event.client.id) }
+        try await faultRun.publish(60)
+        try await faultRun.progress(by: 30...60)
+        let org = workload.orgs[3], clients = workload.clients.filter { $0.org != org }.prefix(2).map(\.id)
+        let isHeld = { (event: WorkloadEvent) in event.client.org == org || clients.contains(event.client.id) }
         let session = try await HostSession.holding(
-          stage,
+          environment,
           [
             "SELECT FROM contacts WHERE id IN ('\(clients[0])', '\(clients[1])') ORDER BY id FOR UPDATE",
             "SELECT FROM organizations WHERE id = '\(org)' FOR UPDATE",
@@ -43,19 +43,20 @@ extension Scenario {
         let stored =
           "SELECT count(*) FILTER (WHERE NOT held), count(*) FILTER (WHERE held) FROM (SELECT org_id = '\(org)' OR client_id IN "
           + "('\(clients[0])', '\(clients[1])') AS held FROM client_journey_events) e"
-        let before = try #require(Int(try await stage.rows(stored)[0][1]))
-        try await campaign.publish()
-        let free = world.events.count { !isHeld($0) }
+        let before = try #require(Int(try await environment.rows(stored)[0][1]))
+        try await faultRun.publish()
+        let free = workload.events.count { !isHeld($0) }
         try await eventually(
-          "\(free) events of clients that nobody holds", within: .seconds(20), state: { campaign.logs }
+          "\(free) events of clients that nobody holds", within: .seconds(20), state: { faultRun.logs }
         ) {
-          Int(try await stage.rows(stored)[0][0]) == free
+          Int(try await environment.rows(stored)[0][0]) == free
         }
         let rest = .seconds(FaultSettings.isLong ? 60 : 5) - start.duration(to: .now)
         if rest > .zero { try await Task.sleep(for: rest) }
-        #expect(Int(try await stage.rows(stored)[0][1]) == before, "what the host holds is not stored past its lock")
+        #expect(
+          Int(try await environment.rows(stored)[0][1]) == before, "what the host holds is not stored past its lock")
         try await session.letGo()
-        try await stage.settles(events: world.events.count, within: .seconds(30), program)
+        try await environment.settles(events: workload.events.count, within: .seconds(30), program)
         #expect(program.ending == nil, "\(program.standardError)")
       }
     }
@@ -65,49 +66,50 @@ extension Scenario {
   /// else waits.
   private static func deleted(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     for _ in 0..<rounds {
-      try await Campaign.run(row, .init(events: 600, mayGiveUp: false), &random) { campaign in
-        let program = try await campaign.serve()
-        let stage = campaign.stage, home = campaign.world.orgs[0]
-        let orgs = (0..<(FaultSettings.isLong ? 12 : 5)).map { _ in campaign.random.uuid() }
+      try await FaultRun.run(row, .init(events: 600, mayGiveUp: false), &random) { faultRun in
+        let program = try await faultRun.serve()
+        let environment = faultRun.environment, home = faultRun.workload.orgs[0]
+        let orgs = (0..<(FaultSettings.isLong ? 12 : 5)).map { _ in faultRun.random.uuid() }
         let count = FaultSettings.isLong ? 5000 : 2000
-        try await stage.execute(
+        try await environment.execute(
           """
           INSERT INTO organizations (id, name) SELECT unnest('{\(orgs.joined(separator: ","))}'::uuid[]), 'Doomed';
           INSERT INTO contacts (org_id, name, email)
           SELECT o, 'Doomed', gen_random_uuid() || '@example.com' FROM unnest('{\(orgs.joined(separator: ","))}'::uuid[]) o, generate_series(1, 40);
           INSERT INTO contacts (org_id, name, email) SELECT '\(home)', 'Doomed', gen_random_uuid() || '@example.com' FROM generate_series(1, \(count))
           """)
-        let doomed = try await stage.rows("SELECT id, org_id FROM contacts WHERE name = 'Doomed' ORDER BY random()").map
-        { (id: $0[0], org: $0[1]) }
-        campaign.outsiders = Set(doomed.map(\.id))
+        let doomed = try await environment.rows(
+          "SELECT id, org_id FROM contacts WHERE name = 'Doomed' ORDER BY random()"
+        ).map { (id: $0[0], org: $0[1]) }
+        faultRun.outsiders = Set(doomed.map(\.id))
         func events(_ clients: some Sequence<(id: String, org: String)>, _ name: String) -> [OutboundMessage] {
           clients.enumerated().map { .doomed("\(name)_\($0)", client: $1.id, org: $1.org) }
         }
         // Many of each are under way while it is deleted.
-        try await campaign.deliver(
+        try await faultRun.deliver(
           events(doomed.filter { $0.org != home } + doomed.filter { $0.org == home }.prefix(400), "during"))
         async let deletes: Void = {
-          for org in orgs { try await stage.execute("DELETE FROM organizations WHERE id = '\(org)'") }
+          for org in orgs { try await environment.execute("DELETE FROM organizations WHERE id = '\(org)'") }
           for _ in 0..<4 {
-            try await stage.execute(
+            try await environment.execute(
               "DELETE FROM contacts WHERE id IN (SELECT id FROM contacts WHERE org_id = '\(home)' AND name = 'Doomed' ORDER BY id LIMIT \(count / 4))"
             )
           }
         }()
-        while campaign.hasMore {
-          try await campaign.publish(100)
-          try await campaign.deliver(
-            events(doomed.shuffled(using: &campaign.random).prefix(100), "meanwhile\(campaign.sentEvents)"))
-          try await campaign.stored(campaign.sentEvents, within: .seconds(20))
+        while faultRun.hasMore {
+          try await faultRun.publish(100)
+          try await faultRun.deliver(
+            events(doomed.shuffled(using: &faultRun.random).prefix(100), "meanwhile\(faultRun.sentEvents)"))
+          try await faultRun.stored(faultRun.sentEvents, within: .seconds(20))
         }
         try await deletes
         let last = events(doomed.prefix(100), "after")
-        try await campaign.deliver(last)
-        try await eventually("\(last.count) letters", state: { campaign.logs }) {
-          try await stage.number("SELECT count(*) FROM journey_dead_letters WHERE message_id LIKE 'after%'")
+        try await faultRun.deliver(last)
+        try await eventually("\(last.count) letters", state: { faultRun.logs }) {
+          try await environment.number("SELECT count(*) FROM journey_dead_letters WHERE message_id LIKE 'after%'")
             == last.count
         }
-        let codes = try await stage.rows(
+        let codes = try await environment.rows(
           "SELECT DISTINCT code FROM journey_dead_letters WHERE message_id NOT LIKE 'stray%'"
         ).map { $0[0] }
         #expect(Set(codes).isSubset(of: ["unknown_client", "unknown_organization"]), "\(codes)")
@@ -122,12 +124,12 @@ extension Scenario {
   private static func permanentError(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     for round in 0..<rounds {
       let isForAll = round % 2 == 0
-      try await Campaign.run(row, .init(events: 500, mayGiveUp: false), &random) { campaign in
-        let stage = campaign.stage
-        try await campaign.serve()
-        try await campaign.publish(100)
-        try await campaign.stored(campaign.sentEvents, within: .seconds(30))
-        try await stage.execute(
+      try await FaultRun.run(row, .init(events: 500, mayGiveUp: false), &random) { faultRun in
+        let environment = faultRun.environment
+        try await faultRun.serve()
+        try await faultRun.publish(100)
+        try await faultRun.stored(faultRun.sentEvents, within: .seconds(30))
+        try await environment.execute(
           """
           CREATE TABLE host_secrets (id int); REVOKE ALL ON host_secrets FROM PUBLIC;
           CREATE FUNCTION host_trigger() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM count(*) FROM host_secrets; RETURN NEW; END $$;
@@ -135,40 +137,41 @@ extension Scenario {
           \(isForAll ? "" : "WHEN (NEW.source_event_id LIKE 'culprit%')") EXECUTE FUNCTION host_trigger()
           """)
         // Their client is none of the world's, and gone in the end.
-        let culprit = campaign.random.uuid()
-        campaign.outsiders = [culprit]
-        try await stage.execute(
-          "INSERT INTO contacts (id, org_id, name, email) VALUES ('\(culprit)', '\(campaign.world.orgs[0])', 'C', 'c@example.com')"
+        let culprit = faultRun.random.uuid()
+        faultRun.outsiders = [culprit]
+        try await environment.execute(
+          "INSERT INTO contacts (id, org_id, name, email) VALUES ('\(culprit)', '\(faultRun.workload.orgs[0])', 'C', 'c@example.com')"
         )
         let culprits =
           isForAll
-          ? [] : (0..<5).map { OutboundMessage.doomed("culprit_\($0)", client: culprit, org: campaign.world.orgs[0]) }
-        let before = campaign.sentEvents
-        try await campaign.publish(200)
-        try await campaign.deliver(culprits)
-        try await campaign.supervised(kills: FaultSettings.isLong ? 12 : 5, starts: 30) {
+          ? []
+          : (0..<5).map { OutboundMessage.doomed("culprit_\($0)", client: culprit, org: faultRun.workload.orgs[0]) }
+        let before = faultRun.sentEvents
+        try await faultRun.publish(200)
+        try await faultRun.deliver(culprits)
+        try await faultRun.supervised(kills: FaultSettings.isLong ? 12 : 5, starts: 30) {
           try await isForAll
-            ? stage.number("SELECT count(*) FROM client_journey_events") == before
-            : campaign.stored() >= campaign.sentEvents
+            ? environment.number("SELECT count(*) FROM client_journey_events") == before
+            : faultRun.stored() >= faultRun.sentEvents
         }
-        if isForAll { try await stage.execute("GRANT SELECT ON host_secrets TO journey_adapter") }
-        try await campaign.publish(100)
-        try await campaign.supervised(kills: 0, starts: 30) { try await campaign.stored() >= campaign.sentEvents }
+        if isForAll { try await environment.execute("GRANT SELECT ON host_secrets TO journey_adapter") }
+        try await faultRun.publish(100)
+        try await faultRun.supervised(kills: 0, starts: 30) { try await faultRun.stored() >= faultRun.sentEvents }
         if !isForAll {
           // What is at fault is a letter, or waits until it can be stored; the others go on all the while.
-          while campaign.hasMore {
-            try await campaign.publish(20, strays: 0)
-            try await campaign.stored(campaign.sentEvents, within: .seconds(30))
+          while faultRun.hasMore {
+            try await faultRun.publish(20, unmappable: 0)
+            try await faultRun.stored(faultRun.sentEvents, within: .seconds(30))
           }
-          try await stage.execute("GRANT SELECT ON host_secrets TO journey_adapter")
+          try await environment.execute("GRANT SELECT ON host_secrets TO journey_adapter")
           let settled =
             "SELECT (SELECT count(*) FROM journey_dead_letters WHERE message_id LIKE 'culprit%' AND code = 'refused_by_database') "
             + "+ (SELECT count(*) FROM client_journey_events WHERE source_event_id LIKE 'culprit%')"
-          try await eventually("letters of what was at fault, or its events", state: { campaign.logs }) {
-            try await stage.number(settled) == culprits.count
+          try await eventually("letters of what was at fault, or its events", state: { faultRun.logs }) {
+            try await environment.number(settled) == culprits.count
           }
         }
-        try await stage.execute("DELETE FROM contacts WHERE id = '\(culprit)'")
+        try await environment.execute("DELETE FROM contacts WHERE id = '\(culprit)'")
       }
     }
   }
@@ -178,16 +181,16 @@ extension Scenario {
   private static func largeBodies(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     let servers = try await TestServers.dedicated()
     let settings = ["INGEST_PREFETCH": "2000", "PIPELINE_BATCH_SIZE": "500"]
-    let setup = Campaign.Setup(
+    let setup = FaultRun.Setup(
       events: rounds * 200, servers: servers, settings: settings, bodyBytes: 878 << 10, mayGiveUp: false)
-    try await Campaign.run(row, setup, &random) { campaign in
-      let program = try await campaign.serve()
+    try await FaultRun.run(row, setup, &random) { faultRun in
+      let program = try await faultRun.serve()
       for _ in 0..<rounds {
         try await servers.pause(.postgres)
-        try await campaign.publish(200)
+        try await faultRun.publish(200)
         try await Task.sleep(for: .seconds(5))
         try await servers.resume(.postgres)
-        try await campaign.stored(campaign.sentEvents, within: .seconds(60))
+        try await faultRun.stored(faultRun.sentEvents, within: .seconds(60))
       }
       #expect(program.ending == nil, "\(program.standardError)")
     }
@@ -198,50 +201,50 @@ extension Scenario {
   /// others are published, and say what was decided.
   private static func brokenOutboxRow(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     for _ in 0..<rounds {
-      try await Campaign.run(row, .init(events: 300, mayGiveUp: false), &random) { campaign in
-        let stage = campaign.stage
-        var program = try await campaign.serve()
-        try await stage.limitActionQueues()
-        try await campaign.publish(200)
-        try await campaign.stored(campaign.sentEvents, within: .seconds(30))
+      try await FaultRun.run(row, .init(events: 300, mayGiveUp: false), &random) { faultRun in
+        let environment = faultRun.environment
+        var program = try await faultRun.serve()
+        try await environment.limitActionQueues()
+        try await faultRun.publish(200)
+        try await faultRun.stored(faultRun.sentEvents, within: .seconds(30))
         let columns = "score, risk_level, recommended_actions, generated_at"
         let unpublished = "outbox_id IN (SELECT id FROM journey_outbox WHERE confirmed_at IS NULL)"
-        try await eventually("unpublished actions", state: { campaign.logs }) {
-          try await stage.number("SELECT count(*) FROM client_journey_scores WHERE \(unpublished)") >= 20
+        try await eventually("unpublished actions", state: { faultRun.logs }) {
+          try await environment.number("SELECT count(*) FROM client_journey_scores WHERE \(unpublished)") >= 20
         }
         // Killed, so that what was not published is read from the tables.
         program.send(SIGKILL)
         _ = await program.ended(within: .seconds(10))
-        try await stage.execute(
+        try await environment.execute(
           "CREATE TABLE host_copy AS SELECT id, \(columns), explanation FROM client_journey_scores WHERE \(unpublished)"
         )
-        let ids = try await stage.rows("SELECT id FROM host_copy ORDER BY id").map { $0[0] }
-        try await stage.write(
-          asMemberOf: campaign.world.orgs,
+        let ids = try await environment.rows("SELECT id FROM host_copy ORDER BY id").map { $0[0] }
+        try await environment.write(
+          asMemberOf: faultRun.workload.orgs,
           "UPDATE client_journey_scores SET score = 999 WHERE id = ANY('{\(ids.joined(separator: ","))}')")
-        try await stage.write(
-          asMemberOf: campaign.world.orgs,
+        try await environment.write(
+          asMemberOf: faultRun.workload.orgs,
           "UPDATE client_journey_scores SET recommended_actions = NULL, risk_level = NULL WHERE id = ANY('{\(ids.prefix(5).joined(separator: ","))}')"
         )
         let broken = ids[ids.count / 2]
-        try await stage.execute(
+        try await environment.execute(
           "UPDATE client_journey_scores SET explanation = '{\"cause\": 7}' WHERE id = '\(broken)'")
-        program = try await campaign.serve()
-        try await stage.liftLimit()
-        try await eventually("all actions but the broken one published", within: .seconds(60), state: { campaign.logs })
+        program = try await faultRun.serve()
+        try await environment.liftLimit()
+        try await eventually("all actions but the broken one published", within: .seconds(60), state: { faultRun.logs })
         {
-          let left = try await stage.rows("SELECT id FROM journey_actions WHERE published_at IS NULL")
+          let left = try await environment.rows("SELECT id FROM journey_actions WHERE published_at IS NULL")
           return left.isEmpty || left == [[broken]]
         }
         // Mended, it is published as well, and everything is compared with what was decided.
-        try await stage.execute(
+        try await environment.execute(
           """
           UPDATE client_journey_scores s SET (\(columns), explanation) = (c.score, c.risk_level, c.recommended_actions, c.generated_at, c.explanation)
           FROM host_copy c WHERE c.id = s.id;
           UPDATE journey_outbox SET next_attempt_at = now() WHERE confirmed_at IS NULL
           """)
-        try await campaign.publish()
-        try await stage.settles(events: campaign.sentEvents, within: .seconds(60), program)
+        try await faultRun.publish()
+        try await environment.settles(events: faultRun.sentEvents, within: .seconds(60), program)
         #expect(program.ending == nil, "\(program.standardError)")
       }
     }
@@ -261,14 +264,14 @@ extension OutboundMessage {
   }
 }
 
-extension Campaign {
+extension FaultRun {
   /// Waits until so many events of the world are stored. Events of others do not count.
   func stored(_ count: Int, within limit: Duration) async throws {
     let others = outsiders.map { "'\($0)'" }.joined(separator: ",")
     let query =
       "SELECT count(*) FROM client_journey_events" + (others.isEmpty ? "" : " WHERE client_id NOT IN (\(others))")
     try await eventually("\(count) stored events", within: limit, state: { self.logs }) {
-      ((try? await self.stage.number(query)) ?? 0) >= count
+      ((try? await self.environment.number(query)) ?? 0) >= count
     }
   }
 
@@ -279,9 +282,10 @@ extension Campaign {
     var begun = 0
     var alive = 0
     let queues =
-      "[rabbit_amqqueue:info(Q, [name, messages_ready, messages_unacknowledged]) || Q <- rabbit_amqqueue:list(<<\"\(stage.vhost)\">>)]"
+      "[rabbit_amqqueue:info(Q, [name, messages_ready, messages_unacknowledged]) || Q <- rabbit_amqqueue:list(<<\"\(environment.vhost)\">>)]"
     try await eventually(
-      "the end of it", within: .seconds(120), state: { "\(self.logs) \(try await self.stage.servers.erlang(queues))" }
+      "the end of it", within: .seconds(120),
+      state: { "\(self.logs) \(try await self.environment.servers.erlang(queues))" }
     ) {
       if self.programs.allSatisfy({ $0.ending != nil }) {
         guard begun < starts else { return try await isDone() }
@@ -306,7 +310,7 @@ extension Campaign {
   }
 }
 
-extension Stage {
+extension TestEnvironment {
   fileprivate func limitActionQueues() async throws {
     try await servers.erlang(
       "rabbit_policy:set(<<\"\(vhost)\">>, <<\"full\">>, <<\"^journey.actions\">>, "

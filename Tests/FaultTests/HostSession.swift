@@ -16,8 +16,8 @@ final class HostSession: Sendable {
   }
 
   /// Begins a transaction, runs the statements in it, and returns once they are done.
-  static func holding(_ stage: Stage, _ statements: [String]) async throws -> HostSession {
-    var settings = try PostgresSettings(conninfo: stage.databaseURL, applicationName: "host")
+  static func holding(_ environment: TestEnvironment, _ statements: [String]) async throws -> HostSession {
+    var settings = try PostgresSettings(conninfo: environment.databaseURL, applicationName: "host")
     settings.idleInTransactionTimeout = .seconds(600)
     let worker = PostgresWorker(settings, name: "pg-host")
     let (held, hold) = AsyncThrowingStream.makeStream(of: Void.self)

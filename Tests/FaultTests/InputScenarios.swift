@@ -19,35 +19,36 @@ extension Scenario {
   /// Every message three times, to two instances.
   private static func duplicates(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     for round in 0..<rounds {
-      try await Campaign.run(row, .init(events: 400, profile: round % 2 == 0 ? .literal : .standard), &random) {
-        campaign in
-        try await campaign.serve()
-        try await campaign.serve()
-        try await campaign.publish(200)
-        try await campaign.publishAgain()
-        try await campaign.publish()
-        try await campaign.publishAgain()
+      try await FaultRun.run(row, .init(events: 400, profile: round % 2 == 0 ? .literal : .defaultProfile), &random) {
+        faultRun in
+        try await faultRun.serve()
+        try await faultRun.serve()
+        try await faultRun.publish(200)
+        try await faultRun.publishAgain()
+        try await faultRun.publish()
+        try await faultRun.publishAgain()
       }
     }
   }
 
   /// One world in different orders, batches and numbers of instances: the clients stand the same every time.
   private static func shuffled(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
-    let fixed = World(events: 400, &random)
+    let fixed = Workload(events: 400, &random)
     var states: Set<[[String]]> = []
-    var setup = Campaign.Setup(events: 1)
-    setup.change = { world, _ in world = fixed }
+    var setup = FaultRun.Setup(events: 1)
+    setup.change = { workload, _ in workload = fixed }
     for round in 0..<max(2, rounds) {
-      try await Campaign.run(row, setup, &random) { campaign in
-        campaign.random = SeededRandom(stream: UInt64(1000 + round))
-        campaign.shuffle()
-        let batch = Int.random(in: 1...200, using: &campaign.random)
-        for _ in 0...(round % 3) { try await campaign.serve(["PIPELINE_BATCH_SIZE": "\(batch)"]) }
-        while campaign.hasMore {
-          try await campaign.publish(Int.random(in: 1...150, using: &campaign.random), strays: 0)
+      try await FaultRun.run(row, setup, &random) { faultRun in
+        faultRun.random = SeededRandom(stream: UInt64(1000 + round))
+        faultRun.shuffle()
+        let batch = Int.random(in: 1...200, using: &faultRun.random)
+        for _ in 0...(round % 3) { try await faultRun.serve(["PIPELINE_BATCH_SIZE": "\(batch)"]) }
+        while faultRun.hasMore {
+          try await faultRun.publish(Int.random(in: 1...150, using: &faultRun.random), unmappable: 0)
         }
-        try await campaign.stage.settles(events: campaign.world.events.count, campaign.programs.first)
-        states.insert(try await Oracle(campaign.stage, campaign.world, campaign.setup.profile).fingerprint())
+        try await faultRun.environment.settles(events: faultRun.workload.events.count, faultRun.programs.first)
+        states.insert(
+          try await Invariants(faultRun.environment, faultRun.workload, faultRun.setup.profile).fingerprint())
       }
     }
     #expect(states.count == 1, "JOURNEY_TEST_SEED=\(SeededRandom.seed)")
@@ -57,21 +58,21 @@ extension Scenario {
   private static func skewed(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     for round in 0..<rounds {
       let hours = Double.random(in: 1...20, using: &random)
-      var setup = Campaign.Setup(events: 400, profile: round % 2 == 0 ? .literal : .standard)
-      setup.change = { world, random in
+      var setup = FaultRun.Setup(events: 400, profile: round % 2 == 0 ? .literal : .defaultProfile)
+      setup.change = { workload, random in
         let now = Int64(Date().timeIntervalSince1970 * 1_000_000)
-        for index in world.events.indices {
-          switch world.events[index].source {
+        for index in workload.events.indices {
+          switch workload.events[index].source {
           case "/crm/acme" where random.chance(30):
-            world.events[index].at = now + Int64(hours * 3_600_000_000) + Int64(index)
-          case "/support": world.events[index].at -= Int64(hours * 24 * 3_600_000_000)
+            workload.events[index].at = now + Int64(hours * 3_600_000_000) + Int64(index)
+          case "/support": workload.events[index].at -= Int64(hours * 24 * 3_600_000_000)
           default: break
           }
         }
       }
-      try await Campaign.run(row, setup, &random) { campaign in
-        try await campaign.serve()
-        try await campaign.publish()
+      try await FaultRun.run(row, setup, &random) { faultRun in
+        try await faultRun.serve()
+        try await faultRun.publish()
       }
     }
   }
@@ -80,26 +81,26 @@ extension Scenario {
   /// do.
   private static func clientsLater(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     for _ in 0..<rounds {
-      let setup = Campaign.Setup(
+      let setup = FaultRun.Setup(
         events: 200, settings: ["RETRY_UNKNOWN_CLIENT": "true", "RETRY_TIERS": "10s", "RETRY_ATTEMPTS_PER_TIER": "20"])
-      try await Campaign.run(row, setup, &random) { campaign in
+      try await FaultRun.run(row, setup, &random) { faultRun in
         // Not those whose own lead_created makes them known.
-        let late = campaign.world.clients.filter { !$0.types.contains("lead_created") }.prefix(20)
+        let late = faultRun.workload.clients.filter { !$0.types.contains("lead_created") }.prefix(20)
         let ids = late.map { "'\($0.id)'" }.joined(separator: ",")
-        try await campaign.stage.execute("DELETE FROM contacts WHERE id IN (\(ids))")
+        try await faultRun.environment.execute("DELETE FROM contacts WHERE id IN (\(ids))")
         let waiting = Set(late.map(\.id))
-        let known = campaign.world.events.count { !waiting.contains($0.client.id) }
-        let first = try campaign.start()
-        try await campaign.publish()
-        try await campaign.progress(by: 1...50)
+        let known = faultRun.workload.events.count { !waiting.contains($0.client.id) }
+        let first = try faultRun.start()
+        try await faultRun.publish()
+        try await faultRun.progress(by: 1...50)
         first.send(SIGKILL)
         _ = await first.ended(within: .seconds(10))
-        let second = try await campaign.serve()
+        let second = try await faultRun.serve()
         try await eventually("the events of known clients", state: { second.standardError }) {
-          try await campaign.stored() == known
+          try await faultRun.stored() == known
         }
         let rows = late.map { "('\($0.id)', '\($0.org)', 'Client', '\($0.id)@example.com', \($0.aiScore ?? "NULL"))" }
-        try await campaign.stage.execute(
+        try await faultRun.environment.execute(
           "INSERT INTO contacts (id, org_id, name, email, ai_score) VALUES \(rows.joined(separator: ","))")
       }
     }

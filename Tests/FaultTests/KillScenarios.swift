@@ -31,17 +31,17 @@ extension Scenario {
 
   /// Killed where the network shows that a point is passed; then started again.
   private static func killed(at points: [Point], _ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
-    try await Campaign.run(row, .init(events: max(200, rounds * 44), isProxied: true), &random) { campaign in
+    try await FaultRun.run(row, .init(events: max(200, rounds * 44), isProxied: true), &random) { faultRun in
       for round in 0..<rounds {
         let point = points[round % points.count]
-        let proxy = point.wire == .amqp ? campaign.amqp : campaign.postgres
+        let proxy = point.wire == .amqp ? faultRun.amqp : faultRun.postgres
         let victim = Victim()
         let several = [.afterReceive, .beforePublish].contains(point) ? 20 : 1
         proxy?.set(
-          Trap(point: point, countdown: Int.random(in: 1...several, using: &campaign.random)) { victim.kill() })
-        let program = try campaign.start()
+          Trap(point: point, countdown: Int.random(in: 1...several, using: &faultRun.random)) { victim.kill() })
+        let program = try faultRun.start()
         victim.program = program
-        try await campaign.publish(40)
+        try await faultRun.publish(40)
         try await eventually("a kill at \(point.rawValue)", state: { program.standardError }) { program.ending != nil }
         #expect(program.ending == .signalled(SIGKILL), "\(program.standardError)")
       }
@@ -49,16 +49,16 @@ extension Scenario {
   }
 
   private static func killedInTurn(_ count: Int, _ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
-    try await Campaign.run(row, .init(events: max(400, rounds * 100)), &random) { campaign in
+    try await FaultRun.run(row, .init(events: max(400, rounds * 100)), &random) { faultRun in
       var running: [ChildProcess] = []
-      for _ in 0..<count { running.append(try campaign.start()) }
+      for _ in 0..<count { running.append(try faultRun.start()) }
       for round in 0..<rounds {
-        try await campaign.publish(95)
-        try await campaign.progress(by: 5...70)
+        try await faultRun.publish(95)
+        try await faultRun.progress(by: 5...70)
         let victim = running[round % count]
         victim.send(SIGKILL)
         #expect(await victim.ended(within: .seconds(10)) == .signalled(SIGKILL), "\(victim.standardError)")
-        running[round % count] = try campaign.start()
+        running[round % count] = try faultRun.start()
       }
       for program in running {
         try await eventually("consuming", state: { program.standardError }) {
@@ -69,12 +69,12 @@ extension Scenario {
   }
 
   private static func terminated(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
-    try await Campaign.run(row, .init(events: max(400, rounds * 120), profile: .standard), &random) { campaign in
+    try await FaultRun.run(row, .init(events: max(400, rounds * 120), profile: .defaultProfile), &random) { faultRun in
       for _ in 0..<rounds {
-        let program = try campaign.start()
-        try await campaign.publish(115)
-        try await campaign.progress(by: 1...60)
-        try await campaign.stage.stop(program)
+        let program = try faultRun.start()
+        try await faultRun.publish(115)
+        try await faultRun.progress(by: 1...60)
+        try await faultRun.environment.stop(program)
       }
     }
   }
@@ -82,19 +82,19 @@ extension Scenario {
   /// One of two is frozen for longer than any heartbeat, and thawed: what it held went to the other one meanwhile.
   private static func frozen(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     let isLong = FaultSettings.isLong
-    let setup = Campaign.Setup(
+    let setup = FaultRun.Setup(
       events: max(400, rounds * 300), isProxied: false, brokerQuery: isLong ? "" : "?heartbeat=1")
-    try await Campaign.run(row, setup, &random) { campaign in
-      let programs = [try await campaign.serve(), try await campaign.serve()]
+    try await FaultRun.run(row, setup, &random) { faultRun in
+      let programs = [try await faultRun.serve(), try await faultRun.serve()]
       for round in 0..<rounds {
-        try await campaign.publish(150)
-        try await campaign.progress(by: 1...60)
+        try await faultRun.publish(150)
+        try await faultRun.progress(by: 1...60)
         let frozen = programs[round % 2]
         frozen.send(SIGSTOP)
-        try await campaign.publish(140)
+        try await faultRun.publish(140)
         try await Task.sleep(for: isLong ? .seconds(60) : .seconds(5))
         frozen.send(SIGCONT)
-        try await campaign.progress(by: 60...60, within: .seconds(120))
+        try await faultRun.progress(by: 60...60, within: .seconds(120))
       }
     }
   }

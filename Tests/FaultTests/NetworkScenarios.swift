@@ -26,15 +26,15 @@ extension Scenario {
 
   /// The connection is reset where a point is passed; the program lives on.
   private static func lost(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
-    try await Campaign.run(row, .init(events: max(200, rounds * 44), isProxied: true, settings: impatient), &random) {
-      campaign in
-      let program = try await campaign.serve()
+    try await FaultRun.run(row, .init(events: max(200, rounds * 44), isProxied: true, settings: impatient), &random) {
+      faultRun in
+      let program = try await faultRun.serve()
       for round in 0..<rounds {
         let point = Point.allCases[round % Point.allCases.count]
-        let proxy = try #require(point.wire == .amqp ? campaign.amqp : campaign.postgres)
+        let proxy = try #require(point.wire == .amqp ? faultRun.amqp : faultRun.postgres)
         let before = proxy.fired
         proxy.set(Trap(point: point) { proxy.cut() })
-        try await campaign.publish(40)
+        try await faultRun.publish(40)
         try await eventually("a cut at \(point.rawValue)", state: { program.standardError }) { proxy.fired > before }
       }
       #expect(program.ending == nil, "\(program.standardError)")
@@ -42,22 +42,22 @@ extension Scenario {
   }
 
   private static func cut(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
-    try await Campaign.run(
-      row, .init(events: max(300, rounds * 60), profile: .standard, isProxied: true, settings: impatient), &random
-    ) { campaign in
-      let program = try await campaign.serve()
+    try await FaultRun.run(
+      row, .init(events: max(300, rounds * 60), profile: .defaultProfile, isProxied: true, settings: impatient), &random
+    ) { faultRun in
+      let program = try await faultRun.serve()
       for round in 0..<rounds {
-        try await campaign.publish(55)
-        try await campaign.progress(by: 1...40)
-        let hit = [[campaign.amqp], [campaign.postgres], [campaign.amqp, campaign.postgres]][round % 3].compactMap(
+        try await faultRun.publish(55)
+        try await faultRun.progress(by: 1...40)
+        let hit = [[faultRun.amqp], [faultRun.postgres], [faultRun.amqp, faultRun.postgres]][round % 3].compactMap(
           \.self)
-        let isRefused = Bool.random(using: &campaign.random)
+        let isRefused = Bool.random(using: &faultRun.random)
         for proxy in hit {
           if isRefused { proxy.weather = .refusing }
           proxy.cut()
         }
         if isRefused {
-          try await Task.sleep(for: .milliseconds(Int.random(in: 100...1500, using: &campaign.random)))
+          try await Task.sleep(for: .milliseconds(Int.random(in: 100...1500, using: &faultRun.random)))
           for proxy in hit { proxy.weather = .fair }
         }
       }
@@ -72,15 +72,15 @@ extension Scenario {
       "DATABASE_IDLE_TRANSACTION_SECONDS": "4",
       "AMQP_RECONNECT_SECONDS": "2",
     ]
-    let setup = Campaign.Setup(
+    let setup = FaultRun.Setup(
       events: max(300, rounds * 100), isProxied: true, settings: settings,
       brokerQuery: "?heartbeat=1&connection_timeout=2000")
-    try await Campaign.run(row, setup, &random) { campaign in
-      let program = try await campaign.serve()
+    try await FaultRun.run(row, setup, &random) { faultRun in
+      let program = try await faultRun.serve()
       for round in 0..<rounds {
-        try await campaign.publish(95)
-        try await campaign.progress(by: 1...30)
-        let proxy = try #require(round % 2 == 0 ? campaign.amqp : campaign.postgres)
+        try await faultRun.publish(95)
+        try await faultRun.progress(by: 1...30)
+        let proxy = try #require(round % 2 == 0 ? faultRun.amqp : faultRun.postgres)
         proxy.weather = .silent
         let wanted = round % 2 == 0 ? "the ingest queue is lost" : "the database does not take a batch"
         let known = program.standardError.occurrences(of: wanted)
@@ -97,14 +97,14 @@ extension Scenario {
     for _ in 0..<rounds {
       let delay = Duration.milliseconds(Int.random(in: 5...30, using: &random))
       let bytes = Int.random(in: 200...4000, using: &random)
-      try await Campaign.run(row, .init(events: 150, isProxied: true), &random) { campaign in
-        try await campaign.serve()
-        campaign.amqp?.weather = .slow(delay: delay, bytes: bytes)
-        campaign.postgres?.weather = .slow(delay: delay, bytes: bytes)
-        try await campaign.publish()
-        try await campaign.progress(by: 100...100)
-        campaign.amqp?.weather = .fair
-        campaign.postgres?.weather = .fair
+      try await FaultRun.run(row, .init(events: 150, isProxied: true), &random) { faultRun in
+        try await faultRun.serve()
+        faultRun.amqp?.weather = .slow(delay: delay, bytes: bytes)
+        faultRun.postgres?.weather = .slow(delay: delay, bytes: bytes)
+        try await faultRun.publish()
+        try await faultRun.progress(by: 100...100)
+        faultRun.amqp?.weather = .fair
+        faultRun.postgres?.weather = .fair
       }
     }
   }
@@ -112,23 +112,23 @@ extension Scenario {
   /// The broker is short of memory: actions wait, and go out afterwards.
   private static func memoryAlarm(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     let servers = try await TestServers.dedicated()
-    try await Campaign.run(row, .init(events: rounds * 200, servers: servers), &random) { campaign in
-      let program = try await campaign.serve()
+    try await FaultRun.run(row, .init(events: rounds * 200, servers: servers), &random) { faultRun in
+      let program = try await faultRun.serve()
       for _ in 0..<rounds {
         let blocked = program.standardError.occurrences(of: "takes no messages for now")
-        try await campaign.publish(60)
-        try await campaign.progress(by: 1...40)
+        try await faultRun.publish(60)
+        try await faultRun.progress(by: 1...40)
         // The source is blocked as well: what leads to actions under the alarm has to be in the queue before.
         program.send(SIGSTOP)
-        try await campaign.publish(130)
+        try await faultRun.publish(130)
         try await servers.erlang("rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []})")
         program.send(SIGCONT)
         try await eventually("a blocked publisher", state: { program.standardError }) {
           program.standardError.occurrences(of: "takes no messages for now") > blocked
         }
-        try await Task.sleep(for: .milliseconds(Int.random(in: 0...2000, using: &campaign.random)))
+        try await Task.sleep(for: .milliseconds(Int.random(in: 0...2000, using: &faultRun.random)))
         try await servers.erlang("rabbit_alarm:clear_alarm({resource_limit, memory, node()})")
-        try await campaign.progress(by: 20...60)
+        try await faultRun.progress(by: 20...60)
       }
     }
     try await servers.stop()

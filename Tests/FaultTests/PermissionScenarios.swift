@@ -19,38 +19,39 @@ extension Scenario {
   /// that nobody knows.
   private static func permissionTaken(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     let settings = ["RETRY_UNKNOWN_CLIENT": "true", "INGEST_PREFETCH": "200"]
-    try await Campaign.run(row, .init(events: rounds * 200, settings: settings, mayGiveUp: false), &random) {
-      campaign in
-      let program = try await campaign.serve()
-      let stage = campaign.stage, all = #"^journey\..*"#
+    try await FaultRun.run(row, .init(events: rounds * 200, settings: settings, mayGiveUp: false), &random) {
+      faultRun in
+      let program = try await faultRun.serve()
+      let environment = faultRun.environment, all = #"^journey\..*"#
       var strangers = 0
       for round in 0..<rounds {
         let left = round % 2 == 0 ? #"^journey\.(events|actions|dead)"# : #"^journey\.(events|actions|retry)"#
-        _ = try await stage.servers.allow(
-          "adapter-\(stage.vhost)", in: stage.vhost, configure: all, write: left, read: all)
-        try await campaign.deliver((0..<30).map { .stranger(strangers + $0, org: campaign.world.orgs[0]) })
+        _ = try await environment.servers.allow(
+          "adapter-\(environment.vhost)", in: environment.vhost, configure: all, write: left, read: all)
+        try await faultRun.deliver((0..<30).map { .stranger(strangers + $0, org: faultRun.workload.orgs[0]) })
         strangers += 30
-        try await campaign.publish(180, strays: 5)
-        try await campaign.stored(campaign.sentEvents, within: .seconds(30))
-        _ = try await stage.servers.allow(
-          "adapter-\(stage.vhost)", in: stage.vhost, configure: all, write: all, read: all)
+        try await faultRun.publish(180, unmappable: 5)
+        try await faultRun.stored(faultRun.sentEvents, within: .seconds(30))
+        _ = try await environment.servers.allow(
+          "adapter-\(environment.vhost)", in: environment.vhost, configure: all, write: all, read: all)
         // Those for which there was no retry are letters by now; those that have been through the first tier come back,
         // and go on to the next.
         var found = [0, 0]
         try await eventually(
-          "\(strangers) messages of strangers", within: .seconds(60), state: { "\(found) came. \(campaign.logs)" }
+          "\(strangers) messages of strangers", within: .seconds(60), state: { "\(found) came. \(faultRun.logs)" }
         ) {
           found = [
-            0, try await stage.number("SELECT count(*) FROM journey_dead_letters WHERE message_id LIKE 'stranger%'"),
+            0,
+            try await environment.number("SELECT count(*) FROM journey_dead_letters WHERE message_id LIKE 'stranger%'"),
           ]
           for tier in ["10s", "1m", "10m", "1h"] {
-            found[0] += try await stage.admin.messageCount(queue: "journey.retry.\(tier)")
+            found[0] += try await environment.admin.messageCount(queue: "journey.retry.\(tier)")
           }
           return found[0] + found[1] >= strangers
         }
       }
       #expect(program.ending == nil, "\(program.standardError)")
-      let codes = try await stage.rows(
+      let codes = try await environment.rows(
         "SELECT DISTINCT code FROM journey_dead_letters WHERE message_id LIKE 'stranger%'")
       #expect(codes.isEmpty || codes == [["unknown_client"]], "\(codes)")
     }
@@ -62,14 +63,14 @@ extension Scenario {
     let said = ["28P01", "3D000", "55000", "XX000", "53300", "28000"]
     for _ in 0..<rounds {
       let settings = ["DATABASE_RECONNECT_SECONDS": "1", "PIPELINE_RETRY_SECONDS": "1"]
-      try await Campaign.run(
+      try await FaultRun.run(
         row, .init(events: (said.count + 2) * 50, isProxied: true, settings: settings, mayGiveUp: false), &random
-      ) { campaign in
-        let program = try await campaign.serve()
-        let proxy = try #require(campaign.postgres), stage = campaign.stage
+      ) { faultRun in
+        let program = try await faultRun.serve()
+        let proxy = try #require(faultRun.postgres), environment = faultRun.environment
         let seconds = FaultSettings.isLong ? 5 : 1
         for code in said {
-          try await campaign.refused(for: seconds) {
+          try await faultRun.refused(for: seconds) {
             proxy.weather = .answering(FaultProxy.refusal(code))
             proxy.cut()
           } end: {
@@ -77,18 +78,18 @@ extension Scenario {
           }
         }
         // And as the server itself says it.
-        let login = try #require(URLComponents(string: stage.logins.databaseURL)?.user)
-        let name = try await stage.rows("SELECT current_database()")[0][0]
+        let login = try #require(URLComponents(string: environment.logins.databaseURL)?.user)
+        let name = try await environment.rows("SELECT current_database()")[0][0]
         for (refuse, permit) in [
           ("ALTER ROLE \(login) NOLOGIN", "ALTER ROLE \(login) LOGIN"),
           ("ALTER DATABASE \(name) ALLOW_CONNECTIONS false", "ALTER DATABASE \(name) ALLOW_CONNECTIONS true"),
         ] {
-          try await campaign.refused(for: seconds) {
-            try await stage.servers.sql(refuse)
-            try await stage.servers.sql(
+          try await faultRun.refused(for: seconds) {
+            try await environment.servers.sql(refuse)
+            try await environment.servers.sql(
               "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = '\(login)'")
           } end: {
-            try await stage.servers.sql(permit)
+            try await environment.servers.sql(permit)
           }
         }
         #expect(program.ending == nil, "\(program.standardError)")
@@ -97,7 +98,7 @@ extension Scenario {
   }
 }
 
-extension Campaign {
+extension FaultRun {
   fileprivate func refused(for seconds: Int, _ begin: () async throws -> Void, end: () async throws -> Void)
     async throws
   {

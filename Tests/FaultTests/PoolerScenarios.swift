@@ -14,21 +14,22 @@ extension Scenario {
 
   /// A session is lent for as long as it is used: everything works, through kills of the server's sessions as well.
   private static func sessionMode(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
-    try await Campaign.run(row, .init(events: 200 + rounds * 200, pooling: .session, mayGiveUp: false), &random) {
-      campaign in
-      let stage = campaign.stage
-      let program = try await campaign.serve()
+    try await FaultRun.run(row, .init(events: 200 + rounds * 200, pooling: .session, mayGiveUp: false), &random) {
+      faultRun in
+      let environment = faultRun.environment
+      let program = try await faultRun.serve()
       for _ in 0..<rounds {
-        try await campaign.publish(150)
-        try await campaign.progress(by: 50...150)
-        try await stage.execute(
+        try await faultRun.publish(150)
+        try await faultRun.progress(by: 50...150)
+        try await environment.execute(
           "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND usename LIKE 'login%'"
         )
-        try await campaign.publish(50)
-        try await campaign.stored(campaign.sentEvents, within: .seconds(40))
+        try await faultRun.publish(50)
+        try await faultRun.stored(faultRun.sentEvents, within: .seconds(40))
       }
-      let doctor = try await stage.run(
-        ["doctor"], environment: ["DATABASE_URL": try await stage.servers.pooled(stage.logins.databaseURL, .session)])
+      let doctor = try await environment.run(
+        ["doctor"],
+        environment: ["DATABASE_URL": try await environment.servers.pooled(environment.logins.databaseURL, .session)])
       #expect(doctor.status == 0, "\(doctor.output)")
       #expect(program.ending == nil, "\(program.standardError)")
     }
@@ -37,18 +38,18 @@ extension Scenario {
   /// A session is lent for a transaction: what the adapter has in its session another client would get. It says so, and
   /// takes nothing.
   private static func transactionMode(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
-    try await Campaign.run(row, .init(events: 100, mayGiveUp: false), &random) { campaign in
-      let stage = campaign.stage
-      let pooled = ["DATABASE_URL": try await stage.servers.pooled(stage.logins.databaseURL, .transaction)]
-      try await campaign.publish(50)
+    try await FaultRun.run(row, .init(events: 100, mayGiveUp: false), &random) { faultRun in
+      let environment = faultRun.environment
+      let pooled = ["DATABASE_URL": try await environment.servers.pooled(environment.logins.databaseURL, .transaction)]
+      try await faultRun.publish(50)
       for _ in 0..<rounds {
-        let serve = try await stage.run(
-          ["serve", "--config", campaign.setup.profile.configuration], environment: pooled)
+        let serve = try await environment.run(
+          ["serve", "--config", faultRun.setup.profile.configuration], environment: pooled)
         #expect(serve.status == 78 && serve.errors.contains("session mode"), "\(serve.errors)")
-        let doctor = try await stage.run(["doctor"], environment: pooled)
+        let doctor = try await environment.run(["doctor"], environment: pooled)
         #expect(doctor.status == 78 && doctor.output.contains("session mode"), "\(doctor.output)")
       }
-      let stored = try await campaign.stored()
+      let stored = try await faultRun.stored()
       #expect(stored == 0)
     }
   }

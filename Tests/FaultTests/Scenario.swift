@@ -54,7 +54,7 @@ final class Row: Sendable {
   private struct Counts {
     var sent = 0
     var stored = 0
-    var letters = 0
+    var deadLetters = 0
     var actions = 0
     var copies = 0
     var lost = 0
@@ -62,17 +62,17 @@ final class Row: Sendable {
 
   private let counts = Mutex(Counts())
 
-  func add(_ found: Oracle.Account, sent: Int, letters: Int, lostLetters: Int) {
+  func add(_ found: Invariants.FailureInfo, sent: Int, deadLetters: Int, lostDeadLetters: Int) {
     add(
-      sent: sent, stored: found.stored, letters: letters, actions: found.actions, copies: found.copies,
-      lost: found.lost + lostLetters)
+      sent: sent, stored: found.stored, deadLetters: deadLetters, actions: found.actions, copies: found.copies,
+      lost: found.lost + lostDeadLetters)
   }
 
-  func add(sent: Int = 0, stored: Int = 0, letters: Int = 0, actions: Int = 0, copies: Int = 0, lost: Int = 0) {
+  func add(sent: Int = 0, stored: Int = 0, deadLetters: Int = 0, actions: Int = 0, copies: Int = 0, lost: Int = 0) {
     counts.withLock {
       $0.sent += sent
       $0.stored += stored
-      $0.letters += letters
+      $0.deadLetters += deadLetters
       $0.actions += actions
       $0.copies += copies
       $0.lost += lost
@@ -86,7 +86,7 @@ final class Row: Sendable {
     let counts = counts.withLock(\.self)
     let lost = failure == nil ? "\(counts.lost)" : "failed"
     let fields = [
-      name, "\(rounds)", "\(counts.sent)", "\(counts.stored)", "\(counts.letters)", "\(counts.actions)",
+      name, "\(rounds)", "\(counts.sent)", "\(counts.stored)", "\(counts.deadLetters)", "\(counts.actions)",
       "\(counts.copies)", lost,
       String(format: "%.0f", seconds),
     ]

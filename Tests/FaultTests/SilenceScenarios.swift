@@ -12,23 +12,23 @@ extension Scenario {
   static var silences: [Scenario] {
     [
       Scenario("silent-clients-three-instances-killed", short: 4, long: 30) { row, rounds, random in
-        try await silent(row, rounds, servers: nil, &random) { campaign in
-          for proxy in [campaign.amqp, campaign.postgres] { proxy?.weather = .refusing }
-          for proxy in [campaign.amqp, campaign.postgres] { proxy?.cut() }
+        try await silent(row, rounds, servers: nil, &random) { faultRun in
+          for proxy in [faultRun.amqp, faultRun.postgres] { proxy?.weather = .refusing }
+          for proxy in [faultRun.amqp, faultRun.postgres] { proxy?.cut() }
           try await Task.sleep(for: .seconds(1))
-          for proxy in [campaign.amqp, campaign.postgres] { proxy?.weather = .fair }
+          for proxy in [faultRun.amqp, faultRun.postgres] { proxy?.weather = .fair }
         }
       },
       Scenario("silent-clients-database-killed", long: 8) { row, rounds, random in
-        try await silent(row, rounds, servers: try await TestServers.dedicated(), &random) { campaign in
-          try await campaign.stage.servers.kill(.postgres)
-          try await campaign.stage.servers.start(.postgres)
+        try await silent(row, rounds, servers: try await TestServers.dedicated(), &random) { faultRun in
+          try await faultRun.environment.servers.kill(.postgres)
+          try await faultRun.environment.servers.start(.postgres)
         }
       },
       Scenario("silent-clients-broker-killed", long: 8) { row, rounds, random in
-        try await silent(row, rounds, servers: try await TestServers.dedicated(), &random) { campaign in
-          try await campaign.stage.servers.kill(.rabbitmq)
-          try await campaign.stage.servers.start(.rabbitmq)
+        try await silent(row, rounds, servers: try await TestServers.dedicated(), &random) { faultRun in
+          try await faultRun.environment.servers.kill(.rabbitmq)
+          try await faultRun.environment.servers.start(.rabbitmq)
         }
       },
     ]
@@ -43,40 +43,40 @@ extension Scenario {
   ///   - strike: goes wrong once, half-way.
   private static func silent(
     _ row: Row, _ rounds: Int, servers: TestServers?, _ random: inout SeededRandom,
-    _ strike: (Campaign) async throws -> Void
+    _ inject: (FaultRun) async throws -> Void
   ) async throws {
-    let setup = Campaign.Setup(
-      events: max(200, rounds * 50), profile: .standard, servers: servers, isProxied: servers == nil,
+    let setup = FaultRun.Setup(
+      events: max(200, rounds * 50), profile: .defaultProfile, servers: servers, isProxied: servers == nil,
       settings: ["AMQP_RECONNECT_SECONDS": "1", "DATABASE_RECONNECT_SECONDS": "1", "PIPELINE_RETRY_SECONDS": "1"])
-    try await Campaign.run(row, setup, &random) { campaign in
+    try await FaultRun.run(row, setup, &random) { faultRun in
       var running: [ChildProcess] = []
-      for _ in 0..<3 { running.append(try campaign.start()) }
+      for _ in 0..<3 { running.append(try faultRun.start()) }
       for program in running { try await consuming(program) }
-      let silence = Silence(rounds: rounds, of: campaign.world.orgs, &campaign.random)
-      try await campaign.add(silence.clients, silence.events)
-      try await campaign.progress(by: silence.events.count...silence.events.count)
-      try await eventually("the first silent client", within: .seconds(60), state: { campaign.logs }) {
-        try await silence.silent(campaign) > 0
+      let silence = Silence(rounds: rounds, of: faultRun.workload.orgs, &faultRun.random)
+      try await faultRun.add(silence.clients, silence.events)
+      try await faultRun.progress(by: silence.events.count...silence.events.count)
+      try await eventually("the first silent client", within: .seconds(60), state: { faultRun.logs }) {
+        try await silence.silent(faultRun) > 0
       }
       for round in 0..<rounds {
-        try await campaign.publish(40)
-        let before = try await campaign.patiently { try await silence.silent(campaign) }
+        try await faultRun.publish(40)
+        let before = try await faultRun.patiently { try await silence.silent(faultRun) }
         let victim = running[round % 3]
         if round == rounds / 2 {
           // One that only starts ends where its servers are away.
           for program in running { try await consuming(program) }
-          try await strike(campaign)
+          try await inject(faultRun)
         }
-        try await eventually("more silent clients", within: .seconds(60), state: { campaign.logs }) {
-          let now = (try? await silence.silent(campaign)) ?? before
+        try await eventually("more silent clients", within: .seconds(60), state: { faultRun.logs }) {
+          let now = (try? await silence.silent(faultRun)) ?? before
           return now > before || now == silence.clients.count
         }
         // In the midst of the next ones.
         victim.send(SIGKILL)
         #expect(await victim.ended(within: .seconds(10)) == .signalled(SIGKILL), "\(victim.standardError)")
-        running[round % 3] = try campaign.start()
+        running[round % 3] = try faultRun.start()
       }
-      try await silence.check(campaign)
+      try await silence.check(faultRun)
     }
     try await servers?.stop()
   }
@@ -85,8 +85,8 @@ extension Scenario {
 /// Clients with three events that leave the window of 30 days together, some seconds from now; each has a moment of its
 /// own.
 private struct Silence {
-  private(set) var clients: [WorldClient] = []
-  private(set) var events: [WorldEvent] = []
+  private(set) var clients: [WorkloadClient] = []
+  private(set) var events: [WorkloadEvent] = []
 
   /// Nobody else's score is that.
   private static let aiScore = "41.5"
@@ -95,7 +95,7 @@ private struct Silence {
     let begin = Int64((Date().timeIntervalSince1970 + 10) * 1_000_000)
     let count = 60 * rounds
     for number in 0..<count {
-      let client = WorldClient(
+      let client = WorkloadClient(
         id: random.uuid(), org: orgs[number % orgs.count], aiScore: Self.aiScore, quietDays: 30,
         types: ["subscription_renewed"], weight: 1)
       clients.append(client)
@@ -103,7 +103,7 @@ private struct Silence {
       let silentAt = begin + Int64(number) * Int64(rounds) * 2_000_000 / Int64(count)
       for n in 0..<3 {
         events.append(
-          WorldEvent(
+          WorkloadEvent(
             id: "silent_\(number)_\(n)", source: "/crm/acme", client: client, type: "subscription_renewed",
             at: silentAt - 30 * 86_400_000_000 + Int64(n) * 10))
       }
@@ -116,23 +116,23 @@ private struct Silence {
     """
 
   /// How many are known to be silent.
-  func silent(_ campaign: Campaign) async throws -> Int {
-    try await campaign.stage.number(
+  func silent(_ faultRun: FaultRun) async throws -> Int {
+    try await faultRun.environment.number(
       "SELECT count(*) FROM journey_client_state s \(Self.isSilent) AND 'low_engagement' = ANY(s.risks)")
   }
 
   /// All were evaluated, each once, and nobody waits for it.
-  func check(_ campaign: Campaign) async throws {
-    let stage = campaign.stage
+  func check(_ faultRun: FaultRun) async throws {
+    let environment = faultRun.environment
     let due = "SELECT count(*) FROM journey_client_state WHERE check_at <= now() AND merged_into IS NULL"
-    try await eventually("nobody due", within: .seconds(60), state: { campaign.logs }) {
-      let silent = try await silent(campaign)
-      let waiting = try await stage.number(due)
+    try await eventually("nobody due", within: .seconds(60), state: { faultRun.logs }) {
+      let silent = try await silent(faultRun)
+      let waiting = try await environment.number(due)
       return silent == clients.count && waiting == 0
     }
     // Whose last event was evaluated after the moment already, since the machine was slow, needs no other evaluation.
     let late = Set(
-      try await stage.rows(
+      try await environment.rows(
         """
         SELECT s.client_id FROM client_journey_scores s JOIN (
             SELECT client_id, (array_agg(occurred_at ORDER BY occurred_at))[1] + interval '30 days' AS moment FROM client_journey_events GROUP BY 1) e
@@ -142,7 +142,7 @@ private struct Silence {
     #expect(
       late.count < clients.count / 2,
       "too slow to see anything: \(late.count) of \(clients.count) were silent already when they were met")
-    let times = Dictionary(try await stage.rows(Self.evaluations).map { ($0[0], $0[1]) }) { first, _ in first }
+    let times = Dictionary(try await environment.rows(Self.evaluations).map { ($0[0], $0[1]) }) { first, _ in first }
     for client in clients.map(\.id) where !late.contains(client) {
       #expect(
         times[client] == "1",
@@ -150,6 +150,6 @@ private struct Silence {
     }
     let actions =
       "SELECT count(*) FROM client_journey_scores s \(Self.isSilent) AND s.event_id IS NULL AND s.action = 'send_voice_message'"
-    #expect(try await stage.number(actions) > clients.count / 2, "the silent get a message")
+    #expect(try await environment.number(actions) > clients.count / 2, "the silent get a message")
   }
 }

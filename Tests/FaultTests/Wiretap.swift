@@ -28,9 +28,9 @@ enum Point: String, CaseIterable, Sendable {
   /// The acknowledgement of an event never reaches the broker.
   case beforeAck = "before-ack"
   /// A dead letter never reaches the broker.
-  case beforeLetter = "before-letter"
+  case beforeDeadLetter = "before-letter"
   /// The archive has the letter; its acknowledgement never reaches the broker.
-  case beforeLetterAck = "before-letter-ack"
+  case beforeDeadLetterAck = "before-letter-ack"
 
   var wire: WireProtocol {
     switch self {
@@ -150,12 +150,12 @@ final class ProxyConnection: Sendable {
       case ([60, 40], .toServer):
         use.exchange = shortString(at: 13)
         return use.exchange == "journey.actions"
-          ? [.beforePublish] : use.exchange == "journey.dead" ? [.beforeLetter] : []
+          ? [.beforePublish] : use.exchange == "journey.dead" ? [.beforeDeadLetter] : []
       case ([60, 60], .toClient): return use.queue == "journey.ingest" ? [.afterReceive] : []
       case ([60, 80], .toClient): return use.exchange == "journey.actions" ? [.beforeConfirm, .afterConfirm] : []
       case ([60, 80], .toServer):
         return use.queue == "journey.ingest"
-          ? [.beforeAck] : use.queue == "journey.dead-letters" ? [.beforeLetterAck] : []
+          ? [.beforeAck] : use.queue == "journey.dead-letters" ? [.beforeDeadLetterAck] : []
       default: return []
       }
     }

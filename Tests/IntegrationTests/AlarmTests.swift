@@ -10,9 +10,9 @@ import Testing
   private static let set = "rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []})"
   private static let clear = "rabbit_alarm:clear_alarm({resource_limit, memory, node()})"
 
-  private func letters(_ stage: Stage, _ count: Int) async throws {
-    let program = try await stage.serve(.literal, ["DEAD_LETTERS_ARCHIVE": "true"])
-    try await stage.publish(
+  private func deadLetters(_ environment: TestEnvironment, _ count: Int) async throws {
+    let program = try await environment.serve(.literal, ["DEAD_LETTERS_ARCHIVE": "true"])
+    try await environment.publish(
       (0..<count).map {
         OutboundMessage(
           exchange: "journey.events", routingKey: "fax.page",
@@ -20,9 +20,9 @@ import Testing
           body: Array(#"{"page":\#($0)}"#.utf8))
       })
     try await eventually("\(count) letters", state: { program.standardError }) {
-      try await stage.number("SELECT count(*) FROM journey_dead_letters") == count
+      try await environment.number("SELECT count(*) FROM journey_dead_letters") == count
     }
-    try await stage.stop(program)
+    try await environment.stop(program)
   }
 
   private let event = Array(
@@ -31,11 +31,11 @@ import Testing
 
   @Test func commandsSayWhatTheyWaitForAndEnd() async throws {
     let servers = try await TestServers.dedicated()
-    try await Stage.with(servers: servers) { stage in
-      try await letters(stage, 300)
+    try await TestEnvironment.with(servers: servers) { environment in
+      try await deadLetters(environment, 300)
       try await servers.erlang(Self.set)
       for arguments in [["publish", "-"], ["dlq", "replay", "--all"]] {
-        let finished = try await stage.run(arguments + ["--wait", "2"], input: event)
+        let finished = try await environment.run(arguments + ["--wait", "2"], input: event)
         #expect(finished.status == 69, "\(arguments): \(finished)")
         let lines = finished.errors.split(separator: "\n").filter { $0.hasPrefix("journey: ") }
         #expect(lines.count == 2, "\(finished.errors)")
@@ -43,28 +43,28 @@ import Testing
           lines.first?.contains("takes no messages now") == true && lines.first?.contains("waiting up to 2 s") == true,
           "\(finished.errors)")
       }
-      #expect(try await stage.rows("SELECT DISTINCT state FROM journey_dead_letters") == [["new"]])
-      #expect(try await stage.admin.messageCount(queue: "journey.ingest") == 0)
+      #expect(try await environment.rows("SELECT DISTINCT state FROM journey_dead_letters") == [["new"]])
+      #expect(try await environment.admin.messageCount(queue: "journey.ingest") == 0)
 
       // An alarm that passes is waited for.
-      let patient = try stage.start(["publish", "-"], input: event)
+      let patient = try environment.start(["publish", "-"], input: event)
       try await eventually("the reason", state: { patient.standardError }) {
         patient.standardError.contains("takes no messages now")
       }
       try await servers.erlang(Self.clear)
       #expect(await patient.ended(within: .seconds(20)) == .exited(0), "\(patient.standardError)")
-      #expect(try await stage.admin.messageCount(queue: "journey.ingest") == 1)
+      #expect(try await environment.admin.messageCount(queue: "journey.ingest") == 1)
     }
     try await servers.stop()
   }
 
-  @Test func aReplayThatMeetsAnAlarmOpensItsLettersAgain() async throws {
+  @Test func aReplayThatMeetsAnAlarmOpensItsDeadLettersAgain() async throws {
     let servers = try await TestServers.dedicated()
-    try await Stage.with(servers: servers) { stage in
-      try await letters(stage, 300)
-      let replay = try stage.start(["dlq", "replay", "--all", "--rate", "50", "--wait", "2"])
+    try await TestEnvironment.with(servers: servers) { environment in
+      try await deadLetters(environment, 300)
+      let replay = try environment.start(["dlq", "replay", "--all", "--rate", "50", "--wait", "2"])
       try await eventually("some letters replayed", state: { replay.standardError }) {
-        try await stage.number("SELECT count(*) FROM journey_dead_letters WHERE state = 'replayed'") > 0
+        try await environment.number("SELECT count(*) FROM journey_dead_letters WHERE state = 'replayed'") > 0
       }
       try await servers.erlang(Self.set)
       let ending = await replay.ended(within: .seconds(30))
@@ -72,7 +72,9 @@ import Testing
       #expect(ending == .exited(69), "\(replay.standardError)")
       #expect(replay.standardError.contains("takes no messages now"), "\(replay.standardError)")
       #expect(replay.standardError.contains("open again"), "\(replay.standardError)")
-      let states = try await stage.rows("SELECT DISTINCT state FROM journey_dead_letters ORDER BY state").map { $0[0] }
+      let states = try await environment.rows("SELECT DISTINCT state FROM journey_dead_letters ORDER BY state").map {
+        $0[0]
+      }
       #expect(states == ["new", "replayed"])
     }
     try await servers.stop()
@@ -80,23 +82,24 @@ import Testing
 
   @Test func aStopDoesNotWaitForTheBrokerOfAReplay() async throws {
     let servers = try await TestServers.dedicated()
-    try await Stage.with(servers: servers) { stage in
-      try await letters(stage, 20)
-      let program = try await stage.serve(
-        .literal, ["API_JWT_SECRET": APIStage.secret, "DEAD_LETTERS_ARCHIVE": "true"])
+    try await TestEnvironment.with(servers: servers) { environment in
+      try await deadLetters(environment, 20)
+      let program = try await environment.serve(
+        .literal, ["API_JWT_SECRET": APIEnvironment.secret, "DEAD_LETTERS_ARCHIVE": "true"])
       try await eventually("the API", state: { program.standardError }) {
         program.standardError.contains("address=http://127.0.0.1:")
       }
       let address = try #require(
         program.standardError.split(whereSeparator: \.isWhitespace).first { $0.hasPrefix("address=http") })
-      let api = APIStage(stage: stage, program: program, address: String(address.dropFirst("address=".count)))
+      let api = APIEnvironment(
+        environment: environment, program: program, address: String(address.dropFirst("address=".count)))
       let answer = try await api.send(
         "POST", "/api/operations/dead-letters/replay",
-        APIStage.token("00000000-0000-4000-8000-000000000001", operations: true),
+        APIEnvironment.token("00000000-0000-4000-8000-000000000001", operations: true),
         body: #"{"all":true,"rate":0.5,"reason":"test"}"#)
       #expect(answer.status < 300, "\(answer.body)")
       try await eventually("the first letter", state: { program.standardError }) {
-        try await stage.number("SELECT count(*) FROM journey_dead_letters WHERE state = 'replayed'") > 0
+        try await environment.number("SELECT count(*) FROM journey_dead_letters WHERE state = 'replayed'") > 0
       }
       try await servers.erlang(Self.set)
       try await eventually("the wait", state: { program.standardError }) {
@@ -113,19 +116,19 @@ import Testing
 
   @Test func serveStartsUnderAnAlarmAndStoresEvents() async throws {
     var random = SeededRandom(stream: 43)
-    let world = World(events: 50, &random)
+    let workload = Workload(events: 50, &random)
     let servers = try await TestServers.dedicated()
-    try await Stage.with(servers: servers) { stage in
-      try await world.seed(stage)
-      try await stage.publish(world.messages(&random), &random)
+    try await TestEnvironment.with(servers: servers) { environment in
+      try await workload.seed(environment)
+      try await environment.publish(workload.messages(&random), &random)
       try await servers.erlang(Self.set)
-      let program = try await stage.serve(.standard)
+      let program = try await environment.serve(.defaultProfile)
       try await eventually("all events stored", state: { program.standardError }) {
-        try await stage.number("SELECT count(*) FROM client_journey_events") == world.events.count
+        try await environment.number("SELECT count(*) FROM client_journey_events") == workload.events.count
       }
       try await servers.erlang(Self.clear)
-      try await stage.settles(events: world.events.count, program)
-      try await stage.stop(program)
+      try await environment.settles(events: workload.events.count, program)
+      try await environment.stop(program)
     }
     try await servers.stop()
   }

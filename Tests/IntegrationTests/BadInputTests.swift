@@ -36,54 +36,54 @@ import Testing
 
   @Test func eachIsADeadLetterWithItsReasonAndTheRestIsCommitted() async throws {
     var random = SeededRandom(stream: 6)
-    let world = World(events: 120, clients: 8, &random)
-    let cases = cases(world)
+    let workload = Workload(events: 120, clients: 8, &random)
+    let cases = cases(workload)
     try #require(Set(cases.map(\.name)).count == cases.count)
-    try await Stage.with { stage in
-      try await world.seed(stage)
+    try await TestEnvironment.with { environment in
+      try await workload.seed(environment)
       // In one queue before the program starts, so that good and bad share batches.
-      let good = world.messages(&random)
-      try await stage.publish((good + cases.map(\.message)).shuffled(using: &random))
+      let good = workload.messages(&random)
+      try await environment.publish((good + cases.map(\.message)).shuffled(using: &random))
       try await RawPublisher.publish(
-        to: stage.servers.amqpURL(vhost: stage.vhost), exchange: "journey.events", routingKey: "test.deep",
+        to: environment.servers.amqpURL(vhost: environment.vhost), exchange: "journey.events", routingKey: "test.deep",
         contentType: "application/cloudevents+json",
         headers: RawPublisher.nestedHeaders(depth: 20_950, text: [("x-test-case", "nested headers")]),
-        body: world.events[0].message.body)
-      let program = try await stage.serve(.literal, ["PIPELINE_BATCH_SIZE": "50"])
-      try await stage.settles(events: world.events.count, program)
+        body: workload.events[0].message.body)
+      let program = try await environment.serve(.literal, ["PIPELINE_BATCH_SIZE": "50"])
+      try await environment.settles(events: workload.events.count, program)
       try await eventually(
-        "all dead letters", state: { "\(try await stage.admin.messageCount(queue: "journey.dead-letters"))" }
+        "all dead letters", state: { "\(try await environment.admin.messageCount(queue: "journey.dead-letters"))" }
       ) {
-        try await stage.admin.messageCount(queue: "journey.dead-letters") == cases.count + 1
+        try await environment.admin.messageCount(queue: "journey.dead-letters") == cases.count + 1
       }
       #expect(program.ending == nil, "the program has to live on: \(program.standardError)")
-      let letters = try await stage.takeAll("journey.dead-letters")
-      try await stage.stop(program)
+      let deadLetters = try await environment.drain("journey.dead-letters")
+      try await environment.stop(program)
 
-      let byName = Dictionary(letters.map { ($0.properties.headers["x-test-case"]?.stringValue ?? "", $0) }) {
+      let byName = Dictionary(deadLetters.map { ($0.properties.headers["x-test-case"]?.stringValue ?? "", $0) }) {
         first, _ in first
       }
       for expected in cases {
-        guard let letter = byName[expected.name] else {
+        guard let deadLetter = byName[expected.name] else {
           Issue.record("no dead letter for: \(expected.name)")
           continue
         }
-        check(letter, expected.code, expected.field, expected.value, expected.name)
-        #expect(letter.body == expected.message.body, "\(expected.name): the body has to be as it came")
-        #expect(letter.properties.contentType == expected.message.properties.contentType, "\(expected.name)")
+        check(deadLetter, expected.code, expected.field, expected.value, expected.name)
+        #expect(deadLetter.body == expected.message.body, "\(expected.name): the body has to be as it came")
+        #expect(deadLetter.properties.contentType == expected.message.properties.contentType, "\(expected.name)")
       }
       if let deep = byName["nested headers"] {
         check(deep, "malformed", "headers", nil, "nested headers")
-        #expect(deep.body == world.events[0].message.body)
+        #expect(deep.body == workload.events[0].message.body)
       } else {
         Issue.record("no dead letter for the nested headers")
       }
-      try await Oracle(stage, world, .literal).check()
+      try await Invariants(environment, workload, .literal).check()
     }
   }
 
-  private func check(_ letter: Delivery, _ code: String, _ field: String, _ value: String?, _ name: String) {
-    let headers = letter.properties.headers
+  private func check(_ deadLetter: Delivery, _ code: String, _ field: String, _ value: String?, _ name: String) {
+    let headers = deadLetter.properties.headers
     let reason = headers["x-journey-reason"]?.stringValue ?? ""
     #expect(headers["x-journey-reason-code"]?.stringValue == code, "\(name): \(reason)")
     let named = headers["x-journey-field"]?.stringValue ?? ""
@@ -94,15 +94,15 @@ import Testing
       #expect(headers["x-journey-value"]?.stringValue?.contains(value) == true, "\(name): \(reason)")
     }
     #expect(headers["x-journey-exchange"]?.stringValue == "journey.events", "\(name)")
-    #expect(headers["x-journey-routing-key"]?.stringValue == letter.routingKey, "\(name)")
+    #expect(headers["x-journey-routing-key"]?.stringValue == deadLetter.routingKey, "\(name)")
   }
 
   // MARK: The cases
 
-  private func cases(_ world: World) -> [Case] {
-    let client = world.clients[0]
-    let stranger = world.clients.first { $0.org != client.org }!
-    let time = WorldEvent.rfc3339(Int64(Date().timeIntervalSince1970 - 3600) * 1_000_000)
+  private func cases(_ workload: Workload) -> [Case] {
+    let client = workload.clients[0]
+    let stranger = workload.clients.first { $0.org != client.org }!
+    let time = WorkloadEvent.rfc3339(Int64(Date().timeIntervalSince1970 - 3600) * 1_000_000)
     /// A CloudEvent that would be taken, but for `change`.
     func event(_ id: String, _ change: (inout [(String, String)]) -> Void) -> [UInt8] {
       var members = [
@@ -118,13 +118,13 @@ import Testing
       event("bad_\(name)") { $0 = $0.map { $0.0 == name ? (name, json) : $0 } }
     }
     /// The adapter's own body.
-    func own(_ name: String, field: String, value: String, stage: String = "onboarding", org: String = client.org)
+    func own(_ name: String, field: String, value: String, environment: String = "onboarding", org: String = client.org)
       -> Case
     {
       Case(
         name, "invalid_field", field: field, value: value,
         body: Array(
-          #"{"clientId":"\#(client.id)","stage":"\#(stage)","eventType":"meeting_scheduled","metadata":{}}"#.utf8),
+          #"{"clientId":"\#(client.id)","stage":"\#(environment)","eventType":"meeting_scheduled","metadata":{}}"#.utf8),
         contentType: "application/json", headers: [("x-org-id", .string(org))]
       ) {
         $0.messageID = "own_1"
@@ -167,7 +167,7 @@ import Testing
       Case(
         "unknown client", "unknown_client", field: "client", value: "cus_nobody",
         body: with("subject", #""cus_nobody""#)),
-      own("stage not among the nine", field: "$.stage", value: "won", stage: "won"),
+      own("stage not among the nine", field: "$.stage", value: "won", environment: "won"),
       own("organisation header that is no UUID", field: "x-org-id", value: "acme", org: "acme"),
       Case(
         "unknown source", "unknown_source", field: "x-source", value: "fax", body: Array("{}".utf8),

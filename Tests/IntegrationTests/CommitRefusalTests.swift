@@ -11,29 +11,29 @@ import Testing
 @Suite struct CommitRefusalTests {
   /// An audit table that the adapter's role may not write to.
   /// - Parameter condition: of the rows that the trigger writes about.
-  private func addTrigger(_ stage: Stage, when condition: String) async throws {
+  private func addTrigger(_ environment: TestEnvironment, when condition: String) async throws {
     for sql in [
       "CREATE TABLE host_audit (event uuid)",
       "CREATE FUNCTION host_audit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO host_audit VALUES (NEW.id); RETURN NEW; END $$",
       "CREATE TRIGGER host_audit AFTER INSERT ON client_journey_events FOR EACH ROW WHEN (\(condition)) EXECUTE FUNCTION host_audit()",
-    ] { try await stage.execute(sql) }
+    ] { try await environment.execute(sql) }
   }
 
   /// What was put off by a program that was killed before it could settle it comes twice.
-  private func nothingWaits(_ stage: Stage) async throws {
+  private func nothingWaits(_ environment: TestEnvironment) async throws {
     for queue in ["journey.retry.10s", "journey.ingest"] {
-      try await eventually("an empty \(queue)") { try await stage.admin.messageCount(queue: queue) == 0 }
+      try await eventually("an empty \(queue)") { try await environment.admin.messageCount(queue: queue) == 0 }
     }
   }
 
   @Test func whereNothingPassesNoEventIsToBlameWhateverTheRestarts() async throws {
     var random = SeededRandom(stream: 41)
-    let world = World(events: 3000, &random)
-    try await Stage.with { stage in
-      try await world.seed(stage)
-      try await addTrigger(stage, when: "true")
-      try await stage.publish(world.messages(duplicates: 0, &random), &random)
-      var program = try await stage.serve(.standard)
+    let workload = Workload(events: 3000, &random)
+    try await TestEnvironment.with { environment in
+      try await workload.seed(environment)
+      try await addTrigger(environment, when: "true")
+      try await environment.publish(workload.messages(duplicates: 0, &random), &random)
+      var program = try await environment.serve(.defaultProfile)
       for _ in 0..<10 {
         try await eventually("a closed gate", state: { program.standardError }) {
           program.standardError.contains("lets no batch pass")
@@ -41,7 +41,7 @@ import Testing
         #expect(program.ending == nil)
         program.send(SIGKILL)
         _ = await program.ended(within: .seconds(10))
-        program = try await stage.serve(.standard)
+        program = try await environment.serve(.defaultProfile)
       }
       let probe = try await Probe(program)
       try await eventually("not ready", state: { try await probe.ready().body }) {
@@ -54,71 +54,72 @@ import Testing
         program.standardError.components(separatedBy: "trying whether").count > 3
       }
       #expect(program.ending == nil)
-      #expect(try await stage.number("SELECT count(*) FROM client_journey_events") == 0)
-      #expect(try await stage.admin.messageCount(queue: "journey.dead-letters") == 0)
+      #expect(try await environment.number("SELECT count(*) FROM client_journey_events") == 0)
+      #expect(try await environment.admin.messageCount(queue: "journey.dead-letters") == 0)
 
-      try await stage.execute("GRANT INSERT ON host_audit TO journey_adapter")
-      try await stage.settles(events: world.events.count, within: .seconds(180), program)
+      try await environment.execute("GRANT INSERT ON host_audit TO journey_adapter")
+      try await environment.settles(events: workload.events.count, within: .seconds(180), program)
       try await eventually("ready again", state: { try await probe.ready().body }) { try await probe.ready().isReady }
-      try await nothingWaits(stage)
-      try await stage.stop(program)
-      #expect(try await stage.admin.messageCount(queue: "journey.dead-letters") == 0)
-      try await Oracle(stage, world, .standard).check()
+      try await nothingWaits(environment)
+      try await environment.stop(program)
+      #expect(try await environment.admin.messageCount(queue: "journey.dead-letters") == 0)
+      try await Invariants(environment, workload, .defaultProfile).check()
     }
   }
 
   @Test func whereSomePassOnlyWhatIsRefusedIsRejected() async throws {
     var random = SeededRandom(stream: 42)
-    let world = World(events: 800, &random)
-    let refused = world.events.filter { $0.type == "ticket_opened" }.count
-    try await Stage.with { stage in
-      try await world.seed(stage)
-      try await addTrigger(stage, when: "NEW.event_type = 'ticket_opened'")
-      try await stage.publish(world.messages(duplicates: 0, &random), &random)
-      let program = try await stage.serve(.standard)
-      let others = world.events.count - refused
+    let workload = Workload(events: 800, &random)
+    let refused = workload.events.filter { $0.type == "ticket_opened" }.count
+    try await TestEnvironment.with { environment in
+      try await workload.seed(environment)
+      try await addTrigger(environment, when: "NEW.event_type = 'ticket_opened'")
+      try await environment.publish(workload.messages(duplicates: 0, &random), &random)
+      let program = try await environment.serve(.defaultProfile)
+      let others = workload.events.count - refused
       try await eventually(
         "all others", within: .seconds(120), state: { program.standardError.suffix(3000).description }
       ) {
-        try await stage.number("SELECT count(*) FROM client_journey_events") == others
+        try await environment.number("SELECT count(*) FROM client_journey_events") == others
       }
       // The last one that is refused takes another that is stored after it.
-      var last = world.events.first { $0.type != "ticket_opened" }!
-      for number in 0..<200 where try await stage.admin.messageCount(queue: "journey.dead-letters") < refused {
+      var last = workload.events.first { $0.type != "ticket_opened" }!
+      for number in 0..<200 where try await environment.admin.messageCount(queue: "journey.dead-letters") < refused {
         last.id = "late-\(number)"
-        try await stage.publish([last.message])
+        try await environment.publish([last.message])
         try await Task.sleep(for: .seconds(1))
       }
-      let letters = try await stage.takeAll("journey.dead-letters")
-      let ids = letters.map { String(decoding: $0.body, as: UTF8.self).split(separator: "\"")[7] }
+      let deadLetters = try await environment.drain("journey.dead-letters")
+      let ids = deadLetters.map { String(decoding: $0.body, as: UTF8.self).split(separator: "\"")[7] }
       #expect(
-        letters.count == refused,
+        deadLetters.count == refused,
         "\(Dictionary(ids.map { ($0, 1) }, uniquingKeysWith: +).filter { $0.value > 1 }) \(program.standardError)")
-      #expect(letters.allSatisfy { $0.properties.headers["x-journey-reason-code"] == .string("refused_by_database") })
-      try await stage.stop(program)
+      #expect(
+        deadLetters.allSatisfy { $0.properties.headers["x-journey-reason-code"] == .string("refused_by_database") })
+      try await environment.stop(program)
     }
   }
 
   @Test func whatAHostBreaksAndMendsWhileItRunsLosesNothing() async throws {
     var random = SeededRandom(stream: 43)
-    let world = World(events: 2000, &random)
-    try await Stage.with { stage in
-      try await world.seed(stage)
-      try await addTrigger(stage, when: "true")
-      try await stage.execute("GRANT INSERT ON host_audit TO journey_adapter")
-      let program = try await stage.serve(.standard, ["PIPELINE_BATCH_SIZE": "50"])
-      let messages = world.messages(duplicates: 0, &random)
+    let workload = Workload(events: 2000, &random)
+    try await TestEnvironment.with { environment in
+      try await workload.seed(environment)
+      try await addTrigger(environment, when: "true")
+      try await environment.execute("GRANT INSERT ON host_audit TO journey_adapter")
+      let program = try await environment.serve(.defaultProfile, ["PIPELINE_BATCH_SIZE": "50"])
+      let messages = workload.messages(duplicates: 0, &random)
       for part in 0..<4 {
-        try await stage.publish(Array(messages[(part * messages.count / 4)..<((part + 1) * messages.count / 4)]))
-        try await stage.execute("REVOKE INSERT ON host_audit FROM journey_adapter")
+        try await environment.publish(Array(messages[(part * messages.count / 4)..<((part + 1) * messages.count / 4)]))
+        try await environment.execute("REVOKE INSERT ON host_audit FROM journey_adapter")
         try await Task.sleep(for: .milliseconds(300))
-        try await stage.execute("GRANT INSERT ON host_audit TO journey_adapter")
+        try await environment.execute("GRANT INSERT ON host_audit TO journey_adapter")
       }
-      try await stage.settles(events: world.events.count, within: .seconds(180), program)
-      try await nothingWaits(stage)
-      try await stage.stop(program)
-      #expect(try await stage.admin.messageCount(queue: "journey.dead-letters") == 0)
-      try await Oracle(stage, world, .standard).check()
+      try await environment.settles(events: workload.events.count, within: .seconds(180), program)
+      try await nothingWaits(environment)
+      try await environment.stop(program)
+      #expect(try await environment.admin.messageCount(queue: "journey.dead-letters") == 0)
+      try await Invariants(environment, workload, .defaultProfile).check()
     }
   }
 }

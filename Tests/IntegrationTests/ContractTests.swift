@@ -9,32 +9,36 @@ import Testing
 @Suite struct ContractTests {
   @Test func messagesKeepToTheContracts() async throws {
     var random = SeededRandom(stream: 107)
-    let world = World(events: 400, clients: 25, &random)
-    try await Stage.with { stage in
-      try await world.seed(stage)
+    let workload = Workload(events: 400, clients: 25, &random)
+    try await TestEnvironment.with { environment in
+      try await workload.seed(environment)
       var bad = MessageProperties(contentType: "application/cloudevents+json")
       bad.headers["x-test"] = "bad"
-      try await stage.publish(world.messages(&random))
-      try await stage.publish([
+      try await environment.publish(workload.messages(&random))
+      try await environment.publish([
         OutboundMessage(exchange: "journey.events", routingKey: "test.bad", properties: bad, body: Array("{".utf8))
       ])
-      let program = try await stage.serve(.standard)
-      try await stage.settles(events: world.events.count, program)
-      try await eventually("the dead letter") { try await stage.admin.messageCount(queue: "journey.dead-letters") == 1 }
-      try await stage.stop(program)
+      let program = try await environment.serve(.defaultProfile)
+      try await environment.settles(events: workload.events.count, program)
+      try await eventually("the dead letter") {
+        try await environment.admin.messageCount(queue: "journey.dead-letters") == 1
+      }
+      try await environment.stop(program)
 
       var actions: [Delivery] = []
-      for channel in ["email", "voice", "human"] { actions += try await stage.takeAll("journey.actions.\(channel)") }
+      for channel in ["email", "voice", "human"] {
+        actions += try await environment.drain("journey.actions.\(channel)")
+      }
       #expect(actions.count > 20)
       try await validate("action", actions.map { String(decoding: $0.body, as: UTF8.self) })
-      try await validate("inbound-event", world.events.map { String(decoding: $0.message.body, as: UTF8.self) })
+      try await validate("inbound-event", workload.events.map { String(decoding: $0.message.body, as: UTF8.self) })
       for action in actions {
         let body = try #require(try JSONSerialization.jsonObject(with: Data(action.body)) as? [String: Any])
         #expect(body["id"] as? String == action.properties.messageID)
       }
 
-      let letters = try await stage.takeAll("journey.dead-letters")
-      try await validate("dead-letter", try letters.map(Self.asObject))
+      let deadLetters = try await environment.drain("journey.dead-letters")
+      try await validate("dead-letter", try deadLetters.map(Self.asObject))
     }
   }
 
@@ -42,16 +46,16 @@ import Testing
     try await validate("outcome", [#"{"specversion":"1.0"}"#], expected: 1)
   }
 
-  private static func asObject(_ letter: Delivery) throws -> String {
+  private static func asObject(_ deadLetter: Delivery) throws -> String {
     var headers: [String: Any] = [:]
-    for field in letter.properties.headers.fields {
+    for field in deadLetter.properties.headers.fields {
       if let text = field.value.stringValue {
         headers[field.name] = text
       } else if let number = field.value.intValue {
         headers[field.name] = number
       }
     }
-    let data = try JSONSerialization.data(withJSONObject: ["routingKey": letter.routingKey, "headers": headers])
+    let data = try JSONSerialization.data(withJSONObject: ["routingKey": deadLetter.routingKey, "headers": headers])
     return String(decoding: data, as: UTF8.self)
   }
 

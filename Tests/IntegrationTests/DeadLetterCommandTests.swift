@@ -11,10 +11,12 @@ import Testing
   private static let missing = "00000000-0000-4000-8000-000000000000"
 
   /// That many letters of one reason.
-  private func stage(letters count: Int, _ body: (Stage, [String]) async throws -> Void) async throws {
-    try await Stage.with { stage in
-      let program = try await stage.serve(.literal, ["DEAD_LETTERS_ARCHIVE": "true"])
-      try await stage.publish(
+  private func environment(deadLetters count: Int, _ body: (TestEnvironment, [String]) async throws -> Void)
+    async throws
+  {
+    try await TestEnvironment.with { environment in
+      let program = try await environment.serve(.literal, ["DEAD_LETTERS_ARCHIVE": "true"])
+      try await environment.publish(
         (0..<count).map {
           OutboundMessage(
             exchange: "journey.events", routingKey: "fax.page",
@@ -22,45 +24,47 @@ import Testing
             body: Array(#"{"page":\#($0)}"#.utf8))
         })
       try await eventually("\(count) letters", state: { program.standardError }) {
-        try await stage.number("SELECT count(*) FROM journey_dead_letters") == count
+        try await environment.number("SELECT count(*) FROM journey_dead_letters") == count
       }
-      try await stage.stop(program)
-      try await body(stage, try await stage.rows("SELECT id FROM journey_dead_letters ORDER BY id").map { $0[0] })
+      try await environment.stop(program)
+      try await body(
+        environment, try await environment.rows("SELECT id FROM journey_dead_letters ORDER BY id").map { $0[0] })
     }
   }
 
   @Test(arguments: [["replay"], ["replay", "--dry-run"], ["discard", "--reason", "no use"], ["export"]])
   func anIDThatIsNotThereIsAnErrorAndNothingIsDone(_ command: [String]) async throws {
-    try await stage(letters: 2) { stage, ids in
-      let refused = try await stage.run(["dlq"] + command + [ids[0], Self.missing])
+    try await environment(deadLetters: 2) { environment, ids in
+      let refused = try await environment.run(["dlq"] + command + [ids[0], Self.missing])
       #expect(
         refused.status == 1 && refused.output.isEmpty && refused.errors.contains("no letter \(Self.missing)"),
         "\(refused)")
-      try await stage.succeed(["dlq", "discard", ids[1], "--reason", "no use"])
-      let settled = try await stage.run(["dlq"] + command + ids)
+      try await environment.succeed(["dlq", "discard", ids[1], "--reason", "no use"])
+      let settled = try await environment.run(["dlq"] + command + ids)
       #expect(settled.status == 1 && settled.errors.contains("\(ids[1]) is discarded"), "\(settled)")
-      #expect(try await stage.rows("SELECT state FROM journey_dead_letters ORDER BY id") == [["new"], ["discarded"]])
-      #expect(try await stage.number("SELECT count(*) FROM journey_dead_letter_replays") == 0)
+      #expect(
+        try await environment.rows("SELECT state FROM journey_dead_letters ORDER BY id") == [["new"], ["discarded"]])
+      #expect(try await environment.number("SELECT count(*) FROM journey_dead_letter_replays") == 0)
     }
   }
 
   @Test func aReplayOfNothingIsNone() async throws {
-    try await stage(letters: 1) { stage, ids in
+    try await environment(deadLetters: 1) { environment, ids in
       let nothing = ["dlq", "replay", "--code", "nosuch"]
-      let text = try await stage.succeed(nothing), json = try await stage.succeed(nothing + ["--json"])
+      let text = try await environment.succeed(nothing), json = try await environment.succeed(nothing + ["--json"])
       #expect(text == "no letters to replay\n" && json == "[]\n")
-      let replays = try await stage.number("SELECT count(*) FROM journey_dead_letter_replays")
+      let replays = try await environment.number("SELECT count(*) FROM journey_dead_letter_replays")
       #expect(replays == 0)
-      let discarded = try await stage.succeed(["dlq", "discard", ids[0], "--reason", "no use"])
+      let discarded = try await environment.succeed(["dlq", "discard", ids[0], "--reason", "no use"])
       #expect(discarded == "1 letter discarded\n")
     }
   }
 
   /// The output of a command in a terminal of that many columns, a text a line.
-  private func lines(_ stage: Stage, _ arguments: [String], columns: Int) async throws -> [String] {
+  private func lines(_ environment: TestEnvironment, _ arguments: [String], columns: Int) async throws -> [String] {
     let command = ([Repository.binary] + arguments).map { "'\($0)'" }.joined(separator: " ")
     let environment = [
-      "AMQP_URL": stage.logins.amqpURL, "DATABASE_URL": stage.logins.databaseURL, "PATH": "/usr/bin:/bin",
+      "AMQP_URL": environment.logins.amqpURL, "DATABASE_URL": environment.logins.databaseURL, "PATH": "/usr/bin:/bin",
     ]
     let terminal = try ChildProcess.start(
       "/usr/bin/script", ["--quiet", "--return", "--command", "stty columns \(columns); exec \(command)", "/dev/null"],
@@ -73,9 +77,9 @@ import Testing
   }
 
   @Test(arguments: [40, 80, 200]) func aTerminalShowsWholeLines(_ columns: Int) async throws {
-    try await stage(letters: 120) { stage, ids in
+    try await environment(deadLetters: 120) { environment, ids in
       for command in [["stats"], ["list"], ["list", "--state", "all"], ["replay", "--all", "--rate", "1000"]] {
-        let lines = try await lines(stage, ["dlq"] + command, columns: columns)
+        let lines = try await lines(environment, ["dlq"] + command, columns: columns)
         // Sentences wrap.
         let tables = lines.filter {
           !$0.contains("next page") && !$0.contains(", replaying ") && !$0.hasSuffix("published and confirmed")
@@ -90,27 +94,27 @@ import Testing
   }
 
   @Test func statisticsNameAReplayThatWasCutOff() async throws {
-    try await stage(letters: 300) { stage, _ in
-      let replay = try stage.start(["dlq", "replay", "--all", "--rate", "20", "--actor", "ann"])
+    try await environment(deadLetters: 300) { environment, _ in
+      let replay = try environment.start(["dlq", "replay", "--all", "--rate", "20", "--actor", "ann"])
       try await eventually("the first letters", state: { replay.standardError }) {
-        try await stage.number("SELECT count(*) FROM journey_dead_letters WHERE state = 'replayed'") > 0
+        try await environment.number("SELECT count(*) FROM journey_dead_letters WHERE state = 'replayed'") > 0
       }
-      let during = try await stage.succeed(["dlq", "stats"])
+      let during = try await environment.succeed(["dlq", "stats"])
       #expect(during.contains("replay 1 of ann is under way") && !during.contains("--resume"), "\(during)")
       replay.send(SIGKILL)
       _ = await replay.ended(within: .seconds(10))
       // The server notices the end of the session by itself.
       try await eventually("the end of its session") {
-        !(try await stage.succeed(["dlq", "stats"])).contains("under way")
+        !(try await environment.succeed(["dlq", "stats"])).contains("under way")
       }
-      let after = try await stage.succeed(["dlq", "stats"])
-      let left = try await stage.number("SELECT count(*) FROM journey_dead_letters WHERE state = 'replaying'")
-      let diagnosis = try await stage.succeed(["doctor"])
+      let after = try await environment.succeed(["dlq", "stats"])
+      let left = try await environment.number("SELECT count(*) FROM journey_dead_letters WHERE state = 'replaying'")
+      let diagnosis = try await environment.succeed(["doctor"])
       #expect(
         diagnosis.contains("\(left) letters of replays that were cut off")
           && diagnosis.contains("-> journey dlq replay --resume"), "\(diagnosis)")
-      try await stage.succeed(["dlq", "replay", "--give-back"])
-      let open = try await stage.succeed(["doctor"])
+      try await environment.succeed(["dlq", "replay", "--give-back"])
+      let open = try await environment.succeed(["doctor"])
       #expect(
         open.contains("\(left) dead letters open in the archive") && open.contains("-> journey dlq stats"), "\(open)")
       #expect(

@@ -14,8 +14,8 @@ import Testing
     "http": .table(["authorization": "Basic s3cr3t", "accept": "kept"]),
   ]
 
-  private func publish(_ stage: Stage, _ headers: FieldTable = headers) async throws {
-    try await stage.publish([
+  private func publish(_ environment: TestEnvironment, _ headers: FieldTable = headers) async throws {
+    try await environment.publish([
       OutboundMessage(
         exchange: "journey.events", routingKey: "fax.page",
         properties: MessageProperties(contentType: "application/json", headers: headers, messageID: "m"),
@@ -23,24 +23,24 @@ import Testing
     ])
   }
 
-  private func letters(_ count: Int, _ stage: Stage, _ program: ChildProcess) async throws {
+  private func deadLetters(_ count: Int, _ environment: TestEnvironment, _ program: ChildProcess) async throws {
     try await eventually("\(count) letters", state: { String(program.standardError.suffix(3000)) }) {
-      try await stage.number("SELECT count(*) FROM journey_dead_letters") == count
+      try await environment.number("SELECT count(*) FROM journey_dead_letters") == count
     }
   }
 
   @Test func credentialsAreNeitherKeptNorShown() async throws {
-    try await APIStage.with { api in
-      let stage = api.stage
-      try await publish(stage)
-      try await letters(1, stage, api.program)
-      let id = try await stage.rows("SELECT id FROM journey_dead_letters")[0][0]
-      let row = try await stage.rows("SELECT d::text FROM journey_dead_letters d")[0][0]
+    try await APIEnvironment.with { api in
+      let environment = api.environment
+      try await publish(environment)
+      try await deadLetters(1, environment, api.program)
+      let id = try await environment.rows("SELECT id FROM journey_dead_letters")[0][0]
+      let row = try await environment.rows("SELECT d::text FROM journey_dead_letters d")[0][0]
       #expect(!row.contains("s3cr3t") && row.contains("kept"), "\(row)")
-      let exported = try await stage.succeed(["dlq", "export"])
-      let shown = try await stage.succeed(["dlq", "show", id])
+      let exported = try await environment.succeed(["dlq", "export"])
+      let shown = try await environment.succeed(["dlq", "show", id])
       let answer = try await api.get(
-        "/api/operations/dead-letters/\(id)", APIStage.token(UUID().uuidString, operations: true))
+        "/api/operations/dead-letters/\(id)", APIEnvironment.token(UUID().uuidString, operations: true))
       for text in [exported, shown, answer.body] {
         #expect(!text.contains("s3cr3t") && !text.contains(Data("s3cr3t".utf8).base64EncodedString()), "\(text)")
         for name in ["Authorization", "Cookie", "X-Api-Key", "Stripe-Signature", "http.authorization", "x-request"] {
@@ -51,43 +51,43 @@ import Testing
       #expect(shown.contains("redacted"))
 
       // A replay does without them; what comes back is the same letter, and so is what a source signs anew.
-      try await stage.succeed(["dlq", "replay", id])
+      try await environment.succeed(["dlq", "replay", id])
       try await eventually("its return") {
-        try await stage.number("SELECT count(*) FROM journey_dead_letter_log WHERE action = 'failed_again'") == 1
+        try await environment.number("SELECT count(*) FROM journey_dead_letter_log WHERE action = 'failed_again'") == 1
       }
       var again = Self.headers
       again["Stripe-Signature"] = "t=2,v1=other"
-      try await publish(stage, again)
+      try await publish(environment, again)
       try await eventually("the archive's taking it") { api.program.standardError.contains("known=1") }
-      try await letters(1, stage, api.program)
+      try await deadLetters(1, environment, api.program)
 
       // What an earlier version has exported may still have them.
       let old = exported.replacing(
         #""headers":["#, with: #""headers":[{"name":"Authorization","type":"string","value":"Bearer s3cr3t"},"#)
       #expect(old != exported)
-      try await stage.succeed(["dlq", "delete", "--all", "--reason", "test"])
-      try await stage.succeed(["dlq", "import", "-"], input: Array(old.utf8))
-      let imported = try await stage.rows("SELECT d::text FROM journey_dead_letters d")
+      try await environment.succeed(["dlq", "delete", "--all", "--reason", "test"])
+      try await environment.succeed(["dlq", "import", "-"], input: Array(old.utf8))
+      let imported = try await environment.rows("SELECT d::text FROM journey_dead_letters d")
       #expect(imported.count == 1 && !imported[0][0].contains("s3cr3t"), "\(imported)")
     }
   }
 
   @Test func whatIsACredentialCanBeSet() async throws {
-    try await Stage.with { stage in
-      let program = try await stage.serve(
-        .standard, ["DEAD_LETTERS_ARCHIVE": "true", "DEAD_LETTERS_REDACT_HEADERS": "x-request,HTTP"])
-      try await publish(stage)
-      try await letters(1, stage, program)
-      let row = try await stage.rows(
+    try await TestEnvironment.with { environment in
+      let program = try await environment.serve(
+        .defaultProfile, ["DEAD_LETTERS_ARCHIVE": "true", "DEAD_LETTERS_REDACT_HEADERS": "x-request,HTTP"])
+      try await publish(environment)
+      try await deadLetters(1, environment, program)
+      let row = try await environment.rows(
         "SELECT redacted_headers, headers::text LIKE '%s3cr3t%', headers::text LIKE '%kept%' FROM journey_dead_letters")
       #expect(row == [[#"["http", "x-request"]"#, "t", "f"]])
-      try await stage.stop(program)
+      try await environment.stop(program)
     }
   }
 
   /// Letters that were archived before credentials were left out.
   @Test func anUpgradeTakesCredentialsOutOfTheArchive() async throws {
-    try await Stage.with(isMigrated: false) { stage in
+    try await TestEnvironment.with(isMigrated: false) { environment in
       let directory = FileManager.default.temporaryDirectory.appendingPathComponent("migrations-\(UUID().uuidString)")
         .path
       try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
@@ -97,9 +97,9 @@ import Testing
         try FileManager.default.copyItem(
           atPath: "\(Repository.root)/migrations/\(file)", toPath: "\(directory)/\(file)")
       }
-      let before = try await stage.run(["migrate"], environment: ["MIGRATIONS_DIRECTORY": directory])
+      let before = try await environment.run(["migrate"], environment: ["MIGRATIONS_DIRECTORY": directory])
       try #require(before.status == 0, "\(before.errors)")
-      try await stage.execute(
+      try await environment.execute(
         """
         INSERT INTO journey_dead_letters (id, fingerprint, code, reason, exchange, routing_key, body, body_size, first_failed_at, failed_at, headers)
         SELECT gen_random_uuid(), int4send(n), 'rejected', 'r', 'journey.events', 'k', '{}', 2, now(), now(), h::jsonb
@@ -110,8 +110,9 @@ import Testing
             {"name":"l","type":"array","value":[{"type":"table","value":[{"name":"cookie","type":"string","value":"s3cr3t"}]}]}]'
         ]) WITH ORDINALITY AS x(h, n)
         """.replacing("int4send(n)", with: "int8send(n)"))
-      try await stage.succeed(["migrate"])
-      let rows = try await stage.rows("SELECT headers, redacted_headers FROM journey_dead_letters ORDER BY fingerprint")
+      try await environment.succeed(["migrate"])
+      let rows = try await environment.rows(
+        "SELECT headers, redacted_headers FROM journey_dead_letters ORDER BY fingerprint")
       #expect(
         rows == [
           [#"[{"name": "x-source", "type": "string", "value": "token"}]"#, #"["AUTHORIZATION"]"#], ["[]", "[]"],
@@ -127,8 +128,8 @@ import Testing
   }
 
   /// Letters in every state, that many days old; one a state and age.
-  private func insert(_ stage: Stage, days: [Int]) async throws {
-    try await stage.execute(
+  private func insert(_ environment: TestEnvironment, days: [Int]) async throws {
+    try await environment.execute(
       """
       INSERT INTO journey_dead_letter_replays (actor, filter) VALUES ('ann', '{}');
       INSERT INTO journey_dead_letters (id, fingerprint, code, reason, exchange, routing_key, body, body_size, first_failed_at, failed_at, received_at,
@@ -140,8 +141,8 @@ import Testing
       """)
   }
 
-  private func left(_ stage: Stage) async throws -> Set<String> {
-    Set(try await stage.rows("SELECT state || substr(code, 2) FROM journey_dead_letters").map { $0[0] })
+  private func left(_ environment: TestEnvironment) async throws -> Set<String> {
+    Set(try await environment.rows("SELECT state || substr(code, 2) FROM journey_dead_letters").map { $0[0] })
   }
 
   @Test(
@@ -156,49 +157,50 @@ import Testing
         ]
       ),
     ] as [([String: String], [String])])
-  func lettersAreDeletedWhenTheirTimeIsOver(_ settings: [String: String], _ kept: [String]) async throws {
-    try await Stage.with { stage in
-      try await insert(stage, days: [10, 100, 400])
-      let program = try await stage.serve(.standard, settings.merging(["DEAD_LETTERS_ARCHIVE": "true"]) { $1 })
+  func deadLettersAreDeletedWhenTheirTimeIsOver(_ settings: [String: String], _ kept: [String]) async throws {
+    try await TestEnvironment.with { environment in
+      try await insert(environment, days: [10, 100, 400])
+      let program = try await environment.serve(
+        .defaultProfile, settings.merging(["DEAD_LETTERS_ARCHIVE": "true"]) { $1 })
       try await eventually("the deletion", state: { program.standardError }) {
         program.standardError.contains("dead letters deleted")
       }
-      #expect(try await left(stage) == Set(kept))
-      let record = try await stage.rows(
+      #expect(try await left(environment) == Set(kept))
+      let record = try await environment.rows(
         "SELECT DISTINCT action, actor, why LIKE 'deadLetters.%Days is %', count(*) OVER () FROM journey_dead_letter_log"
       )
       #expect(record == [["deleted", "journey serve", "t", "\(12 - kept.count)"]])
-      try await stage.stop(program)
+      try await environment.stop(program)
     }
   }
 
-  @Test func lettersAreDeletedOnDemand() async throws {
-    try await Stage.with { stage in
-      try await insert(stage, days: [1, 2])
+  @Test func deadLettersAreDeletedOnDemand() async throws {
+    try await TestEnvironment.with { environment in
+      try await insert(environment, days: [1, 2])
       for wrong in [
         ["--reason", "x"], ["--all"], ["--all", "--reason", " "], ["--all", "--reason", "x", "--state", "replaying"],
       ] {
-        let refused = try await stage.run(["dlq", "delete"] + wrong)
+        let refused = try await environment.run(["dlq", "delete"] + wrong)
         #expect([64, 65].contains(refused.status) && refused.output.isEmpty, "\(wrong): \(refused)")
       }
       let order = [
         "dlq", "delete", "--text", "ada@example.com", "--state", "all", "--reason", "asked to be forgotten", "--actor",
         "ann",
       ]
-      let rehearsed = try await stage.succeed(order + ["--dry-run"])
+      let rehearsed = try await environment.succeed(order + ["--dry-run"])
       #expect(rehearsed == "would delete 6 letters for good\n")
-      #expect(try await left(stage).count == 8)
-      let deleted = try await stage.succeed(order + ["--json"])
+      #expect(try await left(environment).count == 8)
+      let deleted = try await environment.succeed(order + ["--json"])
       #expect(
         deleted.contains(#""deleted":6"#) || deleted.contains(#""deleted" : 6"#) || deleted.contains(#""deleted": 6"#),
         "\(deleted)")
-      #expect(try await left(stage) == ["replaying1", "replaying2"])
-      let record = try await stage.rows(
+      #expect(try await left(environment) == ["replaying1", "replaying2"])
+      let record = try await environment.rows(
         "SELECT action, actor, why, result FROM journey_dead_letter_log GROUP BY 1, 2, 3, 4 ORDER BY 4")
       #expect(
         record == ["discarded", "new", "replayed"].map { ["deleted", "ann", "asked to be forgotten", "was \($0)"] })
-      let taken = try await stage.rows("SELECT id FROM journey_dead_letters LIMIT 1")[0][0]
-      let refused = try await stage.run(["dlq", "delete", taken, "--state", "all", "--reason", "x"])
+      let taken = try await environment.rows("SELECT id FROM journey_dead_letters LIMIT 1")[0][0]
+      let refused = try await environment.run(["dlq", "delete", taken, "--state", "all", "--reason", "x"])
       #expect(refused.status == 1 && refused.errors.contains("\(taken) is replaying"), "\(refused)")
     }
   }

@@ -12,7 +12,7 @@ import Testing
 @Suite struct DeadlineTests {
   @Test func settingsReachTheConnections() async throws {
     let settings = try await SettingsLoader.load(
-      path: Profile.standard.configuration, flags: [:],
+      path: Profile.defaultProfile.configuration, flags: [:],
       environment: [
         "AMQP_URL": "amqp://localhost?heartbeat=11&connection_timeout=12000", "AMQP_REQUEST_SECONDS": "13",
         "AMQP_STALL_SECONDS": "14",
@@ -41,23 +41,23 @@ import Testing
   /// later.
   @Test func confirmSecondsReachThePublisher() async throws {
     var random = SeededRandom(stream: 10)
-    let world = World(events: 60, &random)
-    try await Stage.with { stage in
-      try await world.seed(stage)
-      let program = try await stage.serve(.literal, ["PUBLISH_CONFIRM_SECONDS": "1"])
+    let workload = Workload(events: 60, &random)
+    try await TestEnvironment.with { environment in
+      try await workload.seed(environment)
+      let program = try await environment.serve(.literal, ["PUBLISH_CONFIRM_SECONDS": "1"])
       func tell(_ what: String) async throws {
-        try await stage.servers.erlang(
-          "[sys:\(what)(whereis(list_to_atom(\"\(stage.vhost)_journey.actions.\" ++ Name))) || Name <- [\"email\", \"voice\", \"human\"]]"
+        try await environment.servers.erlang(
+          "[sys:\(what)(whereis(list_to_atom(\"\(environment.vhost)_journey.actions.\" ++ Name))) || Name <- [\"email\", \"voice\", \"human\"]]"
         )
       }
       try await tell("suspend")
-      try await stage.publish(world.messages(&random), &random)
+      try await environment.publish(workload.messages(&random), &random)
       try await eventually("a broker given up", within: .seconds(20), state: { program.standardError }) {
         program.standardError.contains("no answer for 1.0 seconds")
       }
       try await tell("resume")
-      try await stage.settles(events: world.events.count, program)
-      try await stage.stop(program)
+      try await environment.settles(events: workload.events.count, program)
+      try await environment.stop(program)
     }
   }
 }

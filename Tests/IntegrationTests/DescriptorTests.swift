@@ -38,7 +38,7 @@ import Testing
 
   /// The limit is lowered to what is open; connections to the API come in, and those to the servers are lost.
   @Test func aProcessWithoutAFreeDescriptorLivesOnWithoutSpinning() async throws {
-    try await APIStage.with(["DEAD_LETTERS_ARCHIVE": "false", "API_CONNECTIONS_PER_ADDRESS": "200"]) { api in
+    try await APIEnvironment.with(["DEAD_LETTERS_ARCHIVE": "false", "API_CONNECTIONS_PER_ADDRESS": "200"]) { api in
       let program = api.program
       // What it opened at its start and no longer needs is closed by then.
       #expect(try await api.get("/ready", nil).status == 200)
@@ -52,9 +52,9 @@ import Testing
         program.standardError.contains("few file descriptors are left")
       }
       let before = try processorTime(program)
-      try await api.stage.servers.erlang(
+      try await api.environment.servers.erlang(
         "[rabbit_networking:close_connection(P, \"test\") || P <- rabbit_networking:local_connections(), "
-          + "rabbit_reader:info(P, [vhost]) =:= [{vhost, <<\"\(api.stage.vhost)\">>}]]")
+          + "rabbit_reader:info(P, [vhost]) =:= [{vhost, <<\"\(api.environment.vhost)\">>}]]")
       try await eventually("consuming again", state: { program.standardError }) {
         program.standardError.contains("generation=2")
       }
@@ -73,10 +73,10 @@ import Testing
   }
 
   @Test func aLimitThatIsTooLowIsSaidAtTheStart() async throws {
-    try await Stage.with { stage in
-      let command = "ulimit -n 60; exec '\(Repository.binary)' serve --config '\(Profile.standard.configuration)'"
+    try await TestEnvironment.with { environment in
+      let command = "ulimit -n 60; exec '\(Repository.binary)' serve --config '\(Profile.defaultProfile.configuration)'"
       let environment = [
-        "AMQP_URL": stage.logins.amqpURL, "DATABASE_URL": stage.logins.databaseURL, "PATH": "/usr/bin:/bin",
+        "AMQP_URL": environment.logins.amqpURL, "DATABASE_URL": environment.logins.databaseURL, "PATH": "/usr/bin:/bin",
         "API_PORT": "0",
       ]
       let child = try ChildProcess.start(

@@ -64,9 +64,10 @@ import Testing
   }
 
   /// Publishes as a user who may do nothing else.
-  private func publish(_ message: OutboundMessage, _ stage: Stage) async throws {
-    let url = try await stage.servers.allow(
-      "publisher-\(stage.vhost)", in: stage.vhost, configure: "^$", write: #"^journey\.events$"#, read: "^$")
+  private func publish(_ message: OutboundMessage, _ environment: TestEnvironment) async throws {
+    let url = try await environment.servers.allow(
+      "publisher-\(environment.vhost)", in: environment.vhost, configure: "^$", write: #"^journey\.events$"#, read: "^$"
+    )
     var settings = try AMQPConnectionSettings(uri: url, connectionName: "publisher")
     settings.maxBodyBytes = 128 << 20
     let publisher = AMQPPublisher(settings: settings)
@@ -77,34 +78,35 @@ import Testing
   }
 
   /// The forged message as a letter in the archive, with the API at work.
-  private func stage(_ way: Way, _ body: (APIStage, _ letter: String) async throws -> Void) async throws {
-    try await APIStage.with { api in
-      let stage = api.stage
+  private func environment(_ way: Way, _ body: (APIEnvironment, _ deadLetter: String) async throws -> Void) async throws
+  {
+    try await APIEnvironment.with { api in
+      let environment = api.environment
       if way == .expired {
         // Nobody may take it before its time runs out.
-        try await stage.stop(api.program)
+        try await environment.stop(api.program)
       }
-      try await publish(Self.forged(way), stage)
-      var again: APIStage?
+      try await publish(Self.forged(way), environment)
+      var again: APIEnvironment?
       if way == .expired {
         try await eventually("the broker's moving it") {
-          try await stage.admin.messageCount(queue: "journey.dead-letters") == 1
+          try await environment.admin.messageCount(queue: "journey.dead-letters") == 1
         }
-        again = try await APIStage.serve(stage)
+        again = try await APIEnvironment.serve(environment)
       }
       let running = again ?? api
       try await eventually("the letter", state: { String(running.program.standardError.suffix(3000)) }) {
-        try await stage.number("SELECT count(*) FROM journey_dead_letters") == 1
+        try await environment.number("SELECT count(*) FROM journey_dead_letters") == 1
       }
-      try await body(running, try await stage.rows("SELECT id FROM journey_dead_letters")[0][0])
-      if let again { try await stage.stop(again.program) }
+      try await body(running, try await environment.rows("SELECT id FROM journey_dead_letters")[0][0])
+      if let again { try await environment.stop(again.program) }
     }
   }
 
   @Test(arguments: Way.allCases) func whatTheBrokerMovedTellsNothingOfItself(_ way: Way) async throws {
-    try await stage(way) { api, letter in
-      let stage = api.stage
-      let row = try await stage.rows(
+    try await environment(way) { api, deadLetter in
+      let environment = api.environment
+      let row = try await environment.rows(
         """
         SELECT code, exchange, routing_key, attempts, replay_count, COALESCE(caused_by::text, ''), COALESCE(field, ''), COALESCE(value, ''),
           failed_at > now() - interval '1 hour' AND first_failed_at = failed_at, properties ->> 'userId', headers::text ~ 'x-journey|x-death'
@@ -112,13 +114,17 @@ import Testing
         """)
       #expect(row == [[way.code, "journey.events", "journey.ingest", "1", "0", "", "", "", "t", "", "f"]])
       let texts = [
-        try await stage.succeed(["dlq", "show", letter]), try await stage.succeed(["dlq", "show", letter, "--json"]),
-        way == .large ? "" : try await stage.succeed(["dlq", "export"]),
-        try await stage.succeed(["dlq", "list", "--json"]),
-        try await api.get("/api/operations/dead-letters/\(letter)", APIStage.token(UUID().uuidString, operations: true))
-          .body,
+        try await environment.succeed(["dlq", "show", deadLetter]),
+        try await environment.succeed(["dlq", "show", deadLetter, "--json"]),
+        way == .large ? "" : try await environment.succeed(["dlq", "export"]),
+        try await environment.succeed(["dlq", "list", "--json"]),
+        try await api.get(
+          "/api/operations/dead-letters/\(deadLetter)", APIEnvironment.token(UUID().uuidString, operations: true)
+        )
+        .body,
       ]
-      let page = try await api.get("/api/operations/dead-letters", APIStage.token(UUID().uuidString, operations: true))
+      let page = try await api.get(
+        "/api/operations/dead-letters", APIEnvironment.token(UUID().uuidString, operations: true))
       #expect(
         page.status == 200 && page.body.utf8.count < 20_000 && page.body.contains("headersOmitted") == (way == .padded),
         "\(page.body.prefix(2000))")
@@ -133,46 +139,46 @@ import Testing
   @Test(arguments: Way.allCases, [true, false]) func aReplayOfItIsNoAction(_ way: Way, byCommand: Bool) async throws {
     // Too large for any replay.
     if way == .large { return }
-    try await stage(way) { api, letter in
-      let stage = api.stage
+    try await environment(way) { api, deadLetter in
+      let environment = api.environment
       if byCommand {
         // It may fail: headers that nearly fill a frame leave no room for the replay's own.
-        _ = try await stage.run(["dlq", "replay", letter])
+        _ = try await environment.run(["dlq", "replay", deadLetter])
       } else {
         let answer = try await api.send(
-          "POST", "/api/operations/dead-letters/replay", APIStage.token(UUID().uuidString, operations: true),
-          body: #"{"ids":["\#(letter)"]}"#)
+          "POST", "/api/operations/dead-letters/replay", APIEnvironment.token(UUID().uuidString, operations: true),
+          body: #"{"ids":["\#(deadLetter)"]}"#)
         try #require(answer.status == 202, "\(answer)")
       }
       // It comes back as what it is, under its own id, or was never sent.
       try await eventually("its return", state: { String(api.program.standardError.suffix(3000)) }) {
-        try await stage.number(
+        try await environment.number(
           "SELECT count(*) FROM journey_dead_letter_log WHERE action IN ('failed_again', 'replay_failed')") == 1
       }
-      let rows = try await stage.rows("SELECT id, state, replay_count FROM journey_dead_letters")
-      #expect(rows == [[letter, "new", "1"]])
+      let rows = try await environment.rows("SELECT id, state, replay_count FROM journey_dead_letters")
+      #expect(rows == [[deadLetter, "new", "1"]])
       for queue in ["journey.actions.email", "journey.actions.voice", "journey.actions.human", "journey.outcomes"] {
-        #expect(try await stage.admin.messageCount(queue: queue) == 0, "\(queue)")
+        #expect(try await environment.admin.messageCount(queue: queue) == 0, "\(queue)")
       }
     }
   }
 
   /// Letters that an earlier version has archived, and what somebody imports, may name any exchange.
-  @Test func aLetterOfTheArchiveThatNamesTheActionsIsRefusedWithTheReason() async throws {
-    try await Stage.with { stage in
-      try await stage.execute(
+  @Test func aDeadLetterOfTheArchiveThatNamesTheActionsIsRefusedWithTheReason() async throws {
+    try await TestEnvironment.with { environment in
+      try await environment.execute(
         """
         INSERT INTO journey_dead_letters (id, fingerprint, code, reason, exchange, routing_key, body, body_size, first_failed_at, failed_at)
         VALUES (gen_random_uuid(), 'x', 'rejected', 'r', 'journey.actions', 'email.email_outreach.high', '{}', 2, now(), now())
         """)
-      let refused = try await stage.run(["dlq", "replay", "--all"])
+      let refused = try await environment.run(["dlq", "replay", "--all"])
       #expect(
         refused.status == 1
           && refused.errors.contains("it was published to journey.actions, and a replay goes to journey.ingest only"),
         "\(refused)")
-      #expect(try await stage.admin.messageCount(queue: "journey.actions.email") == 0)
-      #expect(try await stage.admin.messageCount(queue: "journey.ingest") == 0)
-      #expect(try await stage.rows("SELECT state FROM journey_dead_letters") == [["new"]])
+      #expect(try await environment.admin.messageCount(queue: "journey.actions.email") == 0)
+      #expect(try await environment.admin.messageCount(queue: "journey.ingest") == 0)
+      #expect(try await environment.rows("SELECT state FROM journey_dead_letters") == [["new"]])
     }
   }
 }

@@ -11,31 +11,31 @@ import Testing
 
   @Test func killedInMidStreamAgainAndAgain() async throws {
     var random = SeededRandom(stream: 3)
-    let world = World(events: 2400, &random)
-    try await Stage.with { stage in
-      try await world.seed(stage)
-      try await stage.publish(world.messages(&random), &random)
+    let workload = Workload(events: 2400, &random)
+    try await TestEnvironment.with { environment in
+      try await workload.seed(environment)
+      try await environment.publish(workload.messages(&random), &random)
       var stored = 0
       for kill in 1...Self.kills {
-        let program = try await stage.serve(
+        let program = try await environment.serve(
           .literal, ["PIPELINE_LANES": "2", "PIPELINE_BATCH_SIZE": "40", "INGEST_PREFETCH": "200"])
         let target = stored + Int.random(in: 1...250, using: &random)
         try await eventually("\(target) stored events", state: { program.standardError }) {
-          stored = try await stage.number("SELECT count(*) FROM client_journey_events")
+          stored = try await environment.number("SELECT count(*) FROM client_journey_events")
           return stored >= target
         }
         program.send(SIGKILL)
         #expect(await program.ended(within: .seconds(10)) == .signalled(SIGKILL))
-        stored = try await stage.number("SELECT count(*) FROM client_journey_events")
+        stored = try await environment.number("SELECT count(*) FROM client_journey_events")
         try #require(
-          stored < world.events.count,
+          stored < workload.events.count,
           "kill \(kill) came too late to show anything; JOURNEY_TEST_SEED=\(SeededRandom.seed)")
       }
-      let abandoned = try await stage.number("SELECT count(*) FROM journey_actions WHERE published_at IS NULL")
-      let last = try await stage.serve(.literal)
-      try await stage.settles(events: world.events.count, last)
-      try await stage.stop(last)
-      try await Oracle(stage, world, .literal).check()
+      let abandoned = try await environment.number("SELECT count(*) FROM journey_actions WHERE published_at IS NULL")
+      let last = try await environment.serve(.literal)
+      try await environment.settles(events: workload.events.count, last)
+      try await environment.stop(last)
+      try await Invariants(environment, workload, .literal).check()
       #expect(
         abandoned > 0, "no kill left an action unpublished, nothing was shown; JOURNEY_TEST_SEED=\(SeededRandom.seed)")
     }
@@ -44,31 +44,31 @@ import Testing
   /// The server ends the adapter's sessions wherever they are, also between COMMIT and its answer.
   @Test func sessionsEndedWhileTheyCommit() async throws {
     var random = SeededRandom(stream: 4)
-    let world = World(events: 2000, &random)
-    try await Stage.with { stage in
-      try await world.seed(stage)
-      try await stage.publish(world.messages(&random), &random)
-      let program = try await stage.serve(
+    let workload = Workload(events: 2000, &random)
+    try await TestEnvironment.with { environment in
+      try await workload.seed(environment)
+      try await environment.publish(workload.messages(&random), &random)
+      let program = try await environment.serve(
         .literal, ["PIPELINE_LANES": "2", "PIPELINE_BATCH_SIZE": "40", "INGEST_PREFETCH": "200"])
       var ended = 0
       var stored = 0
-      while stored < world.events.count * 3 / 4 {
+      while stored < workload.events.count * 3 / 4 {
         // Whoever is inside a transaction now; the answer says how many were hit.
-        ended += try await stage.number(
+        ended += try await environment.number(
           """
           SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
           WHERE datname = current_database() AND application_name = 'journey' AND state <> 'idle'
           """)
         let target = stored + Int.random(in: 20...200, using: &random)
         try await eventually("\(target) stored events", state: { program.standardError }) {
-          stored = try await stage.number("SELECT count(*) FROM client_journey_events")
-          return stored >= min(target, world.events.count)
+          stored = try await environment.number("SELECT count(*) FROM client_journey_events")
+          return stored >= min(target, workload.events.count)
         }
       }
       #expect(ended >= 3, "hardly a session was hit in a transaction; JOURNEY_TEST_SEED=\(SeededRandom.seed)")
-      try await stage.settles(events: world.events.count, program)
-      try await stage.stop(program)
-      try await Oracle(stage, world, .literal).check()
+      try await environment.settles(events: workload.events.count, program)
+      try await environment.stop(program)
+      try await Invariants(environment, workload, .literal).check()
     }
   }
 }

@@ -10,25 +10,25 @@ import Testing
 @Suite(.serialized) struct LargeBodyTests {
   @Test func goodEventsWithLargeBodiesOutliveADatabaseThatStandsStill() async throws {
     var random = SeededRandom(stream: 42)
-    let world = World(events: 200, &random)
+    let workload = Workload(events: 200, &random)
     let servers = try await TestServers.dedicated()
-    try await Stage.with(servers: servers) { stage in
-      try await world.seed(stage)
-      let program = try await stage.serve(.standard)
+    try await TestEnvironment.with(servers: servers) { environment in
+      try await workload.seed(environment)
+      let program = try await environment.serve(.defaultProfile)
       try await servers.pause(.postgres)
-      let messages = world.messages(&random).map { message in
+      let messages = workload.messages(&random).map { message in
         var message = message
         message.body += [UInt8](repeating: UInt8(ascii: " "), count: 878 << 10)
         return message
       }
       try #require(messages.allSatisfy { $0.body.count > 878 << 10 })
-      try await stage.publish(messages, chunks: 20...20, &random)
+      try await environment.publish(messages, chunks: 20...20, &random)
       // For longer than a message takes to be handed out twenty times.
       try await Task.sleep(for: .seconds(8))
       try await servers.resume(.postgres)
-      try await stage.settles(events: world.events.count, program)
-      #expect(try await stage.admin.messageCount(queue: "journey.dead-letters") == 0)
-      try await stage.stop(program)
+      try await environment.settles(events: workload.events.count, program)
+      #expect(try await environment.admin.messageCount(queue: "journey.dead-letters") == 0)
+      try await environment.stop(program)
     }
     try await servers.stop()
   }

@@ -59,15 +59,15 @@ import Testing
   }
 
   @Test func serveAndDoctorSayIt() async throws {
-    try await Stage.with { stage in
-      let program = try await stage.serve(.standard)
+    try await TestEnvironment.with { environment in
+      let program = try await environment.serve(.defaultProfile)
       #expect(
         program.standardError.contains(#"database_link="not encrypted (sslmode=prefer); it stays on this machine""#),
         "\(program.standardError)")
       #expect(program.standardError.contains("broker_link="))
-      try await stage.stop(program)
-      let doctor = try await stage.run(
-        ["doctor", "--config", Profile.standard.configuration], environment: ["API_HOST": "0.0.0.0"])
+      try await environment.stop(program)
+      let doctor = try await environment.run(
+        ["doctor", "--config", Profile.defaultProfile.configuration], environment: ["API_HOST": "0.0.0.0"])
       #expect(
         doctor.output.contains("broker link") && doctor.output.contains("not encrypted (sslmode=prefer)")
           && doctor.status == 0, "\(doctor.output)")

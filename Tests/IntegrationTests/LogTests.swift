@@ -27,8 +27,8 @@ import Testing
     return problems
   }
 
-  private func seed(_ stage: Stage) async throws {
-    try await stage.execute(
+  private func seed(_ environment: TestEnvironment) async throws {
+    try await environment.execute(
       """
       INSERT INTO organizations (id, name) VALUES ('\(Self.org)', 'Alpha');
       INSERT INTO contacts (id, org_id, name, email) VALUES ('\(Self.client)', '\(Self.org)', E'Ada\\n2026-01-01 \\u001b[31m\\u202e', E'a@b\\u009b2J');
@@ -49,9 +49,9 @@ import Testing
   }
 
   @Test func othersTextForgesNoLineAndSteersNoTerminal() async throws {
-    try await Stage.with { stage in
-      try await seed(stage)
-      let program = try await stage.serve(.standard, ["DEAD_LETTERS_ARCHIVE": "true"])
+    try await TestEnvironment.with { environment in
+      try await seed(environment)
+      let program = try await environment.serve(.defaultProfile, ["DEAD_LETTERS_ARCHIVE": "true"])
       let key = String(Self.hostile.prefix(200))
       func raw(_ body: String, _ type: String, _ headers: FieldTable = [:]) -> OutboundMessage {
         OutboundMessage(
@@ -59,7 +59,7 @@ import Testing
           properties: MessageProperties(contentType: type, headers: headers), body: Array(body.utf8))
       }
       let name = String(decoding: try JSONEncoder().encode(Self.hostile), as: UTF8.self)
-      try await stage.publish([
+      try await environment.publish([
         event("good"), event("bad-0-\(Self.hostile)"), event("bad-1", type: Self.hostile, routingKey: key),
         raw("{\(name):nonsense}", "application/cloudevents+json"),
         raw("{\(name):{\(name):[1,nonsense]}}", "application/cloudevents+json"),
@@ -67,20 +67,20 @@ import Testing
         raw("{}", "application/json", ["x-source": .string("stripe"), "x-org-id": .string(Self.hostile)]),
       ])
       try await eventually("the letters", state: { program.standardError }) {
-        try await stage.number("SELECT count(*) FROM journey_dead_letters") == 7
+        try await environment.number("SELECT count(*) FROM journey_dead_letters") == 7
       }
-      try await stage.settles(events: 1, program)
-      try await stage.stop(program)
+      try await environment.settles(events: 1, program)
+      try await environment.stop(program)
       #expect(program.standardError.contains("dead letter"))
       for problem in hostile(in: program.standardError, isLog: true) { Issue.record("log: \(problem)") }
-      let ids = try await stage.rows("SELECT id FROM journey_dead_letters").map { $0[0] }
+      let ids = try await environment.rows("SELECT id FROM journey_dead_letters").map { $0[0] }
       var commands = [
         ["explain", Self.client], ["dlq", "list"], ["dlq", "stats"], ["dlq", "list", "--json"],
         ["explain", Self.client, "--json"], ["doctor"],
       ]
       for id in ids { commands += [["dlq", "show", id], ["dlq", "show", id, "--json"]] }
       for command in commands {
-        let finished = try await stage.run(command)
+        let finished = try await environment.run(command)
         for problem in hostile(in: finished.output + finished.errors) {
           Issue.record("\(command.joined(separator: " ")): \(problem)")
         }
@@ -90,9 +90,9 @@ import Testing
   }
 
   @Test func noContentOfAMessageStandsInTheLog() async throws {
-    try await Stage.with { stage in
-      try await seed(stage)
-      try await stage.execute(
+    try await TestEnvironment.with { environment in
+      try await seed(environment)
+      try await environment.execute(
         """
         CREATE FUNCTION host_says() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
           IF NEW.event_type = 'refused' THEN RAISE EXCEPTION 'not this: %', NEW.metadata; END IF;
@@ -100,9 +100,10 @@ import Testing
           RETURN NEW; END $$;
         CREATE TRIGGER host_says BEFORE INSERT ON client_journey_events FOR EACH ROW EXECUTE FUNCTION host_says();
         """)
-      let program = try await stage.serve(.standard, ["DEAD_LETTERS_ARCHIVE": "true", "LOG_LEVEL": "debug"])
+      let program = try await environment.serve(
+        .defaultProfile, ["DEAD_LETTERS_ARCHIVE": "true", "LOG_LEVEL": "debug"])
       let secret = #"{"kanarivogel":"kanarivogel"}"#
-      let types = try await stage.rows("SELECT 1").isEmpty ? [] : ["ticket_opened", "meeting_scheduled"]
+      let types = try await environment.rows("SELECT 1").isEmpty ? [] : ["ticket_opened", "meeting_scheduled"]
       var messages = types.map { event("good-\($0)", type: $0, data: secret) }
       // In the adapter's own form, whose types are free.
       for type in ["refused", "denied"] {
@@ -121,40 +122,40 @@ import Testing
           exchange: "journey.events", routingKey: "crm.bad",
           properties: MessageProperties(contentType: "application/cloudevents+json"),
           body: Array(#"{"kanarivogel":{"kanarivogel":kanarivogel}}"#.utf8)))
-      try await stage.publish(messages)
+      try await environment.publish(messages)
       try await eventually("the letters", within: .seconds(90), state: { program.standardError }) {
         // Others come meanwhile, as they do: beside them it shows who is at fault.
-        try await stage.publish([event("more-\(UUID().uuidString)")])
-        return try await stage.number("SELECT count(*) FROM journey_dead_letters") >= 3
+        try await environment.publish([event("more-\(UUID().uuidString)")])
+        return try await environment.number("SELECT count(*) FROM journey_dead_letters") >= 3
       }
-      try await stage.stop(program)
+      try await environment.stop(program)
       #expect(!program.standardError.contains("kanarivogel"), "\(program.standardError)")
       // The person who reads the letter is told.
       #expect(
-        try await stage.number(
+        try await environment.number(
           "SELECT count(*) FROM journey_dead_letters WHERE reason LIKE '%kanarivogel%' AND code = 'refused_by_database'"
         ) >= 1)
     }
   }
 
   @Test func noPieceOfAPasswordIsToldByAnyCommand() async throws {
-    try await Stage.with { stage in
+    try await TestEnvironment.with { environment in
       for password in ["kanari?vogel9@amsel3", "kanari#vogel9", "1/kanari@vogel9", "1?kanari=vogel9"] {
         let url = "user:\(password)@127.0.0.1:1/"
-        for (command, environment) in [
+        for (command, variables) in [
           (["doctor"], ["AMQP_URL": "amqp://\(url)", "DATABASE_URL": "postgresql://\(url)"]),
           (["dlq", "stats"], ["DATABASE_URL": "host=127.0.0.1 port=1 password=\(password) x"]),
           (
-            ["serve", "--config", Profile.standard.configuration],
+            ["serve", "--config", Profile.defaultProfile.configuration],
             ["API_JWKS_URL": "https://\(url)", "API_JWT_ALGORITHM": "RS256", "API_JWT_SECRET": ""]
           ),
         ] {
-          let child = try stage.start(command, environment: environment)
-          _ = try #require(await child.ended(within: .seconds(40)), "\(command) refuses \(environment)")
+          let child = try environment.start(command, environment: variables)
+          _ = try #require(await child.ended(within: .seconds(40)), "\(command) refuses \(variables)")
           for word in ["kanari", "vogel9", "amsel3"] {
             #expect(
               !(child.standardOutput + child.standardError).contains(word),
-              "\(command) \(environment): \(child.standardOutput) \(child.standardError)")
+              "\(command) \(variables): \(child.standardOutput) \(child.standardError)")
           }
         }
       }

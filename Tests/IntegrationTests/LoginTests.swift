@@ -6,26 +6,26 @@ import Testing
 /// As whom these tests run the adapter: what docs/operations.md describes has to be enough.
 @Suite struct LoginTests {
   @Test func programsLogInWithLeastPrivileges() async throws {
-    try await Stage.with { stage in
-      let program = try await stage.serve(.standard)
-      let sessions = try await stage.rows(
+    try await TestEnvironment.with { environment in
+      let program = try await environment.serve(.defaultProfile)
+      let sessions = try await environment.rows(
         """
         SELECT DISTINCT usename, rolsuper OR rolcreaterole OR rolcreatedb OR rolbypassrls FROM pg_stat_activity JOIN pg_roles ON rolname = usename
         WHERE datname = current_database() AND application_name = 'journey'
         """)
       #expect(sessions.count == 1 && sessions[0][0].hasPrefix("login_") && sessions[0][1] == "f", "\(sessions)")
-      let owner = try await stage.rows(
+      let owner = try await environment.rows(
         "SELECT DISTINCT rolname, rolsuper FROM pg_class JOIN pg_roles r ON r.oid = relowner WHERE relname LIKE 'journey%'"
       )
       #expect(owner.count == 1 && owner[0][0].hasPrefix("owner_") && owner[0][1] == "f", "\(owner)")
-      let users = try await stage.servers.erlang(
-        "[User || C <- rabbit_networking:connections(), [{user, User}, {vhost, <<\"\(stage.vhost)\">>}, {client_properties, P}] <- "
+      let users = try await environment.servers.erlang(
+        "[User || C <- rabbit_networking:connections(), [{user, User}, {vhost, <<\"\(environment.vhost)\">>}, {client_properties, P}] <- "
           + "[rabbit_reader:info(C, [user, vhost, client_properties])], lists:keymember(<<\"connection_name\">>, 1, P)]"
       )
-      #expect(users.contains("adapter-\(stage.vhost)"), "\(users)")
-      let doctor = try await stage.succeed(["doctor"])
+      #expect(users.contains("adapter-\(environment.vhost)"), "\(users)")
+      let doctor = try await environment.succeed(["doctor"])
       #expect(!doctor.contains("WARNING  login") && doctor.contains("logged in as login_"), "\(doctor)")
-      try await stage.stop(program)
+      try await environment.stop(program)
     }
   }
 }

@@ -9,20 +9,21 @@ import Testing
 @Suite(.serialized) struct OutageTests {
   @Test func serversGoAndComeBack() async throws {
     var random = SeededRandom(stream: 8)
-    let world = World(events: 1500, &random)
+    let workload = Workload(events: 1500, &random)
     let servers = try await TestServers.dedicated()
-    try await Stage.with(servers: servers) { stage in
-      try await world.seed(stage)
-      let messages = world.messages(&random)
+    try await TestEnvironment.with(servers: servers) { environment in
+      try await workload.seed(environment)
+      let messages = workload.messages(&random)
       let third = messages.count / 3
-      try await stage.publish(Array(messages[..<third]), &random)
-      let program = try await stage.serve(.standard, ["PIPELINE_BATCH_SIZE": "20", "INGEST_PREFETCH": "100"])
+      try await environment.publish(Array(messages[..<third]), &random)
+      let program = try await environment.serve(
+        .defaultProfile, ["PIPELINE_BATCH_SIZE": "20", "INGEST_PREFETCH": "100"])
       try await eventually("some stored events") {
-        try await stage.number("SELECT count(*) FROM client_journey_events") > 50
+        try await environment.number("SELECT count(*) FROM client_journey_events") > 50
       }
 
       try await servers.stop(.postgres, immediately: true)
-      try await stage.publish(Array(messages[third..<(2 * third)]), &random)
+      try await environment.publish(Array(messages[third..<(2 * third)]), &random)
       try await eventually("a failed commit", state: { program.standardError }) {
         program.standardError.contains("the database does not take a batch, trying again")
       }
@@ -38,10 +39,10 @@ import Testing
       }
       #expect(program.ending == nil)
       try await servers.start(.rabbitmq)
-      try await stage.publish(Array(messages[(2 * third)...]), &random)
-      try await stage.settles(events: world.events.count, program)
-      try await stage.stop(program)
-      try await Oracle(stage, world, .standard).check()
+      try await environment.publish(Array(messages[(2 * third)...]), &random)
+      try await environment.settles(events: workload.events.count, program)
+      try await environment.stop(program)
+      try await Invariants(environment, workload, .defaultProfile).check()
     }
     try await servers.stop()
   }
@@ -49,16 +50,16 @@ import Testing
   /// The database answers nothing any more: a stop does not wait for it longer than it may, and nothing is lost.
   @Test func stopsWhileTheDatabaseStandsStill() async throws {
     var random = SeededRandom(stream: 9)
-    let world = World(events: 600, &random)
+    let workload = Workload(events: 600, &random)
     let servers = try await TestServers.dedicated()
-    try await Stage.with(servers: servers) { stage in
-      try await world.seed(stage)
-      let messages = world.messages(&random)
-      let program = try await stage.serve(
+    try await TestEnvironment.with(servers: servers) { environment in
+      try await workload.seed(environment)
+      let messages = workload.messages(&random)
+      let program = try await environment.serve(
         .literal, ["PIPELINE_BATCH_SIZE": "20", "INGEST_PREFETCH": "100", "PIPELINE_DRAIN_SECONDS": "3"])
-      try await stage.publish(messages, &random)
+      try await environment.publish(messages, &random)
       try await eventually("some stored events") {
-        try await stage.number("SELECT count(*) FROM client_journey_events") > 50
+        try await environment.number("SELECT count(*) FROM client_journey_events") > 50
       }
       try await servers.pause(.postgres)
       let asked = ContinuousClock.now
@@ -69,10 +70,10 @@ import Testing
       #expect(ending == .exited(1), "what is cut off has to show in the status: \(program.standardError)")
       #expect(took < .seconds(12), "pipeline.drainSeconds is 3, it took \(took)")
       #expect(program.standardError.contains("drainSeconds"))
-      let next = try await stage.serve(.literal)
-      try await stage.settles(events: world.events.count, next)
-      try await stage.stop(next)
-      try await Oracle(stage, world, .literal).check()
+      let next = try await environment.serve(.literal)
+      try await environment.settles(events: workload.events.count, next)
+      try await environment.stop(next)
+      try await Invariants(environment, workload, .literal).check()
     }
     try await servers.stop()
   }
@@ -80,15 +81,15 @@ import Testing
   /// The database is gone at the moment of the stop.
   @Test func stopsWhileTheDatabaseIsAway() async throws {
     var random = SeededRandom(stream: 10)
-    let world = World(events: 600, &random)
+    let workload = Workload(events: 600, &random)
     let servers = try await TestServers.dedicated()
-    try await Stage.with(servers: servers) { stage in
-      try await world.seed(stage)
-      let program = try await stage.serve(
+    try await TestEnvironment.with(servers: servers) { environment in
+      try await workload.seed(environment)
+      let program = try await environment.serve(
         .literal, ["PIPELINE_BATCH_SIZE": "20", "INGEST_PREFETCH": "100", "PIPELINE_DRAIN_SECONDS": "8"])
-      try await stage.publish(world.messages(&random), &random)
+      try await environment.publish(workload.messages(&random), &random)
       try await eventually("some stored events") {
-        try await stage.number("SELECT count(*) FROM client_journey_events") > 50
+        try await environment.number("SELECT count(*) FROM client_journey_events") > 50
       }
       try await servers.stop(.postgres, immediately: true)
       try await eventually("a failed commit", state: { program.standardError }) {
@@ -97,10 +98,10 @@ import Testing
       program.send(SIGTERM)
       #expect(await program.ended(within: .seconds(11)) != nil, "\(program.standardError)")
       try await servers.start(.postgres)
-      let next = try await stage.serve(.literal)
-      try await stage.settles(events: world.events.count, next)
-      try await stage.stop(next)
-      try await Oracle(stage, world, .literal).check()
+      let next = try await environment.serve(.literal)
+      try await environment.settles(events: workload.events.count, next)
+      try await environment.stop(next)
+      try await Invariants(environment, workload, .literal).check()
     }
     try await servers.stop()
   }
@@ -109,33 +110,33 @@ import Testing
   /// it has committed, and the session is ended there.
   @Test func answersToCommitsAreLost() async throws {
     var random = SeededRandom(stream: 13)
-    let world = World(events: 600, &random)
+    let workload = Workload(events: 600, &random)
     let servers = try await TestServers.dedicated()
-    try await Stage.with(servers: servers) { stage in
-      try await world.seed(stage)
-      let database = try await stage.rows("SELECT current_database()")[0][0]
-      try await stage.execute("ALTER DATABASE \(database) SET synchronous_commit = on")
-      let program = try await stage.serve(
+    try await TestEnvironment.with(servers: servers) { environment in
+      try await workload.seed(environment)
+      let database = try await environment.rows("SELECT current_database()")[0][0]
+      try await environment.execute("ALTER DATABASE \(database) SET synchronous_commit = on")
+      let program = try await environment.serve(
         .literal, ["PIPELINE_LANES": "2", "PIPELINE_BATCH_SIZE": "30", "INGEST_PREFETCH": "100"])
-      let messages = world.messages(&random)
+      let messages = workload.messages(&random)
       let rounds = 5
       for round in 0..<rounds {
-        try await stage.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
-        try await stage.execute("SELECT pg_reload_conf()")
-        try await stage.publish(
+        try await environment.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+        try await environment.execute("SELECT pg_reload_conf()")
+        try await environment.publish(
           Array(messages[(round * messages.count / rounds)..<((round + 1) * messages.count / rounds)]))
         let waiting =
           "FROM pg_stat_activity WHERE application_name = 'journey' AND wait_event = 'SyncRep' AND query ILIKE '%COMMIT%'"
         try await eventually("a commit that waits", state: { program.standardError }) {
-          try await stage.number("SELECT count(*) \(waiting)") > 0
+          try await environment.number("SELECT count(*) \(waiting)") > 0
         }
-        #expect(try await stage.number("SELECT count(pg_terminate_backend(pid)) \(waiting)") > 0)
-        try await stage.execute("ALTER SYSTEM RESET synchronous_standby_names")
-        try await stage.execute("SELECT pg_reload_conf()")
+        #expect(try await environment.number("SELECT count(pg_terminate_backend(pid)) \(waiting)") > 0)
+        try await environment.execute("ALTER SYSTEM RESET synchronous_standby_names")
+        try await environment.execute("SELECT pg_reload_conf()")
       }
-      try await stage.settles(events: world.events.count, program)
-      try await stage.stop(program)
-      try await Oracle(stage, world, .literal).check()
+      try await environment.settles(events: workload.events.count, program)
+      try await environment.stop(program)
+      try await Invariants(environment, workload, .literal).check()
     }
     try await servers.stop()
   }

@@ -9,30 +9,31 @@ import Testing
 @Suite struct PermissionTests {
   private static let all = #"^journey\..*"#
 
-  private func login(_ stage: Stage, configure: String = all, write: String = all, read: String = all) async throws
+  private func login(_ environment: TestEnvironment, configure: String = all, write: String = all, read: String = all)
+    async throws
     -> [String: String]
   {
     [
-      "AMQP_URL": try await stage.servers.allow(
-        "least-\(stage.vhost)", in: stage.vhost, configure: configure, write: write, read: read)
+      "AMQP_URL": try await environment.servers.allow(
+        "least-\(environment.vhost)", in: environment.vhost, configure: configure, write: write, read: read)
     ]
   }
 
   @Test func withTheDocumentedPermissionsEventsOfUnknownClientsHoldNothingUp() async throws {
     var random = SeededRandom(stream: 41)
-    let world = World(events: 2500, &random)
-    try await Stage.with(isMigrated: false) { stage in
-      try await stage.succeed(["migrate"])
-      let user = try await login(stage)
+    let workload = Workload(events: 2500, &random)
+    try await TestEnvironment.with(isMigrated: false) { environment in
+      try await environment.succeed(["migrate"])
+      let user = try await login(environment)
       // Also the queues and exchanges are made by that user.
-      let applied = try await stage.run(["topology", "apply"], environment: user)
+      let applied = try await environment.run(["topology", "apply"], environment: user)
       #expect(applied.status == 0, "\(applied.errors)")
-      try await world.seed(stage)
+      try await workload.seed(environment)
       var settings = user
       settings["RETRY_UNKNOWN_CLIENT"] = "true"
       settings["INGEST_PREFETCH"] = "100"
-      let program = try await stage.serve(.standard, settings)
-      let known = world.messages(&random)
+      let program = try await environment.serve(.defaultProfile, settings)
+      let known = workload.messages(&random)
       // More than may be unsettled at a time.
       let one = try #require(known.first { $0.routingKey == "test.subscription_renewed" })
       let strangers = (0..<300).map { index in
@@ -44,34 +45,35 @@ import Testing
             ).utf8)
         return message
       }
-      try await stage.publish(strangers + known, &random)
-      try await stage.settles(events: world.events.count, program)
+      try await environment.publish(strangers + known, &random)
+      try await environment.settles(events: workload.events.count, program)
       try await eventually("all that is of unknown clients in the retry queues") {
         var waiting = 0
         for tier in ["10s", "1m", "10m", "1h"] {
-          waiting += try await stage.admin.messageCount(queue: "journey.retry.\(tier)")
+          waiting += try await environment.admin.messageCount(queue: "journey.retry.\(tier)")
         }
         return waiting == strangers.count
       }
       #expect(!program.standardError.contains("closed the channel"), "\(program.standardError)")
-      try await stage.stop(program)
-      let doctor = try await stage.run(["doctor"], environment: user)
+      try await environment.stop(program)
+      let doctor = try await environment.run(["doctor"], environment: user)
       #expect(doctor.status == 0, "\(doctor.output)")
       #expect(doctor.output.contains("the broker lets it do all that serve does"))
     }
   }
 
   @Test func whatIsNotPermittedIsSaidBeforeAnythingIsTaken() async throws {
-    try await Stage.with { stage in
+    try await TestEnvironment.with { environment in
       for (exchange, write) in [
         ("journey.retry", #"^journey\.(dead|actions|events)"#), ("journey.actions", #"^journey\.(dead|retry|events)"#),
       ] {
-        let user = try await login(stage, write: write)
-        let finished = try await stage.run(["serve", "--config", Profile.standard.configuration], environment: user)
+        let user = try await login(environment, write: write)
+        let finished = try await environment.run(
+          ["serve", "--config", Profile.defaultProfile.configuration], environment: user)
         #expect(finished.status == 78, "\(finished.errors)")
         #expect(finished.errors.contains("'\(exchange)'"), "\(finished.errors)")
         #expect(finished.errors.contains("rabbitmqctl set_permissions"), "\(finished.errors)")
-        let doctor = try await stage.run(["doctor"], environment: user)
+        let doctor = try await environment.run(["doctor"], environment: user)
         #expect(doctor.status == 78)
         #expect(doctor.output.contains("'\(exchange)'"), "\(doctor.output)")
       }
@@ -80,27 +82,28 @@ import Testing
 
   /// A user has as many connections as it may have: that passes.
   @Test func aLimitOfConnectionsIsAServerThatIsNotThere() async throws {
-    try await Stage.with { stage in
-      let name = "least-\(stage.vhost)"
-      let user = try await login(stage)
+    try await TestEnvironment.with { environment in
+      let name = "least-\(environment.vhost)"
+      let user = try await login(environment)
       for (limit, lift) in [
         (
           #"rabbit_auth_backend_internal:set_user_limits(<<"\#(name)">>, #{<<"max-connections">> => 0}, <<"test">>)"#,
           #"rabbit_auth_backend_internal:clear_user_limits(<<"\#(name)">>, <<"all">>, <<"test">>)"#
         ),
         (
-          #"rabbit_vhost_limit:set(<<"\#(stage.vhost)">>, [{<<"max-connections">>, 0}], <<"test">>)"#,
-          #"rabbit_vhost_limit:clear(<<"\#(stage.vhost)">>, <<"test">>)"#
+          #"rabbit_vhost_limit:set(<<"\#(environment.vhost)">>, [{<<"max-connections">>, 0}], <<"test">>)"#,
+          #"rabbit_vhost_limit:clear(<<"\#(environment.vhost)">>, <<"test">>)"#
         ),
       ] {
-        try await stage.servers.erlang(limit)
-        let finished = try await stage.run(["serve", "--config", Profile.standard.configuration], environment: user)
+        try await environment.servers.erlang(limit)
+        let finished = try await environment.run(
+          ["serve", "--config", Profile.defaultProfile.configuration], environment: user)
         #expect(finished.status == 69, "\(finished.errors)")
         #expect(finished.errors.contains("limit"), "\(finished.errors)")
-        try await stage.servers.erlang(lift)
+        try await environment.servers.erlang(lift)
       }
-      let program = try await stage.serve(.standard, user)
-      try await stage.stop(program)
+      let program = try await environment.serve(.defaultProfile, user)
+      try await environment.stop(program)
     }
   }
 }

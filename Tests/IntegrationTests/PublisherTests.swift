@@ -31,8 +31,8 @@ import Testing
 
   @Test func aPublisherReportsOnlyWhatItIsGranted() async throws {
     try await withTemporaryDirectory { directory in
-      try await Stage.with { stage in
-        let crm = "crm-\(stage.vhost)", billing = "billing-\(stage.vhost)"
+      try await TestEnvironment.with { environment in
+        let crm = "crm-\(environment.vhost)", billing = "billing-\(environment.vhost)"
         let settings = """
           mappings: {directories: ["\(Repository.root)/config/mappings"]}
           migrations: {directory: "\(Repository.root)/migrations"}
@@ -41,14 +41,14 @@ import Testing
             \(billing): {sources: [/billing], organizations: "*"}
           """
         try settings.write(toFile: "\(directory)/journey.yaml", atomically: true, encoding: .utf8)
-        try await stage.execute(
+        try await environment.execute(
           "INSERT INTO organizations (id, name) VALUES ('\(Self.acme)', 'Acme'), ('\(Self.globex)', 'Globex')")
-        let program = try stage.start(["serve", "--config", directory])
+        let program = try environment.start(["serve", "--config", directory])
         try await eventually("serve's consuming", state: { program.standardError }) {
           program.standardError.contains("consuming")
         }
-        let crmURL = try await stage.servers.allow(
-          crm, in: stage.vhost, configure: "^$", write: #"^journey\.events$"#, read: "^$")
+        let crmURL = try await environment.servers.allow(
+          crm, in: environment.vhost, configure: "^$", write: #"^journey\.events$"#, read: "^$")
 
         // The broker itself sees to it that nobody takes another's name.
         try await withPublisher(crmURL) { publisher in
@@ -68,26 +68,32 @@ import Testing
           ])
           if case .confirmed = outcomes[0] { Issue.record("the broker has to refuse another user's name") }
         }
-        try await eventually("the event") { try await stage.number("SELECT count(*) FROM client_journey_events") == 1 }
+        try await eventually("the event") {
+          try await environment.number("SELECT count(*) FROM client_journey_events") == 1
+        }
         try await eventually("three dead letters") {
-          try await stage.admin.messageCount(queue: "journey.dead-letters") == 3
+          try await environment.admin.messageCount(queue: "journey.dead-letters") == 3
         }
         #expect(
-          try await stage.rows("SELECT source_event_id, org_id FROM client_journey_events") == [["own", Self.acme]])
-        let letters = try await stage.takeAll("journey.dead-letters")
+          try await environment.rows("SELECT source_event_id, org_id FROM client_journey_events") == [
+            ["own", Self.acme]
+          ])
+        let deadLetters = try await environment.drain("journey.dead-letters")
         #expect(
-          letters.allSatisfy { $0.properties.headers["x-journey-reason-code"]?.stringValue == "forbidden_publisher" })
+          deadLetters.allSatisfy {
+            $0.properties.headers["x-journey-reason-code"]?.stringValue == "forbidden_publisher"
+          })
         let fields = Dictionary(
-          uniqueKeysWithValues: letters.map {
+          uniqueKeysWithValues: deadLetters.map {
             ($0.properties.messageID ?? "", $0.properties.headers["x-journey-field"]?.stringValue ?? "")
           })
         #expect(fields == ["elsewhere": "organization", "forged-source": "source", "nameless": "property:user_id"])
 
-        let doctor = try await stage.run(["doctor", "--config", directory])
+        let doctor = try await environment.run(["doctor", "--config", directory])
         #expect(
           doctor.output.contains("checked: 2 users of the broker by name, nobody else may report events"),
           "\(doctor.output)")
-        try await stage.stop(program)
+        try await environment.stop(program)
       }
     }
   }
@@ -95,8 +101,8 @@ import Testing
   /// Letters keep their publisher: a replay does not make them the adapter's own.
   @Test func aReplayIsJudgedByItsFirstPublisher() async throws {
     try await withTemporaryDirectory { directory in
-      try await Stage.with { stage in
-        let crm = "crm-\(stage.vhost)"
+      try await TestEnvironment.with { environment in
+        let crm = "crm-\(environment.vhost)"
         func write(_ organizations: String) throws {
           let settings = """
             mappings: {directories: ["\(Repository.root)/config/mappings"]}
@@ -108,40 +114,41 @@ import Testing
           try settings.write(toFile: "\(directory)/journey.yaml", atomically: true, encoding: .utf8)
         }
         try write("\"\(Self.globex)\"")
-        try await stage.execute(
+        try await environment.execute(
           "INSERT INTO organizations (id, name) VALUES ('\(Self.acme)', 'Acme'), ('\(Self.globex)', 'Globex')")
-        let crmURL = try await stage.servers.allow(
-          crm, in: stage.vhost, configure: "^$", write: #"^journey\.events$"#, read: "^$")
+        let crmURL = try await environment.servers.allow(
+          crm, in: environment.vhost, configure: "^$", write: #"^journey\.events$"#, read: "^$")
         try await withPublisher(crmURL) {
           _ = await $0.publish([lead("refused", source: "/crm", org: Self.acme, user: crm)])
         }
 
         func serving(_ body: () async throws -> Void) async throws {
-          let program = try stage.start(
+          let program = try environment.start(
             ["serve", "--config", directory], environment: ["DEAD_LETTERS_ARCHIVE": "true"])
           try await eventually("serve's consuming", state: { program.standardError }) {
             program.standardError.contains("consuming")
           }
           try await body()
-          try await stage.stop(program)
+          try await environment.stop(program)
         }
         let open = "SELECT count(*) FROM journey_dead_letters WHERE state = 'new' AND code = 'forbidden_publisher'"
         try await serving {
-          try await eventually("the dead letter") { try await stage.number(open) == 1 }
-          try await stage.succeed(["dlq", "replay", "--all", "--config", directory])
+          try await eventually("the dead letter") { try await environment.number(open) == 1 }
+          try await environment.succeed(["dlq", "replay", "--all", "--config", directory])
           try await eventually("the same dead letter again") {
-            try await stage.number(
+            try await environment.number(
               "SELECT count(*) FROM journey_dead_letters WHERE state = 'new' AND same_failures = 2") == 1
           }
-          #expect(try await stage.number("SELECT count(*) FROM client_journey_events") == 0)
+          #expect(try await environment.number("SELECT count(*) FROM client_journey_events") == 0)
         }
         try write("\"\(Self.globex)\", \"\(Self.acme)\"")
         try await serving {
-          try await stage.succeed(["dlq", "replay", "--all", "--config", directory])
+          try await environment.succeed(["dlq", "replay", "--all", "--config", directory])
           try await eventually(
-            "the event", state: { "\(try await stage.rows("SELECT code, reason, state FROM journey_dead_letters"))" }
+            "the event",
+            state: { "\(try await environment.rows("SELECT code, reason, state FROM journey_dead_letters"))" }
           ) {
-            try await stage.number("SELECT count(*) FROM client_journey_events") == 1
+            try await environment.number("SELECT count(*) FROM client_journey_events") == 1
           }
         }
       }

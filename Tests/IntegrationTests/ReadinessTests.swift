@@ -9,8 +9,8 @@ import Testing
 @Suite(.serialized) struct ReadinessTests {
   @Test func aDatabaseThatTakesNoWritesIsNotReady() async throws {
     let servers = try await TestServers.dedicated()
-    try await Stage.with(servers: servers) { stage in
-      let program = try await stage.serve(.standard)
+    try await TestEnvironment.with(servers: servers) { environment in
+      let program = try await environment.serve(.defaultProfile)
       let probe = try await Probe(program)
       try await eventually("ready", state: { program.standardError }) { try await probe.ready().isReady }
       for sql in ["ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()"] {
@@ -20,7 +20,7 @@ import Testing
         try await probe.ready().body.contains(#""part":"database","reason":"the database is read-only"#)
       }
       #expect(try await !probe.ready().isReady)
-      let doctor = try await stage.run(["doctor"])
+      let doctor = try await environment.run(["doctor"])
       #expect(doctor.status == 78)
       #expect(doctor.output.contains("read-only"), "\(doctor.output)")
       for sql in ["ALTER SYSTEM RESET default_transaction_read_only", "SELECT pg_reload_conf()"] {
@@ -29,15 +29,15 @@ import Testing
       try await eventually("ready again", within: .seconds(20), state: { try await probe.ready().body }) {
         try await probe.ready().isReady
       }
-      try await stage.stop(program)
+      try await environment.stop(program)
     }
     try await servers.stop()
   }
 
   @Test func aDatabaseThatStandsStillIsToldAtOnce() async throws {
     let servers = try await TestServers.dedicated()
-    try await Stage.with(servers: servers) { stage in
-      let program = try await stage.serve(.standard, ["PIPELINE_DRAIN_SECONDS": "3"])
+    try await TestEnvironment.with(servers: servers) { environment in
+      let program = try await environment.serve(.defaultProfile, ["PIPELINE_DRAIN_SECONDS": "3"])
       let probe = try await Probe(program)
       try await eventually("ready", state: { program.standardError }) { try await probe.ready().isReady }
       try await servers.pause(.postgres)
@@ -54,37 +54,37 @@ import Testing
       try await eventually("ready again", within: .seconds(60), state: { try await probe.ready().body }) {
         try await probe.ready().isReady
       }
-      try await stage.stop(program)
+      try await environment.stop(program)
     }
     try await servers.stop()
   }
 
   @Test func actionsThatWaitForTheBrokersMemoryAreNotReady() async throws {
     var random = SeededRandom(stream: 91)
-    let world = World(events: 300, &random)
+    let workload = Workload(events: 300, &random)
     let servers = try await TestServers.dedicated()
-    try await Stage.with(servers: servers) { stage in
-      try await world.seed(stage)
-      try await stage.publish(world.messages(duplicates: 0, &random))
+    try await TestEnvironment.with(servers: servers) { environment in
+      try await workload.seed(environment)
+      try await environment.publish(workload.messages(duplicates: 0, &random))
       try await servers.rabbitmqctl("set_vm_memory_high_watermark", "0.00001")
-      let program = try await stage.serve(.literal)
+      let program = try await environment.serve(.literal)
       let probe = try await Probe(program)
       try await eventually("not ready", state: { try await probe.ready().body }) {
         try await probe.ready().body.contains(#""part":"actions","reason":"the broker takes no messages"#)
       }
       #expect(try await !probe.ready().isReady)
       try await servers.rabbitmqctl("set_vm_memory_high_watermark", "0.6")
-      try await stage.settles(events: world.events.count, program)
+      try await environment.settles(events: workload.events.count, program)
       try await eventually("ready again", state: { try await probe.ready().body }) { try await probe.ready().isReady }
-      try await stage.stop(program)
+      try await environment.stop(program)
     }
     try await servers.stop()
   }
 
   @Test func rejectedMessagesThatWaitForTheBrokersMemoryAreNotReady() async throws {
     let servers = try await TestServers.dedicated()
-    try await Stage.with(servers: servers) { stage in
-      try await stage.publish(
+    try await TestEnvironment.with(servers: servers) { environment in
+      try await environment.publish(
         (0..<20).map {
           OutboundMessage(
             exchange: "journey.events", routingKey: "fax.page",
@@ -92,44 +92,44 @@ import Testing
             body: Array(#"{"page":\#($0)}"#.utf8))
         })
       try await servers.rabbitmqctl("set_vm_memory_high_watermark", "0.00001")
-      let program = try await stage.serve(.literal)
+      let program = try await environment.serve(.literal)
       let probe = try await Probe(program)
       try await eventually("not ready", state: { try await probe.ready().body }) {
         try await probe.ready().body.contains(#""part":"copies","reason":"the broker takes no messages"#)
       }
-      let doctor = try await stage.run(["doctor"])
+      let doctor = try await environment.run(["doctor"])
       #expect(
         doctor.status == 0 && doctor.output.contains("not checked: the broker takes no messages for now"), "\(doctor)")
       try await servers.rabbitmqctl("set_vm_memory_high_watermark", "0.6")
       try await eventually("ready again", state: { try await probe.ready().body }) { try await probe.ready().isReady }
-      try await stage.stop(program)
+      try await environment.stop(program)
     }
     try await servers.stop()
   }
 
   @Test func refusedActionsAreNotReadyUntilTheyAreTaken() async throws {
     var random = SeededRandom(stream: 92)
-    let world = World(events: 200, &random)
-    try await Stage.with { stage in
-      try await world.seed(stage)
+    let workload = Workload(events: 200, &random)
+    try await TestEnvironment.with { environment in
+      try await workload.seed(environment)
       for channel in ["email", "voice", "human"] {
-        try await stage.admin.unbind(
+        try await environment.admin.unbind(
           .init(queue: "journey.actions.\(channel)", exchange: "journey.actions", routingKey: "\(channel).#"))
       }
-      let program = try await stage.serve(.literal)
+      let program = try await environment.serve(.literal)
       let probe = try await Probe(program)
-      try await stage.publish(world.messages(duplicates: 0, &random))
+      try await environment.publish(workload.messages(duplicates: 0, &random))
       try await eventually("not ready", state: { program.standardError }) {
         try await probe.ready().body.contains(#""part":"actions""#)
       }
       #expect(try await !probe.ready().isReady)
       for channel in ["email", "voice", "human"] {
-        try await stage.admin.bind(
+        try await environment.admin.bind(
           .init(queue: "journey.actions.\(channel)", exchange: "journey.actions", routingKey: "\(channel).#"))
       }
-      try await stage.settles(events: world.events.count, program)
+      try await environment.settles(events: workload.events.count, program)
       try await eventually("ready again", state: { try await probe.ready().body }) { try await probe.ready().isReady }
-      try await stage.stop(program)
+      try await environment.stop(program)
     }
   }
 }

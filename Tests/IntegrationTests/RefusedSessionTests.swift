@@ -43,18 +43,18 @@ import Testing
 
   @Test(arguments: refusals)
   func isWaitedOutWhileServeRuns(_ refusal: Refusal) async throws {
-    try await Stage.with { stage in
-      let login = try await Login(of: stage)
+    try await TestEnvironment.with { environment in
+      let login = try await Login(of: environment)
       var random = SeededRandom(stream: 81)
-      let world = World(events: 40, &random)
-      try await world.seed(stage)
-      let messages = world.messages(duplicates: 0, &random)
-      let program = try await stage.serve(.standard)
+      let workload = Workload(events: 40, &random)
+      try await workload.seed(environment)
+      let messages = workload.messages(duplicates: 0, &random)
+      let program = try await environment.serve(.defaultProfile)
       let probe = try await Probe(program)
       try await eventually("ready", state: { program.standardError }) { try await probe.ready().isReady }
 
       try await login.refuse(refusal.begin)
-      try await stage.publish(messages)
+      try await environment.publish(messages)
       try await eventually("a refusal that shows", state: { program.standardError }) {
         try await probe.ready().body.contains(refusal.sqlState)
       }
@@ -62,19 +62,19 @@ import Testing
       try await Task.sleep(for: .seconds(2))
       #expect(program.ending == nil, "a refusal is no end: \(program.standardError)")
       try await login.run(refusal.end)
-      try await stage.settles(events: world.events.count, program)
+      try await environment.settles(events: workload.events.count, program)
       try await eventually("ready again", state: { program.standardError }) { try await probe.ready().isReady }
-      try await stage.stop(program)
-      #expect(try await stage.admin.messageCount(queue: "journey.dead-letters") == 0)
+      try await environment.stop(program)
+      #expect(try await environment.admin.messageCount(queue: "journey.dead-letters") == 0)
     }
   }
 
   @Test(arguments: refusals)
   func atTheStartOnlyWhatAPersonMustMendIs78(_ refusal: Refusal) async throws {
-    try await Stage.with { stage in
-      let login = try await Login(of: stage)
+    try await TestEnvironment.with { environment in
+      let login = try await Login(of: environment)
       try await login.refuse(refusal.begin)
-      let finished = try await stage.run(["serve"])
+      let finished = try await environment.run(["serve"])
       try await login.run(refusal.end)
       #expect(finished.status == (refusal.isForAPerson ? 78 : 69), "\(finished.errors)")
       #expect(finished.errors.contains("trying again") == refusal.isForAPerson, "\(finished.errors)")
@@ -82,31 +82,31 @@ import Testing
   }
 
   @Test func aLoginThatIsRefusedForAMomentAtTheStartIsTriedAgain() async throws {
-    try await Stage.with { stage in
-      let login = try await Login(of: stage)
+    try await TestEnvironment.with { environment in
+      let login = try await Login(of: environment)
       let refusal = Self.refusals[0]
       try await login.refuse(refusal.begin)
-      let program = try stage.start(["serve"])
+      let program = try environment.start(["serve"])
       try await eventually("a second attempt", state: { program.standardError }) {
         program.standardError.contains("trying again")
       }
       try await login.run(refusal.end)
       try await eventually("work", state: { program.standardError }) { program.standardError.contains("consuming") }
-      try await stage.stop(program)
+      try await environment.stop(program)
     }
   }
 }
 
 /// The login of a stage's programs, which the database refuses for a while.
 struct Login {
-  let stage: Stage
+  let environment: TestEnvironment
   let name: String
   let database: String
 
-  init(of stage: Stage) async throws {
-    self.stage = stage
-    database = try await stage.rows("SELECT current_database()")[0][0]
-    name = try #require(URLComponents(string: stage.logins.databaseURL)?.user)
+  init(of environment: TestEnvironment) async throws {
+    self.environment = environment
+    database = try await environment.rows("SELECT current_database()")[0][0]
+    name = try #require(URLComponents(string: environment.logins.databaseURL)?.user)
   }
 
   /// Runs statements, and ends the login's sessions.
@@ -117,7 +117,8 @@ struct Login {
 
   func run(_ statements: [String]) async throws {
     for statement in statements {
-      try await stage.servers.sql(statement.replacing("$LOGIN", with: name).replacing("$DATABASE", with: database))
+      try await environment.servers.sql(
+        statement.replacing("$LOGIN", with: name).replacing("$DATABASE", with: database))
     }
   }
 }

@@ -6,7 +6,7 @@ import Testing
 /// What a replay says became of its letters.
 @Suite struct ReplayVerdictTests {
   private func replay(confirmed: Int) -> ServeReplay {
-    var replay = ServeReplay(id: 1, letters: confirmed, held: 0)
+    var replay = ServeReplay(id: 1, deadLetters: confirmed, held: 0)
     replay.progress.confirmed = confirmed
     replay.isRunning = false
     return replay
@@ -47,7 +47,7 @@ import Testing
     #expect(says(replay) == [4, 1, 0])
   }
 
-  @Test func nothingPassesWhileLettersArePublished() {
+  @Test func nothingPassesWhileDeadLettersArePublished() {
     var replay = replay(confirmed: 5)
     let start = ContinuousClock.now
     for second in 0..<20 { replay.look(at: QueueDepths(), back: 1, hasEnded: false, now: start + .seconds(second)) }

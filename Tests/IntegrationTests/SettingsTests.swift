@@ -9,11 +9,12 @@ import Testing
 @Suite struct SettingsTests {
   /// Runs `journey serve`, which has to end at once with one message.
   private func refuses(
-    _ stage: Stage, configuration: String = Profile.standard.configuration, _ environment: [String: String] = [:],
+    _ environment: TestEnvironment, configuration: String = Profile.defaultProfile.configuration,
+    _ variables: [String: String] = [:],
     status: Int32,
     naming words: [String], sourceLocation: SourceLocation = #_sourceLocation
   ) async throws {
-    var finished = try await stage.run(["serve", "--config", configuration], environment: environment)
+    var finished = try await environment.run(["serve", "--config", configuration], environment: variables)
     // A login that is refused is tried again for a while, which the log says.
     finished.errors = finished.errors.split(separator: "\n").filter { !$0.contains("trying again for") }.joined(
       separator: "\n")
@@ -25,7 +26,7 @@ import Testing
     for trace in ["Fatal error", "Stack dump", "Backtrace", "Thread 0", "Error(", "swift"] {
       #expect(!finished.errors.contains(trace), "\(finished.errors)", sourceLocation: sourceLocation)
     }
-    for url in [stage.servers.amqpURL(vhost: stage.vhost), stage.databaseURL] {
+    for url in [environment.servers.amqpURL(vhost: environment.vhost), environment.databaseURL] {
       if let password = URLComponents(string: url)?.password, password.count > 3 {
         #expect(!finished.errors.contains(password), "a password in a message", sourceLocation: sourceLocation)
       }
@@ -39,40 +40,43 @@ import Testing
   }
 
   @Test func missingWrongAndUnreachableServers() async throws {
-    try await Stage.with { stage in
-      let amqp = stage.servers.amqpURL(vhost: stage.vhost)
-      try await refuses(stage, ["AMQP_URL": ""], status: 78, naming: ["AMQP_URL"])
-      try await refuses(stage, ["DATABASE_URL": ""], status: 78, naming: ["DATABASE_URL"])
-      try await refuses(stage, ["AMQP_URL": "http://localhost"], status: 78, naming: ["AMQP_URL"])
+    try await TestEnvironment.with { environment in
+      let amqp = environment.servers.amqpURL(vhost: environment.vhost)
+      try await refuses(environment, ["AMQP_URL": ""], status: 78, naming: ["AMQP_URL"])
+      try await refuses(environment, ["DATABASE_URL": ""], status: 78, naming: ["DATABASE_URL"])
+      try await refuses(environment, ["AMQP_URL": "http://localhost"], status: 78, naming: ["AMQP_URL"])
       try await refuses(
-        stage, ["DATABASE_URL": "postgresql://localhost:notaport/x"], status: 78, naming: ["DATABASE_URL", "port"])
+        environment, ["DATABASE_URL": "postgresql://localhost:notaport/x"], status: 78,
+        naming: ["DATABASE_URL", "port"])
       try await refuses(
-        stage, ["DATABASE_URL": "postgresql://localhost/x?sslmood=require"], status: 78,
+        environment, ["DATABASE_URL": "postgresql://localhost/x?sslmood=require"], status: 78,
         naming: ["DATABASE_URL", "parameter"])
       try await refuses(
-        stage, ["AMQP_URL": try changed(amqp) { $0.password = "wrong" }], status: 78, naming: ["AMQP_URL", "access"])
+        environment, ["AMQP_URL": try changed(amqp) { $0.password = "wrong" }], status: 78,
+        naming: ["AMQP_URL", "access"])
       try await refuses(
-        stage, ["DATABASE_URL": try changed(stage.databaseURL) { $0.password = "wrong" }], status: 78,
+        environment, ["DATABASE_URL": try changed(environment.databaseURL) { $0.password = "wrong" }], status: 78,
         naming: ["DATABASE_URL", "access"])
       try await refuses(
-        stage, ["AMQP_URL": try changed(amqp) { $0.path = "/nowhere" }], status: 78, naming: ["AMQP_URL", "nowhere"])
+        environment, ["AMQP_URL": try changed(amqp) { $0.path = "/nowhere" }], status: 78,
+        naming: ["AMQP_URL", "nowhere"])
       try await refuses(
-        stage, ["DATABASE_URL": try changed(stage.databaseURL) { $0.path = "/nowhere" }], status: 78,
+        environment, ["DATABASE_URL": try changed(environment.databaseURL) { $0.path = "/nowhere" }], status: 78,
         naming: ["DATABASE_URL", "nowhere"])
       // Nobody listens on the ports below 1024 that no service has.
       try await refuses(
-        stage, ["AMQP_URL": try changed(amqp) { $0.port = 1 }], status: 69, naming: ["AMQP_URL", "reachable"])
+        environment, ["AMQP_URL": try changed(amqp) { $0.port = 1 }], status: 69, naming: ["AMQP_URL", "reachable"])
       try await refuses(
-        stage, ["DATABASE_URL": try changed(stage.databaseURL) { $0.port = 1 }], status: 69,
+        environment, ["DATABASE_URL": try changed(environment.databaseURL) { $0.port = 1 }], status: 69,
         naming: ["DATABASE_URL", "reachable"])
     }
   }
 
   /// What a person has to mend is 78 in every command, not what passes.
   @Test func parametersAndTrustAreForAPerson() async throws {
-    try await Stage.with { stage in
-      let database = try changed(stage.databaseURL) { $0.query = nil },
-        broker = stage.servers.amqpURL(vhost: stage.vhost)
+    try await TestEnvironment.with { environment in
+      let database = try changed(environment.databaseURL) { $0.query = nil },
+        broker = environment.servers.amqpURL(vhost: environment.vhost)
       let secure = broker.replacing("amqp://", with: "amqps://")
       let wrong: [(String, String, [String])] = [
         ("DATABASE_URL", database + "?pgbouncer=true", ["pgbouncer", "Prisma"]),
@@ -86,13 +90,13 @@ import Testing
         ("AMQP_URL", secure + "?cacertfile=/none/root.crt", ["/none/root.crt"]),
       ]
       for (name, url, words) in wrong {
-        try await refuses(stage, [name: url], status: 78, naming: words)
-        let doctor = try await stage.run(["doctor"], environment: [name: url])
+        try await refuses(environment, [name: url], status: 78, naming: words)
+        let doctor = try await environment.run(["doctor"], environment: [name: url])
         #expect(
           doctor.status == 78 && words.allSatisfy { (doctor.output + doctor.errors).contains($0) },
           "\(doctor.output) \(doctor.errors)")
         let command = name == "AMQP_URL" ? ["topology", "apply"] : ["migrate", "--dry-run"]
-        let finished = try await stage.run(command, environment: [name: url])
+        let finished = try await environment.run(command, environment: [name: url])
         #expect(finished.status == 78, "\(command): \(finished.errors)")
       }
     }
@@ -100,59 +104,62 @@ import Testing
 
   /// A file that a line was written to ends with a line break, and so does what a container reads of it.
   @Test func aLineBreakAtTheEndOfASecretIsNoPartOfIt() async throws {
-    try await Stage.with { stage in
+    try await TestEnvironment.with { environment in
       let broken = [
-        "DATABASE_URL": stage.logins.databaseURL + "\r\n", "AMQP_URL": stage.servers.amqpURL(vhost: stage.vhost) + "\n",
-        "API_JWT_SECRET": APIStage.secret + "\n",
+        "DATABASE_URL": environment.logins.databaseURL + "\r\n",
+        "AMQP_URL": environment.servers.amqpURL(vhost: environment.vhost) + "\n",
+        "API_JWT_SECRET": APIEnvironment.secret + "\n",
       ]
-      let api = try await APIStage.serve(stage, broken)
-      let answer = try await api.get("/api/journey/high-risk", APIStage.token("00000000-0000-4000-8000-0000000000aa"))
+      let api = try await APIEnvironment.serve(environment, broken)
+      let answer = try await api.get(
+        "/api/journey/high-risk", APIEnvironment.token("00000000-0000-4000-8000-0000000000aa"))
       #expect(answer.status == 200, "\(answer.body)")
-      try await stage.stop(api.program)
+      try await environment.stop(api.program)
     }
   }
 
   @Test func pendingMigrationAndMissingOrMismatchedQueues() async throws {
-    try await Stage.with(isMigrated: false) { stage in
-      try await refuses(stage, status: 78, naming: ["103_adapter.sql", "journey migrate"])
-      try await stage.succeed(["migrate"])
-      try await refuses(stage, status: 78, naming: ["journey topology apply"])
-      try await declare(stage, ["x-queue-type": "classic"])
-      let applied = try await stage.run(["topology", "apply"])
+    try await TestEnvironment.with(isMigrated: false) { environment in
+      try await refuses(environment, status: 78, naming: ["103_adapter.sql", "journey migrate"])
+      try await environment.succeed(["migrate"])
+      try await refuses(environment, status: 78, naming: ["journey topology apply"])
+      try await declare(environment, ["x-queue-type": "classic"])
+      let applied = try await environment.run(["topology", "apply"])
       #expect(applied.status == 78 && applied.errors.contains("journey.ingest"), "\(applied.errors)")
-      #expect(await exchangeIsMissing(stage), "nothing may be made where something is wrong")
-      try await stage.admin.deleteQueue("journey.ingest")
-      try await stage.succeed(["topology", "apply"])
+      #expect(await exchangeIsMissing(environment), "nothing may be made where something is wrong")
+      try await environment.admin.deleteQueue("journey.ingest")
+      try await environment.succeed(["topology", "apply"])
 
-      try await declare(stage, ["x-queue-type": "classic"])
+      try await declare(environment, ["x-queue-type": "classic"])
       try await refuses(
-        stage, status: 78, naming: ["queue journey.ingest", "x-dead-letter-exchange", "journey.dead", "topology apply"])
+        environment, status: 78,
+        naming: ["queue journey.ingest", "x-dead-letter-exchange", "journey.dead", "topology apply"])
       // All as it has to be, but for one number.
       try await declare(
-        stage,
+        environment,
         [
           "x-queue-type": "quorum", "x-dead-letter-exchange": "journey.dead", "x-dead-letter-strategy": "at-least-once",
           "x-overflow": "reject-publish", "x-delivery-limit": 5,
         ])
       try await refuses(
-        stage, status: 78, naming: ["queue journey.ingest", "x-delivery-limit", "5", "20", "topology apply"])
+        environment, status: 78, naming: ["queue journey.ingest", "x-delivery-limit", "5", "20", "topology apply"])
     }
   }
 
   /// Puts an ingest queue with other arguments in the place of what is there.
-  private func declare(_ stage: Stage, _ arguments: FieldTable) async throws {
-    try await stage.admin.deleteQueue("journey.ingest")
-    _ = try await stage.admin.declare(
+  private func declare(_ environment: TestEnvironment, _ arguments: FieldTable) async throws {
+    try await environment.admin.deleteQueue("journey.ingest")
+    _ = try await environment.admin.declare(
       Topology(queues: [QueueDeclaration(name: "journey.ingest", arguments: arguments)]))
   }
 
-  private func exchangeIsMissing(_ stage: Stage) async -> Bool {
+  private func exchangeIsMissing(_ environment: TestEnvironment) async -> Bool {
     let wanted = Topology(exchanges: [ExchangeDeclaration(name: "journey.events", kind: "topic")])
-    return (try? await stage.admin.verify(wanted).map(\.difference)) == [.missing]
+    return (try? await environment.admin.verify(wanted).map(\.difference)) == [.missing]
   }
 
   @Test func unreadableSettingsAndRules() async throws {
-    try await Stage.with { stage in
+    try await TestEnvironment.with { environment in
       try await withTemporaryDirectory { directory in
         func configuration(_ name: String, _ change: (String) throws -> Void) throws -> String {
           let copy = "\(directory)/\(name)"
@@ -173,20 +180,21 @@ import Testing
           try replace("\($0)/decisions.yaml", "fewerThan: 3", by: "fewerThan: many")
         }
         try await refuses(
-          stage, configuration: badDecisions, status: 78, naming: ["decisions.yaml:\(line):", "fewerThan", "a number"])
+          environment, configuration: badDecisions, status: 78,
+          naming: ["decisions.yaml:\(line):", "fewerThan", "a number"])
         let notYAML = try configuration("b") { try replace("\($0)/decisions.yaml", "score: {", by: "score: [") }
-        try await refuses(stage, configuration: notYAML, status: 78, naming: ["decisions.yaml"])
+        try await refuses(environment, configuration: notYAML, status: 78, naming: ["decisions.yaml"])
         let badMapping = try configuration("c") {
           try replace("\($0)/mappings/stripe.yaml", "stage: billing", by: "stage: biling")
         }
-        let finished = try await stage.run(["serve", "--config", badMapping])
+        let finished = try await environment.run(["serve", "--config", badMapping])
         #expect(
           finished.status == 78 && finished.errors.contains("stripe.yaml") && finished.errors.contains("biling"),
           "\(finished.errors)")
         let unknownKey = try configuration("d") { try replace("\($0)/journey.yaml", "lanes: 2", by: "lanse: 2") }
-        try await refuses(stage, configuration: unknownKey, status: 78, naming: ["journey.yaml", "lanse"])
-        try await refuses(stage, configuration: directory + "/none", status: 78, naming: [directory + "/none"])
-        try await refuses(stage, ["PIPELINE_LANES": "0"], status: 78, naming: ["pipeline.lanes", "0", "1 to 32"])
+        try await refuses(environment, configuration: unknownKey, status: 78, naming: ["journey.yaml", "lanse"])
+        try await refuses(environment, configuration: directory + "/none", status: 78, naming: [directory + "/none"])
+        try await refuses(environment, ["PIPELINE_LANES": "0"], status: 78, naming: ["pipeline.lanes", "0", "1 to 32"])
       }
     }
   }
@@ -194,31 +202,31 @@ import Testing
   /// A pooler in transaction mode lends the session to others; in session mode it does not.
   @Test func aPoolerThatKeepsNoSessionIsRefused() async throws {
     let servers = try await TestServers.dedicated()
-    try await Stage.with(servers: servers) { stage in
-      let lending = try await servers.pooled(stage.logins.databaseURL, .transaction)
-      try await refuses(stage, ["DATABASE_URL": lending], status: 78, naming: ["pooler", "session mode", "5432"])
-      let doctor = try await stage.run(["doctor"], environment: ["DATABASE_URL": lending])
+    try await TestEnvironment.with(servers: servers) { environment in
+      let lending = try await servers.pooled(environment.logins.databaseURL, .transaction)
+      try await refuses(environment, ["DATABASE_URL": lending], status: 78, naming: ["pooler", "session mode", "5432"])
+      let doctor = try await environment.run(["doctor"], environment: ["DATABASE_URL": lending])
       #expect(doctor.status == 78)
       #expect(doctor.output.contains("FAILED   sessions"), "\(doctor.output)")
-      let program = try await stage.serve(
-        .standard, ["DATABASE_URL": try await servers.pooled(stage.logins.databaseURL, .session)])
-      try await stage.stop(program)
+      let program = try await environment.serve(
+        .defaultProfile, ["DATABASE_URL": try await servers.pooled(environment.logins.databaseURL, .session)])
+      try await environment.stop(program)
     }
     try await servers.stop()
   }
 
   /// What the commit means is not as it has to be: nothing is taken from the queue.
   @Test func aCommitThatWouldNotPassIsRefusedAtTheStart() async throws {
-    try await Stage.with { stage in
-      try await stage.execute("ALTER TABLE journey_client_state DROP COLUMN outreach")
-      try await stage.publish([
+    try await TestEnvironment.with { environment in
+      try await environment.execute("ALTER TABLE journey_client_state DROP COLUMN outreach")
+      try await environment.publish([
         OutboundMessage(exchange: "journey.events", routingKey: "a.b", properties: MessageProperties(), body: [])
       ])
-      try await refuses(stage, status: 78, naming: ["outreach", "42703"])
-      let doctor = try await stage.run(["doctor"])
+      try await refuses(environment, status: 78, naming: ["outreach", "42703"])
+      let doctor = try await environment.run(["doctor"])
       #expect(doctor.status == 78)
       #expect(doctor.output.contains("FAILED   commits"), "\(doctor.output)")
-      let waiting = try #require(try await stage.admin.get(queue: "journey.ingest"))
+      let waiting = try #require(try await environment.admin.get(queue: "journey.ingest"))
       #expect(!waiting.isRedelivered)
     }
   }

@@ -20,37 +20,38 @@ import Testing
 
   /// Three events that are 30 days old but for some seconds: the third leaves the window while two instances look on.
   @Test func aSilentClientHasLowEngagementOnceItIsDue() async throws {
-    try await Stage.with { stage in
-      try await stage.execute("INSERT INTO organizations (id, name) VALUES ('\(Self.org)', 'Acme')")
-      let programs = [try await stage.serve(.standard), try await stage.serve(.standard)]
+    try await TestEnvironment.with { environment in
+      try await environment.execute("INSERT INTO organizations (id, name) VALUES ('\(Self.org)', 'Acme')")
+      let programs = [try await environment.serve(.defaultProfile), try await environment.serve(.defaultProfile)]
       let almost = 30 - 8 / 86_400.0
-      try await stage.publish(
+      try await environment.publish(
         (0..<20).flatMap { client in (0..<3).map { lead("\(client)-\($0)", client: "c\(client)", daysAgo: almost) } })
-      try await stage.settles(events: 60, programs[0])
+      try await environment.settles(events: 60, programs[0])
       let silent = "SELECT count(*) FROM journey_client_state WHERE 'low_engagement' = ANY(risks)"
-      #expect(try await stage.number(silent) == 0)
-      try await eventually("low engagement", within: .seconds(60), state: { "\(try await stage.number(silent))" }) {
-        try await stage.number(silent) == 20
+      #expect(try await environment.number(silent) == 0)
+      try await eventually("low engagement", within: .seconds(60), state: { "\(try await environment.number(silent))" })
+      {
+        try await environment.number(silent) == 20
       }
       let scores =
         "SELECT count(*) FROM client_journey_scores WHERE event_id IS NULL AND explanation->'cause'->>'type' = 'time_passed'"
-      #expect(try await stage.number(scores) == 20)
+      #expect(try await environment.number(scores) == 20)
       try await eventually("all actions published") {
-        try await stage.number("SELECT count(*) FROM journey_actions WHERE published_at IS NULL") == 0
+        try await environment.number("SELECT count(*) FROM journey_actions WHERE published_at IS NULL") == 0
       }
-      for program in programs { try await stage.stop(program) }
+      for program in programs { try await environment.stop(program) }
     }
   }
 
   @Test func anEvaluationOverTimeThatFailsShowsUntilItPasses() async throws {
-    try await Stage.with { stage in
-      try await stage.execute("INSERT INTO organizations (id, name) VALUES ('\(Self.org)', 'Acme')")
-      let program = try await stage.serve(.standard)
+    try await TestEnvironment.with { environment in
+      try await environment.execute("INSERT INTO organizations (id, name) VALUES ('\(Self.org)', 'Acme')")
+      let program = try await environment.serve(.defaultProfile)
       let probe = try await Probe(program)
-      try await stage.publish((0..<3).map { lead("\($0)", client: "c", daysAgo: 31) })
-      try await stage.settles(events: 3, program)
+      try await environment.publish((0..<3).map { lead("\($0)", client: "c", daysAgo: 31) })
+      try await environment.settles(events: 3, program)
       // A disk that is full for what no event caused.
-      try await stage.execute(
+      try await environment.execute(
         """
         CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no room' USING ERRCODE = 'disk_full'; END $$;
         CREATE TRIGGER refuse BEFORE INSERT ON client_journey_scores FOR EACH ROW WHEN (NEW.event_id IS NULL) EXECUTE FUNCTION refuse();
@@ -64,14 +65,14 @@ import Testing
         program.standardError.contains("clients cannot be evaluated as time passes, trying again"),
         "\(program.standardError)")
       // Events are taken meanwhile.
-      try await stage.publish([lead("4", client: "d", daysAgo: 1)])
-      try await stage.settles(events: 4, program)
-      try await stage.execute("DROP TRIGGER refuse ON client_journey_scores")
+      try await environment.publish([lead("4", client: "d", daysAgo: 1)])
+      try await environment.settles(events: 4, program)
+      try await environment.execute("DROP TRIGGER refuse ON client_journey_scores")
       try await eventually("ready again", state: { try await probe.ready().body }) { try await probe.ready().isReady }
       try await eventually("the evaluation") {
-        try await stage.number("SELECT count(*) FROM client_journey_scores WHERE event_id IS NULL") == 1
+        try await environment.number("SELECT count(*) FROM client_journey_scores WHERE event_id IS NULL") == 1
       }
-      try await stage.stop(program)
+      try await environment.stop(program)
       #expect(program.standardError.contains("evaluated_over_time=1"), "\(program.standardError)")
     }
   }

@@ -11,8 +11,8 @@ import Testing
   /// From the first line of the program on, and at every moment of its start.
   @Test(arguments: [0, 20, 50, 100, 200, 400, 800])
   func aSignalWhileItStartsStopsItInOrder(afterMilliseconds delay: Int) async throws {
-    try await Stage.with { stage in
-      let program = try stage.start(["serve"])
+    try await TestEnvironment.with { environment in
+      let program = try environment.start(["serve"])
       try await isListening(program)
       try await Task.sleep(for: .milliseconds(delay))
       program.send(SIGTERM)
@@ -46,9 +46,9 @@ import Testing
       }
     }
     try #require(isBound && listen(silent, 8) == 0)
-    try await Stage.with(isMigrated: false) { stage in
+    try await TestEnvironment.with(isMigrated: false) { environment in
       let url = "postgresql://nobody@127.0.0.1:\(UInt16(bigEndian: address.sin_port))/nothing?connect_timeout=60"
-      let program = try stage.start(["serve"], environment: ["DATABASE_URL": url])
+      let program = try environment.start(["serve"], environment: ["DATABASE_URL": url])
       try await isListening(program)
       program.send(signal)
       #expect(await program.ended(within: .seconds(10)) == .exited(0), "\(program.standardError)")
@@ -56,25 +56,25 @@ import Testing
   }
 
   @Test func reloadingWhileItStartsDoesNotEndIt() async throws {
-    try await Stage.with { stage in
-      let program = try stage.start(["serve", "--config", Profile.standard.configuration])
+    try await TestEnvironment.with { environment in
+      let program = try environment.start(["serve", "--config", Profile.defaultProfile.configuration])
       try await isListening(program)
       program.send(SIGHUP)
       try await eventually("work", state: { program.standardError }) { program.standardError.contains("consuming") }
-      try await stage.stop(program)
+      try await environment.stop(program)
     }
   }
 
   /// The database refuses for now: what was taken goes back, and the status and the last line say so.
   @Test func handingMessagesBackIsNotAFinish() async throws {
     var random = SeededRandom(stream: 131)
-    let world = World(events: 100, &random)
+    let workload = Workload(events: 100, &random)
     let servers = try await TestServers.dedicated()
-    try await Stage.with(servers: servers) { stage in
-      try await world.seed(stage)
-      let program = try await stage.serve(.standard)
+    try await TestEnvironment.with(servers: servers) { environment in
+      try await workload.seed(environment)
+      let program = try await environment.serve(.defaultProfile)
       try await servers.stop(.postgres, immediately: true)
-      try await stage.publish(world.messages(duplicates: 0, &random))
+      try await environment.publish(workload.messages(duplicates: 0, &random))
       try await eventually("a failed commit", state: { program.standardError }) {
         program.standardError.contains("trying again")
       }
@@ -83,9 +83,9 @@ import Testing
       #expect(ending == .exited(1), "\(program.standardError)")
       #expect(program.standardError.contains("handed back, to be delivered again"), "\(program.standardError)")
       try await servers.start(.postgres)
-      let next = try await stage.serve(.standard)
-      try await stage.settles(events: world.events.count, next)
-      try await stage.stop(next)
+      let next = try await environment.serve(.defaultProfile)
+      try await environment.settles(events: workload.events.count, next)
+      try await environment.stop(next)
     }
     try await servers.stop()
   }
@@ -93,17 +93,17 @@ import Testing
   /// No queue takes the actions: they are left to the next instance, and the status and the last line say so.
   @Test func leavingActionsUnpublishedIsNotAFinish() async throws {
     var random = SeededRandom(stream: 132)
-    let world = World(events: 100, &random)
-    try await Stage.with { stage in
-      try await world.seed(stage)
+    let workload = Workload(events: 100, &random)
+    try await TestEnvironment.with { environment in
+      try await workload.seed(environment)
       for channel in ["email", "voice", "human"] {
-        try await stage.admin.unbind(
+        try await environment.admin.unbind(
           .init(queue: "journey.actions.\(channel)", exchange: "journey.actions", routingKey: "\(channel).#"))
       }
-      let program = try await stage.serve(.literal)
-      try await stage.publish(world.messages(duplicates: 0, &random))
+      let program = try await environment.serve(.literal)
+      try await environment.publish(workload.messages(duplicates: 0, &random))
       try await eventually("stored events", state: { program.standardError }) {
-        try await stage.number("SELECT count(*) FROM client_journey_events") == world.events.count
+        try await environment.number("SELECT count(*) FROM client_journey_events") == workload.events.count
       }
       program.send(SIGTERM)
       #expect(await program.ended(within: .seconds(30)) == .exited(1), "\(program.standardError)")

@@ -11,8 +11,8 @@ import Testing
   private static let ada = "0193a6f2-0000-7000-8000-0000000000a1"
   private static let address = "Ada@roth.example"
 
-  private static func seed(_ stage: Stage) async throws {
-    try await stage.execute(
+  private static func seed(_ environment: TestEnvironment) async throws {
+    try await environment.execute(
       """
       INSERT INTO organizations (id, name) VALUES ('\(org)', 'Roth');
       INSERT INTO contacts (id, org_id, name, email) VALUES ('\(ada)', '\(org)', 'Ada', '\(address)')
@@ -64,41 +64,43 @@ import Testing
   /// One call with a victim's address: it linked a foreign id for good, and moved the stage.
   @Test(arguments: typed.map(\.source)) func aTypedAddressLinksNothingAndMovesNobody(_ source: String) async throws {
     let body = try #require(Self.typed.first { $0.source == source }?.body.replacing("@@", with: Self.address))
-    try await Stage.with { stage in
-      try await Self.seed(stage)
-      let program = try await stage.serve(.standard)
-      try await stage.publish([Self.message(source, body)])
+    try await TestEnvironment.with { environment in
+      try await Self.seed(environment)
+      let program = try await environment.serve(.defaultProfile)
+      try await environment.publish([Self.message(source, body)])
       try await eventually("the dead letter", state: { String(program.standardError.suffix(2000)) }) {
-        try await stage.admin.messageCount(queue: "journey.dead-letters") == 1
+        try await environment.admin.messageCount(queue: "journey.dead-letters") == 1
       }
-      let letter = try #require(try await stage.takeAll("journey.dead-letters").first)
-      #expect(letter.properties.headers["x-journey-reason-code"]?.stringValue == "unknown_client")
+      let deadLetter = try #require(try await environment.drain("journey.dead-letters").first)
+      #expect(deadLetter.properties.headers["x-journey-reason-code"]?.stringValue == "unknown_client")
       #expect(
-        letter.properties.headers["x-journey-reason"]?.stringValue?.contains(
+        deadLetter.properties.headers["x-journey-reason"]?.stringValue?.contains(
           "does not say that the source verifies it (emailVerified)") == true)
-      #expect(try await stage.number("SELECT count(*) FROM journey_identities") == 0)
-      #expect(try await stage.number("SELECT count(*) FROM client_journey_events") == 0)
-      #expect(try await stage.number("SELECT count(*) FROM contacts") == 1)
-      try await stage.stop(program)
+      #expect(try await environment.number("SELECT count(*) FROM journey_identities") == 0)
+      #expect(try await environment.number("SELECT count(*) FROM client_journey_events") == 0)
+      #expect(try await environment.number("SELECT count(*) FROM contacts") == 1)
+      try await environment.stop(program)
     }
   }
 
   /// A host's trigger writes the address as it likes: what counts is what stands there.
   @Test func anAddressThatTheHostRewritesFindsNobodyEither() async throws {
-    try await Stage.with { stage in
-      try await Self.seed(stage)
-      try await stage.execute(
+    try await TestEnvironment.with { environment in
+      try await Self.seed(environment)
+      try await environment.execute(
         """
         CREATE FUNCTION host_tidy() RETURNS trigger LANGUAGE plpgsql AS $$
           BEGIN NEW.email := replace(NEW.email, '+x', ''); RETURN NEW; END $$;
         CREATE TRIGGER host_tidy BEFORE INSERT ON contacts FOR EACH ROW EXECUTE FUNCTION host_tidy()
         """)
-      let program = try await stage.serve(.standard)
-      try await stage.publish([Self.segment("s1", "Signed Up", user: "evil", email: "later+x@roth.example")])
-      try await stage.settles(events: 1, program)
-      try await stage.stop(program)
-      #expect(try await stage.rows("SELECT email FROM journey_unverified_emails") == [["later@roth.example"]])
-      let refused = try await stage.run(["identity", "link", "zendesk", "zu1", "later@roth.example", "--org", Self.org])
+      let program = try await environment.serve(.defaultProfile)
+      try await environment.publish([Self.segment("s1", "Signed Up", user: "evil", email: "later+x@roth.example")])
+      try await environment.settles(events: 1, program)
+      try await environment.stop(program)
+      #expect(try await environment.rows("SELECT email FROM journey_unverified_emails") == [["later@roth.example"]])
+      let refused = try await environment.run([
+        "identity", "link", "zendesk", "zu1", "later@roth.example", "--org", Self.org,
+      ])
       #expect(refused.status == 65, "\(refused)")
     }
   }
@@ -106,115 +108,124 @@ import Testing
   /// Who signs up with somebody else's address is a client of its own, by its own id; and the owner of the address is
   /// found by it all the same.
   @Test func aTypedAddressIsKeptAndFindsNobody() async throws {
-    try await Stage.with { stage in
-      try await Self.seed(stage)
-      let program = try await stage.serve(.standard)
-      try await stage.publish([
+    try await TestEnvironment.with { environment in
+      try await Self.seed(environment)
+      let program = try await environment.serve(.defaultProfile)
+      try await environment.publish([
         Self.segment("s1", "Signed Up", user: "evil", email: Self.address),
         Self.segment("s2", "Subscription Cancelled", user: "evil", email: Self.address),
         Self.segment("s3", "Signed Up", user: "evil2", email: "later@roth.example"),
       ])
-      try await stage.settles(events: 3, program)
-      let clients = try await stage.rows("SELECT client_id, stage FROM journey_client_state ORDER BY stage")
+      try await environment.settles(events: 3, program)
+      let clients = try await environment.rows("SELECT client_id, stage FROM journey_client_state ORDER BY stage")
       #expect(
         clients.count == 2 && !clients.contains { $0[0] == Self.ada }
           && clients.map { $0[1] } == ["churn_risk", "onboarding"], "\(clients)")
-      let kept = try await stage.rows(
+      let kept = try await environment.rows(
         "SELECT c.email FROM contacts c JOIN journey_unverified_emails u ON u.client_id = c.id ORDER BY 1")
       #expect(kept == [[Self.address], ["later@roth.example"]])
 
       // Ada, not both of them; and nobody, not the stranger.
-      try await stage.publish([
+      try await environment.publish([
         Self.stripe("e1", customer: "cus_ada", email: "ada@roth.example"),
         Self.stripe("e2", customer: "cus_late", email: "later@roth.example"),
       ])
-      try await stage.settles(events: 4, program)
-      try await eventually("the dead letter") { try await stage.admin.messageCount(queue: "journey.dead-letters") == 1 }
-      let linked = try await stage.rows(
+      try await environment.settles(events: 4, program)
+      try await eventually("the dead letter") {
+        try await environment.admin.messageCount(queue: "journey.dead-letters") == 1
+      }
+      let linked = try await environment.rows(
         "SELECT client_id, via, event_id FROM journey_identities WHERE source = 'stripe'")
       #expect(linked == [[Self.ada, "email", "e1"]])
-      let record = try await stage.rows(
+      let record = try await environment.rows(
         "SELECT action, source, external_id, client_id, event_id, actor, login <> '', at > now() - interval '1 hour' FROM journey_identity_log"
       )
       #expect(record == [["linked", "stripe", "cus_ada", Self.ada, "e1", "journey serve", "t", "t"]])
       // Neither does an operator take the stranger for the owner.
-      let refused = try await stage.run(["identity", "link", "zendesk", "zu1", "later@roth.example", "--org", Self.org])
+      let refused = try await environment.run([
+        "identity", "link", "zendesk", "zu1", "later@roth.example", "--org", Self.org,
+      ])
       #expect(
         refused.status == 65 && refused.errors.contains("an address that no source has verified finds none"),
         "\(refused)")
       // An address that the host has set is the host's.
-      try await stage.execute("UPDATE contacts SET email = 'new@roth.example' WHERE email = 'later@roth.example'")
-      try await stage.succeed(["identity", "link", "zendesk", "zu1", "new@roth.example", "--org", Self.org])
-      try await stage.stop(program)
+      try await environment.execute("UPDATE contacts SET email = 'new@roth.example' WHERE email = 'later@roth.example'")
+      try await environment.succeed(["identity", "link", "zendesk", "zu1", "new@roth.example", "--org", Self.org])
+      try await environment.stop(program)
     }
   }
 
   @Test func anOperatorUnlinksAndTheRecordSaysWhatHadLinked() async throws {
-    try await Stage.with { stage in
-      try await Self.seed(stage)
-      let program = try await stage.serve(.standard)
-      try await stage.publish([Self.stripe("e1", customer: "cus_1", email: Self.address)])
-      try await stage.settles(events: 1, program)
+    try await TestEnvironment.with { environment in
+      try await Self.seed(environment)
+      let program = try await environment.serve(.defaultProfile)
+      try await environment.publish([Self.stripe("e1", customer: "cus_1", email: Self.address)])
+      try await environment.settles(events: 1, program)
       let unlink = [
         "identity", "unlink", "stripe", "cus_1", "--org", Self.org, "--actor", "ann", "--reason", "not her",
       ]
-      let rehearsed = try await stage.succeed(unlink + ["--dry-run"])
+      let rehearsed = try await environment.succeed(unlink + ["--dry-run"])
       #expect(
         rehearsed.contains("stripe cus_1 means \(Self.ada) Ada since")
           && rehearsed.contains("via email by the event e1"), "\(rehearsed)")
-      #expect(try await stage.number("SELECT count(*) FROM journey_identities") == 1)
-      let unlinked = try await stage.succeed(unlink + ["--json"])
+      #expect(try await environment.number("SELECT count(*) FROM journey_identities") == 1)
+      let unlinked = try await environment.succeed(unlink + ["--json"])
       #expect(
         unlinked.contains(#""clientId""#) && unlinked.contains(Self.ada) && unlinked.contains("e1"), "\(unlinked)")
-      let again = try await stage.run(unlink)
+      let again = try await environment.run(unlink)
       #expect(again.status == 65 && again.errors.contains("stripe cus_1 means no client"), "\(again)")
       #expect(
-        try await stage.run(["identity", "unlink", "stripe", "cus_1", "--org", Self.org, "--reason", " "]).status == 65)
+        try await environment.run(["identity", "unlink", "stripe", "cus_1", "--org", Self.org, "--reason", " "]).status
+          == 65)
 
       // What comes from now on looks for its client anew; what came stays.
-      try await stage.publish([Self.stripe("e2", customer: "cus_1", email: "")])
-      try await eventually("the dead letter") { try await stage.admin.messageCount(queue: "journey.dead-letters") == 1 }
-      let events = try await stage.rows("SELECT source_event_id, client_id FROM client_journey_events")
+      try await environment.publish([Self.stripe("e2", customer: "cus_1", email: "")])
+      try await eventually("the dead letter") {
+        try await environment.admin.messageCount(queue: "journey.dead-letters") == 1
+      }
+      let events = try await environment.rows("SELECT source_event_id, client_id FROM client_journey_events")
       #expect(events == [["e1", Self.ada]])
-      try await stage.succeed([
+      try await environment.succeed([
         "identity", "link", "stripe", "cus_1", Self.ada, "--org", Self.org, "--actor", "ann", "--reason", "it was her",
       ])
-      let history = try await stage.succeed(["identity", "history", "--org", Self.org, "--client", Self.ada, "--json"])
+      let history = try await environment.succeed([
+        "identity", "history", "--org", Self.org, "--client", Self.ada, "--json",
+      ])
       let entries = try #require(try JSONSerialization.jsonObject(with: Data(history.utf8)) as? [[String: Any]])
       #expect(entries.map { $0["action"] as? String } == ["linked", "unlinked", "linked"])
       #expect(entries.map { $0["actor"] as? String } == ["ann", "ann", "journey serve"])
       #expect(entries.map { $0["why"] as? String } == ["it was her", "not her", "found by its e-mail address"])
       #expect(entries[1]["eventId"] as? String == "e1" && entries[2]["eventId"] as? String == "e1")
-      let listed = try await stage.succeed(["identity", "list", "--org", Self.org])
+      let listed = try await environment.succeed(["identity", "list", "--org", Self.org])
       #expect(listed.contains("operator"), "\(listed)")
-      try await stage.stop(program)
+      try await environment.stop(program)
     }
   }
 
   /// Clients that an event makes one, and the event that did it.
   @Test func aMergeIsInTheRecord() async throws {
-    try await Stage.with { stage in
-      try await Self.seed(stage)
-      let program = try await stage.serve(.standard)
+    try await TestEnvironment.with { environment in
+      try await Self.seed(environment)
+      let program = try await environment.serve(.defaultProfile)
       func user(_ id: String) -> OutboundMessage {
         Self.message(
           "zendesk",
           #"{"id":"u\#(id)","type":"zen:event-type:user.created","time":"2025-11-20T10:00:00Z","account_id":1,"detail":{"id":"\#(id)","role":"end-user","name":"N\#(id)"},"event":{}}"#
         )
       }
-      try await stage.publish([user("1"), user("2")])
-      try await stage.settles(events: 2, program)
-      try await stage.publish([
+      try await environment.publish([user("1"), user("2")])
+      try await environment.settles(events: 2, program)
+      try await environment.publish([
         Self.message(
           "zendesk",
           #"{"id":"m1","type":"zen:event-type:user.merged","time":"2025-11-21T10:00:00Z","account_id":1,"detail":{"id":"1","role":"end-user"},"event":{"user":{"id":"2"}}}"#
         )
       ])
-      try await stage.settles(events: 3, program)
-      let record = try await stage.rows(
+      try await environment.settles(events: 3, program)
+      let record = try await environment.rows(
         "SELECT action, source, external_id, event_id, client_id <> other_client_id FROM journey_identity_log")
       #expect(record == [["merged", "zendesk", "2", "m1", "t"]])
-      try await stage.stop(program)
+      try await environment.stop(program)
     }
   }
 }

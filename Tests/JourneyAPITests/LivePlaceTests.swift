@@ -7,24 +7,26 @@ import Testing
 @testable import JourneyAPI
 
 private struct NoReader: JourneyReader {
-  func read(_ query: JourneyQuery, for caller: Caller) async throws(LedgerError) -> [UInt8]? { nil }
-  func organizations(of caller: Caller) async throws(LedgerError) -> Set<UUID> { [] }
-  func organization(ofClient client: UUID, for caller: Caller) async throws(LedgerError) -> UUID? { nil }
+  func read(_ query: JourneyQuery, for caller: Caller) async throws(StoreError) -> [UInt8]? { nil }
+  func organizations(of caller: Caller) async throws(StoreError) -> Set<UUID> { [] }
+  func organization(ofClient client: UUID, for caller: Caller) async throws(StoreError) -> UUID? { nil }
 }
 
 private struct NoFeed: ChangeFeed {
-  func announce(_ changes: [JourneyChange]) async throws {}
+  func notify(_ changes: [JourneyChange]) async throws {}
   func listen(_ receive: @escaping @Sendable (JourneyChange) -> Void) async throws {}
 }
 
 @Suite struct LivePlaceTests {
-  private let hub = ChangeHub(
-    feed: NoFeed(), reader: NoReader(), clock: SystemClock(), most: 1, mostOfUser: 1, mostOfPeer: 1,
+  private let broadcaster = ChangeBroadcaster(
+    feed: NoFeed(), reader: NoReader(), clock: SystemClock(), most: 1, maxOfUser: 1, maxOfPeer: 1,
     logger: Logger(label: "test"))
   private let caller = Caller(
     subject: UUID(), claims: [], isOperator: false, expiresAt: Timestamp(seconds: 4_000_000_000))
 
-  private func watch() throws -> ChangeHub.Watching { try hub.watch([], for: caller, at: Peer([127, 0, 0, 1])) {} }
+  private func watch() throws -> ChangeBroadcaster.Watching {
+    try broadcaster.watch([], for: caller, at: Peer([127, 0, 0, 1])) {}
+  }
 
   /// A connection that ends before the answer's head is written: the answer is let go of, and its body is never asked
   /// for.
@@ -33,14 +35,14 @@ private struct NoFeed: ChangeFeed {
   }
 
   @Test func aPlaceIsGivenBackOnce() throws {
-    var first: ChangeHub.Watching? = try watch()
-    #expect(throws: ChangeHub.Full.self, "one place there is") { _ = try watch() }
-    first?.leave()
+    var first: ChangeBroadcaster.Watching? = try watch()
+    #expect(throws: ChangeBroadcaster.Full.self, "one place there is") { _ = try watch() }
+    first?.unsubscribe()
     let second = try watch()
-    first?.leave()
+    first?.unsubscribe()
     first = nil
-    #expect(throws: ChangeHub.Full.self, "the second keeps its place") { _ = try watch() }
-    second.leave()
+    #expect(throws: ChangeBroadcaster.Full.self, "the second keeps its place") { _ = try watch() }
+    second.unsubscribe()
     _ = try watch()
   }
 }

@@ -14,15 +14,15 @@ import Testing
 private struct FakeReader: JourneyReader {
   static let org = UUID(uuidString: "0a000000-0000-4000-8000-00000000000a")!
   static let client = UUID(uuidString: "0c000000-0000-4000-8000-0000000000a1")!
-  var failure: LedgerError?
+  var failure: StoreError?
 
-  func read(_ query: JourneyQuery, for caller: Caller) async throws(LedgerError) -> [UInt8]? {
+  func read(_ query: JourneyQuery, for caller: Caller) async throws(StoreError) -> [UInt8]? {
     if let failure { throw failure }
     if case .client(let id) = query, id != Self.client { return nil }
     return Array(#"{"items":[]}"#.utf8)
   }
-  func organizations(of caller: Caller) async throws(LedgerError) -> Set<UUID> { [Self.org] }
-  func organization(ofClient client: UUID, for caller: Caller) async throws(LedgerError) -> UUID? {
+  func organizations(of caller: Caller) async throws(StoreError) -> Set<UUID> { [Self.org] }
+  func organization(ofClient client: UUID, for caller: Caller) async throws(StoreError) -> UUID? {
     client == Self.client ? Self.org : nil
   }
 }
@@ -35,7 +35,7 @@ private final class FakeIntake: EventIntake {
   func check(_ event: ReportedEvent) throws(Rejection) {
     if event.type == "refused" { throw Rejection(.unknownType, field: "$.eventType", "there is no rule for it") }
   }
-  func take(_ event: ReportedEvent) async throws(IntakeError) {
+  func publish(_ event: ReportedEvent) async throws(IntakeError) {
     do throws(Rejection) { try check(event) } catch { throw .refused(error) }
     if let failure { throw failure }
     taken.withLock { $0.append(event) }
@@ -44,27 +44,27 @@ private final class FakeIntake: EventIntake {
 
 private actor FakeKeys: RequestKeys {
   private var known: [[UUID]: UUID] = [:]
-  func take(_ key: UUID, of user: UUID, fingerprint: UUID) async throws(LedgerError) -> Bool {
+  func claim(_ key: UUID, of user: UUID, fingerprint: UUID) async throws(StoreError) -> Bool {
     if known[[user, key]] == nil { known[[user, key]] = fingerprint }
     return known[[user, key]] == fingerprint
   }
 }
 
-private struct NoDesk: OperationsDesk {
-  func overview(of letters: LetterState) async throws(OperationsError) -> [UInt8] { Array("{}".utf8) }
-  func letters(_ filter: LetterFilter, before: UUID?, limit: Int) async throws(OperationsError) -> [UInt8] {
+private struct NoOperationsService: OperationsService {
+  func overview(of deadLetters: DeadLetterState) async throws(OperationsError) -> [UInt8] { Array("{}".utf8) }
+  func deadLetters(_ filter: DeadLetterFilter, before: UUID?, limit: Int) async throws(OperationsError) -> [UInt8] {
     throw .unavailable("away")
   }
-  func letter(_ id: UUID) async throws(OperationsError) -> [UInt8]? { nil }
+  func deadLetter(_ id: UUID) async throws(OperationsError) -> [UInt8]? { nil }
   func startReplay(_ request: ReplayRequest, by actor: String) async throws(OperationsError) -> [UInt8] {
     throw .busy("another is under way")
   }
   func replay(_ id: Int) async throws(OperationsError) -> [UInt8]? { nil }
-  func discard(_ filter: LetterFilter, why: String, by actor: String) async throws(OperationsError) -> Int { 0 }
+  func discard(_ filter: DeadLetterFilter, why: String, by actor: String) async throws(OperationsError) -> Int { 0 }
 }
 
 private struct SilentFeed: ChangeFeed {
-  func announce(_ changes: [JourneyChange]) async throws {}
+  func notify(_ changes: [JourneyChange]) async throws {}
   func listen(_ receive: @escaping @Sendable (JourneyChange) -> Void) async throws {
     try await Task.sleep(for: .seconds(3600))
   }
@@ -84,8 +84,8 @@ private struct SilentFeed: ChangeFeed {
     change(&settings)
     let server = try await JourneyServer(
       settings: settings,
-      parts: JourneyServer.Parts(
-        reader: reader, intake: intake, keys: FakeKeys(), operations: NoDesk(), feed: SilentFeed(),
+      parts: JourneyServer.Dependencies(
+        reader: reader, intake: intake, keys: FakeKeys(), operations: NoOperationsService(), feed: SilentFeed(),
         readiness: {
           Readiness(isConsuming: consuming, isPublishing: true, hasDatabase: reader.failure == nil, problems: problems)
         },
@@ -168,8 +168,7 @@ private struct SilentFeed: ChangeFeed {
   }
 
   @Test func whatIsAwayIsToldAndNothingElse() async throws {
-    try await with(reader: FakeReader(failure: LedgerError(.transient, "password=secret host=db-1")), consuming: false)
-    {
+    try await with(reader: FakeReader(failure: StoreError(.transient, "password=secret host=db-1")), consuming: false) {
       (client: any TestClientProtocol, user: HTTPFields, op: HTTPFields) async throws in
       let answer = try await client.execute(uri: "/api/journey/high-risk", method: .get, headers: user)
       #expect(answer.status == .serviceUnavailable && answer.headers[.retryAfter] != nil)

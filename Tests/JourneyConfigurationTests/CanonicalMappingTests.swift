@@ -30,7 +30,7 @@ struct CanonicalMappingTests {
 
   @Test func knowsTheStageOfEveryFamily() throws {
     try Self.stages(
-      .standard,
+      .defaultProfile,
       [
         "lead": ["lead_created"], "qualified_lead": ["lead_qualified", "deal_created"],
         "onboarding": ["contract_signed", "meeting_scheduled", "deal_won", "subscription_started", "trial_started"],
@@ -92,7 +92,7 @@ struct CanonicalMappingTests {
   }
 
   /// Whatever type a vendor's rule makes can also be published as a CloudEvent: there is one vocabulary.
-  @Test(arguments: [ShippedMappings.Profile.standard, .literal])
+  @Test(arguments: [ShippedMappings.Profile.defaultProfile, .literal])
   func takesEveryTypeThatVendorsMappingsMake(_ profile: ShippedMappings.Profile) throws {
     let catalog = try ShippedMappings.load(profile)
     let canonical = try #require(catalog["cloudevents"])

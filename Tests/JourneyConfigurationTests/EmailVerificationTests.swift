@@ -13,7 +13,8 @@ import Testing
     mapping.rules.compactMap { rule in if case .event(let template) = rule.outcome { template } else { nil } }
   }
 
-  @Test(arguments: [ShippedMappings.Profile.standard, .literal]) func onlySourcesThatVerifyAddressesFindClientsByThem(
+  @Test(arguments: [ShippedMappings.Profile.defaultProfile, .literal])
+  func onlySourcesThatVerifyAddressesFindClientsByThem(
     _ profile: ShippedMappings.Profile
   ) throws {
     let found = try ShippedMappings.load(profile).mappings.filter {

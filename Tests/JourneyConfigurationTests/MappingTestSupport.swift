@@ -9,15 +9,15 @@ enum ShippedMappings {
     .deletingLastPathComponent()
     .appending(path: "config").path
 
-  private static let standard = Result { try MappingLoader.load(directories: ["\(directory)/mappings"]) }
+  private static let defaultProfile = Result { try MappingLoader.load(directories: ["\(directory)/mappings"]) }
   private static let literal = Result {
     try MappingLoader.load(directories: ["\(directory)/mappings", "\(directory)/profiles/literal/mappings"])
   }
 
-  enum Profile { case standard, literal }
+  enum Profile { case defaultProfile, literal }
 
-  static func load(_ profile: Profile = .standard) throws -> MappingCatalog {
-    try profile == .standard ? standard.get() : literal.get()
+  static func load(_ profile: Profile = .defaultProfile) throws -> MappingCatalog {
+    try profile == .defaultProfile ? defaultProfile.get() : literal.get()
   }
 }
 

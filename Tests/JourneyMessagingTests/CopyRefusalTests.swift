@@ -17,13 +17,13 @@ import Testing
     .unknown(lost),
   ])
   func whatIsPutOffIsKeptHoweverManyWait(_ outcome: PublishOutcome) {
-    let item = Refused(Self.delivery, [], tier: "10s")
+    let item = RejectedDelivery(Self.delivery, [], tier: "10s")
     #expect(item.next(after: outcome, isCrowded: true) == .again)
     #expect(item.next(after: outcome, isCrowded: false) == .again)
   }
 
   @Test func aRetryWhoseQueueIsFullBecomesADeadLetterWhereManyWait() {
-    var item = Refused(Self.delivery, [Rejection(.unknownClient, "no such client")], tier: "10s")
+    var item = RejectedDelivery(Self.delivery, [Rejection(.unknownClient, "no such client")], tier: "10s")
     #expect(item.next(after: .nacked, isCrowded: false) == .again)
     #expect(item.next(after: .nacked, isCrowded: true) == .deadLetter)
     item.tier = nil
@@ -34,7 +34,7 @@ import Testing
     var refusals = CopyRefusals()
     for outcome in [PublishOutcome.unknown(Self.lost), .failed(Self.lost), .failed(Self.large), .unknown(Self.refused)]
     {
-      #expect(refusals.note(outcome, by: "journey.retry", now: .now) == nil)
+      #expect(refusals.record(outcome, by: "journey.retry", now: .now) == nil)
     }
     #expect(refusals.isEmpty)
   }
@@ -42,11 +42,11 @@ import Testing
   @Test func aRefusalIsForgottenWhereNoneFollowsIt() {
     var refusals = CopyRefusals()
     let start = ContinuousClock.now
-    let logged = refusals.note(.failed(Self.refused), by: "journey.retry", now: start)
+    let logged = refusals.record(.failed(Self.refused), by: "journey.retry", now: start)
     #expect(logged?.contains("user 'u'") == true)
     #expect(refusals.problem?.contains("journey.retry") == true && refusals.problem?.contains("user") == false)
     let later = start + .seconds(300)
-    #expect(refusals.note(.nacked, by: "journey.retry", now: later) == nil)
+    #expect(refusals.record(.nacked, by: "journey.retry", now: later) == nil)
     refusals.forget(now: start + CopyRefusals.memory)
     #expect(!refusals.isEmpty && refusals.nextForgotten == later + CopyRefusals.memory)
     refusals.forget(now: later + CopyRefusals.memory)
@@ -55,10 +55,10 @@ import Testing
 
   @Test func aCopyThatIsTakenEndsTheProblem() {
     var refusals = CopyRefusals()
-    _ = refusals.note(.nacked, by: "journey.retry", now: .now)
-    _ = refusals.note(.confirmed, by: "journey.dead", now: .now)
+    _ = refusals.record(.nacked, by: "journey.retry", now: .now)
+    _ = refusals.record(.confirmed, by: "journey.dead", now: .now)
     #expect(!refusals.isEmpty)
-    _ = refusals.note(.confirmed, by: "journey.retry", now: .now)
+    _ = refusals.record(.confirmed, by: "journey.retry", now: .now)
     #expect(refusals.isEmpty)
   }
 }

@@ -33,16 +33,16 @@ import Testing
     }
 
     func ingest(_ retry: RetryPolicy) throws -> Ingest {
-      var ingest = IngestQueue.Settings()
+      var ingest = IngestConsumer.Settings()
       ingest.retry = retry
       return Ingest(
-        IngestQueue(
-          connection: settings, letters: publisher, decoder: try decoder(), settings: ingest, clock: SystemClock(),
+        IngestConsumer(
+          connection: settings, deadLetters: publisher, decoder: try decoder(), settings: ingest, clock: SystemClock(),
           logger: quiet))
     }
 
-    func letters() throws -> DeadLetterQueue {
-      let queue = DeadLetterQueue(
+    func deadLetters() throws -> DeadLetterConsumer {
+      let queue = DeadLetterConsumer(
         connection: settings, names: names, decoder: try decoder(), redaction: HeaderRedaction([]),
         clock: SystemClock(), logger: quiet)
       queue.start()
@@ -65,11 +65,11 @@ import Testing
 
   /// What an ingest queue hands out, a message at a time.
   private struct Ingest {
-    let queue: IngestQueue
-    private let received: AsyncStream<Received>
+    let queue: IngestConsumer
+    private let received: AsyncStream<InboundMessage>
 
-    init(_ queue: IngestQueue) {
-      let (stream, continuation) = AsyncStream<Received>.makeStream()
+    init(_ queue: IngestConsumer) {
+      let (stream, continuation) = AsyncStream<InboundMessage>.makeStream()
       self.queue = queue
       received = stream
       Task {
@@ -78,7 +78,7 @@ import Testing
       }
     }
 
-    func next() async -> Received? {
+    func next() async -> InboundMessage? {
       for await received in received { return received }
       return nil
     }
@@ -98,23 +98,24 @@ import Testing
       #expect(received.rejections.isEmpty)
       #expect(received.events.map(\.event.sourceEventID) == ["e1"], "attempt \(attempt)")
       ingest.queue.settle([
-        .init(received.receipt, .rejected([Rejection(.unknownClient, field: "client", value: "c-1", "no such client")]))
+        .init(received.token, .rejected([Rejection(.unknownClient, field: "client", value: "c-1", "no such client")]))
       ])
     }
-    let letters = try stage.letters()
-    let letter = try #require(await letters.nextBatch()?.first)
-    #expect(letter.letter.code == "unknown_client")
-    #expect(letter.letter.attempts == 5)
-    #expect(letter.letter.firstFailedAt < letter.letter.failedAt)
-    #expect(letter.letter.message.exchange == "journey.events")
-    #expect(letter.letter.message.routingKey == "billing.invoice_overdue")
+    let deadLetters = try stage.deadLetters()
+    let deadLetter = try #require(await deadLetters.nextBatch()?.first)
+    #expect(deadLetter.deadLetter.code == "unknown_client")
+    #expect(deadLetter.deadLetter.attempts == 5)
+    #expect(deadLetter.deadLetter.firstFailedAt < deadLetter.deadLetter.failedAt)
+    #expect(deadLetter.deadLetter.message.exchange == "journey.events")
+    #expect(deadLetter.deadLetter.message.routingKey == "billing.invoice_overdue")
     #expect(
-      MessageEncoding.properties(letter.letter.message.properties, headers: letter.letter.message.headers) == properties
+      MessageEncoding.properties(
+        deadLetter.deadLetter.message.properties, headers: deadLetter.deadLetter.message.headers) == properties
     )
-    letters.settle([letter.receipt])
+    deadLetters.settle([deadLetter.token])
     ingest.queue.stop()
     await ingest.queue.close(within: .seconds(5))
-    await letters.close(within: .seconds(5))
+    await deadLetters.close(within: .seconds(5))
     for queue in [
       "journey.ingest", "journey.dead-letters", "journey.retry.10s", "journey.retry.1m", "journey.retry.10m",
       "journey.retry.1h",
@@ -129,10 +130,10 @@ import Testing
     let ingest = try stage.ingest(RetryPolicy())
     await stage.publish(event(), properties)
     let first = try #require(await ingest.next())
-    ingest.queue.settle([.init(first.receipt, .rejected([Rejection(.unknownClient, "no such client")]))])
+    ingest.queue.settle([.init(first.token, .rejected([Rejection(.unknownClient, "no such client")]))])
     let second = try #require(await ingest.next())
-    #expect(second.receipt != first.receipt)
-    ingest.queue.settle([.init(second.receipt, .applied)])
+    #expect(second.token != first.token)
+    ingest.queue.settle([.init(second.token, .applied)])
     ingest.queue.stop()
     await ingest.queue.close(within: .seconds(5))
     #expect(try await stage.admin.messageCount(queue: "journey.ingest") == 0)
@@ -146,30 +147,30 @@ import Testing
     let ingest = try stage.ingest(RetryPolicy())
     await stage.publish(event(), properties)
     let received = try #require(await ingest.next())
-    ingest.queue.settle([.init(received.receipt, .rejected([Rejection(.unknownClient, "no such client")]))])
-    let letters = try stage.letters()
-    #expect(await letters.nextBatch()?.map(\.letter.code) == ["unknown_client"])
+    ingest.queue.settle([.init(received.token, .rejected([Rejection(.unknownClient, "no such client")]))])
+    let deadLetters = try stage.deadLetters()
+    #expect(await deadLetters.nextBatch()?.map(\.deadLetter.code) == ["unknown_client"])
     ingest.queue.stop()
     await ingest.queue.close(within: .seconds(5))
-    await letters.close(within: .seconds(5))
+    await deadLetters.close(within: .seconds(5))
     await stage.close()
   }
 
   /// A letter is on the queue until it is settled, whatever becomes of the consumer.
-  @Test func anUnsettledLetterComesAgain() async throws {
+  @Test func anUnsettledDeadLetterComesAgain() async throws {
     let stage = try await Stage()
     let ingest = try stage.ingest(.never)
     await stage.publish("not json", properties)
     let received = try #require(await ingest.next())
-    ingest.queue.settle([.init(received.receipt, .rejected(received.rejections))])
-    let first = try stage.letters()
+    ingest.queue.settle([.init(received.token, .rejected(received.rejections))])
+    let first = try stage.deadLetters()
     let once = try #require(await first.nextBatch()?.first)
     await first.close(within: .seconds(5))
-    let second = try stage.letters()
+    let second = try stage.deadLetters()
     let again = try #require(await second.nextBatch()?.first)
-    #expect(again.letter == once.letter)
-    #expect(again.letter.code == "malformed")
-    second.settle([again.receipt])
+    #expect(again.deadLetter == once.deadLetter)
+    #expect(again.deadLetter.code == "malformed")
+    second.settle([again.token])
     second.stop()
     #expect(await second.nextBatch() == nil)
     await second.close(within: .seconds(5))
@@ -184,13 +185,13 @@ import Testing
     let stage = try await Stage()
     await stage.publish(event(), properties)
     for _ in 0...MessagingNames().deliveryLimit { _ = try await stage.admin.get(queue: "journey.ingest", mode: .peek) }
-    let letters = try stage.letters()
-    let letter = try #require(await letters.nextBatch()?.first)
-    #expect(letter.letter.code == "delivery_limit")
-    #expect(letter.letter.message.exchange == "journey.events")
-    #expect(letter.letter.message.routingKey == "billing.invoice_overdue")
-    #expect(MessageEncoding.headers(letter.letter.message.headers) == properties.headers)
-    await letters.close(within: .seconds(5))
+    let deadLetters = try stage.deadLetters()
+    let deadLetter = try #require(await deadLetters.nextBatch()?.first)
+    #expect(deadLetter.deadLetter.code == "delivery_limit")
+    #expect(deadLetter.deadLetter.message.exchange == "journey.events")
+    #expect(deadLetter.deadLetter.message.routingKey == "billing.invoice_overdue")
+    #expect(MessageEncoding.headers(deadLetter.deadLetter.message.headers) == properties.headers)
+    await deadLetters.close(within: .seconds(5))
     await stage.close()
   }
 
@@ -207,10 +208,12 @@ import Testing
     action.exchange = "journey.actions"
     action.routingKey = "email.x"
     let items = [original, action].map {
-      ReplayItem(letterID: UUID(), message: $0, replayCount: 1, editedID: nil, causedBy: nil)
+      ReplayItem(deadLetterID: UUID(), message: $0, replayCount: 1, editedID: nil, causedBy: nil)
     }
-    let outcomes = await LetterRepublisher(publisher: stage.publisher, names: stage.names, user: stage.settings.user)
-      .publish(items)
+    let outcomes = await DeadLetterRepublisher(
+      publisher: stage.publisher, names: stage.names, user: stage.settings.user
+    )
+    .publish(items)
     #expect(outcomes[0] == .confirmed)
     guard case .failed = outcomes[1] else {
       Issue.record("an action was published")
@@ -223,7 +226,7 @@ import Testing
     #expect(delivery.routingKey == "billing.invoice_overdue")
     #expect(delivery.body == Array(event().utf8))
     var expected = properties
-    expected.headers["x-journey-letter"] = .string(items[0].letterID.uuidString.lowercased())
+    expected.headers["x-journey-letter"] = .string(items[0].deadLetterID.uuidString.lowercased())
     expected.headers["x-journey-replay"] = 1
     var found = delivery.properties
     found.headers = FieldTable(found.headers.sorted { $0.name < $1.name })

@@ -25,7 +25,7 @@ func decoder(maximumBodyBytes: Int = 1 << 20, publishers: PublisherPolicy = Publ
 }
 
 extension InboundDecoder {
-  func decode(_ delivery: Delivery) -> (events: [StagedEvent], rejections: [Rejection]) {
+  func decode(_ delivery: Delivery) -> (events: [IncomingEvent], rejections: [Rejection]) {
     var random = IDRandom()
     return decode(delivery, random: &random)
   }
@@ -63,19 +63,19 @@ struct Misrouted: Sendable {
 }
 
 @Suite struct DecoderTests {
-  @Test func cloudEventBecomesAStagedEvent() throws {
+  @Test func cloudEventBecomesAnIncomingEvent() throws {
     let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     let result = try decoder().decode(
       delivery(event(#","traceparent":"\#(traceparent)""#), contentType: "application/cloudevents+json; charset=utf-8"))
-    let staged = try #require(result.events.first)
+    let incoming = try #require(result.events.first)
     #expect(result.rejections.isEmpty)
-    #expect(staged.event.type == "invoice_overdue")
-    #expect(staged.event.stage == .billing)
-    #expect(staged.event.sourceEventID == "e1")
-    #expect(staged.event.source == "/billing/acme")
-    #expect(staged.signals.invoice == .overdue(id: "in_1"))
-    #expect(staged.signals.isOverdueNotice)
-    #expect(staged.traceparent == traceparent)
+    #expect(incoming.event.type == "invoice_overdue")
+    #expect(incoming.event.stage == .billing)
+    #expect(incoming.event.sourceEventID == "e1")
+    #expect(incoming.event.source == "/billing/acme")
+    #expect(incoming.signals.invoice == .overdue(id: "in_1"))
+    #expect(incoming.signals.isOverdueNotice)
+    #expect(incoming.traceparent == traceparent)
   }
 
   @Test func vendorBodyComesWithHeaders() throws {
@@ -83,10 +83,10 @@ struct Misrouted: Sendable {
     let body = #"{"id":"evt_9","type":"invoice.paid","created":1763500000,"data":{"object":\#(invoice)}}"#
     let result = try decoder().decode(
       delivery(body, contentType: "application/json", headers: ["x-source": "stripe", "x-org-id": .string(org)]))
-    let staged = try #require(result.events.first)
-    #expect(staged.event.client.externalID == "cus_9")
-    #expect(staged.event.orgID == UUID(uuidString: org))
-    #expect(staged.signals.invoice == .settled(id: "in_9"))
+    let incoming = try #require(result.events.first)
+    #expect(incoming.event.client.externalID == "cus_9")
+    #expect(incoming.event.orgID == UUID(uuidString: org))
+    #expect(incoming.signals.invoice == .settled(id: "in_9"))
   }
 
   @Test(arguments: [

@@ -32,11 +32,11 @@ import Testing
 
   @Test func notANumberStaysNotANumber() throws {
     let back = try #require(MessageEncoding.headers(MessageEncoding.json(["nan": .double(.nan)])))
-    guard case .double(let number)? = back["nan"] else { throw LetterJSONErrorInTest() }
+    guard case .double(let number)? = back["nan"] else { throw DeadLetterJSONErrorInTest() }
     #expect(number.isNaN)
   }
 
-  private struct LetterJSONErrorInTest: Error {}
+  private struct DeadLetterJSONErrorInTest: Error {}
 
   @Test func randomTablesComeBack() throws {
     var random = SystemRandomNumberGenerator()
@@ -93,58 +93,60 @@ import Testing
   }
 }
 
-@Suite struct LetterJSONTests {
-  static func letter(body: [UInt8] = Array("{}".utf8)) -> ArchivedLetter {
+@Suite struct DeadLetterJSONTests {
+  static func deadLetter(body: [UInt8] = Array("{}".utf8)) -> ArchivedDeadLetter {
     let properties = MessageProperties(contentType: "application/json", messageID: "m")
     let message = OriginalMessage(
       exchange: "journey.events", routingKey: "a.b", messageID: "m", contentType: "application/json",
       properties: MessageEncoding.json(properties),
       headers: MessageEncoding.json(["x": .bytes([0, 1]), "n": 7]), body: body, bodySize: body.count)
-    let letter = Letter(
+    let deadLetter = DeadLetter(
       message: message, orgID: UUID(uuidString: org), source: "stripe", type: "t", code: "unknown_type", reason: "why",
       field: "f",
       value: "v",
       attempts: 3, firstFailedAt: Timestamp(microseconds: 1_000_001), failedAt: Timestamp(seconds: 9), replayCount: 2,
       causedBy: UUID())
-    return ArchivedLetter(
-      id: UUID(), letter: letter, state: .discarded, sameFailures: 2, receivedAt: Timestamp(seconds: 10),
+    return ArchivedDeadLetter(
+      id: UUID(), deadLetter: deadLetter, state: .discarded, sameFailures: 2, receivedAt: Timestamp(seconds: 10),
       settledAt: Timestamp(seconds: 11),
       replayID: nil)
   }
 
-  private func roundTrip(_ letter: ArchivedLetter) throws -> ArchivedLetter {
+  private func roundTrip(_ deadLetter: ArchivedDeadLetter) throws -> ArchivedDeadLetter {
     var json = JSONWriter()
-    LetterJSON.write(letter, body: .base64, into: &json)
-    return try LetterJSON.read(try JSONDocument(parsing: json.bytes).root)
+    DeadLetterJSON.write(deadLetter, body: .base64, into: &json)
+    return try DeadLetterJSON.read(try JSONDocument(parsing: json.bytes).root)
   }
 
-  @Test func anExportedLetterComesBackWhole() throws {
-    let letter = Self.letter(body: (0...255).map { UInt8($0) })
-    #expect(try roundTrip(letter) == letter)
-    var bare = Self.letter()
-    bare.letter.orgID = nil
-    bare.letter.source = nil
-    bare.letter.field = nil
-    bare.letter.value = nil
-    bare.letter.causedBy = nil
+  @Test func anExportedDeadLetterComesBackWhole() throws {
+    let deadLetter = Self.deadLetter(body: (0...255).map { UInt8($0) })
+    #expect(try roundTrip(deadLetter) == deadLetter)
+    var bare = Self.deadLetter()
+    bare.deadLetter.orgID = nil
+    bare.deadLetter.source = nil
+    bare.deadLetter.field = nil
+    bare.deadLetter.value = nil
+    bare.deadLetter.causedBy = nil
     bare.settledAt = nil
     #expect(try roundTrip(bare) == bare)
   }
 
-  @Test func headersLaidOutByADatabaseMakeTheSameLetter() throws {
-    var letter = Self.letter()
-    let stored = letter.letter.message.headers
-    letter.letter.message.headers = Array(
+  @Test func headersLaidOutByADatabaseMakeTheSameDeadLetter() throws {
+    var deadLetter = Self.deadLetter()
+    let stored = deadLetter.deadLetter.message.headers
+    deadLetter.deadLetter.message.headers = Array(
       #"[ { "type": "bytes", "name": "x", "base64": "AAE=" }, {"name": "n", "type": "int", "value": 7} ]"#.utf8)
-    #expect(try roundTrip(letter).letter.message.headers == stored)
+    #expect(try roundTrip(deadLetter).deadLetter.message.headers == stored)
   }
 
   @Test(arguments: ["id", "state", "code", "body", "bodySize", "headers", "properties", "failedAt", "exchange"])
   func whatIsMissingIsNamed(member: String) throws {
     var json = JSONWriter()
-    LetterJSON.write(Self.letter(), body: .base64, into: &json)
+    DeadLetterJSON.write(Self.deadLetter(), body: .base64, into: &json)
     let patched = try JSONPatch(parsing: Array(#"{"op":"remove","path":"/\#(member)"}"#.utf8)).applied(to: json.bytes)
-    let error = #expect(throws: LetterJSONError.self) { try LetterJSON.read(try JSONDocument(parsing: patched).root) }
+    let error = #expect(throws: DeadLetterJSONError.self) {
+      try DeadLetterJSON.read(try JSONDocument(parsing: patched).root)
+    }
     #expect(error?.description.contains(member) == true)
   }
 }

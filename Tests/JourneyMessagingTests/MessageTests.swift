@@ -7,37 +7,38 @@ import Testing
 @testable import JourneyMessaging
 
 @Suite struct DeadLetterTests {
-  @Test func letterKeepsTheMessageAndSaysWhy() {
+  @Test func deadLetterKeepsTheMessageAndSaysWhy() {
     let original = delivery(
       "not json",
       headers: [
         "x-source": "stripe", "x-death": .array([]), "x-delivery-count": 3, "x-first-death-reason": "rejected",
       ],
       messageID: "m1")
-    let letter = DeadLetter.message(
+    let deadLetter = DeadLetterMessage.message(
       for: original, reasons: [Rejection(.malformed, field: "body", value: "not json", "the body is not valid JSON")],
       exchange: "dead",
       at: Timestamp(seconds: 0))
-    #expect(letter.body == original.body)
-    #expect(letter.exchange == "dead")
-    #expect(letter.routingKey == original.routingKey)
-    #expect(letter.properties.messageID == "m1")
-    #expect(letter.properties.headers["x-source"] == "stripe")
-    #expect(letter.properties.headers["x-death"] == nil)
-    #expect(letter.properties.headers["x-delivery-count"] == nil)
-    #expect(letter.properties.headers["x-journey-reason"] == "body: the body is not valid JSON (value: not json)")
-    #expect(letter.properties.headers["x-journey-reason-code"] == "malformed")
-    #expect(letter.properties.headers["x-journey-exchange"] == "journey.events")
-    #expect(letter.properties.headers["x-journey-failed-at"] == "1970-01-01T00:00:00Z")
-    #expect(letter.isMandatory)
+    #expect(deadLetter.body == original.body)
+    #expect(deadLetter.exchange == "dead")
+    #expect(deadLetter.routingKey == original.routingKey)
+    #expect(deadLetter.properties.messageID == "m1")
+    #expect(deadLetter.properties.headers["x-source"] == "stripe")
+    #expect(deadLetter.properties.headers["x-death"] == nil)
+    #expect(deadLetter.properties.headers["x-delivery-count"] == nil)
+    #expect(deadLetter.properties.headers["x-journey-reason"] == "body: the body is not valid JSON (value: not json)")
+    #expect(deadLetter.properties.headers["x-journey-reason-code"] == "malformed")
+    #expect(deadLetter.properties.headers["x-journey-exchange"] == "journey.events")
+    #expect(deadLetter.properties.headers["x-journey-failed-at"] == "1970-01-01T00:00:00Z")
+    #expect(deadLetter.isMandatory)
   }
 
   @Test func manyReasonsAreCutToAFrame() {
     let reasons = (0..<1000).map {
       Rejection(.unknownType, field: "element \($0), $.type", value: "x", "no rule takes this event type")
     }
-    let letter = DeadLetter.message(for: delivery("[]"), reasons: reasons, exchange: "dead", at: Timestamp(seconds: 0))
-    #expect((letter.properties.headers["x-journey-reason"]?.stringValue?.utf8.count ?? .max) <= 4000)
+    let deadLetter = DeadLetterMessage.message(
+      for: delivery("[]"), reasons: reasons, exchange: "dead", at: Timestamp(seconds: 0))
+    #expect((deadLetter.properties.headers["x-journey-reason"]?.stringValue?.utf8.count ?? .max) <= 4000)
   }
 }
 
@@ -51,14 +52,14 @@ import Testing
       metadata: Array("{}".utf8))
     var signals = Signals()
     signals.invoice = .overdue(id: "in_1")
-    let staged = StagedEvent(id: UUID(), event: event, signals: signals, traceparent: "00-a-b-01")
+    let incoming = IncomingEvent(id: UUID(), event: event, signals: signals, traceparent: "00-a-b-01")
     var client = ClientSnapshot(
       id: UUID(), orgID: event.orgID, name: "A \"quoted\" name", email: nil, phone: nil, aiScore: 42.5,
       summary: ClientSummary(),
-      outreach: Outreach(),
+      actionHistory: ActionHistory(),
       lateInvoices: LateInvoices(count: 1, oldest: [.init(id: "in_1", overdueAt: event.occurredAt)]),
       now: Timestamp(seconds: 1_763_600_000))
-    let evaluation = try #require(rules.evaluate(&client, taking: [staged], random: &random).first)
+    let evaluation = try #require(rules.evaluate(&client, taking: [incoming], random: &random).first)
     var risks = JSONWriter(), recommended = JSONWriter()
     evaluation.assessment.writeRisks(into: &risks)
     evaluation.assessment.writeRecommendedActions(into: &recommended)

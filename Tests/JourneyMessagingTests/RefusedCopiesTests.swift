@@ -51,20 +51,20 @@ import Testing
     ///   yet.
     func refuse(_ count: Int, write: String, until queue: String?) async throws {
       let settings = try await settings(write: write)
-      let letters = AMQPPublisher(settings: settings)
-      letters.start()
-      var ingest = IngestQueue.Settings()
+      let deadLetters = AMQPPublisher(settings: settings)
+      deadLetters.start()
+      var ingest = IngestConsumer.Settings()
       ingest.names = names
       ingest.prefetch = 100
-      let source = IngestQueue(
-        connection: settings, letters: letters, decoder: try decoder(), settings: ingest, clock: SystemClock(),
+      let source = IngestConsumer(
+        connection: settings, deadLetters: deadLetters, decoder: try decoder(), settings: ingest, clock: SystemClock(),
         health: health, logger: quiet)
-      let (stream, continuation) = AsyncStream<Received>.makeStream()
+      let (stream, continuation) = AsyncStream<InboundMessage>.makeStream()
       let task = Task { await source.receive { for received in $0 { continuation.yield(received) } } }
       await publish(count)
       var left = count
       for await received in stream {
-        source.settle([.init(received.receipt, .rejected([Rejection(.unknownClient, "no such client")]))])
+        source.settle([.init(received.token, .rejected([Rejection(.unknownClient, "no such client")]))])
         left -= 1
         if left == 0 { break }
       }
@@ -75,7 +75,7 @@ import Testing
       source.stop()
       await task.value
       await source.close(within: .seconds(20))
-      await letters.close()
+      await deadLetters.close()
     }
 
     func waits(_ queue: String, _ count: Int) async throws -> Bool {
@@ -104,8 +104,8 @@ import Testing
   @Test func aRefusedRetryBecomesADeadLetterWithItsReason() async throws {
     let stage = try await Stage()
     try await stage.refuse(300, write: "^journey\\.dead$", until: "journey.dead-letters")
-    let letter = try #require(try await stage.admin.get(queue: "journey.dead-letters"))
-    #expect(letter.properties.headers["x-journey-reason-code"] == "unknown_client")
+    let deadLetter = try #require(try await stage.admin.get(queue: "journey.dead-letters"))
+    #expect(deadLetter.properties.headers["x-journey-reason-code"] == "unknown_client")
     #expect(stage.health.problems.map(\.part) == [.copies])
     #expect(stage.health.problems.first?.reason.contains("journey.retry") == true)
     await stage.close()
@@ -116,8 +116,8 @@ import Testing
     let stage = try await Stage()
     try await stage.refuse(300, write: "^nothing$", until: "journey.dead-letters")
     #expect(try await stage.waits("journey.ingest", 0))
-    let letter = try #require(try await stage.admin.get(queue: "journey.dead-letters"))
-    #expect(letter.properties.headers["x-death"] != nil)
+    let deadLetter = try #require(try await stage.admin.get(queue: "journey.dead-letters"))
+    #expect(deadLetter.properties.headers["x-death"] != nil)
     #expect(stage.health.problems.map(\.part) == [.copies])
     await stage.close()
   }

@@ -3,41 +3,44 @@ import JourneyPipeline
 import Testing
 
 /// The letters of one replay in memory.
-private final class FakeReplayLedger: ReplayLedger {
+private final class FakeReplayStore: ReplayStore {
   struct State: Sendable {
-    var taken: [UUID]
+    var claimed: [UUID]
     var confirmed: [UUID] = []
     var failed: [UUID] = []
     /// Counts down; from 0 on the call throws.
     var noteFailsIn: Int?
     var failures = 0
-    var failure = LedgerError.Kind.permanent
+    var failure = StoreError.Kind.permanent
   }
 
   let state: Watched<State>
 
-  init(_ letters: [UUID], noteFailsIn: Int? = nil) { state = Watched(State(taken: letters, noteFailsIn: noteFailsIn)) }
+  init(_ deadLetters: [UUID], noteFailsIn: Int? = nil) {
+    state = Watched(State(claimed: deadLetters, noteFailsIn: noteFailsIn))
+  }
 
-  func taken(after letter: UUID?, limit: Int) async throws(LedgerError) -> [ReplayItem] {
+  func claimed(after deadLetter: UUID?, limit: Int) async throws(StoreError) -> [ReplayItem] {
     try refuseCancelled()
     return state.change { state in
-      state.taken.sorted { $0 < $1 }.filter { id in letter.map { $0 < id } ?? true }.prefix(limit).map(ReplayItem.test)
+      state.claimed.sorted { $0 < $1 }.filter { id in deadLetter.map { $0 < id } ?? true }.prefix(limit).map(
+        ReplayItem.test)
     }
   }
 
   /// A database's adapter does not begin work for a task that is cancelled.
-  private func refuseCancelled() throws(LedgerError) {
-    if Task.isCancelled { throw LedgerError(.permanent, "cancelled") }
+  private func refuseCancelled() throws(StoreError) {
+    if Task.isCancelled { throw StoreError(.permanent, "cancelled") }
   }
 
-  func note(_ outcomes: [(UUID, ReplayOutcome)]) async throws(LedgerError) {
+  func record(_ outcomes: [(UUID, ReplayOutcome)]) async throws(StoreError) {
     try refuseCancelled()
-    let failure: LedgerError? = state.change { state in
+    let failure: StoreError? = state.change { state in
       if let left = state.noteFailsIn {
         state.noteFailsIn = left - 1
         if left <= 0 {
           state.failures += 1
-          return LedgerError(state.failure, "away")
+          return StoreError(state.failure, "away")
         }
       }
       for (id, outcome) in outcomes {
@@ -46,7 +49,7 @@ private final class FakeReplayLedger: ReplayLedger {
         case .failed: state.failed.append(id)
         case .unknown: continue
         }
-        state.taken.removeAll { $0 == id }
+        state.claimed.removeAll { $0 == id }
       }
       return nil
     }
@@ -54,7 +57,7 @@ private final class FakeReplayLedger: ReplayLedger {
   }
 }
 
-private final class FakeLetterPublisher: LetterPublisher {
+private final class FakeDeadLetterPublisher: DeadLetterPublisher {
   let published = Watched<[UUID]>([])
   private let outcome: @Sendable (UUID, _ attempt: Int) -> ReplayOutcome
 
@@ -65,8 +68,8 @@ private final class FakeLetterPublisher: LetterPublisher {
   func publish(_ items: [ReplayItem]) async -> [ReplayOutcome] {
     published.change { published in
       items.map { item in
-        published.append(item.letterID)
-        return outcome(item.letterID, published.count { $0 == item.letterID })
+        published.append(item.deadLetterID)
+        return outcome(item.deadLetterID, published.count { $0 == item.deadLetterID })
       }
     }
   }
@@ -77,46 +80,48 @@ extension ReplayItem {
     let message = OriginalMessage(
       exchange: "e", routingKey: "k", messageID: nil, contentType: nil, properties: [], headers: [], body: [],
       bodySize: 0)
-    return ReplayItem(letterID: id, message: message, replayCount: 1, editedID: nil, causedBy: nil)
+    return ReplayItem(deadLetterID: id, message: message, replayCount: 1, editedID: nil, causedBy: nil)
   }
 }
 
 @Suite(.timeLimit(.minutes(5))) struct DeadLetterReplayTests {
-  private let letters = (0..<250).map { _ in UUID() }
+  private let deadLetters = (0..<250).map { _ in UUID() }
 
-  @Test func everyLetterIsPublishedOnceAndNoted() async throws {
-    let ledger = FakeReplayLedger(letters)
-    let publisher = FakeLetterPublisher()
+  @Test func everyDeadLetterIsPublishedOnceAndNoted() async throws {
+    let store = FakeReplayStore(deadLetters)
+    let publisher = FakeDeadLetterPublisher()
     let seen = Watched<[Int]>([])
-    let progress = try await LetterReplay(ledger: ledger, publisher: publisher, rate: nil).run { progress in
+    let progress = try await DeadLetterReplay(store: store, publisher: publisher, rate: nil).run { progress in
       seen.change { $0.append(progress.done) }
     }
     #expect(progress.isComplete)
     #expect(progress.confirmed == 250)
-    #expect(publisher.published.now.sorted { $0 < $1 } == letters.sorted { $0 < $1 })
-    #expect(ledger.state.now.taken.isEmpty)
+    #expect(publisher.published.now.sorted { $0 < $1 } == deadLetters.sorted { $0 < $1 })
+    #expect(store.state.now.claimed.isEmpty)
     #expect(seen.now == [100, 200, 250])
   }
 
-  @Test func refusedLettersAreCountedAndTheOthersGoOn() async throws {
-    let bad = Set(letters.prefix(7))
-    let ledger = FakeReplayLedger(letters)
-    let progress = try await LetterReplay(
-      ledger: ledger, publisher: FakeLetterPublisher { id, _ in bad.contains(id) ? .failed("no queue") : .confirmed },
+  @Test func refusedDeadLettersAreCountedAndTheOthersGoOn() async throws {
+    let bad = Set(deadLetters.prefix(7))
+    let store = FakeReplayStore(deadLetters)
+    let progress = try await DeadLetterReplay(
+      store: store, publisher: FakeDeadLetterPublisher { id, _ in bad.contains(id) ? .failed("no queue") : .confirmed },
       rate: nil
     )
     .run { _ in }
     #expect(progress.isComplete)
     #expect(progress.failed == 7)
     #expect(progress.lastFailure == "no queue")
-    #expect(Set(ledger.state.now.failed) == bad)
+    #expect(Set(store.state.now.failed) == bad)
     #expect(progress.confirmed == 243)
   }
 
   @Test func unknownOutcomesArePublishedAgainByTheSameReplay() async throws {
-    let unsure = letters[3]
-    let publisher = FakeLetterPublisher { id, attempt in id == unsure && attempt < 3 ? .unknown("lost") : .confirmed }
-    let progress = try await LetterReplay(ledger: FakeReplayLedger(letters), publisher: publisher, rate: nil).run { _ in
+    let unsure = deadLetters[3]
+    let publisher = FakeDeadLetterPublisher { id, attempt in id == unsure && attempt < 3 ? .unknown("lost") : .confirmed
+    }
+    let progress = try await DeadLetterReplay(store: FakeReplayStore(deadLetters), publisher: publisher, rate: nil).run
+    { _ in
     }
     #expect(progress.isComplete)
     #expect(progress.confirmed == 250)
@@ -125,71 +130,72 @@ extension ReplayItem {
   }
 
   @Test func whatStaysUnknownStaysTaken() async throws {
-    let unsure = letters[3]
-    let ledger = FakeReplayLedger(letters)
-    let progress = try await LetterReplay(
-      ledger: ledger, publisher: FakeLetterPublisher { id, _ in id == unsure ? .unknown("lost") : .confirmed },
+    let unsure = deadLetters[3]
+    let store = FakeReplayStore(deadLetters)
+    let progress = try await DeadLetterReplay(
+      store: store, publisher: FakeDeadLetterPublisher { id, _ in id == unsure ? .unknown("lost") : .confirmed },
       rate: nil, maximumPasses: 2
     ).run { _ in }
     #expect(!progress.isComplete)
     #expect(progress.unknown == 1)
-    #expect(ledger.state.now.taken == [unsure])
+    #expect(store.state.now.claimed == [unsure])
   }
 
   /// A crash between the confirm and the note, then a resumed replay: nothing is lost, and only the batch under way is
   /// published twice.
   @Test func aReplayThatIsCutOffIsFinishedByTheNext() async throws {
-    let ledger = FakeReplayLedger(letters, noteFailsIn: 1)
-    let publisher = FakeLetterPublisher()
-    await #expect(throws: LedgerError.self) {
-      try await LetterReplay(ledger: ledger, publisher: publisher, rate: nil).run { _ in }
+    let store = FakeReplayStore(deadLetters, noteFailsIn: 1)
+    let publisher = FakeDeadLetterPublisher()
+    await #expect(throws: StoreError.self) {
+      try await DeadLetterReplay(store: store, publisher: publisher, rate: nil).run { _ in }
     }
-    ledger.state.change { $0.noteFailsIn = nil }
-    #expect(ledger.state.now.confirmed.count == 100)
-    let progress = try await LetterReplay(ledger: ledger, publisher: publisher, rate: nil).run { _ in }
+    store.state.change { $0.noteFailsIn = nil }
+    #expect(store.state.now.confirmed.count == 100)
+    let progress = try await DeadLetterReplay(store: store, publisher: publisher, rate: nil).run { _ in }
     #expect(progress.isComplete)
-    #expect(Set(ledger.state.now.confirmed) == Set(letters))
-    #expect(ledger.state.now.confirmed.count == 250)
+    #expect(Set(store.state.now.confirmed) == Set(deadLetters))
+    #expect(store.state.now.confirmed.count == 250)
     #expect(publisher.published.now.count == 350)
   }
 
-  @Test func aMomentWithoutTheLedgerIsWaitedOut() async throws {
-    let ledger = FakeReplayLedger(letters, noteFailsIn: 1)
-    ledger.state.change { $0.failure = .transient }
-    let publisher = FakeLetterPublisher()
+  @Test func aMomentWithoutTheStoreIsWaitedOut() async throws {
+    let store = FakeReplayStore(deadLetters, noteFailsIn: 1)
+    store.state.change { $0.failure = .transient }
+    let publisher = FakeDeadLetterPublisher()
     let run = Task {
-      try await LetterReplay(ledger: ledger, publisher: publisher, rate: nil, shortestRetry: .microseconds(100)).run {
+      try await DeadLetterReplay(store: store, publisher: publisher, rate: nil, minRetryDelay: .microseconds(100)).run {
         _ in
       }
     }
-    try await ledger.state.wait { $0.failures == 3 }
-    ledger.state.change { $0.noteFailsIn = nil }
+    try await store.state.wait { $0.failures == 3 }
+    store.state.change { $0.noteFailsIn = nil }
     #expect(try await run.value.isComplete)
     #expect(publisher.published.now.count == 250)
-    #expect(ledger.state.now.confirmed.count == 250)
+    #expect(store.state.now.confirmed.count == 250)
   }
 
   @Test func cancelledItNotesWhatIsPublishedAndLeavesTheRest() async throws {
-    let ledger = FakeReplayLedger(letters)
-    let publisher = FakeLetterPublisher()
-    let run = Watched<Task<LetterReplay.Progress, any Error>?>(nil)
+    let store = FakeReplayStore(deadLetters)
+    let publisher = FakeDeadLetterPublisher()
+    let run = Watched<Task<DeadLetterReplay.Progress, any Error>?>(nil)
     let task = Task {
       try await run.wait { $0 != nil }
-      return try await LetterReplay(ledger: ledger, publisher: publisher, rate: nil).run { _ in run.now?.cancel() }
+      return try await DeadLetterReplay(store: store, publisher: publisher, rate: nil).run { _ in run.now?.cancel() }
     }
     run.change { $0 = task }
     let progress = try await task.value
     #expect(!progress.isComplete)
     #expect(progress.confirmed == 100)
-    #expect(ledger.state.now.confirmed.count == 100)
-    #expect(ledger.state.now.taken.count == 150)
+    #expect(store.state.now.confirmed.count == 100)
+    #expect(store.state.now.claimed.count == 150)
   }
 
   @Test func theRateIsHeld() async throws {
-    let ledger = FakeReplayLedger(letters)
+    let store = FakeReplayStore(deadLetters)
     let clock = ContinuousClock()
     let start = clock.now
-    let progress = try await LetterReplay(ledger: ledger, publisher: FakeLetterPublisher(), rate: 1000).run { _ in }
+    let progress = try await DeadLetterReplay(store: store, publisher: FakeDeadLetterPublisher(), rate: 1000).run { _ in
+    }
     #expect(progress.confirmed == 250)
     // The first token is there at once; 249 more take 249 ms.
     #expect(start.duration(to: clock.now) >= .milliseconds(245))
@@ -199,10 +205,10 @@ extension ReplayItem {
 @Suite struct TokenBucketTests {
   @Test func givesOutNoMoreThanTheRateOverAnyTime() {
     var bucket = TokenBucket(rate: 500, now: .zero)
-    var taken = 0
-    for millisecond in 0...2000 { taken += bucket.take(1000, now: .milliseconds(millisecond)) }
+    var claimed = 0
+    for millisecond in 0...2000 { claimed += bucket.take(1000, now: .milliseconds(millisecond)) }
     // One at the start, then 500 a second for two seconds.
-    #expect((1000...1001).contains(taken))
+    #expect((1000...1001).contains(claimed))
   }
 
   @Test func idleTimeIsNotSavedUpBeyondTheBurst() {

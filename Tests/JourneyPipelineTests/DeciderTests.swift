@@ -7,7 +7,7 @@ import Testing
   private static func client() -> ClientSnapshot {
     ClientSnapshot(
       id: UUID(), orgID: UUID(), name: nil, email: nil, phone: nil, aiScore: nil, summary: ClientSummary(),
-      outreach: Outreach(),
+      actionHistory: ActionHistory(),
       lateInvoices: nil, now: Timestamp(seconds: 1_795_168_800))
   }
 

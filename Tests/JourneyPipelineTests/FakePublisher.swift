@@ -17,7 +17,7 @@ final class FakePublisher: ActionPublisher {
     /// All that were handed over, in order.
     var actions: [ActionMessage] = []
     fileprivate var held: [Held] = []
-    var mostUnderWay = 0
+    var maxInFlight = 0
     var underWay: Int { held.reduce(0) { $0 + $1.actions.count } }
   }
 
@@ -32,7 +32,7 @@ final class FakePublisher: ActionPublisher {
     state.change { state in
       state.actions.append(contentsOf: actions)
       if mode == .holding { state.held.append(Held(actions: actions, completion: completion)) }
-      state.mostUnderWay = max(state.mostUnderWay, state.underWay)
+      state.maxInFlight = max(state.maxInFlight, state.underWay)
     }
     switch mode {
     case .confirming: completion(actions.map { _ in nil })

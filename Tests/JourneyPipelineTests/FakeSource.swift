@@ -4,9 +4,9 @@ import JourneyPipeline
 /// A queue in memory. It hands out what is sent, until it is stopped.
 final class FakeSource: EventSource {
   struct State: Sendable {
-    var arrived: [Received] = []
-    var handedOut: [Receipt] = []
-    var settled: [Receipt: [Settlement.Outcome]] = [:]
+    var arrived: [InboundMessage] = []
+    var handedOut: [AckToken] = []
+    var settled: [AckToken: [Settlement.Outcome]] = [:]
     var settlements = 0
     var isStopped = false
     var isPaused = false
@@ -24,8 +24,8 @@ final class FakeSource: EventSource {
     var isEachSettledOnce: Bool {
       settled.count == handedOut.count && handedOut.allSatisfy { settled[$0]?.count == 1 }
     }
-    func rejections(of receipt: Receipt) -> [String]? {
-      guard case .rejected(let reasons)? = settled[receipt]?.first else { return nil }
+    func rejections(of token: AckToken) -> [String]? {
+      guard case .rejected(let reasons)? = settled[token]?.first else { return nil }
       return reasons.map(\.message)
     }
   }
@@ -33,9 +33,9 @@ final class FakeSource: EventSource {
   let state: Watched<State>
   private let batchSize: Int
   /// Makes the delivery of a number, counted from 0, until it makes none.
-  private let supply: (@Sendable (Int) -> Received?)?
+  private let supply: (@Sendable (Int) -> InboundMessage?)?
 
-  init(_ deliveries: [Received] = [], batchSize: Int = 100, supply: (@Sendable (Int) -> Received?)? = nil) {
+  init(_ deliveries: [InboundMessage] = [], batchSize: Int = 100, supply: (@Sendable (Int) -> InboundMessage?)? = nil) {
     state = Watched(State(arrived: deliveries))
     self.batchSize = batchSize
     self.supply = supply
@@ -43,14 +43,14 @@ final class FakeSource: EventSource {
 
   var now: State { state.now }
 
-  func send(_ deliveries: [Received]) { state.change { $0.arrived.append(contentsOf: deliveries) } }
+  func send(_ deliveries: [InboundMessage]) { state.change { $0.arrived.append(contentsOf: deliveries) } }
 
-  func isOpen(_ receipt: Receipt) -> Bool { true }
+  func isOpen(_ token: AckToken) -> Bool { true }
   var leftBehind: Int { 0 }
 
-  func receive(_ handOut: @escaping @Sendable ([Received]) -> Void) async {
+  func receive(_ onMessages: @escaping @Sendable ([InboundMessage]) -> Void) async {
     while true {
-      let batch: [Received]? = state.change { state in
+      let batch: [InboundMessage]? = state.change { state in
         if state.arrived.isEmpty, let supply, !state.isStopped {
           while state.arrived.count < batchSize, let next = supply(state.handedOut.count + state.arrived.count) {
             state.arrived.append(next)
@@ -60,14 +60,14 @@ final class FakeSource: EventSource {
         guard !state.arrived.isEmpty else { return state.isStopped ? [] : nil }
         let batch = Array(state.arrived.prefix(batchSize))
         state.arrived.removeFirst(batch.count)
-        state.handedOut.append(contentsOf: batch.map(\.receipt))
+        state.handedOut.append(contentsOf: batch.map(\.token))
         return batch
       }
       if let batch {
         // A source that never waits would else let no other task have its thread.
         await Task.yield()
         if batch.isEmpty { return }
-        handOut(batch)
+        onMessages(batch)
         continue
       }
       // Waits as a real queue does: only `stop` ends it, never the task's cancellation.
@@ -78,7 +78,7 @@ final class FakeSource: EventSource {
   func settle(_ settlements: [Settlement]) {
     state.change { state in
       state.settlements += settlements.count
-      for settlement in settlements { state.settled[settlement.receipt, default: []].append(settlement.outcome) }
+      for settlement in settlements { state.settled[settlement.token, default: []].append(settlement.outcome) }
     }
   }
 

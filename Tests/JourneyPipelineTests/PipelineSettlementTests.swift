@@ -10,13 +10,13 @@ import Testing
     let source = FakeSource((0..<10).map { .test($0) })
     let gate = Watched(false)
     let settledEarly = Watched(0)
-    let ledger = FakeLedger(plan: { _, _, _ in
+    let store = FakeEventStore(plan: { _, _, _ in
       try? await gate.wait { $0 }
       settledEarly.change { $0 += source.now.settlements }
       return nil
     })
-    let counts = try await withPipeline(source, ledger) { _ in
-      try await ledger.state.wait { $0.attempts == 1 }
+    let counts = try await withPipeline(source, store) { _ in
+      try await store.state.wait { $0.attempts == 1 }
       #expect(source.now.settlements == 0)
       gate.change { $0 = true }
       try await source.state.wait { $0.applied == 10 }
@@ -28,58 +28,60 @@ import Testing
 
   @Test func `an event that is there already is acknowledged like a new one`() async throws {
     let source = FakeSource([.test(1, ids: ["a"]), .test(2, ids: ["a"]), .test(3, ids: ["b"])])
-    let ledger = FakeLedger()
-    let counts = try await withPipeline(source, ledger) { _ in try await source.state.wait { $0.applied == 3 } }
+    let store = FakeEventStore()
+    let counts = try await withPipeline(source, store) { _ in try await source.state.wait { $0.applied == 3 } }
     #expect(source.now.isEachSettledOnce)
     #expect(counts.stored == 2 && counts.duplicates == 1)
   }
 
-  @Test func `an event whose client another instance works on is taken again, and holds no other up`() async throws {
+  @Test func `an event whose client another instance works on is claimed again, and holds no other up`() async throws {
     let source = FakeSource([
       .test(1, ids: ["a"], client: "free"), .test(2, ids: ["b"], client: "held"), .test(3, ids: ["c"], client: "free"),
     ])
     let held = Watched(2)
-    let ledger = FakeLedger(hold: { $0.event.sourceEventID == "b" && held.takeOne() })
-    let counts = try await withPipeline(source, ledger) { _ in try await source.state.wait { $0.settlements == 3 } }
-    #expect(ledger.now.commits == [["a", "b", "c"], ["b"], ["b"]])
+    let store = FakeEventStore(hold: { $0.event.sourceEventID == "b" && held.removeOne() })
+    let counts = try await withPipeline(source, store) { _ in try await source.state.wait { $0.settlements == 3 } }
+    #expect(store.now.commits == [["a", "b", "c"], ["b"], ["b"]])
     #expect(source.now.isEachSettledOnce && source.now.applied == 3)
     #expect(counts.stored == 3 && counts.duplicates == 0)
   }
 
-  @Test func `an event whose client was just met is taken again at once, before what came after it`() async throws {
+  @Test func `an event whose client was just stateCreated is claimed again at once, before what came after it`()
+    async throws
+  {
     let source = FakeSource([
       .test(1, ids: ["a"], client: "new"), .test(2, ids: ["b"], client: "new"), .test(3, ids: ["c"], client: "another"),
     ])
-    let met = Watched(3)
-    let ledger = FakeLedger(meet: { _ in met.takeOne() })
-    let counts = try await withPipeline(source, ledger) { _ in try await source.state.wait { $0.settlements == 3 } }
-    #expect(ledger.now.commits == [["a", "b", "c"], ["a", "b", "c"]])
+    let stateCreated = Watched(3)
+    let store = FakeEventStore(createState: { _ in stateCreated.removeOne() })
+    let counts = try await withPipeline(source, store) { _ in try await source.state.wait { $0.settlements == 3 } }
+    #expect(store.now.commits == [["a", "b", "c"], ["a", "b", "c"]])
     #expect(source.now.isEachSettledOnce && source.now.applied == 3)
     #expect(counts.stored == 3 && counts.duplicates == 0)
   }
 
   @Test func `what stays held is handed back for later, and all others are stored meanwhile`() async throws {
     let source = FakeSource((1...60).map { .test($0, client: $0 == 1 ? "held" : "free \($0)") })
-    let ledger = FakeLedger(hold: { $0.event.sourceEventID == "e1" })
+    let store = FakeEventStore(hold: { $0.event.sourceEventID == "e1" })
     var settings = Pipeline.Settings.test(batchSize: 2)
     settings.maxHold = .milliseconds(50)
-    _ = try await withPipeline(source, ledger, FakePublisher(), settings) { _ in
+    _ = try await withPipeline(source, store, FakePublisher(), settings) { _ in
       try await source.state.wait { $0.settlements == 60 }
     }
     #expect(source.now.applied == 59 && source.now.postponed == 1)
     // In pauses, not in every batch.
-    #expect(ledger.now.commits.count { $0.contains("e1") } < 20)
+    #expect(store.now.commits.count { $0.contains("e1") } < 20)
     #expect(source.now.isEachSettledOnce)
   }
 
   @Test func `what had to be waited for is found by halving, and holds no other up`() async throws {
     let source = FakeSource((1...60).map { .test($0, client: "c\($0)") })
-    let ledger = FakeLedger(plan: { batch, _, isStored in
-      !isStored && (batch.contains("e7") || batch.contains("e41")) ? LedgerError(.contended, "a lock") : nil
+    let store = FakeEventStore(plan: { batch, _, isStored in
+      !isStored && (batch.contains("e7") || batch.contains("e41")) ? StoreError(.contended, "a lock") : nil
     })
     var settings = Pipeline.Settings.test(batchSize: 60)
     settings.maxHold = .milliseconds(50)
-    _ = try await withPipeline(source, ledger, FakePublisher(), settings) { _ in
+    _ = try await withPipeline(source, store, FakePublisher(), settings) { _ in
       try await source.state.wait { $0.settlements == 60 }
     }
     #expect(source.now.applied == 58 && source.now.postponed == 2 && source.now.isEachSettledOnce)
@@ -88,11 +90,11 @@ import Testing
   @Test func `a table that is locked is not looked through client by client`() async throws {
     let isLocked = Watched(true)
     let source = FakeSource((1...60).map { .test($0, client: "c\($0)") })
-    let ledger = FakeLedger(plan: { _, _, isStored in
-      !isStored && isLocked.now ? LedgerError(.contended, "a lock") : nil
+    let store = FakeEventStore(plan: { _, _, isStored in
+      !isStored && isLocked.now ? StoreError(.contended, "a lock") : nil
     })
-    _ = try await withPipeline(source, ledger, FakePublisher(), .test(batchSize: 60)) { _ in
-      try await ledger.state.wait { $0.attempts > 20 }
+    _ = try await withPipeline(source, store, FakePublisher(), .test(batchSize: 60)) { _ in
+      try await store.state.wait { $0.attempts > 20 }
       isLocked.change { $0 = false }
       try await source.state.wait { $0.settlements == 60 }
     }
@@ -101,11 +103,11 @@ import Testing
 
   @Test func `what is held beside too much else that is held is handed back at once`() async throws {
     let source = FakeSource((1...30).map { .test($0, client: $0 <= 20 ? "held \($0)" : "free") }, batchSize: 5)
-    let ledger = FakeLedger(hold: { Int($0.event.sourceEventID.dropFirst())! <= 20 })
+    let store = FakeEventStore(hold: { Int($0.event.sourceEventID.dropFirst())! <= 20 })
     var settings = Pipeline.Settings.test(batchSize: 5)
     settings.maxHeld = 8
     settings.maxHold = .seconds(3600)
-    _ = try await withPipeline(source, ledger, FakePublisher(), settings) { _ in
+    _ = try await withPipeline(source, store, FakePublisher(), settings) { _ in
       try await source.state.wait { $0.applied == 10 && $0.postponed >= 10 }
     }
     #expect(source.now.isEachSettledOnce)
@@ -113,18 +115,18 @@ import Testing
 
   @Test func `a stop does not wait for a client that stays held`() async throws {
     let source = FakeSource([.test(1, client: "held"), .test(2, client: "free")])
-    let ledger = FakeLedger(hold: { $0.event.sourceEventID == "e1" })
-    _ = try await withPipeline(source, ledger) { _ in try await source.state.wait { $0.applied == 1 } }
+    let store = FakeEventStore(hold: { $0.event.sourceEventID == "e1" })
+    _ = try await withPipeline(source, store) { _ in try await source.state.wait { $0.applied == 1 } }
     #expect(source.now.postponed == 1 && source.now.isEachSettledOnce)
   }
 
-  @Test func `a message without an event is settled without the ledger`() async throws {
+  @Test func `a message without an event is settled without the store`() async throws {
     let source = FakeSource([.test(1, ids: []), .test(2, ids: [], rejections: [Rejection(.malformed, "not JSON")])])
-    let ledger = FakeLedger(plan: { _, _, _ in
+    let store = FakeEventStore(plan: { _, _, _ in
       Issue.record("there is nothing to commit")
       return nil
     })
-    let counts = try await withPipeline(source, ledger) { _ in try await source.state.wait { $0.settlements == 2 } }
+    let counts = try await withPipeline(source, store) { _ in try await source.state.wait { $0.settlements == 2 } }
     #expect(source.now.applied == 1)
     #expect(source.now.rejections(of: .test(2)) == ["not JSON"])
     #expect(counts.ignored == 1 && counts.rejected == 1 && counts.received == 2)
@@ -133,33 +135,34 @@ import Testing
   @Test func `a message with many events is settled when the last of them is decided`() async throws {
     let source = FakeSource([.test(1, ids: ["a", "b", "c"]), .test(2, ids: ["d"])])
     let settledEarly = Watched(0)
-    let ledger = FakeLedger(plan: { batch, _, _ in
+    let store = FakeEventStore(plan: { batch, _, _ in
       if !batch.contains("d") { settledEarly.change { $0 += source.now.settlements } }
       return nil
     })
-    _ = try await withPipeline(source, ledger, FakePublisher(), .test(batchSize: 1)) { _ in
+    _ = try await withPipeline(source, store, FakePublisher(), .test(batchSize: 1)) { _ in
       try await source.state.wait { $0.applied == 2 }
     }
-    #expect(ledger.now.commits == [["a"], ["b"], ["c"], ["d"]])
+    #expect(store.now.commits == [["a"], ["b"], ["c"], ["d"]])
     #expect(settledEarly.now == 0)
     #expect(source.now.isEachSettledOnce)
   }
 
-  @Test func `events of one message on many lanes settle it once`() async throws {
+  @Test func `events of one message on many workers settle it once`() async throws {
     let source = FakeSource(
       (0..<50).map { tag in
-        Received(receipt: .test(tag), events: (0..<8).map { .test("e\(tag)-\($0)", client: "c\($0)") }, rejections: [])
+        InboundMessage(
+          token: .test(tag), events: (0..<8).map { .test("e\(tag)-\($0)", client: "c\($0)") }, rejections: [])
       })
-    let ledger = FakeLedger(plan: { _, _, _ in
+    let store = FakeEventStore(plan: { _, _, _ in
       await Task.yield()
       return nil
     })
-    let counts = try await withPipeline(source, ledger, FakePublisher(), .test(lanes: 4, batchSize: 7)) { _ in
+    let counts = try await withPipeline(source, store, FakePublisher(), .test(workers: 4, batchSize: 7)) { _ in
       try await source.state.wait { $0.applied == 50 }
     }
     #expect(source.now.isEachSettledOnce)
     #expect(counts.received == 50 && counts.stored == 400)
-    #expect(ledger.now.stored.count == 400)
+    #expect(store.now.stored.count == 400)
   }
 
   @Test func `what cannot be applied is rejected with all reasons, and the rest of the message is stored`() async throws
@@ -167,33 +170,33 @@ import Testing
     let source = FakeSource([
       .test(1, ids: ["a", "bad1", "bad2", "b"], rejections: [Rejection(.missingField, "mapping")]), .test(2),
     ])
-    let ledger = FakeLedger(reject: { staged in
-      let id = staged.event.sourceEventID
+    let store = FakeEventStore(reject: { incoming in
+      let id = incoming.event.sourceEventID
       return id.hasPrefix("bad") ? Rejection(.unknownClient, id) : nil
     })
-    let counts = try await withPipeline(source, ledger, FakePublisher(), .test(batchSize: 2)) { _ in
+    let counts = try await withPipeline(source, store, FakePublisher(), .test(batchSize: 2)) { _ in
       try await source.state.wait { $0.settlements == 2 }
     }
     #expect(source.now.rejections(of: .test(1)) == ["mapping", "bad1", "bad2"])
     #expect(source.now.applied == 1)
-    #expect(ledger.now.stored == ["a", "b", "e2"])
+    #expect(store.now.stored == ["a", "b", "e2"])
     #expect(counts.rejected == 1 && counts.stored == 3)
   }
 
-  @Test func `a hundred thousand events on four lanes are settled once each, a client's in order`() async throws {
+  @Test func `a hundred thousand events on four workers are settled once each, a client's in order`() async throws {
     let total = 100_000
     let source = FakeSource(batchSize: 500, supply: { $0 < total ? .test($0, client: "c\($0 % 997)") : nil })
-    let ledger = FakeLedger()
-    let counts = try await withPipeline(source, ledger, FakePublisher(), .test(lanes: 4, batchSize: 500)) { _ in
+    let store = FakeEventStore()
+    let counts = try await withPipeline(source, store, FakePublisher(), .test(workers: 4, batchSize: 500)) { _ in
       try await source.state.wait { $0.settlements == total }
     }
     #expect(source.now.isEachSettledOnce)
     #expect(source.now.applied == total)
-    #expect(ledger.now.stored.count == total)
+    #expect(store.now.stored.count == total)
     #expect(counts.received == total && counts.stored == total && counts.duplicates == 0)
     var last: [Int: Int] = [:]
     var outOfOrder = 0
-    for id in ledger.now.commits.joined() {
+    for id in store.now.commits.joined() {
       let number = try #require(Int(id.dropFirst()))
       if let previous = last.updateValue(number, forKey: number % 997), previous > number { outOfOrder += 1 }
     }
@@ -203,24 +206,24 @@ import Testing
   @Test func `a commit that hangs does not hold up what little comes after it`() async throws {
     let source = FakeSource([.test(1, ids: ["a1", "a2"], client: "a")])
     let isFree = Watched(false)
-    let ledger = FakeLedger(plan: { batch, _, isStored in
+    let store = FakeEventStore(plan: { batch, _, isStored in
       if !isStored, batch.contains("a1") { try? await isFree.wait { $0 } }
       return nil
     })
-    _ = try await withPipeline(source, ledger, FakePublisher(), .test(lanes: 2)) { _ in
-      try await ledger.state.wait { $0.attempts == 1 }
+    _ = try await withPipeline(source, store, FakePublisher(), .test(workers: 2)) { _ in
+      try await store.state.wait { $0.attempts == 1 }
       source.send([.test(2, client: "b")])
-      try await ledger.state.wait { $0.stored == ["e2"] }
+      try await store.state.wait { $0.stored == ["e2"] }
       isFree.change { $0 = true }
       try await source.state.wait { $0.settlements == 2 }
     }
-    #expect(ledger.now.commits == [["e2"], ["a1", "a2"]])
+    #expect(store.now.commits == [["e2"], ["a1", "a2"]])
   }
 
-  @Test func `no two lanes have a client at the same time`() async throws {
+  @Test func `no two workers have a client at the same time`() async throws {
     let source = FakeSource((0..<3000).map { .test($0, client: "c\($0 % 40)") }, batchSize: 64)
     let busy = Watched<(clients: Set<String>, clashes: Int, most: Int)>(([], 0, 0))
-    let ledger = FakeLedger(plan: { batch, _, isStored in
+    let store = FakeEventStore(plan: { batch, _, isStored in
       let clients = Set(batch.events.compactMap(\.event.client.externalID))
       busy.change { busy in
         if isStored {
@@ -234,7 +237,7 @@ import Testing
       for _ in 0..<5 { await Task.yield() }
       return nil
     })
-    _ = try await withPipeline(source, ledger, FakePublisher(), .test(lanes: 4, batchSize: 5)) { _ in
+    _ = try await withPipeline(source, store, FakePublisher(), .test(workers: 4, batchSize: 5)) { _ in
       try await source.state.wait { $0.settlements == 3000 }
     }
     #expect(busy.now.clashes == 0)

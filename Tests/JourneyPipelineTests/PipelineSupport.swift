@@ -5,23 +5,25 @@ import Logging
 import ServiceLifecycle
 import ServiceLifecycleTestKit
 
-extension Received {
+extension InboundMessage {
   /// A message with an event for each id, all of one client.
-  static func test(_ tag: Int, ids: [String]? = nil, client: String = "c", rejections: [Rejection] = []) -> Received {
-    Received(
-      receipt: .test(tag), events: (ids ?? ["e\(tag)"]).map { .test($0, client: client) }, rejections: rejections)
+  static func test(_ tag: Int, ids: [String]? = nil, client: String = "c", rejections: [Rejection] = [])
+    -> InboundMessage
+  {
+    InboundMessage(
+      token: .test(tag), events: (ids ?? ["e\(tag)"]).map { .test($0, client: client) }, rejections: rejections)
   }
 }
 
-extension Receipt {
-  static func test(_ tag: Int) -> Receipt { Receipt(generation: 1, tag: UInt64(tag)) }
+extension AckToken {
+  static func test(_ tag: Int) -> AckToken { AckToken(generation: 1, tag: UInt64(tag)) }
 }
 
-extension StagedEvent {
+extension IncomingEvent {
   private static let org = UUID()
 
-  static func test(_ id: String, client: String) -> StagedEvent {
-    StagedEvent(
+  static func test(_ id: String, client: String) -> IncomingEvent {
+    IncomingEvent(
       id: UUID(),
       event: JourneyEvent(
         orgID: org, source: "test", sourceEventID: id, client: ClientReference(externalID: client), type: "call",
@@ -37,13 +39,14 @@ extension EventBatch {
 
 extension Pipeline.Settings {
   /// Without a turn of the relay but the first, unless a test wants more.
-  static func test(lanes: Int = 1, batchSize: Int = 100, relayInterval: Duration = .seconds(3600)) -> Pipeline.Settings
+  static func test(workers: Int = 1, batchSize: Int = 100, relayInterval: Duration = .seconds(3600))
+    -> Pipeline.Settings
   {
     var settings = Pipeline.Settings()
-    settings.lanes = lanes
+    settings.workers = workers
     settings.batchSize = batchSize
-    settings.shortestRetry = .microseconds(100)
-    settings.longestRetry = .milliseconds(1)
+    settings.minRetryDelay = .microseconds(100)
+    settings.maxRetryDelay = .milliseconds(1)
     settings.relayInterval = relayInterval
     // On a busy machine ten seconds pass between two steps of a test.
     settings.maxHold = .seconds(3600)
@@ -57,13 +60,13 @@ let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 ///
 /// A run that does not end makes the test fail at its time limit, not hang.
 func withPipeline(
-  _ source: FakeSource, _ ledger: FakeLedger, _ publisher: any ActionPublisher = FakePublisher(),
+  _ source: FakeSource, _ store: FakeEventStore, _ publisher: any ActionPublisher = FakePublisher(),
   _ settings: Pipeline.Settings = .test(),
   health: Health = Health(), stopping body: @Sendable (Pipeline) async throws -> Void,
   meanwhile: @Sendable () async throws -> Void = {}
 ) async throws -> Statistics.Counts {
   let pipeline = Pipeline(
-    source: source, ledger: ledger, publisher: publisher, settings: settings, health: health, logger: quiet)
+    source: source, store: store, publisher: publisher, settings: settings, health: health, logger: quiet)
   try await testGracefulShutdown { @Sendable trigger in
     try await whileRunning({ try await pipeline.run() }) {
       try await body(pipeline)

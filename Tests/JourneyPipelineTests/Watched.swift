@@ -61,7 +61,7 @@ final class Watched<State: Sendable>: Sendable {
 extension Watched<Int> {
   /// Counts down.
   /// - Returns: true as often as the number said.
-  func takeOne() -> Bool {
+  func removeOne() -> Bool {
     change { left in
       left -= 1
       return left >= 0

@@ -8,17 +8,17 @@ import Testing
 /// Whether a commit would pass is found out before an event is taken.
 @Suite struct CommitCheckTests: CommitTesting {
   @Test func everyStatementIsTriedWithTheTypesOfTheCommit() async throws {
-    try await withLedger { ledger, _ in
-      try await ledger.check()
+    try await withStore { store, _ in
+      try await store.check()
       // On the connections of the commits and of the outbox, which refuse a statement with parameters of other types.
       for _ in 0..<2 {
-        _ = try await ledger.commit(EventBatch(events: [event("a"), event("b", of: 1)]))
-        try await ledger.check()
+        _ = try await store.commit(EventBatch(events: [event("a"), event("b", of: 1)]))
+        try await store.check()
       }
-      _ = try await ledger.claimAbandoned(limit: 10)
+      _ = try await store.claimAbandoned(limit: 10)
     }
-    let checked = Set(CommitCheck.commands(History(signals: DecisionRules().signals)).map(\.0.name))
-    #expect(checked.count == CommitCheck.commands(History(signals: DecisionRules().signals)).count)
+    let checked = Set(CommitCheck.commands(SummaryRebuild(signals: DecisionRules().signals)).map(\.0.name))
+    #expect(checked.count == CommitCheck.commands(SummaryRebuild(signals: DecisionRules().signals)).count)
   }
 
   struct Change: Sendable, CustomTestStringConvertible {
@@ -48,10 +48,10 @@ import Testing
         """, sqlState: "42501"),
   ])
   func whatWouldNotPassIsFound(_ change: Change) async throws {
-    try await withLedger { ledger, other in
-      try await ledger.check()
+    try await withStore { store, other in
+      try await store.check()
       try await other.run(change.sql)
-      let error = await #expect(throws: LedgerError.self) { try await ledger.check() }
+      let error = await #expect(throws: StoreError.self) { try await store.check() }
       #expect(error?.kind == .permanent)
       #expect(error?.reason.contains(change.sqlState) == true, "\(error as Any)")
     }
@@ -59,13 +59,13 @@ import Testing
 
   /// As hosts have it.
   @Test func anAddressWithoutCasePasses() async throws {
-    try await withLedger { ledger, other in
+    try await withStore { store, other in
       try await other.run(
         "CREATE EXTENSION IF NOT EXISTS citext; ALTER TABLE contacts ALTER COLUMN email TYPE citext, ALTER COLUMN name TYPE varchar(200)"
       )
-      try await ledger.check()
-      expect(try await ledger.commit(EventBatch(events: [event("a")])), ["met"])
-      expect(try await ledger.commit(EventBatch(events: [event("a")])), ["stored"])
+      try await store.check()
+      expect(try await store.commit(EventBatch(events: [event("a")])), ["met"])
+      expect(try await store.commit(EventBatch(events: [event("a")])), ["stored"])
     }
   }
 }

@@ -8,7 +8,7 @@ import Synchronization
 import TestServers
 import Testing
 
-enum CommitWorld {
+enum CommitFixture {
   static let org = UUID()
   static let clients = [UUID(), UUID()]
 }
@@ -17,32 +17,32 @@ enum CommitWorld {
 protocol CommitTesting {}
 
 extension CommitTesting {
-  static var org: UUID { CommitWorld.org }
-  static var clients: [UUID] { CommitWorld.clients }
+  static var org: UUID { CommitFixture.org }
+  static var clients: [UUID] { CommitFixture.clients }
 
   /// A database with two clients, a ledger, and a connection that is in the ledger's way.
   /// - Parameter url: of a database that is not migrated yet; nil: an empty one.
-  func withLedger(
+  func withStore(
     clock: any WallClock = SystemClock(), in url: String? = nil,
-    _ body: (PostgresLedger, PostgresWorker) async throws -> Void
+    _ body: (PostgresEventStore, PostgresWorker) async throws -> Void
   ) async throws {
-    try await withLedgers(clock: clock, in: url) { try await body($0[0], $1) }
+    try await withStores(clock: clock, in: url) { try await body($0[0], $1) }
   }
 
   /// The same with several ledgers of one database, each at a moment of its own.
   /// - Parameter offsets: how far the moments are from now.
-  func withLedgers(
+  func withStores(
     clock: any WallClock = SystemClock(), in url: String? = nil, at offsets: [TimeSpan] = [.seconds(0)],
     rules: DecisionRules = DecisionRules(),
-    _ body: ([PostgresLedger], PostgresWorker) async throws -> Void
+    _ body: ([PostgresEventStore], PostgresWorker) async throws -> Void
   ) async throws {
-    try await withLedgers(clock: clock, in: url, at: offsets, rules: offsets.map { _ in rules }, body)
+    try await withStores(clock: clock, in: url, at: offsets, rules: offsets.map { _ in rules }, body)
   }
 
   /// The same, each with rules of its own.
-  func withLedgers(
+  func withStores(
     clock: any WallClock = SystemClock(), in url: String? = nil, at offsets: [TimeSpan]? = nil, rules: [DecisionRules],
-    _ body: ([PostgresLedger], PostgresWorker) async throws -> Void
+    _ body: ([PostgresEventStore], PostgresWorker) async throws -> Void
   ) async throws {
     let url = if let url { url } else { try await TestServers.shared().makeDatabase() }
     try await withDatabase(url) { other in
@@ -52,15 +52,15 @@ extension CommitTesting {
         try await other.run("INSERT INTO contacts (id, org_id, name) VALUES ('\(client)', '\(Self.org)', 'Ada')")
       }
       let settings = try PostgresSettings(conninfo: url, role: "journey_adapter")
-      var ledgers: [PostgresLedger] = []
+      var stores: [PostgresEventStore] = []
       for (rules, offset) in zip(rules, offsets ?? rules.map { _ in .seconds(0) }) {
-        ledgers.append(
-          try await PostgresLedger.open(
-            settings, lanes: 2, decider: Self.decider(rules), clock: clock, clockOffset: offset))
+        stores.append(
+          try await PostgresEventStore.open(
+            settings, workers: 2, decider: Self.decider(rules), clock: clock, clockOffset: offset))
       }
       let result: Result<Void, any Error>
-      do { result = .success(try await body(ledgers, other)) } catch { result = .failure(error) }
-      for ledger in ledgers { await ledger.close() }
+      do { result = .success(try await body(stores, other)) } catch { result = .failure(error) }
+      for store in stores { await store.close() }
       try result.get()
     }
   }
@@ -76,31 +76,31 @@ extension CommitTesting {
     }
   }
 
-  func event(_ id: String, of client: Int = 0) -> StagedEvent {
+  func event(_ id: String, of client: Int = 0) -> IncomingEvent {
     event(id, of: ClientReference(id: Self.clients[client]))
   }
 
-  func event(_ id: String, of client: ClientReference, org: UUID = CommitWorld.org) -> StagedEvent {
+  func event(_ id: String, of client: ClientReference, org: UUID = CommitFixture.org) -> IncomingEvent {
     var random = IDRandom()
     let now = SystemClock().now()
     let event = JourneyEvent(
       orgID: org, source: "crm", sourceEventID: id, client: client, type: "note_added", stage: .billing,
       occurredAt: now,
       metadata: Array("{}".utf8))
-    return StagedEvent(id: UUID.v7(at: now, using: &random), event: event, signals: Signals())
+    return IncomingEvent(id: UUID.v7(at: now, using: &random), event: event, signals: Signals())
   }
 
-  func expect(_ receipt: CommitReceipt, _ wanted: [String], sourceLocation: SourceLocation = #_sourceLocation) {
-    #expect(codes(receipt) == wanted, sourceLocation: sourceLocation)
+  func expect(_ result: CommitResult, _ wanted: [String], sourceLocation: SourceLocation = #_sourceLocation) {
+    #expect(codes(result) == wanted, sourceLocation: sourceLocation)
   }
 
-  func codes(_ receipt: CommitReceipt) -> [String] {
-    receipt.results.map { result in
+  func codes(_ result: CommitResult) -> [String] {
+    result.results.map { result in
       switch result {
       case .stored: "stored"
       case .duplicate: "duplicate"
-      case .deferred: "deferred"
-      case .met: "met"
+      case .locked: "deferred"
+      case .stateCreated: "met"
       case .rejected(let rejection): rejection.code.rawValue
       }
     }
@@ -149,17 +149,17 @@ extension CommitTesting {
   }
 }
 
-extension PostgresLedger {
+extension PostgresEventStore {
   /// Commits events, and those again whose clients it has just met, as a lane does.
-  func take(_ events: [StagedEvent], published: [UUID] = []) async throws(LedgerError) -> CommitReceipt {
-    var receipt = try await commit(EventBatch(events: events, published: published))
-    let again = receipt.results.indices.filter { if case .met = receipt.results[$0] { true } else { false } }
-    guard !again.isEmpty else { return receipt }
-    let rest = try await take(again.map { events[$0] })
-    for (index, result) in zip(again, rest.results) { receipt.results[index] = result }
-    let actions = [receipt.outbox, rest.outbox].compactMap(\.self)
-    receipt.outbox = actions.last.map { OutboxBatch(id: $0.id, actions: actions.flatMap(\.actions)) }
-    return receipt
+  func commitAll(_ events: [IncomingEvent], published: [UUID] = []) async throws(StoreError) -> CommitResult {
+    var result = try await commit(EventBatch(events: events, published: published))
+    let again = result.results.indices.filter { if case .stateCreated = result.results[$0] { true } else { false } }
+    guard !again.isEmpty else { return result }
+    let rest = try await commitAll(again.map { events[$0] })
+    for (index, outcome) in zip(again, rest.results) { result.results[index] = outcome }
+    let actions = [result.outbox, rest.outbox].compactMap(\.self)
+    result.outbox = actions.last.map { OutboxBatch(id: $0.id, actions: actions.flatMap(\.actions)) }
+    return result
   }
 }
 

@@ -8,11 +8,11 @@ import Testing
 /// What a batch commit does beside other transactions, and with events that are the same.
 @Suite struct CommitTests: CommitTesting {
   @Test func `an event that is there already, or comes twice, is stored once`() async throws {
-    try await withLedger { ledger, other in
-      let first = try await ledger.take([event("b"), event("a"), event("b", of: 1), event("a")])
+    try await withStore { store, other in
+      let first = try await store.commitAll([event("b"), event("a"), event("b", of: 1), event("a")])
       #expect(codes(first) == ["stored", "stored", "duplicate", "duplicate"])
       // Equivalent to Unicode, yet other bytes.
-      let second = try await ledger.commit(
+      let second = try await store.commit(
         EventBatch(events: [event("a"), event("\u{e9}"), event("e\u{301}"), event("b", of: 1), event("\u{e9}")]))
       #expect(codes(second) == ["duplicate", "stored", "stored", "duplicate", "duplicate"])
       #expect(
@@ -21,49 +21,50 @@ import Testing
   }
 
   @Test
-  func `an event of a client that is met for the first time is left for another batch, and holds up none of this one`()
+  func
+    `an event of a client that is stateCreated for the first time is left for another batch, and holds up none of this one`()
     async throws
   {
-    try await withLedger { ledger, other in
-      _ = try await ledger.take([event("1")])
+    try await withStore { store, other in
+      _ = try await store.commitAll([event("1")])
       let events = [
         event("2"), event("3", of: 1), event("4", of: ClientReference(externalID: "nobody")), event("5", of: 1),
       ]
-      expect(try await ledger.commit(EventBatch(events: events)), ["stored", "met", "unknown_client", "met"])
-      expect(try await ledger.commit(EventBatch(events: events)), ["duplicate", "stored", "unknown_client", "stored"])
+      expect(try await store.commit(EventBatch(events: events)), ["stored", "met", "unknown_client", "met"])
+      expect(try await store.commit(EventBatch(events: events)), ["duplicate", "stored", "unknown_client", "stored"])
       #expect(try await other.rows("SELECT count(*) FROM client_journey_events") == ["4"])
     }
   }
 
-  @Test func `a client that cannot be met comes again with others, and alone is an error`() async throws {
-    try await withLedger { ledger, other in
-      _ = try await ledger.take([event("1")])
+  @Test func `a client that cannot be stateCreated comes again with others, and alone is an error`() async throws {
+    try await withStore { store, other in
+      _ = try await store.commitAll([event("1")])
       try await other.run("REVOKE INSERT ON journey_client_state FROM journey_adapter")
-      expect(try await ledger.commit(EventBatch(events: [event("2"), event("3", of: 1)])), ["stored", "deferred"])
-      do throws(LedgerError) {
-        _ = try await ledger.commit(EventBatch(events: [event("3", of: 1)]))
+      expect(try await store.commit(EventBatch(events: [event("2"), event("3", of: 1)])), ["stored", "deferred"])
+      do throws(StoreError) {
+        _ = try await store.commit(EventBatch(events: [event("3", of: 1)]))
         Issue.record("a state was added without the right to")
       } catch {
         #expect(error.kind == .permanent, "\(error)")
       }
       try await other.run("GRANT INSERT ON journey_client_state TO journey_adapter")
-      expect(try await ledger.take([event("3", of: 1)]), ["stored"])
+      expect(try await store.commitAll([event("3", of: 1)]), ["stored"])
     }
   }
 
   @Test(.timeLimit(.minutes(5)))
   func `what is committed is not held up by a client that the host application is still writing about`() async throws {
-    try await withLedger { ledger, other in
-      _ = try await ledger.take([event("1")])
+    try await withStore { store, other in
+      _ = try await store.commitAll([event("1")])
       let insert = """
         INSERT INTO client_journey_events (id, client_id, org_id, stage, event_type, occurred_at)
         VALUES (gen_random_uuid(), '\(Self.clients[1])', '\(Self.org)', 'retention', 'renewed', now() + interval '1 hour')
         """
       try await withOpenTransaction(insert, on: other) {
-        let receipt = try await ledger.commit(EventBatch(events: [event("2"), event("3", of: 1)]))
-        #expect(codes(receipt) == ["stored", "deferred"])
+        let result = try await store.commit(EventBatch(events: [event("2"), event("3", of: 1)]))
+        #expect(codes(result) == ["stored", "deferred"])
       }
-      expect(try await ledger.commit(EventBatch(events: [event("3", of: 1)])), ["stored"])
+      expect(try await store.commit(EventBatch(events: [event("3", of: 1)])), ["stored"])
       #expect(
         try await other.rows("SELECT stage FROM journey_client_state WHERE client_id = '\(Self.clients[1])'") == [
           "retention"
@@ -72,50 +73,50 @@ import Testing
   }
 
   @Test(.timeLimit(.minutes(5))) func `a client that another transaction works on is passed over`() async throws {
-    try await withLedger { ledger, other in
-      _ = try await ledger.take([event("1"), event("2", of: 1)])
+    try await withStore { store, other in
+      _ = try await store.commitAll([event("1"), event("2", of: 1)])
       let lock = "SELECT 1 FROM journey_client_state WHERE client_id = '\(Self.clients[0])' FOR UPDATE"
       let events = [event("3"), event("4", of: 1), event("1")]
       try await withOpenTransaction(lock, on: other) {
-        expect(try await ledger.commit(EventBatch(events: events)), ["deferred", "stored", "deferred"])
+        expect(try await store.commit(EventBatch(events: events)), ["deferred", "stored", "deferred"])
       }
-      expect(try await ledger.commit(EventBatch(events: events)), ["stored", "duplicate", "duplicate"])
+      expect(try await store.commit(EventBatch(events: events)), ["stored", "duplicate", "duplicate"])
     }
   }
 
   @Test(.timeLimit(.minutes(5)))
   func `an event that another transaction stores for another client meanwhile is not stored twice`() async throws {
-    try await withLedger { ledger, other in
-      _ = try await ledger.take([event("1"), event("2", of: 1)])
+    try await withStore { store, other in
+      _ = try await store.commitAll([event("1"), event("2", of: 1)])
       let insert = """
         INSERT INTO client_journey_events (id, client_id, org_id, stage, event_type, source, source_event_id)
         VALUES (gen_random_uuid(), '\(Self.clients[1])', '\(Self.org)', 'billing', 'note_added', 'crm', '3')
         """
       let batch = EventBatch(events: [event("3"), event("4")])
       try await withTransaction(insert, on: other) {
-        do throws(LedgerError) {
-          _ = try await ledger.commit(batch)
+        do throws(StoreError) {
+          _ = try await store.commit(batch)
           Issue.record("the event was stored twice")
         } catch {
           #expect(error.kind == .transient, "\(error)")
         }
       }
-      let again = try await ledger.commit(batch)
+      let again = try await store.commit(batch)
       #expect(codes(again) == ["duplicate", "stored"])
     }
   }
 
   @Test(.timeLimit(.minutes(5)))
   func `an event that the host application is writing is part of a client's first evaluation`() async throws {
-    try await withLedger { ledger, other in
+    try await withStore { store, other in
       let insert = """
         INSERT INTO client_journey_events (id, client_id, org_id, stage, event_type, occurred_at)
         VALUES (gen_random_uuid(), '\(Self.clients[0])', '\(Self.org)', 'retention', 'renewed', now() + interval '1 hour')
         """
       try await withOpenTransaction(insert, on: other) {
-        expect(try await ledger.take([event("1")]), ["deferred"])
+        expect(try await store.commitAll([event("1")]), ["deferred"])
       }
-      expect(try await ledger.take([event("1")]), ["stored"])
+      expect(try await store.commitAll([event("1")]), ["stored"])
       #expect(
         try await other.rows("SELECT stage FROM journey_client_state WHERE client_id = '\(Self.clients[0])'") == [
           "retention"
@@ -124,7 +125,7 @@ import Testing
   }
 
   @Test func `the host's columns may be of any type that reads as text or as a number`() async throws {
-    try await withLedger { ledger, other in
+    try await withStore { store, other in
       try await other.run(
         """
         CREATE EXTENSION citext;
@@ -137,10 +138,10 @@ import Testing
         email: "ada@example.com")
       let new = ClientReference(externalID: "n", creation: NewClient(name: "Bo", email: "bo@example.com", phone: "3"))
       expect(
-        try await ledger.take([event("1", of: byEmail), event("2", of: new), event("3")]),
+        try await store.commitAll([event("1", of: byEmail), event("2", of: new), event("3")]),
         ["stored", "stored", "stored"])
       try await other.run("UPDATE journey_outbox SET instance = NULL")
-      #expect(try await ledger.claimAbandoned(limit: 10).count >= 1)
+      #expect(try await store.claimAbandoned(limit: 10).count >= 1)
       #expect(try await other.rows("SELECT count(*) FROM contacts") == ["3"])
     }
   }
@@ -149,7 +150,7 @@ import Testing
   func `however a batch names its clients, each event goes to the right one, and to none of another organisation`()
     async throws
   {
-    try await withLedger { ledger, other in
+    try await withStore { store, other in
       let (foreignOrg, foreignClient) = (UUID(), UUID())
       try await other.run("INSERT INTO organizations (id, name) VALUES ('\(foreignOrg)', 'Blau')")
       try await other.run("INSERT INTO contacts (id, org_id, name) VALUES ('\(foreignClient)', '\(foreignOrg)', 'Bob')")
@@ -161,7 +162,7 @@ import Testing
           "INSERT INTO journey_identities (org_id, source, external_id, client_id) VALUES ('\(org)', 'crm', '\(id)', '\(client)')"
         )
       }
-      func batch(_ round: Int) -> [StagedEvent] {
+      func batch(_ round: Int) -> [IncomingEvent] {
         [
           event("\(round)a"), event("\(round)b", of: ClientReference(externalID: "crm-0")),
           event("\(round)c", of: ClientReference(externalID: "crm-1")),
@@ -178,9 +179,9 @@ import Testing
       }
       // Clients that were not met yet, then clients that are known.
       for round in 1...2 {
-        let receipt = try await ledger.take(batch(round))
+        let result = try await store.commitAll(batch(round))
         #expect(
-          codes(receipt)
+          codes(result)
             == [
               "stored", "stored", "stored", "stored", "stored", "foreign_client", "foreign_client", "unknown_client",
               "stored", "stored",

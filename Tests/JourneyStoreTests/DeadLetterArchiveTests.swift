@@ -7,61 +7,63 @@ import TestServers
 import Testing
 
 @Suite struct DeadLetterArchiveTests {
-  @Test func aLetterIsStoredWholeAndOnce() async throws {
-    try await LetterStage.run { stage in
-      var letter = Letter.test(1, body: (0...255).map { UInt8($0) }, orgID: UUID())
-      letter.causedBy = UUID()
-      letter.attempts = 4
-      letter.firstFailedAt = Timestamp(microseconds: 1_000_001)
-      #expect(try await stage.archive.store([letter, Letter.test(2)]) == StoredLetters(new: 2))
+  @Test func aDeadLetterIsStoredWholeAndOnce() async throws {
+    try await FailureStep.run { stage in
+      var deadLetter = DeadLetter.test(1, body: (0...255).map { UInt8($0) }, orgID: UUID())
+      deadLetter.causedBy = UUID()
+      deadLetter.attempts = 4
+      deadLetter.firstFailedAt = Timestamp(microseconds: 1_000_001)
+      #expect(try await stage.archive.store([deadLetter, DeadLetter.test(2)]) == StoredDeadLetters(new: 2))
       // The queue delivers both again; a third one comes with two copies of itself.
       #expect(
-        try await stage.archive.store([letter, Letter.test(2), .test(3), .test(3)]) == StoredLetters(new: 1, known: 3))
+        try await stage.archive.store([deadLetter, DeadLetter.test(2), .test(3), .test(3)])
+          == StoredDeadLetters(new: 1, known: 3))
       let stored = try await stage.all()
       #expect(stored.count == 3)
-      let found = try #require(stored.first { $0.letter.causedBy != nil })
-      #expect(found.letter.message.body == letter.message.body)
+      let found = try #require(stored.first { $0.deadLetter.causedBy != nil })
+      #expect(found.deadLetter.message.body == deadLetter.message.body)
       #expect(found.state == .new)
-      var compared = found.letter
+      var compared = found.deadLetter
       // jsonb has its own layout.
-      compared.message.properties = letter.message.properties
-      compared.message.headers = letter.message.headers
-      #expect(compared == letter)
+      compared.message.properties = deadLetter.message.properties
+      compared.message.headers = deadLetter.message.headers
+      #expect(compared == deadLetter)
     }
   }
 
   /// An instance that died between the letter's confirm and the acknowledgement buries the same message again.
-  @Test func aSecondBurialOfAnOpenLetterIsTheSameLetter() async throws {
-    try await LetterStage.run { stage in
+  @Test func theSameMessageDeadLetteredAgainIsTheSameDeadLetter() async throws {
+    try await FailureStep.run { stage in
       _ = try await stage.archive.store([.test(1, failedAt: 100)])
-      #expect(try await stage.archive.store([.test(1, failedAt: 200)]) == StoredLetters(known: 1))
+      #expect(try await stage.archive.store([.test(1, failedAt: 200)]) == StoredDeadLetters(known: 1))
       #expect(try await stage.all().map(\.sameFailures) == [1])
     }
   }
 
   @Test func whatFailsAgainIsOpenAgainAndCounted() async throws {
-    try await LetterStage.run { stage in
+    try await FailureStep.run { stage in
       _ = try await stage.archive.store([.test(1, failedAt: 100)])
       try await stage.replayAll()
       #expect(try await stage.all().map(\.state) == [.replayed])
       // The old letter, delivered once more, changes nothing.
-      #expect(try await stage.archive.store([.test(1, failedAt: 100)]) == StoredLetters(known: 1))
-      #expect(try await stage.archive.store([.test(1, failedAt: 200, replayCount: 1)]) == StoredLetters(reopened: 1))
-      var letter = try #require(try await stage.all().first)
-      #expect(letter.state == .new)
-      #expect(letter.sameFailures == 2)
-      #expect(letter.letter.failedAt == Timestamp(seconds: 200))
-      #expect(letter.letter.firstFailedAt == Timestamp(seconds: 100))
-      #expect(letter.settledAt == nil)
+      #expect(try await stage.archive.store([.test(1, failedAt: 100)]) == StoredDeadLetters(known: 1))
+      #expect(
+        try await stage.archive.store([.test(1, failedAt: 200, replayCount: 1)]) == StoredDeadLetters(reopened: 1))
+      var deadLetter = try #require(try await stage.all().first)
+      #expect(deadLetter.state == .new)
+      #expect(deadLetter.sameFailures == 2)
+      #expect(deadLetter.deadLetter.failedAt == Timestamp(seconds: 200))
+      #expect(deadLetter.deadLetter.firstFailedAt == Timestamp(seconds: 100))
+      #expect(deadLetter.settledAt == nil)
       try await stage.replayAll()
       // Another reason is another story.
       #expect(
         try await stage.archive.store([.test(1, code: "unknown_client", failedAt: 300, replayCount: 2)])
-          == StoredLetters(reopened: 1))
-      letter = try #require(try await stage.all().first)
-      #expect(letter.sameFailures == 1)
-      #expect(letter.letter.code == "unknown_client")
-      let history = try await stage.desk.history(of: letter.id)
+          == StoredDeadLetters(reopened: 1))
+      deadLetter = try #require(try await stage.all().first)
+      #expect(deadLetter.sameFailures == 1)
+      #expect(deadLetter.deadLetter.code == "unknown_client")
+      let history = try await stage.repository.history(of: deadLetter.id)
       #expect(history.map(\.action) == ["replayed", "failed_again", "replayed", "failed_again"])
       #expect(history.map(\.actor) == ["ann", "journey serve", "ann", "journey serve"])
     }
@@ -69,52 +71,52 @@ import Testing
 
   /// Less may be kept of a message than was published (`deadLetters.redactHeaders`, which may change): its fingerprint
   /// is another then.
-  @Test func aReplayIsKnownByItsLetterAlsoWhereItLooksDifferent() async throws {
-    try await LetterStage.run { stage in
+  @Test func aReplayIsKnownByItsDeadLetterAlsoWhereItLooksDifferent() async throws {
+    try await FailureStep.run { stage in
       _ = try await stage.archive.store([.test(1)])
       try await stage.replayAll()
       let id = try #require(try await stage.all().first?.id)
-      var again = Letter.test(1, failedAt: 200, replayCount: 1, source: "without a credential")
+      var again = DeadLetter.test(1, failedAt: 200, replayCount: 1, source: "without a credential")
       again.replayOf = id
-      #expect(try await stage.archive.store([again]) == StoredLetters(reopened: 1))
-      #expect(try await stage.archive.store([again]) == StoredLetters(known: 1))
+      #expect(try await stage.archive.store([again]) == StoredDeadLetters(reopened: 1))
+      #expect(try await stage.archive.store([again]) == StoredDeadLetters(known: 1))
       #expect(try await stage.all().map(\.state) == [.new])
-      #expect(try await stage.desk.history(of: id).map(\.action) == ["replayed", "failed_again"])
+      #expect(try await stage.repository.history(of: id).map(\.action) == ["replayed", "failed_again"])
       // A letter that is gone: the message itself counts.
-      var other = Letter.test(2, failedAt: 200, replayCount: 1)
+      var other = DeadLetter.test(2, failedAt: 200, replayCount: 1)
       other.replayOf = UUID()
-      #expect(try await stage.archive.store([other]) == StoredLetters(new: 1))
+      #expect(try await stage.archive.store([other]) == StoredDeadLetters(new: 1))
     }
   }
 
   /// Clocks of two hosts differ, and the broker tells whole seconds: that it came back is known by the replay's count,
   /// whatever time it says.
   @Test(arguments: [100, 99]) func aFailureByASlowClockIsNoCopy(_ failedAt: Int64) async throws {
-    try await LetterStage.run { stage in
+    try await FailureStep.run { stage in
       _ = try await stage.archive.store([.test(1, failedAt: 100)])
       try await stage.replayAll()
-      let again = [Letter.test(1, failedAt: 100), .test(1, failedAt: failedAt, replayCount: 1)]
-      #expect(try await stage.archive.store(again) == StoredLetters(reopened: 1, known: 1))
-      #expect(try await stage.archive.store(again) == StoredLetters(known: 2))
+      let again = [DeadLetter.test(1, failedAt: 100), .test(1, failedAt: failedAt, replayCount: 1)]
+      #expect(try await stage.archive.store(again) == StoredDeadLetters(reopened: 1, known: 1))
+      #expect(try await stage.archive.store(again) == StoredDeadLetters(known: 2))
       #expect(try await stage.all().map(\.state) == [.new])
     }
   }
 
   /// Between a replay's confirm and its note the message may have come back already.
   @Test func aFailureThatOvertakesTheNoteStaysOpen() async throws {
-    try await LetterStage.run { stage in
+    try await FailureStep.run { stage in
       _ = try await stage.archive.store([.test(1, failedAt: 100)])
       let (id, _) = try await stage.replays.start(stage.order())
-      let ledger = stage.replays.ledger(id, why: nil)
-      let item = try #require(try await ledger.taken(after: nil, limit: 10).first)
+      let store = stage.replays.store(id, why: nil)
+      let item = try #require(try await store.claimed(after: nil, limit: 10).first)
       // A copy of the first burial does not open what is being replayed.
-      #expect(try await stage.archive.store([.test(1, failedAt: 150, replayCount: 0)]) == StoredLetters(known: 1))
+      #expect(try await stage.archive.store([.test(1, failedAt: 150, replayCount: 0)]) == StoredDeadLetters(known: 1))
       #expect(
         try await stage.archive.store([.test(1, failedAt: 200, replayCount: item.replayCount)])
-          == StoredLetters(reopened: 1))
-      try await ledger.note([(item.letterID, .confirmed)])
+          == StoredDeadLetters(reopened: 1))
+      try await store.record([(item.deadLetterID, .confirmed)])
       #expect(try await stage.all().map(\.state) == [.new])
-      #expect(try await ledger.taken(after: nil, limit: 10).isEmpty)
+      #expect(try await store.claimed(after: nil, limit: 10).isEmpty)
     }
   }
 
@@ -122,25 +124,25 @@ import Testing
   ///
   /// A third session holds a letter until both wait, so that each has locked whatever it locks before that one.
   @Test func aReplayAndTheArchiveDoNotLockEachOtherOut() async throws {
-    try await LetterStage.run { stage in
-      let letters = (0..<200).map { Letter.test($0) }
-      _ = try await stage.archive.store(letters)
+    try await FailureStep.run { stage in
+      let deadLetters = (0..<200).map { DeadLetter.test($0) }
+      _ = try await stage.archive.store(deadLetters)
       let (id, _) = try await stage.replays.start(stage.order())
-      let ledger = stage.replays.ledger(id, why: nil)
-      let items = try await ledger.taken(after: nil, limit: 1000)
-      let outcomes = items.map { ($0.letterID, ReplayOutcome.confirmed) }
-      let again = letters.map { letter in
-        var letter = letter
-        letter.failedAt = Timestamp(seconds: 500)
-        letter.replayCount = 1
-        return letter
+      let store = stage.replays.store(id, why: nil)
+      let items = try await store.claimed(after: nil, limit: 1000)
+      let outcomes = items.map { ($0.deadLetterID, ReplayOutcome.confirmed) }
+      let again = deadLetters.map { deadLetter in
+        var deadLetter = deadLetter
+        deadLetter.failedAt = Timestamp(seconds: 500)
+        deadLetter.replayCount = 1
+        return deadLetter
       }
       // Near the beginning: whoever goes by another order than the ids has locked later ones by the time it waits.
-      let early = items[5].letterID
+      let early = items[5].deadLetterID
       let name = try await stage.worker.rows("SELECT current_database()")[0]
       let address = try await String(TestServers.shared().databaseURL().dropLast("postgres".count) + name)
       try await withDatabase(address, role: "journey_adapter") { other in
-        let archive = DeadLetterArchive(worker: other, clock: LetterClock())
+        let archive = PostgresDeadLetterArchive(worker: other, clock: DeadLetterClock())
         try await withDatabase(address) { third in
           let (held, hold) = AsyncStream.makeStream(of: Void.self)
           async let released: Void = third.perform { connection in
@@ -151,12 +153,12 @@ import Testing
             try connection.rollback()
           }
           for await _ in held {}
-          async let noted: Void = ledger.note(outcomes)
+          async let noted: Void = store.record(outcomes)
           async let stored = archive.store(again)
           try await released
           try await noted
           let result = try await stored
-          #expect(result == StoredLetters(reopened: 200))
+          #expect(result == StoredDeadLetters(reopened: 200))
         }
       }
       let open = try await stage.all([.new])
@@ -183,16 +185,16 @@ import Testing
   }
 
   @Test func whatNoTextColumnHoldsIsAPoisonOfItsOwn() async throws {
-    try await LetterStage.run { stage in
-      var letter = Letter.test(1)
-      letter.reason = "a\u{0}b"
-      #expect(await refusal(of: letter, by: stage.archive) == .poison)
+    try await FailureStep.run { stage in
+      var deadLetter = DeadLetter.test(1)
+      deadLetter.reason = "a\u{0}b"
+      #expect(await refusal(of: deadLetter, by: stage.archive) == .poison)
       let stored = try await stage.all()
       #expect(stored.isEmpty)
     }
   }
 
-  @Test func nobodyButTheAdapterReadsLetters() async throws {
+  @Test func nobodyButTheAdapterReadsDeadLetters() async throws {
     try await withDatabase { worker in
       try await worker.migrate()
       for table in ["journey_dead_letters", "journey_dead_letter_replays", "journey_dead_letter_log"] {

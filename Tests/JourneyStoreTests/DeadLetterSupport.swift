@@ -6,25 +6,25 @@ import PostgresClient
 import Testing
 
 /// A clock that tests set.
-struct LetterClock: WallClock {
+struct DeadLetterClock: WallClock {
   var time = Timestamp(seconds: 1_763_600_000)
   func now() -> Timestamp { time }
 }
 
-extension Letter {
+extension DeadLetter {
   /// A letter about a message that only its number tells from others.
   static func test(
     _ number: Int, code: String = "unknown_type", field: String? = "$.type", failedAt: Int64 = 100,
     replayCount: Int = 0,
     body: [UInt8]? = nil, source: String = "stripe", orgID: UUID? = nil
-  ) -> Letter {
+  ) -> DeadLetter {
     let body = body ?? Array(#"{"id":"e\#(number)"}"#.utf8)
     let message = OriginalMessage(
       exchange: "journey.events", routingKey: "a.b", messageID: "m\(number)", contentType: "application/json",
       properties: Array(#"{"deliveryMode":2,"messageId":"m\#(number)"}"#.utf8),
       headers: Array(#"[{"name":"x-source","type":"string","value":"\#(source)"}]"#.utf8), body: body,
       bodySize: body.count)
-    return Letter(
+    return DeadLetter(
       message: message, orgID: orgID, source: source, type: "invoice.odd", code: code,
       reason: "the reason of \(number)", field: field,
       value: "value \(number)", attempts: 1, firstFailedAt: Timestamp(seconds: failedAt),
@@ -34,28 +34,28 @@ extension Letter {
 }
 
 /// An archive in a database of its own, worked on as the adapter's role.
-struct LetterStage {
+struct FailureStep {
   let worker: PostgresWorker
-  var archive: DeadLetterArchive { DeadLetterArchive(worker: worker, clock: LetterClock()) }
-  var desk: LetterDesk { LetterDesk(worker: worker, actor: "ann") }
-  var replays: LetterReplays { LetterReplays(worker: worker, actor: "ann", clock: LetterClock()) }
+  var archive: PostgresDeadLetterArchive { PostgresDeadLetterArchive(worker: worker, clock: DeadLetterClock()) }
+  var repository: DeadLetterRepository { DeadLetterRepository(worker: worker, actor: "ann") }
+  var replays: ReplayRepository { ReplayRepository(worker: worker, actor: "ann", clock: DeadLetterClock()) }
 
-  static func run(_ body: (LetterStage) async throws -> Void) async throws {
+  static func run(_ body: (FailureStep) async throws -> Void) async throws {
     try await withDatabase { worker in
       try await worker.migrate()
       try await worker.run("SET ROLE journey_adapter")
-      try await body(LetterStage(worker: worker))
+      try await body(FailureStep(worker: worker))
     }
   }
 
-  func all(_ states: [LetterState] = []) async throws -> [ArchivedLetter] {
-    var filter = LetterFilter()
+  func all(_ states: [DeadLetterState] = []) async throws -> [ArchivedDeadLetter] {
+    var filter = DeadLetterFilter()
     filter.states = states
-    return try await desk.list(filter, limit: 1000, withBodies: true)
+    return try await repository.list(filter, limit: 1000, withBodies: true)
   }
 
-  func order(_ filter: LetterFilter? = nil, edit: String? = nil, loopGuard: Int? = 3) -> ReplayOrder {
-    var open = LetterFilter()
+  func order(_ filter: DeadLetterFilter? = nil, edit: String? = nil, loopGuard: Int? = 3) -> ReplayOrder {
+    var open = DeadLetterFilter()
     open.states = [.new]
     return ReplayOrder(
       filter: filter ?? open, filterText: Array("{}".utf8), edit: edit.map { Array($0.utf8) }, rate: nil,
@@ -66,20 +66,20 @@ struct LetterStage {
   /// Replays everything that is open, confirmed at once.
   func replayAll(loopGuard: Int? = 3) async throws {
     let (id, _) = try await replays.start(order(loopGuard: loopGuard))
-    let ledger = replays.ledger(id, why: nil)
+    let store = replays.store(id, why: nil)
     while true {
-      let items = try await ledger.taken(after: nil, limit: 100)
+      let items = try await store.claimed(after: nil, limit: 100)
       if items.isEmpty { break }
-      try await ledger.note(items.map { ($0.letterID, .confirmed) })
+      try await store.record(items.map { ($0.deadLetterID, .confirmed) })
     }
     try await replays.finish(id)
   }
 }
 
 /// How the archive refuses a letter; nil where it takes it.
-func refusal(of letter: Letter, by archive: DeadLetterArchive) async -> LedgerError.Kind? {
-  do throws(LedgerError) {
-    _ = try await archive.store([letter])
+func refusal(of deadLetter: DeadLetter, by archive: PostgresDeadLetterArchive) async -> StoreError.Kind? {
+  do throws(StoreError) {
+    _ = try await archive.store([deadLetter])
     return nil
   } catch {
     return error.kind
@@ -87,9 +87,9 @@ func refusal(of letter: Letter, by archive: DeadLetterArchive) async -> LedgerEr
 }
 
 /// How a replay refuses to hand its letters out; nil where it does.
-func refusal(of replay: ReplayLetters) async -> LedgerError.Kind? {
-  do throws(LedgerError) {
-    _ = try await replay.taken(after: nil, limit: 1)
+func refusal(of replay: ReplayClaim) async -> StoreError.Kind? {
+  do throws(StoreError) {
+    _ = try await replay.claimed(after: nil, limit: 1)
     return nil
   } catch {
     return error.kind

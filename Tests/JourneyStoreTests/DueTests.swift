@@ -21,87 +21,87 @@ import Testing
     }
   }
 
-  private func engage(_ ledger: PostgresLedger, _ ids: [String] = ["e1", "e2", "e3"], client: Int = 0) async throws {
-    expect(try await ledger.take(ids.map { event($0, of: client) }), ids.map { _ in "stored" })
+  private func engage(_ store: PostgresEventStore, _ ids: [String] = ["e1", "e2", "e3"], client: Int = 0) async throws {
+    expect(try await store.commitAll(ids.map { event($0, of: client) }), ids.map { _ in "stored" })
   }
 
   @Test func aSilentClientIsNoticedWithoutAnEvent() async throws {
-    try await withLedgers(at: [.seconds(0), .days(29), .days(31)]) { ledgers, other in
-      try await engage(ledgers[0])
+    try await withStores(at: [.seconds(0), .days(29), .days(31)]) { stores, other in
+      try await engage(stores[0])
       #expect(try await rows(Self.state, other) == [["LOW", "", "f", "t"]])
       // Not yet.
-      #expect(try await ledgers[1].evaluateDue(limit: 10, passingOver: PassedOver()).looked == 0)
-      let receipt = try await ledgers[2].evaluateDue(limit: 10, passingOver: PassedOver())
-      #expect(receipt.looked == 1)
-      #expect(receipt.evaluated == [DueReceipt.Client(id: Self.clients[0], orgID: Self.org)])
-      let action = try #require(receipt.outbox?.actions.first)
+      #expect(try await stores[1].evaluateDue(limit: 10, passingOver: PassedOver()).looked == 0)
+      let result = try await stores[2].evaluateDue(limit: 10, passingOver: PassedOver())
+      #expect(result.looked == 1)
+      #expect(result.evaluated == [DueResult.Client(id: Self.clients[0], orgID: Self.org)])
+      let action = try #require(result.outbox?.actions.first)
       #expect(action.causeID == action.id.text)
       #expect(try await rows(Self.state, other) == [["LOW", "low_engagement", "t", "t"]])
       #expect(try await rows(Self.causes, other).last == ["t", "time_passed"])
       #expect(
-        try await rows("SELECT count(*) FROM journey_outbox WHERE id = '\(receipt.outbox!.id)'", other) == [["1"]])
+        try await rows("SELECT count(*) FROM journey_outbox WHERE id = '\(result.outbox!.id)'", other) == [["1"]])
       // Once.
-      #expect(try await ledgers[2].evaluateDue(limit: 10, passingOver: PassedOver()).looked == 0)
+      #expect(try await stores[2].evaluateDue(limit: 10, passingOver: PassedOver()).looked == 0)
     }
   }
 
   @Test func nobodyIsEvaluatedOverTimeWhereTheRulesSaySo() async throws {
     var rules = DecisionRules()
     rules.evaluatesOverTime = false
-    try await withLedgers(at: [.seconds(0), .days(31)], rules: rules) { ledgers, other in
-      try await engage(ledgers[0])
+    try await withStores(at: [.seconds(0), .days(31)], rules: rules) { stores, other in
+      try await engage(stores[0])
       #expect(
         try await rows("SELECT count(*) FROM journey_client_state WHERE check_at < now() + interval '31 days'", other)
           == [["1"]])
-      #expect(try await ledgers[1].evaluateDue(limit: 10, passingOver: PassedOver()).looked == 0)
+      #expect(try await stores[1].evaluateDue(limit: 10, passingOver: PassedOver()).looked == 0)
     }
   }
 
   /// The time at which a client is looked at stays where it is while events come; it is moved on when it has come.
   @Test func aClientThatWasHeardOfMeanwhileIsNotEvaluated() async throws {
-    try await withLedgers(at: [.seconds(0), .days(20), .days(31), .days(51)]) { ledgers, other in
-      try await engage(ledgers[0])
+    try await withStores(at: [.seconds(0), .days(20), .days(31), .days(51)]) { stores, other in
+      try await engage(stores[0])
       let check = "SELECT check_at FROM journey_client_state WHERE client_id = '\(Self.clients[0])'"
       let before = try await rows(check, other)
       let later = SystemClock().now() + .days(20)
-      let staged = (0..<3).map { index in event("later\(index)") }.map { plain in
+      let incoming = (0..<3).map { index in event("later\(index)") }.map { plain in
         var event = plain.event
         event.occurredAt = later
-        return StagedEvent(id: plain.id, event: event, signals: plain.signals)
+        return IncomingEvent(id: plain.id, event: event, signals: plain.signals)
       }
-      expect(try await ledgers[1].take(staged), ["stored", "stored", "stored"])
+      expect(try await stores[1].commitAll(incoming), ["stored", "stored", "stored"])
       #expect(try await rows(check, other) == before)
-      let looked = try await ledgers[2].evaluateDue(limit: 10, passingOver: PassedOver())
+      let looked = try await stores[2].evaluateDue(limit: 10, passingOver: PassedOver())
       #expect(looked.looked == 1)
       #expect(looked.evaluated.isEmpty)
       #expect(try await rows(Self.state, other)[0][3] == "t", "the look has to be moved on")
-      #expect(try await ledgers[2].evaluateDue(limit: 10, passingOver: PassedOver()).looked == 0)
-      #expect(try await ledgers[3].evaluateDue(limit: 10, passingOver: PassedOver()).evaluated.count == 1)
+      #expect(try await stores[2].evaluateDue(limit: 10, passingOver: PassedOver()).looked == 0)
+      #expect(try await stores[3].evaluateDue(limit: 10, passingOver: PassedOver()).evaluated.count == 1)
     }
   }
 
   @Test func whatTheHostWritesIsEvaluatedSoon() async throws {
-    try await withLedgers { ledgers, other in
-      try await engage(ledgers[0])
+    try await withStores { stores, other in
+      try await engage(stores[0])
       try await other.run(
         """
         INSERT INTO client_journey_events (client_id, org_id, stage, event_type)
         VALUES ('\(Self.clients[0])', '\(Self.org)', 'churn_risk', 'complained'), ('\(Self.clients[1])', '\(Self.org)', 'onboarding', 'called')
         """)
       #expect(
-        Set(try await ledgers[0].evaluateDue(limit: 10, passingOver: PassedOver()).evaluated.map(\.id))
+        Set(try await stores[0].evaluateDue(limit: 10, passingOver: PassedOver()).evaluated.map(\.id))
           == Set(Self.clients))
       #expect(
         try await rows("SELECT stage FROM journey_client_state ORDER BY stage", other) == [
           ["churn_risk"], ["onboarding"],
         ])
-      #expect(try await ledgers[0].evaluateDue(limit: 10, passingOver: PassedOver()).looked == 0)
+      #expect(try await stores[0].evaluateDue(limit: 10, passingOver: PassedOver()).looked == 0)
     }
   }
 
   /// The host's own tables allow NULL, where a column has a default.
   @Test func nullOfTheHostIsTheDefault() async throws {
-    try await withLedgers { ledgers, other in
+    try await withStores { stores, other in
       let keys = "'\(Self.clients[0])', '\(Self.org)'"
       try await other.run(
         """
@@ -118,81 +118,81 @@ import Testing
   }
 
   @Test func whatSomebodyElseHoldsIsPassedOver() async throws {
-    try await withLedgers(at: [.seconds(0), .days(31)]) { ledgers, other in
-      try await engage(ledgers[0])
-      try await engage(ledgers[0], ["f1", "f2", "f3"], client: 1)
+    try await withStores(at: [.seconds(0), .days(31)]) { stores, other in
+      try await engage(stores[0])
+      try await engage(stores[0], ["f1", "f2", "f3"], client: 1)
       let contact = "SELECT FROM contacts WHERE id = '\(Self.clients[0])' FOR UPDATE"
       let state = "SELECT FROM journey_client_state WHERE client_id = '\(Self.clients[0])' FOR UPDATE"
       for held in [contact, state] {
         try await withOpenTransaction(held, on: other) {
-          let receipt = try await ledgers[1].evaluateDue(limit: 1, passingOver: PassedOver())
-          #expect(receipt.evaluated.allSatisfy { $0.id == Self.clients[1] })
+          let result = try await stores[1].evaluateDue(limit: 1, passingOver: PassedOver())
+          #expect(result.evaluated.allSatisfy { $0.id == Self.clients[1] })
         }
       }
       try await withOpenTransaction("SELECT FROM organizations FOR UPDATE", on: other) {
-        let receipt = try await ledgers[1].evaluateDue(limit: 10, passingOver: PassedOver())
-        #expect(receipt.evaluated.isEmpty)
-        #expect(receipt.held == [Self.org])
+        let result = try await stores[1].evaluateDue(limit: 10, passingOver: PassedOver())
+        #expect(result.evaluated.isEmpty)
+        #expect(result.held == [Self.org])
         #expect(
-          try await ledgers[1].evaluateDue(limit: 10, passingOver: PassedOver(organizations: Set(receipt.held))).looked
+          try await stores[1].evaluateDue(limit: 10, passingOver: PassedOver(organizations: Set(result.held))).looked
             == 0)
       }
       #expect(
-        try await ledgers[1].evaluateDue(limit: 10, passingOver: PassedOver()).evaluated.map(\.id) == [Self.clients[0]])
+        try await stores[1].evaluateDue(limit: 10, passingOver: PassedOver()).evaluated.map(\.id) == [Self.clients[0]])
     }
   }
 
   @Test func severalInstancesEvaluateEachClientOnce() async throws {
-    try await withLedgers(at: [.seconds(0), .days(31), .days(31), .days(31)]) { ledgers, other in
+    try await withStores(at: [.seconds(0), .days(31), .days(31), .days(31)]) { stores, other in
       let clients = (0..<300).map { _ in UUID() }
       for client in clients {
         try await other.run("INSERT INTO contacts (id, org_id, name) VALUES ('\(client)', '\(Self.org)', 'Ada')")
       }
       let events = clients.flatMap { client in (0..<3).map { event("\(client)-\($0)", of: ClientReference(id: client)) }
       }
-      expect(try await ledgers[0].take(events), events.map { _ in "stored" })
+      expect(try await stores[0].commitAll(events), events.map { _ in "stored" })
       let evaluated = try await withThrowingTaskGroup(of: [UUID].self) { group in
-        for ledger in ledgers.dropFirst() {
+        for store in stores.dropFirst() {
           group.addTask {
             var all: [UUID] = []
             while true {
-              let receipt = try await ledger.evaluateDue(limit: 20, passingOver: PassedOver())
-              all += receipt.evaluated.map(\.id)
-              if receipt.looked == 0 { return all }
+              let result = try await store.evaluateDue(limit: 20, passingOver: PassedOver())
+              all += result.evaluated.map(\.id)
+              if result.looked == 0 { return all }
             }
           }
         }
         return try await group.reduce(into: []) { $0 += $1 }
       }
       #expect(evaluated.count == Set(evaluated).count, "a client was evaluated twice")
-      #expect(try await ledgers[1].evaluateDue(limit: 500, passingOver: PassedOver()).looked + evaluated.count == 300)
+      #expect(try await stores[1].evaluateDue(limit: 500, passingOver: PassedOver()).looked + evaluated.count == 300)
     }
   }
 
   @Test func aClientThatCannotBeEvaluatedIsPutOff() async throws {
-    try await withLedgers(at: [.seconds(0), .days(31)]) { ledgers, other in
-      try await engage(ledgers[0])
+    try await withStores(at: [.seconds(0), .days(31)]) { stores, other in
+      try await engage(stores[0])
       try await other.run(
         """
         CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '23514'; END $$;
         CREATE TRIGGER refuse BEFORE INSERT ON client_journey_scores FOR EACH ROW WHEN (NEW.client_id = '\(Self.clients[0])') EXECUTE FUNCTION refuse()
         """)
-      let error = await #expect(throws: LedgerError.self) {
-        try await ledgers[1].evaluateDue(limit: 1, passingOver: PassedOver())
+      let error = await #expect(throws: StoreError.self) {
+        try await stores[1].evaluateDue(limit: 1, passingOver: PassedOver())
       }
       #expect(error?.client == Self.clients[0] && error?.kind == .poison)
-      try await ledgers[1].postponeDue(Self.clients[0])
-      #expect(try await ledgers[1].evaluateDue(limit: 1, passingOver: PassedOver()).looked == 0)
+      try await stores[1].postponeDue(Self.clients[0])
+      #expect(try await stores[1].evaluateDue(limit: 1, passingOver: PassedOver()).looked == 0)
     }
   }
 
   @Test func whoHasNoEventLeftIsNothing() async throws {
-    try await withLedgers { ledgers, other in
-      try await engage(ledgers[0])
+    try await withStores { stores, other in
+      try await engage(stores[0])
       try await other.run("DELETE FROM client_journey_events; UPDATE journey_client_state SET summary = ''")
-      let receipt = try await ledgers[0].evaluateDue(limit: 10, passingOver: PassedOver())
-      #expect(receipt.looked == 1)
-      #expect(receipt.evaluated.isEmpty)
+      let result = try await stores[0].evaluateDue(limit: 10, passingOver: PassedOver())
+      #expect(result.looked == 1)
+      #expect(result.evaluated.isEmpty)
       let state =
         "SELECT stage, risk_level, due_at, check_at FROM journey_client_state WHERE client_id = '\(Self.clients[0])'"
       #expect(try await rows(state, other) == [["", "", "", ""]])
@@ -203,55 +203,55 @@ import Testing
   @Test func aChangeThatChangesNothingIsNoEvaluation() async throws {
     var rules = DecisionRules()
     rules.actions.cooldown = .seconds(0)
-    try await withLedgers(rules: rules) { ledgers, other in
-      try await engage(ledgers[0])
+    try await withStores(rules: rules) { stores, other in
+      try await engage(stores[0])
       let before = try await rows(
         "SELECT count(*), (SELECT count(*) FROM journey_outbox) FROM client_journey_scores", other)
       try await other.run(
         "ALTER TABLE client_journey_events ADD COLUMN host_note text; UPDATE client_journey_events SET host_note = 'x'")
-      let receipt = try await ledgers[0].evaluateDue(limit: 10, passingOver: PassedOver())
-      #expect(receipt.looked == 1 && receipt.outbox == nil)
+      let result = try await stores[0].evaluateDue(limit: 10, passingOver: PassedOver())
+      #expect(result.looked == 1 && result.outbox == nil)
       #expect(
         try await rows("SELECT count(*), (SELECT count(*) FROM journey_outbox) FROM client_journey_scores", other)
           == before)
-      #expect(try await ledgers[0].evaluateDue(limit: 10, passingOver: PassedOver()).looked == 0)
+      #expect(try await stores[0].evaluateDue(limit: 10, passingOver: PassedOver()).looked == 0)
       // And one that does says what it follows from.
       try await other.run("DELETE FROM client_journey_events WHERE source_event_id <> 'e1'")
-      #expect(try await ledgers[0].evaluateDue(limit: 10, passingOver: PassedOver()).outbox != nil)
+      #expect(try await stores[0].evaluateDue(limit: 10, passingOver: PassedOver()).outbox != nil)
       #expect(try await rows(Self.causes, other).last == ["t", "history_changed"])
     }
   }
 
   /// An instance of a version that does not know `check_at` writes states beside this one.
   @Test func aStateOfAnEarlierVersionIsLookedAtAsWell() async throws {
-    try await withLedgers(at: [.seconds(0), .days(31)]) { ledgers, other in
-      try await engage(ledgers[0])
+    try await withStores(at: [.seconds(0), .days(31)]) { stores, other in
+      try await engage(stores[0])
       for check in ["NULL", "due_at + interval '1 year'"] {
         try await other.run("UPDATE journey_client_state SET check_at = \(check)")
         try await other.run("UPDATE journey_client_state SET due_at = due_at")
         #expect(try await rows(Self.state, other)[0][3] == "t", "\(check)")
       }
-      #expect(try await ledgers[1].evaluateDue(limit: 10, passingOver: PassedOver()).evaluated.count == 1)
+      #expect(try await stores[1].evaluateDue(limit: 10, passingOver: PassedOver()).evaluated.count == 1)
     }
   }
 
   /// The host has changed a contact, and holds it: the server waits for that in spite of SKIP LOCKED.
   @Test func aContactThatTheHostHoldsIsNamed() async throws {
-    try await withLedgers(at: [.seconds(0), .days(31)]) { ledgers, other in
-      try await engage(ledgers[0])
-      try await engage(ledgers[0], ["f1", "f2", "f3"], client: 1)
+    try await withStores(at: [.seconds(0), .days(31)]) { stores, other in
+      try await engage(stores[0])
+      try await engage(stores[0], ["f1", "f2", "f3"], client: 1)
       let held =
         "UPDATE contacts SET name = 'held' WHERE id = '\(Self.clients[0])'; SELECT FROM contacts WHERE id = '\(Self.clients[0])' FOR UPDATE"
       try await withOpenTransaction(held, on: other) {
-        let error = await #expect(throws: LedgerError.self) {
-          try await ledgers[1].evaluateDue(limit: 1, passingOver: PassedOver())
+        let error = await #expect(throws: StoreError.self) {
+          try await stores[1].evaluateDue(limit: 1, passingOver: PassedOver())
         }
         #expect(error?.kind == .contended && error?.client == Self.clients[0])
-        let receipt = try await ledgers[1].evaluateDue(limit: 10, passingOver: PassedOver(clients: [Self.clients[0]]))
-        #expect(receipt.evaluated.map(\.id) == [Self.clients[1]])
+        let result = try await stores[1].evaluateDue(limit: 10, passingOver: PassedOver(clients: [Self.clients[0]]))
+        #expect(result.evaluated.map(\.id) == [Self.clients[1]])
       }
       #expect(
-        try await ledgers[1].evaluateDue(limit: 10, passingOver: PassedOver()).evaluated.map(\.id) == [Self.clients[0]])
+        try await stores[1].evaluateDue(limit: 10, passingOver: PassedOver()).evaluated.map(\.id) == [Self.clients[0]])
     }
   }
 }

@@ -28,12 +28,12 @@ import Testing
   }
 
   /// Two clients of the reader's organisation, and two of another, none of them due.
-  private func withWorld(
+  private func withFixture(
     _ body:
-      @escaping (_ read: (JourneyQuery) async throws -> String, PostgresLedger, PostgresWorker) async throws -> Void
+      @escaping (_ read: (JourneyQuery) async throws -> String, PostgresEventStore, PostgresWorker) async throws -> Void
   ) async throws {
     let url = try await TestServers.shared().makeDatabase()
-    try await withLedger(in: url) { ledger, worker in
+    try await withStore(in: url) { store, worker in
       try await worker.run(
         """
         INSERT INTO organizations (id, name) VALUES ('\(Self.other)', 'Other');
@@ -42,8 +42,8 @@ import Testing
         INSERT INTO user_organizations (user_id, org_id) VALUES ('\(HostSchema.user)', '\(Self.org)')
         """)
       let mine = (0..<2).map { event("e\($0)", of: $0) }
-      expect(try await ledger.take(mine), ["stored", "stored"])
-      try await withReader(url) { read in try await body(read, ledger, worker) }
+      expect(try await store.commitAll(mine), ["stored", "stored"])
+      try await withReader(url) { read in try await body(read, store, worker) }
     }
   }
 
@@ -59,7 +59,7 @@ import Testing
   }
 
   @Test func whereNothingIsDueListsAreOfNow() async throws {
-    try await withWorld { read, _, worker in
+    try await withFixture { read, _, worker in
       // What is due later does not count.
       try await setCheck(Self.clients[0].text, "now() + interval '1 day'", worker)
       for (name, list) in Self.lists(Self.org) + Self.lists(nil) {
@@ -73,14 +73,14 @@ import Testing
   }
 
   @Test func whereASweepHasNotComeListsAreOfTheMomentWhenTheFirstFellDue() async throws {
-    try await withWorld { read, ledger, worker in
+    try await withFixture { read, store, worker in
       try await setCheck(Self.clients[0].text, "'2026-01-02 10:32:47.5+00'", worker)
       try await setCheck(Self.clients[1].text, "'2026-01-03 10:00:00+00'", worker)
       let due = try Date("2026-01-02T10:32:40Z", strategy: .iso8601)
       for (name, list) in Self.lists(Self.org) + Self.lists(nil) {
         #expect(try asOf(try await read(list)) == due, "\(name)")
       }
-      #expect(try await ledger.evaluateDue(limit: 10, passingOver: PassedOver()).looked == 2)
+      #expect(try await store.evaluateDue(limit: 10, passingOver: PassedOver()).looked == 2)
       for (name, list) in Self.lists(Self.org) where name != "map" && name != "statistics" {
         #expect(try asOf(try await read(list)) > Date.now - 20, "\(name)")
       }
@@ -89,7 +89,7 @@ import Testing
 
   /// A moment of the whole, which tells nothing of who is due, and is the same for everybody.
   @Test func listsOfOneOrganisationAreOfTheSameMomentAsThoseOfAll() async throws {
-    try await withWorld { read, _, worker in
+    try await withFixture { read, _, worker in
       try await worker.run(
         """
         INSERT INTO journey_client_state (client_id, org_id)
@@ -112,10 +112,10 @@ import Testing
 
   /// Counts are right up to when all clients had been evaluated as they were counted, not as they are read.
   @Test func countsAreOfTheMomentOfTheirCounting() async throws {
-    try await withWorld { read, ledger, worker in
+    try await withFixture { read, store, worker in
       try await setCheck(Self.clients[0].text, "'2026-01-02 10:32:47.5+00'", worker)
       for name in ["map", "statistics"] { _ = try await read(Self.lists(nil).first { $0.0 == name }!.1) }
-      #expect(try await ledger.evaluateDue(limit: 10, passingOver: PassedOver()).looked == 1)
+      #expect(try await store.evaluateDue(limit: 10, passingOver: PassedOver()).looked == 1)
       // As long as they are not counted anew.
       try await worker.run("UPDATE journey_maps SET stages_took = '1 hour', flows_took = '1 hour'")
       let due = try Date("2026-01-02T10:32:40Z", strategy: .iso8601)
@@ -137,7 +137,7 @@ import Testing
   }
 
   @Test func whoMayNotReadListsMayNotAskForTheMoment() async throws {
-    try await withWorld { _, _, worker in
+    try await withFixture { _, _, worker in
       for (role, isAllowed) in [("authenticated", true), ("journey_adapter", true), ("anon", false), ("public", false)]
       {
         let held = try await worker.rows(

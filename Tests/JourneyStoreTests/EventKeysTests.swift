@@ -5,8 +5,8 @@ import Testing
 @testable import JourneyStore
 
 @Suite struct EventKeysTests {
-  private func event(_ org: UUID, _ source: String, _ id: String) -> StagedEvent {
-    StagedEvent(
+  private func event(_ org: UUID, _ source: String, _ id: String) -> IncomingEvent {
+    IncomingEvent(
       id: UUID(),
       event: JourneyEvent(
         orgID: org, source: source, sourceEventID: id, client: ClientReference(externalID: "c"), type: "t", stage: nil,
@@ -17,7 +17,7 @@ import Testing
   @Test func `keys are ordered part by part, by bytes, and events with one key as they come`() {
     let orgs = [UUID(), UUID()], sources = ["", "a", "ab", "b", "\u{0}", "\u{e9}", "e\u{301}"],
       ids = ["", "1", "10", "2", "b", "evt_00000001", "evt_00000002"]
-    var events: [StagedEvent] = []
+    var events: [IncomingEvent] = []
     for org in orgs {
       for source in sources { for id in ids { events += [event(org, source, id), event(org, source, id)] } }
     }

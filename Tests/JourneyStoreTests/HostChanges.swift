@@ -35,7 +35,7 @@ enum HostChanges {
 
   private static func row(_ random: inout Pseudorandom) -> String {
     """
-    ('\(CommitWorld.clients.randomElement(using: &random)!)', '\(CommitWorld.org)', '\(stages.randomElement(using: &random)!)', '\(types.randomElement(using: &random)!)',
+    ('\(CommitFixture.clients.randomElement(using: &random)!)', '\(CommitFixture.org)', '\(stages.randomElement(using: &random)!)', '\(types.randomElement(using: &random)!)',
       '\(metadata.randomElement(using: &random)!)', now() - interval '\(Int.random(in: 0...86_400 * 60, using: &random)) seconds',
       \(Bool.random(using: &random)))
     """

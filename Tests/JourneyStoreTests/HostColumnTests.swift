@@ -27,7 +27,7 @@ import Testing
     let url = try await TestServers.shared().makeDatabase()
     try await withDatabase(url) { try await $0.run(HostSchema.tables(text: text, number: number)) }
     var found: [String] = []
-    try await withLedger(in: url) { ledger, host in
+    try await withStore(in: url) { store, host in
       let client = Self.clients[0]
       try await host.run(
         """
@@ -41,12 +41,12 @@ import Testing
         INSERT INTO client_journey_scores (client_id, org_id, score, risk_level, generated_at)
           VALUES ('\(client)', '\(Self.org)', 12, 'LOW', now() - interval '9 days')
         """)
-      expect(try await ledger.take([event("a")]), ["stored"])
+      expect(try await store.commitAll([event("a")]), ["stored"])
       // Of a client that is found by its address, and of one that is created.
       let known = ClientReference(externalID: "x", email: "ADA@example.com")
-      expect(try await ledger.take([event("b", of: known)]), ["stored"])
+      expect(try await store.commitAll([event("b", of: known)]), ["stored"])
       let new = ClientReference(externalID: "y", creation: NewClient(name: "Bea", email: "bea@example.com", phone: nil))
-      expect(try await ledger.take([event("c", of: new)]), ["stored"])
+      expect(try await store.commitAll([event("c", of: new)]), ["stored"])
       found += try await host.rows(
         """
         SELECT e.event_type::text, e.stage::text, e.sets_stage, e.source, e.source_event_id FROM client_journey_events e

@@ -14,19 +14,19 @@ import Testing
     let others = HostChanges.otherRules
     let offsets: [TimeSpan] = [.seconds(0), .days(9), .days(21), .days(40), .days(40)]
     let rules = [DecisionRules(), DecisionRules(), DecisionRules(), DecisionRules(), others]
-    try await withLedgers(at: offsets, rules: rules) { ledgers, other in
-      for step in ledgers.indices {
+    try await withStores(at: offsets, rules: rules) { stores, other in
+      for step in stores.indices {
         for turn in 0..<6 {
           for _ in 0..<3 { try await other.run(HostChanges.statement(&random)) }
-          let taken = event("\(seed)-\(step)-\(turn)", of: Int.random(in: 0...1, using: &random))
-          expect(try await ledgers[min(step, 3)].take([taken]), ["stored"])
+          let claimed = event("\(seed)-\(step)-\(turn)", of: Int.random(in: 0...1, using: &random))
+          expect(try await stores[min(step, 3)].commitAll([claimed]), ["stored"])
           // What is done under other rules is made anew under these.
           if step == 4 {
-            let progress = try await Recompute().run(on: ledgers[4])
+            let progress = try await Recompute().run(on: stores[4])
             #expect(progress.isComplete)
-            #expect(try await Recompute().run(on: ledgers[4]).changed == 0)
+            #expect(try await Recompute().run(on: stores[4]).changed == 0)
           } else {
-            while try await ledgers[step].evaluateDue(limit: 10, passingOver: PassedOver()).looked > 0 {}
+            while try await stores[step].evaluateDue(limit: 10, passingOver: PassedOver()).looked > 0 {}
           }
           let (found, wanted) = try await compare(rules[step], at: offsets[step], other)
           #expect(found == wanted, "seed \(seed), step \(step), turn \(turn)")

@@ -16,10 +16,10 @@ import Testing
 
   @Test func answersKeepToTheContract() async throws {
     let url = try await TestServers.shared().makeDatabase()
-    try await withLedger(in: url) { ledger, host in
+    try await withStore(in: url) { store, host in
       let client = Self.clients[0]
       try await host.run("INSERT INTO user_organizations VALUES ('\(HostSchema.user)', '\(Self.org)')")
-      expect(try await ledger.take([event("a")]), ["stored"])
+      expect(try await store.commitAll([event("a")]), ["stored"])
       func insert(_ table: String, _ column: String, _ value: String, _ time: String, _ at: String) -> String {
         let (more, values) = table == "events" ? (", stage, event_type", ", 'billing', 'x'") : ("", "")
         return """
@@ -62,7 +62,7 @@ import Testing
   /// The client's summary is made from what is stored, and the client becomes another one.
   @Test func eventsOutsideOfTimeAreNoPartOfTheJourney() async throws {
     let url = try await TestServers.shared().makeDatabase()
-    try await withLedger(in: url) { ledger, host in
+    try await withStore(in: url) { store, host in
       try await host.run("INSERT INTO user_organizations VALUES ('\(HostSchema.user)', '\(Self.org)')")
       try await asMember(
         Self.times.map {
@@ -71,12 +71,12 @@ import Testing
             VALUES ('\(Self.clients[0])', '\(Self.org)', 'churn_risk', 'x', '\($0)')
           """
         }, on: host)
-      expect(try await ledger.take([event("a"), event("b", of: 1)]), ["stored", "stored"])
+      expect(try await store.commitAll([event("a"), event("b", of: 1)]), ["stored", "stored"])
       let state =
         "SELECT stage, isfinite(stage_at), isfinite(last_event_at) FROM journey_client_state WHERE client_id = '\(Self.clients[1])'"
       try await host.run("SELECT journey_merge_clients('\(Self.org)', '\(Self.clients[0])', '\(Self.clients[1])')")
       #expect(try await host.rows(state) == ["billing|t|t"])
-      expect(try await ledger.take([event("c")]), ["stored"])
+      expect(try await store.commitAll([event("c")]), ["stored"])
       #expect(try await host.rows(state) == ["billing|t|t"])
       try await requireValid(try await answers(url))
     }
@@ -84,12 +84,12 @@ import Testing
 
   @Test(arguments: ["NaN", "Infinity", "-Infinity", "1e300", "-1e300", "1e-400", "-1e-400"])
   func scoresThatNoDoubleHoldsStopNoEvent(_ score: String) async throws {
-    try await withLedger { ledger, host in
+    try await withStore { store, host in
       try await host.run("UPDATE contacts SET ai_score = '\(score)'")
-      expect(try await ledger.take([event("a")]), ["stored"])
+      expect(try await store.commitAll([event("a")]), ["stored"])
       try await host.run(
         "ALTER TABLE contacts ALTER ai_score TYPE float8 USING CASE WHEN abs(ai_score) < 1 THEN 1e-300 ELSE 'NaN' END")
-      expect(try await ledger.take([event("b")]), ["stored"])
+      expect(try await store.commitAll([event("b")]), ["stored"])
     }
   }
 

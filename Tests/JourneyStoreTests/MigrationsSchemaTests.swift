@@ -51,7 +51,7 @@ import Testing
     }
   }
 
-  @Test func seedsNamesAreKept() async throws {
+  @Test func namesOfTheDesignDocumentAreKept() async throws {
     try await withDatabase { worker in
       try await worker.migrate()
       let indexes = Set(
@@ -149,7 +149,7 @@ import Testing
   }
 
   /// The host has run the seed's own migration and has used it.
-  @Test func seedsTablesWithRowsAreTakenOver() async throws {
+  @Test func tablesOfTheDesignDocumentWithRowsAreKept() async throws {
     try await withDatabase { worker in
       let files = try ShippedMigrations.load()
       try await Migrator(worker, files: Array(files.prefix(2))).apply()

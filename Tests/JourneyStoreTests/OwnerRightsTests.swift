@@ -42,7 +42,7 @@ import Testing
   /// Relations, types and functions of the caller's in the place of every one that ours name, each of which notes who
   /// runs it.
   private static func traps(_ more: String...) -> String {
-    let note = """
+    let record = """
       CREATE FUNCTION pg_temp.note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
         INSERT INTO public.caught VALUES (current_user, TG_RELID::regclass::text); RETURN COALESCE(NEW, OLD); END $$;
       CREATE FUNCTION pg_temp.note(what text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
@@ -76,7 +76,7 @@ import Testing
         BEGIN RETURN pg_temp.note('='); END $$;
       CREATE OPERATOR pg_temp.= (LEFTARG = pg_catalog.uuid, RIGHTARG = pg_catalog.uuid, FUNCTION = pg_temp.same);
       """
-    return note + temporary.joined(separator: "\n") + rest
+    return record + temporary.joined(separator: "\n") + rest
   }
 
   @Test func membersObjectsAreNeverRunByTheOwner() async throws {

@@ -55,13 +55,13 @@ import Testing
   /// A database whose user belongs to the organisation.
   private func withHost(
     at offsets: [TimeSpan], rules: [DecisionRules],
-    _ body: (String, [PostgresLedger], PostgresWorker) async throws -> Void
+    _ body: (String, [PostgresEventStore], PostgresWorker) async throws -> Void
   ) async throws {
     let url = try await TestServers.shared().makeDatabase()
-    try await withLedgers(in: url, at: offsets, rules: rules) { ledgers, other in
+    try await withStores(in: url, at: offsets, rules: rules) { stores, other in
       try await other.run(
         "INSERT INTO user_organizations (user_id, org_id) VALUES ('\(HostSchema.user)', '\(Self.org)')")
-      try await body(url, ledgers, other)
+      try await body(url, stores, other)
     }
   }
 
@@ -89,11 +89,11 @@ import Testing
     let moments: [(offset: TimeSpan, rules: DecisionRules)] = [
       (.seconds(0), DecisionRules()), (.days(9), DecisionRules()), (.days(40), DecisionRules()), (.days(3), others),
     ]
-    try await withHost(at: [.seconds(0)], rules: [DecisionRules()]) { url, ledgers, other in
+    try await withHost(at: [.seconds(0)], rules: [DecisionRules()]) { url, stores, other in
       for turn in 0..<8 {
         for _ in 0..<3 { try await other.run(HostChanges.statement(&random)) }
-        let taken = event("\(seed)-\(turn)", of: Int.random(in: 0...1, using: &random))
-        expect(try await ledgers[0].take([taken]), ["stored"])
+        let claimed = event("\(seed)-\(turn)", of: Int.random(in: 0...1, using: &random))
+        expect(try await stores[0].commitAll([claimed]), ["stored"])
         if turn % 2 == 1 { try await other.run(HostChanges.statement(&random)) }
         if turn % 3 == 2 { try await other.run("UPDATE contacts SET ai_score = \(turn * 7)") }
         for (offset, rules) in moments {
@@ -101,16 +101,16 @@ import Testing
           try await withReads(url, rules, at: offset) { reads in
             for client in Self.clients {
               let wanted = reference.assessments[client]
-              let note = Comment(rawValue: "seed \(seed), turn \(turn), offset \(offset), rules \(rules.version)")
+              let record = Comment(rawValue: "seed \(seed), turn \(turn), offset \(offset), rules \(rules.version)")
               let document = try await reads.client(client)
-              #expect(Self.line(document.root) == Self.line(wanted), note)
+              #expect(Self.line(document.root) == Self.line(wanted), record)
               #expect(
-                document.root["nextChangeAt"]?.string.flatMap { Timestamp(iso8601: $0) } == wanted?.nextChange, note)
+                document.root["nextChangeAt"]?.string.flatMap { Timestamp(iso8601: $0) } == wanted?.nextChange, record)
               let next = try await reads.nextAction(client)
-              #expect(Self.line(next.root) == Self.line(wanted), note)
-              #expect(next.root["nextAction"]?["action"]?.string == wanted?.candidates.first?.action.rawValue, note)
+              #expect(Self.line(next.root) == Self.line(wanted), record)
+              #expect(next.root["nextAction"]?["action"]?.string == wanted?.candidates.first?.action.rawValue, record)
               let report = try #require(try await reads.reports.report(on: client, limit: 1))
-              #expect(report.now?.score == wanted?.score && report.now?.riskLevel == wanted?.level.rawValue, note)
+              #expect(report.now?.score == wanted?.score && report.now?.riskLevel == wanted?.level.rawValue, record)
             }
           }
         }
@@ -119,14 +119,14 @@ import Testing
   }
 
   @Test func whatIsStoredKeepsItsCauseAndItsAction() async throws {
-    try await withHost(at: [.seconds(0)], rules: [DecisionRules()]) { url, ledgers, other in
-      expect(try await ledgers[0].take(["a", "b", "c"].map { event($0) }), ["stored", "stored", "stored"])
+    try await withHost(at: [.seconds(0)], rules: [DecisionRules()]) { url, stores, other in
+      expect(try await stores[0].commitAll(["a", "b", "c"].map { event($0) }), ["stored", "stored", "stored"])
       let client = Self.clients[0]
       var risk = event("d")
       var plain = risk.event
       plain.stage = .churnRisk
-      risk = StagedEvent(id: risk.id, event: plain, signals: Signals())
-      expect(try await ledgers[0].take([risk]), ["stored"])
+      risk = IncomingEvent(id: risk.id, event: plain, signals: Signals())
+      expect(try await stores[0].commitAll([risk]), ["stored"])
       try await withReads(url) { reads in
         let root = try await reads.client(client).root
         #expect(root["cause"]?["id"]?.string == "d")
@@ -147,8 +147,8 @@ import Testing
   }
 
   @Test func aScoreOfTheHostsStandsUntilTheNextEvaluation() async throws {
-    try await withHost(at: [.seconds(0)], rules: [DecisionRules()]) { url, ledgers, other in
-      expect(try await ledgers[0].take([event("a")]), ["stored"])
+    try await withHost(at: [.seconds(0)], rules: [DecisionRules()]) { url, stores, other in
+      expect(try await stores[0].commitAll([event("a")]), ["stored"])
       try await other.run(
         "INSERT INTO client_journey_scores (client_id, org_id, score, risk_level) VALUES ('\(Self.clients[0])', '\(Self.org)', 7, 'HIGH')"
       )
@@ -156,7 +156,7 @@ import Testing
         let root = try await reads.client(Self.clients[0]).root
         #expect(root["score"]?.double == 7 && root["riskLevel"]?.string == "HIGH" && root["stage"]?.string == "billing")
       }
-      expect(try await ledgers[0].take([event("b")]), ["stored"])
+      expect(try await stores[0].commitAll([event("b")]), ["stored"])
       try await withReads(url) { reads in
         let root = try await reads.client(Self.clients[0]).root
         #expect(root["score"]?.double != 7)
@@ -166,11 +166,11 @@ import Testing
 
   /// The host has deleted all events of a client that had an outcome.
   @Test func ofAClientWithoutEventsNothingIsSaid() async throws {
-    try await withHost(at: [.seconds(0)], rules: [DecisionRules()]) { url, ledgers, other in
-      expect(try await ledgers[0].take(["a", "b", "c"].map { event($0) }), ["stored", "stored", "stored"])
+    try await withHost(at: [.seconds(0)], rules: [DecisionRules()]) { url, stores, other in
+      expect(try await stores[0].commitAll(["a", "b", "c"].map { event($0) }), ["stored", "stored", "stored"])
       try await other.run("DELETE FROM client_journey_events")
       for isSwept in [false, true] {
-        if isSwept { #expect(try await ledgers[0].evaluateDue(limit: 10, passingOver: PassedOver()).looked == 1) }
+        if isSwept { #expect(try await stores[0].evaluateDue(limit: 10, passingOver: PassedOver()).looked == 1) }
         try await withReads(url) { reads in
           for root in [try await reads.client(Self.clients[0]).root, try await reads.nextAction(Self.clients[0]).root] {
             #expect(Self.line(root) == Self.line(nil), "\(isSwept)")
@@ -179,14 +179,14 @@ import Testing
           #expect(try await reads.reports.report(on: Self.clients[0], limit: 1)?.now == nil)
         }
       }
-      #expect(try await Recompute().run(on: ledgers[0]).refreshed == 0, "what is swept is up to date")
+      #expect(try await Recompute().run(on: stores[0]).refreshed == 0, "what is swept is up to date")
     }
   }
 
   @Test func ofAStrangersClientNothingIsSaid() async throws {
-    try await withHost(at: [.seconds(0)], rules: [DecisionRules()]) { url, ledgers, other in
+    try await withHost(at: [.seconds(0)], rules: [DecisionRules()]) { url, stores, other in
       try await other.run("DELETE FROM user_organizations")
-      expect(try await ledgers[0].take([event("a")]), ["stored"])
+      expect(try await stores[0].commitAll([event("a")]), ["stored"])
       for summary in ["summary", "''"] {
         try await other.run("UPDATE journey_client_state SET summary = \(summary)")
         try await withReads(url) { reads in
@@ -203,8 +203,8 @@ import Testing
   @Test func whereTimeIsNotFollowedUpEachAnswerIsCalculated() async throws {
     var rules = DecisionRules()
     rules.evaluatesOverTime = false
-    try await withHost(at: [.seconds(0)], rules: [rules]) { url, ledgers, _ in
-      expect(try await ledgers[0].take([event("a"), event("b"), event("c")]), ["stored", "stored", "stored"])
+    try await withHost(at: [.seconds(0)], rules: [rules]) { url, stores, _ in
+      expect(try await stores[0].commitAll([event("a"), event("b"), event("c")]), ["stored", "stored", "stored"])
       try await withReads(url, rules, at: .days(31)) { reads in
         #expect(try await reads.nextAction(Self.clients[0]).root["risks"]?[0]?["risk"]?.string == "low_engagement")
         // Nobody has heard of this one.

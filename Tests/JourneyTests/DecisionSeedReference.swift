@@ -3,7 +3,7 @@
 ///
 /// The document leaves the order of events of one moment to the database; the adapter's is by id, then source,
 /// bytewise.
-struct SeedReference {
+struct DesignDocumentReference {
   struct Event {
     var id: String
     var source: String

@@ -58,7 +58,7 @@ import Testing
     for id in ["1", "2", "3"] { summary.insert(id, at: .present, stage: .billing) }
     let rules = DecisionRules()
     let assessment = rules.assess(summary, aiScore: nil, at: .present)
-    let decision = rules.decide(assessment, outreach: Outreach(), at: .present)
+    let decision = rules.decide(assessment, actionHistory: ActionHistory(), at: .present)
     #expect(assessment.candidates.isEmpty)
     #expect(decision.verdicts.isEmpty)
     #expect(decision.winner(of: assessment) == nil)
@@ -120,28 +120,29 @@ import Testing
   @Test func `an action that was published holds back the same one until its cooldown ends`() {
     var rules = DecisionRules()
     rules.actions.expiry = nil
-    var outreach = Outreach()
+    var actionHistory = ActionHistory()
     let id = UUID(), end = Timestamp.present + .days(7)
-    outreach.record(.emailOutreach, id: id, at: .present, priority: nil)
+    actionHistory.record(.emailOutreach, id: id, at: .present, priority: nil)
     for moment in [Timestamp.present, end - .microsecond] {
       let assessment = rules.assess(Self.quietLead, aiScore: nil, at: moment)
-      let decision = rules.decide(assessment, outreach: outreach, at: moment)
+      let decision = rules.decide(assessment, actionHistory: actionHistory, at: moment)
       #expect(decision.verdicts == [.coolingDown(actionID: id, until: end), .outranked(by: .emailOutreach)])
       #expect(decision.winner(of: assessment) == nil)
     }
     let assessment = rules.assess(Self.quietLead, aiScore: nil, at: end)
-    let decision = rules.decide(assessment, outreach: outreach, at: end)
+    let decision = rules.decide(assessment, actionHistory: actionHistory, at: end)
     #expect(decision.verdicts == [.chosen, .outranked(by: .emailOutreach)])
     #expect(decision.winner(of: assessment)?.action == .emailOutreach)
   }
 
   @Test func `an action that has expired holds nothing back`() {
     let rules = DecisionRules()
-    var outreach = Outreach()
+    var actionHistory = ActionHistory()
     let id = UUID(), end = Timestamp.present + .hours(72)
-    outreach.record(.emailOutreach, id: id, at: .present, priority: .urgent)
+    actionHistory.record(.emailOutreach, id: id, at: .present, priority: .urgent)
     func first(at moment: Timestamp) -> Decision.Verdict? {
-      rules.decide(rules.assess(Self.quietLead, aiScore: nil, at: moment), outreach: outreach, at: moment).verdicts
+      rules.decide(rules.assess(Self.quietLead, aiScore: nil, at: moment), actionHistory: actionHistory, at: moment)
+        .verdicts
         .first
     }
     #expect(first(at: end - .microsecond) == .coolingDown(actionID: id, until: end))
@@ -152,11 +153,12 @@ import Testing
     let rules = DecisionRules()
     for last in Priority.allCases.map(Optional.some) + [nil] {
       for now in Priority.allCases {
-        var outreach = Outreach()
-        outreach.record(.emailOutreach, id: UUID(), at: .present, priority: last)
+        var actionHistory = ActionHistory()
+        actionHistory.record(.emailOutreach, id: UUID(), at: .present, priority: last)
         var assessment = rules.assess(Self.quietLead, aiScore: nil, at: .present)
         assessment.priority = now
-        let isHeldBack = rules.decide(assessment, outreach: outreach, at: .present).winner(of: assessment) == nil
+        let isHeldBack =
+          rules.decide(assessment, actionHistory: actionHistory, at: .present).winner(of: assessment) == nil
         #expect(isHeldBack == (last.map { now <= $0 } ?? true), "\(String(describing: last)), then \(now)")
       }
     }
@@ -164,18 +166,22 @@ import Testing
 
   @Test func `another action is not held back`() {
     let rules = DecisionRules()
-    var outreach = Outreach()
-    outreach.record(.sendVoiceMessage, id: UUID(), at: .present, priority: .low)
+    var actionHistory = ActionHistory()
+    actionHistory.record(.sendVoiceMessage, id: UUID(), at: .present, priority: .low)
     let assessment = rules.assess(Self.quietLead, aiScore: nil, at: .present)
-    #expect(rules.decide(assessment, outreach: outreach, at: .present).winner(of: assessment)?.action == .emailOutreach)
+    #expect(
+      rules.decide(assessment, actionHistory: actionHistory, at: .present).winner(of: assessment)?.action
+        == .emailOutreach)
   }
 
   @Test func `a cooldown of nothing holds nothing back`() {
     var rules = DecisionRules()
     rules.actions.cooldown = .seconds(0)
-    var outreach = Outreach()
-    outreach.record(.emailOutreach, id: UUID(), at: .present, priority: .urgent)
+    var actionHistory = ActionHistory()
+    actionHistory.record(.emailOutreach, id: UUID(), at: .present, priority: .urgent)
     let assessment = rules.assess(Self.quietLead, aiScore: nil, at: .present)
-    #expect(rules.decide(assessment, outreach: outreach, at: .present).winner(of: assessment)?.action == .emailOutreach)
+    #expect(
+      rules.decide(assessment, actionHistory: actionHistory, at: .present).winner(of: assessment)?.action
+        == .emailOutreach)
   }
 }

@@ -3,20 +3,20 @@ import Journey
 
 extension ClientSnapshot {
   static func test(
-    aiScore: Double? = nil, summary: ClientSummary = ClientSummary(), outreach: Outreach = Outreach(),
+    aiScore: Double? = nil, summary: ClientSummary = ClientSummary(), actionHistory: ActionHistory = ActionHistory(),
     lateInvoices: LateInvoices? = nil,
     now: Timestamp = .present
   ) -> ClientSnapshot {
     ClientSnapshot(
       id: UUID(), orgID: UUID(), name: nil, email: nil, phone: nil, aiScore: aiScore, summary: summary,
-      outreach: outreach,
+      actionHistory: actionHistory,
       lateInvoices: lateInvoices, now: now)
   }
 }
 
-extension StagedEvent {
-  static func test(_ event: HistoryEvent) -> StagedEvent {
-    StagedEvent(
+extension IncomingEvent {
+  static func test(_ event: HistoryEvent) -> IncomingEvent {
+    IncomingEvent(
       id: UUID(),
       event: JourneyEvent(
         orgID: UUID(), source: event.stamp.source, sourceEventID: event.stamp.id,
@@ -29,16 +29,16 @@ extension StagedEvent {
 /// A client after its new events were taken in.
 struct EvaluatedClient {
   var summary: ClientSummary
-  var outreach: Outreach
+  var actionHistory: ActionHistory
   var evaluations: [Evaluation]
 }
 
 extension DecisionRules {
-  func evaluated(_ client: ClientSnapshot, taking events: [StagedEvent], random: inout some RandomNumberGenerator)
+  func evaluated(_ client: ClientSnapshot, taking events: [IncomingEvent], random: inout some RandomNumberGenerator)
     -> EvaluatedClient
   {
     var client = client
     let evaluations = evaluate(&client, taking: events, random: &random)
-    return EvaluatedClient(summary: client.summary, outreach: client.outreach, evaluations: evaluations)
+    return EvaluatedClient(summary: client.summary, actionHistory: client.actionHistory, evaluations: evaluations)
   }
 }

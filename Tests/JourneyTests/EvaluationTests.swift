@@ -3,7 +3,7 @@ import Journey
 import Testing
 
 @Suite struct EvaluationTests {
-  private static func event(_ id: String, at time: Timestamp, stage: Stage? = nil) -> StagedEvent {
+  private static func event(_ id: String, at time: Timestamp, stage: Stage? = nil) -> IncomingEvent {
     .test(HistoryEvent(stamp: EventStamp(at: time, id: id, source: "test"), stage: stage, signals: Signals()))
   }
 
@@ -18,7 +18,7 @@ import Testing
     let result = DecisionRules().evaluated(.test(), taking: Self.events, random: &random)
     try #require(result.evaluations.count == 1)
     let evaluation = result.evaluations[0]
-    #expect(evaluation.cause.staged?.event.sourceEventID == "2")
+    #expect(evaluation.cause.incoming?.event.sourceEventID == "2")
     #expect(evaluation.cause.eventID == Self.events[1].id)
     #expect(evaluation.at == .present)
     #expect(evaluation.assessment.stage == .onboarding)
@@ -28,7 +28,7 @@ import Testing
   @Test func `each event is evaluated for itself where the rules say so`() {
     var random = SeededRandom(seed: 1)
     let result = DecisionRules.literal.evaluated(.test(), taking: Self.events, random: &random)
-    #expect(result.evaluations.map(\.cause.staged?.event.sourceEventID) == ["1", "2", "3"])
+    #expect(result.evaluations.map(\.cause.incoming?.event.sourceEventID) == ["1", "2", "3"])
     #expect(result.evaluations.map(\.assessment.stage) == [.lead, .onboarding, .onboarding])
     #expect(result.evaluations.map { ($0.at - .present).microseconds } == [0, 1, 2])
     #expect(result.evaluations.map(\.isAction) == [true, true, true])
@@ -77,16 +77,17 @@ import Testing
     let result = rules.evaluated(.test(), taking: leads, random: &random)
     #expect(result.evaluations.map(\.isAction) == [true, false, false, false])
     let id = try #require(result.evaluations.first?.id)
-    let entry = try #require(result.outreach.last[.emailOutreach])
+    let entry = try #require(result.actionHistory.last[.emailOutreach])
     #expect(entry.actionID == id && entry.decidedAt == .present)
-    #expect(result.outreach.last.count == 1)
+    #expect(result.actionHistory.last.count == 1)
     #expect(
       result.evaluations.last?.decision.verdicts.first == .coolingDown(actionID: id, until: .present + .hours(72)))
 
-    let later = ClientSnapshot.test(summary: result.summary, outreach: result.outreach, now: .present + .hours(72))
+    let later = ClientSnapshot.test(
+      summary: result.summary, actionHistory: result.actionHistory, now: .present + .hours(72))
     let again = rules.evaluated(later, taking: [Self.event("9", at: .present, stage: .lead)], random: &random)
     #expect(again.evaluations.first?.isAction == true && again.evaluations.first?.id != id)
-    #expect(again.outreach.last[.emailOutreach]?.decidedAt == .present + .hours(72))
+    #expect(again.actionHistory.last[.emailOutreach]?.decidedAt == .present + .hours(72))
   }
 
   @Test func `the late invoices of the moment replace those of the summary, where there are any`() {
@@ -133,7 +134,8 @@ import Testing
     var rules = DecisionRules()
     rules.actions.byRisk = [.init(.lowEngagement, .init(.sendVoiceMessage))]
     let first = rules.evaluated(.test(), taking: [Self.events[0]], random: &random)
-    let client = ClientSnapshot.test(summary: first.summary, outreach: first.outreach, now: .present + .days(1))
+    let client = ClientSnapshot.test(
+      summary: first.summary, actionHistory: first.actionHistory, now: .present + .days(1))
     let second = rules.evaluated(client, taking: [Self.events[0]], random: &random)
     func candidates(_ result: EvaluatedClient) throws -> JSONValue {
       var json = JSONWriter()

@@ -33,7 +33,7 @@ import Testing
     let events = HistoryEvent.random(count: 60, around: .present, using: &random)
     func rows(_ events: [HistoryEvent]) -> InvoiceRows {
       var rows = InvoiceRows()
-      for event in events { rows.take(event) }
+      for event in events { rows.apply(event) }
       return rows
     }
     let expected = rows(events)

@@ -16,15 +16,15 @@ import Testing
     return summary
   }
 
-  private static func outreach(using random: inout SeededRandom) -> Outreach {
-    var outreach = Outreach()
+  private static func actionHistory(using random: inout SeededRandom) -> ActionHistory {
+    var actionHistory = ActionHistory()
     for kind in ActionKind.allCases where random.chance(0.5) {
-      outreach.record(
+      actionHistory.record(
         kind, id: .v7(at: .present, using: &random),
         at: Timestamp(microseconds: .random(in: 0...1 << 52, using: &random)),
         priority: random.pick(Priority.allCases.map(Optional.some) + [nil]))
     }
-    return outreach
+    return actionHistory
   }
 
   /// A stage is stored by its index, and read by its place among all.
@@ -36,8 +36,8 @@ import Testing
     for _ in 0..<100 {
       let summary = Self.summary(using: &random)
       #expect(ClientSummary(encoded: summary.encoded()) == summary)
-      let outreach = Self.outreach(using: &random)
-      #expect(Outreach(encoded: outreach.encoded()) == outreach)
+      let actionHistory = Self.actionHistory(using: &random)
+      #expect(ActionHistory(encoded: actionHistory.encoded()) == actionHistory)
     }
   }
 
@@ -57,15 +57,16 @@ import Testing
 
   /// Instances of the version that kept no priorities may write a client's state in turn with this one.
   @Test func `priorities stand where earlier versions pass over them`() throws {
-    var outreach = Outreach()
-    outreach.record(.emailOutreach, id: UUID(), at: .present, priority: .urgent)
+    var actionHistory = ActionHistory()
+    actionHistory.record(.emailOutreach, id: UUID(), at: .present, priority: .urgent)
     let plain = { (priority: Priority?) in
-      var outreach = outreach
-      outreach.record(.emailOutreach, id: outreach.last[.emailOutreach]!.actionID, at: .present, priority: priority)
-      return outreach
+      var actionHistory = actionHistory
+      actionHistory.record(
+        .emailOutreach, id: actionHistory.last[.emailOutreach]!.actionID, at: .present, priority: priority)
+      return actionHistory
     }
-    let old = plain(nil).encoded(), new = outreach.encoded()
-    #expect(Outreach(encoded: old) == plain(nil))
+    let old = plain(nil).encoded(), new = actionHistory.encoded()
+    #expect(ActionHistory(encoded: old) == plain(nil))
     // One entry more; the first is the same byte for byte.
     #expect(Array(new.prefix(old.count)).dropFirst(2).elementsEqual(old.dropFirst(2)))
     #expect(old[1] == 1 && new[1] == 2)
@@ -74,7 +75,7 @@ import Testing
 
   @Test func `empty states are read back`() {
     #expect(ClientSummary(encoded: ClientSummary().encoded()) == ClientSummary())
-    #expect(Outreach(encoded: Outreach().encoded()) == Outreach())
+    #expect(ActionHistory(encoded: ActionHistory().encoded()) == ActionHistory())
   }
 
   @Test func `extreme times are read back`() {
@@ -90,7 +91,7 @@ import Testing
     var random = SeededRandom(seed: seed)
     let events = HistoryEvent.random(count: 40, around: .present, using: &random)
     #expect(ClientSummary(of: events).encoded() == ClientSummary(of: events.shuffled(using: &random)).encoded())
-    var one = Outreach(), other = Outreach()
+    var one = ActionHistory(), other = ActionHistory()
     let entries = ActionKind.allCases.map { ($0, UUID.v7(at: .present, using: &random)) }
     for (kind, id) in entries { one.record(kind, id: id, at: .present, priority: .low) }
     for (kind, id) in entries.shuffled(using: &random) { other.record(kind, id: id, at: .present, priority: .low) }
@@ -103,9 +104,9 @@ import Testing
     let summary = Self.summary(using: &random).encoded()
     for length in 0..<summary.count { #expect(ClientSummary(encoded: Array(summary[..<length])) == nil) }
     #expect(ClientSummary(encoded: summary + [0]) == nil)
-    let outreach = Self.outreach(using: &random).encoded()
-    for length in 0..<outreach.count { #expect(Outreach(encoded: Array(outreach[..<length])) == nil) }
-    #expect(Outreach(encoded: outreach + [0]) == nil)
+    let actionHistory = Self.actionHistory(using: &random).encoded()
+    for length in 0..<actionHistory.count { #expect(ActionHistory(encoded: Array(actionHistory[..<length])) == nil) }
+    #expect(ActionHistory(encoded: actionHistory + [0]) == nil)
   }
 
   @Test(arguments: propertySeeds)
@@ -117,9 +118,9 @@ import Testing
         bytes[Int.random(in: 0..<bytes.count, using: &random)] = UInt8.random(in: 0...255, using: &random)
       }
       checkUsable(bytes)
-      var outreach = Self.outreach(using: &random).encoded()
-      outreach[Int.random(in: 0..<outreach.count, using: &random)] = UInt8.random(in: 0...255, using: &random)
-      if let read = Outreach(encoded: outreach) { #expect(Outreach(encoded: read.encoded()) == read) }
+      var actionHistory = Self.actionHistory(using: &random).encoded()
+      actionHistory[Int.random(in: 0..<actionHistory.count, using: &random)] = UInt8.random(in: 0...255, using: &random)
+      if let read = ActionHistory(encoded: actionHistory) { #expect(ActionHistory(encoded: read.encoded()) == read) }
     }
   }
 
@@ -131,7 +132,7 @@ import Testing
         random.chance(0.5) ? UInt8.random(in: 0...3, using: &random) : UInt8.random(in: 0...255, using: &random)
       }
       checkUsable([1] + tail)
-      if let read = Outreach(encoded: [1] + tail) { #expect(Outreach(encoded: read.encoded()) == read) }
+      if let read = ActionHistory(encoded: [1] + tail) { #expect(ActionHistory(encoded: read.encoded()) == read) }
     }
   }
 
@@ -141,7 +142,7 @@ import Testing
     let endless = [UInt8](repeating: 0xff, count: 40)
     for count in [huge, endless] {
       #expect(ClientSummary(encoded: [1, 0] + count) == nil)
-      #expect(Outreach(encoded: [1] + count) == nil)
+      #expect(ActionHistory(encoded: [1] + count) == nil)
     }
   }
 
@@ -180,7 +181,7 @@ import Testing
 
   @Test func `an action that these rules do not know is passed over`() {
     let id = [UInt8](repeating: 7, count: 16)
-    #expect(Outreach(encoded: [1, 1, 4] + Array("sing".utf8) + id + [0]) == Outreach())
+    #expect(ActionHistory(encoded: [1, 1, 4] + Array("sing".utf8) + id + [0]) == ActionHistory())
   }
 
   private func checkUsable(_ bytes: [UInt8], _ location: SourceLocation = #_sourceLocation) {

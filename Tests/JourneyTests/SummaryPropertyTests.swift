@@ -29,7 +29,7 @@ import Testing
         let expected = verdict(rules, of: summary(of: events), aiScore: aiScore)
         for _ in 0..<3 {
           let repeated = (events + events.filter { _ in random.chance(0.3) }).shuffled(using: &random)
-          let stored = takeInBatches(repeated, rules, aiScore: aiScore, using: &random)
+          let stored = applyInBatches(repeated, rules, aiScore: aiScore, using: &random)
           #expect(verdict(rules, of: stored, aiScore: aiScore) == expected)
           #expect(stored == summary(of: events))
         }
@@ -104,7 +104,7 @@ import Testing
   private func summary(of events: [HistoryEvent]) -> ClientSummary {
     var summary = ClientSummary(of: events)
     var invoices = InvoiceRows()
-    for event in events { invoices.take(event) }
+    for event in events { invoices.apply(event) }
     summary.lateInvoices = invoices.late
     return summary
   }
@@ -116,11 +116,12 @@ import Testing
 
   private func verdict(_ rules: DecisionRules, of summary: ClientSummary, aiScore: Double?) -> Verdict {
     let assessment = rules.assess(summary, aiScore: aiScore, at: .present)
-    return Verdict(assessment: assessment, decision: rules.decide(assessment, outreach: Outreach(), at: .present))
+    return Verdict(
+      assessment: assessment, decision: rules.decide(assessment, actionHistory: ActionHistory(), at: .present))
   }
 
   /// Takes events in as a ledger does: batch by batch, each through the stored form.
-  private func takeInBatches(
+  private func applyInBatches(
     _ events: [HistoryEvent], _ rules: DecisionRules, aiScore: Double?, using random: inout SeededRandom
   ) -> ClientSummary {
     var stored = ClientSummary().encoded()
@@ -129,14 +130,14 @@ import Testing
     while !rest.isEmpty {
       let batch = rest.prefix(Int.random(in: 1...9, using: &random))
       rest = rest.dropFirst(batch.count)
-      for event in batch { invoices.take(event) }
+      for event in batch { invoices.apply(event) }
       guard let summary = ClientSummary(encoded: stored) else {
         Issue.record("a stored summary cannot be read")
         break
       }
       let touched = batch.contains { $0.signals.invoice != nil }
       let client = ClientSnapshot.test(aiScore: aiScore, summary: summary, lateInvoices: touched ? invoices.late : nil)
-      stored = rules.evaluated(client, taking: batch.map(StagedEvent.test), random: &random).summary.encoded()
+      stored = rules.evaluated(client, taking: batch.map(IncomingEvent.test), random: &random).summary.encoded()
     }
     return ClientSummary(encoded: stored) ?? ClientSummary()
   }

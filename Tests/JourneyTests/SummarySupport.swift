@@ -80,7 +80,7 @@ extension ClientSummary {
 struct InvoiceRows: Equatable {
   var rows: [String: InvoiceState] = [:]
 
-  mutating func take(_ event: HistoryEvent) {
+  mutating func apply(_ event: HistoryEvent) {
     switch event.signals.invoice {
     case .overdue(let id): rows[id, default: InvoiceState()].merge(InvoiceState(overdueAt: event.stamp.at))
     case .settled(let id): rows[id, default: InvoiceState()].merge(InvoiceState(settledAt: event.stamp.at))

@@ -9,7 +9,7 @@ import Testing
   }
 
   @Test(arguments: propertySeeds)
-  func `version, variant and time are where the standard puts them`(seed: UInt64) {
+  func `version, variant and time are where the default puts them`(seed: UInt64) {
     var random = SeededRandom(seed: seed)
     for _ in 0..<200 {
       let time = Timestamp(microseconds: .random(in: 0..<1 << 55, using: &random))

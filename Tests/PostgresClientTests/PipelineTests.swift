@@ -119,8 +119,8 @@ import Testing
     try await withNumbers { connection in
       let nested = try failure { try connection.pipeline([(.begin, .init()), (.begin, .init())]) }
       #expect(nested.kind == .permanent)
-      let stray = try failure { try connection.pipeline([number(1), (.commit, .init())]) }
-      #expect(stray.message.contains("outside"))
+      let unmappable = try failure { try connection.pipeline([number(1), (.commit, .init())]) }
+      #expect(unmappable.message.contains("outside"))
       _ = try connection.pipeline([number(1)])
       let otherSQL = PostgresStatement(name: "insert", "SELECT 1")
       #expect(throws: PostgresError.self) { try connection.execute(otherSQL) }

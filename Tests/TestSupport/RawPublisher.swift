@@ -88,8 +88,8 @@ enum RawPublisher {
       }
       guard isConnected else { throw Failure(description: "no connection to port \(port)") }
       // The broker takes seconds over such headers, and far longer on a machine that is busy with other tests.
-      var patience = timeval(tv_sec: 120, tv_usec: 0)
-      setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
+      var timeout = timeval(tv_sec: 120, tv_usec: 0)
+      setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
       try write(Array("AMQP".utf8) + [0, 0, 9, 1])
       try expect(10, 10)
       try method(channel: 0, 10, 11) {

@@ -1,10 +1,10 @@
 /// What the rules say of a client, computed from all its events at once, the slow and plain way: nothing is shared with
 /// the code under test.
 ///
-/// `literal` is the design document's `calculateJourneyScore` and `getActionForClient`; `standard` has what the adapter
+/// `literal` is the design document's `calculateJourneyScore` and `getActionForClient`; `defaultProfile` has what the adapter
 /// adds.
 struct Reference: Equatable {
-  var stage: String
+  var environment: String
   var score: Double
   var level: String
   var risks: [String]
@@ -17,14 +17,14 @@ struct Reference: Equatable {
   private static let day: Int64 = 86_400_000_000
 
   /// - Parameter now: the moment of the evaluation, in microseconds since 1970.
-  init(_ profile: Profile, _ events: [WorldEvent], aiScore: String?, now: Int64) {
+  init(_ profile: Profile, _ events: [WorkloadEvent], aiScore: String?, now: Int64) {
     let sorted = events.sorted(by: Self.isNewer)
-    stage = sorted.lazy.compactMap { Self.stage(of: $0.type, profile) }.first ?? "lead"
-    risks = Self.seedRisks(profile, sorted, now)
-    if profile == .standard { risks += Self.addedRisks(sorted, stage, now) }
+    environment = sorted.lazy.compactMap { Self.environment(of: $0.type, profile) }.first ?? "lead"
+    risks = Self.designDocumentRisks(profile, sorted, now)
+    if profile == .defaultProfile { risks += Self.addedRisks(sorted, environment, now) }
     var base = 50.0
     if let aiScore, let value = Double(aiScore), value != 0 { base = value }
-    score = max(0, base + 5 * Double(Self.stages.firstIndex(of: stage)!) - 10 * Double(risks.count))
+    score = max(0, base + 5 * Double(Self.stages.firstIndex(of: environment)!) - 10 * Double(risks.count))
     level = risks.count >= 4 ? "CRITICAL" : risks.count == 3 ? "HIGH" : risks.count == 2 ? "MEDIUM" : "LOW"
     actions = []
     let byStage = [
@@ -37,7 +37,7 @@ struct Reference: Equatable {
       ("negative_sentiment", "concierge_personal_intervention"), ("slow_project_progress", "schedule_meeting"),
       ("high_support_tickets", "concierge_personal_intervention"), ("low_feature_usage", "schedule_meeting"),
     ]
-    let wanted = [byStage[stage]].compactMap(\.self) + byRisk.filter { risks.contains($0.0) }.map(\.1)
+    let wanted = [byStage[environment]].compactMap(\.self) + byRisk.filter { risks.contains($0.0) }.map(\.1)
     for action in wanted where !actions.contains(action) { actions.append(action) }
   }
 
@@ -51,14 +51,14 @@ struct Reference: Equatable {
     }
   }
 
-  private static func isNewer(_ a: WorldEvent, _ b: WorldEvent) -> Bool {
+  private static func isNewer(_ a: WorkloadEvent, _ b: WorkloadEvent) -> Bool {
     if a.at != b.at { return a.at > b.at }
     // All ids here are ASCII.
     return a.id != b.id ? a.id > b.id : a.source > b.source
   }
 
   /// Nil where the event leaves the stage as it is.
-  static func stage(of type: String, _ profile: Profile) -> String? {
+  static func environment(of type: String, _ profile: Profile) -> String? {
     switch type {
     case "lead_created": "lead"
     case "lead_qualified": "qualified_lead"
@@ -75,13 +75,14 @@ struct Reference: Equatable {
     }
   }
 
-  private static func isNegative(_ event: WorldEvent, _ profile: Profile) -> Bool {
+  private static func isNegative(_ event: WorkloadEvent, _ profile: Profile) -> Bool {
     if let sentiment = event.sentiment { return sentiment == "negative" }
-    guard profile == .standard, event.type == "survey_answered", let nps = event.nps else { return false }
+    guard profile == .defaultProfile, event.type == "survey_answered", let nps = event.nps else { return false }
     return nps <= 6
   }
 
-  private static func seedRisks(_ profile: Profile, _ newestFirst: [WorldEvent], _ now: Int64) -> [String] {
+  private static func designDocumentRisks(_ profile: Profile, _ newestFirst: [WorkloadEvent], _ now: Int64) -> [String]
+  {
     var risks: [String] = []
     if newestFirst.filter({ $0.at >= now - 30 * day }).count < 3 { risks.append("low_engagement") }
     let overdue = newestFirst.filter { $0.type == "invoice_overdue" }
@@ -92,15 +93,15 @@ struct Reference: Equatable {
     return risks
   }
 
-  private static func addedRisks(_ newestFirst: [WorldEvent], _ stage: String, _ now: Int64) -> [String] {
+  private static func addedRisks(_ newestFirst: [WorkloadEvent], _ environment: String, _ now: Int64) -> [String] {
     var risks: [String] = []
     let progress = newestFirst.first {
       ["milestone_completed", "deliverable_sent", "milestone_delayed"].contains($0.type)
     }
-    let stageSetter = newestFirst.first { Self.stage(of: $0.type, .standard) != nil }
+    let stageSetter = newestFirst.first { Self.environment(of: $0.type, .defaultProfile) != nil }
     if progress?.type == "milestone_delayed" {
       risks.append("slow_project_progress")
-    } else if stage == "active_project", let stageSetter,
+    } else if environment == "active_project", let stageSetter,
       now - max(stageSetter.at, progress?.at ?? stageSetter.at) >= 21 * day
     {
       risks.append("slow_project_progress")
@@ -112,7 +113,7 @@ struct Reference: Equatable {
     return risks
   }
 
-  private static func usage(_ event: WorldEvent) -> Double? {
+  private static func usage(_ event: WorkloadEvent) -> Double? {
     switch event.type {
     case "usage_high": event.usage ?? 100
     case "usage_low": event.usage ?? 0

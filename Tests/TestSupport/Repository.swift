@@ -20,7 +20,7 @@ enum Repository {
 /// The two sets of rules that ship.
 enum Profile: String, CaseIterable, CustomTestStringConvertible {
   case literal
-  case standard
+  case defaultProfile
 
   var configuration: String { Repository.root + (self == .literal ? "/config/profiles/literal" : "/config") }
   var testDescription: String { rawValue }

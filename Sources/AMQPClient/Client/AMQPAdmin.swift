@@ -102,12 +102,12 @@ public final class AMQPAdmin: Sendable {
   /// - Throws: `accessRefused` where the user may not, `notFound` where there is no such exchange, `blocked` where the
   ///   broker takes no messages.
   public func checkPublish(
-    exchange: String, routingKey: String, userID: String? = nil, patience: Duration = .zero,
+    exchange: String, routingKey: String, userID: String? = nil, timeout: Duration = .zero,
     isBlocked: @escaping @Sendable (String) -> Void = { _ in }
   ) async throws(AMQPError) {
     try await perform { connection throws(AMQPError) in
       try connection.checkPublish(
-        exchange: exchange, routingKey: routingKey, userID: userID, patience: patience, isBlocked: isBlocked)
+        exchange: exchange, routingKey: routingKey, userID: userID, timeout: timeout, isBlocked: isBlocked)
     }
   }
 

@@ -26,7 +26,7 @@ final class AdminWorker {
 
   func run() {
     while closeDeadline == nil {
-      mailbox.takeAll().forEach(serve)
+      mailbox.drain().forEach(serve)
       if closeDeadline == nil { idle() }
     }
     for command in mailbox.close() { refuse(command) }

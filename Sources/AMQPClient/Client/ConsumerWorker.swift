@@ -35,7 +35,7 @@ final class ConsumerWorker {
   private let status: ConnectionStatus
   private var connector: Connector
   private var backoff: ReconnectBackoff
-  private var ledger = SettlementLedger(generation: 0)
+  private var acks = AckTracker(generation: 0)
   private var demand: DeliveryDemand
   /// Counts the subscriptions of a channel. Each has a tag of its own: the broker still counts what one that has ended
   /// was handed.
@@ -75,7 +75,7 @@ final class ConsumerWorker {
           try consumeOnce()
         } catch {
           status.isUp = false
-          configuration.onEvent(.lost(generation: ledger.generation, error))
+          configuration.onEvent(.lost(generation: acks.generation, error))
           let delay = backoff.delayAfterFailure(at: MonotonicTime.now(), jitter: .random(in: 0..<1))
           rest(until: MonotonicTime.after(delay))
         }
@@ -94,7 +94,7 @@ final class ConsumerWorker {
   /// One connection from its start to its end; returns when it was closed by the owner.
   private func consumeOnce() throws(AMQPError) {
     let connection = try connector.connect()
-    ledger = SettlementLedger(generation: ledger.generation + 1)
+    acks = AckTracker(generation: acks.generation + 1)
     (subscribed, isEnding, hasAnnouncedStart, subscriptions) = (nil, false, false, 0)
     backoff.connected(at: MonotonicTime.now())
     try readMail(connection)
@@ -110,7 +110,7 @@ final class ConsumerWorker {
       case .batchFull: break
       // A second is well below the shortest heartbeat's tolerance.
       case .drained: try connection.wait(mailbox: mailbox.descriptor, milliseconds: 1000)
-      case .noRoom: if !hasRoom { try connection.holdBack(mailbox: mailbox.descriptor, milliseconds: 1000) }
+      case .noRoom: if !hasCapacity { try connection.holdBack(mailbox: mailbox.descriptor, milliseconds: 1000) }
       }
     }
   }
@@ -123,7 +123,7 @@ final class ConsumerWorker {
     case noRoom
   }
 
-  private var hasRoom: Bool { ledger.unsettledBytes < configuration.settings.maxBufferedBytes }
+  private var hasCapacity: Bool { acks.unsettledBytes < configuration.settings.maxBufferedBytes }
 
   /// Reads what arrived. Deliveries read before an error are dropped: they cannot be settled any more and come again.
   private func receive(_ connection: Connection) throws(AMQPError) -> Pause {
@@ -131,7 +131,7 @@ final class ConsumerWorker {
     var bytes = 0
     var pause: Pause?
     while pause == nil {
-      if !hasRoom {
+      if !hasCapacity {
         pause = .noRoom
         break
       }
@@ -145,7 +145,7 @@ final class ConsumerWorker {
         batch.append(delivery)
         bytes += delivery.body.count
         if subscribed != nil, !isEnding,
-          let change = demand.delivered(bytes: delivery.bodySize, unsettledBytes: ledger.unsettledBytes)
+          let change = demand.delivered(bytes: delivery.bodySize, unsettledBytes: acks.unsettledBytes)
         {
           try apply(change, connection)
         }
@@ -199,22 +199,22 @@ final class ConsumerWorker {
 
   private func delivery(_ content: ContentAssembler.Content) throws(AMQPError) -> Delivery? {
     guard case .delivery(let tag, let isRedelivered, let exchange, let routingKey) = content.opening else { return nil }
-    try ledger.delivered(tag: tag, bytes: content.body.count)
+    try acks.delivered(tag: tag, bytes: content.body.count)
     return Delivery(
-      tag: DeliveryTag(generation: ledger.generation, value: tag), exchange: exchange, routingKey: routingKey,
+      tag: DeliveryTag(generation: acks.generation, value: tag), exchange: exchange, routingKey: routingKey,
       isRedelivered: isRedelivered, properties: content.properties, body: content.body, bodySize: content.bodySize,
       bodyDigest: content.bodyDigest, problem: content.problem)
   }
 
   private func readMail(_ connection: Connection) throws(AMQPError) {
-    let commands = mailbox.takeAll()
+    let commands = mailbox.drain()
     guard !commands.isEmpty else { return }
     try connection.armed(configuration.settings.stallTimeout) { () throws(AMQPError) in
       for command in commands {
         switch command {
         case .settle(let settlements):
           for settlement in settlements {
-            for frame in ledger.settle(settlement) { try connection.write(frame) }
+            for frame in acks.settle(settlement) { try connection.write(frame) }
           }
         case .demand(let prefetch):
           wanted = prefetch
@@ -224,12 +224,12 @@ final class ConsumerWorker {
         case .cancel:
           break
         case .close(let deadline):
-          note(deadline)
+          record(deadline)
         }
       }
       // Of what is granted, not of the whole prefetch: more than that never comes while the first is unsettled.
       let gaps = closeDeadline == nil && subscribed != nil ? demand.granted / 4 * 3 : 0
-      for frame in ledger.flush(keeping: gaps) { try connection.write(frame) }
+      for frame in acks.flush(keeping: gaps) { try connection.write(frame) }
     }
     try adjust(connection)
   }
@@ -250,7 +250,7 @@ final class ConsumerWorker {
     status.isUp = true
     guard !hasAnnouncedStart else { return }
     hasAnnouncedStart = true
-    configuration.onEvent(.started(generation: ledger.generation))
+    configuration.onEvent(.started(generation: acks.generation))
   }
 
   private func end(_ connection: Connection) throws(AMQPError) {
@@ -263,7 +263,7 @@ final class ConsumerWorker {
   /// Waits without a connection, until the deadline or until the owner wants something else.
   private func rest(until deadline: UInt64) {
     while closeDeadline == nil {
-      for command in mailbox.takeAll() {
+      for command in mailbox.drain() {
         switch command {
         case .settle: break  // of a channel that is gone
         case .demand(let prefetch): wanted = prefetch
@@ -271,7 +271,7 @@ final class ConsumerWorker {
           if cancellation != .none { break }
           cancellation = .asked
           return
-        case .close(let deadline): note(deadline)
+        case .close(let deadline): record(deadline)
         }
       }
       let now = MonotonicTime.now()
@@ -280,7 +280,7 @@ final class ConsumerWorker {
     }
   }
 
-  private func note(_ deadline: UInt64) { closeDeadline = min(closeDeadline ?? .max, deadline) }
+  private func record(_ deadline: UInt64) { closeDeadline = min(closeDeadline ?? .max, deadline) }
 
   private func announceCancelled() {
     guard cancellation != .done else { return }

@@ -137,7 +137,7 @@ final class PublisherWorker {
   }
 
   private func readMail() {
-    for command in mailbox.takeAll() {
+    for command in mailbox.drain() {
       switch command {
       case .publish(let messages, let completion):
         if closeDeadline == nil {
@@ -220,7 +220,7 @@ extension PublisherWorker {
       guard !isBlocked, hasWindow(for: message) else { return written > 0 ? .burstDone : .windowFull }
       if strideBytes >= Self.strideBytes || strideMessages >= Self.strideMessages {
         try connection.flush()
-        guard connection.hasRoom() else { return written > 0 ? .burstDone : .socketFull }
+        guard connection.hasCapacity() else { return written > 0 ? .burstDone : .socketFull }
         strideBytes = 0
         strideMessages = 0
       }

@@ -30,7 +30,7 @@ final class Mailbox<Message: Sendable>: Sendable {
     }
   }
 
-  func takeAll() -> [Message] {
+  func drain() -> [Message] {
     contents.withLock { contents in
       guard !contents.messages.isEmpty else { return [] }
       if descriptor >= 0 { shim_eventfd_clear(descriptor) }

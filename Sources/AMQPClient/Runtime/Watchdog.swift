@@ -19,7 +19,7 @@ final class Watchdog: Sendable {
       while true {
         let isIdle = checks.withLock { $0.isEmpty }
         additions.wait(milliseconds: isIdle ? -1 : 100)
-        let added = additions.takeAll()
+        let added = additions.drain()
         let current = checks.withLock { $0 + added }
         let now = MonotonicTime.now()
         let kept = current.filter { $0(now) }
@@ -44,7 +44,7 @@ final class Watchdog: Sendable {
 ///
 /// It holds a duplicate of the descriptor, since the library closes its own whenever it likes and the number may belong
 /// to somebody else a moment later.
-final class StallGuard: Sendable {
+final class WriteTimeout: Sendable {
   private let deadline = Atomic<UInt64>(.max)
   private let hasFired = Atomic<Bool>(false)
   private let descriptor: Mutex<Int32>

@@ -75,9 +75,9 @@ struct AMQPURI {
   /// A password without its host, or before it with marks that nobody encoded, would go on where the parameters are.
   private static func endsBeforeParameters(_ authority: Substring) -> Bool {
     if authority.contains("@") { return true }
-    return authority.prefix { $0 != "/" }.split(separator: ",").allSatisfy { place in
-      if place.hasPrefix("[") { return place.allSatisfy { $0.isHexDigit || "[]:.".contains($0) } }
-      return place.split(separator: ":").dropFirst().allSatisfy { $0.allSatisfy(\.isNumber) }
+    return authority.prefix { $0 != "/" }.split(separator: ",").allSatisfy { host in
+      if host.hasPrefix("[") { return host.allSatisfy { $0.isHexDigit || "[]:.".contains($0) } }
+      return host.split(separator: ":").dropFirst().allSatisfy { $0.allSatisfy(\.isNumber) }
     }
   }
 

@@ -6,7 +6,7 @@ struct ChannelRenewal {
   /// A queue that is really full refuses on a new channel as well, and a new one costs round trips.
   static let interval = Duration.seconds(1)
   /// How long messages wait for the answers that are to come on the old channel: another queue may not answer at all.
-  static let patience = Duration.seconds(2)
+  static let timeout = Duration.seconds(2)
 
   private var openedAt: UInt64 = 0
   private var hasRefused = false
@@ -23,6 +23,6 @@ struct ChannelRenewal {
 
   /// Answers are still to come: gives up for now where they were waited for long enough, and tries again later.
   mutating func isHeldUp(at now: UInt64) {
-    if now >= openedAt + (Self.interval + Self.patience).nanosecondCount { openedAt = now }
+    if now >= openedAt + (Self.interval + Self.timeout).nanosecondCount { openedAt = now }
   }
 }

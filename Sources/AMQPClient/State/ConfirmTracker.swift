@@ -81,7 +81,7 @@ struct ConfirmTracker<Item> {
     guard last >= firstSequence else { return }
     let end = Int(last - firstSequence) + 1
     for index in (multiple ? min(head, end) : end - 1)..<end {
-      guard let item = take(index) else { continue }
+      guard let item = remove(index) else { continue }
       if !isAck {
         resolve(item, .nacked)
       } else if let returned = entries[index].returned {
@@ -100,7 +100,7 @@ struct ConfirmTracker<Item> {
     return items
   }
 
-  private mutating func take(_ index: Int) -> Item? {
+  private mutating func remove(_ index: Int) -> Item? {
     guard let item = entries[index].item else { return nil }
     entries[index].item = nil
     outstandingCount -= 1

@@ -11,7 +11,7 @@ struct RefusedExchanges {
   }
 
   /// An exchange, or one topic of it where the broker checks topics.
-  private struct Place: Hashable {
+  private struct Target: Hashable {
     var exchange: String
     var routingKey: String?
   }
@@ -24,39 +24,39 @@ struct RefusedExchanges {
     var waitingSince: UInt64?
   }
 
-  static let shortestPause = Duration.seconds(1)
-  static let longestPause = Duration.seconds(30)
+  static let minPause = Duration.seconds(1)
+  static let maxPause = Duration.seconds(30)
   /// How long others wait for the answers that are to come, so that an exchange can be tried alone.
-  static let patience = Duration.seconds(2)
+  static let timeout = Duration.seconds(2)
 
-  private var entries: [Place: Entry] = [:]
+  private var entries: [Target: Entry] = [:]
   /// What is tried at present, alone.
-  private var trial: Place?
+  private var trial: Target?
   /// How many of the next messages go alone, since one like them was refused and the broker has not said which.
-  private var suspects = 0
+  private var inDoubt = 0
 
   /// Whether nothing is refused: the usual case.
-  var isEmpty: Bool { entries.isEmpty && suspects == 0 }
+  var isEmpty: Bool { entries.isEmpty && inDoubt == 0 }
 
   /// What to do with the next message.
   ///
   /// - Parameter outstanding: how many messages the broker has not answered yet.
   mutating func verdict(exchange: String, routingKey: String, outstanding: Int, now: UInt64) -> Verdict {
-    if trial != nil || suspects > 0, outstanding > 0 { return .wait }
-    let places = [Place(exchange: exchange), Place(exchange: exchange, routingKey: routingKey)]
-    guard let place = places.first(where: { entries[$0] != nil }), var entry = entries[place] else { return .send }
+    if trial != nil || inDoubt > 0, outstanding > 0 { return .wait }
+    let targets = [Target(exchange: exchange), Target(exchange: exchange, routingKey: routingKey)]
+    guard let target = targets.first(where: { entries[$0] != nil }), var entry = entries[target] else { return .send }
     guard now >= entry.retryAt else { return .refused(entry.error) }
     guard outstanding > 0 else {
       entry.waitingSince = nil
-      entries[place] = entry
-      trial = place
+      entries[target] = entry
+      trial = target
       return .send
     }
     let since = entry.waitingSince ?? now
-    let isHeldUp = now >= since + Self.patience.nanosecondCount
+    let isHeldUp = now >= since + Self.timeout.nanosecondCount
     entry.waitingSince = isHeldUp ? nil : since
     if isHeldUp { entry.retryAt = now + entry.pause.nanosecondCount }
-    entries[place] = entry
+    entries[target] = entry
     return isHeldUp ? .refused(entry.error) : .wait
   }
 
@@ -67,7 +67,7 @@ struct RefusedExchanges {
   mutating func answered() {
     if let trial { entries[trial] = nil }
     trial = nil
-    suspects = max(0, suspects - 1)
+    inDoubt = max(0, inDoubt - 1)
   }
 
   /// The broker has closed the channel for what was published.
@@ -78,26 +78,26 @@ struct RefusedExchanges {
     -> [Bool]
   {
     trial = nil
-    if let place = Self.place(in: error.message) {
+    if let target = Self.target(in: error.message) {
       let culprits = outstanding.map {
-        $0.exchange == place.exchange && $0.routingKey == place.routingKey ?? $0.routingKey
+        $0.exchange == target.exchange && $0.routingKey == target.routingKey ?? $0.routingKey
       }
       if culprits.contains(true) {
-        let pause = entries[place].map { min($0.pause * 2, Self.longestPause) } ?? Self.shortestPause
-        entries[place] = Entry(error: error, pause: pause, retryAt: now + pause.nanosecondCount)
+        let pause = entries[target].map { min($0.pause * 2, Self.maxPause) } ?? Self.minPause
+        entries[target] = Entry(error: error, pause: pause, retryAt: now + pause.nanosecondCount)
         return culprits
       }
     }
     guard outstanding.count > 1 else { return outstanding.map { _ in true } }
-    suspects = outstanding.count
+    inDoubt = outstanding.count
     return outstanding.map { _ in false }
   }
 
   /// Reads RabbitMQ's words: `no exchange 'e' in vhost`, `access to exchange 'e' in vhost`, `access to topic 'k' in
   /// exchange 'e' in vhost`.
-  private static func place(in text: String) -> Place? {
+  private static func target(in text: String) -> Target? {
     guard let exchange = quoted(after: "exchange '", in: text) else { return nil }
-    return Place(
+    return Target(
       exchange: exchange == "amq.default" ? "" : exchange, routingKey: quoted(after: "access to topic '", in: text))
   }
 

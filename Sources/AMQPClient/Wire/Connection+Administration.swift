@@ -61,7 +61,7 @@ extension Connection {
   ///   - patience: how long to wait for a broker that takes no messages.
   ///   - isBlocked: gets to know why it takes none.
   func checkPublish(
-    exchange: String, routingKey: String, userID: String?, patience: Duration, isBlocked: (String) -> Void
+    exchange: String, routingKey: String, userID: String?, timeout: Duration, isBlocked: (String) -> Void
   ) throws(AMQPError) {
     let operation = "publish to exchange \(exchange)"
     try request(operation) { _ = amqp_tx_select(state, Self.channel) }
@@ -83,8 +83,8 @@ extension Connection {
         throw AMQPError(error.code, nativeCode: error.nativeCode, operation: operation, message: error.message)
       case .blocked(let why):
         reason = why
-        deadline = MonotonicTime.after(patience)
-        if patience > .zero { isBlocked(why) }
+        deadline = MonotonicTime.after(timeout)
+        if timeout > .zero { isBlocked(why) }
       case .unblocked:
         reason = nil
         deadline = MonotonicTime.after(settings.rpcTimeout)

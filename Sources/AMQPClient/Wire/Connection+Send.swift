@@ -2,7 +2,7 @@ import CRabbitMQ
 
 /// Everything that is written without waiting for an answer, and the requests of consumer and publisher.
 extension Connection {
-  func write(_ frame: SettlementLedger.Frame) throws(AMQPError) {
+  func write(_ frame: AckTracker.Frame) throws(AMQPError) {
     switch frame {
     case .ack(let tag, let multiple):
       try check(amqp_basic_ack(state, Self.channel, tag, multiple ? 1 : 0), "basic.ack")

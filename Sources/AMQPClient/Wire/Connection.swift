@@ -43,7 +43,7 @@ final class Connection {
   var writtenByLibrary = 0
   /// The largest frame in bytes that both sides agreed on.
   private(set) var frameMax = 0
-  private(set) var stallGuard: StallGuard?
+  private(set) var stallGuard: WriteTimeout?
   /// Whether the channel can be used; the broker closes it when it refuses something.
   var isChannelOpen = false
   /// The broker said `connection.close`.
@@ -170,7 +170,7 @@ final class Connection {
   }
 
   /// Whether the kernel takes a good deal of bytes at once, so that a write does not have to wait for the peer.
-  func hasRoom() -> Bool {
+  func hasCapacity() -> Bool {
     var descriptors = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
     return poll(&descriptors, 1, 0) == 1 && descriptors.revents & Int16(POLLOUT) != 0
   }
@@ -226,7 +226,7 @@ final class Connection {
         .connectFailed, nativeCode: error.nativeCode, operation: operation,
         message: "\(endpoint) does not answer (\(error.message))")
     }
-    guard let stallGuard = StallGuard(socket: descriptor) else {
+    guard let stallGuard = WriteTimeout(socket: descriptor) else {
       throw AMQPError(.connectFailed, operation: operation, message: "the process has no file descriptor left")
     }
     self.stallGuard = stallGuard

@@ -10,15 +10,15 @@ final class FrameBuffer {
   /// What is gathered before it is written, unless a single message is longer.
   static let limit = 64 << 10
   /// Room for that, and for the next message with the largest header that a frame may hold.
-  private static let usualRoom = 256 << 10
+  private static let defaultCapacity = 256 << 10
 
   private var start: UnsafeMutableRawPointer
-  private var room: Int
+  private var capacity: Int
   private(set) var count = 0
 
   init() {
-    room = Self.usualRoom
-    start = .allocate(byteCount: room, alignment: 16)
+    capacity = Self.defaultCapacity
+    start = .allocate(byteCount: capacity, alignment: 16)
   }
 
   deinit { start.deallocate() }
@@ -28,10 +28,10 @@ final class FrameBuffer {
   /// Empties the buffer, and gives back what a long message made it grow to.
   func removeAll() {
     count = 0
-    guard room > Self.usualRoom else { return }
+    guard capacity > Self.defaultCapacity else { return }
     start.deallocate()
-    room = Self.usualRoom
-    start = .allocate(byteCount: room, alignment: 16)
+    capacity = Self.defaultCapacity
+    start = .allocate(byteCount: capacity, alignment: 16)
   }
 
   /// Appends the frames of a message.
@@ -43,8 +43,8 @@ final class FrameBuffer {
     channel: amqp_channel_t,
     frameMax: Int
   ) -> Int32 {
-    let mostPayload = frameMax - Self.overhead
-    let pieces = (body.count + mostPayload - 1) / mostPayload
+    let maxPayload = frameMax - Self.overhead
+    let pieces = (body.count + maxPayload - 1) / maxPayload
     // The method holds two names of at most 255 bytes.
     reserve(Self.overhead + 1024 + frameMax + body.count + pieces * Self.overhead)
     let before = count
@@ -62,7 +62,7 @@ final class FrameBuffer {
         return (
           12,
           amqp_encode_properties(
-            UInt16(AMQP_BASIC_CLASS), &properties, amqp_bytes_t(len: mostPayload - 12, bytes: payload + 12))
+            UInt16(AMQP_BASIC_CLASS), &properties, amqp_bytes_t(len: maxPayload - 12, bytes: payload + 12))
         )
       },
     ]
@@ -72,7 +72,7 @@ final class FrameBuffer {
     }
     var rest = body[...]
     while !rest.isEmpty {
-      let piece = UnsafeRawBufferPointer(rebasing: rest.prefix(mostPayload))
+      let piece = UnsafeRawBufferPointer(rebasing: rest.prefix(maxPayload))
       _ = appendFrame(UInt8(AMQP_FRAME_BODY), channel) { payload in
         payload.copyMemory(from: piece.baseAddress.unsafelyUnwrapped, byteCount: piece.count)
         return (piece.count, 0)
@@ -104,12 +104,12 @@ final class FrameBuffer {
   }
 
   private func reserve(_ more: Int) {
-    guard room - count < more else { return }
-    let larger = max(2 * room, count + more)
+    guard capacity - count < more else { return }
+    let larger = max(2 * capacity, count + more)
     let moved = UnsafeMutableRawPointer.allocate(byteCount: larger, alignment: 16)
     moved.copyMemory(from: start, byteCount: count)
     start.deallocate()
-    (start, room) = (moved, larger)
+    (start, capacity) = (moved, larger)
   }
 }
 

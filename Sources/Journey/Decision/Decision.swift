@@ -29,10 +29,10 @@ extension DecisionRules {
   /// nothing is published: the best next step is under way already, and a lesser one on top of it would be noise.
   ///
   /// An action that has expired holds nothing back, nor does one of a lower priority: things have become worse since.
-  public func decide(_ assessment: Assessment, outreach: Outreach, at now: Timestamp) -> Decision {
+  public func decide(_ assessment: Assessment, actionHistory: ActionHistory, at now: Timestamp) -> Decision {
     guard let best = assessment.candidates.first else { return Decision(verdicts: []) }
     var first = Decision.Verdict.chosen
-    if let last = outreach.last[best.action] {
+    if let last = actionHistory.last[best.action] {
       let until = last.decidedAt + actions.hold
       let isEscalated = last.priority.map { $0 < assessment.priority } ?? false
       if now < until, !isEscalated { first = .coolingDown(actionID: last.actionID, until: until) }

@@ -2,7 +2,7 @@ public import FoundationEssentials
 
 /// An event on its way into a journey: with the id of its row and what its metadata signals. A class, since it is
 /// handed on often and never changes.
-public final class StagedEvent: Sendable {
+public final class IncomingEvent: Sendable {
   /// The id of the event's row, a UUIDv7.
   public let id: UUID
   public let event: JourneyEvent
@@ -27,7 +27,7 @@ public struct ClientSnapshot: Sendable {
   public var phone: String?
   public var aiScore: Double?
   public var summary: ClientSummary
-  public var outreach: Outreach
+  public var actionHistory: ActionHistory
   /// The invoices that are late once the new events' invoices are taken in; nil where none of them touched an invoice.
   public var lateInvoices: LateInvoices?
   /// The moment for which windows are counted, by the database's clock: one clock for all instances.
@@ -37,7 +37,7 @@ public struct ClientSnapshot: Sendable {
 
   public init(
     id: UUID, orgID: UUID, name: String?, email: String?, phone: String?, aiScore: Double?, summary: ClientSummary,
-    outreach: Outreach, lateInvoices: LateInvoices?, now: Timestamp, lastEvaluation: Timestamp? = nil
+    actionHistory: ActionHistory, lateInvoices: LateInvoices?, now: Timestamp, lastEvaluation: Timestamp? = nil
   ) {
     self.id = id
     self.orgID = orgID
@@ -46,7 +46,7 @@ public struct ClientSnapshot: Sendable {
     self.phone = phone
     self.aiScore = aiScore
     self.summary = summary
-    self.outreach = outreach
+    self.actionHistory = actionHistory
     self.lateInvoices = lateInvoices
     self.now = now
     self.lastEvaluation = lastEvaluation
@@ -56,7 +56,7 @@ public struct ClientSnapshot: Sendable {
 /// Why a client was evaluated.
 public enum Cause: Sendable {
   /// The newest of the events that were taken in.
-  case event(StagedEvent)
+  case event(IncomingEvent)
   /// A risk began or ended although nothing happened.
   case time
   /// The stored events of the client are others now: the host application has written, corrected or deleted some, or
@@ -65,12 +65,12 @@ public enum Cause: Sendable {
   /// The client was made anew from its stored events, under the present rules.
   case recomputation
 
-  public var staged: StagedEvent? {
-    if case .event(let staged) = self { staged } else { nil }
+  public var incoming: IncomingEvent? {
+    if case .event(let incoming) = self { incoming } else { nil }
   }
 
   /// The id of the event's row.
-  public var eventID: UUID? { staged?.id }
+  public var eventID: UUID? { incoming?.id }
 }
 
 /// One evaluation of a client: when, because of which event, and with what result.
@@ -92,13 +92,13 @@ extension DecisionRules {
   ///
   /// - Returns: the evaluations in the order in which they were made; the last one is how the client stands now.
   public func evaluate(
-    _ client: inout ClientSnapshot, taking events: [StagedEvent], random: inout some RandomNumberGenerator
+    _ client: inout ClientSnapshot, taking events: [IncomingEvent], random: inout some RandomNumberGenerator
   ) -> [Evaluation] {
     var evaluations: [Evaluation] = []
     if let late = client.lateInvoices { client.summary.lateInvoices = late }
-    for staged in events {
-      client.summary.insert(staged.event.stamp, stage: staged.event.stage, signals: staged.signals)
-      if evaluation == .perEvent { evaluations.append(evaluate(&client, because: .event(staged), random: &random)) }
+    for incoming in events {
+      client.summary.insert(incoming.event.stamp, stage: incoming.event.stage, signals: incoming.signals)
+      if evaluation == .perEvent { evaluations.append(evaluate(&client, because: .event(incoming), random: &random)) }
     }
     if evaluation == .perBatch, let newest = events.max(by: { $0.event.stamp < $1.event.stamp }) {
       evaluations.append(evaluate(&client, because: .event(newest), random: &random))
@@ -124,7 +124,7 @@ extension DecisionRules {
   ///   recommended, and does not hold itself back.
   public func standing(of client: ClientSnapshot, after latest: UUID?) -> Evaluation {
     var client = client
-    if let latest { client.outreach.last = client.outreach.last.filter { $0.value.actionID != latest } }
+    if let latest { client.actionHistory.last = client.actionHistory.last.filter { $0.value.actionID != latest } }
     var random = SystemRandomNumberGenerator()
     return evaluate(&client, without: .time, random: &random)
   }
@@ -135,12 +135,12 @@ extension DecisionRules {
   ) -> Evaluation {
     let at = client.lastEvaluation.map { max(client.now, $0 + TimeSpan(microseconds: 1)) } ?? client.now
     let assessment = assess(client.summary, aiScore: client.aiScore, at: client.now)
-    let decided = decide(assessment, outreach: client.outreach, at: client.now)
+    let decided = decide(assessment, actionHistory: client.actionHistory, at: client.now)
     let decision = publishes ? decided : decided.withholding
     let id = UUID.v7(at: at, using: &random)
     // Without a cooldown nobody asks.
     if actions.cooldown > .seconds(0), let winner = decision.winner(of: assessment) {
-      client.outreach.record(winner.action, id: id, at: client.now, priority: assessment.priority)
+      client.actionHistory.record(winner.action, id: id, at: client.now, priority: assessment.priority)
     }
     client.lastEvaluation = at
     return Evaluation(id: id, at: at, cause: cause, assessment: assessment, decision: decision)

@@ -14,14 +14,14 @@ extension Evaluation {
   /// The id of the event that caused it, as its source names it; its own where there was none.
   var causeID: String {
     switch cause {
-    case .event(let staged): staged.event.sourceEventID
+    case .event(let incoming): incoming.event.sourceEventID
     case .time, .historyChange, .recomputation: id.text
     }
   }
 
   var traceparent: String? {
     switch cause {
-    case .event(let staged): staged.traceparent
+    case .event(let incoming): incoming.traceparent
     case .time, .historyChange, .recomputation: nil
     }
   }
@@ -40,10 +40,10 @@ extension Evaluation {
   /// Writes the members of the explanation but for the cause into an object.
   public func writeOutcome(ruleVersion: String, risks: [UInt8], into json: inout JSONWriter) {
     json.member("ruleVersion", ruleVersion)
-    json.member("stage", word: assessment.stage.rawValue)
+    json.member("stage", unescaped: assessment.stage.rawValue)
     json.key("score")
     json.double(assessment.score)
-    json.member("riskLevel", word: assessment.level.rawValue)
+    json.member("riskLevel", unescaped: assessment.level.rawValue)
     json.key("contributions")
     assessment.writeContributions(into: &json)
     json.key("risks")
@@ -56,10 +56,10 @@ extension Evaluation {
     json.key("cause")
     json.beginObject()
     switch cause {
-    case .event(let staged):
-      json.member("source", staged.event.source)
-      json.member("id", staged.event.sourceEventID)
-      json.member("type", staged.event.type)
+    case .event(let incoming):
+      json.member("source", incoming.event.source)
+      json.member("id", incoming.event.sourceEventID)
+      json.member("type", incoming.event.type)
     case .time:
       json.member("source", Cause.timeSource)
       json.member("id", id)
@@ -81,27 +81,27 @@ extension Evaluation {
     json.beginArray()
     for (candidate, verdict) in zip(assessment.candidates, decision.verdicts) {
       json.beginObject()
-      json.member("action", word: candidate.action.rawValue)
+      json.member("action", unescaped: candidate.action.rawValue)
       json.member("channel", candidate.channel.rawValue)
       json.key("trigger")
-      json.word(candidate.trigger.label)
+      json.unescaped(candidate.trigger.label)
       json.member("reason", candidate.reason)
       switch verdict {
       case .chosen:
         json.key("verdict")
-        json.word("chosen" as StaticString)
+        json.unescaped("chosen" as StaticString)
       case .outranked(let by):
         json.key("verdict")
-        json.word("outranked" as StaticString)
-        json.member("by", word: by.rawValue)
+        json.unescaped("outranked" as StaticString)
+        json.member("by", unescaped: by.rawValue)
       case .coolingDown(let id, let until):
         json.key("verdict")
-        json.word("cooling_down" as StaticString)
+        json.unescaped("cooling_down" as StaticString)
         json.member("openAction", id)
         json.member("until", until)
       case .withheld:
         json.key("verdict")
-        json.word("withheld" as StaticString)
+        json.unescaped("withheld" as StaticString)
       }
       json.endObject()
     }
@@ -115,7 +115,7 @@ extension Assessment {
     json.beginArray()
     for risk in risks {
       json.beginObject()
-      json.member("risk", word: risk.risk.rawValue)
+      json.member("risk", unescaped: risk.risk.rawValue)
       json.member("evidence", risk.evidence)
       json.member("since", risk.since)
       json.endObject()
@@ -129,7 +129,7 @@ extension Assessment {
     for part in contributions {
       json.beginObject()
       json.key("source")
-      json.word(part.source.label)
+      json.unescaped(part.source.label)
       json.key("points")
       json.double(part.points)
       json.endObject()
@@ -140,7 +140,7 @@ extension Assessment {
   /// Writes the names of the candidates' actions as a JSON array, the best first: the seed's `recommended_actions`.
   public func writeRecommendedActions(into json: inout JSONWriter) {
     json.beginArray()
-    for candidate in candidates { json.word(candidate.action.rawValue) }
+    for candidate in candidates { json.unescaped(candidate.action.rawValue) }
     json.endArray()
   }
 }

@@ -24,16 +24,16 @@ extension RiskRules {
   /// The next moment after `now` at which a risk starts or ends although nothing happens, or nil where there is none.
   public func nextChange(of summary: ClientSummary, after now: Timestamp) -> Timestamp? {
     var next: Timestamp?
-    func note(_ moment: Timestamp) { if moment > now { next = next.map { min($0, moment) } ?? moment } }
+    func record(_ moment: Timestamp) { if moment > now { next = next.map { min($0, moment) } ?? moment } }
     if let rule = lowEngagement, summary.recent.count >= rule.events {
-      note(firstMomentOutside(summary.recent[rule.events - 1].stamp.at, rule.window))
+      record(firstMomentOutside(summary.recent[rule.events - 1].stamp.at, rule.window))
     }
     if let rule = highTickets, summary.tickets.count >= rule.tickets {
-      note(firstMomentOutside(summary.tickets[rule.tickets - 1].at, rule.window))
+      record(firstMomentOutside(summary.tickets[rule.tickets - 1].at, rule.window))
     }
     // A delay is a risk already: silence after it changes nothing.
     if let rule = slowProgress, summary.progress?.kind != .delayed, let quiet = quietSince(summary) {
-      note(quiet + rule.silence)
+      record(quiet + rule.silence)
     }
     return next
   }
@@ -94,10 +94,10 @@ extension RiskRules {
   private func sentiment(_ summary: ClientSummary, _ rule: NegativeSentiment) -> DetectedRisk? {
     let looked = min(rule.among, summary.recent.count)
     var negative = 0, newest = 0, deciding = 0
-    for place in 0..<looked where summary.recent[place].isNegative {
+    for index in 0..<looked where summary.recent[index].isNegative {
       negative += 1
-      if negative == 1 { newest = place }
-      if negative == rule.events { deciding = place }
+      if negative == 1 { newest = index }
+      if negative == rule.events { deciding = index }
     }
     guard negative > 0, negative >= rule.events else { return nil }
     let evidence = String { text in
@@ -183,9 +183,9 @@ extension ByteWriter {
 extension Array {
   /// How many elements come before the first that does not hold.
   fileprivate func count(while holds: (Element) -> Bool) -> Int {
-    var place = 0
-    while place < count, holds(self[place]) { place += 1 }
-    return place
+    var index = 0
+    while index < count, holds(self[index]) { index += 1 }
+    return index
   }
 }
 

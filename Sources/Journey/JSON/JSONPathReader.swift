@@ -8,15 +8,15 @@ struct JSONPathReader {
   init(_ text: String) { self.text = Array(text.unicodeScalars) }
 
   mutating func read() throws(JSONPathError) -> [JSONPath.Step] {
-    guard take("$") else { throw fault("a path starts with $") }
+    guard consume("$") else { throw fault("a path starts with $") }
     var steps: [JSONPath.Step] = []
     while at < text.count {
-      if take(".") {
+      if consume(".") {
         if peek == "." { throw fault("descent (..) is not supported: name the whole path") }
         if peek == "*" { throw fault("write [*] for every element; a wildcard over members is not supported") }
         if peek == "[" { throw fault("no point before a bracket") }
         steps.append(member(try name()))
-      } else if take("[") {
+      } else if consume("[") {
         steps.append(try bracket())
       } else {
         throw fault("a point or a bracket is expected here")
@@ -59,7 +59,7 @@ struct JSONPathReader {
     }
     if peek == ":" { throw fault("slices are not supported") }
     if peek == "," { throw fault("several names in one bracket are not supported") }
-    guard take("]") else { throw fault("the bracket is not closed") }
+    guard consume("]") else { throw fault("the bracket is not closed") }
     return step
   }
 
@@ -79,7 +79,7 @@ struct JSONPathReader {
       name.append(escaped)
       at += 1
     }
-    guard take(quote) else { throw fault("the quote is not closed") }
+    guard consume(quote) else { throw fault("the quote is not closed") }
     return String(name)
   }
 
@@ -99,7 +99,7 @@ struct JSONPathReader {
 
   private var peek: Unicode.Scalar? { at < text.count ? text[at] : nil }
 
-  private mutating func take(_ scalar: Unicode.Scalar) -> Bool {
+  private mutating func consume(_ scalar: Unicode.Scalar) -> Bool {
     guard peek == scalar else { return false }
     at += 1
     return true

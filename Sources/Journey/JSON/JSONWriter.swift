@@ -35,7 +35,7 @@ public struct JSONWriter: ~Copyable, Sendable {
 
   /// A name that stands in the source, without a character to escape.
   public mutating func key(_ name: StaticString) {
-    word(name)
+    unescaped(name)
     out.append(ASCII.colon)
     needsComma = false
   }
@@ -46,25 +46,25 @@ public struct JSONWriter: ~Copyable, Sendable {
         let escapes = source.count { ASCII.isEscaped($0) }
         return quoted(atMost: source.count + escapes * 5) { Self.escape(source, into: $0) }
       }
-      quoted(atMost: source.count) { room in
-        room.update(from: base, count: source.count)
+      quoted(atMost: source.count) { buffer in
+        buffer.update(from: base, count: source.count)
         return source.count
       }
     }
   }
 
   /// A text of the adapter's own vocabulary, without a character to escape.
-  public mutating func word(_ text: String) {
+  public mutating func unescaped(_ text: String) {
     text.withBytes { source in
-      quoted(atMost: source.count) { room in
-        if let base = source.baseAddress { room.update(from: base, count: source.count) }
+      quoted(atMost: source.count) { buffer in
+        if let base = source.baseAddress { buffer.update(from: base, count: source.count) }
         return source.count
       }
     }
   }
-  public mutating func word(_ text: StaticString) {
-    quoted(atMost: text.utf8CodeUnitCount) { room in
-      room.update(from: text.utf8Start, count: text.utf8CodeUnitCount)
+  public mutating func unescaped(_ text: StaticString) {
+    quoted(atMost: text.utf8CodeUnitCount) { buffer in
+      buffer.update(from: text.utf8Start, count: text.utf8CodeUnitCount)
       return text.utf8CodeUnitCount
     }
   }
@@ -75,7 +75,7 @@ public struct JSONWriter: ~Copyable, Sendable {
 
   /// RFC 3339 in UTC, as `Timestamp.iso8601`.
   public mutating func time(_ time: Timestamp) {
-    quoted(atMost: Timestamp.mostTextLength) { time.writeISO8601(to: $0) }
+    quoted(atMost: Timestamp.maxTextLength) { time.writeISO8601(to: $0) }
   }
 
   public mutating func int(_ number: some BinaryInteger) {
@@ -119,9 +119,9 @@ public struct JSONWriter: ~Copyable, Sendable {
     key(name)
     string(text)
   }
-  public mutating func member(_ name: StaticString, word text: String) {
+  public mutating func member(_ name: StaticString, unescaped text: String) {
     key(name)
-    word(text)
+    unescaped(text)
   }
   public mutating func member(_ name: StaticString, _ id: UUID) {
     key(name)
@@ -156,22 +156,22 @@ public struct JSONWriter: ~Copyable, Sendable {
   @inline(__always)
   private mutating func quoted(atMost most: Int, _ write: (UnsafeMutablePointer<UInt8>) -> Int) {
     let comma = needsComma ? 1 : 0
-    out.append(atMost: most &+ 3) { room in
+    out.append(atMost: most &+ 3) { buffer in
       // Where no comma is due the quote takes its place.
-      room[0] = ASCII.comma
-      room[comma] = ASCII.quote
-      let end = comma &+ 1 &+ write(room + comma + 1)
-      room[end] = ASCII.quote
+      buffer[0] = ASCII.comma
+      buffer[comma] = ASCII.quote
+      let end = comma &+ 1 &+ write(buffer + comma + 1)
+      buffer[end] = ASCII.quote
       return end &+ 1
     }
     needsComma = true
   }
 
   /// - Parameter room: for five bytes more for each byte that is escaped.
-  private static func escape(_ source: UnsafeBufferPointer<UInt8>, into room: UnsafeMutablePointer<UInt8>) -> Int {
+  private static func escape(_ source: UnsafeBufferPointer<UInt8>, into buffer: UnsafeMutablePointer<UInt8>) -> Int {
     var end = 0
     func put(_ byte: UInt8) {
-      room[end] = byte
+      buffer[end] = byte
       end &+= 1
     }
     for byte in source {

@@ -51,8 +51,8 @@ public struct MappingDraft {
   ) {
     guard value.kind == .object, depth < 4 else { return }
     for (key, member) in value.members {
-      let place = path + JSONPath.segment(key)
-      if member.kind != .object, member.kind != .array { fields.append((place, key.lowercased(), member)) }
+      let path = path + JSONPath.segment(key)
+      if member.kind != .object, member.kind != .array { fields.append((path, key.lowercased(), member)) }
     }
     for (key, member) in value.members {
       collect(member, path + JSONPath.segment(key), depth: depth + 1, into: &fields)

@@ -36,11 +36,11 @@ extension MappingCondition {
     case (_, .any(let choices)): choices.allSatisfy { excludes($0) }
     case (.not(let mine), _) where mine == other: true
     case (_, .not(let theirs)) where theirs == self: true
-    case (.test(let place, let test), .test(let theirs, let other)): place == theirs && test.excludes(other)
-    case (.computed(let place, let test), .computed(let theirs, let other)): place == theirs && test.excludes(other)
-    case (.changed(_, let now, _, let to?), .test(let place, let test)),
-      (.test(let place, let test), .changed(_, let now, _, let to?)):
-      now == place && MappingTest.isOneOf(to).excludes(test)
+    case (.test(let path, let test), .test(let theirs, let other)): path == theirs && test.excludes(other)
+    case (.computed(let path, let test), .computed(let theirs, let other)): path == theirs && test.excludes(other)
+    case (.changed(_, let now, _, let to?), .test(let path, let test)),
+      (.test(let path, let test), .changed(_, let now, _, let to?)):
+      now == path && MappingTest.isOneOf(to).excludes(test)
     case (
       .changed(let before, let now, let from, let to),
       .changed(let theirBefore, let theirNow, let theirFrom, let theirTo)
@@ -57,11 +57,11 @@ extension MappingCondition {
 
   fileprivate var summary: String {
     switch self {
-    case .test(let place, let test): "\(place) \(test)"
-    case .computed(let place, let test): "\(place) \(test)"
+    case .test(let path, let test): "\(path) \(test)"
+    case .computed(let path, let test): "\(path) \(test)"
     case .some(let path, _, let test): "\(path) \(test)"
-    case .same(let place, let other): "\(place) the same as \(other)"
-    case .present(let place): "\(place) there"
+    case .same(let path, let other): "\(path) the same as \(other)"
+    case .present(let path): "\(path) there"
     case .changed(let before, let now, _, _): "a change from \(before) to \(now)"
     case .not(let part): "not (\(part.summary))"
     case .all, .any: "a group of conditions"

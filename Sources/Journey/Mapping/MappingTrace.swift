@@ -157,10 +157,10 @@ extension MappingCondition {
 
 extension MappingCondition {
   private func refusal(
-    of value: ResolvedValue, at place: String, _ test: MappingTest, _ context: borrowing MappingContext
+    of value: ResolvedValue, at path: String, _ test: MappingTest, _ context: borrowing MappingContext
   ) -> String {
     let shown = value.isNothing ? "missing" : value.text(in: context.input.document) ?? "an object or a list"
-    return "\(place) is \(shown.shortened(to: 200)), not \(test)"
+    return "\(path) is \(shown.shortened(to: 200)), not \(test)"
   }
 }
 

@@ -25,16 +25,16 @@ struct ByteWriter: ~Copyable, @unchecked Sendable {
 
   @inline(__always)
   mutating func append(_ byte: UInt8) {
-    append(atMost: 1) { room in
-      room[0] = byte
+    append(atMost: 1) { buffer in
+      buffer[0] = byte
       return 1
     }
   }
 
   @inline(__always)
   mutating func append(_ source: UnsafeBufferPointer<UInt8>) {
-    append(atMost: source.count) { room in
-      if let base = source.baseAddress { room.update(from: base, count: source.count) }
+    append(atMost: source.count) { buffer in
+      if let base = source.baseAddress { buffer.update(from: base, count: source.count) }
       return source.count
     }
   }
@@ -52,7 +52,7 @@ struct ByteWriter: ~Copyable, @unchecked Sendable {
 
   /// An integer in decimal digits.
   mutating func append(decimal number: Int64) {
-    append(atMost: 20) { room in
+    append(atMost: 20) { buffer in
       var rest = number.magnitude, length = 1
       var bound: UInt64 = 10
       while length < 20, rest >= bound {
@@ -60,9 +60,9 @@ struct ByteWriter: ~Copyable, @unchecked Sendable {
         bound = length < 20 ? bound &* 10 : .max
       }
       let sign = number < 0 ? 1 : 0
-      if sign == 1 { room[0] = ASCII.minus }
-      for place in stride(from: sign &+ length &- 1, through: sign, by: -1) {
-        room[place] = ASCII.zero &+ UInt8(truncatingIfNeeded: rest % 10)
+      if sign == 1 { buffer[0] = ASCII.minus }
+      for index in stride(from: sign &+ length &- 1, through: sign, by: -1) {
+        buffer[index] = ASCII.zero &+ UInt8(truncatingIfNeeded: rest % 10)
         rest /= 10
       }
       return sign &+ length
@@ -71,7 +71,7 @@ struct ByteWriter: ~Copyable, @unchecked Sendable {
 
   /// A date in UTC, `2026-11-20`.
   mutating func append(dateOf time: Timestamp) {
-    append(atMost: Timestamp.mostTextLength) { time.writeISO8601Date(to: $0) }
+    append(atMost: Timestamp.maxTextLength) { time.writeISO8601Date(to: $0) }
   }
 
   /// Appends a piece of at most `most` bytes.

@@ -32,33 +32,33 @@ extension Timestamp {
   public var iso8601Date: String { Self.text { writeISO8601Date(to: $0) } }
 
   /// A year has at most seven characters, the rest is of fixed length.
-  static let mostTextLength = 40
+  static let maxTextLength = 40
 
   /// Writes `iso8601`.
-  func writeISO8601(to room: UnsafeMutablePointer<UInt8>) -> Int {
+  func writeISO8601(to buffer: UnsafeMutablePointer<UInt8>) -> Int {
     let (day, microseconds) = split()
     let second = Int(microseconds / 1_000_000), fraction = Int(microseconds % 1_000_000)
-    var end = Self.writeDate(day, to: room)
-    room[end] = UInt8(ascii: "T")
-    Self.writePair(second / 3600, to: room + end + 1)
-    room[end &+ 3] = ASCII.colon
-    Self.writePair(second / 60 % 60, to: room + end + 4)
-    room[end &+ 6] = ASCII.colon
-    Self.writePair(second % 60, to: room + end + 7)
+    var end = Self.writeDate(day, to: buffer)
+    buffer[end] = UInt8(ascii: "T")
+    Self.writePair(second / 3600, to: buffer + end + 1)
+    buffer[end &+ 3] = ASCII.colon
+    Self.writePair(second / 60 % 60, to: buffer + end + 4)
+    buffer[end &+ 6] = ASCII.colon
+    Self.writePair(second % 60, to: buffer + end + 7)
     end &+= 9
     if fraction != 0 {
-      room[end] = ASCII.point
+      buffer[end] = ASCII.point
       let thousandths = fraction / 1000, rest = fraction % 1000
-      Self.writeTriple(thousandths, to: room + end + 1)
-      if rest != 0 { Self.writeTriple(rest, to: room + end + 4) }
+      Self.writeTriple(thousandths, to: buffer + end + 1)
+      if rest != 0 { Self.writeTriple(rest, to: buffer + end + 4) }
       end &+= rest == 0 ? 4 : 7
     }
-    room[end] = UInt8(ascii: "Z")
+    buffer[end] = UInt8(ascii: "Z")
     return end &+ 1
   }
 
   /// Writes `iso8601Date`.
-  func writeISO8601Date(to room: UnsafeMutablePointer<UInt8>) -> Int { Self.writeDate(split().day, to: room) }
+  func writeISO8601Date(to buffer: UnsafeMutablePointer<UInt8>) -> Int { Self.writeDate(split().day, to: buffer) }
 
   private func split() -> (day: Int, microsecondsOfDay: Int64) {
     let (day, rest) = microseconds.quotientAndRemainder(dividingBy: TimeSpan.days(1).microseconds)
@@ -66,46 +66,46 @@ extension Timestamp {
   }
 
   private static func text(_ write: (UnsafeMutablePointer<UInt8>) -> Int) -> String {
-    String(unsafeUninitializedCapacity: mostTextLength) { write($0.baseAddress.unsafelyUnwrapped) }
+    String(unsafeUninitializedCapacity: maxTextLength) { write($0.baseAddress.unsafelyUnwrapped) }
   }
 
-  private static func writeDate(_ day: Int, to room: UnsafeMutablePointer<UInt8>) -> Int {
+  private static func writeDate(_ day: Int, to buffer: UnsafeMutablePointer<UInt8>) -> Int {
     let (year, month, day) = CivilTime.date(days: day)
-    let end = writeYear(year, to: room)
-    room[end] = ASCII.minus
-    writePair(month, to: room + end + 1)
-    room[end &+ 3] = ASCII.minus
-    writePair(day, to: room + end + 4)
+    let end = writeYear(year, to: buffer)
+    buffer[end] = ASCII.minus
+    writePair(month, to: buffer + end + 1)
+    buffer[end &+ 3] = ASCII.minus
+    writePair(day, to: buffer + end + 4)
     return end &+ 6
   }
 
   /// Writes a year with zeros in front up to four digits. Those outside 0 to 9999, which only a damaged row can hold,
   /// take the slow way.
   @inline(__always)
-  private static func writeYear(_ year: Int, to room: UnsafeMutablePointer<UInt8>) -> Int {
-    guard (0...9999).contains(year) else { return writeUnusual(year, width: 4, to: room) }
-    writePair(year / 100, to: room)
-    writePair(year % 100, to: room + 2)
+  private static func writeYear(_ year: Int, to buffer: UnsafeMutablePointer<UInt8>) -> Int {
+    guard (0...9999).contains(year) else { return writeUnusual(year, width: 4, to: buffer) }
+    writePair(year / 100, to: buffer)
+    writePair(year % 100, to: buffer + 2)
     return 4
   }
 
   @inline(__always)
-  private static func writePair(_ number: Int, to room: UnsafeMutablePointer<UInt8>) {
-    room[0] = ASCII.zero &+ UInt8(truncatingIfNeeded: number / 10)
-    room[1] = ASCII.zero &+ UInt8(truncatingIfNeeded: number % 10)
+  private static func writePair(_ number: Int, to buffer: UnsafeMutablePointer<UInt8>) {
+    buffer[0] = ASCII.zero &+ UInt8(truncatingIfNeeded: number / 10)
+    buffer[1] = ASCII.zero &+ UInt8(truncatingIfNeeded: number % 10)
   }
 
   @inline(__always)
-  private static func writeTriple(_ number: Int, to room: UnsafeMutablePointer<UInt8>) {
-    room[0] = ASCII.zero &+ UInt8(truncatingIfNeeded: number / 100)
-    writePair(number % 100, to: room + 1)
+  private static func writeTriple(_ number: Int, to buffer: UnsafeMutablePointer<UInt8>) {
+    buffer[0] = ASCII.zero &+ UInt8(truncatingIfNeeded: number / 100)
+    writePair(number % 100, to: buffer + 1)
   }
 
   @inline(never)
-  private static func writeUnusual(_ number: Int, width: Int, to room: UnsafeMutablePointer<UInt8>) -> Int {
+  private static func writeUnusual(_ number: Int, width: Int, to buffer: UnsafeMutablePointer<UInt8>) -> Int {
     let digits = String(number)
     let text = String(repeating: "0", count: max(0, width - digits.count)) + digits
-    for (place, digit) in text.utf8.enumerated() { room[place] = digit }
+    for (index, digit) in text.utf8.enumerated() { buffer[index] = digit }
     return text.utf8.count
   }
 }

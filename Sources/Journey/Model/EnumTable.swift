@@ -7,7 +7,7 @@ public struct EnumTable<Key: CaseIterable & Hashable & Sendable, Value: Sendable
   public init() {
     // Cases without values are numbered in the order of their declaration, in one byte.
     precondition(
-      MemoryLayout<Key>.size == 1 && Key.allCases.enumerated().allSatisfy { Self.place(of: $1) == $0 },
+      MemoryLayout<Key>.size == 1 && Key.allCases.enumerated().allSatisfy { Self.index(of: $1) == $0 },
       "the keys have to be cases without values of their own, in their order")
     values = Array(repeating: nil, count: Key.allCases.count)
   }
@@ -18,11 +18,11 @@ public struct EnumTable<Key: CaseIterable & Hashable & Sendable, Value: Sendable
   }
 
   @inline(__always)
-  private static func place(of key: Key) -> Int { withUnsafeBytes(of: key) { Int($0[0]) } }
+  private static func index(of key: Key) -> Int { withUnsafeBytes(of: key) { Int($0[0]) } }
 
   public subscript(key: Key) -> Value? {
-    get { values[Self.place(of: key)] }
-    set { values[Self.place(of: key)] = newValue }
+    get { values[Self.index(of: key)] }
+    set { values[Self.index(of: key)] = newValue }
   }
 }
 

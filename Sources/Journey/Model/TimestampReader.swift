@@ -34,20 +34,21 @@ private struct TimestampReader {
   }
 
   mutating func read(zone: Timestamp.MissingZone) -> Int64? {
-    guard let year = number(4), year >= 1, take("-"), let month = number(2), (1...12).contains(month), take("-"),
+    guard let year = number(4), year >= 1, consume("-"), let month = number(2), (1...12).contains(month), consume("-"),
       let day = number(2), day >= 1, day <= Self.length(of: month, in: year)
     else { return nil }
     let midnight = Int64(CivilTime.days(year: Int(year), month: Int(month), day: Int(day))) * 86_400
     if at == text.endIndex { return zone == .isUTC ? midnight * 1_000_000 : nil }
-    guard take("T") || take("t") || take(" "), let hour = number(2), hour < 24, take(":"), let minute = number(2),
+    guard consume("T") || consume("t") || consume(" "), let hour = number(2), hour < 24, consume(":"),
+      let minute = number(2),
       minute < 60
     else { return nil }
     var second: Int64 = 0
     var fraction: Int64 = 0
-    if take(":") {
+    if consume(":") {
       guard let value = number(2), value <= 60 else { return nil }
       second = value
-      if take(".") || take(",") {
+      if consume(".") || consume(",") {
         guard let value = microseconds() else { return nil }
         fraction = value
       }
@@ -59,17 +60,17 @@ private struct TimestampReader {
   /// Seconds east of Greenwich.
   private mutating func offset(zone: Timestamp.MissingZone) -> Int64? {
     if at == text.endIndex { return zone == .isUTC ? 0 : nil }
-    _ = take(" ")
-    if take("Z") || take("z") { return 0 }
+    _ = consume(" ")
+    if consume("Z") || consume("z") { return 0 }
     if text[at...].elementsEqual("UTC".utf8) || text[at...].elementsEqual("GMT".utf8) {
       at = text.endIndex
       return 0
     }
-    let isWest = take("-")
-    guard isWest || take("+"), let hours = number(2), hours < 24 else { return nil }
+    let isWest = consume("-")
+    guard isWest || consume("+"), let hours = number(2), hours < 24 else { return nil }
     var minutes: Int64 = 0
     if at < text.endIndex {
-      _ = take(":")
+      _ = consume(":")
       guard let value = number(2), value < 60 else { return nil }
       minutes = value
     }
@@ -100,7 +101,7 @@ private struct TimestampReader {
     return value
   }
 
-  private mutating func take(_ scalar: Unicode.Scalar) -> Bool {
+  private mutating func consume(_ scalar: Unicode.Scalar) -> Bool {
     guard at < text.endIndex, text[at] == UInt8(ascii: scalar) else { return false }
     at += 1
     return true

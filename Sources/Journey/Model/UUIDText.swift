@@ -11,12 +11,12 @@ extension UUID {
 
   /// Writes `text`.
   @inline(__always)
-  func writeText(to room: UnsafeMutablePointer<UInt8>) -> Int {
+  func writeText(to buffer: UnsafeMutablePointer<UInt8>) -> Int {
     withUnsafeBytes(of: uuid) { bytes in
       func digits(_ from: Int) -> UInt64 {
         Self.digits(of: UInt32(bigEndian: bytes.loadUnaligned(fromByteOffset: from, as: UInt32.self))).bigEndian
       }
-      let raw = UnsafeMutableRawPointer(room)
+      let raw = UnsafeMutableRawPointer(buffer)
       let second = digits(4), third = digits(8)
       raw.storeBytes(of: digits(0), as: UInt64.self)
       raw.storeBytes(of: UInt32(truncatingIfNeeded: second), toByteOffset: 9, as: UInt32.self)
@@ -24,10 +24,10 @@ extension UUID {
       raw.storeBytes(of: UInt32(truncatingIfNeeded: third), toByteOffset: 19, as: UInt32.self)
       raw.storeBytes(of: UInt32(truncatingIfNeeded: third >> 32), toByteOffset: 24, as: UInt32.self)
       raw.storeBytes(of: digits(12), toByteOffset: 28, as: UInt64.self)
-      room[8] = ASCII.minus
-      room[13] = ASCII.minus
-      room[18] = ASCII.minus
-      room[23] = ASCII.minus
+      buffer[8] = ASCII.minus
+      buffer[13] = ASCII.minus
+      buffer[18] = ASCII.minus
+      buffer[23] = ASCII.minus
       return Self.textLength
     }
   }
@@ -40,8 +40,8 @@ extension UUID {
     spread = (spread | spread << 8) & 0x00FF_00FF_00FF_00FF
     spread = (spread | spread << 4) & 0x0F0F_0F0F_0F0F_0F0F
     // 1 in each byte that holds a letter.
-    let letters = (spread &+ 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101
-    return spread &+ 0x3030_3030_3030_3030 &+ letters &* 0x27
+    let deadLetters = (spread &+ 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101
+    return spread &+ 0x3030_3030_3030_3030 &+ deadLetters &* 0x27
   }
 
   /// Reads the form 8-4-4-4-12 of hexadecimal digits in either case. Twenty times as fast as `UUID(uuidString:)`, which

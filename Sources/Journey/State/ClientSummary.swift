@@ -71,10 +71,10 @@ private func isNewer(_ stamp: EventStamp, than other: EventStamp?) -> Bool {
 private func insertNewest<T>(_ element: T, into list: inout [T], limit: Int, by stamp: (T) -> EventStamp) {
   let own = stamp(element)
   if list.count == limit, own < stamp(list[limit - 1]) { return }
-  var place = list.count
-  while place > 0, stamp(list[place - 1]) < own { place -= 1 }
-  if place > 0, stamp(list[place - 1]) == own { return }
-  list.insert(element, at: place)
+  var index = list.count
+  while index > 0, stamp(list[index - 1]) < own { index -= 1 }
+  if index > 0, stamp(list[index - 1]) == own { return }
+  list.insert(element, at: index)
   if list.count > limit { list.removeLast() }
 }
 

@@ -64,12 +64,12 @@ public struct SignalRules: Hashable, Sendable {
   }
 
   /// Bytes. A longer id is no id: it would not fit the index on invoices.
-  public static let longestInvoiceID = 512
+  public static let maxInvoiceIDLength = 512
 
   private static func invoiceID(_ metadata: JSONValue) -> String? {
     guard let value = metadata["invoiceId"] else { return nil }
     let id = value.string ?? value.numberText
-    guard let id, (1...longestInvoiceID).contains(id.utf8.count) else { return nil }
+    guard let id, (1...maxInvoiceIDLength).contains(id.utf8.count) else { return nil }
     return id
   }
 }

@@ -85,7 +85,7 @@ extension ClientSummary {
   }
 }
 
-extension Outreach {
+extension ActionHistory {
   private static let version: UInt8 = 1
   /// What the name of the entry begins with that holds the priorities of all others. Versions that keep no priorities
   /// pass over an entry whose kind they do not know, so that instances of both can take turns on a client.
@@ -99,7 +99,7 @@ extension Outreach {
       (name: $0.key.rawValue, id: $0.value.actionID, microseconds: $0.value.decidedAt.microseconds)
     }
     if entries.contains(where: { $0.value.priority != nil }) {
-      items.append((Self.prioritiesMark + String(entries.map { Self.letter(of: $0.value.priority) }), Self.noID, 0))
+      items.append((Self.prioritiesMark + String(entries.map { Self.deadLetter(of: $0.value.priority) }), Self.noID, 0))
     }
     out.list(items) { out, item in
       out.string(item.name)
@@ -123,14 +123,14 @@ extension Outreach {
       if let kind = ActionKind(rawValue: name) { last[kind] = entry }
     }
     guard let (mark, _) = entries.last, mark.hasPrefix(Self.prioritiesMark) else { return }
-    for ((name, _), letter) in zip(entries, mark.dropFirst()) {
-      if let kind = ActionKind(rawValue: name) { last[kind]?.priority = Self.priority(of: letter) }
+    for ((name, _), deadLetter) in zip(entries, mark.dropFirst()) {
+      if let kind = ActionKind(rawValue: name) { last[kind]?.priority = Self.priority(of: deadLetter) }
     }
   }
 
   private static let noID = UUID(uuid: (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0))
 
-  private static func letter(of priority: Priority?) -> Character {
+  private static func deadLetter(of priority: Priority?) -> Character {
     switch priority {
     case .low: "l"
     case .medium: "m"
@@ -140,8 +140,8 @@ extension Outreach {
     }
   }
 
-  private static func priority(of letter: Character) -> Priority? {
-    Priority.allCases.first { Self.letter(of: $0) == letter }
+  private static func priority(of deadLetter: Character) -> Priority? {
+    Priority.allCases.first { Self.deadLetter(of: $0) == deadLetter }
   }
 }
 
@@ -158,15 +158,15 @@ struct StateWriter: ~Copyable {
   }
 
   mutating func unsigned(_ value: UInt64) {
-    out.append(atMost: 10) { room in
-      var rest = value, place = 0
+    out.append(atMost: 10) { buffer in
+      var rest = value, index = 0
       while rest >= 0x80 {
-        room[place] = UInt8(truncatingIfNeeded: rest) | 0x80
+        buffer[index] = UInt8(truncatingIfNeeded: rest) | 0x80
         rest >>= 7
-        place &+= 1
+        index &+= 1
       }
-      room[place] = UInt8(rest)
-      return place &+ 1
+      buffer[index] = UInt8(rest)
+      return index &+ 1
     }
   }
 

@@ -4,7 +4,7 @@ import Synchronization
 
 /// Requests a second, a subject. Safe to use from any task.
 final class RateLimiter: Sendable {
-  private static let mostSubjects = 10_000
+  private static let maxSubjects = 10_000
   private let rate: Double
   private let start = ContinuousClock.now
   private let buckets = Mutex<[UUID: (bucket: TokenBucket, used: Duration)]>([:])
@@ -16,9 +16,9 @@ final class RateLimiter: Sendable {
   func admit(_ subject: UUID) -> Duration? {
     let now = start.duration(to: .now)
     return buckets.withLock { buckets in
-      if buckets.count >= Self.mostSubjects {
+      if buckets.count >= Self.maxSubjects {
         buckets = buckets.filter { now - $0.value.used < .seconds(10) }
-        if buckets.count >= Self.mostSubjects { buckets = [:] }
+        if buckets.count >= Self.maxSubjects { buckets = [:] }
       }
       // A new one begins full.
       var bucket = buckets[subject]?.bucket ?? TokenBucket(rate: rate, burst: rate * 2, now: now - .seconds(3600))

@@ -83,7 +83,7 @@ actor KeySet: VerificationKeys {
     eventLoopGroupProvider: .singleton, configuration: HTTPClient.Configuration(redirectConfiguration: .disallow))
   private static let ordinaryAge = Duration.seconds(600)
   /// So that tokens with invented key ids do not become requests.
-  private static let shortestAge = Duration.seconds(30)
+  private static let minAge = Duration.seconds(30)
 
   /// Where the keys are read again from, and how long a request for them may take.
   private let origin: (address: String, timeoutSeconds: Int64)?
@@ -124,7 +124,7 @@ actor KeySet: VerificationKeys {
   func verify(_ token: String, keyID: String?) async throws(TokenError) {
     let age = fetchedAt.map { $0.duration(to: .now) }
     let isUnknown = current.map { keys in keyID.map { !keys.ids.contains($0) } ?? false } ?? true
-    if origin != nil, age.map({ $0 > Self.ordinaryAge || (isUnknown && $0 > Self.shortestAge) }) ?? true {
+    if origin != nil, age.map({ $0 > Self.ordinaryAge || (isUnknown && $0 > Self.minAge) }) ?? true {
       await refresh()
     }
     guard let current else { throw .noKeys }

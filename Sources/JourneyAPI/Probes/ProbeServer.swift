@@ -31,8 +31,9 @@ public final class ProbeServer: Service {
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     await cancelWhenGracefulShutdown { [self] in
       while let channel = await listen(on: group) {
-        let place = host.contains(":") ? "[\(host)]" : host
-        logger.info("answering probes", metadata: ["at": "http://\(place):\(channel.localAddress?.port ?? port)/ready"])
+        let authority = host.contains(":") ? "[\(host)]" : host
+        logger.info(
+          "answering probes", metadata: ["at": "http://\(authority):\(channel.localAddress?.port ?? port)/ready"])
         try? await withTaskCancellationHandler {
           try await channel.closeFuture.get()
         } onCancel: {
@@ -45,17 +46,17 @@ public final class ProbeServer: Service {
 
   /// - Returns: nil where the task is cancelled before.
   private func listen(on group: MultiThreadedEventLoopGroup) async -> (any Channel)? {
-    var isTold = false
+    var isReported = false
     while !Task.isCancelled {
       do {
         return try await bind(on: group)
       } catch {
-        if !isTold {
+        if !isReported {
           logger.error(
             "probes have no address of their own yet: \(host):\(port) cannot be served (\(error)); it is tried again, or change probes.port, or set probes.host to nothing"
           )
         }
-        isTold = true
+        isReported = true
       }
       try? await Task.sleep(for: Self.pause)
     }
@@ -117,11 +118,11 @@ private final class ProbeHandler: ChannelInboundHandler {
     case .end:
       guard let head else { return }
       self.head = nil
-      answer(head, context)
+      etagResponse(head, context)
     }
   }
 
-  private func answer(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
+  private func etagResponse(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
     let path = head.uri.prefix { $0 != "?" }
     let (status, type, body): (HTTPResponseStatus, String, [UInt8]) =
       switch (head.method, path) {
@@ -134,7 +135,7 @@ private final class ProbeHandler: ChannelInboundHandler {
       ("content-type", type), ("cache-control", "no-store"), ("content-length", "\(body.count)"),
       ("connection", "close"),
     ])
-    for (name, value) in Envelope.headers { headers.replaceOrAdd(name: name.rawName, value: value) }
+    for (name, value) in SecurityHeadersMiddleware.headers { headers.replaceOrAdd(name: name.rawName, value: value) }
     context.write(
       wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: status, headers: headers))), promise: nil)
     context.write(wrapOutboundOut(.body(.byteBuffer(context.channel.allocator.buffer(bytes: body)))), promise: nil)

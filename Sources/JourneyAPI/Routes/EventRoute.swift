@@ -23,7 +23,7 @@ struct EventRoute: Sendable {
     _ = try Query(request)
     let key = try Self.key(request)
     let event = try Submission(try await body(of: request, settings))
-    let org = try await reading(context) { () throws(LedgerError) in
+    let org = try await mapStoreError(context) { () throws(StoreError) in
       try await reader.organization(ofClient: event.clientID, for: caller)
     }
     guard let org else { throw Problem.notFound }
@@ -36,8 +36,8 @@ struct EventRoute: Sendable {
     // Before the key is taken: what is refused can be mended, and sent again under the same key.
     do throws(Rejection) { try intake.check(reported) } catch { throw Self.refused(error) }
     if let key {
-      let isMine = try await reading(context) { () throws(LedgerError) in
-        try await keys.take(Self.digest([Array(key.utf8)]), of: caller.subject, fingerprint: fingerprint)
+      let isMine = try await mapStoreError(context) { () throws(StoreError) in
+        try await keys.claim(Self.digest([Array(key.utf8)]), of: caller.subject, fingerprint: fingerprint)
       }
       guard isMine else {
         throw Problem(
@@ -50,7 +50,7 @@ struct EventRoute: Sendable {
       }
     }
     do throws(IntakeError) {
-      try await intake.take(reported)
+      try await intake.publish(reported)
     } catch {
       switch error {
       case .refused(let rejection): throw Self.refused(rejection)
@@ -61,7 +61,7 @@ struct EventRoute: Sendable {
           headers: [.retryAfter: "2"])
       }
     }
-    return fresh(
+    return noStoreResponse(
       json {
         $0.beginObject()
         $0.member("eventId", id.text)
@@ -157,9 +157,9 @@ private struct Submission {
   }
 
   private static func isType(_ text: String) -> Bool {
-    let letters = UInt8(ascii: "a")...UInt8(ascii: "z"), digits = UInt8(ascii: "0")...UInt8(ascii: "9")
-    return (1...100).contains(text.utf8.count) && letters.contains(text.utf8.first ?? 0)
-      && text.utf8.allSatisfy { letters.contains($0) || digits.contains($0) || $0 == UInt8(ascii: "_") }
+    let deadLetters = UInt8(ascii: "a")...UInt8(ascii: "z"), digits = UInt8(ascii: "0")...UInt8(ascii: "9")
+    return (1...100).contains(text.utf8.count) && deadLetters.contains(text.utf8.first ?? 0)
+      && text.utf8.allSatisfy { deadLetters.contains($0) || digits.contains($0) || $0 == UInt8(ascii: "_") }
   }
 
   /// In the form of the adapter's own mapping.

@@ -61,7 +61,7 @@ struct HealthRoutes: Sendable {
         [
           .get: { request, _ in
             _ = try Query(request)
-            return fresh(Self.alive)
+            return noStoreResponse(Self.alive)
           }
         ])
     }
@@ -71,7 +71,7 @@ struct HealthRoutes: Sendable {
         .get: { request, _ in
           _ = try Query(request)
           let now = readiness()
-          return fresh(now.document, status: now.isReady ? .ok : .serviceUnavailable)
+          return noStoreResponse(now.document, status: now.isReady ? .ok : .serviceUnavailable)
         }
       ])
   }

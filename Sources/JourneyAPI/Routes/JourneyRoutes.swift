@@ -48,8 +48,9 @@ struct JourneyRoutes: Sendable {
         .get: get { request, _ in
           let query = try Query(request, "organization", "q", "stage", "riskLevel", "cursor", "limit")
           let filter = ClientFilter(
-            orgID: try query.uuid("organization"), text: try query.text("q", 1...100), stage: try query.word("stage"),
-            riskLevel: try query.word("riskLevel"))
+            orgID: try query.uuid("organization"), text: try query.text("q", 1...100),
+            stage: try query.keyword("stage"),
+            riskLevel: try query.keyword("riskLevel"))
           return (.clients(filter, try query.page(keys: 2)), nil)
         }
       ])
@@ -59,7 +60,8 @@ struct JourneyRoutes: Sendable {
         .get: get { request, _ in
           let query = try Query(request, "organization", "clientId", "state", "cursor", "limit")
           let filter = ActionFilter(
-            orgID: try query.uuid("organization"), clientID: try query.uuid("clientId"), state: try query.word("state"))
+            orgID: try query.uuid("organization"), clientID: try query.uuid("clientId"),
+            state: try query.keyword("state"))
           return (.actions(filter, try query.page(keys: 2)), nil)
         }
       ])
@@ -69,7 +71,7 @@ struct JourneyRoutes: Sendable {
       [
         .get: get { request, _ in
           let query = try Query(request, "organization", "days")
-          let days = try query.int("days", 30...90, standard: 30)
+          let days = try query.int("days", 30...90, defaultValue: 30)
           guard days == 30 || days == 90 else { throw Problem.invalid("days", "30 or 90 is expected, not \(days)") }
           return (.map(org: try query.uuid("organization"), days: days), nil)
         }
@@ -80,7 +82,7 @@ struct JourneyRoutes: Sendable {
         .get: get { request, _ in
           let query = try Query(request, "organization", "days")
           return (
-            .statistics(org: try query.uuid("organization"), days: try query.int("days", 1...90, standard: 30)), nil
+            .statistics(org: try query.uuid("organization"), days: try query.int("days", 1...90, defaultValue: 30)), nil
           )
         }
       ])
@@ -100,11 +102,12 @@ struct JourneyRoutes: Sendable {
           .tooManyRequests, "too many lists are begun; wait a moment",
           headers: [.retryAfter: "\(max(1, Int((wait / .seconds(1)).rounded(.up))))"])
       }
-      let found = try await reading(context, cursor: request.uri.queryParameters["cursor"]) { () throws(LedgerError) in
+      let found = try await mapStoreError(context, cursor: request.uri.queryParameters["cursor"]) {
+        () throws(StoreError) in
         try await reader.read(query, for: caller)
       }
       guard let found else { throw Problem.notFound }
-      return answer(found, to: request)
+      return etagResponse(found, to: request)
     }
   }
 }
@@ -118,7 +121,7 @@ extension JourneyQuery {
   /// Whether the rest of a list is kept for it.
   fileprivate var keepsAList: Bool {
     switch self {
-    case .highRisk(_, let page), .upsell(_, let page): if case .after = page.place { true } else { false }
+    case .highRisk(_, let page), .upsell(_, let page): if case .after = page.position { true } else { false }
     default: false
     }
   }

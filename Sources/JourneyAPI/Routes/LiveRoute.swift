@@ -7,7 +7,7 @@ import JourneyPipeline
 /// `GET /api/journey/live`: server-sent events that say where it is worth looking again.
 struct LiveRoute: Sendable {
   let reader: any JourneyReader
-  let hub: ChangeHub
+  let broadcaster: ChangeBroadcaster
 
   func add(to router: some RouterMethods<APIContext>) {
     router.resource("live", [.get: { request, context in try await watch(request, context) }])
@@ -22,13 +22,13 @@ struct LiveRoute: Sendable {
     if request.method == .head { return Response(status: .ok, headers: headers) }
     // The connection ends with the stream: whoever is shown nothing more holds no place either.
     headers[.connection] = "close"
-    let organizations = try await reading(context) { () throws(LedgerError) in
+    let organizations = try await mapStoreError(context) { () throws(StoreError) in
       try await reader.organizations(of: caller)
     }
     let channel = context.channel
-    let watching: ChangeHub.Watching
-    do throws(ChangeHub.Full) {
-      watching = try hub.watch(organizations, for: caller, at: context.peer) { channel.close(promise: nil) }
+    let watching: ChangeBroadcaster.Watching
+    do throws(ChangeBroadcaster.Full) {
+      watching = try broadcaster.watch(organizations, for: caller, at: context.peer) { channel.close(promise: nil) }
     } catch {
       switch error {
       case .ofUser(let most):
@@ -46,11 +46,11 @@ struct LiveRoute: Sendable {
     return Response(
       status: .ok, headers: headers,
       body: ResponseBody { writer in
-        defer { watching.leave() }
+        defer { watching.unsubscribe() }
         try await writer.write(ByteBuffer(string: "retry: 3000\nevent: ready\ndata: {}\n\n"))
         for await signal in watching.signals {
           switch signal {
-          case .beat: try await writer.write(ByteBuffer(string: ": \n\n"))
+          case .heartbeat: try await writer.write(ByteBuffer(string: ": \n\n"))
           case .change(let change): try await writer.write(ByteBuffer(bytes: Self.event(change)))
           }
         }

@@ -7,7 +7,7 @@ import Logging
 
 /// What operators see and do, over all organisations.
 struct OperationsRoutes: Sendable {
-  let desk: any OperationsDesk
+  let operations: any OperationsService
   let settings: APISettings
 
   func add(to router: some RouterMethods<APIContext>) {
@@ -15,9 +15,11 @@ struct OperationsRoutes: Sendable {
       "overview",
       [
         .get: { request, context in
-          let state = try Query(request, "state").word("state") ?? LetterState.new
-          return answer(
-            try await operating(context) { () throws(OperationsError) in try await desk.overview(of: state) },
+          let state = try Query(request, "state").keyword("state") ?? DeadLetterState.new
+          return etagResponse(
+            try await mapOperationsError(context) { () throws(OperationsError) in
+              try await operations.overview(of: state)
+            },
             to: request)
         }
       ])
@@ -30,9 +32,11 @@ struct OperationsRoutes: Sendable {
         .get: { request, context in
           let id = try context.id("id")
           _ = try Query(request)
-          let letter = try await operating(context) { () throws(OperationsError) in try await desk.letter(id) }
-          guard let letter else { throw Problem.notFound }
-          return answer(letter, to: request)
+          let deadLetter = try await mapOperationsError(context) { () throws(OperationsError) in
+            try await operations.deadLetter(id)
+          }
+          guard let deadLetter else { throw Problem.notFound }
+          return etagResponse(deadLetter, to: request)
         }
       ])
     router.resource(
@@ -41,9 +45,11 @@ struct OperationsRoutes: Sendable {
         .get: { request, context in
           guard let id = context.parameters.get("id").flatMap({ Int32($0) }), id > 0 else { throw Problem.notFound }
           _ = try Query(request)
-          let replay = try await operating(context) { () throws(OperationsError) in try await desk.replay(Int(id)) }
+          let replay = try await mapOperationsError(context) { () throws(OperationsError) in
+            try await operations.replay(Int(id))
+          }
           guard let replay else { throw Problem.notFound }
-          return answer(replay, to: request)
+          return etagResponse(replay, to: request)
         }
       ])
   }
@@ -51,8 +57,8 @@ struct OperationsRoutes: Sendable {
   private func list(_ request: Request, _ context: APIContext) async throws -> Response {
     let query = try Query(
       request, "state", "code", "source", "type", "organization", "since", "until", "q", "cursor", "limit")
-    var filter = LetterFilter()
-    filter.states = [try query.word("state") ?? LetterState.new]
+    var filter = DeadLetterFilter()
+    filter.states = [try query.keyword("state") ?? DeadLetterState.new]
     filter.code = try query.text("code")
     filter.source = try query.text("source")
     filter.type = try query.text("type")
@@ -65,33 +71,33 @@ struct OperationsRoutes: Sendable {
       guard let id = uuidText(keys[0]) else { throw .invalidCursor(keys[0]) }
       return id
     }
-    let found = try await operating(context) { [filter] () throws(OperationsError) in
-      try await desk.letters(filter, before: before, limit: page.limit)
+    let found = try await mapOperationsError(context) { [filter] () throws(OperationsError) in
+      try await operations.deadLetters(filter, before: before, limit: page.limit)
     }
-    return answer(found, to: request)
+    return etagResponse(found, to: request)
   }
 
   private func replay(_ request: Request, _ context: APIContext) async throws -> Response {
     let actor = Self.actor(try context.requireCaller())
     _ = try Query(request)
-    let order = try LetterOrder(try await body(of: request, settings), more: ["edit", "rate", "force"])
-    let started = try await operating(context) { () throws(OperationsError) in
-      try await desk.startReplay(try order.replay(), by: actor)
+    let order = try DeadLetterOrder(try await body(of: request, settings), more: ["edit", "rate", "force"])
+    let started = try await mapOperationsError(context) { () throws(OperationsError) in
+      try await operations.startReplay(try order.replay(), by: actor)
     }
-    return fresh(started, status: .accepted)
+    return noStoreResponse(started, status: .accepted)
   }
 
   private func discard(_ request: Request, _ context: APIContext) async throws -> Response {
     let actor = Self.actor(try context.requireCaller())
     _ = try Query(request)
-    let order = try LetterOrder(try await body(of: request, settings), more: [])
+    let order = try DeadLetterOrder(try await body(of: request, settings), more: [])
     guard let why = order.reason else {
       throw Problem.invalid("$.reason", "why they are discarded is expected here, for the record")
     }
-    let count = try await operating(context) { () throws(OperationsError) in
-      try await desk.discard(order.filter, why: why, by: actor)
+    let count = try await mapOperationsError(context) { () throws(OperationsError) in
+      try await operations.discard(order.filter, why: why, by: actor)
     }
-    return fresh(
+    return noStoreResponse(
       json {
         $0.beginObject()
         $0.key("discarded")
@@ -108,7 +114,7 @@ struct OperationsRoutes: Sendable {
 }
 
 /// Runs an operation, and turns what the desk says into an answer.
-private func operating<Value>(_ context: APIContext, _ body: () async throws(OperationsError) -> Value)
+private func mapOperationsError<Value>(_ context: APIContext, _ body: () async throws(OperationsError) -> Value)
   async throws(Problem) -> Value
 {
   do throws(OperationsError) {
@@ -125,8 +131,8 @@ private func operating<Value>(_ context: APIContext, _ body: () async throws(Ope
 }
 
 /// Which letters a request's body means: by id, by a filter, or all that are open.
-private struct LetterOrder {
-  var filter = LetterFilter()
+private struct DeadLetterOrder {
+  var filter = DeadLetterFilter()
   var reason: String?
   private let value: JSONValue
 

@@ -23,7 +23,8 @@ struct PageRoutes: Sendable {
   func add(to router: some RouterMethods<APIContext>) {
     for file in Self.files {
       router.resource(
-        file.path, [.get: { request, _ in answer(file.bytes, type: file.type, to: request, caching: "no-cache") }])
+        file.path, [.get: { request, _ in etagResponse(file.bytes, type: file.type, to: request, caching: "no-cache") }]
+      )
     }
   }
 }

@@ -8,7 +8,7 @@ import Logging
 
 /// An answer with an entity tag: 304 without a body where the caller has it already, or one that says the same of an
 /// earlier moment of the same minute.
-func answer(
+func etagResponse(
   _ body: [UInt8], type: String = "application/json", to request: Request, caching: String = "private, no-cache"
 ) -> Response {
   let tag = entityTag(body)
@@ -38,7 +38,7 @@ func entityTag(_ body: [UInt8]) -> String {
 }
 
 /// An answer that is new each time.
-func fresh(_ body: [UInt8], status: HTTPResponse.Status = .ok) -> Response {
+func noStoreResponse(_ body: [UInt8], status: HTTPResponse.Status = .ok) -> Response {
   Response(
     status: status, headers: [.contentType: "application/json", .cacheControl: "no-store"],
     body: ResponseBody(byteBuffer: ByteBuffer(bytes: body)))
@@ -51,10 +51,10 @@ func json(_ write: (inout JSONWriter) -> Void) -> [UInt8] {
 }
 
 /// Runs a read, and turns what the database says into what the caller may know.
-func reading<Value>(
-  _ context: APIContext, cursor: Substring? = nil, _ body: () async throws(LedgerError) -> Value
+func mapStoreError<Value>(
+  _ context: APIContext, cursor: Substring? = nil, _ body: () async throws(StoreError) -> Value
 ) async throws(Problem) -> Value {
-  do throws(LedgerError) {
+  do throws(StoreError) {
     return try await body()
   } catch {
     // The only part of a read's parameters that is not checked before is what stands in a cursor.

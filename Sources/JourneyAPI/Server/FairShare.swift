@@ -21,7 +21,7 @@ struct FairShare: RouterMiddleware {
     let peer = peers.client(of: address, forwarded: request.headers[values: HTTPField.Name("X-Forwarded-For")!])
     context.peer = peer
     guard peers.isProxy(address) else { return try await next(request, context) }
-    guard shares.take(peer) else {
+    guard shares.acquire(peer) else {
       throw Problem(
         .tooManyRequests, "there are \(shares.most) requests of this address under way", headers: [.retryAfter: "1"])
     }

@@ -12,11 +12,11 @@ import Synchronization
 /// on without it.
 public final class JourneyServer: Service {
   /// What it works with.
-  public struct Parts: Sendable {
+  public struct Dependencies: Sendable {
     public var reader: any JourneyReader
     public var intake: any EventIntake
     public var keys: any RequestKeys
-    public var operations: any OperationsDesk
+    public var operations: any OperationsService
     public var feed: any ChangeFeed
     public var readiness: @Sendable () -> Readiness
     /// Whether the process has few file descriptors left: then no further connections are taken.
@@ -24,7 +24,7 @@ public final class JourneyServer: Service {
     public var clock: any WallClock
 
     public init(
-      reader: any JourneyReader, intake: any EventIntake, keys: any RequestKeys, operations: any OperationsDesk,
+      reader: any JourneyReader, intake: any EventIntake, keys: any RequestKeys, operations: any OperationsService,
       feed: any ChangeFeed,
       readiness: @escaping @Sendable () -> Readiness, clock: any WallClock
     ) {
@@ -39,14 +39,14 @@ public final class JourneyServer: Service {
   }
 
   private let settings: APISettings
-  private let parts: Parts
+  private let parts: Dependencies
   private let verifier: TokenVerifier?
-  private let hub: ChangeHub
+  private let broadcaster: ChangeBroadcaster
   private let peers: Peers
   private let logger: Logger
 
   /// - Throws: where the keys cannot be used; in words for a person.
-  public init(settings: APISettings, parts: Parts, logger: Logger) async throws {
+  public init(settings: APISettings, parts: Dependencies, logger: Logger) async throws {
     self.settings = settings
     self.parts = parts
     self.logger = logger
@@ -58,9 +58,9 @@ public final class JourneyServer: Service {
         }
         return range
       })
-    hub = ChangeHub(
+    broadcaster = ChangeBroadcaster(
       feed: parts.feed, reader: parts.reader, clock: parts.clock, most: max(1, settings.maximumConnections / 2),
-      mostOfUser: settings.streamsPerUser, mostOfPeer: Self.share(settings), logger: logger)
+      maxOfUser: settings.streamsPerUser, maxOfPeer: Self.share(settings), logger: logger)
   }
 
   private static func verifier(_ settings: APISettings, _ clock: any WallClock, _ logger: Logger) async throws
@@ -82,7 +82,7 @@ public final class JourneyServer: Service {
   }
 
   /// How long requests under way may take to end once the process is to stop.
-  private static let patience = Duration.seconds(3)
+  private static let timeout = Duration.seconds(3)
 
   private enum End { case served, watched, late }
 
@@ -94,12 +94,12 @@ public final class JourneyServer: Service {
       }
       // Beside the server and not within it: the server waits for its requests, and those that watch end with the hub.
       group.addTask { [self] in
-        try? await hub.run()
+        try? await broadcaster.run()
         return .watched
       }
       group.addTask {
         try? await gracefulShutdown()
-        try? await Task.sleep(for: Self.patience)
+        try? await Task.sleep(for: Self.timeout)
         return .late
       }
       for await end in group where end != .watched { group.cancelAll() }
@@ -166,7 +166,7 @@ public final class JourneyServer: Service {
 
   func router() -> Router<APIContext> {
     let router = Router(context: APIContext.self)
-    router.add(middleware: Envelope())
+    router.add(middleware: SecurityHeadersMiddleware())
     router.add(middleware: FairShare(peers: peers, shares: Shares(most: Self.share(settings))))
     HealthRoutes(readiness: parts.readiness).add(to: router)
     PageRoutes().add(to: router)
@@ -178,8 +178,8 @@ public final class JourneyServer: Service {
     JourneyRoutes(reader: parts.reader).add(to: journey)
     EventRoute(reader: parts.reader, intake: parts.intake, keys: parts.keys, clock: parts.clock, settings: settings)
       .add(to: journey)
-    LiveRoute(reader: parts.reader, hub: hub).add(to: journey)
-    OperationsRoutes(desk: parts.operations, settings: settings).add(
+    LiveRoute(reader: parts.reader, broadcaster: broadcaster).add(to: journey)
+    OperationsRoutes(operations: parts.operations, settings: settings).add(
       to: api.group("operations").add(middleware: OperatorsOnly()))
     return router
   }

@@ -7,7 +7,7 @@ import NIOHTTP1
 
 /// Every answer carries these, whatever it is; every error becomes a problem document that reveals nothing of the
 /// program.
-struct Envelope: RouterMiddleware {
+struct SecurityHeadersMiddleware: RouterMiddleware {
   typealias Context = APIContext
 
   /// The page needs nothing but its own files and this API.
@@ -88,7 +88,7 @@ struct Authentication: RouterMiddleware {
       let seconds = max(1, Int((wait / .seconds(1)).rounded(.up)))
       throw Problem(.tooManyRequests, "too many requests; wait \(seconds) s", headers: [.retryAfter: "\(seconds)"])
     }
-    guard shares.take(caller.subject) else {
+    guard shares.acquire(caller.subject) else {
       throw Problem(
         .tooManyRequests, "you have \(shares.most) requests under way; wait for their answers",
         headers: [.retryAfter: "1"])

@@ -46,8 +46,8 @@ struct Query {
     return id
   }
 
-  func int(_ name: String, _ range: ClosedRange<Int>, standard: Int) throws(Problem) -> Int {
-    guard let value = values[name] else { return standard }
+  func int(_ name: String, _ range: ClosedRange<Int>, defaultValue: Int) throws(Problem) -> Int {
+    guard let value = values[name] else { return defaultValue }
     guard let number = Int(value), range.contains(number), value.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }) else {
       throw .invalid(
         name, "a whole number from \(range.lowerBound) to \(range.upperBound) is expected, not \(quoted(value))")
@@ -55,15 +55,16 @@ struct Query {
     return number
   }
 
-  func word<Word: RawRepresentable<String> & CaseIterable>(_ name: String, _: Word.Type = Word.self) throws(Problem)
-    -> Word?
+  func keyword<Keyword: RawRepresentable<String> & CaseIterable>(_ name: String, _: Keyword.Type = Keyword.self)
+    throws(Problem)
+    -> Keyword?
   {
     guard let value = values[name] else { return nil }
-    guard let word = Word(rawValue: value) else {
+    guard let keyword = Keyword(rawValue: value) else {
       throw .invalid(
-        name, "one of \(Word.allCases.map(\.rawValue).joined(separator: ", ")) is expected, not \(quoted(value))")
+        name, "one of \(Keyword.allCases.map(\.rawValue).joined(separator: ", ")) is expected, not \(quoted(value))")
     }
-    return word
+    return keyword
   }
 
   func time(_ name: String) throws(Problem) -> Timestamp? {
@@ -76,7 +77,7 @@ struct Query {
 
   /// - Parameter keys: how many parts a cursor of this list has.
   func page(keys: Int) throws(Problem) -> PageRequest {
-    var page = PageRequest(limit: try int("limit", 1...200, standard: 50))
+    var page = PageRequest(limit: try int("limit", 1...200, defaultValue: 50))
     guard let text = values["cursor"] else { return page }
     guard let bytes = base64URL(text.utf8), let document = try? JSONDocument(parsing: bytes),
       document.root.kind == .array,
@@ -90,7 +91,7 @@ struct Query {
 extension Query {
   /// A page of a list whose order moves.
   func board() throws(Problem) -> BoardRequest {
-    let limit = try int("limit", 1...200, standard: 50)
+    let limit = try int("limit", 1...200, defaultValue: 50)
     guard let text = values["cursor"] else { return BoardRequest(limit: limit) }
     guard let bytes = base64URL(text.utf8), let root = try? JSONDocument(parsing: bytes).root, root.kind == .array
     else { throw .invalidCursor(text) }

@@ -64,9 +64,9 @@ struct JourneyChannel: HTTPChannelHandler {
   private func admit(_ channel: any Channel) -> RequestGuard {
     guard let address = addressBytes(channel.remoteAddress), !peers.isProxy(address) else { return RequestGuard() }
     let peer = Peer(address)
-    guard shares.take(peer) else {
+    guard shares.acquire(peer) else {
       noted.isFull(channel.remoteAddress, shares.most)
-      let lingers = refusals.take(peer)
+      let lingers = refusals.acquire(peer)
       if lingers { channel.closeFuture.whenComplete { [refusals] _ in refusals.giveBack(peer) } }
       return RequestGuard(
         refusing: Problem(

@@ -100,7 +100,7 @@ final class Shares<Owner: Hashable & Sendable>: Sendable {
   init(most: Int) { self.most = most }
 
   /// - Returns: whether there was one left; then it has to be given back.
-  func take(_ owner: Owner) -> Bool {
+  func acquire(_ owner: Owner) -> Bool {
     counts.withLock { counts in
       let count = counts[owner, default: 0]
       guard count < most else { return false }

@@ -34,7 +34,7 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
   private var isClosing = false
   /// Of the answer that is being written.
   private var mayHaveBody = true
-  private var isStray = false
+  private var isUnmappable = false
 
   /// - Parameters:
   ///   - refusal: what is answered, whatever comes.
@@ -103,7 +103,7 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
     switch unwrapOutboundIn(data) {
     case .head(var head):
       guard let request = open.first, !isClosing else {
-        isStray = true
+        isUnmappable = true
         return drop(promise)
       }
       if (100..<200).contains(head.status.code) { return context.write(data, promise: promise) }
@@ -118,11 +118,11 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
       if open[0].closes { head.headers.replaceOrAdd(name: "connection", value: "close") }
       context.write(wrapOutboundOut(.head(head)), promise: promise)
     case .body:
-      guard !isStray, mayHaveBody else { return drop(promise) }
+      guard !isUnmappable, mayHaveBody else { return drop(promise) }
       context.write(data, promise: promise)
     case .end(let trailers):
-      guard !isStray else {
-        isStray = false
+      guard !isUnmappable else {
+        isUnmappable = false
         return drop(promise)
       }
       context.write(wrapOutboundOut(.end(mayHaveBody ? trailers : nil)), promise: promise)
@@ -144,7 +144,7 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
     guard let (problem, isHead) = refusal, !isClosing else { return }
     refusal = nil
     var headers = HTTPHeaders(problem.fields.map { ($0.name.rawName, $0.value) })
-    for (name, value) in Envelope.headers { headers.replaceOrAdd(name: name.rawName, value: value) }
+    for (name, value) in SecurityHeadersMiddleware.headers { headers.replaceOrAdd(name: name.rawName, value: value) }
     let body = problem.document
     headers.replaceOrAdd(name: "content-length", value: "\(body.count)")
     headers.replaceOrAdd(name: "connection", value: "close")

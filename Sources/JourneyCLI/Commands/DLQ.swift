@@ -20,7 +20,7 @@ struct DLQ: AsyncParsableCommand {
 }
 
 /// Which letters.
-struct LetterFilterOptions: ParsableArguments {
+struct DeadLetterFilterOptions: ParsableArguments {
   @Option(name: .customLong("code"), help: "The reason's code, e.g. unknown_client; see stats.")
   var code: String?
 
@@ -47,14 +47,14 @@ struct LetterFilterOptions: ParsableArguments {
 
   @Option(
     name: .long, help: "new, replaying, replayed, discarded or all.",
-    completion: .list(LetterState.allCases.map(\.rawValue) + ["all"]))
+    completion: .list(DeadLetterState.allCases.map(\.rawValue) + ["all"]))
   var state = "new"
 
   /// Whether anything narrows the letters down.
   var isEmpty: Bool { [code, source, type, org, since, until, text].allSatisfy { $0 == nil } }
 
-  func filter(ids: [String] = []) throws -> LetterFilter {
-    var filter = LetterFilter()
+  func filter(ids: [String] = []) throws -> DeadLetterFilter {
+    var filter = DeadLetterFilter()
     filter.ids = try ids.map { text in
       guard let id = UUID(uuidString: text) else {
         throw Failure(.refusedInput, "\(text) is not a letter's id; see journey dlq list")
@@ -62,10 +62,10 @@ struct LetterFilterOptions: ParsableArguments {
       return id
     }
     if state != "all" {
-      guard let state = LetterState(rawValue: state) else {
+      guard let state = DeadLetterState(rawValue: state) else {
         throw Failure(
           .refusedInput,
-          "--state \(state): it is one of \(LetterState.allCases.map(\.rawValue).joined(separator: ", ")), all")
+          "--state \(state): it is one of \(DeadLetterState.allCases.map(\.rawValue).joined(separator: ", ")), all")
       }
       filter.states = [state]
     }
@@ -134,9 +134,11 @@ struct ActorOptions: ParsableArguments {
 
 /// Refuses ids that name no letter, or one in another state than those asked for: whoever types an id means a letter.
 /// - Parameter advice: how to get at a letter in another state.
-func requireLetters(_ ids: [UUID], in states: [LetterState], _ desk: LetterDesk, advice: String = "") async throws {
+func requireDeadLetters(
+  _ ids: [UUID], in states: [DeadLetterState], _ repository: DeadLetterRepository, advice: String = ""
+) async throws {
   guard !ids.isEmpty else { return }
-  let known = try await desk.states(of: ids)
+  let known = try await repository.states(of: ids)
   for id in ids {
     guard let state = known[id] else { throw Failure(.failed, "there is no letter \(id.text); nothing was done") }
     guard states.isEmpty || states.contains(state) else {
@@ -175,7 +177,7 @@ extension String {
 }
 
 extension Int {
-  /// `1 letter`, `2 letters`.
+  /// `1 deadLetter`, `2 deadLetters`.
   func of(_ thing: String) -> String { "\(self) \(thing)\(self == 1 ? "" : "s")" }
 }
 

@@ -12,11 +12,11 @@ struct DLQDelete: AsyncParsableCommand {
       meant unless --state says otherwise; --state all is all but those that a replay has taken. --text also finds a text in the bodies.
       """)
 
-  @OptionGroup var change: LetterChange
+  @OptionGroup var change: DeadLetterChange
 
   func run() async throws {
     try await withExitStatus {
-      guard change.filter.state != LetterState.replaying.rawValue else {
+      guard change.filter.state != DeadLetterState.replaying.rawValue else {
         throw Failure(
           .refusedInput,
           "--state replaying: a replay has taken these letters; finish it, or give them back: journey dlq replay --give-back"
@@ -24,7 +24,7 @@ struct DLQDelete: AsyncParsableCommand {
       }
       try await change.run(
         .init(verb: "delete", participle: "deleted", suffix: " for good"),
-        in: LetterState.allCases.filter { $0 != .replaying },
+        in: DeadLetterState.allCases.filter { $0 != .replaying },
         advice: " (--state all takes it, but for one that a replay has taken)"
       ) { try await $0.delete($1, why: $2) }
     }

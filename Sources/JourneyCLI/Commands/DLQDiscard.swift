@@ -8,11 +8,11 @@ struct DLQDiscard: AsyncParsableCommand {
     commandName: "discard",
     abstract: "Set open letters aside for good. They stay in the archive, and can be replayed with --state discarded.")
 
-  @OptionGroup var change: LetterChange
+  @OptionGroup var change: DeadLetterChange
 
   func run() async throws {
     try await withExitStatus {
-      guard change.filter.state == LetterState.new.rawValue else {
+      guard change.filter.state == DeadLetterState.new.rawValue else {
         throw Failure(.refusedInput, "--state \(change.filter.state): only open letters can be discarded")
       }
       try await change.run(.init(verb: "discard", participle: "discarded"), in: [.new]) {

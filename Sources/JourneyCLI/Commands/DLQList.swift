@@ -11,7 +11,7 @@ struct DLQList: AsyncParsableCommand {
     commandName: "list", abstract: "List letters, the newest first.",
     discussion: "With --json a list of objects; the last one's id, given to --after, gets the next page.")
 
-  @OptionGroup var filter: LetterFilterOptions
+  @OptionGroup var filter: DeadLetterFilterOptions
 
   @Option(name: .long, help: "The most letters to list. 1...1000.")
   var limit = 20
@@ -28,26 +28,26 @@ struct DLQList: AsyncParsableCommand {
       let settings = try await common.settings()
       let filter = try filter.filter()
       let before = try after.map { try self.filter.filter(ids: [$0]).ids[0] }
-      let (letters, total) = try await withArchive(settings) { worker in
-        let desk = LetterDesk(worker: worker, actor: "")
-        let page = try await desk.list(filter, before: before, limit: limit, withBodies: false)
+      let (deadLetters, total) = try await withArchive(settings) { worker in
+        let repository = DeadLetterRepository(worker: worker, actor: "")
+        let page = try await repository.list(filter, before: before, limit: limit, withBodies: false)
         // A page that holds them all is its own count.
-        return (page, before == nil && page.count < limit ? page.count : try await desk.count(filter))
+        return (page, before == nil && page.count < limit ? page.count : try await repository.count(filter))
       }
       if output.json {
         printJSON { json in
           json.beginArray()
-          for letter in letters { LetterJSON.write(letter, body: .leftOut, into: &json) }
+          for deadLetter in deadLetters { DeadLetterJSON.write(deadLetter, body: .leftOut, into: &json) }
           json.endArray()
         }
       } else {
-        show(letters, total)
+        show(deadLetters, total)
       }
     }
   }
 
-  private func show(_ letters: [ArchivedLetter], _ total: Int) {
-    guard !letters.isEmpty else {
+  private func show(_ deadLetters: [ArchivedDeadLetter], _ total: Int) {
+    guard !deadLetters.isEmpty else {
       return Output.line(
         filter.state == "all" || after != nil
           ? "no letters" : "no letters that are \(filter.state); --state all looks at the others, too")
@@ -56,16 +56,18 @@ struct DLQList: AsyncParsableCommand {
     let showsState = filter.state == "all"
     Output.table(
       ["id", "failed", "code"] + (showsState ? ["state"] : []) + ["source", "type", "tried", "reason"],
-      letters.map { archived in
-        let letter = archived.letter
-        return [archived.id.text, letter.failedAt.toTheSecond, letter.code]
+      deadLetters.map { archived in
+        let deadLetter = archived.deadLetter
+        return [archived.id.text, deadLetter.failedAt.toTheSecond, deadLetter.code]
           + (showsState ? [archived.state.rawValue] : []) + [
-            (letter.source ?? "").line(24), (letter.type ?? "").line(28),
-            "\(letter.attempts)" + (letter.replayCount > 0 ? "+\(letter.replayCount)" : ""), letter.reason.line(72),
+            (deadLetter.source ?? "").line(24), (deadLetter.type ?? "").line(28),
+            "\(deadLetter.attempts)" + (deadLetter.replayCount > 0 ? "+\(deadLetter.replayCount)" : ""),
+            deadLetter.reason.line(72),
           ]
       })
     Output.line(
-      "\(letters.count) of \(total)"
-        + (letters.count == limit && total > limit ? "; next page: --after \(letters[letters.count - 1].id.text)" : ""))
+      "\(deadLetters.count) of \(total)"
+        + (deadLetters.count == limit && total > limit
+          ? "; next page: --after \(deadLetters[deadLetters.count - 1].id.text)" : ""))
   }
 }

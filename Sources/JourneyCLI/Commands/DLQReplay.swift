@@ -25,14 +25,14 @@ struct DLQReplay: AsyncParsableCommand {
 
   /// The largest body that a replay publishes: a larger one would come back at once. An edit may make it smaller, where
   /// it can be edited.
-  static func largestBody(_ settings: JourneyConfiguration.Settings, isEdited: Bool) -> Int {
+  static func maxBodyBytes(_ settings: JourneyConfiguration.Settings, isEdited: Bool) -> Int {
     isEdited ? max(settings.maximumBodyBytes, JSONLimits().maximumBytes) : settings.maximumBodyBytes
   }
 
   @Argument(help: "The letters' ids; left out, the filter or --all says which.")
   var ids: [String] = []
 
-  @OptionGroup var filter: LetterFilterOptions
+  @OptionGroup var filter: DeadLetterFilterOptions
 
   @Flag(name: .long, help: "All open letters.")
   var all = false
@@ -82,7 +82,7 @@ struct DLQReplay: AsyncParsableCommand {
             .refusedInput, "--resume and --give-back stand alone: what the replays were asked to do is in the archive")
         }
         return try await withArchive(settings) { worker in
-          let replays = LetterReplays(worker: worker, actor: actor.name, clock: SystemClock())
+          let replays = ReplayRepository(worker: worker, actor: actor.name, clock: SystemClock())
           if giveBack { try await giveBack(replays) } else { try await resume(replays, settings) }
         }
       }
@@ -90,14 +90,15 @@ struct DLQReplay: AsyncParsableCommand {
       let order = ReplayOrder(
         filter: try filter.filter(ids: ids), filterText: filter.json(ids: ids), edit: patch?.bytes, rate: rate,
         why: reason,
-        loopGuard: force ? nil : Self.loopGuard, largestBody: Self.largestBody(settings, isEdited: patch != nil))
+        loopGuard: force ? nil : Self.loopGuard, maxBodyBytes: Self.maxBodyBytes(settings, isEdited: patch != nil))
       try await withArchive(settings) { worker in
-        let replays = LetterReplays(worker: worker, actor: actor.name, clock: SystemClock())
-        let desk = LetterDesk(worker: worker, actor: actor.name)
-        try await requireLetters(order.filter.ids, in: order.filter.states, desk, advice: " (--state all takes it)")
-        try await requireFitting(order, desk)
+        let replays = ReplayRepository(worker: worker, actor: actor.name, clock: SystemClock())
+        let repository = DeadLetterRepository(worker: worker, actor: actor.name)
+        try await requireDeadLetters(
+          order.filter.ids, in: order.filter.states, repository, advice: " (--state all takes it)")
+        try await requireFitting(order, repository)
         if dryRun {
-          try await rehearse(order, patch?.patch, replays, desk, settings)
+          try await rehearse(order, patch?.patch, replays, repository, settings)
         } else {
           try await start(order, patch?.patch, replays, settings)
         }
@@ -106,24 +107,24 @@ struct DLQReplay: AsyncParsableCommand {
   }
 
   /// Refuses ids of letters that are too large to be replayed: whoever types an id means that letter.
-  private func requireFitting(_ order: ReplayOrder, _ desk: LetterDesk) async throws {
+  private func requireFitting(_ order: ReplayOrder, _ repository: DeadLetterRepository) async throws {
     guard !order.filter.ids.isEmpty else { return }
-    let letters = try await desk.list(order.filter, limit: order.filter.ids.count, withBodies: false)
-    if let cut = letters.first(where: { $0.letter.message.isCut }) {
+    let deadLetters = try await repository.list(order.filter, limit: order.filter.ids.count, withBodies: false)
+    if let cut = deadLetters.first(where: { $0.deadLetter.message.isCut }) {
       throw Failure(
         .failed,
-        "letter \(cut.id.text) cannot be replayed: of its body of \(cut.letter.message.bodySize.of("byte")) only the beginning is archived "
+        "letter \(cut.id.text) cannot be replayed: of its body of \(cut.deadLetter.message.bodySize.of("byte")) only the beginning is archived "
           + "(deadLetters.maximumBodyBytes); nothing was done")
     }
-    guard let large = letters.first(where: { $0.letter.message.bodySize > order.largestBody }) else { return }
+    guard let large = deadLetters.first(where: { $0.deadLetter.message.bodySize > order.maxBodyBytes }) else { return }
     throw Failure(
       .failed,
-      "letter \(large.id.text) has a body of \(large.letter.message.bodySize.of("byte")) and cannot be replayed: \(tooLargeNote(order)); nothing was done. "
+      "letter \(large.id.text) has a body of \(large.deadLetter.message.bodySize.of("byte")) and cannot be replayed: \(tooLargeNote(order)); nothing was done. "
         + "Export it (journey dlq export) or discard it (journey dlq discard)")
   }
 
   private func tooLargeNote(_ order: ReplayOrder) -> String {
-    edit == nil ? "ingest.maximumBodyBytes is \(order.largestBody)" : "\(order.largestBody.of("byte")) can be edited"
+    edit == nil ? "ingest.maximumBodyBytes is \(order.maxBodyBytes)" : "\(order.maxBodyBytes.of("byte")) can be edited"
   }
 
   private func readPatch(_ text: String) throws -> (patch: JSONPatch, bytes: [UInt8]) {
@@ -144,19 +145,22 @@ struct DLQReplay: AsyncParsableCommand {
   // MARK: Looking
 
   private func rehearse(
-    _ order: ReplayOrder, _ patch: JSONPatch?, _ replays: LetterReplays, _ desk: LetterDesk,
+    _ order: ReplayOrder, _ patch: JSONPatch?, _ replays: ReplayRepository, _ repository: DeadLetterRepository,
     _ settings: JourneyConfiguration.Settings
   ) async throws {
     let decoder = try await settings.decoder(try await settings.decisions())
     let count = try await replays.count(order)
-    let letters = try await desk.list(order.filter, limit: 20, withBodies: true, bodyBytes: order.largestBody).filter {
-      $0.sameFailures < order.loopGuard ?? .max && $0.letter.message.bodySize <= order.largestBody
-        && !$0.letter.message.isCut
+    let deadLetters = try await repository.list(
+      order.filter, limit: 20, withBodies: true, bodyBytes: order.maxBodyBytes
+    )
+    .filter {
+      $0.sameFailures < order.loopGuard ?? .max && $0.deadLetter.message.bodySize <= order.maxBodyBytes
+        && !$0.deadLetter.message.isCut
     }
-    let lines = letters.map { archived in
-      var message = archived.letter.message
+    let lines = deadLetters.map { archived in
+      var message = archived.deadLetter.message
       do {
-        if let patch { message.body = try LetterRepublisher.preview(archived, edit: patch) }
+        if let patch { message.body = try DeadLetterRepublisher.preview(archived, edit: patch) }
         let verdicts = try decoder.trace(of: message).elements.map { DLQShow.verdict($0.outcome) }
         return (archived.id, verdicts.joined(separator: "; "))
       } catch let rejection as Rejection {
@@ -171,7 +175,7 @@ struct DLQReplay: AsyncParsableCommand {
         json.key("dryRun")
         json.bool(true)
         json.key("letters")
-        json.int(count.taken)
+        json.int(count.claimed)
         json.key("heldByLoopGuard")
         json.int(count.held)
         json.key("tooLarge")
@@ -188,11 +192,11 @@ struct DLQReplay: AsyncParsableCommand {
         json.endObject()
       }
     } else {
-      Output.line("would replay \(count.taken.of("letter"))" + leftAlone(count, order))
+      Output.line("would replay \(count.claimed.of("letter"))" + leftAlone(count, order))
       if !lines.isEmpty {
         Output.table(["letter", "by the mapping as it is now"], lines.map { [$0.text, $1.line(160)] })
       }
-      if count.taken > lines.count { Output.line("… and \(count.taken - lines.count) more") }
+      if count.claimed > lines.count { Output.line("… and \(count.claimed - lines.count) more") }
     }
   }
 
@@ -211,14 +215,14 @@ struct DLQReplay: AsyncParsableCommand {
   // MARK: Doing
 
   private func start(
-    _ order: ReplayOrder, _ patch: JSONPatch?, _ replays: LetterReplays, _ settings: JourneyConfiguration.Settings
+    _ order: ReplayOrder, _ patch: JSONPatch?, _ replays: ReplayRepository, _ settings: JourneyConfiguration.Settings
   )
     async throws
   {
     // A broker that is not there, or takes nothing, is told before any letter is taken.
     try await withAdmin(settings) { try await wait.untilPublishing(to: settings.messagingNames.retry, $0) }
     let count = try await replays.count(order)
-    guard count.taken > 0 else {
+    guard count.claimed > 0 else {
       if output.json { return try report([]) }
       return Output.line("no letters to replay" + leftAlone(count, order))
     }
@@ -229,7 +233,7 @@ struct DLQReplay: AsyncParsableCommand {
     try report([(id, taken, count, try await run())])
   }
 
-  private func resume(_ replays: LetterReplays, _ settings: JourneyConfiguration.Settings) async throws {
+  private func resume(_ replays: ReplayRepository, _ settings: JourneyConfiguration.Settings) async throws {
     let open = try await replays.open()
     for replay in open where replay.isUnderWay {
       Output.error("replay \(replay.id) of \(replay.actor) is under way; it is left alone")
@@ -239,7 +243,7 @@ struct DLQReplay: AsyncParsableCommand {
     if !left.isEmpty {
       try await withAdmin(settings) { try await wait.untilPublishing(to: settings.messagingNames.retry, $0) }
     }
-    var results: [(Int, Int, ReplayCount, LetterReplay.Progress)] = []
+    var results: [(Int, Int, ReplayCount, DeadLetterReplay.Progress)] = []
     for replay in left {
       if !output.json { Output.line("replay \(replay.id): \(replay.remaining.of("letter")) left") }
       let patch = try replay.edit.map { bytes throws(JSONPatchError) in try JSONPatch(parsing: bytes) }
@@ -249,13 +253,13 @@ struct DLQReplay: AsyncParsableCommand {
         why: reason ?? replay.why, wait: wait)
       let progress = try await run()
       results.append(
-        (replay.id, replay.remaining, ReplayCount(taken: replay.remaining, held: 0, tooLarge: 0), progress))
+        (replay.id, replay.remaining, ReplayCount(claimed: replay.remaining, held: 0, tooLarge: 0), progress))
       if !progress.isComplete { break }
     }
     try report(results)
   }
 
-  private func giveBack(_ replays: LetterReplays) async throws {
+  private func giveBack(_ replays: ReplayRepository) async throws {
     var count = 0
     for replay in try await replays.open() where !replay.isUnderWay {
       count += try await replays.giveBack(replay.id, why: reason)
@@ -272,17 +276,19 @@ struct DLQReplay: AsyncParsableCommand {
     }
   }
 
-  private func report(_ results: [(id: Int, taken: Int, count: ReplayCount, progress: LetterReplay.Progress)]) throws {
+  private func report(_ results: [(id: Int, claimed: Int, count: ReplayCount, progress: DeadLetterReplay.Progress)])
+    throws
+  {
     if output.json {
       printJSON { json in
         json.beginArray()
         for result in results {
           json.beginObject()
           for (name, number) in [
-            ("replay", result.id), ("letters", result.taken), ("heldByLoopGuard", result.count.held),
+            ("replay", result.id), ("letters", result.claimed), ("heldByLoopGuard", result.count.held),
             ("tooLarge", result.count.tooLarge), ("confirmed", result.progress.confirmed),
             ("failed", result.progress.failed),
-            ("left", result.taken - result.progress.done),
+            ("left", result.claimed - result.progress.done),
           ] {
             json.key(name)
             json.int(number)
@@ -296,7 +302,7 @@ struct DLQReplay: AsyncParsableCommand {
     }
     for result in results {
       let progress = result.progress
-      if !output.json { Output.line("\(progress.confirmed) of \(result.taken.of("letter")) published and confirmed") }
+      if !output.json { Output.line("\(progress.confirmed) of \(result.claimed.of("letter")) published and confirmed") }
       if progress.failed > 0 {
         throw Failure(
           .failed,
@@ -306,7 +312,7 @@ struct DLQReplay: AsyncParsableCommand {
       if !progress.isComplete {
         throw Failure(
           .failed,
-          "replay \(result.id) has \((result.taken - progress.done).of("letter")) left; finish it: journey dlq replay --resume, or open them again: --give-back"
+          "replay \(result.id) has \((result.claimed - progress.done).of("letter")) left; finish it: journey dlq replay --resume, or open them again: --give-back"
             + (progress.lastFailure.map { "; \($0.line(300))" } ?? ""))
       }
     }

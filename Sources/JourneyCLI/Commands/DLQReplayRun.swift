@@ -9,7 +9,7 @@ import UnixSignals
 /// A replay in a terminal: with a progress bar, and an end in order when it is interrupted.
 struct ReplayRun {
   let settings: JourneyConfiguration.Settings
-  let replays: LetterReplays
+  let replays: ReplayRepository
   let id: Int
   let total: Int
   let rate: Double?
@@ -19,16 +19,16 @@ struct ReplayRun {
 
   /// - Throws: also where the broker takes nothing for longer than is waited; the letters that it has not confirmed are
   ///   open again then.
-  func callAsFunction() async throws -> LetterReplay.Progress {
-    let patience = wait.patience()
+  func callAsFunction() async throws -> DeadLetterReplay.Progress {
+    let timeout = wait.timeout()
     let broker = try settings.broker("replay")
-    let publisher = AMQPPublisher(settings: broker, window: settings.publishWindow) { patience.note($0) }
-    let letters = LetterRepublisher(
+    let publisher = AMQPPublisher(settings: broker, window: settings.publishWindow) { timeout.record($0) }
+    let deadLetters = DeadLetterRepublisher(
       publisher: publisher, names: settings.messagingNames, user: broker.userID, edit: patch)
-    let replay = LetterReplay(ledger: replays.ledger(id, why: why), publisher: letters, rate: rate)
+    let replay = DeadLetterReplay(store: replays.store(id, why: why), publisher: deadLetters, rate: rate)
     let meter = ReplayMeter(total: total)
     let run = Task { try await replay.run { meter.show($0) } }
-    patience.guardWaiting(of: publisher) { run.cancel() }
+    timeout.guardWaiting(of: publisher) { run.cancel() }
     publisher.start()
     // Signals are waited for before the first letter is published.
     let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm, .sighup)
@@ -47,7 +47,7 @@ struct ReplayRun {
     let progress = try result.get()
     if progress.isComplete {
       try await replays.finish(id)
-    } else if let reason = patience.givenUp {
+    } else if let reason = timeout.aborted {
       let open = try await replays.giveBack(id, why: reason)
       throw Failure(
         .unavailable,
@@ -69,7 +69,7 @@ private struct ReplayMeter {
     start = clock.now
   }
 
-  func show(_ progress: LetterReplay.Progress) {
+  func show(_ progress: DeadLetterReplay.Progress) {
     let seconds = max(0.001, start.duration(to: clock.now) / .seconds(1))
     let done = min(progress.done, total)
     let speed = Double(done) / seconds

@@ -27,37 +27,37 @@ struct DLQShow: AsyncParsableCommand {
       guard let uuid = UUID(uuidString: id) else {
         throw Failure(.refusedInput, "\(id) is not a letter's id; see journey dlq list")
       }
-      var filter = LetterFilter()
+      var filter = DeadLetterFilter()
       filter.ids = [uuid]
-      let (letters, history) = try await withArchive(settings) { [filter] worker in
-        let desk = LetterDesk(worker: worker, actor: "")
-        let largest = raw ? 0 : max(Self.largestShown, settings.maximumBodyBytes)
-        let letters = try await desk.list(filter, limit: 1, withBodies: !raw, bodyBytes: largest)
-        if raw, let letter = letters.first { try await Self.write(letter, by: desk) }
-        return (letters, try await desk.history(of: uuid))
+      let (deadLetters, history) = try await withArchive(settings) { [filter] worker in
+        let repository = DeadLetterRepository(worker: worker, actor: "")
+        let largest = raw ? 0 : max(Self.maxShownBytes, settings.maximumBodyBytes)
+        let deadLetters = try await repository.list(filter, limit: 1, withBodies: !raw, bodyBytes: largest)
+        if raw, let deadLetter = deadLetters.first { try await Self.write(deadLetter, by: repository) }
+        return (deadLetters, try await repository.history(of: uuid))
       }
-      guard let letter = letters.first else { throw Failure(.failed, "there is no letter \(id)") }
+      guard let deadLetter = deadLetters.first else { throw Failure(.failed, "there is no letter \(id)") }
       if raw { return }
       let decoder = try await settings.decoder(try await settings.decisions())
-      let trace = Result { () throws(Rejection) in try decoder.trace(of: letter.letter.message) }
+      let trace = Result { () throws(Rejection) in try decoder.trace(of: deadLetter.deadLetter.message) }
       if output.json {
-        printJSON { Self.write(letter, history, trace, into: &$0) }
+        printJSON { Self.write(deadLetter, history, trace, into: &$0) }
       } else {
-        show(letter, history, trace)
+        show(deadLetter, history, trace)
       }
     }
   }
 
   /// Writes the body part by part: it may be large.
-  private static func write(_ letter: ArchivedLetter, by desk: LetterDesk) async throws {
+  private static func write(_ deadLetter: ArchivedDeadLetter, by repository: DeadLetterRepository) async throws {
     var written = 0
     while true {
-      let part = try await desk.body(of: letter.id, from: written, count: 4 << 20)
+      let part = try await repository.body(of: deadLetter.id, from: written, count: 4 << 20)
       if part.isEmpty { break }
       Output.write(part, to: 1)
       written += part.count
     }
-    let size = letter.letter.message.bodySize
+    let size = deadLetter.deadLetter.message.bodySize
     if written < size {
       Output.error("note: these are the first \(written.of("byte")) of \(size); more is not archived")
     }
@@ -65,34 +65,37 @@ struct DLQShow: AsyncParsableCommand {
 
   // MARK: For people
 
-  private func show(_ archived: ArchivedLetter, _ history: [LetterLogEntry], _ trace: Result<MappingTrace, Rejection>) {
-    let letter = archived.letter, message = letter.message
+  private func show(
+    _ archived: ArchivedDeadLetter, _ history: [DeadLetterLogEntry], _ trace: Result<MappingTrace, Rejection>
+  ) {
+    let deadLetter = archived.deadLetter, message = deadLetter.message
     var rows: [[String]] = [
       ["letter", archived.id.text],
       ["state", archived.state.rawValue + (archived.replayID.map { " (replay \($0))" } ?? "")],
-      ["code", letter.code], ["field", letter.field ?? ""], ["value", letter.value ?? ""],
-      ["source", letter.source ?? ""],
-      ["type", letter.type ?? ""], ["organisation", letter.orgID?.text ?? ""], ["message id", message.messageID ?? ""],
+      ["code", deadLetter.code], ["field", deadLetter.field ?? ""], ["value", deadLetter.value ?? ""],
+      ["source", deadLetter.source ?? ""],
+      ["type", deadLetter.type ?? ""], ["organisation", deadLetter.orgID?.text ?? ""],
+      ["message id", message.messageID ?? ""],
       [
         "published to",
         "\(message.exchange.isEmpty ? "(default exchange)" : message.exchange) with \(message.routingKey)",
       ],
-      ["first failed", letter.firstFailedAt.iso8601], ["last failed", letter.failedAt.iso8601],
-      ["tried", letter.attempts.of("time")],
+      ["first failed", deadLetter.firstFailedAt.iso8601], ["last failed", deadLetter.failedAt.iso8601],
+      ["tried", deadLetter.attempts.of("time")],
       [
         "replayed",
-        letter.replayCount.of("time") + "; " + archived.sameFailures.of("failure") + " of this kind in a row",
+        deadLetter.replayCount.of("time") + "; " + archived.sameFailures.of("failure") + " of this kind in a row",
       ],
     ]
-    if let cause = letter.causedBy { rows.append(["edited from", cause.text]) }
+    if let cause = deadLetter.causedBy { rows.append(["edited from", cause.text]) }
     let shown = rows.filter { !$0[1].isEmpty }
     let width = shown.map { $0[0].count }.max() ?? 0
     for row in shown {
       Output.line(row[0] + String(repeating: " ", count: width - row[0].count + 2) + row[1].line(400))
     }
     Output.line("\nreason")
-    for line in letter.reason.split(separator: "\n").prefix(50) { Output.line("  " + String(line).line(400)) }
-    let headers = LetterJSON.headers(of: message)
+    for line in deadLetter.reason.split(separator: "\n").prefix(50) { Output.line("  " + String(line).line(400)) }
+    let headers = DeadLetterJSON.headers(of: message)
     if !headers.isEmpty {
       Output.line("\nheaders")
       Output.table(
@@ -102,8 +105,8 @@ struct DLQShow: AsyncParsableCommand {
     Output.line(pretty(message.properties))
     Output.line(
       "\nbody, \(message.bodySize.of("byte"))"
-        + (message.bodyDigest.map { ", SHA-256 " + LetterJSON.hexadecimal($0) } ?? ""))
-    if message.bodySize <= Self.largestShown {
+        + (message.bodyDigest.map { ", SHA-256 " + DeadLetterJSON.hexadecimal($0) } ?? ""))
+    if message.bodySize <= Self.maxShownBytes {
       Output.line(pretty(message.body))
     } else {
       let more = message.isCut ? "(only the beginning is archived; as much as there is: --raw)" : "(all of it: --raw)"
@@ -158,7 +161,7 @@ struct DLQShow: AsyncParsableCommand {
   }
 
   /// Bytes. What is larger no screen is for.
-  private static let largestShown = 1 << 20
+  private static let maxShownBytes = 1 << 20
 
   /// The first of a body, not cut within a character.
   private static func head(of body: [UInt8]) -> [UInt8] {
@@ -185,11 +188,11 @@ struct DLQShow: AsyncParsableCommand {
   // MARK: For machines
 
   static func write(
-    _ letter: ArchivedLetter, _ history: [LetterLogEntry], _ trace: Result<MappingTrace, Rejection>,
+    _ deadLetter: ArchivedDeadLetter, _ history: [DeadLetterLogEntry], _ trace: Result<MappingTrace, Rejection>,
     into json: inout JSONWriter
   ) {
     json.beginObject()
-    LetterJSON.writeMembers(letter, body: .base64AndText, into: &json)
+    DeadLetterJSON.writeMembers(deadLetter, body: .base64AndText, into: &json)
     json.key("mapping")
     json.beginArray()
     switch trace {

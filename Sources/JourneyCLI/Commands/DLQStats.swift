@@ -9,7 +9,7 @@ struct DLQStats: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "stats", abstract: "Count letters by reason, source, type and age.")
 
-  @OptionGroup var filter: LetterFilterOptions
+  @OptionGroup var filter: DeadLetterFilterOptions
   @OptionGroup var common: CommonOptions
   @OptionGroup var output: OutputOptions
 
@@ -19,20 +19,20 @@ struct DLQStats: AsyncParsableCommand {
       let filter = try filter.filter()
       let (statistics, replays) = try await withArchive(settings) { worker in
         (
-          try await LetterDesk(worker: worker, actor: "").statistics(filter),
-          try await LetterReplays(worker: worker, actor: "", clock: SystemClock()).open()
+          try await DeadLetterRepository(worker: worker, actor: "").statistics(filter),
+          try await ReplayRepository(worker: worker, actor: "", clock: SystemClock()).open()
         )
       }
       if output.json { printJSON { write(statistics, replays, into: &$0) } } else { show(statistics, replays) }
     }
   }
 
-  private func groups(_ statistics: LetterStatistics) -> [(String, [LetterStatistics.Group])] {
+  private func groups(_ statistics: DeadLetterStatistics) -> [(String, [DeadLetterStatistics.Group])] {
     [("code", statistics.codes), ("source", statistics.sources), ("type", statistics.types), ("age", statistics.ages)]
   }
 
-  private func show(_ statistics: LetterStatistics, _ replays: [OpenReplay]) {
-    Output.line(LetterState.allCases.map { "\($0.rawValue) \(statistics.states[$0] ?? 0)" }.joined(separator: ", "))
+  private func show(_ statistics: DeadLetterStatistics, _ replays: [OpenReplay]) {
+    Output.line(DeadLetterState.allCases.map { "\($0.rawValue) \(statistics.states[$0] ?? 0)" }.joined(separator: ", "))
     for replay in replays {
       let name = "replay \(replay.id) of \(replay.actor.line(40))", left = replay.remaining.of("letter")
       Output.line(
@@ -48,11 +48,11 @@ struct DLQStats: AsyncParsableCommand {
     }
   }
 
-  private func write(_ statistics: LetterStatistics, _ replays: [OpenReplay], into json: inout JSONWriter) {
+  private func write(_ statistics: DeadLetterStatistics, _ replays: [OpenReplay], into json: inout JSONWriter) {
     json.beginObject()
     json.key("states")
     json.beginObject()
-    for state in LetterState.allCases {
+    for state in DeadLetterState.allCases {
       json.key(state.rawValue)
       json.int(statistics.states[state] ?? 0)
     }

@@ -15,7 +15,7 @@ struct DLQExport: AsyncParsableCommand {
   @Argument(help: "The letters' ids; left out, the filter says which.")
   var ids: [String] = []
 
-  @OptionGroup var filter: LetterFilterOptions
+  @OptionGroup var filter: DeadLetterFilterOptions
 
   @Option(name: .long, help: "Why, for the record.")
   var reason: String?
@@ -25,25 +25,26 @@ struct DLQExport: AsyncParsableCommand {
 
   func run() async throws {
     try await withExitStatus {
-      let letters = try filter.filter(ids: ids)
+      let deadLetters = try filter.filter(ids: ids)
       try await withArchive(try await common.settings()) { worker in
-        let desk = LetterDesk(worker: worker, actor: actor.name)
-        try await requireLetters(letters.ids, in: letters.states, desk, advice: " (--state all takes it)")
+        let repository = DeadLetterRepository(worker: worker, actor: actor.name)
+        try await requireDeadLetters(
+          deadLetters.ids, in: deadLetters.states, repository, advice: " (--state all takes it)")
         var before: UUID?
         var count = 0
         while true {
           // Few at a time: bodies may be large.
-          let page = try await desk.list(letters, before: before, limit: 50, withBodies: true)
-          for letter in page {
-            var json = JSONWriter(reservingCapacity: letter.letter.message.body.count * 2 + 2048)
-            LetterJSON.write(letter, body: .base64, into: &json)
+          let page = try await repository.list(deadLetters, before: before, limit: 50, withBodies: true)
+          for deadLetter in page {
+            var json = JSONWriter(reservingCapacity: deadLetter.deadLetter.message.body.count * 2 + 2048)
+            DeadLetterJSON.write(deadLetter, body: .base64, into: &json)
             Output.line(String(decoding: json.bytes, as: UTF8.self))
           }
           count += page.count
           guard let last = page.last else { break }
           before = last.id
         }
-        try await desk.noteExport(count, why: reason)
+        try await repository.recordExport(count, why: reason)
         Output.error("\(count.of("letter")) exported")
       }
     }
@@ -69,44 +70,44 @@ struct DLQImport: AsyncParsableCommand {
   func run() async throws {
     try await withExitStatus {
       let settings = try await common.settings()
-      let letters = try read(HeaderRedaction(settings.deadLetters.redactHeaders))
+      let deadLetters = try read(HeaderRedaction(settings.deadLetters.redactHeaders))
       var taken = 0
       if !dryRun {
         taken = try await withArchive(settings) { worker in
-          let desk = LetterDesk(worker: worker, actor: actor.name)
+          let repository = DeadLetterRepository(worker: worker, actor: actor.name)
           var taken = 0
-          for part in letters.parts(of: 100, bytes: 16 << 20, size: \.letter.message.body.count) {
-            taken += try await desk.take(Array(part))
+          for part in deadLetters.parts(of: 100, bytes: 16 << 20, size: \.deadLetter.message.body.count) {
+            taken += try await repository.insert(Array(part))
           }
           return taken
         }
       }
-      report(letters.count, taken)
+      report(deadLetters.count, taken)
     }
   }
 
   /// - Parameter redaction: an export of an earlier version may have credentials.
-  private func read(_ redaction: HeaderRedaction) throws -> [ArchivedLetter] {
+  private func read(_ redaction: HeaderRedaction) throws -> [ArchivedDeadLetter] {
     let bytes: [UInt8]
     if file == "-" {
-      bytes = Input.standard()
+      bytes = Input.readAll()
     } else {
       guard let data = FileManager.default.contents(atPath: file) else {
         throw Failure(.refusedInput, "\(file) cannot be read")
       }
       bytes = Array(data)
     }
-    var letters: [ArchivedLetter] = []
+    var deadLetters: [ArchivedDeadLetter] = []
     for (number, line) in bytes.split(separator: UInt8(ascii: "\n")).enumerated() {
       do {
         let limits = JSONLimits(maximumDepth: 256, maximumBytes: 256 << 20)
-        letters.append(
-          try LetterJSON.read(try JSONDocument(parsing: Array(line), limits: limits).root, redaction: redaction))
+        deadLetters.append(
+          try DeadLetterJSON.read(try JSONDocument(parsing: Array(line), limits: limits).root, redaction: redaction))
       } catch {
         throw Failure(.refusedInput, "\(file), line \(number + 1): \(error)")
       }
     }
-    return letters
+    return deadLetters
   }
 
   private func report(_ read: Int, _ taken: Int) {

@@ -18,12 +18,12 @@ struct Doctor: AsyncParsableCommand {
 
   func run() async throws {
     try await withExitStatus {
-      var examination = Examination()
+      var examination = DiagnosticReport()
       var settings: JourneyConfiguration.Settings?
       await examination.check("settings", advice: "mend what the message names") {
         let read = try await common.settings()
         settings = read
-        return "log level \(read.logLevel), \(read.lanes) lanes of \(read.batchSize)"
+        return "log level \(read.logLevel), \(read.workers) lanes of \(read.batchSize)"
       }
       if let settings {
         await examination.rules(settings)
@@ -38,7 +38,7 @@ struct Doctor: AsyncParsableCommand {
 }
 
 /// The findings of an examination, in the order in which they were made.
-struct Examination {
+struct DiagnosticReport {
   enum Verdict: String {
     case ok, warning, failure
   }
@@ -176,17 +176,17 @@ struct Examination {
       if let problem { throw Failure(.settings, problem) }
       return "the database knows all that a commit means"
     }
-    await letters(settings)
+    await deadLetters(settings)
   }
 
-  private mutating func letters(_ settings: JourneyConfiguration.Settings) async {
+  private mutating func deadLetters(_ settings: JourneyConfiguration.Settings) async {
     do {
       let (open, replays) = try await withDatabase(settings, role: settings.workingRole, "doctor") { worker in
-        var new = LetterFilter()
+        var new = DeadLetterFilter()
         new.states = [.new]
         return (
-          try await LetterDesk(worker: worker, actor: "").count(new),
-          try await LetterReplays(worker: worker, actor: "", clock: SystemClock()).open()
+          try await DeadLetterRepository(worker: worker, actor: "").count(new),
+          try await ReplayRepository(worker: worker, actor: "", clock: SystemClock()).open()
         )
       }
       if open > 0 {

@@ -4,7 +4,7 @@ import PostgresClient
 
 /// What `journey doctor` looks at in the host's database: who may do what with the adapter's objects, and what the
 /// host's columns are.
-extension Examination {
+extension DiagnosticReport {
   mutating func access(_ settings: JourneyConfiguration.Settings) async {
     var warnings: [String] = []
     await check(

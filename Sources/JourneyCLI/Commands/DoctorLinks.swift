@@ -1,6 +1,6 @@
 import JourneyConfiguration
 
-extension Examination {
+extension DiagnosticReport {
   /// Whether what goes over the network is encrypted, and who is at the other end. A warning at most: a network may be
   /// trusted for reasons of its own.
   mutating func links(_ settings: JourneyConfiguration.Settings) async {

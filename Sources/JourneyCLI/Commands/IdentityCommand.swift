@@ -23,11 +23,13 @@ struct IdentityOptions: ParsableArguments {
   @OptionGroup var actor: ActorOptions
   @OptionGroup var common: CommonOptions
 
-  func perform<Value: Sendable>(_ body: @Sendable (IdentityDesk, UUID) async throws -> Value) async throws -> Value {
+  func perform<Value: Sendable>(_ body: @Sendable (IdentityRepository, UUID) async throws -> Value) async throws
+    -> Value
+  {
     let settings = try await common.settings()
     let orgID = try Self.id(org, "--org", "an organisation")
     return try await withDatabase(settings, role: settings.workingRole, "identity") {
-      try await body(IdentityDesk(worker: $0, actor: actor.name), orgID)
+      try await body(IdentityRepository(worker: $0, actor: actor.name), orgID)
     }
   }
 
@@ -57,8 +59,8 @@ struct IdentityList: AsyncParsableCommand {
     try await withExitStatus {
       let clientID = try client.map { try IdentityOptions.id($0, "--client", "a client") }
       let (source, limit) = (source, max(1, min(limit, 100_000)))
-      let found = try await options.perform { desk, org in
-        try await desk.list(orgID: org, source: source, client: clientID, limit: limit)
+      let found = try await options.perform { repository, org in
+        try await repository.list(orgID: org, source: source, client: clientID, limit: limit)
       }
       if output.json {
         printJSON { json in
@@ -112,8 +114,8 @@ struct IdentityLink: AsyncParsableCommand {
   func run() async throws {
     try await withExitStatus {
       let (source, externalID, client) = (source, externalID, client)
-      let outcome = try await options.perform { desk, org in
-        try await desk.link(orgID: org, source: source, externalID: externalID, client: client, why: reason)
+      let outcome = try await options.perform { repository, org in
+        try await repository.link(orgID: org, source: source, externalID: externalID, client: client, why: reason)
       }
       if let problem = outcome.problem(source, externalID, client) { throw Failure(.refusedInput, problem) }
       Output.line(outcome == .known ? "known already" : "linked")
@@ -145,8 +147,8 @@ struct IdentityMerge: AsyncParsableCommand {
       guard first != second else { throw Failure(.refusedInput, "\(from) cannot be merged into itself") }
       let (remaining, wasOne): (UUID, Bool)
       do {
-        (remaining, wasOne) = try await options.perform { desk, org in
-          try await desk.merge(orgID: org, from: first, into: second, why: reason)
+        (remaining, wasOne) = try await options.perform { repository, org in
+          try await repository.merge(orgID: org, from: first, into: second, why: reason)
         }
       } catch let error as PostgresError where error.sqlState == "23503" {
         throw Failure(.refusedInput, "not both of \(from) and \(into) are clients of the organisation \(options.org)")
@@ -178,7 +180,7 @@ struct IdentityImport: AsyncParsableCommand {
     try await withExitStatus {
       let bytes: [UInt8]
       if file == "-" {
-        bytes = Input.standard()
+        bytes = Input.readAll()
       } else {
         guard let data = FileManager.default.contents(atPath: file) else {
           throw Failure(.refusedInput, "\(file) cannot be read")
@@ -187,7 +189,7 @@ struct IdentityImport: AsyncParsableCommand {
       }
       let rows = CSV.rows(String(decoding: bytes, as: UTF8.self))
       let name = file
-      let (added, known, problems) = try await options.perform { desk, org in
+      let (added, known, problems) = try await options.perform { repository, org in
         var (added, known) = (0, 0)
         var problems: [String] = []
         for (line, fields) in rows where fields.map({ $0.lowercased() }) != ["source", "id", "client"] {
@@ -195,7 +197,7 @@ struct IdentityImport: AsyncParsableCommand {
             problems.append("\(name):\(line): three fields are expected: source,id,client")
             continue
           }
-          let outcome = try await desk.link(
+          let outcome = try await repository.link(
             orgID: org, source: fields[0], externalID: fields[1], client: fields[2], why: "imported from \(name)")
           if let problem = outcome.problem(fields[0], fields[1], fields[2]) {
             problems.append("\(name):\(line): \(problem)")

@@ -28,8 +28,9 @@ struct IdentityUnlink: AsyncParsableCommand {
   func run() async throws {
     try await withExitStatus {
       let (source, externalID, why, isRehearsal) = (source, externalID, try reason.text(), dryRun)
-      let found = try await options.perform { desk, org in
-        try await desk.unlink(orgID: org, source: source, externalID: externalID, why: why, isRehearsal: isRehearsal)
+      let found = try await options.perform { repository, org in
+        try await repository.unlink(
+          orgID: org, source: source, externalID: externalID, why: why, isRehearsal: isRehearsal)
       }
       guard let identity = found else {
         throw Failure(.refusedInput, "\(source) \(externalID) means no client of the organisation \(options.org)")
@@ -75,8 +76,8 @@ struct IdentityHistory: AsyncParsableCommand {
     try await withExitStatus {
       let clientID = try client.map { try IdentityOptions.id($0, "--client", "a client") }
       let limit = max(1, min(limit, 100_000))
-      let entries = try await options.perform { desk, org in
-        try await desk.history(orgID: org, client: clientID, limit: limit)
+      let entries = try await options.perform { repository, org in
+        try await repository.history(orgID: org, client: clientID, limit: limit)
       }
       if output.json {
         printJSON { json in

@@ -76,7 +76,7 @@ struct Map: AsyncParsableCommand {
   }
 
   private func input() throws -> MappingInput {
-    let bytes = try file == "-" ? Input.standard() : contents(file)
+    let bytes = try file == "-" ? Input.readAll() : contents(file)
     let document: JSONDocument
     do throws(JSONError) {
       document = try JSONDocument(parsing: bytes)

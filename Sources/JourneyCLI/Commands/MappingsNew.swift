@@ -19,7 +19,7 @@ struct MappingsNew: AsyncParsableCommand {
 
   func run() async throws {
     try await withExitStatus {
-      let bytes = try file == "-" ? Input.standard() : contents(file)
+      let bytes = try file == "-" ? Input.readAll() : contents(file)
       guard let document = try? JSONDocument(parsing: bytes) else {
         throw Failure(.refusedInput, "\(file) is not valid JSON")
       }

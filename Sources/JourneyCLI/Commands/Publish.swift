@@ -62,9 +62,9 @@ struct Publish: AsyncParsableCommand {
   ) {
     // A broker that is not there, or takes nothing, is told at once, not after a publisher's patience.
     try await withAdmin(settings) { try await wait.untilPublishing(to: settings.messagingNames.events, $0) }
-    let patience = wait.patience()
-    let publisher = AMQPPublisher(settings: try settings.broker("publish")) { patience.note($0) }
-    patience.guardWaiting(of: publisher)
+    let timeout = wait.timeout()
+    let publisher = AMQPPublisher(settings: try settings.broker("publish")) { timeout.record($0) }
+    timeout.guardWaiting(of: publisher)
     publisher.start()
     var confirmed = 0
     var failures: [String] = []
@@ -82,7 +82,7 @@ struct Publish: AsyncParsableCommand {
     }
     Output.endProgress()
     await publisher.close()
-    if let reason = patience.givenUp {
+    if let reason = timeout.aborted {
       throw Failure(
         .unavailable,
         "\(reason); given up after \(wait.seconds) s: \(confirmed) of \(messages.count) messages were confirmed. Publish the file again: what went out counts once"
@@ -121,7 +121,7 @@ private struct EventFile {
   func read(_ path: String) throws -> [OutboundMessage] {
     let bytes: [UInt8]
     if path == "-" {
-      bytes = Input.standard()
+      bytes = Input.readAll()
     } else {
       guard let data = FileManager.default.contents(atPath: path) else {
         throw Failure(.refusedInput, "\(path) cannot be read")
@@ -132,21 +132,21 @@ private struct EventFile {
     let texts = isLines ? bytes.split(separator: UInt8(ascii: "\n")).map(Array.init) : [bytes]
     var messages: [OutboundMessage] = []
     for (number, text) in texts.enumerated() {
-      let place = isLines ? "\(path), line \(number + 1)" : path
+      let location = isLines ? "\(path), line \(number + 1)" : path
       let document: JSONDocument
       do throws(JSONError) {
         document = try JSONDocument(parsing: text)
       } catch {
-        throw Failure(.refusedInput, "\(place): not valid JSON: \(error)")
+        throw Failure(.refusedInput, "\(location): not valid JSON: \(error)")
       }
       if let source {
         messages.append(vendor(document, source))
       } else if document.root.kind == .array {
         for (index, element) in document.root.elements.enumerated() {
-          messages.append(try cloudEvent(element, "\(place), element \(index)"))
+          messages.append(try cloudEvent(element, "\(location), element \(index)"))
         }
       } else {
-        messages.append(try cloudEvent(document.root, place))
+        messages.append(try cloudEvent(document.root, location))
       }
     }
     return messages
@@ -161,14 +161,14 @@ private struct EventFile {
       body: document.bytes)
   }
 
-  private func cloudEvent(_ event: JSONValue, _ place: String) throws -> OutboundMessage {
+  private func cloudEvent(_ event: JSONValue, _ location: String) throws -> OutboundMessage {
     guard event["specversion"]?.string != nil else {
       throw Failure(
-        .refusedInput, "\(place): not a CloudEvent (specversion is missing); for a vendor's body give --source")
+        .refusedInput, "\(location): not a CloudEvent (specversion is missing); for a vendor's body give --source")
     }
     let type = event["type"]?.string ?? "unknown"
     let family = event["source"]?.string?.split(separator: "/").first.map(String.init) ?? "unknown"
-    let key = "\(word(family)).\(word(type))"
+    let key = "\(unescaped(family)).\(unescaped(type))"
     return OutboundMessage(
       exchange: exchange, routingKey: routingKey ?? String(key.prefix(255)),
       properties: MessageProperties(
@@ -179,7 +179,7 @@ private struct EventFile {
   }
 
   /// One word of a routing key.
-  private func word(_ text: String) -> String {
+  private func unescaped(_ text: String) -> String {
     String(
       text.unicodeScalars.map {
         ($0.properties.isAlphabetic || $0.properties.numericType != nil || "_-".unicodeScalars.contains($0))

@@ -51,11 +51,11 @@ struct RecomputeCommand: AsyncParsableCommand {
 
   private func run(_ recompute: Recompute, _ settings: JourneyConfiguration.Settings) async throws {
     let decider = Decider(rules: try await settings.decisions(), message: ActionEvent.message)
-    let ledger = try await failing(.failed) {
-      try await PostgresLedger.open(
-        settings.database(role: settings.workingRole), lanes: 1, decider: decider, clock: SystemClock())
+    let store = try await failing(.failed) {
+      try await PostgresEventStore.open(
+        settings.database(role: settings.workingRole), workers: 1, decider: decider, clock: SystemClock())
     }
-    let work = Task { try await recompute.run(on: ledger) { Output.progress(text($0)) } }
+    let work = Task { try await recompute.run(on: store) { Output.progress(text($0)) } }
     let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm, .sighup)
     let interruption = Task {
       for await _ in signals { work.cancel() }
@@ -63,7 +63,7 @@ struct RecomputeCommand: AsyncParsableCommand {
     let result = await work.result
     interruption.cancel()
     Output.endProgress()
-    await ledger.close()
+    await store.close()
     switch result {
     case .success(let progress): try end(progress)
     case .failure(let error):

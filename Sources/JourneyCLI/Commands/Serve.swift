@@ -25,7 +25,7 @@ struct Serve: AsyncParsableCommand {
   @OptionGroup var common: CommonOptions
 
   func run() async throws {
-    let signals = Program.signals ?? Signals.hear()
+    let signals = Program.signals ?? Signals.install()
     signals.listen()
     try await withExitStatus {
       let settings = try await common.settings()
@@ -69,18 +69,18 @@ private struct Adapter {
     let decider = Decider(rules: rules, message: ActionEvent.message)
     let health = Health()
     let alarm = BrokerAlarm()
-    let ledger = try await failing(.failed) {
-      try await PostgresLedger.open(
-        settings.database(role: settings.workingRole), lanes: settings.lanes, decider: decider, clock: clock)
+    let store = try await failing(.failed) {
+      try await PostgresEventStore.open(
+        settings.database(role: settings.workingRole), workers: settings.workers, decider: decider, clock: clock)
     }
     let publisher = AMQPPublisher(
       settings: try settings.broker("publish"), window: settings.publishWindow,
       confirmTimeout: .seconds(settings.deadlines.confirm)
     ) { [logger] in
-      alarm.note($0)
+      alarm.record($0)
       report($0, logger)
     }
-    var ingest = IngestQueue.Settings()
+    var ingest = IngestConsumer.Settings()
     ingest.names = names
     ingest.prefetch = UInt16(settings.prefetch)
     ingest.retry = settings.retryPolicy
@@ -88,22 +88,22 @@ private struct Adapter {
     var connection = try settings.broker("ingest")
     // The ceiling of what waits in memory, with one body on top.
     connection.maxBufferedBytes = 64 << 20
-    let source = IngestQueue(
-      connection: connection, letters: publisher, decoder: decoder, settings: ingest, clock: clock, health: health,
+    let source = IngestConsumer(
+      connection: connection, deadLetters: publisher, decoder: decoder, settings: ingest, clock: clock, health: health,
       logger: logger)
     var pipelineSettings = Pipeline.Settings()
-    pipelineSettings.lanes = settings.lanes
+    pipelineSettings.workers = settings.workers
     pipelineSettings.batchSize = settings.batchSize
-    pipelineSettings.longestRetry = .seconds(settings.deadlines.commitRetry)
+    pipelineSettings.maxRetryDelay = .seconds(settings.deadlines.commitRetry)
     let changes = [
       PostgresWorker(try settings.database(role: settings.workingRole), name: "pg-changes"),
       PostgresWorker(try settings.database(role: settings.workingRole), name: "pg-listen"),
     ]
-    let feed = PostgresChangeFeed(announcer: changes[0], listener: changes[1])
-    let announcer = ChangeAnnouncer(feed: feed)
+    let feed = PostgresChangeFeed(notifier: changes[0], listener: changes[1])
+    let notifier = ChangeNotifier(feed: feed)
     let pipeline = Pipeline(
-      source: source, ledger: AnnouncingLedger(ledger, announcer: announcer),
-      publisher: ActionExchange(publisher: publisher, exchange: names.actions),
+      source: source, store: NotifyingStore(store, notifier: notifier),
+      publisher: AMQPActionPublisher(publisher: publisher, exchange: names.actions),
       settings: pipelineSettings, health: health, logger: logger)
     let watch = DatabaseWatch(try settings.database(role: settings.workingRole), health: health)
 
@@ -112,8 +112,8 @@ private struct Adapter {
       ? PostgresWorker(try settings.database(role: settings.workingRole), name: "pg-letters") : nil
     let archiver = try archiveWorker.map { try makeArchiver($0, clock: clock) }
     let sweep = archiveWorker.map { worker in
-      LetterSweep(
-        retention: LetterRetention(
+      DeadLetterSweep(
+        retention: DeadLetterRetention(
           worker: worker, clock: clock, closedDays: settings.deadLetters.retentionDays,
           openDays: settings.deadLetters.openRetentionDays), logger: logger)
     }
@@ -127,7 +127,7 @@ private struct Adapter {
       if settings.api.isEnabled {
         try await APIService.make(
           settings, decoder: decoder, rules: rules, source: source, statistics: pipeline.statistics,
-          announcer: announcer, feed: feed,
+          notifier: notifier, feed: feed,
           readiness: readiness, descriptors: descriptors, logger: logger)
       } else { nil }
     let probes: [any Service] =
@@ -137,12 +137,12 @@ private struct Adapter {
     publisher.start()
     api?.start()
     let others: [any Service] =
-      [announcer, watch, descriptors] + (archiver.map { [$0] } ?? []) + (sweep.map { [$0] } ?? [])
+      [notifier, watch, descriptors] + (archiver.map { [$0] } ?? []) + (sweep.map { [$0] } ?? [])
     try await serve([pipeline] + probes + others + (api?.services ?? []), pipeline.statistics)
     await api?.close()
     for worker in changes { await worker.close() }
     await publisher.close()
-    await ledger.close()
+    await store.close()
     await archiveWorker?.close()
     try report(pipeline.leftovers)
   }
@@ -158,13 +158,14 @@ private struct Adapter {
   }
 
   private func makeArchiver(_ worker: PostgresWorker, clock: SystemClock) throws -> DeadLetterArchiver {
-    let letters = DeadLetterQueue(
+    let deadLetters = DeadLetterConsumer(
       connection: try settings.broker("dead letters"), names: settings.messagingNames,
       otherUsers: settings.otherBrokerUsers, decoder: decoder,
       maximumBodyBytes: settings.deadLetters.maximumBodyBytes,
       redaction: HeaderRedaction(settings.deadLetters.redactHeaders), clock: clock, logger: logger)
-    letters.start()
-    return DeadLetterArchiver(source: letters, archive: DeadLetterArchive(worker: worker, clock: clock), logger: logger)
+    deadLetters.start()
+    return DeadLetterArchiver(
+      source: deadLetters, archive: PostgresDeadLetterArchive(worker: worker, clock: clock), logger: logger)
   }
 
   /// - Parameter workers: the pipeline first.

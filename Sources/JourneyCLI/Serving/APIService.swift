@@ -12,18 +12,18 @@ import ServiceLifecycle
 
 /// The API's part of `serve`: its connections, its ports, and its end.
 struct APIService {
-  let announcer: ChangeAnnouncer
+  let notifier: ChangeNotifier
   private let server: JourneyServer
-  private let desk: ServeDesk
+  private let repository: LiveOperationsService
   private let publisher: AMQPPublisher
   private let pool: PostgresPool
   private let workers: [PostgresWorker]
 
   /// nil where `api.enabled` is false.
   static func make(
-    _ settings: JourneyConfiguration.Settings, decoder: InboundDecoder, rules: DecisionRules, source: IngestQueue,
+    _ settings: JourneyConfiguration.Settings, decoder: InboundDecoder, rules: DecisionRules, source: IngestConsumer,
     statistics: Statistics,
-    announcer: ChangeAnnouncer, feed: PostgresChangeFeed, readiness: @escaping @Sendable () -> Readiness,
+    notifier: ChangeNotifier, feed: PostgresChangeFeed, readiness: @escaping @Sendable () -> Readiness,
     descriptors: DescriptorWatch, logger: Logger
   ) async throws -> APIService {
     var reads = try settings.database(role: "authenticated")
@@ -42,7 +42,7 @@ struct APIService {
       )
     }
     let counting = PostgresWorker(try settings.database(role: settings.workingRole), name: "pg-map")
-    let letters = PostgresWorker(try settings.database(role: settings.workingRole), name: "pg-operations")
+    let deadLetters = PostgresWorker(try settings.database(role: settings.workingRole), name: "pg-operations")
     var quick = try settings.database(role: settings.workingRole)
     quick.statementTimeout = reads.statementTimeout
     quick.lockTimeout = reads.lockTimeout
@@ -53,23 +53,24 @@ struct APIService {
     let publisher = AMQPPublisher(settings: try settings.broker("api"), window: 256)
     let clock = SystemClock()
     let reader = PostgresJourneyReader(pool: pool, adapter: counting, lists: requests, rules: rules)
-    let desk = ServeDesk(
-      settings: settings, worker: letters, decoder: decoder, statistics: statistics,
+    let repository = LiveOperationsService(
+      settings: settings, worker: deadLetters, decoder: decoder, statistics: statistics,
       isConsuming: { source.isConsuming }, clock: clock, logger: logger)
-    var parts = JourneyServer.Parts(
+    var parts = JourneyServer.Dependencies(
       reader: reader,
-      intake: EventIntakeQueue(publisher: publisher, exchange: settings.messagingNames.events, decoder: decoder),
-      keys: PostgresRequestKeys(worker: requests), operations: desk, feed: feed, readiness: readiness, clock: clock)
+      intake: EventPublisher(publisher: publisher, exchange: settings.messagingNames.events, decoder: decoder),
+      keys: PostgresRequestKeys(worker: requests), operations: repository, feed: feed, readiness: readiness,
+      clock: clock)
     parts.isShortOfDescriptors = { descriptors.isShort }
     let server = try await failing(.settings) {
       try await JourneyServer(settings: settings.api.served, parts: parts, logger: logger)
     }
     return APIService(
-      announcer: announcer, server: server, desk: desk, publisher: publisher, pool: pool,
-      workers: [counting, letters, requests])
+      notifier: notifier, server: server, repository: repository, publisher: publisher, pool: pool,
+      workers: [counting, deadLetters, requests])
   }
 
-  var services: [any Service] { [server, desk] }
+  var services: [any Service] { [server, repository] }
 
   func start() { publisher.start() }
 

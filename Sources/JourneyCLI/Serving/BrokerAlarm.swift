@@ -6,7 +6,7 @@ import Synchronization
 final class BrokerAlarm: Sendable {
   private let reason = Mutex<String?>(nil)
 
-  func note(_ event: PublisherEvent) {
+  func record(_ event: PublisherEvent) {
     switch event {
     case .blocked(let why): reason.withLock { $0 = why }
     case .connected, .lost, .unblocked, .closed: reason.withLock { $0 = nil }

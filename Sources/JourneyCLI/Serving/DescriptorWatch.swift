@@ -17,7 +17,7 @@ final class DescriptorWatch: Service {
   private static let interval = Duration.milliseconds(250)
 
   private let held: Mutex<[Int32]>
-  private let isGivenUp = Atomic<Bool>(false)
+  private let isAborted = Atomic<Bool>(false)
   private let logger: Logger
 
   /// - Throws: where the process may open so few that it could not work.
@@ -29,19 +29,19 @@ final class DescriptorWatch: Service {
     setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
     getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
     // Forty for connections, the API's listener and files that are read, and a connection each of these.
-    let needed = Self.reserve + Self.margin + 40 + settings.lanes + settings.api.databaseConnections
+    let needed = Self.reserve + Self.margin + 40 + settings.workers + settings.api.databaseConnections
     guard limit.rlim_cur >= rlim_t(needed) else {
       throw Failure(
         .settings,
         "the process may open \(limit.rlim_cur) files; serve needs \(needed), and one for each connection to the API: raise ulimit -n (LimitNOFILE=)"
       )
     }
-    held = Mutex(Self.take(Self.reserve) ?? [])
+    held = Mutex(Self.reserve(Self.reserve) ?? [])
   }
 
   /// Whether few descriptors are left: nothing that can wait should open another.
   var isShort: Bool {
-    if isGivenUp.load(ordering: .relaxed) { return true }
+    if isAborted.load(ordering: .relaxed) { return true }
     return !Self.areFree(Self.margin)
   }
 
@@ -52,31 +52,31 @@ final class DescriptorWatch: Service {
   }
 
   private func look() {
-    if !isGivenUp.load(ordering: .relaxed) {
+    if !isAborted.load(ordering: .relaxed) {
       guard !Self.areFree(Self.margin) else { return }
       held.withLock { held in
         for descriptor in held { close(descriptor) }
         held = []
       }
-      isGivenUp.store(true, ordering: .relaxed)
+      isAborted.store(true, ordering: .relaxed)
       logger.error(
         "few file descriptors are left; the API takes no more connections. Raise ulimit -n (LimitNOFILE=), or lower api.maximumConnections"
       )
-    } else if Self.areFree(Self.reserve + 2 * Self.margin), let taken = Self.take(Self.reserve) {
+    } else if Self.areFree(Self.reserve + 2 * Self.margin), let taken = Self.reserve(Self.reserve) {
       held.withLock { $0 = taken }
-      isGivenUp.store(false, ordering: .relaxed)
+      isAborted.store(false, ordering: .relaxed)
       logger.notice("there are enough file descriptors again")
     }
   }
 
   private static func areFree(_ count: Int) -> Bool {
-    guard let taken = take(count) else { return false }
+    guard let taken = reserve(count) else { return false }
     for descriptor in taken { close(descriptor) }
     return true
   }
 
   /// - Returns: nil where there are not as many.
-  private static func take(_ count: Int) -> [Int32]? {
+  private static func reserve(_ count: Int) -> [Int32]? {
     var taken: [Int32] = []
     for _ in 0..<count {
       let descriptor = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0)

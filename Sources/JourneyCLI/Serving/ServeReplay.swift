@@ -7,9 +7,9 @@ import JourneyPipeline
 /// A replay of this process, and what is known of what became of its letters.
 struct ServeReplay {
   var id: Int
-  var letters: Int
+  var deadLetters: Int
   var held: Int
-  var progress = LetterReplay.Progress()
+  var progress = DeadLetterReplay.Progress()
   var isRunning = true
   var failure: String?
   /// Letters that are confirmed, and came back as dead letters.
@@ -20,9 +20,9 @@ struct ServeReplay {
   private var emptiedAt: ContinuousClock.Instant?
   private var isSettled = false
 
-  init(id: Int, letters: Int, held: Int) {
+  init(id: Int, deadLetters: Int, held: Int) {
     self.id = id
-    self.letters = letters
+    self.deadLetters = deadLetters
     self.held = held
   }
 
@@ -53,8 +53,10 @@ struct ServeReplay {
   func write(into json: inout JSONWriter) {
     json.beginObject()
     for (name, number) in [
-      ("id", id), ("letters", letters), ("held", held), ("confirmed", progress.confirmed), ("failed", progress.failed),
-      ("left", max(0, letters - progress.done)), ("passed", passed), ("failedAgain", failedAgain), ("waiting", waiting),
+      ("id", id), ("letters", deadLetters), ("held", held), ("confirmed", progress.confirmed),
+      ("failed", progress.failed),
+      ("left", max(0, deadLetters - progress.done)), ("passed", passed), ("failedAgain", failedAgain),
+      ("waiting", waiting),
     ] {
       json.key(name)
       json.int(number)

@@ -23,7 +23,7 @@ final class Signals: Sendable {
   private init(descriptor: Int32) { self.descriptor = descriptor }
 
   /// Keeps signals from ending the process by themselves, from here on, until somebody listens.
-  static func hear() -> Signals {
+  static func install() -> Signals {
     var ends: [Int32] = [-1, -1]
     precondition(pipe(&ends) == 0, "the process has no descriptor left")
     for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
@@ -43,13 +43,13 @@ final class Signals: Sendable {
     return Signals(descriptor: ends[0])
   }
 
-  /// Takes the signals from now on, and those that came since `hear`.
+  /// Takes the signals from now on, and those that came since `install`.
   func listen() {
     DispatchQueue(label: "signals").async { [self] in
       var byte: UInt8 = 0
       while true {
         switch read(descriptor, &byte, 1) {
-        case 1: take(Int32(byte))
+        case 1: handle(Int32(byte))
         case -1 where errno == EINTR: continue
         default: return
         }
@@ -57,7 +57,7 @@ final class Signals: Sendable {
     }
   }
 
-  private func take(_ signal: Int32) {
+  private func handle(_ signal: Int32) {
     if signal == SIGHUP {
       reloads.continuation.yield()
       return

@@ -14,7 +14,7 @@ struct StartChecks {
   let logger: Logger
   /// How long a login that is refused is tried again: a password may be in the middle of a change, a database of being
   /// renamed or restored.
-  var patience = Duration.seconds(10)
+  var timeout = Duration.seconds(10)
 
   func run() async throws {
     guard settings.publishers == nil || settings.brokerUser != nil else {
@@ -104,7 +104,7 @@ struct StartChecks {
 
   /// Tries again, for a while, what the database refuses although the settings may be right.
   private func patiently<Value>(_ body: () async throws -> Value) async throws -> Value {
-    let end = ContinuousClock.now + patience
+    let end = ContinuousClock.now + timeout
     var isLogged = false
     while true {
       do {
@@ -114,7 +114,7 @@ struct StartChecks {
       {
         if !isLogged {
           logger.warning(
-            "the database refuses the login, trying again for \(patience.components.seconds) s: \(error.message)")
+            "the database refuses the login, trying again for \(timeout.components.seconds) s: \(error.message)")
         }
         isLogged = true
         try await Task.sleep(for: .milliseconds(500))

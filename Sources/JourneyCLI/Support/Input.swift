@@ -2,7 +2,7 @@ import Glibc
 
 enum Input {
   /// Everything on standard input.
-  static func standard() -> [UInt8] {
+  static func readAll() -> [UInt8] {
     var all: [UInt8] = []
     var buffer = [UInt8](repeating: 0, count: 1 << 16)
     while true {

@@ -7,8 +7,8 @@ import Logging
 /// each event becomes exactly one line: what would begin another line, steer a terminal or turn the direction of text
 /// is escaped, a value of several words is quoted so that it does not pass for further fields, and what is long is cut.
 struct PlainLogHandler: LogHandler {
-  private static let longestMessage = 2000
-  private static let longestValue = 300
+  private static let maxMessageLength = 2000
+  private static let maxValueLength = 300
 
   private var inner: StreamLogHandler
 
@@ -33,7 +33,7 @@ struct PlainLogHandler: LogHandler {
 
   func log(event: LogEvent) {
     var event = event
-    event.message = "\(event.message.description.plain(Self.longestMessage))"
+    event.message = "\(event.message.description.plain(Self.maxMessageLength))"
     var metadata = event.metadata.map(Self.plain) ?? [:]
     if let error = event.error {
       metadata["error"] = Self.plain("\(error)")
@@ -57,7 +57,7 @@ struct PlainLogHandler: LogHandler {
   }
 
   private static func quoted(_ text: String) -> String {
-    let plain = text.plain(longestValue)
+    let plain = text.plain(maxValueLength)
     guard plain.isEmpty || plain.contains(where: { $0 == " " || $0 == "\"" || $0 == "=" }) else { return plain }
     return "\"" + plain.replacing("\"", with: "\\\"") + "\""
   }

@@ -4,7 +4,7 @@ struct TextTable {
   private let widths: [Int]
   private static let gap = 2
   /// A text is cut to no less than this.
-  private static let shortestText = 24
+  private static let minTextLength = 24
 
   init(_ headings: [String], _ rows: [[String]]) {
     widths = headings.indices.map { column in ([headings] + rows).map { $0[column].count }.max() ?? 0 }
@@ -40,7 +40,7 @@ struct TextTable {
     for (column, needed) in widths.enumerated() {
       let isLast = column == widths.count - 1
       let left = width - used - Self.gap
-      if !parts.isEmpty, left >= needed || isLast && left >= Self.shortestText {
+      if !parts.isEmpty, left >= needed || isLast && left >= Self.minTextLength {
         parts[parts.count - 1].append(column)
         used += Self.gap + needed
       } else {

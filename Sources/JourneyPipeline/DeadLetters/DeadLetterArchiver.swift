@@ -8,25 +8,25 @@ public import ServiceLifecycle
 /// A letter that the archive refuses is found by halving the batch; it stays in the queue, unsettled, and holds nothing
 /// else up. Stops gracefully: takes no more and returns; what it has not stored goes back to the queue.
 public final class DeadLetterArchiver: Service {
-  private let source: any LetterSource
-  private let archive: any LetterArchive
-  private let shortestRetry: Duration
-  private let longestRetry: Duration
+  private let source: any DeadLetterSource
+  private let archive: any DeadLetterArchive
+  private let minRetryDelay: Duration
+  private let maxRetryDelay: Duration
   private let closeDeadline: Duration
   private let logger: Logger
 
   /// - Parameters:
-  ///   - shortestRetry: how long the first retry of a failed store waits; doubled up to `longestRetry`, with jitter.
+  ///   - shortestRetry: how long the first retry of a failed store waits; doubled up to `maxRetryDelay`, with jitter.
   ///   - closeDeadline: how long `close` of the source may take at the end.
   public init(
-    source: any LetterSource, archive: any LetterArchive, shortestRetry: Duration = .milliseconds(200),
-    longestRetry: Duration = .seconds(15),
+    source: any DeadLetterSource, archive: any DeadLetterArchive, minRetryDelay: Duration = .milliseconds(200),
+    maxRetryDelay: Duration = .seconds(15),
     closeDeadline: Duration = .seconds(3), logger: Logger
   ) {
     self.source = source
     self.archive = archive
-    self.shortestRetry = shortestRetry
-    self.longestRetry = longestRetry
+    self.minRetryDelay = minRetryDelay
+    self.maxRetryDelay = maxRetryDelay
     self.closeDeadline = closeDeadline
     self.logger = logger
   }
@@ -46,17 +46,17 @@ public final class DeadLetterArchiver: Service {
   }
 
   /// - Returns: false where a stop came while the database was away.
-  private func store(_ batch: [ReceivedLetter]) async -> Bool {
+  private func store(_ batch: [ReceivedDeadLetter]) async -> Bool {
     // In reverse, as parts are taken from the end. Large ones apart: a statement has only so long.
-    var parts = batch.parts(of: batch.count, bytes: 16 << 20, size: \.letter.message.body.count).reversed().map(
+    var parts = batch.parts(of: batch.count, bytes: 16 << 20, size: \.deadLetter.message.body.count).reversed().map(
       Array.init)
-    var backoff = Backoff(shortest: shortestRetry, longest: longestRetry)
+    var backoff = Backoff(base: minRetryDelay, maximum: maxRetryDelay)
     while let part = parts.popLast() {
-      do throws(LedgerError) {
-        let stored = try await archive.store(part.map(\.letter))
+      do throws(StoreError) {
+        let stored = try await archive.store(part.map(\.deadLetter))
         if backoff.attempts > 0 { logger.notice("the archive takes dead letters again") }
         backoff.reset()
-        source.settle(part.map(\.receipt))
+        source.settle(part.map(\.token))
         logger.info(
           "dead letters archived",
           metadata: ["new": "\(stored.new)", "failed_again": "\(stored.reopened)", "known": "\(stored.known)"])

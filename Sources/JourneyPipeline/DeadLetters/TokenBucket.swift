@@ -22,9 +22,9 @@ public struct TokenBucket: Sendable {
   /// Takes as many whole tokens as there are, at most `wanted`.
   public mutating func take(_ wanted: Int, now: Duration) -> Int {
     refill(now)
-    let taken = min(wanted, Int(tokens))
-    tokens -= Double(taken)
-    return taken
+    let claimed = min(wanted, Int(tokens))
+    tokens -= Double(claimed)
+    return claimed
   }
 
   /// How long until `wanted` tokens are there, or as many as the bucket holds.

@@ -4,7 +4,7 @@ public import FoundationEssentials
 /// the rest as it stood when the second one was asked for, without what the first had: so no client that is on the list
 /// all the while is missed or comes twice.
 public struct BoardRequest: Hashable, Sendable {
-  public enum Place: Hashable, Sendable {
+  public enum Position: Hashable, Sendable {
     case start
     /// After a first page with these clients.
     case after([UUID])
@@ -12,12 +12,12 @@ public struct BoardRequest: Hashable, Sendable {
     case kept(UUID, offset: Int)
   }
 
-  public var place: Place
+  public var position: Position
   /// 1...200.
   public var limit: Int
 
-  public init(_ place: Place = .start, limit: Int) {
-    self.place = place
+  public init(_ position: Position = .start, limit: Int) {
+    self.position = position
     self.limit = limit
   }
 }
@@ -31,5 +31,5 @@ public enum ActionState: String, CaseIterable, Sendable {
 /// Remembers for a while which event an Idempotency-Key was used for.
 public protocol RequestKeys: Sendable {
   /// - Returns: whether the key is new, or was used with the same fingerprint.
-  func take(_ key: UUID, of user: UUID, fingerprint: UUID) async throws(LedgerError) -> Bool
+  func claim(_ key: UUID, of user: UUID, fingerprint: UUID) async throws(StoreError) -> Bool
 }

@@ -17,7 +17,7 @@ public struct JourneyChange: Hashable, Sendable {
 
 /// Tells all instances of changes. A message may be lost: it says that it is worth looking, not what is there.
 public protocol ChangeFeed: Sendable {
-  func announce(_ changes: [JourneyChange]) async throws
+  func notify(_ changes: [JourneyChange]) async throws
   /// Calls back with each message until the task is cancelled or the connection lost.
   func listen(_ receive: @escaping @Sendable (JourneyChange) -> Void) async throws
 }
@@ -26,8 +26,8 @@ public protocol ChangeFeed: Sendable {
 ///
 /// It is told after the commit and not by a trigger within it: NOTIFY in a transaction makes all transactions that do
 /// so commit one after the other.
-public final class ChangeAnnouncer: Service {
-  private static let mostClients = 50
+public final class ChangeNotifier: Service {
+  private static let maxClients = 50
   private let feed: any ChangeFeed
   private let interval: Duration
   private let pending = Mutex<[UUID: Set<UUID>]>([:])
@@ -38,22 +38,22 @@ public final class ChangeAnnouncer: Service {
     self.interval = interval
   }
 
-  func note(_ events: [StagedEvent]) {
+  func record(_ events: [IncomingEvent]) {
     pending.withLock { pending in
       // In place: a copy of the set an event would show on the hot path. An organisation is noted even where the
       // client's id is not known.
-      for staged in events { Self.add(staged.event.client.id, to: &pending[staged.event.orgID, default: []]) }
+      for incoming in events { Self.add(incoming.event.client.id, to: &pending[incoming.event.orgID, default: []]) }
     }
   }
 
-  func note(_ clients: [DueReceipt.Client]) {
+  func record(_ clients: [DueResult.Client]) {
     pending.withLock { pending in
       for client in clients { Self.add(client.id, to: &pending[client.orgID, default: []]) }
     }
   }
 
   private static func add(_ client: UUID?, to clients: inout Set<UUID>) {
-    if let client, clients.count < mostClients { clients.insert(client) }
+    if let client, clients.count < maxClients { clients.insert(client) }
   }
 
   public func run() async throws {
@@ -61,50 +61,50 @@ public final class ChangeAnnouncer: Service {
       while (try? await Task.sleep(for: interval)) != nil {
         let changes = pending.withLock { pending in
           defer { pending = [:] }
-          return pending.map { JourneyChange(orgID: $0, clients: $1.count < Self.mostClients ? $1 : []) }
+          return pending.map { JourneyChange(orgID: $0, clients: $1.count < Self.maxClients ? $1 : []) }
         }
         // Whoever looks asks again anyway; a lost message makes a view late, not wrong.
-        if !changes.isEmpty { try? await feed.announce(changes) }
+        if !changes.isEmpty { try? await feed.notify(changes) }
       }
     }
   }
 }
 
 /// A ledger whose commits are announced.
-public struct AnnouncingLedger: JourneyLedger {
-  private let ledger: any JourneyLedger
-  private let announcer: ChangeAnnouncer
+public struct NotifyingStore: EventStore {
+  private let store: any EventStore
+  private let notifier: ChangeNotifier
 
-  public init(_ ledger: any JourneyLedger, announcer: ChangeAnnouncer) {
-    self.ledger = ledger
-    self.announcer = announcer
+  public init(_ store: any EventStore, notifier: ChangeNotifier) {
+    self.store = store
+    self.notifier = notifier
   }
 
-  public func executor(ofLane lane: Int) -> (any TaskExecutor)? { ledger.executor(ofLane: lane) }
+  public func executor(ofWorker worker: Int) -> (any TaskExecutor)? { store.executor(ofWorker: worker) }
 
-  public func commit(_ batch: EventBatch) async throws(LedgerError) -> CommitReceipt {
-    let receipt = try await ledger.commit(batch)
-    announcer.note(batch.events)
-    return receipt
+  public func commit(_ batch: EventBatch) async throws(StoreError) -> CommitResult {
+    let token = try await store.commit(batch)
+    notifier.record(batch.events)
+    return token
   }
-  public func evaluateDue(limit: Int, passingOver passedOver: PassedOver) async throws(LedgerError) -> DueReceipt {
-    let receipt = try await ledger.evaluateDue(limit: limit, passingOver: passedOver)
-    announcer.note(receipt.evaluated)
-    return receipt
+  public func evaluateDue(limit: Int, passingOver passedOver: PassedOver) async throws(StoreError) -> DueResult {
+    let token = try await store.evaluateDue(limit: limit, passingOver: passedOver)
+    notifier.record(token.evaluated)
+    return token
   }
-  public func postponeDue(_ client: UUID) async throws(LedgerError) { try await ledger.postponeDue(client) }
-  public func check() async throws(LedgerError) { try await ledger.check() }
-  public func markPublished(_ batches: [UUID]) async throws(LedgerError) { try await ledger.markPublished(batches) }
-  public func release(_ actions: [UUID], of batch: UUID, because reason: String) async throws(LedgerError) {
-    try await ledger.release(actions, of: batch, because: reason)
+  public func postponeDue(_ client: UUID) async throws(StoreError) { try await store.postponeDue(client) }
+  public func check() async throws(StoreError) { try await store.check() }
+  public func markPublished(_ batches: [UUID]) async throws(StoreError) { try await store.markPublished(batches) }
+  public func release(_ actions: [UUID], of batch: UUID, because reason: String) async throws(StoreError) {
+    try await store.release(actions, of: batch, because: reason)
   }
-  public func unpublished(of actions: [UUID]) async throws(LedgerError) -> Set<UUID> {
-    try await ledger.unpublished(of: actions)
+  public func unpublished(of actions: [UUID]) async throws(StoreError) -> Set<UUID> {
+    try await store.unpublished(of: actions)
   }
-  public func claimAbandoned(limit: Int) async throws(LedgerError) -> [OutboxBatch] {
-    try await ledger.claimAbandoned(limit: limit)
+  public func claimAbandoned(limit: Int) async throws(StoreError) -> [OutboxBatch] {
+    try await store.claimAbandoned(limit: limit)
   }
-  public func forgetPublished(limit: Int) async throws(LedgerError) -> Int {
-    try await ledger.forgetPublished(limit: limit)
+  public func forgetPublished(limit: Int) async throws(StoreError) -> Int {
+    try await store.forgetPublished(limit: limit)
   }
 }

@@ -90,11 +90,11 @@ public struct ActionFilter: Hashable, Sendable {
 public protocol JourneyReader: Sendable {
   /// - Returns: one JSON object; nil where what is asked for does not exist or is not the caller's, which look alike on
   ///   purpose.
-  func read(_ query: JourneyQuery, for caller: Caller) async throws(LedgerError) -> [UInt8]?
+  func read(_ query: JourneyQuery, for caller: Caller) async throws(StoreError) -> [UInt8]?
   /// The organisations of which the caller is a member.
-  func organizations(of caller: Caller) async throws(LedgerError) -> Set<UUID>
+  func organizations(of caller: Caller) async throws(StoreError) -> Set<UUID>
   /// The organisation of a client that the caller may see; nil otherwise.
-  func organization(ofClient client: UUID, for caller: Caller) async throws(LedgerError) -> UUID?
+  func organization(ofClient client: UUID, for caller: Caller) async throws(StoreError) -> UUID?
 }
 
 /// An event that a caller reports.
@@ -121,7 +121,7 @@ public protocol EventIntake: Sendable {
   func check(_ event: ReportedEvent) throws(Rejection)
   /// - Throws: `IntakeError`. After `.unavailable` the event may or may not be on its way: report it again under the
   ///   same id.
-  func take(_ event: ReportedEvent) async throws(IntakeError)
+  func publish(_ event: ReportedEvent) async throws(IntakeError)
 }
 
 public enum IntakeError: Error, Hashable, Sendable {

@@ -19,8 +19,8 @@ enum AccessRepair {
     for held in revoked {
       let key = "on \(held.object) from \(held.holder)"
       let privilege = held.privilege + (held.column.map { " (\($0))" } ?? "")
-      if let place = lines.firstIndex(where: { $0.key == key }) {
-        lines[place].privileges.append(privilege)
+      if let index = lines.firstIndex(where: { $0.key == key }) {
+        lines[index].privileges.append(privilege)
       } else {
         lines.append((key, [privilege]))
       }

@@ -21,24 +21,24 @@ import PostgresClient
 struct BatchCommit {
   let connection: PostgresConnection
   let decider: Decider
-  let history: History
+  let history: SummaryRebuild
   let clock: any WallClock
   let clockOffset: TimeSpan
   let instance: Int32
   let claims: OutboxClaims
 
-  func run(_ batch: EventBatch) throws(PostgresError) -> CommitReceipt {
+  func run(_ batch: EventBatch) throws(PostgresError) -> CommitResult {
     let events = batch.events
-    var results = [CommitReceipt.Result](repeating: .duplicate, count: events.count)
-    let (resolution, places, stored) = try resolve(events)
+    var results = [CommitResult.Result](repeating: .duplicate, count: events.count)
+    let (resolution, keyIndices, stored) = try resolve(events)
     var new: [Int] = []
     new.reserveCapacity(events.count)
-    for (index, place) in places.enumerated() {
-      switch resolution.outcomes[place] {
-      case _ where resolution.held.contains(place): results[index] = .deferred
+    for (index, keyIndex) in keyIndices.enumerated() {
+      switch resolution.outcomes[keyIndex] {
+      case _ where resolution.held.contains(keyIndex): results[index] = .locked
       case .failure(let rejection): results[index] = .rejected(rejection)
       case .success(let id) where resolution.locked[id] == nil:
-        results[index] = resolution.unmet[id] == nil ? .deferred : .met
+        results[index] = resolution.clientsWithoutState[id] == nil ? .locked : .stateCreated
       case .success:
         results[index] = stored.contains(index) ? .duplicate : .stored
         if !stored.contains(index) { new.append(index) }
@@ -54,19 +54,19 @@ struct BatchCommit {
       results[index] = .duplicate
       return true
     }
-    let shares = shares(of: new.sorted(), resolution, places)
+    let clientBatches = clientBatches(of: new.sorted(), resolution, keyIndices)
     let outbox: OutboxBatch?
     do throws(PostgresError) {
-      try addWhatIsStored(to: shares, events)
-      outbox = try decide(shares, events, new, published: batch.published)
+      try addWhatIsStored(to: clientBatches, events)
+      outbox = try decide(clientBatches, events, new, published: batch.published)
     } catch {
       throw Self.passing(error) ?? error
     }
-    let held = try meet(resolution, isCommitted: !new.isEmpty)
-    for case (let index, .met) in results.enumerated() {
-      if case .success(let id) = resolution.outcomes[places[index]], held.contains(id) { results[index] = .deferred }
+    let held = try insertMissingStates(resolution, isCommitted: !new.isEmpty)
+    for case (let index, .stateCreated) in results.enumerated() {
+      if case .success(let id) = resolution.outcomes[keyIndices[index]], held.contains(id) { results[index] = .locked }
     }
-    return CommitReceipt(results: results, outbox: outbox)
+    return CommitResult(results: results, outbox: outbox)
   }
 
   /// What a concurrent transaction caused and a repetition mends, as an error that says so.
@@ -93,7 +93,7 @@ struct BatchCommit {
 
   /// What a batch means for one client. `events` are places in the batch of those that are new; none where
   /// the client is evaluated without an event.
-  final class ClientShare {
+  final class ClientBatch {
     var client: ClientSnapshot
     let isUnread: Bool
     var events: [Int] = []
@@ -102,31 +102,31 @@ struct BatchCommit {
   }
 
   /// - Returns: the clients, each event's place among the references, and the places of events that are stored already.
-  private func resolve(_ events: [StagedEvent]) throws(PostgresError) -> (
-    ClientResolution, places: [Int], stored: Set<Int>
+  private func resolve(_ events: [IncomingEvent]) throws(PostgresError) -> (
+    ClientResolution, keyIndices: [Int], stored: Set<Int>
   ) {
-    var (resolution, places) = ClientResolution.references(of: events)
+    var (resolution, keyIndices) = ClientResolution.references(of: events)
     let all = Array(events.indices)
     var stored: Set<Int> = []
     var answers = try connection.pipeline(
       [(.begin, PostgresParameters())] + resolution.locks + [EventRow.find(all, events)])
-    try resolution.take(known: Array(answers.dropFirst().dropLast()))
-    try EventRow.take(answers[answers.count - 1], of: all, into: &stored)
+    try resolution.apply(known: Array(answers.dropFirst().dropLast()))
+    try EventRow.apply(answers[answers.count - 1], of: all, into: &stored)
     let open = resolution.open
     var toCreate: [Int] = []
     if !open.isEmpty {
       let isOpen = Set(open)
-      let again = all.filter { isOpen.contains(places[$0]) }
+      let again = all.filter { isOpen.contains(keyIndices[$0]) }
       answers = try connection.pipeline([
         (ClientStatements.findAndLock, resolution.parameters(open)), EventRow.find(again, events),
       ])
-      toCreate = try resolution.take(open, foundAndLocked: answers[0])
-      try EventRow.take(answers[1], of: again, into: &stored)
+      toCreate = try resolution.apply(open, foundAndLocked: answers[0])
+      try EventRow.apply(answers[1], of: again, into: &stored)
     }
     let changes = IdentityChanges(events, resolution)
     let isSettled = toCreate.isEmpty && changes.isEmpty && !resolution.hasMerged
     if !isSettled { stored = try startAgain(changes, &resolution, events) }
-    return (resolution, places, stored)
+    return (resolution, keyIndices, stored)
   }
 
   /// Starts the transaction again: identities are changed and states are added before states are locked. Another
@@ -135,25 +135,25 @@ struct BatchCommit {
   /// - Parameter changes: who is to become known by what, and who is to be created.
   /// - Returns: the places of events that are stored already.
   private func startAgain(
-    _ changes: IdentityChanges, _ resolution: inout ClientResolution, _ events: [StagedEvent]
+    _ changes: IdentityChanges, _ resolution: inout ClientResolution, _ events: [IncomingEvent]
   ) throws(PostgresError) -> Set<Int> {
     try connection.rollback()
     resolution.unlock()
     let references = Array(resolution.keys.indices)
     let found = try connection.pipeline(
       [(.begin, PostgresParameters()), (ClientStatements.find, resolution.parameters(references))])
-    let toCreate = try resolution.take(references, found: found[found.count - 1])
+    let toCreate = try resolution.apply(references, found: found[found.count - 1])
     try changes.apply(to: &resolution, creating: toCreate, at: clock.now(), on: connection)
-    resolution.expectUnmet()
+    resolution.expectClientsWithoutState()
     let all = Array(events.indices)
-    let ids = PostgresParameters { $0.uuids(resolution.unmet.keys.sorted()) }
+    let ids = PostgresParameters { $0.uuids(resolution.clientsWithoutState.keys.sorted()) }
     let answers = try connection.pipeline([
       (CommitStatements.addStates, resolution.newStates), (CommitStatements.lockClients, ids),
       EventRow.find(all, events),
     ])
-    try resolution.take(locked: answers[1])
+    try resolution.apply(locked: answers[1])
     var stored: Set<Int> = []
-    try EventRow.take(answers[2], of: all, into: &stored)
+    try EventRow.apply(answers[2], of: all, into: &stored)
     return stored
   }
 
@@ -162,20 +162,21 @@ struct BatchCommit {
   /// after them. Where one has to be waited for, the others are added alone.
   /// - Returns: the clients that still have no state: somebody else holds them.
   /// - Throws: only where nothing is committed yet.
-  private func meet(_ resolution: ClientResolution, isCommitted: Bool) throws(PostgresError) -> Set<UUID> {
+  private func insertMissingStates(_ resolution: ClientResolution, isCommitted: Bool) throws(PostgresError) -> Set<UUID>
+  {
     do throws(PostgresError) {
-      return try meet(resolution.unmet)
+      return try insertMissingStates(resolution.clientsWithoutState)
     } catch {
       guard isCommitted else { throw error }
-      return Set(resolution.unmet.keys)
+      return Set(resolution.clientsWithoutState.keys)
     }
   }
 
-  private func meet(_ unmet: [UUID: UUID]) throws(PostgresError) -> Set<UUID> {
-    let ids = unmet.keys.sorted()
+  private func insertMissingStates(_ clientsWithoutState: [UUID: UUID]) throws(PostgresError) -> Set<UUID> {
+    let ids = clientsWithoutState.keys.sorted()
     guard !ids.isEmpty else { return [] }
     do throws(PostgresError) {
-      return try add(ids, unmet, within: .milliseconds(200))
+      return try add(ids, clientsWithoutState, within: .milliseconds(200))
     } catch {
       guard error.sqlState == "55P03" else { throw error }
       if ids.count == 1 { return Set(ids) }
@@ -183,7 +184,7 @@ struct BatchCommit {
     var held = Set(ids)
     for id in ids.prefix(Self.maxMetAlone) {
       do throws(PostgresError) {
-        if try add([id], unmet, within: .milliseconds(20)).isEmpty { held.remove(id) }
+        if try add([id], clientsWithoutState, within: .milliseconds(20)).isEmpty { held.remove(id) }
       } catch {
         guard error.sqlState == "55P03" else { throw error }
       }
@@ -193,10 +194,12 @@ struct BatchCommit {
 
   private static let maxMetAlone = 20
 
-  private func add(_ ids: [UUID], _ unmet: [UUID: UUID], within limit: Duration) throws(PostgresError) -> Set<UUID> {
+  private func add(_ ids: [UUID], _ clientsWithoutState: [UUID: UUID], within limit: Duration) throws(PostgresError)
+    -> Set<UUID>
+  {
     let parameters = PostgresParameters {
       $0.uuids(ids)
-      $0.uuids(Array(Set(ids.compactMap { unmet[$0] })))
+      $0.uuids(Array(Set(ids.compactMap { clientsWithoutState[$0] })))
     }
     let answers = try connection.pipeline([
       (.begin, PostgresParameters()), CommitStatements.limitWait(limit), (CommitStatements.addFreeStates, parameters),
@@ -208,34 +211,36 @@ struct BatchCommit {
   }
 
   /// - Returns: what the events mean for each client, in the order of the clients' ids.
-  private func shares(of new: [Int], _ resolution: ClientResolution, _ places: [Int]) -> [ClientShare] {
-    var shares: [UUID: ClientShare] = [:]
-    shares.reserveCapacity(resolution.locked.count)
+  private func clientBatches(of new: [Int], _ resolution: ClientResolution, _ keyIndices: [Int]) -> [ClientBatch] {
+    var clientBatches: [UUID: ClientBatch] = [:]
+    clientBatches.reserveCapacity(resolution.locked.count)
     for index in new {
-      guard case .success(let id) = resolution.outcomes[places[index]], let locked = resolution.locked[id] else {
+      guard case .success(let id) = resolution.outcomes[keyIndices[index]], let locked = resolution.locked[id] else {
         continue
       }
-      if let share = shares[id] {
-        share.events.append(index)
+      if let clientBatch = clientBatches[id] {
+        clientBatch.events.append(index)
         continue
       }
-      let share = ClientShare(locked.moved(by: clockOffset).snapshot(id: id, under: decider.fingerprint))
-      share.events.append(index)
-      shares[id] = share
+      let clientBatch = ClientBatch(locked.moved(by: clockOffset).snapshot(id: id, under: decider.fingerprint))
+      clientBatch.events.append(index)
+      clientBatches[id] = clientBatch
     }
-    return shares.values.sorted { $0.client.id.precedesByBytes($1.client.id) }
+    return clientBatches.values.sorted { $0.client.id.precedesByBytes($1.client.id) }
   }
 
   // MARK: What is stored besides
 
   /// Adds what the evaluation needs and the locked rows do not hold: summaries that have to be made from stored events,
   /// and the late invoices of clients whose invoices the batch touches.
-  func addWhatIsStored(to shares: [ClientShare], _ events: [StagedEvent]) throws(PostgresError) {
+  func addWhatIsStored(to clientBatches: [ClientBatch], _ events: [IncomingEvent]) throws(PostgresError) {
     let tracksInvoices = decider.rules.risks.lateInvoices == .untilSettled
-    let unread = shares.filter(\.isUnread).map(\.client.id)
-    var book = InvoiceBook()
+    let unread = clientBatches.filter(\.isUnread).map(\.client.id)
+    var book = InvoiceUpdates()
     if tracksInvoices {
-      for share in shares { for index in share.events { book.note(events[index], clientID: share.client.id) } }
+      for clientBatch in clientBatches {
+        for index in clientBatch.events { book.record(events[index], clientID: clientBatch.client.id) }
+      }
     }
     var commands: [(PostgresStatement, PostgresParameters)] = []
     if !unread.isEmpty {
@@ -243,16 +248,18 @@ struct BatchCommit {
       commands.append((history.newest, clients))
       if tracksInvoices { commands.append((history.invoices, clients)) }
     }
-    if !book.isEmpty { commands.append((InvoiceBook.merge, book.parameters())) }
+    if !book.isEmpty { commands.append((InvoiceUpdates.merge, book.parameters())) }
     let readsLate = tracksInvoices && (!book.isEmpty || !unread.isEmpty)
-    if readsLate { commands.append((InvoiceBook.late, InvoiceBook.lateParameters(Array(Set(book.clients + unread))))) }
+    if readsLate {
+      commands.append((InvoiceUpdates.late, InvoiceUpdates.lateParameters(Array(Set(book.clients + unread)))))
+    }
     guard !commands.isEmpty else { return }
     let answers = try connection.pipeline(commands)
     let made = unread.isEmpty ? [:] : try history.summaries(answers[0])
-    let late = readsLate ? try InvoiceBook.late(answers[answers.count - 1]) : [:]
-    for share in shares {
-      if share.isUnread { share.client.summary = made[share.client.id] ?? ClientSummary() }
-      if let late = late[share.client.id] { share.client.lateInvoices = late }
+    let late = readsLate ? try InvoiceUpdates.late(answers[answers.count - 1]) : [:]
+    for clientBatch in clientBatches {
+      if clientBatch.isUnread { clientBatch.client.summary = made[clientBatch.client.id] ?? ClientSummary() }
+      if let late = late[clientBatch.client.id] { clientBatch.client.lateInvoices = late }
     }
   }
 
@@ -260,12 +267,12 @@ struct BatchCommit {
 
   /// - Returns: the row of each event that is new, by its place in the batch. To be made before the clients' summaries
   ///   take the events in.
-  private func rows(of shares: [ClientShare], _ events: [StagedEvent]) -> [EventRow?] {
+  private func rows(of clientBatches: [ClientBatch], _ events: [IncomingEvent]) -> [EventRow?] {
     var rows = [EventRow?](repeating: nil, count: events.count)
-    for share in shares {
-      let marks = StageMarks(share.client.summary.stage, share.events.lazy.map { events[$0].event })
-      for index in share.events {
-        rows[index] = EventRow(clientID: share.client.id, stage: marks.stage(of: events[index].event))
+    for clientBatch in clientBatches {
+      let marks = StageMarks(clientBatch.client.summary.stage, clientBatch.events.lazy.map { events[$0].event })
+      for index in clientBatch.events {
+        rows[index] = EventRow(clientID: clientBatch.client.id, stage: marks.stage(of: events[index].event))
       }
     }
     return rows
@@ -273,22 +280,23 @@ struct BatchCommit {
 
   /// - Parameter new: the events to be stored, in the order of their keys.
   private func decide(
-    _ shares: [ClientShare], _ events: [StagedEvent], _ new: [Int], published: [UUID]
+    _ clientBatches: [ClientBatch], _ events: [IncomingEvent], _ new: [Int], published: [UUID]
   ) throws(PostgresError) -> OutboxBatch? {
     var commands: [(PostgresStatement, PostgresParameters)] = []
     if !new.isEmpty {
-      let rows = rows(of: shares, events)
+      let rows = rows(of: clientBatches, events)
       var columns = EventColumns(rows: new.count)
       for index in new { columns.add(events[index], rows[index]!) }
       commands.append((CommitStatements.insertEvents, columns.parameters))
     }
     var random = IDRandom()
     var writes = BatchWrites(
-      decider: decider, instance: instance, random: IDRandom(), at: clock.now(), clients: shares.count,
+      decider: decider, instance: instance, random: IDRandom(), at: clock.now(), clients: clientBatches.count,
       events: events.count)
-    for share in shares {
-      let evaluations = decider.evaluate(&share.client, taking: share.events.map { events[$0] }, random: &random)
-      writes.add(share.client, evaluations)
+    for clientBatch in clientBatches {
+      let evaluations = decider.evaluate(
+        &clientBatch.client, taking: clientBatch.events.map { events[$0] }, random: &random)
+      writes.add(clientBatch.client, evaluations)
     }
     return try commit(commands, writes, published: published)
   }

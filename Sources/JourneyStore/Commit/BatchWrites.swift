@@ -99,13 +99,13 @@ struct BatchWrites: ~Copyable {
 }
 
 private struct StateColumns {
-  private var ids, summaries, outreaches, stages, scores, levels, risks, lastEvents, evaluations, dues,
+  private var ids, summaries, actionHistories, stages, scores, levels, risks, lastEvents, evaluations, dues,
     stageTimes: PostgresColumn
 
   init(rows: Int) {
     ids = .uuids(rows)
     summaries = .byteas(rows, size: 512)
-    outreaches = .byteas(rows)
+    actionHistories = .byteas(rows)
     stages = .texts(rows)
     scores = .float8s(rows)
     levels = .texts(rows)
@@ -121,7 +121,7 @@ private struct StateColumns {
   mutating func add(_ client: ClientSnapshot, _ last: Evaluation, under fingerprint: UInt64) {
     ids.append(client.id)
     summaries.append(client.summary.encoded(under: fingerprint))
-    outreaches.append(client.outreach.encoded())
+    actionHistories.append(client.actionHistory.encoded())
     stages.append(last.assessment.stage.rawValue)
     scores.append(last.assessment.score)
     levels.append(last.assessment.level.rawValue)
@@ -135,7 +135,7 @@ private struct StateColumns {
   var parameters: PostgresParameters {
     PostgresParameters {
       for column in [
-        ids, summaries, outreaches, stages, scores, levels, risks, lastEvents, evaluations, dues, stageTimes,
+        ids, summaries, actionHistories, stages, scores, levels, risks, lastEvents, evaluations, dues, stageTimes,
       ] { $0.column(column) }
     }
   }

@@ -13,25 +13,25 @@ struct ClientResolution {
   /// The clients that are locked, by id.
   private(set) var locked: [UUID: LockedClient] = [:]
   /// Clients that have no state yet, with their organisations.
-  private(set) var unmet: [UUID: UUID] = [:]
+  private(set) var clientsWithoutState: [UUID: UUID] = [:]
   /// References to clients that another transaction holds, or whose organisation it holds.
   private(set) var held: Set<Int> = []
   /// Whether a client turned out to have become another one.
   private(set) var hasMerged = false
 
   /// - Returns: the references of a batch, and each event's place among them.
-  static func references(of events: [StagedEvent]) -> (ClientResolution, places: [Int]) {
+  static func references(of events: [IncomingEvent]) -> (ClientResolution, keyIndices: [Int]) {
     var known: [ClientKey: Int] = [:]
     known.reserveCapacity(events.count)
     var keys: [ClientKey] = []
-    let places = events.map { staged in
-      let key = ClientKey(staged.event)
-      if let place = known[key] { return place }
+    let keyIndices = events.map { incoming in
+      let key = ClientKey(incoming.event)
+      if let keyIndex = known[key] { return keyIndex }
       known[key] = keys.count
       keys.append(key)
       return keys.count - 1
     }
-    return (ClientResolution(keys: keys, known: known), places)
+    return (ClientResolution(keys: keys, known: known), keyIndices)
   }
 
   private init(keys: [ClientKey], known: [ClientKey: Int]) {
@@ -45,24 +45,24 @@ struct ClientResolution {
   /// The references that meant no client, but for those that are held.
   var unknown: [Int] { keys.indices.filter { isUnknown($0) && !held.contains($0) } }
 
-  func isUnknown(_ place: Int) -> Bool {
-    if case .failure(let rejection) = outcomes[place] { rejection.code == .unknownClient } else { false }
+  func isUnknown(_ keyIndex: Int) -> Bool {
+    if case .failure(let rejection) = outcomes[keyIndex] { rejection.code == .unknownClient } else { false }
   }
 
   /// - Returns: nil also where the client is held.
   func client(of event: JourneyEvent) -> UUID? {
-    known[ClientKey(event)].flatMap { place in held.contains(place) ? nil : try? outcomes[place].get() }
+    known[ClientKey(event)].flatMap { keyIndex in held.contains(keyIndex) ? nil : try? outcomes[keyIndex].get() }
   }
 
-  func place(of event: JourneyEvent) -> Int? { known[ClientKey(event)] }
+  func keyIndex(of event: JourneyEvent) -> Int? { known[ClientKey(event)] }
   func isHeld(clientOf event: JourneyEvent) -> Bool { known[ClientKey(event)].map(held.contains) ?? false }
-  mutating func hold(_ place: Int) { held.insert(place) }
-  mutating func hold(clientOf event: JourneyEvent) { if let place = known[ClientKey(event)] { hold(place) } }
+  mutating func hold(_ keyIndex: Int) { held.insert(keyIndex) }
+  mutating func hold(clientOf event: JourneyEvent) { if let keyIndex = known[ClientKey(event)] { hold(keyIndex) } }
 
   /// References by the id of a source alone.
   private var linked: [Int] { keys.indices.filter { keys[$0].reference.id == nil } }
 
-  /// Locks the clients that are known and free; see `take(known:)`.
+  /// Locks the clients that are known and free; see `apply(known:)`.
   var locks: [(PostgresStatement, PostgresParameters)] {
     let named = keys.compactMap(\.reference.id), linked = linked
     func add(_ parameters: inout PostgresParameters) {
@@ -82,40 +82,42 @@ struct ClientResolution {
 
   /// References whose clients are not locked yet.
   var open: [Int] {
-    keys.indices.filter { place in
-      guard case .success(let id) = outcomes[place] else { return true }
+    keys.indices.filter { keyIndex in
+      guard case .success(let id) = outcomes[keyIndex] else { return true }
       return locked[id] == nil
     }
   }
 
-  func parameters(_ places: [Int]) -> PostgresParameters {
+  func parameters(_ keyIndices: [Int]) -> PostgresParameters {
     PostgresParameters {
-      $0.uuids(places) { keys[$0].orgID }
-      $0.texts(places) { keys[$0].source }
-      $0.uuids(places) { keys[$0].reference.id }
-      $0.texts(places) { keys[$0].reference.externalID }
+      $0.uuids(keyIndices) { keys[$0].orgID }
+      $0.texts(keyIndices) { keys[$0].source }
+      $0.uuids(keyIndices) { keys[$0].reference.id }
+      $0.texts(keyIndices) { keys[$0].reference.externalID }
     }
   }
 
   /// Takes the answer to `find` for some of the references in.
   /// - Returns: those whose clients are to be created.
-  mutating func take(_ places: [Int], found result: PostgresResult) throws(PostgresError) -> [Int] {
+  mutating func apply(_ keyIndices: [Int], found result: PostgresResult) throws(PostgresError) -> [Int] {
     var toCreate: [Int] = []
-    for (row, place) in places.enumerated() {
-      let isToBeCreated = try !take(place, result, row)
-      let isConcerned = isToBeCreated || keys[place].reference.email != nil || (try? outcomes[place].get()) != nil
-      if isConcerned, try !result.bool(row, 3) { hold(place) } else if isToBeCreated { toCreate.append(place) }
+    for (row, keyIndex) in keyIndices.enumerated() {
+      let isToBeCreated = try !apply(keyIndex, result, row)
+      let isConcerned = isToBeCreated || keys[keyIndex].reference.email != nil || (try? outcomes[keyIndex].get()) != nil
+      if isConcerned, try !result.bool(row, 3) { hold(keyIndex) } else if isToBeCreated { toCreate.append(keyIndex) }
     }
     return toCreate
   }
 
   /// Takes the answers to `locks` in.
-  mutating func take(known answers: [PostgresResult]) throws(PostgresError) {
+  mutating func apply(known answers: [PostgresResult]) throws(PostgresError) {
     let lock = answers[answers.count - 1]
     for row in 0..<lock.rowCount { locked[try lock.uuid(row, 0)] = try LockedClient(lock, row, from: 1) }
-    for place in keys.indices {
+    for keyIndex in keys.indices {
       // Another organisation's client may have been locked for that one's own event.
-      if let id = keys[place].reference.id, locked[id]?.orgID == keys[place].orgID { outcomes[place] = .success(id) }
+      if let id = keys[keyIndex].reference.id, locked[id]?.orgID == keys[keyIndex].orgID {
+        outcomes[keyIndex] = .success(id)
+      }
     }
     guard answers.count > 1 else { return }
     let (found, linked) = (answers[0], linked)
@@ -127,13 +129,13 @@ struct ClientResolution {
 
   /// Takes the answer to `findAndLock` for some of the references in.
   /// - Returns: those whose clients are to be created.
-  mutating func take(_ places: [Int], foundAndLocked result: PostgresResult) throws(PostgresError) -> [Int] {
+  mutating func apply(_ keyIndices: [Int], foundAndLocked result: PostgresResult) throws(PostgresError) -> [Int] {
     var toCreate: [Int] = []
-    for (row, place) in places.enumerated() {
-      if try !take(place, result, row) { toCreate.append(place) }
-      guard case .success(let id) = outcomes[place] else { continue }
+    for (row, keyIndex) in keyIndices.enumerated() {
+      if try !apply(keyIndex, result, row) { toCreate.append(keyIndex) }
+      guard case .success(let id) = outcomes[keyIndex] else { continue }
       if try !result.bool(row, 3) {
-        hold(place)
+        hold(keyIndex)
       } else if try result.bool(row, 4) {
         if try result.bool(row, 5) {
           hasMerged = true
@@ -141,24 +143,24 @@ struct ClientResolution {
           locked[id] = try LockedClient(result, row, from: 7)
         }
       } else if try result.boolIfPresent(row, 6) != true {
-        unmet[id] = keys[place].orgID
+        clientsWithoutState[id] = keys[keyIndex].orgID
       }
     }
     return toCreate
   }
 
   /// Takes clients in that were locked by their ids.
-  mutating func take(locked result: PostgresResult) throws(PostgresError) {
+  mutating func apply(locked result: PostgresResult) throws(PostgresError) {
     for row in 0..<result.rowCount { locked[try result.uuid(row, 0)] = try LockedClient(result, row, from: 1) }
-    unmet = [:]
+    clientsWithoutState = [:]
   }
 
   /// Forgets what is locked: the transaction starts again.
   mutating func unlock() { (locked, held) = ([:], []) }
 
-  /// Those of `unmet`, in the order of their ids.
+  /// Those of `clientsWithoutState`, in the order of their ids.
   var newStates: PostgresParameters {
-    let rows = unmet.sorted { $0.key < $1.key }
+    let rows = clientsWithoutState.sorted { $0.key < $1.key }
     return PostgresParameters {
       $0.uuids(rows) { $0.key }
       $0.uuids(rows) { $0.value }
@@ -166,25 +168,25 @@ struct ClientResolution {
   }
 
   /// Every client that a reference means may lack a state.
-  mutating func expectUnmet() {
-    unmet = [:]
-    for place in keys.indices where !held.contains(place) {
-      if case .success(let id) = outcomes[place] { unmet[id] = keys[place].orgID }
+  mutating func expectClientsWithoutState() {
+    clientsWithoutState = [:]
+    for keyIndex in keys.indices where !held.contains(keyIndex) {
+      if case .success(let id) = outcomes[keyIndex] { clientsWithoutState[id] = keys[keyIndex].orgID }
     }
   }
 
   /// - Returns: false where the client is to be created.
-  private mutating func take(_ place: Int, _ result: PostgresResult, _ row: Int) throws(PostgresError) -> Bool {
-    let key = keys[place]
+  private mutating func apply(_ keyIndex: Int, _ result: PostgresResult, _ row: Int) throws(PostgresError) -> Bool {
+    let key = keys[keyIndex]
     if try result.boolIfPresent(row, 0) != true {
       refuse(
-        place,
+        keyIndex,
         Rejection(.unknownOrganization, field: "organization", value: key.orgID.text, "there is no such organisation"))
     } else if let found = try result.uuidIfPresent(row, 2) {
-      outcomes[place] = .success(found)
+      outcomes[keyIndex] = .success(found)
     } else if try result.boolIfPresent(row, 1) == false {
       refuse(
-        place,
+        keyIndex,
         Rejection(
           .foreignClient, field: "client", value: key.reference.text,
           "the client does not belong to the organisation \(key.orgID.text)"))
@@ -192,7 +194,7 @@ struct ClientResolution {
       return false
     } else {
       refuse(
-        place,
+        keyIndex,
         Rejection(
           .unknownClient, field: "client", value: key.reference.text, isRetried: key.reference.whenUnknown.isRetried,
           "no such client in the organisation \(key.orgID.text), and the mapping does not create one"
@@ -203,14 +205,14 @@ struct ClientResolution {
     return true
   }
 
-  mutating func refuse(_ place: Int, _ rejection: Rejection) { outcomes[place] = .failure(rejection) }
+  mutating func refuse(_ keyIndex: Int, _ rejection: Rejection) { outcomes[keyIndex] = .failure(rejection) }
 
   /// Refuses a client that was to be created and is not there after all.
-  mutating func refuse(_ place: Int) {
+  mutating func refuse(_ keyIndex: Int) {
     refuse(
-      place,
+      keyIndex,
       Rejection(
-        .unknownClient, field: "client", value: keys[place].reference.text,
+        .unknownClient, field: "client", value: keys[keyIndex].reference.text,
         "the client could not be created: its identity is taken"))
   }
 

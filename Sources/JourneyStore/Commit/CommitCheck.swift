@@ -14,7 +14,7 @@ public enum CommitCheck {
   /// - Throws: `PostgresError` where that could not be found out.
   public static func problem(_ worker: PostgresWorker, signals: SignalRules) async throws -> String? {
     do {
-      try await worker.perform { connection in try run(on: connection, History(signals: signals)) }
+      try await worker.perform { connection in try run(on: connection, SummaryRebuild(signals: signals)) }
       return nil
     } catch let error as PostgresError
       where error.kind == .permanent && !error.isOfConnecting || error.kind == .poison || error.kind == .decoding
@@ -24,7 +24,7 @@ public enum CommitCheck {
   }
 
   /// - Throws: the first statement's error that does not pass.
-  static func run(on connection: PostgresConnection, _ history: History) throws(PostgresError) {
+  static func run(on connection: PostgresConnection, _ history: SummaryRebuild) throws(PostgresError) {
     let commands = commands(history)
     let answers = try connection.pipeline(
       [(.begin, PostgresParameters())] + commands + [(hidden, PostgresParameters())])
@@ -52,7 +52,7 @@ public enum CommitCheck {
     """)
 
   /// Every statement with its parameters: their types have to be those of the commit.
-  static func commands(_ history: History) -> [(PostgresStatement, PostgresParameters)] {
+  static func commands(_ history: SummaryRebuild) -> [(PostgresStatement, PostgresParameters)] {
     let references = PostgresParameters { $0.empty([.uuid, .text, .uuid, .text]) }
     let links = PostgresParameters { $0.empty([.uuid, .text, .text, .uuid]) }
     let texts = PostgresParameters { $0.empty([.uuid, .text, .text, .text, .text]) }
@@ -67,15 +67,15 @@ public enum CommitCheck {
       (ClientStatements.lockKnown, PostgresParameters { $0.empty([.uuid, .uuid, .uuid, .text, .text]) }),
       (ClientStatements.findAndLock, references), (ClientStatements.find, references), (ClientStatements.claim, links),
       (ClientStatements.create, PostgresParameters { $0.empty([.uuid, .uuid, .text, .text, .text, .bool]) }),
-      (IdentityChanges.Statements.lockOthers, keys), (IdentityChanges.Statements.adopt, texts),
+      (IdentityChanges.Statements.lockOthers, keys), (IdentityChanges.Statements.linkByAlias, texts),
       (IdentityChanges.Statements.find, texts),
       (IdentityChanges.Statements.link, things), (IdentityChanges.Statements.addMerged, things),
-      (IdentityChanges.Statements.absorb, things), (CommitStatements.addStates, pairs),
+      (IdentityChanges.Statements.merge, things), (CommitStatements.addStates, pairs),
       (CommitStatements.addFreeStates, pairs), (CommitStatements.lockClients, ids), (CommitStatements.findStored, keys),
       (history.newest, ids),
       (history.invoices, ids),
-      (InvoiceBook.merge, PostgresParameters { $0.empty([.uuid, .uuid, .text, .timestamp, .timestamp]) }),
-      (InvoiceBook.late, InvoiceBook.lateParameters([])),
+      (InvoiceUpdates.merge, PostgresParameters { $0.empty([.uuid, .uuid, .text, .timestamp, .timestamp]) }),
+      (InvoiceUpdates.late, InvoiceUpdates.lateParameters([])),
       (CommitStatements.insertEvents, EventColumns(rows: 0).parameters),
       (CommitStatements.insertScores, BatchWrites.noScores), (CommitStatements.updateStates, BatchWrites.noStates),
       (CommitStatements.updateStatesAlone, BatchWrites.noStatesAlone),

@@ -13,7 +13,7 @@ extension BatchCommit {
   ///   - passedOver: who is left out.
   ///   - first: becomes the first client that is looked at.
   func evaluateDue(limit: Int, passingOver passedOver: PassedOver, first: inout UUID?) throws(PostgresError)
-    -> DueReceipt
+    -> DueResult
   {
     let lock = DueStatements.parameters(passedOver, at: clockOffset, limit: limit)
     let found = try connection.pipeline([(.begin, PostgresParameters()), (DueStatements.lock, lock)])[1]
@@ -23,7 +23,7 @@ extension BatchCommit {
     first = due.first?.id
     guard !due.isEmpty else {
       try connection.rollback()
-      return DueReceipt()
+      return DueResult()
     }
     return try evaluate(due)
   }
@@ -37,43 +37,43 @@ extension BatchCommit {
     return id
   }
 
-  private func evaluate(_ due: [DueClient]) throws(PostgresError) -> DueReceipt {
+  private func evaluate(_ due: [DueClient]) throws(PostgresError) -> DueResult {
     let free = try lockOrganizations(due.map(\.locked.orgID))
     let ofFree = due.filter { free.contains($0.locked.orgID) }
     let clients = Dictionary(uniqueKeysWithValues: ofFree.map { ($0.id, $0) })
     let moved = ofFree.filter { !$0.isToBeEvaluated }.map(\.id)
-    var shares = ofFree.filter(\.isToBeEvaluated).map {
-      ClientShare($0.locked.snapshot(id: $0.id, under: decider.fingerprint))
+    var clientBatches = ofFree.filter(\.isToBeEvaluated).map {
+      ClientBatch($0.locked.snapshot(id: $0.id, under: decider.fingerprint))
     }
-    shares.sort { $0.client.id.precedesByBytes($1.client.id) }
-    try addWhatIsStored(to: shares, [])
+    clientBatches.sort { $0.client.id.precedesByBytes($1.client.id) }
+    try addWhatIsStored(to: clientBatches, [])
     var random = IDRandom()
     var writes = BatchWrites(
-      decider: decider, instance: instance, random: IDRandom(), at: clock.now(), clients: shares.count,
-      events: shares.count)
+      decider: decider, instance: instance, random: IDRandom(), at: clock.now(), clients: clientBatches.count,
+      events: clientBatches.count)
     var empty: [UUID] = []
-    var evaluated: [DueReceipt.Client] = []
-    for share in shares {
-      guard let client = clients[share.client.id] else { continue }
-      guard share.client.summary.lastEventAt != nil else {
+    var evaluated: [DueResult.Client] = []
+    for clientBatch in clientBatches {
+      guard let client = clients[clientBatch.client.id] else { continue }
+      guard clientBatch.client.summary.lastEventAt != nil else {
         empty.append(client.id)
         continue
       }
-      var after = share.client
+      var after = clientBatch.client
       let evaluation = decider.evaluateWithoutEvent(&after, historyChanged: client.isForgotten, random: &random)
       // Nothing has come about: a column of the host's was filled, or the change was of what no rule looks at.
       if client.stored.hasOutcome(of: evaluation.assessment) {
-        after.outreach = share.client.outreach
+        after.actionHistory = clientBatch.client.actionHistory
         writes.add(unscored: after, evaluation)
       } else {
         writes.add(after, [evaluation])
       }
-      evaluated.append(DueReceipt.Client(id: client.id, orgID: client.locked.orgID))
+      evaluated.append(DueResult.Client(id: client.id, orgID: client.locked.orgID))
     }
     var commands = clearing(empty)
     if !moved.isEmpty { commands.append((DueStatements.moveOn, PostgresParameters { $0.uuids(moved) })) }
     let outbox = try commit(commands, writes, published: [])
-    return DueReceipt(
+    return DueResult(
       looked: due.count, evaluated: evaluated, held: Array(Set(due.map(\.locked.orgID)).subtracting(free)),
       outbox: outbox)
   }

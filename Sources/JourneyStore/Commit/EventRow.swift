@@ -9,7 +9,7 @@ struct EventRow {
 
   /// Looks which of some of the events are stored. Only what is looked for after the lock of its client stays as it was
   /// found.
-  static func find(_ indices: [Int], _ events: [StagedEvent]) -> (PostgresStatement, PostgresParameters) {
+  static func find(_ indices: [Int], _ events: [IncomingEvent]) -> (PostgresStatement, PostgresParameters) {
     (
       CommitStatements.findStored,
       PostgresParameters {
@@ -21,7 +21,7 @@ struct EventRow {
   }
 
   /// Takes the answer to `find` in.
-  static func take(_ answer: PostgresResult, of indices: [Int], into stored: inout Set<Int>) throws(PostgresError) {
+  static func apply(_ answer: PostgresResult, of indices: [Int], into stored: inout Set<Int>) throws(PostgresError) {
     for row in 0..<answer.rowCount { stored.insert(indices[Int(try answer.int64(row, 0)) - 1]) }
   }
 }
@@ -46,17 +46,17 @@ struct EventColumns {
     hintTimes = .timestamptzs(rows)
   }
 
-  mutating func add(_ staged: StagedEvent, _ row: EventRow) {
-    ids.append(staged.id)
+  mutating func add(_ incoming: IncomingEvent, _ row: EventRow) {
+    ids.append(incoming.id)
     clients.append(row.clientID)
-    organizations.append(staged.event.orgID)
+    organizations.append(incoming.event.orgID)
     stages.append(row.stage.known?.rawValue)
-    types.append(staged.event.type)
-    metadata.append(staged.event.metadata)
-    times.append(microseconds: staged.event.occurredAt.microseconds)
-    sources.append(staged.event.source)
-    sourceIDs.append(staged.event.sourceEventID)
-    setters.append(staged.event.stage != nil)
+    types.append(incoming.event.type)
+    metadata.append(incoming.event.metadata)
+    times.append(microseconds: incoming.event.occurredAt.microseconds)
+    sources.append(incoming.event.source)
+    sourceIDs.append(incoming.event.sourceEventID)
+    setters.append(incoming.event.stage != nil)
     hints.append(row.stage.hint?.stage.rawValue)
     hintTimes.append(microseconds: row.stage.hint?.stamp.at.microseconds)
   }
@@ -106,27 +106,27 @@ struct StageMarks {
 struct EventKeys {
   private var bytes: [UInt8] = []
   /// Where the key of each event starts, and its source ends.
-  private var places: [(start: Int, source: Int)] = []
+  private var spans: [(start: Int, source: Int)] = []
 
-  init(_ events: [StagedEvent]) {
+  init(_ events: [IncomingEvent]) {
     bytes.reserveCapacity(events.count * 64)
-    places.reserveCapacity(events.count + 1)
-    for staged in events {
+    spans.reserveCapacity(events.count + 1)
+    for incoming in events {
       let start = bytes.count
-      withUnsafeBytes(of: staged.event.orgID.uuid) { bytes.append(contentsOf: $0) }
-      bytes.append(contentsOf: staged.event.source.utf8)
-      places.append((start, bytes.count))
-      bytes.append(contentsOf: staged.event.sourceEventID.utf8)
+      withUnsafeBytes(of: incoming.event.orgID.uuid) { bytes.append(contentsOf: $0) }
+      bytes.append(contentsOf: incoming.event.source.utf8)
+      spans.append((start, bytes.count))
+      bytes.append(contentsOf: incoming.event.sourceEventID.utf8)
     }
-    places.append((bytes.count, bytes.count))
+    spans.append((bytes.count, bytes.count))
   }
 
   /// The places of events in the order of their keys, of those with one key in the order of the batch.
   func sorted(_ indices: [Int]) -> [Int] {
     bytes.withUnsafeBytes { bytes in
-      places.withUnsafeBufferPointer { places in
+      spans.withUnsafeBufferPointer { spans in
         indices.sorted { a, b in
-          let order = Self.difference(bytes, places, a, b)
+          let order = Self.difference(bytes, spans, a, b)
           return order < 0 || order == 0 && a < b
         }
       }
@@ -134,15 +134,16 @@ struct EventKeys {
   }
 
   func isSame(_ a: Int, _ b: Int) -> Bool {
-    bytes.withUnsafeBytes { bytes in places.withUnsafeBufferPointer { Self.difference(bytes, $0, a, b) == 0 } }
+    bytes.withUnsafeBytes { bytes in spans.withUnsafeBufferPointer { Self.difference(bytes, $0, a, b) == 0 } }
   }
 
-  private typealias Places = UnsafeBufferPointer<(start: Int, source: Int)>
+  private typealias Spans = UnsafeBufferPointer<(start: Int, source: Int)>
 
-  private static func difference(_ bytes: UnsafeRawBufferPointer, _ places: Places, _ a: Int, _ b: Int) -> Int {
-    let first = compare(bytes, places[a].start..<places[a].source, places[b].start..<places[b].source)
+  private static func difference(_ bytes: UnsafeRawBufferPointer, _ spans: Spans, _ a: Int, _ b: Int) -> Int {
+    let first = compare(bytes, spans[a].start..<spans[a].source, spans[b].start..<spans[b].source)
     return first != 0
-      ? first : compare(bytes, places[a].source..<places[a + 1].start, places[b].source..<places[b + 1].start)
+      ? first
+      : compare(bytes, spans[a].source..<spans[a + 1].start, spans[b].source..<spans[b + 1].start)
   }
 
   private static func compare(_ bytes: UnsafeRawBufferPointer, _ a: Range<Int>, _ b: Range<Int>) -> Int {

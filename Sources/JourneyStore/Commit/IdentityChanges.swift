@@ -13,11 +13,13 @@ struct IdentityChanges {
   private var linking: [(event: JourneyEvent, id: String)] = []
   private var merging: [(event: JourneyEvent, id: String)] = []
 
-  init(_ events: [StagedEvent], _ resolution: ClientResolution) {
+  init(_ events: [IncomingEvent], _ resolution: ClientResolution) {
     byEmail = resolution.unknown.filter { resolution.keys[$0].reference.email != nil }
     if !byEmail.isEmpty {
       for event in events.lazy.map(\.event) where event.client.email != nil {
-        if let place = resolution.place(of: event), finding[place] == nil { finding[place] = event.sourceEventID }
+        if let keyIndex = resolution.keyIndex(of: event), finding[keyIndex] == nil {
+          finding[keyIndex] = event.sourceEventID
+        }
       }
     }
     for event in events.lazy.map(\.event) where !event.client.linked.isEmpty || !event.client.merged.isEmpty {
@@ -37,40 +39,41 @@ struct IdentityChanges {
     var toCreate = toCreate
     var merging = merging.filter { !resolution.isHeld(clientOf: $0.event) }
     try holdOthers(&merging, &resolution, on: connection)
-    if !merging.isEmpty { try adopt(merging, on: connection) }
+    if !merging.isEmpty { try linkByAlias(merging, on: connection) }
     let byEmail = byEmail.filter { !resolution.held.contains($0) }
     if !byEmail.isEmpty || !merging.isEmpty {
       let shared = try find(byEmail, &resolution, on: connection)
       toCreate = try look(for: resolution.unknown, in: &resolution, connection)
-      for place in shared {
-        let key = resolution.keys[place]
+      for keyIndex in shared {
+        let key = resolution.keys[keyIndex]
         resolution.refuse(
-          place,
+          keyIndex,
           Rejection(
             .ambiguousClient, field: "client's e-mail", value: key.reference.email,
             "several clients of the organisation \(key.orgID.text) share this address; link the source's id \(key.reference.text) to one of them"
           ))
-        toCreate.removeAll { $0 == place }
+        toCreate.removeAll { $0 == keyIndex }
       }
     }
     if !toCreate.isEmpty {
       try ClientResolution.create(toCreate.map { resolution.keys[$0] }, at: now, on: connection)
       // Other events of the batch may speak of the clients that are there now.
-      for place in try look(for: resolution.unknown, in: &resolution, connection) { resolution.refuse(place) }
+      for keyIndex in try look(for: resolution.unknown, in: &resolution, connection) { resolution.refuse(keyIndex) }
     }
     let isLinked = try link(resolution, on: connection)
-    let isMerged = try absorb(merging, resolution, on: connection)
+    let isMerged = try merge(merging, resolution, on: connection)
     guard isLinked || isMerged else { return }
     let again = resolution.keys.indices.filter {
       resolution.isUnknown($0) || (try? resolution.outcomes[$0].get()) != nil
     }
-    for place in try look(for: again, in: &resolution, connection) { resolution.refuse(place) }
+    for keyIndex in try look(for: again, in: &resolution, connection) { resolution.refuse(keyIndex) }
   }
 
   private func look(
-    for places: [Int], in resolution: inout ClientResolution, _ connection: PostgresConnection
+    for keyIndices: [Int], in resolution: inout ClientResolution, _ connection: PostgresConnection
   ) throws(PostgresError) -> [Int] {
-    try resolution.take(places, found: connection.execute(ClientStatements.find, resolution.parameters(places)))
+    try resolution.apply(
+      keyIndices, found: connection.execute(ClientStatements.find, resolution.parameters(keyIndices)))
   }
 
   // MARK: Steps
@@ -95,12 +98,12 @@ struct IdentityChanges {
   }
 
   /// A client whose id is not known yet, one of whose other ids is, is the one that the other id means.
-  private func adopt(_ merging: [(event: JourneyEvent, id: String)], on connection: PostgresConnection)
+  private func linkByAlias(_ merging: [(event: JourneyEvent, id: String)], on connection: PostgresConnection)
     throws(PostgresError)
   {
     let rows = Self.ordered(merging)
     try connection.execute(
-      Statements.adopt,
+      Statements.linkByAlias,
       PostgresParameters {
         $0.uuids(rows) { $0.event.orgID }
         $0.texts(rows) { $0.event.source }
@@ -111,12 +114,14 @@ struct IdentityChanges {
   }
 
   /// - Returns: the references whose address several clients share.
-  private func find(_ places: [Int], _ resolution: inout ClientResolution, on connection: PostgresConnection)
+  private func find(_ keyIndices: [Int], _ resolution: inout ClientResolution, on connection: PostgresConnection)
     throws(PostgresError) -> [Int]
   {
-    guard !places.isEmpty else { return [] }
-    let places = places.sorted { resolution.keys[$0].order.lexicographicallyPrecedes(resolution.keys[$1].order) }
-    let keys = places.map { resolution.keys[$0] }, finding = finding
+    guard !keyIndices.isEmpty else { return [] }
+    let keyIndices = keyIndices.sorted {
+      resolution.keys[$0].order.lexicographicallyPrecedes(resolution.keys[$1].order)
+    }
+    let keys = keyIndices.map { resolution.keys[$0] }, finding = finding
     let result = try connection.execute(
       Statements.find,
       PostgresParameters {
@@ -124,12 +129,12 @@ struct IdentityChanges {
         $0.texts(keys) { $0.source }
         $0.texts(keys) { $0.reference.text }
         $0.texts(keys) { $0.reference.email }
-        $0.texts(places) { finding[$0] }
+        $0.texts(keyIndices) { finding[$0] }
       })
     var shared: [Int] = []
     for row in 0..<result.rowCount {
-      let place = places[Int(try result.int64(row, 0)) - 1]
-      if try result.bool(row, 1) { shared.append(place) } else { resolution.hold(place) }
+      let keyIndex = keyIndices[Int(try result.int64(row, 0)) - 1]
+      if try result.bool(row, 1) { shared.append(keyIndex) } else { resolution.hold(keyIndex) }
     }
     return shared
   }
@@ -152,7 +157,7 @@ struct IdentityChanges {
     return !resolution.unknown.isEmpty
   }
 
-  private func absorb(
+  private func merge(
     _ merging: [(event: JourneyEvent, id: String)], _ resolution: ClientResolution, on connection: PostgresConnection
   ) throws(PostgresError) -> Bool {
     let rows = Self.ordered(merging).compactMap { item in
@@ -166,7 +171,7 @@ struct IdentityChanges {
       $0.uuids(rows) { $0.2 }
       $0.texts(rows) { $0.0.sourceEventID }
     }
-    try connection.pipeline([(Statements.addMerged, parameters), (Statements.absorb, parameters)])
+    try connection.pipeline([(Statements.addMerged, parameters), (Statements.merge, parameters)])
     return true
   }
 
@@ -199,7 +204,7 @@ struct IdentityChanges {
           AND EXISTS (SELECT FROM journey_client_state t WHERE t.client_id = f.client_id)
       """)
 
-    static let adopt = PostgresStatement(
+    static let linkByAlias = PostgresStatement(
       name: "adopt_identities",
       """
       INSERT INTO journey_identities (org_id, source, external_id, client_id, via, event_id)
@@ -249,7 +254,7 @@ struct IdentityChanges {
       ON CONFLICT (org_id, source, external_id) DO NOTHING
       """)
 
-    /// Ids that mean nobody yet, before `absorb`, whose function would not say which event linked them.
+    /// Ids that mean nobody yet, before `merge`, whose function would not say which event linked them.
     static let addMerged = PostgresStatement(
       name: "add_merged_identities",
       """
@@ -266,7 +271,7 @@ struct IdentityChanges {
       SELECT org_id, 'linked', source, external_id, client_id, event_id, 'journey serve' FROM noted
       """)
 
-    static let absorb = PostgresStatement(
+    static let merge = PostgresStatement(
       name: "absorb_identities",
       """
       WITH before AS MATERIALIZED (

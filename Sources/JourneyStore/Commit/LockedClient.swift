@@ -10,7 +10,7 @@ struct LockedClient {
   var phone: String?
   var aiScore: Double?
   var summary: [UInt8]
-  var outreach: [UInt8]
+  var actionHistory: [UInt8]
   var lastEvaluation: Timestamp?
   var now: Timestamp
 
@@ -22,7 +22,7 @@ struct LockedClient {
 
   init(_ result: PostgresResult, _ row: Int, from column: Int) throws(PostgresError) {
     summary = try result.bytes(row, column)
-    outreach = try result.bytes(row, column + 1)
+    actionHistory = try result.bytes(row, column + 1)
     lastEvaluation = try result.timestampIfPresent(row, column + 2).map { Timestamp(microseconds: $0) }
     orgID = try result.uuid(row, column + 3)
     name = try result.textIfPresent(row, column + 4)
@@ -45,7 +45,8 @@ struct LockedClient {
     let client = ClientSnapshot(
       id: id, orgID: orgID, name: name, email: email, phone: phone, aiScore: aiScore,
       summary: summary ?? ClientSummary(),
-      outreach: Outreach(encoded: outreach) ?? Outreach(), lateInvoices: nil, now: now, lastEvaluation: lastEvaluation)
+      actionHistory: ActionHistory(encoded: actionHistory) ?? ActionHistory(), lateInvoices: nil, now: now,
+      lastEvaluation: lastEvaluation)
     return (client, summary == nil)
   }
 }

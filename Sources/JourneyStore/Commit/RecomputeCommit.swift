@@ -11,7 +11,7 @@ struct RecomputeClient: Sendable {
 }
 
 /// What making some clients anew did.
-struct RecomputeReceipt: Sendable {
+struct RecomputeResult: Sendable {
   /// How many have another outcome: another stage, score, level or risks.
   var changed = 0
   /// How many have the same outcome, but a state that was not up to date.
@@ -26,15 +26,15 @@ struct RecomputeReceipt: Sendable {
 /// It passes over what somebody else holds, and waits for nobody.
 extension BatchCommit {
   func recompute(_ clients: [RecomputeClient], publishes: Bool, isRehearsal: Bool) throws(PostgresError)
-    -> RecomputeReceipt
+    -> RecomputeResult
   {
-    let unmet = clients.filter { !$0.hasState }
+    let clientsWithoutState = clients.filter { !$0.hasState }
     let ids = PostgresParameters { $0.uuids(clients) { $0.id } }
     var commands: [(PostgresStatement, PostgresParameters)] = [(.begin, PostgresParameters())]
-    if !unmet.isEmpty {
+    if !clientsWithoutState.isEmpty {
       let parameters = PostgresParameters {
-        $0.uuids(unmet) { $0.id }
-        $0.uuids(Array(Set(unmet.map(\.orgID))))
+        $0.uuids(clientsWithoutState) { $0.id }
+        $0.uuids(Array(Set(clientsWithoutState.map(\.orgID))))
       }
       commands.append((CommitStatements.addFreeStates, parameters))
     }
@@ -46,60 +46,60 @@ extension BatchCommit {
       let client = try LockedClient(found, row, from: StoredState.columnCount + 1).moved(by: clockOffset)
       locked[try found.uuid(row, 0)] = (client, try StoredState(found, row, from: 1))
     }
-    var receipt = RecomputeReceipt()
+    var result = RecomputeResult()
     let there = Set(try (0..<existing.rowCount).map { row throws(PostgresError) in try existing.uuid(row, 0) })
     let unheld = locked.isEmpty ? [] : try lockOrganizations(locked.values.map(\.client.orgID))
     for client in clients where there.contains(client.id) {
       if let orgID = locked[client.id]?.client.orgID, unheld.contains(orgID) { continue }
-      receipt.held.append(client)
+      result.held.append(client)
       locked[client.id] = nil
     }
-    let writes = try remake(locked, publishes: publishes, &receipt)
+    let writes = try remake(locked, publishes: publishes, &result)
     if isRehearsal {
       try connection.rollback()
     } else {
       _ = try connection.pipeline(writes + [(.commit, PostgresParameters())])
     }
-    return receipt
+    return result
   }
 
   /// - Returns: what is to be written.
   private func remake(
-    _ locked: [UUID: (client: LockedClient, stored: StoredState)], publishes: Bool, _ receipt: inout RecomputeReceipt
+    _ locked: [UUID: (client: LockedClient, stored: StoredState)], publishes: Bool, _ result: inout RecomputeResult
   ) throws(PostgresError) -> [(PostgresStatement, PostgresParameters)] {
-    var shares = locked.map { id, found in
-      ClientShare((found.client.snapshot(id: id, under: decider.fingerprint).client, isUnread: true))
+    var clientBatches = locked.map { id, found in
+      ClientBatch((found.client.snapshot(id: id, under: decider.fingerprint).client, isUnread: true))
     }
-    shares.sort { $0.client.id.precedesByBytes($1.client.id) }
-    try addWhatIsStored(to: shares, [])
+    clientBatches.sort { $0.client.id.precedesByBytes($1.client.id) }
+    try addWhatIsStored(to: clientBatches, [])
     var random = IDRandom()
     var writes = BatchWrites(
-      decider: decider, instance: instance, random: IDRandom(), at: clock.now(), clients: shares.count,
-      events: shares.count)
+      decider: decider, instance: instance, random: IDRandom(), at: clock.now(), clients: clientBatches.count,
+      events: clientBatches.count)
     var empty: [UUID] = []
-    for share in shares {
-      let client = share.client
+    for clientBatch in clientBatches {
+      let client = clientBatch.client
       guard let (before, stored) = locked[client.id] else { continue }
       guard client.summary.lastEventAt != nil else {
         let isKnown = before.summary == emptySummary
-        if stored.score != nil { receipt.changed += 1 } else if !isKnown { receipt.refreshed += 1 }
+        if stored.score != nil { result.changed += 1 } else if !isKnown { result.refreshed += 1 }
         if stored.score != nil || !isKnown { empty.append(client.id) }
         continue
       }
       var remade = client
       let evaluation = decider.recompute(&remade, publishes: publishes, random: &random)
       if !stored.hasOutcome(of: evaluation.assessment) {
-        receipt.changed += 1
+        result.changed += 1
         writes.add(remade, [evaluation])
       } else if remade.summary.encoded(under: decider.fingerprint) != before.summary
         || !stored.isUpToDate(evaluation.assessment, at: before.now)
       {
-        receipt.refreshed += 1
-        remade.outreach = client.outreach
+        result.refreshed += 1
+        remade.actionHistory = client.actionHistory
         writes.add(unscored: remade, evaluation)
       }
     }
-    receipt.actions = writes.messages.count
+    result.actions = writes.messages.count
     return writes.commands(published: []) + clearing(empty)
   }
 }

@@ -18,7 +18,7 @@ public struct IdentityLogEntry: Hashable, Sendable {
   public var why: String?
 }
 
-extension IdentityDesk {
+extension IdentityRepository {
   /// Takes an id away from its client, and writes it down with how it had come to mean that client. Events that came
   /// under it stay with the client.
   /// - Parameter isRehearsal: nothing is changed.

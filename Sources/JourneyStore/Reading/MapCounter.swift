@@ -41,21 +41,21 @@ final class MapCounter: Sendable {
     }
   }
 
-  private func later(_ org: UUID, _ count: PostgresStatement, _ note: PostgresStatement) {
+  private func later(_ org: UUID, _ count: PostgresStatement, _ record: PostgresStatement) {
     guard running.withLock({ $0.insert(org).inserted }) else { return }
     Task {
       // The next reader tries again.
-      try? await self.count(org, count, note)
+      try? await self.count(org, count, record)
       running.withLock { _ = $0.remove(org) }
     }
   }
 
-  private func count(_ org: UUID, _ count: PostgresStatement, _ note: PostgresStatement) async throws {
+  private func count(_ org: UUID, _ count: PostgresStatement, _ record: PostgresStatement) async throws {
     try await worker.perform { connection in
       let parameters = PostgresParameters { $0.uuid(org) }
       let isMine = try connection.pipeline([(.begin, PostgresParameters()), (MapSQL.lock, parameters)])[1].bool(0, 0)
       guard isMine else { return try connection.rollback() }
-      _ = try connection.pipeline([(count, parameters), (note, parameters), (.commit, PostgresParameters())])
+      _ = try connection.pipeline([(count, parameters), (record, parameters), (.commit, PostgresParameters())])
     }
   }
 }

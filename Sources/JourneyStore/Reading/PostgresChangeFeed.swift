@@ -6,19 +6,19 @@ public import PostgresClient
 /// Changes over LISTEN and NOTIFY: every instance of the database hears of them, and nobody else. Any login may listen
 /// and notify on any channel, so this one has a name that only the adapter can read.
 public struct PostgresChangeFeed: ChangeFeed {
-  private let announcer: PostgresWorker
+  private let notifier: PostgresWorker
   private let listener: PostgresWorker
 
   /// - Parameter listener: for this feed alone; its thread waits for messages.
-  public init(announcer: PostgresWorker, listener: PostgresWorker) {
-    self.announcer = announcer
+  public init(notifier: PostgresWorker, listener: PostgresWorker) {
+    self.notifier = notifier
     self.listener = listener
   }
 
-  public func announce(_ changes: [JourneyChange]) async throws {
+  public func notify(_ changes: [JourneyChange]) async throws {
     // The server takes at most 8,000 bytes a message: 50 ids and one more are well below that.
     let payloads = changes.map { change in ([change.orgID] + change.clients).map(\.text).joined(separator: " ") }
-    try await announcer.perform { connection in
+    try await notifier.perform { connection in
       _ = try connection.execute(Self.notify, PostgresParameters { $0.texts(payloads) })
     }
   }

@@ -29,7 +29,7 @@ public struct PostgresJourneyReader: JourneyReader {
     counter = MapCounter(worker: adapter)
   }
 
-  public func read(_ query: JourneyQuery, for caller: Caller) async throws(LedgerError) -> [UInt8]? {
+  public func read(_ query: JourneyQuery, for caller: Caller) async throws(StoreError) -> [UInt8]? {
     switch query {
     case .map(let org, _), .statistics(let org, _): try await refreshMap(org, caller)
     case .highRisk(let org, let page): return try await board(.highRisk, org, page, caller)
@@ -44,7 +44,7 @@ public struct PostgresJourneyReader: JourneyReader {
     return try await perform(caller, statement, parameters) { result throws(PostgresError) in try result.document }
   }
 
-  public func organizations(of caller: Caller) async throws(LedgerError) -> Set<UUID> {
+  public func organizations(of caller: Caller) async throws(StoreError) -> Set<UUID> {
     try await perform(caller, ListSQL.organizations, PostgresParameters()) { result throws(PostgresError) in
       var ids: Set<UUID> = []
       for row in 0..<result.rowCount { ids.insert(try result.uuid(row, 0)) }
@@ -52,7 +52,7 @@ public struct PostgresJourneyReader: JourneyReader {
     }
   }
 
-  public func organization(ofClient client: UUID, for caller: Caller) async throws(LedgerError) -> UUID? {
+  public func organization(ofClient client: UUID, for caller: Caller) async throws(StoreError) -> UUID? {
     try await perform(caller, ClientSQL.organization, PostgresParameters { $0.uuid(client) }) {
       result throws(PostgresError) in
       result.rowCount == 0 ? nil : try result.uuid(0, 0)
@@ -62,7 +62,7 @@ public struct PostgresJourneyReader: JourneyReader {
   /// What a statement answers of a client as it stands now. `statement` takes the standing as its last parameter.
   private func standing(
     of client: UUID, _ statement: PostgresStatement, _ parameters: PostgresParameters, _ caller: Caller
-  ) async throws(LedgerError) -> [UInt8]? {
+  ) async throws(StoreError) -> [UInt8]? {
     enum Answer { case read([UInt8]?), unread(FoundClient) }
     let begin = Self.begin(caller)
     let answer: Answer = try await classified { [pool, standings] in
@@ -92,12 +92,12 @@ public struct PostgresJourneyReader: JourneyReader {
     }
   }
 
-  private func board(_ sql: BoardSQL, _ org: UUID?, _ page: BoardRequest, _ caller: Caller) async throws(LedgerError)
+  private func board(_ sql: BoardSQL, _ org: UUID?, _ page: BoardRequest, _ caller: Caller) async throws(StoreError)
     -> [UInt8]?
   {
     let part: [UUID]
     var next: String?
-    switch page.place {
+    switch page.position {
     case .start:
       return try await perform(caller, sql.first, Self.boardParameters(org, page)) { result throws(PostgresError) in
         try result.jsonIfPresent(0, 0)
@@ -143,7 +143,7 @@ public struct PostgresJourneyReader: JourneyReader {
     ).replacing("=", with: "")
   }
 
-  private func refreshMap(_ org: UUID?, _ caller: Caller) async throws(LedgerError) {
+  private func refreshMap(_ org: UUID?, _ caller: Caller) async throws(StoreError) {
     let ages = try await perform(caller, MapSQL.ages, PostgresParameters { $0.uuid(org) }) {
       result throws(PostgresError) in
       var ages: [MapCounter.Age] = []
@@ -163,7 +163,7 @@ public struct PostgresJourneyReader: JourneyReader {
   private func perform<Value: Sendable>(
     _ caller: Caller, _ statement: PostgresStatement, _ parameters: PostgresParameters,
     _ read: @escaping @Sendable (PostgresResult) throws(PostgresError) -> Value
-  ) async throws(LedgerError) -> Value {
+  ) async throws(StoreError) -> Value {
     let commands = Self.begin(caller) + [(statement, parameters), (.commit, PostgresParameters())]
     return try await classified { [pool] in
       try await pool.perform { connection in try read(connection.pipeline(commands)[2]) }
@@ -176,13 +176,13 @@ public struct PostgresJourneyReader: JourneyReader {
     return [(.begin, PostgresParameters()), (ReadSQL.claims, claims)]
   }
 
-  private func classified<Value>(_ body: () async throws -> Value) async throws(LedgerError) -> Value {
+  private func classified<Value>(_ body: () async throws -> Value) async throws(StoreError) -> Value {
     do {
       return try await body()
     } catch let error as PostgresError {
-      throw LedgerError(error)
+      throw StoreError(error)
     } catch {
-      throw LedgerError(.transient, "interrupted: \(error)")
+      throw StoreError(.transient, "interrupted: \(error)")
     }
   }
 

@@ -9,7 +9,7 @@ public struct PostgresRequestKeys: RequestKeys {
   /// - Parameter worker: works as the adapter.
   public init(worker: PostgresWorker) { self.worker = worker }
 
-  public func take(_ key: UUID, of user: UUID, fingerprint: UUID) async throws(LedgerError) -> Bool {
+  public func claim(_ key: UUID, of user: UUID, fingerprint: UUID) async throws(StoreError) -> Bool {
     do {
       return try await worker.perform { connection in
         let parameters = PostgresParameters {
@@ -24,9 +24,9 @@ public struct PostgresRequestKeys: RequestKeys {
         return try results[1].bool(0, 0)
       }
     } catch let error as PostgresError {
-      throw LedgerError(error)
+      throw StoreError(error)
     } catch {
-      throw LedgerError(.transient, "interrupted: \(error)")
+      throw StoreError(.transient, "interrupted: \(error)")
     }
   }
 

@@ -30,14 +30,14 @@ struct Standing {
     let assessment = evaluation.assessment
     json.key("isStored")
     json.bool(isStored)
-    json.member("stage", word: assessment.stage.rawValue)
+    json.member("stage", unescaped: assessment.stage.rawValue)
     json.member("stageSince", summary.stage?.stamp.at)
     json.member("lastEventAt", summary.lastEventAt)
     json.member("nextChangeAt", assessment.nextChange)
     json.key("score")
     json.double(assessment.score)
-    json.member("riskLevel", word: assessment.level.rawValue)
-    json.member("priority", word: assessment.priority.rawValue)
+    json.member("riskLevel", unescaped: assessment.level.rawValue)
+    json.member("priority", unescaped: assessment.priority.rawValue)
     json.key("recommendedActions")
     assessment.writeRecommendedActions(into: &json)
     json.key("explanation")
@@ -73,14 +73,14 @@ struct FoundClient {
 struct StandingReader: Sendable {
   private let rules: DecisionRules
   private let fingerprint: UInt64
-  private let history: History
+  private let history: SummaryRebuild
   private let clockOffset: TimeSpan
 
   /// - Parameter clockOffset: how far from the database's clock the moment of reading is; for tests and simulations.
   init(rules: DecisionRules, clockOffset: TimeSpan = .seconds(0)) {
     self.rules = rules
     fingerprint = rules.stateFingerprint
-    history = History(signals: rules.signals)
+    history = SummaryRebuild(signals: rules.signals)
     self.clockOffset = clockOffset
   }
 
@@ -117,10 +117,10 @@ struct StandingReader: Sendable {
     let client = PostgresParameters { $0.uuids([found.id]) }
     let tracksInvoices = rules.risks.lateInvoices == .untilSettled
     var commands = [(history.newest, client)]
-    if tracksInvoices { commands.append((history.late, InvoiceBook.lateParameters([found.id]))) }
+    if tracksInvoices { commands.append((history.late, InvoiceUpdates.lateParameters([found.id]))) }
     let answers = try connection.pipeline(commands)
     found.client.summary = try history.summaries(answers[0])[found.id] ?? ClientSummary()
-    if tracksInvoices { found.client.lateInvoices = try InvoiceBook.late(answers[1])[found.id] }
+    if tracksInvoices { found.client.lateInvoices = try InvoiceUpdates.late(answers[1])[found.id] }
     found.isUnread = false
   }
 

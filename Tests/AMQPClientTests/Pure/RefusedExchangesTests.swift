@@ -67,7 +67,7 @@ struct RefusedExchangesTests {
   }
 
   @Test("Where no exchange is named, as many messages as were under way go one by one")
-  func suspects() {
+  func inDoubt() {
     var refusals = RefusedExchanges()
     let error = refusal("PRECONDITION_FAILED - invalid expiration 'x'", 406)
     #expect(refusals.refused(error, outstanding: [("a", "k"), ("b", "k")], now: 0) == [false, false])

@@ -116,7 +116,7 @@ struct MailboxTests {
     var next = [Int](repeating: 0, count: senders)
     while next.reduce(0, +) < senders * count {
       mailbox.wait(milliseconds: -1)
-      for message in mailbox.takeAll() {
+      for message in mailbox.drain() {
         #expect(message.number == next[message.sender])
         next[message.sender] += 1
       }
@@ -129,6 +129,6 @@ struct MailboxTests {
     mailbox.post(1)
     #expect(mailbox.close() == [1])
     #expect(!mailbox.post(2))
-    #expect(mailbox.takeAll() == [])
+    #expect(mailbox.drain() == [])
   }
 }

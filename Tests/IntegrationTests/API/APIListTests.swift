@@ -10,8 +10,8 @@ import Testing
   private static func client(_ number: Int) -> String { "0c000000-0000-4000-8000-" + String(format: "%012x", number) }
 
   /// Clients at risk in one organisation, with scores that differ.
-  private func seed(_ api: APIStage, _ count: Int) async throws {
-    try await api.stage.execute(
+  private func seed(_ api: APIEnvironment, _ count: Int) async throws {
+    try await api.environment.execute(
       """
       INSERT INTO organizations (id, name) VALUES ('\(Self.org)', 'Alpha');
       INSERT INTO user_organizations (user_id, org_id) VALUES ('\(Self.user)', '\(Self.org)');
@@ -26,9 +26,9 @@ import Testing
 
   @Test(arguments: ["high-risk", "upsell"])
   func aListThatMovesIsReadWholeAndOnce(_ list: String) async throws {
-    try await APIStage.with { api in
+    try await APIEnvironment.with { api in
       try await seed(api, 60)
-      let token = APIStage.token(Self.user)
+      let token = APIEnvironment.token(Self.user)
       var seen: [String] = [], cursor: String?
       repeat {
         let page = try await api.get("/api/journey/\(list)?limit=7" + (cursor.map { "&cursor=\($0)" } ?? ""), token)
@@ -37,7 +37,7 @@ import Testing
         seen += items.compactMap { $0["clientId"] as? String }
         cursor = page.json["nextCursor"] as? String
         // Every score moves: those that were last come first, and the other way round.
-        try await api.stage.execute(
+        try await api.environment.execute(
           "UPDATE journey_client_state SET score = 90 - score, risk_level = CASE WHEN score < 50 THEN 'CRITICAL' ELSE 'HIGH' END"
         )
       } while cursor != nil && seen.count < 200
@@ -48,25 +48,25 @@ import Testing
       let second = try await api.get(
         "/api/journey/\(list)?limit=7&cursor=\(try #require(first.json["nextCursor"] as? String))", token)
       let kept = try #require(second.json["nextCursor"] as? String)
-      try await api.stage.execute(
+      try await api.environment.execute(
         "INSERT INTO user_organizations (user_id, org_id) VALUES ('0d000000-0000-4000-8000-0000000000ab', '\(Self.org)')"
       )
       #expect(
         try await api.get(
-          "/api/journey/\(list)?limit=7&cursor=\(kept)", APIStage.token("0d000000-0000-4000-8000-0000000000ab")
+          "/api/journey/\(list)?limit=7&cursor=\(kept)", APIEnvironment.token("0d000000-0000-4000-8000-0000000000ab")
         ).status == 404)
       #expect(try await api.get("/api/journey/\(list)?limit=7&cursor=\(kept)", token).status == 200)
       // Nor does it show what its user may see no longer.
-      try await api.stage.execute("DELETE FROM user_organizations WHERE user_id = '\(Self.user)'")
+      try await api.environment.execute("DELETE FROM user_organizations WHERE user_id = '\(Self.user)'")
       let gone = try await api.get("/api/journey/\(list)?limit=7&cursor=\(kept)", token)
       #expect(gone.status == 200 && (gone.json["items"] as? [Any])?.isEmpty == true, "\(gone.body)")
     }
   }
 
   @Test func whatIsNoParameterOrNoValueIsToldByNameAndValue() async throws {
-    try await APIStage.with(["API_REQUESTS_PER_SECOND": "10000"]) { api in
+    try await APIEnvironment.with(["API_REQUESTS_PER_SECOND": "10000"]) { api in
       try await seed(api, 1)
-      let token = APIStage.token(Self.user, operations: true)
+      let token = APIEnvironment.token(Self.user, operations: true)
       let j = "/api/journey/", o = "/api/operations/", id = Self.client(1)
       let parameters: [(String, [String])] = [
         (j + "me", []), (j + "client/\(id)", []), (j + "client/\(id)/events", ["cursor", "limit"]),
@@ -119,18 +119,18 @@ import Testing
   }
 
   @Test func aKeyIsForOneEvent() async throws {
-    try await APIStage.with { api in
+    try await APIEnvironment.with { api in
       try await seed(api, 2)
-      let token = APIStage.token(Self.user)
+      let token = APIEnvironment.token(Self.user)
       func post(
         _ key: String, _ client: Int = 1, type: String = "subscription_renewed", more: String = "",
         as token: String? = nil
       ) async throws
-        -> APIStage.Answer
+        -> APIEnvironment.Answer
       {
         let body = #"{"clientId":"\#(Self.client(client))","stage":"retention","eventType":"\#(type)"\#(more)}"#
         return try await api.send(
-          "POST", "/api/journey/event", token ?? APIStage.token(Self.user), headers: ["Idempotency-Key": key],
+          "POST", "/api/journey/event", token ?? APIEnvironment.token(Self.user), headers: ["Idempotency-Key": key],
           body: body)
       }
       let first = try await post("k")
@@ -150,19 +150,19 @@ import Testing
       // Of two at once one is the first.
       async let one = post("m", 1), two = post("m", 2)
       #expect(Set([try await one.status, try await two.status]) == [202, 422])
-      try await api.stage.execute(
+      try await api.environment.execute(
         "INSERT INTO user_organizations (user_id, org_id) VALUES ('0d000000-0000-4000-8000-0000000000ab', '\(Self.org)')"
       )
       #expect(
-        try await post("k", 2, as: APIStage.token("0d000000-0000-4000-8000-0000000000ab")).status == 202,
+        try await post("k", 2, as: APIEnvironment.token("0d000000-0000-4000-8000-0000000000ab")).status == 202,
         "another user's key is another key")
-      try await api.stage.settles(events: 4, api.program)
+      try await api.environment.settles(events: 4, api.program)
       #expect(token.isEmpty == false)
     }
   }
 
   @Test func aRemovedMemberAndAnEndedTokenAreShownNothingMore() async throws {
-    try await APIStage.with { api in
+    try await APIEnvironment.with { api in
       try await seed(api, 1)
       func watch(_ token: String) throws -> Wire {
         let wire = try Wire(api.port)
@@ -170,28 +170,29 @@ import Testing
         return wire
       }
       let other = "0d000000-0000-4000-8000-0000000000ab"
-      try await api.stage.execute("INSERT INTO user_organizations (user_id, org_id) VALUES ('\(other)', '\(Self.org)')")
-      let removed = try watch(APIStage.token(Self.user)), kept = try watch(APIStage.token(other)),
-        short = try watch(APIStage.token(other, expires: 4))
+      try await api.environment.execute(
+        "INSERT INTO user_organizations (user_id, org_id) VALUES ('\(other)', '\(Self.org)')")
+      let removed = try watch(APIEnvironment.token(Self.user)), kept = try watch(APIEnvironment.token(other)),
+        short = try watch(APIEnvironment.token(other, expires: 4))
       for wire in [removed, kept, short] { #expect(wire.reads("event: ready")) }
-      try await api.stage.execute("DELETE FROM user_organizations WHERE user_id = '\(Self.user)'")
+      try await api.environment.execute("DELETE FROM user_organizations WHERE user_id = '\(Self.user)'")
       let began = ContinuousClock.now
       #expect(removed.all().isEnded, "its stream ends")
       #expect(.now - began < .seconds(5), "within seconds")
       // The token's five seconds of grace come on top of its own.
       #expect(short.all().isEnded)
       #expect(.now - began < .seconds(12))
-      try await api.stage.execute(
+      try await api.environment.execute(
         "SELECT pg_notify((SELECT 'journey_changes_' || value FROM journey_secrets), '\(Self.org) \(Self.client(1))')")
       #expect(kept.reads("event: change"), "who is still a member still watches")
     }
   }
 
   @Test func whateverTheHostWroteIsAnsweredInNumbersAndTimes() async throws {
-    try await APIStage.with { api in
+    try await APIEnvironment.with { api in
       try await seed(api, 8)
       // As far as the host's and the adapter's own columns let it.
-      try await api.stage.execute(
+      try await api.environment.execute(
         """
         INSERT INTO client_journey_scores (client_id, org_id, score, risk_level, generated_at)
           SELECT id, org_id, CASE WHEN id::text LIKE '%1' THEN 'NaN'::numeric ELSE 20 END, 'HIGH',
@@ -206,7 +207,7 @@ import Testing
         UPDATE journey_client_state SET stage_at = 'infinity', last_event_at = '294276-12-31 23:59:59+00' WHERE client_id::text LIKE '%2';
         UPDATE journey_client_state SET stage_at = '-infinity', due_at = 'infinity', last_event_at = '0044-03-15 00:00:00+00 BC' WHERE client_id::text LIKE '%3';
         """)
-      let token = APIStage.token(Self.user)
+      let token = APIEnvironment.token(Self.user)
       var paths = ["high-risk", "upsell", "clients", "actions", "stages", "stats"]
       for number in 1...8 {
         paths += [

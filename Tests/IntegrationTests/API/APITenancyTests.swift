@@ -14,8 +14,8 @@ import Testing
   private static let unknown = "0e000000-0000-4000-8000-000000000001"
 
   /// Two organisations with a client each, HIGH at risk, an upsell candidate, and one event that nobody can use.
-  private func seed(_ api: APIStage) async throws {
-    try await api.stage.execute(
+  private func seed(_ api: APIEnvironment) async throws {
+    try await api.environment.execute(
       """
       INSERT INTO organizations (id, name) VALUES ('\(Self.orgA)', 'Alpha'), ('\(Self.orgB)', 'Beta');
       INSERT INTO contacts (id, org_id, name, email, ai_score) VALUES
@@ -26,17 +26,17 @@ import Testing
         ('\(Self.memberA)', '\(Self.orgA)'), ('\(Self.both)', '\(Self.orgA)'), ('\(Self.both)', '\(Self.orgB)');
       """)
     let now = Int64(Date().timeIntervalSince1970 * 1_000_000)
-    var events: [WorldEvent] = []
+    var events: [WorkloadEvent] = []
     for (org, client, upsell) in [
       (Self.orgA, Self.clientA, "0c000000-0000-4000-8000-0000000000a2"),
       (Self.orgB, Self.clientB, "0c000000-0000-4000-8000-0000000000b2"),
     ] {
-      let bad = WorldClient(id: client, org: org, aiScore: "60", quietDays: 0, types: [], weight: 1)
-      let good = WorldClient(id: upsell, org: org, aiScore: "60", quietDays: 0, types: [], weight: 1)
-      func event(_ of: WorldClient, _ number: Int, _ type: String, sentiment: String? = nil, invoice: String? = nil)
-        -> WorldEvent
+      let bad = WorkloadClient(id: client, org: org, aiScore: "60", quietDays: 0, types: [], weight: 1)
+      let good = WorkloadClient(id: upsell, org: org, aiScore: "60", quietDays: 0, types: [], weight: 1)
+      func event(_ of: WorkloadClient, _ number: Int, _ type: String, sentiment: String? = nil, invoice: String? = nil)
+        -> WorkloadEvent
       {
-        WorldEvent(
+        WorkloadEvent(
           id: "\(of.id)-\(number)", source: "/crm", client: of, type: type,
           at: now - Int64(20 - number) * 3_600_000_000, sentiment: sentiment,
           invoice: invoice)
@@ -48,8 +48,8 @@ import Testing
         event(good, 1, "usage_high"),
       ]
     }
-    try await api.stage.publish(events.map(\.message))
-    try await api.stage.settles(events: events.count, api.program)
+    try await api.environment.publish(events.map(\.message))
+    try await api.environment.settles(events: events.count, api.program)
   }
 
   private struct Route {
@@ -59,9 +59,10 @@ import Testing
     var isOperations = false
   }
 
-  private func routes(_ api: APIStage) async throws -> [Route] {
-    let action = try await api.stage.rows("SELECT id FROM journey_actions WHERE client_id = '\(Self.clientA)' LIMIT 1")[
-      0][0]
+  private func routes(_ api: APIEnvironment) async throws -> [Route] {
+    let action = try await api.environment.rows(
+      "SELECT id FROM journey_actions WHERE client_id = '\(Self.clientA)' LIMIT 1")[
+        0][0]
     let j = "/api/journey/"
     return [
       Route(path: j + "me", isOfA: false), Route(path: j + "client/\(Self.clientA)", isOfA: true),
@@ -83,11 +84,12 @@ import Testing
   }
 
   @Test func everyRouteForEveryCaller() async throws {
-    try await APIStage.with { api in
+    try await APIEnvironment.with { api in
       try await seed(api)
       let routes = try await routes(api)
       let ofA = [Self.orgA, Self.clientA, "Ada Alpha", "Alpha"], ofB = [Self.orgB, Self.clientB, "Bo Beta", "Beta"]
-      let own = APIStage.token(Self.memberA), two = APIStage.token(Self.both), none = APIStage.token(Self.nobody)
+      let own = APIEnvironment.token(Self.memberA), two = APIEnvironment.token(Self.both),
+        none = APIEnvironment.token(Self.nobody)
       for route in routes {
         let wanted = route.isOperations ? 403 : 200
         let mine = try await api.get(route.path, own)
@@ -110,9 +112,10 @@ import Testing
   }
 
   /// The other organisation's ids and ids of nothing: not a byte of difference.
-  private func othersAreNotThere(_ api: APIStage, _ own: String) async throws {
-    let action = try await api.stage.rows("SELECT id FROM journey_actions WHERE client_id = '\(Self.clientB)' LIMIT 1")[
-      0][0]
+  private func othersAreNotThere(_ api: APIEnvironment, _ own: String) async throws {
+    let action = try await api.environment.rows(
+      "SELECT id FROM journey_actions WHERE client_id = '\(Self.clientB)' LIMIT 1")[
+        0][0]
     let j = "/api/journey/"
     for (path, other) in [
       ("client/", Self.clientB), ("next-action/", Self.clientB), ("actions/", action),
@@ -126,20 +129,22 @@ import Testing
     }
     let filtered = try await api.get(j + "actions?clientId=\(Self.clientB)", own)
     #expect(filtered.status == 200 && (filtered.json["items"] as? [Any])?.isEmpty == true)
-    let two = try await api.get(j + "high-risk", APIStage.token(Self.both))
+    let two = try await api.get(j + "high-risk", APIEnvironment.token(Self.both))
     #expect(two.body.contains(Self.clientA) && two.body.contains(Self.clientB))
-    let narrowed = try await api.get(j + "high-risk?organization=\(Self.orgB)", APIStage.token(Self.both))
+    let narrowed = try await api.get(j + "high-risk?organization=\(Self.orgB)", APIEnvironment.token(Self.both))
     #expect(!narrowed.body.contains(Self.clientA) && narrowed.body.contains(Self.clientB))
   }
 
-  private func onlyGoodTokens(_ api: APIStage, _ routes: [Route]) async throws {
+  private func onlyGoodTokens(_ api: APIEnvironment, _ routes: [Route]) async throws {
     let user = Self.memberA
     let bad: [(String, String?)] = [
-      ("none", nil), ("expired", APIStage.token(user, expires: -60)),
-      ("another secret", APIStage.token(user, secret: String(repeating: "x", count: 40))),
-      ("alg none", APIStage.token(user, algorithm: "none")), ("alg HS512", APIStage.token(user, algorithm: "HS512")),
-      ("alg RS256", APIStage.token(user, algorithm: "RS256")), ("audience", APIStage.token(user, audience: "other")),
-      ("anonymous", APIStage.token(user, role: "anon")), ("no user", APIStage.token("' OR true --")),
+      ("none", nil), ("expired", APIEnvironment.token(user, expires: -60)),
+      ("another secret", APIEnvironment.token(user, secret: String(repeating: "x", count: 40))),
+      ("alg none", APIEnvironment.token(user, algorithm: "none")),
+      ("alg HS512", APIEnvironment.token(user, algorithm: "HS512")),
+      ("alg RS256", APIEnvironment.token(user, algorithm: "RS256")),
+      ("audience", APIEnvironment.token(user, audience: "other")),
+      ("anonymous", APIEnvironment.token(user, role: "anon")), ("no user", APIEnvironment.token("' OR true --")),
     ]
     for route in routes {
       for (name, token) in bad {
@@ -156,7 +161,7 @@ import Testing
     }
   }
 
-  private func writesAreBounded(_ api: APIStage, _ own: String) async throws {
+  private func writesAreBounded(_ api: APIEnvironment, _ own: String) async throws {
     func body(_ client: String) -> String {
       #"{"clientId":"\#(client)","stage":"retention","eventType":"subscription_renewed"}"#
     }
@@ -164,15 +169,16 @@ import Testing
       #expect(try await api.send("POST", "/api/journey/event", own, body: body(client)).status == 404)
     }
     #expect(
-      try await api.send("POST", "/api/journey/event", APIStage.token(Self.nobody), body: body(Self.clientA)).status
+      try await api.send("POST", "/api/journey/event", APIEnvironment.token(Self.nobody), body: body(Self.clientA))
+        .status
         == 404)
-    let before = try await api.stage.number("SELECT count(*) FROM client_journey_events")
+    let before = try await api.environment.number("SELECT count(*) FROM client_journey_events")
     for _ in 0..<3 {
       let answer = try await api.send(
         "POST", "/api/journey/event", own, headers: ["Idempotency-Key": "k-1"], body: body(Self.clientA))
       #expect(answer.status == 202 && answer.json["eventId"] is String, "\(answer.body)")
     }
-    try await api.stage.settles(events: before + 1, api.program)
+    try await api.environment.settles(events: before + 1, api.program)
     for path in ["replay", "discard"] {
       #expect(
         try await api.send("POST", "/api/operations/dead-letters/\(path)", own, body: #"{"all":true}"#).status == 403)
@@ -180,12 +186,12 @@ import Testing
   }
 
   @Test func withoutKeysNobodySignsIn() async throws {
-    try await APIStage.with(["API_JWT_SECRET": ""]) { (api: APIStage) async throws in
+    try await APIEnvironment.with(["API_JWT_SECRET": ""]) { (api: APIEnvironment) async throws in
       #expect(api.program.standardError.contains("nobody can sign in"))
       #expect(try await api.get("/health", nil).status == 200)
       #expect(try await api.get("/ready", nil).status == 200)
       #expect(try await api.get("/", nil).status == 200)
-      #expect(try await api.get("/api/journey/me", APIStage.token(Self.memberA)).status == 503)
+      #expect(try await api.get("/api/journey/me", APIEnvironment.token(Self.memberA)).status == 503)
     }
   }
 }

@@ -9,7 +9,7 @@ import Testing
 @Suite struct APIWireTests {
   private static let user = "0d000000-0000-4000-8000-0000000000aa"
 
-  private func exchange(_ api: APIStage, _ text: String, _ methods: [String]) throws -> (
+  private func exchange(_ api: APIEnvironment, _ text: String, _ methods: [String]) throws -> (
     answers: [WireAnswer], rest: String, isEnded: Bool
   ) {
     let wire = try Wire(api.port)
@@ -29,8 +29,8 @@ import Testing
   }
 
   @Test func answersStayInStepWithRequests() async throws {
-    try await APIStage.with { api in
-      let token = APIStage.token(Self.user)
+    try await APIEnvironment.with { api in
+      let token = APIEnvironment.token(Self.user)
       func request(_ method: String, _ path: String, _ headers: String = "", signedIn: Bool = true) -> String {
         "\(method) \(path) HTTP/1.1\r\nHost: x\r\n\(signedIn ? "Authorization: Bearer \(token)\r\n" : "")\(headers)\r\n"
       }
@@ -55,10 +55,10 @@ import Testing
   }
 
   @Test func whatIsNoSoundRequestIsToldSoAndEndsTheConnection() async throws {
-    try await APIStage.with { api in
+    try await APIEnvironment.with { api in
       let get = "GET /health HTTP/1.1\r\n", host = "Host: x\r\n"
       let post =
-        "POST /api/journey/event HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(APIStage.token(Self.user))\r\nContent-Type: application/json\r\n"
+        "POST /api/journey/event HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(APIEnvironment.token(Self.user))\r\nContent-Type: application/json\r\n"
       for (what, text, status) in [
         ("no request line", "hello\r\n\r\n", 400),
         ("another protocol", "\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}\u{0}\u{1}\r\n\r\n", 400),
@@ -111,10 +111,11 @@ import Testing
       "API_MAXIMUM_CONNECTIONS": "24", "API_CONNECTIONS_PER_ADDRESS": "12", "API_STREAMS_PER_USER": "3",
       "API_REQUESTS_PER_SECOND": "1000",
     ]
-    try await APIStage.with(settings) { api in
+    try await APIEnvironment.with(settings) { api in
       func watch(_ user: String, from source: String? = nil) throws -> Wire {
         let wire = try Wire(api.port, from: source)
-        wire.send("GET /api/journey/live HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(APIStage.token(user))\r\n\r\n")
+        wire.send(
+          "GET /api/journey/live HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(APIEnvironment.token(user))\r\n\r\n")
         return wire
       }
       var open: [Wire] = []
@@ -151,11 +152,11 @@ import Testing
       "API_CONNECTIONS_PER_ADDRESS": "4", "API_TRUSTED_PROXIES": "127.0.0.1", "API_STREAMS_PER_USER": "100",
       "API_REQUESTS_PER_SECOND": "1000",
     ]
-    try await APIStage.with(settings) { api in
+    try await APIEnvironment.with(settings) { api in
       func watch(_ forwarded: String) throws -> Wire {
         let wire = try Wire(api.port)
         wire.send(
-          "GET /api/journey/live HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: \(forwarded)\r\nAuthorization: Bearer \(APIStage.token(Self.user))\r\n\r\n"
+          "GET /api/journey/live HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: \(forwarded)\r\nAuthorization: Bearer \(APIEnvironment.token(Self.user))\r\n\r\n"
         )
         return wire
       }
@@ -177,7 +178,7 @@ import Testing
   }
 
   @Test func probesAreAnsweredThoughAllElseIsTaken() async throws {
-    try await APIStage.with(["API_MAXIMUM_CONNECTIONS": "4", "API_CONNECTIONS_PER_ADDRESS": "4"]) { api in
+    try await APIEnvironment.with(["API_MAXIMUM_CONNECTIONS": "4", "API_CONNECTIONS_PER_ADDRESS": "4"]) { api in
       let probes = try api.probes
       var open: [Wire] = []
       // All of the API's connections, and as many to the probes as there are places.
@@ -199,7 +200,7 @@ import Testing
 
   @Test func readinessIsToldWithinASecondWhereTheDatabaseHangs() async throws {
     let servers = try await TestServers.dedicated()
-    try await APIStage.with(servers: servers) { api in
+    try await APIEnvironment.with(servers: servers) { api in
       let probes = try api.probes
       func ready(_ port: UInt16) throws -> WireAnswer? {
         let wire = try Wire(port, silence: 10)
@@ -209,7 +210,7 @@ import Testing
       #expect(try ready(api.port)?.status == 200)
       try await servers.pause(.postgres)
       // Requests that wait for the database hold nothing up either.
-      let token = APIStage.token(Self.user)
+      let token = APIEnvironment.token(Self.user)
       let waiting = try (0..<12).map { _ in
         let wire = try Wire(api.port)
         wire.send("GET /api/journey/high-risk HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(token)\r\n\r\n")

@@ -10,8 +10,8 @@ final class Wire: Sendable {
   /// - Parameter from: the loopback address to connect from.
   init(_ port: UInt16, from source: String? = nil, silence: Int = 5) throws {
     descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-    var patience = timeval(tv_sec: silence, tv_usec: 0)
-    setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
+    var timeout = timeval(tv_sec: silence, tv_usec: 0)
+    setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
     if let source { try #require(Self.call(source, 0) { bind(self.descriptor, $0, $1) } == 0) }
     try #require(Self.call("127.0.0.1", port) { connect(self.descriptor, $0, $1) } == 0, "no connection to \(port)")
   }
@@ -96,7 +96,7 @@ struct WireAnswer {
   }
 }
 
-extension APIStage {
+extension APIEnvironment {
   var port: UInt16 { UInt16(address.split(separator: ":").last ?? "") ?? 0 }
 
   /// Where probes are answered.

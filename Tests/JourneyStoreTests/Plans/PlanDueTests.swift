@@ -14,17 +14,18 @@ extension PlanTests {
   func `clients who are due are found by indexes`(_ statistics: PlanHistory.Statistics) async throws {
     let history = try await PlanHistory.filled(statistics)
     var wanted = try await history.rules()
-    wanted.exempt = [History(signals: SignalRules()).invoices.sql]
-    wanted.mostValues = 40
-    try await PlanScenario.run(on: history, PlanLog(try await TestServers.shared()), .standard) { [wanted] scenario in
-      func evaluate(_ work: String) async throws -> DueReceipt {
-        var receipt: DueReceipt?
+    wanted.exempt = [SummaryRebuild(signals: SignalRules()).invoices.sql]
+    wanted.maxValues = 40
+    try await PlanScenario.run(on: history, PlanLog(try await TestServers.shared()), .defaultProfile) {
+      [wanted] scenario in
+      func evaluate(_ work: String) async throws -> DueResult {
+        var result: DueResult?
         let plans = try await scenario.log.plans {
-          receipt = try await scenario.ledger.evaluateDue(limit: 40, passingOver: PassedOver())
+          result = try await scenario.store.evaluateDue(limit: 40, passingOver: PassedOver())
         }
         #expect(plans.contains { $0.text == DueStatements.lock.sql })
         Self.report(wanted.findings(plans, in: work))
-        return try #require(receipt)
+        return try #require(result)
       }
       try await withDatabase(scenario.url) { try await $0.run("UPDATE journey_client_state SET summary = ''") }
       // Everybody is, as after a change of the rules, and of nobody there is a summary.
@@ -41,7 +42,7 @@ extension PlanTests {
       }
       #expect(try await evaluate("some are due").evaluated.count == 40)
       // The first look meets what has just been moved on, and marks it as gone.
-      _ = try await scenario.ledger.evaluateDue(limit: 40, passingOver: PassedOver())
+      _ = try await scenario.store.evaluateDue(limit: 40, passingOver: PassedOver())
       #expect(try await evaluate("nobody is due").looked == 0)
       // Those of the turns before leave dead entries at the front of the index.
       try await withDatabase(scenario.url) {

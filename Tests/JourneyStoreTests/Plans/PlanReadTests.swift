@@ -64,7 +64,7 @@ extension PlanTests {
       try await withReader(statistics) { wanted, plans in
         var wanted = wanted
         // Of a client whose history the host has changed, until it is evaluated: all events of invoices, and no others.
-        wanted.exempt = [History(signals: SignalRules()).late.sql]
+        wanted.exempt = [SummaryRebuild(signals: SignalRules()).late.sql]
         for (work, query) in queries {
           let short = try await plans(query(PlanHistory.shortClient))
           let long = try await plans(query(PlanHistory.longClient))
@@ -100,7 +100,7 @@ extension PlanTests {
     func `a search reads no other organisation's clients`(_ statistics: PlanHistory.Statistics) async throws {
       try await withReader(statistics) { wanted, plans in
         var wanted = wanted
-        wanted.mostRows = 3 * PlanHistory.clients / 3 + 1000
+        wanted.maxRows = 3 * PlanHistory.clients / 3 + 1000
         for filter in [
           ClientFilter(orgID: Self.organization, text: "no such name"),
           ClientFilter(orgID: Self.organization, stage: .billing),

@@ -13,9 +13,9 @@ struct PlanRules {
   let bigTables: Set<String>
   /// The most rows that a statement may read for one batch or one page: some hundred an event, where the tables hold
   /// hundreds of thousands.
-  var mostRows = 4_000
+  var maxRows = 4_000
   /// The most values that a condition on an array asks for, where fewer may be found.
-  var mostValues = 1
+  var maxValues = 1
   /// Statements that may read more than that, and more for a longer history, but no table from end to end.
   var exempt: Set<String> = []
 
@@ -24,7 +24,7 @@ struct PlanRules {
       var complaints = plan.root.all.compactMap(scanOfAll(by:)) + plan.root.all.compactMap(sortOnDisk(by:))
       if !exempt.contains(plan.text) {
         complaints += plan.root.all.compactMap(walk(by:))
-        if plan.rowsRead > mostRows { complaints.append("\(plan.rowsRead) rows read") }
+        if plan.rowsRead > maxRows { complaints.append("\(plan.rowsRead) rows read") }
       }
       return complaints.map { PlanFinding(complaint: $0, work: work, plan: plan) }
     }
@@ -44,7 +44,7 @@ struct PlanRules {
   private func walk(by node: PlanNode) -> String? {
     // A descent takes some four pages, and a row may lie on a page of its own. A condition on an array descends for
     // each of its values, found or not.
-    let descents = max(Int(node.loops), node.condition?.contains("= ANY (") == true ? mostValues : 1)
+    let descents = max(Int(node.loops), node.condition?.contains("= ANY (") == true ? maxValues : 1)
     guard node.isTableScan, let index = node.index, node.children.isEmpty,
       node.blocks > 50 + 10 * (descents + node.rowsRead)
     else { return nil }

@@ -9,12 +9,12 @@ import Testing
 struct PlanScenario {
   enum Rules: CaseIterable, Sendable {
     /// The adapter's own: a client is evaluated once a batch, and its invoices are followed until they are settled.
-    case standard
+    case defaultProfile
     /// The design document's: every event is evaluated, and every winner is published.
     case seed
   }
 
-  let ledger: PostgresLedger
+  let store: PostgresEventStore
   let log: PlanLog
   /// Of the database, for the test's own statements.
   let url: String
@@ -38,22 +38,22 @@ struct PlanScenario {
         causeID: action.causeID, traceparent: nil, body: [])
     }
     let settings = try PostgresSettings(conninfo: PlanLog.url(history.url), role: "journey_adapter")
-    let ledger = try await PostgresLedger.open(settings, lanes: 1, decider: decider, clock: SystemClock())
-    let scenario = PlanScenario(ledger: ledger, log: log, url: history.url, rules: decisions, tag: "\(rules)")
+    let store = try await PostgresEventStore.open(settings, workers: 1, decider: decider, clock: SystemClock())
+    let scenario = PlanScenario(store: store, log: log, url: history.url, rules: decisions, tag: "\(rules)")
     do {
       try await body(scenario)
     } catch {
-      await ledger.close()
+      await store.close()
       throw error
     }
-    await ledger.close()
+    await store.close()
   }
 
   /// Events of all kinds, spread over the clients: most of them new, one in four late, with the middle of the history
   /// around it.
   /// - Parameter kind: tells the ids of these events from those of others.
   func events(of clients: [ClientReference], count: Int = 40, _ kind: String, settingStages: Bool = true) throws
-    -> [StagedEvent]
+    -> [IncomingEvent]
   {
     let kinds: [(type: String, stage: Stage?)] = [
       ("note_added", nil), ("invoice_overdue", .billing), ("invoice_paid", nil), ("ticket_opened", nil),
@@ -74,16 +74,16 @@ struct PlanScenario {
         occurredAt: now - (n % 4 == 0 ? .days(300) : .seconds(Int64(count - n))), metadata: metadata)
       let signals = rules.signals.signals(
         type: type, stage: stage, sourceEventID: id, metadata: try JSONDocument(parsing: metadata).root)
-      return StagedEvent(id: UUID.v7(at: now, using: &random), event: event, signals: signals)
+      return IncomingEvent(id: UUID.v7(at: now, using: &random), event: event, signals: signals)
     }
   }
 
   /// The plans of a batch's commit, and what came of it.
-  func commit(_ events: [StagedEvent], published: [UUID] = []) async throws -> (
-    plans: [ExecutedPlan], receipt: CommitReceipt
+  func commit(_ events: [IncomingEvent], published: [UUID] = []) async throws -> (
+    plans: [ExecutedPlan], result: CommitResult
   ) {
-    var receipt: CommitReceipt?
-    let plans = try await log.plans { receipt = try await ledger.take(events, published: published) }
-    return (plans, try #require(receipt))
+    var result: CommitResult?
+    let plans = try await log.plans { result = try await store.commitAll(events, published: published) }
+    return (plans, try #require(result))
   }
 }

@@ -23,7 +23,9 @@ import Testing
   private static let long = ClientReference(id: PlanHistory.longClient)
 
   /// Clients of organisation 0, others for every run.
-  private static func clients(_ rules: PlanScenario.Rules) -> Range<Int> { rules == .standard ? 1..<100 : 101..<200 }
+  private static func clients(_ rules: PlanScenario.Rules) -> Range<Int> {
+    rules == .defaultProfile ? 1..<100 : 101..<200
+  }
 
   private static func reference(_ n: Int) -> ClientReference { ClientReference(id: PlanHistory.client(3 * n)) }
 
@@ -36,7 +38,7 @@ import Testing
     try #require(wanted.bigTables.isSuperset(of: PlanHistory.bigTables))
     // An invoice has a row, which is made from the invoice's events when the adapter first meets the client, its rules
     // change, or the host adds an event.
-    wanted.exempt = [History(signals: SignalRules()).invoices.sql]
+    wanted.exempt = [SummaryRebuild(signals: SignalRules()).invoices.sql]
     try await withDatabase(history.url) { try await $0.run("UPDATE journey_client_state SET summary = ''") }
     try await PlanScenario.run(on: history, PlanLog(try await TestServers.shared()), rules) {
       try await body($0, wanted)
@@ -57,7 +59,7 @@ import Testing
         let short = try await scenario.commit(try scenario.events(of: [Self.short], "short \(state)"))
         let long = try await scenario.commit(try scenario.events(of: [Self.long], "long \(state)"))
         #expect(
-          (short.receipt.results + long.receipt.results).allSatisfy { if case .stored = $0 { true } else { false } })
+          (short.result.results + long.result.results).allSatisfy { if case .stored = $0 { true } else { false } })
         #expect(long.plans.contains { $0.isNested }, "the keys that are checked are not among the plans")
         Self.report(wanted.findings(short.plans + long.plans, in: "a client \(state)"))
         Self.report(wanted.growth(from: short.plans, to: long.plans, in: "a client \(state)"))
@@ -71,13 +73,13 @@ import Testing
   ) async throws {
     let numbers = Self.clients(rules)
     try await withScenario(rules, statistics) { scenario, wanted in
-      func check(_ work: String, _ events: [StagedEvent], published: [UUID] = []) async throws -> CommitReceipt {
-        let (plans, receipt) = try await scenario.commit(events, published: published)
+      func check(_ work: String, _ events: [IncomingEvent], published: [UUID] = []) async throws -> CommitResult {
+        let (plans, result) = try await scenario.commit(events, published: published)
         var wanted = wanted
-        wanted.mostRows = 100 * events.count
-        wanted.mostValues = events.count
+        wanted.maxRows = 100 * events.count
+        wanted.maxValues = events.count
         Self.report(wanted.findings(plans, in: work))
-        return receipt
+        return result
       }
       let known = numbers.prefix(40).map(Self.reference)
       let everyone = (1500..<2000).map(Self.reference)
@@ -120,13 +122,13 @@ import Testing
       var batches: [OutboxBatch] = []
       Self.report(
         wanted.findings(
-          try await scenario.log.plans { batches = try await scenario.ledger.claimAbandoned(limit: 20) },
+          try await scenario.log.plans { batches = try await scenario.store.claimAbandoned(limit: 20) },
           in: "the relay"))
       let batch = try #require(batches.first)
       let others = batches.dropFirst().map(\.id)
       let settled = try await scenario.log.plans {
-        try await scenario.ledger.release([batch.actions[0].id], of: batch.id, because: "refused")
-        try await scenario.ledger.markPublished(others)
+        try await scenario.store.release([batch.actions[0].id], of: batch.id, because: "refused")
+        try await scenario.store.markPublished(others)
       }
       Self.report(wanted.findings(settled, in: "what the relay notes"))
     }
@@ -156,44 +158,45 @@ import Testing
   }
 
   @Test(arguments: PlanLog.Planning.allCases)
-  func `dead letters are stored, listed and replayed through indexes`(_ planning: PlanLog.Planning) async throws {
+  func `dead deadLetters are stored, listed and replayed through indexes`(_ planning: PlanLog.Planning) async throws {
     let history = try await Self.filled()
     let log = PlanLog(try await TestServers.shared())
     let wanted = try await history.rules()
     let worker = PostgresWorker(
       try PostgresSettings(conninfo: PlanLog.url(history.url, planning), role: "journey_adapter"))
-    let archive = DeadLetterArchive(worker: worker, clock: LetterClock())
-    let desk = LetterDesk(worker: worker, actor: "ann")
-    let letters = (0..<40).map { Letter.test(planning == .custom ? $0 : 100 + $0) }
-    var open = LetterFilter()
+    let archive = PostgresDeadLetterArchive(worker: worker, clock: DeadLetterClock())
+    let repository = DeadLetterRepository(worker: worker, actor: "ann")
+    let deadLetters = (0..<40).map { DeadLetter.test(planning == .custom ? $0 : 100 + $0) }
+    var open = DeadLetterFilter()
     open.states = [.new]
     let result: Result<Void, any Error>
     do {
       for work in ["new letters", "known letters"] {
-        Self.report(wanted.findings(try await log.plans { _ = try await archive.store(letters) }, in: work))
+        Self.report(wanted.findings(try await log.plans { _ = try await archive.store(deadLetters) }, in: work))
       }
-      for (work, filter) in [("open letters", open), ("letters", LetterFilter())] {
+      for (work, filter) in [("open letters", open), ("letters", DeadLetterFilter())] {
         let plans = try await log.plans {
-          try #require(try await desk.list(filter, limit: 50, withBodies: false).count == 50)
+          try #require(try await repository.list(filter, limit: 50, withBodies: false).count == 50)
         }
         Self.report(wanted.findings(plans, in: work))
       }
       // Nothing has counted the letters since they were taken.
-      var mine = LetterFilter()
+      var mine = DeadLetterFilter()
       mine.states = [.new]
       mine.orgID = PlanHistory.organization(planning == .custom ? 1 : 2)
-      let replays = LetterReplays(worker: worker, actor: "ann", clock: LetterClock())
+      let replays = ReplayRepository(worker: worker, actor: "ann", clock: DeadLetterClock())
       let order = ReplayOrder(
         filter: mine, filterText: Array("{}".utf8), edit: nil, rate: nil, why: nil, loopGuard: nil)
-      let (replay, taken) = try await replays.start(order)
-      #expect(taken >= 1000)
-      let ledger = replays.ledger(replay, why: nil)
+      let (replay, claimed) = try await replays.start(order)
+      #expect(claimed >= 1000)
+      let store = replays.store(replay, why: nil)
       var few = wanted
-      few.mostRows = 500
+      few.maxRows = 500
       for turn in ["a replay's first letters", "its next ones"] {
         let plans = try await log.plans {
-          let items = try await ledger.taken(after: nil, limit: 40)
-          try await ledger.note(items.enumerated().map { ($1.letterID, $0 % 4 == 0 ? .failed("refused") : .confirmed) })
+          let items = try await store.claimed(after: nil, limit: 40)
+          try await store.record(
+            items.enumerated().map { ($1.deadLetterID, $0 % 4 == 0 ? .failed("refused") : .confirmed) })
         }
         Self.report(few.findings(plans, in: turn))
       }
@@ -209,14 +212,14 @@ import Testing
   /// before the server has any statistics.
   @Test func `plans made for empty tables do for full ones`() async throws {
     let history = try await PlanHistory.empty()
-    let made = History(signals: SignalRules())
+    let made = SummaryRebuild(signals: SignalRules())
     var wanted = PlanRules(bigTables: PlanHistory.bigTables)
     // A client with a past that others wrote is met for the first time once. To a server that knows nothing of the
     // table, sorting that past looks no dearer than reading its end, until its first statistics, a minute later, make
     // the plan anew.
     wanted.exempt = [made.invoices.sql, made.newest.sql]
-    wanted.mostValues = 40
-    try await PlanScenario.run(on: history, PlanLog(try await TestServers.shared()), .standard) { scenario in
+    wanted.maxValues = 40
+    try await PlanScenario.run(on: history, PlanLog(try await TestServers.shared()), .defaultProfile) { scenario in
       for round in 0..<3 {
         _ = try await scenario.commit(
           try scenario.events(of: (round * 40..<round * 40 + 40).map(Self.reference), "empty \(round)"))
@@ -242,13 +245,13 @@ import Testing
     let clients =
       (0..<500).map { ClientReference(externalID: "new \($0)", creation: NewClient(name: "n")) }
       + (1500..<2000).map(Self.reference)
-    try await PlanScenario.run(on: history, log, .standard) {
+    try await PlanScenario.run(on: history, log, .defaultProfile) {
       _ = try await $0.commit(try $0.events(of: clients, count: 1, "first"))
     }
     try await withDatabase(history.url) { try await $0.run("ANALYZE") }
     var wanted = PlanRules(bigTables: PlanHistory.bigTables)
-    wanted.mostValues = 40
-    try await PlanScenario.run(on: history, log, .standard) { scenario in
+    wanted.maxValues = 40
+    try await PlanScenario.run(on: history, log, .defaultProfile) { scenario in
       for round in 0..<5 {
         _ = try await scenario.commit(try scenario.events(of: clients, count: 1000, "growth \(round)"))
       }
@@ -265,7 +268,7 @@ import Testing
     let log = PlanLog(try await TestServers.shared())
     let other = (2000..<2040).map(Self.reference)
     if statistics == "analysed while tiny" {
-      try await PlanScenario.run(on: history, log, .standard) {
+      try await PlanScenario.run(on: history, log, .defaultProfile) {
         _ = try await $0.commit(try $0.events(of: other, "tiny"))
       }
       try await withDatabase(history.url) { try await $0.run("ANALYZE") }
@@ -273,10 +276,10 @@ import Testing
     try await history.fill(clients: 500, settingStages: false)
     if statistics == "analysed" { try await withDatabase(history.url) { try await $0.run("ANALYZE") } }
     var wanted = PlanRules(bigTables: PlanHistory.bigTables)
-    let made = History(signals: SignalRules())
+    let made = SummaryRebuild(signals: SignalRules())
     wanted.exempt = [made.invoices.sql, made.newest.sql]
-    wanted.mostValues = 40
-    try await PlanScenario.run(on: history, log, .standard) { scenario in
+    wanted.maxValues = 40
+    try await PlanScenario.run(on: history, log, .defaultProfile) { scenario in
       for state in ["first", "second"] {
         let short = try await scenario.commit(try scenario.events(of: [Self.short], state, settingStages: false))
         let long = try await scenario.commit(try scenario.events(of: [Self.long], state, settingStages: false))
@@ -287,8 +290,8 @@ import Testing
         #expect(!inserts.isEmpty)
         for insert in inserts { #expect(insert.rowsRead == 0, "\(statistics), \(state): \(insert.root.drawing())") }
         // One that set a stage long ago, and gets late events.
-        let staged = try await scenario.commit(try scenario.events(of: [Self.long], "staged \(state)"))
-        Self.report(wanted.findings(short.plans + long.plans + staged.plans, in: "\(statistics), \(state)"))
+        let incoming = try await scenario.commit(try scenario.events(of: [Self.long], "staged \(state)"))
+        Self.report(wanted.findings(short.plans + long.plans + incoming.plans, in: "\(statistics), \(state)"))
         Self.report(wanted.growth(from: short.plans, to: long.plans, in: "\(statistics), \(state)"))
       }
     }
@@ -308,7 +311,7 @@ import Testing
         let short = try await scenario.commit(try scenario.events(of: [Self.short], count: 2, "no index"))
         let long = try await scenario.commit(try scenario.events(of: [Self.long], count: 2, "no index, long"))
         let found = wanted.findings(long.plans, in: "") + wanted.growth(from: short.plans, to: long.plans, in: "")
-        #expect(found.contains { $0.plan.text == History(signals: SignalRules()).newest.sql }, "\(found)")
+        #expect(found.contains { $0.plan.text == SummaryRebuild(signals: SignalRules()).newest.sql }, "\(found)")
       }
       result = .success(())
     } catch {

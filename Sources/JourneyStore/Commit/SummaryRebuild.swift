@@ -1,0 +1,128 @@
+import FoundationEssentials
+import Journey
+import PostgresClient
+
+/// Makes the summary of a client from its stored events: for a client that the adapter meets for the first time (its
+/// events may have been written by the host application), or whose stored summary is of another version.
+///
+/// It reads, through indexes, only the newest events of each kind that a summary can hold: the cost does not grow with
+/// the history.
+struct SummaryRebuild {
+  let signals: SignalRules
+  /// The newest events of the clients $1.
+  ///
+  /// The event types stand in its text, not in parameters: only so can the planner see that the partial index on the
+  /// signals serves.
+  let newest: PostgresStatement
+  /// Makes the invoices of the clients $1 those that their stored events speak of, writing only what differs.
+  let invoices: PostgresStatement
+  /// The late invoices that the stored events of the clients $1 speak of, as `InvoiceUpdates.late` answers those that are
+  /// noted. It changes nothing.
+  let late: PostgresStatement
+
+  init(signals: SignalRules) {
+    self.signals = signals
+    (invoices, late) = Self.invoices(signals)
+    let branches =
+      [Self.select("TRUE", limit: ClientSummary.recentLimit), Self.select("sets_stage", limit: 1)]
+      + Self.select(eachOf: signals.ticketOpened, limit: ClientSummary.ticketLimit)
+      + Self.select(eachOf: signals.usage.filter { $0.value != nil }.keys, limit: 1)
+      // A report that names no figure, and has none that stands in for it, says nothing: the one before it counts.
+      + Self.select(
+        eachOf: signals.usage.filter { $0.value == nil }.keys, "jsonb_typeof(metadata->'usage') = 'number'", limit: 1)
+      + Self.select(eachOf: signals.progressAdvanced.union(signals.progressDelayed), limit: 1)
+      + Self.select(eachOf: ["invoice_overdue"], "\(HostValues.text("stage")) = 'billing' AND sets_stage", limit: 1)
+    newest = PostgresStatement(
+      name: "newest_events",
+      """
+      SELECT c.client_id, e.source, e.source_event_id, e.event_type, e.stage, e.sets_stage, e.occurred_at, e.metadata
+      FROM unnest($1::uuid[]) AS c(client_id)
+      CROSS JOIN LATERAL (
+        \(branches.map { "(\($0))" }.joined(separator: "\n  UNION ALL "))
+      ) e
+      """)
+  }
+
+  private static let type = HostValues.text("event_type")
+
+  /// With ties: which of several events of one instant is the newest is for `EventStamp` to say.
+  private static func select(_ condition: String, limit: Int) -> String {
+    """
+    SELECT COALESCE(source, '') AS source, COALESCE(source_event_id, id::text) AS source_event_id,
+      \(type) AS event_type, \(HostValues.text("stage")) AS stage, sets_stage, occurred_at, metadata
+    FROM client_journey_events h
+    WHERE h.client_id = c.client_id AND h.occurred_at BETWEEN '0001-01-01' AND '9999-12-31' AND \(condition)
+    ORDER BY h.occurred_at DESC FETCH FIRST \(limit) ROWS WITH TIES
+    """
+  }
+
+  /// A query a type: only the newest of one type are the first that the index on the signals holds. Of several types
+  /// together all would be read, and sorted.
+  private static func select(eachOf types: some Sequence<String>, _ condition: String = "TRUE", limit: Int) -> [String]
+  {
+    types.sorted().map { select("\(type) = \(literal($0)) AND \(condition)", limit: limit) }
+  }
+
+  private static func literal(_ text: String) -> String {
+    "'" + text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "''") + "'"
+  }
+
+  private static func isOne(of types: some Sequence<String>) -> String {
+    let list = types.sorted().map(literal)
+    return list.isEmpty ? "FALSE" : "\(type) IN (\(list.joined(separator: ", ")))"
+  }
+
+  func summaries(_ result: PostgresResult) throws(PostgresError) -> [UUID: ClientSummary] {
+    var summaries: [UUID: ClientSummary] = [:]
+    for row in 0..<result.rowCount {
+      let stage = try result.bool(row, 5) ? Stage(rawValue: result.text(row, 4)) : nil
+      let type = try result.text(row, 3)
+      let stamp = EventStamp(
+        at: Timestamp(microseconds: try result.timestamp(row, 6)), id: try result.text(row, 2),
+        source: try result.text(row, 1))
+      let found = try metadata(result.jsonIfPresent(row, 7)).map { metadata in
+        signals.signals(type: type, stage: stage, sourceEventID: stamp.id, metadata: metadata)
+      }
+      summaries[try result.uuid(row, 0), default: ClientSummary()]
+        .insert(stamp, stage: stage, signals: found ?? Signals())
+    }
+    return summaries
+  }
+
+  private func metadata(_ bytes: [UInt8]?) -> JSONValue? {
+    (try? JSONDocument(parsing: bytes ?? Array("{}".utf8)))?.root
+  }
+
+  private static func invoices(_ signals: SignalRules) -> (recorded: PostgresStatement, late: PostgresStatement) {
+    let overdue = isOne(of: signals.invoiceOverdue), settled = isOne(of: signals.invoiceSettled)
+    let told = """
+      WITH told AS MATERIALIZED (
+        SELECT e.client_id, e.org_id, COALESCE(n.id, 'event:' || COALESCE(e.source_event_id, e.id::text)) COLLATE "C" AS invoice_id,
+          min(e.occurred_at) FILTER (WHERE \(overdue)) AS overdue_at, min(e.occurred_at) FILTER (WHERE \(settled)) AS settled_at
+        FROM client_journey_events e
+        CROSS JOIN LATERAL (
+          SELECT CASE WHEN jsonb_typeof(e.metadata->'invoiceId') IN ('string', 'number')
+            AND octet_length(e.metadata->>'invoiceId') BETWEEN 1 AND \(SignalRules.maxInvoiceIDLength) THEN e.metadata->>'invoiceId' END AS id) n
+        WHERE e.client_id = ANY($1::uuid[]) AND e.occurred_at BETWEEN '0001-01-01' AND '9999-12-31'
+          AND ((\(overdue)) OR (\(settled)) AND n.id IS NOT NULL)
+        GROUP BY 1, 2, 3
+      )
+      """
+    let recorded = PostgresStatement(
+      name: "history_invoices",
+      """
+      \(told), gone AS (
+        DELETE FROM journey_invoices v
+        WHERE v.client_id = ANY($1::uuid[])
+          AND NOT EXISTS (SELECT FROM told t WHERE t.client_id = v.client_id AND t.invoice_id = v.invoice_id)
+      )
+      INSERT INTO journey_invoices (client_id, org_id, invoice_id, overdue_at, settled_at)
+      SELECT t.client_id, t.org_id, t.invoice_id, t.overdue_at, t.settled_at
+      FROM told t LEFT JOIN journey_invoices v ON v.client_id = t.client_id AND v.invoice_id = t.invoice_id
+      WHERE v.client_id IS NULL OR (v.overdue_at, v.settled_at) IS DISTINCT FROM (t.overdue_at, t.settled_at)
+      ORDER BY 1, 3
+      ON CONFLICT (client_id, invoice_id) DO UPDATE SET overdue_at = EXCLUDED.overdue_at, settled_at = EXCLUDED.settled_at
+      """)
+    return (recorded, InvoiceUpdates.late("history_late_invoices", with: told, in: "told"))
+  }
+}

@@ -1,0 +1,186 @@
+public import FoundationEssentials
+public import Journey
+public import PostgresClient
+
+/// Under which id a source knows a client.
+public struct Identity: Hashable, Sendable {
+  public var source: String
+  public var externalID: String
+  public var clientID: UUID
+  public var name: String?
+  public var email: String?
+  public var createdAt: Timestamp
+  /// How the id came to mean the client: created, email, thing, merge or operator; nil where that was not noted yet.
+  public var via: String?
+  /// The source's own id of the event that linked it.
+  public var eventID: String?
+}
+
+/// What became of a link that a person asked for.
+public enum LinkOutcome: Hashable, Sendable {
+  case added
+  /// The id means this client already.
+  case known
+  /// The id means another client.
+  case taken(by: UUID)
+  /// The organisation has no such client.
+  case unknownClient
+  /// Several clients of the organisation share the address.
+  case ambiguous(Int)
+  /// No event could name anything by such a text; `what` is the id or the source.
+  case unusable(what: String, fault: String)
+}
+
+/// Who is who, as a person works on it.
+public struct IdentityRepository: Sendable {
+  let worker: PostgresWorker
+  let actor: String
+
+  /// - Parameter actor: who works, for the record.
+  public init(worker: PostgresWorker, actor: String) {
+    self.worker = worker
+    self.actor = actor
+  }
+
+  /// The identities of an organisation, by source and id.
+  /// - Parameters:
+  ///   - source: only this source's.
+  ///   - client: only this client's.
+  public func list(orgID: UUID, source: String?, client: UUID?, limit: Int) async throws -> [Identity] {
+    try await worker.perform { connection in
+      let result = try connection.execute(
+        Statements.list,
+        PostgresParameters {
+          $0.uuid(orgID)
+          $0.text(source)
+          $0.uuid(client)
+          $0.int8(Int64(limit))
+        })
+      return try (0..<result.rowCount).map { row in
+        Identity(
+          source: try result.text(row, 0), externalID: try result.text(row, 1), clientID: try result.uuid(row, 2),
+          name: try result.textIfPresent(row, 3), email: try result.textIfPresent(row, 4),
+          createdAt: Timestamp(microseconds: try result.timestamp(row, 5)), via: try result.textIfPresent(row, 6),
+          eventID: try result.textIfPresent(row, 7))
+      }
+    }
+  }
+
+  /// Has a source's id mean a client. What means another client stays as it is.
+  /// - Parameters:
+  ///   - client: the client's id, or its e-mail address, where that is not one that anybody may have typed.
+  ///   - why: for the record.
+  public func link(orgID: UUID, source: String, externalID: String, client: String, why: String?) async throws
+    -> LinkOutcome
+  {
+    let limits = EventLimits(now: .startOf2000)
+    for (what, text) in [("id", externalID), ("source", source)] {
+      if let fault = limits.fault(of: text) { return .unusable(what: what, fault: fault) }
+    }
+    return try await worker.perform { [actor] connection in
+      let found = try connection.execute(
+        Statements.find,
+        PostgresParameters {
+          $0.uuid(orgID)
+          $0.uuid(UUID(uuidString: client))
+          $0.text(client)
+        })
+      guard found.rowCount > 0 else { return .unknownClient }
+      guard found.rowCount == 1 else { return .ambiguous(found.rowCount) }
+      let id = try found.uuid(0, 0)
+      let added = try connection.execute(
+        Statements.link,
+        PostgresParameters {
+          $0.uuid(orgID)
+          $0.text(source)
+          $0.text(externalID)
+          $0.uuid(id)
+          $0.text(actor)
+          $0.text(why)
+        })
+      if added.rowCount == 1 { return .added }
+      let holder = try connection.execute(
+        Statements.holder,
+        PostgresParameters {
+          $0.uuid(orgID)
+          $0.text(source)
+          $0.text(externalID)
+        })
+      guard holder.rowCount == 1 else { return .unknownClient }
+      let other = try holder.uuid(0, 0)
+      return other == id ? .known : .taken(by: other)
+    }
+  }
+
+  /// Makes two clients one: the journey of the first becomes part of the second's.
+  /// - Returns: the client that remains, and whether they were one before.
+  /// - Throws: `PostgresError` with the state 23503 where one of them is no client of the organisation.
+  public func merge(orgID: UUID, from: UUID, into: UUID, why: String?) async throws -> (remaining: UUID, wasOne: Bool) {
+    try await worker.perform { [actor] connection in
+      let before = try connection.execute(
+        Statements.final,
+        PostgresParameters {
+          $0.uuid(from)
+          $0.uuid(into)
+        })
+      let wasOne = try before.bool(0, 0)
+      let result = try connection.execute(
+        Statements.merge,
+        PostgresParameters {
+          $0.uuid(orgID)
+          $0.uuid(from)
+          $0.uuid(into)
+          $0.text(actor)
+          $0.text(why)
+        })
+      return (try result.uuid(0, 0), wasOne)
+    }
+  }
+
+  private enum Statements {
+    static let list = PostgresStatement(
+      name: "list_identities",
+      """
+      SELECT d.source, d.external_id, d.client_id, c.name::text, c.email::text, d.created_at, d.via, d.event_id
+      FROM journey_identities d JOIN contacts c ON c.id = d.client_id
+      WHERE d.org_id = $1 AND ($2::text IS NULL OR d.source = $2) AND ($3::uuid IS NULL OR d.client_id = $3)
+      ORDER BY d.source, d.external_id LIMIT $4
+      """)
+    static let find = PostgresStatement(
+      name: "find_client",
+      """
+      SELECT DISTINCT COALESCE(s.merged_into, c.id) FROM contacts c LEFT JOIN journey_client_state s ON s.client_id = c.id
+      WHERE c.org_id = $1 AND (c.id = $2 OR $2 IS NULL AND lower(c.email) = lower($3::text) AND \(VerifiedEmail.condition))
+      """)
+    static let link = PostgresStatement(
+      name: "link_identity",
+      """
+      WITH new AS (
+        INSERT INTO journey_identities (org_id, source, external_id, client_id, via) VALUES ($1, $2, $3, $4, 'operator')
+        ON CONFLICT (org_id, source, external_id) DO NOTHING RETURNING org_id, source, external_id, client_id
+      ), logged AS (
+        INSERT INTO journey_identity_log (org_id, action, source, external_id, client_id, actor, why)
+        SELECT org_id, 'linked', source, external_id, client_id, $5::text, $6::text FROM new
+      )
+      SELECT client_id FROM new
+      """)
+    static let holder = PostgresStatement(
+      name: "identity_holder",
+      "SELECT client_id FROM journey_identities WHERE org_id = $1 AND source = $2 AND external_id = $3")
+    static let final = PostgresStatement(
+      name: "final_clients",
+      """
+      SELECT COALESCE((SELECT merged_into FROM journey_client_state WHERE client_id = $1), $1::uuid)
+        = COALESCE((SELECT merged_into FROM journey_client_state WHERE client_id = $2), $2::uuid)
+      """)
+    static let merge = PostgresStatement(
+      name: "merge_clients",
+      """
+      WITH merged AS MATERIALIZED (SELECT journey_merge_clients($1, $2, $3) AS id), logged AS (
+        INSERT INTO journey_identity_log (org_id, action, client_id, other_client_id, actor, why)
+        SELECT $1::uuid, 'merged', id, $2::uuid, $4::text, $5::text FROM merged WHERE id <> $2::uuid
+      )
+      SELECT id FROM merged
+      """)
+  }
+}

@@ -1,0 +1,231 @@
+import AMQPClient
+import Foundation
+import Testing
+
+/// Holds a stage against the reference, once nothing is under way any more.
+struct Invariants {
+  let environment: TestEnvironment
+  let workload: Workload
+  let profile: Profile
+  /// Clients that are gone; what was published for them is not looked at.
+  private let outsiders: Set<String>
+  private let note: Comment = "JOURNEY_TEST_SEED=\(SeededRandom.seed)"
+
+  init(_ environment: TestEnvironment, _ workload: Workload, _ profile: Profile, outsiders: Set<String> = []) {
+    self.outsiders = outsiders
+    self.environment = environment
+    self.workload = workload
+    self.profile = profile
+  }
+
+  /// What was found, in numbers.
+  struct FailureInfo {
+    var stored = 0
+    /// Events that are not stored as they were sent, and actions that are in no queue.
+    var lost = 0
+    var actions = 0
+    /// Messages that a worker sees once more, under the id of an earlier one.
+    var copies = 0
+  }
+
+  /// Every event once, every client as the reference says, every action where it belongs, nothing left in the queues.
+  @discardableResult
+  func check() async throws -> FailureInfo {
+    var account = FailureInfo()
+    try await checkEvents(&account)
+    try await checkClients()
+    try await checkActionRows()
+    try await checkMessages(&account)
+    #expect(try await environment.admin.messageCount(queue: "journey.ingest") == 0, note)
+    #expect(try await environment.admin.messageCount(queue: "journey.dead-letters") == 0, note)
+    return account
+  }
+
+  private func checkEvents(_ account: inout FailureInfo) async throws {
+    let stored = try await environment.rows(
+      """
+      SELECT org_id, source, source_event_id, client_id, event_type, (extract(epoch FROM occurred_at) * 1000000)::bigint, metadata ->> 'note',
+        CASE WHEN sets_stage THEN stage END
+      FROM client_journey_events
+      """)
+    let wanted = workload.events.map { event in
+      let environment = Reference.environment(of: event.type, profile) ?? ""
+      return [
+        event.client.org, event.source, event.id, event.client.id, event.type, String(event.at),
+        "Grüße, \"quoted\" \u{2028} \(event.id)", environment,
+      ]
+    }
+    #expect(stored.count == wanted.count, note)
+    #expect(Set(stored) == Set(wanted), note)
+    account.stored = stored.count
+    account.lost += Set(wanted).subtracting(stored).count
+  }
+
+  private func checkClients() async throws {
+    let rows = try await environment.rows(
+      """
+      SELECT DISTINCT ON (c.client_id) c.client_id, (extract(epoch FROM c.generated_at) * 1000000)::bigint, c.score::float8, c.risk_level,
+        (SELECT string_agg(a.value, ',' ORDER BY a.ordinality) FROM jsonb_array_elements_text(c.recommended_actions) WITH ORDINALITY a),
+        s.stage, s.score::float8, s.risk_level, array_to_string(s.risks, ','), s.org_id,
+        (extract(epoch FROM s.last_event_at) * 1000000)::bigint
+      FROM client_journey_scores c JOIN journey_client_state s ON s.client_id = c.client_id AND s.scored_at = c.generated_at
+      ORDER BY c.client_id, c.generated_at DESC
+      """)
+    let byClient = Dictionary(grouping: workload.events, by: \.client)
+    #expect(rows.count == byClient.count, note)
+    let found = Dictionary(rows.map { ($0[0], $0) }) { first, _ in first }
+    for (client, events) in byClient {
+      guard let row = found[client.id], let now = Int64(row[1]) else {
+        Issue.record("client \(client.id) has no score that agrees with its state; \(note)")
+        continue
+      }
+      let wanted = Reference(profile, events, aiScore: client.aiScore, now: now)
+      let why: Comment =
+        "client \(client.id), \(events.count) events, ai_score \(client.aiScore ?? "NULL"), wanted \(wanted), \(note)"
+      #expect(abs((Double(row[2]) ?? -1) - wanted.score) < 1e-9, why)
+      #expect(row[3] == wanted.level, why)
+      #expect(row[4] == wanted.actions.joined(separator: ","), why)
+      #expect(row[5] == wanted.environment, why)
+      #expect(row[6] == row[2] && row[7] == row[3], why)
+      #expect(row[8] == wanted.risks.joined(separator: ","), why)
+      #expect(row[9] == client.org, why)
+      #expect(row[10] == events.map(\.at).max().map(String.init), why)
+    }
+  }
+
+  private func checkActionRows() async throws {
+    let differing = try await environment.rows(
+      """
+      SELECT a.id FROM journey_actions a
+      LEFT JOIN client_journey_scores s ON s.client_id = a.client_id AND s.generated_at = a.decided_at
+      WHERE s.id IS NULL OR s.recommended_actions ->> 0 <> a.action OR s.risk_level <> a.risk_level OR s.score <> a.score
+        OR s.event_id <> a.event_id OR s.org_id <> a.org_id OR a.published_at IS NULL OR a.state <> 'published'
+      """)
+    #expect(differing.isEmpty, "actions that are not their score's best, or not published; \(note)")
+    switch profile {
+    case .literal:
+      #expect(
+        try await environment.number("SELECT count(*) FROM client_journey_scores") == workload.events.count,
+        "one score an event; \(note)")
+      let silent = try await environment.rows(
+        """
+        SELECT s.id FROM client_journey_scores s
+        WHERE (s.recommended_actions ->> 0 IS NOT NULL) <> (1 = (
+          SELECT count(*) FROM journey_actions a WHERE a.client_id = s.client_id AND a.decided_at = s.generated_at))
+        """)
+      #expect(silent.isEmpty, "one action for each score that recommends one; \(note)")
+      let repeated = try await environment.rows(
+        "SELECT event_id FROM client_journey_scores GROUP BY 1 HAVING count(*) > 1")
+      #expect(repeated.isEmpty, "an event was evaluated twice; \(note)")
+    case .defaultProfile:
+      let repeated = try await environment.rows(
+        """
+        SELECT a.client_id, a.action FROM journey_actions a JOIN journey_actions b USING (client_id, action)
+        WHERE b.id > a.id AND array_position('{low,medium,high,urgent}', b.priority) <= array_position('{low,medium,high,urgent}', a.priority)
+        """)
+      #expect(
+        repeated.isEmpty, "the cooldown lets one action of a kind through, and another of a higher priority; \(note)")
+      let missing = try await environment.rows(
+        """
+        SELECT s.id FROM client_journey_scores s WHERE s.recommended_actions ->> 0 IS NOT NULL AND NOT EXISTS (
+          SELECT FROM journey_actions a
+          WHERE a.client_id = s.client_id AND a.action = s.recommended_actions ->> 0 AND a.decided_at <= s.generated_at)
+        """)
+      #expect(missing.isEmpty, "what was recommended best was published then or before; \(note)")
+    }
+  }
+
+  private struct Body: Decodable {
+    struct Details: Decodable {
+      var action: String
+      var channel: String
+      var priority: String
+      var score: Double
+      var riskLevel: String
+      var recommendedActions: [String]
+      var decidedAt: String
+      var causationId: String
+    }
+    var id: String
+    var type: String
+    var subject: String
+    var orgid: String
+    var data: Details
+  }
+
+  private func checkMessages(_ account: inout FailureInfo) async throws {
+    var rows: [String: [String]] = [:]
+    let columns = "id, channel, routing_key, score, org_id, client_id, priority, explanation -> 'cause' ->> 'id'"
+    for row in try await environment.rows("SELECT \(columns) FROM journey_actions") { rows[row[0]] = row }
+    var copies: [String: [UInt8]] = [:]
+    var messages = 0
+    var last: [String: Body] = [:]
+    for channel in ["email", "voice", "human"] {
+      for delivery in try await environment.drain("journey.actions.\(channel)") {
+        let id = delivery.properties.messageID ?? ""
+        let body = try JSONDecoder().decode(Body.self, from: Data(delivery.body))
+        if outsiders.contains(body.subject) { continue }
+        guard let row = rows[id] else {
+          Issue.record("a message with the unknown id \(id); \(note)")
+          continue
+        }
+        #expect(copies[id, default: delivery.body] == delivery.body, "copies of an action have the same bytes; \(note)")
+        copies[id] = delivery.body
+        messages += 1
+        #expect(body.data.score == Double(row[3]), note)
+        #expect(body.id == id && row[1] == channel && delivery.routingKey == row[2], note)
+        #expect(delivery.routingKey == "\(channel).\(body.data.action).\(body.data.priority)", note)
+        #expect(body.data.channel == channel && Reference.channel(of: body.data.action) == channel, note)
+        #expect(body.type == "journey.action.recommended.v1" && body.orgid == row[4], note)
+        #expect(body.subject == row[5] && body.data.priority == row[6], note)
+        #expect(delivery.properties.correlationID == row[7] && body.data.causationId == row[7], note)
+        #expect(body.data.recommendedActions.first == body.data.action, note)
+        if let known = last[body.subject], known.data.decidedAt.paddedFraction > body.data.decidedAt.paddedFraction {
+          continue
+        }
+        last[body.subject] = body
+      }
+    }
+    #expect(Set(copies.keys) == Set(rows.keys), "every action is in its queue; \(note)")
+    account.actions = rows.count
+    account.lost += Set(rows.keys).subtracting(copies.keys).count
+    account.copies = messages - copies.count
+    try await checkLast(last)
+  }
+
+  /// The newest message of a client tells how it stands, where the newest score recommends anything.
+  private func checkLast(_ last: [String: Body]) async throws {
+    guard profile == .literal else { return }
+    let rows = try await environment.rows(
+      """
+      SELECT DISTINCT ON (client_id) client_id, (extract(epoch FROM generated_at) * 1000000)::bigint
+      FROM client_journey_scores ORDER BY client_id, generated_at DESC
+      """)
+    let moments = Dictionary(uniqueKeysWithValues: rows.map { ($0[0], Int64($0[1])!) })
+    for (client, events) in Dictionary(grouping: workload.events, by: \.client) {
+      guard let now = moments[client.id] else { continue }
+      let wanted = Reference(profile, events, aiScore: client.aiScore, now: now)
+      guard let action = wanted.actions.first else { continue }
+      let data = last[client.id]?.data
+      #expect(data?.action == action && data?.priority == wanted.priority && data?.riskLevel == wanted.level, note)
+      #expect(abs((data?.score ?? -1) - wanted.score) < 1e-9 && data?.recommendedActions == wanted.actions, note)
+    }
+  }
+
+  /// How the clients stand, without the moments: the same for any order, batching and number of instances.
+  func fingerprint() async throws -> [[String]] {
+    try await environment.rows(
+      "SELECT client_id, encode(summary, 'hex'), stage, score, risk_level, risks, last_event_at FROM journey_client_state ORDER BY 1"
+    )
+  }
+}
+
+extension String {
+  /// Times with and without a fraction compare as text only with all of its digits.
+  fileprivate var paddedFraction: String {
+    guard hasSuffix("Z") else { return self }
+    let parts = dropLast().split(separator: ".", maxSplits: 1)
+    let fraction = parts.count > 1 ? String(parts[1]) : ""
+    return parts[0] + "." + fraction.padding(toLength: 6, withPad: "0", startingAt: 0)
+  }
+}

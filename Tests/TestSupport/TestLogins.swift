@@ -1,0 +1,64 @@
+import Foundation
+import TestServers
+
+/// As whom the adapter's programs log in.
+enum TestLogin: Sendable {
+  /// As docs/operations.md describes it: `migrate` as an owner of the database that is no superuser, everything else as
+  /// a member of `journey_adapter` and `authenticated`; on the broker a user that may do nothing but with names that
+  /// begin with `journey.`.
+  case leastPrivileges
+  /// A superuser, and an administrator of the broker.
+  case administrator
+}
+
+/// The logins of one stage.
+struct TestLogins: Sendable {
+  let amqpURL: String
+  /// For all commands but `migrate`.
+  let databaseURL: String
+  /// For `migrate`.
+  let ownerURL: String
+  /// A role that becomes a member of the adapter's roles once these exist.
+  private let role: String?
+  /// The role that migrates; it makes no roles any more once these exist.
+  private let owner: String?
+
+  static func make(_ login: TestLogin, _ servers: TestServers, vhost: String, databaseURL: String) async throws
+    -> TestLogins
+  {
+    guard login == .leastPrivileges else {
+      return TestLogins(
+        amqpURL: servers.amqpURL(vhost: vhost), databaseURL: databaseURL, ownerURL: databaseURL, role: nil, owner: nil)
+    }
+    let journey = #"^journey\..*"#
+    let amqpURL = try await servers.allow(
+      "adapter-\(vhost)", in: vhost, configure: journey, write: journey, read: journey)
+    let name = databaseURL.split(separator: "?")[0].split(separator: "/").last.map(String.init) ?? ""
+    let owner = "owner_\(name)", role = "login_\(name)"
+    try await servers.sql(
+      """
+      CREATE ROLE \(owner) LOGIN CREATEROLE PASSWORD '\(owner)'; CREATE ROLE \(role) LOGIN PASSWORD '\(role)'; ALTER DATABASE \(name) OWNER TO \(owner)
+      """)
+    // Nothing of the adapter makes temporary objects.
+    try await servers.sql("REVOKE TEMPORARY ON DATABASE \(name) FROM PUBLIC")
+    try await servers.grantDefaults(of: owner, in: name)
+    return TestLogins(
+      amqpURL: amqpURL, databaseURL: databaseURL.loggedIn(as: role), ownerURL: databaseURL.loggedIn(as: owner),
+      role: role, owner: owner)
+  }
+
+  func migrated(_ servers: TestServers) async throws {
+    if let role { try await servers.sql("GRANT journey_adapter, authenticated TO \(role)") }
+    if let owner { try await servers.sql("ALTER ROLE \(owner) NOCREATEROLE") }
+  }
+}
+
+extension String {
+  /// A URL with another login, whose password is its name. Not by URLComponents, which knows no URL with several hosts.
+  fileprivate func loggedIn(as name: String) -> String {
+    guard let start = firstRange(of: "://")?.upperBound, let end = self[start...].firstIndex(of: "@") else {
+      return self
+    }
+    return "\(self[..<start])\(name):\(name)\(self[end...])"
+  }
+}
