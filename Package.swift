@@ -66,19 +66,27 @@ let package = Package(
   targets: [
     .systemLibrary(name: "CRabbitMQ", pkgConfig: "librabbitmq", providers: [.apt(["librabbitmq-dev"])]),
     .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+    module("ConnectionThreads"),
     module("AMQPClient", ["CRabbitMQ", crypto]),
     module("PostgresClient", ["CLibPQ"]),
     module("Journey"),
     module(
       "JourneyConfiguration",
       ["Journey", "Yams", .product(name: "Configuration", package: "swift-configuration")]),
-    module("JourneyStore", ["Journey", "JourneyPipeline", "PostgresClient", crypto]),
-    module("JourneyMessaging", ["Journey", "JourneyPipeline", "AMQPClient", logging]),
-    module("JourneyPipeline", ["Journey", logging, lifecycle]),
+    module("IngestPipeline", ["Journey", "ConnectionThreads", logging, lifecycle]),
+    module("JourneyPostgres", ["Journey", "PostgresClient", crypto]),
+    module("JourneyAMQP", ["Journey", "AMQPClient", logging]),
+    module(
+      "DeadLetters",
+      [
+        "Journey", "JourneyAMQP", "JourneyPostgres", "AMQPClient", "PostgresClient", "ConnectionThreads", crypto,
+        logging,
+        lifecycle,
+      ]),
     module(
       "JourneyAPI",
       [
-        "Journey", "JourneyPipeline", logging, lifecycle, hummingbird, httpTypes, jwt, crypto, nio, nioPosix,
+        "Journey", "DeadLetters", logging, lifecycle, hummingbird, httpTypes, jwt, crypto, nio, nioPosix,
         .product(name: "HummingbirdCore", package: "hummingbird"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
@@ -93,40 +101,55 @@ let package = Package(
     .executableTarget(
       name: "JourneyCLI",
       dependencies: [
-        "Journey", "JourneyConfiguration", "JourneyStore", "JourneyMessaging", "JourneyPipeline", "JourneyAPI",
+        "Journey", "JourneyConfiguration", "JourneyPostgres", "JourneyAMQP", "IngestPipeline", "DeadLetters",
+        "JourneyAPI",
         "AMQPClient", "PostgresClient", logging, lifecycle, argumentParser,
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],
       swiftSettings: strict),
 
     testHelper("TestServers"),
-    testHelper("TestSupport", ["AMQPClient", "PostgresClient", "TestServers"]),
+    testHelper(
+      "TestSupport",
+      [
+        "Journey", "JourneyConfiguration", "JourneyAMQP", "JourneyPostgres", "DeadLetters", "AMQPClient",
+        "PostgresClient", "TestServers", logging,
+      ]),
     tests("JourneyTests", ["Journey"]),
     tests("JourneyConfigurationTests", ["JourneyConfiguration", "Journey"], exclude: ["Bodies"]),
     tests("AMQPClientTests", ["AMQPClient", "CRabbitMQ", "TestServers"]),
     tests("PostgresClientTests", ["PostgresClient", "TestServers"]),
-    tests("JourneyStoreTests", ["JourneyStore", "Journey", "JourneyPipeline", "PostgresClient", "TestServers"]),
     tests(
-      "JourneyMessagingTests",
+      "JourneyPostgresTests",
+      ["JourneyPostgres", "Journey", "DeadLetters", "PostgresClient", "TestServers", "TestSupport"]),
+    tests(
+      "DeadLettersTests",
       [
-        "JourneyMessaging", "Journey", "JourneyConfiguration", "JourneyPipeline", "AMQPClient", "TestServers", logging,
+        "DeadLetters", "Journey", "JourneyAMQP", "JourneyPostgres", "AMQPClient", "PostgresClient", "TestServers",
+        "TestSupport", logging,
+        .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
       ]),
     tests(
-      "JourneyPipelineTests",
+      "JourneyAMQPTests",
       [
-        "JourneyPipeline", "Journey", logging, lifecycle,
+        "JourneyAMQP", "Journey", "AMQPClient", "TestServers", "TestSupport", logging,
+      ]),
+    tests(
+      "IngestPipelineTests",
+      [
+        "IngestPipeline", "Journey", "ConnectionThreads", "TestSupport", logging, lifecycle,
         .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
       ]),
     tests(
       "JourneyAPITests",
       [
-        "JourneyAPI", "Journey", "JourneyPipeline", logging, hummingbird, httpTypes, jwt, nio, nioPosix,
+        "JourneyAPI", "Journey", "DeadLetters", logging, hummingbird, httpTypes, jwt, nio, nioPosix,
         .product(name: "HummingbirdTesting", package: "hummingbird"),
       ]),
     tests(
       "IntegrationTests",
       [
-        "JourneyConfiguration", "JourneyPipeline", "AMQPClient", "PostgresClient", "TestServers", "TestSupport",
+        "Journey", "JourneyConfiguration", "DeadLetters", "AMQPClient", "PostgresClient", "TestServers", "TestSupport",
         "JourneyCLI", crypto,
       ]),
     tests("FaultTests", ["AMQPClient", "PostgresClient", "TestServers", "TestSupport"]),
@@ -144,7 +167,7 @@ let package = Package(
     // The hot path in pieces, counted in instructions.
     benchmark(
       "Micro",
-      ["CValgrind", "Journey", "JourneyConfiguration", "JourneyMessaging", "JourneyPipeline", "PostgresClient"]),
+      ["CValgrind", "Journey", "JourneyConfiguration", "JourneyAMQP", "PostgresClient"]),
     .target(name: "CValgrind", path: "Benchmarks/CValgrind"),
     // What a mapping costs a body.
     benchmark("MappingBench", ["Journey", "JourneyConfiguration"]),

@@ -1,8 +1,7 @@
 import FoundationEssentials
 import Journey
 import JourneyConfiguration
-import JourneyMessaging
-import JourneyPipeline
+import JourneyAMQP
 import PostgresClient
 
 enum Pieces {

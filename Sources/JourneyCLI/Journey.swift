@@ -5,10 +5,10 @@ import ArgumentParser
 @main
 enum Program {
   /// For `serve` alone: other commands end by a signal.
-  @TaskLocal static var signals: Signals?
+  @TaskLocal static var signals: ProcessSignals?
 
   static func main() async {
-    let signals = CommandLine.arguments.dropFirst().first == "serve" ? Signals.install() : nil
+    let signals = CommandLine.arguments.dropFirst().first == "serve" ? ProcessSignals.install() : nil
     await $signals.withValue(signals) { await JourneyCommand.main() }
   }
 }

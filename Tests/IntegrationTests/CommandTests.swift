@@ -1,3 +1,4 @@
+import Journey
 import AMQPClient
 import Foundation
 import TestServers

@@ -1,4 +1,4 @@
-import JourneyPipeline
+import DeadLetters
 import Testing
 
 @testable import JourneyCLI

@@ -1,6 +1,5 @@
 import FoundationEssentials
 import Journey
-import JourneyPipeline
 import Logging
 import Testing
 

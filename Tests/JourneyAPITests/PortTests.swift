@@ -1,4 +1,3 @@
-import JourneyPipeline
 import Logging
 import NIOCore
 import NIOPosix

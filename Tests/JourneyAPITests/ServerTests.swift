@@ -1,10 +1,10 @@
+import DeadLetters
 import Foundation
 import HTTPTypes
 import Hummingbird
 import HummingbirdTesting
 import Journey
 @testable import JourneyAPI
-import JourneyPipeline
 import Logging
 import NIOCore
 import Synchronization

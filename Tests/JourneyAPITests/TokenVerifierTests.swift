@@ -4,7 +4,6 @@ import HummingbirdTesting
 import JWTKit
 import Journey
 @testable import JourneyAPI
-import JourneyPipeline
 import Logging
 import Testing
 

@@ -6,7 +6,7 @@ enum Repository {
   static let root: String = {
     // A package may reach its tests through a symbolic link.
     var directory = URL(fileURLWithPath: #filePath).resolvingSymlinksInPath()
-    for _ in 0..<4 { directory.deleteLastPathComponent() }
+    for _ in 0..<3 { directory.deleteLastPathComponent() }
     return directory.path
   }()
 

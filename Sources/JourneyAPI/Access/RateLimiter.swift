@@ -1,5 +1,5 @@
 import FoundationEssentials
-import JourneyPipeline
+import Journey
 import Synchronization
 
 /// Requests a second, a subject. Safe to use from any task.

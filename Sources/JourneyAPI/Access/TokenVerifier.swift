@@ -1,7 +1,6 @@
 import FoundationEssentials
 import JWTKit
 import Journey
-import JourneyPipeline
 
 /// Why a token is not believed. Told to nobody outside: for the log at debug level, and for tests.
 enum TokenError: Error, Hashable {

@@ -3,7 +3,6 @@ import FoundationEssentials
 import HTTPTypes
 import Hummingbird
 import Journey
-import JourneyPipeline
 import Logging
 
 /// `POST /api/journey/event`: the one way to write. The event takes the way of all events, over the broker.

@@ -1,7 +1,6 @@
 import HTTPTypes
 import Hummingbird
-import Journey
-public import JourneyPipeline
+public import Journey
 
 /// Whether the adapter does its work right now.
 public struct Readiness: Hashable, Sendable {

@@ -2,7 +2,6 @@ import FoundationEssentials
 import HTTPTypes
 import Hummingbird
 import Journey
-import JourneyPipeline
 
 /// What members of an organisation read.
 struct JourneyRoutes: Sendable {

@@ -2,7 +2,6 @@ import FoundationEssentials
 import HTTPTypes
 import Hummingbird
 import Journey
-import JourneyPipeline
 
 /// `GET /api/journey/live`: server-sent events that say where it is worth looking again.
 struct LiveRoute: Sendable {

@@ -1,8 +1,8 @@
+import DeadLetters
 import FoundationEssentials
 import HTTPTypes
 import Hummingbird
 import Journey
-import JourneyPipeline
 import Logging
 
 /// What operators see and do, over all organisations.

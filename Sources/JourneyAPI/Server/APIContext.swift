@@ -1,5 +1,5 @@
 import Hummingbird
-import JourneyPipeline
+import Journey
 import NIOCore
 
 /// What goes with a request through its handlers.
@@ -10,7 +10,7 @@ struct APIContext: RequestContext {
   /// From where; set by `FairShare`.
   var peer: Peer?
   /// The connection.
-  let channel: any Channel
+  let channel: any NIOCore.Channel
 
   init(source: ApplicationRequestContextSource) {
     coreContext = CoreRequestContextStorage(source: source)

@@ -3,7 +3,6 @@ import FoundationEssentials
 import HTTPTypes
 import Hummingbird
 import Journey
-import JourneyPipeline
 import Logging
 
 /// An answer with an entity tag: 304 without a body where the caller has it already, or one that says the same of an

@@ -1,6 +1,6 @@
 import HTTPTypes
 import Hummingbird
-import JourneyPipeline
+import Journey
 
 /// Lets nobody have more requests under way than a share, so that the others' are answered too.
 ///

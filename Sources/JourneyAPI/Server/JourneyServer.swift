@@ -1,4 +1,5 @@
-public import JourneyPipeline
+public import DeadLetters
+public import Journey
 public import Logging
 public import ServiceLifecycle
 import Hummingbird

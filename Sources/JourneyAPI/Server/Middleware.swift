@@ -1,7 +1,7 @@
 import FoundationEssentials
 import HTTPTypes
 import Hummingbird
-import JourneyPipeline
+import Journey
 import Logging
 import NIOHTTP1
 

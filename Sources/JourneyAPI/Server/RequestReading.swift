@@ -2,7 +2,6 @@ import FoundationEssentials
 import HTTPTypes
 import Hummingbird
 import Journey
-import JourneyPipeline
 import NIOCore
 
 /// The query of a request. A parameter that is not known, or comes twice, or whose value is none that it takes, is a

@@ -1,6 +1,6 @@
+import DeadLetters
 import ArgumentParser
-import JourneyPipeline
-import JourneyStore
+import JourneyPostgres
 
 /// `journey dlq delete`
 struct DLQDelete: AsyncParsableCommand {

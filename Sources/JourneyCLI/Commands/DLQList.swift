@@ -1,9 +1,9 @@
+import DeadLetters
 import ArgumentParser
 import FoundationEssentials
 import Journey
-import JourneyMessaging
-import JourneyPipeline
-import JourneyStore
+import JourneyAMQP
+import JourneyPostgres
 
 /// `journey dlq list`
 struct DLQList: AsyncParsableCommand {

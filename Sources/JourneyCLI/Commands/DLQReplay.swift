@@ -1,11 +1,11 @@
+import DeadLetters
 import AMQPClient
 import ArgumentParser
 import FoundationEssentials
 import Journey
 import JourneyConfiguration
-import JourneyMessaging
-import JourneyPipeline
-import JourneyStore
+import JourneyAMQP
+import JourneyPostgres
 import PostgresClient
 
 /// `journey dlq replay`
@@ -161,7 +161,7 @@ struct DLQReplay: AsyncParsableCommand {
       var message = archived.deadLetter.message
       do {
         if let patch { message.body = try DeadLetterRepublisher.preview(archived, edit: patch) }
-        let verdicts = try decoder.trace(of: message).elements.map { DLQShow.verdict($0.outcome) }
+        let verdicts = try message.trace(with: decoder).elements.map { DLQShow.verdict($0.outcome) }
         return (archived.id, verdicts.joined(separator: "; "))
       } catch let rejection as Rejection {
         return (archived.id, "is rejected: [\(rejection.code.rawValue)] \(rejection)")

@@ -1,9 +1,9 @@
+import DeadLetters
 import AMQPClient
 import FoundationEssentials
 import JourneyConfiguration
-import JourneyMessaging
-import JourneyPipeline
-import JourneyStore
+import JourneyAMQP
+import JourneyPostgres
 import UnixSignals
 
 /// A replay in a terminal: with a progress bar, and an end in order when it is interrupted.

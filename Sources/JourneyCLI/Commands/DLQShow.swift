@@ -1,10 +1,10 @@
+import DeadLetters
 import ArgumentParser
 import FoundationEssentials
 import Journey
 import JourneyConfiguration
-import JourneyMessaging
-import JourneyPipeline
-import JourneyStore
+import JourneyAMQP
+import JourneyPostgres
 
 /// `journey dlq show ID`
 struct DLQShow: AsyncParsableCommand {
@@ -39,7 +39,7 @@ struct DLQShow: AsyncParsableCommand {
       guard let deadLetter = deadLetters.first else { throw Failure(.failed, "there is no letter \(id)") }
       if raw { return }
       let decoder = try await settings.decoder(try await settings.decisions())
-      let trace = Result { () throws(Rejection) in try decoder.trace(of: deadLetter.deadLetter.message) }
+      let trace = Result { () throws(Rejection) in try deadLetter.deadLetter.message.trace(with: decoder) }
       if output.json {
         printJSON { Self.write(deadLetter, history, trace, into: &$0) }
       } else {

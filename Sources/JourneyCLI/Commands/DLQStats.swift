@@ -1,8 +1,8 @@
+import DeadLetters
 import ArgumentParser
 import FoundationEssentials
 import Journey
-import JourneyPipeline
-import JourneyStore
+import JourneyPostgres
 
 /// `journey dlq stats`
 struct DLQStats: AsyncParsableCommand {

@@ -1,10 +1,10 @@
+import DeadLetters
 import ArgumentParser
 import FoundationEssentials
 import Journey
 import JourneyConfiguration
-import JourneyMessaging
-import JourneyPipeline
-import JourneyStore
+import JourneyAMQP
+import JourneyPostgres
 
 /// `journey dlq export`
 struct DLQExport: AsyncParsableCommand {

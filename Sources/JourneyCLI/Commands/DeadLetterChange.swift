@@ -1,7 +1,7 @@
+import DeadLetters
 import ArgumentParser
 import Journey
-import JourneyPipeline
-import JourneyStore
+import JourneyPostgres
 
 /// Why somebody changes something for good.
 struct ReasonOption: ParsableArguments {

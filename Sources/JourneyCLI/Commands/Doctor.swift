@@ -1,10 +1,10 @@
+import DeadLetters
 import AMQPClient
 import ArgumentParser
 import Journey
 import JourneyConfiguration
-import JourneyMessaging
-import JourneyPipeline
-import JourneyStore
+import JourneyAMQP
+import JourneyPostgres
 import PostgresClient
 
 /// `journey doctor`

@@ -1,5 +1,5 @@
 import JourneyConfiguration
-import JourneyStore
+import JourneyPostgres
 import PostgresClient
 
 /// What `journey doctor` looks at in the host's database: who may do what with the adapter's objects, and what the

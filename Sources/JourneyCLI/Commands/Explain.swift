@@ -1,7 +1,7 @@
 import ArgumentParser
 import FoundationEssentials
 import Journey
-import JourneyStore
+import JourneyPostgres
 import PostgresClient
 
 /// `journey explain CLIENT`

@@ -1,7 +1,7 @@
 import ArgumentParser
 import FoundationEssentials
 import Journey
-import JourneyStore
+import JourneyPostgres
 
 /// `journey identity unlink SOURCE ID`
 struct IdentityUnlink: AsyncParsableCommand {

@@ -2,8 +2,7 @@ import ArgumentParser
 import FoundationEssentials
 import Journey
 import JourneyConfiguration
-import JourneyMessaging
-import JourneyPipeline
+import JourneyAMQP
 
 /// `journey map FILE --source NAME`
 struct Map: AsyncParsableCommand {

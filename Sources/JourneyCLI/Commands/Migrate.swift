@@ -1,7 +1,7 @@
 import ArgumentParser
 import Journey
 import JourneyConfiguration
-import JourneyStore
+import JourneyPostgres
 import PostgresClient
 
 /// `journey migrate`

@@ -3,7 +3,7 @@ import ArgumentParser
 import FoundationEssentials
 import Journey
 import JourneyConfiguration
-import JourneyMessaging
+import JourneyAMQP
 
 /// `journey publish FILE…`
 struct Publish: AsyncParsableCommand {

@@ -2,9 +2,8 @@ import ArgumentParser
 import FoundationEssentials
 import Journey
 import JourneyConfiguration
-import JourneyMessaging
-import JourneyPipeline
-import JourneyStore
+import JourneyAMQP
+import JourneyPostgres
 import UnixSignals
 
 /// `journey recompute`

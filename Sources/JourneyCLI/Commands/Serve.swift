@@ -1,12 +1,13 @@
+import DeadLetters
 import AMQPClient
 import ArgumentParser
 import FoundationEssentials
 import Journey
 import JourneyAPI
 import JourneyConfiguration
-import JourneyMessaging
-import JourneyPipeline
-import JourneyStore
+import JourneyAMQP
+import IngestPipeline
+import JourneyPostgres
 import Logging
 import PostgresClient
 import ServiceLifecycle
@@ -25,7 +26,7 @@ struct Serve: AsyncParsableCommand {
   @OptionGroup var common: CommonOptions
 
   func run() async throws {
-    let signals = Program.signals ?? Signals.install()
+    let signals = Program.signals ?? ProcessSignals.install()
     signals.listen()
     try await withExitStatus {
       let settings = try await common.settings()
@@ -59,7 +60,7 @@ private struct Adapter {
   let rules: DecisionRules
   let decoder: InboundDecoder
   let mappings: LiveMappings
-  let signals: Signals
+  let signals: ProcessSignals
   let descriptors: DescriptorWatch
   let logger: Logger
 

@@ -3,7 +3,6 @@ import FoundationEssentials
 import Journey
 import JourneyAPI
 import JourneyConfiguration
-import JourneyPipeline
 
 /// `journey token`
 struct Token: AsyncParsableCommand {

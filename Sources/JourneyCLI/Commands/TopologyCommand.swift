@@ -2,7 +2,7 @@ import AMQPClient
 import ArgumentParser
 import Journey
 import JourneyConfiguration
-import JourneyMessaging
+import JourneyAMQP
 
 /// `journey topology apply|verify|show`
 struct TopologyCommand: AsyncParsableCommand {

@@ -3,9 +3,9 @@ import FoundationEssentials
 import Journey
 import JourneyAPI
 import JourneyConfiguration
-import JourneyMessaging
-import JourneyPipeline
-import JourneyStore
+import JourneyAMQP
+import IngestPipeline
+import JourneyPostgres
 import Logging
 import PostgresClient
 import ServiceLifecycle

@@ -1,5 +1,5 @@
+import Journey
 import AMQPClient
-import JourneyPipeline
 import Synchronization
 
 /// Whether the broker, short of memory or disk, takes nothing from the connection that publishes.

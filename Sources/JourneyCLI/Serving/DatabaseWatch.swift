@@ -1,5 +1,5 @@
-import JourneyPipeline
-import JourneyStore
+import Journey
+import JourneyPostgres
 import PostgresClient
 import ServiceLifecycle
 import Synchronization

@@ -1,5 +1,6 @@
-import JourneyPipeline
-import JourneyStore
+import DeadLetters
+import Journey
+import JourneyPostgres
 import Logging
 import ServiceLifecycle
 

@@ -1,10 +1,11 @@
+import DeadLetters
 import AMQPClient
 import FoundationEssentials
 import Journey
 import JourneyConfiguration
-import JourneyMessaging
-import JourneyPipeline
-import JourneyStore
+import JourneyAMQP
+import IngestPipeline
+import JourneyPostgres
 import Logging
 import PostgresClient
 import ServiceLifecycle
@@ -158,7 +159,7 @@ final class LiveOperationsService: OperationsService, Service {
       )
     }
     guard var deadLetter = found.first else { return nil }
-    let trace = Result { () throws(Rejection) in try decoder.trace(of: deadLetter.deadLetter.message) }
+    let trace = Result { () throws(Rejection) in try deadLetter.deadLetter.message.trace(with: decoder) }
     deadLetter.deadLetter.message.body = Array(deadLetter.deadLetter.message.body.prefix(Self.maxBodyBytes))
     var json = JSONWriter(reservingCapacity: 8192)
     DLQShow.write(deadLetter, history, trace, into: &json)

@@ -1,8 +1,8 @@
+import DeadLetters
 import AMQPClient
 import Journey
 import JourneyConfiguration
-import JourneyMessaging
-import JourneyPipeline
+import JourneyAMQP
 
 /// A replay of this process, and what is known of what became of its letters.
 struct ServeReplay {

@@ -1,8 +1,8 @@
 import AMQPClient
 import Journey
 import JourneyConfiguration
-import JourneyMessaging
-import JourneyStore
+import JourneyAMQP
+import JourneyPostgres
 import Logging
 import PostgresClient
 

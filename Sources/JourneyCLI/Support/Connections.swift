@@ -1,6 +1,6 @@
 import AMQPClient
 import JourneyConfiguration
-import JourneyMessaging
+import JourneyAMQP
 import PostgresClient
 
 /// From settings to the rooms' own types.

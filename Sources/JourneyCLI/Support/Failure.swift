@@ -2,7 +2,7 @@ import AMQPClient
 import ArgumentParser
 import FoundationEssentials
 import JourneyConfiguration
-import JourneyStore
+import JourneyPostgres
 import PostgresClient
 
 /// An end of a command that is not a success: one line for a person, and the exit status.

@@ -1,7 +1,7 @@
 import FoundationEssentials
 import Journey
 import JourneyConfiguration
-import JourneyMessaging
+import JourneyAMQP
 import Logging
 import ServiceLifecycle
 
@@ -10,7 +10,7 @@ import ServiceLifecycle
 struct MappingReload: Service {
   let settings: JourneyConfiguration.Settings
   let mappings: LiveMappings
-  let signals: Signals
+  let signals: ProcessSignals
   let logger: Logger
 
   func run() async throws {

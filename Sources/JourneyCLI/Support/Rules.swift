@@ -1,7 +1,6 @@
 import Journey
 import JourneyConfiguration
-import JourneyMessaging
-import JourneyPipeline
+import JourneyAMQP
 
 /// The rules as the settings name them.
 extension Settings {

@@ -1,0 +1,126 @@
+public import JourneyAMQP
+public import AMQPClient
+public import Journey
+public import Logging
+import Synchronization
+
+/// The queue of dead letters as a source of letters for the archive.
+public final class DeadLetterConsumer: DeadLetterSource {
+  /// What is kept of a body that is larger than may be archived.
+  static let beginning = 64 << 10
+
+  private struct State {
+    var arrived: [Delivery] = []
+    var isFinished = false
+    var reader: CheckedContinuation<Void, Never>?
+  }
+
+  private final class Shared: Sendable {
+    let state = Mutex(State())
+  }
+
+  private let shared = Shared()
+  private let consumer: AMQPConsumer
+  private let reader: DeadLetterReader
+  private let clock: any WallClock
+  private let logger: Logger
+  private let batchSize: Int
+
+  /// - Parameters:
+  ///   - decoder: tells whose message a letter seems to be.
+  ///   - maximumBodyBytes: of a larger body only the beginning is read.
+  ///   - redaction: which headers are not kept.
+  ///   - prefetch: how many unsettled letters the broker hands out. 1...2,000.
+  ///   - otherUsers: other users of the broker as whom instances of the adapter publish, or did.
+  public init(
+    connection: AMQPConnectionSettings, names: MessagingNames, otherUsers: Set<String> = [], decoder: InboundDecoder,
+    maximumBodyBytes: Int = 8 << 20,
+    redaction: HeaderRedaction, prefetch: UInt16 = 200, clock: any WallClock, logger: Logger
+  ) {
+    var connection = connection
+    connection.maxBodyBytes = maximumBodyBytes
+    connection.beginningOfLargerBodies = min(Self.beginning, maximumBodyBytes)
+    connection.maxBufferedBytes = 32 << 20
+    reader = DeadLetterReader(
+      decoder: decoder, own: OwnMessages(names: names, user: connection.userID, others: otherUsers),
+      redaction: redaction)
+    self.clock = clock
+    self.logger = logger
+    batchSize = Int(prefetch)
+    consumer = AMQPConsumer(
+      settings: connection, queue: names.deadLetters, prefetch: prefetch, maxBatch: Int(prefetch),
+      consumerTag: "journey-dead-letters"
+    ) { [shared, logger] event in Self.handle(event, shared, logger) }
+  }
+
+  public func start() { consumer.start() }
+
+  /// Whether the broker has confirmed the subscription on the present connection.
+  public var isConsuming: Bool { consumer.isConsuming }
+
+  private static func handle(_ event: ConsumerEvent, _ shared: Shared, _ logger: Logger) {
+    switch event {
+    case .deliveries(let deliveries): wake(shared) { $0.arrived.append(contentsOf: deliveries) }
+    case .started: logger.debug("archiving dead letters")
+    case .lost(let generation, let error):
+      logger.warning("the queue of dead letters is lost, trying again: \(error)")
+      wake(shared) { $0.arrived.removeAll { $0.tag.generation <= generation } }
+    case .blocked, .unblocked: break
+    case .cancelled, .closed: wake(shared) { $0.isFinished = true }
+    }
+  }
+
+  private static func wake(_ shared: Shared, _ change: (inout State) -> Void) {
+    let reader = shared.state.withLock { state in
+      change(&state)
+      defer { state.reader = nil }
+      return state.reader
+    }
+    reader?.resume()
+  }
+
+  // MARK: LetterSource
+
+  public func nextBatch() async -> [ReceivedDeadLetter]? {
+    while true {
+      let taken: [Delivery]? = shared.state.withLock { state in
+        guard !state.arrived.isEmpty else { return state.isFinished ? [] : nil }
+        let part = Array(state.arrived.prefix(batchSize))
+        state.arrived.removeFirst(part.count)
+        return part
+      }
+      if let taken {
+        guard !taken.isEmpty else { return nil }
+        return read(taken)
+      }
+      await withCheckedContinuation { continuation in
+        let isReady = shared.state.withLock { state in
+          guard state.arrived.isEmpty, !state.isFinished else { return true }
+          state.reader = continuation
+          return false
+        }
+        if isReady { continuation.resume() }
+      }
+    }
+  }
+
+  private func read(_ deliveries: [Delivery]) -> [ReceivedDeadLetter] {
+    let now = clock.now()
+    return deliveries.map { delivery in
+      if delivery.problem == .bodyTooLarge {
+        logger.warning(
+          "a dead letter is larger than deadLetters.maximumBodyBytes: only its beginning is archived",
+          metadata: ["bytes": "\(delivery.bodySize)"])
+      }
+      return ReceivedDeadLetter(token: AckToken(delivery.tag), deadLetter: reader.deadLetter(delivery, at: now))
+    }
+  }
+
+  public func settle(_ tokens: [AckToken]) {
+    consumer.settle(tokens.map { .ack(DeliveryTag($0)) })
+  }
+
+  public func stop() { consumer.cancel() }
+
+  public func close(within deadline: Duration) async { await consumer.close(deadline: deadline) }
+}

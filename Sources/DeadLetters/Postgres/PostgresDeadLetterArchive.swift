@@ -1,0 +1,255 @@
+import JourneyPostgres
+import Crypto
+import FoundationEssentials
+public import Journey
+public import PostgresClient
+
+/// The archive of dead letters in PostgreSQL, as the adapter fills it.
+public struct PostgresDeadLetterArchive: DeadLetterArchive {
+  private let worker: PostgresWorker
+  private let clock: any WallClock
+  private let actor: String
+
+  /// - Parameter actor: who the record says has found letters failing again.
+  public init(worker: PostgresWorker, clock: any WallClock, actor: String = "journey serve") {
+    self.worker = worker
+    self.clock = clock
+    self.actor = actor
+  }
+
+  public func store(_ deadLetters: [DeadLetter]) async throws(StoreError) -> StoredDeadLetters {
+    let now = clock.now()
+    do {
+      return try await worker.perform { [actor] connection in
+        let rows = DeadLetterRows.distinct(
+          deadLetters, at: now, archivedAs: try Self.fingerprints(of: deadLetters, on: connection))
+        var stored = try Self.store(rows, actor: actor, on: connection)
+        stored.known += deadLetters.count - rows.count
+        return stored
+      }
+    } catch let error as PostgresError {
+      throw StoreError(error)
+    } catch {
+      throw StoreError(.transient, "interrupted: \(error)")
+    }
+  }
+
+  /// Under which fingerprints the letters are archived that have been replayed. What is kept of a message may have
+  /// become less since it was first published (`deadLetters.redactHeaders`), and so what comes back has a fingerprint
+  /// of its own.
+  private static func fingerprints(
+    of deadLetters: [DeadLetter], on connection: PostgresConnection
+  ) throws(PostgresError) -> [UUID: [UInt8]] {
+    let ids = deadLetters.compactMap(\.replayOf)
+    guard !ids.isEmpty else { return [:] }
+    let result = try connection.execute(archived, PostgresParameters { $0.uuids(ids) })
+    var found: [UUID: [UInt8]] = [:]
+    for row in 0..<result.rowCount { found[try result.uuid(row, 0)] = try result.bytes(row, 1) }
+    return found
+  }
+
+  private static func store(_ rows: [DeadLetterRow], actor: String, on connection: PostgresConnection)
+    throws(PostgresError)
+    -> StoredDeadLetters
+  {
+    guard !rows.isEmpty else { return StoredDeadLetters() }
+    let answers = try connection.pipeline([
+      (.begin, PostgresParameters()), (insert, DeadLetterRow.parameters(rows)),
+      (lock, lockParameters(rows)), (reopen, reopenParameters(rows, actor: actor)),
+      (.commit, PostgresParameters()),
+    ])
+    let new = answers[1].rowCount, reopened = answers[3].rowCount
+    return StoredDeadLetters(new: new, reopened: reopened, known: rows.count - new - reopened)
+  }
+
+  private static func lockParameters(_ rows: [DeadLetterRow]) -> PostgresParameters {
+    PostgresParameters {
+      $0.byteas(rows) { $0.fingerprint }
+      $0.uuids(rows.compactMap(\.deadLetter.causedBy))
+    }
+  }
+
+  private static func reopenParameters(_ rows: [DeadLetterRow], actor: String) -> PostgresParameters {
+    PostgresParameters {
+      $0.byteas(rows) { $0.fingerprint }
+      $0.texts(rows) { $0.deadLetter.code }
+      $0.texts(rows) { $0.deadLetter.reason }
+      $0.texts(rows) { $0.deadLetter.field }
+      $0.texts(rows) { $0.deadLetter.value }
+      $0.int4s(rows) { Int32(clamping: $0.deadLetter.attempts) }
+      $0.timestamptzs(rows) { $0.deadLetter.failedAt.microseconds }
+      $0.int4s(rows) { Int32(clamping: $0.deadLetter.replayCount) }
+      $0.uuids(rows) { $0.deadLetter.causedBy }
+      $0.texts(rows) { $0.deadLetter.message.messageID }
+      $0.text(actor)
+    }
+  }
+
+  private static let archived = PostgresStatement(
+    name: "archived_letters", "SELECT id, fingerprint FROM journey_dead_letters WHERE id = ANY($1::uuid[])")
+
+  static let insert = PostgresStatement(
+    name: "archive_letters",
+    """
+    INSERT INTO journey_dead_letters
+      (id, fingerprint, org_id, source, type, code, reason, field, value, exchange, routing_key, message_id, content_type, properties,
+       headers, body, body_size, attempts, first_failed_at, failed_at, replay_count, caused_by, state, same_failures, settled_at, body_sha256, redacted_headers)
+    SELECT * FROM unnest(
+      $1::uuid[], $2::bytea[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[],
+      $12::text[], $13::text[], $14::jsonb[], $15::jsonb[], $16::bytea[], $17::int8[], $18::int4[], $19::timestamptz[], $20::timestamptz[],
+      $21::int4[], $22::uuid[], $23::text[], $24::int4[], $25::timestamptz[], $26::bytea[], $27::jsonb[])
+    ON CONFLICT DO NOTHING
+    RETURNING id
+    """)
+
+  /// In the order of the ids, as whoever else changes letters locks them: a running replay is noting outcomes of the
+  /// same letters.
+  private static let lock = PostgresStatement(
+    name: "lock_letters_met",
+    "SELECT FROM journey_dead_letters WHERE fingerprint = ANY($1::bytea[]) OR id = ANY($2::uuid[]) ORDER BY id FOR UPDATE"
+  )
+
+  /// A letter whose message came back is open again; what is a copy of the same failure is not.
+  ///
+  /// It came back where it carries the count of the replay that took the letter, whatever its time says: clocks of
+  /// hosts differ, and the broker's knows whole seconds. Or where the letter is settled and it failed later than that:
+  /// the source has sent it once more.
+  ///
+  /// That it came back also shows that a replay has published it, which that replay may not have noted: it was killed,
+  /// or has not come to it yet. Then the record gets the replay's row here (`went`), and the replay adds none.
+  private static let reopen = PostgresStatement(
+    name: "reopen_letters",
+    """
+    WITH i AS (
+      SELECT * FROM unnest(
+          $1::bytea[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int4[], $7::timestamptz[], $8::int4[], $9::uuid[], $10::text[])
+        AS i(fingerprint, code, reason, field, value, attempts, failed_at, replay_count, caused_by, message_id)
+    ), published AS (
+      SELECT d.id, d.replay_id, d.replay_count, i.replay_count AS count, 'replayed' AS action, 'confirmed' AS result
+      FROM i JOIN journey_dead_letters d ON d.fingerprint = i.fingerprint
+      WHERE i.replay_count BETWEEN 1 AND d.replay_count
+      UNION ALL
+      SELECT d.id, d.replay_id, d.replay_count, i.replay_count, 'edited', 'confirmed as ' || i.message_id
+      FROM i JOIN journey_dead_letters d ON d.id = i.caused_by AND d.edited_id::text = i.message_id
+      WHERE i.replay_count BETWEEN 1 AND d.replay_count
+    ), went AS (
+      SELECT DISTINCT p.id, r.id AS replay_id, p.action, r.actor, r.why, p.result
+      FROM published p
+      -- The replay that a count stands for: each replay that has taken the letter, but for the last, has left a row.
+      CROSS JOIN LATERAL (
+        SELECT n.replay_id FROM (
+          SELECT l.replay_id FROM journey_dead_letter_log l WHERE l.letter_id = p.id AND l.replay_id IS NOT NULL
+          UNION SELECT p.replay_id WHERE p.replay_id IS NOT NULL
+        ) n ORDER BY n.replay_id DESC OFFSET p.replay_count - p.count LIMIT 1
+      ) n
+      JOIN journey_dead_letter_replays r ON r.id = n.replay_id
+      WHERE NOT EXISTS (
+        SELECT FROM journey_dead_letter_log l
+        WHERE l.letter_id = p.id AND l.replay_id = r.id AND l.action IN ('replayed', 'edited', 'failed_again'))
+    ), reopened AS (
+      UPDATE journey_dead_letters d SET
+        state = 'new', settled_at = NULL, edited_id = NULL, code = i.code, reason = i.reason, field = i.field, value = i.value,
+        attempts = i.attempts, failed_at = i.failed_at,
+        same_failures = CASE WHEN d.code = i.code AND d.field IS NOT DISTINCT FROM i.field THEN d.same_failures + 1 ELSE 1 END
+      FROM i
+      WHERE d.fingerprint = i.fingerprint
+        AND (d.state IN ('replaying', 'replayed') AND d.replay_count > 0 AND i.replay_count = d.replay_count
+          OR d.state IN ('replayed', 'discarded') AND i.failed_at > d.failed_at
+          -- A replay that an instance of 0.2.0 runs: its count is not believed, so that the time has to tell.
+          OR d.state = 'replaying' AND i.replay_count = 0
+            AND i.failed_at > (SELECT r.started_at FROM journey_dead_letter_replays r WHERE r.id = d.replay_id)
+          -- Given back, though it had been published.
+          OR d.state = 'new' AND i.replay_count = d.replay_count
+            AND EXISTS (SELECT FROM went w WHERE w.id = d.id AND w.replay_id = d.replay_id AND w.action = 'replayed'))
+      RETURNING d.id, d.replay_id, d.code
+    ), logged AS (
+      INSERT INTO journey_dead_letter_log (letter_id, replay_id, action, actor, why, result)
+      SELECT id, replay_id, action, actor, why, result FROM (
+        SELECT id, replay_id, action, actor, why, result, 1 AS turn FROM went
+        UNION ALL SELECT id, replay_id, 'failed_again', $11::text, NULL, code, 2 FROM reopened
+      ) rows ORDER BY id, turn
+    )
+    SELECT id FROM reopened
+    """)
+}
+
+/// A letter on its way into the table.
+struct DeadLetterRow: Sendable {
+  var id: UUID
+  var fingerprint: [UInt8]
+  var deadLetter: DeadLetter
+  var state = DeadLetterState.new
+  var sameFailures = 1
+  var settledAt: Timestamp?
+
+  static func parameters(_ rows: [DeadLetterRow]) -> PostgresParameters {
+    PostgresParameters {
+      $0.uuids(rows) { $0.id }
+      $0.byteas(rows) { $0.fingerprint }
+      $0.uuids(rows) { $0.deadLetter.orgID }
+      $0.texts(rows) { $0.deadLetter.source }
+      $0.texts(rows) { $0.deadLetter.type }
+      $0.texts(rows) { $0.deadLetter.code }
+      $0.texts(rows) { $0.deadLetter.reason }
+      $0.texts(rows) { $0.deadLetter.field }
+      $0.texts(rows) { $0.deadLetter.value }
+      $0.texts(rows) { $0.deadLetter.message.exchange }
+      $0.texts(rows) { $0.deadLetter.message.routingKey }
+      $0.texts(rows) { $0.deadLetter.message.messageID }
+      $0.texts(rows) { $0.deadLetter.message.contentType }
+      $0.jsonbs(rows) { $0.deadLetter.message.properties }
+      $0.jsonbs(rows) { $0.deadLetter.message.headers }
+      $0.byteas(rows) { $0.deadLetter.message.body }
+      $0.int8s(rows) { Int64($0.deadLetter.message.bodySize) }
+      $0.int4s(rows) { Int32(clamping: $0.deadLetter.attempts) }
+      $0.timestamptzs(rows) { $0.deadLetter.firstFailedAt.microseconds }
+      $0.timestamptzs(rows) { $0.deadLetter.failedAt.microseconds }
+      $0.int4s(rows) { Int32(clamping: $0.deadLetter.replayCount) }
+      $0.uuids(rows) { $0.deadLetter.causedBy }
+      $0.texts(rows) { $0.state.rawValue }
+      $0.int4s(rows) { Int32(clamping: $0.sameFailures) }
+      $0.timestamptzs(rows) { $0.settledAt?.microseconds }
+      $0.byteas(rows) { $0.deadLetter.message.bodyDigest }
+      $0.jsonbs(rows) { DeadLetterSQL.json($0.deadLetter.message.redactedHeaders) }
+    }
+  }
+}
+
+enum DeadLetterRows {
+  /// A row a message, in an order that all instances share, so that two of them that meet the same letters wait and do
+  /// not deadlock. Of copies the failure of the latest replay counts, then the latest.
+  ///
+  /// - Parameter archivedAs: the fingerprints of letters that are there, for messages that say which of them they are.
+  static func distinct(_ deadLetters: [DeadLetter], at now: Timestamp, archivedAs known: [UUID: [UInt8]] = [:])
+    -> [DeadLetterRow]
+  {
+    var random = IDRandom()
+    var rows: [[UInt8]: DeadLetterRow] = [:]
+    for deadLetter in deadLetters {
+      let print = deadLetter.replayOf.flatMap { known[$0] } ?? fingerprint(deadLetter.message)
+      if let known = rows[print]?.deadLetter,
+        (known.replayCount, known.failedAt) >= (deadLetter.replayCount, deadLetter.failedAt)
+      {
+        continue
+      }
+      rows[print] = DeadLetterRow(
+        id: rows[print]?.id ?? UUID.v7(at: now, using: &random), fingerprint: print, deadLetter: deadLetter)
+    }
+    return rows.values.sorted { $0.fingerprint.lexicographicallyPrecedes($1.fingerprint) }
+  }
+
+  /// What makes a message the same message: everything that its publisher gave it, but for credentials. A webhook that
+  /// is sent again may be signed anew, and a replay comes back without them.
+  static func fingerprint(_ message: OriginalMessage) -> [UInt8] {
+    var hash = SHA256()
+    let parts = [
+      Array(message.exchange.utf8), Array(message.routingKey.utf8), message.properties, message.headers, message.body,
+    ]
+    for part in parts + (message.bodyDigest.map { [$0] } ?? []) {
+      // Lengths keep the parts apart: ("ab", "c") is not ("a", "bc").
+      withUnsafeBytes(of: UInt64(part.count).bigEndian) { hash.update(bufferPointer: $0) }
+      hash.update(data: part)
+    }
+    return Array(hash.finalize())
+  }
+}

@@ -1,0 +1,169 @@
+import JourneyPostgres
+public import FoundationEssentials
+public import Journey
+import PostgresClient
+import Synchronization
+
+/// The letters that one replay has taken.
+public final class ReplayClaim: ReplayStore {
+  private let worker: PostgresWorker
+  private let id: Int32
+  private let actor: String
+  private let why: String?
+  /// The session that holds the replay's lock. A new session has to take it anew.
+  private let holder = Mutex<Int32?>(nil)
+
+  init(worker: PostgresWorker, id: Int32, actor: String, why: String?) {
+    self.worker = worker
+    self.id = id
+    self.actor = actor
+    self.why = why
+  }
+
+  public func claimed(after deadLetter: UUID?, limit: Int) async throws(StoreError) -> [ReplayItem] {
+    try await perform { [self] connection in
+      try hold(connection)
+      let result = try connection.execute(
+        Statements.claimed,
+        PostgresParameters {
+          $0.int4(id)
+          $0.uuid(deadLetter)
+          $0.int4(Int32(clamping: limit))
+        })
+      if result.rowCount > 0 {
+        let last = try result.uuid(result.rowCount - 1, 0)
+        // Before they are published, so that whoever gives them back knows that they may have been.
+        _ = try connection.execute(
+          Statements.mark,
+          PostgresParameters {
+            $0.int4(id)
+            $0.uuid(last)
+          })
+      }
+      return try (0..<result.rowCount).map { row in
+        let deadLetter = try DeadLetterSQL.deadLetter(result, row, body: DeadLetterSQL.columnCount)
+        return ReplayItem(
+          deadLetterID: deadLetter.id, message: deadLetter.deadLetter.message,
+          replayCount: deadLetter.deadLetter.replayCount,
+          editedID: try result.uuidIfPresent(row, DeadLetterSQL.columnCount + 1),
+          causedBy: deadLetter.deadLetter.causedBy)
+      }
+    }
+  }
+
+  public func record(_ outcomes: [(UUID, ReplayOutcome)]) async throws(StoreError) {
+    var confirmed: [UUID] = []
+    var failed: [(id: UUID, why: String)] = []
+    for (id, outcome) in outcomes {
+      switch outcome {
+      case .confirmed: confirmed.append(id)
+      case .failed(let why): failed.append((id, why))
+      case .unknown: break
+      }
+    }
+    guard !confirmed.isEmpty || !failed.isEmpty else { return }
+    try await perform { [confirmed, failed, id, actor, why] connection in
+      _ = try connection.pipeline([
+        (.begin, PostgresParameters()),
+        (Statements.lock, PostgresParameters { $0.uuids(confirmed + failed.map(\.id)) }),
+        (
+          Statements.confirmed,
+          PostgresParameters {
+            $0.uuids(confirmed)
+            $0.int4(id)
+            $0.text(actor)
+            $0.text(why)
+          }
+        ),
+        (
+          Statements.failed,
+          PostgresParameters {
+            $0.uuids(failed) { $0.id }
+            $0.int4(id)
+            $0.texts(failed) { $0.why }
+            $0.text(actor)
+            $0.text(why)
+          }
+        ), (.commit, PostgresParameters()),
+      ])
+    }
+  }
+
+  private func perform<Value: Sendable>(
+    _ body: @escaping @Sendable (PostgresConnection) throws -> Value
+  ) async throws(StoreError) -> Value {
+    do {
+      return try await worker.perform(body)
+    } catch let error as PostgresError {
+      throw StoreError(error)
+    } catch {
+      throw StoreError(.permanent, "\(error)")
+    }
+  }
+
+  /// Makes sure that this session holds the replay's lock.
+  private func hold(_ connection: PostgresConnection) throws {
+    let session = connection.backendPID
+    if holder.withLock({ $0 == session }) { return }
+    guard try ReplayRepository.lock(id, on: connection) else { throw ReplayBusy(id: Int(id)) }
+    holder.withLock { $0 = session }
+  }
+
+  private enum Statements {
+    static let claimed = PostgresStatement(
+      name: "taken_letters",
+      """
+      SELECT \(DeadLetterSQL.columns), d.body, d.edited_id FROM journey_dead_letters d JOIN (
+        SELECT id, sum(body_size) OVER (ORDER BY id) - body_size AS bytes_before FROM (
+          SELECT id, body_size FROM journey_dead_letters
+          WHERE state = 'replaying' AND replay_id = $1::int4 AND id > COALESCE($2::uuid, '00000000-0000-0000-0000-000000000000')
+          ORDER BY id LIMIT $3::int4
+        ) next
+      ) page ON page.id = d.id
+      WHERE page.bytes_before < \(DeadLetterSQL.pageBytes)
+      ORDER BY d.id
+      """)
+    static let mark = PostgresStatement(
+      name: "mark_published",
+      """
+      UPDATE journey_dead_letter_replays SET published_to = $2::uuid
+      WHERE id = $1::int4 AND (published_to IS NULL OR published_to < $2::uuid)
+      """)
+    /// In the order of the ids, as the archive locks letters that come back while this replay runs.
+    static let lock = PostgresStatement(
+      name: "lock_letters", "SELECT FROM journey_dead_letters WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE")
+    /// Of the letters $1, which are locked, those that the replay $2 has taken. Looked up by id whatever the planner
+    /// thinks of `replaying`: its statistics are from before the letters were taken, and say that there are none.
+    private static let mine = """
+      SELECT id FROM (SELECT id, replay_id, state FROM journey_dead_letters WHERE id = ANY($1::uuid[]) OFFSET 0) AS d
+      WHERE replay_id = $2::int4 AND state = 'replaying'
+      """
+    /// The record says what was done with every letter, once, also where the outcome is noted again after a lost
+    /// answer. A letter that has failed again meanwhile is open again, and stays so; the archive has written its row
+    /// then.
+    static let confirmed = PostgresStatement(
+      name: "letters_confirmed",
+      """
+      WITH mine AS MATERIALIZED (\(mine)), done AS (
+        UPDATE journey_dead_letters d SET state = 'replayed', settled_at = now() FROM mine WHERE d.id = mine.id
+      )
+      INSERT INTO journey_dead_letter_log (letter_id, replay_id, action, actor, why, result)
+      SELECT d.id, $2::int4, CASE WHEN d.edited_id IS NULL THEN 'replayed' ELSE 'edited' END, $3::text, $4::text,
+        'confirmed' || COALESCE(' as ' || d.edited_id::text, '')
+      FROM journey_dead_letters d
+      WHERE d.id = ANY($1::uuid[]) AND NOT EXISTS (
+        SELECT FROM journey_dead_letter_log l WHERE l.letter_id = d.id AND l.replay_id = $2::int4 AND l.action IN ('replayed', 'edited'))
+      """)
+    static let failed = PostgresStatement(
+      name: "letters_failed",
+      """
+      WITH mine AS MATERIALIZED (\(mine)), done AS (
+        UPDATE journey_dead_letters d SET state = 'new', edited_id = NULL FROM mine WHERE d.id = mine.id
+      )
+      INSERT INTO journey_dead_letter_log (letter_id, replay_id, action, actor, why, result)
+      SELECT i.id, $2::int4, 'replay_failed', $4::text, $5::text, i.result FROM unnest($1::uuid[], $3::text[]) AS i(id, result)
+      WHERE NOT EXISTS (
+        SELECT FROM journey_dead_letter_log l WHERE l.letter_id = i.id AND l.replay_id = $2::int4 AND l.action = 'replay_failed')
+      """)
+  }
+}

@@ -1,0 +1,91 @@
+public import FoundationEssentials
+public import Journey
+public import ServiceLifecycle
+import Synchronization
+
+/// Gathers what commits have changed, and announces it now and then.
+///
+/// It is told after the commit and not by a trigger within it: NOTIFY in a transaction makes all transactions that do
+/// so commit one after the other.
+public final class ChangeNotifier: Service {
+  private static let maxClients = 50
+  private let feed: any ChangeFeed
+  private let interval: Duration
+  private let pending = Mutex<[UUID: Set<UUID>]>([:])
+
+  /// - Parameter interval: how long changes are gathered.
+  public init(feed: any ChangeFeed, interval: Duration = .milliseconds(300)) {
+    self.feed = feed
+    self.interval = interval
+  }
+
+  func record(_ events: [IncomingEvent]) {
+    pending.withLock { pending in
+      // In place: a copy of the set an event would show on the hot path. An organisation is noted even where the
+      // client's id is not known.
+      for incoming in events { Self.add(incoming.event.client.id, to: &pending[incoming.event.orgID, default: []]) }
+    }
+  }
+
+  func record(_ clients: [DueResult.Client]) {
+    pending.withLock { pending in
+      for client in clients { Self.add(client.id, to: &pending[client.orgID, default: []]) }
+    }
+  }
+
+  private static func add(_ client: UUID?, to clients: inout Set<UUID>) {
+    if let client, clients.count < maxClients { clients.insert(client) }
+  }
+
+  public func run() async throws {
+    await cancelWhenGracefulShutdown { [self] in
+      while (try? await Task.sleep(for: interval)) != nil {
+        let changes = pending.withLock { pending in
+          defer { pending = [:] }
+          return pending.map { JourneyChange(orgID: $0, clients: $1.count < Self.maxClients ? $1 : []) }
+        }
+        // Whoever looks asks again anyway; a lost message makes a view late, not wrong.
+        if !changes.isEmpty { try? await feed.notify(changes) }
+      }
+    }
+  }
+}
+
+/// A ledger whose commits are announced.
+public struct NotifyingStore: EventStore {
+  private let store: any EventStore
+  private let notifier: ChangeNotifier
+
+  public init(_ store: any EventStore, notifier: ChangeNotifier) {
+    self.store = store
+    self.notifier = notifier
+  }
+
+  public func executor(ofWorker worker: Int) -> (any TaskExecutor)? { store.executor(ofWorker: worker) }
+
+  public func commit(_ batch: EventBatch) async throws(StoreError) -> CommitResult {
+    let result = try await store.commit(batch)
+    notifier.record(batch.events)
+    return result
+  }
+  public func evaluateDue(limit: Int, passingOver passedOver: PassedOver) async throws(StoreError) -> DueResult {
+    let result = try await store.evaluateDue(limit: limit, passingOver: passedOver)
+    notifier.record(result.evaluated)
+    return result
+  }
+  public func postponeDue(_ client: UUID) async throws(StoreError) { try await store.postponeDue(client) }
+  public func check() async throws(StoreError) { try await store.check() }
+  public func markPublished(_ batches: [UUID]) async throws(StoreError) { try await store.markPublished(batches) }
+  public func release(_ actions: [UUID], of batch: UUID, because reason: String) async throws(StoreError) {
+    try await store.release(actions, of: batch, because: reason)
+  }
+  public func unpublished(of actions: [UUID]) async throws(StoreError) -> Set<UUID> {
+    try await store.unpublished(of: actions)
+  }
+  public func claimAbandoned(limit: Int) async throws(StoreError) -> [OutboxBatch] {
+    try await store.claimAbandoned(limit: limit)
+  }
+  public func forgetPublished(limit: Int) async throws(StoreError) -> Int {
+    try await store.forgetPublished(limit: limit)
+  }
+}

@@ -1,0 +1,65 @@
+public import AMQPClient
+import FoundationEssentials
+public import Journey
+
+/// The exchange on which workers get actions: persistent, mandatory, confirmed.
+public struct AMQPActionPublisher: ActionPublisher {
+  private let publisher: AMQPPublisher
+  private let exchange: String
+
+  public init(publisher: AMQPPublisher, exchange: String) {
+    self.publisher = publisher
+    self.exchange = exchange
+  }
+
+  public func publish(_ actions: [ActionMessage], completion: @escaping @Sendable ([PublishFailure?]) -> Void) {
+    publisher.publish(actions.map(message)) { outcomes in completion(outcomes.map(Self.failure)) }
+  }
+
+  private func message(_ action: ActionMessage) -> OutboundMessage {
+    var headers: FieldTable = ["x-cause-id": .string(action.causeID)]
+    if let traceparent = action.traceparent { headers["traceparent"] = .string(traceparent) }
+    let properties = MessageProperties(
+      contentType: "application/cloudevents+json", headers: headers, priority: action.priority.level,
+      // AMQP's short strings hold 255 bytes; the header has the whole id.
+      correlationID: action.causeID.utf8.count <= 255 ? action.causeID : nil,
+      // The broker closes the channel over a time to live beyond 32 bits; 49 days are as good as for ever.
+      expiration: action.timeToLive.map { String(min(max(0, $0.microseconds / 1000), Int64(UInt32.max))) },
+      messageID: action.id.text, timestamp: action.decidedAt.microseconds / 1_000_000, type: ActionEvent.type,
+      appID: "client-journey-adapter")
+    return OutboundMessage(exchange: exchange, routingKey: action.routingKey, properties: properties, body: action.body)
+  }
+
+  private static func failure(_ outcome: PublishOutcome) -> PublishFailure? {
+    switch outcome {
+    case .confirmed: nil
+    case .returned: PublishFailure("\(outcome.explanation); is a queue bound for its channel?")
+    case .nacked: PublishFailure(outcome.explanation)
+    case .failed(let error), .unknown(let error): PublishFailure(outcome.explanation, reason: error.reason)
+    }
+  }
+}
+
+extension PublishOutcome {
+  /// For a person.
+  var explanation: String {
+    switch self {
+    case .confirmed: "the broker has it"
+    case .returned(let code, let text): "no queue took it (\(code) \(text))"
+    case .nacked: "the broker refused it; a queue may be full"
+    case .failed(let error), .unknown(let error): "\(error)"
+    }
+  }
+}
+
+extension Priority {
+  /// AMQP's priority, 0 to 9.
+  var level: UInt8 {
+    switch self {
+    case .low: 1
+    case .medium: 4
+    case .high: 7
+    case .urgent: 9
+    }
+  }
+}

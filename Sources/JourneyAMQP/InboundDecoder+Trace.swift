@@ -1,0 +1,50 @@
+package import AMQPClient
+package import FoundationEssentials
+package import Journey
+
+/// What can be told of a message that could not be applied.
+extension InboundDecoder {
+  /// Whose message it seems to be, for a filter: whatever part of it can be read.
+  package func guessOrigin(_ properties: MessageProperties, body: [UInt8], routingKey: String) -> (
+    source: String?, orgID: UUID?, type: String?
+  ) {
+    // The beginning of a body that is cut is no JSON, as a rule; what it is is seen at once.
+    let form = body.count <= maximumBodyBytes ? try? form(of: properties, body: body) : nil
+    let routed = form.map { (source: $0.source, orgID: $0.orgID) } ?? (try? route(properties))
+    let document = form?.document ?? (body.count <= maximumBodyBytes ? try? JSONDocument(parsing: body) : nil)
+    guard let document else {
+      return (routed?.source ?? properties.headers["x-source"]?.headerText, routed?.orgID, properties.type)
+    }
+    let root = document.root
+    if routed?.source == Self.cloudEvents {
+      return (
+        root["source"]?.string ?? Self.cloudEvents, root["orgid"]?.string.flatMap { UUID(uuidString: $0) },
+        root["type"]?.string
+      )
+    }
+    let source = routed?.source ?? properties.headers["x-source"]?.headerText
+    let orgID =
+      routed?.orgID ?? ["orgId", "org_id"].lazy.compactMap { root[$0]?.string.flatMap { UUID(uuidString: $0) } }.first
+    var type = properties.type ?? root["type"]?.string
+    if let mapping = source.flatMap({ mappings[$0] }) {
+      let input = Self.input(document, properties, routingKey: routingKey, orgID: routed?.orgID, now: clock.now())
+      type = mapping.trace(input).elements.first?.type ?? type
+    }
+    return (source, orgID, type)
+  }
+
+  /// What the mapping makes of a message as things stand now, rule by rule. For the screen of a person; it shows
+  /// values of the body.
+  /// - Parameter bodySize: of the message as it was sent; `body` may hold only its beginning.
+  /// - Throws: the rejection where no mapping gets to see it.
+  package func trace(
+    _ properties: MessageProperties, body: [UInt8], bodySize: Int, routingKey: String
+  ) throws(Rejection) -> MappingTrace {
+    try requireFitting(bodySize)
+    guard body.count == bodySize else { throw Rejection(.tooLarge, field: "body", "only its beginning is archived") }
+    let form = try form(of: properties, body: body)
+    guard let mapping = mappings[form.source] else { throw Self.noMapping(form.source) }
+    return mapping.trace(
+      Self.input(form.document, properties, routingKey: routingKey, orgID: form.orgID, now: clock.now()))
+  }
+}

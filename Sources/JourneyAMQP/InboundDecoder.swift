@@ -1,0 +1,176 @@
+import AMQPClient
+import FoundationEssentials
+public import Journey
+
+/// From a message as the broker delivers it to events, by the mapping of its source.
+public struct InboundDecoder: Sendable {
+  /// The source whose mapping reads CloudEvents.
+  public static let cloudEvents = "cloudevents"
+  /// The source of an `application/json` message without a header `x-source`: the adapter's own body.
+  public static let ownBody = "journey"
+  /// The property `app_id` of what the adapter's own API publishes.
+  static let apiAppID = "journey-api"
+
+  private let live: LiveMappings
+  var mappings: [String: Mapping] { live.current }
+  private let signals: SignalRules
+  let maximumBodyBytes: Int
+  let publishers: PublisherPolicy
+  let clock: any WallClock
+
+  /// - Parameters:
+  ///   - mappings: by source.
+  ///   - maximumBodyBytes: a larger body is refused before it is looked into.
+  ///   - publishers: who may report which events.
+  public init(
+    mappings: [String: Mapping], signals: SignalRules, maximumBodyBytes: Int = 1 << 20,
+    publishers: PublisherPolicy = PublisherPolicy(),
+    clock: any WallClock
+  ) {
+    self.init(
+      live: LiveMappings(mappings), signals: signals, maximumBodyBytes: maximumBodyBytes, publishers: publishers,
+      clock: clock)
+  }
+
+  /// - Parameter live: by source; each message is read by the mappings of its moment.
+  public init(
+    live: LiveMappings, signals: SignalRules, maximumBodyBytes: Int = 1 << 20,
+    publishers: PublisherPolicy = PublisherPolicy(),
+    clock: any WallClock
+  ) {
+    self.live = live
+    self.signals = signals
+    self.maximumBodyBytes = maximumBodyBytes
+    self.publishers = publishers
+    self.clock = clock
+  }
+
+  /// What a message holds: events, and a rejection for each part of it that cannot be one.
+  func decode(_ delivery: Delivery, random: inout IDRandom) -> (events: [IncomingEvent], rejections: [Rejection]) {
+    do throws(Rejection) {
+      return try read(delivery, &random)
+    } catch {
+      return ([], [error])
+    }
+  }
+
+  private func read(_ delivery: Delivery, _ random: inout IDRandom) throws(Rejection) -> (
+    events: [IncomingEvent], rejections: [Rejection]
+  ) {
+    let properties = delivery.properties
+    if delivery.problem == .headersTooDeep {
+      throw Rejection(.malformed, field: "headers", "a header is nested deeper than 32 levels")
+    }
+    try requireFitting(delivery.bodySize)
+    try publishers.admit(properties.userID)
+    try requireClear(properties.headers)
+    let form = try form(of: properties, body: delivery.body)
+    guard let mapping = mappings[form.source] else { throw Self.noMapping(form.source) }
+    let now = clock.now()
+    let result = mapping.map(
+      Self.input(form.document, properties, routingKey: delivery.routingKey, orgID: form.orgID, now: now))
+    return stage(
+      result, of: form.source, properties, traceparent: traceparent(properties, form.document), now: now, &random)
+  }
+
+  func requireFitting(_ bodySize: Int) throws(Rejection) {
+    guard bodySize <= maximumBodyBytes else {
+      throw Rejection(.tooLarge, field: "body", value: "\(bodySize) bytes", "larger than \(maximumBodyBytes) bytes")
+    }
+  }
+
+  static func noMapping(_ source: String) -> Rejection {
+    Rejection(.unknownSource, field: "header x-source", value: source, "there is no mapping for this source")
+  }
+
+  static func input(
+    _ document: JSONDocument, _ properties: MessageProperties, routingKey: String, orgID: UUID?, now: Timestamp
+  ) -> MappingInput {
+    MappingInput(
+      document: document, header: { properties.headers[$0]?.headerText }, messageID: properties.messageID,
+      timestamp: properties.timestamp.flatMap { Timestamp(propertySeconds: $0) },
+      received: AttemptRecord(properties.headers).firstFailureTime ?? now, type: properties.type,
+      appID: properties.appID,
+      routingKey: routingKey, orgID: orgID, limits: EventLimits(now: now))
+  }
+
+  private static let decisiveHeaders = ["x-org-id", "x-source"]
+
+  /// A table may hold a name twice, and values of any type: what others would read another way is not read at all.
+  private func requireClear(_ headers: FieldTable) throws(Rejection) {
+    for name in Self.decisiveHeaders {
+      var isThere = false
+      for field in headers where field.name == name {
+        guard !isThere else { throw Rejection(.invalidField, field: "header \(name)", "it is there more than once") }
+        guard field.value.headerText != nil else {
+          throw Rejection(.invalidField, field: "header \(name)", "it is no text")
+        }
+        isThere = true
+      }
+    }
+  }
+
+  private func stage(
+    _ result: MappingResult, of source: String, _ properties: MessageProperties, traceparent: String?, now: Timestamp,
+    _ random: inout IDRandom
+  ) -> (events: [IncomingEvent], rejections: [Rejection]) {
+    let namedSource = source == Self.cloudEvents ? properties.headers["x-source"]?.headerText : nil
+    // Ids that the API makes have a source of their own: nobody else's event can take one of them.
+    let isFromAPI = source == Self.ownBody && properties.appID == Self.apiAppID && publishers.isOwn(properties.userID)
+    var events: [IncomingEvent] = []
+    var rejections: [Rejection] = []
+    for (element, outcome) in result.outcomes.enumerated() {
+      func reject(_ rejection: Rejection) {
+        var rejection = rejection
+        if result.outcomes.count > 1 {
+          rejection.field = "element \(element)" + (rejection.field.map { ", " + $0 } ?? "")
+        }
+        rejections.append(rejection)
+      }
+      switch outcome {
+      case .ignored: continue
+      case .rejected(let rejection, _): reject(rejection)
+      case .event(var event):
+        if isFromAPI {
+          event.source = PublisherPolicy.apiSource
+        } else if let refusal = refusal(of: event, namedSource: namedSource, from: properties.userID) {
+          reject(refusal)
+          continue
+        }
+        // The mapping writes metadata that is valid JSON; an event without readable metadata has no signals.
+        let found = (try? JSONDocument(parsing: event.metadata)).map {
+          signals.signals(type: event.type, stage: event.stage, sourceEventID: event.sourceEventID, metadata: $0.root)
+        }
+        events.append(
+          IncomingEvent(
+            id: UUID.v7(at: now, using: &random), event: event, signals: found ?? Signals(), traceparent: traceparent))
+      }
+    }
+    return (events, rejections)
+  }
+
+  /// - Parameter namedSource: what a CloudEvent's message says of its source besides the event itself.
+  private func refusal(of event: JourneyEvent, namedSource: String?, from userID: String?) -> Rejection? {
+    if let namedSource, namedSource != Self.cloudEvents, namedSource != event.source {
+      return Rejection(
+        .invalidField, field: "header x-source", value: namedSource, "the event itself names another source")
+    }
+    return publishers.refusal(of: event, from: userID)
+  }
+
+  /// W3C Trace Context, as a header or as CloudEvents' tracing extension.
+  private func traceparent(_ properties: MessageProperties, _ document: JSONDocument) -> String? {
+    guard let text = properties.headers["traceparent"]?.stringValue ?? document.root["traceparent"]?.string else {
+      return nil
+    }
+    return Self.isTraceparent(text) ? text : nil
+  }
+
+  /// `00-<32 hexadecimal digits>-<16>-<2>`; a later version may go on after that.
+  private static func isTraceparent(_ text: String) -> Bool {
+    let parts = text.split(separator: "-", omittingEmptySubsequences: false)
+    let digits = Set("0123456789abcdef".utf8)
+    return text.utf8.count <= 128 && parts.count >= 4 && parts.prefix(4).map(\.utf8.count) == [2, 32, 16, 2]
+      && parts.allSatisfy { $0.utf8.allSatisfy(digits.contains) }
+  }
+}

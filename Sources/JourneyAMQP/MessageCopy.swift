@@ -1,0 +1,133 @@
+package import AMQPClient
+package import Journey
+
+/// Copies of a message under other headers and properties, and the way back to the original.
+package enum MessageCopy {
+  /// The properties of a copy: those of the original, with what would get in the way of a copy set aside in headers.
+  ///
+  /// - Parameter delivery: the message as it first came, or as `restored` gives it back.
+  package static func properties(of delivery: Delivery) -> MessageProperties {
+    properties(delivery.properties, exchange: delivery.exchange, routingKey: delivery.routingKey)
+  }
+
+  /// - Parameters:
+  ///   - original: the properties of the message as it first came.
+  ///   - exchange: where it was first published; with which routing key.
+  package static func properties(_ original: MessageProperties, exchange: String, routingKey: String)
+    -> MessageProperties
+  {
+    var properties = original
+    // A second routing by CC would hand copies to other queues.
+    let cc = properties.headers["CC"]
+    properties.headers = FieldTable(
+      properties.headers.fields.filter { !JourneyHeader.isBrokersOwn($0.name) && $0.name != "CC" && $0.name != "BCC" })
+    properties.headers[JourneyHeader.cc] = cc
+    properties.headers[JourneyHeader.exchange] = .string(exchange)
+    properties.headers[JourneyHeader.routingKey] = .string(routingKey)
+    // A copy has a time to live of its own; a foreign user id would be refused; only what is written to disk is safe.
+    properties.headers[JourneyHeader.expiration] = properties.expiration.map { .string($0) }
+    properties.expiration = nil
+    properties.headers[JourneyHeader.userID] = properties.userID.map { .string($0) }
+    properties.userID = nil
+    properties.headers[JourneyHeader.isTransient] = properties.isPersistent ? nil : .bool(true)
+    properties.isPersistent = true
+    return properties
+  }
+
+  /// The message as it was first published, with the account of its attempts: what came back from a retry queue looks
+  /// as it did before.
+  ///
+  /// From anybody else the adapter's own headers are dropped.
+  package static func restored(_ delivery: Delivery, own: OwnMessages) -> Delivery {
+    guard
+      delivery.properties.headers.contains(where: {
+        JourneyHeader.isAdaptersOwn($0.name) || JourneyHeader.isBrokersOwn($0.name)
+      })
+    else {
+      return delivery
+    }
+    let way = own.isReturned(delivery)
+    if way != .no, let origin = MessageOrigin(delivery.properties) {
+      var properties = origin.properties
+      if way == .unsigned { properties.userID = delivery.properties.userID }
+      return delivery.with(exchange: origin.exchange, routingKey: origin.routingKey, properties: properties)
+    }
+    var properties = delivery.properties
+    properties.headers = properties.headers.sendersOnly
+    return delivery.with(exchange: delivery.exchange, routingKey: delivery.routingKey, properties: properties)
+  }
+}
+
+/// Where a copied message was first published, and its properties then.
+package struct MessageOrigin {
+  package var exchange: String
+  package var routingKey: String
+  /// As they were; the headers still hold the account of attempts and replays.
+  package var properties: MessageProperties
+
+  /// - Returns: nil where the headers do not say where the message comes from.
+  package init?(_ copied: MessageProperties) {
+    guard let exchange = copied.headers[JourneyHeader.exchange]?.stringValue,
+      let routingKey = copied.headers[JourneyHeader.routingKey]?.stringValue, exchange.utf8.count <= 255,
+      routingKey.utf8.count <= 255
+    else { return nil }
+    self.exchange = exchange
+    self.routingKey = routingKey
+    properties = copied
+    properties.expiration = copied.headers[JourneyHeader.expiration]?.stringValue
+    properties.userID = copied.headers[JourneyHeader.userID]?.stringValue
+    properties.isPersistent = copied.headers[JourneyHeader.isTransient]?.boolValue != true
+    let cc = copied.headers[JourneyHeader.cc]
+    let setAside: Set<String> = [
+      JourneyHeader.exchange, JourneyHeader.routingKey, JourneyHeader.expiration, JourneyHeader.userID,
+      JourneyHeader.isTransient,
+      JourneyHeader.cc,
+    ]
+    properties.headers = FieldTable(
+      copied.headers.fields.filter { !setAside.contains($0.name) && !JourneyHeader.isBrokersOwn($0.name) })
+    if let cc { properties.headers["CC"] = cc }
+  }
+}
+
+/// How often a message was tried, and when it first failed.
+package struct AttemptRecord {
+  /// 0 for a message that comes for the first time.
+  package var attempts: Int
+  package var firstFailure: String?
+
+  package init(_ headers: FieldTable) {
+    attempts = headers[JourneyHeader.attempt]?.intValue.map { Int(max(0, min($0, 1_000_000))) } ?? 0
+    firstFailure = headers[JourneyHeader.firstFailure]?.stringValue
+  }
+
+  /// A message that is tried again keeps the time at which it was first taken.
+  package var firstFailureTime: Timestamp? {
+    firstFailure?.split(separator: " ").first.flatMap { Timestamp(iso8601: String($0)) }
+  }
+
+  /// Notes one more failure in the headers of a copy.
+  package mutating func record(_ code: Rejection.Code?, at now: Timestamp, in headers: inout FieldTable) {
+    let failure = "\(now.iso8601) \(code?.rawValue ?? "unknown")"
+    attempts += 1
+    firstFailure = firstFailure ?? failure
+    headers[JourneyHeader.attempt] = .int(Int64(attempts))
+    headers[JourneyHeader.firstFailure] = firstFailure.map { .string($0) }
+    headers[JourneyHeader.lastFailure] = .string(failure)
+  }
+}
+
+extension Delivery {
+  package func with(exchange: String, routingKey: String, properties: MessageProperties) -> Delivery {
+    Delivery(
+      tag: tag, exchange: exchange, routingKey: routingKey, isRedelivered: isRedelivered, properties: properties,
+      body: body,
+      bodySize: bodySize, bodyDigest: bodyDigest, problem: problem)
+  }
+}
+
+extension FieldTable {
+  /// Without what is the adapter's or the broker's.
+  package var sendersOnly: FieldTable {
+    FieldTable(fields.filter { !JourneyHeader.isAdaptersOwn($0.name) && !JourneyHeader.isBrokersOwn($0.name) })
+  }
+}

@@ -1,0 +1,319 @@
+import FoundationEssentials
+import Journey
+import PostgresClient
+
+/// One batch in one transaction, on one connection: two round trips, a third where a client is not simply known and
+/// free, another where invoices or unknown histories are concerned. Where identities change, the transaction starts
+/// again after the second. Where clients are met for the first time, their events are left for another batch, for which
+/// their states are added once this one is committed.
+///
+/// The first locks the organisations, the clients and their states and looks which events are stored already; the last
+/// stores all that follows, and commits. Nobody else stores an event of a client that is locked here, so what the look
+/// found stands; an event that another transaction takes in for another client meanwhile breaks the unique key, and the
+/// batch is taken in again.
+///
+/// Parents are locked before children, and before anything is written: what the foreign keys of the rows ask for is
+/// held by then, so no statement waits for the host application. What the host or another instance holds is passed
+/// over, and its events are deferred. Where a transaction may wait for another instance after all (identities, states
+/// that both add), locks are taken in one order everywhere: organisations, contacts, identities, states, events,
+/// invoices.
+struct BatchCommit {
+  let connection: PostgresConnection
+  let decider: Decider
+  let history: SummaryRebuild
+  let clock: any WallClock
+  let clockOffset: TimeSpan
+  let instance: Int32
+  let claims: OutboxClaims
+
+  func run(_ batch: EventBatch) throws(PostgresError) -> CommitResult {
+    let events = batch.events
+    var results = [CommitResult.Result](repeating: .duplicate, count: events.count)
+    let (resolution, keyIndices, stored) = try resolve(events)
+    var new: [Int] = []
+    new.reserveCapacity(events.count)
+    for (index, keyIndex) in keyIndices.enumerated() {
+      switch resolution.outcomes[keyIndex] {
+      case _ where resolution.held.contains(keyIndex): results[index] = .locked
+      case .failure(let rejection): results[index] = .rejected(rejection)
+      case .success(let id) where resolution.locked[id] == nil:
+        results[index] = resolution.clientsWithoutState[id] == nil ? .locked : .stateCreated
+      case .success:
+        results[index] = stored.contains(index) ? .duplicate : .stored
+        if !stored.contains(index) { new.append(index) }
+      }
+    }
+    // By key, as rows are stored; of those with one key the first in the batch.
+    let keys = EventKeys(events)
+    new = keys.sorted(new)
+    var last: Int?
+    new.removeAll { index in
+      defer { last = index }
+      guard let last, keys.isSame(last, index) else { return false }
+      results[index] = .duplicate
+      return true
+    }
+    let clientBatches = clientBatches(of: new.sorted(), resolution, keyIndices)
+    let outbox: OutboxBatch?
+    do throws(PostgresError) {
+      try addWhatIsStored(to: clientBatches, events)
+      outbox = try decide(clientBatches, events, new, published: batch.published)
+    } catch {
+      throw Self.passing(error) ?? error
+    }
+    let held = try insertMissingStates(resolution, isCommitted: !new.isEmpty)
+    for case (let index, .stateCreated) in results.enumerated() {
+      if case .success(let id) = resolution.outcomes[keyIndices[index]], held.contains(id) { results[index] = .locked }
+    }
+    return CommitResult(results: results, outbox: outbox)
+  }
+
+  /// What a concurrent transaction caused and a repetition mends, as an error that says so.
+  private static func passing(_ error: PostgresError) -> PostgresError? {
+    let reason: String
+    switch (error.sqlState, error.constraint) {
+    case ("23505", "client_journey_events_once"): reason = "an event was taken in for another client meanwhile"
+    // Under the locks it cannot happen; while identities change a client may go.
+    case ("23503", let constraint?) where parents.contains(constraint): reason = "a client was deleted meanwhile"
+    default: return nil
+    }
+    return PostgresError(.transient, sqlState: error.sqlState, operation: error.operation, reason)
+  }
+
+  /// The adapter's foreign keys to what the host may delete.
+  private static let parents: Set<String> = [
+    "client_journey_events_client_fk", "client_journey_events_org_fk", "client_journey_scores_client_fk",
+    "client_journey_scores_org_fk",
+    "journey_identities_client_fk", "journey_client_state_client_fk", "journey_client_state_merged_fk",
+    "journey_invoices_client_fk",
+  ]
+
+  // MARK: Clients
+
+  /// What a batch means for one client. `events` are places in the batch of those that are new; none where
+  /// the client is evaluated without an event.
+  final class ClientBatch {
+    var client: ClientSnapshot
+    let isUnread: Bool
+    var events: [Int] = []
+
+    init(_ found: (client: ClientSnapshot, isUnread: Bool)) { (client, isUnread) = found }
+  }
+
+  /// - Returns: the clients, each event's place among the references, and the places of events that are stored already.
+  private func resolve(_ events: [IncomingEvent]) throws(PostgresError) -> (
+    ClientResolution, keyIndices: [Int], stored: Set<Int>
+  ) {
+    var (resolution, keyIndices) = ClientResolution.references(of: events)
+    let all = Array(events.indices)
+    var stored: Set<Int> = []
+    var answers = try connection.pipeline(
+      [(.begin, PostgresParameters())] + resolution.locks + [EventRow.find(all, events)])
+    try resolution.apply(known: Array(answers.dropFirst().dropLast()))
+    try EventRow.apply(answers[answers.count - 1], of: all, into: &stored)
+    let open = resolution.open
+    var toCreate: [Int] = []
+    if !open.isEmpty {
+      let isOpen = Set(open)
+      let again = all.filter { isOpen.contains(keyIndices[$0]) }
+      answers = try connection.pipeline([
+        (ClientStatements.findAndLock, resolution.parameters(open)), EventRow.find(again, events),
+      ])
+      toCreate = try resolution.apply(open, foundAndLocked: answers[0])
+      try EventRow.apply(answers[1], of: again, into: &stored)
+    }
+    let changes = IdentityChanges(events, resolution)
+    let isSettled = toCreate.isEmpty && changes.isEmpty && !resolution.hasMerged
+    if !isSettled { stored = try startAgain(changes, &resolution, events) }
+    return (resolution, keyIndices, stored)
+  }
+
+  /// Starts the transaction again: identities are changed and states are added before states are locked. Another
+  /// instance that does the same is waited for, not for long, and nobody may wait while it holds locks that come later
+  /// in their order.
+  /// - Parameter changes: who is to become known by what, and who is to be created.
+  /// - Returns: the places of events that are stored already.
+  private func startAgain(
+    _ changes: IdentityChanges, _ resolution: inout ClientResolution, _ events: [IncomingEvent]
+  ) throws(PostgresError) -> Set<Int> {
+    try connection.rollback()
+    resolution.unlock()
+    let references = Array(resolution.keys.indices)
+    let found = try connection.pipeline(
+      [(.begin, PostgresParameters()), (ClientStatements.find, resolution.parameters(references))])
+    let toCreate = try resolution.apply(references, found: found[found.count - 1])
+    try changes.apply(to: &resolution, creating: toCreate, at: clock.now(), on: connection)
+    resolution.expectClientsWithoutState()
+    let all = Array(events.indices)
+    let ids = PostgresParameters { $0.uuids(resolution.clientsWithoutState.keys.sorted()) }
+    let answers = try connection.pipeline([
+      (CommitStatements.addStates, resolution.newStates), (CommitStatements.lockClients, ids),
+      EventRow.find(all, events),
+    ])
+    try resolution.apply(locked: answers[1])
+    var stored: Set<Int> = []
+    try EventRow.apply(answers[2], of: all, into: &stored)
+    return stored
+  }
+
+  /// Adds the states of clients that are met for the first time, in transactions of their own, which hold no lock but
+  /// theirs while they wait for another that adds the same. They do not wait for long: what was decided is published
+  /// after them. Where one has to be waited for, the others are added alone.
+  /// - Returns: the clients that still have no state: somebody else holds them.
+  /// - Throws: only where nothing is committed yet.
+  private func insertMissingStates(_ resolution: ClientResolution, isCommitted: Bool) throws(PostgresError) -> Set<UUID>
+  {
+    do throws(PostgresError) {
+      return try insertMissingStates(resolution.clientsWithoutState)
+    } catch {
+      guard isCommitted else { throw error }
+      return Set(resolution.clientsWithoutState.keys)
+    }
+  }
+
+  private func insertMissingStates(_ clientsWithoutState: [UUID: UUID]) throws(PostgresError) -> Set<UUID> {
+    let ids = clientsWithoutState.keys.sorted()
+    guard !ids.isEmpty else { return [] }
+    do throws(PostgresError) {
+      return try add(ids, clientsWithoutState, within: .milliseconds(200))
+    } catch {
+      guard error.sqlState == "55P03" else { throw error }
+      if ids.count == 1 { return Set(ids) }
+    }
+    var held = Set(ids)
+    for id in ids.prefix(Self.maxMetAlone) {
+      do throws(PostgresError) {
+        if try add([id], clientsWithoutState, within: .milliseconds(20)).isEmpty { held.remove(id) }
+      } catch {
+        guard error.sqlState == "55P03" else { throw error }
+      }
+    }
+    return held
+  }
+
+  private static let maxMetAlone = 20
+
+  private func add(_ ids: [UUID], _ clientsWithoutState: [UUID: UUID], within limit: Duration) throws(PostgresError)
+    -> Set<UUID>
+  {
+    let parameters = PostgresParameters {
+      $0.uuids(ids)
+      $0.uuids(Array(Set(ids.compactMap { clientsWithoutState[$0] })))
+    }
+    let answers = try connection.pipeline([
+      (.begin, PostgresParameters()), CommitStatements.limitWait(limit), (CommitStatements.addFreeStates, parameters),
+      (.commit, PostgresParameters()),
+    ])
+    var held = Set(ids)
+    for row in 0..<answers[2].rowCount { held.remove(try answers[2].uuid(row, 0)) }
+    return held
+  }
+
+  /// - Returns: what the events mean for each client, in the order of the clients' ids.
+  private func clientBatches(of new: [Int], _ resolution: ClientResolution, _ keyIndices: [Int]) -> [ClientBatch] {
+    var clientBatches: [UUID: ClientBatch] = [:]
+    clientBatches.reserveCapacity(resolution.locked.count)
+    for index in new {
+      guard case .success(let id) = resolution.outcomes[keyIndices[index]], let locked = resolution.locked[id] else {
+        continue
+      }
+      if let clientBatch = clientBatches[id] {
+        clientBatch.events.append(index)
+        continue
+      }
+      let clientBatch = ClientBatch(locked.moved(by: clockOffset).snapshot(id: id, under: decider.fingerprint))
+      clientBatch.events.append(index)
+      clientBatches[id] = clientBatch
+    }
+    return clientBatches.values.sorted { $0.client.id.precedesByBytes($1.client.id) }
+  }
+
+  // MARK: What is stored besides
+
+  /// Adds what the evaluation needs and the locked rows do not hold: summaries that have to be made from stored events,
+  /// and the late invoices of clients whose invoices the batch touches.
+  func addWhatIsStored(to clientBatches: [ClientBatch], _ events: [IncomingEvent]) throws(PostgresError) {
+    let tracksInvoices = decider.rules.risks.lateInvoices == .untilSettled
+    let unread = clientBatches.filter(\.isUnread).map(\.client.id)
+    var book = InvoiceUpdates()
+    if tracksInvoices {
+      for clientBatch in clientBatches {
+        for index in clientBatch.events { book.record(events[index], clientID: clientBatch.client.id) }
+      }
+    }
+    var commands: [(PostgresStatement, PostgresParameters)] = []
+    if !unread.isEmpty {
+      let clients = PostgresParameters { $0.uuids(unread) }
+      commands.append((history.newest, clients))
+      if tracksInvoices { commands.append((history.invoices, clients)) }
+    }
+    if !book.isEmpty { commands.append((InvoiceUpdates.merge, book.parameters())) }
+    let readsLate = tracksInvoices && (!book.isEmpty || !unread.isEmpty)
+    if readsLate {
+      commands.append((InvoiceUpdates.late, InvoiceUpdates.lateParameters(Array(Set(book.clients + unread)))))
+    }
+    guard !commands.isEmpty else { return }
+    let answers = try connection.pipeline(commands)
+    let made = unread.isEmpty ? [:] : try history.summaries(answers[0])
+    let late = readsLate ? try InvoiceUpdates.late(answers[answers.count - 1]) : [:]
+    for clientBatch in clientBatches {
+      if clientBatch.isUnread { clientBatch.client.summary = made[clientBatch.client.id] ?? ClientSummary() }
+      if let late = late[clientBatch.client.id] { clientBatch.client.lateInvoices = late }
+    }
+  }
+
+  // MARK: Decisions
+
+  /// - Returns: the row of each event that is new, by its place in the batch. To be made before the clients' summaries
+  ///   take the events in.
+  private func rows(of clientBatches: [ClientBatch], _ events: [IncomingEvent]) -> [EventRow?] {
+    var rows = [EventRow?](repeating: nil, count: events.count)
+    for clientBatch in clientBatches {
+      let marks = StageMarks(clientBatch.client.summary.stage, clientBatch.events.lazy.map { events[$0].event })
+      for index in clientBatch.events {
+        rows[index] = EventRow(clientID: clientBatch.client.id, stage: marks.stage(of: events[index].event))
+      }
+    }
+    return rows
+  }
+
+  /// - Parameter new: the events to be stored, in the order of their keys.
+  private func decide(
+    _ clientBatches: [ClientBatch], _ events: [IncomingEvent], _ new: [Int], published: [UUID]
+  ) throws(PostgresError) -> OutboxBatch? {
+    var commands: [(PostgresStatement, PostgresParameters)] = []
+    if !new.isEmpty {
+      let rows = rows(of: clientBatches, events)
+      var columns = EventColumns(rows: new.count)
+      for index in new { columns.add(events[index], rows[index]!) }
+      commands.append((CommitStatements.insertEvents, columns.parameters))
+    }
+    var random = IDRandom()
+    var writes = BatchWrites(
+      decider: decider, instance: instance, random: IDRandom(), at: clock.now(), clients: clientBatches.count,
+      events: events.count)
+    for clientBatch in clientBatches {
+      let evaluations = decider.evaluate(
+        &clientBatch.client, taking: clientBatch.events.map { events[$0] }, random: &random)
+      writes.add(clientBatch.client, evaluations)
+    }
+    return try commit(commands, writes, published: published)
+  }
+
+  /// Writes, and commits.
+  /// - Returns: what is to be published.
+  func commit(
+    _ commands: [(PostgresStatement, PostgresParameters)], _ writes: borrowing BatchWrites, published: [UUID]
+  ) throws(PostgresError) -> OutboxBatch? {
+    let outbox = writes.messages.isEmpty ? nil : OutboxBatch(id: writes.outboxID, actions: writes.messages)
+    let claimed = outbox.map { [$0.id] } ?? []
+    claims.insert(claimed)
+    do throws(PostgresError) {
+      _ = try connection.pipeline(commands + writes.commands(published: published) + [(.commit, PostgresParameters())])
+    } catch {
+      claims.remove(claimed)
+      throw error
+    }
+    return outbox
+  }
+}

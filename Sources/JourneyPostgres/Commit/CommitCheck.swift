@@ -1,0 +1,137 @@
+import FoundationEssentials
+public import Journey
+public import PostgresClient
+
+/// Tries whether a commit would pass, as far as that shows without an event: every statement of the commit, of its
+/// history and of the outbox is prepared and executed with nothing to do, in one transaction that is rolled back.
+///
+/// It finds what is missing or of another type than the adapter knows, privileges that are missing, a database that
+/// takes no writes, and triggers that refuse a statement. What a trigger would say to a row it cannot know.
+public enum CommitCheck {
+  /// - Parameter worker: works as the role that commits.
+  /// - Returns: what would not pass, for a person; nil where all does.
+  /// - Throws: `PostgresError` where that could not be found out.
+  public static func problem(_ worker: PostgresWorker, signals: SignalRules) async throws -> String? {
+    do {
+      try await worker.perform { connection in try run(on: connection, SummaryRebuild(signals: signals)) }
+      return nil
+    } catch let error as PostgresError
+      where error.kind == .permanent && !error.isOfConnecting || error.kind == .poison || error.kind == .decoding
+    {
+      return "\(error.operation): \(error.message)" + (error.sqlState.map { " (SQLSTATE \($0))" } ?? "")
+    }
+  }
+
+  /// - Throws: the first statement's error that does not pass.
+  static func run(on connection: PostgresConnection, _ history: SummaryRebuild) throws(PostgresError) {
+    let commands = commands(history)
+    let answers = try connection.pipeline(
+      [(.begin, PostgresParameters())] + commands + [(hidden, PostgresParameters())])
+    try connection.rollback()
+    if try answers[answers.count - 1].bool(0, 0) {
+      throw PostgresError(
+        .permanent, operation: hidden.name,
+        "organizations has FORCE ROW LEVEL SECURITY, and the owner of journey_lock_organizations sees none of its rows: give that owner a policy for SELECT and UPDATE"
+      )
+    }
+    for (answer, (statement, _)) in zip(answers.dropFirst(), commands) {
+      guard let column = answer.unreadableColumn else { continue }
+      throw PostgresError(
+        .permanent, operation: statement.name, "the column \(column) is of a type that the adapter does not read")
+    }
+  }
+
+  /// Where the owner of the function that locks organisations sees none of them, every event would wait for ever.
+  private static let hidden = PostgresStatement(
+    name: "find_hidden_organizations",
+    """
+    SELECT (SELECT relforcerowsecurity FROM pg_class WHERE oid = 'organizations'::regclass)
+      AND EXISTS (SELECT FROM organizations)
+      AND NOT EXISTS (SELECT FROM journey_lock_organizations(ARRAY(SELECT id FROM organizations LIMIT 20)))
+    """)
+
+  /// Every statement with its parameters: their types have to be those of the commit.
+  static func commands(_ history: SummaryRebuild) -> [(PostgresStatement, PostgresParameters)] {
+    let references = PostgresParameters { $0.empty([.uuid, .text, .uuid, .text]) }
+    let links = PostgresParameters { $0.empty([.uuid, .text, .text, .uuid]) }
+    let texts = PostgresParameters { $0.empty([.uuid, .text, .text, .text, .text]) }
+    let things = PostgresParameters { $0.empty([.uuid, .text, .text, .uuid, .text]) }
+    let keys = PostgresParameters { $0.empty([.uuid, .text, .text]) }
+    let ids = PostgresParameters { $0.empty([.uuid]) }
+    let pairs = PostgresParameters { $0.empty([.uuid, .uuid]) }
+    let outbox = UUID()
+    return [
+      CommitStatements.limitWait(.seconds(1)),
+      (ClientStatements.findLinked, keys),
+      (ClientStatements.lockKnown, PostgresParameters { $0.empty([.uuid, .uuid, .uuid, .text, .text]) }),
+      (ClientStatements.findAndLock, references), (ClientStatements.find, references), (ClientStatements.claim, links),
+      (ClientStatements.create, PostgresParameters { $0.empty([.uuid, .uuid, .text, .text, .text, .bool]) }),
+      (IdentityChanges.Statements.lockOthers, keys), (IdentityChanges.Statements.linkByAlias, texts),
+      (IdentityChanges.Statements.find, texts),
+      (IdentityChanges.Statements.link, things), (IdentityChanges.Statements.addMerged, things),
+      (IdentityChanges.Statements.merge, things), (CommitStatements.addStates, pairs),
+      (CommitStatements.addFreeStates, pairs), (CommitStatements.lockClients, ids), (CommitStatements.findStored, keys),
+      (history.newest, ids),
+      (history.invoices, ids),
+      (InvoiceUpdates.merge, PostgresParameters { $0.empty([.uuid, .uuid, .text, .timestamp, .timestamp]) }),
+      (InvoiceUpdates.late, InvoiceUpdates.lateParameters([])),
+      (CommitStatements.insertEvents, EventColumns(rows: 0).parameters),
+      (CommitStatements.insertScores, BatchWrites.noScores), (CommitStatements.updateStates, BatchWrites.noStates),
+      (CommitStatements.updateStatesAlone, BatchWrites.noStatesAlone),
+      (
+        CommitStatements.insertOutbox,
+        PostgresParameters {
+          $0.uuid(outbox)
+          $0.int4(1)
+          $0.int4(0)
+        }
+      ),
+      (DueStatements.lock, DueStatements.parameters(PassedOver(), at: .seconds(0), limit: 0)),
+      (DueStatements.first, DueStatements.parameters(PassedOver(), at: .seconds(0), limit: 0)),
+      (DueStatements.postpone, DueStatements.postponement(of: outbox, at: .seconds(0))),
+      (StateStatements.lockOrganizations, ids), (DueStatements.moveOn, ids),
+      (StateStatements.clear, PostgresParameters { $0.empty([.uuid, .bytes]) }),
+      (CommitStatements.markPublished, ids), (OutboxStatements.actions, ids), (OutboxStatements.deleteEmpty, ids),
+      (OutboxStatements.forget, PostgresParameters { $0.int4(0) }),
+      (OutboxStatements.setAside, PostgresParameters { $0.empty([.uuid, .uuid, .text, .bool]) }),
+      (
+        OutboxStatements.release,
+        PostgresParameters {
+          $0.uuid(UUID())
+          $0.uuids([UUID]())
+          $0.int4(0)
+          $0.uuid(UUID())
+          $0.text("")
+        }
+      ),
+      // Last, since it locks for a moment what it looks at.
+      (
+        OutboxStatements.claim,
+        PostgresParameters {
+          $0.int4(0)
+          $0.int4(InstanceLock.keyClass)
+          $0.int4(0)
+          $0.uuids([UUID]())
+        }
+      ),
+    ]
+  }
+}
+
+extension PostgresParameters {
+  fileprivate enum Element {
+    case uuid, text, bytes, timestamp, bool
+  }
+
+  fileprivate mutating func empty(_ arrays: [Element]) {
+    for array in arrays {
+      switch array {
+      case .uuid: uuids([UUID]())
+      case .text: texts([String]())
+      case .bytes: byteas([[UInt8]]())
+      case .timestamp: timestamptzs([Int64]())
+      case .bool: bools([Bool]())
+      }
+    }
+  }
+}

@@ -1,0 +1,152 @@
+import FoundationEssentials
+import Journey
+import PostgresClient
+
+/// Evaluates the clients for whom the time has come, in one transaction: those of whom a risk begins or ends now
+/// although nothing happened, and those whose history the host application has changed.
+///
+/// It passes over what somebody else holds, and waits for nobody.
+extension BatchCommit {
+  /// - Parameters:
+  ///   - limit: how many clients are looked at.
+  ///   - passedOver: who is left out.
+  ///   - first: becomes the first client that is looked at.
+  func evaluateDue(limit: Int, passingOver passedOver: PassedOver, first: inout UUID?) throws(PostgresError)
+    -> DueResult
+  {
+    let lock = DueStatements.parameters(passedOver, at: clockOffset, limit: limit)
+    let found = try connection.pipeline([(.begin, PostgresParameters()), (DueStatements.lock, lock)])[1]
+    var due: [DueClient] = []
+    due.reserveCapacity(found.rowCount)
+    for row in 0..<found.rowCount { due.append(try DueClient(found, row, at: clockOffset)) }
+    first = due.first?.id
+    guard !due.isEmpty else {
+      try connection.rollback()
+      return DueResult()
+    }
+    return try evaluate(due)
+  }
+
+  /// The client at which a look at one client fails, since it waits too long for a lock.
+  func firstDue(passingOver passedOver: PassedOver) throws(PostgresError) -> UUID? {
+    let parameters = DueStatements.parameters(passedOver, at: clockOffset, limit: 1)
+    let found = try connection.pipeline([(.begin, PostgresParameters()), (DueStatements.first, parameters)])[1]
+    let id = found.rowCount > 0 ? try found.uuid(0, 0) : nil
+    try connection.rollback()
+    return id
+  }
+
+  private func evaluate(_ due: [DueClient]) throws(PostgresError) -> DueResult {
+    let free = try lockOrganizations(due.map(\.locked.orgID))
+    let ofFree = due.filter { free.contains($0.locked.orgID) }
+    let clients = Dictionary(uniqueKeysWithValues: ofFree.map { ($0.id, $0) })
+    let moved = ofFree.filter { !$0.isToBeEvaluated }.map(\.id)
+    var clientBatches = ofFree.filter(\.isToBeEvaluated).map {
+      ClientBatch($0.locked.snapshot(id: $0.id, under: decider.fingerprint))
+    }
+    clientBatches.sort { $0.client.id.precedesByBytes($1.client.id) }
+    try addWhatIsStored(to: clientBatches, [])
+    var random = IDRandom()
+    var writes = BatchWrites(
+      decider: decider, instance: instance, random: IDRandom(), at: clock.now(), clients: clientBatches.count,
+      events: clientBatches.count)
+    var empty: [UUID] = []
+    var evaluated: [DueResult.Client] = []
+    for clientBatch in clientBatches {
+      guard let client = clients[clientBatch.client.id] else { continue }
+      guard clientBatch.client.summary.lastEventAt != nil else {
+        empty.append(client.id)
+        continue
+      }
+      var after = clientBatch.client
+      let evaluation = decider.evaluateWithoutEvent(&after, historyChanged: client.isForgotten, random: &random)
+      // Nothing has come about: a column of the host's was filled, or the change was of what no rule looks at.
+      if client.stored.hasOutcome(of: evaluation.assessment) {
+        after.actionHistory = clientBatch.client.actionHistory
+        writes.add(unscored: after, evaluation)
+      } else {
+        writes.add(after, [evaluation])
+      }
+      evaluated.append(DueResult.Client(id: client.id, orgID: client.locked.orgID))
+    }
+    var commands = clearing(empty)
+    if !moved.isEmpty { commands.append((DueStatements.moveOn, PostgresParameters { $0.uuids(moved) })) }
+    let outbox = try commit(commands, writes, published: [])
+    return DueResult(
+      looked: due.count, evaluated: evaluated, held: Array(Set(due.map(\.locked.orgID)).subtracting(free)),
+      outbox: outbox)
+  }
+}
+
+/// A client that is to be looked at.
+private struct DueClient {
+  var id: UUID
+  var stored: StoredState
+  var locked: LockedClient
+
+  /// Whether its history has changed, so that it is to be read again.
+  var isForgotten: Bool { locked.summary.isEmpty }
+  var isToBeEvaluated: Bool { isForgotten || stored.dueAt.map { $0 <= locked.now } ?? false }
+
+  /// - Parameter offset: how far the moment is from the database's clock.
+  init(_ result: PostgresResult, _ row: Int, at offset: TimeSpan) throws(PostgresError) {
+    id = try result.uuid(row, 0)
+    stored = try StoredState(result, row, from: 1)
+    locked = try LockedClient(result, row, from: 1 + StoredState.columnCount).moved(by: offset)
+  }
+}
+
+enum DueStatements {
+  static func parameters(_ passedOver: PassedOver, at offset: TimeSpan, limit: Int) -> PostgresParameters {
+    PostgresParameters {
+      $0.int4(Int32(limit))
+      $0.int8(offset.microseconds)
+      $0.uuids(Array(passedOver.organizations))
+      $0.uuids(Array(passedOver.clients))
+    }
+  }
+
+  /// The moment is the transaction's: one that moves on while a statement runs is no bound of an index, which would be
+  /// read from end to end.
+  private static let isDue = """
+    s.check_at <= now() + $2::int8 * interval '1 microsecond' AND s.merged_into IS NULL
+      AND s.org_id <> ALL($3::uuid[]) AND s.client_id <> ALL($4::uuid[])
+    """
+
+  /// Locks the clients that are to be looked at, but for those that somebody else holds, and reads how they stand. The
+  /// contacts too, as the foreign keys of what is written ask for: where the host has changed one and holds it, that is
+  /// waited for all the same.
+  static let lock = PostgresStatement(
+    name: "lock_due",
+    """
+    SELECT s.client_id, \(StoredState.columns), \(LockedClient.columns)
+    FROM journey_client_state s JOIN contacts c ON c.id = s.client_id
+    WHERE \(isDue)
+    ORDER BY s.check_at LIMIT $1::int4
+    FOR UPDATE OF s SKIP LOCKED FOR KEY SHARE OF c SKIP LOCKED
+    """)
+
+  /// The first that is to be looked at, whoever holds its contact.
+  static let first = PostgresStatement(
+    name: "first_due",
+    "SELECT s.client_id FROM journey_client_state s WHERE \(isDue) ORDER BY s.check_at LIMIT $1::int4 FOR UPDATE SKIP LOCKED"
+  )
+
+  /// Not yet due: events have come since the time was set.
+  static let moveOn = PostgresStatement(
+    name: "move_due_on", "UPDATE journey_client_state SET check_at = due_at WHERE client_id = ANY($1::uuid[])")
+
+  static func postponement(of client: UUID, at offset: TimeSpan) -> PostgresParameters {
+    PostgresParameters {
+      $0.uuid(client)
+      $0.int8(offset.microseconds)
+    }
+  }
+
+  static let postpone = PostgresStatement(
+    name: "postpone_due",
+    """
+    UPDATE journey_client_state SET check_at = clock_timestamp() + $2::int8 * interval '1 microsecond' + interval '1 hour'
+    WHERE client_id = $1::uuid
+    """)
+}

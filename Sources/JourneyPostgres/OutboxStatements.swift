@@ -1,0 +1,108 @@
+import FoundationEssentials
+import Journey
+import PostgresClient
+
+/// What becomes of outbox batches whose way did not end in the process that committed them.
+package enum OutboxStatements {
+  /// Whether a session's login is one that the adapter may have. Any login may take any advisory lock: without this,
+  /// anybody could make a dead process look alive.
+  package static func isAdapters(_ login: String) -> String {
+    "(pg_has_role(\(login), current_user, 'MEMBER') OR has_table_privilege(\(login), 'journey_outbox', 'UPDATE'))"
+  }
+
+  /// The batch is published but for the actions $2, which become a batch of their own that anyone may take after a
+  /// pause, with the reason $5. Only where this instance ($3) still holds it: another one may have taken it over
+  /// meanwhile.
+  static let release = PostgresStatement(
+    name: "release_actions",
+    """
+    WITH closed AS (
+      UPDATE journey_outbox SET confirmed_at = now() WHERE id = $1::uuid AND instance = $3::int4 AND confirmed_at IS NULL RETURNING attempts
+    ), rest AS (
+      INSERT INTO journey_outbox (id, actions, failure, attempts, next_attempt_at)
+      SELECT $4::uuid, cardinality($2::uuid[]), $5::text, attempts + 1, now() + LEAST(interval '1 second' * 2 ^ LEAST(attempts, 10), interval '5 minutes')
+      FROM closed RETURNING id
+    )
+    UPDATE client_journey_scores s SET outbox_id = rest.id FROM rest WHERE s.id = ANY($2::uuid[]) AND s.outbox_id = $1::uuid
+    """)
+
+  /// Takes batches over until they hold $3 actions. Those of this instance ($1) that it is not about to publish ($4)
+  /// were left behind by itself.
+  static let claim = PostgresStatement(
+    name: "claim_batches",
+    """
+    WITH live AS MATERIALIZED (
+      SELECT l.objid::int8 AS instance FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+      WHERE l.locktype = 'advisory' AND l.classid = $2::int4::oid AND l.objsubid = 2 AND l.granted
+        AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND \(isAdapters("a.usesysid"))
+    ), abandoned AS (
+      SELECT id, actions FROM journey_outbox
+      WHERE confirmed_at IS NULL AND next_attempt_at <= now()
+        AND (instance IS NULL OR CASE WHEN instance = $1::int4 THEN id <> ALL($4::uuid[]) ELSE instance NOT IN (SELECT instance FROM live) END)
+      ORDER BY next_attempt_at, id LIMIT 500 FOR UPDATE SKIP LOCKED
+    ), chosen AS (
+      SELECT id FROM (SELECT id, sum(actions) OVER (ORDER BY id) - actions AS before FROM abandoned) AS summed WHERE before < $3::int4
+    )
+    UPDATE journey_outbox o SET instance = $1::int4 FROM chosen WHERE o.id = chosen.id RETURNING o.id
+    """)
+
+  /// The actions of batches with what their messages say. UUIDv7 ids are in the order of the decisions. What a message
+  /// says of the decision comes from columns that no member of an organisation can write. The last three, which members
+  /// can, stand in only for rows of an older version, whose explanations do not tell as much. Contacts are looked up
+  /// one by one (`OFFSET 0`), whether the server has counted them yet or not.
+  static let actions = PostgresStatement(
+    name: "outbox_actions",
+    """
+    SELECT s.outbox_id, s.id, s.client_id, s.org_id, c.name::text, c.email::text, c.phone::text, s.action, s.channel, s.priority, s.reason, s.explanation,
+      s.traceparent, s.expires_at, clock_timestamp(), s.score::text, s.risk_level::text,
+      \(HostValues.moment("s.generated_at"))
+    FROM client_journey_scores s
+    CROSS JOIN LATERAL (SELECT name, email, phone FROM contacts WHERE id = s.client_id OFFSET 0) c
+    WHERE s.outbox_id = ANY($1::uuid[])
+    ORDER BY s.outbox_id, s.id
+    """)
+
+  static let unpublished = PostgresStatement(
+    name: "unpublished_actions",
+    """
+    SELECT s.id FROM client_journey_scores s JOIN journey_outbox o ON o.id = s.outbox_id
+    WHERE s.id = ANY($1::uuid[]) AND o.confirmed_at IS NULL AND o.next_attempt_at < 'infinity'
+    """)
+
+  /// Batches of which nothing is left: their clients are deleted.
+  static let deleteEmpty = PostgresStatement(
+    name: "delete_empty_batches", "DELETE FROM journey_outbox WHERE id = ANY($1::uuid[])")
+
+  /// Deletes up to $1 batches that were confirmed more than seven days ago, the oldest first. Their ids are in the
+  /// order of time, so that no index on the confirmations has to be kept for it.
+  static let forget = PostgresStatement(
+    name: "forget_published",
+    """
+    DELETE FROM journey_outbox WHERE id = ANY (ARRAY(
+      SELECT id FROM journey_outbox
+      WHERE id < (lpad(to_hex((extract(epoch FROM now() - interval '7 days') * 1000)::int8), 12, '0') || repeat('0', 20))::uuid
+        AND confirmed_at < now() - interval '7 days'
+      ORDER BY id LIMIT $1::int4 FOR UPDATE SKIP LOCKED))
+    RETURNING id
+    """)
+
+  /// Sets actions ($1) that cannot be published aside, each in a batch of its own ($2) with the reason ($3), to be
+  /// tried again after a pause that grows, or never where $4 says so. What is left of their batches is published.
+  static let setAside = PostgresStatement(
+    name: "set_actions_aside",
+    """
+    WITH failed AS (
+      SELECT unnest($1::uuid[]) AS id, unnest($2::uuid[]) AS batch, unnest($3::text[]) AS failure, unnest($4::bool[]) AS is_final
+    ), batches AS (
+      INSERT INTO journey_outbox (id, actions, attempts, failure, next_attempt_at)
+      SELECT f.batch, 1, o.attempts + 1, f.failure,
+        CASE WHEN f.is_final THEN 'infinity' ELSE now() + LEAST(interval '10 seconds' * 2 ^ LEAST(o.attempts, 10), interval '1 hour') END
+      FROM failed f JOIN client_journey_scores s ON s.id = f.id JOIN journey_outbox o ON o.id = s.outbox_id
+    ), kept AS (
+      UPDATE journey_outbox o SET actions = o.actions - moved.count
+      FROM (SELECT s.outbox_id, count(*) FROM failed f JOIN client_journey_scores s ON s.id = f.id GROUP BY s.outbox_id) AS moved
+      WHERE o.id = moved.outbox_id
+    )
+    UPDATE client_journey_scores s SET outbox_id = f.batch FROM failed f WHERE s.id = f.id
+    """)
+}

@@ -1,0 +1,287 @@
+public import FoundationEssentials
+public import Journey
+public import PostgresClient
+import Synchronization
+
+/// The ledger in PostgreSQL: one connection a commit that runs at the same time, one more for the outbox.
+///
+/// Each process that runs takes a number and holds an advisory lock of that number. An action's row bears the number of
+/// the process that is publishing it; once the lock is gone, so is the process, and another one takes the action over.
+/// No clock is compared, no lease expires under a process that is only slow.
+public final class PostgresEventStore: EventStore {
+  let commits: PostgresPool
+  private let control: PostgresWorker
+  /// For what is evaluated as time passes; nil where nothing is.
+  private let overTime: PostgresWorker?
+  private let clockOffset: TimeSpan
+  private let decider: Decider
+  private let history: SummaryRebuild
+  private let clock: any WallClock
+  private let lock: InstanceLock
+  private let claims = OutboxClaims()
+
+  /// Connects, and registers this process as an instance.
+  /// - Parameters:
+  ///   - lanes: how many commits run at the same time.
+  ///   - clockOffset: how far evaluations are dated from the database's clock; for tests and simulations.
+  public static func open(
+    _ settings: PostgresSettings, workers: Int, decider: Decider, clock: any WallClock,
+    clockOffset: TimeSpan = .seconds(0)
+  ) async throws -> PostgresEventStore {
+    var settings = settings
+    settings.plansByIndexes = true
+    let control = PostgresWorker(settings, name: "pg-outbox")
+    let lock = try await control.perform { try InstanceLock(on: $0) }
+    // What is held is passed over. Where a row's newer version is, the server waits all the same: not for long, other
+    // clients' events wait with it.
+    settings.lockTimeout = .milliseconds(200)
+    return PostgresEventStore(
+      commits: PostgresPool(settings, size: workers, name: "pg-commit"), control: control,
+      overTime: decider.rules.evaluatesOverTime ? PostgresWorker(settings, name: "pg-time") : nil,
+      clockOffset: clockOffset, decider: decider, clock: clock,
+      lock: lock)
+  }
+
+  private init(
+    commits: PostgresPool, control: PostgresWorker, overTime: PostgresWorker?, clockOffset: TimeSpan, decider: Decider,
+    clock: any WallClock, lock: InstanceLock
+  ) {
+    self.commits = commits
+    self.control = control
+    self.overTime = overTime
+    self.clockOffset = clockOffset
+    self.decider = decider
+    history = SummaryRebuild(signals: decider.rules.signals)
+    self.clock = clock
+    self.lock = lock
+  }
+
+  public func close() async {
+    await commits.close()
+    await control.close()
+    await overTime?.close()
+  }
+
+  public func executor(ofWorker worker: Int) -> (any TaskExecutor)? { commits.executors[worker] }
+
+  public func commit(_ batch: EventBatch) async throws(StoreError) -> CommitResult {
+    try await classified { [claims] in
+      try await commits.perform { [self] connection in
+        try contending { () throws(PostgresError) in
+          let result = try commit(on: connection).run(batch)
+          claims.remove(batch.published)
+          return result
+        }
+      }
+    }
+  }
+
+  public func evaluateDue(limit: Int, passingOver passedOver: PassedOver) async throws(StoreError) -> DueResult {
+    guard let overTime else { return DueResult() }
+    return try await classified {
+      try await overTime.perform { [self] connection in
+        let work = commit(on: connection)
+        var first: UUID?
+        do {
+          return try contending { () throws(PostgresError) in
+            try work.evaluateDue(limit: limit, passingOver: passedOver, first: &first)
+          }
+        } catch {
+          guard limit == 1 else { throw error }
+          var failure =
+            (error as? StoreError) ?? (error as? PostgresError).map(StoreError.init)
+            ?? StoreError(.transient, "interrupted: \(error)")
+          // Where the lock was waited for too long, nobody was looked at.
+          if first == nil, failure.kind == .contended { first = try work.firstDue(passingOver: passedOver) }
+          failure.client = first
+          throw failure
+        }
+      }
+    }
+  }
+
+  public func postponeDue(_ client: UUID) async throws(StoreError) {
+    guard let overTime else { return }
+    try await classified { [clockOffset] in
+      try await overTime.perform { connection in
+        _ = try connection.execute(DueStatements.postpone, DueStatements.postponement(of: client, at: clockOffset))
+      }
+    }
+  }
+
+  func commit(on connection: PostgresConnection) -> BatchCommit {
+    BatchCommit(
+      connection: connection, decider: decider, history: history, clock: clock, clockOffset: clockOffset,
+      instance: lock.instance, claims: claims)
+  }
+
+  /// What it publishes is for any instance to take.
+  func abandonedCommit(on connection: PostgresConnection) -> BatchCommit {
+    BatchCommit(
+      connection: connection, decider: decider, history: history, clock: clock, clockOffset: clockOffset,
+      instance: InstanceLock.nobody,
+      claims: OutboxClaims())
+  }
+
+  func contending<Value>(_ body: () throws(PostgresError) -> Value) throws -> Value {
+    do throws(PostgresError) {
+      return try body()
+    } catch {
+      guard error.sqlState == "55P03" else { throw error }
+      let refusal = StoreError(error)
+      throw StoreError(.contended, refusal.description, detail: refusal.detail)
+    }
+  }
+
+  public func check() async throws(StoreError) {
+    try await onControl { [history] connection in try CommitCheck.run(on: connection, history) }
+  }
+
+  public func markPublished(_ batches: [UUID]) async throws(StoreError) {
+    try await onControl { connection in
+      _ = try connection.execute(CommitStatements.markPublished, PostgresParameters { $0.uuids(batches) })
+    }
+    claims.remove(batches)
+  }
+
+  public func release(_ actions: [UUID], of batch: UUID, because reason: String) async throws(StoreError) {
+    let (instance, clock) = (lock.instance, clock)
+    try await onControl { connection in
+      var random = IDRandom()
+      _ = try connection.execute(
+        OutboxStatements.release,
+        PostgresParameters {
+          $0.uuid(batch)
+          $0.uuids(actions)
+          $0.int4(instance)
+          $0.uuid(UUID.v7(at: clock.now(), using: &random))
+          $0.text(reason)
+        })
+    }
+    claims.remove([batch])
+  }
+
+  public func unpublished(of actions: [UUID]) async throws(StoreError) -> Set<UUID> {
+    try await onControl { connection in
+      let found = try connection.execute(OutboxStatements.unpublished, PostgresParameters { $0.uuids(actions) })
+      return Set(try (0..<found.rowCount).map { try found.uuid($0, 0) })
+    }
+  }
+
+  public func forgetPublished(limit: Int) async throws(StoreError) -> Int {
+    try await onControl { connection in
+      try connection.execute(OutboxStatements.forget, PostgresParameters { $0.int4(Int32(limit)) }).rowCount
+    }
+  }
+
+  public func claimAbandoned(limit: Int) async throws(StoreError) -> [OutboxBatch] {
+    let (instance, claims, clock, decider) = (lock.instance, claims, clock, decider)
+    return try await onControl { connection in
+      let parameters = PostgresParameters {
+        $0.int4(instance)
+        $0.int4(InstanceLock.keyClass)
+        $0.int4(Int32(limit))
+        $0.uuids(claims.ids)
+      }
+      let answer = try connection.pipeline([(.begin, PostgresParameters()), (OutboxStatements.claim, parameters)])[1]
+      let claimed = try (0..<answer.rowCount).map { try answer.uuid($0, 0) }
+      guard !claimed.isEmpty else {
+        _ = try connection.pipeline([(.commit, PostgresParameters())])
+        return []
+      }
+      // Where it is not known whether this is committed, the next look finds what is.
+      claims.insert(claimed)
+      do {
+        let found = try connection.execute(OutboxStatements.actions, PostgresParameters { $0.uuids(claimed) })
+        let actions = try (0..<found.rowCount).map { try StoredAction(found, $0) }
+        let batches = Self.batches(of: actions, decider.message)
+        let rest = Set(claimed).subtracting(batches.map(\.id))
+        _ = try connection.pipeline(
+          Self.settingAside(actions, at: clock.now())
+            + (rest.isEmpty ? [] : [(OutboxStatements.deleteEmpty, PostgresParameters { $0.uuids(Array(rest)) })]) + [
+              (.commit, PostgresParameters())
+            ])
+        claims.remove(Array(rest))
+        return batches
+      } catch {
+        claims.remove(claimed)
+        throw error
+      }
+    }
+  }
+
+  private static func batches(of actions: [StoredAction], _ message: (RecommendedAction) -> ActionMessage)
+    -> [OutboxBatch]
+  {
+    var batches: [OutboxBatch] = []
+    for action in actions {
+      guard case .success(let content) = action.content else { continue }
+      if batches.last?.id != action.batch { batches.append(OutboxBatch(id: action.batch, actions: [])) }
+      batches[batches.count - 1].actions.append(message(content))
+    }
+    return batches
+  }
+
+  private static func settingAside(_ actions: [StoredAction], at now: Timestamp) -> [(
+    PostgresStatement, PostgresParameters
+  )] {
+    var random = IDRandom()
+    let failed = actions.compactMap { action -> (id: UUID, batch: UUID, error: UnreadableAction)? in
+      guard case .failure(let error) = action.content else { return nil }
+      return (action.id, UUID.v7(at: now, using: &random), error)
+    }
+    guard !failed.isEmpty else { return [] }
+    let parameters = PostgresParameters {
+      $0.uuids(failed) { $0.id }
+      $0.uuids(failed) { $0.batch }
+      $0.texts(failed) { $0.error.reason }
+      $0.bools(failed) { $0.error.isFinal }
+    }
+    return [(OutboxStatements.setAside, parameters)]
+  }
+
+  private func onControl<Value: Sendable>(
+    _ body: @escaping @Sendable (PostgresConnection) throws -> Value
+  ) async throws(StoreError) -> Value {
+    try await classified { [lock] in
+      try await control.perform { connection in
+        try lock.renew(on: connection)
+        return try body(connection)
+      }
+    }
+  }
+
+  func classified<Value>(_ body: () async throws -> Value) async throws(StoreError) -> Value {
+    do {
+      return try await body()
+    } catch let error as PostgresError {
+      throw StoreError(error)
+    } catch let error as StoreError {
+      throw error
+    } catch {
+      throw StoreError(.transient, "interrupted: \(error)")
+    }
+  }
+}
+
+extension StoreError {
+  /// The one place where a database error becomes the pipeline's.
+  package init(_ error: PostgresError) {
+    let kind: Kind =
+      switch error.kind {
+      // Every refusal of a session may pass: it says nothing of the work, which has not begun.
+      case .permanent where error.isOfConnecting: .transient
+      case .poison: .poison
+      case .permanent, .decoding: .permanent
+      case .transient, .reconnect, .reprepare, .commitUnknown, .deadline, .closed: .transient
+      }
+    // Without the place in the adapter's source.
+    let code = error.sqlState.map { " (SQLSTATE \($0)\(error.constraint.map { ", constraint \($0)" } ?? ""))" } ?? ""
+    self.init(
+      kind,
+      (error.isRaised
+        ? "a trigger or function of the database raises an error; its words are in the server's log" : error.message)
+        + code,
+      detail: error.message + code, reason: error.reason)
+  }
+}

@@ -1,0 +1,172 @@
+public import FoundationEssentials
+public import Journey
+import PostgresClient
+
+/// Makes clients anew, from their stored events and under the present rules: a few at a time, in the order of their
+/// ids, beside whatever else is at work.
+///
+/// What somebody else holds is passed over and tried again in the end. Between two transactions it rests for as long as
+/// the last one took.
+public struct Recompute: Sendable {
+  public struct Progress: Sendable {
+    public var looked = 0
+    /// How many have another outcome now: another stage, score, level or risks.
+    public var changed = 0
+    /// How many have the same outcome, but a state that was not up to date.
+    public var refreshed = 0
+    public var actions = 0
+    /// How many are left that somebody else holds.
+    public var held = 0
+    /// Clients that the database refuses to have made anew, with its reasons.
+    public var failed: [(id: UUID, reason: String)] = []
+    /// All clients up to this one are done with; nil: begin from the first.
+    public var after: UUID?
+    public var isComplete = false
+  }
+
+  public var orgID: UUID?
+  /// Only this client.
+  public var clientID: UUID?
+  public var after: UUID?
+  /// Whether actions follow. Any instance of `journey serve` publishes them.
+  public var publishes = false
+  /// Whether everything is taken back.
+  public var isRehearsal = false
+  /// How many clients a transaction takes.
+  public var limit = 200
+  /// How often it comes back to what somebody holds, and how long it waits before each time.
+  public var rounds = 10
+  public var pause = Duration.seconds(1)
+  /// After so many clients that are refused it gives up: then it is not the clients.
+  public var maxFailures = 20
+
+  public init() {}
+
+  /// - Parameter report: called after each transaction.
+  /// - Returns: how far it came, also where the task was cancelled.
+  /// - Throws: `Stopped`.
+  public func run(on store: PostgresEventStore, report: (Progress) -> Void = { _ in }) async throws(Stopped) -> Progress
+  {
+    var progress = Progress()
+    progress.after = after
+    do throws(StoreError) {
+      let held = try await goThrough(store, &progress, report)
+      try await comeBack(to: held, store, &progress, report)
+      return progress
+    } catch {
+      throw Stopped(error: error, progress: progress)
+    }
+  }
+
+  /// The database refuses the work, or is away.
+  public struct Stopped: Error {
+    public var error: StoreError
+    public var progress: Progress
+  }
+
+  /// - Returns: what somebody held.
+  private func goThrough(
+    _ store: PostgresEventStore, _ progress: inout Progress, _ report: (Progress) -> Void
+  ) async throws(StoreError) -> [RecomputeClient] {
+    var held: [RecomputeClient] = []
+    var last = after
+    while !Task.isCancelled {
+      let page = try await store.clients(after: last, orgID: orgID, clientID: clientID, limit: limit)
+      guard let end = page.last else {
+        progress.isComplete = held.isEmpty
+        return held
+      }
+      let begin = ContinuousClock.now
+      held += try await apply(page, store, &progress)
+      progress.looked += page.count
+      progress.held = held.count
+      last = end.id
+      // Where it is interrupted, it goes on with the first page of which somebody held a client.
+      if held.isEmpty { progress.after = last }
+      report(progress)
+      if clientID != nil {
+        progress.isComplete = held.isEmpty
+        return held
+      }
+      try? await Task.sleep(for: ContinuousClock.now - begin)
+    }
+    return held
+  }
+
+  private func comeBack(
+    to held: [RecomputeClient], _ store: PostgresEventStore, _ progress: inout Progress, _ report: (Progress) -> Void
+  ) async throws(StoreError) {
+    var rest = held
+    for _ in 0..<rounds where !rest.isEmpty {
+      try? await Task.sleep(for: pause)
+      guard !Task.isCancelled else { return }
+      var left: [RecomputeClient] = []
+      for start in stride(from: 0, to: rest.count, by: limit) {
+        left += try await apply(Array(rest[start..<min(start + limit, rest.count)]), store, &progress)
+      }
+      rest = left
+      progress.held = rest.count
+      progress.isComplete = rest.isEmpty && !Task.isCancelled
+      report(progress)
+    }
+  }
+
+  /// One client that is refused shall not keep the others from it.
+  private func apply(
+    _ clients: [RecomputeClient], _ store: PostgresEventStore, _ progress: inout Progress
+  ) async throws(StoreError) -> [RecomputeClient] {
+    do throws(StoreError) {
+      let result = try await store.recompute(clients, publishes: publishes, isRehearsal: isRehearsal)
+      progress.changed += result.changed
+      progress.refreshed += result.refreshed
+      progress.actions += result.actions
+      return result.held
+    } catch {
+      switch error.kind {
+      case .contended: return clients
+      case .transient: throw error
+      case .poison, .permanent:
+        guard clients.count == 1 else { break }
+        progress.failed.append((clients[0].id, error.description))
+        guard progress.failed.count < maxFailures else { throw error }
+        return []
+      }
+    }
+    let middle = clients.count / 2
+    return try await apply(Array(clients[..<middle]), store, &progress)
+      + apply(Array(clients[middle...]), store, &progress)
+  }
+}
+
+extension PostgresEventStore {
+  func clients(after: UUID?, orgID: UUID?, clientID: UUID?, limit: Int) async throws(StoreError) -> [RecomputeClient] {
+    let parameters = PostgresParameters {
+      $0.uuid(clientID ?? after ?? UUID(uuid: (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)))
+      $0.uuids(orgID.map { [$0] } ?? [])
+      $0.int4(Int32(clientID == nil ? limit : 1))
+      $0.uuids(clientID == nil ? after.map { [$0] } ?? [] : [])
+    }
+    return try await classified {
+      try await commits.perform { connection in
+        let result = try connection.execute(RecomputeStatements.page, parameters)
+        let clients = try (0..<result.rowCount).map { row in
+          RecomputeClient(
+            id: try result.uuid(row, 0), orgID: try result.uuid(row, 1), hasState: try result.bool(row, 2))
+        }
+        return clientID.map { id in clients.filter { $0.id == id } } ?? clients
+      }
+    }
+  }
+
+  func recompute(_ clients: [RecomputeClient], publishes: Bool, isRehearsal: Bool) async throws(StoreError)
+    -> RecomputeResult
+  {
+    try await classified {
+      try await commits.perform { [self] connection in
+        try contending { () throws(PostgresError) in
+          try abandonedCommit(on: connection).recompute(clients, publishes: publishes, isRehearsal: isRehearsal)
+        }
+      }
+    }
+  }
+}

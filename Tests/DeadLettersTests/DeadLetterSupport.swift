@@ -1,0 +1,70 @@
+import TestSupport
+import DeadLetters
+import FoundationEssentials
+import Journey
+import JourneyPostgres
+import PostgresClient
+import Testing
+
+/// An archive in a database of its own, worked on as the adapter's role.
+struct DeadLetterFixture {
+  let worker: PostgresWorker
+  var archive: PostgresDeadLetterArchive { PostgresDeadLetterArchive(worker: worker, clock: DeadLetterClock()) }
+  var repository: DeadLetterRepository { DeadLetterRepository(worker: worker, actor: "ann") }
+  var replays: ReplayRepository { ReplayRepository(worker: worker, actor: "ann", clock: DeadLetterClock()) }
+
+  static func run(_ body: (DeadLetterFixture) async throws -> Void) async throws {
+    try await withDatabase { worker in
+      try await worker.migrate()
+      try await worker.run("SET ROLE journey_adapter")
+      try await body(DeadLetterFixture(worker: worker))
+    }
+  }
+
+  func all(_ states: [DeadLetterState] = []) async throws -> [ArchivedDeadLetter] {
+    var filter = DeadLetterFilter()
+    filter.states = states
+    return try await repository.list(filter, limit: 1000, withBodies: true)
+  }
+
+  func order(_ filter: DeadLetterFilter? = nil, edit: String? = nil, loopGuard: Int? = 3) -> ReplayOrder {
+    var open = DeadLetterFilter()
+    open.states = [.new]
+    return ReplayOrder(
+      filter: filter ?? open, filterText: Array("{}".utf8), edit: edit.map { Array($0.utf8) }, rate: nil,
+      why: "because",
+      loopGuard: loopGuard)
+  }
+
+  /// Replays everything that is open, confirmed at once.
+  func replayAll(loopGuard: Int? = 3) async throws {
+    let (id, _) = try await replays.start(order(loopGuard: loopGuard))
+    let store = replays.store(id, why: nil)
+    while true {
+      let items = try await store.claimed(after: nil, limit: 100)
+      if items.isEmpty { break }
+      try await store.record(items.map { ($0.deadLetterID, .confirmed) })
+    }
+    try await replays.finish(id)
+  }
+}
+
+/// How the archive refuses a letter; nil where it takes it.
+func refusal(of deadLetter: DeadLetter, by archive: PostgresDeadLetterArchive) async -> StoreError.Kind? {
+  do throws(StoreError) {
+    _ = try await archive.store([deadLetter])
+    return nil
+  } catch {
+    return error.kind
+  }
+}
+
+/// How a replay refuses to hand its letters out; nil where it does.
+func refusal(of replay: ReplayClaim) async -> StoreError.Kind? {
+  do throws(StoreError) {
+    _ = try await replay.claimed(after: nil, limit: 1)
+    return nil
+  } catch {
+    return error.kind
+  }
+}

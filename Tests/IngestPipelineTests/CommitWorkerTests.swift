@@ -1,0 +1,38 @@
+import TestSupport
+import Journey
+import Testing
+
+@testable import IngestPipeline
+
+@Suite(.timeLimit(.minutes(5))) struct CommitWorkerTests {
+  @Test func `what is to be committed again is not overtaken by what is left of its batch`() async throws {
+    let stateCreated = Watched(1)
+    let store = FakeEventStore(
+      plan: { batch, _, isStored in !isStored && batch.contains("e3") ? StoreError(.poison, "refused") : nil },
+      createState: { $0.event.sourceEventID == "e1" && stateCreated.removeOne() })
+    try await run([.test(1), .test(2, client: "b"), .test(3, client: "c"), .test(4)], clients: [0, 1, 2, 0], store)
+    #expect(store.now.commits == [["e1", "e2"], ["e1", "e4"]])
+  }
+
+  /// Runs a lane until it has done all that there is.
+  private func run(_ received: [InboundMessage], clients: [Int], _ store: FakeEventStore) async throws {
+    let tokens = InFlightMessages()
+    _ = tokens.open(received)
+    let queue = BatchQueue<PendingEvent>(workers: 1, limit: 100) { $0.client }
+    queue.append(
+      received.enumerated().map { place, message in
+        PendingEvent(incoming: message.events[0], token: message.token, client: clients[place])
+      })
+    queue.close()
+    let statistics = Statistics()
+    let source = FakeSource()
+    let worker = CommitWorker(
+      number: 0, queue: queue, source: source, store: store,
+      outbox: Outbox(publisher: FakePublisher(), limit: 100, statistics: statistics, health: Health()),
+      inFlight: tokens,
+      gate: CommitGate(source: source, store: store, settings: .test(), health: Health(), logger: quiet),
+      settings: .test(),
+      statistics: statistics, logger: quiet)
+    await worker.run()
+  }
+}

@@ -1,0 +1,71 @@
+import TestSupport
+import Journey
+@testable import JourneyPostgres
+@testable import PostgresClient
+import TestServers
+import Testing
+
+/// Whether a commit would pass is found out before an event is taken.
+@Suite struct CommitCheckTests: CommitTesting {
+  @Test func everyStatementIsTriedWithTheTypesOfTheCommit() async throws {
+    try await withStore { store, _ in
+      try await store.check()
+      // On the connections of the commits and of the outbox, which refuse a statement with parameters of other types.
+      for _ in 0..<2 {
+        _ = try await store.commit(EventBatch(events: [event("a"), event("b", of: 1)]))
+        try await store.check()
+      }
+      _ = try await store.claimAbandoned(limit: 10)
+    }
+    let checked = Set(CommitCheck.commands(SummaryRebuild(signals: DecisionRules().signals)).map(\.0.name))
+    #expect(checked.count == CommitCheck.commands(SummaryRebuild(signals: DecisionRules().signals)).count)
+  }
+
+  struct Change: Sendable, CustomTestStringConvertible {
+    var name: String
+    var sql: String
+    var sqlState: String
+    var testDescription: String { name }
+  }
+
+  @Test(arguments: [
+    Change(
+      name: "a privilege is missing", sql: "REVOKE INSERT ON client_journey_events FROM journey_adapter",
+      sqlState: "42501"),
+    Change(name: "a column is missing", sql: "ALTER TABLE contacts DROP COLUMN phone", sqlState: "42703"),
+    Change(
+      name: "a column is of another type", sql: "ALTER TABLE contacts ALTER COLUMN ai_score TYPE text",
+      sqlState: "42883"),
+    Change(
+      name: "a function is missing",
+      sql: "REVOKE EXECUTE ON FUNCTION journey_lock_organizations(uuid[]) FROM PUBLIC, journey_adapter",
+      sqlState: "42501"),
+    Change(
+      name: "a trigger of the statement refuses it",
+      sql: """
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '42501'; END $$;
+        CREATE TRIGGER refuse BEFORE INSERT ON client_journey_events EXECUTE FUNCTION refuse()
+        """, sqlState: "42501"),
+  ])
+  func whatWouldNotPassIsFound(_ change: Change) async throws {
+    try await withStore { store, other in
+      try await store.check()
+      try await other.run(change.sql)
+      let error = await #expect(throws: StoreError.self) { try await store.check() }
+      #expect(error?.kind == .permanent)
+      #expect(error?.reason.contains(change.sqlState) == true, "\(error as Any)")
+    }
+  }
+
+  /// As hosts have it.
+  @Test func anAddressWithoutCasePasses() async throws {
+    try await withStore { store, other in
+      try await other.run(
+        "CREATE EXTENSION IF NOT EXISTS citext; ALTER TABLE contacts ALTER COLUMN email TYPE citext, ALTER COLUMN name TYPE varchar(200)"
+      )
+      try await store.check()
+      expect(try await store.commit(EventBatch(events: [event("a")])), ["met"])
+      expect(try await store.commit(EventBatch(events: [event("a")])), ["stored"])
+    }
+  }
+}

@@ -1,0 +1,129 @@
+import FoundationEssentials
+import Journey
+import IngestPipeline
+import PostgresClient
+import TestServers
+import Testing
+
+@testable import JourneyPostgres
+
+extension PlanTests {
+  /// What the API reads. A page costs a page, whatever lies before it and however much there is.
+  @Suite struct Reads {
+    private static let organization = PlanHistory.organization(0)
+    private static let page = PageRequest(limit: 50)
+    private static let caller = Caller(
+      subject: PlanHistory.member, claims: Array(#"{"sub":"\#(PlanHistory.member)"}"#.utf8), isOperator: false,
+      expiresAt: Timestamp(seconds: 4_000_000_000))
+
+    private func withReader(
+      _ statistics: PlanHistory.Statistics,
+      _ body: (PlanRules, _ plans: (JourneyQuery) async throws -> [ExecutedPlan]) async throws -> Void
+    ) async throws {
+      let history = try await PlanTests.filled(statistics)
+      let log = PlanLog(try await TestServers.shared())
+      let url = PlanLog.url(history.url)
+      // As `serve` reads.
+      var settings = try PostgresSettings(conninfo: url, role: "authenticated")
+      settings.plansByIndexes = true
+      let pool = PostgresPool(settings, size: 1)
+      settings.role = "journey_adapter"
+      let requests = PostgresWorker(settings)
+      let adapter = PostgresWorker(try PostgresSettings(conninfo: url, role: "journey_adapter"))
+      let reader = PostgresJourneyReader(pool: pool, adapter: adapter, lists: requests, rules: DecisionRules())
+      let result: Result<Void, any Error>
+      do {
+        try await body(try await history.rules()) { query in
+          try await log.plans { _ = try #require(try await reader.read(query, for: Self.caller), "nothing to be read") }
+        }
+        result = .success(())
+      } catch {
+        result = .failure(error)
+      }
+      await pool.close()
+      await adapter.close()
+      await requests.close()
+      try result.get()
+    }
+
+    @Test(arguments: PlanHistory.Statistics.allCases)
+    func `a client's page reads no more of a long history than of a short one`(_ statistics: PlanHistory.Statistics)
+      async throws
+    {
+      let past = PageRequest(after: ["2000-01-01T00:00:00Z", "0f000000-0000-4000-8000-000000000000"], limit: 50)
+      func actions(_ client: UUID, _ state: ActionState?, _ page: PageRequest) -> JourneyQuery {
+        .actions(ActionFilter(orgID: Self.organization, clientID: client, state: state), page)
+      }
+      let queries: [(String, (UUID) -> JourneyQuery)] = [
+        ("client", { .client($0) }), ("events", { .events(client: $0, Self.page) }),
+        ("the last events", { .events(client: $0, past) }),
+        ("next action", { .nextAction(client: $0) }), ("actions", { actions($0, nil, Self.page) }),
+        ("the last actions", { actions($0, nil, past) }),
+        ("published actions", { actions($0, .published, Self.page) }),
+      ]
+      try await withReader(statistics) { wanted, plans in
+        var wanted = wanted
+        // Of a client whose history the host has changed, until it is evaluated: all events of invoices, and no others.
+        wanted.exempt = [SummaryRebuild(signals: SignalRules()).late.sql]
+        for (work, query) in queries {
+          let short = try await plans(query(PlanHistory.shortClient))
+          let long = try await plans(query(PlanHistory.longClient))
+          PlanTests.report(wanted.findings(short + long, in: work) + wanted.growth(from: short, to: long, in: work))
+        }
+      }
+    }
+
+    @Test(arguments: PlanHistory.Statistics.allCases)
+    func `an organisation's page reads a page`(_ statistics: PlanHistory.Statistics) async throws {
+      let org = Self.organization
+      let later = PageRequest(after: ["Client 2", "00000000-0000-4000-8000-000000000000"], limit: 50)
+      let queries: [(String, JourneyQuery)] = [
+        ("caller", .caller), ("high risk", .highRisk(org: org, BoardRequest(limit: 50))),
+        ("high risk of all", .highRisk(org: nil, BoardRequest(limit: 50))),
+        ("upsell", .upsell(org: org, BoardRequest(limit: 50))),
+        ("clients", .clients(ClientFilter(orgID: org), Self.page)),
+        ("clients of all", .clients(ClientFilter(), Self.page)),
+        ("more clients", .clients(ClientFilter(orgID: org), later)),
+        ("actions", .actions(ActionFilter(orgID: org), Self.page)),
+        ("actions of all", .actions(ActionFilter(), Self.page)),
+        ("proposed actions", .actions(ActionFilter(orgID: org, state: .proposed), Self.page)),
+        ("published actions", .actions(ActionFilter(orgID: org, state: .published), Self.page)),
+      ]
+      try await withReader(statistics) { wanted, plans in
+        for (work, query) in queries { PlanTests.report(wanted.findings(try await plans(query), in: work)) }
+      }
+    }
+
+    /// A part of a name, a stage and a risk are looked for among all clients of the organisation; a client there costs
+    /// at most its two rows and an index entry.
+    @Test(arguments: PlanHistory.Statistics.allCases)
+    func `a search reads no other organisation's clients`(_ statistics: PlanHistory.Statistics) async throws {
+      try await withReader(statistics) { wanted, plans in
+        var wanted = wanted
+        wanted.maxRows = 3 * PlanHistory.clients / 3 + 1000
+        for filter in [
+          ClientFilter(orgID: Self.organization, text: "no such name"),
+          ClientFilter(orgID: Self.organization, stage: .billing),
+          ClientFilter(orgID: Self.organization, riskLevel: .critical),
+        ] {
+          PlanTests.report(wanted.findings(try await plans(.clients(filter, Self.page)), in: "\(filter)"))
+        }
+      }
+    }
+
+    /// The counts look at all of an organisation's clients and at its events of 90 days, at most a twentieth of the
+    /// time; who reads the map reads what was counted.
+    @Test(arguments: PlanHistory.Statistics.allCases)
+    func `the map is counted apart from reading it`(_ statistics: PlanHistory.Statistics) async throws {
+      try await withReader(statistics) { wanted, plans in
+        var wanted = wanted
+        wanted.exempt = [MapSQL.countStages.sql, MapSQL.countFlows.sql]
+        for query in [
+          JourneyQuery.map(org: Self.organization, days: 30), .statistics(org: Self.organization, days: 30),
+        ] {
+          PlanTests.report(wanted.findings(try await plans(query), in: "\(query)"))
+        }
+      }
+    }
+  }
+}

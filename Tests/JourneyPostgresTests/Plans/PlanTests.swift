@@ -1,0 +1,325 @@
+import TestSupport
+import DeadLetters
+import FoundationEssentials
+import Journey
+import IngestPipeline
+import PostgresClient
+import TestServers
+import Testing
+
+@testable import JourneyPostgres
+
+/// The cost of an event does not grow with the client's or the table's history, and the server's own plans say so: of
+/// every statement that a running adapter sends, as it was prepared.
+@Suite(.serialized) struct PlanTests {
+  private static let analysed = Task { try await PlanHistory.filled(.analysed) }
+  private static let unanalysed = Task { try await PlanHistory.filled(.none) }
+
+  static func filled(_ statistics: PlanHistory.Statistics = .analysed) async throws -> PlanHistory {
+    switch statistics {
+    case .analysed: try await analysed.value
+    case .none: try await unanalysed.value
+    }
+  }
+  private static let short = ClientReference(id: PlanHistory.shortClient)
+  private static let long = ClientReference(id: PlanHistory.longClient)
+
+  /// Clients of organisation 0, others for every run.
+  private static func clients(_ rules: PlanScenario.Rules) -> Range<Int> {
+    rules == .defaultProfile ? 1..<100 : 101..<200
+  }
+
+  private static func reference(_ n: Int) -> ClientReference { ClientReference(id: PlanHistory.client(3 * n)) }
+
+  func withScenario(
+    _ rules: PlanScenario.Rules, _ statistics: PlanHistory.Statistics = .analysed,
+    _ body: (PlanScenario, PlanRules) async throws -> Void
+  ) async throws {
+    let history = try await Self.filled(statistics)
+    var wanted = try await history.rules()
+    try #require(wanted.bigTables.isSuperset(of: PlanHistory.bigTables))
+    // An invoice has a row, which is made from the invoice's events when the adapter first meets the client, its rules
+    // change, or the host adds an event.
+    wanted.exempt = [SummaryRebuild(signals: SignalRules()).invoices.sql]
+    try await withDatabase(history.url) { try await $0.run("UPDATE journey_client_state SET summary = ''") }
+    try await PlanScenario.run(on: history, PlanLog(try await TestServers.shared()), rules) {
+      try await body($0, wanted)
+    }
+  }
+
+  static func report(_ findings: [PlanFinding]) {
+    for finding in findings { Issue.record(Comment(rawValue: finding.description)) }
+  }
+
+  @Test(arguments: PlanScenario.Rules.allCases, PlanHistory.Statistics.allCases)
+  func `a commit reads no more for a long history than for a short one`(
+    _ rules: PlanScenario.Rules, _ statistics: PlanHistory.Statistics
+  ) async throws {
+    try await withScenario(rules, statistics) { scenario, wanted in
+      // First the summaries are made from what is stored, then they are there.
+      for state in ["without a summary", "with a summary"] {
+        let short = try await scenario.commit(try scenario.events(of: [Self.short], "short \(state)"))
+        let long = try await scenario.commit(try scenario.events(of: [Self.long], "long \(state)"))
+        #expect(
+          (short.result.results + long.result.results).allSatisfy { if case .stored = $0 { true } else { false } })
+        #expect(long.plans.contains { $0.isNested }, "the keys that are checked are not among the plans")
+        Self.report(wanted.findings(short.plans + long.plans, in: "a client \(state)"))
+        Self.report(wanted.growth(from: short.plans, to: long.plans, in: "a client \(state)"))
+      }
+    }
+  }
+
+  @Test(arguments: PlanScenario.Rules.allCases, PlanHistory.Statistics.allCases)
+  func `whatever a batch holds, it is found by indexes`(
+    _ rules: PlanScenario.Rules, _ statistics: PlanHistory.Statistics
+  ) async throws {
+    let numbers = Self.clients(rules)
+    try await withScenario(rules, statistics) { scenario, wanted in
+      func check(_ work: String, _ events: [IncomingEvent], published: [UUID] = []) async throws -> CommitResult {
+        let (plans, result) = try await scenario.commit(events, published: published)
+        var wanted = wanted
+        wanted.maxRows = 100 * events.count
+        wanted.maxValues = events.count
+        Self.report(wanted.findings(plans, in: work))
+        return result
+      }
+      let known = numbers.prefix(40).map(Self.reference)
+      let everyone = (1500..<2000).map(Self.reference)
+      for round in ["a full batch", "another full batch"] {
+        _ = try await check(round, try scenario.events(of: everyone, count: 500, round))
+      }
+      var events = try scenario.events(of: known, "first")
+      _ = try await check("clients that were not met before", events)
+      events = try scenario.events(of: known, "second")
+      let outbox = try #require(try await check("clients that are known", events).outbox)
+      let linked = try scenario.events(
+        of: numbers.prefix(20).map { ClientReference(externalID: "c\(3 * $0)") }, "linked")
+      for (work, events) in [
+        ("by their own ids", try scenario.events(of: known, "third")), ("by a source's ids", linked),
+      ] {
+        let plans = try await scenario.commit(events).plans
+        #expect(
+          !plans.contains { $0.text == ClientStatements.findAndLock.sql },
+          "clients that are known \(work) took a second look")
+      }
+      let again = try await check(
+        "the same events again, and a batch that is published", events, published: [outbox.id])
+      #expect(again.results.allSatisfy { if case .duplicate = $0 { true } else { false } })
+
+      let base = numbers.lowerBound * 3
+      let found = try await check(
+        "identities",
+        try scenario.events(
+          of: [
+            ClientReference(externalID: "c\(base)"), ClientReference(externalID: "nobody"),
+            ClientReference(externalID: "new \(base)", creation: NewClient(name: "n")),
+            ClientReference(externalID: "mail \(base)", email: "c\(base + 3)@example.org"),
+            ClientReference(externalID: "c\(base + 6)", linked: ["deal \(base)"]),
+            ClientReference(externalID: "c\(base + 9)", merged: ["c\(base + 12)"]),
+            ClientReference(id: PlanHistory.client(1)),
+          ], "identities"))
+      let rejected = found.results.count { if case .rejected = $0 { true } else { false } }
+      #expect(rejected > 0 && rejected < found.results.count / 2)
+
+      var batches: [OutboxBatch] = []
+      Self.report(
+        wanted.findings(
+          try await scenario.log.plans { batches = try await scenario.store.claimAbandoned(limit: 20) },
+          in: "the relay"))
+      let batch = try #require(batches.first)
+      let others = batches.dropFirst().map(\.id)
+      let settled = try await scenario.log.plans {
+        try await scenario.store.release([batch.actions[0].id], of: batch.id, because: "refused")
+        try await scenario.store.markPublished(others)
+      }
+      Self.report(wanted.findings(settled, in: "what the relay notes"))
+    }
+  }
+
+  @Test(arguments: PlanScenario.Rules.allCases)
+  func `a batch is as many statements whatever its size and whatever is stored`(_ rules: PlanScenario.Rules)
+    async throws
+  {
+    var counted: [[String]] = []
+    func count(_ scenario: PlanScenario, _ clients: [ClientReference], _ kind: String) async throws {
+      for (size, round) in [(40, "first"), (40, "second"), (8, "third")] {
+        let plans = try await scenario.commit(try scenario.events(of: clients, count: size, "\(kind) \(round)")).plans
+        if round != "first" { counted.append(plans.filter { !$0.isNested }.map(\.text)) }
+      }
+    }
+    let log = PlanLog(try await TestServers.shared())
+    try await PlanScenario.run(on: try await PlanHistory.empty(), log, rules) {
+      try await count($0, [Self.reference(1)], "empty")
+    }
+    try await PlanScenario.run(on: try await Self.filled(), log, rules) { scenario in
+      try await count(scenario, [Self.reference(1001)], "one")
+      try await count(scenario, (1002..<1006).map(Self.reference), "few")
+      try await count(scenario, [Self.long], "long")
+    }
+    #expect(counted.allSatisfy { $0 == counted[0] && !$0.isEmpty }, "\(counted.map(\.count))")
+  }
+
+  @Test(arguments: PlanLog.Planning.allCases)
+  func `dead deadLetters are stored, listed and replayed through indexes`(_ planning: PlanLog.Planning) async throws {
+    let history = try await Self.filled()
+    let log = PlanLog(try await TestServers.shared())
+    let wanted = try await history.rules()
+    let worker = PostgresWorker(
+      try PostgresSettings(conninfo: PlanLog.url(history.url, planning), role: "journey_adapter"))
+    let archive = PostgresDeadLetterArchive(worker: worker, clock: DeadLetterClock())
+    let repository = DeadLetterRepository(worker: worker, actor: "ann")
+    let deadLetters = (0..<40).map { DeadLetter.test(planning == .custom ? $0 : 100 + $0) }
+    var open = DeadLetterFilter()
+    open.states = [.new]
+    let result: Result<Void, any Error>
+    do {
+      for work in ["new letters", "known letters"] {
+        Self.report(wanted.findings(try await log.plans { _ = try await archive.store(deadLetters) }, in: work))
+      }
+      for (work, filter) in [("open letters", open), ("letters", DeadLetterFilter())] {
+        let plans = try await log.plans {
+          try #require(try await repository.list(filter, limit: 50, withBodies: false).count == 50)
+        }
+        Self.report(wanted.findings(plans, in: work))
+      }
+      // Nothing has counted the letters since they were taken.
+      var mine = DeadLetterFilter()
+      mine.states = [.new]
+      mine.orgID = PlanHistory.organization(planning == .custom ? 1 : 2)
+      let replays = ReplayRepository(worker: worker, actor: "ann", clock: DeadLetterClock())
+      let order = ReplayOrder(
+        filter: mine, filterText: Array("{}".utf8), edit: nil, rate: nil, why: nil, loopGuard: nil)
+      let (replay, claimed) = try await replays.start(order)
+      #expect(claimed >= 1000)
+      let store = replays.store(replay, why: nil)
+      var few = wanted
+      few.maxRows = 500
+      for turn in ["a replay's first letters", "its next ones"] {
+        let plans = try await log.plans {
+          let items = try await store.claimed(after: nil, limit: 40)
+          try await store.record(
+            items.enumerated().map { ($1.deadLetterID, $0 % 4 == 0 ? .failed("refused") : .confirmed) })
+        }
+        Self.report(few.findings(plans, in: turn))
+      }
+      result = .success(())
+    } catch {
+      result = .failure(error)
+    }
+    await worker.close()
+    try result.get()
+  }
+
+  /// A new installation drains its first backlog over connections whose plans were made when there was next to nothing,
+  /// before the server has any statistics.
+  @Test func `plans made for empty tables do for full ones`() async throws {
+    let history = try await PlanHistory.empty()
+    let made = SummaryRebuild(signals: SignalRules())
+    var wanted = PlanRules(bigTables: PlanHistory.bigTables)
+    // A client with a past that others wrote is met for the first time once. To a server that knows nothing of the
+    // table, sorting that past looks no dearer than reading its end, until its first statistics, a minute later, make
+    // the plan anew.
+    wanted.exempt = [made.invoices.sql, made.newest.sql]
+    wanted.maxValues = 40
+    try await PlanScenario.run(on: history, PlanLog(try await TestServers.shared()), .defaultProfile) { scenario in
+      for round in 0..<3 {
+        _ = try await scenario.commit(
+          try scenario.events(of: (round * 40..<round * 40 + 40).map(Self.reference), "empty \(round)"))
+      }
+      try await history.fill(clients: 3_000)
+      for state in ["without a summary", "with a summary"] {
+        let short = try await scenario.commit(try scenario.events(of: [Self.short], "short \(state)"))
+        let long = try await scenario.commit(try scenario.events(of: [Self.long], "long \(state)"))
+        let many = try await scenario.commit(
+          try scenario.events(of: (1000..<1040).map(Self.reference), "many \(state)"))
+        Self.report(wanted.findings(short.plans + long.plans + many.plans, in: "clients \(state)"))
+        Self.report(wanted.growth(from: short.plans, to: long.plans, in: "a client \(state)"))
+      }
+    }
+  }
+
+  /// Statistics of a table with a row or two make all indexes look alike, one that holds a column of the key somewhere
+  /// as good as the key's own: read from end to end for each event, it would make every batch slower than the one
+  /// before until the server looks at the table again.
+  @Test func `plans made for tables that were analysed with next to nothing in them follow the growth`() async throws {
+    let history = try await PlanHistory.empty()
+    let log = PlanLog(try await TestServers.shared())
+    let clients =
+      (0..<500).map { ClientReference(externalID: "new \($0)", creation: NewClient(name: "n")) }
+      + (1500..<2000).map(Self.reference)
+    try await PlanScenario.run(on: history, log, .defaultProfile) {
+      _ = try await $0.commit(try $0.events(of: clients, count: 1, "first"))
+    }
+    try await withDatabase(history.url) { try await $0.run("ANALYZE") }
+    var wanted = PlanRules(bigTables: PlanHistory.bigTables)
+    wanted.maxValues = 40
+    try await PlanScenario.run(on: history, log, .defaultProfile) { scenario in
+      for round in 0..<5 {
+        _ = try await scenario.commit(try scenario.events(of: clients, count: 1000, "growth \(round)"))
+      }
+      let grown = try await scenario.commit(try scenario.events(of: clients, "grown"))
+      Self.report(wanted.findings(grown.plans, in: "a table that has grown"))
+    }
+  }
+
+  /// Tickets, sentiments and notes set no stage. With statistics of a table in which hardly a row does, all that a
+  /// client ever did would be read and sorted for each of them, were the plan free to choose.
+  @Test(arguments: ["not analysed", "analysed", "analysed while tiny"])
+  func `a client whose events set no stage costs no more with a long history`(_ statistics: String) async throws {
+    let history = try await PlanHistory.empty()
+    let log = PlanLog(try await TestServers.shared())
+    let other = (2000..<2040).map(Self.reference)
+    if statistics == "analysed while tiny" {
+      try await PlanScenario.run(on: history, log, .defaultProfile) {
+        _ = try await $0.commit(try $0.events(of: other, "tiny"))
+      }
+      try await withDatabase(history.url) { try await $0.run("ANALYZE") }
+    }
+    try await history.fill(clients: 500, settingStages: false)
+    if statistics == "analysed" { try await withDatabase(history.url) { try await $0.run("ANALYZE") } }
+    var wanted = PlanRules(bigTables: PlanHistory.bigTables)
+    let made = SummaryRebuild(signals: SignalRules())
+    wanted.exempt = [made.invoices.sql, made.newest.sql]
+    wanted.maxValues = 40
+    try await PlanScenario.run(on: history, log, .defaultProfile) { scenario in
+      for state in ["first", "second"] {
+        let short = try await scenario.commit(try scenario.events(of: [Self.short], state, settingStages: false))
+        let long = try await scenario.commit(try scenario.events(of: [Self.long], state, settingStages: false))
+        // That there is no stage is known from the client's state: no event before it is looked at for one.
+        let inserts = (short.plans + (state == "first" ? long.plans : [])).filter {
+          $0.text == CommitStatements.insertEvents.sql
+        }
+        #expect(!inserts.isEmpty)
+        for insert in inserts { #expect(insert.rowsRead == 0, "\(statistics), \(state): \(insert.root.drawing())") }
+        // One that set a stage long ago, and gets late events.
+        let incoming = try await scenario.commit(try scenario.events(of: [Self.long], "staged \(state)"))
+        Self.report(wanted.findings(short.plans + long.plans + incoming.plans, in: "\(statistics), \(state)"))
+        Self.report(wanted.growth(from: short.plans, to: long.plans, in: "\(statistics), \(state)"))
+      }
+    }
+  }
+
+  @Test func `an index that is missing is found out`() async throws {
+    let history = try await Self.filled()
+    let index = "idx_client_journey_events_client"
+    let definition = try await withDatabase(history.url) { worker in
+      let definition = try await worker.rows("SELECT pg_get_indexdef('\(index)'::regclass)")[0]
+      try await worker.run("DROP INDEX \(index)")
+      return definition
+    }
+    let result: Result<Void, any Error>
+    do {
+      try await withScenario(.seed) { scenario, wanted in
+        let short = try await scenario.commit(try scenario.events(of: [Self.short], count: 2, "no index"))
+        let long = try await scenario.commit(try scenario.events(of: [Self.long], count: 2, "no index, long"))
+        let found = wanted.findings(long.plans, in: "") + wanted.growth(from: short.plans, to: long.plans, in: "")
+        #expect(found.contains { $0.plan.text == SummaryRebuild(signals: SignalRules()).newest.sql }, "\(found)")
+      }
+      result = .success(())
+    } catch {
+      result = .failure(error)
+    }
+    try await withDatabase(history.url) { try await $0.run(definition) }
+    try result.get()
+  }
+}
