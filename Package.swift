@@ -132,7 +132,7 @@ let package = Package(
     tests(
       "JourneyAMQPTests",
       [
-        "JourneyAMQP", "Journey", "AMQPClient", "TestServers", "TestSupport", logging,
+        "JourneyAMQP", "Journey", "JourneyConfiguration", "AMQPClient", "TestServers", "TestSupport", logging,
       ]),
     tests(
       "IngestPipelineTests",

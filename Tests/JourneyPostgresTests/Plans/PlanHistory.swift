@@ -1,5 +1,4 @@
 import TestSupport
-import IngestPipeline
 import FoundationEssentials
 import JourneyPostgres
 import PostgresClient

@@ -1,6 +1,5 @@
 import FoundationEssentials
 import Journey
-import IngestPipeline
 import PostgresClient
 import TestServers
 import Testing

@@ -2,7 +2,6 @@ import TestSupport
 import DeadLetters
 import FoundationEssentials
 import Journey
-import IngestPipeline
 import PostgresClient
 import TestServers
 import Testing
