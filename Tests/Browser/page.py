@@ -2,7 +2,7 @@
 console, no request to another host, and WCAG 2.2 AA as far as axe-core can tell, in light, dark and narrow. Then somebody works with it while
 events come: at_work.py.
 
-Needs API_ADDRESS, API_TOKEN, PLACE and JOURNEY_BINARY of `scripts/demo --then`. With SCREENSHOTS it writes pictures into that directory.
+Needs API_ADDRESS, API_TOKEN, SERVERS_DIRECTORY and JOURNEY_BINARY of `scripts/demo --then`. With SCREENSHOTS it writes pictures into that directory.
 """
 import json, os, sys, time, traceback
 import at_work, world
@@ -249,7 +249,7 @@ except Exception as error:
     words = str(error).split("Stacktrace")[0]
     place = "".join(traceback.format_tb(error.__traceback__)[:2])
     print(f"{type(error).__name__}: {words}\n{place}--- after: {done[-1] if done else 'the start'}\n--- the page says:\n{text()[:1500]}", file=sys.stderr)
-    page.save_screenshot(os.environ.get("PLACE", ".") + "/../page-failure.png")
+    page.save_screenshot(os.environ.get("SERVERS_DIRECTORY", ".") + "/../page-failure.png")
 finally:
     page.quit()
 for line in done if status == 0 else []:

@@ -25,13 +25,13 @@ LONG_NAMED, NAMELESS = board(1), board(2)
 
 
 def sql(text):
-    subprocess.run([ROOT / "scripts/servers", "psql", os.environ["PLACE"], "--quiet", "--set", "ON_ERROR_STOP=1"], input=text, text=True, check=True)
+    subprocess.run([ROOT / "scripts/servers", "psql", os.environ["SERVERS_DIRECTORY"], "--quiet", "--set", "ON_ERROR_STOP=1"], input=text, text=True, check=True)
 
 
 @contextmanager
 def overdue(client):
     """Has a client be due since ten minutes, and holds it meanwhile: no instance can evaluate it."""
-    holder = subprocess.Popen([ROOT / "scripts/servers", "psql", os.environ["PLACE"], "--quiet", "--tuples-only"], stdin=subprocess.PIPE,
+    holder = subprocess.Popen([ROOT / "scripts/servers", "psql", os.environ["SERVERS_DIRECTORY"], "--quiet", "--tuples-only"], stdin=subprocess.PIPE,
                               stdout=subprocess.PIPE, text=True)
     try:
         holder.stdin.write(f"BEGIN; SELECT 'held' FROM contacts WHERE id = '{client}' FOR UPDATE;\n")
@@ -46,7 +46,7 @@ def overdue(client):
 
 
 def publish(events):
-    names = subprocess.run(["bash", "-c", 'eval "$("$1" env "$2" --rabbitmq)"; printf %s "$AMQP_URL"', "-", ROOT / "scripts/servers", os.environ["PLACE"]],
+    names = subprocess.run(["bash", "-c", 'eval "$("$1" env "$2" --rabbitmq)"; printf %s "$AMQP_URL"', "-", ROOT / "scripts/servers", os.environ["SERVERS_DIRECTORY"]],
                            capture_output=True, text=True, check=True)
     with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
         file.writelines(json.dumps(event) + "\n" for event in events)

@@ -15,6 +15,11 @@ public actor TestServers {
     case postgres
   }
 
+  /// Where `Package.swift` lies.
+  public static var packageRoot: String { ServerDirectories.packageRoot }
+  /// The script that starts, stops and asks servers.
+  public static var script: String { ServerDirectories.script }
+
   private static let sharedServers = Task { try await TestServers.dedicated() }
 
   /// Where the servers keep their data and logs; deleted when they are stopped for good.
@@ -41,16 +46,20 @@ public actor TestServers {
   /// - Parameters:
   ///   - kinds: the servers wanted; both by default.
   ///   - tls: whether they also listen with TLS, with a certificate for `localhost` signed by a private authority.
+  ///   - directory: where they keep their data. What an earlier process left there is stopped and deleted first. A
+  ///     directory of this process's own by default.
   /// - Throws: `TestServersError`.
-  public static func dedicated(_ kinds: Set<Kind> = Set(Kind.allCases), tls: Bool = false) async throws -> TestServers {
-    let (directory, urls) = try await create(kinds, tls ? ["--tls"] : [])
+  public static func dedicated(
+    _ kinds: Set<Kind> = Set(Kind.allCases), tls: Bool = false, directory: String? = nil
+  ) async throws -> TestServers {
+    if let directory { _ = try await run(["stop", directory, "--purge"]) }
+    let (directory, urls) = try await create(kinds, tls ? ["--tls"] : [], in: directory ?? ServerDirectories.next())
     return TestServers(directory: directory, urls: urls)
   }
 
-  static func create(_ kinds: Set<Kind>, _ options: [String]) async throws -> (
-    directory: String, urls: [String: String]
-  ) {
-    let directory = ServerDirectories.next()
+  static func create(
+    _ kinds: Set<Kind>, _ options: [String], in directory: String = ServerDirectories.next()
+  ) async throws -> (directory: String, urls: [String: String]) {
     ServerDirectories.register(directory)
     let arguments = ["start", directory, "--owner", String(getpid()), "--ephemeral", "--json"]
     let json = try await run(arguments + kinds.map { "--\($0.rawValue)" } + options)
