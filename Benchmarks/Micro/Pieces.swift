@@ -24,13 +24,15 @@ enum Pieces {
     ] + decision(rules) + state(rules)
   }
 
+  private static let signals = SignalReader(SignalRules())
+
   private static func map(_ body: [UInt8], _ mapping: Mapping) throws {
     let input = MappingInput(
       document: try JSONDocument(parsing: body), messageID: "m-1", orgID: Samples.organization,
       limits: EventLimits(now: Samples.now))
-    let result = mapping.map(input)
+    let result = mapping.map(input, signals: signals)
     guard case .event(let event)? = result.outcomes.first else { throw Unmapped(result: result) }
-    keep(event)
+    keep((event, result.signals))
   }
 
   private static func decision(_ rules: DecisionRules) -> [Piece] {

@@ -13,7 +13,7 @@ public struct InboundDecoder: Sendable {
 
   private let live: LiveMappings
   var mappings: [String: Mapping] { live.current }
-  private let signals: SignalRules
+  private let signals: SignalReader
   let maximumBodyBytes: Int
   let publishers: PublisherPolicy
   let clock: any WallClock
@@ -39,7 +39,7 @@ public struct InboundDecoder: Sendable {
     clock: any WallClock
   ) {
     self.live = live
-    self.signals = signals
+    self.signals = SignalReader(signals)
     self.maximumBodyBytes = maximumBodyBytes
     self.publishers = publishers
     self.clock = clock
@@ -68,8 +68,9 @@ public struct InboundDecoder: Sendable {
     guard let mapping = mappings[form.source] else { throw Self.noMapping(form.source) }
     let now = clock.now()
     let result = mapping.map(
-      Self.input(form.document, properties, routingKey: delivery.routingKey, orgID: form.orgID, now: now))
-    return stage(
+      Self.input(form.document, properties, routingKey: delivery.routingKey, orgID: form.orgID, now: now),
+      signals: signals)
+    return prepare(
       result, of: form.source, properties, traceparent: traceparent(properties, form.document), now: now, &random)
   }
 
@@ -110,7 +111,7 @@ public struct InboundDecoder: Sendable {
     }
   }
 
-  private func stage(
+  private func prepare(
     _ result: MappingResult, of source: String, _ properties: MessageProperties, traceparent: String?, now: Timestamp,
     _ random: inout IDRandom
   ) -> (events: [IncomingEvent], rejections: [Rejection]) {
@@ -119,6 +120,7 @@ public struct InboundDecoder: Sendable {
     let isFromAPI = source == Self.ownBody && properties.appID == Self.apiAppID && publishers.isOwn(properties.userID)
     var events: [IncomingEvent] = []
     var rejections: [Rejection] = []
+    var signals = result.signals.makeIterator()
     for (element, outcome) in result.outcomes.enumerated() {
       func reject(_ rejection: Rejection) {
         var rejection = rejection
@@ -131,19 +133,16 @@ public struct InboundDecoder: Sendable {
       case .ignored: continue
       case .rejected(let rejection, _): reject(rejection)
       case .event(var event):
+        let found = signals.next() ?? Signals()
         if isFromAPI {
           event.source = PublisherPolicy.apiSource
         } else if let refusal = refusal(of: event, namedSource: namedSource, from: properties.userID) {
           reject(refusal)
           continue
         }
-        // The mapping writes metadata that is valid JSON; an event without readable metadata has no signals.
-        let found = (try? JSONDocument(parsing: event.metadata)).map {
-          signals.signals(type: event.type, stage: event.stage, sourceEventID: event.sourceEventID, metadata: $0.root)
-        }
         events.append(
           IncomingEvent(
-            id: UUID.v7(at: now, using: &random), event: event, signals: found ?? Signals(), traceparent: traceparent))
+            id: UUID.v7(at: now, using: &random), event: event, signals: found, traceparent: traceparent))
       }
     }
     return (events, rejections)

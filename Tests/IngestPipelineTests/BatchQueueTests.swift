@@ -9,7 +9,7 @@ import Testing
     return BatchQueue(workers: workers, limit: limit, timeout: .seconds(1), now: { start + passed.now }) { $0 / 10 }
   }
 
-  @Test func `all that waits is claimed at once`() async {
+  @Test func `all that waits is taken at once`() async {
     let queue = queue(workers: 3, limit: 10)
     queue.append([1, 20])
     queue.append([2])
@@ -88,7 +88,7 @@ import Testing
     #expect(await third == [120, 130, 140, 150, 160])
   }
 
-  @Test func `what a worker that is stuck has kept back is dealt out though nothing else comes`() async {
+  @Test func `what a worker that is stuck has kept back is handed out though nothing else comes`() async {
     let queue = BatchQueue<Int>(workers: 2, limit: 12, timeout: .milliseconds(20)) { $0 / 10 }
     queue.append([10, 20])
     #expect(await queue.next(for: 0) == [10, 20])

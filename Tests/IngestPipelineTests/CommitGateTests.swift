@@ -13,7 +13,7 @@ import Testing
     return settings
   }
 
-  @Test func `where nothing passes, no event is to blame and nothing more is claimed`() async throws {
+  @Test func `where nothing passes, no event is to blame and nothing more is taken`() async throws {
     let source = FakeSource((0..<200).map { .test($0, client: "c\($0)") })
     let store = FakeEventStore(
       plan: { _, _, _ in StoreError(.permanent, "permission denied") }, checking: { StoreError(.permanent, "still") })

@@ -35,7 +35,7 @@ import Testing
     #expect(counts.stored == 2 && counts.duplicates == 1)
   }
 
-  @Test func `an event whose client another instance works on is claimed again, and holds no other up`() async throws {
+  @Test func `an event whose client another instance works on is taken again, and holds no other up`() async throws {
     let source = FakeSource([
       .test(1, ids: ["a"], client: "free"), .test(2, ids: ["b"], client: "held"), .test(3, ids: ["c"], client: "free"),
     ])
@@ -47,7 +47,7 @@ import Testing
     #expect(counts.stored == 3 && counts.duplicates == 0)
   }
 
-  @Test func `an event whose client was just stateCreated is claimed again at once, before what came after it`()
+  @Test func `an event whose client got its state just now is committed again at once, before what came after it`()
     async throws
   {
     let source = FakeSource([

@@ -22,7 +22,7 @@ import Testing
 
   @Test
   func
-    `an event of a client that is stateCreated for the first time is left for another batch, and holds up none of this one`()
+    `an event of a client without a state is left for another batch, and holds up none of this one`()
     async throws
   {
     try await withStore { store, other in
@@ -36,7 +36,7 @@ import Testing
     }
   }
 
-  @Test func `a client that cannot be stateCreated comes again with others, and alone is an error`() async throws {
+  @Test func `a client that cannot be evaluated comes again with others, and alone is an error`() async throws {
     try await withStore { store, other in
       _ = try await store.commitAll([event("1")])
       try await other.run("REVOKE INSERT ON journey_client_state FROM journey_adapter")

@@ -44,7 +44,7 @@ import Testing
     }
   }
 
-  @Test func `a client without a state whose contact is held is stateCreated once the contact is free`() async throws {
+  @Test func `a client without a state whose contact is held gets one once the contact is free`() async throws {
     try await withStore { store, other in
       try await withOpenTransaction("SELECT 1 FROM contacts WHERE id = '\(Self.clients[0])' FOR UPDATE", on: other) {
         expect(try await store.commitAll([event("1"), event("2", of: 1)]), ["deferred", "stored"])

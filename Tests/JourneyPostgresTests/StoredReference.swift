@@ -27,7 +27,7 @@ struct StoredReference {
         source: try events.text(row, 1))
       let stage = try events.bool(row, 5) ? Stage(rawValue: events.text(row, 4)) : nil
       let document = try JSONDocument(parsing: Array(try events.text(row, 7).utf8))
-      let signals = rules.signals.signals(
+      let signals = SignalReader(rules.signals).signals(
         type: try events.text(row, 3), stage: stage, sourceEventID: stamp.id, metadata: document.root)
       summaries[client, default: ClientSummary()].insert(stamp, stage: stage, signals: signals)
       switch signals.invoice {

@@ -143,6 +143,7 @@ import Testing
         orgID: UUID(), source: event.source, sourceEventID: event.id, client: ClientReference(externalID: "c"),
         type: event.eventType,
         stage: stage, occurredAt: Timestamp(microseconds: event.occurredAt), metadata: json.bytes),
-      signals: rules.signals.signals(type: event.eventType, stage: stage, sourceEventID: event.id, metadata: metadata))
+      signals: SignalReader(rules.signals).signals(
+        type: event.eventType, stage: stage, sourceEventID: event.id, metadata: metadata))
   }
 }

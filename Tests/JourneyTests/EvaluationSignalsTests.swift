@@ -9,7 +9,7 @@ import Testing
     throws -> Signals
   {
     let value = try JSONDocument(parsing: metadata).root
-    return (rules ?? self.rules).signals(type: type, stage: stage, sourceEventID: "evt_1", metadata: value)
+    return SignalReader(rules ?? self.rules).signals(type: type, stage: stage, sourceEventID: "evt_1", metadata: value)
   }
 
   @Test func `an event that says nothing has no signal`() throws {
@@ -67,15 +67,12 @@ import Testing
     #expect(try signals("call", #"{"usage":7}"#).usage == nil)
   }
 
-  @Test func `the types can be set, and all of them are known`() throws {
+  @Test func `the types can be set`() throws {
     var rules = SignalRules()
     rules.ticketOpened = ["case_opened"]
     rules.usage = ["seats": 40]
     #expect(try signals("case_opened", "{}", stage: nil, rules).isTicketOpened)
     #expect(try !signals("ticket_opened", "{}", stage: nil, rules).isTicketOpened)
     #expect(try signals("seats", "{}", stage: nil, rules).usage == 40)
-    #expect(
-      rules.types.isSuperset(of: ["case_opened", "seats", "invoice_overdue", "invoice_paid", "milestone_delayed"]))
-    #expect(!rules.types.contains("ticket_opened") && !rules.types.contains("usage_low"))
   }
 }

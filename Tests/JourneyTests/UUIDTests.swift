@@ -9,7 +9,7 @@ import Testing
   }
 
   @Test(arguments: propertySeeds)
-  func `version, variant and time are where the default puts them`(seed: UInt64) {
+  func `version, variant and time are where the standard puts them`(seed: UInt64) {
     var random = SeededRandom(seed: seed)
     for _ in 0..<200 {
       let time = Timestamp(microseconds: .random(in: 0..<1 << 55, using: &random))
@@ -60,5 +60,21 @@ import Testing
     let id = UUID.v7(at: Timestamp(microseconds: -1_000_000), using: &random)
     #expect(Self.milliseconds(of: id) == 0)
     #expect(id.uuid.6 >> 4 == 7)
+  }
+
+  @Test func readsHexadecimalDigitsAndNothingElse() {
+    let text = Array("01234567-89ab-cdef-0123-456789abcdef".utf8)
+    for index in text.indices {
+      for byte in UInt8.min...127 {
+        var changed = text
+        changed[index] = byte
+        let read = UUID(hyphenated: String(decoding: changed, as: UTF8.self))
+        let isDigit = Character(Unicode.Scalar(byte)).isHexDigit && byte < 128
+        let isValid = text[index] == UInt8(ascii: "-") ? byte == text[index] : isDigit
+        #expect((read != nil) == isValid, "\(byte) at \(index)")
+        #expect(read == (isValid ? UUID(uuidString: String(decoding: changed, as: UTF8.self)) : nil))
+      }
+    }
+    #expect(UUID(hyphenated: "01234567-89ab-cdef-0123-4567890é") == nil)
   }
 }

@@ -38,15 +38,41 @@ public struct JSONDocument: Sendable {
 
   /// The last member of the object at `object` whose key is `key` in UTF-8, as `jsonb` takes the last one too.
   func member(of object: Int, _ key: UnsafeBufferPointer<UInt8>) -> Int? {
-    guard nodes[object].kind == .object else { return nil }
-    let end = Int(nodes[object].next)
-    var found: Int?
-    var at = object + 1
-    while at < end {
-      if isKey(at, key) { found = at + 1 }
-      at = Int(nodes[at + 1].next)
+    nodes.withUnsafeBufferPointer { nodes in
+      bytes.withUnsafeBufferPointer { bytes in
+        guard nodes[object].kind == .object else { return nil }
+        let end = Int(nodes[object].next)
+        var found: Int?
+        var at = object + 1
+        while at < end {
+          let node = nodes[at]
+          // An escaped key is longer than its text.
+          if Int(node.end &- node.start) >= key.count {
+            let isKey =
+              node.isComplex
+              ? string(at: at).utf8.elementsEqual(key)
+              : Int(node.end &- node.start) == key.count && Self.isSame(bytes, from: Int(node.start), key)
+            if isKey { found = at + 1 }
+          }
+          at = Int(nodes[at + 1].next)
+        }
+        return found
+      }
     }
-    return found
+  }
+
+  /// Whether the bytes from `start` are those of `key`, of which there are as many.
+  @inline(__always)
+  private static func isSame(_ bytes: UnsafeBufferPointer<UInt8>, from start: Int, _ key: UnsafeBufferPointer<UInt8>)
+    -> Bool
+  {
+    guard let bytes = bytes.baseAddress, let key = key.baseAddress.map({ ($0, key.count) }) else { return true }
+    var at = 0
+    while at < key.1 {
+      if bytes[start &+ at] != key.0[at] { return false }
+      at &+= 1
+    }
+    return true
   }
 
   /// The element at `position` of the array at `array`; a negative position counts from the end.
@@ -87,18 +113,6 @@ public struct JSONDocument: Sendable {
     let node = nodes[index]
     return node.kind == .string
       ? bytes[(Int(node.start) - 1)..<(Int(node.end) + 1)] : bytes[Int(node.start)..<Int(node.end)]
-  }
-
-  private func isKey(_ index: Int, _ key: UnsafeBufferPointer<UInt8>) -> Bool {
-    let node = nodes[index]
-    if node.isComplex { return string(at: index).utf8.elementsEqual(key) }
-    guard Int(node.end &- node.start) == key.count else { return false }
-    var at = Int(node.start)
-    for byte in key {
-      if bytes[at] != byte { return false }
-      at &+= 1
-    }
-    return true
   }
 
   // MARK: Faults

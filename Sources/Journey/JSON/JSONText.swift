@@ -48,6 +48,16 @@ enum ASCII {
 extension UnsafeBufferPointer<UInt8> {
   var isASCII: Bool { allWords({ $0 & 0x8080_8080_8080_8080 == 0 }, otherwise: { $0 < 0x80 }) }
 
+  /// Whether all bytes are ASCII and none is a control character or DEL.
+  var isPrintableASCII: Bool {
+    let ones: UInt64 = 0x0101_0101_0101_0101
+    return allWords(
+      {
+        let deletes = $0 ^ (ones &* 0x7F)
+        return ($0 | (($0 &- ones &* 0x20) & ~$0) | ((deletes &- ones) & ~deletes)) & (ones &* 0x80) == 0
+      }, otherwise: { (0x20...0x7E).contains($0) })
+  }
+
   /// Whether no byte needs an escape in a JSON text: no control character, quote, backslash or DEL.
   var isPlainInJSON: Bool { allWords({ !Self.hasEscaped($0) }, otherwise: { !ASCII.isEscaped($0) }) }
 

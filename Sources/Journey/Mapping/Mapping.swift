@@ -11,6 +11,8 @@ public struct Mapping: Sendable {
   /// The organisation by the vendor's own id of the account; `*` is any account.
   public var tenants: [String: UUID] = [:]
   private let candidates: RuleCandidates
+  /// Whether a rule's events are of the type that the envelope names.
+  private let isTypedByEnvelope: [Bool]
   /// `envelope.organization` without the header that the caller may have read already.
   private let organizationBesidesHeader: [MappingExpression]
 
@@ -23,12 +25,16 @@ public struct Mapping: Sendable {
     self.envelope = envelope
     self.rules = rules
     candidates = RuleCandidates(rules)
+    isTypedByEnvelope = rules.map { rule in
+      if case .event(let template) = rule.outcome { template.type == envelope.type } else { false }
+    }
     organizationBesidesHeader = envelope.organization.filter { $0 != .reference(.header("x-org-id")) }
   }
 
   /// Maps one body: every element of it to an event, to nothing on purpose, or to a rejection. An element that is
   /// rejected does not touch the others.
-  public func map(_ input: consuming MappingInput) -> MappingResult {
+  /// - Parameter reader: reads the signals of the events, where they are wanted.
+  public func map(_ input: consuming MappingInput, signals reader: SignalReader? = nil) -> MappingResult {
     let elements = envelope.elements(of: input.document)
     if elements.isEmpty {
       if let reason = envelope.emptyReason {
@@ -46,20 +52,27 @@ public struct Mapping: Sendable {
     }
     var outcomes: [MappingOutcome] = []
     outcomes.reserveCapacity(elements.count)
+    var signals: [Signals] = []
+    if reader != nil { signals.reserveCapacity(elements.count) }
     var context = MappingContext(input: input)
     for (position, element) in elements.enumerated() {
       context.element = element.node
       context.outer = element.outer
       do throws(Rejection) {
-        outcomes.append(try outcome(in: context, position: position, isAlone: elements.count == 1))
+        outcomes.append(
+          try outcome(in: context, position: position, isAlone: elements.count == 1, reader, &signals))
       } catch {
         outcomes.append(.rejected(error, element: position))
       }
     }
-    return MappingResult(outcomes: outcomes)
+    return MappingResult(outcomes: outcomes, signals: signals)
   }
 
-  func outcome(in context: borrowing MappingContext, position: Int, isAlone: Bool) throws(Rejection) -> MappingOutcome {
+  /// - Parameter signals: gets those of an event, where there is a reader.
+  func outcome(
+    in context: borrowing MappingContext, position: Int, isAlone: Bool, _ reader: SignalReader?,
+    _ signals: inout [Signals]
+  ) throws(Rejection) -> MappingOutcome {
     guard context.input.document.nodes[context.element].kind == .object else {
       throw Rejection(.malformed, field: "$", "is not an object")
     }
@@ -69,14 +82,16 @@ public struct Mapping: Sendable {
     case .ignore(let reason): return .ignored(rule: rules[rule].name, reason: reason)
     case .reject(let rejection): throw rejection
     case .event(let template):
-      return .event(try event(from: template, in: context, position: position, isAlone: isAlone))
+      let typed = isTypedByEnvelope[rule] ? type : nil
+      return .event(
+        try event(from: template, type: typed, in: context, position: position, isAlone: isAlone, reader, &signals))
     }
   }
 
   private func rule(for type: String?, in context: borrowing MappingContext) -> Int? {
-    for index in candidates.indices(for: type) {
-      let isTaken = rules[index].takes(type: type) && rules[index].condition?.holds(in: context) ?? true
-      if isTaken { return index }
+    let (indices, taken) = candidates.indices(for: type)
+    for index in indices where taken || rules[index].takes(type: type) {
+      if rules[index].condition?.holds(in: context) ?? true { return index }
     }
     return nil
   }
@@ -93,12 +108,14 @@ public struct Mapping: Sendable {
   // MARK: The event
 
   private func event(
-    from template: EventTemplate, in context: borrowing MappingContext, position: Int, isAlone: Bool
+    from template: EventTemplate, type known: String?, in context: borrowing MappingContext, position: Int,
+    isAlone: Bool,
+    _ reader: SignalReader?, _ signals: inout [Signals]
   ) throws(Rejection) -> JourneyEvent {
     let orgID = try organization(in: context)
     let source = try sourceName(in: context)
     let id = try eventID(template.id, in: context, position: position, isAlone: isAlone)
-    let type = try required(template.type, "the event's type is missing", in: context)
+    let type = try required(template.type, "the event's type is missing", known: known, in: context)
     let (occurredAt, origin) = try time(template.time, in: context)
     var client = try template.client.read(in: context)
     if !template.linked.isEmpty { client.linked = try ids(template.linked, in: context) }
@@ -106,10 +123,15 @@ public struct Mapping: Sendable {
     if let creation = template.creation {
       client.creation = try creation.read(in: context, isEmailVerified: template.client.isEmailVerified)
     }
+    let stage = try stage(template.stage, in: context)
+    let composed = try template.composeMetadata(in: context, timeOrigin: origin)
+    let metadata = try composed.write(context.input.limits)
+    if let reader {
+      signals.append(reader.signals(type: type, stage: stage, sourceEventID: id, metadata: composed))
+    }
     return JourneyEvent(
-      orgID: orgID, source: source, sourceEventID: id, client: client, type: type,
-      stage: try stage(template.stage, in: context),
-      occurredAt: occurredAt, metadata: try template.metadata.write(in: context, timeOrigin: origin))
+      orgID: orgID, source: source, sourceEventID: id, client: client, type: type, stage: stage,
+      occurredAt: occurredAt, metadata: metadata)
   }
 
   /// Wherever a message names the organisation, it has to name the same one: else it speaks for one and is taken for
@@ -117,14 +139,16 @@ public struct Mapping: Sendable {
   private func organization(in context: borrowing MappingContext) throws(Rejection) -> UUID {
     var found = context.input.orgID
     for expression in found == nil ? envelope.organization : organizationBesidesHeader {
-      guard let text = expression.text(in: context), !text.isEmpty else { continue }
-      guard let id = UUID(hyphenated: text) else {
+      let value = expression.evaluate(in: context)
+      guard let id = value.uuid(in: context.input.document) else {
+        guard let text = value.text(in: context.input.document), !text.isEmpty else { continue }
         throw Rejection(
           .invalidField, field: expression.description, value: text, "an organization is named by its UUID")
       }
       if let found, found != id {
         throw Rejection(
-          .invalidField, field: expression.description, value: text, "the message names another organization as well")
+          .invalidField, field: expression.description, value: value.text(in: context.input.document),
+          "the message names another organization as well")
       }
       found = id
     }
@@ -240,11 +264,12 @@ public struct Mapping: Sendable {
     }
   }
 
+  /// - Parameter known: what the expression yields, where that is known already.
   private func required(
-    _ expression: MappingExpression, _ missing: String, in context: borrowing MappingContext
+    _ expression: MappingExpression, _ missing: String, known: String? = nil, in context: borrowing MappingContext
   ) throws(Rejection) -> String {
     if case .constant(let constant) = expression { return constant.text }
-    guard let text = expression.text(in: context), !text.isEmpty else {
+    guard let text = known ?? expression.text(in: context), !text.isEmpty else {
       throw Rejection(.missingField, field: expression.description, value: expression.rawText(in: context), missing)
     }
     try context.input.limits.check(text, field: expression)

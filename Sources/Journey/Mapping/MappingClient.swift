@@ -22,6 +22,8 @@ public struct MappingClient: Hashable, Sendable {
     "", "null", "nil", "none", "undefined", "n/a", "na", "-", "unknown", "anonymous", "no response", "redacted",
   ]
 
+  private static let maxSentinelLength = sentinels.map(\.utf8.count).max() ?? 0
+
   public init(
     _ references: [MappingExpression], refused: Set<String> = [], email: MappingExpression? = nil,
     isEmailVerified: Bool = false, whenUnknown: UnknownClient = .asSettingsSay,
@@ -66,8 +68,8 @@ public struct MappingClient: Hashable, Sendable {
   }
 
   private func isSentinel(_ text: String) -> Bool {
-    // No sentinel is long, and ids that are need no folding then.
-    if text.utf8.count > 32, refused.isEmpty { return false }
+    // Most ids are longer than any sentinel.
+    if text.utf8.count > Self.maxSentinelLength, refused.isEmpty { return false }
     let folded = text.trimmed.lowercased()
     return Self.sentinels.contains(folded) || refused.contains(folded)
   }
@@ -102,6 +104,8 @@ public struct MappingCreation: Hashable, Sendable {
 extension String {
   /// Without white space at its ends.
   var trimmed: String {
+    // A printing ASCII character at either end, as of most texts, is told without asking Unicode's tables.
+    if let first = utf8.first, let last = utf8.last, 0x21...0x7E ~= first, 0x21...0x7E ~= last { return self }
     guard let first = firstIndex(where: { !$0.isWhitespace }), let last = lastIndex(where: { !$0.isWhitespace }) else {
       return ""
     }

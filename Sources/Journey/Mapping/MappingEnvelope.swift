@@ -75,5 +75,9 @@ struct RuleCandidates: Sendable {
     }
   }
 
-  func indices(for type: String?) -> [Int] { type.flatMap { byType[$0] } ?? open }
+  /// - Returns: the rules to be tried, in their order, and whether all of them take the type.
+  func indices(for type: String?) -> (indices: [Int], takeType: Bool) {
+    if let type, let found = byType[type] { return (found, true) }
+    return (open, false)
+  }
 }

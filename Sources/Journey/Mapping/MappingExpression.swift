@@ -1,11 +1,14 @@
 /// A fixed string, number or truth value of a mapping.
 public struct JSONConstant: Hashable, Sendable {
-  /// The value as JSON.
-  public let json: [UInt8]
+  /// The value as a document of its own.
+  let document: JSONDocument
   /// A string's text, a number as the mapping writes it, `true` or `false`.
   public let text: String
   let number: Double?
   let utf8: [UInt8]
+
+  /// The value as JSON.
+  public var json: [UInt8] { document.bytes }
 
   public init(string: String) {
     var writer = JSONWriter()
@@ -22,11 +25,15 @@ public struct JSONConstant: Hashable, Sendable {
   }
 
   private init(json: [UInt8], text: String, number: Double?) {
-    self.json = json
+    // What the writer wrote, or was parsed before, is one JSON value.
+    document = try! JSONDocument(parsing: json, limits: JSONLimits(maximumBytes: .max))
     self.text = text
     self.number = number
     utf8 = Array(text.utf8)
   }
+
+  public static func == (a: JSONConstant, b: JSONConstant) -> Bool { a.json == b.json }
+  public func hash(into hasher: inout Hasher) { hasher.combine(json) }
 }
 
 /// How a field of an event is made from a message. Null counts as absent throughout.

@@ -87,6 +87,11 @@ public enum MappingOutcome: Hashable, Sendable {
 /// One outcome for every element of a body, in the body's order; never empty.
 public struct MappingResult: Hashable, Sendable {
   public var outcomes: [MappingOutcome]
+  /// Of the events among the outcomes, in their order; empty where they were not asked for.
+  public var signals: [Signals]
 
-  public init(outcomes: [MappingOutcome]) { self.outcomes = outcomes }
+  public init(outcomes: [MappingOutcome], signals: [Signals] = []) {
+    self.outcomes = outcomes
+    self.signals = signals
+  }
 }

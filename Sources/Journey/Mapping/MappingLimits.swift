@@ -14,7 +14,7 @@ extension EventLimits {
       if text.utf8.count > maximumTextBytes { return "longer than \(maximumTextBytes) bytes" }
       if text.count > maximumTextLength { return "longer than \(maximumTextLength) characters" }
     }
-    let isPlain = text.utf8.withContiguousStorageIfAvailable { $0.isPlainInJSON && $0.isASCII }
+    let isPlain = text.utf8.withContiguousStorageIfAvailable(\.isPrintableASCII)
     return isPlain != true && text.unicodeScalars.contains(where: \.isControl) ? "contains a control character" : nil
   }
 

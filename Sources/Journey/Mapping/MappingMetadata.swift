@@ -25,63 +25,99 @@ public struct MappingMetadata: Hashable, Sendable {
     self.redacted = redacted
   }
 
-  /// - Parameter timeOrigin: where the event's time comes from; told in the member `timeFrom` unless the source itself
-  ///   named it.
-  func write(in context: borrowing MappingContext, timeOrigin: TimeOrigin = .source) throws(Rejection) -> [UInt8] {
+}
+
+extension EventTemplate {
+  /// - Throws: the rejection of metadata that cannot be stored.
+  func composeMetadata(in context: borrowing MappingContext, timeOrigin: TimeOrigin) throws(Rejection)
+    -> ComposedMetadata
+  {
     let document = context.input.document
     let limits = context.input.limits
-    var object: JSONValue?
-    switch base?.evaluate(in: context) {
-    case .node(let index)?: object = JSONValue(document: document, index: index)
-    case .embedded(let value)?: object = value
+    var composed = ComposedMetadata(template: self, document: document, timeOrigin: timeOrigin)
+    switch metadata.base?.evaluate(in: context) {
+    case .node(let index)?: composed.base = JSONValue(document: document, index: index)
+    case .embedded(let value)?: composed.base = value
     default: break
     }
-    if let object {
+    if let object = composed.base {
       guard object.kind == .object else {
         throw Rejection(
-          .invalidField, field: base?.description, value: String(decoding: object.rawBytes.prefix(201), as: UTF8.self),
+          .invalidField, field: metadata.base?.description,
+          value: String(decoding: object.rawBytes.prefix(201), as: UTF8.self),
           "is not an object")
       }
       try limits.checkNumbers(in: object.document, below: object.index, element: min(context.element, object.index))
     }
-    let metadata: [UInt8]
-    if fields.isEmpty, redacted.isEmpty, timeOrigin == .source {
-      metadata = object.map { Array($0.rawBytes) } ?? Array("{}".utf8)
-    } else {
-      metadata = try compose(object, in: context, timeOrigin: timeOrigin)
+    for field in metadata.fields {
+      let value = field.value.evaluate(in: context)
+      if value.isNothing { continue }
+      if case .node(let index) = value {
+        try limits.checkNumbers(in: document, below: index, element: context.element)
+      } else if case .embedded(let embedded) = value {
+        try limits.checkNumbers(in: embedded.document, below: embedded.index, element: 0)
+      }
+      composed.fields.append((field.name, value))
     }
+    return composed
+  }
+}
+
+/// The metadata of one event before it is written: the signals are read from it without parsing what was just written.
+struct ComposedMetadata: SignalMetadata {
+  let template: EventTemplate
+  let document: JSONDocument
+  let timeOrigin: TimeOrigin
+  /// An object of the body that is taken as it is.
+  var base: JSONValue?
+  /// Members that replace those of the base.
+  var fields: [(name: String, value: ResolvedValue)] = []
+
+  init(template: EventTemplate, document: JSONDocument, timeOrigin: TimeOrigin) {
+    self.template = template
+    self.document = document
+    self.timeOrigin = timeOrigin
+  }
+
+  private var redacted: Set<String> { template.metadata.redacted }
+
+  func member(_ name: StaticString) -> JSONValue? {
+    let key = UnsafeBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount)
+    // Of a repeated name the last one counts, as in `jsonb`.
+    for field in fields.reversed() where field.name.utf8.count == key.count && field.name.utf8.elementsEqual(key) {
+      return field.value.json(from: document)
+    }
+    guard let member = base?.member(name) else { return nil }
+    return !redacted.isEmpty && redacted.contains("\(name)".lowercased()) ? Self.redactedText.document.root : member
+  }
+
+  private static let redactedText = JSONConstant(string: "[redacted]")
+
+  /// The metadata as JSON.
+  /// - Throws: the rejection of what is longer than the limit.
+  func write(_ limits: EventLimits) throws(Rejection) -> [UInt8] {
+    let metadata = bytes
     if metadata.count > limits.maximumMetadataBytes {
       throw Rejection(
-        .tooLarge, field: base?.description ?? "metadata", value: "\(metadata.count) bytes",
+        .tooLarge, field: template.metadata.base?.description ?? "metadata", value: "\(metadata.count) bytes",
         "the event's metadata is longer than \(limits.maximumMetadataBytes) bytes")
     }
     return metadata
   }
 
-  private func compose(_ object: JSONValue?, in context: borrowing MappingContext, timeOrigin: TimeOrigin)
-    throws(Rejection) -> [UInt8]
-  {
-    let document = context.input.document
-    var values: [(name: String, value: ResolvedValue)] = []
-    for field in fields {
-      let value = field.value.evaluate(in: context)
-      if value.isNothing { continue }
-      if case .node(let index) = value {
-        try context.input.limits.checkNumbers(in: document, below: index, element: context.element)
-      } else if case .embedded(let embedded) = value {
-        try context.input.limits.checkNumbers(in: embedded.document, below: embedded.index, element: 0)
-      }
-      values.append((field.name, value))
+  private var bytes: [UInt8] {
+    if fields.isEmpty, redacted.isEmpty, timeOrigin == .source {
+      return base.map { Array($0.rawBytes) } ?? Array("{}".utf8)
     }
     var writer = JSONWriter()
     writer.beginObject()
-    if let object {
-      for (name, member) in object.members where !values.contains(where: { $0.name == name }) {
+    if let base {
+      for (name, member) in base.members where !fields.contains(where: { $0.name == name }) {
         writer.key(name)
-        write(member.index, named: name, of: object.document, to: &writer)
+        write(member.index, named: name, of: base.document, to: &writer)
       }
     }
-    for (name, value) in values {
+    for (name, value) in fields {
       writer.key(name)
       switch value {
       // What a mapping picks by name it means to keep; only what is inside may be personal.
@@ -100,7 +136,7 @@ public struct MappingMetadata: Hashable, Sendable {
 
   private func write(_ index: Int, named name: String?, of document: JSONDocument, to writer: inout JSONWriter) {
     if redacted.isEmpty { return writer.raw(document.raw(at: index)) }
-    if let name, redacted.contains(name.lowercased()) { return writer.string("[redacted]") }
+    if let name, redacted.contains(name.lowercased()) { return writer.raw(Self.redactedText.json) }
     let value = JSONValue(document: document, index: index)
     switch value.kind {
     case .object:

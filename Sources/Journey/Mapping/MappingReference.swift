@@ -1,3 +1,5 @@
+import FoundationEssentials
+
 /// Where a mapping finds a value.
 public enum MappingReference: Hashable, Sendable, CustomStringConvertible {
   /// Below the element at hand: the whole body, or one part of it where the mapping splits the body.
@@ -132,6 +134,29 @@ enum ResolvedValue {
     case .text(let text): text
     case .time(let time): time.iso8601
     case .constant(let constant): constant.text
+    }
+  }
+
+  /// The value as JSON; nil for nothing.
+  func json(from document: JSONDocument) -> JSONValue? {
+    switch self {
+    case .nothing: nil
+    case .node(let index): JSONValue(document: document, index: index)
+    case .embedded(let value): value
+    case .text(let text): JSONConstant(string: text).document.root
+    case .time(let time): JSONConstant(string: time.iso8601).document.root
+    case .constant(let constant): constant.document.root
+    }
+  }
+
+  /// The id that a text is; read where it lies, without making a string of it, where it is a value of the body.
+  func uuid(in document: JSONDocument) -> UUID? {
+    guard case .node(let index) = self else { return text(in: document).flatMap { UUID(hyphenated: $0) } }
+    let node = document.nodes[index]
+    guard node.kind == .string else { return nil }
+    guard !node.isComplex else { return UUID(hyphenated: document.string(at: index)) }
+    return document.bytes.withUnsafeBufferPointer {
+      UUID(hyphenated: UnsafeBufferPointer(rebasing: $0[Int(node.start)..<Int(node.end)]))
     }
   }
 

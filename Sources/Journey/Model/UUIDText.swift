@@ -40,28 +40,50 @@ extension UUID {
     spread = (spread | spread << 8) & 0x00FF_00FF_00FF_00FF
     spread = (spread | spread << 4) & 0x0F0F_0F0F_0F0F_0F0F
     // 1 in each byte that holds a letter.
-    let deadLetters = (spread &+ 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101
-    return spread &+ 0x3030_3030_3030_3030 &+ deadLetters &* 0x27
+    let isLetter = (spread &+ 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101
+    return spread &+ 0x3030_3030_3030_3030 &+ isLetter &* 0x27
   }
 
-  /// Reads the form 8-4-4-4-12 of hexadecimal digits in either case. Twenty times as fast as `UUID(uuidString:)`, which
+  /// Reads the form 8-4-4-4-12 of hexadecimal digits in either case. Many times as fast as `UUID(uuidString:)`, which
   /// two fields of every event would pay for.
   public init?(hyphenated text: String) {
-    let uuid: uuid_t? = text.withBytes { source in
-      guard source.count == 36, let base = source.baseAddress else { return nil }
-      var halves: (UInt64, UInt64) = (0, 0)
-      for at in 0..<36 {
-        if at == 8 || at == 13 || at == 18 || at == 23 {
-          if base[at] != ASCII.minus { return nil }
-          continue
-        }
-        guard let digit = ASCII.hexDigit(base[at]) else { return nil }
-        if at < 19 { halves.0 = halves.0 << 4 | UInt64(digit) } else { halves.1 = halves.1 << 4 | UInt64(digit) }
+    guard let id = text.withBytes({ UUID(hyphenated: $0) }) else { return nil }
+    self = id
+  }
+
+  init?(hyphenated source: UnsafeBufferPointer<UInt8>) {
+    let uuid: uuid_t? = {
+      guard source.count == Self.textLength, let base = source.baseAddress, base[8] == ASCII.minus,
+        base[13] == ASCII.minus, base[18] == ASCII.minus, base[23] == ASCII.minus
+      else { return nil }
+      let raw = UnsafeRawPointer(base)
+      func half(_ first: Int, _ second: Int) -> UInt64 {
+        UInt64(UInt32(bigEndian: raw.loadUnaligned(fromByteOffset: first, as: UInt32.self))) << 32
+          | UInt64(UInt32(bigEndian: raw.loadUnaligned(fromByteOffset: second, as: UInt32.self)))
       }
-      let bytes = (halves.0.bigEndian, halves.1.bigEndian)
+      guard let a = Self.number(half(0, 4)), let b = Self.number(half(9, 14)), let c = Self.number(half(19, 24)),
+        let d = Self.number(half(28, 32))
+      else { return nil }
+      let bytes = (a.bigEndian, b.bigEndian, c.bigEndian, d.bigEndian)
       return withUnsafeBytes(of: bytes) { $0.loadUnaligned(as: uuid_t.self) }
-    }
+    }()
     guard let uuid else { return nil }
     self.init(uuid: uuid)
+  }
+
+  /// The number of eight hexadecimal digits, the first in the highest byte: all of them at once; nil where one is none.
+  @inline(__always)
+  private static func number(_ digits: UInt64) -> UInt32? {
+    let high: UInt64 = 0x8080_8080_8080_8080
+    guard digits & high == 0 else { return nil }
+    // The highest bit of each byte: whether it is in 0...9, or in a...f once it is in lower case.
+    let lower = digits | 0x2020_2020_2020_2020
+    let isDigit = (digits &+ 0x5050_5050_5050_5050) & ~(digits &+ 0x4646_4646_4646_4646)
+    let isLetter = (lower &+ 0x1F1F_1F1F_1F1F_1F1F) & ~(lower &+ 0x1919_1919_1919_1919)
+    guard (isDigit | isLetter) & high == high else { return nil }
+    var packed = (digits & 0x0F0F_0F0F_0F0F_0F0F) &+ (digits >> 6 & 0x0101_0101_0101_0101) &* 9
+    packed = (packed | packed >> 4) & 0x00FF_00FF_00FF_00FF
+    packed = (packed | packed >> 8) & 0x0000_FFFF_0000_FFFF
+    return UInt32(truncatingIfNeeded: packed | packed >> 16)
   }
 }

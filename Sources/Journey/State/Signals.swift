@@ -36,40 +36,80 @@ public struct SignalRules: Hashable, Sendable {
   public var usage: [String: Double?] = ["usage_reported": nil, "usage_low": 0, "usage_high": 100]
 
   public init() {}
+}
 
-  /// Every event type that carries a signal, sentiment aside: what a client's history is searched for when its
-  /// summary has to be made from stored events.
-  public var types: Set<String> {
-    ticketOpened.union(invoiceOverdue).union(invoiceSettled).union(progressAdvanced).union(progressDelayed).union(
-      usage.keys)
+/// Reads the signals of events by `SignalRules`. A class, since each event asks it and it never changes.
+public final class SignalReader: Sendable {
+  /// What an event type says, all in one look-up.
+  private struct Kinds {
+    var isTicketOpened = false
+    var isOverdue = false
+    var isSettled = false
+    var progress: Signals.Progress?
+    var usage: Double??
+  }
+  private let kinds: [String: Kinds]
+
+  public init(_ rules: SignalRules) {
+    var kinds: [String: Kinds] = [:]
+    for type in rules.ticketOpened { kinds[type, default: Kinds()].isTicketOpened = true }
+    for type in rules.invoiceSettled { kinds[type, default: Kinds()].isSettled = true }
+    for type in rules.invoiceOverdue { kinds[type, default: Kinds()].isOverdue = true }
+    for type in rules.progressAdvanced { kinds[type, default: Kinds()].progress = .advanced }
+    for type in rules.progressDelayed { kinds[type, default: Kinds()].progress = .delayed }
+    for (type, standIn) in rules.usage { kinds[type, default: Kinds()].usage = .some(standIn) }
+    self.kinds = kinds
   }
 
   /// The signals of an event.
   ///
   /// An overdue notice that names no invoice stands for itself (its key is the event's id): no payment can settle it.
-  public func signals(type: String, stage: Stage?, sourceEventID: String, metadata: JSONValue) -> Signals {
+  /// - Parameter metadata: the event's metadata, as it was stored or as it is about to be.
+  public func signals(type: String, stage: Stage?, sourceEventID: String, metadata: some SignalMetadata) -> Signals {
     var signals = Signals()
-    signals.isNegative = metadata["sentiment"]?.string == "negative"
-    signals.isTicketOpened = ticketOpened.contains(type)
+    signals.isNegative = metadata.member("sentiment")?.isString("negative") ?? false
     signals.isOverdueNotice = stage == .billing && type == "invoice_overdue"
-    if invoiceOverdue.contains(type) {
+    guard let kinds = kinds[type] else { return signals }
+    signals.isTicketOpened = kinds.isTicketOpened
+    if kinds.isOverdue {
       signals.invoice = .overdue(id: Self.invoiceID(metadata) ?? "event:" + sourceEventID)
-    } else if invoiceSettled.contains(type), let id = Self.invoiceID(metadata) {
+    } else if kinds.isSettled, let id = Self.invoiceID(metadata) {
       signals.invoice = .settled(id: id)
     }
-    if progressAdvanced.contains(type) { signals.progress = .advanced }
-    if progressDelayed.contains(type) { signals.progress = .delayed }
-    if let standIn = usage[type] { signals.usage = metadata["usage"]?.double ?? standIn }
+    signals.progress = kinds.progress
+    if let standIn = kinds.usage { signals.usage = metadata.member("usage")?.double ?? standIn }
     return signals
   }
 
   /// Bytes. A longer id is no id: it would not fit the index on invoices.
   public static let maxInvoiceIDLength = 512
 
-  private static func invoiceID(_ metadata: JSONValue) -> String? {
-    guard let value = metadata["invoiceId"] else { return nil }
+  private static func invoiceID(_ metadata: some SignalMetadata) -> String? {
+    guard let value = metadata.member("invoiceId") else { return nil }
     let id = value.string ?? value.numberText
     guard let id, (1...maxInvoiceIDLength).contains(id.utf8.count) else { return nil }
     return id
+  }
+}
+
+/// The metadata of an event, as far as signals are read from it.
+public protocol SignalMetadata {
+  /// The member of this name; nil where there is none.
+  func member(_ name: StaticString) -> JSONValue?
+}
+
+extension JSONValue: SignalMetadata {
+  public func member(_ name: StaticString) -> JSONValue? {
+    let key = UnsafeBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount)
+    return document.member(of: index, key).map { JSONValue(document: document, index: $0) }
+  }
+
+  /// Whether the value is this string.
+  func isString(_ text: StaticString) -> Bool {
+    guard kind == .string else { return false }
+    let node = document.nodes[index]
+    let wanted = UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount)
+    if node.isComplex { return document.string(at: index).utf8.elementsEqual(wanted) }
+    return document.bytes[Int(node.start)..<Int(node.end)].elementsEqual(wanted)
   }
 }

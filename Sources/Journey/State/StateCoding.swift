@@ -99,7 +99,7 @@ extension ActionHistory {
       (name: $0.key.rawValue, id: $0.value.actionID, microseconds: $0.value.decidedAt.microseconds)
     }
     if entries.contains(where: { $0.value.priority != nil }) {
-      items.append((Self.prioritiesMark + String(entries.map { Self.deadLetter(of: $0.value.priority) }), Self.noID, 0))
+      items.append((Self.prioritiesMark + String(entries.map { Self.letter(of: $0.value.priority) }), Self.noID, 0))
     }
     out.list(items) { out, item in
       out.string(item.name)
@@ -123,14 +123,14 @@ extension ActionHistory {
       if let kind = ActionKind(rawValue: name) { last[kind] = entry }
     }
     guard let (mark, _) = entries.last, mark.hasPrefix(Self.prioritiesMark) else { return }
-    for ((name, _), deadLetter) in zip(entries, mark.dropFirst()) {
-      if let kind = ActionKind(rawValue: name) { last[kind]?.priority = Self.priority(of: deadLetter) }
+    for ((name, _), letter) in zip(entries, mark.dropFirst()) {
+      if let kind = ActionKind(rawValue: name) { last[kind]?.priority = Self.priority(of: letter) }
     }
   }
 
   private static let noID = UUID(uuid: (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0))
 
-  private static func deadLetter(of priority: Priority?) -> Character {
+  private static func letter(of priority: Priority?) -> Character {
     switch priority {
     case .low: "l"
     case .medium: "m"
@@ -140,8 +140,8 @@ extension ActionHistory {
     }
   }
 
-  private static func priority(of deadLetter: Character) -> Priority? {
-    Priority.allCases.first { Self.deadLetter(of: $0) == deadLetter }
+  private static func priority(of letter: Character) -> Priority? {
+    Priority.allCases.first { Self.letter(of: $0) == letter }
   }
 }
 

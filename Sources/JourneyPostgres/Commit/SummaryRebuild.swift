@@ -8,7 +8,7 @@ import PostgresClient
 /// It reads, through indexes, only the newest events of each kind that a summary can hold: the cost does not grow with
 /// the history.
 struct SummaryRebuild {
-  let signals: SignalRules
+  let signals: SignalReader
   /// The newest events of the clients $1.
   ///
   /// The event types stand in its text, not in parameters: only so can the planner see that the partial index on the
@@ -21,7 +21,7 @@ struct SummaryRebuild {
   let late: PostgresStatement
 
   init(signals: SignalRules) {
-    self.signals = signals
+    self.signals = SignalReader(signals)
     (invoices, late) = Self.invoices(signals)
     let branches =
       [Self.select("TRUE", limit: ClientSummary.recentLimit), Self.select("sets_stage", limit: 1)]
@@ -102,7 +102,7 @@ struct SummaryRebuild {
         FROM client_journey_events e
         CROSS JOIN LATERAL (
           SELECT CASE WHEN jsonb_typeof(e.metadata->'invoiceId') IN ('string', 'number')
-            AND octet_length(e.metadata->>'invoiceId') BETWEEN 1 AND \(SignalRules.maxInvoiceIDLength) THEN e.metadata->>'invoiceId' END AS id) n
+            AND octet_length(e.metadata->>'invoiceId') BETWEEN 1 AND \(SignalReader.maxInvoiceIDLength) THEN e.metadata->>'invoiceId' END AS id) n
         WHERE e.client_id = ANY($1::uuid[]) AND e.occurred_at BETWEEN '0001-01-01' AND '9999-12-31'
           AND ((\(overdue)) OR (\(settled)) AND n.id IS NOT NULL)
         GROUP BY 1, 2, 3

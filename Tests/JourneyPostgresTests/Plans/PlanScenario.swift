@@ -71,7 +71,7 @@ struct PlanScenario {
         orgID: PlanHistory.organization(0), source: "crm", sourceEventID: id, client: clients[n % clients.count],
         type: type, stage: stage,
         occurredAt: now - (n % 4 == 0 ? .days(300) : .seconds(Int64(count - n))), metadata: metadata)
-      let signals = rules.signals.signals(
+      let signals = SignalReader(rules.signals).signals(
         type: type, stage: stage, sourceEventID: id, metadata: try JSONDocument(parsing: metadata).root)
       return IncomingEvent(id: UUID.v7(at: now, using: &random), event: event, signals: signals)
     }

@@ -159,7 +159,7 @@ import Testing
   }
 
   @Test(arguments: PlanLog.Planning.allCases)
-  func `dead deadLetters are stored, listed and replayed through indexes`(_ planning: PlanLog.Planning) async throws {
+  func `dead letters are stored, listed and replayed through indexes`(_ planning: PlanLog.Planning) async throws {
     let history = try await Self.filled()
     let log = PlanLog(try await TestServers.shared())
     let wanted = try await history.rules()
