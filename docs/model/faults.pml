@@ -7,7 +7,7 @@ inline crash(i) {
   drop_channel(i);
   phase[i] = resting;
   batch[i] = 0;
-  letters[i] = 0; letters_sent[i] = 0;
+  dead_letters[i] = 0; dead_letters_sent[i] = 0;
   sent[i] = 0; taken[i] = 0; confirmed[i] = 0; failed[i] = 0;
   if
   :: tx[i].open -> copy_transaction(orphan[i], tx[i])
@@ -34,7 +34,7 @@ inline drop_channel(i) {
   unacked[i] = 0;
   arrived[i] = 0;
   current[i] = 0;
-  letters_current[i] = 0
+  dead_letters_current[i] = 0
 }
 
 inline start(i) {

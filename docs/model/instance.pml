@@ -56,18 +56,18 @@ inline acknowledge_batch(i) {
   :: else
   fi;
 #endif
-  letters[i] = letters[i] | (current[i] & REFUSED);
-  letters_current[i] = letters_current[i] | (current[i] & REFUSED);
-#ifdef SETTLE_BEFORE_LETTER
+  dead_letters[i] = dead_letters[i] | (current[i] & REFUSED);
+  dead_letters_current[i] = dead_letters_current[i] | (current[i] & REFUSED);
+#ifdef SETTLE_BEFORE_DEAD_LETTER
   settle(i, current[i] & REFUSED);
 #endif
   current[i] = 0
 }
 
-proctype Lane(byte i) {
+proctype CommitWorker(byte i) {
 end:
   do
-  /* Lane.take and BatchCommit up to the COMMIT, with all that has gathered */
+  /* CommitWorker.commit and BatchCommit up to the COMMIT, with all that has gathered */
   :: atomic { up[i] && phase[i] == resting && arrived[i] && client_lock_is_free && key_is_free(arrived[i]) ->
        printf("%d: begins a commit of messages %d\n", i, arrived[i]); batch[i] = arrived[i]; current[i] = arrived[i]; arrived[i] = 0;
 #ifdef SETTLE_BEFORE_COMMIT
@@ -84,21 +84,21 @@ end:
        copy_transaction(orphan[i], tx[i]); clear_transaction(tx[i]) }
   :: atomic { phase[i] == answered && faults ->
        printf("%d: loses the answer to COMMIT\n", i); fail_commit(i); clear_transaction(tx[i]) }
-  /* Outbox.publishAtOnce, then Lane.settle */
+  /* Outbox.publishAtOnce, then CommitWorker.settle */
   :: atomic { phase[i] == answered ->
        printf("%d: sends actions %d\n", i, tx[i].new); send_decided(i); clear_transaction(tx[i]); phase[i] = sent_batch }
   :: atomic { phase[i] == sent_batch ->
        printf("%d: settles messages %d\n", i, current[i]); acknowledge_batch(i); batch[i] = 0; phase[i] = resting }
-  /* without room for the actions Lane.settle, then Outbox.publish */
+  /* without room for the actions CommitWorker.settle, then Outbox.publish */
   :: atomic { phase[i] == answered -> printf("%d: settles messages %d\n", i, current[i]); acknowledge_batch(i); phase[i] = settled_batch }
   :: atomic { phase[i] == settled_batch ->
        printf("%d: sends actions %d\n", i, tx[i].new); send_decided(i); clear_transaction(tx[i]); batch[i] = 0; phase[i] = resting }
-  /* IngestQueue.bury: a letter reaches the dead letters, and its message is acknowledged once that is confirmed */
-  :: atomic { letters[i] -> printf("%d: its dead letters arrive\n", i);
-       parked = parked | letters[i]; letters_sent[i] = letters_sent[i] | letters[i]; letters[i] = 0 }
-  :: atomic { letters_sent[i] -> printf("%d: acknowledges messages %d\n", i, letters_sent[i] & letters_current[i]);
-       settle(i, letters_sent[i] & letters_current[i]); letters_sent[i] = 0; letters_current[i] = 0 }
-  :: atomic { letters_sent[i] && faults -> printf("%d: misses the confirmation of dead letters\n", i); faults--;
-       letters[i] = letters[i] | letters_sent[i]; letters_sent[i] = 0 }
+  /* IngestConsumer.deadLetter: a copy reaches the dead letters, and its message is acknowledged once that is confirmed */
+  :: atomic { dead_letters[i] -> printf("%d: its dead letters arrive\n", i);
+       parked = parked | dead_letters[i]; dead_letters_sent[i] = dead_letters_sent[i] | dead_letters[i]; dead_letters[i] = 0 }
+  :: atomic { dead_letters_sent[i] -> printf("%d: acknowledges messages %d\n", i, dead_letters_sent[i] & dead_letters_current[i]);
+       settle(i, dead_letters_sent[i] & dead_letters_current[i]); dead_letters_sent[i] = 0; dead_letters_current[i] = 0 }
+  :: atomic { dead_letters_sent[i] && faults -> printf("%d: misses the confirmation of dead letters\n", i); faults--;
+       dead_letters[i] = dead_letters[i] | dead_letters_sent[i]; dead_letters_sent[i] = 0 }
   od
 }

@@ -63,13 +63,13 @@ init {
 #if EVENTS + REJECTS > 3
     run Broker(3);
 #endif
-    run Lane(1); run Lane(2);
-    run Wire(1, 0); run Wire(2, 0); run Relay(1, 0); run Relay(2, 0);
+    run CommitWorker(1); run CommitWorker(2);
+    run Publisher(1, 0); run Publisher(2, 0); run Relay(1, 0); run Relay(2, 0);
 #if EVENTS > 1
-    run Wire(1, 1); run Wire(2, 1); run Relay(1, 1); run Relay(2, 1);
+    run Publisher(1, 1); run Publisher(2, 1); run Relay(1, 1); run Relay(2, 1);
 #endif
 #if EVENTS > 2
-    run Wire(1, 2); run Wire(2, 2); run Relay(1, 2); run Relay(2, 2);
+    run Publisher(1, 2); run Publisher(2, 2); run Relay(1, 2); run Relay(2, 2);
 #endif
     run Keeper(1); run Keeper(2);
     run Adversary(1); run Adversary(2);

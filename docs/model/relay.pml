@@ -24,7 +24,7 @@ inline note_failure(i, a) {
 }
 
 /* ActionExchange and the confirmed publisher, for each action by itself: the broker may take one and lose the next. */
-proctype Wire(byte i; byte a) {
+proctype Publisher(byte i; byte a) {
 end:
   do
   :: atomic { sent[i] & BIT(a) -> reach_queue(i, a) }

@@ -80,9 +80,9 @@ byte arrived[INSTANCES];
 byte batch[INSTANCES];
 /* Of the batch: what was delivered on the channel that is open now. */
 byte current[INSTANCES];
-byte letters[INSTANCES];
-byte letters_sent[INSTANCES];
-byte letters_current[INSTANCES];
+byte dead_letters[INSTANCES];
+byte dead_letters_sent[INSTANCES];
+byte dead_letters_current[INSTANCES];
 /* Actions: on the wire, with the broker but not confirmed, confirmed, not published. */
 byte sent[INSTANCES];
 byte taken[INSTANCES];
@@ -117,8 +117,8 @@ bool not_settled;
 #endif
 
 /* Nothing under way. What is claimed may stay so, where it was published by others. */
-#define at_rest(i) (!tx[i].open && !orphan[i].open && phase[i] == resting && unacked[i] == 0 && arrived[i] == 0 && letters[i] == 0 && \
-  letters_sent[i] == 0 && sent[i] == 0 && taken[i] == 0 && confirmed[i] == 0 && failed[i] == 0 && (up[i] == locked[i]))
+#define at_rest(i) (!tx[i].open && !orphan[i].open && phase[i] == resting && unacked[i] == 0 && arrived[i] == 0 && dead_letters[i] == 0 && \
+  dead_letters_sent[i] == 0 && sent[i] == 0 && taken[i] == 0 && confirmed[i] == 0 && failed[i] == 0 && (up[i] == locked[i]))
 
 #define settled (ready == 0 && stored == GOOD && parked == REFUSED && queued == GOOD && (outbox & ~published) == 0 && \
   at_rest(1) && at_rest(2))
