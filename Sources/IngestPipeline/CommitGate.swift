@@ -105,6 +105,9 @@ final class CommitGate: Sendable {
     return removeInDoubt { isDue($0, at: now) }
   }
 
+  /// The events that are kept, at the end of a run.
+  func removeAllInDoubt() -> [PendingEvent] { removeInDoubt { _ in true } }
+
   private func isDue(_ suspect: PendingEvent, at moment: ContinuousClock.Instant) -> Bool {
     suspect.refusal.map { moment - $0.at >= settings.refusalPause * $0.count } ?? true
   }

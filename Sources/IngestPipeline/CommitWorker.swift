@@ -5,7 +5,7 @@ import ServiceLifecycle
 
 struct PendingEvent: Sendable {
   var incoming: IncomingEvent
-  var token: AckToken
+  var message: InboundMessage
   /// A number for the client as the event names it.
   var client: Int
   /// How often somebody else held the client's rows, and since when.
@@ -62,7 +62,7 @@ final class CommitWorker: Sendable {
     self.settings = settings
     self.statistics = statistics
     var logger = logger
-    logger[metadataKey: "lane"] = "\(number)"
+    logger[metadataKey: "worker"] = "\(number)"
     self.logger = logger
   }
 
@@ -133,7 +133,7 @@ final class CommitWorker: Sendable {
           let pause = backoff.next()
           if backoff.attempts == 1 { logger.warning("the database does not take a batch, trying again: \(error)") }
           queue.markIdle(number)
-          guard await sleepUnlessStopping(pause) else { return releaseForGood(work.left) }
+          guard await sleepUnlessStopping(pause) else { return release(work.left) }
         }
       }
     }
@@ -199,7 +199,7 @@ final class CommitWorker: Sendable {
       }
       left.append(item)
     }
-    if !later.isEmpty { source.settle(inFlight.postpone(later.map(\.token))) }
+    if !later.isEmpty { source.settle(inFlight.postpone(later)) }
     return (left, pauses)
   }
 
@@ -213,30 +213,30 @@ final class CommitWorker: Sendable {
 
   /// Drops what cannot be settled any more: it comes again, and kept here it would pile up while the database is away.
   private func keepOpen(_ items: [PendingEvent]) -> [PendingEvent] {
-    let open = items.filter { source.isOpen($0.token) }
-    if open.count < items.count { _ = inFlight.release(items.map(\.token).filter { !source.isOpen($0) }) }
-    return open
+    let lost = source.lostGeneration
+    guard items.contains(where: { $0.message.token.generation <= lost }) else { return items }
+    inFlight.forget(items.filter { $0.message.token.generation <= lost })
+    return items.filter { $0.message.token.generation > lost }
   }
 
   private func settle(_ items: [PendingEvent], _ results: [CommitResult.Result]) {
-    var resolved: [(AckToken, Rejection?)] = []
-    resolved.reserveCapacity(items.count)
-    var stored = 0, duplicates = 0
+    var settled: [MessageOutcome] = []
+    settled.reserveCapacity(items.count)
+    var stored = 0, duplicates = 0, rejected = 0
     for (item, result) in zip(items, results) {
+      var reason: Rejection?
       switch result {
-      case .stored:
-        stored += 1
-        resolved.append((item.token, nil))
-      case .duplicate:
-        duplicates += 1
-        resolved.append((item.token, nil))
-      case .rejected(let rejection):
-        resolved.append((item.token, rejection))
-      case .locked, .stateCreated: break
+      case .stored: stored += 1
+      case .duplicate: duplicates += 1
+      case .rejected(let rejection): reason = rejection
+      case .locked, .stateCreated: continue
       }
+      guard let outcome = item.message.resolve(reason) else { continue }
+      if case .rejected = outcome.kind { rejected += 1 }
+      settled.append(outcome)
     }
-    let settled = inFlight.resolve(resolved)
-    for case .rejected in settled.map(\.outcome) { statistics.add(\.rejected, 1) }
+    inFlight.settled(settled.count)
+    statistics.add(\.rejected, rejected)
     statistics.add(\.stored, stored)
     statistics.add(\.duplicates, duplicates)
     source.settle(settled)
@@ -244,10 +244,10 @@ final class CommitWorker: Sendable {
 
   /// Not now: nothing passes. At a stop there is no later.
   private func putOff(_ items: [PendingEvent]) {
-    if queue.isClosed { releaseForGood(items) } else { source.settle(inFlight.postpone(items.map(\.token))) }
+    if queue.isClosed { release(items) } else { source.settle(inFlight.postpone(items)) }
   }
 
-  private func releaseForGood(_ items: [PendingEvent]) { source.settle(inFlight.releaseForGood(items.map(\.token))) }
+  private func release(_ items: [PendingEvent]) { source.settle(inFlight.release(items)) }
 
   private func sleepUnlessStopping(_ duration: Duration) async -> Bool {
     guard !Task.isShuttingDownGracefully else { return false }

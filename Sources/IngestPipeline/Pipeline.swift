@@ -117,7 +117,7 @@ public final class Pipeline: Service {
   }
 
   public var leftovers: Leftovers {
-    Leftovers(messages: inFlight.released + source.leftBehind, actions: outbox.unfinished)
+    Leftovers(messages: inFlight.leftOver + source.leftBehind, actions: outbox.unfinished)
   }
 
   /// Runs until a graceful shutdown or a cancellation.
@@ -128,7 +128,7 @@ public final class Pipeline: Service {
       group.addTask { [queue] in await queue.watch() }
       group.addTask { [gate, queue, source, inFlight] in
         await gate.run(
-          putOff: { source.settle(inFlight.postpone((queue.removeAll() + $0).map(\.token))) },
+          putOff: { source.settle(inFlight.postpone(queue.removeAll() + $0)) },
           tryAgain: { queue.append($0) })
       }
       await runWorkers()
@@ -136,10 +136,10 @@ public final class Pipeline: Service {
       group.cancelAll()
     }
     // Apart from this task, which may have been cancelled: what is left to be written down still is.
-    await Task { [store, outbox, relay, source, inFlight, settings] in
+    await Task { [store, outbox, relay, source, inFlight, queue, gate, settings] in
       // The relay may have claimed actions in its last turn.
       await outbox.drain(within: settings.drainDeadline)
-      source.settle(inFlight.releaseAll())
+      source.settle(inFlight.release(queue.removeAll() + gate.removeAllInDoubt()))
       await relay.flush()
       let givenBack = outbox.givenBack
       if !givenBack.isEmpty, let left = try? await store.unpublished(of: givenBack) { outbox.isLeft(left) }
@@ -172,21 +172,20 @@ public final class Pipeline: Service {
     statistics.add(\.received, batch.count)
     var items: [PendingEvent] = []
     items.reserveCapacity(batch.count)
-    for received in batch {
-      for incoming in received.events {
-        items.append(PendingEvent(incoming: incoming, token: received.token, client: Self.client(of: incoming.event)))
+    var settled: [MessageOutcome] = []
+    for message in batch {
+      for incoming in message.events {
+        items.append(PendingEvent(incoming: incoming, message: message, client: Self.client(of: incoming.event)))
       }
+      if let outcome = message.outcomeWithoutEvents { settled.append(outcome) }
     }
-    let settled = inFlight.open(batch)
-    count(settled)
+    inFlight.received(batch.count - settled.count)
+    for outcome in settled {
+      if case .rejected = outcome.kind { statistics.add(\.rejected, 1) } else { statistics.add(\.ignored, 1) }
+    }
     if !settled.isEmpty { source.settle(settled) }
     // What was under way when the source was paused.
-    if gate.isClosed { source.settle(inFlight.postpone(items.map(\.token))) } else { queue.append(items) }
-  }
-
-  private func count(_ settled: [Settlement]) {
-    for case .rejected in settled.map(\.outcome) { statistics.add(\.rejected, 1) }
-    for case .applied in settled.map(\.outcome) { statistics.add(\.ignored, 1) }
+    if gate.isClosed { source.settle(inFlight.postpone(items)) } else { queue.append(items) }
   }
 
   private static func client(of event: JourneyEvent) -> Int {

@@ -5,8 +5,8 @@ import Synchronization
 
 /// The ingest queue as a source of events.
 ///
-/// It keeps each delivery until it is settled, because a rejected one has to be published to a retry queue or to the
-/// dead letters, and confirmed there, before it is acknowledged here. How many it keeps is bounded by the prefetch.
+/// A message keeps its delivery until it is settled, because a rejected one has to be published to a retry queue or to
+/// the dead letters, and confirmed there, before it is acknowledged here. The prefetch bounds how many there are.
 public final class IngestConsumer: EventSource {
   public struct Settings: Sendable {
     public var names = MessagingNames()
@@ -20,9 +20,6 @@ public final class IngestConsumer: EventSource {
   }
 
   private struct State {
-    var kept: [AckToken: Delivery] = [:]
-    /// The newest generation that is lost.
-    var lostGeneration: UInt64 = 0
     var deadLettersUnderWay = 0
     /// Messages that went back to the queue at a stop because their copies were not taken.
     var handedBack = 0
@@ -38,6 +35,8 @@ public final class IngestConsumer: EventSource {
 
   private final class Shared: Sendable {
     let state = Mutex(State())
+    /// The newest generation that is lost.
+    let lostGeneration = Atomic<UInt64>(0)
   }
 
   /// They are mapped on the connection's thread, which looks after the connection in between.
@@ -94,10 +93,7 @@ public final class IngestConsumer: EventSource {
       logger.warning("the ingest queue is lost, trying again: \(error)")
       health.failed(.ingest, "the ingest queue is lost: \(error.reason)")
       // The broker delivers these again; what is under way already ends as a duplicate.
-      shared.state.withLock { state in
-        state.kept = state.kept.filter { $0.key.generation > generation }
-        state.lostGeneration = max(state.lostGeneration, generation)
-      }
+      shared.lostGeneration.max(generation, ordering: .releasing)
     case .blocked(let reason):
       logger.warning("the broker blocks the consumer's connection: \(reason)")
     case .unblocked:
@@ -128,12 +124,8 @@ public final class IngestConsumer: EventSource {
   }
 
   private func map(_ deliveries: [Delivery]) -> [InboundMessage] {
-    let deliveries = deliveries.map { MessageCopy.restored($0, own: own) }
-    shared.state.withLock { state in
-      for delivery in deliveries { state.kept[AckToken(delivery.tag)] = delivery }
-    }
     var random = IDRandom()
-    return deliveries.compactMap { map($0, &random) }
+    return deliveries.compactMap { map(MessageCopy.restored($0, own: own), &random) }
   }
 
   /// A message that is too large ever to be read is handed back whole, to the broker's own dead-lettering.
@@ -142,47 +134,38 @@ public final class IngestConsumer: EventSource {
     case .bodyTooLarge:
       logger.error(
         "a message is too large to be read and goes to the dead letters", metadata: ["bytes": "\(delivery.bodySize)"])
-      settle(delivery.tag, as: .reject(delivery.tag, requeue: false))
+      consumer.settle([.reject(delivery.tag, requeue: false)])
       return nil
     case .headersTooDeep, nil:
       let (events, rejections) = decoder.decode(delivery, random: &random)
-      return InboundMessage(token: AckToken(delivery.tag), events: events, rejections: rejections)
+      return InboundMessage(
+        token: AckToken(delivery.tag), events: events, rejections: rejections, delivery: delivery)
     }
   }
 
-  private func settle(_ tag: DeliveryTag, as settlement: AMQPClient.Settlement) {
-    _ = shared.state.withLock { $0.kept.removeValue(forKey: AckToken(tag)) }
-    consumer.settle([settlement])
-  }
+  public var lostGeneration: UInt64 { shared.lostGeneration.load(ordering: .acquiring) }
 
-  public func isOpen(_ token: AckToken) -> Bool { shared.state.withLock { token.generation > $0.lostGeneration } }
-
-  public func settle(_ settlements: [Journey.Settlement]) {
-    var direct: [AMQPClient.Settlement] = []
-    direct.reserveCapacity(settlements.count)
+  public func settle(_ outcomes: [MessageOutcome]) {
+    var direct: [Settlement] = []
+    direct.reserveCapacity(outcomes.count)
     var rejected: [RejectedDelivery] = []
-    shared.state.withLock { state in
-      for settlement in settlements {
-        let tag = DeliveryTag(settlement.token)
-        switch settlement.outcome {
-        case .applied:
-          state.kept[settlement.token] = nil
-          direct.append(.ack(tag))
-        case .released:
-          state.kept[settlement.token] = nil
-          direct.append(.nack(tag, requeue: true))
-        case .rejected(let reasons):
-          guard let delivery = state.kept.removeValue(forKey: settlement.token) else { continue }
-          rejected.append(RejectedDelivery(delivery, reasons, tier: retryTier(of: delivery, reasons)))
-        case .postponed:
-          guard let delivery = state.kept.removeValue(forKey: settlement.token) else { continue }
-          rejected.append(RejectedDelivery(delivery, [], tier: MessagingNames.retryTiers[0].name))
-        }
+    let lost = lostGeneration
+    for outcome in outcomes where outcome.message.token.generation > lost {
+      switch outcome.kind {
+      case .applied: direct.append(.ack(DeliveryTag(outcome.message.token)))
+      case .released: direct.append(.nack(DeliveryTag(outcome.message.token), requeue: true))
+      case .rejected(let reasons):
+        guard let delivery = outcome.message.delivery as? Delivery else { continue }
+        rejected.append(RejectedDelivery(delivery, reasons, tier: retryTier(of: delivery, reasons)))
+      case .postponed:
+        guard let delivery = outcome.message.delivery as? Delivery else { continue }
+        rejected.append(RejectedDelivery(delivery, [], tier: MessagingNames.retryTiers[0].name))
       }
-      state.deadLettersUnderWay += rejected.count
     }
     consumer.settle(direct)
-    if !rejected.isEmpty { deadLetter(rejected, attempt: 0) }
+    guard !rejected.isEmpty else { return }
+    shared.state.withLock { $0.deadLettersUnderWay += rejected.count }
+    deadLetter(rejected, attempt: 0)
   }
 
   private func retryTier(of delivery: Delivery, _ reasons: [Rejection]) -> String? {
@@ -203,7 +186,7 @@ public final class IngestConsumer: EventSource {
     }
     let messages = rejected.map { $0.message(settings, own, now) }
     deadLetters.publish(messages) { [self] outcomes in
-      var settled: [AMQPClient.Settlement] = []
+      var settled: [Settlement] = []
       var again: [RejectedDelivery] = []
       // Retries that cannot wait become dead letters at once: that shall not hold the stream up.
       var dead: [RejectedDelivery] = []
@@ -278,7 +261,7 @@ public final class IngestConsumer: EventSource {
         "retries or dead letters are not taken, trying again: \(outcome.explanation)",
         metadata: ["count": "\(rejected.count)"])
     }
-    let (isFinished, lost) = shared.state.withLock { ($0.isFinished, $0.lostGeneration) }
+    let isFinished = shared.state.withLock(\.isFinished), lost = lostGeneration
     // What belongs to a lost connection is delivered, and rejected, again.
     let open = isFinished ? [] : rejected.filter { $0.delivery.tag.generation > lost }
     if isFinished {

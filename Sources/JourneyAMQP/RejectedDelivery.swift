@@ -19,7 +19,7 @@ struct RejectedDelivery {
 
   /// What is done with the message once its copy is published, or is not.
   enum Next: Equatable {
-    case settle(AMQPClient.Settlement)
+    case settle(Settlement)
     /// The copy becomes a dead letter at once: a retry that cannot wait shall not hold the stream up.
     case deadLetter
     /// The same copy is published again after a while.

@@ -14,25 +14,35 @@ import Testing
     #expect(store.now.commits == [["e1", "e2"], ["e1", "e4"]])
   }
 
-  /// Runs a lane until it has done all that there is.
-  private func run(_ received: [InboundMessage], clients: [Int], _ store: FakeEventStore) async throws {
-    let tokens = InFlightMessages()
-    _ = tokens.open(received)
+  /// Runs a worker until it has done all that there is.
+  private func run(
+    _ received: [InboundMessage], clients: [Int], _ store: FakeEventStore, _ source: FakeSource = FakeSource()
+  )
+    async throws
+  {
     let queue = BatchQueue<PendingEvent>(workers: 1, limit: 100) { $0.client }
     queue.append(
-      received.enumerated().map { place, message in
-        PendingEvent(incoming: message.events[0], token: message.token, client: clients[place])
+      received.enumerated().map { index, message in
+        PendingEvent(incoming: message.events[0], message: message, client: clients[index])
       })
     queue.close()
     let statistics = Statistics()
-    let source = FakeSource()
     let worker = CommitWorker(
       number: 0, queue: queue, source: source, store: store,
       outbox: Outbox(publisher: FakePublisher(), limit: 100, statistics: statistics, health: Health()),
-      inFlight: tokens,
+      inFlight: InFlightMessages(),
       gate: CommitGate(source: source, store: store, settings: .test(), health: Health(), logger: quiet),
       settings: .test(),
       statistics: statistics, logger: quiet)
     await worker.run()
+  }
+
+  /// What came on a lost connection comes again: it is neither committed nor settled.
+  @Test func whatCameOnALostConnectionIsDropped() async throws {
+    let store = FakeEventStore()
+    let source = FakeSource()
+    source.state.change { $0.lostGeneration = 1 }
+    try await run([.test(1), .test(2)], clients: [0, 1], store, source)
+    #expect(store.now.commits.isEmpty && source.now.settled.isEmpty)
   }
 }

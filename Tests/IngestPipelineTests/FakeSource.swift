@@ -6,21 +6,22 @@ final class FakeSource: EventSource {
   struct State: Sendable {
     var arrived: [InboundMessage] = []
     var handedOut: [AckToken] = []
-    var settled: [AckToken: [Settlement.Outcome]] = [:]
+    var settled: [AckToken: [MessageOutcome.Kind]] = [:]
     var settlements = 0
     var isStopped = false
     var isPaused = false
     var limits: [UInt16?] = []
     var isClosed = false
+    var lostGeneration: UInt64 = 0
 
-    func count(_ matches: (Settlement.Outcome) -> Bool) -> Int {
+    func count(_ matches: (MessageOutcome.Kind) -> Bool) -> Int {
       settled.values.reduce(0) { $0 + $1.count(where: matches) }
     }
     var applied: Int { count { if case .applied = $0 { true } else { false } } }
     var released: Int { count { if case .released = $0 { true } else { false } } }
     var postponed: Int { count { if case .postponed = $0 { true } else { false } } }
     var rejected: Int { count { if case .rejected = $0 { true } else { false } } }
-    /// Whether each receipt that was handed out is settled, and none twice.
+    /// Whether each message that was handed out is settled, and none twice.
     var isEachSettledOnce: Bool {
       settled.count == handedOut.count && handedOut.allSatisfy { settled[$0]?.count == 1 }
     }
@@ -45,7 +46,8 @@ final class FakeSource: EventSource {
 
   func send(_ deliveries: [InboundMessage]) { state.change { $0.arrived.append(contentsOf: deliveries) } }
 
-  func isOpen(_ token: AckToken) -> Bool { true }
+  /// Connections up to this one are lost.
+  var lostGeneration: UInt64 { state.now.lostGeneration }
   var leftBehind: Int { 0 }
 
   func receive(_ onMessages: @escaping @Sendable ([InboundMessage]) -> Void) async {
@@ -75,10 +77,10 @@ final class FakeSource: EventSource {
     }
   }
 
-  func settle(_ settlements: [Settlement]) {
+  func settle(_ outcomes: [MessageOutcome]) {
     state.change { state in
-      state.settlements += settlements.count
-      for settlement in settlements { state.settled[settlement.token, default: []].append(settlement.outcome) }
+      state.settlements += outcomes.count
+      for outcome in outcomes { state.settled[outcome.message.token, default: []].append(outcome.kind) }
     }
   }
 

@@ -5,58 +5,71 @@ import Journey
 import Testing
 
 @Suite struct InFlightMessagesTests {
-  private let tokens = InFlightMessages()
-
   private func rejection(_ message: String) -> Rejection { Rejection(.invalidField, message) }
 
-  /// In words, in the order of the receipts.
-  private func words(_ settlements: [Settlement]) -> [String] {
-    settlements.sorted { $0.token.tag < $1.token.tag }.map { settlement in
-      switch settlement.outcome {
-      case .applied: "\(settlement.token.tag) applied"
-      case .released: "\(settlement.token.tag) released"
-      case .postponed: "\(settlement.token.tag) postponed"
-      case .rejected(let reasons):
-        "\(settlement.token.tag) rejected: \(reasons.map(\.message).joined(separator: ", "))"
-      }
+  private func pending(_ message: InboundMessage) -> [PendingEvent] {
+    message.events.map { PendingEvent(incoming: $0, message: message, client: 1) }
+  }
+
+  private func text(_ outcome: MessageOutcome?) -> String? {
+    guard let outcome else { return nil }
+    return switch outcome.kind {
+    case .applied: "applied"
+    case .released: "released"
+    case .postponed: "postponed"
+    case .rejected(let reasons): "rejected: \(reasons.map(\.message).joined(separator: ", "))"
     }
   }
 
-  @Test func `a message without events is settled when it is opened`() {
-    let settled = tokens.open([
-      .test(1, ids: []), .test(2, ids: [], rejections: [rejection("a"), rejection("b")]), .test(3),
-    ])
-    #expect(words(settled) == ["1 applied", "2 rejected: a, b"])
-    #expect(tokens.resolve([(.test(1), nil)]).isEmpty)
+  @Test func aMessageWithoutEventsHasItsOutcomeAtOnce() {
+    #expect(text(InboundMessage.test(1, ids: []).outcomeWithoutEvents) == "applied")
+    let rejected = InboundMessage.test(2, ids: [], rejections: [rejection("a"), rejection("b")])
+    #expect(text(rejected.outcomeWithoutEvents) == "rejected: a, b")
+    #expect(InboundMessage.test(3).outcomeWithoutEvents == nil)
   }
 
-  @Test func `a message is settled with the last of its events`() {
-    _ = tokens.open([.test(1, ids: ["a", "b", "c"]), .test(2)])
-    #expect(tokens.resolve([(.test(1), nil), (.test(1), nil)]).isEmpty)
-    #expect(words(tokens.resolve([(.test(2), nil), (.test(1), nil)])) == ["1 applied", "2 applied"])
-    #expect(tokens.resolve([(.test(1), nil)]).isEmpty)
+  @Test func aMessageIsSettledWithTheLastOfItsEvents() {
+    let message = InboundMessage.test(1, ids: ["a", "b", "c"])
+    #expect(message.resolve(nil) == nil && message.resolve(nil) == nil)
+    #expect(text(message.resolve(nil)) == "applied")
   }
 
-  @Test func `all reasons come together, the mapping's first`() {
-    _ = tokens.open([.test(1, ids: ["a", "b", "c"], rejections: [rejection("mapping")])])
-    #expect(tokens.resolve([(.test(1), rejection("first")), (.test(1), nil)]).isEmpty)
-    #expect(words(tokens.resolve([(.test(1), rejection("last"))])) == ["1 rejected: mapping, first, last"])
+  @Test func allReasonsComeTogetherTheMappingsFirst() {
+    let message = InboundMessage.test(1, ids: ["a", "b", "c"], rejections: [rejection("mapping")])
+    #expect(message.resolve(rejection("first")) == nil && message.resolve(nil) == nil)
+    #expect(text(message.resolve(rejection("last"))) == "rejected: mapping, first, last")
   }
 
-  @Test func `a token that is given up is released once, and nothing after that settles it`() {
-    _ = tokens.open([.test(1, ids: ["a", "b"]), .test(2)])
-    #expect(words(tokens.release([.test(1), .test(1)])) == ["1 released"])
-    #expect(tokens.release([.test(1)]).isEmpty)
-    #expect(tokens.postpone([.test(1)]).isEmpty)
-    #expect(tokens.resolve([(.test(1), nil), (.test(1), nil)]).isEmpty)
-    #expect(words(tokens.resolve([(.test(2), nil)])) == ["2 applied"])
+  @Test func aMessageIsGivenUpOnceHoweverManyOfItsEventsAre() {
+    let inFlight = InFlightMessages()
+    let messages = [InboundMessage.test(1, ids: ["a", "b", "c"]), .test(2)]
+    inFlight.received(2)
+    #expect(messages[0].resolve(nil) == nil)
+    #expect(inFlight.release(Array(pending(messages[0])[1...])).map(text) == ["released"])
+    #expect(inFlight.postpone(pending(messages[0])).isEmpty)
+    #expect(inFlight.leftOver == 2)
+    #expect(inFlight.postpone(pending(messages[1])).map(text) == ["postponed"])
+    #expect(inFlight.leftOver == 1)
   }
 
-  @Test func `what is left can be given up together`() {
-    _ = tokens.open([.test(1), .test(2, ids: ["a", "b"]), .test(3)])
-    _ = tokens.resolve([(.test(1), nil), (.test(2), nil)])
-    #expect(words(tokens.releaseAll()) == ["2 released", "3 released"])
-    #expect(tokens.releaseAll().isEmpty)
+  @Test func whatIsNeitherSettledNorGivenUpIsLeftOver() {
+    let inFlight = InFlightMessages()
+    inFlight.received(3)
+    inFlight.settled(1)
+    inFlight.forget(pending(.test(1)))
+    #expect(inFlight.leftOver == 1)
+  }
+
+  /// Many threads decide the events of one message: exactly one of them learns that it was the last.
+  @Test func oneOfManyThreadsLearnsThatItDecidedTheLast() async {
+    for _ in 0..<200 {
+      let message = InboundMessage.test(1, ids: (0..<8).map(String.init))
+      let outcomes = await withTaskGroup(of: MessageOutcome?.self) { group in
+        for index in 0..<8 { group.addTask { message.resolve(index == 3 ? self.rejection("x") : nil) } }
+        return await group.reduce(into: []) { $0.append($1) }
+      }
+      #expect(outcomes.compactMap(text) == ["rejected: x"])
+    }
   }
 }
 

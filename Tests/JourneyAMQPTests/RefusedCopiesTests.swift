@@ -64,7 +64,7 @@ import Testing
       await publish(count)
       var left = count
       for await received in stream {
-        source.settle([.init(received.token, .rejected([Rejection(.unknownClient, "no such client")]))])
+        source.settle([.init(received, .rejected([Rejection(.unknownClient, "no such client")]))])
         left -= 1
         if left == 0 { break }
       }

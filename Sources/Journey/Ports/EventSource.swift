@@ -1,33 +1,33 @@
+import Synchronization
+
 /// Where events come from: an adapter over a queue.
 ///
-/// Every receipt that `receive` hands out is settled once, by `settle`, in any order. Safe to use from any task.
+/// Every message is settled once, by `settle`, in any order. Safe to use from any task.
 public protocol EventSource: Sendable {
-  /// Takes from the queue and hands out what comes, mapped, in one call after the other, on the thread that received
-  /// it: a hand-out must not block. Returns once the source was stopped and everything it had received was handed out.
-  /// To be called once.
+  /// Consumes the queue and calls back with each batch of messages, mapped, on the thread that received them: the
+  /// callback must not block. Returns once the source was stopped and everything received was handed over. Call once.
   func receive(_ onMessages: @escaping @Sendable ([InboundMessage]) -> Void) async
-  /// Says what became of receipts. Never blocks; a receipt of a lost connection is dropped, the queue delivers it
-  /// again.
-  func settle(_ settlements: [Settlement])
-  /// Whether the receipt can still be settled. Once its connection is lost it cannot, and the queue delivers the
-  /// message again.
-  func isOpen(_ token: AckToken) -> Bool
-  /// Takes nothing from the queue until `resume`. What is under way is still handed out, and everything can be settled.
+  /// Never blocks. Outcomes of messages from a lost connection are dropped: the queue delivers those again.
+  func settle(_ outcomes: [MessageOutcome])
+  /// Messages of this generation, and of earlier ones, came on connections that are lost: they cannot be settled, and
+  /// the queue delivers them again.
+  var lostGeneration: UInt64 { get }
+  /// Stops consuming until `resume`. What was received is still handed over, and everything can be settled.
   func pause()
-  /// Takes from the queue again, with at most `limit` unsettled messages at a time, or as many as the settings say.
-  /// Both may be called at any time and again.
+  /// Consumes again, with at most `limit` unsettled messages, or as many as the settings allow. `pause` and `resume` may
+  /// be called at any time and repeatedly.
   func resume(limit: UInt16?)
-  /// Takes no more from the queue. What was received already is still handed out.
+  /// Stops consuming for good. What was received is still handed over.
   func stop()
-  /// Returns when all settlements are with the broker, or the deadline has passed.
+  /// Returns when the broker has all outcomes, or at the deadline.
   func close(within deadline: Duration) async
-  /// After `close`: how many messages that were settled the queue delivers again all the same, since their copies were
-  /// not confirmed in time.
+  /// After `close`: how many settled messages the queue delivers again because their copies were not confirmed in time.
   var leftBehind: Int { get }
 }
 
-/// A delivery, opaque to all but the source that made it.
+/// Names a delivery. Opaque to all but the source that made it.
 public struct AckToken: Hashable, Sendable {
+  /// Counts the source's connections, from 1.
   public var generation: UInt64
   public var tag: UInt64
 
@@ -37,39 +37,76 @@ public struct AckToken: Hashable, Sendable {
   }
 }
 
-/// One message with what the mapping made of it: several events where its body is a list, none where all of it is
-/// ignored.
-public struct InboundMessage: Sendable {
-  public var token: AckToken
-  public var events: [IncomingEvent]
-  public var rejections: [Rejection]
+/// One message with what the mapping made of it: several events if its body is a list, none if all of it is ignored.
+///
+/// It remembers how many of its events are undecided. Several workers may commit them; the message is settled with the
+/// last one, and once (`docs/model/parts.pml`). A class, so that this needs no table.
+public final class InboundMessage: Sendable {
+  public let token: AckToken
+  public let events: [IncomingEvent]
+  /// Whatever the source needs to settle the message.
+  public let delivery: (any AnyObject & Sendable)?
 
-  public init(token: AckToken, events: [IncomingEvent], rejections: [Rejection]) {
+  private struct Undecided {
+    var events: Int
+    var rejections: [Rejection]
+  }
+  private let undecided: Mutex<Undecided>
+  private let isGivenUp = Atomic<Bool>(false)
+
+  public init(
+    token: AckToken, events: [IncomingEvent], rejections: [Rejection], delivery: (any AnyObject & Sendable)? = nil
+  ) {
     self.token = token
     self.events = events
-    self.rejections = rejections
+    self.delivery = delivery
+    undecided = Mutex(Undecided(events: events.count, rejections: rejections))
+  }
+
+  /// Why parts of the message were rejected so far: by the mapping, then by commits.
+  public var rejections: [Rejection] { undecided.withLock(\.rejections) }
+
+  /// The outcome of a message without events; nil for any other.
+  public var outcomeWithoutEvents: MessageOutcome? { events.isEmpty ? outcome(rejections) : nil }
+
+  /// Records that one event is decided. Never called for an event that was given up.
+  /// - Returns: the message's outcome if that was the last one.
+  public func resolve(_ rejection: Rejection?) -> MessageOutcome? {
+    let rejections: [Rejection]? = undecided.withLock { undecided in
+      undecided.events -= 1
+      if let rejection { undecided.rejections.append(rejection) }
+      return undecided.events == 0 ? undecided.rejections : nil
+    }
+    return rejections.map(outcome)
+  }
+
+  /// Gives the message up undecided.
+  /// - Returns: false if it was given up before, for another of its events.
+  public func giveUp() -> Bool { !isGivenUp.exchange(true, ordering: .relaxed) }
+
+  private func outcome(_ rejections: [Rejection]) -> MessageOutcome {
+    MessageOutcome(self, rejections.isEmpty ? .applied : .rejected(rejections))
   }
 }
 
-/// What became of a receipt.
-public struct Settlement: Sendable {
-  public enum Outcome: Sendable {
+/// How a message ended.
+public struct MessageOutcome: Sendable {
+  public enum Kind: Sendable {
     /// All its events are committed, or were before, or are ignored on purpose.
     case applied
-    /// Some of it cannot be applied, for these reasons; all the rest of it is committed.
+    /// Parts of it are rejected, for these reasons; the rest is committed.
     case rejected([Rejection])
-    /// Not decided: the queue shall deliver it again.
+    /// Undecided: the queue delivers it again.
     case released
-    /// Not decided, for a reason that passes: to be delivered again after some seconds, which does not count as an
-    /// attempt.
+    /// Undecided, for a reason that passes: to be delivered again after some seconds, not counted as an attempt.
     case postponed
   }
 
-  public var token: AckToken
-  public var outcome: Outcome
+  public var message: InboundMessage
+  public var kind: Kind
 
-  public init(_ token: AckToken, _ outcome: Outcome) {
-    self.token = token
-    self.outcome = outcome
+  public init(_ message: InboundMessage, _ kind: Kind) {
+    self.message = message
+    self.kind = kind
   }
 }
