@@ -6,7 +6,9 @@ import Journey
 final class FakeEventStore: EventStore {
   struct State: Sendable {
     var attempts = 0
+    /// The ids of the events, whatever their organisation and source.
     var stored: Set<String> = []
+    var keys: Set<[String]> = []
     /// The ids of each batch that was committed.
     var commits: [[String]] = []
     /// The actions of each outbox batch.
@@ -97,7 +99,10 @@ final class FakeEventStore: EventStore {
           results.append(.stateCreated)
         } else if let rejection = reject(incoming) {
           results.append(.rejected(rejection))
-        } else if state.stored.insert(incoming.event.sourceEventID).inserted {
+        } else if state.keys.insert(
+          [incoming.event.orgID.uuidString, incoming.event.source, incoming.event.sourceEventID]
+        ).inserted {
+          state.stored.insert(incoming.event.sourceEventID)
           results.append(.stored)
           if act(incoming) { actions.append(.test(incoming.id, cause: incoming.event.sourceEventID)) }
         } else {
