@@ -3,7 +3,7 @@
 // under publisher confirms, and acknowledges last. There is no logic in it: no mapping, no state of a client, no decision, and no explanation but the
 // one it is given. What a figure of the adapter is worth is told by its ratio to this program's figure in the same run.
 //
-// usage: floor LANES BATCH WINDOW BODY EMAIL VOICE HUMAN EXPLANATION, with AMQP_URL and DATABASE_URL in the environment. BODY is the size of an
+// usage: floor WORKERS BATCH WINDOW BODY EMAIL VOICE HUMAN EXPLANATION, with AMQP_URL and DATABASE_URL in the environment. BODY is the size of an
 // action's body in bytes; EMAIL, VOICE and HUMAN are how many actions go to each channel for a million messages; EXPLANATION is the JSON that each
 // score is stored with. It ends on SIGTERM.
 #include <amqp.h>
@@ -244,10 +244,10 @@ static int drain(amqp_connection_state_t connection, message *messages) {
   int count = 0;
   while (count < batch_size) {
     amqp_envelope_t envelope;
-    struct timeval patience = {0, 0};
-    if (count == 0) patience.tv_usec = 100000;
+    struct timeval timeout = {0, 0};
+    if (count == 0) timeout.tv_usec = 100000;
     amqp_maybe_release_buffers(connection);
-    amqp_rpc_reply_t reply = amqp_consume_message(connection, &envelope, &patience, 0);
+    amqp_rpc_reply_t reply = amqp_consume_message(connection, &envelope, &timeout, 0);
     if (reply.reply_type != AMQP_RESPONSE_NORMAL) {
       CHECK(reply.library_error == AMQP_STATUS_TIMEOUT, "consuming ended: %s", amqp_error_string2(reply.library_error));
       if (count > 0 || stopping) break;
@@ -330,9 +330,9 @@ static void publish(
     bool is_waiting = true;
     while (true) {
       amqp_frame_t frame;
-      struct timeval patience = {is_waiting ? 30 : 0, 0};
+      struct timeval timeout = {is_waiting ? 30 : 0, 0};
       amqp_maybe_release_buffers(connection);
-      int status = amqp_simple_wait_frame_noblock(connection, &frame, &patience);
+      int status = amqp_simple_wait_frame_noblock(connection, &frame, &timeout);
       if (status == AMQP_STATUS_TIMEOUT && !is_waiting) break;
       CHECK(status == AMQP_STATUS_OK, "no confirmation: %s", amqp_error_string2(status));
       if (frame.frame_type != AMQP_FRAME_METHOD) continue;
@@ -347,9 +347,9 @@ static void publish(
   *sequence = last;
 }
 
-// MARK: lanes
+// MARK: workers
 
-static void *lane(void *number) {
+static void *worker(void *number) {
   unsigned seed = (unsigned)(uintptr_t)number + 1;
   amqp_connection_state_t in = connect_broker(), out = connect_broker();
   amqp_basic_qos(in, 1, 0, (uint16_t)(batch_size * 4 > 2000 ? 2000 : batch_size * 4), 0);
@@ -384,9 +384,9 @@ static void *lane(void *number) {
 static void stop(int signal) { (void)signal; stopping = 1; }
 
 int main(int argc, char **argv) {
-  CHECK(argc == 6 + channel_count, "usage: floor LANES BATCH WINDOW BODY EMAIL VOICE HUMAN EXPLANATION");
+  CHECK(argc == 6 + channel_count, "usage: floor WORKERS BATCH WINDOW BODY EMAIL VOICE HUMAN EXPLANATION");
   explanation = argv[5 + channel_count];
-  int lanes = atoi(argv[1]);
+  int workers = atoi(argv[1]);
   batch_size = atoi(argv[2]);
   window = atoi(argv[3]);
   body_size = atoi(argv[4]);
@@ -396,12 +396,12 @@ int main(int argc, char **argv) {
   }
   amqp_url = getenv("AMQP_URL");
   database_url = getenv("DATABASE_URL");
-  CHECK(lanes > 0 && lanes <= 64 && batch_size > 0 && batch_size <= 2000 && window > 0 && body_size < longest_body, "an argument is out of range");
+  CHECK(workers > 0 && workers <= 64 && batch_size > 0 && batch_size <= 2000 && window > 0 && body_size < longest_body, "an argument is out of range");
   CHECK(amqp_url && database_url, "AMQP_URL or DATABASE_URL is missing");
   signal(SIGTERM, stop);
   signal(SIGPIPE, SIG_IGN);
   pthread_t threads[64];
-  for (int i = 0; i < lanes; i++) pthread_create(&threads[i], NULL, lane, (void *)(uintptr_t)i);
-  for (int i = 0; i < lanes; i++) pthread_join(threads[i], NULL);
+  for (int i = 0; i < workers; i++) pthread_create(&threads[i], NULL, worker, (void *)(uintptr_t)i);
+  for (int i = 0; i < workers; i++) pthread_join(threads[i], NULL);
   return 0;
 }

@@ -115,7 +115,7 @@ struct BenchmarkRun {
     return try await broker.actions() >= expectedActions(kind, of: mix.total)
   }
 
-  /// The floor spreads a share over lanes, and each of them keeps less than two actions of each channel to itself.
+  /// The floor spreads a share over workers, and each of them keeps less than two actions of each channel to itself.
   /// - Parameter total: how many the floor is to publish.
   func expectedActions(_ kind: Program.Kind, of total: Int) async throws -> Int {
     kind == .adapter ? try await database.decided() : total - 2 * options.floorWorkers * Broker.channels.count

@@ -19,8 +19,8 @@ import Foundation
   @Option(help: "Clients, in 20 organisations.") var clients = 2_000
   @Option(help: "Rules and settings: literal or default.") var profile = "literal"
   @Option(help: "Rounds; the table shows their medians.") var rounds = 3
-  @Option(help: "The adapter's lanes (default: its own default).") var workers: Int?
-  @Option(help: "The floor's lanes.") var floorWorkers = 4
+  @Option(help: "The adapter's commit workers (default: its own default).") var workers: Int?
+  @Option(help: "The floor's workers.") var floorWorkers = 4
   @Option(help: "Adapters on the one queue.") var instances: Int?
   @Option(help: "Older events that are already stored (1000000 where all is measured).") var history: Int?
   @Option(help: "Older events of one client, on top (100000 where all is measured).") var hotClient: Int?
@@ -42,7 +42,7 @@ import Foundation
       throw ValidationError("--profile \(profile): literal or default")
     }
     let counts = [
-      ("events", events), ("clients", clients), ("rounds", rounds), ("floor-lanes", floorWorkers),
+      ("events", events), ("clients", clients), ("rounds", rounds), ("floor-workers", floorWorkers),
       ("instances", instances ?? 1), ("seconds", seconds),
       ("backlog", backlog ?? 1), ("due", due),
     ]

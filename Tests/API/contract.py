@@ -94,15 +94,15 @@ def plain(claims):
 
 j, o = "/api/journey/", "/api/operations/"
 actions, _ = check(j + "actions", "GET", j + "actions?limit=2", 200)
-letters, _ = check(o + "dead-letters", "GET", o + "dead-letters?limit=2", 200)
-action, letter = actions["items"][0]["id"], letters["items"][0]["id"]
+dead_letters, _ = check(o + "dead-letters", "GET", o + "dead-letters?limit=2", 200)
+action, dead_letter = actions["items"][0]["id"], dead_letters["items"][0]["id"]
 reads = {
     j + "client/{id}": f"client/{CLIENT}", j + "client/{id}/events": f"client/{CLIENT}/events", j + "high-risk": "high-risk",
     j + "next-action/{clientId}": f"next-action/{CLIENT}", j + "upsell": "upsell", j + "clients": "clients", j + "actions": "actions",
     j + "actions/{id}": f"actions/{action}", j + "stages": "stages", j + "stats": "stats", j + "me": "me",
 }
 paths = {route: j + path for route, path in reads.items()} | {
-    o + "overview": o + "overview", o + "dead-letters": o + "dead-letters", o + "dead-letters/{id}": f"{o}dead-letters/{letter}",
+    o + "overview": o + "overview", o + "dead-letters": o + "dead-letters", o + "dead-letters/{id}": f"{o}dead-letters/{dead_letter}",
 }
 for route, path in paths.items():
     _, headers = check(route, "GET", path, 200)
@@ -174,7 +174,7 @@ for name in ("replay", "discard"):
     check(route, "POST", route, 413, body={"all": True, "reason": "x" * 70_000})
     check(route, "POST", route, 415, raw=b"{}", headers={"Content-Type": "text/plain"})
     check(route, "PUT", route, 405)
-replay, _ = check(o + "dead-letters/replay", "POST", o + "dead-letters/replay", 202, body={"ids": [letter], "reason": "contract"})
+replay, _ = check(o + "dead-letters/replay", "POST", o + "dead-letters/replay", 202, body={"ids": [dead_letter], "reason": "contract"})
 route = o + "replays/{id}"
 for _ in range(100):
     now, _ = check(route, "GET", f"{o}replays/{replay['id']}", 200)
@@ -182,7 +182,7 @@ for _ in range(100):
         break
     time.sleep(0.1)
 if now["confirmed"] != 1:
-    problems.append(f"the replay did not publish its letter: {now}")
+    problems.append(f"the replay did not publish its dead letter: {now}")
 check(route, "GET", f"{o}replays/{replay['id']}", 304, headers={"If-None-Match": "*"})
 check(route, "GET", o + "replays/2000000000", 404)
 check(route, "GET", o + "replays/1?x=1", 400)
@@ -191,7 +191,7 @@ check(route, "DELETE", o + "replays/1", 405)
 check(o + "overview", "GET", o + "overview", 304, headers={"If-None-Match": "*"})
 check(j + "stages", "GET", j + "stages", 304, headers={"If-None-Match": "*"})
 check(j + "stats", "GET", j + "stats", 304, headers={"If-None-Match": "*"})
-other = letters["items"][1]["id"]
+other = dead_letters["items"][1]["id"]
 check(o + "dead-letters/discard", "POST", o + "dead-letters/discard", 200, body={"ids": [other], "reason": "contract"})
 check(o + "dead-letters/{id}", "GET", f"{o}dead-letters/{other}", 200)
 

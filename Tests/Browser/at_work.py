@@ -23,15 +23,15 @@ def tile(name):
     return js("return [...document.querySelectorAll('.tile')].find(e => e.innerText.startsWith(arguments[0]))?.querySelector('b').innerText", name)
 
 
-def open_letters():
+def open_dead_letters():
     return call("/api/operations/overview")["deadLetters"]["states"]["new"]
 
 
 def news():
     """A dead letter comes, and the page says so."""
-    number = open_letters() + 1
-    world.publish([world.bad_letter()])
-    world.await_letters(number)
+    number = open_dead_letters() + 1
+    world.publish([world.bad_dead_letter()])
+    world.await_dead_letters(number)
     wait.until(lambda _: tile("Open dead letters") == str(number), f"the page goes on showing {tile('Open dead letters')} open dead letters, not {number}")
 
 
@@ -77,8 +77,8 @@ def a_redraw_of_operations():
     seen = look_at("tbody a", 100)
     news()
     news()
-    need(rows() >= 150, f"150 loaded letters are there after two redraws, not {rows()}")
-    need(js("return [...document.querySelectorAll('tbody input:checked')].map(e => e.id)") == names, "chosen letters stay chosen")
+    need(rows() >= 150, f"150 loaded dead letters are there after two redraws, not {rows()}")
+    need(js("return [...document.querySelectorAll('tbody input:checked')].map(e => e.id)") == names, "chosen dead letters stay chosen")
     need("2 chosen" in js("return document.querySelector('#discard-them').innerText"), "the buttons go on saying how many are chosen")
     still(seen, "operations")
     js("document.querySelectorAll('tbody input:checked')[0].click()")
@@ -95,7 +95,7 @@ def half_typed_text_and_a_question():
     written = js("return document.querySelector('#body').value")
     news()
     need(js("const e = document.querySelector('#body'); return [e.value, e.selectionStart, document.activeElement === e]") == [written, 7, True],
-         "what is half written in a letter stays, with the cursor, while the numbers around it change")
+         "what is half written in a dead letter stays, with the cursor, while the numbers around it change")
     js("document.querySelector('#discard-them').click()")
     wait.until(lambda _: page.find_elements(By.CSS_SELECTOR, "dialog[open]"))
     page.find_element(By.ID, "reason").send_keys("not wan")
@@ -141,12 +141,12 @@ def a_letter_that_is_opened():
         link, _ = look_at("tbody a", 45)
         js("document.activeElement.click()")
         wait.until(lambda _: page.find_elements(By.ID, "body"))
-        need(visible("#letter h2"), f"an opened letter is in sight at {width} by {height}")
+        need(visible("#dead-letter h2"), f"an opened dead letter is in sight at {width} by {height}")
         need(js("return document.querySelector(`a[href='${arguments[0]}']`).closest('tr').getAttribute('aria-current')", link) == "true", "its row is marked")
         if width == 1440:
-            axe("a letter beside the list")
+            axe("a dead letter beside the list")
         page.switch_to.active_element.send_keys(Keys.ESCAPE)
-        wait.until(lambda _: not page.find_elements(By.ID, "body"), "Escape does not close the letter")
+        wait.until(lambda _: not page.find_elements(By.ID, "body"), "Escape does not close the dead letter")
         need(where()[0] == link and visible(f"a[href='{link}']"), "Escape closes it, and the focus is back where it was")
 
 
@@ -162,14 +162,14 @@ def what_became_of_a_replay():
     wait.until(lambda _: page.find_elements(By.ID, "replay"))
     said = lambda: js("return document.querySelector('#replay')?.innerText ?? ''")
     wait.until(lambda _: "passed 0" in said() and f"failed again {number}" in said() and "waiting 0" in said(),
-               f"after a replay of {number} letters that all fail again the page says: {said()}")
+               f"after a replay of {number} dead letters that all fail again the page says: {said()}")
     need("failed again" in said() and "Done" not in said(), "a replay of which all failed again says so")
 
 
 @check
 def how_many_are_meant():
     start("#/operations", "journey-operations")
-    number = open_letters()
+    number = open_dead_letters()
     says = lambda selector: js("return document.querySelector(arguments[0]).innerText", selector)
     need(str(number) in says("#replay-them") and str(number) in says("#discard-them"), f"the buttons for all say {number}: {says('#discard-them')}")
     js("document.querySelector('#discard-them').click()")
@@ -185,7 +185,7 @@ def how_many_are_meant():
     need(says("#yes") == "Discard 1", "for one it says one")
     page.find_element(By.ID, "reason").send_keys("counted")
     js("document.querySelector('#yes').click()")
-    wait.until(lambda _: open_letters() == number - 1)
+    wait.until(lambda _: open_dead_letters() == number - 1)
     js("const e = document.querySelector('#state'); e.value = 'discarded'; e.dispatchEvent(new Event('change'))")
     count = lambda: call("/api/operations/overview")["deadLetters"]["states"]["discarded"]
     wait.until(lambda _: rows() == count() and says("#code-all") == f"All ({count()})", f"{says('#code-all')} above {rows()} rows")

@@ -105,7 +105,7 @@ def the_lists():
 
 
 def lists_that_are_behind():
-    # Whether a list says up to when it is right; loaded anew, as lists are when something changes.
+    # Whether a list says up to when it is right; loaded again, as lists are when something changes.
     def says(path, view):
         go("#/operations", "journey-operations")
         go(path, view)
@@ -147,10 +147,10 @@ def operations():
     need("Open dead letters" in text() and len(page.find_elements(By.CSS_SELECTOR, "tbody tr")) >= 9, "operations show the dead letters")
     axe("operations")
     picture("operations")
-    # A letter of a type that nobody knows: edited into one that is known, replayed, and in the journey.
+    # A dead letter of a type that nobody knows: edited into one that is known, replayed, and in the journey.
     click("tbody tr a", "unknown type")
     wait.until(lambda _: page.find_elements(By.ID, "body"))
-    axe("a letter")
+    axe("a dead letter")
     body = json.loads(page.execute_script("return document.querySelector('#body').value"))
     body["type"] = "subscription_renewed"
     page.execute_script("document.querySelector('#body').value = arguments[0]", json.dumps(body))
@@ -173,7 +173,7 @@ def operations():
     click("#discard-them", "1 chosen")
     page.find_element(By.ID, "reason").send_keys("not wanted")
     click("#yes")
-    wait.until(lambda _: "1 letter discarded" in page.find_element(By.ID, "toast").text)
+    wait.until(lambda _: "1 dead letter discarded" in page.find_element(By.ID, "toast").text)
     need(True, "a dead letter is discarded")
 
 

@@ -31,7 +31,7 @@ def browser():
 
 
 page = browser()
-# A view draws itself anew when something changes: an element may be gone between two looks.
+# A view draws itself again when something changes: an element may be gone between two looks.
 wait = WebDriverWait(page, 20, poll_frequency=0.05, ignored_exceptions=[StaleElementReferenceException, NoSuchElementException])
 
 

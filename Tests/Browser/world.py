@@ -10,7 +10,7 @@ from person import call
 
 ROOT = Path(__file__).resolve().parents[2]
 ORG = "0a000000-0000-4000-8000-000000000003"
-AT_RISK, EVENTS, LETTERS = 230, 1000, 160
+AT_RISK, EVENTS, DEAD_LETTERS = 230, 1000, 160
 LONG = "Wolfeschlegelsteinhausenbergerdorff" * 4
 MARIA = "b2000000-0000-4000-8000-000000000001"
 started = datetime.now(timezone.utc)
@@ -63,7 +63,7 @@ def event(client, kind, before, data=None):
             "time": (started - before).isoformat(timespec="milliseconds").replace("+00:00", "Z"), "data": data or {}}
 
 
-def await_letters(number):
+def await_dead_letters(number):
     end = time.monotonic() + 120
     while call("/api/operations/overview")["deadLetters"]["states"]["new"] != number:
         if time.monotonic() > end:
@@ -71,8 +71,8 @@ def await_letters(number):
         time.sleep(0.1)
 
 
-def bad_letter(kind="crowd_of_unknown_type"):
-    """A message that nobody can make sense of: every letter is new."""
+def bad_dead_letter(kind="crowd_of_unknown_type"):
+    """A message that nobody can make sense of: every dead letter is new."""
     return event(MARIA, kind, timedelta(minutes=1))
 
 
@@ -96,13 +96,13 @@ def fill():
     events += [event(MARIA, grave.get(number, "milestone_completed"), hours(1 + number * 16), {"subscriptionId": "world"}) for number in range(EVENTS)]
     publish(events)
     before = call("/api/operations/overview")["deadLetters"]["states"]["new"]
-    letters = [bad_letter() for _ in range(LETTERS)]
+    dead_letters = [bad_dead_letter() for _ in range(DEAD_LETTERS)]
     # Of another reason than the rest.
-    for letter in letters[::4]:
-        del letter["time"]
-        letter["type"] = "milestone_completed"
-    publish(letters)
-    await_letters(before + LETTERS)
+    for dead_letter in dead_letters[::4]:
+        del dead_letter["time"]
+        dead_letter["type"] = "milestone_completed"
+    publish(dead_letters)
+    await_dead_letters(before + DEAD_LETTERS)
     end = time.monotonic() + 120
     while call("/api/operations/overview")["queues"]["waiting"] or call(f"/api/journey/client/{MARIA}")["lastEventAt"] is None or len(at_risk()) < AT_RISK:
         if time.monotonic() > end:

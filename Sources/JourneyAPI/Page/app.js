@@ -85,7 +85,7 @@ async function watch() {
         text += value;
         for (let end; (end = text.indexOf("\n\n")) >= 0; text = text.slice(end + 2)) {
           const part = text.slice(0, end);
-          // What changed before is not told.
+          // What changed before is not shown.
           if (part.includes("event: ready")) { again(null); state("on"); pause = 1000; }
           if (part.includes("event: change")) again(JSON.parse(part.slice(part.indexOf("data: ") + 6)));
         }

@@ -1,9 +1,9 @@
 // What operators see and do: how the stream runs, and the dead letters.
-import { ask, letters } from "/ask.js";
+import { ask, deadLetters } from "/ask.js";
 import { compact } from "/charts.js";
 import { heads, table } from "/clients.js";
 import { h } from "/dom.js";
-import { forgetDraft, goneLetter, letterPanel } from "/letter.js";
+import { forgetDraft, goneDeadLetter, deadLetterPanel } from "/dead-letter.js";
 import { Pages, call } from "/server.js";
 import { View } from "/view.js";
 import { chip, count, empty, line, title, toast, when, words } from "/words.js";
@@ -17,23 +17,23 @@ class OperationsView extends View {
   code = null;
   /** The replay that shows, with its progress. */
   replay = null;
-  /** The letter that was opened last, to see when another one is. */
+  /** The dead letter that was opened last, to see when another one is. */
   opened = null;
 
-  get letter() { return this.parameters.get("letter"); }
+  get deadLetter() { return this.parameters.get("letter"); }
   overview() { return call("operations/overview" + (this.state === "new" ? "" : "?state=" + this.state), { scope: false }); }
 
   async load() {
     const path = `operations/dead-letters?state=${this.state}` + (this.code ? "&code=" + encodeURIComponent(this.code) : ""),
-      open = this.letter;
-    const pages = this.pages = Pages.of(this.pages, path, { scope: false, size: 50, id: letter => letter.id });
-    const [overview, , letter] = await Promise.all([this.overview(), pages.load(), open ? this.find(open) : null]);
-    const shown = new Set(pages.items.map(letter => letter.id));
+      open = this.deadLetter;
+    const pages = this.pages = Pages.of(this.pages, path, { scope: false, size: 50, id: deadLetter => deadLetter.id });
+    const [overview, , deadLetter] = await Promise.all([this.overview(), pages.load(), open ? this.find(open) : null]);
+    const shown = new Set(pages.items.map(deadLetter => deadLetter.id));
     for (const id of this.chosen) if (!shown.has(id)) this.chosen.delete(id);
-    return { overview, letter };
+    return { overview, deadLetter };
   }
 
-  /** A letter that is gone does not take the view with it. */
+  /** A dead letter that is gone does not take the view with it. */
   async find(id) {
     try {
       return await call("operations/dead-letters/" + encodeURIComponent(id), { scope: false });
@@ -46,7 +46,7 @@ class OperationsView extends View {
   connectedCallback() {
     this.timer = setInterval(() => { if (!document.hidden) this.refresh(); }, 5000);
     this.onKey = event => {
-      if (event.key === "Escape" && this.letter && !document.querySelector("dialog[open]")) location.hash = "#/operations";
+      if (event.key === "Escape" && this.deadLetter && !document.querySelector("dialog[open]")) location.hash = "#/operations";
     };
     addEventListener("keydown", this.onKey);
   }
@@ -54,7 +54,7 @@ class OperationsView extends View {
   /** It looks for news by itself. */
   concerns(change) { return change == null; }
 
-  draw({ overview, letter }) {
+  draw({ overview, deadLetter }) {
     const latest = overview.replays.find(replay => replay.id === this.replay?.id) ?? overview.replays[0];
     const replay = overview.replays.find(replay => replay.running) ?? (this.replay || latest?.waiting ? latest ?? this.replay : null);
     return [
@@ -65,8 +65,8 @@ class OperationsView extends View {
         ["Stored since start", overview.counts.stored], ["Duplicates dropped", overview.counts.duplicates]]
         .map(([name, value]) => h("div", { class: "card tile" }, h("span", { class: "soft small" }, name), h("b", {}, compact(value))))),
       replay ? this.progress(replay) : null,
-      h("div", { class: letter ? "grid two split" : "grid", key: "letters" }, this.list(overview),
-        letter ? (letter.isGone ? goneLetter(letter.id) : letterPanel(letter, (verb, more) => this.askOne(verb, letter, more))) : null),
+      h("div", { class: deadLetter ? "grid two split" : "grid", key: "dead-letters" }, this.list(overview),
+        deadLetter ? (deadLetter.isGone ? goneDeadLetter(deadLetter.id) : deadLetterPanel(deadLetter, (verb, more) => this.askOne(verb, deadLetter, more))) : null),
     ];
   }
 
@@ -76,13 +76,13 @@ class OperationsView extends View {
       overview.archiving ? null : chip("dead letters are not archived (deadLetters.archive)", "MEDIUM"));
   }
 
-  /** A letter that is opened comes into sight, and what opened it gets the focus back when it is closed. */
+  /** A dead letter that is opened comes into sight, and what opened it gets the focus back when it is closed. */
   drawn() {
-    if (this.letter === this.opened) return;
+    if (this.deadLetter === this.opened) return;
     const before = this.opened;
-    this.opened = this.letter;
+    this.opened = this.deadLetter;
     if (this.opened) {
-      const head = this.querySelector("#letter-head");
+      const head = this.querySelector("#dead-letter-head");
       head?.scrollIntoView({ block: "nearest", behavior: "instant" });
       head?.focus({ preventScroll: true });
     } else {
@@ -99,8 +99,8 @@ class OperationsView extends View {
       : passed ? chip("all passed", "ok") : chip("nothing was replayed", "MEDIUM");
     const verdict = `passed ${count(passed)}, failed again ${count(failedAgain)}, waiting ${count(waiting)}`;
     return h("section", { class: "card", id: "replay" }, h("div", { class: "title" }, h("h2", {}, `Replay ${replay.id}`), outcome),
-      h("progress", { max: String(Math.max(1, all)), value: String(all ? done - waiting : 1), "aria-label": "Replayed letters" }),
-      h("p", { id: "verdict", role: "status" }, `${letters(all)}: ${verdict}`, failed ? `, not taken by the broker ${count(failed)}` : "",
+      h("progress", { max: String(Math.max(1, all)), value: String(all ? done - waiting : 1), "aria-label": "Replayed dead letters" }),
+      h("p", { id: "verdict", role: "status" }, `${deadLetters(all)}: ${verdict}`, failed ? `, not taken by the broker ${count(failed)}` : "",
       held ? `, left alone ${count(held)} (failed the same way three times, or too large)` : "", "."),
       replay.failure ? h("p", {}, title(replay.failure) + ".") : null);
   }
@@ -126,21 +126,21 @@ class OperationsView extends View {
           `Discard ${this.which(number)}`),
         this.chosen.size ? h("button", { id: "choose-none", type: "button", class: "quiet",
           onclick: () => { this.chosen.clear(); this.redraw(); } }, "Choose none") : null) : null,
-      items.length ? table([h("td", { class: "pick-one" }), ...heads(HEADS)], items.map(letter => this.row(letter, isOpen)),
-        "Dead letters", "letters")
+      items.length ? table([h("td", { class: "pick-one" }), ...heads(HEADS)], items.map(deadLetter => this.row(deadLetter, isOpen)),
+        "Dead letters", "dead-letters")
         : empty(isOpen ? "No dead letters" : "None here", isOpen ? "Every message could be used." : ""),
-      this.rest(this.pages, "letters", number));
+      this.rest(this.pages, "dead letters", number));
   }
 
-  row(letter, isOpen) {
-    const pick = event => { event.target.checked ? this.chosen.add(letter.id) : this.chosen.delete(letter.id); this.redraw(); };
-    return h("tr", { key: letter.id, "aria-current": letter.id === this.letter ? "true" : null },
-      h("td", {}, isOpen ? h("input", { id: "pick-" + letter.id, type: "checkbox", "aria-label": "Choose " + words(letter.code),
-        checked: this.chosen.has(letter.id), onchange: pick }) : null),
-      h("td", {}, h("a", { id: "open-" + letter.id, href: "#/operations?letter=" + letter.id }, words(letter.code)),
-        h("div", { class: "soft small clamp", title: letter.reason }, letter.reason.split("\n")[0])),
-      h("td", {}, line(letter.source ?? "–"), line(letter.type, "soft small")), h("td", { class: "soft" }, when(letter.failedAt, true)),
-        h("td", { class: "number" }, letter.sameFailures));
+  row(deadLetter, isOpen) {
+    const pick = event => { event.target.checked ? this.chosen.add(deadLetter.id) : this.chosen.delete(deadLetter.id); this.redraw(); };
+    return h("tr", { key: deadLetter.id, "aria-current": deadLetter.id === this.deadLetter ? "true" : null },
+      h("td", {}, isOpen ? h("input", { id: "pick-" + deadLetter.id, type: "checkbox", "aria-label": "Choose " + words(deadLetter.code),
+        checked: this.chosen.has(deadLetter.id), onchange: pick }) : null),
+      h("td", {}, h("a", { id: "open-" + deadLetter.id, href: "#/operations?letter=" + deadLetter.id }, words(deadLetter.code)),
+        h("div", { class: "soft small clamp", title: deadLetter.reason }, deadLetter.reason.split("\n")[0])),
+      h("td", {}, line(deadLetter.source ?? "–"), line(deadLetter.type, "soft small")), h("td", { class: "soft" }, when(deadLetter.failedAt, true)),
+        h("td", { class: "number" }, deadLetter.sameFailures));
   }
 
   narrow(state, code) {
@@ -149,7 +149,7 @@ class OperationsView extends View {
     this.refresh();
   }
 
-  /** How many letters are meant where none is chosen. */
+  /** How many dead letters are meant where none is chosen. */
   number({ deadLetters: { codes, states } }) {
     return this.code ? codes.find(group => group.name === this.code)?.count ?? 0 : states[this.state];
   }
@@ -160,20 +160,20 @@ class OperationsView extends View {
 
   async askAll(verb) {
     const ids = [...this.chosen], code = this.code;
-    if (ids.length > 1000) return toast("At most 1,000 letters can be chosen at a time.");
+    if (ids.length > 1000) return toast("At most 1,000 dead letters can be chosen at a time.");
     try {
       // The number that is confirmed is that of this moment, and not that of the last redraw.
       const number = ids.length || this.number(await this.overview());
       if (!number) return this.refresh();
-      const what = ids.length ? "The letters that you have chosen" : code ? `All open letters with the reason: ${words(code)}`
-        : "All open letters of all organisations, whatever the reason";
+      const what = ids.length ? "The dead letters that you have chosen" : code ? `All open dead letters with the reason: ${words(code)}`
+        : "All open dead letters of all organisations, whatever the reason";
       ask(verb, number, what, why => this.send(verb, ids.length ? { ids } : code ? { code } : { all: true }, why));
     } catch (error) { toast(title(error.message) + "."); }
   }
 
-  askOne(verb, letter, more) {
-    ask(verb, 1, more.edit ? "The letter that is open, as you have changed it" : "The letter that is open",
-      why => this.send(verb, { ids: [letter.id], ...more }, why));
+  askOne(verb, deadLetter, more) {
+    ask(verb, 1, more.edit ? "The dead letter that is open, as you have changed it" : "The dead letter that is open",
+      why => this.send(verb, { ids: [deadLetter.id], ...more }, why));
   }
 
   async send(verb, order, why) {
@@ -184,17 +184,17 @@ class OperationsView extends View {
       this.pages.stale();
       if (verb === "replay") {
         this.replay = answer;
-        toast(`Replay ${answer.id} has begun: ${letters(answer.letters)}.`);
+        toast(`Replay ${answer.id} has begun: ${deadLetters(answer.letters)}.`);
         await this.follow(answer.id);
       } else {
-        toast(`${letters(answer.discarded)} discarded.`);
+        toast(`${deadLetters(answer.discarded)} discarded.`);
       }
     } catch (error) { toast(title(error.message) + "."); }
     this.pages.stale();
     await this.refresh();
   }
 
-  /** Until it is known what became of each letter, or somebody goes elsewhere. */
+  /** Until it is known what became of each dead letter, or somebody goes elsewhere. */
   async follow(id) {
     for (let quiet = 500; this.isConnected && this.replay?.id === id; quiet = Math.min(5000, quiet * 1.3)) {
       await this.refresh();

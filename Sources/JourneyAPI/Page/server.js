@@ -59,7 +59,7 @@ export class Pages {
   #whole = 0;
   #turn = Promise.resolve();
 
-  /** @param moves whether the order of the list changes: then the rest is read anew each time, as long as it is not long. */
+  /** @param moves whether the order of the list changes: then the rest is read again each time, as long as it is not long. */
   constructor(path, { scope = true, id = item => item.clientId, size = 100, moves = false } = {}) {
     Object.assign(this, { path, scope, id, size, moves, organization: scope ? session.organization : "" });
   }

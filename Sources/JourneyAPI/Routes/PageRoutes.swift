@@ -17,7 +17,7 @@ struct PageRoutes: Sendable {
     ("charts", PackageResources.charts_js), ("clients", PackageResources.clients_js),
     ("map", PackageResources.map_js), ("client", PackageResources.client_js),
     ("boards", PackageResources.boards_js), ("ask", PackageResources.ask_js),
-    ("letter", PackageResources.letter_js), ("operations", PackageResources.operations_js),
+    ("dead-letter", PackageResources.dead_letter_js), ("operations", PackageResources.operations_js),
   ]
 
   func add(to router: some RouterMethods<APIContext>) {

@@ -18,19 +18,19 @@ export function patch(before, after, path = "") {
 const says = part => part.outcome === "event" ? `becomes ${words(part.type)}` : part.outcome === "ignored" ? `is ignored: ${part.reason}`
   : `is refused: ${part.field ? part.field + ": " : ""}${part.message}`;
 
-/** What somebody has made of a letter's body and not sent yet, by letter: it is there again when the letter is opened again. */
+/** What somebody has made of a dead letter's body and not sent yet, by dead letter: it is there again when the dead letter is opened again. */
 const drafts = new Map();
 
-/** @param ask `(verb, order)`, for this letter. */
-export function letterPanel(letter, ask) {
+/** @param ask `(verb, order)`, for this dead letter. */
+export function deadLetterPanel(deadLetter, ask) {
   let parsed = null;
-  try { parsed = JSON.parse(letter.bodyText); } catch { /* Shown as it is. */ }
-  const isOpen = letter.state === "new", isFixed = !parsed || !isOpen, original = parsed ? JSON.stringify(parsed, null, 2)
-    : letter.bodyText ?? "(no text)";
+  try { parsed = JSON.parse(deadLetter.bodyText); } catch { /* Shown as it is. */ }
+  const isOpen = deadLetter.state === "new", isFixed = !parsed || !isOpen, original = parsed ? JSON.stringify(parsed, null, 2)
+    : deadLetter.bodyText ?? "(no text)";
   const area = h("textarea", { id: "body", class: "mono", rows: "14", spellcheck: "false", "aria-label": "Body", readOnly: isFixed,
-    oninput: event => drafts.set(letter.id, event.target.value) });
+    oninput: event => drafts.set(deadLetter.id, event.target.value) });
   area.defaultValue = original;
-  if (drafts.has(letter.id) && !isFixed) area.value = drafts.get(letter.id);
+  if (drafts.has(deadLetter.id) && !isFixed) area.value = drafts.get(deadLetter.id);
   const send = () => {
     if (isFixed) return ask("replay", { force: true });
     let edited;
@@ -38,31 +38,31 @@ export function letterPanel(letter, ask) {
     const edit = patch(parsed, edited);
     ask("replay", { force: true, ...(edit.length ? { edit } : {}) });
   };
-  const facts = [["Field", letter.field], ["Value", letter.value], ["Source", letter.source], ["Type", letter.type],
-    ["Published to", `${letter.exchange || "(default)"} · ${letter.routingKey}`], ["Message", letter.messageId],
-    ["Headers not kept", (letter.redactedHeaders ?? []).join(", ")]];
-  return panel(letter.id + letter.state, title(letter.code), chip(letter.state, "plain"),
-    letter.reason.split("\n").map(line => h("p", {}, line)),
+  const facts = [["Field", deadLetter.field], ["Value", deadLetter.value], ["Source", deadLetter.source], ["Type", deadLetter.type],
+    ["Published to", `${deadLetter.exchange || "(default)"} · ${deadLetter.routingKey}`], ["Message", deadLetter.messageId],
+    ["Headers not kept", (deadLetter.redactedHeaders ?? []).join(", ")]];
+  return panel(deadLetter.id + deadLetter.state, title(deadLetter.code), chip(deadLetter.state, "plain"),
+    deadLetter.reason.split("\n").map(line => h("p", {}, line)),
     h("dl", { class: "small" }, facts.filter(([, value]) => value).map(([name, value]) => [h("dt", {}, name), h("dd", { class: "mono" },
       value)]),
-      h("dt", {}, "Failed"), h("dd", {}, when(letter.failedAt), `, ${letter.sameFailures} times this way`)),
-    h("h3", {}, "By the mapping as it is now"), h("ul", {}, letter.mapping.map(part => h("li", {}, says(part)))),
+      h("dt", {}, "Failed"), h("dd", {}, when(deadLetter.failedAt), `, ${deadLetter.sameFailures} times this way`)),
+    h("h3", {}, "By the mapping as it is now"), h("ul", {}, deadLetter.mapping.map(part => h("li", {}, says(part)))),
     h("h3", {}, isFixed ? "Body" : "Body (edit it, then replay)"),
-    letter.truncated ? h("p", { class: "small" }, `This is the beginning of ${letter.bodySize} bytes. `,
-      letter.bodySha256 ? "More is not kept, so it cannot be replayed." : "All of it: journey dlq show --raw") : null, area,
+    deadLetter.truncated ? h("p", { class: "small" }, `This is the beginning of ${deadLetter.bodySize} bytes. `,
+      deadLetter.bodySha256 ? "More is not kept, so it cannot be replayed." : "All of it: journey dlq show --raw") : null, area,
     isOpen ? h("p", { class: "row", key: "do" }, h("button", { id: "replay-one", type: "button", class: "primary", onclick: send },
       "Replay"),
       h("button", { id: "discard-one", type: "button", class: "danger", onclick: () => ask("discard", {}) }, "Discard")) : null,
-    letter.history.length ? [h("h3", {}, "History"), h("ul", {}, letter.history.map(entry => h("li", { class: "small" }, when(entry.at),
+    deadLetter.history.length ? [h("h3", {}, "History"), h("ul", {}, deadLetter.history.map(entry => h("li", { class: "small" }, when(entry.at),
       ` ${words(entry.action)} by ${entry.actor}`, entry.why ? `: ${entry.why}` : "", entry.result ? ` (${entry.result})` : "")))] : null);
 }
 
-export const goneLetter = id => panel(id, "Nothing here", null, h("p", {}, "There is no such letter, or not any more."));
+export const goneDeadLetter = id => panel(id, "Nothing here", null, h("p", {}, "There is no such dead letter, or not any more."));
 
-const panel = (id, head, state, ...parts) => h("section", { class: "card beside", id: "letter", key: "letter-" + id,
-  "aria-labelledby": "letter-head" },
-  h("div", { class: "title" }, h("h2", { id: "letter-head", tabindex: "-1" }, head), state,
-    h("div", { class: "end" }, h("a", { id: "close-letter", class: "button", href: "#/operations", title: "Escape" }, "Close"))), parts);
+const panel = (id, head, state, ...parts) => h("section", { class: "card beside", id: "dead-letter", key: "dead-letter-" + id,
+  "aria-labelledby": "dead-letter-head" },
+  h("div", { class: "title" }, h("h2", { id: "dead-letter-head", tabindex: "-1" }, head), state,
+    h("div", { class: "end" }, h("a", { id: "close-dead-letter", class: "button", href: "#/operations", title: "Escape" }, "Close"))), parts);
 
 /** Forgets what was written: it is on its way. */
 export const forgetDraft = id => drafts.delete(id);
