@@ -69,8 +69,8 @@ let package = Package(
     .systemLibrary(name: "CRabbitMQ", pkgConfig: "librabbitmq", providers: [.apt(["librabbitmq-dev"])]),
     .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
     module("ConnectionThreads"),
-    module("AMQPClient", ["CRabbitMQ", crypto]),
-    module("PostgresClient", ["CLibPQ"]),
+    module("AMQPClient", ["ConnectionThreads", "CRabbitMQ", crypto]),
+    module("PostgresClient", ["ConnectionThreads", "CLibPQ"]),
     module("Journey"),
     module(
       "JourneyConfiguration",
@@ -119,7 +119,8 @@ let package = Package(
       ]),
     tests("JourneyTests", ["Journey"]),
     tests("JourneyConfigurationTests", ["JourneyConfiguration", "Journey"], exclude: ["Bodies"]),
-    tests("AMQPClientTests", ["AMQPClient", "CRabbitMQ", "TestServers"]),
+    tests("ConnectionThreadsTests", ["ConnectionThreads"]),
+    tests("AMQPClientTests", ["AMQPClient", "ConnectionThreads", "CRabbitMQ", "TestServers"]),
     tests("PostgresClientTests", ["PostgresClient", "TestServers"]),
     tests(
       "JourneyPostgresTests",
@@ -139,7 +140,7 @@ let package = Package(
     tests(
       "IngestPipelineTests",
       [
-        "IngestPipeline", "Journey", "ConnectionThreads", "TestSupport", logging, lifecycle,
+        "IngestPipeline", "Journey", "TestSupport", logging, lifecycle,
         .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
       ]),
     tests(

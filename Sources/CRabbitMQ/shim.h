@@ -1,9 +1,8 @@
-// Room: rabbitmq-c's headers for AMQPClient, and static inline stand-ins for what Swift cannot call: variadic functions, and
+// rabbitmq-c's headers for AMQPClient, and static inline stand-ins for what Swift cannot call: variadic functions, and
 // the few Linux calls that its Glibc module leaves out. No logic lives here.
 #pragma once
 
 #include <sys/eventfd.h>
-#include <sys/prctl.h>
 
 #if __has_include(<rabbitmq-c/amqp.h>)
 #include <rabbitmq-c/amqp.h>
@@ -39,5 +38,3 @@ static inline int shim_eventfd_clear(int descriptor) {
   eventfd_t count;
   return eventfd_read(descriptor, &count);
 }
-
-static inline int shim_name_thread(const char *name) { return prctl(PR_SET_NAME, name, 0, 0, 0); }

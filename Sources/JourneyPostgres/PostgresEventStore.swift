@@ -65,7 +65,7 @@ public final class PostgresEventStore: EventStore {
   public func executor(ofWorker worker: Int) -> (any TaskExecutor)? { commits.executors[worker] }
 
   public func commit(_ batch: EventBatch) async throws(StoreError) -> CommitResult {
-    try await classified { [claims] in
+    try await withStoreErrors { [claims] in
       try await commits.perform { [self] connection in
         try contending { () throws(PostgresError) in
           let result = try commit(on: connection).run(batch)
@@ -78,7 +78,7 @@ public final class PostgresEventStore: EventStore {
 
   public func evaluateDue(limit: Int, passingOver passedOver: PassedOver) async throws(StoreError) -> DueResult {
     guard let overTime else { return DueResult() }
-    return try await classified {
+    return try await withStoreErrors {
       try await overTime.perform { [self] connection in
         let work = commit(on: connection)
         var first: UUID?
@@ -88,9 +88,7 @@ public final class PostgresEventStore: EventStore {
           }
         } catch {
           guard limit == 1 else { throw error }
-          var failure =
-            (error as? StoreError) ?? (error as? PostgresError).map(StoreError.init)
-            ?? StoreError(.transient, "interrupted: \(error)")
+          var failure = StoreError(wrapping: error)
           // Where the lock was waited for too long, nobody was looked at.
           if first == nil, failure.kind == .contended { first = try work.firstDue(passingOver: passedOver) }
           failure.client = first
@@ -102,7 +100,7 @@ public final class PostgresEventStore: EventStore {
 
   public func postponeDue(_ client: UUID) async throws(StoreError) {
     guard let overTime else { return }
-    try await classified { [clockOffset] in
+    try await withStoreErrors { [clockOffset] in
       try await overTime.perform { connection in
         _ = try connection.execute(DueStatements.postpone, DueStatements.postponement(of: client, at: clockOffset))
       }
@@ -243,45 +241,11 @@ public final class PostgresEventStore: EventStore {
   private func onControl<Value: Sendable>(
     _ body: @escaping @Sendable (PostgresConnection) throws -> Value
   ) async throws(StoreError) -> Value {
-    try await classified { [lock] in
+    try await withStoreErrors { [lock] in
       try await control.perform { connection in
         try lock.renew(on: connection)
         return try body(connection)
       }
     }
-  }
-
-  func classified<Value>(_ body: () async throws -> Value) async throws(StoreError) -> Value {
-    do {
-      return try await body()
-    } catch let error as PostgresError {
-      throw StoreError(error)
-    } catch let error as StoreError {
-      throw error
-    } catch {
-      throw StoreError(.transient, "interrupted: \(error)")
-    }
-  }
-}
-
-extension StoreError {
-  /// The one place where a database error becomes the pipeline's.
-  package init(_ error: PostgresError) {
-    let kind: Kind =
-      switch error.kind {
-      // Every refusal of a session may pass: it says nothing of the work, which has not begun.
-      case .permanent where error.isOfConnecting: .transient
-      case .poison: .poison
-      case .permanent, .decoding: .permanent
-      case .transient, .reconnect, .reprepare, .commitUnknown, .deadline, .closed: .transient
-      }
-    // Without the place in the adapter's source.
-    let code = error.sqlState.map { " (SQLSTATE \($0)\(error.constraint.map { ", constraint \($0)" } ?? ""))" } ?? ""
-    self.init(
-      kind,
-      (error.isRaised
-        ? "a trigger or function of the database raises an error; its words are in the server's log" : error.message)
-        + code,
-      detail: error.message + code, reason: error.reason)
   }
 }

@@ -146,7 +146,7 @@ extension PostgresEventStore {
       $0.int4(Int32(clientID == nil ? limit : 1))
       $0.uuids(clientID == nil ? after.map { [$0] } ?? [] : [])
     }
-    return try await classified {
+    return try await withStoreErrors {
       try await commits.perform { connection in
         let result = try connection.execute(RecomputeStatements.page, parameters)
         let clients = try (0..<result.rowCount).map { row in
@@ -161,7 +161,7 @@ extension PostgresEventStore {
   func recompute(_ clients: [RecomputeClient], publishes: Bool, isRehearsal: Bool) async throws(StoreError)
     -> RecomputeResult
   {
-    try await classified {
+    try await withStoreErrors {
       try await commits.perform { [self] connection in
         try contending { () throws(PostgresError) in
           try abandonedCommit(on: connection).recompute(clients, publishes: publishes, isRehearsal: isRehearsal)

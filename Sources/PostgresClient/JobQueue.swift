@@ -1,3 +1,4 @@
+import ConnectionThreads
 import Glibc
 
 /// A piece of work for whichever thread of a pool takes it: it is settled exactly once, by what `run` returns or by
@@ -26,7 +27,8 @@ final class JobQueue: @unchecked Sendable {
   /// The threads that sleep until there is work, the one that worked last at the end.
   private var idle: [Int] = []
   private var isClosed = false
-  private var closeWaiters: [@Sendable () -> Void] = []
+  /// Opens when the last thread has ended.
+  let ended = Latch()
 
   // On the heap, since both must keep their address.
   private let lock = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
@@ -106,18 +108,15 @@ final class JobQueue: @unchecked Sendable {
     job?.fail(CancellationError())
   }
 
-  /// Refuses new work, fails what waits, and calls back when the last thread has ended.
-  func close(_ done: @escaping @Sendable () -> Void) {
-    let (failed, isDone): ([Job], Bool) = locked {
+  /// Refuses new work and fails what waits.
+  func close() {
+    let failed: [Job] = locked {
       isClosed = true
-      let jobs = waiting
-      waiting = []
-      if threads > 0 { closeWaiters.append(done) }
+      defer { waiting = [] }
       for thread in wakers.indices { pthread_cond_signal(waker(of: thread)) }
-      return (jobs, threads == 0)
+      return waiting
     }
     for job in failed { job.fail(Self.closedError) }
-    if isDone { done() }
   }
 
   static var closedError: PostgresError {
@@ -167,10 +166,10 @@ final class JobQueue: @unchecked Sendable {
   func dequeue() -> Job? { locked { waiting.isEmpty ? nil : waiting.removeFirst() } }
 
   /// Sleeps until then; ends early when the queue is closed or a task has something for the thread.
-  func pause(_ thread: Int, until: Instant) {
+  func pause(_ thread: Int, until: MonotonicInstant) {
     locked {
       var time = until.timespec
-      while !isClosed, taskJobs[thread].isEmpty, Instant.now() < until {
+      while !isClosed, taskJobs[thread].isEmpty, MonotonicInstant.now() < until {
         pthread_cond_timedwait(waker(of: thread), lock, &time)
       }
     }
@@ -195,13 +194,17 @@ final class JobQueue: @unchecked Sendable {
   }
 
   func threadEnded() {
-    let done: [@Sendable () -> Void] = locked {
+    let isLast = locked {
       threads -= 1
-      guard threads == 0 else { return [] }
-      let callbacks = closeWaiters
-      closeWaiters = []
-      return callbacks
+      return threads == 0
     }
-    for callback in done { callback() }
+    if isLast { ended.open() }
+  }
+}
+
+extension MonotonicInstant {
+  /// For a wait on a condition that uses CLOCK_MONOTONIC.
+  fileprivate var timespec: Glibc.timespec {
+    Glibc.timespec(tv_sec: Int(nanoseconds / 1_000_000_000), tv_nsec: Int(nanoseconds % 1_000_000_000))
   }
 }

@@ -1,3 +1,4 @@
+import ConnectionThreads
 import CLibPQ
 import Glibc
 
@@ -48,7 +49,7 @@ extension PostgresConnection {
     let wire = Wire(pointer, notices: NoticeSink(settings.noticeHandler))
     // Verbose, since the SQLSTATE of a refusal is to be had only from the text.
     PQsetErrorVerbosity(pointer, PQERRORS_VERBOSE)
-    let until = Instant.now() + settings.connectTimeout
+    let until = MonotonicInstant.now() + settings.connectTimeout
     try handshake(wire, until: until, candidate, settings, site)
     PQsetErrorVerbosity(pointer, PQERRORS_DEFAULT)
     guard PQsetnonblocking(pointer, 1) == 0 else { throw refusal(wire, site) }
@@ -75,7 +76,8 @@ extension PostgresConnection {
   }
 
   private static func handshake(
-    _ wire: Wire, until: Instant, _ candidate: HostCandidates.Candidate, _ settings: PostgresSettings, _ site: CallSite
+    _ wire: Wire, until: MonotonicInstant, _ candidate: HostCandidates.Candidate, _ settings: PostgresSettings,
+    _ site: CallSite
   ) throws(PostgresError) {
     guard PQstatus(wire.pointer) != CONNECTION_BAD else { throw refusal(wire, site) }
     // libpq: behave as if PQconnectPoll had asked to write.

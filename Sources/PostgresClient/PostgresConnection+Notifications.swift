@@ -1,3 +1,4 @@
+import ConnectionThreads
 import CLibPQ
 import Glibc
 
@@ -17,7 +18,7 @@ extension PostgresConnection {
   ) throws(PostgresError) -> [PostgresNotification] {
     let site = CallSite(file: file, line: line)
     try requireUsable("wait for notifications", site)
-    let until = Instant.now() + limit
+    let until = MonotonicInstant.now() + limit
     do throws(WireFailure) {
       while true {
         let found = wire.drainNotifications()

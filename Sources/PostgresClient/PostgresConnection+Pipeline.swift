@@ -1,3 +1,4 @@
+import ConnectionThreads
 import CLibPQ
 
 extension PostgresConnection {
@@ -118,7 +119,7 @@ private struct PipelineRun {
   private let connection: PostgresConnection
   private let commands: [(PostgresStatement, PostgresParameters)]
   private let site: CallSite
-  private let until: Instant?
+  private let until: MonotonicInstant?
   private var steps: [Step] = []
   private var found: [PostgresResult] = []
   private var problem: PostgresError?

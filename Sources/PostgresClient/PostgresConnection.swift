@@ -1,3 +1,4 @@
+import ConnectionThreads
 import CLibPQ
 import Glibc
 import Synchronization
@@ -72,7 +73,8 @@ public final class PostgresConnection {
     return try simpleQuery(text, operation: "execute", site: CallSite(file: file, line: line))
   }
 
-  func simpleQuery(_ sql: String, operation: String, site: CallSite, until limit: Instant? = nil) throws(PostgresError)
+  func simpleQuery(_ sql: String, operation: String, site: CallSite, until limit: MonotonicInstant? = nil)
+    throws(PostgresError)
     -> PostgresResult
   {
     try requireUsable(operation, site)
@@ -108,7 +110,7 @@ public final class PostgresConnection {
 
   // MARK: What the parts of this class share
 
-  func roundTripLimit() -> Instant? { deadline.map { Instant.now() + $0 } }
+  func roundTripLimit() -> MonotonicInstant? { deadline.map { MonotonicInstant.now() + $0 } }
 
   /// Notes what a statement wrote, for `renewPlans`.
   func recordWritten(_ result: PostgresResult) {

@@ -1,7 +1,9 @@
+import ConnectionThreads
+
 /// Threads with a connection each, and the work that they take in order of arrival, the thread that worked last first.
 ///
 /// A connection is opened when work first needs it and replaced when it breaks, with pauses as
-/// `PostgresSettings.backoff` says while it cannot be had. A broken connection fails the work that ran on it; nothing
+/// `PostgresSettings.minReconnectDelay` and `maxReconnectDelay` say while it cannot be had. A broken connection fails the work that ran on it; nothing
 /// is repeated behind the caller's back.
 public final class PostgresPool: Sendable {
   let queue: JobQueue
@@ -20,12 +22,12 @@ public final class PostgresPool: Sendable {
     self.queue = queue
     executors = (0..<size).map { index in
       let executor = ThreadExecutor(queue: queue, number: index)
-      ConnectionThread.start(settings, queue, number: index, executor, name: size == 1 ? name : "\(name)-\(index + 1)")
+      PoolWorker.start(settings, queue, number: index, executor, name: size == 1 ? name : "\(name)-\(index + 1)")
       return executor
     }
   }
 
-  deinit { queue.close {} }
+  deinit { queue.close() }
 
   /// Runs the body on a thread of the pool, with that thread's connection.
   ///
@@ -38,7 +40,7 @@ public final class PostgresPool: Sendable {
   public func perform<Value: Sendable>(_ body: @escaping @Sendable (PostgresConnection) throws -> Value) async throws
     -> Value
   {
-    if let thread = ConnectionThread.current(of: queue) {
+    if let thread = PoolWorker.current(of: queue) {
       try Task.checkCancellation()
       if let connection = try thread.connectionForTask() { return try thread.perform(on: connection, body) }
     }
@@ -65,9 +67,8 @@ public final class PostgresPool: Sendable {
   /// Refuses new work, fails what waits with `closed`, lets what runs end, and closes the connections. May be called
   /// again.
   public func close() async {
-    await withCheckedContinuation { continuation in
-      queue.close { continuation.resume() }
-    }
+    queue.close()
+    await queue.ended.wait()
   }
 }
 

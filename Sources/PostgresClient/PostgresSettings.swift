@@ -1,4 +1,5 @@
 import CLibPQ
+import ConnectionThreads
 import Glibc
 
 /// How to reach a server and how long to wait for it. Holds the password: every way of printing it leaves that out.
@@ -25,8 +26,10 @@ public struct PostgresSettings: Sendable {
   /// them up; planned while a table is small, they go on reading it until the server analyses it again. Plans are made
   /// anew whenever the rows that the connection has written have doubled.
   public var plansByIndexes = false
-  /// Pauses between attempts to connect.
-  public var backoff = PostgresBackoff()
+  /// The pause after the first failed attempt to connect. It doubles up to `maxReconnectDelay`, and each pause is drawn
+  /// at random from its upper half.
+  public var minReconnectDelay: Duration = .milliseconds(100)
+  public var maxReconnectDelay: Duration = .seconds(10)
   /// Receives the server's notices and warnings, on the connection's thread. They go nowhere by default.
   public var noticeHandler: (@Sendable (PostgresNotice) -> Void)?
 
@@ -171,4 +174,12 @@ public struct PostgresNotice: Sendable {
   public var sqlState: String?
   /// The primary message only.
   public var message: String
+}
+
+extension Duration {
+  /// At least 1 for anything above zero: PostgreSQL reads a timeout of 0 as "never".
+  var wholeMilliseconds: Int64 {
+    let nanoseconds = wholeNanoseconds
+    return nanoseconds <= 0 ? 0 : max(1, nanoseconds / 1_000_000)
+  }
 }

@@ -1,3 +1,4 @@
+import ConnectionThreads
 import CLibPQ
 import Glibc
 
@@ -37,16 +38,16 @@ final class Wire {
   }
 
   /// Waits until the socket is ready, but not longer than the deadline (nil = for ever).
-  func wait(reading: Bool, writing: Bool, until deadline: Instant?) throws(WireFailure) {
+  func wait(reading: Bool, writing: Bool, until deadline: MonotonicInstant?) throws(WireFailure) {
     let descriptor = PQsocket(pointer)
     guard descriptor >= 0 else { throw lost() }
     var entry = pollfd(fd: descriptor, events: Int16((reading ? POLLIN : 0) | (writing ? POLLOUT : 0)), revents: 0)
     while true {
-      let ready = poll(&entry, 1, deadline.map { $0.millisecondsFromNow() } ?? -1)
+      let ready = poll(&entry, 1, deadline.map { $0.millisecondsLeft() } ?? -1)
       if ready > 0 { return }
       if ready == 0 {
         // The clock decides: poll's argument saturates after 24 days.
-        if let deadline, Instant.now() >= deadline { throw .deadline }
+        if let deadline, MonotonicInstant.now() >= deadline { throw .deadline }
       } else if errno != EINTR {
         throw lost()
       }
@@ -54,7 +55,7 @@ final class Wire {
   }
 
   /// Sends all that is buffered, and reads meanwhile.
-  func flush(until deadline: Instant?) throws(WireFailure) {
+  func flush(until deadline: MonotonicInstant?) throws(WireFailure) {
     while true {
       switch PQflush(pointer) {
       case 0: return
@@ -68,7 +69,7 @@ final class Wire {
   }
 
   /// The next result, or nil at the end of a statement's results.
-  func nextResult(until deadline: Instant?) throws(WireFailure) -> ResultHandle? {
+  func nextResult(until deadline: MonotonicInstant?) throws(WireFailure) -> ResultHandle? {
     while PQisBusy(pointer) == 1 {
       try wait(reading: true, writing: false, until: deadline)
       // On failure a result that arrived in time, e.g. the reason of the end, may still be there to take.
@@ -104,7 +105,7 @@ final class Wire {
     isBroken = true
     guard let request = PQgetCancel(pointer) else { return }
     let handle = CancelHandle(pointer: request)
-    let started = Thread.detach(name: "pg-cancel", stackSize: 256 << 10) { handle.send() }
+    let started = NamedThread.startIfPossible(name: "pg-cancel", stackBytes: 256 << 10) { handle.send() }
     if !started { PQfreeCancel(request) }
   }
 }

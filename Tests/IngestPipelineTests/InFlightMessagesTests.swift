@@ -1,6 +1,5 @@
 import TestSupport
 @testable import IngestPipeline
-import ConnectionThreads
 import Journey
 import Testing
 
@@ -70,39 +69,5 @@ import Testing
       }
       #expect(outcomes.compactMap(text) == ["rejected: x"])
     }
-  }
-}
-
-@Suite struct BackoffTests {
-  @Test func `pauses double up to the longest, each shortened by at most a half`() {
-    for _ in 0..<100 {
-      var backoff = Backoff(base: .milliseconds(100), maximum: .seconds(10))
-      for full in [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000] {
-        let pause = backoff.next()
-        #expect(pause <= .milliseconds(full) && pause >= .milliseconds(full) / 2)
-      }
-      #expect(backoff.attempts == 9)
-    }
-  }
-
-  @Test func `they differ, so that instances do not march in step`() {
-    let pauses = (0..<50).map { _ in
-      var backoff = Backoff(base: .seconds(1), maximum: .seconds(10))
-      return backoff.next()
-    }
-    #expect(Set(pauses).count > 40)
-  }
-
-  @Test func `a thousand attempts wait no longer than the longest pause`() {
-    var backoff = Backoff(base: .seconds(1), maximum: .seconds(10))
-    for _ in 0..<1000 { #expect(backoff.next() <= .seconds(10)) }
-  }
-
-  @Test func `after a success it starts again`() {
-    var backoff = Backoff(base: .milliseconds(100), maximum: .seconds(10))
-    for _ in 0..<5 { _ = backoff.next() }
-    backoff.reset()
-    #expect(backoff.attempts == 0)
-    #expect(backoff.next() <= .milliseconds(100))
   }
 }

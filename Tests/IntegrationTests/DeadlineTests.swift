@@ -27,14 +27,14 @@ import Testing
     #expect(broker.rpcTimeout == .seconds(13))
     #expect(broker.stallTimeout == .seconds(14))
     #expect(broker.tcpUserTimeout == .seconds(14))
-    #expect(broker.reconnect.maximum == .seconds(15))
+    #expect(broker.maxReconnectDelay == .seconds(15))
     let database = try settings.database(role: nil)
     #expect(database.connectTimeout == .seconds(16))
     #expect(database.statementTimeout == .seconds(17))
     #expect(database.lockTimeout == .seconds(18))
     #expect(database.deadline == .seconds(19))
     #expect(database.idleInTransactionTimeout == .seconds(20))
-    #expect(database.backoff.maximum == .seconds(21))
+    #expect(database.maxReconnectDelay == .seconds(21))
   }
 
   /// Queues that answer nothing: after `publish.confirmSeconds` the connection is given up, and the actions go out

@@ -77,7 +77,8 @@ import Testing
     let refusing = try LoopbackSocket(listening: false)
     let pool = try PostgresPool(
       settings("host=127.0.0.1 port=\(refusing.port) user=a") {
-        $0.backoff = PostgresBackoff(base: .seconds(60), maximum: .seconds(60))
+        $0.minReconnectDelay = .seconds(60)
+        $0.maxReconnectDelay = .seconds(60)
       }, size: 1)
     await #expect(throws: PostgresError.self) { try await pool.perform { $0.backendPID } }
     // Waits for the end of the pause, and for that of the next one where the machine is so busy that the first is over

@@ -145,7 +145,8 @@ import Testing
     let refusing = try LoopbackSocket(listening: false)
     let pool = try PostgresPool(
       settings("host=127.0.0.1 port=\(refusing.port) user=a") {
-        $0.backoff = PostgresBackoff(base: .milliseconds(20), maximum: .milliseconds(80))
+        $0.minReconnectDelay = .milliseconds(20)
+        $0.maxReconnectDelay = .milliseconds(80)
       }, size: 2)
     let started = ContinuousClock.now
     for _ in 0..<5 {

@@ -124,12 +124,4 @@ import Testing
     #expect(try HostCandidates.of(named.options) == [["host": "db.example", "hostaddr": "10.0.0.9"]])
     #expect(throws: PostgresError.self) { try HostCandidates.of(["host": "a,b,c", "port": "1,2"]) }
   }
-
-  @Test func backoffDoublesUpToItsMaximum() {
-    let backoff = PostgresBackoff(base: .milliseconds(100), maximum: .seconds(1))
-    #expect(backoff.pause(afterFailures: 0, random: 1) == .zero)
-    #expect(backoff.pause(afterFailures: 1, random: 0) == .milliseconds(50))
-    #expect(backoff.pause(afterFailures: 3, random: 1) == .milliseconds(400))
-    #expect(backoff.pause(afterFailures: 10_000, random: 0.5) == .milliseconds(750))
-  }
 }

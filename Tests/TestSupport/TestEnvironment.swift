@@ -26,10 +26,12 @@ final class TestEnvironment: Sendable {
     self.logins = logins
     self.databaseURL = databaseURL
     var postgres = try PostgresSettings(conninfo: databaseURL, applicationName: "test")
-    postgres.backoff = PostgresBackoff(base: .milliseconds(20), maximum: .milliseconds(200))
+    postgres.minReconnectDelay = .milliseconds(20)
+    postgres.maxReconnectDelay = .milliseconds(200)
     database = PostgresWorker(postgres, name: "pg-test")
     var broker = try AMQPConnectionSettings(uri: servers.amqpURL(vhost: vhost), connectionName: "test")
-    broker.reconnect = ReconnectPolicy(base: .milliseconds(20), maximum: .milliseconds(200))
+    broker.minReconnectDelay = .milliseconds(20)
+    broker.maxReconnectDelay = .milliseconds(200)
     admin = AMQPAdmin(settings: broker)
     publisher = AMQPPublisher(settings: broker)
   }

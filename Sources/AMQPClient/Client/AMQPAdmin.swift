@@ -1,3 +1,4 @@
+import ConnectionThreads
 import Synchronization
 
 /// Declares, verifies and inspects exchanges and queues, on a connection and thread of its own.
@@ -12,7 +13,7 @@ public final class AMQPAdmin: Sendable {
 
   public init(settings: AMQPConnectionSettings) { self.settings = settings }
 
-  deinit { mailbox.post(.close(deadline: MonotonicTime.after(.seconds(1)))) }
+  deinit { mailbox.post(.close(deadline: .now() + .seconds(1))) }
 
   /// Creates what is missing, in the order exchanges, queues, bindings.
   ///
@@ -153,7 +154,7 @@ public final class AMQPAdmin: Sendable {
 
   /// Serves the requests given so far and closes the connection. May be called several times.
   public func close(deadline: Duration = .seconds(5)) async {
-    let deadline = MonotonicTime.after(deadline)
+    let deadline = MonotonicInstant.now() + deadline
     if status.begin() {
       _ = mailbox.close()
       status.end()
@@ -167,7 +168,7 @@ public final class AMQPAdmin: Sendable {
     _ body: @escaping @Sendable (Connection) throws(AMQPError) -> R
   ) async throws(AMQPError) -> R {
     if status.begin() {
-      ConnectionThread.start(name: "amqp-admin") { [settings, mailbox, status] in
+      NamedThread.startForConnection(name: "amqp-admin") { [settings, mailbox, status] in
         AdminWorker(settings: settings, mailbox: mailbox, status: status).run()
       }
     }

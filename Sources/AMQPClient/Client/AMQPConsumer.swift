@@ -1,3 +1,4 @@
+import ConnectionThreads
 import Synchronization
 
 /// What happens on a consumer, in order. Every event comes on the connection's thread.
@@ -52,13 +53,13 @@ public final class AMQPConsumer: Sendable {
 
   deinit {
     // Nobody can settle any more, so the broker may hand the messages to somebody else.
-    mailbox.post(.close(deadline: MonotonicTime.after(.seconds(1))))
+    mailbox.post(.close(deadline: .now() + .seconds(1)))
   }
 
   /// Starts the thread. A second call does nothing.
   public func start() {
     guard status.begin() else { return }
-    ConnectionThread.start(name: "amqp-consume") { [configuration, mailbox, status] in
+    NamedThread.startForConnection(name: "amqp-consume") { [configuration, mailbox, status] in
       ConsumerWorker(configuration, mailbox: mailbox, status: status).run()
     }
   }
@@ -87,7 +88,7 @@ public final class AMQPConsumer: Sendable {
   /// Writes the settlements given so far, closes the connection and waits for the end, at most until the deadline.
   /// Unsettled deliveries go back to the queue. May be called several times.
   public func close(deadline: Duration = .seconds(5)) async {
-    let deadline = MonotonicTime.after(deadline)
+    let deadline = MonotonicInstant.now() + deadline
     if status.begin() {
       _ = mailbox.close()
       configuration.onEvent(.closed)

@@ -1,3 +1,4 @@
+import ConnectionThreads
 import Synchronization
 
 /// What happens on a publisher's connection. Every event comes on the connection's thread.
@@ -46,12 +47,12 @@ public final class AMQPPublisher: Sendable {
       onEvent: onEvent)
   }
 
-  deinit { mailbox.post(.close(deadline: MonotonicTime.after(.seconds(1)))) }
+  deinit { mailbox.post(.close(deadline: .now() + .seconds(1))) }
 
   /// Starts the thread. A second call does nothing.
   public func start() {
     guard status.begin() else { return }
-    ConnectionThread.start(name: "amqp-publish") { [configuration, mailbox, status] in
+    NamedThread.startForConnection(name: "amqp-publish") { [configuration, mailbox, status] in
       PublisherWorker(configuration, mailbox: mailbox, status: status).run()
     }
   }
@@ -81,7 +82,7 @@ public final class AMQPPublisher: Sendable {
   /// At the deadline what was never written ends as `failed`, what was written as `unknown`. May be called several
   /// times.
   public func close(deadline: Duration = .seconds(5)) async {
-    let deadline = MonotonicTime.after(deadline)
+    let deadline = MonotonicInstant.now() + deadline
     if status.begin() {
       // Never started: there is a batch to answer for at most.
       for case .publish(let messages, let completion) in mailbox.close() {
@@ -93,7 +94,7 @@ public final class AMQPPublisher: Sendable {
       mailbox.post(.close(deadline: deadline))
     }
     // The thread notices the deadline by itself; the margin is for its last messages to be resolved first.
-    await status.ended(by: deadline + Duration.milliseconds(500).nanosecondCount)
+    await status.ended(by: deadline + .milliseconds(500))
   }
 
   public var isConnected: Bool { status.isUp }

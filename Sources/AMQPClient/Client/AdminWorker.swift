@@ -1,3 +1,5 @@
+import ConnectionThreads
+
 /// The administration's thread: one request after the other, and the heartbeat in between.
 final class AdminWorker {
   struct Job: Sendable {
@@ -8,15 +10,14 @@ final class AdminWorker {
 
   enum Command: Sendable {
     case perform(Job)
-    /// Monotonic nanoseconds.
-    case close(deadline: UInt64)
+    case close(deadline: MonotonicInstant)
   }
 
   private let mailbox: Mailbox<Command>
   private let status: ConnectionStatus
   private var connector: Connector
   private var connection: Connection?
-  private var closeDeadline: UInt64?
+  private var closeDeadline: MonotonicInstant?
 
   init(settings: AMQPConnectionSettings, mailbox: Mailbox<Command>, status: ConnectionStatus) {
     self.mailbox = mailbox
@@ -38,7 +39,7 @@ final class AdminWorker {
   private func serve(_ command: Command) {
     switch command {
     case .close(let deadline):
-      closeDeadline = min(closeDeadline ?? .max, deadline)
+      closeDeadline = min(closeDeadline ?? .distantFuture, deadline)
     case .perform where closeDeadline != nil:
       refuse(command)
     case .perform(let job):

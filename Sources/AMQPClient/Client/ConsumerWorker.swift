@@ -1,3 +1,5 @@
+import ConnectionThreads
+
 /// The consumer's thread: drain, hand over, write settlements, sleep in `poll`.
 final class ConsumerWorker {
   struct Configuration: Sendable {
@@ -15,8 +17,7 @@ final class ConsumerWorker {
     /// How many unsettled deliveries the broker is to hand out; nil: none.
     case demand(UInt16?)
     case cancel
-    /// Monotonic nanoseconds.
-    case close(deadline: UInt64)
+    case close(deadline: MonotonicInstant)
   }
 
   private enum Cancellation {
@@ -34,7 +35,7 @@ final class ConsumerWorker {
   private let mailbox: Mailbox<Command>
   private let status: ConnectionStatus
   private var connector: Connector
-  private var backoff: ReconnectBackoff
+  private var backoff: Backoff
   private var acks = AckTracker(generation: 0)
   private var demand: DeliveryDemand
   /// Counts the subscriptions of a channel. Each has a tag of its own: the broker still counts what one that has ended
@@ -50,7 +51,7 @@ final class ConsumerWorker {
   /// The broker has been asked to end the subscription, and has not answered yet.
   private var isEnding = false
   private var hasAnnouncedStart = false
-  private var closeDeadline: UInt64?
+  private var closeDeadline: MonotonicInstant?
 
   init(_ configuration: Configuration, mailbox: Mailbox<Command>, status: ConnectionStatus) {
     self.configuration = configuration
@@ -59,7 +60,7 @@ final class ConsumerWorker {
     connector = Connector(settings: configuration.settings, use: .receiving)
     wanted = configuration.prefetch
     demand = Self.demand(configuration, prefetch: configuration.prefetch)
-    backoff = ReconnectBackoff(policy: configuration.settings.reconnect, hosts: configuration.settings.endpoints.count)
+    backoff = configuration.settings.reconnectBackoff()
   }
 
   private static func demand(_ configuration: Configuration, prefetch: UInt16) -> DeliveryDemand {
@@ -76,13 +77,12 @@ final class ConsumerWorker {
         } catch {
           status.isUp = false
           configuration.onEvent(.lost(generation: acks.generation, error))
-          let delay = backoff.delayAfterFailure(at: MonotonicTime.now(), jitter: .random(in: 0..<1))
-          rest(until: MonotonicTime.after(delay))
+          rest(until: .now() + backoff.next())
         }
       } else {
         // There is nothing to be cancelled any more, and whoever cancelled does not want a new subscription.
         announceCancelled()
-        rest(until: .max)
+        rest(until: .distantFuture)
       }
     }
     status.isUp = false
@@ -96,7 +96,7 @@ final class ConsumerWorker {
     let connection = try connector.connect()
     acks = AckTracker(generation: acks.generation + 1)
     (subscribed, isEnding, hasAnnouncedStart, subscriptions) = (nil, false, false, 0)
-    backoff.connected(at: MonotonicTime.now())
+    backoff.connected(at: .now())
     try readMail(connection)
     try adjust(connection)
     while true {
@@ -261,7 +261,7 @@ final class ConsumerWorker {
   }
 
   /// Waits without a connection, until the deadline or until the owner wants something else.
-  private func rest(until deadline: UInt64) {
+  private func rest(until deadline: MonotonicInstant) {
     while closeDeadline == nil {
       for command in mailbox.drain() {
         switch command {
@@ -274,13 +274,13 @@ final class ConsumerWorker {
         case .close(let deadline): record(deadline)
         }
       }
-      let now = MonotonicTime.now()
+      let now = MonotonicInstant.now()
       guard closeDeadline == nil, now < deadline else { return }
-      mailbox.wait(milliseconds: deadline == .max ? -1 : MonotonicTime.millisecondsLeft(until: deadline, now: now))
+      mailbox.wait(milliseconds: deadline == .distantFuture ? -1 : deadline.millisecondsLeft(from: now))
     }
   }
 
-  private func record(_ deadline: UInt64) { closeDeadline = min(closeDeadline ?? .max, deadline) }
+  private func record(_ deadline: MonotonicInstant) { closeDeadline = min(closeDeadline ?? .distantFuture, deadline) }
 
   private func announceCancelled() {
     guard cancellation != .done else { return }

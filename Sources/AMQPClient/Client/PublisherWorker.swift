@@ -1,3 +1,5 @@
+import ConnectionThreads
+
 /// The publisher's thread: drain confirms, publish as far as the window and the socket allow, sleep in `poll`.
 final class PublisherWorker {
   struct Configuration: Sendable {
@@ -10,8 +12,7 @@ final class PublisherWorker {
 
   enum Command: Sendable {
     case publish([OutboundMessage], @Sendable ([PublishOutcome]) -> Void)
-    /// Monotonic nanoseconds.
-    case close(deadline: UInt64)
+    case close(deadline: MonotonicInstant)
   }
 
   /// Why no more was published.
@@ -34,7 +35,7 @@ final class PublisherWorker {
   private let mailbox: Mailbox<Command>
   private let status: ConnectionStatus
   private var connector: Connector
-  private var backoff: ReconnectBackoff
+  private var backoff: Backoff
   private var renewal = ChannelRenewal()
   private var refusals = RefusedExchanges()
   private var queue = PublishQueue()
@@ -42,17 +43,17 @@ final class PublisherWorker {
   private var isBlocked = false {
     didSet { status.isBlocked = isBlocked }
   }
-  private var closeDeadline: UInt64?
+  private var closeDeadline: MonotonicInstant?
   /// The oldest message without an answer, and since when it is that. Not the last answer of any kind: one queue that
   /// stands still has to show while others go on.
-  private var oldest: (sequence: UInt64?, since: UInt64) = (nil, 0)
+  private var oldest: (sequence: UInt64?, since: MonotonicInstant) = (nil, .distantPast)
 
   init(_ configuration: Configuration, mailbox: Mailbox<Command>, status: ConnectionStatus) {
     self.configuration = configuration
     self.mailbox = mailbox
     self.status = status
     connector = Connector(settings: configuration.settings, use: .publishing)
-    backoff = ReconnectBackoff(policy: configuration.settings.reconnect, hosts: configuration.settings.endpoints.count)
+    backoff = configuration.settings.reconnectBackoff()
   }
 
   static func closedError() -> AMQPError {
@@ -69,7 +70,7 @@ final class PublisherWorker {
         refusals.lost()
         for position in tracker.reset() { position.resolve(.unknown(error)) }
         configuration.onEvent(.lost(error))
-        rest(until: MonotonicTime.after(backoff.delayAfterFailure(at: MonotonicTime.now(), jitter: .random(in: 0..<1))))
+        rest(until: .now() + backoff.next())
       }
     }
     status.isUp = false
@@ -84,7 +85,7 @@ final class PublisherWorker {
   /// Closing, and either nothing is left or the time is over.
   private var isDone: Bool {
     guard let closeDeadline else { return false }
-    return (queue.isEmpty && tracker.outstandingCount == 0) || MonotonicTime.now() >= closeDeadline
+    return (queue.isEmpty && tracker.outstandingCount == 0) || MonotonicInstant.now() >= closeDeadline
   }
 
   /// One connection from its start to its end; returns when it was closed by the owner.
@@ -92,7 +93,7 @@ final class PublisherWorker {
     let connection = try connector.connect()
     try connection.selectConfirms()
     isBlocked = false
-    oldest = (nil, MonotonicTime.now())
+    oldest = (nil, .now())
     backoff.connected(at: oldest.since)
     renewal.opened(at: oldest.since)
     status.isUp = true
@@ -117,16 +118,16 @@ final class PublisherWorker {
 
   private var sleepMilliseconds: Int32 {
     guard let closeDeadline else { return 1000 }
-    return min(1000, MonotonicTime.millisecondsLeft(until: closeDeadline, now: MonotonicTime.now()))
+    return min(1000, closeDeadline.millisecondsLeft())
   }
 
   private func checkProgress() throws(AMQPError) {
-    let now = MonotonicTime.now()
+    let now = MonotonicInstant.now()
     guard let open = tracker.oldest, open.sequence == oldest.sequence, !isBlocked else {
       oldest = (tracker.oldest?.sequence, now)
       return
     }
-    guard now < oldest.since + configuration.confirmTimeout.nanosecondCount else {
+    guard now < oldest.since + configuration.confirmTimeout else {
       let message = open.item.message
       throw AMQPError(
         .timeout, operation: "wait for confirms",
@@ -146,19 +147,19 @@ final class PublisherWorker {
           completion(messages.map { _ in .failed(Self.closedError()) })
         }
       case .close(let deadline):
-        closeDeadline = min(closeDeadline ?? .max, deadline)
+        closeDeadline = min(closeDeadline ?? .distantFuture, deadline)
       }
     }
   }
 
   /// Waits without a connection, until the deadline or the end.
-  private func rest(until deadline: UInt64) {
+  private func rest(until deadline: MonotonicInstant) {
     while true {
       readMail()
-      let now = MonotonicTime.now()
-      let deadline = min(deadline, closeDeadline ?? .max)
+      let now = MonotonicInstant.now()
+      let deadline = min(deadline, closeDeadline ?? .distantFuture)
       guard !isDone, now < deadline else { return }
-      mailbox.wait(milliseconds: MonotonicTime.millisecondsLeft(until: deadline, now: now))
+      mailbox.wait(milliseconds: deadline.millisecondsLeft(from: now))
     }
   }
 }
@@ -168,19 +169,19 @@ final class PublisherWorker {
 extension PublisherWorker {
   /// Not on a blocked connection, whose broker would not answer; and not while closing, which has a deadline.
   private var isRenewalDue: Bool {
-    !queue.isEmpty && !isBlocked && closeDeadline == nil && renewal.isDue(at: MonotonicTime.now())
+    !queue.isEmpty && !isBlocked && closeDeadline == nil && renewal.isDue(at: .now())
   }
 
   /// Waits for the answers that are still to come on the old channel: its end would make those messages unknown.
   private func renew(_ connection: Connection) throws(AMQPError) -> Pause {
     guard tracker.outstandingCount == 0 else {
-      renewal.isHeldUp(at: MonotonicTime.now())
+      renewal.isHeldUp(at: .now())
       return .windowFull
     }
     try connection.reopenChannel()
     try connection.selectConfirms()
     _ = tracker.reset()
-    renewal.opened(at: MonotonicTime.now())
+    renewal.opened(at: .now())
     return .burstDone
   }
 
@@ -243,14 +244,14 @@ extension PublisherWorker {
         ? .init(exchange: message.exchange, routingKey: message.routingKey, messageID: message.properties.messageID)
         : nil)
     connection.stallGuard?.arm(
-      until: min(closeDeadline ?? .max, MonotonicTime.after(configuration.settings.stallTimeout)))
+      until: min(closeDeadline ?? .distantFuture, .now() + configuration.settings.stallTimeout))
     try connection.publish(message)
   }
 
   private func verdict(on message: OutboundMessage) -> RefusedExchanges.Verdict {
     refusals.verdict(
       exchange: message.exchange, routingKey: message.routingKey, outstanding: tracker.outstandingCount,
-      now: MonotonicTime.now())
+      now: .now())
   }
 
   private func hasWindow(for message: OutboundMessage) -> Bool {
@@ -303,7 +304,7 @@ extension PublisherWorker {
       configuration.onEvent(.channelClosed(error))
       try connection.openChannel()
       try connection.selectConfirms()
-      renewal.opened(at: MonotonicTime.now())
+      renewal.opened(at: .now())
     case .consumerCancelled, .cancelOK, .closeOK, .rollbackOK:
       break
     }
@@ -314,7 +315,7 @@ extension PublisherWorker {
     let positions = tracker.reset()
     guard error.isRefusal else { return positions.forEach { $0.resolve(.unknown(error)) } }
     let culprits = refusals.refused(
-      error, outstanding: positions.map { ($0.message.exchange, $0.message.routingKey) }, now: MonotonicTime.now())
+      error, outstanding: positions.map { ($0.message.exchange, $0.message.routingKey) }, now: .now())
     for (position, isCulprit) in zip(positions, culprits) {
       position.resolve(isCulprit ? .failed(error) : .unknown(error))
     }

@@ -1,3 +1,4 @@
+import ConnectionThreads
 import Synchronization
 
 /// What a connection's thread and its owners know of each other.
@@ -28,9 +29,9 @@ final class ConnectionStatus: Sendable {
     latch.open()
   }
 
-  /// Returns when the thread is done, or at the deadline (monotonic nanoseconds) even if a call of the library still
+  /// Returns when the thread is done, or at the deadline even if a call of the library still
   /// holds the thread: a name that does not resolve cannot be hurried.
-  func ended(by deadline: UInt64) async {
+  func ended(by deadline: MonotonicInstant) async {
     Watchdog.shared.at(deadline) { [latch] in latch.open() }
     await latch.wait()
   }

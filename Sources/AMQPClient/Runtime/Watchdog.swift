@@ -1,3 +1,4 @@
+import ConnectionThreads
 import Glibc
 import Synchronization
 
@@ -8,20 +9,20 @@ import Synchronization
 final class Watchdog: Sendable {
   static let shared = Watchdog()
 
-  /// Gets the monotonic time in nanoseconds; returns whether it wants to be asked again. Must not block.
-  typealias Check = @Sendable (UInt64) -> Bool
+  /// Gets the current time; returns whether it wants to be asked again. Must not block.
+  typealias Check = @Sendable (MonotonicInstant) -> Bool
 
   private let checks = Mutex<[Check]>([])
   private let additions = Mailbox<Check>()
 
   private init() {
-    ConnectionThread.start(name: "amqp-watchdog") { [additions, self] in
+    NamedThread.startForConnection(name: "amqp-watchdog") { [additions, self] in
       while true {
         let isIdle = checks.withLock { $0.isEmpty }
         additions.wait(milliseconds: isIdle ? -1 : 100)
         let added = additions.drain()
         let current = checks.withLock { $0 + added }
-        let now = MonotonicTime.now()
+        let now = MonotonicInstant.now()
         let kept = current.filter { $0(now) }
         checks.withLock { $0 = kept }
       }
@@ -30,8 +31,8 @@ final class Watchdog: Sendable {
 
   func add(_ check: @escaping Check) { additions.post(check) }
 
-  /// Runs `action` once, at `deadline` (monotonic nanoseconds) or up to 100 ms later.
-  func at(_ deadline: UInt64, _ action: @escaping @Sendable () -> Void) {
+  /// Runs `action` once, at `deadline` or up to 100 ms later.
+  func at(_ deadline: MonotonicInstant, _ action: @escaping @Sendable () -> Void) {
     add { now in
       guard now >= deadline else { return true }
       action()
@@ -45,7 +46,7 @@ final class Watchdog: Sendable {
 /// It holds a duplicate of the descriptor, since the library closes its own whenever it likes and the number may belong
 /// to somebody else a moment later.
 final class WriteTimeout: Sendable {
-  private let deadline = Atomic<UInt64>(.max)
+  private let deadline = Atomic<Int64>(.max)
   private let hasFired = Atomic<Bool>(false)
   private let descriptor: Mutex<Int32>
 
@@ -59,12 +60,13 @@ final class WriteTimeout: Sendable {
 
   deinit { release() }
 
-  /// From now on the socket is shut down when the deadline (monotonic nanoseconds) passes before the next call of `arm`
-  /// or `disarm`.
+  /// Shuts the socket down at the deadline, unless `arm` or `disarm` is called before.
   ///
-  /// Returns the deadline before, so that a step within a longer operation can put it back.
+  /// - Returns: the previous deadline, so that a step within a longer operation can restore it.
   @discardableResult
-  func arm(until deadline: UInt64) -> UInt64 { self.deadline.exchange(deadline, ordering: .relaxed) }
+  func arm(until deadline: MonotonicInstant) -> MonotonicInstant {
+    MonotonicInstant(nanoseconds: self.deadline.exchange(deadline.nanoseconds, ordering: .relaxed))
+  }
   func disarm() { deadline.store(.max, ordering: .relaxed) }
 
   /// Whether a call was ended by it: the error that the library reports is then a consequence of ours.
@@ -78,42 +80,13 @@ final class WriteTimeout: Sendable {
     }
   }
 
-  private func check(_ now: UInt64) -> Bool {
+  private func check(_ now: MonotonicInstant) -> Bool {
     descriptor.withLock { descriptor in
       guard descriptor >= 0 else { return false }
-      guard now >= deadline.load(ordering: .relaxed) else { return true }
+      guard now.nanoseconds >= deadline.load(ordering: .relaxed) else { return true }
       hasFired.store(true, ordering: .relaxed)
       shutdown(descriptor, Int32(SHUT_RDWR))
       return false
-    }
-  }
-}
-
-/// Something that happens once and may be awaited by many.
-final class Latch: Sendable {
-  private struct State {
-    var isOpen = false
-    var waiters: [CheckedContinuation<Void, Never>] = []
-  }
-
-  private let state = Mutex(State())
-
-  func open() {
-    let waiters = state.withLock { state in
-      state.isOpen = true
-      defer { state.waiters = [] }
-      return state.waiters
-    }
-    for waiter in waiters { waiter.resume() }
-  }
-
-  func wait() async {
-    await withCheckedContinuation { continuation in
-      let isOpen = state.withLock { state in
-        if !state.isOpen { state.waiters.append(continuation) }
-        return state.isOpen
-      }
-      if isOpen { continuation.resume() }
     }
   }
 }

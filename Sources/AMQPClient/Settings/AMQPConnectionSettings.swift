@@ -58,7 +58,10 @@ public struct AMQPConnectionSettings: Sendable {
   public var stallTimeout: Duration = .seconds(30)
   /// How long written bytes may stay unacknowledged by the peer's kernel (TCP_USER_TIMEOUT).
   public var tcpUserTimeout: Duration = .seconds(30)
-  public var reconnect = ReconnectPolicy()
+  /// The pause after the first failed attempt to connect (to every endpoint). It doubles up to `maxReconnectDelay`, and
+  /// each pause is drawn at random from its upper half.
+  public var minReconnectDelay: Duration = .milliseconds(250)
+  public var maxReconnectDelay: Duration = .seconds(30)
   /// The largest frame in bytes, 8192...131072: properties have to fit one frame, and brokers from 4.1 on refuse less.
   public var frameMax = 131_072
   /// The largest body in bytes, both ways. Larger ones are delivered without their body, or with its beginning, and not

@@ -1,3 +1,5 @@
+import ConnectionThreads
+
 /// Which exchanges refuse what is published to them, and when to try them again. Pure: time is passed in.
 ///
 /// A refusal closes the channel, and with it nobody knows what became of everything else on it. So a message to an
@@ -19,9 +21,8 @@ struct RefusedExchanges {
   private struct Entry {
     var error: AMQPError
     var pause: Duration
-    /// Monotonic nanoseconds, like all times here.
-    var retryAt: UInt64
-    var waitingSince: UInt64?
+    var retryAt: MonotonicInstant
+    var waitingSince: MonotonicInstant?
   }
 
   static let minPause = Duration.seconds(1)
@@ -41,7 +42,7 @@ struct RefusedExchanges {
   /// What to do with the next message.
   ///
   /// - Parameter outstanding: how many messages the broker has not answered yet.
-  mutating func verdict(exchange: String, routingKey: String, outstanding: Int, now: UInt64) -> Verdict {
+  mutating func verdict(exchange: String, routingKey: String, outstanding: Int, now: MonotonicInstant) -> Verdict {
     if trial != nil || inDoubt > 0, outstanding > 0 { return .wait }
     let targets = [Target(exchange: exchange), Target(exchange: exchange, routingKey: routingKey)]
     guard let target = targets.first(where: { entries[$0] != nil }), var entry = entries[target] else { return .send }
@@ -53,9 +54,9 @@ struct RefusedExchanges {
       return .send
     }
     let since = entry.waitingSince ?? now
-    let isHeldUp = now >= since + Self.timeout.nanosecondCount
+    let isHeldUp = now >= since + Self.timeout
     entry.waitingSince = isHeldUp ? nil : since
-    if isHeldUp { entry.retryAt = now + entry.pause.nanosecondCount }
+    if isHeldUp { entry.retryAt = now + entry.pause }
     entries[target] = entry
     return isHeldUp ? .refused(entry.error) : .wait
   }
@@ -74,7 +75,9 @@ struct RefusedExchanges {
   ///
   /// - Parameter outstanding: the exchange and routing key of each message without an answer.
   /// - Returns: for each of them, whether it is one that was refused.
-  mutating func refused(_ error: AMQPError, outstanding: [(exchange: String, routingKey: String)], now: UInt64)
+  mutating func refused(
+    _ error: AMQPError, outstanding: [(exchange: String, routingKey: String)], now: MonotonicInstant
+  )
     -> [Bool]
   {
     trial = nil
@@ -84,7 +87,7 @@ struct RefusedExchanges {
       }
       if culprits.contains(true) {
         let pause = entries[target].map { min($0.pause * 2, Self.maxPause) } ?? Self.minPause
-        entries[target] = Entry(error: error, pause: pause, retryAt: now + pause.nanosecondCount)
+        entries[target] = Entry(error: error, pause: pause, retryAt: now + pause)
         return culprits
       }
     }

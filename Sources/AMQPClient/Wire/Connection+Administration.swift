@@ -1,3 +1,4 @@
+import ConnectionThreads
 import CRabbitMQ
 
 /// Requests about exchanges, queues and single messages. A refusal closes the channel; `request` opens a new one first.
@@ -72,7 +73,7 @@ extension Connection {
     // Not as a request: while the library waits for the answer, it says nothing of an alarm.
     var rollback = amqp_tx_rollback_t()
     try check(amqp_send_method(state, Self.channel, AMQP_TX_ROLLBACK_METHOD, &rollback), operation)
-    var deadline = MonotonicTime.after(settings.rpcTimeout)
+    var deadline = MonotonicInstant.now() + settings.rpcTimeout
     var reason: String?
     while true {
       switch try next() {
@@ -83,18 +84,18 @@ extension Connection {
         throw AMQPError(error.code, nativeCode: error.nativeCode, operation: operation, message: error.message)
       case .blocked(let why):
         reason = why
-        deadline = MonotonicTime.after(timeout)
+        deadline = .now() + timeout
         if timeout > .zero { isBlocked(why) }
       case .unblocked:
         reason = nil
-        deadline = MonotonicTime.after(settings.rpcTimeout)
+        deadline = .now() + settings.rpcTimeout
       case nil:
-        let now = MonotonicTime.now()
+        let now = MonotonicInstant.now()
         guard now < deadline else {
           if let reason { throw AMQPError(.blocked, operation: operation, message: reason) }
           throw AMQPError(.timeout, operation: operation, message: "no answer within \(settings.rpcTimeout)")
         }
-        try wait(mailbox: -1, milliseconds: min(1000, MonotonicTime.millisecondsLeft(until: deadline, now: now)))
+        try wait(mailbox: -1, milliseconds: min(1000, deadline.millisecondsLeft(from: now)))
       default: continue
       }
     }
@@ -129,7 +130,7 @@ extension Connection {
         .delivery(
           tag: found.delivery_tag, isRedelivered: found.redelivered != 0, exchange: WireDecoder.text(found.exchange),
           routingKey: WireDecoder.text(found.routing_key)))
-      let content = try content(by: MonotonicTime.after(settings.rpcTimeout), operation)
+      let content = try content(by: .now() + settings.rpcTimeout, operation)
       if !acknowledging { try write(.nack(tag: found.delivery_tag, multiple: false, requeue: true)) }
       guard case .delivery(let tag, let isRedelivered, let exchange, let routingKey) = content.opening else {
         return nil
@@ -143,17 +144,18 @@ extension Connection {
   }
 
   /// The rest of a message whose method frame is read.
-  private func content(by deadline: UInt64, _ operation: String) throws(AMQPError) -> ContentAssembler.Content {
+  private func content(by deadline: MonotonicInstant, _ operation: String) throws(AMQPError) -> ContentAssembler.Content
+  {
     while true {
       switch try next() {
       case .content(let content): return content
       case .channelClosed(let error): throw error
       case nil:
-        let now = MonotonicTime.now()
+        let now = MonotonicInstant.now()
         guard now < deadline else {
           throw AMQPError(.timeout, operation: operation, message: "the message did not come in full")
         }
-        try wait(mailbox: -1, milliseconds: MonotonicTime.millisecondsLeft(until: deadline, now: now))
+        try wait(mailbox: -1, milliseconds: deadline.millisecondsLeft(from: now))
       default: continue
       }
     }

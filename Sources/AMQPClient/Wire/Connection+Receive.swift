@@ -1,3 +1,4 @@
+import ConnectionThreads
 import CRabbitMQ
 import Glibc
 
@@ -9,11 +10,11 @@ extension Connection {
   func next() throws(AMQPError) -> Event? {
     // Reading may send a heartbeat, and a send has no deadline of its own. Armed anew for each frame: a large message
     // on a slow line may take as long as it likes, as long as something comes.
-    let limit = (settings.stallTimeout + .seconds(1)).nanosecondCount
-    let before = stallGuard?.arm(until: .max)
-    defer { stallGuard?.arm(until: before ?? .max) }
+    let limit = (settings.stallTimeout + .seconds(1)).wholeNanoseconds
+    let before = stallGuard?.arm(until: .distantFuture)
+    defer { stallGuard?.arm(until: before ?? .distantFuture) }
     while true {
-      stallGuard?.arm(until: MonotonicTime.now() &+ limit)
+      stallGuard?.arm(until: .now().advanced(byNanoseconds: limit))
       var frame = amqp_frame_t()
       var noWait = timeval(tv_sec: 0, tv_usec: 0)
       let status = amqp_simple_wait_frame_noblock(state, &frame, &noWait)

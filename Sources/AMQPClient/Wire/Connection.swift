@@ -1,3 +1,4 @@
+import ConnectionThreads
 import CRabbitMQ
 import Glibc
 
@@ -50,7 +51,7 @@ final class Connection {
   var isClosed = false
   /// When the broker has to get a heartbeat while nothing is read, monotonic nanoseconds: the library sends them only
   /// as it reads.
-  private var nextSignOfLife: UInt64 = 0
+  private var nextSignOfLife = MonotonicInstant.distantPast
   var assembler: ContentAssembler
   var decoder = WireDecoder()
   var exchanges = WireDecoder.RepeatedString()
@@ -128,8 +129,8 @@ final class Connection {
   /// Runs something that may write or wait, with the watchdog looking on: the call is cut off `limit` and one second
   /// later.
   func armed<R>(_ limit: Duration, _ body: () throws(AMQPError) -> R) throws(AMQPError) -> R {
-    let before = stallGuard?.arm(until: MonotonicTime.after(limit + .seconds(1)))
-    defer { stallGuard?.arm(until: before ?? .max) }
+    let before = stallGuard?.arm(until: .now() + (limit + .seconds(1)))
+    defer { stallGuard?.arm(until: before ?? .distantFuture) }
     return try body()
   }
 
@@ -151,9 +152,9 @@ final class Connection {
   func holdBack(mailbox: Int32, milliseconds: Int32) throws(AMQPError) {
     let descriptor = descriptor
     guard descriptor >= 0 else { throw lost("the library closed the socket") }
-    let now = MonotonicTime.now()
+    let now = MonotonicInstant.now()
     if now >= nextSignOfLife {
-      nextSignOfLife = now + UInt64(max(1, amqp_get_heartbeat(state))) * 500_000_000
+      nextSignOfLife = now + .milliseconds(500) * max(1, amqp_get_heartbeat(state))
       try armed(settings.stallTimeout) { () throws(AMQPError) in
         var heartbeat = amqp_frame_t()
         heartbeat.frame_type = UInt8(AMQP_FRAME_HEARTBEAT)
@@ -164,7 +165,7 @@ final class Connection {
       pollfd(fd: descriptor, events: Self.peerHasClosed, revents: 0),
       pollfd(fd: mailbox, events: Int16(POLLIN), revents: 0),
     ]
-    let limit = min(milliseconds, MonotonicTime.millisecondsLeft(until: nextSignOfLife, now: now))
+    let limit = min(milliseconds, nextSignOfLife.millisecondsLeft(from: now))
     guard poll(&descriptors, 2, limit) > 0, descriptors[0].revents != 0 else { return }
     throw lost("the connection ended while nothing was read from it")
   }
@@ -175,12 +176,12 @@ final class Connection {
     return poll(&descriptors, 1, 0) == 1 && descriptors.revents & Int16(POLLOUT) != 0
   }
 
-  /// Says goodbye and waits for the answer until `deadline` (monotonic nanoseconds). Not after an error.
+  /// Says goodbye and waits for the answer until `deadline`. Not after an error.
   ///
   /// Reads past what the broker had under way: waiting for the answer, the library would keep all of it in memory. Left
   /// unread it would make the kernel reset the connection, and the broker lose what was written last.
-  func close(deadline: UInt64) {
-    let deadline = min(deadline, MonotonicTime.after(settings.rpcTimeout))
+  func close(deadline: MonotonicInstant) {
+    let deadline = min(deadline, .now() + settings.rpcTimeout)
     stallGuard?.arm(until: deadline)
     defer { stallGuard?.disarm() }
     isChannelOpen = false
@@ -192,11 +193,11 @@ final class Connection {
         switch try next() {
         case .closeOK: return
         case nil:
-          let now = MonotonicTime.now()
+          let now = MonotonicInstant.now()
           guard now < deadline else { return }
           // Not for longer than the heartbeat needs to be looked after: it tells of a peer that is gone.
-          try wait(mailbox: -1, milliseconds: min(1000, MonotonicTime.millisecondsLeft(until: deadline, now: now)))
-        default: guard MonotonicTime.now() < deadline else { return }
+          try wait(mailbox: -1, milliseconds: min(1000, deadline.millisecondsLeft(from: now)))
+        default: guard MonotonicInstant.now() < deadline else { return }
         }
       }
     } catch {}

@@ -1,3 +1,4 @@
+import ConnectionThreads
 import Glibc
 
 /// What the library leaves at the kernel's defaults: a dead peer would be noticed after two hours.
@@ -12,7 +13,7 @@ enum SocketOptions {
   }
 
   static func setUserTimeout(_ descriptor: Int32, _ timeout: Duration) {
-    set(descriptor, Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, Int32(clamping: timeout.nanosecondCount / 1_000_000))
+    set(descriptor, Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, Int32(clamping: max(timeout.wholeNanoseconds, 0) / 1_000_000))
   }
 
   /// While corked, the kernel sends full segments only; uncorking sends the rest at once. A burst of small frames then

@@ -46,39 +46,49 @@ public final class DeadLetterArchiver: Service {
     await source.close(within: closeDeadline)
   }
 
-  /// - Returns: false where a stop came while the database was away.
+  /// - Returns: false when a stop came while the database was away.
   private func store(_ batch: [ReceivedDeadLetter]) async -> Bool {
-    // In reverse, as parts are taken from the end. Large ones apart: a statement has only so long.
-    var parts = batch.parts(of: batch.count, bytes: 16 << 20, size: \.deadLetter.message.body.count).reversed().map(
-      Array.init)
     var backoff = Backoff(base: minRetryDelay, maximum: maxRetryDelay)
-    while let part = parts.popLast() {
-      do throws(StoreError) {
-        let stored = try await archive.store(part.map(\.deadLetter))
-        if backoff.attempts > 0 { logger.notice("the archive takes dead letters again") }
-        backoff.reset()
-        source.settle(part.map(\.token))
-        logger.info(
-          "dead letters archived",
-          metadata: ["new": "\(stored.new)", "failed_again": "\(stored.reopened)", "known": "\(stored.known)"])
-      } catch {
-        switch error.kind {
-        case .poison where part.count > 1:
-          parts.append(Array(part[(part.count / 2)...]))
-          parts.append(Array(part[..<(part.count / 2)]))
-        case .poison:
-          logger.error("a dead letter cannot be archived and stays in its queue: \(error)")
-        case .transient, .contended, .permanent:
-          parts.append(part)
-          let pause = backoff.next()
-          if backoff.attempts == 1 {
-            logger.log(
-              level: error.kind == .permanent ? .critical : .warning,
-              "the archive does not take dead letters, trying again: \(error)")
-          }
-          guard await sleepUnlessStopping(pause) else { return false }
-        }
+    // A statement has a time limit, so large dead letters are stored apart from the others.
+    for part in batch.parts(of: batch.count, bytes: 16 << 20, size: \.deadLetter.message.body.count) {
+      guard await store(part, &backoff) else { return false }
+    }
+    return true
+  }
+
+  /// Halves a part that the archive refuses, down to the dead letters that it cannot take.
+  private func store(_ part: ArraySlice<ReceivedDeadLetter>, _ backoff: inout Backoff) async -> Bool {
+    do throws(StoreError) {
+      let stored = try await retrying(&backoff, while: shouldRetry, pause: sleepUnlessStopping) {
+        () throws(StoreError) in
+        try await archive.store(part.map(\.deadLetter))
       }
+      if backoff.attempts > 0 { logger.notice("the archive takes dead letters again") }
+      backoff.reset()
+      source.settle(part.map(\.token))
+      logger.info(
+        "dead letters archived",
+        metadata: ["new": "\(stored.new)", "failed_again": "\(stored.reopened)", "known": "\(stored.known)"])
+      return true
+    } catch  where error.kind == .poison {
+      guard part.count > 1 else {
+        logger.error("a dead letter cannot be archived and stays in its queue: \(error)")
+        return true
+      }
+      let middle = part.startIndex + part.count / 2
+      guard await store(part[..<middle], &backoff) else { return false }
+      return await store(part[middle...], &backoff)
+    } catch {
+      return false
+    }
+  }
+
+  private func shouldRetry(_ error: StoreError, attempts: Int) -> Bool {
+    guard error.kind != .poison else { return false }
+    if attempts == 0 {
+      logger.log(
+        level: error.kind == .permanent ? .critical : .warning,
+        "the archive does not take dead letters, trying again: \(error)")
     }
     return true
   }

@@ -28,17 +28,13 @@ public struct DeadLetterRetention: Sendable {
     let now = clock.now()
     func since(_ days: Int) -> Int64? { days == 0 ? nil : (now - .seconds(Int64(days) * 86_400)).microseconds }
     let (closed, open) = (since(closedDays), since(openDays))
-    do {
-      return try await worker.perform { [self] connection in
+    return try await withStoreErrors {
+      try await worker.perform { [self] connection in
         (
           try delete(Statements.closed, before: closed, why: "deadLetters.retentionDays is \(closedDays)", connection),
           try delete(Statements.open, before: open, why: "deadLetters.openRetentionDays is \(openDays)", connection)
         )
       }
-    } catch let error as PostgresError {
-      throw StoreError(error)
-    } catch {
-      throw StoreError(.transient, "interrupted: \(error)")
     }
   }
 

@@ -19,18 +19,14 @@ public struct PostgresDeadLetterArchive: DeadLetterArchive {
 
   public func store(_ deadLetters: [DeadLetter]) async throws(StoreError) -> StoredDeadLetters {
     let now = clock.now()
-    do {
-      return try await worker.perform { [actor] connection in
+    return try await withStoreErrors {
+      try await worker.perform { [actor] connection in
         let rows = DeadLetterRows.distinct(
           deadLetters, at: now, archivedAs: try Self.fingerprints(of: deadLetters, on: connection))
         var stored = try Self.store(rows, actor: actor, on: connection)
         stored.known += deadLetters.count - rows.count
         return stored
       }
-    } catch let error as PostgresError {
-      throw StoreError(error)
-    } catch {
-      throw StoreError(.transient, "interrupted: \(error)")
     }
   }
 

@@ -92,20 +92,16 @@ public final class ReplayClaim: ReplayStore {
   private func perform<Value: Sendable>(
     _ body: @escaping @Sendable (PostgresConnection) throws -> Value
   ) async throws(StoreError) -> Value {
-    do {
-      return try await worker.perform(body)
-    } catch let error as PostgresError {
-      throw StoreError(error)
-    } catch {
-      throw StoreError(.permanent, "\(error)")
-    }
+    try await withStoreErrors { try await worker.perform(body) }
   }
 
   /// Makes sure that this session holds the replay's lock.
   private func hold(_ connection: PostgresConnection) throws {
     let session = connection.backendPID
     if holder.withLock({ $0 == session }) { return }
-    guard try ReplayRepository.lock(id, on: connection) else { throw ReplayBusy(id: Int(id)) }
+    guard try ReplayRepository.lock(id, on: connection) else {
+      throw StoreError(.permanent, "\(ReplayBusy(id: Int(id)))")
+    }
     holder.withLock { $0 = session }
   }
 

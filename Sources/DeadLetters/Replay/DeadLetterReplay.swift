@@ -103,13 +103,16 @@ public struct DeadLetterReplay: Sendable {
     let min = minRetryDelay
     let result: Result<Value, StoreError> = await Task {
       var backoff = Backoff(base: min, maximum: min * 32)
-      while true {
-        do throws(StoreError) {
-          return .success(try await body())
-        } catch {
-          guard error.kind == .transient, backoff.attempts < 8 else { return .failure(error) }
-          try? await Task.sleep(for: backoff.next())
-        }
+      do throws(StoreError) {
+        let value = try await retrying(
+          &backoff, while: { error, attempts in error.kind == .transient && attempts < 8 },
+          pause: { pause in
+            try? await Task.sleep(for: pause)
+            return true
+          }, body)
+        return .success(value)
+      } catch {
+        return .failure(error)
       }
     }.value
     return try result.get()

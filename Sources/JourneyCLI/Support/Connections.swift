@@ -13,7 +13,7 @@ extension Settings {
     broker.rpcTimeout = .seconds(deadlines.brokerRequest)
     broker.stallTimeout = .seconds(deadlines.brokerStall)
     broker.tcpUserTimeout = .seconds(deadlines.brokerStall)
-    broker.reconnect = ReconnectPolicy(maximum: .seconds(deadlines.brokerReconnect))
+    broker.maxReconnectDelay = .seconds(deadlines.brokerReconnect)
     return broker
   }
 
@@ -31,7 +31,7 @@ extension Settings {
     database.lockTimeout = .seconds(deadlines.lock)
     database.deadline = .seconds(deadlines.answer)
     database.idleInTransactionTimeout = .seconds(deadlines.idleTransaction)
-    database.backoff = PostgresBackoff(maximum: .seconds(deadlines.databaseReconnect))
+    database.maxReconnectDelay = .seconds(deadlines.databaseReconnect)
     return database
   }
 

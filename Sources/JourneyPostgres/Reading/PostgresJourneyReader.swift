@@ -64,7 +64,7 @@ public struct PostgresJourneyReader: JourneyReader {
   ) async throws(StoreError) -> [UInt8]? {
     enum Answer { case read([UInt8]?), unread(FoundClient) }
     let begin = Self.begin(caller)
-    let answer: Answer = try await classified { [pool, standings] in
+    let answer: Answer = try await withStoreErrors { [pool, standings] in
       try await pool.perform { connection in
         let found = try standings.client(connection.pipeline(begin + [StandingReader.find(client)])[2])
         if let found, found.isUnread {
@@ -78,7 +78,7 @@ public struct PostgresJourneyReader: JourneyReader {
     switch answer {
     case .read(let document): return document
     case .unread(let found):
-      let standing = try await classified { [adapter, standings] in
+      let standing = try await withStoreErrors { [adapter, standings] in
         try await adapter.perform { connection in
           var found = found
           try standings.read(&found, on: connection)
@@ -114,11 +114,11 @@ public struct PostgresJourneyReader: JourneyReader {
       if rest.count > page.limit {
         var random = SystemRandomNumberGenerator()
         let id = UUID.v7(at: SystemClock().now(), using: &random)
-        try await classified { [lists] in try await lists.keep(rest, as: id, for: caller.subject) }
+        try await withStoreErrors { [lists] in try await lists.keep(rest, as: id, for: caller.subject) }
         next = Self.cursor(id, page.limit)
       }
     case .kept(let id, let offset):
-      let found = try await classified { [lists] in
+      let found = try await withStoreErrors { [lists] in
         try await lists.part(of: id, for: caller.subject, offset: offset, limit: page.limit)
       }
       // As little is said of somebody else's as of none.
@@ -156,7 +156,7 @@ public struct PostgresJourneyReader: JourneyReader {
       }
       return ages
     }
-    try await classified { [counter] in try await counter.refresh(ages) }
+    try await withStoreErrors { [counter] in try await counter.refresh(ages) }
   }
 
   private func perform<Value: Sendable>(
@@ -164,7 +164,7 @@ public struct PostgresJourneyReader: JourneyReader {
     _ read: @escaping @Sendable (PostgresResult) throws(PostgresError) -> Value
   ) async throws(StoreError) -> Value {
     let commands = Self.begin(caller) + [(statement, parameters), (.commit, PostgresParameters())]
-    return try await classified { [pool] in
+    return try await withStoreErrors { [pool] in
       try await pool.perform { connection in try read(connection.pipeline(commands)[2]) }
     }
   }
@@ -173,16 +173,6 @@ public struct PostgresJourneyReader: JourneyReader {
   private static func begin(_ caller: Caller) -> [(PostgresStatement, PostgresParameters)] {
     let claims = PostgresParameters { $0.text(String(decoding: caller.claims, as: UTF8.self)) }
     return [(.begin, PostgresParameters()), (ReadSQL.claims, claims)]
-  }
-
-  private func classified<Value>(_ body: () async throws -> Value) async throws(StoreError) -> Value {
-    do {
-      return try await body()
-    } catch let error as PostgresError {
-      throw StoreError(error)
-    } catch {
-      throw StoreError(.transient, "interrupted: \(error)")
-    }
   }
 
   private static func command(_ query: JourneyQuery, _ caller: Caller) -> (PostgresStatement, PostgresParameters) {

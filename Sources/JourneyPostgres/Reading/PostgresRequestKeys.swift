@@ -10,8 +10,8 @@ public struct PostgresRequestKeys: RequestKeys {
   public init(worker: PostgresWorker) { self.worker = worker }
 
   public func claim(_ key: UUID, of user: UUID, fingerprint: UUID) async throws(StoreError) -> Bool {
-    do {
-      return try await worker.perform { connection in
+    try await withStoreErrors {
+      try await worker.perform { connection in
         let parameters = PostgresParameters {
           $0.uuid(user)
           $0.uuid(key)
@@ -23,10 +23,6 @@ public struct PostgresRequestKeys: RequestKeys {
         ])
         return try results[1].bool(0, 0)
       }
-    } catch let error as PostgresError {
-      throw StoreError(error)
-    } catch {
-      throw StoreError(.transient, "interrupted: \(error)")
     }
   }
 

@@ -7,7 +7,8 @@ import TestServers
 struct FaultTests {
   private func settings(_ uri: String, _ name: String) throws -> AMQPConnectionSettings {
     var settings = try AMQPConnectionSettings(uri: uri, connectionName: name)
-    settings.reconnect = ReconnectPolicy(base: .milliseconds(50), maximum: .milliseconds(500))
+    settings.minReconnectDelay = .milliseconds(50)
+    settings.maxReconnectDelay = .milliseconds(500)
     return settings
   }
 

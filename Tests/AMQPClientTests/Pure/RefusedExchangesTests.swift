@@ -1,10 +1,10 @@
+import ConnectionThreads
 import Testing
 
 @testable import AMQPClient
 
 @Suite("Exchanges that refuse")
 struct RefusedExchangesTests {
-  private let second: UInt64 = 1_000_000_000
 
   private func refusal(_ text: String, _ code: Int = 403) -> AMQPError {
     AMQPError(
@@ -32,7 +32,7 @@ struct RefusedExchangesTests {
       ),
     ] {
       var refusals = RefusedExchanges()
-      #expect(refusals.refused(refusal(text), outstanding: all, now: 0) == expected, "\(text)")
+      #expect(refusals.refused(refusal(text), outstanding: all, now: .seconds(0)) == expected, "\(text)")
     }
   }
 
@@ -40,14 +40,15 @@ struct RefusedExchangesTests {
   func pauses() {
     var refusals = RefusedExchanges()
     let error = refusal("NOT_FOUND - no exchange 'a' in vhost '/'", 404)
-    var now: UInt64 = 0
+    var now = MonotonicInstant.seconds(0)
     for pause in [1, 2, 4, 8, 16, 30, 30] {
       #expect(refusals.refused(error, outstanding: [("a", "k")], now: now) == [true])
       #expect(
-        refusals.verdict(exchange: "a", routingKey: "k", outstanding: 0, now: now + UInt64(pause) * second - 1)
+        refusals.verdict(
+          exchange: "a", routingKey: "k", outstanding: 0, now: now + .nanoseconds(pause * 1_000_000_000 - 1))
           == .refused(error))
       #expect(refusals.verdict(exchange: "b", routingKey: "k", outstanding: 9, now: now) == .send)
-      now += UInt64(pause) * second
+      now = now + .seconds(pause)
       #expect(refusals.verdict(exchange: "a", routingKey: "k", outstanding: 1, now: now) == .wait)
       #expect(refusals.verdict(exchange: "a", routingKey: "k", outstanding: 0, now: now) == .send)
       #expect(refusals.verdict(exchange: "b", routingKey: "k", outstanding: 1, now: now) == .wait, "the trial is alone")
@@ -60,21 +61,21 @@ struct RefusedExchangesTests {
   func heldUp() {
     var refusals = RefusedExchanges()
     let error = refusal("NOT_FOUND - no exchange 'a' in vhost '/'", 404)
-    _ = refusals.refused(error, outstanding: [("a", "k")], now: 0)
-    #expect(refusals.verdict(exchange: "a", routingKey: "k", outstanding: 1, now: second) == .wait)
-    #expect(refusals.verdict(exchange: "a", routingKey: "k", outstanding: 1, now: 3 * second) == .refused(error))
-    #expect(refusals.verdict(exchange: "a", routingKey: "k", outstanding: 0, now: 4 * second - 1) == .refused(error))
+    _ = refusals.refused(error, outstanding: [("a", "k")], now: .seconds(0))
+    #expect(refusals.verdict(exchange: "a", routingKey: "k", outstanding: 1, now: .seconds(1)) == .wait)
+    #expect(refusals.verdict(exchange: "a", routingKey: "k", outstanding: 1, now: .seconds(3)) == .refused(error))
+    #expect(refusals.verdict(exchange: "a", routingKey: "k", outstanding: 0, now: .seconds(4, -1)) == .refused(error))
   }
 
   @Test("Where no exchange is named, as many messages as were under way go one by one")
   func inDoubt() {
     var refusals = RefusedExchanges()
     let error = refusal("PRECONDITION_FAILED - invalid expiration 'x'", 406)
-    #expect(refusals.refused(error, outstanding: [("a", "k"), ("b", "k")], now: 0) == [false, false])
-    #expect(refusals.verdict(exchange: "a", routingKey: "k", outstanding: 1, now: 0) == .wait)
-    #expect(refusals.verdict(exchange: "a", routingKey: "k", outstanding: 0, now: 0) == .send)
+    #expect(refusals.refused(error, outstanding: [("a", "k"), ("b", "k")], now: .seconds(0)) == [false, false])
+    #expect(refusals.verdict(exchange: "a", routingKey: "k", outstanding: 1, now: .seconds(0)) == .wait)
+    #expect(refusals.verdict(exchange: "a", routingKey: "k", outstanding: 0, now: .seconds(0)) == .send)
     refusals.answered()
-    #expect(refusals.refused(error, outstanding: [("b", "k")], now: 0) == [true])
+    #expect(refusals.refused(error, outstanding: [("b", "k")], now: .seconds(0)) == [true])
     refusals.answered()
     #expect(refusals.isEmpty)
   }

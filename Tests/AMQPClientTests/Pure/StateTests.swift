@@ -1,88 +1,25 @@
 @testable import AMQPClient
+import ConnectionThreads
 import Testing
-
-@Suite("Reconnect policy")
-struct ReconnectTests {
-  private let policy = ReconnectPolicy(base: .milliseconds(100), maximum: .seconds(1))
-  private let second: UInt64 = 1_000_000_000
-
-  @Test("The wait doubles up to the maximum, with jitter in its upper half")
-  func doubling() {
-    var most = ReconnectBackoff(policy: policy, hosts: 1)
-    #expect(
-      (0..<6).map { _ in most.delayAfterFailure(at: 0, jitter: 1) }
-        == [100, 200, 400, 800, 1000, 1000].map { .milliseconds($0) })
-    var least = ReconnectBackoff(policy: policy, hosts: 1)
-    #expect(
-      (0..<5).map { _ in least.delayAfterFailure(at: 0, jitter: 0) }
-        == [50, 100, 200, 400, 500].map { .milliseconds($0) })
-  }
-
-  @Test("Only a connection that outlived the wait before it starts the waits anew")
-  func stability() {
-    var backoff = ReconnectBackoff(policy: policy, hosts: 1)
-    for _ in 0..<3 { _ = backoff.delayAfterFailure(at: 0, jitter: 1) }
-    backoff.connected(at: second)
-    #expect(backoff.delayAfterFailure(at: second, jitter: 1) == .milliseconds(800))
-    backoff.connected(at: 2 * second)
-    #expect(backoff.delayAfterFailure(at: 2 * second + 99_999_999, jitter: 1) == .seconds(1))
-    backoff.connected(at: 4 * second)
-    #expect(backoff.delayAfterFailure(at: 5 * second, jitter: 1) == .milliseconds(100))
-  }
-
-  @Test("No wait is longer than the connection before it lived, unless that died at once")
-  func lifetime() {
-    var backoff = ReconnectBackoff(policy: policy, hosts: 1)
-    for _ in 0..<4 { _ = backoff.delayAfterFailure(at: 0, jitter: 1) }
-    backoff.connected(at: second)
-    #expect(backoff.delayAfterFailure(at: second + 300_000_000, jitter: 1) == .milliseconds(300))
-    backoff.connected(at: 2 * second)
-    #expect(backoff.delayAfterFailure(at: 2 * second + 300_000_000, jitter: 1) == .milliseconds(100))
-  }
-
-  @Test("With several hosts the wait comes when each has failed, and grows from round to round")
-  func hosts() {
-    var backoff = ReconnectBackoff(policy: policy, hosts: 3)
-    let wanted = [0, 0, 100, 0, 0, 200, 0, 0, 400, 0].map { Duration.milliseconds($0) }
-    #expect((0..<10).map { _ in backoff.delayAfterFailure(at: 0, jitter: 1) } == wanted)
-    // Let in and thrown out is a failure like any other.
-    backoff.connected(at: second)
-    #expect(backoff.delayAfterFailure(at: second, jitter: 1) == .zero)
-    #expect(backoff.delayAfterFailure(at: second, jitter: 1) == .milliseconds(800))
-    // After one that lasted each host has its turn again.
-    backoff.connected(at: 2 * second)
-    #expect(
-      (0..<4).map { _ in backoff.delayAfterFailure(at: 3 * second, jitter: 1) }
-        == [0, 0, 100, 0].map { .milliseconds($0) })
-  }
-
-  @Test("A thousand failures overflow nothing")
-  func many() {
-    var backoff = ReconnectBackoff(policy: ReconnectPolicy(base: .seconds(1), maximum: .seconds(3600)), hosts: 1)
-    for _ in 0..<1000 { _ = backoff.delayAfterFailure(at: 0, jitter: 0.5) }
-    #expect(backoff.delayAfterFailure(at: 0, jitter: 1) == .seconds(3600))
-  }
-}
 
 @Suite("Renewal of a channel")
 struct ChannelRenewalTests {
   @Test("Only a channel that has refused is replaced, and none before a second")
   func renewal() {
     var renewal = ChannelRenewal()
-    let second: UInt64 = 1_000_000_000
-    renewal.opened(at: second)
-    #expect(!renewal.isDue(at: 100 * second))
+    renewal.opened(at: .seconds(1))
+    #expect(!renewal.isDue(at: .seconds(100)))
     renewal.refused()
-    #expect(!renewal.isDue(at: 2 * second - 1))
-    #expect(renewal.isDue(at: 2 * second))
+    #expect(!renewal.isDue(at: .seconds(2, -1)))
+    #expect(renewal.isDue(at: .seconds(2)))
     // Answers that do not come are waited for two seconds; then messages go out again, for a second.
-    renewal.isHeldUp(at: 4 * second - 1)
-    #expect(renewal.isDue(at: 4 * second - 1))
-    renewal.isHeldUp(at: 4 * second)
-    #expect(!renewal.isDue(at: 5 * second - 1))
-    #expect(renewal.isDue(at: 5 * second))
-    renewal.opened(at: 6 * second)
-    #expect(!renewal.isDue(at: 100 * second))
+    renewal.isHeldUp(at: .seconds(4, -1))
+    #expect(renewal.isDue(at: .seconds(4, -1)))
+    renewal.isHeldUp(at: .seconds(4))
+    #expect(!renewal.isDue(at: .seconds(5, -1)))
+    #expect(renewal.isDue(at: .seconds(5)))
+    renewal.opened(at: .seconds(6))
+    #expect(!renewal.isDue(at: .seconds(100)))
   }
 }
 

@@ -1,4 +1,5 @@
 @testable import AMQPClient
+import ConnectionThreads
 import CRabbitMQ
 import Testing
 
@@ -109,7 +110,7 @@ struct MailboxTests {
     let mailbox = Mailbox<(sender: Int, number: Int)>()
     let (senders, count) = (8, 5000)
     for sender in 0..<senders {
-      ConnectionThread.start(name: "sender") {
+      NamedThread.startForConnection(name: "sender") {
         for number in 0..<count { mailbox.post((sender, number)) }
       }
     }

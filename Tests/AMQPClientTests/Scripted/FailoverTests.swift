@@ -10,7 +10,8 @@ struct FailoverTests {
   private func settings(_ brokers: [ScriptedBroker]) throws -> AMQPConnectionSettings {
     var settings = try brokers[0].settings()
     settings.endpoints = brokers.map { .init(host: "127.0.0.1", port: $0.port) }
-    settings.reconnect = ReconnectPolicy(base: .seconds(90), maximum: .seconds(90))
+    settings.minReconnectDelay = .seconds(90)
+    settings.maxReconnectDelay = .seconds(90)
     return settings
   }
 

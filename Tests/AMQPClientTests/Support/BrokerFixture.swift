@@ -16,7 +16,8 @@ struct BrokerFixture {
   private static func settings(_ servers: TestServers, _ vhost: String, _ name: String) throws -> AMQPConnectionSettings
   {
     var settings = try AMQPConnectionSettings(uri: servers.amqpURL(vhost: vhost), connectionName: "\(vhost) \(name)")
-    settings.reconnect = ReconnectPolicy(base: .milliseconds(20), maximum: .milliseconds(200))
+    settings.minReconnectDelay = .milliseconds(20)
+    settings.maxReconnectDelay = .milliseconds(200)
     return settings
   }
 

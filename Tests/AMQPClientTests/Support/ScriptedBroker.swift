@@ -1,4 +1,5 @@
 @testable import AMQPClient
+import ConnectionThreads
 import Glibc
 import Synchronization
 
@@ -43,12 +44,12 @@ final class ScriptedBroker: Sendable {
     guard status == 0 else { throw ScriptError(description: "no loopback port") }
     self.listener = listener
     port = Int(UInt16(bigEndian: address.sin_port))
-    ConnectionThread.start(name: "scripted") { [self] in
+    NamedThread.startForConnection(name: "scripted") { [self] in
       var number = 0
       while case let descriptor = accept(listener, nil, nil), descriptor >= 0 {
         number += 1
         let (peer, current) = (Peer(descriptor), number)
-        ConnectionThread.start(name: "peer") { [self] in
+        NamedThread.startForConnection(name: "peer") { [self] in
           do { try script(peer, current) } catch { failures.withLock { $0.append("connection \(current): \(error)") } }
           peer.close()
         }
@@ -65,7 +66,8 @@ final class ScriptedBroker: Sendable {
   func settings(heartbeat: Int = 60, name: String = "scripted") throws -> AMQPConnectionSettings {
     var settings = try AMQPConnectionSettings(
       uri: "amqp://guest:guest@127.0.0.1:\(port)/?heartbeat=\(heartbeat)", connectionName: name)
-    settings.reconnect = ReconnectPolicy(base: .milliseconds(20), maximum: .milliseconds(100))
+    settings.minReconnectDelay = .milliseconds(20)
+    settings.maxReconnectDelay = .milliseconds(100)
     return settings
   }
 }

@@ -1,42 +1,42 @@
+import ConnectionThreads
 import Glibc
 
 /// The life of one thread of a pool: it opens its connection when there is work, keeps it while it lasts, and paces
 /// its attempts when it cannot be had.
 ///
 /// Isolation: everything happens on the thread itself.
-final class ConnectionThread {
+final class PoolWorker {
   private let settings: PostgresSettings
   private let queue: JobQueue
   private let number: Int
   private var connection: PostgresConnection?
-  private var failures = 0
-  private var notBefore = Instant(nanoseconds: 0)
+  private var backoff: Backoff
+  private var notBefore = MonotonicInstant.distantPast
 
   private init(_ settings: PostgresSettings, _ queue: JobQueue, number: Int) {
     self.settings = settings
     self.queue = queue
     self.number = number
+    backoff = Backoff(base: settings.minReconnectDelay, maximum: settings.maxReconnectDelay)
   }
 
   /// - Parameter number: from 0.
   static func start(
     _ settings: PostgresSettings, _ queue: JobQueue, number: Int, _ executor: ThreadExecutor, name: String
   ) {
-    let isStarted = Thread.detach(name: name, stackSize: 4 << 20) {
-      let thread = ConnectionThread(settings, queue, number: number)
+    NamedThread.start(name: name, stackBytes: 4 << 20) {
+      let thread = PoolWorker(settings, queue, number: number)
       pthread_setspecific(currentKey, Unmanaged.passUnretained(thread).toOpaque())
       thread.run(as: executor)
       pthread_setspecific(currentKey, nil)
       queue.threadEnded()
     }
-    // Without a single thread nothing would ever answer; the system is out of threads, and the program with it.
-    precondition(isStarted, "the operating system refused a thread")
   }
 
   /// The thread of this queue on which the caller runs.
-  static func current(of queue: JobQueue) -> ConnectionThread? {
+  static func current(of queue: JobQueue) -> PoolWorker? {
     guard let pointer = pthread_getspecific(currentKey) else { return nil }
-    let thread = Unmanaged<ConnectionThread>.fromOpaque(pointer).takeUnretainedValue()
+    let thread = Unmanaged<PoolWorker>.fromOpaque(pointer).takeUnretainedValue()
     return thread.queue === queue ? thread : nil
   }
 
@@ -101,10 +101,10 @@ final class ConnectionThread {
   }
 
   private func connectForJobs() -> PostgresConnection? {
-    if Instant.now() < notBefore {
+    if MonotonicInstant.now() < notBefore {
       queue.pause(number, until: notBefore)
       // Closed, called away, or the work is done by another: look again.
-      guard Instant.now() >= notBefore, queue.hasWork else { return nil }
+      guard MonotonicInstant.now() >= notBefore, queue.hasWork else { return nil }
     }
     do throws(PostgresError) {
       return try connect()
@@ -117,14 +117,13 @@ final class ConnectionThread {
   private func connect() throws(PostgresError) -> PostgresConnection {
     do throws(PostgresError) {
       let fresh = try PostgresConnection.connect(settings)
-      failures = 0
-      notBefore = Instant(nanoseconds: 0)
+      backoff.reset()
+      notBefore = .distantPast
       connection = fresh
       queue.connectionOpened()
       return fresh
     } catch {
-      failures += 1
-      notBefore = Instant.now() + settings.backoff.pause(afterFailures: failures, random: Double.random(in: 0..<1))
+      notBefore = .now() + backoff.next()
       throw error
     }
   }
