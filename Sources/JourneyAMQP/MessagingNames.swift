@@ -19,7 +19,7 @@ public struct MessagingNames: Hashable, Sendable {
   /// ingest queue, by its name. The queues are `<retry>.10s` and so on.
   public var retry = "journey.retry"
   /// How often a message may be handed out again before the broker gives up on it.
-  public var deliveryLimit = 20
+  package var deliveryLimit = 20
 
   public init() {}
 
@@ -30,7 +30,7 @@ public struct MessagingNames: Hashable, Sendable {
   /// The queue whose messages return to the ingest queue after a tier's time.
   public func retryQueue(_ tier: String) -> String { "\(retry).\(tier)" }
 
-  public func actionQueue(_ channel: String) -> String { "\(actions).\(channel)" }
+  func actionQueue(_ channel: String) -> String { "\(actions).\(channel)" }
 
   /// Everything the adapter needs. All queues are durable quorum queues; what the broker gives up on goes, at least
   /// once, to the dead letters.

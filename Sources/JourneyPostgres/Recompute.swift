@@ -38,7 +38,7 @@ public struct Recompute: Sendable {
   public var rounds = 10
   public var pause = Duration.seconds(1)
   /// After so many clients that are refused it gives up: then it is not the clients.
-  public var maxFailures = 20
+  private static let maxFailures = 20
 
   public init() {}
 
@@ -128,7 +128,7 @@ public struct Recompute: Sendable {
       case .poison, .permanent:
         guard clients.count == 1 else { break }
         progress.failed.append((clients[0].id, error.description))
-        guard progress.failed.count < maxFailures else { throw error }
+        guard progress.failed.count < Self.maxFailures else { throw error }
         return []
       }
     }

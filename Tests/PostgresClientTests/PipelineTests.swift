@@ -1,4 +1,4 @@
-import PostgresClient
+@testable import PostgresClient
 import Synchronization
 import Testing
 

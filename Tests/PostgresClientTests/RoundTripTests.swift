@@ -1,5 +1,5 @@
 import FoundationEssentials
-import PostgresClient
+@testable import PostgresClient
 import Testing
 
 /// What goes in comes out, through the server, in binary.

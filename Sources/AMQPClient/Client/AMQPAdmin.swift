@@ -123,22 +123,18 @@ public final class AMQPAdmin: Sendable {
     try await perform { connection throws(AMQPError) in try connection.bind(binding) }
   }
 
-  public func unbind(_ binding: Binding) async throws(AMQPError) {
+  package func unbind(_ binding: Binding) async throws(AMQPError) {
     try await perform { connection throws(AMQPError) in try connection.unbind(binding) }
   }
 
   /// Returns how many messages were removed.
   @discardableResult
-  public func purge(queue: String) async throws(AMQPError) -> Int {
+  package func purge(queue: String) async throws(AMQPError) -> Int {
     try await perform { connection throws(AMQPError) in try connection.purge(queue: queue) }
   }
 
-  public func deleteQueue(_ name: String) async throws(AMQPError) {
+  package func deleteQueue(_ name: String) async throws(AMQPError) {
     try await perform { connection throws(AMQPError) in try connection.delete(queue: name) }
-  }
-
-  public func deleteExchange(_ name: String) async throws(AMQPError) {
-    try await perform { connection throws(AMQPError) in try connection.delete(exchange: name) }
   }
 
   /// Asks the broker something that needs no permission and waits for the answer.

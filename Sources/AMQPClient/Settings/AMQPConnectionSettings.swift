@@ -32,7 +32,7 @@ public struct AMQPConnectionSettings: Sendable {
     }
   }
 
-  public enum Mechanism: String, Hashable, Sendable {
+  enum Mechanism: String, Hashable, Sendable {
     case plain
     /// The client certificate is the identity.
     case external
@@ -42,7 +42,7 @@ public struct AMQPConnectionSettings: Sendable {
   public var endpoints: [Endpoint]
   public var user: String
   public var virtualHost: String
-  public var mechanism: Mechanism
+  var mechanism: Mechanism
   /// `nil` is plain TCP.
   public var tls: TLS?
   /// What the broker's management page shows for the connection.
@@ -63,7 +63,7 @@ public struct AMQPConnectionSettings: Sendable {
   public var minReconnectDelay: Duration = .milliseconds(250)
   public var maxReconnectDelay: Duration = .seconds(30)
   /// The largest frame in bytes, 8192...131072: properties have to fit one frame, and brokers from 4.1 on refuse less.
-  public var frameMax = 131_072
+  var frameMax = 131_072
   /// The largest body in bytes, both ways. Larger ones are delivered without their body, or with its beginning, and not
   /// published.
   public var maxBodyBytes = 32 << 20

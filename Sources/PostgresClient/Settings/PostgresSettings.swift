@@ -31,7 +31,7 @@ public struct PostgresSettings: Sendable {
   public var minReconnectDelay: Duration = .milliseconds(100)
   public var maxReconnectDelay: Duration = .seconds(10)
   /// Receives the server's notices and warnings, on the connection's thread. They go nowhere by default.
-  public var noticeHandler: (@Sendable (PostgresNotice) -> Void)?
+  var noticeHandler: (@Sendable (PostgresNotice) -> Void)?
 
   /// What the connection string says, e.g. `host` -> `a,b`. Includes the password.
   let options: [String: String]
@@ -168,12 +168,12 @@ extension PostgresSettings: CustomStringConvertible, CustomDebugStringConvertibl
 }
 
 /// A notice or warning that the server sent beside its answers.
-public struct PostgresNotice: Sendable {
+struct PostgresNotice: Sendable {
   /// `WARNING`, `NOTICE`, `INFO`, `LOG` or `DEBUG`.
-  public var severity: String
-  public var sqlState: String?
+  var severity: String
+  var sqlState: String?
   /// The primary message only.
-  public var message: String
+  var message: String
 }
 
 extension Duration {

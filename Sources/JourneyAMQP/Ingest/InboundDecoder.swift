@@ -7,7 +7,7 @@ public struct InboundDecoder: Sendable {
   /// The source whose mapping reads CloudEvents.
   public static let cloudEvents = "cloudevents"
   /// The source of an `application/json` message without a header `x-source`: the adapter's own body.
-  public static let ownBody = "journey"
+  static let ownBody = "journey"
   /// The property `app_id` of what the adapter's own API publishes.
   static let apiAppID = "journey-api"
 

@@ -36,7 +36,7 @@ extension PostgresConnection {
   /// Ends an open transaction without a word; where that fails, the connection is given up and the transaction with it.
   func abandonTransaction() {
     guard isUsable, isInTransaction else { return }
-    do throws(PostgresError) { try rollback() } catch { wire.markBroken() }
+    do throws(PostgresError) { try rollback() } catch { libpq.markBroken() }
   }
 
   func rolledBackInstead(_ site: CallSite) -> PostgresError {

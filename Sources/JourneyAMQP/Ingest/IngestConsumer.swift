@@ -19,7 +19,7 @@ public final class IngestConsumer: EventSource {
     public init() {}
   }
 
-  private struct State {
+  struct State {
     var deadLettersUnderWay = 0
     /// Messages that went back to the queue at a stop because their copies were not taken.
     var handedBack = 0
@@ -33,7 +33,7 @@ public final class IngestConsumer: EventSource {
     var receiver: CheckedContinuation<Void, Never>?
   }
 
-  private final class Shared: Sendable {
+  final class Shared: Sendable {
     let state = Mutex(State())
     /// The newest generation that is lost.
     let lostGeneration = Atomic<UInt64>(0)
@@ -42,15 +42,15 @@ public final class IngestConsumer: EventSource {
   /// They are mapped on the connection's thread, which looks after the connection in between.
   private static let maxAtOnce = 64
 
-  private let shared = Shared()
-  private let consumer: AMQPConsumer
-  private let deadLetters: AMQPPublisher
+  let shared = Shared()
+  let consumer: AMQPConsumer
+  let deadLetters: AMQPPublisher
   private let decoder: InboundDecoder
-  private let settings: Settings
-  private let own: OwnMessages
-  private let clock: any WallClock
-  private let health: Health
-  private let logger: Logger
+  let settings: Settings
+  let own: OwnMessages
+  let clock: any WallClock
+  let health: Health
+  let logger: Logger
 
   /// - Parameters:
   ///   - letters: publishes retries and dead letters, as the same user as `connection`; started and closed by the
@@ -166,124 +166,6 @@ public final class IngestConsumer: EventSource {
     guard !rejected.isEmpty else { return }
     shared.state.withLock { $0.deadLettersUnderWay += rejected.count }
     deadLetter(rejected, attempt: 0)
-  }
-
-  private func retryTier(of delivery: Delivery, _ reasons: [Rejection]) -> String? {
-    settings.retry.tier(for: reasons, attempts: AttemptRecord(delivery.properties.headers).attempts)
-  }
-
-  /// Publishes copies to retry queues and dead letters, and acknowledges each message once the broker has confirmed its
-  /// copy.
-  private func deadLetter(_ rejected: [RejectedDelivery], attempt: Int) {
-    let now = clock.now()
-    if attempt == 0 {
-      for item in rejected where !item.isPostponed { log(item) }
-      let postponed = rejected.count(where: \.isPostponed)
-      // One line for all of them: where nothing passes, there are many.
-      if postponed > 0 {
-        logger.info("messages are put off, to be tried again later", metadata: ["count": "\(postponed)"])
-      }
-    }
-    let messages = rejected.map { $0.message(settings, own, now) }
-    deadLetters.publish(messages) { [self] outcomes in
-      var settled: [Settlement] = []
-      var again: [RejectedDelivery] = []
-      // Retries that cannot wait become dead letters at once: that shall not hold the stream up.
-      var dead: [RejectedDelivery] = []
-      var last: PublishOutcome?
-      let isCrowded = shared.state.withLock { $0.deadLettersUnderWay } > Int(settings.prefetch) / 4
-      for (var item, outcome) in zip(rejected, outcomes) {
-        switch item.next(after: outcome, isCrowded: isCrowded) {
-        case .settle(let settlement):
-          settled.append(settlement)
-        case .deadLetter:
-          item.tier = nil
-          dead.append(item)
-        case .again:
-          last = outcome
-          again.append(item)
-        }
-      }
-      record(messages, outcomes)
-      consumer.settle(settled)
-      deadLettersEnded(settled.count)
-      if !dead.isEmpty { deadLetter(dead, attempt: attempt + 1) }
-      if let last { retry(again, attempt: attempt, because: last) }
-    }
-  }
-
-  private func record(_ messages: [OutboundMessage], _ outcomes: [PublishOutcome]) {
-    let (news, startsForgetting) = shared.state.withLock { state in
-      let news = zip(messages, outcomes).compactMap { state.refusals.record($1, by: $0.exchange, now: .now) }
-      report(state.refusals)
-      let starts = !state.isForgetting && !state.refusals.isEmpty
-      if starts { state.isForgetting = true }
-      return (news, starts)
-    }
-    for reason in news { logger.error("\(reason)") }
-    if startsForgetting { Task { await forgetRefusals() } }
-  }
-
-  private func report(_ refusals: CopyRefusals) {
-    if let problem = refusals.problem { health.failed(.copies, problem) } else { health.succeeded(.copies) }
-  }
-
-  /// Where nothing more is published to an exchange, nobody learns that it takes copies again.
-  private func forgetRefusals() async {
-    while true {
-      let next = shared.state.withLock { state in
-        state.refusals.forget(now: .now)
-        report(state.refusals)
-        state.isForgetting = !state.refusals.isEmpty
-        return state.refusals.nextForgotten
-      }
-      guard let next else { return }
-      try? await Task.sleep(until: next, clock: .continuous)
-    }
-  }
-
-  /// The code and the field as the mapping calls it, never the value, nor names that the body made up: a log is no
-  /// place for a client's data.
-  private func log(_ item: RejectedDelivery) {
-    let reason = item.reasons.first
-    let field = reason?.code == .malformed && reason?.field?.hasPrefix("$") == true ? "body" : reason?.field
-    let metadata: Logger.Metadata = [
-      "code": "\(reason?.code.rawValue ?? "")", "field": "\(field ?? "")",
-      "routing_key": "\(item.delivery.routingKey)",
-    ]
-    guard let tier = item.tier else { return logger.notice("dead letter", metadata: metadata) }
-    logger.info("tried again later", metadata: metadata.merging(["in": "\(tier)"]) { $1 })
-  }
-
-  private func retry(_ rejected: [RejectedDelivery], attempt: Int, because outcome: PublishOutcome) {
-    if attempt == 0 {
-      logger.warning(
-        "retries or dead letters are not taken, trying again: \(outcome.explanation)",
-        metadata: ["count": "\(rejected.count)"])
-    }
-    let isFinished = shared.state.withLock(\.isFinished), lost = lostGeneration
-    // What belongs to a lost connection is delivered, and rejected, again.
-    let open = isFinished ? [] : rejected.filter { $0.delivery.tag.generation > lost }
-    if isFinished {
-      shared.state.withLock { $0.handedBack += rejected.count }
-      consumer.settle(rejected.map { .nack($0.delivery.tag, requeue: true) })
-    }
-    deadLettersEnded(rejected.count - open.count)
-    guard !open.isEmpty else { return }
-    Task {
-      try? await Task.sleep(for: .seconds(min(30, 1 << min(attempt, 5))))
-      deadLetter(open, attempt: attempt + 1)
-    }
-  }
-
-  private func deadLettersEnded(_ count: Int) {
-    let closer = shared.state.withLock { state in
-      state.deadLettersUnderWay -= count
-      guard state.deadLettersUnderWay == 0 else { return nil as CheckedContinuation<Void, Never>? }
-      defer { state.closer = nil }
-      return state.closer
-    }
-    closer?.resume()
   }
 
   public func pause() { consumer.pause() }

@@ -19,17 +19,17 @@ extension PostgresConnection {
     let site = CallSite(file: file, line: line)
     try requireUsable("wait for notifications", site)
     let until = MonotonicInstant.now() + limit
-    do throws(WireFailure) {
+    do throws(LibpqFailure) {
       while true {
-        let found = wire.drainNotifications()
+        let found = libpq.drainNotifications()
         if !found.isEmpty { return found }
-        do throws(WireFailure) {
-          try wire.wait(reading: true, writing: false, until: until)
+        do throws(LibpqFailure) {
+          try libpq.wait(reading: true, writing: false, until: until)
         } catch .deadline {
           return []
         }
         // Readable without a notification: a notice, a changed setting, or the end of the stream.
-        if PQconsumeInput(wire.pointer) == 0 { throw wire.lost() }
+        if PQconsumeInput(libpq.pointer) == 0 { throw libpq.lost() }
       }
     } catch {
       throw failure(error, "wait for notifications", site)
@@ -37,7 +37,7 @@ extension PostgresConnection {
   }
 }
 
-extension Wire {
+extension LibpqConnection {
   fileprivate func drainNotifications() -> [PostgresNotification] {
     var found: [PostgresNotification] = []
     while let entry = PQnotifies(pointer) {

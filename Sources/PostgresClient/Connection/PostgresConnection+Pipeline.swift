@@ -125,7 +125,7 @@ private struct PipelineRun {
   private var problem: PostgresError?
   private var commitInFlight = false
 
-  private var wire: Wire { connection.wire }
+  private var libpq: LibpqConnection { connection.libpq }
 
   init(connection: PostgresConnection, commands: [(PostgresStatement, PostgresParameters)], site: CallSite) {
     self.connection = connection
@@ -138,15 +138,15 @@ private struct PipelineRun {
 
   mutating func results() throws(PostgresError) -> [PostgresResult] {
     if commands.isEmpty { return [] }
-    guard PQenterPipelineMode(wire.pointer) == 1 else { throw connection.failure(wire.lost(), "pipeline", site) }
-    do throws(WireFailure) {
+    guard PQenterPipelineMode(libpq.pointer) == 1 else { throw connection.failure(libpq.lost(), "pipeline", site) }
+    do throws(LibpqFailure) {
       try send()
-      try wire.flush(until: until)
+      try libpq.flush(until: until)
       for step in steps {
         try receive(step)
-        if wire.isBroken { break }
+        if libpq.isBroken { break }
       }
-      if !wire.isBroken { try receiveSync() }
+      if !libpq.isBroken { try receiveSync() }
     } catch {
       let failed = connection.failure(error, operationInFlight, site, commitInFlight: commitInFlight)
       throw problem ?? failed
@@ -161,31 +161,31 @@ private struct PipelineRun {
     return names.isEmpty ? "pipeline" : names.prefix(6).joined(separator: ", ") + (names.count > 6 ? ", …" : "")
   }
 
-  private mutating func send() throws(WireFailure) {
+  private mutating func send() throws(LibpqFailure) {
     var pending: Set<String> = []
     for (index, (statement, parameters)) in commands.enumerated() {
       if connection.prepared[statement.name] == nil, pending.insert(statement.name).inserted {
         let types = parameters.slots.map { Oid($0.oid) }
-        guard PQsendPrepare(wire.pointer, statement.name, statement.sql, Int32(types.count), types) == 1 else {
-          throw wire.lost()
+        guard PQsendPrepare(libpq.pointer, statement.name, statement.sql, Int32(types.count), types) == 1 else {
+          throw libpq.lost()
         }
         steps.append(.prepare(command: index))
       }
-      guard parameters.send(statement.name, on: wire.pointer) else { throw wire.lost() }
+      guard parameters.send(statement.name, on: libpq.pointer) else { throw libpq.lost() }
       steps.append(.execute(command: index))
       if statement == .commit { commitInFlight = true }
     }
-    guard PQpipelineSync(wire.pointer) == 1 else { throw wire.lost() }
+    guard PQpipelineSync(libpq.pointer) == 1 else { throw libpq.lost() }
   }
 
   /// A step's answer is one result and the nil that ends it.
-  private mutating func receive(_ step: Step) throws(WireFailure) {
+  private mutating func receive(_ step: Step) throws(LibpqFailure) {
     let command =
       switch step {
       case .prepare(let index), .execute(let index): index
       }
     let (statement, parameters) = commands[command]
-    guard let handle = try wire.nextResult(until: until) else { throw wire.lost() }
+    guard let handle = try libpq.nextResult(until: until) else { throw libpq.lost() }
     switch handle.status {
     case PGRES_TUPLES_OK, PGRES_COMMAND_OK, PGRES_EMPTY_QUERY:
       if case .prepare = step {
@@ -202,12 +202,12 @@ private struct PipelineRun {
       // What follows is skipped, a COMMIT included: nothing is unknown any more, unless the session ended with this.
       commitInFlight = false
       problem = problem ?? error
-      if wire.isBroken { return }
+      if libpq.isBroken { return }
     default:
-      wire.markBroken()
+      libpq.markBroken()
       throw .lost("the statement needs a protocol that is not supported, e.g. COPY")
     }
-    guard try wire.nextResult(until: until) == nil else { throw wire.lost() }
+    guard try libpq.nextResult(until: until) == nil else { throw libpq.lost() }
   }
 
   private mutating func accept(_ result: PostgresResult, of statement: PostgresStatement) {
@@ -218,10 +218,10 @@ private struct PipelineRun {
     if result.commandTag != "COMMIT" { problem = problem ?? connection.rolledBackInstead(site) }
   }
 
-  private func receiveSync() throws(WireFailure) {
-    guard let handle = try wire.nextResult(until: until), handle.status == PGRES_PIPELINE_SYNC,
-      PQexitPipelineMode(wire.pointer) == 1
-    else { throw wire.lost() }
+  private func receiveSync() throws(LibpqFailure) {
+    guard let handle = try libpq.nextResult(until: until), handle.status == PGRES_PIPELINE_SYNC,
+      PQexitPipelineMode(libpq.pointer) == 1
+    else { throw libpq.lost() }
   }
 }
 

@@ -46,15 +46,15 @@ extension PostgresConnection {
       throw PostgresError(
         .transient, operation: PostgresError.connect, "out of memory", file: site.file, line: site.line)
     }
-    let wire = Wire(pointer, notices: NoticeSink(settings.noticeHandler))
+    let libpq = LibpqConnection(pointer, notices: NoticeSink(settings.noticeHandler))
     // Verbose, since the SQLSTATE of a refusal is to be had only from the text.
     PQsetErrorVerbosity(pointer, PQERRORS_VERBOSE)
     let until = MonotonicInstant.now() + settings.connectTimeout
-    try handshake(wire, until: until, candidate, settings, site)
+    try handshake(libpq, until: until, candidate, settings, site)
     PQsetErrorVerbosity(pointer, PQERRORS_DEFAULT)
-    guard PQsetnonblocking(pointer, 1) == 0 else { throw refusal(wire, site) }
+    guard PQsetnonblocking(pointer, 1) == 0 else { throw refusal(libpq, site) }
 
-    let connection = PostgresConnection(wire, settings)
+    let connection = PostgresConnection(libpq, settings)
     do throws(PostgresError) {
       _ = try connection.simpleQuery(sessionSetup(settings), operation: PostgresError.setUp, site: site, until: until)
     } catch {
@@ -76,15 +76,16 @@ extension PostgresConnection {
   }
 
   private static func handshake(
-    _ wire: Wire, until: MonotonicInstant, _ candidate: HostCandidates.Candidate, _ settings: PostgresSettings,
+    _ libpq: LibpqConnection, until: MonotonicInstant, _ candidate: HostCandidates.Candidate,
+    _ settings: PostgresSettings,
     _ site: CallSite
   ) throws(PostgresError) {
-    guard PQstatus(wire.pointer) != CONNECTION_BAD else { throw refusal(wire, site) }
+    guard PQstatus(libpq.pointer) != CONNECTION_BAD else { throw refusal(libpq, site) }
     // libpq: behave as if PQconnectPoll had asked to write.
     var step = PGRES_POLLING_WRITING
     while step != PGRES_POLLING_OK {
-      do throws(WireFailure) {
-        try wire.wait(reading: step == PGRES_POLLING_READING, writing: step == PGRES_POLLING_WRITING, until: until)
+      do throws(LibpqFailure) {
+        try libpq.wait(reading: step == PGRES_POLLING_READING, writing: step == PGRES_POLLING_WRITING, until: until)
       } catch {
         if case .deadline = error {
           let host = candidate["host"] ?? candidate["hostaddr"] ?? "the server"
@@ -93,18 +94,18 @@ extension PostgresConnection {
             file: site.file,
             line: site.line)
         }
-        throw refusal(wire, site)
+        throw refusal(libpq, site)
       }
-      step = PQconnectPoll(wire.pointer)
-      if step == PGRES_POLLING_FAILED { throw refusal(wire, site) }
+      step = PQconnectPoll(libpq.pointer)
+      if step == PGRES_POLLING_FAILED { throw refusal(libpq, site) }
     }
   }
 
-  private static func refusal(_ wire: Wire, _ site: CallSite) -> PostgresError {
-    let text = wire.errorMessage
+  private static func refusal(_ libpq: LibpqConnection, _ site: CallSite) -> PostgresError {
+    let text = libpq.errorMessage
     let sqlState = ErrorText.sqlState(inVerbose: text)
     // libpq gives up without asking the server, hence without a SQLSTATE, where it has no password to offer.
-    let isHopeless = sqlState == nil && (PQconnectionNeedsPassword(wire.pointer) == 1 || ErrorText.isOfSettings(text))
+    let isHopeless = sqlState == nil && (PQconnectionNeedsPassword(libpq.pointer) == 1 || ErrorText.isOfSettings(text))
     let kind = isHopeless ? .permanent : PostgresError.Kind(sqlState: sqlState, isConnecting: true)
     return PostgresError(
       kind, sqlState: sqlState, operation: PostgresError.connect,

@@ -8,16 +8,16 @@ extension PostgresResult {
   public func uuids(_ row: Int, _ column: Int) throws(PostgresError) -> [UUID?] {
     try array(row, column, "uuid[]", OID.uuidArray) { $0.uuid }
   }
-  public func int4s(_ row: Int, _ column: Int) throws(PostgresError) -> [Int32?] {
+  func int4s(_ row: Int, _ column: Int) throws(PostgresError) -> [Int32?] {
     try array(row, column, "int4[]", OID.int4Array) { $0.integer(Int32.self) }
   }
-  public func int8s(_ row: Int, _ column: Int) throws(PostgresError) -> [Int64?] {
+  func int8s(_ row: Int, _ column: Int) throws(PostgresError) -> [Int64?] {
     try array(row, column, "int8[]", OID.int8Array) { $0.integer(Int64.self) }
   }
-  public func doubles(_ row: Int, _ column: Int) throws(PostgresError) -> [Double?] {
+  func doubles(_ row: Int, _ column: Int) throws(PostgresError) -> [Double?] {
     try array(row, column, "float8[]", OID.float8Array) { $0.integer(UInt64.self).map { Double(bitPattern: $0) } }
   }
-  public func bools(_ row: Int, _ column: Int) throws(PostgresError) -> [Bool?] {
+  func bools(_ row: Int, _ column: Int) throws(PostgresError) -> [Bool?] {
     try array(row, column, "bool[]", OID.boolArray) { $0.first.map { $0 != 0 } }
   }
   /// Microseconds since 1970-01-01T00:00:00Z.
@@ -26,10 +26,10 @@ extension PostgresResult {
       $0.integer(Int64.self).map(PostgresEpoch.fromServer)
     }
   }
-  public func byteas(_ row: Int, _ column: Int) throws(PostgresError) -> [[UInt8]?] {
+  func byteas(_ row: Int, _ column: Int) throws(PostgresError) -> [[UInt8]?] {
     try array(row, column, "bytea[]", OID.byteaArray) { [UInt8]($0) }
   }
-  public func jsonbs(_ row: Int, _ column: Int) throws(PostgresError) -> [[UInt8]?] {
+  func jsonbs(_ row: Int, _ column: Int) throws(PostgresError) -> [[UInt8]?] {
     try array(row, column, "jsonb[]", OID.jsonbArray) { $0.first == 1 ? [UInt8]($0.dropFirst()) : nil }
   }
 

@@ -29,7 +29,7 @@ public struct PostgresLink: Hashable, Sendable {
 
 extension PostgresConnection {
   public var link: PostgresLink {
-    let pointer = wire.pointer
+    let pointer = libpq.pointer
     let options = Self.options(of: pointer)
     let host = PQhost(pointer).map { String(cString: $0) } ?? "",
       address = PQhostaddr(pointer).map { String(cString: $0) } ?? ""

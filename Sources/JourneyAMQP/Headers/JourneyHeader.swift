@@ -11,8 +11,8 @@ package enum JourneyHeader {
   package static let routingKey = "x-journey-routing-key"
   package static let expiration = "x-journey-expiration"
   package static let userID = "x-journey-user-id"
-  package static let isTransient = "x-journey-transient"
-  package static let cc = "x-journey-cc"
+  static let isTransient = "x-journey-transient"
+  static let cc = "x-journey-cc"
 
   // How it went so far.
   /// How often the message was tried and failed.
@@ -38,10 +38,10 @@ package enum JourneyHeader {
 
   /// What the broker wrote about earlier deaths and deliveries: republished, it would make later ones look like a
   /// cycle.
-  package static func isBrokersOwn(_ name: String) -> Bool {
+  static func isBrokersOwn(_ name: String) -> Bool {
     name == "x-death" || name == "x-delivery-count" || name.hasPrefix("x-first-death-")
       || name.hasPrefix("x-last-death-")
   }
 
-  package static func isAdaptersOwn(_ name: String) -> Bool { name.hasPrefix(prefix) }
+  static func isAdaptersOwn(_ name: String) -> Bool { name.hasPrefix(prefix) }
 }

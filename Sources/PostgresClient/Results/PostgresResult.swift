@@ -20,10 +20,10 @@ public final class PostgresResult {
 
   public var columnCount: Int { columnTypes.count }
   /// E.g. `INSERT 0 5`, `COMMIT`.
-  public var commandTag: String { PQcmdStatus(handle.pointer).map { String(cString: $0) } ?? "" }
+  var commandTag: String { PQcmdStatus(handle.pointer).map { String(cString: $0) } ?? "" }
   /// Rows that the statement inserted, updated, deleted or selected.
   public var affectedRows: Int { PQcmdTuples(handle.pointer).flatMap { Int(String(cString: $0)) } ?? 0 }
-  public func columnName(_ column: Int) -> String {
+  func columnName(_ column: Int) -> String {
     PQfname(handle.pointer, Int32(column)).map { String(cString: $0) } ?? ""
   }
 

@@ -49,12 +49,6 @@ extension Connection {
     try request("delete queue \(queue)") { _ = amqp_queue_delete(state, Self.channel, arena.bytes(queue), 0, 0) }
   }
 
-  func delete(exchange: String) throws(AMQPError) {
-    try request("delete exchange \(exchange)") {
-      _ = amqp_exchange_delete(state, Self.channel, arena.bytes(exchange), 0)
-    }
-  }
-
   /// The broker checks permission and existence when a message is published, and delivers none of a transaction that is
   /// rolled back.
   ///

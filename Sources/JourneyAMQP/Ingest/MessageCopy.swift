@@ -101,7 +101,7 @@ package struct AttemptRecord {
   }
 
   /// A message that is tried again keeps the time at which it was first taken.
-  package var firstFailureTime: Timestamp? {
+  var firstFailureTime: Timestamp? {
     firstFailure?.split(separator: " ").first.flatMap { Timestamp(iso8601: String($0)) }
   }
 

@@ -3,7 +3,7 @@ import CLibPQ
 import Glibc
 
 /// Why the socket gave no answer.
-enum WireFailure: Error {
+enum LibpqFailure: Error {
   case lost(String)
   case deadline
 }
@@ -12,7 +12,7 @@ enum WireFailure: Error {
 ///
 /// The connection is in libpq's non-blocking mode, so that sending cannot block while the server, in turn, blocks on
 /// answers that nobody reads.
-final class Wire {
+final class LibpqConnection {
   let pointer: OpaquePointer
   /// Set once, never cleared: the only thing left to do is to free it.
   private(set) var isBroken = false
@@ -32,13 +32,13 @@ final class Wire {
 
   func markBroken() { isBroken = true }
 
-  func lost() -> WireFailure {
+  func lost() -> LibpqFailure {
     isBroken = true
     return .lost(ErrorText.connection(errorMessage))
   }
 
   /// Waits until the socket is ready, but not longer than the deadline (nil = for ever).
-  func wait(reading: Bool, writing: Bool, until deadline: MonotonicInstant?) throws(WireFailure) {
+  func wait(reading: Bool, writing: Bool, until deadline: MonotonicInstant?) throws(LibpqFailure) {
     let descriptor = PQsocket(pointer)
     guard descriptor >= 0 else { throw lost() }
     var entry = pollfd(fd: descriptor, events: Int16((reading ? POLLIN : 0) | (writing ? POLLOUT : 0)), revents: 0)
@@ -55,7 +55,7 @@ final class Wire {
   }
 
   /// Sends all that is buffered, and reads meanwhile.
-  func flush(until deadline: MonotonicInstant?) throws(WireFailure) {
+  func flush(until deadline: MonotonicInstant?) throws(LibpqFailure) {
     while true {
       switch PQflush(pointer) {
       case 0: return
@@ -69,7 +69,7 @@ final class Wire {
   }
 
   /// The next result, or nil at the end of a statement's results.
-  func nextResult(until deadline: MonotonicInstant?) throws(WireFailure) -> ResultHandle? {
+  func nextResult(until deadline: MonotonicInstant?) throws(LibpqFailure) -> ResultHandle? {
     while PQisBusy(pointer) == 1 {
       try wait(reading: true, writing: false, until: deadline)
       // On failure a result that arrived in time, e.g. the reason of the end, may still be there to take.

@@ -12,7 +12,7 @@ public final class PostgresConnection {
   public let serial = serials.wrappingAdd(1, ordering: .relaxed).newValue
   private static let serials = Atomic<UInt64>(0)
 
-  let wire: Wire
+  let libpq: LibpqConnection
   private let settings: PostgresSettings
   private let owner: pthread_t
   /// Statements that the server holds, with the SQL and the parameter types that they were prepared for.
@@ -33,8 +33,8 @@ public final class PostgresConnection {
     var types: [UInt32]
   }
 
-  init(_ wire: Wire, _ settings: PostgresSettings) {
-    self.wire = wire
+  init(_ libpq: LibpqConnection, _ settings: PostgresSettings) {
+    self.libpq = libpq
     self.settings = settings
     takeOnRole = settings.role.map {
       PostgresStatement(name: "take_on_role", "SET LOCAL ROLE \(Self.quotedIdentifier($0))")
@@ -44,20 +44,20 @@ public final class PostgresConnection {
   }
 
   /// False once the connection is lost or given up: nothing on it succeeds any more.
-  public var isUsable: Bool { !wire.isBroken }
+  public var isUsable: Bool { !libpq.isBroken }
 
   /// False when the connection is unusable or the server has closed it meanwhile; costs no round trip.
-  public func isAlive() -> Bool { wire.isAlive() }
+  func isAlive() -> Bool { libpq.isAlive() }
 
   /// True between BEGIN and the end of the transaction, also when it has failed.
   public var isInTransaction: Bool {
-    wire.transactionStatus == PQTRANS_INTRANS || wire.transactionStatus == PQTRANS_INERROR
+    libpq.transactionStatus == PQTRANS_INTRANS || libpq.transactionStatus == PQTRANS_INERROR
   }
 
   /// The server's process id for this session, as in `pg_stat_activity`.
-  public var backendPID: Int32 { PQbackendPID(wire.pointer) }
+  public var backendPID: Int32 { PQbackendPID(libpq.pointer) }
   /// E.g. 150018 for 15.18.
-  public var serverVersion: Int32 { PQserverVersion(wire.pointer) }
+  public var serverVersion: Int32 { PQserverVersion(libpq.pointer) }
 
   /// Runs SQL without parameters through the simple query protocol: several statements separated by semicolons, which
   /// form one transaction unless the text says otherwise.
@@ -80,31 +80,31 @@ public final class PostgresConnection {
     try requireUsable(operation, site)
     let until = limit ?? roundTripLimit()
     let isCommit = operation == PostgresStatement.commit.name
-    guard PQsendQuery(wire.pointer, sql) == 1 else {
-      throw failure(wire.lost(), operation, site)
+    guard PQsendQuery(libpq.pointer, sql) == 1 else {
+      throw failure(libpq.lost(), operation, site)
     }
     var last: PostgresResult?
     var problem: PostgresError?
-    do throws(WireFailure) {
-      try wire.flush(until: until)
-      while let handle = try wire.nextResult(until: until) {
+    do throws(LibpqFailure) {
+      try libpq.flush(until: until)
+      while let handle = try libpq.nextResult(until: until) {
         switch handle.status {
         case PGRES_TUPLES_OK, PGRES_COMMAND_OK, PGRES_EMPTY_QUERY:
           last = PostgresResult(handle, operation: operation)
         case PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH:
-          wire.markBroken()
+          libpq.markBroken()
           throw .lost("COPY is not supported")
         default:
           let error = serverError(handle, operation, site, commitInFlight: isCommit)
           problem = problem ?? error
         }
-        if wire.isBroken { break }
+        if libpq.isBroken { break }
       }
     } catch {
       throw problem ?? failure(error, operation, site, commitInFlight: isCommit)
     }
     if let problem { throw problem }
-    guard let last else { throw failure(wire.lost(), operation, site, commitInFlight: isCommit) }
+    guard let last else { throw failure(libpq.lost(), operation, site, commitInFlight: isCommit) }
     return last
   }
 
@@ -132,7 +132,7 @@ public final class PostgresConnection {
 
   func requireUsable(_ operation: String, _ site: CallSite) throws(PostgresError) {
     precondition(pthread_equal(owner, pthread_self()) != 0, "a PostgresConnection was used on a foreign thread")
-    guard wire.isBroken else { return }
+    guard libpq.isBroken else { return }
     throw PostgresError(
       .transient, operation: operation, "the connection was lost earlier", file: site.file, line: site.line)
   }
@@ -141,31 +141,31 @@ public final class PostgresConnection {
   func serverError(
     _ handle: borrowing ResultHandle, _ operation: String, _ site: CallSite, commitInFlight: Bool
   ) -> PostgresError {
-    let isLost = handle.endsSession || PQstatus(wire.pointer) == CONNECTION_BAD
-    if isLost { wire.markBroken() }
+    let isLost = handle.endsSession || PQstatus(libpq.pointer) == CONNECTION_BAD
+    if isLost { libpq.markBroken() }
     let kind = PostgresError.Kind(sqlState: handle.sqlState, function: handle.diagnostic("R"))
     if kind == .reprepare { hasStaleStatements = true }
     // The session is with a server that became read-only: only a new connection finds the primary.
-    if kind == .reconnect { wire.markBroken() }
+    if kind == .reconnect { libpq.markBroken() }
     // Whatever a server or a pooler says when it ends a session (XX000, 08P01, 0A000), the next session may do. A
     // session can also end after its commit took effect, e.g. while it waits for a standby.
     let ofLost: PostgresError.Kind = commitInFlight ? .commitUnknown : kind == .permanent ? .transient : kind
     var error = handle.error(isLost ? ofLost : kind, operation: operation, site: site)
-    if error.sqlState == nil { error.message = ErrorText.connection(wire.errorMessage) }
+    if error.sqlState == nil { error.message = ErrorText.connection(libpq.errorMessage) }
     return error
   }
 
   /// A failure of the transport, as ours.
-  func failure(_ failure: WireFailure, _ operation: String, _ site: CallSite, commitInFlight: Bool = false)
+  func failure(_ failure: LibpqFailure, _ operation: String, _ site: CallSite, commitInFlight: Bool = false)
     -> PostgresError
   {
     switch failure {
     case .lost(let message):
-      wire.markBroken()
+      libpq.markBroken()
       return PostgresError(
         commitInFlight ? .commitUnknown : .transient, operation: operation, message, file: site.file, line: site.line)
     case .deadline:
-      wire.cancelAndGiveUp()
+      libpq.cancelAndGiveUp()
       return PostgresError(
         commitInFlight ? .commitUnknown : .deadline, operation: operation,
         "no answer within the deadline; cancelled, and the connection given up", file: site.file, line: site.line)
