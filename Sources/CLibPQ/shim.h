@@ -1,3 +1,3 @@
-// Room: libpq's header for PostgresClient. No logic lives here.
+// libpq's header for PostgresClient. No logic lives here.
 #pragma once
 #include <libpq-fe.h>

@@ -3,8 +3,8 @@ import Synchronization
 
 /// Declares, verifies and inspects exchanges and queues, on a connection and thread of its own.
 ///
-/// It connects when the first request comes, keeps the connection until `close`, and opens another one when it was
-/// lost; a request that meets the loss fails. Requests are served one after the other; all methods may be called from
+/// It connects with the first request and keeps the connection until `close`. When the connection is lost, the request
+/// under way fails and the next one connects again. Requests run one after the other; all methods may be called from
 /// any task.
 public final class AMQPAdmin: Sendable {
   private let settings: AMQPConnectionSettings
@@ -17,7 +17,7 @@ public final class AMQPAdmin: Sendable {
 
   /// Creates what is missing, in the order exchanges, queues, bindings.
   ///
-  /// - Throws: `preconditionFailed` when an object is there with other arguments; use `verify` for the whole list.
+  /// - Throws: `preconditionFailed` when an object exists with other arguments; `verify` lists all of them.
   public func declare(_ topology: Topology) async throws(AMQPError) -> [TopologyChange] {
     try await perform { connection throws(AMQPError) in
       var changes: [TopologyChange] = []
@@ -50,8 +50,8 @@ public final class AMQPAdmin: Sendable {
     }
   }
 
-  /// Compares exchanges and queues with what is wanted and reports the first difference of each. Creates nothing that
-  /// is missing. Bindings cannot be read over AMQP and are not compared; policies do not show either.
+  /// Compares the exchanges and queues with the topology and reports the first difference of each. Creates nothing.
+  /// Bindings and policies cannot be read over AMQP, so they are not compared.
   public func verify(_ topology: Topology) async throws(AMQPError) -> [TopologyMismatch] {
     try await perform { connection throws(AMQPError) in
       var mismatches: [TopologyMismatch] = []
@@ -72,7 +72,7 @@ public final class AMQPAdmin: Sendable {
     }
   }
 
-  /// The messages ready for delivery: those handed out and not settled are not counted.
+  /// The number of messages ready for delivery, without the unsettled ones.
   ///
   /// - Throws: `notFound` when there is no such queue.
   public func messageCount(queue: String) async throws(AMQPError) -> Int {
@@ -93,15 +93,15 @@ public final class AMQPAdmin: Sendable {
     try await perform { connection throws(AMQPError) in try connection.get(queue: queue, acknowledging: mode == .take) }
   }
 
-  /// Finds out whether a message could be published so, without publishing one. Whether a queue would take it does not
-  /// show.
+  /// Checks whether a message could be published, without publishing one. It does not check whether a queue would take
+  /// the message.
   ///
   /// - Parameters:
-  ///   - userID: the user whom the message would name; the broker refuses any but the login's.
-  ///   - patience: how long to wait for a broker that takes no messages, for want of memory or disk.
-  ///   - isBlocked: called with the broker's reason where that is waited for.
-  /// - Throws: `accessRefused` where the user may not, `notFound` where there is no such exchange, `blocked` where the
-  ///   broker takes no messages.
+  ///   - userID: the message's user id; the broker refuses any other than the login's.
+  ///   - patience: how long to wait while the broker blocks publishers because memory or disk space is low.
+  ///   - isBlocked: called with the broker's reason when that wait begins.
+  /// - Throws: `accessRefused` without the permission, `notFound` without the exchange, `blocked` when the broker still
+  ///   blocks publishers.
   public func checkPublish(
     exchange: String, routingKey: String, userID: String? = nil, timeout: Duration = .zero,
     isBlocked: @escaping @Sendable (String) -> Void = { _ in }
@@ -112,9 +112,9 @@ public final class AMQPAdmin: Sendable {
     }
   }
 
-  /// Finds out whether a queue could be consumed, without taking anything from it.
+  /// Checks whether a queue could be consumed, without taking a message from it.
   ///
-  /// - Throws: `accessRefused` where the user may not, `notFound` where there is no such queue.
+  /// - Throws: `accessRefused` without the permission, `notFound` without the queue.
   public func checkConsume(queue: String) async throws(AMQPError) {
     try await perform { connection throws(AMQPError) in try connection.checkConsume(queue: queue) }
   }
@@ -137,9 +137,9 @@ public final class AMQPAdmin: Sendable {
     try await perform { connection throws(AMQPError) in try connection.delete(queue: name) }
   }
 
-  /// Asks the broker something that needs no permission and waits for the answer.
+  /// Sends a request that needs no permission and waits for the reply.
   ///
-  /// - Returns: the broker's name and version, as it told them at login, for example `RabbitMQ 3.10.8`.
+  /// - Returns: the broker's name and version from the login, for example `RabbitMQ 3.10.8`.
   @discardableResult
   public func ping() async throws(AMQPError) -> String {
     try await perform { connection throws(AMQPError) in
@@ -148,7 +148,7 @@ public final class AMQPAdmin: Sendable {
     }
   }
 
-  /// Serves the requests given so far and closes the connection. May be called several times.
+  /// Finishes the requests made so far and closes the connection. May be called several times.
   public func close(deadline: Duration = .seconds(5)) async {
     let deadline = MonotonicInstant.now() + deadline
     if status.begin() {
@@ -195,7 +195,7 @@ public final class AMQPAdmin: Sendable {
     }
   }
 
-  /// The difference from the arguments that are wanted, unless those that are there are accepted as well.
+  /// The difference from the declared arguments; nil when the queue has those or accepted ones.
   private static func difference(of queue: QueueDeclaration, _ connection: Connection) throws(AMQPError)
     -> TopologyMismatch.Difference?
   {
@@ -213,8 +213,8 @@ public final class AMQPAdmin: Sendable {
     return wanted
   }
 
-  /// A passive declaration tells whether the object is there, an active one whether it is the same; the latter alone
-  /// would create what is missing.
+  /// A passive declaration shows whether the object exists, an active one whether it is the same. An active one alone
+  /// would create a missing object.
   private static func difference(
     _ declare: (_ passive: Bool) throws(AMQPError) -> Void
   ) throws(AMQPError) -> TopologyMismatch.Difference? {

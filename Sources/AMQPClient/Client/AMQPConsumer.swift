@@ -8,14 +8,14 @@ public enum ConsumerEvent: Sendable {
   /// Everything the broker had pushed and that could be read without waiting, oldest first; never empty, at most
   /// `maxBatch`, and no more after 1 MiB of bodies.
   case deliveries([Delivery])
-  /// The subscription ended: connection or channel lost, the queue deleted, or (again with the last generation, 0
-  /// before the first) an attempt to reconnect failed. Unsettled deliveries of that generation will come again. It goes
-  /// on trying.
+  /// The subscription ended: the connection or channel was lost, or the queue was deleted. Also sent, with the last
+  /// generation (0 before the first), for each attempt to reconnect that fails. The broker redelivers the unsettled
+  /// deliveries of that generation. The consumer goes on reconnecting.
   case lost(generation: UInt64, AMQPError)
-  /// The broker is short of memory or disk and reads nothing more from this connection if it publishes.
+  /// The broker is low on memory or disk space and stops reading from connections that publish.
   case blocked(String)
   case unblocked
-  /// After `cancel`: no more deliveries. The connection stays, so that those delivered can be settled.
+  /// After `cancel`: no more deliveries. The connection stays open for their settlement.
   case cancelled
   /// The last event. No connection is left.
   case closed
@@ -31,15 +31,13 @@ public final class AMQPConsumer: Sendable {
   private let status = ConnectionStatus()
 
   /// - Parameters:
-  ///   - queue: has to exist; while it does not, each attempt ends in `lost` with `notFound`.
-  ///   - prefetch: how many unsettled deliveries the broker hands out, 1...65535 (0, without a limit, is taken as 1);
-  ///     fewer while bodies are large,
-  ///     by a second subscription (`<consumerTag>.<number>`) that is there only while they are small. `maxBufferedBytes` bounds memory whatever their
-  ///     size: over it nothing is read until something is settled. Quorum queues allow at most 2000.
-  ///   - maxBatch: the most deliveries in one event, at least 1.
+  ///   - queue: must exist; until it does, each attempt ends in `lost` with `notFound`.
+  ///   - prefetch: the maximum of unsettled deliveries, 1...65535 (0 counts as 1); quorum queues allow at most 2000. A
+  ///     part of it is a second subscription (`<consumerTag>.<number>`), which exists only while bodies are small.
+  ///   - maxBatch: the maximum of deliveries in one event, at least 1.
   ///   - consumerTag: unique on the connection, at most 255 bytes.
   ///   - arguments: of `basic.consume`, for example `x-priority`.
-  ///   - onEvent: called on the connection's thread, which also keeps the connection alive: it must not block.
+  ///   - onEvent: called on the connection's thread, which also sends the heartbeats: must not block.
   public init(
     settings: AMQPConnectionSettings, queue: String, prefetch: UInt16, maxBatch: Int, consumerTag: String,
     arguments: FieldTable = [:],
@@ -52,7 +50,7 @@ public final class AMQPConsumer: Sendable {
   }
 
   deinit {
-    // Nobody can settle any more, so the broker may hand the messages to somebody else.
+    // Nobody can settle the deliveries any more, so the broker may give them to another consumer.
     mailbox.post(.close(deadline: .now() + .seconds(1)))
   }
 
@@ -66,27 +64,27 @@ public final class AMQPConsumer: Sendable {
 
   /// Writes settlements soon; acknowledgements that come together share frames. Returns at once.
   ///
-  /// Tags of an earlier channel and tags settled before are ignored: the broker has already taken those messages back.
+  /// Ignores tags of an earlier channel, whose messages the broker has already requeued, and tags settled before.
   public func settle(_ settlements: [Settlement]) {
     guard !settlements.isEmpty else { return }
     mailbox.post(.settle(settlements))
   }
 
-  /// Takes nothing more from the queue until `resume`. Deliveries under way are still handed over, and all can be
+  /// Stops taking messages from the queue until `resume`. Deliveries that are already sent still arrive, and all can be
   /// settled.
   public func pause() { mailbox.post(.demand(nil)) }
 
-  /// Takes from the queue again, with at most `limit` unsettled deliveries, nil: the prefetch. May be called before the
-  /// start and at any time.
+  /// Takes messages from the queue again, with at most `limit` unsettled deliveries (nil: the prefetch). May be called
+  /// at any time, also before `start`.
   public func resume(limit: UInt16? = nil) {
     mailbox.post(.demand(max(1, min(limit ?? configuration.prefetch, configuration.prefetch))))
   }
 
-  /// Asks for the end of deliveries. Those under way are still handed over, then `cancelled` comes.
+  /// Ends the subscription. Deliveries that are already sent still arrive, then `cancelled` comes.
   public func cancel() { mailbox.post(.cancel) }
 
-  /// Writes the settlements given so far, closes the connection and waits for the end, at most until the deadline.
-  /// Unsettled deliveries go back to the queue. May be called several times.
+  /// Writes the settlements made so far and closes the connection; returns at the deadline at the latest. Unsettled
+  /// deliveries go back to the queue. May be called several times.
   public func close(deadline: Duration = .seconds(5)) async {
     let deadline = MonotonicInstant.now() + deadline
     if status.begin() {
@@ -99,6 +97,6 @@ public final class AMQPConsumer: Sendable {
     await status.ended(by: deadline)
   }
 
-  /// Whether the broker has confirmed the subscription on the present channel.
+  /// Whether the broker has confirmed the subscription on the current channel.
   public var isConsuming: Bool { status.isUp }
 }

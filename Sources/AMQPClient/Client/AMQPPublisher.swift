@@ -5,11 +5,11 @@ import Synchronization
 public enum PublisherEvent: Sendable {
   /// Connected, with confirms on.
   case connected
-  /// The connection was lost, or an attempt to connect failed. It goes on trying.
+  /// The connection was lost, or an attempt to connect failed. The publisher goes on reconnecting.
   case lost(AMQPError)
   /// The broker closed the channel, for example because an exchange does not exist. A new one is opened at once.
   case channelClosed(AMQPError)
-  /// The broker is short of memory or disk; publishing waits.
+  /// The broker is low on memory or disk space; publishing waits.
   case blocked(String)
   case unblocked
   /// The last event. No connection is left.
@@ -18,24 +18,22 @@ public enum PublisherEvent: Sendable {
 
 /// Publishes with confirms on a connection and thread of its own.
 ///
-/// Messages are written in the order of the calls. When the connection is lost, those written and not confirmed end as
-/// `unknown`; those not yet written wait for the next connection, until the publisher is closed. A channel on which the
-/// broker refuses messages is replaced, at most once a second, since the broker may go on refusing on it. An exchange
-/// that the broker refuses (403, 404) is tried again alone, after 1 to 30 s; until then messages to it end as `failed`
-/// at once, and others go on. All methods may be called from any thread.
+/// Messages are written in the order of the calls. When the connection is lost, written messages without a confirm end
+/// as `unknown`, and unwritten ones wait for the next connection. A channel on which the broker nacks messages is
+/// replaced, at most once a second, because the broker may keep nacking on it. After the broker refused an exchange
+/// (403, 404), messages to it fail at once for 1 to 30 s; then one is tried alone. Other exchanges go on meanwhile. All
+/// methods may be called from any thread.
 public final class AMQPPublisher: Sendable {
   private let configuration: PublisherWorker.Configuration
   private let mailbox = Mailbox<PublisherWorker.Command>()
   private let status = ConnectionStatus()
 
   /// - Parameters:
-  ///   - window: the most unconfirmed messages, at least 1. 256...1024 keeps a broker busy.
-  ///   - windowBytes: the most unconfirmed body bytes; a larger message goes alone. Returned messages come back with
-  ///     their
-  ///     bodies, so this bounds what may have to be read.
-  ///   - confirmTimeout: how long the broker may answer nothing while something is outstanding (and it has not said
-  ///     that it
-  ///     is blocked). After that the connection counts as lost.
+  ///   - window: the maximum of unconfirmed messages, at least 1. 256...1024 keeps a broker busy.
+  ///   - windowBytes: the maximum of unconfirmed body bytes; a larger message goes alone. The broker returns unroutable
+  ///     messages with their bodies, so this also bounds what has to be read.
+  ///   - confirmTimeout: the connection counts as lost after no confirm arrived for this long, unless the broker blocks
+  ///     publishers.
   ///   - onEvent: called on the connection's thread; must not block.
   public init(
     settings: AMQPConnectionSettings, window: Int = 512, windowBytes: Int = 8 << 20,
@@ -69,18 +67,17 @@ public final class AMQPPublisher: Sendable {
     }
   }
 
-  /// Publishes a batch and waits until every message is resolved. Not cancellable: what is written cannot be taken
-  /// back.
+  /// Publishes a batch and waits until every message is resolved. Ignores cancellation: what is written cannot be
+  /// undone.
   public func publish(_ messages: [OutboundMessage]) async -> [PublishOutcome] {
     await withCheckedContinuation { continuation in
       publish(messages) { continuation.resume(returning: $0) }
     }
   }
 
-  /// Takes no more messages, waits for the confirms of those it has, and closes the connection.
+  /// Accepts no more messages, waits for the outstanding confirms and closes the connection.
   ///
-  /// At the deadline what was never written ends as `failed`, what was written as `unknown`. May be called several
-  /// times.
+  /// At the deadline, messages never written end as `failed`, written ones as `unknown`. May be called several times.
   public func close(deadline: Duration = .seconds(5)) async {
     let deadline = MonotonicInstant.now() + deadline
     if status.begin() {
@@ -98,6 +95,6 @@ public final class AMQPPublisher: Sendable {
   }
 
   public var isConnected: Bool { status.isUp }
-  /// Whether the broker has said that it takes no messages for now, for want of memory or disk.
+  /// Whether the broker blocks publishers because it is low on memory or disk space.
   public var isBlocked: Bool { status.isBlocked }
 }

@@ -1,9 +1,9 @@
 import ConnectionThreads
 
-/// The administration's thread: one request after the other, and the heartbeat in between.
+/// The thread of an `AMQPAdmin`: runs one request after the other and keeps up the heartbeat in between.
 final class AdminWorker {
   struct Job: Sendable {
-    /// Gets the connection, or why there is none; returns the error that it met.
+    /// Gets the connection, or the reason why there is none. Returns its own error, if any.
     let run: @Sendable (Result<Connection, AMQPError>) -> AMQPError?
     init(_ run: @escaping @Sendable (Result<Connection, AMQPError>) -> AMQPError?) { self.run = run }
   }
@@ -44,7 +44,7 @@ final class AdminWorker {
       refuse(command)
     case .perform(let job):
       pump()
-      // A refused request leaves the connection usable; after anything else it is done for.
+      // Only a refused request leaves the connection usable.
       let error = job.run(connect())
       if error != nil, connection?.survived(error) != true { connection = nil }
     }

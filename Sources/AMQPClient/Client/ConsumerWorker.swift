@@ -1,6 +1,6 @@
 import ConnectionThreads
 
-/// The consumer's thread: drain, hand over, write settlements, sleep in `poll`.
+/// The thread of an `AMQPConsumer`: reads deliveries, hands them over, writes settlements, sleeps in `poll`.
 final class ConsumerWorker {
   struct Configuration: Sendable {
     let settings: AMQPConnectionSettings
@@ -14,7 +14,7 @@ final class ConsumerWorker {
 
   enum Command: Sendable {
     case settle([Settlement])
-    /// How many unsettled deliveries the broker is to hand out; nil: none.
+    /// The prefetch, nil to pause.
     case demand(UInt16?)
     case cancel
     case close(deadline: MonotonicInstant)
@@ -22,13 +22,13 @@ final class ConsumerWorker {
 
   private enum Cancellation {
     case none
-    /// By the owner, and the broker knows if there was a connection.
+    /// By the owner; the broker was asked, if there was a connection.
     case asked
-    /// The owner knows that nothing more comes.
+    /// The owner has been told that nothing more comes.
     case done
   }
 
-  /// A batch is closed once its bodies hold as much: whoever gets it works with it on this thread.
+  /// A batch ends once its bodies hold this much, because the owner handles it on this thread.
   private static let batchBytes = 1 << 20
 
   private let configuration: Configuration
@@ -38,17 +38,17 @@ final class ConsumerWorker {
   private var backoff: Backoff
   private var acks = AckTracker(generation: 0)
   private var demand: DeliveryDemand
-  /// Counts the subscriptions of a channel. Each has a tag of its own: the broker still counts what one that has ended
-  /// was handed.
+  /// Numbers the subscriptions of a channel. Each has its own tag, because the broker still counts the unsettled
+  /// deliveries of one that ended.
   private var subscriptions = 0
   private var tag = ""
-  /// Of the subscription that is there only while bodies are small.
+  /// The tag of the second subscription, which exists only while bodies are small.
   private var furtherTag = ""
   private var cancellation = Cancellation.none
-  /// The prefetch that the owner wants, and that of the subscription that is there.
+  /// The prefetch that the owner wants, and that of the current subscription.
   private var wanted: UInt16?
   private var subscribed: UInt16?
-  /// The broker has been asked to end the subscription, and has not answered yet.
+  /// The broker was asked to end the subscription and has not replied yet.
   private var isEnding = false
   private var hasAnnouncedStart = false
   private var closeDeadline: MonotonicInstant?
@@ -80,7 +80,7 @@ final class ConsumerWorker {
           rest(until: .now() + backoff.next())
         }
       } else {
-        // There is nothing to be cancelled any more, and whoever cancelled does not want a new subscription.
+        // The subscription ended with the connection, and the owner wants no new one.
         announceCancelled()
         rest(until: .distantFuture)
       }
@@ -119,13 +119,13 @@ final class ConsumerWorker {
   private enum Pause {
     case drained
     case batchFull
-    /// Unsettled bodies have to go first.
+    /// The unsettled bodies fill the buffer.
     case noRoom
   }
 
   private var hasCapacity: Bool { acks.unsettledBytes < configuration.settings.maxBufferedBytes }
 
-  /// Reads what arrived. Deliveries read before an error are dropped: they cannot be settled any more and come again.
+  /// Reads what arrived. Deliveries read before an error are dropped: the broker redelivers them.
   private func receive(_ connection: Connection) throws(AMQPError) -> Pause {
     var batch: [Delivery] = []
     var bytes = 0
@@ -227,15 +227,15 @@ final class ConsumerWorker {
           record(deadline)
         }
       }
-      // Of what is granted, not of the whole prefetch: more than that never comes while the first is unsettled.
+      // Relative to what is granted, not to the whole prefetch: no more arrives while the first is unsettled.
       let gaps = closeDeadline == nil && subscribed != nil ? demand.granted / 4 * 3 : 0
       for frame in acks.flush(keeping: gaps) { try connection.write(frame) }
     }
     try adjust(connection)
   }
 
-  /// Brings the subscription in line with what the owner wants. A prefetch counts for subscriptions that come after it,
-  /// so another one takes an end and a new beginning; what was handed out stays to be settled.
+  /// Makes the subscription match what the owner wants. A prefetch applies to later subscriptions only, so a new
+  /// prefetch needs a new subscription; deliveries of the old one can still be settled.
   private func adjust(_ connection: Connection) throws(AMQPError) {
     guard cancellation == .none, closeDeadline == nil, !isEnding, subscribed != wanted else { return }
     guard subscribed == nil, let wanted else {
@@ -260,7 +260,7 @@ final class ConsumerWorker {
     if wanted == nil { status.isUp = false }
   }
 
-  /// Waits without a connection, until the deadline or until the owner wants something else.
+  /// Waits without a connection, until the deadline or a command that matters.
   private func rest(until deadline: MonotonicInstant) {
     while closeDeadline == nil {
       for command in mailbox.drain() {

@@ -1,6 +1,7 @@
 import ConnectionThreads
 
-/// The publisher's thread: drain confirms, publish as far as the window and the socket allow, sleep in `poll`.
+/// The thread of an `AMQPPublisher`: reads confirms, publishes as far as the window and the socket allow, sleeps in
+/// `poll`.
 final class PublisherWorker {
   struct Configuration: Sendable {
     let settings: AMQPConnectionSettings
@@ -15,19 +16,20 @@ final class PublisherWorker {
     case close(deadline: MonotonicInstant)
   }
 
-  /// Why no more was published.
+  /// Why publishing paused.
   private enum Pause {
     case nothingLeft
-    /// The confirms or the broker's memory have to catch up; something to read will come first.
+    /// The window is full or the broker blocks; a confirm or an unblock will arrive.
     case windowFull
     case socketFull
-    /// Time to look at what came in.
+    /// Time to read what arrived.
     case burstDone
   }
 
-  /// Confirms are read at least after so many messages; unread ones could block the broker's writing, and then ours.
+  /// Confirms are read after this many messages at the latest: unread ones could block the broker, and then this
+  /// client.
   private static let burst = 64
-  /// So much, or so many messages, are written between two looks at the room in the socket.
+  /// The socket's capacity is checked after this many bytes or messages.
   private static let strideBytes = 16 << 10
   private static let strideMessages = 16
 
@@ -44,8 +46,8 @@ final class PublisherWorker {
     didSet { status.isBlocked = isBlocked }
   }
   private var closeDeadline: MonotonicInstant?
-  /// The oldest message without an answer, and since when it is that. Not the last answer of any kind: one queue that
-  /// stands still has to show while others go on.
+  /// The oldest unconfirmed message, and since when it is the oldest. The time of the last confirm would not do: one
+  /// stalled queue must show although others make progress.
   private var oldest: (sequence: UInt64?, since: MonotonicInstant) = (nil, .distantPast)
 
   init(_ configuration: Configuration, mailbox: Mailbox<Command>, status: ConnectionStatus) {
@@ -82,7 +84,7 @@ final class PublisherWorker {
     status.end()
   }
 
-  /// Closing, and either nothing is left or the time is over.
+  /// Whether it is closing, and nothing is left or the deadline has passed.
   private var isDone: Bool {
     guard let closeDeadline else { return false }
     return (queue.isEmpty && tracker.outstandingCount == 0) || MonotonicInstant.now() >= closeDeadline
@@ -112,7 +114,7 @@ final class PublisherWorker {
       position.resolve(
         .unknown(AMQPError(.shutdown, operation: "publish", message: "closed before the broker confirmed it")))
     }
-    // A broker that is blocked, or has not answered in time, will not answer this either.
+    // A blocked or silent broker would not reply to `connection.close` either.
     if isClean, !isBlocked, let closeDeadline { connection.close(deadline: closeDeadline) }
   }
 
@@ -132,8 +134,10 @@ final class PublisherWorker {
       throw AMQPError(
         .timeout, operation: "wait for confirms",
         message:
-          "no answer for \(configuration.confirmTimeout) to what went to exchange '\(message.exchange)' with key '\(message.routingKey)'; "
-          + "a queue behind it may have no leader")
+          """
+          no answer for \(configuration.confirmTimeout) to a message for exchange '\(message.exchange)' with key \
+          '\(message.routingKey)'; a queue behind it may have no leader
+          """)
     }
   }
 
@@ -152,7 +156,7 @@ final class PublisherWorker {
     }
   }
 
-  /// Waits without a connection, until the deadline or the end.
+  /// Waits without a connection, until the deadline or until it is done.
   private func rest(until deadline: MonotonicInstant) {
     while true {
       readMail()
@@ -167,12 +171,12 @@ final class PublisherWorker {
 // MARK: Writing
 
 extension PublisherWorker {
-  /// Not on a blocked connection, whose broker would not answer; and not while closing, which has a deadline.
+  /// Not while blocked, because the broker would not reply, nor while closing, which has a deadline.
   private var isRenewalDue: Bool {
     !queue.isEmpty && !isBlocked && closeDeadline == nil && renewal.isDue(at: .now())
   }
 
-  /// Waits for the answers that are still to come on the old channel: its end would make those messages unknown.
+  /// Waits for the outstanding confirms first: closing the channel would make those messages `unknown`.
   private func renew(_ connection: Connection) throws(AMQPError) -> Pause {
     guard tracker.outstandingCount == 0 else {
       renewal.isHeldUp(at: .now())
@@ -194,15 +198,14 @@ extension PublisherWorker {
 
   private func publish(on connection: Connection) throws(AMQPError) -> Pause {
     var written = 0
-    // Both start over the limit, so that the first message asks for room.
+    // Both start at the limit, so that the first message checks the capacity.
     var strideBytes = Self.strideBytes
     var strideMessages = Self.strideMessages
     while let position = queue.first {
-      // Confirms may have come, and what the library writes over TLS may have made it read: that has to be looked at
-      // before sleeping.
+      // Confirms may have arrived, and writing over TLS may have made the library read: handle that before sleeping.
       if written >= Self.burst { return .burstDone }
       let message = position.message
-      // First: what can never be sent has its own fault to tell, whatever its exchange refuses.
+      // First: a message that can never be sent fails with its own error, whatever the exchange refuses.
       if let error = connection.publishError(message) {
         queue.removeFirst()
         position.resolve(.failed(error))
@@ -237,7 +240,7 @@ extension PublisherWorker {
     throws(AMQPError)
   {
     queue.removeFirst()
-    // Noted first: from here on nobody knows whether the message has left.
+    // Recorded before the write: from here on the message may have left.
     tracker.published(
       position, bytes: message.body.count,
       identity: message.isMandatory

@@ -1,4 +1,4 @@
-/// Exchanges, queues and bindings that have to be there.
+/// Exchanges, queues and bindings to declare.
 public struct Topology: Hashable, Sendable {
   public var exchanges: [ExchangeDeclaration]
   public var queues: [QueueDeclaration]
@@ -13,7 +13,7 @@ public struct Topology: Hashable, Sendable {
 
 public struct ExchangeDeclaration: Hashable, Sendable {
   public var name: String
-  /// `topic`, `direct`, `fanout`, `headers`, or what a plugin brings.
+  /// `topic`, `direct`, `fanout`, `headers`, or a plugin's type.
   public var kind: String
   public var isDurable: Bool
   public var arguments: FieldTable
@@ -30,8 +30,7 @@ public struct QueueDeclaration: Hashable, Sendable {
   public var name: String
   public var isDurable: Bool
   public var arguments: FieldTable
-  /// Arguments of earlier versions under which a queue that is there works as well: those of a living queue cannot be
-  /// changed.
+  /// Arguments of earlier versions that are accepted for an existing queue, whose arguments cannot be changed.
   public var acceptedArguments: [FieldTable]
 
   public init(name: String, isDurable: Bool = true, arguments: FieldTable = [:], acceptedArguments: [FieldTable] = []) {
@@ -75,20 +74,20 @@ public struct TopologyChange: Hashable, Sendable {
   public enum Outcome: String, Hashable, Sendable {
     case created
     case alreadyThere
-    /// Bindings: AMQP does not tell whether one was new.
+    /// For bindings: AMQP does not report whether one is new.
     case ensured
   }
   public let object: TopologyObject
   public let outcome: Outcome
 }
 
-/// One way in which the broker differs from what is wanted.
+/// One difference between the broker and the topology.
 public struct TopologyMismatch: Hashable, Sendable, CustomStringConvertible {
   public enum Difference: Hashable, Sendable {
     case missing
     /// Texts as the broker gives them; `nil` is "not set".
     case argument(name: String, actual: String?, wanted: String?)
-    /// The broker refused the declaration with a text of another shape.
+    /// The broker's text, when it is not about an argument.
     case other(String)
   }
   public let object: TopologyObject

@@ -1,7 +1,7 @@
-/// What went wrong between us and the broker.
+/// A failure of the broker, of the connection to it, or of a request.
 ///
-/// The text carries names (queue, exchange, vhost, host) and the broker's own words, never a password, a header value
-/// or a body, so it can be logged as it is.
+/// The text contains names (queue, exchange, vhost, host) and the broker's reply text, never a password, a header value
+/// or a body, so it can be logged.
 public struct AMQPError: Error, Hashable, Sendable, CustomStringConvertible {
   /// The kind of failure, independent of who noticed it (this client, the C library or the broker).
   public enum Code: String, Hashable, Sendable, CaseIterable {
@@ -17,9 +17,9 @@ public struct AMQPError: Error, Hashable, Sendable, CustomStringConvertible {
     case authentication
     /// The user lacks a permission, or the vhost does not exist (403, 530).
     case accessRefused
-    /// The broker takes no messages for now, for want of memory or disk; the message is its reason.
+    /// The broker blocks publishers because it is low on memory or disk space; the message is its reason.
     case blocked
-    /// The broker has no room for another connection or channel of this user, virtual host or node (530).
+    /// The limit of connections or channels of this user, virtual host or node is reached (530).
     case limitReached
     /// The queue or exchange does not exist (404).
     case notFound
@@ -30,7 +30,7 @@ public struct AMQPError: Error, Hashable, Sendable, CustomStringConvertible {
     case resourceLocked
     /// The connection broke or the broker closed it.
     case connectionLost
-    /// The broker closed the channel for a reason without a code of its own here.
+    /// The broker closed the channel for any other reason.
     case channelClosed
     /// The broker cancelled the consumer, because its queue was deleted or moved.
     case consumerCancelled
@@ -46,7 +46,7 @@ public struct AMQPError: Error, Hashable, Sendable, CustomStringConvertible {
     case nacked
     /// The client was closed before the operation was done.
     case shutdown
-    /// The broker or the library failed in itself (541, out of memory).
+    /// The broker or the library failed internally (541, out of memory).
     case internalError
   }
 
@@ -56,7 +56,7 @@ public struct AMQPError: Error, Hashable, Sendable, CustomStringConvertible {
   /// What was being done, for example `basic.consume journey.ingest`.
   public let operation: String
   public let message: String
-  /// Where in this module the error was made.
+  /// The place in this module that created the error.
   public let file: String
   public let line: Int
 
@@ -85,8 +85,8 @@ public struct AMQPError: Error, Hashable, Sendable, CustomStringConvertible {
     }
   }
 
-  /// Whether the broker has refused the operation for what it is (403, 404, 406): the same again ends the same, until a
-  /// person changes something. Not a loss, after which it may be repeated.
+  /// Whether the broker refused the operation itself (403, 404, 406). A retry fails the same way until a person changes
+  /// something, unlike after a lost connection.
   public var isRefusal: Bool {
     switch code {
     case .accessRefused, .notFound, .preconditionFailed: true
@@ -101,7 +101,7 @@ public struct AMQPError: Error, Hashable, Sendable, CustomStringConvertible {
 }
 
 extension AMQPError {
-  /// What happened, in a few words that name no host, no user and no queue: for whoever may not see the whole text.
+  /// What happened, without the names of hosts, users and queues: for readers who may not see the whole text.
   public var reason: String {
     switch code {
     case .invalidURI, .invalidArgument: "the settings of the connection cannot be used"
@@ -131,12 +131,11 @@ extension AMQPError {
 extension AMQPError.Code {
   /// The meaning of a reply code of `connection.close` or `channel.close` (AMQP 0-9-1, section 1.2).
   ///
-  /// - Parameter text: the broker's own words, for a code that it uses both for what passes and for what a person has
-  ///   to change.
+  /// - Parameter text: the reply text, which distinguishes transient from permanent causes of the same code.
   init(replyCode: Int, text: String, closesChannel: Bool) {
     switch replyCode {
-    // With its bracket: a virtual host or a user may be called "limited". As in "access to vhost '/' refused for user
-    // 'u': connection limit (9) is reached".
+    // As in "access to vhost '/' refused for user 'u': connection limit (9) is reached". With the bracket, because a
+    // virtual host or a user may be called "limit".
     case 530 where text.contains("limit ("): self = .limitReached
     case 311: self = .tooLarge
     case 402, 403, 530: self = .accessRefused

@@ -1,13 +1,13 @@
 /// A value in an AMQP field table: a header, a queue argument, a client property.
 ///
-/// All integer widths arrive as `int`, and `int` is sent as a signed 64-bit integer ('l'), the one kind that every
-/// broker version and client reads alike.
+/// Integers of every width are read as `int`. `int` is sent as a signed 64-bit integer ('l'), the one kind that all
+/// broker versions and clients interpret alike.
 public indirect enum FieldValue: Hashable, Sendable {
   case bool(Bool)
   case int(Int64)
   case double(Double)
   case string(String)
-  /// Raw bytes; also what a string becomes that is not valid UTF-8.
+  /// Raw bytes, or a string that is not valid UTF-8.
   case bytes([UInt8])
   /// Seconds since 1970-01-01T00:00:00Z.
   case timestamp(Int64)
@@ -32,7 +32,7 @@ extension FieldValue {
   public var arrayValue: [FieldValue]? { if case .array(let value) = self { value } else { nil } }
 }
 
-/// An AMQP field table. Keeps the order in which the fields came or were added, so that what is sent is deterministic.
+/// An AMQP field table. Keeps the order of its fields, so that its encoding is deterministic.
 ///
 /// Lookup is linear: header tables are short, and an array costs less memory per message than a dictionary.
 public struct FieldTable: Hashable, Sendable {
@@ -46,7 +46,7 @@ public struct FieldTable: Hashable, Sendable {
     }
   }
 
-  /// In wire order. A peer may send a name twice; the first one answers a lookup.
+  /// In wire order. A peer may send a name twice; a lookup finds the first.
   public private(set) var fields: [Field]
 
   public init(_ fields: [Field] = []) { self.fields = fields }

@@ -1,6 +1,6 @@
 /// The basic properties of a message (AMQP 0-9-1, class basic).
 ///
-/// Every text but the headers is a short string: at most 255 bytes of UTF-8; a longer one fails the publish with
+/// Every text outside the headers is a short string of at most 255 bytes of UTF-8; publishing a longer one fails with
 /// `tooLarge`.
 public struct MessageProperties: Hashable, Sendable {
   public var contentType: String?
@@ -8,11 +8,11 @@ public struct MessageProperties: Hashable, Sendable {
   public var headers: FieldTable
   /// Delivery mode 2 (survives a broker restart in a durable queue) or 1.
   public var isPersistent: Bool
-  /// 0...255; how many levels count is the queue's business.
+  /// 0...255; the queue decides how many levels it distinguishes.
   public var priority: UInt8?
   public var correlationID: String?
   public var replyTo: String?
-  /// Time to live in milliseconds, as decimal text: that is how AMQP carries it.
+  /// Time to live in milliseconds, as decimal text, as in AMQP.
   public var expiration: String?
   public var messageID: String?
   /// Seconds since 1970-01-01T00:00:00Z.

@@ -1,7 +1,7 @@
-/// Names one delivery on one channel.
+/// Identifies one delivery on one channel.
 ///
-/// The broker counts tags from 1 again on every channel, so a tag alone would settle somebody else's message after a
-/// reconnect; `generation` says which channel it belongs to.
+/// The broker numbers deliveries from 1 on every channel, so after a reconnect a tag alone would settle another
+/// message. `generation` identifies the channel.
 public struct DeliveryTag: Hashable, Sendable {
   /// Counts the consumer's channels, from 1.
   public let generation: UInt64
@@ -14,29 +14,27 @@ public struct DeliveryTag: Hashable, Sendable {
   }
 }
 
-/// Why a delivery is not all that was sent. It still has to be settled.
+/// Why a delivery is incomplete. It still has to be settled.
 public enum DeliveryProblem: Hashable, Sendable {
-  /// The body exceeds `maxBodyBytes`; its bytes were thrown away as they came in, but for the beginning that was asked
-  /// for. It will never fit.
+  /// The body exceeds `maxBodyBytes` and was discarded, except for the beginning if `beginningOfLargerBodies` is set.
   case bodyTooLarge
   /// A header table or array was nested deeper than 32 levels; everything below that level was dropped.
   case headersTooDeep
 }
 
-/// A message from a queue, owned by the receiver: no memory of the C library is behind it.
+/// A message from a queue, in memory of its own: nothing refers to the C library.
 ///
-/// A class, for it passes through many hands and never changes: handing it on is one reference counted, not one for
-/// each of its texts.
+/// An immutable class, so that passing it on counts one reference instead of one for each of its strings.
 public final class Delivery: Sendable {
   public let tag: DeliveryTag
   public let exchange: String
   public let routingKey: String
-  /// The broker has handed it out before; it may have been processed.
+  /// Whether the broker has delivered it before, so that it may have been processed.
   public let isRedelivered: Bool
   public let properties: MessageProperties
-  /// Empty, or the beginning, when `problem` says that the body was thrown away.
+  /// Empty, or the beginning only, when `problem` is `bodyTooLarge`.
   public let body: [UInt8]
-  /// The SHA-256 of a body that was thrown away but for its beginning.
+  /// The SHA-256 of a body of which only the beginning is kept.
   public let bodyDigest: [UInt8]?
   /// The size of the body as sent, in bytes.
   public let bodySize: Int
@@ -59,14 +57,15 @@ public final class Delivery: Sendable {
   }
 }
 
-/// What is to become of deliveries. A tag that is settled already, or belongs to an earlier channel, is ignored.
+/// How to settle deliveries. A tag that is already settled or belongs to an earlier channel is ignored.
 public enum Settlement: Hashable, Sendable {
   case ack(DeliveryTag)
   /// Every unsettled delivery of that generation up to and including the tag.
   case ackThrough(DeliveryTag)
-  /// Not requeued: dead-lettered if the queue has somewhere to, else dropped. Counts as a failed attempt.
+  /// Counts as a failed attempt. Without `requeue`, the message is dead-lettered if the queue has a dead-letter
+  /// exchange, otherwise dropped.
   case reject(DeliveryTag, requeue: Bool)
-  /// `basic.nack`: like `reject`; brokers from 4.3 on do not count a requeue by it as a failed attempt. For shutdown.
+  /// `basic.nack`: like `reject`, but brokers from 4.3 on do not count its requeue as a failed attempt.
   case nack(DeliveryTag, requeue: Bool)
   /// `basic.nack` for every unsettled delivery of that generation up to and including the tag.
   case nackThrough(DeliveryTag, requeue: Bool)
@@ -79,7 +78,7 @@ public struct OutboundMessage: Sendable {
   public var routingKey: String
   public var properties: MessageProperties
   public var body: [UInt8]
-  /// Whether the broker gives the message back when no queue takes it. Without it such a message is confirmed and gone.
+  /// Whether the broker returns the message when no queue takes it. Otherwise it confirms and drops the message.
   public var isMandatory: Bool
 
   public init(
@@ -93,7 +92,7 @@ public struct OutboundMessage: Sendable {
   }
 }
 
-/// What became of a published message.
+/// The outcome of a published message.
 public enum PublishOutcome: Hashable, Sendable {
   /// The broker took responsibility for it.
   case confirmed
@@ -101,10 +100,10 @@ public enum PublishOutcome: Hashable, Sendable {
   case returned(code: Int, text: String)
   /// The broker refused responsibility, for example because a queue with `reject-publish` is full.
   case nacked
-  /// Not taken by the broker: never written, or refused for what it is (`AMQPError.isRefusal`), e.g. because its
+  /// The broker does not have it: it was never written, or refused (`AMQPError.isRefusal`), for example because the
   /// exchange does not exist.
   case failed(AMQPError)
-  /// Written, but the connection or channel ended before the confirm. Publish it again under the same message id.
+  /// Written, but the connection or channel ended before the confirm. Publish it again with the same message id.
   case unknown(AMQPError)
 
   public var isConfirmed: Bool { self == .confirmed }

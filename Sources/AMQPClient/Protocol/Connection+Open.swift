@@ -4,8 +4,8 @@ import Glibc
 extension Connection {
   /// Lets the library read frames above the agreed size.
   ///
-  /// Dead-lettering adds headers, and the broker sends a content header in one frame however large it has become. The
-  /// library would take that for garbage, the broker would deliver the message again, and so on for ever.
+  /// Dead-lettering adds headers, and the broker always sends a content header in one frame. The library would reject a
+  /// larger frame, and the broker would redeliver the message forever.
   func acceptGrownHeaders() throws(AMQPError) {
     try check(
       amqp_tune_connection(state, amqp_get_channel_max(state), 1 << 20, amqp_get_heartbeat(state)),
@@ -20,7 +20,7 @@ extension Connection {
     do {
       try check(amqp_socket_open_noblock(socket, endpoint.host, Int32(endpoint.port), &timeout), operation)
     } catch  where error.code == .connectionLost {
-      // The library reports a refused connection like a broken one.
+      // The library reports a refused connection like a lost one.
       throw AMQPError(
         .connectFailed, nativeCode: error.nativeCode, operation: operation,
         message: "\(endpoint) does not answer (\(error.message))")
@@ -48,7 +48,7 @@ extension Connection {
         throw AMQPError(.tls, nativeCode: Int(status), operation: operation, message: what)
       }
     }
-    // The library's defaults allow TLS 1.0 and trust nobody.
+    // By default the library allows TLS 1.0 and trusts no authority.
     try require(
       amqp_ssl_socket_set_ssl_versions(socket, AMQP_TLSv1_2, AMQP_TLSvLATEST), "TLS 1.2 or later is not available")
     amqp_ssl_socket_set_verify_peer(socket, tls.verifiesPeer ? 1 : 0)
@@ -80,7 +80,7 @@ extension Connection {
     var rpc = settings.rpcTimeout.timeval
     amqp_set_rpc_timeout(state, &rpc)
     defer { arena.recycle() }
-    // Without the first two the broker neither says that a consumer ended nor that it blocks publishers.
+    // Without the first two, the broker reports neither a cancelled consumer nor that it blocks publishers.
     var properties = arena.table([
       "product": "client-journey-adapter", "connection_name": .string(settings.connectionName),
       "capabilities": .table([

@@ -3,13 +3,12 @@ import CRabbitMQ
 import Glibc
 
 extension Connection {
-  /// The next event that can be had without waiting; nil when everything that arrived is read. Keeps the heartbeat
-  /// going.
+  /// The next event, without waiting; nil when everything that arrived is read. Also keeps up the heartbeat.
   ///
-  /// Reads frame by frame: the library's own ways to read a message lose frames of channel 0 that come in between.
+  /// Reads frame by frame, because the library's functions for whole messages lose frames of channel 0 in between.
   func next() throws(AMQPError) -> Event? {
-    // Reading may send a heartbeat, and a send has no deadline of its own. Armed anew for each frame: a large message
-    // on a slow line may take as long as it likes, as long as something comes.
+    // Reading may send a heartbeat, and a send has no deadline of its own. Armed for each frame, so that a large
+    // message on a slow line may take as long as it needs while frames arrive.
     let limit = (settings.stallTimeout + .seconds(1)).wholeNanoseconds
     let before = stallGuard?.arm(until: .distantFuture)
     defer { stallGuard?.arm(until: before ?? .distantFuture) }
@@ -20,7 +19,7 @@ extension Connection {
       let status = amqp_simple_wait_frame_noblock(state, &frame, &noWait)
       if status == AMQP_STATUS_TIMEOUT.rawValue { return nil }
       try check(status, "receive")
-      // Everything is copied by then; without this the library's memory grows with every frame (rabbitmq-c#211).
+      // Runs after the frame is copied. Without it the library's memory grows with every frame (rabbitmq-c#211).
       defer { amqp_maybe_release_buffers_on_channel(state, frame.channel) }
       let event = frame.channel == 0 ? try connectionFrame(frame) : try channelFrame(frame)
       if let event { return event }

@@ -4,10 +4,10 @@ import Glibc
 
 /// An open AMQP connection with one channel: the only owner of the library's connection state.
 ///
-/// Belongs to the thread that opened it. Every error but a refused channel is final: the library's state may be corrupt
-/// then, so nothing but `deinit` may touch it (rabbitmq-c#837).
+/// Belongs to the thread that opened it. After any error other than a closed channel the library's state may be
+/// corrupt, so only `deinit` may touch it (rabbitmq-c#837).
 final class Connection {
-  /// What the broker sent, as far as somebody has to act on it.
+  /// What the broker sent and a caller has to handle.
   enum Event {
     case content(ContentAssembler.Content)
     case confirm(sequence: UInt64, multiple: Bool, isAck: Bool)
@@ -15,19 +15,19 @@ final class Connection {
     case unblocked
     /// The broker ended the consumer.
     case consumerCancelled
-    /// Our `basic.cancel` is answered: nothing more will be delivered.
+    /// The reply to `basic.cancel`: no more deliveries follow.
     case cancelOK
-    /// The broker closed the channel; close-ok is sent, `openChannel` may follow.
+    /// The broker closed the channel. `close-ok` is sent; `openChannel` may follow.
     case channelClosed(AMQPError)
-    /// Our `connection.close` is answered.
+    /// The reply to `connection.close`.
     case closeOK
-    /// Our `tx.rollback` is answered.
+    /// The reply to `tx.rollback`.
     case rollbackOK
   }
 
   enum Use {
     case publishing
-    /// Never writes a message.
+    /// Never publishes a message.
     case receiving
   }
 
@@ -38,19 +38,18 @@ final class Connection {
   let settings: AMQPConnectionSettings
   let state: amqp_connection_state_t
   let arena = EncodingArena()
-  /// Messages that are not written yet.
+  /// Encoded messages that are not written yet.
   let frames = FrameBuffer()
-  /// How many messages the library has written since the last flush.
+  /// The number of messages that the library wrote since the last flush.
   var writtenByLibrary = 0
-  /// The largest frame in bytes that both sides agreed on.
+  /// The negotiated maximum frame size in bytes.
   private(set) var frameMax = 0
   private(set) var stallGuard: WriteTimeout?
-  /// Whether the channel can be used; the broker closes it when it refuses something.
+  /// False after the broker closed the channel because it refused a request.
   var isChannelOpen = false
-  /// The broker said `connection.close`.
+  /// Whether the broker sent `connection.close`.
   var isClosed = false
-  /// When the broker has to get a heartbeat while nothing is read, monotonic nanoseconds: the library sends them only
-  /// as it reads.
+  /// When to send the next heartbeat while nothing is read: the library sends heartbeats only while it reads.
   private var nextSignOfLife = MonotonicInstant.distantPast
   var assembler: ContentAssembler
   var decoder = WireDecoder()
@@ -68,7 +67,7 @@ final class Connection {
   }
 
   deinit {
-    // Before the library closes the socket: afterwards the watchdog would have nothing left to act on anyway.
+    // Before the library closes the socket, because the duplicate would keep the connection open.
     stallGuard?.release()
     amqp_destroy_connection(state)
   }
@@ -98,7 +97,7 @@ final class Connection {
       maxBodyBytes: settings.maxBodyBytes, beginningOfLargerBodies: settings.beginningOfLargerBodies)
   }
 
-  /// A round trip that needs no permission.
+  /// Replaces the channel: a round trip that needs no permission.
   func reopenChannel() throws(AMQPError) {
     if isChannelOpen {
       isChannelOpen = false
@@ -126,16 +125,15 @@ final class Connection {
     return code > 0 && !isChannelOpen && !isClosed
   }
 
-  /// Runs something that may write or wait, with the watchdog looking on: the call is cut off `limit` and one second
-  /// later.
+  /// Runs a call that may write or wait. The watchdog ends it one second after `limit`.
   func armed<R>(_ limit: Duration, _ body: () throws(AMQPError) -> R) throws(AMQPError) -> R {
     let before = stallGuard?.arm(until: .now() + (limit + .seconds(1)))
     defer { stallGuard?.arm(until: before ?? .distantFuture) }
     return try body()
   }
 
-  /// Waits until there is something to read, mail, or (when asked for) room to write. Call only when everything is
-  /// read.
+  /// Sleeps until the socket is readable (or writable, if asked for) or the mailbox has messages. Call it only after
+  /// everything that arrived is read.
   func wait(mailbox: Int32, forRoom wantsRoom: Bool = false, milliseconds: Int32) throws(AMQPError) {
     let descriptor = descriptor
     guard descriptor >= 0 else { throw lost("the library closed the socket") }
@@ -143,12 +141,12 @@ final class Connection {
     var descriptors = [
       pollfd(fd: descriptor, events: events, revents: 0), pollfd(fd: mailbox, events: Int16(POLLIN), revents: 0),
     ]
-    // An interruption or an error shows at the next read.
+    // The next read reports an error.
     _ = poll(&descriptors, 2, milliseconds)
   }
 
-  /// Waits for mail and reads nothing, so that the broker is held back. The broker still gets signs of life; its own
-  /// are behind what is not read, so that only the kernel's word counts, which asks an idle peer whether it lives.
+  /// Waits for the mailbox without reading, so that TCP slows the broker down. Heartbeats to the broker go on. Those
+  /// from the broker are behind the unread data, so only the kernel's keepalive detects a dead peer.
   func holdBack(mailbox: Int32, milliseconds: Int32) throws(AMQPError) {
     let descriptor = descriptor
     guard descriptor >= 0 else { throw lost("the library closed the socket") }
@@ -170,16 +168,16 @@ final class Connection {
     throw lost("the connection ended while nothing was read from it")
   }
 
-  /// Whether the kernel takes a good deal of bytes at once, so that a write does not have to wait for the peer.
+  /// Whether the socket's send buffer has space, so that a write does not wait for the peer.
   func hasCapacity() -> Bool {
     var descriptors = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
     return poll(&descriptors, 1, 0) == 1 && descriptors.revents & Int16(POLLOUT) != 0
   }
 
-  /// Says goodbye and waits for the answer until `deadline`. Not after an error.
+  /// Sends `connection.close` and waits for the reply until `deadline`. Do not call it after an error.
   ///
-  /// Reads past what the broker had under way: waiting for the answer, the library would keep all of it in memory. Left
-  /// unread it would make the kernel reset the connection, and the broker lose what was written last.
+  /// Reads and drops what the broker had already sent. The library would keep all of it in memory while it waits for
+  /// the reply; unread, it would make the kernel reset the connection, and the last writes could be lost.
   func close(deadline: MonotonicInstant) {
     let deadline = min(deadline, .now() + settings.rpcTimeout)
     stallGuard?.arm(until: deadline)
@@ -195,7 +193,7 @@ final class Connection {
         case nil:
           let now = MonotonicInstant.now()
           guard now < deadline else { return }
-          // Not for longer than the heartbeat needs to be looked after: it tells of a peer that is gone.
+          // At most a second, because reading also keeps up the heartbeat, which detects a dead peer.
           try wait(mailbox: -1, milliseconds: min(1000, deadline.millisecondsLeft(from: now)))
         default: guard MonotonicInstant.now() < deadline else { return }
         }

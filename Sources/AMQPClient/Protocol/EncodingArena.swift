@@ -1,8 +1,8 @@
 import CRabbitMQ
 
-/// Memory for the C structures of one call, given back all at once.
+/// Memory for the C structures of one call, freed together.
 ///
-/// `amqp_bytes_t` does not own what it points to; whatever is built here stays valid until `recycle`.
+/// `amqp_bytes_t` does not own its memory; everything built here stays valid until `recycle`.
 final class EncodingArena {
   private let pool: UnsafeMutablePointer<amqp_pool_t>
 

@@ -1,15 +1,15 @@
 import CRabbitMQ
 import Glibc
 
-/// Messages as frames, gathered to be written by one call: the library writes each frame by a call of its own, three a
+/// Encoded messages, collected for one write: the library would make a system call for each frame, three for each
 /// message.
 ///
 /// Source: AMQP 0-9-1, 4.2.3 and 4.2.6: a frame is its type, channel, size, payload and an end octet; a message is a
 /// method, a header and its body.
 final class FrameBuffer {
-  /// What is gathered before it is written, unless a single message is longer.
+  /// Write once this many bytes are collected; a single message may be larger.
   static let limit = 64 << 10
-  /// Room for that, and for the next message with the largest header that a frame may hold.
+  /// Enough for `limit` and one more message with the largest header that fits a frame.
   private static let defaultCapacity = 256 << 10
 
   private var start: UnsafeMutableRawPointer
@@ -25,7 +25,7 @@ final class FrameBuffer {
 
   var gathered: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: start, count: count) }
 
-  /// Empties the buffer, and gives back what a long message made it grow to.
+  /// Empties the buffer and frees the memory that a large message needed.
   func removeAll() {
     count = 0
     guard capacity > Self.defaultCapacity else { return }
@@ -36,8 +36,8 @@ final class FrameBuffer {
 
   /// Appends the frames of a message.
   /// - Parameters:
-  ///   - frameMax: the largest frame that both sides agreed on; the header, whose size was checked, fits one.
-  /// - Returns: the library's status.
+  ///   - frameMax: the negotiated maximum; the caller has checked that the header fits.
+  /// - Returns: the library's status, negative for a failure.
   func append(
     _ method: inout amqp_basic_publish_t, _ properties: inout amqp_basic_properties_t, body: UnsafeRawBufferPointer,
     channel: amqp_channel_t,
@@ -87,7 +87,7 @@ final class FrameBuffer {
 
   /// - Parameter payload: fills in the payload and returns its length in two parts: what is fixed, and what the library
   ///   encoded, or its status below 0.
-  /// - Returns: that status, 0 where all is well.
+  /// - Returns: that status, 0 for success.
   private func appendFrame(
     _ type: UInt8, _ channel: amqp_channel_t, _ payload: (UnsafeMutableRawPointer) -> (fixed: Int, encoded: Int32)
   ) -> Int32 {
@@ -114,7 +114,7 @@ final class FrameBuffer {
 }
 
 extension Connection {
-  /// Writes what `publish` has gathered.
+  /// Writes what `publish` has collected.
   func flush() throws(AMQPError) {
     if writtenByLibrary > 1 { SocketOptions.setCork(descriptor, false) }
     writtenByLibrary = 0
@@ -130,7 +130,7 @@ extension Connection {
       switch errno {
       case EINTR: continue
       case EAGAIN:
-        // The watchdog ends the connection, and with it the wait, where the broker takes nothing for too long.
+        // The watchdog ends the connection, and with it this wait, when the broker reads nothing for too long.
         var waiting = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
         _ = poll(&waiting, 1, -1)
       default: try check(AMQP_STATUS_SOCKET_ERROR.rawValue, "basic.publish")

@@ -1,13 +1,13 @@
 /// The exact encoded size of properties, computed before publishing.
 ///
-/// The library notices that properties do not fit a frame only after it has sent the method frame, and then the channel
-/// is beyond repair; and it cuts long names silently. So both are checked here first.
+/// The library detects properties that exceed a frame only after it sent the method frame, when the channel can no
+/// longer be used, and it truncates long names silently. So both are checked before.
 enum PropertySize {
   static let maximumNesting = 32
 
   /// The size in bytes of the content header's property list.
   ///
-  /// - Throws: `tooLarge` for a text over 255 bytes or a nesting over 32 levels.
+  /// - Throws: `tooLarge` for a text of more than 255 bytes or more than 32 levels of nesting.
   static func of(_ properties: MessageProperties) throws(AMQPError) -> Int {
     var size = 2 + 1  // flags, delivery mode
     size += try short(properties.contentType, "content type")

@@ -1,9 +1,9 @@
 import ConnectionThreads
 import Glibc
 
-/// What the library leaves at the kernel's defaults: a dead peer would be noticed after two hours.
+/// Keepalive and timeouts. With the kernel's defaults, which the library keeps, a dead peer shows after two hours.
 enum SocketOptions {
-  /// - Parameter userTimeout: zero leaves it to the kernel.
+  /// - Parameter userTimeout: zero means the kernel's default.
   static func apply(to descriptor: Int32, userTimeout: Duration) {
     set(descriptor, SOL_SOCKET, SO_KEEPALIVE, 1)
     set(descriptor, Int32(IPPROTO_TCP), TCP_KEEPIDLE, 10)
@@ -16,13 +16,13 @@ enum SocketOptions {
     set(descriptor, Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, Int32(clamping: max(timeout.wholeNanoseconds, 0) / 1_000_000))
   }
 
-  /// While corked, the kernel sends full segments only; uncorking sends the rest at once. A burst of small frames then
-  /// costs the broker a few reads instead of one a frame.
+  /// While corked, the kernel sends full segments only; uncorking sends the rest at once. The broker then reads a burst
+  /// of small frames in a few reads instead of one for each frame.
   static func setCork(_ descriptor: Int32, _ isCorked: Bool) {
     set(descriptor, Int32(IPPROTO_TCP), TCP_CORK, isCorked ? 1 : 0)
   }
 
-  /// A kernel that lacks an option leaves the heartbeat as the only judge; that is no reason to fail.
+  /// Failures are ignored: without an option, the heartbeat still detects a dead peer.
   private static func set(_ descriptor: Int32, _ level: Int32, _ name: Int32, _ value: Int32) {
     var value = value
     setsockopt(descriptor, level, name, &value, socklen_t(MemoryLayout<Int32>.size))

@@ -1,9 +1,9 @@
 import CRabbitMQ
 
-/// Copies the library's decoded structures into values of our own. Nothing it returns points into C memory.
+/// Copies the library's decoded structures into Swift values, which refer to no C memory.
 struct WireDecoder {
-  /// Short strings repeat from message to message (exchange, routing key, content type), so the last one is kept and
-  /// compared instead of made again.
+  /// Keeps the last short string, because exchange, routing key and content type repeat from message to message: a
+  /// comparison is cheaper than a new string.
   struct RepeatedString {
     private var last = ""
 
@@ -17,7 +17,7 @@ struct WireDecoder {
 
   private var contentType = RepeatedString()
 
-  /// Whether something was dropped since it was nested too deeply.
+  /// Whether a value was dropped because it was nested too deeply.
   private var isTooDeep = false
 
   mutating func properties(_ source: UnsafePointer<amqp_basic_properties_t>) -> (MessageProperties, isTooDeep: Bool) {
@@ -52,7 +52,7 @@ struct WireDecoder {
     return FieldTable(fields)
   }
 
-  /// Nil for a table or array beyond the greatest depth.
+  /// Nil for a table or array beyond the maximum depth.
   private mutating func value(_ source: amqp_field_value_t, depth: Int) -> FieldValue? {
     switch amqp_field_value_kind_t(UInt32(source.kind)) {
     case AMQP_FIELD_KIND_BOOLEAN: return .bool(source.value.boolean != 0)
@@ -63,7 +63,7 @@ struct WireDecoder {
     case AMQP_FIELD_KIND_I32: return .int(Int64(source.value.i32))
     case AMQP_FIELD_KIND_U32: return .int(Int64(source.value.u32))
     case AMQP_FIELD_KIND_I64: return .int(source.value.i64)
-    // RabbitMQ reads this kind as signed, so this reads what the broker means.
+    // RabbitMQ treats this kind as signed.
     case AMQP_FIELD_KIND_U64: return .int(Int64(bitPattern: source.value.u64))
     case AMQP_FIELD_KIND_F32: return .double(Double(source.value.f32))
     case AMQP_FIELD_KIND_F64: return .double(source.value.f64)
@@ -99,6 +99,6 @@ struct WireDecoder {
       start: bytes.bytes?.assumingMemoryBound(to: UInt8.self), count: bytes.bytes == nil ? 0 : bytes.len)
   }
 
-  /// Bytes that are not UTF-8 become U+FFFD: these are names and texts for people, not payload.
+  /// Invalid UTF-8 becomes U+FFFD: these are names and texts for people, not payload.
   static func text(_ bytes: amqp_bytes_t) -> String { String(decoding: buffer(bytes), as: UTF8.self) }
 }

@@ -1,14 +1,14 @@
 import ConnectionThreads
 import Synchronization
 
-/// What a connection's thread and its owners know of each other.
+/// State shared by a connection's thread and its owner.
 final class ConnectionStatus: Sendable {
   private let hasBegun = Atomic<Bool>(false)
   private let up = Atomic<Bool>(false)
   private let blocked = Atomic<Bool>(false)
   private let latch = Latch()
 
-  /// True for the first caller only.
+  /// Returns true to the first caller only, which starts the thread.
   func begin() -> Bool {
     hasBegun.compareExchange(expected: false, desired: true, ordering: .acquiringAndReleasing).exchanged
   }
@@ -18,7 +18,7 @@ final class ConnectionStatus: Sendable {
     set { up.store(newValue, ordering: .releasing) }
   }
 
-  /// Whether the broker takes no messages from the connection that is there.
+  /// Whether the broker blocks publishers on the current connection.
   var isBlocked: Bool {
     get { blocked.load(ordering: .acquiring) }
     set { blocked.store(newValue, ordering: .releasing) }
@@ -29,8 +29,8 @@ final class ConnectionStatus: Sendable {
     latch.open()
   }
 
-  /// Returns when the thread is done, or at the deadline even if a call of the library still
-  /// holds the thread: a name that does not resolve cannot be hurried.
+  /// Returns when the thread has ended, or at the deadline while a call of the library still blocks it: a slow name
+  /// resolution cannot be interrupted.
   func ended(by deadline: MonotonicInstant) async {
     Watchdog.shared.at(deadline) { [latch] in latch.open() }
     await latch.wait()

@@ -1,4 +1,4 @@
-/// Opens connections, going round the endpoints.
+/// Opens connections to the endpoints in turn.
 struct Connector {
   let settings: AMQPConnectionSettings
   let use: Connection.Use
@@ -9,7 +9,8 @@ struct Connector {
     self.use = use
   }
 
-  /// Each call takes the next endpoint. Also after a success: what was lost since is more likely to be found elsewhere.
+  /// Each call tries the next endpoint, also after a success: a lost connection is more likely to be restored on
+  /// another host.
   mutating func connect() throws(AMQPError) -> Connection {
     defer { index = (index + 1) % settings.endpoints.count }
     return try Connection.open(settings.endpoints[index], settings: settings, for: use)

@@ -2,7 +2,8 @@ import CRabbitMQ
 import Glibc
 import Synchronization
 
-/// Where other threads leave work for a connection's thread, which sleeps in `poll` on `descriptor` and its socket.
+/// Messages for a connection's thread, which sleeps in `poll` on `descriptor` and its socket. In this module, because
+/// only its threads sleep in `poll`.
 final class Mailbox<Message: Sendable>: Sendable {
   private struct Contents {
     var messages: [Message] = []
@@ -10,21 +11,21 @@ final class Mailbox<Message: Sendable>: Sendable {
   }
 
   private let contents = Mutex(Contents())
-  /// Readable while messages wait; -1, which `poll` passes over, where the process had no file descriptor left. Then
-  /// mail is looked for now and then.
+  /// Readable while messages wait. -1, which `poll` ignores, when the process had no file descriptor left; then the
+  /// thread polls for messages.
   let descriptor: Int32
 
   init() { descriptor = shim_eventfd() }
 
   deinit { if descriptor >= 0 { Glibc.close(descriptor) } }
 
-  /// Returns false when the mailbox is closed: the message was not taken and its sender has to answer for it.
+  /// Returns false when the mailbox is closed and did not take the message.
   @discardableResult
   func post(_ message: Message) -> Bool {
     contents.withLock { contents in
       guard !contents.isClosed else { return false }
       contents.messages.append(message)
-      // One write per burst, and inside the lock: so the descriptor is readable exactly while messages wait.
+      // One write per burst, inside the lock, so that the descriptor is readable exactly while messages wait.
       if contents.messages.count == 1, descriptor >= 0 { shim_eventfd_raise(descriptor) }
       return true
     }
@@ -39,14 +40,14 @@ final class Mailbox<Message: Sendable>: Sendable {
     }
   }
 
-  /// Sleeps until there are messages, or until the time is over; -1 is no limit.
+  /// Sleeps until there are messages or the time has passed; -1 means no limit.
   func wait(milliseconds: Int32) {
     var descriptors = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-    // Nobody wakes who has no descriptor.
+    // Without a descriptor, nothing wakes the thread.
     poll(&descriptors, 1, descriptor < 0 ? 100 : milliseconds)
   }
 
-  /// Refuses further messages and returns those that nobody has taken.
+  /// Refuses further messages and returns the pending ones.
   func close() -> [Message] {
     contents.withLock { contents in
       contents.isClosed = true

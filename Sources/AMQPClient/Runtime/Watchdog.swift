@@ -2,14 +2,14 @@ import ConnectionThreads
 import Glibc
 import Synchronization
 
-/// One thread of the process that notices what has taken too long.
+/// A thread of the process that detects expired deadlines.
 ///
-/// Sends of the C library have no deadline of their own (rabbitmq-c#780 and #788), so somebody outside has to end them.
-/// The thread looks every 100 ms while anything is registered and sleeps without a timeout otherwise.
+/// Sends of the C library have no timeout (rabbitmq-c#780 and #788), so another thread has to end them. It checks every
+/// 100 ms while anything is registered and sleeps otherwise.
 final class Watchdog: Sendable {
   static let shared = Watchdog()
 
-  /// Gets the current time; returns whether it wants to be asked again. Must not block.
+  /// Gets the current time and returns whether it stays registered. Must not block.
   typealias Check = @Sendable (MonotonicInstant) -> Bool
 
   private let checks = Mutex<[Check]>([])
@@ -41,16 +41,16 @@ final class Watchdog: Sendable {
   }
 }
 
-/// Ends a library call that hangs, by shutting its socket down underneath it.
+/// Ends a library call that hangs by shutting down its socket.
 ///
-/// It holds a duplicate of the descriptor, since the library closes its own whenever it likes and the number may belong
-/// to somebody else a moment later.
+/// Holds a duplicate of the descriptor, because the library may close its own at any time, and the number may then
+/// belong to another file.
 final class WriteTimeout: Sendable {
   private let deadline = Atomic<Int64>(.max)
   private let hasFired = Atomic<Bool>(false)
   private let descriptor: Mutex<Int32>
 
-  /// - Returns: nil where the process has no file descriptor left: without one nothing would end a call that hangs.
+  /// - Returns: nil when the process has no file descriptor left.
   init?(socket: Int32) {
     let duplicate = fcntl(socket, F_DUPFD_CLOEXEC, 3)
     guard duplicate >= 0 else { return nil }
@@ -69,10 +69,10 @@ final class WriteTimeout: Sendable {
   }
   func disarm() { deadline.store(.max, ordering: .relaxed) }
 
-  /// Whether a call was ended by it: the error that the library reports is then a consequence of ours.
+  /// Whether it ended a call. The library's error is then a consequence of that.
   var fired: Bool { hasFired.load(ordering: .relaxed) }
 
-  /// Closes the duplicate. Without this the peer would not see the end of the connection.
+  /// Closes the duplicate, which would keep the connection open.
   func release() {
     descriptor.withLock { descriptor in
       if descriptor >= 0 { Glibc.close(descriptor) }

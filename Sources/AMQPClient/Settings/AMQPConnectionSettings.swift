@@ -1,4 +1,4 @@
-/// Everything needed to open and keep a connection. Build it from a URI, then change what differs from the defaults.
+/// How to open and keep a connection. Create it from a URI, then change what differs from the defaults.
 public struct AMQPConnectionSettings: Sendable {
   public struct Endpoint: Hashable, Sendable, CustomStringConvertible {
     public var host: String
@@ -13,9 +13,9 @@ public struct AMQPConnectionSettings: Sendable {
   }
 
   public struct TLS: Hashable, Sendable {
-    /// PEM bundle of the authorities to trust; `nil` is the system's bundle.
+    /// PEM bundle of the trusted authorities; nil means the system's bundle.
     public var authoritiesFile: String?
-    /// PEM chain and key of the client certificate; both or none.
+    /// PEM files of the client certificate's chain and key; both or neither.
     public var certificateFile: String?
     public var keyFile: String?
     /// Whether the broker's certificate and host name are checked before credentials are sent. The library compares DNS
@@ -38,21 +38,21 @@ public struct AMQPConnectionSettings: Sendable {
     case external
   }
 
-  /// Tried in this order, and round again: each new connection takes the one after the last.
+  /// Tried in turn: each new connection goes to the endpoint after the last one.
   public var endpoints: [Endpoint]
   public var user: String
   public var virtualHost: String
   var mechanism: Mechanism
-  /// `nil` is plain TCP.
+  /// Nil for plain TCP.
   public var tls: TLS?
   /// What the broker's management page shows for the connection.
   public var connectionName: String
 
-  /// The interval at which both sides show signs of life; a peer silent for twice as long is lost. 1...3600 s.
+  /// The heartbeat interval, 1...3600 s. A peer that is silent for twice as long counts as lost.
   public var heartbeat: Duration = .seconds(10)
-  /// For TCP and TLS together, per endpoint; then once more for the AMQP handshake.
+  /// The limit for TCP and TLS together, for each endpoint, and again for the AMQP handshake.
   public var connectTimeout: Duration = .seconds(5)
-  /// For a request to the broker and its reply.
+  /// The limit for a request to the broker and its reply.
   public var rpcTimeout: Duration = .seconds(10)
   /// How long a write may make no progress before the watchdog breaks the connection.
   public var stallTimeout: Duration = .seconds(30)
@@ -62,28 +62,29 @@ public struct AMQPConnectionSettings: Sendable {
   /// each pause is drawn at random from its upper half.
   public var minReconnectDelay: Duration = .milliseconds(250)
   public var maxReconnectDelay: Duration = .seconds(30)
-  /// The largest frame in bytes, 8192...131072: properties have to fit one frame, and brokers from 4.1 on refuse less.
+  /// The maximum frame size in bytes, 8192...131072. Properties must fit one frame, and brokers from 4.1 on refuse
+  /// smaller sizes.
   var frameMax = 131_072
-  /// The largest body in bytes, both ways. Larger ones are delivered without their body, or with its beginning, and not
-  /// published.
+  /// The maximum body size in bytes. Larger messages are not published, and are delivered without their body or with
+  /// its beginning.
   public var maxBodyBytes = 32 << 20
-  /// What is kept of larger bodies: so many bytes of the beginning, and the SHA-256 of the whole. nil: nothing is.
+  /// How many bytes of the beginning of a larger body are kept, with the SHA-256 of the whole. Nil: none.
   public var beginningOfLargerBodies: Int?
-  /// The bodies of unsettled deliveries together, in bytes: while they have more, a consumer reads nothing. So there
-  /// are at most as many, and one body. Their properties come on top: normally a few hundred bytes each, and never more
-  /// than 1 MiB (about `frameMax` before dead-lettering) times the prefetch.
+  /// A consumer stops reading while the bodies of its unsettled deliveries exceed this many bytes; one more body may
+  /// exceed it. Properties come on top: normally a few hundred bytes for each delivery, at most 1 MiB (about `frameMax`
+  /// before dead-lettering).
   public var maxBufferedBytes = 128 << 20
 
   var password: Secret
   private let namesUser: Bool
 
-  /// The name that the broker compares with a message's user id. With a certificate it is the URI's user, where it has
-  /// one; else it is not known here.
+  /// The user name that the broker compares with a message's user id. With a client certificate it is the URI's user;
+  /// nil when the URI has none.
   public var userID: String? { mechanism == .plain || namesUser ? user : nil }
 
   /// Reads `amqp[s]://user:password@host[:port][,host[:port]…][/vhost][?key=value&…]`.
   ///
-  /// Parts are percent-decoded. Without a vhost, or with an empty one, it is `/`. Defaults: user and password `guest`,
+  /// Parts are percent-decoded. A missing or empty vhost means `/`. Defaults: user and password `guest`,
   /// port 5672, or 5671 for `amqps`. Keys: `heartbeat` (s), `connection_timeout` (ms), `cacertfile`, `certfile`,
   /// `keyfile`, `verify` (`verify_peer`, `verify_none`), `auth_mechanism` (`plain`, `external`), `frame_max` (bytes).
   ///
@@ -104,7 +105,7 @@ public struct AMQPConnectionSettings: Sendable {
     }
   }
 
-  /// The connection as a URI without user secrets, for logs: `amqps://user@host:5671/vhost`.
+  /// The connection as a URI without the password, for logs: `amqps://user@host:5671/vhost`.
   public var safeDescription: String {
     let hosts = endpoints.map(\.description).joined(separator: ",")
     let path = virtualHost == "/" ? "" : "/" + AMQPURI.percentEncoded(virtualHost)
@@ -144,7 +145,7 @@ extension AMQPConnectionSettings: CustomStringConvertible {
   public var description: String { safeDescription }
 }
 
-/// A text that neither interpolation nor reflection shows.
+/// A string that neither interpolation nor reflection reveals.
 struct Secret: Sendable, CustomStringConvertible, CustomReflectable {
   let value: String
   init(_ value: String) { self.value = value }

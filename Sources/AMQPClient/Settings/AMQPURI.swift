@@ -1,7 +1,7 @@
 /// The parts of an AMQP URI (https://www.rabbitmq.com/docs/uri-spec), with several hosts allowed as in RabbitMQ's own
 /// clients.
 ///
-/// No error repeats any part of it: where a password is not percent-encoded, every part may hold a piece of that.
+/// No error quotes any part of it, because any part may contain a piece of a password that is not percent-encoded.
 struct AMQPURI {
   private(set) var isSecure = false
   private(set) var user: String?
@@ -9,7 +9,7 @@ struct AMQPURI {
   private(set) var endpoints: [AMQPConnectionSettings.Endpoint] = []
   private(set) var virtualHost = "/"
   private(set) var parameters: [(String, String)] = []
-  /// Whether a parameter's name can be no piece of a password that nobody encoded.
+  /// Whether a parameter's name cannot be a piece of an unencoded password.
   private var namesParameters = false
 
   static func error(_ message: String, file: String = #fileID, line: Int = #line) -> AMQPError {
@@ -58,7 +58,7 @@ struct AMQPURI {
     "heartbeat", "connection_timeout", "frame_max", "auth_mechanism", "cacertfile", "certfile", "keyfile", "verify",
   ]
 
-  /// Parameters that other programs put into such a URI, and what to do about them here.
+  /// Parameters of other programs, and what to write here instead.
   private static let foreign = [
     "channel_max": "leave it out", "channelmax": "leave it out", "locale": "leave it out",
     "framemax": "write frame_max",
@@ -81,7 +81,7 @@ struct AMQPURI {
     }
   }
 
-  /// A parameter by its name where that tells nothing; anything else may be a piece of a password.
+  /// Names a parameter unless its name may be a piece of a password.
   private func named(_ key: String) -> String { canName(key) ? "the parameter \(key)" : "a parameter" }
 
   private func canName(_ key: String) -> Bool {

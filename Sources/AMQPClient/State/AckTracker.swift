@@ -1,7 +1,7 @@
-/// Which deliveries of one channel are still to be settled, and which frames settle them. Pure.
+/// Tracks the unsettled deliveries of one channel and creates the frames that settle them. Pure.
 ///
-/// Acknowledging a tag twice makes the broker close the channel (406), so every tag leaves here once. Acknowledgements
-/// are collected until `flush`, which covers the longest prefix without a gap by a single frame.
+/// The broker closes the channel (406) when a tag is settled twice, so every tag is used once. Acknowledgements are
+/// collected until `flush`, which acknowledges the longest prefix without a gap in a single frame.
 struct AckTracker {
   enum Frame: Equatable {
     case ack(tag: UInt64, multiple: Bool)
@@ -11,7 +11,7 @@ struct AckTracker {
 
   private enum State: UInt8 {
     case unsettled
-    /// Acknowledged by the owner, the frame not written yet.
+    /// Acknowledged by the owner; the frame is not written yet.
     case acknowledged
     case settled
   }
@@ -33,7 +33,7 @@ struct AckTracker {
 
   init(generation: UInt64) { self.generation = generation }
 
-  /// The tag of the next delivery: the broker counts them up by one.
+  /// The tag of the next delivery; the broker numbers them consecutively.
   private var nextTag: UInt64 { firstTag + UInt64(entries.count) }
 
   mutating func delivered(tag: UInt64, bytes: Int) throws(AMQPError) {
@@ -70,8 +70,8 @@ struct AckTracker {
 
   /// The frames for the acknowledgements collected so far.
   ///
-  /// - Parameter gaps: how many acknowledgements beyond the first unsettled delivery may wait for it. More than that
-  ///   are written one by one, a frame each, so that one delivery that takes long does not bring the others to a stop.
+  /// - Parameter gaps: how many acknowledgements may wait for an unsettled delivery before them. Beyond that, each is
+  ///   written in its own frame, so that one slow delivery does not use up the prefetch.
   mutating func flush(keeping gaps: Int = 0) -> [Frame] {
     guard pendingAcks > 0 else { return [] }
     var frames: [Frame] = []
@@ -103,7 +103,7 @@ struct AckTracker {
   }
 
   private mutating func nackThrough(_ tag: DeliveryTag, requeue: Bool) -> [Frame] {
-    // A multiple frame would also take back what is acknowledged already, so those go first.
+    // A multiple nack would include deliveries that are already acknowledged, so those frames go first.
     var frames = flush()
     guard let end = endIndex(through: tag) else { return frames }
     let unsettled = (head..<end).filter { entries[$0].state == .unsettled }
@@ -120,7 +120,7 @@ struct AckTracker {
     return entries[index].state == .unsettled ? index : nil
   }
 
-  /// The index after the tag's, not before `head`; nil when the tag is of another channel or was never delivered.
+  /// The index after the tag's, at least `head`; nil when the tag is of another channel or was never delivered.
   private func endIndex(through tag: DeliveryTag) -> Int? {
     guard tag.generation == generation, tag.value >= firstTag, tag.value < nextTag else { return nil }
     return max(head, Int(tag.value - firstTag) + 1)

@@ -1,13 +1,13 @@
 import ConnectionThreads
 
-/// Says when a channel that refuses messages is to be replaced by a new one. Pure: time is passed in.
+/// Decides when to replace a channel on which the broker nacks messages. Pure: time is passed in.
 ///
-/// RabbitMQ may refuse for as long as the channel lives what it would take on a new one: 3.10 does so when the limit of
-/// a queue was lifted while the queue was full, and when the channel met a quorum queue between two leaders.
+/// RabbitMQ may nack on a channel for good what it accepts on a new one. 3.10 does so after the limit of a full queue
+/// was lifted, and after the channel used a quorum queue while it elected a leader.
 struct ChannelRenewal {
-  /// A queue that is really full refuses on a new channel as well, and a new one costs round trips.
+  /// A queue that really is full nacks on a new channel as well, and each new channel costs round trips.
   static let interval = Duration.seconds(1)
-  /// How long messages wait for the answers that are to come on the old channel: another queue may not answer at all.
+  /// How long messages wait for outstanding confirms on the old channel, which a stalled queue may never send.
   static let timeout = Duration.seconds(2)
 
   private var openedAt = MonotonicInstant.distantPast
@@ -22,7 +22,7 @@ struct ChannelRenewal {
 
   func isDue(at now: MonotonicInstant) -> Bool { hasRefused && now >= openedAt + Self.interval }
 
-  /// Answers are still to come: gives up for now where they were waited for long enough, and tries again later.
+  /// Confirms are still outstanding: after the timeout, postpones the renewal.
   mutating func isHeldUp(at now: MonotonicInstant) {
     if now >= openedAt + (Self.interval + Self.timeout) { openedAt = now }
   }

@@ -1,4 +1,4 @@
-/// The published messages that the broker has not answered yet. Pure.
+/// Tracks the published messages that the broker has not confirmed yet. Pure.
 ///
 /// `Item` is whatever the publisher needs to resolve a message. Sequence numbers start at 1 on every channel.
 struct ConfirmTracker<Item> {
@@ -8,7 +8,7 @@ struct ConfirmTracker<Item> {
     case returned(code: Int, text: String)
   }
 
-  /// What a `basic.return` shows of a message: it carries no sequence number.
+  /// What identifies a message in a `basic.return`, which has no sequence number.
   struct Identity: Equatable {
     let exchange: String
     let routingKey: String
@@ -27,14 +27,14 @@ struct ConfirmTracker<Item> {
   private var entries: [Entry] = []
   private var head = 0
   private var firstSequence: UInt64 = 1
-  /// Returns come in the order of publishing, so the search goes on where the last one ended.
+  /// Returns arrive in the order of publishing, so the search continues where the last one ended.
   private var returnCursor: UInt64 = 1
   private(set) var outstandingCount = 0
   private(set) var outstandingBytes = 0
 
   init() {}
 
-  /// The oldest message without an answer. It stays the same while others, published after it, are answered.
+  /// The oldest unconfirmed message.
   var oldest: (sequence: UInt64, item: Item)? {
     guard head < entries.count, let item = entries[head].item else { return nil }
     return (firstSequence + UInt64(head), item)
@@ -48,9 +48,9 @@ struct ConfirmTracker<Item> {
     outstandingBytes += bytes
   }
 
-  /// Notes that a message came back; it is resolved by the confirm that follows.
+  /// Records that a message was returned; the confirm that follows resolves it.
   ///
-  /// Returns false when no outstanding message looks like it.
+  /// - Returns: false when no outstanding message matches.
   mutating func returned(_ identity: Identity, code: Int, text: String) -> Bool {
     let cursor = max(head, Int(clamping: returnCursor) - Int(clamping: firstSequence))
     let matches: (Entry) -> Bool = { $0.item != nil && $0.returned == nil && $0.identity == identity }
@@ -62,13 +62,13 @@ struct ConfirmTracker<Item> {
     return true
   }
 
-  /// Calls `resolve` for each message that the broker's answer settles, oldest first.
+  /// Calls `resolve` for each message that a confirm covers, oldest first.
   ///
   /// - Parameters:
   ///   - sequence: the tag of the frame; 0 together with `multiple` means all.
   ///   - multiple: every message up to and including `sequence`.
   ///   - isAck: `basic.ack` or `basic.nack`.
-  /// - Throws: `protocolViolation` when the sequence number was never used: the two sides no longer count alike.
+  /// - Throws: `protocolViolation` for a sequence number that was never used.
   mutating func confirm(
     sequence: UInt64, multiple: Bool, isAck: Bool, resolve: (Item, Resolution) -> Void
   ) throws(AMQPError) {
@@ -93,7 +93,7 @@ struct ConfirmTracker<Item> {
     compact()
   }
 
-  /// Hands over everything unanswered, oldest first, and starts again at 1: for a new channel.
+  /// Returns everything unconfirmed, oldest first, and starts again at 1 for a new channel.
   mutating func reset() -> [Item] {
     let items = entries.compactMap(\.item)
     self = ConfirmTracker()

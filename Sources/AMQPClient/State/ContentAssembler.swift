@@ -1,8 +1,8 @@
 import Crypto
 
-/// Puts a message together from its method, header and body frames. Pure: bytes in, content out.
+/// Assembles a message from its method, header and body frames. Pure.
 ///
-/// Only one message is ever under way on a channel, but frames of channel 0 may come in between; those never get here.
+/// A channel carries one message at a time. Frames of channel 0 may come in between, but never get here.
 struct ContentAssembler {
   /// The method that announces content.
   enum Opening: Equatable {
@@ -26,9 +26,9 @@ struct ContentAssembler {
     var received: UInt64 = 0
     var body: [UInt8] = []
     var problem: DeliveryProblem?
-    /// How much of the body is kept.
+    /// How many bytes of the body are kept.
     var kept: Int
-    /// Of a body that is larger than may be, where its beginning is kept.
+    /// For a body that is too large and of which the beginning is kept.
     var digest: SHA256?
   }
 
@@ -62,7 +62,7 @@ struct ContentAssembler {
     var pending = Pending(opening: opening, properties: properties, size: size, kept: Int(size))
     if isTooDeep { pending.problem = .headersTooDeep }
     if case .returned = opening {
-      // The sender still has the body; the broker's copy is of no use.
+      // The sender still has the body.
       pending.kept = 0
     } else if size > UInt64(maxBodyBytes) {
       pending.kept = beginningOfLargerBodies ?? 0
@@ -76,7 +76,7 @@ struct ContentAssembler {
     guard case .collecting(var pending) = state else {
       throw Self.violation("a body frame came without a content header before it")
     }
-    // Released before it is changed, or the bytes so far would be copied with every frame.
+    // Released before the change, so that the bytes so far are not copied with every frame.
     state = .idle
     guard UInt64(fragment.count) <= pending.size - pending.received else {
       throw Self.violation("a body is longer than its header announced")

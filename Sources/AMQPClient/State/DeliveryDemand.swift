@@ -1,7 +1,7 @@
-/// How much of a queue the broker may hand out, by the size of what comes. Pure.
+/// Adapts the prefetch to the size of the bodies. Pure.
 ///
-/// A prefetch counts messages, memory counts bytes. So a consumer begins with a small share of its prefetch; the rest
-/// is asked for while bodies are small, and given up once large ones pile up. What is handed out already stays.
+/// A prefetch counts messages, memory counts bytes. So a consumer begins with a small share of its prefetch, asks for
+/// the rest while bodies are small, and gives the rest up once large ones accumulate. Messages already delivered stay.
 struct DeliveryDemand {
   enum Change: Equatable {
     /// Ask for `rest` more.
@@ -10,32 +10,32 @@ struct DeliveryDemand {
     case less
   }
 
-  /// As many messages tell whether bodies are small, and so many are never too many.
+  /// This many messages show whether bodies are small, and are never too many.
   private static let sample = 16
 
-  /// How many unsettled messages are always asked for.
+  /// How many unsettled messages are always requested.
   let share: UInt16
-  /// How many more are, where bodies are small; 0: the share is all.
+  /// How many more are requested while bodies are small; 0: none.
   let rest: UInt16
   private let ceiling: Int
   private(set) var asksForRest = false
-  /// How many unsettled messages the broker may hand out now.
+  /// How many unsettled messages the broker may deliver now.
   var granted: Int { Int(share) + (asksForRest ? Int(rest) : 0) }
   private var count = 0
   private var bytes = 0
 
   /// - Parameters:
-  ///   - prefetch: at most so many unsettled messages.
-  ///   - ceiling: how many bytes the bodies of unsettled messages should have together.
+  ///   - prefetch: the maximum of unsettled messages.
+  ///   - ceiling: the target for the total size of the unsettled bodies, in bytes.
   init(prefetch: UInt16, maxBodyBytes: Int, ceiling: Int) {
     share = min(prefetch, UInt16(clamping: max(ceiling / max(maxBodyBytes, 1), Self.sample)))
     rest = prefetch - share
     self.ceiling = ceiling
   }
 
-  /// Notes a message that came.
+  /// Records a delivery.
   ///
-  /// - Parameter unsettledBytes: of the bodies that came and are not settled, this one included.
+  /// - Parameter unsettledBytes: the total size of the unsettled bodies, including this one.
   mutating func delivered(bytes size: Int, unsettledBytes: Int) -> Change? {
     guard rest > 0 else { return nil }
     if asksForRest {

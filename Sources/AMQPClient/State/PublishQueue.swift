@@ -1,6 +1,6 @@
-/// Messages that wait to be written, in the batches in which they came. Lives on the publisher's thread.
+/// Messages that wait to be written, in their batches. Used on the publisher's thread only.
 struct PublishQueue {
-  /// A batch whose completion is still owed.
+  /// A batch whose completion has not been called.
   final class Batch {
     fileprivate let messages: [OutboundMessage]
     private var outcomes: [PublishOutcome?]
@@ -31,7 +31,7 @@ struct PublishQueue {
     func resolve(_ outcome: PublishOutcome) { batch.resolve(index, outcome) }
   }
 
-  /// Nil before `head`, so that a finished batch holds no memory.
+  /// Nil before `head`, so that a finished batch keeps no memory.
   private var batches: [Batch?] = []
   private var head = 0
   private var next = 0

@@ -1,18 +1,18 @@
 import ConnectionThreads
 
-/// Which exchanges refuse what is published to them, and when to try them again. Pure: time is passed in.
+/// Remembers which exchanges the broker refuses, and when to try them again. Pure: time is passed in.
 ///
-/// A refusal closes the channel, and with it nobody knows what became of everything else on it. So a message to an
-/// exchange that has refused is answered here for a while, and then tried alone.
+/// A refusal closes the channel and makes the outcome of every other message on it unknown. So messages to a refused
+/// exchange fail here for a while; then one is tried alone.
 struct RefusedExchanges {
   enum Verdict: Equatable {
     case send
     case refused(AMQPError)
-    /// Until nothing is outstanding: it has to go alone.
+    /// Wait until nothing is outstanding, because the message must go alone.
     case wait
   }
 
-  /// An exchange, or one topic of it where the broker checks topics.
+  /// An exchange, or one routing key of it where the broker has topic permissions.
   private struct Target: Hashable {
     var exchange: String
     var routingKey: String?
@@ -27,21 +27,21 @@ struct RefusedExchanges {
 
   static let minPause = Duration.seconds(1)
   static let maxPause = Duration.seconds(30)
-  /// How long others wait for the answers that are to come, so that an exchange can be tried alone.
+  /// How long publishing waits for outstanding confirms so that an exchange can be tried alone.
   static let timeout = Duration.seconds(2)
 
   private var entries: [Target: Entry] = [:]
-  /// What is tried at present, alone.
+  /// What is being tried alone.
   private var trial: Target?
-  /// How many of the next messages go alone, since one like them was refused and the broker has not said which.
+  /// How many of the next messages go alone, because one of them was refused and the broker did not say which.
   private var inDoubt = 0
 
-  /// Whether nothing is refused: the usual case.
+  /// Whether nothing is refused, the usual case.
   var isEmpty: Bool { entries.isEmpty && inDoubt == 0 }
 
   /// What to do with the next message.
   ///
-  /// - Parameter outstanding: how many messages the broker has not answered yet.
+  /// - Parameter outstanding: how many messages the broker has not confirmed yet.
   mutating func verdict(exchange: String, routingKey: String, outstanding: Int, now: MonotonicInstant) -> Verdict {
     if trial != nil || inDoubt > 0, outstanding > 0 { return .wait }
     let targets = [Target(exchange: exchange), Target(exchange: exchange, routingKey: routingKey)]
@@ -61,20 +61,20 @@ struct RefusedExchanges {
     return isHeldUp ? .refused(entry.error) : .wait
   }
 
-  /// What was under way is lost, whatever it was.
+  /// The connection was lost, and with it the trial.
   mutating func lost() { trial = nil }
 
-  /// The broker has answered a message.
+  /// The broker confirmed a message.
   mutating func answered() {
     if let trial { entries[trial] = nil }
     trial = nil
     inDoubt = max(0, inDoubt - 1)
   }
 
-  /// The broker has closed the channel for what was published.
+  /// The broker closed the channel because of a published message.
   ///
-  /// - Parameter outstanding: the exchange and routing key of each message without an answer.
-  /// - Returns: for each of them, whether it is one that was refused.
+  /// - Parameter outstanding: the exchange and routing key of each unconfirmed message.
+  /// - Returns: for each of them, whether it was refused.
   mutating func refused(
     _ error: AMQPError, outstanding: [(exchange: String, routingKey: String)], now: MonotonicInstant
   )
@@ -96,15 +96,15 @@ struct RefusedExchanges {
     return outstanding.map { _ in false }
   }
 
-  /// Reads RabbitMQ's words: `no exchange 'e' in vhost`, `access to exchange 'e' in vhost`, `access to topic 'k' in
-  /// exchange 'e' in vhost`.
+  /// Parses RabbitMQ's reply text: `no exchange 'e' in vhost`, `access to exchange 'e' in vhost`, `access to topic 'k'
+  /// in exchange 'e' in vhost`.
   private static func target(in text: String) -> Target? {
     guard let exchange = quoted(after: "exchange '", in: text) else { return nil }
     return Target(
       exchange: exchange == "amq.default" ? "" : exchange, routingKey: quoted(after: "access to topic '", in: text))
   }
 
-  /// A name may hold a quote itself, but not this end.
+  /// A name may contain a quote, but not this ending.
   private static func quoted(after mark: String, in text: String) -> String? {
     guard let start = text.firstRange(of: mark)?.upperBound,
       let end = text[start...].firstRange(of: "' in ")?.lowerBound

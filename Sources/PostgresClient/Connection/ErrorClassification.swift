@@ -1,13 +1,12 @@
 extension PostgresError.Kind {
-  /// What the server's verdict means for the caller. The classes are those of PostgreSQL 15's appendix A.
+  /// What the caller can do about a SQLSTATE. The classes are those of PostgreSQL 15's appendix A.
   ///
   /// - Parameters:
-  ///   - sqlState: nil where the connection broke before or without an answer.
-  ///   - function: the server's C function that raised the error; it tells an outdated plan from other 0A000s
-  ///     whatever language the server speaks.
-  ///   - isConnecting: while a session is set up there are no rows, so nothing can be blamed on data. A server, and
-  ///     even more a pooler before it, refuses sessions
-  ///     for many reasons that pass; only what names the login, the database, the role or a setting is for a person.
+  ///   - sqlState: nil when the connection was lost without a reply.
+  ///   - function: the server's C function that raised the error. It distinguishes an outdated plan from other causes
+  ///     of 0A000 whatever the server's language.
+  ///   - isConnecting: while a session is opened, no data can be at fault. Servers and poolers refuse sessions for many
+  ///     transient reasons; only errors about the login, the database, the role or a setting need a person.
   init(sqlState: String?, function: String? = nil, isConnecting: Bool = false) {
     guard let sqlState, sqlState.utf8.count == 5 else {
       self = .transient
@@ -25,7 +24,7 @@ extension PostgresError.Kind {
     case "25006": .reconnect
     case "26000": .reprepare
     case "0A000" where function == "RevalidateCachedQuery": .reprepare
-    // Sessions ended or locks refused by a timeout; an object in use by somebody else.
+    // A session ended or a lock was refused by a timeout; an object is in use.
     case "25P03", "55P03", "55006": .transient
     // A constraint fails at COMMIT: it fails again.
     case "40002": .poison
@@ -38,7 +37,7 @@ extension PostgresError.Kind {
     case "08", "40", "53", "57", "58": .transient
     // Cardinality, data, integrity, program limits, a view's check option.
     case "21", "22", "23", "44", "54": .poison
-    // What the host's triggers and functions say about a row.
+    // Raised by the host's triggers and functions.
     case "P0", "38", "39": .poison
     default: .permanent
     }
@@ -48,16 +47,16 @@ extension PostgresError.Kind {
 enum ErrorText {
   private static let maximumLength = 500
 
-  /// The primary message, one line, with quoted input cut out where the class of the error quotes input.
+  /// The primary message in one line, without quoted input for the classes of errors that quote input.
   static func primary(_ message: String, sqlState: String?) -> String {
     var text = firstLine(message)
-    // So do syntax errors, of statements that a function put together.
+    // Syntax errors quote the statements that a function composed.
     if let sqlState, sqlState.hasPrefix("22") || sqlState == "42601" { text = withoutQuotation(text) }
     return shortened(text)
   }
 
-  /// Cuts from the first to the last quotation mark, since the quotation may hold such marks itself, and the
-  /// bytes that 22021 lists after its quotation.
+  /// Cuts from the first to the last quotation mark, because the quotation may contain such marks, and the bytes that
+  /// 22021 lists after the quotation.
   static func withoutQuotation(_ message: String) -> String {
     guard let first = message.firstIndex(of: "\"") else { return message }
     guard let last = message.lastIndex(of: "\""), last != first else { return message[..<first] + "…" }
@@ -65,15 +64,15 @@ enum ErrorText {
     return message[..<first] + "\"…\"" + (tail.contains("0x") ? "" : tail)
   }
 
-  /// The message of a broken or refused connection: libpq puts advice on further, indented lines.
+  /// The message of a lost or refused connection, without the advice that libpq adds on indented lines.
   static func connection(_ message: String) -> String {
     let lines = message.split(separator: "\n").filter { !$0.hasPrefix("\t") && !$0.hasPrefix("LOCATION:") }
     let text = lines.joined(separator: "; ")
     return shortened(text.isEmpty ? "connection lost" : text)
   }
 
-  /// The SQLSTATE of the last `FATAL:  28P01: …` in a verbose connection message, since libpq 15 offers it nowhere
-  /// else.
+  /// The SQLSTATE of the last `FATAL:  28P01: …` in a verbose connection message, the only place where libpq 15 gives
+  /// it.
   static func sqlState(inVerbose message: String) -> String? {
     var found: String?
     for line in message.split(separator: "\n") {
@@ -93,7 +92,7 @@ enum ErrorText {
   private static func firstLine(_ text: String) -> String { String(text.prefix { $0 != "\n" }) }
 
   private static func shortened(_ text: String) -> String {
-    // A character may be made of any number of bytes.
+    // A character may consist of any number of bytes.
     guard text.utf8.count > maximumLength else { return text }
     var short = String(text.prefix(maximumLength - 1))
     while short.utf8.count > 4 * maximumLength { short.unicodeScalars.removeLast() }

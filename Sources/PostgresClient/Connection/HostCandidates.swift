@@ -1,12 +1,12 @@
 import Glibc
 
-/// The addresses to try, in turn. libpq would walk a list of hosts itself, but moves on after a silent one only in its
-/// blocking call, which hides the SQLSTATE of a refusal. So each address gets an attempt and a deadline of its own.
+/// The addresses to try in turn. libpq tries a list of hosts only in its blocking call, which hides the SQLSTATE of a
+/// refusal. So each address gets its own attempt and deadline.
 enum HostCandidates {
   /// libpq options to set for one attempt, e.g. `host`, `hostaddr`, `port`.
   typealias Candidate = [String: String]
 
-  /// - Throws: `permanent` where the lists of hosts, addresses and ports do not match.
+  /// - Throws: `permanent` when the numbers of hosts, addresses and ports do not match.
   static func of(_ options: [String: String]) throws(PostgresError) -> [Candidate] {
     let hosts = list(options["host"])
     let addresses = list(options["hostaddr"])
@@ -28,13 +28,13 @@ enum HostCandidates {
         candidates.append(candidate)
         continue
       }
-      // A path is a directory of Unix sockets; the rest is resolved here, so that a name's second address is tried too.
+      // A path is a directory of Unix sockets. Names are resolved here, so that all their addresses are tried.
       let host = hosts[index]
       if host.isEmpty || host.hasPrefix("/") || host.hasPrefix("@") {
         candidates.append(candidate)
       } else {
         let resolved = resolve(host)
-        // Unresolved: libpq's attempt says why.
+        // Unresolved: libpq's attempt reports why.
         if resolved.isEmpty { candidates.append(candidate) }
         for address in resolved { candidates.append(candidate.merging(["hostaddr": address]) { $1 }) }
       }

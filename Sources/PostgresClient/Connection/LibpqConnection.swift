@@ -2,21 +2,20 @@ import ConnectionThreads
 import CLibPQ
 import Glibc
 
-/// Why the socket gave no answer.
+/// Why there was no reply.
 enum LibpqFailure: Error {
   case lost(String)
   case deadline
 }
 
-/// The one owner of a `PGconn`: sends and receives with deadlines, which libpq itself does not know.
+/// The only owner of a `PGconn`. Sends and receives with deadlines, which libpq does not have.
 ///
-/// The connection is in libpq's non-blocking mode, so that sending cannot block while the server, in turn, blocks on
-/// answers that nobody reads.
+/// The connection is non-blocking: otherwise sending could block while the server blocks on replies that nobody reads.
 final class LibpqConnection {
   let pointer: OpaquePointer
-  /// Set once, never cleared: the only thing left to do is to free it.
+  /// Set once and never cleared: a broken connection can only be freed.
   private(set) var isBroken = false
-  /// Kept alive here because libpq holds it as a bare pointer until `PQfinish`.
+  /// Kept alive here, because libpq holds an unowned pointer to it until `PQfinish`.
   private let notices: NoticeSink
 
   init(_ pointer: OpaquePointer, notices: NoticeSink) {
@@ -37,7 +36,7 @@ final class LibpqConnection {
     return .lost(ErrorText.connection(errorMessage))
   }
 
-  /// Waits until the socket is ready, but not longer than the deadline (nil = for ever).
+  /// Waits until the socket is ready, at most until the deadline (nil: no limit).
   func wait(reading: Bool, writing: Bool, until deadline: MonotonicInstant?) throws(LibpqFailure) {
     let descriptor = PQsocket(pointer)
     guard descriptor >= 0 else { throw lost() }
@@ -46,7 +45,7 @@ final class LibpqConnection {
       let ready = poll(&entry, 1, deadline.map { $0.millisecondsLeft() } ?? -1)
       if ready > 0 { return }
       if ready == 0 {
-        // The clock decides: poll's argument saturates after 24 days.
+        // Checked against the clock, because the timeout of `poll` saturates at 24 days.
         if let deadline, MonotonicInstant.now() >= deadline { throw .deadline }
       } else if errno != EINTR {
         throw lost()
@@ -54,7 +53,7 @@ final class LibpqConnection {
     }
   }
 
-  /// Sends all that is buffered, and reads meanwhile.
+  /// Sends everything that is buffered, and reads meanwhile.
   func flush(until deadline: MonotonicInstant?) throws(LibpqFailure) {
     while true {
       switch PQflush(pointer) {
@@ -72,7 +71,7 @@ final class LibpqConnection {
   func nextResult(until deadline: MonotonicInstant?) throws(LibpqFailure) -> ResultHandle? {
     while PQisBusy(pointer) == 1 {
       try wait(reading: true, writing: false, until: deadline)
-      // On failure a result that arrived in time, e.g. the reason of the end, may still be there to take.
+      // After a failure, a result that arrived before it may still be available, such as the reason.
       if PQconsumeInput(pointer) == 0 { break }
     }
     guard let result = PQgetResult(pointer) else {
@@ -82,12 +81,12 @@ final class LibpqConnection {
     return ResultHandle(result)
   }
 
-  /// False when the server has closed the connection meanwhile. Costs one poll and no round trip.
+  /// Whether the server has kept the connection open. Costs one `poll` and no round trip.
   func isAlive() -> Bool {
     guard !isBroken, PQstatus(pointer) == CONNECTION_OK else { return false }
     var entry = pollfd(fd: PQsocket(pointer), events: Int16(POLLIN), revents: 0)
-    // Between statements the server speaks only to say goodbye, or to send notices and changed settings. The end of the
-    // stream shows only after the words before it are read.
+    // Between statements the server sends only notices, changed settings and the reason why it ends the session. The
+    // end of the stream shows only after these are read.
     while poll(&entry, 1, 0) > 0 {
       guard PQconsumeInput(pointer) == 1, PQstatus(pointer) == CONNECTION_OK else {
         isBroken = true
@@ -97,10 +96,10 @@ final class LibpqConnection {
     return true
   }
 
-  /// Asks the server, over a connection of its own, to stop what this session does, and gives this connection up.
+  /// Asks the server over another connection to cancel the session's statement, and gives this connection up.
   ///
-  /// libpq's `PQcancel` blocks without limit and is unencrypted before version 17, so it runs on a helper thread; the
-  /// request carries nothing but the session's cancel key.
+  /// `PQcancel` may block indefinitely, so it runs on its own thread. Before libpq 17 it is unencrypted; the request
+  /// contains only the session's cancel key.
   func cancelAndGiveUp() {
     isBroken = true
     guard let request = PQgetCancel(pointer) else { return }
@@ -121,7 +120,7 @@ private struct CancelHandle: @unchecked Sendable {
   }
 }
 
-/// Takes the server's notices, which libpq would print to standard error.
+/// Receives the server's notices, which libpq would otherwise print to standard error.
 final class NoticeSink {
   private let handler: (@Sendable (PostgresNotice) -> Void)?
 
@@ -142,7 +141,7 @@ final class NoticeSink {
       PQresultErrorField(result, Int32(code.value)).map { String(cString: $0) }
     }
     let sqlState = field("C")
-    // libpq's own warnings come without fields.
+    // Warnings of libpq itself have no fields.
     let message = field("M") ?? PQresultErrorMessage(result).map { String(cString: $0) } ?? ""
     handler(
       PostgresNotice(

@@ -3,18 +3,18 @@ import CLibPQ
 import Glibc
 
 extension PostgresConnection {
-  /// Opens a session on the first address that accepts one, and sets it up: time limits, UTF-8.
+  /// Opens a session on the first address that accepts one, and sets its time limits and its encoding.
   ///
-  /// Blocks for at most `connectTimeout` an address, name resolution aside.
-  /// - Throws: `permanent` for refused credentials, an unknown database or role, a wrong connection string; else
-  ///   `transient`. A server may say the former, too, of something that passes: a password that is being changed, a
-  ///   database that is being renamed or restored.
+  /// Blocks for at most `connectTimeout` for each address, without the time for name resolution.
+  /// - Throws: `permanent` for refused credentials, an unknown database or role, or a wrong connection string;
+  ///   otherwise `transient`. Even a `permanent` error may pass, for example while a password is changed or a database
+  ///   restored.
   public static func connect(
     _ settings: PostgresSettings, file: String = #fileID, line: Int = #line
   ) throws(PostgresError) -> PostgresConnection {
     let site = CallSite(file: file, line: line)
     var problems: [PostgresError] = []
-    // A server that refuses the login would refuse it under its other address too.
+    // A server that refuses the login would refuse it at its other addresses too.
     var refusing: Set<String> = []
     for candidate in try HostCandidates.of(settings.options) {
       let host = candidate["host"]
@@ -26,7 +26,7 @@ extension PostgresConnection {
         if !error.isRetriable, let host { refusing.insert(host) }
       }
     }
-    // Where one of several hosts may take the session later, the others' refusals are not the last word.
+    // If any host may accept the session later, the whole attempt is retriable.
     guard var problem = problems.first(where: \.isRetriable) ?? problems.last else {
       throw PostgresError(.permanent, operation: PostgresError.connect, "no host to connect to", file: file, line: line)
     }
@@ -47,7 +47,7 @@ extension PostgresConnection {
         .transient, operation: PostgresError.connect, "out of memory", file: site.file, line: site.line)
     }
     let libpq = LibpqConnection(pointer, notices: NoticeSink(settings.noticeHandler))
-    // Verbose, since the SQLSTATE of a refusal is to be had only from the text.
+    // Verbose, because only the message text contains the SQLSTATE of a refusal.
     PQsetErrorVerbosity(pointer, PQERRORS_VERBOSE)
     let until = MonotonicInstant.now() + settings.connectTimeout
     try handshake(libpq, until: until, candidate, settings, site)
@@ -81,7 +81,7 @@ extension PostgresConnection {
     _ site: CallSite
   ) throws(PostgresError) {
     guard PQstatus(libpq.pointer) != CONNECTION_BAD else { throw refusal(libpq, site) }
-    // libpq: behave as if PQconnectPoll had asked to write.
+    // As libpq's documentation asks: behave as if PQconnectPoll had returned PGRES_POLLING_WRITING.
     var step = PGRES_POLLING_WRITING
     while step != PGRES_POLLING_OK {
       do throws(LibpqFailure) {
@@ -104,7 +104,7 @@ extension PostgresConnection {
   private static func refusal(_ libpq: LibpqConnection, _ site: CallSite) -> PostgresError {
     let text = libpq.errorMessage
     let sqlState = ErrorText.sqlState(inVerbose: text)
-    // libpq gives up without asking the server, hence without a SQLSTATE, where it has no password to offer.
+    // Without a password, libpq gives up by itself, and there is no SQLSTATE.
     let isHopeless = sqlState == nil && (PQconnectionNeedsPassword(libpq.pointer) == 1 || ErrorText.isOfSettings(text))
     let kind = isHopeless ? .permanent : PostgresError.Kind(sqlState: sqlState, isConnecting: true)
     return PostgresError(
@@ -117,29 +117,27 @@ extension PostgresConnection {
     var statements = [
       "SET statement_timeout = \(settings.statementTimeout.wholeMilliseconds)",
       "SET lock_timeout = \(settings.lockTimeout.wholeMilliseconds)",
-      // A database's own default may be stricter; every wait for a lock would then end in 40001.
+      // With a stricter default of the database, every wait for a lock would end in 40001.
       "SET default_transaction_isolation = 'read committed'",
-      // So that the server, too, notices soon when this machine is gone, and gives its locks up. Without effect on
-      // local sockets.
+      // The server, too, detects soon that this machine is gone, and releases its locks. No effect on local sockets.
       "SET tcp_keepalives_idle = 10", "SET tcp_keepalives_interval = 3", "SET tcp_keepalives_count = 3",
       "SET tcp_user_timeout = 15000",
       "SET idle_in_transaction_session_timeout = \(settings.idleInTransactionTimeout.wholeMilliseconds)",
     ]
     if settings.plansByIndexes {
-      // A scan that cannot be avoided, of a host's trigger for instance, looks dear enough then to be compiled at each
-      // execution.
+      // With these costs, an unavoidable scan, for example in a host's trigger, would be compiled at each execution.
       statements += [
         "SET plan_cache_mode = force_generic_plan", "SET enable_seqscan = off", "SET jit = off",
-        // Nor does an index in the order that is asked for look dearer than to sort all that another index finds.
+        // Prefer an index in the requested order to sorting what another index finds.
         "SET enable_sort = off", "SET enable_incremental_sort = off", "SET enable_bitmapscan = off",
       ]
     }
-    // Each transaction takes the role on anew. Here it shows whether it can.
+    // Each transaction sets the role again. This checks that it can.
     if let role = settings.role { statements.append("SET LOCAL ROLE \(quotedIdentifier(role))") }
     return statements.joined(separator: "; ")
   }
 
-  /// An SQL identifier in quotation marks, to be put into a statement's text.
+  /// Quotes an SQL identifier for the text of a statement.
   public static func quotedIdentifier(_ name: String) -> String {
     "\"" + name.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
   }

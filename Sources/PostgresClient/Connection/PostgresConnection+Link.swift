@@ -1,22 +1,22 @@
 import CLibPQ
 import Glibc
 
-/// What protects a session on its way to the server.
+/// How the session's traffic to the server is protected.
 public struct PostgresLink: Hashable, Sendable {
   public enum Verification: Hashable, Sendable {
-    /// Whoever answers is believed to be the server.
+    /// The server's identity is not checked.
     case none
-    /// The certificate is signed by an authority that is trusted; it may be for another host.
+    /// A trusted authority signed the certificate; it may belong to another host.
     case authority
-    /// It is for this host as well.
+    /// The certificate also belongs to this host.
     case hostName
   }
 
-  /// Over a Unix socket or a loopback address: nothing leaves the machine.
+  /// Whether it uses a Unix socket or a loopback address, so that nothing leaves the machine.
   public var isLocal: Bool
   public var isEncrypted: Bool
   public var verification: Verification
-  /// `sslmode` as libpq took it, from the connection string or from `PGSSLMODE`.
+  /// The effective `sslmode`, from the connection string or from `PGSSLMODE`.
   public var mode: String
 
   public init(isLocal: Bool, isEncrypted: Bool, verification: Verification, mode: String) {
@@ -40,7 +40,7 @@ extension PostgresConnection {
       case _ where !isEncrypted: .none
       case "verify-full": .hostName
       case "verify-ca": .authority
-      // libpq: where there is an authority's file, `require` is the same as `verify-ca`.
+      // With a root certificate file, libpq treats `require` as `verify-ca`.
       case "require" where access(options["sslrootcert"] ?? Self.standardAuthority, R_OK) == 0: .authority
       default: .none
       }
@@ -51,7 +51,7 @@ extension PostgresConnection {
     (getenv("HOME").map { String(cString: $0) } ?? "") + "/.postgresql/root.crt"
   }
 
-  /// What is not secret of the options in use, those of the environment included.
+  /// The options in use without the secrets, including those from the environment.
   private static func options(of pointer: OpaquePointer) -> [String: String] {
     guard let list = PQconninfo(pointer) else { return [:] }
     defer { PQconninfoFree(list) }

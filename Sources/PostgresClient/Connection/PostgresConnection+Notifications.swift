@@ -2,17 +2,17 @@ import ConnectionThreads
 import CLibPQ
 import Glibc
 
-/// A message that some session sent with NOTIFY on a channel that this one listens to.
+/// A NOTIFY message on a channel that the session listens to.
 public struct PostgresNotification: Hashable, Sendable {
   public var channel: String
   public var payload: String
 }
 
 extension PostgresConnection {
-  /// Waits for messages of NOTIFY on the channels of LISTEN, and takes all that are there.
+  /// Waits for NOTIFY messages and returns all that arrived.
   ///
-  /// Call it outside a transaction: the server hands messages out between transactions only.
-  /// - Returns: none where the time is over without one.
+  /// Call it outside a transaction: the server sends messages between transactions only.
+  /// - Returns: none when the time passes without one.
   public func notifications(
     within limit: Duration, file: String = #fileID, line: Int = #line
   ) throws(PostgresError) -> [PostgresNotification] {
@@ -28,7 +28,7 @@ extension PostgresConnection {
         } catch .deadline {
           return []
         }
-        // Readable without a notification: a notice, a changed setting, or the end of the stream.
+        // Readable without a notification means a notice, a changed setting, or the end of the stream.
         if PQconsumeInput(libpq.pointer) == 0 { throw libpq.lost() }
       }
     } catch {

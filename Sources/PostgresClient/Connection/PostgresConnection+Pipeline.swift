@@ -2,7 +2,7 @@ import ConnectionThreads
 import CLibPQ
 
 extension PostgresConnection {
-  /// Executes one statement: one round trip, also when it must be prepared first.
+  /// Executes one statement in one round trip, which also prepares it if necessary.
   @discardableResult
   public func execute(
     _ statement: PostgresStatement, _ parameters: PostgresParameters = PostgresParameters(), file: String = #fileID,
@@ -11,18 +11,17 @@ extension PostgresConnection {
     try pipeline([(statement, parameters)], file: file, line: line)[0]
   }
 
-  /// Executes statements in order: sent together, answered together, one round trip.
+  /// Executes statements in order, in one round trip.
   ///
-  /// With `PostgresSettings.role`, the pipeline's transaction works as that role.
+  /// Outside a transaction, the pipeline is a transaction of its own, with `PostgresSettings.role` if set. When a
+  /// statement fails, those before it are rolled back and those after it are skipped. `.begin` at the start and
+  /// `.commit` at the end let a transaction span several pipelines without further round trips. If a pipeline with
+  /// either of them fails, no transaction stays open.
   ///
-  /// Outside a transaction the whole pipeline is one: a failing statement undoes those before it and skips those after
-  /// it. `.begin` at the head and `.commit` at the tail make transactions that span several pipelines without a round
-  /// trip of their own. A pipeline that fails and holds either of them leaves no open transaction behind.
-  ///
-  /// Where plans are made once for any values (`PostgresSettings.plansByIndexes`), a few pipelines in a connection's
-  /// life take another round trip first, which has them made anew. A statement that the server no longer knows is
-  /// prepared anew and the pipeline repeated, once, where no transaction was open before it.
-  /// - Returns: a result a command.
+  /// With `PostgresSettings.plansByIndexes`, a few pipelines of a connection take another round trip that renews the
+  /// plans. When the server no longer knows a statement and no transaction was open, the statement is prepared again
+  /// and the pipeline repeated once.
+  /// - Returns: one result for each command.
   /// - Throws: the error of the first command that failed, naming it.
   @discardableResult
   public func pipeline(
@@ -81,7 +80,7 @@ extension PostgresConnection {
     hasStaleStatements = false
   }
 
-  /// What would otherwise fail in ways hard to read, or commit what is not there.
+  /// Rejects misuse that would otherwise fail with an unclear error or commit nothing.
   private func check(_ commands: [(PostgresStatement, PostgresParameters)], _ site: CallSite) throws(PostgresError) {
     var isOpen = isInTransaction
     var known = prepared
@@ -109,7 +108,7 @@ extension PostgresConnection {
   }
 }
 
-/// One pipeline from the first byte sent to the last answer read.
+/// One pipeline, from the first byte sent to the last reply read.
 private struct PipelineRun {
   private enum Step {
     case prepare(command: Int)
@@ -155,7 +154,7 @@ private struct PipelineRun {
     return found
   }
 
-  /// The server keeps answers back until the pipeline's end, so any of the unanswered statements may be the one.
+  /// The server may buffer replies until the end of the pipeline, so any statement without a reply may be the one.
   private var operationInFlight: String {
     let names = commands.dropFirst(found.count).map(\.0.name)
     return names.isEmpty ? "pipeline" : names.prefix(6).joined(separator: ", ") + (names.count > 6 ? ", …" : "")
@@ -178,7 +177,7 @@ private struct PipelineRun {
     guard PQpipelineSync(libpq.pointer) == 1 else { throw libpq.lost() }
   }
 
-  /// A step's answer is one result and the nil that ends it.
+  /// The reply to a step is one result, followed by nil.
   private mutating func receive(_ step: Step) throws(LibpqFailure) {
     let command =
       switch step {
@@ -199,7 +198,7 @@ private struct PipelineRun {
       break
     case PGRES_FATAL_ERROR:
       let error = connection.serverError(handle, statement.name, site, commitInFlight: commitInFlight)
-      // What follows is skipped, a COMMIT included: nothing is unknown any more, unless the session ended with this.
+      // The statements after it are skipped, including COMMIT, so the outcome is known unless the session ended.
       commitInFlight = false
       problem = problem ?? error
       if libpq.isBroken { return }
@@ -214,7 +213,7 @@ private struct PipelineRun {
     found.append(result)
     guard statement == .commit else { return }
     commitInFlight = false
-    // The server answers COMMIT of a failed transaction with success and another tag.
+    // The server replies to the COMMIT of a failed transaction with success and the tag ROLLBACK.
     if result.commandTag != "COMMIT" { problem = problem ?? connection.rolledBackInstead(site) }
   }
 
@@ -226,7 +225,7 @@ private struct PipelineRun {
 }
 
 extension PostgresParameters {
-  /// - Returns: false where libpq refused.
+  /// - Returns: false when libpq failed to send.
   fileprivate func send(_ name: String, on connection: OpaquePointer) -> Bool {
     let lengths = slots.map { Int32($0.length) }
     let formats = [Int32](repeating: 1, count: slots.count)

@@ -4,8 +4,8 @@ extension PostgresConnection {
     _ = try simpleQuery(text, operation: PostgresStatement.begin.name, site: CallSite(file: file, line: line))
   }
 
-  /// - Throws: `commitUnknown` where the connection was lost before the answer; `transient` where the server rolled
-  ///   back instead, because a statement of the transaction had failed.
+  /// - Throws: `commitUnknown` when the connection was lost before the reply; `transient` when the server rolled back
+  ///   instead, because a statement of the transaction had failed.
   public func commit(file: String = #fileID, line: Int = #line) throws(PostgresError) {
     let site = CallSite(file: file, line: line)
     let result = try simpleQuery("COMMIT", operation: PostgresStatement.commit.name, site: site)
@@ -16,7 +16,7 @@ extension PostgresConnection {
     _ = try simpleQuery("ROLLBACK", operation: "ROLLBACK", site: CallSite(file: file, line: line))
   }
 
-  /// Runs the body in a transaction: committed when it returns, rolled back when it throws.
+  /// Runs the body in a transaction. Commits when the body returns and rolls back when it throws.
   ///
   /// - Throws: the body's error, or that of BEGIN or COMMIT.
   public func transaction<Value>(
@@ -33,7 +33,7 @@ extension PostgresConnection {
     }
   }
 
-  /// Ends an open transaction without a word; where that fails, the connection is given up and the transaction with it.
+  /// Rolls an open transaction back. If that fails, gives the connection up, which ends the transaction.
   func abandonTransaction() {
     guard isUsable, isInTransaction else { return }
     do throws(PostgresError) { try rollback() } catch { libpq.markBroken() }

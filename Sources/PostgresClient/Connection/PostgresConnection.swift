@@ -3,29 +3,29 @@ import CLibPQ
 import Glibc
 import Synchronization
 
-/// A session with a server. Its calls block, each for at most its deadline.
+/// A session with a server. Each call blocks, at most until its deadline.
 ///
-/// Not Sendable: it belongs to the thread that made it. `PostgresWorker` and `PostgresPool` own threads for this
-/// purpose and lend the connection to closures.
+/// Not Sendable: it belongs to the thread that opened it. `PostgresWorker` and `PostgresPool` own such threads and pass
+/// the connection to closures.
 public final class PostgresConnection {
-  /// Tells connections of this process apart, for ever. A backend's process id comes again.
+  /// Unique among the connections of this process, unlike the process id of the backend.
   public let serial = serials.wrappingAdd(1, ordering: .relaxed).newValue
   private static let serials = Atomic<UInt64>(0)
 
   let libpq: LibpqConnection
   private let settings: PostgresSettings
   private let owner: pthread_t
-  /// Statements that the server holds, with the SQL and the parameter types that they were prepared for.
+  /// The session's prepared statements, with the SQL and the parameter types.
   var prepared: [String: PreparedStatement] = [:]
-  /// Set when the server rejected a prepared statement inside a transaction, where it cannot be replaced.
+  /// Set when the server rejected a prepared statement inside a transaction, where it cannot be prepared again.
   var hasStaleStatements = false
-  /// The rows that were written, in all and until plans were made last.
+  /// The rows written in total, and at the last renewal of the plans.
   private var written = (inAll: 0, whenPlanned: 0)
-  /// The limit of each round trip from here on, nil = none. Starts as `PostgresSettings.deadline`.
+  /// The limit of each further round trip; nil: none. Initially `PostgresSettings.deadline`.
   public var deadline: Duration?
 
-  /// Takes on `PostgresSettings.role` until the transaction ends. Not for the session: a pooler may lend the server's
-  /// session to somebody else between two transactions.
+  /// Sets `PostgresSettings.role` for a transaction. Not for the session, because a pooler may give the server's
+  /// session to another client between transactions.
   let takeOnRole: PostgresStatement?
 
   struct PreparedStatement {
@@ -43,13 +43,13 @@ public final class PostgresConnection {
     deadline = settings.deadline
   }
 
-  /// False once the connection is lost or given up: nothing on it succeeds any more.
+  /// False once the connection is lost or given up; every further call fails.
   public var isUsable: Bool { !libpq.isBroken }
 
-  /// False when the connection is unusable or the server has closed it meanwhile; costs no round trip.
+  /// Whether the connection is usable and the server has kept it open. Costs no round trip.
   func isAlive() -> Bool { libpq.isAlive() }
 
-  /// True between BEGIN and the end of the transaction, also when it has failed.
+  /// Whether a transaction is open, even a failed one.
   public var isInTransaction: Bool {
     libpq.transactionStatus == PQTRANS_INTRANS || libpq.transactionStatus == PQTRANS_INERROR
   }
@@ -59,16 +59,16 @@ public final class PostgresConnection {
   /// E.g. 150018 for 15.18.
   public var serverVersion: Int32 { PQserverVersion(libpq.pointer) }
 
-  /// Runs SQL without parameters through the simple query protocol: several statements separated by semicolons, which
-  /// form one transaction unless the text says otherwise.
+  /// Runs SQL without parameters through the simple query protocol. Several statements, separated by semicolons, form
+  /// one transaction unless the text contains transaction commands.
   ///
   /// - Returns: the last statement's result; its values are text.
-  /// - Throws: the first statement's error that fails; the statements after it are not run.
+  /// - Throws: the error of the first statement that fails; those after it do not run.
   @discardableResult
   public func execute(_ sql: String, file: String = #fileID, line: Int = #line) throws(PostgresError) -> PostgresResult
   {
     var text = sql
-    // Statements that are sent together are one transaction.
+    // Statements sent together form one transaction.
     if let takeOnRole, !isInTransaction { text = "\(takeOnRole.sql); \(sql)" }
     return try simpleQuery(text, operation: "execute", site: CallSite(file: file, line: line))
   }
@@ -108,18 +108,18 @@ public final class PostgresConnection {
     return last
   }
 
-  // MARK: What the parts of this class share
+  // MARK: Shared by the extensions
 
   func roundTripLimit() -> MonotonicInstant? { deadline.map { MonotonicInstant.now() + $0 } }
 
-  /// Notes what a statement wrote, for `renewPlans`.
+  /// Counts the rows that a statement wrote, for `renewPlans`.
   func recordWritten(_ result: PostgresResult) {
     if settings.plansByIndexes, !result.commandTag.hasPrefix("SELECT") { written.inAll += result.affectedRows }
   }
 
-  /// Has plans made anew whenever what was written here has doubled: what is best for a table of a few rows may be the
-  /// worst for a large one, and the server itself looks again only when it has analysed the table, a minute later or
-  /// more. Older plans are right as well, so a server that refuses is no reason to stop.
+  /// Discards the server's plans whenever the rows written by this connection have doubled. The best plan for a small
+  /// table may be the worst for a large one, and the server itself replans only after it has analysed the table, a
+  /// minute later or more. Old plans still give correct results, so an error is ignored.
   func renewPlans(_ site: CallSite) throws(PostgresError) {
     guard !isInTransaction, written.inAll > 0, written.inAll >= 2 * written.whenPlanned else { return }
     written.whenPlanned = written.inAll
@@ -137,7 +137,7 @@ public final class PostgresConnection {
       .transient, operation: operation, "the connection was lost earlier", file: site.file, line: site.line)
   }
 
-  /// An error that the server reported, as ours. Gives the connection up where the report ends the session.
+  /// Converts an error result. Gives the connection up when the error ends the session.
   func serverError(
     _ handle: borrowing ResultHandle, _ operation: String, _ site: CallSite, commitInFlight: Bool
   ) -> PostgresError {
@@ -145,17 +145,17 @@ public final class PostgresConnection {
     if isLost { libpq.markBroken() }
     let kind = PostgresError.Kind(sqlState: handle.sqlState, function: handle.diagnostic("R"))
     if kind == .reprepare { hasStaleStatements = true }
-    // The session is with a server that became read-only: only a new connection finds the primary.
+    // The server became read-only: only a new connection finds the primary.
     if kind == .reconnect { libpq.markBroken() }
-    // Whatever a server or a pooler says when it ends a session (XX000, 08P01, 0A000), the next session may do. A
-    // session can also end after its commit took effect, e.g. while it waits for a standby.
+    // Whatever error ended the session (XX000, 08P01, 0A000), the next session may work. A session can also end after
+    // its commit took effect, for example while it waits for a standby.
     let ofLost: PostgresError.Kind = commitInFlight ? .commitUnknown : kind == .permanent ? .transient : kind
     var error = handle.error(isLost ? ofLost : kind, operation: operation, site: site)
     if error.sqlState == nil { error.message = ErrorText.connection(libpq.errorMessage) }
     return error
   }
 
-  /// A failure of the transport, as ours.
+  /// Converts a failure of the connection.
   func failure(_ failure: LibpqFailure, _ operation: String, _ site: CallSite, commitInFlight: Bool = false)
     -> PostgresError
   {

@@ -1,47 +1,46 @@
-/// Why an operation on PostgreSQL failed: what to do about it, and what a person needs to find the cause.
+/// Why an operation on PostgreSQL failed, and whether a retry can help.
 ///
-/// It holds the server's primary message but never its DETAIL or HINT, which quote row values; where the primary
-/// message itself quotes input (class 22), the quotation is cut out.
+/// Contains the server's primary message, but not its DETAIL or HINT, which quote row values. Quoted input in the
+/// primary message (class 22) is cut out.
 public struct PostgresError: Error, Sendable, CustomStringConvertible {
-  /// What the caller can do. The classification lives in `Kind.init(sqlState:…)` alone.
+  /// What the caller can do. Only `Kind.init(sqlState:…)` classifies errors.
   public enum Kind: String, Sendable, CaseIterable {
-    /// The server, the connection or a concurrent transaction is at fault: the same work may succeed later.
+    /// Caused by the server, the connection or a concurrent transaction: the same work may succeed later.
     case transient
-    /// The server became read-only (a failover): connect anew, which looks for the primary.
+    /// The server became read-only (a failover): a new connection looks for the primary.
     case reconnect
-    /// A prepared statement is gone or outdated. Forgotten already; the same work succeeds when repeated.
+    /// A prepared statement is gone or outdated. The same work succeeds when repeated, with a new one.
     case reprepare
-    /// The data is at fault: the same rows fail again. Bisect the batch.
+    /// Caused by the data: the same rows fail again. Bisect the batch.
     case poison
-    /// The set-up is at fault (credentials, privileges, schema, SQL): stop and tell a person.
+    /// Caused by the installation (credentials, privileges, schema, SQL): a person has to act.
     case permanent
-    /// The connection was lost while COMMIT was in flight: committed or not, nobody knows. Repeat idempotently.
+    /// The connection was lost during COMMIT, so the outcome is unknown. Repeat the work idempotently.
     case commitUnknown
-    /// No answer within the round trip's deadline. The statement was cancelled and the connection given up.
+    /// No reply within the deadline of the round trip. The statement was cancelled and the connection given up.
     case deadline
-    /// The result does not have the shape that the caller asked for: a mistake in the program.
+    /// The result does not have the expected type: a bug.
     case decoding
     /// The worker or pool was closed before the work began.
     case closed
   }
 
   public var kind: Kind
-  /// The five-character SQLSTATE, or nil where the server gave none (the connection broke, or the client failed).
+  /// The five-character SQLSTATE; nil when the error is not from the server.
   public var sqlState: String?
   /// One line for a person, without row values and without secrets.
   public var message: String
-  /// The constraint that was violated, where the server names one.
+  /// The violated constraint, if the server names one.
   public var constraint: String?
   public var table: String?
   public var column: String?
-  /// Where in the SQL text the error is, in characters from 1, where the server says so.
+  /// The position of the error in the SQL text, in characters from 1, if the server gives one.
   public var position: Int?
-  /// Whether a function of the database raised it in words of its own (RAISE): they may quote rows, so they are no
-  /// words for a log.
+  /// Whether a function of the database raised it (RAISE). Its message may quote rows and does not belong in a log.
   public var isRaised = false
-  /// What was being done: a statement's name, `connect`, `COMMIT`, …
+  /// The operation that failed: a statement's name, `connect`, `COMMIT`, …
   public var operation: String
-  /// Where in the caller's source the operation was asked for.
+  /// The place in the caller's source that started the operation.
   public var file: String
   public var line: Int
 
@@ -62,7 +61,7 @@ public struct PostgresError: Error, Sendable, CustomStringConvertible {
     self.line = line
   }
 
-  /// True where repeating the whole unit of work, unchanged, can succeed.
+  /// Whether the whole unit of work can succeed when repeated unchanged.
   public var isRetriable: Bool {
     switch kind {
     case .transient, .reconnect, .reprepare, .commitUnknown, .deadline: true
@@ -70,7 +69,7 @@ public struct PostgresError: Error, Sendable, CustomStringConvertible {
     }
   }
 
-  /// Whether there was no session yet: nothing of the work had begun.
+  /// Whether it failed before there was a session, so that no work had begun.
   public var isOfConnecting: Bool { operation == Self.connect || operation == Self.setUp }
 
   static let connect = "connect"
@@ -89,7 +88,7 @@ public struct PostgresError: Error, Sendable, CustomStringConvertible {
   }
 }
 
-/// The place in the caller's source that asked for an operation.
+/// The place in the caller's source that started an operation.
 struct CallSite {
   var file: String
   var line: Int

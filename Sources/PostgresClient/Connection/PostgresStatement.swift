@@ -1,7 +1,7 @@
-/// A statement with a name. Each connection prepares it once, on first use, together with that use, and again when the
-/// server says that its copy is gone or outdated.
+/// A named statement. Each connection prepares it in the round trip of its first use, and again when the server reports
+/// that its copy is gone or outdated.
 public struct PostgresStatement: Hashable, Sendable {
-  /// Unique among the statements of a connection, at most 63 bytes; also the operation named in errors.
+  /// Unique among the statements of a connection, at most 63 bytes. Errors report it as the operation.
   public let name: String
   /// One SQL statement with parameters `$1`, `$2`, …
   public let sql: String
@@ -11,8 +11,8 @@ public struct PostgresStatement: Hashable, Sendable {
     self.sql = sql
   }
 
-  /// Opens a transaction; for the head of a pipeline, so that it costs no round trip of its own.
+  /// Opens a transaction. At the start of a pipeline it costs no round trip of its own.
   public static let begin = PostgresStatement(name: "BEGIN", "BEGIN")
-  /// Commits; for the tail of a pipeline. The pipeline fails unless the server's answer is really `COMMIT`.
+  /// Commits, at the end of a pipeline. The pipeline fails unless the server's reply is `COMMIT`.
   public static let commit = PostgresStatement(name: "COMMIT", "COMMIT")
 }

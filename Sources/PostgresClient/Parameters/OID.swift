@@ -1,4 +1,4 @@
-/// Type identifiers, fixed in PostgreSQL's `pg_type.dat`.
+/// Type identifiers, which PostgreSQL's `pg_type.dat` fixes.
 @usableFromInline
 enum OID {
   @usableFromInline static let bool: UInt32 = 16
@@ -29,7 +29,7 @@ enum OID {
   @usableFromInline static let uuidArray: UInt32 = 2951
   @usableFromInline static let jsonbArray: UInt32 = 3807
 
-  /// 2278: `void`, of which there is nothing to read.
+  /// 2278 is `void`, which has no value to read.
   static let readable: Set<UInt32> = [
     bool, bytea, name, int8, int2, int4, text, oid, json, float4, float8, bpchar, varchar, timestamptz, uuid, jsonb,
     boolArray, byteaArray, int4Array,
@@ -37,7 +37,7 @@ enum OID {
   ]
 }
 
-/// `timestamptz` in binary counts microseconds from 2000-01-01; its extremes stand for the infinities.
+/// The binary form of `timestamptz` counts microseconds from 2000-01-01; its extremes are the infinities.
 @usableFromInline
 enum PostgresEpoch {
   @usableFromInline static let offset: Int64 = 946_684_800_000_000
@@ -46,7 +46,7 @@ enum PostgresEpoch {
   static func toServer(_ microsecondsSince1970: Int64) -> Int64 {
     if microsecondsSince1970 == .max || microsecondsSince1970 == .min { return microsecondsSince1970 }
     let (value, overflow) = microsecondsSince1970.subtractingReportingOverflow(offset)
-    // Not an infinity: a value that the server refuses (22008).
+    // Not an infinity, but a value that the server refuses (22008).
     return overflow ? .min + 1 : value
   }
 

@@ -1,8 +1,7 @@
 public import FoundationEssentials
 
-/// A column of a batch, filled value by value: a one-dimensional array for `unnest`, like those that
-/// `PostgresParameters` makes of rows, for columns that grow side by side. The values are written once, in the server's
-/// binary form.
+/// A column of a batch as a one-dimensional array for `unnest`, filled value by value. For columns that grow side by
+/// side; `PostgresParameters` encodes columns of rows that already exist. Each value is written once, in binary form.
 public struct PostgresColumn: Sendable {
   let oid: UInt32
   private let element: UInt32
@@ -11,8 +10,8 @@ public struct PostgresColumn: Sendable {
   private(set) var bytes: WireBytes
 
   /// - Parameters:
-  ///   - count: how many values are expected.
-  ///   - size: how long a value is expected to be, in bytes.
+  ///   - count: the expected number of values.
+  ///   - size: the expected size of a value in bytes.
   private init(_ oid: UInt32, of element: UInt32, _ count: Int, size: Int) {
     self.oid = oid
     self.element = element

@@ -1,9 +1,9 @@
 public import FoundationEssentials
 
-// One-dimensional arrays: a batch's column each, for `INSERT … SELECT unnest($1::uuid[]), unnest($2::text[]), …`.
+// One-dimensional arrays, each a column of a batch: `INSERT … SELECT unnest($1::uuid[]), unnest($2::text[]), …`.
 //
-// Each type comes as a plain array and as a projection of rows: `p.texts(events) { $0.source }` writes the column
-// straight from the rows, without an array in between. NULL elements are nil.
+// Each type accepts an array or a projection of rows: `p.texts(events) { $0.source }` encodes the column directly from
+// the rows, without an intermediate array. NULL elements are nil.
 extension PostgresParameters {
   public mutating func uuids(_ values: [UUID]) { uuids(values) { $0 } }
   public mutating func uuids(_ values: [UUID?]) { uuids(values) { $0 } }
@@ -89,7 +89,7 @@ extension PostgresParameters {
   ) {
     let start = bytes.count
     let needed = start + WireBytes.headerLength + rows.count * (4 + sizeHint)
-    // Doubling at least: asking for the exact size column by column would copy the buffer each time.
+    // At least doubled: growing to the exact size for each column would copy the buffer each time.
     if needed > bytes.memory.capacity { bytes.reserve(Swift.max(needed, 2 * bytes.memory.capacity)) }
     bytes.beginArray(of: element)
     var hasNull = false

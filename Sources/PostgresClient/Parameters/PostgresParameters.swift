@@ -1,16 +1,16 @@
 public import FoundationEssentials
 
-/// The parameters of one execution, in PostgreSQL's binary format, in the order in which they are added.
+/// The parameters of one execution in PostgreSQL's binary format, in the order of the calls that add them.
 ///
-/// All values share one growing buffer, but for columns, which bring their own: neither a parameter nor an array's
-/// element costs an allocation of its own.
+/// All values share one growing buffer, except for columns, which have their own. So neither a parameter nor an array
+/// element needs an allocation.
 public struct PostgresParameters: Sendable {
   struct Slot: Sendable {
     var oid: UInt32
-    /// Where the value starts: in a column's bytes, or in the shared ones.
+    /// The column that contains the value; nil: the shared buffer.
     var column: WireBytes?
     var offset: Int
-    /// -1 stands for NULL.
+    /// In bytes; -1 means NULL.
     var length: Int
   }
 
@@ -45,14 +45,14 @@ public struct PostgresParameters: Sendable {
   public mutating func bytea(_ value: [UInt8]?) {
     scalar(OID.bytea, value) { bytes, value in value.withUnsafeBytes { bytes.append($0) } }
   }
-  /// JSON text, UTF-8; the server parses it (22P02 where it is none, 22P05 where it holds `\u0000`).
+  /// JSON text in UTF-8. The server parses it: 22P02 for invalid JSON, 22P05 for `\u0000`.
   public mutating func jsonb(_ value: [UInt8]?) {
     scalar(OID.jsonb, value) { bytes, value in
       bytes.appendBigEndian(1 as UInt8)
       value.withUnsafeBytes { bytes.append($0) }
     }
   }
-  /// JSON text, UTF-8, kept by the server byte for byte.
+  /// JSON text in UTF-8, which the server stores unchanged.
   public mutating func json(_ value: [UInt8]?) {
     scalar(OID.json, value) { bytes, value in value.withUnsafeBytes { bytes.append($0) } }
   }

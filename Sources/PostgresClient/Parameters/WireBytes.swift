@@ -1,7 +1,7 @@
 public import FoundationEssentials
 
-/// Values in the server's binary form, growing at the end: parameters and columns are written with one look at the room
-/// that is left a value. A copy that is written to gets memory of its own.
+/// A growing buffer of values in the server's binary form, with one capacity check for each value. Copies share their
+/// memory until one of them is written to.
 @usableFromInline
 struct WireBytes: Sendable {
   @usableFromInline
@@ -24,7 +24,7 @@ struct WireBytes: Sendable {
   @usableFromInline
   init(capacity: Int = 256) { memory = Memory(capacity: Swift.max(capacity, 32)) }
 
-  /// Valid as long as `memory` is.
+  /// Valid as long as `memory` lives.
   var start: UnsafeRawPointer { UnsafeRawPointer(memory.start) }
 
   @usableFromInline
@@ -32,7 +32,7 @@ struct WireBytes: Sendable {
     if capacity > memory.capacity || !isKnownUniquelyReferenced(&memory) { move(to: capacity) }
   }
 
-  /// Appends a value of at most `most` bytes; `write` fills its room and returns how much of it.
+  /// Appends a value of at most `most` bytes; `write` fills the memory and returns the size.
   @inlinable @inline(__always)
   mutating func append(atMost most: Int, _ write: (UnsafeMutableRawPointer) -> Int) {
     if memory.capacity &- count < most || !isKnownUniquelyReferenced(&memory) { move(to: 2 &* memory.capacity &+ most) }
@@ -78,7 +78,7 @@ struct WireBytes: Sendable {
     }
   }
 
-  /// Says in the header of the array that begins at `start` what has been appended since.
+  /// Completes the header of the array that begins at `start` with what was appended since.
   @inlinable @inline(__always)
   mutating func recordElements(_ elements: Int, hasNull: Bool, from start: Int) {
     precondition(isKnownUniquelyReferenced(&memory), "what was just appended to is nobody else's")
@@ -102,7 +102,7 @@ struct WireBytes: Sendable {
   @inlinable mutating func appendElement(_ value: Int32) { appendFixed(value.bigEndian) }
   @inlinable mutating func appendElement(_ value: Bool) { appendFixed(value ? 1 as UInt8 : 0) }
 
-  /// A value as it lies in memory.
+  /// A value's bytes in memory order.
   @inlinable @inline(__always)
   mutating func appendFixed<Value: BitwiseCopyable>(_ value: Value) {
     let size = MemoryLayout<Value>.size

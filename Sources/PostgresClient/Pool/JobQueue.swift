@@ -1,36 +1,36 @@
 import ConnectionThreads
 import Glibc
 
-/// A piece of work for whichever thread of a pool takes it: it is settled exactly once, by what `run` returns or by
-/// `fail`.
+/// A job for any thread of a pool. It completes exactly once: by the closure that `run` returns, or by `fail`.
 struct Job: Sendable {
   var id: UInt64
-  /// Does the work. The result is for when the thread is free again: it tells the caller.
+  /// Does the work. The thread calls the result, which resumes the caller, once it is free again.
   var run: @Sendable (PostgresConnection) -> @Sendable () -> Void
   var fail: @Sendable (any Error) -> Void
 }
 
-/// The work that waits for a pool's threads, and what these threads must know of each other.
+/// The pending work of a pool, and the state that its threads share.
 ///
-/// Of the threads that sleep, work wakes the one that worked last: its connection, and the server's process behind
-/// that, is the warmest.
+/// New work wakes the idle thread that worked last, because the caches of its connection and of the server's process
+/// are warmest.
 ///
-/// A lock and conditions of the operating system: threads sleep here, no task ever waits for more than the lock.
+/// Uses a mutex and one condition for each thread. It is not a mailbox of ConnectionThreads' kind: many threads take
+/// from it, and a sleeping thread has no socket to watch.
 final class JobQueue: @unchecked Sendable {
-  // Everything below is touched with the lock held only.
+  // Everything below is accessed with the lock held only.
   private var waiting: [Job] = []
-  /// What tasks that prefer a thread have for it, by thread.
+  /// The jobs of the tasks that prefer a thread, by thread.
   private var taskJobs: [[UnownedJob]]
   private var nextID: UInt64 = 0
   private var connected = 0
   private var threads: Int
-  /// The threads that sleep until there is work, the one that worked last at the end.
+  /// The sleeping threads; the one that worked last is at the end.
   private var idle: [Int] = []
   private var isClosed = false
   /// Opens when the last thread has ended.
   let ended = Latch()
 
-  // On the heap, since both must keep their address.
+  // On the heap, because both need a stable address.
   private let lock = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
   private let wakers: UnsafeMutableBufferPointer<pthread_cond_t>
 
@@ -41,7 +41,7 @@ final class JobQueue: @unchecked Sendable {
     pthread_mutex_init(lock, nil)
     var attributes = pthread_condattr_t()
     pthread_condattr_init(&attributes)
-    // The wall clock may jump.
+    // Unlike the wall clock, it never jumps.
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
     wakers = .allocate(capacity: threads)
     wakers.initialize(repeating: pthread_cond_t())
@@ -64,7 +64,7 @@ final class JobQueue: @unchecked Sendable {
 
   private func waker(of thread: Int) -> UnsafeMutablePointer<pthread_cond_t> { wakers.baseAddress! + thread }
 
-  /// With the lock held. Where nobody sleeps, whoever ends its work looks for more.
+  /// Call it with the lock held. If no thread sleeps, the first one to finish finds the work.
   private func wakeOne() {
     if let thread = idle.popLast() { pthread_cond_signal(waker(of: thread)) }
   }
@@ -88,8 +88,8 @@ final class JobQueue: @unchecked Sendable {
     if !isAccepted { job.fail(Self.closedError) }
   }
 
-  /// For one thread, and for nobody else.
-  /// - Returns: false when the thread has ended or will soon.
+  /// Submits a job to one particular thread.
+  /// - Returns: false when the queue is closed.
   func submit(_ job: UnownedJob, to thread: Int) -> Bool {
     let isAccepted = locked {
       if isClosed { return false }
@@ -97,12 +97,12 @@ final class JobQueue: @unchecked Sendable {
       idle.removeAll { $0 == thread }
       return true
     }
-    // Woken with the lock held, it would find the lock taken.
+    // After the unlock, so that the woken thread does not wait for the lock.
     if isAccepted { pthread_cond_signal(waker(of: thread)) }
     return isAccepted
   }
 
-  /// Takes back a job that no thread has taken yet.
+  /// Removes a job that no thread has taken yet.
   func cancel(_ id: UInt64) {
     let job: Job? = locked { waiting.firstIndex { $0.id == id }.map { waiting.remove(at: $0) } }
     job?.fail(CancellationError())
@@ -125,35 +125,34 @@ final class JobQueue: @unchecked Sendable {
 
   // MARK: For threads
 
-  /// Counts a thread among those that sleep. To be called before anybody learns that its work is done, so that what
-  /// follows from that comes to it.
-  /// - Parameter hasConnection: one without is woken after all others.
+  /// Marks a thread as idle. Called before the caller of its work resumes, so that the caller's next work goes to it.
+  /// - Parameter hasConnection: threads without a connection are woken last.
   func isFree(_ thread: Int, hasConnection: Bool) { locked { addIdle(thread, hasConnection) } }
 
   private func addIdle(_ thread: Int, _ hasConnection: Bool) {
     if !idle.contains(thread) { idle.insert(thread, at: hasConnection ? idle.endIndex : 0) }
   }
 
-  /// What a thread is woken for.
+  /// What a thread wakes up for.
   enum Work {
     case task(UnownedJob)
-    /// There are jobs. They are left in the queue: a thread without a connection has to get one first.
+    /// There are jobs. They stay in the queue, because a thread without a connection has to open one first.
     case jobs
   }
 
   /// Sleeps until there is work.
   /// - Parameter thread: from 0.
-  /// - Returns: nil when the queue is closed and no task has anything left for the thread.
+  /// - Returns: nil when the queue is closed and no task needs the thread.
   func awaitWork(_ thread: Int, hasConnection: Bool) -> Work? {
     locked {
       while taskJobs[thread].isEmpty, waiting.isEmpty, !isClosed {
-        // The system may wake it without a reason.
+        // Again after each spurious wake-up.
         addIdle(thread, hasConnection)
         pthread_cond_wait(waker(of: thread), lock)
       }
       idle.removeAll { $0 == thread }
       if taskJobs[thread].isEmpty { return isClosed ? nil : .jobs }
-      // It may have been woken for the jobs.
+      // The wake-up may have been meant for the jobs.
       if !waiting.isEmpty { wakeOne() }
       return .task(taskJobs[thread].removeFirst())
     }
@@ -165,7 +164,7 @@ final class JobQueue: @unchecked Sendable {
 
   func dequeue() -> Job? { locked { waiting.isEmpty ? nil : waiting.removeFirst() } }
 
-  /// Sleeps until then; ends early when the queue is closed or a task has something for the thread.
+  /// Sleeps until `until`, or until the queue is closed or a task needs the thread.
   func pause(_ thread: Int, until: MonotonicInstant) {
     locked {
       var time = until.timespec
@@ -178,8 +177,8 @@ final class JobQueue: @unchecked Sendable {
   func connectionOpened() { locked { connected += 1 } }
   func connectionLost() { locked { connected -= 1 } }
 
-  /// Work that nobody can do now fails with the reason, instead of waiting for an unknown time. While another thread
-  /// has a connection, the work is left to it.
+  /// Leaves the work to another thread if one has a connection. Otherwise fails all pending work with the reason
+  /// instead of letting it wait indefinitely.
   func connectFailed(_ error: PostgresError) {
     let failed: [Job] = locked {
       if connected > 0 {

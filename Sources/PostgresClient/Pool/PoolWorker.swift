@@ -1,10 +1,9 @@
 import ConnectionThreads
 import Glibc
 
-/// The life of one thread of a pool: it opens its connection when there is work, keeps it while it lasts, and paces
-/// its attempts when it cannot be had.
+/// One thread of a pool. It opens its connection when there is work, keeps it, and pauses between failed attempts.
 ///
-/// Isolation: everything happens on the thread itself.
+/// Used on its own thread only.
 final class PoolWorker {
   private let settings: PostgresSettings
   private let queue: JobQueue
@@ -33,7 +32,7 @@ final class PoolWorker {
     }
   }
 
-  /// The thread of this queue on which the caller runs.
+  /// The worker of this queue on whose thread the caller runs, if any.
   static func current(of queue: JobQueue) -> PoolWorker? {
     guard let pointer = pthread_getspecific(currentKey) else { return nil }
     let thread = Unmanaged<PoolWorker>.fromOpaque(pointer).takeUnretainedValue()
@@ -54,7 +53,7 @@ final class PoolWorker {
       case .jobs: runJob()
       }
     }
-    // Freed here, on the thread that owns it, before the end is announced.
+    // Freed on the thread that owns it, before the queue learns that the thread ended.
     connection = nil
   }
 
@@ -66,15 +65,15 @@ final class PoolWorker {
     announce()
   }
 
-  /// The connection, for a task that runs on this thread and makes the pauses between its attempts itself.
-  /// - Returns: nil where it cannot be had but another thread has one: the work is for the queue then.
+  /// The connection for a task on this thread, without the pauses between attempts, which are up to the task.
+  /// - Returns: nil when it cannot be opened but another thread has one: the work then goes to the queue.
   func connectionForTask() throws -> PostgresConnection? {
     guard queue.isOpen else { throw JobQueue.closedError }
     while true {
       discardIfDead()
       do {
         let connection = try connection ?? connect()
-        // A task may never leave its thread: what waits for any thread goes first.
+        // A task may occupy its thread forever, so pending jobs go first.
         guard let job = queue.dequeue() else { return connection }
         perform(on: connection, job.run)()
       } catch {
@@ -87,7 +86,7 @@ final class PoolWorker {
   func perform<Value>(on connection: PostgresConnection, _ body: (PostgresConnection) throws -> Value) rethrows -> Value
   {
     defer {
-      // A body that threw in the middle of a transaction must not hand it to the next.
+      // A body that threw inside a transaction must not leave it to the next one.
       connection.abandonTransaction()
       discardIfDead()
     }
@@ -103,7 +102,7 @@ final class PoolWorker {
   private func connectForJobs() -> PostgresConnection? {
     if MonotonicInstant.now() < notBefore {
       queue.pause(number, until: notBefore)
-      // Closed, called away, or the work is done by another: look again.
+      // Closed, needed by a task, or another thread has done the work: look again.
       guard MonotonicInstant.now() >= notBefore, queue.hasWork else { return nil }
     }
     do throws(PostgresError) {
@@ -129,7 +128,7 @@ final class PoolWorker {
   }
 }
 
-/// One thread of a pool, for tasks that prefer to run on it.
+/// Runs tasks on one thread of a pool.
 final class ThreadExecutor: TaskExecutor {
   private let queue: JobQueue
   private let number: Int
@@ -141,7 +140,7 @@ final class ThreadExecutor: TaskExecutor {
 
   func enqueue(_ job: consuming ExecutorJob) {
     let job = UnownedJob(job)
-    // A task outlives the pool if it has to, elsewhere.
+    // Once the pool is closed, the task goes on elsewhere.
     if !queue.submit(job, to: number) { globalConcurrentExecutor.enqueue(job) }
   }
 }

@@ -1,20 +1,21 @@
 import ConnectionThreads
 
-/// Threads with a connection each, and the work that they take in order of arrival, the thread that worked last first.
+/// A pool of threads with one connection each. Work runs in order of arrival; the idle thread that worked last takes
+/// it.
 ///
-/// A connection is opened when work first needs it and replaced when it breaks, with pauses as
-/// `PostgresSettings.minReconnectDelay` and `maxReconnectDelay` say while it cannot be had. A broken connection fails the work that ran on it; nothing
-/// is repeated behind the caller's back.
+/// A connection is opened when work first needs it and replaced after it is lost, with the pauses that
+/// `PostgresSettings.minReconnectDelay` and `maxReconnectDelay` set. Work on a lost connection fails; the pool never
+/// repeats it.
 public final class PostgresPool: Sendable {
   let queue: JobQueue
-  /// How many threads, and so connections at most.
+  /// The number of threads, and the maximum number of connections.
   public let size: Int
-  /// One a thread. A task that prefers one runs on that thread, and so does what it performs on the pool: at once, with
-  /// that thread's connection, and without the pool's pauses between attempts to connect. It must not block by other
-  /// means. Once the pool is closed, such a task goes on elsewhere.
+  /// One executor for each thread. A task that prefers one runs on that thread, and its work on the pool runs there
+  /// immediately, without the pauses between attempts to connect. Apart from that work, it must not block. Once the
+  /// pool is closed, the task goes on elsewhere.
   public let executors: [any TaskExecutor]
 
-  /// - Parameter size: from 1.
+  /// - Parameter size: at least 1.
   public init(_ settings: PostgresSettings, size: Int, name: String = "pg") {
     precondition(size > 0, "a pool needs a connection")
     self.size = size
@@ -31,12 +32,12 @@ public final class PostgresPool: Sendable {
 
   /// Runs the body on a thread of the pool, with that thread's connection.
   ///
-  /// A transaction that the body leaves open is rolled back. Cancelling the task takes the work back while it waits;
-  /// once it runs it runs to its end, which the connection's deadlines bound.
+  /// A transaction that the body leaves open is rolled back. Cancelling the task removes the work while it waits; once
+  /// it runs, only the connection's deadlines end it.
   ///
-  /// Called by a task on one of the pool's own threads (see `executors`), it runs there and then, unless only others
-  /// have a connection.
-  /// - Throws: what the body throws; the reason why no connection can be had; `CancellationError`; `closed`.
+  /// Called by a task on one of the pool's own threads (see `executors`), the body runs there immediately, unless only
+  /// other threads have a connection.
+  /// - Throws: the body's error; the reason why there is no connection; `CancellationError`; `closed`.
   public func perform<Value: Sendable>(_ body: @escaping @Sendable (PostgresConnection) throws -> Value) async throws
     -> Value
   {
@@ -56,7 +57,7 @@ public final class PostgresPool: Sendable {
           },
           fail: { continuation.resume(throwing: $0) })
         queue.submit(job)
-        // Cancelled in between: the handler ran before there was anything to take back.
+        // Cancelled before the submission, when the handler had nothing to remove.
         if Task.isCancelled { queue.cancel(id) }
       }
     } onCancel: {
@@ -64,15 +65,15 @@ public final class PostgresPool: Sendable {
     }
   }
 
-  /// Refuses new work, fails what waits with `closed`, lets what runs end, and closes the connections. May be called
-  /// again.
+  /// Refuses new work, fails waiting work with `closed`, waits for running work, and closes the connections. May be
+  /// called several times.
   public func close() async {
     queue.close()
     await queue.ended.wait()
   }
 }
 
-/// One thread with one connection of its own: for work that must stay in order or must not wait for others.
+/// One thread with its own connection, for work that must stay in order or must not wait for other work.
 public final class PostgresWorker: Sendable {
   private let pool: PostgresPool
 

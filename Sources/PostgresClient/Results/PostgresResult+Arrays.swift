@@ -1,6 +1,6 @@
 public import FoundationEssentials
 
-// One-dimensional arrays; NULL elements are nil, more dimensions are a mismatch.
+// One-dimensional arrays. NULL elements are nil; more dimensions throw `decoding`.
 extension PostgresResult {
   public func texts(_ row: Int, _ column: Int) throws(PostgresError) -> [String?] {
     try array(row, column, "text[]", OID.textArray) { String(decoding: $0, as: UTF8.self) }

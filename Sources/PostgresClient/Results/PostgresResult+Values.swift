@@ -8,7 +8,7 @@ extension PostgresResult {
     try required(uuidIfPresent(row, column), column, "uuid")
   }
 
-  /// Text types; also any value of the simple query protocol, whose answers are text throughout.
+  /// Text types, and every value of the simple query protocol, which returns text only.
   public func textIfPresent(_ row: Int, _ column: Int) throws(PostgresError) -> String? {
     guard let bytes = value(row, column) else { return nil }
     switch type(column) {
@@ -85,7 +85,7 @@ extension PostgresResult {
   /// JSON text of a `jsonb` or `json` column, UTF-8.
   public func jsonIfPresent(_ row: Int, _ column: Int) throws(PostgresError) -> [UInt8]? {
     try decode(row, column, "jsonb", OID.jsonb, OID.json) { bytes, type in
-      // jsonb carries its version before the text.
+      // jsonb has a version byte before the text.
       if type == OID.json { return [UInt8](bytes) }
       return bytes.first == 1 ? [UInt8](bytes.dropFirst()) : nil
     }
@@ -96,7 +96,7 @@ extension PostgresResult {
 }
 
 extension UnsafeRawBufferPointer {
-  /// nil where the width differs.
+  /// Nil when the width differs.
   func integer<Value: FixedWidthInteger>(_: Value.Type) -> Value? {
     guard count == MemoryLayout<Value>.size else { return nil }
     return Value(bigEndian: loadUnaligned(as: Value.self))

@@ -1,9 +1,9 @@
 import CLibPQ
 
-/// The answer to one statement: rows in binary format, read by row and column from 0.
+/// The result of one statement: rows in binary format, read by row and column from 0.
 ///
-/// Each getter checks the column's type and throws `decoding` where it is another one or the value is NULL; the
-/// `IfPresent` getters answer nil for NULL. A row or column out of range is a programming error and traps.
+/// Each getter throws `decoding` when the column has another type or the value is NULL; the `IfPresent` getters return
+/// nil for NULL. A row or column out of range traps.
 public final class PostgresResult {
   private let handle: ResultHandle
   private let operation: String
@@ -21,7 +21,7 @@ public final class PostgresResult {
   public var columnCount: Int { columnTypes.count }
   /// E.g. `INSERT 0 5`, `COMMIT`.
   var commandTag: String { PQcmdStatus(handle.pointer).map { String(cString: $0) } ?? "" }
-  /// Rows that the statement inserted, updated, deleted or selected.
+  /// The number of rows that the statement inserted, updated, deleted or selected.
   public var affectedRows: Int { PQcmdTuples(handle.pointer).flatMap { Int(String(cString: $0)) } ?? 0 }
   func columnName(_ column: Int) -> String {
     PQfname(handle.pointer, Int32(column)).map { String(cString: $0) } ?? ""
@@ -37,7 +37,7 @@ public final class PostgresResult {
       row >= 0 && row < rowCount && column >= 0 && column < columnTypes.count, "no such row or column in the result")
   }
 
-  /// The value's bytes in place, or nil for NULL. They never leave this module.
+  /// The value's bytes in libpq's memory, or nil for NULL. They must not leave this module.
   func value(_ row: Int, _ column: Int) -> UnsafeRawBufferPointer? {
     check(row, column)
     let (r, c) = (Int32(row), Int32(column))
@@ -45,7 +45,7 @@ public final class PostgresResult {
     return UnsafeRawBufferPointer(start: start, count: Int(PQgetlength(handle.pointer, r, c)))
   }
 
-  /// The first column of a type that no reading method here takes.
+  /// The first column whose type has no getter.
   public var unreadableColumn: String? {
     (0..<columnCount).first { !OID.readable.contains(type($0)) }.map { columnName($0) }
   }
@@ -60,7 +60,7 @@ public final class PostgresResult {
       column: columnName(column))
   }
 
-  /// Decodes with the type checked (0 is no type); nil for NULL.
+  /// Checks the type (0 matches none) and decodes the value; nil for NULL.
   func decode<Value>(
     _ row: Int, _ column: Int, _ wanted: String, _ type1: UInt32, _ type2: UInt32 = 0, _ type3: UInt32 = 0,
     _ type4: UInt32 = 0,

@@ -1,6 +1,6 @@
 import CLibPQ
 
-/// One owner of a `PGresult`.
+/// The only owner of a `PGresult`.
 struct ResultHandle: ~Copyable {
   let pointer: OpaquePointer
 
@@ -13,7 +13,7 @@ struct ResultHandle: ~Copyable {
     status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE
   }
 
-  /// A field of the error report; the codes are the character macros `PG_DIAG_*`, which Swift does not import.
+  /// A field of the error report. The codes are the `PG_DIAG_*` macros, which Swift does not import.
   func diagnostic(_ code: Unicode.Scalar) -> String? {
     PQresultErrorField(pointer, Int32(code.value)).map { String(cString: $0) }
   }
@@ -21,7 +21,7 @@ struct ResultHandle: ~Copyable {
   var primaryMessage: String { diagnostic("M") ?? PQresultErrorMessage(pointer).map { String(cString: $0) } ?? "" }
   var sqlState: String? { diagnostic("C") }
 
-  /// FATAL and PANIC end the session, whatever the socket still looks like.
+  /// FATAL and PANIC end the session, even if the socket still looks open.
   var endsSession: Bool {
     let severity = diagnostic("V")
     return severity == "FATAL" || severity == "PANIC"
@@ -33,7 +33,7 @@ struct ResultHandle: ~Copyable {
       constraint: diagnostic("n"),
       table: diagnostic("t"), column: diagnostic("c"), position: diagnostic("P").flatMap { Int($0) }, file: site.file,
       line: site.line)
-    // The innermost place is the first line; PL/pgSQL names its statement in English whatever the server's language.
+    // The first line is the innermost call; PL/pgSQL names its statement in English whatever the server's language.
     let context = diagnostic("W").map { $0.prefix { $0 != "\n" } } ?? ""
     error.isRaised = context.hasSuffix(" RAISE") || ["P0", "38", "39"].contains((sqlState ?? "").prefix(2))
     return error

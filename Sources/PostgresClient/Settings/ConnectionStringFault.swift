@@ -1,5 +1,4 @@
-/// What is wrong with a connection string, in words of our own: libpq quotes the place, which may be a piece of the
-/// password.
+/// Explains an invalid connection string without libpq's message, which quotes a part that may belong to the password.
 enum ConnectionStringFault {
   static let encoding =
     """
@@ -8,8 +7,8 @@ enum ConnectionStringFault {
     """
 
   /// - Parameters:
-  ///   - message: what libpq says of it.
-  ///   - known: the parameters that libpq has.
+  ///   - message: libpq's error message.
+  ///   - known: libpq's parameters.
   static func words(_ message: String, in conninfo: String, known: Set<String>) -> String {
     for (beginning, what) in [
       ("invalid URI query parameter", "a parameter of the URI"), ("invalid connection option", "a key of the list"),
@@ -41,8 +40,8 @@ enum ConnectionStringFault {
     return String(message[message.index(after: first)..<last])
   }
 
-  /// Whether a name can be no piece of a password that nobody encoded or quoted: it looks like a name, and whatever is
-  /// secret ends before it.
+  /// Whether a name cannot be a piece of an unencoded or unquoted password: it looks like a name, and every secret ends
+  /// before it.
   private static func isNoPassword(_ name: String, in conninfo: String) -> Bool {
     let isName = name.utf8.allSatisfy {
       (UInt8(ascii: "a")...UInt8(ascii: "z")).contains($0 | 0x20)
@@ -54,14 +53,14 @@ enum ConnectionStringFault {
     let rest = conninfo[scheme.upperBound...]
     let hosts = rest.prefix { $0 != "?" && $0 != "/" }
     if rest.contains("@") { return hosts.contains("@") }
-    // Without a host, what follows the colon may be a password: a port is a number.
+    // After a colon, only a number is a port; anything else may be a password.
     return hosts.split(separator: ",").allSatisfy { host in
       host.hasPrefix("[") && host.allSatisfy { $0.isHexDigit || "[]:.".contains($0) }
         || host.split(separator: ":").dropFirst().allSatisfy { $0.allSatisfy(\.isNumber) }
     }
   }
 
-  /// Parameters that other programs put into such a URI, and what to do about them here.
+  /// Parameters of other programs, and what to write here instead.
   private static let foreign = [
     "pgbouncer": "is Prisma's; leave it out, and give a pooler that keeps sessions, or the server itself",
     "schema":
@@ -92,8 +91,8 @@ enum ConnectionStringFault {
 }
 
 extension ErrorText {
-  /// Whether libpq itself refuses a connection for a setting or a file that it was given, or TLS for a certificate that
-  /// is not trusted: a person has to mend that, however often it is tried.
+  /// Whether libpq refuses to connect because of a setting or a file, or TLS because of an untrusted certificate. A
+  /// retry does not help; a person has to fix it.
   static func isOfSettings(_ message: String) -> Bool {
     [
       "invalid sslmode value", "invalid channel_binding value", "invalid gssencmode value",
@@ -114,7 +113,7 @@ extension ErrorText {
     ].contains { message.contains($0) }
   }
 
-  /// Cuts out the value of a setting that libpq does not take: `invalid sslmode value: "…"`.
+  /// Cuts out the value of a setting that libpq rejects: `invalid sslmode value: "…"`.
   static func withoutValue(_ message: String) -> String {
     guard let start = message.firstRange(of: "invalid ")?.upperBound,
       let first = message[start...].firstIndex(of: "\"")

@@ -2,48 +2,47 @@ import CLibPQ
 import ConnectionThreads
 import Glibc
 
-/// How to reach a server and how long to wait for it. Holds the password: every way of printing it leaves that out.
+/// How to reach a server, and the time limits. Contains the password, which no way of printing it reveals.
 public struct PostgresSettings: Sendable {
   /// Shown in `pg_stat_activity`. Default: `client-journey-adapter`.
   public var applicationName: String
-  /// The role as which each transaction works (`SET LOCAL ROLE`), or nil to stay what the login is. Outside a
-  /// transaction the session is the login's.
+  /// The role of each transaction (`SET LOCAL ROLE`); nil: the login. Outside a transaction, the session has the
+  /// login's role.
   public var role: String?
-  /// For each address tried, from the first packet to a usable session. Default 5 s, or the string's `connect_timeout`.
+  /// The limit for each address, from the first packet to a usable session. Default: the string's `connect_timeout`, or
+  /// 5 s.
   public var connectTimeout: Duration = .seconds(5)
-  /// The server cancels a statement after this (57014; the connection survives). 0 = never. Default 20 s.
+  /// After this time, the server cancels a statement (57014) and keeps the connection. 0: never. Default 20 s.
   public var statementTimeout: Duration = .seconds(20)
-  /// The server gives up waiting for a lock after this (55P03). 0 = never. Default 10 s.
+  /// After this time, the server stops waiting for a lock (55P03). 0: never. Default 10 s.
   public var lockTimeout: Duration = .seconds(10)
-  /// The server ends a session that idles inside a transaction for this long. 0 = never. Default 60 s.
+  /// After this time, the server ends a session that is idle in a transaction. 0: never. Default 60 s.
   public var idleInTransactionTimeout: Duration = .seconds(60)
-  /// The client's own limit for a round trip, for the case that the server or the network says nothing at all: libpq
-  /// has none. Keep it above `statementTimeout`. nil = wait for ever. Default 30 s.
+  /// The client's limit for a round trip, in case the server or the network does not respond; libpq has none. Keep it
+  /// above `statementTimeout`. Nil: no limit. Default 30 s.
   public var deadline: Duration? = .seconds(30)
-  /// Whether prepared statements are planned for any values, instead of for the values at hand the first five times,
-  /// and look rows up in indexes whenever they can. For statements that take a batch as arrays: planned for five
-  /// hundred values, they would rather read a table of some ten thousand rows from end to end than look five hundred of
-  /// them up; planned while a table is small, they go on reading it until the server analyses it again. Plans are made
-  /// anew whenever the rows that the connection has written have doubled.
+  /// Whether to force generic plans that use indexes wherever possible. For statements that take a batch as arrays:
+  /// planned for five hundred values, they would scan a table of ten thousand rows instead of looking up five hundred,
+  /// and planned while a table is small, they would scan it until the server analyses it again. The connection renews
+  /// its plans whenever the rows that it has written have doubled.
   public var plansByIndexes = false
   /// The pause after the first failed attempt to connect. It doubles up to `maxReconnectDelay`, and each pause is drawn
   /// at random from its upper half.
   public var minReconnectDelay: Duration = .milliseconds(100)
   public var maxReconnectDelay: Duration = .seconds(10)
-  /// Receives the server's notices and warnings, on the connection's thread. They go nowhere by default.
+  /// Receives the server's notices and warnings on the connection's thread. Nil drops them.
   var noticeHandler: (@Sendable (PostgresNotice) -> Void)?
 
-  /// What the connection string says, e.g. `host` -> `a,b`. Includes the password.
+  /// The options of the connection string, e.g. `host` -> `a,b`, including the password.
   let options: [String: String]
 
   /// - Parameters:
-  ///   - conninfo: A URI (`postgresql://user:password@a:5432,b:5432/db?sslmode=verify-full`) or `key=value` pairs;
-  ///     several hosts
-  ///     are tried in turn. Where it does not say otherwise: `target_session_attrs=read-write`, TCP keepalives (10 s, 3 s, 3),
+  ///   - conninfo: a URI (`postgresql://user:password@a:5432,b:5432/db?sslmode=verify-full`) or `key=value` pairs.
+  ///     Several hosts are tried in turn. Defaults: `target_session_attrs=read-write`, TCP keepalives (10 s, 3 s, 3),
   ///     `tcp_user_timeout` 15 s, `gssencmode=disable`.
-  ///   - applicationName: Shown in `pg_stat_activity`, unless the string has its own.
-  ///   - role: The role as which each transaction works.
-  /// - Throws: `permanent`, naming what is wrong without quoting the string.
+  ///   - applicationName: shown in `pg_stat_activity`, unless the string contains one.
+  ///   - role: the role of each transaction.
+  /// - Throws: `permanent` with the reason, without quoting the string.
   public init(conninfo: String, applicationName: String = "client-journey-adapter", role: String? = nil)
     throws(PostgresError)
   {
@@ -59,12 +58,12 @@ public struct PostgresSettings: Sendable {
       if seconds > 0 { connectTimeout = .seconds(seconds) }
       options["connect_timeout"] = nil
     }
-    // libpq looks at ports only when it connects, where a typing error reads like a server that is away.
+    // libpq checks ports only when it connects, and then a typing error looks like an unreachable server.
     for port in (options["port"] ?? "").split(separator: ",") where !(1...65_535).contains(Int(port) ?? 0) {
       throw PostgresError(.permanent, operation: "read connection string", "the port is not a number from 1 to 65535")
     }
     try Self.checkFiles(options)
-    // A file that a line was written to ends with a line break, and so does what a shell or a container reads of it.
+    // A password read from a file often ends with a line break.
     if options["password"] == nil, let text = getenv("PGPASSWORD").map({ String(cString: $0) }),
       text.last?.isNewline == true
     {
@@ -83,13 +82,13 @@ public struct PostgresSettings: Sendable {
     "gssencmode": "disable",
   ]
 
-  /// A password that is not percent-encoded ends where libpq takes one of its characters for a mark; what comes after
-  /// would pass for a host or a database, and be told to everybody who is told of those.
+  /// libpq would take what follows a special character of an unencoded password for a host or a database, and logs
+  /// would show it.
   private static func check(_ conninfo: String) throws(PostgresError) {
     for scheme in ["postgresql://", "postgres://"] where conninfo.hasPrefix(scheme) {
       let rest = conninfo.dropFirst(scheme.count), authority = rest.prefix { $0 != "/" }
-      // In a parameter, whose name libpq has to know, a '@' is one: `?user=app@tenant`. But behind a '@' of the
-      // authority it may be a password's.
+      // In a parameter, a '@' may be legitimate: `?user=app@tenant`. But after the '@' of the authority it may belong
+      // to a password.
       let tail = rest[authority.endIndex...], database = tail.prefix { $0 != "?" },
         marks = authority.count { $0 == "@" }
       guard marks <= 1, !(marks == 0 ? database : tail).contains("@") else {
@@ -118,11 +117,11 @@ public struct PostgresSettings: Sendable {
     return options
   }
 
-  /// libpq looks at these files once a server has answered, and at some of them not even then.
+  /// libpq checks these files only once a server has replied, and some of them not even then.
   private static func checkFiles(_ options: [String: String]) throws(PostgresError) {
     for name in ["sslrootcert", "sslcert", "sslkey", "sslcrl"] {
       guard let path = options[name], !path.isEmpty, access(path, R_OK) != 0 else { continue }
-      // The system's authorities, and a key in hardware.
+      // The system's authorities, or a key in hardware.
       if name == "sslrootcert" && path == "system" || name == "sslkey" && !path.hasPrefix("/") && path.contains(":") {
         continue
       }
@@ -131,7 +130,7 @@ public struct PostgresSettings: Sendable {
     }
   }
 
-  /// The parameters that libpq has.
+  /// libpq's parameters.
   private static var known: Set<String> {
     guard let list = PQconndefaults() else { return [] }
     defer { PQconninfoFree(list) }
@@ -144,7 +143,7 @@ public struct PostgresSettings: Sendable {
     return names
   }
 
-  /// User, hosts, database and TLS mode, as a URI: for logs and for people.
+  /// User, hosts, database and TLS mode as a URI, for logs.
   public var safeDescription: String {
     let hosts = (options["host"] ?? options["hostaddr"] ?? "").split(separator: ",", omittingEmptySubsequences: false)
     let ports = (options["port"] ?? "").split(separator: ",", omittingEmptySubsequences: false)
@@ -163,11 +162,11 @@ public struct PostgresSettings: Sendable {
 extension PostgresSettings: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
   public var description: String { safeDescription }
   public var debugDescription: String { safeDescription }
-  // `dump` and loggers that walk values would otherwise find the password.
+  // Otherwise `dump` and loggers that use reflection would find the password.
   public var customMirror: Mirror { Mirror(self, children: ["connection": safeDescription]) }
 }
 
-/// A notice or warning that the server sent beside its answers.
+/// A notice or warning from the server.
 struct PostgresNotice: Sendable {
   /// `WARNING`, `NOTICE`, `INFO`, `LOG` or `DEBUG`.
   var severity: String
