@@ -272,7 +272,7 @@ private struct SilentFeed: ChangeFeed {
       PackageResources.index_html, PackageResources.app_css, PackageResources.app_js, PackageResources.dom_js,
       PackageResources.words_js, PackageResources.server_js, PackageResources.view_js, PackageResources.search_js,
       PackageResources.charts_js, PackageResources.clients_js, PackageResources.map_js, PackageResources.client_js,
-      PackageResources.boards_js, PackageResources.ask_js, PackageResources.letter_js,
+      PackageResources.boards_js, PackageResources.ask_js, PackageResources.dead_letter_js,
       PackageResources.operations_js, PackageResources.icon_svg,
     ]
     #expect(files.map(\.count).reduce(0, +) < 100_000)
