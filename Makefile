@@ -35,9 +35,10 @@ demo: install ## the whole way of an event, from the queue to the recommended ac
 run: install ## start private servers and the adapter, and keep them running until Ctrl-C
 	@scripts/demo --keep $(ARGS)
 
-contracts: install ## check the message schemas, their examples and the mapping files
+contracts: install ## check the message schemas, their examples, the mapping files and what is generated
 	@scripts/contracts
 	@scripts/sources --check
+	@scripts/settings --check
 
 faults: install ## everything that can go wrong, many times over, with a table of what came of it (long)
 	@scripts/faults $(ARGS)

@@ -118,7 +118,7 @@ let package = Package(
         "PostgresClient", "TestServers", logging,
       ]),
     tests("JourneyTests", ["Journey"]),
-    tests("JourneyConfigurationTests", ["JourneyConfiguration", "Journey"], exclude: ["Bodies"]),
+    tests("JourneyConfigurationTests", ["JourneyConfiguration", "Journey"], exclude: ["Bodies", "Settings"]),
     tests("ConnectionThreadsTests", ["ConnectionThreads"]),
     tests("AMQPClientTests", ["AMQPClient", "ConnectionThreads", "CRabbitMQ", "TestServers"]),
     tests("PostgresClientTests", ["PostgresClient", "TestServers"]),

@@ -46,3 +46,50 @@ seconds_since() { printf '%d' "$((EPOCHSECONDS - ${1%.*}))"; }
 
 # random_token: 32 hexadecimal characters from the kernel's generator.
 random_token() { od -An -N16 -tx1 /dev/urandom | tr -d ' \n'; }
+
+# generator_options [--check] [--binary PATH]: sets `check` and `journey`, the program, which it builds without --binary.
+generator_options() {
+  check='' journey='' stale=0
+  while (($#)); do
+    case $1 in
+      --check) check=1 ;;
+      --binary) journey=${2:?--binary needs a path} && shift ;;
+      *) die "unknown option $1" ;;
+    esac
+    shift
+  done
+  if [[ -z $journey ]]; then
+    swift build --jobs "${JOBS:-$(nproc)}" --product journey >&2
+    journey=$(swift build --show-bin-path)/journey
+  fi
+}
+
+# generated FILE MARK COMMAND…: the command's output becomes FILE, or its part between "<!-- begin: MARK -->" and
+# "<!-- end -->". With --check it only compares them, and sets `stale`.
+generated() {
+  local file=$1 mark=${2:+<!-- begin: $2 -->} new
+  shift 2
+  new=$(mktemp)
+  "$@" >"$new"
+  if [[ -n $mark ]]; then
+    grep -qxF -- "$mark" "$file" || die "$file has no line $mark"
+    awk -v mark="$mark" '
+      FNR == NR { text = text $0 "\n"; next }
+      $0 == mark { printf "%s\n%s", mark, text; inside = 1 }
+      $0 == "<!-- end -->" { inside = 0 }
+      !inside' "$new" "$file" >"$new.whole"
+    mv "$new.whole" "$new"
+  fi
+  if cmp -s "$new" "$file"; then
+    rm "$new"
+  elif [[ -n $check ]]; then
+    diff -u "$file" "$new" | sed -n '3,20p' >&2 || true
+    rm "$new"
+    say "$file is out of date; run $0"
+    stale=1
+  else
+    cat "$new" >"$file"
+    rm "$new"
+    say "wrote $file"
+  fi
+}

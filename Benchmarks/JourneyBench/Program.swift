@@ -32,7 +32,7 @@ struct Program {
       let command = [options.floorBinary, workers, "500", "1000", body] + shares + [mix.explanation]
       return Program(subject: subject, processes: [try launch(command, environment: environment, output: nil)])
     case .adapter:
-      if let workers = options.workers { environment["PIPELINE_LANES"] = "\(workers)" }
+      if let workers = options.workers { environment["PIPELINE_WORKERS"] = "\(workers)" }
       environment["INGEST_PREFETCH"] = "2000"
       // The HTTP interface serves people; it is no part of what an event costs.
       environment["API_ENABLED"] = "false"

@@ -28,6 +28,6 @@ struct JourneyCommand: AsyncParsableCommand {
     subcommands: [
       Serve.self, Migrate.self, TopologyCommand.self, Publish.self, Map.self, Mappings.self, Explain.self,
       RecomputeCommand.self,
-      IdentityCommand.self, DLQ.self, Doctor.self, Token.self,
+      IdentityCommand.self, DLQ.self, Doctor.self, SettingsCommand.self, Token.self,
     ])
 }

@@ -88,7 +88,7 @@ extension Scenario {
   /// The database refuses one event among five hundred: it alone is a dead letter, the others are committed.
   private static func poisonRow(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     for _ in 0..<rounds {
-      let settings = ["PIPELINE_BATCH_SIZE": "500", "INGEST_PREFETCH": "1000", "PIPELINE_LANES": "1"]
+      let settings = ["PIPELINE_BATCH_SIZE": "500", "INGEST_PREFETCH": "1000", "PIPELINE_WORKERS": "1"]
       try await FaultRun.run(row, .init(events: 499, settings: settings), &random) { faultRun in
         try await faultRun.environment.execute(
           "ALTER TABLE client_journey_events ADD CONSTRAINT harmless CHECK (source_event_id NOT LIKE 'poison%')")

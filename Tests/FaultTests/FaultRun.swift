@@ -168,7 +168,7 @@ final class FaultRun {
   /// Starts the adapter without waiting for it.
   func start(_ more: [String: String] = [:]) throws -> ChildProcess {
     var settings = [
-      "PIPELINE_LANES": "2", "PIPELINE_BATCH_SIZE": "20", "INGEST_PREFETCH": "100", "DEAD_LETTERS_ARCHIVE": "true",
+      "PIPELINE_WORKERS": "2", "PIPELINE_BATCH_SIZE": "20", "INGEST_PREFETCH": "100", "DEAD_LETTERS_ARCHIVE": "true",
       "LOG_STATISTICS_SECONDS": "0",
       "AMQP_URL": environment.logins.amqpURL.replacing(port: amqp?.port) + setup.brokerQuery,
       "DATABASE_URL": databaseURL.replacing(port: postgres?.port) + (postgres == nil ? "" : "?sslmode=disable"),

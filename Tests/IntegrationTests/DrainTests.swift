@@ -16,7 +16,7 @@ import Testing
       try await workload.seed(environment)
       try await environment.publish(workload.messages(duplicates: 0, &random), &random)
       let program = try await environment.serve(
-        .literal, ["PIPELINE_LANES": "2", "PIPELINE_BATCH_SIZE": "50", "INGEST_PREFETCH": "300"])
+        .literal, ["PIPELINE_WORKERS": "2", "PIPELINE_BATCH_SIZE": "50", "INGEST_PREFETCH": "300"])
       try await eventually("some stored events") {
         try await environment.number("SELECT count(*) FROM client_journey_events") > 150
       }

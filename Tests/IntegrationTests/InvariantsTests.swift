@@ -29,7 +29,7 @@ import Testing
       var programs: [ChildProcess] = []
       for _ in 0..<instances {
         let settings = [
-          "PIPELINE_LANES": "\(workers)", "PIPELINE_BATCH_SIZE": "\(batch)", "INGEST_PREFETCH": "\(batch * 3)",
+          "PIPELINE_WORKERS": "\(workers)", "PIPELINE_BATCH_SIZE": "\(batch)", "INGEST_PREFETCH": "\(batch * 3)",
         ]
         programs.append(try await environment.serve(profile, settings))
       }

@@ -18,7 +18,7 @@ import Testing
       var stored = 0
       for kill in 1...Self.kills {
         let program = try await environment.serve(
-          .literal, ["PIPELINE_LANES": "2", "PIPELINE_BATCH_SIZE": "40", "INGEST_PREFETCH": "200"])
+          .literal, ["PIPELINE_WORKERS": "2", "PIPELINE_BATCH_SIZE": "40", "INGEST_PREFETCH": "200"])
         let target = stored + Int.random(in: 1...250, using: &random)
         try await eventually("\(target) stored events", state: { program.standardError }) {
           stored = try await environment.number("SELECT count(*) FROM client_journey_events")
@@ -49,7 +49,7 @@ import Testing
       try await workload.seed(environment)
       try await environment.publish(workload.messages(&random), &random)
       let program = try await environment.serve(
-        .literal, ["PIPELINE_LANES": "2", "PIPELINE_BATCH_SIZE": "40", "INGEST_PREFETCH": "200"])
+        .literal, ["PIPELINE_WORKERS": "2", "PIPELINE_BATCH_SIZE": "40", "INGEST_PREFETCH": "200"])
       var ended = 0
       var stored = 0
       while stored < workload.events.count * 3 / 4 {

@@ -117,7 +117,7 @@ import Testing
       let database = try await environment.rows("SELECT current_database()")[0][0]
       try await environment.execute("ALTER DATABASE \(database) SET synchronous_commit = on")
       let program = try await environment.serve(
-        .literal, ["PIPELINE_LANES": "2", "PIPELINE_BATCH_SIZE": "30", "INGEST_PREFETCH": "100"])
+        .literal, ["PIPELINE_WORKERS": "2", "PIPELINE_BATCH_SIZE": "30", "INGEST_PREFETCH": "100"])
       let messages = workload.messages(&random)
       let rounds = 5
       for round in 0..<rounds {

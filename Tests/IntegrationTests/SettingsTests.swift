@@ -191,11 +191,31 @@ import Testing
         #expect(
           finished.status == 78 && finished.errors.contains("stripe.yaml") && finished.errors.contains("biling"),
           "\(finished.errors)")
-        let unknownKey = try configuration("d") { try replace("\($0)/journey.yaml", "lanes: 2", by: "lanse: 2") }
-        try await refuses(environment, configuration: unknownKey, status: 78, naming: ["journey.yaml", "lanse"])
+        let unknownKey = try configuration("d") {
+          try replace("\($0)/journey.yaml", "workers: 2", by: "wrokers: 2")
+        }
+        try await refuses(
+          environment, configuration: unknownKey, status: 78,
+          naming: ["journey.yaml", "wrokers", "did you mean workers?"])
         try await refuses(environment, configuration: directory + "/none", status: 78, naming: [directory + "/none"])
         try await refuses(environment, ["PIPELINE_LANES": "0"], status: 78, naming: ["pipeline.lanes", "0", "1 to 32"])
+        try await refuses(
+          environment, ["PIPELINE_WORKERS": "99"], status: 78, naming: ["pipeline.workers", "99", "1 to 32"])
+        try await refuses(
+          environment, ["PIPELINE_WORKERS": "3", "PIPELINE_LANES": "2"], status: 78,
+          naming: ["pipeline.lanes: 2", "pipeline.workers: 3"])
       }
+    }
+  }
+
+  @Test func aDeprecatedKeyIsAcceptedWithOneWarning() async throws {
+    try await TestEnvironment.with { environment in
+      let program = try await environment.serve(.defaultProfile, ["PIPELINE_LANES": "3"])
+      try await environment.stop(program)
+      let lines = program.standardError.split(separator: "\n").filter { $0.contains("deprecated") }
+      #expect(lines.count == 1, "\(program.standardError)")
+      #expect(lines.first?.contains("write pipeline.workers (PIPELINE_WORKERS)") == true)
+      #expect(lines.first?.contains(" warning ") == true)
     }
   }
 

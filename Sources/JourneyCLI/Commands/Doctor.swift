@@ -23,7 +23,7 @@ struct Doctor: AsyncParsableCommand {
       await examination.check("settings", advice: "mend what the message names") {
         let read = try await common.settings()
         settings = read
-        return "log level \(read.logLevel), \(read.workers) lanes of \(read.batchSize)"
+        return "log level \(read.logLevel), \(read.workers) workers, at most \(read.batchSize) events in a commit"
       }
       if let settings {
         await examination.rules(settings)

@@ -34,6 +34,7 @@ struct Serve: AsyncParsableCommand {
       let mappings = LiveMappings(try await settings.mappings().mappings)
       let decoder = settings.decoder(rules, live: mappings)
       let logger = settings.logger()
+      for warning in settings.warnings { logger.warning("\(warning)") }
       let descriptors = try DescriptorWatch(settings, logger: logger)
       try await StartChecks(settings: settings, rules: rules, logger: logger).run()
       try await report(settings.links(), logger)

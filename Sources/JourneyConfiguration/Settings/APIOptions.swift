@@ -1,116 +1,93 @@
-import Configuration
-
-/// `api.…`: how the HTTP API is served and whom it believes.
+/// `api.…`: the HTTP API and the page.
 public struct APIOptions: Sendable {
-  /// `api.enabled`: whether `serve` answers HTTP.
-  public var isEnabled: Bool
-  /// `api.host`: the address to listen on.
-  public var host: String
-  /// `api.port`: 0...65,535; 0 is any free one.
-  public var port: Int
-  /// `api.jwtAlgorithm`: HS256, RS256 or ES256. A token of another one is refused.
-  public var algorithm: String
-  /// `api.jwtSecret`, secret: what HS256 signs with; at least 32 bytes. Empty: none.
-  public var secret: String
-  /// `api.jwksFile`, made absolute: public keys for RS256 or ES256.
-  public var keyFile: String?
-  /// `api.jwksURL`: where public keys are fetched.
-  public var keyAddress: String?
-  /// `api.jwtAudience`. Empty: not looked at.
-  public var audience: String
-  /// `api.jwtIssuer`. Empty: not looked at.
-  public var issuer: String
-  /// `api.operatorClaim`: the dotted path of the claim that opens operations where it is true.
-  public var operatorClaim: String
-  /// `api.requestsPerSecond`: of one subject. 1...100,000.
-  public var requestsPerSecond: Int
-  /// `api.maximumConnections`: 1...10,000.
-  public var maximumConnections: Int
-  /// `api.connectionsPerAddress`: 1...10,000.
-  public var connectionsPerAddress: Int
-  /// `api.trustedProxies`: addresses and networks whose connections are many clients'.
-  public var trustedProxies: [String]
-  /// `api.requestsPerUser`: under way at the same time. 1...1,000.
-  public var requestsPerUser: Int
-  /// `api.streamsPerUser`: live streams at the same time. 1...1,000.
-  public var streamsPerUser: Int
-  /// `api.maximumBodyBytes`: of a request. 1 KiB...1 MiB.
-  public var maximumBodyBytes: Int
-  /// `api.requestSeconds`: for a request to arrive. 1...300.
-  public var requestSeconds: Int
-  /// `api.databaseConnections`: reads at the same time. 1...64.
-  public var databaseConnections: Int
+  public let isEnabled: Bool
+  public let host: String
+  public let port: Int
+  public let algorithm: String
+  /// Empty: none.
+  public let secret: String
+  public let keyFile: String?
+  public let keyAddress: String?
+  /// Empty: not checked.
+  public let audience: String
+  /// Empty: not checked.
+  public let issuer: String
+  public let operatorClaim: String
+  public let requestsPerSecond: Int
+  public let maximumConnections: Int
+  public let connectionsPerAddress: Int
+  public let trustedProxies: [String]
+  public let requestsPerUser: Int
+  public let streamsPerUser: Int
+  public let maximumBodyBytes: Int
+  public let requestSeconds: Int
+  public let databaseConnections: Int
 
-  static let keys = [
-    "enabled", "host", "port", "jwtAlgorithm", "jwtSecret", "jwksFile", "jwksURL", "jwtAudience", "jwtIssuer",
-    "operatorClaim", "requestsPerSecond",
-    "maximumConnections", "connectionsPerAddress", "trustedProxies", "requestsPerUser", "streamsPerUser",
-    "maximumBodyBytes", "requestSeconds",
-    "databaseConnections",
-  ]
-
-  init(
-    _ config: ConfigReader, int: (String, Int, ClosedRange<Int>) -> Int, bool: (String, Bool) -> Bool,
-    resolved: (String) -> String
-  ) {
-    isEnabled = bool("api.enabled", true)
-    host = config.string(forKey: "api.host", default: "127.0.0.1")
-    port = int("api.port", 8080, 0...65_535)
-    algorithm = config.string(forKey: "api.jwtAlgorithm", default: "HS256")
-    secret = config.secret("api.jwtSecret")
-    keyFile = config.string(forKey: "api.jwksFile").flatMap { $0.isEmpty ? nil : resolved($0) }
-    keyAddress = config.string(forKey: "api.jwksURL").flatMap { $0.isEmpty ? nil : $0 }
-    audience = config.string(forKey: "api.jwtAudience", default: "authenticated")
-    issuer = config.string(forKey: "api.jwtIssuer", default: "")
-    operatorClaim = config.string(forKey: "api.operatorClaim", default: "app_metadata.journey_operator")
-    requestsPerSecond = int("api.requestsPerSecond", 50, 1...100_000)
-    maximumConnections = int("api.maximumConnections", 256, 1...10_000)
-    connectionsPerAddress = int("api.connectionsPerAddress", 64, 1...10_000)
-    trustedProxies = config.stringArray(forKey: "api.trustedProxies", default: []).filter { !$0.isEmpty }
-    requestsPerUser = int("api.requestsPerUser", 16, 1...1000)
-    streamsPerUser = int("api.streamsPerUser", 8, 1...1000)
-    maximumBodyBytes = int("api.maximumBodyBytes", 65_536, 1024...(1 << 20))
-    requestSeconds = int("api.requestSeconds", 15, 1...300)
-    databaseConnections = int("api.databaseConnections", 4, 1...64)
+  init(_ read: SettingsReader) {
+    isEnabled = read.boolean("api.enabled", true, "the HTTP API and the page, see docs/api.md")
+    host = read.text("api.host", "127.0.0.1", "address to listen on; for other machines use a proxy with TLS")
+    port = read.integer("api.port", 8080, 0...65_535, "port to listen on; 0: any free one")
+    algorithm = read.text(
+      "api.jwtAlgorithm", "HS256", oneOf: ["HS256", "RS256", "ES256"],
+      "HS256 needs `jwtSecret`, the others `jwksFile` or `jwksURL`")
+    secret = read.secret("api.jwtSecret", "for HS256; at least 32 bytes")
+    keyFile = read.path(
+      "api.jwksFile", example: "# keys.json", isNoneIfEmpty: true, "file of public keys for RS256 and ES256")
+    keyAddress = read.text(
+      "api.jwksURL", example: "https://login.example.com/jwks.json", "address of public keys for RS256 and ES256")
+    audience = read.text("api.jwtAudience", "authenticated", "`aud` must contain it; empty: not checked")
+    issuer = read.text("api.jwtIssuer", "", "`iss` must equal it; empty: not checked")
+    operatorClaim = read.text(
+      "api.operatorClaim", "app_metadata.journey_operator", "claim that grants access to operations if it is true")
+    requestsPerSecond = read.integer("api.requestsPerSecond", 50, 1...100_000, "maximum for one user")
+    maximumConnections = read.integer("api.maximumConnections", 256, 1...10_000, "concurrent connections")
+    connectionsPerAddress = read.integer(
+      "api.connectionsPerAddress", 64, 1...10_000,
+      "concurrent connections of one address; never more than three quarters of `maximumConnections`")
+    trustedProxies = read.list(
+      "api.trustedProxies", [],
+      "addresses or networks of reverse proxies whose `X-Forwarded-For` is used, see docs/api.md")
+    requestsPerUser = read.integer("api.requestsPerUser", 16, 1...1000, "concurrent requests of one user")
+    streamsPerUser = read.integer("api.streamsPerUser", 8, 1...1000, "live streams of one user")
+    maximumBodyBytes = read.integer(
+      "api.maximumBodyBytes", 65_536, 1024...(1 << 20), unit: .bytes, "maximum size of a request's body")
+    requestSeconds = read.integer("api.requestSeconds", 15, 1...300, unit: .seconds, "timeout for a request to arrive")
+    databaseConnections = read.integer("api.databaseConnections", 4, 1...64, "database connections for reading")
+    report(to: read)
   }
 
-  /// What does not go together, a line each.
-  var problems: [String] {
-    var problems: [String] = []
-    if host.isEmpty { problems.append("api.host: empty; 127.0.0.1 is this machine alone") }
-    switch algorithm {
-    case "HS256":
+  /// Reports the values that contradict each other.
+  private func report(to read: SettingsReader) {
+    if host.isEmpty { read.report("api.host: empty; 127.0.0.1 is this machine alone") }
+    if algorithm == "HS256" {
       if keyFile != nil || keyAddress != nil {
-        problems.append(
+        read.report(
           "api.jwtAlgorithm: HS256 takes no public keys; write RS256 or ES256, or leave api.jwksFile and api.jwksURL out"
         )
       }
       // RFC 7518, section 3.2: a key of at least the size of the hash.
       if !secret.isEmpty, secret.utf8.count < 32 {
-        problems.append("api.jwtSecret: shorter than 32 bytes can be guessed")
+        read.report("api.jwtSecret: shorter than 32 bytes can be guessed")
       }
-    case "RS256", "ES256":
+    } else if algorithm == "RS256" || algorithm == "ES256" {
       if !secret.isEmpty {
-        problems.append("api.jwtSecret: \(algorithm) takes no secret; write HS256, or leave it out")
+        read.report("api.jwtSecret: \(algorithm) takes no secret; write HS256, or leave it out")
       }
-      if keyFile != nil, keyAddress != nil { problems.append("api.jwksURL: api.jwksFile is given already") }
-    default: problems.append("api.jwtAlgorithm: \(algorithm) is none of HS256, RS256, ES256")
+      if keyFile != nil, keyAddress != nil { read.report("api.jwksURL: api.jwksFile is given already") }
     }
-    return problems
   }
 }
 
-/// `probes.…`: where `/live` and `/ready` are answered whatever else goes on.
+/// `probes.…`: the separate address of `/live` and `/ready`.
 public struct ProbeOptions: Sendable {
-  /// `probes.host`: the address to listen on; empty: the API's alone answers them.
-  public var host: String
-  /// `probes.port`: 0...65,535; 0 is any free one.
-  public var port: Int
+  /// Empty: only the API serves them.
+  public let host: String
+  public let port: Int
 
-  static let keys = ["host", "port"]
-
-  init(_ config: ConfigReader, int: (String, Int, ClosedRange<Int>) -> Int) {
-    host = config.string(forKey: "probes.host", default: "127.0.0.1")
-    port = int("probes.port", 8081, 0...65_535)
+  init(_ read: SettingsReader) {
+    host = read.text(
+      "probes.host", "127.0.0.1",
+      "separate address of `/live` and `/ready`, independent of the API; empty: only the API serves them")
+    port = read.integer("probes.port", 8081, 0...65_535, "port to listen on; 0: any free one")
   }
 }

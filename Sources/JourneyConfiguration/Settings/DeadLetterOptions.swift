@@ -1,43 +1,40 @@
-import Configuration
-
-/// What becomes of dead letters: `deadLetters.…`.
+/// `deadLetters.…`: which dead letters are archived, and for how long.
 public struct DeadLetterOptions: Sendable {
-  static let keys = ["archive", "maximumBodyBytes", "redactHeaders", "retentionDays", "openRetentionDays"]
-
-  /// Headers that carry credentials, or prove that somebody has them. A star stands for any text; case does not count.
+  /// Headers that contain credentials or signatures. A star matches any text; case does not matter.
   public static let redactedHeaders = [
     "authorization", "proxy-authorization", "cookie", "set-cookie", "*api-key*", "*api_key*", "*apikey*", "*token*",
     "*secret*", "*password*",
     "*credential*", "*signature*", "*hmac*", "*session*",
   ]
 
-  /// `deadLetters.archive`: whether `serve` takes the dead letters from their queue into the database.
-  public var isArchived: Bool
-  /// `deadLetters.maximumBodyBytes`: of a larger body only the beginning is archived. At least
-  /// `ingest.maximumBodyBytes`, at most 128 MiB.
-  public var maximumBodyBytes: Int
-  /// `deadLetters.redactHeaders`: names of headers whose values are not archived; a star stands for any text.
-  public var redactHeaders: [String]
-  /// `deadLetters.retentionDays`: how long letters are kept that are replayed or discarded. 0: for ever.
-  public var retentionDays: Int
-  /// `deadLetters.openRetentionDays`: how long letters are kept that nobody has dealt with. 0: for ever.
-  public var openRetentionDays: Int
+  public let isArchived: Bool
+  public let maximumBodyBytes: Int
+  public let redactHeaders: [String]
+  public let retentionDays: Int
+  public let openRetentionDays: Int
 
-  init(_ config: ConfigReader, int: (String, Int, ClosedRange<Int>) -> Int, bool: (String, Bool) -> Bool) {
-    isArchived = bool("deadLetters.archive", true)
-    maximumBodyBytes = int("deadLetters.maximumBodyBytes", 8 << 20, 1024...(128 << 20))
-    redactHeaders = config.stringArray(forKey: "deadLetters.redactHeaders", default: Self.redactedHeaders).filter {
-      !$0.isEmpty
+  /// - Parameter maxReadBytes: `ingest.maximumBodyBytes`.
+  init(_ read: SettingsReader, maxReadBytes: Int) {
+    isArchived = read.boolean(
+      "deadLetters.archive", true,
+      "archive dead letters in the database, for `journey dlq`; false: they stay in their queue")
+    maximumBodyBytes = read.integer(
+      "deadLetters.maximumBodyBytes", 8 << 20, 1024...(128 << 20), unit: .bytes,
+      "of a larger body only the first 64 KiB are archived, and it cannot be replayed; at least `ingest.maximumBodyBytes`"
+    )
+    redactHeaders = read.list(
+      "deadLetters.redactHeaders", Self.redactedHeaders,
+      "headers whose values are not archived; a star matches any text, case does not matter; your list replaces this one"
+    )
+    retentionDays = read.integer(
+      "deadLetters.retentionDays", 90, 0...36_500, unit: .days,
+      "replayed and discarded dead letters are deleted after this; 0: never")
+    openRetentionDays = read.integer(
+      "deadLetters.openRetentionDays", 0, 0...36_500, unit: .days, "open dead letters are deleted after this; 0: never")
+    if maximumBodyBytes < maxReadBytes {
+      read.report(
+        "deadLetters.maximumBodyBytes: \(maximumBodyBytes) is less than ingest.maximumBodyBytes (\(maxReadBytes)): dead letters that could be replayed would be cut"
+      )
     }
-    retentionDays = int("deadLetters.retentionDays", 90, 0...36_500)
-    openRetentionDays = int("deadLetters.openRetentionDays", 0, 0...36_500)
-  }
-
-  /// - Parameter largestRead: `ingest.maximumBodyBytes`.
-  func problems(maxReadBytes: Int) -> [String] {
-    guard maximumBodyBytes < maxReadBytes else { return [] }
-    return [
-      "deadLetters.maximumBodyBytes: \(maximumBodyBytes) is less than ingest.maximumBodyBytes (\(maxReadBytes)): letters that could be replayed would be cut"
-    ]
   }
 }

@@ -1,66 +1,111 @@
 public import Journey
 
-/// Where the adapter runs and how much it takes on: everything that can be set but the rules.
+/// Where the adapter runs and its limits: everything that can be set except mappings and rules.
 ///
-/// Each key stands in `config/journey.yaml` under its dotted name and in the environment under the same name in
-/// capitals: `pipeline.batchSize` is `PIPELINE_BATCH_SIZE`. Flags win over the environment, the environment over the
-/// file.
+/// Flags override the environment, and the environment overrides the file.
 public struct Settings: Sendable {
-  /// `amqp.url`, secret: `amqp[s]://user:password@host[,host…]:port/vhost`.
-  public var amqpURL: String
-  /// `amqp.otherUsers`: other users of the broker as whom instances of the adapter publish, or did.
-  public var otherBrokerUsers: Set<String>
-  /// `database.url`, secret: a libpq URI or `key=value` list.
-  public var databaseURL: String
-  /// `database.role`: the role that the adapter works as, whoever it logs in as. Empty: the login role itself.
-  public var databaseRole: String
-  /// `pipeline.workers`: commits at the same time, each on a connection of its own. 1...32.
-  public var workers: Int
-  /// `pipeline.batchSize`: the most events a commit takes. 1...5,000.
-  public var batchSize: Int
-  /// `pipeline.drainSeconds`: how long a stop may take. 1...600.
-  public var drainSeconds: Int
-  /// `ingest.prefetch`: how many unsettled messages the broker hands out. 1...2,000.
-  public var prefetch: Int
-  /// `ingest.maximumBodyBytes`: a larger message is a dead letter. 1 KiB...8 MiB.
-  public var maximumBodyBytes: Int
-  /// `retry.unknownClient`: whether an event of a client that is not known is tried again, before it is a dead letter.
-  public var retriesUnknownClients: Bool
-  /// `retry.tiers`: the retry queues that it goes through, in this order: of 10s, 1m, 10m, 1h.
-  public var retryTiers: [String]
-  /// `retry.attemptsPerTier`: how often it goes through each. 1...20.
-  public var retryAttemptsPerTier: Int
-  /// `deadLetters.…`: what of them is archived, and for how long.
-  public var deadLetters: DeadLetterOptions
-  /// `publish.window`: how many published messages may await their confirm. 1...4,096.
-  public var publishWindow: Int
-  /// `names.…`: what the exchanges and queues are called, by the key.
-  public var names: [String: String]
-  /// `mappings.directories`, made absolute: where mapping files lie; a later directory wins.
-  public var mappingDirectories: [String]
-  /// `mappings.tenants`, made absolute: which organisation a vendor's account belongs to; nil: every message names its
-  /// organisation.
-  public var tenantsFile: String?
-  /// `decisions.file`, made absolute; nil: the built-in rules.
-  public var decisionFile: String?
-  /// `migrations.directory`, made absolute.
-  public var migrationsDirectory: String
-  /// `log.level`: trace, debug, info, notice, warning, error, critical.
-  public var logLevel: String
-  /// `log.statisticsSeconds`: how often the counts are logged when they have changed. 0: never.
-  public var statisticsSeconds: Int
-  /// `….…Seconds`: how long others may take.
-  public var deadlines: Deadlines
-  /// `api.…`: the HTTP API and the page.
-  public var api: APIOptions
-  /// `publishers`, only in the file: what each user of the broker may report, by name; nil: anybody may report
-  /// anything.
-  public var publishers: [String: PublisherPolicy.Grant]?
-  /// `probes.…`: where probes are answered.
-  public var probes: ProbeOptions
+  public let amqpURL: String
+  public let otherBrokerUsers: Set<String>
+  public let databaseURL: String
+  public let databaseRole: String
+  public let workers: Int
+  public let batchSize: Int
+  public let drainSeconds: Int
+  public let prefetch: Int
+  public let maximumBodyBytes: Int
+  public let retriesUnknownClients: Bool
+  public let retryTiers: [String]
+  public let retryAttemptsPerTier: Int
+  public let deadLetters: DeadLetterOptions
+  public let publishWindow: Int
+  public let api: APIOptions
+  public let probes: ProbeOptions
+  /// Names of exchanges and queues, by the last part of the key.
+  public let names: [String: String]
+  public let mappingDirectories: [String]
+  /// nil: every message names its organisation.
+  public let tenantsFile: String?
+  /// nil: the built-in rules.
+  public let decisionFile: String?
+  public let migrationsDirectory: String
+  public let logLevel: String
+  public let statisticsSeconds: Int
+  public let deadlines: Deadlines
+  /// What each user of the broker may report, by name; nil: anybody may report anything.
+  public internal(set) var publishers: [String: PublisherPolicy.Grant]?
+  /// Deprecated keys in use, a line each.
+  public let warnings: [String]
 
-  /// `deadLetters.archive`.
   public var archivesDeadLetters: Bool { deadLetters.isArchived }
+
+  /// Every key, in the order of the documentation.
+  public static var all: [Setting] {
+    let reader = SettingsReader()
+    _ = Settings(reader)
+    return reader.settings
+  }
+
+  /// The retry queues.
+  private static let tiers = ["10s", "1m", "10m", "1h"]
+
+  /// The one list of the keys.
+  init(_ read: SettingsReader) {
+    amqpURL = read.secret("amqp.url", "`amqp[s]://user:password@host[,host…]:port/vhost`")
+    otherBrokerUsers = Set(
+      read.list("amqp.otherUsers", [], "other broker users that instances publish as, or have published as"))
+    databaseURL = read.secret("database.url", "a libpq URI or `key=value` list")
+    databaseRole = read.text(
+      "database.role", "journey_adapter", "the role to work as, whatever the login; empty: the login")
+    workers = read.integer(
+      "pipeline.workers", 2, 1...32, deprecatedKey: "pipeline.lanes",
+      "commit workers, each with a connection of its own; use more if the database is far away")
+    batchSize = read.integer("pipeline.batchSize", 500, 1...5000, "maximum number of events in a commit")
+    drainSeconds = read.integer("pipeline.drainSeconds", 20, 1...600, unit: .seconds, "timeout of a graceful stop")
+    prefetch = read.integer(
+      "ingest.prefetch", 2000, 1...2000,
+      "unacked messages that the broker delivers; as few as 16 while bodies are large")
+    maximumBodyBytes = read.integer(
+      "ingest.maximumBodyBytes", 1 << 20, 1024...(8 << 20), unit: .bytes, "a larger message is a dead letter")
+    retriesUnknownClients = read.boolean(
+      "retry.unknownClient", true, "retry an event of an unknown client before it becomes a dead letter")
+    retryTiers = read.list(
+      "retry.tiers", Self.tiers, of: Self.tiers, "delay before each retry, in this order; `[]`: none")
+    retryAttemptsPerTier = read.integer("retry.attemptsPerTier", 1, 1...20, "attempts in each tier")
+    deadLetters = DeadLetterOptions(read, maxReadBytes: maximumBodyBytes)
+    publishWindow = read.integer(
+      "publish.window", 1024, 1...4096, "maximum number of published messages that await their confirm")
+    api = APIOptions(read)
+    read.section(
+      "publishers", example: "publishers: {crm-relay: {sources: [hubspot, stripe], organizations: \"*\"}}",
+      "which broker user may report which events, see docs/operations.md#who-may-report-what; without it anybody may report anything"
+    )
+    probes = ProbeOptions(read)
+    names = Dictionary(
+      uniqueKeysWithValues: [
+        ("events", "journey.events", "exchange for events"), ("ingest", "journey.ingest", "queue of events"),
+        ("dead", "journey.dead", "exchange for dead letters"),
+        ("deadLetters", "journey.dead-letters", "queue of dead letters"),
+        ("actions", "journey.actions", "exchange for actions, and prefix of their queues"),
+        ("outcomes", "journey.outcomes", "exchange for outcomes of actions"),
+        ("retry", "journey.retry", "exchange for retries, and prefix of their queues"),
+      ].map { key, name, meaning in (key, read.text("names.\(key)", name, meaning)) })
+    mappingDirectories = read.paths(
+      "mappings.directories", ["mappings"], "directories of mapping files; the mapping in a later one wins")
+    tenantsFile = read.path(
+      "mappings.tenants", example: "# tenants.yaml",
+      "file that assigns vendors' accounts to organisations, for messages that name none")
+    decisionFile = read.path(
+      "decisions.file", example: "decisions.yaml", "rules of the decision; without it the built-in ones apply")
+    migrationsDirectory = read.path(
+      "migrations.directory", "../migrations", "directory of the files for `journey migrate`")
+    logLevel = read.text(
+      "log.level", "info", oneOf: ["trace", "debug", "info", "notice", "warning", "error", "critical"],
+      "the least severe messages that are logged")
+    statisticsSeconds = read.integer(
+      "log.statisticsSeconds", 10, 0...3600, unit: .seconds, "interval at which changed counts are logged; 0: never")
+    deadlines = Deadlines(read)
+    warnings = read.warnings
+  }
 }
 
 /// A setting that is missing or wrong: which one, and what to do.

@@ -66,7 +66,7 @@ enum ConnectionStringFault {
     "schema":
       "is Prisma's; leave it out: set the login's search_path in the database, or write options=-csearch_path%3Dname",
     "connection_limit":
-      "is Prisma's; leave it out: pipeline.lanes and api.databaseConnections say how many connections there are",
+      "is Prisma's; leave it out: pipeline.workers and api.databaseConnections say how many connections there are",
     "pool_timeout": "is Prisma's; leave it out",
     "socket_timeout": "is Prisma's; leave it out: database.answerSeconds is the limit of an answer",
     "statement_cache_size": "is Prisma's; leave it out",
@@ -81,7 +81,7 @@ enum ConnectionStringFault {
     "charset": "is another program's; leave it out: the adapter works in UTF-8",
     "encoding": "is another program's; leave it out: the adapter works in UTF-8",
     "pool_max_conns":
-      "is pgx's; leave it out: pipeline.lanes and api.databaseConnections say how many connections there are",
+      "is pgx's; leave it out: pipeline.workers and api.databaseConnections say how many connections there are",
     "default_query_exec_mode": "is pgx's; leave it out",
     "binary_parameters": "is another program's; leave it out",
     "uselibpqcompat": "is node-postgres's; leave it out",

@@ -35,9 +35,11 @@ struct YAMLField {
   var isMapping: Bool { node.mapping != nil }
 
   /// The members of a mapping whose keys are among `keys`; any other key is a problem.
-  func members(_ keys: [String]) -> [String: YAMLField]? {
+  ///
+  /// - Parameter deprecated: further keys, which no hint suggests.
+  func members(_ keys: [String], deprecated: [String] = []) -> [String: YAMLField]? {
     guard let members = members() else { return nil }
-    for (key, field) in members where !keys.contains(key.text) {
+    for (key, field) in members where !keys.contains(key.text) && !deprecated.contains(key.text) {
       let hint =
         nearest(key.text, among: keys).map { "did you mean \($0)?" } ?? "known here: \(keys.joined(separator: ", "))"
       field.report("this key is not known", hint: hint, at: key.mark)

@@ -1,0 +1,148 @@
+import Configuration
+
+/// Reads each setting from the flags, the environment or the file, and records its description.
+///
+/// The initialisers of `Settings` and of its parts are the only list of the keys: the loader reads with them, and the
+/// documentation, the file of defaults and the check for unknown keys come from what they record.
+final class SettingsReader {
+  /// In the order of precedence.
+  private let layers: [ConfigReader]
+  private let config: ConfigReader
+  /// Relative paths start here; empty: the working directory.
+  private let directory: String
+  private(set) var settings: [Setting] = []
+  /// Wrong values, a line each.
+  private(set) var problems: [String] = []
+  /// Deprecated keys in use, a line each.
+  private(set) var warnings: [String] = []
+
+  init(providers: [any ConfigProvider] = [InMemoryProvider(values: [:])], directory: String = "") {
+    layers = providers.map { ConfigReader(provider: $0) }
+    config = ConfigReader(providers: providers)
+    self.directory = directory
+  }
+
+  func integer(
+    _ key: String, _ defaultValue: Int, _ range: ClosedRange<Int>, unit: Setting.Unit? = nil,
+    deprecatedKey: String? = nil, _ meaning: String
+  ) -> Int {
+    record(key, .integer, .integer(defaultValue), meaning) {
+      $0.unit = unit
+      $0.minimum = range.lowerBound
+      $0.maximum = range.upperBound
+      $0.deprecatedKey = deprecatedKey
+    }
+    guard let (key, text) = number(key, deprecatedKey) else { return defaultValue }
+    if let value = Int(text), range.contains(value) { return value }
+    problems.append("\(key): \(text) is not a whole number from \(range.lowerBound) to \(range.upperBound)")
+    return defaultValue
+  }
+
+  func boolean(_ key: String, _ defaultValue: Bool, _ meaning: String) -> Bool {
+    record(key, .boolean, .boolean(defaultValue), meaning)
+    guard let text = config.string(forKey: ConfigKey(key)) ?? config.bool(forKey: ConfigKey(key)).map({ "\($0)" })
+    else { return defaultValue }
+    if let value = ["true": true, "false": false][text.lowercased()] { return value }
+    problems.append("\(key): \(text) is neither true nor false")
+    return defaultValue
+  }
+
+  func text(_ key: String, _ defaultValue: String, oneOf choices: [String]? = nil, _ meaning: String) -> String {
+    record(key, .text, .text(defaultValue), meaning) { $0.choices = choices }
+    let text = config.string(forKey: ConfigKey(key), default: defaultValue)
+    require(text, key, choices)
+    return text
+  }
+
+  /// A text without a default. An empty one counts as absent.
+  func text(_ key: String, example: String, _ meaning: String) -> String? {
+    record(key, .text, nil, meaning) { $0.example = "# \(example)" }
+    return config.string(forKey: ConfigKey(key)).flatMap { $0.isEmpty ? nil : $0 }
+  }
+
+  /// A secret, without the line breaks at its end, which a file of one line has too. Empty if absent.
+  func secret(_ key: String, _ meaning: String) -> String {
+    record(key, .text, nil, meaning) { $0.isSecret = true }
+    var text = Substring(config.string(forKey: ConfigKey(key), isSecret: true, default: ""))
+    while let last = text.unicodeScalars.last, last == "\n" || last == "\r" { text.unicodeScalars.removeLast() }
+    return String(text)
+  }
+
+  func list(_ key: String, _ defaultValue: [String], of choices: [String]? = nil, _ meaning: String) -> [String] {
+    record(key, .list, .list(defaultValue), meaning) { $0.choices = choices }
+    let items = config.stringArray(forKey: ConfigKey(key), default: defaultValue).filter { !$0.isEmpty }
+    for item in items { require(item, key, choices) }
+    return items
+  }
+
+  func path(_ key: String, _ defaultValue: String, _ meaning: String) -> String {
+    record(key, .path, .text(defaultValue), meaning)
+    return absolute(config.string(forKey: ConfigKey(key), default: defaultValue))
+  }
+
+  /// A path without a default.
+  ///
+  /// - Parameter isNoneIfEmpty: whether an empty text counts as absent.
+  func path(_ key: String, example: String, isNoneIfEmpty: Bool = false, _ meaning: String) -> String? {
+    record(key, .path, nil, meaning) { $0.example = example }
+    guard let path = config.string(forKey: ConfigKey(key)), !(path.isEmpty && isNoneIfEmpty) else { return nil }
+    return absolute(path)
+  }
+
+  func paths(_ key: String, _ defaultValue: [String], _ meaning: String) -> [String] {
+    record(key, .paths, .list(defaultValue), meaning)
+    return config.stringArray(forKey: ConfigKey(key), default: defaultValue).map(absolute)
+  }
+
+  /// A section that another loader reads, from the file alone.
+  func section(_ key: String, example: String, _ meaning: String) {
+    record(key, .section, nil, meaning) { $0.example = "# \(example)" }
+  }
+
+  func report(_ problem: String) { problems.append(problem) }
+
+  private func record(
+    _ key: String, _ kind: Setting.Kind, _ defaultValue: Setting.Value?, _ meaning: String,
+    _ details: (inout Setting) -> Void = { _ in }
+  ) {
+    var setting = Setting(key: key, kind: kind, defaultValue: defaultValue, meaning: meaning)
+    details(&setting)
+    settings.append(setting)
+  }
+
+  /// The text of a number under its key or its former one. The first layer that has either decides.
+  private func number(_ key: String, _ deprecatedKey: String?) -> (key: String, text: String)? {
+    guard let deprecatedKey else { return config.number(key).map { (key, $0) } }
+    for layer in layers {
+      let text = layer.number(key), former = layer.number(deprecatedKey)
+      if let former {
+        warnings.append(
+          "\(deprecatedKey) (\(Setting.environmentName(deprecatedKey))) is deprecated: write \(key) (\(Setting.environmentName(key)))"
+        )
+        if let text, text != former {
+          problems.append("\(deprecatedKey): \(former) differs from \(key): \(text); write \(key) alone")
+        }
+      }
+      if let text { return (key, text) }
+      if let former { return (deprecatedKey, former) }
+    }
+    return nil
+  }
+
+  private func require(_ text: String, _ key: String, _ choices: [String]?) {
+    if let choices, !choices.contains(text) {
+      problems.append("\(key): \(text) is none of \(choices.joined(separator: ", "))")
+    }
+  }
+
+  private func absolute(_ path: String) -> String {
+    path.hasPrefix("/") || directory.isEmpty ? path : "\(directory)/\(path)"
+  }
+}
+
+extension ConfigReader {
+  /// The text of a number: the environment has texts, YAML has types.
+  fileprivate func number(_ key: String) -> String? {
+    string(forKey: ConfigKey(key)) ?? int(forKey: ConfigKey(key)).map(String.init)
+  }
+}
