@@ -17,7 +17,7 @@ import Testing
       struct Event: Decodable {
         var id: String
         var type: String
-        var environment: String?
+        var stage: String?
         var occurredAt: String
         var clientId: String?
         var client: String?
@@ -45,7 +45,7 @@ import Testing
       let first = try #require(mapped.elements.first)
       #expect(mapped.elements.count == 1 && first.outcome == "event" && first.rule == "subscription in danger")
       #expect(
-        first.event?.id == "e1" && first.event?.type == "cancel_requested" && first.event?.environment == "churn_risk")
+        first.event?.id == "e1" && first.event?.type == "cancel_requested" && first.event?.stage == "churn_risk")
       #expect(first.event?.occurredAt == "2026-11-20T10:00:00.500Z" && first.event?.clientId == client)
 
       let mixed = "[\(event), \(event.replacingOccurrences(of: "cancel_requested", with: "frobnicated"))]"
@@ -87,7 +87,7 @@ import Testing
     struct Event: Decodable { var id: String }
     var clientId: String
     var orgId: String
-    var environment: String
+    var stage: String
     var eventCount: Int
     var scores: [Score]
     var actions: [Action]
@@ -127,7 +127,7 @@ import Testing
         let score = try #require(explained.scores.first)
         #expect(
           explained.clientId == client.id && explained.orgId == client.org
-            && explained.environment == wanted.environment)
+            && explained.stage == wanted.environment)
         #expect(explained.eventCount == 40 && explained.events.count == 10)
         #expect(abs(score.score - wanted.score) < 1e-9 && score.riskLevel == wanted.level)
         #expect(abs(score.explanation.contributions.map(\.points).reduce(0, +) - wanted.score) < 1e-9)
