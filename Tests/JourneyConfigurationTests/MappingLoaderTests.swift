@@ -76,7 +76,7 @@ struct MappingLoaderTests {
     ("  - {name: a, when: {type: x, path: $.x, matches: '(('}, ignore: why}", "(( is not a regular expression"),
     (
       "  - {name: a, when: {type: x}, event: {type: y, stage: keep, metadata: {a: {path: $.x, then: [{minor-units: euro}]}}}}",
-      "euro is not a currency (a code of ISO 4217 such as EUR, or the path at which it stands)"
+      "euro is not a currency (a code of ISO 4217 such as EUR, or its path)"
     ),
     (
       "  - {name: a, when: {type: x}, event: {type: y, stage: keep, client: {from: $.c, unknown: retri}}}",
@@ -108,7 +108,7 @@ struct MappingLoaderTests {
       "only taken in the envelope's split"
     ),
     ("  - {name: a, when: {type: 'x*y'}, ignore: why}", "the star can only stand at the end"),
-    ("  - {name: a, when: {changed: {before: $.x}}, ignore: why}", "before and now are needed"),
+    ("  - {name: a, when: {changed: {before: $.x}}, ignore: why}", "when.changed: now is missing"),
     ("  - {name: a, when: {any: []}, ignore: why}", "when.any: the list is empty"),
     (
       "  - {name: a, when: {type: x}, ignore: why}\n  - {name: a, when: {type: y}, ignore: why}",

@@ -7,8 +7,8 @@ import JourneyAMQP
 /// `journey mappings …`
 struct Mappings: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Check mapping files, try them on a folder of bodies, draft a new one.",
-    subcommands: [MappingsCheck.self, MappingsCoverage.self, MappingsNew.self])
+    abstract: "Check mapping files, try them on a folder of bodies, draft a new one, describe the language.",
+    subcommands: [MappingsCheck.self, MappingsCoverage.self, MappingsNew.self, MappingsDescribe.self])
 }
 
 /// `journey mappings check`

@@ -1,5 +1,4 @@
 import ArgumentParser
-import FoundationEssentials
 import JourneyConfiguration
 
 /// `journey settings …`
@@ -36,10 +35,7 @@ struct SettingsDescribe: AsyncParsableCommand {
     switch format {
     case .markdown: Output.write(SettingsReference(settings).markdown, to: 1)
     case .yaml: Output.write(SettingsReference(settings).yaml, to: 1)
-    case .json:
-      let encoder = JSONEncoder()
-      encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-      Output.json(String(decoding: try encoder.encode(settings), as: UTF8.self))
+    case .json: Output.json(try String(describingAsJSON: settings))
     case nil:
       for setting in settings {
         let values = [setting.defaultText(list: ",").map { "default \($0)" }, setting.range, setting.environment]

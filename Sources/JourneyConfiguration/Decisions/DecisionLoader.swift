@@ -2,25 +2,24 @@ import FoundationEssentials
 public import Journey
 import Yams
 
-/// Reads `decisions.yaml`: the rules of the decision. What the file leaves out keeps the built-in value, but for
-/// `evaluateOverTime`, which is off where the file does not say so.
+/// Reads `decisions.yaml`: the rules of the decision. A key that the file omits keeps its built-in value, except
+/// `evaluateOverTime`, which is then off.
 public enum DecisionLoader {
   /// - Throws: `SettingsError` with all problems of the file, a line each, by file, line, column and key.
   public static func load(file: String) throws(SettingsError) -> DecisionRules {
-    guard let data = FileManager.default.contents(atPath: file), let text = String(validating: data, as: UTF8.self)
-    else {
+    guard let text = YAMLDocument.text(of: file) else {
       throw SettingsError("\(file): the file of decisions cannot be read as UTF-8 text")
     }
     return try load(yaml: text, file: file)
   }
 
-  /// - Parameter file: how problems call the text.
+  /// - Parameter file: the name of the text in problems.
   public static func load(yaml text: String, file: String) throws(SettingsError) -> DecisionRules {
     let problems = YAMLDiagnosticList(file: file)
     var rules = DecisionRules()
-    // A file of an earlier version does not know it, and its actions may have no cooldown.
+    // Files of earlier versions do not have the key, and their actions may have no cooldown.
     rules.evaluatesOverTime = false
-    if let root = MappingLoader.compose(text, problems) { root.readDecisions(into: &rules) }
+    if let root = YAMLDocument.root(of: text, problems) { root.readDecisions(into: &rules) }
     guard problems.problems.isEmpty else {
       throw SettingsError(problems.problems.map(\.description).joined(separator: "\n"))
     }

@@ -6,14 +6,13 @@ import Yams
 enum PublisherLoader {
   static let section = "publishers"
 
-  /// - Returns: nil where the file has no such section.
+  /// - Returns: nil if the file has no such section.
   /// - Throws: `SettingsError` with every problem of the section, a line each.
   static func load(file: String) throws(SettingsError) -> [String: PublisherPolicy.Grant]? {
-    // What cannot be read at all is the caller's to tell.
-    guard let data = FileManager.default.contents(atPath: file), let text = String(validating: data, as: UTF8.self)
-    else { return nil }
+    // The caller reports a file that cannot be read.
+    guard let text = YAMLDocument.text(of: file) else { return nil }
     let problems = YAMLDiagnosticList(file: file)
-    guard let field = MappingLoader.compose(text, problems)?.members()?.first(where: { $0.key.text == section })?.field
+    guard let field = YAMLDocument.root(of: text, problems)?.members()?.first(where: { $0.key.text == section })?.field
     else { return nil }
     var grants: [String: PublisherPolicy.Grant] = [:]
     for (user, field) in field.pairs() {

@@ -55,13 +55,12 @@ public enum SettingsLoader {
 
   /// Rejects unknown keys.
   private static func check(_ file: String) throws {
-    guard let data = FileManager.default.contents(atPath: file), let text = String(validating: data, as: UTF8.self)
-    else {
+    guard let text = YAMLDocument.text(of: file) else {
       throw SettingsError("\(file) cannot be read as UTF-8 text")
     }
     let problems = YAMLDiagnosticList(file: file)
     let known = Dictionary(grouping: Settings.all, by: \.section)
-    for (name, field) in MappingLoader.compose(text, problems)?.members(known.keys.sorted()) ?? [:]
+    for (name, field) in YAMLDocument.root(of: text, problems)?.members(known.keys.sorted()) ?? [:]
     where name != PublisherLoader.section {
       let settings = known[name] ?? []
       _ = field.members(settings.map(\.name), deprecated: settings.compactMap(\.deprecatedName))

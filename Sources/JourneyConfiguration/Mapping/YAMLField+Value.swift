@@ -2,21 +2,14 @@ import Journey
 import Yams
 
 extension YAMLField {
-  /// An expression: a reference, a list of expressions of which the first that is there counts, or a mapping with one
-  /// of `value`, `path`, `join`, and what is done with it: `then`, a list of steps, of which `table`, `scale` and
-  /// `bands` can also stand beside the path.
+  /// An expression: a reference, a list of expressions of which the first that is present counts, or a mapping. The
+  /// steps `table`, `scale` and `bands` may also stand beside the path.
   func expression() -> MappingExpression? {
     if node.sequence != nil { return choices().map { $0.count == 1 ? $0[0] : .first($0) } }
     guard isMapping else { return reference().map(MappingExpression.reference) }
-    guard let members = members(["path", "join", "with", "value", "then"] + Self.stepsBesideThePath + ["otherwise"])
-    else { return nil }
-    let origins = ["path", "join", "value"].filter { members[$0] != nil }
-    guard origins.count == 1 else {
-      report("exactly one of path, join and value is needed")
-      return nil
-    }
+    guard let members = members(MappingLanguage.valueObject) else { return nil }
     if members["with"] != nil, members["join"] == nil { members["with"]?.report("with belongs to join") }
-    let steps = Self.stepsBesideThePath.filter { members[$0] != nil }
+    let steps = MappingLanguage.steps.filter { $0.isLastStep && members[$0.name] != nil }.map(\.name)
     if steps.count > 1 {
       report(
         "only one of table, scale and bands can be used",
@@ -37,8 +30,6 @@ extension YAMLField {
     guard let name = steps.first, let argument = members[name] else { return expression }
     return argument.step(name, otherwise: members["otherwise"]).map { .then(expression, $0) }
   }
-
-  private static let stepsBesideThePath = ["table", "scale", "bands"]
 
   func choices() -> [MappingExpression]? {
     guard let fields = oneOrMany() else { return nil }
@@ -82,11 +73,7 @@ extension YAMLField {
 
   private func time() -> MappingTime? {
     guard isMapping else { return reference().map { MappingTime(.reference($0), unit: .auto) } }
-    guard let members = members(["path", "unit"]) else { return nil }
-    guard let path = members["path"] else {
-      report("path is missing")
-      return nil
-    }
+    guard let members = members(MappingLanguage.timeObject), let path = members["path"] else { return nil }
     guard let expression = path.expression() else { return nil }
     guard let unit = members["unit"] else { return MappingTime(expression, unit: .auto) }
     guard let name = unit.text() else { return nil }
@@ -100,17 +87,13 @@ extension YAMLField {
 
   // MARK: Client
 
-  /// Expressions that name the client, or a mapping with `from`, `refuse` (further sentinels), `email`,
-  /// `emailVerified`, `unknown` and `reason`.
+  /// Expressions that name the client, or a mapping.
   func client() -> MappingClient? {
-    guard let keys = node.mapping, !["path", "join", "value"].contains(where: { keys[Node($0)] != nil }) else {
+    guard let keys = node.mapping, !MappingLanguage.valueObject.exactlyOneOf.contains(where: { keys[Node($0)] != nil })
+    else {
       return choices().map { MappingClient($0) }
     }
-    guard let members = members(["from", "refuse", "email", "emailVerified", "unknown", "reason"]) else { return nil }
-    guard let from = members["from"] else {
-      report("from is missing: where the client's id stands")
-      return nil
-    }
+    guard let members = members(MappingLanguage.clientObject), let from = members["from"] else { return nil }
     guard let references = from.choices() else { return nil }
     var client = MappingClient(references)
     if let refuse = members["refuse"] {
@@ -137,7 +120,7 @@ extension YAMLField {
   }
 
   func creation() -> MappingCreation? {
-    guard let members = members(["name", "email", "phone"]) else { return nil }
+    guard let members = members(MappingLanguage.create) else { return nil }
     var creation = MappingCreation()
     creation.name = members["name"]?.expression()
     creation.email = members["email"]?.expression()

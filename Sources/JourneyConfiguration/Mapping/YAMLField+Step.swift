@@ -3,21 +3,19 @@ import Yams
 
 /// The steps of an expression's `then`.
 extension YAMLField {
-  private static let words: [String: MappingTransform] = [
-    "trim": .trim, "lower": .lowercase, "upper": .uppercase, "base64": .base64, "number": .number,
-    "words": .table(ScoreBand.words, otherwise: nil),
-  ]
-  private static let named = ["json", "match", "minor-units", "table", "scale", "bands"]
-  private static var known: String { (words.keys.sorted() + named.map { "{\($0): …}" }).joined(separator: ", ") }
+  private static var known: String {
+    let steps = MappingLanguage.steps.map(\.name).filter { $0 != "otherwise" }
+    return (MappingLanguage.stepWords.map(\.name) + steps.map { "{\($0): …}" }).joined(separator: ", ")
+  }
 
   /// A word, or a mapping with one name and its argument; `otherwise` goes with `table`.
   func step() -> MappingTransform? {
     if let keyword = node.scalar?.string {
-      if let step = Self.words[keyword] { return step }
+      if let word = MappingLanguage.stepWords.first(where: { $0.name == keyword }) { return word.step }
       report("the step \(keyword) is not known", hint: "known: \(Self.known)")
       return nil
     }
-    guard let members = members(Self.named + ["otherwise"]) else { return nil }
+    guard let members = members(MappingLanguage.stepObject) else { return nil }
     let names = members.keys.filter { $0 != "otherwise" }
     guard names.count == 1, let name = names.first, let argument = members[name] else {
       report("a step is a word, or one name with its argument", hint: "known: \(Self.known)")
@@ -27,7 +25,7 @@ extension YAMLField {
     return argument.step(name, otherwise: members["otherwise"])
   }
 
-  /// The step of a name, whose argument this is.
+  /// The step of this name; the field is its argument.
   func step(_ name: String, otherwise: YAMLField?) -> MappingTransform? {
     switch name {
     case "json": jsonPath().map { .json($0) }
@@ -62,11 +60,11 @@ extension YAMLField {
     return nil
   }
 
-  /// Where the currency stands, or its code.
+  /// The path of the currency, or its code.
   private func currency() -> MappingExpression? {
     guard let text = node.scalar?.string, !text.hasPrefix("$"), !text.contains(":") else { return expression() }
     guard text.utf8.count == 3, text.utf8.allSatisfy({ (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains($0) }) else {
-      report("\(text) is not a currency", hint: "a code of ISO 4217 such as EUR, or the path at which it stands")
+      report("\(text) is not a currency", hint: "a code of ISO 4217 such as EUR, or its path")
       return nil
     }
     return .constant(JSONConstant(string: text))

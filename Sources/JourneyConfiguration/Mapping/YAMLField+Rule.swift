@@ -1,7 +1,7 @@
 import Journey
 import Yams
 
-/// The parts of an envelope that rules fall back to.
+/// The parts of an envelope that rules use by default.
 struct MappingDefaults {
   var id: [MappingExpression] = []
   var time: [MappingTime] = []
@@ -11,21 +11,9 @@ struct MappingDefaults {
 
 extension YAMLField {
   func rule(defaults: MappingDefaults) -> MappingRule? {
-    guard let members = members(["name", "when", "ignore", "reject", "event"]) else { return nil }
-    guard let name = members["name"]?.text() else {
-      report("name is missing: reports and traces call the rule by it")
-      return nil
-    }
-    guard let when = members["when"] else {
-      report("when is missing: what the rule takes", hint: "for example when: {type: invoice.paid}")
-      return nil
-    }
+    guard let members = members(MappingLanguage.rule) else { return nil }
+    guard let name = members["name"]?.text(), let when = members["when"] else { return nil }
     let match = when.match()
-    let outcomes = ["ignore", "reject", "event"].filter { members[$0] != nil }
-    guard outcomes.count == 1 else {
-      report("exactly one of event, ignore and reject is needed")
-      return nil
-    }
     var outcome: MappingRule.Outcome?
     if let field = members["ignore"] { outcome = field.text().map { .ignore(reason: $0) } }
     if let field = members["reject"] { outcome = field.rejection().map { .reject($0) } }
@@ -34,23 +22,15 @@ extension YAMLField {
     return MappingRule(name: name, types: match.types, condition: match.condition, outcome: outcome)
   }
 
-  private static var rejectionCodes: [String] {
-    let codes: [Rejection.Code] = [.missingField, .invalidField, .unknownType, .unknownClient, .unsupportedContentType]
-    return codes.map(\.rawValue)
-  }
-
   private func rejection() -> Rejection? {
     guard isMapping else { return text().map { Rejection(.invalidField, $0) } }
-    guard let members = members(["code", "field", "reason"]) else { return nil }
-    guard let reason = members["reason"]?.text() else {
-      report("reason is missing: a sentence for the person who finds the dead letter")
-      return nil
-    }
+    guard let members = members(MappingLanguage.reject), let reason = members["reason"]?.text() else { return nil }
     var code = Rejection.Code.invalidField
     if let field = members["code"] {
       guard let text = field.text() else { return nil }
-      guard Self.rejectionCodes.contains(text) else {
-        field.report("the code \(text) is not known", hint: "known: \(Self.rejectionCodes.joined(separator: ", "))")
+      let codes = MappingLanguage.rejectionCodes
+      guard codes.contains(text) else {
+        field.report("the code \(text) is not known", hint: "known: \(codes.joined(separator: ", "))")
         return nil
       }
       code = Rejection.Code(rawValue: text)
@@ -59,9 +39,7 @@ extension YAMLField {
   }
 
   private func event(defaults: MappingDefaults) -> EventTemplate? {
-    guard let members = members(["type", "stage", "id", "time", "client", "create", "link", "merge", "metadata"]) else {
-      return nil
-    }
+    guard let members = members(MappingLanguage.event) else { return nil }
     var isWhole = true
     func read<T>(_ key: String, _ fallback: T?, _ read: (YAMLField) -> T?) -> T? {
       guard let field = members[key] else { return fallback }
@@ -78,12 +56,6 @@ extension YAMLField {
     let metadata = read("metadata", defaults.metadata) { $0.metadata(adding: defaults.metadata) }
     let type = read("type", nil) { $0.eventType() }
     let stage = read("stage", nil) { $0.stage() }
-    for key in ["type", "stage"] where members[key] == nil {
-      report(
-        "\(key) is missing", hint: key == "stage" ? "a stage, keep, or a path" : "the canonical type, e.g. invoice_paid"
-      )
-      isWhole = false
-    }
     if client == nil, members["client"] == nil {
       report("no client: neither the rule nor the envelope says where the client's id stands")
     }
@@ -95,7 +67,7 @@ extension YAMLField {
       metadata: metadata)
   }
 
-  /// Where further ids stand: each a place, or a path with `[*]` for a list of them.
+  /// Further ids: each a value, or a path with `[*]` for a list of them.
   private func ids() -> [MappingExpression]? {
     guard let fields = oneOrMany() else { return nil }
     let expressions = fields.compactMap { field -> MappingExpression? in
@@ -110,7 +82,7 @@ extension YAMLField {
     return expressions.count == fields.count ? expressions : nil
   }
 
-  /// A word is the type itself; a path or a mapping says where it comes from.
+  /// A word is the type itself; a path or a mapping is where to find it.
   private func eventType() -> MappingExpression? {
     guard let keyword = node.scalar?.string, !keyword.hasPrefix("$"), !keyword.contains(":") else {
       return expression()
@@ -130,8 +102,8 @@ extension YAMLField {
     return nil
   }
 
-  /// A path replaces what the envelope keeps; members are added to it and win where both have the same name, and null
-  /// takes the envelope's member out.
+  /// A path replaces the envelope's metadata. Members are added to it and override those of the same name; null removes
+  /// one.
   func metadata(adding defaults: MappingMetadata) -> MappingMetadata? {
     guard isMapping else { return expression().map { MappingMetadata(base: $0, redacted: defaults.redacted) } }
     guard let entries = members() else { return nil }

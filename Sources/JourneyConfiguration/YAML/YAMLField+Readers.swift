@@ -1,21 +1,21 @@
 import Journey
 import Yams
 
-/// Readers that settings and rules share.
+/// Readers that settings, mappings and decisions share.
 extension YAMLField {
-  /// Hands each member to the reader of its key; a key without a reader is a problem.
+  /// Reads each member with the reader of its key. A key without a reader is a problem.
   func read<Target>(into target: inout Target, _ readers: [String: (YAMLField, inout Target) -> Void]) {
     guard let members = members(readers.keys.sorted()) else { return }
     for (key, field) in members { readers[key]?(field, &target) }
   }
 
-  /// The members of a mapping, whatever their keys, in the order of the file.
+  /// The members of a mapping with any keys, in the order of the file.
   func pairs() -> [(String, YAMLField)] { (members() ?? []).map { ($0.key.text, $0.field) } }
 
-  /// Whether a part is switched off, by the word `off`.
+  /// Whether a part is switched off: `off`.
   var isOff: Bool { node.scalar.map { ["off", "false"].contains($0.string) } ?? false }
 
-  /// Reads a part that the word `off` switches off.
+  /// Reads a part that `off` switches off.
   func read<Rule>(into rule: inout Rule?, defaultValue: Rule, _ readers: [String: (YAMLField, inout Rule) -> Void]) {
     guard !isOff else {
       rule = nil

@@ -1,7 +1,7 @@
 import Journey
 import Yams
 
-/// One node of a mapping file with the way that leads to it. Its readers report what is wrong and return nil then.
+/// A node of a YAML file and the keys that lead to it. Its readers report a problem and return nil.
 struct YAMLField {
   let node: Node
   let name: String
@@ -23,7 +23,7 @@ struct YAMLField {
         message: message))
   }
 
-  func child(_ node: Node, _ key: String) -> YAMLField {
+  private func child(_ node: Node, _ key: String) -> YAMLField {
     let path = key.hasPrefix("[") || name.isEmpty ? name + key : "\(name).\(key)"
     return YAMLField(node: node, name: path, rule: rule, problems: problems)
   }
@@ -47,7 +47,22 @@ struct YAMLField {
     return Dictionary(members.map { ($0.key.text, $0.field) }) { first, _ in first }
   }
 
-  /// The members of a mapping in their order, whatever their keys.
+  /// The members of a mapping of the language. Unknown and missing keys are problems.
+  func members(_ object: MappingObject) -> [String: YAMLField]? {
+    guard let members = members(object.keys.map(\.name)) else { return nil }
+    for key in object.keys where key.isRequired && members[key.name] == nil {
+      report("\(key.name) is missing: \(key.meaning)")
+    }
+    let alternatives = object.exactlyOneOf
+    if !alternatives.isEmpty, alternatives.filter({ members[$0] != nil }).count != 1 {
+      let last = alternatives[alternatives.count - 1]
+      report("exactly one of \(alternatives.dropLast().joined(separator: ", ")) and \(last) is needed")
+      return nil
+    }
+    return members
+  }
+
+  /// The members of a mapping with any keys, in their order.
   func members() -> [(key: (text: String, mark: Mark?), field: YAMLField)]? {
     guard let mapping = node.mapping else {
       report("key: value lines are expected here")
@@ -105,8 +120,7 @@ struct YAMLField {
     return Double(number.text)
   }
 
-  /// A fixed value. Only what JSON calls a number or a truth value is one: `no` and `012` are texts, whatever YAML 1.1
-  /// says.
+  /// A fixed value. Numbers, true and false are those of JSON: `no` and `012` are texts, unlike in YAML 1.1.
   func constant() -> JSONConstant? {
     guard let scalar = node.scalar, !isNull else {
       report("a fixed text, number, true or false is expected here")

@@ -2,19 +2,18 @@ import FoundationEssentials
 public import Journey
 import Yams
 
-/// Reads mapping files: one YAML file a source.
+/// Reads mapping files: one YAML file for each source.
 public enum MappingLoader {
-  /// Loads all `*.yaml` and `*.yml` files of some directories, each directory in the order of the files' names.
+  /// Loads all `*.yaml` and `*.yml` files of some directories, in the order of their names.
   ///
-  /// - Parameter directories: a later directory's mapping replaces an earlier one's of the same source, so that a
-  ///   profile need only hold what differs.
-  /// - Throws: `MappingLoadError` with all problems of all files, two files of one directory for the same source among
-  ///   them.
+  /// - Parameter directories: a later directory's mapping of a source replaces an earlier one's.
+  /// - Throws: `MappingLoadError` with all problems of all files. Two files for one source in one directory are a
+  ///   problem.
   public static func load(directories: [String]) throws(MappingLoadError) -> MappingCatalog {
     try inspect(directories: directories).catalog
   }
 
-  /// As `load`, and tells what is worth a look besides: rules that may match the same body.
+  /// As `load`, with a warning for each two rules that may match the same body.
   public static func inspect(directories: [String]) throws(MappingLoadError) -> (
     catalog: MappingCatalog, warnings: [YAMLDiagnostic]
   ) {
@@ -23,22 +22,16 @@ public enum MappingLoader {
     var problems: [YAMLDiagnostic] = []
     for directory in directories {
       var fileOfSource: [String: String] = [:]
-      guard let names = try? FileManager.default.contentsOfDirectory(atPath: directory) else {
-        problems.append(problem(directory, "the directory of mappings cannot be read"))
+      guard let files = files(in: directory) else {
+        problems.append(YAMLDiagnostic(file: directory, message: "the directory of mappings cannot be read"))
         continue
       }
-      for name in names.sorted() where name.hasSuffix(".yaml") || name.hasSuffix(".yml") {
-        let file = directory.hasSuffix("/") ? directory + name : "\(directory)/\(name)"
-        guard let data = FileManager.default.contents(atPath: file), let text = String(validating: data, as: UTF8.self)
-        else {
-          problems.append(problem(file, "the file cannot be read as UTF-8 text"))
-          continue
-        }
+      for file in files {
         do throws(MappingLoadError) {
-          let (mapping, notes) = try inspect(yaml: text, file: file)
+          let (mapping, notes) = try inspect(yaml: try text(of: file), file: file)
           warnings += notes
           if let other = fileOfSource.updateValue(file, forKey: mapping.source) {
-            problems.append(problem(file, "\(other) maps the source \(mapping.source) too"))
+            problems.append(YAMLDiagnostic(file: file, message: "\(other) maps the source \(mapping.source) too"))
           }
           mappings.append(mapping)
         } catch {
@@ -62,52 +55,43 @@ public enum MappingLoader {
     mapping: Mapping, warnings: [YAMLDiagnostic]
   ) {
     let problems = YAMLDiagnosticList(file: file)
-    let mapping = compose(text, problems).flatMap { $0.sourceMapping() }
+    let mapping = YAMLDocument.root(of: text, problems).flatMap { $0.sourceMapping() }
     guard let mapping, problems.problems.isEmpty else { throw MappingLoadError(problems: problems.sorted) }
     return (mapping, problems.warnings)
   }
 
-  static func compose(_ text: String, _ problems: YAMLDiagnosticList) -> YAMLField? {
-    do {
-      // The readers tell types by style and text: what YAML 1.1 makes of `on` or `012` is of no use to them.
-      if let node = try Yams.compose(yaml: text, .basic) {
-        return YAMLField(node: node, name: "", rule: nil, problems: problems)
+  static func text(of file: String) throws(MappingLoadError) -> String {
+    if let text = YAMLDocument.text(of: file) { return text }
+    throw MappingLoadError(problems: [YAMLDiagnostic(file: file, message: "the file cannot be read as UTF-8 text")])
+  }
+
+  /// The file that maps a source; the last directory that has one decides.
+  public static func file(ofSource source: String, in directories: [String]) -> String? {
+    for directory in directories.reversed() {
+      for file in files(in: directory) ?? [] {
+        let root = YAMLDocument.text(of: file).flatMap { YAMLDocument.root(of: $0, YAMLDiagnosticList(file: file)) }
+        if root?.node["source"]?.scalar?.string == source { return file }
       }
-      problems.add(problem(problems.file, "the file is empty"))
-    } catch let error as YamlError {
-      problems.add(yamlProblem(error, file: problems.file))
-    } catch {
-      problems.add(problem(problems.file, "the file is not YAML"))
     }
     return nil
   }
 
-  private static func yamlProblem(_ error: YamlError, file: String) -> YAMLDiagnostic {
-    switch error {
-    case .scanner(_, let text, let mark, _), .parser(_, let text, let mark, _), .composer(_, let text, let mark, _):
-      YAMLDiagnostic(file: file, line: mark.line, column: mark.column, message: "not YAML: \(text)")
-    case .duplicatedKeysInMapping(let keys, let context):
-      YAMLDiagnostic(
-        file: file, line: context.mark.line, column: context.mark.column,
-        message: "the key \(keys.joined(separator: ", ")) occurs twice")
-    default: problem(file, "the file is not YAML")
+  private static func files(in directory: String) -> [String]? {
+    guard let names = try? FileManager.default.contentsOfDirectory(atPath: directory) else { return nil }
+    return names.sorted().filter { $0.hasSuffix(".yaml") || $0.hasSuffix(".yml") }.map {
+      directory.hasSuffix("/") ? directory + $0 : "\(directory)/\($0)"
     }
-  }
-
-  private static func problem(_ file: String, _ message: String) -> YAMLDiagnostic {
-    YAMLDiagnostic(file: file, line: 0, column: 0, message: message)
   }
 }
 
 extension YAMLField {
   fileprivate func sourceMapping() -> Mapping? {
-    guard let members = members(["source", "description", "version", "envelope", "rules"]) else { return nil }
-    for key in ["source", "envelope", "rules"] where members[key] == nil { report("\(key) is missing") }
+    guard let members = members(MappingLanguage.file) else { return nil }
     let source = members["source"]?.text()
     let summary = members["description"]?.text() ?? ""
     let version = members["version"]?.text() ?? "1"
     guard let (envelope, defaults) = members["envelope"]?.envelope() else {
-      // Rules are read all the same: their problems should not wait for the envelope's.
+      // Rules are read nevertheless, to report their problems at once.
       _ = members["rules"]?.rules(defaults: MappingDefaults(client: MappingClient([])))
       return nil
     }
@@ -116,11 +100,7 @@ extension YAMLField {
   }
 
   private func envelope() -> (MappingEnvelope, MappingDefaults)? {
-    let keys = [
-      "split", "root", "empty", "tenant", "redact", "source", "id", "type", "time", "client", "org", "metadata",
-    ]
-    guard let members = members(keys) else { return nil }
-    for key in ["type", "org"] where members[key] == nil { report("\(key) is missing") }
+    guard let members = members(MappingLanguage.envelope) else { return nil }
     let splits = members["split"].map { $0.splitPaths() } ?? []
     let roots = members["root"].map { $0.rootPaths() } ?? []
     let tenant = members["tenant"].map { $0.choices() } ?? []
@@ -149,7 +129,7 @@ extension YAMLField {
     return paths.count == fields.count ? paths : nil
   }
 
-  /// Where the event stands in bodies that wrap it; the body itself where nothing stands there.
+  /// Where the event is in a body that wraps it; the body itself if nothing is there.
   private func rootPaths() -> [JSONPath]? {
     guard let fields = oneOrMany() else { return nil }
     let paths = fields.compactMap { $0.jsonPath() }

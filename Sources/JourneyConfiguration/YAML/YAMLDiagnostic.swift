@@ -1,15 +1,15 @@
-/// One thing that is wrong in a mapping file, told to the person who wrote it.
+/// A problem in a YAML file, for the person who wrote it.
 public struct YAMLDiagnostic: Error, Hashable, Sendable, CustomStringConvertible {
   public var file: String
   /// From 1; 0 where the problem is the file itself.
-  public var line: Int
-  public var column: Int
-  /// The rule's name, or its position (`rule 3`) where it has none; nil outside of the rules.
+  public var line = 0
+  public var column = 0
+  /// The rule's name, or its position (`rule 3`) if it has none; nil outside the rules.
   public var rule: String?
-  /// The keys that lead to the place: `event.metadata.amount`.
+  /// The keys that lead to the value: `event.metadata.amount`.
   public var field: String?
   public var message: String
-  /// What to write instead, where that can be said.
+  /// What to write instead.
   public var hint: String?
 
   public var description: String {
@@ -22,18 +22,18 @@ public struct YAMLDiagnostic: Error, Hashable, Sendable, CustomStringConvertible
   }
 }
 
-/// All problems of all mapping files that were to be loaded, a line each.
+/// All problems of all mapping files, a line each.
 public struct MappingLoadError: Error, Hashable, Sendable, CustomStringConvertible {
   public var problems: [YAMLDiagnostic]
 
   public var description: String { problems.map(\.description).joined(separator: "\n") }
 }
 
-/// Collects the problems of one file, so that a person sees all of them at once.
+/// Collects the problems of one file, so that all of them are reported at once.
 final class YAMLDiagnosticList {
   let file: String
   private(set) var problems: [YAMLDiagnostic] = []
-  /// What may be meant and is worth a look.
+  /// What may be intended, but should be checked.
   private(set) var warnings: [YAMLDiagnostic] = []
 
   init(file: String) { self.file = file }
@@ -41,11 +41,11 @@ final class YAMLDiagnosticList {
   func add(_ problem: YAMLDiagnostic) { problems.append(problem) }
   func warn(_ problem: YAMLDiagnostic) { warnings.append(problem) }
 
-  /// In the order of the text, which is how a person works through them.
+  /// In the order of the text.
   var sorted: [YAMLDiagnostic] { problems.sorted { ($0.line, $0.column) < ($1.line, $1.column) } }
 }
 
-/// The word that was probably meant.
+/// The word that was probably meant; nil if none is similar.
 func nearest(_ keyword: String, among words: [String]) -> String? {
   let ranked = words.map {
     (keyword: $0, distance: editDistance(Array(keyword.lowercased().utf8), Array($0.lowercased().utf8)))

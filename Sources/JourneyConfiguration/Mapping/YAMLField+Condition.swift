@@ -1,17 +1,11 @@
 import Journey
 import Yams
 
-/// A rule's `when`: the types that it takes, and what else must hold.
+/// A rule's `when`: the types that it matches, and what else must hold.
 struct MappingMatch {
   var types: [TypePattern] = []
   var condition: MappingCondition?
 }
-
-private let tests = [
-  "equals", "in", "exists", "missing", "present", "gt", "gte", "lt", "lte", "starts-with", "ends-with", "contains",
-  "matches",
-  "same-as",
-]
 
 extension YAMLField {
   func match() -> MappingMatch? {
@@ -20,7 +14,7 @@ extension YAMLField {
       return nil
     }
     var match = MappingMatch()
-    guard let members = members(["type", "path", "changed", "all", "any", "not"] + tests) else { return nil }
+    guard let members = members(MappingLanguage.when) else { return nil }
     if let type = members["type"] {
       guard let fields = type.oneOrMany() else { return nil }
       match.types = fields.compactMap { $0.typePattern() }
@@ -43,11 +37,11 @@ extension YAMLField {
   }
 
   private func condition() -> MappingCondition? {
-    guard let members = members(["path", "changed", "all", "any", "not"] + tests) else { return nil }
+    guard let members = members(MappingLanguage.condition) else { return nil }
     return condition(members)
   }
 
-  /// All that one mapping says must hold together.
+  /// All keys of one mapping must hold.
   private func condition(_ members: [String: YAMLField]) -> MappingCondition? {
     var parts: [MappingCondition] = []
     for (key, wrap) in [("all", MappingCondition.all), ("any", MappingCondition.any)] {
@@ -65,6 +59,7 @@ extension YAMLField {
       guard let change = field.change() else { return nil }
       parts.append(change)
     }
+    let tests = MappingLanguage.tests.map(\.name)
     let used = tests.filter { members[$0] != nil }
     if let path = members["path"] {
       guard let subject = path.subject() else { return nil }
@@ -87,8 +82,7 @@ extension YAMLField {
     return parts.count == 1 ? parts[0] : .all(parts)
   }
 
-  /// What a condition looks at: one place, all places that a path with `[*]` names, or a value that is made by an
-  /// expression.
+  /// What a condition tests: one value, all values that a path with `[*]` names, or the value of an expression.
   private func subject() -> Subject? {
     if let text = node.scalar?.string, text.contains("[*]") {
       let ofBody = text.hasPrefix("body:")
@@ -140,17 +134,14 @@ extension YAMLField {
   }
 
   private func change() -> MappingCondition? {
-    guard let members = members(["before", "now", "from", "to"]) else { return nil }
-    guard let before = members["before"], let now = members["now"] else {
-      report("before and now are needed: the paths of the old and the new value")
-      return nil
-    }
+    guard let members = members(MappingLanguage.changed), let before = members["before"], let now = members["now"]
+    else { return nil }
     guard let old = before.reference(), let new = now.reference() else { return nil }
     return .changed(before: old, now: new, from: members["from"]?.constants(), to: members["to"]?.constants())
   }
 }
 
-/// What the tests of a condition look at.
+/// What a condition tests.
 private enum Subject {
   case one(MappingReference)
   case many(JSONPath, ofBody: Bool)
@@ -168,7 +159,7 @@ private enum Subject {
     switch self {
     case .one(let reference): .test(reference, test)
     case .computed(let expression): .computed(expression, test)
-    // That nothing is there is a matter of all places, not of one.
+    // A value is missing only if no path has one.
     case .many(let path, let ofBody):
       test == .missing ? .not(.some(path, ofBody: ofBody, .exists)) : .some(path, ofBody: ofBody, test)
     }
