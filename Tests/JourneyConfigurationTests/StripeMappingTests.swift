@@ -186,7 +186,7 @@ struct StripeMappingTests {
     MappingCase("customer updated", event("customer.updated", #""id":"cus_9""#), "ignored other customer events"),
     MappingCase(
       "payment intent", event("payment_intent.succeeded", #""id":"pi_1","customer":"cus_9""#),
-      "ignored told by another event"),
+      "ignored reported by another event"),
     MappingCase("payout", event("payout.paid", #""id":"po_1""#), "ignored not about a client"),
     MappingCase(
       "thin event",
