@@ -2,41 +2,40 @@
 struct MappingKey: Sendable {
   let name: String
   let form: MappingForm
-  let isRequired: Bool
   /// A sentence without a full stop.
   let meaning: String
-  /// For a test: how to say that a value passes it.
-  let words: String?
-  /// For a test of true or false: how to say the opposite.
-  let oppositeWords: String?
+  private(set) var isRequired = false
   /// Whether it is a step that may stand beside the path.
-  let isLastStep: Bool
+  private(set) var isLastStep = false
+  /// For a test: how to say that a value passes it.
+  private(set) var words: String?
+  /// For a test of true or false: how to say the opposite.
+  private(set) var oppositeWords: String?
 
-  init(_ name: String, _ form: MappingForm, _ meaning: String, isRequired: Bool = false, isLastStep: Bool = false) {
-    self.init(name, form, isRequired, meaning, nil, nil, isLastStep)
-  }
-
-  /// A test of a value.
-  init(_ name: String, _ form: MappingForm, words: String, no opposite: String? = nil) {
-    let argument = if case .oneOrMany = form { " these" } else { opposite == nil ? " this" : "" }
-    self.init(name, form, false, "passes if the value \(words)\(argument)", words, opposite, false)
-  }
-
-  private init(
-    _ name: String, _ form: MappingForm, _ isRequired: Bool, _ meaning: String, _ words: String?, _ opposite: String?,
-    _ isLastStep: Bool
-  ) {
+  init(_ name: String, _ form: MappingForm, _ meaning: String) {
     self.name = name
     self.form = form
-    self.isRequired = isRequired
     self.meaning = meaning
-    self.words = words
-    self.oppositeWords = opposite
-    self.isLastStep = isLastStep
   }
 
   static func required(_ name: String, _ form: MappingForm, _ meaning: String) -> MappingKey {
-    MappingKey(name, form, meaning, isRequired: true)
+    var key = MappingKey(name, form, meaning)
+    key.isRequired = true
+    return key
+  }
+
+  static func lastStep(_ name: String, _ form: MappingForm, _ meaning: String) -> MappingKey {
+    var key = MappingKey(name, form, meaning)
+    key.isLastStep = true
+    return key
+  }
+
+  static func test(_ name: String, _ form: MappingForm, _ words: String, not opposite: String? = nil) -> MappingKey {
+    let argument = if case .oneOrMany = form { " these" } else { opposite == nil ? " this" : "" }
+    var key = MappingKey(name, form, "passes if the value \(words)\(argument)")
+    key.words = words
+    key.oppositeWords = opposite
+    return key
   }
 }
 

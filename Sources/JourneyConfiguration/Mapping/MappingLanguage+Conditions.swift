@@ -3,21 +3,21 @@ import Journey
 /// The keys of conditions and steps.
 extension MappingLanguage {
   /// The tests of a path's value, with the words for them: `$.amount` is more than 5.
-  static let tests = [
-    MappingKey("equals", .constant, words: "is"),
-    MappingKey("in", constants, words: "is one of"),
-    MappingKey("exists", .flag, words: "is present", no: "is missing"),
-    MappingKey("missing", .flag, words: "is missing", no: "is present"),
-    MappingKey("present", .flag, words: "is present (or null)", no: "is missing"),
-    MappingKey("gt", .number, words: "is more than"),
-    MappingKey("gte", .number, words: "is at least"),
-    MappingKey("lt", .number, words: "is less than"),
-    MappingKey("lte", .number, words: "is at most"),
-    MappingKey("starts-with", .text, words: "starts with"),
-    MappingKey("ends-with", .text, words: "ends with"),
-    MappingKey("contains", .text, words: "contains"),
-    MappingKey("matches", .text, words: "matches"),
-    MappingKey("same-as", .reference, words: "is the same as"),
+  static let tests: [MappingKey] = [
+    .test("equals", .constant, "is"),
+    .test("in", constants, "is one of"),
+    .test("exists", .flag, "is present", not: "is missing"),
+    .test("missing", .flag, "is missing", not: "is present"),
+    .test("present", .flag, "is present (or null)", not: "is missing"),
+    .test("gt", .number, "is more than"),
+    .test("gte", .number, "is at least"),
+    .test("lt", .number, "is less than"),
+    .test("lte", .number, "is at most"),
+    .test("starts-with", .text, "starts with"),
+    .test("ends-with", .text, "ends with"),
+    .test("contains", .text, "contains"),
+    .test("matches", .text, "matches"),
+    .test("same-as", .reference, "is the same as"),
   ]
 
   private static let parts =
@@ -56,7 +56,7 @@ extension MappingLanguage {
     ("words", .table(ScoreBand.words, otherwise: nil), "as `{scale: words}`"),
   ]
 
-  static let steps = [
+  static let steps: [MappingKey] = [
     MappingKey("json", .text, "value at this path in JSON that is stored as a text"),
     MappingKey(
       "match", .text,
@@ -65,15 +65,13 @@ extension MappingLanguage {
     MappingKey(
       "minor-units", value,
       "amount in major units (`12.50`) in minor ones (`1250`), exactly; the argument is the currency or its path"),
-    MappingKey("table", .map(.constant), "translation of the text", isLastStep: true),
+    .lastStep("table", .map(.constant), "translation of the text"),
     MappingKey("otherwise", .constant, "what `table` gives for any other text; without it nothing"),
-    MappingKey(
+    .lastStep(
       "scale", .keyword(ScoreBand.scales.keys.sorted() + ["words"]),
-      "`positive`, `neutral` or `negative`: `nps` 0 to 10, `csat` 1 to 5, `ces` 1 to 7, `signed` -100 to 100, `words` (good, bad, promoter, …; lower case)",
-      isLastStep: true),
-    MappingKey(
-      "bands", .map(.list(.number)), "a scale of your own: `{low: [0, 4], high: [5, 9]}`, both ends included",
-      isLastStep: true),
+      "`positive`, `neutral` or `negative`: `nps` 0 to 10, `csat` 1 to 5, `ces` 1 to 7, `signed` -100 to 100, `words` (good, bad, promoter, …; lower case)"
+    ),
+    .lastStep("bands", .map(.list(.number)), "a scale of your own: `{low: [0, 4], high: [5, 9]}`, both ends included"),
   ]
 
   static let stepObject = MappingObject("step", "a step with its argument", steps, isEmptyAllowed: false)

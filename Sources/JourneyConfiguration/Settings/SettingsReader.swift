@@ -105,7 +105,7 @@ final class SettingsReader {
     _ key: String, _ kind: Setting.Kind, _ defaultValue: Setting.Value?, _ meaning: String,
     _ details: (inout Setting) -> Void = { _ in }
   ) {
-    var setting = Setting(key: key, kind: kind, defaultValue: defaultValue, meaning: meaning)
+    var setting = Setting(key, kind, defaultValue, meaning)
     details(&setting)
     settings.append(setting)
   }
