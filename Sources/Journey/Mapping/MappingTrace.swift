@@ -1,6 +1,6 @@
 /// What a mapping did with a body and why: for the person who writes mappings. It shows values of the body, so it
 /// belongs on that person's screen and in no log.
-public struct MappingTrace: Sendable {
+public struct MappingTrace: Sendable, Encodable {
   public var source: String
   public var elements: [Element]
 
@@ -23,7 +23,7 @@ public struct MappingTrace: Sendable {
     public var isMatch: Bool { refusal == nil }
   }
 
-  public struct FieldTrace: Hashable, Sendable {
+  public struct FieldTrace: Hashable, Sendable, Encodable {
     public var name: String
     /// The places that were looked at.
     public var path: String
