@@ -5,7 +5,7 @@ import Synchronization
 /// A part that has not tried anything yet counts as healthy. Safe to use from any thread; a report of success costs one
 /// atomic load while nothing fails.
 public final class Health: Sendable {
-  public enum Part: String, CaseIterable, Sendable {
+  public enum Part: String, CaseIterable, Sendable, Encodable {
     /// Taking events from the ingest queue.
     case ingest
     /// Publishing copies of messages to the retry queues and to the dead letters.
@@ -23,7 +23,7 @@ public final class Health: Sendable {
   }
 
   /// A part whose last attempt failed.
-  public struct Problem: Hashable, Sendable {
+  public struct Problem: Hashable, Sendable, Encodable {
     public var part: Part
     /// For a person; holds no content of messages and no secret.
     public var reason: String

@@ -60,15 +60,8 @@ struct EventRoute: Sendable {
           headers: [.retryAfter: "2"])
       }
     }
-    return noStoreResponse(
-      json {
-        $0.beginObject()
-        $0.member("eventId", id.text)
-        $0.member("clientId", event.clientID.text)
-        $0.member("orgId", org.text)
-        $0.member("status", "accepted")
-        $0.endObject()
-      }, status: .accepted)
+    let answer: JSONObject = ["eventId": id, "clientId": event.clientID, "orgId": org, "status": "accepted"]
+    return noStoreResponse(encodeJSON(answer), status: .accepted)
   }
 
   private static func refused(_ rejection: Rejection) -> Problem {
@@ -156,24 +149,17 @@ private struct Submission {
   }
 
   private static func isType(_ text: String) -> Bool {
-    let deadLetters = UInt8(ascii: "a")...UInt8(ascii: "z"), digits = UInt8(ascii: "0")...UInt8(ascii: "9")
-    return (1...100).contains(text.utf8.count) && deadLetters.contains(text.utf8.first ?? 0)
-      && text.utf8.allSatisfy { deadLetters.contains($0) || digits.contains($0) || $0 == UInt8(ascii: "_") }
+    let letters = UInt8(ascii: "a")...UInt8(ascii: "z"), digits = UInt8(ascii: "0")...UInt8(ascii: "9")
+    return (1...100).contains(text.utf8.count) && letters.contains(text.utf8.first ?? 0)
+      && text.utf8.allSatisfy { letters.contains($0) || digits.contains($0) || $0 == UInt8(ascii: "_") }
   }
 
   /// In the form of the adapter's own mapping.
   func body(_ id: UUID, _ org: UUID, _ now: Timestamp) -> [UInt8] {
-    json {
-      $0.beginObject()
-      $0.member("id", id.text)
-      $0.member("orgId", org.text)
-      $0.member("clientId", clientID.text)
-      $0.member("stage", stage.rawValue)
-      $0.member("eventType", type)
-      $0.member("occurredAt", (occurredAt ?? now).iso8601)
-      $0.key("metadata")
-      $0.raw(metadata)
-      $0.endObject()
-    }
+    let event: JSONObject = [
+      "id": id, "orgId": org, "clientId": clientID, "stage": stage.rawValue, "eventType": type,
+      "occurredAt": occurredAt ?? now, "metadata": RawJSON(metadata),
+    ]
+    return encodeJSON(event)
   }
 }

@@ -25,28 +25,15 @@ public struct Readiness: Hashable, Sendable {
 extension Readiness {
   /// As `contracts/openapi.yaml` says.
   var document: [UInt8] {
-    json {
-      $0.beginObject()
-      $0.member("status", isReady ? "ready" : "not ready")
-      for (name, value) in [("consuming", isConsuming), ("publishing", isPublishing), ("database", hasDatabase)] {
-        $0.key(name)
-        $0.bool(value)
-      }
-      $0.key("problems")
-      $0.beginArray()
-      for problem in problems {
-        $0.beginObject()
-        $0.member("part", problem.part.rawValue)
-        $0.member("reason", problem.reason)
-        $0.endObject()
-      }
-      $0.endArray()
-      $0.endObject()
-    }
+    let answer: JSONObject = [
+      "status": isReady ? "ready" : "not ready", "consuming": isConsuming, "publishing": isPublishing,
+      "database": hasDatabase, "problems": problems,
+    ]
+    return encodeJSON(answer)
   }
 }
 
-/// For probes; no token is needed, and nothing is told but these words.
+/// Probes. They need no token and reveal nothing else.
 struct HealthRoutes: Sendable {
   static let alive = Array(#"{"status":"ok"}"#.utf8)
 

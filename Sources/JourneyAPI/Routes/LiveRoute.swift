@@ -58,15 +58,7 @@ struct LiveRoute: Sendable {
   }
 
   private static func event(_ change: JourneyChange) -> [UInt8] {
-    let data = json {
-      $0.beginObject()
-      $0.member("orgId", change.orgID.text)
-      $0.key("clientIds")
-      $0.beginArray()
-      for client in change.clients { $0.string(client.text) }
-      $0.endArray()
-      $0.endObject()
-    }
+    let data = encodeJSON(["orgId": change.orgID, "clientIds": change.clients] as JSONObject)
     return Array("event: change\ndata: ".utf8) + data + Array("\n\n".utf8)
   }
 }

@@ -4,7 +4,7 @@ import Journey
 
 /// An answer that is not a success, as RFC 9457 lays it out. It says what to do and reveals nothing of what is there.
 struct Problem: Error, HTTPResponseError {
-  struct Detail: Hashable {
+  struct Detail: Hashable, Encodable {
     /// A parameter, a header, or a member of the body as a JSON path.
     var field: String
     var message: String
@@ -52,25 +52,10 @@ struct Problem: Error, HTTPResponseError {
 
   /// The body.
   var document: [UInt8] {
-    var json = JSONWriter()
-    json.beginObject()
-    json.member("type", "about:blank")
-    json.member("title", status.reasonPhrase)
-    json.key("status")
-    json.int(status.code)
-    json.member("detail", detail)
-    if !errors.isEmpty {
-      json.key("errors")
-      json.beginArray()
-      for error in errors {
-        json.beginObject()
-        json.member("field", error.field)
-        json.member("message", error.message)
-        json.endObject()
-      }
-      json.endArray()
-    }
-    json.endObject()
-    return json.bytes
+    let problem: JSONObject = [
+      "type": "about:blank", "title": status.reasonPhrase, "status": status.code, "detail": detail,
+      "errors": errors.isEmpty ? nil : errors,
+    ]
+    return encodeJSON(problem)
   }
 }
