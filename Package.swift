@@ -152,7 +152,7 @@ let package = Package(
     tests(
       "IntegrationTests",
       [
-        "Journey", "JourneyConfiguration", "DeadLetters", "AMQPClient", "PostgresClient", "TestServers", "TestSupport",
+        "Journey", "JourneyConfiguration", "AMQPClient", "PostgresClient", "TestServers", "TestSupport",
         "JourneyCLI", crypto,
       ]),
     tests("FaultTests", ["AMQPClient", "PostgresClient", "TestServers", "TestSupport"]),

@@ -4,7 +4,11 @@ import Synchronization
 
 /// What the pipeline has done since it started. Safe to use from any task.
 public final class Statistics: Sendable {
-  public struct Counts: Hashable, Sendable {
+  public struct Counts: Hashable, Sendable, Encodable {
+    private enum CodingKeys: CodingKey {
+      case received, stored, duplicates, rejected, ignored, published, publishFailures
+    }
+
     /// Messages taken from the queue.
     public var received = 0
     /// Events new in the ledger.

@@ -107,7 +107,7 @@ import Testing
   @Test func aFailureThatOvertakesTheNoteStaysOpen() async throws {
     try await DeadLetterFixture.run { stage in
       _ = try await stage.archive.store([.test(1, failedAt: 100)])
-      let (id, _) = try await stage.replays.start(stage.order())
+      let (id, _) = try await stage.replays.start(stage.request())
       let store = stage.replays.store(id, why: nil)
       let item = try #require(try await store.claimed(after: nil, limit: 10).first)
       // A copy of the first burial does not open what is being replayed.
@@ -128,7 +128,7 @@ import Testing
     try await DeadLetterFixture.run { stage in
       let deadLetters = (0..<200).map { DeadLetter.test($0) }
       _ = try await stage.archive.store(deadLetters)
-      let (id, _) = try await stage.replays.start(stage.order())
+      let (id, _) = try await stage.replays.start(stage.request())
       let store = stage.replays.store(id, why: nil)
       let items = try await store.claimed(after: nil, limit: 1000)
       let outcomes = items.map { ($0.deadLetterID, ReplayOutcome.confirmed) }

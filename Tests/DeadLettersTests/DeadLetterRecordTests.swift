@@ -20,7 +20,7 @@ import Testing
       id: Int, items: [ReplayItem]
     )
   {
-    let (id, _) = try await stage.replays.start(stage.order(edit: edit))
+    let (id, _) = try await stage.replays.start(stage.request(edit: edit))
     let items = try await stage.replays.store(id, why: nil).claimed(after: nil, limit: limit)
     try await stage.worker.run("SELECT pg_advisory_unlock_all()")
     return (id, items)

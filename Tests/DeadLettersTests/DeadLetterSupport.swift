@@ -27,18 +27,17 @@ struct DeadLetterFixture {
     return try await repository.list(filter, limit: 1000, withBodies: true)
   }
 
-  func order(_ filter: DeadLetterFilter? = nil, edit: String? = nil, loopGuard: Int? = 3) -> ReplayOrder {
+  func request(_ filter: DeadLetterFilter? = nil, edit: String? = nil, isForced: Bool = false) throws -> ReplayRequest {
     var open = DeadLetterFilter()
     open.states = [.new]
-    return ReplayOrder(
-      filter: filter ?? open, filterText: Array("{}".utf8), edit: edit.map { Array($0.utf8) }, rate: nil,
-      why: "because",
-      loopGuard: loopGuard)
+    return ReplayRequest(
+      filter: filter ?? open, edit: try edit.map { try JSONPatch(parsing: Array($0.utf8)) }, why: "because",
+      isForced: isForced)
   }
 
   /// Replays everything that is open, confirmed at once.
-  func replayAll(loopGuard: Int? = 3) async throws {
-    let (id, _) = try await replays.start(order(loopGuard: loopGuard))
+  func replayAll(isForced: Bool = false) async throws {
+    let (id, _) = try await replays.start(request(isForced: isForced))
     let store = replays.store(id, why: nil)
     while true {
       let items = try await store.claimed(after: nil, limit: 100)

@@ -115,9 +115,8 @@ import Testing
   }
 
   private func roundTrip(_ deadLetter: ArchivedDeadLetter) throws -> ArchivedDeadLetter {
-    var json = JSONWriter()
-    DeadLetterJSON.write(deadLetter, body: .base64, into: &json)
-    return try DeadLetterJSON.read(try JSONDocument(parsing: json.bytes).root)
+    let json = encodeJSON(DeadLetterJSON(deadLetter, body: .base64))
+    return try DeadLetterJSON.read(try JSONDocument(parsing: json).root)
   }
 
   @Test func anExportedDeadLetterComesBackWhole() throws {
@@ -143,9 +142,8 @@ import Testing
 
   @Test(arguments: ["id", "state", "code", "body", "bodySize", "headers", "properties", "failedAt", "exchange"])
   func whatIsMissingIsNamed(member: String) throws {
-    var json = JSONWriter()
-    DeadLetterJSON.write(Self.deadLetter(), body: .base64, into: &json)
-    let patched = try JSONPatch(parsing: Array(#"{"op":"remove","path":"/\#(member)"}"#.utf8)).applied(to: json.bytes)
+    let json = encodeJSON(DeadLetterJSON(Self.deadLetter(), body: .base64))
+    let patched = try JSONPatch(parsing: Array(#"{"op":"remove","path":"/\#(member)"}"#.utf8)).applied(to: json)
     let error = #expect(throws: DeadLetterJSONError.self) {
       try DeadLetterJSON.read(try JSONDocument(parsing: patched).root)
     }

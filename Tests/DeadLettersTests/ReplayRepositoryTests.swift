@@ -14,8 +14,8 @@ import Testing
       var filter = DeadLetterFilter()
       filter.states = [.new]
       filter.code = "unknown_type"
-      #expect(try await stage.replays.count(stage.order(filter)) == ReplayCount(claimed: 5, held: 0, tooLarge: 0))
-      let (id, claimed) = try await stage.replays.start(stage.order(filter))
+      #expect(try await stage.replays.count(stage.request(filter)) == ReplayCount(claimed: 5, held: 0, tooLarge: 0))
+      let (id, claimed) = try await stage.replays.start(stage.request(filter))
       #expect(claimed == 5)
       _ = try await stage.archive.store([.test(9)])
       let items = try await stage.replays.store(id, why: nil).claimed(after: nil, limit: 100)
@@ -24,14 +24,14 @@ import Testing
       #expect(items.map(\.deadLetterID) == items.map(\.deadLetterID).sorted { $0 < $1 })
       #expect(items[0].message.body.starts(with: Array(#"{"id":"e"#.utf8)))
       // A second replay meanwhile gets the rest.
-      #expect(try await stage.replays.start(stage.order()).claimed == 4)
+      #expect(try await stage.replays.start(stage.request()).claimed == 4)
     }
   }
 
   @Test func outcomesAreNotedAndWrittenDown() async throws {
     try await DeadLetterFixture.run { stage in
       _ = try await stage.archive.store((0..<3).map { .test($0) })
-      let (id, _) = try await stage.replays.start(stage.order())
+      let (id, _) = try await stage.replays.start(stage.request())
       let store = stage.replays.store(id, why: "because")
       let items = try await store.claimed(after: nil, limit: 10)
       try await store.record([
@@ -67,16 +67,16 @@ import Testing
           try await stage.archive.store([.test(1, failedAt: 100 + Int64(round), replayCount: round)])
             == StoredDeadLetters(reopened: 1))
       }
-      #expect(try await stage.replays.count(stage.order()) == ReplayCount(claimed: 0, held: 1, tooLarge: 0))
-      #expect(try await stage.replays.start(stage.order()).claimed == 0)
-      #expect(try await stage.replays.start(stage.order(loopGuard: nil)).claimed == 1)
+      #expect(try await stage.replays.count(stage.request()) == ReplayCount(claimed: 0, held: 1, tooLarge: 0))
+      #expect(try await stage.replays.start(stage.request()).claimed == 0)
+      #expect(try await stage.replays.start(stage.request(isForced: true)).claimed == 1)
     }
   }
 
   @Test func anEditChoosesTheNewIdsOnce() async throws {
     try await DeadLetterFixture.run { stage in
       _ = try await stage.archive.store([.test(1), .test(2)])
-      let (id, _) = try await stage.replays.start(stage.order(edit: #"[{"op":"add","path":"/a","value":1}]"#))
+      let (id, _) = try await stage.replays.start(stage.request(edit: #"[{"op":"add","path":"/a","value":1}]"#))
       let store = stage.replays.store(id, why: nil)
       let first = try await store.claimed(after: nil, limit: 10)
       #expect(Set(first.compactMap(\.editedID)).count == 2)
@@ -88,7 +88,7 @@ import Testing
       #expect(history[0].result?.contains(first[0].editedID!.uuidString.lowercased()) == true)
       // Given back undecided, it keeps its id: what was perhaps published counts once.
       #expect(try await stage.replays.giveBack(id, why: nil) == 1)
-      let (next, _) = try await stage.replays.start(stage.order(edit: #"[{"op":"add","path":"/a","value":2}]"#))
+      let (next, _) = try await stage.replays.start(stage.request(edit: #"[{"op":"add","path":"/a","value":2}]"#))
       #expect(
         try await stage.replays.store(next, why: nil).claimed(after: nil, limit: 10).map(\.editedID) == [
           first[1].editedID
@@ -99,7 +99,7 @@ import Testing
   @Test func aReplayBelongsToTheProcessThatRunsIt() async throws {
     try await DeadLetterFixture.run { stage in
       _ = try await stage.archive.store((0..<4).map { .test($0) })
-      let (id, _) = try await stage.replays.start(stage.order())
+      let (id, _) = try await stage.replays.start(stage.request())
       let name = try await stage.worker.rows("SELECT current_database()")[0]
       let address = try await TestServers.shared().databaseURL().dropLast("postgres".count) + name
       try await withDatabase(String(address), role: "journey_adapter") { other in
@@ -129,7 +129,7 @@ import Testing
   @Test func aFailureWithoutACountReopensADeadLetterThatIsBeingReplayed() async throws {
     try await DeadLetterFixture.run { stage in
       _ = try await stage.archive.store([.test(1)])
-      let (id, _) = try await stage.replays.start(stage.order())
+      let (id, _) = try await stage.replays.start(stage.request())
       let store = stage.replays.store(id, why: nil)
       let item = try #require(try await store.claimed(after: nil, limit: 1).first)
       #expect(

@@ -174,7 +174,7 @@ private struct DeadLetterOperation {
     let text = try await environment.succeed([
       "dlq", "discard", "--code", "malformed", "--reason", "cut off at the source", "--actor", "ann",
     ])
-    #expect(text == "\(each) letters discarded\n")
+    #expect(text == "\(each) dead letters discarded\n")
   }
 
   /// Two letters, by their ids: one becomes an event, the other another letter.

@@ -109,7 +109,7 @@ import Testing
       let ending = await program.ended(within: .seconds(20))
       try await servers.erlang(Self.clear)
       #expect(ending == .exited(0), "\(program.standardError)")
-      #expect(program.standardError.contains("cut off; finish it"), "\(program.standardError)")
+      #expect(program.standardError.contains("interrupted; finish it"), "\(program.standardError)")
     }
     try await servers.stop()
   }

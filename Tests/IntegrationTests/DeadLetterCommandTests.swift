@@ -37,7 +37,7 @@ import Testing
     try await environment(deadLetters: 2) { environment, ids in
       let refused = try await environment.run(["dlq"] + command + [ids[0], Self.missing])
       #expect(
-        refused.status == 1 && refused.output.isEmpty && refused.errors.contains("no letter \(Self.missing)"),
+        refused.status == 1 && refused.output.isEmpty && refused.errors.contains("no dead letter \(Self.missing)"),
         "\(refused)")
       try await environment.succeed(["dlq", "discard", ids[1], "--reason", "no use"])
       let settled = try await environment.run(["dlq"] + command + ids)
@@ -52,11 +52,11 @@ import Testing
     try await environment(deadLetters: 1) { environment, ids in
       let nothing = ["dlq", "replay", "--code", "nosuch"]
       let text = try await environment.succeed(nothing), json = try await environment.succeed(nothing + ["--json"])
-      #expect(text == "no letters to replay\n" && json == "[]\n")
+      #expect(text == "no dead letters to replay\n" && json == "[]\n")
       let replays = try await environment.number("SELECT count(*) FROM journey_dead_letter_replays")
       #expect(replays == 0)
       let discarded = try await environment.succeed(["dlq", "discard", ids[0], "--reason", "no use"])
-      #expect(discarded == "1 letter discarded\n")
+      #expect(discarded == "1 dead letter discarded\n")
     }
   }
 
@@ -111,7 +111,7 @@ import Testing
       let left = try await environment.number("SELECT count(*) FROM journey_dead_letters WHERE state = 'replaying'")
       let diagnosis = try await environment.succeed(["doctor"])
       #expect(
-        diagnosis.contains("\(left) letters of replays that were cut off")
+        diagnosis.contains("\(left) dead letters of replays that were interrupted")
           && diagnosis.contains("-> journey dlq replay --resume"), "\(diagnosis)")
       try await environment.succeed(["dlq", "replay", "--give-back"])
       let open = try await environment.succeed(["doctor"])
@@ -119,7 +119,8 @@ import Testing
         open.contains("\(left) dead letters open in the archive") && open.contains("-> journey dlq stats"), "\(open)")
       #expect(
         after.contains(
-          "replay 1 of ann was cut off, \(left) letters left: journey dlq replay --resume, or --give-back"), "\(after)")
+          "replay 1 of ann was interrupted, \(left) dead letters left: journey dlq replay --resume, or --give-back"),
+        "\(after)")
     }
   }
 }

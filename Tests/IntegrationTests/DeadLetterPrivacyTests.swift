@@ -188,7 +188,7 @@ import Testing
         "ann",
       ]
       let rehearsed = try await environment.succeed(order + ["--dry-run"])
-      #expect(rehearsed == "would delete 6 letters for good\n")
+      #expect(rehearsed == "would delete 6 dead letters permanently\n")
       #expect(try await left(environment).count == 8)
       let deleted = try await environment.succeed(order + ["--json"])
       #expect(

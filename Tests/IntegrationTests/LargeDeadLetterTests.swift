@@ -60,18 +60,18 @@ import Testing
         let refused = try await environment.run(["dlq", "replay", large, small] + more)
         #expect(refused.status == 1 && refused.output.isEmpty, "\(refused)")
         #expect(
-          refused.errors.contains("letter \(large) has a body of")
+          refused.errors.contains("dead letter \(large) has a body of")
             && refused.errors.contains("cannot be replayed: ingest.maximumBodyBytes is 1048576"),
           "\(refused)")
       }
       #expect(try await environment.number("SELECT count(*) FROM journey_dead_letter_replays") == 0)
-      let note = "left alone: 1 letter too large to be replayed (ingest.maximumBodyBytes is 1048576)"
+      let note = "skipped: 1 dead letter too large to be replayed (ingest.maximumBodyBytes is 1048576)"
       let rehearsed = try await environment.succeed(["dlq", "replay", "--all", "--dry-run"])
-      #expect(rehearsed.contains("would replay 1 letter; \(note)") && !rehearsed.contains(large), "\(rehearsed)")
+      #expect(rehearsed.contains("would replay 1 dead letter; \(note)") && !rehearsed.contains(large), "\(rehearsed)")
       let replayed = try await environment.succeed(["dlq", "replay", "--all"])
       #expect(
-        replayed.contains("replay 1: 1 letter; \(note)") && replayed.contains("1 of 1 letter published and confirmed"),
-        "\(replayed)")
+        replayed.contains("replay 1: 1 dead letter; \(note)")
+          && replayed.contains("1 of 1 dead letter published and confirmed"), "\(replayed)")
       // It was never taken.
       #expect(
         try await environment.rows("SELECT state, replay_count FROM journey_dead_letters WHERE id = '\(large)'") == [
@@ -86,7 +86,8 @@ import Testing
         "POST", "/api/operations/dead-letters/replay", operatorToken, body: #"{"ids":["\#(large)"],"force":true}"#)
       #expect(
         answer.status == 202 && answer.json["letters"] as? Int == 0 && answer.json["held"] as? Int == 1, "\(answer)")
-      #expect((answer.json["failure"] as? String)?.contains("1 letter too large to be replayed") == true, "\(answer)")
+      let failure = answer.json["failure"] as? String
+      #expect(failure?.contains("1 dead letter too large to be replayed") == true, "\(answer)")
     }
   }
 
@@ -117,7 +118,7 @@ import Testing
       let before = try await environment.rows(body)
       try await environment.execute("DELETE FROM journey_dead_letters WHERE id = '\(large)'")
       let imported = try await environment.run(["dlq", "import", "-"], input: Array(exported.utf8))
-      #expect(imported.status == 0 && imported.output == "1 letter imported, 0 here already\n", "\(imported)")
+      #expect(imported.status == 0 && imported.output == "1 dead letter imported, 0 archived already\n", "\(imported)")
       #expect(try await environment.rows(body) == before)
     }
   }
@@ -152,14 +153,14 @@ import Testing
             && refused.errors.contains("only the beginning is archived (deadLetters.maximumBodyBytes)"), "\(refused)")
       }
       let all = try await environment.succeed(["dlq", "replay", "--all", "--dry-run"])
-      #expect(all.contains("would replay 1 letter;"), "\(all)")
+      #expect(all.contains("would replay 1 dead letter;"), "\(all)")
 
       // It moves to another archive as it is here.
       let exported = try await environment.succeed(["dlq", "export", large])
       let deleted = try await environment.succeed(["dlq", "delete", large, "--reason", "moved"])
-      #expect(deleted == "1 letter deleted for good\n")
+      #expect(deleted == "1 dead letter deleted permanently\n")
       let imported = try await environment.run(["dlq", "import", "-"], input: Array(exported.utf8))
-      #expect(imported.output == "1 letter imported, 0 here already\n", "\(imported)")
+      #expect(imported.output == "1 dead letter imported, 0 archived already\n", "\(imported)")
       #expect(
         try await environment.rows(
           "SELECT length(body), body_size, encode(body_sha256, 'hex') FROM journey_dead_letters WHERE id = '\(large)'")
@@ -209,7 +210,7 @@ import Testing
         return program.ending != nil
       }
       #expect(await ending.value == .exited(0), "\(program.standardError)")
-      #expect(program.standardError.contains("16 letters exported"))
+      #expect(program.standardError.contains("16 dead letters exported"))
       // KiB. All of them are 320 MB, 427 MB in base64; one of them is in memory three or four times.
       #expect(most > 0 && most < 400_000, "\(most) KiB")
     }

@@ -146,7 +146,7 @@ import Testing
         "identity", "link", "zendesk", "zu1", "later@roth.example", "--org", Self.org,
       ])
       #expect(
-        refused.status == 65 && refused.errors.contains("an address that no source has verified finds none"),
+        refused.status == 65 && refused.errors.contains("an address that no source has verified is not searched"),
         "\(refused)")
       // An address that the host has set is the host's.
       try await environment.execute("UPDATE contacts SET email = 'new@roth.example' WHERE email = 'later@roth.example'")
@@ -166,14 +166,14 @@ import Testing
       ]
       let rehearsed = try await environment.succeed(unlink + ["--dry-run"])
       #expect(
-        rehearsed.contains("stripe cus_1 means \(Self.ada) Ada since")
+        rehearsed.contains("stripe cus_1 is linked to \(Self.ada) Ada since")
           && rehearsed.contains("via email by the event e1"), "\(rehearsed)")
       #expect(try await environment.number("SELECT count(*) FROM journey_identities") == 1)
       let unlinked = try await environment.succeed(unlink + ["--json"])
       #expect(
         unlinked.contains(#""clientId""#) && unlinked.contains(Self.ada) && unlinked.contains("e1"), "\(unlinked)")
       let again = try await environment.run(unlink)
-      #expect(again.status == 65 && again.errors.contains("stripe cus_1 means no client"), "\(again)")
+      #expect(again.status == 65 && again.errors.contains("stripe cus_1 is not linked to a client"), "\(again)")
       #expect(
         try await environment.run(["identity", "unlink", "stripe", "cus_1", "--org", Self.org, "--reason", " "]).status
           == 65)

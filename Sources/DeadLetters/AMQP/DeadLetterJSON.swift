@@ -3,89 +3,54 @@ import AMQPClient
 import FoundationEssentials
 public import Journey
 
-/// Letters as JSON: a line each in exports, and what tools read.
-public enum DeadLetterJSON {
+/// A dead letter as JSON, for exports and tools.
+public struct DeadLetterJSON: Encodable {
   public enum Body: Sendable {
-    case leftOut
+    case omitted
     case base64
-    /// The text as well, where it is one.
+    /// The body as text, too, if it is text.
     case base64AndText
   }
 
-  /// - Parameter largestHeaders: headers of more bytes are left out, which is said.
-  public static func write(
-    _ archived: ArchivedDeadLetter, body: Body, maxHeaderBytes: Int = .max, into json: inout JSONWriter
-  ) {
-    json.beginObject()
-    writeMembers(archived, body: body, maxHeaderBytes: maxHeaderBytes, into: &json)
-    json.endObject()
+  private let archived: ArchivedDeadLetter
+  private let body: Body
+  private let maxHeaderBytes: Int
+
+  /// - Parameter maxHeaderBytes: larger headers are omitted, and `headersOmitted` says so.
+  public init(_ archived: ArchivedDeadLetter, body: Body, maxHeaderBytes: Int = .max) {
+    self.archived = archived
+    self.body = body
+    self.maxHeaderBytes = maxHeaderBytes
   }
 
-  /// The members of an open object.
-  public static func writeMembers(
-    _ archived: ArchivedDeadLetter, body: Body, maxHeaderBytes: Int = .max, into json: inout JSONWriter
-  ) {
+  public func encode(to encoder: any Encoder) throws { try object.encode(to: encoder) }
+
+  private var object: JSONObject {
     let deadLetter = archived.deadLetter, message = deadLetter.message
-    json.member("id", archived.id.uuidString.lowercased())
-    json.member("state", archived.state.rawValue)
-    json.member("code", deadLetter.code)
-    json.member("reason", deadLetter.reason)
-    json.member("field", deadLetter.field)
-    json.member("value", deadLetter.value)
-    json.member("orgId", deadLetter.orgID?.uuidString.lowercased())
-    json.member("source", deadLetter.source)
-    json.member("type", deadLetter.type)
-    json.member("messageId", message.messageID)
-    json.member("firstFailedAt", deadLetter.firstFailedAt.iso8601)
-    json.member("failedAt", deadLetter.failedAt.iso8601)
-    json.member("receivedAt", archived.receivedAt.iso8601)
-    json.member("settledAt", archived.settledAt?.iso8601)
-    for (name, number) in [
-      ("attempts", deadLetter.attempts), ("sameFailures", archived.sameFailures),
-      ("replayCount", deadLetter.replayCount),
-      ("bodySize", message.bodySize),
-    ] {
-      json.key(name)
-      json.int(number)
-    }
-    if let replay = archived.replayID {
-      json.key("replayId")
-      json.int(replay)
-    }
-    json.member("causedBy", deadLetter.causedBy?.uuidString.lowercased())
-    json.member("exchange", message.exchange)
-    json.member("routingKey", message.routingKey)
-    json.member("contentType", message.contentType)
-    json.key("properties")
-    json.raw(message.properties)
-    json.key("headers")
-    if message.headers.count <= maxHeaderBytes {
-      json.raw(message.headers)
-    } else {
-      json.raw(Array("[]".utf8))
-      json.key("headersOmitted")
-      json.bool(true)
-    }
-    if !message.redactedHeaders.isEmpty {
-      json.key("redactedHeaders")
-      json.beginArray()
-      for name in message.redactedHeaders { json.string(name) }
-      json.endArray()
-    }
-    json.member("bodySha256", message.bodyDigest.map(hexadecimal))
-    guard body != .leftOut else { return }
-    json.member("body", Data(message.body).base64EncodedString())
-    if message.body.count < message.bodySize {
-      json.key("truncated")
-      json.bool(true)
-    }
-    if body == .base64AndText {
-      json.member("bodyText", String(validating: message.body.wholeCharacters(of: message.bodySize), as: UTF8.self))
-    }
+    let omitsHeaders = message.headers.count > maxHeaderBytes, omitsBody = body == .omitted
+    let text =
+      body == .base64AndText
+      ? String(validating: message.body.wholeCharacters(of: message.bodySize), as: UTF8.self) : nil
+    return [
+      "id": archived.id, "state": archived.state.rawValue, "code": deadLetter.code, "reason": deadLetter.reason,
+      "field": deadLetter.field, "value": deadLetter.value, "orgId": deadLetter.orgID, "source": deadLetter.source,
+      "type": deadLetter.type, "messageId": message.messageID, "firstFailedAt": deadLetter.firstFailedAt,
+      "failedAt": deadLetter.failedAt, "receivedAt": archived.receivedAt, "settledAt": archived.settledAt,
+      "attempts": deadLetter.attempts, "sameFailures": archived.sameFailures, "replayCount": deadLetter.replayCount,
+      "bodySize": message.bodySize, "replayId": archived.replayID, "causedBy": deadLetter.causedBy,
+      "exchange": message.exchange, "routingKey": message.routingKey, "contentType": message.contentType,
+      "properties": RawJSON(message.properties),
+      "headers": RawJSON(omitsHeaders ? Array("[]".utf8) : message.headers),
+      "headersOmitted": omitsHeaders ? true : nil,
+      "redactedHeaders": message.redactedHeaders.isEmpty ? nil : message.redactedHeaders,
+      "bodySha256": message.bodyDigest.map(Self.hexadecimal),
+      "body": omitsBody ? nil : Data(message.body).base64EncodedString(),
+      "truncated": !omitsBody && message.body.count < message.bodySize ? true : nil, "bodyText": text,
+    ]
   }
 
-  /// Reads what `write` has written with its body.
-  /// - Parameter redaction: which headers are not kept.
+  /// Reads what was encoded with its body.
+  /// - Parameter redaction: which headers are dropped.
   /// - Throws: `DeadLetterJSONError`, naming the member that is missing or wrong.
   public static func read(_ value: JSONValue, redaction: HeaderRedaction = HeaderRedaction([]))
     throws(DeadLetterJSONError)
@@ -95,7 +60,7 @@ public enum DeadLetterJSON {
     guard let body = value["body"]?.string.flatMap({ Data(base64Encoded: $0) }) else {
       throw DeadLetterJSONError("body")
     }
-    // The database has laid the JSON out in its own way; written anew it is what the adapter itself would have stored.
+    // The database has its own layout of JSON; encoded again it is what the adapter itself would have stored.
     guard let properties = value["properties"], let headers = value["headers"],
       let decoded = MessageEncoding.properties(Array(properties.rawBytes), headers: Array(headers.rawBytes))
     else { throw DeadLetterJSONError("properties or headers") }
@@ -126,8 +91,8 @@ public enum DeadLetterJSON {
       settledAt: value["settledAt"] == nil ? nil : try reader.time("settledAt"), replayID: nil)
   }
 
-  /// The headers of an archived message as a person reads them: name, type, value as JSON where it is no text; those
-  /// that are not kept with their names.
+  /// The headers of an archived message for display: name, type, and value, as JSON if it is not text. Of redacted
+  /// headers only the name is left.
   public static func headers(of message: OriginalMessage) -> [(name: String, type: String, value: String)] {
     guard let document = try? JSONDocument(parsing: message.headers) else { return [] }
     return document.root.elements.map { element in
@@ -160,7 +125,7 @@ public enum DeadLetterJSON {
       guard let time = value[name]?.string.flatMap({ Timestamp(iso8601: $0) }) else { throw DeadLetterJSONError(name) }
       return time
     }
-    /// nil where it is not there.
+    /// nil if the member is missing.
     func digest(_ name: String) throws(DeadLetterJSONError) -> [UInt8]? {
       guard let text = value[name] else { return nil }
       let digits = Array((text.string ?? "").utf8)
@@ -170,7 +135,7 @@ public enum DeadLetterJSON {
       guard digits.count == 64, bytes.count == 32 else { throw DeadLetterJSONError(name) }
       return bytes
     }
-    /// nil where it is not there.
+    /// nil if the member is missing.
     func id(_ name: String) throws(DeadLetterJSONError) -> UUID? {
       guard let text = value[name] else { return nil }
       guard let id = text.string.flatMap({ UUID(uuidString: $0) }) else { throw DeadLetterJSONError(name) }
@@ -179,19 +144,19 @@ public enum DeadLetterJSON {
   }
 }
 
-/// A member of an exported letter that is missing or not what it has to be.
+/// A member of an exported dead letter that is missing or invalid.
 public struct DeadLetterJSONError: Error, Hashable, Sendable, CustomStringConvertible {
   public var description: String
   init(_ member: String) { description = "\(member) is missing or not as an export writes it" }
 }
 
 extension [UInt8] {
-  /// Without the last bytes where they are the beginning of a character of which a cut has left no more.
-  /// - Parameter size: of what it was cut from.
+  /// Without an incomplete character at the end, if this is the beginning of a longer text.
+  /// - Parameter size: the size of the whole text.
   func wholeCharacters(of size: Int) -> ArraySlice<UInt8> {
     guard count < size else { return self[...] }
     var end = count
-    // At most three continuation bytes and the byte that leads them.
+    // At most three continuation bytes follow a lead byte.
     while end > 0, count - end < 3, self[end - 1] & 0xC0 == 0x80 { end -= 1 }
     guard end > 0, self[end - 1] >= 0xC0 else { return self[...] }
     let lead = self[end - 1]

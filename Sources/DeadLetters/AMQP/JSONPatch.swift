@@ -3,7 +3,7 @@ import Journey
 
 /// A list of changes to a JSON document: `add`, `remove`, `replace` and `test` of RFC 6902, with paths of RFC 6901.
 ///
-/// `move` and `copy` are not taken.
+/// `move` and `copy` are not supported.
 public struct JSONPatch: Hashable, Sendable {
   enum Operation: Hashable, Sendable {
     case add(path: [String], value: JSONTree)
@@ -18,11 +18,14 @@ public struct JSONPatch: Hashable, Sendable {
     }
   }
 
+  /// The patch as it was written.
+  public let source: [UInt8]
   private(set) var operations: [Operation] = []
 
   /// - Parameter bytes: the patch as JSON: a list of operations, or one operation alone.
   /// - Throws: `JSONPatchError` that says which operation is wrong and why.
   public init(parsing bytes: [UInt8]) throws(JSONPatchError) {
+    source = bytes
     let document: JSONDocument
     do throws(JSONError) { document = try JSONDocument(parsing: bytes) } catch {
       throw JSONPatchError("the patch is not valid JSON: \(error)")

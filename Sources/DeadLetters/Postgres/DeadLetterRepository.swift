@@ -2,27 +2,10 @@ public import FoundationEssentials
 public import Journey
 public import PostgresClient
 
-/// How many letters there are, by what a person groups them by.
-public struct DeadLetterStatistics: Hashable, Sendable {
-  public struct Group: Hashable, Sendable {
-    public var name: String
-    public var count: Int
-    public var oldest: Timestamp
-    public var newest: Timestamp
-  }
+/// An entry of a dead letter's history.
+public struct DeadLetterLogEntry: Hashable, Sendable, Encodable {
+  private enum CodingKeys: String, CodingKey { case at, action, actor, why, result, replayID = "replayId" }
 
-  /// Letters in each state, also those not asked for.
-  public var states: [DeadLetterState: Int]
-  // Of the letters in the states asked for, the most frequent first.
-  public var codes: [Group]
-  public var sources: [Group]
-  public var types: [Group]
-  /// By the time since the latest failure, the youngest first.
-  public var ages: [Group]
-}
-
-/// One line of the record.
-public struct DeadLetterLogEntry: Hashable, Sendable {
   public var at: Timestamp
   public var action: String
   public var actor: String

@@ -4,13 +4,13 @@ public import Journey
 import PostgresClient
 import Synchronization
 
-/// The letters that one replay has taken.
+/// The dead letters that one replay has claimed.
 public final class ReplayClaim: ReplayStore {
   private let worker: PostgresWorker
   private let id: Int32
   private let actor: String
   private let why: String?
-  /// The session that holds the replay's lock. A new session has to take it anew.
+  /// The session that holds the replay's lock. A new session has to acquire it again.
   private let holder = Mutex<Int32?>(nil)
 
   init(worker: PostgresWorker, id: Int32, actor: String, why: String?) {
@@ -32,7 +32,7 @@ public final class ReplayClaim: ReplayStore {
         })
       if result.rowCount > 0 {
         let last = try result.uuid(result.rowCount - 1, 0)
-        // Before they are published, so that whoever gives them back knows that they may have been.
+        // Before they are published, so that a later give-back knows that they may have been published.
         _ = try connection.execute(
           Statements.mark,
           PostgresParameters {
@@ -125,18 +125,17 @@ public final class ReplayClaim: ReplayStore {
       UPDATE journey_dead_letter_replays SET published_to = $2::uuid
       WHERE id = $1::int4 AND (published_to IS NULL OR published_to < $2::uuid)
       """)
-    /// In the order of the ids, as the archive locks letters that come back while this replay runs.
+    /// By id, the order in which the archive locks dead letters that come back while this replay runs.
     static let lock = PostgresStatement(
       name: "lock_letters", "SELECT FROM journey_dead_letters WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE")
-    /// Of the letters $1, which are locked, those that the replay $2 has taken. Looked up by id whatever the planner
-    /// thinks of `replaying`: its statistics are from before the letters were taken, and say that there are none.
+    /// Of the locked dead letters $1, those that the replay $2 has claimed. `OFFSET 0` makes the planner look them up by
+    /// id: its statistics are older than the claim and say that none is `replaying`.
     private static let mine = """
       SELECT id FROM (SELECT id, replay_id, state FROM journey_dead_letters WHERE id = ANY($1::uuid[]) OFFSET 0) AS d
       WHERE replay_id = $2::int4 AND state = 'replaying'
       """
-    /// The record says what was done with every letter, once, also where the outcome is noted again after a lost
-    /// answer. A letter that has failed again meanwhile is open again, and stays so; the archive has written its row
-    /// then.
+    /// Logs each dead letter once, also when the outcome is recorded again after a lost answer. A dead letter that has
+    /// failed again in the meantime stays open; the archive has logged that.
     static let confirmed = PostgresStatement(
       name: "letters_confirmed",
       """

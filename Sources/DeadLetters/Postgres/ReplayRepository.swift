@@ -3,119 +3,61 @@ import FoundationEssentials
 public import Journey
 public import PostgresClient
 
-/// A replay that has letters left.
-public struct OpenReplay: Hashable, Sendable {
-  public var id: Int
-  public var actor: String
-  public var startedAt: Timestamp
-  /// Letters that it has taken and not done.
-  public var remaining: Int
-  /// The JSON patch that it edits bodies with.
-  public var edit: [UInt8]?
-  public var rate: Double?
-  /// Why it was started.
-  public var why: String?
-  /// Whether a process is at it right now.
-  public var isUnderWay: Bool
-}
-
-/// What a replay was asked to do, for its row and for a resumed run.
-public struct ReplayOrder: Sendable {
-  public var filter: DeadLetterFilter
-  /// The filter as the operator wrote it, a JSON object.
-  public var filterText: [UInt8]
-  /// A JSON patch.
-  public var edit: [UInt8]?
-  /// Letters a second.
-  public var rate: Double?
-  public var why: String?
-  /// Letters that failed the same way this often in a row are left alone; nil: none is.
-  public var loopGuard: Int?
-  /// Letters with more bytes in their bodies are left alone: they would come back as too large. So are those whose
-  /// bodies are archived in part.
-  public var maxBodyBytes: Int
-
-  public init(
-    filter: DeadLetterFilter, filterText: [UInt8], edit: [UInt8]?, rate: Double?, why: String?, loopGuard: Int?,
-    maxBodyBytes: Int = .max
-  ) {
-    self.filter = filter
-    self.filterText = filterText
-    self.edit = edit
-    self.rate = rate
-    self.why = why
-    self.loopGuard = loopGuard
-    self.maxBodyBytes = maxBodyBytes
-  }
-}
-
-/// What a replay would take, and what it would leave alone.
-public struct ReplayCount: Hashable, Sendable {
-  public var claimed: Int
-  /// Letters that the loop guard holds back.
-  public var held: Int
-  /// Letters that are too large to be replayed.
-  public var tooLarge: Int
-
-  public init(claimed: Int, held: Int, tooLarge: Int) {
-    self.claimed = claimed
-    self.held = held
-    self.tooLarge = tooLarge
-  }
-}
-
-/// Starts, finds and ends replays. Letters are taken before the first is published, so that what a replay means does
-/// not change while it runs.
+/// The replays in the database: starts, finds and ends them. A replay claims its dead letters before it publishes the
+/// first, so that they do not change while it runs.
 public struct ReplayRepository: Sendable {
-  /// The first key of the advisory locks that running replays hold; the second is the replay's number.
+  /// The first key of the advisory lock that a running replay holds; the second is the replay's id.
   static let lockClass: Int32 = 0x444c_5250
 
   private let worker: PostgresWorker
   private let actor: String
   private let clock: any WallClock
+  private let maximumBodyBytes: Int
 
-  /// - Parameter actor: who works, for the record.
-  public init(worker: PostgresWorker, actor: String, clock: any WallClock) {
+  /// - Parameters:
+  ///   - actor: who replays, for the record.
+  ///   - maximumBodyBytes: the largest body that the ingest queue's consumers accept.
+  public init(worker: PostgresWorker, actor: String, clock: any WallClock, maximumBodyBytes: Int = .max) {
     self.worker = worker
     self.actor = actor
     self.clock = clock
+    self.maximumBodyBytes = maximumBodyBytes
   }
 
-  /// How many letters a replay would take, and how many of the others it would leave alone.
-  public func count(_ order: ReplayOrder) async throws -> ReplayCount {
+  public func count(_ request: ReplayRequest) async throws -> ReplayCount {
     try await worker.perform { connection in
       let result = try connection.execute(
-        Statements.count, DeadLetterSQL.parameters(order.filter) { Self.add(order, to: &$0) })
+        Statements.count, DeadLetterSQL.parameters(request.filter) { add(request, to: &$0) })
       return ReplayCount(
         claimed: Int(try result.int64(0, 0)), held: Int(try result.int64(0, 1)), tooLarge: Int(try result.int64(0, 2)))
     }
   }
 
-  /// Parameters 10 and 11: what is left alone.
-  private static func add(_ order: ReplayOrder, to parameters: inout PostgresParameters) {
-    parameters.int4(order.loopGuard.map { Int32(clamping: $0) })
-    parameters.int8(Int64(order.maxBodyBytes))
+  /// Parameters 10 and 11: what the replay skips.
+  private func add(_ request: ReplayRequest, to parameters: inout PostgresParameters) {
+    parameters.int4(request.loopGuard.map { Int32(clamping: $0) })
+    parameters.int8(Int64(request.maxBodyBytes(maximumBodyBytes)))
   }
 
-  /// Takes the letters, in transactions of a few thousand each.
-  /// - Returns: the replay's number and how many letters it has taken.
-  public func start(_ order: ReplayOrder) async throws -> (id: Int, claimed: Int) {
-    try await worker.perform { [actor, clock] connection in
+  /// Claims the dead letters, a few thousand per transaction.
+  /// - Returns: the replay's id, and how many dead letters it has claimed.
+  public func start(_ request: ReplayRequest) async throws -> (id: Int, claimed: Int) {
+    try await worker.perform { connection in
       let created = try connection.execute(
         Statements.create,
         PostgresParameters {
           $0.text(actor)
-          $0.text(order.why)
-          $0.jsonb(order.filterText)
-          $0.jsonb(order.edit)
-          $0.float8(order.rate)
+          $0.text(request.why)
+          $0.jsonb(encodeJSON(request.filter.record))
+          $0.jsonb(request.edit?.source)
+          $0.float8(request.rate)
         })
       let id = try created.int32(0, 0)
       guard try Self.lock(id, on: connection) else { throw ReplayBusy(id: Int(id)) }
       var claimed = 0
       var after: UUID?
       while true {
-        let page = try Self.claim(order, id: id, after: after, at: clock.now(), on: connection)
+        let page = try claim(request, id: id, after: after, on: connection)
         claimed += page.count
         guard let last = page.last else { return (Int(id), claimed) }
         after = last
@@ -123,14 +65,14 @@ public struct ReplayRepository: Sendable {
     }
   }
 
-  private static func claim(
-    _ order: ReplayOrder, id: Int32, after: UUID?, at now: Timestamp, on connection: PostgresConnection
+  private func claim(
+    _ request: ReplayRequest, id: Int32, after: UUID?, on connection: PostgresConnection
   ) throws -> [UUID] {
     try connection.transaction {
       let picked = try connection.execute(
         Statements.pick,
-        DeadLetterSQL.parameters(order.filter) {
-          Self.add(order, to: &$0)
+        DeadLetterSQL.parameters(request.filter) {
+          add(request, to: &$0)
           $0.uuid(after)
           $0.int4(id)
         })
@@ -138,7 +80,7 @@ public struct ReplayRepository: Sendable {
       guard !ids.isEmpty else { return [] }
       var random = IDRandom()
       var editedIDs: [UUID?] = []
-      for _ in ids { editedIDs.append(order.edit == nil ? nil : UUID.v7(at: now, using: &random)) }
+      for _ in ids { editedIDs.append(request.edit == nil ? nil : UUID.v7(at: clock.now(), using: &random)) }
       _ = try connection.execute(
         Statements.claim,
         PostgresParameters {
@@ -150,7 +92,7 @@ public struct ReplayRepository: Sendable {
     }
   }
 
-  /// Replays that were cut off, or are under way, the oldest first.
+  /// Replays that were interrupted or are under way, the oldest first.
   public func open() async throws -> [OpenReplay] {
     try await worker.perform { connection in
       let result = try connection.execute(Statements.open, PostgresParameters { $0.int4(Self.lockClass) })
@@ -158,14 +100,15 @@ public struct ReplayRepository: Sendable {
         OpenReplay(
           id: Int(try result.int32(row, 0)), actor: try result.text(row, 1),
           startedAt: Timestamp(microseconds: try result.timestamp(row, 2)),
-          remaining: Int(try result.int64(row, 3)), edit: try result.jsonIfPresent(row, 4),
+          remaining: Int(try result.int64(row, 3)),
+          edit: try result.jsonIfPresent(row, 4).map { try JSONPatch(parsing: $0) },
           rate: try result.doubleIfPresent(row, 5),
           why: try result.textIfPresent(row, 6), isUnderWay: try result.bool(row, 7))
       }
     }
   }
 
-  /// Notes the end of a replay that has nothing left.
+  /// Records the end of a replay that has nothing left.
   public func finish(_ id: Int) async throws {
     try await worker.perform { connection in
       _ = try connection.execute(Statements.finish, PostgresParameters { $0.int4(Int32(clamping: id)) })
@@ -173,9 +116,9 @@ public struct ReplayRepository: Sendable {
     }
   }
 
-  /// Opens the letters again that a replay has taken and not done, and ends it.
+  /// Reopens the dead letters that a replay has claimed and not finished, and ends it.
   /// - Returns: how many there were.
-  /// - Throws: `ReplayBusy` while a process is at it.
+  /// - Throws: `ReplayBusy` while a process runs it.
   public func giveBack(_ id: Int, why: String?) async throws -> Int {
     try await worker.perform { [actor] connection in
       guard try Self.lock(Int32(clamping: id), on: connection) else { throw ReplayBusy(id: id) }
@@ -198,7 +141,7 @@ public struct ReplayRepository: Sendable {
     }
   }
 
-  /// The letters of one replay, for the run that publishes them.
+  /// The dead letters of one replay, for the run that publishes them.
   public func store(_ id: Int, why: String?) -> ReplayClaim {
     ReplayClaim(worker: worker, id: Int32(clamping: id), actor: actor, why: why)
   }
@@ -214,7 +157,7 @@ public struct ReplayRepository: Sendable {
     }
   }
 
-  /// Letters a transaction: as many as are changed well within a statement's time.
+  /// Dead letters per transaction: as many as can be changed well within the statement timeout.
   private static let batch = 2000
 
   private static let fits = "d.body_size <= $11::int8 AND d.body_sha256 IS NULL"
@@ -233,7 +176,7 @@ public struct ReplayRepository: Sendable {
       INSERT INTO journey_dead_letter_replays (actor, why, filter, edit, rate)
       VALUES ($1::text, $2::text, $3::jsonb, $4::jsonb, $5::float8) RETURNING id
       """)
-    /// Letters that came after the start are left for another replay, so that this one has an end.
+    /// Dead letters that arrived after the start are left to another replay, so that this one ends.
     static let pick = PostgresStatement(
       name: "pick_letters",
       """
@@ -242,7 +185,7 @@ public struct ReplayRepository: Sendable {
         AND d.received_at <= (SELECT started_at FROM journey_dead_letter_replays WHERE id = $13::int4)
       ORDER BY d.id LIMIT \(batch) FOR UPDATE SKIP LOCKED
       """)
-    /// An edit whose outcome nobody knows keeps its message's id: under a second one it might count twice.
+    /// An edited message of unknown outcome keeps its id: under a second id it might count twice.
     static let claim = PostgresStatement(
       name: "take_letters",
       """
@@ -286,10 +229,4 @@ public struct ReplayRepository: Sendable {
     static let lock = PostgresStatement(name: "lock_replay", "SELECT pg_try_advisory_lock($1::int4, $2::int4)")
     static let unlock = PostgresStatement(name: "unlock_replay", "SELECT pg_advisory_unlock($1::int4, $2::int4)")
   }
-}
-
-/// Another process runs this replay.
-public struct ReplayBusy: Error, Hashable, Sendable, CustomStringConvertible {
-  public var id: Int
-  public var description: String { "replay \(id) is run by another process" }
 }

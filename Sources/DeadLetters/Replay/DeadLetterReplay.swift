@@ -2,19 +2,18 @@ public import Journey
 import ConnectionThreads
 import FoundationEssentials
 
-/// Publishes the letters that a replay has taken: in batches, at a limited rate, each noted once the broker has
-/// confirmed it.
+/// Publishes the dead letters that a replay has claimed, in batches and at a limited rate, and records each outcome.
 ///
-/// A letter is published only while the archive says that this replay has taken it, and stays taken until its outcome
-/// is noted. So a replay that is cut off at any point loses nothing; what it had published and not noted is published
-/// again when it is resumed, with the same id, and counts once.
+/// A dead letter is published only while this replay has claimed it, and stays claimed until its outcome is recorded.
+/// So a replay that is interrupted at any point loses nothing: when it is resumed, it publishes again what it had
+/// published and not recorded, with the same id, which counts once.
 public struct DeadLetterReplay: Sendable {
   public struct Progress: Hashable, Sendable {
-    /// Letters confirmed by this run.
+    /// Dead letters that the broker has confirmed in this run.
     public var confirmed = 0
-    /// Letters that are open again because the broker did not take them, or the edit does not apply.
+    /// Dead letters that are open again: the broker refused them, or the edit does not apply.
     public var failed = 0
-    /// Letters whose outcome is unknown; they stay taken.
+    /// Dead letters whose outcome is unknown; they stay claimed.
     public var unknown = 0
     /// Why the last one failed.
     public var lastFailure: String?
@@ -33,13 +32,13 @@ public struct DeadLetterReplay: Sendable {
   private let minRetryDelay: Duration
 
   /// - Parameters:
-  ///   - rate: the most letters a second, more than 0; nil: as fast as the broker confirms.
-  ///   - batchSize: the most letters published and noted together, and so the most that a crash makes publish twice.
-  ///     1...1,000.
-  ///   - maximumPasses: how often letters of unknown outcome are published again before they are left for a resumed
+  ///   - rate: dead letters per second, more than 0; nil: as fast as the broker confirms.
+  ///   - batchSize: how many dead letters are published and recorded together, and so how many a crash publishes twice
+  ///     at most. 1...1,000.
+  ///   - maximumPasses: how often dead letters of unknown outcome are published again before they are left to a resumed
   ///     replay. From 1.
-  ///   - shortestRetry: how long the first retry waits where the ledger is away; doubled, with jitter, up to eight
-  ///     times.
+  ///   - minRetryDelay: the delay before the first retry when the store is not available; it doubles up to 32 times
+  ///     this, with jitter.
   public init(
     store: any ReplayStore, publisher: any DeadLetterPublisher, rate: Double?, batchSize: Int = 100,
     maximumPasses: Int = 3,
@@ -53,9 +52,8 @@ public struct DeadLetterReplay: Sendable {
     self.minRetryDelay = minRetryDelay
   }
 
-  /// Runs until nothing is left, or the task is cancelled: then it notes what it has published, and stops.
-  /// - Throws: what the ledger throws, for long or for good. What was published and not noted by then is published
-  ///   again by a resumed replay.
+  /// Runs until nothing is left, or until the task is cancelled: then it records what it has published, and stops.
+  /// - Throws: what the store throws, after retries. A resumed replay publishes again what was not recorded.
   public func run(report: (Progress) -> Void) async throws(StoreError) -> Progress {
     let clock = ContinuousClock()
     let start = clock.now
@@ -67,13 +65,13 @@ public struct DeadLetterReplay: Sendable {
       while !Task.isCancelled {
         var limit = batchSize
         if bucket != nil {
-          // Tokens are taken for letters that are there, so the archive is asked for no more than may be sent.
+          // Tokens first: the archive is asked for no more dead letters than may be sent.
           try? await clock.sleep(for: bucket!.wait(for: batchSize, now: start.duration(to: clock.now)))
           if Task.isCancelled { break }
           limit = bucket!.take(batchSize, now: start.duration(to: clock.now))
           guard limit > 0 else { continue }
         }
-        let items = try await patiently { [store, last, limit] () throws(StoreError) in
+        let items = try await shielded { [store, last, limit] () throws(StoreError) in
           try await store.claimed(after: last, limit: limit)
         }
         guard let end = items.last else {
@@ -85,9 +83,9 @@ public struct DeadLetterReplay: Sendable {
         }
         last = end.deadLetterID
         let outcomes = await publisher.publish(items)
-        // Cancelled or not: what is published has to be noted.
+        // Even when cancelled: what is published has to be recorded.
         let recorded = Array(zip(items.map(\.deadLetterID), outcomes))
-        try await patiently { [store] () throws(StoreError) in try await store.record(recorded) }
+        try await shielded { [store] () throws(StoreError) in try await store.record(recorded) }
         progress.count(outcomes)
         report(progress)
       }
@@ -96,8 +94,8 @@ public struct DeadLetterReplay: Sendable {
     return progress
   }
 
-  /// Runs it shielded from cancellation, and again where the ledger was away for a moment.
-  private func patiently<Value: Sendable>(
+  /// Runs `body` shielded from cancellation, and again while the store is not available.
+  private func shielded<Value: Sendable>(
     _ body: @escaping @Sendable () async throws(StoreError) -> Value
   ) async throws(StoreError) -> Value {
     let min = minRetryDelay

@@ -29,3 +29,8 @@ extension StringProtocol {
     return result
   }
 }
+
+extension Int {
+  /// `1 byte`, `2 bytes`.
+  public func of(_ thing: String) -> String { "\(self) \(thing)\(self == 1 ? "" : "s")" }
+}

@@ -80,9 +80,10 @@ struct OperationsRoutes: Sendable {
   private func replay(_ request: Request, _ context: APIContext) async throws -> Response {
     let actor = Self.actor(try context.requireCaller())
     _ = try Query(request)
-    let order = try DeadLetterOrder(try await body(of: request, settings), more: ["edit", "rate", "force"])
+    let selection = try DeadLetterSelection(try await body(of: request, settings), more: ["edit", "rate", "force"])
+    let replay = try selection.replayRequest()
     let started = try await mapOperationsError(context) { () throws(OperationsError) in
-      try await operations.startReplay(try order.replay(), by: actor)
+      try await operations.startReplay(replay, by: actor)
     }
     return noStoreResponse(started, status: .accepted)
   }
@@ -90,20 +91,14 @@ struct OperationsRoutes: Sendable {
   private func discard(_ request: Request, _ context: APIContext) async throws -> Response {
     let actor = Self.actor(try context.requireCaller())
     _ = try Query(request)
-    let order = try DeadLetterOrder(try await body(of: request, settings), more: [])
-    guard let why = order.reason else {
-      throw Problem.invalid("$.reason", "why they are discarded is expected here, for the record")
+    let selection = try DeadLetterSelection(try await body(of: request, settings), more: [])
+    guard let why = selection.reason else {
+      throw Problem.invalid("$.reason", "the reason for discarding them is required, for the record")
     }
     let count = try await mapOperationsError(context) { () throws(OperationsError) in
-      try await operations.discard(order.filter, why: why, by: actor)
+      try await operations.discard(selection.filter, why: why, by: actor)
     }
-    return noStoreResponse(
-      json {
-        $0.beginObject()
-        $0.key("discarded")
-        $0.int(count)
-        $0.endObject()
-      })
+    return noStoreResponse(encodeJSON(["discarded": count] as JSONObject))
   }
 
   /// For the record: who the token says it is.
@@ -113,7 +108,7 @@ struct OperationsRoutes: Sendable {
   }
 }
 
-/// Runs an operation, and turns what the desk says into an answer.
+/// Runs an operation, and turns its errors into responses.
 private func mapOperationsError<Value>(_ context: APIContext, _ body: () async throws(OperationsError) -> Value)
   async throws(Problem) -> Value
 {
@@ -121,7 +116,6 @@ private func mapOperationsError<Value>(_ context: APIContext, _ body: () async t
     return try await body()
   } catch {
     switch error {
-    case .invalid(let field, let reason): throw .invalid(field, reason)
     case .busy(let reason): throw Problem(.conflict, reason)
     case .unavailable(let reason):
       context.logger.warning("an operation failed: \(reason)")
@@ -130,8 +124,8 @@ private func mapOperationsError<Value>(_ context: APIContext, _ body: () async t
   }
 }
 
-/// Which letters a request's body means: by id, by a filter, or all that are open.
-private struct DeadLetterOrder {
+/// The open dead letters that a request's body selects: by id, by a filter, or all.
+private struct DeadLetterSelection {
   var filter = DeadLetterFilter()
   var reason: String?
   private let value: JSONValue
@@ -148,7 +142,9 @@ private struct DeadLetterOrder {
         throw .invalid("$.ids", "a list of 1 to 1,000 ids is expected")
       }
       for id in ids.elements {
-        guard let id = id.string.flatMap(uuidText) else { throw .invalid("$.ids", "a letter is named by its UUID") }
+        guard let id = id.string.flatMap(uuidText) else {
+          throw .invalid("$.ids", "a dead letter is named by its UUID")
+        }
         filter.ids.append(id)
       }
     }
@@ -158,40 +154,27 @@ private struct DeadLetterOrder {
     reason = try text("reason")
     let all = try bool("all")
     guard all || !filter.ids.isEmpty || filter.code != nil || filter.source != nil || filter.type != nil else {
-      throw .invalid("$", "say which letters: ids, code, source, type, or all: true")
+      throw .invalid("$", "say which dead letters: ids, code, source, type, or all: true")
     }
   }
 
-  func replay() throws(OperationsError) -> ReplayRequest {
-    do throws(Problem) {
-      var rate: Double?
-      if let given = value["rate"] {
-        guard let number = given.double, number >= 0.1, number <= 100_000 else {
-          throw .invalid("$.rate", "0.1 to 100,000 letters a second")
-        }
-        rate = number
+  func replayRequest() throws(Problem) -> ReplayRequest {
+    var request = ReplayRequest(filter: filter, why: reason, isForced: try bool("force"))
+    if let rate = value["rate"] {
+      guard let number = rate.double, number >= 0.1, number <= 100_000 else {
+        throw .invalid("$.rate", "0.1 to 100,000 dead letters per second")
       }
-      if let edit = value["edit"], edit.kind != .array {
+      request.rate = number
+    }
+    if let edit = value["edit"] {
+      guard edit.kind == .array else {
         throw .invalid("$.edit", "a JSON patch (RFC 6902) is expected: a list of operations")
       }
-      return ReplayRequest(
-        filter: filter, filterText: filterText, edit: value["edit"].map { Array($0.rawBytes) }, rate: rate, why: reason,
-        isForced: try bool("force"))
-    } catch {
-      throw .invalid(field: error.errors.first?.field ?? "$", error.errors.first?.message ?? error.detail)
-    }
-  }
-
-  private var filterText: [UInt8] {
-    json { json in
-      json.beginObject()
-      for name in ["ids", "code", "source", "type", "all"] {
-        guard let part = value[name] else { continue }
-        json.key(name)
-        json.raw(part.rawBytes)
+      do throws(JSONPatchError) { request.edit = try JSONPatch(parsing: Array(edit.rawBytes)) } catch {
+        throw .invalid("$.edit", "\(error)")
       }
-      json.endObject()
     }
+    return request
   }
 
   private func text(_ name: String) throws(Problem) -> String? {

@@ -43,12 +43,6 @@ func noStoreResponse(_ body: [UInt8], status: HTTPResponse.Status = .ok) -> Resp
     body: ResponseBody(byteBuffer: ByteBuffer(bytes: body)))
 }
 
-func json(_ write: (inout JSONWriter) -> Void) -> [UInt8] {
-  var json = JSONWriter()
-  write(&json)
-  return json.bytes
-}
-
 /// Runs a read, and turns what the database says into what the caller may know.
 func mapStoreError<Value>(
   _ context: APIContext, cursor: Substring? = nil, _ body: () async throws(StoreError) -> Value

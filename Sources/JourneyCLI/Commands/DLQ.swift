@@ -10,24 +10,43 @@ import PostgresClient
 /// `journey dlq …`
 struct DLQ: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "dlq", abstract: "Dead letters: messages that could not be applied, archived with why.",
+    commandName: "dlq", abstract: "Work with dead letters: archived messages that could not be applied.",
     discussion:
-      "They are archived by serve, unless deadLetters.archive is false. Every change is recorded: who, when, why, and what came of it.",
+      "journey serve archives them, unless deadLetters.archive is false. Every change is recorded: who, when, why, and the result.",
     subcommands: [
       DLQStats.self, DLQList.self, DLQShow.self, DLQReplay.self, DLQDiscard.self, DLQDelete.self, DLQExport.self,
       DLQImport.self,
     ])
 }
 
-/// Which letters.
+/// Which dead letters a command is about.
+struct DeadLetterSelectionOptions: ParsableArguments {
+  @Argument(help: "Ids of dead letters. Without ids, the filter selects them.")
+  var ids: [String] = []
+
+  @OptionGroup var options: DeadLetterFilterOptions
+
+  var isEmpty: Bool { ids.isEmpty && options.isEmpty }
+
+  func filter() throws -> DeadLetterFilter { try options.filter(ids: ids) }
+
+  /// A command that changes dead letters needs a selection: forgetting the filter does not mean all of them.
+  func require(all: Bool) throws {
+    if isEmpty, !all {
+      throw Failure(.refusedInput, "select dead letters by id, by a filter such as --code, or by --all")
+    }
+  }
+}
+
+/// Filters dead letters.
 struct DeadLetterFilterOptions: ParsableArguments {
-  @Option(name: .customLong("code"), help: "The reason's code, e.g. unknown_client; see stats.")
+  @Option(name: .customLong("code"), help: "The code of the reason, e.g. unknown_client; see journey dlq stats.")
   var code: String?
 
   @Option(name: .long, help: "The source, e.g. stripe or /billing/acme.")
   var source: String?
 
-  @Option(name: .long, help: "The type that the source gives it, e.g. invoice.paid.")
+  @Option(name: .long, help: "The source's event type, e.g. invoice.paid.")
   var type: String?
 
   @Option(name: .long, help: "The organisation's id.")
@@ -36,13 +55,14 @@ struct DeadLetterFilterOptions: ParsableArguments {
   @Option(
     name: .long,
     help: ArgumentHelp(
-      "Failed at this time or later: 2026-11-20T10:00:00Z, 2026-11-20, or 90m, 2h, 3d ago.", valueName: "time"))
+      "Last failed at this time or later: 2026-11-20T10:00:00Z, 2026-11-20, or how long ago: 90m, 2h, 3d.",
+      valueName: "time"))
   var since: String?
 
-  @Option(name: .long, help: ArgumentHelp("Failed before this time.", valueName: "time"))
+  @Option(name: .long, help: ArgumentHelp("Last failed before this time.", valueName: "time"))
   var until: String?
 
-  @Option(name: .long, help: "A text in the reason, the value, the message's id, the routing key or the body.")
+  @Option(name: .long, help: "A text in the reason, the value, the message id, the routing key or the body.")
   var text: String?
 
   @Option(
@@ -50,14 +70,14 @@ struct DeadLetterFilterOptions: ParsableArguments {
     completion: .list(DeadLetterState.allCases.map(\.rawValue) + ["all"]))
   var state = "new"
 
-  /// Whether anything narrows the letters down.
+  /// Whether no filter but the state is given.
   var isEmpty: Bool { [code, source, type, org, since, until, text].allSatisfy { $0 == nil } }
 
   func filter(ids: [String] = []) throws -> DeadLetterFilter {
     var filter = DeadLetterFilter()
     filter.ids = try ids.map { text in
       guard let id = UUID(uuidString: text) else {
-        throw Failure(.refusedInput, "\(text) is not a letter's id; see journey dlq list")
+        throw Failure(.refusedInput, "\(text) is not the id of a dead letter; see journey dlq list")
       }
       return id
     }
@@ -65,7 +85,7 @@ struct DeadLetterFilterOptions: ParsableArguments {
       guard let state = DeadLetterState(rawValue: state) else {
         throw Failure(
           .refusedInput,
-          "--state \(state): it is one of \(DeadLetterState.allCases.map(\.rawValue).joined(separator: ", ")), all")
+          "--state \(state): expected one of \(DeadLetterState.allCases.map(\.rawValue).joined(separator: ", ")), all")
       }
       filter.states = [state]
     }
@@ -74,7 +94,7 @@ struct DeadLetterFilterOptions: ParsableArguments {
     filter.type = type
     filter.orgID = try org.map { text in
       guard let id = UUID(uuidString: text) else {
-        throw Failure(.refusedInput, "--org \(text): an organisation is named by its UUID")
+        throw Failure(.refusedInput, "--org \(text): expected the organisation's UUID")
       }
       return id
     }
@@ -93,33 +113,14 @@ struct DeadLetterFilterOptions: ParsableArguments {
       return SystemClock().now() - .seconds(number * unit)
     }
     throw Failure(
-      .refusedInput, "\(option) \(text): write 2026-11-20T10:00:00Z, 2026-11-20, or how long ago: 90m, 2h, 3d")
-  }
-
-  /// The filter as it was given, for the record.
-  func json(ids: [String] = []) -> [UInt8] {
-    var json = JSONWriter()
-    json.beginObject()
-    for (name, value) in [
-      ("code", code), ("source", source), ("type", type), ("org", org), ("since", since), ("until", until),
-      ("text", text),
-      ("state", state),
-    ] { json.member(name, value) }
-    if !ids.isEmpty {
-      json.key("ids")
-      json.beginArray()
-      for id in ids { json.string(id) }
-      json.endArray()
-    }
-    json.endObject()
-    return json.bytes
+      .refusedInput, "\(option) \(text): expected 2026-11-20T10:00:00Z, 2026-11-20, or how long ago: 90m, 2h, 3d")
   }
 }
 
-/// Who works, for the record.
+/// Who runs the command, for the record.
 struct ActorOptions: ParsableArguments {
   @Option(
-    name: .long, help: ArgumentHelp("Who you are, for the record. Left out, the login's name.", valueName: "name"))
+    name: .long, help: ArgumentHelp("Your name, for the record. Default: the login name.", valueName: "name"))
   var actor: String?
 
   var name: String {
@@ -132,18 +133,18 @@ struct ActorOptions: ParsableArguments {
   }
 }
 
-/// Refuses ids that name no letter, or one in another state than those asked for: whoever types an id means a letter.
-/// - Parameter advice: how to get at a letter in another state.
+/// Refuses ids that no dead letter has, and ids of dead letters in another state than those asked for.
+/// - Parameter advice: how to select a dead letter in another state.
 func requireDeadLetters(
   _ ids: [UUID], in states: [DeadLetterState], _ repository: DeadLetterRepository, advice: String = ""
 ) async throws {
   guard !ids.isEmpty else { return }
   let known = try await repository.states(of: ids)
   for id in ids {
-    guard let state = known[id] else { throw Failure(.failed, "there is no letter \(id.text); nothing was done") }
+    guard let state = known[id] else { throw Failure(.failed, "there is no dead letter \(id.text); nothing was done") }
     guard states.isEmpty || states.contains(state) else {
       throw Failure(
-        .failed, "letter \(id.text) is \(state.rawValue), not \(states[0].rawValue)\(advice); nothing was done")
+        .failed, "dead letter \(id.text) is \(state.rawValue), not \(states[0].rawValue)\(advice); nothing was done")
     }
   }
 }
@@ -155,13 +156,14 @@ func withArchive<Value>(
   if !settings.archivesDeadLetters {
     let queue = settings.messagingNames.deadLetters
     Output.error(
-      "note: deadLetters.archive is off in these settings; a serve with them leaves dead letters in the queue \(queue)")
+      "note: deadLetters.archive is false in these settings: journey serve then leaves dead letters in the queue \(queue)"
+    )
   }
   return try await failing(.failed) { try await withDatabase(settings, role: settings.workingRole, "dlq", body) }
 }
 
 extension String {
-  /// As a terminal may show it, on lines of its own: what came from outside does not move the cursor and turns no text.
+  /// Escaped for a terminal, line by line: text from outside cannot move the cursor or change the direction of text.
   var printable: String {
     if unicodeScalars.allSatisfy({ $0.isPlain || $0 == "\n" || $0 == "\t" }) { return self }
     return split(separator: "\n", omittingEmptySubsequences: false).map { line in
@@ -174,11 +176,6 @@ extension String {
     let line = String(map { $0.isNewline || $0 == "\t" ? " " : $0 }).printable
     return line.shortened(to: limit)
   }
-}
-
-extension Int {
-  /// `1 deadLetter`, `2 deadLetters`.
-  func of(_ thing: String) -> String { "\(self) \(thing)\(self == 1 ? "" : "s")" }
 }
 
 extension Timestamp {

@@ -6,26 +6,27 @@ import JourneyPostgres
 struct DLQDelete: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "delete",
-    abstract: "Delete letters for good, for instance where somebody asks for their data to be deleted.",
+    abstract: "Delete dead letters permanently, for example when a person asks for their data to be deleted.",
     discussion: """
-      The letters are gone, bodies included, and cannot be had back; the record keeps their ids, who deleted them, and why. Open ones are \
-      meant unless --state says otherwise; --state all is all but those that a replay has taken. --text also finds a text in the bodies.
+      Deleted dead letters cannot be restored, and neither can their bodies; the record keeps their ids, who deleted them, and why. \
+      The default is open dead letters; --state all also deletes those in other states, except those that a replay has claimed. \
+      --text also finds text in the bodies.
       """)
 
   @OptionGroup var change: DeadLetterChange
 
   func run() async throws {
     try await withExitStatus {
-      guard change.filter.state != DeadLetterState.replaying.rawValue else {
+      guard change.selection.options.state != DeadLetterState.replaying.rawValue else {
         throw Failure(
           .refusedInput,
-          "--state replaying: a replay has taken these letters; finish it, or give them back: journey dlq replay --give-back"
+          "--state replaying: a replay has claimed these dead letters; finish it, or give them back: journey dlq replay --give-back"
         )
       }
       try await change.run(
-        .init(verb: "delete", participle: "deleted", suffix: " for good"),
+        .init(verb: "delete", participle: "deleted", suffix: " permanently"),
         in: DeadLetterState.allCases.filter { $0 != .replaying },
-        advice: " (--state all takes it, but for one that a replay has taken)"
+        advice: " (--state all selects it, unless a replay has claimed it)"
       ) { try await $0.delete($1, why: $2) }
     }
   }

@@ -6,14 +6,15 @@ import JourneyPostgres
 struct DLQDiscard: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "discard",
-    abstract: "Set open letters aside for good. They stay in the archive, and can be replayed with --state discarded.")
+    abstract: "Discard open dead letters. They stay in the archive, and can be replayed with --state discarded.")
 
   @OptionGroup var change: DeadLetterChange
 
   func run() async throws {
     try await withExitStatus {
-      guard change.filter.state == DeadLetterState.new.rawValue else {
-        throw Failure(.refusedInput, "--state \(change.filter.state): only open letters can be discarded")
+      guard change.selection.options.state == DeadLetterState.new.rawValue else {
+        throw Failure(
+          .refusedInput, "--state \(change.selection.options.state): only open dead letters can be discarded")
       }
       try await change.run(.init(verb: "discard", participle: "discarded"), in: [.new]) {
         try await $0.discard($1, why: $2)

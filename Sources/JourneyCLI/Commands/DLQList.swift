@@ -8,15 +8,16 @@ import JourneyPostgres
 /// `journey dlq list`
 struct DLQList: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "list", abstract: "List letters, the newest first.",
-    discussion: "With --json a list of objects; the last one's id, given to --after, gets the next page.")
+    commandName: "list", abstract: "List dead letters, the newest first.",
+    discussion: "With --json: a list of objects. For the next page, pass the last id to --after.")
 
   @OptionGroup var filter: DeadLetterFilterOptions
 
-  @Option(name: .long, help: "The most letters to list. 1...1000.")
+  @Option(name: .long, help: "How many dead letters to list at most: 1 to 1000.")
   var limit = 20
 
-  @Option(name: .long, help: ArgumentHelp("The last letter of the page before.", valueName: "id"))
+  @Option(
+    name: .long, help: ArgumentHelp("Continue after this dead letter, the last of the previous page.", valueName: "id"))
   var after: String?
 
   @OptionGroup var common: CommonOptions
@@ -24,22 +25,18 @@ struct DLQList: AsyncParsableCommand {
 
   func run() async throws {
     try await withExitStatus {
-      guard (1...1000).contains(limit) else { throw Failure(.refusedInput, "--limit \(limit): it is from 1 to 1000") }
+      guard (1...1000).contains(limit) else { throw Failure(.refusedInput, "--limit \(limit): expected 1 to 1000") }
       let settings = try await common.settings()
       let filter = try filter.filter()
       let before = try after.map { try self.filter.filter(ids: [$0]).ids[0] }
       let (deadLetters, total) = try await withArchive(settings) { worker in
         let repository = DeadLetterRepository(worker: worker, actor: "")
         let page = try await repository.list(filter, before: before, limit: limit, withBodies: false)
-        // A page that holds them all is its own count.
+        // The only page holds all of them.
         return (page, before == nil && page.count < limit ? page.count : try await repository.count(filter))
       }
       if output.json {
-        printJSON { json in
-          json.beginArray()
-          for deadLetter in deadLetters { DeadLetterJSON.write(deadLetter, body: .leftOut, into: &json) }
-          json.endArray()
-        }
+        printJSON(deadLetters.map { DeadLetterJSON($0, body: .omitted) })
       } else {
         show(deadLetters, total)
       }
@@ -50,9 +47,8 @@ struct DLQList: AsyncParsableCommand {
     guard !deadLetters.isEmpty else {
       return Output.line(
         filter.state == "all" || after != nil
-          ? "no letters" : "no letters that are \(filter.state); --state all looks at the others, too")
+          ? "no dead letters" : "no dead letters that are \(filter.state); --state all also lists the others")
     }
-    // Where all are asked for, each says what it is.
     let showsState = filter.state == "all"
     Output.table(
       ["id", "failed", "code"] + (showsState ? ["state"] : []) + ["source", "type", "tried", "reason"],

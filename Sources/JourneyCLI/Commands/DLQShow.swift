@@ -9,13 +9,14 @@ import JourneyPostgres
 /// `journey dlq show ID`
 struct DLQShow: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "show", abstract: "Show a letter: why, its message, what the mapping makes of it now, and its history."
+    commandName: "show",
+    abstract: "Show a dead letter: the reason, its message, what the mapping makes of it now, and its history."
   )
 
-  @Argument(help: "The letter's id.")
+  @Argument(help: "The id of the dead letter.")
   var id: String
 
-  @Flag(name: .long, help: "Write the body alone, byte for byte.")
+  @Flag(name: .long, help: "Write only the body, byte for byte.")
   var raw = false
 
   @OptionGroup var common: CommonOptions
@@ -25,7 +26,7 @@ struct DLQShow: AsyncParsableCommand {
     try await withExitStatus {
       let settings = try await common.settings()
       guard let uuid = UUID(uuidString: id) else {
-        throw Failure(.refusedInput, "\(id) is not a letter's id; see journey dlq list")
+        throw Failure(.refusedInput, "\(id) is not the id of a dead letter; see journey dlq list")
       }
       var filter = DeadLetterFilter()
       filter.ids = [uuid]
@@ -36,19 +37,19 @@ struct DLQShow: AsyncParsableCommand {
         if raw, let deadLetter = deadLetters.first { try await Self.write(deadLetter, by: repository) }
         return (deadLetters, try await repository.history(of: uuid))
       }
-      guard let deadLetter = deadLetters.first else { throw Failure(.failed, "there is no letter \(id)") }
+      guard let deadLetter = deadLetters.first else { throw Failure(.failed, "there is no dead letter \(id)") }
       if raw { return }
       let decoder = try await settings.decoder(try await settings.decisions())
       let trace = Result { () throws(Rejection) in try deadLetter.deadLetter.message.trace(with: decoder) }
       if output.json {
-        printJSON { Self.write(deadLetter, history, trace, into: &$0) }
+        printJSON(DeadLetterDetails(deadLetter, history: history, trace: trace))
       } else {
         show(deadLetter, history, trace)
       }
     }
   }
 
-  /// Writes the body part by part: it may be large.
+  /// Writes the body in parts: it may be large.
   private static func write(_ deadLetter: ArchivedDeadLetter, by repository: DeadLetterRepository) async throws {
     var written = 0
     while true {
@@ -59,7 +60,7 @@ struct DLQShow: AsyncParsableCommand {
     }
     let size = deadLetter.deadLetter.message.bodySize
     if written < size {
-      Output.error("note: these are the first \(written.of("byte")) of \(size); more is not archived")
+      Output.error("note: only the first \(written.of("byte")) of \(size) are archived")
     }
   }
 
@@ -70,7 +71,7 @@ struct DLQShow: AsyncParsableCommand {
   ) {
     let deadLetter = archived.deadLetter, message = deadLetter.message
     var rows: [[String]] = [
-      ["letter", archived.id.text],
+      ["dead letter", archived.id.text],
       ["state", archived.state.rawValue + (archived.replayID.map { " (replay \($0))" } ?? "")],
       ["code", deadLetter.code], ["field", deadLetter.field ?? ""], ["value", deadLetter.value ?? ""],
       ["source", deadLetter.source ?? ""],
@@ -109,10 +110,10 @@ struct DLQShow: AsyncParsableCommand {
     if message.bodySize <= Self.maxShownBytes {
       Output.line(pretty(message.body))
     } else {
-      let more = message.isCut ? "(only the beginning is archived; as much as there is: --raw)" : "(all of it: --raw)"
+      let more = message.isCut ? "(only the beginning is archived; to see it: --raw)" : "(all of it: --raw)"
       Output.line(pretty(Self.head(of: message.body)) + "\n… " + more)
     }
-    Output.line("\nmapping, as things stand now")
+    Output.line("\nmapping, as it is now")
     show(trace)
     if !history.isEmpty {
       Output.line("\nhistory")
@@ -131,14 +132,14 @@ struct DLQShow: AsyncParsableCommand {
   private func show(_ trace: Result<MappingTrace, Rejection>) {
     switch trace {
     case .failure(let rejection):
-      Output.line("  refused before the mapping: [\(rejection.code.rawValue)] \(rejection.description.line(400))")
+      Output.line("  rejected before the mapping: [\(rejection.code.rawValue)] \(rejection.description.line(400))")
     case .success(let trace):
       for element in trace.elements.prefix(20) {
         if trace.elements.count > 1 { Output.line("  element \(element.position)") }
         for rule in element.rules {
           Output.line(
             rule.isMatch
-              ? "  rule \(rule.name) takes it" : "  rule \(rule.name) does not: \((rule.refusal ?? "").line(200))")
+              ? "  rule \(rule.name) matches" : "  rule \(rule.name) does not match: \((rule.refusal ?? "").line(200))")
         }
         Output.line("  \(Self.verdict(element.outcome).line(400))")
         if !element.fields.isEmpty {
@@ -150,7 +151,7 @@ struct DLQShow: AsyncParsableCommand {
     }
   }
 
-  /// What became of an element, in a line.
+  /// What the mapping makes of an element, in a line.
   static func verdict(_ outcome: MappingOutcome) -> String {
     switch outcome {
     case .event(let event):
@@ -160,10 +161,10 @@ struct DLQShow: AsyncParsableCommand {
     }
   }
 
-  /// Bytes. What is larger no screen is for.
+  /// Larger bodies are not shown in full.
   private static let maxShownBytes = 1 << 20
 
-  /// The first of a body, not cut within a character.
+  /// The beginning of a body, not cut within a character.
   private static func head(of body: [UInt8]) -> [UInt8] {
     var head = body.prefix(4096)
     while let last = head.last, last & 0xC0 == 0x80 { head.removeLast() }
@@ -176,70 +177,12 @@ struct DLQShow: AsyncParsableCommand {
       return String(decoding: JSONTree(document.root).bytes(indented: true), as: UTF8.self).printable
     }
     if let text = String(validating: bytes, as: UTF8.self) { return text.printable }
-    // No text: the first bytes, sixteen a line.
+    // Not text: a hex dump, sixteen bytes per line.
     return stride(from: 0, to: min(bytes.count, 512), by: 16).map { start in
       let part = bytes[start..<min(start + 16, bytes.count)]
       let digits = part.map { byte in (byte < 16 ? "0" : "") + String(byte, radix: 16) }.joined(separator: " ")
       return digits + String(repeating: " ", count: 50 - digits.count)
         + String(String.UnicodeScalarView(part.map { (0x20..<0x7f).contains($0) ? Unicode.Scalar($0) : "." }))
     }.joined(separator: "\n") + (bytes.count > 512 ? "\n… (all of it: --raw)" : "")
-  }
-
-  // MARK: For machines
-
-  static func write(
-    _ deadLetter: ArchivedDeadLetter, _ history: [DeadLetterLogEntry], _ trace: Result<MappingTrace, Rejection>,
-    into json: inout JSONWriter
-  ) {
-    json.beginObject()
-    DeadLetterJSON.writeMembers(deadLetter, body: .base64AndText, into: &json)
-    json.key("mapping")
-    json.beginArray()
-    switch trace {
-    case .failure(let rejection): write(.rejected(rejection, element: 0), rule: nil, into: &json)
-    case .success(let trace):
-      for element in trace.elements {
-        write(element.outcome, rule: element.rules.last { $0.isMatch }?.name, into: &json)
-      }
-    }
-    json.endArray()
-    json.key("history")
-    json.beginArray()
-    for entry in history {
-      json.beginObject()
-      json.member("at", entry.at.iso8601)
-      json.member("action", entry.action)
-      json.member("actor", entry.actor)
-      json.member("why", entry.why)
-      json.member("result", entry.result)
-      if let replay = entry.replayID {
-        json.key("replayId")
-        json.int(replay)
-      }
-      json.endObject()
-    }
-    json.endArray()
-    json.endObject()
-  }
-
-  private static func write(_ outcome: MappingOutcome, rule: String?, into json: inout JSONWriter) {
-    json.beginObject()
-    json.member("rule", rule)
-    switch outcome {
-    case .event(let event):
-      json.member("outcome", "event")
-      json.member("type", event.type)
-      json.member("id", event.sourceEventID)
-    case .ignored(_, let reason):
-      json.member("outcome", "ignored")
-      json.member("reason", reason)
-    case .rejected(let rejection, _):
-      json.member("outcome", "rejected")
-      json.member("code", rejection.code.rawValue)
-      json.member("field", rejection.field)
-      json.member("value", rejection.value)
-      json.member("message", rejection.message)
-    }
-    json.endObject()
   }
 }

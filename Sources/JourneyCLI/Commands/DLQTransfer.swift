@@ -9,15 +9,12 @@ import JourneyPostgres
 /// `journey dlq export`
 struct DLQExport: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "export", abstract: "Write letters as JSON lines to standard output, bodies as base64.",
-    discussion: "Changes nothing; the record notes who has read how many out.")
+    commandName: "export", abstract: "Write dead letters to standard output, a line of JSON each, bodies as base64.",
+    discussion: "Changes no dead letter. The record says who exported how many.")
 
-  @Argument(help: "The letters' ids; left out, the filter says which.")
-  var ids: [String] = []
+  @OptionGroup var selection: DeadLetterSelectionOptions
 
-  @OptionGroup var filter: DeadLetterFilterOptions
-
-  @Option(name: .long, help: "Why, for the record.")
+  @Option(name: .long, help: "The reason, for the record.")
   var reason: String?
 
   @OptionGroup var actor: ActorOptions
@@ -25,27 +22,28 @@ struct DLQExport: AsyncParsableCommand {
 
   func run() async throws {
     try await withExitStatus {
-      let deadLetters = try filter.filter(ids: ids)
+      let deadLetters = try selection.filter()
       try await withArchive(try await common.settings()) { worker in
         let repository = DeadLetterRepository(worker: worker, actor: actor.name)
         try await requireDeadLetters(
-          deadLetters.ids, in: deadLetters.states, repository, advice: " (--state all takes it)")
+          deadLetters.ids, in: deadLetters.states, repository, advice: " (--state all selects it)")
         var before: UUID?
         var count = 0
         while true {
-          // Few at a time: bodies may be large.
+          // Small pages: bodies may be large.
           let page = try await repository.list(deadLetters, before: before, limit: 50, withBodies: true)
           for deadLetter in page {
-            var json = JSONWriter(reservingCapacity: deadLetter.deadLetter.message.body.count * 2 + 2048)
-            DeadLetterJSON.write(deadLetter, body: .base64, into: &json)
-            Output.line(String(decoding: json.bytes, as: UTF8.self))
+            let line = encodeJSON(
+              DeadLetterJSON(deadLetter, body: .base64),
+              reservingCapacity: deadLetter.deadLetter.message.body.count * 2 + 2048)
+            Output.line(String(decoding: line, as: UTF8.self))
           }
           count += page.count
           guard let last = page.last else { break }
           before = last.id
         }
         try await repository.recordExport(count, why: reason)
-        Output.error("\(count.of("letter")) exported")
+        Output.error("\(count.of("dead letter")) exported")
       }
     }
   }
@@ -54,13 +52,13 @@ struct DLQExport: AsyncParsableCommand {
 /// `journey dlq import`
 struct DLQImport: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "import", abstract: "Take exported letters into the archive.",
-    discussion: "A letter whose message is archived already is left as it is, so that an import can be repeated.")
+    commandName: "import", abstract: "Import exported dead letters into the archive.",
+    discussion: "A dead letter whose message is archived already stays as it is, so an import can be repeated.")
 
-  @Argument(help: ArgumentHelp("The file of JSON lines; - for standard input.", valueName: "file"), completion: .file())
+  @Argument(help: ArgumentHelp("A file of JSON lines; - for standard input.", valueName: "file"), completion: .file())
   var file: String
 
-  @Flag(name: .long, help: "Read and check the file, change nothing.")
+  @Flag(name: .long, help: "Read and check the file; change nothing.")
   var dryRun = false
 
   @OptionGroup var actor: ActorOptions
@@ -71,22 +69,22 @@ struct DLQImport: AsyncParsableCommand {
     try await withExitStatus {
       let settings = try await common.settings()
       let deadLetters = try read(HeaderRedaction(settings.deadLetters.redactHeaders))
-      var taken = 0
+      var imported = 0
       if !dryRun {
-        taken = try await withArchive(settings) { worker in
+        imported = try await withArchive(settings) { worker in
           let repository = DeadLetterRepository(worker: worker, actor: actor.name)
-          var taken = 0
+          var imported = 0
           for part in deadLetters.parts(of: 100, bytes: 16 << 20, size: \.deadLetter.message.body.count) {
-            taken += try await repository.insert(Array(part))
+            imported += try await repository.insert(Array(part))
           }
-          return taken
+          return imported
         }
       }
-      report(deadLetters.count, taken)
+      report(deadLetters.count, imported)
     }
   }
 
-  /// - Parameter redaction: an export of an earlier version may have credentials.
+  /// - Parameter redaction: an export of an earlier version may hold credentials.
   private func read(_ redaction: HeaderRedaction) throws -> [ArchivedDeadLetter] {
     let bytes: [UInt8]
     if file == "-" {
@@ -110,21 +108,14 @@ struct DLQImport: AsyncParsableCommand {
     return deadLetters
   }
 
-  private func report(_ read: Int, _ taken: Int) {
+  private func report(_ read: Int, _ imported: Int) {
     if output.json {
-      printJSON { json in
-        json.beginObject()
-        json.key("read")
-        json.int(read)
-        json.key("imported")
-        json.int(taken)
-        json.endObject()
-      }
+      printJSON(["read": read, "imported": imported] as JSONObject)
     } else {
       Output.line(
         dryRun
-          ? "\(read.of("letter")) read, nothing changed"
-          : "\(taken.of("letter")) imported, \(read - taken) here already")
+          ? "\(read.of("dead letter")) read, nothing changed"
+          : "\(imported.of("dead letter")) imported, \(read - imported) archived already")
     }
   }
 }

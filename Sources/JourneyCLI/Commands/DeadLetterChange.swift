@@ -3,40 +3,37 @@ import ArgumentParser
 import Journey
 import JourneyPostgres
 
-/// Why somebody changes something for good.
+/// Why an operator makes a change that cannot be undone.
 struct ReasonOption: ParsableArguments {
-  @Option(name: .long, help: "Why, for the record.")
+  @Option(name: .long, help: "The reason, for the record.")
   var reason: String
 
-  /// - Throws: `Failure` where it says nothing.
+  /// - Throws: `Failure` if it is empty.
   func text() throws -> String {
     guard !reason.allSatisfy(\.isWhitespace) else {
-      throw Failure(.refusedInput, "--reason is empty: say why, for the record")
+      throw Failure(.refusedInput, "--reason is empty: give a reason, for the record")
     }
     return reason
   }
 }
 
-/// The arguments of the commands that change letters for good, and what they have in common.
+/// What the commands that discard and delete dead letters have in common.
 struct DeadLetterChange: ParsableArguments {
-  /// What is done, for a person: `discard`, `discarded`.
+  /// The verb in the output: `discard`, `discarded`.
   struct Wording {
     var verb: String
     var participle: String
     var suffix = ""
   }
 
-  @Argument(help: "The letters' ids; left out, the filter or --all says which.")
-  var ids: [String] = []
+  @OptionGroup var selection: DeadLetterSelectionOptions
 
-  @OptionGroup var filter: DeadLetterFilterOptions
-
-  @Flag(name: .long, help: "All letters in that state.")
+  @Flag(name: .long, help: "All dead letters in that state.")
   var all = false
 
   @OptionGroup var reason: ReasonOption
 
-  @Flag(name: .long, help: "Count them, change nothing.")
+  @Flag(name: .long, help: "Count the dead letters; change nothing.")
   var dryRun = false
 
   @OptionGroup var actor: ActorOptions
@@ -44,16 +41,16 @@ struct DeadLetterChange: ParsableArguments {
   @OptionGroup var output: OutputOptions
 
   /// - Parameters:
-  ///   - states: those that letters may be in.
-  ///   - advice: what to do where one that is named is in another.
-  ///   - change: changes the letters, and answers how many.
+  ///   - states: those that the dead letters may be in.
+  ///   - advice: how to select a dead letter that is in another.
+  ///   - change: makes the change, and returns how many dead letters it changed.
   func run(
     _ wording: Wording, in states: [DeadLetterState], advice: String = "",
     _ change: @escaping (DeadLetterRepository, DeadLetterFilter, _ why: String) async throws -> Int
   ) async throws {
     let why = try reason.text()
-    try requireChoice(ids, filter, all: all)
-    var deadLetters = try filter.filter(ids: ids)
+    try selection.require(all: all)
+    var deadLetters = try selection.filter()
     if deadLetters.states.isEmpty { deadLetters.states = states }
     let count = try await withArchive(try await common.settings()) { [deadLetters] worker in
       let repository = DeadLetterRepository(worker: worker, actor: actor.name)
@@ -61,26 +58,12 @@ struct DeadLetterChange: ParsableArguments {
       return dryRun ? try await repository.count(deadLetters) : try await change(repository, deadLetters, why)
     }
     guard output.json else {
-      let deadLetters = count.of("letter")
+      let deadLetters = count.of("dead letter")
       return Output.line(
         dryRun
           ? "would \(wording.verb) \(deadLetters)\(wording.suffix)"
           : "\(deadLetters) \(wording.participle)\(wording.suffix)")
     }
-    printJSON { json in
-      json.beginObject()
-      json.key("dryRun")
-      json.bool(dryRun)
-      json.key(wording.participle)
-      json.int(count)
-      json.endObject()
-    }
-  }
-}
-
-/// What changes letters wants to be told which: forgetting the filter is not meaning all of them.
-func requireChoice(_ ids: [String], _ filter: DeadLetterFilterOptions, all: Bool) throws {
-  if ids.isEmpty, filter.isEmpty, !all {
-    throw Failure(.refusedInput, "which letters? Give ids, a filter such as --code, or --all")
+    printJSON(["dryRun": dryRun, wording.participle: count] as JSONObject)
   }
 }

@@ -10,39 +10,39 @@ import PostgresClient
 /// `journey doctor`
 struct Doctor: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Check settings, rules, broker and database, and say what to do. Changes nothing.",
-    discussion: "Exit status: 0 where nothing is wrong (warnings do not count), 78 otherwise.")
+    abstract: "Check settings, rules, broker and database, and advise what to fix. Changes nothing.",
+    discussion: "Exit status: 0 if there is no failure (warnings do not count), 78 otherwise.")
 
   @OptionGroup var common: CommonOptions
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
     try await withExitStatus {
-      var examination = DiagnosticReport()
+      var report = DiagnosticReport()
       var settings: JourneyConfiguration.Settings?
-      await examination.check("settings", advice: "mend what the message names") {
+      await report.check("settings", advice: "fix what the message names") {
         let read = try await common.settings()
         settings = read
         return "log level \(read.logLevel), \(read.workers) workers, at most \(read.batchSize) events in a commit"
       }
       if let settings {
-        await examination.rules(settings)
-        await examination.broker(settings)
-        await examination.database(settings)
-        await examination.links(settings)
+        await report.rules(settings)
+        await report.broker(settings)
+        await report.database(settings)
+        await report.links(settings)
       }
-      if output.json { printJSON { examination.write(into: &$0) } } else { examination.show() }
-      if examination.hasFailures { throw ExitCode(Failure.Status.settings.rawValue) }
+      if output.json { printJSON(report.findings) } else { report.show() }
+      if report.hasFailures { throw ExitCode(Failure.Status.settings.rawValue) }
     }
   }
 }
 
-/// The findings of an examination, in the order in which they were made.
+/// What the checks have found, in their order.
 struct DiagnosticReport {
-  enum Verdict: String {
+  enum Verdict: String, Encodable {
     case ok, warning, failure
   }
-  struct Finding {
+  struct Finding: Encodable {
     var subject: String
     var verdict: Verdict
     var text: String
@@ -68,7 +68,7 @@ struct DiagnosticReport {
   }
 
   mutating func rules(_ settings: JourneyConfiguration.Settings) async {
-    await check("mappings", advice: "mend the lines that are named") {
+    await check("mappings", advice: "fix the lines that the message names") {
       let sources = try await settings.mappings().sources
       guard sources.contains(InboundDecoder.cloudEvents) else {
         throw Failure(
@@ -76,7 +76,7 @@ struct DiagnosticReport {
       }
       return sources.joined(separator: ", ")
     }
-    await check("decisions", advice: "mend the lines that are named") {
+    await check("decisions", advice: "fix the lines that the message names") {
       "version \(try await settings.decisions().version)"
     }
     add("publishers", .ok, settings.publishersInWords)
@@ -85,7 +85,7 @@ struct DiagnosticReport {
   mutating func broker(_ settings: JourneyConfiguration.Settings) async {
     let names = settings.messagingNames
     var isReachable = false
-    await check("broker", advice: "start it, or mend AMQP_URL") {
+    await check("broker", advice: "start it, or fix AMQP_URL") {
       var text = ""
       try await withAdmin(settings) { text = try await $0.ping() }
       isReachable = true
@@ -94,23 +94,23 @@ struct DiagnosticReport {
     guard isReachable else { return }
     await check("queues", advice: "run: journey topology apply") {
       try await withAdmin(settings) { try TopologyCommand.refuse(try await $0.verify(names.topology)) }
-      return "as they have to be"
+      return "as required"
     }
     var alarm: String?
-    await check("permissions", advice: "run what the message says, as the broker's administrator") {
+    await check("permissions", advice: "run the commands in the message as the broker's administrator") {
       try await withAdmin(settings) {
         do { try await requirePermissions(settings, $0) } catch let error as AMQPError where error.code == .blocked {
           alarm = error.message
         }
       }
-      return "the broker lets it do all that serve does"
+      return "all that serve needs"
     }
-    // It passes, and says nothing about the permissions.
+    // The check has passed without an answer about the permissions.
     if let alarm, hasPassedLast {
       findings.removeLast()
       add(
         "permissions", .warning, "not checked: the broker takes no messages for now (\(alarm))",
-        "end the broker's alarm (rabbitmq-diagnostics alarms shows it), then run journey doctor again")
+        "clear the broker's alarm (see rabbitmq-diagnostics alarms), then run journey doctor again")
     }
     var depths = (ingest: 0, dead: 0)
     do {
@@ -121,7 +121,8 @@ struct DiagnosticReport {
     add("backlog", .ok, "\(depths.ingest) events wait in \(names.ingest)")
     if depths.dead > 0 {
       add(
-        "dead letters", .warning, "\(depths.dead) wait in \(names.deadLetters)", "look at their header x-journey-reason"
+        "dead letters", .warning, "\(depths.dead) wait in \(names.deadLetters)",
+        "their header x-journey-reason says why"
       )
     } else {
       add("dead letters", .ok, "none wait in \(names.deadLetters)")
@@ -130,17 +131,17 @@ struct DiagnosticReport {
 
   mutating func database(_ settings: JourneyConfiguration.Settings) async {
     var isThere = false
-    await check("writes", advice: "start the database, mend DATABASE_URL, or wait until it takes writes again") {
+    await check("writes", advice: "start the database, fix DATABASE_URL, or wait until it accepts writes again") {
       if let problem = try await withDatabase(settings, role: nil, "doctor", WriteCheck.problem) {
         throw Failure(.unavailable, problem)
       }
       isThere = true
-      return "the database takes them"
+      return "the database accepts writes"
     }
     guard isThere else { return }
     await check("sessions", advice: SessionCheck.advice) {
       if let problem = try await SessionCheck.run(settings.database(role: nil)) { throw Failure(.settings, problem) }
-      return "kept beyond a transaction"
+      return "a session outlives its transactions"
     }
     var isCurrent = false
     await check("schema", advice: "run: journey migrate") {
@@ -157,7 +158,8 @@ struct DiagnosticReport {
     guard isCurrent else { return }
     var inspection: StoreInspection?
     await check(
-      "database", advice: "let the login role take on \(settings.databaseRole): GRANT \(settings.databaseRole) TO …"
+      "database",
+      advice: "allow the login role to work as \(settings.databaseRole): GRANT \(settings.databaseRole) TO …"
     ) {
       let found = try await withDatabase(settings, role: settings.workingRole, "doctor") {
         try await StoreInspection.run(on: $0)
@@ -168,13 +170,13 @@ struct DiagnosticReport {
     }
     if let inspection { report(inspection) }
     await access(settings)
-    await check("commits", advice: "mend what it names, or run: journey migrate") {
+    await check("commits", advice: "fix what the message names, or run: journey migrate") {
       let signals = try await settings.decisions().signals
       let problem = try await withDatabase(settings, role: settings.workingRole, "doctor") {
         try await CommitCheck.problem($0, signals: signals)
       }
       if let problem { throw Failure(.settings, problem) }
-      return "the database knows all that a commit means"
+      return "a commit works"
     }
     await deadLetters(settings)
   }
@@ -197,11 +199,13 @@ struct DiagnosticReport {
       let cut = replays.filter { !$0.isUnderWay }
       guard !cut.isEmpty else { return }
       let left = cut.map(\.remaining).reduce(0, +)
-      add("replays", .warning, "\(left.of("letter")) of replays that were cut off", "journey dlq replay --resume")
+      add(
+        "replays", .warning, "\(left.of("dead letter")) of replays that were interrupted", "journey dlq replay --resume"
+      )
     } catch {
       add(
         "archive", .failure, "\(error)",
-        "let \(settings.databaseRole) read journey_dead_letters, or run: journey migrate")
+        "allow \(settings.databaseRole) to read journey_dead_letters, or run: journey migrate")
     }
   }
 
@@ -215,7 +219,7 @@ struct DiagnosticReport {
         "tenancy", .failure, "row level security is off on \(found.unprotectedTables.joined(separator: ", "))",
         "ALTER TABLE … ENABLE ROW LEVEL SECURITY")
     } else {
-      add("tenancy", .ok, "row level security holds for \(found.workingRole)")
+      add("tenancy", .ok, "row level security applies to \(found.workingRole)")
     }
     if found.loginIsSuperuser {
       add(
@@ -233,7 +237,7 @@ struct DiagnosticReport {
         "grant them, or run: journey migrate")
     }
     for setting in found.unsafeSettings {
-      add("durability", .warning, "\(setting): a crash of the server can lose what was acknowledged", "switch it on")
+      add("durability", .warning, "\(setting): a crash of the server can lose acknowledged events", "turn it on")
     }
     let waiting = "\(found.unpublishedActions.of("action")) not yet published"
     if found.stuckActions.isEmpty {
@@ -242,7 +246,7 @@ struct DiagnosticReport {
       let stuck = found.stuckActions.map { "\($0.count) because \($0.reason)" }.joined(separator: "; ")
       add(
         "outbox", .warning, "\(waiting), of which failed: \(stuck)",
-        "mend what is named; each is tried again within the hour, unless it has expired")
+        "fix the causes; each action is retried within the hour, unless it has expired")
     }
   }
 
@@ -261,18 +265,5 @@ struct DiagnosticReport {
       )
       if let advice = finding.advice { Output.line(String(repeating: " ", count: width + 11) + "-> \(advice)") }
     }
-  }
-
-  func write(into json: inout JSONWriter) {
-    json.beginArray()
-    for finding in findings {
-      json.beginObject()
-      json.member("subject", finding.subject)
-      json.member("verdict", finding.verdict.rawValue)
-      json.member("text", finding.text)
-      json.member("advice", finding.advice)
-      json.endObject()
-    }
-    json.endArray()
   }
 }

@@ -1,10 +1,10 @@
 import JourneyConfiguration
 
 extension DiagnosticReport {
-  /// Whether what goes over the network is encrypted, and who is at the other end. A warning at most: a network may be
-  /// trusted for reasons of its own.
+  /// Whether connections are encrypted, and whether the servers are verified. A warning at most: a private network may
+  /// be trusted.
   mutating func links(_ settings: JourneyConfiguration.Settings) async {
-    // Where the database cannot be reached that is told already.
+    // An unreachable database is reported already.
     let findings =
       (try? await settings.links()) ?? ((try? settings.broker("doctor")).map { [.broker($0)] } ?? [])
       + LinkFinding.api(settings.api)

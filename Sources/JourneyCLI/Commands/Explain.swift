@@ -8,16 +8,16 @@ import PostgresClient
 struct Explain: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract:
-      "Say how a client stands and why: stage, score and what it is made of, risks with their evidence, what was considered."
+      "Explain where a client stands: stage, score and its parts, risks with their evidence, and the actions considered."
   )
 
-  @Argument(help: "The client's id, e-mail, or the id by which a source knows it.")
+  @Argument(help: "The client's id, e-mail address, or id at a source.")
   var client: String
 
-  @Option(name: .long, help: "The organisation's id, where several know such a client.")
+  @Option(name: .long, help: "The organisation's id, if several have such a client.")
   var org: String?
 
-  @Option(name: .long, help: "The most events, scores and actions to show, each.")
+  @Option(name: .long, help: "How many events, scores and actions to show at most.")
   var limit = 10
 
   @OptionGroup var common: CommonOptions
@@ -28,7 +28,7 @@ struct Explain: AsyncParsableCommand {
       let settings = try await common.settings()
       let orgID = try org.map { text in
         guard let id = UUID(uuidString: text) else {
-          throw Failure(.refusedInput, "--org \(text): an organisation is named by its UUID")
+          throw Failure(.refusedInput, "--org \(text): expected the organisation's UUID")
         }
         return id
       }
@@ -38,28 +38,26 @@ struct Explain: AsyncParsableCommand {
           try await find(ClientReports(worker: $0, rules: rules), orgID)
         }
       }
-      if output.json { printJSON { write(report, into: &$0) } } else { show(report) }
+      if output.json { printJSON(report.json) } else { show(report) }
     }
   }
 
   private func find(_ reports: ClientReports, _ orgID: UUID?) async throws -> ClientReport {
     let found = try await reports.find(client, orgID: orgID)
     guard let first = found.first else {
-      throw Failure(.failed, "no client \(client) is known; give its id, its e-mail or a source's id of it")
+      throw Failure(.failed, "unknown client \(client); give its id, e-mail address, or id at a source")
     }
     guard found.count == 1 else {
       let lines = found.map { "  \($0.id.text)  organisation \($0.orgID.text)  \(($0.name ?? "").plain(200))" }
       throw Failure(
         .refusedInput,
-        "\(client) names \(found.count) clients; give one of these ids, or --org:\n" + lines.joined(separator: "\n"))
+        "\(client) matches \(found.count) clients; give one of these ids, or --org:\n" + lines.joined(separator: "\n"))
     }
     guard let report = try await reports.report(on: first.id, limit: max(1, min(limit, 1000))) else {
-      throw Failure(.failed, "the client \(client) is gone")
+      throw Failure(.failed, "the client \(client) no longer exists")
     }
     return report
   }
-
-  // MARK: For people
 
   private func show(_ report: ClientReport) {
     Output.line("\((report.name ?? "(no name)").plain(200))  \((report.email ?? "").plain(200))  \(report.id.text)")
@@ -86,10 +84,10 @@ struct Explain: AsyncParsableCommand {
     }
   }
 
-  /// - Parameter latest: the latest score that is stored.
+  /// - Parameter latest: the latest stored score.
   private func show(_ now: ClientReport.Now?, _ latest: ClientReport.Score?) {
     if let due = now?.nextChange {
-      Output.line("the risks change by themselves at \(due.iso8601) unless something happens before")
+      Output.line("without new events the risks change at \(due.iso8601)")
     }
     let cause = latest?.explanation.flatMap { try? JSONDocument(parsing: $0) }?.root["cause"]
     if let now {
@@ -98,9 +96,9 @@ struct Explain: AsyncParsableCommand {
         now.explanation,
         now.isStored
           ? because(cause)
-          : "not stored yet: time has passed, or the host or the rules have changed, since the last evaluation")
+          : "not stored yet: since the last evaluation time has passed, or the host's data or the rules have changed")
     }
-    // A score that the host wrote after the last evaluation shows as well: the API answers with it.
+    // Also a score that the host wrote after the last evaluation: it is the one that the API returns.
     guard let latest, latest.explanation == nil || !(now?.isStored ?? false) else { return }
     Output.line(
       "\nstored: score \(number(latest.score)), risk level \(latest.riskLevel), at \(latest.generatedAt.iso8601)")
@@ -123,17 +121,17 @@ struct Explain: AsyncParsableCommand {
     Output.line("  \(cause), rules \(text(root["ruleVersion"]))")
   }
 
-  /// Evidence and causes quote what the events held.
+  /// Evidence and causes quote the events.
   private func text(_ value: JSONValue?) -> String { (value?.string ?? "").plain(400) }
 
   private func because(_ cause: JSONValue?) -> String {
-    guard let cause else { return "its cause is not known: the latest score is not the adapter's" }
-    if cause["type"]?.string == "time_passed" { return "because time had passed, without an event" }
+    guard let cause else { return "cause unknown: the adapter did not make the latest score" }
+    if cause["type"]?.string == "time_passed" { return "because time had passed, without a new event" }
     if cause["type"]?.string == "history_changed" {
-      return "because the stored events were changed, by the host or as two clients became one"
+      return "because the host changed the stored events, or two clients were merged"
     }
     if cause["type"]?.string == "recomputed" {
-      return "because journey recompute made the client anew, without an event"
+      return "because journey recompute evaluated the client again"
     }
     return "because of \(text(cause["type"])) \(text(cause["id"])) from \(text(cause["source"]))"
   }
@@ -144,83 +142,39 @@ struct Explain: AsyncParsableCommand {
     case "outranked": "outranked by \((candidate["by"]?.string ?? "").plain(400))"
     case "cooling_down":
       "published already (\((candidate["openAction"]?.string ?? "").plain(400))), again from \((candidate["until"]?.string ?? "").plain(400))"
-    case "withheld": "not published, as the client was only made anew"
+    case "withheld": "not published: the client was only evaluated again"
     default: "unknown"
     }
   }
 
   private func number(_ value: Double) -> String { value == value.rounded() ? "\(Int(value))" : "\(value)" }
   private func signed(_ value: Double) -> String { (value < 0 ? "" : "+") + number(value) }
+}
 
-  // MARK: For machines
-
-  private func write(_ report: ClientReport, into json: inout JSONWriter) {
-    json.beginObject()
-    json.member("clientId", report.id.text)
-    json.member("orgId", report.orgID.text)
-    json.member("name", report.name)
-    json.member("email", report.email)
-    json.member("stage", report.now?.stage)
-    json.member("nextChange", report.now?.nextChange?.iso8601)
-    if let now = report.now {
-      json.key("now")
-      json.beginObject()
-      json.member("asOf", now.asOf.iso8601)
-      json.key("score")
-      json.double(now.score)
-      json.member("riskLevel", now.riskLevel)
-      json.key("isStored")
-      json.bool(now.isStored)
-      json.key("explanation")
-      json.raw(now.explanation)
-      json.endObject()
-    }
-    json.key("eventCount")
-    json.int(report.eventCount)
-    json.key("scores")
-    json.beginArray()
-    for score in report.scores {
-      json.beginObject()
-      json.member("generatedAt", score.generatedAt.iso8601)
-      json.key("score")
-      json.double(score.score)
-      json.member("riskLevel", score.riskLevel)
-      if let explanation = score.explanation {
-        json.key("explanation")
-        json.raw(explanation)
-      }
-      json.endObject()
-    }
-    json.endArray()
-    json.key("actions")
-    json.beginArray()
-    for action in report.actions {
-      json.beginObject()
-      json.member("id", action.id.text)
-      json.member("action", action.action)
-      json.member("channel", action.channel)
-      json.member("priority", action.priority)
-      json.member("reason", action.reason)
-      json.member("decidedAt", action.decidedAt.iso8601)
-      json.member("publishedAt", action.publishedAt?.iso8601)
-      json.member("state", action.state)
-      json.endObject()
-    }
-    json.endArray()
-    json.key("events")
-    json.beginArray()
-    for event in report.events {
-      json.beginObject()
-      json.member("occurredAt", event.occurredAt.iso8601)
-      json.member("type", event.type)
-      json.member("stage", event.stage)
-      json.key("setsStage")
-      json.bool(event.setsStage)
-      json.member("source", event.source)
-      json.member("id", event.sourceEventID)
-      json.endObject()
-    }
-    json.endArray()
-    json.endObject()
+extension ClientReport {
+  fileprivate var json: JSONObject {
+    [
+      "clientId": id, "orgId": orgID, "name": name, "email": email, "stage": now?.stage, "nextChange": now?.nextChange,
+      "now": now.map { now -> JSONObject in
+        [
+          "asOf": now.asOf, "score": now.score, "riskLevel": now.riskLevel, "isStored": now.isStored,
+          "explanation": RawJSON(now.explanation),
+        ]
+      },
+      "eventCount": eventCount,
+      "scores": scores.map { score -> JSONObject in
+        [
+          "generatedAt": score.generatedAt, "score": score.score, "riskLevel": score.riskLevel,
+          "explanation": score.explanation.map { RawJSON($0) },
+        ]
+      },
+      "actions": actions,
+      "events": events.map { event -> JSONObject in
+        [
+          "occurredAt": event.occurredAt, "type": event.type, "stage": event.stage, "setsStage": event.setsStage,
+          "source": event.source, "id": event.sourceEventID,
+        ]
+      },
+    ]
   }
 }

@@ -8,14 +8,14 @@ import PostgresClient
 struct IdentityCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "identity",
-    abstract: "Work on who is who: under which ids sources know the clients.",
+    abstract: "Manage identities: the ids by which sources know the clients.",
     subcommands: [
       IdentityList.self, IdentityLink.self, IdentityUnlink.self, IdentityMerge.self, IdentityImport.self,
       IdentityHistory.self,
     ])
 }
 
-/// What every command on identities takes.
+/// The options of every command on identities.
 struct IdentityOptions: ParsableArguments {
   @Option(name: .long, help: "The organisation's id.")
   var org: String
@@ -35,7 +35,7 @@ struct IdentityOptions: ParsableArguments {
 
   static func id(_ text: String, _ name: String, _ what: String) throws -> UUID {
     guard let id = UUID(uuidString: text) else {
-      throw Failure(.refusedInput, "\(name) \(text): \(what) is named by its UUID")
+      throw Failure(.refusedInput, "\(name) \(text): expected the UUID of \(what)")
     }
     return id
   }
@@ -44,14 +44,14 @@ struct IdentityOptions: ParsableArguments {
 /// `journey identity list`
 struct IdentityList: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "list", abstract: "Show the ids by which sources know the clients of an organisation.")
+    commandName: "list", abstract: "List the ids by which sources know the clients of an organisation.")
 
   @OptionGroup var options: IdentityOptions
-  @Option(name: .long, help: "Only this source's.")
+  @Option(name: .long, help: "Only ids of this source.")
   var source: String?
-  @Option(name: .long, help: "Only this client's.")
+  @Option(name: .long, help: "Only ids of this client.")
   var client: String?
-  @Option(name: .long, help: "The most to show.")
+  @Option(name: .long, help: "How many to show at most.")
   var limit = 100
   @OptionGroup var output: OutputOptions
 
@@ -63,22 +63,7 @@ struct IdentityList: AsyncParsableCommand {
         try await repository.list(orgID: org, source: source, client: clientID, limit: limit)
       }
       if output.json {
-        printJSON { json in
-          json.beginArray()
-          for identity in found {
-            json.beginObject()
-            json.member("source", identity.source)
-            json.member("id", identity.externalID)
-            json.member("clientId", identity.clientID.text)
-            json.member("name", identity.name)
-            json.member("email", identity.email)
-            json.member("since", identity.createdAt.iso8601)
-            json.member("via", identity.via)
-            json.member("eventId", identity.eventID)
-            json.endObject()
-          }
-          json.endArray()
-        }
+        printJSON(found)
       } else {
         Output.table(
           ["source", "id", "client", "name", "since", "via", "event"],
@@ -96,18 +81,18 @@ struct IdentityList: AsyncParsableCommand {
 /// `journey identity link SOURCE ID CLIENT`
 struct IdentityLink: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "link", abstract: "Have a source's id mean a client.",
-    discussion: "Exit status: 0 where it does now, 65 where it means another client or there is no such client.")
+    commandName: "link", abstract: "Link a source's id to a client.",
+    discussion: "Exit status: 0 if it is linked now, 65 if it is linked to another client or there is no such client.")
 
   @Argument(help: "The source, e.g. hubspot.")
   var source: String
   @Argument(
     help: ArgumentHelp(
-      "The id by which the source knows the client, or a thing of the client: deal:4711.", valueName: "id"))
+      "The id of the client at the source, or of something that belongs to the client: deal:4711.", valueName: "id"))
   var externalID: String
   @Argument(help: "The client's id or e-mail address.")
   var client: String
-  @Option(name: .long, help: "Why, for the record.")
+  @Option(name: .long, help: "The reason, for the record.")
   var reason: String?
   @OptionGroup var options: IdentityOptions
 
@@ -118,7 +103,7 @@ struct IdentityLink: AsyncParsableCommand {
         try await repository.link(orgID: org, source: source, externalID: externalID, client: client, why: reason)
       }
       if let problem = outcome.problem(source, externalID, client) { throw Failure(.refusedInput, problem) }
-      Output.line(outcome == .known ? "known already" : "linked")
+      Output.line(outcome == .known ? "linked already" : "linked")
     }
   }
 }
@@ -126,16 +111,16 @@ struct IdentityLink: AsyncParsableCommand {
 /// `journey identity merge FROM INTO`
 struct IdentityMerge: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "merge", abstract: "Make two clients one: the journey of the first becomes part of the second's.",
+    commandName: "merge", abstract: "Merge two clients: the journey of the first becomes part of the second.",
     discussion:
-      "What is still sent for the first counts for the second. There is no way back. Score and risks are made anew with the client's next event."
+      "Later events of the first count for the second. A merge cannot be undone. The client's next event updates score and risks."
   )
 
-  @Argument(help: "The id of the client that is no longer to be one of its own.")
+  @Argument(help: "The id of the client that is merged into the other.")
   var from: String
   @Argument(help: "The id of the client that remains.")
   var into: String
-  @Option(name: .long, help: "Why, for the record.")
+  @Option(name: .long, help: "The reason, for the record.")
   var reason: String?
   @OptionGroup var options: IdentityOptions
 
@@ -151,12 +136,12 @@ struct IdentityMerge: AsyncParsableCommand {
           try await repository.merge(orgID: org, from: first, into: second, why: reason)
         }
       } catch let error as PostgresError where error.sqlState == "23503" {
-        throw Failure(.refusedInput, "not both of \(from) and \(into) are clients of the organisation \(options.org)")
+        throw Failure(.refusedInput, "\(from) or \(into) is not a client of the organisation \(options.org)")
       }
       if wasOne {
         throw Failure(
           .refusedInput,
-          "\(from) and \(into) are one client already: \(remaining.text); merging them again would be a cycle")
+          "\(from) and \(into) are merged already, into \(remaining.text)")
       }
       Output.line("\(from) is now \(remaining.text)")
     }
@@ -168,8 +153,8 @@ struct IdentityImport: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "import", abstract: "Link many ids at once, from a CSV file: source,id,client.",
     discussion: """
-      The client is an id or an e-mail address. A first line with these headings is passed over; a field may stand in double quotes. A line that cannot be \
-      linked is told with its number and does not keep the others back. Exit status: 0 where all are linked, 65 otherwise.
+      The client is an id or an e-mail address. A first line with these headings is skipped; fields may be in double quotes. A line that cannot be \
+      linked is reported with its number and does not stop the others. Exit status: 0 if all are linked, 65 otherwise.
       """)
 
   @Argument(help: ArgumentHelp("The file; - for standard input.", valueName: "file"), completion: .file())
@@ -194,7 +179,7 @@ struct IdentityImport: AsyncParsableCommand {
         var problems: [String] = []
         for (line, fields) in rows where fields.map({ $0.lowercased() }) != ["source", "id", "client"] {
           guard fields.count == 3, !fields.contains("") else {
-            problems.append("\(name):\(line): three fields are expected: source,id,client")
+            problems.append("\(name):\(line): expected three fields: source,id,client")
             continue
           }
           let outcome = try await repository.link(
@@ -208,7 +193,7 @@ struct IdentityImport: AsyncParsableCommand {
         return (added, known, problems)
       }
       for problem in problems { Output.error(problem) }
-      Output.line("\(added) linked, \(known) known already, \(problems.count) not linked")
+      Output.line("\(added) linked, \(known) linked already, \(problems.count) not linked")
       if !problems.isEmpty { throw ExitCode(Failure.Status.refusedInput.rawValue) }
     }
   }
@@ -219,19 +204,19 @@ extension LinkOutcome {
     switch self {
     case .added, .known: nil
     case .taken(let other):
-      "\(source) \(externalID) means the client \(other.text) already; if both are one: journey identity merge"
+      "\(source) \(externalID) is linked to the client \(other.text); if both are the same client: journey identity merge"
     case .unknownClient:
       "the organisation has no client \(client)"
-        + (client.contains("@") ? "; an address that no source has verified finds none: name the client by its id" : "")
-    case .unusable(let what, let fault): "the \(what) is of no use, as no event could have it: \(fault)"
-    case .ambiguous(let count): "\(count) clients of the organisation share the address \(client); name one by its id"
+        + (client.contains("@") ? "; an address that no source has verified is not searched: give the client's id" : "")
+    case .unusable(let what, let fault): "no event could have this \(what): \(fault)"
+    case .ambiguous(let count): "\(count) clients of the organisation share the address \(client); give the id of one"
     }
   }
 }
 
 /// Comma-separated values. Source: RFC 4180.
 enum CSV {
-  /// The lines with their numbers, from 1; empty ones are left out.
+  /// The lines that are not empty, with their numbers from 1.
   static func rows(_ text: String) -> [(line: Int, fields: [String])] {
     var rows: [(Int, [String])] = []
     for (number, line) in text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).enumerated() {

@@ -6,21 +6,21 @@ import JourneyPostgres
 /// `journey identity unlink SOURCE ID`
 struct IdentityUnlink: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "unlink", abstract: "Take a source's id away from the client that it means.",
+    commandName: "unlink", abstract: "Unlink a source's id from its client.",
     discussion: """
-      What comes under this id from now on looks for its client anew. Events that came under it so far stay with the client. Where the source verifies \
-      addresses, an event with the same address would link it again: link it to the right client then. The record keeps what had linked it. \
-      Exit status: 0 where it is unlinked, 65 where the id means nobody.
+      Later events with this id are matched to a client again. Earlier events stay with the client. If the source verifies e-mail addresses, an \
+      event with the same address would link the id again: link it to the right client then. The record keeps what had linked it. \
+      Exit status: 0 if it is unlinked, 65 if the id was not linked.
       """)
 
   @Argument(help: "The source, e.g. hubspot.")
   var source: String
   @Argument(
     help: ArgumentHelp(
-      "The id by which the source knows the client, or a thing of the client: deal:4711.", valueName: "id"))
+      "The id of the client at the source, or of something that belongs to the client: deal:4711.", valueName: "id"))
   var externalID: String
   @OptionGroup var reason: ReasonOption
-  @Flag(name: .long, help: "Show what it means, change nothing.")
+  @Flag(name: .long, help: "Show what the id is linked to; change nothing.")
   var dryRun = false
   @OptionGroup var options: IdentityOptions
   @OptionGroup var output: OutputOptions
@@ -33,27 +33,21 @@ struct IdentityUnlink: AsyncParsableCommand {
           orgID: org, source: source, externalID: externalID, why: why, isRehearsal: isRehearsal)
       }
       guard let identity = found else {
-        throw Failure(.refusedInput, "\(source) \(externalID) means no client of the organisation \(options.org)")
+        throw Failure(
+          .refusedInput, "\(source) \(externalID) is not linked to a client of the organisation \(options.org)")
       }
       if output.json {
-        printJSON { json in
-          json.beginObject()
-          json.key("dryRun")
-          json.bool(dryRun)
-          json.member("source", identity.source)
-          json.member("id", identity.externalID)
-          json.member("clientId", identity.clientID.text)
-          json.member("since", identity.createdAt.iso8601)
-          json.member("via", identity.via)
-          json.member("eventId", identity.eventID)
-          json.endObject()
-        }
+        let answer: JSONObject = [
+          "dryRun": dryRun, "source": identity.source, "id": identity.externalID, "clientId": identity.clientID,
+          "since": identity.createdAt, "via": identity.via, "eventId": identity.eventID,
+        ]
+        printJSON(answer)
       } else {
         let how = identity.via.map { ", via \($0)" + (identity.eventID.map { " by the event \($0)" } ?? "") } ?? ""
         let what =
-          "\(source) \(externalID) \(dryRun ? "means" : "meant") \(identity.clientID.text) \(identity.name ?? "") since \(identity.createdAt.toTheSecond)\(how)"
+          "\(source) \(externalID) \(dryRun ? "is" : "was") linked to \(identity.clientID.text) \(identity.name ?? "") since \(identity.createdAt.toTheSecond)\(how)"
         Output.line(what.line(400))
-        Output.line(dryRun ? "nothing was changed" : "unlinked; events that came under it stay with that client")
+        Output.line(dryRun ? "nothing was changed" : "unlinked; its events stay with that client")
       }
     }
   }
@@ -63,11 +57,12 @@ struct IdentityUnlink: AsyncParsableCommand {
 struct IdentityHistory: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "history",
-    abstract: "Show what linked, unlinked and merged clients: which event or who, when and why. The newest first.")
+    abstract:
+      "Show how clients were linked, unlinked and merged: when, by which event or person, and why. The newest first.")
 
-  @Option(name: .long, help: "Only what concerns this client.")
+  @Option(name: .long, help: "Only entries about this client.")
   var client: String?
-  @Option(name: .long, help: "The most to show.")
+  @Option(name: .long, help: "How many to show at most.")
   var limit = 100
   @OptionGroup var options: IdentityOptions
   @OptionGroup var output: OutputOptions
@@ -80,23 +75,7 @@ struct IdentityHistory: AsyncParsableCommand {
         try await repository.history(orgID: org, client: clientID, limit: limit)
       }
       if output.json {
-        printJSON { json in
-          json.beginArray()
-          for entry in entries {
-            json.beginObject()
-            json.member("at", entry.at.iso8601)
-            json.member("action", entry.action)
-            json.member("source", entry.source)
-            json.member("id", entry.externalID)
-            json.member("clientId", entry.clientID.text)
-            json.member("otherClientId", entry.otherClientID?.text)
-            json.member("eventId", entry.eventID)
-            json.member("actor", entry.actor)
-            json.member("why", entry.why)
-            json.endObject()
-          }
-          json.endArray()
-        }
+        printJSON(entries)
       } else {
         Output.table(
           ["at", "what", "source", "id", "client", "other", "event", "who", "why"],

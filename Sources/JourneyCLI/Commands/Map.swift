@@ -7,19 +7,19 @@ import JourneyAMQP
 /// `journey map FILE --source NAME`
 struct Map: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Show what a mapping makes of a body, and why. Needs no server.",
+    abstract: "Show what a mapping makes of a message body, and why. Needs no server.",
     discussion:
-      "Exit status: 0 where every part of the body becomes an event or is ignored on purpose, 65 where a part is rejected."
+      "Exit status: 0 if every element of the body becomes an event or is ignored on purpose, 65 if one is rejected."
   )
 
   @Argument(help: ArgumentHelp("The body; - for standard input.", valueName: "file"), completion: .file())
   var file: String
 
-  @Option(name: .long, help: "Whose body it is, e.g. stripe; cloudevents for a CloudEvent.")
+  @Option(name: .long, help: "The source of the body, e.g. stripe; cloudevents for a CloudEvent.")
   var source: String
 
   @Option(
-    name: .long, help: "The organisation's id, as the header x-org-id would give it. Left out, a stand-in of zeros.")
+    name: .long, help: "The organisation's id, as in the header x-org-id. Default: a UUID of zeros.")
   var org: String?
 
   @Option(name: .long, help: "The message_id property.")
@@ -31,11 +31,11 @@ struct Map: AsyncParsableCommand {
   @Option(name: .long, help: ArgumentHelp("A header of the message.", valueName: "name=value"))
   var header: [String] = []
 
-  @Flag(name: .long, help: "Show the rules that did not match, too.")
+  @Flag(name: .long, help: "Also show the rules that did not match.")
   var verbose = false
 
   @Flag(
-    name: .long, help: "Show it anew whenever the body or a mapping file is written, until the command is interrupted.")
+    name: .long, help: "Run again whenever the body or a mapping file changes, until interrupted.")
   var watch = false
 
   @OptionGroup var common: CommonOptions
@@ -51,7 +51,7 @@ struct Map: AsyncParsableCommand {
         if found != seen {
           seen = found
           Output.line("--- \(file) as \(source)")
-          // What is wrong now may be right after the next change.
+          // The next change may fix it.
           do { try await once(settings) } catch let failure as Failure {
             Output.error("journey: \(failure.message)")
           } catch is ExitCode {}
@@ -69,7 +69,7 @@ struct Map: AsyncParsableCommand {
         "there is no mapping for the source \(source); known: \(mappings.sources.joined(separator: ", "))")
     }
     let trace = mapping.trace(try input())
-    if output.json { printJSON { write(trace, into: &$0) } } else { show(trace) }
+    if output.json { printJSON(trace) } else { show(trace) }
     let rejected = trace.elements.filter { if case .rejected = $0.outcome { true } else { false } }.count
     if rejected > 0 { throw ExitCode(Failure.Status.refusedInput.rawValue) }
   }
@@ -90,11 +90,11 @@ struct Map: AsyncParsableCommand {
     ) { $1 }
     var orgID = try org.map { text in
       guard let id = UUID(uuidString: text) else {
-        throw Failure(.refusedInput, "--org \(text): an organisation is named by its UUID")
+        throw Failure(.refusedInput, "--org \(text): expected the organisation's UUID")
       }
       return id
     }
-    // A vendor's body never names the organisation; the dry run should not fail for that.
+    // A vendor's body names no organisation; that is no failure here.
     if orgID == nil, source != InboundDecoder.cloudEvents {
       orgID = UUID(uuid: (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0))
     }
@@ -110,8 +110,6 @@ struct Map: AsyncParsableCommand {
     }
     return Array(data)
   }
-
-  // MARK: For people
 
   private func show(_ trace: MappingTrace) {
     for element in trace.elements {
@@ -129,7 +127,7 @@ struct Map: AsyncParsableCommand {
       if !element.fields.isEmpty {
         Output.line("fields")
         Output.table(
-          ["field", "from", "value"], element.fields.map { [$0.name, $0.path, $0.value ?? "(not there)"] }, indent: "  "
+          ["field", "from", "value"], element.fields.map { [$0.name, $0.path, $0.value ?? "(missing)"] }, indent: "  "
         )
       }
     }
@@ -141,77 +139,18 @@ struct Map: AsyncParsableCommand {
     Output.line("time      \(event.occurredAt.iso8601)")
     Output.line(
       "client    \((event.client.externalID ?? event.client.id?.text ?? "").plain())\(resolution(of: event.client))")
-    Output.line("stage     \(event.stage?.rawValue ?? "(left as it is)")")
+    Output.line("stage     \(event.stage?.rawValue ?? "(unchanged)")")
     Output.line("metadata  \(String(decoding: event.metadata, as: UTF8.self).plain())")
   }
 
   private func resolution(of client: ClientReference) -> String {
     var notes: [String] = []
-    if let email = client.email { notes.append("else by e-mail \(email)") }
-    if client.ignoresEmail { notes.append("not by its e-mail address, which the source does not verify") }
+    if let email = client.email { notes.append("otherwise by e-mail address \(email)") }
+    if client.ignoresEmail { notes.append("not by e-mail address, which the source does not verify") }
     if client.creation != nil { notes.append("created if unknown") }
     if client.whenUnknown != .asSettingsSay { notes.append("if unknown: \(client.whenUnknown.rawValue)") }
     if !client.linked.isEmpty { notes.append("links \(client.linked.joined(separator: ", "))") }
-    if !client.merged.isEmpty { notes.append("becomes one with \(client.merged.joined(separator: ", "))") }
+    if !client.merged.isEmpty { notes.append("merged with \(client.merged.joined(separator: ", "))") }
     return notes.isEmpty ? "" : "  (\(notes.joined(separator: "; ")))"
-  }
-
-  // MARK: For machines
-
-  private func write(_ trace: MappingTrace, into json: inout JSONWriter) {
-    json.beginObject()
-    json.member("source", trace.source)
-    json.key("elements")
-    json.beginArray()
-    for element in trace.elements {
-      json.beginObject()
-      json.member("type", element.type)
-      json.member("rule", element.rules.last { $0.isMatch }?.name)
-      switch element.outcome {
-      case .event(let event):
-        json.member("outcome", "event")
-        json.key("event")
-        write(event, into: &json)
-      case .ignored(_, let reason):
-        json.member("outcome", "ignored")
-        json.member("reason", reason)
-      case .rejected(let rejection, _):
-        json.member("outcome", "rejected")
-        json.member("code", rejection.code.rawValue)
-        json.member("field", rejection.field)
-        json.member("value", rejection.value)
-        json.member("message", rejection.message)
-      }
-      json.key("fields")
-      json.beginArray()
-      for field in element.fields {
-        json.beginObject()
-        json.member("name", field.name)
-        json.member("path", field.path)
-        json.member("value", field.value)
-        json.endObject()
-      }
-      json.endArray()
-      json.endObject()
-    }
-    json.endArray()
-    json.endObject()
-  }
-
-  private func write(_ event: JourneyEvent, into json: inout JSONWriter) {
-    json.beginObject()
-    json.member("orgId", event.orgID.text)
-    json.member("source", event.source)
-    json.member("id", event.sourceEventID)
-    json.member("type", event.type)
-    json.member("stage", event.stage?.rawValue)
-    json.member("occurredAt", event.occurredAt.iso8601)
-    json.member("clientId", event.client.id?.text)
-    json.member("client", event.client.externalID)
-    json.key("createsClient")
-    json.bool(event.client.creation != nil)
-    json.key("metadata")
-    json.raw(event.metadata)
-    json.endObject()
   }
 }

@@ -7,7 +7,7 @@ import JourneyAMQP
 /// `journey mappings …`
 struct Mappings: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Check mapping files, try them on a folder of bodies, draft a new one, describe the language.",
+    abstract: "Check mapping files, test them with a folder of message bodies, draft a new one, describe the language.",
     subcommands: [MappingsCheck.self, MappingsCoverage.self, MappingsNew.self, MappingsDescribe.self])
 }
 
@@ -15,15 +15,15 @@ struct Mappings: AsyncParsableCommand {
 struct MappingsCheck: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "check",
-    abstract: "Tell every mistake in the mapping files, and the rules that may match the same body. Needs no server.",
-    discussion: "Exit status: 0 where serve would take the files, 78 where it would not.")
+    abstract: "Report every mistake in the mapping files, and rules that may match the same body. Needs no server.",
+    discussion: "Exit status: 0 if serve would load the files, 78 otherwise.")
 
   @Option(
-    name: .long, help: ArgumentHelp("A directory of mapping files in place of mappings.directories.", valueName: "path")
+    name: .long, help: ArgumentHelp("A directory of mapping files, instead of mappings.directories.", valueName: "path")
   )
   var directory: [String] = []
 
-  @Flag(name: .long, help: "Tell of rules that may match the same body, too.")
+  @Flag(name: .long, help: "Also list the rules that may match the same body.")
   var overlaps = false
 
   @OptionGroup var common: CommonOptions
@@ -39,7 +39,7 @@ struct MappingsCheck: AsyncParsableCommand {
       if overlaps { for warning in warnings { Output.line("note: \(warning)") } }
       let rules = catalog.mappings.values.map(\.rules.count).reduce(0, +)
       Output.line(
-        "\(catalog.mappings.count) sources, \(rules) rules, no mistake; \(warnings.count) pairs of rules may match the same body (first wins)"
+        "\(catalog.mappings.count) sources, \(rules) rules, no mistakes; \(warnings.count) pairs of rules may match the same body (the first one wins)"
       )
     }
   }
@@ -49,19 +49,20 @@ struct MappingsCheck: AsyncParsableCommand {
 struct MappingsCoverage: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "coverage",
-    abstract: "Tell how many bodies of a folder become events, are ignored on purpose, or fail. Needs no server.",
+    abstract: "Count how many bodies in a folder become events, are ignored on purpose, or fail. Needs no server.",
     discussion: """
-      A body's source is the name of its folder (stripe/invoice.paid.json), or --source. Each is taken as a message with a message_id and an \
-      organisation, and without a timestamp. Exit status: 0 where no body fails, 65 otherwise.
+      The folder names the source (stripe/invoice.paid.json), unless --source does. Each body is read as a message with a message_id and an \
+      organisation, and without a timestamp. Exit status: 0 if no body fails, 65 otherwise.
       """)
 
-  @Argument(help: ArgumentHelp("The folder of bodies, one a file *.json.", valueName: "dir"), completion: .directory)
+  @Argument(
+    help: ArgumentHelp("The folder of bodies, one per file (*.json).", valueName: "dir"), completion: .directory)
   var directory: String
 
-  @Option(name: .long, help: "Whose bodies they are; left out, the folder of each says it.")
+  @Option(name: .long, help: "The source of the bodies. Default: the name of each body's folder.")
   var source: String?
 
-  @Flag(name: .long, help: "Show what becomes of every body.")
+  @Flag(name: .long, help: "Show the result for every body.")
   var verbose = false
 
   @OptionGroup var common: CommonOptions
@@ -95,7 +96,7 @@ struct MappingsCoverage: AsyncParsableCommand {
     }
   }
 
-  /// The files with their sources, in order. What lies beside the folders of the sources is no body.
+  /// The files with their sources, sorted. A file outside a source's folder is not a body.
   private func bodies() throws -> [(path: String, source: String)] {
     guard let names = try? FileManager.default.subpathsOfDirectory(atPath: directory) else {
       throw Failure(.refusedInput, "\(directory) cannot be read")

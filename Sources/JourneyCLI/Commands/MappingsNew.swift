@@ -6,15 +6,15 @@ import Journey
 struct MappingsNew: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "new",
-    abstract: "Write a first draft of a mapping for a body that was never seen before. Needs no server.",
-    discussion: "The draft is valid; its comments say what to look at. It goes to standard output.")
+    abstract: "Draft a mapping for the body of a new source. Needs no server.",
+    discussion: "Writes the draft to standard output. It is valid; its comments say what to check.")
 
   @Option(
     name: .customLong("from"), help: ArgumentHelp("The body; - for standard input.", valueName: "file"),
     completion: .file())
   var file: String
 
-  @Option(name: .long, help: "The source's name, as the header x-source will give it.")
+  @Option(name: .long, help: "The name of the source, as in the header x-source.")
   var source = "new_source"
 
   func run() async throws {

@@ -9,11 +9,11 @@ struct Migrate: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Bring the database's schema up to date.",
     discussion: """
-      Logs in as DATABASE_URL says; that role will own the tables. Each file is a transaction of its own; runs of several processes queue. A history that \
-      does not match the files is refused, with both shown.
+      The role in DATABASE_URL will own the tables. Each file is a transaction; concurrent runs wait for each other. If the database's history does \
+      not match the files, nothing is applied, and both are shown.
       """)
 
-  @Flag(name: .long, help: "Try everything in a transaction and take it back.")
+  @Flag(name: .long, help: "Apply everything in a transaction and roll it back.")
   var dryRun = false
 
   @OptionGroup var common: CommonOptions
@@ -45,16 +45,7 @@ struct Migrate: AsyncParsableCommand {
 
   private func report(_ names: [String]) {
     if output.json {
-      printJSON { json in
-        json.beginObject()
-        json.key("dryRun")
-        json.bool(dryRun)
-        json.key(dryRun ? "pending" : "applied")
-        json.beginArray()
-        for name in names { json.string(name) }
-        json.endArray()
-        json.endObject()
-      }
+      printJSON(["dryRun": dryRun, dryRun ? "pending" : "applied": names] as JSONObject)
     } else if names.isEmpty {
       Output.line("the schema is up to date")
     } else if dryRun {

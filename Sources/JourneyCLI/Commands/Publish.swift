@@ -10,8 +10,8 @@ struct Publish: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Publish events from files, confirmed by the broker.",
     discussion: """
-      Without --source the files hold CloudEvents 1.0 in structured JSON: one, a list of them, or one a line (.jsonl, .ndjson). With --source they hold \
-      bodies as that vendor sends them, one a file or one a line, and --org says whose they are.
+      Without --source the files hold CloudEvents 1.0 in structured JSON: one, a list, or one per line (.jsonl, .ndjson). With --source they hold \
+      message bodies of that vendor, one per file or one per line, and --org names the organisation.
       """)
 
   @Argument(help: ArgumentHelp("The files; - for standard input.", valueName: "file"), completion: .file())
@@ -20,7 +20,7 @@ struct Publish: AsyncParsableCommand {
   @Option(name: .long, help: "The vendor whose bodies the files hold, e.g. stripe.")
   var source: String?
 
-  @Option(name: .long, help: "The id of the organisation that vendor bodies belong to.")
+  @Option(name: .long, help: "The organisation's id, for the bodies of a vendor.")
   var org: String?
 
   @Option(name: .long, help: "The routing key, instead of <source>.<type>.")
@@ -28,7 +28,7 @@ struct Publish: AsyncParsableCommand {
 
   @OptionGroup var wait: WaitOptions
 
-  @Flag(name: .long, help: "Read and check the files, publish nothing.")
+  @Flag(name: .long, help: "Read and check the files; publish nothing.")
   var dryRun = false
 
   @OptionGroup var common: CommonOptions
@@ -38,7 +38,7 @@ struct Publish: AsyncParsableCommand {
     try await withExitStatus {
       let settings = try await common.settings()
       if let org, UUID(uuidString: org) == nil {
-        throw Failure(.refusedInput, "--org \(org): an organisation is named by its UUID")
+        throw Failure(.refusedInput, "--org \(org): expected the organisation's UUID")
       }
       var messages: [OutboundMessage] = []
       for file in files {
@@ -60,8 +60,13 @@ struct Publish: AsyncParsableCommand {
   private func publish(_ messages: [OutboundMessage], _ settings: JourneyConfiguration.Settings) async throws -> (
     Int, [String]
   ) {
-    // A broker that is not there, or takes nothing, is told at once, not after a publisher's patience.
-    try await withAdmin(settings) { try await wait.untilPublishing(to: settings.messagingNames.events, $0) }
+    // A broker that is not reachable, or takes no messages, is reported at once.
+    try await withAdmin(settings) { admin in
+      try await wait.untilPublishing {
+        try await PublishingTimeouts.untilPublishing(
+          to: settings.messagingNames.events, admin, seconds: wait.seconds, say: wait.say)
+      }
+    }
     let timeout = wait.timeout()
     let publisher = AMQPPublisher(settings: try settings.broker("publish")) { timeout.record($0) }
     timeout.guardWaiting(of: publisher)
@@ -85,7 +90,7 @@ struct Publish: AsyncParsableCommand {
     if let reason = timeout.aborted {
       throw Failure(
         .unavailable,
-        "\(reason); given up after \(wait.seconds) s: \(confirmed) of \(messages.count) messages were confirmed. Publish the file again: what went out counts once"
+        "\(reason); gave up after \(wait.seconds) s: \(confirmed) of \(messages.count) messages were confirmed. Publish the file again: events that were confirmed count once"
       )
     }
     return (confirmed, failures)
@@ -93,16 +98,7 @@ struct Publish: AsyncParsableCommand {
 
   private func report(_ read: Int, _ confirmed: Int, _ failures: [String]) {
     if output.json {
-      printJSON { json in
-        json.beginObject()
-        json.key("read")
-        json.int(read)
-        json.key("confirmed")
-        json.int(confirmed)
-        json.key("failed")
-        json.int(failures.count)
-        json.endObject()
-      }
+      printJSON(["read": read, "confirmed": confirmed, "failed": failures.count] as JSONObject)
     } else if dryRun {
       Output.line("\(read) messages read, nothing published")
     } else if failures.isEmpty {
@@ -111,7 +107,7 @@ struct Publish: AsyncParsableCommand {
   }
 }
 
-/// The messages that a file holds.
+/// Reads the messages in a file.
 private struct EventFile {
   let source: String?
   let orgID: String?
@@ -164,11 +160,11 @@ private struct EventFile {
   private func cloudEvent(_ event: JSONValue, _ location: String) throws -> OutboundMessage {
     guard event["specversion"]?.string != nil else {
       throw Failure(
-        .refusedInput, "\(location): not a CloudEvent (specversion is missing); for a vendor's body give --source")
+        .refusedInput, "\(location): not a CloudEvent (specversion is missing); for the body of a vendor give --source")
     }
     let type = event["type"]?.string ?? "unknown"
     let family = event["source"]?.string?.split(separator: "/").first.map(String.init) ?? "unknown"
-    let key = "\(unescaped(family)).\(unescaped(type))"
+    let key = "\(routingWord(family)).\(routingWord(type))"
     return OutboundMessage(
       exchange: exchange, routingKey: routingKey ?? String(key.prefix(255)),
       properties: MessageProperties(
@@ -178,8 +174,8 @@ private struct EventFile {
       body: Array(event.rawBytes))
   }
 
-  /// One word of a routing key.
-  private func unescaped(_ text: String) -> String {
+  /// A text as one word of a routing key.
+  private func routingWord(_ text: String) -> String {
     String(
       text.unicodeScalars.map {
         ($0.properties.isAlphabetic || $0.properties.numericType != nil || "_-".unicodeScalars.contains($0))

@@ -10,33 +10,35 @@ import UnixSignals
 struct RecomputeCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "recompute",
-    abstract: "Make the states of clients anew, from their stored events and under the present rules.",
+    abstract: "Recompute the states of clients from their stored events, by the current rules.",
     discussion: """
-      For changed rules, and before evaluateOverTime is switched on for clients that have been silent for long. It works beside journey serve, and can be \
-      interrupted: it says then how to go on. Nothing is published unless --publish says so; what would follow is withheld. \
-      Exit status: 0 done; 1 interrupted, or not all of it done; 65 where there is no such client; 69 where the database is away.
+      Use it after changed rules, and before you turn on evaluateOverTime for clients without recent events. It can run beside journey serve, and \
+      can be interrupted: it then prints how to continue. It publishes no actions without --publish. \
+      Exit status: 0 done; 1 interrupted or incomplete; 65 no such client; 69 the database is not available.
       """)
 
   @Option(name: .long, help: "Only this client.")
   var client: String?
   @Option(name: .long, help: "Only the clients of this organisation.")
   var org: String?
-  @Option(name: .long, help: ArgumentHelp("Go on after this client, in the order of the ids.", valueName: "id"))
+  @Option(name: .long, help: ArgumentHelp("Continue after this client, in the order of the ids.", valueName: "id"))
   var after: String?
-  @Flag(name: .long, help: "Count what would change, write nothing.")
+  @Flag(name: .long, help: "Count what would change; write nothing.")
   var dryRun = false
   @Flag(
     name: .long,
-    help: "Have the actions published that follow where the outcome changes; any instance of journey serve does so.")
+    help: "Publish the actions that follow from changed outcomes; an instance of journey serve publishes them.")
   var publish = false
-  @Option(name: .long, help: "The most clients in one transaction.")
+  @Option(name: .long, help: "How many clients per transaction at most.")
   var batch = 200
   @OptionGroup var common: CommonOptions
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
     try await withExitStatus {
-      guard client == nil || after == nil else { throw Failure(.refusedInput, "--after is of no use with --client") }
+      guard client == nil || after == nil else {
+        throw Failure(.refusedInput, "--after and --client exclude each other")
+      }
       var recompute = Recompute()
       recompute.clientID = try client.map { try IdentityOptions.id($0, "--client", "a client") }
       recompute.orgID = try org.map { try IdentityOptions.id($0, "--org", "an organisation") }
@@ -69,27 +71,27 @@ struct RecomputeCommand: AsyncParsableCommand {
       guard let stopped = error as? Recompute.Stopped else { throw error }
       show(stopped.progress)
       let status: Failure.Status = stopped.error.kind == .transient ? .unavailable : .failed
-      throw Failure(status, "the database refuses the work: \(stopped.error). \(goOn(stopped.progress))")
+      throw Failure(status, "the database refuses the work: \(stopped.error). \(howToContinue(stopped.progress))")
     }
   }
 
   private func end(_ progress: Recompute.Progress) throws {
     if client != nil, progress.looked == 0 {
-      throw Failure(.refusedInput, "no client \(client ?? "") has any events; one that was merged is part of another")
+      throw Failure(.refusedInput, "no client \(client ?? "") with events; a merged client is part of another")
     }
     show(progress)
-    for (id, reason) in progress.failed { Output.error("journey: \(id.text) cannot be made anew: \(reason)") }
+    for (id, reason) in progress.failed { Output.error("journey: \(id.text) cannot be recomputed: \(reason)") }
     guard progress.isComplete else {
-      let why = progress.held > 0 ? "\(progress.held.of("client")) held by somebody else" : "interrupted"
-      throw Failure(.failed, "\(why). \(goOn(progress))")
+      let why = progress.held > 0 ? "\(progress.held.of("client")) locked by another session" : "interrupted"
+      throw Failure(.failed, "\(why). \(howToContinue(progress))")
     }
     guard progress.failed.isEmpty else {
-      throw Failure(.failed, "\(progress.failed.count.of("client")) left as they were")
+      throw Failure(.failed, "\(progress.failed.count.of("client")) not recomputed")
     }
   }
 
-  private func goOn(_ progress: Recompute.Progress) -> String {
-    var words = ["Go on with: journey recompute"]
+  private func howToContinue(_ progress: Recompute.Progress) -> String {
+    var words = ["Continue with: journey recompute"]
     if let client { words.append("--client \(client)") }
     if let org { words.append("--org \(org)") }
     if let after = progress.after { words.append("--after \(after.text)") }
@@ -103,32 +105,17 @@ struct RecomputeCommand: AsyncParsableCommand {
     var text =
       "\(progress.looked.of("client")): \(progress.changed) \(would)changed, \(progress.refreshed) \(would)brought up to date"
     if publish { text += ", \(progress.actions.of("action"))" + (dryRun ? "" : " to be published") }
-    if progress.held > 0 { text += ", \(progress.held) held by somebody else" }
+    if progress.held > 0 { text += ", \(progress.held) locked by another session" }
     return text
   }
 
   private func show(_ progress: Recompute.Progress) {
     guard output.json else { return Output.line(text(progress)) }
-    printJSON { json in
-      json.beginObject()
-      json.key("dryRun")
-      json.bool(dryRun)
-      json.key("complete")
-      json.bool(progress.isComplete)
-      for (name, number) in [
-        ("looked", progress.looked), ("changed", progress.changed), ("refreshed", progress.refreshed),
-        ("actions", progress.actions),
-        ("held", progress.held),
-      ] {
-        json.key(name)
-        json.int(number)
-      }
-      json.key("failed")
-      json.beginArray()
-      for (id, _) in progress.failed { json.string(id.text) }
-      json.endArray()
-      json.member("after", progress.after?.text)
-      json.endObject()
-    }
+    let answer: JSONObject = [
+      "dryRun": dryRun, "complete": progress.isComplete, "looked": progress.looked, "changed": progress.changed,
+      "refreshed": progress.refreshed, "actions": progress.actions, "held": progress.held,
+      "failed": progress.failed.map(\.id), "after": progress.after,
+    ]
+    printJSON(answer)
   }
 }

@@ -9,17 +9,17 @@ struct Token: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Sign a token for the API with the configured secret, for development.",
     discussion: """
-      Whoever has it is that user until it ends. It shows what the user's memberships (user_organizations) show. In production tokens come from the \
-      host application's own sign-in.
+      Until it expires, whoever has the token has the access of that user: to the organisations in user_organizations. In production the host \
+      application issues tokens when a user signs in.
       """)
 
   @Option(name: .long, help: "The user's id, a UUID, as in user_organizations.")
   var user: String
 
-  @Flag(name: .long, help: "Open operations, too.")
+  @Flag(name: .long, help: "Also grant access to operations.")
   var operations = false
 
-  @Option(name: .long, help: "How long it is good for, in hours.")
+  @Option(name: .long, help: "Hours until it expires: 1 to 8760.")
   var hours = 12
 
   @OptionGroup var common: CommonOptions
@@ -27,12 +27,12 @@ struct Token: AsyncParsableCommand {
   func run() async throws {
     try await withExitStatus {
       guard let id = UUID(uuidString: user) else {
-        throw Failure(.refusedInput, "--user \(user): a user is named by a UUID")
+        throw Failure(.refusedInput, "--user \(user): expected the user's UUID")
       }
-      guard (1...8760).contains(hours) else { throw Failure(.refusedInput, "--hours \(hours): 1 to 8760") }
+      guard (1...8760).contains(hours) else { throw Failure(.refusedInput, "--hours \(hours): expected 1 to 8760") }
       let settings = try await common.settings()
       guard settings.api.algorithm == "HS256", !settings.api.secret.isEmpty else {
-        throw Failure(.settings, "there is no secret to sign with: set API_JWT_SECRET (and api.jwtAlgorithm: HS256)")
+        throw Failure(.settings, "no secret to sign with: set API_JWT_SECRET (and api.jwtAlgorithm: HS256)")
       }
       let signer = TokenSigner(secret: settings.api.secret, settings: settings.api.served)
       let token = try await signer.token(

@@ -1,4 +1,5 @@
 import AMQPClient
+import DeadLetters
 import FoundationEssentials
 import Journey
 import JourneyAPI
@@ -10,16 +11,15 @@ import Logging
 import PostgresClient
 import ServiceLifecycle
 
-/// The API's part of `serve`: its connections, its ports, and its end.
+/// The API's part of `serve`: its connections and services, and how they stop.
 struct APIService {
   let notifier: ChangeNotifier
   private let server: JourneyServer
-  private let repository: LiveOperationsService
+  private let operations: LiveOperationsService
   private let publisher: AMQPPublisher
   private let pool: PostgresPool
   private let workers: [PostgresWorker]
 
-  /// nil where `api.enabled` is false.
   static func make(
     _ settings: JourneyConfiguration.Settings, decoder: InboundDecoder, rules: DecisionRules, source: IngestConsumer,
     statistics: Statistics,
@@ -31,7 +31,7 @@ struct APIService {
     reads.statementTimeout = .seconds(5)
     reads.lockTimeout = .seconds(1)
     reads.deadline = .seconds(8)
-    // A page costs a page also where the host has just loaded its data, and the server knows nothing of it yet.
+    // The planner has no statistics of data that the host has just loaded.
     reads.plansByIndexes = true
     let pool = PostgresPool(reads, size: settings.api.databaseConnections, name: "pg-api")
     do {
@@ -47,30 +47,34 @@ struct APIService {
     quick.statementTimeout = reads.statementTimeout
     quick.lockTimeout = reads.lockTimeout
     quick.deadline = reads.deadline
-    // It makes histories of clients too, as commits do.
+    // It rebuilds summaries of clients, as commits do.
     quick.plansByIndexes = true
     let requests = PostgresWorker(quick, name: "pg-requests")
     let publisher = AMQPPublisher(settings: try settings.broker("api"), window: 256)
     let clock = SystemClock()
     let reader = PostgresJourneyReader(pool: pool, adapter: counting, lists: requests, rules: rules)
-    let repository = LiveOperationsService(
-      settings: settings, worker: deadLetters, decoder: decoder, statistics: statistics,
-      isConsuming: { source.isConsuming }, clock: clock, logger: logger)
+    let operations = LiveOperationsService(
+      deadLetters: DeadLetterOperations(
+        worker: deadLetters, decoder: decoder, maximumBodyBytes: settings.maximumBodyBytes),
+      // There is one replay at a time: it must not wait long for a broker that takes no messages.
+      replays: ReplayRunner(
+        settings: try settings.replays(timeoutSeconds: 60), worker: deadLetters, clock: clock, logger: logger),
+      statistics: statistics, isConsuming: { source.isConsuming }, isArchiving: settings.archivesDeadLetters)
     var parts = JourneyServer.Dependencies(
       reader: reader,
       intake: EventPublisher(publisher: publisher, exchange: settings.messagingNames.events, decoder: decoder),
-      keys: PostgresRequestKeys(worker: requests), operations: repository, feed: feed, readiness: readiness,
+      keys: PostgresRequestKeys(worker: requests), operations: operations, feed: feed, readiness: readiness,
       clock: clock)
     parts.isShortOfDescriptors = { descriptors.isShort }
     let server = try await failing(.settings) {
       try await JourneyServer(settings: settings.api.served, parts: parts, logger: logger)
     }
     return APIService(
-      notifier: notifier, server: server, repository: repository, publisher: publisher, pool: pool,
+      notifier: notifier, server: server, operations: operations, publisher: publisher, pool: pool,
       workers: [counting, deadLetters, requests])
   }
 
-  var services: [any Service] { [server, repository] }
+  var services: [any Service] { [server, operations] }
 
   func start() { publisher.start() }
 
@@ -82,7 +86,7 @@ struct APIService {
 }
 
 extension APIOptions {
-  /// From settings to the room's own.
+  /// From the settings of a process to those of the API.
   var served: APISettings {
     var served = APISettings()
     served.host = host

@@ -1,9 +1,10 @@
 import AMQPClient
+import DeadLetters
 import JourneyConfiguration
 import JourneyAMQP
 import PostgresClient
 
-/// From settings to the rooms' own types.
+/// From the settings of a process to those of its parts.
 extension Settings {
   func broker(_ purpose: String) throws -> AMQPConnectionSettings {
     guard !amqpURL.isEmpty else {
@@ -19,6 +20,13 @@ extension Settings {
 
   /// The user that the broker knows the adapter by; nil where only a client certificate says it, or no broker is set.
   var brokerUser: String? { (try? AMQPConnectionSettings(uri: amqpURL, connectionName: ""))?.userID }
+
+  /// - Parameter timeoutSeconds: how long a replay waits for a broker that takes no messages.
+  func replays(timeoutSeconds: Int) throws -> ReplayService.Settings {
+    ReplayService.Settings(
+      broker: try broker("replay"), names: messagingNames, publishWindow: publishWindow,
+      maximumBodyBytes: maximumBodyBytes, timeoutSeconds: timeoutSeconds)
+  }
 
   /// - Parameter role: nil for the login role itself.
   func database(role: String?) throws -> PostgresSettings {

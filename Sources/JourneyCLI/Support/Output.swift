@@ -64,3 +64,6 @@ enum Output {
     { line(indent + text) }
   }
 }
+
+/// Prints a command's answer as one JSON value.
+func printJSON(_ value: some Encodable) { Output.json(String(decoding: encodeJSON(value), as: UTF8.self)) }

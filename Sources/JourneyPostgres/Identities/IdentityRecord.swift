@@ -3,7 +3,12 @@ public import Journey
 import PostgresClient
 
 /// One line of the record of who became who.
-public struct IdentityLogEntry: Hashable, Sendable {
+public struct IdentityLogEntry: Hashable, Sendable, Encodable {
+  private enum CodingKeys: String, CodingKey {
+    case at, action, source, externalID = "id", clientID = "clientId", otherClientID = "otherClientId"
+    case eventID = "eventId", actor, why
+  }
+
   public var at: Timestamp
   /// linked, unlinked or merged.
   public var action: String

@@ -3,7 +3,11 @@ public import Journey
 public import PostgresClient
 
 /// Under which id a source knows a client.
-public struct Identity: Hashable, Sendable {
+public struct Identity: Hashable, Sendable, Encodable {
+  private enum CodingKeys: String, CodingKey {
+    case source, externalID = "id", clientID = "clientId", name, email, createdAt = "since", via, eventID = "eventId"
+  }
+
   public var source: String
   public var externalID: String
   public var clientID: UUID

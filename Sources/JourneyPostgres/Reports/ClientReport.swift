@@ -33,7 +33,7 @@ public struct ClientReport: Sendable {
     /// A JSON object as `Evaluation.writeExplanation` writes it; nil for a score that the adapter did not make.
     public var explanation: [UInt8]?
   }
-  public struct Action: Sendable {
+  public struct Action: Sendable, Encodable {
     public var id: UUID
     public var action: String
     public var channel: String

@@ -186,9 +186,7 @@ import Testing
       mine.states = [.new]
       mine.orgID = PlanHistory.organization(planning == .custom ? 1 : 2)
       let replays = ReplayRepository(worker: worker, actor: "ann", clock: DeadLetterClock())
-      let order = ReplayOrder(
-        filter: mine, filterText: Array("{}".utf8), edit: nil, rate: nil, why: nil, loopGuard: nil)
-      let (replay, claimed) = try await replays.start(order)
+      let (replay, claimed) = try await replays.start(ReplayRequest(filter: mine, isForced: true))
       #expect(claimed >= 1000)
       let store = replays.store(replay, why: nil)
       var few = wanted

@@ -1,30 +1,29 @@
-import DeadLetters
 import Testing
 
-@testable import JourneyCLI
+@testable import DeadLetters
 
 /// What a replay says became of its letters.
-@Suite struct ReplayVerdictTests {
-  private func replay(confirmed: Int) -> ServeReplay {
-    var replay = ServeReplay(id: 1, deadLetters: confirmed, held: 0)
+@Suite struct ReplayStatusTests {
+  private func replay(confirmed: Int) -> ReplayStatus {
+    var replay = ReplayStatus(id: 1, claimed: confirmed, skipped: 0)
     replay.progress.confirmed = confirmed
     replay.isRunning = false
     return replay
   }
 
-  private func says(_ replay: ServeReplay) -> [Int] { [replay.passed, replay.failedAgain, replay.waiting] }
+  private func says(_ replay: ReplayStatus) -> [Int] { [replay.passed, replay.failedAgain, replay.waiting] }
 
   @Test func confirmedIsNotPassed() {
     var replay = replay(confirmed: 9)
     #expect(says(replay) == [0, 0, 9])
     let start = ContinuousClock.now
     // All is published and the queue is empty: what was taken from it may be at work.
-    replay.look(at: QueueDepths(), back: 6, hasEnded: true, now: start)
+    replay.update(from: QueueDepths(), back: 6, hasEnded: true, now: start)
     #expect(says(replay) == [0, 6, 3])
-    replay.look(at: QueueDepths(), back: 7, hasEnded: true, now: start + .seconds(4))
+    replay.update(from: QueueDepths(), back: 7, hasEnded: true, now: start + .seconds(4))
     #expect(says(replay) == [2, 7, 0])
     // What comes back later has not passed either.
-    replay.look(at: QueueDepths(), back: 9, hasEnded: true, now: start + .seconds(90))
+    replay.update(from: QueueDepths(), back: 9, hasEnded: true, now: start + .seconds(90))
     #expect(says(replay) == [0, 9, 0])
   }
 
@@ -32,25 +31,25 @@ import Testing
     var replay = replay(confirmed: 5)
     let start = ContinuousClock.now
     for second in 0..<20 {
-      replay.look(at: QueueDepths(ingest: 3), back: 0, hasEnded: true, now: start + .seconds(second))
+      replay.update(from: QueueDepths(ingest: 3), back: 0, hasEnded: true, now: start + .seconds(second))
       #expect(says(replay) == [0, 0, 5])
     }
     // Dead letters that are not archived yet may be those of this replay.
     for second in 20..<40 {
-      replay.look(at: QueueDepths(dead: 2), back: 0, hasEnded: true, now: start + .seconds(second))
+      replay.update(from: QueueDepths(dead: 2), back: 0, hasEnded: true, now: start + .seconds(second))
       #expect(says(replay) == [0, 0, 5])
     }
-    replay.look(at: QueueDepths(retries: 2), back: 0, hasEnded: true, now: start + .seconds(41))
+    replay.update(from: QueueDepths(retries: 2), back: 0, hasEnded: true, now: start + .seconds(41))
     #expect(says(replay) == [3, 0, 2])
     // Retries of others are there for ever; those of this replay are not.
-    replay.look(at: QueueDepths(retries: 2), back: 1, hasEnded: true, now: start + .seconds(3 * 3600))
+    replay.update(from: QueueDepths(retries: 2), back: 1, hasEnded: true, now: start + .seconds(3 * 3600))
     #expect(says(replay) == [4, 1, 0])
   }
 
   @Test func nothingPassesWhileDeadLettersArePublished() {
     var replay = replay(confirmed: 5)
     let start = ContinuousClock.now
-    for second in 0..<20 { replay.look(at: QueueDepths(), back: 1, hasEnded: false, now: start + .seconds(second)) }
+    for second in 0..<20 { replay.update(from: QueueDepths(), back: 1, hasEnded: false, now: start + .seconds(second)) }
     #expect(says(replay) == [0, 1, 4])
   }
 }
