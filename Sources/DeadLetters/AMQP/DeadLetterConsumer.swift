@@ -4,9 +4,9 @@ public import Journey
 public import Logging
 import Synchronization
 
-/// The queue of dead letters as a source of letters for the archive.
+/// Consumes the queue of dead letters, for the archive.
 public final class DeadLetterConsumer: DeadLetterSource {
-  /// What is kept of a body that is larger than may be archived.
+  /// How much is kept of a body that is too large for the archive.
   static let beginning = 64 << 10
 
   private struct State {
@@ -27,11 +27,11 @@ public final class DeadLetterConsumer: DeadLetterSource {
   private let batchSize: Int
 
   /// - Parameters:
-  ///   - decoder: tells whose message a letter seems to be.
+  ///   - decoder: guesses the origin of a message.
   ///   - maximumBodyBytes: of a larger body only the beginning is read.
-  ///   - redaction: which headers are not kept.
-  ///   - prefetch: how many unsettled letters the broker hands out. 1...2,000.
-  ///   - otherUsers: other users of the broker as whom instances of the adapter publish, or did.
+  ///   - redaction: which headers are dropped.
+  ///   - prefetch: how many unsettled dead letters the broker delivers. 1...2,000.
+  ///   - otherUsers: the broker's users of other instances of the adapter, present or past.
   public init(
     connection: AMQPConnectionSettings, names: MessagingNames, otherUsers: Set<String> = [], decoder: InboundDecoder,
     maximumBodyBytes: Int = 8 << 20,
@@ -55,7 +55,7 @@ public final class DeadLetterConsumer: DeadLetterSource {
 
   public func start() { consumer.start() }
 
-  /// Whether the broker has confirmed the subscription on the present connection.
+  /// Whether the broker has confirmed the subscription on the current connection.
   public var isConsuming: Bool { consumer.isConsuming }
 
   private static func handle(_ event: ConsumerEvent, _ shared: Shared, _ logger: Logger) {
@@ -79,7 +79,7 @@ public final class DeadLetterConsumer: DeadLetterSource {
     reader?.resume()
   }
 
-  // MARK: LetterSource
+  // MARK: DeadLetterSource
 
   public func nextBatch() async -> [ReceivedDeadLetter]? {
     while true {

@@ -3,13 +3,12 @@ import AMQPClient
 import FoundationEssentials
 import Journey
 
-/// From a message in the dead letters' queue to a letter: the original message, and why it is there.
+/// Reads a message of the dead letters' queue: the original message, and why it failed.
 struct DeadLetterReader: Sendable {
   let decoder: InboundDecoder
   let own: OwnMessages
   var redaction = HeaderRedaction([])
-  /// Codes, names and types longer than this are cut: they are for filters and their indexes, the message itself keeps
-  /// them.
+  /// Longer codes, names and types are cut: they are for filters and indexes, and the message keeps them.
   private static let maxNameLength = 200
 
   func deadLetter(_ delivery: Delivery, at now: Timestamp) -> DeadLetter {
@@ -18,14 +17,13 @@ struct DeadLetterReader: Sendable {
     let origin = isOwn ? MessageOrigin(delivery.properties) : nil
     let headers = delivery.properties.headers
     var properties = origin?.properties ?? delivery.properties
-    // A table has no order of its own, and the broker sorts it when it hands a message out again: sorted here, the same
-    // message has the same form.
+    // The order of headers has no meaning, and the broker sorts them at redelivery: sorted, equal messages are equal.
     properties.headers = FieldTable(
       properties.headers.sendersOnly.fields.enumerated()
         .sorted { ($0.element.name, $0.offset) < ($1.element.name, $1.offset) }.map(\.element))
     let (rest, redacted) = redaction.apply(to: properties.headers)
     properties.headers = rest
-    // The broker takes the time to live away when it moves a message, and notes it.
+    // The broker removes the time to live when it dead-letters a message, and records it.
     if properties.expiration == nil { properties.expiration = account.death?.expiration }
     let exchange = origin?.exchange ?? account.death.map(exchange) ?? delivery.exchange
     let routingKey = origin?.routingKey ?? delivery.routingKey
@@ -53,8 +51,8 @@ struct DeadLetterReader: Sendable {
     headers[header]?.stringValue?.storable.cut(toBytes: DeadLetterMessage.maxReasonLength)
   }
 
-  /// Where a message that the broker has moved was published: to the ingest queue nobody else can publish otherwise.
-  /// Other queues that somebody has given the same way are none of the adapter's.
+  /// Where a message that the broker has dead-lettered was published. Only the events exchange leads to the ingest queue;
+  /// other queues with the same dead-letter exchange are not the adapter's.
   private func exchange(_ death: XDeath) -> String {
     death.queue == own.names.ingest ? own.names.events : death.exchange ?? own.names.dead
   }
@@ -62,7 +60,7 @@ struct DeadLetterReader: Sendable {
 
 /// Why a message is a dead letter, by the broker's header or else by the adapter's.
 ///
-/// The broker's comes first: a copy that the adapter has buried bears none.
+/// The broker's comes first: a copy that the adapter has dead-lettered has none.
 private struct FailureInfo {
   var code: String
   var reason: String
@@ -71,7 +69,7 @@ private struct FailureInfo {
   var failedAt: Timestamp
   var death: XDeath?
 
-  /// - Parameter isOwn: whether the message is a copy of the adapter's making.
+  /// - Parameter isOwn: whether the adapter itself has published the message.
   init(_ delivery: Delivery, isOwn: Bool, now: Timestamp) {
     let headers = delivery.properties.headers
     death = headers["x-death"].map { XDeath($0.arrayValue?.first?.tableValue ?? [:]) }
@@ -79,7 +77,7 @@ private struct FailureInfo {
     if let death {
       code = death.reason ?? "unknown"
       reason = death.explanation
-      // In a message of somebody else's the time may be whatever its sender wrote.
+      // In a message of another publisher the time is whatever its sender wrote.
       failedAt = (isOwn ? death.time : nil) ?? now
       attempts = record.attempts + 1
     } else if let code = headers[JourneyHeader.code]?.stringValue {
@@ -131,7 +129,7 @@ private struct XDeath {
 }
 
 extension String {
-  /// Without U+0000, which no text column holds.
+  /// Without U+0000, which a text column cannot hold.
   fileprivate var storable: String {
     utf8.contains(0) ? String(String.UnicodeScalarView(unicodeScalars.map { $0.value == 0 ? "\u{FFFD}" : $0 })) : self
   }

@@ -6,10 +6,9 @@ import Journey
 /// Publishes archived messages again, straight to the ingest queue, which reads each as it was first published:
 /// exchange, routing key, properties, headers, body.
 ///
-/// It takes the way of retries, through an exchange of the adapter's own: what a letter says of its exchange is told,
-/// and never published to, and nobody else who listens to the events sees them twice. `x-journey-replay` counts the
-/// replays, `x-journey-deadLetter` names the letter; an edited message has a new id and names in `x-journey-caused-by` the
-/// letter that it was made from.
+/// It publishes through the retry exchange, never to the exchange that a dead letter names, so that no other consumer of
+/// the events sees them twice. `x-journey-replay` counts the replays, `x-journey-letter` names the dead letter. An edited
+/// message has a new id, and `x-journey-caused-by` names the dead letter that it was made from.
 public struct DeadLetterRepublisher: DeadLetterPublisher {
   private let publisher: AMQPPublisher
   private let own: OwnMessages
@@ -17,7 +16,7 @@ public struct DeadLetterRepublisher: DeadLetterPublisher {
 
   /// - Parameters:
   ///   - publisher: started and closed by the caller.
-  ///   - user: the broker's user as whom it publishes.
+  ///   - user: the broker's user that publishes.
   public init(publisher: AMQPPublisher, names: MessagingNames, user: String?, edit: JSONPatch? = nil) {
     self.publisher = publisher
     own = OwnMessages(names: names, user: user)
@@ -43,7 +42,7 @@ public struct DeadLetterRepublisher: DeadLetterPublisher {
   }
 
   /// The message that a replay publishes.
-  /// - Throws: where what is archived cannot be read, or the edit does not apply.
+  /// - Throws: if the archived message cannot be read, or the edit does not apply.
   static func message(_ item: ReplayItem, own: OwnMessages, edit: JSONPatch?) throws(ReplayRefusal) -> OutboundMessage {
     let original = item.message, names = own.names
     guard original.exchange != names.actions, original.exchange != names.outcomes else {
@@ -52,7 +51,7 @@ public struct DeadLetterRepublisher: DeadLetterPublisher {
       )
     }
     guard var properties = MessageEncoding.properties(original.properties, headers: original.headers) else {
-      throw ReplayRefusal("what is archived of its properties or headers cannot be read")
+      throw ReplayRefusal("its archived properties or headers cannot be read")
     }
     guard original.body.count == original.bodySize, !original.isCut else {
       throw ReplayRefusal(
@@ -76,8 +75,8 @@ public struct DeadLetterRepublisher: DeadLetterPublisher {
       OutboundMessage(exchange: names.retry, routingKey: names.ingest, properties: properties, body: body))
   }
 
-  /// A CloudEvent gets the new id in its body too, where the edit does not set one: under its old one it would count as
-  /// the old event.
+  /// A CloudEvent gets the new id in its body too, unless the edit sets one: with its old id it would count as the old
+  /// event.
   private static func edited(_ body: [UInt8], by edit: JSONPatch, id: String, isCloudEvent: Bool) throws(ReplayRefusal)
     -> [UInt8]
   {
@@ -90,9 +89,8 @@ public struct DeadLetterRepublisher: DeadLetterPublisher {
     }
   }
 
-  /// What the message's body becomes by an edit, for a look before the replay; the id that it is going to get stands as
-  /// `(new id)`.
-  /// - Throws: where the edit does not apply; in words for a person.
+  /// The edited body, for a dry run, with `(new id)` for the id that the replay will give it.
+  /// - Throws: if the edit does not apply; the description is for the operator.
   public static func preview(_ deadLetter: ArchivedDeadLetter, edit: JSONPatch) throws -> [UInt8] {
     let message = deadLetter.deadLetter.message
     return try edited(message.body, by: edit, id: "(new id)", isCloudEvent: isCloudEvent(message.contentType))
@@ -118,7 +116,7 @@ extension ReplayOutcome {
       case .confirmed: .confirmed
       case .returned(let code, let text): .failed("no queue took it (\(code) \(text))")
       case .nacked: .failed("the broker refused it; a queue may be full")
-      // Not written, or refused for what it is: another attempt of the same replay would end the same.
+      // Not written, or refused for its content: another attempt would end the same.
       case .failed(let error) where error.code != .connectionLost && error.code != .shutdown: .failed("\(error)")
       case .failed(let error), .unknown(let error): .unknown("\(error)")
       }

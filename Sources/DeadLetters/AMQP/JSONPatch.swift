@@ -37,13 +37,13 @@ public struct JSONPatch: Hashable, Sendable {
     }
   }
 
-  /// The documents' places that are changed or tested, as JSON pointers.
+  /// The paths that are changed or tested, as JSON pointers.
   public var paths: [String] { operations.map { Self.pointer($0.path) } }
 
   mutating func append(_ operation: Operation) { operations.append(operation) }
 
   /// Applies the operations in order: all of them, or none.
-  /// - Throws: `JSONPatchError` where the body is not JSON, a place is not there, or a test fails. It quotes no value.
+  /// - Throws: `JSONPatchError` if the body is not JSON, a path does not exist, or a test fails. It quotes no value.
   public func applied(to bytes: [UInt8]) throws(JSONPatchError) -> [UInt8] {
     let document: JSONDocument
     do throws(JSONError) { document = try JSONDocument(parsing: bytes) } catch {
@@ -138,8 +138,8 @@ public struct JSONPatch: Hashable, Sendable {
     return tree.child(token).flatMap { find(path.dropFirst(), in: $0) }
   }
 
-  /// Walks to the container of the path's last token and has it changed there.
-  /// - Returns: whether the place was there. True for the empty path, which the caller answers for.
+  /// Changes the container of the path's last token.
+  /// - Returns: whether the path exists. True for the empty path, which the caller handles.
   private static func change(
     _ path: ArraySlice<String>, of tree: inout JSONTree, _ edit: (inout JSONTree, String) -> Bool
   ) -> Bool {
@@ -150,19 +150,19 @@ public struct JSONPatch: Hashable, Sendable {
   }
 }
 
-/// Why a patch cannot be read or does not apply. Names places, never values.
+/// Why a patch cannot be read or does not apply. Names paths, never values.
 public struct JSONPatchError: Error, Hashable, Sendable, CustomStringConvertible {
   public var description: String
   init(_ description: String) { self.description = description }
 }
 
 extension JSONTree {
-  /// A member's place; where a key occurs twice the last one counts, as everywhere in the adapter.
+  /// The index of a member. If a key occurs twice, the last one counts, as everywhere in the adapter.
   private static func index(of key: String, in members: [Member]) -> Int? {
     members.lastIndex { $0.key.utf8.elementsEqual(key.utf8) }
   }
 
-  /// An array's position: digits without a leading zero.
+  /// An array index: digits without a leading zero.
   private static func position(_ token: String, below limit: Int) -> Int? {
     guard let number = Int(token), String(number) == token, number >= 0, number < limit else { return nil }
     return number
@@ -215,7 +215,7 @@ extension JSONTree {
     switch self {
     case .object(var members):
       guard Self.index(of: token, in: members) != nil else { return false }
-      // All of that name: removing the last one alone would bring an earlier one to light.
+      // All of that name: otherwise an earlier one would take effect.
       members.removeAll { $0.key.utf8.elementsEqual(token.utf8) }
       self = .object(members)
     case .array(var elements):

@@ -2,7 +2,7 @@ import AMQPClient
 import FoundationEssentials
 import Journey
 
-/// Headers and properties as JSON, and back, without loss: what is stored is what is sent again.
+/// Encodes headers and properties as JSON without loss, so that a replay sends what was archived.
 ///
 /// A header is `{"name": "x-source", "type": "string", "value": "stripe"}`. Texts that JSON in a database cannot hold
 /// (U+0000) and bytes are written as `"base64"` instead of `"value"`, doubles as text, so that every bit pattern but a
@@ -36,7 +36,7 @@ enum MessageEncoding {
     return json.bytes
   }
 
-  /// - Returns: nil where the JSON is not in this form.
+  /// - Returns: nil if the JSON is not in this form.
   static func properties(_ properties: [UInt8], headers: [UInt8]) -> MessageProperties? {
     guard let root = document(properties), root.kind == .object, let table = document(headers).flatMap(table) else {
       return nil
@@ -53,7 +53,7 @@ enum MessageEncoding {
     return result
   }
 
-  /// - Returns: nil where the JSON is not in this form.
+  /// - Returns: nil if the JSON is not in this form.
   static func headers(_ bytes: [UInt8]) -> FieldTable? { document(bytes).flatMap(table) }
 
   private static let texts: [(String, any WritableKeyPath<MessageProperties, String?> & Sendable)] = [

@@ -2,10 +2,10 @@ public import Journey
 public import JourneyAMQP
 
 extension OriginalMessage {
-  /// What the mapping makes of the archived message as things stand now, rule by rule; see `InboundDecoder.trace`.
+  /// What the current mapping makes of the archived message, rule by rule; see `InboundDecoder.trace`.
   public func trace(with decoder: InboundDecoder) throws(Rejection) -> MappingTrace {
     guard let properties = MessageEncoding.properties(properties, headers: headers) else {
-      throw Rejection(.malformed, field: "properties", "what is archived of the message's properties cannot be read")
+      throw Rejection(.malformed, field: "properties", "the archived properties of the message cannot be read")
     }
     return try decoder.trace(properties, body: body, bodySize: bodySize, routingKey: routingKey)
   }

@@ -3,11 +3,11 @@ import Journey
 public import Logging
 public import ServiceLifecycle
 
-/// Takes dead letters from their queue into the archive: a letter leaves the queue after the transaction that stored
-/// it.
+/// Moves dead letters from their queue into the archive. A dead letter leaves the queue after the transaction that
+/// stored it.
 ///
-/// A letter that the archive refuses is found by halving the batch; it stays in the queue, unsettled, and holds nothing
-/// else up. Stops gracefully: takes no more and returns; what it has not stored goes back to the queue.
+/// If the archive refuses a batch, halving it finds the dead letter at fault, which stays in the queue unsettled and
+/// does not stop the others. After a graceful stop, what is not stored returns to the queue.
 public final class DeadLetterArchiver: Service {
   private let source: any DeadLetterSource
   private let archive: any DeadLetterArchive
@@ -17,7 +17,7 @@ public final class DeadLetterArchiver: Service {
   private let logger: Logger
 
   /// - Parameters:
-  ///   - shortestRetry: how long the first retry of a failed store waits; doubled up to `maxRetryDelay`, with jitter.
+  ///   - minRetryDelay: the delay before the first retry of a failed store; it doubles up to `maxRetryDelay`, with jitter.
   ///   - closeDeadline: how long `close` of the source may take at the end.
   public init(
     source: any DeadLetterSource, archive: any DeadLetterArchive, minRetryDelay: Duration = .milliseconds(200),
@@ -32,8 +32,8 @@ public final class DeadLetterArchiver: Service {
     self.logger = logger
   }
 
-  /// Runs until a graceful shutdown or a cancellation. An archive that refuses to work is asked again with pauses: the
-  /// letters are safe in their queue, and the stream of events has nothing to do with it.
+  /// Runs until a graceful shutdown or a cancellation. If the archive fails, it retries with pauses: the dead letters
+  /// are safe in their queue, and events are processed without them.
   public func run() async throws {
     await withTaskCancellationOrGracefulShutdownHandler {
       while let batch = await source.nextBatch() {
@@ -46,7 +46,7 @@ public final class DeadLetterArchiver: Service {
     await source.close(within: closeDeadline)
   }
 
-  /// - Returns: false when a stop came while the database was away.
+  /// - Returns: false if it was stopped while the database was not available.
   private func store(_ batch: [ReceivedDeadLetter]) async -> Bool {
     var backoff = Backoff(base: minRetryDelay, maximum: maxRetryDelay)
     // A statement has a time limit, so large dead letters are stored apart from the others.

@@ -3,7 +3,7 @@ public import Journey
 
 /// A message as it was first published, kept so that it can be published again.
 ///
-/// Properties and headers are JSON in the adapter's own lossless form: this room knows no AMQP.
+/// Properties and headers are JSON in the adapter's own lossless form, independent of AMQP.
 public struct OriginalMessage: Hashable, Sendable {
   public var exchange: String
   public var routingKey: String
@@ -11,16 +11,16 @@ public struct OriginalMessage: Hashable, Sendable {
   public var contentType: String?
   /// A JSON object.
   public var properties: [UInt8]
-  /// A JSON array of `{"name", "type", "value"}`, by name, without what broker and adapter added on the way, and
+  /// A JSON array of `{"name", "type", "value"}`, sorted by name, without the headers of broker and adapter, and
   /// without credentials.
   public var headers: [UInt8]
-  /// The names of headers that are not kept, since they carry credentials.
+  /// The names of headers that are dropped because they carry credentials.
   public var redactedHeaders: [String]
-  /// The whole, or its beginning where it is cut or only part of it was asked for.
+  /// The whole body, or its beginning if the archive or the query has cut it.
   public var body: [UInt8]
-  /// Bytes, as sent.
+  /// In bytes, as sent.
   public var bodySize: Int
-  /// The SHA-256 of the whole body, where the archive has only its beginning.
+  /// The SHA-256 of the whole body, if the archive has only its beginning.
   public var bodyDigest: [UInt8]?
 
   /// Whether the archive has only the beginning of the body.
@@ -50,21 +50,21 @@ public struct DeadLetter: Hashable, Sendable {
   public var orgID: UUID?
   public var source: String?
   public var type: String?
-  /// A word to filter by: a rejection's code or the broker's.
+  /// The code of the reason, a rejection's or the broker's.
   public var code: String
-  /// All reasons, a line each.
+  /// All reasons, one per line.
   public var reason: String
   public var field: String?
   public var value: String?
-  /// How often it was tried. From 1.
+  /// How many attempts there were, at least 1.
   public var attempts: Int
   public var firstFailedAt: Timestamp
   public var failedAt: Timestamp
   /// How often it had been replayed when it failed.
   public var replayCount: Int
-  /// The letter from which this message was edited.
+  /// The dead letter from which this message was edited.
   public var causedBy: UUID?
-  /// The letter that a replay has published as this message, where the message says so. Not kept.
+  /// The dead letter that a replay has published as this message, if the message names one. Not stored.
   public var replayOf: UUID?
 
   public init(
@@ -90,18 +90,18 @@ public struct DeadLetter: Hashable, Sendable {
   }
 }
 
-/// Where a letter stands.
+/// The state of a dead letter.
 public enum DeadLetterState: String, Hashable, Sendable, CaseIterable {
-  /// Waits for a person.
+  /// Open: waits for an operator.
   case new
-  /// A replay has taken it: it is being published, or was when the replay was cut off.
+  /// Claimed by a replay that is under way or was interrupted.
   case replaying
   /// Published again, and confirmed by the broker.
   case replayed
   case discarded
 }
 
-/// A letter in the archive.
+/// A dead letter in the archive.
 public struct ArchivedDeadLetter: Hashable, Sendable {
   public var id: UUID
   public var deadLetter: DeadLetter
@@ -127,7 +127,7 @@ public struct ArchivedDeadLetter: Hashable, Sendable {
   }
 }
 
-/// Which letters are meant. Parts that are nil do not narrow it.
+/// Selects dead letters. Conditions that are nil do not apply.
 public struct DeadLetterFilter: Hashable, Sendable {
   /// Empty: any.
   public var ids: [UUID] = []
@@ -141,7 +141,7 @@ public struct DeadLetterFilter: Hashable, Sendable {
   public var since: Timestamp?
   /// The latest failure before this time.
   public var until: Timestamp?
-  /// Stands in the reason or the value in any case, or byte for byte in the body, the message's id or the routing key.
+  /// Occurs in the reason or the value, ignoring case, or byte for byte in the body, the message id or the routing key.
   public var text: String?
 
   public init() {}

@@ -3,15 +3,14 @@ public import Journey
 
 /// Where dead letters come from: an adapter over their queue. Safe to use from any task.
 public protocol DeadLetterSource: Sendable {
-  /// Waits for letters and returns all that are there.
-  /// - Returns: nil once the source was stopped and everything it had received was handed out.
+  /// Waits for dead letters and returns all that have arrived.
+  /// - Returns: nil after the source was stopped and everything it had received was returned.
   func nextBatch() async -> [ReceivedDeadLetter]?
-  /// Takes letters off the queue. Never blocks; a receipt of a lost connection is dropped, the queue delivers it again.
+  /// Acks dead letters. Never blocks. A token of a lost connection is dropped; the queue delivers its message again.
   func settle(_ tokens: [AckToken])
-  /// Takes no more from the queue.
+  /// Stops consuming.
   func stop()
-  /// Returns when all settlements are with the broker, or the deadline has passed. What is not settled goes back to the
-  /// queue.
+  /// Returns when the broker has all acks, or after the deadline. What is not settled returns to the queue.
   func close(within deadline: Duration) async
 }
 
@@ -27,15 +26,15 @@ public struct ReceivedDeadLetter: Sendable {
 
 /// Where dead letters are kept: an adapter over a database.
 public protocol DeadLetterArchive: Sendable {
-  /// Stores letters, in one transaction that is known to be committed when it returns.
+  /// Stores dead letters in one transaction, which is committed when this returns.
   ///
-  /// A message that is archived already is not stored again. Where it has failed again since it was replayed or
-  /// discarded, its letter is open again with the new reason.
+  /// A message that is archived already is not stored again. If it has failed again since it was replayed or discarded,
+  /// its dead letter is open again with the new reason.
   /// - Throws: `StoreError`. After `.transient` it is unknown whether they are stored: store them again.
   func store(_ deadLetters: [DeadLetter]) async throws(StoreError) -> StoredDeadLetters
 }
 
-/// What became of the letters of one call.
+/// The outcome of one call of `store`.
 public struct StoredDeadLetters: Hashable, Sendable {
   public var new = 0
   /// Archived before, and failed again since.
@@ -50,15 +49,15 @@ public struct StoredDeadLetters: Hashable, Sendable {
   }
 }
 
-/// One letter that a replay has taken.
+/// A dead letter that a replay has claimed.
 public struct ReplayItem: Hashable, Sendable {
   public var deadLetterID: UUID
   public var message: OriginalMessage
   /// From 1.
   public var replayCount: Int
-  /// The id of the edited message; nil where the message is sent as it was.
+  /// The id of the edited message; nil if the message is not edited.
   public var editedID: UUID?
-  /// The letter from which this one was edited.
+  /// The dead letter from which this one was edited.
   public var causedBy: UUID?
 
   public init(deadLetterID: UUID, message: OriginalMessage, replayCount: Int, editedID: UUID?, causedBy: UUID?) {
@@ -70,30 +69,30 @@ public struct ReplayItem: Hashable, Sendable {
   }
 }
 
-/// What became of one letter of a replay.
+/// The outcome of publishing a dead letter.
 public enum ReplayOutcome: Hashable, Sendable {
   /// The broker has it.
   case confirmed
-  /// The broker does not have it, for this reason: the letter is open again.
+  /// The broker does not have it, for this reason; the dead letter is open again.
   case failed(String)
-  /// Nobody knows. It stays taken, and is published again by the same replay.
+  /// Unknown. It stays claimed, and the same replay publishes it again.
   case unknown(String)
 }
 
-/// The letters that a replay has taken, as the archive keeps them.
+/// The dead letters that a replay has claimed.
 public protocol ReplayStore: Sendable {
-  /// The letters that are taken and not done, the oldest first, after the one given. Makes sure that no other process
-  /// runs this replay.
-  /// - Throws: `StoreError`, `.permanent` where another process runs it.
+  /// Claimed dead letters without an outcome, the oldest first, after the given one. Ensures that no other process runs
+  /// this replay.
+  /// - Throws: `StoreError`, `.permanent` if another process runs it.
   func claimed(after deadLetter: UUID?, limit: Int) async throws(StoreError) -> [ReplayItem]
-  /// Notes outcomes, and writes them down in the record. Those unknown change nothing.
-  /// - Throws: `StoreError`. After `.transient` it is unknown whether they are noted: note them again.
+  /// Records outcomes and logs them. Unknown outcomes change nothing.
+  /// - Throws: `StoreError`. After `.transient` it is unknown whether they are recorded: record them again.
   func record(_ outcomes: [(UUID, ReplayOutcome)]) async throws(StoreError)
 }
 
-/// Publishes letters again: an adapter over the broker.
+/// Publishes dead letters again: an adapter over the broker.
 public protocol DeadLetterPublisher: Sendable {
-  /// Publishes, and waits for all confirms. One outcome an item, in their order. Not cancellable: what is written
-  /// cannot be taken back.
+  /// Publishes, and waits for all confirms. One outcome per item, in their order. Ignores cancellation: what is written
+  /// cannot be revoked.
   func publish(_ items: [ReplayItem]) async -> [ReplayOutcome]
 }

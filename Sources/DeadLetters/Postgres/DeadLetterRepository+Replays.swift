@@ -1,7 +1,7 @@
 import PostgresClient
 
 extension DeadLetterRepository {
-  /// How many letters of each of these replays were published and came back; of an edited letter its new message.
+  /// How many dead letters of each of these replays were published and came back. Of an edited one, its new message did.
   public func failedAgain(_ replays: [Int]) async throws -> [Int: Int] {
     try await worker.perform { connection in
       let result = try connection.execute(

@@ -14,13 +14,12 @@ public struct DeadLetterLogEntry: Hashable, Sendable, Encodable {
   public var replayID: Int?
 }
 
-/// The letters as a person works on them: reads, discards, moves them between archives. Each change is written down
-/// with who and why.
+/// The archive for operators: reads, discards, exports and imports dead letters. Each change is logged with who and why.
 public struct DeadLetterRepository: Sendable {
   let worker: PostgresWorker
   let actor: String
 
-  /// - Parameter actor: who works, for the record.
+  /// - Parameter actor: who makes the changes, for the log.
   public init(worker: PostgresWorker, actor: String) {
     self.worker = worker
     self.actor = actor
@@ -47,11 +46,11 @@ public struct DeadLetterRepository: Sendable {
     }
   }
 
-  /// A page of letters, the newest first; empty where there are no more.
+  /// A page of dead letters, the newest first; empty after the last page.
   /// - Parameters:
-  ///   - before: the last letter of the page before.
-  ///   - limit: how many letters it has at most; fewer where they are large and their bodies are read.
-  ///   - withBodies: whether the bodies are read, too.
+  ///   - before: the last dead letter of the previous page.
+  ///   - limit: the page's size at most; smaller if large bodies are read.
+  ///   - withBodies: whether bodies are read, too.
   ///   - bodyBytes: of larger bodies only the beginning is read.
   public func list(_ filter: DeadLetterFilter, before: UUID? = nil, limit: Int, withBodies: Bool, bodyBytes: Int = .max)
     async throws -> [ArchivedDeadLetter]
@@ -72,7 +71,7 @@ public struct DeadLetterRepository: Sendable {
     try await worker.perform { Int(try $0.execute(Statements.count, DeadLetterSQL.parameters(filter)).int64(0, 0)) }
   }
 
-  /// Where letters stand; those that are not there are left out.
+  /// The states of dead letters; unknown ids are omitted.
   public func states(of deadLetters: [UUID]) async throws -> [UUID: DeadLetterState] {
     try await worker.perform { connection in
       let result = try connection.execute(Statements.statesOf, PostgresParameters { $0.uuids(deadLetters) })
@@ -82,7 +81,7 @@ public struct DeadLetterRepository: Sendable {
     }
   }
 
-  /// The record of a letter, the oldest line first.
+  /// The history of a dead letter, the oldest entry first.
   public func history(of deadLetter: UUID) async throws -> [DeadLetterLogEntry] {
     try await worker.perform { connection in
       let result = try connection.execute(Statements.history, PostgresParameters { $0.uuid(deadLetter) })
@@ -96,8 +95,7 @@ public struct DeadLetterRepository: Sendable {
     }
   }
 
-  /// A part of a letter's body as it is archived; empty beyond its end. A large one is read part by part, so that
-  /// memory does not depend on its size.
+  /// A part of an archived body; empty beyond its end. Large bodies are read in parts to limit memory.
   public func body(of deadLetter: UUID, from offset: Int, count: Int) async throws -> [UInt8] {
     try await worker.perform { connection in
       let result = try connection.execute(
@@ -111,8 +109,8 @@ public struct DeadLetterRepository: Sendable {
     }
   }
 
-  /// Sets letters aside for good. They stay in the archive.
-  /// - Returns: how many were open and are discarded now.
+  /// Discards open dead letters. They stay in the archive.
+  /// - Returns: how many there were.
   public func discard(_ filter: DeadLetterFilter, why: String) async throws -> Int {
     var filter = filter
     filter.states = [.new]
@@ -125,14 +123,14 @@ public struct DeadLetterRepository: Sendable {
     }
   }
 
-  /// Takes letters from another archive in. Those that are here already are left as they are.
+  /// Imports dead letters of another archive. Those that are archived already stay as they are.
   /// - Returns: how many were new.
   public func insert(_ deadLetters: [ArchivedDeadLetter]) async throws -> Int {
     let rows = deadLetters.map { deadLetter in
       DeadLetterRow(
         id: deadLetter.id, fingerprint: DeadLetterRows.fingerprint(deadLetter.deadLetter.message),
         deadLetter: deadLetter.deadLetter,
-        // Whoever was replaying it there does not here.
+        // A claim in the other archive does not count here.
         state: deadLetter.state == .replaying ? .new : deadLetter.state, sameFailures: deadLetter.sameFailures,
         settledAt: deadLetter.settledAt)
     }.sorted { $0.fingerprint.lexicographicallyPrecedes($1.fingerprint) }
@@ -155,7 +153,7 @@ public struct DeadLetterRepository: Sendable {
     }
   }
 
-  /// Writes down that letters were read out.
+  /// Logs an export.
   public func recordExport(_ count: Int, why: String?) async throws {
     try await worker.perform { [actor] connection in
       _ = try connection.execute(
@@ -165,7 +163,7 @@ public struct DeadLetterRepository: Sendable {
           $0.text("exported")
           $0.text(actor)
           $0.text(why)
-          $0.text("\(count) letters")
+          $0.text(count.of("dead letter"))
         })
     }
   }

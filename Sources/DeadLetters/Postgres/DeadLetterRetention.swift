@@ -2,7 +2,7 @@ import JourneyPostgres
 public import Journey
 public import PostgresClient
 
-/// Deletes letters that have been kept for as long as they were to be. The record keeps that they were there.
+/// Deletes dead letters after their retention time. The log keeps an entry of each.
 public struct DeadLetterRetention: Sendable {
   private let worker: PostgresWorker
   private let clock: any WallClock
@@ -11,8 +11,8 @@ public struct DeadLetterRetention: Sendable {
   private let actor: String
 
   /// - Parameters:
-  ///   - closedDays: how long letters are kept that are replayed or discarded; 0: for ever.
-  ///   - openDays: how long letters are kept that nobody has dealt with; 0: for ever.
+  ///   - closedDays: days to keep dead letters that are replayed or discarded; 0: forever.
+  ///   - openDays: days to keep open dead letters; 0: forever.
   public init(
     worker: PostgresWorker, clock: any WallClock, closedDays: Int, openDays: Int, actor: String = "journey serve"
   ) {
@@ -23,7 +23,7 @@ public struct DeadLetterRetention: Sendable {
     self.actor = actor
   }
 
-  /// - Returns: how many letters were deleted.
+  /// - Returns: how many dead letters were deleted.
   public func apply() async throws(StoreError) -> (closed: Int, open: Int) {
     let now = clock.now()
     func since(_ days: Int) -> Int64? { days == 0 ? nil : (now - .seconds(Int64(days) * 86_400)).microseconds }
@@ -50,13 +50,13 @@ public struct DeadLetterRetention: Sendable {
     return try connection.execute(statement, parameters, inBatchesOf: Self.batch)
   }
 
-  /// Letters a statement: well within its time, and no lock for long.
+  /// Dead letters per statement: well within the statement timeout, and without long locks.
   private static let batch = 1000
 
   private enum Statements {
     static let closed = statement(
       "delete_closed_letters", "state IN ('replayed', 'discarded') AND settled_at < $1::timestamptz", by: "settled_at")
-    /// Since it was archived or failed again, whichever is later: a source's clock decides nothing.
+    /// Counts from when it was archived or failed again, whichever is later, and not by a source's clock.
     static let open = statement(
       "delete_open_letters", "state = 'new' AND GREATEST(received_at, failed_at) < $1::timestamptz", by: "id")
 
@@ -70,9 +70,8 @@ public struct DeadLetterRetention: Sendable {
 }
 
 extension DeadLetterRepository {
-  /// Deletes letters for good; the record keeps that they were there, and who deleted them and why. One that a replay
-  /// has taken stays.
-  /// - Returns: how many are deleted.
+  /// Deletes dead letters permanently; the log keeps who deleted them, and why. Those that a replay has claimed stay.
+  /// - Returns: how many were deleted.
   public func delete(_ filter: DeadLetterFilter, why: String) async throws -> Int {
     var filter = filter
     if filter.states.isEmpty { filter.states = DeadLetterState.allCases }
@@ -88,8 +87,8 @@ extension DeadLetterRepository {
 }
 
 extension PostgresConnection {
-  /// Executes a statement that changes at most `size` rows, again until it has found fewer.
-  /// - Returns: how many rows were changed in all.
+  /// Executes a statement that changes at most `size` rows, until it changes fewer.
+  /// - Returns: how many rows it changed in total.
   func execute(_ statement: PostgresStatement, _ parameters: PostgresParameters, inBatchesOf size: Int)
     throws(PostgresError) -> Int
   {
@@ -103,7 +102,7 @@ extension PostgresConnection {
 }
 
 private enum DeadLetterDeletion {
-  /// Letters a statement that somebody waits for.
+  /// Dead letters per statement, when an operator waits.
   static let batch = 2000
 
   static let asked = statement(
@@ -111,8 +110,8 @@ private enum DeadLetterDeletion {
     "SELECT d.id FROM journey_dead_letters d WHERE \(DeadLetterSQL.filter) ORDER BY d.id LIMIT \(batch) FOR UPDATE",
     from: 10)
 
-  /// Deletes what a query picks, and writes it down.
-  /// - Parameter parameter: the number of the first of two: who deletes, and why.
+  /// Deletes what a query selects, and logs it.
+  /// - Parameter parameter: the number of the first of two parameters: who deletes, and why.
   static func statement(_ name: String, _ picked: String, from parameter: Int) -> PostgresStatement {
     PostgresStatement(
       name: name,

@@ -2,7 +2,7 @@ import FoundationEssentials
 import Journey
 import PostgresClient
 
-/// The parts of statements that reading, replaying and discarding letters share.
+/// What the statements on dead letters have in common.
 enum DeadLetterSQL {
   /// Conditions on `d` for a `DeadLetterFilter`, in parameters 1 to 9.
   static let filter = """
@@ -40,11 +40,10 @@ enum DeadLetterSQL {
     }
   }
 
-  /// A page of letters with their bodies ends with the letter that reaches this, so that neither memory nor a
-  /// statement's time depends on how large they are.
+  /// A page with bodies ends with the dead letter that reaches this size, which limits memory and a statement's time.
   static let pageBytes = 16 << 20
 
-  /// What `deadLetter` reads, but for the body.
+  /// What `deadLetter` reads, except the body.
   static let columns = """
     d.id, d.org_id, d.source, d.type, d.code, d.reason, d.field, d.value, d.exchange, d.routing_key, d.message_id, d.content_type,
     d.properties, d.headers, d.body_size, d.attempts, d.first_failed_at, d.failed_at, d.replay_count, d.caused_by, d.state,

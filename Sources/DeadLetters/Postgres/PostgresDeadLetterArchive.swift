@@ -4,13 +4,13 @@ import FoundationEssentials
 public import Journey
 public import PostgresClient
 
-/// The archive of dead letters in PostgreSQL, as the adapter fills it.
+/// The archive of dead letters in PostgreSQL.
 public struct PostgresDeadLetterArchive: DeadLetterArchive {
   private let worker: PostgresWorker
   private let clock: any WallClock
   private let actor: String
 
-  /// - Parameter actor: who the record says has found letters failing again.
+  /// - Parameter actor: who logs that dead letters failed again.
   public init(worker: PostgresWorker, clock: any WallClock, actor: String = "journey serve") {
     self.worker = worker
     self.clock = clock
@@ -30,9 +30,8 @@ public struct PostgresDeadLetterArchive: DeadLetterArchive {
     }
   }
 
-  /// Under which fingerprints the letters are archived that have been replayed. What is kept of a message may have
-  /// become less since it was first published (`deadLetters.redactHeaders`), and so what comes back has a fingerprint
-  /// of its own.
+  /// The fingerprints of replayed dead letters in the archive. A message that comes back may have another: the archive
+  /// may have kept less of it than was first published (`deadLetters.redactHeaders`).
   private static func fingerprints(
     of deadLetters: [DeadLetter], on connection: PostgresConnection
   ) throws(PostgresError) -> [UUID: [UInt8]] {
@@ -98,21 +97,20 @@ public struct PostgresDeadLetterArchive: DeadLetterArchive {
     RETURNING id
     """)
 
-  /// In the order of the ids, as whoever else changes letters locks them: a running replay is noting outcomes of the
-  /// same letters.
+  /// By id, the order in which a running replay locks the same dead letters to record outcomes.
   private static let lock = PostgresStatement(
     name: "lock_letters_met",
     "SELECT FROM journey_dead_letters WHERE fingerprint = ANY($1::bytea[]) OR id = ANY($2::uuid[]) ORDER BY id FOR UPDATE"
   )
 
-  /// A letter whose message came back is open again; what is a copy of the same failure is not.
+  /// A dead letter whose message came back is open again; another copy of the same failure changes nothing.
   ///
-  /// It came back where it carries the count of the replay that took the letter, whatever its time says: clocks of
-  /// hosts differ, and the broker's knows whole seconds. Or where the letter is settled and it failed later than that:
-  /// the source has sent it once more.
+  /// The message came back if it carries the count of the replay that claimed the dead letter. Its time does not matter:
+  /// the clocks of hosts differ, and the broker's has whole seconds. Or if it failed after the dead letter was settled:
+  /// the source has sent it again.
   ///
-  /// That it came back also shows that a replay has published it, which that replay may not have noted: it was killed,
-  /// or has not come to it yet. Then the record gets the replay's row here (`went`), and the replay adds none.
+  /// A message that came back was published, even if its replay has not recorded that: it was killed, or has not yet got
+  /// to it. The log entry of the replay is added here then (`went`), and the replay adds none.
   private static let reopen = PostgresStatement(
     name: "reopen_letters",
     """
@@ -131,7 +129,7 @@ public struct PostgresDeadLetterArchive: DeadLetterArchive {
     ), went AS (
       SELECT DISTINCT p.id, r.id AS replay_id, p.action, r.actor, r.why, p.result
       FROM published p
-      -- The replay that a count stands for: each replay that has taken the letter, but for the last, has left a row.
+      -- The replay that a count stands for: each replay that has claimed the dead letter, except the last, has a row.
       CROSS JOIN LATERAL (
         SELECT n.replay_id FROM (
           SELECT l.replay_id FROM journey_dead_letter_log l WHERE l.letter_id = p.id AND l.replay_id IS NOT NULL
@@ -151,10 +149,10 @@ public struct PostgresDeadLetterArchive: DeadLetterArchive {
       WHERE d.fingerprint = i.fingerprint
         AND (d.state IN ('replaying', 'replayed') AND d.replay_count > 0 AND i.replay_count = d.replay_count
           OR d.state IN ('replayed', 'discarded') AND i.failed_at > d.failed_at
-          -- A replay that an instance of 0.2.0 runs: its count is not believed, so that the time has to tell.
+          -- A replay that an instance of 0.2.0 runs: its count is not reliable, so the time decides.
           OR d.state = 'replaying' AND i.replay_count = 0
             AND i.failed_at > (SELECT r.started_at FROM journey_dead_letter_replays r WHERE r.id = d.replay_id)
-          -- Given back, though it had been published.
+          -- Given back although it was published.
           OR d.state = 'new' AND i.replay_count = d.replay_count
             AND EXISTS (SELECT FROM went w WHERE w.id = d.id AND w.replay_id = d.replay_id AND w.action = 'replayed'))
       RETURNING d.id, d.replay_id, d.code
@@ -169,7 +167,7 @@ public struct PostgresDeadLetterArchive: DeadLetterArchive {
     """)
 }
 
-/// A letter on its way into the table.
+/// A dead letter as a row to insert.
 struct DeadLetterRow: Sendable {
   var id: UUID
   var fingerprint: [UInt8]
@@ -212,10 +210,10 @@ struct DeadLetterRow: Sendable {
 }
 
 enum DeadLetterRows {
-  /// A row a message, in an order that all instances share, so that two of them that meet the same letters wait and do
-  /// not deadlock. Of copies the failure of the latest replay counts, then the latest.
+  /// One row per message, in an order that all instances share, so that two instances with the same dead letters do not
+  /// deadlock. Of several copies, the failure after the latest replay counts, then the latest failure.
   ///
-  /// - Parameter archivedAs: the fingerprints of letters that are there, for messages that say which of them they are.
+  /// - Parameter archivedAs: the fingerprints of archived dead letters, for messages that name theirs.
   static func distinct(_ deadLetters: [DeadLetter], at now: Timestamp, archivedAs known: [UUID: [UInt8]] = [:])
     -> [DeadLetterRow]
   {
@@ -234,15 +232,15 @@ enum DeadLetterRows {
     return rows.values.sorted { $0.fingerprint.lexicographicallyPrecedes($1.fingerprint) }
   }
 
-  /// What makes a message the same message: everything that its publisher gave it, but for credentials. A webhook that
-  /// is sent again may be signed anew, and a replay comes back without them.
+  /// Identifies a message by everything that its publisher gave it, except credentials: a webhook that is sent again may
+  /// have another signature, and a replayed message has none.
   static func fingerprint(_ message: OriginalMessage) -> [UInt8] {
     var hash = SHA256()
     let parts = [
       Array(message.exchange.utf8), Array(message.routingKey.utf8), message.properties, message.headers, message.body,
     ]
     for part in parts + (message.bodyDigest.map { [$0] } ?? []) {
-      // Lengths keep the parts apart: ("ab", "c") is not ("a", "bc").
+      // With lengths, ("ab", "c") differs from ("a", "bc").
       withUnsafeBytes(of: UInt64(part.count).bigEndian) { hash.update(bufferPointer: $0) }
       hash.update(data: part)
     }
