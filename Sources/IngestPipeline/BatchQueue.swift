@@ -1,34 +1,29 @@
 import Journey
 import Synchronization
 
-/// What waits to be committed, in the order of its arrival, and the lanes that take it in batches.
+/// A FIFO of events to commit, which workers take in batches. It never runs two commits of one client at a time, so
+/// parallel commits do not wait for each other's locks.
 ///
-/// A lane passes over what belongs to a client that another lane is working on: commits that run side by side do not
-/// meet at one lock, and whatever is taken is about the oldest there is, so that an acknowledgement covers many
-/// messages.
+/// No worker waits for a batch to fill. An idle worker takes everything that waits. Another worker starts only when the
+/// backlog is at least as large as the largest batch started within the last `timeout`, and a quarter of that belongs
+/// to clients that no worker holds. A smaller backlog gathers. A batch older than `timeout` no longer counts, so a
+/// stuck worker holds up no other.
 ///
-/// How many lanes work follows the load, and nobody waits for a batch to fill. A single lane takes all that waits,
-/// however little; a further one only where as much waits as the largest batch under way has, a quarter of that of
-/// clients that nobody works on. So what comes while others are at work is committed at once if it is as much as they
-/// have, and gathers otherwise. Only lanes count whose batch is younger than `timeout`: one that is stuck holds no
-/// other back.
+/// A client whose rows are locked elsewhere is set aside for a while; its events are skipped.
 ///
-/// A client whose rows somebody else holds is set aside for a while: what waits for it is passed over, and nobody waits
-/// for it.
-///
-/// The length is bounded by what the source hands out before settlement. One reader a lane, any number of writers.
+/// The source's limit of unsettled messages bounds the length. One reader per worker, any number of writers.
 final class BatchQueue<Element: Sendable>: Sendable {
   private struct CommitWorker {
     var waiting: CheckedContinuation<[Element]?, Never>?
-    /// The clients of the batch that it has taken and not come back from.
+    /// The clients of the batch that this worker is committing.
     var clients: Set<Int> = []
-    /// How many elements it is working on, and since when. nil: it is idle, or pauses.
+    /// The size and start of the current batch; nil if the worker is idle or pausing.
     var work: (count: Int, start: ContinuousClock.Instant)?
   }
   private struct State {
     var elements: [Element] = []
     var workers: [CommitWorker]
-    /// Clients that are set aside, and until when.
+    /// Clients that are set aside, each with the end of its pause.
     var setAside: [Int: ContinuousClock.Instant] = [:]
     var isClosed = false
   }
@@ -39,8 +34,8 @@ final class BatchQueue<Element: Sendable>: Sendable {
   private let client: @Sendable (Element) -> Int
 
   /// - Parameters:
-  ///   - limit: the most elements of a batch.
-  ///   - patience: more than a commit takes, but for one that waits for somebody.
+  ///   - limit: the maximum size of a batch.
+  ///   - timeout: longer than a commit takes without waiting for locks.
   ///   - client: a number for an element's client, the same for all elements of a client.
   init(
     workers: Int, limit: Int, timeout: Duration = .seconds(1),
@@ -56,8 +51,8 @@ final class BatchQueue<Element: Sendable>: Sendable {
 
   func append(_ elements: [Element]) { change { $0.elements.append(contentsOf: elements) } }
 
-  /// Gives back what a lane took and could not do: it is the oldest again.
-  /// - Parameter pauses: clients to be set aside, each for so long.
+  /// Returns elements to the head of the queue.
+  /// - Parameter pauses: how long to set each of these clients aside.
   func requeue(_ elements: [Element], pauses: [Int: Duration] = [:]) {
     let now = now()
     change { state in
@@ -72,7 +67,7 @@ final class BatchQueue<Element: Sendable>: Sendable {
     }
   }
 
-  /// Takes all out that no lane has taken.
+  /// Removes and returns all elements that no worker has taken.
   func removeAll() -> [Element] {
     state.withLock { state in
       defer { state.elements = [] }
@@ -89,20 +84,21 @@ final class BatchQueue<Element: Sendable>: Sendable {
 
   var isClosed: Bool { state.withLock(\.isClosed) }
 
-  /// No more comes; what is there can still be taken.
+  /// Accepts no more elements; workers still drain what is queued.
   func close() { change { $0.isClosed = true } }
 
-  /// The lane works no more.
+  /// Removes a worker that has stopped.
   func detach(_ worker: Int) { change { $0.workers[worker] = CommitWorker() } }
 
-  /// The lane counts as idle until it comes back: others take what comes, however little. Its clients are still its
-  /// own.
+  /// Counts the worker as idle until its next call of `next`, so that the others take even a small backlog. It still
+  /// holds its clients.
   func markIdle(_ worker: Int) { change { $0.workers[worker].work = nil } }
 
-  /// Waits for a batch; the work on the lane's last one is over. nil once the queue is closed and nothing is left.
+  /// Ends the worker's last batch and waits for the next one.
+  /// - Returns: nil once the queue is closed and empty.
   func next(for worker: Int) async -> [Element]? {
     await withCheckedContinuation { continuation in
-      // The lane that comes back goes on before others are woken: its connection is warm.
+      // The returning worker is served first: its connection is warm.
       change { state in
         state.workers[worker] = CommitWorker(waiting: continuation)
       } first: {
@@ -111,8 +107,8 @@ final class BatchQueue<Element: Sendable>: Sendable {
     }
   }
 
-  /// Looks every `timeout` for what a lane that is stuck keeps from the others while nothing else happens, until it is
-  /// cancelled.
+  /// Dispatches every `timeout`, so that a stuck worker does not hold up the others while nothing else happens. Runs
+  /// until it is cancelled.
   func watch() async {
     while !Task.isCancelled {
       try? await Task.sleep(for: timeout)
@@ -126,7 +122,7 @@ final class BatchQueue<Element: Sendable>: Sendable {
       var woken: [(CheckedContinuation<[Element]?, Never>, [Element]?)] = []
       for worker in [first()].compactMap(\.self) + state.workers.indices {
         guard let continuation = state.workers[worker].waiting else { continue }
-        // What is nothing for one lane is nothing for the next.
+        // If there is nothing for one worker, there is nothing for the next.
         guard let taken = dequeue(for: worker, &state) else { break }
         state.workers[worker].waiting = nil
         woken.append((continuation, taken))
@@ -136,7 +132,7 @@ final class BatchQueue<Element: Sendable>: Sendable {
     for (continuation, batch) in woken { continuation.resume(returning: batch) }
   }
 
-  /// - Returns: a batch, nil within for the end, nil where the lane has to wait.
+  /// - Returns: a batch, `.some(nil)` at the end of the queue, or nil if the worker has to wait.
   private func dequeue(for worker: Int, _ state: inout State) -> [Element]?? {
     guard !state.elements.isEmpty else { return state.isClosed ? .some(nil) : nil }
     let busy = state.workers.map(\.clients).filter { !$0.isEmpty }

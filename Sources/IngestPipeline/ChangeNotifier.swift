@@ -3,17 +3,17 @@ public import Journey
 public import ServiceLifecycle
 import Synchronization
 
-/// Gathers what commits have changed, and announces it now and then.
+/// Collects the clients that commits have changed, and publishes them at intervals.
 ///
-/// It is told after the commit and not by a trigger within it: NOTIFY in a transaction makes all transactions that do
-/// so commit one after the other.
+/// It runs after the commit, not as a trigger within it: `NOTIFY` serializes the commits of all transactions that use
+/// it.
 public final class ChangeNotifier: Service {
   private static let maxClients = 50
   private let feed: any ChangeFeed
   private let interval: Duration
   private let pending = Mutex<[UUID: Set<UUID>]>([:])
 
-  /// - Parameter interval: how long changes are gathered.
+  /// - Parameter interval: how long changes are collected.
   public init(feed: any ChangeFeed, interval: Duration = .milliseconds(300)) {
     self.feed = feed
     self.interval = interval
@@ -21,8 +21,8 @@ public final class ChangeNotifier: Service {
 
   func record(_ events: [IncomingEvent]) {
     pending.withLock { pending in
-      // In place: a copy of the set an event would show on the hot path. An organisation is noted even where the
-      // client's id is not known.
+      // In place: copying the set for every event is measurable. The organisation is recorded even if the client's id
+      // is unknown.
       for incoming in events { Self.add(incoming.event.client.id, to: &pending[incoming.event.orgID, default: []]) }
     }
   }
@@ -44,14 +44,14 @@ public final class ChangeNotifier: Service {
           defer { pending = [:] }
           return pending.map { JourneyChange(orgID: $0, clients: $1.count < Self.maxClients ? $1 : []) }
         }
-        // Whoever looks asks again anyway; a lost message makes a view late, not wrong.
+        // A lost notification only delays a view: readers also poll.
         if !changes.isEmpty { try? await feed.notify(changes) }
       }
     }
   }
 }
 
-/// A ledger whose commits are announced.
+/// An event store that publishes the changes of its commits.
 public struct NotifyingStore: EventStore {
   private let store: any EventStore
   private let notifier: ChangeNotifier

@@ -3,27 +3,27 @@ import Journey
 import Logging
 import Synchronization
 
-/// Whether the database takes batches at all.
+/// Stops consumption while the database accepts no batch.
 ///
-/// While it does, a refusal is an event's fault. Where nothing passes any more, no event is to blame, and taking more
-/// from the queue would only cost the messages their deliveries: the gate closes. Then nothing is taken, what was taken
-/// is put off, and with growing pauses the ledger is asked whether it would take a batch. Once it would, a few events
-/// are let in on trial; the first that are stored open the gate again. A run begins on trial as well, since the one
-/// before it may have ended for a reason that is still there.
+/// While other events are stored, a refusal is the event's own fault. If nothing is stored, no event is at fault, and
+/// consuming more messages would only use up their delivery limit. The gate then closes: the source pauses and pending
+/// messages are postponed. It checks the store with growing pauses. If the check passes, a few events are let in on
+/// trial, and the first one that is stored opens the gate. A run also begins on trial, because the cause that ended the
+/// last run may persist.
 final class CommitGate: Sendable {
   private enum Mode { case open, trial, closed }
   private struct State {
     var mode = Mode.trial
-    /// When the newest commit that stored something began and ended.
+    /// The start and end of the newest commit that stored an event.
     var passed: (from: ContinuousClock.Instant, until: ContinuousClock.Instant)?
-    /// Since when commits have failed, and none has passed.
+    /// The first failure since the last commit that passed.
     var failingSince: ContinuousClock.Instant?
     var hasClosed = false
-    /// How many commits have passed on trial, whether or not they stored anything.
+    /// Commits that passed during the trial, whether or not they stored an event.
     var trialPasses = 0
-    /// Events that were refused alone, and of which nobody knows yet whether they are at fault.
+    /// Events that were refused alone and may not be at fault.
     var inDoubt: [PendingEvent] = []
-    /// Whoever waits for a change of the mode.
+    /// Continuations that wait for a change of the mode.
     var waiting: [CheckedContinuation<Void, Never>] = []
   }
   private let state = Mutex(State())
@@ -43,17 +43,17 @@ final class CommitGate: Sendable {
     self.logger = logger
   }
 
-  /// Nothing is to be tried: what is at hand is to be put off.
+  /// If true, nothing is committed and pending messages are postponed.
   var isClosed: Bool { mayBeClosed.load(ordering: .relaxed) }
 
-  /// Whether a commit that began after a moment has stored something, and ended no earlier than `end`.
+  /// Whether a commit that began after `moment` stored an event and ended no earlier than `end`.
   func hasPassed(since moment: ContinuousClock.Instant, until end: ContinuousClock.Instant? = nil) -> Bool {
     state.withLock { $0.passed.map { $0.from > moment && $0.until >= end ?? $0.from } ?? false }
   }
 
-  /// A commit has come to its end.
-  /// - Parameter hasStored: whether it has stored an event. Others show less: what the host does with stored rows is
-  ///   not tried by them.
+  /// Records that a commit has passed.
+  /// - Parameter hasStored: whether it stored an event. Other commits prove less: they do not run the host's triggers
+  ///   on stored rows.
   func passed(from begin: ContinuousClock.Instant, hasStored: Bool) {
     health.succeeded(.commits)
     let waiting = state.withLock { state in
@@ -64,7 +64,7 @@ final class CommitGate: Sendable {
       guard hasStored || !state.hasClosed || state.trialPasses >= Self.enoughPasses else { return [] }
       state.mode = .open
       mayBeClosed.store(false, ordering: .relaxed)
-      // Under the lock, so that the source is told in the order of the modes.
+      // Within the lock, so that the source sees the modes in order.
       source.resume(limit: nil)
       defer { state.waiting = [] }
       return state.waiting
@@ -72,13 +72,13 @@ final class CommitGate: Sendable {
     for continuation in waiting { continuation.resume() }
   }
 
-  /// Commits that hold nothing new, of repeated messages for instance, show as much in the end.
+  /// After so many commits that stored nothing, such as duplicates, the gate opens as well.
   private static let enoughPasses = 8
 
-  /// Keeps events that were refused alone until another one was stored, or for a pause.
-  /// - Parameter hasStored: whether others of their batch were stored.
-  /// - Returns: whether nothing is kept: there are so many by now that nothing passes, and the gate is closed; or few,
-  ///   for so long that they had better be put off.
+  /// Keeps events that were refused alone until another event is stored or their pause is over.
+  /// - Parameter hasStored: whether other events of their batch were stored.
+  /// - Returns: true if the events were not kept: either so many are in doubt that the gate closed, or nothing has
+  ///   passed for so long that the caller should postpone them.
   func keep(_ inDoubt: [PendingEvent], _ error: StoreError, hasStored: Bool) -> Bool {
     health.failed(.commits, error.reason)
     let (isKept, closes, waiting) = state.withLock { state in
@@ -98,14 +98,14 @@ final class CommitGate: Sendable {
     return !isKept
   }
 
-  /// The events that are kept and whose pauses are over, to be tried again just after another one was stored.
+  /// Removes the events in doubt whose pauses are over. The caller retries them right after another event was stored.
   func removeInDoubt() -> [PendingEvent] {
     guard hasInDoubt.load(ordering: .relaxed) else { return [] }
     let now = ContinuousClock.now
     return removeInDoubt { isDue($0, at: now) }
   }
 
-  /// The events that are kept, at the end of a run.
+  /// Removes all events in doubt, at the end of a run.
   func removeAllInDoubt() -> [PendingEvent] { removeInDoubt { _ in true } }
 
   private func isDue(_ suspect: PendingEvent, at moment: ContinuousClock.Instant) -> Bool {
@@ -121,10 +121,10 @@ final class CommitGate: Sendable {
     }
   }
 
-  /// A commit has failed for a reason that passes.
-  /// - Returns: whether none has passed for so long that waiting with messages at hand is over.
+  /// Records that a commit has failed with a transient error.
+  /// - Returns: whether commits have failed for `timeout`, so that pending messages should be postponed.
   func failed(_ error: StoreError, attempts: Int) -> Bool {
-    // Two transactions that meet are no failure of the part.
+    // A single failure may be a conflict of two transactions, which is no health problem.
     if attempts > 1 { health.failed(.commits, error.reason) }
     return state.withLock { state in
       let since = state.failingSince ?? .now
@@ -133,7 +133,7 @@ final class CommitGate: Sendable {
     }
   }
 
-  /// Nothing passes.
+  /// Closes the gate: the database accepts no batch.
   func close(_ error: StoreError) {
     health.failed(.commits, error.reason)
     let (isNew, waiting) = state.withLock { state in
@@ -147,16 +147,16 @@ final class CommitGate: Sendable {
     }
     if isNew {
       logger.critical(
-        "the database lets no batch pass; until it does nothing more is taken from the queue, and what was taken is put off: \(error)"
+        "the database accepts no batch; consuming is paused and pending messages are postponed: \(error)"
       )
     }
     for continuation in waiting { continuation.resume() }
   }
 
-  /// Looks after what is kept and a closed gate, until it is cancelled.
+  /// Retries events in doubt and checks a closed gate until it is cancelled.
   /// - Parameters:
-  ///   - putOff: puts off what waits to be committed, and these events.
-  ///   - tryAgain: has events committed.
+  ///   - putOff: postpones the queued events and the given ones.
+  ///   - tryAgain: queues events to be committed.
   func run(putOff: ([PendingEvent]) -> Void, tryAgain: ([PendingEvent]) -> Void) async {
     var backoff = Backoff(base: settings.minTrialDelay, maximum: settings.maxTrialDelay)
     while !Task.isCancelled {
@@ -167,13 +167,13 @@ final class CommitGate: Sendable {
         await change(from: .open)
       case .trial where !keepsAny: await change(from: .trial)
       case .open, .trial:
-        // Nothing else may come for long, and somebody may have mended it.
+        // No other event may arrive for a long time, and the cause may be fixed by now.
         try? await Task.sleep(for: backoff.next())
-        // Where others are being stored, it is for the lanes to try it beside them.
+        // While other events are stored, the workers retry events in doubt; this retries only those they left.
         let long = ContinuousClock.now - settings.minTrialDelay
         tryAgain(removeInDoubt { isDue($0, at: long) })
       case .closed:
-        // A commit that was under way may have opened it again.
+        // A commit that was already running may have opened it again.
         state.withLock { if $0.mode == .closed { source.pause() } }
         putOff(removeInDoubt { _ in true })
         guard isClosed else { continue }
@@ -189,7 +189,7 @@ final class CommitGate: Sendable {
       return true
     } catch {
       health.failed(.commits, error.reason)
-      logger.debug("the database would still let no batch pass: \(error)")
+      logger.debug("the database still accepts no batch: \(error)")
       return false
     }
   }
@@ -204,10 +204,10 @@ final class CommitGate: Sendable {
       source.resume(limit: settings.trialLimit)
       return true
     }
-    if begins { logger.notice("trying whether the database takes batches") }
+    if begins { logger.notice("the database check passed; trying a few events") }
   }
 
-  /// Returns once the mode is another one, there is something to be kept, or the task is cancelled.
+  /// Returns when the mode changes, an event is in doubt, or the task is cancelled.
   private func change(from mode: Mode) async {
     await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in

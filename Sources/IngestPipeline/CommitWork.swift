@@ -1,39 +1,39 @@
 import FoundationEssentials
 import Journey
 
-/// What a lane has taken, cut into what is committed together. Pure.
+/// A worker's batch, split into the parts that are committed together. Pure.
 ///
-/// What the database refuses for a reason of the data is found by halving. Where it says that a person has to act, it
-/// is tried with single events first whether anything passes at all: a few, from all over the batch. What is refused
-/// alone is left over, to be tried again once others were stored.
+/// If the database refuses the data, the event at fault is found by halving. If it reports a permanent error, a sample
+/// of single events is tried first to see whether anything passes. Events that are refused alone stay in doubt until
+/// others are stored.
 struct CommitWork {
-  /// To be committed, the last one first.
+  /// The parts to commit, the next one last.
   var parts: [[PendingEvent]]
-  /// What is to be committed again, in its order: nothing of these clients may overtake it.
+  /// Events to commit again, in order. No later event of their clients may overtake them.
   var again: [PendingEvent] = []
-  /// Clients that somebody else holds, and for how long they are set aside.
+  /// Clients that are locked elsewhere, and how long to set each aside.
   var pauses: [Int: Duration] = [:]
-  /// Whether any event of these was stored.
+  /// Whether any event of the batch was stored.
   var hasStored = false
-  /// Single events that were refused, of which nobody knows yet whether they are at fault.
+  /// Single events that were refused and may not be at fault.
   private(set) var inDoubt: [PendingEvent] = []
   private var isSampled = false
-  /// Why an event was refused that is among the suspects.
+  /// The error of the last refusal.
   var error: StoreError?
 
-  /// How often in a row parts had to wait for locks.
+  /// How many parts in a row timed out waiting for locks.
   var contentions = 0
 
-  /// As many single events in a row that are refused show that nothing passes.
+  /// If so many single events in a row are refused, the database accepts nothing.
   static let sampleSize = 8
 
   init(_ items: [PendingEvent]) { parts = [items] }
 
-  /// All that is not decided.
+  /// All events that are not decided.
   var left: [PendingEvent] { again + parts.flatMap(\.self) + inDoubt }
 
-  /// What is to be committed next; nil where there is nothing more to do.
-  /// - Parameter open: drops what cannot be settled any more.
+  /// The next part to commit; nil if there is none.
+  /// - Parameter open: drops events that can no longer be settled.
   mutating func next(open: ([PendingEvent]) -> [PendingEvent]) -> [PendingEvent]? {
     while true {
       guard let next = parts.popLast() else { return nil }
@@ -52,10 +52,9 @@ struct CommitWork {
     parts.append(Array(part[..<(part.count / 2)]))
   }
 
-  /// Looks for the clients whose rows had to be waited for, by halving: without pauses, since each attempt waits long
-  /// enough.
-  /// - Returns: false where there is nothing to look for: it is one client, or nothing passes, as where a whole table
-  ///   is locked.
+  /// Finds the locked clients by halving. It needs no pauses, because each attempt already waits for the lock.
+  /// - Returns: false if halving cannot help: the part has one client, or every part times out, as when a table is
+  ///   locked.
   mutating func contend(_ part: [PendingEvent]) -> Bool {
     contentions += 1
     guard contentions <= Self.maxContentions, part.contains(where: { $0.client != part[0].client }) else {
@@ -65,24 +64,23 @@ struct CommitWork {
     return true
   }
 
-  /// - Returns: what is not to be tried now: the part, and all that is left where nothing passes.
+  /// - Returns: the events to defer: the part, or everything if every part times out.
   mutating func giveUpContended(_ part: [PendingEvent]) -> [PendingEvent] {
     guard contentions > Self.maxContentions else { return part }
     defer { parts = [] }
     return part + parts.reversed().flatMap(\.self)
   }
 
-  /// More than it takes to come down to one client.
+  /// More attempts than it takes to isolate one client.
   private static let maxContentions = 14
 
-  /// The suspects whose data was refused.
+  /// Removes and returns the events in doubt whose data was refused.
   mutating func removeRefusedData() -> [PendingEvent] {
     defer { inDoubt.removeAll { $0.refusal?.isOfData == true } }
     return inDoubt.filter { $0.refusal?.isOfData == true }
   }
 
-  /// Takes single events out of a part that was refused, the first time, of as many organisations as there are; halves
-  /// it later.
+  /// On the first refusal splits single events off, from as many organisations as possible; later halves the part.
   mutating func sample(_ part: [PendingEvent]) {
     guard !isSampled, !hasStored, part.count > 2 else { return halve(part) }
     isSampled = true
@@ -96,8 +94,8 @@ struct CommitWork {
     for index in indices.sorted(by: >) { parts.append([part[index]]) }
   }
 
-  /// Notes that an event was refused alone.
-  /// - Returns: whether there are so many that nothing may pass any more.
+  /// Records that an event was refused alone.
+  /// - Returns: whether so many are refused that the database may accept nothing.
   mutating func suspect(_ item: PendingEvent) -> Bool {
     inDoubt.append(item)
     return !hasStored && inDoubt.count >= Self.sampleSize

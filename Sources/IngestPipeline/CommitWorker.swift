@@ -8,19 +8,19 @@ struct PendingEvent: Sendable {
   var message: InboundMessage
   /// A number for the client as the event names it.
   var client: Int
-  /// How often somebody else held the client's rows, and since when.
+  /// How often the client's rows were locked elsewhere, and since when.
   var timesLocked = 0
   var lockedSince: ContinuousClock.Instant?
-  /// While it is not clear yet whether the event is at fault.
+  /// Set while the event is in doubt.
   var refusal: Refusal?
 
-  /// That the database refused the event alone. A class: hardly an item has one, and items are copied a lot.
+  /// The database refused the event alone. A class, because few events have one and events are copied often.
   final class Refusal: Sendable {
-    /// The last time.
+    /// The time of the last refusal.
     let at: ContinuousClock.Instant
-    /// How often, with another event stored each time in between, just before the next.
+    /// Refusals that count: before each repeated one, another event was stored just before the attempt.
     let count: Int
-    /// Whether the row itself was refused, as far as the error tells.
+    /// Whether the error blames the row itself.
     let isOfData: Bool
     let reason: String
 
@@ -33,8 +33,8 @@ struct PendingEvent: Sendable {
   }
 }
 
-/// One of the commits that run side by side: takes what has gathered, commits it, has its actions published, settles
-/// it.
+/// Takes batches from the queue, commits them, publishes their actions and settles their messages. Several workers run
+/// in parallel.
 final class CommitWorker: Sendable {
   private let number: Int
   private let queue: BatchQueue<PendingEvent>
@@ -66,7 +66,7 @@ final class CommitWorker: Sendable {
     self.logger = logger
   }
 
-  /// Where `run` runs best.
+  /// The preferred executor of `run`.
   var executor: (any TaskExecutor)? { store.executor(ofWorker: number) }
 
   func run() async {
@@ -74,7 +74,8 @@ final class CommitWorker: Sendable {
     while let items = await queue.next(for: number) { await commit(items) }
   }
 
-  /// Commits a batch, or as much of it as passes: what the database refuses is found by halving and rejected alone.
+  /// Commits a batch, or as much of it as the database accepts. Halving finds an event that is refused; it is rejected
+  /// alone.
   private func commit(_ items: [PendingEvent]) async {
     var work = CommitWork(items)
     var backoff = Backoff(base: settings.minRetryDelay, maximum: settings.maxRetryDelay)
@@ -97,7 +98,7 @@ final class CommitWorker: Sendable {
         let left = left(of: part, result.results)
         work.again += left.items
         work.pauses.merge(left.pauses) { max($0, $1) }
-        // Actions first: the broker writes an acknowledgement down as well, and what comes after it waits for that.
+        // Actions first: otherwise the broker would queue them behind the ack's write to disk.
         let waiting = result.outbox.flatMap { outbox.publishAtOnce($0) ? nil : $0 }
         settle(part, result.results)
         if let waiting { await outbox.publish(waiting) }
@@ -124,7 +125,7 @@ final class CommitWorker: Sendable {
           }
         case .transient:
           let isLong = gate.failed(error, attempts: backoff.attempts + 1)
-          // A batch that is too much for the server's time limits passes in parts.
+          // A batch that exceeds the server's time limits may pass in parts.
           if backoff.attempts % 4 == 3, part.count > 1 { work.halve(part) } else { work.parts.append(part) }
           if isLong {
             gate.close(error)
@@ -138,21 +139,20 @@ final class CommitWorker: Sendable {
       }
     }
     if !work.again.isEmpty { queue.requeue(work.again, pauses: work.pauses) }
-    // What the data is refused for beside others that are stored is at fault.
+    // If other events were stored, refused data is at fault.
     if work.hasStored { reject(work.removeRefusedData()) }
     if let error = work.error, !work.inDoubt.isEmpty, gate.keep(work.inDoubt, error, hasStored: work.hasStored) {
       putOff(work.inDoubt)
     }
   }
 
-  /// As often an event is tried again, each time just after another one was stored and after longer pauses, before it
-  /// is at fault: a host may break and mend a thing quickly.
+  /// An event is rejected after more refusals than this. Each must follow another event's commit, after a longer pause,
+  /// since a fault in the host's schema may be fixed quickly.
   static let maxRefusals = 3
   private static let justBefore = Duration.milliseconds(200)
 
-  /// Where the row itself is refused, as far as the error tells, each attempt counts, whatever became of others
-  /// meanwhile.
-  /// - Parameter begin: when the commit began that was refused.
+  /// Records a refusal. If the error blames the row itself, each attempt counts, regardless of other events.
+  /// - Parameter begin: when the refused commit began.
   private func refused(_ item: PendingEvent, at begin: ContinuousClock.Instant, by error: StoreError) -> PendingEvent {
     var item = item
     let isAgain = item.refusal.map { gate.hasPassed(since: $0.at, until: begin - Self.justBefore) } ?? false
@@ -166,10 +166,9 @@ final class CommitWorker: Sendable {
     settle(items, items.map { .rejected(Rejection(.refusedByDatabase, $0.refusal?.reason ?? "")) })
   }
 
-  /// What is to be committed again, and which clients are to be set aside first. What has been held for long, or beside
-  /// too much else that is held, is handed back for later: it would keep the source from handing out what can be worked
-  /// on.
-  /// - Parameter results: nil where all are held.
+  /// The events to commit again, and the clients to set aside first. Events that were locked for too long, or beyond
+  /// the limit of held events, are postponed: they would use up the source's limit of unsettled messages.
+  /// - Parameter results: nil if all are locked.
   private func left(of items: [PendingEvent], _ results: [CommitResult.Result]?) -> (
     items: [PendingEvent], pauses: [Int: Duration]
   ) {
@@ -178,7 +177,7 @@ final class CommitWorker: Sendable {
     var later: [PendingEvent] = []
     let now = ContinuousClock.now
     let held = queue.countSetAside
-    // Where many are held, the source may hand out nothing else.
+    // If many events are held, the source may deliver no others.
     let hold = held > settings.fewHeld ? min(settings.maxHold, .seconds(1)) : settings.maxHold
     let isClosed = queue.isClosed
     for (index, item) in items.enumerated() {
@@ -186,7 +185,7 @@ final class CommitWorker: Sendable {
       switch results?[index] ?? .locked {
       case .locked:
         let since = item.lockedSince ?? now
-        // A stop does not wait for a host: what another instance holds is free long before that.
+        // A stop does not wait for the host application's locks. Other instances release theirs long before that.
         if held >= settings.maxHeld || now - since >= hold || isClosed && item.timesLocked >= Self.maxDeferralsAtStop {
           later.append(item)
           continue
@@ -205,13 +204,14 @@ final class CommitWorker: Sendable {
 
   private static let maxDeferralsAtStop = 8
 
-  /// Doubles from some milliseconds, what another instance's commit takes, to a second, for a host that holds a client
-  /// for long.
+  /// Doubles from a few milliseconds, the time of another instance's commit, to one second, for long locks of the host
+  /// application.
   private static func pause(afterBeingLocked timesLocked: Int) -> Duration {
     .milliseconds(min(1000, 8 << min(timesLocked, 10))) * Double.random(in: 0.5...1)
   }
 
-  /// Drops what cannot be settled any more: it comes again, and kept here it would pile up while the database is away.
+  /// Drops events of lost connections. The broker delivers them again; keeping them would use up memory while the
+  /// database is down.
   private func keepOpen(_ items: [PendingEvent]) -> [PendingEvent] {
     let lost = source.lostGeneration
     guard items.contains(where: { $0.message.token.generation <= lost }) else { return items }
@@ -242,7 +242,7 @@ final class CommitWorker: Sendable {
     source.settle(settled)
   }
 
-  /// Not now: nothing passes. At a stop there is no later.
+  /// Postpones messages because the database accepts nothing; releases them during a stop.
   private func putOff(_ items: [PendingEvent]) {
     if queue.isClosed { release(items) } else { source.settle(inFlight.postpone(items)) }
   }

@@ -1,7 +1,7 @@
 import Journey
 import Synchronization
 
-/// Gives messages up, and counts those that are not settled yet.
+/// Aborts messages and counts those that are not settled.
 final class InFlightMessages: Sendable {
   private let unsettled = Atomic<Int>(0)
   private let countReleased = Atomic<Int>(0)
@@ -10,17 +10,17 @@ final class InFlightMessages: Sendable {
 
   func settled(_ count: Int) { unsettled.subtract(count, ordering: .relaxed) }
 
-  /// Gives messages up for now, to be delivered again later; each once, however many of its events are given up.
+  /// Postpones the messages of these events, each message once.
   func postpone(_ events: [PendingEvent]) -> [MessageOutcome] { giveUp(events, .postponed) }
 
-  /// Gives messages up at the end of a run; the run's report counts them.
+  /// Releases messages at the end of a run, and counts them for its report.
   func release(_ events: [PendingEvent]) -> [MessageOutcome] {
     let outcomes = giveUp(events, .released)
     countReleased.add(outcomes.count, ordering: .relaxed)
     return outcomes
   }
 
-  /// Forgets messages that came on a lost connection: the queue delivers them again.
+  /// Drops messages of a lost connection: the queue delivers them again.
   func forget(_ events: [PendingEvent]) { _ = giveUp(events, .released) }
 
   private func giveUp(_ events: [PendingEvent], _ kind: MessageOutcome.Kind) -> [MessageOutcome] {
@@ -29,6 +29,6 @@ final class InFlightMessages: Sendable {
     return outcomes
   }
 
-  /// How many messages a run that has ended has not settled: given back, or simply left.
+  /// How many messages the run has not settled: released, or still in flight.
   var leftOver: Int { countReleased.load(ordering: .relaxed) + max(0, unsettled.load(ordering: .relaxed)) }
 }

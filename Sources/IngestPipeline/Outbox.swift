@@ -4,13 +4,12 @@ import Logging
 import ServiceLifecycle
 import Synchronization
 
-/// The actions between commit and confirmation: bounds how many are under way, and remembers what is to be written down
-/// about their batches.
+/// Tracks actions from commit to confirmation: limits how many are in flight, and collects the outcomes to write to the
+/// store.
 ///
-/// It is a convenience of the running process only: a batch that it forgets in a crash is still unpublished in the
-/// ledger.
+/// Holds no state that a crash must not lose: the store still has every unconfirmed batch as unpublished.
 final class Outbox: Sendable {
-  /// Actions of one batch that the broker has not taken.
+  /// Actions of one batch that could not be published.
   struct Failure: Sendable {
     var batch: UUID
     var actions: [UUID]
@@ -23,15 +22,15 @@ final class Outbox: Sendable {
   }
   private struct State {
     var inFlight = 0
-    /// Batches to be noted, with how many actions each holds.
+    /// Confirmed batches that are not yet marked as published, with the number of their actions.
     var confirmed: [UUID: Int] = [:]
     var failed: [Failure] = []
-    /// Actions that were given back to the ledger, to be claimed by whoever comes first.
+    /// Actions that were released to the store, for any instance to claim.
     var givenBack: Set<UUID> = []
-    /// The routing keys whose last action was refused.
+    /// The last refusal of each routing key whose last action was refused.
     var refused: [String: Refusal] = [:]
     var waiting: [CheckedContinuation<Void, Never>] = []
-    /// Whoever waits goes on: the wait for confirmations was given up.
+    /// If true, nothing waits for confirmations any more.
     var isAborted = false
   }
   private let state = Mutex(State())
@@ -39,8 +38,8 @@ final class Outbox: Sendable {
   private let limit: Int
   private let statistics: Statistics
   private let health: Health
-  /// More than the longest pause before an action is tried again. What is not tried again within this time was
-  /// published by another instance.
+  /// Longer than the longest pause before a retry. If no retry came within this time, another instance published the
+  /// action.
   private static let memory = Duration.seconds(600)
 
   init(publisher: any ActionPublisher, limit: Int, statistics: Statistics, health: Health) {
@@ -50,11 +49,11 @@ final class Outbox: Sendable {
     self.health = health
   }
 
-  /// How many actions wait for the broker's word.
+  /// How many actions wait for the broker's confirmation.
   var underWay: Int { state.withLock { $0.inFlight } }
 
-  /// How many actions this process has taken on and not seen published, or not noted so: they are left to the next
-  /// instance.
+  /// How many actions this process holds that are not published, or not marked as published. The next instance takes
+  /// them over.
   var unfinished: Int {
     state.withLock { state in
       state.inFlight + state.confirmed.values.reduce(0, +) + state.failed.reduce(0) { $0 + $1.actions.count }
@@ -62,14 +61,13 @@ final class Outbox: Sendable {
     }
   }
 
-  /// Hands a batch to the publisher, as soon as fewer actions than the limit are under way. Does not wait for their
-  /// confirmation.
+  /// Publishes a batch once the number of actions in flight is below the limit. Does not wait for confirmation.
   func publish(_ batch: OutboxBatch) async {
     while !publishAtOnce(batch) { await waitUntil { $0.inFlight < limit } }
   }
 
-  /// The same where fewer are under way already.
-  /// - Returns: false where the batch would have to wait.
+  /// Publishes a batch if the number of actions in flight is below the limit.
+  /// - Returns: false if the batch has to wait.
   func publishAtOnce(_ batch: OutboxBatch) -> Bool {
     let hasCapacity = state.withLock { state in
       guard state.inFlight < limit || state.isAborted else { return false }
@@ -81,7 +79,7 @@ final class Outbox: Sendable {
     return true
   }
 
-  /// Returns when nothing is under way, or the deadline has passed. After that nothing here waits any more.
+  /// Returns when nothing is in flight or at the deadline. After the deadline no call waits any more.
   func drain(within deadline: Duration) async {
     let alarm = Task {
       try await Task.sleep(for: deadline)
@@ -100,7 +98,7 @@ final class Outbox: Sendable {
     for continuation in waiting { continuation.resume() }
   }
 
-  /// The batches whose actions are all confirmed, with how many these are.
+  /// Removes and returns the batches whose actions are all confirmed, with the number of their actions.
   func drainConfirmed() -> [UUID: Int] { drain(\.confirmed, leaving: [:]) }
   func drainFailed() -> [Failure] { drain(\.failed, leaving: []) }
   func requeue(confirmed: [UUID: Int] = [:], failed: [Failure] = []) {
@@ -111,13 +109,13 @@ final class Outbox: Sendable {
     }
   }
 
-  /// The ledger has actions back that were not published.
+  /// Records that unpublished actions were released to the store.
   func gaveBack(_ actions: [UUID]) { state.withLock { $0.givenBack.formUnion(actions) } }
-  /// Actions that were given back and that this process has not claimed again.
+  /// Released actions that this process has not claimed again.
   var givenBack: [UUID] { state.withLock { Array($0.givenBack) } }
-  /// Of the actions that were given back, only these are still unpublished: others have published the rest.
+  /// Keeps only those released actions that are still unpublished; other instances have published the rest.
   func isLeft(_ actions: Set<UUID>) { state.withLock { $0.givenBack.formIntersection(actions) } }
-  /// The ledger has handed batches out again.
+  /// Records that this process has claimed batches.
   func claimed(_ batches: [OutboxBatch]) {
     state.withLock { state in
       guard !state.givenBack.isEmpty else { return }
@@ -151,7 +149,7 @@ final class Outbox: Sendable {
     for continuation in waiting { continuation.resume() }
   }
 
-  /// One channel that takes nothing has to show while the others go on.
+  /// Per routing key, so that one failing channel shows while the others work.
   private static func record(_ batch: OutboxBatch, _ results: [PublishFailure?], in refused: inout [String: Refusal]) {
     for (action, failure) in zip(batch.actions, results) {
       if let failure {
@@ -168,7 +166,7 @@ final class Outbox: Sendable {
     if let refusal { health.failed(.actions, refusal.reason) } else { health.succeeded(.actions) }
   }
 
-  /// Forgets refusals whose actions others must have published since.
+  /// Drops old refusals: other instances must have published these actions by now.
   func forgetOldRefusals() {
     let (hasForgotten, refusal) = state.withLock { state in
       let count = state.refused.count
@@ -193,7 +191,7 @@ final class Outbox: Sendable {
   }
 }
 
-/// Writes down what became of actions when no commit does it on its way, and publishes what a crash or a failure left
+/// Marks actions as published or released when no commit does so, and publishes actions that a crash or a failure left
 /// behind.
 final class ActionRelay: Sendable {
   private let outbox: Outbox
@@ -212,7 +210,7 @@ final class ActionRelay: Sendable {
     self.logger = logger
   }
 
-  /// Works in turns of `interval` until it is cancelled.
+  /// Runs every `interval` until it is cancelled.
   func run() async {
     var isFailing = false, nextForgetting = ContinuousClock.now
     while !Task.isCancelled {
@@ -222,22 +220,22 @@ final class ActionRelay: Sendable {
     }
   }
 
-  /// How many batches a turn deletes at most: with the pause between two turns, several times as many as are made.
+  /// The most batches that a turn deletes. At one turn per interval this is several times as many as are created.
   private static let forgottenAtOnce = 1000
 
-  /// Deletes some of what was published days ago.
-  /// - Returns: when to do so again.
+  /// Deletes some of the batches that were published days ago.
+  /// - Returns: when to delete again.
   private func forget() async -> ContinuousClock.Instant {
     do throws(StoreError) {
       if try await store.forgetPublished(limit: Self.forgottenAtOnce) == Self.forgottenAtOnce { return .now }
     } catch {
-      // Nothing waits for it.
-      logger.debug("what was published long ago cannot be deleted: \(error)")
+      // Nothing depends on it; the next turn tries again.
+      logger.debug("old outbox batches cannot be deleted: \(error)")
     }
     return .now + .seconds(600)
   }
 
-  /// Writes down what is left.
+  /// Writes the outcomes that are pending.
   func flush() async { _ = await turn(wasFailing: false, sweeps: false) }
 
   private func turn(wasFailing: Bool, sweeps: Bool) async -> Bool {
@@ -253,7 +251,7 @@ final class ActionRelay: Sendable {
     do {
       while let failure = failed.last {
         logger.warning(
-          "actions were not published and will be again",
+          "actions were not published, trying again later",
           metadata: ["count": "\(failure.actions.count)", "why": "\(failure.last)"])
         try await store.release(failure.actions, of: failure.batch, because: "\(failure.last)")
         outbox.gaveBack(failure.actions)
@@ -264,13 +262,13 @@ final class ActionRelay: Sendable {
       return report(error, wasFailing: wasFailing)
     }
     do {
-      // A large backlog is no reason to keep a stop waiting: the next instance claims the rest.
+      // A large backlog does not delay a stop: the next instance claims the rest.
       while sweeps, !Task.isCancelled, !Task.isShuttingDownGracefully {
         let left = try await store.claimAbandoned(limit: batchSize)
         if left.isEmpty { break }
         outbox.claimed(left)
         let count = left.reduce(0) { $0 + $1.actions.count }
-        logger.info("publishing actions that were left behind", metadata: ["count": "\(count)"])
+        logger.info("publishing abandoned actions", metadata: ["count": "\(count)"])
         for batch in left { await outbox.publish(batch) }
         if count < batchSize { break }
       }

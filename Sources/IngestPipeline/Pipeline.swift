@@ -2,54 +2,53 @@ public import Journey
 public import Logging
 public import ServiceLifecycle
 
-/// The order of work: receive, commit, publish, settle.
+/// Runs the pipeline: receive, commit, publish, settle.
 ///
-/// A lane commits whatever has gathered while the last commit was under way, one client's events are committed by one
-/// lane at a time, and as many lanes work as the load is worth. A receipt is settled after the commit of all its
-/// events, an action is published after the commit that decided it. Nothing here holds state that a crash would lose.
+/// A worker commits what gathered during its last commit. One client's events are committed by one worker at a time.
+/// The number of active workers follows the load. A message is settled after the commit of all its events, and an
+/// action is published after the commit that decided it. A crash loses no state.
 ///
-/// Isolation: safe to use from any task. Stops gracefully: takes no more, finishes what it has, settles, publishes,
-/// returns. Cancelled, it does the same without waiting for a database that is away, but for an attempt to connect that
-/// is under way.
+/// Safe to use from any task. A graceful shutdown stops consuming, finishes pending work, settles, publishes and
+/// returns. A cancellation does the same without waiting for an unreachable database, apart from a connection attempt
+/// in progress.
 public final class Pipeline: Service {
   public struct Settings: Sendable {
-    /// Commits that run at the same time, each on a database connection of its own. 1...32.
+    /// Parallel commits, each on its own database connection. 1...32.
     public var workers = 2
-    /// The most events a commit takes. 1...5,000.
+    /// The maximum number of events per commit. 1...5,000.
     public var batchSize = 500
-    /// How long the first retry of a failed commit waits; doubled up to `maxRetryDelay`, with jitter.
+    /// The pause before the first retry of a failed commit. Doubled up to `maxRetryDelay`, with jitter.
     public var minRetryDelay = Duration.milliseconds(100)
     public var maxRetryDelay = Duration.seconds(10)
-    /// How long the database may let no batch pass, for reasons that pass by themselves, before messages that were
-    /// taken are put off. Well below the time after which the broker takes a delivery back that nobody acknowledges.
+    /// How long all commits may fail with transient errors before pending messages are postponed. Must be well below
+    /// the broker's delivery acknowledgement timeout.
     public var timeout = Duration.seconds(300)
-    /// How long the first pause is after which an event that the database refuses for good is tried again beside others
-    /// that pass; the next ones are twice and three times as long. Then it is rejected.
+    /// The pause before an event with a permanent refusal is first retried along with others that pass. The next pauses
+    /// are two and three times as long; then the event is rejected.
     public var refusalPause = Duration.seconds(1)
-    /// How many unsettled messages there are at most while it is not known whether the database takes batches.
+    /// The maximum number of unsettled messages while it is unknown whether the database accepts batches.
     public var trialLimit: UInt16 = 16
-    /// How long the first pause is before the database is asked again; doubled up to `maxTrialDelay`.
+    /// The pause before the first check of a database that accepts no batch. Doubled up to `maxTrialDelay`.
     public var minTrialDelay = Duration.seconds(1)
     public var maxTrialDelay = Duration.seconds(60)
-    /// How long an event waits here for a client that somebody else holds, another instance or the host application,
-    /// before it is handed back for later.
+    /// How long an event waits in memory for a client that is locked by another instance or the host application,
+    /// before its message is postponed.
     public var maxHold = Duration.seconds(10)
-    /// How many events may wait so at the same time; what comes on top is handed back for later at once.
+    /// The maximum number of events that wait like this. Messages beyond it are postponed at once.
     public var maxHeld = 500
-    /// Where more than so many wait, each waits a second at most.
+    /// If more than this number wait, each waits at most one second.
     public var fewHeld = 8
-    /// How often confirmations are noted and abandoned actions looked for when no commit does it on its way.
+    /// How often outcomes of actions are written and abandoned actions are claimed when no commit does so.
     public var relayInterval = Duration.milliseconds(500)
-    /// How long a stop waits for actions under way to be confirmed. Those that are not are published by the next
-    /// instance.
+    /// How long a stop waits for actions in flight to be confirmed. The next instance publishes the others.
     public var drainDeadline = Duration.seconds(10)
-    /// How long `close` of the source may take at the end.
+    /// The deadline for closing the source.
     public var closeDeadline = Duration.seconds(5)
-    /// How often clients are looked for whose risks change as time passes.
+    /// How often to look for clients whose risks change as time passes.
     public var sweepInterval = Duration.seconds(5)
-    /// How many of them a transaction evaluates at most.
+    /// The maximum number of such clients per transaction.
     public var sweepLimit = 25
-    /// The least time that each of them takes: 2,500 a second.
+    /// The minimum time per such client; the default allows 2,500 per second.
     public var sweepPace = Duration.microseconds(400)
 
     public init() {}
@@ -103,12 +102,12 @@ public final class Pipeline: Service {
 
   private let inFlight: InFlightMessages
 
-  /// How many actions wait for the broker's word.
+  /// How many actions wait for the broker's confirmation.
   public var actionsUnderWay: Int { outbox.underWay }
 
-  /// What a run that has ended leaves to the next one.
+  /// What a finished run leaves to the next one.
   public struct Leftovers: Hashable, Sendable {
-    /// Messages that were taken and are delivered again.
+    /// Messages that were received, not settled, and will be delivered again.
     public var messages: Int
     /// Actions that were decided and are not known to be published.
     public var actions: Int
@@ -135,7 +134,7 @@ public final class Pipeline: Service {
       await outbox.drain(within: settings.drainDeadline)
       group.cancelAll()
     }
-    // Apart from this task, which may have been cancelled: what is left to be written down still is.
+    // In a new task, because this one may be cancelled, and the final writes must still happen.
     await Task { [store, outbox, relay, source, inFlight, queue, gate, settings] in
       // The relay may have claimed actions in its last turn.
       await outbox.drain(within: settings.drainDeadline)
@@ -163,7 +162,7 @@ public final class Pipeline: Service {
     await withTaskCancellationOrGracefulShutdownHandler {
       await source.receive { [self] in dispatch($0) }
     } onCancelOrGracefulShutdown: { [self] in
-      logger.info("stopping: no more events are taken, what was received is finished")
+      logger.info("stopping: no more messages are consumed, pending work is finished")
       source.stop()
     }
   }
@@ -184,7 +183,7 @@ public final class Pipeline: Service {
       if case .rejected = outcome.kind { statistics.add(\.rejected, 1) } else { statistics.add(\.ignored, 1) }
     }
     if !settled.isEmpty { source.settle(settled) }
-    // What was under way when the source was paused.
+    // The source may still deliver messages it had received before it was paused.
     if gate.isClosed { source.settle(inFlight.postpone(items)) } else { queue.append(items) }
   }
 

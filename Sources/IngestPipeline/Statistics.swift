@@ -9,17 +9,17 @@ public final class Statistics: Sendable {
       case received, stored, duplicates, rejected, ignored, published, publishFailures
     }
 
-    /// Messages taken from the queue.
+    /// Messages received from the queue.
     public var received = 0
-    /// Events new in the ledger.
+    /// Events that were new to the store.
     public var stored = 0
-    /// Events that were in the ledger before.
+    /// Events that the store already held.
     public var duplicates = 0
-    /// Messages settled as rejected: as dead letters, or to be tried again later.
+    /// Messages settled as rejected: dead-lettered or scheduled for a retry.
     public var rejected = 0
-    /// Messages without an event, on purpose.
+    /// Messages that the mapping ignores.
     public var ignored = 0
-    /// Clients evaluated without an event: time had passed, or the host had changed their stored events.
+    /// Clients evaluated without a new event: time passed, or the host application changed their stored events.
     public var overTime = 0
     /// Actions confirmed by the broker.
     public var published = 0

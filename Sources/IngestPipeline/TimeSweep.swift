@@ -3,20 +3,19 @@ import Journey
 import Logging
 import ServiceLifecycle
 
-/// Has clients evaluated for whom the time has come: a risk begins or ends although nothing happened, or the host has
-/// changed their stored events.
+/// Evaluates clients that are due: a risk begins or ends without an event, or the host application has changed their
+/// stored events.
 ///
-/// Any number of instances may do so at the same time; each takes what no other holds. Events are not held up by a
-/// great number of clients that are due at once: a transaction takes few of them, since an event may have to wait for
-/// it and for its actions, and between two there is a rest, of as long as the last one took (what is busy is left alone
-/// for longer) and of what is left of the time that is set for its clients.
+/// Any number of instances may run it; each skips clients that another one has locked. A large number of due clients
+/// does not delay events: each transaction evaluates few clients, since an event may have to wait for it. The sweep
+/// then pauses for at least as long as the transaction took, and for at least `pace` per client.
 final class TimeSweep: Sendable {
   struct Settings: Sendable {
-    /// How long to wait where nothing is due.
+    /// The pause when no client is due.
     var interval: Duration
-    /// How many clients a transaction takes at most.
+    /// The maximum number of clients per transaction.
     var limit: Int
-    /// The least time that a client takes, on average.
+    /// The minimum time per client, on average.
     var pace: Duration
   }
 
@@ -41,13 +40,13 @@ final class TimeSweep: Sendable {
     self.logger = logger
   }
 
-  /// Works until it is cancelled.
+  /// Runs until it is cancelled.
   func run() async {
     var passedOver = PassedOver()
     var turn = 0
     while !isStopping {
       turn += 1
-      // Whoever was held is tried again after a minute or so.
+      // Clients that were locked are tried again after about a minute.
       if turn.isMultiple(of: Self.turnsUntilHeldAreTried) { passedOver.clients = [] }
       passedOver.organizations = []
       await evaluateAllDue(&passedOver)
@@ -58,14 +57,14 @@ final class TimeSweep: Sendable {
   private var isStopping: Bool { Task.isCancelled || Task.isShuttingDownGracefully }
 
   private static let turnsUntilHeldAreTried = 12
-  /// Each of them costs a statement that waits in vain.
+  /// Each skipped client cost a statement that waited for its lock in vain.
   private static let maxPassedOver = 100
 
-  /// Evaluates all that is due.
-  /// - Parameter passedOver: who is left out; those are added that turn out to be held.
+  /// Evaluates all clients that are due.
+  /// - Parameter passedOver: clients and organisations to skip. Those that turn out to be locked are added.
   private func evaluateAllDue(_ passedOver: inout PassedOver) async {
     var limit = settings.limit
-    // While the database lets no batch pass, this would not either.
+    // While the database accepts no batch, this would fail as well.
     while !isStopping, !gate.isClosed {
       let begin = ContinuousClock.now
       var looked = 0
@@ -86,8 +85,8 @@ final class TimeSweep: Sendable {
     }
   }
 
-  /// One client that cannot be evaluated shall not keep the others from it: fewer at a time are tried, and the one that
-  /// is left is put off.
+  /// Isolates a client that cannot be evaluated, so that it does not block the others: reduces the limit, and postpones
+  /// the client that is left.
   /// - Returns: whether to go on at once.
   private func isWorthAnother(after error: StoreError, limit: inout Int, _ passedOver: inout PassedOver) async -> Bool {
     if error.kind == .contended, limit > 1 || error.client != nil, passedOver.clients.count < Self.maxPassedOver {
@@ -107,11 +106,11 @@ final class TimeSweep: Sendable {
     do throws(StoreError) {
       try await store.postponeDue(client)
       logger.error(
-        "a client cannot be evaluated, and is put off for an hour: \(error)", metadata: ["client": "\(client)"])
+        "a client cannot be evaluated and is postponed by an hour: \(error)", metadata: ["client": "\(client)"])
     } catch {
-      logger.debug("a client cannot be put off: \(error)")
+      logger.debug("a client cannot be postponed: \(error)")
     }
-    // One a turn: where nobody can be evaluated, nobody shall be put off for long.
+    // Only one per turn: if no client can be evaluated, few should be postponed.
     return false
   }
 }

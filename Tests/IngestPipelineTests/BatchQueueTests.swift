@@ -9,14 +9,14 @@ import Testing
     return BatchQueue(workers: workers, limit: limit, timeout: .seconds(1), now: { start + passed.now }) { $0 / 10 }
   }
 
-  @Test func `all that waits is taken at once`() async {
+  @Test func allThatWaitsIsTakenAtOnce() async {
     let queue = queue(workers: 3, limit: 10)
     queue.append([1, 20])
     queue.append([2])
     #expect(await queue.next(for: 2) == [1, 20, 2])
   }
 
-  @Test func `a further worker waits for as much as the largest batch under way`() async {
+  @Test func aFurtherWorkerWaitsForAsMuchAsTheLargestBatchUnderWay() async {
     let queue = queue(workers: 3, limit: 12)
     queue.append([1])
     #expect(await queue.next(for: 0) == [1])
@@ -39,7 +39,7 @@ import Testing
   }
 
   @Test
-  func `a worker that comes back goes before one that waits, which takes nothing where too much belongs to others`()
+  func aReturningWorkerIsServedBeforeAWaitingOne()
     async
   {
     let queue = queue(workers: 2, limit: 12)
@@ -57,7 +57,7 @@ import Testing
     #expect(await other == nil)
   }
 
-  @Test func `where most belongs to others a worker takes the rest`() async {
+  @Test func aWorkerTakesTheRestIfMostBelongsToOthers() async {
     let queue = queue(workers: 2, limit: 12)
     queue.append([10, 20, 30, 40, 50, 60, 70, 80])
     #expect(await queue.next(for: 1) == [10, 20, 30, 40, 50, 60, 70, 80])
@@ -65,7 +65,7 @@ import Testing
     #expect(await queue.next(for: 0) == [90, 100])
   }
 
-  @Test func `a worker that is stuck holds no other back`() async {
+  @Test func aWorkerThatIsStuckHoldsNoOtherBack() async {
     let passed = Watched(Duration.zero)
     let queue = queue(workers: 3, limit: 12, passed: passed)
     queue.append([10, 20, 30, 40, 50, 60])
@@ -88,7 +88,7 @@ import Testing
     #expect(await third == [120, 130, 140, 150, 160])
   }
 
-  @Test func `what a worker that is stuck has kept back is handed out though nothing else comes`() async {
+  @Test func elementsKeptBackByAStuckWorkerAreDispatchedEvenIfNothingElseComes() async {
     let queue = BatchQueue<Int>(workers: 2, limit: 12, timeout: .milliseconds(20)) { $0 / 10 }
     queue.append([10, 20])
     #expect(await queue.next(for: 0) == [10, 20])
@@ -100,7 +100,7 @@ import Testing
     }
   }
 
-  @Test func `under a backlog workers work side by side`() async {
+  @Test func underABacklogWorkersWorkSideBySide() async {
     let queue = queue(workers: 2, limit: 4)
     queue.append([10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120])
     #expect(await queue.next(for: 0) == [10, 20, 30, 40])
@@ -108,7 +108,7 @@ import Testing
     #expect(await queue.next(for: 0) == [90, 100, 110, 120])
   }
 
-  @Test func `a client is one worker's at a time, and nothing overtakes within a client`() async {
+  @Test func aClientIsOneWorkersAtATimeAndNothingOvertakesWithinAClient() async {
     let queue = queue(workers: 2, limit: 4)
     queue.append([10, 20, 30, 40, 11, 50, 21, 60, 12, 70, 80, 31])
     #expect(await queue.next(for: 0) == [10, 20, 30, 40])
@@ -116,7 +116,7 @@ import Testing
     #expect(await queue.next(for: 0) == [11, 21, 12, 31])
   }
 
-  @Test func `what belongs to busy clients waits for them`() async {
+  @Test func whatBelongsToBusyClientsWaitsForThem() async {
     let queue = queue(workers: 2, limit: 4)
     queue.append([10])
     #expect(await queue.next(for: 0) == [10])
@@ -128,7 +128,7 @@ import Testing
     #expect(await queue.next(for: 0) == [11, 12, 13])
   }
 
-  @Test func `what is put back is the oldest again, and its client is still the worker's`() async {
+  @Test func requeuedElementsAreTheOldestAndTheirClientStaysWithTheWorker() async {
     let queue = queue(workers: 2, limit: 2)
     queue.append([10, 20, 30, 40, 11])
     #expect(await queue.next(for: 0) == [10, 20])
@@ -137,7 +137,7 @@ import Testing
     #expect(await queue.next(for: 0) == [10, 11])
   }
 
-  @Test func `a client that is set aside is passed over until its time has come, and what comes of it waits behind`()
+  @Test func aClientThatIsSetAsideIsSkippedUntilItsPauseIsOver()
     async
   {
     let passed = Watched(Duration.zero)
@@ -154,7 +154,7 @@ import Testing
     #expect(queue.countSetAside == 0)
   }
 
-  @Test func `a closed queue still gives what is set aside, once its time has come`() async {
+  @Test func aClosedQueueStillGivesElementsThatWereSetAside() async {
     let queue = BatchQueue<Int>(workers: 1, limit: 12) { $0 / 10 }
     queue.append([10])
     #expect(await queue.next(for: 0) == [10])
@@ -164,7 +164,7 @@ import Testing
     #expect(await queue.next(for: 0) == nil)
   }
 
-  @Test func `while a worker pauses others take what comes, however little, but not its clients`() async {
+  @Test func whileAWorkerPausesOthersTakeWhatComesHoweverLittleButNotItsClients() async {
     let queue = queue(workers: 2, limit: 12)
     queue.append([10, 20, 30])
     #expect(await queue.next(for: 0) == [10, 20, 30])
@@ -178,7 +178,7 @@ import Testing
     #expect(await other == [40])
   }
 
-  @Test func `a worker that has left holds no client`() async {
+  @Test func aWorkerThatHasLeftHoldsNoClient() async {
     let queue = queue(workers: 2, limit: 2)
     queue.append([10, 20, 11])
     #expect(await queue.next(for: 0) == [10, 20])
@@ -190,7 +190,7 @@ import Testing
     #expect(await queue.next(for: 1) == nil)
   }
 
-  @Test func `a reader waits for elements`() async {
+  @Test func aReaderWaitsForElements() async {
     let queue = queue(workers: 1, limit: 10)
     async let claimed = queue.next(for: 0)
     for _ in 0..<100 { await Task.yield() }
@@ -198,7 +198,7 @@ import Testing
     #expect(await claimed == [1])
   }
 
-  @Test func `a closed queue gives what it has, then nothing`() async {
+  @Test func aClosedQueueGivesWhatItHasThenNothing() async {
     let queue = queue(workers: 2, limit: 10)
     queue.append([1, 20])
     queue.close()
@@ -207,7 +207,7 @@ import Testing
     #expect(await queue.next(for: 1) == nil)
   }
 
-  @Test func `the end wakes the readers`() async {
+  @Test func theEndWakesTheReaders() async {
     let queue = queue(workers: 2, limit: 10)
     async let one = queue.next(for: 0)
     async let other = queue.next(for: 1)
@@ -217,7 +217,7 @@ import Testing
     #expect(await other == nil)
   }
 
-  @Test(arguments: [1, 3, 32]) func `nothing that many writers append is lost, doubled, or overtaken within a client`(
+  @Test(arguments: [1, 3, 32]) func elementsOfManyWritersAreNeitherLostNorDoubledNorOvertakenWithinAClient(
     workers: Int
   ) async {
     struct Item {

@@ -13,7 +13,7 @@ import Testing
     return settings
   }
 
-  @Test func `where nothing passes, no event is to blame and nothing more is taken`() async throws {
+  @Test func ifNothingPassesNoEventIsAtFaultAndConsumingPauses() async throws {
     let source = FakeSource((0..<200).map { .test($0, client: "c\($0)") })
     let store = FakeEventStore(
       plan: { _, _, _ in StoreError(.permanent, "permission denied") }, checking: { StoreError(.permanent, "still") })
@@ -30,7 +30,7 @@ import Testing
     #expect(counts.stored == 0)
   }
 
-  @Test func `a refusal of every row blames no event, whatever the database calls it`() async throws {
+  @Test func aRefusalOfEveryRowBlamesNoEvent() async throws {
     let source = FakeSource((0..<200).map { .test($0, client: "c\($0)") })
     let store = FakeEventStore(
       plan: { _, _, _ in StoreError(.poison, "null value in column of a host's audit table") },
@@ -41,7 +41,7 @@ import Testing
     #expect(source.now.rejected == 0 && source.now.applied == 0 && source.now.isEachSettledOnce)
   }
 
-  @Test func `an event whose data is refused is rejected though nothing else comes`() async throws {
+  @Test func anEventWhoseDataIsRefusedIsRejectedEvenIfNothingElseComes() async throws {
     let source = FakeSource([.test(1)])
     let store = FakeEventStore(plan: { _, _, _ in StoreError(.poison, "too long") })
     _ = try await withPipeline(source, store, FakePublisher(), settings) { _ in
@@ -50,7 +50,7 @@ import Testing
     #expect(source.now.rejections(of: .test(1)) == ["too long"])
   }
 
-  @Test func `what is at fault is rejected once others were stored after it`() async throws {
+  @Test func anEventAtFaultIsRejectedOnceOthersWereStored() async throws {
     // The last one is refused after all others were stored: it takes others that are stored after it.
     let bad: Set<String> = ["e0", "e17", "e63", "e99"]
     let source = FakeSource((0..<100).map { .test($0, client: "c\($0)") })
@@ -72,7 +72,7 @@ import Testing
   }
 
   @Test(.timeLimit(.minutes(1)))
-  func `what was refused is stored once somebody has mended it, though nothing else comes`() async throws {
+  func refusedEventsAreStoredOnceTheFaultIsFixedEvenIfNothingElseComes() async throws {
     let isMended = Watched(false)
     let source = FakeSource((0..<100).map { .test($0, client: "c\($0)") })
     let refused = Watched(0)
@@ -93,7 +93,7 @@ import Testing
     #expect(source.now.rejected == 0 && source.now.isEachSettledOnce)
   }
 
-  @Test func `work goes on once somebody has mended it, a few messages first`() async throws {
+  @Test func workResumesWithAFewMessagesOnceTheFaultIsFixed() async throws {
     let isMended = Watched(false)
     let source = FakeSource((0..<200).map { .test($0, client: "c\($0)") })
     let store = FakeEventStore(
@@ -114,7 +114,7 @@ import Testing
   }
 
   /// The check sees less than a commit does: what a host's trigger may do with a row, for instance.
-  @Test func `a trial that fails rejects nothing and takes little`() async throws {
+  @Test func aFailedTrialRejectsNothingAndConsumesLittle() async throws {
     let source = FakeSource(batchSize: 16, supply: { .test($0, client: "c\($0)") })
     let store = FakeEventStore(plan: { _, _, _ in StoreError(.permanent, "permission denied") })
     _ = try await withPipeline(source, store, FakePublisher(), settings) { _ in
@@ -125,7 +125,7 @@ import Testing
     #expect(end.limits.allSatisfy { $0 == 16 })
   }
 
-  @Test func `a database that is away for long holds no messages`() async throws {
+  @Test func aDatabaseThatIsAwayForLongHoldsNoMessages() async throws {
     let isBack = Watched(false)
     let source = FakeSource((0..<100).map { .test($0, client: "c\($0)") })
     let store = FakeEventStore(
@@ -143,7 +143,7 @@ import Testing
     #expect(source.now.rejected == 0 && source.now.isEachSettledOnce)
   }
 
-  @Test func `a stop while nothing passes counts what it hands back`() async throws {
+  @Test func aStopWhileNothingPassesCountsReleasedMessages() async throws {
     let source = FakeSource((0..<20).map { .test($0, client: "c\($0)") })
     let isAsked = Watched(false)
     let store = FakeEventStore(plan: { _, _, _ in

@@ -5,7 +5,7 @@ import Testing
 @testable import IngestPipeline
 
 @Suite(.timeLimit(.minutes(5))) struct CommitWorkerTests {
-  @Test func `what is to be committed again is not overtaken by what is left of its batch`() async throws {
+  @Test func eventsToCommitAgainAreNotOvertakenByTheRestOfTheirBatch() async throws {
     let stateCreated = Watched(1)
     let store = FakeEventStore(
       plan: { batch, _, isStored in !isStored && batch.contains("e3") ? StoreError(.poison, "refused") : nil },

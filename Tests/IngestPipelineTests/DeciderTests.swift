@@ -20,7 +20,7 @@ import Testing
     return DecisionRules().evaluate(&client, taking: [.test(id, client: "c")], random: &random).first
   }
 
-  @Test func `an evaluation with a winner has an action under its id`() throws {
+  @Test func anEvaluationWithAWinnerHasAnActionUnderItsId() throws {
     var client = Self.client()
     let evaluation = try #require(evaluate(&client, "e1"))
     let action = try #require(recommend(evaluation, for: client))
@@ -29,7 +29,7 @@ import Testing
     #expect(action.channel == .email && action.causeID == "e1" && action.priority == .low)
   }
 
-  @Test func `an evaluation that cools down has none`() throws {
+  @Test func anEvaluationThatCoolsDownHasNone() throws {
     var client = Self.client()
     _ = evaluate(&client, "e1")
     let evaluation = try #require(evaluate(&client, "e2"))
@@ -37,7 +37,7 @@ import Testing
     #expect(recommend(evaluation, for: client) == nil)
   }
 
-  @Test func `ids differ from one evaluation to the next`() throws {
+  @Test func idsDifferFromOneEvaluationToTheNext() throws {
     var client = Self.client()
     let ids = try (0..<100).map { _ in try #require(evaluate(&client, "e1")?.id) }
     #expect(Set(ids).count == 100)

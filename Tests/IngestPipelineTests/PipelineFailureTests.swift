@@ -6,7 +6,7 @@ import Testing
 
 /// What becomes of messages when the ledger fails.
 @Suite(.timeLimit(.minutes(5))) struct PipelineFailureTests {
-  @Test func `a failure that passes is waited out, and nothing is settled meanwhile`() async throws {
+  @Test func aTransientFailureIsWaitedOutAndNothingIsSettledMeanwhile() async throws {
     let source = FakeSource((0..<20).map { .test($0) })
     let settledEarly = Watched(0)
     let store = FakeEventStore(plan: { _, attempt, isStored in
@@ -20,7 +20,7 @@ import Testing
     #expect(counts.stored == 20)
   }
 
-  @Test func `a batch that has to wait for its next attempt keeps no other back`() async throws {
+  @Test func aBatchThatHasToWaitForItsNextAttemptKeepsNoOtherBack() async throws {
     let source = FakeSource((0..<20).map { .test($0, client: "c\($0)") })
     let store = FakeEventStore(plan: { batch, _, _ in
       batch.contains("e0") ? StoreError(.transient, "55P03: a lock") : nil
@@ -36,7 +36,7 @@ import Testing
     #expect(source.now.isEachSettledOnce && source.now.applied == 1 && source.now.released == 20)
   }
 
-  @Test func `a batch that keeps running into a time limit passes in parts`() async throws {
+  @Test func aBatchThatKeepsRunningIntoATimeLimitPassesInParts() async throws {
     let source = FakeSource((0..<20).map { .test($0) })
     let store = FakeEventStore(plan: { batch, _, _ in
       batch.events.count > 5 ? StoreError(.transient, "57014: too slow") : nil
@@ -46,7 +46,7 @@ import Testing
     #expect(counts.stored == 20)
   }
 
-  @Test func `a commit whose answer is lost is made again, and counts once`() async throws {
+  @Test func aCommitWhoseAnswerIsLostIsMadeAgainAndCountsOnce() async throws {
     let source = FakeSource((0..<20).map { .test($0) })
     let store = FakeEventStore(plan: { _, attempt, isStored in
       attempt == 1 && isStored ? StoreError(.transient, "the connection was lost") : nil
@@ -57,7 +57,7 @@ import Testing
     #expect(store.now.stored.count == 20)
   }
 
-  @Test func `only the event that the database refuses is rejected`() async throws {
+  @Test func onlyTheEventThatTheDatabaseRefusesIsRejected() async throws {
     let bad: Set<String> = ["e17", "e40"]
     let source = FakeSource((0..<64).map { .test($0) })
     let store = FakeEventStore(plan: { batch, _, _ in
@@ -79,7 +79,7 @@ import Testing
     #expect(order == order.sorted())
   }
 
-  @Test func `a few events that are refused are rejected, though nothing else comes, and the stream goes on`()
+  @Test func aFewRefusedEventsAreRejectedEvenIfNothingElseComes()
     async throws
   {
     let source = FakeSource((0..<5).map { .test($0) })
@@ -95,7 +95,7 @@ import Testing
     #expect(source.now.isEachSettledOnce)
   }
 
-  @Test func `a refused event of a message does not keep its others from being stored`() async throws {
+  @Test func aRefusedEventOfAMessageDoesNotKeepItsOthersFromBeingStored() async throws {
     let source = FakeSource([.test(1, ids: ["a", "bad", "b"])])
     let store = FakeEventStore(plan: { batch, _, _ in batch.contains("bad") ? StoreError(.poison, "refused") : nil })
     _ = try await withPipeline(source, store) { _ in try await source.state.wait { $0.settlements == 1 } }

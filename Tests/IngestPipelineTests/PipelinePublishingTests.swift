@@ -6,7 +6,7 @@ import Testing
 
 /// What becomes of actions between their commit and the note that they are published.
 @Suite(.timeLimit(.minutes(5))) struct PipelinePublishingTests {
-  @Test func `actions are published in the order of their decisions, once, after their commit`() async throws {
+  @Test func actionsArePublishedInTheOrderOfTheirDecisionsOnceAfterTheirCommit() async throws {
     let source = FakeSource((0..<500).map { .test($0) })
     let store = FakeEventStore(act: { _ in true })
     let publisher = FakePublisher()
@@ -18,7 +18,7 @@ import Testing
     #expect(counts.published == 500 && counts.publishFailures == 0)
   }
 
-  @Test func `a worker that has too many actions under way commits no more until some are confirmed`() async throws {
+  @Test func aWorkerThatHasTooManyActionsUnderWayCommitsNoMoreUntilSomeAreConfirmed() async throws {
     let total = 400
     let source = FakeSource((0..<total).map { .test($0) })
     let store = FakeEventStore(act: { _ in true })
@@ -41,7 +41,7 @@ import Testing
     #expect(store.now.published.count == total)
   }
 
-  @Test func `actions are handed over before the message is acknowledged`() async throws {
+  @Test func actionsArePublishedBeforeTheMessageIsAcked() async throws {
     let source = FakeSource([.test(1)])
     let publisher = ObservingPublisher(source)
     _ = try await withPipeline(source, FakeEventStore(act: { _ in true }), publisher) { _ in
@@ -50,7 +50,7 @@ import Testing
     #expect(publisher.acknowledged.now == [0])
   }
 
-  @Test func `a message is acknowledged although its actions wait for room`() async throws {
+  @Test func aMessageIsAckedAlthoughItsActionsWaitForCapacity() async throws {
     let source = FakeSource((0..<6).map { .test($0) })
     let store = FakeEventStore(act: { _ in true })
     let publisher = FakePublisher(.holding)
@@ -66,7 +66,7 @@ import Testing
     #expect(store.now.published.count == 6)
   }
 
-  @Test func `a confirmation is recorded with the next commit`() async throws {
+  @Test func aConfirmationIsRecordedWithTheNextCommit() async throws {
     let source = FakeSource([.test(1)])
     let store = FakeEventStore(act: { $0.event.sourceEventID == "e1" })
     _ = try await withPipeline(source, store) { pipeline in
@@ -83,7 +83,7 @@ import Testing
     #expect(store.now.published.count == 1)
   }
 
-  @Test func `a confirmation that a failed commit was to record is recorded by the next`() async throws {
+  @Test func aConfirmationThatAFailedCommitWasToRecordIsRecordedByTheNext() async throws {
     let source = FakeSource([.test(1)])
     let failures = Watched(0)
     let store = FakeEventStore(
@@ -104,7 +104,7 @@ import Testing
     #expect(store.now.published == store.now.actions && store.now.published.count == 1)
   }
 
-  @Test func `without another commit the relay notes confirmations`() async throws {
+  @Test func withoutAnotherCommitTheRelayRecordsConfirmations() async throws {
     let source = FakeSource((0..<9).map { .test($0) })
     let store = FakeEventStore(act: { _ in true })
     _ = try await withPipeline(source, store, FakePublisher(), .test(relayInterval: .milliseconds(1))) { _ in
@@ -114,7 +114,7 @@ import Testing
     #expect(Set(store.now.published) == Set(store.now.actions) && store.now.published.count == 9)
   }
 
-  @Test func `an action that could not be published is given back, never recorded`() async throws {
+  @Test func anActionThatCouldNotBePublishedIsReleasedNeverRecorded() async throws {
     let source = FakeSource((0..<9).map { .test($0) })
     let store = FakeEventStore(act: { _ in true })
     let counts = try await withPipeline(source, store, FakePublisher(.failing), .test(relayInterval: .milliseconds(1)))
@@ -127,7 +127,7 @@ import Testing
     #expect(source.now.applied == 9, "the event itself is stored")
   }
 
-  @Test func `at the end what could not be published is given back too`() async throws {
+  @Test func atTheEndUnpublishedActionsAreReleasedToo() async throws {
     let source = FakeSource((0..<9).map { .test($0) })
     let store = FakeEventStore(act: { _ in true })
     let publisher = FakePublisher(.failing)
@@ -137,7 +137,7 @@ import Testing
     #expect(Set(store.now.released) == Set(store.now.actions) && store.now.released.count == 9)
   }
 
-  @Test func `what cannot be recorded is recorded later`() async throws {
+  @Test func outcomesThatCannotBeRecordedAreRecordedLater() async throws {
     for publisher in [FakePublisher(), FakePublisher(.failing)] {
       let source = FakeSource((0..<9).map { .test($0) })
       let store = FakeEventStore(act: { _ in true }, noting: { $0 <= 3 ? StoreError(.transient, "away") : nil })
@@ -149,7 +149,7 @@ import Testing
     }
   }
 
-  @Test func `what was published days ago is deleted a bounded number at a time, until nothing is left`() async throws {
+  @Test func oldOutboxBatchesAreDeletedInBoundedStepsUntilNoneIsLeft() async throws {
     let store = FakeEventStore()
     store.state.change { $0.oldBatches = 2500 }
     _ = try await withPipeline(FakeSource(), store, FakePublisher(), .test(relayInterval: .milliseconds(1))) { _ in
@@ -159,7 +159,7 @@ import Testing
     #expect(store.now.forgets == [1000, 1000, 1000])
   }
 
-  @Test func `abandoned actions are claimed, published and recorded`() async throws {
+  @Test func abandonedActionsAreClaimedPublishedAndRecorded() async throws {
     let batches = (0..<5).map { _ in OutboxBatch(id: UUID(), actions: (0..<5).map { _ in .test() }) }
     let abandoned = batches.flatMap(\.actions)
     let source = FakeSource()

@@ -7,7 +7,7 @@ import Testing
 
 /// When a message is settled, and as what.
 @Suite(.timeLimit(.minutes(5))) struct PipelineSettlementTests {
-  @Test func `nothing is settled before its commit is known to have succeeded`() async throws {
+  @Test func nothingIsSettledBeforeItsCommitIsKnownToHaveSucceeded() async throws {
     let source = FakeSource((0..<10).map { .test($0) })
     let gate = Watched(false)
     let settledEarly = Watched(0)
@@ -27,7 +27,7 @@ import Testing
     #expect(counts.received == 10 && counts.stored == 10 && counts.rejected == 0 && counts.duplicates == 0)
   }
 
-  @Test func `an event that is there already is acknowledged like a new one`() async throws {
+  @Test func aDuplicateEventIsAckedLikeANewOne() async throws {
     let source = FakeSource([.test(1, ids: ["a"]), .test(2, ids: ["a"]), .test(3, ids: ["b"])])
     let store = FakeEventStore()
     let counts = try await withPipeline(source, store) { _ in try await source.state.wait { $0.applied == 3 } }
@@ -35,7 +35,7 @@ import Testing
     #expect(counts.stored == 2 && counts.duplicates == 1)
   }
 
-  @Test func `an event whose client another instance works on is taken again, and holds no other up`() async throws {
+  @Test func anEventWhoseClientIsLockedIsCommittedAgainAndHoldsUpNoOther() async throws {
     let source = FakeSource([
       .test(1, ids: ["a"], client: "free"), .test(2, ids: ["b"], client: "held"), .test(3, ids: ["c"], client: "free"),
     ])
@@ -47,7 +47,7 @@ import Testing
     #expect(counts.stored == 3 && counts.duplicates == 0)
   }
 
-  @Test func `an event whose client got its state just now is committed again at once, before what came after it`()
+  @Test func anEventWhoseClientStateWasCreatedIsCommittedAgainBeforeLaterEvents()
     async throws
   {
     let source = FakeSource([
@@ -61,7 +61,7 @@ import Testing
     #expect(counts.stored == 3 && counts.duplicates == 0)
   }
 
-  @Test func `what stays held is handed back for later, and all others are stored meanwhile`() async throws {
+  @Test func lockedEventsArePostponedAndAllOthersAreStoredMeanwhile() async throws {
     let source = FakeSource((1...60).map { .test($0, client: $0 == 1 ? "held" : "free \($0)") })
     let store = FakeEventStore(hold: { $0.event.sourceEventID == "e1" })
     var settings = Pipeline.Settings.test(batchSize: 2)
@@ -75,7 +75,7 @@ import Testing
     #expect(source.now.isEachSettledOnce)
   }
 
-  @Test func `what had to be waited for is found by halving, and holds no other up`() async throws {
+  @Test func aLockedClientIsFoundByHalvingAndHoldsUpNoOther() async throws {
     let source = FakeSource((1...60).map { .test($0, client: "c\($0)") })
     let store = FakeEventStore(plan: { batch, _, isStored in
       !isStored && (batch.contains("e7") || batch.contains("e41")) ? StoreError(.contended, "a lock") : nil
@@ -88,7 +88,7 @@ import Testing
     #expect(source.now.applied == 58 && source.now.postponed == 2 && source.now.isEachSettledOnce)
   }
 
-  @Test func `a table that is locked is not looked through client by client`() async throws {
+  @Test func aTableThatIsLockedIsNotLookedThroughClientByClient() async throws {
     let isLocked = Watched(true)
     let source = FakeSource((1...60).map { .test($0, client: "c\($0)") })
     let store = FakeEventStore(plan: { _, _, isStored in
@@ -102,7 +102,7 @@ import Testing
     #expect(source.now.applied + source.now.postponed == 60 && source.now.rejected == 0)
   }
 
-  @Test func `what is held beside too much else that is held is handed back at once`() async throws {
+  @Test func lockedEventsBeyondTheLimitArePostponedAtOnce() async throws {
     let source = FakeSource((1...30).map { .test($0, client: $0 <= 20 ? "held \($0)" : "free") }, batchSize: 5)
     let store = FakeEventStore(hold: { Int($0.event.sourceEventID.dropFirst())! <= 20 })
     var settings = Pipeline.Settings.test(batchSize: 5)
@@ -114,14 +114,14 @@ import Testing
     #expect(source.now.isEachSettledOnce)
   }
 
-  @Test func `a stop does not wait for a client that stays held`() async throws {
+  @Test func aStopDoesNotWaitForAClientThatStaysHeld() async throws {
     let source = FakeSource([.test(1, client: "held"), .test(2, client: "free")])
     let store = FakeEventStore(hold: { $0.event.sourceEventID == "e1" })
     _ = try await withPipeline(source, store) { _ in try await source.state.wait { $0.applied == 1 } }
     #expect(source.now.postponed == 1 && source.now.isEachSettledOnce)
   }
 
-  @Test func `a message without an event is settled without the store`() async throws {
+  @Test func aMessageWithoutAnEventIsSettledWithoutTheStore() async throws {
     let source = FakeSource([.test(1, ids: []), .test(2, ids: [], rejections: [Rejection(.malformed, "not JSON")])])
     let store = FakeEventStore(plan: { _, _, _ in
       Issue.record("there is nothing to commit")
@@ -133,7 +133,7 @@ import Testing
     #expect(counts.ignored == 1 && counts.rejected == 1 && counts.received == 2)
   }
 
-  @Test func `a message with many events is settled when the last of them is decided`() async throws {
+  @Test func aMessageWithManyEventsIsSettledWhenTheLastOfThemIsDecided() async throws {
     let source = FakeSource([.test(1, ids: ["a", "b", "c"]), .test(2, ids: ["d"])])
     let settledEarly = Watched(0)
     let store = FakeEventStore(plan: { batch, _, _ in
@@ -148,7 +148,7 @@ import Testing
     #expect(source.now.isEachSettledOnce)
   }
 
-  @Test func `events of one message on many workers settle it once`() async throws {
+  @Test func eventsOfOneMessageOnManyWorkersSettleItOnce() async throws {
     let source = FakeSource(
       (0..<50).map { tag in
         InboundMessage(
@@ -166,8 +166,7 @@ import Testing
     #expect(store.now.stored.count == 400)
   }
 
-  @Test func `what cannot be applied is rejected with all reasons, and the rest of the message is stored`() async throws
-  {
+  @Test func partsThatCannotBeAppliedAreRejectedWithAllReasonsAndTheRestIsStored() async throws {
     let source = FakeSource([
       .test(1, ids: ["a", "bad1", "bad2", "b"], rejections: [Rejection(.missingField, "mapping")]), .test(2),
     ])
@@ -184,7 +183,7 @@ import Testing
     #expect(counts.rejected == 1 && counts.stored == 3)
   }
 
-  @Test func `a hundred thousand events on four workers are settled once each, a client's in order`() async throws {
+  @Test func aHundredThousandEventsOnFourWorkersAreSettledOnceEachAClientsInOrder() async throws {
     let total = 100_000
     let source = FakeSource(batchSize: 500, supply: { $0 < total ? .test($0, client: "c\($0 % 997)") : nil })
     let store = FakeEventStore()
@@ -204,7 +203,7 @@ import Testing
     #expect(outOfOrder == 0)
   }
 
-  @Test func `a commit that hangs does not hold up what little comes after it`() async throws {
+  @Test func aCommitThatHangsDoesNotHoldUpWhatLittleComesAfterIt() async throws {
     let source = FakeSource([.test(1, ids: ["a1", "a2"], client: "a")])
     let isFree = Watched(false)
     let store = FakeEventStore(plan: { batch, _, isStored in
@@ -221,7 +220,7 @@ import Testing
     #expect(store.now.commits == [["e2"], ["a1", "a2"]])
   }
 
-  @Test func `no two workers have a client at the same time`() async throws {
+  @Test func noTwoWorkersHaveAClientAtTheSameTime() async throws {
     let source = FakeSource((0..<3000).map { .test($0, client: "c\($0 % 40)") }, batchSize: 64)
     let busy = Watched<(clients: Set<String>, clashes: Int, most: Int)>(([], 0, 0))
     let store = FakeEventStore(plan: { batch, _, isStored in

@@ -7,7 +7,7 @@ import Testing
 
 /// How a pipeline ends.
 @Suite(.timeLimit(.minutes(5))) struct PipelineShutdownTests {
-  @Test func `a stop under load finishes, settles, publishes and notes all that was received`() async throws {
+  @Test func aStopUnderLoadFinishesSettlesPublishesAndRecordsAllThatWasReceived() async throws {
     let source = FakeSource(batchSize: 50, supply: { .test($0, client: "c\($0 % 31)") })
     let store = FakeEventStore(
       plan: { _, _, _ in
@@ -28,7 +28,7 @@ import Testing
     #expect(counts.published == end.handedOut.count)
   }
 
-  @Test func `the end waits for confirmations, and notes them`() async throws {
+  @Test func theEndWaitsForConfirmationsAndRecordsThem() async throws {
     let source = FakeSource((0..<5).map { .test($0) })
     let store = FakeEventStore(act: { _ in true })
     let publisher = FakePublisher(.holding)
@@ -45,7 +45,7 @@ import Testing
     #expect(store.now.published.count == 5)
   }
 
-  @Test func `a stop while the database is away gives everything back at once`() async throws {
+  @Test func aStopWhileTheDatabaseIsAwayReleasesEverythingAtOnce() async throws {
     var settings = Pipeline.Settings.test(workers: 2, batchSize: 10)
     settings.minRetryDelay = .seconds(3600)
     settings.maxRetryDelay = .seconds(3600)
@@ -60,7 +60,7 @@ import Testing
     #expect(source.now.isClosed)
   }
 
-  @Test func `a message of which one event is stored is given back whole`() async throws {
+  @Test func aMessageOfWhichOneEventIsStoredIsReleasedWhole() async throws {
     var settings = Pipeline.Settings.test(batchSize: 1)
     settings.minRetryDelay = .seconds(3600)
     settings.maxRetryDelay = .seconds(3600)
@@ -73,7 +73,7 @@ import Testing
     #expect(source.now.isEachSettledOnce && source.now.released == 1)
   }
 
-  @Test func `cancelled, it gives back what it cannot commit and returns`() async throws {
+  @Test func cancelledItReleasesWhatItCannotCommitAndReturns() async throws {
     var settings = Pipeline.Settings.test(workers: 2)
     settings.minRetryDelay = .seconds(3600)
     settings.maxRetryDelay = .seconds(3600)
@@ -91,7 +91,7 @@ import Testing
     #expect(source.now.isClosed)
   }
 
-  @Test func `a service group stops it`() async throws {
+  @Test func aServiceGroupStopsIt() async throws {
     let source = FakeSource(batchSize: 10, supply: { .test($0) })
     let pipeline = Pipeline(
       source: source, store: FakeEventStore(), publisher: FakePublisher(), settings: .test(workers: 2), logger: quiet)
@@ -105,7 +105,7 @@ import Testing
     #expect(source.now.isClosed && source.now.isEachSettledOnce)
   }
 
-  @Test func `a service group whose other service fails gets it stopped too`() async throws {
+  @Test func aServiceGroupWhoseOtherServiceFailsGetsItStoppedToo() async throws {
     struct Failing: Service {
       struct Failure: Error {}
       let source: FakeSource
@@ -124,7 +124,7 @@ import Testing
     #expect(source.now.isClosed && source.now.isEachSettledOnce)
   }
 
-  @Test func `a backlog of abandoned actions does not hold up the end`() async throws {
+  @Test func aBacklogOfAbandonedActionsDoesNotHoldUpTheEnd() async throws {
     let source = FakeSource()
     let store = FakeEventStore(claim: { (0..<10).map { _ in OutboxBatch(id: UUID(), actions: [.test()]) } })
     let publisher = FakePublisher()

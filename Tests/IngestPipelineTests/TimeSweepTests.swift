@@ -31,7 +31,7 @@ import Testing
     return .failure(error)
   }
 
-  @Test func `all that is due is evaluated at once, and its actions are published and recorded`() async throws {
+  @Test func allThatIsDueIsEvaluatedAtOnceAndItsActionsArePublishedAndRecorded() async throws {
     let store = store([.success(token(10, actions: 3)), .success(token(10)), .success(token(4, actions: 1))])
     let publisher = FakePublisher()
     let counts = try await withPipeline(FakeSource([]), store, publisher, settings()) { _ in
@@ -43,7 +43,7 @@ import Testing
     #expect(store.now.dueLimits == [10, 10, 10])
   }
 
-  @Test func `however many are due, each takes the time that is set for it`() async throws {
+  @Test func howeverManyAreDueEachTakesTheTimeThatIsSetForIt() async throws {
     let store = store([.success(token(10)), .success(token(10)), .success(token(10)), .success(token(3))])
     var settings = settings()
     settings.sweepPace = .milliseconds(5)
@@ -54,7 +54,7 @@ import Testing
     #expect(begin.duration(to: .now) >= .milliseconds(150))
   }
 
-  @Test func `organisations that somebody else holds are passed over until the next turn`() async throws {
+  @Test func organisationsThatAreLockedElsewhereAreSkippedUntilTheNextTurn() async throws {
     let org = UUID()
     let store = store([.success(token(10, held: [org])), .success(token(2)), .success(token(1))])
     _ = try await withPipeline(FakeSource([]), store, FakePublisher(), settings(interval: .milliseconds(1))) { _ in
@@ -63,7 +63,7 @@ import Testing
     #expect(store.now.passedOver.prefix(3).map(\.organizations) == [[], [org], []])
   }
 
-  @Test func `a client that is refused is found, and put off once a turn`() async throws {
+  @Test func aRefusedClientIsFoundAndOnlyOneIsPostponedPerTurn() async throws {
     let client = UUID()
     let store = store([error(.poison), error(.poison), error(.poison, at: client), .success(token(3))])
     let health = Health()
@@ -77,7 +77,7 @@ import Testing
     #expect(store.now.postponed == [client])
   }
 
-  @Test func `a client that somebody else holds is found, and keeps no other from being evaluated`() async throws {
+  @Test func aClientThatIsLockedElsewhereIsFoundAndBlocksNoOther() async throws {
     let client = UUID()
     let store = store([
       error(.contended), error(.contended), error(.contended, at: client), .success(token(1)), .success(token(2)),
@@ -91,7 +91,7 @@ import Testing
     #expect(counts.overTime == 6 && store.now.postponed.isEmpty)
   }
 
-  @Test func `what passes is waited out, and shows meanwhile`() async throws {
+  @Test func aTransientFailureIsWaitedOutAndReportedMeanwhile() async throws {
     for kind in [StoreError.Kind.transient, .contended] {
       let store = store([error(kind), error(kind), error(kind)])
       let health = Health()
@@ -104,7 +104,7 @@ import Testing
     }
   }
 
-  @Test func `a stop finishes the transaction that is under way, and begins no other`() async throws {
+  @Test func aStopFinishesTheTransactionThatIsUnderWayAndBeginsNoOther() async throws {
     let isHeldUp = Watched(true)
     // As the database: what runs there is not cancelled.
     let store = FakeEventStore(evaluating: { await Task { try? await isHeldUp.wait { !$0 } }.value })
