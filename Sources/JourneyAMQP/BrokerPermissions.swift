@@ -1,6 +1,6 @@
 public import AMQPClient
 
-/// What the adapter's user may do on the broker, tried out: nothing is published, and nothing taken from a queue.
+/// Checks the permissions of the adapter's user on the broker. It publishes nothing and consumes nothing.
 public struct BrokerPermissions: Sendable {
   private let names: MessagingNames
   private let user: String
@@ -10,7 +10,7 @@ public struct BrokerPermissions: Sendable {
   private let queues: [String]
 
   /// - Parameters:
-  ///   - archivesDeadLetters: whether the queue of dead letters is read as well.
+  ///   - archivesDeadLetters: whether the dead-letter queue is read as well.
   ///   - takesEvents: whether the API publishes events.
   public init(
     _ names: MessagingNames, of connection: AMQPConnectionSettings, archivesDeadLetters: Bool, takesEvents: Bool
@@ -20,7 +20,7 @@ public struct BrokerPermissions: Sendable {
     userID = connection.userID
     virtualHost = connection.virtualHost
     queues = [names.ingest] + (archivesDeadLetters ? [names.deadLetters] : [])
-    // The broker may check the routing key as well, where it is set up to.
+    // Topic permissions may also restrict the routing key.
     exchanges =
       [
         (names.retry, MessagingNames.retryTiers.map(\.name) + [names.ingest]), (names.dead, ["check"]),
@@ -28,10 +28,10 @@ public struct BrokerPermissions: Sendable {
       ] + (takesEvents ? [(names.events, ["api.check"])] : [])
   }
 
-  /// Tries everything that `serve` does.
+  /// Checks every permission that `serve` needs.
   ///
-  /// - Returns: what is not permitted or not there, a sentence each in the broker's words.
-  /// - Throws: also `blocked`, where the broker takes no messages for now: then it does not tell what it would refuse.
+  /// - Returns: the missing permissions, queues and exchanges, one sentence each, with the broker's error message.
+  /// - Throws: `AMQPError`, including `blocked` while the broker accepts no messages: the check is not possible then.
   public func problems(_ admin: AMQPAdmin) async throws(AMQPError) -> [String] {
     var problems: [String] = []
     for queue in queues {
@@ -43,7 +43,7 @@ public struct BrokerPermissions: Sendable {
       for routingKey in routingKeys {
         let before = problems.count
         try await record(&problems, "it cannot publish to the exchange \(exchange)") { () async throws(AMQPError) in
-          // Copies name their publisher; where the broker knows the login by another name, it would refuse them.
+          // Copies carry a user id. If it differs from the login, the broker refuses them.
           try await admin.checkPublish(exchange: exchange, routingKey: routingKey, userID: userID)
         }
         if problems.count > before { break }
@@ -52,13 +52,13 @@ public struct BrokerPermissions: Sendable {
     return problems
   }
 
-  /// The command that gives the user what it needs.
+  /// The command that grants the missing permissions.
   public var advice: String {
     let pattern = pattern
     return "rabbitmqctl set_permissions -p '\(virtualHost)' '\(user)' '\(pattern)' '\(pattern)' '\(pattern)'"
   }
 
-  /// A regular expression that all names match; as a rule `^journey\..*`.
+  /// A regular expression that matches all names; by default `^journey\..*`.
   private var pattern: String {
     let topology = names.topology
     let all = topology.exchanges.map(\.name) + topology.queues.map(\.name)

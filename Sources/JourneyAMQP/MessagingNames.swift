@@ -1,24 +1,24 @@
 public import AMQPClient
 
-/// The names on the broker, and the queues and exchanges that bear them.
+/// The names of the exchanges and queues, and the topology built from them.
 public struct MessagingNames: Hashable, Sendable {
   /// Where upstream systems publish events, with the routing key `<source>.<type>`.
   public var events = "journey.events"
-  /// The queue from which instances take events, all of them from the same.
+  /// The queue that all instances consume.
   public var ingest = "journey.ingest"
-  /// Where dead letters are published; also where the broker puts what it gives up on.
+  /// Where dead letters are published. The broker also dead-letters to it.
   public var dead = "journey.dead"
   public var deadLetters = "journey.dead-letters"
-  /// Where actions are published, with the routing key `<channel>.<action>.<priority>`. A queue a channel is bound to
-  /// it.
+  /// Where actions are published, with the routing key `<channel>.<action>.<priority>`. One queue per channel is bound
+  /// to it.
   public var actions = "journey.actions"
   public var channels = ["email", "voice", "human"]
-  /// Where workers report what became of an action: an exchange and a queue of the same name.
+  /// Where workers report the outcomes of actions: an exchange and a queue of the same name.
   public var outcomes = "journey.outcomes"
-  /// The exchange on which retries go to the queues that delay them, by the tier's name, and from there back to the
-  /// ingest queue, by its name. The queues are `<retry>.10s` and so on.
+  /// Routes retries to the delay queues by the name of their tier, and back to the ingest queue by its name. The delay
+  /// queues are `<retry>.10s` and so on.
   public var retry = "journey.retry"
-  /// How often a message may be handed out again before the broker gives up on it.
+  /// The broker's delivery limit: after so many redeliveries it dead-letters a message.
   package var deliveryLimit = 20
 
   public init() {}
@@ -27,15 +27,15 @@ public struct MessagingNames: Hashable, Sendable {
     ("10s", 10_000), ("1m", 60_000), ("10m", 600_000), ("1h", 3_600_000),
   ]
 
-  /// The queue whose messages return to the ingest queue after a tier's time.
+  /// The delay queue of a tier. Its messages expire back into the ingest queue.
   public func retryQueue(_ tier: String) -> String { "\(retry).\(tier)" }
 
   func actionQueue(_ channel: String) -> String { "\(actions).\(channel)" }
 
-  /// Everything the adapter needs. All queues are durable quorum queues; what the broker gives up on goes, at least
-  /// once, to the dead letters.
+  /// All exchanges, queues and bindings. All queues are durable quorum queues, and the broker dead-letters at least
+  /// once.
   ///
-  /// The dead letters themselves and the action queues have no delivery limit: nothing but a consumer takes from them.
+  /// The dead-letter queue and the action queues have no delivery limit: the broker never removes their messages.
   public var topology: Topology {
     let lasting: FieldTable = ["x-queue-type": "quorum"]
     var queues = [
@@ -56,7 +56,7 @@ public struct MessagingNames: Hashable, Sendable {
       queues.append(
         QueueDeclaration(
           name: retryQueue(tier.name), arguments: quorum(deadLetterExchange: retry, more),
-          // As made before there was an exchange for retries: through the default one they return as well.
+          // Accepts queues of earlier versions, which return messages through the default exchange.
           acceptedArguments: [quorum(deadLetterExchange: "", more)]))
       bindings.append(Binding(queue: retryQueue(tier.name), exchange: retry, routingKey: tier.name))
     }
@@ -64,7 +64,7 @@ public struct MessagingNames: Hashable, Sendable {
       queues.append(QueueDeclaration(name: actionQueue(channel), arguments: lasting))
       bindings.append(Binding(queue: actionQueue(channel), exchange: actions, routingKey: "\(channel).#"))
     }
-    // Returns an expired retry to the ingest queue, and to nothing else bound to the events.
+    // Returns an expired retry to the ingest queue only, not to other queues bound to the events.
     bindings.append(Binding(queue: ingest, exchange: retry, routingKey: ingest))
     var exchanges = [events, dead, actions, outcomes].map { ExchangeDeclaration(name: $0, kind: "topic") }
     exchanges.append(ExchangeDeclaration(name: retry, kind: "direct"))

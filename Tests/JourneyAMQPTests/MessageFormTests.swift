@@ -37,7 +37,7 @@ import Testing
   }
 
   @Test(arguments: ["cloudEvents:", "cloudEvents_", "ce-", "ce_", "CE-"])
-  func `a CloudEvent in binary mode is the same event`(prefix: String) throws {
+  func aCloudEventInBinaryModeIsTheSameEvent(prefix: String) throws {
     let structured = try decode(Array(event().utf8), "application/cloudevents+json")
     let binary = try decode(Array(#"{"invoiceId":"in_1"}"#.utf8), headers: Self.headers(prefix))
     #expect(binary.rejections.isEmpty)
@@ -46,18 +46,18 @@ import Testing
 
   /// A relay has added headers to an event that is whole in its body.
   @Test(arguments: ["application/cloudevents+json", "Application/CloudEvents+JSON; charset=utf-8"])
-  func `what says that it is structured is, whatever its headers`(contentType: String) throws {
+  func aStructuredContentTypeWinsOverHeaders(contentType: String) throws {
     let plain = try decode(Array(event().utf8), "application/cloudevents+json")
     let relayed = try decode(Array(event().utf8), contentType, headers: Self.headers("ce-"))
     #expect(relayed.rejections.isEmpty && relayed.events == plain.events)
   }
 
-  @Test func `times in headers of binary mode may be texts or times`() throws {
+  @Test func timesInHeadersOfBinaryModeMayBeTextsOrTimes() throws {
     let binary = try decode([], nil, headers: Self.headers("cloudEvents:", [("time", .timestamp(1_763_546_400))]))
     #expect(binary.events.map(\.occurredAt) == [Timestamp(seconds: 1_763_546_400)])
   }
 
-  @Test func `binary mode names what is missing or cannot be read`() throws {
+  @Test func binaryModeNamesMissingAndUnreadableAttributes() throws {
     var incomplete = Self.headers("ce-")
     incomplete["ce-type"] = nil
     let cases: [(FieldTable, String?, String, Rejection.Code, String)] = [
@@ -77,7 +77,7 @@ import Testing
     }
   }
 
-  @Test func `a structured CloudEvent is known as one when its content type is plain JSON`() throws {
+  @Test func aStructuredCloudEventIsKnownAsOneWhenItsContentTypeIsPlainJSON() throws {
     let structured = try decode(Array(event().utf8), "application/cloudevents+json")
     #expect(try decode(Array(event().utf8)).events == structured.events)
     #expect(try decode(Array("[\(event())]".utf8)).events == structured.events)
@@ -85,7 +85,7 @@ import Testing
     #expect(try decode(Array(event().utf8), headers: ["x-source": "journey"]).rejections.isEmpty == false)
   }
 
-  @Test func `compression is named, other encodings are not taken for one`() throws {
+  @Test func compressionIsRejectedAndOtherEncodingsAreNot() throws {
     let gzip: [UInt8] = [0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 3]
     for (body, encoding, field) in [
       (gzip, "gzip", "content_encoding"), (gzip, nil, "body"), (Array("x".utf8), "DEFLATE", "content_encoding"),
@@ -97,7 +97,7 @@ import Testing
     #expect(try decode(Array(event().utf8), "application/cloudevents+json", encoding: "utf-8").events.count == 1)
   }
 
-  @Test func `headers that are bytes are texts`() throws {
+  @Test func headersThatAreBytesAreTexts() throws {
     let body = #"{"clientId":"c-1","stage":"lead","eventType":"lead_created","occurredAt":"2025-11-19T10:00:00Z"}"#
     let result = try decode(
       Array(body.utf8), headers: ["x-source": .bytes(Array("journey".utf8)), "x-org-id": .bytes(Array(org.utf8))])
@@ -106,7 +106,7 @@ import Testing
     #expect(try decode(Array(body.utf8), headers: ["x-org-id": .bytes([0xFF, 0xFE])]).events.isEmpty)
   }
 
-  @Test func `a timestamp property in milliseconds is recognised`() throws {
+  @Test func aTimestampPropertyInMillisecondsIsRecognised() throws {
     let body = Array(#"{"clientId":"c-1","stage":"lead","eventType":"lead_created","orgId":"\#(org)"}"#.utf8)
     for value: Int64 in [1_763_546_400, 1_763_546_400_000] {
       #expect(try decode(body, timestamp: value).events.map(\.occurredAt) == [Timestamp(seconds: 1_763_546_400)])

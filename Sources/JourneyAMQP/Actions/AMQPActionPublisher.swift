@@ -2,7 +2,7 @@ public import AMQPClient
 import FoundationEssentials
 public import Journey
 
-/// The exchange on which workers get actions: persistent, mandatory, confirmed.
+/// Publishes actions to the exchange that workers consume from: persistent, mandatory, confirmed.
 public struct AMQPActionPublisher: ActionPublisher {
   private let publisher: AMQPPublisher
   private let exchange: String
@@ -21,9 +21,9 @@ public struct AMQPActionPublisher: ActionPublisher {
     if let traceparent = action.traceparent { headers["traceparent"] = .string(traceparent) }
     let properties = MessageProperties(
       contentType: "application/cloudevents+json", headers: headers, priority: action.priority.level,
-      // AMQP's short strings hold 255 bytes; the header has the whole id.
+      // An AMQP short string holds at most 255 bytes; the header has the whole id.
       correlationID: action.causeID.utf8.count <= 255 ? action.causeID : nil,
-      // The broker closes the channel over a time to live beyond 32 bits; 49 days are as good as for ever.
+      // The broker closes the channel if the time to live exceeds 32 bits (49 days).
       expiration: action.timeToLive.map { String(min(max(0, $0.microseconds / 1000), Int64(UInt32.max))) },
       messageID: action.id.text, timestamp: action.decidedAt.microseconds / 1_000_000, type: ActionEvent.type,
       appID: "client-journey-adapter")
@@ -41,10 +41,10 @@ public struct AMQPActionPublisher: ActionPublisher {
 }
 
 extension PublishOutcome {
-  /// For a person.
+  /// A human-readable description of the outcome.
   var explanation: String {
     switch self {
-    case .confirmed: "the broker has it"
+    case .confirmed: "the broker has confirmed it"
     case .returned(let code, let text): "no queue took it (\(code) \(text))"
     case .nacked: "the broker refused it; a queue may be full"
     case .failed(let error), .unknown(let error): "\(error)"

@@ -5,7 +5,7 @@ public import Journey
 public enum ActionEvent {
   public static let type = "journey.action.recommended.v1"
 
-  /// A pure function: the same action always makes the same bytes.
+  /// Pure: the same action always yields the same bytes.
   public static func message(_ action: RecommendedAction) -> ActionMessage {
     var routingKey = ""
     routingKey.reserveCapacity(56)

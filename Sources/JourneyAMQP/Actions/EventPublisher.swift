@@ -2,16 +2,16 @@ public import AMQPClient
 import FoundationEssentials
 public import Journey
 
-/// Takes reported events to the exchange of events, each confirmed by the broker.
+/// Publishes reported events to the exchange of events, with publisher confirms.
 ///
-/// An event that the mapping would refuse is refused here, where its author is still there to be told.
+/// An event that the mapping would reject is rejected here, so that its author gets the reason.
 public struct EventPublisher: EventIntake {
   private static let timeout = Duration.seconds(5)
   private let publisher: AMQPPublisher
   private let exchange: String
   private let decoder: InboundDecoder
 
-  /// - Parameter publisher: started and closed by the caller.
+  /// - Parameter publisher: the caller starts and closes it.
   public init(publisher: AMQPPublisher, exchange: String, decoder: InboundDecoder) {
     self.publisher = publisher
     self.exchange = exchange
@@ -35,14 +35,15 @@ public struct EventPublisher: EventIntake {
   }
 
   public func publish(_ event: ReportedEvent) async throws(IntakeError) {
-    // What waits in memory for the end of an alarm is told to nobody, and would grow without bounds.
+    // Messages that wait for the end of a memory or disk alarm would grow without bounds, and no caller would learn
+    // their outcome.
     if publisher.isBlocked { throw .unavailable("the broker takes no messages for now; it is short of memory or disk") }
     do throws(Rejection) { try check(event) } catch { throw .refused(error) }
     let delivery = delivery(of: event)
     let message = OutboundMessage(
       exchange: exchange, routingKey: delivery.routingKey, properties: delivery.properties, body: event.body)
     let outcome = await withTaskGroup(of: PublishOutcome?.self) { group in
-      // A message that is written cannot be taken back: the publisher goes on with it when nobody waits any more.
+      // A message that is written cannot be withdrawn: the publisher finishes it even after the timeout.
       group.addTask { [publisher] in await publisher.outcome(of: message) }
       group.addTask {
         try? await Task.sleep(for: Self.timeout)
@@ -62,7 +63,7 @@ public struct EventPublisher: EventIntake {
 }
 
 extension AMQPPublisher {
-  /// As `publish`, but no longer waited for once the task is cancelled.
+  /// Like `publish`, but returns early if the task is cancelled.
   fileprivate func outcome(of message: OutboundMessage) async -> PublishOutcome? {
     let (stream, continuation) = AsyncStream.makeStream(of: PublishOutcome.self)
     publish([message]) { outcomes in

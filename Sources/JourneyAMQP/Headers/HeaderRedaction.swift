@@ -1,18 +1,18 @@
 public import AMQPClient
 
-/// Headers whose values are not kept: they carry credentials, and nothing that is done with a letter needs them.
+/// Removes headers that carry credentials. Dead letters do not need their values.
 public struct HeaderRedaction: Hashable, Sendable {
-  /// The pieces of each pattern between its stars, in lower case.
+  /// Each pattern in lower case, split at its asterisks.
   private let patterns: [[String]]
 
-  /// - Parameter patterns: names; a star stands for any text, case does not count.
+  /// - Parameter patterns: header names; `*` matches any text, and case is ignored.
   public init(_ patterns: [String]) {
     self.patterns = patterns.map {
       $0.lowercased().split(separator: "*", omittingEmptySubsequences: false).map(String.init)
     }
   }
 
-  /// - Returns: what is left, and the names of what was taken out: `outer.inner` where it stood in a table.
+  /// - Returns: the remaining headers, and the names of those removed, `outer.inner` in a nested table.
   public func apply(to table: FieldTable) -> (rest: FieldTable, redacted: [String]) {
     guard !patterns.isEmpty else { return (table, []) }
     var redacted: [String] = []
@@ -48,8 +48,8 @@ public struct HeaderRedaction: Hashable, Sendable {
     return patterns.contains { Self.matches(name, $0) }
   }
 
-  /// - Parameter pieces: the first has to stand at the beginning, the last at the end, the others in between in this
-  ///   order.
+  /// - Parameter pieces: the name must start with the first piece, end with the last one, and contain the others
+  ///   between them in order.
   private static func matches(_ name: String, _ pieces: [String]) -> Bool {
     guard pieces.count > 1 else { return name == pieces.first }
     guard name.hasPrefix(pieces[0]) else { return false }

@@ -1,12 +1,11 @@
-/// The headers that the adapter puts on copies of a message: on its way through the retry queues, into the dead
-/// letters, and in a replay.
+/// Headers that the adapter adds to copies of a message: retries, dead letters and replays.
 ///
-/// The prefix `x-journey-` is the adapter's own: on messages that the adapter has not published it is dropped, see
-/// `OwnMessages`.
+/// The prefix `x-journey-` belongs to the adapter. These headers are dropped from messages that the adapter has not
+/// published, see `OwnMessages`.
 package enum JourneyHeader {
   package static let prefix = "x-journey-"
 
-  // What a copy needs so that the original can be had back. Absent where the original had no such property.
+  // Restores the original from a copy. Absent if the original had no such property.
   package static let exchange = "x-journey-exchange"
   package static let routingKey = "x-journey-routing-key"
   package static let expiration = "x-journey-expiration"
@@ -14,15 +13,15 @@ package enum JourneyHeader {
   static let isTransient = "x-journey-transient"
   static let cc = "x-journey-cc"
 
-  // How it went so far.
+  // The attempts so far.
   /// How often the message was tried and failed.
   package static let attempt = "x-journey-attempt"
   /// The time and code of the first failure: `2026-11-20T10:00:00Z unknown_client`.
   package static let firstFailure = "x-journey-first-failure"
   package static let lastFailure = "x-journey-last-failure"
 
-  // Why it is a dead letter.
-  /// All reasons for a person, one a line.
+  // The reason for a dead letter.
+  /// All reasons, human-readable, one per line.
   package static let reason = "x-journey-reason"
   /// `Rejection.Code` of the first reason.
   package static let code = "x-journey-reason-code"
@@ -30,14 +29,14 @@ package enum JourneyHeader {
   package static let value = "x-journey-value"
   package static let failedAt = "x-journey-failed-at"
 
-  // What a replay tells. They stay on the message whatever becomes of it.
+  // Replays. These headers stay on the message for good.
   package static let replay = "x-journey-replay"
   package static let causedBy = "x-journey-caused-by"
-  /// The letter that this message is: not of one that was edited, which is a new message.
+  /// The id of the dead letter that was replayed. Absent if it was edited, which makes a new message.
   package static let deadLetter = "x-journey-letter"
 
-  /// What the broker wrote about earlier deaths and deliveries: republished, it would make later ones look like a
-  /// cycle.
+  /// The broker's own headers about earlier dead-lettering and deliveries. A copy must not carry them, or the broker
+  /// would see a cycle.
   static func isBrokersOwn(_ name: String) -> Bool {
     name == "x-death" || name == "x-delivery-count" || name.hasPrefix("x-first-death-")
       || name.hasPrefix("x-last-death-")

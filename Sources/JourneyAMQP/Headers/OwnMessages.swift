@@ -1,18 +1,15 @@
 package import AMQPClient
 
-/// Tells what the adapter has published itself from everybody else's messages: only there do the adapter's own headers
-/// count.
+/// Recognizes the adapter's own messages. Only on these do the `x-journey-` headers count.
 ///
-/// What the broker vouches for decides: the exchange that a message came through, of which a publisher of events may
-/// write to one only, and the user id, which the broker compares with the login of whoever publishes. Headers are
-/// whatever their sender wrote. That goes for `x-death` as well: where a sender has set it, RabbitMQ before 4.0 counts
-/// up the sender's entry for the same queue and reason, and leaves the rest of it as it was.
+/// It relies on what the broker guarantees: the exchange of the message, since publishers of events may write to only
+/// one, and the user id, which must match the publisher's login. A sender can forge headers, including `x-death`:
+/// RabbitMQ before 4.0 only increments a forged entry for the same queue and reason.
 package struct OwnMessages: Hashable, Sendable {
   package var names = MessagingNames()
-  /// The broker's user as whom this instance publishes; nil where that is not known. Then copies that the broker itself
-  /// moves are anybody's.
+  /// The broker user of this instance. If nil, copies that the broker itself has moved are not recognized.
   package var user: String?
-  /// Other users as whom instances publish, or did: what one of them has signed is the adapter's as well.
+  /// Other broker users that instances publish as, or have published as. Their messages count as the adapter's own.
   package var others: Set<String> = []
 
   package init(names: MessagingNames = MessagingNames(), user: String? = nil, others: Set<String> = []) {
@@ -22,16 +19,15 @@ package struct OwnMessages: Hashable, Sendable {
   }
 
   package enum Return {
-    /// A copy that was to be tried again, or a replay.
+    /// A retry or a replay.
     case own
-    /// It came through the default exchange, as from retry queues that earlier versions made, and is not signed, as
-    /// their copies are not. Others may be allowed to publish there: its account of itself counts, but not whom it
-    /// names as its publisher.
+    /// It came through the default exchange without a user id, like copies from retry queues of earlier versions.
+    /// Others may publish there too, so its headers count, except for the original user id.
     case unsigned
     case no
   }
 
-  /// Whether a message in the ingest queue comes back from a retry queue or out of the archive.
+  /// Whether a message in the ingest queue is a retry or a replay.
   package func isReturned(_ delivery: Delivery) -> Return {
     guard delivery.routingKey == names.ingest else { return .no }
     if delivery.exchange == names.retry { return .own }
@@ -40,10 +36,10 @@ package struct OwnMessages: Hashable, Sendable {
     return delivery.properties.userID == nil ? .unsigned : .no
   }
 
-  /// Whether a message among the dead letters is a copy of the adapter's making.
+  /// Whether a message in the dead-letter queue is a copy made by the adapter.
   ///
-  /// The adapter's own dead letters come without `x-death`, and nobody else may write to their exchange. What the
-  /// broker has moved bears one: there a copy on its way through the retries is known by its user.
+  /// The adapter's own dead letters have no `x-death`, and no other user may write to their exchange. Messages moved by
+  /// the broker have one: among these, the user id identifies the adapter's copies.
   package func isDeadLettered(_ delivery: Delivery) -> Bool {
     !delivery.properties.headers.contains { $0.name == "x-death" } || isSigned(delivery.properties)
   }
@@ -53,7 +49,7 @@ package struct OwnMessages: Hashable, Sendable {
     return signer == user || others.contains(signer)
   }
 
-  /// The message with the mark by which it is known again.
+  /// Adds the adapter's user id to the message.
   package func signed(_ message: OutboundMessage) -> OutboundMessage {
     var message = message
     message.properties.userID = user

@@ -1,12 +1,12 @@
 package import AMQPClient
 package import Journey
 
-/// The form of a dead letter: the message as it came, with headers that say why it is here and where it came from.
+/// Builds dead letters: the original message with headers for its origin and the reasons.
 package enum DeadLetterMessage {
-  /// Bytes. Together with the message's own headers the reasons have to fit one frame.
+  /// In bytes. The reasons and the message's own headers must fit into one frame.
   package static let maxReasonLength = 4000
 
-  /// - Parameter delivery: the message as it first came, or as `MessageCopy.restored` gives it back.
+  /// - Parameter delivery: the original message, or the result of `MessageCopy.restored`.
   package static func message(for delivery: Delivery, reasons: [Rejection], exchange: String, at now: Timestamp)
     -> OutboundMessage
   {

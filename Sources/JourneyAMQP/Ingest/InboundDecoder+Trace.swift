@@ -2,13 +2,13 @@ package import AMQPClient
 package import FoundationEssentials
 package import Journey
 
-/// What can be told of a message that could not be applied.
+/// Reports about messages that could not be applied.
 extension InboundDecoder {
-  /// Whose message it seems to be, for a filter: whatever part of it can be read.
+  /// Guesses the origin of a message from the parts that are readable, for filters.
   package func guessOrigin(_ properties: MessageProperties, body: [UInt8], routingKey: String) -> (
     source: String?, orgID: UUID?, type: String?
   ) {
-    // The beginning of a body that is cut is no JSON, as a rule; what it is is seen at once.
+    // A truncated body is usually invalid JSON, and parsing fails early.
     let form = body.count <= maximumBodyBytes ? try? form(of: properties, body: body) : nil
     let routed = form.map { (source: $0.source, orgID: $0.orgID) } ?? (try? route(properties))
     let document = form?.document ?? (body.count <= maximumBodyBytes ? try? JSONDocument(parsing: body) : nil)
@@ -33,10 +33,10 @@ extension InboundDecoder {
     return (source, orgID, type)
   }
 
-  /// What the mapping makes of a message as things stand now, rule by rule. For the screen of a person; it shows
-  /// values of the body.
-  /// - Parameter bodySize: of the message as it was sent; `body` may hold only its beginning.
-  /// - Throws: the rejection where no mapping gets to see it.
+  /// Traces how the current mapping handles a message, rule by rule. The trace contains values of the body, so it must
+  /// not be logged.
+  /// - Parameter bodySize: the size of the original body; `body` may be truncated.
+  /// - Throws: the rejection if no mapping applies to the message.
   package func trace(
     _ properties: MessageProperties, body: [UInt8], bodySize: Int, routingKey: String
   ) throws(Rejection) -> MappingTrace {

@@ -2,13 +2,13 @@ import AMQPClient
 import FoundationEssentials
 public import Journey
 
-/// From a message as the broker delivers it to events, by the mapping of its source.
+/// Decodes a delivery into events, using the mapping of its source.
 public struct InboundDecoder: Sendable {
   /// The source whose mapping reads CloudEvents.
   public static let cloudEvents = "cloudevents"
-  /// The source of an `application/json` message without a header `x-source`: the adapter's own body.
+  /// The source of an `application/json` message without an `x-source` header: the adapter's own format.
   static let ownBody = "journey"
-  /// The property `app_id` of what the adapter's own API publishes.
+  /// The `app_id` property of messages that the adapter's API publishes.
   static let apiAppID = "journey-api"
 
   private let live: LiveMappings
@@ -20,7 +20,7 @@ public struct InboundDecoder: Sendable {
 
   /// - Parameters:
   ///   - mappings: by source.
-  ///   - maximumBodyBytes: a larger body is refused before it is looked into.
+  ///   - maximumBodyBytes: larger bodies are rejected without parsing.
   ///   - publishers: who may report which events.
   public init(
     mappings: [String: Mapping], signals: SignalRules, maximumBodyBytes: Int = 1 << 20,
@@ -32,7 +32,7 @@ public struct InboundDecoder: Sendable {
       clock: clock)
   }
 
-  /// - Parameter live: by source; each message is read by the mappings of its moment.
+  /// - Parameter live: by source; each message uses the mappings that are current when it arrives.
   public init(
     live: LiveMappings, signals: SignalRules, maximumBodyBytes: Int = 1 << 20,
     publishers: PublisherPolicy = PublisherPolicy(),
@@ -45,7 +45,7 @@ public struct InboundDecoder: Sendable {
     self.clock = clock
   }
 
-  /// What a message holds: events, and a rejection for each part of it that cannot be one.
+  /// Decodes a message into events, and a rejection for each part that cannot be an event.
   func decode(_ delivery: Delivery, random: inout IDRandom) -> (events: [IncomingEvent], rejections: [Rejection]) {
     do throws(Rejection) {
       return try read(delivery, &random)
@@ -97,14 +97,14 @@ public struct InboundDecoder: Sendable {
 
   private static let decisiveHeaders = ["x-org-id", "x-source"]
 
-  /// A table may hold a name twice, and values of any type: what others would read another way is not read at all.
+  /// Rejects headers that are repeated or of an unexpected type: other readers could interpret them differently.
   private func requireClear(_ headers: FieldTable) throws(Rejection) {
     for name in Self.decisiveHeaders {
       var isThere = false
       for field in headers where field.name == name {
-        guard !isThere else { throw Rejection(.invalidField, field: "header \(name)", "it is there more than once") }
+        guard !isThere else { throw Rejection(.invalidField, field: "header \(name)", "it occurs more than once") }
         guard field.value.headerText != nil else {
-          throw Rejection(.invalidField, field: "header \(name)", "it is no text")
+          throw Rejection(.invalidField, field: "header \(name)", "it is not text")
         }
         isThere = true
       }
@@ -116,7 +116,7 @@ public struct InboundDecoder: Sendable {
     _ random: inout IDRandom
   ) -> (events: [IncomingEvent], rejections: [Rejection]) {
     let namedSource = source == Self.cloudEvents ? properties.headers["x-source"]?.headerText : nil
-    // Ids that the API makes have a source of their own: nobody else's event can take one of them.
+    // Events from the API have a source of their own, so that no other publisher can use their ids.
     let isFromAPI = source == Self.ownBody && properties.appID == Self.apiAppID && publishers.isOwn(properties.userID)
     var events: [IncomingEvent] = []
     var rejections: [Rejection] = []
@@ -148,7 +148,7 @@ public struct InboundDecoder: Sendable {
     return (events, rejections)
   }
 
-  /// - Parameter namedSource: what a CloudEvent's message says of its source besides the event itself.
+  /// - Parameter namedSource: the source that the message names for a CloudEvent outside the event itself.
   private func refusal(of event: JourneyEvent, namedSource: String?, from userID: String?) -> Rejection? {
     if let namedSource, namedSource != Self.cloudEvents, namedSource != event.source {
       return Rejection(
@@ -157,7 +157,7 @@ public struct InboundDecoder: Sendable {
     return publishers.refusal(of: event, from: userID)
   }
 
-  /// W3C Trace Context, as a header or as CloudEvents' tracing extension.
+  /// The W3C trace context, from the header or from the CloudEvents tracing extension.
   private func traceparent(_ properties: MessageProperties, _ document: JSONDocument) -> String? {
     guard let text = properties.headers["traceparent"]?.stringValue ?? document.root["traceparent"]?.string else {
       return nil
@@ -165,7 +165,7 @@ public struct InboundDecoder: Sendable {
     return Self.isTraceparent(text) ? text : nil
   }
 
-  /// `00-<32 hexadecimal digits>-<16>-<2>`; a later version may go on after that.
+  /// `00-<32 hexadecimal digits>-<16>-<2>`; later versions may append more fields.
   private static func isTraceparent(_ text: String) -> Bool {
     let parts = text.split(separator: "-", omittingEmptySubsequences: false)
     let digits = Set("0123456789abcdef".utf8)

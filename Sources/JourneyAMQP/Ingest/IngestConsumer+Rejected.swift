@@ -9,23 +9,22 @@ extension IngestConsumer {
     settings.retry.tier(for: reasons, attempts: AttemptRecord(delivery.properties.headers).attempts)
   }
 
-  /// Publishes copies to retry queues and dead letters, and acknowledges each message once the broker has confirmed its
-  /// copy.
+  /// Publishes copies to the retry queues and the dead letters, and acks each message after the confirm of its copy.
   func deadLetter(_ rejected: [RejectedDelivery], attempt: Int) {
     let now = clock.now()
     if attempt == 0 {
       for item in rejected where !item.isPostponed { log(item) }
       let postponed = rejected.count(where: \.isPostponed)
-      // One line for all of them: where nothing passes, there are many.
+      // One line for all: during an outage there are many.
       if postponed > 0 {
-        logger.info("messages are put off, to be tried again later", metadata: ["count": "\(postponed)"])
+        logger.info("messages are postponed, to be retried later", metadata: ["count": "\(postponed)"])
       }
     }
     let messages = rejected.map { $0.message(settings, own, now) }
     deadLetters.publish(messages) { [self] outcomes in
       var settled: [Settlement] = []
       var again: [RejectedDelivery] = []
-      // Retries that cannot wait become dead letters at once: that shall not hold the stream up.
+      // Retries that cannot be published become dead letters at once, so that they do not hold up the queue.
       var dead: [RejectedDelivery] = []
       var last: PublishOutcome?
       let isCrowded = shared.state.withLock { $0.deadLettersUnderWay } > Int(settings.prefetch) / 4
@@ -65,7 +64,7 @@ extension IngestConsumer {
     if let problem = refusals.problem { health.failed(.copies, problem) } else { health.succeeded(.copies) }
   }
 
-  /// Where nothing more is published to an exchange, nobody learns that it takes copies again.
+  /// Refusals must expire: if nothing more is published to an exchange, no confirm clears them.
   private func forgetRefusals() async {
     while true {
       let next = shared.state.withLock { state in
@@ -79,8 +78,8 @@ extension IngestConsumer {
     }
   }
 
-  /// The code and the field as the mapping calls it, never the value, nor names that the body made up: a log is no
-  /// place for a client's data.
+  /// Logs the code and the mapping's name of the field, but no values and no names from the body: these may be personal
+  /// data.
   private func log(_ item: RejectedDelivery) {
     let reason = item.reasons.first
     let field = reason?.code == .malformed && reason?.field?.hasPrefix("$") == true ? "body" : reason?.field
@@ -89,17 +88,17 @@ extension IngestConsumer {
       "routing_key": "\(item.delivery.routingKey)",
     ]
     guard let tier = item.tier else { return logger.notice("dead letter", metadata: metadata) }
-    logger.info("tried again later", metadata: metadata.merging(["in": "\(tier)"]) { $1 })
+    logger.info("retry later", metadata: metadata.merging(["in": "\(tier)"]) { $1 })
   }
 
   private func retry(_ rejected: [RejectedDelivery], attempt: Int, because outcome: PublishOutcome) {
     if attempt == 0 {
       logger.warning(
-        "retries or dead letters are not taken, trying again: \(outcome.explanation)",
+        "retries or dead letters cannot be published, trying again: \(outcome.explanation)",
         metadata: ["count": "\(rejected.count)"])
     }
     let isFinished = shared.state.withLock(\.isFinished), lost = lostGeneration
-    // What belongs to a lost connection is delivered, and rejected, again.
+    // The broker redelivers messages of a lost connection, and they are rejected again.
     let open = isFinished ? [] : rejected.filter { $0.delivery.tag.generation > lost }
     if isFinished {
       shared.state.withLock { $0.handedBack += rejected.count }

@@ -3,17 +3,17 @@ public import Journey
 public import Logging
 import Synchronization
 
-/// The ingest queue as a source of events.
+/// Consumes the ingest queue.
 ///
-/// A message keeps its delivery until it is settled, because a rejected one has to be published to a retry queue or to
-/// the dead letters, and confirmed there, before it is acknowledged here. The prefetch bounds how many there are.
+/// A message stays unacknowledged until it is settled: a rejected message is first published to a retry queue or to the
+/// dead letters, and acked after the confirm. The prefetch limits the number of unsettled messages.
 public final class IngestConsumer: EventSource {
   public struct Settings: Sendable {
     public var names = MessagingNames()
-    /// How many unsettled deliveries the broker hands out. 1...2,000 on quorum queues.
+    /// The maximum number of unacknowledged deliveries. 1...2,000 on quorum queues.
     public var prefetch: UInt16 = 2000
     public var retry = RetryPolicy()
-    /// Other users of the broker as whom instances of the adapter publish, or did.
+    /// Other broker users that instances of the adapter publish as, or have published as.
     public var otherUsers: Set<String> = []
 
     public init() {}
@@ -21,10 +21,10 @@ public final class IngestConsumer: EventSource {
 
   struct State {
     var deadLettersUnderWay = 0
-    /// Messages that went back to the queue at a stop because their copies were not taken.
+    /// Messages that were requeued at a stop because their copies were not confirmed.
     var handedBack = 0
     var refusals = CopyRefusals()
-    /// Whether somebody waits for the time when refusals are forgotten.
+    /// Whether a task waits until refusals expire.
     var isForgetting = false
     var isAborted = false
     var closer: CheckedContinuation<Void, Never>?
@@ -35,11 +35,11 @@ public final class IngestConsumer: EventSource {
 
   final class Shared: Sendable {
     let state = Mutex(State())
-    /// The newest generation that is lost.
+    /// The newest lost generation.
     let lostGeneration = Atomic<UInt64>(0)
   }
 
-  /// They are mapped on the connection's thread, which looks after the connection in between.
+  /// A batch is mapped on the connection's thread, which must return to the connection in between.
   private static let maxAtOnce = 64
 
   let shared = Shared()
@@ -53,9 +53,9 @@ public final class IngestConsumer: EventSource {
   let logger: Logger
 
   /// - Parameters:
-  ///   - letters: publishes retries and dead letters, as the same user as `connection`; started and closed by the
-  ///     caller.
-  ///   - health: gets to know how `ingest` and `copies` are doing.
+  ///   - deadLetters: publishes retries and dead letters, as the same user as `connection`. The caller starts and
+  ///     closes it.
+  ///   - health: gets the state of `ingest` and `copies`.
   public init(
     connection: AMQPConnectionSettings, deadLetters: AMQPPublisher, decoder: InboundDecoder, settings: Settings,
     clock: any WallClock,
@@ -74,10 +74,10 @@ public final class IngestConsumer: EventSource {
     ) { [shared, health, logger] event in Self.handle(event, shared, health, logger) }
   }
 
-  /// Whether the broker has confirmed the subscription on the present connection.
+  /// Whether the broker has confirmed the subscription on the current connection.
   public var isConsuming: Bool { consumer.isConsuming }
 
-  /// How many messages wait until the broker has taken their copies for retry queues or dead letters.
+  /// How many messages wait for the confirm of their copy in a retry queue or the dead letters.
   public var copiesUnderWay: Int { shared.state.withLock(\.deadLettersUnderWay) }
 
   public var leftBehind: Int { shared.state.withLock { $0.handedBack + $0.deadLettersUnderWay } }
@@ -92,7 +92,7 @@ public final class IngestConsumer: EventSource {
     case .lost(let generation, let error):
       logger.warning("the ingest queue is lost, trying again: \(error)")
       health.failed(.ingest, "the ingest queue is lost: \(error.reason)")
-      // The broker delivers these again; what is under way already ends as a duplicate.
+      // The broker redelivers these messages; those already in progress end as duplicates.
       shared.lostGeneration.max(generation, ordering: .releasing)
     case .blocked(let reason):
       logger.warning("the broker blocks the consumer's connection: \(reason)")
@@ -128,7 +128,7 @@ public final class IngestConsumer: EventSource {
     return deliveries.compactMap { map(MessageCopy.restored($0, own: own), &random) }
   }
 
-  /// A message that is too large ever to be read is handed back whole, to the broker's own dead-lettering.
+  /// Rejects an oversized message, so that the broker dead-letters it unchanged.
   private func map(_ delivery: Delivery, _ random: inout IDRandom) -> InboundMessage? {
     switch delivery.problem {
     case .bodyTooLarge:

@@ -1,8 +1,7 @@
 public import Journey
 import Synchronization
 
-/// The mappings in use, which can be replaced while messages are read: a message is read by the old ones or by the new
-/// ones, never by both.
+/// The current mappings, which can be replaced at runtime. Each message is read with either the old or the new ones.
 public final class LiveMappings: Sendable {
   private let mappings: Mutex<[String: Mapping]>
 

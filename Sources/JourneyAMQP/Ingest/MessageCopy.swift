@@ -1,30 +1,31 @@
 package import AMQPClient
 package import Journey
 
-/// Copies of a message under other headers and properties, and the way back to the original.
+/// Makes copies of a message with other headers and properties, and restores the original.
 package enum MessageCopy {
-  /// The properties of a copy: those of the original, with what would get in the way of a copy set aside in headers.
+  /// The properties of a copy. Those of the original that would affect the copy move to headers.
   ///
-  /// - Parameter delivery: the message as it first came, or as `restored` gives it back.
+  /// - Parameter delivery: the original message, or the result of `restored`.
   package static func properties(of delivery: Delivery) -> MessageProperties {
     properties(delivery.properties, exchange: delivery.exchange, routingKey: delivery.routingKey)
   }
 
   /// - Parameters:
-  ///   - original: the properties of the message as it first came.
-  ///   - exchange: where it was first published; with which routing key.
+  ///   - original: the properties of the original message.
+  ///   - exchange: where the original was published.
+  ///   - routingKey: the routing key of the original.
   package static func properties(_ original: MessageProperties, exchange: String, routingKey: String)
     -> MessageProperties
   {
     var properties = original
-    // A second routing by CC would hand copies to other queues.
+    // CC would also route copies to other queues.
     let cc = properties.headers["CC"]
     properties.headers = FieldTable(
       properties.headers.fields.filter { !JourneyHeader.isBrokersOwn($0.name) && $0.name != "CC" && $0.name != "BCC" })
     properties.headers[JourneyHeader.cc] = cc
     properties.headers[JourneyHeader.exchange] = .string(exchange)
     properties.headers[JourneyHeader.routingKey] = .string(routingKey)
-    // A copy has a time to live of its own; a foreign user id would be refused; only what is written to disk is safe.
+    // A copy has its own time to live, the broker refuses a foreign user id, and only persistent messages are safe.
     properties.headers[JourneyHeader.expiration] = properties.expiration.map { .string($0) }
     properties.expiration = nil
     properties.headers[JourneyHeader.userID] = properties.userID.map { .string($0) }
@@ -34,10 +35,9 @@ package enum MessageCopy {
     return properties
   }
 
-  /// The message as it was first published, with the account of its attempts: what came back from a retry queue looks
-  /// as it did before.
+  /// The original message with its attempt headers, so that a retry looks like its first delivery.
   ///
-  /// From anybody else the adapter's own headers are dropped.
+  /// If the adapter did not publish the message, its `x-journey-` headers are dropped.
   package static func restored(_ delivery: Delivery, own: OwnMessages) -> Delivery {
     guard
       delivery.properties.headers.contains(where: {
@@ -58,14 +58,14 @@ package enum MessageCopy {
   }
 }
 
-/// Where a copied message was first published, and its properties then.
+/// The original exchange, routing key and properties of a copied message.
 package struct MessageOrigin {
   package var exchange: String
   package var routingKey: String
-  /// As they were; the headers still hold the account of attempts and replays.
+  /// The original properties; the headers still include attempts and replays.
   package var properties: MessageProperties
 
-  /// - Returns: nil where the headers do not say where the message comes from.
+  /// - Returns: nil if the headers do not name the origin.
   package init?(_ copied: MessageProperties) {
     guard let exchange = copied.headers[JourneyHeader.exchange]?.stringValue,
       let routingKey = copied.headers[JourneyHeader.routingKey]?.stringValue, exchange.utf8.count <= 255,
@@ -89,9 +89,9 @@ package struct MessageOrigin {
   }
 }
 
-/// How often a message was tried, and when it first failed.
+/// The number of attempts and the first failure of a message.
 package struct AttemptRecord {
-  /// 0 for a message that comes for the first time.
+  /// 0 on the first delivery.
   package var attempts: Int
   package var firstFailure: String?
 
@@ -100,12 +100,12 @@ package struct AttemptRecord {
     firstFailure = headers[JourneyHeader.firstFailure]?.stringValue
   }
 
-  /// A message that is tried again keeps the time at which it was first taken.
+  /// When the message first failed. A retry keeps this as the time it was received.
   var firstFailureTime: Timestamp? {
     firstFailure?.split(separator: " ").first.flatMap { Timestamp(iso8601: String($0)) }
   }
 
-  /// Notes one more failure in the headers of a copy.
+  /// Records another failure in the headers of a copy.
   package mutating func record(_ code: Rejection.Code?, at now: Timestamp, in headers: inout FieldTable) {
     let failure = "\(now.iso8601) \(code?.rawValue ?? "unknown")"
     attempts += 1
@@ -126,7 +126,7 @@ extension Delivery {
 }
 
 extension FieldTable {
-  /// Without what is the adapter's or the broker's.
+  /// The headers of the sender only: without the adapter's and the broker's.
   package var sendersOnly: FieldTable {
     FieldTable(fields.filter { !JourneyHeader.isAdaptersOwn($0.name) && !JourneyHeader.isBrokersOwn($0.name) })
   }

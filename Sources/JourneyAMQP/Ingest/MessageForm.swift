@@ -2,7 +2,7 @@ import AMQPClient
 import FoundationEssentials
 import Journey
 
-/// What a message is: whose mapping reads it, which organisation its envelope names, and the JSON that is mapped.
+/// A message ready to be mapped: its source, the organisation from its headers, and the JSON document.
 struct MessageForm {
   var source: String
   var orgID: UUID?
@@ -10,12 +10,11 @@ struct MessageForm {
 }
 
 extension InboundDecoder {
-  /// By the content type; where that leaves it open, by headers and body. A CloudEvent may come whole in the body
-  /// (structured), in a body of any content type with its attributes in headers (binary), and as plain JSON that says
-  /// itself what it is.
+  /// Determines the format from the content type; if that is ambiguous, from headers and body. A CloudEvent may be
+  /// structured, binary (attributes in headers, any content type), or plain JSON with CloudEvents attributes.
   func form(of properties: MessageProperties, body: [UInt8]) throws(Rejection) -> MessageForm {
     try refuseCompression(properties.contentEncoding, body)
-    // What says that it is structured is, whatever headers a relay has added.
+    // A structured content type takes precedence over headers that a relay has added.
     let isStructured = properties.contentType.map { Self.media($0).hasPrefix("application/cloudevents") } ?? false
     if !isStructured, let prefix = BinaryCloudEvent.prefix(of: properties.headers) {
       let event = try BinaryCloudEvent(properties, prefix: prefix).structured(body)
@@ -35,14 +34,15 @@ extension InboundDecoder {
     return first?["specversion"]?.string != nil && first?["type"]?.string != nil
   }
 
-  /// By the content type: a CloudEvent names its organisation itself, a vendor's body comes with headers.
+  /// Determines the source from the content type. A CloudEvent names its organisation itself; other bodies need
+  /// headers.
   func route(_ properties: MessageProperties) throws(Rejection) -> (source: String, orgID: UUID?) {
     guard let contentType = properties.contentType else {
       throw Rejection(
         .unsupportedContentType, field: "content_type",
         "missing; it must be application/cloudevents+json or application/json")
     }
-    // Nearly all of them are written like this.
+    // Fast path for the usual spelling.
     if contentType == "application/cloudevents+json" { return (Self.cloudEvents, nil) }
     switch Self.media(contentType) {
     case "application/cloudevents+json", "application/cloudevents-batch+json": return (Self.cloudEvents, nil)
@@ -65,8 +65,7 @@ extension InboundDecoder {
 
   static func media(_ contentType: String) -> String { contentType.prefix { $0 != ";" && $0 != " " }.lowercased() }
 
-  /// Clients put other things than compressions into this property as well (`utf-8`), so only those are refused that
-  /// are one.
+  /// Rejects only known compressions: some clients put other values into this property (`utf-8`).
   private func refuseCompression(_ encoding: String?, _ body: [UInt8]) throws(Rejection) {
     if let encoding,
       ["gzip", "x-gzip", "deflate", "br", "zstd", "compress", "lz4", "snappy", "bzip2"].contains(encoding.lowercased())
@@ -75,7 +74,7 @@ extension InboundDecoder {
         .unsupportedContentType, field: "content_encoding", value: encoding,
         "compressed bodies are not read; publish the body as it is")
     }
-    // No JSON begins like that.
+    // No JSON text starts with the magic number of gzip.
     if body.starts(with: [0x1F, 0x8B]) {
       throw Rejection(
         .unsupportedContentType, field: "body", "it is compressed with gzip; compressed bodies are not read")
@@ -92,16 +91,16 @@ extension InboundDecoder {
   }
 }
 
-/// A CloudEvent in binary mode: the body is its data, each other attribute a header. Source: CloudEvents 1.0.2, AMQP
-/// protocol binding, section 3.1; `ce-` and `ce_` are the prefixes of the HTTP and Kafka bindings, which relays pass
-/// on.
+/// A CloudEvent in binary mode: the body is its data, and the headers are its attributes. Source: CloudEvents 1.0.2,
+/// AMQP protocol binding, section 3.1. Relays also pass on `ce-` and `ce_`, the prefixes of the HTTP and Kafka
+/// bindings.
 struct BinaryCloudEvent {
   private static let prefixes = ["cloudEvents:", "cloudEvents_", "ce-", "ce_"]
   private static let required = ["specversion", "id", "source", "type"]
   private let attributes: [(name: String, text: String)]
   private let contentType: String?
 
-  /// The prefix of the attributes' headers; nil: the message is none of these.
+  /// The prefix of the attribute headers; nil if the message is not in binary mode.
   static func prefix(of headers: FieldTable) -> String? {
     for field in headers where field.name.hasSuffix("specversion") {
       let found = prefixes.first {
@@ -125,7 +124,7 @@ struct BinaryCloudEvent {
       }
       guard name != "data", name != "data_base64", !attributes.contains(where: { $0.name == name }) else {
         throw Rejection(
-          .invalidField, field: "header \(header)", "it is named twice; the data of the event is the body")
+          .invalidField, field: "header \(header)", "it is repeated or reserved; the body is the data of the event")
       }
       attributes.append((name, text))
     }
@@ -146,7 +145,7 @@ struct BinaryCloudEvent {
       guard media == "application/json" || media == "text/json" || media.hasSuffix("+json") else {
         throw Rejection(
           .unsupportedContentType, field: "content_type", value: contentType,
-          "the data of a CloudEvent in binary mode has to be JSON")
+          "the data of a CloudEvent in binary mode must be JSON")
       }
       do throws(JSONError) {
         _ = try JSONDocument(parsing: body)
@@ -163,7 +162,7 @@ struct BinaryCloudEvent {
 }
 
 extension FieldValue {
-  /// A header as the text that it is meant as; some clients send texts as bytes.
+  /// The header as text; some clients send text as bytes.
   var headerText: String? {
     switch self {
     case .string(let text): text
@@ -183,8 +182,8 @@ extension FieldValue {
 }
 
 extension Timestamp {
-  /// AMQP's timestamp property counts seconds; some clients fill in milliseconds, which as seconds would lie beyond the
-  /// year 9999. What is neither counts as not given.
+  /// Reads AMQP's timestamp property. It counts seconds, but some clients send milliseconds, which as seconds would be
+  /// beyond the year 9999. Nil for other values.
   init?(propertySeconds value: Int64) {
     switch value {
     case -62_135_596_800...253_402_300_799: self.init(seconds: value)

@@ -4,9 +4,9 @@ import Journey
 /// A message that could not be applied.
 struct RejectedDelivery {
   var delivery: Delivery
-  /// Empty where nothing speaks against the message, and only its time has not come.
+  /// Empty if the message is only postponed.
   var reasons: [Rejection]
-  /// Where it waits to be tried again; nil: it is a dead letter.
+  /// The retry tier; nil for a dead letter.
   var tier: String?
 
   var isPostponed: Bool { reasons.isEmpty }
@@ -17,31 +17,30 @@ struct RejectedDelivery {
     self.tier = tier
   }
 
-  /// What is done with the message once its copy is published, or is not.
+  /// What to do once the copy is confirmed or has failed.
   enum Next: Equatable {
     case settle(Settlement)
-    /// The copy becomes a dead letter at once: a retry that cannot wait shall not hold the stream up.
+    /// The copy becomes a dead letter at once, so that a retry that cannot be published does not hold up the queue.
     case deadLetter
-    /// The same copy is published again after a while.
+    /// Publish the same copy again after a pause.
     case again
   }
 
-  /// - Parameter isCrowded: whether many messages wait like this. The reasons are worth some waiting, but what waits
-  ///   takes the place of what could be worked on: then the broker keeps the messages.
+  /// - Parameter isCrowded: whether many messages wait like this. If so, the broker dead-letters the message
+  ///   without its reasons, because waiting messages use up the prefetch.
   func next(after outcome: PublishOutcome, isCrowded: Bool) -> Next {
     switch outcome {
     case .confirmed:
       .settle(.ack(delivery.tag))
     case _ where isPostponed:
-      // Nothing speaks against the message. It is kept, however many are: handed back, it would come again at once, and
-      // a good event would have used up its deliveries within seconds.
+      // The message is not at fault, so it always waits: requeued, it would be redelivered at once and reach its
+      // delivery limit within seconds.
       .again
     case .failed(let error) where error.code == .tooLarge:
-      // Its own headers leave no room for the reason: the broker moves it as it is.
+      // The message's own headers leave no space for the reason: the broker dead-letters it unchanged.
       .settle(.reject(delivery.tag, requeue: false))
     case .failed(let error) where error.isRefusal && tier == nil:
-      // The broker moves it to the dead letters itself, for which it needs no permission of ours. Only the reason is
-      // lost.
+      // The broker dead-letters the message itself, which needs no publish permission. Only the reason is lost.
       .settle(.reject(delivery.tag, requeue: false))
     case .failed(let error) where error.isRefusal:
       .deadLetter

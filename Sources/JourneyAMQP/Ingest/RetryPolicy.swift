@@ -1,16 +1,16 @@
 import AMQPClient
 import Journey
 
-/// Which rejected messages are tried again, when, and how often.
+/// Which rejected messages are retried, when, and how often.
 ///
-/// A copy waits in a queue whose messages expire back into the ingest queue; the broker's own dead-lettering of the
-/// ingest queue takes no part in it, since a message that went round through it twice would be dropped as a cycle.
+/// A copy waits in a delay queue and expires back into the ingest queue. The ingest queue's own dead-lettering is not
+/// involved, because the broker would drop a second round as a cycle.
 public struct RetryPolicy: Hashable, Sendable {
-  /// What may heal by itself, by `Rejection.Code`: another event may still bring the client.
+  /// Values of `Rejection.Code` that are retried: a later event may still create the client.
   public var codes: Set<String>
-  /// Names of `MessagingNames.retryTiers`, in the order in which they are gone through. Empty: nothing is tried again.
+  /// Names of `MessagingNames.retryTiers`, in order. Empty: no retries.
   public var tiers: [String]
-  /// How often each tier is gone through before the next. From 1.
+  /// Attempts per tier before the next one. From 1.
   public var attemptsPerTier: Int
 
   public init(
@@ -21,27 +21,28 @@ public struct RetryPolicy: Hashable, Sendable {
     self.attemptsPerTier = max(1, attemptsPerTier)
   }
 
-  /// Nothing is tried again.
+  /// No retries.
   public static let never = RetryPolicy(codes: [], tiers: [])
 
-  /// The tier that a message goes to that has failed for these reasons; nil: to the dead letters.
+  /// The tier of the next retry; nil: dead letter.
   ///
-  /// A message with several events is tried again where any of them may heal: those that were applied count once.
-  /// - Parameter attempts: how often it was tried before this failure.
+  /// A message with several events is retried if any of its reasons allows it. Events that were already stored end as
+  /// duplicates.
+  /// - Parameter attempts: the attempts before this failure.
   func tier(for reasons: [Rejection], attempts: Int) -> String? {
     guard reasons.contains(where: mayHeal) else { return nil }
     let index = attempts / attemptsPerTier
     return tiers.indices.contains(index) ? tiers[index] : nil
   }
 
-  /// The copy that waits in the first tier for what is in the way to pass. It does not count as an attempt.
+  /// A copy that waits in the first tier and does not count as an attempt.
   func message(postponing delivery: Delivery, names: MessagingNames) -> OutboundMessage {
     message(MessageCopy.properties(of: delivery), delivery.body, tier: MessagingNames.retryTiers[0].name, names)
   }
 
   private func mayHeal(_ reason: Rejection) -> Bool { reason.isRetried ?? codes.contains(reason.code.rawValue) }
 
-  /// The copy that waits in a tier.
+  /// A copy that waits in a retry tier.
   func message(for delivery: Delivery, reasons: [Rejection], tier: String, names: MessagingNames, at now: Timestamp)
     -> OutboundMessage
   {
