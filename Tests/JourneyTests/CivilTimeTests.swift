@@ -8,13 +8,13 @@ import Testing
     (2024, 2, 29, 19_782), (2026, 11, 20, 20_777), (1, 1, 1, -719_162), (9999, 12, 31, 2_932_896),
     (0, 3, 1, -719_468), (-1, 12, 31, -719_529),
   ])
-  func `known dates`(year: Int, month: Int, day: Int, days: Int) {
+  func knownDates(year: Int, month: Int, day: Int, days: Int) {
     #expect(CivilTime.days(year: year, month: month, day: day) == days)
     #expect(CivilTime.date(days: days) == (year, month, day))
   }
 
   /// Eight hundred years day by day, by the rule that school teaches.
-  @Test func `every day of eight centuries follows the one before`() {
+  @Test func everyDayOfEightCenturiesFollowsTheOneBefore() {
     var (year, month, day) = (1600, 1, 1)
     let first = CivilTime.days(year: 1600, month: 1, day: 1), last = CivilTime.days(year: 2399, month: 12, day: 31)
     var wrong = 0
@@ -42,7 +42,7 @@ import Testing
       (1_795_168_800_123_400, "2026-11-20T10:00:00.123400Z"), (-62_135_596_800_000_000, "0001-01-01T00:00:00Z"),
       (253_402_300_799_999_999, "9999-12-31T23:59:59.999999Z"), (951_782_400_000_000, "2000-02-29T00:00:00Z"),
     ] as [(Int64, String)])
-  func `timestamps are written in RFC 3339`(microseconds: Int64, text: String) {
+  func timestampsAreWrittenInRFC3339(microseconds: Int64, text: String) {
     let time = Timestamp(microseconds: microseconds)
     #expect(time.iso8601 == text)
     #expect(time.iso8601Date == String(text.prefix(10)))
@@ -50,7 +50,7 @@ import Testing
   }
 
   @Test(arguments: propertySeeds)
-  func `what is written is read back`(seed: UInt64) {
+  func whatIsWrittenIsReadBack(seed: UInt64) {
     var random = SeededRandom(seed: seed)
     for _ in 0..<300 {
       var microseconds = Int64.random(in: -62_135_596_800_000_000...253_402_300_799_999_999, using: &random)
@@ -66,14 +66,14 @@ import Testing
     (253_402_300_800_000_000, "10000-01-01T00:00:00Z"),
     (-62_167_219_200_000_000, "0000-01-01T00:00:00Z"),
   ])
-  func `years of other than four digits have room`(microseconds: Int64, text: String) {
+  func yearsOfOtherThanFourDigitsAreFormatted(microseconds: Int64, text: String) {
     #expect(Timestamp(microseconds: microseconds).iso8601 == text)
     var json = JSONWriter(reservingCapacity: 0)
     json.time(Timestamp(microseconds: microseconds))
     #expect(String(decoding: json.bytes, as: UTF8.self) == "\"\(text)\"")
   }
 
-  @Test func `text sorts as time does`() {
+  @Test func textSortsAsTimeDoes() {
     var random = SeededRandom(seed: 4)
     let times = (0..<300).map { _ in Timestamp(seconds: .random(in: -62_135_596_800...253_402_300_799, using: &random))
     }
@@ -89,11 +89,11 @@ import Testing
     ("2026-11-20T10:00:00", false),
     ("2026-11-20T10:00:00.Z", false), ("2026-11-20T10:00:00Zx", false), ("", false),
   ])
-  func `only real times are read`(text: String, isReal: Bool) {
+  func onlyRealTimesAreRead(text: String, isReal: Bool) {
     #expect((Timestamp(iso8601: text) != nil) == isReal)
   }
 
-  @Test func `offsets are taken off`() {
+  @Test func offsetsAreTakenOff() {
     let expected = Timestamp.present
     for text in [
       "2026-11-20T11:30:00+01:30", "2026-11-20T05:00:00-0500", "2026-11-20 10:00:00 UTC",

@@ -11,7 +11,7 @@ import Testing
 
   // MARK: Candidates
 
-  @Test func `the stage's action comes first, then the risks' in the order of the rules`() {
+  @Test func theStagesActionComesFirstThenTheRisksInTheOrderOfTheRules() {
     var rules = DecisionRules()
     var summary = Self.quietLead
     for id in ["2", "3"] { summary.insert(id, at: .present - .days(39), stage: .onboarding) { $0.isNegative = true } }
@@ -28,7 +28,7 @@ import Testing
       assess().map(\.action) == [.scheduleMeeting, .conciergePersonalIntervention, .emailOutreach, .sendVoiceMessage])
   }
 
-  @Test func `an action that two triggers ask for is there once, for the first of them`() {
+  @Test func anActionThatTwoTriggersAskForIsThereOnceForTheFirstOfThem() {
     var summary = Self.quietLead
     summary.lateInvoices = LateInvoices(count: 1, oldest: [.init(id: "in_1", overdueAt: .present)])
     let candidates = DecisionRules().assess(summary, aiScore: nil, at: .present).candidates
@@ -36,7 +36,7 @@ import Testing
     #expect(candidates.first?.trigger == .stage(.lead))
   }
 
-  @Test func `a trigger's own reason goes before the action's, and the level is put in wherever it is asked for`() {
+  @Test func aTriggersOwnReasonPrecedesTheActionsAndIncludesTheLevel() {
     var rules = DecisionRules()
     rules.actions.byStage[.lead] = .init(.emailOutreach, reason: "{level}: say hello ({level})")
     rules.actions.byRisk = [.init(.lowEngagement, .init(.offerCreditPack))]
@@ -44,7 +44,7 @@ import Testing
     #expect(candidates.map(\.reason) == ["LOW: say hello (LOW)", "Good candidate for additional services"])
   }
 
-  @Test func `an action without a reason or a channel has a general one`() {
+  @Test func anActionWithoutAReasonOrAChannelHasAGeneralOne() {
     var rules = DecisionRules()
     rules.actions.reasons = [:]
     rules.actions.channels = [:]
@@ -53,7 +53,7 @@ import Testing
     #expect(first?.channel == .human)
   }
 
-  @Test func `no candidate, no decision`() {
+  @Test func noCandidateNoDecision() {
     var summary = ClientSummary()
     for id in ["1", "2", "3"] { summary.insert(id, at: .present, stage: .billing) }
     let rules = DecisionRules()
@@ -71,13 +71,13 @@ import Testing
     (4, .critical, .urgent),
     (6, .critical, .urgent),
   ])
-  func `the number of risks makes the level and the priority`(risks: Int, level: RiskLevel, priority: Priority) {
+  func theNumberOfRisksMakesTheLevelAndThePriority(risks: Int, level: RiskLevel, priority: Priority) {
     let rules = LevelRules()
     #expect(rules.level(risks: risks) == level)
     #expect(rules.priorities[level] == priority)
   }
 
-  @Test func `the contributions add up to the score`() {
+  @Test func theContributionsAddUpToTheScore() {
     let rules = DecisionRules()
     var random = SeededRandom(seed: 3)
     for _ in 0..<200 {
@@ -88,7 +88,7 @@ import Testing
     }
   }
 
-  @Test func `the score names its parts`() {
+  @Test func theScoreNamesItsParts() {
     let assessment = DecisionRules().assess(Self.quietLead, aiScore: -20, at: .present)
     #expect(
       assessment.contributions.map(\.source.description) == [
@@ -102,7 +102,7 @@ import Testing
     }
   }
 
-  @Test func `weights and minimum follow the rules`() {
+  @Test func weightsAndMinimumFollowTheRules() {
     var rules = DecisionRules()
     rules.score.base = 7
     rules.score.perStage = 2
@@ -117,7 +117,7 @@ import Testing
 
   // MARK: Cooldown
 
-  @Test func `an action that was published holds back the same one until its cooldown ends`() {
+  @Test func anActionThatWasPublishedHoldsBackTheSameOneUntilItsCooldownEnds() {
     var rules = DecisionRules()
     rules.actions.expiry = nil
     var actionHistory = ActionHistory()
@@ -135,7 +135,7 @@ import Testing
     #expect(decision.winner(of: assessment)?.action == .emailOutreach)
   }
 
-  @Test func `an action that has expired holds nothing back`() {
+  @Test func anActionThatHasExpiredHoldsNothingBack() {
     let rules = DecisionRules()
     var actionHistory = ActionHistory()
     let id = UUID(), end = Timestamp.present + .hours(72)
@@ -149,7 +149,7 @@ import Testing
     #expect(first(at: end) == .chosen)
   }
 
-  @Test func `an action of a lower priority does not hold back one of a higher`() {
+  @Test func anActionOfALowerPriorityDoesNotHoldBackOneOfAHigher() {
     let rules = DecisionRules()
     for last in Priority.allCases.map(Optional.some) + [nil] {
       for now in Priority.allCases {
@@ -164,7 +164,7 @@ import Testing
     }
   }
 
-  @Test func `another action is not held back`() {
+  @Test func anotherActionIsNotHeldBack() {
     let rules = DecisionRules()
     var actionHistory = ActionHistory()
     actionHistory.record(.sendVoiceMessage, id: UUID(), at: .present, priority: .low)
@@ -174,7 +174,7 @@ import Testing
         == .emailOutreach)
   }
 
-  @Test func `a cooldown of nothing holds nothing back`() {
+  @Test func aCooldownOfNothingHoldsNothingBack() {
     var rules = DecisionRules()
     rules.actions.cooldown = .seconds(0)
     var actionHistory = ActionHistory()

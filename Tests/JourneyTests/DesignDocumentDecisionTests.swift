@@ -7,7 +7,7 @@ import Testing
   private let rules = DecisionRules.literal
 
   @Test(arguments: propertySeeds)
-  func `random histories come out as in the seed`(seed: UInt64) throws {
+  func randomHistoriesMatchTheDesignDocument(seed: UInt64) throws {
     var random = SeededRandom(seed: seed)
     for _ in 0..<250 {
       let reference = Self.history(using: &random)
@@ -22,7 +22,7 @@ import Testing
 
   /// An event at a time, as the seed's callers do it: after each, the seed's answer for the history so far.
   @Test(arguments: propertySeeds)
-  func `each evaluation is the seed's for the events so far`(seed: UInt64) throws {
+  func eachEvaluationMatchesTheDesignDocument(seed: UInt64) throws {
     var random = SeededRandom(seed: seed)
     for _ in 0..<25 {
       let reference = Self.history(using: &random)
@@ -40,7 +40,7 @@ import Testing
     }
   }
 
-  @Test func `a client without any event is a lead`() {
+  @Test func aClientWithoutAnyEventIsALead() {
     let reference = DesignDocumentReference(events: [], aiScore: nil, now: Timestamp.present.microseconds)
     check(ClientSummary(), against: reference)
     let assessment = rules.assess(ClientSummary(), aiScore: nil, at: .present)
@@ -48,7 +48,7 @@ import Testing
     #expect(assessment.score == 40)
   }
 
-  @Test func `a client worked out by hand`() throws {
+  @Test func aClientWorkedOutByHand() throws {
     // Overdue once, paid since, two of the last ten negative, nothing in the last thirty days: three risks, 60 + 25 -
     // 30.
     let day: Int64 = 86_400_000_000, now = Timestamp.present.microseconds

@@ -16,7 +16,7 @@ import Testing
     #expect(table == EnumTable(uniqueKeysWithValues: dictionary.map { ($0.key, $0.value) }))
   }
 
-  @Test func `a table holds for each case what a dictionary holds`() {
+  @Test func aTableHoldsForEachCaseWhatADictionaryHolds() {
     compare(Stage.self)
     compare(Risk.self)
     compare(ActionKind.self)
@@ -24,7 +24,7 @@ import Testing
     #expect(([.lead: 1, .churnRisk: 2] as EnumTable<Stage, Int>)[.churnRisk] == 2)
   }
 
-  @Test func `labels are the words after what they label`() {
+  @Test func labelsAreTheWordsAfterWhatTheyLabel() {
     for stage in Stage.allCases { #expect("\(stage.label)" == "stage:" + stage.rawValue) }
     for risk in Risk.allCases { #expect("\(risk.label)" == "risk:" + risk.rawValue) }
   }

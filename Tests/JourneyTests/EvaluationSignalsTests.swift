@@ -12,7 +12,7 @@ import Testing
     return SignalReader(rules ?? self.rules).signals(type: type, stage: stage, sourceEventID: "evt_1", metadata: value)
   }
 
-  @Test func `an event that says nothing has no signal`() throws {
+  @Test func anEventThatSaysNothingHasNoSignal() throws {
     #expect(try signals("call") == Signals())
     #expect(try signals("call", "[]") == Signals())
     #expect(try signals("", #"{"invoiceId":"in_1","usage":3}"#) == Signals())
@@ -22,18 +22,18 @@ import Testing
     (#"{"sentiment":"negative"}"#, true), (#"{"sentiment":"Negative"}"#, false), (#"{"sentiment":"positive"}"#, false),
     (#"{"sentiment":-1}"#, false), (#"{"sentiment":["negative"]}"#, false), (#"{"sentiment":null}"#, false),
   ])
-  func `the mood is negative where the metadata says just that`(metadata: String, isNegative: Bool) throws {
+  func theMoodIsNegativeOnlyIfTheMetadataSaysSo(metadata: String, isNegative: Bool) throws {
     #expect(try signals("survey_answered", metadata).isNegative == isNegative)
   }
 
-  @Test func `an overdue notice is the seed's only in the stage billing`() throws {
+  @Test func anOverdueNoticeOfTheDesignDocumentNeedsTheStageBilling() throws {
     #expect(try signals("invoice_overdue").isOverdueNotice)
     #expect(try !signals("invoice_overdue", stage: .retention).isOverdueNotice)
     #expect(try !signals("invoice_overdue", stage: nil).isOverdueNotice)
     #expect(try !signals("invoice_paid").isOverdueNotice)
   }
 
-  @Test func `invoices are named by text or number`() throws {
+  @Test func invoicesAreNamedByTextOrNumber() throws {
     #expect(try signals("invoice_overdue", #"{"invoiceId":"in_1"}"#).invoice == .overdue(id: "in_1"))
     #expect(
       try signals("invoice_overdue", #"{"invoiceId":12345678901234567890}"#).invoice
@@ -44,12 +44,12 @@ import Testing
   }
 
   @Test(arguments: ["{}", #"{"invoiceId":""}"#, #"{"invoiceId":null}"#, #"{"invoiceId":{}}"#])
-  func `a notice without an invoice stands for itself, a payment without one settles nothing`(metadata: String) throws {
+  func aNoticeWithoutAnInvoiceStandsForItselfAndAPaymentWithoutOneSettlesNothing(metadata: String) throws {
     #expect(try signals("invoice_overdue", metadata).invoice == .overdue(id: "event:evt_1"))
     #expect(try signals("invoice_paid", metadata).invoice == nil)
   }
 
-  @Test func `progress and tickets follow from the type`() throws {
+  @Test func progressAndTicketsFollowFromTheType() throws {
     #expect(try signals("milestone_completed").progress == .advanced)
     #expect(try signals("deliverable_sent").progress == .advanced)
     #expect(try signals("milestone_delayed").progress == .delayed)
@@ -57,7 +57,7 @@ import Testing
     #expect(try !signals("ticket_closed").isTicketOpened)
   }
 
-  @Test func `usage is the metadata's, else the type's`() throws {
+  @Test func usageIsTheMetadatasElseTheTypes() throws {
     #expect(try signals("usage_reported", #"{"usage":12.5}"#).usage == 12.5)
     #expect(try signals("usage_reported").usage == nil)
     #expect(try signals("usage_reported", #"{"usage":"12"}"#).usage == nil)
@@ -67,7 +67,7 @@ import Testing
     #expect(try signals("call", #"{"usage":7}"#).usage == nil)
   }
 
-  @Test func `the types can be set`() throws {
+  @Test func theTypesCanBeSet() throws {
     var rules = SignalRules()
     rules.ticketOpened = ["case_opened"]
     rules.usage = ["seats": 40]

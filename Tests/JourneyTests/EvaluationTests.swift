@@ -13,7 +13,7 @@ import Testing
     event("3", at: .present - .days(2), stage: .churnRisk),
   ]
 
-  @Test func `a batch is evaluated once, because of its newest event`() throws {
+  @Test func aBatchIsEvaluatedOnceBecauseOfItsNewestEvent() throws {
     var random = SeededRandom(seed: 1)
     let result = DecisionRules().evaluated(.test(), taking: Self.events, random: &random)
     try #require(result.evaluations.count == 1)
@@ -25,7 +25,7 @@ import Testing
     #expect(evaluation.decision.winner(of: evaluation.assessment)?.action == .scheduleMeeting)
   }
 
-  @Test func `each event is evaluated for itself where the rules say so`() {
+  @Test func eachEventIsEvaluatedSeparatelyIfTheRulesSaySo() {
     var random = SeededRandom(seed: 1)
     let result = DecisionRules.literal.evaluated(.test(), taking: Self.events, random: &random)
     #expect(result.evaluations.map(\.cause.incoming?.event.sourceEventID) == ["1", "2", "3"])
@@ -34,7 +34,7 @@ import Testing
     #expect(result.evaluations.map(\.isAction) == [true, true, true])
   }
 
-  @Test func `both ways take the same in`() {
+  @Test func bothCadencesMakeTheSameSummary() {
     var random = SeededRandom(seed: 1)
     let batch = DecisionRules().evaluated(.test(), taking: Self.events, random: &random)
     let single = DecisionRules.literal.evaluated(.test(), taking: Self.events, random: &random)
@@ -42,7 +42,7 @@ import Testing
     #expect(batch.summary.recent.map(\.stamp.id) == ["2", "3", "1"])
   }
 
-  @Test func `a client that is evaluated again is dated after the last time`() throws {
+  @Test func aClientThatIsEvaluatedAgainIsDatedAfterTheLastTime() throws {
     var random = SeededRandom(seed: 1)
     var client = ClientSnapshot.test()
     let first = DecisionRules.literal.evaluate(&client, taking: Self.events, random: &random)
@@ -50,14 +50,14 @@ import Testing
     #expect(try #require(first.last).at < #require(second.first).at)
   }
 
-  @Test func `without an event there is nothing to evaluate`() {
+  @Test func withoutAnEventThereIsNothingToEvaluate() {
     var random = SeededRandom(seed: 1)
     for rules in [DecisionRules(), .literal] {
       #expect(rules.evaluated(.test(), taking: [], random: &random).evaluations.isEmpty)
     }
   }
 
-  @Test func `action ids are unique, of version 7, and carry the moment of the decision`() throws {
+  @Test func actionIdsAreUniqueOfVersion7AndCarryTheMomentOfTheDecision() throws {
     var random = SeededRandom(seed: 2)
     let events = (0..<200).map { Self.event("\($0)", at: .present, stage: .lead) }
     let result = DecisionRules.literal.evaluated(.test(), taking: events, random: &random)
@@ -69,7 +69,7 @@ import Testing
     for (a, b) in zip(result.evaluations, result.evaluations.dropFirst()) { #expect(a.at < b.at) }
   }
 
-  @Test func `a published action is remembered, and held back from then on`() throws {
+  @Test func aPublishedActionIsRecordedAndCoolsDown() throws {
     var rules = DecisionRules()
     rules.evaluation = .perEvent
     var random = SeededRandom(seed: 1)
@@ -90,7 +90,7 @@ import Testing
     #expect(again.actionHistory.last[.emailOutreach]?.decidedAt == .present + .hours(72))
   }
 
-  @Test func `the late invoices of the moment replace those of the summary, where there are any`() {
+  @Test func theLateInvoicesOfTheMomentReplaceThoseOfTheSummaryWhereThereAreAny() {
     var random = SeededRandom(seed: 1)
     var summary = ClientSummary()
     summary.lateInvoices = LateInvoices(count: 1, oldest: [.init(id: "in_1", overdueAt: .present)])
@@ -102,7 +102,7 @@ import Testing
     #expect(level(LateInvoices()) == [.lowEngagement])
   }
 
-  @Test func `an event that is known already is evaluated without any effect on the state`() {
+  @Test func anEventThatIsKnownAlreadyIsEvaluatedWithoutAnyEffectOnTheState() {
     var random = SeededRandom(seed: 1)
     let first = DecisionRules().evaluated(.test(), taking: Self.events, random: &random)
     let second = DecisionRules().evaluated(
@@ -111,7 +111,7 @@ import Testing
     #expect(second.evaluations.last?.assessment == first.evaluations.last?.assessment)
   }
 
-  @Test func `an evaluation explains itself`() throws {
+  @Test func anEvaluationExplainsItself() throws {
     var random = SeededRandom(seed: 1)
     let result = DecisionRules().evaluated(.test(aiScore: 72.5), taking: Self.events, random: &random)
     let evaluation = try #require(result.evaluations.first)
@@ -129,7 +129,7 @@ import Testing
     #expect(root["cause"]?["id"]?.string == "2")
   }
 
-  @Test func `an explanation tells what became of each candidate`() throws {
+  @Test func anExplanationHasAVerdictPerCandidate() throws {
     var random = SeededRandom(seed: 1)
     var rules = DecisionRules()
     rules.actions.byRisk = [.init(.lowEngagement, .init(.sendVoiceMessage))]

@@ -15,7 +15,7 @@ import Testing
   }
 
   @Test(arguments: propertySeeds)
-  func `merging is commutative, associative and idempotent`(seed: UInt64) {
+  func mergingIsCommutativeAssociativeAndIdempotent(seed: UInt64) {
     var random = SeededRandom(seed: seed)
     for _ in 0..<200 {
       let a = Self.random(using: &random), b = Self.random(using: &random), c = Self.random(using: &random)
@@ -28,7 +28,7 @@ import Testing
   }
 
   @Test(arguments: propertySeeds)
-  func `rows are the same whatever the order of their events`(seed: UInt64) {
+  func rowsAreTheSameWhateverTheOrderOfTheirEvents(seed: UInt64) {
     var random = SeededRandom(seed: seed)
     let events = HistoryEvent.random(count: 60, around: .present, using: &random)
     func rows(_ events: [HistoryEvent]) -> InvoiceRows {
@@ -44,14 +44,14 @@ import Testing
     }
   }
 
-  @Test func `each kind keeps its earliest time`() {
+  @Test func eachKindKeepsItsEarliestTime() {
     let early = Timestamp.present - .days(1)
     var state = InvoiceState(overdueAt: .present, settledAt: early)
     state.merge(InvoiceState(overdueAt: early, settledAt: .present))
     #expect(state == InvoiceState(overdueAt: early, settledAt: early))
   }
 
-  @Test func `a payment settles, also one that comes before the notice`() {
+  @Test func aPaymentSettlesAlsoOneThatComesBeforeTheNotice() {
     var paidLater = InvoiceState(overdueAt: .present)
     #expect(paidLater.isLate)
     paidLater.merge(InvoiceState(settledAt: .present + .days(1)))

@@ -13,7 +13,7 @@ import Testing
 
   // MARK: Engagement
 
-  @Test func `three events in thirty days are engagement, to the microsecond`() {
+  @Test func threeEventsInThirtyDaysAreEngagementToTheMicrosecond() {
     var summary = ClientSummary()
     for (id, age) in [("1", 2), ("2", 5), ("3", 30)] { summary.insert(id, at: .present - .days(Int64(age))) }
     #expect(found(.lowEngagement, in: summary) == nil)
@@ -25,7 +25,7 @@ import Testing
     #expect(rules.nextChange(of: summary, after: start) == nil)
   }
 
-  @Test func `a client that never had three events is not known to have slackened`() {
+  @Test func aClientThatNeverHadThreeEventsIsNotKnownToHaveSlackened() {
     var summary = ClientSummary()
     #expect(found(.lowEngagement, in: summary)?.evidence == "0 events in the last 30 days, fewer than 3")
     summary.insert("1", at: .present)
@@ -35,13 +35,13 @@ import Testing
     #expect(rules.nextChange(of: summary, after: .present) == nil)
   }
 
-  @Test func `events of the future count, as in the seed`() {
+  @Test func eventsOfTheFutureCountAsInTheDesignDocument() {
     var summary = ClientSummary()
     for id in ["1", "2", "3"] { summary.insert(id, at: .present + .days(2)) }
     #expect(found(.lowEngagement, in: summary) == nil)
   }
 
-  @Test func `the number and the window of events can be set`() {
+  @Test func theNumberAndTheWindowOfEventsCanBeSet() {
     var rules = RiskRules()
     rules.lowEngagement?.events = 10
     rules.lowEngagement?.window = .days(1)
@@ -54,7 +54,7 @@ import Testing
 
   // MARK: Invoices
 
-  @Test func `a late invoice is a risk until it is settled`() {
+  @Test func aLateInvoiceIsARiskUntilItIsSettled() {
     var summary = ClientSummary()
     summary.insert("1", at: .present - .days(9), stage: .billing) { $0.isOverdueNotice = true }
     #expect(found(.lateInvoices, in: summary) == nil, "the notice alone says nothing about the invoice")
@@ -71,7 +71,7 @@ import Testing
     #expect(found(.lateInvoices, in: summary) == nil)
   }
 
-  @Test func `under the seed's rule a notice is a risk for good`() {
+  @Test func underTheDesignDocumentsRuleANoticeIsARiskForGood() {
     var summary = ClientSummary()
     let rules = DecisionRules.literal.risks
     summary.lateInvoices = LateInvoices(count: 1, oldest: [.init(id: "in_1", overdueAt: .present)])
@@ -84,7 +84,7 @@ import Testing
 
   // MARK: Sentiment
 
-  @Test func `two negative events among the newest ten are a risk`() {
+  @Test func twoNegativeEventsAmongTheNewestTenAreARisk() {
     var summary = ClientSummary()
     summary.insert("n1", at: .present - .days(20)) { $0.isNegative = true }
     for id in 0..<8 { summary.insert("e\(id)", at: .present - .days(10)) }
@@ -97,7 +97,7 @@ import Testing
     #expect(found(.negativeSentiment, in: summary) == nil, "the older one is the eleventh now")
   }
 
-  @Test func `how many events are looked at can be set`() {
+  @Test func howManyEventsAreLookedAtCanBeSet() {
     var rules = RiskRules()
     rules.negativeSentiment?.among = 2
     rules.negativeSentiment?.events = 1
@@ -114,7 +114,7 @@ import Testing
 
   // MARK: Progress
 
-  @Test func `an active project in which nothing moves for three weeks is slow`() {
+  @Test func anActiveProjectInWhichNothingMovesForThreeWeeksIsSlow() {
     var summary = ClientSummary()
     let start = Timestamp.present - .days(21)
     summary.insert("1", at: start, stage: .activeProject)
@@ -129,7 +129,7 @@ import Testing
     #expect(found(.slowProjectProgress, in: summary, at: .present + .days(90)) == nil, "the project is over")
   }
 
-  @Test func `silence is counted from the stage where the last progress was before it`() {
+  @Test func silenceIsCountedFromTheStageWhereTheLastProgressWasBeforeIt() {
     var summary = ClientSummary()
     summary.insert("1", at: .present - .days(50)) { $0.progress = .advanced }
     summary.insert("2", at: .present - .days(20), stage: .activeProject)
@@ -137,7 +137,7 @@ import Testing
     #expect(found(.slowProjectProgress, in: summary, at: .present + .days(1)) != nil)
   }
 
-  @Test func `a delay is slow at once and until the next progress, in any stage`() {
+  @Test func aDelayIsSlowAtOnceAndUntilTheNextProgressInAnyStage() {
     var summary = ClientSummary()
     summary.insert("1", at: .present, stage: .activeProject) { $0.progress = .delayed }
     let risk = found(.slowProjectProgress, in: summary)
@@ -156,7 +156,7 @@ import Testing
     (19.99, "usage 19.99 % on 2026-11-20, under 20 %"), (0, "usage 0 % on 2026-11-20, under 20 %"), (20, nil),
     (100, nil),
   ])
-  func `usage under the threshold is low`(percent: Double, evidence: String?) {
+  func usageUnderTheThresholdIsLow(percent: Double, evidence: String?) {
     var summary = ClientSummary()
     summary.insert("1", at: .present) { $0.usage = percent }
     let risk = found(.lowFeatureUsage, in: summary)
@@ -164,7 +164,7 @@ import Testing
     #expect(risk?.since == (evidence == nil ? nil : .present))
   }
 
-  @Test func `only the newest usage counts`() {
+  @Test func onlyTheNewestUsageCounts() {
     var summary = ClientSummary()
     summary.insert("1", at: .present) { $0.usage = 90 }
     summary.insert("0", at: .present - .days(1)) { $0.usage = 1 }
@@ -173,7 +173,7 @@ import Testing
 
   // MARK: Tickets
 
-  @Test func `three tickets in thirty days are many, to the microsecond`() {
+  @Test func threeTicketsInThirtyDaysAreManyToTheMicrosecond() {
     var summary = ClientSummary()
     for (id, age) in [("1", 30), ("2", 29)] {
       summary.insert(id, at: .present - .days(Int64(age))) { $0.isTicketOpened = true }
@@ -189,7 +189,7 @@ import Testing
     #expect(rules.nextChange(of: summary, after: .present) == end)
   }
 
-  @Test func `a great many tickets are said to be no fewer than are kept`() {
+  @Test func aGreatManyTicketsAreSaidToBeNoFewerThanAreKept() {
     var summary = ClientSummary()
     for id in 0..<14 { summary.insert("\(id)", at: .present) { $0.isTicketOpened = true } }
     #expect(
@@ -198,7 +198,7 @@ import Testing
 
   // MARK: All of them
 
-  @Test func `the seed's risks come first, in its order`() {
+  @Test func theDesignDocumentsRisksComeFirstInOrder() {
     var summary = ClientSummary()
     for id in ["1", "2", "3"] {
       summary.insert(id, at: .present - .days(25), stage: .activeProject) {
@@ -218,7 +218,7 @@ import Testing
         ])
   }
 
-  @Test func `a risk that is switched off never holds and never comes due`() {
+  @Test func aRiskThatIsSwitchedOffNeverHoldsAndNeverComesDue() {
     var rules = RiskRules()
     rules.lowEngagement = nil
     rules.lateInvoices = nil
@@ -236,7 +236,7 @@ import Testing
 
   /// The due moment is exact: the risks differ there from a microsecond before, and do not change on the way to it.
   @Test(arguments: propertySeeds)
-  func `the next change is the first moment at which the risks differ`(seed: UInt64) {
+  func theNextChangeIsTheFirstMomentAtWhichTheRisksDiffer(seed: UInt64) {
     var random = SeededRandom(seed: seed)
     for _ in 0..<100 {
       let summary = ClientSummary(
@@ -259,7 +259,7 @@ import Testing
     }
   }
 
-  @Test func `an assessment says when it will change`() {
+  @Test func anAssessmentSaysWhenItWillChange() {
     var summary = ClientSummary()
     for id in ["1", "2", "3"] { summary.insert(id, at: .present) }
     let assessment = DecisionRules().assess(summary, aiScore: nil, at: .present)

@@ -31,7 +31,7 @@ import Testing
   @Test func stagesAreNumberedInTheirOrder() { #expect(Stage.allCases.map(\.index) == Array(Stage.allCases.indices)) }
 
   @Test(arguments: propertySeeds)
-  func `what is written is read back`(seed: UInt64) {
+  func whatIsWrittenIsReadBack(seed: UInt64) {
     var random = SeededRandom(seed: seed)
     for _ in 0..<100 {
       let summary = Self.summary(using: &random)
@@ -42,7 +42,7 @@ import Testing
   }
 
   /// What is in databases already: these bytes must not change.
-  @Test func `the stored form is this`() {
+  @Test func theStoredFormIsThis() {
     var summary = ClientSummary()
     summary.insert(
       EventStamp(at: Timestamp(microseconds: 1), id: "e1", source: "crm"), stage: .billing, signals: Signals())
@@ -56,7 +56,7 @@ import Testing
   }
 
   /// Instances of the version that kept no priorities may write a client's state in turn with this one.
-  @Test func `priorities stand where earlier versions pass over them`() throws {
+  @Test func prioritiesAreInAnEntryThatEarlierVersionsSkip() throws {
     var actionHistory = ActionHistory()
     actionHistory.record(.emailOutreach, id: UUID(), at: .present, priority: .urgent)
     let plain = { (priority: Priority?) in
@@ -73,12 +73,12 @@ import Testing
     #expect(Array(new[old.count...].prefix(3)) == [2] + Array(">u".utf8))
   }
 
-  @Test func `empty states are read back`() {
+  @Test func emptyStatesAreReadBack() {
     #expect(ClientSummary(encoded: ClientSummary().encoded()) == ClientSummary())
     #expect(ActionHistory(encoded: ActionHistory().encoded()) == ActionHistory())
   }
 
-  @Test func `extreme times are read back`() {
+  @Test func extremeTimesAreReadBack() {
     for microseconds in [Int64.min, -1, 0, 1, .max] {
       var summary = ClientSummary()
       summary.insert("e", at: Timestamp(microseconds: microseconds), stage: .churnRisk) { $0.isOverdueNotice = true }
@@ -87,7 +87,7 @@ import Testing
   }
 
   @Test(arguments: propertySeeds)
-  func `equal states have one form, whatever made them`(seed: UInt64) {
+  func equalStatesHaveOneFormWhateverMadeThem(seed: UInt64) {
     var random = SeededRandom(seed: seed)
     let events = HistoryEvent.random(count: 40, around: .present, using: &random)
     #expect(ClientSummary(of: events).encoded() == ClientSummary(of: events.shuffled(using: &random)).encoded())
@@ -99,7 +99,7 @@ import Testing
   }
 
   @Test(arguments: propertySeeds)
-  func `every cut and every addition is refused`(seed: UInt64) {
+  func everyCutAndEveryAdditionIsRefused(seed: UInt64) {
     var random = SeededRandom(seed: seed)
     let summary = Self.summary(using: &random).encoded()
     for length in 0..<summary.count { #expect(ClientSummary(encoded: Array(summary[..<length])) == nil) }
@@ -110,7 +110,7 @@ import Testing
   }
 
   @Test(arguments: propertySeeds)
-  func `damaged bytes give nothing, or a state that can be worked with`(seed: UInt64) {
+  func damagedBytesGiveNothingOrAStateThatCanBeWorkedWith(seed: UInt64) {
     var random = SeededRandom(seed: seed)
     for _ in 0..<300 {
       var bytes = Self.summary(using: &random).encoded()
@@ -125,7 +125,7 @@ import Testing
   }
 
   @Test(arguments: propertySeeds)
-  func `random bytes give nothing, or a state that can be worked with`(seed: UInt64) {
+  func randomBytesGiveNothingOrAStateThatCanBeWorkedWith(seed: UInt64) {
     var random = SeededRandom(seed: seed)
     for _ in 0..<1000 {
       let tail = (0..<Int.random(in: 0...60, using: &random)).map { _ in
@@ -137,7 +137,7 @@ import Testing
   }
 
   /// A count that promises more than there is must not be believed: it would be counted to.
-  @Test func `a monstrous count is refused at once`() {
+  @Test func aMonstrousCountIsRefusedAtOnce() {
     let huge = [UInt8](repeating: 0xff, count: 8) + [0x7f]
     let endless = [UInt8](repeating: 0xff, count: 40)
     for count in [huge, endless] {
@@ -165,11 +165,11 @@ import Testing
       ([1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0x69, 0], false, "an invoice that is not counted"),
       ([1, 0, 0, 0, 0, 0, 0, 1, 1, 1, 0x69, 0], true, "an invoice"),
     ] as [([UInt8], Bool, String)])
-  func `what no summary can be is refused`(bytes: [UInt8], isRead: Bool, name: String) {
+  func impossibleSummariesAreRefused(bytes: [UInt8], isRead: Bool, name: String) {
     #expect((ClientSummary(encoded: bytes) != nil) == isRead, "\(name)")
   }
 
-  @Test func `more events than are kept are refused`() {
+  @Test func moreEventsThanAreKeptAreRefused() {
     func encoded(_ count: UInt8) -> [UInt8] {
       var bytes: [UInt8] = [1, 0, count]
       for time in (0..<count).reversed() { bytes += [time * 2, 0, 0, 0] }
@@ -179,7 +179,7 @@ import Testing
     #expect(ClientSummary(encoded: encoded(11)) == nil)
   }
 
-  @Test func `an action that these rules do not know is passed over`() {
+  @Test func anActionThatTheseRulesDoNotKnowIsPassedOver() {
     let id = [UInt8](repeating: 7, count: 16)
     #expect(ActionHistory(encoded: [1, 1, 4] + Array("sing".utf8) + id + [0]) == ActionHistory())
   }

@@ -6,7 +6,7 @@ import Testing
   private static let profiles = [DecisionRules(), DecisionRules.literal]
 
   @Test(arguments: propertySeeds)
-  func `any order, batching and repetition makes the same summary`(seed: UInt64) {
+  func anyOrderBatchingAndRepetitionMakesTheSameSummary(seed: UInt64) {
     var random = SeededRandom(seed: seed)
     for _ in 0..<25 {
       let events = HistoryEvent.random(count: Int.random(in: 0...40, using: &random), around: .present, using: &random)
@@ -19,7 +19,7 @@ import Testing
   }
 
   @Test(arguments: propertySeeds)
-  func `any order, batching and repetition ends in the same assessment and decision`(seed: UInt64) {
+  func anyOrderBatchingAndRepetitionEndsInTheSameAssessmentAndDecision(seed: UInt64) {
     var random = SeededRandom(seed: seed)
     for rules in Self.profiles {
       for _ in 0..<10 {
@@ -38,7 +38,7 @@ import Testing
   }
 
   @Test(arguments: propertySeeds)
-  func `a bounded selection of the history makes the same summary`(seed: UInt64) {
+  func aBoundedSelectionOfTheHistoryMakesTheSameSummary(seed: UInt64) {
     var random = SeededRandom(seed: seed)
     for _ in 0..<50 {
       let events = HistoryEvent.random(count: Int.random(in: 0...80, using: &random), around: .present, using: &random)
@@ -47,7 +47,7 @@ import Testing
   }
 
   @Test(arguments: propertySeeds)
-  func `a summary holds the newest of each kind`(seed: UInt64) {
+  func aSummaryHoldsTheNewestOfEachKind(seed: UInt64) {
     var random = SeededRandom(seed: seed)
     for _ in 0..<50 {
       let events = HistoryEvent.random(count: Int.random(in: 0...60, using: &random), around: .present, using: &random)
@@ -67,7 +67,7 @@ import Testing
     }
   }
 
-  @Test func `an event that was pushed out does not come back`() {
+  @Test func anEventThatWasPushedOutDoesNotComeBack() {
     var summary = ClientSummary()
     for hour in 0..<30 { summary.insert("e\(hour)", at: .present + .hours(Int64(hour))) { $0.isTicketOpened = true } }
     let full = summary
@@ -77,7 +77,7 @@ import Testing
     #expect(summary.tickets.map(\.id) == (20..<30).reversed().map { "e\($0)" })
   }
 
-  @Test func `ids that Unicode takes for equivalent are two events in either order`() {
+  @Test func idsThatUnicodeTakesForEquivalentAreTwoEventsInEitherOrder() {
     let composed = EventStamp(at: .present, id: "\u{e9}", source: "s")
     let decomposed = EventStamp(at: .present, id: "e\u{301}", source: "s")
     #expect(composed != decomposed && decomposed < composed && !(composed < decomposed))
@@ -86,7 +86,7 @@ import Testing
     #expect(ClientSummary(of: events) == ClientSummary(of: events.reversed()))
   }
 
-  @Test func `stamps order by time, then by the bytes of the id, then of the source`() {
+  @Test func stampsOrderByTimeThenByTheBytesOfTheIdThenOfTheSource() {
     let early = Timestamp.present, late = Timestamp.present + .microsecond
     let ordered = [
       EventStamp(at: early, id: "", source: "z"), EventStamp(at: early, id: "Z", source: "a"),

@@ -9,7 +9,7 @@ import Testing
   }
 
   @Test(arguments: propertySeeds)
-  func `version, variant and time are where the standard puts them`(seed: UInt64) {
+  func versionVariantAndTimeAreWhereTheStandardPutsThem(seed: UInt64) {
     var random = SeededRandom(seed: seed)
     for _ in 0..<200 {
       let time = Timestamp(microseconds: .random(in: 0..<1 << 55, using: &random))
@@ -20,25 +20,25 @@ import Testing
     }
   }
 
-  @Test func `the example of RFC 9562 has its time in front`() {
+  @Test func theExampleOfRFC9562HasItsTimeInFront() {
     // Appendix A.6: 2022-02-22T19:22:22Z.
     var random = SeededRandom(seed: 1)
     #expect(UUID.v7(at: Timestamp(seconds: 1_645_557_742), using: &random).uuidString.hasPrefix("017F22E2-79B0-7"))
   }
 
-  @Test func `later ids sort behind earlier ones`() {
+  @Test func laterIdsSortBehindEarlierOnes() {
     var random = SeededRandom(seed: 5)
     let ids = (0..<2000).map { UUID.v7(at: .present + TimeSpan(microseconds: Int64($0) * 1000), using: &random) }
     #expect(ids.map(\.uuidString).sorted() == ids.map(\.uuidString))
   }
 
-  @Test func `ids are in the order of their microseconds`() {
+  @Test func idsAreInTheOrderOfTheirMicroseconds() {
     var random = SeededRandom(seed: 10)
     let ids = (0..<3000).map { UUID.v7(at: .present + TimeSpan(microseconds: $0), using: &random) }
     #expect(zip(ids, ids.dropFirst()).allSatisfy { $0 < $1 })
   }
 
-  @Test func `ids of one moment differ in all their random bits`() {
+  @Test func idsOfOneMomentDifferInAllTheirRandomBits() {
     var random = SeededRandom(seed: 9)
     let ids = (0..<5000).map { _ in UUID.v7(at: .present, using: &random) }
     #expect(Set(ids).count == ids.count)
@@ -55,7 +55,7 @@ import Testing
     #expect(varying == [0, 0, 0, 0, 0, 0, 0, 0x03, 0x3f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff])
   }
 
-  @Test func `a time before 1970 counts as 1970`() {
+  @Test func aTimeBefore1970CountsAs1970() {
     var random = SeededRandom(seed: 1)
     let id = UUID.v7(at: Timestamp(microseconds: -1_000_000), using: &random)
     #expect(Self.milliseconds(of: id) == 0)

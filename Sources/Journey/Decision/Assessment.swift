@@ -1,14 +1,14 @@
-/// What the rules make of a client at one moment: how it stands, and what could be done, best first.
+/// The assessment of a client at one moment: its state, and the possible actions, best first.
 public struct Assessment: Hashable, Sendable {
   public var stage: Stage
   public var risks: [DetectedRisk]
   public var level: RiskLevel
   public var score: Double
-  /// What the score is made of, in the order in which it is added up.
+  /// The parts of the score, in the order in which they are added.
   public var contributions: [Contribution]
-  /// Each action once, the best first.
+  /// Each action once, best first.
   public var candidates: [Candidate]
-  /// The next moment at which the risks change although nothing happens.
+  /// The next moment at which the risks change without an event.
   public var nextChange: Timestamp?
 
   public var priority: Priority
@@ -16,7 +16,7 @@ public struct Assessment: Hashable, Sendable {
 
 /// One part of a score.
 public struct Contribution: Hashable, Sendable {
-  /// What it comes from; as a text e.g. `ai_score`, `base`, `stage:billing`, `risk:late_invoices`, `minimum`.
+  /// The origin of a part; as text e.g. `ai_score`, `base`, `stage:billing`, `risk:late_invoices`, `minimum`.
   public enum Source: Hashable, Sendable {
     case aiScore, base, minimum
     case stage(Stage)
@@ -41,7 +41,7 @@ extension Contribution.Source: CustomStringConvertible {
   }
 }
 
-/// An action that could be taken, and why.
+/// An action that could be taken, and the reason for it.
 public struct Candidate: Hashable, Sendable {
   public enum Trigger: Hashable, Sendable {
     case stage(Stage)
@@ -66,11 +66,11 @@ extension Candidate.Trigger: CustomStringConvertible {
 }
 
 extension DecisionRules {
-  /// Assesses a client. A pure function of its arguments.
+  /// Assesses a client. Pure.
   ///
   /// - Parameters:
-  ///   - aiScore: the contact's `ai_score`; nil, 0 and NaN all mean that there is none, as in the seed.
-  ///   - now: the moment for which windows are counted.
+  ///   - aiScore: the contact's `ai_score`. As in the design document, nil, 0 and NaN mean that there is none.
+  ///   - now: the moment at which time windows end.
   public func assess(_ summary: ClientSummary, aiScore: Double?, at now: Timestamp) -> Assessment {
     let stage = summary.stage?.stage ?? .lead
     let risks = self.risks.detect(in: summary, at: now)
@@ -83,7 +83,7 @@ extension DecisionRules {
       priority: levels.priorities[level] ?? .low)
   }
 
-  /// Double arithmetic in the order of the seed, so that fractional scores come out as there.
+  /// Uses doubles in the order of the design document, so that fractional scores are identical.
   private func add(stage: Stage, risks: [DetectedRisk], aiScore: Double?) -> (Double, [Contribution]) {
     var parts: [Contribution] = []
     parts.reserveCapacity(risks.count + 3)

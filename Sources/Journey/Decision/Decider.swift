@@ -1,11 +1,12 @@
-/// The decision as the ledger calls it, inside its transaction: evaluates one client and words its actions.
+/// Evaluates one client and builds its action messages.
 ///
-/// It has to run there: decided outside, two instances that meet one client would lose one of their updates.
+/// The event store calls it inside its transaction: outside of it, two instances could overwrite each other's update of
+/// a client.
 public struct Decider: Sendable {
   public let rules: DecisionRules
-  /// Marks stored summaries; see `DecisionRules.stateFingerprint`.
+  /// Marks stored summaries, see `DecisionRules.stateFingerprint`.
   public let fingerprint: UInt64
-  /// Makes the message of an action. A pure function, so that an action can be sent again from what is stored of it.
+  /// Builds the message of an action. Pure, so that the message can be rebuilt from what is stored.
   public let message: @Sendable (RecommendedAction) -> ActionMessage
 
   public init(rules: DecisionRules, message: @escaping @Sendable (RecommendedAction) -> ActionMessage) {
@@ -20,7 +21,7 @@ public struct Decider: Sendable {
     rules.evaluate(&client, taking: events, random: &random)
   }
 
-  /// - Parameter historyChanged: whether its stored events are others now; otherwise time has passed.
+  /// - Parameter historyChanged: whether the client's stored events have changed; if false, time has passed.
   public func evaluateWithoutEvent(
     _ client: inout ClientSnapshot, historyChanged: Bool, random: inout some RandomNumberGenerator
   ) -> Evaluation {

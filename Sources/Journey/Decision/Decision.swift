@@ -1,34 +1,34 @@
 public import FoundationEssentials
 
-/// What became of the candidates of an assessment.
+/// The verdicts on the candidates of an assessment.
 public struct Decision: Hashable, Sendable {
   public enum Verdict: Hashable, Sendable {
     case chosen
-    /// A better candidate was there; the name says which.
+    /// The named action was a better candidate.
     case outranked(by: ActionKind)
-    /// The best candidate was published for this client not long ago; it can come again at `until`.
+    /// The best candidate, but it was published for this client recently. It is possible again at `until`.
     case coolingDown(actionID: UUID, until: Timestamp)
-    /// The best candidate, of a client that was only made anew: nothing was to be published.
+    /// The best candidate, but the client was only recomputed, without publishing.
     case withheld
   }
 
-  /// One verdict a candidate, in the candidates' order.
+  /// One verdict per candidate, in the same order.
   public var verdicts: [Verdict]
 
-  /// The same where nothing is to be published, whatever was chosen.
+  /// The same decision without publishing: a chosen candidate is withheld.
   var withholding: Decision { Decision(verdicts: verdicts.map { $0 == .chosen ? .withheld : $0 }) }
 
-  /// The candidate to publish, or nil where nothing is to be done.
+  /// The candidate to publish; nil if there is none.
   public func winner(of assessment: Assessment) -> Candidate? {
     verdicts.firstIndex(of: .chosen).map { assessment.candidates[$0] }
   }
 }
 
 extension DecisionRules {
-  /// Arbitrates: the best candidate wins, unless the same action was published for the client within the cooldown. Then
-  /// nothing is published: the best next step is under way already, and a lesser one on top of it would be noise.
+  /// Chooses the best candidate. If the same action was published for the client within the cooldown, nothing is
+  /// published: a lesser action would only be noise.
   ///
-  /// An action that has expired holds nothing back, nor does one of a lower priority: things have become worse since.
+  /// An expired action does not count, nor does one of a lower priority, since the risks have grown.
   public func decide(_ assessment: Assessment, actionHistory: ActionHistory, at now: Timestamp) -> Decision {
     guard let best = assessment.candidates.first else { return Decision(verdicts: []) }
     var first = Decision.Verdict.chosen

@@ -1,10 +1,10 @@
-/// Everything that can be set about the decision, as values. The defaults are the adapter's; `config/decisions.yaml`
-/// and the profile `literal` set them otherwise.
+/// All settings of the decision. The defaults are the adapter's; `config/decisions.yaml`
+/// and the profile `literal` override them.
 public struct DecisionRules: Hashable, Sendable {
-  /// Named in every decision, so that a decision can be traced to the rules that made it.
+  /// The version in every decision, which identifies the rules that made it.
   public var version = "unversioned"
   public var evaluation = Cadence.perBatch
-  /// Whether a client is evaluated when a risk begins or ends as time passes, without any event.
+  /// Whether a client is evaluated when a risk begins or ends without an event.
   public var evaluatesOverTime = true
   public var score = ScoreRules()
   public var levels = LevelRules()
@@ -15,9 +15,9 @@ public struct DecisionRules: Hashable, Sendable {
   public init() {}
 
   public enum Cadence: String, CaseIterable, Sendable {
-    /// Each new event is evaluated for itself, as the seed does.
+    /// Evaluates each new event separately, as in the design document.
     case perEvent = "event"
-    /// A client is evaluated once for all its new events in a batch.
+    /// Evaluates a client once for all its new events in a batch.
     case perBatch = "batch"
   }
 }
@@ -25,7 +25,7 @@ public struct DecisionRules: Hashable, Sendable {
 /// The score: `(ai_score or base) + perStage x stage index - perRisk x risks`, not below `minimum`.
 /// Source: the design document, `calculateJourneyScore`.
 public struct ScoreRules: Hashable, Sendable {
-  /// Stands in for an `ai_score` that is missing or 0, as the seed's `ai_score || 50` does.
+  /// Replaces an `ai_score` that is missing or 0, as `ai_score || 50` does in the design document.
   public var base = 50.0
   public var perStage = 5.0
   public var perRisk = 10.0
@@ -34,7 +34,7 @@ public struct ScoreRules: Hashable, Sendable {
   public init() {}
 }
 
-/// From how many risks on a level holds.
+/// The number of risks from which each level holds.
 public struct LevelRules: Hashable, Sendable {
   public var medium = 2
   public var high = 3
@@ -52,7 +52,7 @@ public struct LevelRules: Hashable, Sendable {
   }
 }
 
-/// When each risk holds. A risk that is nil is switched off.
+/// The conditions of each risk. A nil risk is switched off.
 public struct RiskRules: Hashable, Sendable {
   /// Fewer than `events` events within `window`. 1...10 events.
   public struct LowEngagement: Hashable, Sendable {
@@ -61,7 +61,7 @@ public struct RiskRules: Hashable, Sendable {
     public init() {}
   }
   public enum LateInvoiceRule: String, CaseIterable, Hashable, Sendable {
-    /// An invoice that was overdue once is a risk for good: the seed.
+    /// As in the design document: an invoice that was overdue once is a risk forever.
     case everOverdue = "ever"
     /// An invoice is a risk until it is paid or voided.
     case untilSettled = "until_settled"
@@ -72,12 +72,12 @@ public struct RiskRules: Hashable, Sendable {
     public var among = 10
     public init() {}
   }
-  /// The newest progress signal is a delay, or a project is active and nothing has moved for `silence`.
+  /// The newest progress signal is a delay, or an active project had no progress for `silence`.
   public struct SlowProgress: Hashable, Sendable {
     public var silence = TimeSpan.days(21)
     public init() {}
   }
-  /// The newest usage figure is under `percent`.
+  /// The newest usage is below `percent`.
   public struct LowUsage: Hashable, Sendable {
     public var percent = 20.0
     public init() {}
@@ -99,11 +99,11 @@ public struct RiskRules: Hashable, Sendable {
   public init() {}
 }
 
-/// Which action follows from which stage or risk, what is said about it, and who runs it.
+/// Which action follows from which stage or risk, its reason, and its channel.
 public struct ActionRules: Hashable, Sendable {
   public struct Choice: Hashable, Sendable {
     public var action: ActionKind
-    /// Said instead of the action's general reason.
+    /// Replaces the general reason of the action.
     public var reason: ReasonTemplate?
 
     public init(_ action: ActionKind, reason: ReasonTemplate? = nil) {
@@ -126,7 +126,7 @@ public struct ActionRules: Hashable, Sendable {
     .awaitingFeedback: Choice(.triggerSatisfactionSurvey), .churnRisk: Choice(.conciergePersonalIntervention),
     .upsellCandidate: Choice(.offerCreditPack),
   ]
-  /// In the order in which the actions rank.
+  /// In order of rank.
   public var byRisk: [RiskChoice] = [
     RiskChoice(.lowEngagement, Choice(.sendVoiceMessage)),
     RiskChoice(.lateInvoices, Choice(.emailOutreach)),
@@ -144,22 +144,22 @@ public struct ActionRules: Hashable, Sendable {
     .emailOutreach: .email, .offerCreditPack: .email, .triggerSatisfactionSurvey: .email, .sendVoiceMessage: .voice,
     .scheduleMeeting: .human, .conciergePersonalIntervention: .human,
   ]
-  /// For how long an action of a kind that was published for a client holds back another of that kind, of the same
-  /// priority or a lower one, unless it expires before. 0 switches it off.
+  /// How long a published action blocks another of the same kind and the same or a lower priority for the client,
+  /// unless it expires earlier. 0 switches the cooldown off.
   public var cooldown = TimeSpan.days(7)
-  /// How long a worker may wait with an action; nil: for ever.
+  /// How long an action may wait for a worker; nil: forever.
   public var expiry: TimeSpan? = .hours(72)
 
   public init() {}
 
-  /// How long an action holds back others in fact.
+  /// The effective cooldown.
   var hold: TimeSpan { expiry.map { min(cooldown, $0) } ?? cooldown }
 
   public func channel(of action: ActionKind) -> Channel { channels[action] ?? .human }
 }
 
-/// Why an action is recommended, for a person; `{level}` stands for the risk level. It is cut up once, since every
-/// evaluation fills it in.
+/// A human-readable reason for an action; `{level}` stands for the risk level. Split once, because every evaluation
+/// fills it in.
 public struct ReasonTemplate: Hashable, Sendable, ExpressibleByStringLiteral {
   private let parts: [String]
 

@@ -1,7 +1,7 @@
 public import FoundationEssentials
 
-/// An event on its way into a journey: with the id of its row and what its metadata signals. A class, since it is
-/// handed on often and never changes.
+/// An event to store, with the id of its row and its signals. A class, because it is passed around often and never
+/// changes.
 public final class IncomingEvent: Sendable {
   /// The id of the event's row, a UUIDv7.
   public let id: UUID
@@ -18,7 +18,7 @@ public final class IncomingEvent: Sendable {
   }
 }
 
-/// A client as it is found, locked, and as an evaluation leaves it.
+/// A locked client, before and after an evaluation.
 public struct ClientSnapshot: Sendable {
   public var id: UUID
   public var orgID: UUID
@@ -28,11 +28,11 @@ public struct ClientSnapshot: Sendable {
   public var aiScore: Double?
   public var summary: ClientSummary
   public var actionHistory: ActionHistory
-  /// The invoices that are late once the new events' invoices are taken in; nil where none of them touched an invoice.
+  /// The late invoices including those of the new events; nil if no new event concerns an invoice.
   public var lateInvoices: LateInvoices?
-  /// The moment for which windows are counted, by the database's clock: one clock for all instances.
+  /// The moment at which time windows end. By the database's clock, which all instances share.
   public var now: Timestamp
-  /// When the client was evaluated last.
+  /// When the client was last evaluated.
   public var lastEvaluation: Timestamp?
 
   public init(
@@ -55,14 +55,14 @@ public struct ClientSnapshot: Sendable {
 
 /// Why a client was evaluated.
 public enum Cause: Sendable {
-  /// The newest of the events that were taken in.
+  /// The newest of the new events.
   case event(IncomingEvent)
-  /// A risk began or ended although nothing happened.
+  /// A risk began or ended without an event.
   case time
-  /// The stored events of the client are others now: the host application has written, corrected or deleted some, or
-  /// two clients have become one.
+  /// The stored events changed: the host application has written, corrected or deleted some, or two clients were
+  /// merged.
   case historyChange
-  /// The client was made anew from its stored events, under the present rules.
+  /// The client was recomputed from its stored events under the current rules.
   case recomputation
 
   public var incoming: IncomingEvent? {
@@ -73,9 +73,9 @@ public enum Cause: Sendable {
   public var eventID: UUID? { incoming?.id }
 }
 
-/// One evaluation of a client: when, because of which event, and with what result.
+/// One evaluation of a client: its time, cause and result.
 public struct Evaluation: Sendable {
-  /// A UUIDv7: the id of its score, and of the action that follows from it.
+  /// A UUIDv7: also the id of the score, and of the action that follows.
   public var id: UUID
   public var at: Timestamp
   public var cause: Cause
@@ -84,13 +84,13 @@ public struct Evaluation: Sendable {
 }
 
 extension DecisionRules {
-  /// Takes new events of one client into its summary and evaluates it: once for all of them, or after each, as
-  /// `evaluation` says. Actions that are recommended are noted in its outreach.
+  /// Adds new events of one client to its summary and evaluates it, once for all of them or after each, depending on
+  /// `evaluation`. Recommended actions are recorded in its action history.
   ///
-  /// The resulting summary does not depend on the order of `events`. Evaluations are dated at least one microsecond
-  /// apart, and after any earlier one of the client, so that the last one is also the latest, whatever a clock did.
+  /// The resulting summary does not depend on the order of `events`. Evaluations of a client are at least one
+  /// microsecond apart, so that the last one has the latest date even if a clock was set back.
   ///
-  /// - Returns: the evaluations in the order in which they were made; the last one is how the client stands now.
+  /// - Returns: the evaluations in order; the last one is the client's current state.
   public func evaluate(
     _ client: inout ClientSnapshot, taking events: [IncomingEvent], random: inout some RandomNumberGenerator
   ) -> [Evaluation] {
@@ -106,10 +106,10 @@ extension DecisionRules {
     return evaluations
   }
 
-  /// Evaluates a client as it stands now, without an event.
+  /// Evaluates a client without a new event.
   /// - Parameters:
-  ///   - cause: why, other than an event.
-  ///   - publishes: whether an action may follow from it. Where none may, none is noted in the outreach.
+  ///   - cause: the cause, other than an event.
+  ///   - publishes: whether an action may be published. If false, none is recorded in the action history.
   public func evaluate(
     _ client: inout ClientSnapshot, without cause: Cause, publishes: Bool = true,
     random: inout some RandomNumberGenerator
@@ -118,10 +118,9 @@ extension DecisionRules {
     return evaluate(&client, because: cause, publishes: publishes, random: &random)
   }
 
-  /// How a client stands at its `now`, for somebody who reads: the evaluation that would be made, and nothing is noted
-  /// of it.
-  /// - Parameter latest: the id of the client's latest evaluation. The action that followed from it is the one that is
-  ///   recommended, and does not hold itself back.
+  /// Evaluates a client as of its `now` for a reader. Records nothing.
+  /// - Parameter latest: the id of the client's latest evaluation. Its action is the current recommendation, so it does
+  ///   not cause a cooldown.
   public func standing(of client: ClientSnapshot, after latest: UUID?) -> Evaluation {
     var client = client
     if let latest { client.actionHistory.last = client.actionHistory.last.filter { $0.value.actionID != latest } }
@@ -138,7 +137,7 @@ extension DecisionRules {
     let decided = decide(assessment, actionHistory: client.actionHistory, at: client.now)
     let decision = publishes ? decided : decided.withholding
     let id = UUID.v7(at: at, using: &random)
-    // Without a cooldown nobody asks.
+    // The action history only serves the cooldown.
     if actions.cooldown > .seconds(0), let winner = decision.winner(of: assessment) {
       client.actionHistory.record(winner.action, id: id, at: client.now, priority: assessment.priority)
     }

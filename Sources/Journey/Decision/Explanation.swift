@@ -1,7 +1,7 @@
 import FoundationEssentials
 
 extension Cause {
-  /// What stands for the source and the type of an event where there was none.
+  /// The source and type of an evaluation without an event.
   static let timeSource = "/journey/time"
   static let timeType = "time_passed"
   static let historySource = "/journey/history"
@@ -11,7 +11,7 @@ extension Cause {
 }
 
 extension Evaluation {
-  /// The id of the event that caused it, as its source names it; its own where there was none.
+  /// The source's id of the causing event; the evaluation's own id if there is none.
   var causeID: String {
     switch cause {
     case .event(let incoming): incoming.event.sourceEventID
@@ -26,8 +26,8 @@ extension Evaluation {
     }
   }
 
-  /// Writes why the evaluation came out as it did, as a JSON object: what made up the score, the risks with their
-  /// evidence, what became of each candidate, the event that caused it and the version of the rules.
+  /// Writes the explanation of the evaluation as a JSON object: the parts of the score, the risks with their evidence,
+  /// the verdict on each candidate, the causing event and the version of the rules.
   ///
   /// - Parameter risks: the risks as JSON, by `Assessment.writeRisks`.
   public func writeExplanation(ruleVersion: String, risks: [UInt8], into json: inout JSONWriter) {
@@ -37,7 +37,7 @@ extension Evaluation {
     json.endObject()
   }
 
-  /// Writes the members of the explanation but for the cause into an object.
+  /// Writes the members of the explanation, except the cause, into an object.
   public func writeOutcome(ruleVersion: String, risks: [UInt8], into json: inout JSONWriter) {
     json.member("ruleVersion", ruleVersion)
     json.member("stage", unescaped: assessment.stage.rawValue)
@@ -76,7 +76,7 @@ extension Evaluation {
     json.endObject()
   }
 
-  /// Writes the candidates as a JSON array, the best first, each with its verdict.
+  /// Writes the candidates as a JSON array, best first, each with its verdict.
   public func writeCandidates(into json: inout JSONWriter) {
     json.beginArray()
     for (candidate, verdict) in zip(assessment.candidates, decision.verdicts) {
@@ -137,7 +137,8 @@ extension Assessment {
     json.endArray()
   }
 
-  /// Writes the names of the candidates' actions as a JSON array, the best first: the seed's `recommended_actions`.
+  /// Writes the names of the candidates' actions as a JSON array, best first: `recommended_actions` of the design
+  /// document.
   public func writeRecommendedActions(into json: inout JSONWriter) {
     json.beginArray()
     for candidate in candidates { json.unescaped(candidate.action.rawValue) }

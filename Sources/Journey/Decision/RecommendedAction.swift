@@ -1,7 +1,7 @@
 public import FoundationEssentials
 
-/// An action as it is recommended: all that a worker gets to know. It can be told from an evaluation as well as from
-/// what is stored of one, so a message need not be kept to be sent again.
+/// A recommended action with everything that a worker needs. It can be rebuilt from a stored evaluation, so messages
+/// are not stored.
 public struct RecommendedAction: Sendable {
   public var id: UUID
   public var clientID: UUID
@@ -18,16 +18,15 @@ public struct RecommendedAction: Sendable {
   public var stage: Stage
   /// JSON: the array of `{risk, evidence, since}`.
   public var risks: [UInt8]
-  /// JSON: the array of the actions' names, the best first.
+  /// JSON: the array of the actions' names, best first.
   public var recommended: [UInt8]
-  /// The id of the event that caused it, as its source names it; the action's own id where time alone did.
+  /// The source's id of the causing event; the action's own id if time alone caused it.
   public var causeID: String
   /// The W3C `traceparent` that came with the event.
   public var traceparent: String?
   public var decidedAt: Timestamp
   public var expiresAt: Timestamp?
-  /// How long it is from now, by the database's clock, until it expires: the clock of the machine that publishes plays
-  /// no part in it.
+  /// The time until the action expires, by the database's clock. The publishing machine's clock does not matter.
   public var timeToLive: TimeSpan?
   public var ruleVersion: String
 
@@ -63,7 +62,7 @@ public struct RecommendedAction: Sendable {
 }
 
 extension DecisionRules {
-  /// The action of an evaluation; nil where there is nothing to do.
+  /// The action of an evaluation; nil if there is none.
   ///
   /// - Parameters:
   ///   - risks: the evaluation's risks as JSON, by `Assessment.writeRisks`.

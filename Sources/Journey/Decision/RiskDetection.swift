@@ -1,15 +1,14 @@
-/// A risk that holds, with what shows it.
+/// A risk that holds, with its evidence.
 public struct DetectedRisk: Hashable, Sendable {
   public var risk: Risk
-  /// A sentence with the figures, for a person.
+  /// A sentence with the figures.
   public var evidence: String
-  /// Since when, where that is known.
+  /// Since when the risk holds; nil if unknown.
   public var since: Timestamp?
 }
 
 extension RiskRules {
-  /// The risks that hold at `now`, in the order in which the design document detects them, the adapter's own after
-  /// those.
+  /// The risks that hold at `now`: first those of the design document in its order, then the adapter's own.
   public func detect(in summary: ClientSummary, at now: Timestamp) -> [DetectedRisk] {
     var found: [DetectedRisk] = []
     if let rule = lowEngagement { append(&found, engagement(summary, rule, now)) }
@@ -21,7 +20,7 @@ extension RiskRules {
     return found
   }
 
-  /// The next moment after `now` at which a risk starts or ends although nothing happens, or nil where there is none.
+  /// The next moment after `now` at which a risk begins or ends without an event; nil if there is none.
   public func nextChange(of summary: ClientSummary, after now: Timestamp) -> Timestamp? {
     var next: Timestamp?
     func record(_ moment: Timestamp) { if moment > now { next = next.map { min($0, moment) } ?? moment } }
@@ -31,7 +30,7 @@ extension RiskRules {
     if let rule = highTickets, summary.tickets.count >= rule.tickets {
       record(firstMomentOutside(summary.tickets[rule.tickets - 1].at, rule.window))
     }
-    // A delay is a risk already: silence after it changes nothing.
+    // A delay is already a risk, so silence after it changes nothing.
     if let rule = slowProgress, summary.progress?.kind != .delayed, let quiet = quietSince(summary) {
       record(quiet + rule.silence)
     }
@@ -110,7 +109,7 @@ extension RiskRules {
     return DetectedRisk(risk: .negativeSentiment, evidence: evidence, since: summary.recent[deciding].stamp.at)
   }
 
-  /// From when on silence in an active project is counted; nil outside of one.
+  /// The start of the silence in an active project; nil if the project is not active.
   private func quietSince(_ summary: ClientSummary) -> Timestamp? {
     guard let stage = summary.stage, stage.stage == .activeProject else { return nil }
     return max(stage.stamp.at, summary.progress?.stamp.at ?? stage.stamp.at)
@@ -181,7 +180,7 @@ extension ByteWriter {
 }
 
 extension Array {
-  /// How many elements come before the first that does not hold.
+  /// The number of leading elements that satisfy the condition.
   fileprivate func count(while holds: (Element) -> Bool) -> Int {
     var index = 0
     while index < count, holds(self[index]) { index += 1 }

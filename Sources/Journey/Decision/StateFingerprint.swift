@@ -1,7 +1,6 @@
 extension DecisionRules {
-  /// What a stored summary depends on besides the events: which types carry which signal, and whether invoices are
-  /// followed. A summary that was made under other rules is made again. FNV-1a, since it has to be the same in every
-  /// process.
+  /// A hash of the rules that a stored summary depends on: the types of each signal, and how late invoices end. A
+  /// summary made under other rules is rebuilt. FNV-1a, because it must be the same in every process.
   public var stateFingerprint: UInt64 {
     var parts = ["late_invoices", risks.lateInvoices == .untilSettled ? "followed" : "not followed"]
     let lists = [
@@ -17,7 +16,7 @@ extension DecisionRules {
 }
 
 extension ClientSummary {
-  /// The stored form, marked with the fingerprint of the rules under which it was made.
+  /// The stored form with the fingerprint of the rules.
   public func encoded(under fingerprint: UInt64) -> [UInt8] {
     var out = StateWriter()
     out.mark(fingerprint)
@@ -25,7 +24,7 @@ extension ClientSummary {
     return out.bytes
   }
 
-  /// - Returns: nil where the stored form cannot be read or was made under other rules.
+  /// - Returns: nil if the stored form cannot be read or was made under other rules.
   public init?(encoded: [UInt8], under fingerprint: UInt64) {
     var input = StateReader(encoded)
     guard input.mark() == fingerprint else { return nil }

@@ -1,12 +1,12 @@
-/// A parsed JSON text: the text itself, unchanged, and a tape that says where each value lies in it.
+/// A parsed JSON text: the unchanged text, and a tape with the position of each value.
 ///
-/// Numbers stay as they were written, strings are unescaped when asked for, and every value can be cut out of the text
-/// byte by byte. Source: RFC 8259, stricter where `JSONError.Code` says so.
+/// Numbers keep their notation, strings are unescaped on access, and every value can be cut out byte by byte. Source:
+/// RFC 8259, stricter where `JSONError.Code` says so.
 public struct JSONDocument: Sendable {
   public let bytes: [UInt8]
   let nodes: [JSONNode]
 
-  /// - Throws: `JSONError` where `bytes` is not one JSON value in UTF-8 within `limits`.
+  /// - Throws: `JSONError` if `bytes` is not exactly one JSON value in UTF-8 within `limits`.
   public init(parsing bytes: [UInt8], limits: JSONLimits = JSONLimits()) throws(JSONError) {
     guard bytes.count <= limits.maximumBytes else {
       throw JSONError(code: .tooLong, offset: limits.maximumBytes, line: 1, column: limits.maximumBytes + 1, path: "$")
@@ -27,16 +27,16 @@ public struct JSONDocument: Sendable {
     nodes = try parsed.get()
   }
 
-  /// - Throws: `JSONError` where `text` is not one JSON value.
+  /// - Throws: `JSONError` if `text` is not exactly one JSON value.
   public init(parsing text: String, limits: JSONLimits = JSONLimits()) throws(JSONError) {
     try self.init(parsing: Array(text.utf8), limits: limits)
   }
 
   public var root: JSONValue { JSONValue(document: self, index: 0) }
 
-  // MARK: Nodes by index: what the hot path uses, since an index needs no reference counting
+  // MARK: Nodes by index, for the hot path: an index needs no reference counting
 
-  /// The last member of the object at `object` whose key is `key` in UTF-8, as `jsonb` takes the last one too.
+  /// The value of the last member of `object` with this UTF-8 key; `jsonb` also keeps the last one.
   func member(of object: Int, _ key: UnsafeBufferPointer<UInt8>) -> Int? {
     nodes.withUnsafeBufferPointer { nodes in
       bytes.withUnsafeBufferPointer { bytes in
@@ -61,7 +61,7 @@ public struct JSONDocument: Sendable {
     }
   }
 
-  /// Whether the bytes from `start` are those of `key`, of which there are as many.
+  /// Whether the bytes from `start` equal `key`. The caller has compared the lengths.
   @inline(__always)
   private static func isSame(_ bytes: UnsafeBufferPointer<UInt8>, from start: Int, _ key: UnsafeBufferPointer<UInt8>)
     -> Bool
@@ -75,7 +75,7 @@ public struct JSONDocument: Sendable {
     return true
   }
 
-  /// The element at `position` of the array at `array`; a negative position counts from the end.
+  /// The element at `position` of `array`; a negative position counts from the end.
   func element(of array: Int, _ position: Int) -> Int? {
     guard nodes[array].kind == .array else { return nil }
     var remaining = position < 0 ? childCount(of: array) + position : position
@@ -90,7 +90,7 @@ public struct JSONDocument: Sendable {
     return nil
   }
 
-  /// Elements of an array, or keys and values of an object.
+  /// The number of elements of an array, or of keys and values of an object.
   func childCount(of container: Int) -> Int {
     let end = Int(nodes[container].next)
     var at = container + 1
@@ -108,7 +108,7 @@ public struct JSONDocument: Sendable {
     return node.isComplex ? unescaped(slice) : String(decoding: slice, as: UTF8.self)
   }
 
-  /// The value as it stands in the text, a string with its quotes.
+  /// The value's source text, a string with its quotes.
   func raw(at index: Int) -> ArraySlice<UInt8> {
     let node = nodes[index]
     return node.kind == .string
@@ -127,7 +127,7 @@ public struct JSONDocument: Sendable {
       code: code, offset: offset, line: line, column: offset - lineStart + 1, path: openPath(in: text, tape: tape))
   }
 
-  /// Follows the containers that the parser has not left: those with no `next`.
+  /// Builds the path of the open containers: those without `next`.
   private static func openPath(in text: UnsafeBufferPointer<UInt8>, tape: UnsafeBufferPointer<JSONNode>) -> String {
     var path = "$"
     var at = 0

@@ -1,10 +1,10 @@
-/// What a JSON text may cost. A text beyond a limit is refused with an error, never cut.
+/// The limits of a JSON text. A text beyond a limit is rejected, never truncated.
 public struct JSONLimits: Hashable, Sendable {
-  /// Containers inside each other: `[[1]]` has depth 2. 1 to 512, since the parser descends on the thread's stack.
+  /// Nested containers: `[[1]]` has depth 2. 1...512, because the parser recurses on the thread's stack.
   public var maximumDepth: Int
   /// Bytes of text, at most 1 GiB.
   public var maximumBytes: Int
-  /// Values and keys together; each takes 16 bytes of memory while the document lives.
+  /// Values and keys together. Each takes 16 bytes of memory.
   public var maximumNodes: Int
 
   public init(maximumDepth: Int = 64, maximumBytes: Int = 8 << 20, maximumNodes: Int = 1 << 20) {

@@ -1,7 +1,7 @@
-/// A strict RFC 8259 parser onto a tape of nodes.
+/// A strict RFC 8259 parser that writes a tape of nodes.
 ///
-/// It descends recursively, which the depth limit makes safe, and reads bytes through a pointer, since bounds checks
-/// would double the cost of what every message pays. A fault leaves `position` at the offending byte.
+/// It recurses up to the depth limit, and reads through a pointer, because bounds checks would double its cost. On an
+/// error `position` is at the offending byte.
 struct JSONParser: ~Copyable {
   private let base: UnsafePointer<UInt8>
   private let end: Int
@@ -170,8 +170,8 @@ struct JSONParser: ~Copyable {
     }
   }
 
-  /// The next byte that is a quote, a backslash, a control character or not ASCII. Eight bytes at a time: in each test
-  /// a borrow can only mark bytes *after* a true mark, so the lowest mark is always a true one.
+  /// The next byte that is a quote, a backslash, a control character or not ASCII. Tests eight bytes at a time: a
+  /// borrow can only mark bytes *after* a true mark, so the lowest mark is always true.
   @inline(__always)
   private func firstSpecial(from start: Int) -> Int {
     let ones: UInt64 = 0x0101_0101_0101_0101

@@ -1,30 +1,30 @@
-/// A path to one value: the part of RFC 9535 without filters, slices, unions and descent.
+/// A path to one value: RFC 9535 without filters, slices, unions and descendants.
 ///
-/// `$` is the value at hand; then members (`.name`, `['any name']`) and elements (`[0]`, `[-1]`). `[*]` stands for
-/// every element and is only taken where one body is split into many events.
+/// `$` is the current value, followed by members (`.name`, `['any name']`) and elements (`[0]`, `[-1]`). `[*]` stands
+/// for every element; it is only allowed where a path may have many values.
 ///
-/// A class, since each event hands a dozen of them on, and they never change.
+/// A class, because each event passes a dozen paths around and they never change.
 public final class JSONPath: Hashable, Sendable, CustomStringConvertible {
   enum Step: Hashable, Sendable {
-    /// The member of the name that lies here among the path's names.
+    /// The range of the member's name in `names`.
     case member(Range<Int>)
     case element(Int)
     case every
   }
 
   let steps: [Step]
-  /// In UTF-8, one behind the other.
+  /// The UTF-8 names of all members, concatenated.
   private let names: [UInt8]
-  /// The path as it was written.
+  /// The path's source text.
   public let description: String
 
-  /// The value at hand itself.
+  /// The current value.
   public static let root = JSONPath(steps: [], names: [], description: "$")
 
-  /// Whether the path names more than one value.
+  /// Whether the path can have more than one value.
   public var isWildcard: Bool { steps.contains(.every) }
 
-  /// - Throws: `JSONPathError` that says at which character and why `text` is not such a path.
+  /// - Throws: `JSONPathError` with the character and the reason.
   public init(_ text: String) throws(JSONPathError) {
     var reader = JSONPathReader(text)
     steps = try reader.read()
@@ -32,7 +32,7 @@ public final class JSONPath: Hashable, Sendable, CustomStringConvertible {
     description = text
   }
 
-  /// The one value that the path names below `start`, or nil where there is none. A wildcard takes no part in this.
+  /// The value of the path below `start`; nil if there is none or the path has a wildcard.
   func resolve(in document: JSONDocument, from start: Int) -> Int? {
     names.withUnsafeBufferPointer { names in
       var at = start
@@ -50,7 +50,7 @@ public final class JSONPath: Hashable, Sendable, CustomStringConvertible {
     }
   }
 
-  /// All values that the path names, in document order.
+  /// All values of the path, in document order.
   func resolveAll(in document: JSONDocument, from start: Int) -> [Int] {
     names.withUnsafeBufferPointer { names in
       steps.reduce([start]) { found, step in
@@ -63,7 +63,7 @@ public final class JSONPath: Hashable, Sendable, CustomStringConvertible {
     }
   }
 
-  /// The path of a list within a list, cut behind its first `[*]`; nil where there are not two of them.
+  /// Splits the path of a nested list after its first `[*]`; nil if it has fewer than two.
   var outermostList: (around: JSONPath, rest: JSONPath)? {
     guard let cut = steps.firstIndex(of: .every), steps[(cut + 1)...].contains(.every) else { return nil }
     return (
@@ -82,7 +82,7 @@ public final class JSONPath: Hashable, Sendable, CustomStringConvertible {
 
   public func hash(into hasher: inout Hasher) { hasher.combine(names) }
 
-  /// How a member is written in a path: `.name` where the name allows it, else `['a name']`.
+  /// A member as a path segment: `.name` if possible, otherwise `['a name']`.
   static func segment(_ name: String) -> String {
     let isPlain = name.unicodeScalars.enumerated().allSatisfy { position, scalar in
       scalar == "_" || scalar.value >= 0x80 || scalar.properties.isAlphabetic
@@ -99,15 +99,15 @@ public final class JSONPath: Hashable, Sendable, CustomStringConvertible {
 }
 
 extension JSONValue {
-  /// The value that `path` names below this one.
+  /// The value of `path` below this one.
   public subscript(path: JSONPath) -> JSONValue? {
     path.resolve(in: document, from: index).map { JSONValue(document: document, index: $0) }
   }
 }
 
-/// Why a text is not a path that the adapter understands.
+/// Why a text is not a supported path.
 public struct JSONPathError: Error, Hashable, Sendable, CustomStringConvertible {
-  /// The character in question, from 1.
+  /// The character of the error, from 1.
   public var column: Int
   public var message: String
 

@@ -1,8 +1,8 @@
-/// Reads the text of a `JSONPath`.
+/// Parses the text of a `JSONPath`.
 struct JSONPathReader {
   private let text: [Unicode.Scalar]
   private var at = 0
-  /// Of the members, in UTF-8, one behind the other.
+  /// The UTF-8 names of all members, concatenated.
   private(set) var names: [UInt8] = []
 
   init(_ text: String) { self.text = Array(text.unicodeScalars) }
@@ -92,7 +92,7 @@ struct JSONPathReader {
     let written = String(digits)
     guard let value = Int(written), String(value) == written, abs(value) <= 1 << 30 else {
       at = start
-      throw fault("this is not a position in an array")
+      throw fault("this is not an array index")
     }
     return value
   }

@@ -1,4 +1,4 @@
-/// The bytes that JSON's grammar is made of.
+/// The bytes of JSON's grammar.
 enum ASCII {
   static let quote = UInt8(ascii: "\"")
   static let backslash = UInt8(ascii: "\\")
@@ -27,7 +27,7 @@ enum ASCII {
     return unit
   }
 
-  /// Whether a JSON text that this adapter writes has an escape for the byte.
+  /// Whether the writer escapes the byte.
   @inline(__always)
   static func isEscaped(_ byte: UInt8) -> Bool { byte < 0x20 || byte == quote || byte == backslash || byte == 0x7F }
 
@@ -58,11 +58,10 @@ extension UnsafeBufferPointer<UInt8> {
       }, otherwise: { (0x20...0x7E).contains($0) })
   }
 
-  /// Whether no byte needs an escape in a JSON text: no control character, quote, backslash or DEL.
+  /// Whether no byte needs an escape in JSON: no control character, quote, backslash or DEL.
   var isPlainInJSON: Bool { allWords({ !Self.hasEscaped($0) }, otherwise: { !ASCII.isEscaped($0) }) }
 
-  /// Asks of eight bytes at a time. What is left at the end is asked for together with some of what was; fewer than
-  /// eight bytes are asked one by one.
+  /// Tests eight bytes at a time. The last word overlaps the one before; fewer than eight bytes are tested one by one.
   @inline(__always)
   private func allWords(_ holds: (UInt64) -> Bool, otherwise holdsAlone: (UInt8) -> Bool) -> Bool {
     let raw = UnsafeRawBufferPointer(self)
@@ -82,8 +81,8 @@ extension UnsafeBufferPointer<UInt8> {
   private static func hasEscaped(_ word: UInt64) -> Bool {
     let ones: UInt64 = 0x0101_0101_0101_0101
     let highs: UInt64 = 0x8080_8080_8080_8080
-    // As in `JSONParser`: what a borrow marks too many comes after a true mark, so there is none exactly where there is
-    // nothing to mark.
+    // As in `JSONParser`, a borrow only adds marks after a true one. So there are no marks if and only if no byte
+    // matches.
     let quotes = word ^ (ones &* UInt64(ASCII.quote)), slashes = word ^ (ones &* UInt64(ASCII.backslash)),
       deletes = word ^ (ones &* 0x7F)
     let marks =
@@ -94,7 +93,7 @@ extension UnsafeBufferPointer<UInt8> {
 }
 
 extension JSONParser {
-  /// The length of the UTF-8 sequence at `p`, or 0 where there is none. Source: Unicode, table 3-7.
+  /// The length of the UTF-8 sequence at `p`, or 0 if it is invalid. Source: Unicode, table 3-7.
   static func utf8Length(_ p: UnsafePointer<UInt8>, _ available: Int) -> Int {
     func isTail(_ offset: Int, _ range: ClosedRange<UInt8> = 0x80...0xBF) -> Bool { range.contains(p[offset]) }
     switch p[0] {
@@ -113,9 +112,9 @@ extension JSONParser {
   static func isUTF8(_ p: UnsafePointer<UInt8>, _ available: Int) -> Bool { utf8Length(p, available) > 0 }
 }
 
-/// The text of a JSON string whose escapes the parser has checked.
+/// Unescapes a JSON string that the parser has checked.
 ///
-/// - Parameter bytes: what stands between the quotes.
+/// - Parameter bytes: the string without its quotes.
 func unescaped(_ bytes: ArraySlice<UInt8>) -> String {
   var text: [UInt8] = []
   text.reserveCapacity(bytes.count)
@@ -144,7 +143,8 @@ func unescaped(_ bytes: ArraySlice<UInt8>) -> String {
   return String(decoding: text, as: UTF8.self)
 }
 
-/// Appends the scalar that `\uXXXX` or a pair of them names; returns how many bytes of source it took.
+/// Appends the scalar of `\uXXXX` or of a surrogate pair.
+/// - Returns: the number of source bytes.
 private func appendEscapedScalar(_ source: UnsafeBufferPointer<UInt8>, at backslash: Int, to text: inout [UInt8]) -> Int
 {
   func unit(at offset: Int) -> UInt32 {

@@ -1,4 +1,4 @@
-/// One value of a document: a view that costs nothing until something is asked of it.
+/// One value of a document: a view that reads on access.
 public struct JSONValue: Sendable {
   public let document: JSONDocument
   let index: Int
@@ -6,7 +6,7 @@ public struct JSONValue: Sendable {
   public var kind: JSONKind { document.nodes[index].kind }
   public var isNull: Bool { kind == .null }
 
-  /// The text of a string, unescaped; nil for anything else.
+  /// The unescaped text of a string; nil for any other kind.
   public var string: String? { kind == .string ? document.string(at: index) : nil }
 
   public var bool: Bool? {
@@ -17,18 +17,18 @@ public struct JSONValue: Sendable {
     }
   }
 
-  /// A number as it was written: `12.50` stays `12.50`.
+  /// A number in its source notation: `12.50` stays `12.50`.
   public var numberText: String? { kind == .number ? String(decoding: rawBytes, as: UTF8.self) : nil }
 
-  /// A number that is written as an integer and fits; never a rounded one.
+  /// An integer that fits; never rounded.
   public var int64: Int64? {
     kind == .number && !document.nodes[index].isComplex ? numberText.flatMap { Int64($0) } : nil
   }
 
-  /// The nearest double to a number.
+  /// The double nearest to a number.
   public var double: Double? { numberText.flatMap { Double($0) } }
 
-  /// A string's text, a number as it was written, `true` or `false`; nil for null and containers.
+  /// The text of a string, a number in its source notation, `true` or `false`; nil for null and containers.
   public var text: String? {
     switch kind {
     case .string: document.string(at: index)
@@ -37,20 +37,20 @@ public struct JSONValue: Sendable {
     }
   }
 
-  /// The value exactly as it stands in the text.
+  /// The value's source text.
   public var rawBytes: ArraySlice<UInt8> { document.raw(at: index) }
 
-  /// An object's member; where a key occurs twice, the last one, as in `jsonb`.
+  /// A member of an object; for a repeated key the last one, as in `jsonb`.
   public subscript(key: String) -> JSONValue? {
     key.withBytes { document.member(of: index, $0) }.map { JSONValue(document: document, index: $0) }
   }
 
-  /// An array's element; a negative position counts from the end.
+  /// An element of an array; a negative position counts from the end.
   public subscript(position: Int) -> JSONValue? {
     document.element(of: index, position).map { JSONValue(document: document, index: $0) }
   }
 
-  /// Elements of an array or members of an object, a repeated key counted each time; 0 for anything else.
+  /// The number of elements of an array or members of an object, including repeated keys; 0 for any other kind.
   public var count: Int {
     switch kind {
     case .array: document.childCount(of: index)
@@ -59,12 +59,12 @@ public struct JSONValue: Sendable {
     }
   }
 
-  /// The elements of an array, in order; empty for anything else.
+  /// The elements of an array, in order; empty for any other kind.
   public var elements: some Sequence<JSONValue> {
     JSONChildren(document: document, container: kind == .array ? index : nil)
   }
 
-  /// The members of an object, in order, a repeated key each time; empty for anything else.
+  /// The members of an object, in order and including repeated keys; empty for any other kind.
   public var members: some Sequence<(key: String, value: JSONValue)> {
     JSONMembers(children: JSONChildren(document: document, container: kind == .object ? index : nil))
   }

@@ -1,8 +1,8 @@
 public import FoundationEssentials
 
-/// Writes one JSON text, without white space. Commas and colons are its own affair.
+/// Writes one JSON text without white space. Inserts separators.
 ///
-/// It does not check that containers are closed: what is written is fixed by the code that calls it.
+/// It does not check that containers are closed.
 public struct JSONWriter: ~Copyable, Sendable {
   private var out: ByteWriter
   private var needsComma = false
@@ -15,7 +15,7 @@ public struct JSONWriter: ~Copyable, Sendable {
   /// The text so far, without a copy.
   public func withBytes<Result>(_ body: (UnsafeBufferPointer<UInt8>) -> Result) -> Result { out.withBytes(body) }
 
-  /// Starts a new text in the same storage.
+  /// Starts a new text in the same memory.
   public mutating func removeAll() {
     out.removeAll()
     needsComma = false
@@ -33,7 +33,7 @@ public struct JSONWriter: ~Copyable, Sendable {
     needsComma = false
   }
 
-  /// A name that stands in the source, without a character to escape.
+  /// A key that needs no escapes.
   public mutating func key(_ name: StaticString) {
     unescaped(name)
     out.append(ASCII.colon)
@@ -53,7 +53,7 @@ public struct JSONWriter: ~Copyable, Sendable {
     }
   }
 
-  /// A text of the adapter's own vocabulary, without a character to escape.
+  /// A string that needs no escapes.
   public mutating func unescaped(_ text: String) {
     text.withBytes { source in
       quoted(atMost: source.count) { buffer in
@@ -73,7 +73,7 @@ public struct JSONWriter: ~Copyable, Sendable {
     quoted(atMost: UUID.textLength) { id.writeText(to: $0) }
   }
 
-  /// RFC 3339 in UTC, as `Timestamp.iso8601`.
+  /// RFC 3339 in UTC, like `Timestamp.iso8601`.
   public mutating func time(_ time: Timestamp) {
     quoted(atMost: Timestamp.maxTextLength) { time.writeISO8601(to: $0) }
   }
@@ -83,8 +83,8 @@ public struct JSONWriter: ~Copyable, Sendable {
     if let number = Int64(exactly: number) { out.append(decimal: number) } else { out.append(String(number)) }
   }
 
-  /// The shortest decimal that reads back as `number`, laid out as JavaScript's `JSON.stringify` does: `12`, `0.1`,
-  /// `1e+21`; null where the number is not finite. Source: ECMA-262, Number::toString.
+  /// The shortest decimal that reads back as `number`, in the format of JavaScript's `JSON.stringify`: `12`, `0.1`,
+  /// `1e+21`. Null if the number is not finite. Source: ECMA-262, Number::toString.
   public mutating func double(_ number: Double) {
     separate()
     if let whole = plainWhole(number) { out.append(decimal: whole) } else { out.append(javaScriptText(number)) }
@@ -100,14 +100,14 @@ public struct JSONWriter: ~Copyable, Sendable {
     out.append("null")
   }
 
-  /// Appends bytes that are one JSON value already.
+  /// Appends bytes that already are one JSON value.
   public mutating func raw(_ value: [UInt8]) { raw(value[...]) }
   public mutating func raw(_ value: ArraySlice<UInt8>) {
     separate()
     value.withUnsafeBufferPointer { out.append($0) }
   }
 
-  /// A member whose value is there; nothing otherwise.
+  /// Writes a member unless its value is nil.
   @_disfavoredOverload
   public mutating func member(_ name: String, _ text: String?) {
     guard let text else { return }
@@ -151,13 +151,12 @@ public struct JSONWriter: ~Copyable, Sendable {
     needsComma = true
   }
 
-  /// A value in quotes, after the comma where one is due. `write` fills in what is between the quotes, and returns how
-  /// much that is.
+  /// Writes a separator and a quoted value. `write` fills in the text between the quotes and returns its length.
   @inline(__always)
   private mutating func quoted(atMost most: Int, _ write: (UnsafeMutablePointer<UInt8>) -> Int) {
     let comma = needsComma ? 1 : 0
     out.append(atMost: most &+ 3) { buffer in
-      // Where no comma is due the quote takes its place.
+      // Without a comma, the quote overwrites it.
       buffer[0] = ASCII.comma
       buffer[comma] = ASCII.quote
       let end = comma &+ 1 &+ write(buffer + comma + 1)
@@ -167,7 +166,7 @@ public struct JSONWriter: ~Copyable, Sendable {
     needsComma = true
   }
 
-  /// - Parameter room: for five bytes more for each byte that is escaped.
+  /// - Parameter buffer: with a capacity of five more bytes per escaped byte.
   private static func escape(_ source: UnsafeBufferPointer<UInt8>, into buffer: UnsafeMutablePointer<UInt8>) -> Int {
     var end = 0
     func put(_ byte: UInt8) {
@@ -199,12 +198,12 @@ public struct JSONWriter: ~Copyable, Sendable {
   }
 }
 
-/// A number that is written as its digits alone.
+/// A number that is written as plain digits.
 private func plainWhole(_ number: Double) -> Int64? {
   number.magnitude < 1e15 && number == number.rounded() ? Int64(number) : nil
 }
 
-/// Swift prints the shortest digits too, but with other rules for the point and the exponent.
+/// Swift also prints the shortest digits, but formats point and exponent differently.
 func javaScriptText(_ number: Double) -> String {
   guard number.isFinite else { return "null" }
   if let whole = plainWhole(number) { return String(whole) }

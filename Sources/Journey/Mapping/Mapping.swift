@@ -1,19 +1,19 @@
 public import FoundationEssentials
 
-/// The rules that turn a source's bodies into events. Immutable, so that any number of threads may share it.
+/// The rules that map a source's bodies to events. Immutable and safe to share between threads.
 public struct Mapping: Sendable {
-  /// The name by which messages call it: header `x-source`.
+  /// The name of the source in the `x-source` header.
   public let source: String
   public let summary: String
   public let version: String
   public let envelope: MappingEnvelope
   public let rules: [MappingRule]
-  /// The organisation by the vendor's own id of the account; `*` is any account.
+  /// The organisation for each vendor's account id; `*` matches any account.
   public var tenants: [String: UUID] = [:]
   private let candidates: RuleCandidates
-  /// Whether a rule's events are of the type that the envelope names.
+  /// For each rule, whether its events have the envelope's type.
   private let isTypedByEnvelope: [Bool]
-  /// `envelope.organization` without the header that the caller may have read already.
+  /// `envelope.organization` without the header that the caller may already have read.
   private let organizationBesidesHeader: [MappingExpression]
 
   public init(
@@ -31,9 +31,9 @@ public struct Mapping: Sendable {
     organizationBesidesHeader = envelope.organization.filter { $0 != .reference(.header("x-org-id")) }
   }
 
-  /// Maps one body: every element of it to an event, to nothing on purpose, or to a rejection. An element that is
-  /// rejected does not touch the others.
-  /// - Parameter reader: reads the signals of the events, where they are wanted.
+  /// Maps one body: each element becomes an event, is ignored, or is rejected. A rejected element does not affect the
+  /// others.
+  /// - Parameter reader: derives the signals of the events; nil: none.
   public func map(_ input: consuming MappingInput, signals reader: SignalReader? = nil) -> MappingResult {
     let elements = envelope.elements(of: input.document)
     if elements.isEmpty {
@@ -68,7 +68,7 @@ public struct Mapping: Sendable {
     return MappingResult(outcomes: outcomes, signals: signals)
   }
 
-  /// - Parameter signals: gets those of an event, where there is a reader.
+  /// - Parameter signals: receives the signals of an event if there is a reader.
   func outcome(
     in context: borrowing MappingContext, position: Int, isAlone: Bool, _ reader: SignalReader?,
     _ signals: inout [Signals]
@@ -134,8 +134,8 @@ public struct Mapping: Sendable {
       occurredAt: occurredAt, metadata: metadata)
   }
 
-  /// Wherever a message names the organisation, it has to name the same one: else it speaks for one and is taken for
-  /// another.
+  /// If a message names its organisation in several fields, all must agree. Otherwise the event could be attributed to
+  /// the wrong one.
   private func organization(in context: borrowing MappingContext) throws(Rejection) -> UUID {
     var found = context.input.orgID
     for expression in found == nil ? envelope.organization : organizationBesidesHeader {
@@ -178,7 +178,7 @@ public struct Mapping: Sendable {
     throw Rejection(.missingField, field: fields, "the organization is missing")
   }
 
-  /// Every id that the expressions yield.
+  /// All ids that the expressions yield.
   private func ids(_ expressions: [MappingExpression], in context: borrowing MappingContext) throws(Rejection)
     -> [String]
   {
@@ -200,8 +200,8 @@ public struct Mapping: Sendable {
     return try required(expression, "the event's source is missing", in: context)
   }
 
-  /// An id that belongs to the message belongs to all elements of its body: the position tells them apart, and stays
-  /// the same when the message is delivered again.
+  /// If only the message has an id, all elements of its body share it. The position tells them apart, and is the same
+  /// on redelivery.
   private func eventID(
     _ choices: [MappingExpression], in context: borrowing MappingContext, position: Int, isAlone: Bool
   ) throws(Rejection) -> String {
@@ -252,7 +252,7 @@ public struct Mapping: Sendable {
       guard let name = expression.text(in: context), !name.isEmpty else {
         if let raw = expression.rawText(in: context) {
           throw Rejection(
-            .invalidField, field: expression.description, value: raw, "the mapping knows no stage for this value")
+            .invalidField, field: expression.description, value: raw, "the mapping has no stage for this value")
         }
         throw Rejection(.missingField, field: expression.description, "the stage is missing")
       }
@@ -264,7 +264,7 @@ public struct Mapping: Sendable {
     }
   }
 
-  /// - Parameter known: what the expression yields, where that is known already.
+  /// - Parameter known: the expression's value, if already known.
   private func required(
     _ expression: MappingExpression, _ missing: String, known: String? = nil, in context: borrowing MappingContext
   ) throws(Rejection) -> String {

@@ -13,8 +13,8 @@ public struct MappingCatalog: Sendable {
   /// The names of all sources, sorted.
   public var sources: [String] { mappings.keys.sorted() }
 
-  /// The same mappings, with the organisations of the vendors' accounts.
-  /// - Parameter tenants: by source, the organisation by the vendor's own id of the account; `*` is any account.
+  /// The same mappings with the organisations of vendor accounts.
+  /// - Parameter tenants: by source, then by vendor account id; `*` matches any account.
   public func with(tenants: [String: [String: UUID]]) -> MappingCatalog {
     MappingCatalog(
       mappings.values.map { mapping in

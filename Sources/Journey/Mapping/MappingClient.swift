@@ -1,23 +1,21 @@
 import FoundationEssentials
 
-/// Where a mapping finds the client of an event.
+/// How a mapping identifies the client of an event.
 public struct MappingClient: Hashable, Sendable {
-  /// Tried in order; the first that is there and is no sentinel names the client.
+  /// Tried in order; the first value that exists and is no sentinel identifies the client.
   public var references: [MappingExpression]
-  /// Texts that stand for "no client", in lower case, besides `sentinels`.
+  /// Texts that stand for "no client" besides `sentinels`, in lower case.
   public var refused: Set<String>
-  /// Where the client's e-mail address stands, by which a client is found that the source's id does not find yet, where
-  /// the source verifies it.
+  /// The client's e-mail address. If the source verifies it, it identifies a client whose source id is still unknown.
   public var email: MappingExpression?
-  /// Whether the source makes sure that whoever it knows by this id owns the address. Where anybody may type one, it
-  /// finds nobody.
+  /// Whether the source verifies that the client owns the address. An unverified address is not used for lookups.
   public var isEmailVerified: Bool
-  /// What becomes of an event whose client is not known.
+  /// What to do with an event of an unknown client.
   public var whenUnknown: UnknownClient
-  /// What to tell a person where the body names no client.
+  /// The rejection message if the body names no client.
   public var reason: String
 
-  /// What vendors write where they mean nobody, in lower case.
+  /// What vendors write for "no client", in lower case.
   public static let sentinels: Set<String> = [
     "", "null", "nil", "none", "undefined", "n/a", "na", "-", "unknown", "anonymous", "no response", "redacted",
   ]
@@ -75,7 +73,7 @@ public struct MappingClient: Hashable, Sendable {
   }
 }
 
-/// What a rule creates an unknown client from.
+/// The fields for creating an unknown client.
 public struct MappingCreation: Hashable, Sendable {
   public var name: MappingExpression?
   public var email: MappingExpression?
@@ -102,9 +100,9 @@ public struct MappingCreation: Hashable, Sendable {
 }
 
 extension String {
-  /// Without white space at its ends.
+  /// Without white space at both ends.
   var trimmed: String {
-    // A printing ASCII character at either end, as of most texts, is told without asking Unicode's tables.
+    // Fast path for printable ASCII at both ends, without Unicode's tables.
     if let first = utf8.first, let last = utf8.last, 0x21...0x7E ~= first, 0x21...0x7E ~= last { return self }
     guard let first = firstIndex(where: { !$0.isWhitespace }), let last = lastIndex(where: { !$0.isWhitespace }) else {
       return ""

@@ -1,19 +1,19 @@
-/// What must hold for a rule to take an element, besides its type.
+/// A condition that an element must satisfy besides its type.
 public indirect enum MappingCondition: Hashable, Sendable {
   case all([MappingCondition])
   case any([MappingCondition])
   case not(MappingCondition)
   case test(MappingReference, MappingTest)
-  /// As `test`, for a value that is made of several places or by steps.
+  /// Like `test`, for a computed value.
   case computed(MappingExpression, MappingTest)
-  /// The test holds for at least one of the values that a path with `[*]` names below the element, or below the body.
+  /// At least one value of a path with `[*]` passes the test, below the element or the body.
   case some(JSONPath, ofBody: Bool, MappingTest)
-  /// Both places hold the same text.
+  /// Both values have the same text.
   case same(MappingExpression, MappingReference)
-  /// The place exists in the body, though it may hold null: in a list of what changed, null is an old value too.
+  /// The value exists, even if it is null: in a list of changes, null is a previous value too.
   case present(MappingReference)
-  /// The place `before` exists (null is an old value too) and its value differs from the one at `now`; where `from` or
-  /// `to` are given, the old and the new value are one of them.
+  /// `before` exists, even if it is null, and differs from `now`. If given, `from` and `to` list the allowed previous
+  /// and new values.
   case changed(before: MappingReference, now: MappingReference, from: [JSONConstant]?, to: [JSONConstant]?)
 
   func holds(in context: borrowing MappingContext) -> Bool {
@@ -50,7 +50,7 @@ public indirect enum MappingCondition: Hashable, Sendable {
 
 /// A test of one value.
 public enum MappingTest: Hashable, Sendable {
-  /// The value is there and not null.
+  /// The value exists and is not null.
   case exists
   /// The value is absent or null.
   case missing
@@ -89,8 +89,8 @@ public enum MappingTest: Hashable, Sendable {
 }
 
 extension ResolvedValue {
-  /// Whether the value is one of the constants: by its text, so that vendors that write `5` here and `"5"` there are
-  /// one, or, for two numbers, by their value.
+  /// Whether the value equals one of the constants. Compares texts, so that `5` and `"5"` are equal, or two numbers by
+  /// value.
   func isOne(of constants: [JSONConstant], in document: JSONDocument) -> Bool {
     if case .nothing = self { return false }
     guard let text = text(in: document) else { return false }

@@ -1,4 +1,4 @@
-/// A first draft of a mapping, made from one body: which of its fields look like an id, a type, a time and a client.
+/// A first draft of a mapping, made from one body: it guesses the fields for id, type, time and client.
 public struct MappingDraft {
   /// The draft as a mapping file.
   public let text: String
@@ -37,7 +37,7 @@ public struct MappingDraft {
       others: fields.filter { isText($0.value) || $0.value.bool != nil }.map(\.path))
   }
 
-  /// The first event of a body, and how to split it where it holds many.
+  /// The first event of a body, and how to split the body if it has several.
   private static func element(of root: JSONValue) -> (JSONValue, split: String?) {
     if root.kind == .array, let first = root[0] { return (first, "$[*]") }
     for (key, value) in root.members where value.kind == .array && root.count <= 3 {

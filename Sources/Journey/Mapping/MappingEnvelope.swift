@@ -1,18 +1,17 @@
-/// What holds for every rule of a mapping.
+/// The settings that all rules of a mapping share.
 public struct MappingEnvelope: Hashable, Sendable {
-  /// Where the events of a body stand: paths with `[*]` where it holds many, or of the one event where something is
-  /// wrapped around it. The first that names any counts, since some vendors send several forms of body.
+  /// The paths of the events in a body, with `[*]` for many, or without for one wrapped event. The first path with a
+  /// value is used, since some vendors send several formats.
   public var splits: [JSONPath]
-  /// Why a body without any event is nothing to tell of; nil: it is a rejection.
+  /// Why a body without events is ignored; nil: it is rejected.
   public var emptyReason: String?
-  /// The events' source, where the body names it; else the mapping's own name is the source.
+  /// The events' source in the body; nil: the mapping's name.
   public var source: MappingExpression?
-  /// The vendor's type of an element, by which rules are found.
+  /// The vendor's event type, which selects the rules.
   public var type: MappingExpression
-  /// Where the organization's UUID stands; tried in order.
+  /// The organisation's UUID; tried in order.
   public var organization: [MappingExpression]
-  /// Where the vendor's own id of the organization's account stands, for the table of tenants; tried after
-  /// `organization`.
+  /// The vendor's account id for the tenants table; tried in order after `organization`.
   public var tenant: [MappingExpression]
 
   public init(
@@ -29,8 +28,8 @@ public struct MappingEnvelope: Hashable, Sendable {
 
   var splitText: String { splits.isEmpty ? "$" : splits.map(\.description).joined(separator: " or ") }
 
-  /// The nodes of the elements of a body, each with the node around it. A body that the mapping would split, and that
-  /// is a single object, is its own only element: some relays send a list of one as the one.
+  /// The elements of a body. A single object that should be a list counts as a list of one, because some relays unwrap
+  /// such lists.
   func elements(of document: JSONDocument) -> [MappingElement] {
     if splits.isEmpty { return [MappingElement(node: 0)] }
     for split in splits {
@@ -51,16 +50,16 @@ public struct MappingEnvelope: Hashable, Sendable {
   }
 }
 
-/// One event of a body, by its node, and the element of the outer list that it stands in.
+/// One event of a body, with its element of the outer list.
 struct MappingElement {
   var node: Int
   var outer = 0
 }
 
-/// The rules that can take a type, found by one look-up, since a vendor's mapping has dozens of rules.
+/// Finds the candidate rules of a type with one lookup, since a mapping may have dozens of rules.
 struct RuleCandidates: Sendable {
   private let byType: [String: [Int]]
-  /// For types that no rule names: the rules that take any type, or types by their beginning.
+  /// For types that no rule names: the rules for any type or for a prefix.
   private let open: [Int]
 
   init(_ rules: [MappingRule]) {
@@ -75,7 +74,7 @@ struct RuleCandidates: Sendable {
     }
   }
 
-  /// - Returns: the rules to be tried, in their order, and whether all of them take the type.
+  /// - Returns: the rules to try, in order, and whether all of them accept the type.
   func indices(for type: String?) -> (indices: [Int], takeType: Bool) {
     if let type, let found = byType[type] { return (found, true) }
     return (open, false)

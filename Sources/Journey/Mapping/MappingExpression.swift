@@ -1,8 +1,8 @@
-/// A fixed string, number or truth value of a mapping.
+/// A constant string, number or Boolean in a mapping.
 public struct JSONConstant: Hashable, Sendable {
-  /// The value as a document of its own.
+  /// The value as its own document.
   let document: JSONDocument
-  /// A string's text, a number as the mapping writes it, `true` or `false`.
+  /// The text of a string, a number in the mapping's notation, `true` or `false`.
   public let text: String
   let number: Double?
   let utf8: [UInt8]
@@ -18,14 +18,14 @@ public struct JSONConstant: Hashable, Sendable {
 
   public init(bool: Bool) { self.init(json: Array("\(bool)".utf8), text: "\(bool)", number: nil) }
 
-  /// - Returns: nil where `text` is not a number as JSON writes numbers.
+  /// - Returns: nil if `text` is not a JSON number.
   public init?(number text: String) {
     guard let root = try? JSONDocument(parsing: text).root, let value = root.double else { return nil }
     self.init(json: Array(text.utf8), text: text, number: value)
   }
 
   private init(json: [UInt8], text: String, number: Double?) {
-    // What the writer wrote, or was parsed before, is one JSON value.
+    // Cannot fail: the JSON was written by `JSONWriter` or parsed before.
     document = try! JSONDocument(parsing: json, limits: JSONLimits(maximumBytes: .max))
     self.text = text
     self.number = number
@@ -36,17 +36,17 @@ public struct JSONConstant: Hashable, Sendable {
   public func hash(into hasher: inout Hasher) { hasher.combine(json) }
 }
 
-/// How a field of an event is made from a message. Null counts as absent throughout.
+/// How a mapping computes a field of an event. Null counts as absent.
 public indirect enum MappingExpression: Hashable, Sendable, CustomStringConvertible {
   case constant(JSONConstant)
   case reference(MappingReference)
-  /// The first that is there.
+  /// The first value that exists.
   case first([MappingExpression])
-  /// The texts of all parts with the separator between them; absent where one of them is.
+  /// The texts of all parts, joined by the separator; absent if any part is absent.
   case join([MappingExpression], separator: String)
-  /// All values that a path with `[*]` names; where one is asked for, the first.
+  /// All values of a path with `[*]`; the first one if a single value is needed.
   case each(JSONPath)
-  /// What a step makes of the value.
+  /// The result of applying a step to the value.
   case then(MappingExpression, MappingTransform)
 
   public var description: String {
@@ -80,13 +80,13 @@ public indirect enum MappingExpression: Hashable, Sendable, CustomStringConverti
     case .each: return all(in: context).first ?? .nothing
     case .then(let value, let step):
       let found = value.evaluate(in: context)
-      // Only a table has something to say about what is not there.
+      // Only a table has a result for an absent value.
       if case .nothing = found, case .table = step {} else if found.isNothing { return .nothing }
       return step.apply(to: found, in: context)
     }
   }
 
-  /// Every value that the expression names: more than one only where its path has a `[*]`.
+  /// All values of the expression: more than one only if its path has a `[*]`.
   func all(in context: borrowing MappingContext) -> [ResolvedValue] {
     if case .each(let path) = self {
       let document = context.input.document
@@ -99,7 +99,7 @@ public indirect enum MappingExpression: Hashable, Sendable, CustomStringConverti
 
   func text(in context: borrowing MappingContext) -> String? { evaluate(in: context).text(in: context.input.document) }
 
-  /// What the expression looks at before any step changes it: what a person needs to see in a rejection.
+  /// The value before any step, for rejections.
   func rawText(in context: borrowing MappingContext) -> String? {
     switch self {
     case .then(let value, _): value.rawText(in: context)
@@ -109,7 +109,7 @@ public indirect enum MappingExpression: Hashable, Sendable, CustomStringConverti
   }
 }
 
-/// The part of a scale that has one meaning.
+/// A range of a scale with one meaning.
 public struct ScoreBand: Hashable, Sendable {
   public var range: ClosedRange<Double>
   public var label: JSONConstant
@@ -119,13 +119,13 @@ public struct ScoreBand: Hashable, Sendable {
     self.label = label
   }
 
-  /// The scales that mappings can call by name, each to positive, neutral or negative. A number off the scale has no
-  /// meaning: some vendors send 0 for "no score".
+  /// The named scales, each mapped to positive, neutral or negative. Values outside a scale have no meaning: some
+  /// vendors send 0 for "no score".
   ///
   /// - `nps`: 0 to 10; 9 and 10 promote, 0 to 6 detract (Bain's Net Promoter Score).
   /// - `csat`: 1 to 5; 4 and 5 are satisfied, 1 and 2 are not.
-  /// - `ces`: 1 to 7; from 5 on it was easy, up to 3 it was not (Customer Effort Score, the agreement form).
-  /// - `signed`: -100 to 100 around 0, a fifth of it to either side neutral.
+  /// - `ces`: 1 to 7; 5 and above is easy, up to 3 is not (Customer Effort Score, the agreement form).
+  /// - `signed`: -100 to 100; -20 to 20 is neutral.
   public static let scales: [String: [ScoreBand]] = [
     "nps": sentiment(negative: 0...6, neutral: 6...8, positive: 8...10),
     "csat": sentiment(negative: 1...2, neutral: 2...3, positive: 3...5),
@@ -133,7 +133,7 @@ public struct ScoreBand: Hashable, Sendable {
     "signed": sentiment(negative: -100...(-20), neutral: -20...20, positive: 20...100),
   ]
 
-  /// What vendors call a good and a bad answer, in lower case: the scale `words`.
+  /// Vendors' words for good and bad answers, in lower case: the scale `words`.
   public static let words: [String: JSONConstant] = {
     let groups = [
       "positive": [
@@ -155,8 +155,7 @@ public struct ScoreBand: Hashable, Sendable {
       uniqueKeysWithValues: groups.flatMap { mood, words in words.map { ($0, JSONConstant(string: mood)) } })
   }()
 
-  /// Bands are tried in this order, so that a fraction between two whole scores belongs to the upper band, never to
-  /// none.
+  /// Bands are tried in this order: a fraction between two whole scores belongs to the upper band.
   private static func sentiment(
     negative: ClosedRange<Double>, neutral: ClosedRange<Double>, positive: ClosedRange<Double>
   ) -> [ScoreBand] {

@@ -1,23 +1,21 @@
 public import FoundationEssentials
 
-/// One message, as the mapping engine sees it.
+/// One message as input of the mapping engine.
 public struct MappingInput {
   public var document: JSONDocument
-  /// The value of a header as text, or nil where the message has no such header. Names are looked up as the mapping
-  /// writes them.
+  /// The text of a header; nil if it is absent. Names are looked up as written in the mapping.
   public var header: (String) -> String?
   public var messageID: String?
-  /// The message's own timestamp property, set by its publisher.
+  /// The message's timestamp property.
   public var timestamp: Timestamp?
-  /// When the adapter first took the message from the queue: of a message that was tried before, when it was first
-  /// tried.
+  /// When the adapter first received the message. A retry keeps the time of its first attempt.
   public var received: Timestamp
   /// The message's `type`, `app_id` and routing key, for mappings that refer to them.
   public var type: String?
   public var appID: String?
   public var routingKey: String?
-  /// The organisation that the message's envelope names (header `x-org-id`), where the caller has read it already. The
-  /// mapping's own `org` paths must not name another.
+  /// The organisation from the `x-org-id` header, if the caller has already read it. The mapping's own `org` paths must
+  /// not name another.
   public var orgID: UUID?
   public var limits: EventLimits
 
@@ -40,20 +38,20 @@ public struct MappingInput {
   }
 }
 
-/// What an event may hold at most. An event beyond it is rejected with the field and its value.
+/// The limits of an event. An event beyond a limit is rejected with the field and its value.
 public struct EventLimits: Hashable, Sendable {
   public var now: Timestamp
-  /// An event before this is a broken clock or a wrong unit, not a client's history.
+  /// An earlier event indicates a wrong clock or unit.
   public var earliest: Timestamp
-  /// How far a source's clock may run ahead.
+  /// How far a source's clock may be ahead.
   public var maximumFuture: TimeSpan
-  /// Characters in an id, a type, a source, a client's reference or a new client's name, e-mail or phone.
+  /// Characters per id, type, source, client reference, and a new client's name, e-mail or phone.
   public var maximumTextLength: Int
-  /// Bytes of such a text in UTF-8: four a character. An index of the database holds two of them.
+  /// UTF-8 bytes of such a text: four per character. An index of the database holds two of them.
   var maximumTextBytes: Int { 4 * maximumTextLength }
-  /// Bytes of metadata.
+  /// In bytes.
   public var maximumMetadataBytes: Int
-  /// Events in one body. A body with more is rejected as a whole, since each of them costs memory until it is settled.
+  /// Events per body. A larger body is rejected as a whole, because each event takes memory until it is settled.
   public var maximumElements: Int
 
   public init(
@@ -75,19 +73,19 @@ extension Timestamp {
   public static let startOf2000 = Timestamp(seconds: 946_684_800)
 }
 
-/// What became of one element of a body.
+/// The result for one element of a body.
 public enum MappingOutcome: Hashable, Sendable {
   case event(JourneyEvent)
-  /// A rule says that this means nothing for a journey, and why.
+  /// Ignored by a rule, with the reason.
   case ignored(rule: String, reason: String)
-  /// - Parameter element: the position of the element in a body that holds many events, from 0.
+  /// - Parameter element: the element's position in the body, from 0.
   case rejected(Rejection, element: Int)
 }
 
-/// One outcome for every element of a body, in the body's order; never empty.
+/// One outcome per element of a body, in order; never empty.
 public struct MappingResult: Hashable, Sendable {
   public var outcomes: [MappingOutcome]
-  /// Of the events among the outcomes, in their order; empty where they were not asked for.
+  /// The signals of the events among the outcomes, in order; empty if not requested.
   public var signals: [Signals]
 
   public init(outcomes: [MappingOutcome], signals: [Signals] = []) {

@@ -1,4 +1,4 @@
-/// The checks that every field passes on its way into an event.
+/// The checks of every field of an event.
 extension EventLimits {
   func check(_ text: String, field: MappingExpression) throws(Rejection) {
     if let fault = fault(of: text) {
@@ -6,10 +6,9 @@ extension EventLimits {
     }
   }
 
-  /// Why a text is none by which an event could name something, or nil where it is one.
+  /// Why a text cannot be a name or an id in an event; nil if it can.
   public func fault(of text: String) -> String? {
-    // Counting characters is slow, and a text has at most as many as it has bytes. One character may be made of any
-    // number of them.
+    // Counting characters is slow; there are at most as many as bytes. A character may consist of any number of bytes.
     if text.utf8.count > maximumTextLength {
       if text.utf8.count > maximumTextBytes { return "longer than \(maximumTextBytes) bytes" }
       if text.count > maximumTextLength { return "longer than \(maximumTextLength) characters" }
@@ -28,13 +27,13 @@ extension EventLimits {
     }
   }
 
-  /// Refuses numbers that a database or a reader behind it cannot hold: magnitudes from 10²¹, more than 1000 decimal
+  /// Rejects numbers that the database or a reader of it cannot hold: magnitudes from 10²¹, more than 1000 decimal
   /// places.
   func checkNumbers(in document: JSONDocument, below index: Int, element: Int) throws(Rejection) {
     let end = Int(document.nodes[index].next)
     for at in index..<end {
       let node = document.nodes[at]
-      // Eighteen plain digits are always fine, and nearly every number is one.
+      // Up to eighteen plain digits are always fine; this covers nearly all numbers.
       guard node.kind == .number, node.isComplex || node.end &- node.start > 18 else { continue }
       if let fault = numberFault(document.bytes[Int(node.start)..<Int(node.end)]) {
         let value = String(decoding: document.bytes[Int(node.start)..<Int(node.end)].prefix(201), as: UTF8.self)
@@ -44,13 +43,13 @@ extension EventLimits {
   }
 }
 
-/// Why a JSON number cannot be stored, or nil where it can.
+/// Why a JSON number cannot be stored; nil if it can.
 private func numberFault(_ text: ArraySlice<UInt8>) -> String? {
   var exponent = 0
   var digits = text
   if let mark = text.firstIndex(where: { $0 | 0x20 == UInt8(ascii: "e") }) {
     digits = text[..<mark]
-    // An exponent that does not fit an Int is beyond any limit.
+    // An exponent that does not fit into an Int exceeds any limit.
     exponent =
       Int(String(decoding: text[(mark + 1)...], as: UTF8.self)) ?? (text[mark + 1] == ASCII.minus ? -100_000 : 100_000)
     exponent = min(max(exponent, -100_000), 100_000)
@@ -67,7 +66,7 @@ private func numberFault(_ text: ArraySlice<UInt8>) -> String? {
 }
 
 extension JSONDocument {
-  /// The path from `start` down to the node `target`.
+  /// The path from `start` to the node `target`.
   func path(to target: Int, from start: Int) -> String {
     var path = "$"
     var at = start

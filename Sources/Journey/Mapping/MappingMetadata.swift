@@ -1,8 +1,8 @@
-/// What a rule keeps of a body besides the fields of the event.
+/// What a rule stores of a body besides the fields of the event.
 public struct MappingMetadata: Hashable, Sendable {
-  /// An object that is taken as it is, byte by byte where no field is added.
+  /// An object that is stored unchanged, byte by byte if no field is added.
   public var base: MappingExpression?
-  /// Members that are added to it, in order; one that is there replaces the base's member of the same name.
+  /// Members to add, in order. They replace members of the same name in the base.
   public var fields: [Field]
 
   public struct Field: Hashable, Sendable {
@@ -15,8 +15,7 @@ public struct MappingMetadata: Hashable, Sendable {
     }
   }
 
-  /// The names, in lower case, of members whose values are personal: wherever in objects that are taken as they are one
-  /// of them stands, its value is replaced.
+  /// Names of members with personal values, in lower case. Such values are replaced at any depth of copied objects.
   public var redacted: Set<String>
 
   public init(base: MappingExpression? = nil, fields: [Field] = [], redacted: Set<String> = []) {
@@ -28,7 +27,7 @@ public struct MappingMetadata: Hashable, Sendable {
 }
 
 extension EventTemplate {
-  /// - Throws: the rejection of metadata that cannot be stored.
+  /// - Throws: the rejection if the metadata cannot be stored.
   func composeMetadata(in context: borrowing MappingContext, timeOrigin: TimeOrigin) throws(Rejection)
     -> ComposedMetadata
   {
@@ -63,12 +62,12 @@ extension EventTemplate {
   }
 }
 
-/// The metadata of one event before it is written: the signals are read from it without parsing what was just written.
+/// The metadata of one event before it is written, so that signals are read without parsing it again.
 struct ComposedMetadata: SignalMetadata {
   let template: EventTemplate
   let document: JSONDocument
   let timeOrigin: TimeOrigin
-  /// An object of the body that is taken as it is.
+  /// An object of the body that is copied.
   var base: JSONValue?
   /// Members that replace those of the base.
   var fields: [(name: String, value: ResolvedValue)] = []
@@ -83,7 +82,7 @@ struct ComposedMetadata: SignalMetadata {
 
   func member(_ name: StaticString) -> JSONValue? {
     let key = UnsafeBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount)
-    // Of a repeated name the last one counts, as in `jsonb`.
+    // For a repeated name the last one counts, as in `jsonb`.
     for field in fields.reversed() where field.name.utf8.count == key.count && field.name.utf8.elementsEqual(key) {
       return field.value.json(from: document)
     }
@@ -94,7 +93,7 @@ struct ComposedMetadata: SignalMetadata {
   private static let redactedText = JSONConstant(string: "[redacted]")
 
   /// The metadata as JSON.
-  /// - Throws: the rejection of what is longer than the limit.
+  /// - Throws: the rejection if it exceeds the limit.
   func write(_ limits: EventLimits) throws(Rejection) -> [UInt8] {
     let metadata = bytes
     if metadata.count > limits.maximumMetadataBytes {
@@ -120,7 +119,7 @@ struct ComposedMetadata: SignalMetadata {
     for (name, value) in fields {
       writer.key(name)
       switch value {
-      // What a mapping picks by name it means to keep; only what is inside may be personal.
+      // The mapping picked this member on purpose; only members inside it may be redacted.
       case .node(let index): write(index, named: nil, of: document, to: &writer)
       case .embedded(let embedded): write(embedded.index, named: nil, of: embedded.document, to: &writer)
       default: value.write(to: &writer, from: document)
@@ -155,12 +154,12 @@ struct ComposedMetadata: SignalMetadata {
   }
 }
 
-/// Where an event's time comes from.
+/// The origin of an event's time.
 enum TimeOrigin: String {
-  /// The source's own body or headers.
+  /// The source's body or headers.
   case source
-  /// The message's timestamp property, for want of a time in the body.
+  /// The message's timestamp property, if the body has no time.
   case message
-  /// The adapter's clock when it took the message from the queue, for want of any other.
+  /// The time of receipt, if there is no other.
   case received
 }

@@ -1,6 +1,6 @@
-/// What can be said of rules without a body: whether one can match at all, and whether two can take the same body.
+/// Static checks of rules: whether a rule can match at all, and whether two rules overlap.
 extension MappingRule {
-  /// Why no element can match the rule; nil where one may.
+  /// Why no element can match the rule; nil if one may.
   public var contradiction: String? {
     let parts = condition?.parts ?? []
     for (position, part) in parts.enumerated() {
@@ -11,8 +11,8 @@ extension MappingRule {
     return nil
   }
 
-  /// Whether both rules have conditions of their own and there may be an element that both would take. A rule without a
-  /// condition that stands behind others is the usual way to take the rest.
+  /// Whether both rules have conditions and some element may match both. A rule without a condition after others is the
+  /// usual catch-all.
   public func mayOverlap(_ other: MappingRule) -> Bool {
     guard let condition, let theirs = other.condition else { return false }
     guard
@@ -24,10 +24,10 @@ extension MappingRule {
 }
 
 extension MappingCondition {
-  /// What must hold together.
+  /// The conditions that must all hold.
   var parts: [MappingCondition] { if case .all(let parts) = self { parts.flatMap(\.parts) } else { [self] } }
 
-  /// Whether the two are known never to hold together.
+  /// Whether the two conditions are known to exclude each other.
   func excludes(_ other: MappingCondition) -> Bool {
     switch (self, other) {
     case (.all(let parts), _): parts.contains { $0.excludes(other) }
@@ -93,7 +93,7 @@ extension MappingTest {
     }
   }
 
-  /// The numbers that pass; a strict bound counts as one that is not, which is never wrong here.
+  /// The numbers that pass. Treats a strict bound as inclusive, which is safe here.
   private var range: ClosedRange<Double>? {
     switch self {
     case .greater(let bound), .atLeast(let bound): bound...Double.infinity

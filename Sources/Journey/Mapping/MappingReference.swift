@@ -2,12 +2,11 @@ import FoundationEssentials
 
 /// Where a mapping finds a value.
 public enum MappingReference: Hashable, Sendable, CustomStringConvertible {
-  /// Below the element at hand: the whole body, or one part of it where the mapping splits the body.
+  /// Below the current element: the whole body, or a part of it if the mapping splits the body.
   case path(JSONPath)
-  /// Below the whole body, whatever the mapping splits it into. Written `body:$.path`.
+  /// Below the whole body, even if the mapping splits it. Written `body:$.path`.
   case body(JSONPath)
-  /// Below the element of the list around the element at hand, where the mapping splits a list within a list. Written
-  /// `outer:$.path`.
+  /// Below the outer list's element, if the mapping splits a nested list. Written `outer:$.path`.
   case outer(JSONPath)
   /// Written `header:name`.
   case header(String)
@@ -24,7 +23,7 @@ public enum MappingReference: Hashable, Sendable, CustomStringConvertible {
     }
   }
 
-  /// - Throws: `JSONPathError` where the text is none of the five forms.
+  /// - Throws: `JSONPathError` if the text has none of the five forms.
   public init(_ text: String) throws(JSONPathError) {
     if text.hasPrefix("$") {
       self = .path(try Self.single(text, column: 1))
@@ -56,27 +55,27 @@ public enum MappingReference: Hashable, Sendable, CustomStringConvertible {
     }
     throw JSONPathError(
       column: column,
-      message: "[*] names many values; it is only taken in the envelope's split and in the path of a condition")
+      message: "[*] names many values; it is only allowed in the envelope's split and in the path of a condition")
   }
 }
 
-/// A property of the message itself, by its AMQP name.
+/// A property of the message, by its AMQP name.
 public enum MessageProperty: String, CaseIterable, Hashable, Sendable {
   case messageID = "message_id"
   case timestamp
   case type
   case appID = "app_id"
   case routingKey = "routing_key"
-  /// Not AMQP's: when the adapter first took the message from the queue.
+  /// Not an AMQP property: when the adapter first received the message.
   case received
 }
 
-/// One element of one message, for the evaluation of expressions and conditions.
+/// The context for evaluating expressions and conditions: one element of a message.
 struct MappingContext {
   let input: MappingInput
-  /// The node of the element at hand.
+  /// The node of the current element.
   var element = 0
-  /// The node around it: the body, or an element of the outer list where a list within a list is split.
+  /// The node around it: the body, or the outer list's element if a nested list is split.
   var outer = 0
 
   func resolve(_ reference: MappingReference) -> ResolvedValue {
@@ -94,7 +93,7 @@ struct MappingContext {
     }
   }
 
-  /// Whether the place that the reference names is there, even if it holds null.
+  /// Whether the referenced value exists, even if it is null.
   func isPresent(_ reference: MappingReference) -> Bool {
     switch reference {
     case .path(let path): path.resolve(in: input.document, from: element) != nil
@@ -112,12 +111,12 @@ struct MappingContext {
   private func text(_ text: String?) -> ResolvedValue { text.map(ResolvedValue.text) ?? .nothing }
 }
 
-/// What a reference or an expression yields.
+/// The value of a reference or an expression.
 enum ResolvedValue {
-  /// The value is not there, or it is null.
+  /// Absent or null.
   case nothing
   case node(Int)
-  /// A value of JSON that stands in a string of the body.
+  /// A JSON value inside a string of the body.
   case embedded(JSONValue)
   case text(String)
   case time(Timestamp)
@@ -125,7 +124,7 @@ enum ResolvedValue {
 
   var isNothing: Bool { if case .nothing = self { true } else { false } }
 
-  /// A string's text, a number as it was written, `true` or `false`; nil for nothing and for containers.
+  /// The text of a string, a number in its source notation, `true` or `false`; nil for nothing and containers.
   func text(in document: JSONDocument) -> String? {
     switch self {
     case .nothing: nil
@@ -149,7 +148,7 @@ enum ResolvedValue {
     }
   }
 
-  /// The id that a text is; read where it lies, without making a string of it, where it is a value of the body.
+  /// The text as a UUID. A value of the body is read in place, without a copy.
   func uuid(in document: JSONDocument) -> UUID? {
     guard case .node(let index) = self else { return text(in: document).flatMap { UUID(hyphenated: $0) } }
     let node = document.nodes[index]

@@ -1,16 +1,16 @@
-/// One rule of a mapping: which elements it takes, and what it makes of them.
+/// One rule of a mapping: which elements it matches, and their outcome.
 public struct MappingRule: Sendable {
-  /// Unique in its mapping; named in traces and reports.
+  /// Unique in its mapping; used in traces and reports.
   public var name: String
-  /// The types that the rule takes; empty for any.
+  /// The types that the rule accepts; empty for any.
   public var types: [TypePattern]
   public var condition: MappingCondition?
   public var outcome: Outcome
 
   public enum Outcome: Sendable {
-    /// The element means nothing for a journey; the reason is for people.
+    /// Ignores the element; the reason is for people.
     case ignore(reason: String)
-    /// The element means something, and cannot be used: it goes to the dead letters.
+    /// Rejects an element that has a meaning but cannot be used.
     case reject(Rejection)
     case event(EventTemplate)
   }
@@ -22,12 +22,12 @@ public struct MappingRule: Sendable {
     self.outcome = outcome
   }
 
-  /// Whether the rule takes whatever no other rule takes.
+  /// Whether the rule accepts every element.
   public var isCatchAll: Bool { condition == nil && (types.isEmpty || types.contains(.prefix(""))) }
 
-  /// Whether this rule, standing before `other`, leaves it nothing to take.
+  /// Whether this rule, placed before `other`, matches everything that `other` matches.
   public func covers(_ other: MappingRule) -> Bool {
-    // Whatever holds for `other` holds here too.
+    // The conditions of this rule must be a subset of those of `other`.
     guard Set(condition?.parts ?? []).isSubset(of: other.condition?.parts ?? []) else { return false }
     if types.isEmpty { return true }
     return !other.types.isEmpty && other.types.allSatisfy { theirs in types.contains { $0.covers(theirs) } }
@@ -36,7 +36,7 @@ public struct MappingRule: Sendable {
   func takes(type: String?) -> Bool { types.isEmpty || type.map { type in types.contains { $0.takes(type) } } ?? false }
 }
 
-/// A type, or all types that begin alike: `invoice.paid`, `customer.subscription.*`.
+/// A type or a prefix of types: `invoice.paid`, `customer.subscription.*`.
 public enum TypePattern: Hashable, Sendable {
   case exactly(String)
   case prefix(String)
@@ -50,7 +50,7 @@ public enum TypePattern: Hashable, Sendable {
     }
   }
 
-  /// Whether this pattern takes every type that `other` takes.
+  /// Whether this pattern matches every type that `other` matches.
   public func covers(_ other: TypePattern) -> Bool {
     switch (self, other) {
     case (_, .exactly(let text)): takes(text)
@@ -60,21 +60,21 @@ public enum TypePattern: Hashable, Sendable {
   }
 }
 
-/// How a rule makes an event. What a rule leaves open, the loader has filled in from the mapping's envelope. A class,
-/// since each event asks for it and it never changes.
+/// How a rule makes an event. The loader fills in defaults from the mapping's envelope. A class, because every event
+/// uses it and it never changes.
 public final class EventTemplate: Sendable {
-  /// Tried in order; after them the message's own `message_id`.
+  /// Tried in order, then the message's `message_id`.
   public let id: [MappingExpression]
   public let type: MappingExpression
   public let stage: StageRule
-  /// Tried in order; after them the message's own timestamp.
+  /// Tried in order, then the message's timestamp.
   public let time: [MappingTime]
   public let client: MappingClient
-  /// Set where the rule may create a client that nobody knows yet.
+  /// Set if the rule may create an unknown client.
   public let creation: MappingCreation?
-  /// Ids of things of the client, by which later events name it.
+  /// Ids of the client's objects, by which later events refer to it.
   public let linked: [MappingExpression]
-  /// Other ids by which the source knows the client; all of them become one client.
+  /// Other ids of the client in the source; all of them are merged into one client.
   public let merged: [MappingExpression]
   public let metadata: MappingMetadata
 
@@ -95,11 +95,11 @@ public final class EventTemplate: Sendable {
   }
 }
 
-/// Which stage an event sets.
+/// The stage that an event sets.
 public enum StageRule: Hashable, Sendable {
-  /// None: the client stays where it is.
+  /// The client keeps its stage.
   case keep
   case set(Stage)
-  /// The stage whose name the expression yields; where it yields none of the nine, the element is rejected.
+  /// The stage named by the expression. The element is rejected if the name is none of the nine stages.
   case named(MappingExpression)
 }

@@ -1,4 +1,4 @@
-/// Where a mapping finds the time of an event, and how to read it.
+/// Where a mapping finds the time of an event, and its unit.
 public struct MappingTime: Hashable, Sendable {
   public var expression: MappingExpression
   public var unit: TimeUnit
@@ -8,7 +8,7 @@ public struct MappingTime: Hashable, Sendable {
     self.unit = unit
   }
 
-  /// The message's own timestamp counts as the source's where the mapping looks there first.
+  /// The message's timestamp counts as the source's if the mapping tries it first.
   func origin(isFirst: Bool) -> TimeOrigin {
     switch expression {
     case .reference(.property(.received)): .received
@@ -17,7 +17,7 @@ public struct MappingTime: Hashable, Sendable {
     }
   }
 
-  /// - Returns: nil where the value is not there; `.some(nil)` where it is no time in this unit.
+  /// - Returns: nil if the value is absent; `.some(nil)` if it is not a time in this unit.
   func read(in context: borrowing MappingContext) -> Timestamp?? {
     let value = expression.evaluate(in: context)
     switch value {
@@ -37,19 +37,19 @@ public struct MappingTime: Hashable, Sendable {
   }
 }
 
-/// How a source writes points in time.
+/// How a source writes times.
 public enum TimeUnit: String, CaseIterable, Hashable, Sendable {
   /// Seconds since 1970, with or without a fraction.
   case seconds = "s"
   case milliseconds = "ms"
   case microseconds = "us"
   case nanoseconds = "ns"
-  /// RFC 3339: a zone is required.
+  /// RFC 3339, with a time zone.
   case rfc3339
-  /// ISO 8601 in its usual dialects; UTC where it has no zone.
+  /// ISO 8601 in its common variants; UTC if there is no time zone.
   case iso
-  /// Text as `iso`; a number by its size: below 10¹¹ seconds (until the year 5138), below 10¹⁴ milliseconds, below 10¹⁷
-  /// microseconds, else nanoseconds.
+  /// Text as in `iso`; a number by its magnitude: below 10¹¹ seconds (until the year 5138), below 10¹⁴ milliseconds,
+  /// below 10¹⁷ microseconds, otherwise nanoseconds.
   case auto
 
   func read(_ text: ArraySlice<UInt8>, isNumber: Bool) -> Timestamp? {
@@ -74,7 +74,7 @@ public enum TimeUnit: String, CaseIterable, Hashable, Sendable {
     }
   }
 
-  /// A decimal number times ten to the power of `digits`, cut to a whole number; nil where it does not fit.
+  /// A decimal number times ten to the power of `digits`, truncated to an integer; nil if it does not fit.
   private static func scaled(_ text: ArraySlice<UInt8>, digits: Int) -> Timestamp? {
     if text.contains(where: { $0 | 0x20 == UInt8(ascii: "e") }) { return scaledByExponent(text, digits: digits) }
     var value: Int64 = 0
@@ -118,8 +118,7 @@ public enum TimeUnit: String, CaseIterable, Hashable, Sendable {
     return inCalendar(Int64(scaled))
   }
 
-  /// Nothing outside of the years 1 to 9999 is a time: no calendar writes it, and arithmetic near the ends of Int64
-  /// would trap.
+  /// Accepts the years 1 to 9999: arithmetic near the ends of Int64 would trap.
   private static func inCalendar(_ microseconds: Int64) -> Timestamp? {
     (-62_135_596_800_000_000..<253_402_300_800_000_000).contains(microseconds)
       ? Timestamp(microseconds: microseconds) : nil

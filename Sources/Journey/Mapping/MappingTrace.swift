@@ -1,44 +1,44 @@
-/// What a mapping did with a body and why: for the person who writes mappings. It shows values of the body, so it
-/// belongs on that person's screen and in no log.
+/// Explains what a mapping did with a body, for authors of mappings. It contains values of the body, so it must not be
+/// logged.
 public struct MappingTrace: Sendable, Encodable {
   public var source: String
   public var elements: [Element]
 
   public struct Element: Sendable {
-    /// From 0.
+    /// The position of the element, from 0.
     public var position: Int
-    /// The vendor's type, where the element has one.
+    /// The vendor's type; nil if there is none.
     public var type: String?
-    /// The rules in their order, up to the one that took the element.
+    /// The rules in order, up to the first match.
     public var rules: [RuleTrace]
-    /// The fields that the rule reads, in the order in which they are read; empty where it makes no event.
+    /// The fields that the rule reads, in order; empty if it makes no event.
     public var fields: [FieldTrace]
     public var outcome: MappingOutcome
   }
 
   public struct RuleTrace: Hashable, Sendable {
     public var name: String
-    /// Why the rule did not take the element; nil for the rule that did.
+    /// Why the rule did not match; nil for a match.
     public var refusal: String?
     public var isMatch: Bool { refusal == nil }
   }
 
   public struct FieldTrace: Hashable, Sendable, Encodable {
     public var name: String
-    /// The places that were looked at.
+    /// The paths that were tried.
     public var path: String
-    /// What they yielded, shortened to 200 characters; nil where nothing is there.
+    /// The value, shortened to 200 characters; nil if absent.
     public var value: String?
   }
 }
 
 extension Mapping {
-  /// As `map`, with an account of every rule and field.
+  /// Like `map`, with a trace of every rule and field.
   public func trace(_ input: MappingInput) -> MappingTrace {
     let elements = envelope.elements(of: input.document)
     let outcomes = map(input).outcomes
     let traced = zip(outcomes.indices, outcomes).map { position, outcome in
-      // A body that is rejected as a whole has one outcome, and none of its elements was looked at.
+      // A body that is rejected as a whole has a single outcome and no element traces.
       guard outcomes.count == elements.count else {
         return MappingTrace.Element(position: position, rules: [], fields: [], outcome: outcome)
       }
@@ -112,7 +112,7 @@ extension MappingRule {
 }
 
 extension TypePattern: CustomStringConvertible {
-  /// As a mapping writes it.
+  /// The notation of mappings.
   public var description: String {
     switch self {
     case .exactly(let text): text
@@ -122,7 +122,7 @@ extension TypePattern: CustomStringConvertible {
 }
 
 extension MappingCondition {
-  /// Why the condition does not hold; nil where it does.
+  /// Why the condition does not hold; nil if it does.
   fileprivate func refusal(in context: borrowing MappingContext) -> String? {
     if holds(in: context) { return nil }
     switch self {
@@ -135,12 +135,12 @@ extension MappingCondition {
       var refusals: [String] = []
       for part in parts { refusals.append(part.refusal(in: context) ?? "") }
       return "none of: " + refusals.joined(separator: "; ")
-    case .not: return "what must not hold does hold"
+    case .not: return "the negated condition holds"
     case .test(let reference, let test):
       return refusal(of: context.resolve(reference), at: reference.description, test, context)
     case .computed(let expression, let test):
       return refusal(of: expression.evaluate(in: context), at: expression.description, test, context)
-    case .some(let path, let ofBody, let test): return "\(ofBody ? "body:" : "")\(path) has nothing that is \(test)"
+    case .some(let path, let ofBody, let test): return "\(ofBody ? "body:" : "")\(path) has no value that is \(test)"
     case .same(let expression, let reference):
       return
         "\(expression) is \((expression.text(in: context) ?? "missing").shortened(to: 200)), not the same as \(reference)"

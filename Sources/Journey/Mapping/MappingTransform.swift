@@ -1,24 +1,23 @@
-/// One step of what a mapping does with a value that it has found. A step that a value does not fit makes nothing of
-/// it, so that the next choice of a list is tried.
+/// One step that transforms a value. The result is nothing if the value does not fit, so that the next alternative is
+/// tried.
 public enum MappingTransform: Hashable, Sendable {
-  /// The text without white space at its ends.
+  /// Removes white space at both ends.
   case trim
   case lowercase
   case uppercase
-  /// The text that base64 (RFC 4648, with or without padding, either alphabet) stands for; nothing where that is no
-  /// UTF-8.
+  /// Decodes base64 (RFC 4648, with or without padding, either alphabet); nothing if the result is not UTF-8.
   case base64
-  /// The value at the path in the JSON that the text holds.
+  /// Parses the text as JSON and takes the value at the path.
   case json(JSONPath)
-  /// The first group of the expression's first match in the text, or the whole match where the expression has no group.
+  /// The first group of the expression's first match, or the whole match if it has no group.
   case match(TextPattern)
-  /// A text that is written as a number, as that number: to the last digit.
+  /// Reads the text as a number, exactly.
   case number
-  /// An amount in the currency's major unit, as an amount in its minor unit: exactly, by ISO 4217's decimal places.
+  /// Converts an amount from the currency's major unit to its minor unit, exactly, by ISO 4217's decimal places.
   case minorUnits(currency: MappingExpression)
-  /// The constant that the table has for the value's text, else `otherwise`, else nothing.
+  /// Looks the text up in the table; `otherwise` is the default.
   case table([String: JSONConstant], otherwise: JSONConstant?)
-  /// The label of the band that the number lies in; nothing where it lies in none or is no number.
+  /// The label of the number's band; nothing if there is none.
   case bands([ScoreBand])
 
   func apply(to value: ResolvedValue, in context: borrowing MappingContext) -> ResolvedValue {
@@ -62,19 +61,18 @@ public enum MappingTransform: Hashable, Sendable {
   }
 }
 
-/// A regular expression of a mapping, in Swift's syntax (that of PCRE, for all that mappings need).
+/// A regular expression in a mapping, in Swift's syntax (compatible with PCRE in all that mappings need).
 ///
-/// `Regex` is not marked Sendable because it may hold closures. One that was made from text holds none, and is never
-/// changed.
+/// `Regex` is not Sendable because it may hold closures. A regex made from text holds none and is immutable.
 public struct TextPattern: Hashable, @unchecked Sendable, CustomStringConvertible {
   public let description: String
   private let regex: Regex<AnyRegexOutput>
 
-  /// How many characters an expression may look at, and four times as many bytes: a longer text is cut, so that no body
-  /// makes one take long.
+  /// An expression looks at most at this many characters and four times as many bytes.
+  /// Longer texts are cut, which bounds the matching time.
   static let maximumLength = 4096
 
-  /// - Throws: what is wrong with the expression.
+  /// - Throws: the error in the expression.
   public init(_ text: String) throws {
     regex = try Regex(text)
     description = text
@@ -98,7 +96,7 @@ public struct TextPattern: Hashable, @unchecked Sendable, CustomStringConvertibl
   public func hash(into hasher: inout Hasher) { hasher.combine(description) }
 }
 
-/// How many decimal places a currency has. Source: ISO 4217, list one.
+/// The decimal places of a currency. Source: ISO 4217, list one.
 enum Currency {
   private static let none: Set<String> = [
     "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF",
@@ -112,9 +110,9 @@ enum Currency {
   }
 }
 
-/// Moves the point of a decimal number.
+/// Moves the decimal point of a number.
 enum DecimalShift {
-  /// - Returns: nil where `text` is no plain decimal number.
+  /// - Returns: nil if `text` is not a plain decimal number.
   static func shift(_ text: String, by places: Int) -> String? {
     var digits = text.utf8[...]
     let isNegative = digits.first == ASCII.minus

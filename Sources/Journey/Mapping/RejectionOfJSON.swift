@@ -1,6 +1,5 @@
 extension Rejection {
-  /// The rejection of a body that is not the JSON that the adapter takes. It names the place and shows nothing of the
-  /// body.
+  /// The rejection of a body that is not valid JSON. It contains the position but nothing of the body.
   public init(_ error: JSONError) {
     let code: Code =
       switch error.code {

@@ -1,19 +1,18 @@
 public import FoundationEssentials
 
-/// The order of texts by their UTF-8 bytes, as PostgreSQL's collation "C" compares: two texts that Unicode calls
-/// equivalent are still two. Eight bytes are compared at a time, since ids tend to start alike.
+/// Compares texts by their UTF-8 bytes, like PostgreSQL's collation "C": texts that are canonically equivalent in
+/// Unicode still differ. Compares eight bytes at a time, since ids often share a prefix.
 extension String {
   public func hasSameBytes(as other: String) -> Bool { utf8.count == other.utf8.count && difference(from: other) == 0 }
 
   public func precedesByBytes(_ other: String) -> Bool { difference(from: other) < 0 }
 
-  /// Below 0 where the bytes of this text come first, above 0 where the other's do.
+  /// Negative if this text sorts first, positive if the other does.
   private func difference(from other: String) -> Int {
     withBytes { mine in other.withBytes { UnsafeRawBufferPointer(mine).difference(from: UnsafeRawBufferPointer($0)) } }
   }
 
-  /// The UTF-8 bytes where they lie. Unlike `withUTF8` it needs no variable, whose copy of the text would be one more
-  /// reference to count.
+  /// The UTF-8 bytes in place. `withUTF8` would need a variable, and so another reference count.
   @inline(__always)
   func withBytes<Result>(_ body: (UnsafeBufferPointer<UInt8>) -> Result) -> Result {
     if let result = utf8.withContiguousStorageIfAvailable(body) { return result }
@@ -23,7 +22,7 @@ extension String {
 }
 
 extension UnsafeRawBufferPointer {
-  /// Below 0 where these bytes come first, above 0 where the other's do.
+  /// Negative if these bytes sort first, positive if the other's do.
   public func difference(from other: Self) -> Int {
     let common = Swift.min(count, other.count)
     var at = 0
@@ -42,7 +41,7 @@ extension UnsafeRawBufferPointer {
 }
 
 extension UUID {
-  /// The order of the bytes, as PostgreSQL compares.
+  /// The order of the bytes, as in PostgreSQL.
   public func precedesByBytes(_ other: UUID) -> Bool {
     withUnsafeBytes(of: uuid) { a in
       withUnsafeBytes(of: other.uuid) { b in

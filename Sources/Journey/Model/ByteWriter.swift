@@ -1,5 +1,5 @@
-/// Bytes that grow at the end, for the texts and the states that are written on the hot path. It owns its memory alone
-/// and is never copied, so a piece costs a look at the room that is left and nothing else.
+/// A growing byte buffer for texts and states on the hot path. It is uniquely owned and never copied, so an append only
+/// checks the capacity.
 struct ByteWriter: ~Copyable, @unchecked Sendable {
   private var start: UnsafeMutablePointer<UInt8>
   private var capacity: Int
@@ -12,10 +12,10 @@ struct ByteWriter: ~Copyable, @unchecked Sendable {
 
   deinit { start.deallocate() }
 
-  /// A copy of what is written.
+  /// A copy of the written bytes.
   var bytes: [UInt8] { withBytes { Array($0) } }
 
-  /// What is written, without a copy.
+  /// The written bytes, without a copy.
   @inline(__always)
   func withBytes<Result>(_ body: (UnsafeBufferPointer<UInt8>) -> Result) -> Result {
     body(UnsafeBufferPointer(start: start, count: count))
@@ -44,13 +44,13 @@ struct ByteWriter: ~Copyable, @unchecked Sendable {
     text.withBytes { append($0) }
   }
 
-  /// A text that stands in the source.
+  /// Appends a literal.
   @inline(__always)
   mutating func append(_ text: StaticString) {
     append(UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
   }
 
-  /// An integer in decimal digits.
+  /// Appends an integer in decimal digits.
   mutating func append(decimal number: Int64) {
     append(atMost: 20) { buffer in
       var rest = number.magnitude, length = 1
@@ -69,13 +69,13 @@ struct ByteWriter: ~Copyable, @unchecked Sendable {
     }
   }
 
-  /// A date in UTC, `2026-11-20`.
+  /// Appends a date in UTC: `2026-11-20`.
   mutating func append(dateOf time: Timestamp) {
     append(atMost: Timestamp.maxTextLength) { time.writeISO8601Date(to: $0) }
   }
 
-  /// Appends a piece of at most `most` bytes.
-  /// - Parameter write: fills the room that it is given and returns how much of it.
+  /// Appends at most `most` bytes.
+  /// - Parameter write: fills the buffer and returns the number of bytes written.
   @inline(__always)
   mutating func append(atMost most: Int, _ write: (UnsafeMutablePointer<UInt8>) -> Int) {
     if capacity &- count < most { grow(by: most) }
@@ -93,7 +93,7 @@ struct ByteWriter: ~Copyable, @unchecked Sendable {
 }
 
 extension String {
-  /// A text put together of pieces: one allocation, where an interpolation takes several.
+  /// Builds a text from pieces with one allocation; an interpolation needs several.
   init(pieces: (inout ByteWriter) -> Void) {
     var writer = ByteWriter(capacity: 112)
     pieces(&writer)

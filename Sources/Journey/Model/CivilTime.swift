@@ -1,4 +1,4 @@
-/// The proleptic Gregorian calendar in UTC, by days since 1970-01-01.
+/// The proleptic Gregorian calendar in UTC, in days since 1970-01-01.
 /// Source: H. Hinnant, "chrono-Compatible Low-Level Date Algorithms".
 enum CivilTime {
   static func days(year: Int, month: Int, day: Int) -> Int {
@@ -24,14 +24,14 @@ enum CivilTime {
 }
 
 extension Timestamp {
-  /// RFC 3339 in UTC: `2026-11-20T10:00:00.123456Z`; the fraction is left out where it is 0, and is 3 digits where that
-  /// is exact.
+  /// RFC 3339 in UTC: `2026-11-20T10:00:00.123456Z`. The fraction is omitted if it is 0, and has 3 digits if these are
+  /// exact.
   public var iso8601: String { Self.text { writeISO8601(to: $0) } }
 
   /// The date in UTC: `2026-11-20`.
   public var iso8601Date: String { Self.text { writeISO8601Date(to: $0) } }
 
-  /// A year has at most seven characters, the rest is of fixed length.
+  /// A year has at most seven characters; the rest has a fixed length.
   static let maxTextLength = 40
 
   /// Writes `iso8601`.
@@ -79,8 +79,8 @@ extension Timestamp {
     return end &+ 6
   }
 
-  /// Writes a year with zeros in front up to four digits. Those outside 0 to 9999, which only a damaged row can hold,
-  /// take the slow way.
+  /// Writes a year with at least four digits. Years outside 0 to 9999, which only a damaged row can hold, take the slow
+  /// path.
   @inline(__always)
   private static func writeYear(_ year: Int, to buffer: UnsafeMutablePointer<UInt8>) -> Int {
     guard (0...9999).contains(year) else { return writeUnusual(year, width: 4, to: buffer) }

@@ -1,14 +1,13 @@
-/// A dictionary whose keys are the cases of an enumeration without values of their own: a lookup is an index, not a
-/// hash.
+/// A dictionary keyed by the cases of an enumeration without associated values. A lookup is an index, not a hash.
 public struct EnumTable<Key: CaseIterable & Hashable & Sendable, Value: Sendable>: Sendable {
-  /// By the key's place among the cases.
+  /// By the key's index among the cases.
   private var values: [Value?]
 
   public init() {
-    // Cases without values are numbered in the order of their declaration, in one byte.
+    // Cases without associated values are numbered in order of declaration, in one byte.
     precondition(
       MemoryLayout<Key>.size == 1 && Key.allCases.enumerated().allSatisfy { Self.index(of: $1) == $0 },
-      "the keys have to be cases without values of their own, in their order")
+      "the keys must be cases without associated values, in order")
     values = Array(repeating: nil, count: Key.allCases.count)
   }
 

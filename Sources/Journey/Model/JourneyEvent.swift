@@ -1,20 +1,20 @@
 public import FoundationEssentials
 
-/// Something that happened to a client, in the adapter's own words, whatever source it came from.
+/// A canonical event: something that happened to a client, independent of the source's format.
 ///
-/// An event is identified by (`orgID`, `source`, `sourceEventID`): any number of deliveries of it count once.
+/// (`orgID`, `source`, `sourceEventID`) identifies an event: repeated deliveries count once.
 public struct JourneyEvent: Hashable, Sendable {
   public var orgID: UUID
-  /// Who says so: the namespace in which `sourceEventID` and the client's external id are unique.
+  /// The namespace of `sourceEventID` and of the client's external id.
   public var source: String
   public var sourceEventID: String
   public var client: ClientReference
   /// A canonical event type in snake case, e.g. `invoice_overdue`.
   public var type: String
-  /// The stage that the event sets, or nil where it leaves the stage as it is.
+  /// The stage that the event sets; nil: unchanged.
   public var stage: Stage?
   public var occurredAt: Timestamp
-  /// A JSON object, UTF-8.
+  /// A JSON object in UTF-8.
   public var metadata: [UInt8]
 
   public init(
@@ -31,12 +31,12 @@ public struct JourneyEvent: Hashable, Sendable {
     self.metadata = metadata
   }
 
-  /// The event's place in its client's history.
+  /// The event's position in its client's history.
   public var stamp: EventStamp { EventStamp(at: occurredAt, id: sourceEventID, source: source) }
 }
 
-/// The total order of a client's events: by time, ties broken by the source's event id, then by the source,
-/// each compared by its UTF-8 bytes. It depends on the events alone, never on their arrival.
+/// The total order of a client's events: by time, then by the source's event id, then by source, comparing UTF-8 bytes.
+/// It depends only on the events, not on their arrival.
 public struct EventStamp: Hashable, Comparable, Sendable {
   public var at: Timestamp
   public var id: String
@@ -48,7 +48,8 @@ public struct EventStamp: Hashable, Comparable, Sendable {
     self.source = source
   }
 
-  // By bytes, as `<` and the ledger's unique key compare: two ids that Unicode calls equivalent are still two events.
+  // By bytes, like `<` and the event store's unique key: ids that are canonically equivalent in Unicode are different
+  // events.
   public static func == (a: EventStamp, b: EventStamp) -> Bool {
     a.at == b.at && a.id.hasSameBytes(as: b.id) && a.source.hasSameBytes(as: b.source)
   }
@@ -67,22 +68,22 @@ public struct EventStamp: Hashable, Comparable, Sendable {
   }
 }
 
-/// How an event names its client. At least one of `id` and `externalID` is there.
+/// How an event refers to its client. At least one of `id` and `externalID` is set.
 public struct ClientReference: Hashable, Sendable {
-  /// The client's own id, where the event's reference has the form of one. It is looked up first.
+  /// The client's own id, if the reference is a UUID. Looked up first.
   public var id: UUID?
-  /// The id by which `JourneyEvent.source` knows the client; looked up among the identities of that source.
+  /// The client's id in `JourneyEvent.source`, looked up among the identities of that source.
   public var externalID: String?
-  /// What to create the client from where the mapping allows that and no such client is known.
+  /// The fields for creating an unknown client; nil if the mapping does not allow it.
   public var creation: NewClient?
-  /// The address by which a contact of the organisation is looked for that neither id finds; the external id is its own
-  /// from then on. nil also where the source does not verify it.
+  /// The address for finding a contact of the organisation if neither id is known. The external id is then linked to
+  /// it. nil if the source does not verify addresses.
   public var email: String?
-  /// Whether the mapping names an address that the source does not verify.
+  /// Whether the mapping has an address that the source does not verify.
   public var ignoresEmail: Bool
-  /// Ids of things of the client (a ticket, a deal), by which later events that name no client find it.
+  /// Ids of the client's objects (a ticket, a deal), by which later events without a client id find the client.
   public var linked: [String]
-  /// Other external ids of the same client: they become one with it.
+  /// Other external ids of the same client; they are merged into it.
   public var merged: [String]
   public var whenUnknown: UnknownClient
 
@@ -102,23 +103,23 @@ public struct ClientReference: Hashable, Sendable {
   }
 }
 
-/// What becomes of an event whose client is not known and is not to be created.
+/// What to do with an event whose client is unknown and not to be created.
 public enum UnknownClient: String, CaseIterable, Hashable, Sendable {
-  /// As `retry.unknownClient` says.
+  /// As configured by `retry.unknownClient`.
   case asSettingsSay = "default"
-  /// It waits in the retry queues, and is a dead letter after the last.
+  /// The message waits in the retry queues, and becomes a dead letter after the last.
   case retry
-  /// It is a dead letter at once.
+  /// The message becomes a dead letter at once.
   case reject
 }
 
-/// The contact that a mapping may create for an unknown client.
+/// The contact to create for an unknown client.
 public struct NewClient: Hashable, Sendable {
   public var name: String?
   public var email: String?
   public var phone: String?
-  /// Whether the source makes sure that whoever it knows owns the address. Otherwise no other source's client is found
-  /// by it.
+  /// Whether the source verifies that the client owns the address. An unverified address is not matched against clients
+  /// of other sources.
   public var isEmailVerified: Bool
 
   public init(name: String? = nil, email: String? = nil, phone: String? = nil, isEmailVerified: Bool = false) {
@@ -129,7 +130,7 @@ public struct NewClient: Hashable, Sendable {
   }
 }
 
-/// Why an input cannot become an event: an answer for a person, and a code for a filter.
+/// Why an input cannot become an event: a message for people and a code for filters.
 public struct Rejection: Error, Hashable, Sendable, CustomStringConvertible {
   /// A stable, low-cardinality name in snake case.
   public struct Code: RawRepresentable, Hashable, Sendable {
@@ -153,13 +154,13 @@ public struct Rejection: Error, Hashable, Sendable, CustomStringConvertible {
   }
 
   public var code: Code
-  /// The field in question, as a JSON path or a header's name.
+  /// The JSON path of the field, or the name of a header.
   public var field: String?
-  /// What the field held, shortened to 200 characters and 800 bytes.
+  /// The field's value, shortened to 200 characters and 800 bytes.
   public var value: String?
-  /// A sentence without the value.
+  /// A sentence that does not contain the value.
   public var message: String
-  /// Whether to try again, where a rule decides that; nil: by the code, as the settings say.
+  /// Whether to retry, if a rule decides; nil: decided by the code and the settings.
   public var isRetried: Bool?
 
   public init(_ code: Code, field: String? = nil, value: String? = nil, isRetried: Bool? = nil, _ message: String) {

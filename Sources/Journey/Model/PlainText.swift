@@ -1,7 +1,6 @@
 extension Unicode.Scalar {
-  /// Whether it shows as itself: no control character, no end of a line, none that turns the direction of text or is
-  /// invisible. Such a character in a text of others' begins lines that nobody wrote, steers a terminal, or makes a
-  /// line read as another.
+  /// Whether the scalar is visible: no control character, line separator, bidirectional control or invisible character.
+  /// In untrusted text these can forge lines, control a terminal, or disguise a line.
   public var isPlain: Bool {
     switch properties.generalCategory {
     case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate, .privateUse, .unassigned: false
@@ -11,8 +10,7 @@ extension Unicode.Scalar {
 }
 
 extension StringProtocol {
-  /// The text on one line of at most so many characters, for logs and terminals: what is not plain is written as
-  /// `\u{1b}`.
+  /// The text on one line of at most `limit` characters, for logs and terminals. Other scalars are escaped as `\u{1b}`.
   public func plain(_ limit: Int = .max) -> String {
     var result = "", count = 0
     for scalar in unicodeScalars {

@@ -1,14 +1,14 @@
 public import FoundationEssentials
 
-/// Which users of the broker may report which events.
+/// Which broker users may report which events.
 ///
-/// A publisher is known by the message property `user_id`, which RabbitMQ only accepts from that very user. Without
-/// grants any publisher may report events of every source for every organisation.
+/// A publisher is identified by the message property `user_id`, which RabbitMQ only accepts from that user. Without
+/// grants any publisher may report events of all sources for all organisations.
 public struct PublisherPolicy: Hashable, Sendable {
-  /// What one publisher may report.
+  /// What a publisher may report.
   public struct Grant: Hashable, Sendable {
     public var sources: SourcePatterns
-    /// nil: events of any organisation.
+    /// nil: any organisation.
     public var organizations: Set<UUID>?
 
     public init(sources: SourcePatterns, organizations: Set<UUID>?) {
@@ -17,7 +17,7 @@ public struct PublisherPolicy: Hashable, Sendable {
     }
   }
 
-  /// Names of event sources; one that ends with `*` stands for all that begin like it.
+  /// Names of event sources; a trailing `*` matches any suffix.
   public struct SourcePatterns: Hashable, Sendable {
     private let names: Set<String>
     private let prefixes: [String]
@@ -32,16 +32,16 @@ public struct PublisherPolicy: Hashable, Sendable {
     }
   }
 
-  /// The source of the events that the adapter's own HTTP API reports. Nobody else may report events of it.
+  /// The source of events from the adapter's HTTP API. No other publisher may report events of it.
   public static let apiSource = "journey-api"
-  /// The key of the grant for everybody who has none, and for messages without a `user_id`.
+  /// The key of the grant for all other users, and for messages without a `user_id`.
   public static let others = "*"
 
-  /// The adapter's own user of the broker; nil where it is not known.
+  /// The adapter's own broker user; nil if unknown.
   public var ownUser: String?
-  /// Other users as whom instances of the adapter publish, or did.
+  /// Other broker users that instances of the adapter publish as, or have published as.
   public var otherOwnUsers: Set<String>
-  /// By user of the broker, or `others`; nil: the policy is off.
+  /// By broker user, or `others`; nil: no restrictions.
   public var grants: [String: Grant]?
 
   public init(ownUser: String? = nil, otherOwnUsers: Set<String> = [], grants: [String: Grant]? = nil) {
@@ -56,21 +56,21 @@ public struct PublisherPolicy: Hashable, Sendable {
     return userID == ownUser || otherOwnUsers.contains(userID)
   }
 
-  /// Refuses whoever may publish nothing at all.
-  /// - Parameter userID: as the broker validated it; nil where the message has none.
+  /// Rejects publishers without any grant.
+  /// - Parameter userID: as validated by the broker; nil if the message has none.
   public func admit(_ userID: String?) throws(Rejection) {
     guard grants != nil, !isOwn(userID), grant(of: userID) == nil else { return }
     guard let userID else {
       throw Rejection(
         .forbiddenPublisher, field: "property:user_id",
-        "is missing; publishers are checked here, by the user of the broker that sent the message")
+        "is missing; the broker user identifies the publisher, and publishers are restricted here")
     }
     throw Rejection(
       .forbiddenPublisher, field: "property:user_id", value: userID,
       "this user of the broker may publish no events here")
   }
 
-  /// Why a publisher may not report an event; nil where it may.
+  /// Why a publisher may not report an event; nil if it may.
   public func refusal(of event: JourneyEvent, from userID: String?) -> Rejection? {
     if event.source == Self.apiSource {
       return Rejection(

@@ -1,4 +1,4 @@
-/// A point in time in microseconds since 1970-01-01T00:00:00Z: the resolution of PostgreSQL's `timestamptz`.
+/// A point in time in microseconds since 1970-01-01T00:00:00Z, the resolution of PostgreSQL's `timestamptz`.
 public struct Timestamp: Hashable, Comparable, Sendable {
   public var microseconds: Int64
 
@@ -6,7 +6,7 @@ public struct Timestamp: Hashable, Comparable, Sendable {
   public init(seconds: Int64) { self.microseconds = seconds * 1_000_000 }
 
   public static func < (a: Timestamp, b: Timestamp) -> Bool { a.microseconds < b.microseconds }
-  // Saturating: a database holds `infinity`, too, and arithmetic on it must not end the process.
+  // Saturating: the database may hold `infinity`, and arithmetic with it must not trap.
   public static func + (a: Timestamp, b: TimeSpan) -> Timestamp {
     Timestamp(microseconds: a.microseconds.addingSaturated(b.microseconds))
   }
@@ -18,7 +18,7 @@ public struct Timestamp: Hashable, Comparable, Sendable {
   }
 }
 
-/// A length of time in microseconds.
+/// A duration in microseconds.
 public struct TimeSpan: Hashable, Comparable, Sendable {
   public var microseconds: Int64
 

@@ -1,22 +1,22 @@
-/// Reading timestamps. Source: RFC 3339, and the dialects of ISO 8601 that vendors write.
+/// Parses timestamps. Source: RFC 3339, and the variants of ISO 8601 that vendors write.
 extension Timestamp {
-  /// What a time without a zone means.
+  /// How to read a time without a time zone.
   public enum MissingZone: Sendable {
     case refused
     case isUTC
   }
 
-  /// Reads `2026-11-20T10:00:00.123Z` and its usual variants: a space or a small `t` for the `T`, no fraction or up to
-  /// any number of digits (cut after the sixth), `Z`, `UTC`, `+01:00`, `+0100` or `+01`, the zone after a space. A date
-  /// alone is midnight where the zone may be missing.
+  /// Parses `2026-11-20T10:00:00.123Z` and its common variants: a space or `t` for the `T`, a fraction of any length
+  /// (truncated to six digits) or none, `Z`, `UTC`, `+01:00`, `+0100` or `+01`, a space before the zone. A date alone
+  /// is midnight if the zone may be missing.
   ///
-  /// - Returns: nil where the text is no such time, a field is out of its range (a 60th second is taken), or the year
-  ///   is not in 0001 to 9999.
+  /// - Returns: nil if the text is not such a time, a field is out of range (second 60 is allowed), or the year is not
+  ///   in 0001...9999.
   public init?(iso8601 text: some StringProtocol, zone: MissingZone = .refused) {
     self.init(iso8601: ArraySlice(text.utf8), zone: zone)
   }
 
-  /// As `init(iso8601:zone:)`, from UTF-8.
+  /// Like `init(iso8601:zone:)`, from UTF-8.
   public init?(iso8601 text: ArraySlice<UInt8>, zone: MissingZone) {
     var reader = TimestampReader(text)
     guard let microseconds = reader.read(zone: zone) else { return nil }
@@ -57,7 +57,7 @@ private struct TimestampReader {
     return (midnight + hour * 3600 + minute * 60 + second - offset) * 1_000_000 + fraction
   }
 
-  /// Seconds east of Greenwich.
+  /// Seconds east of UTC.
   private mutating func offset(zone: Timestamp.MissingZone) -> Int64? {
     if at == text.endIndex { return zone == .isUTC ? 0 : nil }
     _ = consume(" ")

@@ -1,4 +1,4 @@
-/// A rate limit: tokens come in at a steady rate and are taken for work. A pure value; time is given to it.
+/// A rate limiter: tokens arrive at a steady rate and work consumes them. A pure value; the caller passes the time.
 public struct TokenBucket: Sendable {
   private let perSecond: Double
   private let capacity: Double
@@ -6,10 +6,9 @@ public struct TokenBucket: Sendable {
   private var last: Duration
 
   /// - Parameters:
-  ///   - rate: tokens a second, more than 0.
-  ///   - burst: the most tokens that gather while nothing is taken, at least 1. A tenth of a second's worth where nil,
-  ///     so that the rate also
-  ///     holds over short times.
+  ///   - rate: tokens per second, more than 0.
+  ///   - burst: the maximum number of unused tokens, at least 1. nil: the tokens of a tenth of a second, so that the
+  ///     rate also holds over short times.
   ///   - now: on a monotonic clock.
   public init(rate: Double, burst: Double? = nil, now: Duration) {
     perSecond = rate
@@ -19,7 +18,7 @@ public struct TokenBucket: Sendable {
     last = now
   }
 
-  /// Takes as many whole tokens as there are, at most `wanted`.
+  /// Takes as many whole tokens as available, at most `wanted`.
   public mutating func take(_ wanted: Int, now: Duration) -> Int {
     refill(now)
     let claimed = min(wanted, Int(tokens))
@@ -27,7 +26,7 @@ public struct TokenBucket: Sendable {
     return claimed
   }
 
-  /// How long until `wanted` tokens are there, or as many as the bucket holds.
+  /// The time until `wanted` tokens are available, or as many as the bucket can hold.
   public mutating func wait(for wanted: Int, now: Duration) -> Duration {
     refill(now)
     let missing = min(Double(wanted), capacity) - tokens

@@ -1,8 +1,8 @@
 public import FoundationEssentials
 
 extension UUID {
-  /// The id in lower case, as PostgreSQL and RFC 9562 write it. `uuidString` goes through a C format string, which
-  /// shows on the hot path.
+  /// The id in lower case, as in PostgreSQL and RFC 9562. `uuidString` uses a C format string, which is too slow for
+  /// the hot path.
   public var text: String {
     String(unsafeUninitializedCapacity: Self.textLength) { writeText(to: $0.baseAddress.unsafelyUnwrapped) }
   }
@@ -32,20 +32,20 @@ extension UUID {
     }
   }
 
-  /// The eight hexadecimal digits of a number, the first in the highest byte: all of them at once.
+  /// The eight hexadecimal digits of a number, computed in parallel, the first in the highest byte.
   @inline(__always)
   private static func digits(of number: UInt32) -> UInt64 {
     var spread = UInt64(number)
     spread = (spread | spread << 16) & 0x0000_FFFF_0000_FFFF
     spread = (spread | spread << 8) & 0x00FF_00FF_00FF_00FF
     spread = (spread | spread << 4) & 0x0F0F_0F0F_0F0F_0F0F
-    // 1 in each byte that holds a letter.
+    // 1 in each byte that is a letter.
     let isLetter = (spread &+ 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101
     return spread &+ 0x3030_3030_3030_3030 &+ isLetter &* 0x27
   }
 
-  /// Reads the form 8-4-4-4-12 of hexadecimal digits in either case. Many times as fast as `UUID(uuidString:)`, which
-  /// two fields of every event would pay for.
+  /// Parses 8-4-4-4-12 hexadecimal digits in either case. Much faster than `UUID(uuidString:)`; every event has two ids
+  /// to parse.
   public init?(hyphenated text: String) {
     guard let id = text.withBytes({ UUID(hyphenated: $0) }) else { return nil }
     self = id
@@ -71,12 +71,13 @@ extension UUID {
     self.init(uuid: uuid)
   }
 
-  /// The number of eight hexadecimal digits, the first in the highest byte: all of them at once; nil where one is none.
+  /// The number of eight hexadecimal digits, computed in parallel, the first in the highest byte; nil if any byte is
+  /// not a digit.
   @inline(__always)
   private static func number(_ digits: UInt64) -> UInt32? {
     let high: UInt64 = 0x8080_8080_8080_8080
     guard digits & high == 0 else { return nil }
-    // The highest bit of each byte: whether it is in 0...9, or in a...f once it is in lower case.
+    // The highest bit of each byte: whether it is in 0...9, or in a...f in lower case.
     let lower = digits | 0x2020_2020_2020_2020
     let isDigit = (digits &+ 0x5050_5050_5050_5050) & ~(digits &+ 0x4646_4646_4646_4646)
     let isLetter = (lower &+ 0x1F1F_1F1F_1F1F_1F1F) & ~(lower &+ 0x1919_1919_1919_1919)

@@ -1,7 +1,7 @@
 public import FoundationEssentials
 
 extension UUID {
-  /// A time-ordered id: 48 bits of Unix milliseconds, 10 bits of microseconds within it, the rest random.
+  /// A time-ordered id: 48 bits of Unix milliseconds, 10 bits of the microseconds within, the rest random.
   /// Source: RFC 9562, sections 5.7 and 6.2 (method 3).
   public static func v7(at time: Timestamp, using random: inout some RandomNumberGenerator) -> UUID {
     let milliseconds = UInt64(max(0, time.microseconds / 1000))
@@ -14,7 +14,7 @@ extension UUID {
 }
 
 extension UUID {
-  /// When an id of `v7(at:using:)` was made, to the microsecond; nil for an id of another version.
+  /// When an id was made by `v7(at:using:)`, in microseconds; nil for other versions.
   public var timestamp: Timestamp? {
     let high = withUnsafeBytes(of: uuid) { UInt64(bigEndian: $0.loadUnaligned(as: UInt64.self)) }
     guard high >> 12 & 0xF == 7 else { return nil }
@@ -22,7 +22,8 @@ extension UUID {
   }
 }
 
-/// Random bits for ids, seeded by the system once: a system call an id shows on the hot path. Not for secrets.
+/// Random bits for ids, seeded once by the system, because a system call per id is too slow for the hot path. Not for
+/// secrets.
 /// Source: G. Steele, D. Lea, C. Flood, "Fast splittable pseudorandom number generators" (SplitMix64).
 public struct IDRandom: RandomNumberGenerator, Sendable {
   private var state = UInt64.random(in: .min ... .max)

@@ -1,4 +1,4 @@
-/// The nine stages of a client's journey, in the order in which the seed ranks them.
+/// The nine stages of a client's journey, in order.
 ///
 /// Source: the design document, `STAGES`.
 public enum Stage: String, CaseIterable, Hashable, Sendable {
@@ -12,7 +12,7 @@ public enum Stage: String, CaseIterable, Hashable, Sendable {
   case upsellCandidate = "upsell_candidate"
   case churnRisk = "churn_risk"
 
-  /// The position in the journey, 0 (`lead`) to 8 (`churn_risk`).
+  /// The index in the journey, 0 (`lead`) to 8 (`churn_risk`).
   public var index: Int {
     switch self {
     case .lead: 0
@@ -29,7 +29,7 @@ public enum Stage: String, CaseIterable, Hashable, Sendable {
 }
 
 extension Stage {
-  /// How an explanation names it.
+  /// The name in explanations.
   var label: StaticString {
     switch self {
     case .lead: "stage:lead"
@@ -45,7 +45,7 @@ extension Stage {
   }
 }
 
-/// A reason to worry about a client. Source: the design document, `RISK_FACTORS`.
+/// A risk of a client. Source: the design document, `RISK_FACTORS`.
 public enum Risk: String, CaseIterable, Hashable, Sendable {
   case lowEngagement = "low_engagement"
   case lateInvoices = "late_invoices"
@@ -56,7 +56,7 @@ public enum Risk: String, CaseIterable, Hashable, Sendable {
 }
 
 extension Risk {
-  /// How an explanation names it.
+  /// The name in explanations.
   var label: StaticString {
     switch self {
     case .lowEngagement: "risk:low_engagement"
@@ -69,7 +69,7 @@ extension Risk {
   }
 }
 
-/// What can be done next for a client. Source: the design document, `ACTIONS`.
+/// An action for a client. Source: the design document, `ACTIONS`.
 public enum ActionKind: String, CaseIterable, Hashable, Sendable {
   case emailOutreach = "email_outreach"
   case scheduleMeeting = "schedule_meeting"
@@ -79,7 +79,7 @@ public enum ActionKind: String, CaseIterable, Hashable, Sendable {
   case triggerSatisfactionSurvey = "trigger_satisfaction_survey"
 }
 
-/// How bad the risks of a client are taken together.
+/// The overall level of a client's risks.
 public enum RiskLevel: String, CaseIterable, Hashable, Sendable {
   case low = "LOW"
   case medium = "MEDIUM"
@@ -87,7 +87,7 @@ public enum RiskLevel: String, CaseIterable, Hashable, Sendable {
   case critical = "CRITICAL"
 }
 
-/// How soon a worker should run an action.
+/// The urgency of an action.
 public enum Priority: String, CaseIterable, Comparable, Hashable, Sendable {
   case low, medium, high, urgent
 
@@ -103,7 +103,7 @@ public enum Priority: String, CaseIterable, Comparable, Hashable, Sendable {
   public static func < (a: Priority, b: Priority) -> Bool { a.rank < b.rank }
 }
 
-/// The kind of worker that runs an action: the first word of an action's routing key.
+/// The kind of worker that runs an action: the first segment of an action's routing key.
 public struct Channel: RawRepresentable, Hashable, Sendable {
   public let rawValue: String
   public init(rawValue: String) { self.rawValue = rawValue }

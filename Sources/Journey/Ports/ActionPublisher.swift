@@ -1,17 +1,17 @@
 public import FoundationEssentials
 
-/// An action on its way to a worker. The same id and body however often it is published.
+/// An action to publish. Its id and body are the same in every attempt.
 public struct ActionMessage: Sendable {
   public var id: UUID
   public var routingKey: String
   public var priority: Priority
-  /// How long the message may wait for a worker; nil: for ever.
+  /// How long the message may wait for a worker; nil: forever.
   public var timeToLive: TimeSpan?
   public var decidedAt: Timestamp
-  /// The id of the event that caused it, as its source names it.
+  /// The source's id of the causing event.
   public var causeID: String
   public var traceparent: String?
-  /// The message as the worker gets it.
+  /// The message body for the worker.
   public var body: [UInt8]
 
   public init(
@@ -30,17 +30,17 @@ public struct ActionMessage: Sendable {
   }
 }
 
-/// Where actions go: an adapter over an exchange.
+/// Publishes actions; implemented by an adapter over an exchange.
 public protocol ActionPublisher: Sendable {
-  /// Publishes in order. `completion` is called once, when every action is confirmed or known not to be, with one
-  /// result an action: nil means that the broker has confirmed it, anything else says why it counts as not published.
+  /// Publishes in order. `completion` is called once, when the outcome of every action is known. It gets one result per
+  /// action: nil if the broker has confirmed it, otherwise the failure.
   func publish(_ actions: [ActionMessage], completion: @escaping @Sendable ([PublishFailure?]) -> Void)
 }
 
 /// Why an action counts as not published.
 public struct PublishFailure: Error, Sendable, CustomStringConvertible {
   public var description: String
-  /// The same in a few words that name no host and no user, for whoever may not see the whole.
+  /// A short form without host or user names, for readers who may not see them.
   public var reason: String
 
   public init(_ description: String, reason: String? = nil) {

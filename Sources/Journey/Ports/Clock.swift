@@ -5,7 +5,7 @@ public protocol WallClock: Sendable {
   func now() -> Timestamp
 }
 
-/// The machine's clock.
+/// The system clock.
 public struct SystemClock: WallClock {
   public init() {}
   public func now() -> Timestamp {

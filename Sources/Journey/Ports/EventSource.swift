@@ -1,33 +1,34 @@
 import Synchronization
 
-/// Where events come from: an adapter over a queue.
+/// Delivers events; implemented by an adapter over a queue.
 ///
 /// Every message is settled once, by `settle`, in any order. Safe to use from any task.
 public protocol EventSource: Sendable {
-  /// Consumes the queue and calls back with each batch of messages, mapped, on the thread that received them: the
-  /// callback must not block. Returns once the source was stopped and everything received was handed over. Call once.
+  /// Consumes the queue and calls back with each batch of mapped messages, on the receiving thread: the callback must
+  /// not block. Returns after a stop, once everything received was delivered. Call once.
   func receive(_ onMessages: @escaping @Sendable ([InboundMessage]) -> Void) async
-  /// Never blocks. Outcomes of messages from a lost connection are dropped: the queue delivers those again.
+  /// Never blocks. Outcomes of messages from a lost connection are dropped: the queue delivers these messages again.
   func settle(_ outcomes: [MessageOutcome])
-  /// Messages of this generation, and of earlier ones, came on connections that are lost: they cannot be settled, and
-  /// the queue delivers them again.
+  /// Messages up to this generation came on lost connections. They cannot be settled, and the queue delivers them
+  /// again.
   var lostGeneration: UInt64 { get }
-  /// Stops consuming until `resume`. What was received is still handed over, and everything can be settled.
+  /// Stops consuming until `resume`. What was received is still delivered, and everything can be settled.
   func pause()
-  /// Consumes again, with at most `limit` unsettled messages, or as many as the settings allow. `pause` and `resume` may
-  /// be called at any time and repeatedly.
+  /// Resumes consuming, with at most `limit` unsettled messages; nil: as configured. `pause` and `resume` may be called
+  /// at any time and repeatedly.
   func resume(limit: UInt16?)
-  /// Stops consuming for good. What was received is still handed over.
+  /// Stops consuming for good. What was received is still delivered.
   func stop()
   /// Returns when the broker has all outcomes, or at the deadline.
   func close(within deadline: Duration) async
-  /// After `close`: how many settled messages the queue delivers again because their copies were not confirmed in time.
+  /// After `close`: the settled messages that the queue delivers again, because their copies were not confirmed in
+  /// time.
   var leftBehind: Int { get }
 }
 
-/// Names a delivery. Opaque to all but the source that made it.
+/// Identifies a delivery. Opaque to all but its source.
 public struct AckToken: Hashable, Sendable {
-  /// Counts the source's connections, from 1.
+  /// The number of the source's connection, from 1.
   public var generation: UInt64
   public var tag: UInt64
 
@@ -37,14 +38,14 @@ public struct AckToken: Hashable, Sendable {
   }
 }
 
-/// One message with what the mapping made of it: several events if its body is a list, none if all of it is ignored.
+/// One message with its mapped events: several if its body is a list, none if all of it is ignored or rejected.
 ///
-/// It remembers how many of its events are undecided. Several workers may commit them; the message is settled with the
-/// last one, and once (`docs/model/parts.pml`). A class, so that this needs no table.
+/// It counts its undecided events. Several workers may commit them; the last one settles the message, once
+/// (`docs/model/parts.pml`). A class, so that no table is needed.
 public final class InboundMessage: Sendable {
   public let token: AckToken
   public let events: [IncomingEvent]
-  /// Whatever the source needs to settle the message.
+  /// What the source needs to settle the message.
   public let delivery: (any AnyObject & Sendable)?
 
   private struct Undecided {
@@ -63,14 +64,14 @@ public final class InboundMessage: Sendable {
     undecided = Mutex(Undecided(events: events.count, rejections: rejections))
   }
 
-  /// Why parts of the message were rejected so far: by the mapping, then by commits.
+  /// The rejections so far: by the mapping, then by commits.
   public var rejections: [Rejection] { undecided.withLock(\.rejections) }
 
   /// The outcome of a message without events; nil for any other.
   public var outcomeWithoutEvents: MessageOutcome? { events.isEmpty ? outcome(rejections) : nil }
 
-  /// Records that one event is decided. Never called for an event that was given up.
-  /// - Returns: the message's outcome if that was the last one.
+  /// Records that one event is decided. Never called after `giveUp`.
+  /// - Returns: the message's outcome if this was the last event.
   public func resolve(_ rejection: Rejection?) -> MessageOutcome? {
     let rejections: [Rejection]? = undecided.withLock { undecided in
       undecided.events -= 1
@@ -80,8 +81,8 @@ public final class InboundMessage: Sendable {
     return rejections.map(outcome)
   }
 
-  /// Gives the message up undecided.
-  /// - Returns: false if it was given up before, for another of its events.
+  /// Aborts the message while events are undecided.
+  /// - Returns: false if it was already aborted for another event.
   public func giveUp() -> Bool { !isGivenUp.exchange(true, ordering: .relaxed) }
 
   private func outcome(_ rejections: [Rejection]) -> MessageOutcome {
@@ -89,16 +90,16 @@ public final class InboundMessage: Sendable {
   }
 }
 
-/// How a message ended.
+/// The outcome of a message.
 public struct MessageOutcome: Sendable {
   public enum Kind: Sendable {
-    /// All its events are committed, or were before, or are ignored on purpose.
+    /// All its events are stored or ignored.
     case applied
-    /// Parts of it are rejected, for these reasons; the rest is committed.
+    /// Parts of it are rejected, for these reasons; the rest is stored.
     case rejected([Rejection])
     /// Undecided: the queue delivers it again.
     case released
-    /// Undecided, for a reason that passes: to be delivered again after some seconds, not counted as an attempt.
+    /// Undecided, for a temporary reason: it is delivered again after some seconds and does not count as an attempt.
     case postponed
   }
 

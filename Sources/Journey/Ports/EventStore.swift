@@ -1,48 +1,46 @@
 public import FoundationEssentials
 
-/// The journeys, as a place where events are taken in at most once and what follows from them is kept. An adapter over
-/// a database.
+/// Stores events at most once, together with the resulting state and actions; implemented by an adapter over a
+/// database.
 public protocol EventStore: Sendable {
-  /// Where a lane that commits one batch after the other runs best: on the thread of its connection, if the ledger has
-  /// such threads.
-  /// - Parameter lane: from 0.
+  /// The preferred executor of a worker: the thread of its connection, if there is one.
+  /// - Parameter worker: from 0.
   func executor(ofWorker worker: Int) -> (any TaskExecutor)?
-  /// Takes a batch in, in one transaction: stores what is new, evaluates the clients concerned, and keeps the resulting
-  /// actions until they are published. A receipt is returned only after the transaction is known to be committed.
-  /// - Throws: `StoreError`. After `.transient` it is unknown whether the batch was committed: commit it again.
+  /// Commits a batch in one transaction: stores new events, evaluates their clients, and keeps the resulting actions
+  /// until they are published. Returns only after the commit is known to have succeeded.
+  /// - Throws: `StoreError`. After `.transient` the outcome is unknown: commit the batch again.
   func commit(_ batch: EventBatch) async throws(StoreError) -> CommitResult
-  /// Evaluates clients for whom the time has come, in one transaction: a risk of theirs begins or ends although nothing
-  /// happened, or the host application has changed their history. Those that were due longest come first; what somebody
-  /// else holds is passed over.
+  /// Evaluates due clients in one transaction: a risk begins or ends without an event, or the host application has
+  /// changed their events. The longest due come first; locked clients are skipped.
   /// - Parameters:
-  ///   - limit: how many clients are looked at.
-  ///   - passedOver: who is left out.
-  /// - Throws: `StoreError`, with the client where only one was looked at.
+  ///   - limit: the maximum number of clients.
+  ///   - passedOver: clients and organisations to skip.
+  /// - Throws: `StoreError`, with the client if only one was looked at.
   func evaluateDue(limit: Int, passingOver passedOver: PassedOver) async throws(StoreError) -> DueResult
-  /// Leaves a client alone for an hour: it cannot be evaluated, and is in the way of others.
+  /// Postpones a due client by one hour, because it cannot be evaluated and blocks others.
   func postponeDue(_ client: UUID) async throws(StoreError)
-  /// Tries whether batches could be committed, as far as that shows without one: whether the database is there, takes
-  /// writes, and knows all that a commit means.
+  /// Checks, without a commit, whether batches could be committed: the database is reachable, writable and has the
+  /// expected schema.
   func check() async throws(StoreError)
-  /// Notes that the broker has confirmed all actions of these outbox batches.
+  /// Marks outbox batches as published: the broker has confirmed all their actions.
   func markPublished(_ batches: [UUID]) async throws(StoreError)
-  /// Gives actions back that could not be published, to be claimed again later (after a pause that grows with the
-  /// attempts). The other actions of their batch are published.
-  /// - Parameter reason: why, for a person.
+  /// Releases actions that could not be published. They can be claimed again after a pause that grows with the
+  /// attempts. The other actions of their batch are marked as published.
+  /// - Parameter reason: human-readable.
   func release(_ actions: [UUID], of batch: UUID, because reason: String) async throws(StoreError)
-  /// Which of these actions are not noted as published, by whomever.
+  /// Those of the actions that no instance has marked as published.
   func unpublished(of actions: [UUID]) async throws(StoreError) -> Set<UUID>
-  /// Takes over unpublished batches that no live instance holds, the oldest first, until they hold `limit` actions.
+  /// Claims unpublished batches that no live instance holds, oldest first, until they hold `limit` actions.
   func claimAbandoned(limit: Int) async throws(StoreError) -> [OutboxBatch]
-  /// Deletes outbox batches, `limit` at most, that were noted as published days ago.
-  /// - Returns: how many.
+  /// Deletes at most `limit` outbox batches that were published days ago.
+  /// - Returns: the number of deleted batches.
   func forgetPublished(limit: Int) async throws(StoreError) -> Int
 }
 
-/// A unit of work for the ledger.
+/// A batch of events to commit.
 public struct EventBatch: Sendable {
   public var events: [IncomingEvent]
-  /// Outbox batches confirmed since, to be noted in the same transaction.
+  /// Confirmed outbox batches to mark as published in the same transaction.
   public var published: [UUID]
 
   public init(events: [IncomingEvent], published: [UUID] = []) {
@@ -51,25 +49,24 @@ public struct EventBatch: Sendable {
   }
 }
 
-/// What a commit did.
+/// The result of a commit.
 public struct CommitResult: Sendable {
   public enum Result: Sendable {
     case stored
-    /// The event had been stored before.
+    /// The event was already stored.
     case duplicate
     case rejected(Rejection)
-    /// Somebody else holds the client's rows, mostly another commit: commit the event again, a little later.
+    /// The client's rows are locked, usually by another commit: commit the event again, a little later.
     case locked
-    /// The event's client was met for the first time, and can be worked on now: commit the event again.
+    /// The state row of a new client was created: commit the event again.
     case stateCreated
 
     public var isStored: Bool { if case .stored = self { true } else { false } }
   }
 
-  /// One result an event, in the batch's order.
+  /// One result per event, in order.
   public var results: [Result]
-  /// What is to be published now, a client's actions in the order in which they were decided; nil where there is
-  /// nothing to do.
+  /// The actions to publish, each client's in the order of decision; nil if there are none.
   public var outbox: OutboxBatch?
 
   public init(results: [Result], outbox: OutboxBatch?) {
@@ -78,7 +75,7 @@ public struct CommitResult: Sendable {
   }
 }
 
-/// Who is left out where due clients are evaluated, since somebody else holds their rows.
+/// Clients and organisations to skip when evaluating due clients, because their rows are locked.
 public struct PassedOver: Hashable, Sendable {
   public var organizations: Set<UUID>
   public var clients: Set<UUID>
@@ -89,7 +86,7 @@ public struct PassedOver: Hashable, Sendable {
   }
 }
 
-/// What an evaluation of due clients did.
+/// The result of evaluating due clients.
 public struct DueResult: Sendable {
   public struct Client: Hashable, Sendable {
     public var id: UUID
@@ -101,12 +98,12 @@ public struct DueResult: Sendable {
     }
   }
 
-  /// How many clients were looked at: as many as the limit where there may be more.
+  /// The number of clients looked at. If it reaches the limit, there may be more.
   public var looked: Int
   public var evaluated: [Client]
-  /// Organisations that somebody else holds: their clients were left as they are.
+  /// Organisations that were locked; their clients are unchanged.
   public var held: [UUID]
-  /// What is to be published now; nil where there is nothing to do.
+  /// The actions to publish; nil if there are none.
   public var outbox: OutboxBatch?
 
   public init(looked: Int = 0, evaluated: [Client] = [], held: [UUID] = [], outbox: OutboxBatch? = nil) {
@@ -117,8 +114,7 @@ public struct DueResult: Sendable {
   }
 }
 
-/// The actions of one transaction. They are published together and noted as published together, so the record costs a
-/// row a batch, not a row an action.
+/// The actions of one transaction. One outbox row per batch, not per action.
 public struct OutboxBatch: Sendable {
   public var id: UUID
   /// Not empty.
@@ -130,29 +126,28 @@ public struct OutboxBatch: Sendable {
   }
 }
 
-/// A failed ledger operation, classified once, by the adapter.
+/// A failed operation of the event store, classified by the adapter.
 public struct StoreError: Error, CustomStringConvertible {
   public enum Kind: Sendable {
-    /// Passes by itself: the database is away, restarting, overloaded, or two transactions met.
+    /// Temporary: the database is down, restarting or overloaded, or two transactions conflicted.
     case transient
-    /// The batch had to wait too long for somebody else's locks, on rows of some of its clients. Without them it
-    /// passes.
+    /// The batch timed out waiting for locks on some clients' rows. Without these clients it would pass.
     case contended
-    /// Something in the batch is refused; without it the batch would pass.
+    /// The database refuses the data of an event. Without it the batch would pass.
     case poison
-    /// Needs a person: wrong schema, missing permission. It may be one event's fault all the same: what a host does
-    /// with its row.
+    /// Needs an operator, such as a wrong schema or a missing permission. A host's trigger on a single event's row may
+    /// also cause it.
     case permanent
   }
 
   public var kind: Kind
   /// For logs: without data of the batch.
   public var description: String
-  /// For the person who reads a dead letter: also what a host's trigger says of the row, whatever that is.
+  /// For readers of a dead letter: includes any message of a host's trigger.
   public var detail: String
-  /// In words of our own, for a probe that anybody may read: a host's triggers say what they like in the description.
+  /// For health checks, which may be public: without the text of a host's trigger, which the description may include.
   public var reason: String
-  /// The client that the work was about, where it was about one alone and that is known.
+  /// The client concerned, if it was the only one and is known.
   public var client: UUID?
 
   public init(

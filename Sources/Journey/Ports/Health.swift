@@ -1,20 +1,20 @@
 import Synchronization
 
-/// How the adapter's parts are doing, by the outcome of what each of them tried last. The parts report, probes read.
+/// The health of the adapter's parts, by the outcome of their last attempt. Parts report; health checks read.
 ///
-/// A part that has not tried anything yet counts as healthy. Safe to use from any thread; a report of success costs one
-/// atomic load while nothing fails.
+/// A part without an attempt counts as healthy. Safe to use from any thread. Reporting a success costs one atomic load
+/// while nothing fails.
 public final class Health: Sendable {
   public enum Part: String, CaseIterable, Sendable, Encodable {
-    /// Taking events from the ingest queue.
+    /// Consuming the ingest queue.
     case ingest
-    /// Publishing copies of messages to the retry queues and to the dead letters.
+    /// Publishing copies of messages to the retry queues and the dead letters.
     case copies
     /// Publishing actions.
     case actions
     /// Storing batches of events.
     case commits
-    /// Noting which actions are published, and taking over those that a crash left behind.
+    /// Marking actions as published, and claiming those that a crash left behind.
     case outbox
     /// Evaluating clients as time passes.
     case time
@@ -25,7 +25,7 @@ public final class Health: Sendable {
   /// A part whose last attempt failed.
   public struct Problem: Hashable, Sendable, Encodable {
     public var part: Part
-    /// For a person; holds no content of messages and no secret.
+    /// Human-readable, without message content or secrets.
     public var reason: String
 
     public init(part: Part, reason: String) {
@@ -40,7 +40,7 @@ public final class Health: Sendable {
   public init() {}
 
   /// Reports that the last attempt of a part failed.
-  /// - Returns: whether the attempt before it had succeeded, so that the change is logged once.
+  /// - Returns: whether the attempt before had succeeded, so that a change is logged once.
   @discardableResult
   public func failed(_ part: Part, _ reason: String) -> Bool {
     failing.withLock { failing in
@@ -51,7 +51,7 @@ public final class Health: Sendable {
   }
 
   /// Reports that the last attempt of a part succeeded.
-  /// - Returns: whether the attempt before it had failed.
+  /// - Returns: whether the attempt before had failed.
   @discardableResult
   public func succeeded(_ part: Part) -> Bool {
     guard count.load(ordering: .relaxed) > 0 else { return false }

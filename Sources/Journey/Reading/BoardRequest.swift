@@ -1,14 +1,14 @@
 public import FoundationEssentials
 
-/// A list whose order moves while somebody pages through it. The first page is how things stand; the pages after it are
-/// the rest as it stood when the second one was asked for, without what the first had: so no client that is on the list
-/// all the while is missed or comes twice.
+/// A page of a list whose order changes between requests. The first page shows the current order. The second request
+/// stores the rest of the list at that moment, without the first page's clients. So a client that stays on the list is
+/// neither missed nor repeated.
 public struct BoardRequest: Hashable, Sendable {
   public enum Position: Hashable, Sendable {
     case start
     /// After a first page with these clients.
     case after([UUID])
-    /// Within the rest that was kept.
+    /// At an offset in the stored rest.
     case kept(UUID, offset: Int)
   }
 
@@ -22,13 +22,13 @@ public struct BoardRequest: Hashable, Sendable {
   }
 }
 
-/// What became of an action.
+/// The state of an action.
 public enum ActionState: String, CaseIterable, Sendable {
   case proposed
   case published
 }
 
-/// Remembers for a while which event an Idempotency-Key was used for.
+/// Remembers for some time which event each Idempotency-Key was used for.
 public protocol RequestKeys: Sendable {
   /// - Returns: whether the key is new, or was used with the same fingerprint.
   func claim(_ key: UUID, of user: UUID, fingerprint: UUID) async throws(StoreError) -> Bool

@@ -1,9 +1,9 @@
 public import FoundationEssentials
 
-/// That something has changed in an organisation, and with which clients where that is known.
+/// A change in an organisation, with the clients concerned if known.
 public struct JourneyChange: Hashable, Sendable {
   public var orgID: UUID
-  /// Empty: nobody knows which.
+  /// Empty if unknown.
   public var clients: Set<UUID>
 
   public init(orgID: UUID, clients: Set<UUID> = []) {
@@ -12,9 +12,9 @@ public struct JourneyChange: Hashable, Sendable {
   }
 }
 
-/// Tells all instances of changes. A message may be lost: it says that it is worth looking, not what is there.
+/// Notifies all instances of changes. A notification may be lost; it carries no data, only a reason to read again.
 public protocol ChangeFeed: Sendable {
   func notify(_ changes: [JourneyChange]) async throws
-  /// Calls back with each message until the task is cancelled or the connection lost.
+  /// Calls back for each change until the task is cancelled or the connection is lost.
   func listen(_ receive: @escaping @Sendable (JourneyChange) -> Void) async throws
 }

@@ -1,14 +1,14 @@
 public import FoundationEssentials
 
-/// For whom something is read or done: the subject of a verified token, with all its claims.
+/// The user of a request: the subject of a verified token, with all its claims.
 public struct Caller: Hashable, Sendable {
-  /// `sub`: the user, as policies of the database know it.
+  /// The `sub` claim: the user in the database's policies.
   public var subject: UUID
-  /// The token's payload, a JSON object: what the database's policies see.
+  /// The token's payload as a JSON object, for the database's policies.
   public var claims: [UInt8]
-  /// Whether operations are open to the caller.
+  /// Whether the caller may use operations.
   public var isOperator: Bool
-  /// When the token ends.
+  /// When the token expires.
   public var expiresAt: Timestamp
 
   public init(subject: UUID, claims: [UInt8], isOperator: Bool, expiresAt: Timestamp) {
@@ -19,9 +19,9 @@ public struct Caller: Hashable, Sendable {
   }
 }
 
-/// Where in a list a page begins, and how much of it is wanted.
+/// The start and size of a page of a list.
 public struct PageRequest: Hashable, Sendable {
-  /// The keys of the last item of the page before, as that page named them; nil: from the start.
+  /// The keys of the last item of the previous page; nil: the first page.
   public var after: [String]?
   /// 1...200.
   public var limit: Int
@@ -32,32 +32,32 @@ public struct PageRequest: Hashable, Sendable {
   }
 }
 
-/// What can be read of journeys. Each answer is one JSON object, laid out as `contracts/openapi.yaml` says.
+/// The queries for journeys. Each answer is one JSON object, as defined in `contracts/openapi.yaml`.
 public enum JourneyQuery: Hashable, Sendable {
-  /// The caller and the organisations of which it is a member.
+  /// The caller and its organisations.
   case caller
-  /// One client: how it stands and why, the beginning of its journey, its scores and actions.
+  /// A client: its state with the reasons, the first page of its events, its scores and actions.
   case client(UUID)
-  /// The client's events, the newest first.
+  /// The client's events, newest first.
   case events(client: UUID, PageRequest)
-  /// What should be done next for a client, and what else was considered.
+  /// The next action for a client, and the alternatives.
   case nextAction(client: UUID)
-  /// Clients at HIGH or CRITICAL risk, the worst first.
+  /// Clients at HIGH or CRITICAL risk, worst first.
   case highRisk(org: UUID?, BoardRequest)
-  /// Clients in the stage `upsell_candidate`, the best score first.
+  /// Clients in the stage `upsell_candidate`, best score first.
   case upsell(org: UUID?, BoardRequest)
-  /// Clients by a part of their name or e-mail, by stage and by risk; by name.
+  /// Clients filtered by a part of their name or e-mail, by stage and by risk; in order of their names.
   case clients(ClientFilter, PageRequest)
-  /// Actions, the latest first.
+  /// Actions, latest first.
   case actions(ActionFilter, PageRequest)
   case action(UUID)
-  /// The map: clients a stage, those who are stuck, and the moves between stages of the last 30 or 90 days.
+  /// Clients per stage, clients that are stuck, and moves between stages in the last 30 or 90 days.
   case map(org: UUID?, days: Int)
-  /// Events, moves and actions a day, of the last `days` days.
+  /// Events, moves and actions per day in the last `days` days.
   case statistics(org: UUID?, days: Int)
 }
 
-/// Parts that are nil do not narrow it.
+/// A filter on clients; nil matches all.
 public struct ClientFilter: Hashable, Sendable {
   public var orgID: UUID?
   public var text: String?
@@ -72,7 +72,7 @@ public struct ClientFilter: Hashable, Sendable {
   }
 }
 
-/// Parts that are nil do not narrow it.
+/// A filter on actions; nil matches all.
 public struct ActionFilter: Hashable, Sendable {
   public var orgID: UUID?
   public var clientID: UUID?
@@ -85,14 +85,14 @@ public struct ActionFilter: Hashable, Sendable {
   }
 }
 
-/// Reads journeys for a caller: an adapter over a database that itself decides what the caller may see.
+/// Reads journeys for a caller. The database decides what the caller may see.
 public protocol JourneyReader: Sendable {
-  /// - Returns: one JSON object; nil where what is asked for does not exist or is not the caller's, which look alike on
-  ///   purpose.
+  /// - Returns: one JSON object; nil if the item does not exist or the caller may not see it. The two cases look the
+  ///   same on purpose.
   func read(_ query: JourneyQuery, for caller: Caller) async throws(StoreError) -> [UInt8]?
-  /// The organisations of which the caller is a member.
+  /// The organisations that the caller is a member of.
   func organizations(of caller: Caller) async throws(StoreError) -> Set<UUID>
-  /// The organisation of a client that the caller may see; nil otherwise.
+  /// The organisation of a client; nil if the caller may not see it.
   func organization(ofClient client: UUID, for caller: Caller) async throws(StoreError) -> UUID?
 }
 
@@ -102,7 +102,7 @@ public struct ReportedEvent: Hashable, Sendable {
   public var orgID: UUID
   public var clientID: UUID
   public var type: String
-  /// The event as a JSON object, in the adapter's own form.
+  /// The event as a JSON object in the adapter's own format.
   public var body: [UInt8]
 
   public init(id: UUID, orgID: UUID, clientID: UUID, type: String, body: [UInt8]) {
@@ -114,18 +114,17 @@ public struct ReportedEvent: Hashable, Sendable {
   }
 }
 
-/// Where reported events go: an adapter over the broker. They take the same way as every other event.
+/// Accepts reported events. They are published to the broker and processed like any other event.
 public protocol EventIntake: Sendable {
-  /// - Throws: why the event cannot be used.
+  /// - Throws: why the event is not acceptable.
   func check(_ event: ReportedEvent) throws(Rejection)
-  /// - Throws: `IntakeError`. After `.unavailable` the event may or may not be on its way: report it again under the
-  ///   same id.
+  /// - Throws: `IntakeError`. After `.unavailable` the event may have been published: report it again with the same id.
   func publish(_ event: ReportedEvent) async throws(IntakeError)
 }
 
 public enum IntakeError: Error, Hashable, Sendable {
-  /// The event cannot be used, for this reason.
+  /// The event is not acceptable.
   case refused(Rejection)
-  /// The broker has not confirmed it in time.
+  /// The broker did not confirm the event in time.
   case unavailable(String)
 }

@@ -1,13 +1,13 @@
 public import FoundationEssentials
 
-/// The actions that were last published for a client, one of each kind: what the cooldown looks at.
+/// The last published action of each kind for a client, used by the cooldown.
 ///
-/// Unlike the summary this is a history of what the adapter did, not a function of the events.
+/// Unlike the summary it records what the adapter did and cannot be derived from the events.
 public struct ActionHistory: Hashable, Sendable {
   public struct Entry: Hashable, Sendable {
     public var actionID: UUID
     public var decidedAt: Timestamp
-    /// nil: an earlier version of the adapter published it, and did not keep its priority.
+    /// nil: published by an earlier version, which did not store the priority.
     public var priority: Priority?
   }
 

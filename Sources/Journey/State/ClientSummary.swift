@@ -1,7 +1,7 @@
-/// All that the decision needs to know of a client's events, in bounded space.
+/// Everything that the decision needs from a client's events, in bounded space.
 ///
-/// A summary is a join of its events: `insert` is commutative, associative and idempotent, so any order, batching and
-/// repetition of the same events makes the same summary. It can be stored, merged, and built again from the events.
+/// `insert` is commutative, associative and idempotent: the order, batching and repetition of events do not change the
+/// summary. It can be stored, merged and rebuilt from the events.
 public struct ClientSummary: Hashable, Sendable {
   public struct Recent: Hashable, Sendable {
     public var stamp: EventStamp
@@ -25,9 +25,9 @@ public struct ClientSummary: Hashable, Sendable {
     }
   }
 
-  /// How many of the newest events are kept: what the seed looks at for sentiment.
+  /// The number of newest events that are kept: the design document looks at so many for sentiment.
   public static let recentLimit = 10
-  /// How many of the newest tickets are kept; the threshold of `high_support_tickets` cannot be higher.
+  /// The number of newest tickets that are kept, and the maximum threshold of `high_support_tickets`.
   public static let ticketLimit = 10
 
   /// The newest event that set the stage.
@@ -38,15 +38,14 @@ public struct ClientSummary: Hashable, Sendable {
   public internal(set) var tickets: [EventStamp] = []
   public internal(set) var usage: Usage?
   public internal(set) var progress: Progress?
-  /// The newest overdue notice in the seed's sense, paid since or not.
+  /// The newest overdue notice as the design document defines it, paid or not.
   public internal(set) var overdueNotice: EventStamp?
-  /// The invoices that are overdue and not settled: a bounded view of the client's invoices, which are merged one by
-  /// one.
+  /// The late invoices: a bounded view of the client's invoices, which are merged one by one.
   public var lateInvoices = LateInvoices()
 
   public init() {}
 
-  /// Takes one event in. An event that is already in changes nothing.
+  /// Adds an event. Adding it again changes nothing.
   public mutating func insert(_ stamp: EventStamp, stage newStage: Stage?, signals: Signals) {
     if let newStage, isNewer(stamp, than: stage?.stamp) { stage = StageMark(stamp: stamp, stage: newStage) }
     insertNewest(
@@ -59,7 +58,7 @@ public struct ClientSummary: Hashable, Sendable {
     if signals.isOverdueNotice, isNewer(stamp, than: overdueNotice) { overdueNotice = stamp }
   }
 
-  /// The time of the newest event, or nil where there is none.
+  /// The time of the newest event; nil if there is none.
   public var lastEventAt: Timestamp? { recent.first?.stamp.at }
 }
 
@@ -67,7 +66,7 @@ private func isNewer(_ stamp: EventStamp, than other: EventStamp?) -> Bool {
   other.map { $0 < stamp } ?? true
 }
 
-/// Keeps a list of the newest elements, newest first, each once.
+/// Inserts an element into a list without duplicates, newest first, and keeps the newest `limit`.
 private func insertNewest<T>(_ element: T, into list: inout [T], limit: Int, by stamp: (T) -> EventStamp) {
   let own = stamp(element)
   if list.count == limit, own < stamp(list[limit - 1]) { return }
@@ -78,8 +77,8 @@ private func insertNewest<T>(_ element: T, into list: inout [T], limit: Int, by 
   if list.count > limit { list.removeLast() }
 }
 
-/// What is known of one invoice. Merging takes the earliest time of each kind, so a payment may arrive before the
-/// notice that the invoice was overdue, and settles it all the same.
+/// The known state of one invoice. Merging keeps the earliest time of each kind, so a payment settles the invoice even
+/// if it arrives before the overdue notice.
 public struct InvoiceState: Hashable, Sendable {
   public var overdueAt: Timestamp?
   public var settledAt: Timestamp?
@@ -102,7 +101,7 @@ public struct InvoiceState: Hashable, Sendable {
   }
 }
 
-/// The late invoices of a client: how many (counted up to `countLimit`), and the longest overdue of them.
+/// A client's late invoices: their number, up to `countLimit`, and those that are overdue longest.
 public struct LateInvoices: Hashable, Sendable {
   public struct Item: Hashable, Sendable {
     public var id: String
@@ -118,7 +117,7 @@ public struct LateInvoices: Hashable, Sendable {
   public static let oldestLimit = 3
 
   public var count: Int
-  /// The longest overdue first, ties by id; at most `oldestLimit`.
+  /// Longest overdue first, ties by id; at most `oldestLimit`.
   public var oldest: [Item]
 
   public init(count: Int = 0, oldest: [Item] = []) {

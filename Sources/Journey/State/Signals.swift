@@ -1,7 +1,6 @@
-/// What an event says beyond its stage, in the few kinds that the decision knows.
+/// What the decision needs from an event besides its stage.
 ///
-/// Signals are a function of the canonical event type and its metadata alone, so they can always be derived again
-/// from a stored event.
+/// Signals depend only on the canonical event type and the metadata, so they can be derived again from a stored event.
 public struct Signals: Hashable, Sendable {
   public enum Invoice: Hashable, Sendable {
     case overdue(id: String)
@@ -17,9 +16,9 @@ public struct Signals: Hashable, Sendable {
   public var isTicketOpened = false
   public var invoice: Invoice?
   public var progress: Progress?
-  /// How much of what it pays for the client uses, in percent.
+  /// The percentage of its plan that the client uses.
   public var usage: Double?
-  /// The seed's own test for a late invoice: an `invoice_overdue` in the stage `billing`, whatever follows it.
+  /// The design document's test for a late invoice: an `invoice_overdue` in the stage `billing`, paid later or not.
   public var isOverdueNotice = false
 
   public init() {}
@@ -32,15 +31,15 @@ public struct SignalRules: Hashable, Sendable {
   public var invoiceSettled: Set<String> = ["invoice_paid", "invoice_voided"]
   public var progressAdvanced: Set<String> = ["milestone_completed", "deliverable_sent"]
   public var progressDelayed: Set<String> = ["milestone_delayed"]
-  /// Types whose `metadata.usage` is a percentage; the value here stands in where the metadata names none.
+  /// Types whose `metadata.usage` is a percentage, with the default if the metadata has none.
   public var usage: [String: Double?] = ["usage_reported": nil, "usage_low": 0, "usage_high": 100]
 
   public init() {}
 }
 
-/// Reads the signals of events by `SignalRules`. A class, since each event asks it and it never changes.
+/// Derives the signals of events from `SignalRules`. A class, because every event uses it and it never changes.
 public final class SignalReader: Sendable {
-  /// What an event type says, all in one look-up.
+  /// All signals of an event type, found with one lookup.
   private struct Kinds {
     var isTicketOpened = false
     var isOverdue = false
@@ -63,8 +62,7 @@ public final class SignalReader: Sendable {
 
   /// The signals of an event.
   ///
-  /// An overdue notice that names no invoice stands for itself (its key is the event's id): no payment can settle it.
-  /// - Parameter metadata: the event's metadata, as it was stored or as it is about to be.
+  /// An overdue notice without an invoice id is keyed by the event's id, and no payment can settle it.
   public func signals(type: String, stage: Stage?, sourceEventID: String, metadata: some SignalMetadata) -> Signals {
     var signals = Signals()
     signals.isNegative = metadata.member("sentiment")?.isString("negative") ?? false
@@ -81,7 +79,7 @@ public final class SignalReader: Sendable {
     return signals
   }
 
-  /// Bytes. A longer id is no id: it would not fit the index on invoices.
+  /// In bytes. A longer id is ignored: it would not fit the index on invoices.
   public static let maxInvoiceIDLength = 512
 
   private static func invoiceID(_ metadata: some SignalMetadata) -> String? {
@@ -92,9 +90,9 @@ public final class SignalReader: Sendable {
   }
 }
 
-/// The metadata of an event, as far as signals are read from it.
+/// Metadata that signals are read from.
 public protocol SignalMetadata {
-  /// The member of this name; nil where there is none.
+  /// The member of this name; nil if there is none.
   func member(_ name: StaticString) -> JSONValue?
 }
 

@@ -1,10 +1,10 @@
 import FoundationEssentials
 
-/// The stored form of a client's summary and outreach: a version byte, then fields in a fixed order, integers as
-/// variable-length little endian (LEB128, signed ones zigzag), strings with their length before them.
+/// The stored form of a summary and an action history: a version byte, then fields in a fixed order. Integers are
+/// LEB128, signed ones zigzag; strings are prefixed with their length.
 ///
-/// A stored form that cannot be read (an older version, a damaged row) is answered with nil, and the summary is made
-/// again from the events.
+/// A stored form that cannot be read (older version, damaged row) decodes to nil, and the summary is rebuilt from the
+/// events.
 extension ClientSummary {
   private static let version: UInt8 = 1
 
@@ -75,7 +75,7 @@ extension ClientSummary {
     guard input.isAtEnd, isWellFormed else { return nil }
   }
 
-  /// What every summary made by `insert` holds to, and relies on when the next event comes.
+  /// The invariants that `insert` establishes and relies on.
   private var isWellFormed: Bool {
     recent.count <= Self.recentLimit && zip(recent, recent.dropFirst()).allSatisfy { $1.stamp < $0.stamp }
       && tickets.count <= Self.ticketLimit && zip(tickets, tickets.dropFirst()).allSatisfy { $1 < $0 }
@@ -87,8 +87,8 @@ extension ClientSummary {
 
 extension ActionHistory {
   private static let version: UInt8 = 1
-  /// What the name of the entry begins with that holds the priorities of all others. Versions that keep no priorities
-  /// pass over an entry whose kind they do not know, so that instances of both can take turns on a client.
+  /// The prefix of the entry that holds the priorities of all others. Versions without priorities skip entries of an
+  /// unknown kind, so that old and new instances can run side by side.
   private static let prioritiesMark = ">"
 
   public func encoded() -> [UInt8] {
@@ -152,7 +152,7 @@ struct StateWriter: ~Copyable {
 
   mutating func byte(_ value: UInt8) { out.append(value) }
 
-  /// A number of eight bytes.
+  /// A fixed-size number of eight bytes.
   mutating func mark(_ value: UInt64) {
     withUnsafeBytes(of: value.littleEndian) { $0.withMemoryRebound(to: UInt8.self) { out.append($0) } }
   }
@@ -200,8 +200,8 @@ struct StateWriter: ~Copyable {
   }
 }
 
-/// Reads what `StateWriter` wrote. A read past the end or of a wrong value marks the input as damaged and answers a
-/// neutral value, so that one check at the end (`isAtEnd`) covers all.
+/// Reads what `StateWriter` wrote. A read past the end or of an invalid value marks the input as damaged and returns a
+/// neutral value, so that one check of `isAtEnd` is enough.
 struct StateReader {
   private let bytes: [UInt8]
   private var position = 0
@@ -263,7 +263,7 @@ struct StateReader {
     return bytes.withUnsafeBufferPointer { all in
       let utf8 = UnsafeBufferPointer(rebasing: all[range])
       let text = String(decoding: utf8, as: UTF8.self)
-      // Repaired text would be another event's id.
+      // Repaired text would be the id of another event.
       if !utf8.isASCII, !text.utf8.elementsEqual(utf8) { isDamaged = true }
       return text
     }
@@ -299,7 +299,7 @@ struct StateReader {
     let count = unsigned()
     var values: [T] = []
     values.reserveCapacity(Int(min(count, 10)))
-    // A damaged count may be anything; the bytes that are there end the loop.
+    // A damaged count may be anything; the end of the bytes stops the loop.
     while values.count < count, !isDamaged { values.append(body(&self)) }
     return values
   }
