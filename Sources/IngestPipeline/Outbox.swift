@@ -229,7 +229,7 @@ final class ActionRelay: Sendable {
     do throws(StoreError) {
       if try await store.forgetPublished(limit: Self.forgottenAtOnce) == Self.forgottenAtOnce { return .now }
     } catch {
-      // Nothing depends on it; the next turn tries again.
+      // Nothing depends on it; it is retried in ten minutes.
       logger.debug("old outbox batches cannot be deleted: \(error)")
     }
     return .now + .seconds(600)
