@@ -47,7 +47,7 @@ import Testing
     #expect(await queue.next(for: 1) == [10, 20, 30, 40, 50, 60, 70, 80])
     async let other = queue.next(for: 0)
     for _ in 0..<100 { await Task.yield() }
-    // Eight, but less than a quarter of them without what is the other lane's.
+    // Eight, but less than a quarter of them without the other worker's clients.
     queue.append([11, 21, 31, 41, 51, 61, 71, 90])
     for _ in 0..<100 { await Task.yield() }
     async let first = queue.next(for: 1)
@@ -231,7 +231,7 @@ import Testing
         readers.addTask {
           while let batch = await queue.next(for: worker) {
             #expect((1...17).contains(batch.count))
-            // No other lane may note the same client before this one comes back.
+            // No other worker may record the same client before this worker returns.
             seen.change { $0 += batch }
             await Task.yield()
           }

@@ -26,7 +26,7 @@ import Testing
     let end = source.now
     #expect(end.rejected == 0 && end.applied == 0 && end.released == 0)
     #expect(end.postponed == end.handedOut.count && end.isEachSettledOnce)
-    #expect(store.now.attempts < 40, "a batch and a few single events a lane show that nothing passes")
+    #expect(store.now.attempts < 40, "a batch and a few single events per worker show that nothing passes")
     #expect(counts.stored == 0)
   }
 

@@ -105,7 +105,7 @@ struct MappingLoaderTests {
     ("  - {name: a, when: {path: $.x, exists: yes}, ignore: why}", "when.exists: true or false is expected"),
     (
       "  - {name: a, when: {type: x}, event: {type: y, stage: keep, id: '$.x[*]'}}",
-      "only taken in the envelope's split"
+      "only allowed in the envelope's split"
     ),
     ("  - {name: a, when: {type: 'x*y'}, ignore: why}", "the star can only stand at the end"),
     ("  - {name: a, when: {changed: {before: $.x}}, ignore: why}", "when.changed: now is missing"),

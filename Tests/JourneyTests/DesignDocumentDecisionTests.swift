@@ -20,7 +20,7 @@ import Testing
     }
   }
 
-  /// An event at a time, as the seed's callers do it: after each, the seed's answer for the history so far.
+  /// An event at a time, as callers of the design document's code do: after each, its answer for the history so far.
   @Test(arguments: propertySeeds)
   func eachEvaluationMatchesTheDesignDocument(seed: UInt64) throws {
     var random = SeededRandom(seed: seed)

@@ -29,7 +29,8 @@ struct JSONPathTests {
     ("$..a", 3, "descent"), ("$.*", 3, "[*]"), ("$.a b", 4, "in quotes"), ("$.a-b", 4, "in quotes"),
     ("$.1", 3, "in quotes"),
     ("$[", 3, "not closed"), ("$[1", 4, "not closed"), ("$['a", 5, "quote is not closed"), ("$[1:2]", 4, "slices"),
-    ("$[1,2]", 4, "several names"), ("$[?(@.a)]", 3, "filters"), ("$[01]", 3, "position"), ("$[-0]", 3, "position"),
+    ("$[1,2]", 4, "several names"), ("$[?(@.a)]", 3, "filters"), ("$[01]", 3, "array index"),
+    ("$[-0]", 3, "array index"),
     ("$[a]", 3, "a number, * or a name"), ("$.a.[0]", 5, "no point before a bracket"),
   ])
   func saysWhatIsWrong(_ path: String, _ column: Int, _ part: String) {
