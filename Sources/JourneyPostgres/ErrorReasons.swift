@@ -1,14 +1,15 @@
 public import PostgresClient
 
 extension PostgresError {
-  /// What anybody may be told: nothing of the server's words, since a host's triggers may put data into them.
+  /// Why the database failed, safe to show to any caller. It never repeats the server's message, because a host's
+  /// triggers may put personal data into it.
   public var reason: String {
     let words =
       switch sqlState {
       case "53100": "the database's disk is full"
       case "25006": "the database is read-only"
       case "42501": "the database denies a privilege"
-      // libpq says so itself, of a server that should take writes.
+      // libpq's own error, for a server that was expected to be writable.
       case nil where message.contains("read-only"): "the database is read-only"
       case nil where kind == .deadline: "the database does not answer"
       case nil where isOfConnecting: "cannot connect to the database"

@@ -1,22 +1,22 @@
 import PostgresClient
 import Synchronization
 
-/// The advisory lock by which other instances see that this process lives. It belongs to a session of the database, so
-/// it is gone with the process, and has to be taken again when the session was lost.
+/// The advisory lock that shows other instances that this process is alive. It belongs to a database session: it is
+/// released when the process ends, and has to be taken again after a reconnect.
 final class InstanceLock: Sendable {
-  /// The first key of the locks of instances; any other use of advisory locks has another one.
+  /// The first key of all instance locks. No other advisory lock of the adapter uses it.
   static let keyClass: Int32 = 0x4a4f_5552
 
-  /// No process has this number.
+  /// A number that no process has.
   static let nobody: Int32 = 0
 
   /// The number of this process, from the sequence `journey_instances`.
   let instance: Int32
-  /// The connection whose session holds the lock. Not by the backend's process id: a server that was restarted may give
-  /// the same one again.
+  /// The serial of the connection whose session holds the lock. A backend's process id would not do: the server may
+  /// reuse it after a restart.
   private let holder: Mutex<UInt64>
 
-  /// Takes a number that no living process has.
+  /// Takes a number that no live process has.
   init(on connection: PostgresConnection) throws {
     while true {
       let number = Int32(truncatingIfNeeded: try connection.execute(Self.next).int64(0, 0))
@@ -27,8 +27,8 @@ final class InstanceLock: Sendable {
     }
   }
 
-  /// Takes the lock for this connection's session where another one held it. The old session may not have ended yet;
-  /// then the lock is still held for this process, and is taken at a later call.
+  /// Takes the lock again after a reconnect. If the old session has not ended yet, it still holds the lock for this
+  /// process, and a later call takes it.
   func renew(on connection: PostgresConnection) throws {
     guard holder.withLock({ $0 != connection.serial }), try Self.tryLock(instance, on: connection) else { return }
     holder.withLock { $0 = connection.serial }

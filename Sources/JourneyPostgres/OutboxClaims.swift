@@ -2,18 +2,16 @@ import FoundationEssentials
 import PostgresClient
 import Synchronization
 
-/// The outbox batches that this process is about to publish, from before their transaction ends until it is noted that
-/// they are published.
+/// The outbox batches that this process is publishing: from before their COMMIT until their publication is recorded.
 ///
-/// A batch in the table that bears this process's number and is not among them was left behind by the process itself:
-/// the answer to its COMMIT was lost, or a claim failed half-way. So it is taken up again whenever the database
-/// answers, however long it was away.
+/// A batch in the table that carries this process's number but is not listed here was orphaned: the answer to its
+/// COMMIT was lost, or a claim failed halfway. The next claim picks it up.
 final class OutboxClaims: Sendable {
   private let claimed = Mutex<Set<UUID>>([])
 
   var ids: [UUID] { claimed.withLock { Array($0) } }
 
-  /// To be called before COMMIT: after it, another look for what was left behind could find the batch.
+  /// Call this before COMMIT. Otherwise a concurrent claim could mistake the batch for an orphan.
   func insert(_ batches: [UUID]) {
     guard !batches.isEmpty else { return }
     claimed.withLock { $0.formUnion(batches) }

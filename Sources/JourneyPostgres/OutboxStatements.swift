@@ -2,17 +2,16 @@ import FoundationEssentials
 import Journey
 import PostgresClient
 
-/// What becomes of outbox batches whose way did not end in the process that committed them.
+/// The statements that claim, release and delete outbox batches.
 package enum OutboxStatements {
-  /// Whether a session's login is one that the adapter may have. Any login may take any advisory lock: without this,
-  /// anybody could make a dead process look alive.
+  /// A condition: the login of a session may be the adapter's. Any login can take any advisory lock, so without this
+  /// check any login could make a dead process look alive.
   package static func isAdapters(_ login: String) -> String {
     "(pg_has_role(\(login), current_user, 'MEMBER') OR has_table_privilege(\(login), 'journey_outbox', 'UPDATE'))"
   }
 
-  /// The batch is published but for the actions $2, which become a batch of their own that anyone may take after a
-  /// pause, with the reason $5. Only where this instance ($3) still holds it: another one may have taken it over
-  /// meanwhile.
+  /// Marks a batch as published, except for the actions $2. Those move to a batch of their own, with the reason $5,
+  /// which any instance may claim after a pause. It does nothing if this instance ($3) no longer owns the batch.
   static let release = PostgresStatement(
     name: "release_actions",
     """
@@ -26,8 +25,8 @@ package enum OutboxStatements {
     UPDATE client_journey_scores s SET outbox_id = rest.id FROM rest WHERE s.id = ANY($2::uuid[]) AND s.outbox_id = $1::uuid
     """)
 
-  /// Takes batches over until they hold $3 actions. Those of this instance ($1) that it is not about to publish ($4)
-  /// were left behind by itself.
+  /// Claims batches until they contain $3 actions. Batches of this instance ($1) that are not among $4 are orphans, and
+  /// are claimed too.
   static let claim = PostgresStatement(
     name: "claim_batches",
     """
@@ -46,10 +45,10 @@ package enum OutboxStatements {
     UPDATE journey_outbox o SET instance = $1::int4 FROM chosen WHERE o.id = chosen.id RETURNING o.id
     """)
 
-  /// The actions of batches with what their messages say. UUIDv7 ids are in the order of the decisions. What a message
-  /// says of the decision comes from columns that no member of an organisation can write. The last three, which members
-  /// can, stand in only for rows of an older version, whose explanations do not tell as much. Contacts are looked up
-  /// one by one (`OFFSET 0`), whether the server has counted them yet or not.
+  /// The actions of batches, with the content of their messages, in the order of the decisions (UUIDv7). The decision
+  /// is read from columns that members of an organisation cannot write. The last three columns are writable by members;
+  /// they are used only for rows of an older version whose explanation lacks the values. `OFFSET 0` makes the planner
+  /// look up each contact by its key even without statistics.
   static let actions = PostgresStatement(
     name: "outbox_actions",
     """
@@ -69,12 +68,12 @@ package enum OutboxStatements {
     WHERE s.id = ANY($1::uuid[]) AND o.confirmed_at IS NULL AND o.next_attempt_at < 'infinity'
     """)
 
-  /// Batches of which nothing is left: their clients are deleted.
+  /// Batches without actions, because their clients were deleted.
   static let deleteEmpty = PostgresStatement(
     name: "delete_empty_batches", "DELETE FROM journey_outbox WHERE id = ANY($1::uuid[])")
 
-  /// Deletes up to $1 batches that were confirmed more than seven days ago, the oldest first. Their ids are in the
-  /// order of time, so that no index on the confirmations has to be kept for it.
+  /// Deletes up to $1 batches that were confirmed more than seven days ago, oldest first. The ids are in order of time,
+  /// so this needs no index on the confirmation time.
   static let forget = PostgresStatement(
     name: "forget_published",
     """
@@ -86,8 +85,8 @@ package enum OutboxStatements {
     RETURNING id
     """)
 
-  /// Sets actions ($1) that cannot be published aside, each in a batch of its own ($2) with the reason ($3), to be
-  /// tried again after a pause that grows, or never where $4 says so. What is left of their batches is published.
+  /// Moves unpublishable actions ($1) into batches of their own ($2) with the reason ($3). They are retried with a
+  /// growing pause, or never if $4 says so. The rest of their batches counts as published.
   static let setAside = PostgresStatement(
     name: "set_actions_aside",
     """

@@ -3,15 +3,15 @@ public import Journey
 public import PostgresClient
 import Synchronization
 
-/// The ledger in PostgreSQL: one connection a commit that runs at the same time, one more for the outbox.
+/// The event store in PostgreSQL: one connection per concurrent commit, and one for the outbox.
 ///
-/// Each process that runs takes a number and holds an advisory lock of that number. An action's row bears the number of
-/// the process that is publishing it; once the lock is gone, so is the process, and another one takes the action over.
-/// No clock is compared, no lease expires under a process that is only slow.
+/// Each process takes a number and holds an advisory lock on it. An outbox batch carries the number of the process that
+/// publishes it. If no session holds that lock, the process is dead and another instance claims the batch. No lease can
+/// expire while a slow process is still publishing.
 public final class PostgresEventStore: EventStore {
   let commits: PostgresPool
   private let control: PostgresWorker
-  /// For what is evaluated as time passes; nil where nothing is.
+  /// For evaluations as time passes; nil if they are off.
   private let overTime: PostgresWorker?
   private let clockOffset: TimeSpan
   private let decider: Decider
@@ -22,8 +22,8 @@ public final class PostgresEventStore: EventStore {
 
   /// Connects, and registers this process as an instance.
   /// - Parameters:
-  ///   - lanes: how many commits run at the same time.
-  ///   - clockOffset: how far evaluations are dated from the database's clock; for tests and simulations.
+  ///   - workers: how many commits run concurrently.
+  ///   - clockOffset: added to the database's clock for evaluations; for tests and simulations.
   public static func open(
     _ settings: PostgresSettings, workers: Int, decider: Decider, clock: any WallClock,
     clockOffset: TimeSpan = .seconds(0)
@@ -32,8 +32,8 @@ public final class PostgresEventStore: EventStore {
     settings.plansByIndexes = true
     let control = PostgresWorker(settings, name: "pg-outbox")
     let lock = try await control.perform { try InstanceLock(on: $0) }
-    // What is held is passed over. Where a row's newer version is, the server waits all the same: not for long, other
-    // clients' events wait with it.
+    // Locked rows are skipped. Even so the server waits for the lock if a row has a newer version. The wait is short,
+    // because the other clients' events wait too.
     settings.lockTimeout = .milliseconds(200)
     return PostgresEventStore(
       commits: PostgresPool(settings, size: workers, name: "pg-commit"), control: control,
@@ -89,7 +89,7 @@ public final class PostgresEventStore: EventStore {
         } catch {
           guard limit == 1 else { throw error }
           var failure = StoreError(wrapping: error)
-          // Where the lock was waited for too long, nobody was looked at.
+          // After a lock timeout no client has been read yet.
           if first == nil, failure.kind == .contended { first = try work.firstDue(passingOver: passedOver) }
           failure.client = first
           throw failure
@@ -113,7 +113,7 @@ public final class PostgresEventStore: EventStore {
       instance: lock.instance, claims: claims)
   }
 
-  /// What it publishes is for any instance to take.
+  // Any instance may publish the batches of this commit.
   func abandonedCommit(on connection: PostgresConnection) -> BatchCommit {
     BatchCommit(
       connection: connection, decider: decider, history: history, clock: clock, clockOffset: clockOffset,
@@ -187,7 +187,7 @@ public final class PostgresEventStore: EventStore {
         _ = try connection.pipeline([(.commit, PostgresParameters())])
         return []
       }
-      // Where it is not known whether this is committed, the next look finds what is.
+      // If this COMMIT's outcome is unknown, the next claim finds the batches.
       claims.insert(claimed)
       do {
         let found = try connection.execute(OutboxStatements.actions, PostgresParameters { $0.uuids(claimed) })

@@ -2,48 +2,48 @@ public import FoundationEssentials
 public import Journey
 import PostgresClient
 
-/// Makes clients anew, from their stored events and under the present rules: a few at a time, in the order of their
-/// ids, beside whatever else is at work.
+/// Recomputes clients from their stored events under the current rules: a page at a time, ordered by id, while the
+/// adapter keeps running.
 ///
-/// What somebody else holds is passed over and tried again in the end. Between two transactions it rests for as long as
-/// the last one took.
+/// Clients that another transaction has locked are skipped and retried at the end. After each transaction it sleeps for
+/// as long as the transaction took.
 public struct Recompute: Sendable {
   public struct Progress: Sendable {
     public var looked = 0
-    /// How many have another outcome now: another stage, score, level or risks.
+    /// How many have a different outcome now: stage, score, level or risks.
     public var changed = 0
-    /// How many have the same outcome, but a state that was not up to date.
+    /// How many have the same outcome, but had an outdated state.
     public var refreshed = 0
     public var actions = 0
-    /// How many are left that somebody else holds.
+    /// How many are still locked by other transactions.
     public var held = 0
-    /// Clients that the database refuses to have made anew, with its reasons.
+    /// Clients whose recompute the database refuses, with the reasons.
     public var failed: [(id: UUID, reason: String)] = []
-    /// All clients up to this one are done with; nil: begin from the first.
+    /// All clients up to this id are finished; nil: start with the first one.
     public var after: UUID?
     public var isComplete = false
   }
 
   public var orgID: UUID?
-  /// Only this client.
+  /// Restricts the run to this client.
   public var clientID: UUID?
   public var after: UUID?
-  /// Whether actions follow. Any instance of `journey serve` publishes them.
+  /// Whether actions are written to the outbox. Any instance of `journey serve` publishes them.
   public var publishes = false
-  /// Whether everything is taken back.
+  /// Whether every transaction is rolled back.
   public var isRehearsal = false
-  /// How many clients a transaction takes.
+  /// Clients per transaction.
   public var limit = 200
-  /// How often it comes back to what somebody holds, and how long it waits before each time.
+  /// How many times locked clients are retried, with `pause` before each time.
   public var rounds = 10
   public var pause = Duration.seconds(1)
-  /// After so many clients that are refused it gives up: then it is not the clients.
+  /// The run stops after this many refused clients, because the cause is then not the clients.
   private static let maxFailures = 20
 
   public init() {}
 
   /// - Parameter report: called after each transaction.
-  /// - Returns: how far it came, also where the task was cancelled.
+  /// - Returns: the progress, also if the task was cancelled.
   /// - Throws: `Stopped`.
   public func run(on store: PostgresEventStore, report: (Progress) -> Void = { _ in }) async throws(Stopped) -> Progress
   {
@@ -58,13 +58,13 @@ public struct Recompute: Sendable {
     }
   }
 
-  /// The database refuses the work, or is away.
+  /// The database refuses the work or is unreachable.
   public struct Stopped: Error {
     public var error: StoreError
     public var progress: Progress
   }
 
-  /// - Returns: what somebody held.
+  /// - Returns: the clients that were locked.
   private func goThrough(
     _ store: PostgresEventStore, _ progress: inout Progress, _ report: (Progress) -> Void
   ) async throws(StoreError) -> [RecomputeClient] {
@@ -81,7 +81,7 @@ public struct Recompute: Sendable {
       progress.looked += page.count
       progress.held = held.count
       last = end.id
-      // Where it is interrupted, it goes on with the first page of which somebody held a client.
+      // An interrupted run resumes with the first page that contained a locked client.
       if held.isEmpty { progress.after = last }
       report(progress)
       if clientID != nil {
@@ -111,7 +111,7 @@ public struct Recompute: Sendable {
     }
   }
 
-  /// One client that is refused shall not keep the others from it.
+  /// Halves the page on an error, so that a refused client does not stop the others.
   private func apply(
     _ clients: [RecomputeClient], _ store: PostgresEventStore, _ progress: inout Progress
   ) async throws(StoreError) -> [RecomputeClient] {

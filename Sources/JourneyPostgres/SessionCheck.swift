@@ -1,17 +1,17 @@
 import FoundationEssentials
 public import PostgresClient
 
-/// Whether what a session keeps beyond a transaction (a lock, a prepared statement, LISTEN, a setting) is there in its
-/// next transaction. Behind a pooler that lends a session to each transaction it is not, and what one client sets
-/// another one meets.
+/// Whether session state (a lock, a prepared statement, LISTEN, a setting) survives from one transaction to the next.
+/// Behind a pooler in transaction mode it does not: each transaction may run on another session, and clients see each
+/// other's session state.
 public enum SessionCheck {
   public static let advice =
     "use the pooler's session mode (port 5432 at Supabase instead of 6543), or connect to the database directly"
 
-  /// - Parameter patience: how long an answer may take. A pooler in transaction mode that has no session left keeps a
-  ///   transaction waiting.
-  /// - Returns: what is wrong, for a person; nil where sessions are kept.
-  /// - Throws: `PostgresError` where no session is to be had.
+  /// - Parameter timeout: for each answer. A pooler in transaction mode that has no free session keeps a transaction
+  ///   waiting.
+  /// - Returns: the problem as text for the operator; nil if sessions are kept.
+  /// - Throws: `PostgresError` if no session can be opened.
   public static func run(_ settings: PostgresSettings, timeout: Duration = .seconds(5)) async throws -> String? {
     var settings = settings
     settings.deadline = timeout
@@ -34,7 +34,7 @@ public enum SessionCheck {
     let value = UUID().uuidString
     do throws(PostgresError) {
       let before = try session(connection, "set_config('journey.session_check', '\(value)', false)")
-      // They take what a pooler has idle, the session of the first one above all.
+      // These take the pooler's idle sessions, including the first connection's.
       for other in others {
         try other.begin()
         _ = try other.execute("SELECT 1")
@@ -42,11 +42,11 @@ public enum SessionCheck {
       let after = try session(connection, "current_setting('journey.session_check', true)")
       if after.process == before.process, after.value == value { return nil }
       return
-        "the database does not keep a session beyond a transaction: a pooler in transaction mode lends it to others"
+        "the database does not keep a session beyond a transaction: a pooler in transaction mode shares it between clients"
     } catch {
       guard error.kind == .deadline || error.kind == .transient else { throw error }
       return
-        "three sessions cannot be in transactions at the same time (\(error.message)): a pooler in transaction mode lends them out"
+        "three sessions cannot be in transactions at the same time (\(error.message)): a pooler in transaction mode shares them"
     }
   }
 

@@ -2,7 +2,7 @@ import FoundationEssentials
 import Journey
 import PostgresClient
 
-/// A row of `OutboxStatements.actions`: an action as its message needs it, or why there can be no message.
+/// A row of `OutboxStatements.actions`: an action with the content of its message, or why no message can be built.
 struct StoredAction {
   var batch: UUID
   var id: UUID
@@ -33,7 +33,7 @@ struct StoredAction {
     let expiresAt = try result.timestampIfPresent(row, 13).map { Timestamp(microseconds: $0) }
     if let expiresAt, expiresAt <= now { throw UnreadableAction("it expired before the broker took it", isFinal: true) }
     let decidedAt = try id.timestamp ?? Timestamp(microseconds: result.timestamp(row, 17))
-    // As text: what a member writes need not fit a number of ours, and shall not fail the query for all others.
+    // Read as text: members can write this column, and a number out of range must not fail the query for all others.
     guard let score = try explanation["score"]?.double ?? Double(result.text(row, 15)), score.isFinite else {
       throw UnreadableAction("its score is no finite number")
     }
@@ -51,7 +51,7 @@ struct StoredAction {
       timeToLive: expiresAt.map { $0 - now }, ruleVersion: explanation["ruleVersion"]?.string ?? "")
   }
 
-  /// The candidates' names, the best first.
+  /// The candidates' names, best first.
   private static func recommended(_ explanation: JSONValue) -> [UInt8] {
     var json = JSONWriter(reservingCapacity: 128)
     json.beginArray()
@@ -73,10 +73,10 @@ struct StoredAction {
   }
 }
 
-/// Why an action can have no message. Quotes nothing of the row.
+/// Why no message can be built for an action. Never quotes values of the row.
 struct UnreadableAction: Error {
   var reason: String
-  /// Whether no further attempt can end otherwise.
+  /// Whether every further attempt would fail too.
   var isFinal: Bool
 
   init(_ reason: String, isFinal: Bool = false) {

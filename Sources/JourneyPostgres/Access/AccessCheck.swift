@@ -1,13 +1,13 @@
 public import PostgresClient
 
-/// Who may do what with the adapter's objects, compared with `AccessList`.
+/// Compares the roles' privileges on the adapter's objects with `AccessList`.
 public struct AccessCheck: Sendable {
-  /// What lets somebody in who is not meant to be, for a person, each with object, role and privilege.
+  /// Unintended access, one text for each object, role and privilege.
   public var problems: [String]
-  /// What the host may have its reasons for, and which opens its organisations to others all the same.
+  /// Settings that the host may intend, but that expose organisations to others.
   public var warnings: [String]
 
-  /// - Parameter worker: any login; it changes nothing.
+  /// - Parameter worker: any login. Nothing is changed.
   public static func run(on worker: PostgresWorker) async throws -> AccessCheck {
     try await worker.perform { connection throws(PostgresError) in try read(connection) }
   }
@@ -15,7 +15,7 @@ public struct AccessCheck: Sendable {
   static func read(_ connection: PostgresConnection) throws(PostgresError) -> AccessCheck {
     let excess = try HeldPrivilege.read(connection).filter { !$0.isMeant }
     let own = excess.filter { !AccessList.entries[$0.entry].isHosts }
-    // Of the host's tables only what the adapter holds is known to be too much.
+    // On the host's tables only the adapter's own privileges can be judged.
     let hosts = excess.filter { AccessList.entries[$0.entry].isHosts && $0.role == .adapter }
     func names(_ kind: AccessList.Kind) -> [String] {
       AccessList.entries.filter { $0.kind == kind && !$0.isHosts }.map(\.name)
@@ -27,7 +27,7 @@ public struct AccessCheck: Sendable {
       warnings: texts(hosts) + (try sentences(connection, membership)) + (try sentences(connection, schemas)))
   }
 
-  /// What everybody holds is told once.
+  /// A privilege that PUBLIC holds is reported once, not for each role.
   private static func texts(_ excess: [HeldPrivilege]) -> [String] {
     struct Key: Hashable {
       var entry: Int
@@ -39,9 +39,9 @@ public struct AccessCheck: Sendable {
     return excess.filter { $0.role == .everybody || !everybodys.contains(key($0)) }.map(\.text)
   }
 
-  // MARK: Beside the privileges
+  // MARK: Access beyond privileges
 
-  /// - Parameter names: of the objects that the statement looks at; nil where it takes no parameter.
+  /// - Parameter names: of the objects to inspect; nil if the statement takes no parameter.
   private static func sentences(
     _ connection: PostgresConnection, _ statement: PostgresStatement, _ names: [String]? = nil
   ) throws(PostgresError) -> [String] {
@@ -51,7 +51,7 @@ public struct AccessCheck: Sendable {
     return found
   }
 
-  /// A role that is more than its privileges say.
+  /// Roles that bypass privileges: superusers, BYPASSRLS, members of an owner or of the adapter's role.
   private static let roles = PostgresStatement(
     name: "inspect_access_roles",
     """
@@ -72,7 +72,7 @@ public struct AccessCheck: Sendable {
     WHERE r.rolname IN ('anon', 'authenticated') AND NOT r.rolsuper AND pg_has_role(r.oid, a.oid, 'MEMBER')
     """)
 
-  /// A function with its owner's rights whose path a caller can stand in front of.
+  /// SECURITY DEFINER functions whose search_path does not end with pg_temp: a caller could shadow their objects.
   private static let functions = PostgresStatement(
     name: "inspect_access_functions",
     """
@@ -82,7 +82,7 @@ public struct AccessCheck: Sendable {
       SELECT FROM unnest(p.proconfig) AS s(setting) WHERE s.setting LIKE 'search\\_path=%, pg\\_temp')
     """)
 
-  /// A view with its owner's rights, past the policies of its tables.
+  /// Views that read with their owner's rights, which bypasses row level security.
   private static let views = PostgresStatement(
     name: "inspect_access_views",
     """
@@ -92,7 +92,7 @@ public struct AccessCheck: Sendable {
       c.reloptions && '{security_invoker=true,security_invoker=on,security_invoker=1}', false)
     """)
 
-  /// Whoever writes there makes themselves a member of any organisation.
+  /// A role that can write `user_organizations` can join any organisation.
   private static let membership = PostgresStatement(
     name: "inspect_membership",
     """
@@ -102,7 +102,7 @@ public struct AccessCheck: Sendable {
       AND has_any_column_privilege(r.rolname, c.oid, 'INSERT, UPDATE')
     """)
 
-  /// Whoever creates objects beside the adapter's can have its statements take them for its own.
+  /// A role that can create objects in these schemas can shadow those that the adapter's statements use.
   private static let schemas = PostgresStatement(
     name: "inspect_schemas",
     """

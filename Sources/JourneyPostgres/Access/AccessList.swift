@@ -1,20 +1,19 @@
-/// A role of the database whose privileges on the adapter's objects `AccessList` says.
+/// The database roles that `AccessList` covers.
 enum AccessRole: String, CaseIterable {
-  /// Every role there is: PostgreSQL's PUBLIC.
+  /// Every role: PostgreSQL's PUBLIC.
   case everybody = "public"
-  /// A request without a login, on a Supabase project.
+  /// Requests without a login in a Supabase project.
   case anonymous = "anon"
-  /// A request of a member of an organisation; the API reads as it.
+  /// Requests of a member of an organisation. The API reads as this role.
   case member = "authenticated"
-  /// What `journey serve` works as.
+  /// The role of `journey serve`.
   case adapter = "journey_adapter"
 }
 
-/// What the roles shall hold on the adapter's objects: the one list of it. An object that a migration adds has to be
-/// added here, and whatever a role holds beyond it is taken away at the end of that migration.
+/// The privileges that the roles hold on the adapter's objects. Every object that a migration adds must be listed here.
+/// At its end, each migration revokes privileges beyond this list.
 ///
-/// The owner holds everything. Roles that are not named here, such as the host's `service_role`, are the host's to
-/// judge.
+/// The owner holds all privileges. The host decides about roles that are not listed, such as its `service_role`.
 enum AccessList {
   enum Kind: String {
     /// A table or a view.
@@ -25,23 +24,23 @@ enum AccessList {
 
   struct Entry {
     var kind: Kind
-    /// As SQL names it, a function with the types of its arguments.
+    /// The SQL name; for a function with its argument types.
     var name: String
     var grants: [AccessRole: [Grant]]
-    /// Whether it is the host's: looked at, never changed.
+    /// Whether it belongs to the host: checked, never changed.
     var isHosts = false
   }
 
   struct Grant: Hashable {
     var privilege: String
-    /// Empty: the whole object.
+    /// Empty: the privilege covers the whole object.
     var columns: [String] = []
   }
 
   static let entries: [Entry] =
     tables + [
       Entry(kind: .sequence, name: "journey_instances", grants: [.adapter: [Grant("USAGE")]]),
-      // Of identity columns: an INSERT needs no privilege on them.
+      // Sequences of identity columns: INSERT needs no privilege on them.
       Entry(kind: .sequence, name: "journey_dead_letter_replays_id_seq", grants: [:]),
       Entry(kind: .sequence, name: "journey_dead_letter_log_id_seq", grants: [:]),
       Entry(kind: .sequence, name: "journey_identity_log_id_seq", grants: [:]),
@@ -51,11 +50,11 @@ enum AccessList {
       Entry(
         kind: .function, name: "journey_absorb_identity(uuid, text, text, uuid)", grants: [.adapter: [Grant("EXECUTE")]]
       ),
-      // Answers one moment, of all organisations.
+      // Returns a single time for all organisations.
       Entry(
         kind: .function, name: "journey_evaluated_until()",
         grants: [.member: [Grant("EXECUTE")], .adapter: [Grant("EXECUTE")]]),
-      // A trigger's: nobody has to be allowed to execute it.
+      // Trigger functions: calling them needs no EXECUTE privilege.
       Entry(kind: .function, name: "journey_forget_summary()", grants: [:]),
       Entry(kind: .function, name: "journey_check_soon()", grants: [:]),
       Entry(kind: .function, name: "journey_check_when_due()", grants: [:]),
@@ -64,8 +63,7 @@ enum AccessList {
     ] + hosts
 
   private static let tables: [Entry] = [
-    // Members write events and scores of their own, but nothing of what identifies a source's event or explains a
-    // score.
+    // Members write their own events and scores, but not the columns that identify a source's event or explain a score.
     Entry(
       kind: .relation, name: "client_journey_events",
       grants: [
@@ -96,20 +94,20 @@ enum AccessList {
         .member: [Grant("SELECT", "id", "attempts", "confirmed_at")],
         .adapter: [Grant("SELECT"), Grant("INSERT"), Grant("UPDATE"), Grant("DELETE")],
       ]),
-    // What upstream systems sent, of any organisation or none: no member's to see.
+    // Messages of upstream systems, of any organisation: members must not see them.
     closed("journey_dead_letters", adapter: "INSERT", "UPDATE", "DELETE"),
     closed("journey_dead_letter_replays", adapter: "INSERT", "UPDATE"),
     closed("journey_dead_letter_log", adapter: "INSERT"),
     closed("journey_migrations"),
     closed("journey_secrets"),
-    // Added to, never changed.
+    // Append-only.
     closed("journey_identity_log", adapter: "INSERT"),
     closed("journey_unverified_emails", adapter: "INSERT"),
     closed("journey_request_keys", adapter: "INSERT", "UPDATE", "DELETE"),
     closed("journey_lists", adapter: "INSERT", "UPDATE", "DELETE"),
   ]
 
-  /// What the adapter may do with the host's tables. What others may do with them is the host's affair.
+  /// The adapter's privileges on the host's tables. The host decides about other roles.
   private static let hosts: [Entry] = [
     Entry(kind: .relation, name: "organizations", grants: [.adapter: [Grant("SELECT")]], isHosts: true),
     Entry(
@@ -119,14 +117,14 @@ enum AccessList {
     Entry(kind: .relation, name: "user_organizations", grants: [:], isHosts: true),
   ]
 
-  /// A table or view of which members read their organisations' rows.
+  /// A table or view in which members read their organisations' rows.
   private static func readable(_ name: String, adapter: String...) -> Entry {
     Entry(
       kind: .relation, name: name,
       grants: [.member: [Grant("SELECT")], .adapter: [Grant("SELECT")] + adapter.map { Grant($0) }])
   }
 
-  /// A table that no member sees.
+  /// A table that members cannot read.
   private static func closed(_ name: String, adapter: String...) -> Entry {
     Entry(kind: .relation, name: name, grants: [.adapter: [Grant("SELECT")] + adapter.map { Grant($0) }])
   }
@@ -140,8 +138,8 @@ extension AccessList.Grant {
 }
 
 extension AccessList.Entry {
-  /// Whether a role is meant to hold a privilege.
-  /// - Parameter column: nil: on the whole object.
+  /// Whether the list grants a privilege to a role.
+  /// - Parameter column: nil: the privilege on the whole object.
   func allows(_ privilege: String, on column: String?, to role: AccessRole) -> Bool {
     (grants[role] ?? []).contains {
       $0.privilege == privilege && ($0.columns.isEmpty || column.map($0.columns.contains) ?? false)

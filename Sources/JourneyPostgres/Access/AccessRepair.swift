@@ -1,10 +1,9 @@
 import PostgresClient
 
-/// Takes away what roles hold beyond `AccessList` on the adapter's own objects, as far as the role that is logged in
-/// may.
+/// Revokes privileges beyond `AccessList` on the adapter's own objects, as far as the current login may.
 enum AccessRepair {
-  /// Within the transaction that the caller has opened.
-  /// - Returns: what was taken away, for a person.
+  /// Must run in a transaction of the caller.
+  /// - Returns: what was revoked, as text for the operator.
   static func run(_ connection: PostgresConnection) throws(PostgresError) -> [String] {
     let before = try HeldPrivilege.read(connection).filter { !$0.isMeant && !AccessList.entries[$0.entry].isHosts }
     guard !before.isEmpty else { return [] }
@@ -13,7 +12,7 @@ enum AccessRepair {
     return texts(before.filter { !after.contains($0.text) })
   }
 
-  /// A line an object and role.
+  /// One line per object and role.
   private static func texts(_ revoked: [HeldPrivilege]) -> [String] {
     var lines: [(key: String, privileges: [String])] = []
     for held in revoked {
@@ -39,7 +38,7 @@ enum AccessRepair {
     let role = held.role == .everybody ? "PUBLIC" : quoted(held.role.rawValue)
     let columns = held.column.map { " (\(quoted($0)))" } ?? ""
     let revoke = "REVOKE \(held.privilege)\(columns) ON \(kind) \(held.object) FROM \(role) CASCADE"
-    // With the privilege on the table goes that on its columns, which may be meant.
+    // Revoking a privilege on the table also revokes it on the columns. Grant the intended ones again.
     let meant = (entry.grants[held.role] ?? []).filter { held.column == nil && $0.privilege == held.privilege }
     return [revoke]
       + meant.map {
@@ -49,7 +48,7 @@ enum AccessRepair {
 
   private static func quoted(_ name: String) -> String { "\"\(name)\"" }
 
-  /// What another role granted, or owns, stays: it is then among what is found to be too much.
+  /// A privilege that another role granted cannot be revoked. The next check reports it.
   private static func attempt(_ statement: String, on connection: PostgresConnection) throws(PostgresError) {
     try connection.execute("SAVEPOINT access_repair")
     do throws(PostgresError) {

@@ -1,15 +1,14 @@
 public import PostgresClient
 
-/// The columns that the host application may have made, and that the adapter reads or writes: of which types they may
-/// be.
+/// The columns of the host's tables that the adapter reads or writes, and the types that it accepts for them.
 ///
-/// What is read as text may be of any type that is text, what is read as a number of any that is a number; a domain
-/// counts as what it is over. Statements cast such columns, and compare them as text or numbers.
+/// A text column may have any text type, a numeric column any numeric type; a domain counts as its base type.
+/// Statements cast these columns to text or to numbers.
 public enum HostColumns {
   enum Kind: String, CaseIterable {
     case id, text, number, time, json
 
-    /// The names of the types, as PostgreSQL calls them.
+    /// PostgreSQL's names of the accepted types.
     var types: [String] {
       switch self {
       case .id: ["uuid"]
@@ -36,12 +35,13 @@ public enum HostColumns {
     ("client_journey_scores", "recommended_actions", .json), ("client_journey_scores", "generated_at", .time),
   ]
 
-  /// What the adapter cannot work with, a column each, for a person: what was found, and what is accepted.
+  /// The columns that the adapter cannot work with, one text per column with its type and the accepted types.
   public static func problems(_ worker: PostgresWorker) async throws -> [String] {
     try await worker.perform { connection throws(PostgresError) in try problems(connection, areAllThere: true) }
   }
 
-  /// - Parameter areAllThere: whether a column that its table lacks is a problem; the migrations add some.
+  /// - Parameter areAllThere: whether a missing column is a problem. Before the migrations it is not, because they add
+  ///   some.
   static func problems(_ connection: PostgresConnection, areAllThere: Bool) throws(PostgresError) -> [String] {
     let result = try connection.execute(
       statement,
@@ -64,25 +64,25 @@ public enum HostColumns {
     return found
   }
 
-  /// The type of each column, as it is called and without the domains around it.
+  /// The type of each column, with domains resolved.
   private static let statement = PostgresStatement(
     name: "read_host_columns",
     """
     WITH RECURSIVE found AS (
-      SELECT i.place, a.atttypid, a.atttypmod
-      FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS i(relation, attribute, place)
+      SELECT i.position, a.atttypid, a.atttypmod
+      FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS i(relation, attribute, position)
       LEFT JOIN pg_catalog.pg_attribute a
         ON a.attrelid = to_regclass(i.relation) AND a.attname = i.attribute AND NOT a.attisdropped
       WHERE to_regclass(i.relation) IS NOT NULL
     ), bases AS (
-      SELECT f.place, f.atttypid AS type FROM found f
+      SELECT f.position, f.atttypid AS type FROM found f
       UNION ALL
-      SELECT b.place, t.typbasetype FROM bases b JOIN pg_catalog.pg_type t ON t.oid = b.type WHERE t.typtype = 'd'
+      SELECT b.position, t.typbasetype FROM bases b JOIN pg_catalog.pg_type t ON t.oid = b.type WHERE t.typtype = 'd'
     )
-    SELECT f.place, CASE WHEN f.atttypid IS NOT NULL THEN format_type(f.atttypid, f.atttypmod) END,
+    SELECT f.position, CASE WHEN f.atttypid IS NOT NULL THEN format_type(f.atttypid, f.atttypmod) END,
       CASE WHEN t.typname = 'citext' THEN 'citext' ELSE format_type(t.oid, NULL) END
-    FROM found f LEFT JOIN bases b ON b.place = f.place LEFT JOIN pg_catalog.pg_type t ON t.oid = b.type
+    FROM found f LEFT JOIN bases b ON b.position = f.position LEFT JOIN pg_catalog.pg_type t ON t.oid = b.type
     WHERE t.oid IS NULL OR t.typtype <> 'd'
-    ORDER BY f.place
+    ORDER BY f.position
     """)
 }

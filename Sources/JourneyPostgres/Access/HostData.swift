@@ -1,19 +1,20 @@
 import PostgresClient
 
-/// What of the host's tables the migrations would stumble over, looked for before any of them runs: who owns them, what
-/// is hidden from whoever migrates, and rows that contradict each other.
+/// Looks for conditions in the host's tables that would make the migrations fail: a wrong owner, rows that the login
+/// cannot see, and inconsistent rows.
 enum HostData {
-  /// What is wrong, for a person: how much, where, and how to find all of it. Nothing is changed.
-  /// - Parameter pending: what is about to be applied.
+  /// The problems as text for the operator: how many rows, in which table, and a query that lists them. Nothing is
+  /// changed.
+  /// - Parameter pending: the migrations that are about to be applied.
   static func problems(_ connection: PostgresConnection, before pending: [Migration]) throws(PostgresError) -> [String]
   {
     guard !pending.isEmpty else { return [] }
-    // Without these there is nothing to be told of the rows, or not of all of them.
+    // Without access to the tables their rows cannot be checked.
     let isNew = pending.contains { $0.version == 103 }
     let barred = try access(
       connection, to: ["client_journey_events", "client_journey_scores"] + (isNew ? ["contacts"] : []))
     guard barred.isEmpty else { return barred }
-    // From then on foreign keys hold.
+    // From version 103 on, foreign keys guarantee these conditions.
     guard isNew else { return [] }
     var found: [String] = []
     for (number, check) in checks.enumerated() where try exist(check.columns, connection) {
@@ -45,8 +46,8 @@ enum HostData {
     return found
   }
 
-  /// Of each table that is there: its owner, who asks, whether that is as good as the owner, may read it, and does not
-  /// see all of it.
+  /// For each existing table: its owner, the login, whether the login acts as the owner, whether it may read the table,
+  /// and whether row level security hides rows from it.
   private static let accessStatement = PostgresStatement(
     name: "read_host_access",
     """
@@ -85,9 +86,9 @@ enum HostData {
 
   private struct Check: Sendable {
     var columns: [(String, String)]
-    /// As in: 3 rows of contacts ….
+    /// Completes "3 rows of contacts have …".
     var what: String
-    /// From FROM on, with the table as `t`.
+    /// The FROM clause and what follows it; the table has the alias `t`.
     var rows: String
 
     func problem(_ number: Int, _ connection: PostgresConnection) throws(PostgresError) -> String? {

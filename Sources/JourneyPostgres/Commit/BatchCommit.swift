@@ -2,21 +2,21 @@ import FoundationEssentials
 import Journey
 import PostgresClient
 
-/// One batch in one transaction, on one connection: two round trips, a third where a client is not simply known and
-/// free, another where invoices or unknown histories are concerned. Where identities change, the transaction starts
-/// again after the second. Where clients are met for the first time, their events are left for another batch, for which
-/// their states are added once this one is committed.
+/// Commits one batch in one transaction on one connection.
 ///
-/// The first locks the organisations, the clients and their states and looks which events are stored already; the last
-/// stores all that follows, and commits. Nobody else stores an event of a client that is locked here, so what the look
-/// found stands; an event that another transaction takes in for another client meanwhile breaks the unique key, and the
-/// batch is taken in again.
+/// The first round trip locks the organisations, the clients and their states, and looks up which events are stored
+/// already. The last one writes and commits. Two round trips suffice if all clients are known and unlocked. A third one
+/// resolves the other clients; a further one reads invoices and unread histories. If identities change, the transaction
+/// starts again after the second round trip. Events of clients without a state are left for a later batch: this one
+/// adds the states after its commit.
 ///
-/// Parents are locked before children, and before anything is written: what the foreign keys of the rows ask for is
-/// held by then, so no statement waits for the host application. What the host or another instance holds is passed
-/// over, and its events are deferred. Where a transaction may wait for another instance after all (identities, states
-/// that both add), locks are taken in one order everywhere: organisations, contacts, identities, states, events,
-/// invoices.
+/// No other transaction stores events of a client that is locked here, so the lookup stays valid. If another
+/// transaction stores the same event for a different client, the unique key fails and the batch is retried.
+///
+/// Foreign keys lock the rows that they refer to. Those rows are locked first, so no write waits for the host
+/// application. Rows that the host or another instance holds are skipped, and their events are deferred. Where two
+/// instances may still wait for each other (identities, new states), all take locks in the same order: organisations,
+/// contacts, identities, states, events, invoices.
 struct BatchCommit {
   let connection: PostgresConnection
   let decider: Decider
@@ -43,7 +43,7 @@ struct BatchCommit {
         if !stored.contains(index) { new.append(index) }
       }
     }
-    // By key, as rows are stored; of those with one key the first in the batch.
+    // Sorted by key, as the rows are stored. The first event with a key wins.
     let keys = EventKeys(events)
     new = keys.sorted(new)
     var last: Int?
@@ -68,19 +68,19 @@ struct BatchCommit {
     return CommitResult(results: results, outbox: outbox)
   }
 
-  /// What a concurrent transaction caused and a repetition mends, as an error that says so.
+  /// Converts errors that a concurrent transaction caused into transient ones: a retry resolves them.
   private static func passing(_ error: PostgresError) -> PostgresError? {
     let reason: String
     switch (error.sqlState, error.constraint) {
-    case ("23505", "client_journey_events_once"): reason = "an event was taken in for another client meanwhile"
-    // Under the locks it cannot happen; while identities change a client may go.
+    case ("23505", "client_journey_events_once"): reason = "the event was stored for another client meanwhile"
+    // Impossible while the client is locked; possible while identities change.
     case ("23503", let constraint?) where parents.contains(constraint): reason = "a client was deleted meanwhile"
     default: return nil
     }
     return PostgresError(.transient, sqlState: error.sqlState, operation: error.operation, reason)
   }
 
-  /// The adapter's foreign keys to what the host may delete.
+  /// The adapter's foreign keys to rows that the host may delete.
   private static let parents: Set<String> = [
     "client_journey_events_client_fk", "client_journey_events_org_fk", "client_journey_scores_client_fk",
     "client_journey_scores_org_fk",
@@ -90,8 +90,7 @@ struct BatchCommit {
 
   // MARK: Clients
 
-  /// What a batch means for one client. `events` are places in the batch of those that are new; none where
-  /// the client is evaluated without an event.
+  /// The new events of one client, as indices into the batch; empty if the client is evaluated without an event.
   final class ClientBatch {
     var client: ClientSnapshot
     let isUnread: Bool
@@ -100,7 +99,8 @@ struct BatchCommit {
     init(_ found: (client: ClientSnapshot, isUnread: Bool)) { (client, isUnread) = found }
   }
 
-  /// - Returns: the clients, each event's place among the references, and the places of events that are stored already.
+  /// - Returns: the resolved clients, the index of each event's client key, and the indices of events that are stored
+  ///   already.
   private func resolve(_ events: [IncomingEvent]) throws(PostgresError) -> (
     ClientResolution, keyIndices: [Int], stored: Set<Int>
   ) {
@@ -128,11 +128,11 @@ struct BatchCommit {
     return (resolution, keyIndices, stored)
   }
 
-  /// Starts the transaction again: identities are changed and states are added before states are locked. Another
-  /// instance that does the same is waited for, not for long, and nobody may wait while it holds locks that come later
-  /// in their order.
-  /// - Parameter changes: who is to become known by what, and who is to be created.
-  /// - Returns: the places of events that are stored already.
+  /// Starts the transaction again, in order to change identities and add states before states are locked. It waits for
+  /// another instance that does the same, for at most the lock timeout. No instance may wait while it holds locks that
+  /// come later in the order.
+  /// - Parameter changes: the identities to change.
+  /// - Returns: the indices of events that are stored already.
   private func startAgain(
     _ changes: IdentityChanges, _ resolution: inout ClientResolution, _ events: [IncomingEvent]
   ) throws(PostgresError) -> Set<Int> {
@@ -156,11 +156,11 @@ struct BatchCommit {
     return stored
   }
 
-  /// Adds the states of clients that are met for the first time, in transactions of their own, which hold no lock but
-  /// theirs while they wait for another that adds the same. They do not wait for long: what was decided is published
-  /// after them. Where one has to be waited for, the others are added alone.
-  /// - Returns: the clients that still have no state: somebody else holds them.
-  /// - Throws: only where nothing is committed yet.
+  /// Adds states for clients without one, in separate transactions, so that they hold no other lock while they wait for
+  /// an instance that adds the same state. The wait is short, because the batch's actions are published after it. If
+  /// one client has to be waited for, the others are added one by one.
+  /// - Returns: the clients that still have no state, because another transaction holds them.
+  /// - Throws: only if nothing is committed yet.
   private func insertMissingStates(_ resolution: ClientResolution, isCommitted: Bool) throws(PostgresError) -> Set<UUID>
   {
     do throws(PostgresError) {
@@ -209,7 +209,7 @@ struct BatchCommit {
     return held
   }
 
-  /// - Returns: what the events mean for each client, in the order of the clients' ids.
+  /// - Returns: the new events by client, ordered by the clients' ids.
   private func clientBatches(of new: [Int], _ resolution: ClientResolution, _ keyIndices: [Int]) -> [ClientBatch] {
     var clientBatches: [UUID: ClientBatch] = [:]
     clientBatches.reserveCapacity(resolution.locked.count)
@@ -228,10 +228,10 @@ struct BatchCommit {
     return clientBatches.values.sorted { $0.client.id.precedesByBytes($1.client.id) }
   }
 
-  // MARK: What is stored besides
+  // MARK: Further input
 
-  /// Adds what the evaluation needs and the locked rows do not hold: summaries that have to be made from stored events,
-  /// and the late invoices of clients whose invoices the batch touches.
+  /// Adds input of the evaluation that the locked rows lack: summaries that have to be rebuilt from stored events, and
+  /// late invoices of clients whose invoices the batch changes.
   func addWhatIsStored(to clientBatches: [ClientBatch], _ events: [IncomingEvent]) throws(PostgresError) {
     let tracksInvoices = decider.rules.risks.lateInvoices == .untilSettled
     let unread = clientBatches.filter(\.isUnread).map(\.client.id)
@@ -264,8 +264,8 @@ struct BatchCommit {
 
   // MARK: Decisions
 
-  /// - Returns: the row of each event that is new, by its place in the batch. To be made before the clients' summaries
-  ///   take the events in.
+  /// Must be called before the clients' summaries include the events.
+  /// - Returns: the row of each new event, by its index in the batch.
   private func rows(of clientBatches: [ClientBatch], _ events: [IncomingEvent]) -> [EventRow?] {
     var rows = [EventRow?](repeating: nil, count: events.count)
     for clientBatch in clientBatches {
@@ -277,7 +277,7 @@ struct BatchCommit {
     return rows
   }
 
-  /// - Parameter new: the events to be stored, in the order of their keys.
+  /// - Parameter new: the events to store, ordered by key.
   private func decide(
     _ clientBatches: [ClientBatch], _ events: [IncomingEvent], _ new: [Int], published: [UUID]
   ) throws(PostgresError) -> OutboxBatch? {
@@ -300,8 +300,8 @@ struct BatchCommit {
     return try commit(commands, writes, published: published)
   }
 
-  /// Writes, and commits.
-  /// - Returns: what is to be published.
+  /// Writes and commits.
+  /// - Returns: the actions to publish.
   func commit(
     _ commands: [(PostgresStatement, PostgresParameters)], _ writes: borrowing BatchWrites, published: [UUID]
   ) throws(PostgresError) -> OutboxBatch? {

@@ -2,8 +2,7 @@ import FoundationEssentials
 import Journey
 import PostgresClient
 
-/// The rows that follow from a batch's evaluations, gathered over its clients straight into the columns in which they
-/// are sent.
+/// The rows that result from a batch's evaluations, collected as columns, the format in which they are sent.
 struct BatchWrites: ~Copyable {
   let decider: Decider
   let instance: Int32
@@ -11,12 +10,12 @@ struct BatchWrites: ~Copyable {
   private(set) var messages: [ActionMessage] = []
   private var scores: ScoreColumns
   private var states: StateColumns
-  /// The clients among the states that get no score.
+  /// The clients whose state is updated without a new score.
   private var unscored: [UUID] = []
   private var random: IDRandom
   private var json = JSONWriter(reservingCapacity: 1024)
 
-  /// - Parameter clients, events: how many of them are expected to be added.
+  /// - Parameter clients, events: expected counts.
   init(decider: Decider, instance: Int32, random: IDRandom, at now: Timestamp, clients: Int, events: Int) {
     self.decider = decider
     self.instance = instance
@@ -27,14 +26,14 @@ struct BatchWrites: ~Copyable {
     outboxID = UUID.v7(at: now, using: &self.random)
   }
 
-  /// The clients have to come in the order of their ids, each as its evaluations left it.
+  /// Adds a client after its evaluations. Clients must come ordered by id.
   mutating func add(_ client: ClientSnapshot, _ evaluations: [Evaluation]) {
     guard let last = evaluations.last else { return }
     states.add(client, last, under: decider.fingerprint)
     for evaluation in evaluations { add(client, evaluation) }
   }
 
-  /// The state alone: the outcome is the one that is stored, so it is no score of its own.
+  /// Updates the state only: the outcome equals the stored one, so no score is added.
   mutating func add(unscored client: ClientSnapshot, _ evaluation: Evaluation) {
     states.add(client, evaluation, under: decider.fingerprint)
     unscored.append(client.id)
@@ -57,7 +56,7 @@ struct BatchWrites: ~Copyable {
     return json.bytes
   }
 
-  /// - Parameter published: outbox batches that the broker has confirmed meanwhile.
+  /// - Parameter published: outbox batches that the broker has confirmed since the last commit.
   func commands(published: [UUID]) -> [(PostgresStatement, PostgresParameters)] {
     var commands: [(PostgresStatement, PostgresParameters)] = []
     if !states.isEmpty {
@@ -79,7 +78,7 @@ struct BatchWrites: ~Copyable {
     return commands
   }
 
-  /// For a look whether these statements would pass.
+  // Empty parameters, for `CommitCheck`.
   static var noScores: PostgresParameters { ScoreColumns(rows: 0).parameters(outboxID: UUID()) }
   static var noStates: PostgresParameters { StateColumns(rows: 0).parameters }
   static var noStatesAlone: PostgresParameters {

@@ -1,7 +1,7 @@
 import FoundationEssentials
 import Journey
 
-/// Which client an event's reference means, within the event's organisation and source.
+/// An event's reference to a client, with the organisation and source that give it its meaning.
 struct ClientKey: Hashable {
   var orgID: UUID
   var source: String
@@ -13,7 +13,7 @@ struct ClientKey: Hashable {
     reference = event.client
   }
 
-  // Texts by bytes, as the database compares them: what Unicode calls equivalent may still be two clients.
+  // Compared by bytes, as in the database: texts that Unicode calls equivalent may identify different clients.
   static func == (a: ClientKey, b: ClientKey) -> Bool {
     a.orgID == b.orgID && a.source.hasSameBytes(as: b.source) && a.reference.id == b.reference.id
       && (a.reference.externalID ?? "").hasSameBytes(as: b.reference.externalID ?? "")
@@ -30,7 +30,7 @@ struct ClientKey: Hashable {
 }
 
 extension ClientKey {
-  /// One order for all instances, so that they never wait for each other in a circle.
+  /// The same order in all instances, which prevents deadlocks.
   var order: [String] { [orgID.text, source, reference.externalID ?? "", reference.id?.text ?? ""] }
 }
 

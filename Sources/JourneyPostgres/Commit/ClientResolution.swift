@@ -2,24 +2,24 @@ import FoundationEssentials
 import Journey
 import PostgresClient
 
-/// Resolves references to clients, and creates those that a mapping allows to be created. What a reference stands for
-/// is kept by its place among the batch's distinct ones.
+/// Resolves a batch's references to clients, and creates clients if the mapping allows it. Results are kept by the
+/// index of each distinct reference.
 struct ClientResolution {
   /// The distinct references of a batch.
   let keys: [ClientKey]
   private let known: [ClientKey: Int]
-  /// A reference that is still to be looked for, or to be created, counts as unknown.
+  /// A reference that is not looked up or created yet counts as unknown.
   private(set) var outcomes: [Result<UUID, Rejection>]
-  /// The clients that are locked, by id.
+  /// The locked clients, by id.
   private(set) var locked: [UUID: LockedClient] = [:]
   /// Clients that have no state yet, with their organisations.
   private(set) var clientsWithoutState: [UUID: UUID] = [:]
-  /// References to clients that another transaction holds, or whose organisation it holds.
+  /// References to clients that another transaction has locked, or whose organisation it has locked.
   private(set) var held: Set<Int> = []
-  /// Whether a client turned out to have become another one.
+  /// Whether one of the clients was merged into another.
   private(set) var hasMerged = false
 
-  /// - Returns: the references of a batch, and each event's place among them.
+  /// - Returns: the distinct references of a batch, and the index of each event's reference.
   static func references(of events: [IncomingEvent]) -> (ClientResolution, keyIndices: [Int]) {
     var known: [ClientKey: Int] = [:]
     known.reserveCapacity(events.count)
@@ -42,14 +42,14 @@ struct ClientResolution {
     locked.reserveCapacity(keys.count)
   }
 
-  /// The references that meant no client, but for those that are held.
+  /// The references without a client, except those that are held.
   var unknown: [Int] { keys.indices.filter { isUnknown($0) && !held.contains($0) } }
 
   func isUnknown(_ keyIndex: Int) -> Bool {
     if case .failure(let rejection) = outcomes[keyIndex] { rejection.code == .unknownClient } else { false }
   }
 
-  /// - Returns: nil also where the client is held.
+  /// - Returns: nil also if the client is held.
   func client(of event: JourneyEvent) -> UUID? {
     known[ClientKey(event)].flatMap { keyIndex in held.contains(keyIndex) ? nil : try? outcomes[keyIndex].get() }
   }
@@ -59,10 +59,10 @@ struct ClientResolution {
   mutating func hold(_ keyIndex: Int) { held.insert(keyIndex) }
   mutating func hold(clientOf event: JourneyEvent) { if let keyIndex = known[ClientKey(event)] { hold(keyIndex) } }
 
-  /// References by the id of a source alone.
+  /// References without a client's own id.
   private var linked: [Int] { keys.indices.filter { keys[$0].reference.id == nil } }
 
-  /// Locks the clients that are known and free; see `apply(known:)`.
+  /// Locks the clients that are known and not held by others; see `apply(known:)`.
   var locks: [(PostgresStatement, PostgresParameters)] {
     let named = keys.compactMap(\.reference.id), linked = linked
     func add(_ parameters: inout PostgresParameters) {
@@ -97,8 +97,8 @@ struct ClientResolution {
     }
   }
 
-  /// Takes the answer to `find` for some of the references in.
-  /// - Returns: those whose clients are to be created.
+  /// Applies the answer to `find` for some of the references.
+  /// - Returns: the references whose clients have to be created.
   mutating func apply(_ keyIndices: [Int], found result: PostgresResult) throws(PostgresError) -> [Int] {
     var toCreate: [Int] = []
     for (row, keyIndex) in keyIndices.enumerated() {
@@ -109,12 +109,12 @@ struct ClientResolution {
     return toCreate
   }
 
-  /// Takes the answers to `locks` in.
+  /// Applies the answers to `locks`.
   mutating func apply(known answers: [PostgresResult]) throws(PostgresError) {
     let lock = answers[answers.count - 1]
     for row in 0..<lock.rowCount { locked[try lock.uuid(row, 0)] = try LockedClient(lock, row, from: 1) }
     for keyIndex in keys.indices {
-      // Another organisation's client may have been locked for that one's own event.
+      // The client may belong to another organisation, and be locked for that organisation's event.
       if let id = keys[keyIndex].reference.id, locked[id]?.orgID == keys[keyIndex].orgID {
         outcomes[keyIndex] = .success(id)
       }
@@ -127,8 +127,8 @@ struct ClientResolution {
     }
   }
 
-  /// Takes the answer to `findAndLock` for some of the references in.
-  /// - Returns: those whose clients are to be created.
+  /// Applies the answer to `findAndLock` for some of the references.
+  /// - Returns: the references whose clients have to be created.
   mutating func apply(_ keyIndices: [Int], foundAndLocked result: PostgresResult) throws(PostgresError) -> [Int] {
     var toCreate: [Int] = []
     for (row, keyIndex) in keyIndices.enumerated() {
@@ -149,16 +149,16 @@ struct ClientResolution {
     return toCreate
   }
 
-  /// Takes clients in that were locked by their ids.
+  /// Applies the answer to `lockClients`.
   mutating func apply(locked result: PostgresResult) throws(PostgresError) {
     for row in 0..<result.rowCount { locked[try result.uuid(row, 0)] = try LockedClient(result, row, from: 1) }
     clientsWithoutState = [:]
   }
 
-  /// Forgets what is locked: the transaction starts again.
+  /// Forgets all locks, because the transaction starts again.
   mutating func unlock() { (locked, held) = ([:], []) }
 
-  /// Those of `clientsWithoutState`, in the order of their ids.
+  /// The rows for `clientsWithoutState`, ordered by id.
   var newStates: PostgresParameters {
     let rows = clientsWithoutState.sorted { $0.key < $1.key }
     return PostgresParameters {
@@ -167,7 +167,7 @@ struct ClientResolution {
     }
   }
 
-  /// Every client that a reference means may lack a state.
+  /// Assumes that every resolved client may lack a state.
   mutating func expectClientsWithoutState() {
     clientsWithoutState = [:]
     for keyIndex in keys.indices where !held.contains(keyIndex) {
@@ -175,7 +175,7 @@ struct ClientResolution {
     }
   }
 
-  /// - Returns: false where the client is to be created.
+  /// - Returns: false if the client has to be created.
   private mutating func apply(_ keyIndex: Int, _ result: PostgresResult, _ row: Int) throws(PostgresError) -> Bool {
     let key = keys[keyIndex]
     if try result.boolIfPresent(row, 0) != true {
@@ -207,7 +207,7 @@ struct ClientResolution {
 
   mutating func refuse(_ keyIndex: Int, _ rejection: Rejection) { outcomes[keyIndex] = .failure(rejection) }
 
-  /// Refuses a client that was to be created and is not there after all.
+  /// Rejects a client that could not be created.
   mutating func refuse(_ keyIndex: Int) {
     refuse(
       keyIndex,
@@ -216,7 +216,7 @@ struct ClientResolution {
         "the client could not be created: its identity is taken"))
   }
 
-  /// Creates clients. An identity is claimed first: of two instances that meet the same new client one waits here, and
+  /// Creates clients. The identity is claimed first: if two instances create the same client, the second waits here and
   /// then finds it.
   static func create(_ keys: [ClientKey], at now: Timestamp, on connection: PostgresConnection) throws(PostgresError) {
     var random = IDRandom()

@@ -1,10 +1,9 @@
 import PostgresClient
 
-/// The statements that find, lock and create clients. Each takes the references of a whole batch as arrays.
+/// The statements that find, lock and create clients. Each takes all references of a batch as arrays.
 enum ClientStatements {
-  /// Finds clients. One that has become another is that other one. The last column tells whether what a row of the
-  /// client refers to is locked now: the organisation, and the client's contact where there is one. What somebody else
-  /// holds is passed over.
+  /// Finds clients, following merges. The last column says whether the rows that a client's rows refer to could be
+  /// locked: the organisation, and the contact if it exists. Rows that another transaction holds are skipped.
   static let find = PostgresStatement(
     name: "find_clients",
     """
@@ -24,8 +23,8 @@ enum ClientStatements {
     FROM found f ORDER BY f.position
     """)
 
-  /// Finds clients, locks what their rows refer to and their states, and reads how they stand: a round trip and a
-  /// descent of each index less than one after the other. What another transaction holds is passed over.
+  /// Finds clients, locks them with their organisations and states, and reads the states. This saves a round trip and a
+  /// second index lookup. Rows that another transaction holds are skipped.
   static let findAndLock = PostgresStatement(
     name: "find_and_lock_clients",
     """
@@ -53,14 +52,13 @@ enum ClientStatements {
     ORDER BY c.position
     """)
 
-  /// Locks the clients that are known and free (their organisations, their contacts, as the foreign keys ask for, and
-  /// their states), and reads how they stand: all there is to do about nearly every reference, by a descent of each
-  /// index. It waits for nobody.
+  /// Locks the known clients that are not held by others, with their organisations and states, and reads the states.
+  /// This resolves nearly all references with one lookup per index, and waits for no lock.
   ///
-  /// An id in the form of a client's own that is none, but one that the source uses, is left for the second look: that
-  /// its own client is merely held would have to be ruled out first.
+  /// A UUID may also be a source's external id. `findAndLock` resolves that case, because here a skipped lock looks
+  /// like a missing row.
   ///
-  /// $1: the ids of clients, $2: the organisations, $3 to $5: the ids under which sources know clients.
+  /// $1: client ids, $2: organisations, $3 to $5: organisations, sources and external ids.
   static let lockKnown = PostgresStatement(
     name: "lock_known_clients",
     """
@@ -71,11 +69,11 @@ enum ClientStatements {
     FOR KEY SHARE OF c SKIP LOCKED FOR UPDATE OF s SKIP LOCKED
     """)
 
-  /// Finds the clients that sources know by their own ids: tells which of those that `lockKnown` locks is whose.
+  /// Finds clients by external id. The positions tell which client of `lockKnown` belongs to which reference.
   static let findLinked = PostgresStatement(
     name: "find_linked_clients", "SELECT position, client_id FROM \(linkedClients(from: 1))")
 
-  /// The clients that sources know by their own ids, with the positions of those ids.
+  /// A FROM item: clients by external id, with the positions of the ids.
   /// - Parameter parameter: the number of the first of three: organisations, sources, ids.
   private static func linkedClients(from parameter: Int) -> String {
     """
@@ -87,7 +85,7 @@ enum ClientStatements {
     """
   }
 
-  /// Claims identities for clients that are about to be created; those that are taken are not among the answer.
+  /// Claims identities for new clients. Returns only those that were free.
   static let claim = PostgresStatement(
     name: "claim_identities",
     """
@@ -112,10 +110,10 @@ enum ClientStatements {
     """)
 }
 
-/// Addresses by which clients are found.
+/// E-mail addresses by which clients can be found.
 enum VerifiedEmail {
-  /// That the address of the contact `c` is not one that anybody may have typed. One that the host has changed since is
-  /// the host's.
+  /// Whether the address of contact `c` may identify a client. An unverified address may not, unless the host has
+  /// changed it since.
   static let condition =
     "NOT EXISTS (SELECT FROM journey_unverified_emails u WHERE u.client_id = c.id AND lower(u.email) = lower(c.email))"
 }

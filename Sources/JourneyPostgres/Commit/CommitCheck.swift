@@ -2,15 +2,15 @@ import FoundationEssentials
 public import Journey
 public import PostgresClient
 
-/// Tries whether a commit would pass, as far as that shows without an event: every statement of the commit, of its
-/// history and of the outbox is prepared and executed with nothing to do, in one transaction that is rolled back.
+/// Checks whether commits would work, without an event: it executes every statement of the commit, the history and the
+/// outbox with empty input, in one transaction that is rolled back.
 ///
-/// It finds what is missing or of another type than the adapter knows, privileges that are missing, a database that
-/// takes no writes, and triggers that refuse a statement. What a trigger would say to a row it cannot know.
+/// It finds missing objects, wrong types, missing privileges, read-only databases and statement triggers that fail. It
+/// cannot find row triggers that fail.
 public enum CommitCheck {
   /// - Parameter worker: works as the role that commits.
-  /// - Returns: what would not pass, for a person; nil where all does.
-  /// - Throws: `PostgresError` where that could not be found out.
+  /// - Returns: the problem as text for the operator; nil if there is none.
+  /// - Throws: `PostgresError` if the check itself could not run.
   public static func problem(_ worker: PostgresWorker, signals: SignalRules) async throws -> String? {
     do {
       try await worker.perform { connection in try run(on: connection, SummaryRebuild(signals: signals)) }
@@ -22,7 +22,7 @@ public enum CommitCheck {
     }
   }
 
-  /// - Throws: the first statement's error that does not pass.
+  /// - Throws: the error of the first statement that fails.
   static func run(on connection: PostgresConnection, _ history: SummaryRebuild) throws(PostgresError) {
     let commands = commands(history)
     let answers = try connection.pipeline(
@@ -41,7 +41,8 @@ public enum CommitCheck {
     }
   }
 
-  /// Where the owner of the function that locks organisations sees none of them, every event would wait for ever.
+  /// If row level security hides the organisations from the function's owner, no organisation can be locked, and every
+  /// event would wait forever.
   private static let hidden = PostgresStatement(
     name: "find_hidden_organizations",
     """
@@ -50,7 +51,7 @@ public enum CommitCheck {
       AND NOT EXISTS (SELECT FROM journey_lock_organizations(ARRAY(SELECT id FROM organizations LIMIT 20)))
     """)
 
-  /// Every statement with its parameters: their types have to be those of the commit.
+  /// Every statement, with empty parameters of the types that the commit uses.
   static func commands(_ history: SummaryRebuild) -> [(PostgresStatement, PostgresParameters)] {
     let references = PostgresParameters { $0.empty([.uuid, .text, .uuid, .text]) }
     let links = PostgresParameters { $0.empty([.uuid, .text, .text, .uuid]) }
@@ -104,7 +105,7 @@ public enum CommitCheck {
           $0.text("")
         }
       ),
-      // Last, since it locks for a moment what it looks at.
+      // Last, because it briefly locks the rows that it reads.
       (
         OutboxStatements.claim,
         PostgresParameters {

@@ -2,10 +2,10 @@ import PostgresClient
 
 /// The statements of a batch commit. Each takes a whole batch as arrays, so their number does not depend on its size.
 ///
-/// What is executed for every event makes rows of arrays in a list of columns, not in FROM: there each array would be
-/// written to a store of its own and read from it again.
+/// Statements that run for every event unnest arrays in the SELECT list. In FROM, the server would copy each array into
+/// a tuple store first.
 enum CommitStatements {
-  /// Rows for clients met for the first time; their summary stays empty until it is made from what is stored.
+  /// Adds states for new clients. The summary stays empty until it is built from the stored events.
   static let addStates = PostgresStatement(
     name: "add_states",
     """
@@ -14,8 +14,8 @@ enum CommitStatements {
     ON CONFLICT (client_id) DO NOTHING
     """)
 
-  /// The same for clients that nobody else holds, with the organisations in $2; answers who has a state now. What the
-  /// foreign key asks for is locked first, so only another transaction that adds the same state is waited for.
+  /// The same for clients that no other transaction holds; $2 are the organisations. Returns the clients that have a
+  /// state now. The referenced rows are locked first, so it waits only for a transaction that adds the same state.
   static let addFreeStates = PostgresStatement(
     name: "add_free_states",
     """
@@ -29,7 +29,7 @@ enum CommitStatements {
     SELECT id FROM k
     """)
 
-  /// Locks clients that have a state, but for those that another transaction holds.
+  /// Locks clients that have a state, except those that another transaction holds.
   static let lockClients = PostgresStatement(
     name: "lock_clients",
     """
@@ -39,7 +39,7 @@ enum CommitStatements {
     FOR UPDATE OF s SKIP LOCKED
     """)
 
-  /// How long the rest of the transaction may wait for a lock.
+  /// Sets the lock timeout for the rest of the transaction.
   static func limitWait(_ limit: Duration) -> (PostgresStatement, PostgresParameters) {
     (limitWait, PostgresParameters { $0.text("\(Int64(limit / .milliseconds(1)))ms") })
   }
@@ -47,8 +47,8 @@ enum CommitStatements {
   private static let limitWait = PostgresStatement(
     name: "limit_wait", "SELECT set_config('lock_timeout', $1::text, true)")
 
-  /// The positions of events that are stored already. Taken after the locks of their clients, so with what was
-  /// committed under them before.
+  /// The positions of events that are stored already. Runs after the clients are locked, so it sees everything that was
+  /// committed for them before.
   static let findStored = PostgresStatement(
     name: "find_stored_events",
     """
@@ -60,9 +60,9 @@ enum CommitStatements {
       WHERE e.org_id = i.org_id AND e.source = i.source AND e.source_event_id = i.source_event_id LIMIT 1) AS stored
     """)
 
-  /// Stores events, each of them new. A row that does not set the stage carries the stage of its time; where it comes
-  /// so late that the client's state does not tell it, it is looked for among the 100 events before it, after the
-  /// newest of the batch (`hint`).
+  /// Stores new events. A row that does not set the stage gets the client's stage at its time. If the event is so old
+  /// that the state does not tell the stage, it is looked up among the 100 stored events before it, starting from the
+  /// newest one in the batch (`hint`).
   static let insertEvents = PostgresStatement(
     name: "insert_events",
     """
@@ -82,7 +82,7 @@ enum CommitStatements {
         unnest($9::text[]) AS source_event_id, unnest($10::bool[]) AS sets_stage, unnest($11::text[]) AS hint, unnest($12::timestamptz[]) AS hint_at) AS i
     """)
 
-  /// A score with the action that it leads to, if any; $16 is the outbox batch of those actions.
+  /// Inserts scores, each with its action if there is one; $16 is the outbox batch of these actions.
   static let insertScores = PostgresStatement(
     name: "insert_scores",
     """
@@ -103,7 +103,7 @@ enum CommitStatements {
 
   static let updateStates = updateStates("update_states", scoredAt: "i.scored_at")
 
-  /// The same, where the clients $12 get no score of their own: when they were evaluated stays as it is.
+  /// The same, but the clients $12 keep their `scored_at`, because they get no score.
   static let updateStatesAlone = updateStates(
     "update_states_alone", scoredAt: "CASE WHEN i.client_id = ANY($12::uuid[]) THEN s.scored_at ELSE i.scored_at END")
 

@@ -2,15 +2,15 @@ import FoundationEssentials
 import Journey
 import PostgresClient
 
-/// Evaluates the clients for whom the time has come, in one transaction: those of whom a risk begins or ends now
-/// although nothing happened, and those whose history the host application has changed.
+/// Evaluates clients that are due, in one transaction: a risk begins or ends now without an event, or the host
+/// application has changed the client's history.
 ///
-/// It passes over what somebody else holds, and waits for nobody.
+/// It skips rows that another transaction holds, and does not wait for locks.
 extension BatchCommit {
   /// - Parameters:
-  ///   - limit: how many clients are looked at.
-  ///   - passedOver: who is left out.
-  ///   - first: becomes the first client that is looked at.
+  ///   - limit: the maximum number of clients.
+  ///   - passedOver: clients and organisations to skip.
+  ///   - first: set to the first client that is read.
   func evaluateDue(limit: Int, passingOver passedOver: PassedOver, first: inout UUID?) throws(PostgresError)
     -> DueResult
   {
@@ -27,7 +27,7 @@ extension BatchCommit {
     return try evaluate(due)
   }
 
-  /// The client at which a look at one client fails, since it waits too long for a lock.
+  /// The client that a batch of one fails on because of a lock timeout.
   func firstDue(passingOver passedOver: PassedOver) throws(PostgresError) -> UUID? {
     let parameters = DueStatements.parameters(passedOver, at: clockOffset, limit: 1)
     let found = try connection.pipeline([(.begin, PostgresParameters()), (DueStatements.first, parameters)])[1]
@@ -60,7 +60,7 @@ extension BatchCommit {
       }
       var after = clientBatch.client
       let evaluation = decider.evaluateWithoutEvent(&after, historyChanged: client.isForgotten, random: &random)
-      // Nothing has come about: a column of the host's was filled, or the change was of what no rule looks at.
+      // The outcome is unchanged: the host filled a column, or changed something that no rule reads.
       if client.stored.hasOutcome(of: evaluation.assessment) {
         after.actionHistory = clientBatch.client.actionHistory
         writes.add(unscored: after, evaluation)
@@ -78,17 +78,17 @@ extension BatchCommit {
   }
 }
 
-/// A client that is to be looked at.
+/// A client that is due.
 private struct DueClient {
   var id: UUID
   var stored: StoredState
   var locked: LockedClient
 
-  /// Whether its history has changed, so that it is to be read again.
+  /// Whether its history has changed, so that the summary has to be rebuilt.
   var isForgotten: Bool { locked.summary.isEmpty }
   var isToBeEvaluated: Bool { isForgotten || stored.dueAt.map { $0 <= locked.now } ?? false }
 
-  /// - Parameter offset: how far the moment is from the database's clock.
+  /// - Parameter offset: added to the database's clock.
   init(_ result: PostgresResult, _ row: Int, at offset: TimeSpan) throws(PostgresError) {
     id = try result.uuid(row, 0)
     stored = try StoredState(result, row, from: 1)
@@ -106,16 +106,16 @@ enum DueStatements {
     }
   }
 
-  /// The moment is the transaction's: one that moves on while a statement runs is no bound of an index, which would be
-  /// read from end to end.
+  /// Uses `now()`, the start of the transaction. `clock_timestamp()` changes during a statement, so it cannot bound an
+  /// index scan.
   private static let isDue = """
     s.check_at <= now() + $2::int8 * interval '1 microsecond' AND s.merged_into IS NULL
       AND s.org_id <> ALL($3::uuid[]) AND s.client_id <> ALL($4::uuid[])
     """
 
-  /// Locks the clients that are to be looked at, but for those that somebody else holds, and reads how they stand. The
-  /// contacts too, as the foreign keys of what is written ask for: where the host has changed one and holds it, that is
-  /// waited for all the same.
+  /// Locks due clients, except those that another transaction holds, and reads their states. It also locks the
+  /// contacts, as foreign keys require. If the host has changed a contact and still holds it, the server waits for it
+  /// nevertheless.
   static let lock = PostgresStatement(
     name: "lock_due",
     """
@@ -126,13 +126,13 @@ enum DueStatements {
     FOR UPDATE OF s SKIP LOCKED FOR KEY SHARE OF c SKIP LOCKED
     """)
 
-  /// The first that is to be looked at, whoever holds its contact.
+  /// The first due client, even if another transaction holds its contact.
   static let first = PostgresStatement(
     name: "first_due",
     "SELECT s.client_id FROM journey_client_state s WHERE \(isDue) ORDER BY s.check_at LIMIT $1::int4 FOR UPDATE SKIP LOCKED"
   )
 
-  /// Not yet due: events have come since the time was set.
+  /// For clients that are not due any more, because events have arrived since.
   static let moveOn = PostgresStatement(
     name: "move_due_on", "UPDATE journey_client_state SET check_at = due_at WHERE client_id = ANY($1::uuid[])")
 

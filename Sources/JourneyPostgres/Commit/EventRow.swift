@@ -2,13 +2,13 @@ import Journey
 import PostgresClient
 import FoundationEssentials
 
-/// An event on its way into the table.
+/// An event's client and stage, as its row stores them.
 struct EventRow {
   var clientID: UUID
   var stage: StageMarks.Stage
 
-  /// Looks which of some of the events are stored. Only what is looked for after the lock of its client stays as it was
-  /// found.
+  /// Looks up which of the given events are stored. The answer stays valid only for events whose client is already
+  /// locked.
   static func find(_ indices: [Int], _ events: [IncomingEvent]) -> (PostgresStatement, PostgresParameters) {
     (
       CommitStatements.findStored,
@@ -20,13 +20,13 @@ struct EventRow {
     )
   }
 
-  /// Takes the answer to `find` in.
+  /// Applies the answer to `find`.
   static func apply(_ answer: PostgresResult, of indices: [Int], into stored: inout Set<Int>) throws(PostgresError) {
     for row in 0..<answer.rowCount { stored.insert(indices[Int(try answer.int64(row, 0)) - 1]) }
   }
 }
 
-/// Events in the columns in which they are stored.
+/// Events as columns, the format in which they are sent.
 struct EventColumns {
   private var ids, clients, organizations, stages, types, metadata, times, sources, sourceIDs, setters, hints,
     hintTimes: PostgresColumn
@@ -70,10 +70,10 @@ struct EventColumns {
   }
 }
 
-/// The stage-setting events that are known of a client, its state's newest and the batch's: what a row that does not
-/// set the stage takes its stage from.
+/// The known stage-setting events of a client: the newest in its state, and those in the batch. A row that does not set
+/// the stage takes its stage from them.
 struct StageMarks {
-  /// The stage of a row: known, or to be looked for among the stored events after the hint.
+  /// The stage of a row: known, or to be looked up among the stored events after the hint.
   struct Stage {
     var known: Journey.Stage?
     var hint: ClientSummary.StageMark?
@@ -92,20 +92,19 @@ struct StageMarks {
   func stage(of event: JourneyEvent) -> Stage {
     if let stage = event.stage { return Stage(known: stage) }
     let hint = batch.filter { $0.stamp <= event.stamp }.max { $0.stamp < $1.stamp }
-    // The state knows of all that is stored: where it has no mark there is none.
+    // The state covers all stored events. Without a mark in the state there is no stored stage-setting event.
     guard let newest else { return Stage(known: hint?.stage ?? .lead) }
-    // An event that comes late may lie between the newest mark of the state and earlier ones, which only the table
-    // knows.
+    // A late event may lie between the newest mark of the state and earlier ones, which only the table contains.
     guard newest.stamp <= event.stamp else { return Stage(hint: hint) }
     return Stage(known: hint.map { $0.stamp < newest.stamp ? newest.stage : $0.stage } ?? newest.stage)
   }
 }
 
-/// The unique keys of a batch's events, and their order: by bytes as the database compares, the same in all instances.
-/// They are laid out side by side, since sorting looks at each several times.
+/// The unique keys of a batch's events. They are ordered by bytes, as in the database, so all instances use the same
+/// order. They are stored contiguously, because sorting reads each several times.
 struct EventKeys {
   private var bytes: [UInt8] = []
-  /// Where the key of each event starts, and its source ends.
+  /// Where each event's key starts, and where its source ends.
   private var spans: [(start: Int, source: Int)] = []
 
   init(_ events: [IncomingEvent]) {
@@ -121,7 +120,7 @@ struct EventKeys {
     spans.append((bytes.count, bytes.count))
   }
 
-  /// The places of events in the order of their keys, of those with one key in the order of the batch.
+  /// Indices of events ordered by key; events with the same key keep the order of the batch.
   func sorted(_ indices: [Int]) -> [Int] {
     bytes.withUnsafeBytes { bytes in
       spans.withUnsafeBufferPointer { spans in

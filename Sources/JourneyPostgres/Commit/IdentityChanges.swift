@@ -2,12 +2,12 @@ import FoundationEssentials
 import Journey
 import PostgresClient
 
-/// What a batch changes about who is who. A batch whose clients are all known and whose events say nothing of
-/// identities changes nothing, and costs no statement.
+/// The identity changes of a batch. A batch whose clients are all known and whose events contain no identities has
+/// none, and needs no statement.
 struct IdentityChanges {
-  /// Places of references that found no client, with an address by which one may be found.
+  /// Indices of unknown references that have an e-mail address.
   private var byEmail: [Int] = []
-  /// The first event of each of these, for the record.
+  /// The first event of each of these, for the identity log.
   private var finding: [Int: String] = [:]
   private var linking: [(event: JourneyEvent, id: String)] = []
   private var merging: [(event: JourneyEvent, id: String)] = []
@@ -29,8 +29,8 @@ struct IdentityChanges {
 
   var isEmpty: Bool { byEmail.isEmpty && linking.isEmpty && merging.isEmpty }
 
-  /// Finds, creates, links and makes one, in this order, and takes the result into the resolution.
-  /// - Parameter toCreate: the references whose clients the first look did not find, and that may be created.
+  /// Finds clients by address, creates, links and merges, in this order, and updates the resolution.
+  /// - Parameter toCreate: unknown references whose clients may be created.
   func apply(
     to resolution: inout ClientResolution, creating toCreate: [Int], at now: Timestamp,
     on connection: PostgresConnection
@@ -56,7 +56,7 @@ struct IdentityChanges {
     }
     if !toCreate.isEmpty {
       try ClientResolution.create(toCreate.map { resolution.keys[$0] }, at: now, on: connection)
-      // Other events of the batch may speak of the clients that are there now.
+      // Other events of the batch may refer to the clients that exist now.
       for keyIndex in try look(for: resolution.unknown, in: &resolution, connection) { resolution.refuse(keyIndex) }
     }
     let isLinked = try link(resolution, on: connection)
@@ -77,8 +77,8 @@ struct IdentityChanges {
 
   // MARK: Steps
 
-  /// Locks the clients that other ids mean, and takes out what concerns one that another transaction holds: it comes
-  /// again.
+  /// Locks the clients of the ids to merge. Merges that concern a client of another transaction are removed; their
+  /// events are deferred.
   private func holdOthers(
     _ merging: inout [(event: JourneyEvent, id: String)], _ resolution: inout ClientResolution,
     on connection: PostgresConnection
@@ -96,7 +96,7 @@ struct IdentityChanges {
     merging.removeAll { resolution.isHeld(clientOf: $0.event) }
   }
 
-  /// A client whose id is not known yet, one of whose other ids is, is the one that the other id means.
+  /// Links an unknown id to the client of one of its other ids, if that is known.
   private func linkByAlias(_ merging: [(event: JourneyEvent, id: String)], on connection: PostgresConnection)
     throws(PostgresError)
   {
@@ -152,7 +152,7 @@ struct IdentityChanges {
         $0.uuids(rows) { $0.2 }
         $0.texts(rows) { $0.0.sourceEventID }
       })
-    // A link matters to this batch only where it lacks a client.
+    // A new link matters to this batch only if a client is still unknown.
     return !resolution.unknown.isEmpty
   }
 
@@ -174,7 +174,7 @@ struct IdentityChanges {
     return true
   }
 
-  /// One order for all instances, so that they seldom wait for each other in a circle.
+  /// The same order in all instances, which makes deadlocks rare.
   private static func ordered(_ items: [(event: JourneyEvent, id: String)]) -> [(event: JourneyEvent, id: String)] {
     items.sorted {
       [$0.event.orgID.text, $0.event.source, $0.id].lexicographicallyPrecedes([
@@ -184,8 +184,8 @@ struct IdentityChanges {
   }
 
   enum Statements {
-    /// Locks the contacts and the states of clients that are known by these ids; answers the positions of those that
-    /// another transaction holds.
+    /// Locks the contacts and states of the clients with these ids. Returns the positions of those that another
+    /// transaction holds.
     static let lockOthers = PostgresStatement(
       name: "lock_other_clients",
       """
@@ -214,8 +214,8 @@ struct IdentityChanges {
       ON CONFLICT (org_id, source, external_id) DO NOTHING
       """)
 
-    /// Notes the ids of clients that an address finds; answers the positions of those that it finds several for (true),
-    /// or one that another transaction holds (false).
+    /// Links ids to the clients that their addresses identify. Returns the positions of addresses that several clients
+    /// share (true), or whose client another transaction holds (false).
     static let find = PostgresStatement(
       name: "find_by_email",
       """
@@ -229,7 +229,7 @@ struct IdentityChanges {
         GROUP BY i.position, i.org_id, i.source, i.external_id, i.event_id
       ), k AS MATERIALIZED (
         SELECT c.id FROM contacts c WHERE c.id IN (SELECT client_id FROM found WHERE clients = 1) FOR KEY SHARE SKIP LOCKED
-      ), noted AS (
+      ), linked AS (
         INSERT INTO journey_identities (org_id, source, external_id, client_id, via, event_id)
         SELECT DISTINCT ON (org_id, source, external_id) org_id, source, external_id, client_id, 'email', event_id FROM found
         WHERE clients = 1 AND client_id IN (SELECT id FROM k)
@@ -238,7 +238,7 @@ struct IdentityChanges {
         RETURNING org_id, source, external_id, client_id, event_id
       ), logged AS (
         INSERT INTO journey_identity_log (org_id, action, source, external_id, client_id, event_id, actor, why)
-        SELECT org_id, 'linked', source, external_id, client_id, event_id, 'journey serve', 'found by its e-mail address' FROM noted
+        SELECT org_id, 'linked', source, external_id, client_id, event_id, 'journey serve', 'found by its e-mail address' FROM linked
       )
       SELECT position, clients > 1 FROM found WHERE clients > 1 OR NOT EXISTS (SELECT FROM k WHERE k.id = found.client_id) ORDER BY position
       """)
@@ -253,11 +253,11 @@ struct IdentityChanges {
       ON CONFLICT (org_id, source, external_id) DO NOTHING
       """)
 
-    /// Ids that mean nobody yet, before `merge`, whose function would not say which event linked them.
+    /// Links ids that have no client yet. It runs before `merge`, whose function does not log the event.
     static let addMerged = PostgresStatement(
       name: "add_merged_identities",
       """
-      WITH noted AS (
+      WITH linked AS (
         INSERT INTO journey_identities (org_id, source, external_id, client_id, via, event_id)
         SELECT DISTINCT ON (org_id, source, external_id) org_id, source, external_id, client_id, 'merge', event_id
         FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::text[]) WITH ORDINALITY
@@ -267,7 +267,7 @@ struct IdentityChanges {
         RETURNING org_id, source, external_id, client_id, event_id
       )
       INSERT INTO journey_identity_log (org_id, action, source, external_id, client_id, event_id, actor)
-      SELECT org_id, 'linked', source, external_id, client_id, event_id, 'journey serve' FROM noted
+      SELECT org_id, 'linked', source, external_id, client_id, event_id, 'journey serve' FROM linked
       """)
 
     static let merge = PostgresStatement(

@@ -2,17 +2,17 @@ import FoundationEssentials
 import Journey
 import PostgresClient
 
-/// The invoices of clients, a row each, because a payment may arrive before the notice that the invoice was overdue.
+/// The invoices of clients, one row per invoice, because a payment may arrive before the overdue notice.
 struct InvoiceUpdates {
   struct Key: Hashable {
     var clientID: UUID
     var invoiceID: String
 
-    // By bytes, as the database compares.
+    // Compared by bytes, as in the database.
     static func == (a: Key, b: Key) -> Bool { a.clientID == b.clientID && a.invoiceID.hasSameBytes(as: b.invoiceID) }
   }
 
-  /// What a batch says of invoices, merged per invoice: a row must not be touched twice by one statement.
+  /// The changes of a batch, merged per invoice, because a statement must not update a row twice.
   private(set) var changes: [Key: (orgID: UUID, state: InvoiceState)] = [:]
 
   var isEmpty: Bool { changes.isEmpty }
@@ -40,7 +40,7 @@ struct InvoiceUpdates {
     }
   }
 
-  /// Merges as `InvoiceState.merge` does; LEAST takes no notice of NULL.
+  /// Merges as `InvoiceState.merge` does. LEAST ignores NULL.
   static let merge = PostgresStatement(
     name: "merge_invoices",
     """
@@ -52,8 +52,8 @@ struct InvoiceUpdates {
 
   static let late = late("late_invoices", in: "journey_invoices")
 
-  /// The late invoices of clients: counted up to $2, the $3 longest overdue with id and time.
-  /// - Parameter invoices: a relation with a row an invoice.
+  /// The late invoices of clients: a count of up to $2, and the $3 longest overdue with id and time.
+  /// - Parameter invoices: a relation with one row per invoice.
   static func late(_ name: String, with: String = "", in invoices: String) -> PostgresStatement {
     PostgresStatement(
       name: name,

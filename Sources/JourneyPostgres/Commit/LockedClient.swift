@@ -2,7 +2,7 @@ import FoundationEssentials
 import Journey
 import PostgresClient
 
-/// A client as it is found under its lock: its contact, and its state in the stored form.
+/// A client as read under its lock: its contact, and its state in stored form.
 struct LockedClient {
   var orgID: UUID
   var name: String?
@@ -14,7 +14,7 @@ struct LockedClient {
   var lastEvaluation: Timestamp?
   var now: Timestamp
 
-  /// Of a state `s` and its contact `c`. An `ai_score` that no double can hold counts as none.
+  /// Columns of a state `s` and its contact `c`. An `ai_score` that does not fit a double counts as missing.
   static let columns = """
     s.summary, s.outreach, s.scored_at, c.org_id, c.name::text, c.email::text, c.phone::text,
       \(HostValues.double("c.ai_score")), clock_timestamp()
@@ -32,14 +32,14 @@ struct LockedClient {
     now = Timestamp(microseconds: try result.timestamp(row, column + 8))
   }
 
-  /// The same at another moment.
+  /// The same at another time.
   func moved(by offset: TimeSpan) -> LockedClient {
     var moved = self
     moved.now = now + offset
     return moved
   }
 
-  /// - Returns: the client for an evaluation, and whether its summary has yet to be made from stored events.
+  /// - Returns: the client for an evaluation, and whether its summary has to be rebuilt from stored events.
   func snapshot(id: UUID, under fingerprint: UInt64) -> (client: ClientSnapshot, isUnread: Bool) {
     let summary = ClientSummary(encoded: summary, under: fingerprint)
     let client = ClientSnapshot(

@@ -2,27 +2,27 @@ import FoundationEssentials
 import Journey
 import PostgresClient
 
-/// A client that may be made anew.
+/// A client to recompute.
 struct RecomputeClient: Sendable {
   var id: UUID
   var orgID: UUID
   var hasState: Bool
 }
 
-/// What making some clients anew did.
+/// The result of recomputing some clients.
 struct RecomputeResult: Sendable {
-  /// How many have another outcome: another stage, score, level or risks.
+  /// How many have a different outcome: stage, score, level or risks.
   var changed = 0
-  /// How many have the same outcome, but a state that was not up to date.
+  /// How many have the same outcome, but had an outdated state.
   var refreshed = 0
   var actions = 0
-  /// Clients that somebody else holds: they were left as they are.
+  /// Clients that another transaction holds. They were not changed.
   var held: [RecomputeClient] = []
 }
 
-/// Makes the states of clients anew, from their stored events alone and under the present rules, in one transaction.
+/// Recomputes the states of clients from their stored events under the current rules, in one transaction.
 ///
-/// It passes over what somebody else holds, and waits for nobody.
+/// It skips rows that another transaction holds, and does not wait for locks.
 extension BatchCommit {
   func recompute(_ clients: [RecomputeClient], publishes: Bool, isRehearsal: Bool) throws(PostgresError)
     -> RecomputeResult
@@ -62,7 +62,7 @@ extension BatchCommit {
     return result
   }
 
-  /// - Returns: what is to be written.
+  /// - Returns: the statements that write the new states.
   private func remake(
     _ locked: [UUID: (client: LockedClient, stored: StoredState)], publishes: Bool, _ result: inout RecomputeResult
   ) throws(PostgresError) -> [(PostgresStatement, PostgresParameters)] {
@@ -104,8 +104,8 @@ extension BatchCommit {
 }
 
 enum RecomputeStatements {
-  /// The next $3 clients from $1 on but for $4, of the organisations $2, or of all where none is named: with a state,
-  /// or with events and none yet.
+  /// The next $3 clients from id $1 on, without $4, of the organisations $2 (empty: all): clients with a state or with
+  /// events.
   static let page = PostgresStatement(
     name: "page_of_clients",
     """
@@ -126,7 +126,7 @@ enum RecomputeStatements {
     FOR UPDATE OF s SKIP LOCKED FOR KEY SHARE OF c SKIP LOCKED
     """)
 
-  /// Those that are still to be made anew: neither deleted nor part of another meanwhile.
+  /// The clients that still exist and were not merged into another one.
   static let existing = PostgresStatement(
     name: "existing_clients",
     """

@@ -2,7 +2,7 @@ import FoundationEssentials
 import Journey
 import PostgresClient
 
-/// The outcome of a client as its state says it.
+/// The outcome stored in a client's state.
 struct StoredState {
   static let columns = "s.stage, s.score, s.risk_level, array_to_string(s.risks, ','), s.due_at, s.check_at"
   static let columnCount = 6
@@ -28,7 +28,7 @@ struct StoredState {
       && risks == assessment.risks.map(\.risk.rawValue).joined(separator: ",")
   }
 
-  /// Whether the times at which the client is evaluated next are right.
+  /// Whether the times of the next evaluation are correct.
   func isUpToDate(_ assessment: Assessment, at now: Timestamp) -> Bool {
     guard dueAt == assessment.nextChange else { return false }
     guard let dueAt else { return checkAt == nil }
@@ -36,13 +36,13 @@ struct StoredState {
   }
 }
 
-/// What evaluations without an event share.
+/// Shared by evaluations without an event.
 extension BatchCommit {
-  /// The stored form of a summary of no events.
+  /// The stored form of an empty summary.
   var emptySummary: [UInt8] { ClientSummary().encoded(under: decider.fingerprint) }
 
-  /// Locks organisations, as the foreign keys of scores ask for.
-  /// - Returns: those that nobody else holds.
+  /// Locks organisations, as the foreign keys of scores require.
+  /// - Returns: the organisations that no other transaction holds.
   func lockOrganizations(_ orgs: [UUID]) throws(PostgresError) -> Set<UUID> {
     let answer = try connection.execute(
       StateStatements.lockOrganizations, PostgresParameters { $0.uuids(Set(orgs).sorted()) })
@@ -51,7 +51,7 @@ extension BatchCommit {
     return free
   }
 
-  /// Clients without a single event: there is nothing to say of them.
+  /// Resets the states of clients that have no events.
   func clearing(_ clients: [UUID]) -> [(PostgresStatement, PostgresParameters)] {
     guard !clients.isEmpty else { return [] }
     let parameters = PostgresParameters {
@@ -66,7 +66,7 @@ enum StateStatements {
   static let lockOrganizations = PostgresStatement(
     name: "lock_organizations_of_states", "SELECT journey_lock_organizations($1::uuid[])")
 
-  /// Nothing is known of them any more; $2 says so.
+  /// Resets states; $2 are empty summaries.
   static let clear = PostgresStatement(
     name: "clear_states",
     """

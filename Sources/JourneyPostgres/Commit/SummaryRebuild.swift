@@ -2,22 +2,21 @@ import FoundationEssentials
 import Journey
 import PostgresClient
 
-/// Makes the summary of a client from its stored events: for a client that the adapter meets for the first time (its
-/// events may have been written by the host application), or whose stored summary is of another version.
+/// Rebuilds the summary of a client from its stored events: for a new client, whose events the host application may
+/// have written, or if the stored summary has another version.
 ///
-/// It reads, through indexes, only the newest events of each kind that a summary can hold: the cost does not grow with
+/// It reads only the newest events of each kind that a summary contains, through indexes. The cost does not grow with
 /// the history.
 struct SummaryRebuild {
   let signals: SignalReader
   /// The newest events of the clients $1.
   ///
-  /// The event types stand in its text, not in parameters: only so can the planner see that the partial index on the
-  /// signals serves.
+  /// The event types are literals in its text, because only then can the planner use the partial index on the signals.
   let newest: PostgresStatement
-  /// Makes the invoices of the clients $1 those that their stored events speak of, writing only what differs.
+  /// Makes the invoices of the clients $1 match their stored events. Writes only rows that differ.
   let invoices: PostgresStatement
-  /// The late invoices that the stored events of the clients $1 speak of, as `InvoiceUpdates.late` answers those that are
-  /// noted. It changes nothing.
+  /// The late invoices of the clients $1 according to their stored events, in the format of `InvoiceUpdates.late`.
+  /// Changes nothing.
   let late: PostgresStatement
 
   init(signals: SignalRules) {
@@ -27,7 +26,7 @@ struct SummaryRebuild {
       [Self.select("TRUE", limit: ClientSummary.recentLimit), Self.select("sets_stage", limit: 1)]
       + Self.select(eachOf: signals.ticketOpened, limit: ClientSummary.ticketLimit)
       + Self.select(eachOf: signals.usage.filter { $0.value != nil }.keys, limit: 1)
-      // A report that names no figure, and has none that stands in for it, says nothing: the one before it counts.
+      // A report without a usage figure carries no signal, so the report before it counts.
       + Self.select(
         eachOf: signals.usage.filter { $0.value == nil }.keys, "jsonb_typeof(metadata->'usage') = 'number'", limit: 1)
       + Self.select(eachOf: signals.progressAdvanced.union(signals.progressDelayed), limit: 1)
@@ -45,7 +44,7 @@ struct SummaryRebuild {
 
   private static let type = HostValues.text("event_type")
 
-  /// With ties: which of several events of one instant is the newest is for `EventStamp` to say.
+  /// With ties: `EventStamp` decides which of several events with the same time is the newest.
   private static func select(_ condition: String, limit: Int) -> String {
     """
     SELECT COALESCE(source, '') AS source, COALESCE(source_event_id, id::text) AS source_event_id,
@@ -56,8 +55,8 @@ struct SummaryRebuild {
     """
   }
 
-  /// A query a type: only the newest of one type are the first that the index on the signals holds. Of several types
-  /// together all would be read, and sorted.
+  /// One query per type. The index on the signals returns the newest events of one type first; for several types the
+  /// server would read and sort all of them.
   private static func select(eachOf types: some Sequence<String>, _ condition: String = "TRUE", limit: Int) -> [String]
   {
     types.sorted().map { select("\(type) = \(literal($0)) AND \(condition)", limit: limit) }
@@ -95,8 +94,8 @@ struct SummaryRebuild {
 
   private static func invoices(_ signals: SignalRules) -> (recorded: PostgresStatement, late: PostgresStatement) {
     let overdue = isOne(of: signals.invoiceOverdue), settled = isOne(of: signals.invoiceSettled)
-    let told = """
-      WITH told AS MATERIALIZED (
+    let reported = """
+      WITH reported AS MATERIALIZED (
         SELECT e.client_id, e.org_id, COALESCE(n.id, 'event:' || COALESCE(e.source_event_id, e.id::text)) COLLATE "C" AS invoice_id,
           min(e.occurred_at) FILTER (WHERE \(overdue)) AS overdue_at, min(e.occurred_at) FILTER (WHERE \(settled)) AS settled_at
         FROM client_journey_events e
@@ -111,18 +110,18 @@ struct SummaryRebuild {
     let recorded = PostgresStatement(
       name: "history_invoices",
       """
-      \(told), gone AS (
+      \(reported), gone AS (
         DELETE FROM journey_invoices v
         WHERE v.client_id = ANY($1::uuid[])
-          AND NOT EXISTS (SELECT FROM told t WHERE t.client_id = v.client_id AND t.invoice_id = v.invoice_id)
+          AND NOT EXISTS (SELECT FROM reported t WHERE t.client_id = v.client_id AND t.invoice_id = v.invoice_id)
       )
       INSERT INTO journey_invoices (client_id, org_id, invoice_id, overdue_at, settled_at)
       SELECT t.client_id, t.org_id, t.invoice_id, t.overdue_at, t.settled_at
-      FROM told t LEFT JOIN journey_invoices v ON v.client_id = t.client_id AND v.invoice_id = t.invoice_id
+      FROM reported t LEFT JOIN journey_invoices v ON v.client_id = t.client_id AND v.invoice_id = t.invoice_id
       WHERE v.client_id IS NULL OR (v.overdue_at, v.settled_at) IS DISTINCT FROM (t.overdue_at, t.settled_at)
       ORDER BY 1, 3
       ON CONFLICT (client_id, invoice_id) DO UPDATE SET overdue_at = EXCLUDED.overdue_at, settled_at = EXCLUDED.settled_at
       """)
-    return (recorded, InvoiceUpdates.late("history_late_invoices", with: told, in: "told"))
+    return (recorded, InvoiceUpdates.late("history_late_invoices", with: reported, in: "reported"))
   }
 }

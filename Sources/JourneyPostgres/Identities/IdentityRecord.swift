@@ -2,7 +2,7 @@ public import FoundationEssentials
 public import Journey
 import PostgresClient
 
-/// One line of the record of who became who.
+/// An entry of the identity log.
 public struct IdentityLogEntry: Hashable, Sendable, Encodable {
   private enum CodingKeys: String, CodingKey {
     case at, action, source, externalID = "id", clientID = "clientId", otherClientID = "otherClientId"
@@ -10,24 +10,24 @@ public struct IdentityLogEntry: Hashable, Sendable, Encodable {
   }
 
   public var at: Timestamp
-  /// linked, unlinked or merged.
+  /// `linked`, `unlinked` or `merged`.
   public var action: String
   public var source: String?
   public var externalID: String?
   public var clientID: UUID
-  /// Of a merge: the client that became part of the other.
+  /// For a merge: the client that was merged into `clientID`.
   public var otherClientID: UUID?
-  /// The source's own id of the event that did it.
+  /// The source's id of the event that caused the change.
   public var eventID: String?
   public var actor: String
   public var why: String?
 }
 
 extension IdentityRepository {
-  /// Takes an id away from its client, and writes it down with how it had come to mean that client. Events that came
-  /// under it stay with the client.
-  /// - Parameter isRehearsal: nothing is changed.
-  /// - Returns: the identity that is gone, or would be; nil where the id means nobody.
+  /// Removes an id from its client, and logs the removal with how the id had been linked. Events that arrived under the
+  /// id stay with the client.
+  /// - Parameter isRehearsal: changes nothing.
+  /// - Returns: the identity that was removed, or would be; nil if the id is not linked to a client.
   public func unlink(orgID: UUID, source: String, externalID: String, why: String, isRehearsal: Bool) async throws
     -> Identity?
   {
@@ -52,8 +52,8 @@ extension IdentityRepository {
     }
   }
 
-  /// What linked, unlinked and merged clients of an organisation, the newest first.
-  /// - Parameter client: only what concerns this one.
+  /// The identity log of an organisation, newest entry first.
+  /// - Parameter client: restricts the answer to this client.
   public func history(orgID: UUID, client: UUID?, limit: Int) async throws -> [IdentityLogEntry] {
     try await worker.perform { connection in
       let result = try connection.execute(

@@ -2,7 +2,7 @@ public import FoundationEssentials
 public import Journey
 public import PostgresClient
 
-/// Under which id a source knows a client.
+/// An id by which a source knows a client.
 public struct Identity: Hashable, Sendable, Encodable {
   private enum CodingKeys: String, CodingKey {
     case source, externalID = "id", clientID = "clientId", name, email, createdAt = "since", via, eventID = "eventId"
@@ -14,42 +14,42 @@ public struct Identity: Hashable, Sendable, Encodable {
   public var name: String?
   public var email: String?
   public var createdAt: Timestamp
-  /// How the id came to mean the client: created, email, thing, merge or operator; nil where that was not noted yet.
+  /// How the id was linked: `created`, `email`, `thing`, `merge` or `operator`; nil for rows older than this column.
   public var via: String?
-  /// The source's own id of the event that linked it.
+  /// The source's id of the event that linked it.
   public var eventID: String?
 }
 
-/// What became of a link that a person asked for.
+/// The result of linking an id by hand.
 public enum LinkOutcome: Hashable, Sendable {
   case added
-  /// The id means this client already.
+  /// The id is already linked to this client.
   case known
-  /// The id means another client.
+  /// The id is linked to another client.
   case taken(by: UUID)
   /// The organisation has no such client.
   case unknownClient
   /// Several clients of the organisation share the address.
   case ambiguous(Int)
-  /// No event could name anything by such a text; `what` is the id or the source.
+  /// The id or the source (`what`) is not valid in an event.
   case unusable(what: String, fault: String)
 }
 
-/// Who is who, as a person works on it.
+/// The operations on identities that `journey identity` offers.
 public struct IdentityRepository: Sendable {
   let worker: PostgresWorker
   let actor: String
 
-  /// - Parameter actor: who works, for the record.
+  /// - Parameter actor: who makes the changes, for the identity log.
   public init(worker: PostgresWorker, actor: String) {
     self.worker = worker
     self.actor = actor
   }
 
-  /// The identities of an organisation, by source and id.
+  /// The identities of an organisation, ordered by source and id.
   /// - Parameters:
-  ///   - source: only this source's.
-  ///   - client: only this client's.
+  ///   - source: restricts the answer to this source.
+  ///   - client: restricts the answer to this client.
   public func list(orgID: UUID, source: String?, client: UUID?, limit: Int) async throws -> [Identity] {
     try await worker.perform { connection in
       let result = try connection.execute(
@@ -70,10 +70,10 @@ public struct IdentityRepository: Sendable {
     }
   }
 
-  /// Has a source's id mean a client. What means another client stays as it is.
+  /// Links a source's id to a client. An id that is linked to another client is left unchanged.
   /// - Parameters:
-  ///   - client: the client's id, or its e-mail address, where that is not one that anybody may have typed.
-  ///   - why: for the record.
+  ///   - client: the client's id or its verified e-mail address.
+  ///   - why: for the identity log.
   public func link(orgID: UUID, source: String, externalID: String, client: String, why: String?) async throws
     -> LinkOutcome
   {
@@ -116,9 +116,9 @@ public struct IdentityRepository: Sendable {
     }
   }
 
-  /// Makes two clients one: the journey of the first becomes part of the second's.
-  /// - Returns: the client that remains, and whether they were one before.
-  /// - Throws: `PostgresError` with the state 23503 where one of them is no client of the organisation.
+  /// Merges client `from` into client `into`.
+  /// - Returns: the client that remains, and whether the two had been merged before.
+  /// - Throws: `PostgresError` with SQLSTATE 23503 if one of them is not a client of the organisation.
   public func merge(orgID: UUID, from: UUID, into: UUID, why: String?) async throws -> (remaining: UUID, wasOne: Bool) {
     try await worker.perform { [actor] connection in
       let before = try connection.execute(

@@ -1,11 +1,11 @@
 import Crypto
 import FoundationEssentials
 
-/// One step of the schema: a file `NNN_name.sql`, applied once and never changed afterwards.
+/// One step of the schema: a file `NNN_name.sql`. It is applied once, and never changed afterwards.
 public struct Migration: Hashable, Sendable {
-  /// The number in front of the file's name: the order of application.
+  /// The number at the start of the file's name. Files are applied in this order.
   public let version: Int32
-  /// What stands between the number and `.sql`.
+  /// The part of the file's name between the number and `.sql`.
   public let name: String
   public let sql: String
   /// SHA-256 of the file's bytes, in lower-case hexadecimal digits.
@@ -18,10 +18,10 @@ public struct Migration: Hashable, Sendable {
     checksum = SHA256.hash(data: Array(sql.utf8)).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
   }
 
-  /// The migrations of a directory in the order of their versions. Files that do not end in `.sql` are left aside.
+  /// The migrations of a directory, ordered by version. Files that do not end in `.sql` are ignored.
   ///
-  /// - Throws: `MigrationError` where the directory or a file cannot be read, a name is not `NNN_name.sql`, or a
-  ///   version is there twice.
+  /// - Throws: `MigrationError` if the directory or a file cannot be read, a name is not `NNN_name.sql`, or two files
+  ///   have the same version.
   public static func load(directory: String) throws(MigrationError) -> [Migration] {
     let files: [String]
     do {
@@ -58,18 +58,18 @@ public struct Migration: Hashable, Sendable {
     return (version, String(name))
   }
 
-  /// As the file is called.
+  /// The file's name.
   public var fileName: String {
     let digits = String(version)
     return String(repeating: "0", count: max(0, 3 - digits.count)) + digits + "_\(name).sql"
   }
 }
 
-/// A migration as the database remembers it.
+/// A row of `journey_migrations`.
 public struct AppliedMigration: Hashable, Sendable {
   public var version: Int32
   public var name: String
-  /// SHA-256 of the file as it was, in lower-case hexadecimal digits.
+  /// SHA-256 of the file when it was applied, in lower-case hexadecimal digits.
   public var checksum: String
   /// Microseconds since 1970-01-01T00:00:00Z.
   public var appliedAt: Int64

@@ -1,15 +1,15 @@
-/// What a database has and what it still needs. Made only where both histories agree.
+/// The applied and the pending migrations. It exists only if the files and the database agree.
 public struct MigrationPlan: Sendable {
   public let applied: [AppliedMigration]
   public let pending: [Migration]
 
-  /// Compares the files with the database's memory.
+  /// Compares the files with the database's history.
   ///
   /// - Parameters:
-  ///   - files: in ascending order of versions.
+  ///   - files: ordered by version.
   ///   - applied: in any order.
-  /// - Throws: `MigrationError.inconsistent` where an applied file has changed or is gone, or a file that was not
-  ///   applied comes before one that was.
+  /// - Throws: `MigrationError.inconsistent` if an applied file was changed or is missing, or if a pending file comes
+  ///   before an applied one.
   public init(files: [Migration], applied: [AppliedMigration]) throws(MigrationError) {
     let last = applied.map(\.version).max()
     let versions = Set(files.map(\.version)).union(applied.map(\.version)).sorted()
@@ -40,14 +40,14 @@ public struct MigrationPlan: Sendable {
   }
 }
 
-/// A line of the comparison that an inconsistent history is reported with.
+/// A line of the report on an inconsistent history.
 public struct HistoryRow: Hashable, Sendable {
   public var version: Int32
-  /// The file's name and the head of its checksum.
+  /// The file's name and the first digits of its checksum.
   public var expected: String?
-  /// The database's.
+  /// The same for the row in the database.
   public var applied: String?
-  /// nil where both agree or the file waits for its turn.
+  /// nil if both agree, or the file is pending.
   public var problem: String?
 }
 
@@ -56,14 +56,14 @@ public enum MigrationError: Error, Sendable, CustomStringConvertible {
   case unreadable(path: String, reason: String)
   /// The files and the database contradict each other; nothing was applied.
   case inconsistent([HistoryRow])
-  /// A file failed and was rolled back; those before it stay applied.
-  /// - Parameter line: where in the file, from 1, if the server says so.
+  /// A file failed and was rolled back. The files before it stay applied.
+  /// - Parameter line: the line in the file, from 1, if the server reports it.
   case failed(fileName: String, line: Int?, reason: String, isRetriable: Bool)
-  /// Columns of the host's tables are of types that the adapter cannot work with.
+  /// Columns of the host's tables have types that the adapter does not support.
   case columns([String])
-  /// The host's tables belong to another role, hide rows, or hold rows that contradict each other; nothing was applied.
+  /// The host's tables belong to another role, hide rows, or contain inconsistent rows. Nothing was applied.
   case data([String])
-  /// Roles hold more than they are meant to, and whoever migrates may not take it away.
+  /// Roles hold excess privileges that the current login cannot revoke.
   case access([String])
 
   public var description: String {
@@ -79,7 +79,7 @@ public enum MigrationError: Error, Sendable, CustomStringConvertible {
         "the host's tables have columns that the adapter cannot work with; change them, then migrate again", problems)
     case .data(let problems):
       return Self.list(
-        "the migrations would fail on the host's tables, so nothing was changed; mend this, then migrate again",
+        "the migrations would fail on the host's tables, so nothing was changed; fix this, then migrate again",
         problems)
     case .access(let problems):
       return Self.list(

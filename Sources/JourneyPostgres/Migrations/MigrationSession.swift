@@ -1,6 +1,6 @@
 import PostgresClient
 
-/// The database's memory of what was applied to it.
+/// The applied migrations, as the database records them.
 enum MigrationHistory {
   private static let exists = PostgresStatement(
     name: "migrations_exist", "SELECT to_regclass('journey_migrations') IS NOT NULL")
@@ -8,7 +8,7 @@ enum MigrationHistory {
     name: "migrations_read",
     "SELECT version, name, checksum, applied_at, applied_by, duration_ms FROM journey_migrations ORDER BY version")
 
-  /// Empty where no migration was ever applied.
+  /// Empty if no migration was ever applied.
   static func read(_ connection: PostgresConnection) throws(PostgresError) -> [AppliedMigration] {
     guard try connection.execute(exists).bool(0, 0) else { return [] }
     let result = try connection.execute(select)
@@ -24,21 +24,21 @@ enum MigrationHistory {
   }
 }
 
-/// A connection on which migrations are applied: it holds the runners' lock and waits as long as a migration takes.
+/// A connection for applying migrations: it holds the migration lock, and has no deadline.
 struct MigrationSession {
   private let connection: PostgresConnection
 
-  /// An arbitrary number that every runner uses, and nobody else.
+  /// An arbitrary key that only migrations use.
   private static let lockKey: Int64 = 0x6A6F_7572_6E65_7901
 
   init(_ connection: PostgresConnection) { self.connection = connection }
 
-  /// Runs the body with the lock held and without the time limits of everyday work, and restores both.
+  /// Runs the body with the lock held and without the usual time limits. Restores both afterwards.
   func run<Value>(_ body: (MigrationSession) throws -> Value) throws -> Value {
     let deadline = connection.deadline
     defer { connection.deadline = deadline }
     connection.deadline = nil
-    // For the session: the wait for the lock is the wait for another runner's whole work.
+    // Set for the session: waiting for the lock means waiting for all migrations of another process.
     let limits = try saveLimits()
     defer { if connection.isUsable { _ = try? connection.execute(limits.restoring) } }
     try connection.execute(
@@ -49,7 +49,7 @@ struct MigrationSession {
     return try body(self)
   }
 
-  /// Any login may hold the lock, for as long as it likes.
+  /// Any login may hold the lock, for any length of time.
   private func waitForOthers() throws(PostgresError) {
     do throws(PostgresError) {
       try connection.execute("SELECT pg_advisory_lock(\(Self.lockKey))")
@@ -95,11 +95,12 @@ struct MigrationSession {
     name: "migrations_record",
     "INSERT INTO journey_migrations (version, name, checksum, duration_ms) VALUES ($1, $2, $3, $4)")
 
-  /// Within the transaction that the caller has opened.
+  /// Must run in a transaction of the caller.
   func apply(_ migration: Migration) throws {
     let started = ContinuousClock.now
     do throws(PostgresError) {
-      // Waiting for a lock in line, a migration stops everybody behind it: better to fail and be run again.
+      // Every later query queues behind a migration that waits for a lock. Failing is better: the migration can be run
+      // again.
       try connection.execute("SET LOCAL lock_timeout = '30s'")
       try connection.execute(migration.sql)
     } catch {

@@ -1,22 +1,22 @@
 public import PostgresClient
 
-/// Brings a database's schema up to date, and remembers what was done in its table `journey_migrations`.
+/// Brings a database's schema up to date, and records what was applied in the table `journey_migrations`.
 ///
-/// Each file is a transaction of its own together with its line in that table. A lock of the session makes runners
-/// queue, so that several processes may start at once.
+/// Each file is applied in a transaction together with its row in that table. A session lock makes concurrent runs
+/// queue, so several processes may start at the same time.
 public struct Migrator: Sendable {
   private let worker: PostgresWorker
   private let files: [Migration]
 
   /// - Parameters:
-  ///   - worker: logged in as the role that is to own the tables, without `role`.
-  ///   - files: from `Migration.load`, in ascending order of versions.
+  ///   - worker: logged in as the owner of the tables, without `role`.
+  ///   - files: from `Migration.load`, ordered by version.
   public init(_ worker: PostgresWorker, files: [Migration]) {
     self.worker = worker
     self.files = files
   }
 
-  /// What is applied and what is not; changes nothing. The adapter's own role may ask, too.
+  /// Compares the files with the database, without changing anything. The adapter's own role may call it, too.
   ///
   /// - Throws: `MigrationError.inconsistent`, `PostgresError`.
   public func plan() async throws -> MigrationPlan {
@@ -27,15 +27,15 @@ public struct Migrator: Sendable {
   /// The files that are not applied yet, in order. Throws as `plan` does.
   public func pending() async throws -> [Migration] { try await plan().pending }
 
-  /// Applies what is pending, in order, and takes away what roles hold beyond `AccessList`, also where nothing is
-  /// pending.
+  /// Applies the pending files in order, and revokes privileges beyond `AccessList`, also if no file is pending.
   ///
   /// - Parameters:
   ///   - progress: called on the worker's thread before each file.
-  ///   - revoked: called with what was taken away, for a person.
-  /// - Returns: what was applied by this call.
+  ///   - revoked: called with each revoked privilege, as text for the operator.
+  /// - Returns: the files that this call applied.
   /// - Throws: `MigrationError.inconsistent`, `.columns` and `.data` before anything is applied; `.failed` for the
-  ///   first file that fails, with the ones before it applied; `.access` once all are applied; `PostgresError`.
+  ///   first file that fails, while the files before it stay applied; `.access` after all files are applied;
+  ///   `PostgresError`.
   @discardableResult
   public func apply(
     progress: (@Sendable (Migration) -> Void)? = nil, revoked: (@Sendable (String) -> Void)? = nil
@@ -46,7 +46,7 @@ public struct Migrator: Sendable {
         let plan = try MigrationPlan(files: files, applied: MigrationHistory.read(connection))
         try Self.requireColumns(connection, areAllThere: false)
         try Self.requireData(connection, before: plan.pending)
-        // In one transaction: what the host's default privileges hand out of a new object, nobody holds for a moment.
+        // In the same transaction, so that the host's default privileges on a new object never take effect.
         func closed(_ body: () throws -> Void) throws {
           let found = try connection.transaction {
             try body()
@@ -68,10 +68,10 @@ public struct Migrator: Sendable {
     }
   }
 
-  /// Applies what is pending in one transaction and takes it all back: tells whether `apply` would succeed with this
-  /// database's contents and this role's privileges. Takes the same locks as `apply` meanwhile.
+  /// Applies the pending files in one transaction and rolls it back. This shows whether `apply` would succeed with this
+  /// database's contents and this role's privileges. Takes the same locks as `apply`.
   ///
-  /// - Returns: what `apply` would apply.
+  /// - Returns: the files that `apply` would apply.
   /// - Throws: as `apply`.
   public func rehearse() async throws -> [Migration] {
     let files = files

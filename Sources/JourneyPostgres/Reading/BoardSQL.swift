@@ -1,19 +1,19 @@
 import PostgresClient
 
-/// The lists whose order moves: the board of clients at risk, and that of upsell candidates. `$1` is the organisation
+/// The lists whose order changes while a reader pages: clients at risk and upsell candidates. `$1` is the organisation,
 /// or NULL for all of the caller's.
 struct BoardSQL {
-  /// A page as things stand; `$2` is the limit. Its cursor holds the clients that it shows.
+  /// The first page from the current state; `$2` is the limit. Its cursor contains the clients on the page.
   let first: PostgresStatement
-  /// The ids of all that is on the list but the clients `$2`, in order.
+  /// The ids of all clients on the list except `$2`, in order.
   let rest: PostgresStatement
-  /// The clients `$2` in this order, as far as they are still on the list; `$3` is the next cursor.
+  /// The clients `$2` in the given order, if they are still on the list; `$3` is the next cursor.
   let items: PostgresStatement
 
-  /// The most that is kept of a list.
+  /// The maximum number of ids kept of a list.
   static let most = 100_000
 
-  /// CRITICAL before HIGH, which the alphabet happens to agree with; then by score.
+  /// CRITICAL before HIGH (also the alphabetical order), then by score.
   static let highRisk = BoardSQL(
     name: "high_risk", condition: "s.risk_level IN ('HIGH', 'CRITICAL')", order: "s.risk_level, s.score, s.client_id")
 

@@ -1,10 +1,9 @@
 import PostgresClient
 
-/// The statements about one client. Each answers one JSON object, or no row where the client is not the caller's to
-/// see.
+/// The statements about one client. Each returns one JSON object, or no row if the caller may not see the client.
 enum ClientSQL {
-  /// How the client stands: `l`, by the `Standing` in a parameter, and where that is NULL as stored. A score that the
-  /// host application wrote after the last evaluation stands, whatever an evaluation would say.
+  /// The client's current evaluation, as `l`: from the `Standing` in the parameter, or as stored if that is NULL. A
+  /// score that the host application wrote after the last evaluation takes precedence.
   private static func standing(parameter n: Int) -> String {
     """
     LEFT JOIN LATERAL (

@@ -2,11 +2,11 @@ import FoundationEssentials
 import Journey
 import PostgresClient
 
-/// The rests of lists, kept for an hour for those who page through them.
+/// The remaining pages of lists, kept for one hour for readers who page through them.
 ///
-/// Only ids are kept, and only for the user who asked: what is shown of a client is read anew as the caller.
+/// Only ids are kept, for the user who asked. The clients themselves are read again for each page, as the caller.
 struct KeptLists: Sendable {
-  /// Works as the adapter.
+  /// Works as the adapter's role.
   let worker: PostgresWorker
 
   func keep(_ clients: [UUID], as id: UUID, for user: UUID) async throws {
@@ -24,7 +24,7 @@ struct KeptLists: Sendable {
     }
   }
 
-  /// - Returns: that part of a list, and how many there are; nil where it is not kept, or somebody else's.
+  /// - Returns: the requested part and the length of the list; nil if the list is not kept or belongs to another user.
   func part(of id: UUID, for user: UUID, offset: Int, limit: Int) async throws -> (clients: [UUID], count: Int)? {
     try await worker.perform { connection in
       let result = try connection.execute(

@@ -1,10 +1,10 @@
 import Journey
 import PostgresClient
 
-/// The statements about many clients. `$1` is the organisation or NULL for all of the caller's.
+/// The statements about many clients. `$1` is the organisation, or NULL for all of the caller's.
 ///
-/// Each organisation is looked into by itself (LATERAL): only so does its index give the rows in order, and a page
-/// costs a page.
+/// Each organisation is read in a LATERAL subquery. Only then does its index return the rows in order, and the cost is
+/// that of one page.
 enum ListSQL {
   static let caller = PostgresStatement(
     name: "read_caller",
@@ -19,8 +19,8 @@ enum ListSQL {
   static let organizations = PostgresStatement(
     name: "read_organizations", "SELECT org_id FROM user_organizations WHERE user_id = (SELECT auth.uid())")
 
-  /// Clients by the beginning of their names, as the index has it; a statement for each kind of filter. `$2` a pattern
-  /// of LIKE in lower case, `$3` a stage, `$4` a risk level.
+  /// Clients, ordered by the first 100 characters of the name; one statement per combination of filters. `$2` is a LIKE
+  /// pattern in lower case for name and e-mail address, `$3` a stage, `$4` a risk level.
   static func clients(byText: Bool, byStage: Bool, byRisk: Bool) -> PostgresStatement {
     let filters = [
       (byText, "_text", "(lower(c.name) LIKE $2::text OR lower(c.email) LIKE $2::text)"),
@@ -49,12 +49,12 @@ enum ListSQL {
           """, limit: 7, isEvaluated: true)))
   }
 
-  /// Actions, a statement for each kind of filter, each through an index of its own and in its order, as
-  /// `ReadSQL.events`.
+  /// Actions; one statement per combination of filters, so that each uses an index of its own and its order (see
+  /// `ReadSQL.events`).
   ///
   /// - Parameters:
-  ///   - ofClient: those of the client `$2`; otherwise those of organisations.
-  ///   - state: those in this state.
+  ///   - ofClient: those of the client `$2`; otherwise those of the organisations.
+  ///   - state: restricts the answer to actions in this state.
   static func actions(ofClient: Bool, state: ActionState?) -> PostgresStatement {
     let (suffix, isInState) =
       switch state {
@@ -71,8 +71,8 @@ enum ListSQL {
     let found =
       switch (ofClient, state) {
       case (true, _): newest("a.client_id = $2::uuid AND a.org_id = ANY (ARRAY(SELECT org_id FROM orgs))")
-      // What is not published yet is little, so it is looked through: in the order of time all that is published would
-      // be passed over.
+      // Few actions are unpublished, so this reads them through the outbox. An index by time would have to skip all
+      // published ones.
       case (false, .proposed):
         """
         SELECT a.* FROM journey_outbox o CROSS JOIN LATERAL (SELECT * FROM journey_actions WHERE outbox_id = o.id OFFSET 0) a

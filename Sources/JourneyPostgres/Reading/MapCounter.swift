@@ -2,17 +2,17 @@ import FoundationEssentials
 import PostgresClient
 import Synchronization
 
-/// Counts the map of an organisation anew while somebody looks at it.
+/// Counts the map of an organisation again while it is being read.
 ///
-/// A count waits until twenty times its own length has passed since the last, so that counting takes at most a
-/// twentieth of one connection's time, however large the organisation is. What can be counted at once is; what takes
-/// longer is counted behind the reader's back, who sees the last counts with their time.
+/// The next count starts after twenty times the duration of the last one, so counting takes at most a twentieth of one
+/// connection's time. A short count runs before the answer. A long one runs in the background, and the reader gets the
+/// last counts with their time.
 final class MapCounter: Sendable {
   private let worker: PostgresWorker
-  /// Organisations that are being counted behind somebody's back.
+  /// Organisations that are being counted in the background.
   private let running = Mutex<Set<UUID>>([])
 
-  /// - Parameter worker: works as the adapter.
+  /// - Parameter worker: works as the adapter's role.
   init(worker: PostgresWorker) { self.worker = worker }
 
   struct Age: Sendable {
@@ -44,7 +44,7 @@ final class MapCounter: Sendable {
   private func later(_ org: UUID, _ count: PostgresStatement, _ record: PostgresStatement) {
     guard running.withLock({ $0.insert(org).inserted }) else { return }
     Task {
-      // The next reader tries again.
+      // If this fails, the next reader starts another count.
       try? await self.count(org, count, record)
       running.withLock { _ = $0.remove(org) }
     }

@@ -1,8 +1,8 @@
 import PostgresClient
 
-/// The statements of the map: read as the caller, counted as the adapter.
+/// The statements of the map: it is read as the caller and counted as the adapter.
 enum MapSQL {
-  /// How old the counts are that the caller would see, by organisation.
+  /// The age of the counts that the caller would see, by organisation.
   static let ages = PostgresStatement(
     name: "read_map_ages",
     """
@@ -64,7 +64,7 @@ enum MapSQL {
         GROUP BY r.day) x ON x.day = d.day
       """))
 
-  /// That of the counting; where nothing was counted yet, that of the reading. Counts of a former version have none.
+  /// The time of the counts; before the first count, the time of reading. Counts of an older version have no time.
   /// - Parameter counts: `stages` or `flows`.
   private static func asOf(_ counts: String) -> String {
     let counted = "SELECT min(COALESCE(m.\(counts)_as_of, m.\(counts)_at)) FROM orgs JOIN journey_maps m USING (org_id)"
@@ -74,7 +74,7 @@ enum MapSQL {
   // Counting
   // ---------------------------------------------------------------------------------------------------------------------------
 
-  /// One at a time an organisation; whoever comes second lets the first do it.
+  /// Only one session counts an organisation at a time. Others skip the count.
   static let lock = PostgresStatement(
     name: "count_map_lock", "SELECT pg_try_advisory_xact_lock(1246579025, hashtext($1::uuid::text))")
 
@@ -95,8 +95,8 @@ enum MapSQL {
   static let noteStages = PostgresStatement(
     name: "note_stages", "UPDATE journey_maps SET stages_took = clock_timestamp() - now() WHERE org_id = $1::uuid")
 
-  /// A move is from one stage-setting event to the client's next, where that sets another stage; both lie within the 90
-  /// days.
+  /// A move leads from one stage-setting event to the client's next one that sets a different stage. Both lie within
+  /// the last 90 days.
   static let countFlows = PostgresStatement(
     name: "count_flows",
     """

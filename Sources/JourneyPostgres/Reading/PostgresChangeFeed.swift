@@ -2,20 +2,20 @@ import FoundationEssentials
 public import Journey
 public import PostgresClient
 
-/// Changes over LISTEN and NOTIFY: every instance of the database hears of them, and nobody else. Any login may listen
-/// and notify on any channel, so this one has a name that only the adapter can read.
+/// Distributes changes to all instances by LISTEN and NOTIFY. Any login may use any channel, so the channel has a name
+/// that only the adapter can read.
 public struct PostgresChangeFeed: ChangeFeed {
   private let notifier: PostgresWorker
   private let listener: PostgresWorker
 
-  /// - Parameter listener: for this feed alone; its thread waits for messages.
+  /// - Parameter listener: used by this feed only, because its thread waits for messages.
   public init(notifier: PostgresWorker, listener: PostgresWorker) {
     self.notifier = notifier
     self.listener = listener
   }
 
   public func notify(_ changes: [JourneyChange]) async throws {
-    // The server takes at most 8,000 bytes a message: 50 ids and one more are well below that.
+    // The server accepts at most 8,000 bytes per message; 51 ids are well below that.
     let payloads = changes.map { change in ([change.orgID] + change.clients).map(\.text).joined(separator: " ") }
     try await notifier.perform { connection in
       _ = try connection.execute(Self.notify, PostgresParameters { $0.texts(payloads) })
@@ -30,7 +30,7 @@ public struct PostgresChangeFeed: ChangeFeed {
     }
     while !Task.isCancelled {
       let messages = try await listener.perform { connection in
-        // Another connection than the one that listens hears nothing, for ever.
+        // A replaced connection does not listen, and would wait forever.
         guard connection.serial == session else {
           throw PostgresError(.transient, operation: "listen", "the connection was replaced")
         }

@@ -2,8 +2,8 @@ public import FoundationEssentials
 public import Journey
 public import PostgresClient
 
-/// Journeys in PostgreSQL, read as the caller: each read is a transaction of the role `authenticated` with the caller's
-/// claims, so that the policies decide what there is to see.
+/// Reads journeys from PostgreSQL. Each read is a transaction as the role `authenticated` with the caller's claims, so
+/// row level security decides what the caller sees.
 public struct PostgresJourneyReader: JourneyReader {
   private let pool: PostgresPool
   private let counter: MapCounter
@@ -14,9 +14,9 @@ public struct PostgresJourneyReader: JourneyReader {
   /// - Parameters:
   ///   - pool: its connections work as `authenticated`.
   ///   - adapter: works as the adapter's role, and counts the map.
-  ///   - lists: works as the adapter's role, keeps lists and reads histories; nil: `adapter`.
-  ///   - rules: by which a client is evaluated that somebody asks for.
-  ///   - clockOffset: how far the moment of reading is from the database's clock; for tests and simulations.
+  ///   - lists: works as the adapter's role, keeps lists and reads histories; nil: `adapter` does.
+  ///   - rules: for the evaluation at the time of reading.
+  ///   - clockOffset: added to the database's clock; for tests and simulations.
   public init(
     pool: PostgresPool, adapter: PostgresWorker, lists: PostgresWorker? = nil, rules: DecisionRules,
     clockOffset: TimeSpan = .seconds(0)
@@ -58,7 +58,7 @@ public struct PostgresJourneyReader: JourneyReader {
     }
   }
 
-  /// What a statement answers of a client as it stands now. `statement` takes the standing as its last parameter.
+  /// Runs a statement about a client that takes the client's current evaluation (`Standing`) as its last parameter.
   private func standing(
     of client: UUID, _ statement: PostgresStatement, _ parameters: PostgresParameters, _ caller: Caller
   ) async throws(StoreError) -> [UInt8]? {
@@ -121,7 +121,7 @@ public struct PostgresJourneyReader: JourneyReader {
       let found = try await withStoreErrors { [lists] in
         try await lists.part(of: id, for: caller.subject, offset: offset, limit: page.limit)
       }
-      // As little is said of somebody else's as of none.
+      // The same answer for a list of another user as for a missing one.
       guard let found else { return nil }
       part = found.clients
       if offset + part.count < found.count, !part.isEmpty { next = Self.cursor(id, offset + part.count) }
@@ -169,7 +169,7 @@ public struct PostgresJourneyReader: JourneyReader {
     }
   }
 
-  /// The beginning of a transaction that is the caller's.
+  /// Begins a transaction with the caller's claims.
   private static func begin(_ caller: Caller) -> [(PostgresStatement, PostgresParameters)] {
     let claims = PostgresParameters { $0.text(String(decoding: caller.claims, as: UTF8.self)) }
     return [(.begin, PostgresParameters()), (ReadSQL.claims, claims)]
@@ -235,7 +235,7 @@ public struct PostgresJourneyReader: JourneyReader {
     }
   }
 
-  /// A part of a text, as a pattern of LIKE.
+  /// A LIKE pattern that matches texts containing `text`.
   private static func pattern(_ text: String) -> String {
     var pattern = "%"
     for character in text.lowercased() {
@@ -247,7 +247,7 @@ public struct PostgresJourneyReader: JourneyReader {
 }
 
 extension PostgresParameters {
-  /// The keys of the page before, NULL for the first page, then the limit.
+  /// Adds the keys of the last row of the previous page (NULL for the first page) and the limit.
   fileprivate mutating func page(_ page: PageRequest, keys: Int) {
     for index in 0..<keys { text(page.after.flatMap { index < $0.count ? $0[index] : nil }) }
     int4(Int32(clamping: page.limit))
@@ -263,6 +263,6 @@ extension PostgresParameters {
 }
 
 extension PostgresResult {
-  /// A JSON value, nil where there is no row.
+  /// A JSON value; nil if there is no row.
   fileprivate var document: [UInt8]? { get throws(PostgresError) { rowCount == 0 ? nil : try jsonIfPresent(0, 0) } }
 }

@@ -2,11 +2,11 @@ public import FoundationEssentials
 public import Journey
 public import PostgresClient
 
-/// Idempotency-Keys in PostgreSQL: all instances know them.
+/// Idempotency keys in PostgreSQL, shared by all instances.
 public struct PostgresRequestKeys: RequestKeys {
   private let worker: PostgresWorker
 
-  /// - Parameter worker: works as the adapter.
+  /// - Parameter worker: works as the adapter's role.
   public init(worker: PostgresWorker) { self.worker = worker }
 
   public func claim(_ key: UUID, of user: UUID, fingerprint: UUID) async throws(StoreError) -> Bool {
@@ -26,7 +26,7 @@ public struct PostgresRequestKeys: RequestKeys {
     }
   }
 
-  /// The row is locked by a change that changes nothing, so that of two requests at once the second sees the first's.
+  /// The update changes nothing but locks the row, so the second of two concurrent requests sees the first one's key.
   private static let claim = PostgresStatement(
     name: "take_request_key",
     """

@@ -1,44 +1,42 @@
 import PostgresClient
 
-/// Pieces that the statements for readers share.
+/// SQL fragments that the readers' statements share.
 ///
-/// Every answer is composed by the database: one statement, one round trip, and what it leaves out by row level
-/// security is not there to be leaked. Member names are those of `contracts/openapi.yaml`.
+/// The database composes each answer: one statement, one round trip, and rows that row level security hides never leave
+/// the database. Member names are those of `contracts/openapi.yaml`.
 enum ReadSQL {
-  /// What makes the rest of a transaction the caller's: the claims that the policies ask for, and one time zone for
-  /// every answer.
+  /// Sets the caller's claims, which the policies check, and UTC for the rest of the transaction.
   static let claims = PostgresStatement(
     name: "read_claims", "SELECT set_config('request.jwt.claims', $1::text, true), set_config('TimeZone', 'UTC', true)")
 
-  /// The caller's organisations, narrowed to the one in `$1` where that is given. Asked for first, so that what follows
-  /// finds its index by it.
+  /// The caller's organisations, or only `$1` if it is given. Evaluated first, so that the rest of the statement can
+  /// use an index on the organisation.
   static let organizations = """
     orgs AS MATERIALIZED (
       SELECT org_id FROM user_organizations WHERE user_id = (SELECT auth.uid()) AND ($1::uuid IS NULL OR org_id = $1::uuid)
     )
     """
 
-  /// A statement whose answer is NULL where `$1` names an organisation that is not the caller's.
+  /// A statement that returns NULL if `$1` is not one of the caller's organisations.
   static func ofOrganizations(_ document: String) -> String {
     "WITH \(organizations) SELECT CASE WHEN $1::uuid IS NULL OR EXISTS (SELECT FROM orgs) THEN (\(document)) END"
   }
 
-  /// Up to when all clients are evaluated, in steps of ten seconds: so that an answer that says it is the same for some
-  /// time, and with it its entity tag. With rows that are read by the same statement it is true of them.
+  /// The time up to which all clients are evaluated, rounded to ten seconds, so that an unchanged answer keeps its
+  /// entity tag. It holds for the rows that the same statement reads.
   static let evaluatedUntil = evaluated(until: "(SELECT journey_evaluated_until())")
 
   static func evaluated(until moment: String) -> String {
     "date_bin('10 seconds', \(HostValues.moment(moment)), '2000-01-01 00:00:00+00')"
   }
 
-  /// One page as `{items, nextCursor}`, of what is evaluated with `asOf`.
+  /// One page as `{items, nextCursor}`, with `asOf` if it is evaluated.
   ///
   /// - Parameters:
-  ///   - isEvaluated: whether it shows what clients are evaluated to be.
-  ///   - rows: a query with the columns `item` (json) and `key` (text: a JSON array of what the order goes by), in
-  ///     order, with at most one row more than
-  ///     the limit.
+  ///   - rows: an ordered query with the columns `item` (json) and `key` (text: a JSON array of the sort keys), with at
+  ///     most one row more than the limit.
   ///   - limit: the number of the parameter that holds the limit.
+  ///   - isEvaluated: whether the page shows evaluations of clients.
   static func page(_ rows: String, limit: Int, isEvaluated: Bool = false) -> String {
     """
     SELECT json_build_object(\(isEvaluated ? "\n  'asOf', \(evaluatedUntil)," : "")
@@ -49,7 +47,7 @@ enum ReadSQL {
     """
   }
 
-  /// A client in a list. Needs `c` (contacts) and `s` (journey_client_state).
+  /// A client in a list. Requires `c` (contacts) and `s` (journey_client_state).
   static let client = """
     json_build_object(
       'clientId', c.id, 'orgId', c.org_id, 'name', \(HostValues.text("c.name")), 'email', \(HostValues.text("c.email")),
@@ -58,7 +56,7 @@ enum ReadSQL {
       'lastEventAt', \(HostValues.time("s.last_event_at")), 'generatedAt', s.scored_at)
     """
 
-  /// Needs `a` (journey_actions).
+  /// Requires `a` (journey_actions).
   static let actionMembers = """
     'id', a.id, 'clientId', a.client_id, 'orgId', a.org_id, 'action', a.action, 'channel', a.channel, 'priority', a.priority,
     'reason', a.reason, 'score', \(HostValues.number("a.score")), 'riskLevel', \(HostValues.text("a.risk_level")),
@@ -66,7 +64,7 @@ enum ReadSQL {
     'expiresAt', a.expires_at, 'publishedAt', a.published_at
     """
 
-  /// Needs `e` (client_journey_events).
+  /// Requires `e` (client_journey_events).
   static let event = """
     json_build_object(
       'id', e.id, 'clientId', e.client_id, 'stage', \(HostValues.text("e.stage")), 'setsStage', e.sets_stage,
@@ -74,8 +72,8 @@ enum ReadSQL {
       'source', e.source, 'sourceEventId', e.source_event_id, 'metadata', \(HostValues.object("e.metadata")))
     """
 
-  /// The events of the client in parameter `client`, after the keys in `at` and `id`. Those of one moment are put in
-  /// order among themselves afterwards: what is read is in the index's order, so that no plan sorts a history.
+  /// The events of the client in parameter `client`, after the keys in `at` and `id`. The query reads in the order of
+  /// the index, so no plan sorts a whole history. Events with the same time are sorted afterwards.
   static func events(client: Int, at: Int, id: Int, limit: Int) -> String {
     page(
       """
@@ -88,12 +86,11 @@ enum ReadSQL {
       """, limit: limit)
   }
 
-  /// Where a page of what is ordered by time and id, the newest first, begins: the keys in the parameters, or before
-  /// everything where they are NULL.
+  /// The start of a page that is ordered by time and id, newest first: the keys in the parameters, or infinity if they
+  /// are NULL.
   ///
-  /// Not a condition that holds where they are NULL: a plan that has to serve both would read, and drop, all that is
-  /// newer. CASE, since COALESCE counts as a function that might leak, and what might leak comes after the policies,
-  /// not out of an index.
+  /// A condition with "OR … IS NULL" would make a generic plan read and drop all newer rows. CASE instead of COALESCE:
+  /// COALESCE counts as leaky, so it would be applied after the policies and not by the index.
   static func timeBefore(_ at: Int, _ id: Int) -> String {
     """
     CASE WHEN $\(at)::text IS NULL THEN 'infinity'::timestamptz ELSE $\(at)::text::timestamptz END,
@@ -101,8 +98,8 @@ enum ReadSQL {
     """
   }
 
-  /// The members of a next action out of how a client stands, `l`: the best candidate, with the action that is under
-  /// way where there is one.
+  /// The members of a next action, from a client's evaluation `l`: the best candidate, with the pending action if there
+  /// is one.
   static let nextAction = """
     SELECT json_build_object(
       'action', b.value ->> 'action', 'channel', b.value ->> 'channel', 'reason', b.value ->> 'reason', 'trigger', b.value ->> 'trigger',

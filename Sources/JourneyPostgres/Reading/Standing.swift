@@ -2,17 +2,15 @@ import FoundationEssentials
 import Journey
 import PostgresClient
 
-/// How a client stands at the moment of reading, although nobody has evaluated it since time passed or the host
-/// application changed something. Nothing is stored of it: the next evaluation, or the next look at clients for whom
-/// the time has come, does that.
+/// A client's evaluation at the time of reading. It may differ from the stored one, because time has passed or the host
+/// application has changed something. It is not stored: the next evaluation does that.
 struct Standing {
-  /// nil: the client has no events, and there is nothing to say.
+  /// nil: the client has no events.
   let evaluation: Evaluation?
   let summary: ClientSummary
-  /// The moment by the database's clock.
+  /// The time of reading, by the database's clock.
   let asOf: Timestamp
-  /// Whether it is what is stored: then what caused that is its cause. Otherwise time has passed, or the host has
-  /// changed something, and nothing that is stored led to it.
+  /// Whether it equals the stored evaluation, and so has the same cause. Otherwise no stored event caused it.
   let isStored: Bool
   let ruleVersion: String
 
@@ -46,7 +44,7 @@ struct Standing {
     return json.bytes
   }
 
-  /// As a score's explanation, but for the cause.
+  /// The explanation of a score, without the cause.
   func explanation(of evaluation: Evaluation) -> [UInt8] {
     var risks = JSONWriter(reservingCapacity: 256)
     evaluation.assessment.writeRisks(into: &risks)
@@ -58,10 +56,10 @@ struct Standing {
   }
 }
 
-/// A client as it is found for a reader.
+/// A client as read from the database.
 struct FoundClient {
   fileprivate var client: ClientSnapshot
-  /// Whether its summary has yet to be made from the stored events.
+  /// Whether its summary has to be rebuilt from the stored events.
   fileprivate(set) var isUnread: Bool
   fileprivate var latest: UUID?
   fileprivate var stored: StoredState
@@ -69,14 +67,14 @@ struct FoundClient {
   var id: UUID { client.id }
 }
 
-/// Finds clients and says how they stand.
+/// Finds clients and evaluates them at the time of reading.
 struct StandingReader: Sendable {
   private let rules: DecisionRules
   private let fingerprint: UInt64
   private let history: SummaryRebuild
   private let clockOffset: TimeSpan
 
-  /// - Parameter clockOffset: how far from the database's clock the moment of reading is; for tests and simulations.
+  /// - Parameter clockOffset: added to the database's clock; for tests and simulations.
   init(rules: DecisionRules, clockOffset: TimeSpan = .seconds(0)) {
     self.rules = rules
     fingerprint = rules.stateFingerprint
@@ -88,7 +86,7 @@ struct StandingReader: Sendable {
     (find, PostgresParameters { $0.uuid(client) })
   }
 
-  /// A client without a state has no events; one that has become part of another is nobody.
+  /// Excludes clients without a state, which have no events, and clients that were merged into another.
   private static let find = PostgresStatement(
     name: "read_state",
     """
@@ -100,7 +98,7 @@ struct StandingReader: Sendable {
     WHERE c.id = $1::uuid AND s.merged_into IS NULL
     """)
 
-  /// - Returns: nil where it is nobody whom the reader may see.
+  /// - Returns: nil if the reader may see no such client.
   func client(_ result: PostgresResult) throws(PostgresError) -> FoundClient? {
     guard result.rowCount > 0 else { return nil }
     let locked = try LockedClient(result, 0, from: 0).moved(by: clockOffset)
@@ -111,7 +109,7 @@ struct StandingReader: Sendable {
       stored: try StoredState(result, 0, from: 12))
   }
 
-  /// Makes the summary of a client from its stored events, as an evaluation would.
+  /// Rebuilds the client's summary from its stored events.
   /// - Parameter connection: works as the adapter's role.
   func read(_ found: inout FoundClient, on connection: PostgresConnection) throws(PostgresError) {
     let client = PostgresParameters { $0.uuids([found.id]) }
@@ -126,8 +124,7 @@ struct StandingReader: Sendable {
 
   func standing(of found: FoundClient) -> Standing {
     let client = found.client
-    // Where time is not followed up, each answer is calculated, as the design document's service does: also for
-    // somebody who was never heard of.
+    // Without evaluation over time each answer is computed on request, also for a client without events.
     let isKnown = client.summary.lastEventAt != nil || !rules.evaluatesOverTime
     let evaluation = isKnown ? rules.standing(of: client, after: found.latest) : nil
     return Standing(

@@ -2,20 +2,20 @@ public import FoundationEssentials
 public import Journey
 public import PostgresClient
 
-/// How a client stands and why: at the moment of reading, and as stored.
+/// A client's journey and its explanation: evaluated now, and as stored.
 public struct ClientReport: Sendable {
-  /// The evaluation that would be made at this moment.
+  /// The result of evaluating the client now.
   public struct Now: Sendable {
-    /// By the database's clock.
+    /// The database's clock.
     public var asOf: Timestamp
     public var stage: String
     public var score: Double
     public var riskLevel: String
-    /// When a risk begins or ends although nothing happens.
+    /// When a risk begins or ends without a further event.
     public var nextChange: Timestamp?
     /// A JSON object as `Evaluation.writeOutcome` writes it.
     public var explanation: [UInt8]
-    /// Whether the last evaluation that is stored came to the same.
+    /// Whether it equals the last stored evaluation.
     public var isStored: Bool
   }
   public struct Event: Sendable {
@@ -30,7 +30,7 @@ public struct ClientReport: Sendable {
     public var generatedAt: Timestamp
     public var score: Double
     public var riskLevel: String
-    /// A JSON object as `Evaluation.writeExplanation` writes it; nil for a score that the adapter did not make.
+    /// A JSON object as `Evaluation.writeExplanation` writes it; nil for a score that the host application wrote.
     public var explanation: [UInt8]?
   }
   public struct Action: Sendable, Encodable {
@@ -48,15 +48,15 @@ public struct ClientReport: Sendable {
   public var orgID: UUID
   public var name: String?
   public var email: String?
-  /// nil where nothing is known of the client.
+  /// nil if the client has no evaluation.
   public var now: Now?
-  /// How many events are stored.
+  /// The number of stored events.
   public var eventCount: Int
-  /// The newest first.
+  /// Newest first.
   public var events: [Event]
-  /// The newest first.
+  /// Newest first.
   public var scores: [Score]
-  /// The newest first.
+  /// Newest first.
   public var actions: [Action]
 }
 
@@ -71,21 +71,21 @@ extension ClientReport.Now {
   }
 }
 
-/// Reads reports. For people and tools, not for the stream.
+/// Reads reports for people and tools. It is not part of event processing.
 public struct ClientReports: Sendable {
   private let worker: PostgresWorker
   private let standings: StandingReader
 
   /// - Parameters:
   ///   - worker: works as the adapter's role.
-  ///   - rules: by which a client is evaluated that somebody asks for.
-  ///   - clockOffset: how far the moment of reading is from the database's clock; for tests and simulations.
+  ///   - rules: for the evaluation at the time of reading.
+  ///   - clockOffset: added to the database's clock; for tests and simulations.
   public init(worker: PostgresWorker, rules: DecisionRules, clockOffset: TimeSpan = .seconds(0)) {
     self.worker = worker
     standings = StandingReader(rules: rules, clockOffset: clockOffset)
   }
 
-  /// The clients that a person may mean: by id, by e-mail, or by the id that a source gives them.
+  /// Finds clients by id, by e-mail address, or by a source's id.
   /// - Returns: at most 20 ids.
   public func find(_ text: String, orgID: UUID?) async throws -> [(id: UUID, orgID: UUID, name: String?)] {
     try await worker.perform { connection in
@@ -102,7 +102,7 @@ public struct ClientReports: Sendable {
     }
   }
 
-  /// - Parameter limit: the most events, scores and actions to read, each.
+  /// - Parameter limit: the maximum number of events, of scores and of actions.
   public func report(on client: UUID, limit: Int) async throws -> ClientReport? {
     try await worker.perform { [standings] connection in
       let parameters = PostgresParameters {

@@ -1,27 +1,27 @@
 public import PostgresClient
 
-/// What a person wants to know of the database before trusting the adapter to it.
+/// The database's version, roles, protection and backlog, for `journey doctor`.
 public struct StoreInspection: Sendable {
   public var serverVersion: Int32
   public var loginRole: String
   public var workingRole: String
-  /// Whether the working role could read or change rows past the policies.
+  /// Whether the working role bypasses row level security.
   public var isPrivileged: Bool
   public var loginIsSuperuser: Bool
-  /// Whether the login may take on `authenticated`, as the API does for every read.
+  /// Whether the login may switch to `authenticated`, which the API does for every read.
   public var loginMayReadAsMember: Bool
-  /// Tables of the adapter on which row level security is off.
+  /// Tables of the adapter with row level security off.
   public var unprotectedTables: [String]
-  /// What the working role may not do and has to: `INSERT on client_journey_events`.
+  /// Privileges that the working role lacks, such as `INSERT on client_journey_events`.
   public var missingPrivileges: [String]
-  /// Server settings that give durability away: `fsync = off`.
+  /// Server settings that weaken durability, such as `fsync = off`.
   public var unsafeSettings: [String]
-  /// Without those that expired before they could be published.
+  /// Without expired actions.
   public var unpublishedActions: Int
-  /// Of these, the ones that failed when they were last tried: why, and how many for that reason, the most first.
+  /// Unpublished actions whose last attempt failed: reasons and counts, largest count first.
   public var stuckActions: [(reason: String, count: Int)]
 
-  /// - Throws: `PostgresError`, also where the tables are not there yet.
+  /// - Throws: `PostgresError`, also if the tables do not exist yet.
   public static func run(on worker: PostgresWorker) async throws -> StoreInspection {
     try await worker.perform { connection in
       let roles = try connection.execute(Statements.roles)
@@ -57,11 +57,11 @@ public struct StoreInspection: Sendable {
     var column: String?
   }
 
-  /// What the adapter's role is meant to hold, it needs.
+  /// Every privilege that `AccessList` grants to the adapter's role is needed.
   private static var needed: [Needed] {
     AccessList.entries.flatMap { entry in
       (entry.grants[.adapter] ?? []).flatMap { grant in
-        // Which of a host's columns are there is looked at elsewhere.
+        // `HostColumns` checks which columns of the host's tables exist.
         if entry.isHosts, !grant.columns.isEmpty {
           return [Needed(kind: "some columns", name: entry.name, privilege: grant.privilege)]
         }
