@@ -3,8 +3,8 @@ import Foundation
 import Glibc
 import Synchronization
 
-/// A program that runs beside the test: what it writes is collected, its end can be awaited, it can be sent signals.
-/// Killed when the test process exits.
+/// A child process of the test: its output is collected, its end can be awaited, and it can receive signals. It is
+/// killed when the test process exits.
 ///
 /// Safe to use from any task.
 public final class ChildProcess: Sendable {
@@ -29,10 +29,10 @@ public final class ChildProcess: Sendable {
   ///
   /// - Parameters:
   ///   - executable: a path.
-  ///   - environment: all of it; nothing is inherited.
+  ///   - environment: the complete environment; nothing is inherited.
   ///   - directory: the working directory.
-  ///   - input: what it reads on standard input.
-  /// - Throws: `TestServersError` when it cannot be started.
+  ///   - input: the content of standard input.
+  /// - Throws: `TestServersError` if it cannot be started.
   public static func start(
     _ executable: String, _ arguments: [String], environment: [String: String], directory: String, input: [UInt8] = []
   ) throws(TestServersError) -> ChildProcess {
@@ -56,7 +56,7 @@ public final class ChildProcess: Sendable {
     Running.add(child.id)
     child.follow(process, outputPipe.fileHandleForReading, errorPipe.fileHandleForReading)
     DispatchQueue.global().async {
-      // A program that does not read its input closes the pipe; that is no failure of the test.
+      // A program that does not read its input closes the pipe. That is not a failure.
       try? inputPipe.fileHandleForWriting.write(contentsOf: input)
       try? inputPipe.fileHandleForWriting.close()
     }
@@ -65,20 +65,20 @@ public final class ChildProcess: Sendable {
 
   private init(id: pid_t) { self.id = id }
 
-  /// What it has written to standard output so far.
+  /// The standard output so far.
   public var standardOutput: String { output.withLock { String(decoding: $0, as: UTF8.self) } }
-  /// What it has written to standard error so far.
+  /// The standard error so far.
   public var standardError: String { errors.withLock { String(decoding: $0, as: UTF8.self) } }
-  /// Nil while it runs.
+  /// nil while it runs.
   public var ending: Ending? { state.withLock { $0.ending } }
 
-  /// Sends a signal, unless it has ended already.
+  /// Sends a signal, unless the process has ended.
   public func send(_ signal: Int32) {
     state.withLock { if $0.ending == nil { _ = Glibc.kill(id, signal) } }
   }
 
-  /// Waits for the end, by when all that it wrote is there.
-  /// - Returns: nil when it still runs after `duration`.
+  /// Waits for the process's end. All its output is available then.
+  /// - Returns: nil if it still runs after `duration`.
   public func ended(within duration: Duration) async -> Ending? {
     await withCheckedContinuation { continuation in
       let request: Int? = state.withLock { state in
@@ -129,14 +129,14 @@ public final class ChildProcess: Sendable {
     }
   }
 
-  /// Handed to one thread, which alone uses it from then on.
+  /// Transfers a value to another thread, which is its only user from then on.
   private struct Unchecked<Value>: @unchecked Sendable {
     let value: Value
   }
 }
 
 extension Thread {
-  /// Threads of their own, since a blocked one of a pool would be missing there.
+  /// Separate threads, because blocking work would exhaust a pool.
   fileprivate static func detachNewThread(in group: DispatchGroup, _ body: @escaping @Sendable () -> Void) {
     group.enter()
     detachNewThread {
@@ -146,7 +146,7 @@ extension Thread {
   }
 }
 
-/// The programs that have to go when the test process goes.
+/// The processes to kill when the test process exits.
 private enum Running {
   private static let ids = Mutex<Set<pid_t>>([])
   private static let killAtExit: Void = {

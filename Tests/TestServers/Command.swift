@@ -2,12 +2,12 @@ import Dispatch
 import Foundation
 import Glibc
 
-/// Runs a program to its end without blocking a thread of the cooperative pool.
+/// Runs a program without blocking a thread of the cooperative pool.
 enum Command {
   /// Runs `arguments[0]`, found on the `PATH` unless it is a path, with the rest as its arguments.
   ///
-  /// - Returns: what the program wrote to its standard output, without the last line break.
-  /// - Throws: `TestServersError` when the program cannot be started or ends with another status than 0.
+  /// - Returns: the standard output, without the last line break.
+  /// - Throws: `TestServersError` if the program cannot be started or its exit status is not 0.
   @concurrent
   static func run(_ arguments: [String], operation: String) async throws -> String {
     try await withCheckedThrowingContinuation { continuation in
@@ -31,7 +31,7 @@ enum Command {
     } catch {
       throw TestServersError(operation: operation, status: -1, output: "\(error)")
     }
-    // Both pipes at once: a program that fills the one that nobody reads would stand still for ever.
+    // Reads both pipes at the same time: a program blocks forever if it fills a pipe that is not read.
     let errorText = Box()
     let reader = DispatchQueue(label: "TestServers.Command.errors")
     reader.async { errorText.data = errors.fileHandleForReading.readDataToEndOfFile() }
@@ -45,7 +45,7 @@ enum Command {
     return text.hasSuffix("\n") ? String(text.dropLast()) : text
   }
 
-  /// Written on one queue and read after that queue has been waited for.
+  /// Written on one queue, and read after waiting for that queue.
   private final class Box: @unchecked Sendable {
     var data = Data()
   }

@@ -2,8 +2,8 @@ import Foundation
 import Glibc
 import Synchronization
 
-/// The server directories that this process started, stopped when it exits. A process that is killed instead leaves the
-/// work to the watchdog of `scripts/servers --owner`.
+/// The server directories that this process started. They are stopped when it exits. If the process is killed, the
+/// watchdog of `scripts/servers --owner` stops them.
 enum ServerDirectories {
   private static let started = Mutex<[String]>([])
   private static let counter = Atomic<Int>(0)
@@ -11,7 +11,7 @@ enum ServerDirectories {
     atexit { ServerDirectories.stopAll() }
   }()
 
-  /// The package's root, found from where this file really lies: a package may reach its tests through a symbolic link.
+  /// The package's root, from the resolved path of this file, because the path may contain a symbolic link.
   static let packageRoot: String = {
     let file = URL(fileURLWithPath: #filePath).resolvingSymlinksInPath()
     return file.deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent().path
@@ -19,7 +19,7 @@ enum ServerDirectories {
 
   static let script = packageRoot + "/scripts/servers"
 
-  /// A directory of this process's own that does not exist yet.
+  /// A directory for this process that does not exist yet.
   static func next() -> String {
     let number = counter.add(1, ordering: .relaxed).newValue
     return "\(packageRoot)/.local/test-\(getpid())-\(number)"
@@ -34,11 +34,11 @@ enum ServerDirectories {
     started.withLock { $0.removeAll { $0 == directory } }
   }
 
-  /// Side by side, since each is a wait for orderly shutdowns.
+  /// In parallel, because each stop waits for a clean shutdown.
   private static func stopAll() {
     let directories = started.withLock { $0 }
     DispatchQueue.concurrentPerform(iterations: directories.count) { index in
-      // The process is ending: nobody is left to be told, and the watchdog tries once more.
+      // Ignored, because the process is exiting. The watchdog tries again.
       _ = try? Command.runBlocking([script, "stop", directories[index], "--purge"], operation: "scripts/servers stop")
     }
   }

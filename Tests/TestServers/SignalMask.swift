@@ -2,8 +2,7 @@ import Glibc
 
 /// Runs `body`, which starts a program, with no signal blocked on this thread.
 ///
-/// A dispatch thread blocks all signals and a child inherits that: a program started so would never hear that it should
-/// end.
+/// Dispatch threads block all signals, and a child process inherits that. It would never receive a signal to stop.
 public func withNoSignalBlocked<Value>(_ body: () throws -> Value) rethrows -> Value {
   var none = sigset_t()
   var before = sigset_t()

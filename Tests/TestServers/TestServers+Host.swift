@@ -1,10 +1,10 @@
-/// What a Supabase project has before the adapter comes.
+/// The state of a Supabase project before the adapter is installed.
 extension TestServers {
-  /// Hands all that a role creates in the schema `public` from now on out to the roles of requests, as a Supabase
-  /// project does: no policy stops what they may do with functions and sequences.
+  /// Grants the roles of requests all privileges on everything that `owner` creates in the schema `public` from now on,
+  /// as a Supabase project does. No policy restricts what they do with functions and sequences.
   public func grantDefaults(of owner: String, in database: String) async throws {
     let kinds = ["TABLES", "FUNCTIONS", "SEQUENCES"]
-    // Roles belong to the whole cluster: another test may have made them.
+    // Roles belong to the whole cluster, so another test may have created them.
     try await sql(
       """
       DO $$

@@ -1,13 +1,13 @@
 import Foundation
 
-/// Servers with others that take over: a cluster of brokers, a database with a standby.
+/// Servers with failover: a cluster of brokers, a database with a standby.
 extension TestServers {
-  /// Starts servers of the test's own of which some may be lost.
+  /// Starts servers for one test, some of which the test may kill.
   ///
-  /// Their URLs name all of them, as an operator would write them.
+  /// Their URLs list all of them, as an operator would configure it.
   /// - Parameters:
-  ///   - brokers: the nodes of the broker's cluster.
-  ///   - hasStandby: whether the database has a standby that confirms every commit before the primary does.
+  ///   - brokers: the number of nodes in the broker's cluster.
+  ///   - hasStandby: whether the database has a synchronous standby.
   public static func replicated(brokers: Int = 1, hasStandby: Bool = false) async throws -> TestServers {
     var (directory, urls) = try await create(Set(Kind.allCases), [])
     var members: [String] = []
@@ -26,21 +26,21 @@ extension TestServers {
     return servers
   }
 
-  /// The names of the broker's nodes: the first one's, then those of the members.
+  /// The names of the broker's nodes: first the one that was started first, then the members.
   public func brokerNodes() async throws -> [String] {
     let quoted = try await everywhere(["eval"], ["node()"])
     return quoted.map { $0.filter { $0 != "'" } }
   }
 
-  /// Kills a node of the broker's cluster at once.
-  /// - Parameter member: as in ``brokerNodes()``.
+  /// Kills a node of the broker's cluster.
+  /// - Parameter member: an index into ``brokerNodes()``.
   public func killBroker(_ member: Int) async throws {
     try await Self.writeQueueDirectory(brokers[member])
     _ = try await Self.run(["kill-9", brokers[member], "--rabbitmq"])
   }
 
-  /// Brings a node back and waits until it is ready and its members of quorum queues have applied all that their
-  /// leaders have: before that the loss of another node may take a queue's majority.
+  /// Starts a node again and waits until it is ready and its quorum queue members have caught up with their leaders.
+  /// Before that, losing another node could cost a queue its majority.
   public func startBroker(_ member: Int) async throws {
     _ = try await Self.run(["start", brokers[member], "--rabbitmq"])
     let end = ContinuousClock.now + .seconds(60)
@@ -55,7 +55,7 @@ extension TestServers {
     }
   }
 
-  /// The quorum queues whose member on this node knows no leader, or has applied less than the leader had before.
+  /// The quorum queues whose member on this node knows no leader or lags behind it.
   private static let membersBehind = """
     begin Applied = fun({ok, {{Index, _}, _}, _}) -> Index end, Nothing = fun(_) -> ok end, \
     [Name || Q <- rabbit_amqqueue:list(), amqqueue:get_type(Q) == rabbit_quorum_queue, {Name, _} <- [amqqueue:get_pid(Q)], \
@@ -68,7 +68,7 @@ extension TestServers {
     try await Self.run(["eval", brokers[member], expression])
   }
 
-  /// Makes the standby the primary, and waits until it is one. The old primary has to be gone.
+  /// Promotes the standby to primary, and waits for it. The old primary must be stopped.
   public func promoteStandby() async throws {
     guard let standby = members.last else { preconditionFailure("these servers have no standby") }
     _ = try await Self.run(["psql", standby, "--quiet", "--command", "SELECT pg_promote(true, 60)"])
@@ -82,7 +82,7 @@ extension TestServers {
     return answers
   }
 
-  /// From now on a commit returns only once the standby has it.
+  /// From now on a commit returns only after the standby has it.
   private func makeSynchronous() async throws {
     try await sql("ALTER SYSTEM SET synchronous_standby_names = 'standby'")
     try await sql("SELECT pg_reload_conf()")

@@ -1,19 +1,18 @@
 import Foundation
 
-/// A connection pooler before the database, as hosted databases have one.
+/// A connection pooler in front of the database, as hosted databases have one.
 extension TestServers {
-  /// For how long PgBouncer lends a connection to the server to a client.
+  /// How long a client keeps a server connection of PgBouncer.
   public enum Pooling: String, Sendable, CaseIterable {
-    /// As long as the client is connected.
+    /// While the client is connected.
     case session
-    /// As long as a transaction takes: what a client sets for its session, another one may meet.
+    /// During one transaction. Other clients see the client's session settings.
     case transaction
   }
 
-  /// The same database through PgBouncer, which is started where it does not run yet. It runs until the database is
-  /// stopped.
+  /// The same database through PgBouncer, which is started if it does not run. It runs until the database is stopped.
   ///
-  /// - Parameter url: of one of these servers' databases; its role logs in as it would without the pooler.
+  /// - Parameter url: the URL of a database on these servers. Its role logs in as it would without the pooler.
   public func pooled(_ url: String, _ pooling: Pooling) async throws -> String {
     let port = try await Self.run(["pooler", directory, pooling.rawValue])
     guard let number = Int(port), var components = URLComponents(string: url) else {

@@ -1,9 +1,10 @@
 extension TestServers {
-  /// Creates a user of the broker, or changes what it may do, in one virtual host. It may do nothing in any other.
+  /// Creates a broker user, or changes its permissions, in one virtual host. It has no permissions in other virtual
+  /// hosts.
   ///
-  /// The patterns are regular expressions over the names of queues and exchanges; the default exchange is called
+  /// The patterns are regular expressions on the names of queues and exchanges. The default exchange is called
   /// `amq.default`.
-  /// - Returns: the broker's address with the user's login.
+  /// - Returns: the broker's URL with the user's login.
   public func allow(
     _ user: String, in vhost: String, configure: String, write: String, read: String
   ) async throws -> String {

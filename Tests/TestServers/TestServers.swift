@@ -3,29 +3,28 @@ import Glibc
 
 /// Private RabbitMQ and PostgreSQL servers for tests, on free ports of the loopback interface.
 ///
-/// They are started through `scripts/servers`, owned by the test process, and gone after it, however it ends. The
-/// machine's own servers, and `AMQP_URL` or `DATABASE_URL` of the environment, are never used.
+/// `scripts/servers` starts them. The test process owns them, and they are removed when it ends, in whatever way. The
+/// machine's own servers and the environment's `AMQP_URL` and `DATABASE_URL` are never used.
 ///
-/// Tests share one pair, ``shared()``, and keep apart by a virtual host and a database each. A test that breaks its
-/// servers takes a pair of its own from ``dedicated(_:tls:)``.
+/// Tests share one pair, ``shared()``; each test has its own virtual host and database. A test that injects faults into
+/// its servers starts its own pair with ``dedicated(_:tls:)``.
 public actor TestServers {
-  /// One of the two kinds of servers.
+  /// The two kinds of servers.
   public enum Kind: String, Sendable, CaseIterable {
     case rabbitmq
     case postgres
   }
 
-  /// Where `Package.swift` lies.
+  /// The directory of `Package.swift`.
   public static var packageRoot: String { ServerDirectories.packageRoot }
-  /// The script that starts, stops and asks servers.
+  /// The script that starts, stops and inspects servers.
   public static var script: String { ServerDirectories.script }
 
   private static let sharedServers = Task { try await TestServers.dedicated() }
 
-  /// Where the servers keep their data and logs; deleted when they are stopped for good.
+  /// The directory of the servers' data and logs. It is deleted when they are stopped with `stop()`.
   public nonisolated let directory: String
-  /// Further servers that belong to these, a directory each: nodes of the broker's cluster, then the database's
-  /// standby.
+  /// Directories of the further servers that belong to these: nodes of the broker's cluster, then the standby.
   nonisolated let members: [String]
   private let urls: [String: String]
   private var created = 0
@@ -36,18 +35,18 @@ public actor TestServers {
     self.urls = urls
   }
 
-  /// The pair that all tests of this process share: started by the first call, awaited by every other.
+  /// The pair that all tests of this process share. The first call starts it; all other calls wait for it.
   ///
-  /// - Throws: `TestServersError` when the servers did not start; then every call throws the same error.
+  /// - Throws: `TestServersError` if the servers did not start. All calls throw the same error then.
   public static func shared() async throws -> TestServers { try await sharedServers.value }
 
-  /// Starts servers of the test's own and waits until they are ready, about three to five seconds for both.
+  /// Starts servers for one test and waits until they are ready, about three to five seconds for both.
   ///
   /// - Parameters:
-  ///   - kinds: the servers wanted; both by default.
-  ///   - tls: whether they also listen with TLS, with a certificate for `localhost` signed by a private authority.
-  ///   - directory: where they keep their data. What an earlier process left there is stopped and deleted first. A
-  ///     directory of this process's own by default.
+  ///   - kinds: the servers to start; both by default.
+  ///   - tls: whether they also listen with TLS, with a certificate for `localhost` from a private authority.
+  ///   - directory: for their data; by default a new one. Servers that an earlier process left there are stopped and
+  ///     deleted first.
   /// - Throws: `TestServersError`.
   public static func dedicated(
     _ kinds: Set<Kind> = Set(Kind.allCases), tls: Bool = false, directory: String? = nil
@@ -66,10 +65,10 @@ public actor TestServers {
     return (directory, try JSONDecoder().decode([String: String].self, from: Data(json.utf8)))
   }
 
-  /// Stops the servers in order and deletes their directory. Only for ``dedicated(_:tls:)``, and optional there: the
+  /// Shuts the servers down and deletes their directory. Only for servers from ``dedicated(_:tls:)``, and optional: the
   /// end of the process does the same.
   public func stop() async throws {
-    // Those that joined first: the first one runs the port mapper of a cluster.
+    // The members first: the first server runs the port mapper of the cluster.
     for directory in members.reversed() + [directory] {
       _ = try await Self.run(["stop", directory, "--purge"])
       ServerDirectories.forget(directory)
@@ -78,10 +77,10 @@ public actor TestServers {
 
   // MARK: - RabbitMQ
 
-  /// The broker's address with an administrator's login.
+  /// The broker's URL with an administrator's login.
   ///
   /// - Parameters:
-  ///   - vhost: the virtual host; percent-encoded here.
+  ///   - vhost: the virtual host, not yet percent-encoded.
   ///   - tls: an `amqps` URL with the authority's file; only for servers started with TLS.
   public nonisolated func amqpURL(vhost: String = "/", tls: Bool = false) -> String {
     let base = url(tls ? "AMQP_TLS_URL" : "AMQP_URL")
@@ -90,7 +89,7 @@ public actor TestServers {
     return "\(parts[0])/\(path)" + (parts.count > 1 ? "?\(parts[1])" : "")
   }
 
-  /// Creates a virtual host with a name that was never used before.
+  /// Creates a virtual host with a new name.
   ///
   /// - Returns: its name, for ``amqpURL(vhost:tls:)``.
   public func makeVirtualHost() async throws -> String {
@@ -104,15 +103,15 @@ public actor TestServers {
     return name
   }
 
-  /// Runs `rabbitmqctl` against this broker; about a second each, see ``erlang(_:)`` for what is called often.
+  /// Runs `rabbitmqctl` against this broker, about a second per call. For frequent calls use ``erlang(_:)``.
   ///
-  /// - Returns: what it printed.
+  /// - Returns: its output.
   @discardableResult
   public func rabbitmqctl(_ arguments: String...) async throws -> String {
     try await command("ctl", arguments)
   }
 
-  /// Evaluates an Erlang expression in the broker, in milliseconds.
+  /// Evaluates an Erlang expression in the broker, within milliseconds.
   ///
   /// - Returns: the value as Erlang prints it.
   @discardableResult
@@ -125,22 +124,21 @@ public actor TestServers {
   /// The maintenance database `postgres`, with a superuser's login.
   public nonisolated func databaseURL(tls: Bool = false) -> String { url(tls ? "DATABASE_TLS_URL" : "DATABASE_URL") }
 
-  /// Creates an empty database with a name that was never used before, and the default privileges of a Supabase
-  /// project.
+  /// Creates an empty database with a new name and the default privileges of a Supabase project.
   ///
   /// - Returns: its URL, with a superuser's login.
   public func makeDatabase(tls: Bool = false) async throws -> String {
     let name = nextName("test")
-    // From the pristine template, which is never connected to: concurrent creations do not meet.
+    // No session ever connects to template0, so concurrent creations do not block each other.
     _ = try await sql("CREATE DATABASE \(name) TEMPLATE template0")
     try await grantDefaults(of: "postgres", in: name)
-    // Not by URLComponents, which knows no URL with several hosts.
+    // URLComponents cannot parse URLs with several hosts.
     let parts = databaseURL(tls: tls).split(separator: "?", maxSplits: 1)
     guard let slash = parts[0].lastIndex(of: "/") else { preconditionFailure("scripts/servers printed no URL") }
     return "\(parts[0][..<slash])/\(name)" + (parts.count > 1 ? "?\(parts[1])" : "")
   }
 
-  /// Runs SQL as superuser through `psql`, in the maintenance database unless `database` names another.
+  /// Runs SQL as superuser through `psql`, in the maintenance database or in `database`.
   ///
   /// - Returns: the rows, columns separated by `|`.
   @discardableResult
@@ -152,34 +150,34 @@ public actor TestServers {
 
   // MARK: - Faults
 
-  /// Kills a server at once, as a power cut would.
+  /// Kills a server, as a power failure would.
   public func kill(_ kind: Kind) async throws {
     if kind == .rabbitmq { try await Self.writeQueueDirectory(directory) }
     try await command("kill-9", ["--\(kind.rawValue)"])
   }
 
-  /// RabbitMQ 3.10 writes its directory of quorum queues up to three seconds late (`dets`), and starts a queue that is
-  /// missing there anew, empty and without a leader: nothing that is published to it is ever confirmed. That is the
-  /// broker's fault, not one to test here.
+  /// RabbitMQ 3.10 writes its directory of quorum queues (`dets`) up to three seconds late. If it is killed before
+  /// that, the queue starts empty and without a leader, and the broker never confirms a message to it. The tests avoid
+  /// this bug of the broker.
   static func writeQueueDirectory(_ directory: String) async throws {
     _ = try await run(["eval", directory, "[dets:sync(Table) || Table <- dets:all()]"])
   }
 
-  /// Brings a killed or stopped server back on the same port and waits until it is ready.
+  /// Starts a killed or stopped server again on the same port and waits until it is ready.
   public func start(_ kind: Kind) async throws { try await command("start", ["--\(kind.rawValue)"]) }
 
-  /// Stops a server in order; with `immediately` PostgreSQL cuts its connections and leaves recovery to the next start.
+  /// Shuts a server down. With `immediately` PostgreSQL closes its connections and recovers at the next start.
   public func stop(_ kind: Kind, immediately: Bool = false) async throws {
     try await command("stop", ["--\(kind.rawValue)"] + (immediately ? ["--immediate"] : []))
   }
 
-  /// Stops a server in order and brings it back on the same port.
+  /// Shuts a server down and starts it again on the same port.
   public func restart(_ kind: Kind) async throws { try await command("restart", ["--\(kind.rawValue)"]) }
 
-  /// Freezes a server: its connections stay open and nothing answers any more.
+  /// Freezes a server: its connections stay open, but it does not answer.
   public func pause(_ kind: Kind) async throws { try await command("pause", ["--\(kind.rawValue)"]) }
 
-  /// Lets a frozen server go on.
+  /// Continues a frozen server.
   public func resume(_ kind: Kind) async throws { try await command("resume", ["--\(kind.rawValue)"]) }
 
   // MARK: - Private

@@ -10,7 +10,7 @@ package struct DeadLetterClock: WallClock {
 }
 
 extension DeadLetter {
-  /// A dead letter about a message that only its number tells from others.
+  /// A sample dead letter; the number makes it unique.
   package static func test(
     _ number: Int, code: String = "unknown_type", field: String? = "$.type", failedAt: Int64 = 100,
     replayCount: Int = 0,

@@ -2,12 +2,12 @@ import AMQPClient
 import Foundation
 import Testing
 
-/// Holds a stage against the reference, once nothing is under way any more.
+/// Compares what the adapter stored and published with the reference, once all work is done.
 struct Invariants {
   let environment: TestEnvironment
   let workload: Workload
   let profile: Profile
-  /// Clients that are gone; what was published for them is not looked at.
+  /// Clients outside the workload. Their messages are ignored.
   private let outsiders: Set<String>
   private let note: Comment = "JOURNEY_TEST_SEED=\(SeededRandom.seed)"
 
@@ -18,17 +18,18 @@ struct Invariants {
     self.profile = profile
   }
 
-  /// What was found, in numbers.
+  /// The counts that the comparison found.
   struct FailureInfo {
     var stored = 0
     /// Events that are not stored as they were sent, and actions that are in no queue.
     var lost = 0
     var actions = 0
-    /// Messages that a worker sees once more, under the id of an earlier one.
+    /// Messages that a worker receives again, with the id of an earlier one.
     var copies = 0
   }
 
-  /// Every event once, every client as the reference says, every action where it belongs, nothing left in the queues.
+  /// Every event is stored once, every client matches the reference, every action is in its queue, and no other queue
+  /// contains messages.
   @discardableResult
   func check() async throws -> FailureInfo {
     var account = FailureInfo()
@@ -193,7 +194,7 @@ struct Invariants {
     try await checkLast(last)
   }
 
-  /// The newest message of a client tells how it stands, where the newest score recommends anything.
+  /// If the newest score of a client has recommendations, its newest message states that score.
   private func checkLast(_ last: [String: Body]) async throws {
     guard profile == .literal else { return }
     let rows = try await environment.rows(
@@ -212,7 +213,7 @@ struct Invariants {
     }
   }
 
-  /// How the clients stand, without the moments: the same for any order, batching and number of instances.
+  /// The clients' states without times: equal for any order, batch size and number of instances.
   func fingerprint() async throws -> [[String]] {
     try await environment.rows(
       "SELECT client_id, encode(summary, 'hex'), stage, score, risk_level, risks, last_event_at FROM journey_client_state ORDER BY 1"
@@ -221,7 +222,7 @@ struct Invariants {
 }
 
 extension String {
-  /// Times with and without a fraction compare as text only with all of its digits.
+  /// As text, times with and without a fraction compare correctly only if all digits are present.
   fileprivate var paddedFraction: String {
     guard hasSuffix("Z") else { return self }
     let parts = dropLast().split(separator: ".", maxSplits: 1)

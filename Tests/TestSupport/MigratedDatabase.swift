@@ -4,7 +4,7 @@ package import PostgresClient
 import TestServers
 import Testing
 
-/// The migrations as they ship.
+/// The migrations of this repository.
 package enum ShippedMigrations {
   package static let directory: String = {
     let file = URL(fileURLWithPath: #filePath).resolvingSymlinksInPath()
@@ -15,14 +15,14 @@ package enum ShippedMigrations {
   package static func load() throws -> [Migration] { try Migration.load(directory: directory) }
 }
 
-/// A database with a worker, closed at the end of the body.
+/// Runs the body with a worker for the database, and closes it afterwards.
 @discardableResult
 package func withDatabase<Value>(
   _ url: String? = nil, role: String? = nil, _ body: (PostgresWorker) async throws -> Value
 ) async throws -> Value {
   let address = if let url { url } else { try await TestServers.shared().makeDatabase() }
   var settings = try PostgresSettings(conninfo: address, role: role)
-  // Filling a database takes its time on a busy machine.
+  // Filling a database is slow on a busy machine.
   settings.deadline = .seconds(300)
   let worker = PostgresWorker(settings)
   do {
@@ -50,7 +50,7 @@ extension PostgresWorker {
     }
   }
 
-  /// A database that is migrated to what ships.
+  /// Applies all migrations of this repository.
   package func migrate() async throws {
     try await Migrator(self, files: ShippedMigrations.load()).apply()
   }

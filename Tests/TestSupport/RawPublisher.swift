@@ -2,7 +2,8 @@ import Dispatch
 import Foundation
 import Glibc
 
-/// Publishes one message with frames written by hand (AMQP 0-9-1, section 4.2), for what no decent client would send.
+/// Publishes one message with hand-written frames (AMQP 0-9-1, section 4.2), for messages that no regular client would
+/// send.
 enum RawPublisher {
   struct Failure: Error, CustomStringConvertible {
     var description: String
@@ -11,13 +12,13 @@ enum RawPublisher {
   /// - Parameters:
   ///   - url: `amqp://user:password@host:port/vhost`, percent-encoded.
   ///   - headers: an encoded field table with its length.
-  /// - Throws: `Failure` when the broker does not confirm.
+  /// - Throws: `Failure` if the broker does not confirm.
   @concurrent
   static func publish(
     to url: String, exchange: String, routingKey: String, contentType: String, headers: [UInt8], body: [UInt8]
   ) async throws {
     try await withCheckedThrowingContinuation { continuation in
-      // Blocks on the socket: not on a thread of the cooperative pool.
+      // Blocks on the socket, so it must not run on the cooperative pool.
       DispatchQueue.global().async {
         continuation.resume(
           with: Result {
@@ -29,7 +30,7 @@ enum RawPublisher {
     }
   }
 
-  /// A field table with `text` fields first, then one named `deep` that holds a table in a table, `depth` times.
+  /// A field table: the `text` fields, then a field `deep` with `depth` nested tables.
   static func nestedHeaders(depth: Int, text: [(name: String, value: String)]) -> [UInt8] {
     var fields = Bytes()
     for field in text {
@@ -40,7 +41,7 @@ enum RawPublisher {
     fields.shortString("deep")
     fields.octet(UInt8(ascii: "F"))
     for level in stride(from: depth, through: 0, by: -1) {
-      // Name of no length, kind, length of the table: six bytes a level.
+      // An empty name, the type and the table's length: six bytes per level.
       fields.long(UInt32(6 * level))
       if level > 0 { fields.all += [0, UInt8(ascii: "F")] }
     }
@@ -87,7 +88,7 @@ enum RawPublisher {
         }
       }
       guard isConnected else { throw Failure(description: "no connection to port \(port)") }
-      // The broker takes seconds over such headers, and far longer on a machine that is busy with other tests.
+      // The broker needs seconds for such headers, and much longer on a busy machine.
       var timeout = timeval(tv_sec: 120, tv_usec: 0)
       setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
       try write(Array("AMQP".utf8) + [0, 0, 9, 1])
@@ -99,7 +100,7 @@ enum RawPublisher {
         $0.shortString("en_US")
       }
       try expect(10, 30)
-      // One channel: no limit would be more than the broker allows, and refused.
+      // One channel: zero would mean "no limit", which the broker refuses.
       try method(channel: 0, 10, 31) {
         $0.short(1)
         $0.long(131_072)

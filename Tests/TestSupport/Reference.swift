@@ -1,8 +1,8 @@
-/// What the rules say of a client, computed from all its events at once, the slow and plain way: nothing is shared with
-/// the code under test.
+/// A simple second implementation of the rules: it evaluates a client from all its events, and shares no code with the
+/// code under test.
 ///
-/// `literal` is the design document's `calculateJourneyScore` and `getActionForClient`; `defaultProfile` has what the adapter
-/// adds.
+/// `literal` is `calculateJourneyScore` and `getActionForClient` of the design document; `defaultProfile` includes the
+/// adapter's extensions.
 struct Reference: Equatable {
   var environment: String
   var score: Double
@@ -16,7 +16,7 @@ struct Reference: Equatable {
   ]
   private static let day: Int64 = 86_400_000_000
 
-  /// - Parameter now: the moment of the evaluation, in microseconds since 1970.
+  /// - Parameter now: the time of the evaluation, in microseconds since 1970.
   init(_ profile: Profile, _ events: [WorkloadEvent], aiScore: String?, now: Int64) {
     let sorted = events.sorted(by: Self.isNewer)
     environment = sorted.lazy.compactMap { Self.environment(of: $0.type, profile) }.first ?? "lead"
@@ -57,7 +57,7 @@ struct Reference: Equatable {
     return a.id != b.id ? a.id > b.id : a.source > b.source
   }
 
-  /// Nil where the event leaves the stage as it is.
+  /// nil if the event leaves the stage unchanged.
   static func environment(of type: String, _ profile: Profile) -> String? {
     switch type {
     case "lead_created": "lead"

@@ -1,23 +1,23 @@
 import Foundation
 import Testing
 
-/// Where things lie: the repository and the program under test.
+/// Paths of the repository and of the program under test.
 enum Repository {
   static let root: String = {
-    // A package may reach its tests through a symbolic link.
+    // The path may contain a symbolic link.
     var directory = URL(fileURLWithPath: #filePath).resolvingSymlinksInPath()
     for _ in 0..<3 { directory.deleteLastPathComponent() }
     return directory.path
   }()
 
-  /// `JOURNEY_BINARY`, or the program that was built together with these tests.
+  /// `JOURNEY_BINARY`, or the program built together with these tests.
   static let binary: String =
     ProcessInfo.processInfo.environment["JOURNEY_BINARY"]
     ?? URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
     .appendingPathComponent("journey").path
 }
 
-/// The two sets of rules that ship.
+/// The two profiles that the repository contains.
 enum Profile: String, CaseIterable, CustomTestStringConvertible {
   case literal
   case defaultProfile
@@ -26,7 +26,7 @@ enum Profile: String, CaseIterable, CustomTestStringConvertible {
   var testDescription: String { rawValue }
 }
 
-/// A directory of the test's own, deleted at the end of `body`.
+/// A directory for one test, deleted at the end of `body`.
 func withTemporaryDirectory<Value>(_ body: (String) async throws -> Value) async throws -> Value {
   let path = NSTemporaryDirectory() + "journey-tests-\(UUID().uuidString)"
   try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
@@ -38,8 +38,8 @@ struct Timeout: Error, CustomStringConvertible {
   var description: String
 }
 
-/// Waits for a condition by asking again: what is waited for here lies in other processes, which send no event.
-/// - Throws: `Timeout`, which says what did not come and what `state` said last.
+/// Polls until a condition holds: the state is in other processes, which send no notification.
+/// - Throws: `Timeout` with the last value of `state`.
 func eventually(
   _ what: String, within limit: Duration = .seconds(60), state: () async throws -> String = { "" },
   _ condition: () async throws -> Bool

@@ -2,12 +2,12 @@ import Foundation
 
 /// SplitMix64 (Steele, Lea and Flood, 2014): the same seed makes the same run on every machine.
 struct SeededRandom: RandomNumberGenerator {
-  /// `JOURNEY_TEST_SEED`, or a fixed one. Named in every failure that depends on it.
+  /// `JOURNEY_TEST_SEED`, or a fixed number. Failures that depend on it print it.
   static let seed = ProcessInfo.processInfo.environment["JOURNEY_TEST_SEED"].flatMap { UInt64($0) } ?? 20_251_121
 
   private var state: UInt64
 
-  /// - Parameter stream: keeps the tests apart, so that one test's draws do not change another's.
+  /// - Parameter stream: separates the tests, so that one test's draws do not change another's.
   init(stream: UInt64) { state = Self.seed &+ stream &* 0x9E37_79B9_7F4A_7C15 }
 
   mutating func next() -> UInt64 {

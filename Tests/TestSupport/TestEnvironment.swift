@@ -6,14 +6,13 @@ import Synchronization
 import TestServers
 import Testing
 
-/// A virtual host and a database of the test's own with the adapter's queues and tables, and the programs that run
-/// against them.
+/// A virtual host and a database for one test, with the adapter's queues and tables, and the programs that use them.
 final class TestEnvironment: Sendable {
   let servers: TestServers
   let vhost: String
-  /// With a superuser's login: for the tests' own questions.
+  /// With a superuser's login, for the test's own queries.
   let databaseURL: String
-  /// Those of the adapter's programs.
+  /// The logins of the adapter's programs.
   let logins: TestLogins
   let database: PostgresWorker
   let admin: AMQPAdmin
@@ -36,12 +35,12 @@ final class TestEnvironment: Sendable {
     publisher = AMQPPublisher(settings: broker)
   }
 
-  /// Sets up, runs `body`, takes down. Programs that `body` leaves running are killed.
+  /// Sets up, runs `body`, and cleans up. Programs that still run are killed.
   ///
   /// - Parameters:
-  ///   - servers: the shared ones where nil.
-  ///   - isMigrated: whether tables and queues are made.
-  ///   - login: as whom the programs log in.
+  ///   - servers: nil: the shared ones.
+  ///   - isMigrated: whether tables and queues are created.
+  ///   - login: the login of the programs.
   static func with<Value>(
     servers: TestServers? = nil, isMigrated: Bool = true, login: TestLogin = .leastPrivileges,
     _ body: (TestEnvironment) async throws -> Value
@@ -83,15 +82,15 @@ final class TestEnvironment: Sendable {
     var errors: String
   }
 
-  /// Starts the adapter's program with this stage's servers.
-  /// - Parameter environment: more settings; an empty text takes one of the stage's away.
+  /// Starts the adapter's program with the servers of this environment.
+  /// - Parameter environment: further settings; an empty value removes a setting.
   func start(_ arguments: [String], environment: [String: String] = [:], input: [UInt8] = []) throws -> ChildProcess {
     var all = [
       "AMQP_URL": logins.amqpURL, "DATABASE_URL": arguments.first == "migrate" ? logins.ownerURL : logins.databaseURL,
       "PATH": "/usr/bin:/bin", "HOME": NSTemporaryDirectory(),
-      // The tests look into the queue of dead letters themselves, and want each letter there at once.
+      // The tests read the dead-letter queue themselves, and expect each dead letter without delay.
       "DEAD_LETTERS_ARCHIVE": "false", "RETRY_UNKNOWN_CLIENT": "false",
-      // Many programs run side by side.
+      // Many programs run at the same time, so each takes a free port.
       "API_PORT": "0", "PROBES_PORT": "0",
     ]
     all.merge(environment) { $1 }
@@ -102,7 +101,7 @@ final class TestEnvironment: Sendable {
     return child
   }
 
-  /// Runs a command to its end.
+  /// Runs a command and waits for its end.
   func run(_ arguments: [String], environment: [String: String] = [:], input: [UInt8] = []) async throws -> Finished {
     let child = try start(arguments, environment: environment, input: input)
     guard let ending = await child.ended(within: .seconds(60)) else {
@@ -116,7 +115,7 @@ final class TestEnvironment: Sendable {
     return Finished(status: status, output: child.standardOutput, errors: child.standardError)
   }
 
-  /// Runs a command that has to succeed.
+  /// Runs a command that must succeed.
   /// - Returns: its standard output.
   @discardableResult
   func succeed(_ arguments: [String], input: [UInt8] = []) async throws -> String {
@@ -137,7 +136,7 @@ final class TestEnvironment: Sendable {
     return child
   }
 
-  /// Stops `journey serve` as an operator would.
+  /// Stops `journey serve` with a signal and expects exit code 0.
   func stop(_ child: ChildProcess, by signal: Int32 = SIGTERM, within limit: Duration = .seconds(30)) async throws {
     child.send(signal)
     let ending = await child.ended(within: limit)
@@ -146,7 +145,7 @@ final class TestEnvironment: Sendable {
 
   // MARK: Broker
 
-  /// Publishes messages in chunks of random sizes, each confirmed before the next.
+  /// Publishes messages in chunks of random sizes. Each chunk is confirmed before the next.
   func publish(_ messages: [OutboundMessage], chunks: ClosedRange<Int> = 1...400, _ random: inout SeededRandom)
     async throws
   {
@@ -166,7 +165,7 @@ final class TestEnvironment: Sendable {
     }
   }
 
-  /// Takes all that lies in a queue that nobody fills any more.
+  /// Takes all messages from a queue that no program fills any more.
   func drain(_ queue: String) async throws -> [Delivery] {
     let expected = try await admin.messageCount(queue: queue)
     guard expected > 0 else { return [] }
@@ -198,7 +197,7 @@ final class TestEnvironment: Sendable {
 
   // MARK: Database
 
-  /// The rows of a query, every column as text, NULL as an empty one.
+  /// The rows of a query: every column as text, NULL as empty text.
   func rows(_ sql: String) async throws -> [[String]] {
     try await database.perform { connection in
       let result = try connection.execute(sql)
@@ -215,8 +214,7 @@ final class TestEnvironment: Sendable {
 
   func execute(_ sql: String) async throws { _ = try await rows(sql) }
 
-  /// Waits until that many events are stored, every action is known to be published, and all that was published has
-  /// been taken from the queue.
+  /// Waits until `events` events are stored, all actions are recorded as published, and the ingest queue is empty.
   func settles(events: Int, within limit: Duration = .seconds(90), _ child: ChildProcess? = nil) async throws {
     let counts =
       "SELECT count(*), (SELECT count(*) FROM journey_actions WHERE published_at IS NULL) FROM client_journey_events"

@@ -1,26 +1,26 @@
 import Foundation
 import TestServers
 
-/// As whom the adapter's programs log in.
+/// The logins of the adapter's programs.
 enum TestLogin: Sendable {
-  /// As docs/operations.md describes it: `migrate` as an owner of the database that is no superuser, everything else as
-  /// a member of `journey_adapter` and `authenticated`; on the broker a user that may do nothing but with names that
-  /// begin with `journey.`.
+  /// As docs/operations.md describes: `migrate` as an owner of the database without superuser rights, all else as a
+  /// member of `journey_adapter` and `authenticated`; a broker user whose permissions cover only names that begin with
+  /// `journey.`.
   case leastPrivileges
   /// A superuser, and an administrator of the broker.
   case administrator
 }
 
-/// The logins of one stage.
+/// The logins of one test environment.
 struct TestLogins: Sendable {
   let amqpURL: String
-  /// For all commands but `migrate`.
+  /// For all commands except `migrate`.
   let databaseURL: String
   /// For `migrate`.
   let ownerURL: String
-  /// A role that becomes a member of the adapter's roles once these exist.
+  /// The login of all other commands. It becomes a member of the adapter's roles after the migration creates them.
   private let role: String?
-  /// The role that migrates; it makes no roles any more once these exist.
+  /// The role that migrates. It loses the right to create roles once they exist.
   private let owner: String?
 
   static func make(_ login: TestLogin, _ servers: TestServers, vhost: String, databaseURL: String) async throws
@@ -39,7 +39,7 @@ struct TestLogins: Sendable {
       """
       CREATE ROLE \(owner) LOGIN CREATEROLE PASSWORD '\(owner)'; CREATE ROLE \(role) LOGIN PASSWORD '\(role)'; ALTER DATABASE \(name) OWNER TO \(owner)
       """)
-    // Nothing of the adapter makes temporary objects.
+    // The adapter creates no temporary objects.
     try await servers.sql("REVOKE TEMPORARY ON DATABASE \(name) FROM PUBLIC")
     try await servers.grantDefaults(of: owner, in: name)
     return TestLogins(
@@ -54,7 +54,7 @@ struct TestLogins: Sendable {
 }
 
 extension String {
-  /// A URL with another login, whose password is its name. Not by URLComponents, which knows no URL with several hosts.
+  /// A URL with another login, whose password equals its name. URLComponents cannot parse URLs with several hosts.
   fileprivate func loggedIn(as name: String) -> String {
     guard let start = firstRange(of: "://")?.upperBound, let end = self[start...].firstIndex(of: "@") else {
       return self

@@ -1,7 +1,7 @@
 package import Logging
 import Synchronization
 
-/// A value that tests change and wait on, so that no test has to sleep.
+/// A value that tests change and wait for, so that no test has to sleep.
 package final class Watched<State: Sendable>: Sendable {
   private struct Waiter {
     var condition: @Sendable (State) -> Bool
@@ -32,7 +32,7 @@ package final class Watched<State: Sendable>: Sendable {
   }
 
   /// Waits until the condition holds.
-  /// - Throws: `CancellationError`, so that a time limit ends a test that waits in vain.
+  /// - Throws: `CancellationError`, so that a time limit ends the test.
   package func wait(until condition: @escaping @Sendable (State) -> Bool) async throws {
     let id = guarded.withLock { guarded in
       guarded.nextWaiter += 1
@@ -60,8 +60,8 @@ package final class Watched<State: Sendable>: Sendable {
 }
 
 extension Watched<Int> {
-  /// Counts down.
-  /// - Returns: true as often as the number said.
+  /// Decrements the number.
+  /// - Returns: false once it is 0.
   package func removeOne() -> Bool {
     change { left in
       left -= 1
@@ -72,7 +72,7 @@ extension Watched<Int> {
 
 package let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
-/// Runs an operation while `body` does, and waits for its end; gives up on it where the test is cancelled.
+/// Runs an operation while `body` runs, and waits for its end; stops waiting if the test is cancelled.
 package func whileRunning(_ operation: @escaping @Sendable () async throws -> Void, _ body: () async throws -> Void)
   async throws
 {

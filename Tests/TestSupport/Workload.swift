@@ -2,21 +2,21 @@ import AMQPClient
 import Foundation
 import Glibc
 
-/// A client as the host application knows it.
+/// A client as the host application stores it.
 struct WorkloadClient: Hashable {
   var id: String
   var org: String
   /// As SQL text; nil for NULL.
   var aiScore: String?
-  /// Nothing happened to the client in the last so many days.
+  /// The client has no events in the last `quietDays` days.
   var quietDays: Double
-  /// What can happen to the client: risks have to be missing with some, whatever the number of events.
+  /// The event types of the client. Some clients have few, so that they lack risks however many events they have.
   var types: [String]
-  /// How often something happens to the client, against the others.
+  /// The client's share of the events, relative to others.
   var weight: Int
 }
 
-/// An event as its source tells it.
+/// An event as its source sends it.
 struct WorkloadEvent: Hashable {
   var id: String
   var source: String
@@ -65,7 +65,7 @@ struct WorkloadEvent: Hashable {
   }
 }
 
-/// Organisations, clients, and a set of random events of them.
+/// Organisations, clients, and random events of these clients.
 struct Workload {
   static let types = [
     "lead_created", "lead_qualified", "contract_signed", "meeting_scheduled", "milestone_completed", "deliverable_sent",
@@ -73,14 +73,14 @@ struct Workload {
     "invoice_paid", "invoice_overdue", "ticket_opened", "ticket_closed", "survey_answered", "subscription_renewed",
     "usage_high",
     "cancel_requested",
-    // Not among the fifteen that both profiles have to know, but each brings a risk of its own.
+    // Not among the fifteen types that both profiles must know; each causes a risk of its own.
     "milestone_delayed", "usage_low", "usage_reported",
   ]
   private static let day: Int64 = 86_400_000_000
 
   var orgs: [String]
   var clients: [WorkloadClient]
-  /// Each once, in no order.
+  /// Each event once, in no particular order.
   var events: [WorkloadEvent]
 
   init(events count: Int, clients clientCount: Int = 60, orgs orgCount: Int = 4, _ random: inout SeededRandom) {
@@ -118,7 +118,8 @@ struct Workload {
       source: ["/crm/acme", "/billing/acme", "/support", "/projects/main"].randomElement(using: &random)!,
       client: client, type: type,
       at: time(of: client, now: now, &random))
-    // Of one moment, of one id from several sources: what only the whole order keeps apart.
+    // Events with the same time, and with the same id from several sources: only the full sort order distinguishes
+    // them.
     if random.chance(15),
       let other = made.suffix(400).filter({ $0.client.id == client.id }).randomElement(using: &random)
     {
@@ -140,18 +141,18 @@ struct Workload {
     let span = random.chance(50) ? 60.0 : 500.0
     let days = client.quietDays + 0.01 + Double.random(in: 0..<span, using: &random)
     let at = now - Int64(days * Double(day))
-    // Whole hours meet often.
+    // Whole hours make equal times frequent.
     return random.chance(30) ? at / 3_600_000_000 * 3_600_000_000 : at
   }
 
-  /// All events in random order, a few of them several times.
+  /// All events in random order, some of them several times.
   func messages(duplicates percent: Int = 5, _ random: inout SeededRandom) -> [OutboundMessage] {
     var all = events
     for event in events where random.chance(percent) { all.append(event) }
     return all.shuffled(using: &random).map(\.message)
   }
 
-  /// Puts organisations and clients where the host application keeps them.
+  /// Inserts organisations and clients into the host application's tables.
   func seed(_ environment: TestEnvironment) async throws {
     let orgRows = orgs.map { "('\($0)', 'An organisation')" }.joined(separator: ",")
     try await environment.execute("INSERT INTO organizations (id, name) VALUES \(orgRows)")
