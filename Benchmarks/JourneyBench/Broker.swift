@@ -1,8 +1,8 @@
 import AMQPClient
 import Foundation
 
-/// What the adapter made of the events, and the floor has to write as well: how many actions to each channel, how
-/// large, and an explanation of middling size.
+/// What the adapter produced from the events, so that the floor writes the same: the number of actions per channel,
+/// their size, and an explanation of average size.
 struct ActionMix: Codable {
   var email = 0
   var voice = 0
@@ -39,7 +39,7 @@ struct Broker {
     }
   }
 
-  /// Messages of the ingest queue that no program has taken yet.
+  /// Messages in the ingest queue that no program has consumed yet.
   func waiting() async throws -> Int { try await admin.messageCount(queue: "journey.ingest") }
   func deadLetters() async throws -> Int { try await admin.messageCount(queue: "journey.dead-letters") }
 
@@ -49,8 +49,8 @@ struct Broker {
     return count
   }
 
-  /// Publishes events under confirms, every hundredth of them twice.
-  /// - Returns: how many messages that were.
+  /// Publishes events with confirms, every hundredth of them twice.
+  /// - Returns: the number of messages.
   func preload(_ events: Int, of workload: Workload) async throws -> Int {
     var workload = workload
     var sent = 0
@@ -74,10 +74,10 @@ struct Broker {
     }
   }
 
-  /// Hands a message to the broker without waiting for its confirm: the load of an open loop does not slow down.
+  /// Sends a message without waiting for its confirm, so that an open loop does not slow down.
   func send(_ message: OutboundMessage) { publisher.publish([message]) { _ in } }
 
-  /// Counts the actions that wait in the queues. Counted by the broker, so that the size is what workers get.
+  /// Counts the actions in the queues. The broker counts them, so the sizes are those of real messages.
   func mix() async throws -> ActionMix {
     var mix = ActionMix()
     mix.email = try await admin.messageCount(queue: "journey.actions.email")
@@ -85,7 +85,7 @@ struct Broker {
     mix.human = try await admin.messageCount(queue: "journey.actions.human")
     var bytes = 0
     var sampled = 0
-    // A sample is enough: bodies differ by names and reasons only.
+    // A sample is enough: bodies differ only in names and reasons.
     for channel in Self.channels {
       for _ in 0..<200 {
         guard let delivery = try await admin.get(queue: "journey.actions.\(channel)") else { break }

@@ -1,14 +1,14 @@
 import Foundation
 import Glibc
 
-/// A problem of the benchmark itself, worded for a person.
+/// A failure of the benchmark itself, as text for the user.
 struct BenchmarkError: Error, CustomStringConvertible {
   var description: String
   init(_ description: String) { self.description = description }
 }
 
-/// Runs a command to its end.
-/// - Returns: what it wrote to standard output.
+/// Runs a command and waits for its end.
+/// - Returns: its standard output.
 @discardableResult
 func execute(_ arguments: [String], environment: [String: String] = [:]) throws -> String {
   let process = try launch(arguments, environment: environment, output: Pipe())
@@ -22,14 +22,14 @@ func execute(_ arguments: [String], environment: [String: String] = [:]) throws 
   return String(decoding: output, as: UTF8.self)
 }
 
-/// Starts a command; what it reports on standard error is shown.
+/// Starts a command. Its standard error is shown.
 func launch(_ arguments: [String], environment: [String: String], output: Pipe?) throws -> Process {
   let process = Process()
   process.executableURL = URL(fileURLWithPath: arguments[0])
   process.arguments = Array(arguments.dropFirst())
   process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
   process.standardOutput = output ?? FileHandle.nullDevice
-  // A dispatch thread blocks all signals and a child inherits that: it would never hear that it should end.
+  // Dispatch threads block all signals, and a child process inherits that. It would never receive a signal to stop.
   var none = sigset_t(), before = sigset_t()
   sigemptyset(&none)
   pthread_sigmask(SIG_SETMASK, &none, &before)
@@ -38,8 +38,8 @@ func launch(_ arguments: [String], environment: [String: String], output: Pipe?)
   return process
 }
 
-/// A part of the result, to be seen at once.
+/// Prints a part of the result without delay.
 func show(_ text: String) { FileHandle.standardOutput.write(Data((text + "\n").utf8)) }
 
-/// Progress, for people: standard output is for the result.
+/// Prints progress to standard error; standard output is for the result.
 func say(_ text: String) { FileHandle.standardError.write(Data((text + "\n").utf8)) }

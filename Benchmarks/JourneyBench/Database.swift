@@ -3,14 +3,14 @@ import PostgresClient
 
 /// The benchmark's own connection to the database, as its owner.
 struct Database {
-  /// What PostgreSQL counted up to a moment.
+  /// PostgreSQL's counters at one point in time.
   struct Counters {
     var walBytes: Int
     var commits: Int
   }
 
   private let worker: PostgresWorker
-  /// The server's process for this connection: what it uses is the benchmark's, not the measured program's.
+  /// The server process of this connection. Its CPU time is the benchmark's, not the measured program's.
   let backend: Int32
 
   init(_ servers: Servers) async throws {
@@ -27,7 +27,7 @@ struct Database {
     try await worker.perform { _ = try $0.execute(sql) }
   }
 
-  /// The first row's numbers.
+  /// The numbers in the first row.
   func numbers(_ sql: String) async throws -> [Int] {
     try await worker.perform { connection in
       let result = try connection.execute(sql)
@@ -43,7 +43,7 @@ struct Database {
     return Counters(walBytes: row[0], commits: row[1])
   }
 
-  /// The explanation of a score whose size comes closest to the mean.
+  /// The explanation of a score whose size is closest to the mean.
   func typicalExplanation() async throws -> String {
     try await worker.perform { connection in
       let result = try connection.execute(
@@ -57,7 +57,7 @@ struct Database {
 
   // MARK: Contents
 
-  /// - Parameter first: so many are there already.
+  /// - Parameter first: the number of existing clients.
   func seed(clients: Int, after first: Int = 0) async throws {
     try await execute(
       """
@@ -70,8 +70,8 @@ struct Database {
       """)
   }
 
-  /// Older events, in the form in which the adapter stores them, spread evenly over the clients. Foreign keys are not
-  /// checked: the rows are made here.
+  /// Adds older events, as the adapter stores them, spread evenly over the clients. Foreign keys are not checked,
+  /// because the rows are generated here.
   func addHistory(_ events: Int, clients: Int, hotClient: Int) async throws {
     try await execute("SET session_replication_role = replica; SET synchronous_commit = off")
     let step = 500_000
@@ -118,8 +118,7 @@ struct Database {
     "('00000000-0000-4000-\(kind)-' || lpad(to_hex((\(n)) + 1), 12, '0'))::uuid"
   }
 
-  /// Empties the adapter's tables; older events stay, but not what is told from them: every run meets its clients for
-  /// the first time.
+  /// Empties the adapter's tables. Older events may stay, but no state, so every run starts with unread clients.
   func reset(keepingHistory: Bool) async throws {
     let kept = keepingHistory ? "'client_journey_events', 'journey_identities'" : "''"
     try await execute(
@@ -133,7 +132,7 @@ struct Database {
     try await execute("CHECKPOINT")
   }
 
-  /// The events of a run that are stored, by their key's index.
+  /// How many events of a run are stored, by the prefix of their ids.
   func stored(run: Int) async throws -> Int {
     let organizations = (0..<Workload.organizations).map { "'\(Workload.organizationID($0))'" }.joined(separator: ",")
     let sources = Workload.sources.map { "'\($0)'" }.joined(separator: ",")
@@ -144,6 +143,6 @@ struct Database {
       """)[0]
   }
 
-  /// The actions decided since the last reset.
+  /// The number of actions decided since the last reset.
   func decided() async throws -> Int { try await numbers("SELECT count(*) FROM journey_actions")[0] }
 }

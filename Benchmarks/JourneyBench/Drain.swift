@@ -1,33 +1,33 @@
 import Foundation
 
-/// What one drain of a preloaded queue took.
+/// The measurements of draining a preloaded queue once.
 struct DrainResult: Codable {
   var subject: Subject
   var eventsPerSecond: Double
-  /// Seconds from the program's start to when it was seen to have acknowledged something; nil where the broker hands
-  /// all out at once.
+  /// Seconds from the program's start to its first observed acknowledgement; nil if the broker delivers all messages at
+  /// once.
   var firstAck: Double?
-  /// Milliseconds of CPU for a thousand events.
+  /// Milliseconds of CPU per thousand events.
   var ownCPU: Double
   var brokerCPU: Double
   var databaseCPU: Double
-  /// Of the largest process.
+  /// The peak of the largest process.
   var peakMiB: Double
   var walBytesPerEvent: Double
   var commits: Double
   var actions: Int
 }
 
-/// Where programs are measured in turn, on the same servers.
+/// Measures programs in turn on the same servers.
 struct BenchmarkRun {
   let options: RunOptions
   let servers: Servers
   let broker: Broker
   let database: Database
 
-  /// Preloads the queue, starts the program, and waits until every event is stored and every action in its queue. The
-  /// clock runs from the program's start; that everything was acknowledged as well shows when the program has ended and
-  /// nothing came back.
+  /// Preloads the queue, starts the program, and waits until every event is stored and every action is in its queue.
+  /// The time starts with the program. After the program ends, an empty queue shows that all messages were
+  /// acknowledged.
   func drain(
     _ subject: Subject, _ scenario: Scenario, run: Int, mix: inout ActionMix
   ) async throws -> DrainResult {
@@ -52,12 +52,12 @@ struct BenchmarkRun {
       }
       let asked = clock.now
       let waiting = try await broker.waiting()
-      // More than may be unacknowledged have left the queue.
+      // More messages have left the queue than may be unacknowledged.
       if firstAck == nil, messages > handedOut, waiting < messages - handedOut {
         firstAck = seconds(began.duration(to: clock.now))
       }
       if scenario.watchesMemory {
-        // Of a long queue the broker's count may be some time behind.
+        // The broker's count of a long queue may lag.
         let stored = try await database.stored(run: run)
         queries += 1
         while tenth < 10, stored >= events * (tenth + 1) / 10 {
@@ -71,7 +71,7 @@ struct BenchmarkRun {
         queries += 2
         if try await isDone(subject.kind, run: run, events: events, mix: mix) { break }
       }
-      // The broker's and the database's state can only be asked for; asking takes at most a tenth of the time.
+      // The state of the broker and the database can only be polled. Polling takes at most a tenth of the time.
       try await clock.sleep(for: max(.milliseconds(10), asked.duration(to: clock.now) * 10 * min(1, events / 200_000)))
     }
     let took = seconds(began.duration(to: clock.now))
@@ -98,7 +98,7 @@ struct BenchmarkRun {
       actions: measured.total)
   }
 
-  /// The queues, and the tables but for older events.
+  /// Empties the queues, and the tables except older events.
   func empty(for scenario: Scenario) async throws {
     try await broker.empty()
     try await database.reset(keepingHistory: scenario.keepsHistory)
@@ -115,8 +115,8 @@ struct BenchmarkRun {
     return try await broker.actions() >= expectedActions(kind, of: mix.total)
   }
 
-  /// The floor spreads a share over workers, and each of them keeps less than two actions of each channel to itself.
-  /// - Parameter total: how many the floor is to publish.
+  /// The floor divides the actions among its workers. Each worker may keep back fewer than two actions per channel.
+  /// - Parameter total: how many actions the floor is asked to publish.
   func expectedActions(_ kind: Program.Kind, of total: Int) async throws -> Int {
     kind == .adapter ? try await database.decided() : total - 2 * options.floorWorkers * Broker.channels.count
   }

@@ -1,8 +1,8 @@
-/// What the adapter is to reach, and what it did.
+/// A target for the adapter, and the measured value.
 struct Goal: Codable {
   var name: String
   var asked: Double
-  /// Whether `asked` is the least that is to be reached, or the most.
+  /// Whether `asked` is a minimum or a maximum.
   var isLeast: Bool
   var measured: Double
   var digits: Int
@@ -17,12 +17,12 @@ struct Goal: Codable {
   }
 }
 
-/// All that is measured by default, and how it compares with what is asked.
+/// Runs all default measurements and compares them with the targets.
 struct Goals {
   var events: Int
   var rounds: Int
   var seconds: Int
-  /// Older events, of all clients and of one.
+  /// Older events of all clients, and of one client.
   var history: Int
   var hotClient: Int
 
@@ -46,8 +46,8 @@ struct Goals {
       + latency(slow) + latency(fast) + latency(busy, maxOf: most)
   }
 
-  /// The most events a second that are kept up with: of rates each an eighth below the one before, the first at which
-  /// the last action came so soon after the last event that the adapter did at least 0.95 of the rate.
+  /// The highest sustained rate in events per second. It tries rates, each an eighth below the one before, and returns
+  /// the first at which the adapter finished fast enough to reach 0.95 of the rate.
   private func maxSustained(_ measurement: inout Measurement, below drained: Double) async throws -> Int {
     var rate = drained
     while true {
@@ -89,7 +89,7 @@ struct Goals {
       return aged.eventsPerSecond / empty.eventsPerSecond
     }
     guard let adapter = ratio(.adapter), let floor = ratio(.floor) else { return [] }
-    // Measured minutes apart: the floor's own tells how much of a difference is the machine's and the table's.
+    // Measured minutes apart: the floor's ratio shows how much of the difference the machine and the table cause.
     return [.atLeast(0.9, "throughput with \(stored), of that with none (the floor: \(fixed(floor, 2)))", adapter)]
   }
 

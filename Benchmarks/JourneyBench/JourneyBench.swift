@@ -53,7 +53,7 @@ import Foundation
     where !(0..<100_000_000).contains(value) {
       throw ValidationError("--\(name) \(value): 0 to 99999999")
     }
-    // The ids of events tell runs apart by four digits.
+    // The ids of events contain four digits for the run.
     guard rounds <= 100 else { throw ValidationError("--rounds \(rounds): at most 100") }
     if let rate, !(1...100_000).contains(rate) { throw ValidationError("--rate \(rate): 1 to 100000") }
     guard (0...100).contains(hotShare ?? 0) else { throw ValidationError("--hot-share: 0 to 100, in percent") }
@@ -122,7 +122,7 @@ import Foundation
     if json { show(try report.json) } else if !report.goals.isEmpty { show(report.goalsTable) }
   }
 
-  /// In the default profile: to the letter of the design document nobody is evaluated as time passes.
+  /// In the default profile, because the literal one does not evaluate over time.
   private func measure(_ sweep: Sweep, on benchmark: BenchmarkRun) async throws -> SweepResult {
     var options = benchmark.options
     options.clients = sweep.clients

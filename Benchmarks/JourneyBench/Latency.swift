@@ -3,7 +3,7 @@ import Foundation
 import Histogram
 import Synchronization
 
-/// From when an event was due to be published to its action in the hands of a consumer, in microseconds.
+/// Latency from the time an event was due to be published until a consumer received its action, in microseconds.
 struct LatencyResult: Codable {
   var subject: Subject
   var actions: Int
@@ -13,16 +13,16 @@ struct LatencyResult: Codable {
   var max: UInt64
 }
 
-/// Takes actions from their queues and measures how old the event behind each is.
+/// Consumes actions and measures the age of the event behind each.
 final class LatencyRecorder: Sendable {
   private struct State {
-    /// When an event should have been published: a load that is late itself must not hide what waits for it.
+    /// When each event was due to be published. Measuring from the due time counts delays of the load itself, too.
     var dueAt: [UInt64]
-    /// All actions, of whatever run.
+    /// All actions, of any run.
     var seen = 0
     var bytes = 0
     var byChannel = [0, 0, 0]
-    /// How long each event's action took, in microseconds; 0 where there is none (yet).
+    /// The latency of each event's action in microseconds; 0 if there is no action (yet).
     var took: [UInt64]
     var histogram: Histogram<UInt64>
   }
@@ -36,7 +36,7 @@ final class LatencyRecorder: Sendable {
     state = Mutex(State(dueAt: none, took: none, histogram: histogram))
   }
 
-  /// The actions of the run's own events so far.
+  /// The actions of this run's events so far.
   var mix: ActionMix {
     state.withLock { state in
       var mix = ActionMix(email: state.byChannel[0], voice: state.byChannel[1], human: state.byChannel[2])
@@ -47,7 +47,7 @@ final class LatencyRecorder: Sendable {
   var seen: Int { state.withLock { $0.seen } }
   var histogram: Histogram<UInt64> { state.withLock { $0.histogram } }
 
-  /// Of the run's events in a part of it, those that led to an action.
+  /// The latencies of a range of the run's events, without those that led to no action.
   func latencies(of events: Range<Int>) -> [UInt64] {
     state.withLock { state in state.took[events.clamped(to: state.took.indices)].filter { $0 > 0 } }
   }
@@ -81,8 +81,8 @@ final class LatencyRecorder: Sendable {
 }
 
 extension BenchmarkRun {
-  /// Publishes events on schedule, whatever has become of those before, while the program is at work.
-  /// - Returns: seconds from when the last event was due to the last action.
+  /// Publishes events on schedule while the program runs, without waiting for earlier ones.
+  /// - Returns: seconds from the last event's due time to the last action.
   func publish(
     to subject: Subject, _ scenario: Scenario, rate: Int, run: Int, mix: inout ActionMix,
     into histogram: inout Histogram<UInt64>
@@ -122,12 +122,12 @@ extension BenchmarkRun {
     }
   }
 
-  /// - Returns: when the last event was due, in nanoseconds of the monotonic clock.
+  /// - Returns: the due time of the last event, in nanoseconds of the monotonic clock.
   @discardableResult
   func send(_ scenario: Scenario, run: Int, rate: Int, _ recorder: LatencyRecorder) async -> UInt64 {
     var workload = workload(scenario, run: run)
     let messages = (0..<scenario.events).map { workload.event($0) }
-    // A thread of its own that sleeps to a set time, so that the load's own jitter stays out of the figures.
+    // A separate thread that sleeps until fixed times, which keeps the load's own jitter small.
     return await withCheckedContinuation { continuation in
       Thread.detachNewThread { [broker] in
         let start = LatencyRecorder.now() + 10_000_000
@@ -144,8 +144,7 @@ extension BenchmarkRun {
     }
   }
 
-  /// Connections, prepared statements and caches are those of a program that has been at work for a while, and is done
-  /// with it.
+  /// Warms up connections, prepared statements and caches, and waits until the program is idle.
   private func warmUp(_ program: Program, _ scenario: Scenario, run: Int, _ mix: ActionMix, _ recorder: LatencyRecorder)
     async throws
   {
@@ -169,9 +168,9 @@ extension BenchmarkRun {
   }
 }
 
-/// A worker of one channel that only looks at the clock.
+/// A consumer of one channel that only records times.
 final class ActionConsumer: Sendable {
-  /// The consumer's own callback settles what it gets.
+  /// The callback acknowledges messages through it.
   private let consumer = Mutex<AMQPConsumer?>(nil)
 
   func start(_ settings: AMQPConnectionSettings, channel: Int, recorder: LatencyRecorder) {

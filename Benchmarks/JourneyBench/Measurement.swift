@@ -4,18 +4,18 @@ import Histogram
 struct Measurement {
   let benchmark: BenchmarkRun
   private let onResult: (ScenarioResult) -> Void
-  /// The next run's number: the ids of its events begin with it, and older runs may be stored still.
+  /// The number of the next run. Event ids begin with it, because events of older runs may still be stored.
   private var run = 0
   private(set) var results: [ScenarioResult] = []
 
-  /// - Parameter onResult: told each scenario's result when it is there.
+  /// - Parameter onResult: called with each scenario's result.
   init(_ benchmark: BenchmarkRun, onResult: @escaping (ScenarioResult) -> Void) {
     self.benchmark = benchmark
     self.onResult = onResult
   }
 
-  /// The contenders in turn, in the other order every second round. What the adapter publishes, the floor has to
-  /// publish too: the adapter goes first, once more than it is counted.
+  /// Measures the programs in turn, and reverses the order every second round. The floor publishes as many actions as
+  /// the adapter does, so the adapter runs once before the counted rounds.
   mutating func measure(_ scenario: Scenario) async throws -> ScenarioResult {
     say(scenario.title)
     var result = ScenarioResult(scenario: scenario)
@@ -62,19 +62,19 @@ struct Measurement {
   }
 }
 
-/// What a scenario came to, with every round.
+/// The result of a scenario, with every round.
 struct ScenarioResult: Codable {
   var scenario: Scenario
-  /// What the adapter published, and the floor had to.
+  /// What the adapter published, and the floor has to publish.
   var mix = ActionMix()
   var drains: [DrainResult] = []
-  /// How long after an open loop's last event its last action came, in seconds: the worst of a contender's rounds.
+  /// Seconds from the last event of an open loop to its last action: the worst round of each program.
   var behind: [String: Double] = [:]
   var latencies: [LatencyResult] = []
 
   init(scenario: Scenario) { self.scenario = scenario }
 
-  /// The medians of a contender's rounds.
+  /// The medians of a program's rounds.
   func medians(_ subject: Subject) -> DrainResult? {
     let rounds = drains.filter { $0.subject == subject }
     guard !rounds.isEmpty else { return nil }

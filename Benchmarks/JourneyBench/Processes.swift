@@ -1,11 +1,11 @@
 import Foundation
 
-/// What the kernel counts of a process, below /proc.
+/// Reads the kernel's counters of processes from /proc.
 enum Processes {
   private static let tick = 1000.0 / Double(sysconf(Int32(_SC_CLK_TCK)))
 
-  /// CPU time in milliseconds, user and system; 0 for a process that is gone.
-  /// - Parameter children: also that of its children that have ended.
+  /// CPU time in milliseconds, user and system; 0 if the process has ended.
+  /// - Parameter children: includes children that have ended.
   static func cpu(_ pid: Int32, children: Bool = false) -> Double {
     guard let text = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8),
       let end = text.lastIndex(of: ")")
@@ -14,7 +14,7 @@ enum Processes {
     return fields.dropFirst(11).prefix(children ? 4 : 2).reduce(0) { $0 + (Double($1) ?? 0) } * tick
   }
 
-  /// The CPU time of a server whose work is done by child processes.
+  /// The CPU time of a server with worker processes.
   static func cpuOfTree(_ pid: Int32, without excluded: Int32) -> Double {
     let text = (try? String(contentsOfFile: "/proc/\(pid)/task/\(pid)/children", encoding: .utf8)) ?? ""
     let children = text.split(separator: " ").compactMap { Int32($0) }

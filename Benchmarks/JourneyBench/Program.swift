@@ -1,9 +1,9 @@
 import Foundation
 
-/// A program under measurement: one or more processes that drain the ingest queue.
+/// The measured program: one or more processes that consume the ingest queue.
 struct Program {
   enum Kind: String, Codable, CaseIterable {
-    /// The least work, `Floor/main.c`.
+    /// The minimal program, `Floor/main.c`.
     case floor
     case adapter
   }
@@ -11,7 +11,7 @@ struct Program {
   let subject: Subject
   private let processes: [Process]
 
-  /// How many messages the broker hands out that are not acknowledged yet.
+  /// The maximum number of unacknowledged messages.
   static func prefetch(_ subject: Subject, _ options: RunOptions) -> Int {
     (subject.kind == .floor ? options.floorWorkers : subject.instances) * 2000
   }
@@ -34,7 +34,7 @@ struct Program {
     case .adapter:
       if let workers = options.workers { environment["PIPELINE_WORKERS"] = "\(workers)" }
       environment["INGEST_PREFETCH"] = "2000"
-      // The HTTP interface serves people; it is no part of what an event costs.
+      // The HTTP interface is not part of event processing.
       environment["API_ENABLED"] = "false"
       let command = [options.adapterBinary, "serve", "--config", options.configuration, "--log-level", "warning"]
       let processes = try (0..<subject.instances).map { _ in
@@ -45,7 +45,7 @@ struct Program {
   }
 
   var cpu: Double { processes.reduce(0) { $0 + Processes.cpu($1.processIdentifier) } }
-  /// Of the largest process.
+  /// The peak of the largest process.
   var peakMemoryMiB: Double { processes.map { Processes.peakMemoryMiB($0.processIdentifier) }.max() ?? 0 }
   var memoryMiB: Double { processes.map { Processes.memoryMiB($0.processIdentifier) }.max() ?? 0 }
 
@@ -57,7 +57,7 @@ struct Program {
     for process in processes where process.isRunning { Foundation.kill(process.processIdentifier, SIGKILL) }
   }
 
-  /// Asks for an orderly end and waits for it.
+  /// Asks the processes to stop, and waits.
   func stop() throws {
     for process in processes { process.terminate() }
     for process in processes { process.waitUntilExit() }
@@ -67,7 +67,7 @@ struct Program {
   }
 }
 
-/// What all runs share.
+/// The options that all runs share.
 struct RunOptions {
   var adapterBinary: String
   var floorBinary: String

@@ -1,13 +1,13 @@
 import Foundation
 
-/// All that a run of the benchmark found, for `--json`.
+/// The complete result of a benchmark, for `--json`.
 struct Report: Codable {
   var machine = Machine.current()
   var clients: Int
   var profile: String
   var scenarios: [ScenarioResult] = []
   var sweep: SweepResult?
-  /// What was asked and what was measured; empty unless all or the sweep was measured.
+  /// Targets and measured values; empty unless all or the sweep was measured.
   var goals: [Goal] = []
 
   struct Machine: Codable {
@@ -40,7 +40,8 @@ extension Report {
     }
   }
 
-  /// Printed first; then each scenario when it is measured, so that a later failure does not lose it, then the goals.
+  /// The first part of the output. Scenarios and targets follow as they are measured, so a later failure does not lose
+  /// them.
   var head: String {
     """
     \(machine.cores) cores (\(machine.model)) for servers and programs; commit \(machine.commit)
@@ -101,7 +102,7 @@ extension ScenarioResult {
   }
 }
 
-/// The first column to the left, numbers to the right.
+/// Aligns the first column left, and numbers right.
 func table(_ rows: [[String]]) -> [String] {
   let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
   return rows.map { row in

@@ -1,4 +1,4 @@
-/// Who is measured: a program, or several instances of it on the one queue.
+/// The measured program, or several instances of it on one queue.
 struct Subject: Codable, Hashable {
   var kind: Program.Kind
   var instances = 1
@@ -9,26 +9,26 @@ struct Subject: Codable, Hashable {
   var name: String { kind.rawValue + (instances > 1 ? " x \(instances)" : "") }
 }
 
-/// One measurement: what is to be done, on what is stored already, by whom.
+/// One measurement: the load, the stored data and the programs.
 struct Scenario: Codable {
   enum Load: Codable {
-    /// A queue that is filled before the clock starts.
+    /// A queue that is filled before the measurement starts.
     case drain(events: Int)
-    /// An open loop: events a second, published on schedule whatever has become of those before.
+    /// An open loop: events are published on schedule, without waiting for earlier ones.
     case steady(rate: Int, seconds: Int)
   }
 
   var load: Load
   var subjects: [Subject]
-  /// Each contender so often, in turn.
+  /// Rounds per program.
   var rounds: Int
-  /// Older events that are stored, those of one client not counted.
+  /// Stored older events, without those of the hot client.
   var history = 0
-  /// Older events of one client.
+  /// Stored older events of one client.
   var hotClient = 0
-  /// The percentage of events that speak of that client.
+  /// The percentage of events for that client.
   var hotShare = 0
-  /// Whether memory is told on the way.
+  /// Whether memory is reported during the run.
   var watchesMemory = false
 
   var keepsHistory: Bool { history + hotClient > 0 }

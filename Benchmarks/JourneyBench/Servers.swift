@@ -1,6 +1,6 @@
 import Foundation
 
-/// Private servers in a folder of their own, ended with this process whatever happens to it.
+/// Private servers in a directory of their own. They end with this process in all cases.
 struct Servers {
   let directory: String
   let amqpURL: String

@@ -1,21 +1,21 @@
-/// Many clients who fall due at once, while events come: how many are evaluated a second, and what the events notice of
-/// it.
+/// Many clients become due at the same time while events arrive: how many are evaluated per second, and how the latency
+/// of the events changes.
 struct Sweep: Codable {
-  /// With states, in 20 organisations.
+  /// Clients with states, in 20 organisations.
   var clients: Int
-  /// How many of them fall silent at the same moment.
+  /// How many of them become due at the same time.
   var due: Int
-  /// Events a second.
+  /// Events per second.
   var rate: Int
   var rounds: Int
 
-  /// Of all clients one in so many falls due.
+  /// One in `share` clients becomes due.
   static let share = 20
-  /// The most rounds: each has clients of its own, with and without anything due.
+  /// The maximum number of rounds: each uses clients of its own, with and without due clients.
   static let maxRounds = share / 2
-  /// Events a second where nothing else is asked for.
+  /// Events per second by default.
   static let usualRate = 200
-  /// What is asked of the adapter, in clients a second.
+  /// The target in clients per second.
   static let asked = 2000.0
 
   init(due: Int, rate: Int, rounds: Int) {
@@ -25,11 +25,11 @@ struct Sweep: Codable {
     self.rounds = rounds
   }
 
-  /// How long events come before the clients are due: what starts has started by then.
+  /// Seconds of events before the clients become due, enough to finish all start-up work.
   var lead: Int { 8 }
-  /// How long events come after that: twice the time that is asked for, and two looks at what is due.
+  /// Seconds of events after that: twice the target time, and two polls for due clients.
   var seconds: Int { Int(2 * Double(due) / Self.asked) + 10 }
-  /// From when the events are stored whose silence makes a client due, until it does.
+  /// Seconds between storing the templates' events and the time at which their clients become due.
   var preparation: Int { 30 + due / 1000 }
 
   var title: String {
@@ -37,16 +37,16 @@ struct Sweep: Codable {
   }
 }
 
-/// What a round showed.
+/// The result of a round.
 struct SweepRound: Codable {
-  /// Whether anybody was due.
+  /// Whether any client became due.
   var isDue: Bool
-  /// How many clients were evaluated as time passed, and in how many seconds, from the first to the last of them.
+  /// How many clients were evaluated over time, and the seconds from the first to the last of them.
   var evaluated = 0
   var seconds = 0.0
-  /// The events that came meanwhile; where nobody was due, those of as long a time.
+  /// The latency of the events in that time; in a round without due clients, in a period of the same length.
   var latency: LatencyResult
-  /// Milliseconds of CPU in all, while the load came and until all its actions were there.
+  /// Total CPU milliseconds until the last action arrived.
   var ownCPU: Double
   var brokerCPU: Double
   var databaseCPU: Double
@@ -58,7 +58,7 @@ struct SweepRound: Codable {
 struct SweepResult: Codable {
   var sweep: Sweep
   var rounds: [SweepRound] = []
-  /// Of all rounds together.
+  /// Over all rounds.
   var quiet: LatencyResult
   var busy: LatencyResult
 
@@ -73,7 +73,7 @@ struct SweepResult: Codable {
 
   private func medianOfDue(_ value: (SweepRound) -> Double) -> Double { median(rounds.filter(\.isDue).map(value)) }
 
-  /// What a client that was evaluated took, in microseconds: the difference between the rounds with and without.
+  /// The cost of evaluating one client in microseconds: the difference between rounds with and without due clients.
   private func cost(_ value: (SweepRound) -> Double) -> Double {
     let without = median(rounds.filter { !$0.isDue }.map(value))
     return (medianOfDue(value) - without) * 1000 / max(1, medianOfDue { Double($0.evaluated) })

@@ -1,24 +1,23 @@
 import AMQPClient
 import Foundation
 
-/// Clients whose states the adapter itself makes, from events that come as all events do; those of all others are
-/// copies of them.
+/// Clients whose states the adapter computes from ordinary events. The states of all other clients are copies of them.
 struct SweepTemplates {
-  /// Of each round.
+  /// Templates per round.
   static let count = 40
-  /// The silence after which engagement counts as low, and the events that are too few: what the default profile says.
+  /// The period in seconds after which engagement counts as low, as in the default profile.
   private static let silence = 30 * 86_400
 
-  /// The number of the first.
+  /// The number of the first template.
   let first: Int
   let moment: Int
 
   var ids: String { (first..<first + Self.count).map { "'\(Workload.clientID($0))'" }.joined(separator: ",") }
 
-  /// Nothing that makes a project active: its own silence would have an end as well.
+  /// No event that makes a project active: its own period would end as well.
   private static let types = Workload.types.filter { !$0.hasPrefix("milestone") }
 
-  /// Ten events of each: the third newest is no longer recent enough at the moment, the newest tell the stage.
+  /// Ten events for each client. At `moment` the third newest leaves the period; the newest set the stage.
   func events(run: Int) -> [OutboundMessage] {
     (0..<Self.count).flatMap { client in
       (0..<10).map { n in
@@ -38,7 +37,7 @@ struct SweepTemplates {
 }
 
 extension BenchmarkRun {
-  /// Has the adapter take the events in of clients who fall silent at a moment.
+  /// Lets the adapter store events of clients that become due at `moment`.
   func makeTemplates(_ sweep: Sweep, round: Int, silentAt moment: Int) async throws -> SweepTemplates {
     let templates = SweepTemplates(first: sweep.clients + round * SweepTemplates.count, moment: moment)
     try await broker.publish(templates.events(run: round))
@@ -51,7 +50,7 @@ extension BenchmarkRun {
 }
 
 extension Database {
-  /// Whether all have ten events, and nothing but the silence makes them due.
+  /// Whether all templates have ten events and become due at `moment`.
   fileprivate func areReady(_ templates: SweepTemplates) async throws -> Bool {
     let row = try await numbers(
       """
@@ -73,7 +72,7 @@ extension Database {
     "(SELECT row_number() OVER (ORDER BY client_id) - 1 AS n, * FROM journey_client_state WHERE client_id IN (\(templates.ids)))"
   }
 
-  /// A state for each client, due within twenty days after the templates are.
+  /// Adds a state for each client, due within twenty days after the templates.
   func addStates(_ sweep: Sweep, _ templates: SweepTemplates) async throws {
     try await execute("SET session_replication_role = replica; SET synchronous_commit = off")
     let step = 200_000
@@ -91,7 +90,7 @@ extension Database {
     try await execute("VACUUM ANALYZE journey_client_state")
   }
 
-  /// Has the clients of a round stand as its templates do: each round has others.
+  /// Copies the templates' states to the clients of a round. Each round has its own clients.
   func letFallDue(_ sweep: Sweep, round: Int, _ templates: SweepTemplates) async throws {
     let first = (round - 1) % Sweep.share * sweep.due
     try await execute(
@@ -109,7 +108,7 @@ extension Database {
       .isEmpty
   }
 
-  /// How many clients were evaluated as time passed, and when the first and the last of them.
+  /// How many clients were evaluated over time, and the times of the first and the last of them.
   func evaluatedOverTime(since moment: Int) async throws -> (count: Int, first: Double, last: Double) {
     let row = try await numbers(
       """

@@ -1,12 +1,13 @@
 import Foundation
 import Histogram
 
-/// The rounds of a sweep, one after the other on the same clients.
+/// The rounds of a sweep, one after the other with the same clients.
 struct SweepMeasurement {
   let benchmark: BenchmarkRun
   let sweep: Sweep
   private var run = 0
-  /// How long the clients of the round before were evaluated: of a round with nobody due, as long a time is looked at.
+  /// Seconds that the evaluations of the previous round took. A round without due clients is observed for the same
+  /// time.
   private var window: Double
 
   init(_ benchmark: BenchmarkRun, _ sweep: Sweep) {
@@ -15,8 +16,8 @@ struct SweepMeasurement {
     window = Double(sweep.due) / Sweep.asked
   }
 
-  /// Adds the clients, and takes the rounds: the one with clients due first, in the other order every second time.
-  /// - Parameter clients: so many clients are there already.
+  /// Adds the clients and runs the rounds in pairs, with and without due clients; the order alternates.
+  /// - Parameter clients: the number of existing clients.
   mutating func measure(after clients: Int) async throws -> SweepResult {
     say(sweep.title)
     try await benchmark.database.seed(
@@ -44,7 +45,7 @@ struct SweepMeasurement {
     run += 1
     let (database, broker, servers) = (benchmark.database, benchmark.broker, benchmark.servers)
     let moment = Int(Date().timeIntervalSince1970) + sweep.preparation
-    // Where nobody is to be due, all is done in the same way for a moment weeks away.
+    // A round without due clients does the same work for a time weeks ahead.
     let templates = try await benchmark.makeTemplates(
       sweep, round: run, silentAt: isDue ? moment : moment + 20 * 86_400)
     try await database.letFallDue(sweep, round: run, templates)

@@ -1,7 +1,7 @@
 import AMQPClient
 import Foundation
 
-/// The events of one run, the same for every program but for the run's number in their ids.
+/// The events of one run. They are the same for every program, except for the run's number in their ids.
 struct Workload {
   static let organizations = 20
   static let sources = ["/billing", "/crm", "/support"]
@@ -14,7 +14,7 @@ struct Workload {
 
   let run: Int
   let clients: Int
-  /// The percentage of events that speak of the first client.
+  /// The percentage of events for the first client.
   let hotShare: Int
   private let now = Int(Date().timeIntervalSince1970)
   private var random = SplitMix64(state: 7)
@@ -32,9 +32,9 @@ struct Workload {
     return "00000000-0000-4000-\(kind)-" + String(repeating: "0", count: 12 - digits.count) + digits
   }
 
-  /// What the ids of the run's events begin with: nothing else does.
+  /// The prefix of the run's event ids. It is unique to the run.
   static func prefix(_ run: Int) -> String { "evt_" + padded(run, 4) + "_" }
-  /// The number of the event that such an id names.
+  /// The event's number in such an id.
   static func index(ofID id: String) -> Int? { Int(id.dropFirst(9)) }
 
   mutating func event(_ index: Int) -> OutboundMessage {
@@ -70,7 +70,7 @@ struct Workload {
     )
   }
 
-  /// Within the last 80 days.
+  /// A time within the last 80 days.
   private mutating func time() -> String {
     Self.time(
       now - Int.random(in: 0..<80 * 86_400, using: &random), microseconds: Int.random(in: 0..<1_000_000, using: &random)

@@ -2,8 +2,8 @@ import FoundationEssentials
 import Journey
 import JourneyConfiguration
 
-// What a mapping costs a body. Run it by scripts/bench-mapping: mapping-bench CONFIG/mappings DIR, with bodies in
-// DIR/SOURCE/*.json.
+// Measures the cost of a mapping per body. Run by scripts/bench-mapping: mapping-bench CONFIG/mappings DIR, with bodies
+// in DIR/SOURCE/*.json.
 
 struct Body {
   var source: String
@@ -15,7 +15,7 @@ func bodies(in directory: String) throws -> [Body] {
     $0.hasSuffix(".json") && $0.contains("/")
   }.map { name in
     let data = FileManager.default.contents(atPath: "\(directory)/\(name)") ?? Data()
-    // As vendors send them: without the white space of a file for people.
+    // Compact, as vendors send them: the files are indented for readers.
     let document = try JSONDocument(parsing: Array(data))
     var writer = JSONWriter()
     write(document.root, to: &writer)

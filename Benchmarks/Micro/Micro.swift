@@ -1,8 +1,8 @@
 import CValgrind
 import Foundation
 
-/// Runs each piece of the hot path so often. Under callgrind it dumps a piece's instruction count after its runs; else
-/// it prints times.
+/// Runs each step of the hot path ITERATIONS times. Under callgrind it dumps a step's instruction count after its runs;
+/// otherwise it prints times.
 ///
 /// usage: Micro ITERATIONS CONFIGURATION [NAME…]
 @main struct Micro {
@@ -16,7 +16,7 @@ import Foundation
     let pieces = try Pieces.all(configuration: configuration).filter { wanted.isEmpty || wanted.contains($0.name) }
     guard !pieces.isEmpty else { throw Usage() }
     for piece in pieces {
-      // Caches, lazily made tables and the allocator's pools are not what is counted.
+      // Warms up caches, lazily built tables and the allocator, which are not measured.
       for _ in 0..<3 { try piece.run() }
       let clock = ContinuousClock()
       let start = clock.now
@@ -35,11 +35,11 @@ struct Usage: Error, CustomStringConvertible {
   }
 }
 
-/// One piece of the hot path, of what an event, a client or a batch costs.
+/// One step of the hot path, with its cost per event, client or batch.
 struct Piece {
   var name: String
   var run: () throws -> Void
 }
 
-/// Keeps the optimiser from dropping a result.
+/// Keeps the optimiser from removing a result.
 @inline(never) func keep<T>(_ value: T) { withExtendedLifetime(value) {} }

@@ -10,7 +10,7 @@ enum Pieces {
     "summary-decode", "event-parameters",
   ]
 
-  /// - Parameter configuration: the project's folder of settings, with its mappings and decisions.
+  /// - Parameter configuration: the configuration directory, with mappings and decisions.
   static func all(configuration: String) throws -> [Piece] {
     let catalog = try MappingLoader.load(directories: ["\(configuration)/mappings"])
     let rules = try DecisionLoader.load(file: "\(configuration)/profiles/literal/decisions.yaml")

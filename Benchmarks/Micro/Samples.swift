@@ -1,7 +1,7 @@
 import FoundationEssentials
 import Journey
 
-/// Inputs of the sizes met in practice, the same in every run: instruction counts are compared.
+/// Inputs of typical sizes. They are the same in every run, because instruction counts are compared.
 enum Samples {
   static let organization = uuid(1)
   static let now = Timestamp(seconds: 1_790_000_000)
@@ -17,7 +17,7 @@ enum Samples {
     "note":"\(String(repeating: "The client asked for a call back before the end of the week. ", count: 5))","tags":["q3","renewal"]}}
     """.utf8)
 
-  /// A notice of an invoice in the shape of a payment provider's, of about 1 KiB.
+  /// An invoice notification of a payment provider, of about 1 KiB.
   static let stripe = Array(
     """
     {"id":"evt_bench_1","object":"event","api_version":"2025-01-01","created":1789990000,"livemode":true,"pending_webhooks":1,\

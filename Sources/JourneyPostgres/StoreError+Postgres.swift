@@ -1,7 +1,7 @@
 package import Journey
 package import PostgresClient
 
-/// Runs `body` and turns every error that it throws into a `StoreError`.
+/// Runs `body` and converts every error into a `StoreError`.
 package func withStoreErrors<Value>(_ body: () async throws -> Value) async throws(StoreError) -> Value {
   do {
     return try await body()
@@ -11,7 +11,7 @@ package func withStoreErrors<Value>(_ body: () async throws -> Value) async thro
 }
 
 extension StoreError {
-  /// An error that is none of the database's means that the work was interrupted, for example by a cancellation.
+  /// Errors that are not the database's, such as a cancellation, mean that the work was interrupted.
   init(wrapping error: any Error) {
     switch error {
     case let error as StoreError: self = error
@@ -20,17 +20,17 @@ extension StoreError {
     }
   }
 
-  /// The one place where a database error becomes the pipeline's.
+  /// The only conversion of a database error into an error of the event store.
   package init(_ error: PostgresError) {
     let kind: Kind =
       switch error.kind {
-      // Every refusal of a session may pass: it says nothing of the work, which has not begun.
+      // A refused connection says nothing about the work, which has not begun, so it may pass.
       case .permanent where error.isOfConnecting: .transient
       case .poison: .poison
       case .permanent, .decoding: .permanent
       case .transient, .reconnect, .reprepare, .commitUnknown, .deadline, .closed: .transient
       }
-    // Without the place in the adapter's source.
+    // Without the location in the adapter's source code.
     let code = error.sqlState.map { " (SQLSTATE \($0)\(error.constraint.map { ", constraint \($0)" } ?? ""))" } ?? ""
     self.init(
       kind,

@@ -6,7 +6,7 @@ import Testing
 
 @testable import TestSupport
 
-/// The broker goes away and comes back, loses nodes, loses queues, has no room, loses patience.
+/// Faults of the broker: restarts, lost nodes, deleted queues, full queues, delivery timeouts.
 extension Scenario {
   static var brokers: [Scenario] {
     [
@@ -47,7 +47,7 @@ extension Scenario {
     try await servers.stop()
   }
 
-  /// Three nodes: the one with the leaders of the queues is killed first, then each other in turn.
+  /// A cluster of three nodes: first the leader's node is killed, then the others in turn.
   private static func clusterNodesKilled(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     let servers = try await TestServers.replicated(brokers: 3)
     let setup = FaultRun.Setup(events: rounds * 240, servers: servers, settings: ["AMQP_RECONNECT_SECONDS": "2"])
@@ -63,7 +63,7 @@ extension Scenario {
         let first = try #require(nodes.firstIndex { leader.contains($0) }, "\(leader) \(nodes)")
         let member = round == 0 ? first : (first + round) % nodes.count
         try await servers.killBroker(member)
-        // Two of three nodes are enough to go on.
+        // Two of three nodes form a majority.
         try await faultRun.publish(50)
         try await faultRun.progress(by: 40...40, within: .seconds(120))
         try await servers.startBroker(member)
@@ -73,8 +73,8 @@ extension Scenario {
     try await servers.stop()
   }
 
-  /// An operator deletes queues by mistake and declares them again. What lay in the ingest queue is gone with it, so
-  /// upstream, which has seen it, sends everything again; actions that found no queue go out later.
+  /// An operator deletes queues by mistake and declares them again. The messages in the ingest queue are lost, so the
+  /// sources send everything again. Actions that found no queue are published later.
   private static func queuesDeleted(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     let setup = FaultRun.Setup(events: rounds * 160, settings: ["AMQP_RECONNECT_SECONDS": "1"])
     try await FaultRun.run(row, setup, &random) { faultRun in
@@ -91,14 +91,14 @@ extension Scenario {
           try await faultRun.environment.succeed(["topology", "apply"])
           try await faultRun.publishAgain()
         } else {
-          // Nothing of it may have been published yet: what lay in it would be gone.
+          // All actions must be published first: deleting the queue would lose them.
           try await faultRun.environment.settles(events: faultRun.sentEvents, program)
           let taken = try await faultRun.environment.drain("journey.actions.voice")
           try await faultRun.delete(queue: "journey.actions.voice")
           try await faultRun.publish(55, unmappable: 0)
           try await faultRun.progress(by: 30...30)
           try await faultRun.environment.succeed(["topology", "apply"])
-          // The worker's messages back to where the comparison looks for them.
+          // The consumed messages go back to the queue where the comparison expects them.
           try await faultRun.deliver(
             taken.map {
               OutboundMessage(
@@ -110,8 +110,8 @@ extension Scenario {
     }
   }
 
-  /// A disk without room, as far as the adapter can tell: the broker refuses actions until workers have made room, or
-  /// the limit is lifted.
+  /// The broker refuses actions because a queue is full, as with a full disk, until consumers take messages or the
+  /// limit is removed.
   private static func actionQueueFull(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     try await FaultRun.run(row, .init(events: rounds * 160), &random) { faultRun in
       let program = try await faultRun.serve()
@@ -133,7 +133,7 @@ extension Scenario {
           try await faultRun.work(
             during: { try await faultRun.environment.settles(events: faultRun.sentEvents, program) }, before: lift)
         } else {
-          // The queues stay as full as they are.
+          // The queues stay full.
           try await lift()
           try await faultRun.environment.settles(events: faultRun.sentEvents, program)
         }
@@ -141,8 +141,8 @@ extension Scenario {
     }
   }
 
-  /// The database stands still for longer than the broker waits for acknowledgements: the channel is closed with 406,
-  /// and nothing is lost.
+  /// The database is frozen for longer than the broker's delivery timeout. The broker closes the channel with 406, and
+  /// nothing is lost.
   private static func ackTimeout(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     let servers = try await TestServers.dedicated()
     try await servers.erlang(
@@ -169,7 +169,7 @@ extension Scenario {
 }
 
 extension FaultRun {
-  /// Has workers take actions during `body`, and puts what they took back to where the comparison looks for it.
+  /// Consumes actions during `body`, and puts them back for the comparison.
   fileprivate func work(during body: () async throws -> Void, before puttingBack: () async throws -> Void) async throws
   {
     let workers = try ["email", "voice", "human"].map { try Worker(environment, "journey.actions.\($0)") }
@@ -192,7 +192,7 @@ extension FaultRun {
   }
 }
 
-/// Takes and acknowledges what comes.
+/// Consumes and acknowledges all messages.
 private final class Worker: Sendable {
   private struct State {
     var taken: [Delivery] = []

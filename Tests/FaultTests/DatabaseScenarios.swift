@@ -4,7 +4,7 @@ import Testing
 
 @testable import TestSupport
 
-/// The database crashes, ends sessions, fails over, stands still.
+/// Faults of the database: crashes, terminated sessions, failover, freezes.
 extension Scenario {
   static var databases: [Scenario] {
     [
@@ -21,7 +21,7 @@ extension Scenario {
     ]
   }
 
-  /// Gone in the middle of its work, and back after crash recovery.
+  /// The database crashes under load and comes back after recovery.
   private static func crashed(
     _ row: Row, _ rounds: Int, _ random: inout SeededRandom, _ inject: (TestServers) async throws -> Void
   ) async throws {
@@ -42,7 +42,8 @@ extension Scenario {
     try await servers.stop()
   }
 
-  /// The server ends the session around COMMIT: before it arrives, or after it is done and before its answer arrives.
+  /// The server terminates the session around COMMIT: before it arrives, or after it is done but before its answer
+  /// arrives.
   private static func sessionsEnded(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     try await FaultRun.run(row, .init(events: max(200, rounds * 44), isProxied: true), &random) { faultRun in
       let program = try await faultRun.serve()
@@ -54,7 +55,7 @@ extension Scenario {
         proxy.set(Trap(point: point, countdown: Int.random(in: 1...2, using: &faultRun.random)) {})
         try await faultRun.publish(40)
         try await eventually("a commit held up", state: { program.standardError }) { proxy.fired > before }
-        // Ahead of COMMIT all are inside a transaction; after it the one held up is idle, with nobody to tell.
+        // Before COMMIT all sessions are in a transaction; after it the held session is idle.
         try await environment.execute(
           "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'journey'"
         )
@@ -63,7 +64,7 @@ extension Scenario {
     }
   }
 
-  /// The primary is killed, its synchronous standby promoted; both stand in DATABASE_URL.
+  /// The primary is killed and its synchronous standby promoted; DATABASE_URL lists both.
   private static func failedOver(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     for _ in 0..<rounds {
       let servers = try await TestServers.replicated(hasStandby: true)
@@ -73,7 +74,7 @@ extension Scenario {
         try await faultRun.progress(by: 20...200)
         try await servers.kill(.postgres)
         try await faultRun.publish(100)
-        // The standby alone is read-only: nothing is taken in until it is promoted.
+        // The standby is read-only: nothing is stored until it is promoted.
         try await eventually("a failed commit", state: { program.standardError }) {
           program.standardError.contains("the database does not take a batch")
         }
@@ -85,7 +86,7 @@ extension Scenario {
     }
   }
 
-  /// The database refuses one event among five hundred: it alone is a dead letter, the others are committed.
+  /// The database refuses one event among five hundred. Only that event becomes a dead letter.
   private static func poisonRow(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     for _ in 0..<rounds {
       let settings = ["PIPELINE_BATCH_SIZE": "500", "INGEST_PREFETCH": "1000", "PIPELINE_WORKERS": "1"]
@@ -98,8 +99,7 @@ extension Scenario {
     }
   }
 
-  /// The database stands still for many heartbeats: the broker's connections live on, nothing is taken twice from the
-  /// queue meanwhile.
+  /// The database is frozen for many heartbeats. The broker's connections stay open, and no message is delivered twice.
   private static func slowSink(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     let servers = try await TestServers.dedicated()
     let setup = FaultRun.Setup(
@@ -110,7 +110,7 @@ extension Scenario {
         try await faultRun.publish(200)
         try await faultRun.progress(by: 1...60)
         try await servers.pause(.postgres)
-        // Some twelve heartbeats.
+        // About twelve heartbeats.
         try await Task.sleep(for: .seconds(FaultSettings.isLong ? 300 : 12))
         try await servers.resume(.postgres)
         try await faultRun.progress(by: 50...50)

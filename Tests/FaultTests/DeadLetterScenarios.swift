@@ -6,15 +6,15 @@ import Testing
 
 @testable import TestSupport
 
-/// An operator works on thousands of dead letters, and what the operator does is cut off in the middle.
+/// An operator works on thousands of dead letters, and the operator's commands are interrupted.
 extension Scenario {
   static var deadLetters: [Scenario] {
     [Scenario("dlq-replay-killed-and-resumed", short: 1, long: 2, replayedInPieces)]
   }
 
-  /// Letters of eight reasons: some are discarded, two are edited, the rest is replayed at 500 a second by a command
-  /// that is killed again and again. Then every one was published, the good ones are applied once, the others are open
-  /// again, and the record says all of it.
+  /// Dead letters of eight reasons. Some are discarded, two are edited, the rest is replayed at 500 per second by a
+  /// command that is killed several times. In the end every one was published, valid events are applied once, the
+  /// others are open again, and the log records all of it.
   private static func replayedInPieces(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     for _ in 0..<rounds {
       let operation = DeadLetterOperation(each: FaultSettings.isLong ? 1250 : 100, &random)
@@ -36,14 +36,14 @@ extension Scenario {
   }
 }
 
-/// Why a letter is one.
+/// Why a message is a dead letter.
 private enum Reason: String, CaseIterable {
   case malformed
   case tooLarge = "too_large"
   case unknownSource = "unknown_source"
   case missingField = "missing_field"
   case invalidField = "invalid_field"
-  // What is replayed with success, once the client is there and nobody wears the message out.
+  // Replaying these succeeds, once the client exists and no consumer requeues the message.
   case unknownClient = "unknown_client"
   case deliveryLimit = "delivery_limit"
   case expired
@@ -55,14 +55,14 @@ private struct DeadLetterOperation {
   let each: Int
   let org: String
   let client: String
-  /// Known from `heal` on.
+  /// Exists from `heal` on.
   let lateClient: String
 
   var total: Int { each * Reason.allCases.count }
   var healing: Int { each * Reason.allCases.count { $0.heals } }
-  /// All but the discarded and the edited ones; and the letter that an edit has made.
+  /// All except the discarded and the edited ones, plus the dead letter that an edit creates.
   var replayed: Int { total - each - 2 + 1 }
-  /// Replayed, and letters again.
+  /// Replayed, and dead letters again.
   var failing: Int { replayed - healing }
 
   init(each: Int, _ random: inout SeededRandom) {
@@ -72,7 +72,7 @@ private struct DeadLetterOperation {
     lateClient = random.uuid()
   }
 
-  // MARK: How they became letters
+  // MARK: Creating the dead letters
 
   private func message(_ reason: Reason, _ number: Int) -> OutboundMessage {
     let id = "\(reason.rawValue)_\(number)"
@@ -98,7 +98,7 @@ private struct DeadLetterOperation {
       exchange: "journey.events", routingKey: "crm.test", properties: properties, body: Array(text.utf8))
   }
 
-  /// Starts the adapter, and lets all messages become letters in its archive.
+  /// Starts the adapter, and waits until all messages are in the archive of dead letters.
   func bury(_ environment: TestEnvironment) async throws -> ChildProcess {
     try await environment.execute("INSERT INTO organizations (id, name) VALUES ('\(org)', 'An organisation')")
     try await add(client, environment)
@@ -136,7 +136,7 @@ private struct DeadLetterOperation {
     }
   }
 
-  /// A consumer that hands every message back until the broker gives it up.
+  /// A consumer that requeues every message until the broker dead-letters it.
   private func wearOut(_ messages: [OutboundMessage], _ environment: TestEnvironment) async throws {
     let before = try await environment.admin.messageCount(queue: "journey.dead-letters")
     let (deliveries, continuation) = AsyncStream<[Delivery]>.makeStream()
@@ -158,9 +158,9 @@ private struct DeadLetterOperation {
     await wearing.value
   }
 
-  // MARK: What the operator does
+  // MARK: The operator's commands
 
-  /// A queue that gets what replays publish from now on.
+  /// A queue that receives a copy of everything that replays publish from now on.
   func tap(_ environment: TestEnvironment) async throws -> String {
     let name = "test.tap"
     var topology = Topology()
@@ -177,7 +177,7 @@ private struct DeadLetterOperation {
     #expect(text == "\(each) dead letters discarded\n")
   }
 
-  /// Two letters, by their ids: one becomes an event, the other another letter.
+  /// Edits two dead letters. One becomes an event, the other a new dead letter.
   func edit(_ environment: TestEnvironment) async throws -> [UUID] {
     struct Listed: Decodable { var id: UUID }
     let listed = try await environment.succeed(["dlq", "list", "--code", "missing_field", "--limit", "2", "--json"])
@@ -199,8 +199,8 @@ private struct DeadLetterOperation {
 
   func heal(_ environment: TestEnvironment) async throws { try await add(lateClient, environment) }
 
-  /// Replays all that is open. The command is killed at random moments, and once interrupted; what is left is resumed
-  /// as the documentation says.
+  /// Replays everything that is open. The command is killed at random times and interrupted once; the rest is resumed
+  /// as documented.
   func replay(_ environment: TestEnvironment, kills: Int, _ random: inout SeededRandom) async throws {
     let noted = "SELECT count(*) FROM journey_dead_letter_log WHERE action = 'replayed'"
     let marks = (0...kills).map { _ in Int.random(in: 1..<(replayed * 9 / 10), using: &random) }.sorted()
@@ -243,7 +243,7 @@ private struct DeadLetterOperation {
     }
   }
 
-  // MARK: What came of it
+  // MARK: Checking the result
 
   func check(_ environment: TestEnvironment, _ edited: [UUID], published: [Delivery], kills: Int, _ row: Row)
     async throws
@@ -254,7 +254,7 @@ private struct DeadLetterOperation {
     )
     #expect(newIDs.map { UUID(uuidString: $0[1]) } == edited)
 
-    // On the wire: everything at least once, copies no more than the batches that a kill can cut off.
+    // On the wire: every message at least once. Only batches cut off by a kill are published twice.
     let copies = Dictionary(published.map { ($0.properties.messageID ?? "", 1) }, uniquingKeysWith: +)
     let originals = try await environment.rows(
       "SELECT message_id FROM journey_dead_letters WHERE state <> 'discarded' AND id NOT IN (\(names))"
@@ -282,14 +282,14 @@ private struct DeadLetterOperation {
     let failures = try await environment.rows(
       "SELECT code, count(*), min(same_failures), max(same_failures) FROM journey_dead_letters WHERE state = 'new' GROUP BY code ORDER BY code"
     )
-    // The edited one was invalid, not missing, and is counted there.
+    // The edited dead letter has the code invalid_field, not missing_field, and is counted there.
     #expect(
       failures == [
         ["invalid_field", "\(each + 1)", "2", "2"], ["missing_field", "\(each - 2)", "2", "2"],
         ["too_large", "\(each)", "2", "2"], ["unknown_source", "\(each)", "2", "2"],
       ])
 
-    // In the record: a row for everything that was done, with who and why.
+    // In the log: one row for each change, with actor and reason.
     let record = try await environment.rows(
       """
       SELECT action, count(*), count(DISTINCT letter_id), min(actor), max(actor), min(why), max(why), count(why) = count(*)

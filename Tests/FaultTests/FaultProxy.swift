@@ -2,21 +2,21 @@ import Foundation
 import Glibc
 import Synchronization
 
-/// A network that a test can spoil: a TCP proxy on the loopback interface between the adapter and one server.
+/// A TCP proxy on the loopback interface between the adapter and one server, for injecting network faults.
 ///
-/// It knows the framing of the protocol that it carries, so that a fault can strike at a named point of the protocol
-/// and not only at some moment. Safe to use from any task.
+/// It understands the framing of the protocol, so a fault can be injected at a named point of the protocol. Safe to use
+/// from any task.
 final class FaultProxy: Sendable {
-  /// How the network behaves, for the connections that there are and for new ones.
+  /// The state of the network, for existing and new connections.
   enum Weather: Sendable {
     case fair
-    /// Connections stay open, and nothing passes any more: a cable that was cut somewhere far away.
+    /// Connections stay open, but no data passes: a cut cable.
     case silent
-    /// Nobody listens: connections are refused, those that there are go on.
+    /// New connections are refused; existing ones continue.
     case refusing
-    /// Whoever connects gets this answer to what it says first, and no more; the connections that there are go on.
+    /// New connections get this answer to their first data and are closed; existing ones continue.
     case answering([UInt8])
-    /// Each read of at most `bytes` waits for `delay` first.
+    /// Each read of at most `bytes` is delayed.
     case slow(delay: Duration, bytes: Int)
   }
 
@@ -55,9 +55,9 @@ final class FaultProxy: Sendable {
     }
   }
 
-  /// Resets all connections; new ones are accepted.
+  /// Resets all connections. New ones are accepted.
   func cut() {
-    // Shut down first: that wakes the threads that wait for bytes, and they close.
+    // Shutdown first: it wakes the threads that wait for data, which then close.
     for pair in state.withLock({ Array($0.open.values) }) {
       for socket in [pair.client, pair.server] {
         Sockets.resetAtClose(socket)
@@ -66,13 +66,13 @@ final class FaultProxy: Sendable {
     }
   }
 
-  /// The next time that the point is passed, counted down, the trap's action happens.
+  /// Runs the trap's action when its point is passed for the given time.
   func set(_ trap: Trap?) { state.withLock { $0.trap = trap } }
 
-  /// How many traps have struck.
+  /// How many traps have fired.
   var fired: Int { state.withLock(\.fired) }
 
-  /// How many connections there are.
+  /// The number of open connections.
   var connections: Int { state.withLock { $0.open.count } }
 
   func close() {
@@ -109,13 +109,13 @@ final class FaultProxy: Sendable {
     }
   }
 
-  /// Carries one direction of one connection until either side ends.
+  /// Forwards one direction of a connection until either side ends.
   private func pump(_ connection: ProxyConnection, _ direction: Direction) {
     let (source, sink) =
       direction == .toServer ? (connection.client, connection.server) : (connection.server, connection.client)
     var framer = Framer(wire, direction)
     var buffer = [UInt8](repeating: 0, count: 65_536)
-    /// Held at a trap: what comes after it is never carried, and what has already been read neither.
+    /// Stopped by a trap: neither later data nor data that was already read is forwarded.
     var isHeld = false
     while true {
       var limit = buffer.count
@@ -145,8 +145,8 @@ final class FaultProxy: Sendable {
     finish(connection)
   }
 
-  /// Waits while nothing passes.
-  /// - Returns: whether there is any point in going on.
+  /// Waits while no data may pass.
+  /// - Returns: whether forwarding continues.
   private func awaitPassage() -> Bool {
     changed.lock()
     defer { changed.unlock() }
@@ -186,7 +186,7 @@ final class FaultProxy: Sendable {
     state.withLock { $0.fired += 1 }
   }
 
-  /// The first of the two directions to end ends the other; the second closes.
+  /// The direction that ends first ends the other one; the second one closes the sockets.
   private func finish(_ connection: ProxyConnection) {
     for socket in [connection.client, connection.server] { shutdown(socket, Int32(SHUT_RDWR)) }
     guard connection.isLast() else { return }
@@ -196,7 +196,7 @@ final class FaultProxy: Sendable {
   }
 }
 
-/// What the proxy needs of sockets.
+/// Socket operations of the proxy.
 enum Sockets {
   struct Failure: Error, CustomStringConvertible {
     var description: String
@@ -244,7 +244,7 @@ enum Sockets {
     return true
   }
 
-  /// Waits for the first that the peer says, answers, and closes.
+  /// Waits for the peer's first data, answers, and closes.
   static func answer(_ client: Int32, _ answer: [UInt8]) {
     var buffer = [UInt8](repeating: 0, count: 1024)
     if recv(client, &buffer, buffer.count, 0) > 0 {
@@ -255,7 +255,7 @@ enum Sockets {
     Glibc.close(client)
   }
 
-  /// The peer gets a reset instead of an orderly end.
+  /// Closing the socket sends a reset.
   static func resetAtClose(_ socket: Int32) {
     var lingering = linger(l_onoff: 1, l_linger: 0)
     setsockopt(socket, SOL_SOCKET, SO_LINGER, &lingering, socklen_t(MemoryLayout<linger>.size))

@@ -6,27 +6,27 @@ import Testing
 
 @testable import TestSupport
 
-/// One world of events, sent to the adapter while something goes wrong, and what came of it.
+/// A workload that is sent to the adapter while a fault is injected, with the check of its result.
 ///
-/// Belongs to one test. Upstream keeps a ledger: what the broker has not confirmed is sent again.
+/// Used by one test. Like a source it sends every message again until the broker confirms it.
 final class FaultRun {
   struct Setup {
     var events = 600
     var profile = Profile.literal
-    /// The shared ones where nil.
+    /// nil: the shared servers.
     var servers: TestServers?
     /// Whether the adapter reaches its servers through proxies.
     var isProxied = false
-    /// Of the adapter, beside small batches that meet every point often.
+    /// Further settings. Batches are small, so that all points are passed often.
     var settings: [String: String] = [:]
-    /// Appended to the broker's URL, e.g. `?heartbeat=1`.
+    /// Appended to the broker's URL, such as `?heartbeat=1`.
     var brokerQuery = ""
-    /// How the adapter reaches the database: by PgBouncer where not nil.
+    /// The PgBouncer mode in front of the database; nil: no pooler.
     var pooling: TestServers.Pooling?
-    /// Each message's body is filled up to so many bytes.
+    /// Message bodies are padded to this size.
     var bodyBytes = 0
-    /// Whether good events may become dead letters and be sent again from there, since the program is killed more often
-    /// than the broker hands a message out.
+    /// Whether valid events may become dead letters, which are replayed. That happens if the program is killed more
+    /// often than the delivery limit.
     var mayGiveUp = true
     var change: (inout Workload, inout SeededRandom) -> Void = { _, _ in }
   }
@@ -38,7 +38,7 @@ final class FaultRun {
   let amqp: FaultProxy?
   let postgres: FaultProxy?
   private let databaseURL: String
-  /// Clients that are no part of the world, and gone at the end: what was published for them is not looked at.
+  /// Clients outside the workload, which are deleted in the end. Their messages are ignored.
   var outsiders: Set<String> = []
   private var waiting: [OutboundMessage]
   /// The bodies of events that were sent at least once.
@@ -60,7 +60,7 @@ final class FaultRun {
     postgres = setup.isProxied ? try FaultProxy(to: try Self.port(of: environment.databaseURL), .postgres) : nil
   }
 
-  /// Sets up, runs `body`, lets the adapter finish, and enters the result into the row.
+  /// Sets up, runs `body`, lets the adapter finish, and adds the result to the row.
   static func run(_ row: Row, _ setup: Setup, _ random: inout SeededRandom, _ body: (FaultRun) async throws -> Void)
     async throws
   {
@@ -85,12 +85,12 @@ final class FaultRun {
 
   private static func port(of url: String) throws -> Int { try #require(URLComponents(string: url)?.port, "\(url)") }
 
-  // MARK: Upstream
+  // MARK: Source
 
-  /// Sends the next events, and some messages that have to become dead letters; returns when the broker has confirmed
-  /// them all.
+  /// Sends the next events, and some messages that must become dead letters. Returns when the broker has confirmed all
+  /// of them.
   ///
-  /// - Parameter poisoned: whether one of those is an event that only the database can refuse.
+  /// - Parameter poisoned: whether one of these is an event that only the database refuses.
   func publish(_ count: Int = .max, unmappable unmappableCount: Int = 2, poisoned: Bool = false) async throws {
     var open = Array(waiting.prefix(count))
     waiting.removeFirst(open.count)
@@ -102,7 +102,7 @@ final class FaultRun {
     try await deliver(open)
   }
 
-  /// Sends everything once more that was sent before, as upstream systems do that are not sure.
+  /// Sends all events again, as a source does that got no confirms.
   func publishAgain() async throws {
     try await deliver(workload.messages(duplicates: 0, &random).filter { sent.contains($0.body) })
   }
@@ -124,13 +124,13 @@ final class FaultRun {
 
   var hasMore: Bool { !waiting.isEmpty }
 
-  /// How many different events were sent so far.
+  /// The number of different events sent so far.
   var sentEvents: Int { sent.count }
 
-  /// What waits is sent in another order.
+  /// Changes the order of the events that are not sent yet.
   func shuffle() { waiting.shuffle(using: &random) }
 
-  /// More clients and events, which are sent at once, each client's together.
+  /// Adds clients and events. The events are sent next, grouped by client.
   func add(_ clients: [WorkloadClient], _ events: [WorkloadEvent]) async throws {
     try await Workload.seed(clients, environment)
     workload.clients += clients
@@ -195,7 +195,8 @@ final class FaultRun {
 
   func stored() async throws -> Int { try await environment.number("SELECT count(*) FROM client_journey_events") }
 
-  /// Waits until so many more events are stored, or all that were sent. Asks again while the database is away.
+  /// Waits until more events are stored, by a random number in `count`, or all events that were sent. Retries while the
+  /// database is down.
   func progress(by count: ClosedRange<Int> = 10...80, within limit: Duration = .seconds(90)) async throws {
     let before = try await patiently { try await self.stored() }
     let target = min(before + Int.random(in: count, using: &random), sentEvents)
@@ -204,7 +205,7 @@ final class FaultRun {
     }
   }
 
-  /// Repeats a question while its server is away.
+  /// Retries a query while its server is down.
   func patiently<Value>(within limit: Duration = .seconds(60), _ question: () async throws -> Value) async throws
     -> Value
   {
@@ -219,14 +220,14 @@ final class FaultRun {
     }
   }
 
-  /// What the running programs say, for failures.
+  /// The logs of the running programs, for failure messages.
   var logs: String {
     programs.filter { $0.ending == nil }.map { String($0.standardError.suffix(3000)) }.joined(separator: "\n--\n")
   }
 
-  // MARK: The end
+  // MARK: Finishing
 
-  /// Sends the rest, waits until nothing is under way, stops the adapter in order, and compares.
+  /// Sends the rest, waits until all work is done, stops the adapter, and compares.
   private func finish(_ row: Row) async throws {
     if hasMore { try await publish() }
     if !programs.contains(where: { $0.ending == nil }) { try await serve() }
@@ -252,8 +253,7 @@ final class FaultRun {
     row.add(found, sent: messagesSent, deadLetters: all, lostDeadLetters: unmappable - deadLetters.count)
   }
 
-  /// Killed often enough, the adapter makes the broker give up good events: they are dead letters, which an operator
-  /// sends again.
+  /// After many kills the broker dead-letters valid events (delivery limit). An operator replays them.
   private func replayGivenUp() async throws {
     let aborted = "SELECT count(*) FROM journey_dead_letters WHERE code = 'delivery_limit' AND state = 'new'"
     try await eventually("all events stored or given up by the broker", within: .seconds(150), state: { self.logs }) {
@@ -268,7 +268,7 @@ final class FaultRun {
 }
 
 extension OutboundMessage {
-  /// With spaces behind the body, which mean nothing in JSON.
+  /// Pads the body with spaces, which JSON ignores.
   fileprivate func filled(to bytes: Int) -> OutboundMessage {
     var message = self
     if body.count < bytes { message.body += [UInt8](repeating: UInt8(ascii: " "), count: bytes - body.count) }

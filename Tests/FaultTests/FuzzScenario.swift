@@ -6,14 +6,14 @@ import Testing
 
 @testable import TestSupport
 
-/// Random bytes, spoiled bodies, hostile headers.
+/// Random bytes, corrupted bodies, hostile headers.
 extension Scenario {
   static var fuzzing: [Scenario] {
     // A round is a thousand messages.
     [Scenario("fuzz-thousands", short: 20, long: 1000, fuzzed)]
   }
 
-  /// No crash, memory that stays where it is, and every message either applied or among the dead letters.
+  /// No crash, stable memory, and every message is either applied or a dead letter.
   private static func fuzzed(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     let workload = Workload(events: 200, &random)
     var fuzzer = Fuzzer(workload, random)
@@ -25,7 +25,7 @@ extension Scenario {
       var memory: [Int] = []
       for round in 0..<rounds {
         try await environment.deliver(fuzzer.messages(1000))
-        // Bounded ahead, so that the broker's memory is not what is tested.
+        // The queue's length is limited, because the broker's memory is not under test.
         if round % 10 == 9 {
           try await eventually("a shorter queue", within: .seconds(120), state: { program.standardError }) {
             if let ending = program.ending {
@@ -52,9 +52,9 @@ extension Scenario {
       #expect(counts["stored"] == stored, "\(counts)")
       let applied = counts["received"] - counts["rejected"]
       row.add(sent: sent, stored: stored, deadLetters: deadLetters, lost: max(0, sent - deadLetters - applied))
-      // What the broker moved by itself, because its time was over, is a letter that was never received.
+      // A message that expired in the broker is a dead letter that the adapter never received.
       #expect(deadLetters + applied == sent, "\(counts), letters \(deadLetters)")
-      // Early figures are of a program that has not yet met its largest batches.
+      // The first values come before the program has processed its largest batches.
       let settled = memory.dropFirst(memory.count / 4)
       #expect((settled.last ?? 0) < (settled.first ?? 0) * 5 / 4 + 32_768, "kilobytes resident: \(memory)")
     }
@@ -66,7 +66,7 @@ extension Scenario {
     return line.split(separator: " ").compactMap { Int($0) }.first ?? 0
   }
 
-  /// The account that the program gives when it stops.
+  /// The counts that the program logs when it stops.
   private struct Counts: CustomStringConvertible {
     var description: String
     init(_ log: String) {
@@ -82,7 +82,7 @@ extension Scenario {
 }
 
 extension TestEnvironment {
-  /// Publishes until all is confirmed.
+  /// Publishes until all messages are confirmed.
   func deliver(_ messages: [OutboundMessage]) async throws {
     var open = messages
     var last: PublishOutcome?
@@ -99,13 +99,13 @@ extension TestEnvironment {
   }
 }
 
-/// Makes messages that no decent source would send, each with an id of its own.
+/// Generates messages that no regular source would send, each with an id of its own.
 struct Fuzzer {
   private let bodies: [[UInt8]]
   private let workload: Workload
   private var random: SeededRandom
   private var count = 0
-  /// What hides in JSON.
+  // Fragments to splice into JSON.
   private static let splices: [[UInt8]] = [
     Array("null".utf8), Array("\\u0000".utf8), Array("\\ud800".utf8), Array("1e999".utf8), Array("-0".utf8),
     Array("[[[[[[[[".utf8), Array("{\"a\":".utf8),
@@ -152,7 +152,7 @@ struct Fuzzer {
     (0..<length).map { _ in UInt8(truncatingIfNeeded: random.next()) }
   }
 
-  /// A few changes at random places.
+  /// Changes a few random positions.
   private mutating func spoiled(_ original: [UInt8]) -> [UInt8] {
     var body = original
     for _ in 0..<Int.random(in: 1...3, using: &random) where !body.isEmpty {
@@ -184,7 +184,7 @@ struct Fuzzer {
     }
     if random.chance(10) { properties.timestamp = [0, -1, .max, .min, 1_700_000_000].randomElement(using: &random)! }
     if random.chance(10) { properties.priority = UInt8.random(in: 0...255, using: &random) }
-    // An x-death that makes no sense is more than the broker's own dead-lettering takes.
+    // Not with an x-death header: the broker's own dead-lettering cannot handle an invalid one.
     if random.chance(5), properties.headers["x-death"] == nil {
       properties.expiration = ["0", "1", "50", "600000"].randomElement(using: &random)!
     }
@@ -197,7 +197,7 @@ struct Fuzzer {
     case 0: .string(String(repeating: "s", count: random.chance(2) ? 20_000 : Int.random(in: 0...60, using: &random)))
     case 1: .bytes(noise(Int.random(in: 0...60, using: &random)))
     case 2: .int([0, -1, .max, .min, 7].randomElement(using: &random)!)
-    // Neither NaN nor infinity: the broker itself breaks off a connection that sends one.
+    // Neither NaN nor infinity: the broker closes a connection that sends one.
     case 3: .double([0, -1e300, 1e-300].randomElement(using: &random)!)
     case 4: .bool(random.chance(50))
     case 5: .timestamp(Int64(bitPattern: random.next()))

@@ -7,8 +7,8 @@ import Testing
 
 @testable import TestSupport
 
-/// The host application, whose tables these are: it locks rows, deletes them, has triggers with mistakes; its members
-/// write what they may.
+/// Faults of the host application, which owns the tables: it locks rows, deletes them, and has faulty triggers; its
+/// members write unusual values.
 extension Scenario {
   static var hosts: [Scenario] {
     [
@@ -20,15 +20,16 @@ extension Scenario {
     ]
   }
 
-  /// The host holds two clients and an organisation. All others' events are stored meanwhile, these when it lets go.
+  /// The host locks two clients and an organisation. All other events are stored meanwhile, and these after the lock is
+  /// released.
   private static func locked(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     for _ in 0..<rounds {
-      // What is held waits in the adapter first: there has to be room beside it.
+      // Deferred events stay in the adapter, so the prefetch has to leave capacity beside them.
       try await FaultRun.run(row, .init(events: 600, settings: ["INGEST_PREFETCH": "2000"], mayGiveUp: false), &random)
       { faultRun in
         let program = try await faultRun.serve()
         let environment = faultRun.environment, workload = faultRun.workload
-        // Some of them are known by then, others are met for the first time under the lock.
+        // Some clients are known by then; others are new when they are locked.
         try await faultRun.publish(60)
         try await faultRun.progress(by: 30...60)
         let org = workload.orgs[3], clients = workload.clients.filter { $0.org != org }.prefix(2).map(\.id)
@@ -62,8 +63,8 @@ extension Scenario {
     }
   }
 
-  /// The host deletes organisations and thousands of clients of which events come in. Each delete succeeds, and nobody
-  /// else waits.
+  /// The host deletes organisations and thousands of clients while their events arrive. Each delete succeeds, and no
+  /// other transaction waits.
   private static func deleted(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     for _ in 0..<rounds {
       try await FaultRun.run(row, .init(events: 600, mayGiveUp: false), &random) { faultRun in
@@ -85,7 +86,7 @@ extension Scenario {
         func events(_ clients: some Sequence<(id: String, org: String)>, _ name: String) -> [OutboundMessage] {
           clients.enumerated().map { .doomed("\(name)_\($0)", client: $1.id, org: $1.org) }
         }
-        // Many of each are under way while it is deleted.
+        // Many events of these clients are in progress during the delete.
         try await faultRun.deliver(
           events(doomed.filter { $0.org != home } + doomed.filter { $0.org == home }.prefix(400), "during"))
         async let deletes: Void = {
@@ -119,8 +120,8 @@ extension Scenario {
     }
   }
 
-  /// A trigger of the host's lacks a privilege, for all events or for some, and is mended while the adapter runs. The
-  /// program is killed meanwhile, and a supervisor starts it again whenever it has ended.
+  /// A trigger of the host lacks a privilege, for all or for some events, and is fixed while the adapter runs. The
+  /// program is killed meanwhile, and restarted whenever it has ended.
   private static func permanentError(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     for round in 0..<rounds {
       let isForAll = round % 2 == 0
@@ -136,7 +137,7 @@ extension Scenario {
           CREATE TRIGGER host_trigger BEFORE INSERT ON client_journey_events FOR EACH ROW
           \(isForAll ? "" : "WHEN (NEW.source_event_id LIKE 'culprit%')") EXECUTE FUNCTION host_trigger()
           """)
-        // Their client is none of the world's, and gone in the end.
+        // A client outside the workload, which is deleted in the end.
         let culprit = faultRun.random.uuid()
         faultRun.outsiders = [culprit]
         try await environment.execute(
@@ -158,7 +159,7 @@ extension Scenario {
         try await faultRun.publish(100)
         try await faultRun.supervised(kills: 0, starts: 30) { try await faultRun.stored() >= faultRun.sentEvents }
         if !isForAll {
-          // What is at fault is a letter, or waits until it can be stored; the others go on all the while.
+          // The failing events become dead letters or wait; the others are stored all the time.
           while faultRun.hasMore {
             try await faultRun.publish(20, unmappable: 0)
             try await faultRun.stored(faultRun.sentEvents, within: .seconds(30))
@@ -176,8 +177,8 @@ extension Scenario {
     }
   }
 
-  /// More bytes than there is room for, while the database stands still: they wait, and none is handed back until the
-  /// broker gives it up.
+  /// More bytes than the adapter's buffer holds, while the database is frozen. The messages wait, and none is requeued
+  /// until the broker dead-letters it.
   private static func largeBodies(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     let servers = try await TestServers.dedicated()
     let settings = ["INGEST_PREFETCH": "2000", "PIPELINE_BATCH_SIZE": "500"]
@@ -197,8 +198,8 @@ extension Scenario {
     try await servers.stop()
   }
 
-  /// Members change what they may of actions that are not published yet, and one of these cannot be read at all. All
-  /// others are published, and say what was decided.
+  /// Members change columns of unpublished actions, and make one of them unreadable. All others are published as they
+  /// were decided.
   private static func brokenOutboxRow(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     for _ in 0..<rounds {
       try await FaultRun.run(row, .init(events: 300, mayGiveUp: false), &random) { faultRun in
@@ -212,7 +213,7 @@ extension Scenario {
         try await eventually("unpublished actions", state: { faultRun.logs }) {
           try await environment.number("SELECT count(*) FROM client_journey_scores WHERE \(unpublished)") >= 20
         }
-        // Killed, so that what was not published is read from the tables.
+        // Killed, so that unpublished actions are read from the tables.
         program.send(SIGKILL)
         _ = await program.ended(within: .seconds(10))
         try await environment.execute(
@@ -236,7 +237,7 @@ extension Scenario {
           let left = try await environment.rows("SELECT id FROM journey_actions WHERE published_at IS NULL")
           return left.isEmpty || left == [[broken]]
         }
-        // Mended, it is published as well, and everything is compared with what was decided.
+        // After the repair it is published as well, and all actions are compared with the decisions.
         try await environment.execute(
           """
           UPDATE client_journey_scores s SET (\(columns), explanation) = (c.score, c.risk_level, c.recommended_actions, c.generated_at, c.explanation)
@@ -252,7 +253,7 @@ extension Scenario {
 }
 
 extension OutboundMessage {
-  /// An event that is no part of the world.
+  /// An event of a client outside the workload.
   fileprivate static func doomed(_ id: String, client: String, org: String) -> OutboundMessage {
     let body =
       #"{"specversion":"1.0","id":"\#(id)","source":"/crm/acme","type":"ticket_opened","time":"2026-01-01T00:00:00Z","#
@@ -265,7 +266,7 @@ extension OutboundMessage {
 }
 
 extension FaultRun {
-  /// Waits until so many events of the world are stored. Events of others do not count.
+  /// Waits until `count` events of the workload are stored. Other events do not count.
   func stored(_ count: Int, within limit: Duration) async throws {
     let others = outsiders.map { "'\($0)'" }.joined(separator: ",")
     let query =
@@ -275,8 +276,8 @@ extension FaultRun {
     }
   }
 
-  /// Kills the program so many times, and starts it whenever it has ended, as a supervisor does; until it lives on for
-  /// two seconds, or was started more often than the broker hands a message out, and `isDone` says so.
+  /// Kills the program several times, and restarts it whenever it has ended, as a supervisor does. Returns once it has
+  /// run for two seconds, or was started more often than the delivery limit, and `isDone` holds.
   fileprivate func supervised(kills: Int, starts: Int, until isDone: () async throws -> Bool) async throws {
     var left = kills
     var begun = 0
@@ -294,7 +295,7 @@ extension FaultRun {
       }
       guard let program = self.programs.last(where: { $0.ending == nil }), program.standardError.contains("consuming")
       else { return false }
-      // What it does with what it was handed shows only after a moment.
+      // Gives the program time to process its deliveries.
       try await Task.sleep(for: .milliseconds(Int.random(in: 50...500, using: &self.random)))
       guard left == 0 else {
         left -= 1
@@ -321,7 +322,7 @@ extension TestEnvironment {
     try await servers.erlang("rabbit_policy:delete(<<\"\(vhost)\">>, <<\"full\">>, <<\"test\">>)")
   }
 
-  /// Writes as a member of organisations does. What members may not write is left as it is.
+  /// Executes a statement as a member of the organisations. Writes that members may not make change nothing.
   fileprivate func write(asMemberOf orgs: [String], _ statement: String) async throws {
     let user = "00000000-0000-4000-8000-0000000000aa"
     let rows = orgs.map { "('\(user)', '\($0)')" }.joined(separator: ",")

@@ -4,7 +4,7 @@ import PostgresClient
 
 @testable import TestSupport
 
-/// A session of the host application that holds what it has locked until it is told to let go.
+/// A session of the host application that holds its locks until `letGo()`.
 final class HostSession: Sendable {
   private let worker: PostgresWorker
   private let end = DispatchSemaphore(value: 0)
@@ -15,7 +15,7 @@ final class HostSession: Sendable {
     self.transaction = Task { [end] in try await transaction(end) }
   }
 
-  /// Begins a transaction, runs the statements in it, and returns once they are done.
+  /// Begins a transaction, runs the statements in it, and returns after them.
   static func holding(_ environment: TestEnvironment, _ statements: [String]) async throws -> HostSession {
     var settings = try PostgresSettings(conninfo: environment.databaseURL, applicationName: "host")
     settings.idleInTransactionTimeout = .seconds(600)
@@ -27,7 +27,7 @@ final class HostSession: Sendable {
           try connection.begin()
           for statement in statements { try connection.execute(statement) }
           hold.finish()
-          // The connection's own thread, which has nothing else to do.
+          // Blocks the connection's own thread, which has no other work.
           end.wait()
           try connection.commit()
         }
@@ -40,7 +40,7 @@ final class HostSession: Sendable {
     return session
   }
 
-  /// Commits, and throws what went wrong.
+  /// Commits, and throws the error if there was one.
   func letGo() async throws {
     end.signal()
     let result = await transaction.result

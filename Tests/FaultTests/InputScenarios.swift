@@ -5,7 +5,7 @@ import Testing
 
 @testable import TestSupport
 
-/// Events come twice, in any order, from clocks that are wrong, before their clients.
+/// Events arrive twice, in any order, with wrong clocks, before their clients.
 extension Scenario {
   static var inputs: [Scenario] {
     [
@@ -31,7 +31,8 @@ extension Scenario {
     }
   }
 
-  /// One world in different orders, batches and numbers of instances: the clients stand the same every time.
+  /// The same workload in different orders, batch sizes and numbers of instances: the clients' states are equal every
+  /// time.
   private static func shuffled(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     let fixed = Workload(events: 400, &random)
     var states: Set<[[String]]> = []
@@ -54,7 +55,7 @@ extension Scenario {
     #expect(states.count == 1, "JOURNEY_TEST_SEED=\(SeededRandom.seed)")
   }
 
-  /// Sources whose clocks are hours ahead, within what is allowed, and days behind.
+  /// Sources whose clocks are hours ahead, within the limit, or days behind.
   private static func skewed(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     for round in 0..<rounds {
       let hours = Double.random(in: 1...20, using: &random)
@@ -77,14 +78,13 @@ extension Scenario {
     }
   }
 
-  /// Events come before their client is known, wait in the retry queues meanwhile, and the program is killed while they
-  /// do.
+  /// Events arrive before their client exists and wait in the retry queues. The program is killed while they wait.
   private static func clientsLater(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     for _ in 0..<rounds {
       let setup = FaultRun.Setup(
         events: 200, settings: ["RETRY_UNKNOWN_CLIENT": "true", "RETRY_TIERS": "10s", "RETRY_ATTEMPTS_PER_TIER": "20"])
       try await FaultRun.run(row, setup, &random) { faultRun in
-        // Not those whose own lead_created makes them known.
+        // Without clients that their own lead_created event creates.
         let late = faultRun.workload.clients.filter { !$0.types.contains("lead_created") }.prefix(20)
         let ids = late.map { "'\($0.id)'" }.joined(separator: ",")
         try await faultRun.environment.execute("DELETE FROM contacts WHERE id IN (\(ids))")

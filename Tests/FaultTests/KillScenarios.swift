@@ -5,7 +5,7 @@ import Testing
 
 @testable import TestSupport
 
-/// The program is killed, stopped, frozen; alone and beside others.
+/// The program is killed, stopped or frozen, alone and beside other instances.
 extension Scenario {
   static var kills: [Scenario] {
     [
@@ -29,7 +29,7 @@ extension Scenario {
       ]
   }
 
-  /// Killed where the network shows that a point is passed; then started again.
+  /// The program is killed when the proxy sees it pass a point, and restarted.
   private static func killed(at points: [Point], _ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     try await FaultRun.run(row, .init(events: max(200, rounds * 44), isProxied: true), &random) { faultRun in
       for round in 0..<rounds {
@@ -79,7 +79,8 @@ extension Scenario {
     }
   }
 
-  /// One of two is frozen for longer than any heartbeat, and thawed: what it held went to the other one meanwhile.
+  /// One of two instances is frozen for longer than any heartbeat, and continued. Its messages go to the other instance
+  /// meanwhile.
   private static func frozen(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     let isLong = FaultSettings.isLong
     let setup = FaultRun.Setup(
@@ -100,7 +101,7 @@ extension Scenario {
   }
 }
 
-/// The program that a trap kills; the trap is set before the program starts.
+/// The program that a trap kills. The trap is set before the program starts.
 private final class Victim: Sendable {
   private let box = Mutex<ChildProcess?>(nil)
   var program: ChildProcess? {

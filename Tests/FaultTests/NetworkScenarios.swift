@@ -5,7 +5,7 @@ import Testing
 
 @testable import TestSupport
 
-/// The network breaks, goes silent, refuses, crawls.
+/// Faults of the network: resets, silence, refused connections, slowness.
 extension Scenario {
   static var networks: [Scenario] {
     [
@@ -19,12 +19,12 @@ extension Scenario {
     ]
   }
 
-  /// Connections that never live long would make the pauses before the next one grow.
+  // Short reconnect delays: repeated short connections would make the delays grow.
   private static let impatient = [
     "AMQP_RECONNECT_SECONDS": "1", "DATABASE_RECONNECT_SECONDS": "1", "PIPELINE_RETRY_SECONDS": "1",
   ]
 
-  /// The connection is reset where a point is passed; the program lives on.
+  /// The connection is reset when a point is passed. The program keeps running.
   private static func lost(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     try await FaultRun.run(row, .init(events: max(200, rounds * 44), isProxied: true, settings: impatient), &random) {
       faultRun in
@@ -65,7 +65,7 @@ extension Scenario {
     }
   }
 
-  /// Nothing passes and nothing is closed: only deadlines notice.
+  /// No data passes and no connection is closed, so only timeouts detect it.
   private static func halfOpen(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     let settings = [
       "DATABASE_STATEMENT_SECONDS": "2", "DATABASE_LOCK_SECONDS": "2", "DATABASE_ANSWER_SECONDS": "3",
@@ -109,7 +109,7 @@ extension Scenario {
     }
   }
 
-  /// The broker is short of memory: actions wait, and go out afterwards.
+  /// The broker raises a memory alarm: actions wait, and are published afterwards.
   private static func memoryAlarm(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     let servers = try await TestServers.dedicated()
     try await FaultRun.run(row, .init(events: rounds * 200, servers: servers), &random) { faultRun in
@@ -118,7 +118,7 @@ extension Scenario {
         let blocked = program.standardError.occurrences(of: "takes no messages for now")
         try await faultRun.publish(60)
         try await faultRun.progress(by: 1...40)
-        // The source is blocked as well: what leads to actions under the alarm has to be in the queue before.
+        // The alarm blocks the source as well, so the events must be in the queue before.
         program.send(SIGSTOP)
         try await faultRun.publish(130)
         try await servers.erlang("rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []})")

@@ -3,10 +3,10 @@ import Testing
 
 @testable import TestSupport
 
-/// Every fault that can be thought of, under a load whose result is known: every event is stored once or is a dead
-/// letter, every due action is in its queue, and the clients stand as the plain computation says.
+/// Injects faults under a load whose result is known. Every event is stored once or is a dead letter, every due action
+/// is in its queue, and the clients match the reference.
 ///
-/// `make test` runs the short form, `make faults` the long one.
+/// `make test` runs few rounds, `make faults` many.
 @Suite(.serialized) struct NothingIsLost {
   static let scenarios: [Scenario] =
     Scenario.kills + Scenario.networks + Scenario.brokers + Scenario.databases + Scenario.inputs + Scenario.deadLetters

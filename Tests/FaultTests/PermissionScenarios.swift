@@ -5,7 +5,7 @@ import Testing
 
 @testable import TestSupport
 
-/// The broker takes a permission away while the adapter runs, the database takes no more sessions for a while.
+/// The broker revokes a permission while the adapter runs; the database refuses sessions for a while.
 extension Scenario {
   static var permissions: [Scenario] {
     [
@@ -14,9 +14,9 @@ extension Scenario {
     ]
   }
 
-  /// Copies for retries, then dead letters, are refused: the others' events go on, and once it is permitted again
-  /// nothing is missing. What cannot be tried again meanwhile is a dead letter for what it is, an event of a client
-  /// that nobody knows.
+  /// The broker refuses first retries, then dead letters. Other events continue, and nothing is missing once the
+  /// permission is back. An event that cannot be retried meanwhile becomes a dead letter with its own code,
+  /// unknown_client.
   private static func permissionTaken(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     let settings = ["RETRY_UNKNOWN_CLIENT": "true", "INGEST_PREFETCH": "200"]
     try await FaultRun.run(row, .init(events: rounds * 200, settings: settings, mayGiveUp: false), &random) {
@@ -34,8 +34,8 @@ extension Scenario {
         try await faultRun.stored(faultRun.sentEvents, within: .seconds(30))
         _ = try await environment.servers.allow(
           "adapter-\(environment.vhost)", in: environment.vhost, configure: all, write: all, read: all)
-        // Those for which there was no retry are letters by now; those that have been through the first tier come back,
-        // and go on to the next.
+        // Events that could not be retried are dead letters by now. Those in the first retry queue come back and go on
+        // to the next.
         var found = [0, 0]
         try await eventually(
           "\(strangers) messages of strangers", within: .seconds(60), state: { "\(found) came. \(faultRun.logs)" }
@@ -57,8 +57,8 @@ extension Scenario {
     }
   }
 
-  /// Every session is ended, and new ones are refused for some seconds, for each reason in turn. The program lives on
-  /// and works afterwards.
+  /// All sessions are terminated and new ones refused for some seconds, for each reason in turn. The program keeps
+  /// running and works afterwards.
   private static func sessionsRefused(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     let said = ["28P01", "3D000", "55000", "XX000", "53300", "28000"]
     for _ in 0..<rounds {
@@ -77,7 +77,7 @@ extension Scenario {
             proxy.weather = .fair
           }
         }
-        // And as the server itself says it.
+        // The same refusals by the server itself.
         let login = try #require(URLComponents(string: environment.logins.databaseURL)?.user)
         let name = try await environment.rows("SELECT current_database()")[0][0]
         for (refuse, permit) in [
@@ -114,7 +114,7 @@ extension FaultRun {
 }
 
 extension FaultProxy {
-  /// What the server sends to a client that it does not let in.
+  /// The server's answer to a refused login.
   static func refusal(_ code: String) -> [UInt8] {
     var fields: [UInt8] = []
     for field in ["SFATAL", "VFATAL", "C\(code)", "Mrefused by a test"] { fields += Array(field.utf8) + [0] }
@@ -124,7 +124,7 @@ extension FaultProxy {
 }
 
 extension OutboundMessage {
-  /// An event of a client that nobody knows.
+  /// An event of an unknown client.
   fileprivate static func stranger(_ number: Int, org: String) -> OutboundMessage {
     let body =
       #"{"specversion":"1.0","id":"stranger_\#(number)","source":"/crm/acme","type":"ticket_opened","time":"2026-01-01T00:00:00Z","#

@@ -3,7 +3,7 @@ import Testing
 
 @testable import TestSupport
 
-/// A pooler stands before the database, as hosted ones have it.
+/// A pooler in front of the database, as hosted databases have one.
 extension Scenario {
   static var poolers: [Scenario] {
     [
@@ -12,7 +12,7 @@ extension Scenario {
     ]
   }
 
-  /// A session is lent for as long as it is used: everything works, through kills of the server's sessions as well.
+  /// Session mode: everything works, also if the server's sessions are terminated.
   private static func sessionMode(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     try await FaultRun.run(row, .init(events: 200 + rounds * 200, pooling: .session, mayGiveUp: false), &random) {
       faultRun in
@@ -35,8 +35,8 @@ extension Scenario {
     }
   }
 
-  /// A session is lent for a transaction: what the adapter has in its session another client would get. It says so, and
-  /// takes nothing.
+  /// Transaction mode: other clients would get the adapter's session state. The adapter reports it and consumes
+  /// nothing.
   private static func transactionMode(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
     try await FaultRun.run(row, .init(events: 100, mayGiveUp: false), &random) { faultRun in
       let environment = faultRun.environment

@@ -4,12 +4,12 @@ import Testing
 
 @testable import TestSupport
 
-/// Something that goes wrong, several times over.
+/// A fault that is injected several times.
 struct Scenario: Sendable, CustomTestStringConvertible {
   var name: String
-  /// How often in `make test`; 0: not at all.
+  /// Rounds in `make test`; 0: skipped.
   var short: Int
-  /// How often in `make faults`; 0: not at all.
+  /// Rounds in `make faults`; 0: skipped.
   var long: Int
   var body: @Sendable (Row, Int, inout SeededRandom) async throws -> Void
 
@@ -30,13 +30,13 @@ struct Scenario: Sendable, CustomTestStringConvertible {
     return FaultSettings.isLong ? long : short
   }
 
-  /// Draws of its own, so that a scenario alone goes as it goes among the others.
+  /// A random stream of its own, so that a scenario behaves the same alone and among others.
   var random: SeededRandom {
     SeededRandom(stream: name.utf8.reduce(14_695_981_039_346_656_037) { ($0 ^ UInt64($1)) &* 1_099_511_628_211 })
   }
 }
 
-/// What `scripts/faults` asks for.
+/// The settings that `scripts/faults` passes.
 enum FaultSettings {
   private static let environment = ProcessInfo.processInfo.environment
   static let isLong = environment["JOURNEY_FAULTS"] == "long"
@@ -45,11 +45,11 @@ enum FaultSettings {
     Set($0.split(separator: ",").map(String.init))
   }
   static let rounds = environment["JOURNEY_FAULTS_ROUNDS"].flatMap(Int.init)
-  /// A file for the rows of the table.
+  /// The file for the rows of the table.
   static let report = environment["JOURNEY_FAULTS_REPORT"]
 }
 
-/// A row of the table: what a scenario has shown so far.
+/// A row of the table: the counts of a scenario.
 final class Row: Sendable {
   private struct Counts {
     var sent = 0

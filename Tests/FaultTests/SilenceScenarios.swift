@@ -6,8 +6,8 @@ import Testing
 
 @testable import TestSupport
 
-/// Clients fall silent while events of others come: as time passes each is evaluated once, whatever happens to the
-/// instances and their servers.
+/// Clients become silent while events of others arrive. Each is evaluated over time exactly once, whatever happens to
+/// the instances and their servers.
 extension Scenario {
   static var silences: [Scenario] {
     [
@@ -39,8 +39,8 @@ extension Scenario {
   }
 
   /// - Parameters:
-  ///   - servers: of its own, which are stopped at the end; the shared ones where nil.
-  ///   - strike: goes wrong once, half-way.
+  ///   - servers: servers for this scenario, which are stopped at the end; nil: the shared ones.
+  ///   - inject: injects the fault, once, halfway.
   private static func silent(
     _ row: Row, _ rounds: Int, servers: TestServers?, _ random: inout SeededRandom,
     _ inject: (FaultRun) async throws -> Void
@@ -63,7 +63,7 @@ extension Scenario {
         let before = try await faultRun.patiently { try await silence.silent(faultRun) }
         let victim = running[round % 3]
         if round == rounds / 2 {
-          // One that only starts ends where its servers are away.
+          // An instance that is still starting ends if its servers are down.
           for program in running { try await consuming(program) }
           try await inject(faultRun)
         }
@@ -71,7 +71,7 @@ extension Scenario {
           let now = (try? await silence.silent(faultRun)) ?? before
           return now > before || now == silence.clients.count
         }
-        // In the midst of the next ones.
+        // While the next clients are being evaluated.
         victim.send(SIGKILL)
         #expect(await victim.ended(within: .seconds(10)) == .signalled(SIGKILL), "\(victim.standardError)")
         running[round % 3] = try faultRun.start()
@@ -82,13 +82,12 @@ extension Scenario {
   }
 }
 
-/// Clients with three events that leave the window of 30 days together, some seconds from now; each has a moment of its
-/// own.
+/// Clients with three events that leave the 30-day window some seconds from now, at a different time for each client.
 private struct Silence {
   private(set) var clients: [WorkloadClient] = []
   private(set) var events: [WorkloadEvent] = []
 
-  /// Nobody else's score is that.
+  /// A score that no other client has.
   private static let aiScore = "41.5"
 
   init(rounds: Int, of orgs: [String], _ random: inout SeededRandom) {
@@ -115,13 +114,13 @@ private struct Silence {
     SELECT client_id, count(*) FROM client_journey_scores WHERE event_id IS NULL AND explanation->'cause'->>'type' = 'time_passed' GROUP BY 1
     """
 
-  /// How many are known to be silent.
+  /// How many clients are stored as silent.
   func silent(_ faultRun: FaultRun) async throws -> Int {
     try await faultRun.environment.number(
       "SELECT count(*) FROM journey_client_state s \(Self.isSilent) AND 'low_engagement' = ANY(s.risks)")
   }
 
-  /// All were evaluated, each once, and nobody waits for it.
+  /// All clients were evaluated once, and none is due.
   func check(_ faultRun: FaultRun) async throws {
     let environment = faultRun.environment
     let due = "SELECT count(*) FROM journey_client_state WHERE check_at <= now() AND merged_into IS NULL"
@@ -130,7 +129,7 @@ private struct Silence {
       let waiting = try await environment.number(due)
       return silent == clients.count && waiting == 0
     }
-    // Whose last event was evaluated after the moment already, since the machine was slow, needs no other evaluation.
+    // On a slow machine the last event may be evaluated after that time, so no further evaluation is needed.
     let late = Set(
       try await environment.rows(
         """

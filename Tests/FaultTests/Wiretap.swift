@@ -1,6 +1,6 @@
 import Synchronization
 
-/// The protocols that the proxy can follow.
+/// The protocols that the proxy understands.
 enum WireProtocol: Sendable {
   case amqp
   case postgres
@@ -11,25 +11,25 @@ enum Direction: Sendable {
   case toClient
 }
 
-/// A named point of the way of an event, as it can be seen on the network.
+/// A point in the processing of an event that is visible on the network.
 enum Point: String, CaseIterable, Sendable {
-  /// An event has been handed to the adapter.
+  /// An event was delivered to the adapter.
   case afterReceive = "after-receive"
   /// COMMIT of a batch of events never reaches the database.
   case beforeCommit = "before-commit"
-  /// The batch is committed; the adapter never learns of it.
+  /// The batch is committed, but the adapter never gets the answer.
   case afterCommit = "after-commit"
   /// An action never reaches the broker.
   case beforePublish = "before-publish"
-  /// An action is with the broker; its confirm never reaches the adapter.
+  /// An action reached the broker, but its confirm never reaches the adapter.
   case beforeConfirm = "before-confirm"
-  /// The confirm of an action has reached the adapter, which has not noted it yet.
+  /// The adapter got an action's confirm, and has not recorded it yet.
   case afterConfirm = "after-confirm"
   /// The acknowledgement of an event never reaches the broker.
   case beforeAck = "before-ack"
   /// A dead letter never reaches the broker.
   case beforeDeadLetter = "before-letter"
-  /// The archive has the letter; its acknowledgement never reaches the broker.
+  /// The dead letter is in the archive, but its acknowledgement never reaches the broker.
   case beforeDeadLetterAck = "before-letter-ack"
 
   var wire: WireProtocol {
@@ -39,20 +39,20 @@ enum Point: String, CaseIterable, Sendable {
     }
   }
 
-  /// Whether the message at this point still passes.
+  /// Whether the message at this point is still forwarded.
   var isAfterPassing: Bool { self == .afterReceive || self == .afterConfirm }
 }
 
-/// What happens when a point is passed.
+/// What to do when a point is passed.
 struct Trap: Sendable {
   var point: Point
   /// 1: the next time.
   var countdown = 1
-  /// Called on the thread that carries the message, which waits for it.
+  /// Called on the thread that forwards the message; the message waits for it.
   var action: @Sendable () -> Void
 }
 
-/// Cuts a stream of bytes into the protocol's messages.
+/// Splits a byte stream into protocol messages.
 struct Framer {
   private let wire: WireProtocol
   private let direction: Direction
@@ -64,7 +64,7 @@ struct Framer {
     self.direction = direction
   }
 
-  /// The messages that are whole by now; the rest is kept.
+  /// The complete messages; the rest is kept for the next call.
   mutating func messages(_ bytes: ArraySlice<UInt8>) -> [ArraySlice<UInt8>] {
     rest += bytes
     var found: [ArraySlice<UInt8>] = []
@@ -78,7 +78,7 @@ struct Framer {
     return found
   }
 
-  /// Nil while too little is there to tell.
+  /// nil if the message's length is not known yet.
   private func length(_ bytes: ArraySlice<UInt8>) -> Int? {
     let first = bytes.startIndex
     func number(at offset: Int) -> Int? {
@@ -95,14 +95,14 @@ struct Framer {
   }
 }
 
-/// One connection through the proxy, and what it was seen to be used for.
+/// One connection through the proxy, and its observed use.
 final class ProxyConnection: Sendable {
   private struct Use {
     /// The queue that is consumed on it.
     var queue: String?
-    /// The exchange that was last published to.
+    /// The exchange of the last publish.
     var exchange: String?
-    /// Whether the transaction that is open holds events.
+    /// Whether the open transaction contains events.
     var holdsEvents = false
     var ended = 0
   }
@@ -169,7 +169,7 @@ final class ProxyConnection: Sendable {
     }
     return use.withLock { use in
       switch (UInt8(bytes[0]), direction) {
-      // Bind: the portal, which has no name here, then the statement's name.
+      // Bind: the portal's name (empty), then the statement's name.
       case (UInt8(ascii: "B"), .toServer):
         let statement = text(after: 6)
         if statement == "insert_events" { use.holdsEvents = true }
