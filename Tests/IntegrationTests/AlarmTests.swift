@@ -5,7 +5,7 @@ import Testing
 
 @testable import TestSupport
 
-/// A broker that takes no messages, being short of memory. On servers of the tests' own.
+/// A broker that blocks publishers because of a memory alarm. On servers of its own.
 @Suite(.serialized) struct AlarmTests {
   private static let set = "rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []})"
   private static let clear = "rabbit_alarm:clear_alarm({resource_limit, memory, node()})"
@@ -46,7 +46,7 @@ import Testing
       #expect(try await environment.rows("SELECT DISTINCT state FROM journey_dead_letters") == [["new"]])
       #expect(try await environment.admin.messageCount(queue: "journey.ingest") == 0)
 
-      // An alarm that passes is waited for.
+      // `publish` waits for a short alarm to end.
       let patient = try environment.start(["publish", "-"], input: event)
       try await eventually("the reason", state: { patient.standardError }) {
         patient.standardError.contains("takes no messages now")

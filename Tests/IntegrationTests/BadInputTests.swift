@@ -5,15 +5,14 @@ import Testing
 
 @testable import TestSupport
 
-/// What cannot become an event lies in the dead letters with a reason that a person understands, and everything else
-/// goes on.
+/// Messages that cannot become events are dead letters with an understandable reason. All others are processed.
 @Suite struct BadInputTests {
-  /// A message that has to be refused, and what its reason has to name.
+  /// A message that has to be rejected, and what its reason has to name.
   private struct Case {
     var name: String
     var code: String
     var field: String
-    /// Nil where there is no value to name.
+    /// nil if there is no value to name.
     var value: String?
     var message: OutboundMessage
 
@@ -41,7 +40,7 @@ import Testing
     try #require(Set(cases.map(\.name)).count == cases.count)
     try await TestEnvironment.with { environment in
       try await workload.seed(environment)
-      // In one queue before the program starts, so that good and bad share batches.
+      // All messages are in one queue before the program starts, so that valid and invalid ones share batches.
       let good = workload.messages(&random)
       try await environment.publish((good + cases.map(\.message)).shuffled(using: &random))
       try await RawPublisher.publish(
@@ -103,7 +102,7 @@ import Testing
     let client = workload.clients[0]
     let stranger = workload.clients.first { $0.org != client.org }!
     let time = WorkloadEvent.rfc3339(Int64(Date().timeIntervalSince1970 - 3600) * 1_000_000)
-    /// A CloudEvent that would be taken, but for `change`.
+    /// A CloudEvent that is valid except for `change`.
     func event(_ id: String, _ change: (inout [(String, String)]) -> Void) -> [UInt8] {
       var members = [
         ("specversion", #""1.0""#), ("id", #""\#(id)""#), ("source", #""/crm""#), ("type", #""contract_signed""#),
@@ -117,7 +116,7 @@ import Testing
     func with(_ name: String, _ json: String) -> [UInt8] {
       event("bad_\(name)") { $0 = $0.map { $0.0 == name ? (name, json) : $0 } }
     }
-    /// The adapter's own body.
+    /// A body in the adapter's own format.
     func own(_ name: String, field: String, value: String, environment: String = "onboarding", org: String = client.org)
       -> Case
     {

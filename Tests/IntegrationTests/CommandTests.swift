@@ -6,7 +6,7 @@ import Testing
 
 @testable import TestSupport
 
-/// What the commands print for machines is JSON that says what is true.
+/// The commands' machine-readable output is valid JSON with correct content.
 @Suite struct CommandTests {
   private func json<Value: Decodable>(_ type: Value.Type, _ text: String) throws -> Value {
     try JSONDecoder().decode(type, from: Data(text.utf8))

@@ -6,11 +6,10 @@ import Testing
 
 @testable import TestSupport
 
-/// A trigger of the host lacks a privilege, so that the database refuses what the adapter stores and says that a person
-/// has to act.
+/// A trigger of the host lacks a privilege. The database refuses to store events, which only an operator can fix.
 @Suite struct CommitRefusalTests {
-  /// An audit table that the adapter's role may not write to.
-  /// - Parameter condition: of the rows that the trigger writes about.
+  /// Adds an audit table that the adapter's role may not write to.
+  /// - Parameter condition: restricts the rows that the trigger audits.
   private func addTrigger(_ environment: TestEnvironment, when condition: String) async throws {
     for sql in [
       "CREATE TABLE host_audit (event uuid)",
@@ -19,7 +18,7 @@ import Testing
     ] { try await environment.execute(sql) }
   }
 
-  /// What was put off by a program that was killed before it could settle it comes twice.
+  /// A program that is killed before it acknowledges a deferred message receives it twice.
   private func nothingWaits(_ environment: TestEnvironment) async throws {
     for queue in ["journey.retry.10s", "journey.ingest"] {
       try await eventually("an empty \(queue)") { try await environment.admin.messageCount(queue: queue) == 0 }
@@ -49,7 +48,7 @@ import Testing
           #"{"part":"commits","reason":"the database denies a privilege (SQLSTATE 42501)"}"#)
       }
       #expect(try await !probe.ready().isReady)
-      // Trials go on, and take little.
+      // Trial commits continue, at little cost.
       try await eventually("some trials", state: { program.standardError }) {
         program.standardError.components(separatedBy: "trying whether").count > 3
       }
@@ -82,7 +81,7 @@ import Testing
       ) {
         try await environment.number("SELECT count(*) FROM client_journey_events") == others
       }
-      // The last one that is refused takes another that is stored after it.
+      // The last refused event takes a later one with it.
       var last = workload.events.first { $0.type != "ticket_opened" }!
       for number in 0..<200 where try await environment.admin.messageCount(queue: "journey.dead-letters") < refused {
         last.id = "late-\(number)"

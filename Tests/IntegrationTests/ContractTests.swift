@@ -5,7 +5,7 @@ import Testing
 
 @testable import TestSupport
 
-/// What the adapter really takes and makes is what `contracts/` says, by a validator that is not ours.
+/// The adapter's real input and output conform to `contracts/`, checked by an independent validator.
 @Suite struct ContractTests {
   @Test func messagesKeepToTheContracts() async throws {
     var random = SeededRandom(stream: 107)

@@ -6,11 +6,11 @@ import Testing
 
 @testable import TestSupport
 
-/// `journey dlq` says what is true to whoever types something that cannot be.
+/// `journey dlq` answers invalid requests with correct messages.
 @Suite struct DeadLetterCommandTests {
   private static let missing = "00000000-0000-4000-8000-000000000000"
 
-  /// That many letters of one reason.
+  /// An environment with `count` dead letters of one reason.
   private func environment(deadLetters count: Int, _ body: (TestEnvironment, [String]) async throws -> Void)
     async throws
   {
@@ -60,7 +60,7 @@ import Testing
     }
   }
 
-  /// The output of a command in a terminal of that many columns, a text a line.
+  /// The output lines of a command in a terminal of the given width.
   private func lines(_ environment: TestEnvironment, _ arguments: [String], columns: Int) async throws -> [String] {
     let command = ([Repository.binary] + arguments).map { "'\($0)'" }.joined(separator: " ")
     let environment = [
@@ -72,7 +72,7 @@ import Testing
       directory: Repository.root)
     let ending = await terminal.ended(within: .seconds(60))
     try #require(ending == .exited(0), "\(terminal.standardOutput)")
-    // A progress line replaces the one before it.
+    // A progress line replaces the previous one.
     return terminal.standardOutput.replacing("\u{1B}[K", with: "").split(whereSeparator: \.isNewline).map(String.init)
   }
 
@@ -80,7 +80,7 @@ import Testing
     try await environment(deadLetters: 120) { environment, ids in
       for command in [["stats"], ["list"], ["list", "--state", "all"], ["replay", "--all", "--rate", "1000"]] {
         let lines = try await lines(environment, ["dlq"] + command, columns: columns)
-        // Sentences wrap.
+        // Full sentences may wrap.
         let tables = lines.filter {
           !$0.contains("next page") && !$0.contains(", replaying ") && !$0.hasSuffix("published and confirmed")
         }
@@ -103,7 +103,7 @@ import Testing
       #expect(during.contains("replay 1 of ann is under way") && !during.contains("--resume"), "\(during)")
       replay.send(SIGKILL)
       _ = await replay.ended(within: .seconds(10))
-      // The server notices the end of the session by itself.
+      // The server detects the end of the session by itself.
       try await eventually("the end of its session") {
         !(try await environment.succeed(["dlq", "stats"])).contains("under way")
       }

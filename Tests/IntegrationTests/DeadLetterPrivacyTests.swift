@@ -5,7 +5,7 @@ import Testing
 
 @testable import TestSupport
 
-/// What the archive of dead letters does not keep: credentials at all, and letters for ever.
+/// The archive of dead letters never contains credentials, and deletes dead letters after their retention time.
 @Suite struct DeadLetterPrivacyTests {
   private static let headers: FieldTable = [
     "Authorization": "Bearer s3cr3t", "Cookie": "session=s3cr3t", "X-Api-Key": "s3cr3t",
@@ -50,7 +50,7 @@ import Testing
       #expect((answer.json["redactedHeaders"] as? [String])?.count == 7, "\(answer)")
       #expect(shown.contains("redacted"))
 
-      // A replay does without them; what comes back is the same letter, and so is what a source signs anew.
+      // A replay works without them. The returning message is the same dead letter, also if the source signs it again.
       try await environment.succeed(["dlq", "replay", id])
       try await eventually("its return") {
         try await environment.number("SELECT count(*) FROM journey_dead_letter_log WHERE action = 'failed_again'") == 1
@@ -61,7 +61,7 @@ import Testing
       try await eventually("the archive's taking it") { api.program.standardError.contains("known=1") }
       try await deadLetters(1, environment, api.program)
 
-      // What an earlier version has exported may still have them.
+      // Exports of an earlier version may still contain them.
       let old = exported.replacing(
         #""headers":["#, with: #""headers":[{"name":"Authorization","type":"string","value":"Bearer s3cr3t"},"#)
       #expect(old != exported)
@@ -85,7 +85,7 @@ import Testing
     }
   }
 
-  /// Letters that were archived before credentials were left out.
+  /// Dead letters that were archived before credentials were left out.
   @Test func anUpgradeTakesCredentialsOutOfTheArchive() async throws {
     try await TestEnvironment.with(isMigrated: false) { environment in
       let directory = FileManager.default.temporaryDirectory.appendingPathComponent("migrations-\(UUID().uuidString)")
@@ -127,7 +127,7 @@ import Testing
     }
   }
 
-  /// Letters in every state, that many days old; one a state and age.
+  /// Inserts one dead letter per state and age in days.
   private func insert(_ environment: TestEnvironment, days: [Int]) async throws {
     try await environment.execute(
       """

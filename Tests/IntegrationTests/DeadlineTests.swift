@@ -8,7 +8,7 @@ import Testing
 @testable import TestSupport
 @testable import JourneyCLI
 
-/// What stands in the settings about waiting is what the connections go by.
+/// The configured timeouts are those of the connections.
 @Suite struct DeadlineTests {
   @Test func settingsReachTheConnections() async throws {
     let settings = try await SettingsLoader.load(
@@ -37,7 +37,7 @@ import Testing
     #expect(database.maxReconnectDelay == .seconds(21))
   }
 
-  /// Queues that answer nothing: after `publish.confirmSeconds` the connection is given up, and the actions go out
+  /// The queues do not confirm. After `publish.confirmSeconds` the connection is closed, and the actions are published
   /// later.
   @Test func confirmSecondsReachThePublisher() async throws {
     var random = SeededRandom(stream: 10)

@@ -5,7 +5,7 @@ import Testing
 
 @testable import TestSupport
 
-/// A process that may open few files, or none more: it goes on, says so once, and does not spin.
+/// A process that runs out of file descriptors continues, logs it once, and does not use the CPU in a loop.
 @Suite struct DescriptorTests {
   private func connect(_ address: String) throws -> Int32 {
     let port = try #require(UInt16(address.split(separator: ":").last ?? ""))
@@ -36,11 +36,11 @@ import Testing
     try #require(process.terminationStatus == 0)
   }
 
-  /// The limit is lowered to what is open; connections to the API come in, and those to the servers are lost.
+  /// The limit is lowered to the open descriptors while API connections arrive and server connections are lost.
   @Test func aProcessWithoutAFreeDescriptorLivesOnWithoutSpinning() async throws {
     try await APIEnvironment.with(["DEAD_LETTERS_ARCHIVE": "false", "API_CONNECTIONS_PER_ADDRESS": "200"]) { api in
       let program = api.program
-      // What it opened at its start and no longer needs is closed by then.
+      // Descriptors that only the start needs are closed by then.
       #expect(try await api.get("/ready", nil).status == 200)
       var lowest = 0
       while access("/proc/\(program.id)/fd/\(lowest)", F_OK) == 0 { lowest += 1 }

@@ -6,7 +6,7 @@ import Testing
 
 @testable import TestSupport
 
-/// A stop under load: what was taken is finished, the rest stays in the queue.
+/// A stop under load: consumed events are finished, the rest stays in the queue.
 @Suite struct DrainTests {
   @Test(arguments: [SIGTERM, SIGINT])
   func stopsUnderLoadWithNothingHalfDone(_ signal: Int32) async throws {

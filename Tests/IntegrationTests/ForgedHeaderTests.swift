@@ -6,13 +6,13 @@ import Testing
 
 @testable import TestSupport
 
-/// A publisher who may write to the events alone, and puts the adapter's and the broker's own headers on what it sends.
+/// A publisher with access to the events exchange only, who forges headers of the adapter and the broker.
 @Suite struct ForgedHeaderTests {
-  /// How the broker gets to move the message as it is.
+  /// How the broker comes to dead-letter the message unchanged.
   enum Way: String, CaseIterable, Sendable {
-    /// The headers leave no room for the adapter's reason.
+    /// The headers leave no space for the adapter's reason.
     case padded
-    /// Its time runs out before anybody takes it.
+    /// It expires before a consumer gets it.
     case expired
     /// It is too large to be read.
     case large
@@ -22,7 +22,7 @@ import Testing
 
   private static let stranger = "00000000-0000-4000-8000-00000000beef"
 
-  /// What would pass for an action of the adapter's at a worker.
+  /// A body that a consumer could mistake for an action of the adapter.
   private static func action(_ way: Way) -> [UInt8] {
     let padding = way == .large ? String(repeating: "x", count: 33 << 20) : ""
     return Array(
@@ -40,7 +40,7 @@ import Testing
       "x-journey-replay": 5,
       "x-journey-caused-by": .string(stranger), "x-journey-user-id": "somebody",
       "x-first-death-exchange": "journey.actions",
-      // RabbitMQ before 4.0 counts these up, where queue and reason agree, and leaves the rest.
+      // RabbitMQ before 4.0 increments entries with a matching queue and reason, and keeps the others.
       "x-death": .array(
         ["rejected", "expired"].map {
           .table([
@@ -63,7 +63,7 @@ import Testing
       body: action(way))
   }
 
-  /// Publishes as a user who may do nothing else.
+  /// Publishes as a user without further permissions.
   private func publish(_ message: OutboundMessage, _ environment: TestEnvironment) async throws {
     let url = try await environment.servers.allow(
       "publisher-\(environment.vhost)", in: environment.vhost, configure: "^$", write: #"^journey\.events$"#, read: "^$"
@@ -77,13 +77,13 @@ import Testing
     try #require(outcomes == [.confirmed], "\(outcomes)")
   }
 
-  /// The forged message as a letter in the archive, with the API at work.
+  /// The forged message as a dead letter in the archive, with the API running.
   private func environment(_ way: Way, _ body: (APIEnvironment, _ deadLetter: String) async throws -> Void) async throws
   {
     try await APIEnvironment.with { api in
       let environment = api.environment
       if way == .expired {
-        // Nobody may take it before its time runs out.
+        // It must expire before a consumer gets it.
         try await environment.stop(api.program)
       }
       try await publish(Self.forged(way), environment)
@@ -137,12 +137,12 @@ import Testing
   }
 
   @Test(arguments: Way.allCases, [true, false]) func aReplayOfItIsNoAction(_ way: Way, byCommand: Bool) async throws {
-    // Too large for any replay.
+    // Too large to replay.
     if way == .large { return }
     try await environment(way) { api, deadLetter in
       let environment = api.environment
       if byCommand {
-        // It may fail: headers that nearly fill a frame leave no room for the replay's own.
+        // This may fail: headers that nearly fill a frame leave no space for the replay's own.
         _ = try await environment.run(["dlq", "replay", deadLetter])
       } else {
         let answer = try await api.send(
@@ -150,7 +150,7 @@ import Testing
           body: #"{"ids":["\#(deadLetter)"]}"#)
         try #require(answer.status == 202, "\(answer)")
       }
-      // It comes back as what it is, under its own id, or was never sent.
+      // It returns as a dead letter under its own id, or was never sent.
       try await eventually("its return", state: { String(api.program.standardError.suffix(3000)) }) {
         try await environment.number(
           "SELECT count(*) FROM journey_dead_letter_log WHERE action IN ('failed_again', 'replay_failed')") == 1
@@ -163,7 +163,7 @@ import Testing
     }
   }
 
-  /// Letters that an earlier version has archived, and what somebody imports, may name any exchange.
+  /// Dead letters that an earlier version archived, or that were imported, may name any exchange.
   @Test func aDeadLetterOfTheArchiveThatNamesTheActionsIsRefusedWithTheReason() async throws {
     try await TestEnvironment.with { environment in
       try await environment.execute(

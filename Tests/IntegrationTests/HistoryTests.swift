@@ -4,7 +4,7 @@ import Testing
 
 @testable import TestSupport
 
-/// Events that the host application wrote itself, before the adapter first met the client, count as any other.
+/// Events that the host application wrote before the client was new to the adapter count like all others.
 @Suite struct HistoryTests {
   @Test(arguments: Profile.allCases)
   func hostsOwnEventsArePartOfTheResult(_ profile: Profile) async throws {
@@ -12,13 +12,13 @@ import Testing
     var workload = Workload(events: 900, clients: 30, &random)
     var hosts: [WorkloadEvent] = []
     var sources: [WorkloadEvent] = []
-    // The host's rows always set a stage and know nothing of sources: no type that leaves the stage, no answer that a
-    // mapping would read.
+    // The host's rows always set a stage and have no source, so types that keep the stage and values that only a
+    // mapping reads are left out.
     for event in workload.events {
       let isHosts = Reference.environment(of: event.type, profile) != nil && event.nps == nil && random.chance(60)
       if isHosts { hosts.append(event) } else { sources.append(event) }
     }
-    // Moments of their own: the order of a host's and a source's event of one moment is by ids that only the host
+    // Unique times: the order of a host's and a source's event with equal times depends on ids that only the host
     // knows.
     var taken = Set(sources.map(\.at))
     for index in hosts.indices {
@@ -67,7 +67,7 @@ import Testing
     }
   }
 
-  /// The newest event of a kind may say nothing; what counts is the newest that does, however far back.
+  /// The newest report may lack a figure. Then the newest one with a figure counts, however old.
   @Test func reportsWithoutAFigureHideNoneThatHasOne() async throws {
     var random = SeededRandom(stream: 12)
     var workload = Workload(events: 1, clients: 1, orgs: 1, &random)

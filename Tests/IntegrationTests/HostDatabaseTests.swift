@@ -4,7 +4,7 @@ import Testing
 
 @testable import TestSupport
 
-/// What `migrate`, `doctor` and `serve` say of a host's database that hands out too much, or whose columns do not fit.
+/// `migrate`, `doctor` and `serve` on a host's database with excess privileges or unsupported column types.
 @Suite struct HostDatabaseTests {
   @Test func tooManyPrivilegesAreNamedAndTakenBack() async throws {
     try await TestEnvironment.with { environment in
@@ -30,7 +30,7 @@ import Testing
 
   @Test func whatMigrateMayNotTakeBackFailsIt() async throws {
     try await TestEnvironment.with { environment in
-      // Granted by another role, as whom the owner may not act.
+      // Granted by a role that the owner cannot act as.
       let name = "grantor_\(try await environment.rows("SELECT current_database()")[0][0])"
       try await environment.execute(
         """

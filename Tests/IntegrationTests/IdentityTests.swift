@@ -5,8 +5,7 @@ import Testing
 
 @testable import TestSupport
 
-/// Who is who: clients found by e-mail and by things of theirs, and clients that become one, over the real way of an
-/// event.
+/// Identities, from message to database: clients are found by e-mail address and by ids of their objects, and merged.
 @Suite struct IdentityTests {
   private static let org = "0193a6f2-0000-7000-8000-000000000001"
   private static let ada = "0193a6f2-0000-7000-8000-0000000000a1"
@@ -67,7 +66,7 @@ import Testing
         Self.zendesk("z1", "created", ticket: 5, requester: "zu7"),
       ])
       try await environment.settles(events: 2, program)
-      // By now the person's id alone says who it is, and the ticket says whose it is.
+      // Now the person's id alone identifies the client, and the ticket identifies its client.
       try await environment.publish([
         Self.stripe("d3", customer: "59", email: ""),
         Self.zendesk(
@@ -87,7 +86,7 @@ import Testing
     }
   }
 
-  /// Promise 3 holds for merges too: whatever comes first, all events are the remaining client's, each once.
+  /// Promise 3 holds for merges too: in any order of arrival, all events belong to the remaining client, each once.
   @Test(arguments: [[0, 1, 2, 3], [3, 2, 1, 0], [1, 3, 0, 2]]) func aConversionMovesTheJourney(_ order: [Int])
     async throws
   {
@@ -110,7 +109,7 @@ import Testing
       let program = try await environment.serve(.defaultProfile)
       for index in order {
         try await environment.publish([messages[index]])
-        // A message of a client that is not there yet waits in a retry queue; the others are stored at once.
+        // An event of an unknown client waits in a retry queue; the others are stored at once.
         try await eventually("an empty ingest queue") {
           try await environment.admin.messageCount(queue: "journey.ingest") == 0
         }
@@ -141,7 +140,7 @@ import Testing
       let csv = Array(
         "source,id,client\r\nzendesk,zu7,\(Self.ada)\nzendesk,\"zu8\",bo@roth.example\nzendesk,zu9,nobody@x.example\nzendesk,zu7,\(Self.bo)\nx\n"
           .utf8)
-      // What no event could name a client by is told with its line, and the next lines are read.
+      // Ids that are invalid in events are reported with their line, and reading continues.
       for odd in [String(repeating: "i", count: 257), "e" + String(repeating: "\u{301}", count: 600), "a\u{1}b"] {
         let lines = Array("zendesk,\(odd),\(Self.ada)\n\(odd),zu,\(Self.ada)\nzendesk,only,nobody@x.example\n".utf8)
         let refused = try await environment.run(["identity", "import", "-", "--org", Self.org], input: lines)
@@ -169,7 +168,7 @@ import Testing
       try await environment.succeed(["identity", "merge", Self.ada, Self.bo, "--org", Self.org])
       let again = try await environment.run(["identity", "merge", Self.bo, Self.ada, "--org", Self.org])
       #expect(again.status == 65 && again.errors.contains("are merged already"))
-      // What is still sent for the old client, by either of its names, is the new one's.
+      // Events for the old client, under either of its ids, belong to the new one.
       try await environment.publish([
         Self.zendesk("z3", "created", ticket: 7, requester: "zu7"),
         Self.message(

@@ -3,7 +3,7 @@ import Testing
 
 @testable import TestSupport
 
-/// Random events through the real broker, program and database end as a plain computation says.
+/// Random events through the real broker, program and database end in the states that the reference computes.
 @Suite struct InvariantsTests {
   @Test(arguments: Profile.allCases)
   func anyOrderBatchingAndNumberOfInstances(_ profile: Profile) async throws {
@@ -24,7 +24,7 @@ import Testing
     defer { random = publishing }
     return try await TestEnvironment.with { environment in
       try await workload.seed(environment)
-      // Half of it waits in the queue, half comes while the programs work.
+      // Half of the events are in the queue before the programs start, half arrive while they run.
       try await environment.publish(Array(messages[..<(messages.count / 2)]), &publishing)
       var programs: [ChildProcess] = []
       for _ in 0..<instances {

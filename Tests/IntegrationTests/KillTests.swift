@@ -5,7 +5,7 @@ import Testing
 
 @testable import TestSupport
 
-/// What a program that vanishes in mid-stream leaves behind: nothing lost, nothing twice.
+/// After a crash in the middle of processing, nothing is lost and nothing is stored twice.
 @Suite struct KillTests {
   private static let kills = 6
 
@@ -41,7 +41,7 @@ import Testing
     }
   }
 
-  /// The server ends the adapter's sessions wherever they are, also between COMMIT and its answer.
+  /// The server terminates the adapter's sessions at any point, also between COMMIT and its answer.
   @Test func sessionsEndedWhileTheyCommit() async throws {
     var random = SeededRandom(stream: 4)
     let workload = Workload(events: 2000, &random)
@@ -53,7 +53,7 @@ import Testing
       var ended = 0
       var stored = 0
       while stored < workload.events.count * 3 / 4 {
-        // Whoever is inside a transaction now; the answer says how many were hit.
+        // Sessions that are in a transaction now; the result is how many were terminated.
         ended += try await environment.number(
           """
           SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity

@@ -5,8 +5,8 @@ import Testing
 
 @testable import TestSupport
 
-/// Bodies close to the largest allowed, more than memory may hold, while nothing can be stored. On servers of the
-/// test's own.
+/// Bodies close to the size limit, in total more than the memory limit, while nothing can be stored. On servers of its
+/// own.
 @Suite(.serialized) struct LargeBodyTests {
   @Test func goodEventsWithLargeBodiesOutliveADatabaseThatStandsStill() async throws {
     var random = SeededRandom(stream: 42)
@@ -23,7 +23,7 @@ import Testing
       }
       try #require(messages.allSatisfy { $0.body.count > 878 << 10 })
       try await environment.publish(messages, chunks: 20...20, &random)
-      // For longer than a message takes to be handed out twenty times.
+      // Longer than the broker would need to deliver a message twenty times.
       try await Task.sleep(for: .seconds(8))
       try await servers.resume(.postgres)
       try await environment.settles(events: workload.events.count, program)

@@ -7,8 +7,8 @@ import Testing
 
 @testable import TestSupport
 
-/// A letter that is far larger than what the adapter reads: everything works on it, but for a replay, which says so at
-/// once.
+/// A dead letter that is far larger than what the adapter reads. Everything works except a replay, which fails at once
+/// with a clear message.
 @Suite struct LargeDeadLetterTests {
   private static let size = 40 << 20
 
@@ -36,7 +36,7 @@ import Testing
     try #require(outcomes.allSatisfy { $0.isConfirmed }, "\(outcomes)")
   }
 
-  /// The adapter with its API; one letter of 40 MiB and a small one in the archive.
+  /// The adapter with its API, and two dead letters in the archive: one of 40 MiB and a small one.
   private func environment(
     isKeptWhole: Bool = true, _ body: (APIEnvironment, _ large: String, _ small: String) async throws -> Void
   ) async throws {
@@ -72,7 +72,7 @@ import Testing
       #expect(
         replayed.contains("replay 1: 1 dead letter; \(note)")
           && replayed.contains("1 of 1 dead letter published and confirmed"), "\(replayed)")
-      // It was never taken.
+      // The replay did not claim it.
       #expect(
         try await environment.rows("SELECT state, replay_count FROM journey_dead_letters WHERE id = '\(large)'") == [
           ["new", "0"]
@@ -101,7 +101,7 @@ import Testing
       let raw = try await environment.succeed(["dlq", "show", "--raw", large])
       #expect(raw.utf8.count > Self.size)
 
-      // The API has everything but the rest of the body.
+      // The API returns everything except the rest of the body.
       let answer = try await api.get(
         "/api/operations/dead-letters/\(large)", APIEnvironment.token(UUID().uuidString, operations: true))
       #expect(
@@ -144,7 +144,7 @@ import Testing
         "/api/operations/dead-letters/\(large)", APIEnvironment.token(UUID().uuidString, operations: true))
       #expect(answer.json["truncated"] as? Bool == true && answer.json["bodySha256"] as? String == digest, "\(answer)")
 
-      // Also where more may be read than when it was archived.
+      // Also if the limit is higher than when it was archived.
       let larger = ["INGEST_MAXIMUM_BODY_BYTES": "\(8 << 20)"]
       for more in [[], ["--force"], ["--edit", #"[{"op":"remove","path":"/data"}]"#]] {
         let refused = try await environment.run(["dlq", "replay", large] + more, environment: larger)
@@ -155,7 +155,7 @@ import Testing
       let all = try await environment.succeed(["dlq", "replay", "--all", "--dry-run"])
       #expect(all.contains("would replay 1 dead letter;"), "\(all)")
 
-      // It moves to another archive as it is here.
+      // Export and import keep it unchanged.
       let exported = try await environment.succeed(["dlq", "export", large])
       let deleted = try await environment.succeed(["dlq", "delete", large, "--reason", "moved"])
       #expect(deleted == "1 dead letter deleted permanently\n")
@@ -168,7 +168,7 @@ import Testing
     }
   }
 
-  /// Four times its size is what a body takes that is kept whole.
+  /// A body that is kept completely takes four times its size in memory.
   @Test func aBodyOf100MillionBytesTakesNoMemory() async throws {
     try await TestEnvironment.with { environment in
       let program = try await environment.serve(.defaultProfile, ["DEAD_LETTERS_ARCHIVE": "true"])
@@ -189,7 +189,7 @@ import Testing
     }
   }
 
-  /// Together they are more than a statement carries in its time, and than a process should hold.
+  /// All of them together are more than a statement can transfer in time, and more than a process should hold.
   @Test func manyLargeOnesAreReadAFewAtATime() async throws {
     try await TestEnvironment.with { environment in
       try await environment.execute(
@@ -211,7 +211,7 @@ import Testing
       }
       #expect(await ending.value == .exited(0), "\(program.standardError)")
       #expect(program.standardError.contains("16 dead letters exported"))
-      // KiB. All of them are 320 MB, 427 MB in base64; one of them is in memory three or four times.
+      // KiB. All bodies are 320 MB, in base64 427 MB. One body is in memory three or four times.
       #expect(most > 0 && most < 400_000, "\(most) KiB")
     }
   }

@@ -6,7 +6,7 @@ import Testing
 @testable import TestSupport
 @testable import JourneyCLI
 
-/// Whether a link is encrypted and to whom: what is known of it, and what a person is told.
+/// Whether a connection is encrypted and authenticated, and how this is reported.
 @Suite struct LinkTests {
   @Test func aLinkThatLeavesTheMachineHasToBeVerified() throws {
     func broker(_ uri: String) throws -> LinkFinding {
@@ -30,7 +30,7 @@ import Testing
     {
       .database(PostgresLink(isLocal: isLocal, isEncrypted: isEncrypted, verification: verification, mode: mode))
     }
-    // A proxy that answers N to the request for TLS: nothing is encrypted, and nothing failed.
+    // A proxy answers N to the request for TLS: nothing is encrypted, and no error occurs.
     let refused = database(false, .none, "prefer")
     #expect(
       !refused.isSafe && refused.text.contains("not encrypted (sslmode=prefer)")
@@ -39,7 +39,7 @@ import Testing
     #expect(database(true, .hostName, "verify-full").isSafe && database(false, .none, "prefer", isLocal: true).isSafe)
   }
 
-  /// A server without TLS answers N as such a proxy does.
+  /// A server without TLS answers N, as such a proxy does.
   @Test func whatTheServerAnsweredIsTold() async throws {
     let servers = try await TestServers.dedicated([.postgres], tls: true)
     let url = try await servers.makeDatabase(tls: true), bare = try await TestServers.shared().makeDatabase()

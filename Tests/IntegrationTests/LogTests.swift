@@ -6,11 +6,10 @@ import Testing
 @testable import TestSupport
 @testable import JourneyCLI
 
-/// Others' text in logs and on terminals: it is text there, on the line where it belongs, and no content of messages.
+/// Untrusted text in logs and on terminals is escaped and stays on its line, and message contents are not logged.
 @Suite struct LogTests {
   private static let org = "0a000000-0000-4000-8000-00000000000a", client = "0c000000-0000-4000-8000-0000000000a1"
-  /// A line that nobody wrote, a terminal's title, colours, a cursor that moves, text that turns round, and fields that
-  /// nobody gave.
+  /// A forged log line, a terminal title, colours, cursor movement, text direction changes, and forged fields.
   private static let hostile =
     "x\n2026-01-01T00:00:00+0000 critical journey: all is lost\r\u{1B}]0;owned\u{07}\u{1B}[31mred\u{9B}2J\u{202E}txet\u{2066}\u{2028}y code=forged"
 
@@ -105,7 +104,7 @@ import Testing
       let secret = #"{"kanarivogel":"kanarivogel"}"#
       let types = try await environment.rows("SELECT 1").isEmpty ? [] : ["ticket_opened", "meeting_scheduled"]
       var messages = types.map { event("good-\($0)", type: $0, data: secret) }
-      // In the adapter's own form, whose types are free.
+      // In the adapter's own format, which allows any type.
       for type in ["refused", "denied"] {
         let body =
           #"{"id":"e-\#(type)","orgId":"\#(Self.org)","clientId":"\#(Self.client)","stage":"retention","eventType":"\#(type)","#
@@ -124,13 +123,13 @@ import Testing
           body: Array(#"{"kanarivogel":{"kanarivogel":kanarivogel}}"#.utf8)))
       try await environment.publish(messages)
       try await eventually("the letters", within: .seconds(90), state: { program.standardError }) {
-        // Others come meanwhile, as they do: beside them it shows who is at fault.
+        // Other events arrive meanwhile. They show which event causes the failure.
         try await environment.publish([event("more-\(UUID().uuidString)")])
         return try await environment.number("SELECT count(*) FROM journey_dead_letters") >= 3
       }
       try await environment.stop(program)
       #expect(!program.standardError.contains("kanarivogel"), "\(program.standardError)")
-      // The person who reads the letter is told.
+      // The reader of the dead letter sees the details.
       #expect(
         try await environment.number(
           "SELECT count(*) FROM journey_dead_letters WHERE reason LIKE '%kanarivogel%' AND code = 'refused_by_database'"

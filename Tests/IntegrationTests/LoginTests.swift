@@ -3,7 +3,7 @@ import Testing
 
 @testable import TestSupport
 
-/// As whom these tests run the adapter: what docs/operations.md describes has to be enough.
+/// The logins of these tests have only the privileges that docs/operations.md describes.
 @Suite struct LoginTests {
   @Test func programsLogInWithLeastPrivileges() async throws {
     try await TestEnvironment.with { environment in

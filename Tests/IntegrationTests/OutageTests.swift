@@ -5,7 +5,7 @@ import Testing
 
 @testable import TestSupport
 
-/// Servers that go away, come back, or stand still. On servers of the tests' own.
+/// Servers that stop, restart or freeze. On servers of its own.
 @Suite(.serialized) struct OutageTests {
   @Test func serversGoAndComeBack() async throws {
     var random = SeededRandom(stream: 8)
@@ -47,7 +47,7 @@ import Testing
     try await servers.stop()
   }
 
-  /// The database answers nothing any more: a stop does not wait for it longer than it may, and nothing is lost.
+  /// The database does not answer. A stop does not exceed its time limit, and nothing is lost.
   @Test func stopsWhileTheDatabaseStandsStill() async throws {
     var random = SeededRandom(stream: 9)
     let workload = Workload(events: 600, &random)
@@ -78,7 +78,7 @@ import Testing
     try await servers.stop()
   }
 
-  /// The database is gone at the moment of the stop.
+  /// The database is down at the time of the stop.
   @Test func stopsWhileTheDatabaseIsAway() async throws {
     var random = SeededRandom(stream: 10)
     let workload = Workload(events: 600, &random)
@@ -106,8 +106,8 @@ import Testing
     try await servers.stop()
   }
 
-  /// Commits that went through although nobody was told so: the server waits for a standby that does not exist, after
-  /// it has committed, and the session is ended there.
+  /// Commits succeed, but their answers are lost: after committing, the server waits for a standby that does not exist,
+  /// and the session is terminated there.
   @Test func answersToCommitsAreLost() async throws {
     var random = SeededRandom(stream: 13)
     let workload = Workload(events: 600, &random)

@@ -5,7 +5,7 @@ import Testing
 
 @testable import TestSupport
 
-/// The adapter as a user of the broker that may do what docs/operations.md says, and nothing else.
+/// The adapter as a broker user with only the permissions that docs/operations.md lists.
 @Suite struct PermissionTests {
   private static let all = #"^journey\..*"#
 
@@ -25,7 +25,7 @@ import Testing
     try await TestEnvironment.with(isMigrated: false) { environment in
       try await environment.succeed(["migrate"])
       let user = try await login(environment)
-      // Also the queues and exchanges are made by that user.
+      // That user also declares the queues and exchanges.
       let applied = try await environment.run(["topology", "apply"], environment: user)
       #expect(applied.status == 0, "\(applied.errors)")
       try await workload.seed(environment)
@@ -34,7 +34,7 @@ import Testing
       settings["INGEST_PREFETCH"] = "100"
       let program = try await environment.serve(.defaultProfile, settings)
       let known = workload.messages(&random)
-      // More than may be unsettled at a time.
+      // More messages than the prefetch limit.
       let one = try #require(known.first { $0.routingKey == "test.subscription_renewed" })
       let strangers = (0..<300).map { index in
         var message = one
@@ -80,7 +80,7 @@ import Testing
     }
   }
 
-  /// A user has as many connections as it may have: that passes.
+  /// A user has reached its connection limit. This is a temporary error.
   @Test func aLimitOfConnectionsIsAServerThatIsNotThere() async throws {
     try await TestEnvironment.with { environment in
       let name = "least-\(environment.vhost)"

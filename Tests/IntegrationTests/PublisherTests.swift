@@ -5,11 +5,11 @@ import Testing
 
 @testable import TestSupport
 
-/// Users of the broker report only what `publishers` grants them, whatever their messages say.
+/// Broker users may report only the events that `publishers` grants them, whatever their messages contain.
 @Suite struct PublisherTests {
   private static let acme = "5b0f1d3e-0000-4000-8000-00000000000a", globex = "5b0f1d3e-0000-4000-8000-00000000000b"
 
-  /// An event that makes its own client.
+  /// An event that creates its own client.
   private func lead(_ id: String, source: String, org: String, user: String?) -> OutboundMessage {
     let body =
       #"{"specversion":"1.0","id":"\#(id)","source":"\#(source)","type":"lead_created","time":"2026-01-01T10:00:00Z","subject":"\#(id)","orgid":"\#(org)","data":{"name":"A"}}"#
@@ -50,7 +50,7 @@ import Testing
         let crmURL = try await environment.servers.allow(
           crm, in: environment.vhost, configure: "^$", write: #"^journey\.events$"#, read: "^$")
 
-        // The broker itself sees to it that nobody takes another's name.
+        // The broker rejects messages with another user's name.
         try await withPublisher(crmURL) { publisher in
           let outcomes = await publisher.publish([
             lead("own", source: "/crm/acme", org: Self.acme, user: crm),
@@ -98,7 +98,7 @@ import Testing
     }
   }
 
-  /// Letters keep their publisher: a replay does not make them the adapter's own.
+  /// Dead letters keep their publisher: a replay does not change it to the adapter.
   @Test func aReplayIsJudgedByItsFirstPublisher() async throws {
     try await withTemporaryDirectory { directory in
       try await TestEnvironment.with { environment in

@@ -5,7 +5,7 @@ import Testing
 
 @testable import TestSupport
 
-/// `/ready` tells the truth, at once, and names the part that fails. On servers of the tests' own.
+/// `/ready` reports the true state at once, and names the failing part. On servers of its own.
 @Suite(.serialized) struct ReadinessTests {
   @Test func aDatabaseThatTakesNoWritesIsNotReady() async throws {
     let servers = try await TestServers.dedicated()

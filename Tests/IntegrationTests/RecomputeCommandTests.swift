@@ -4,7 +4,7 @@ import Testing
 
 @testable import TestSupport
 
-/// `journey recompute` beside `journey serve`.
+/// `journey recompute` while `journey serve` runs.
 @Suite struct RecomputeCommandTests {
   private static let org = "5b0f1d3e-0000-4000-8000-00000000000d"
   private static let clients = 600
@@ -25,7 +25,7 @@ import Testing
     return try JSONDecoder().decode(Answer.self, from: Data(text.utf8))
   }
 
-  /// What an older version, without triggers, has left: events that the states know nothing of.
+  /// Events that the states do not reflect, as an older version without triggers left them.
   private func correct(_ environment: TestEnvironment, to value: String) async throws {
     try await environment.execute(
       """
@@ -72,7 +72,7 @@ import Testing
       #expect(
         try await environment.number("SELECT count(*) FROM journey_actions") == actions, "nothing was to be published")
 
-      // What is asked for is published by serve.
+      // With `--publish`, serve publishes the actions.
       try await correct(environment, to: "churn_risk")
       let client = try await environment.rows("SELECT id FROM contacts LIMIT 1")[0][0]
       #expect(try await recompute(environment, "--client", client, "--publish").actions == 1)

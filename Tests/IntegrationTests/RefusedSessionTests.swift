@@ -5,19 +5,19 @@ import Testing
 
 @testable import TestSupport
 
-/// The database refuses new sessions for a while, as it does while somebody changes a password, restores it, or a
-/// pooler has none to give.
+/// The database refuses new sessions for a while: during a password change or a restore, or because a pooler has no
+/// free session.
 @Suite struct RefusedSessionTests {
   struct Refusal: Sendable, CustomTestStringConvertible {
     var sqlState: String
     var begin: [String]
     var end: [String]
-    /// Whether only a person can mend it, as far as anyone can tell at the start.
+    /// Whether only an operator can fix it, as far as the program can tell at the start.
     var isForAPerson: Bool
     var testDescription: String { sqlState }
   }
 
-  /// `$LOGIN` and `$DATABASE` stand for the names of those.
+  /// `$LOGIN` and `$DATABASE` are placeholders.
   static let refusals = [
     Refusal(
       sqlState: "28P01", begin: ["ALTER ROLE $LOGIN PASSWORD 'another'"], end: ["ALTER ROLE $LOGIN PASSWORD '$LOGIN'"],
@@ -58,7 +58,7 @@ import Testing
       try await eventually("a refusal that shows", state: { program.standardError }) {
         try await probe.ready().body.contains(refusal.sqlState)
       }
-      // Some more attempts than one.
+      // Time for several more attempts.
       try await Task.sleep(for: .seconds(2))
       #expect(program.ending == nil, "a refusal is no end: \(program.standardError)")
       try await login.run(refusal.end)
@@ -97,7 +97,7 @@ import Testing
   }
 }
 
-/// The login of a stage's programs, which the database refuses for a while.
+/// The login of the environment's programs, which the database refuses for a while.
 struct Login {
   let environment: TestEnvironment
   let name: String
@@ -109,7 +109,7 @@ struct Login {
     name = try #require(URLComponents(string: environment.logins.databaseURL)?.user)
   }
 
-  /// Runs statements, and ends the login's sessions.
+  /// Runs statements, and terminates the login's sessions.
   func refuse(_ statements: [String]) async throws {
     try await run(statements)
     try await run(["SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = '$LOGIN'"])

@@ -5,9 +5,9 @@ import Testing
 
 @testable import TestSupport
 
-/// What is not as it has to be is said once, clearly, with what to do; and the exit status says it to machines.
+/// Invalid settings are reported once, with a clear instruction and an exit status for machines.
 @Suite struct SettingsTests {
-  /// Runs `journey serve`, which has to end at once with one message.
+  /// Runs `journey serve`, which must exit at once with one message.
   private func refuses(
     _ environment: TestEnvironment, configuration: String = Profile.defaultProfile.configuration,
     _ variables: [String: String] = [:],
@@ -15,7 +15,7 @@ import Testing
     naming words: [String], sourceLocation: SourceLocation = #_sourceLocation
   ) async throws {
     var finished = try await environment.run(["serve", "--config", configuration], environment: variables)
-    // A login that is refused is tried again for a while, which the log says.
+    // A refused login is retried for a while, which the log says.
     finished.errors = finished.errors.split(separator: "\n").filter { !$0.contains("trying again for") }.joined(
       separator: "\n")
     #expect(finished.status == status, "\(finished.errors)", sourceLocation: sourceLocation)
@@ -63,7 +63,7 @@ import Testing
       try await refuses(
         environment, ["DATABASE_URL": try changed(environment.databaseURL) { $0.path = "/nowhere" }], status: 78,
         naming: ["DATABASE_URL", "nowhere"])
-      // Nobody listens on the ports below 1024 that no service has.
+      // Ports below 1024 that no service uses.
       try await refuses(
         environment, ["AMQP_URL": try changed(amqp) { $0.port = 1 }], status: 69, naming: ["AMQP_URL", "reachable"])
       try await refuses(
@@ -72,7 +72,7 @@ import Testing
     }
   }
 
-  /// What a person has to mend is 78 in every command, not what passes.
+  /// Every command exits with 78 if an operator has to fix something, and not for temporary errors.
   @Test func parametersAndTrustAreForAPerson() async throws {
     try await TestEnvironment.with { environment in
       let database = try changed(environment.databaseURL) { $0.query = nil },
@@ -102,7 +102,7 @@ import Testing
     }
   }
 
-  /// A file that a line was written to ends with a line break, and so does what a container reads of it.
+  /// Text files end with a line break, and so do secrets that containers mount as files.
   @Test func aLineBreakAtTheEndOfASecretIsNoPartOfIt() async throws {
     try await TestEnvironment.with { environment in
       let broken = [
@@ -134,7 +134,7 @@ import Testing
       try await refuses(
         environment, status: 78,
         naming: ["queue journey.ingest", "x-dead-letter-exchange", "journey.dead", "topology apply"])
-      // All as it has to be, but for one number.
+      // All arguments are correct except one number.
       try await declare(
         environment,
         [
@@ -146,7 +146,7 @@ import Testing
     }
   }
 
-  /// Puts an ingest queue with other arguments in the place of what is there.
+  /// Replaces the ingest queue by one with other arguments.
   private func declare(_ environment: TestEnvironment, _ arguments: FieldTable) async throws {
     try await environment.admin.deleteQueue("journey.ingest")
     _ = try await environment.admin.declare(
@@ -219,7 +219,7 @@ import Testing
     }
   }
 
-  /// A pooler in transaction mode lends the session to others; in session mode it does not.
+  /// A pooler in transaction mode shares the session between clients; in session mode it does not.
   @Test func aPoolerThatKeepsNoSessionIsRefused() async throws {
     let servers = try await TestServers.dedicated()
     try await TestEnvironment.with(servers: servers) { environment in
@@ -235,7 +235,7 @@ import Testing
     try await servers.stop()
   }
 
-  /// What the commit means is not as it has to be: nothing is taken from the queue.
+  /// An object that commits need is wrong, so nothing is consumed from the queue.
   @Test func aCommitThatWouldNotPassIsRefusedAtTheStart() async throws {
     try await TestEnvironment.with { environment in
       try await environment.execute("ALTER TABLE journey_client_state DROP COLUMN outreach")

@@ -5,7 +5,7 @@ import Testing
 
 @testable import TestSupport
 
-/// A client that falls silent is noticed without any event.
+/// A client that becomes silent is detected without an event.
 @Suite struct SilenceTests {
   private static let org = "5b0f1d3e-0000-4000-8000-00000000000c"
 
@@ -18,7 +18,7 @@ import Testing
       properties: MessageProperties(contentType: "application/cloudevents+json", messageID: id), body: Array(body.utf8))
   }
 
-  /// Three events that are 30 days old but for some seconds: the third leaves the window while two instances look on.
+  /// Three events that are nearly 30 days old: the third leaves the window while two instances run.
   @Test func aSilentClientHasLowEngagementOnceItIsDue() async throws {
     try await TestEnvironment.with { environment in
       try await environment.execute("INSERT INTO organizations (id, name) VALUES ('\(Self.org)', 'Acme')")
@@ -50,7 +50,7 @@ import Testing
       let probe = try await Probe(program)
       try await environment.publish((0..<3).map { lead("\($0)", client: "c", daysAgo: 31) })
       try await environment.settles(events: 3, program)
-      // A disk that is full for what no event caused.
+      // A full disk, but only for evaluations without an event.
       try await environment.execute(
         """
         CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no room' USING ERRCODE = 'disk_full'; END $$;
@@ -64,7 +64,7 @@ import Testing
       #expect(
         program.standardError.contains("clients cannot be evaluated as time passes, trying again"),
         "\(program.standardError)")
-      // Events are taken meanwhile.
+      // Events are still stored.
       try await environment.publish([lead("4", client: "d", daysAgo: 1)])
       try await environment.settles(events: 4, program)
       try await environment.execute("DROP TRIGGER refuse ON client_journey_scores")

@@ -6,9 +6,9 @@ import Testing
 
 @testable import TestSupport
 
-/// What the exit status of a stop says.
+/// The exit status of a stop.
 @Suite struct StopTests {
-  /// From the first line of the program on, and at every moment of its start.
+  /// At every point of the start, from the first log line on.
   @Test(arguments: [0, 20, 50, 100, 200, 400, 800])
   func aSignalWhileItStartsStopsItInOrder(afterMilliseconds delay: Int) async throws {
     try await TestEnvironment.with { environment in
@@ -20,7 +20,7 @@ import Testing
     }
   }
 
-  /// Before its first line the program is the operating system's: it loads libraries, and any signal ends it.
+  /// Before its first log line the program is loading libraries, and any signal ends it.
   private func isListening(_ program: ChildProcess) async throws {
     try await eventually("a program that listens", within: .seconds(5), state: { "\(program.ending as Any)" }) {
       guard let status = try? String(contentsOfFile: "/proc/\(program.id)/status", encoding: .utf8),
@@ -31,7 +31,7 @@ import Testing
     }
   }
 
-  /// A database that accepts and says nothing keeps it from starting.
+  /// The database accepts the connection but never answers, so the start cannot finish.
   @Test(arguments: [SIGTERM, SIGINT])
   func aSignalWhileTheStartIsHeldUpStopsItInOrder(_ signal: Int32) async throws {
     let silent = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
@@ -65,7 +65,7 @@ import Testing
     }
   }
 
-  /// The database refuses for now: what was taken goes back, and the status and the last line say so.
+  /// The database is unavailable: messages are requeued, and the exit status and the last log line say so.
   @Test func handingMessagesBackIsNotAFinish() async throws {
     var random = SeededRandom(stream: 131)
     let workload = Workload(events: 100, &random)
@@ -90,7 +90,7 @@ import Testing
     try await servers.stop()
   }
 
-  /// No queue takes the actions: they are left to the next instance, and the status and the last line say so.
+  /// No queue accepts the actions: the next instance publishes them, and the exit status and the last log line say so.
   @Test func leavingActionsUnpublishedIsNotAFinish() async throws {
     var random = SeededRandom(stream: 132)
     let workload = Workload(events: 100, &random)

@@ -5,7 +5,7 @@ import Testing
 
 @testable import TestSupport
 
-/// Anonymous people who type somebody else's address, and what an operator does about ids that mean the wrong client.
+/// Anonymous users who enter another person's address, and how an operator corrects wrongly linked ids.
 @Suite struct UnverifiedEmailTests {
   private static let org = "0193a6f2-0000-7000-8000-000000000001"
   private static let ada = "0193a6f2-0000-7000-8000-0000000000a1"
@@ -41,7 +41,7 @@ import Testing
     )
   }
 
-  /// What an anonymous person can have each of these say of the address.
+  /// What an anonymous user can make each source send with the address.
   private static let typed: [(source: String, body: String)] = [
     (
       "segment",
@@ -61,7 +61,7 @@ import Testing
     ),
   ]
 
-  /// One call with a victim's address: it linked a foreign id for good, and moved the stage.
+  /// One request with a victim's address used to link a foreign id permanently, and to change the stage.
   @Test(arguments: typed.map(\.source)) func aTypedAddressLinksNothingAndMovesNobody(_ source: String) async throws {
     let body = try #require(Self.typed.first { $0.source == source }?.body.replacing("@@", with: Self.address))
     try await TestEnvironment.with { environment in
@@ -83,7 +83,7 @@ import Testing
     }
   }
 
-  /// A host's trigger writes the address as it likes: what counts is what stands there.
+  /// The host's trigger rewrites the address. The stored address counts.
   @Test func anAddressThatTheHostRewritesFindsNobodyEither() async throws {
     try await TestEnvironment.with { environment in
       try await Self.seed(environment)
@@ -105,8 +105,8 @@ import Testing
     }
   }
 
-  /// Who signs up with somebody else's address is a client of its own, by its own id; and the owner of the address is
-  /// found by it all the same.
+  /// A user who signs up with another person's address becomes a separate client with its own id. The owner of the
+  /// address is still found by it.
   @Test func aTypedAddressIsKeptAndFindsNobody() async throws {
     try await TestEnvironment.with { environment in
       try await Self.seed(environment)
@@ -125,7 +125,7 @@ import Testing
         "SELECT c.email FROM contacts c JOIN journey_unverified_emails u ON u.client_id = c.id ORDER BY 1")
       #expect(kept == [[Self.address], ["later@roth.example"]])
 
-      // Ada, not both of them; and nobody, not the stranger.
+      // The address finds Ada only; the other user's address finds no client.
       try await environment.publish([
         Self.stripe("e1", customer: "cus_ada", email: "ada@roth.example"),
         Self.stripe("e2", customer: "cus_late", email: "later@roth.example"),
@@ -141,14 +141,14 @@ import Testing
         "SELECT action, source, external_id, client_id, event_id, actor, login <> '', at > now() - interval '1 hour' FROM journey_identity_log"
       )
       #expect(record == [["linked", "stripe", "cus_ada", Self.ada, "e1", "journey serve", "t", "t"]])
-      // Neither does an operator take the stranger for the owner.
+      // An operator's command does not mistake the other user for the owner either.
       let refused = try await environment.run([
         "identity", "link", "zendesk", "zu1", "later@roth.example", "--org", Self.org,
       ])
       #expect(
         refused.status == 65 && refused.errors.contains("an address that no source has verified is not searched"),
         "\(refused)")
-      // An address that the host has set is the host's.
+      // An address that the host has set counts as verified.
       try await environment.execute("UPDATE contacts SET email = 'new@roth.example' WHERE email = 'later@roth.example'")
       try await environment.succeed(["identity", "link", "zendesk", "zu1", "new@roth.example", "--org", Self.org])
       try await environment.stop(program)
@@ -178,7 +178,7 @@ import Testing
         try await environment.run(["identity", "unlink", "stripe", "cus_1", "--org", Self.org, "--reason", " "]).status
           == 65)
 
-      // What comes from now on looks for its client anew; what came stays.
+      // Later events of the id look up their client again; earlier events stay with the old client.
       try await environment.publish([Self.stripe("e2", customer: "cus_1", email: "")])
       try await eventually("the dead letter") {
         try await environment.admin.messageCount(queue: "journey.dead-letters") == 1
@@ -202,7 +202,7 @@ import Testing
     }
   }
 
-  /// Clients that an event makes one, and the event that did it.
+  /// Clients that an event merges, and the event that caused it.
   @Test func aMergeIsInTheRecord() async throws {
     try await TestEnvironment.with { environment in
       try await Self.seed(environment)

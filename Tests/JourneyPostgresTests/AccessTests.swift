@@ -5,12 +5,12 @@ import Testing
 
 @testable import JourneyPostgres
 
-/// What anon, authenticated and the adapter may do with the schema's objects, on a host whose default privileges hand
-/// everything out. Runs over all objects there are, so that a new one is covered.
+/// The privileges of anon, authenticated and the adapter on the schema's objects, on a host whose default privileges
+/// grant everything. Covers all existing objects, and so every new one.
 @Suite struct AccessTests {
   private static let org = "00000000-0000-0000-0000-00000000000a"
 
-  /// All tables, views, sequences and functions of the schema, as the list names them.
+  /// All tables, views, sequences and functions of the schema, with the names that the list uses.
   private static let objects = """
     SELECT relname::text FROM pg_class
     WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
@@ -20,7 +20,7 @@ import Testing
   @Test func everyObjectOfTheSchemaIsInTheList() async throws {
     try await withDatabase { worker in
       try await worker.migrate()
-      // With built-in functions only, which the owner of the host's tables has to be able to execute.
+      // Uses only built-in functions, which the owner of the host's tables must be able to execute.
       let open = ["uuid_generate_v4()"]
       let names = try await worker.rows(Self.objects).map { $0.replacing(",", with: ", ").replacing(",  ", with: ", ") }
       let listed = Set(AccessList.entries.map(\.name))
@@ -33,7 +33,7 @@ import Testing
   @Test func rolesHoldJustWhatTheListSays() async throws {
     try await withDatabase { worker in
       try await worker.migrate()
-      // Not by the code under test: the catalogue's own words for what the two roles of requests hold.
+      // Read from the catalogue, not by the code under test.
       let held = try await worker.rows(
         """
         SELECT g.role || ' ' || a.privilege_type || ' ' || c.relname FROM pg_class c, aclexplode(c.relacl) a,
@@ -61,7 +61,7 @@ import Testing
     }
   }
 
-  /// Nobody is granted less than the list says either: the check would not see it.
+  /// Every listed privilege is granted. The check does not report missing ones.
   @Test func rolesHoldAllThatTheListSays() async throws {
     try await withDatabase { worker in
       try await worker.migrate()
@@ -83,7 +83,7 @@ import Testing
     }
   }
 
-  /// `journey doctor` and the start of `serve` look for the same privileges as the list gives.
+  /// `journey doctor` and the start of `serve` check for the listed privileges.
   @Test func whatTheAdapterLacksIsNamed() async throws {
     try await withDatabase { worker in
       try await worker.migrate()
@@ -105,7 +105,7 @@ import Testing
     }
   }
 
-  /// As a host or an administrator may grant it later, and as migrations before this one left it.
+  /// Excess privileges that a host or an administrator granted later, or that earlier migrations left.
   @Test func migrateTakesBackWhatIsTooMuch() async throws {
     try await withDatabase { worker in
       try await worker.migrate()
@@ -124,7 +124,7 @@ import Testing
       #expect(problems.contains("authenticated holds USAGE on journey_instances"))
       try await worker.migrate()
       #expect(try await AccessCheck.run(on: worker).problems == [])
-      // Members write what they could write before.
+      // Members can still write what they could write before.
       #expect(
         try await worker.rows(
           """
@@ -139,7 +139,7 @@ import Testing
   @Test func whatCannotBeTakenBackFailsTheMigration() async throws {
     try await withDatabase { worker in
       try await worker.migrate()
-      // A role of its own, since roles belong to the whole cluster: nobody else's tests shall meet it.
+      // A role with a unique name, because roles belong to the whole cluster and other tests use it.
       let name = try await worker.rows("SELECT 'grantor_' || current_database()")[0]
       try await worker.run(
         """
@@ -157,7 +157,7 @@ import Testing
     }
   }
 
-  /// What the check says while a change is made that is taken back.
+  /// The check's result with a change applied. The change is rolled back.
   private func check(_ change: String, on worker: PostgresWorker) async throws -> AccessCheck {
     try await worker.perform { connection in
       try connection.begin()
@@ -181,7 +181,7 @@ import Testing
       "ALTER VIEW journey_actions RESET (security_invoker)",
       "journey_actions is a view that reads as its owner, past row level security"
     ),
-    // Roles are the cluster's, but nobody else sees a change of them that is taken back.
+    // Roles belong to the cluster, but a rolled-back change of a role is invisible to others.
     ("GRANT journey_adapter TO authenticated", "authenticated may act as journey_adapter"),
     ("ALTER ROLE anon BYPASSRLS", "anon bypasses row level security"),
     ("GRANT postgres TO authenticated", "authenticated may act as postgres, which owns tables of the adapter"),

@@ -5,7 +5,7 @@ import Journey
 import TestServers
 import Testing
 
-/// Whether a commit would pass is found out before an event is taken.
+/// The check finds out whether commits would work before an event is consumed.
 @Suite struct CommitCheckTests: CommitTesting {
   @Test func everyStatementIsTriedWithTheTypesOfTheCommit() async throws {
     try await withStore { store, _ in
@@ -57,7 +57,7 @@ import Testing
     }
   }
 
-  /// As hosts have it.
+  /// A column type that hosts use.
   @Test func anAddressWithoutCasePasses() async throws {
     try await withStore { store, other in
       try await other.run(

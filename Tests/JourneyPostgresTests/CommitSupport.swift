@@ -13,15 +13,15 @@ enum CommitFixture {
   static let clients = [UUID(), UUID()]
 }
 
-/// A database with an organisation and two clients, and what is committed there beside other transactions.
+/// A database with an organisation and two clients, for commits beside other transactions.
 protocol CommitTesting {}
 
 extension CommitTesting {
   static var org: UUID { CommitFixture.org }
   static var clients: [UUID] { CommitFixture.clients }
 
-  /// A database with two clients, a ledger, and a connection that is in the ledger's way.
-  /// - Parameter url: of a database that is not migrated yet; nil: an empty one.
+  /// A database with two clients, an event store, and a connection for conflicting transactions.
+  /// - Parameter url: a database that is not migrated yet; nil: a new one.
   func withStore(
     clock: any WallClock = SystemClock(), in url: String? = nil,
     _ body: (PostgresEventStore, PostgresWorker) async throws -> Void
@@ -29,8 +29,8 @@ extension CommitTesting {
     try await withStores(clock: clock, in: url) { try await body($0[0], $1) }
   }
 
-  /// The same with several ledgers of one database, each at a moment of its own.
-  /// - Parameter offsets: how far the moments are from now.
+  /// The same with several event stores on one database, each with its own clock offset.
+  /// - Parameter offsets: how far the clocks are from now.
   func withStores(
     clock: any WallClock = SystemClock(), in url: String? = nil, at offsets: [TimeSpan] = [.seconds(0)],
     rules: DecisionRules = DecisionRules(),
@@ -106,7 +106,7 @@ extension CommitTesting {
     }
   }
 
-  /// Runs `body` while another transaction has executed a statement. It commits once somebody waits for its locks.
+  /// Runs `body` while another transaction has executed a statement. It commits once a session waits for its locks.
   func withTransaction(_ statement: String, on other: PostgresWorker, _ body: () async throws -> Void) async throws {
     let (started, start) = AsyncStream.makeStream(of: Void.self)
     async let transaction: Void = other.perform { connection in
@@ -127,7 +127,7 @@ extension CommitTesting {
     try await transaction
   }
 
-  /// Runs `body` while another transaction that has executed a statement stays open.
+  /// Runs `body` while another transaction has executed a statement and stays open.
   func withOpenTransaction(_ statement: String, on other: PostgresWorker, _ body: () async throws -> Void) async throws
   {
     let (started, start) = AsyncStream.makeStream(of: Void.self)
@@ -150,7 +150,7 @@ extension CommitTesting {
 }
 
 extension PostgresEventStore {
-  /// Commits events, and those again whose clients it has just met, as a lane does.
+  /// Commits events, and commits those of new clients again, as a worker does.
   func commitAll(_ events: [IncomingEvent], published: [UUID] = []) async throws(StoreError) -> CommitResult {
     var result = try await commit(EventBatch(events: events, published: published))
     let again = result.results.indices.filter { if case .stateCreated = result.results[$0] { true } else { false } }
@@ -163,7 +163,7 @@ extension PostgresEventStore {
   }
 }
 
-/// A clock that stands until it is moved.
+/// A clock that stands still until it is moved.
 final class MovableClock: WallClock {
   private let time = Mutex(SystemClock().now())
 

@@ -5,13 +5,13 @@ import JourneyPostgres
 import PostgresClient
 import Testing
 
-/// What a batch commit does beside other transactions, and with events that are the same.
+/// Batch commits beside other transactions, and with duplicate events.
 @Suite struct CommitTests: CommitTesting {
   @Test func `an event that is there already, or comes twice, is stored once`() async throws {
     try await withStore { store, other in
       let first = try await store.commitAll([event("b"), event("a"), event("b", of: 1), event("a")])
       #expect(codes(first) == ["stored", "stored", "duplicate", "duplicate"])
-      // Equivalent to Unicode, yet other bytes.
+      // Equivalent in Unicode, but different bytes.
       let second = try await store.commit(
         EventBatch(events: [event("a"), event("\u{e9}"), event("e\u{301}"), event("b", of: 1), event("\u{e9}")]))
       #expect(codes(second) == ["duplicate", "stored", "stored", "duplicate", "duplicate"])
@@ -168,16 +168,16 @@ import Testing
           event("\(round)c", of: ClientReference(externalID: "crm-1")),
           event("\(round)d", of: ClientReference(externalID: "crm-0"), org: foreignOrg),
           event("\(round)e", of: ClientReference(id: foreignClient), org: foreignOrg),
-          // Its client is locked for the two before it.
+          // The two references before this one lock its client.
           event("\(round)f", of: ClientReference(id: foreignClient)),
           event("\(round)g", of: ClientReference(id: Self.clients[0]), org: foreignOrg),
           event("\(round)h", of: ClientReference(externalID: "nobody")),
-          // An id in the form of a client's own that only the source knows.
+          // A UUID that is only the source's external id.
           event("\(round)i", of: ClientReference(id: UUID(), externalID: "crm-1")),
           event("\(round)j", of: ClientReference(id: foreignClient, externalID: "crm-1")),
         ]
       }
-      // Clients that were not met yet, then clients that are known.
+      // New clients in the first round, known ones in the second.
       for round in 1...2 {
         let result = try await store.commitAll(batch(round))
         #expect(

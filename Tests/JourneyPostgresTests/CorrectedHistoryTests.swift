@@ -6,7 +6,7 @@ import PostgresClient
 import TestServers
 import Testing
 
-/// What the host application corrects or deletes counts as if it had never been otherwise.
+/// After the host application corrects or deletes events, the state is as if they had always been so.
 @Suite struct CorrectedHistoryTests: CommitTesting {
   private static let keys = "'\(clients[0])', '\(org)'"
 
@@ -80,8 +80,8 @@ import Testing
     }
   }
 
-  /// The events of a client that is deleted go with it, and nothing is left to be made anew; nor are whole
-  /// organisations held up by it.
+  /// The events of a deleted client are deleted with it, and nothing remains to be rebuilt. Deleting whole
+  /// organisations is not slowed down.
   @Test func aClientIsDeletedWithItsEvents() async throws {
     try await withStores { stores, other in
       expect(try await stores[0].commitAll([event("e1"), event("f1", of: 1)]), ["stored", "stored"])
@@ -117,7 +117,7 @@ import Testing
     }
   }
 
-  /// An event of the host's writes the invoice that it speaks of, and no other.
+  /// An event of the host writes its own invoice and no other.
   @Test func otherInvoicesAreNotWrittenAgain() async throws {
     try await withStores { stores, other in
       let insert = "INSERT INTO client_journey_events (client_id, org_id, stage, event_type, metadata) "

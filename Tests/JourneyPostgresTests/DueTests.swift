@@ -5,7 +5,7 @@ import JourneyPostgres
 import PostgresClient
 import Testing
 
-/// Clients are evaluated when time alone changes a risk.
+/// Clients are evaluated when a risk changes with time.
 @Suite struct DueTests: CommitTesting {
   private static let state =
     "SELECT risk_level, array_to_string(risks, ','), due_at IS NULL, check_at IS NOT DISTINCT FROM due_at FROM journey_client_state WHERE client_id = '\(clients[0])'"
@@ -29,7 +29,7 @@ import Testing
     try await withStores(at: [.seconds(0), .days(29), .days(31)]) { stores, other in
       try await engage(stores[0])
       #expect(try await rows(Self.state, other) == [["LOW", "", "f", "t"]])
-      // Not yet.
+      // Not due yet.
       #expect(try await stores[1].evaluateDue(limit: 10, passingOver: PassedOver()).looked == 0)
       let result = try await stores[2].evaluateDue(limit: 10, passingOver: PassedOver())
       #expect(result.looked == 1)
@@ -40,7 +40,7 @@ import Testing
       #expect(try await rows(Self.causes, other).last == ["t", "time_passed"])
       #expect(
         try await rows("SELECT count(*) FROM journey_outbox WHERE id = '\(result.outbox!.id)'", other) == [["1"]])
-      // Once.
+      // Only once.
       #expect(try await stores[2].evaluateDue(limit: 10, passingOver: PassedOver()).looked == 0)
     }
   }
@@ -57,7 +57,7 @@ import Testing
     }
   }
 
-  /// The time at which a client is looked at stays where it is while events come; it is moved on when it has come.
+  /// New events do not change the time of the next check. If the client is not due then, the time moves on.
   @Test func aClientThatWasHeardOfMeanwhileIsNotEvaluated() async throws {
     try await withStores(at: [.seconds(0), .days(20), .days(31), .days(51)]) { stores, other in
       try await engage(stores[0])
@@ -99,7 +99,7 @@ import Testing
     }
   }
 
-  /// The host's own tables allow NULL, where a column has a default.
+  /// The host's tables allow NULL in columns that have a default.
   @Test func nullOfTheHostIsTheDefault() async throws {
     try await withStores { stores, other in
       let keys = "'\(Self.clients[0])', '\(Self.org)'"
@@ -199,7 +199,7 @@ import Testing
     }
   }
 
-  /// The host's own column is filled for all of its events: nobody has anything new to do for a client.
+  /// The host fills a column in all of its events. No client's outcome changes.
   @Test func aChangeThatChangesNothingIsNoEvaluation() async throws {
     var rules = DecisionRules()
     rules.actions.cooldown = .seconds(0)
@@ -215,14 +215,14 @@ import Testing
         try await rows("SELECT count(*), (SELECT count(*) FROM journey_outbox) FROM client_journey_scores", other)
           == before)
       #expect(try await stores[0].evaluateDue(limit: 10, passingOver: PassedOver()).looked == 0)
-      // And one that does says what it follows from.
+      // A change of the outcome states its cause.
       try await other.run("DELETE FROM client_journey_events WHERE source_event_id <> 'e1'")
       #expect(try await stores[0].evaluateDue(limit: 10, passingOver: PassedOver()).outbox != nil)
       #expect(try await rows(Self.causes, other).last == ["t", "history_changed"])
     }
   }
 
-  /// An instance of a version that does not know `check_at` writes states beside this one.
+  /// An instance of a version without `check_at` writes states beside this one.
   @Test func aStateOfAnEarlierVersionIsLookedAtAsWell() async throws {
     try await withStores(at: [.seconds(0), .days(31)]) { stores, other in
       try await engage(stores[0])
@@ -235,7 +235,7 @@ import Testing
     }
   }
 
-  /// The host has changed a contact, and holds it: the server waits for that in spite of SKIP LOCKED.
+  /// The host has changed a contact and holds its lock. The server waits for it in spite of SKIP LOCKED.
   @Test func aContactThatTheHostHoldsIsNamed() async throws {
     try await withStores(at: [.seconds(0), .days(31)]) { stores, other in
       try await engage(stores[0])

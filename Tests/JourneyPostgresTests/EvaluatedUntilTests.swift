@@ -6,14 +6,15 @@ import PostgresClient
 import TestServers
 import Testing
 
-/// Lists say up to when they are right: when the first client fell due at whom no sweep has looked yet, else now.
+/// Lists state the time up to which all clients are evaluated: the earliest due time of an unevaluated client,
+/// otherwise now.
 @Suite struct EvaluatedUntilTests: CommitTesting {
   private static let other = "0b000000-0000-4000-8000-00000000000b"
   private static let otherClient = "0c000000-0000-4000-8000-00000000000b"
   private static let thirdClient = "0c000000-0000-4000-8000-00000000000c"
   private static let page = PageRequest(limit: 50)
 
-  /// Every list that shows how clients are evaluated.
+  /// Every list that shows evaluations of clients.
   private static func lists(_ org: UUID?) -> [(String, JourneyQuery)] {
     [
       ("clients", .clients(ClientFilter(orgID: org), page)),
@@ -27,7 +28,7 @@ import Testing
     ]
   }
 
-  /// Two clients of the reader's organisation, and two of another, none of them due.
+  /// Two clients of the reader's organisation and two of another one, none of them due.
   private func withFixture(
     _ body:
       @escaping (_ read: (JourneyQuery) async throws -> String, PostgresEventStore, PostgresWorker) async throws -> Void
@@ -53,14 +54,14 @@ import Testing
     return try Date(text, strategy: .iso8601)
   }
 
-  /// Sets when a client is looked at next.
+  /// Sets a client's next check.
   private func setCheck(_ client: String, _ moment: String, _ worker: PostgresWorker) async throws {
     try await worker.run("UPDATE journey_client_state SET check_at = \(moment) WHERE client_id = '\(client)'")
   }
 
   @Test func whereNothingIsDueListsAreOfNow() async throws {
     try await withFixture { read, _, worker in
-      // What is due later does not count.
+      // A later due time does not count.
       try await setCheck(Self.clients[0].text, "now() + interval '1 day'", worker)
       for (name, list) in Self.lists(Self.org) + Self.lists(nil) {
         let age = Date.now.timeIntervalSince(try asOf(try await read(list)))
@@ -87,7 +88,7 @@ import Testing
     }
   }
 
-  /// A moment of the whole, which tells nothing of who is due, and is the same for everybody.
+  /// The time is the same for all readers, and does not reveal which organisation has due clients.
   @Test func listsOfOneOrganisationAreOfTheSameMomentAsThoseOfAll() async throws {
     try await withFixture { read, _, worker in
       try await worker.run(
@@ -103,26 +104,26 @@ import Testing
         #expect(try asOf(answer) == due, "\(name)")
         #expect(!answer.contains(Self.other) && !answer.contains(Self.otherClient), "\(name)")
       }
-      // Who has become another client is looked at no more.
+      // A client that was merged into another one is no longer due.
       try await worker.run(
         "UPDATE journey_client_state SET merged_into = '\(Self.thirdClient)' WHERE client_id = '\(Self.otherClient)'")
       #expect(try asOf(try await read(.clients(ClientFilter(), Self.page))) > Date.now - 20)
     }
   }
 
-  /// Counts are right up to when all clients had been evaluated as they were counted, not as they are read.
+  /// Counts carry the time up to which clients were evaluated when they were counted, not when they are read.
   @Test func countsAreOfTheMomentOfTheirCounting() async throws {
     try await withFixture { read, store, worker in
       try await setCheck(Self.clients[0].text, "'2026-01-02 10:32:47.5+00'", worker)
       for name in ["map", "statistics"] { _ = try await read(Self.lists(nil).first { $0.0 == name }!.1) }
       #expect(try await store.evaluateDue(limit: 10, passingOver: PassedOver()).looked == 1)
-      // As long as they are not counted anew.
+      // Until they are counted again.
       try await worker.run("UPDATE journey_maps SET stages_took = '1 hour', flows_took = '1 hour'")
       let due = try Date("2026-01-02T10:32:40Z", strategy: .iso8601)
       for name in ["map", "statistics"] {
         #expect(try asOf(try await read(Self.lists(nil).first { $0.0 == name }!.1)) == due, "\(name)")
       }
-      // Those of a version that did not note it are of their counting at most.
+      // Counts of a version that did not record the time get the time of counting.
       try await worker.run(
         """
         UPDATE journey_maps SET stages_as_of = NULL, flows_as_of = NULL,
@@ -144,7 +145,7 @@ import Testing
           "SELECT has_function_privilege('\(role)', 'journey_evaluated_until()', 'EXECUTE')")
         #expect(held == [isAllowed ? "t" : "f"], "\(role)")
       }
-      // Whatever stands in a session's own path and tables, it is the owner's table that is asked.
+      // The function reads the owner's table, whatever the session's path and temporary tables are.
       let owned = "CREATE TEMPORARY TABLE journey_client_state (check_at timestamptz, merged_into uuid)"
       let moment = try await worker.rows(
         """

@@ -1,8 +1,8 @@
 import Journey
 
-/// What a host may do to its events, at random.
+/// Random changes that a host may make to its events.
 enum HostChanges {
-  /// Rules of which other events are signals.
+  /// Rules in which other events are signals.
   static var otherRules: DecisionRules {
     var rules = DecisionRules()
     rules.version = "others"

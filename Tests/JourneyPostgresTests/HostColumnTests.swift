@@ -7,7 +7,7 @@ import Testing
 
 @testable import JourneyPostgres
 
-/// A host's columns may be of any type that is text, and scores of any that is a number: it makes no difference.
+/// A host's columns may have any text type, and its scores any numeric type, without a difference in behaviour.
 @Suite struct HostColumnTests: CommitTesting {
   @Test(arguments: [
     ("citext", "numeric"), ("word", "double precision"), ("cased", "real"), ("varchar(200)", "bigint"),
@@ -21,8 +21,8 @@ import Testing
     for (a, b) in zip(found, wanted) { #expect(a == b) }
   }
 
-  /// What the adapter stores and what people are shown, where a host has written events and a score beforehand. Ids and
-  /// times that differ from run to run are left out.
+  /// What the adapter stores and shows if a host has written events and a score before. Ids and times are left out,
+  /// because they differ between runs.
   private func outcome(text: String, number: String) async throws -> [String] {
     let url = try await TestServers.shared().makeDatabase()
     try await withDatabase(url) { try await $0.run(HostSchema.tables(text: text, number: number)) }
@@ -42,7 +42,7 @@ import Testing
           VALUES ('\(client)', '\(Self.org)', 12, 'LOW', now() - interval '9 days')
         """)
       expect(try await store.commitAll([event("a")]), ["stored"])
-      // Of a client that is found by its address, and of one that is created.
+      // A client that is found by its address, and one that is created.
       let known = ClientReference(externalID: "x", email: "ADA@example.com")
       expect(try await store.commitAll([event("b", of: known)]), ["stored"])
       let new = ClientReference(externalID: "y", creation: NewClient(name: "Bea", email: "bea@example.com", phone: nil))

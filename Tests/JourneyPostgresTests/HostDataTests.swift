@@ -5,9 +5,9 @@ import PostgresClient
 import TestServers
 import Testing
 
-/// A host's tables that the migrations would stumble over: told before anything is changed, with where and how much.
+/// Host tables that would make the migrations fail are reported before anything is changed, with table and row count.
 @Suite(.timeLimit(.minutes(5))) struct HostDataTests {
-  /// What `migrate` and its rehearsal say, and nothing is changed by either.
+  /// The error of `migrate` and of its rehearsal. Neither changes anything.
   private func refusal(_ worker: PostgresWorker, as migrating: PostgresWorker? = nil) async throws -> String {
     var told: [String] = []
     for isRehearsal in [true, false] {
@@ -47,7 +47,7 @@ import Testing
         "contacts: 1 row has no organisation that exists, for example \(Self.org)0c.",
       ] { #expect(told.contains(words), "\(told)") }
       #expect(told.split(separator: "\n").count == 4, "\(told)")
-      // As it says: what the queries find is what is to be mended.
+      // The reported queries find the rows to fix.
       try await host.run(
         "DELETE FROM client_journey_events e USING contacts c WHERE c.id = e.client_id AND c.org_id <> e.org_id; DELETE FROM client_journey_scores; "
           + "DELETE FROM contacts WHERE id = '\(Self.org)0c'")
@@ -80,7 +80,7 @@ import Testing
         #expect(
           hidden.contains("row level security hides rows of contacts from \(login): run ALTER TABLE contacts NO FORCE"),
           "\(hidden)")
-        // A policy that shows all rows, and one beside it that hides some.
+        // One policy shows all rows, a second one hides some.
         try await host.run(
           "CREATE POLICY all_of_them ON contacts USING (true); CREATE POLICY few ON contacts AS RESTRICTIVE USING (name = 'Ada')"
         )

@@ -5,8 +5,8 @@ import JourneyPostgres
 import PostgresClient
 import Testing
 
-/// The host application holds or deletes rows that the adapter's foreign keys ask for: its transaction stalls nobody
-/// else and meets no deadlock.
+/// The host application locks or deletes rows that the adapter's foreign keys refer to. Its transaction blocks no other
+/// client's events and causes no deadlock.
 @Suite(.timeLimit(.minutes(5))) struct HostLockTests: CommitTesting {
   private static let fast = Duration.seconds(5)
 
@@ -109,7 +109,7 @@ import Testing
     }
   }
 
-  /// The row that the commit sees is not the newest: the server then waits for the newest, whatever it was told.
+  /// The commit sees an old version of the row. The server then waits for the newest version in spite of SKIP LOCKED.
   @Test(arguments: [
     "UPDATE contacts SET name = 'b' WHERE id = '$CLIENT'; SELECT 1 FROM contacts WHERE id = '$CLIENT' FOR UPDATE",
     "UPDATE contacts SET name = 'b' WHERE id = '$CLIENT'; DELETE FROM contacts WHERE id = '$CLIENT'",
@@ -132,7 +132,7 @@ import Testing
           #expect(error.kind == .contended, "\(error)")
         }
         expect(try await store.commit(EventBatch(events: [event("4")])), ["stored"])
-        // Without a limit of its own the commit would wait for as long as the session may, 10 s.
+        // Without its own lock timeout the commit would wait for 10 s, the session's limit.
         #expect(start.duration(to: .now) < .seconds(8))
       }
     }

@@ -5,8 +5,8 @@ import JourneyPostgres
 import PostgresClient
 import Testing
 
-/// Whatever a host does to its events, time passes and rules change: each state is the one that follows from the stored
-/// events alone.
+/// Whatever a host does to its events, however time passes and rules change, each state follows from the stored events
+/// alone.
 @Suite struct HostReferenceTests: CommitTesting {
   @Test(arguments: [1, 2, 3, 4] as [UInt64])
   func eachStateFollowsFromTheStoredEvents(seed: UInt64) async throws {
@@ -20,7 +20,7 @@ import Testing
           for _ in 0..<3 { try await other.run(HostChanges.statement(&random)) }
           let claimed = event("\(seed)-\(step)-\(turn)", of: Int.random(in: 0...1, using: &random))
           expect(try await stores[min(step, 3)].commitAll([claimed]), ["stored"])
-          // What is done under other rules is made anew under these.
+          // The rules have changed, so all clients are recomputed.
           if step == 4 {
             let progress = try await Recompute().run(on: stores[4])
             #expect(progress.isComplete)
@@ -43,7 +43,7 @@ import Testing
       (SELECT string_agg(invoice_id, ',' ORDER BY invoice_id) FROM journey_invoices v WHERE v.client_id = s.client_id)
     FROM journey_client_state s WHERE scored_at IS NOT NULL ORDER BY client_id
     """)
-  /// - Returns: how the states stand, and how they follow from the stored events.
+  /// - Returns: the stored states, and the states that follow from the stored events.
   private func compare(_ rules: DecisionRules, at offset: TimeSpan, _ worker: PostgresWorker) async throws -> (
     [String], [String]
   ) {

@@ -5,12 +5,12 @@ import Testing
 
 @testable import JourneyPostgres
 
-/// A host's own tables, with columns of types of its choice.
+/// A host's own tables, with configurable column types.
 enum HostSchema {
   static let user = UUID(uuidString: "00000000-0000-4000-8000-0000000000aa")!
 
   /// - Parameters:
-  ///   - text: the type of what is text.
+  ///   - text: the type of text columns.
   ///   - number: the type of scores.
   static func tables(text: String = "text", number: String = "numeric") -> String {
     """

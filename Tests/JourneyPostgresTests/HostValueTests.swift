@@ -7,8 +7,7 @@ import Testing
 
 @testable import JourneyPostgres
 
-/// What members may write (times without end, numbers that are none, JSON of another shape) breaks no answer and no
-/// commit.
+/// Unusual values that members may write (infinite times, NaN, JSON of another shape) break no answer and no commit.
 @Suite struct HostValueTests: CommitTesting {
   private static let times = [
     "infinity", "-infinity", "294276-12-31 23:59:59.999999+00", "4713-01-01 00:00:00+00 BC", "10000-01-01 00:00:00+00",
@@ -42,7 +41,7 @@ import Testing
       }
       try await asMember(statements, on: host)
       var answers = try await answers(url)
-      // The actions that the adapter has decided on are members' to change as well.
+      // Members can change the adapter's actions as well.
       for change in Self.times.map({ "generated_at = '\($0)'" }) + [
         "generated_at = NULL", "score = 'NaN'", "recommended_actions = '7'",
       ] {
@@ -59,7 +58,7 @@ import Testing
     }
   }
 
-  /// The client's summary is made from what is stored, and the client becomes another one.
+  /// The summary is rebuilt from stored events, and the client is merged into another one.
   @Test func eventsOutsideOfTimeAreNoPartOfTheJourney() async throws {
     let url = try await TestServers.shared().makeDatabase()
     try await withStore(in: url) { store, host in
@@ -104,7 +103,7 @@ import Testing
     }
   }
 
-  /// What a member reads, each answer with the name of its schema.
+  /// What a member reads: each answer with the name of its schema.
   private func answers(_ url: String) async throws -> [(schema: String, answer: String)] {
     let client = Self.clients[0], page = PageRequest(limit: 100)
     var answers: [(schema: String, answer: String)] = []
@@ -124,7 +123,7 @@ import Testing
     return answers
   }
 
-  /// By a validator that is not ours.
+  /// Validates with an independent implementation.
   private func requireValid(
     _ answers: [(schema: String, answer: String)], sourceLocation: SourceLocation = #_sourceLocation
   ) async throws {

@@ -4,7 +4,8 @@ import PostgresClient
 import TestServers
 import Testing
 
-/// A member's insert into the events has its clients' summaries made anew: once a client, whatever the number of rows.
+/// A member's insert into the events resets the summaries of its clients: once per client, however many rows it
+/// inserts.
 @Suite struct MemberInsertTests {
   private static let org = "00000000-0000-0000-0000-00000000000a"
   private static let user = "00000000-0000-0000-0000-0000000000aa"
@@ -26,7 +27,7 @@ import Testing
     }
   }
 
-  /// - Returns: how many rows of the states it has inserted and updated.
+  /// - Returns: the numbers of inserted and updated rows of states.
   private func asMember(_ worker: PostgresWorker, _ statement: String) async throws -> [Int] {
     try await worker.perform { connection in
       func counts() throws -> [Int] {
@@ -40,7 +41,7 @@ import Testing
       try connection.begin()
       try connection.execute(
         "SET LOCAL ROLE authenticated; SELECT set_config('request.jwt.claims', '{\"sub\": \"\(Self.user)\"}', true)")
-      // What earlier transactions did may still be counted.
+      // Statistics of earlier transactions may still arrive.
       let before = try counts()
       try connection.execute(statement)
       let after = try counts()
@@ -64,7 +65,7 @@ import Testing
       try await worker.run("UPDATE journey_client_state SET summary = 'x'")
       #expect(try await asMember(worker, Self.bulk(rows: 5000)) == [0, 2])
       #expect(try await worker.rows("SELECT count(*) FROM journey_client_state WHERE summary = ''") == ["2"])
-      // With a row a version of the state each, this takes minutes.
+      // With one version of the state per row this would take minutes.
       try await worker.run("SET statement_timeout = '60s'")
       _ = try await asMember(worker, Self.bulk(rows: 100_000))
     }
@@ -90,8 +91,8 @@ import Testing
     }
   }
 
-  /// The same statements in a database with the trigger of one row at a time, which 110 replaces, and in one with
-  /// today's.
+  /// Runs the same statements in a database with the row-level trigger that migration 110 replaces, and in one with the
+  /// current trigger.
   @Test(arguments: [1, 2, 3])
   func itDoesWhatATriggerOfEachRowDid(_ seed: UInt64) async throws {
     var random = Pseudorandom(state: seed)
@@ -101,7 +102,7 @@ import Testing
       try await withClients(before: version) { worker in
         var outcome: [[String]] = []
         for statement in statements {
-          // Some are refused, by a key that was there already for instance: by both.
+          // Some statements fail, for example with a duplicate key: in both databases.
           do { try await worker.run("BEGIN; \(statement); COMMIT") } catch let error as PostgresError {
             outcome.append([error.sqlState ?? ""])
           }
@@ -117,8 +118,8 @@ import Testing
     }
   }
 
-  /// An insert of a member, the host or the adapter, of one row or many, with times that are often the same; or what
-  /// else touches events and states.
+  /// A random insert of a member, the host or the adapter, of one or many rows, often with equal times; or another
+  /// statement that changes events or states.
   private static func statement(_ number: Int, _ random: inout Pseudorandom) -> String {
     func anyone() -> String { client(Int.random(in: clients, using: &random)) }
     let member = "SET LOCAL ROLE authenticated; SELECT set_config('request.jwt.claims', '{\"sub\": \"\(user)\"}', true)"
@@ -138,7 +139,7 @@ import Testing
     case 0...2: return "\(member); \(insert("", rows()))"
     case 3: return insert("", rows())
     case 4:
-      // Of the host's, with rows that have a source and rows that have none.
+      // An insert of the host, with and without a source.
       let mixed = rows { $0 % 2 == 0 ? ", NULL, NULL" : ", 'crm', 'm\(number)_\($0)'" }
       return insert(", source, source_event_id", mixed)
     case 5:

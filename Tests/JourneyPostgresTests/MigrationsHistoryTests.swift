@@ -5,7 +5,7 @@ import PostgresClient
 import TestServers
 import Testing
 
-/// The runner: order, memory, refusal, and two runners at once.
+/// The migrator: order, history, errors, and two concurrent runs.
 @Suite struct MigrationsHistoryTests {
   private static let one = Migration(version: 1, name: "one", sql: "CREATE TABLE one ()")
   private static let two = Migration(version: 2, name: "two", sql: "CREATE TABLE two ()")
@@ -79,7 +79,7 @@ import Testing
       }
       #expect(try await worker.rows("SELECT to_regclass('one') IS NULL, to_regclass('half') IS NULL") == ["f|t"])
       #expect(try await migrator.pending() == [bad])
-      // The lock is free and the everyday limits are back.
+      // The lock is released, and the usual limits are restored.
       #expect(
         try await worker.rows("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()")
           == ["0"])
@@ -106,7 +106,7 @@ import Testing
     }
   }
 
-  /// Each table can be created once only: a runner that did not wait for the other would fail.
+  /// Each table can be created only once, so a run that did not wait for the other would fail.
   @Test func twoRunnersQueue() async throws {
     let url = try await TestServers.shared().makeDatabase()
     let files = [

@@ -4,9 +4,9 @@ import PostgresClient
 import TestServers
 import Testing
 
-/// The shipped files on the databases that they meet.
+/// The repository's migrations on different databases.
 @Suite struct MigrationsSchemaTests {
-  /// What a Supabase project with the host application has before the adapter comes.
+  /// The state of a Supabase project with the host application before the adapter is installed.
   private static let hostTables = """
     CREATE SCHEMA extensions;
     CREATE EXTENSION "uuid-ossp" SCHEMA extensions;
@@ -83,9 +83,9 @@ import Testing
     }
   }
 
-  /// What a client's contact is embedded by through PostgREST, `contacts!client_journey_events_client_fk(…)`: it takes
-  /// the foreign key of that name, of any number of columns, and needs just one. By a column's name, as the design
-  /// document has it, it finds keys of that one column only.
+  /// PostgREST embeds a client's contact by the name of a foreign key, `contacts!client_journey_events_client_fk(…)`,
+  /// with any number of columns, and needs exactly one such key. By a column name, as in the design document, it finds
+  /// only keys on that single column.
   @Test(arguments: [false, true])
   func contactsAreEmbeddedByTheNameOfTheKey(onHostsTables: Bool) async throws {
     try await withDatabase { worker in
@@ -125,7 +125,7 @@ import Testing
       let after = try await [worker.rows(policies), worker.rows(security), worker.rows(contents)]
       #expect(after == before)
       #expect(before[1] == ["contacts|t", "organizations|f", "user_organizations|f"])
-      // The id's default is the host's function, and no second one was made.
+      // The id's default is the host's function; no second one was created.
       let makers = try await worker.rows(
         "SELECT pronamespace::regnamespace FROM pg_proc WHERE proname = 'uuid_generate_v4'")
       #expect(makers == ["extensions"])
@@ -135,21 +135,21 @@ import Testing
         WHERE attrelid = 'contacts'::regclass AND attname IN ('phone', 'ai_score') ORDER BY attname
         """)
       #expect(types == ["integer", "text"])
-      // The host's default privileges would hand our tables out, and no policy stops TRUNCATE.
+      // The host's default privileges would grant access to our tables, and no policy stops TRUNCATE.
       let open = try await worker.rows(
         """
         SELECT relname, r FROM pg_class, unnest(ARRAY['anon', 'authenticated']) r
         WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND has_table_privilege(r, oid, 'TRUNCATE') AND relname NOT IN \(own)
         """)
       #expect(open.isEmpty)
-      // The adapter reaches the host's contacts through their row level security.
+      // The adapter can read the host's contacts despite their row level security.
       try await worker.run("SET ROLE journey_adapter")
       #expect(try await worker.rows("SELECT count(*) FROM contacts") == ["1"])
       try await worker.run("RESET ROLE")
     }
   }
 
-  /// The host has run the seed's own migration and has used it.
+  /// The host has applied the design document's migration, and has used it.
   @Test func tablesOfTheDesignDocumentWithRowsAreKept() async throws {
     try await withDatabase { worker in
       let files = try ShippedMigrations.load()
@@ -181,7 +181,7 @@ import Testing
         "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I OWNER TO \(owner)', current_database()); END $$")
       try await withDatabase(url.loggedIn(as: owner, password: "test")) { worker in
         try await worker.migrate()
-        // Its own membership lets it take on both roles.
+        // Its membership allows it to switch to both roles.
         for role in ["journey_adapter", "authenticated"] {
           try await worker.run("SET ROLE \(role)")
           try await worker.run("RESET ROLE")
@@ -192,7 +192,7 @@ import Testing
     }
   }
 
-  /// Roles belong to the cluster, so this needs one in which they were never created.
+  /// Roles belong to the cluster, so this test needs a cluster in which they were never created.
   @Test func missingRolesThatCannotBeMadeAreAClearError() async throws {
     let servers = try await TestServers.dedicated([.postgres])
     let url = servers.databaseURL()

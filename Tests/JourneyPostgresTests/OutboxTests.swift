@@ -6,13 +6,13 @@ import PostgresClient
 import TestServers
 import Testing
 
-/// Actions that are committed and not yet published: whatever happens to their rows, each is published as it was
-/// decided, and none holds another up.
+/// Committed but unpublished actions: whatever happens to their rows, each is published as it was decided, and none
+/// blocks another.
 @Suite(.timeLimit(.minutes(5))) struct OutboxTests: CommitTesting {
-  /// Has nobody be about to publish what is in the outbox, as after a crash.
+  /// Orphans the outbox batches, as a crash does.
   private static let abandon = "UPDATE journey_outbox SET instance = NULL, next_attempt_at = now()"
 
-  /// A body tells score, level and recommended actions (see `CommitTesting.withStore`).
+  /// A body contains score, level and recommended actions (see `CommitTesting.withStore`).
   private func bodies(_ batches: [OutboxBatch]) -> [UUID: String] {
     var bodies: [UUID: String] = [:]
     for action in batches.flatMap(\.actions) { bodies[action.id] = String(decoding: action.body, as: UTF8.self) }
@@ -67,7 +67,7 @@ import Testing
       try await other.run(Self.abandon)
       let claimed = try await store.claimAbandoned(limit: 10)
       #expect(bodies(claimed) == decided)
-      // NULL is the default, now; the message goes on telling when the action was decided.
+      // NULL is replaced by the default, now; the message still states when the action was decided.
       let written = try await other.rows(
         """
         SELECT count(*) FROM client_journey_scores
@@ -192,8 +192,8 @@ import Testing
     try await withStore(clock: clock) { store, other in
       let batch = try #require(try await store.commitAll([event("1")]).outbox)
       #expect(try await store.claimAbandoned(limit: 10).isEmpty)
-      // As if the answer to COMMIT had been lost: the batch bears this process's number, and the process never heard of
-      // it.
+      // As if the answer to COMMIT had been lost: the batch carries this process's number, but the process does not
+      // know it.
       let other1 = UUID()
       try await other.run(
         "INSERT INTO journey_outbox (id, actions, instance) SELECT '\(other1)', actions, instance FROM journey_outbox WHERE id = '\(batch.id)'"

@@ -5,13 +5,13 @@ import PostgresClient
 import TestServers
 import Testing
 
-/// Nobody who may only log in and make temporary objects runs anything with the owner's rights.
+/// A user that can only log in and create temporary objects cannot run code with the owner's rights.
 @Suite struct OwnerRightsTests {
   private static let org = "00000000-0000-0000-0000-00000000000a"
   private static let client = "00000000-0000-0000-0000-0000000000a1"
   private static let user = "00000000-0000-0000-0000-0000000000aa"
 
-  /// A host's database whose owner is no superuser, and a session of a member with direct SQL.
+  /// A host's database whose owner is not a superuser, and a member's session with direct SQL.
   private func withMember(_ body: (PostgresWorker, _ admin: PostgresWorker, _ owner: String) async throws -> Void)
     async throws
   {
@@ -40,8 +40,8 @@ import Testing
     }
   }
 
-  /// Relations, types and functions of the caller's in the place of every one that ours name, each of which notes who
-  /// runs it.
+  /// Objects of the caller with the names of every relation, type and function that our functions use. Each records
+  /// which role runs it.
   private static func traps(_ more: String...) -> String {
     let record = """
       CREATE FUNCTION pg_temp.note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -89,7 +89,7 @@ import Testing
         """
       )
       try await member.run(Self.traps("user_organizations"))
-      // Every function of ours, called and as a trigger of a table of the member's own.
+      // Calls every function of ours, directly and as a trigger on a table of the member.
       let functions = try await admin.rows(
         """
         SELECT p.proname, p.prorettype = 'trigger'::regtype, (
@@ -110,7 +110,8 @@ import Testing
           ($0 as? PostgresError)?.sqlState == "42501"
         }
       }
-      // What a member may do runs triggers, policies, the view, and the one function that members may call.
+      // Statements that a member may run execute triggers, policies, the view, and the one function that members may
+      // call.
       try await member.run("SELECT public.journey_evaluated_until()")
       let values = "('\(Self.client)', '\(Self.org)', 'lead', 'note')"
       try await member.run(
@@ -124,13 +125,13 @@ import Testing
       }
       let caught = try await admin.rows("SELECT DISTINCT who, what FROM caught WHERE who <> 'authenticated'")
       #expect(caught == [], "\(owner) ran what a member had made")
-      // The trigger did its work, on the real tables.
+      // The trigger changed the real tables.
       #expect(try await admin.rows("SELECT count(*) FROM public.journey_client_state") == ["1"])
     }
   }
 
-  /// The adapter calls functions that act with the owner's rights. It makes no temporary objects; a stranger with its
-  /// role may.
+  /// The adapter calls functions that run with the owner's rights. It creates no temporary objects itself, but an
+  /// attacker with its role may.
   @Test func adaptersObjectsAreNeverRunByTheOwner() async throws {
     try await withMember { login, admin, _ in
       let other = "00000000-0000-0000-0000-0000000000a2"
@@ -155,12 +156,12 @@ import Testing
     }
   }
 
-  /// What docs/operations.md says an administrator may take away.
+  /// The privileges that docs/operations.md allows an administrator to revoke.
   @Test func ownerNeedsNoCreateRoleAndNobodyTemporaryObjects() async throws {
     let servers = try await TestServers.shared()
     let url = try await servers.makeDatabase()
     try await withDatabase(url) { admin in
-      // The roles are there, as after any first migration of the cluster.
+      // The roles exist, as after the first migration in the cluster.
       try await admin.run(
         """
         DO $$ BEGIN CREATE ROLE journey_adapter NOLOGIN;

@@ -6,14 +6,14 @@ import PostgresClient
 import TestServers
 import Testing
 
-/// What is read of one client is how it stands at the moment of reading, also where nobody has evaluated it since
-/// something changed.
+/// Reading a client returns its evaluation at the time of reading, also if something has changed since the last stored
+/// evaluation.
 @Suite struct ReadNowTests: CommitTesting {
   private static let caller = Caller(
     subject: HostSchema.user, claims: Array(#"{"sub":"\#(HostSchema.user.text)"}"#.utf8), isOperator: false,
     expiresAt: Timestamp(seconds: 4_000_000_000))
 
-  /// What is read at a moment under rules.
+  /// Readers at a given time with given rules.
   private struct Reads {
     let reader: PostgresJourneyReader
     let reports: ClientReports
@@ -134,7 +134,7 @@ import Testing
         #expect(root["nextAction"]?["actionId"]?.string != nil)
         #expect(root["asOf"]?.string.flatMap { Timestamp(iso8601: $0) } != nil)
       }
-      // What was decided then is still under way, and something else has come about.
+      // The decided action is still pending, and a new risk has begun.
       try await withReads(url, at: .days(31)) { reads in
         let root = try await reads.client(client).root
         #expect(root["cause"]?.string == nil && root["cause"]?["id"] == nil)
@@ -199,7 +199,7 @@ import Testing
     }
   }
 
-  /// As the design document's service does, whose profile evaluates nobody over time.
+  /// As in the design document's service, whose profile does not evaluate over time.
   @Test func whereTimeIsNotFollowedUpEachAnswerIsCalculated() async throws {
     var rules = DecisionRules()
     rules.evaluatesOverTime = false
@@ -207,7 +207,7 @@ import Testing
       expect(try await stores[0].commitAll([event("a"), event("b"), event("c")]), ["stored", "stored", "stored"])
       try await withReads(url, rules, at: .days(31)) { reads in
         #expect(try await reads.nextAction(Self.clients[0]).root["risks"]?[0]?["risk"]?.string == "low_engagement")
-        // Nobody has heard of this one.
+        // This client has no events.
         let root = try await reads.nextAction(Self.clients[1]).root
         #expect(root["score"]?.double == 40 && root["stage"]?.string == "lead")
       }

@@ -5,7 +5,7 @@ import JourneyPostgres
 import PostgresClient
 import Testing
 
-/// States are made anew from the stored events alone.
+/// States are recomputed from the stored events alone.
 @Suite struct RecomputeTests: CommitTesting {
   private static let outcome =
     "SELECT client_id, stage, score, risk_level, array_to_string(risks, ','), due_at, check_at IS NOT DISTINCT FROM due_at FROM journey_client_state ORDER BY client_id"
@@ -61,7 +61,7 @@ import Testing
         FROM client_journey_scores ORDER BY client_id, generated_at DESC
         """
       #expect(try await rows(last, other) == [["recomputed", "other", "t"], ["recomputed", "other", "t"]])
-      // Once.
+      // Only once.
       let again = try await recompute.run(on: stores[1])
       #expect(again.changed + again.refreshed == 0)
     }
@@ -74,7 +74,7 @@ import Testing
       var recompute = Recompute()
       recompute.publishes = true
       #expect(try await recompute.run(on: stores[1]).actions == 1)
-      // Any instance takes it.
+      // Any instance claims it.
       let claimed = try await stores[0].claimAbandoned(limit: 10)
       #expect(claimed.flatMap(\.actions).count == 1)
       #expect(try await recompute.run(on: stores[1]).actions == 0)
@@ -126,7 +126,7 @@ import Testing
     }
   }
 
-  /// Events of a host that were there before there was any state.
+  /// Events that a host wrote before there were states.
   @Test func clientsWithoutAStateGetOne() async throws {
     try await withStores { stores, other in
       try await other.run(

@@ -4,8 +4,7 @@ import PostgresClient
 import TestServers
 import Testing
 
-/// One tenant never sees another, and the database says so. Runs over every table there is, so that a new one is
-/// covered.
+/// One tenant never sees another: the database enforces it. Covers every existing table, and so every new one.
 @Suite struct RowLevelSecurityTests {
   private static let orgA = "00000000-0000-0000-0000-00000000000a"
   private static let orgB = "00000000-0000-0000-0000-00000000000b"
@@ -14,7 +13,7 @@ import Testing
   private static let userA = "00000000-0000-0000-0000-0000000000aa"
   private static let userB = "00000000-0000-0000-0000-0000000000bb"
 
-  /// A row in every table for each of two organizations, written as the role that serves both.
+  /// A row in every table for each of two organizations, written as the adapter's role.
   private func withTenants(_ body: (PostgresWorker) async throws -> Void) async throws {
     try await withDatabase { worker in
       try await worker.migrate()
@@ -64,12 +63,12 @@ import Testing
     }
   }
 
-  /// Runs a statement inside the open transaction and takes it back: rows affected, or nil where it was refused.
+  /// Runs a statement in the open transaction and rolls it back. Returns the number of rows; nil if it was refused.
   private static func affected(_ sql: String, _ connection: PostgresConnection) throws -> Int? {
     try connection.execute("SAVEPOINT attempt")
     defer { _ = try? connection.execute("ROLLBACK TO attempt") }
     do throws(PostgresError) { return try connection.execute(sql).affectedRows } catch {
-      // Refused, or a view that takes no changes at all.
+      // Refused, or a view that accepts no changes.
       if ["42501", "55000", "42809"].contains(error.sqlState) { return nil }
       throw error
     }
@@ -83,8 +82,8 @@ import Testing
       #expect(tables.count >= 10)
       for parts in tables {
         let (table, column) = (parts[0], parts[1])
-        // A table without an owner must be closed to members altogether; so must the dead letters, whose owner is only
-        // what they claim, and what operators alone look at.
+        // A table without an organization column must be closed to members, and so must dead letters, whose
+        // organization is only claimed, and tables for operators.
         if column.isEmpty {
           try await asMember(worker, of: Self.userA) { connection in
             for sql in ["SELECT * FROM \(table)", "DELETE FROM \(table)"] {
@@ -116,7 +115,7 @@ import Testing
           }
           try Self.requireNoTruncate(table, connection)
         }
-        // Nobody in particular sees nothing at all.
+        // A user without an organization sees no rows.
         try await asMember(worker, of: "00000000-0000-0000-0000-0000000000ff") { connection in
           try Self.require(try Self.affected("SELECT FROM \(table)", connection) == 0, "\(table): a stranger sees rows")
         }
@@ -127,7 +126,7 @@ import Testing
   private struct Violation: Error, CustomStringConvertible { var description: String }
   private static func require(_ holds: Bool, _ what: String) throws { if !holds { throw Violation(description: what) } }
 
-  /// No policy stops TRUNCATE, and it does not tell how many rows it took.
+  /// No policy stops TRUNCATE, which does not return a row count.
   private static func requireNoTruncate(_ table: String, _ connection: PostgresConnection) throws {
     try require(try affected("TRUNCATE \(table) CASCADE", connection) == nil, "\(table): a member may truncate it")
   }
@@ -154,7 +153,7 @@ import Testing
       #expect(role == ["f|f|f|f|f"])
       #expect(try await worker.rows("SELECT relname FROM pg_class WHERE relowner = 'journey_adapter'::regrole").isEmpty)
       try await worker.run("SET ROLE journey_adapter")
-      // All organizations are served, and the schema's state can be read.
+      // The adapter reads all organizations and the schema's history.
       #expect(try await worker.rows("SELECT count(*) FROM client_journey_events") == ["2"])
       #expect(try await worker.rows("SELECT count(*) FROM journey_migrations") == ["\(ShippedMigrations.load().count)"])
       #expect(try await worker.rows("SELECT nextval('journey_instances') > 0") == ["t"])
@@ -194,7 +193,7 @@ import Testing
         """)
       #expect(Set(tables) == Set(all), "a table with a client_id lacks the composite foreign key")
       for table in tables {
-        // Without the policies' help: even the owner cannot.
+        // Foreign keys apply without policies: even the owner cannot write such rows.
         await #expect("\(table)") {
           try await worker.run("UPDATE \(table) SET client_id = '\(Self.clientB)' WHERE client_id = '\(Self.clientA)'")
         } throws: {

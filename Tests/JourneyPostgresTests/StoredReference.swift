@@ -2,7 +2,7 @@ import FoundationEssentials
 import Journey
 import PostgresClient
 
-/// How clients stand by their stored events alone, calculated from all of them.
+/// The clients' states according to their stored events, computed from all of them.
 struct StoredReference {
   private(set) var assessments: [UUID: Assessment] = [:]
   private(set) var invoices: [UUID: [String: InvoiceState]] = [:]
@@ -16,7 +16,7 @@ struct StoredReference {
   private static let contacts = PostgresStatement(
     name: "reference_contacts", "SELECT id, ai_score::float8, clock_timestamp() FROM contacts")
 
-  /// - Parameter offset: how far the moment is from now.
+  /// - Parameter offset: added to the current time.
   init(_ rules: DecisionRules, at offset: TimeSpan, on connection: PostgresConnection) throws {
     let events = try connection.execute(Self.events, PostgresParameters())
     var summaries: [UUID: ClientSummary] = [:]

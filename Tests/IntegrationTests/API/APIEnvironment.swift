@@ -6,7 +6,7 @@ import Testing
 
 @testable import TestSupport
 
-/// `journey serve` with its API, an HTTP client, and tokens of anybody.
+/// `journey serve` with its API, an HTTP client, and tokens for any user.
 struct APIEnvironment {
   static let secret = "the secret of the integration tests, 32 bytes and more"
   let environment: TestEnvironment
@@ -23,7 +23,7 @@ struct APIEnvironment {
     }
   }
 
-  /// Starts `journey serve` with its API on a stage that is there.
+  /// Starts `journey serve` with its API in an existing environment.
   static func serve(_ environment: TestEnvironment, _ settings: [String: String] = [:]) async throws -> APIEnvironment {
     let program = try await environment.serve(
       .defaultProfile, ["API_JWT_SECRET": secret, "DEAD_LETTERS_ARCHIVE": "true"].merging(settings) { $1 })

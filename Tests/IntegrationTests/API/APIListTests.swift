@@ -4,12 +4,12 @@ import Testing
 
 @testable import TestSupport
 
-/// What the API answers whatever its caller asks and whatever the database holds.
+/// The API's lists with any parameters and any stored values.
 @Suite struct APIListTests {
   private static let org = "0a000000-0000-4000-8000-00000000000a", user = "0d000000-0000-4000-8000-0000000000aa"
   private static func client(_ number: Int) -> String { "0c000000-0000-4000-8000-" + String(format: "%012x", number) }
 
-  /// Clients at risk in one organisation, with scores that differ.
+  /// Clients at risk in one organisation, with different scores.
   private func seed(_ api: APIEnvironment, _ count: Int) async throws {
     try await api.environment.execute(
       """
@@ -36,14 +36,14 @@ import Testing
         let items = try #require(page.json["items"] as? [[String: Any]])
         seen += items.compactMap { $0["clientId"] as? String }
         cursor = page.json["nextCursor"] as? String
-        // Every score moves: those that were last come first, and the other way round.
+        // Reverses the order of all scores.
         try await api.environment.execute(
           "UPDATE journey_client_state SET score = 90 - score, risk_level = CASE WHEN score < 50 THEN 'CRITICAL' ELSE 'HIGH' END"
         )
       } while cursor != nil && seen.count < 200
       #expect(Set(seen).count == 60, "none is missed")
       #expect(seen.count == 60, "none comes twice")
-      // What is kept for one user is nobody else's.
+      // A list that is kept for one user is not available to another.
       let first = try await api.get("/api/journey/\(list)?limit=7", token)
       let second = try await api.get(
         "/api/journey/\(list)?limit=7&cursor=\(try #require(first.json["nextCursor"] as? String))", token)
@@ -56,7 +56,7 @@ import Testing
           "/api/journey/\(list)?limit=7&cursor=\(kept)", APIEnvironment.token("0d000000-0000-4000-8000-0000000000ab")
         ).status == 404)
       #expect(try await api.get("/api/journey/\(list)?limit=7&cursor=\(kept)", token).status == 200)
-      // Nor does it show what its user may see no longer.
+      // It does not show clients that the user may no longer see.
       try await api.environment.execute("DELETE FROM user_organizations WHERE user_id = '\(Self.user)'")
       let gone = try await api.get("/api/journey/\(list)?limit=7&cursor=\(kept)", token)
       #expect(gone.status == 200 && (gone.json["items"] as? [Any])?.isEmpty == true, "\(gone.body)")
@@ -80,7 +80,7 @@ import Testing
         ("/health", []), ("/ready", []),
       ]
       func refused(_ path: String, _ query: String, naming words: [String]) async throws {
-        // Not as a URL, which would mend it.
+        // Raw bytes, because a URL would correct them.
         let wire = try Wire(api.port)
         wire.send(
           "GET \(path)?\(query) HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(token)\r\nConnection: close\r\n\r\n")
@@ -102,7 +102,7 @@ import Testing
         }
       }
       for path in [j + "high-risk", j + "upsell"] {
-        // Cursors of other lists, and some of nobody's.
+        // Cursors of other lists, and invalid ones.
         for cursor in [
           #"["2026-01-01T00:00:00Z","\#(id)"]"#, #"["after",""]"#, #"["after","AAAA"]"#, #"["kept","x","1"]"#,
           #"["kept","\#(id)","-1"]"#,
@@ -147,7 +147,7 @@ import Testing
       let again = try await post("k")
       #expect(again.status == 202 && again.body == first.body, "the same event has the same answer")
       #expect(try await post("l").json["eventId"] as? String != first.json["eventId"] as? String)
-      // Of two at once one is the first.
+      // Of two concurrent requests one is the first.
       async let one = post("m", 1), two = post("m", 2)
       #expect(Set([try await one.status, try await two.status]) == [202, 422])
       try await api.environment.execute(
@@ -179,7 +179,7 @@ import Testing
       let began = ContinuousClock.now
       #expect(removed.all().isEnded, "its stream ends")
       #expect(.now - began < .seconds(5), "within seconds")
-      // The token's five seconds of grace come on top of its own.
+      // The token's five seconds of leeway are added to its lifetime.
       #expect(short.all().isEnded)
       #expect(.now - began < .seconds(12))
       try await api.environment.execute(
@@ -191,7 +191,7 @@ import Testing
   @Test func whateverTheHostWroteIsAnsweredInNumbersAndTimes() async throws {
     try await APIEnvironment.with { api in
       try await seed(api, 8)
-      // As far as the host's and the adapter's own columns let it.
+      // Within the limits of the host's and the adapter's columns.
       try await api.environment.execute(
         """
         INSERT INTO client_journey_scores (client_id, org_id, score, risk_level, generated_at)
@@ -231,7 +231,7 @@ import Testing
     }
   }
 
-  /// Members that the contract calls numbers or times and that are neither.
+  /// Members that the contract defines as numbers or times, but that are neither.
   private static func oddities(_ value: Any, _ name: String = "$") -> [String] {
     switch value {
     case let object as [String: Any]: return object.flatMap { oddities($0.value, $0.key) }

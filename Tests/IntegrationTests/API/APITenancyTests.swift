@@ -4,8 +4,7 @@ import Testing
 
 @testable import TestSupport
 
-/// Every route, for every kind of caller: the database decides, and what is not the caller's looks like what is not
-/// there.
+/// Every route for every kind of caller. The database decides, and objects of other tenants look like missing ones.
 @Suite struct APITenancyTests {
   private static let orgA = "0a000000-0000-4000-8000-00000000000a", orgB = "0a000000-0000-4000-8000-00000000000b"
   private static let clientA = "0c000000-0000-4000-8000-0000000000a1", clientB = "0c000000-0000-4000-8000-0000000000b1"
@@ -13,7 +12,7 @@ import Testing
   private static let nobody = "0d000000-0000-4000-8000-0000000000ff"
   private static let unknown = "0e000000-0000-4000-8000-000000000001"
 
-  /// Two organisations with a client each, HIGH at risk, an upsell candidate, and one event that nobody can use.
+  /// Two organisations, each with a client at HIGH risk, an upsell candidate, and one invalid event.
   private func seed(_ api: APIEnvironment) async throws {
     try await api.environment.execute(
       """
@@ -54,7 +53,7 @@ import Testing
 
   private struct Route {
     var path: String
-    /// Names a client, an action or an organisation of A.
+    /// Whether the path names a client, an action or an organisation of A.
     var isOfA: Bool
     var isOperations = false
   }
@@ -111,7 +110,7 @@ import Testing
     }
   }
 
-  /// The other organisation's ids and ids of nothing: not a byte of difference.
+  /// Ids of the other organisation and unknown ids get the same answer, byte for byte.
   private func othersAreNotThere(_ api: APIEnvironment, _ own: String) async throws {
     let action = try await api.environment.rows(
       "SELECT id FROM journey_actions WHERE client_id = '\(Self.clientB)' LIMIT 1")[

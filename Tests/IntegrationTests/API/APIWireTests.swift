@@ -4,8 +4,8 @@ import Testing
 
 @testable import TestSupport
 
-/// What comes over the wire: answers stay in step with requests, what is no sound request is told so, and nobody takes
-/// all there is.
+/// The API's wire protocol: answers match requests, malformed requests are rejected, and no client can take all
+/// connections.
 @Suite struct APIWireTests {
   private static let user = "0d000000-0000-4000-8000-0000000000aa"
 
@@ -35,7 +35,7 @@ import Testing
         "\(method) \(path) HTTP/1.1\r\nHost: x\r\n\(signedIn ? "Authorization: Bearer \(token)\r\n" : "")\(headers)\r\n"
       }
       let tag = try #require(try await api.get("/", nil).headers["etag"])
-      // Each of these has an answer without a body, whatever the answer is.
+      // The answers to all of these have no body, whatever their status is.
       for (first, status) in [
         (request("HEAD", "/nowhere"), 404), (request("HEAD", "/api/journey/me", signedIn: false), 401),
         (request("HEAD", "/api/journey/me?x=1"), 400),
@@ -95,11 +95,11 @@ import Testing
         #expect(isProblem(found.answers.first, status), "\(what): \(found.answers)")
         #expect(found.rest.isEmpty && found.isEnded, "\(what): \(found.rest)")
       }
-      // What came before is answered first, and what comes after is not read.
+      // Earlier requests are answered, and later ones are not read.
       let mixed = try exchange(
         api, get + host + "\r\n" + get + host + host + "\r\n" + get + host + "\r\n", ["GET", "GET", "GET"])
       #expect(mixed.answers.map(\.status) == [200, 400] && mixed.rest.isEmpty && mixed.isEnded)
-      // A body that nobody reads ends with the connection, in one answer.
+      // A request whose body is not read gets one answer, and the connection is closed.
       let broken = try exchange(
         api, "GET /health HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", ["GET", "GET"])
       #expect(broken.answers.count == 1 && broken.rest.isEmpty && broken.isEnded, "\(broken)")
@@ -128,7 +128,7 @@ import Testing
       #expect(fourth.reads("HTTP/1.1 429"), "a user has three streams")
       let another = try watch("0d000000-0000-4000-8000-0000000000ab", from: "127.0.0.2")
       #expect(another.reads("event: ready"), "another user has its own")
-      // All the rest of an address's share, and more.
+      // The remaining share of an address, and more.
       for _ in 0..<9 { open.append(try Wire(api.port)) }
       let tooMany = try Wire(api.port)
       let refused = WireAnswer.parse(tooMany.all().text, ["GET"]).answers.first
@@ -137,7 +137,7 @@ import Testing
       elsewhere.send("GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
       #expect(elsewhere.reads("200 OK"), "another address is served")
       #expect(api.program.standardError.contains("api.trustedProxies"))
-      // What is given back can be had again.
+      // Released connections can be used again.
       open.removeLast(5)
       try await eventually("a place") {
         let again = try Wire(api.port)
@@ -162,14 +162,14 @@ import Testing
       }
       var open: [Wire] = []
       for number in 0..<4 {
-        // Whatever the client itself claims stands before what the proxy saw.
+        // The client's own claims come before the address that the proxy saw.
         let wire = try watch("10.9.9.\(number), 198.51.100.7")
         #expect(wire.reads("event: ready"), "stream \(number)")
         open.append(wire)
       }
       #expect(try watch("10.9.9.9, 198.51.100.7").reads("HTTP/1.1 429"), "a client's own claims do not make it another")
       #expect(try watch("198.51.100.8").reads("event: ready"), "the proxy's other clients are served")
-      // Whoever is no proxy is believed nothing.
+      // The header of a client that is not a proxy is ignored.
       for number in 0..<4 { open.append(try Wire(api.port, from: "127.0.0.\(9 + 0 * number)")) }
       let fifth = try Wire(api.port, from: "127.0.0.9")
       fifth.send("GET /health HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 198.51.100.9\r\n\r\n")
@@ -181,7 +181,7 @@ import Testing
     try await APIEnvironment.with(["API_MAXIMUM_CONNECTIONS": "4", "API_CONNECTIONS_PER_ADDRESS": "4"]) { api in
       let probes = try api.probes
       var open: [Wire] = []
-      // All of the API's connections, and as many to the probes as there are places.
+      // All of the API's connections, and as many to the probes as are allowed.
       for number in 0..<8 { open.append(try Wire(api.port, from: "127.0.0.\(number + 2)")) }
       for _ in 0..<80 { open.append(try Wire(probes)) }
       for (method, path, status) in [
@@ -209,7 +209,7 @@ import Testing
       }
       #expect(try ready(api.port)?.status == 200)
       try await servers.pause(.postgres)
-      // Requests that wait for the database hold nothing up either.
+      // Requests that wait for the database do not block the probes.
       let token = APIEnvironment.token(Self.user)
       let waiting = try (0..<12).map { _ in
         let wire = try Wire(api.port)

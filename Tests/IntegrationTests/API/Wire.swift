@@ -3,7 +3,7 @@ import Glibc
 import TestServers
 import Testing
 
-/// A connection on which a test says what it wants, byte for byte, and reads what comes back until the server ends it.
+/// A connection on which a test sends raw bytes, and reads until the server closes it.
 final class Wire: Sendable {
   let descriptor: Int32
 
@@ -33,14 +33,14 @@ final class Wire: Sendable {
   func send(_ text: String) { send(Array(text.utf8)) }
   func send(_ bytes: [UInt8]) { _ = Glibc.send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL)) }
 
-  /// Bytes as they come, none at the end or after some seconds of silence.
+  /// The next bytes; empty at the end or after some seconds without data.
   func read() -> [UInt8] {
     var buffer = [UInt8](repeating: 0, count: 65_536)
     let count = recv(descriptor, &buffer, buffer.count, 0)
     return count > 0 ? Array(buffer[..<count]) : []
   }
 
-  /// Everything until the end, and whether the server ended it.
+  /// Everything until the end, and whether the server closed the connection.
   func all() -> (text: String, isEnded: Bool) {
     var bytes: [UInt8] = []
     while true {
@@ -51,7 +51,7 @@ final class Wire: Sendable {
     }
   }
 
-  /// Reads until `text` came; whether it did.
+  /// Reads until `text` arrives. Returns whether it did.
   func reads(_ text: String) -> Bool {
     var seen = ""
     while !seen.contains(text) {
@@ -63,15 +63,14 @@ final class Wire: Sendable {
   }
 }
 
-/// The answers on a connection, taken apart as a client does that knows what it asked: one that is told of a body it
-/// must not have is out of step.
+/// An answer, parsed as a client does that knows its request. An unexpected body would put the client out of step.
 struct WireAnswer {
   var status: Int
   var headers: [String: String] = [:]
   var body: String
 
-  /// - Parameter methods: of the requests, in their order.
-  /// - Returns: the answers, and what is left over.
+  /// - Parameter methods: the methods of the requests, in order.
+  /// - Returns: the answers, and the remaining text.
   static func parse(_ text: String, _ methods: [String]) -> (answers: [WireAnswer], rest: String) {
     var rest = text[...], answers: [WireAnswer] = []
     for method in methods {
@@ -99,7 +98,7 @@ struct WireAnswer {
 extension APIEnvironment {
   var port: UInt16 { UInt16(address.split(separator: ":").last ?? "") ?? 0 }
 
-  /// Where probes are answered.
+  /// The port of the probes.
   var probes: UInt16 {
     get throws {
       let text = program.standardError

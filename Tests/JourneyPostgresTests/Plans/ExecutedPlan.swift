@@ -1,10 +1,10 @@
 import Foundation
 
-/// A statement as the server ran it: its text, the plan that was used and what each step of it really did.
+/// An executed statement: its text, its plan, and the actual row counts of each step.
 struct ExecutedPlan: Decodable, Sendable {
   let text: String
   let root: PlanNode
-  /// Whether another statement had it run: a trigger, or a function.
+  /// Whether a trigger or function ran it.
   var isNested = false
 
   private enum CodingKeys: String, CodingKey {
@@ -18,9 +18,9 @@ struct ExecutedPlan: Decodable, Sendable {
     root = try values.decode(PlanNode.self, forKey: .root)
   }
 
-  /// How many rows of tables were read, the ones that a filter then dropped included.
+  /// Rows read from tables, including those that a filter dropped.
   var rowsRead: Int { root.all.reduce(0) { $0 + $1.rowsRead } }
-  /// How many rows were sorted.
+  /// Rows sorted.
   var rowsSorted: Int { root.all.reduce(0) { $0 + $1.rowsSorted } }
 }
 
@@ -76,13 +76,12 @@ struct PlanNode: Decodable, Sendable {
 
   var all: [PlanNode] { [self] + children.flatMap(\.all) }
 
-  /// Whether it reads a table or an index itself. A scan of a function, of values or of another part of the statement
-  /// does not.
+  /// Whether it reads a table or an index. Scans of functions, values or subqueries do not.
   var isTableScan: Bool { type.hasSuffix("Scan") && (relation != nil || index != nil) }
   var rowsRead: Int { isTableScan ? Int((rows + removed) * loops) : 0 }
   var rowsSorted: Int { type.hasSuffix("Sort") ? children.reduce(0) { $0 + Int($1.rows * $1.loops) } : 0 }
 
-  /// As `EXPLAIN` would draw it.
+  /// In the format of `EXPLAIN`.
   func drawing(indent: Int = 0) -> String {
     var line = String(repeating: "  ", count: indent) + type
     if let index { line += " using \(index)" }

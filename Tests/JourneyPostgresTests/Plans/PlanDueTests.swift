@@ -8,8 +8,7 @@ import Testing
 @testable import JourneyPostgres
 
 extension PlanTests {
-  /// However many clients there are, and however many are due: those of a transaction are the first that an index
-  /// holds.
+  /// However many clients exist and are due, a transaction reads only the first ones of an index.
   @Test(arguments: PlanHistory.Statistics.allCases)
   func `clients who are due are found by indexes`(_ statistics: PlanHistory.Statistics) async throws {
     let history = try await PlanHistory.filled(statistics)
@@ -28,7 +27,7 @@ extension PlanTests {
         return try #require(result)
       }
       try await withDatabase(scenario.url) { try await $0.run("UPDATE journey_client_state SET summary = ''") }
-      // Everybody is, as after a change of the rules, and of nobody there is a summary.
+      // All clients are due, as after a change of the rules, and none has a summary.
       #expect(try await evaluate("everybody is due").evaluated.count == 40)
       let some = (2000..<2040).map { PlanHistory.client(3 * $0) }
       _ = try await scenario.commit(try scenario.events(of: some.map { ClientReference(id: $0) }, "due"))
@@ -41,10 +40,10 @@ extension PlanTests {
           """)
       }
       #expect(try await evaluate("some are due").evaluated.count == 40)
-      // The first look meets what has just been moved on, and marks it as gone.
+      // The first scan finds the entries that were just moved, and marks them as dead.
       _ = try await scenario.store.evaluateDue(limit: 40, passingOver: PassedOver())
       #expect(try await evaluate("nobody is due").looked == 0)
-      // Those of the turns before leave dead entries at the front of the index.
+      // Earlier rounds leave dead entries at the front of the index.
       try await withDatabase(scenario.url) {
         try await $0.run("UPDATE journey_client_state SET check_at = now() - interval '1 day', due_at = now()")
       }

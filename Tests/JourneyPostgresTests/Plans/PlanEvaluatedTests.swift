@@ -8,7 +8,7 @@ import Testing
 @testable import JourneyPostgres
 
 extension PlanTests {
-  /// Up to when lists are right is one look at one index, however many clients of other organisations are due.
+  /// The evaluation time of lists costs one index lookup, however many clients of other organisations are due.
   @Suite struct Evaluated {
     @Test(arguments: ["not analysed", "analysed"])
     func `the moment up to which lists are right costs one entry of an index`(_ statistics: String) async throws {

@@ -4,8 +4,8 @@ import JourneyPostgres
 import PostgresClient
 import TestServers
 
-/// A database with a past: 20,000 clients of three organisations with 10 events each, one client with 1,000 and one
-/// with 25,000, and the scores, actions, invoices, identities and states that belong to them; and 30,000 dead letters.
+/// A database with history: 20,000 clients of three organisations with 10 events each, one client with 1,000 and one
+/// with 25,000, and their scores, actions, invoices, identities and states; and 30,000 dead letters.
 struct PlanHistory: Sendable {
   static let clients = 20_000
   static let short = 1_000
@@ -18,16 +18,16 @@ struct PlanHistory: Sendable {
     "journey_outbox",
   ]
 
-  /// What the server knows of the tables' contents.
+  /// The server's statistics on the tables.
   enum Statistics: String, CaseIterable, Sendable {
     case analysed
-    /// A host that has just loaded its data: nothing has been analysed yet, nor will it be.
+    /// Just loaded by the host: not analysed yet, and autovacuum is off.
     case none
   }
 
   let url: String
 
-  /// Clients to whom nothing has happened yet.
+  /// Clients without events.
   static func empty() async throws -> PlanHistory {
     let url = try await TestServers.shared().makeDatabase()
     try await withDatabase(url) { worker in
@@ -38,7 +38,7 @@ struct PlanHistory: Sendable {
     return PlanHistory(url: url)
   }
 
-  /// With a past.
+  /// With history.
   static func filled(_ statistics: Statistics) async throws -> PlanHistory {
     let url = try await TestServers.shared().makeDatabase()
     let history = PlanHistory(url: url)
@@ -60,8 +60,8 @@ struct PlanHistory: Sendable {
     return history
   }
 
-  /// - Parameter clients: how many of the ordinary ones have a past.
-  /// - Parameter settingStages: whether events of types that set a stage do.
+  /// - Parameter clients: how many of the ordinary clients have events.
+  /// - Parameter settingStages: whether stage-setting types set the stage.
   func fill(clients: Int = Self.clients, settingStages: Bool = true) async throws {
     try await withDatabase(url) { worker in
       try await worker.run(Self.whoSQL(clients))
@@ -70,10 +70,10 @@ struct PlanHistory: Sendable {
     }
   }
 
-  /// What is asked of plans here.
+  /// The rules that plans must follow here.
   func rules() async throws -> PlanRules {
     try await withDatabase(url) { worker in
-      // Some rows of a table lie on each of its pages, as many as the server has counted or not.
+      // A table has a bounded number of rows per page, analysed or not.
       let big = """
         SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
           AND (reltuples > 1000 OR reltuples < 0 AND pg_relation_size(oid) > 500000)
@@ -83,11 +83,11 @@ struct PlanHistory: Sendable {
   }
 
   static func organization(_ n: Int) -> UUID { id(0xa, n) }
-  /// One of the ordinary clients, of organisation `n % 3`.
+  /// An ordinary client, of organisation `n % 3`.
   static func client(_ n: Int) -> UUID { id(0xc, n) }
   static let shortClient = id(0xd, 1)
   static let longClient = id(0xd, 2)
-  /// A member of organisation 0, whose the two clients are.
+  /// A member of organisation 0, which has the two clients with a long history.
   static let member = id(0xb, 1)
 
   private static func id(_ kind: UInt8, _ n: Int) -> UUID {
@@ -96,7 +96,7 @@ struct PlanHistory: Sendable {
     }
   }
 
-  /// Foreign keys are not checked in what follows: the rows are made here.
+  /// Foreign keys are not checked from here on, because the rows are generated.
   private static func whoSQL(_ clients: Int) -> String {
     """
     CREATE FUNCTION pg_temp.id(kind text, n int8) RETURNS uuid LANGUAGE sql IMMUTABLE AS
@@ -119,7 +119,7 @@ struct PlanHistory: Sendable {
     INSERT INTO journey_identities (org_id, source, external_id, client_id) SELECT org_id, 'crm', external_id, client_id FROM who;
     """
 
-  /// The events of a client lie evenly over 600 days, of all types that signals are read from and two more.
+  /// A client's events are spread evenly over 600 days. They have all types that carry signals, and two more.
   private static let historySQL = """
     INSERT INTO client_journey_events (id, client_id, org_id, stage, event_type, metadata, occurred_at, source, source_event_id, sets_stage)
       SELECT gen_random_uuid(), client_id, org_id, COALESCE(t.stage, 'active_project'), t.type,

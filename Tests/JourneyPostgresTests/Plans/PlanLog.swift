@@ -2,22 +2,22 @@ import Foundation
 import PostgresClient
 import TestServers
 
-/// The plans by which the server runs what a program sends: its own auto_explain writes them, in the sessions that ask
-/// for it, into its log.
+/// The executed plans of a program's statements. The server's auto_explain writes them into its log, for sessions that
+/// ask for it.
 ///
-/// So it is the very statements that are looked at, as they were prepared, with their parameters and in their
-/// transactions, and not copies of their text. No other test asks for plans, so every plan in the log is of whoever
-/// uses this; its users have to run one after the other.
+/// So the tests check the real statements, as they were prepared, with their parameters and in their transactions. No
+/// other test asks for plans, so every plan in the log belongs to the user of this log. Users must run one after the
+/// other.
 struct PlanLog {
-  /// How the server makes plans of prepared statements.
+  /// How the server plans prepared statements.
   enum Planning: String, CaseIterable, Sendable {
-    /// For the values at hand, as the first five times.
+    /// For the given values, as in the first five executions.
     case custom = "force_custom_plan"
-    /// For any values, as from the sixth time on where that seems no dearer.
+    /// For any values, as from the sixth execution on if the plan does not seem more expensive.
     case generic = "force_generic_plan"
   }
 
-  /// Without a plan every check of plans would pass.
+  /// An empty log must fail, because every check would pass without plans.
   struct Silence: Error, CustomStringConvertible {
     var description: String { "the server wrote no plan: is auto_explain there, and does the session ask for it?" }
   }
@@ -26,8 +26,8 @@ struct PlanLog {
 
   init(_ servers: TestServers) { path = servers.directory + "/postgres/output.log" }
 
-  /// A connection string whose sessions write their plans.
-  /// - Parameter planning: nil where the program says so itself.
+  /// A connection string whose sessions log their plans.
+  /// - Parameter planning: nil if the program sets it.
   static func url(_ database: String, _ planning: Planning? = nil) -> String {
     var settings = [
       "session_preload_libraries": "auto_explain", "auto_explain.log_min_duration": "0",
@@ -40,7 +40,7 @@ struct PlanLog {
     return database + (database.contains("?") ? "&" : "?") + "options=" + options
   }
 
-  /// What `body` had the server run, in order. The server writes a statement's plan before it answers.
+  /// The plans of the statements that `body` ran, in order. The server writes a plan before it answers.
   func plans(_ body: () async throws -> Void) async throws -> [ExecutedPlan] {
     let file = try FileHandle(forReadingFrom: URL(fileURLWithPath: path))
     defer { try? file.close() }
@@ -52,7 +52,7 @@ struct PlanLog {
     return plans
   }
 
-  /// An entry goes on over the lines that begin with a tab.
+  /// An entry continues on lines that begin with a tab.
   private static func plans(in log: String) throws -> [ExecutedPlan] {
     var plans: [ExecutedPlan] = []
     var json: [Substring]?

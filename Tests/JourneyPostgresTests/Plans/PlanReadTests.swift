@@ -7,7 +7,7 @@ import Testing
 @testable import JourneyPostgres
 
 extension PlanTests {
-  /// What the API reads. A page costs a page, whatever lies before it and however much there is.
+  /// The API's queries. The cost of a page depends on its size only, not on its position or on the amount of data.
   @Suite struct Reads {
     private static let organization = PlanHistory.organization(0)
     private static let page = PageRequest(limit: 50)
@@ -62,7 +62,7 @@ extension PlanTests {
       ]
       try await withReader(statistics) { wanted, plans in
         var wanted = wanted
-        // Of a client whose history the host has changed, until it is evaluated: all events of invoices, and no others.
+        // For a client whose history the host has changed and that is not evaluated yet, all invoice events are read.
         wanted.exempt = [SummaryRebuild(signals: SignalRules()).late.sql]
         for (work, query) in queries {
           let short = try await plans(query(PlanHistory.shortClient))
@@ -93,8 +93,8 @@ extension PlanTests {
       }
     }
 
-    /// A part of a name, a stage and a risk are looked for among all clients of the organisation; a client there costs
-    /// at most its two rows and an index entry.
+    /// A filter by name, stage or risk is checked against all clients of the organisation. Each client costs at most
+    /// two rows and an index entry.
     @Test(arguments: PlanHistory.Statistics.allCases)
     func `a search reads no other organisation's clients`(_ statistics: PlanHistory.Statistics) async throws {
       try await withReader(statistics) { wanted, plans in
@@ -110,8 +110,8 @@ extension PlanTests {
       }
     }
 
-    /// The counts look at all of an organisation's clients and at its events of 90 days, at most a twentieth of the
-    /// time; who reads the map reads what was counted.
+    /// Counting reads all clients of an organisation and its events of 90 days, for at most a twentieth of the time.
+    /// Readers of the map read the stored counts.
     @Test(arguments: PlanHistory.Statistics.allCases)
     func `the map is counted apart from reading it`(_ statistics: PlanHistory.Statistics) async throws {
       try await withReader(statistics) { wanted, plans in

@@ -1,4 +1,4 @@
-/// What is wrong with a plan, as a person needs it to see why.
+/// A violation in a plan, with the details to understand it.
 struct PlanFinding: CustomStringConvertible {
   var complaint: String
   var work: String
@@ -7,16 +7,16 @@ struct PlanFinding: CustomStringConvertible {
   var description: String { "\(work): \(complaint)\n\(plan.text)\n\(plan.root.drawing())" }
 }
 
-/// What is asked of every plan.
+/// The rules for every plan.
 struct PlanRules {
-  /// Tables with so many rows that reading all of them is a fault.
+  /// Tables that must never be read completely.
   let bigTables: Set<String>
-  /// The most rows that a statement may read for one batch or one page: some hundred an event, where the tables hold
-  /// hundreds of thousands.
+  /// The maximum number of rows that a statement may read for one batch or page: about a hundred per event, while the
+  /// tables contain hundreds of thousands.
   var maxRows = 4_000
-  /// The most values that a condition on an array asks for, where fewer may be found.
+  /// The maximum number of values in an array condition, if it may find fewer.
   var maxValues = 1
-  /// Statements that may read more than that, and more for a longer history, but no table from end to end.
+  /// Statements that may read more rows, and more for a longer history, but must not scan a whole table.
   var exempt: Set<String> = []
 
   func findings(_ plans: [ExecutedPlan], in work: String) -> [PlanFinding] {
@@ -39,11 +39,10 @@ struct PlanRules {
     node.sortSpace == "Disk" ? "\(node.rowsSorted) rows sorted on disk" : nil
   }
 
-  /// An index that is walked through from end to end for the few entries that fit, since its first column is not asked
-  /// for.
+  /// A full index scan that returns few entries, because the condition does not cover the index's first column.
   private func walk(by node: PlanNode) -> String? {
-    // A descent takes some four pages, and a row may lie on a page of its own. A condition on an array descends for
-    // each of its values, found or not.
+    // A lookup reads about four pages, and each row may be on its own page. An array condition needs one lookup per
+    // value, found or not.
     let descents = max(Int(node.loops), node.condition?.contains("= ANY (") == true ? maxValues : 1)
     guard node.isTableScan, let index = node.index, node.children.isEmpty,
       node.blocks > 50 + 10 * (descents + node.rowsRead)
@@ -51,7 +50,7 @@ struct PlanRules {
     return "\(node.blocks) pages of \(index) read for \(node.rowsRead) rows"
   }
 
-  /// What the same work costs more for a client with a long history than for one with a short one.
+  /// How much more the same work costs for a client with a long history than for one with a short history.
   func growth(from short: [ExecutedPlan], to long: [ExecutedPlan], in work: String) -> [PlanFinding] {
     growth(from: short, to: long, in: work, of: "read", \.rowsRead)
       + growth(from: short, to: long, in: work, of: "sorted", \.rowsSorted)
@@ -65,8 +64,7 @@ struct PlanRules {
     for plan in short { before[plan.text] = max(before[plan.text] ?? 0, measure(plan)) }
     return long.compactMap { plan -> PlanFinding? in
       let (rows, few) = (measure(plan), before[plan.text] ?? 0)
-      // What a statement reads at most may be more than the short history holds: a hundred invoices, the newest hundred
-      // events.
+      // A statement's row limit may exceed the short history: a hundred invoices, the newest hundred events.
       guard rows > 120 + few * 3 / 2, !exempt.contains(plan.text) else { return nil }
       return PlanFinding(
         complaint: "\(rows) rows \(what) for the long history, \(few) for the short one", work: work, plan: plan)

@@ -4,18 +4,18 @@ import JourneyPostgres
 import PostgresClient
 import Testing
 
-/// What a running adapter has the database do, a batch at a time, with the plans of each.
+/// The statements of a running adapter, batch by batch, with their plans.
 struct PlanScenario {
   enum Rules: CaseIterable, Sendable {
-    /// The adapter's own: a client is evaluated once a batch, and its invoices are followed until they are settled.
+    /// The adapter's own rules: one evaluation per client and batch, and invoices are tracked until they are settled.
     case defaultProfile
-    /// The design document's: every event is evaluated, and every winner is published.
+    /// The design document's rules: every event is evaluated, and every best action is published.
     case seed
   }
 
   let store: PostgresEventStore
   let log: PlanLog
-  /// Of the database, for the test's own statements.
+  /// The database's URL, for the test's own statements.
   let url: String
   private let rules: DecisionRules
   private let tag: String
@@ -24,7 +24,7 @@ struct PlanScenario {
     on history: PlanHistory, _ log: PlanLog, _ rules: Rules, _ body: (PlanScenario) async throws -> Void
   ) async throws {
     var decisions = DecisionRules()
-    // So that every batch publishes, and asks the same of the database.
+    // So that every batch publishes, and executes the same statements.
     decisions.actions.cooldown = .seconds(0)
     if rules == .seed {
       decisions.evaluation = .perEvent
@@ -48,9 +48,9 @@ struct PlanScenario {
     await store.close()
   }
 
-  /// Events of all kinds, spread over the clients: most of them new, one in four late, with the middle of the history
-  /// around it.
-  /// - Parameter kind: tells the ids of these events from those of others.
+  /// Events of all types, spread over the clients: three in four are new; one in four is late and falls into the middle
+  /// of the history.
+  /// - Parameter kind: a prefix that makes the ids unique.
   func events(of clients: [ClientReference], count: Int = 40, _ kind: String, settingStages: Bool = true) throws
     -> [IncomingEvent]
   {
@@ -77,7 +77,7 @@ struct PlanScenario {
     }
   }
 
-  /// The plans of a batch's commit, and what came of it.
+  /// The plans of a batch's commit, and its result.
   func commit(_ events: [IncomingEvent], published: [UUID] = []) async throws -> (
     plans: [ExecutedPlan], result: CommitResult
   ) {

@@ -8,8 +8,8 @@ import Testing
 
 @testable import JourneyPostgres
 
-/// The cost of an event does not grow with the client's or the table's history, and the server's own plans say so: of
-/// every statement that a running adapter sends, as it was prepared.
+/// The cost of an event does not grow with the client's or the table's history. The server's plans show it for every
+/// statement that a running adapter sends, as it was prepared.
 @Suite(.serialized) struct PlanTests {
   private static let analysed = Task { try await PlanHistory.filled(.analysed) }
   private static let unanalysed = Task { try await PlanHistory.filled(.none) }
@@ -23,7 +23,7 @@ import Testing
   private static let short = ClientReference(id: PlanHistory.shortClient)
   private static let long = ClientReference(id: PlanHistory.longClient)
 
-  /// Clients of organisation 0, others for every run.
+  /// Clients of organisation 0, different ones in each run.
   private static func clients(_ rules: PlanScenario.Rules) -> Range<Int> {
     rules == .defaultProfile ? 1..<100 : 101..<200
   }
@@ -37,8 +37,7 @@ import Testing
     let history = try await Self.filled(statistics)
     var wanted = try await history.rules()
     try #require(wanted.bigTables.isSuperset(of: PlanHistory.bigTables))
-    // An invoice has a row, which is made from the invoice's events when the adapter first meets the client, its rules
-    // change, or the host adds an event.
+    // The invoices are rebuilt from their events when a client is new, the rules change, or the host adds an event.
     wanted.exempt = [SummaryRebuild(signals: SignalRules()).invoices.sql]
     try await withDatabase(history.url) { try await $0.run("UPDATE journey_client_state SET summary = ''") }
     try await PlanScenario.run(on: history, PlanLog(try await TestServers.shared()), rules) {
@@ -55,7 +54,7 @@ import Testing
     _ rules: PlanScenario.Rules, _ statistics: PlanHistory.Statistics
   ) async throws {
     try await withScenario(rules, statistics) { scenario, wanted in
-      // First the summaries are made from what is stored, then they are there.
+      // The first commit rebuilds the summaries; the second one uses them.
       for state in ["without a summary", "with a summary"] {
         let short = try await scenario.commit(try scenario.events(of: [Self.short], "short \(state)"))
         let long = try await scenario.commit(try scenario.events(of: [Self.long], "long \(state)"))
@@ -181,7 +180,7 @@ import Testing
         }
         Self.report(wanted.findings(plans, in: work))
       }
-      // Nothing has counted the letters since they were taken.
+      // The dead letters were not analysed since they were claimed.
       var mine = DeadLetterFilter()
       mine.states = [.new]
       mine.orgID = PlanHistory.organization(planning == .custom ? 1 : 2)
@@ -207,15 +206,14 @@ import Testing
     try result.get()
   }
 
-  /// A new installation drains its first backlog over connections whose plans were made when there was next to nothing,
-  /// before the server has any statistics.
+  /// A new installation processes its first backlog with plans that were made for nearly empty tables, before the
+  /// server has any statistics.
   @Test func `plans made for empty tables do for full ones`() async throws {
     let history = try await PlanHistory.empty()
     let made = SummaryRebuild(signals: SignalRules())
     var wanted = PlanRules(bigTables: PlanHistory.bigTables)
-    // A client with a past that others wrote is met for the first time once. To a server that knows nothing of the
-    // table, sorting that past looks no dearer than reading its end, until its first statistics, a minute later, make
-    // the plan anew.
+    // A new client with a history of the host is read once. Without statistics, sorting that history looks as cheap as
+    // reading its end. The first statistics, a minute later, correct the plan.
     wanted.exempt = [made.invoices.sql, made.newest.sql]
     wanted.maxValues = 40
     try await PlanScenario.run(on: history, PlanLog(try await TestServers.shared()), .defaultProfile) { scenario in
@@ -235,9 +233,9 @@ import Testing
     }
   }
 
-  /// Statistics of a table with a row or two make all indexes look alike, one that holds a column of the key somewhere
-  /// as good as the key's own: read from end to end for each event, it would make every batch slower than the one
-  /// before until the server looks at the table again.
+  /// With near-empty statistics all indexes look alike: one that only contains a key column seems as good as the key's
+  /// own index. Scanning it for every event would make each batch slower than the one before, until the table is
+  /// analysed again.
   @Test func `plans made for tables that were analysed with next to nothing in them follow the growth`() async throws {
     let history = try await PlanHistory.empty()
     let log = PlanLog(try await TestServers.shared())
@@ -259,8 +257,8 @@ import Testing
     }
   }
 
-  /// Tickets, sentiments and notes set no stage. With statistics of a table in which hardly a row does, all that a
-  /// client ever did would be read and sorted for each of them, were the plan free to choose.
+  /// Tickets, sentiments and notes set no stage. If statistics say that hardly any row sets one, a free choice of plan
+  /// could read and sort a client's complete history for each of them.
   @Test(arguments: ["not analysed", "analysed", "analysed while tiny"])
   func `a client whose events set no stage costs no more with a long history`(_ statistics: String) async throws {
     let history = try await PlanHistory.empty()
@@ -282,13 +280,13 @@ import Testing
       for state in ["first", "second"] {
         let short = try await scenario.commit(try scenario.events(of: [Self.short], state, settingStages: false))
         let long = try await scenario.commit(try scenario.events(of: [Self.long], state, settingStages: false))
-        // That there is no stage is known from the client's state: no event before it is looked at for one.
+        // The client's state says that there is no stage, so no earlier event is read.
         let inserts = (short.plans + (state == "first" ? long.plans : [])).filter {
           $0.text == CommitStatements.insertEvents.sql
         }
         #expect(!inserts.isEmpty)
         for insert in inserts { #expect(insert.rowsRead == 0, "\(statistics), \(state): \(insert.root.drawing())") }
-        // One that set a stage long ago, and gets late events.
+        // A client whose stage was set long ago gets late events.
         let incoming = try await scenario.commit(try scenario.events(of: [Self.long], "staged \(state)"))
         Self.report(wanted.findings(short.plans + long.plans + incoming.plans, in: "\(statistics), \(state)"))
         Self.report(wanted.growth(from: short.plans, to: long.plans, in: "\(statistics), \(state)"))
