@@ -26,7 +26,8 @@ import Testing
     return (id, items)
   }
 
-  @Test(arguments: ["resumed", "given back"]) func aDeadLetterThatComesBackBeforeItWasNoted(_ then: String) async throws
+  @Test(arguments: ["resumed", "given back"]) func aDeadLetterThatComesBackBeforeItWasRecorded(_ then: String)
+    async throws
   {
     try await DeadLetterFixture.run { stage in
       _ = try await stage.archive.store([.test(1), .test(2)])

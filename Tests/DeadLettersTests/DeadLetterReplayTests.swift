@@ -89,7 +89,7 @@ extension ReplayItem {
 @Suite(.timeLimit(.minutes(5))) struct DeadLetterReplayTests {
   private let deadLetters = (0..<250).map { _ in UUID() }
 
-  @Test func everyDeadLetterIsPublishedOnceAndNoted() async throws {
+  @Test func everyDeadLetterIsPublishedOnceAndRecorded() async throws {
     let store = FakeReplayStore(deadLetters)
     let publisher = FakeDeadLetterPublisher()
     let seen = Watched<[Int]>([])
@@ -176,7 +176,7 @@ extension ReplayItem {
     #expect(store.state.now.confirmed.count == 250)
   }
 
-  @Test func cancelledItNotesWhatIsPublishedAndLeavesTheRest() async throws {
+  @Test func aCancelledReplayRecordsWhatIsPublished() async throws {
     let store = FakeReplayStore(deadLetters)
     let publisher = FakeDeadLetterPublisher()
     let run = Watched<Task<DeadLetterReplay.Progress, any Error>?>(nil)

@@ -75,7 +75,7 @@ import Testing
     #expect(throws: JSONPatchError.self) { try patch.applied(to: Array(#"{"a":1}"#.utf8)) }
   }
 
-  @Test func errorsNamePlacesAndNoValues() throws {
+  @Test func errorsNamePathsAndNoValues() throws {
     let error = #expect(throws: JSONPatchError.self) {
       try apply(#"[{"op":"test","path":"/a~1b/c","value":"secret"}]"#, to: #"{"a/b":{"c":"hidden"}}"#)
     }

@@ -28,7 +28,7 @@ import Testing
     }
   }
 
-  @Test func outcomesAreNotedAndWrittenDown() async throws {
+  @Test func outcomesAreRecorded() async throws {
     try await DeadLetterFixture.run { stage in
       _ = try await stage.archive.store((0..<3).map { .test($0) })
       let (id, _) = try await stage.replays.start(stage.request())

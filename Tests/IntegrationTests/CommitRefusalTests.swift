@@ -25,7 +25,7 @@ import Testing
     }
   }
 
-  @Test func whereNothingPassesNoEventIsToBlameWhateverTheRestarts() async throws {
+  @Test func ifNoCommitPassesNoEventIsRejected() async throws {
     var random = SeededRandom(stream: 41)
     let workload = Workload(events: 3000, &random)
     try await TestEnvironment.with { environment in
@@ -99,7 +99,7 @@ import Testing
     }
   }
 
-  @Test func whatAHostBreaksAndMendsWhileItRunsLosesNothing() async throws {
+  @Test func aHostsTemporaryFaultLosesNothing() async throws {
     var random = SeededRandom(stream: 43)
     let workload = Workload(events: 2000, &random)
     try await TestEnvironment.with { environment in

@@ -42,7 +42,7 @@ import Testing
     }
   }
 
-  @Test func aTextThatDoesNotKeepToAContractIsTold() async throws {
+  @Test func aTextThatViolatesAContractIsReported() async throws {
     try await validate("outcome", [#"{"specversion":"1.0"}"#], expected: 1)
   }
 

@@ -40,7 +40,7 @@ import Testing
   }
 
   /// A server without TLS answers N, as such a proxy does.
-  @Test func whatTheServerAnsweredIsTold() async throws {
+  @Test func theServersAnswerIsReported() async throws {
     let servers = try await TestServers.dedicated([.postgres], tls: true)
     let url = try await servers.makeDatabase(tls: true), bare = try await TestServers.shared().makeDatabase()
     let base = String(url.split(separator: "?")[0]), file = try #require(url.split(separator: "=").last)

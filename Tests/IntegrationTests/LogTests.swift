@@ -137,7 +137,7 @@ import Testing
     }
   }
 
-  @Test func noPieceOfAPasswordIsToldByAnyCommand() async throws {
+  @Test func noCommandPrintsPartsOfAPassword() async throws {
     try await TestEnvironment.with { environment in
       for password in ["kanari?vogel9@amsel3", "kanari#vogel9", "1/kanari@vogel9", "1?kanari=vogel9"] {
         let url = "user:\(password)@127.0.0.1:1/"

@@ -34,7 +34,7 @@ import Testing
     try await servers.stop()
   }
 
-  @Test func aDatabaseThatStandsStillIsToldAtOnce() async throws {
+  @Test func aFrozenDatabaseIsReportedAtOnce() async throws {
     let servers = try await TestServers.dedicated()
     try await TestEnvironment.with(servers: servers) { environment in
       let program = try await environment.serve(.defaultProfile, ["PIPELINE_DRAIN_SECONDS": "3"])

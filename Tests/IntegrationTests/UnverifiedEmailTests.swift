@@ -62,7 +62,7 @@ import Testing
   ]
 
   /// One request with a victim's address used to link a foreign id permanently, and to change the stage.
-  @Test(arguments: typed.map(\.source)) func aTypedAddressLinksNothingAndMovesNobody(_ source: String) async throws {
+  @Test(arguments: typed.map(\.source)) func aTypedAddressLinksNothingAndChangesNoStage(_ source: String) async throws {
     let body = try #require(Self.typed.first { $0.source == source }?.body.replacing("@@", with: Self.address))
     try await TestEnvironment.with { environment in
       try await Self.seed(environment)
@@ -84,7 +84,7 @@ import Testing
   }
 
   /// The host's trigger rewrites the address. The stored address counts.
-  @Test func anAddressThatTheHostRewritesFindsNobodyEither() async throws {
+  @Test func anAddressThatTheHostRewritesFindsNoClientEither() async throws {
     try await TestEnvironment.with { environment in
       try await Self.seed(environment)
       try await environment.execute(
@@ -107,7 +107,7 @@ import Testing
 
   /// A user who signs up with another person's address becomes a separate client with its own id. The owner of the
   /// address is still found by it.
-  @Test func aTypedAddressIsKeptAndFindsNobody() async throws {
+  @Test func aTypedAddressIsKeptAndFindsNoClient() async throws {
     try await TestEnvironment.with { environment in
       try await Self.seed(environment)
       let program = try await environment.serve(.defaultProfile)

@@ -29,11 +29,11 @@ private struct NoFeed: ChangeFeed {
 
   /// A connection that ends before the answer's head is written: the answer is let go of, and its body is never asked
   /// for.
-  @Test func aStreamThatIsNeverWrittenGivesItsPlaceBack() throws {
+  @Test func aStreamThatIsNeverWrittenReleasesItsSlot() throws {
     for _ in 1...3 { _ = try watch() }
   }
 
-  @Test func aPlaceIsGivenBackOnce() throws {
+  @Test func aSlotIsReleasedOnce() throws {
     var first: ChangeBroadcaster.Watching? = try watch()
     #expect(throws: ChangeBroadcaster.Full.self, "one place there is") { _ = try watch() }
     first?.unsubscribe()

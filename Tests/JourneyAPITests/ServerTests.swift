@@ -167,7 +167,7 @@ private struct SilentFeed: ChangeFeed {
     }
   }
 
-  @Test func whatIsAwayIsToldAndNothingElse() async throws {
+  @Test func anUnavailableDatabaseIsReportedWithoutDetails() async throws {
     try await with(reader: FakeReader(failure: StoreError(.transient, "password=secret host=db-1")), consuming: false) {
       (client: any TestClientProtocol, user: HTTPFields, op: HTTPFields) async throws in
       let answer = try await client.execute(uri: "/api/journey/high-risk", method: .get, headers: user)
@@ -267,7 +267,7 @@ private struct SilentFeed: ChangeFeed {
     await #expect { try await body(of: request, settings) } throws: { ($0 as? Problem)?.status == .requestTimeout }
   }
 
-  @Test func thePageNeedsNobodyElse() throws {
+  @Test func thePageNeedsNoOtherHost() throws {
     let files = [
       PackageResources.index_html, PackageResources.app_css, PackageResources.app_js, PackageResources.dom_js,
       PackageResources.words_js, PackageResources.server_js, PackageResources.view_js, PackageResources.search_js,

@@ -33,7 +33,7 @@ import Testing
     #expect(publishers["crm"]?.sources == PublisherPolicy.SourcePatterns(["hubspot", "https://crm.example.com/*"]))
   }
 
-  @Test func anEmptySectionGrantsNobodyAnything() async throws {
+  @Test func anEmptySectionGrantsNothing() async throws {
     #expect(try await load("publishers: {}\n").publishers == [:])
   }
 

@@ -7,7 +7,7 @@ import Testing
 
 /// Batch commits beside other transactions, and with duplicate events.
 @Suite struct CommitTests: CommitTesting {
-  @Test func `an event that is there already, or comes twice, is stored once`() async throws {
+  @Test func anEventThatIsThereAlreadyOrComesTwiceIsStoredOnce() async throws {
     try await withStore { store, other in
       let first = try await store.commitAll([event("b"), event("a"), event("b", of: 1), event("a")])
       #expect(codes(first) == ["stored", "stored", "duplicate", "duplicate"])
@@ -36,7 +36,7 @@ import Testing
     }
   }
 
-  @Test func `a client that cannot be evaluated comes again with others, and alone is an error`() async throws {
+  @Test func aClientWhoseEvaluationFailsIsRetriedAlone() async throws {
     try await withStore { store, other in
       _ = try await store.commitAll([event("1")])
       try await other.run("REVOKE INSERT ON journey_client_state FROM journey_adapter")
@@ -53,7 +53,7 @@ import Testing
   }
 
   @Test(.timeLimit(.minutes(5)))
-  func `what is committed is not held up by a client that the host application is still writing about`() async throws {
+  func aCommitDoesNotWaitForAClientThatTheHostIsWriting() async throws {
     try await withStore { store, other in
       _ = try await store.commitAll([event("1")])
       let insert = """
@@ -72,7 +72,7 @@ import Testing
     }
   }
 
-  @Test(.timeLimit(.minutes(5))) func `a client that another transaction works on is passed over`() async throws {
+  @Test(.timeLimit(.minutes(5))) func aLockedClientIsSkipped() async throws {
     try await withStore { store, other in
       _ = try await store.commitAll([event("1"), event("2", of: 1)])
       let lock = "SELECT 1 FROM journey_client_state WHERE client_id = '\(Self.clients[0])' FOR UPDATE"
@@ -85,7 +85,7 @@ import Testing
   }
 
   @Test(.timeLimit(.minutes(5)))
-  func `an event that another transaction stores for another client meanwhile is not stored twice`() async throws {
+  func aConcurrentStoreForAnotherClientDoesNotStoreAnEventTwice() async throws {
     try await withStore { store, other in
       _ = try await store.commitAll([event("1"), event("2", of: 1)])
       let insert = """
@@ -107,7 +107,7 @@ import Testing
   }
 
   @Test(.timeLimit(.minutes(5)))
-  func `an event that the host application is writing is part of a client's first evaluation`() async throws {
+  func anUncommittedEventOfTheHostIsPartOfTheFirstEvaluation() async throws {
     try await withStore { store, other in
       let insert = """
         INSERT INTO client_journey_events (id, client_id, org_id, stage, event_type, occurred_at)
@@ -124,7 +124,7 @@ import Testing
     }
   }
 
-  @Test func `the host's columns may be of any type that reads as text or as a number`() async throws {
+  @Test func hostColumnsMayHaveAnyTextOrNumericType() async throws {
     try await withStore { store, other in
       try await other.run(
         """
@@ -147,7 +147,7 @@ import Testing
   }
 
   @Test
-  func `however a batch names its clients, each event goes to the right one, and to none of another organisation`()
+  func everyKindOfReferenceFindsTheRightClient()
     async throws
   {
     try await withStore { store, other in

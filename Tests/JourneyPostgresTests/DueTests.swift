@@ -117,7 +117,7 @@ import Testing
     }
   }
 
-  @Test func whatSomebodyElseHoldsIsPassedOver() async throws {
+  @Test func lockedClientsAreSkipped() async throws {
     try await withStores(at: [.seconds(0), .days(31)]) { stores, other in
       try await engage(stores[0])
       try await engage(stores[0], ["f1", "f2", "f3"], client: 1)

@@ -14,7 +14,7 @@ import Testing
       signals: Signals())
   }
 
-  @Test func `keys are ordered part by part, by bytes, and events with one key as they come`() {
+  @Test func keysAreOrderedByBytesAndEqualKeysByPosition() {
     let orgs = [UUID(), UUID()], sources = ["", "a", "ab", "b", "\u{0}", "\u{e9}", "e\u{301}"],
       ids = ["", "1", "10", "2", "b", "evt_00000001", "evt_00000002"]
     var events: [IncomingEvent] = []

@@ -25,7 +25,7 @@ import Testing
 
   private static let org = "00000000-0000-4000-8000-0000000000"
 
-  @Test func `rows that contradict each other are counted, with examples and how to find the rest`() async throws {
+  @Test func inconsistentRowsAreReportedWithExamplesAndAQuery() async throws {
     try await withDatabase { host in
       try await host.run(
         HostSchema.tables() + """
@@ -55,7 +55,7 @@ import Testing
     }
   }
 
-  @Test func `contacts of another owner, and rows that are hidden, are told with what to do`() async throws {
+  @Test func wrongOwnersAndHiddenRowsAreReportedWithAFix() async throws {
     let url = try await TestServers.shared().makeDatabase()
     try await withDatabase(url) { host in
       let login = "host_data_\(UUID().uuidString.prefix(8).lowercased())"

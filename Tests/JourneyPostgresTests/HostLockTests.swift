@@ -11,7 +11,7 @@ import Testing
   private static let fast = Duration.seconds(5)
 
   @Test(arguments: ["FOR UPDATE", "FOR NO KEY UPDATE", "FOR SHARE", "FOR KEY SHARE"])
-  func `a contact that the host holds defers its own events and no others`(_ lock: String) async throws {
+  func aLockedContactDefersOnlyItsOwnEvents(_ lock: String) async throws {
     try await withStore { store, other in
       _ = try await store.commitAll([event("1"), event("2", of: 1)])
       try await withOpenTransaction("SELECT 1 FROM contacts WHERE id = '\(Self.clients[0])' \(lock)", on: other) {
@@ -25,7 +25,7 @@ import Testing
     }
   }
 
-  @Test func `an organisation that the host holds defers its own clients and no others`() async throws {
+  @Test func aLockedOrganisationDefersOnlyItsOwnClients() async throws {
     try await withStore { store, other in
       let (org, client) = (UUID(), UUID())
       try await other.run("INSERT INTO organizations (id, name) VALUES ('\(org)', 'Blau')")
@@ -44,7 +44,7 @@ import Testing
     }
   }
 
-  @Test func `a client without a state whose contact is held gets one once the contact is free`() async throws {
+  @Test func aNewClientGetsAStateAfterItsContactIsUnlocked() async throws {
     try await withStore { store, other in
       try await withOpenTransaction("SELECT 1 FROM contacts WHERE id = '\(Self.clients[0])' FOR UPDATE", on: other) {
         expect(try await store.commitAll([event("1"), event("2", of: 1)]), ["deferred", "stored"])
@@ -53,7 +53,7 @@ import Testing
     }
   }
 
-  @Test func `a client that an address finds and the host holds is waited for, and not made a second time`()
+  @Test func aLockedClientFoundByAddressIsNotCreatedAgain()
     async throws
   {
     try await withStore { store, other in
@@ -72,7 +72,7 @@ import Testing
     }
   }
 
-  @Test func `clients become one only while the host holds neither`() async throws {
+  @Test func clientsBecomeOneOnlyWhileTheHostHoldsNeither() async throws {
     try await withStore { store, other in
       for (id, client) in [("a", Self.clients[0]), ("b", Self.clients[1])] {
         try await other.run(
@@ -95,7 +95,7 @@ import Testing
     }
   }
 
-  @Test func `a client that the host deletes is unknown once it is gone, and in nobody's way before`() async throws {
+  @Test func aClientThatTheHostDeletesBlocksNoOther() async throws {
     try await withStore { store, other in
       _ = try await store.commitAll([event("1"), event("2", of: 1)])
       try await withOpenTransaction("DELETE FROM contacts WHERE id = '\(Self.clients[0])'", on: other) {
@@ -115,7 +115,7 @@ import Testing
     "UPDATE contacts SET name = 'b' WHERE id = '$CLIENT'; DELETE FROM contacts WHERE id = '$CLIENT'",
     "UPDATE organizations SET name = 'b' WHERE id = '$ORG'; DELETE FROM organizations WHERE id = '$ORG'",
   ])
-  func `a row that the host has changed and then holds makes nobody wait for long`(_ statements: String) async throws {
+  func aChangedAndLockedRowCausesOnlyAShortWait(_ statements: String) async throws {
     try await withStore { store, other in
       let (org, client) = (UUID(), UUID())
       try await other.run("INSERT INTO organizations (id, name) VALUES ('\(org)', 'Blau')")
@@ -138,7 +138,7 @@ import Testing
     }
   }
 
-  @Test func `a client whose organisation is missing is an answer, not a loop`() async throws {
+  @Test func aClientWhoseOrganisationIsMissingIsAnAnswerNotALoop() async throws {
     try await withStore { store, other in
       _ = try await store.commitAll([event("1")])
       try await other.run("ALTER TABLE contacts DROP CONSTRAINT contacts_org_id_fkey")

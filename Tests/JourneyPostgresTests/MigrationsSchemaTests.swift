@@ -226,7 +226,7 @@ import Testing
     try await servers.stop()
   }
 
-  @Test func hostWithoutTheNeededColumnsIsToldSo() async throws {
+  @Test func missingHostColumnsAreReported() async throws {
     try await withDatabase { worker in
       try await worker.run("CREATE TABLE contacts (id uuid PRIMARY KEY, workspace_id uuid)")
       do {

@@ -28,7 +28,7 @@ import Testing
   }
 
   @Test(arguments: ["1e400", "NaN", "Infinity"])
-  func `a score that no number of ours can hold stops nobody's actions`(_ score: String) async throws {
+  func aScoreOutOfRangeBlocksNoActions(_ score: String) async throws {
     try await withStore { store, other in
       let decided = bodies([try #require(try await store.commitAll([event("1"), event("2", of: 1)]).outbox)])
       try await asMember("UPDATE client_journey_scores SET score = '\(score)', generated_at = 'infinity'", other)
@@ -38,7 +38,7 @@ import Testing
   }
 
   /// Any login may take any advisory lock.
-  @Test func `a stranger cannot make a dead process look alive`() async throws {
+  @Test func aStrangerCannotMakeADeadProcessLookAlive() async throws {
     let url = try await TestServers.shared().makeDatabase()
     try await withStore(in: url) { store, other in
       let decided = bodies([try #require(try await store.commitAll([event("1")]).outbox)])
@@ -57,7 +57,7 @@ import Testing
     }
   }
 
-  @Test func `what a member writes into a score changes nothing of its action's message`() async throws {
+  @Test func aMembersChangeOfAScoreDoesNotChangeTheActionsMessage() async throws {
     try await withStore { store, other in
       let decided = bodies([try #require(try await store.commitAll([event("1"), event("2", of: 1)]).outbox)])
       try #require(decided.count == 2)
@@ -82,7 +82,7 @@ import Testing
     "channel = NULL, action = NULL, priority = NULL, reason = NULL, outbox_id = outbox_id",
     "explanation = '[1]'", "explanation = json_build_object('stage', 'nonsense', 'score', 1, 'riskLevel', 'LOW')",
   ])
-  func `a row that cannot be read holds no other up, is counted with its cause, and is tried again once it is mended`(
+  func anUnreadableRowBlocksNoOtherAndIsRetriedAfterItsRepair(
     _ damage: String
   ) async throws {
     try await withStore { store, other in
@@ -116,7 +116,7 @@ import Testing
     }
   }
 
-  @Test func `a client that is deleted leaves nothing in the outbox`() async throws {
+  @Test func aClientThatIsDeletedLeavesNothingInTheOutbox() async throws {
     try await withStore { store, other in
       _ = try await store.commitAll([event("1")])
       try await other.run("DELETE FROM contacts WHERE id = '\(Self.clients[0])'")
@@ -126,7 +126,7 @@ import Testing
     }
   }
 
-  @Test func `an action that expired while it waited is not published as if it were still good`() async throws {
+  @Test func anExpiredActionIsNotPublished() async throws {
     try await withStore { store, other in
       let decided = try #require(try await store.commitAll([event("1"), event("2", of: 1)]).outbox)
       #expect(decided.actions.allSatisfy { $0.timeToLive != nil })
@@ -149,7 +149,7 @@ import Testing
     }
   }
 
-  @Test func `what was published days ago leaves the outbox, and everything goes on showing it as published`()
+  @Test func oldPublishedBatchesAreDeletedAndStillShownAsPublished()
     async throws
   {
     let clock = MovableClock()
@@ -186,8 +186,7 @@ import Testing
     }
   }
 
-  @Test func `a batch of this process that it does not know of is claimed, however much time has passed`() async throws
-  {
+  @Test func anOrphanedBatchOfThisProcessIsClaimed() async throws {
     let clock = MovableClock()
     try await withStore(clock: clock) { store, other in
       let batch = try #require(try await store.commitAll([event("1")]).outbox)

@@ -157,7 +157,7 @@ import Testing
   }
 
   /// The privileges that docs/operations.md allows an administrator to revoke.
-  @Test func ownerNeedsNoCreateRoleAndNobodyTemporaryObjects() async throws {
+  @Test func neitherCreateRoleNorTemporaryObjectsAreNeeded() async throws {
     let servers = try await TestServers.shared()
     let url = try await servers.makeDatabase()
     try await withDatabase(url) { admin in

@@ -18,7 +18,7 @@ import Testing
     return bytes(PostgresParameters { $0.column(column) })[0]
   }
 
-  @Test func `a column is an array, with and without elements and nulls`() {
+  @Test func aColumnIsAnArrayWithAndWithoutElementsAndNulls() {
     #expect(Self.column({ _ in }, .texts()) == [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 25])
     let header: [UInt8] = [0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 25, 0, 0, 0, 3, 0, 0, 0, 1]
     let null: [UInt8] = [255, 255, 255, 255]
@@ -32,7 +32,7 @@ import Testing
   }
 
   /// From the smallest room on, with values of every length around it.
-  @Test func `a column that grows holds what an array of rows does`() {
+  @Test func aColumnThatGrowsHoldsWhatAnArrayOfRowsDoes() {
     let id = UUID()
     let rows = (0..<300).map { $0 % 7 == 3 ? nil : String(repeating: "x", count: $0 % 61) }
     for expected in [0, 1, 300] {
@@ -49,7 +49,7 @@ import Testing
     }
   }
 
-  @Test func `a copy that is written to is another's no more`() {
+  @Test func aCopyIsIndependentOnceItIsWritten() {
     var first = PostgresColumn.texts()
     first.append("a")
     var second = first

@@ -104,7 +104,7 @@ import Testing
   }
 
   /// A pooler in transaction mode lends the session to others in between.
-  @Test func `a role is a transaction's and leaves nothing in the session`() async throws {
+  @Test func aRoleAppliesToOneTransactionOnly() async throws {
     let url = try await freshDatabase()
     let admin = try PostgresConnection.connect(settings(url))
     let role = "worker \(admin.backendPID)"

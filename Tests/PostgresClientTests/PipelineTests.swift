@@ -140,7 +140,7 @@ import Testing
     }
   }
 
-  @Test func forgottenStatementIsPreparedAnew() async throws {
+  @Test func forgottenStatementIsPreparedAgain() async throws {
     try await withNumbers { connection in
       _ = try connection.pipeline([number(1)])
       try connection.execute("DEALLOCATE ALL")
@@ -171,7 +171,7 @@ import Testing
   ///
   /// The server also makes plans anew by itself, whenever other sessions have changed its catalogues often enough. So
   /// what the connection asks for is read from the statements that the server logs, not from the plans.
-  @Test func plansAreMadeAnewWhenWhatWasWrittenHasDoubled() async throws {
+  @Test func plansAreMadeAgainAfterTheTablesDouble() async throws {
     let renewals = Mutex(0)
     let count: @Sendable (PostgresNotice) -> Void = { notice in
       if notice.message.contains("DISCARD PLANS") { renewals.withLock { $0 += 1 } }

@@ -62,7 +62,7 @@ import Testing
 
   /// A password that nobody percent-encoded or quoted ends up anywhere: no error, no description and no part that is
   /// told of shows a piece of it.
-  @Test func noPieceOfAPasswordIsEverTold() {
+  @Test func noPartOfAPasswordIsReported() {
     let marks = [
       "", "?", "@", "#", "/", ":", "%", "&", "=", ",", ";", "[", "]", "\"", "'", " ", "\\", "//", "@/", "/@", "?=",
       "&a=", "%zz", ":1/", "/?", "?dbname=",

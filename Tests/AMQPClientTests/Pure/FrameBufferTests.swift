@@ -30,7 +30,7 @@ import Testing
   }
 
   @Test(arguments: [0, 1, 4087, 4088, 4089, 8176, 100_000, 1_000_000])
-  func `a message is a method, a header, and its body in pieces`(size: Int) throws {
+  func aMessageIsAMethodAHeaderAndItsBodyInPieces(size: Int) throws {
     let frameMax = 4096
     let arena = EncodingArena()
     let buffer = FrameBuffer()
@@ -73,7 +73,7 @@ import Testing
     #expect(buffer.gathered.isEmpty)
   }
 
-  @Test func `what does not fit is refused, and leaves nothing behind`() throws {
+  @Test func oversizedValuesAreRefusedWithoutATrace() throws {
     let arena = EncodingArena()
     let buffer = FrameBuffer()
     var method = amqp_basic_publish_t(

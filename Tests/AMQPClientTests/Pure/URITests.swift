@@ -104,7 +104,7 @@ struct URITests {
 
   /// A password that nobody percent-encoded ends up anywhere: no error, no description and no part that is told of
   /// shows a piece of it.
-  @Test func noPieceOfAPasswordIsEverTold() {
+  @Test func noPartOfAPasswordIsReported() {
     let marks = [
       "", "?", "@", "#", "/", ":", "%", "&", "=", ",", ";", "[", "]", "\"", "'", " ", "\\", "//", "@/", "/@", "?=",
       "&a=", "%zz", ":1/", "/?", "?heartbeat=",

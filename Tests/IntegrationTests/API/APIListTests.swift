@@ -63,7 +63,7 @@ import Testing
     }
   }
 
-  @Test func whatIsNoParameterOrNoValueIsToldByNameAndValue() async throws {
+  @Test func invalidParametersAreReportedByNameAndValue() async throws {
     try await APIEnvironment.with(["API_REQUESTS_PER_SECOND": "10000"]) { api in
       try await seed(api, 1)
       let token = APIEnvironment.token(Self.user, operations: true)

@@ -54,7 +54,7 @@ import Testing
     }
   }
 
-  @Test func whatIsNoSoundRequestIsToldSoAndEndsTheConnection() async throws {
+  @Test func aMalformedRequestIsRejectedAndClosesTheConnection() async throws {
     try await APIEnvironment.with { api in
       let get = "GET /health HTTP/1.1\r\n", host = "Host: x\r\n"
       let post =
@@ -198,7 +198,7 @@ import Testing
     }
   }
 
-  @Test func readinessIsToldWithinASecondWhereTheDatabaseHangs() async throws {
+  @Test func readinessAnswersWithinASecondIfTheDatabaseHangs() async throws {
     let servers = try await TestServers.dedicated()
     try await APIEnvironment.with(servers: servers) { api in
       let probes = try api.probes

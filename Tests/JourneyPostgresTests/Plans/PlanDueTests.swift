@@ -10,7 +10,7 @@ import Testing
 extension PlanTests {
   /// However many clients exist and are due, a transaction reads only the first ones of an index.
   @Test(arguments: PlanHistory.Statistics.allCases)
-  func `clients who are due are found by indexes`(_ statistics: PlanHistory.Statistics) async throws {
+  func clientsWhoAreDueAreFoundByIndexes(_ statistics: PlanHistory.Statistics) async throws {
     let history = try await PlanHistory.filled(statistics)
     var wanted = try await history.rules()
     wanted.exempt = [SummaryRebuild(signals: SignalRules()).invoices.sql]

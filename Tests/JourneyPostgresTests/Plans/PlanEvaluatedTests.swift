@@ -11,7 +11,7 @@ extension PlanTests {
   /// The evaluation time of lists costs one index lookup, however many clients of other organisations are due.
   @Suite struct Evaluated {
     @Test(arguments: ["not analysed", "analysed"])
-    func `the moment up to which lists are right costs one entry of an index`(_ statistics: String) async throws {
+    func theEvaluationTimeCostsOneIndexEntry(_ statistics: String) async throws {
       let history = try await PlanHistory.empty()
       try await history.fill(clients: 3000)
       try await withDatabase(history.url) { worker in

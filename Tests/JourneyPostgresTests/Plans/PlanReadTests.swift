@@ -46,7 +46,7 @@ extension PlanTests {
     }
 
     @Test(arguments: PlanHistory.Statistics.allCases)
-    func `a client's page reads no more of a long history than of a short one`(_ statistics: PlanHistory.Statistics)
+    func aClientsPageReadsNoMoreOfALongHistoryThanOfAShortOne(_ statistics: PlanHistory.Statistics)
       async throws
     {
       let past = PageRequest(after: ["2000-01-01T00:00:00Z", "0f000000-0000-4000-8000-000000000000"], limit: 50)
@@ -73,7 +73,7 @@ extension PlanTests {
     }
 
     @Test(arguments: PlanHistory.Statistics.allCases)
-    func `an organisation's page reads a page`(_ statistics: PlanHistory.Statistics) async throws {
+    func anOrganisationsPageReadsAPage(_ statistics: PlanHistory.Statistics) async throws {
       let org = Self.organization
       let later = PageRequest(after: ["Client 2", "00000000-0000-4000-8000-000000000000"], limit: 50)
       let queries: [(String, JourneyQuery)] = [
@@ -96,7 +96,7 @@ extension PlanTests {
     /// A filter by name, stage or risk is checked against all clients of the organisation. Each client costs at most
     /// two rows and an index entry.
     @Test(arguments: PlanHistory.Statistics.allCases)
-    func `a search reads no other organisation's clients`(_ statistics: PlanHistory.Statistics) async throws {
+    func aSearchReadsNoOtherOrganisationsClients(_ statistics: PlanHistory.Statistics) async throws {
       try await withReader(statistics) { wanted, plans in
         var wanted = wanted
         wanted.maxRows = 3 * PlanHistory.clients / 3 + 1000
@@ -113,7 +113,7 @@ extension PlanTests {
     /// Counting reads all clients of an organisation and its events of 90 days, for at most a twentieth of the time.
     /// Readers of the map read the stored counts.
     @Test(arguments: PlanHistory.Statistics.allCases)
-    func `the map is counted apart from reading it`(_ statistics: PlanHistory.Statistics) async throws {
+    func theMapIsCountedApartFromReadingIt(_ statistics: PlanHistory.Statistics) async throws {
       try await withReader(statistics) { wanted, plans in
         var wanted = wanted
         wanted.exempt = [MapSQL.countStages.sql, MapSQL.countFlows.sql]

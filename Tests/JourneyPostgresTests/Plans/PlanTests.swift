@@ -50,7 +50,7 @@ import Testing
   }
 
   @Test(arguments: PlanScenario.Rules.allCases, PlanHistory.Statistics.allCases)
-  func `a commit reads no more for a long history than for a short one`(
+  func aCommitReadsNoMoreForALongHistoryThanForAShortOne(
     _ rules: PlanScenario.Rules, _ statistics: PlanHistory.Statistics
   ) async throws {
     try await withScenario(rules, statistics) { scenario, wanted in
@@ -68,7 +68,7 @@ import Testing
   }
 
   @Test(arguments: PlanScenario.Rules.allCases, PlanHistory.Statistics.allCases)
-  func `whatever a batch holds, it is found by indexes`(
+  func whateverABatchHoldsItIsFoundByIndexes(
     _ rules: PlanScenario.Rules, _ statistics: PlanHistory.Statistics
   ) async throws {
     let numbers = Self.clients(rules)
@@ -135,7 +135,7 @@ import Testing
   }
 
   @Test(arguments: PlanScenario.Rules.allCases)
-  func `a batch is as many statements whatever its size and whatever is stored`(_ rules: PlanScenario.Rules)
+  func theNumberOfStatementsIsIndependentOfTheBatch(_ rules: PlanScenario.Rules)
     async throws
   {
     var counted: [[String]] = []
@@ -158,7 +158,7 @@ import Testing
   }
 
   @Test(arguments: PlanLog.Planning.allCases)
-  func `dead letters are stored, listed and replayed through indexes`(_ planning: PlanLog.Planning) async throws {
+  func deadLettersAreStoredListedAndReplayedThroughIndexes(_ planning: PlanLog.Planning) async throws {
     let history = try await Self.filled()
     let log = PlanLog(try await TestServers.shared())
     let wanted = try await history.rules()
@@ -208,7 +208,7 @@ import Testing
 
   /// A new installation processes its first backlog with plans that were made for nearly empty tables, before the
   /// server has any statistics.
-  @Test func `plans made for empty tables do for full ones`() async throws {
+  @Test func plansMadeForEmptyTablesDoForFullOnes() async throws {
     let history = try await PlanHistory.empty()
     let made = SummaryRebuild(signals: SignalRules())
     var wanted = PlanRules(bigTables: PlanHistory.bigTables)
@@ -236,7 +236,7 @@ import Testing
   /// With near-empty statistics all indexes look alike: one that only contains a key column seems as good as the key's
   /// own index. Scanning it for every event would make each batch slower than the one before, until the table is
   /// analysed again.
-  @Test func `plans made for tables that were analysed with next to nothing in them follow the growth`() async throws {
+  @Test func plansMadeForNearlyEmptyStatisticsFollowTheGrowth() async throws {
     let history = try await PlanHistory.empty()
     let log = PlanLog(try await TestServers.shared())
     let clients =
@@ -260,7 +260,7 @@ import Testing
   /// Tickets, sentiments and notes set no stage. If statistics say that hardly any row sets one, a free choice of plan
   /// could read and sort a client's complete history for each of them.
   @Test(arguments: ["not analysed", "analysed", "analysed while tiny"])
-  func `a client whose events set no stage costs no more with a long history`(_ statistics: String) async throws {
+  func aLongHistoryWithoutStagesCostsNoMore(_ statistics: String) async throws {
     let history = try await PlanHistory.empty()
     let log = PlanLog(try await TestServers.shared())
     let other = (2000..<2040).map(Self.reference)
@@ -294,7 +294,7 @@ import Testing
     }
   }
 
-  @Test func `an index that is missing is found out`() async throws {
+  @Test func anIndexThatIsMissingIsFoundOut() async throws {
     let history = try await Self.filled()
     let index = "idx_client_journey_events_client"
     let definition = try await withDatabase(history.url) { worker in
