@@ -1,13 +1,13 @@
-# What there is to do here; `make help` lists it. Everything is written below this folder: .build and .local.
+# The tasks of this repository; `make help` lists them. All output goes to .build and .local in this directory.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
 MAKEFLAGS += --no-print-directory
 
-# Compiler processes and tests at the same time: `make test JOBS=1` on a small machine.
+# Concurrent compiler processes: `make test JOBS=1` on a small machine.
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
-# Options passed on to `swift test`, for example `make test TESTS='--filter JourneyTests'`.
+# Options for `swift test`, such as `make test TESTS='--filter JourneyTests'`.
 TESTS ?=
 # Arguments of `make run`, `make faults` and `make bench`.
 ARGS ?=
@@ -17,7 +17,7 @@ ARGS ?=
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F'\t' '{ printf "  make %-9s %s\n", $$1, $$2 }'
 
-install: ## install the Debian packages that are missing (nothing else on the system is touched)
+install: ## install the missing Debian packages (changes nothing else on the system)
 	@scripts/install
 
 build: install ## build for debugging
@@ -26,13 +26,13 @@ build: install ## build for debugging
 release: install ## build the optimised executable
 	swift build --jobs $(JOBS) --configuration release --product journey
 
-test: install ## build and run all tests, against private servers
+test: install ## build and run all tests with private servers
 	@scripts/test --jobs $(JOBS) $(TESTS)
 
-demo: install ## the whole way of an event, from the queue to the recommended action, in one run
+demo: install ## show an event's path from the queue to the recommended action
 	@scripts/demo
 
-run: install ## start private servers and the adapter, and keep them running until Ctrl-C
+run: install ## start private servers and the adapter, and run them until Ctrl-C
 	@scripts/demo --keep $(ARGS)
 
 contracts: install ## check the message schemas, their examples, the mapping files and what is generated
@@ -40,10 +40,10 @@ contracts: install ## check the message schemas, their examples, the mapping fil
 	@scripts/sources --check
 	@scripts/settings --check
 
-faults: install ## everything that can go wrong, many times over, with a table of what came of it (long)
+faults: install ## inject each fault many times and print a table of the results (long)
 	@scripts/faults $(ARGS)
 
-model: install ## check the model of the protocol, the long form (minutes)
+model: install ## check the model of the protocol completely (minutes)
 	@scripts/model
 
 bench: install ## measure the adapter against the floor: throughput, CPU, memory, latency (ARGS=--help)

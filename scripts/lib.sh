@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# Shared by the scripts of this folder: messages and progress. Source it, do not run it.
+# Messages and progress for the scripts in this directory. Source it; do not run it.
 
-# Colours only where a person watches; NO_COLOR (https://no-color.org) switches them off there too.
+# Colours only on a terminal, unless NO_COLOR is set (https://no-color.org).
 if [[ -t 2 && -z ${NO_COLOR:-} && ${TERM:-dumb} != dumb ]]; then
   style_bold=$'\e[1m' style_dim=$'\e[2m' style_red=$'\e[31m' style_green=$'\e[32m' style_yellow=$'\e[33m' style_off=$'\e[0m'
 else
@@ -11,7 +11,7 @@ fi
 step_number=0
 step_total=0
 
-# steps N: announces how many `step` lines will follow.
+# steps N: sets the number of `step` lines that will follow.
 steps() {
   step_number=0
   step_total=$1
@@ -23,7 +23,7 @@ step() {
   printf '%s[%d/%d]%s %s\n' "$style_bold" "$step_number" "$step_total" "$style_off" "$*" >&2
 }
 
-# Everything meant for people goes to stderr, so that stdout stays clean for `env`, `--json` and pipes.
+# Messages go to stderr, so that stdout contains only the output of `env`, `--json` and pipes.
 say() { printf '%s\n' "$*" >&2; }
 detail() { printf '%s      %s%s\n' "$style_dim" "$*" "$style_off" >&2; }
 good() { printf '%s%s%s\n' "$style_green" "$*" "$style_off" >&2; }
@@ -33,7 +33,7 @@ die() {
   exit 1
 }
 
-# require COMMAND…: dies, naming the way out, when a command is missing.
+# require COMMAND…: exits with an instruction if a command is missing.
 require() {
   local command
   for command in "$@"; do

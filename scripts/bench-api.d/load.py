@@ -1,4 +1,4 @@
-"""Sends requests at a steady rate, whatever the answers take, and prints percentiles of the time from the moment a request was due."""
+"""Sends requests at a steady rate without waiting for answers, and prints percentiles of the latency from each request's due time."""
 import argparse, http.client, json, os, queue, random, threading, time, urllib.parse
 
 options = argparse.ArgumentParser()
@@ -64,14 +64,14 @@ def report():
         print(f"{name:<28} {len(found):>6} requests  p50 {at(.5):6.1f} ms  p99 {at(.99):6.1f} ms  most {1000 * found[-1]:6.1f} ms")
 
 
-run(KINDS, options.rate, 2)  # Statements prepared, caches warm.
+run(KINDS, options.rate, 2)  # Prepares statements and warms caches.
 times.clear()
 run(KINDS, options.rate, options.seconds)
 report()
 times.clear()
 first = time.perf_counter()
 run([("GET /stages (first)", lambda: ("GET", "/api/journey/stages?days=90", None))], 1, 1, threads=1)
-time.sleep(4)  # Its moves are counted behind it.
+time.sleep(4)  # The moves are counted in the background.
 run([("GET /stages", lambda: ("GET", "/api/journey/stages?days=90", None))], 20, 10, threads=2)
 report()
 if failures:

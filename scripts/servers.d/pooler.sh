@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# PgBouncer before the private PostgreSQL cluster, a process for each way of pooling. Sourced by scripts/servers.
+# PgBouncer in front of the private PostgreSQL cluster, one process per pooling mode. Sourced by scripts/servers.
 
 pooler_home() { printf '%s/pooler-%s' "$dir" "$1"; }
 
-# Whoever logs in here logs in to the server: the verifiers of all roles are read there, and the same password is used again.
+# Clients log in with the server's roles and passwords: PgBouncer gets the verifiers of all roles from the server.
 pooler_configure() {
   local mode=$1 port=$2 config=$3
   (umask 077 && printf '"postgres" "%s"\n' "$postgres_password" >"$config/users.txt")
@@ -31,7 +31,7 @@ CONF
 pooler_answers() { (exec 3<>"/dev/tcp/127.0.0.1/$pooler_port") 2>/dev/null; }
 pooler_answers_or_ended() { has_ended "$pooler_pid" || pooler_answers; }
 
-# pooler_start MODE: starts it where it does not run yet, and prints its port.
+# pooler_start MODE: starts PgBouncer if it does not run, and prints its port.
 pooler_start() {
   local mode=$1 home config attempt
   [[ $mode == session || $mode == transaction ]] || die "a pooler's mode is session or transaction, not $mode"
@@ -70,6 +70,6 @@ pooler_binary() {
 
 pooler_stop() {
   local mode
-  # SIGTERM ends it at once, whoever is connected.
+  # SIGTERM ends it at once, even with connected clients.
   for mode in session transaction; do end_process "$(pooler_home "$mode")/pid" TERM 10; done
 }

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # One private PostgreSQL cluster on the loopback interface, durable as in production. Sourced by scripts/servers.
 
-# postgres_binary NAME: the newest installed version's program, as Debian lays them out, or the one on the PATH.
+# postgres_binary NAME: the program of the newest version in Debian's directories, or the one on the PATH.
 postgres_binary() {
   local found
   found=$(printf '%s\n' /usr/lib/postgresql/*/bin/"$1" | sort -V | tail -n 1)
@@ -9,8 +9,8 @@ postgres_binary() {
   printf '%s' "$found"
 }
 
-# PostgreSQL refuses to run as root: then the package's own unprivileged user runs it. setpriv, unlike su and runuser, leaves
-# no process of its own in between, so the pid that we keep is the server's.
+# PostgreSQL refuses to run as root, so the package's unprivileged user runs it. Unlike su and runuser, setpriv does not stay as a
+# parent process, so the recorded pid is the server's.
 postgres_as() {
   postgres_command=()
   if ((EUID == 0)); then
@@ -25,12 +25,12 @@ postgres_settings() { source "$dir/postgres/settings"; }
 postgres_create() {
   local home=$dir/postgres place password
   postgres_as
-  # Without its identity this is what an interrupted creation left behind, and initdb wants an empty place.
+  # Without the identity file the directory is the rest of an interrupted creation. initdb needs an empty one.
   [[ ! -f $home/place ]] || rm -rf "$(<"$home/place")"
   rm -rf "$home"
   mkdir -p "$home"
   place=$home
-  # A clone below /root cannot be entered by the unprivileged user; the cluster then lives in a temporary directory.
+  # The unprivileged user cannot enter a clone below /root. The cluster is then in a temporary directory.
   if ((EUID == 0)) && ! "${postgres_command[@]}" test -x "$home"; then
     place=$(mktemp -d "${TMPDIR:-/tmp}/journey-postgres.XXXXXXXX")
     chmod 755 "$place"
@@ -45,7 +45,7 @@ postgres_create() {
     return
   fi
   password=$(random_token)
-  # A file, since the unprivileged user may not reopen our pipe; never an argument, which process lists show.
+  # A file: the unprivileged user cannot open our pipe, and arguments are visible in process lists.
   (umask 077 && printf '%s\n' "$password" >"$place/password")
   ((EUID != 0)) || chown postgres:postgres "$place/password"
   "${postgres_command[@]}" env -C / "$(postgres_binary initdb)" --pgdata="$place/data" --username=postgres \
@@ -55,7 +55,7 @@ postgres_create() {
   (umask 077 && printf 'postgres_password=%s\nplace=%q\n' "$password" "$place" >"$home/identity")
 }
 
-# postgres_copy PLACE: a standby of the primary in $join, which replays what that one sends.
+# postgres_copy PLACE: creates a standby of the primary in $join.
 postgres_copy() {
   local place=$1 settings=$join/postgres/settings port password
   # shellcheck source=/dev/null
@@ -69,7 +69,7 @@ postgres_configure() {
   local port=$1 place=$2 ssl=off
   if [[ -f $dir/tls/server.pem ]]; then
     ssl=on
-    # The server insists that its key belongs to it alone.
+    # The server requires that only its own user can read the key.
     install -m 600 "$dir/tls/server.pem" "$dir/tls/server.key" "$dir/tls/ca.pem" "$place/data/"
     ((EUID != 0)) || chown postgres:postgres "$place/data/"{server.pem,server.key,ca.pem}
   fi
@@ -91,7 +91,7 @@ CONF
     printf "\ninclude 'journey.conf'\n" >>"$place/data/postgresql.conf"
 }
 
-# The server's own word in the file that it keeps: ours by its place, which a server on a port taken by another never says.
+# The server's state from its own pid file. The file identifies our server, also if another server has taken the port.
 postgres_is_ready() {
   local word
   word=$(sed -n 8p "$place/data/postmaster.pid" 2>/dev/null) && [[ $word == ready* ]] && ! has_ended "$dir/postgres/pid"
@@ -99,16 +99,16 @@ postgres_is_ready() {
 
 postgres_ready_or_ended() { postgres_is_ready || has_ended "$dir/postgres/pid"; }
 
-# One attempt. 0: runs; 1: failed for good; 2: the port, or the memory of a server just killed, is still taken.
+# One attempt. 0: runs; 1: failed; 2: the port, or the shared memory of a killed server, is still in use.
 postgres_attempt() {
   local home=$dir/postgres
   : >"$home/output.log"
-  # The file of a crashed server would say "ready" before the new one is.
+  # The file of a crashed server would say "ready" too early.
   rm -f "$place/data/postmaster.pid"
   postgres_as
   launch "$home/pid" "$home/output.log" "${postgres_command[@]}" env -C / \
     "$(postgres_binary postgres)" -D "$place/data"
-  # Crash recovery of a large cluster takes its time.
+  # Crash recovery of a large cluster is slow.
   if until_within 120 postgres_ready_or_ended && ! has_ended "$home/pid"; then return 0; fi
   end_process "$home/pid" INT 20
   grep -qE 'Address already in use|could not create any TCP/IP sockets|shared memory block' "$home/output.log" && return 2
@@ -148,10 +148,10 @@ postgres_start() {
   detail "PostgreSQL runs on 127.0.0.1:$postgres_port (pid $(live_pid "$home/pid"), $(seconds_since "$began") s)"
 }
 
-# postgres_stop [SIGNAL]: INT is a fast and orderly shutdown, QUIT an immediate one that leaves recovery to the next start.
+# postgres_stop [SIGNAL]: INT is a fast shutdown, QUIT an immediate one that leaves recovery to the next start.
 postgres_stop() { end_process "$dir/postgres/pid" "${1:-INT}" 30; }
 
-# postgres_processes: the server and its children, which live in sessions of their own.
+# postgres_processes: the pids of the server and its children, which have sessions of their own.
 postgres_processes() {
   local pid
   pid=$(live_pid "$dir/postgres/pid") || return 1
@@ -161,7 +161,7 @@ postgres_processes() {
 postgres_kill() {
   local processes pid
   processes=$(postgres_processes) || return 0
-  # The whole server at once, as a power cut would; children left alone would first finish what they were doing.
+  # All processes at the same time, as a power failure would. Remaining children would finish their current work.
   for pid in $processes; do kill -s KILL "$pid" 2>/dev/null || true; done
   end_process "$dir/postgres/pid" KILL 10
 }
@@ -179,7 +179,7 @@ postgres_tls_url() {
 
 postgres_psql() {
   postgres_settings
-  # In the environment, not in an argument, which process lists show.
+  # In the environment, because arguments are visible in process lists.
   PGPASSWORD=$postgres_password PGHOST=127.0.0.1 PGPORT=$postgres_port PGUSER=postgres PGDATABASE=${PGDATABASE:-postgres} \
     exec psql --no-psqlrc "$@"
 }

@@ -1,13 +1,13 @@
 # shellcheck shell=bash
-# Processes by identity, ports by attempt, and the watchdog. Sourced by scripts/servers.
+# Process identities, free ports and the watchdog. Sourced by scripts/servers.
 
-# A pid alone may have been given to someone else since; with the kernel's start time it names one process for ever.
+# The kernel may reuse a pid. Together with the start time it identifies one process.
 start_time_of() {
   local stat fields
   { stat=$(<"/proc/$1/stat"); } 2>/dev/null || return 1
-  # The second field is the program's name in parentheses and may hold spaces: count from behind it.
+  # The second field is the program's name in parentheses and may contain spaces, so count from its end.
   read -r -a fields <<<"${stat##*) }"
-  # A zombie has ended, whatever /proc still shows.
+  # A zombie counts as ended.
   [[ ${fields[0]} != Z && ${fields[0]} != X ]] || return 1
   printf '%s' "${fields[19]}"
 }
@@ -19,7 +19,7 @@ record_pid() {
   printf '%s %s\n' "$2" "$started" >"$1"
 }
 
-# live_pid FILE: prints the recorded pid if that very process still runs.
+# live_pid FILE: prints the recorded pid if that process still runs.
 live_pid() {
   local pid started
   [[ -s $1 ]] && read -r pid started <"$1" || return 1
@@ -27,7 +27,7 @@ live_pid() {
   printf '%s' "$pid"
 }
 
-# until_within SECONDS COMMAND…: polls COMMAND every 50 ms; fails once the time is over.
+# until_within SECONDS COMMAND…: polls COMMAND every 50 ms; fails after the time limit.
 until_within() {
   local deadline=$((${EPOCHREALTIME/[.,]/} + $1 * 1000000))
   shift
@@ -39,7 +39,7 @@ until_within() {
 
 has_ended() { ! live_pid "$1" >/dev/null; }
 
-# end_process FILE SIGNAL SECONDS: asks the recorded process to end, then insists. Never touches any other process.
+# end_process FILE SIGNAL SECONDS: signals the recorded process, and kills it after the time limit. Never affects another process.
 end_process() {
   local pid
   if pid=$(live_pid "$1"); then
@@ -53,8 +53,8 @@ end_process() {
   rm -f "$1"
 }
 
-# launch PIDFILE OUTPUT COMMAND…: starts COMMAND in a session of its own, so that a Ctrl-C meant for the caller does not reach
-# it, holding none of the caller's descriptors: an inherited pipe or lock would keep the caller's readers waiting for ever.
+# launch PIDFILE OUTPUT COMMAND…: starts COMMAND in a session of its own, so that Ctrl-C does not reach it, and without the
+# caller's descriptors: an inherited pipe or lock would block the caller's readers forever.
 launch() {
   local pidfile=$1 output=$2 pid
   shift 2
@@ -68,12 +68,12 @@ launch() {
   ) &
   pid=$!
   disown "$pid"
-  # A process that ended at once leaves no record; the caller finds out from live_pid and from the output.
+  # A process that ended at once has no pid file; the caller sees it by live_pid and the output.
   record_pid "$pidfile" "$pid" || rm -f "$pidfile"
 }
 
-# free_port: a loopback port that nothing listens on, below the range from which the kernel serves outgoing connections. It is
-# a guess that another process may take first; whoever binds it must be ready to be refused and to ask for the next guess.
+# free_port: a loopback port without a listener, below the kernel's range for outgoing connections. Another process may take it
+# first, so the caller must be prepared to fail and to try another one.
 free_port() {
   local low=10000 high=32768 port used
   { read -r high _ </proc/sys/net/ipv4/ip_local_port_range; } 2>/dev/null || true
@@ -86,7 +86,7 @@ free_port() {
   printf '%d' "$port"
 }
 
-# watch_owner DIR PID EPHEMERAL: stops DIR's servers once process PID is gone, also when it had no chance to say so.
+# watch_owner DIR PID EPHEMERAL: stops DIR's servers when process PID has ended, also if it was killed.
 watch_owner() {
   local dir=$1 owner=$2 options=()
   [[ $3 == no ]] || options=(--purge)

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# One private RabbitMQ node with an Erlang port mapper of its own, all on the loopback interface. Sourced by scripts/servers.
+# One private RabbitMQ node with its own Erlang port mapper, on the loopback interface. Sourced by scripts/servers.
 
 rabbit_scripts=/usr/lib/rabbitmq/bin
 
@@ -7,7 +7,7 @@ rabbit_settings() { # shellcheck source=/dev/null
   source "$dir/rabbitmq/settings"
 }
 
-# The whole environment of the node and of its tools: nothing of the machine's own node (/etc/rabbitmq, port 4369) is read.
+# The complete environment of the node and its tools. Nothing of the machine's own node (/etc/rabbitmq, port 4369) is used.
 rabbit_environment() {
   local home=$dir/rabbitmq
   unset "${!RABBITMQ_@}" NOTIFY_SOCKET ERL_FLAGS ERL_AFLAGS ERL_ZFLAGS ERL_LIBS
@@ -19,10 +19,10 @@ rabbit_environment() {
   export RABBITMQ_MNESIA_BASE=$home/mnesia RABBITMQ_LOG_BASE=$home/log RABBITMQ_GENERATED_CONFIG_DIR=$home/generated
   export RABBITMQ_PID_FILE=$home/node-written.pid
   export RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="-kernel inet_dist_use_interface {127,0,0,1}"
-  # The tools need no listener at all: they only call out.
+  # The tools need no listener: they only make outgoing connections.
   export RABBITMQ_CTL_ERL_ARGS="-dist_listen false"
-  # The start script then replaces itself by the Erlang machine, so that the pid that we keep is the node's; that an
-  # interactive shell comes with it is undone by -noinput.
+  # Makes the start script replace itself with the Erlang VM, so that the recorded pid is the node's. -noinput disables the
+  # interactive shell that this implies.
   export RABBITMQ_ALLOW_INPUT=1 RABBITMQ_SERVER_START_ARGS="-noinput +B i"
 }
 
@@ -30,14 +30,14 @@ rabbit_create() {
   local home=$dir/rabbitmq
   require erl_call epmd
   [[ -x $rabbit_scripts/rabbitmq-server ]] || die "rabbitmq-server is not installed; run scripts/install"
-  # Without its identity this is what an interrupted creation left behind.
+  # Without the identity file the directory is the rest of an interrupted creation.
   rm -rf "$home"
   mkdir -p "$home"/{home,log,mnesia,generated}
   : >"$home/rabbitmq-env.conf"
   printf '[].\n' >"$home/enabled_plugins"
   printf '[].\n' >"$home/advanced.config"
   if [[ -n $join ]]; then
-    # One cookie, one port mapper, one login a cluster.
+    # A cluster shares the cookie, the port mapper and the login.
     cp "$join/rabbitmq/home/.erlang.cookie" "$home/home/.erlang.cookie"
     (umask 077 && { grep '^rabbit_' "$join/rabbitmq/identity"; printf 'node=journey-%s@localhost\ncluster=%q\n' "$(random_token)" "$join/rabbitmq"; } \
       >"$home/identity")
@@ -49,7 +49,7 @@ rabbit_create() {
   chmod 400 "$home/home/.erlang.cookie"
 }
 
-# New guesses for all ports. They are kept once the node has started on them, so that its URL survives a restart.
+# Picks new ports. They are kept after the node has started on them, so that its URL survives a restart.
 rabbit_choose_ports() {
   local home=$dir/rabbitmq
   (
@@ -63,7 +63,7 @@ rabbit_choose_ports() {
       printf 'listeners.tcp.1 = 127.0.0.1:%s\n' "$amqp_port"
       printf 'default_user = %s\ndefault_pass = %s\n' "$rabbit_user" "$rabbit_password"
       printf 'log.console = false\nlog.file.level = info\n'
-      # A node that shares a machine with builds must not stop publishers because a disk is merely well filled.
+      # A nearly full disk must not block publishers, because builds use the same disk.
       printf 'disk_free_limit.absolute = 50MB\n'
       if [[ -f $dir/tls/server.pem ]]; then
         printf 'listeners.ssl.1 = 127.0.0.1:%s\n' "$amqps_port"
@@ -79,13 +79,13 @@ rabbit_choose_ports() {
 
 epmd_answers() { epmd -port "$epmd_port" -names >/dev/null 2>&1; }
 
-# rabbit_eval EXPRESSION [SECONDS]: evaluates it in the running node and prints the value as Erlang writes it.
+# rabbit_eval EXPRESSION [SECONDS]: evaluates the expression in the running node and prints the value in Erlang's syntax.
 rabbit_eval() {
   local answer
   rabbit_settings
-  # erl_call itself prints binaries without their bytes, so the node makes the text: it comes back as {ok, "…"}, quoted.
-  # A name of its own for each call: the node turns away the second of two that have the same. And a deadline: what listens
-  # on the port may be frozen, or no Erlang node at all.
+  # erl_call prints binaries without their bytes, so the node formats the value; the answer is {ok, "…"}, quoted. Each call has a
+  # unique name, because the node rejects a second connection with the same name. It has a deadline, because the listener may be
+  # frozen or not an Erlang node.
   answer=$(rabbit_environment && timeout "${2:-60}" erl_call -address "127.0.0.1:$dist_port" -h "call$BASHPID" -e \
     <<<"lists:flatten(io_lib:format(\"~0tp\", [begin $1 end])).") || return 1
   [[ $answer == '{ok, "'* ]] || { say "$answer"; return 1; }
@@ -93,13 +93,13 @@ rabbit_eval() {
   printf '%b\n' "${answer%'"}'}"
 }
 
-# The node's own word, asked over Erlang distribution in a few milliseconds; rabbitmqctl needs a second for the same. Our
-# cookie makes sure that it is our node that answers and no other that took the port first.
+# Asks the node over Erlang distribution, within milliseconds; rabbitmqctl needs a second for the same. The cookie ensures that our
+# node answers, and not another one that has taken the port.
 rabbit_is_running() { [[ $(rabbit_eval 'rabbit:is_running()' 3 2>/dev/null) == true ]]; }
 
 rabbit_started_or_ended() { has_ended "$dir/rabbitmq/pid" || rabbit_is_running; }
 
-# One attempt. 0: runs; 1: failed for good; 2: a port was taken by someone else.
+# One attempt. 0: runs; 1: failed; 2: another process has taken a port.
 rabbit_attempt() {
   local home=$dir/rabbitmq
   rabbit_settings
@@ -107,7 +107,7 @@ rabbit_attempt() {
   if [[ -z ${cluster:-} ]] && ! live_pid "$home/epmd.pid" >/dev/null; then
     (rabbit_environment && launch "$home/epmd.pid" "$home/output.log" epmd -address 127.0.0.1 -port "$epmd_port")
     until_within 10 epmd_answers || return 2
-    # Answers, but ours has ended: the answer came from another's port mapper.
+    # An answer although our node has ended: it came from another node's port mapper.
     live_pid "$home/epmd.pid" >/dev/null || return 2
   fi
   (rabbit_environment && launch "$home/pid" "$home/output.log" "$rabbit_scripts/rabbitmq-server")
@@ -131,7 +131,7 @@ rabbit_start() {
     result=0
     rabbit_attempt || result=$?
     ((result == 2)) || break
-    # A restarted node keeps its ports, and only waits for whoever borrowed one of them.
+    # A restarted node keeps its ports, and waits if another process uses one of them.
     [[ $fresh == yes ]] || sleep "$attempt"
     end_process "$home/epmd.pid" TERM 5
     rm -f "$home"/log/*.log
@@ -147,7 +147,7 @@ rabbit_start() {
   detail "RabbitMQ runs on 127.0.0.1:$amqp_port (pid $(live_pid "$home/pid"), $(seconds_since "$began") s)"
 }
 
-# What `rabbitmqctl stop_app`, `join_cluster` and `start_app` do, without their seconds of start-up.
+# The effect of `rabbitmqctl stop_app`, `join_cluster` and `start_app`, without their start-up time of seconds.
 rabbit_join() {
   local other
   # shellcheck source=/dev/null
@@ -158,13 +158,13 @@ rabbit_join() {
 
 rabbit_stop() {
   local home=$dir/rabbitmq
-  # SIGTERM is the node's orderly shutdown.
+  # SIGTERM shuts the node down cleanly.
   end_process "$home/pid" TERM 30
   end_process "$home/epmd.pid" TERM 5
 }
 
 rabbit_kill() {
-  # A dead node vanishes from its port mapper by itself: the connection between them breaks.
+  # A dead node disappears from its port mapper, because the connection between them closes.
   end_process "$dir/rabbitmq/pid" KILL 10
 }
 
@@ -175,6 +175,6 @@ rabbit_url() {
 
 rabbit_tls_url() {
   rabbit_settings
-  # By name: rabbitmq-c compares certificates with names only, never with addresses.
+  # By name: rabbitmq-c verifies certificates against names only, not addresses.
   printf 'amqps://%s:%s@localhost:%s' "$rabbit_user" "$rabbit_password" "$amqps_port"
 }

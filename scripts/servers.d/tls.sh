@@ -9,7 +9,7 @@ tls_create() {
   (
     umask 077
     cd "$place"
-    # Ten years: a test must not begin to fail because a directory grew old.
+    # Ten years, so that tests do not fail in an old directory.
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj "/CN=private test authority" \
       -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign -keyout ca.key -out ca.pem
     openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -keyout server.key -out server.csr
@@ -19,7 +19,7 @@ extendedKeyUsage = serverAuth
 subjectAltName = DNS:localhost,IP:127.0.0.1
 EXT
   ) >"$dir/tls.log" 2>&1 || { tail -n 5 "$dir/tls.log" >&2; die "could not make the certificates"; }
-  # Signing is over: an authority without its key can do no harm.
+  # No more signing, so the authority's key is deleted.
   rm -f "$place"/{ca.key,server.csr,ca.srl}
   chmod 755 "$place"
   chmod 644 "$place"/{ca.pem,server.pem}
