@@ -1,4 +1,4 @@
-/* What PostgreSQL does: transactions, the unique key, the client's lock, the outbox. */
+/* PostgreSQL: transactions, the unique key, the client's lock, the outbox. */
 
 #define copy_transaction(to, from) \
   to.open = from.open; to.number = from.number; to.read = from.read; to.new = from.new; to.marks = from.marks; \
@@ -8,7 +8,7 @@
   t.open = false; t.number = 0; t.read = 0; t.new = 0; t.marks = 0; \
   for (e : 0 .. EVENTS - 1) { t.ids[e] = 0 }
 
-/* All events belong to one client, the worst case, so there is one lock. */
+/* All events belong to one client, so there is one lock. This is the worst case. */
 #ifdef NO_CLIENT_LOCK
 #define client_lock_is_free true
 #else
@@ -26,7 +26,7 @@
   !inserts(orphan[2], events))
 #endif
 
-/* BatchCommit: lock the client, read it, insert what is new, decide. */
+/* BatchCommit: lock the client, read it, insert new events, decide. */
 inline begin(i) {
   tx[i].open = true;
   tx[i].number = i;
@@ -77,7 +77,7 @@ inline apply(t) {
 
 #define holds_lock(number) ((number == 1 && locked[1]) || (number == 2 && locked[2]))
 
-/* The claim passes over rows that another transaction has locked (SKIP LOCKED). */
+/* The claim skips rows that another transaction has locked (SKIP LOCKED). */
 #define marks(t, e) (t.open && (t.marks & BIT(e)))
 #define is_row_free(e) (!marks(tx[1], e) && !marks(tx[2], e) && !marks(orphan[1], e) && !marks(orphan[2], e))
 
@@ -87,7 +87,7 @@ inline apply(t) {
 #define is_abandoned(e) (!holds_lock(holder[e]))
 #endif
 
-/* A row of this process that it does not know of: the answer to a commit or to a claim was lost. */
+/* A row of this process that it does not know of, because the answer to a commit or a claim was lost. */
 #ifdef NO_SECOND_LOOK
 #define is_left_behind(i, e) false
 #elif defined(SECOND_LOOK_UNGUARDED)
@@ -98,5 +98,5 @@ inline apply(t) {
 
 #define is_claimable(i, e) ((outbox & ~published & BIT(e)) && is_row_free(e) && (is_abandoned(e) || is_left_behind(i, e)))
 
-/* Whether a live instance other than this one is publishing what its row says is its own. */
+/* Whether another live instance owns the row and is publishing it. */
 #define is_held_elsewhere(i, e) (holder[e] == OTHER(i) && holds_lock(OTHER(i)) && ((sent[OTHER(i)] | taken[OTHER(i)]) & BIT(e)))

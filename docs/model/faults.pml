@@ -1,4 +1,4 @@
-/* What may go wrong at any moment, as long as the run has faults left. Faults of a single step stand with that step. */
+/* Faults that may happen at any time, while the run has faults left. Faults of a single step are defined with that step. */
 
 inline crash(i) {
   printf("%d: crashes\n", i);
@@ -14,7 +14,7 @@ inline crash(i) {
   :: else
   fi;
   clear_transaction(tx[i]);
-  /* The process that comes after has another number. */
+  /* The next process has another number. */
   if
   :: orphan[i].open -> orphan[i].number = DEAD
   :: else
@@ -28,7 +28,7 @@ inline crash(i) {
   }
 }
 
-/* The broker hands out again what was not acknowledged; receipts of the old channel are worth nothing. */
+/* The broker delivers unacknowledged messages again. Delivery tags of the old channel are invalid. */
 inline drop_channel(i) {
   ready = ready | unacked[i];
   unacked[i] = 0;
@@ -43,7 +43,7 @@ inline start(i) {
   locked[i] = true
 }
 
-/* It may stop at any moment; a crashed process then stays away, unless the other one is away as well. */
+/* The loop may end at any time. A crashed process then stays down, unless the other one is down as well. */
 proctype Adversary(byte i) {
   do
   :: break
@@ -54,7 +54,7 @@ proctype Adversary(byte i) {
   /* The session that holds the instance's lock. */
   :: atomic { faults && up[i] && locked[i] -> printf("%d: loses the session of its lock\n", i); faults--; locked[i] = false }
 #ifdef HOLDER_BY_PID
-  /* The server has started again, and counts its processes from the beginning. */
+  /* The server was restarted, and reuses process ids. */
   :: atomic { faults && up[i] && locked[i] ->
        printf("%d: its next session has the process id of the last\n", i); faults--; locked[i] = false; same_pid[i] = true }
 #endif

@@ -1,8 +1,8 @@
-/* What one process does: each option of the loop is one step, and a crash or another instance may come before any of them. */
+/* One process. Each option of the loop is one step. A crash or a step of another instance may come before each. */
 
 inline settle(i, messages) { unacked[i] = unacked[i] & ~(messages) }
 
-/* A new session takes the lock before it does anything else. */
+/* A new session takes the lock first. */
 #ifdef HOLDER_BY_PID
 #define notices_new_session(i) (!same_pid[i])
 #else
@@ -10,7 +10,7 @@ inline settle(i, messages) { unacked[i] = unacked[i] & ~(messages) }
 #endif
 inline take_lock(i) { locked[i] = locked[i] || notices_new_session(i) }
 
-/* The answer of the control connection is lost, and the session with it, sooner or later. */
+/* The answer on the control connection is lost. The session ends now or later. */
 inline lose_answer(i) {
   printf("%d: loses the answer\n", i);
   faults--;
@@ -20,7 +20,7 @@ inline lose_answer(i) {
   fi
 }
 
-/* The commit's answer never came: it is tried again, and what it may have stored counts as nobody's here. */
+/* The commit's answer is lost. The commit is retried, and the process does not claim the actions that it may have stored. */
 inline fail_commit(i) {
   faults--;
   claims[i] = claims[i] & ~tx[i].new;
@@ -28,7 +28,7 @@ inline fail_commit(i) {
   phase[i] = failing
 }
 
-/* The answer came: what was marked with the commit is over. */
+/* The commit is answered. The actions that it marked as published are finished. */
 inline end_commit(i) {
 #ifdef CLAIM_AFTER_COMMIT
   claims[i] = claims[i] | tx[i].new;
@@ -48,7 +48,7 @@ inline send_decided(i) {
 inline acknowledge_batch(i) {
   settle(i, current[i] & GOOD);
 #ifdef STALE_TAGS
-  /* Tags start again at 1 on each channel: one of an earlier channel names whatever this channel delivered under it. */
+  /* Tags start at 1 on each channel, so a tag of an earlier channel identifies another message on this one. */
   if
   :: batch[i] & ~current[i] ->
     select (e : 0 .. MESSAGES - 1);
@@ -67,18 +67,18 @@ inline acknowledge_batch(i) {
 proctype CommitWorker(byte i) {
 end:
   do
-  /* CommitWorker.commit and BatchCommit up to the COMMIT, with all that has gathered */
+  /* CommitWorker.commit and BatchCommit up to COMMIT, with all messages that have arrived */
   :: atomic { up[i] && phase[i] == resting && arrived[i] && client_lock_is_free && key_is_free(arrived[i]) ->
        printf("%d: begins a commit of messages %d\n", i, arrived[i]); batch[i] = arrived[i]; current[i] = arrived[i]; arrived[i] = 0;
 #ifdef SETTLE_BEFORE_COMMIT
        settle(i, batch[i] & GOOD);
 #endif
        begin(i); phase[i] = running }
-  /* the same again, after a failure */
+  /* the retry after a failure */
   :: atomic { phase[i] == failing && client_lock_is_free && key_is_free(batch[i]) ->
        printf("%d: begins it again\n", i); begin(i); phase[i] = running }
   :: atomic { phase[i] == running -> printf("%d: is committed\n", i); apply(tx[i]); tx[i].open = false; phase[i] = answered }
-  /* the connection is lost: before the server has ended the transaction, then after it */
+  /* the connection is lost before or after the server has ended the transaction */
   :: atomic { phase[i] == running && faults && !orphan[i].open ->
        printf("%d: loses the connection, the transaction still open\n", i); fail_commit(i);
        copy_transaction(orphan[i], tx[i]); clear_transaction(tx[i]) }
@@ -89,11 +89,11 @@ end:
        printf("%d: sends actions %d\n", i, tx[i].new); send_decided(i); clear_transaction(tx[i]); phase[i] = sent_batch }
   :: atomic { phase[i] == sent_batch ->
        printf("%d: settles messages %d\n", i, current[i]); acknowledge_batch(i); batch[i] = 0; phase[i] = resting }
-  /* without room for the actions CommitWorker.settle, then Outbox.publish */
+  /* if the confirm window is full: CommitWorker.settle, then Outbox.publish */
   :: atomic { phase[i] == answered -> printf("%d: settles messages %d\n", i, current[i]); acknowledge_batch(i); phase[i] = settled_batch }
   :: atomic { phase[i] == settled_batch ->
        printf("%d: sends actions %d\n", i, tx[i].new); send_decided(i); clear_transaction(tx[i]); batch[i] = 0; phase[i] = resting }
-  /* IngestConsumer.deadLetter: a copy reaches the dead letters, and its message is acknowledged once that is confirmed */
+  /* IngestConsumer.deadLetter: a copy goes to the dead letters, and the message is acknowledged after the copy is confirmed */
   :: atomic { dead_letters[i] -> printf("%d: its dead letters arrive\n", i);
        parked = parked | dead_letters[i]; dead_letters_sent[i] = dead_letters_sent[i] | dead_letters[i]; dead_letters[i] = 0 }
   :: atomic { dead_letters_sent[i] -> printf("%d: acknowledges messages %d\n", i, dead_letters_sent[i] & dead_letters_current[i]);

@@ -1,21 +1,21 @@
 /* The locks of commits, a merge and the host application on an organisation, a client's contact and the client's state.
  *
- * Apart from the protocol: here only waiting matters. README.md says what it means, scripts/model checks it. */
+ * Separate from the protocol, because here only waiting matters. README.md explains it; scripts/model checks it. */
 
 #define ORGANISATION 0
 #define CONTACT 1
 #define STATE 2
 #define BIT(n) (1 << (n))
 
-/* Processes: two instances that commit (1, 2), one that merges, the host. */
+/* Processes: two committing instances (1, 2), one merge, the host. */
 #define MERGE 3
 #define HOST 4
 
-/* Who holds a row alone (0: nobody), and who shares it. */
+/* The exclusive owner of a row (0: none), and the processes that share it. */
 byte owner[3];
 byte sharers[3];
 
-/* Properties: at no time, and at no end. With ONLY, a run goes on to its end. */
+/* Properties. With ONLY, a run continues to its end. */
 bool commit_waits;
 bool deadlock;
 byte running = 4;
@@ -40,7 +40,7 @@ inline end_transaction(me) {
   }
 }
 
-/* What foreign keys ask for when rows are written: it waits where the commit does not hold it. */
+/* The locks that foreign keys take when rows are written. A write waits if the commit does not hold them already. */
 inline write_rows(me) {
   commit_waits = commit_waits || !may_share(CONTACT, me) || !may_share(ORGANISATION, me);
 #ifndef ONLY
@@ -50,7 +50,7 @@ inline write_rows(me) {
   wait_to_share(ORGANISATION, me)
 }
 
-/* BatchCommit: parents first, and what somebody else holds is passed over. */
+/* BatchCommit: locks parents first, and skips rows that others hold. */
 proctype Commit(byte me) {
   byte r, rounds = 2;
   do
@@ -84,7 +84,7 @@ over:
   running--
 }
 
-/* journey_merge_clients, which waits. */
+/* journey_merge_clients, which waits for locks. */
 proctype Merge() {
   byte r;
 #ifndef MERGE_STATE_FIRST
@@ -96,7 +96,7 @@ proctype Merge() {
   running--
 }
 
-/* The host holds rows, deletes them with what refers to them, or writes an event, for which a trigger empties the state. */
+/* The host locks rows, deletes them with all rows that refer to them, or writes an event, for which a trigger empties the state. */
 proctype Host() {
   byte r, rounds = 2;
   do
@@ -115,7 +115,7 @@ proctype Host() {
   running--
 }
 
-/* Comes when nothing else can be done. */
+/* Runs when no other step is possible. */
 proctype Judge() {
   timeout ->
   deadlock = running > 0;

@@ -1,21 +1,21 @@
-/* A message of several events, which several workers commit: it is settled once, with the last of them.
+/* A message of several events that several workers commit. It is settled once, with the last of them.
  *
- * Apart from the protocol: here only one message matters. README.md says what it means, scripts/model checks it. */
+ * Separate from the protocol, because here only one message matters. README.md explains it; scripts/model checks it. */
 
 #define PARTS 3
 
-/* How many of its events are not decided, and whether it is settled: what `InboundMessage` remembers. */
+/* The state of `InboundMessage`: how many events are undecided, and whether the message is settled. */
 byte remaining = PARTS;
 bool ended;
 /* How many of its events are committed. */
 byte committed;
-/* Frames that settle it, on the channel that delivered it. */
+/* Frames that settle it on the channel that delivered it. */
 byte acknowledged;
 byte returned;
-/* The channel is lost: the broker delivers the message again, and nothing settles it here any more. */
+/* The channel is lost. The broker delivers the message again, and nothing settles it here. */
 bool lost;
 
-/* Properties. With ONLY, a run goes on to its end. */
+/* Properties. With ONLY, a run continues to its end. */
 bool acknowledged_early;
 bool settled_twice;
 bool never_settled;
@@ -43,7 +43,7 @@ inline resolve() {
 #endif
 }
 
-/* InboundMessage.giveUp, then EventSource.settle: nothing passes, or the run ends. */
+/* InboundMessage.giveUp, then EventSource.settle: nothing can be committed, or the run ends. */
 inline give_up() {
   if
 #ifdef GIVES_UP_EACH_EVENT
@@ -58,7 +58,7 @@ inline give_up() {
 proctype Worker() {
   if
   :: atomic { committed++; printf("1: commits an event\n") }
-     atomic { resolve(); printf("1: says so\n"); check() }
+     atomic { resolve(); printf("1: resolves the event\n"); check() }
   :: atomic { give_up(); printf("1: gives an event up\n"); check() }
   fi
 }
@@ -70,7 +70,7 @@ proctype Broker() {
   fi
 }
 
-/* Comes when nothing else can be done. */
+/* Runs when no other step is possible. */
 proctype Judge() {
   timeout -> forbid(never_settled, !lost && acknowledged + returned == 0)
 }

@@ -1,6 +1,6 @@
-/* The way of an event through two instances of the adapter, between one broker and one database, with faults.
+/* The path of an event through two instances of the adapter, between one broker and one database, with faults.
  *
- * README.md says what it means and which source file each step stands for; scripts/model checks it. */
+ * README.md explains it and lists the source file of each step; scripts/model checks it. */
 
 #include "world.pml"
 #include "database.pml"
@@ -8,12 +8,12 @@
 #include "relay.pml"
 #include "faults.pml"
 
-/* The broker hands the oldest message to whichever instance. The two are alike, so that the first goes to instance 1 is no loss. */
+/* The broker delivers the oldest message to either instance. The instances are symmetric, so the first message goes to instance 1. */
 #define is_oldest(m) ((ready & BIT(m)) && (ready & (BIT(m) - 1)) == 0)
 #define is_first (ready == EVERY && faults == FAULTS && (unacked[1] | unacked[2] | stored | parked) == 0)
 
 inline deliver(m, i) {
-  printf("%d: is handed message %d\n", i, m);
+  printf("%d: receives message %d\n", i, m);
   ready = ready & ~BIT(m);
   unacked[i] = unacked[i] | BIT(m);
   arrived[i] = arrived[i] | BIT(m)
@@ -27,7 +27,7 @@ end:
   od
 }
 
-/* What must come by itself: a transaction that nobody waits for ends, a process is started, a session takes its lock. */
+/* Steps that happen eventually: an orphaned transaction ends, a process is started, a session takes its lock. */
 proctype Keeper(byte i) {
 end:
   do
@@ -39,7 +39,7 @@ end:
   od
 }
 
-/* Comes when nothing else can be done: the end of every run. */
+/* Runs when no other step is possible: the end of every run. */
 proctype Judge() {
   timeout ->
   atomic {

@@ -1,4 +1,4 @@
-/* The actions of one process after the commit: the wire, the confirmations, and the relay that puts right what went wrong. */
+/* The actions of one process after the commit: publishing, confirms, and the relay that recovers from failures. */
 
 inline reach_queue(i, a) {
   printf("%d: its action %d reaches the queue under id %d\n", i, a, id[a]);
@@ -11,19 +11,19 @@ inline reach_queue(i, a) {
   taken[i] = taken[i] | BIT(a)
 }
 
-/* The connection is lost on the way, or the broker refuses or returns it, or its confirmation is lost. */
+/* The connection is lost, the broker refuses or returns the action, or its confirm is lost. */
 inline note_failure(i, a) {
   printf("%d: has action %d refused, or misses its confirmation\n", i, a);
   faults--;
 #ifdef NO_CONFIRMS
-  /* Counted as published because it was sent. */
+  /* Counts as published because it was sent. */
   confirmed[i] = confirmed[i] | BIT(a)
 #else
   failed[i] = failed[i] | BIT(a)
 #endif
 }
 
-/* ActionExchange and the confirmed publisher, for each action by itself: the broker may take one and lose the next. */
+/* AMQPActionPublisher, for each action separately: the broker may accept one and lose the next. */
 proctype Publisher(byte i; byte a) {
 end:
   do
@@ -60,7 +60,7 @@ inline claim(i, a) {
 #endif
 }
 
-/* The answer to a claim is lost: the next look finds what it took, unless the process counts it as under way. */
+/* The answer to a claim is lost. The next claim finds the rows, unless the process counts them as being published. */
 inline lose_claim(i, a) {
 #ifdef CLAIM_FORGETS
   claims[i] = claims[i] | BIT(a);
@@ -68,11 +68,11 @@ inline lose_claim(i, a) {
   lose_answer(i)
 }
 
-/* ActionRelay over PostgresLedger's control connection. The steps of a turn come in any order here: more than the code does. */
+/* ActionRelay on PostgresEventStore's control connection. The steps of a turn come in any order here, which is more than the code allows. */
 proctype Relay(byte i; byte a) {
 end:
   do
-  /* Marks what is confirmed; where the answer is lost it is marked again. */
+  /* Marks confirmed actions as published, again if the answer is lost. */
   :: atomic { up[i] && (confirmed[i] & BIT(a)) ->
        printf("%d: marks action %d as published\n", i, a);
        take_lock(i); mark(BIT(a)); confirmed[i] = confirmed[i] & ~BIT(a); claims[i] = claims[i] & ~BIT(a) }

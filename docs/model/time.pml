@@ -1,25 +1,25 @@
-/* A client that falls silent: commits of events, sweeps of two instances, and the clock.
+/* A client that becomes silent: commits of events, sweeps of two instances, and the clock.
  *
- * Apart from the protocol: here only the times of one client's state matter. README.md says what it means, scripts/model checks it. */
+ * Separate from the protocol, because here only the times of one client's state matter. README.md explains it; scripts/model checks it. */
 
 #define NEVER 15
 #define END 6
-/* How long after an event a risk begins. */
+/* The time from an event to the beginning of a risk. */
 #define SILENCE 2
 
 byte now;
 /* The columns of journey_client_state. */
 byte due_at = NEVER;
 byte check_at = NEVER;
-/* Who holds the row; 0: nobody. */
+/* The process that holds the row; 0: none. */
 byte holder;
 /* How many events may still come, and how often a process may be killed. */
 byte events = 2;
 byte kills = 1;
-/* How often silence was noticed since the last event. */
+/* How often silence was detected since the last event. */
 byte noticed;
 
-/* Properties. With ONLY, a run goes on to its end. */
+/* Properties. With ONLY, a run continues to its end. */
 bool silence_unnoticed;
 bool noticed_twice;
 bool check_after_due;
@@ -37,7 +37,7 @@ bool check_after_due;
 
 #define earlier(a, b) (a < b -> a : b)
 
-/* CommitStatements.updateStates: a look that lies ahead stays where it is, unless the risk begins before it. */
+/* CommitStatements.updateStates: the next check stays at its time, unless the risk begins before it. */
 inline set_times(due) {
 #ifdef LOOK_NEVER_LOWERED
   check_at = (check_at != NEVER && check_at > now -> check_at : due);
@@ -47,7 +47,7 @@ inline set_times(due) {
   due_at = due
 }
 
-/* An event of the client. It may bring a risk that begins sooner than the one that was expected. */
+/* An event of the client. It may cause a risk that begins earlier than the expected one. */
 proctype Commit() {
   byte sooner;
   do
@@ -87,13 +87,13 @@ end:
   od
 }
 
-/* The clock goes on when there is nothing to do at this moment, or before: a sweep may be late. */
+/* The clock advances at any time, so a sweep may be late. */
 proctype Clock() {
   do
   :: atomic { now < END -> now++ }
   :: now == END -> break
   od;
-  /* All is done that can be done. */
+  /* No other step is possible. */
   timeout ->
     forbid(check_after_due, check_at > due_at);
     forbid(silence_unnoticed, due_at <= now)

@@ -1,14 +1,14 @@
-/* What there is: bounds, the broker's queues, the database's rows, the memory of each instance, and the properties. */
+/* The state of the model: bounds, the broker's queues, the database's rows, the memory of each instance, and the properties. */
 
-/* Messages whose event the database takes; each leads to one action. */
+/* Messages whose event the database accepts; each leads to one action. */
 #ifndef EVENTS
 #define EVENTS 2
 #endif
-/* Messages that are refused and belong in the dead letters. */
+/* Messages that are rejected and become dead letters. */
 #ifndef REJECTS
 #define REJECTS 1
 #endif
-/* How many faults a run may have, of any kind, at any step. */
+/* The maximum number of faults in a run, of any kind, at any step. */
 #ifndef FAULTS
 #define FAULTS 2
 #endif
@@ -19,10 +19,10 @@
 #define GOOD (BIT(EVENTS) - 1)
 #define REFUSED (EVERY - GOOD)
 
-/* Index 0 of arrays over instances is unused: 0 as a holder means nobody. */
+/* Index 0 of arrays over instances is unused: 0 as a holder means no instance. */
 #define INSTANCES 3
 #define NOBODY 0
-/* The number of a process that is no more. Numbers are never used again, so one stands for all of them. */
+/* The number of all ended processes. Numbers are never reused, so one value represents all of them. */
 #define DEAD 3
 #define OTHER(i) (3 - (i))
 
@@ -33,20 +33,20 @@ byte faults = FAULTS;
 byte ready = EVERY;
 byte unacked[INSTANCES];
 byte parked;
-/* Actions that reached their queue, and under which id. */
+/* Actions that reached their queue, and their ids there. */
 byte queued;
 byte queued_id[EVENTS];
 
-/* ---- The database. An action's row appears with its event's, in one transaction. */
+/* ---- The database. An action's row is stored with its event's, in one transaction. */
 
 byte stored;
 byte outbox;
 byte published;
 byte holder[EVENTS];
 byte id[EVENTS];
-/* The client's summary, as the set of events that it holds. */
+/* The client's summary, as the set of events that it contains. */
 byte summary;
-/* Makes the ids of decisions: a decision taken again has another id. */
+/* Generates the ids of decisions: a repeated decision has another id. */
 byte decisions[EVENTS];
 /* Whether the instance's session holds its advisory lock. */
 bool locked[INSTANCES];
@@ -59,13 +59,13 @@ typedef Transaction {
   byte marks;
   byte ids[EVENTS]
 }
-/* The transaction that the instance waits for, and one whose connection is lost, which the server may still end either way. */
+/* The instance's open transaction, and one whose connection is lost, which the server may still commit or roll back. */
 Transaction tx[INSTANCES];
 Transaction orphan[INSTANCES];
 
-/* ---- The memory of an instance: all that a crash takes away. */
+/* ---- The memory of an instance, which is lost in a crash. */
 
-/* The index of loops inside a step; between steps it means nothing. */
+/* The loop index inside a step; unused between steps. */
 #ifdef BREADTH_FIRST
 byte e;
 #else
@@ -78,17 +78,17 @@ bool up[INSTANCES];
 mtype phase[INSTANCES] = resting;
 byte arrived[INSTANCES];
 byte batch[INSTANCES];
-/* Of the batch: what was delivered on the channel that is open now. */
+/* The part of the batch that was delivered on the open channel. */
 byte current[INSTANCES];
 byte dead_letters[INSTANCES];
 byte dead_letters_sent[INSTANCES];
 byte dead_letters_current[INSTANCES];
-/* Actions: on the wire, with the broker but not confirmed, confirmed, not published. */
+/* Actions: sent, accepted but not confirmed, confirmed, failed. */
 byte sent[INSTANCES];
 byte taken[INSTANCES];
 byte confirmed[INSTANCES];
 byte failed[INSTANCES];
-/* Actions that this process is about to publish, from before their COMMIT until it is noted that they are published. */
+/* Actions that this process is publishing, from before their COMMIT until their publication is recorded. */
 byte claims[INSTANCES];
 #ifdef HOLDER_BY_PID
 bool same_pid[INSTANCES];
@@ -107,7 +107,7 @@ bool action_lost;
 bool instance_without_its_lock;
 bool not_settled;
 
-/* With ONLY, the run goes on until that one is violated, whatever else was before it; with ENDS it is the formula alone that counts. */
+/* With ONLY, the run continues until that property is violated, and ignores the others. With ENDS only the formula counts. */
 #if defined(ENDS)
 #define forbid(flag, condition) skip
 #elif defined(ONLY)
@@ -116,7 +116,7 @@ bool not_settled;
 #define forbid(flag, condition) if :: (condition) -> flag = true; assert(!flag) :: else fi
 #endif
 
-/* Nothing under way. What is claimed may stay so, where it was published by others. */
+/* Nothing is in progress. Claimed actions may remain if another instance has published them. */
 #define at_rest(i) (!tx[i].open && !orphan[i].open && phase[i] == resting && unacked[i] == 0 && arrived[i] == 0 && dead_letters[i] == 0 && \
   dead_letters_sent[i] == 0 && sent[i] == 0 && taken[i] == 0 && confirmed[i] == 0 && failed[i] == 0 && (up[i] == locked[i]))
 
