@@ -1,11 +1,11 @@
-// The floor: the least work that any program could do on the same servers for the same promise. It drains the ingest queue, inserts the rows of events,
-// scores and outbox that the adapter inserts with one statement a batch, publishes as many actions as the adapter does, of the same size and to the same queues,
-// under publisher confirms, and acknowledges last. There is no logic in it: no mapping, no state of a client, no decision, and no explanation but the
-// one it is given. What a figure of the adapter is worth is told by its ratio to this program's figure in the same run.
+// The floor: the minimal work for the adapter's guarantees on the same servers. It consumes the ingest queue and inserts the same rows of events, scores
+// and outbox as the adapter, with one statement per batch. It publishes as many actions of the same size to the same queues with publisher confirms, and
+// acknowledges last. It has no logic: no mapping, no client state, no decisions, and a fixed explanation. The adapter's results are reported relative to
+// this program's results in the same run.
 //
 // usage: floor WORKERS BATCH WINDOW BODY EMAIL VOICE HUMAN EXPLANATION, with AMQP_URL and DATABASE_URL in the environment. BODY is the size of an
-// action's body in bytes; EMAIL, VOICE and HUMAN are how many actions go to each channel for a million messages; EXPLANATION is the JSON that each
-// score is stored with. It ends on SIGTERM.
+// action's body in bytes; EMAIL, VOICE and HUMAN are the actions per channel for a million messages; EXPLANATION is the JSON stored with each score.
+// It ends on SIGTERM.
 #include <amqp.h>
 #include <amqp_framing.h>
 #include <amqp_tcp_socket.h>
@@ -41,7 +41,7 @@ typedef struct {
   char body[1024];
 } message;
 
-// The member of a flat CloudEvent, cut out by its key: the messages of the benchmark hold no escapes.
+// A member of a flat CloudEvent, found by its key. The benchmark's messages contain no escapes.
 static const char *member(const message *m, const char *key, size_t *length) {
   char wanted_key[64];
   int n = snprintf(wanted_key, sizeof wanted_key, "\"%s\":\"", key);
@@ -130,7 +130,7 @@ static void append_jsonb(buffer *b, const char *text, size_t count) {
 
 // MARK: database
 
-// The stage of an event's type, so that the rows fall under the same partial indexes.
+// The stage of an event's type, so that the same partial indexes cover the rows.
 static const char *stage(const char *type, size_t length) {
   static const char *const stages[][2] = {
     {"lead_created", "lead"}, {"lead_qualified", "qualified_lead"}, {"contract_signed", "onboarding"}, {"meeting_scheduled", "onboarding"},
@@ -144,12 +144,12 @@ static const char *stage(const char *type, size_t length) {
   return "active_project";
 }
 
-// What is to be published for a batch: the message that causes it, and the channel.
+// An action to publish: the message that causes it, and the channel.
 typedef struct {
   int message, channel;
 } publication;
 
-// The columns that the adapter fills. Rows of a batch go in by one statement, so the acknowledgement can wait for one commit.
+// The columns that the adapter fills. One statement inserts the rows of a batch, so the acknowledgement waits for one commit.
 static const char *insert =
   "WITH e AS (INSERT INTO client_journey_events (id, client_id, org_id, stage, event_type, metadata, occurred_at, source, source_event_id) "
   "SELECT unnest($1::uuid[]), unnest($2::uuid[]), unnest($3::uuid[]), unnest($4::text[]), unnest($5::text[]), unnest($6::jsonb[]), "
@@ -239,7 +239,7 @@ static amqp_connection_state_t connect_broker(void) {
   return connection;
 }
 
-// Takes what is there up to the batch size; waits for the first message only.
+// Takes available messages up to the batch size; waits only for the first one.
 static int drain(amqp_connection_state_t connection, message *messages) {
   int count = 0;
   while (count < batch_size) {
@@ -263,7 +263,7 @@ static int drain(amqp_connection_state_t connection, message *messages) {
   return count;
 }
 
-// Spreads each channel's share evenly over the messages. As with the adapter, a message leads to one action at most: the channel that is furthest behind.
+// Spreads each channel's share evenly over the messages. As with the adapter, a message leads to at most one action: for the channel that lags most.
 static int plan(int count, long *debts, publication *publications) {
   int planned = 0;
   for (int i = 0; i < count; i++) {
@@ -289,7 +289,7 @@ static size_t write_body(char *body, const char *id, size_t id_length, const cha
   return (size_t)n + 3;
 }
 
-// The same properties as on an action of the adapter: a worker relies on them.
+// The same properties as those of the adapter's actions, which consumers rely on.
 static int publish_one(amqp_connection_state_t connection, const message *m, int channel, char *body) {
   size_t id_length, subject_length;
   const char *id = member(m, "id", &id_length), *subject = member(m, "subject", &subject_length);
@@ -316,7 +316,7 @@ static int publish_one(amqp_connection_state_t connection, const message *m, int
 static void publish(
   amqp_connection_state_t connection, const message *messages, const publication *publications, int count, uint64_t *sequence, bool *acked, char *body
 ) {
-  // Confirms may come in any order: counted by tag.
+  // Confirms may come in any order, so they are counted by tag.
   uint64_t first = *sequence + 1, last = *sequence + (uint64_t)count;
   memset(acked, 0, (size_t)count);
   int open = 0, next = 0;

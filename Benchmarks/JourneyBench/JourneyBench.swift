@@ -4,34 +4,37 @@ import Foundation
 @main struct JourneyBench: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "make bench ARGS=…",
-    abstract: "Measures the adapter against its floor: the least work on the same servers, in the same run.",
+    abstract: "Compares the adapter with the floor, a program that does the minimal work on the same servers.",
     discussion: """
-      Without --rate, --history, --hot-client, --hot-share, --instances, --backlog, --sweep or --only it measures all that is asked of the adapter, and tells what is reached: a \
-      full queue, with two instances, with older events, of one client who says much; latency at 200 and 1,000 events a \
-      second, the most that is kept up with, and latency at 70 % of that; 50,000 of 1,000,000 clients who fall due at once while events come. With any of them \
-      it measures that alone.
+      By default it measures all targets of the adapter and reports which are reached: draining a full queue, with two \
+      instances, with older events, and with one very active client; latency at 200 and 1,000 events per second, the highest \
+      sustained rate, and latency at 70 % of it; and 50,000 of 1,000,000 clients that become due at the same time while events \
+      arrive. With --rate, --history, --hot-client, --hot-share, --instances, --backlog, --sweep or --only it runs only that \
+      measurement.
 
-      Starts private servers of its own and deletes them. Read the figures as ratios: other work on the machine changes them.
+      Starts private servers and deletes them afterwards. Compare ratios, because other load on the machine changes the figures.
       """)
 
-  @Flag(help: "Measure all in spite of --history or --hot-client, with so many older events.") var all = false
-  @Option(help: "Events of a round; 1 % of them are published twice.") var events = 50_000
+  @Flag(help: "Measure all targets, with the older events of --history or --hot-client.") var all = false
+  @Option(help: "Events per round; 1 % of them are published twice.") var events = 50_000
   @Option(help: "Clients, in 20 organisations.") var clients = 2_000
   @Option(help: "Rules and settings: literal or default.") var profile = "literal"
-  @Option(help: "Rounds; the table shows their medians.") var rounds = 3
+  @Option(help: "Rounds; the table shows the medians.") var rounds = 3
   @Option(help: "The adapter's commit workers (default: its own default).") var workers: Int?
   @Option(help: "The floor's workers.") var floorWorkers = 4
-  @Option(help: "Adapters on the one queue.") var instances: Int?
-  @Option(help: "Older events that are already stored (1000000 where all is measured).") var history: Int?
-  @Option(help: "Older events of one client, on top (100000 where all is measured).") var hotClient: Int?
-  @Option(help: "The percentage of events that speak of that client (default: 10 with --hot-client).") var hotShare:
-    Int?
-  @Option(help: "Open loop: events a second; measures latency.") var rate: Int?
-  @Option(help: "How long each round of the open loop lasts, in seconds.") var seconds = 10
-  @Option(help: "A long drain of so many events by the adapter alone: prints its memory on the way.") var backlog: Int?
-  @Flag(help: "Clients who fall due at once while events come (--rate, default 200 a second), in the default profile.")
+  @Option(help: "Adapters on the same queue.") var instances: Int?
+  @Option(help: "Older events that are already stored (1000000 if all targets are measured).") var history: Int?
+  @Option(help: "Additional older events of one client (100000 if all targets are measured).") var hotClient: Int?
+  @Option(help: "The percentage of events for that client (default: 10 with --hot-client).") var hotShare: Int?
+  @Option(help: "Open loop: events per second; measures latency.") var rate: Int?
+  @Option(help: "Duration of each round of the open loop, in seconds.") var seconds = 10
+  @Option(help: "A long drain of this many events by the adapter alone; prints its memory meanwhile.") var backlog: Int?
+  @Flag(
+    help:
+      "Clients that become due at the same time while events arrive (--rate, default 200 per second), in the default profile."
+  )
   var sweep = false
-  @Option(help: "How many of them; of all clients one in twenty. 5000 for a quick run.") var due = 50_000
+  @Option(help: "How many clients become due: one in twenty of all clients. 5000 for a quick run.") var due = 50_000
   @Option(help: "Programs to measure: floor, adapter, or both.") var only: Program.Kind?
   @Flag(help: "Print JSON, with every round.") var json = false
   @Option(help: .hidden) var adapterBinary: String
