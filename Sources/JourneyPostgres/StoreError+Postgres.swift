@@ -35,7 +35,7 @@ extension StoreError {
     self.init(
       kind,
       (error.isRaised
-        ? "a trigger or function of the database raises an error; its words are in the server's log" : error.message)
+        ? "a trigger or function of the database raised an error; see the server's log" : error.message)
         + code,
       detail: error.message + code, reason: error.reason)
   }

@@ -31,11 +31,11 @@ struct StoredAction {
     let id = try result.uuid(row, 1)
     let now = Timestamp(microseconds: try result.timestamp(row, 14))
     let expiresAt = try result.timestampIfPresent(row, 13).map { Timestamp(microseconds: $0) }
-    if let expiresAt, expiresAt <= now { throw UnreadableAction("it expired before the broker took it", isFinal: true) }
+    if let expiresAt, expiresAt <= now { throw UnreadableAction("it expired before it was published", isFinal: true) }
     let decidedAt = try id.timestamp ?? Timestamp(microseconds: result.timestamp(row, 17))
     // Read as text: members can write this column, and a number out of range must not fail the query for all others.
     guard let score = try explanation["score"]?.double ?? Double(result.text(row, 15)), score.isFinite else {
-      throw UnreadableAction("its score is no finite number")
+      throw UnreadableAction("its score is not a finite number")
     }
     let level = try explanation["riskLevel"]?.string ?? result.text(row, 16)
     return RecommendedAction(
@@ -67,7 +67,7 @@ struct StoredAction {
     -> Keyword
   {
     guard let keyword = text.flatMap(Keyword.init(rawValue:)) else {
-      throw UnreadableAction("its \(name) is none that is known")
+      throw UnreadableAction("its \(name) has an unknown value")
     }
     return keyword
   }

@@ -110,7 +110,7 @@ private struct DeadLetterOperation {
     for reason in Reason.allCases where ![.expired, .deliveryLimit].contains(reason) {
       try await environment.publish((0..<each).map { message(reason, $0) })
     }
-    try await eventually("\(total) letters", state: { String(program.standardError.suffix(3000)) }) {
+    try await eventually("\(total) dead letters", state: { String(program.standardError.suffix(3000)) }) {
       try await environment.number("SELECT count(*) FROM journey_dead_letters") == total
     }
     struct Statistics: Decodable {
@@ -131,7 +131,7 @@ private struct DeadLetterOperation {
   }
 
   private func deadLettersInQueue(_ count: Int, _ environment: TestEnvironment) async throws {
-    try await eventually("\(count) letters in their queue") {
+    try await eventually("\(count) dead letters in their queue") {
       try await environment.admin.messageCount(queue: "journey.dead-letters") == count
     }
   }
@@ -189,7 +189,7 @@ private struct DeadLetterOperation {
         "dlq", "replay", id.uuidString, "--edit", patch, "--reason", "the time was missing", "--actor", "ann",
       ])
     }
-    try await eventually("an event and a letter of the edited ones") {
+    try await eventually("an event and a dead letter of the edited ones") {
       let deadLetters = try await environment.number(
         "SELECT count(*) FROM journey_dead_letters WHERE caused_by IS NOT NULL AND code = 'invalid_field'")
       return try await environment.number("SELECT count(*) FROM client_journey_events") == 1 && deadLetters == 1
@@ -208,7 +208,7 @@ private struct DeadLetterOperation {
     var command = ["dlq", "replay", "--all", "--rate", "500", "--reason", "mended", "--actor", "ann"]
     for (turn, mark) in marks.enumerated() {
       let program = try environment.start(command)
-      try await eventually("\(mark) letters replayed", state: { program.standardError }) {
+      try await eventually("\(mark) dead letters replayed", state: { program.standardError }) {
         if let ending = program.ending {
           throw Timeout(description: "the replay ended by \(ending): \(program.standardError)")
         }
@@ -226,7 +226,7 @@ private struct DeadLetterOperation {
   func settles(_ environment: TestEnvironment, _ program: ChildProcess) async throws {
     var states: [[String]] = []
     try await eventually(
-      "\(healing + 1) events, \(failing) letters open again",
+      "\(healing + 1) events, \(failing) dead letters open again",
       state: { "\(states) \(program.standardError.suffix(3000))" }
     ) {
       states = try await environment.rows(
@@ -263,7 +263,7 @@ private struct DeadLetterOperation {
     let doubled = published.count - copies.count - 1
     #expect(
       (0...(kills * 100)).contains(doubled),
-      "the edited letter that failed is published twice, the others once but for what kills cut off")
+      "only the edited dead letter that failed, and batches cut off by kills, are published twice")
     for (id, deadLetter) in newIDs.map({ ($0[0], $0[1]) }) {
       let first = published.first { $0.properties.messageID == id }
       #expect(first?.properties.headers["x-journey-caused-by"]?.stringValue == deadLetter)

@@ -234,7 +234,7 @@ final class FaultRun {
     let running = programs.filter { $0.ending == nil }
     if setup.mayGiveUp { try await replayGivenUp() }
     try await environment.settles(events: workload.events.count, within: .seconds(150), running.first)
-    try await eventually("\(unmappable) letters in the archive", within: .seconds(60), state: { self.logs }) {
+    try await eventually("\(unmappable) dead letters in the archive", within: .seconds(60), state: { self.logs }) {
       try await self.environment.number(
         "SELECT count(DISTINCT message_id) FROM journey_dead_letters WHERE message_id LIKE 'stray%'") >= self.unmappable
     }

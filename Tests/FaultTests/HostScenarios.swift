@@ -48,14 +48,14 @@ extension Scenario {
         try await faultRun.publish()
         let free = workload.events.count { !isHeld($0) }
         try await eventually(
-          "\(free) events of clients that nobody holds", within: .seconds(20), state: { faultRun.logs }
+          "\(free) events of clients that are not locked", within: .seconds(20), state: { faultRun.logs }
         ) {
           Int(try await environment.rows(stored)[0][0]) == free
         }
         let rest = .seconds(FaultSettings.isLong ? 60 : 5) - start.duration(to: .now)
         if rest > .zero { try await Task.sleep(for: rest) }
         #expect(
-          Int(try await environment.rows(stored)[0][1]) == before, "what the host holds is not stored past its lock")
+          Int(try await environment.rows(stored)[0][1]) == before, "events of locked rows must not be stored")
         try await session.letGo()
         try await environment.settles(events: workload.events.count, within: .seconds(30), program)
         #expect(program.ending == nil, "\(program.standardError)")
@@ -106,7 +106,7 @@ extension Scenario {
         try await deletes
         let last = events(doomed.prefix(100), "after")
         try await faultRun.deliver(last)
-        try await eventually("\(last.count) letters", state: { faultRun.logs }) {
+        try await eventually("\(last.count) dead letters", state: { faultRun.logs }) {
           try await environment.number("SELECT count(*) FROM journey_dead_letters WHERE message_id LIKE 'after%'")
             == last.count
         }
@@ -168,7 +168,7 @@ extension Scenario {
           let settled =
             "SELECT (SELECT count(*) FROM journey_dead_letters WHERE message_id LIKE 'culprit%' AND code = 'refused_by_database') "
             + "+ (SELECT count(*) FROM client_journey_events WHERE source_event_id LIKE 'culprit%')"
-          try await eventually("letters of what was at fault, or its events", state: { faultRun.logs }) {
+          try await eventually("dead letters of what was at fault, or its events", state: { faultRun.logs }) {
             try await environment.number(settled) == culprits.count
           }
         }

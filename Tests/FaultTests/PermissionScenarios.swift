@@ -38,7 +38,7 @@ extension Scenario {
         // to the next.
         var found = [0, 0]
         try await eventually(
-          "\(strangers) messages of strangers", within: .seconds(60), state: { "\(found) came. \(faultRun.logs)" }
+          "\(strangers) messages of unknown clients", within: .seconds(60), state: { "\(found) came. \(faultRun.logs)" }
         ) {
           found = [
             0,

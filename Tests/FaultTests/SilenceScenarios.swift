@@ -124,7 +124,7 @@ private struct Silence {
   func check(_ faultRun: FaultRun) async throws {
     let environment = faultRun.environment
     let due = "SELECT count(*) FROM journey_client_state WHERE check_at <= now() AND merged_into IS NULL"
-    try await eventually("nobody due", within: .seconds(60), state: { faultRun.logs }) {
+    try await eventually("no client due", within: .seconds(60), state: { faultRun.logs }) {
       let silent = try await silent(faultRun)
       let waiting = try await environment.number(due)
       return silent == clients.count && waiting == 0
@@ -140,7 +140,7 @@ private struct Silence {
       ).map { $0[0] })
     #expect(
       late.count < clients.count / 2,
-      "too slow to see anything: \(late.count) of \(clients.count) were silent already when they were met")
+      "too slow: \(late.count) of \(clients.count) clients were silent before their first evaluation")
     let times = Dictionary(try await environment.rows(Self.evaluations).map { ($0[0], $0[1]) }) { first, _ in first }
     for client in clients.map(\.id) where !late.contains(client) {
       #expect(

@@ -19,7 +19,7 @@ import Testing
           properties: MessageProperties(contentType: "application/json", headers: ["x-source": .string("fax")]),
           body: Array(#"{"page":\#($0)}"#.utf8))
       })
-    try await eventually("\(count) letters", state: { program.standardError }) {
+    try await eventually("\(count) dead letters", state: { program.standardError }) {
       try await environment.number("SELECT count(*) FROM journey_dead_letters") == count
     }
     try await environment.stop(program)
@@ -63,7 +63,7 @@ import Testing
     try await TestEnvironment.with(servers: servers) { environment in
       try await deadLetters(environment, 300)
       let replay = try environment.start(["dlq", "replay", "--all", "--rate", "50", "--wait", "2"])
-      try await eventually("some letters replayed", state: { replay.standardError }) {
+      try await eventually("some dead letters replayed", state: { replay.standardError }) {
         try await environment.number("SELECT count(*) FROM journey_dead_letters WHERE state = 'replayed'") > 0
       }
       try await servers.erlang(Self.set)
@@ -98,7 +98,7 @@ import Testing
         APIEnvironment.token("00000000-0000-4000-8000-000000000001", operations: true),
         body: #"{"all":true,"rate":0.5,"reason":"test"}"#)
       #expect(answer.status < 300, "\(answer.body)")
-      try await eventually("the first letter", state: { program.standardError }) {
+      try await eventually("the first dead letter", state: { program.standardError }) {
         try await environment.number("SELECT count(*) FROM journey_dead_letters WHERE state = 'replayed'") > 0
       }
       try await servers.erlang(Self.set)

@@ -23,7 +23,7 @@ import Testing
             properties: MessageProperties(contentType: "application/json", headers: ["x-source": .string("fax")]),
             body: Array(#"{"page":\#($0)}"#.utf8))
         })
-      try await eventually("\(count) letters", state: { program.standardError }) {
+      try await eventually("\(count) dead letters", state: { program.standardError }) {
         try await environment.number("SELECT count(*) FROM journey_dead_letters") == count
       }
       try await environment.stop(program)
@@ -96,7 +96,7 @@ import Testing
   @Test func statisticsNameAReplayThatWasCutOff() async throws {
     try await environment(deadLetters: 300) { environment, _ in
       let replay = try environment.start(["dlq", "replay", "--all", "--rate", "20", "--actor", "ann"])
-      try await eventually("the first letters", state: { replay.standardError }) {
+      try await eventually("the first dead letters", state: { replay.standardError }) {
         try await environment.number("SELECT count(*) FROM journey_dead_letters WHERE state = 'replayed'") > 0
       }
       let during = try await environment.succeed(["dlq", "stats"])

@@ -24,7 +24,7 @@ import Testing
   }
 
   private func deadLetters(_ count: Int, _ environment: TestEnvironment, _ program: ChildProcess) async throws {
-    try await eventually("\(count) letters", state: { String(program.standardError.suffix(3000)) }) {
+    try await eventually("\(count) dead letters", state: { String(program.standardError.suffix(3000)) }) {
       try await environment.number("SELECT count(*) FROM journey_dead_letters") == count
     }
   }

@@ -95,7 +95,7 @@ import Testing
         again = try await APIEnvironment.serve(environment)
       }
       let running = again ?? api
-      try await eventually("the letter", state: { String(running.program.standardError.suffix(3000)) }) {
+      try await eventually("the dead letter", state: { String(running.program.standardError.suffix(3000)) }) {
         try await environment.number("SELECT count(*) FROM journey_dead_letters") == 1
       }
       try await body(running, try await environment.rows("SELECT id FROM journey_dead_letters")[0][0])

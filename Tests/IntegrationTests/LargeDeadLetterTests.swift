@@ -44,7 +44,7 @@ import Testing
       let environment = api.environment
       try await publish(environment, bytes: Self.size, id: "large")
       try await publish(environment, bytes: 100, id: "small")
-      try await eventually("two letters", state: { String(api.program.standardError.suffix(3000)) }) {
+      try await eventually("two dead letters", state: { String(api.program.standardError.suffix(3000)) }) {
         try await environment.number("SELECT count(*) FROM journey_dead_letters") == 2
       }
       let ids = try await environment.rows("SELECT id, body_size FROM journey_dead_letters ORDER BY body_size DESC")
@@ -179,7 +179,7 @@ import Testing
       }
       let before = peak()
       try await publish(environment, bytes: 100_000_000, id: "huge")
-      try await eventually("its letter", state: { String(program.standardError.suffix(3000)) }) {
+      try await eventually("its dead letter", state: { String(program.standardError.suffix(3000)) }) {
         try await environment.number("SELECT count(*) FROM journey_dead_letters") == 1
       }
       let after = peak()

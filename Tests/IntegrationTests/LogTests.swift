@@ -65,7 +65,7 @@ import Testing
         raw("{}", "text/\(key)"), raw("{}", "application/json", ["x-source": .string(Self.hostile)]),
         raw("{}", "application/json", ["x-source": .string("stripe"), "x-org-id": .string(Self.hostile)]),
       ])
-      try await eventually("the letters", state: { program.standardError }) {
+      try await eventually("the dead letters", state: { program.standardError }) {
         try await environment.number("SELECT count(*) FROM journey_dead_letters") == 7
       }
       try await environment.settles(events: 1, program)
@@ -122,7 +122,7 @@ import Testing
           properties: MessageProperties(contentType: "application/cloudevents+json"),
           body: Array(#"{"kanarivogel":{"kanarivogel":kanarivogel}}"#.utf8)))
       try await environment.publish(messages)
-      try await eventually("the letters", within: .seconds(90), state: { program.standardError }) {
+      try await eventually("the dead letters", within: .seconds(90), state: { program.standardError }) {
         // Other events arrive meanwhile. They show which event causes the failure.
         try await environment.publish([event("more-\(UUID().uuidString)")])
         return try await environment.number("SELECT count(*) FROM journey_dead_letters") >= 3

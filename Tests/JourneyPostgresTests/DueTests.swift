@@ -74,7 +74,7 @@ import Testing
       let looked = try await stores[2].evaluateDue(limit: 10, passingOver: PassedOver())
       #expect(looked.looked == 1)
       #expect(looked.evaluated.isEmpty)
-      #expect(try await rows(Self.state, other)[0][3] == "t", "the look has to be moved on")
+      #expect(try await rows(Self.state, other)[0][3] == "t", "the next check must move on")
       #expect(try await stores[2].evaluateDue(limit: 10, passingOver: PassedOver()).looked == 0)
       #expect(try await stores[3].evaluateDue(limit: 10, passingOver: PassedOver()).evaluated.count == 1)
     }

@@ -68,7 +68,7 @@ import Testing
         #expect(age > -1 && age < 20, "\(name): \(age)")
         #expect(
           try asOf(try await read(list)).timeIntervalSince1970.remainder(dividingBy: 10) == 0,
-          "\(name) changes with every look")
+          "\(name) changes with every read")
       }
     }
   }

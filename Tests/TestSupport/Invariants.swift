@@ -102,7 +102,7 @@ struct Invariants {
       WHERE s.id IS NULL OR s.recommended_actions ->> 0 <> a.action OR s.risk_level <> a.risk_level OR s.score <> a.score
         OR s.event_id <> a.event_id OR s.org_id <> a.org_id OR a.published_at IS NULL OR a.state <> 'published'
       """)
-    #expect(differing.isEmpty, "actions that are not their score's best, or not published; \(note)")
+    #expect(differing.isEmpty, "actions that are not the best of their score, or not published; \(note)")
     switch profile {
     case .literal:
       #expect(
@@ -132,7 +132,7 @@ struct Invariants {
           SELECT FROM journey_actions a
           WHERE a.client_id = s.client_id AND a.action = s.recommended_actions ->> 0 AND a.decided_at <= s.generated_at)
         """)
-      #expect(missing.isEmpty, "what was recommended best was published then or before; \(note)")
+      #expect(missing.isEmpty, "the best action of each score was published then or before; \(note)")
     }
   }
 

@@ -194,7 +194,7 @@ enum RawPublisher {
         let got = recv(socket, &buffer, buffer.count, 0)
         guard got != 0 else { throw Failure(description: "the broker closed the connection") }
         guard got > 0 else {
-          throw Failure(description: "the broker says nothing: \(String(cString: strerror(errno)))")
+          throw Failure(description: "no answer from the broker: \(String(cString: strerror(errno)))")
         }
         bytes += buffer[..<got]
       }

@@ -199,7 +199,7 @@ struct ClientResolution {
           .unknownClient, field: "client", value: key.reference.text, isRetried: key.reference.whenUnknown.isRetried,
           "no such client in the organisation \(key.orgID.text), and the mapping does not create one"
             + (key.reference.ignoresEmail
-              ? "; its e-mail address finds none, as the mapping does not say that the source verifies it (emailVerified)"
+              ? "; its e-mail address is not used, because the mapping does not say that the source verifies it (emailVerified)"
               : "")))
     }
     return true

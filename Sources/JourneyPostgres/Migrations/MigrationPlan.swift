@@ -84,8 +84,8 @@ public enum MigrationError: Error, Sendable, CustomStringConvertible {
     case .access(let problems):
       return Self.list(
         """
-        roles hold more than they are meant to, and this login may not take it away; have the owner or an administrator \
-        revoke it, then migrate again
+        roles hold excess privileges that this login cannot revoke; have the owner or an administrator revoke them, then \
+        migrate again
         """, problems)
     }
   }

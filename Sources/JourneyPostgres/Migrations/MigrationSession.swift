@@ -57,7 +57,7 @@ struct MigrationSession {
       guard error.sqlState == "55P03" else { throw error }
       throw PostgresError(
         .transient, sqlState: error.sqlState, operation: error.operation,
-        "another session has held the lock of migrations for 10 minutes; find it in pg_locks (locktype advisory), and end it if it is no migration"
+        "another session has held the migration lock for 10 minutes; find it in pg_locks (locktype advisory), and end it if it is not a migration"
       )
     }
   }
@@ -113,7 +113,7 @@ struct MigrationSession {
     guard connection.isInTransaction else {
       throw MigrationError.failed(
         fileName: migration.fileName, line: nil,
-        reason: "the file ends the transaction that it is run in; remove its COMMIT or ROLLBACK",
+        reason: "the file ends its own transaction; remove its COMMIT or ROLLBACK",
         isRetriable: false)
     }
     let milliseconds = Int32((ContinuousClock.now - started) / .milliseconds(1))

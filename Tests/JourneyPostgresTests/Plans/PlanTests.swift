@@ -87,9 +87,9 @@ import Testing
         _ = try await check(round, try scenario.events(of: everyone, count: 500, round))
       }
       var events = try scenario.events(of: known, "first")
-      _ = try await check("clients that were not met before", events)
+      _ = try await check("new clients", events)
       events = try scenario.events(of: known, "second")
-      let outbox = try #require(try await check("clients that are known", events).outbox)
+      let outbox = try #require(try await check("known clients", events).outbox)
       let linked = try scenario.events(
         of: numbers.prefix(20).map { ClientReference(externalID: "c\(3 * $0)") }, "linked")
       for (work, events) in [
@@ -98,7 +98,7 @@ import Testing
         let plans = try await scenario.commit(events).plans
         #expect(
           !plans.contains { $0.text == ClientStatements.findAndLock.sql },
-          "clients that are known \(work) took a second look")
+          "known clients \(work) needed a second query")
       }
       let again = try await check(
         "the same events again, and a batch that is published", events, published: [outbox.id])
@@ -130,7 +130,7 @@ import Testing
         try await scenario.store.release([batch.actions[0].id], of: batch.id, because: "refused")
         try await scenario.store.markPublished(others)
       }
-      Self.report(wanted.findings(settled, in: "what the relay notes"))
+      Self.report(wanted.findings(settled, in: "what the relay records"))
     }
   }
 
