@@ -2,7 +2,7 @@
  *
  * README.md explains it and lists the source file of each step; scripts/model checks it. */
 
-#include "world.pml"
+#include "state.pml"
 #include "database.pml"
 #include "instance.pml"
 #include "relay.pml"
