@@ -34,12 +34,14 @@ public struct JSONWriter: ~Copyable, Sendable {
   }
 
   /// A key that needs no escapes.
+  @inline(__always)
   public mutating func key(_ name: StaticString) {
     unescaped(name)
     out.append(ASCII.colon)
     needsComma = false
   }
 
+  @inline(__always)
   public mutating func string(_ text: String) {
     text.withBytes { source in
       guard let base = source.baseAddress, source.isPlainInJSON else {
@@ -54,6 +56,7 @@ public struct JSONWriter: ~Copyable, Sendable {
   }
 
   /// A string that needs no escapes.
+  @inline(__always)
   public mutating func unescaped(_ text: String) {
     text.withBytes { source in
       quoted(atMost: source.count) { buffer in
@@ -62,6 +65,7 @@ public struct JSONWriter: ~Copyable, Sendable {
       }
     }
   }
+  @inline(__always)
   public mutating func unescaped(_ text: StaticString) {
     quoted(atMost: text.utf8CodeUnitCount) { buffer in
       buffer.update(from: text.utf8Start, count: text.utf8CodeUnitCount)
@@ -69,11 +73,13 @@ public struct JSONWriter: ~Copyable, Sendable {
     }
   }
 
+  @inline(__always)
   public mutating func uuid(_ id: UUID) {
     quoted(atMost: UUID.textLength) { id.writeText(to: $0) }
   }
 
   /// RFC 3339 in UTC, like `Timestamp.iso8601`.
+  @inline(__always)
   public mutating func time(_ time: Timestamp) {
     quoted(atMost: Timestamp.maxTextLength) { time.writeISO8601(to: $0) }
   }
@@ -85,6 +91,7 @@ public struct JSONWriter: ~Copyable, Sendable {
 
   /// The shortest decimal that reads back as `number`, in the format of JavaScript's `JSON.stringify`: `12`, `0.1`,
   /// `1e+21`. Null if the number is not finite. Source: ECMA-262, Number::toString.
+  @inline(__always)
   public mutating func double(_ number: Double) {
     separate()
     if let whole = plainWhole(number) { out.append(decimal: whole) } else { out.append(javaScriptText(number)) }
@@ -102,6 +109,7 @@ public struct JSONWriter: ~Copyable, Sendable {
 
   /// Appends bytes that already are one JSON value.
   public mutating func raw(_ value: [UInt8]) { raw(value[...]) }
+  @inline(__always)
   public mutating func raw(_ value: ArraySlice<UInt8>) {
     separate()
     value.withUnsafeBufferPointer { out.append($0) }
@@ -135,17 +143,20 @@ public struct JSONWriter: ~Copyable, Sendable {
 
   // MARK: Parts
 
+  @inline(__always)
   private mutating func separate() {
     if needsComma { out.append(ASCII.comma) }
     needsComma = true
   }
 
+  @inline(__always)
   private mutating func open(_ bracket: UInt8) {
     separate()
     out.append(bracket)
     needsComma = false
   }
 
+  @inline(__always)
   private mutating func close(_ bracket: UInt8) {
     out.append(bracket)
     needsComma = true

@@ -6,6 +6,7 @@ struct StateWriter: ~Copyable {
 
   var bytes: [UInt8] { out.bytes }
 
+  @inline(__always)
   mutating func byte(_ value: UInt8) { out.append(value) }
 
   /// A fixed-size number of eight bytes.
@@ -13,6 +14,7 @@ struct StateWriter: ~Copyable {
     withUnsafeBytes(of: value.littleEndian) { $0.withMemoryRebound(to: UInt8.self) { out.append($0) } }
   }
 
+  @inline(__always)
   mutating func unsigned(_ value: UInt64) {
     out.append(atMost: 10) { buffer in
       var rest = value, index = 0
@@ -28,6 +30,7 @@ struct StateWriter: ~Copyable {
 
   mutating func signed(_ value: Int64) { unsigned(UInt64(bitPattern: (value << 1) ^ (value >> 63))) }
 
+  @inline(__always)
   mutating func string(_ value: String) {
     value.withBytes {
       unsigned(UInt64($0.count))
@@ -35,10 +38,12 @@ struct StateWriter: ~Copyable {
     }
   }
 
+  @inline(__always)
   mutating func uuid(_ value: UUID) {
     withUnsafeBytes(of: value.uuid) { $0.withMemoryRebound(to: UInt8.self) { out.append($0) } }
   }
 
+  @inline(__always)
   mutating func stamp(_ value: EventStamp) {
     signed(value.at.microseconds)
     string(value.id)
