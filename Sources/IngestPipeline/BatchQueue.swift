@@ -1,7 +1,7 @@
 import Journey
 import Synchronization
 
-/// A FIFO of events to commit, which workers take in batches. It never runs two commits of one client at a time, so
+/// A FIFO of events to commit, which workers take from in batches. It never runs two commits of one client at a time, so
 /// parallel commits do not wait for each other's locks.
 ///
 /// No worker waits for a batch to fill. An idle worker takes everything that waits. Another worker starts only when the

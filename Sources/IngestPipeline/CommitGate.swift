@@ -85,7 +85,7 @@ final class CommitGate: Sendable {
       let since = state.failingSince ?? .now
       state.failingSince = since
       let all = state.inDoubt + inDoubt
-      let lately = all.count { suspect in state.passed.map { suspect.refusal!.at > $0.until } ?? true }
+      let lately = all.count { event in state.passed.map { event.refusal!.at > $0.until } ?? true }
       if !hasStored, lately >= CommitWork.sampleSize { return (false, true, [CheckedContinuation<Void, Never>]()) }
       if !hasStored, since.duration(to: .now) >= settings.timeout { return (false, false, []) }
       state.inDoubt = all
@@ -108,8 +108,8 @@ final class CommitGate: Sendable {
   /// Removes all events in doubt, at the end of a run.
   func removeAllInDoubt() -> [PendingEvent] { removeInDoubt { _ in true } }
 
-  private func isDue(_ suspect: PendingEvent, at moment: ContinuousClock.Instant) -> Bool {
-    suspect.refusal.map { moment - $0.at >= settings.refusalPause * $0.count } ?? true
+  private func isDue(_ event: PendingEvent, at moment: ContinuousClock.Instant) -> Bool {
+    event.refusal.map { moment - $0.at >= settings.refusalPause * $0.count } ?? true
   }
 
   private func removeInDoubt(_ isDue: (PendingEvent) -> Bool) -> [PendingEvent] {

@@ -96,7 +96,7 @@ struct CommitWork {
 
   /// Records that an event was refused alone.
   /// - Returns: whether so many are refused that the database may accept nothing.
-  mutating func suspect(_ item: PendingEvent) -> Bool {
+  mutating func recordInDoubt(_ item: PendingEvent) -> Bool {
     inDoubt.append(item)
     return !hasStored && inDoubt.count >= Self.sampleSize
   }

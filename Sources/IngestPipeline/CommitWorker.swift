@@ -119,7 +119,7 @@ final class CommitWorker: Sendable {
           let item = refused(part[0], at: begin, by: error)
           if item.refusal!.count > Self.maxRefusals {
             reject([item])
-          } else if work.suspect(item), !gate.hasPassed(since: work.inDoubt[0].refusal!.at) {
+          } else if work.recordInDoubt(item), !gate.hasPassed(since: work.inDoubt[0].refusal!.at) {
             gate.close(error)
             return putOff(work.left)
           }

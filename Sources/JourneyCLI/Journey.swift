@@ -13,7 +13,7 @@ enum Program {
   }
 }
 
-/// The command `journey`: takes the words of the command line and hands them to the rooms. It has no behaviour of its
+/// The command `journey`: parses the command line and calls the modules. It has no behaviour of its
 /// own.
 struct JourneyCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -24,7 +24,7 @@ struct JourneyCommand: AsyncParsableCommand {
       Exit status: 0 done; 1 failed, or not all of it done; 64 wrong usage; 65 input refused; 69 a server is not reachable; 78 settings, schema \
       or queues are not as they have to be.
       """,
-    version: "0.4.0",
+    version: "0.5.0",
     subcommands: [
       Serve.self, Migrate.self, TopologyCommand.self, Publish.self, Map.self, Mappings.self, Explain.self,
       RecomputeCommand.self,

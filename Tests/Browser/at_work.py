@@ -1,7 +1,7 @@
 """Somebody works with the page while events come: loads more, chooses, scrolls, types, opens, asks. What was begun has to be there afterwards,
 and what the page says has to be so.
 
-Each check stands for a kind of fault that the page had. All are made, and all that fail are told.
+Each check stands for a kind of fault that the page had. All are made, and all failures are reported.
 """
 import traceback
 import world
@@ -243,7 +243,7 @@ def names_as_the_world_has_them():
     need(max(heads) <= edge, f"a name of {len(world.LONG)} characters leaves the other columns in sight ({max(heads)} of {edge})")
     need(js("return Math.max(...[...document.querySelectorAll('tbody tr')].map(e => e.offsetHeight))") < 200, "and its row is no tower")
     cell = f"a[href='#/client/{world.NAMELESS}']"
-    need(js("return document.querySelector(arguments[0]).innerText.trim()", cell) == f"(no name) {world.NAMELESS}", "a client without a name can be seen and told from others")
+    need(js("return document.querySelector(arguments[0]).innerText.trim()", cell) == f"(no name) {world.NAMELESS}", "a client without a name can be seen and distinguished from others")
     go(f"#/client/{world.LONG_NAMED}", "journey-client")
     wait.until(lambda _: world.LONG in text())
     need(js("return document.documentElement.scrollWidth <= innerWidth"), "a long name fits its page")

@@ -15,7 +15,7 @@ def signing_in():
     axe("sign-in")
     page.find_element(By.ID, "token").send_keys("nonsense" + Keys.ENTER)
     wait.until(lambda _: "ended" in text())
-    need(True, "a wrong token is told")
+    need(True, "a wrong token is reported")
     page.get(ADDRESS + "/#token=" + TOKEN)
     ready("journey-map")
     need(TOKEN not in page.current_url, "the token does not stay in the address")
@@ -73,7 +73,7 @@ def the_client():
     need("subscriptionId" in text(), "an event opens its data")
     page.execute_script("location.hash = '#/client/0e000000-0000-4000-8000-000000000001'")
     wait.until(lambda _: "Nothing here" in text())
-    need(True, "an unknown client is told")
+    need(True, "an unknown client is reported")
 
 
 def odd_addresses():
@@ -157,7 +157,7 @@ def operations():
     click("#replay-one")
     wait.until(lambda _: page.find_elements(By.CSS_SELECTOR, "dialog[open]"))
     axe("the question before a replay")
-    page.find_element(By.ID, "reason").send_keys("mended in the browser test")
+    page.find_element(By.ID, "reason").send_keys("corrected in the browser test")
     click("#yes")
     wait.until(lambda _: page.find_elements(By.ID, "replay") and "passed 1, failed again 0, waiting 0" in page.find_element(By.ID, "replay").text)
     need(True, "a dead letter is edited and replayed, and the page says that it passed")
@@ -167,7 +167,7 @@ def operations():
         if any(event["eventType"] == "subscription_renewed" for event in events):
             break
         time.sleep(0.05)
-    need(any(event["eventType"] == "subscription_renewed" for event in events), "the mended event is in the journey")
+    need(any(event["eventType"] == "subscription_renewed" for event in events), "the corrected event is in the journey")
     go("#/operations", "journey-operations")
     click("tbody input[type=checkbox]")
     click("#discard-them", "1 chosen")

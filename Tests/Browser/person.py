@@ -86,7 +86,7 @@ def axe(name):
     if "failure" in found:
         raise AssertionError(f"axe-core failed: {found['failure']}")
     problems = [f"{rule['id']}: {rule['help']}: {node['html'][:160]} {[c['message'] for c in node['any']][:1]}" for rule in found["violations"] for node in rule["nodes"][:3]]
-    # All of them are told together, at the end.
+    # All of them are reported together, at the end.
     barriers.extend(f"{name}: {problem}" for problem in problems)
     done.append(f"{name} is accessible by axe-core {found['testEngine']['version']} ({len(found['passes'])} rules)")
     # What axe-core does not see: text too wide for a narrow window.

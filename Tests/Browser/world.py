@@ -1,6 +1,6 @@
 """More than the demo has: clients at risk by the hundred, one with a thousand events, dead letters by the hundred, names as the world has them.
 
-Everything takes the way that it takes in life: events are published to the broker, and the adapter makes of them what it makes.
+Everything goes the usual way: events are published to the broker, and the adapter makes of them what it makes.
 """
 import json, os, subprocess, tempfile, time
 from contextlib import contextmanager

@@ -32,7 +32,7 @@ import Testing
     }
   }
 
-  /// An instance that died between the letter's confirm and the acknowledgement buries the same message again.
+  /// An instance that died between the dead letter's confirm and the acknowledgement dead-letters the same message again.
   @Test func theSameMessageDeadLetteredAgainIsTheSameDeadLetter() async throws {
     try await DeadLetterFixture.run { stage in
       _ = try await stage.archive.store([.test(1, failedAt: 100)])
@@ -46,7 +46,7 @@ import Testing
       _ = try await stage.archive.store([.test(1, failedAt: 100)])
       try await stage.replayAll()
       #expect(try await stage.all().map(\.state) == [.replayed])
-      // The old letter, delivered once more, changes nothing.
+      // The old dead letter, delivered once more, changes nothing.
       #expect(try await stage.archive.store([.test(1, failedAt: 100)]) == StoredDeadLetters(known: 1))
       #expect(
         try await stage.archive.store([.test(1, failedAt: 200, replayCount: 1)]) == StoredDeadLetters(reopened: 1))
@@ -83,7 +83,7 @@ import Testing
       #expect(try await stage.archive.store([again]) == StoredDeadLetters(known: 1))
       #expect(try await stage.all().map(\.state) == [.new])
       #expect(try await stage.repository.history(of: id).map(\.action) == ["replayed", "failed_again"])
-      // A letter that is gone: the message itself counts.
+      // A dead letter that is gone: the message itself counts.
       var other = DeadLetter.test(2, failedAt: 200, replayCount: 1)
       other.replayOf = UUID()
       #expect(try await stage.archive.store([other]) == StoredDeadLetters(new: 1))
@@ -110,7 +110,7 @@ import Testing
       let (id, _) = try await stage.replays.start(stage.request())
       let store = stage.replays.store(id, why: nil)
       let item = try #require(try await store.claimed(after: nil, limit: 10).first)
-      // A copy of the first burial does not open what is being replayed.
+      // A copy of the first dead-lettering does not open what is being replayed.
       #expect(try await stage.archive.store([.test(1, failedAt: 150, replayCount: 0)]) == StoredDeadLetters(known: 1))
       #expect(
         try await stage.archive.store([.test(1, failedAt: 200, replayCount: item.replayCount)])
@@ -121,9 +121,9 @@ import Testing
     }
   }
 
-  /// A replay notes outcomes of letters that come back at the same time: they wait for each other, never in a circle.
+  /// A replay notes outcomes of dead letters that come back at the same time: they wait for each other, never in a circle.
   ///
-  /// A third session holds a letter until both wait, so that each has locked whatever it locks before that one.
+  /// A third session holds a dead letter until both wait, so that each has locked whatever it locks before that one.
   @Test func aReplayAndTheArchiveDoNotLockEachOtherOut() async throws {
     try await DeadLetterFixture.run { stage in
       let deadLetters = (0..<200).map { DeadLetter.test($0) }
@@ -154,10 +154,10 @@ import Testing
             try connection.rollback()
           }
           for await _ in held {}
-          async let noted: Void = store.record(outcomes)
+          async let recorded: Void = store.record(outcomes)
           async let stored = archive.store(again)
           try await released
-          try await noted
+          try await recorded
           let result = try await stored
           #expect(result == StoredDeadLetters(reopened: 200))
         }

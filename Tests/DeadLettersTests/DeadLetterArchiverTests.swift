@@ -60,7 +60,7 @@ private final class FakeDeadLetterArchive: DeadLetterArchive {
 
 extension DeadLetter {
   fileprivate static func test(_ code: String) -> DeadLetter {
-    // A letter's size, for those that are called by a number: 9 is 9 MiB.
+    // A dead letter's size, for those that are called by a number: 9 is 9 MiB.
     let body = [UInt8](repeating: 0, count: (Int(code) ?? 0) << 20)
     let message = OriginalMessage(
       exchange: "e", routingKey: "k", messageID: nil, contentType: nil, properties: [], headers: [], body: body,

@@ -65,7 +65,7 @@ import Testing
     }
   }
 
-  /// What an ingest queue hands out, a message at a time.
+  /// What an ingest queue delivers, a message at a time.
   private struct Ingest {
     let queue: IngestConsumer
     private let received: AsyncStream<InboundMessage>
@@ -158,7 +158,7 @@ import Testing
     await stage.close()
   }
 
-  /// A letter is on the queue until it is settled, whatever becomes of the consumer.
+  /// A dead letter is on the queue until it is settled, whatever becomes of the consumer.
   @Test func anUnsettledDeadLetterComesAgain() async throws {
     let stage = try await Stage()
     let ingest = try stage.ingest(.never)

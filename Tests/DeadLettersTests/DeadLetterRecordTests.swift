@@ -6,7 +6,7 @@ import JourneyPostgres
 import PostgresClient
 import Testing
 
-/// Every letter that went out has its row in the record, once, whoever finds out that it did.
+/// Every dead letter that went out has its row in the record, once, whoever finds out that it did.
 @Suite struct DeadLetterRecordTests {
   private func actions(_ stage: DeadLetterFixture, of deadLetter: UUID) async throws -> [String] {
     try await stage.repository.history(of: deadLetter).map {
@@ -82,7 +82,7 @@ import Testing
       let (first, items) = try await killedAfterPublishing(stage)
       #expect(try await stage.replays.giveBack(first, why: nil) == 1)
       let (second, _) = try await killedAfterPublishing(stage)
-      // The first publication fails: the letter stays with the second replay, which has to publish it.
+      // The first publication fails: the dead letter stays with the second replay, which has to publish it.
       #expect(try await stage.archive.store([.test(1, failedAt: 200, replayCount: 1)]) == StoredDeadLetters(known: 1))
       #expect(try await stage.all().map(\.state) == [.replaying])
       try await stage.replays.store(second, why: nil).record([(items[0].deadLetterID, .confirmed)])
@@ -92,7 +92,7 @@ import Testing
     }
   }
 
-  @Test(arguments: ["noted later", "given back"]) func anEditedDeadLetterWhoseMessageComesBack(_ then: String)
+  @Test(arguments: ["recorded later", "given back"]) func anEditedDeadLetterWhoseMessageComesBack(_ then: String)
     async throws
   {
     try await DeadLetterFixture.run { stage in
@@ -104,7 +104,7 @@ import Testing
       child.causedBy = items[0].deadLetterID
       #expect(try await stage.archive.store([child]) == StoredDeadLetters(new: 1))
       #expect(try await stage.archive.store([child]) == StoredDeadLetters(known: 1))
-      if then == "noted later" {
+      if then == "recorded later" {
         try await stage.replays.store(id, why: nil).record([(items[0].deadLetterID, .confirmed)])
         #expect(try await stage.all([.replayed]).map(\.id) == [items[0].deadLetterID])
         #expect(try await actions(stage, of: items[0].deadLetterID) == ["edited by ann: confirmed as \(edited)"])
@@ -118,8 +118,8 @@ import Testing
     }
   }
 
-  /// The replay lives, and the message is back before its outcome is noted; then the answer to that is lost, and it is
-  /// noted again.
+  /// The replay lives, and the message is back before its outcome is recorded; then the answer to that is lost, and it is
+  /// recorded again.
   @Test func aRowIsWrittenOnce() async throws {
     try await DeadLetterFixture.run { stage in
       _ = try await stage.archive.store([.test(1), .test(2), .test(3)])

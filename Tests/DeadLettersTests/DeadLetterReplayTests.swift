@@ -4,7 +4,7 @@ import Journey
 import FoundationEssentials
 import Testing
 
-/// The letters of one replay in memory.
+/// The dead letters of one replay in memory.
 private final class FakeReplayStore: ReplayStore {
   struct State: Sendable {
     var claimed: [UUID]

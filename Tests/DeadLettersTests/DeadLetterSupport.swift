@@ -48,7 +48,7 @@ struct DeadLetterFixture {
   }
 }
 
-/// How the archive refuses a letter; nil where it takes it.
+/// How the archive refuses a dead letter; nil where it takes it.
 func refusal(of deadLetter: DeadLetter, by archive: PostgresDeadLetterArchive) async -> StoreError.Kind? {
   do throws(StoreError) {
     _ = try await archive.store([deadLetter])
@@ -58,7 +58,7 @@ func refusal(of deadLetter: DeadLetter, by archive: PostgresDeadLetterArchive) a
   }
 }
 
-/// How a replay refuses to hand its letters out; nil where it does.
+/// How a replay refuses to hand over its dead letters; nil where it does.
 func refusal(of replay: ReplayClaim) async -> StoreError.Kind? {
   do throws(StoreError) {
     _ = try await replay.claimed(after: nil, limit: 1)

@@ -150,7 +150,7 @@ final class FaultRun {
         + #""subject":"\#(client.id)","orgid":"\#(client.org)","data":{}}"#
       : #"{"specversion":"1.0","id":"\#(id)","source"#
     return OutboundMessage(
-      exchange: "journey.events", routingKey: "test.stray",
+      exchange: "journey.events", routingKey: "test.unmappable",
       properties: MessageProperties(contentType: "application/cloudevents+json", messageID: id), body: Array(body.utf8))
   }
 
@@ -236,11 +236,12 @@ final class FaultRun {
     try await environment.settles(events: workload.events.count, within: .seconds(150), running.first)
     try await eventually("\(unmappable) dead letters in the archive", within: .seconds(60), state: { self.logs }) {
       try await self.environment.number(
-        "SELECT count(DISTINCT message_id) FROM journey_dead_letters WHERE message_id LIKE 'stray%'") >= self.unmappable
+        "SELECT count(DISTINCT message_id) FROM journey_dead_letters WHERE message_id LIKE 'unmappable%'")
+        >= self.unmappable
     }
     for program in running { try await environment.stop(program) }
     let deadLetters = try await environment.rows(
-      "SELECT message_id, count(*), min(code) FROM journey_dead_letters WHERE message_id LIKE 'stray%' GROUP BY 1")
+      "SELECT message_id, count(*), min(code) FROM journey_dead_letters WHERE message_id LIKE 'unmappable%' GROUP BY 1")
     #expect(
       deadLetters.allSatisfy { $0[1] == "1" && ["malformed", "unknown_type", "refused_by_database"].contains($0[2]) },
       "\(deadLetters)")

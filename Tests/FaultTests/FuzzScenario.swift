@@ -53,7 +53,7 @@ extension Scenario {
       let applied = counts["received"] - counts["rejected"]
       row.add(sent: sent, stored: stored, deadLetters: deadLetters, lost: max(0, sent - deadLetters - applied))
       // A message that expired in the broker is a dead letter that the adapter never received.
-      #expect(deadLetters + applied == sent, "\(counts), letters \(deadLetters)")
+      #expect(deadLetters + applied == sent, "\(counts), dead letters \(deadLetters)")
       // The first values come before the program has processed its largest batches.
       let settled = memory.dropFirst(memory.count / 4)
       #expect((settled.last ?? 0) < (settled.first ?? 0) * 5 / 4 + 32_768, "kilobytes resident: \(memory)")

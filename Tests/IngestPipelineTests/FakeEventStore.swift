@@ -2,7 +2,7 @@ import TestSupport
 import FoundationEssentials
 import Journey
 
-/// A ledger in memory, whose failures a test writes.
+/// An event store in memory, whose failures a test writes.
 final class FakeEventStore: EventStore {
   struct State: Sendable {
     var attempts = 0
@@ -13,9 +13,9 @@ final class FakeEventStore: EventStore {
     var commits: [[String]] = []
     /// The actions of each outbox batch.
     var batches: [UUID: [UUID]] = [:]
-    /// The actions that are noted as published.
+    /// The actions that are recorded as published.
     var published: [UUID] = []
-    /// Of `published`, those that were noted by a commit.
+    /// Of `published`, those that were recorded by a commit.
     var publishedWithCommits: [UUID] = []
     var released: [UUID] = []
     var abandoned: [OutboxBatch] = []
@@ -48,7 +48,7 @@ final class FakeEventStore: EventStore {
 
   /// - Parameters:
   ///   - act: whether an event leads to an action.
-  ///   - hold: whether somebody else holds an event's client.
+  ///   - hold: whether another transaction holds an event's client.
   ///   - meet: whether an event's client is met for the first time.
   ///   - claim: answers `claimAbandoned` instead of the state.
   ///   - noting: what the nth `markPublished` or `release` throws.

@@ -1,7 +1,7 @@
 import TestSupport
 import Journey
 
-/// A queue in memory. It hands out what is sent, until it is stopped.
+/// A queue in memory. It delivers what is sent, until it is stopped.
 final class FakeSource: EventSource {
   struct State: Sendable {
     var arrived: [InboundMessage] = []
@@ -21,7 +21,7 @@ final class FakeSource: EventSource {
     var released: Int { count { if case .released = $0 { true } else { false } } }
     var postponed: Int { count { if case .postponed = $0 { true } else { false } } }
     var rejected: Int { count { if case .rejected = $0 { true } else { false } } }
-    /// Whether each message that was handed out is settled, and none twice.
+    /// Whether each message that was delivered is settled, and none twice.
     var isEachSettledOnce: Bool {
       settled.count == handedOut.count && handedOut.allSatisfy { settled[$0]?.count == 1 }
     }

@@ -4,7 +4,7 @@ import Journey
 import IngestPipeline
 import Testing
 
-/// What becomes of messages when the ledger fails.
+/// What becomes of messages when the event store fails.
 @Suite(.timeLimit(.minutes(5))) struct PipelineFailureTests {
   @Test func aTransientFailureIsWaitedOutAndNothingIsSettledMeanwhile() async throws {
     let source = FakeSource((0..<20).map { .test($0) })

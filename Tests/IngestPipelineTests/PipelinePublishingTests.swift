@@ -23,7 +23,7 @@ import Testing
     let source = FakeSource((0..<total).map { .test($0) })
     let store = FakeEventStore(act: { _ in true })
     let publisher = FakePublisher(.holding)
-    // The limit is 2 x (1 + 1); a batch that finds room may be over it by all but one.
+    // The limit is 2 x (1 + 1); a batch that finds capacity may be over it by all but one.
     let most = 4 - 1 + 2
     let maxCommitted = Watched(0)
     _ = try await withPipeline(source, store, publisher, .test(batchSize: 2)) { _ in

@@ -241,7 +241,7 @@ import Testing
       try await source.state.wait { $0.settlements == 3000 }
     }
     #expect(busy.now.clashes == 0)
-    #expect(busy.now.most > 5, "the lanes did not run side by side")
+    #expect(busy.now.most > 5, "the workers did not run side by side")
     #expect(source.now.isEachSettledOnce)
   }
 }

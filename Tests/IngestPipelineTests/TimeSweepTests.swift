@@ -121,6 +121,6 @@ import Testing
     #expect(counts.overTime == 10)
     #expect(store.now.dueLimits.count == 1)
     #expect(publisher.now.actions.map(\.id) == first.outbox?.actions.map(\.id))
-    #expect(store.now.published == first.outbox?.actions.map(\.id), "what it published is noted")
+    #expect(store.now.published == first.outbox?.actions.map(\.id), "what it published is recorded")
   }
 }

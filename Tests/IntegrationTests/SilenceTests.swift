@@ -53,7 +53,7 @@ import Testing
       // A full disk, but only for evaluations without an event.
       try await environment.execute(
         """
-        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no room' USING ERRCODE = 'disk_full'; END $$;
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'disk full' USING ERRCODE = 'disk_full'; END $$;
         CREATE TRIGGER refuse BEFORE INSERT ON client_journey_scores FOR EACH ROW WHEN (NEW.event_id IS NULL) EXECUTE FUNCTION refuse();
         UPDATE journey_client_state SET score = 1, due_at = now() - interval '1 second', check_at = now() - interval '1 second'
         """)

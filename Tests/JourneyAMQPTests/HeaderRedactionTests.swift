@@ -46,7 +46,7 @@ import Testing
       name.contains("[-_]?") ? ["-", "_", ""].map { name.replacing("[-_]?", with: $0) } : [String(name)]
     }
     #expect(Set(whole + within.map { "*\($0)*" }) == Set(DeadLetterOptions.redactedHeaders))
-    // Letters are looked at where a name stands anywhere in their headers; of whole names the shorter ones stand in the
+    // Dead letters are looked at where a name stands anywhere in their headers; of whole names the shorter ones stand in the
     // longer ones.
     let looked = try #require(text.split(separator: "'").first { $0.hasPrefix("authorization|cookie|") })
     #expect(looked == "authorization|cookie|" + parts[1])

@@ -17,11 +17,11 @@ import Testing
       readiness: { Readiness(isConsuming: true, isPublishing: true, hasDatabase: true, problems: []) },
       logger: Logger(label: "test") { _ in LinesHandler(log: log) })
     let running = Task { try await server.run() }
-    var told = lines.makeAsyncIterator()
-    #expect(await told.next()?.contains("cannot be served") == true)
+    var logged = lines.makeAsyncIterator()
+    #expect(await logged.next()?.contains("cannot be served") == true)
     try await other.close()
-    // Told once, however often it has tried.
-    #expect(await told.next() == "answering probes")
+    // Reported once, however often it has tried.
+    #expect(await logged.next() == "answering probes")
     let client = try await ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup).connect(
       host: "127.0.0.1", port: port
     ).get()

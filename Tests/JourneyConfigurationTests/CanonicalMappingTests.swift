@@ -97,7 +97,7 @@ struct CanonicalMappingTests {
     let catalog = try ShippedMappings.load(profile)
     let canonical = try #require(catalog["cloudevents"])
     var types: Set<String> = []
-    // What a profile to the letter of the seed leaves out, the new sources may use.
+    // What the profile `literal` leaves out, the new sources may use.
     let sources =
       profile == .literal
       ? ["stripe", "hubspot", "zendesk"] : catalog.sources.filter { !["cloudevents", "journey"].contains($0) }
@@ -210,7 +210,7 @@ struct CanonicalMappingTests {
 
   static let journey: [MappingCase] = [
     MappingCase(
-      "the seed's body",
+      "the design document's body",
       #"{"clientId":"\#(client)","stage":"onboarding","eventType":"meeting_scheduled","metadata":{"meetingDate":"2025-11-25"}}"#,
       "event meeting_scheduled onboarding m1 \(client) 2026-11-20T10:00:00Z",
       metadata: ["meetingDate": "\"2025-11-25\""]),

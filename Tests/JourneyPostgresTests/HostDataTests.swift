@@ -9,18 +9,18 @@ import Testing
 @Suite(.timeLimit(.minutes(5))) struct HostDataTests {
   /// The error of `migrate` and of its rehearsal. Neither changes anything.
   private func refusal(_ worker: PostgresWorker, as migrating: PostgresWorker? = nil) async throws -> String {
-    var told: [String] = []
+    var messages: [String] = []
     for isRehearsal in [true, false] {
       let error = await #expect(throws: MigrationError.self) {
         let migrator = try Migrator(migrating ?? worker, files: ShippedMigrations.load())
         if isRehearsal { _ = try await migrator.rehearse() } else { try await migrator.apply() }
       }
-      told.append(error.map { "\($0)" } ?? "")
+      messages.append(error.map { "\($0)" } ?? "")
       #expect(
         try await worker.rows("SELECT to_regclass('journey_migrations') IS NULL") == ["t"], "something was changed")
     }
-    #expect(told[0] == told[1])
-    return told[0]
+    #expect(messages[0] == messages[1])
+    return messages[0]
   }
 
   private static let org = "00000000-0000-4000-8000-0000000000"
@@ -39,14 +39,14 @@ import Testing
             SELECT '\(Self.org)0b', '\(Self.org)02', 'lead', 'note' FROM generate_series(1, 5);
           INSERT INTO client_journey_scores (id, client_id, org_id) VALUES ('\(Self.org)31', '\(Self.org)77', '\(Self.org)01');
           """)
-      let told = try await refusal(host)
+      let messages = try await refusal(host)
       for words in [
         "client_journey_events: 5 rows have an org_id that is not their client's, for example \(Self.org)21, \(Self.org)22, \(Self.org)23. All",
         "SELECT t.* FROM client_journey_events t JOIN contacts c ON c.id = t.client_id WHERE t.org_id <> c.org_id",
         "client_journey_scores: 1 row has a client_id that no contact has, for example \(Self.org)31.",
         "contacts: 1 row has no organisation that exists, for example \(Self.org)0c.",
-      ] { #expect(told.contains(words), "\(told)") }
-      #expect(told.split(separator: "\n").count == 4, "\(told)")
+      ] { #expect(messages.contains(words), "\(messages)") }
+      #expect(messages.split(separator: "\n").count == 4, "\(messages)")
       // The reported queries find the rows to fix.
       try await host.run(
         "DELETE FROM client_journey_events e USING contacts c WHERE c.id = e.client_id AND c.org_id <> e.org_id; DELETE FROM client_journey_scores; "
@@ -65,10 +65,10 @@ import Testing
           + "GRANT ALL ON ALL TABLES IN SCHEMA public TO \(login)")
       let owner = try await host.rows("SELECT current_user")[0]
       try await withDatabase(try url.loggedIn(as: login, password: "pw")) { migrating in
-        let told = try await refusal(host, as: migrating)
+        let messages = try await refusal(host, as: migrating)
         #expect(
-          told.contains("contacts belongs to \(owner), and \(login) migrates: migrate as \(owner), or run GRANT"),
-          "\(told)")
+          messages.contains("contacts belongs to \(owner), and \(login) migrates: migrate as \(owner), or run GRANT"),
+          "\(messages)")
         for table in [
           "organizations", "contacts", "user_organizations", "client_journey_events", "client_journey_scores",
         ] {

@@ -26,7 +26,7 @@ extension IncomingEvent {
   }
 }
 
-/// A client after its new events were taken in.
+/// A client after its new events were stored.
 struct EvaluatedClient {
   var summary: ClientSummary
   var actionHistory: ActionHistory

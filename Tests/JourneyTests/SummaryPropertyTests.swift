@@ -120,7 +120,7 @@ import Testing
       assessment: assessment, decision: rules.decide(assessment, actionHistory: ActionHistory(), at: .present))
   }
 
-  /// Takes events in as a ledger does: batch by batch, each through the stored form.
+  /// Stores events as a event store does: batch by batch, each through the stored form.
   private func applyInBatches(
     _ events: [HistoryEvent], _ rules: DecisionRules, aiScore: Double?, using random: inout SeededRandom
   ) -> ClientSummary {
@@ -142,7 +142,7 @@ import Testing
     return ClientSummary(encoded: stored) ?? ClientSummary()
   }
 
-  /// What is enough of a history: the rows that a ledger reads to make a lost summary again.
+  /// What is enough of a history: the rows that a event store reads to make a lost summary again.
   private static func selection(of events: [HistoryEvent]) -> Set<HistoryEvent> {
     let newestFirst = events.sorted { $1.stamp < $0.stamp }
     var chosen = Set(newestFirst.prefix(10))

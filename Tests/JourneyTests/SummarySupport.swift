@@ -18,7 +18,7 @@ struct SeededRandom: RandomNumberGenerator {
   mutating func pick<T>(_ choices: [T]) -> T { choices[Int.random(in: 0..<choices.count, using: &self)] }
 }
 
-/// What parameterized tests run with: a failure names the seed that shows it.
+/// What parameterized tests run with: a failure names the random seed that shows it.
 let propertySeeds: [UInt64] = Array(1...16)
 
 /// An event as a summary sees it, and its effect on an invoice.
@@ -76,7 +76,7 @@ extension ClientSummary {
   }
 }
 
-/// A client's invoices, as a ledger keeps them: one row each, merged event by event.
+/// A client's invoices, as a event store keeps them: one row each, merged event by event.
 struct InvoiceRows: Equatable {
   var rows: [String: InvoiceState] = [:]
 
@@ -99,7 +99,7 @@ struct InvoiceRows: Equatable {
 }
 
 extension DecisionRules {
-  /// The design document to the letter: every addition off.
+  /// The design document to the dead letter: every addition off.
   static var literal: DecisionRules {
     var rules = DecisionRules()
     rules.version = "literal"

@@ -31,7 +31,7 @@ import Testing
     #expect(Self.column({ $0.append(true) }, .bools()).suffix(5) == [0, 0, 0, 1, 1])
   }
 
-  /// From the smallest room on, with values of every length around it.
+  /// From the smallest capacity on, with values of every length around it.
   @Test func aColumnThatGrowsHoldsWhatAnArrayOfRowsDoes() {
     let id = UUID()
     let rows = (0..<300).map { $0 % 7 == 3 ? nil : String(repeating: "x", count: $0 % 61) }

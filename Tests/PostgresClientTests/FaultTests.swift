@@ -18,7 +18,7 @@ import Testing
     #expect(error.isRetriable)
     #expect(!connection.isUsable)
     #expect(try failure { try connection.execute("SELECT 1") }.kind == .transient)
-    // The server was told: the session ends long before its sleep would.
+    // The server was informed: the session ends long before its sleep would.
     let limit = ContinuousClock.now + .seconds(10)
     let asleep =
       "SELECT count(*) FROM pg_stat_activity WHERE pid = \(pid) AND query LIKE '%pg_sleep%' AND state = 'active'"

@@ -169,7 +169,7 @@ import Testing
 
   /// With one row both indexes look alike, and the planner takes the one that was made last.
   ///
-  /// The server also makes plans anew by itself, whenever other sessions have changed its catalogues often enough. So
+  /// The server also makes plans again by itself, whenever other sessions have changed its catalogues often enough. So
   /// what the connection asks for is read from the statements that the server logs, not from the plans.
   @Test func plansAreMadeAgainAfterTheTablesDouble() async throws {
     let renewals = Mutex(0)
@@ -183,13 +183,13 @@ import Testing
       // Nobody else analyses a temporary table.
       try connection.execute(
         """
-        CREATE TEMPORARY TABLE letters (a text, b text, c text);
-        CREATE INDEX by_key ON letters (a, b); CREATE INDEX by_other ON letters (c, b);
-        INSERT INTO letters VALUES ('a', 'b', 'c'); ANALYZE letters;
+        CREATE TEMPORARY TABLE samples (a text, b text, c text);
+        CREATE INDEX by_key ON samples (a, b); CREATE INDEX by_other ON samples (c, b);
+        INSERT INTO samples VALUES ('a', 'b', 'c'); ANALYZE samples;
         SET client_min_messages = log; SET log_statement = 'all'
         """)
-      let find = PostgresStatement(name: "find", "SELECT FROM letters WHERE a = $1 AND b = $2")
-      let fill = PostgresStatement(name: "fill", "INSERT INTO letters SELECT n, n, n FROM generate_series(1, $1) AS n")
+      let find = PostgresStatement(name: "find", "SELECT FROM samples WHERE a = $1 AND b = $2")
+      let fill = PostgresStatement(name: "fill", "INSERT INTO samples SELECT n, n, n FROM generate_series(1, $1) AS n")
       func plan() throws -> String {
         try connection.execute(find, PostgresParameters { for _ in 0..<2 { $0.text("x") } })
         let lines = try connection.execute("EXPLAIN EXECUTE find('x', 'x')")

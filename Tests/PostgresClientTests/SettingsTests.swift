@@ -31,7 +31,7 @@ import Testing
     ("postgresql://u:s3cr@h/d?connection_limit=s3cr", "connection_limit is Prisma's"),
     ("postgresql://u:s3cr@h/d?sslaccept=strict", "write sslmode=verify-full"),
     ("postgresql://u:s3cr@h/d?search_path=s3cr", "write options=-csearch_path"),
-    ("postgresql://u:s3cr@h/d?sslMode=s3cr", "in small letters, sslmode"),
+    ("postgresql://u:s3cr@h/d?sslMode=s3cr", "in lower case: sslmode"),
     ("postgresql://u:s3cr@h/d?sslmood=s3cr", "not known: sslmood"),
     ("postgresql://h:5/d?sslmood=s3cr", "not known: sslmood"),
     ("host=h sslmood=s3cr", "not known: sslmood"),
@@ -61,7 +61,7 @@ import Testing
   }
 
   /// A password that nobody percent-encoded or quoted ends up anywhere: no error, no description and no part that is
-  /// told of shows a piece of it.
+  /// shown shows a piece of it.
   @Test func noPartOfAPasswordIsReported() {
     let marks = [
       "", "?", "@", "#", "/", ":", "%", "&", "=", ",", ";", "[", "]", "\"", "'", " ", "\\", "//", "@/", "/@", "?=",
@@ -78,16 +78,16 @@ import Testing
       for one in marks {
         for two in marks {
           let text = shape.replacing("<>", with: "kanari\(one)vogel9\(two)amsel3")
-          var told = ""
+          var shown = ""
           do throws(PostgresError) {
             let found = try PostgresSettings(conninfo: text)
-            told =
+            shown =
               "\(found) \(found.options["host"] ?? "") \(found.options["dbname"] ?? "") \(found.options["port"] ?? "")"
-            dump(found, to: &told)
+            dump(found, to: &shown)
           } catch {
-            told = "\(error) \(error.message)"
+            shown = "\(error) \(error.message)"
           }
-          for word in ["kanari", "vogel9", "amsel3"] { #expect(!told.contains(word), "\(text): \(told)") }
+          for word in ["kanari", "vogel9", "amsel3"] { #expect(!shown.contains(word), "\(text): \(shown)") }
         }
       }
     }

@@ -98,7 +98,7 @@ public final class AMQPAdmin: Sendable {
   ///
   /// - Parameters:
   ///   - userID: the message's user id; the broker refuses any other than the login's.
-  ///   - patience: how long to wait while the broker blocks publishers because memory or disk space is low.
+  ///   - timeout: how long to wait while the broker blocks publishers because memory or disk space is low.
   ///   - isBlocked: called with the broker's reason when that wait begins.
   /// - Throws: `accessRefused` without the permission, `notFound` without the exchange, `blocked` when the broker still
   ///   blocks publishers.

@@ -24,7 +24,7 @@ final class ConsumerWorker {
     case none
     /// By the owner; the broker was asked, if there was a connection.
     case asked
-    /// The owner has been told that nothing more comes.
+    /// The owner knows that nothing more comes.
     case done
   }
 

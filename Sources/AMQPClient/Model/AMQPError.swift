@@ -110,7 +110,7 @@ extension AMQPError {
     case .authentication: "the broker refuses the login"
     case .accessRefused: "the broker refuses a permission, or the virtual host does not exist"
     case .blocked: "the broker takes no messages for now"
-    case .limitReached: "the broker has no room for another connection or channel"
+    case .limitReached: "the broker allows no further connection or channel"
     case .notFound: "a queue or an exchange does not exist"
     case .preconditionFailed: "the broker refuses a condition"
     case .resourceLocked: "another connection holds the queue for itself"

@@ -53,7 +53,7 @@ extension Connection {
   /// rolled back.
   ///
   /// - Parameters:
-  ///   - patience: how long to wait for a broker that takes no messages.
+  ///   - timeout: how long to wait for a broker that takes no messages.
   ///   - isBlocked: gets to know why it takes none.
   func checkPublish(
     exchange: String, routingKey: String, userID: String?, timeout: Duration, isBlocked: (String) -> Void

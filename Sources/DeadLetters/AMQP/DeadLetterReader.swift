@@ -118,10 +118,10 @@ private struct XDeath {
   var explanation: String {
     switch reason {
     case "delivery_limit":
-      "the broker gave it up in \(queue): handed out too often without an answer; it may have brought the adapter down"
+      "the broker gave it up in \(queue): delivered too often without an answer; it may have brought the adapter down"
     case "expired": "its time to live ran out in \(queue) before anybody took it"
     case "rejected":
-      "it was rejected in \(queue): too large to be read, its headers leave no room for a reason, or the adapter could not publish it to the dead letters; the log says which"
+      "it was rejected in \(queue): too large to be read, its headers are too long to add a reason, or the adapter could not publish it to the dead letters; the log says which"
     case "maxlen": "\(queue) was full"
     default: "the broker moved it here from \(queue)"
     }

@@ -160,6 +160,6 @@ enum TimeOrigin: String {
   case source
   /// The message's timestamp property, if the body has no time.
   case message
-  /// The time of receipt, if there is no other.
+  /// The time of arrival, if there is no other.
   case received
 }

@@ -99,7 +99,7 @@ extension ActionHistory {
       (name: $0.key.rawValue, id: $0.value.actionID, microseconds: $0.value.decidedAt.microseconds)
     }
     if entries.contains(where: { $0.value.priority != nil }) {
-      items.append((Self.prioritiesMark + String(entries.map { Self.letter(of: $0.value.priority) }), Self.noID, 0))
+      items.append((Self.prioritiesMark + String(entries.map { Self.symbol(of: $0.value.priority) }), Self.noID, 0))
     }
     out.list(items) { out, item in
       out.string(item.name)
@@ -123,14 +123,14 @@ extension ActionHistory {
       if let kind = ActionKind(rawValue: name) { last[kind] = entry }
     }
     guard let (mark, _) = entries.last, mark.hasPrefix(Self.prioritiesMark) else { return }
-    for ((name, _), letter) in zip(entries, mark.dropFirst()) {
-      if let kind = ActionKind(rawValue: name) { last[kind]?.priority = Self.priority(of: letter) }
+    for ((name, _), symbol) in zip(entries, mark.dropFirst()) {
+      if let kind = ActionKind(rawValue: name) { last[kind]?.priority = Self.priority(of: symbol) }
     }
   }
 
   private static let noID = UUID(uuid: (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0))
 
-  private static func letter(of priority: Priority?) -> Character {
+  private static func symbol(of priority: Priority?) -> Character {
     switch priority {
     case .low: "l"
     case .medium: "m"
@@ -140,7 +140,7 @@ extension ActionHistory {
     }
   }
 
-  private static func priority(of letter: Character) -> Priority? {
-    Priority.allCases.first { Self.letter(of: $0) == letter }
+  private static func priority(of symbol: Character) -> Priority? {
+    Priority.allCases.first { Self.symbol(of: $0) == symbol }
   }
 }

@@ -2,7 +2,7 @@ import FoundationEssentials
 import JWTKit
 import Journey
 
-/// Why a token is not believed. Told to nobody outside: for the log at debug level, and for tests.
+/// Why a token is not believed. Reported to nobody outside: for the log at debug level, and for tests.
 enum TokenError: Error, Hashable {
   case noKeys
   case malformed

@@ -19,10 +19,10 @@ struct JourneyChannel: HTTPChannelHandler {
   /// that refusals take no places of the others.
   let refusals: Shares<Peer>
   static let refusalsPerAddress = 4
-  let noted: Noted
+  let fullLog: FullLog
 
   /// Says once a minute at most that an address has its share: what is wanted where it is a proxy is a setting.
-  final class Noted: Sendable {
+  final class FullLog: Sendable {
     private let last = Mutex<ContinuousClock.Instant?>(nil)
     private let logger: Logger
 
@@ -65,7 +65,7 @@ struct JourneyChannel: HTTPChannelHandler {
     guard let address = addressBytes(channel.remoteAddress), !peers.isProxy(address) else { return RequestGuard() }
     let peer = Peer(address)
     guard shares.acquire(peer) else {
-      noted.isFull(channel.remoteAddress, shares.most)
+      fullLog.isFull(channel.remoteAddress, shares.most)
       let lingers = refusals.acquire(peer)
       if lingers { channel.closeFuture.whenComplete { [refusals] _ in refusals.giveBack(peer) } }
       return RequestGuard(

@@ -5,7 +5,7 @@ import NIOHTTP1
 /// What is wrong with the head of a request before anything looks at what it asks for.
 ///
 /// A proxy before this server and this server have to agree on where a request ends and whom it is for. Whatever two
-/// programs could read in two ways is refused, so that nobody puts a request into somebody else's connection.
+/// programs could read in two ways is refused, so that nobody puts a request into another user's connection.
 enum RequestFault {
   static func of(_ head: HTTPRequestHead) -> Problem? {
     guard head.version == .http1_1 || head.version == .http1_0 else {

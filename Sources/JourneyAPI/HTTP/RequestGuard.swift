@@ -137,7 +137,7 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
     }
   }
 
-  /// What is not sent counts as sent: the writer has nothing to mend.
+  /// What is not sent counts as sent: the writer has nothing to repair.
   private func drop(_ promise: EventLoopPromise<Void>?) { promise?.succeed() }
 
   private func sendRefusal(_ context: ChannelHandlerContext) {

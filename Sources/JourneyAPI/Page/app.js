@@ -157,7 +157,7 @@ async function enter() {
   for (const part of menus) part.hidden = false;
   document.querySelector("#operations-link").hidden = !session.caller.operator;
   const choice = document.querySelector("#organization"), organizations = session.caller.organizations;
-  // What was chosen before a reload, unless it was somebody else's choice.
+  // What was chosen before a reload, unless it was another user's choice.
   if (organizations.length < 2 || !organizations.some(org => org.id === session.organization)) session.organization = "";
   choice.replaceChildren(h("option", { value: "" }, "All organisations"),
     ...organizations.map(org => h("option", { value: org.id }, org.name || org.id)));

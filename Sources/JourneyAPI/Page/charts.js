@@ -95,7 +95,7 @@ export function scoreChart(points, date) {
   return svg;
 }
 
-/** The way of a client through the lanes: a lane a stage, a dot an event, a square one that is bad news. */
+/** The way of a client through the stages: a row a stage, a dot an event, a square one that is bad news. */
 export function journeyChart(events, stages, label, date, isBad) {
   const shown = [...events].reverse(), row = 27, left = 132, width = 900, height = stages.length * row + 24;
   const times = shown.map(event => +new Date(event.occurredAt)), from = Math.min(...times), to = Math.max(...times, from + 1);
@@ -103,7 +103,7 @@ export function journeyChart(events, stages, label, date, isBad) {
   const now = shown.at(-1)?.stage;
   const svg = s("svg", { class: "chart", viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": "The journey through the stages; each event is listed below" });
   for (const stage of stages) svg.append(
-    s("rect", { x: left, y: y(stage) - row / 2 + 2, width: width - left, height: row - 4, rx: 7, class: "lane" + (stage === now ? " now" : "") }),
+    s("rect", { x: left, y: y(stage) - row / 2 + 2, width: width - left, height: row - 4, rx: 7, class: "row" + (stage === now ? " now" : "") }),
     s("text", { x: left - 8, y: y(stage) + 4, "text-anchor": "end", "font-weight": stage === now ? 700 : 400 }, label(stage)));
   const steps = shown.map((event, index) => [x(times[index]), y(event.stage)]);
   svg.append(s("path", { class: "walk", d: steps.map(([px, py], index) => index === 0 ? `M${px} ${py}` : `H${px}V${py}`).join("") }));

@@ -5,7 +5,7 @@ import { chip, level, line, title, when, who } from "/words.js";
 export const STAGES = ["lead", "qualified_lead", "onboarding", "active_project", "awaiting_feedback", "billing", "retention",
   "upsell_candidate", "churn_risk"];
 
-/** Columns have widths of their own: one long name takes no room from the others. */
+/** Columns have widths of their own: one long name does not narrow the others. */
 export const table = (columns, rows, caption, kind = "clients") => h("div", { class: "scroll", key: "table", tabindex: "0", role: "region",
   "aria-label": caption },
   h("table", { class: kind }, h("caption", { class: "hidden" }, caption), h("thead", {}, h("tr", {}, columns)), h("tbody", {}, rows)));

@@ -35,7 +35,7 @@ class MapView extends View {
           .map(([name, value]) => h("div", { class: "card tile" }, h("span", { class: "soft small" }, name), h("b", {}, compact(value))))),
       h("section", { class: "card", key: "stages", "aria-label": "Stages and moves" },
         total ? [flowArcs(STAGES, map.flows, "forward", describe), h("div", { class: "map", key: "map" },
-          map.stages.map(part => this.lane(part, stage))),
+          map.stages.map(part => this.column(part, stage))),
           flowArcs(STAGES, map.flows, "back", describe)]
           : empty("No client has a journey yet", "It begins with the first event."),
         h("div", { class: "legend", key: "legend" }, LEVELS.map(name => h("span", {}, s("svg", { viewBox: "0 0 10 10",
@@ -67,7 +67,7 @@ class MapView extends View {
   }
   drawn() { if (this.lit) this.light(this.lit); }
 
-  lane(part, chosen) {
+  column(part, chosen) {
     const isChosen = part.stage === chosen, bad = part.riskLevels.HIGH + part.riskLevels.CRITICAL;
     const on = () => this.light(part.stage), off = () => this.light(null);
     return h("button", { id: "stage-" + part.stage, class: "stage", type: "button", "aria-pressed": String(isChosen), onmouseenter: on,

@@ -22,7 +22,7 @@ export const session = {
   get organization() { return organization.get(); },
   set organization(value) { organization.set(value); },
   caller: null,
-  /** Told when the server does not know the caller any more. */
+  /** Called when the server does not know the caller any more. */
   ended: () => {},
 };
 

@@ -39,7 +39,7 @@ export const date = time => {
 export const chip = (text, kind = "") => h("span", { class: "chip " + kind }, words(text));
 export const level = value => value ? chip(value, value) : chip("not scored", "plain");
 export const empty = (head, text) => h("div", { class: "empty" }, h("b", {}, head), text);
-/** One line that is cut where there is no room; whole under the pointer. */
+/** One line that is cut if it is too long; whole under the pointer. */
 export const line = (text, kind = "") => h("div", { class: "line " + kind, title: text || null }, text ?? "");
 
 /** What a client is called. A name in which nothing can be seen is none. */

@@ -6,8 +6,8 @@ import NIOHTTP1
 import NIOPosix
 
 /// Answers probes on an address of its own, on a thread of its own: whatever takes the API's connections or the
-/// program's other threads, a supervisor learns how it is. No token is needed, and nothing is told but what probes are
-/// told.
+/// program's other threads, a supervisor learns how it is. No token is needed, and it answers only what
+/// probes ask.
 public final class ProbeServer: Service {
   private let host: String
   private let port: Int

@@ -32,7 +32,7 @@ struct EventRoute: Sendable {
       ?? Self.newID(clock.now())
     let reported = ReportedEvent(
       id: id, orgID: org, clientID: event.clientID, type: event.type, body: event.body(id, org, clock.now()))
-    // Before the key is taken: what is refused can be mended, and sent again under the same key.
+    // Before the key is taken: what is refused can be corrected, and sent again under the same key.
     do throws(Rejection) { try intake.check(reported) } catch { throw Self.refused(error) }
     if let key {
       let isMine = try await mapStoreError(context) { () throws(StoreError) in
@@ -122,7 +122,7 @@ private struct Submission {
     }
     guard let type = value["eventType"]?.string, Self.isType(type) else {
       throw .invalid(
-        "$.eventType", "a name in snake case is expected: a to z, 0 to 9 and _, at most 100, a letter first")
+        "$.eventType", "a name in snake case is expected: a to z, 0 to 9 and _, at most 100, starting with a to z")
     }
     clientID = id
     self.stage = stage
@@ -149,9 +149,9 @@ private struct Submission {
   }
 
   private static func isType(_ text: String) -> Bool {
-    let letters = UInt8(ascii: "a")...UInt8(ascii: "z"), digits = UInt8(ascii: "0")...UInt8(ascii: "9")
-    return (1...100).contains(text.utf8.count) && letters.contains(text.utf8.first ?? 0)
-      && text.utf8.allSatisfy { letters.contains($0) || digits.contains($0) || $0 == UInt8(ascii: "_") }
+    let lowercase = UInt8(ascii: "a")...UInt8(ascii: "z"), digits = UInt8(ascii: "0")...UInt8(ascii: "9")
+    return (1...100).contains(text.utf8.count) && lowercase.contains(text.utf8.first ?? 0)
+      && text.utf8.allSatisfy { lowercase.contains($0) || digits.contains($0) || $0 == UInt8(ascii: "_") }
   }
 
   /// In the form of the adapter's own mapping.

@@ -202,7 +202,7 @@ final class ChangeBroadcaster: Service {
         try await feed.listen { [self] in publish($0) }
       } catch {
         failures += 1
-        // The database being away is told by those who need it; here it is enough once.
+        // The database being away is reported by those who need it; here it is enough once.
         if failures == 1, !Task.isCancelled { logger.warning("live changes are interrupted: \(error)") }
       }
       try? await Task.sleep(for: .milliseconds(min(5000, 200 * failures)))

@@ -127,14 +127,14 @@ public final class JourneyServer: Service {
   }
 
   private func application() -> some ApplicationProtocol {
-    let shares = Shares<Peer>(most: Self.share(settings)), noted = JourneyChannel.Noted(logger)
+    let shares = Shares<Peer>(most: Self.share(settings)), fullLog = JourneyChannel.FullLog(logger)
     let refusals = Shares<Peer>(most: JourneyChannel.refusalsPerAddress)
     let idle = max(.seconds(1), settings.requestTimeout)
     return Application(
       router: router(),
       server: HTTPServerBuilder { [peers] in
         JourneyChannel(
-          responder: $0, idleTimeout: idle, peers: peers, shares: shares, refusals: refusals, noted: noted)
+          responder: $0, idleTimeout: idle, peers: peers, shares: shares, refusals: refusals, fullLog: fullLog)
       },
       configuration: ApplicationConfiguration(
         address: .hostname(settings.host, port: settings.port), backlog: 256,

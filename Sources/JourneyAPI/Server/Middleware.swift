@@ -29,7 +29,7 @@ struct SecurityHeadersMiddleware: RouterMiddleware {
   ) async throws -> Response {
     var response: Response
     do {
-      // A path knows its own; what no path knows is told here.
+      // A path knows its own; what no path knows is reported here.
       guard HTTPRequest.Method.known.contains(request.method) else {
         throw Problem(.methodNotAllowed, "no such method is known here", headers: [.allow: "GET, HEAD, POST"])
       }

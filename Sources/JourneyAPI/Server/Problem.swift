@@ -25,7 +25,7 @@ struct Problem: Error, HTTPResponseError {
   static func invalid(_ field: String, _ message: String) -> Problem {
     Problem(.badRequest, "the request cannot be understood", errors: [Detail(field: field, message: message)])
   }
-  /// What does not exist and what is somebody else's look alike.
+  /// What does not exist and what is another user's look alike.
   static var notFound: Problem { Problem(.notFound, "there is nothing here that you may see") }
   static func invalidCursor(_ cursor: some StringProtocol) -> Problem {
     invalid("cursor", "\(quoted(cursor)) is not one that this list has given")

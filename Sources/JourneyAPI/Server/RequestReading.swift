@@ -5,7 +5,7 @@ import Journey
 import NIOCore
 
 /// The query of a request. A parameter that is not known, or comes twice, or whose value is none that it takes, is a
-/// mistake that is told, with its name and its value.
+/// mistake that is reported, with its name and its value.
 struct Query {
   private let values: [String: String]
 

@@ -19,7 +19,7 @@ struct Serve: AsyncParsableCommand {
     abstract: "Run the adapter until SIGTERM or SIGINT.",
     discussion: """
       On a signal it takes no more events, finishes what it has, publishes and settles. The exit status is 0 where nothing is left: each message that it \
-      took is settled, each action confirmed by the broker and noted. It is 1 where something is, or where the stop takes longer than \
+      took is settled, each action confirmed by the broker and recorded. It is 1 where something is, or where the stop takes longer than \
       pipeline.drainSeconds, and the last line says what: messages that are delivered again, actions that the next instance publishes. Nothing is lost.
       """)
 
@@ -111,7 +111,7 @@ private struct Adapter {
 
     let archiveWorker =
       settings.archivesDeadLetters
-      ? PostgresWorker(try settings.database(role: settings.workingRole), name: "pg-letters") : nil
+      ? PostgresWorker(try settings.database(role: settings.workingRole), name: "pg-dead-letters") : nil
     let archiver = try archiveWorker.map { try makeArchiver($0, clock: clock) }
     let sweep = archiveWorker.map { worker in
       DeadLetterSweep(

@@ -90,7 +90,7 @@ struct StartChecks {
     if let problem {
       throw Failure(
         .settings,
-        "the database would refuse every event: \(problem); nothing is taken from the queue. Mend what it names, or run: journey migrate"
+        "the database would refuse every event: \(problem); nothing is taken from the queue. Fix what it names, or run: journey migrate"
       )
     }
   }

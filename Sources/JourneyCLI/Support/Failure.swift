@@ -49,7 +49,7 @@ extension Failure {
     case .limitReached:
       self.init(
         .unavailable,
-        "the broker has no room for another connection: \(error.message). Try again later, or raise its limit.")
+        "the broker allows no further connection: \(error.message). Try again later, or raise its limit.")
     case .internalError where error.operation.hasPrefix("log in"):
       self.init(.unavailable, "the broker cannot let anybody in: \(error.message)")
     case .accessRefused where error.nativeCode == 403:

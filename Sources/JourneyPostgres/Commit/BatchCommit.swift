@@ -156,57 +156,16 @@ struct BatchCommit {
     return stored
   }
 
-  /// Adds states for clients without one, in separate transactions, so that they hold no other lock while they wait for
-  /// an instance that adds the same state. The wait is short, because the batch's actions are published after it. If
-  /// one client has to be waited for, the others are added one by one.
   /// - Returns: the clients that still have no state, because another transaction holds them.
   /// - Throws: only if nothing is committed yet.
   private func insertMissingStates(_ resolution: ClientResolution, isCommitted: Bool) throws(PostgresError) -> Set<UUID>
   {
     do throws(PostgresError) {
-      return try insertMissingStates(resolution.clientsWithoutState)
+      return try MissingStates(connection: connection, clients: resolution.clientsWithoutState).insert()
     } catch {
       guard isCommitted else { throw error }
       return Set(resolution.clientsWithoutState.keys)
     }
-  }
-
-  private func insertMissingStates(_ clientsWithoutState: [UUID: UUID]) throws(PostgresError) -> Set<UUID> {
-    let ids = clientsWithoutState.keys.sorted()
-    guard !ids.isEmpty else { return [] }
-    do throws(PostgresError) {
-      return try add(ids, clientsWithoutState, within: .milliseconds(200))
-    } catch {
-      guard error.sqlState == "55P03" else { throw error }
-      if ids.count == 1 { return Set(ids) }
-    }
-    var held = Set(ids)
-    for id in ids.prefix(Self.maxMetAlone) {
-      do throws(PostgresError) {
-        if try add([id], clientsWithoutState, within: .milliseconds(20)).isEmpty { held.remove(id) }
-      } catch {
-        guard error.sqlState == "55P03" else { throw error }
-      }
-    }
-    return held
-  }
-
-  private static let maxMetAlone = 20
-
-  private func add(_ ids: [UUID], _ clientsWithoutState: [UUID: UUID], within limit: Duration) throws(PostgresError)
-    -> Set<UUID>
-  {
-    let parameters = PostgresParameters {
-      $0.uuids(ids)
-      $0.uuids(Array(Set(ids.compactMap { clientsWithoutState[$0] })))
-    }
-    let answers = try connection.pipeline([
-      (.begin, PostgresParameters()), CommitStatements.limitWait(limit), (CommitStatements.addFreeStates, parameters),
-      (.commit, PostgresParameters()),
-    ])
-    var held = Set(ids)
-    for row in 0..<answers[2].rowCount { held.remove(try answers[2].uuid(row, 0)) }
-    return held
   }
 
   /// - Returns: the new events by client, ordered by the clients' ids.

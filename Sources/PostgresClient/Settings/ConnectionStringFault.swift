@@ -27,7 +27,7 @@ enum ConnectionStringFault {
   private static func unknown(_ what: String, _ name: String, in conninfo: String, _ known: Set<String>) -> String? {
     if let advice = foreign[name.lowercased()] { return "\(what) is not one of PostgreSQL's: \(name) \(advice)" }
     if known.contains(name.lowercased()) {
-      return "\(what) is not known: write it in small letters, \(name.lowercased())"
+      return "\(what) is not known: write it in lower case: \(name.lowercased())"
     }
     guard isNoPassword(name, in: conninfo) else { return nil }
     return "\(what) is not known: \(name)"

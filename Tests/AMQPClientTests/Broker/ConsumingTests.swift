@@ -207,7 +207,8 @@ struct ConsumingTests {
     await broker.admin.close()
   }
 
-  @Test("A consumer that is closed while it holds the broker back settles what it was told, and hands back the rest")
+  @Test(
+    "A consumer that is closed while it holds the broker back settles what it was asked to, and hands back the rest")
   func closedWhileHeldBack() async throws {
     let broker = try await BrokerFixture()
     try await broker.queue("held", ["x-queue-type": "quorum"])
@@ -253,7 +254,7 @@ struct ConsumingTests {
     await broker.admin.close()
   }
 
-  @Test("Wrong password, missing vhost and nobody listening are told apart")
+  @Test("Wrong password, missing vhost and nobody listening are distinguished")
   func refusals() async throws {
     let broker = try await BrokerFixture()
     func failure(_ change: (inout AMQPConnectionSettings) throws -> Void) async throws -> AMQPError {

@@ -104,7 +104,8 @@ struct FaultTests {
   }
 
   @Test(
-    "hangingQueue: one queue of two answers nothing any more; what went there is told by name while the other goes on")
+    "hangingQueue: one queue of two answers nothing any more; what went there is reported by name while the other goes on"
+  )
   func oneQueueStandsStill() async throws {
     let servers = try await TestServers.dedicated([.rabbitmq])
     let uri = servers.amqpURL()
@@ -125,7 +126,7 @@ struct FaultTests {
     var answered = 0
     while stuck.all.isEmpty {
       if await publisher.publish([OutboundMessage("going", body: [3])]) == [.confirmed] { answered += 1 }
-      try #require(answered < 1_000_000, "what hangs is never told")
+      try #require(answered < 1_000_000, "what hangs is never reported")
     }
     let outcome = try #require(stuck.all.first)
     guard case .unknown(let error) = outcome else {

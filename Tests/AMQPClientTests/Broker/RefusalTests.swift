@@ -3,7 +3,7 @@ import Testing
 
 @testable import AMQPClient
 
-/// What the broker refuses for good is told apart from a loss, and does not touch what goes elsewhere.
+/// What the broker refuses for good is distinguished from a loss, and does not touch what goes elsewhere.
 @Suite("A broker that refuses", .timeLimit(.minutes(5)))
 struct RefusalTests {
   /// A user that may use what is called `mine…` and nothing else, and a queue that it may write to.
@@ -98,7 +98,7 @@ struct RefusalTests {
     publisher.start()
     var messages = (0..<200).map { OutboundMessage(to: "mine", "mine", id: "\($0)") }
     // 406: the broker compares it with the login, and does not say which message it means.
-    messages[120].properties.userID = "somebody else"
+    messages[120].properties.userID = "another user"
     let (outcomes, _) = await persist(publisher, messages)
     for (index, outcome) in outcomes.enumerated() where index != 120 { #expect(outcome == .confirmed, "\(index)") }
     guard case .failed(let error) = outcomes[120] else {
@@ -136,7 +136,7 @@ struct RefusalTests {
       await code { () async throws(AMQPError) in try await admin.checkConsume(queue: "foreign") } == .accessRefused)
     #expect(
       await code { () async throws(AMQPError) in try await admin.checkConsume(queue: "mine.missing") } == .notFound)
-    // Of what is asked about nothing has changed, and the message was not handed out.
+    // Of what is asked about nothing has changed, and the message was not delivered.
     #expect(try await broker.admin.messageCount(queue: "mine") == 1)
     let delivery = try #require(try await broker.admin.get(queue: "mine"))
     #expect(!delivery.isRedelivered)

@@ -1,7 +1,7 @@
 @testable import AMQPClient
 import Testing
 
-@Suite("Settlement ledger")
+@Suite("Ack tracker")
 struct AckTrackerTests {
   private func tag(_ value: UInt64, generation: UInt64 = 3) -> DeliveryTag {
     DeliveryTag(generation: generation, value: value)

@@ -102,7 +102,7 @@ struct URITests {
     #expect(found.virtualHost == "v" && found.user == "user" && found.endpoints == [.init(host: "h", port: 5671)])
   }
 
-  /// A password that nobody percent-encoded ends up anywhere: no error, no description and no part that is told of
+  /// A password that nobody percent-encoded ends up anywhere: no error, no description and no part that is shown of
   /// shows a piece of it.
   @Test func noPartOfAPasswordIsReported() {
     let marks = [
@@ -118,17 +118,17 @@ struct URITests {
       for one in marks {
         for two in marks {
           let uri = shape.replacing("<>", with: "kanari\(one)vogel9\(two)amsel3")
-          var told = ""
+          var shown = ""
           do throws(AMQPError) {
             let found = try settings(uri)
             // What has no '@' at all has no password: it may name a host.
             guard shape.contains("@") else { continue }
-            told = "\(found) \(found.endpoints) \(found.virtualHost)"
-            dump(found, to: &told)
+            shown = "\(found) \(found.endpoints) \(found.virtualHost)"
+            dump(found, to: &shown)
           } catch {
-            told = "\(error) \(error.message) \(error.reason)"
+            shown = "\(error) \(error.message) \(error.reason)"
           }
-          for word in ["kanari", "vogel9", "amsel3"] { #expect(!told.contains(word), "\(uri): \(told)") }
+          for word in ["kanari", "vogel9", "amsel3"] { #expect(!shown.contains(word), "\(uri): \(shown)") }
         }
       }
     }

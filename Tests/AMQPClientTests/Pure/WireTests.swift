@@ -51,7 +51,7 @@ struct WireTests {
     #expect(decoder.properties(&encoded).0.headers["h"] == .bytes([0xFF, 0xFE]))
   }
 
-  @Test("Thirty-two levels pass, the thirty-third is dropped on receipt and refused on sending")
+  @Test("Thirty-two levels pass, the thirty-third is dropped when received and refused on sending")
   func nesting() throws {
     func nested(_ levels: Int) -> FieldTable { (1..<levels).reduce(["end": 1]) { table, _ in ["t": .table(table)] } }
     #expect(throws: Never.self) { try PropertySize.of(MessageProperties(headers: nested(32))) }

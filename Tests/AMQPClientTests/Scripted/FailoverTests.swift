@@ -71,7 +71,7 @@ struct FailoverTests {
     let broker = try ScriptedBroker { peer, _ in
       try peer.acceptPublisher()
       try peer.expectPublishes(2)
-      // Until the channel is old enough to be replaced, and well before the patience with the second message ends.
+      // Until the channel is old enough to be replaced, and well before the timeout for the second message ends.
       try peer.expectNothing(seconds: 1.5)
       try peer.send(WireWriter.confirm(1, isAck: false))
       try peer.expectNothing(seconds: 0.5)

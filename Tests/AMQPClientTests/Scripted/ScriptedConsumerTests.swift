@@ -162,7 +162,7 @@ struct ScriptedConsumerTests {
   }
 
   @Test(
-    "A body over the limit is thrown away while it is read; while there is no room nothing is read, and settling makes room again"
+    "A body over the limit is thrown away while it is read; while the buffer is full nothing is read, and settling frees it again"
   )
   func bodyLimits() async throws {
     let waited = Recorder<Void>()
@@ -188,7 +188,7 @@ struct ScriptedConsumerTests {
     #expect(first.map(\.body.count) == [0, 100, 60])
     #expect(first.map(\.bodySize) == [101, 100, 60])
     _ = try await waited.wait("heartbeats") { $0.first }
-    #expect(events.all.deliveries.count == 3, "there is no room")
+    #expect(events.all.deliveries.count == 3, "the buffer is full")
     consumer.settle([.ackThrough(first[1].tag)])
     let last = try #require(try await events.deliveries(4).last)
     #expect(last.problem == nil)

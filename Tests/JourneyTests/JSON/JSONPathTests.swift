@@ -43,9 +43,9 @@ struct JSONPathTests {
     #expect(try JSONPath("$.a.b[0]") == JSONPath("$['a']['b'][0]"))
     #expect(try JSONPath("$.ab.c") != JSONPath("$.a.bc"))
     // What Unicode calls equivalent are two members of an object.
-    let (sign, letter) = (try JSONPath("$.\u{212B}"), try JSONPath("$.A\u{30A}"))
-    #expect(sign != letter)
-    #expect(Set([sign, letter]).count == 2)
+    let (sign, character) = (try JSONPath("$.\u{212B}"), try JSONPath("$.A\u{30A}"))
+    #expect(sign != character)
+    #expect(Set([sign, character]).count == 2)
   }
 
   @Test func readsReferences() throws {
