@@ -1,7 +1,6 @@
 import Glibc
 
-/// A point in time on the monotonic clock, which no change of the wall clock moves. `poll` and condition waits count in
-/// it.
+/// A point in time on the monotonic clock, unaffected by wall-clock changes. Used for `poll` and condition timeouts.
 package struct MonotonicInstant: Comparable, Hashable, Sendable {
   /// Since an arbitrary start, usually the boot of the machine. Public to the package so that an atomic can hold it.
   package var nanoseconds: Int64

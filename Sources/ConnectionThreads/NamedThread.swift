@@ -19,6 +19,8 @@ package enum NamedThread {
     var all = sigset_t()
     var previous = sigset_t()
     sigfillset(&all)
+    // A fault of the thread itself still reaches its handler, which prints a backtrace.
+    for fault in [SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT] { sigdelset(&all, fault) }
     // A new thread inherits the signal mask of the thread that creates it.
     pthread_sigmask(SIG_SETMASK, &all, &previous)
     defer { pthread_sigmask(SIG_SETMASK, &previous, nil) }

@@ -75,6 +75,15 @@ final class BatchQueue<Element: Sendable>: Sendable {
     }
   }
 
+  /// Removes what no worker has taken.
+  func remove(where isUnwanted: (Element) -> Bool) -> [Element] {
+    state.withLock { state in
+      let removed = state.elements.filter(isUnwanted)
+      if !removed.isEmpty { state.elements.removeAll(where: isUnwanted) }
+      return removed
+    }
+  }
+
   /// How many elements wait for clients that are set aside.
   var countSetAside: Int {
     state.withLock { state in

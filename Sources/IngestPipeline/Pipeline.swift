@@ -1,6 +1,7 @@
 public import Journey
 public import Logging
 public import ServiceLifecycle
+import Synchronization
 
 /// Runs the pipeline: receive, commit, publish, settle.
 ///
@@ -101,6 +102,7 @@ public final class Pipeline: Service {
   }
 
   private let inFlight: InFlightMessages
+  private let droppedGeneration = Atomic<UInt64>(0)
 
   /// How many actions wait for the broker's confirmation.
   public var actionsUnderWay: Int { outbox.underWay }
@@ -167,7 +169,16 @@ public final class Pipeline: Service {
     }
   }
 
+  /// Drops what waits from connections that are lost since: it keeps its deliveries in memory, and comes again.
+  private func dropLost() {
+    let lost = source.lostGeneration
+    guard lost > droppedGeneration.load(ordering: .relaxed) else { return }
+    droppedGeneration.store(lost, ordering: .relaxed)
+    inFlight.forget(queue.remove { $0.message.token.generation <= lost })
+  }
+
   private func dispatch(_ batch: [InboundMessage]) {
+    dropLost()
     statistics.add(\.received, batch.count)
     var items: [PendingEvent] = []
     items.reserveCapacity(batch.count)

@@ -8,7 +8,7 @@ import Testing
 
 extension OutboundMessage {
   /// An event of a client outside the workload.
-  fileprivate static func doomed(_ id: String, client: String, org: String) -> OutboundMessage {
+  static func doomed(_ id: String, client: String, org: String) -> OutboundMessage {
     let body =
       #"{"specversion":"1.0","id":"\#(id)","source":"/crm/acme","type":"ticket_opened","time":"2026-01-01T00:00:00Z","#
       + #""subject":"\#(client)","orgid":"\#(org)","data":{}}"#
@@ -32,7 +32,7 @@ extension FaultRun {
 
   /// Kills the program several times, and restarts it whenever it has ended, as a supervisor does. Returns once it has
   /// run for two seconds, or was started more often than the delivery limit, and `isDone` holds.
-  fileprivate func supervised(kills: Int, starts: Int, until isDone: () async throws -> Bool) async throws {
+  func supervised(kills: Int, starts: Int, until isDone: () async throws -> Bool) async throws {
     var left = kills
     var begun = 0
     var alive = 0
@@ -66,18 +66,18 @@ extension FaultRun {
 }
 
 extension TestEnvironment {
-  fileprivate func limitActionQueues() async throws {
+  func limitActionQueues() async throws {
     try await servers.erlang(
       "rabbit_policy:set(<<\"\(vhost)\">>, <<\"full\">>, <<\"^journey.actions\">>, "
         + "[{<<\"max-length\">>, 5}, {<<\"overflow\">>, <<\"reject-publish\">>}], 0, <<\"queues\">>, <<\"test\">>)")
   }
 
-  fileprivate func liftLimit() async throws {
+  func liftLimit() async throws {
     try await servers.erlang("rabbit_policy:delete(<<\"\(vhost)\">>, <<\"full\">>, <<\"test\">>)")
   }
 
   /// Executes a statement as a member of the organisations. Writes that members may not make change nothing.
-  fileprivate func write(asMemberOf orgs: [String], _ statement: String) async throws {
+  func write(asMemberOf orgs: [String], _ statement: String) async throws {
     let user = "00000000-0000-4000-8000-0000000000aa"
     let rows = orgs.map { "('\(user)', '\($0)')" }.joined(separator: ",")
     try await execute("INSERT INTO user_organizations (user_id, org_id) VALUES \(rows) ON CONFLICT DO NOTHING")

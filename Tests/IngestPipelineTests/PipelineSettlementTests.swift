@@ -244,4 +244,26 @@ import Testing
     #expect(busy.now.most > 5, "the workers did not run side by side")
     #expect(source.now.isEachSettledOnce)
   }
+
+  /// While the database is away and connections are lost, what waits from them is not kept: it comes again.
+  @Test func whatWaitsFromALostConnectionIsDroppedWithTheNextDelivery() async throws {
+    let source = FakeSource((0..<50).map { .test($0) }, batchSize: 50)
+    let hold = Watched(true)
+    let store = FakeEventStore(plan: { _, attempt, isStored in
+      if attempt == 1, !isStored { try? await hold.wait { !$0 } }
+      return nil
+    })
+    _ = try await withPipeline(source, store, FakePublisher(), .test(batchSize: 10)) { _ in
+      try await store.state.wait { $0.attempts == 1 }
+      source.state.change { $0.lostGeneration = 1 }
+      let next = InboundMessage(
+        token: AckToken(generation: 2, tag: 1), events: InboundMessage.test(1, ids: ["again"]).events, rejections: [])
+      source.send([next])
+      try await source.state.wait { $0.handedOut.count == 51 }
+      hold.change { $0 = false }
+      try await source.state.wait { $0.settled[next.token] != nil }
+    }
+    // The batch under way was committed; of the forty that waited, nothing was.
+    #expect(store.now.commits.flatMap(\.self).count == 11)
+  }
 }

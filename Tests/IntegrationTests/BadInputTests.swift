@@ -117,13 +117,13 @@ import Testing
       event("bad_\(name)") { $0 = $0.map { $0.0 == name ? (name, json) : $0 } }
     }
     /// A body in the adapter's own format.
-    func own(_ name: String, field: String, value: String, environment: String = "onboarding", org: String = client.org)
+    func own(_ name: String, field: String, value: String, stage: String = "onboarding", org: String = client.org)
       -> Case
     {
       Case(
         name, "invalid_field", field: field, value: value,
         body: Array(
-          #"{"clientId":"\#(client.id)","stage":"\#(environment)","eventType":"meeting_scheduled","metadata":{}}"#.utf8),
+          #"{"clientId":"\#(client.id)","stage":"\#(stage)","eventType":"meeting_scheduled","metadata":{}}"#.utf8),
         contentType: "application/json", headers: [("x-org-id", .string(org))]
       ) {
         $0.messageID = "own_1"
@@ -166,7 +166,7 @@ import Testing
       Case(
         "unknown client", "unknown_client", field: "client", value: "cus_nobody",
         body: with("subject", #""cus_nobody""#)),
-      own("stage not among the nine", field: "$.stage", value: "won", environment: "won"),
+      own("stage not among the nine", field: "$.stage", value: "won", stage: "won"),
       own("organisation header that is no UUID", field: "x-org-id", value: "acme", org: "acme"),
       Case(
         "unknown source", "unknown_source", field: "x-source", value: "fax", body: Array("{}".utf8),

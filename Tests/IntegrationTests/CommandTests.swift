@@ -127,7 +127,7 @@ import Testing
         let score = try #require(explained.scores.first)
         #expect(
           explained.clientId == client.id && explained.orgId == client.org
-            && explained.stage == wanted.environment)
+            && explained.stage == wanted.stage)
         #expect(explained.eventCount == 40 && explained.events.count == 10)
         #expect(abs(score.score - wanted.score) < 1e-9 && score.riskLevel == wanted.level)
         #expect(abs(score.explanation.contributions.map(\.points).reduce(0, +) - wanted.score) < 1e-9)

@@ -35,7 +35,7 @@ import Testing
       var program = try await environment.serve(.defaultProfile)
       for _ in 0..<10 {
         try await eventually("a closed gate", state: { program.standardError }) {
-          program.standardError.contains("lets no batch pass")
+          program.standardError.contains("the database accepts no batch")
         }
         #expect(program.ending == nil)
         program.send(SIGKILL)
@@ -50,7 +50,7 @@ import Testing
       #expect(try await !probe.ready().isReady)
       // Trial commits continue, at little cost.
       try await eventually("some trials", state: { program.standardError }) {
-        program.standardError.components(separatedBy: "trying whether").count > 3
+        program.standardError.components(separatedBy: "trying a few events").count > 3
       }
       #expect(program.ending == nil)
       #expect(try await environment.number("SELECT count(*) FROM client_journey_events") == 0)

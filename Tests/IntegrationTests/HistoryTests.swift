@@ -15,7 +15,7 @@ import Testing
     // The host's rows always set a stage and have no source, so types that keep the stage and values that only a
     // mapping reads are left out.
     for event in workload.events {
-      let isHosts = Reference.environment(of: event.type, profile) != nil && event.nps == nil && random.chance(60)
+      let isHosts = Reference.stage(of: event.type, profile) != nil && event.nps == nil && random.chance(60)
       if isHosts { hosts.append(event) } else { sources.append(event) }
     }
     // Unique times: the order of a host's and a source's event with equal times depends on ids that only the host
@@ -32,7 +32,7 @@ import Testing
       let rows = hosts.map { event in
         let data = event.data.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "''")
         return """
-          ('\(event.client.id)', '\(event.client.org)', '\(Reference.environment(of: event.type, profile)!)', '\(event.type)', '\(data)', \
+          ('\(event.client.id)', '\(event.client.org)', '\(Reference.stage(of: event.type, profile)!)', '\(event.type)', '\(data)', \
           '\(WorkloadEvent.rfc3339(event.at))')
           """
       }
@@ -62,7 +62,7 @@ import Testing
         let why: Comment = "client \(client.id), wanted \(wanted), JOURNEY_TEST_SEED=\(SeededRandom.seed)"
         #expect(abs((Double(row[1]) ?? -1) - wanted.score) < 1e-9, why)
         #expect(row[2] == wanted.level && row[3] == wanted.actions.joined(separator: ","), why)
-        #expect(row[4] == "\(wanted.environment) \(wanted.risks.joined(separator: ","))", why)
+        #expect(row[4] == "\(wanted.stage) \(wanted.risks.joined(separator: ","))", why)
       }
     }
   }

@@ -50,10 +50,10 @@ struct Invariants {
       FROM client_journey_events
       """)
     let wanted = workload.events.map { event in
-      let environment = Reference.environment(of: event.type, profile) ?? ""
+      let stage = Reference.stage(of: event.type, profile) ?? ""
       return [
         event.client.org, event.source, event.id, event.client.id, event.type, String(event.at),
-        "Grüße, \"quoted\" \u{2028} \(event.id)", environment,
+        "Grüße, \"quoted\" \u{2028} \(event.id)", stage,
       ]
     }
     #expect(stored.count == wanted.count, note)
@@ -86,7 +86,7 @@ struct Invariants {
       #expect(abs((Double(row[2]) ?? -1) - wanted.score) < 1e-9, why)
       #expect(row[3] == wanted.level, why)
       #expect(row[4] == wanted.actions.joined(separator: ","), why)
-      #expect(row[5] == wanted.environment, why)
+      #expect(row[5] == wanted.stage, why)
       #expect(row[6] == row[2] && row[7] == row[3], why)
       #expect(row[8] == wanted.risks.joined(separator: ","), why)
       #expect(row[9] == client.org, why)

@@ -4,7 +4,7 @@
 /// `literal` is `calculateJourneyScore` and `getActionForClient` of the design document; `defaultProfile` includes the
 /// adapter's extensions.
 struct Reference: Equatable {
-  var environment: String
+  var stage: String
   var score: Double
   var level: String
   var risks: [String]
@@ -19,12 +19,12 @@ struct Reference: Equatable {
   /// - Parameter now: the time of the evaluation, in microseconds since 1970.
   init(_ profile: Profile, _ events: [WorkloadEvent], aiScore: String?, now: Int64) {
     let sorted = events.sorted(by: Self.isNewer)
-    environment = sorted.lazy.compactMap { Self.environment(of: $0.type, profile) }.first ?? "lead"
+    stage = sorted.lazy.compactMap { Self.stage(of: $0.type, profile) }.first ?? "lead"
     risks = Self.designDocumentRisks(profile, sorted, now)
-    if profile == .defaultProfile { risks += Self.addedRisks(sorted, environment, now) }
+    if profile == .defaultProfile { risks += Self.addedRisks(sorted, stage, now) }
     var base = 50.0
     if let aiScore, let value = Double(aiScore), value != 0 { base = value }
-    score = max(0, base + 5 * Double(Self.stages.firstIndex(of: environment)!) - 10 * Double(risks.count))
+    score = max(0, base + 5 * Double(Self.stages.firstIndex(of: stage)!) - 10 * Double(risks.count))
     level = risks.count >= 4 ? "CRITICAL" : risks.count == 3 ? "HIGH" : risks.count == 2 ? "MEDIUM" : "LOW"
     actions = []
     let byStage = [
@@ -37,7 +37,7 @@ struct Reference: Equatable {
       ("negative_sentiment", "concierge_personal_intervention"), ("slow_project_progress", "schedule_meeting"),
       ("high_support_tickets", "concierge_personal_intervention"), ("low_feature_usage", "schedule_meeting"),
     ]
-    let wanted = [byStage[environment]].compactMap(\.self) + byRisk.filter { risks.contains($0.0) }.map(\.1)
+    let wanted = [byStage[stage]].compactMap(\.self) + byRisk.filter { risks.contains($0.0) }.map(\.1)
     for action in wanted where !actions.contains(action) { actions.append(action) }
   }
 
@@ -58,7 +58,7 @@ struct Reference: Equatable {
   }
 
   /// nil if the event leaves the stage unchanged.
-  static func environment(of type: String, _ profile: Profile) -> String? {
+  static func stage(of type: String, _ profile: Profile) -> String? {
     switch type {
     case "lead_created": "lead"
     case "lead_qualified": "qualified_lead"
@@ -93,15 +93,15 @@ struct Reference: Equatable {
     return risks
   }
 
-  private static func addedRisks(_ newestFirst: [WorkloadEvent], _ environment: String, _ now: Int64) -> [String] {
+  private static func addedRisks(_ newestFirst: [WorkloadEvent], _ stage: String, _ now: Int64) -> [String] {
     var risks: [String] = []
     let progress = newestFirst.first {
       ["milestone_completed", "deliverable_sent", "milestone_delayed"].contains($0.type)
     }
-    let stageSetter = newestFirst.first { Self.environment(of: $0.type, .defaultProfile) != nil }
+    let stageSetter = newestFirst.first { Self.stage(of: $0.type, .defaultProfile) != nil }
     if progress?.type == "milestone_delayed" {
       risks.append("slow_project_progress")
-    } else if environment == "active_project", let stageSetter,
+    } else if stage == "active_project", let stageSetter,
       now - max(stageSetter.at, progress?.at ?? stageSetter.at) >= 21 * day
     {
       risks.append("slow_project_progress")

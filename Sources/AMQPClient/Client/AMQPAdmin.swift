@@ -99,16 +99,16 @@ public final class AMQPAdmin: Sendable {
   /// - Parameters:
   ///   - userID: the message's user id; the broker refuses any other than the login's.
   ///   - timeout: how long to wait while the broker blocks publishers because memory or disk space is low.
-  ///   - isBlocked: called with the broker's reason when that wait begins.
+  ///   - onBlocked: called with the broker's reason when that wait begins.
   /// - Throws: `accessRefused` without the permission, `notFound` without the exchange, `blocked` when the broker still
   ///   blocks publishers.
   public func checkPublish(
     exchange: String, routingKey: String, userID: String? = nil, timeout: Duration = .zero,
-    isBlocked: @escaping @Sendable (String) -> Void = { _ in }
+    onBlocked: @escaping @Sendable (String) -> Void = { _ in }
   ) async throws(AMQPError) {
     try await perform { connection throws(AMQPError) in
       try connection.checkPublish(
-        exchange: exchange, routingKey: routingKey, userID: userID, timeout: timeout, isBlocked: isBlocked)
+        exchange: exchange, routingKey: routingKey, userID: userID, timeout: timeout, onBlocked: onBlocked)
     }
   }
 
@@ -157,7 +157,7 @@ public final class AMQPAdmin: Sendable {
     } else {
       mailbox.post(.close(deadline: deadline))
     }
-    await status.ended(by: deadline)
+    await status.waitUntilEnded(by: deadline)
   }
 
   private func perform<R: Sendable>(

@@ -94,7 +94,7 @@ public final class AMQPConsumer: Sendable {
     } else {
       mailbox.post(.close(deadline: deadline))
     }
-    await status.ended(by: deadline)
+    await status.waitUntilEnded(by: deadline)
   }
 
   /// Whether the broker has confirmed the subscription on the current channel.

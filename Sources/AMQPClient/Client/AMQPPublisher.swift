@@ -81,7 +81,7 @@ public final class AMQPPublisher: Sendable {
   public func close(deadline: Duration = .seconds(5)) async {
     let deadline = MonotonicInstant.now() + deadline
     if status.begin() {
-      // Never started: there is a batch to answer for at most.
+      // Not started: complete queued batches as failed.
       for case .publish(let messages, let completion) in mailbox.close() {
         completion(messages.map { _ in .failed(PublisherWorker.closedError()) })
       }
@@ -91,7 +91,7 @@ public final class AMQPPublisher: Sendable {
       mailbox.post(.close(deadline: deadline))
     }
     // The thread notices the deadline by itself; the margin is for its last messages to be resolved first.
-    await status.ended(by: deadline + .milliseconds(500))
+    await status.waitUntilEnded(by: deadline + .milliseconds(500))
   }
 
   public var isConnected: Bool { status.isUp }

@@ -46,7 +46,7 @@ final class AdminWorker {
       pump()
       // Only a refused request leaves the connection usable.
       let error = job.run(connect())
-      if error != nil, connection?.survived(error) != true { connection = nil }
+      if error != nil, connection?.isUsable(after: error) != true { connection = nil }
     }
   }
 

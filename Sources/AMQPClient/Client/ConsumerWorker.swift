@@ -110,7 +110,8 @@ final class ConsumerWorker {
       case .batchFull: break
       // A second is well below the shortest heartbeat's tolerance.
       case .drained: try connection.wait(mailbox: mailbox.descriptor, milliseconds: 1000)
-      case .noRoom: if !hasCapacity { try connection.holdBack(mailbox: mailbox.descriptor, milliseconds: 1000) }
+      case .bufferFull:
+        if !hasCapacity { try connection.waitWithoutReading(mailbox: mailbox.descriptor, milliseconds: 1000) }
       }
     }
   }
@@ -120,7 +121,7 @@ final class ConsumerWorker {
     case drained
     case batchFull
     /// The unsettled bodies fill the buffer.
-    case noRoom
+    case bufferFull
   }
 
   private var hasCapacity: Bool { acks.unsettledBytes < configuration.settings.maxBufferedBytes }
@@ -132,7 +133,7 @@ final class ConsumerWorker {
     var pause: Pause?
     while pause == nil {
       if !hasCapacity {
-        pause = .noRoom
+        pause = .bufferFull
         break
       }
       if batch.count >= configuration.maxBatch || bytes >= Self.batchBytes {
@@ -183,10 +184,10 @@ final class ConsumerWorker {
       switch change {
       case .more:
         furtherTag = nextTag()
-        try connection.requestMore(
+        try connection.consumeNoWait(
           queue: configuration.queue, consumerTag: furtherTag, prefetch: demand.rest, arguments: configuration.arguments
         )
-      case .less: try connection.requestLess(consumerTag: furtherTag)
+      case .less: try connection.cancelNoWait(consumerTag: furtherTag)
       }
     }
   }
@@ -254,7 +255,7 @@ final class ConsumerWorker {
   }
 
   private func end(_ connection: Connection) throws(AMQPError) {
-    if demand.asksForRest { try connection.requestLess(consumerTag: furtherTag) }
+    if demand.asksForRest { try connection.cancelNoWait(consumerTag: furtherTag) }
     try connection.requestCancel(consumerTag: tag)
     isEnding = true
     if wanted == nil { status.isUp = false }

@@ -107,7 +107,8 @@ final class PublisherWorker {
       try checkProgress()
       let pause = try isRenewalDue ? renew(connection) : send(connection)
       if pause == .burstDone { continue }
-      try connection.wait(mailbox: mailbox.descriptor, forRoom: pause == .socketFull, milliseconds: sleepMilliseconds)
+      try connection.wait(
+        mailbox: mailbox.descriptor, forWriting: pause == .socketFull, milliseconds: sleepMilliseconds)
     }
     let isClean = tracker.outstandingCount == 0
     for position in tracker.reset() {
@@ -179,7 +180,7 @@ extension PublisherWorker {
   /// Waits for the outstanding confirms first: closing the channel would make those messages `unknown`.
   private func renew(_ connection: Connection) throws(AMQPError) -> Pause {
     guard tracker.outstandingCount == 0 else {
-      renewal.isHeldUp(at: .now())
+      renewal.postponeIfTimedOut(at: .now())
       return .windowFull
     }
     try connection.reopenChannel()

@@ -54,9 +54,9 @@ extension Connection {
   ///
   /// - Parameters:
   ///   - timeout: how long to wait for a broker that takes no messages.
-  ///   - isBlocked: gets to know why it takes none.
+  ///   - onBlocked: called with the broker's reason.
   func checkPublish(
-    exchange: String, routingKey: String, userID: String?, timeout: Duration, isBlocked: (String) -> Void
+    exchange: String, routingKey: String, userID: String?, timeout: Duration, onBlocked: (String) -> Void
   ) throws(AMQPError) {
     let operation = "publish to exchange \(exchange)"
     try request(operation) { _ = amqp_tx_select(state, Self.channel) }
@@ -64,7 +64,7 @@ extension Connection {
     try publish(
       OutboundMessage(exchange: exchange, routingKey: routingKey, properties: properties, body: [], isMandatory: false))
     try flush()
-    // Not as a request: while the library waits for the answer, it says nothing of an alarm.
+    // Not as a request: while rabbitmq-c waits for the answer, it does not report `connection.blocked`.
     var rollback = amqp_tx_rollback_t()
     try check(amqp_send_method(state, Self.channel, AMQP_TX_ROLLBACK_METHOD, &rollback), operation)
     var deadline = MonotonicInstant.now() + settings.rpcTimeout
@@ -72,14 +72,14 @@ extension Connection {
     while true {
       switch try next() {
       case .rollbackOK:
-        // Its channel stays one of transactions.
+        // The channel stays in tx mode, so it is replaced.
         return try reopenChannel()
       case .channelClosed(let error):
         throw AMQPError(error.code, nativeCode: error.nativeCode, operation: operation, message: error.message)
       case .blocked(let why):
         reason = why
         deadline = .now() + timeout
-        if timeout > .zero { isBlocked(why) }
+        if timeout > .zero { onBlocked(why) }
       case .unblocked:
         reason = nil
         deadline = .now() + settings.rpcTimeout
@@ -106,11 +106,11 @@ extension Connection {
     } catch  where error.code == .preconditionFailed {
       return
     }
-    // Taken nevertheless: the end of the channel gives back what came.
+    // The broker accepted it after all. Closing the channel requeues what was delivered.
     try reopenChannel()
   }
 
-  /// Nil when the queue is empty. The tag's generation is 0: it is settled before anybody else could use it.
+  /// Nil when the queue is empty. The tag's generation is 0: it is settled before any other use.
   func get(queue: String, acknowledging: Bool) throws(AMQPError) -> Delivery? {
     if !isChannelOpen { try openChannel() }
     defer { arena.recycle() }

@@ -6,7 +6,7 @@ extension Connection {
   ///
   /// Dead-lettering adds headers, and the broker always sends a content header in one frame. The library would reject a
   /// larger frame, and the broker would redeliver the message forever.
-  func acceptGrownHeaders() throws(AMQPError) {
+  func raiseFrameLimit() throws(AMQPError) {
     try check(
       amqp_tune_connection(state, amqp_get_channel_max(state), 1 << 20, amqp_get_heartbeat(state)),
       "tune the connection")

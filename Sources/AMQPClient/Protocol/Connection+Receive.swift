@@ -96,7 +96,7 @@ extension Connection {
     case AMQP_TX_ROLLBACK_OK_METHOD:
       return .rollbackOK
     case AMQP_BASIC_QOS_OK_METHOD:
-      break  // of `requestMore`, which did not wait for it
+      break  // of `consumeNoWait`, which did not wait for it
     case AMQP_CHANNEL_CLOSE_METHOD:
       return .channelClosed(try channelClosed(method.decoded, "use the channel"))
     default:

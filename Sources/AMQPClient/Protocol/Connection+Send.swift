@@ -13,9 +13,8 @@ extension Connection {
     }
   }
 
-  /// Takes a message whose size was checked with `publishError`. It is written by the time `flush` returns. What goes
-  /// through TLS the library writes, whose stream it is: the first message at once, since there may be no second, the
-  /// others held back by the kernel until there is a full segment.
+  /// Accepts a message whose size was checked with `publishError`. It is written by the time `flush` returns. Over TLS
+  /// rabbitmq-c writes: the first message at once, later ones corked into full segments.
   func publish(_ message: OutboundMessage) throws(AMQPError) {
     defer { arena.recycle() }
     var properties = arena.properties(message.properties)
@@ -76,7 +75,7 @@ extension Connection {
 
   /// Subscribes once more on the same channel, without waiting for an answer: a prefetch counts for subscriptions that
   /// come after it.
-  func requestMore(queue: String, consumerTag: String, prefetch: UInt16, arguments: FieldTable) throws(AMQPError) {
+  func consumeNoWait(queue: String, consumerTag: String, prefetch: UInt16, arguments: FieldTable) throws(AMQPError) {
     defer { arena.recycle() }
     var limit = amqp_basic_qos_t(prefetch_size: 0, prefetch_count: prefetch, global: 0)
     try check(amqp_send_method(state, Self.channel, AMQP_BASIC_QOS_METHOD, &limit), "basic.qos")
@@ -87,8 +86,8 @@ extension Connection {
     try check(amqp_send_method(state, Self.channel, AMQP_BASIC_CONSUME_METHOD, &consume), "basic.consume \(queue)")
   }
 
-  /// Ends such a subscription, without an answer either. What it was handed stays to be settled.
-  func requestLess(consumerTag: String) throws(AMQPError) {
+  /// Cancels such a subscription with no-wait. Its unacknowledged deliveries still have to be settled.
+  func cancelNoWait(consumerTag: String) throws(AMQPError) {
     defer { arena.recycle() }
     var cancel = amqp_basic_cancel_t(consumer_tag: arena.bytes(consumerTag), nowait: 1)
     try check(amqp_send_method(state, Self.channel, AMQP_BASIC_CANCEL_METHOD, &cancel), "basic.cancel")

@@ -50,7 +50,7 @@ final class Connection {
   /// Whether the broker sent `connection.close`.
   var isClosed = false
   /// When to send the next heartbeat while nothing is read: the library sends heartbeats only while it reads.
-  private var nextSignOfLife = MonotonicInstant.distantPast
+  private var nextHeartbeat = MonotonicInstant.distantPast
   var assembler: ContentAssembler
   var decoder = WireDecoder()
   var exchanges = WireDecoder.RepeatedString()
@@ -80,7 +80,7 @@ final class Connection {
     connection.stallGuard = try connection.openSocket(to: endpoint)
     try connection.logIn(to: endpoint)
     connection.frameMax = Int(amqp_get_frame_max(connection.state))
-    if use == .receiving { try connection.acceptGrownHeaders() }
+    if use == .receiving { try connection.raiseFrameLimit() }
     try connection.openChannel()
     return connection
   }
@@ -120,7 +120,7 @@ final class Connection {
   }
 
   /// Whether the connection may still be used after an error: only if the broker merely closed the channel.
-  func survived(_ error: AMQPError?) -> Bool {
+  func isUsable(after error: AMQPError?) -> Bool {
     guard let code = error?.nativeCode else { return false }
     return code > 0 && !isChannelOpen && !isClosed
   }
@@ -134,10 +134,10 @@ final class Connection {
 
   /// Sleeps until the socket is readable (or writable, if asked for) or the mailbox has messages. Call it only after
   /// everything that arrived is read.
-  func wait(mailbox: Int32, forRoom wantsRoom: Bool = false, milliseconds: Int32) throws(AMQPError) {
+  func wait(mailbox: Int32, forWriting wantsToWrite: Bool = false, milliseconds: Int32) throws(AMQPError) {
     let descriptor = descriptor
     guard descriptor >= 0 else { throw lost("the library closed the socket") }
-    let events = Int16(wantsRoom ? POLLIN | POLLOUT : POLLIN)
+    let events = Int16(wantsToWrite ? POLLIN | POLLOUT : POLLIN)
     var descriptors = [
       pollfd(fd: descriptor, events: events, revents: 0), pollfd(fd: mailbox, events: Int16(POLLIN), revents: 0),
     ]
@@ -147,12 +147,12 @@ final class Connection {
 
   /// Waits for the mailbox without reading, so that TCP slows the broker down. Heartbeats to the broker go on. Those
   /// from the broker are behind the unread data, so only the kernel's keepalive detects a dead peer.
-  func holdBack(mailbox: Int32, milliseconds: Int32) throws(AMQPError) {
+  func waitWithoutReading(mailbox: Int32, milliseconds: Int32) throws(AMQPError) {
     let descriptor = descriptor
     guard descriptor >= 0 else { throw lost("the library closed the socket") }
     let now = MonotonicInstant.now()
-    if now >= nextSignOfLife {
-      nextSignOfLife = now + .milliseconds(500) * max(1, amqp_get_heartbeat(state))
+    if now >= nextHeartbeat {
+      nextHeartbeat = now + .milliseconds(500) * max(1, amqp_get_heartbeat(state))
       try armed(settings.stallTimeout) { () throws(AMQPError) in
         var heartbeat = amqp_frame_t()
         heartbeat.frame_type = UInt8(AMQP_FRAME_HEARTBEAT)
@@ -163,7 +163,7 @@ final class Connection {
       pollfd(fd: descriptor, events: Self.peerHasClosed, revents: 0),
       pollfd(fd: mailbox, events: Int16(POLLIN), revents: 0),
     ]
-    let limit = min(milliseconds, nextSignOfLife.millisecondsLeft(from: now))
+    let limit = min(milliseconds, nextHeartbeat.millisecondsLeft(from: now))
     guard poll(&descriptors, 2, limit) > 0, descriptors[0].revents != 0 else { return }
     throw lost("the connection ended while nothing was read from it")
   }
@@ -183,9 +183,11 @@ final class Connection {
     stallGuard?.arm(until: deadline)
     defer { stallGuard?.disarm() }
     isChannelOpen = false
-    var goodbye = amqp_connection_close_t()
-    goodbye.reply_code = 200
-    guard amqp_send_method(state, 0, AMQP_CONNECTION_CLOSE_METHOD, &goodbye) == AMQP_STATUS_OK.rawValue else { return }
+    var closeMethod = amqp_connection_close_t()
+    closeMethod.reply_code = 200
+    guard amqp_send_method(state, 0, AMQP_CONNECTION_CLOSE_METHOD, &closeMethod) == AMQP_STATUS_OK.rawValue else {
+      return
+    }
     do throws(AMQPError) {
       while true {
         switch try next() {

@@ -31,7 +31,7 @@ final class ConnectionStatus: Sendable {
 
   /// Returns when the thread has ended, or at the deadline while a call of the library still blocks it: a slow name
   /// resolution cannot be interrupted.
-  func ended(by deadline: MonotonicInstant) async {
+  func waitUntilEnded(by deadline: MonotonicInstant) async {
     Watchdog.shared.at(deadline) { [latch] in latch.open() }
     await latch.wait()
   }

@@ -27,8 +27,8 @@ struct AMQPURI {
     }
     var rest = uri[colon...].dropFirst(3)
     guard !rest.contains("#") else { throw Self.error("a '#' has to be written %23") }
-    // A password with a '/' or '?' would end where that stands; what comes after it would pass for a host, a vhost or a
-    // parameter. Only in a parameter, behind user and password, a '@' is one: `?cacertfile=/a@b.pem`.
+    // An unencoded '/' or '?' ends a password early, and its rest looks like a host, a vhost or a parameter. An '@' is
+    // valid only in a parameter behind user and password: `?cacertfile=/a@b.pem`.
     let authority = rest.prefix { $0 != "/" && $0 != "?" }
     let tail = rest[authority.endIndex...]
     if authority.contains("@") ? tail.prefix(while: { $0 != "?" }).contains("@") : tail.contains("@") {
@@ -36,7 +36,7 @@ struct AMQPURI {
         "a '@' stands after a '/' or '?': in user, password and vhost these are written %40, %2F and %3F")
     }
     if let question = rest.firstIndex(of: "?") {
-      // A '@' there may be the one behind a password in which nothing was encoded.
+      // An '@' there may end an unencoded password.
       namesParameters = Self.endsBeforeParameters(rest[..<question]) && !rest[question...].contains("@")
       try readParameters(rest[rest.index(after: question)...])
       rest = rest[..<question]
@@ -59,7 +59,7 @@ struct AMQPURI {
   ]
 
   /// Parameters of other programs, and what to write here instead.
-  private static let foreign = [
+  private static let unsupportedParameters = [
     "channel_max": "leave it out", "channelmax": "leave it out", "locale": "leave it out",
     "framemax": "write frame_max",
     "socket_timeout": "write connection_timeout, in milliseconds", "heartbeat_interval": "write heartbeat, in seconds",
@@ -72,7 +72,7 @@ struct AMQPURI {
     "password": "write user and password before the host, user:password@host", "connection_name": "leave it out",
   ]
 
-  /// A password without its host, or before it with marks that nobody encoded, would go on where the parameters are.
+  /// Whether the authority is complete before `?`. If not, the query may contain the rest of an unencoded password.
   private static func endsBeforeParameters(_ authority: Substring) -> Bool {
     if authority.contains("@") { return true }
     return authority.prefix { $0 != "/" }.split(separator: ",").allSatisfy { host in
@@ -85,13 +85,13 @@ struct AMQPURI {
   private func named(_ key: String) -> String { canName(key) ? "the parameter \(key)" : "a parameter" }
 
   private func canName(_ key: String) -> Bool {
-    if Self.parameters.contains(key) || Self.foreign[key.lowercased()] != nil { return true }
+    if Self.parameters.contains(key) || Self.unsupportedParameters[key.lowercased()] != nil { return true }
     let isName = key.utf8.allSatisfy {
       (UInt8(ascii: "a")...UInt8(ascii: "z")).contains($0 | 0x20)
         || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0)
         || [UInt8(ascii: "_"), UInt8(ascii: "-"), UInt8(ascii: ".")].contains($0)
     }
-    // What comes after a password that is given as a parameter may belong to it.
+    // Text after a password parameter may belong to the password.
     return namesParameters && isName && (1...40).contains(key.utf8.count)
       && !parameters.contains { $0.0.lowercased().contains("password") }
   }
@@ -99,7 +99,7 @@ struct AMQPURI {
   private mutating func readParameters(_ query: Substring) throws(AMQPError) {
     for pair in query.split(separator: "&") {
       guard let equals = pair.firstIndex(of: "=") else {
-        // The end of a password with a '?' has none, either.
+        // The rest of a password with a '?' has none either.
         throw Self.error(
           "\(Self.parameters.contains(String(pair)) ? "the parameter \(pair)" : "a parameter") has no value")
       }
@@ -112,7 +112,7 @@ struct AMQPURI {
 
   private func unknown(_ key: String) -> AMQPError {
     let known = Self.parameters.joined(separator: ", ")
-    if let advice = Self.foreign[key.lowercased()] {
+    if let advice = Self.unsupportedParameters[key.lowercased()] {
       return Self.error("the parameter \(key) is another program's: \(advice). Known are \(known)")
     }
     return Self.error("an unknown parameter\(canName(key) ? ", \(key)" : ""); known are \(known)")

@@ -23,7 +23,7 @@ struct ChannelRenewal {
   func isDue(at now: MonotonicInstant) -> Bool { hasRefused && now >= openedAt + Self.interval }
 
   /// Confirms are still outstanding: after the timeout, postpones the renewal.
-  mutating func isHeldUp(at now: MonotonicInstant) {
+  mutating func postponeIfTimedOut(at now: MonotonicInstant) {
     if now >= openedAt + (Self.interval + Self.timeout) { openedAt = now }
   }
 }

@@ -88,7 +88,7 @@ public final class DeadLetterArchiver: Service {
     if attempts == 0 {
       logger.log(
         level: error.kind == .permanent ? .critical : .warning,
-        "the archive does not take dead letters, trying again: \(error)")
+        "cannot archive dead letters, retrying, trying again: \(error)")
     }
     return true
   }

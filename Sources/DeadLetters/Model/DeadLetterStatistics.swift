@@ -11,7 +11,7 @@ public struct DeadLetterStatistics: Hashable, Sendable {
 
   /// Dead letters in each state, whatever states the filter selects.
   public var states: [DeadLetterState: Int]
-  // Of the dead letters that the filter selects, the most frequent first.
+  /// Of the dead letters that the filter selects, the most frequent first.
   public var codes: [Group]
   public var sources: [Group]
   public var types: [Group]

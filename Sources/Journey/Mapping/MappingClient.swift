@@ -67,8 +67,9 @@ public struct MappingClient: Hashable, Sendable {
 
   private func isSentinel(_ text: String) -> Bool {
     // Most ids are longer than any sentinel.
+    let text = text.trimmed
     if text.utf8.count > Self.maxSentinelLength, refused.isEmpty { return false }
-    let folded = text.trimmed.lowercased()
+    let folded = text.lowercased()
     return Self.sentinels.contains(folded) || refused.contains(folded)
   }
 }

@@ -1,14 +1,13 @@
 /// A constant string, number or Boolean in a mapping.
 public struct JSONConstant: Hashable, Sendable {
-  /// The value as its own document.
-  let document: JSONDocument
+  /// The value as JSON.
+  public let json: [UInt8]
+  /// The same, parsed; nil for a text with a NUL, which no JSON document here may contain.
+  let document: JSONDocument?
   /// The text of a string, a number in the mapping's notation, `true` or `false`.
   public let text: String
   let number: Double?
   let utf8: [UInt8]
-
-  /// The value as JSON.
-  public var json: [UInt8] { document.bytes }
 
   public init(string: String) {
     var writer = JSONWriter()
@@ -25,8 +24,8 @@ public struct JSONConstant: Hashable, Sendable {
   }
 
   private init(json: [UInt8], text: String, number: Double?) {
-    // Cannot fail: the JSON was written by `JSONWriter` or parsed before.
-    document = try! JSONDocument(parsing: json, limits: JSONLimits(maximumBytes: .max))
+    self.json = json
+    document = try? JSONDocument(parsing: json, limits: JSONLimits(maximumBytes: .max))
     self.text = text
     self.number = number
     utf8 = Array(text.utf8)

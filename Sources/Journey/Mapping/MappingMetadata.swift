@@ -87,7 +87,7 @@ struct ComposedMetadata: SignalMetadata {
       return field.value.json(from: document)
     }
     guard let member = base?.member(name) else { return nil }
-    return !redacted.isEmpty && redacted.contains("\(name)".lowercased()) ? Self.redactedText.document.root : member
+    return !redacted.isEmpty && redacted.contains("\(name)".lowercased()) ? Self.redactedText.document?.root : member
   }
 
   private static let redactedText = JSONConstant(string: "[redacted]")

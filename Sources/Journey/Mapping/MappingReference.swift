@@ -142,9 +142,9 @@ enum ResolvedValue {
     case .nothing: nil
     case .node(let index): JSONValue(document: document, index: index)
     case .embedded(let value): value
-    case .text(let text): JSONConstant(string: text).document.root
-    case .time(let time): JSONConstant(string: time.iso8601).document.root
-    case .constant(let constant): constant.document.root
+    case .text(let text): JSONConstant(string: text).document?.root
+    case .time(let time): JSONConstant(string: time.iso8601).document?.root
+    case .constant(let constant): constant.document?.root
     }
   }
 

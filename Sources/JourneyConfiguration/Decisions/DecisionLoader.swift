@@ -33,7 +33,7 @@ extension YAMLField {
       into: &rules,
       [
         "version": { if let text = $0.text() { $1.version = text } },
-        "evaluateOverTime": { if let truth = $0.truth() { $1.evaluatesOverTime = truth } },
+        "evaluateOverTime": { if let bool = $0.bool() { $1.evaluatesOverTime = bool } },
         "evaluate": { if let cadence: DecisionRules.Cadence = $0.keyword() { $1.evaluation = cadence } },
         "score": { $0.readScore(into: &$1.score) },
         "levels": { $0.readLevels(into: &$1.levels) },

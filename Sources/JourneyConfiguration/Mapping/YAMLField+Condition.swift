@@ -105,7 +105,7 @@ extension YAMLField {
         report("present asks for one place in the body", hint: "use exists")
         return nil
       }
-      return truth().map { $0 ? .present(reference) : .not(.present(reference)) }
+      return bool().map { $0 ? .present(reference) : .not(.present(reference)) }
     case "same-as":
       guard let expression = subject.expression else {
         report("same-as compares two places, and the path names many")
@@ -118,8 +118,8 @@ extension YAMLField {
 
   private func test(_ name: String) -> MappingTest? {
     switch name {
-    case "exists": truth().map { $0 ? .exists : .missing }
-    case "missing": truth().map { $0 ? .missing : .exists }
+    case "exists": bool().map { $0 ? .exists : .missing }
+    case "missing": bool().map { $0 ? .missing : .exists }
     case "equals": constant().map { .isOneOf([$0]) }
     case "in": constants().map { .isOneOf($0) }
     case "gt": number().map { .greater(than: $0) }

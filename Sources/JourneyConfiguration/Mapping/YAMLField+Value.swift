@@ -105,7 +105,7 @@ extension YAMLField {
       client.email = expression
     }
     if let verified = members["emailVerified"] {
-      guard let flag = verified.truth() else { return nil }
+      guard let flag = verified.bool() else { return nil }
       client.isEmailVerified = flag
     }
     if let unknown = members["unknown"] {

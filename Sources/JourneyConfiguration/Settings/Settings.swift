@@ -48,7 +48,7 @@ public struct Settings: Sendable {
   /// The retry queues.
   private static let tiers = ["10s", "1m", "10m", "1h"]
 
-  /// The one list of the keys.
+  /// Declares every setting.
   init(_ read: SettingsReader) {
     amqpURL = read.secret("amqp.url", "`amqp[s]://user:password@host[,host…]:port/vhost`")
     otherBrokerUsers = Set(

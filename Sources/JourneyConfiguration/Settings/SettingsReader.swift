@@ -60,7 +60,7 @@ final class SettingsReader {
     return config.string(forKey: ConfigKey(key)).flatMap { $0.isEmpty ? nil : $0 }
   }
 
-  /// A secret, without the line breaks at its end, which a file of one line has too. Empty if absent.
+  /// A secret with trailing newlines removed. Empty if absent.
   func secret(_ key: String, _ meaning: String) -> String {
     record(key, .text, nil, meaning) { $0.isSecret = true }
     var text = Substring(config.string(forKey: ConfigKey(key), isSecret: true, default: ""))
@@ -141,7 +141,7 @@ final class SettingsReader {
 }
 
 extension ConfigReader {
-  /// The text of a number: the environment has texts, YAML has types.
+  /// The text of a number: environment values are strings; YAML values may be integers.
   fileprivate func number(_ key: String) -> String? {
     string(forKey: ConfigKey(key)) ?? int(forKey: ConfigKey(key)).map(String.init)
   }

@@ -102,7 +102,7 @@ struct YAMLField {
     return text
   }
 
-  func truth() -> Bool? {
+  func bool() -> Bool? {
     switch node.scalar?.string {
     case "true": return true
     case "false": return false

@@ -14,11 +14,11 @@ public struct AccessCheck: Sendable {
 
   static func read(_ connection: PostgresConnection) throws(PostgresError) -> AccessCheck {
     let excess = try HeldPrivilege.read(connection).filter { !$0.isMeant }
-    let own = excess.filter { !AccessList.entries[$0.entry].isHosts }
+    let own = excess.filter { !AccessList.entries[$0.entry].isHostOwned }
     // On the host's tables only the adapter's own privileges can be judged.
-    let hosts = excess.filter { AccessList.entries[$0.entry].isHosts && $0.role == .adapter }
+    let hosts = excess.filter { AccessList.entries[$0.entry].isHostOwned && $0.role == .adapter }
     func names(_ kind: AccessList.Kind) -> [String] {
-      AccessList.entries.filter { $0.kind == kind && !$0.isHosts }.map(\.name)
+      AccessList.entries.filter { $0.kind == kind && !$0.isHostOwned }.map(\.name)
     }
     return AccessCheck(
       problems: texts(own) + (try sentences(connection, roles, names(.relation)))

@@ -28,7 +28,7 @@ enum AccessList {
     var name: String
     var grants: [AccessRole: [Grant]]
     /// Whether it belongs to the host: checked, never changed.
-    var isHosts = false
+    var isHostOwned = false
   }
 
   struct Grant: Hashable {
@@ -109,12 +109,12 @@ enum AccessList {
 
   /// The adapter's privileges on the host's tables. The host decides about other roles.
   private static let hosts: [Entry] = [
-    Entry(kind: .relation, name: "organizations", grants: [.adapter: [Grant("SELECT")]], isHosts: true),
+    Entry(kind: .relation, name: "organizations", grants: [.adapter: [Grant("SELECT")]], isHostOwned: true),
     Entry(
       kind: .relation, name: "contacts",
       grants: [.adapter: [Grant("SELECT"), Grant("INSERT"), Grant("UPDATE", "name", "email", "phone", "updated_at")]],
-      isHosts: true),
-    Entry(kind: .relation, name: "user_organizations", grants: [:], isHosts: true),
+      isHostOwned: true),
+    Entry(kind: .relation, name: "user_organizations", grants: [:], isHostOwned: true),
   ]
 
   /// A table or view in which members read their organisations' rows.

@@ -5,7 +5,7 @@ enum AccessRepair {
   /// Must run in a transaction of the caller.
   /// - Returns: what was revoked, as text for the operator.
   static func run(_ connection: PostgresConnection) throws(PostgresError) -> [String] {
-    let before = try HeldPrivilege.read(connection).filter { !$0.isMeant && !AccessList.entries[$0.entry].isHosts }
+    let before = try HeldPrivilege.read(connection).filter { !$0.isMeant && !AccessList.entries[$0.entry].isHostOwned }
     guard !before.isEmpty else { return [] }
     for held in before { for statement in statements(against: held) { try attempt(statement, on: connection) } }
     let after = Set(try HeldPrivilege.read(connection).lazy.filter { !$0.isMeant }.map(\.text))

@@ -62,7 +62,7 @@ public struct StoreInspection: Sendable {
     AccessList.entries.flatMap { entry in
       (entry.grants[.adapter] ?? []).flatMap { grant in
         // `HostColumns` checks which columns of the host's tables exist.
-        if entry.isHosts, !grant.columns.isEmpty {
+        if entry.isHostOwned, !grant.columns.isEmpty {
           return [Needed(kind: "some columns", name: entry.name, privilege: grant.privilege)]
         }
         let columns: [String?] = grant.columns.isEmpty ? [nil] : grant.columns

@@ -63,7 +63,7 @@ struct AckTrackerTests {
   }
 
   @Test("Other generations and tags never delivered are ignored")
-  func foreign() throws {
+  func unsupportedParameters() throws {
     var acks = try acks(2)
     for settlement: Settlement in [
       .ack(tag(1, generation: 2)), .ackThrough(tag(2, generation: 4)), .reject(tag(1, generation: 2), requeue: true),

@@ -13,9 +13,9 @@ struct ChannelRenewalTests {
     #expect(!renewal.isDue(at: .seconds(2, -1)))
     #expect(renewal.isDue(at: .seconds(2)))
     // Answers that do not come are waited for two seconds; then messages go out again, for a second.
-    renewal.isHeldUp(at: .seconds(4, -1))
+    renewal.postponeIfTimedOut(at: .seconds(4, -1))
     #expect(renewal.isDue(at: .seconds(4, -1)))
-    renewal.isHeldUp(at: .seconds(4))
+    renewal.postponeIfTimedOut(at: .seconds(4))
     #expect(!renewal.isDue(at: .seconds(5, -1)))
     #expect(renewal.isDue(at: .seconds(5)))
     renewal.opened(at: .seconds(6))
@@ -86,7 +86,7 @@ struct ConfirmTrackerTests {
   }
 
   @Test("An answer to something never published is an error; a repeated one is not")
-  func foreign() throws {
+  func unsupportedParameters() throws {
     var tracker = Tracker()
     tracker.published(1, bytes: 1, identity: nil)
     #expect(throws: AMQPError.self) { try resolve(&tracker, 2) }

@@ -36,7 +36,10 @@ struct MappingTests {
     #expect(event.client.externalID == "1725357365187780609")
   }
 
-  @Test(arguments: ["\"\"", "null", "\" NULL \"", "\"undefined\"", "\"No response\"", "\"REDACTED\"", "\"anonymous\""])
+  @Test(arguments: [
+    "\"\"", "null", "\" NULL \"", "\"undefined\"", "\"No response\"", "\" No response \"", "\"undefined   \"",
+    "\"REDACTED\"", "\"anonymous\"",
+  ])
   func refusesSentinelClients(_ client: String) throws {
     let body = Self.whole.with("\"c1\"", as: client)
     let rejection = try #require(try MappingFixture().map(body)[0].rejection)
@@ -264,5 +267,46 @@ extension String {
   /// Every `part` written as `other`.
   fileprivate func with(_ part: String, as other: String) -> String {
     split(separator: part, omittingEmptySubsequences: false).joined(separator: other)
+  }
+
+  /// Signals are those that the written metadata gives, without parsing it.
+  @Test(arguments: [
+    (#"{"sentiment":"negative","usage":3}"#, "usage_reported"), (#"{"sentiment":"neg\u0061tive"}"#, "x"),
+    (#"{"sentiment":"positive","sentiment":"negative"}"#, "x"), (#"{"invoiceId":12.50}"#, "invoice_paid"),
+    (#"{"invoiceId":null,"usage":"7"}"#, "invoice_overdue"), (#"{"nested":{"sentiment":"negative"}}"#, "x"),
+    (#"{"Sentiment":"negative","usage":1e1}"#, "usage_low"), ("{}", "invoice_overdue"),
+  ])
+  func signalsAreThoseOfTheWrittenMetadata(_ data: String, _ type: String) throws {
+    let reader = SignalReader(SignalRules())
+    let replaced = MappingMetadata.Field("usage", .constant(try #require(JSONConstant(number: "41"))))
+    for (fields, redacted) in [([], []), ([replaced], []), ([], ["sentiment", "invoiceid"]), ([replaced], ["usage"])]
+      as [([MappingMetadata.Field], Set<String>)]
+    {
+      var fixture = try MappingFixture()
+      fixture.metadata.fields = fields
+      fixture.metadata.redacted = redacted
+      let body = #"{"id":"e1","type":"\#(type)","client":"c1","at":1795000000,"data":\#(data)}"#
+      let result = fixture.mapping.map(fixture.input(body), signals: reader)
+      let event = try #require(result.outcomes[0].event)
+      let written = try JSONDocument(parsing: event.metadata).root
+      #expect(
+        result.signals == [
+          reader.signals(type: type, stage: event.stage, sourceEventID: event.sourceEventID, metadata: written)
+        ], "\(String(decoding: event.metadata, as: UTF8.self))")
+    }
+  }
+
+  /// A header may hold a NUL, which no metadata can: the store refuses the event, and the process goes on.
+  @Test(arguments: ["sentiment", "invoiceId", "usage"])
+  func aNulInAHeaderGivesNoSignal(_ name: String) throws {
+    var fixture = try MappingFixture()
+    fixture.headers["x-value"] = "negative\0"
+    fixture.metadata.fields = [.init(name, .reference(try MappingReference("header:x-value")))]
+    for type in ["x", "invoice_paid", "usage_low"] {
+      let body = #"{"id":"e1","type":"\#(type)","client":"c1","at":1795000000,"data":{}}"#
+      let result = fixture.mapping.map(fixture.input(body), signals: SignalReader(SignalRules()))
+      #expect(result.signals.count == 1 && !result.signals[0].isNegative && result.signals[0].invoice == nil)
+    }
+    #expect(JSONConstant(string: "a\0").json == Array(#""a\u0000""#.utf8))
   }
 }
