@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 
 /// The program. Its first line is about signals: one that comes while the rest is still being set up must not be lost,
 /// nor end `serve` as an accident would.
@@ -9,7 +10,25 @@ enum Program {
 
   static func main() async {
     let signals = CommandLine.arguments.dropFirst().first == "serve" ? ProcessSignals.install() : nil
-    await $signals.withValue(signals) { await JourneyCommand.main() }
+    await $signals.withValue(signals) {
+      do {
+        var command = try JourneyCommand.parseAsRoot()
+        if var command = command as? any AsyncParsableCommand { try await command.run() } else { try command.run() }
+        end(EXIT_SUCCESS)
+      } catch {
+        let status = JourneyCommand.exitCode(for: error).rawValue
+        let message = JourneyCommand.fullMessage(for: error)
+        if !message.isEmpty { status == EXIT_SUCCESS ? Output.line(message) : Output.error(message) }
+        end(status)
+      }
+    }
+  }
+
+  /// Ends the process without the exit handlers of libraries: connection threads may still run, and would use what
+  /// OpenSSL's handler frees.
+  static func end(_ status: Int32) -> Never {
+    fflush(nil)
+    _exit(status)
   }
 }
 

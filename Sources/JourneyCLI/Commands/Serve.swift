@@ -234,7 +234,7 @@ private struct DrainDeadline: Service {
     Task.detached {
       try? await Task.sleep(for: deadline)
       logger.error("the stop took longer than pipeline.drainSeconds; what is unsettled will be delivered again")
-      exit(1)
+      Program.end(1)
     }
   }
 }
