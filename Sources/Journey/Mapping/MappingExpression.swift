@@ -1,18 +1,21 @@
 /// A constant string, number or Boolean in a mapping.
 public struct JSONConstant: Hashable, Sendable {
-  /// The value as JSON.
-  public let json: [UInt8]
-  /// The same, parsed; nil for a text with a NUL, which no JSON document here may contain.
+  /// The value as a document of its own; nil for a text with a NUL, which no JSON document here may contain.
   let document: JSONDocument?
   /// The text of a string, a number in the mapping's notation, `true` or `false`.
   public let text: String
   let number: Double?
   let utf8: [UInt8]
 
-  public init(string: String) {
+  /// The value as JSON.
+  public var json: [UInt8] { document?.bytes ?? Self.json(of: text) }
+
+  public init(string: String) { self.init(json: Self.json(of: string), text: string, number: nil) }
+
+  private static func json(of text: String) -> [UInt8] {
     var writer = JSONWriter()
-    writer.string(string)
-    self.init(json: writer.bytes, text: string, number: nil)
+    writer.string(text)
+    return writer.bytes
   }
 
   public init(bool: Bool) { self.init(json: Array("\(bool)".utf8), text: "\(bool)", number: nil) }
@@ -24,7 +27,6 @@ public struct JSONConstant: Hashable, Sendable {
   }
 
   private init(json: [UInt8], text: String, number: Double?) {
-    self.json = json
     document = try? JSONDocument(parsing: json, limits: JSONLimits(maximumBytes: .max))
     self.text = text
     self.number = number
