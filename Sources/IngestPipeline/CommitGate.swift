@@ -157,7 +157,7 @@ final class CommitGate: Sendable {
   /// - Parameters:
   ///   - putOff: postpones the queued events and the given ones.
   ///   - tryAgain: queues events to be committed.
-  func run(putOff: ([PendingEvent]) -> Void, tryAgain: ([PendingEvent]) -> Void) async {
+  func run(postpone: ([PendingEvent]) -> Void, tryAgain: ([PendingEvent]) -> Void) async {
     var backoff = Backoff(base: settings.minTrialDelay, maximum: settings.maxTrialDelay)
     while !Task.isCancelled {
       let (mode, keepsAny) = state.withLock { ($0.mode, !$0.inDoubt.isEmpty) }
@@ -175,7 +175,7 @@ final class CommitGate: Sendable {
       case .closed:
         // A commit that was already running may have opened it again.
         state.withLock { if $0.mode == .closed { source.pause() } }
-        putOff(removeInDoubt { _ in true })
+        postpone(removeInDoubt { _ in true })
         guard isClosed else { continue }
         try? await Task.sleep(for: backoff.next())
         if await isWorthATrial() { beginTrial() }

@@ -82,7 +82,7 @@ final class CommitWorker: Sendable {
     while let part = work.next(open: keepOpen) {
       if gate.isClosed {
         work.parts.append(part)
-        return putOff(work.left)
+        return postpone(work.left)
       }
       let begin = ContinuousClock.now
       let published = outbox.drainConfirmed()
@@ -121,7 +121,7 @@ final class CommitWorker: Sendable {
             reject([item])
           } else if work.recordInDoubt(item), !gate.hasPassed(since: work.inDoubt[0].refusal!.at) {
             gate.close(error)
-            return putOff(work.left)
+            return postpone(work.left)
           }
         case .transient:
           let isLong = gate.failed(error, attempts: backoff.attempts + 1)
@@ -129,7 +129,7 @@ final class CommitWorker: Sendable {
           if backoff.attempts % 4 == 3, part.count > 1 { work.halve(part) } else { work.parts.append(part) }
           if isLong {
             gate.close(error)
-            return putOff(work.left)
+            return postpone(work.left)
           }
           let pause = backoff.next()
           if backoff.attempts == 1 { logger.warning("the database does not take a batch, trying again: \(error)") }
@@ -142,7 +142,7 @@ final class CommitWorker: Sendable {
     // If other events were stored, refused data is at fault.
     if work.hasStored { reject(work.removeRefusedData()) }
     if let error = work.error, !work.inDoubt.isEmpty, gate.keep(work.inDoubt, error, hasStored: work.hasStored) {
-      putOff(work.inDoubt)
+      postpone(work.inDoubt)
     }
   }
 
@@ -243,7 +243,7 @@ final class CommitWorker: Sendable {
   }
 
   /// Postpones messages because the database accepts nothing; releases them during a stop.
-  private func putOff(_ items: [PendingEvent]) {
+  private func postpone(_ items: [PendingEvent]) {
     if queue.isClosed { release(items) } else { source.settle(inFlight.postpone(items)) }
   }
 

@@ -129,7 +129,7 @@ public final class Pipeline: Service {
       group.addTask { [queue] in await queue.watch() }
       group.addTask { [gate, queue, source, inFlight] in
         await gate.run(
-          putOff: { source.settle(inFlight.postpone(queue.removeAll() + $0)) },
+          postpone: { source.settle(inFlight.postpone(queue.removeAll() + $0)) },
           tryAgain: { queue.append($0) })
       }
       await runWorkers()

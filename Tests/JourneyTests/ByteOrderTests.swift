@@ -74,7 +74,7 @@ struct ByteOrderTests {
   }
 
   /// Nothing but escapes, from the smallest storage on: each byte takes six.
-  @Test func escapesHaveRoom() {
+  @Test func escapesFitTheReservedBytes() {
     for length in 0...40 {
       var json = JSONWriter(reservingCapacity: 0)
       json.string(String(repeating: "\u{1}", count: length))

@@ -101,7 +101,7 @@ extension IngestConsumer {
     // The broker redelivers messages of a lost connection, and they are rejected again.
     let open = isFinished ? [] : rejected.filter { $0.delivery.tag.generation > lost }
     if isFinished {
-      shared.state.withLock { $0.handedBack += rejected.count }
+      shared.state.withLock { $0.requeued += rejected.count }
       consumer.settle(rejected.map { .nack($0.delivery.tag, requeue: true) })
     }
     deadLettersEnded(rejected.count - open.count)

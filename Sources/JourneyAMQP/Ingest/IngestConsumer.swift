@@ -22,7 +22,7 @@ public final class IngestConsumer: EventSource {
   struct State {
     var deadLettersUnderWay = 0
     /// Messages that were requeued at a stop because their copies were not confirmed.
-    var handedBack = 0
+    var requeued = 0
     var refusals = CopyRefusals()
     /// Whether a task waits until refusals expire.
     var isForgetting = false
@@ -80,7 +80,7 @@ public final class IngestConsumer: EventSource {
   /// How many messages wait for the confirm of their copy in a retry queue or the dead letters.
   public var copiesUnderWay: Int { shared.state.withLock(\.deadLettersUnderWay) }
 
-  public var leftBehind: Int { shared.state.withLock { $0.handedBack + $0.deadLettersUnderWay } }
+  public var leftBehind: Int { shared.state.withLock { $0.requeued + $0.deadLettersUnderWay } }
 
   private static func handle(_ event: ConsumerEvent, _ shared: Shared, _ health: Health, _ logger: Logger) {
     switch event {
