@@ -21,7 +21,7 @@ public struct APISettings: Sendable {
   public var audience: String? = "authenticated"
   /// The claim that opens operations when it is true, by its dotted path.
   public var operatorClaim = "app_metadata.journey_operator"
-  public var maximumConnections = 256
+  public var maxConnections = 256
   /// Of one address, or of one IPv6 network of 64 bits; never more than three quarters of all. With a trusted proxy:
   /// requests under way.
   public var connectionsPerAddress = 64
@@ -33,7 +33,7 @@ public struct APISettings: Sendable {
   /// Live streams of one user.
   public var streamsPerUser = 8
   /// Of a request.
-  public var maximumBodyBytes = 65_536
+  public var maxBodyBytes = 65_536
   /// For a request to arrive, and for a connection to say nothing.
   public var requestTimeout = Duration.seconds(15)
   /// Requests a second of one subject; twice as many at once.

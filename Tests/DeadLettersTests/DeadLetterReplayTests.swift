@@ -136,7 +136,7 @@ extension ReplayItem {
     let store = FakeReplayStore(deadLetters)
     let progress = try await DeadLetterReplay(
       store: store, publisher: FakeDeadLetterPublisher { id, _ in id == unsure ? .unknown("lost") : .confirmed },
-      rate: nil, maximumPasses: 2
+      rate: nil, maxPasses: 2
     ).run { _ in }
     #expect(!progress.isComplete)
     #expect(progress.unknown == 1)

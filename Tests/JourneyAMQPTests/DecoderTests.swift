@@ -69,7 +69,7 @@ struct Misrouted: Sendable {
   }
 
   @Test func tooLargeABodyIsRefusedUnread() throws {
-    let result = try decoder(maximumBodyBytes: 100).decode(delivery(event()))
+    let result = try decoder(maxBodyBytes: 100).decode(delivery(event()))
     #expect(result.rejections.first?.code == .tooLarge)
     #expect(result.rejections.first?.value?.hasSuffix("bytes") == true)
   }

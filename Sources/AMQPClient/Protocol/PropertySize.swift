@@ -3,7 +3,7 @@
 /// The library detects properties that exceed a frame only after it sent the method frame, when the channel can no
 /// longer be used, and it truncates long names silently. So both are checked before.
 enum PropertySize {
-  static let maximumNesting = 32
+  static let maxNesting = 32
 
   /// The size in bytes of the content header's property list.
   ///
@@ -26,7 +26,7 @@ enum PropertySize {
   }
 
   static func table(_ table: FieldTable, depth: Int) throws(AMQPError) -> Int {
-    guard depth <= maximumNesting else { throw tooLarge("headers are nested deeper than \(maximumNesting) levels") }
+    guard depth <= maxNesting else { throw tooLarge("headers are nested deeper than \(maxNesting) levels") }
     var size = 4
     for field in table.fields {
       let name = field.name.utf8.count
@@ -46,7 +46,7 @@ enum PropertySize {
     case .bytes(let bytes): return 5 + bytes.count
     case .table(let table): return 1 + (try self.table(table, depth: depth + 1))
     case .array(let values):
-      guard depth < maximumNesting else { throw tooLarge("headers are nested deeper than \(maximumNesting) levels") }
+      guard depth < maxNesting else { throw tooLarge("headers are nested deeper than \(maxNesting) levels") }
       var size = 5
       for element in values { size += try self.value(element, depth: depth + 1) }
       return size

@@ -90,8 +90,8 @@ struct WireDecoder {
   }
 
   private mutating func isAllowed(_ depth: Int) -> Bool {
-    if depth > PropertySize.maximumNesting { isTooDeep = true }
-    return depth <= PropertySize.maximumNesting
+    if depth > PropertySize.maxNesting { isTooDeep = true }
+    return depth <= PropertySize.maxNesting
   }
 
   static func buffer(_ bytes: amqp_bytes_t) -> UnsafeBufferPointer<UInt8> {

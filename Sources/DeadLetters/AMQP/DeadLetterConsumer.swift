@@ -28,18 +28,18 @@ public final class DeadLetterConsumer: DeadLetterSource {
 
   /// - Parameters:
   ///   - decoder: guesses the origin of a message.
-  ///   - maximumBodyBytes: of a larger body only the beginning is read.
+  ///   - maxBodyBytes: of a larger body only the beginning is read.
   ///   - redaction: which headers are dropped.
   ///   - prefetch: how many unsettled dead letters the broker delivers. 1...2,000.
   ///   - otherUsers: the broker's users of other instances of the adapter, present or past.
   public init(
     connection: AMQPConnectionSettings, names: MessagingNames, otherUsers: Set<String> = [], decoder: InboundDecoder,
-    maximumBodyBytes: Int = 8 << 20,
+    maxBodyBytes: Int = 8 << 20,
     redaction: HeaderRedaction, prefetch: UInt16 = 200, clock: any WallClock, logger: Logger
   ) {
     var connection = connection
-    connection.maxBodyBytes = maximumBodyBytes
-    connection.beginningOfLargerBodies = min(Self.beginning, maximumBodyBytes)
+    connection.maxBodyBytes = maxBodyBytes
+    connection.beginningOfLargerBodies = min(Self.beginning, maxBodyBytes)
     connection.maxBufferedBytes = 32 << 20
     reader = DeadLetterReader(
       decoder: decoder, own: OwnMessages(names: names, user: connection.userID, others: otherUsers),

@@ -64,7 +64,7 @@ enum MessageEncoding {
   ]
 
   private static func document(_ bytes: [UInt8]) -> JSONValue? {
-    try? JSONDocument(parsing: bytes, limits: JSONLimits(maximumDepth: 256, maximumBytes: 64 << 20)).root
+    try? JSONDocument(parsing: bytes, limits: JSONLimits(maxDepth: 256, maxBytes: 64 << 20)).root
   }
 
   // MARK: Writing

@@ -6,19 +6,19 @@ import Journey
 /// The API's operations on dead letters. Answers are JSON objects, laid out as `contracts/openapi.yaml` says.
 public struct DeadLetterOperations: Sendable {
   /// Longer bodies are of no use in a browser: `journey dlq show --raw` writes the whole body.
-  private static let maxBodyBytes = 256 << 10
+  private static let maxShownBytes = 256 << 10
 
   private let worker: PostgresWorker
   private let decoder: InboundDecoder
-  private let maximumBodyBytes: Int
+  private let maxBodyBytes: Int
 
   /// - Parameters:
   ///   - worker: a connection of the adapter's role.
-  ///   - maximumBodyBytes: the largest body that the mapping reads.
-  public init(worker: PostgresWorker, decoder: InboundDecoder, maximumBodyBytes: Int) {
+  ///   - maxBodyBytes: the largest body that the mapping reads.
+  public init(worker: PostgresWorker, decoder: InboundDecoder, maxBodyBytes: Int) {
     self.worker = worker
     self.decoder = decoder
-    self.maximumBodyBytes = maximumBodyBytes
+    self.maxBodyBytes = maxBodyBytes
   }
 
   public func statistics(_ state: DeadLetterState) async throws(OperationsError) -> DeadLetterStatistics {
@@ -49,13 +49,13 @@ public struct DeadLetterOperations: Sendable {
     filter.ids = [id]
     let (found, history) = try await OperationsError.unavailable { [filter] in
       (
-        try await repository().list(filter, limit: 1, withBodies: true, bodyBytes: maximumBodyBytes),
+        try await repository().list(filter, limit: 1, withBodies: true, bodyBytes: maxBodyBytes),
         try await repository().history(of: id)
       )
     }
     guard var deadLetter = found.first else { return nil }
     let trace = Result { () throws(Rejection) in try deadLetter.deadLetter.message.trace(with: decoder) }
-    deadLetter.deadLetter.message.body = Array(deadLetter.deadLetter.message.body.prefix(Self.maxBodyBytes))
+    deadLetter.deadLetter.message.body = Array(deadLetter.deadLetter.message.body.prefix(Self.maxShownBytes))
     return encodeJSON(DeadLetterDetails(deadLetter, history: history, trace: trace), reservingCapacity: 8192)
   }
 

@@ -45,7 +45,7 @@ public final class ReplayRunner: Sendable {
     }
     var status = ReplayStatus(id: replay.id, claimed: replay.claimed, skipped: count.held + count.tooLarge)
     if count.tooLarge > 0 {
-      let limit = request.maxBodyBytes(settings.maximumBodyBytes)
+      let limit = request.maxBodyBytes(settings.maxBodyBytes)
       status.failure =
         "\(count.tooLarge.of("dead letter")) too large to be replayed: a body may have \(limit.of("byte"))"
     }

@@ -12,16 +12,16 @@ public struct ReplayRepository: Sendable {
   private let worker: PostgresWorker
   private let actor: String
   private let clock: any WallClock
-  private let maximumBodyBytes: Int
+  private let maxBodyBytes: Int
 
   /// - Parameters:
   ///   - actor: who replays, for the record.
-  ///   - maximumBodyBytes: the largest body that the ingest queue's consumers accept.
-  public init(worker: PostgresWorker, actor: String, clock: any WallClock, maximumBodyBytes: Int = .max) {
+  ///   - maxBodyBytes: the largest body that the ingest queue's consumers accept.
+  public init(worker: PostgresWorker, actor: String, clock: any WallClock, maxBodyBytes: Int = .max) {
     self.worker = worker
     self.actor = actor
     self.clock = clock
-    self.maximumBodyBytes = maximumBodyBytes
+    self.maxBodyBytes = maxBodyBytes
   }
 
   public func count(_ request: ReplayRequest) async throws -> ReplayCount {
@@ -36,7 +36,7 @@ public struct ReplayRepository: Sendable {
   /// Parameters 10 and 11: what the replay skips.
   private func add(_ request: ReplayRequest, to parameters: inout PostgresParameters) {
     parameters.int4(request.loopGuard.map { Int32(clamping: $0) })
-    parameters.int8(Int64(request.maxBodyBytes(maximumBodyBytes)))
+    parameters.int8(Int64(request.maxBodyBytes(maxBodyBytes)))
   }
 
   /// Claims the dead letters, a few thousand per transaction.

@@ -28,27 +28,27 @@ public struct DeadLetterReplay: Sendable {
   private let publisher: any DeadLetterPublisher
   private let rate: Double?
   private let batchSize: Int
-  private let maximumPasses: Int
+  private let maxPasses: Int
   private let minRetryDelay: Duration
 
   /// - Parameters:
   ///   - rate: dead letters per second, more than 0; nil: as fast as the broker confirms.
   ///   - batchSize: how many dead letters are published and recorded together, and so how many a crash publishes twice
   ///     at most. 1...1,000.
-  ///   - maximumPasses: how often dead letters of unknown outcome are published again before they are left to a resumed
+  ///   - maxPasses: how often dead letters of unknown outcome are published again before they are left to a resumed
   ///     replay. From 1.
   ///   - minRetryDelay: the delay before the first retry when the store is not available; it doubles up to 32 times
   ///     this, with jitter.
   public init(
     store: any ReplayStore, publisher: any DeadLetterPublisher, rate: Double?, batchSize: Int = 100,
-    maximumPasses: Int = 3,
+    maxPasses: Int = 3,
     minRetryDelay: Duration = .milliseconds(100)
   ) {
     self.store = store
     self.publisher = publisher
     self.rate = rate
     self.batchSize = batchSize
-    self.maximumPasses = maximumPasses
+    self.maxPasses = maxPasses
     self.minRetryDelay = minRetryDelay
   }
 
@@ -59,7 +59,7 @@ public struct DeadLetterReplay: Sendable {
     let start = clock.now
     var bucket = rate.map { TokenBucket(rate: $0, now: .zero) }
     var progress = Progress()
-    for _ in 0..<maximumPasses {
+    for _ in 0..<maxPasses {
       var last: UUID?
       progress.unknown = 0
       while !Task.isCancelled {

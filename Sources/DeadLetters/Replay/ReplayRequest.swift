@@ -29,8 +29,8 @@ public struct ReplayRequest: Hashable, Sendable {
   var loopGuard: Int? { isForced ? nil : Self.loopGuard }
 
   /// Larger bodies are skipped: they would come back as too large. An edit may make a body smaller.
-  public func maxBodyBytes(_ maximumBodyBytes: Int) -> Int {
-    edit == nil ? maximumBodyBytes : max(maximumBodyBytes, JSONLimits().maximumBytes)
+  public func maxBodyBytes(_ maxBodyBytes: Int) -> Int {
+    edit == nil ? maxBodyBytes : max(maxBodyBytes, JSONLimits().maxBytes)
   }
 }
 

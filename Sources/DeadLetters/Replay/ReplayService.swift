@@ -12,18 +12,18 @@ public struct ReplayService: Sendable {
     /// How many messages may wait for their confirms.
     public var publishWindow: Int
     /// The largest body that the ingest queue's consumers accept.
-    public var maximumBodyBytes: Int
+    public var maxBodyBytes: Int
     /// How long a run waits for a broker that takes no messages before it aborts.
     public var timeoutSeconds: Int
 
     public init(
-      broker: AMQPConnectionSettings, names: MessagingNames, publishWindow: Int, maximumBodyBytes: Int,
+      broker: AMQPConnectionSettings, names: MessagingNames, publishWindow: Int, maxBodyBytes: Int,
       timeoutSeconds: Int
     ) {
       self.broker = broker
       self.names = names
       self.publishWindow = publishWindow
-      self.maximumBodyBytes = maximumBodyBytes
+      self.maxBodyBytes = maxBodyBytes
       self.timeoutSeconds = timeoutSeconds
     }
   }
@@ -72,7 +72,7 @@ public struct ReplayService: Sendable {
     onWait: @escaping @Sendable (String) -> Void = { _ in }
   ) {
     repository = ReplayRepository(
-      worker: worker, actor: actor, clock: clock, maximumBodyBytes: settings.maximumBodyBytes)
+      worker: worker, actor: actor, clock: clock, maxBodyBytes: settings.maxBodyBytes)
     self.settings = settings
     self.onWait = onWait
   }

@@ -8,8 +8,8 @@ public struct JSONDocument: Sendable {
 
   /// - Throws: `JSONError` if `bytes` is not exactly one JSON value in UTF-8 within `limits`.
   public init(parsing bytes: [UInt8], limits: JSONLimits = JSONLimits()) throws(JSONError) {
-    guard bytes.count <= limits.maximumBytes else {
-      throw JSONError(code: .tooLong, offset: limits.maximumBytes, line: 1, column: limits.maximumBytes + 1, path: "$")
+    guard bytes.count <= limits.maxBytes else {
+      throw JSONError(code: .tooLong, offset: limits.maxBytes, line: 1, column: limits.maxBytes + 1, path: "$")
     }
     let parsed: Result<[JSONNode], JSONError> = bytes.withUnsafeBufferPointer { text in
       guard let base = text.baseAddress, !text.isEmpty else {

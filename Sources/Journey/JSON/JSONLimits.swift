@@ -1,15 +1,15 @@
 /// The limits of a JSON text. A text beyond a limit is rejected, never truncated.
 public struct JSONLimits: Hashable, Sendable {
   /// Nested containers: `[[1]]` has depth 2. 1...512, because the parser recurses on the thread's stack.
-  public var maximumDepth: Int
+  public var maxDepth: Int
   /// Bytes of text, at most 1 GiB.
-  public var maximumBytes: Int
+  public var maxBytes: Int
   /// Values and keys together. Each takes 16 bytes of memory.
-  public var maximumNodes: Int
+  public var maxNodes: Int
 
-  public init(maximumDepth: Int = 64, maximumBytes: Int = 8 << 20, maximumNodes: Int = 1 << 20) {
-    self.maximumDepth = min(max(maximumDepth, 1), 512)
-    self.maximumBytes = min(max(maximumBytes, 0), 1 << 30)
-    self.maximumNodes = min(max(maximumNodes, 1), 1 << 30)
+  public init(maxDepth: Int = 64, maxBytes: Int = 8 << 20, maxNodes: Int = 1 << 20) {
+    self.maxDepth = min(max(maxDepth, 1), 512)
+    self.maxBytes = min(max(maxBytes, 0), 1 << 30)
+    self.maxNodes = min(max(maxNodes, 1), 1 << 30)
   }
 }

@@ -15,7 +15,7 @@ struct JSONParser: ~Copyable {
     self.base = base
     end = text.count
     self.limits = limits
-    capacity = min(text.count / 8 + 16, limits.maximumNodes)
+    capacity = min(text.count / 8 + 16, limits.maxNodes)
     tape = .allocate(capacity: capacity)
   }
 
@@ -49,7 +49,7 @@ struct JSONParser: ~Copyable {
   }
 
   private mutating func parseObject(depth: Int) throws(JSONError.Code) {
-    if depth > limits.maximumDepth { throw .tooDeep }
+    if depth > limits.maxDepth { throw .tooDeep }
     let node = try append(.object, start: position)
     position += 1
     skipSpace()
@@ -74,7 +74,7 @@ struct JSONParser: ~Copyable {
   }
 
   private mutating func parseArray(depth: Int) throws(JSONError.Code) {
-    if depth > limits.maximumDepth { throw .tooDeep }
+    if depth > limits.maxDepth { throw .tooDeep }
     let node = try append(.array, start: position)
     position += 1
     skipSpace()
@@ -236,8 +236,8 @@ struct JSONParser: ~Copyable {
   }
 
   private mutating func grow() throws(JSONError.Code) {
-    if count >= limits.maximumNodes { throw .tooManyNodes }
-    let wider = min(capacity * 2, limits.maximumNodes)
+    if count >= limits.maxNodes { throw .tooManyNodes }
+    let wider = min(capacity * 2, limits.maxNodes)
     let moved = UnsafeMutablePointer<JSONNode>.allocate(capacity: wider)
     moved.moveInitialize(from: tape, count: count)
     tape.deallocate()

@@ -44,10 +44,10 @@ public struct Mapping: Sendable {
         .rejected(Rejection(.malformed, field: envelope.splitText, "the body holds no event"), element: 0)
       ])
     }
-    if elements.count > input.limits.maximumElements {
+    if elements.count > input.limits.maxElements {
       let rejection = Rejection(
         .tooLarge, field: envelope.splitText, value: "\(elements.count) events",
-        "the body holds more than \(input.limits.maximumElements) events")
+        "the body holds more than \(input.limits.maxElements) events")
       return MappingResult(outcomes: [.rejected(rejection, element: 0)])
     }
     var outcomes: [MappingOutcome] = []

@@ -27,7 +27,7 @@ public struct JSONConstant: Hashable, Sendable {
   }
 
   private init(json: [UInt8], text: String, number: Double?) {
-    document = try? JSONDocument(parsing: json, limits: JSONLimits(maximumBytes: .max))
+    document = try? JSONDocument(parsing: json, limits: JSONLimits(maxBytes: .max))
     self.text = text
     self.number = number
     utf8 = Array(text.utf8)

@@ -44,27 +44,27 @@ public struct EventLimits: Hashable, Sendable {
   /// An earlier event indicates a wrong clock or unit.
   public var earliest: Timestamp
   /// How far a source's clock may be ahead.
-  public var maximumFuture: TimeSpan
+  public var maxFuture: TimeSpan
   /// Characters per id, type, source, client reference, and a new client's name, e-mail or phone.
-  public var maximumTextLength: Int
+  public var maxTextLength: Int
   /// UTF-8 bytes of such a text: four per character. An index of the database holds two of them.
-  var maximumTextBytes: Int { 4 * maximumTextLength }
+  var maxTextBytes: Int { 4 * maxTextLength }
   /// In bytes.
-  public var maximumMetadataBytes: Int
+  public var maxMetadataBytes: Int
   /// Events per body. A larger body is rejected as a whole, because each event takes memory until it is settled.
-  public var maximumElements: Int
+  public var maxElements: Int
 
   public init(
-    now: Timestamp, earliest: Timestamp = .startOf2000, maximumFuture: TimeSpan = .hours(24),
-    maximumTextLength: Int = 256,
-    maximumMetadataBytes: Int = 64 << 10, maximumElements: Int = 10_000
+    now: Timestamp, earliest: Timestamp = .startOf2000, maxFuture: TimeSpan = .hours(24),
+    maxTextLength: Int = 256,
+    maxMetadataBytes: Int = 64 << 10, maxElements: Int = 10_000
   ) {
     self.now = now
     self.earliest = earliest
-    self.maximumFuture = maximumFuture
-    self.maximumTextLength = maximumTextLength
-    self.maximumMetadataBytes = maximumMetadataBytes
-    self.maximumElements = maximumElements
+    self.maxFuture = maxFuture
+    self.maxTextLength = maxTextLength
+    self.maxMetadataBytes = maxMetadataBytes
+    self.maxElements = maxElements
   }
 }
 

@@ -9,9 +9,9 @@ extension EventLimits {
   /// Why a text cannot be a name or an id in an event; nil if it can.
   public func fault(of text: String) -> String? {
     // Counting characters is slow; there are at most as many as bytes. A character may consist of any number of bytes.
-    if text.utf8.count > maximumTextLength {
-      if text.utf8.count > maximumTextBytes { return "longer than \(maximumTextBytes) bytes" }
-      if text.count > maximumTextLength { return "longer than \(maximumTextLength) characters" }
+    if text.utf8.count > maxTextLength {
+      if text.utf8.count > maxTextBytes { return "longer than \(maxTextBytes) bytes" }
+      if text.count > maxTextLength { return "longer than \(maxTextLength) characters" }
     }
     let isPlain = text.utf8.withContiguousStorageIfAvailable(\.isPrintableASCII)
     return isPlain != true && text.unicodeScalars.contains(where: \.isControl) ? "contains a control character" : nil
@@ -21,8 +21,8 @@ extension EventLimits {
     if time < earliest {
       throw Rejection(.invalidField, field: field, value: time.iso8601, "before \(earliest.iso8601)")
     }
-    if time > now + maximumFuture {
-      let hours = maximumFuture.microseconds / TimeSpan.hours(1).microseconds
+    if time > now + maxFuture {
+      let hours = maxFuture.microseconds / TimeSpan.hours(1).microseconds
       throw Rejection(.invalidField, field: field, value: time.iso8601, "more than \(hours) hours in the future")
     }
   }

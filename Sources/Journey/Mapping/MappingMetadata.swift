@@ -96,10 +96,10 @@ struct ComposedMetadata: SignalMetadata {
   /// - Throws: the rejection if it exceeds the limit.
   func write(_ limits: EventLimits) throws(Rejection) -> [UInt8] {
     let metadata = bytes
-    if metadata.count > limits.maximumMetadataBytes {
+    if metadata.count > limits.maxMetadataBytes {
       throw Rejection(
         .tooLarge, field: template.metadata.base?.description ?? "metadata", value: "\(metadata.count) bytes",
-        "the event's metadata is longer than \(limits.maximumMetadataBytes) bytes")
+        "the event's metadata is longer than \(limits.maxMetadataBytes) bytes")
     }
     return metadata
   }

@@ -70,7 +70,7 @@ public struct TextPattern: Hashable, @unchecked Sendable, CustomStringConvertibl
 
   /// An expression looks at most at this many characters and four times as many bytes.
   /// Longer texts are cut, which bounds the matching time.
-  static let maximumLength = 4096
+  static let maxLength = 4096
 
   /// - Throws: the error in the expression.
   public init(_ text: String) throws {
@@ -87,9 +87,9 @@ public struct TextPattern: Hashable, @unchecked Sendable, CustomStringConvertibl
   }
 
   private static func cut(_ text: String) -> Substring {
-    guard text.utf8.count > maximumLength else { return text[...] }
-    let part = text.prefix(maximumLength)
-    return part.utf8.count > 4 * maximumLength ? part.beginning(ofBytes: 4 * maximumLength)[...] : part
+    guard text.utf8.count > maxLength else { return text[...] }
+    let part = text.prefix(maxLength)
+    return part.utf8.count > 4 * maxLength ? part.beginning(ofBytes: 4 * maxLength)[...] : part
   }
 
   public static func == (a: TextPattern, b: TextPattern) -> Bool { a.description == b.description }

@@ -9,9 +9,9 @@ extension InboundDecoder {
     source: String?, orgID: UUID?, type: String?
   ) {
     // A truncated body is usually invalid JSON, and parsing fails early.
-    let form = body.count <= maximumBodyBytes ? try? form(of: properties, body: body) : nil
+    let form = body.count <= maxBodyBytes ? try? form(of: properties, body: body) : nil
     let routed = form.map { (source: $0.source, orgID: $0.orgID) } ?? (try? route(properties))
-    let document = form?.document ?? (body.count <= maximumBodyBytes ? try? JSONDocument(parsing: body) : nil)
+    let document = form?.document ?? (body.count <= maxBodyBytes ? try? JSONDocument(parsing: body) : nil)
     guard let document else {
       return (routed?.source ?? properties.headers["x-source"]?.headerText, routed?.orgID, properties.type)
     }

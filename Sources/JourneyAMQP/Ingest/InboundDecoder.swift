@@ -14,33 +14,33 @@ public struct InboundDecoder: Sendable {
   private let live: LiveMappings
   var mappings: [String: Mapping] { live.current }
   private let signals: SignalReader
-  let maximumBodyBytes: Int
+  let maxBodyBytes: Int
   let publishers: PublisherPolicy
   let clock: any WallClock
 
   /// - Parameters:
   ///   - mappings: by source.
-  ///   - maximumBodyBytes: larger bodies are rejected without parsing.
+  ///   - maxBodyBytes: larger bodies are rejected without parsing.
   ///   - publishers: who may report which events.
   public init(
-    mappings: [String: Mapping], signals: SignalRules, maximumBodyBytes: Int = 1 << 20,
+    mappings: [String: Mapping], signals: SignalRules, maxBodyBytes: Int = 1 << 20,
     publishers: PublisherPolicy = PublisherPolicy(),
     clock: any WallClock
   ) {
     self.init(
-      live: LiveMappings(mappings), signals: signals, maximumBodyBytes: maximumBodyBytes, publishers: publishers,
+      live: LiveMappings(mappings), signals: signals, maxBodyBytes: maxBodyBytes, publishers: publishers,
       clock: clock)
   }
 
   /// - Parameter live: by source; each message uses the mappings that are current when it arrives.
   public init(
-    live: LiveMappings, signals: SignalRules, maximumBodyBytes: Int = 1 << 20,
+    live: LiveMappings, signals: SignalRules, maxBodyBytes: Int = 1 << 20,
     publishers: PublisherPolicy = PublisherPolicy(),
     clock: any WallClock
   ) {
     self.live = live
     self.signals = SignalReader(signals)
-    self.maximumBodyBytes = maximumBodyBytes
+    self.maxBodyBytes = maxBodyBytes
     self.publishers = publishers
     self.clock = clock
   }
@@ -75,8 +75,8 @@ public struct InboundDecoder: Sendable {
   }
 
   func requireFitting(_ bodySize: Int) throws(Rejection) {
-    guard bodySize <= maximumBodyBytes else {
-      throw Rejection(.tooLarge, field: "body", value: "\(bodySize) bytes", "larger than \(maximumBodyBytes) bytes")
+    guard bodySize <= maxBodyBytes else {
+      throw Rejection(.tooLarge, field: "body", value: "\(bodySize) bytes", "larger than \(maxBodyBytes) bytes")
     }
   }
 

@@ -77,7 +77,7 @@ struct KeySetError: Error, CustomStringConvertible {
 /// Public keys that are read once, or again from an address: now and then, and when a token names a key that is not
 /// known.
 actor KeySet: VerificationKeys {
-  private static let maximumBytes = 1 << 18
+  private static let maxBytes = 1 << 18
   /// It follows nobody elsewhere: what an https address sends on to may be http.
   private static let client = HTTPClient(
     eventLoopGroupProvider: .singleton, configuration: HTTPClient.Configuration(redirectConfiguration: .disallow))
@@ -147,7 +147,7 @@ actor KeySet: VerificationKeys {
       let response = try await Self.client.execute(
         HTTPClientRequest(url: origin.address), timeout: .seconds(origin.timeoutSeconds))
       guard response.status.code == 200 else { throw KeySetError("it answers \(response.status.code)") }
-      let body = try await response.body.collect(upTo: Self.maximumBytes)
+      let body = try await response.body.collect(upTo: Self.maxBytes)
       current = try await PublicKeys(Array(body.readableBytesView), algorithm)
     } catch {
       // Keys that are there stay: an address that is away for a moment locks nobody out.

@@ -60,7 +60,7 @@ public final class JourneyServer: Service {
         return range
       })
     broadcaster = ChangeBroadcaster(
-      feed: parts.feed, reader: parts.reader, clock: parts.clock, most: max(1, settings.maximumConnections / 2),
+      feed: parts.feed, reader: parts.reader, clock: parts.clock, most: max(1, settings.maxConnections / 2),
       maxOfUser: settings.streamsPerUser, maxOfPeer: Self.share(settings), logger: logger)
   }
 
@@ -123,7 +123,7 @@ public final class JourneyServer: Service {
 
   /// What one address may have: never all of it.
   private static func share(_ settings: APISettings) -> Int {
-    max(1, min(settings.connectionsPerAddress, settings.maximumConnections * 3 / 4))
+    max(1, min(settings.connectionsPerAddress, settings.maxConnections * 3 / 4))
   }
 
   private func application() -> some ApplicationProtocol {
@@ -139,7 +139,7 @@ public final class JourneyServer: Service {
       configuration: ApplicationConfiguration(
         address: .hostname(settings.host, port: settings.port), backlog: 256,
         availableConnectionsDelegate: ConnectionLimit(
-          maximum: settings.maximumConnections, isShort: parts.isShortOfDescriptors)),
+          maximum: settings.maxConnections, isShort: parts.isShortOfDescriptors)),
       onServerRunning: { [self] channel in announce(channel.localAddress?.port ?? settings.port) }, logger: quiet)
   }
 

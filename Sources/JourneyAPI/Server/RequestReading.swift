@@ -170,11 +170,11 @@ func body(of request: Request, _ settings: APISettings) async throws -> JSONValu
   guard type == "application/json" else {
     throw Problem(.unsupportedMediaType, "content-type has to be application/json")
   }
-  let tooLarge = Problem(.contentTooLarge, "a body has at most \(settings.maximumBodyBytes) bytes")
-  if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > settings.maximumBodyBytes {
+  let tooLarge = Problem(.contentTooLarge, "a body has at most \(settings.maxBodyBytes) bytes")
+  if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > settings.maxBodyBytes {
     throw tooLarge
   }
-  let limit = settings.maximumBodyBytes, timeout = settings.requestTimeout, incoming = request.body
+  let limit = settings.maxBodyBytes, timeout = settings.requestTimeout, incoming = request.body
   let buffer = try await withThrowingTaskGroup(of: ByteBuffer.self) { group in
     group.addTask {
       do { return try await incoming.collect(upTo: limit) } catch is NIOTooManyBytesError { throw tooLarge }

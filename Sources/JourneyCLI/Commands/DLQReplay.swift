@@ -84,7 +84,7 @@ struct DLQReplay: AsyncParsableCommand {
         let repository = DeadLetterRepository(worker: worker, actor: actor.name)
         try await requireDeadLetters(
           request.filter.ids, in: request.filter.states, repository, advice: " (--state all selects it)")
-        let maxBodyBytes = request.maxBodyBytes(settings.maximumBodyBytes)
+        let maxBodyBytes = request.maxBodyBytes(settings.maxBodyBytes)
         try await requireFitting(request, maxBodyBytes, repository)
         let service = try service(worker, settings)
         if dryRun {

@@ -32,7 +32,7 @@ struct DLQShow: AsyncParsableCommand {
       filter.ids = [uuid]
       let (deadLetters, history) = try await withArchive(settings) { [filter] worker in
         let repository = DeadLetterRepository(worker: worker, actor: "")
-        let largest = raw ? 0 : max(Self.maxShownBytes, settings.maximumBodyBytes)
+        let largest = raw ? 0 : max(Self.maxShownBytes, settings.maxBodyBytes)
         let deadLetters = try await repository.list(filter, limit: 1, withBodies: !raw, bodyBytes: largest)
         if raw, let deadLetter = deadLetters.first { try await Self.write(deadLetter, by: repository) }
         return (deadLetters, try await repository.history(of: uuid))

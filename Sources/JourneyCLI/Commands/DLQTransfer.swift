@@ -98,7 +98,7 @@ struct DLQImport: AsyncParsableCommand {
     var deadLetters: [ArchivedDeadLetter] = []
     for (number, line) in bytes.split(separator: UInt8(ascii: "\n")).enumerated() {
       do {
-        let limits = JSONLimits(maximumDepth: 256, maximumBytes: 256 << 20)
+        let limits = JSONLimits(maxDepth: 256, maxBytes: 256 << 20)
         deadLetters.append(
           try DeadLetterJSON.read(try JSONDocument(parsing: Array(line), limits: limits).root, redaction: redaction))
       } catch {

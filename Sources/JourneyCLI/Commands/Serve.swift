@@ -163,7 +163,7 @@ private struct Adapter {
     let deadLetters = DeadLetterConsumer(
       connection: try settings.broker("dead letters"), names: settings.messagingNames,
       otherUsers: settings.otherBrokerUsers, decoder: decoder,
-      maximumBodyBytes: settings.deadLetters.maximumBodyBytes,
+      maxBodyBytes: settings.deadLetters.maxBodyBytes,
       redaction: HeaderRedaction(settings.deadLetters.redactHeaders), clock: clock, logger: logger)
     deadLetters.start()
     return DeadLetterArchiver(

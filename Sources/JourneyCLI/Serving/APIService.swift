@@ -55,7 +55,7 @@ struct APIService {
     let reader = PostgresJourneyReader(pool: pool, adapter: counting, lists: requests, rules: rules)
     let operations = LiveOperationsService(
       deadLetters: DeadLetterOperations(
-        worker: deadLetters, decoder: decoder, maximumBodyBytes: settings.maximumBodyBytes),
+        worker: deadLetters, decoder: decoder, maxBodyBytes: settings.maxBodyBytes),
       // There is one replay at a time: it must not wait long for a broker that takes no messages.
       replays: ReplayRunner(
         settings: try settings.replays(timeoutSeconds: 60), worker: deadLetters, clock: clock, logger: logger),
@@ -94,12 +94,12 @@ extension APIOptions {
     served.issuer = issuer.isEmpty ? nil : issuer
     served.audience = audience.isEmpty ? nil : audience
     served.operatorClaim = operatorClaim
-    served.maximumConnections = maximumConnections
+    served.maxConnections = maxConnections
     served.connectionsPerAddress = connectionsPerAddress
     served.trustedProxies = trustedProxies
     served.requestsPerUser = requestsPerUser
     served.streamsPerUser = streamsPerUser
-    served.maximumBodyBytes = maximumBodyBytes
+    served.maxBodyBytes = maxBodyBytes
     served.requestTimeout = .seconds(requestSeconds)
     served.requestsPerSecond = Double(requestsPerSecond)
     let name = JWTAlgorithmName(rawValue: algorithm)

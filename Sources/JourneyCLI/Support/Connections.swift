@@ -25,7 +25,7 @@ extension Settings {
   func replays(timeoutSeconds: Int) throws -> ReplayService.Settings {
     ReplayService.Settings(
       broker: try broker("replay"), names: messagingNames, publishWindow: publishWindow,
-      maximumBodyBytes: maximumBodyBytes, timeoutSeconds: timeoutSeconds)
+      maxBodyBytes: maxBodyBytes, timeoutSeconds: timeoutSeconds)
   }
 
   /// - Parameter role: nil for the login role itself.

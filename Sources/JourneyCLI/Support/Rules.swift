@@ -26,7 +26,7 @@ extension Settings {
 
   func decoder(_ rules: DecisionRules, live: LiveMappings, clock: SystemClock = SystemClock()) -> InboundDecoder {
     InboundDecoder(
-      live: live, signals: rules.signals, maximumBodyBytes: maximumBodyBytes,
+      live: live, signals: rules.signals, maxBodyBytes: maxBodyBytes,
       publishers: PublisherPolicy(ownUser: brokerUser, otherOwnUsers: otherBrokerUsers, grants: publishers),
       clock: clock)
   }

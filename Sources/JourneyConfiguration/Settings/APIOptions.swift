@@ -14,12 +14,12 @@ public struct APIOptions: Sendable {
   public let issuer: String
   public let operatorClaim: String
   public let requestsPerSecond: Int
-  public let maximumConnections: Int
+  public let maxConnections: Int
   public let connectionsPerAddress: Int
   public let trustedProxies: [String]
   public let requestsPerUser: Int
   public let streamsPerUser: Int
-  public let maximumBodyBytes: Int
+  public let maxBodyBytes: Int
   public let requestSeconds: Int
   public let databaseConnections: Int
 
@@ -40,7 +40,7 @@ public struct APIOptions: Sendable {
     operatorClaim = read.text(
       "api.operatorClaim", "app_metadata.journey_operator", "claim that grants access to operations if it is true")
     requestsPerSecond = read.integer("api.requestsPerSecond", 50, 1...100_000, "maximum for one user")
-    maximumConnections = read.integer("api.maximumConnections", 256, 1...10_000, "concurrent connections")
+    maxConnections = read.integer("api.maximumConnections", 256, 1...10_000, "concurrent connections")
     connectionsPerAddress = read.integer(
       "api.connectionsPerAddress", 64, 1...10_000,
       "concurrent connections of one address; never more than three quarters of `maximumConnections`")
@@ -49,7 +49,7 @@ public struct APIOptions: Sendable {
       "addresses or networks of reverse proxies whose `X-Forwarded-For` is used, see docs/api.md")
     requestsPerUser = read.integer("api.requestsPerUser", 16, 1...1000, "concurrent requests of one user")
     streamsPerUser = read.integer("api.streamsPerUser", 8, 1...1000, "live streams of one user")
-    maximumBodyBytes = read.integer(
+    maxBodyBytes = read.integer(
       "api.maximumBodyBytes", 65_536, 1024...(1 << 20), unit: .bytes, "maximum size of a request's body")
     requestSeconds = read.integer("api.requestSeconds", 15, 1...300, unit: .seconds, "timeout for a request to arrive")
     databaseConnections = read.integer("api.databaseConnections", 4, 1...64, "database connections for reading")

@@ -8,7 +8,7 @@ public struct DeadLetterOptions: Sendable {
   ]
 
   public let isArchived: Bool
-  public let maximumBodyBytes: Int
+  public let maxBodyBytes: Int
   public let redactHeaders: [String]
   public let retentionDays: Int
   public let openRetentionDays: Int
@@ -18,7 +18,7 @@ public struct DeadLetterOptions: Sendable {
     isArchived = read.boolean(
       "deadLetters.archive", true,
       "archive dead letters in the database, for `journey dlq`; false: they stay in their queue")
-    maximumBodyBytes = read.integer(
+    maxBodyBytes = read.integer(
       "deadLetters.maximumBodyBytes", 8 << 20, 1024...(128 << 20), unit: .bytes,
       "of a larger body only the first 64 KiB are archived, and it cannot be replayed; at least `ingest.maximumBodyBytes`"
     )
@@ -31,9 +31,9 @@ public struct DeadLetterOptions: Sendable {
       "replayed and discarded dead letters are deleted after this; 0: never")
     openRetentionDays = read.integer(
       "deadLetters.openRetentionDays", 0, 0...36_500, unit: .days, "open dead letters are deleted after this; 0: never")
-    if maximumBodyBytes < maxReadBytes {
+    if maxBodyBytes < maxReadBytes {
       read.report(
-        "deadLetters.maximumBodyBytes: \(maximumBodyBytes) is less than ingest.maximumBodyBytes (\(maxReadBytes)): dead letters that could be replayed would be cut"
+        "deadLetters.maximumBodyBytes: \(maxBodyBytes) is less than ingest.maximumBodyBytes (\(maxReadBytes)): dead letters that could be replayed would be cut"
       )
     }
   }

@@ -12,7 +12,7 @@ public struct Settings: Sendable {
   public let batchSize: Int
   public let drainSeconds: Int
   public let prefetch: Int
-  public let maximumBodyBytes: Int
+  public let maxBodyBytes: Int
   public let retriesUnknownClients: Bool
   public let retryTiers: [String]
   public let retryAttemptsPerTier: Int
@@ -64,14 +64,14 @@ public struct Settings: Sendable {
     prefetch = read.integer(
       "ingest.prefetch", 2000, 1...2000,
       "unacked messages that the broker delivers; as few as 16 while bodies are large")
-    maximumBodyBytes = read.integer(
+    maxBodyBytes = read.integer(
       "ingest.maximumBodyBytes", 1 << 20, 1024...(8 << 20), unit: .bytes, "a larger message is a dead letter")
     retriesUnknownClients = read.boolean(
       "retry.unknownClient", true, "retry an event of an unknown client before it becomes a dead letter")
     retryTiers = read.list(
       "retry.tiers", Self.tiers, of: Self.tiers, "delay before each retry, in this order; `[]`: none")
     retryAttemptsPerTier = read.integer("retry.attemptsPerTier", 1, 1...20, "attempts in each tier")
-    deadLetters = DeadLetterOptions(read, maxReadBytes: maximumBodyBytes)
+    deadLetters = DeadLetterOptions(read, maxReadBytes: maxBodyBytes)
     publishWindow = read.integer(
       "publish.window", 1024, 1...4096, "maximum number of published messages that await their confirm")
     api = APIOptions(read)

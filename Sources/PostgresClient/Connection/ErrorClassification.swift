@@ -45,7 +45,7 @@ extension PostgresError.Kind {
 }
 
 enum ErrorText {
-  private static let maximumLength = 500
+  private static let maxLength = 500
 
   /// The primary message in one line, without quoted input for the classes of errors that quote input.
   static func primary(_ message: String, sqlState: String?) -> String {
@@ -93,9 +93,9 @@ enum ErrorText {
 
   private static func shortened(_ text: String) -> String {
     // A character may consist of any number of bytes.
-    guard text.utf8.count > maximumLength else { return text }
-    var short = String(text.prefix(maximumLength - 1))
-    while short.utf8.count > 4 * maximumLength { short.unicodeScalars.removeLast() }
+    guard text.utf8.count > maxLength else { return text }
+    var short = String(text.prefix(maxLength - 1))
+    while short.utf8.count > 4 * maxLength { short.unicodeScalars.removeLast() }
     return short + "…"
   }
 }

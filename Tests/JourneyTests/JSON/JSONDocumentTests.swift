@@ -98,7 +98,7 @@ struct JSONDocumentTests {
   }
 
   @Test func holdsItsLimits() throws {
-    let limits = JSONLimits(maximumDepth: 3, maximumBytes: 40, maximumNodes: 6)
+    let limits = JSONLimits(maxDepth: 3, maxBytes: 40, maxNodes: 6)
     func code(_ text: String) -> JSONError.Code? {
       do throws(JSONError) { _ = try JSONDocument(parsing: text, limits: limits) } catch { return error.code }
       return nil
@@ -117,6 +117,6 @@ struct JSONDocumentTests {
       #expect(error?.code == .tooDeep)
     }
     let deepest = String(repeating: "[", count: 512) + String(repeating: "]", count: 512)
-    #expect(throws: Never.self) { try JSONDocument(parsing: deepest, limits: JSONLimits(maximumDepth: 100_000)) }
+    #expect(throws: Never.self) { try JSONDocument(parsing: deepest, limits: JSONLimits(maxDepth: 100_000)) }
   }
 }

@@ -145,7 +145,7 @@ struct JSONPropertyTests {
         round % 2 == 0 ? UInt8.random(in: 0...255, using: &random) : grammar.randomElement(using: &random)!
       }
       do throws(JSONError) {
-        let document = try JSONDocument(parsing: bytes, limits: JSONLimits(maximumDepth: 8))
+        let document = try JSONDocument(parsing: bytes, limits: JSONLimits(maxDepth: 8))
         _ = Self.read(document.root)
         accepted += 1
       } catch {

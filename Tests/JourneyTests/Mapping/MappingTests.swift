@@ -170,9 +170,9 @@ struct MappingTests {
     var fixture = try MappingFixture()
     fixture.envelope.splits = [try JSONPath("$[*]")]
     var input = fixture.input("[\(Self.whole),\(Self.whole),\(Self.whole)]")
-    input.limits.maximumElements = 3
+    input.limits.maxElements = 3
     #expect(fixture.mapping.map(input).outcomes.map { $0.event?.sourceEventID } == ["e1", "e1", "e1"])
-    input.limits.maximumElements = 2
+    input.limits.maxElements = 2
     let outcomes = fixture.mapping.map(input).outcomes
     #expect(outcomes.count == 1)
     #expect(outcomes[0].rejection?.code == .tooLarge)
@@ -187,7 +187,7 @@ struct MappingTests {
   ])
   func rejectsABodyThatIsNoJSON(_ body: String, _ code: String, _ field: String) throws {
     let error = #expect(throws: JSONError.self) {
-      try JSONDocument(parsing: body, limits: JSONLimits(maximumDepth: 3, maximumBytes: 40))
+      try JSONDocument(parsing: body, limits: JSONLimits(maxDepth: 3, maxBytes: 40))
     }
     let rejection = Rejection(try #require(error))
     #expect(rejection.code.rawValue == code)
