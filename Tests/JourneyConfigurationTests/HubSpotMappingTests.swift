@@ -104,7 +104,7 @@ struct HubSpotMappingTests {
       "many events",
       "[\(element("contact.creation")),\(element("deal.creation")),\(element("company.creation")),\(element("contact.exploded")),7]",
       "event lead_created lead \(tail)", "event deal_created lead \(linkedTail("deal"))", "ignored other objects",
-      "rejected unknown_type $.subscriptionType or $.eventType contact.exploded",
+      "unlisted contact.exploded",
       "rejected malformed $"),
   ]
 

@@ -67,7 +67,7 @@ struct MappingLoaderTests {
     ),
     (
       "  - {name: a, when: {type: x}, event: {type: y, stage: keep, metadata: {a: {path: $.x, value: 1}}}}",
-      "exactly one of path, join and value"
+      "exactly one of path, join, percent and value"
     ),
     (
       "  - {name: a, when: {type: x}, event: {type: y, stage: keep, metadata: {a: {path: $.x, then: [lowr]}}}}",
@@ -207,9 +207,9 @@ struct MappingLoaderTests {
     try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(atPath: directory) }
     try Data((Self.head + rules).utf8).write(to: URL(filePath: "\(directory)/m.yaml"))
-    let warnings = try MappingLoader.inspect(directories: [directory]).warnings
+    let overlaps = MappingLoader.survey(directories: [directory]).overlaps
     #expect(
-      warnings.map(\.description) == [
+      overlaps.map(\.description) == [
         #"\#(directory)/m.yaml:8:5: rule "b": may match where "a" matches too; the first wins"#
       ])
   }

@@ -28,7 +28,7 @@ import Testing
       let argument =
         switch test.form {
         case .flag: "true"
-        case .number: "5"
+        case .number, .either: "5"
         case .reference: "$.other"
         default: "abc"
         }

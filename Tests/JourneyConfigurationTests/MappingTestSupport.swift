@@ -68,11 +68,13 @@ struct MappingCase: Sendable, CustomTestStringConvertible {
     switch outcome {
     case .event(let event):
       return [
-        "event", event.type, event.stage?.rawValue ?? "keep", event.sourceEventID, event.client.externalID ?? "none",
+        "event", event.type, event.stage?.rawValue ?? event.minStage.map { ">=\($0.rawValue)" } ?? "keep",
+        event.sourceEventID, event.client.externalID ?? "none",
         event.occurredAt.iso8601,
       ].joined(separator: " ")
         + (event.client.merged.isEmpty ? "" : " becomes one with " + event.client.merged.joined(separator: ", "))
     case .ignored(let rule, _): return "ignored \(rule)"
+    case .unlisted(let type): return "unlisted \(type)"
     case .rejected(let rejection, _):
       let parts = ["rejected", rejection.code.rawValue, rejection.field ?? "", rejection.value ?? ""]
       return parts.joined(separator: " ").trimmingEnd

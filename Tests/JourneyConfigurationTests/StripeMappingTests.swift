@@ -193,7 +193,7 @@ struct StripeMappingTests {
       #"{"id":"evt_2","object":"v2.core.event","type":"v1.billing.meter.no_meter_found","created":"2026-02-15T00:27:45.330Z"}"#,
       "ignored thin events"),
     MappingCase(
-      "type that Stripe has not", event("invoice.exploded", invoice), "rejected unknown_type $.type invoice.exploded"),
+      "type that Stripe has not", event("invoice.exploded", invoice), "unlisted invoice.exploded"),
   ]
 
   @Test(arguments: cases) func maps(_ example: MappingCase) throws {

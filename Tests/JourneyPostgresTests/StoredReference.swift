@@ -10,7 +10,8 @@ struct StoredReference {
   private static let events = PostgresStatement(
     name: "reference_events",
     """
-    SELECT client_id, COALESCE(source, ''), COALESCE(source_event_id, id::text), event_type, stage, sets_stage, occurred_at, metadata::text
+    SELECT client_id, COALESCE(source, ''), COALESCE(source_event_id, id::text), event_type, stage, sets_stage, occurred_at, metadata::text,
+      min_stage, acted_by
     FROM client_journey_events
     """)
   private static let contacts = PostgresStatement(
@@ -27,9 +28,12 @@ struct StoredReference {
         source: try events.text(row, 1))
       let stage = try events.bool(row, 5) ? Stage(rawValue: events.text(row, 4)) : nil
       let document = try JSONDocument(parsing: Array(try events.text(row, 7).utf8))
+      let minStage = try events.textIfPresent(row, 8).flatMap { Stage(rawValue: $0) }
+      let actor = try events.textIfPresent(row, 9).flatMap { Actor(rawValue: $0) }
       let signals = SignalReader(rules.signals).signals(
-        type: try events.text(row, 3), stage: stage, sourceEventID: stamp.id, metadata: document.root)
-      summaries[client, default: ClientSummary()].insert(stamp, stage: stage, signals: signals)
+        type: try events.text(row, 3), stage: stage ?? minStage, actor: actor, sourceEventID: stamp.id,
+        metadata: document.root)
+      summaries[client, default: ClientSummary()].insert(stamp, stage: stage, minStage: minStage, signals: signals)
       switch signals.invoice {
       case .overdue(let id):
         invoices[client, default: [:]][id, default: InvoiceState()].merge(InvoiceState(overdueAt: stamp.at))

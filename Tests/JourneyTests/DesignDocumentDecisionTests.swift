@@ -144,6 +144,6 @@ import Testing
         type: event.eventType,
         stage: stage, occurredAt: Timestamp(microseconds: event.occurredAt), metadata: json.bytes),
       signals: SignalReader(rules.signals).signals(
-        type: event.eventType, stage: stage, sourceEventID: event.id, metadata: metadata))
+        type: event.eventType, stage: stage, actor: nil, sourceEventID: event.id, metadata: metadata))
   }
 }

@@ -9,7 +9,10 @@ import Testing
     throws -> Signals
   {
     let value = try JSONDocument(parsing: metadata).root
-    return SignalReader(rules ?? self.rules).signals(type: type, stage: stage, sourceEventID: "evt_1", metadata: value)
+    var signals = SignalReader(rules ?? self.rules).signals(
+      type: type, stage: stage, actor: .client, sourceEventID: "evt_1", metadata: value)
+    (signals.kind, signals.rank) = (0, 0)
+    return signals
   }
 
   @Test func anEventThatSaysNothingHasNoSignal() throws {

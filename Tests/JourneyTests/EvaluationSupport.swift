@@ -21,7 +21,7 @@ extension IncomingEvent {
       event: JourneyEvent(
         orgID: UUID(), source: event.stamp.source, sourceEventID: event.stamp.id,
         client: ClientReference(externalID: "c"), type: "test",
-        stage: event.stage, occurredAt: event.stamp.at, metadata: Array("{}".utf8)),
+        stage: event.stage, minStage: event.minStage, occurredAt: event.stamp.at, metadata: Array("{}".utf8)),
       signals: event.signals)
   }
 }

@@ -19,7 +19,7 @@ import Testing
     #expect(found(.lowEngagement, in: summary) == nil)
     let start = Timestamp.present + .microsecond
     let risk = found(.lowEngagement, in: summary, at: start)
-    #expect(risk?.evidence == "2 events in the last 30 days, fewer than 3")
+    #expect(risk?.evidence == "2 events by the client in the last 30 days, fewer than 3")
     #expect(risk?.since == start)
     #expect(rules.nextChange(of: summary, after: .present) == start)
     #expect(rules.nextChange(of: summary, after: start) == nil)
@@ -27,10 +27,10 @@ import Testing
 
   @Test func aClientThatNeverHadThreeEventsIsNotKnownToHaveSlackened() {
     var summary = ClientSummary()
-    #expect(found(.lowEngagement, in: summary)?.evidence == "0 events in the last 30 days, fewer than 3")
+    #expect(found(.lowEngagement, in: summary)?.evidence == "0 events by the client in the last 30 days, fewer than 3")
     summary.insert("1", at: .present)
     let risk = found(.lowEngagement, in: summary)
-    #expect(risk?.evidence == "1 event in the last 30 days, fewer than 3")
+    #expect(risk?.evidence == "1 event by the client in the last 30 days, fewer than 3")
     #expect(risk != nil && risk?.since == nil)
     #expect(rules.nextChange(of: summary, after: .present) == nil)
   }
@@ -47,7 +47,8 @@ import Testing
     rules.lowEngagement?.window = .days(1)
     var summary = ClientSummary()
     for id in 1...9 { summary.insert("\(id)", at: .present) }
-    #expect(found(.lowEngagement, in: summary, rules)?.evidence == "9 events in the last 1 days, fewer than 10")
+    #expect(
+      found(.lowEngagement, in: summary, rules)?.evidence == "9 events by the client in the last 1 days, fewer than 10")
     summary.insert("10", at: .present - .days(1))
     #expect(found(.lowEngagement, in: summary, rules) == nil)
   }
@@ -191,9 +192,9 @@ import Testing
 
   @Test func aGreatManyTicketsAreSaidToBeNoFewerThanAreKept() {
     var summary = ClientSummary()
-    for id in 0..<14 { summary.insert("\(id)", at: .present) { $0.isTicketOpened = true } }
+    for id in 0..<34 { summary.insert("\(id)", at: .present) { $0.isTicketOpened = true } }
     #expect(
-      found(.highSupportTickets, in: summary)?.evidence == "10 or more tickets opened in the last 30 days, 3 are many")
+      found(.highSupportTickets, in: summary)?.evidence == "30 or more tickets opened in the last 30 days, 3 are many")
   }
 
   // MARK: All of them

@@ -47,7 +47,7 @@ import Testing
     summary.insert(
       EventStamp(at: Timestamp(microseconds: 1), id: "e1", source: "crm"), stage: .billing, signals: Signals())
     let stamp: [UInt8] = [2, 2] + Array("e1".utf8) + [3] + Array("crm".utf8)
-    let form: [UInt8] = [1, 1] + stamp + [5, 1] + stamp + [0, 0, 0, 0, 0, 0, 0]
+    let form: [UInt8] = [2, 1] + stamp + [5, 0, 0, 1] + stamp + [0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0]
     #expect(summary.encoded() == form)
     #expect(summary.encoded(under: 0x0102_0304_0506_0708) == [8, 7, 6, 5, 4, 3, 2, 1] + form)
     #expect(ClientSummary(encoded: [8, 7, 6, 5, 4, 3, 2, 1] + form, under: 0x0102_0304_0506_0708) == summary)
@@ -131,7 +131,7 @@ import Testing
       let tail = (0..<Int.random(in: 0...60, using: &random)).map { _ in
         random.chance(0.5) ? UInt8.random(in: 0...3, using: &random) : UInt8.random(in: 0...255, using: &random)
       }
-      checkUsable([1] + tail)
+      checkUsable([2] + tail)
       if let read = ActionHistory(encoded: [1] + tail) { #expect(ActionHistory(encoded: read.encoded()) == read) }
     }
   }
@@ -141,29 +141,43 @@ import Testing
     let huge = [UInt8](repeating: 0xff, count: 8) + [0x7f]
     let endless = [UInt8](repeating: 0xff, count: 40)
     for count in [huge, endless] {
-      #expect(ClientSummary(encoded: [1, 0] + count) == nil)
+      #expect(ClientSummary(encoded: [2, 0] + count) == nil)
       #expect(ActionHistory(encoded: [1] + count) == nil)
     }
   }
 
   @Test(
     arguments: [
-      ([2, 0, 0, 0, 0, 0, 0, 0, 0], false, "a version of the future"),
-      ([1, 2, 0, 0, 0, 0, 0, 0, 0], false, "a stage that is neither there nor not"),
-      ([1, 1, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0], true, "the last stage"),
-      ([1, 1, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0], false, "a tenth stage"),
-      ([1, 0, 1, 0, 1, 0x61, 0, 0, 0, 0, 0, 0, 0, 0], true, "one event"),
-      ([1, 0, 1, 0, 1, 0xff, 0, 0, 0, 0, 0, 0, 0, 0], false, "an id that is no text"),
-      ([1, 0, 2, 2, 1, 0x61, 0, 0, 0, 1, 0x61, 0, 0, 0, 0, 0, 0, 0, 0], true, "two events"),
-      ([1, 0, 2, 0, 1, 0x61, 0, 0, 0, 1, 0x61, 0, 0, 0, 0, 0, 0, 0, 0], false, "one event twice"),
-      ([1, 0, 2, 0, 1, 0x61, 0, 0, 2, 1, 0x61, 0, 0, 0, 0, 0, 0, 0, 0], false, "the oldest first"),
+      ([1, 0, 0, 0, 0, 0, 0, 0, 0], false, "the version before"),
+      ([3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], false, "a version of the future"),
+      ([2, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0], false, "a stage that is neither there nor not"),
+      ([2, 1, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], true, "the last stage"),
+      ([2, 1, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], false, "a tenth stage"),
+      ([2, 1, 0, 0, 0, 1, 0, 1, 2, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0], true, "a raise after the stage was set"),
+      ([2, 1, 2, 0, 0, 1, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0], false, "a raise before the stage was set"),
+      ([2, 0, 0, 1, 0, 1, 0x61, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], true, "one event"),
+      ([2, 0, 0, 1, 0, 1, 0x61, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0], false, "a flag that there is not"),
+      ([2, 0, 0, 1, 0, 1, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], false, "an id that is no text"),
       (
-        [1, 0, 0, 0, 1, 0, 0, 0, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0xfc, 0x7f, 0, 0, 0, 0], false,
+        [2, 0, 0, 2, 2, 1, 0x61, 0, 0, 0, 0, 0, 0, 0, 1, 0x61, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], true,
+        "two events"
+      ),
+      (
+        [2, 0, 0, 2, 0, 1, 0x61, 0, 0, 0, 0, 0, 0, 0, 1, 0x61, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], false,
+        "one event twice"
+      ),
+      (
+        [2, 0, 0, 2, 0, 1, 0x61, 0, 0, 0, 0, 0, 0, 2, 1, 0x61, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], false,
+        "the oldest first"
+      ),
+      ([2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], false, "an own event that is not the client's"),
+      (
+        [2, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0xfc, 0x7f, 0, 0, 0, 0], false,
         "a usage that is no number"
       ),
-      ([1, 0, 0, 0, 0, 0, 0, 101, 0], false, "more invoices than are counted"),
-      ([1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0x69, 0], false, "an invoice that is not counted"),
-      ([1, 0, 0, 0, 0, 0, 0, 1, 1, 1, 0x69, 0], true, "an invoice"),
+      ([2, 0, 0, 0, 0, 0, 0, 0, 0, 101, 0], false, "more invoices than are counted"),
+      ([2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0x69, 0], false, "an invoice that is not counted"),
+      ([2, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 0x69, 0], true, "an invoice"),
     ] as [([UInt8], Bool, String)])
   func impossibleSummariesAreRefused(bytes: [UInt8], isRead: Bool, name: String) {
     #expect((ClientSummary(encoded: bytes) != nil) == isRead, "\(name)")
@@ -171,9 +185,9 @@ import Testing
 
   @Test func moreEventsThanAreKeptAreRefused() {
     func encoded(_ count: UInt8) -> [UInt8] {
-      var bytes: [UInt8] = [1, 0, count]
-      for time in (0..<count).reversed() { bytes += [time * 2, 0, 0, 0] }
-      return bytes + [UInt8](repeating: 0, count: 6)
+      var bytes: [UInt8] = [2, 0, 0, count]
+      for time in (0..<count).reversed() { bytes += [time * 2, 0, 0, 0, 0, 0, 0, 0] }
+      return bytes + [UInt8](repeating: 0, count: 7)
     }
     #expect(ClientSummary(encoded: encoded(10)) != nil)
     #expect(ClientSummary(encoded: encoded(11)) == nil)
@@ -188,7 +202,9 @@ import Testing
     guard var summary = ClientSummary(encoded: bytes) else { return }
     #expect(ClientSummary(encoded: summary.encoded()) == summary, "\(bytes)", sourceLocation: location)
     summary.insert("another", at: .present, stage: .lead) { $0.isTicketOpened = true }
-    #expect(summary.recent.count <= 10 && summary.tickets.count <= 10, "\(bytes)", sourceLocation: location)
+    #expect(
+      summary.recent.count <= 10 && summary.own.count <= 10 && summary.tickets.count <= 30, "\(bytes)",
+      sourceLocation: location)
     #expect(ClientSummary(encoded: summary.encoded()) != nil, "\(bytes)", sourceLocation: location)
   }
 }

@@ -55,9 +55,11 @@ import Testing
       let summary = ClientSummary(of: events)
       #expect(summary.recent.map(\.stamp) == newestFirst.prefix(10).map(\.stamp))
       #expect(summary.recent.map(\.isNegative) == newestFirst.prefix(10).map(\.signals.isNegative))
-      #expect(summary.tickets == newestFirst.filter(\.signals.isTicketOpened).prefix(10).map(\.stamp))
-      let setter = newestFirst.first { $0.stage != nil }
-      #expect(summary.stage?.stamp == setter?.stamp && summary.stage?.stage == setter?.stage)
+      #expect(summary.own.map(\.stamp) == newestFirst.filter(\.signals.isOwn).prefix(10).map(\.stamp))
+      let tickets = newestFirst.filter(\.signals.isTicketOpened).prefix(30)
+      #expect(summary.tickets.map(\.stamp) == tickets.map(\.stamp))
+      #expect(summary.tickets.map(\.naturalKey) == tickets.map(\.signals.naturalKey))
+      #expect(summary.stage?.stage == HistoryEvent.stage(after: events))
       let usage = newestFirst.first { $0.signals.usage != nil }
       #expect(summary.usage?.stamp == usage?.stamp && summary.usage?.percent == usage?.signals.usage)
       let progress = newestFirst.first { $0.signals.progress != nil }
@@ -74,7 +76,7 @@ import Testing
     for hour in 0..<30 { summary.insert("e\(hour)", at: .present + .hours(Int64(hour))) { $0.isTicketOpened = true } }
     #expect(summary == full)
     #expect(summary.recent.map(\.stamp.id) == (20..<30).reversed().map { "e\($0)" })
-    #expect(summary.tickets.map(\.id) == (20..<30).reversed().map { "e\($0)" })
+    #expect(summary.tickets.map(\.stamp.id) == (0..<30).reversed().map { "e\($0)" })
   }
 
   @Test func idsThatUnicodeTakesForEquivalentAreTwoEventsInEitherOrder() {
@@ -146,9 +148,14 @@ import Testing
   private static func selection(of events: [HistoryEvent]) -> Set<HistoryEvent> {
     let newestFirst = events.sorted { $1.stamp < $0.stamp }
     var chosen = Set(newestFirst.prefix(10))
-    chosen.formUnion(newestFirst.filter(\.signals.isTicketOpened).prefix(10))
+    chosen.formUnion(newestFirst.filter(\.signals.isTicketOpened).prefix(30))
+    chosen.formUnion(newestFirst.filter(\.signals.isOwn).prefix(10))
+    let setters = events.filter { $0.stage != nil }
+    if let setter = setters.max(by: { $0.mark!.precedes($1.mark!) }) { chosen.insert(setter) }
+    let setAt = setters.map(\.stamp.at).max()
+    chosen.formUnion(events.filter { event in event.minStage != nil && setAt.map { event.stamp.at >= $0 } ?? true })
     let kinds: [(HistoryEvent) -> Bool] = [
-      { $0.stage != nil }, { $0.signals.usage != nil }, { $0.signals.progress != nil }, \.signals.isOverdueNotice,
+      { $0.signals.usage != nil }, { $0.signals.progress != nil }, \.signals.isOverdueNotice,
     ]
     for kind in kinds { if let newest = newestFirst.first(where: kind) { chosen.insert(newest) } }
     return chosen

@@ -25,7 +25,23 @@ let propertySeeds: [UInt64] = Array(1...16)
 struct HistoryEvent: Hashable {
   var stamp: EventStamp
   var stage: Stage?
+  var minStage: Stage?
   var signals: Signals
+
+  /// The mark of the event among those that tell a stage.
+  var mark: ClientSummary.StageMark? {
+    (stage ?? minStage).map { ClientSummary.StageMark(stamp: stamp, stage: $0, rank: signals.rank) }
+  }
+
+  /// The stage that the events give, one after the other.
+  static func stage(after events: [HistoryEvent]) -> Stage? {
+    let inOrder = events.filter { $0.mark != nil }.sorted { $0.mark!.precedes($1.mark!) }
+    return inOrder.reduce(nil) { stage, event in
+      if let set = event.stage { return set }
+      guard let raised = event.minStage, let stage else { return event.minStage }
+      return stage.index < raised.index ? raised : stage
+    }
+  }
 
   /// Random events of one client, each with a name of its own; times are few, so that ties are many.
   static func random(count: Int, around now: Timestamp, using random: inout SeededRandom) -> [HistoryEvent] {
@@ -48,6 +64,9 @@ struct HistoryEvent: Hashable {
     var signals = Signals()
     signals.isNegative = random.chance(0.2)
     signals.isTicketOpened = random.chance(0.3)
+    signals.isOwn = random.chance(0.5)
+    signals.kind = UInt32.random(in: 0..<3, using: &random)
+    if signals.isTicketOpened, random.chance(0.2) { signals.naturalKey = random.pick(["k1", "k2"]) }
     signals.isOverdueNotice = random.chance(0.1)
     if random.chance(0.2) { signals.progress = random.pick([.advanced, .delayed]) }
     if random.chance(0.2) { signals.usage = Double(Int.random(in: 0...100, using: &random)) }
@@ -55,7 +74,10 @@ struct HistoryEvent: Hashable {
       let id = "in_\(Int.random(in: 0..<6, using: &random))"
       signals.invoice = random.chance(0.6) ? .overdue(id: id) : .settled(id: id)
     }
-    return HistoryEvent(stamp: stamp, stage: random.chance(0.6) ? random.pick(Stage.allCases) : nil, signals: signals)
+    let stage: Stage? = random.chance(0.3) ? random.pick(Stage.allCases) : nil
+    let minStage: Stage? = stage == nil && random.chance(0.6) ? random.pick(Stage.allCases) : nil
+    if let stage = stage ?? minStage, random.chance(0.7) { signals.rank = UInt8(stage.index) }
+    return HistoryEvent(stamp: stamp, stage: stage, minStage: minStage, signals: signals)
   }
 }
 
@@ -65,7 +87,9 @@ extension ClientSummary {
     for event in events { insert(event) }
   }
 
-  mutating func insert(_ event: HistoryEvent) { insert(event.stamp, stage: event.stage, signals: event.signals) }
+  mutating func insert(_ event: HistoryEvent) {
+    insert(event.stamp, stage: event.stage, minStage: event.minStage, signals: event.signals)
+  }
 
   mutating func insert(
     _ id: String, at time: Timestamp, stage: Stage? = nil, _ change: (inout Signals) -> Void = { _ in }
@@ -104,6 +128,10 @@ extension DecisionRules {
     var rules = DecisionRules()
     rules.version = "literal"
     rules.evaluation = .perEvent
+    rules.risks.overlap = .sum
+    rules.risks.lowEngagement?.counts = .all
+    rules.signals.sameInstant = .greatestID
+    rules.signals.lowerBounds = .set
     rules.risks.lateInvoices = .everOverdue
     rules.risks.slowProgress = nil
     rules.risks.lowUsage = nil

@@ -54,11 +54,26 @@ public struct LevelRules: Hashable, Sendable {
 
 /// The conditions of each risk. A nil risk is switched off.
 public struct RiskRules: Hashable, Sendable {
+  /// How events of one type are counted that several sources tell.
+  public enum Overlap: String, CaseIterable, Hashable, Sendable {
+    /// The most that one source tells: the sources may tell of the same things.
+    case largest
+    /// All of them.
+    case sum
+  }
   /// Fewer than `events` events within `window`. 1...10 events.
   public struct LowEngagement: Hashable, Sendable {
     public var events = 3
     public var window = TimeSpan.days(30)
+    public var counts = Counted.own
     public init() {}
+
+    public enum Counted: String, CaseIterable, Hashable, Sendable {
+      /// Events in which the client itself acted.
+      case own = "client"
+      /// All events, as in the design document.
+      case all = "anyone"
+    }
   }
   public enum LateInvoiceRule: String, CaseIterable, Hashable, Sendable {
     /// As in the design document: an invoice that was overdue once is a risk forever.
@@ -89,6 +104,7 @@ public struct RiskRules: Hashable, Sendable {
     public init() {}
   }
 
+  public var overlap = Overlap.largest
   public var lowEngagement: LowEngagement? = LowEngagement()
   public var lateInvoices: LateInvoiceRule? = .untilSettled
   public var negativeSentiment: NegativeSentiment? = NegativeSentiment()

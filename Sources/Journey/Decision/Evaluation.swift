@@ -97,7 +97,8 @@ extension DecisionRules {
     var evaluations: [Evaluation] = []
     if let late = client.lateInvoices { client.summary.lateInvoices = late }
     for incoming in events {
-      client.summary.insert(incoming.event.stamp, stage: incoming.event.stage, signals: incoming.signals)
+      client.summary.insert(
+        incoming.event.stamp, stage: incoming.event.stage, minStage: incoming.event.minStage, signals: incoming.signals)
       if evaluation == .perEvent { evaluations.append(evaluate(&client, because: .event(incoming), random: &random)) }
     }
     if evaluation == .perBatch, let newest = events.max(by: { $0.event.stamp < $1.event.stamp }) {

@@ -24,11 +24,13 @@ extension RiskRules {
   public func nextChange(of summary: ClientSummary, after now: Timestamp) -> Timestamp? {
     var next: Timestamp?
     func record(_ moment: Timestamp) { if moment > now { next = next.map { min($0, moment) } ?? moment } }
-    if let rule = lowEngagement, summary.recent.count >= rule.events {
-      record(firstMomentOutside(summary.recent[rule.events - 1].stamp.at, rule.window))
+    if let rule = lowEngagement,
+      let deciding = EventCount(overlap).deciding(rule.events, among: engaged(summary, rule))
+    {
+      record(firstMomentOutside(deciding.stamp.at, rule.window))
     }
-    if let rule = highTickets, summary.tickets.count >= rule.tickets {
-      record(firstMomentOutside(summary.tickets[rule.tickets - 1].at, rule.window))
+    if let rule = highTickets, let deciding = EventCount(overlap).deciding(rule.tickets, among: summary.tickets) {
+      record(firstMomentOutside(deciding.stamp.at, rule.window))
     }
     // A delay is already a risk, so silence after it changes nothing.
     if let rule = slowProgress, summary.progress?.kind != .delayed, let quiet = quietSince(summary) {
@@ -46,20 +48,26 @@ extension RiskRules {
     at + window + TimeSpan(microseconds: 1)
   }
 
+  private func engaged(_ summary: ClientSummary, _ rule: LowEngagement) -> [ClientSummary.Entry] {
+    rule.counts == .own ? summary.own : summary.recent
+  }
+
   private func engagement(_ summary: ClientSummary, _ rule: LowEngagement, _ now: Timestamp) -> DetectedRisk? {
-    let counted = summary.recent.count(while: { $0.stamp.at >= now - rule.window })
-    guard counted < rule.events else { return nil }
-    let since =
-      summary.recent.count >= rule.events
-      ? firstMomentOutside(summary.recent[rule.events - 1].stamp.at, rule.window) : nil
+    let engaged = engaged(summary, rule)
+    let within = engaged.prefix { $0.stamp.at >= now - rule.window }
+    let count = EventCount(overlap)
+    let deciding = count.deciding(rule.events, among: engaged)
+    if let deciding, deciding.stamp.at >= now - rule.window { return nil }
     let evidence = String { text in
-      text.append(counted, of: "event")
-      text.append(" in the last ")
+      text.append(count.count(within), of: "event")
+      text.append(rule.counts == .own ? " by the client in the last " : " in the last ")
       text.append(decimal: rule.window.inDays)
       text.append(" days, fewer than ")
       text.append(decimal: Int64(rule.events))
+      count.explain(within, into: &text)
     }
-    return DetectedRisk(risk: .lowEngagement, evidence: evidence, since: since)
+    return DetectedRisk(
+      risk: .lowEngagement, evidence: evidence, since: deciding.map { firstMomentOutside($0.stamp.at, rule.window) })
   }
 
   private func invoices(_ summary: ClientSummary, _ rule: LateInvoiceRule) -> DetectedRisk? {
@@ -92,21 +100,18 @@ extension RiskRules {
 
   private func sentiment(_ summary: ClientSummary, _ rule: NegativeSentiment) -> DetectedRisk? {
     let looked = min(rule.among, summary.recent.count)
-    var negative = 0, newest = 0, deciding = 0
-    for index in 0..<looked where summary.recent[index].isNegative {
-      negative += 1
-      if negative == 1 { newest = index }
-      if negative == rule.events { deciding = index }
-    }
-    guard negative > 0, negative >= rule.events else { return nil }
+    let negative = summary.recent.prefix(looked).filter(\.isNegative)
+    let count = EventCount(overlap)
+    guard let newest = negative.first, let deciding = count.deciding(rule.events, among: negative) else { return nil }
     let evidence = String { text in
-      text.append(decimal: Int64(negative))
+      text.append(decimal: Int64(count.count(negative)))
       text.append(" of the last ")
       text.append(looked, of: "event")
       text.append(" negative, the newest on ")
-      text.append(dateOf: summary.recent[newest].stamp.at)
+      text.append(dateOf: newest.stamp.at)
+      count.explain(negative, into: &text)
     }
-    return DetectedRisk(risk: .negativeSentiment, evidence: evidence, since: summary.recent[deciding].stamp.at)
+    return DetectedRisk(risk: .negativeSentiment, evidence: evidence, since: deciding.stamp.at)
   }
 
   /// The start of the silence in an active project; nil if the project is not active.
@@ -150,41 +155,24 @@ extension RiskRules {
   }
 
   private func tickets(_ summary: ClientSummary, _ rule: HighTickets, _ now: Timestamp) -> DetectedRisk? {
-    let counted = summary.tickets.count(while: { $0.at >= now - rule.window })
-    guard counted >= rule.tickets else { return nil }
+    let within = summary.tickets.prefix { $0.stamp.at >= now - rule.window }
+    let count = EventCount(overlap)
+    guard let deciding = count.deciding(rule.tickets, among: within) else { return nil }
     let evidence = String { text in
-      text.append(decimal: Int64(counted))
-      if counted == ClientSummary.ticketLimit { text.append(" or more") }
+      text.append(decimal: Int64(count.count(within)))
+      if within.count == ClientSummary.keptTickets { text.append(" or more") }
       text.append(" tickets opened in the last ")
       text.append(decimal: rule.window.inDays)
       text.append(" days, ")
       text.append(decimal: Int64(rule.tickets))
       text.append(" are many")
+      count.explain(within, into: &text)
     }
-    return DetectedRisk(risk: .highSupportTickets, evidence: evidence, since: summary.tickets[rule.tickets - 1].at)
+    return DetectedRisk(risk: .highSupportTickets, evidence: evidence, since: deciding.stamp.at)
   }
 
   private func short(_ value: Double) -> String {
     value == value.rounded() && abs(value) < 1e15 ? "\(Int64(value))" : "\(value)"
-  }
-}
-
-extension ByteWriter {
-  /// `1 event`, `2 events`.
-  fileprivate mutating func append(_ count: Int, of noun: StaticString) {
-    append(decimal: Int64(count))
-    append(UInt8(ascii: " "))
-    append(noun)
-    if count != 1 { append(UInt8(ascii: "s")) }
-  }
-}
-
-extension Array {
-  /// The number of leading elements that satisfy the condition.
-  fileprivate func count(while holds: (Element) -> Bool) -> Int {
-    var index = 0
-    while index < count, holds(self[index]) { index += 1 }
-    return index
   }
 }
 

@@ -8,6 +8,8 @@ extension DecisionRules {
       signals.progressDelayed,
       Set(signals.usage.map { "\($0.key)=\($0.value.map { "\($0)" } ?? "reported")" }),
     ]
+    parts += ["same instant", signals.sameInstant.rawValue]
+    for actor in Actor.allCases { parts += [actor.rawValue] + EventTypes.types(by: actor) }
     for list in lists { parts += ["|"] + list.sorted() }
     var hash: UInt64 = 0xcbf2_9ce4_8422_2325
     for byte in parts.joined(separator: ",").utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }

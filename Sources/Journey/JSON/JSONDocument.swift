@@ -90,6 +90,21 @@ public struct JSONDocument: Sendable {
     return nil
   }
 
+  /// The elements of an array or the values of an object, in order.
+  func children(of container: Int) -> [Int] {
+    let kind = nodes[container].kind
+    guard kind == .array || kind == .object else { return [] }
+    let end = Int(nodes[container].next)
+    var at = container + 1
+    var found: [Int] = []
+    while at < end {
+      if kind == .object { at += 1 }
+      found.append(at)
+      at = Int(nodes[at].next)
+    }
+    return found
+  }
+
   /// The number of elements of an array, or of keys and values of an object.
   func childCount(of container: Int) -> Int {
     let end = Int(nodes[container].next)

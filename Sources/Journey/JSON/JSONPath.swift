@@ -1,7 +1,8 @@
-/// A path to one value: RFC 9535 without filters, slices, unions and descendants.
+/// A path to one value: RFC 9535 without slices, unions, descendants and functions.
 ///
-/// `$` is the current value, followed by members (`.name`, `['any name']`) and elements (`[0]`, `[-1]`). `[*]` stands
-/// for every element; it is only allowed where a path may have many values.
+/// `$` is the current value, followed by members (`.name`, `['any name']`), elements (`[0]`, `[-1]`) and filters
+/// (`[?@.primary == true]`). `[*]` stands for every element; it is only allowed where a path may have many values. Where
+/// one value is needed, the first that a filter selects counts.
 ///
 /// A class, because each event passes a dozen paths around and they never change.
 public final class JSONPath: Hashable, Sendable, CustomStringConvertible {
@@ -10,6 +11,8 @@ public final class JSONPath: Hashable, Sendable, CustomStringConvertible {
     case member(Range<Int>)
     case element(Int)
     case every
+    /// The elements of an array, or the values of an object, for which the filter holds.
+    case filter(JSONFilter)
   }
 
   let steps: [Step]
@@ -21,27 +24,28 @@ public final class JSONPath: Hashable, Sendable, CustomStringConvertible {
   /// The current value.
   public static let root = JSONPath(steps: [], names: [], description: "$")
 
-  /// Whether the path can have more than one value.
+  /// Whether the path names every element of a list.
   public var isWildcard: Bool { steps.contains(.every) }
+  private let hasFilter: Bool
 
   /// - Throws: `JSONPathError` with the character and the reason.
-  public init(_ text: String) throws(JSONPathError) {
+  public convenience init(_ text: String) throws(JSONPathError) {
     var reader = JSONPathReader(text)
-    steps = try reader.read()
-    names = reader.names
-    description = text
+    let steps = try reader.read()
+    self.init(steps: steps, names: reader.names, description: text)
   }
 
   /// The value of the path below `start`; nil if there is none or the path has a wildcard.
   func resolve(in document: JSONDocument, from start: Int) -> Int? {
-    names.withUnsafeBufferPointer { names in
+    if hasFilter { return isWildcard ? nil : resolveAll(in: document, from: start).first }
+    return names.withUnsafeBufferPointer { names in
       var at = start
       for step in steps {
         let next: Int?
         switch step {
         case .member(let name): next = document.member(of: at, UnsafeBufferPointer(rebasing: names[name]))
         case .element(let position): next = document.element(of: at, position)
-        case .every: next = nil
+        case .every, .filter: next = nil
         }
         guard let next else { return nil }
         at = next
@@ -58,6 +62,8 @@ public final class JSONPath: Hashable, Sendable, CustomStringConvertible {
         case .member(let name): found.compactMap { document.member(of: $0, UnsafeBufferPointer(rebasing: names[name])) }
         case .element(let position): found.compactMap { document.element(of: $0, position) }
         case .every: found.flatMap { JSONValue(document: document, index: $0).elements.map(\.index) }
+        case .filter(let filter):
+          found.flatMap { document.children(of: $0).filter { filter.holds(for: $0, in: document) } }
         }
       }
     }
@@ -72,10 +78,11 @@ public final class JSONPath: Hashable, Sendable, CustomStringConvertible {
     )
   }
 
-  private init(steps: [Step], names: [UInt8], description: String) {
+  init(steps: [Step], names: [UInt8], description: String) {
     self.steps = steps
     self.names = names
     self.description = description
+    hasFilter = steps.contains { if case .filter = $0 { true } else { false } }
   }
 
   public static func == (a: JSONPath, b: JSONPath) -> Bool { a.steps == b.steps && a.names == b.names }

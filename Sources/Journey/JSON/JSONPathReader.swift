@@ -2,6 +2,8 @@
 struct JSONPathReader {
   private let text: [Unicode.Scalar]
   private var at = 0
+  /// Inside the brackets of a filter, where blanks and operators end a name.
+  private var isInFilter = false
   /// The UTF-8 names of all members, concatenated.
   private(set) var names: [UInt8] = []
 
@@ -9,6 +11,13 @@ struct JSONPathReader {
 
   mutating func read() throws(JSONPathError) -> [JSONPath.Step] {
     guard consume("$") else { throw fault("a path starts with $") }
+    let steps = try self.steps()
+    if at < text.count { throw fault("a point or a bracket is expected here") }
+    return steps
+  }
+
+  /// The steps up to a character that no step starts with.
+  private mutating func steps() throws(JSONPathError) -> [JSONPath.Step] {
     var steps: [JSONPath.Step] = []
     while at < text.count {
       if consume(".") {
@@ -19,7 +28,7 @@ struct JSONPathReader {
       } else if consume("[") {
         steps.append(try bracket())
       } else {
-        throw fault("a point or a bracket is expected here")
+        break
       }
     }
     return steps
@@ -33,7 +42,7 @@ struct JSONPathReader {
 
   private mutating func name() throws(JSONPathError) -> String {
     var name = String.UnicodeScalarView()
-    while let scalar = peek, scalar != ".", scalar != "[" {
+    while let scalar = peek, scalar != ".", scalar != "[", !(isInFilter && Self.endsName(scalar)) {
       let isFirst = name.isEmpty
       guard scalar == "_" || scalar.value >= 0x80 || scalar.isASCIILetter || (!isFirst && scalar.isASCIIDigit) else {
         throw fault("a name with this character must be written in quotes: ['a name']")
@@ -53,7 +62,9 @@ struct JSONPathReader {
     case "*":
       at += 1
       step = .every
-    case "?": throw fault("filters are not supported: use a rule's conditions")
+    case "?":
+      at += 1
+      step = .filter(try filter())
     case "-", "0"..."9": step = .element(try integer())
     default: throw fault("a number, * or a name in quotes is expected here")
     }
@@ -95,6 +106,105 @@ struct JSONPathReader {
       throw fault("this is not an array index")
     }
     return value
+  }
+
+  // MARK: Filters
+
+  private mutating func filter() throws(JSONPathError) -> JSONFilter {
+    if isInFilter { throw fault("a filter inside a filter is not supported") }
+    isInFilter = true
+    defer { isInFilter = false }
+    let filter = try alternatives()
+    if peek != "]" { throw fault("a comparison, && or || is expected here") }
+    return filter
+  }
+
+  private mutating func alternatives() throws(JSONPathError) -> JSONFilter {
+    var parts = [try conjunction()]
+    while consume("|", "|") { parts.append(try conjunction()) }
+    return parts.count == 1 ? parts[0] : .any(parts)
+  }
+
+  private mutating func conjunction() throws(JSONPathError) -> JSONFilter {
+    var parts = [try term()]
+    while consume("&", "&") { parts.append(try term()) }
+    return parts.count == 1 ? parts[0] : .all(parts)
+  }
+
+  private mutating func term() throws(JSONPathError) -> JSONFilter {
+    skipBlanks()
+    if consume("!") { return .not(try term()) }
+    if consume("(") {
+      let inner = try alternatives()
+      guard consume(")") else { throw fault("the parenthesis is not closed") }
+      skipBlanks()
+      return inner
+    }
+    guard consume("@") else {
+      throw fault("a filter compares a path that starts with @, for example [?@.primary == true]")
+    }
+    let path = try pathBelow()
+    skipBlanks()
+    for comparison in JSONComparison.allCases {
+      let signs = Array(comparison.rawValue.unicodeScalars)
+      guard text[at...].starts(with: signs) else { continue }
+      at += signs.count
+      skipBlanks()
+      let constant = try literal()
+      skipBlanks()
+      return .compare(path, comparison, constant)
+    }
+    return .exists(path)
+  }
+
+  /// A path below the element that is tested; it has names of its own.
+  private mutating func pathBelow() throws(JSONPathError) -> JSONPath {
+    let start = at
+    let outerNames = names
+    names = []
+    defer { names = outerNames }
+    let steps = try self.steps()
+    if steps.contains(.every) { throw fault("a path in a filter names one value") }
+    return JSONPath(steps: steps, names: names, description: "@\(written(from: start))")
+  }
+
+  /// A constant; nil for null.
+  private mutating func literal() throws(JSONPathError) -> JSONConstant? {
+    if peek == "'" || peek == "\"" { return JSONConstant(string: try quotedName()) }
+    let start = at
+    while let scalar = peek, !Self.endsLiteral(scalar) { at += 1 }
+    switch written(from: start) {
+    case "true": return JSONConstant(bool: true)
+    case "false": return JSONConstant(bool: false)
+    case "null": return nil
+    case let text:
+      if let number = JSONConstant(number: text) { return number }
+      at = start
+      throw fault("a text in quotes, a number, true, false or null is expected here")
+    }
+  }
+
+  private func written(from start: Int) -> String {
+    var written = String.UnicodeScalarView()
+    written.append(contentsOf: text[start..<at])
+    return String(written)
+  }
+
+  private static func endsLiteral(_ scalar: Unicode.Scalar) -> Bool {
+    [" ", "\t", ")", "]", "&", "|"].contains(scalar)
+  }
+
+  private static func endsName(_ scalar: Unicode.Scalar) -> Bool {
+    endsLiteral(scalar) || ["=", "!", "<", ">"].contains(scalar)
+  }
+
+  private mutating func skipBlanks() { while peek == " " || peek == "\t" { at += 1 } }
+
+  private mutating func consume(_ first: Unicode.Scalar, _ second: Unicode.Scalar) -> Bool {
+    skipBlanks()
+    guard at + 1 < text.count, text[at] == first, text[at + 1] == second else { return false }
+    at += 2
+    return true
   }
 
   private var peek: Unicode.Scalar? { at < text.count ? text[at] : nil }

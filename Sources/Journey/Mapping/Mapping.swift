@@ -10,21 +10,28 @@ public struct Mapping: Sendable {
   public let rules: [MappingRule]
   /// The organisation for each vendor's account id; `*` matches any account.
   public var tenants: [String: UUID] = [:]
+  /// What happens to an element that no rule names.
+  public let unlisted: UnlistedPolicy
   private let candidates: RuleCandidates
+  /// Whether the split yields plain values, of which each is an event of what surrounds the list.
+  private let takesPlainValues: Bool
   /// For each rule, whether its events have the envelope's type.
   private let isTypedByEnvelope: [Bool]
   /// `envelope.organization` without the header that the caller may already have read.
   private let organizationBesidesHeader: [MappingExpression]
 
   public init(
-    source: String, summary: String = "", version: String = "1", envelope: MappingEnvelope, rules: [MappingRule]
+    source: String, summary: String = "", version: String = "1", envelope: MappingEnvelope, rules: [MappingRule],
+    unlisted: UnlistedPolicy = .reject
   ) {
     self.source = source
     self.summary = summary
     self.version = version
     self.envelope = envelope
     self.rules = rules
+    self.unlisted = unlisted
     candidates = RuleCandidates(rules)
+    takesPlainValues = !envelope.splits.isEmpty && !envelope.type.readsMembers
     isTypedByEnvelope = rules.map { rule in
       if case .event(let template) = rule.outcome { template.type == envelope.type } else { false }
     }
@@ -73,11 +80,17 @@ public struct Mapping: Sendable {
     in context: borrowing MappingContext, position: Int, isAlone: Bool, _ reader: SignalReader?,
     _ signals: inout [Signals]
   ) throws(Rejection) -> MappingOutcome {
-    guard context.input.document.nodes[context.element].kind == .object else {
+    guard context.input.document.nodes[context.element].kind == .object || takesPlainValues else {
       throw Rejection(.malformed, field: "$", "is not an object")
     }
+    if let testTraffic = envelope.testTraffic, !context.input.takesTestTraffic, testTraffic.holds(in: context) {
+      return .ignored(rule: Self.testTraffic, reason: "the vendor marks it as a test")
+    }
     let type = envelope.type.text(in: context)
-    guard let rule = rule(for: type, in: context) else { throw unknown(type) }
+    guard let rule = rule(for: type, in: context) else {
+      guard unlisted == .count, let type, !type.isEmpty else { throw unknown(type) }
+      return .unlisted(type: type.shortened(to: 200))
+    }
     switch rules[rule].outcome {
     case .ignore(let reason): return .ignored(rule: rules[rule].name, reason: reason)
     case .reject(let rejection): throw rejection
@@ -87,6 +100,9 @@ public struct Mapping: Sendable {
         try event(from: template, type: typed, in: context, position: position, isAlone: isAlone, reader, &signals))
     }
   }
+
+  /// The name in reports for what is ignored as test traffic.
+  public static let testTraffic = "test traffic"
 
   private func rule(for type: String?, in context: borrowing MappingContext) -> Int? {
     let (indices, taken) = candidates.indices(for: type)
@@ -124,14 +140,17 @@ public struct Mapping: Sendable {
       client.creation = try creation.read(in: context, isEmailVerified: template.client.isEmailVerified)
     }
     let stage = try stage(template.stage, in: context)
+    let minStage: Stage? = if case .atLeast(let stage) = template.stage { stage } else { nil }
     let composed = try template.composeMetadata(in: context, timeOrigin: origin)
     let metadata = try composed.write(context.input.limits)
     if let reader {
-      signals.append(reader.signals(type: type, stage: stage, sourceEventID: id, metadata: composed))
+      signals.append(
+        reader.signals(
+          type: type, stage: stage ?? minStage, actor: template.actor, sourceEventID: id, metadata: composed))
     }
     return JourneyEvent(
       orgID: orgID, source: source, sourceEventID: id, client: client, type: type, stage: stage,
-      occurredAt: occurredAt, metadata: metadata)
+      minStage: minStage, actor: template.actor, occurredAt: occurredAt, metadata: metadata)
   }
 
   /// If a message names its organisation in several fields, all must agree. Otherwise the event could be attributed to
@@ -246,7 +265,7 @@ public struct Mapping: Sendable {
 
   private func stage(_ rule: StageRule, in context: borrowing MappingContext) throws(Rejection) -> Stage? {
     switch rule {
-    case .keep: return nil
+    case .keep, .atLeast: return nil
     case .set(let stage): return stage
     case .named(let expression):
       guard let name = expression.text(in: context), !name.isEmpty else {
@@ -275,4 +294,12 @@ public struct Mapping: Sendable {
     try context.input.limits.check(text, field: expression)
     return text
   }
+}
+
+/// What happens to an element that no rule of a mapping names.
+public enum UnlistedPolicy: String, CaseIterable, Hashable, Sendable {
+  /// It is passed by and counted, and one of its kind is kept as a sample.
+  case count
+  /// It becomes a dead letter.
+  case reject
 }

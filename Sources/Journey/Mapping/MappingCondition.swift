@@ -6,10 +6,10 @@ public indirect enum MappingCondition: Hashable, Sendable {
   case test(MappingReference, MappingTest)
   /// Like `test`, for a computed value.
   case computed(MappingExpression, MappingTest)
-  /// At least one value of a path with `[*]` passes the test, below the element or the body.
-  case some(JSONPath, ofBody: Bool, MappingTest)
-  /// Both values have the same text.
-  case same(MappingExpression, MappingReference)
+  /// At least one value of a path with `[*]` passes the test.
+  case some(MappingPaths, MappingTest)
+  /// The first value compared with the second.
+  case relation(MappingExpression, MappingRelation, MappingExpression)
   /// The value exists, even if it is null: in a list of changes, null is a previous value too.
   case present(MappingReference)
   /// `before` exists, even if it is null, and differs from `now`. If given, `from` and `to` list the allowed previous
@@ -28,14 +28,11 @@ public indirect enum MappingCondition: Hashable, Sendable {
     case .test(let reference, let test): return test.holds(for: context.resolve(reference), in: context.input.document)
     case .computed(let expression, let test):
       return test.holds(for: expression.evaluate(in: context), in: context.input.document)
-    case .some(let path, let ofBody, let test):
+    case .some(let paths, let test):
       let document = context.input.document
-      return path.resolveAll(in: document, from: ofBody ? 0 : context.element).contains { index in
-        test.holds(for: document.nodes[index].kind == .null ? .nothing : .node(index), in: document)
-      }
-    case .same(let expression, let reference):
-      guard let text = expression.text(in: context) else { return false }
-      return text == context.resolve(reference).text(in: context.input.document)
+      return paths.nodes(in: context).contains { test.holds(for: .node($0), in: document) }
+    case .relation(let value, let relation, let other):
+      return relation.holds(value.evaluate(in: context), other.evaluate(in: context), in: context.input.document)
     case .present(let reference): return context.isPresent(reference)
     case .changed(let before, let now, let from, let to):
       guard context.isPresent(before) else { return false }
@@ -45,6 +42,45 @@ public indirect enum MappingCondition: Hashable, Sendable {
       if old.text(in: document) == new.text(in: document) { return false }
       return from.map { old.isOne(of: $0, in: document) } ?? true && to.map { new.isOne(of: $0, in: document) } ?? true
     }
+  }
+}
+
+/// How one value of a message compares with another.
+public enum MappingRelation: String, Hashable, Sendable {
+  case same = "the same as"
+  case greater = "greater than"
+  case atLeast = "at least"
+  case less = "less than"
+  case atMost = "at most"
+  case earlier = "earlier than"
+  case later = "later than"
+
+  /// An absent value, or one that is no number or no time where one is needed, compares with nothing.
+  func holds(_ value: ResolvedValue, _ other: ResolvedValue, in document: JSONDocument) -> Bool {
+    switch self {
+    case .same:
+      guard let text = value.text(in: document) else { return false }
+      return text == other.text(in: document)
+    case .greater: return compare(value.number(in: document), other.number(in: document), >)
+    case .atLeast: return compare(value.number(in: document), other.number(in: document), >=)
+    case .less: return compare(value.number(in: document), other.number(in: document), <)
+    case .atMost: return compare(value.number(in: document), other.number(in: document), <=)
+    case .earlier: return compare(value.time(in: document), other.time(in: document), <)
+    case .later: return compare(value.time(in: document), other.time(in: document), >)
+    }
+  }
+
+  private func compare<T>(_ a: T?, _ b: T?, _ holds: (T, T) -> Bool) -> Bool {
+    guard let a, let b else { return false }
+    return holds(a, b)
+  }
+}
+
+extension ResolvedValue {
+  /// The value as a time: a text as ISO 8601, a number by its size.
+  fileprivate func time(in document: JSONDocument) -> Timestamp? {
+    if case .time(let time) = self { return time }
+    return text(in: document).flatMap { TimeUnit.auto.read(ArraySlice($0.utf8), isNumber: false) }
   }
 }
 

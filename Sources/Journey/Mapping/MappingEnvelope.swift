@@ -1,7 +1,9 @@
 /// The settings that all rules of a mapping share.
 public struct MappingEnvelope: Hashable, Sendable {
-  /// The paths of the events in a body, with `[*]` for many, or without for one wrapped event. The first path with a
-  /// value is used, since some vendors send several formats.
+  /// Where the event is in a body that wraps it; the first path with a value counts, then the body itself.
+  public var roots: [JSONPath]
+  /// The paths of the events below the root, with `[*]`. The first path with a value is used, since some vendors send
+  /// several formats.
   public var splits: [JSONPath]
   /// Why a body without events is ignored; nil: it is rejected.
   public var emptyReason: String?
@@ -13,17 +15,22 @@ public struct MappingEnvelope: Hashable, Sendable {
   public var organization: [MappingExpression]
   /// The vendor's account id for the tenants table; tried in order after `organization`.
   public var tenant: [MappingExpression]
+  /// Holds for what the vendor marks as a test.
+  public var testTraffic: MappingCondition?
 
   public init(
-    splits: [JSONPath] = [], emptyReason: String? = nil, source: MappingExpression? = nil, type: MappingExpression,
-    organization: [MappingExpression], tenant: [MappingExpression] = []
+    roots: [JSONPath] = [], splits: [JSONPath] = [], emptyReason: String? = nil, source: MappingExpression? = nil,
+    type: MappingExpression, organization: [MappingExpression], tenant: [MappingExpression] = [],
+    testTraffic: MappingCondition? = nil
   ) {
+    self.roots = roots
     self.splits = splits
     self.emptyReason = emptyReason
     self.source = source
     self.type = type
     self.organization = organization
     self.tenant = tenant
+    self.testTraffic = testTraffic
   }
 
   var splitText: String { splits.isEmpty ? "$" : splits.map(\.description).joined(separator: " or ") }
@@ -31,20 +38,23 @@ public struct MappingEnvelope: Hashable, Sendable {
   /// The elements of a body. A single object that should be a list counts as a list of one, because some relays unwrap
   /// such lists.
   func elements(of document: JSONDocument) -> [MappingElement] {
-    if splits.isEmpty { return [MappingElement(node: 0)] }
+    let root = roots.lazy.compactMap { $0.resolve(in: document, from: 0) }.first ?? 0
+    if splits.isEmpty { return [MappingElement(node: root)] }
     for split in splits {
-      if split.steps.first == .every, document.nodes[0].kind == .object { return [MappingElement(node: 0)] }
-      let found = elements(of: document, at: split)
+      if split.steps.first == .every, document.nodes[root].kind == .object {
+        return [MappingElement(node: root, outer: root)]
+      }
+      let found = elements(of: document, below: root, at: split)
       if !found.isEmpty { return found }
     }
     return []
   }
 
-  private func elements(of document: JSONDocument, at split: JSONPath) -> [MappingElement] {
+  private func elements(of document: JSONDocument, below root: Int, at split: JSONPath) -> [MappingElement] {
     guard let (around, rest) = split.outermostList else {
-      return split.resolveAll(in: document, from: 0).map { MappingElement(node: $0) }
+      return split.resolveAll(in: document, from: root).map { MappingElement(node: $0, outer: root) }
     }
-    return around.resolveAll(in: document, from: 0).flatMap { outer in
+    return around.resolveAll(in: document, from: root).flatMap { outer in
       rest.resolveAll(in: document, from: outer).map { MappingElement(node: $0, outer: outer) }
     }
   }

@@ -46,7 +46,10 @@ public indirect enum MappingExpression: Hashable, Sendable, CustomStringConverti
   /// The texts of all parts, joined by the separator; absent if any part is absent.
   case join([MappingExpression], separator: String)
   /// All values of a path with `[*]`; the first one if a single value is needed.
-  case each(JSONPath)
+  case each(MappingPaths)
+  /// 100 times the first number divided by the second, rounded to four places; absent if a part is no number or the
+  /// second is 0.
+  case percent(MappingExpression, of: MappingExpression)
   /// The result of applying a step to the value.
   case then(MappingExpression, MappingTransform)
 
@@ -56,7 +59,8 @@ public indirect enum MappingExpression: Hashable, Sendable, CustomStringConverti
     case .reference(let reference): reference.description
     case .first(let choices): choices.map(\.description).joined(separator: " or ")
     case .join(let parts, _): parts.map(\.description).joined(separator: " + ")
-    case .each(let path): path.description
+    case .each(let paths): paths.description
+    case .percent(let part, let whole): "\(part) / \(whole)"
     case .then(let value, _): value.description
     }
   }
@@ -79,6 +83,13 @@ public indirect enum MappingExpression: Hashable, Sendable, CustomStringConverti
       }
       return .text(texts.joined(separator: separator))
     case .each: return all(in: context).first ?? .nothing
+    case .percent(let part, let whole):
+      let document = context.input.document
+      guard let part = part.evaluate(in: context).number(in: document),
+        let whole = whole.evaluate(in: context).number(in: document), whole != 0
+      else { return .nothing }
+      let percent = (part / whole * 1_000_000).rounded() / 10_000
+      return JSONConstant(number: percent.decimalText).map(ResolvedValue.constant) ?? .nothing
     case .then(let value, let step):
       let found = value.evaluate(in: context)
       // Only a table has a result for an absent value.
@@ -89,13 +100,22 @@ public indirect enum MappingExpression: Hashable, Sendable, CustomStringConverti
 
   /// All values of the expression: more than one only if its path has a `[*]`.
   func all(in context: borrowing MappingContext) -> [ResolvedValue] {
-    if case .each(let path) = self {
-      let document = context.input.document
-      return path.resolveAll(in: document, from: context.element).filter { document.nodes[$0].kind != .null }.map(
-        ResolvedValue.node)
-    }
+    if case .each(let paths) = self { return paths.nodes(in: context).map(ResolvedValue.node) }
     let value = evaluate(in: context)
     return value.isNothing ? [] : [value]
+  }
+
+  /// Whether a member of the element is read.
+  var readsMembers: Bool {
+    switch self {
+    case .constant: false
+    case .reference(.path(let path)): !path.steps.isEmpty
+    case .reference: false
+    case .first(let parts), .join(let parts, _): parts.contains(where: \.readsMembers)
+    case .each(let paths): paths.scope == .element
+    case .percent(let part, let whole): part.readsMembers || whole.readsMembers
+    case .then(let value, _): value.readsMembers
+    }
   }
 
   func text(in context: borrowing MappingContext) -> String? { evaluate(in: context).text(in: context.input.document) }
@@ -105,7 +125,7 @@ public indirect enum MappingExpression: Hashable, Sendable, CustomStringConverti
     switch self {
     case .then(let value, _): value.rawText(in: context)
     case .first(let choices): choices.lazy.compactMap { [context = copy context] in $0.rawText(in: context) }.first
-    case .constant, .reference, .join, .each: text(in: context)
+    case .constant, .reference, .join, .each, .percent: text(in: context)
     }
   }
 }

@@ -17,6 +17,8 @@ public struct MappingInput {
   /// The organisation from the `x-org-id` header, if the caller has already read it. The mapping's own `org` paths must
   /// not name another.
   public var orgID: UUID?
+  /// Whether elements that the vendor marks as a test are mapped like others.
+  public var takesTestTraffic = false
   public var limits: EventLimits
 
   public init(
@@ -78,6 +80,8 @@ public enum MappingOutcome: Hashable, Sendable {
   case event(JourneyEvent)
   /// Ignored by a rule, with the reason.
   case ignored(rule: String, reason: String)
+  /// No rule names the element's type.
+  case unlisted(type: String)
   /// - Parameter element: the element's position in the body, from 0.
   case rejected(Rejection, element: Int)
 }

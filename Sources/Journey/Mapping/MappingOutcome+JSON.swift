@@ -5,6 +5,7 @@ extension MappingOutcome: Encodable {
       switch self {
       case .event(let event): ["outcome": "event", "type": event.type, "id": event.sourceEventID]
       case .ignored(_, let reason): ["outcome": "ignored", "reason": reason]
+      case .unlisted(let type): ["outcome": "unlisted", "type": type]
       case .rejected(let rejection, _):
         [
           "outcome": "rejected", "code": rejection.code.rawValue, "field": rejection.field, "value": rejection.value,
@@ -31,6 +32,7 @@ extension JourneyEvent {
   fileprivate var json: JSONObject {
     [
       "orgId": orgID, "source": source, "id": sourceEventID, "type": type, "stage": stage?.rawValue,
+      "minStage": minStage?.rawValue, "by": (actor ?? EventTypes.actor(of: type) ?? .client).rawValue,
       "occurredAt": occurredAt, "clientId": client.id, "client": client.externalID,
       "createsClient": client.creation != nil, "metadata": RawJSON(metadata),
     ]

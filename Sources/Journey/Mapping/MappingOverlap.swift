@@ -11,6 +11,27 @@ extension MappingRule {
     return nil
   }
 
+  /// A type that this rule, placed before `other`, takes away from it by a prefix or as a rule for any type, although
+  /// `other` says more about it; nil if there is none.
+  public func hiding(_ other: MappingRule) -> String? {
+    guard condition == nil, !covers(other) else { return nil }
+    let prefixes = types.filter { if case .prefix = $0 { true } else { false } }
+    if other.types.isEmpty { return other.condition == nil ? nil : prefixes.first?.description }
+    return other.types.first { theirs in prefixes.contains { $0.covers(theirs) } }?.description
+  }
+
+  /// Whether the rule makes an event from what a body says now, although its type reports every edit of the thing.
+  public var readsStateOfUpdate: Bool {
+    guard case .event = outcome, statesReason == nil, !types.isEmpty else { return false }
+    let tellsOfEdits = types.contains { pattern in
+      let words = pattern.description.lowercased().split { !$0.isLetter }
+      return words.contains {
+        ["updated", "update", "changed", "change", "edited", "edit", "modified", "upd"].contains($0)
+      }
+    }
+    return tellsOfEdits && !(condition?.testsChange ?? false)
+  }
+
   /// Whether both rules have conditions and some element may match both. A rule without a condition after others is the
   /// usual catch-all.
   public func mayOverlap(_ other: MappingRule) -> Bool {
@@ -26,6 +47,26 @@ extension MappingRule {
 extension MappingCondition {
   /// The conditions that must all hold.
   var parts: [MappingCondition] { if case .all(let parts) = self { parts.flatMap(\.parts) } else { [self] } }
+
+  /// Whether the condition looks at what was there before, or at a list of what changed.
+  var testsChange: Bool {
+    switch self {
+    case .all(let parts): parts.contains(where: \.testsChange)
+    case .any(let choices): choices.allSatisfy(\.testsChange)
+    case .not: false
+    case .changed: true
+    case .test(let reference, _), .present(let reference): Self.namesChange("\(reference)")
+    case .computed(let expression, _): Self.namesChange("\(expression)")
+    case .some(let paths, _): Self.namesChange("\(paths)")
+    case .relation(let value, _, let other): Self.namesChange("\(value)") || Self.namesChange("\(other)")
+    }
+  }
+
+  private static func namesChange(_ path: String) -> Bool {
+    let path = path.lowercased()
+    return ["previous", "changed", "changes", "changelog", "updatedfrom", "before", "old", "propertyname", "from"]
+      .contains { path.contains($0) }
+  }
 
   /// Whether the two conditions are known to exclude each other.
   func excludes(_ other: MappingCondition) -> Bool {
@@ -59,8 +100,8 @@ extension MappingCondition {
     switch self {
     case .test(let path, let test): "\(path) \(test)"
     case .computed(let path, let test): "\(path) \(test)"
-    case .some(let path, _, let test): "\(path) \(test)"
-    case .same(let path, let other): "\(path) the same as \(other)"
+    case .some(let paths, let test): "\(paths) \(test)"
+    case .relation(let value, let relation, let other): "\(value) \(relation.rawValue) \(other)"
     case .present(let path): "\(path) there"
     case .changed(let before, let now, _, _): "a change from \(before) to \(now)"
     case .not(let part): "not (\(part.summary))"

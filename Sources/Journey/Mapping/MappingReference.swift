@@ -59,6 +59,50 @@ public enum MappingReference: Hashable, Sendable, CustomStringConvertible {
   }
 }
 
+/// A path of which all values are meant.
+public struct MappingPaths: Hashable, Sendable, CustomStringConvertible {
+  public enum Scope: String, CaseIterable, Hashable, Sendable {
+    /// Below the current element.
+    case element = ""
+    /// Below the whole body.
+    case body = "body:"
+    /// Below what surrounds the list that is split.
+    case outer = "outer:"
+  }
+
+  public var scope: Scope
+  public var path: JSONPath
+
+  /// Whether a text means several values: it has a `[*]` or a filter.
+  public static func isMany(_ text: String) -> Bool {
+    text.contains("[*]") || text.contains("[?") && Scope.allCases.contains { text.hasPrefix($0.rawValue + "$") }
+  }
+
+  /// - Throws: `JSONPathError` if the text is not a path.
+  public init(_ text: String) throws(JSONPathError) {
+    scope = text.hasPrefix("body:") ? .body : text.hasPrefix("outer:") ? .outer : .element
+    do {
+      path = try JSONPath(String(text.dropFirst(scope.rawValue.count)))
+    } catch {
+      throw JSONPathError(column: error.column + scope.rawValue.count, message: error.message)
+    }
+  }
+
+  public var description: String { "\(scope.rawValue)\(path)" }
+
+  /// The nodes of all values, without null.
+  func nodes(in context: borrowing MappingContext) -> [Int] {
+    let document = context.input.document
+    let start =
+      switch scope {
+      case .element: context.element
+      case .body: 0
+      case .outer: context.outer
+      }
+    return path.resolveAll(in: document, from: start).filter { document.nodes[$0].kind != .null }
+  }
+}
+
 /// A property of the message, by its AMQP name.
 public enum MessageProperty: String, CaseIterable, Hashable, Sendable {
   case messageID = "message_id"

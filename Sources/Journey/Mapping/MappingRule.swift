@@ -6,6 +6,8 @@ public struct MappingRule: Sendable {
   public var types: [TypePattern]
   public var condition: MappingCondition?
   public var outcome: Outcome
+  /// Why the rule reads a state although its type reports every edit; nil: it does not, or should not.
+  public var statesReason: String?
 
   public enum Outcome: Sendable {
     /// Ignores the element; the reason is for people.
@@ -15,11 +17,15 @@ public struct MappingRule: Sendable {
     case event(EventTemplate)
   }
 
-  public init(name: String, types: [TypePattern], condition: MappingCondition? = nil, outcome: Outcome) {
+  public init(
+    name: String, types: [TypePattern], condition: MappingCondition? = nil, outcome: Outcome,
+    statesReason: String? = nil
+  ) {
     self.name = name
     self.types = types
     self.condition = condition
     self.outcome = outcome
+    self.statesReason = statesReason
   }
 
   /// Whether the rule accepts every element.
@@ -77,12 +83,15 @@ public final class EventTemplate: Sendable {
   /// Other ids of the client in the source; all of them are merged into one client.
   public let merged: [MappingExpression]
   public let metadata: MappingMetadata
+  /// Who acted, if not as the type says.
+  public let actor: Actor?
 
   public init(
     id: [MappingExpression], type: MappingExpression, stage: StageRule, time: [MappingTime], client: MappingClient,
     creation: MappingCreation? = nil, linked: [MappingExpression] = [], merged: [MappingExpression] = [],
-    metadata: MappingMetadata
+    metadata: MappingMetadata, actor: Actor? = nil
   ) {
+    self.actor = actor
     self.id = id
     self.type = type
     self.stage = stage
@@ -100,6 +109,8 @@ public enum StageRule: Hashable, Sendable {
   /// The client keeps its stage.
   case keep
   case set(Stage)
+  /// The client is raised to the stage if it is before it.
+  case atLeast(Stage)
   /// The stage named by the expression. The element is rejected if the name is none of the nine stages.
   case named(MappingExpression)
 }

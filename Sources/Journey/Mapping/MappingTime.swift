@@ -52,6 +52,9 @@ public enum TimeUnit: String, CaseIterable, Hashable, Sendable {
   /// below 10¹⁷ microseconds, otherwise nanoseconds.
   case auto
 
+  /// Reads a text in this unit; nil if it is not a time in it.
+  public func timestamp(_ text: String) -> Timestamp? { read(ArraySlice(text.utf8), isNumber: false) }
+
   func read(_ text: ArraySlice<UInt8>, isNumber: Bool) -> Timestamp? {
     switch self {
     case .seconds: Self.scaled(text, digits: 6)

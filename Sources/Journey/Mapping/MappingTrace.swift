@@ -140,10 +140,10 @@ extension MappingCondition {
       return refusal(of: context.resolve(reference), at: reference.description, test, context)
     case .computed(let expression, let test):
       return refusal(of: expression.evaluate(in: context), at: expression.description, test, context)
-    case .some(let path, let ofBody, let test): return "\(ofBody ? "body:" : "")\(path) has no value that is \(test)"
-    case .same(let expression, let reference):
-      return
-        "\(expression) is \((expression.text(in: context) ?? "missing").shortened(to: 200)), not the same as \(reference)"
+    case .some(let paths, let test): return "\(paths) has no value that is \(test)"
+    case .relation(let value, let relation, let other):
+      let shown = [value, other].map { ($0.text(in: context) ?? "missing").shortened(to: 200) }
+      return "\(value) is \(shown[0]), not \(relation.rawValue) \(other), which is \(shown[1])"
     case .present(let reference): return "\(reference) is not in the body"
     case .changed(let before, let now, let from, let to):
       let old = context.resolve(before).text(in: context.input.document) ?? "missing"

@@ -13,14 +13,20 @@ public struct JourneyEvent: Hashable, Sendable {
   public var type: String
   /// The stage that the event sets; nil: unchanged.
   public var stage: Stage?
+  /// The stage to which the event raises a client that is before it. Used only if `stage` is nil.
+  public var minStage: Stage?
+  /// Who acted, if the mapping says so; nil: as the type says.
+  public var actor: Actor?
   public var occurredAt: Timestamp
   /// A JSON object in UTF-8.
   public var metadata: [UInt8]
 
   public init(
     orgID: UUID, source: String, sourceEventID: String, client: ClientReference, type: String, stage: Stage?,
-    occurredAt: Timestamp, metadata: [UInt8]
+    minStage: Stage? = nil, actor: Actor? = nil, occurredAt: Timestamp, metadata: [UInt8]
   ) {
+    self.minStage = minStage
+    self.actor = actor
     self.orgID = orgID
     self.source = source
     self.sourceEventID = sourceEventID

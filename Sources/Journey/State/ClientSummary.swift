@@ -3,9 +3,21 @@
 /// `insert` is commutative, associative and idempotent: the order, batching and repetition of events do not change the
 /// summary. It can be stored, merged and rebuilt from the events.
 public struct ClientSummary: Hashable, Sendable {
-  public struct Recent: Hashable, Sendable {
+  /// One of the newest events, as the counts of risks need it.
+  public struct Entry: Hashable, Sendable {
     public var stamp: EventStamp
-    public var isNegative: Bool
+    /// See `Signals.kind`.
+    public var kind: UInt32
+    public var isNegative = false
+    /// Whether the client itself acted.
+    public var isOwn = false
+    /// See `Signals.naturalKey`. Only tickets have one.
+    public var naturalKey: String?
+
+    public init(stamp: EventStamp, kind: UInt32) {
+      self.stamp = stamp
+      self.kind = kind
+    }
   }
   public struct Usage: Hashable, Sendable {
     public var stamp: EventStamp
@@ -15,27 +27,44 @@ public struct ClientSummary: Hashable, Sendable {
     public var stamp: EventStamp
     public var kind: Signals.Progress
   }
+  /// An event that set the stage or raised the client to it.
   public struct StageMark: Hashable, Sendable {
     public var stamp: EventStamp
     public var stage: Stage
+    /// See `Signals.rank`.
+    public var rank: UInt8
 
-    public init(stamp: EventStamp, stage: Stage) {
+    public init(stamp: EventStamp, stage: Stage, rank: UInt8 = 0) {
       self.stamp = stamp
       self.stage = stage
+      self.rank = rank
+    }
+
+    /// By time, then by rank, then in the order of ids.
+    public func precedes(_ other: StageMark) -> Bool {
+      if stamp.at != other.stamp.at || rank == other.rank { return stamp < other.stamp }
+      return rank < other.rank
     }
   }
 
   /// The number of newest events that are kept: the design document looks at so many for sentiment.
   public static let recentLimit = 10
-  /// The number of newest tickets that are kept, and the maximum threshold of `high_support_tickets`.
+  /// The maximum threshold of `high_support_tickets`.
   public static let ticketLimit = 10
+  /// The number of newest tickets that are kept: up to three sources may tell of the same ones.
+  public static let keptTickets = 30
 
   /// The newest event that set the stage.
-  public internal(set) var stage: StageMark?
+  public internal(set) var setStage: StageMark?
+  /// The events after it that raised the client to a stage: for each stage the newest, without those that a newer one
+  /// for a later stage makes irrelevant. Newest first, so from an earlier to a later stage.
+  public internal(set) var raises: [StageMark] = []
   /// The newest events of any type, newest first.
-  public internal(set) var recent: [Recent] = []
+  public internal(set) var recent: [Entry] = []
+  /// The newest events in which the client itself acted, newest first, as far as they are not among the recent ones.
+  public internal(set) var olderOwn: [Entry] = []
   /// The newest `ticket_opened` events, newest first.
-  public internal(set) var tickets: [EventStamp] = []
+  public internal(set) var tickets: [Entry] = []
   public internal(set) var usage: Usage?
   public internal(set) var progress: Progress?
   /// The newest overdue notice as the design document defines it, paid or not.
@@ -45,17 +74,69 @@ public struct ClientSummary: Hashable, Sendable {
 
   public init() {}
 
+  /// The event to which the client owes its stage; nil if there is none.
+  public var stage: StageMark? {
+    guard let raise = raises.last else { return setStage }
+    guard let setStage else { return raise }
+    return setStage.stage.index < raise.stage.index ? raise : setStage
+  }
+
+  /// The newest events in which the client itself acted, newest first, at most `recentLimit`.
+  public var own: [Entry] {
+    olderOwn.isEmpty && recent.allSatisfy(\.isOwn) ? recent : recent.filter(\.isOwn) + olderOwn
+  }
+
   /// Adds an event. Adding it again changes nothing.
-  public mutating func insert(_ stamp: EventStamp, stage newStage: Stage?, signals: Signals) {
-    if let newStage, isNewer(stamp, than: stage?.stamp) { stage = StageMark(stamp: stamp, stage: newStage) }
-    insertNewest(
-      Recent(stamp: stamp, isNegative: signals.isNegative), into: &recent, limit: Self.recentLimit, by: \.stamp)
-    if signals.isTicketOpened { insertNewest(stamp, into: &tickets, limit: Self.ticketLimit, by: \.self) }
+  ///
+  /// - Parameters:
+  ///   - newStage: the stage that the event sets.
+  ///   - minStage: the stage to which it raises the client.
+  public mutating func insert(
+    _ stamp: EventStamp, stage newStage: Stage?, minStage: Stage? = nil, signals: Signals
+  ) {
+    if let newStage {
+      let mark = StageMark(stamp: stamp, stage: newStage, rank: signals.rank)
+      if setStage?.precedes(mark) ?? true {
+        setStage = mark
+        raises.removeAll { !mark.precedes($0) }
+      }
+    } else if let minStage {
+      raise(StageMark(stamp: stamp, stage: minStage, rank: signals.rank))
+    }
+    var entry = Entry(stamp: stamp, kind: signals.kind)
+    if signals.isTicketOpened {
+      entry.naturalKey = signals.naturalKey
+      insertNewest(entry, into: &tickets, limit: Self.keptTickets, by: \.stamp)
+      entry.naturalKey = nil
+    }
+    entry.isNegative = signals.isNegative
+    entry.isOwn = signals.isOwn
+    insert(entry)
     if let percent = signals.usage, isNewer(stamp, than: usage?.stamp) { usage = Usage(stamp: stamp, percent: percent) }
     if let kind = signals.progress, isNewer(stamp, than: progress?.stamp) {
       progress = Progress(stamp: stamp, kind: kind)
     }
     if signals.isOverdueNotice, isNewer(stamp, than: overdueNotice) { overdueNotice = stamp }
+  }
+
+  /// Adds an event to the recent ones. One in which the client acted stays among its own when it is pushed out.
+  private mutating func insert(_ entry: Entry) {
+    let pushedOut = insertNewest(entry, into: &recent, limit: Self.recentLimit, by: \.stamp)
+    if let pushedOut, pushedOut.isOwn {
+      insertNewest(pushedOut, into: &olderOwn, limit: Self.recentLimit, by: \.stamp)
+    }
+    if olderOwn.isEmpty { return }
+    let kept = Self.recentLimit - recent.count(where: \.isOwn)
+    if olderOwn.count > kept { olderOwn.removeLast(olderOwn.count - kept) }
+  }
+
+  private mutating func raise(_ mark: StageMark) {
+    if let setStage, !setStage.precedes(mark) { return }
+    // A newer raise to the same or a later stage makes this one irrelevant.
+    if raises.contains(where: { $0.stage.index >= mark.stage.index && !$0.precedes(mark) }) { return }
+    raises.removeAll { $0.stage.index <= mark.stage.index && $0.precedes(mark) }
+    let index = raises.firstIndex { $0.precedes(mark) } ?? raises.count
+    raises.insert(mark, at: index)
   }
 
   /// The time of the newest event; nil if there is none.
@@ -67,14 +148,16 @@ private func isNewer(_ stamp: EventStamp, than other: EventStamp?) -> Bool {
 }
 
 /// Inserts an element into a list without duplicates, newest first, and keeps the newest `limit`.
-private func insertNewest<T>(_ element: T, into list: inout [T], limit: Int, by stamp: (T) -> EventStamp) {
+/// - Returns: the element that the list has no space for, which may be the new one.
+@discardableResult
+private func insertNewest<T>(_ element: T, into list: inout [T], limit: Int, by stamp: (T) -> EventStamp) -> T? {
   let own = stamp(element)
-  if list.count == limit, own < stamp(list[limit - 1]) { return }
+  if list.count == limit, own < stamp(list[limit - 1]) { return element }
   var index = list.count
   while index > 0, stamp(list[index - 1]) < own { index -= 1 }
-  if index > 0, stamp(list[index - 1]) == own { return }
+  if index > 0, stamp(list[index - 1]) == own { return nil }
   list.insert(element, at: index)
-  if list.count > limit { list.removeLast() }
+  return list.count > limit ? list.removeLast() : nil
 }
 
 /// The known state of one invoice. Merging keeps the earliest time of each kind, so a payment settles the invoice even

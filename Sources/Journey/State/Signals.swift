@@ -1,6 +1,6 @@
 /// What the decision needs from an event besides its stage.
 ///
-/// Signals depend only on the canonical event type and the metadata, so they can be derived again from a stored event.
+/// Signals depend only on what is stored of an event, so they can be derived again.
 public struct Signals: Hashable, Sendable {
   public enum Invoice: Hashable, Sendable {
     case overdue(id: String)
@@ -14,6 +14,14 @@ public struct Signals: Hashable, Sendable {
   /// The client's mood was negative.
   public var isNegative = false
   public var isTicketOpened = false
+  /// The client itself acted: a sign of life.
+  public var isOwn = true
+  /// A hash of the event type, by which the same thing from several sources is recognized.
+  public var kind: UInt32 = 0
+  /// The key that several sources have for the same ticket.
+  public var naturalKey: String?
+  /// The place among events of one instant that set the stage: the highest counts, before the order of ids.
+  public var rank: UInt8 = 0
   public var invoice: Invoice?
   public var progress: Progress?
   /// The percentage of its plan that the client uses.
@@ -28,11 +36,31 @@ public struct Signals: Hashable, Sendable {
 public struct SignalRules: Hashable, Sendable {
   public var ticketOpened: Set<String> = ["ticket_opened"]
   public var invoiceOverdue: Set<String> = ["invoice_overdue"]
-  public var invoiceSettled: Set<String> = ["invoice_paid", "invoice_voided"]
+  public var invoiceSettled: Set<String> = [
+    "invoice_paid", "invoice_voided", "invoice_written_off", "invoice_refunded",
+  ]
   public var progressAdvanced: Set<String> = ["milestone_completed", "deliverable_sent"]
   public var progressDelayed: Set<String> = ["milestone_delayed"]
   /// Types whose `metadata.usage` is a percentage, with the default if the metadata has none.
   public var usage: [String: Double?] = ["usage_reported": nil, "usage_low": 0, "usage_high": 100]
+  /// Which of several events of one instant sets the stage.
+  public var sameInstant = SameInstant.furthestStage
+  /// What a stage does that a mapping gives as a lower bound.
+  public var lowerBounds = LowerBounds.raise
+
+  public enum LowerBounds: String, CaseIterable, Hashable, Sendable {
+    /// It raises a client that is before it.
+    case raise
+    /// It is set like any other, as every event of the design document sets its stage.
+    case set
+  }
+
+  public enum SameInstant: String, CaseIterable, Hashable, Sendable {
+    /// The one with the furthest stage. Sources that count in whole seconds tell several steps at once.
+    case furthestStage = "stage"
+    /// The one with the greatest id by bytes.
+    case greatestID = "id"
+  }
 
   public init() {}
 }
@@ -46,11 +74,14 @@ public final class SignalReader: Sendable {
     var isSettled = false
     var progress: Signals.Progress?
     var usage: Double??
+    var actor = Actor.client
   }
   private let kinds: [String: Kinds]
+  private let ranksStages: Bool
 
   public init(_ rules: SignalRules) {
     var kinds: [String: Kinds] = [:]
+    for type in EventTypes.all { kinds[type] = Kinds(actor: EventTypes.actor(of: type) ?? .client) }
     for type in rules.ticketOpened { kinds[type, default: Kinds()].isTicketOpened = true }
     for type in rules.invoiceSettled { kinds[type, default: Kinds()].isSettled = true }
     for type in rules.invoiceOverdue { kinds[type, default: Kinds()].isOverdue = true }
@@ -58,17 +89,29 @@ public final class SignalReader: Sendable {
     for type in rules.progressDelayed { kinds[type, default: Kinds()].progress = .delayed }
     for (type, standIn) in rules.usage { kinds[type, default: Kinds()].usage = .some(standIn) }
     self.kinds = kinds
+    ranksStages = rules.sameInstant == .furthestStage
   }
 
   /// The signals of an event.
   ///
   /// An overdue notice without an invoice id is keyed by the event's id, and no payment can settle it.
-  public func signals(type: String, stage: Stage?, sourceEventID: String, metadata: some SignalMetadata) -> Signals {
+  ///
+  /// - Parameters:
+  ///   - stage: the stage that the event sets or raises the client to.
+  ///   - actor: who acted, if the mapping says so.
+  public func signals(
+    type: String, stage: Stage?, actor: Actor?, sourceEventID: String, metadata: some SignalMetadata
+  ) -> Signals {
     var signals = Signals()
+    signals.kind = Self.hash(type)
+    if ranksStages, let stage { signals.rank = UInt8(stage.index) }
     signals.isNegative = metadata.member("sentiment")?.isString("negative") ?? false
     signals.isOverdueNotice = stage == .billing && type == "invoice_overdue"
-    guard let kinds = kinds[type] else { return signals }
+    let kinds = kinds[type]
+    signals.isOwn = (actor ?? kinds?.actor ?? .client) == .client
+    guard let kinds else { return signals }
     signals.isTicketOpened = kinds.isTicketOpened
+    if kinds.isTicketOpened { signals.naturalKey = Self.naturalKey(metadata) }
     if kinds.isOverdue {
       signals.invoice = .overdue(id: Self.invoiceID(metadata) ?? "event:" + sourceEventID)
     } else if kinds.isSettled, let id = Self.invoiceID(metadata) {
@@ -81,6 +124,23 @@ public final class SignalReader: Sendable {
 
   /// In bytes. A longer id is ignored: it would not fit the index on invoices.
   public static let maxInvoiceIDLength = 512
+
+  /// In bytes. A longer natural key is ignored: it would be kept in the client's state.
+  public static let maxNaturalKeyLength = 128
+
+  private static func naturalKey(_ metadata: some SignalMetadata) -> String? {
+    guard let key = metadata.member("naturalKey")?.text, (1...maxNaturalKeyLength).contains(key.utf8.count) else {
+      return nil
+    }
+    return key
+  }
+
+  /// FNV-1a, because it must be the same in every process.
+  private static func hash(_ type: String) -> UInt32 {
+    var hash: UInt32 = 0x811c_9dc5
+    for byte in type.utf8 { hash = (hash ^ UInt32(byte)) &* 0x0100_0193 }
+    return hash
+  }
 
   private static func invoiceID(_ metadata: some SignalMetadata) -> String? {
     guard let value = metadata.member("invoiceId") else { return nil }

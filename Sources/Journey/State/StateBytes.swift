@@ -14,6 +14,11 @@ struct StateWriter: ~Copyable {
     withUnsafeBytes(of: value.littleEndian) { $0.withMemoryRebound(to: UInt8.self) { out.append($0) } }
   }
 
+  /// A number of four bytes.
+  mutating func number(_ value: UInt32) {
+    withUnsafeBytes(of: value.littleEndian) { $0.withMemoryRebound(to: UInt8.self) { out.append($0) } }
+  }
+
   @inline(__always)
   mutating func unsigned(_ value: UInt64) {
     out.append(atMost: 10) { buffer in
@@ -89,6 +94,16 @@ struct StateReader {
     }
     defer { position += 8 }
     return bytes.withUnsafeBytes { UInt64(littleEndian: $0.loadUnaligned(fromByteOffset: position, as: UInt64.self)) }
+  }
+
+  /// What `StateWriter.number` wrote.
+  mutating func number() -> UInt32 {
+    guard bytes.count - position >= 4 else {
+      isDamaged = true
+      return 0
+    }
+    defer { position += 4 }
+    return bytes.withUnsafeBytes { UInt32(littleEndian: $0.loadUnaligned(fromByteOffset: position, as: UInt32.self)) }
   }
 
   mutating func flag() -> Bool {

@@ -6,7 +6,7 @@ import FoundationEssentials
 /// A stored form that cannot be read (older version, damaged row) decodes to nil, and the summary is rebuilt from the
 /// events.
 extension ClientSummary {
-  private static let version: UInt8 = 1
+  private static let version: UInt8 = 2
 
   public func encoded() -> [UInt8] {
     var out = StateWriter()
@@ -16,15 +16,15 @@ extension ClientSummary {
 
   func write(to out: inout StateWriter) {
     out.byte(Self.version)
-    out.optional(stage) { out, mark in
-      out.stamp(mark.stamp)
-      out.byte(UInt8(mark.stage.index))
+    out.optional(setStage) { out, mark in out.mark(mark) }
+    out.list(raises) { out, mark in out.mark(mark) }
+    out.list(recent) { out, entry in out.entry(entry) }
+    out.list(olderOwn) { out, entry in out.entry(entry) }
+    out.list(tickets) { out, ticket in
+      out.stamp(ticket.stamp)
+      out.number(ticket.kind)
+      out.string(ticket.naturalKey ?? "")
     }
-    out.list(recent) { out, item in
-      out.stamp(item.stamp)
-      out.byte(item.isNegative ? 1 : 0)
-    }
-    out.list(tickets) { out, stamp in out.stamp(stamp) }
     out.optional(usage) { out, usage in
       out.stamp(usage.stamp)
       out.unsigned(usage.percent.bitPattern)
@@ -49,15 +49,17 @@ extension ClientSummary {
   init?(from input: inout StateReader) {
     guard input.byte() == Self.version else { return nil }
     self.init()
-    stage = input.optional { input in
+    setStage = input.optional { input in input.stageMark() }
+    raises = input.list { input in input.stageMark() }
+    recent = input.list { input in input.entry() }
+    olderOwn = input.list { input in input.entry() }
+    tickets = input.list { input in
       let stamp = input.stamp()
-      return StageMark(stamp: stamp, stage: input.member(of: Stage.allCases))
+      var ticket = Entry(stamp: stamp, kind: input.number())
+      let key = input.string()
+      if !key.isEmpty { ticket.naturalKey = key }
+      return ticket
     }
-    recent = input.list { input in
-      let stamp = input.stamp()
-      return Recent(stamp: stamp, isNegative: input.flag())
-    }
-    tickets = input.list { input in input.stamp() }
     usage = input.optional { input in
       let stamp = input.stamp()
       return Usage(stamp: stamp, percent: Double(bitPattern: input.unsigned()))
@@ -78,10 +80,45 @@ extension ClientSummary {
   /// The invariants that `insert` establishes and relies on.
   private var isWellFormed: Bool {
     recent.count <= Self.recentLimit && zip(recent, recent.dropFirst()).allSatisfy { $1.stamp < $0.stamp }
-      && tickets.count <= Self.ticketLimit && zip(tickets, tickets.dropFirst()).allSatisfy { $1 < $0 }
+      && recent.count(where: \.isOwn) + olderOwn.count <= Self.recentLimit && olderOwn.allSatisfy(\.isOwn)
+      && zip(own, own.dropFirst()).allSatisfy { $1.stamp < $0.stamp }
+      && tickets.count <= Self.keptTickets && zip(tickets, tickets.dropFirst()).allSatisfy { $1.stamp < $0.stamp }
+      && zip(raises, raises.dropFirst()).allSatisfy { $1.precedes($0) && $0.stage.index < $1.stage.index }
+      && raises.allSatisfy { setStage?.precedes($0) ?? true }
       && usage?.percent.isNaN != true
       && lateInvoices.count <= LateInvoices.countLimit
       && lateInvoices.oldest.count <= min(lateInvoices.count, LateInvoices.oldestLimit)
+  }
+}
+
+extension StateWriter {
+  fileprivate mutating func mark(_ mark: ClientSummary.StageMark) {
+    stamp(mark.stamp)
+    byte(UInt8(mark.stage.index))
+    byte(mark.rank)
+  }
+
+  fileprivate mutating func entry(_ entry: ClientSummary.Entry) {
+    stamp(entry.stamp)
+    number(entry.kind)
+    byte((entry.isNegative ? 1 : 0) | (entry.isOwn ? 2 : 0))
+  }
+}
+
+extension StateReader {
+  fileprivate mutating func stageMark() -> ClientSummary.StageMark {
+    let stamp = stamp()
+    let stage = member(of: Stage.allCases)
+    return ClientSummary.StageMark(stamp: stamp, stage: stage, rank: byte())
+  }
+
+  fileprivate mutating func entry() -> ClientSummary.Entry {
+    let stamp = stamp()
+    var entry = ClientSummary.Entry(stamp: stamp, kind: number())
+    let flags = member(of: [0, 1, 2, 3])
+    entry.isNegative = flags & 1 != 0
+    entry.isOwn = flags & 2 != 0
+    return entry
   }
 }
 

@@ -13,7 +13,7 @@ extension InboundDecoder {
     let routed = form.map { (source: $0.source, orgID: $0.orgID) } ?? (try? route(properties))
     let document = form?.document ?? (body.count <= maxBodyBytes ? try? JSONDocument(parsing: body) : nil)
     guard let document else {
-      return (routed?.source ?? properties.headers["x-source"]?.headerText, routed?.orgID, properties.type)
+      return (routed?.source ?? properties.headers.header("x-source"), routed?.orgID, properties.type)
     }
     let root = document.root
     if routed?.source == Self.cloudEvents {
@@ -22,12 +22,12 @@ extension InboundDecoder {
         root["type"]?.string
       )
     }
-    let source = routed?.source ?? properties.headers["x-source"]?.headerText
+    let source = routed?.source ?? properties.headers.header("x-source")
     let orgID =
       routed?.orgID ?? ["orgId", "org_id"].lazy.compactMap { root[$0]?.string.flatMap { UUID(uuidString: $0) } }.first
     var type = properties.type ?? root["type"]?.string
     if let mapping = source.flatMap({ mappings[$0] }) {
-      let input = Self.input(document, properties, routingKey: routingKey, orgID: routed?.orgID, now: clock.now())
+      let input = self.input(document, properties, routingKey: routingKey, orgID: routed?.orgID, now: clock.now())
       type = mapping.trace(input).elements.first?.type ?? type
     }
     return (source, orgID, type)
@@ -45,6 +45,6 @@ extension InboundDecoder {
     let form = try form(of: properties, body: body)
     guard let mapping = mappings[form.source] else { throw Self.noMapping(form.source) }
     return mapping.trace(
-      Self.input(form.document, properties, routingKey: routingKey, orgID: form.orgID, now: clock.now()))
+      input(form.document, properties, routingKey: routingKey, orgID: form.orgID, now: clock.now()))
   }
 }

@@ -14,6 +14,9 @@ public struct InboundDecoder: Sendable {
   private let live: LiveMappings
   var mappings: [String: Mapping] { live.current }
   private let signals: SignalReader
+  private let setsLowerBounds: Bool
+  /// Whether elements that the vendor marks as a test are mapped like others.
+  let takesTestTraffic: Bool
   let maxBodyBytes: Int
   let publishers: PublisherPolicy
   let clock: any WallClock
@@ -34,12 +37,14 @@ public struct InboundDecoder: Sendable {
 
   /// - Parameter live: by source; each message uses the mappings that are current when it arrives.
   public init(
-    live: LiveMappings, signals: SignalRules, maxBodyBytes: Int = 1 << 20,
+    live: LiveMappings, signals: SignalRules, maxBodyBytes: Int = 1 << 20, takesTestTraffic: Bool = false,
     publishers: PublisherPolicy = PublisherPolicy(),
     clock: any WallClock
   ) {
     self.live = live
     self.signals = SignalReader(signals)
+    self.takesTestTraffic = takesTestTraffic
+    setsLowerBounds = signals.lowerBounds == .set
     self.maxBodyBytes = maxBodyBytes
     self.publishers = publishers
     self.clock = clock
@@ -68,7 +73,7 @@ public struct InboundDecoder: Sendable {
     guard let mapping = mappings[form.source] else { throw Self.noMapping(form.source) }
     let now = clock.now()
     let result = mapping.map(
-      Self.input(form.document, properties, routingKey: delivery.routingKey, orgID: form.orgID, now: now),
+      input(form.document, properties, routingKey: delivery.routingKey, orgID: form.orgID, now: now),
       signals: signals)
     return prepare(
       result, of: form.source, properties, traceparent: traceparent(properties, form.document), now: now, &random)
@@ -84,15 +89,17 @@ public struct InboundDecoder: Sendable {
     Rejection(.unknownSource, field: "header x-source", value: source, "there is no mapping for this source")
   }
 
-  static func input(
+  func input(
     _ document: JSONDocument, _ properties: MessageProperties, routingKey: String, orgID: UUID?, now: Timestamp
   ) -> MappingInput {
-    MappingInput(
-      document: document, header: { properties.headers[$0]?.headerText }, messageID: properties.messageID,
+    var input = MappingInput(
+      document: document, header: { properties.headers.header($0) }, messageID: properties.messageID,
       timestamp: properties.timestamp.flatMap { Timestamp(propertySeconds: $0) },
       received: AttemptRecord(properties.headers).firstFailureTime ?? now, type: properties.type,
       appID: properties.appID,
       routingKey: routingKey, orgID: orgID, limits: EventLimits(now: now))
+    input.takesTestTraffic = takesTestTraffic
+    return input
   }
 
   private static let decisiveHeaders = ["x-org-id", "x-source"]
@@ -101,7 +108,7 @@ public struct InboundDecoder: Sendable {
   private func requireClear(_ headers: FieldTable) throws(Rejection) {
     for name in Self.decisiveHeaders {
       var isThere = false
-      for field in headers where field.name == name {
+      for field in headers where field.name.isEqualIgnoringCase(to: name) {
         guard !isThere else { throw Rejection(.invalidField, field: "header \(name)", "it occurs more than once") }
         guard field.value.headerText != nil else {
           throw Rejection(.invalidField, field: "header \(name)", "it is not text")
@@ -115,7 +122,7 @@ public struct InboundDecoder: Sendable {
     _ result: MappingResult, of source: String, _ properties: MessageProperties, traceparent: String?, now: Timestamp,
     _ random: inout IDRandom
   ) -> (events: [IncomingEvent], rejections: [Rejection]) {
-    let namedSource = source == Self.cloudEvents ? properties.headers["x-source"]?.headerText : nil
+    let namedSource = source == Self.cloudEvents ? properties.headers.header("x-source") : nil
     // Events from the API have a source of their own, so that no other publisher can use their ids.
     let isFromAPI = source == Self.ownBody && properties.appID == Self.apiAppID && publishers.isOwn(properties.userID)
     var events: [IncomingEvent] = []
@@ -130,10 +137,11 @@ public struct InboundDecoder: Sendable {
         rejections.append(rejection)
       }
       switch outcome {
-      case .ignored: continue
+      case .ignored, .unlisted: continue
       case .rejected(let rejection, _): reject(rejection)
       case .event(var event):
         let found = signals.next() ?? Signals()
+        if setsLowerBounds, let stage = event.minStage { (event.stage, event.minStage) = (stage, nil) }
         if isFromAPI {
           event.source = PublisherPolicy.apiSource
         } else if let refusal = refusal(of: event, namedSource: namedSource, from: properties.userID) {

@@ -23,7 +23,7 @@ extension InboundDecoder {
     var (source, orgID) = try route(properties)
     guard mappings[source] != nil else { throw Self.noMapping(source) }
     let document = try parse(body)
-    if source == Self.ownBody, properties.headers["x-source"] == nil, Self.isCloudEvent(document.root) {
+    if source == Self.ownBody, properties.headers.header("x-source") == nil, Self.isCloudEvent(document.root) {
       source = Self.cloudEvents
     }
     return MessageForm(source: source, orgID: orgID, document: document)
@@ -47,7 +47,7 @@ extension InboundDecoder {
     switch Self.media(contentType) {
     case "application/cloudevents+json", "application/cloudevents-batch+json": return (Self.cloudEvents, nil)
     case "application/json":
-      return (properties.headers["x-source"]?.headerText ?? Self.ownBody, try organization(properties))
+      return (properties.headers.header("x-source") ?? Self.ownBody, try organization(properties))
     default:
       throw Rejection(
         .unsupportedContentType, field: "content_type", value: contentType,
@@ -56,7 +56,7 @@ extension InboundDecoder {
   }
 
   private func organization(_ properties: MessageProperties) throws(Rejection) -> UUID? {
-    guard let text = properties.headers["x-org-id"]?.headerText else { return nil }
+    guard let text = properties.headers.header("x-org-id") else { return nil }
     guard let id = UUID(uuidString: text) else {
       throw Rejection(.invalidField, field: "header x-org-id", value: text, "an organization is named by its UUID")
     }

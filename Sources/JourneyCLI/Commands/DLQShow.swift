@@ -156,6 +156,7 @@ struct DLQShow: AsyncParsableCommand {
     switch outcome {
     case .event(let event):
       "becomes \(event.type) \(event.sourceEventID) of \(event.client.externalID ?? event.client.id?.text ?? "")"
+    case .unlisted(let type): "is passed by: no rule names the type \(type)"
     case .ignored(_, let reason): "is ignored: \(reason)"
     case .rejected(let rejection, _): "is rejected: [\(rejection.code.rawValue)] \(rejection)"
     }

@@ -31,6 +31,9 @@ struct Map: AsyncParsableCommand {
   @Option(name: .long, help: ArgumentHelp("A header of the message.", valueName: "name=value"))
   var header: [String] = []
 
+  @Flag(name: .long, help: "Map what the vendor marks as a test like everything else.")
+  var testTraffic = false
+
   @Flag(name: .long, help: "Also show the rules that did not match.")
   var verbose = false
 
@@ -62,11 +65,11 @@ struct Map: AsyncParsableCommand {
   }
 
   private func once(_ settings: JourneyConfiguration.Settings) async throws {
-    let mappings = try await settings.mappings()
-    guard let mapping = mappings[source] else {
-      throw Failure(
-        .refusedInput,
-        "there is no mapping for the source \(source); known: \(mappings.sources.joined(separator: ", "))")
+    // A mistake in the file of another source is no obstacle here.
+    let survey = MappingLoader.survey(directories: settings.mappingDirectories)
+    let tenants = try await settings.tenants()
+    guard survey.broken[source] == nil, let mapping = survey.catalog.with(tenants: tenants)[source] else {
+      throw Failure(survey.broken[source] == nil ? .refusedInput : .settings, survey.message(aboutSource: source))
     }
     let trace = mapping.trace(try input())
     if output.json { printJSON(trace) } else { show(trace) }
@@ -85,7 +88,7 @@ struct Map: AsyncParsableCommand {
     let headers = Dictionary(
       header.map { text in
         let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-        return (String(parts[0]), parts.count > 1 ? String(parts[1]) : "")
+        return (parts[0].lowercased(), parts.count > 1 ? String(parts[1]) : "")
       }
     ) { $1 }
     var orgID = try org.map { text in
@@ -98,10 +101,12 @@ struct Map: AsyncParsableCommand {
     if orgID == nil, source != InboundDecoder.cloudEvents {
       orgID = UUID(uuid: (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0))
     }
-    return MappingInput(
-      document: document, header: { headers[$0] }, messageID: messageID,
+    var input = MappingInput(
+      document: document, header: { headers[$0.lowercased()] }, messageID: messageID,
       timestamp: timestamp.map { Timestamp(seconds: $0) }, orgID: orgID,
       limits: EventLimits(now: SystemClock().now()))
+    input.takesTestTraffic = testTraffic
+    return input
   }
 
   private func contents(_ path: String) throws -> [UInt8] {
@@ -122,6 +127,7 @@ struct Map: AsyncParsableCommand {
       switch element.outcome {
       case .event(let event): show(event)
       case .ignored(_, let reason): Output.line("ignored   \(reason.plain())")
+      case .unlisted: Output.line("unlisted  no rule names this type; it is passed by and counted")
       case .rejected(let rejection, _): Output.line("rejected  [\(rejection.code.rawValue)] \("\(rejection)".plain())")
       }
       if !element.fields.isEmpty {
@@ -139,7 +145,9 @@ struct Map: AsyncParsableCommand {
     Output.line("time      \(event.occurredAt.iso8601)")
     Output.line(
       "client    \((event.client.externalID ?? event.client.id?.text ?? "").plain())\(resolution(of: event.client))")
-    Output.line("stage     \(event.stage?.rawValue ?? "(unchanged)")")
+    let stage = event.stage?.rawValue ?? event.minStage.map { "at least \($0.rawValue)" }
+    Output.line("stage     \(stage ?? "(unchanged)")")
+    Output.line("by        \((event.actor ?? EventTypes.actor(of: event.type) ?? .client).rawValue)")
     Output.line("metadata  \(String(decoding: event.metadata, as: UTF8.self).plain())")
   }
 

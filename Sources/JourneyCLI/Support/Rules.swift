@@ -1,3 +1,4 @@
+import FoundationEssentials
 import Journey
 import JourneyConfiguration
 import JourneyAMQP
@@ -15,6 +16,11 @@ extension Settings {
     return catalog.with(tenants: try TenantLoader.load(file: tenantsFile))
   }
 
+  func tenants() async throws -> [String: [String: UUID]] {
+    guard let tenantsFile else { return [:] }
+    return try await failing(.settings) { try TenantLoader.load(file: tenantsFile) }
+  }
+
   func decisions() async throws -> DecisionRules {
     guard let decisionFile else { return DecisionRules() }
     return try await failing(.settings) { try DecisionLoader.load(file: decisionFile) }
@@ -26,7 +32,7 @@ extension Settings {
 
   func decoder(_ rules: DecisionRules, live: LiveMappings, clock: SystemClock = SystemClock()) -> InboundDecoder {
     InboundDecoder(
-      live: live, signals: rules.signals, maxBodyBytes: maxBodyBytes,
+      live: live, signals: rules.signals, maxBodyBytes: maxBodyBytes, takesTestTraffic: takesTestTraffic,
       publishers: PublisherPolicy(ownUser: brokerUser, otherOwnUsers: otherBrokerUsers, grants: publishers),
       clock: clock)
   }

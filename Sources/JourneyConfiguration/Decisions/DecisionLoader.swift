@@ -40,6 +40,13 @@ extension YAMLField {
         "risks": { $0.readRisks(into: &$1.risks) },
         "actions": { $0.readActions(into: &$1.actions) },
         "signals": { $0.readSignals(into: &$1.signals) },
+        "overlappingSources": { if let overlap: RiskRules.Overlap = $0.keyword() { $1.risks.overlap = overlap } },
+        "lowerBounds": {
+          if let bounds: SignalRules.LowerBounds = $0.keyword() { $1.signals.lowerBounds = bounds }
+        },
+        "sameInstant": {
+          if let order: SignalRules.SameInstant = $0.keyword() { $1.signals.sameInstant = order }
+        },
       ])
   }
 
@@ -81,6 +88,7 @@ extension YAMLField {
             into: &$1.lowEngagement, defaultValue: RiskRules.LowEngagement(),
             [
               "fewerThan": { $0.set(&$1.events, 1...ClientSummary.recentLimit) }, "within": { $0.set(&$1.window) },
+              "by": { if let counts: RiskRules.LowEngagement.Counted = $0.keyword() { $1.counts = counts } },
             ])
         },
         "late_invoices": { $1.lateInvoices = $0.isOff ? nil : $0.keyword() },

@@ -9,15 +9,26 @@ extension MappingLanguage {
     .test("exists", .flag, "is present", not: "is missing"),
     .test("missing", .flag, "is missing", not: "is present"),
     .test("present", .flag, "is present (or null)", not: "is missing"),
-    .test("gt", .number, "is more than"),
-    .test("gte", .number, "is at least"),
-    .test("lt", .number, "is less than"),
-    .test("lte", .number, "is at most"),
+    .test("gt", bound, "is more than"),
+    .test("gte", bound, "is at least"),
+    .test("lt", bound, "is less than"),
+    .test("lte", bound, "is at most"),
     .test("starts-with", .text, "starts with"),
     .test("ends-with", .text, "ends with"),
     .test("contains", .text, "contains"),
     .test("matches", .text, "matches"),
     .test("same-as", .reference, "is the same as"),
+    .test("earlier-than", .reference, "is a time earlier than"),
+    .test("later-than", .reference, "is a time later than"),
+  ]
+
+  /// A number, or the path of one.
+  private static let bound = MappingForm.either([.number, .reference])
+
+  /// The tests that compare with another value of the message.
+  static let relations: [String: MappingRelation] = [
+    "same-as": .same, "earlier-than": .earlier, "later-than": .later, "gt": .greater, "gte": .atLeast, "lt": .less,
+    "lte": .atMost,
   ]
 
   private static let parts =

@@ -11,6 +11,14 @@ enum MappingLanguage {
       .required("source", .text, "name of the source, as the header `x-source` gives it"),
       MappingKey("description", .text, "what the source is, in a few words"),
       MappingKey("version", .either([.text, .number]), "version of the mapping; without it 1"),
+      MappingKey(
+        "unlisted", .keyword(UnlistedPolicy.allCases.map(\.rawValue)),
+        "what happens to an element that no rule names: `count` (without it) passes it by, counts it and keeps a sample; `reject` makes it a dead letter"
+      ),
+      MappingKey(
+        "types", .map(.keyword(Actor.allCases.map(\.rawValue))),
+        "event types of your own, each with who acts in it; rules make these and the [canonical types](decisions.md#which-event-sets-which-stage)"
+      ),
       .required("envelope", .object(envelope), "where an event's fields are"),
       .required("rules", .list(.object(rule)), "the rules, in order; the first that matches decides"),
     ])
@@ -37,6 +45,10 @@ enum MappingLanguage {
       MappingKey(
         "tenant", value, "the vendor's id of the organisation's account, looked up in the table of tenants"),
       MappingKey(
+        "testTraffic", .named("condition"),
+        "holds for what the vendor marks as a test: it is ignored, unless the setting `mappings.testTraffic` or `--test-traffic` says otherwise"
+      ),
+      MappingKey(
         "redact", constants,
         "names of members whose values become `[redacted]`, wherever they occur in objects that are kept whole"),
       MappingKey("metadata", metadata, "what is stored with the event; without it nothing"),
@@ -47,6 +59,9 @@ enum MappingLanguage {
     [
       .required("name", .text, "name of the rule in reports and traces"),
       .required("when", .object(when), "what the rule matches, for example `{type: invoice.paid}`"),
+      MappingKey(
+        "states", .text,
+        "reason why the rule may read a state although its type tells of edits; silences the warning of `check`"),
       MappingKey("event", .object(event), "the event to make"),
       MappingKey("ignore", .text, "reason to ignore the message"),
       MappingKey("reject", .either([.text, .object(reject)]), "reason to make it a dead letter"),
@@ -57,8 +72,12 @@ enum MappingLanguage {
     [
       .required("type", value, "one of the adapter's own types, in snake case: `invoice_paid`"),
       .required(
-        "stage", .either([.keyword(Stage.allCases.map(\.rawValue) + ["keep"]), value]),
-        "the client's new stage, `keep` if it stays, or the path of the stage"),
+        "stage", .either([.keyword(Stage.allCases.map(\.rawValue) + ["keep"]), .object(stage), value]),
+        "the client's new stage, `keep` if it stays, a stage that it reaches at least, or the path of the stage"),
+      MappingKey(
+        "by", .keyword(Actor.allCases.map(\.rawValue)),
+        "who acted: the client, us (staff) or the system; without it as the type says. Only the client's own acts are signs of life"
+      ),
       MappingKey("id", value, "overrides the envelope's `id`"),
       MappingKey("time", time, "overrides the envelope's `time`"),
       MappingKey("client", client, "overrides the envelope's `client`"),
@@ -68,7 +87,19 @@ enum MappingLanguage {
         "object that belongs to the client, `{join: [{value: ticket}, $.ticket.id]}`; later events that name only the object find the client by it; a path may contain `[*]`"
       ),
       MappingKey("merge", value, "other ids of the client, which are merged into it; a path may contain `[*]`"),
+      MappingKey(
+        "naturalKey", value,
+        "key that other sources have for the same thing, stored as `metadata.naturalKey`; things with equal keys count once"
+      ),
       MappingKey("metadata", metadata, "members that are added to the envelope's, or a path that replaces them"),
+    ])
+
+  static let stage = MappingObject(
+    "stage", "a stage that is a lower bound",
+    [
+      .required(
+        "at-least", .keyword(Stage.allCases.map(\.rawValue)),
+        "raises a client to this stage that is before it, and leaves every other where it is")
     ])
 
   static let reject = MappingObject(
@@ -121,9 +152,10 @@ enum MappingLanguage {
       MappingKey("value", .constant, "constant"),
       MappingKey("path", value, "where the value is"),
       MappingKey("join", .list(value), "texts to join; absent if one of them is"),
+      MappingKey("percent", .list(value), "two numbers: 100 times the first divided by the second"),
       MappingKey("with", .text, "what stands between the joined texts; without it `:`"),
       MappingKey("then", .list(step), "steps that transform the value"),
-    ] + steps.filter { $0.isLastStep || $0.name == "otherwise" }, exactlyOneOf: ["path", "join", "value"])
+    ] + steps.filter { $0.isLastStep || $0.name == "otherwise" }, exactlyOneOf: ["path", "join", "percent", "value"])
 
   // MARK: Forms that several keys share
 
@@ -151,6 +183,7 @@ enum MappingLanguage {
 
   /// The objects in the order of the reference.
   static let objects = [
-    file, envelope, rule, when, changed, event, clientObject, create, reject, timeObject, valueObject, stepObject,
+    file, envelope, rule, when, changed, event, stage, clientObject, create, reject, timeObject, valueObject,
+    stepObject,
   ]
 }

@@ -10,37 +10,55 @@ public enum MappingLoader {
   /// - Throws: `MappingLoadError` with all problems of all files. Two files for one source in one directory are a
   ///   problem.
   public static func load(directories: [String]) throws(MappingLoadError) -> MappingCatalog {
-    try inspect(directories: directories).catalog
+    let survey = survey(directories: directories)
+    if !survey.problems.isEmpty { throw MappingLoadError(problems: survey.problems) }
+    return survey.catalog
   }
 
-  /// As `load`, with a warning for each two rules that may match the same body.
-  public static func inspect(directories: [String]) throws(MappingLoadError) -> (
-    catalog: MappingCatalog, warnings: [YAMLDiagnostic]
-  ) {
-    var warnings: [YAMLDiagnostic] = []
+  /// What a set of mapping files holds: the mappings that can be used, and all that is wrong or looks so.
+  public struct Survey: Sendable {
+    /// The mappings of the files without a mistake.
+    public var catalog = MappingCatalog([])
+    public var problems: [YAMLDiagnostic] = []
+    /// The source of each file with a mistake, as far as it can be read.
+    public var broken: [String: [YAMLDiagnostic]] = [:]
+    /// What `check` refuses although the file can be used, as files of earlier versions may have it.
+    public var refusals: [YAMLDiagnostic] = []
+    /// What should be looked at.
+    public var warnings: [YAMLDiagnostic] = []
+    /// The pairs of rules that may match the same body.
+    public var overlaps: [YAMLDiagnostic] = []
+  }
+
+  /// Reads all files like `load`, but keeps what can be used of files beside one with a mistake.
+  public static func survey(directories: [String]) -> Survey {
+    var survey = Survey()
     var mappings: [Mapping] = []
-    var problems: [YAMLDiagnostic] = []
     for directory in directories {
       var fileOfSource: [String: String] = [:]
       guard let files = files(in: directory) else {
-        problems.append(YAMLDiagnostic(file: directory, message: "the directory of mappings cannot be read"))
+        survey.problems.append(YAMLDiagnostic(file: directory, message: "the directory of mappings cannot be read"))
         continue
       }
       for file in files {
         do throws(MappingLoadError) {
           let (mapping, notes) = try inspect(yaml: try text(of: file), file: file)
-          warnings += notes
+          survey.warnings += notes.warnings
+          survey.refusals += notes.refusals
+          survey.overlaps += notes.overlaps
           if let other = fileOfSource.updateValue(file, forKey: mapping.source) {
-            problems.append(YAMLDiagnostic(file: file, message: "\(other) maps the source \(mapping.source) too"))
+            survey.problems.append(
+              YAMLDiagnostic(file: file, message: "\(other) maps the source \(mapping.source) too"))
           }
           mappings.append(mapping)
         } catch {
-          problems += error.problems
+          survey.problems += error.problems
+          if let source = source(ofFile: file) { survey.broken[source] = error.problems }
         }
       }
     }
-    if !problems.isEmpty { throw MappingLoadError(problems: problems) }
-    return (MappingCatalog(mappings), warnings)
+    survey.catalog = MappingCatalog(mappings)
+    return survey
   }
 
   /// Reads one mapping.
@@ -52,12 +70,12 @@ public enum MappingLoader {
   }
 
   static func inspect(yaml text: String, file: String) throws(MappingLoadError) -> (
-    mapping: Mapping, warnings: [YAMLDiagnostic]
+    mapping: Mapping, notes: YAMLDiagnosticList
   ) {
     let problems = YAMLDiagnosticList(file: file)
     let mapping = YAMLDocument.root(of: text, problems).flatMap { $0.sourceMapping() }
     guard let mapping, problems.problems.isEmpty else { throw MappingLoadError(problems: problems.sorted) }
-    return (mapping, problems.warnings)
+    return (mapping, problems)
   }
 
   static func text(of file: String) throws(MappingLoadError) -> String {
@@ -69,11 +87,15 @@ public enum MappingLoader {
   public static func file(ofSource source: String, in directories: [String]) -> String? {
     for directory in directories.reversed() {
       for file in files(in: directory) ?? [] {
-        let root = YAMLDocument.text(of: file).flatMap { YAMLDocument.root(of: $0, YAMLDiagnosticList(file: file)) }
-        if root?.node["source"]?.scalar?.string == source { return file }
+        if Self.source(ofFile: file) == source { return file }
       }
     }
     return nil
+  }
+
+  private static func source(ofFile file: String) -> String? {
+    YAMLDocument.text(of: file).flatMap { YAMLDocument.root(of: $0, YAMLDiagnosticList(file: file)) }?
+      .node["source"]?.scalar?.string
   }
 
   private static func files(in directory: String) -> [String]? {
@@ -90,13 +112,29 @@ extension YAMLField {
     let source = members["source"]?.text()
     let summary = members["description"]?.text() ?? ""
     let version = members["version"]?.text() ?? "1"
-    guard let (envelope, defaults) = members["envelope"]?.envelope() else {
+    let types = members["types"]?.ownTypes() ?? [:]
+    let unlisted: UnlistedPolicy? = members["unlisted"].map { $0.keyword() } ?? .count
+    guard let (envelope, defaults0) = members["envelope"]?.envelope() else {
       // Rules are read nevertheless, to report their problems at once.
-      _ = members["rules"]?.rules(defaults: MappingDefaults(client: MappingClient([])))
+      _ = members["rules"]?.rules(defaults: MappingDefaults(client: MappingClient([]), types: types))
       return nil
     }
-    guard let rules = members["rules"]?.rules(defaults: defaults), let source else { return nil }
-    return Mapping(source: source, summary: summary, version: version, envelope: envelope, rules: rules)
+    var defaults = defaults0
+    defaults.types = types
+    guard let rules = members["rules"]?.rules(defaults: defaults), let source, let unlisted else { return nil }
+    return Mapping(
+      source: source, summary: summary, version: version, envelope: envelope, rules: rules, unlisted: unlisted)
+  }
+
+  private func ownTypes() -> [String: Actor]? {
+    var types: [String: Actor] = [:]
+    for (key, field) in members() ?? [] {
+      if EventTypes.actor(of: key.text) != nil {
+        field.report("\(key.text) is a canonical type already; a rule says who acts with by: …", at: key.mark)
+      }
+      types[key.text] = field.keyword()
+    }
+    return types
   }
 
   private func envelope() -> (MappingEnvelope, MappingDefaults)? {
@@ -111,15 +149,19 @@ extension YAMLField {
     let id = members["id"].map { $0.choices() } ?? []
     let time = members["time"].map { $0.times() } ?? []
     let client = members["client"].map { $0.client() }
+    let testTraffic = members["testTraffic"].map { $0.condition() }
     let empty = MappingMetadata(redacted: redacted ?? [])
     let metadata = members["metadata"].map { $0.metadata(adding: empty) } ?? empty
-    guard let type, let organization, let id, let time, let metadata, let splits, let roots, let tenant else {
+    guard let type, let organization, let id, let time, let metadata, let splits, let roots, let tenant,
+      testTraffic != .some(nil)
+    else {
       return nil
     }
     let envelope = MappingEnvelope(
-      splits: splits + roots, emptyReason: members["empty"].flatMap { $0.text() }, source: source ?? nil, type: type,
+      roots: roots, splits: splits, emptyReason: members["empty"].flatMap { $0.text() }, source: source ?? nil,
+      type: type,
       organization: organization,
-      tenant: tenant)
+      tenant: tenant, testTraffic: testTraffic ?? nil)
     return (envelope, MappingDefaults(id: id, time: time, client: client ?? nil, metadata: metadata))
   }
 
@@ -133,7 +175,7 @@ extension YAMLField {
   private func rootPaths() -> [JSONPath]? {
     guard let fields = oneOrMany() else { return nil }
     let paths = fields.compactMap { $0.jsonPath() }
-    return paths.count == fields.count ? paths + [JSONPath.root] : nil
+    return paths.count == fields.count ? paths : nil
   }
 
   private func splitPath() -> JSONPath? {
@@ -161,9 +203,14 @@ extension YAMLField {
           rule.condition == nil ? "takes all of its types before it" : "takes all that it could take before it"
         field.report("the rule can never match: \"\(earlier.name)\" \(reason)")
       }
+      for earlier in rules {
+        if let type = earlier.hiding(rule) {
+          field.refuse("\"\(earlier.name)\" takes \(type) before it", hint: "put the rule for more types last")
+        }
+      }
       if let contradiction = rule.contradiction { field.report("the rule can never match: \(contradiction)") }
       for earlier in rules where earlier.mayOverlap(rule) {
-        field.warn("may match where \"\(earlier.name)\" matches too; the first wins")
+        field.noteOverlap("may match where \"\(earlier.name)\" matches too; the first wins")
       }
       rules.append(rule)
     }

@@ -36,7 +36,7 @@ extension YAMLField {
     return TypePattern(text)
   }
 
-  private func condition() -> MappingCondition? {
+  func condition() -> MappingCondition? {
     guard let members = members(MappingLanguage.condition) else { return nil }
     return condition(members)
   }
@@ -84,10 +84,9 @@ extension YAMLField {
 
   /// What a condition tests: one value, all values that a path with `[*]` names, or the value of an expression.
   private func subject() -> Subject? {
-    if let text = node.scalar?.string, text.contains("[*]") {
-      let ofBody = text.hasPrefix("body:")
+    if let text = node.scalar?.string, MappingPaths.isMany(text) {
       do {
-        return .many(try JSONPath(ofBody ? String(text.dropFirst(5)) : text), ofBody: ofBody)
+        return .many(try MappingPaths(text))
       } catch {
         report("\(text): \(error)")
         return nil
@@ -106,15 +105,21 @@ extension YAMLField {
         return nil
       }
       return bool().map { $0 ? .present(reference) : .not(.present(reference)) }
-    case "same-as":
+    case "same-as", "earlier-than", "later-than", "gt", "gte", "lt", "lte":
+      // A bound is a number, or the path of one.
+      guard let relation = MappingLanguage.relations[name], name.contains("-") || isPath else {
+        return test(name).map { subject.condition($0) }
+      }
       guard let expression = subject.expression else {
-        report("same-as compares two places, and the path names many")
+        report("\(name) compares two places, and the path names many")
         return nil
       }
-      return reference().map { .same(expression, $0) }
+      return self.expression().map { .relation(expression, relation, $0) }
     default: return test(name).map { subject.condition($0) }
     }
   }
+
+  private var isPath: Bool { node.scalar?.string.contains { "$:".contains($0) } ?? isMapping }
 
   private func test(_ name: String) -> MappingTest? {
     switch name {
@@ -144,7 +149,7 @@ extension YAMLField {
 /// What a condition tests.
 private enum Subject {
   case one(MappingReference)
-  case many(JSONPath, ofBody: Bool)
+  case many(MappingPaths)
   case computed(MappingExpression)
 
   var expression: MappingExpression? {
@@ -160,8 +165,7 @@ private enum Subject {
     case .one(let reference): .test(reference, test)
     case .computed(let expression): .computed(expression, test)
     // A value is missing only if no path has one.
-    case .many(let path, let ofBody):
-      test == .missing ? .not(.some(path, ofBody: ofBody, .exists)) : .some(path, ofBody: ofBody, test)
+    case .many(let paths): test == .missing ? .not(.some(paths, .exists)) : .some(paths, test)
     }
   }
 }

@@ -7,6 +7,8 @@ struct MappingDefaults {
   var time: [MappingTime] = []
   var client: MappingClient?
   var metadata = MappingMetadata()
+  /// Event types of one's own, with who acts in them.
+  var types: [String: Actor] = [:]
 }
 
 extension YAMLField {
@@ -19,7 +21,19 @@ extension YAMLField {
     if let field = members["reject"] { outcome = field.rejection().map { .reject($0) } }
     if let field = members["event"] { outcome = field.event(defaults: defaults).map { .event($0) } }
     guard let match, let outcome else { return nil }
-    return MappingRule(name: name, types: match.types, condition: match.condition, outcome: outcome)
+    if case .ignore = outcome, match.types.isEmpty {
+      when.refuse(
+        "an ignore rule names the types that it ignores",
+        hint: "what no rule names is passed by and counted; unlisted: reject makes it a dead letter")
+    }
+    let rule = MappingRule(
+      name: name, types: match.types, condition: match.condition, outcome: outcome,
+      statesReason: members["states"]?.text())
+    if rule.readsStateOfUpdate {
+      when.warn(
+        "reads a state, but its type tells of every edit: test that the value changed, or say why not with states: …")
+    }
+    return rule
   }
 
   private func rejection() -> Rejection? {
@@ -55,25 +69,40 @@ extension YAMLField {
     let linked = read("link", []) { $0.ids() }
     let metadata = read("metadata", defaults.metadata) { $0.metadata(adding: defaults.metadata) }
     let type = read("type", nil) { $0.eventType() }
+    var actor: Actor? = read("by", .some(nil)) { $0.keyword().map(Optional.some) } ?? nil
+    if case .constant(let name)? = type, EventTypes.actor(of: name.text) == nil {
+      if actor == nil { actor = defaults.types[name.text] }
+      if defaults.types[name.text] == nil {
+        let hint = nearest(name.text, among: EventTypes.all + defaults.types.keys).map { "did you mean \($0)?" }
+        members["type"]?.refuse(
+          "\(name.text) is not a canonical event type",
+          hint: hint ?? "journey mappings describe lists them; declare one of your own in types: {\(name.text): client}"
+        )
+      }
+    }
     let stage = read("stage", nil) { $0.stage() }
     if client == nil, members["client"] == nil {
       report("no client: neither the rule nor the envelope says where the client's id stands")
     }
-    guard isWhole, let id, let time, let client, let merged, let linked, let metadata, let type, let stage else {
+    guard isWhole, let id, let time, let client, let merged, let linked, var metadata, let type, let stage else {
       return nil
+    }
+    if let key = members["naturalKey"] {
+      guard let value = key.expression() else { return nil }
+      metadata.fields.append(MappingMetadata.Field("naturalKey", value))
     }
     return EventTemplate(
       id: id, type: type, stage: stage, time: time, client: client, creation: creation, linked: linked, merged: merged,
-      metadata: metadata)
+      metadata: metadata, actor: actor)
   }
 
   /// Further ids: each a value, or a path with `[*]` for a list of them.
   private func ids() -> [MappingExpression]? {
     guard let fields = oneOrMany() else { return nil }
     let expressions = fields.compactMap { field -> MappingExpression? in
-      guard let text = field.node.scalar?.string, text.contains("[*]") else { return field.expression() }
+      guard let text = field.node.scalar?.string, MappingPaths.isMany(text) else { return field.expression() }
       do {
-        return .each(try JSONPath(text))
+        return .each(try MappingPaths(text))
       } catch {
         field.report("\(text): \(error)")
         return nil
@@ -91,6 +120,9 @@ extension YAMLField {
   }
 
   private func stage() -> StageRule? {
+    if node.mapping?["at-least"] != nil {
+      return members(MappingLanguage.stage)?["at-least"]?.keyword().map(StageRule.atLeast)
+    }
     guard let keyword = node.scalar?.string, !keyword.hasPrefix("$"), !keyword.contains(":") else {
       return expression().map(StageRule.named)
     }

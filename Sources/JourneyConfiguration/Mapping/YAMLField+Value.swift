@@ -40,6 +40,14 @@ extension YAMLField {
   private func origin(_ members: [String: YAMLField]) -> MappingExpression? {
     if let value = members["value"] { return value.constant().map(MappingExpression.constant) }
     if let path = members["path"] { return path.expression() }
+    if let percent = members["percent"] {
+      guard let parts = percent.elements()?.compactMap({ $0.expression() }) else { return nil }
+      guard parts.count == 2 else {
+        percent.report("percent needs two values: the part and the whole")
+        return nil
+      }
+      return .percent(parts[0], of: parts[1])
+    }
     guard let join = members["join"], let parts = join.elements() else { return nil }
     let expressions = parts.compactMap { $0.expression() }
     let separator = members["with"].map { $0.node.scalar?.string ?? "" } ?? ":"

@@ -25,6 +25,8 @@ public struct Settings: Sendable {
   public let mappingDirectories: [String]
   /// nil: every message names its organisation.
   public let tenantsFile: String?
+  /// Whether what vendors mark as a test is mapped like everything else.
+  public let takesTestTraffic: Bool
   /// nil: the built-in rules.
   public let decisionFile: String?
   public let migrationsDirectory: String
@@ -94,6 +96,8 @@ public struct Settings: Sendable {
     tenantsFile = read.path(
       "mappings.tenants", example: "# tenants.yaml",
       "file that assigns vendors' accounts to organisations, for messages that name none")
+    takesTestTraffic = read.boolean(
+      "mappings.testTraffic", false, "whether what vendors mark as a test is mapped like everything else")
     decisionFile = read.path(
       "decisions.file", example: "decisions.yaml", "rules of the decision; without it the built-in ones apply")
     migrationsDirectory = read.path(

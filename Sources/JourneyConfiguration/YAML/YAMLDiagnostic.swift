@@ -35,11 +35,17 @@ final class YAMLDiagnosticList {
   private(set) var problems: [YAMLDiagnostic] = []
   /// What may be intended, but should be checked.
   private(set) var warnings: [YAMLDiagnostic] = []
+  /// What `check` refuses, although files of earlier versions with it are loaded.
+  private(set) var refusals: [YAMLDiagnostic] = []
+  /// The pairs of rules that may match the same body.
+  private(set) var overlaps: [YAMLDiagnostic] = []
 
   init(file: String) { self.file = file }
 
   func add(_ problem: YAMLDiagnostic) { problems.append(problem) }
   func warn(_ problem: YAMLDiagnostic) { warnings.append(problem) }
+  func refuse(_ problem: YAMLDiagnostic) { refusals.append(problem) }
+  func noteOverlap(_ note: YAMLDiagnostic) { overlaps.append(note) }
 
   /// In the order of the text.
   var sorted: [YAMLDiagnostic] { problems.sorted { ($0.line, $0.column) < ($1.line, $1.column) } }

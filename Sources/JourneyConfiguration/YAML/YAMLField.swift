@@ -16,11 +16,15 @@ struct YAMLField {
         message: message, hint: hint))
   }
 
-  func warn(_ message: String) {
-    problems.warn(
-      YAMLDiagnostic(
-        file: problems.file, line: node.mark?.line ?? 0, column: node.mark?.column ?? 0, rule: rule, field: name,
-        message: message))
+  func warn(_ message: String) { problems.warn(diagnostic(message)) }
+  func noteOverlap(_ message: String) { problems.noteOverlap(diagnostic(message)) }
+  /// Reports what `check` refuses, although files of earlier versions with it are loaded.
+  func refuse(_ message: String, hint: String? = nil) { problems.refuse(diagnostic(message, hint: hint)) }
+
+  private func diagnostic(_ message: String, hint: String? = nil) -> YAMLDiagnostic {
+    YAMLDiagnostic(
+      file: problems.file, line: node.mark?.line ?? 0, column: node.mark?.column ?? 0, rule: rule, field: name,
+      message: message, hint: hint)
   }
 
   private func child(_ node: Node, _ key: String) -> YAMLField {

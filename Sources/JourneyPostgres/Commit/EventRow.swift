@@ -29,7 +29,7 @@ struct EventRow {
 /// Events as columns, the format in which they are sent.
 struct EventColumns {
   private var ids, clients, organizations, stages, types, metadata, times, sources, sourceIDs, setters, hints,
-    hintTimes: PostgresColumn
+    hintTimes, minStages, actors: PostgresColumn
 
   init(rows: Int) {
     ids = .uuids(rows)
@@ -44,6 +44,8 @@ struct EventColumns {
     setters = .bools(rows)
     hints = .texts(rows, size: 0)
     hintTimes = .timestamptzs(rows)
+    minStages = .texts(rows, size: 0)
+    actors = .texts(rows, size: 0)
   }
 
   mutating func add(_ incoming: IncomingEvent, _ row: EventRow) {
@@ -59,12 +61,15 @@ struct EventColumns {
     setters.append(incoming.event.stage != nil)
     hints.append(row.stage.hint?.stage.rawValue)
     hintTimes.append(microseconds: row.stage.hint?.stamp.at.microseconds)
+    minStages.append(incoming.event.minStage?.rawValue)
+    actors.append(incoming.event.actor?.rawValue)
   }
 
   var parameters: PostgresParameters {
     PostgresParameters {
       for column in [
         ids, clients, organizations, stages, types, metadata, times, sources, sourceIDs, setters, hints, hintTimes,
+        minStages, actors,
       ] { $0.column(column) }
     }
   }
@@ -85,12 +90,20 @@ struct StageMarks {
   init(_ newest: ClientSummary.StageMark?, _ events: some Sequence<JourneyEvent>) {
     self.newest = newest
     for event in events {
-      if let stage = event.stage { batch.append(ClientSummary.StageMark(stamp: event.stamp, stage: stage)) }
+      if let stage = event.stage ?? event.minStage {
+        batch.append(ClientSummary.StageMark(stamp: event.stamp, stage: stage))
+      }
     }
   }
 
   func stage(of event: JourneyEvent) -> Stage {
     if let stage = event.stage { return Stage(known: stage) }
+    var stage = stageBefore(event)
+    if let known = stage.known, let minimum = event.minStage, known.index < minimum.index { stage.known = minimum }
+    return stage
+  }
+
+  private func stageBefore(_ event: JourneyEvent) -> Stage {
     let hint = batch.filter { $0.stamp <= event.stamp }.max { $0.stamp < $1.stamp }
     // The state covers all stored events. Without a mark in the state there is no stored stage-setting event.
     guard let newest else { return Stage(known: hint?.stage ?? .lead) }

@@ -23,8 +23,11 @@ struct SummaryRebuild {
     self.signals = SignalReader(signals)
     (invoices, late) = Self.invoices(signals)
     let branches =
-      [Self.select("TRUE", limit: ClientSummary.recentLimit), Self.select("sets_stage", limit: 1)]
-      + Self.select(eachOf: signals.ticketOpened, limit: ClientSummary.ticketLimit)
+      [
+        Self.select("TRUE", limit: ClientSummary.recentLimit), Self.select("sets_stage", limit: 1), Self.raises,
+        Self.select(Self.isOwn, limit: ClientSummary.recentLimit),
+      ]
+      + Self.select(eachOf: signals.ticketOpened, limit: ClientSummary.keptTickets)
       + Self.select(eachOf: signals.usage.filter { $0.value != nil }.keys, limit: 1)
       // A report without a usage figure carries no signal, so the report before it counts.
       + Self.select(
@@ -34,7 +37,8 @@ struct SummaryRebuild {
     newest = PostgresStatement(
       name: "newest_events",
       """
-      SELECT c.client_id, e.source, e.source_event_id, e.event_type, e.stage, e.sets_stage, e.occurred_at, e.metadata
+      SELECT c.client_id, e.source, e.source_event_id, e.event_type, e.stage, e.sets_stage, e.occurred_at, e.metadata,
+        e.min_stage, e.acted_by
       FROM unnest($1::uuid[]) AS c(client_id)
       CROSS JOIN LATERAL (
         \(branches.map { "(\($0))" }.joined(separator: "\n  UNION ALL "))
@@ -44,16 +48,36 @@ struct SummaryRebuild {
 
   private static let type = HostValues.text("event_type")
 
+  private static let columns = """
+    COALESCE(source, '') AS source, COALESCE(source_event_id, id::text) AS source_event_id, \(type) AS event_type,
+      \(HostValues.text("stage")) AS stage, sets_stage, occurred_at, metadata, min_stage, acted_by
+    """
+  private static let ofClient =
+    "h.client_id = c.client_id AND h.occurred_at BETWEEN '0001-01-01' AND '9999-12-31'"
+
   /// With ties: `EventStamp` decides which of several events with the same time is the newest.
   private static func select(_ condition: String, limit: Int) -> String {
     """
-    SELECT COALESCE(source, '') AS source, COALESCE(source_event_id, id::text) AS source_event_id,
-      \(type) AS event_type, \(HostValues.text("stage")) AS stage, sets_stage, occurred_at, metadata
-    FROM client_journey_events h
-    WHERE h.client_id = c.client_id AND h.occurred_at BETWEEN '0001-01-01' AND '9999-12-31' AND \(condition)
+    SELECT \(columns) FROM client_journey_events h
+    WHERE \(ofClient) AND \(condition)
     ORDER BY h.occurred_at DESC FETCH FIRST \(limit) ROWS WITH TIES
     """
   }
+
+  /// The events that raise the client to a stage and are not older than the newest that sets it.
+  private static let raises = """
+    SELECT \(columns) FROM client_journey_events h
+    WHERE \(ofClient) AND min_stage IS NOT NULL AND h.occurred_at >= COALESCE((
+      SELECT s.occurred_at FROM client_journey_events s
+      WHERE s.client_id = c.client_id AND s.occurred_at BETWEEN '0001-01-01' AND '9999-12-31' AND s.sets_stage
+      ORDER BY s.occurred_at DESC LIMIT 1), '-infinity')
+    """
+
+  /// Whether the client itself acted, as `SignalReader` decides it.
+  private static let isOwn: String = {
+    let others = EventTypes.types(by: .us) + EventTypes.types(by: .system)
+    return "(acted_by = 'client' OR acted_by IS NULL AND NOT (\(isOne(of: others))))"
+  }()
 
   /// One query per type. The index on the signals returns the newest events of one type first; for several types the
   /// server would read and sort all of them.
@@ -76,14 +100,17 @@ struct SummaryRebuild {
     for row in 0..<result.rowCount {
       let stage = try result.bool(row, 5) ? Stage(rawValue: result.text(row, 4)) : nil
       let type = try result.text(row, 3)
+      let minStage = try result.textIfPresent(row, 8).flatMap { Stage(rawValue: $0) }
+      let actor = try result.textIfPresent(row, 9).flatMap { Actor(rawValue: $0) }
       let stamp = EventStamp(
         at: Timestamp(microseconds: try result.timestamp(row, 6)), id: try result.text(row, 2),
         source: try result.text(row, 1))
       let found = try metadata(result.jsonIfPresent(row, 7)).map { metadata in
-        signals.signals(type: type, stage: stage, sourceEventID: stamp.id, metadata: metadata)
+        signals.signals(
+          type: type, stage: stage ?? minStage, actor: actor, sourceEventID: stamp.id, metadata: metadata)
       }
       summaries[try result.uuid(row, 0), default: ClientSummary()]
-        .insert(stamp, stage: stage, signals: found ?? Signals())
+        .insert(stamp, stage: stage, minStage: minStage, signals: found ?? Signals())
     }
     return summaries
   }

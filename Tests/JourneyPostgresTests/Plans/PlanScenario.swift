@@ -72,7 +72,7 @@ struct PlanScenario {
         type: type, stage: stage,
         occurredAt: now - (n % 4 == 0 ? .days(300) : .seconds(Int64(count - n))), metadata: metadata)
       let signals = SignalReader(rules.signals).signals(
-        type: type, stage: stage, sourceEventID: id, metadata: try JSONDocument(parsing: metadata).root)
+        type: type, stage: stage, actor: nil, sourceEventID: id, metadata: try JSONDocument(parsing: metadata).root)
       return IncomingEvent(id: UUID.v7(at: now, using: &random), event: event, signals: signals)
     }
   }

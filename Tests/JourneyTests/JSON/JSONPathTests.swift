@@ -18,6 +18,30 @@ struct JSONPathTests {
     #expect(value.map { String(decoding: $0.rawBytes, as: UTF8.self) } == raw)
   }
 
+  private static let emails = """
+    {"list":[{"type":"work","value":"w@x","rank":2},{"type":"home","value":"h@x","primary":true,"rank":10},
+     {"type":"home","value":null,"rank":"3"}],"map":{"a":{"on":false},"b":{"on":true,"id":7}}}
+    """
+
+  /// RFC 9535: values of different kinds are unequal and unordered, and what is absent equals nothing.
+  @Test(arguments: [
+    ("$.list[?@.type == 'home'].value", "\"h@x\""), ("$.list[?@.primary == true].type", "\"home\""),
+    ("$.list[?@.primary].value", "\"h@x\""), ("$.list[?!@.primary].value", "\"w@x\""),
+    ("$.list[?@.rank >= 10].value", "\"h@x\""), ("$.list[?@.rank<10].value", "\"w@x\""),
+    ("$.list[?@.type == \"home\" && @.value == null].rank", "\"3\""),
+    ("$.list[?(@.type == 'x' || @.rank > 2) && @.primary != false].value", "\"h@x\""),
+    ("$.map[?@.on == true].id", "7"), ("$.list[?@.type != 'work'].rank", "10"),
+  ])
+  func aFilterSelectsTheFirstThatPasses(_ path: String, _ raw: String) throws {
+    let value = try JSONDocument(parsing: Self.emails).root[JSONPath(path)]
+    #expect(value.map { String(decoding: $0.rawBytes, as: UTF8.self) } == raw)
+  }
+
+  @Test(arguments: ["$.list[?@.type == 'none'].value", "$.list[?@.rank == '2'].value", "$.list[?@.x == null].value"])
+  func aFilterThatNothingPassesNamesNothing(_ path: String) throws {
+    #expect(try JSONDocument(parsing: Self.emails).root[JSONPath(path)] == nil)
+  }
+
   @Test(arguments: ["$.b", "$.a.b[3]", "$.a.b[-4]", "$.a[0]", "$.a.b.c", "$.deep[0].k.x", "$['$time'].x"])
   func namesNothing(_ path: String) throws {
     #expect(try JSONDocument(parsing: Self.body).root[JSONPath(path)] == nil)
@@ -29,8 +53,11 @@ struct JSONPathTests {
     ("$..a", 3, "descent"), ("$.*", 3, "[*]"), ("$.a b", 4, "in quotes"), ("$.a-b", 4, "in quotes"),
     ("$.1", 3, "in quotes"),
     ("$[", 3, "not closed"), ("$[1", 4, "not closed"), ("$['a", 5, "quote is not closed"), ("$[1:2]", 4, "slices"),
-    ("$[1,2]", 4, "several names"), ("$[?(@.a)]", 3, "filters"), ("$[01]", 3, "array index"),
+    ("$[1,2]", 4, "several names"), ("$[01]", 3, "array index"),
     ("$[-0]", 3, "array index"),
+    ("$[?a]", 4, "starts with @"), ("$[?@.a ==]", 10, "a text in quotes"), ("$[?@.a == b]", 11, "a text in quotes"),
+    ("$[?(@.a]", 8, "parenthesis"), ("$[?@[?@.b]]", 7, "inside a filter"), ("$[?@.a & @.b]", 8, "&& or ||"),
+    ("$[?@.a[*]]", 10, "one value"),
     ("$[a]", 3, "a number, * or a name"), ("$.a.[0]", 5, "no point before a bracket"),
   ])
   func saysWhatIsWrong(_ path: String, _ column: Int, _ part: String) {

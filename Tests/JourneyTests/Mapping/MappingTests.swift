@@ -291,7 +291,8 @@ extension String {
       let written = try JSONDocument(parsing: event.metadata).root
       #expect(
         result.signals == [
-          reader.signals(type: type, stage: event.stage, sourceEventID: event.sourceEventID, metadata: written)
+          reader.signals(
+            type: type, stage: event.stage, actor: nil, sourceEventID: event.sourceEventID, metadata: written)
         ], "\(String(decoding: event.metadata, as: UTF8.self))")
     }
   }
