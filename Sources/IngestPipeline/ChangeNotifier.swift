@@ -88,4 +88,12 @@ public struct NotifyingStore: EventStore {
   public func forgetPublished(limit: Int) async throws(StoreError) -> Int {
     try await store.forgetPublished(limit: limit)
   }
+
+  public func keepIgnored(_ messages: [InboundMessage]) async throws(StoreError) {
+    try await store.keepIgnored(messages)
+  }
+
+  public func forgetRawBodies(limit: Int) async throws(StoreError) -> Int {
+    try await store.forgetRawBodies(limit: limit)
+  }
 }

@@ -87,7 +87,10 @@ final class CommitWorker: Sendable {
       let begin = ContinuousClock.now
       let published = outbox.drainConfirmed()
       do {
-        let result = try await store.commit(EventBatch(events: part.map(\.incoming), published: Array(published.keys)))
+        let result = try await store.commit(
+          EventBatch(
+            events: part.map(\.incoming), published: Array(published.keys),
+            messages: settings.keepsRawBodies ? part.map(\.message) : []))
         if backoff.attempts > 0 { logger.notice("the database takes batches again") }
         backoff.reset()
         work.contentions = 0

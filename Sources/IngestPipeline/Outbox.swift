@@ -195,14 +195,19 @@ final class Outbox: Sendable {
 /// behind.
 final class ActionRelay: Sendable {
   private let outbox: Outbox
+  private let ignored: IgnoredMessages
   private let store: any EventStore
   private let interval: Duration
   private let batchSize: Int
   private let health: Health
   private let logger: Logger
 
-  init(outbox: Outbox, store: any EventStore, interval: Duration, batchSize: Int, health: Health, logger: Logger) {
+  init(
+    outbox: Outbox, ignored: IgnoredMessages, store: any EventStore, interval: Duration, batchSize: Int,
+    health: Health, logger: Logger
+  ) {
     self.outbox = outbox
+    self.ignored = ignored
     self.store = store
     self.interval = interval
     self.batchSize = batchSize
@@ -215,6 +220,7 @@ final class ActionRelay: Sendable {
     var isFailing = false, nextForgetting = ContinuousClock.now
     while !Task.isCancelled {
       isFailing = await turn(wasFailing: isFailing, sweeps: true)
+      await keepIgnored()
       if !isFailing, nextForgetting <= .now, !Task.isShuttingDownGracefully { nextForgetting = await forget() }
       try? await Task.sleep(for: interval)
     }
@@ -222,21 +228,43 @@ final class ActionRelay: Sendable {
 
   /// The most batches that a turn deletes. At one turn per interval this is several times as many as are created.
   private static let forgottenAtOnce = 1000
+  /// The most batches of raw bodies that a turn deletes. Each holds those of a commit.
+  private static let rawForgottenAtOnce = 50
 
-  /// Deletes some of the batches that were published days ago.
+  /// Deletes some of the batches that were published days ago, and of the raw bodies that are old.
   /// - Returns: when to delete again.
   private func forget() async -> ContinuousClock.Instant {
     do throws(StoreError) {
-      if try await store.forgetPublished(limit: Self.forgottenAtOnce) == Self.forgottenAtOnce { return .now }
+      let isPublishedLeft = try await store.forgetPublished(limit: Self.forgottenAtOnce) == Self.forgottenAtOnce
+      let isRawLeft = try await store.forgetRawBodies(limit: Self.rawForgottenAtOnce) == Self.rawForgottenAtOnce
+      if isPublishedLeft || isRawLeft { return .now }
     } catch {
       // Nothing depends on it; it is retried in ten minutes.
-      logger.debug("old outbox batches cannot be deleted: \(error)")
+      logger.debug("old outbox batches or raw bodies cannot be deleted: \(error)")
     }
     return .now + .seconds(600)
   }
 
+  /// Keeps the raw bodies of messages without events. These are acked already, so what does not fit is not kept.
+  private func keepIgnored() async {
+    let (messages, dropped) = ignored.removeAll()
+    if dropped > 0 {
+      logger.warning("raw bodies of ignored messages are not kept", metadata: ["count": "\(dropped)"])
+    }
+    guard !messages.isEmpty else { return }
+    do throws(StoreError) {
+      try await store.keepIgnored(messages)
+    } catch {
+      ignored.restore(messages)
+      logger.debug("raw bodies of ignored messages cannot be kept yet: \(error)")
+    }
+  }
+
   /// Writes the outcomes that are pending.
-  func flush() async { _ = await turn(wasFailing: false, sweeps: false) }
+  func flush() async {
+    _ = await turn(wasFailing: false, sweeps: false)
+    await keepIgnored()
+  }
 
   private func turn(wasFailing: Bool, sweeps: Bool) async -> Bool {
     outbox.forgetOldRefusals()

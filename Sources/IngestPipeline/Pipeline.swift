@@ -51,6 +51,10 @@ public final class Pipeline: Service {
     public var sweepLimit = 25
     /// The minimum time per such client; the default allows 2,500 per second.
     public var sweepPace = Duration.microseconds(400)
+    /// Whether the store keeps the raw bodies of messages.
+    public var keepsRawBodies = false
+    /// Whether it also keeps those of messages without events.
+    public var keepsIgnored = false
 
     public init() {}
   }
@@ -61,6 +65,7 @@ public final class Pipeline: Service {
   private let queue: BatchQueue<PendingEvent>
   private let gate: CommitGate
   private let outbox: Outbox
+  private let ignored = IgnoredMessages()
   private let relay: ActionRelay
   private let sweep: TimeSweep
   private let store: any EventStore
@@ -79,8 +84,8 @@ public final class Pipeline: Service {
       publisher: publisher, limit: settings.batchSize * (settings.workers + 1), statistics: statistics, health: health)
     self.outbox = outbox
     relay = ActionRelay(
-      outbox: outbox, store: store, interval: settings.relayInterval, batchSize: settings.batchSize, health: health,
-      logger: logger)
+      outbox: outbox, ignored: ignored, store: store, interval: settings.relayInterval, batchSize: settings.batchSize,
+      health: health, logger: logger)
     let inFlight = InFlightMessages()
     let statistics = statistics
     let queue = BatchQueue<PendingEvent>(workers: settings.workers, limit: settings.batchSize, client: { $0.client })
@@ -187,7 +192,10 @@ public final class Pipeline: Service {
       for incoming in message.events {
         items.append(PendingEvent(incoming: incoming, message: message, client: Self.client(of: incoming.event)))
       }
-      if let outcome = message.outcomeWithoutEvents { settled.append(outcome) }
+      if let outcome = message.outcomeWithoutEvents {
+        settled.append(outcome)
+        if settings.keepsIgnored, case .applied = outcome.kind { ignored.add(message) }
+      }
     }
     inFlight.received(batch.count - settled.count)
     for outcome in settled {

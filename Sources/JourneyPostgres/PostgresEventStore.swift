@@ -18,14 +18,16 @@ public final class PostgresEventStore: EventStore {
   private let history: SummaryRebuild
   private let clock: any WallClock
   private let lock: InstanceLock
+  private let raw: RawBodies?
   private let claims = OutboxClaims()
 
   /// Connects, and registers this process as an instance.
   /// - Parameters:
   ///   - workers: how many commits run concurrently.
+  ///   - raw: how raw bodies are kept; nil: this store neither keeps nor deletes any.
   ///   - clockOffset: added to the database's clock for evaluations; for tests and simulations.
   public static func open(
-    _ settings: PostgresSettings, workers: Int, decider: Decider, clock: any WallClock,
+    _ settings: PostgresSettings, workers: Int, decider: Decider, clock: any WallClock, raw: RawBodies? = nil,
     clockOffset: TimeSpan = .seconds(0)
   ) async throws -> PostgresEventStore {
     var settings = settings
@@ -38,13 +40,12 @@ public final class PostgresEventStore: EventStore {
     return PostgresEventStore(
       commits: PostgresPool(settings, size: workers, name: "pg-commit"), control: control,
       overTime: decider.rules.evaluatesOverTime ? PostgresWorker(settings, name: "pg-time") : nil,
-      clockOffset: clockOffset, decider: decider, clock: clock,
-      lock: lock)
+      clockOffset: clockOffset, decider: decider, clock: clock, lock: lock, raw: raw)
   }
 
   private init(
     commits: PostgresPool, control: PostgresWorker, overTime: PostgresWorker?, clockOffset: TimeSpan, decider: Decider,
-    clock: any WallClock, lock: InstanceLock
+    clock: any WallClock, lock: InstanceLock, raw: RawBodies?
   ) {
     self.commits = commits
     self.control = control
@@ -54,6 +55,7 @@ public final class PostgresEventStore: EventStore {
     history = SummaryRebuild(signals: decider.rules.signals)
     self.clock = clock
     self.lock = lock
+    self.raw = raw
   }
 
   public func close() async {
@@ -110,7 +112,7 @@ public final class PostgresEventStore: EventStore {
   func commit(on connection: PostgresConnection) -> BatchCommit {
     BatchCommit(
       connection: connection, decider: decider, history: history, clock: clock, clockOffset: clockOffset,
-      instance: lock.instance, claims: claims)
+      instance: lock.instance, claims: claims, raw: raw)
   }
 
   // Any instance may publish the batches of this commit.
@@ -169,6 +171,26 @@ public final class PostgresEventStore: EventStore {
   public func forgetPublished(limit: Int) async throws(StoreError) -> Int {
     try await onControl { connection in
       try connection.execute(OutboxStatements.forget, PostgresParameters { $0.int4(Int32(limit)) }).rowCount
+    }
+  }
+
+  public func keepIgnored(_ messages: [InboundMessage]) async throws(StoreError) {
+    guard let writer = raw?.writer else { return }
+    let now = clock.now()
+    try await onControl { connection in
+      let commands = RawBatch.commands(messages.map { ($0, []) }, writer, at: now)
+      _ = try connection.pipeline([(.begin, PostgresParameters())] + commands + [(.commit, PostgresParameters())])
+    }
+  }
+
+  public func forgetRawBodies(limit: Int) async throws(StoreError) -> Int {
+    guard let raw else { return 0 }
+    return try await onControl { connection in
+      let parameters = PostgresParameters {
+        $0.int4(Int32(limit))
+        $0.int4(raw.writer == nil ? 0 : Int32(raw.retentionDays))
+      }
+      return try connection.execute(RawStatements.forget, parameters).rowCount
     }
   }
 

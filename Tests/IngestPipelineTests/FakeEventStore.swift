@@ -24,6 +24,8 @@ final class FakeEventStore: EventStore {
     /// How many batches were published long ago, and the limits of the calls that deleted some.
     var oldBatches = 0
     var forgets: [Int] = []
+    /// How many messages without events were kept.
+    var ignored = 0
     var checks = 0
     /// What the next calls of `evaluateDue` do; after them nothing is due.
     var due: [Result<DueResult, StoreError>] = []
@@ -175,6 +177,12 @@ final class FakeEventStore: EventStore {
       return claimed
     }
   }
+
+  func keepIgnored(_ messages: [InboundMessage]) async throws(StoreError) {
+    state.change { $0.ignored += messages.count }
+  }
+
+  func forgetRawBodies(limit: Int) async throws(StoreError) -> Int { 0 }
 
   func forgetPublished(limit: Int) async throws(StoreError) -> Int {
     state.change { state in

@@ -26,7 +26,8 @@ package func decoder(maxBodyBytes: Int = 1 << 20, publishers: PublisherPolicy = 
 extension InboundDecoder {
   package func decode(_ delivery: Delivery) -> (events: [IncomingEvent], rejections: [Rejection]) {
     var random = IDRandom()
-    return decode(delivery, random: &random)
+    let decoded = decode(delivery, random: &random)
+    return (decoded.events, decoded.rejections)
   }
 }
 

@@ -47,6 +47,8 @@ public final class InboundMessage: Sendable {
   public let events: [IncomingEvent]
   /// What the source needs to settle the message.
   public let delivery: (any AnyObject & Sendable)?
+  /// What the source knows of a message that can be mapped; nil if its body cannot be kept.
+  public let origin: RawOrigin?
 
   private struct Undecided {
     var events: Int
@@ -56,11 +58,13 @@ public final class InboundMessage: Sendable {
   private let isGivenUp = Atomic<Bool>(false)
 
   public init(
-    token: AckToken, events: [IncomingEvent], rejections: [Rejection], delivery: (any AnyObject & Sendable)? = nil
+    token: AckToken, events: [IncomingEvent], rejections: [Rejection], delivery: (any AnyObject & Sendable)? = nil,
+    origin: RawOrigin? = nil
   ) {
     self.token = token
     self.events = events
     self.delivery = delivery
+    self.origin = origin
     undecided = Mutex(Undecided(events: events.count, rejections: rejections))
   }
 

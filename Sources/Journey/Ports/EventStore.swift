@@ -35,6 +35,11 @@ public protocol EventStore: Sendable {
   /// Deletes at most `limit` outbox batches that were published days ago.
   /// - Returns: the number of deleted batches.
   func forgetPublished(limit: Int) async throws(StoreError) -> Int
+  /// Keeps the raw bodies of messages without events, because changed rules may find some in them.
+  func keepIgnored(_ messages: [InboundMessage]) async throws(StoreError)
+  /// Deletes at most `limit` batches of raw bodies that have been kept for long enough.
+  /// - Returns: the number of deleted batches.
+  func forgetRawBodies(limit: Int) async throws(StoreError) -> Int
 }
 
 /// A batch of events to commit.
@@ -42,10 +47,13 @@ public struct EventBatch: Sendable {
   public var events: [IncomingEvent]
   /// Confirmed outbox batches to mark as published in the same transaction.
   public var published: [UUID]
+  /// The message of each event, whose raw body is kept; empty: none is.
+  public var messages: [InboundMessage]
 
-  public init(events: [IncomingEvent], published: [UUID] = []) {
+  public init(events: [IncomingEvent], published: [UUID] = [], messages: [InboundMessage] = []) {
     self.events = events
     self.published = published
+    self.messages = messages
   }
 }
 

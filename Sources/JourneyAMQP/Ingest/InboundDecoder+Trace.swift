@@ -27,7 +27,9 @@ extension InboundDecoder {
       routed?.orgID ?? ["orgId", "org_id"].lazy.compactMap { root[$0]?.string.flatMap { UUID(uuidString: $0) } }.first
     var type = properties.type ?? root["type"]?.string
     if let mapping = source.flatMap({ mappings[$0] }) {
-      let input = self.input(document, properties, routingKey: routingKey, orgID: routed?.orgID, now: clock.now())
+      let input = self.input(
+        document, properties, routingKey: routingKey, orgID: routed?.orgID,
+        received: AttemptRecord(properties.headers).firstFailureTime, now: clock.now())
       type = mapping.trace(input).elements.first?.type ?? type
     }
     return (source, orgID, type)
@@ -45,6 +47,8 @@ extension InboundDecoder {
     let form = try form(of: properties, body: body)
     guard let mapping = mappings[form.source] else { throw Self.noMapping(form.source) }
     return mapping.trace(
-      input(form.document, properties, routingKey: routingKey, orgID: form.orgID, now: clock.now()))
+      input(
+        form.document, properties, routingKey: routingKey, orgID: form.orgID,
+        received: AttemptRecord(properties.headers).firstFailureTime, now: clock.now()))
   }
 }

@@ -50,18 +50,27 @@ public struct InboundDecoder: Sendable {
     self.clock = clock
   }
 
-  /// Decodes a message into events, and a rejection for each part that cannot be an event.
-  func decode(_ delivery: Delivery, random: inout IDRandom) -> (events: [IncomingEvent], rejections: [Rejection]) {
+  /// What a message is decoded into: events, and a rejection for each part that cannot be an event.
+  package struct Decoded {
+    package var events: [IncomingEvent]
+    package var rejections: [Rejection]
+    /// nil: no mapping has read the message.
+    package var origin: RawOrigin?
+  }
+
+  /// Decodes a message.
+  /// - Parameter earlier: when the message was first received and mapped, if it is mapped again.
+  func decode(_ delivery: Delivery, earlier: RawOrigin? = nil, random: inout IDRandom) -> Decoded {
     do throws(Rejection) {
-      return try read(delivery, &random)
+      return try read(delivery, earlier, &random)
     } catch {
-      return ([], [error])
+      return Decoded(events: [], rejections: [error])
     }
   }
 
-  private func read(_ delivery: Delivery, _ random: inout IDRandom) throws(Rejection) -> (
-    events: [IncomingEvent], rejections: [Rejection]
-  ) {
+  private func read(
+    _ delivery: Delivery, _ earlier: RawOrigin?, _ random: inout IDRandom
+  ) throws(Rejection) -> Decoded {
     let properties = delivery.properties
     if delivery.problem == .headersTooDeep {
       throw Rejection(.malformed, field: "headers", "a header is nested deeper than 32 levels")
@@ -71,12 +80,18 @@ public struct InboundDecoder: Sendable {
     try requireClear(properties.headers)
     let form = try form(of: properties, body: delivery.body)
     guard let mapping = mappings[form.source] else { throw Self.noMapping(form.source) }
-    let now = clock.now()
+    let now = earlier?.mappedAt ?? clock.now()
+    let received = earlier?.receivedAt ?? AttemptRecord(properties.headers).firstFailureTime
     let result = mapping.map(
-      input(form.document, properties, routingKey: delivery.routingKey, orgID: form.orgID, now: now),
+      input(
+        form.document, properties, routingKey: delivery.routingKey, orgID: form.orgID, received: received, now: now),
       signals: signals)
-    return prepare(
+    let (events, rejections) = prepare(
       result, of: form.source, properties, traceparent: traceparent(properties, form.document), now: now, &random)
+    let origin = RawOrigin(
+      source: form.source, orgID: form.orgID, receivedAt: received ?? now, mappedAt: now,
+      isRepeated: delivery.isRedelivered || received != nil, bytes: delivery.body.count)
+    return Decoded(events: events, rejections: rejections, origin: origin)
   }
 
   func requireFitting(_ bodySize: Int) throws(Rejection) {
@@ -90,12 +105,13 @@ public struct InboundDecoder: Sendable {
   }
 
   func input(
-    _ document: JSONDocument, _ properties: MessageProperties, routingKey: String, orgID: UUID?, now: Timestamp
+    _ document: JSONDocument, _ properties: MessageProperties, routingKey: String, orgID: UUID?,
+    received: Timestamp?, now: Timestamp
   ) -> MappingInput {
     var input = MappingInput(
       document: document, header: { properties.headers.header($0) }, messageID: properties.messageID,
       timestamp: properties.timestamp.flatMap { Timestamp(propertySeconds: $0) },
-      received: AttemptRecord(properties.headers).firstFailureTime ?? now, type: properties.type,
+      received: received ?? now, type: properties.type,
       appID: properties.appID,
       routingKey: routingKey, orgID: orgID, limits: EventLimits(now: now))
     input.takesTestTraffic = takesTestTraffic

@@ -137,9 +137,10 @@ public final class IngestConsumer: EventSource {
       consumer.settle([.reject(delivery.tag, requeue: false)])
       return nil
     case .headersTooDeep, nil:
-      let (events, rejections) = decoder.decode(delivery, random: &random)
+      let decoded = decoder.decode(delivery, random: &random)
       return InboundMessage(
-        token: AckToken(delivery.tag), events: events, rejections: rejections, delivery: delivery)
+        token: AckToken(delivery.tag), events: decoded.events, rejections: decoded.rejections, delivery: delivery,
+        origin: decoded.origin)
     }
   }
 

@@ -73,7 +73,8 @@ private struct Adapter {
     let alarm = BrokerAlarm()
     let store = try await failing(.failed) {
       try await PostgresEventStore.open(
-        settings.database(role: settings.workingRole), workers: settings.workers, decider: decider, clock: clock)
+        settings.database(role: settings.workingRole), workers: settings.workers, decider: decider, clock: clock,
+        raw: settings.rawBodyStorage(by: mappings))
     }
     let publisher = AMQPPublisher(
       settings: try settings.broker("publish"), window: settings.publishWindow,
@@ -96,6 +97,8 @@ private struct Adapter {
     var pipelineSettings = Pipeline.Settings()
     pipelineSettings.workers = settings.workers
     pipelineSettings.batchSize = settings.batchSize
+    pipelineSettings.keepsRawBodies = settings.rawBodies.isOn
+    pipelineSettings.keepsIgnored = settings.rawBodies.isOn && settings.rawBodies.keepsIgnored
     pipelineSettings.maxRetryDelay = .seconds(settings.deadlines.commitRetry)
     let changes = [
       PostgresWorker(try settings.database(role: settings.workingRole), name: "pg-changes"),

@@ -2,6 +2,7 @@ import FoundationEssentials
 import Journey
 import JourneyConfiguration
 import JourneyAMQP
+import JourneyPostgres
 
 /// The rules as the settings name them.
 extension Settings {
@@ -35,6 +36,14 @@ extension Settings {
       live: live, signals: rules.signals, maxBodyBytes: maxBodyBytes, takesTestTraffic: takesTestTraffic,
       publishers: PublisherPolicy(ownUser: brokerUser, otherOwnUsers: otherBrokerUsers, grants: publishers),
       clock: clock)
+  }
+
+  /// How raw bodies are kept. No list of headers makes it keep credentials.
+  func rawBodyStorage(by mappings: LiveMappings) -> RawBodies {
+    let headers = DeadLetterOptions.redactedHeaders + deadLetters.redactHeaders
+    return RawBodies(
+      writer: rawBodies.isOn ? RawMessageForm(mappings: mappings, redaction: HeaderRedaction(headers)) : nil,
+      retentionDays: rawBodies.retentionDays)
   }
 
   /// Who may report what, as `doctor` says it.

@@ -17,6 +17,7 @@ public struct Settings: Sendable {
   public let retryTiers: [String]
   public let retryAttemptsPerTier: Int
   public let deadLetters: DeadLetterOptions
+  public let rawBodies: RawBodyOptions
   public let publishWindow: Int
   public let api: APIOptions
   public let probes: ProbeOptions
@@ -74,6 +75,7 @@ public struct Settings: Sendable {
       "retry.tiers", Self.tiers, of: Self.tiers, "delay before each retry, in this order; `[]`: none")
     retryAttemptsPerTier = read.integer("retry.attemptsPerTier", 1, 1...20, "attempts in each tier")
     deadLetters = DeadLetterOptions(read, maxReadBytes: maxBodyBytes)
+    rawBodies = RawBodyOptions(read)
     publishWindow = read.integer(
       "publish.window", 1024, 1...4096, "maximum number of published messages that await their confirm")
     api = APIOptions(read)

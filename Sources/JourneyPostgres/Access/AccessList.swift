@@ -95,6 +95,13 @@ enum AccessList {
         .adapter: [Grant("SELECT"), Grant("INSERT"), Grant("UPDATE"), Grant("DELETE")],
       ]),
     // Messages of upstream systems, of any organisation: members must not see them.
+    Entry(
+      kind: .relation, name: "journey_raw_batches",
+      grants: [
+        .adapter: [
+          Grant("SELECT"), Grant("INSERT"), Grant("UPDATE", "event_ids", "event_messages"), Grant("DELETE"),
+        ]
+      ]),
     closed("journey_dead_letters", adapter: "INSERT", "UPDATE", "DELETE"),
     closed("journey_dead_letter_replays", adapter: "INSERT", "UPDATE"),
     closed("journey_dead_letter_log", adapter: "INSERT"),

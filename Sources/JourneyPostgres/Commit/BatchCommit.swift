@@ -25,6 +25,8 @@ struct BatchCommit {
   let clockOffset: TimeSpan
   let instance: Int32
   let claims: OutboxClaims
+  /// nil: no raw bodies are kept.
+  var raw: RawBodies?
 
   func run(_ batch: EventBatch) throws(PostgresError) -> CommitResult {
     let events = batch.events
@@ -57,7 +59,8 @@ struct BatchCommit {
     let outbox: OutboxBatch?
     do throws(PostgresError) {
       try addWhatIsStored(to: clientBatches, events)
-      outbox = try decide(clientBatches, events, new, published: batch.published)
+      outbox = try decide(
+        clientBatches, events, new, published: batch.published, besides: rawBatch(of: batch, results))
     } catch {
       throw Self.passing(error) ?? error
     }
@@ -236,11 +239,14 @@ struct BatchCommit {
     return rows
   }
 
-  /// - Parameter new: the events to store, ordered by key.
+  /// - Parameters:
+  ///   - new: the events to store, ordered by key.
+  ///   - others: statements of the same transaction.
   private func decide(
-    _ clientBatches: [ClientBatch], _ events: [IncomingEvent], _ new: [Int], published: [UUID]
+    _ clientBatches: [ClientBatch], _ events: [IncomingEvent], _ new: [Int], published: [UUID],
+    besides others: [(PostgresStatement, PostgresParameters)]
   ) throws(PostgresError) -> OutboxBatch? {
-    var commands: [(PostgresStatement, PostgresParameters)] = []
+    var commands = others
     if !new.isEmpty {
       let rows = rows(of: clientBatches, events)
       var columns = EventColumns(rows: new.count)

@@ -94,6 +94,13 @@ public enum CommitCheck {
       (StateStatements.clear, PostgresParameters { $0.empty([.uuid, .bytes]) }),
       (CommitStatements.markPublished, ids), (OutboxStatements.actions, ids), (OutboxStatements.deleteEmpty, ids),
       (OutboxStatements.forget, PostgresParameters { $0.int4(0) }),
+      (
+        RawStatements.forget,
+        PostgresParameters {
+          $0.int4(0)
+          $0.int4(0)
+        }
+      ),
       (OutboxStatements.setAside, PostgresParameters { $0.empty([.uuid, .uuid, .text, .bool]) }),
       (
         OutboxStatements.release,
