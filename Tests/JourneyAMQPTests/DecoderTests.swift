@@ -89,8 +89,8 @@ struct Misrouted: Sendable {
   }
 
   @Test func elementsOfAListAreNamedInTheirRejections() throws {
-    let elements = [("contact.creation", 7), ("no.such", 8)].map {
-      #"{"eventId":\#($0.1),"subscriptionType":"\#($0.0)","occurredAt":1763500000000,"objectId":\#($0.1)}"#
+    let elements = [("1763500000000", 7), (#""never""#, 8)].map {
+      #"{"eventId":\#($0.1),"subscriptionType":"contact.creation","occurredAt":\#($0.0),"objectId":\#($0.1)}"#
     }
     let body = "[" + elements.joined(separator: ",") + "]"
     let result = try decoder().decode(

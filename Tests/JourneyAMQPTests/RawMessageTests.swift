@@ -68,7 +68,7 @@ import Testing
     #expect(raw.delivery.properties.userID == "relay" && raw.delivery.properties.timestamp == 1_763_546_400)
     var random = IDRandom()
     let again = decoder.remap(raw, random: &random)
-    // Also the time, which the message does not have: it is that of its receipt.
+    // Also the time, which the message does not have: it is when it was received.
     #expect(again.events.map(\.event) == message.events.map(\.event))
     #expect(again.rejections.isEmpty && message.events.count == 1)
     #expect(!String(decoding: buffer, as: UTF8.self).contains("Bearer"))

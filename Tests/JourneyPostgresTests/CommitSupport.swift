@@ -85,10 +85,18 @@ extension CommitTesting {
     var random = IDRandom()
     let now = SystemClock().now()
     let event = JourneyEvent(
-      orgID: org, source: "crm", sourceEventID: id, client: client, type: "note_added", stage: .billing,
+      orgID: org, source: "crm", sourceEventID: id, client: client, type: "message_received", stage: .billing,
       occurredAt: now,
       metadata: Array("{}".utf8))
-    return IncomingEvent(id: UUID.v7(at: now, using: &random), event: event, signals: Signals())
+    return IncomingEvent(id: UUID.v7(at: now, using: &random), event: event, signals: Self.signals(of: event))
+  }
+
+  /// The signals as a decoder reads them.
+  static func signals(of event: JourneyEvent) -> Signals {
+    guard let metadata = (try? JSONDocument(parsing: event.metadata))?.root else { return Signals() }
+    return SignalReader(SignalRules()).signals(
+      type: event.type, stage: event.stage ?? event.minStage, actor: event.actor, sourceEventID: event.sourceEventID,
+      metadata: metadata)
   }
 
   func expect(_ result: CommitResult, _ wanted: [String], sourceLocation: SourceLocation = #_sourceLocation) {

@@ -125,7 +125,7 @@ import Testing
       var risk = event("d")
       var plain = risk.event
       plain.stage = .churnRisk
-      risk = IncomingEvent(id: risk.id, event: plain, signals: Signals())
+      risk = IncomingEvent(id: risk.id, event: plain, signals: Self.signals(of: plain))
       expect(try await stores[0].commitAll([risk]), ["stored"])
       try await withReads(url) { reads in
         let root = try await reads.client(client).root

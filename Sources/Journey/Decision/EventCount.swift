@@ -1,7 +1,7 @@
 /// Counts events that several sources may tell.
 ///
 /// Of each type the most that one source tells counts, because the sources may tell of the same things: a ticket that
-/// a help desk and a CRM both report is one ticket. Things with a natural key count once for each key.
+/// a support system and a CRM both report is one ticket. Things with a natural key count once for each key.
 struct EventCount {
   typealias Entries = RandomAccessCollection<ClientSummary.Entry>
 

@@ -64,6 +64,12 @@ public struct BodyRedaction: Sendable {
   private static func collect(_ value: Any, _ found: inout Set<MappingReference>) {
     if let reference = value as? MappingReference {
       found.insert(reference)
+    } else if let paths = value as? MappingPaths {
+      switch paths.scope {
+      case .element: found.insert(.path(paths.path))
+      case .body: found.insert(.body(paths.path))
+      case .outer: found.insert(.outer(paths.path))
+      }
     } else if let path = value as? JSONPath {
       found.insert(.path(path))
     } else if !(value is String) {

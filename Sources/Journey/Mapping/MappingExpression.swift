@@ -101,8 +101,28 @@ public indirect enum MappingExpression: Hashable, Sendable, CustomStringConverti
   /// All values of the expression: more than one only if its path has a `[*]`.
   func all(in context: borrowing MappingContext) -> [ResolvedValue] {
     if case .each(let paths) = self { return paths.nodes(in: context).map(ResolvedValue.node) }
+    if case .join(let parts, let separator) = self,
+      parts.contains(where: { if case .each = $0 { true } else { false } })
+    {
+      return joined(parts, separator, in: context)
+    }
     let value = evaluate(in: context)
     return value.isNothing ? [] : [value]
+  }
+
+  /// A text for each combination of the values of the parts.
+  private func joined(_ parts: [MappingExpression], _ separator: String, in context: borrowing MappingContext)
+    -> [ResolvedValue]
+  {
+    var texts = [""]
+    for (position, part) in parts.enumerated() {
+      var found: [String] = []
+      for value in part.all(in: context) {
+        if let text = value.text(in: context.input.document), !text.isEmpty { found.append(text) }
+      }
+      texts = texts.flatMap { start in found.map { position == 0 ? $0 : start + separator + $0 } }
+    }
+    return texts.map(ResolvedValue.text)
   }
 
   /// Whether a member of the element is read.

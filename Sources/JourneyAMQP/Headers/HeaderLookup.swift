@@ -9,7 +9,7 @@ extension FieldTable {
 }
 
 extension String {
-  /// Whether two names differ at most in the case of ASCII letters.
+  /// Whether two names differ at most in upper and lower case (ASCII).
   func isEqualIgnoringCase(to other: String) -> Bool {
     utf8.count == other.utf8.count && zip(utf8, other.utf8).allSatisfy { $0 == $1 || Self.lower($0) == Self.lower($1) }
   }

@@ -15,6 +15,7 @@ public struct InboundDecoder: Sendable {
   var mappings: [String: Mapping] { live.current }
   private let signals: SignalReader
   private let setsLowerBounds: Bool
+  private let unlisted: UnlistedEvents?
   /// Whether elements that the vendor marks as a test are mapped like others.
   let takesTestTraffic: Bool
   let maxBodyBytes: Int
@@ -38,12 +39,14 @@ public struct InboundDecoder: Sendable {
   /// - Parameter live: by source; each message uses the mappings that are current when it arrives.
   public init(
     live: LiveMappings, signals: SignalRules, maxBodyBytes: Int = 1 << 20, takesTestTraffic: Bool = false,
+    unlisted: UnlistedEvents? = nil,
     publishers: PublisherPolicy = PublisherPolicy(),
     clock: any WallClock
   ) {
     self.live = live
     self.signals = SignalReader(signals)
     self.takesTestTraffic = takesTestTraffic
+    self.unlisted = unlisted
     setsLowerBounds = signals.lowerBounds == .set
     self.maxBodyBytes = maxBodyBytes
     self.publishers = publishers
@@ -91,7 +94,18 @@ public struct InboundDecoder: Sendable {
     let origin = RawOrigin(
       source: form.source, orgID: form.orgID, receivedAt: received ?? now, mappedAt: now,
       isRepeated: delivery.isRedelivered || received != nil, bytes: delivery.body.count)
+    if earlier == nil { record(result, origin, delivery.body) }
     return Decoded(events: events, rejections: rejections, origin: origin)
+  }
+
+  /// Counts the event types that no rule names.
+  private func record(_ result: MappingResult, _ origin: RawOrigin, _ body: [UInt8]) {
+    guard let unlisted else { return }
+    for case .unlisted(let type) in result.outcomes {
+      unlisted.record(source: origin.source, type: type, orgID: origin.orgID, at: origin.receivedAt) {
+        live.redaction(of: origin.source)?.redacted(body) ?? body
+      }
+    }
   }
 
   func requireFitting(_ bodySize: Int) throws(Rejection) {

@@ -9,7 +9,8 @@ struct Mappings: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Check mapping files, test them with a folder of message bodies, draft a new one, describe the language.",
     subcommands: [
-      MappingsCheck.self, MappingsTest.self, MappingsCoverage.self, MappingsNew.self, MappingsDescribe.self,
+      MappingsCheck.self, MappingsTest.self, MappingsCoverage.self, MappingsUnlisted.self, MappingsNew.self,
+      MappingsDescribe.self,
     ])
 }
 

@@ -32,14 +32,18 @@ struct Serve: AsyncParsableCommand {
       let settings = try await common.settings()
       let rules = try await settings.decisions()
       let mappings = LiveMappings(try await settings.mappings().mappings)
-      let decoder = settings.decoder(rules, live: mappings)
+      let unlisted = UnlistedEvents()
+      let decoder = settings.decoder(rules, live: mappings, unlisted: unlisted)
       let logger = settings.logger()
       for warning in settings.warnings { logger.warning("\(warning)") }
+      for refusal in MappingLoader.survey(directories: settings.mappingDirectories).refusals.prefix(20) {
+        logger.warning("journey mappings check refuses: \(refusal)")
+      }
       let descriptors = try DescriptorWatch(settings, logger: logger)
       try await StartChecks(settings: settings, rules: rules, logger: logger).run()
       try await report(settings.links(), logger)
       try await Adapter(
-        settings: settings, rules: rules, decoder: decoder, mappings: mappings, signals: signals,
+        settings: settings, rules: rules, decoder: decoder, mappings: mappings, unlisted: unlisted, signals: signals,
         descriptors: descriptors, logger: logger
       ).run()
     }
@@ -61,6 +65,7 @@ private struct Adapter {
   let rules: DecisionRules
   let decoder: InboundDecoder
   let mappings: LiveMappings
+  let unlisted: UnlistedEvents
   let signals: ProcessSignals
   let descriptors: DescriptorWatch
   let logger: Logger
@@ -142,7 +147,10 @@ private struct Adapter {
     publisher.start()
     api?.start()
     let others: [any Service] =
-      [notifier, watch, descriptors] + (archiver.map { [$0] } ?? []) + (sweep.map { [$0] } ?? [])
+      [
+        notifier, watch, descriptors,
+        UnlistedWatch(unlisted: unlisted, repository: UnlistedRepository(worker: changes[0]), logger: logger),
+      ] + (archiver.map { [$0] } ?? []) + (sweep.map { [$0] } ?? [])
     try await serve([pipeline] + probes + others + (api?.services ?? []), pipeline.statistics)
     await api?.close()
     for worker in changes { await worker.close() }
@@ -177,7 +185,7 @@ private struct Adapter {
   private func serve(_ workers: [any Service], _ statistics: Statistics) async throws {
     let services: [any Service] =
       workers + [
-        StatisticsLog(statistics: statistics, interval: settings.statisticsSeconds, logger: logger),
+        StatisticsLog(statistics: statistics, unlisted: unlisted, interval: settings.statisticsSeconds, logger: logger),
         MappingReload(settings: settings, mappings: mappings, signals: signals, logger: logger),
         DrainDeadline(deadline: .seconds(settings.drainSeconds), logger: logger), StopOnSignal(signals: signals),
       ]
@@ -209,6 +217,7 @@ private struct Adapter {
 /// Logs the counts now and then, when they have changed.
 private struct StatisticsLog: Service {
   let statistics: Statistics
+  let unlisted: UnlistedEvents
   let interval: Int
   let logger: Logger
 
@@ -218,7 +227,9 @@ private struct StatisticsLog: Service {
       var last = statistics.now
       while (try? await Task.sleep(for: .seconds(interval))) != nil {
         let now = statistics.now
-        if now != last { logger.info("counts", metadata: statistics.metadata) }
+        if now != last {
+          logger.info("counts", metadata: statistics.metadata.merging(["unlisted": "\(unlisted.total)"]) { $1 })
+        }
         last = now
       }
     }

@@ -31,9 +31,14 @@ extension Settings {
     decoder(rules, live: LiveMappings(try await mappings().mappings), clock: clock)
   }
 
-  func decoder(_ rules: DecisionRules, live: LiveMappings, clock: SystemClock = SystemClock()) -> InboundDecoder {
+  func decoder(
+    _ rules: DecisionRules, live: LiveMappings, unlisted: UnlistedEvents? = nil, clock: SystemClock = SystemClock()
+  )
+    -> InboundDecoder
+  {
     InboundDecoder(
       live: live, signals: rules.signals, maxBodyBytes: maxBodyBytes, takesTestTraffic: takesTestTraffic,
+      unlisted: unlisted,
       publishers: PublisherPolicy(ownUser: brokerUser, otherOwnUsers: otherBrokerUsers, grants: publishers),
       clock: clock)
   }

@@ -99,15 +99,7 @@ extension YAMLField {
   /// Further ids: each a value, or a path with `[*]` for a list of them.
   private func ids() -> [MappingExpression]? {
     guard let fields = oneOrMany() else { return nil }
-    let expressions = fields.compactMap { field -> MappingExpression? in
-      guard let text = field.node.scalar?.string, MappingPaths.isMany(text) else { return field.expression() }
-      do {
-        return .each(try MappingPaths(text))
-      } catch {
-        field.report("\(text): \(error)")
-        return nil
-      }
-    }
+    let expressions = fields.compactMap { $0.expression(takesMany: true) }
     return expressions.count == fields.count ? expressions : nil
   }
 

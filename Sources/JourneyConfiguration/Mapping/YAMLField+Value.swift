@@ -4,7 +4,17 @@ import Yams
 extension YAMLField {
   /// An expression: a reference, a list of expressions of which the first that is present counts, or a mapping. The
   /// steps `table`, `scale` and `bands` may also stand beside the path.
-  func expression() -> MappingExpression? {
+  ///
+  /// - Parameter takesMany: whether the path, or a part of a join, may have a `[*]`.
+  func expression(takesMany: Bool = false) -> MappingExpression? {
+    if takesMany, let text = node.scalar?.string, MappingPaths.isMany(text) {
+      do {
+        return .each(try MappingPaths(text))
+      } catch {
+        report("\(text): \(error)")
+        return nil
+      }
+    }
     if node.sequence != nil { return choices().map { $0.count == 1 ? $0[0] : .first($0) } }
     guard isMapping else { return reference().map(MappingExpression.reference) }
     guard let members = members(MappingLanguage.valueObject) else { return nil }
@@ -16,7 +26,7 @@ extension YAMLField {
         hint: "more steps are written as a list: then: [trim, {table: {…}}]")
       return nil
     }
-    guard var expression = origin(members) else { return nil }
+    guard var expression = origin(members, takesMany: takesMany) else { return nil }
     if let chain = members["then"] {
       guard let fields = chain.elements() else { return nil }
       for field in fields {
@@ -37,7 +47,7 @@ extension YAMLField {
     return choices.count == fields.count ? choices : nil
   }
 
-  private func origin(_ members: [String: YAMLField]) -> MappingExpression? {
+  private func origin(_ members: [String: YAMLField], takesMany: Bool) -> MappingExpression? {
     if let value = members["value"] { return value.constant().map(MappingExpression.constant) }
     if let path = members["path"] { return path.expression() }
     if let percent = members["percent"] {
@@ -49,7 +59,7 @@ extension YAMLField {
       return .percent(parts[0], of: parts[1])
     }
     guard let join = members["join"], let parts = join.elements() else { return nil }
-    let expressions = parts.compactMap { $0.expression() }
+    let expressions = parts.compactMap { $0.expression(takesMany: takesMany) }
     let separator = members["with"].map { $0.node.scalar?.string ?? "" } ?? ":"
     return expressions.count == parts.count ? .join(expressions, separator: separator) : nil
   }

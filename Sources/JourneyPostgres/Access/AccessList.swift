@@ -102,6 +102,7 @@ enum AccessList {
           Grant("SELECT"), Grant("INSERT"), Grant("UPDATE", "event_ids", "event_messages"), Grant("DELETE"),
         ]
       ]),
+    closed("journey_unlisted", adapter: "INSERT", "UPDATE", "DELETE"),
     closed("journey_dead_letters", adapter: "INSERT", "UPDATE", "DELETE"),
     closed("journey_dead_letter_replays", adapter: "INSERT", "UPDATE"),
     closed("journey_dead_letter_log", adapter: "INSERT"),
