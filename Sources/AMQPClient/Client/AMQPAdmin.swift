@@ -15,6 +15,17 @@ public final class AMQPAdmin: Sendable {
 
   deinit { mailbox.post(.close(deadline: .now() + .seconds(1))) }
 
+  /// Runs `body` with a connection, and closes it.
+  public static func with<Value>(
+    _ settings: AMQPConnectionSettings, _ body: (AMQPAdmin) async throws -> Value
+  ) async throws -> Value {
+    let admin = AMQPAdmin(settings: settings)
+    let result: Result<Value, any Error>
+    do { result = .success(try await body(admin)) } catch { result = .failure(error) }
+    await admin.close()
+    return try result.get()
+  }
+
   /// Creates what is missing, in the order exchanges, queues, bindings.
   ///
   /// - Throws: `preconditionFailed` when an object exists with other arguments; `verify` lists all of them.

@@ -80,15 +80,9 @@ public struct ReplayService: Sendable {
   /// Returns once the broker takes messages, so that no dead letter is claimed before.
   /// - Throws: `AMQPError` with the code `blocked` when it takes none for `seconds`.
   public func waitForBroker(seconds: Int) async throws {
-    let admin = AMQPAdmin(settings: settings.broker)
-    let result: Result<Void, any Error>
-    do {
-      try await PublishingTimeouts.untilPublishing(
-        to: settings.names.retry, admin, seconds: seconds, say: onWait)
-      result = .success(())
-    } catch { result = .failure(error) }
-    await admin.close()
-    try result.get()
+    try await AMQPAdmin.with(settings.broker) { admin in
+      try await PublishingTimeouts.untilPublishing(to: settings.names.retry, admin, seconds: seconds, say: onWait)
+    }
   }
 
   public func count(_ request: ReplayRequest) async throws -> ReplayCount { try await repository.count(request) }

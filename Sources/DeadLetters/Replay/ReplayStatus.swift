@@ -69,18 +69,14 @@ public struct QueueDepths: Sendable {
 
   static func read(_ broker: AMQPConnectionSettings, _ names: MessagingNames, retries: Bool) async throws -> QueueDepths
   {
-    let admin = AMQPAdmin(settings: broker)
-    let result: Result<QueueDepths, any Error>
-    do {
+    try await AMQPAdmin.with(broker) { admin in
       var depths = QueueDepths()
       depths.ingest = try await admin.messageCount(queue: names.ingest)
       for tier in MessagingNames.retryTiers where retries {
         depths.retries += try await admin.messageCount(queue: names.retryQueue(tier.name))
       }
       depths.dead = try await admin.messageCount(queue: names.deadLetters)
-      result = .success(depths)
-    } catch { result = .failure(error) }
-    await admin.close()
-    return try result.get()
+      return depths
+    }
   }
 }

@@ -75,12 +75,7 @@ struct DeadLetterFilterOptions: ParsableArguments {
 
   func filter(ids: [String] = []) throws -> DeadLetterFilter {
     var filter = DeadLetterFilter()
-    filter.ids = try ids.map { text in
-      guard let id = UUID(uuidString: text) else {
-        throw Failure(.refusedInput, "\(text) is not the id of a dead letter; see journey dlq list")
-      }
-      return id
-    }
+    filter.ids = try ids.map(Input.deadLetterID)
     if state != "all" {
       guard let state = DeadLetterState(rawValue: state) else {
         throw Failure(
@@ -92,12 +87,7 @@ struct DeadLetterFilterOptions: ParsableArguments {
     filter.code = code
     filter.source = source
     filter.type = type
-    filter.orgID = try org.map { text in
-      guard let id = UUID(uuidString: text) else {
-        throw Failure(.refusedInput, "--org \(text): expected the organisation's UUID")
-      }
-      return id
-    }
+    filter.orgID = try org.map { try Input.id($0, "--org", of: "an organisation") }
     filter.since = try since.map { try Self.time($0, "--since") }
     filter.until = try until.map { try Self.time($0, "--until") }
     filter.text = text
@@ -159,7 +149,7 @@ func withArchive<Value>(
       "note: deadLetters.archive is false in these settings: journey serve then leaves dead letters in the queue \(queue)"
     )
   }
-  return try await failing(.failed) { try await withDatabase(settings, role: settings.workingRole, "dlq", body) }
+  return try await failing(.failed) { try await settings.withDatabase(body) }
 }
 
 extension String {

@@ -3,7 +3,7 @@ import ArgumentParser
 import JourneyPostgres
 
 /// `journey dlq delete`
-struct DLQDelete: AsyncParsableCommand {
+struct DLQDelete: Command {
   static let configuration = CommandConfiguration(
     commandName: "delete",
     abstract: "Delete dead letters permanently, for example when a person asks for their data to be deleted.",
@@ -15,19 +15,17 @@ struct DLQDelete: AsyncParsableCommand {
 
   @OptionGroup var change: DeadLetterChange
 
-  func run() async throws {
-    try await withExitStatus {
-      guard change.selection.options.state != DeadLetterState.replaying.rawValue else {
-        throw Failure(
-          .refusedInput,
-          "--state replaying: a replay has claimed these dead letters; finish it, or give them back: journey dlq replay --give-back"
-        )
-      }
-      try await change.run(
-        .init(verb: "delete", participle: "deleted", suffix: " permanently"),
-        in: DeadLetterState.allCases.filter { $0 != .replaying },
-        advice: " (--state all selects it, unless a replay has claimed it)"
-      ) { try await $0.delete($1, why: $2) }
+  func execute() async throws {
+    guard change.selection.options.state != DeadLetterState.replaying.rawValue else {
+      throw Failure(
+        .refusedInput,
+        "--state replaying: a replay has claimed these dead letters; finish it, or give them back: journey dlq replay --give-back"
+      )
     }
+    try await change.run(
+      .init(verb: "delete", participle: "deleted", suffix: " permanently"),
+      in: DeadLetterState.allCases.filter { $0 != .replaying },
+      advice: " (--state all selects it, unless a replay has claimed it)"
+    ) { try await $0.delete($1, why: $2) }
   }
 }

@@ -6,7 +6,7 @@ import JourneyAMQP
 import JourneyPostgres
 
 /// `journey dlq list`
-struct DLQList: AsyncParsableCommand {
+struct DLQList: Command {
   static let configuration = CommandConfiguration(
     commandName: "list", abstract: "List dead letters, the newest first.",
     discussion: "With --json: a list of objects. For the next page, pass the last id to --after.")
@@ -23,23 +23,21 @@ struct DLQList: AsyncParsableCommand {
   @OptionGroup var common: CommonOptions
   @OptionGroup var output: OutputOptions
 
-  func run() async throws {
-    try await withExitStatus {
-      guard (1...1000).contains(limit) else { throw Failure(.refusedInput, "--limit \(limit): expected 1 to 1000") }
-      let settings = try await common.settings()
-      let filter = try filter.filter()
-      let before = try after.map { try self.filter.filter(ids: [$0]).ids[0] }
-      let (deadLetters, total) = try await withArchive(settings) { worker in
-        let repository = DeadLetterRepository(worker: worker, actor: "")
-        let page = try await repository.list(filter, before: before, limit: limit, withBodies: false)
-        // The only page holds all of them.
-        return (page, before == nil && page.count < limit ? page.count : try await repository.count(filter))
-      }
-      if output.json {
-        printJSON(deadLetters.map { DeadLetterJSON($0, body: .omitted) })
-      } else {
-        show(deadLetters, total)
-      }
+  func execute() async throws {
+    guard (1...1000).contains(limit) else { throw Failure(.refusedInput, "--limit \(limit): expected 1 to 1000") }
+    let settings = try await common.settings()
+    let filter = try filter.filter()
+    let before = try after.map(Input.deadLetterID)
+    let (deadLetters, total) = try await withArchive(settings) { worker in
+      let repository = DeadLetterRepository(worker: worker, actor: "")
+      let page = try await repository.list(filter, before: before, limit: limit, withBodies: false)
+      // The only page holds all of them.
+      return (page, before == nil && page.count < limit ? page.count : try await repository.count(filter))
+    }
+    if output.json {
+      printJSON(deadLetters.map { DeadLetterJSON($0, body: .omitted) })
+    } else {
+      show(deadLetters, total)
     }
   }
 

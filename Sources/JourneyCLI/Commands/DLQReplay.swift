@@ -9,7 +9,7 @@ import PostgresClient
 import UnixSignals
 
 /// `journey dlq replay`
-struct DLQReplay: AsyncParsableCommand {
+struct DLQReplay: Command {
   static let configuration = CommandConfiguration(
     commandName: "replay",
     abstract:
@@ -59,39 +59,37 @@ struct DLQReplay: AsyncParsableCommand {
   @OptionGroup var common: CommonOptions
   @OptionGroup var output: OutputOptions
 
-  func run() async throws {
-    try await withExitStatus {
-      if let rate, !(rate > 0 && rate <= 1_000_000) {
-        throw Failure(.refusedInput, "--rate \(rate): it must be more than 0 and at most 1000000")
+  func execute() async throws {
+    if let rate, !(rate > 0 && rate <= 1_000_000) {
+      throw Failure(.refusedInput, "--rate \(rate): it must be more than 0 and at most 1000000")
+    }
+    let settings = try await common.settings()
+    let patch = try edit.map(readPatch)
+    if resume || giveBack {
+      guard selection.isEmpty, !all, patch == nil, !dryRun, resume != giveBack else {
+        throw Failure(
+          .refusedInput,
+          "--resume and --give-back take no selection of dead letters: the archive knows those of each replay")
       }
-      let settings = try await common.settings()
-      let patch = try edit.map(readPatch)
-      if resume || giveBack {
-        guard selection.isEmpty, !all, patch == nil, !dryRun, resume != giveBack else {
-          throw Failure(
-            .refusedInput,
-            "--resume and --give-back take no selection of dead letters: the archive knows those of each replay")
-        }
-        return try await withArchive(settings) { worker in
-          let service = try service(worker, settings)
-          if giveBack { try await giveBack(service) } else { try await resume(service) }
-        }
-      }
-      try selection.require(all: all)
-      let request = ReplayRequest(
-        filter: try selection.filter(), edit: patch, rate: rate, why: reason, isForced: force)
-      try await withArchive(settings) { worker in
-        let repository = DeadLetterRepository(worker: worker, actor: actor.name)
-        try await requireDeadLetters(
-          request.filter.ids, in: request.filter.states, repository, advice: " (--state all selects it)")
-        let maxBodyBytes = request.maxBodyBytes(settings.maxBodyBytes)
-        try await requireFitting(request, maxBodyBytes, repository)
+      return try await withArchive(settings) { worker in
         let service = try service(worker, settings)
-        if dryRun {
-          try await rehearse(request, maxBodyBytes, service, repository, settings)
-        } else {
-          try await start(request, maxBodyBytes, service)
-        }
+        if giveBack { try await giveBack(service) } else { try await resume(service) }
+      }
+    }
+    try selection.require(all: all)
+    let request = ReplayRequest(
+      filter: try selection.filter(), edit: patch, rate: rate, why: reason, isForced: force)
+    try await withArchive(settings) { worker in
+      let repository = DeadLetterRepository(worker: worker, actor: actor.name)
+      try await requireDeadLetters(
+        request.filter.ids, in: request.filter.states, repository, advice: " (--state all selects it)")
+      let maxBodyBytes = request.maxBodyBytes(settings.maxBodyBytes)
+      try await requireFitting(request, maxBodyBytes, repository)
+      let service = try service(worker, settings)
+      if dryRun {
+        try await rehearse(request, maxBodyBytes, service, repository, settings)
+      } else {
+        try await start(request, maxBodyBytes, service)
       }
     }
   }

@@ -7,7 +7,7 @@ import JourneyAMQP
 import JourneyPostgres
 
 /// `journey dlq show ID`
-struct DLQShow: AsyncParsableCommand {
+struct DLQShow: Command {
   static let configuration = CommandConfiguration(
     commandName: "show",
     abstract: "Show a dead letter: the reason, its message, what the mapping makes of it now, and its history."
@@ -22,30 +22,26 @@ struct DLQShow: AsyncParsableCommand {
   @OptionGroup var common: CommonOptions
   @OptionGroup var output: OutputOptions
 
-  func run() async throws {
-    try await withExitStatus {
-      let settings = try await common.settings()
-      guard let uuid = UUID(uuidString: id) else {
-        throw Failure(.refusedInput, "\(id) is not the id of a dead letter; see journey dlq list")
-      }
-      var filter = DeadLetterFilter()
-      filter.ids = [uuid]
-      let (deadLetters, history) = try await withArchive(settings) { [filter] worker in
-        let repository = DeadLetterRepository(worker: worker, actor: "")
-        let largest = raw ? 0 : max(Self.maxShownBytes, settings.maxBodyBytes)
-        let deadLetters = try await repository.list(filter, limit: 1, withBodies: !raw, bodyBytes: largest)
-        if raw, let deadLetter = deadLetters.first { try await Self.write(deadLetter, by: repository) }
-        return (deadLetters, try await repository.history(of: uuid))
-      }
-      guard let deadLetter = deadLetters.first else { throw Failure(.failed, "there is no dead letter \(id)") }
-      if raw { return }
-      let decoder = try await settings.decoder(try await settings.decisions())
-      let trace = Result { () throws(Rejection) in try deadLetter.deadLetter.message.trace(with: decoder) }
-      if output.json {
-        printJSON(DeadLetterDetails(deadLetter, history: history, trace: trace))
-      } else {
-        show(deadLetter, history, trace)
-      }
+  func execute() async throws {
+    let settings = try await common.settings()
+    let uuid = try Input.deadLetterID(id)
+    var filter = DeadLetterFilter()
+    filter.ids = [uuid]
+    let (deadLetters, history) = try await withArchive(settings) { [filter] worker in
+      let repository = DeadLetterRepository(worker: worker, actor: "")
+      let largest = raw ? 0 : max(Self.maxShownBytes, settings.maxBodyBytes)
+      let deadLetters = try await repository.list(filter, limit: 1, withBodies: !raw, bodyBytes: largest)
+      if raw, let deadLetter = deadLetters.first { try await Self.write(deadLetter, by: repository) }
+      return (deadLetters, try await repository.history(of: uuid))
+    }
+    guard let deadLetter = deadLetters.first else { throw Failure(.failed, "there is no dead letter \(id)") }
+    if raw { return }
+    let decoder = try await settings.decoder(try await settings.decisions())
+    let trace = Result { () throws(Rejection) in try deadLetter.deadLetter.message.trace(with: decoder) }
+    if output.json {
+      printJSON(DeadLetterDetails(deadLetter, history: history, trace: trace))
+    } else {
+      show(deadLetter, history, trace)
     }
   }
 

@@ -5,7 +5,7 @@ import Journey
 import JourneyPostgres
 
 /// `journey dlq stats`
-struct DLQStats: AsyncParsableCommand {
+struct DLQStats: Command {
   static let configuration = CommandConfiguration(
     commandName: "stats", abstract: "Count dead letters by reason, source, type and age.")
 
@@ -13,18 +13,16 @@ struct DLQStats: AsyncParsableCommand {
   @OptionGroup var common: CommonOptions
   @OptionGroup var output: OutputOptions
 
-  func run() async throws {
-    try await withExitStatus {
-      let settings = try await common.settings()
-      let filter = try filter.filter()
-      let (statistics, replays) = try await withArchive(settings) { worker in
-        (
-          try await DeadLetterRepository(worker: worker, actor: "").statistics(filter),
-          try await ReplayRepository(worker: worker, actor: "", clock: SystemClock()).open()
-        )
-      }
-      if output.json { printJSON(json(statistics, replays)) } else { show(statistics, replays) }
+  func execute() async throws {
+    let settings = try await common.settings()
+    let filter = try filter.filter()
+    let (statistics, replays) = try await withArchive(settings) { worker in
+      (
+        try await DeadLetterRepository(worker: worker, actor: "").statistics(filter),
+        try await ReplayRepository(worker: worker, actor: "", clock: SystemClock()).open()
+      )
     }
+    if output.json { printJSON(json(statistics, replays)) } else { show(statistics, replays) }
   }
 
   private func groups(_ statistics: DeadLetterStatistics) -> [(String, [DeadLetterStatistics.Group])] {

@@ -7,7 +7,7 @@ import JourneyAMQP
 import JourneyPostgres
 
 /// `journey dlq export`
-struct DLQExport: AsyncParsableCommand {
+struct DLQExport: Command {
   static let configuration = CommandConfiguration(
     commandName: "export", abstract: "Write dead letters to standard output, a line of JSON each, bodies as base64.",
     discussion: "Changes no dead letter. The record says who exported how many.")
@@ -20,37 +20,35 @@ struct DLQExport: AsyncParsableCommand {
   @OptionGroup var actor: ActorOptions
   @OptionGroup var common: CommonOptions
 
-  func run() async throws {
-    try await withExitStatus {
-      let deadLetters = try selection.filter()
-      try await withArchive(try await common.settings()) { worker in
-        let repository = DeadLetterRepository(worker: worker, actor: actor.name)
-        try await requireDeadLetters(
-          deadLetters.ids, in: deadLetters.states, repository, advice: " (--state all selects it)")
-        var before: UUID?
-        var count = 0
-        while true {
-          // Small pages: bodies may be large.
-          let page = try await repository.list(deadLetters, before: before, limit: 50, withBodies: true)
-          for deadLetter in page {
-            let line = encodeJSON(
-              DeadLetterJSON(deadLetter, body: .base64),
-              reservingCapacity: deadLetter.deadLetter.message.body.count * 2 + 2048)
-            Output.line(String(decoding: line, as: UTF8.self))
-          }
-          count += page.count
-          guard let last = page.last else { break }
-          before = last.id
+  func execute() async throws {
+    let deadLetters = try selection.filter()
+    try await withArchive(try await common.settings()) { worker in
+      let repository = DeadLetterRepository(worker: worker, actor: actor.name)
+      try await requireDeadLetters(
+        deadLetters.ids, in: deadLetters.states, repository, advice: " (--state all selects it)")
+      var before: UUID?
+      var count = 0
+      while true {
+        // Small pages: bodies may be large.
+        let page = try await repository.list(deadLetters, before: before, limit: 50, withBodies: true)
+        for deadLetter in page {
+          let line = encodeJSON(
+            DeadLetterJSON(deadLetter, body: .base64),
+            reservingCapacity: deadLetter.deadLetter.message.body.count * 2 + 2048)
+          Output.line(String(decoding: line, as: UTF8.self))
         }
-        try await repository.recordExport(count, why: reason)
-        Output.error("\(count.of("dead letter")) exported")
+        count += page.count
+        guard let last = page.last else { break }
+        before = last.id
       }
+      try await repository.recordExport(count, why: reason)
+      Output.error("\(count.of("dead letter")) exported")
     }
   }
 }
 
 /// `journey dlq import`
-struct DLQImport: AsyncParsableCommand {
+struct DLQImport: Command {
   static let configuration = CommandConfiguration(
     commandName: "import", abstract: "Import exported dead letters into the archive.",
     discussion: "A dead letter whose message is archived already stays as it is, so an import can be repeated.")
@@ -65,38 +63,27 @@ struct DLQImport: AsyncParsableCommand {
   @OptionGroup var common: CommonOptions
   @OptionGroup var output: OutputOptions
 
-  func run() async throws {
-    try await withExitStatus {
-      let settings = try await common.settings()
-      let deadLetters = try read(HeaderRedaction(settings.deadLetters.redactHeaders))
-      var imported = 0
-      if !dryRun {
-        imported = try await withArchive(settings) { worker in
-          let repository = DeadLetterRepository(worker: worker, actor: actor.name)
-          var imported = 0
-          for part in deadLetters.parts(of: 100, bytes: 16 << 20, size: \.deadLetter.message.body.count) {
-            imported += try await repository.insert(Array(part))
-          }
-          return imported
+  func execute() async throws {
+    let settings = try await common.settings()
+    let deadLetters = try read(HeaderRedaction(settings.deadLetters.redactHeaders))
+    var imported = 0
+    if !dryRun {
+      imported = try await withArchive(settings) { worker in
+        let repository = DeadLetterRepository(worker: worker, actor: actor.name)
+        var imported = 0
+        for part in deadLetters.parts(of: 100, bytes: 16 << 20, size: \.deadLetter.message.body.count) {
+          imported += try await repository.insert(Array(part))
         }
+        return imported
       }
-      report(deadLetters.count, imported)
     }
+    report(deadLetters.count, imported)
   }
 
   /// - Parameter redaction: an export of an earlier version may hold credentials.
   private func read(_ redaction: HeaderRedaction) throws -> [ArchivedDeadLetter] {
-    let bytes: [UInt8]
-    if file == "-" {
-      bytes = Input.readAll()
-    } else {
-      guard let data = FileManager.default.contents(atPath: file) else {
-        throw Failure(.refusedInput, "\(file) cannot be read")
-      }
-      bytes = Array(data)
-    }
     var deadLetters: [ArchivedDeadLetter] = []
-    for (number, line) in bytes.split(separator: UInt8(ascii: "\n")).enumerated() {
+    for (number, line) in try Input.read(file).split(separator: UInt8(ascii: "\n")).enumerated() {
       do {
         let limits = JSONLimits(maxDepth: 256, maxBytes: 256 << 20)
         deadLetters.append(

@@ -8,7 +8,7 @@ import JourneyPostgres
 import PostgresClient
 
 /// `journey doctor`
-struct Doctor: AsyncParsableCommand {
+struct Doctor: Command {
   static let configuration = CommandConfiguration(
     abstract: "Check settings, rules, broker and database, and advise what to fix. Changes nothing.",
     discussion: "Exit status: 0 if there is no failure (warnings do not count), 78 otherwise.")
@@ -16,24 +16,22 @@ struct Doctor: AsyncParsableCommand {
   @OptionGroup var common: CommonOptions
   @OptionGroup var output: OutputOptions
 
-  func run() async throws {
-    try await withExitStatus {
-      var report = DiagnosticReport()
-      var settings: JourneyConfiguration.Settings?
-      await report.check("settings", advice: "fix what the message names") {
-        let read = try await common.settings()
-        settings = read
-        return "log level \(read.logLevel), \(read.workers) workers, at most \(read.batchSize) events in a commit"
-      }
-      if let settings {
-        await report.rules(settings)
-        await report.broker(settings)
-        await report.database(settings)
-        await report.links(settings)
-      }
-      if output.json { printJSON(report.findings) } else { report.show() }
-      if report.hasFailures { throw ExitCode(Failure.Status.settings.rawValue) }
+  func execute() async throws {
+    var report = DiagnosticReport()
+    var settings: JourneyConfiguration.Settings?
+    await report.check("settings", advice: "fix what the message names") {
+      let read = try await common.settings()
+      settings = read
+      return "log level \(read.logLevel), \(read.workers) workers, at most \(read.batchSize) events in a commit"
     }
+    if let settings {
+      await report.rules(settings)
+      await report.broker(settings)
+      await report.database(settings)
+      await report.links(settings)
+    }
+    if output.json { printJSON(report.findings) } else { report.show() }
+    if report.hasFailures { throw ExitCode(Failure.Status.settings.rawValue) }
   }
 }
 
@@ -53,13 +51,16 @@ struct DiagnosticReport {
 
   var hasFailures: Bool { findings.contains { $0.verdict == .failure } }
 
-  private var hasPassedLast: Bool { findings.last?.verdict == .ok }
-
-  mutating func check(_ subject: String, advice: String, _ body: () async throws -> String) async {
+  /// - Returns: whether the check has passed.
+  @discardableResult
+  mutating func check(_ subject: String, advice: String, _ body: () async throws -> String) async -> Bool {
     do {
       add(subject, .ok, try await failing(.failed, body))
+      return true
     } catch {
-      add(subject, .failure, (error as? Failure)?.message ?? "\(error)", advice)
+      let failure = error as? Failure
+      add(subject, .failure, failure?.message ?? "\(error)", failure?.advice ?? advice)
+      return false
     }
   }
 
@@ -84,21 +85,19 @@ struct DiagnosticReport {
 
   mutating func broker(_ settings: JourneyConfiguration.Settings) async {
     let names = settings.messagingNames
-    var isReachable = false
-    await check("broker", advice: "start it, or fix AMQP_URL") {
-      var text = ""
-      try await withAdmin(settings) { text = try await $0.ping() }
-      isReachable = true
-      return text
+    let isReachable = await check("broker", advice: "start it, or fix AMQP_URL") {
+      try await settings.withAdmin { try await $0.ping() }
     }
     guard isReachable else { return }
     await check("queues", advice: "run: journey topology apply") {
-      try await withAdmin(settings) { try TopologyCommand.refuse(try await $0.verify(names.topology)) }
+      try await settings.withAdmin { try TopologyCommand.refuse(try await $0.verify(names.topology)) }
       return "as required"
     }
     var alarm: String?
-    await check("permissions", advice: "run the commands in the message as the broker's administrator") {
-      try await withAdmin(settings) {
+    let isPermitted = await check(
+      "permissions", advice: "run the commands in the message as the broker's administrator"
+    ) {
+      try await settings.withAdmin {
         do { try await requirePermissions(settings, $0) } catch let error as AMQPError where error.code == .blocked {
           alarm = error.message
         }
@@ -106,84 +105,61 @@ struct DiagnosticReport {
       return "all that serve needs"
     }
     // The check has passed without an answer about the permissions.
-    if let alarm, hasPassedLast {
+    if let alarm, isPermitted {
       findings.removeLast()
       add(
         "permissions", .warning, "not checked: the broker takes no messages for now (\(alarm))",
         "clear the broker's alarm (see rabbitmq-diagnostics alarms), then run journey doctor again")
     }
-    var depths = (ingest: 0, dead: 0)
-    do {
-      try await withAdmin(settings) {
-        depths = (try await $0.messageCount(queue: names.ingest), try await $0.messageCount(queue: names.deadLetters))
-      }
-    } catch { return }
+    let depths = try? await settings.withAdmin {
+      (
+        ingest: try await $0.messageCount(queue: names.ingest),
+        dead: try await $0.messageCount(queue: names.deadLetters)
+      )
+    }
+    guard let depths else { return }
     add("backlog", .ok, "\(depths.ingest) events wait in \(names.ingest)")
     if depths.dead > 0 {
       add(
         "dead letters", .warning, "\(depths.dead) wait in \(names.deadLetters)",
-        "their header x-journey-reason says why"
-      )
+        "their header x-journey-reason says why")
     } else {
       add("dead letters", .ok, "none wait in \(names.deadLetters)")
     }
   }
 
   mutating func database(_ settings: JourneyConfiguration.Settings) async {
-    var isThere = false
-    await check("writes", advice: "start the database, fix DATABASE_URL, or wait until it accepts writes again") {
-      if let problem = try await withDatabase(settings, role: nil, "doctor", WriteCheck.problem) {
+    let takesWrites = await check(
+      "writes", advice: "start the database, fix DATABASE_URL, or wait until it accepts writes again"
+    ) {
+      if let problem = try await settings.withDatabase(asLogin: true, WriteCheck.problem) {
         throw Failure(.unavailable, problem)
       }
-      isThere = true
       return "the database accepts writes"
     }
-    guard isThere else { return }
-    await check("sessions", advice: SessionCheck.advice) {
-      if let problem = try await SessionCheck.run(settings.database(role: nil)) { throw Failure(.settings, problem) }
-      return "a session outlives its transactions"
-    }
-    var isCurrent = false
-    await check("schema", advice: "run: journey migrate") {
-      let files = try Migration.load(directory: settings.migrationsDirectory)
-      let pending = try await withDatabase(settings, role: nil, "doctor") {
-        try await Migrator($0, files: files).pending()
-      }
-      guard pending.isEmpty else {
-        throw Failure(.settings, "\(pending.map(\.fileName).joined(separator: ", ")) not applied")
-      }
-      isCurrent = true
-      return "\(files.count) migrations applied"
-    }
-    guard isCurrent else { return }
+    guard takesWrites else { return }
+    let checks = DatabaseChecks(settings: settings)
+    await check("sessions", advice: SessionCheck.advice, checks.sessions)
+    guard await check("schema", advice: "run: journey migrate", checks.schema) else { return }
     var inspection: StoreInspection?
     await check(
       "database",
       advice: "allow the login role to work as \(settings.databaseRole): GRANT \(settings.databaseRole) TO …"
     ) {
-      let found = try await withDatabase(settings, role: settings.workingRole, "doctor") {
-        try await StoreInspection.run(on: $0)
-      }
+      let found = try await checks.inspection()
       inspection = found
       return
         "PostgreSQL \(found.serverVersion / 10000).\(found.serverVersion % 10000), logged in as \(found.loginRole), working as \(found.workingRole)"
     }
     if let inspection { report(inspection) }
     await access(settings)
-    await check("commits", advice: "fix what the message names, or run: journey migrate") {
-      let signals = try await settings.decisions().signals
-      let problem = try await withDatabase(settings, role: settings.workingRole, "doctor") {
-        try await CommitCheck.problem($0, signals: signals)
-      }
-      if let problem { throw Failure(.settings, problem) }
-      return "a commit works"
-    }
+    await check("commits", advice: "fix what the message names, or run: journey migrate", checks.commits)
     await deadLetters(settings)
   }
 
   private mutating func deadLetters(_ settings: JourneyConfiguration.Settings) async {
     do {
-      let (open, replays) = try await withDatabase(settings, role: settings.workingRole, "doctor") { worker in
+      let (open, replays) = try await settings.withDatabase { worker in
         var new = DeadLetterFilter()
         new.states = [.new]
         return (

@@ -11,7 +11,7 @@ extension DiagnosticReport {
       "access",
       advice: "run journey migrate as the owner of the tables; an administrator revokes what the owner may not"
     ) {
-      let found = try await withDatabase(settings, role: settings.workingRole, "doctor") {
+      let found = try await settings.withDatabase {
         try await AccessCheck.run(on: $0)
       }
       warnings = found.warnings
@@ -19,16 +19,10 @@ extension DiagnosticReport {
       return "anon, authenticated and journey_adapter have exactly the privileges that they need"
     }
     if !warnings.isEmpty {
-      add(
-        "host", .warning, warnings.joined(separator: "\n"),
-        "revoke the privileges, unless the host needs them")
+      add("host", .warning, warnings.joined(separator: "\n"), "revoke the privileges, unless the host needs them")
     }
-    await check("host columns", advice: "change the columns' types, or add the columns that are missing") {
-      let problems = try await withDatabase(settings, role: settings.workingRole, "doctor") {
-        try await HostColumns.problems($0)
-      }
-      guard problems.isEmpty else { throw Failure(.settings, problems.joined(separator: "\n")) }
-      return "of types that the adapter supports"
-    }
+    await check(
+      "host columns", advice: "change the columns' types, or add the columns that are missing",
+      DatabaseChecks(settings: settings).hostColumns)
   }
 }

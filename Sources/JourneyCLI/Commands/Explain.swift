@@ -5,7 +5,7 @@ import JourneyPostgres
 import PostgresClient
 
 /// `journey explain CLIENT`
-struct Explain: AsyncParsableCommand {
+struct Explain: Command {
   static let configuration = CommandConfiguration(
     abstract:
       "Explain where a client stands: stage, score and its parts, risks with their evidence, and the actions considered."
@@ -23,23 +23,16 @@ struct Explain: AsyncParsableCommand {
   @OptionGroup var common: CommonOptions
   @OptionGroup var output: OutputOptions
 
-  func run() async throws {
-    try await withExitStatus {
-      let settings = try await common.settings()
-      let orgID = try org.map { text in
-        guard let id = UUID(uuidString: text) else {
-          throw Failure(.refusedInput, "--org \(text): expected the organisation's UUID")
-        }
-        return id
+  func execute() async throws {
+    let settings = try await common.settings()
+    let orgID = try org.map { try Input.id($0, "--org", of: "an organisation") }
+    let rules = try await settings.decisions()
+    let report = try await failing(.failed) {
+      try await settings.withDatabase(plansByIndexes: true) {
+        try await find(ClientReports(worker: $0, rules: rules), orgID)
       }
-      let rules = try await settings.decisions()
-      let report = try await failing(.failed) {
-        try await withDatabase(settings, role: settings.workingRole, "explain", plansByIndexes: true) {
-          try await find(ClientReports(worker: $0, rules: rules), orgID)
-        }
-      }
-      if output.json { printJSON(report.json) } else { show(report) }
     }
+    if output.json { printJSON(report.json) } else { show(report) }
   }
 
   private func find(_ reports: ClientReports, _ orgID: UUID?) async throws -> ClientReport {

@@ -27,22 +27,15 @@ struct IdentityOptions: ParsableArguments {
     -> Value
   {
     let settings = try await common.settings()
-    let orgID = try Self.id(org, "--org", "an organisation")
-    return try await withDatabase(settings, role: settings.workingRole, "identity") {
+    let orgID = try Input.id(org, "--org", of: "an organisation")
+    return try await settings.withDatabase {
       try await body(IdentityRepository(worker: $0, actor: actor.name), orgID)
     }
-  }
-
-  static func id(_ text: String, _ name: String, _ what: String) throws -> UUID {
-    guard let id = UUID(uuidString: text) else {
-      throw Failure(.refusedInput, "\(name) \(text): expected the UUID of \(what)")
-    }
-    return id
   }
 }
 
 /// `journey identity list`
-struct IdentityList: AsyncParsableCommand {
+struct IdentityList: Command {
   static let configuration = CommandConfiguration(
     commandName: "list", abstract: "List the ids by which sources know the clients of an organisation.")
 
@@ -55,31 +48,29 @@ struct IdentityList: AsyncParsableCommand {
   var limit = 100
   @OptionGroup var output: OutputOptions
 
-  func run() async throws {
-    try await withExitStatus {
-      let clientID = try client.map { try IdentityOptions.id($0, "--client", "a client") }
-      let (source, limit) = (source, max(1, min(limit, 100_000)))
-      let found = try await options.perform { repository, org in
-        try await repository.list(orgID: org, source: source, client: clientID, limit: limit)
-      }
-      if output.json {
-        printJSON(found)
-      } else {
-        Output.table(
-          ["source", "id", "client", "name", "since", "via", "event"],
-          found.map {
-            [
-              $0.source, $0.externalID, $0.clientID.text, $0.name ?? "", $0.createdAt.toTheSecond, $0.via ?? "",
-              $0.eventID ?? "",
-            ].map { $0.line(80) }
-          })
-      }
+  func execute() async throws {
+    let clientID = try client.map { try Input.id($0, "--client", of: "a client") }
+    let (source, limit) = (source, max(1, min(limit, 100_000)))
+    let found = try await options.perform { repository, org in
+      try await repository.list(orgID: org, source: source, client: clientID, limit: limit)
+    }
+    if output.json {
+      printJSON(found)
+    } else {
+      Output.table(
+        ["source", "id", "client", "name", "since", "via", "event"],
+        found.map {
+          [
+            $0.source, $0.externalID, $0.clientID.text, $0.name ?? "", $0.createdAt.toTheSecond, $0.via ?? "",
+            $0.eventID ?? "",
+          ].map { $0.line(80) }
+        })
     }
   }
 }
 
 /// `journey identity link SOURCE ID CLIENT`
-struct IdentityLink: AsyncParsableCommand {
+struct IdentityLink: Command {
   static let configuration = CommandConfiguration(
     commandName: "link", abstract: "Link a source's id to a client.",
     discussion: "Exit status: 0 if it is linked now, 65 if it is linked to another client or there is no such client.")
@@ -96,20 +87,18 @@ struct IdentityLink: AsyncParsableCommand {
   var reason: String?
   @OptionGroup var options: IdentityOptions
 
-  func run() async throws {
-    try await withExitStatus {
-      let (source, externalID, client) = (source, externalID, client)
-      let outcome = try await options.perform { repository, org in
-        try await repository.link(orgID: org, source: source, externalID: externalID, client: client, why: reason)
-      }
-      if let problem = outcome.problem(source, externalID, client) { throw Failure(.refusedInput, problem) }
-      Output.line(outcome == .known ? "linked already" : "linked")
+  func execute() async throws {
+    let (source, externalID, client) = (source, externalID, client)
+    let outcome = try await options.perform { repository, org in
+      try await repository.link(orgID: org, source: source, externalID: externalID, client: client, why: reason)
     }
+    if let problem = outcome.problem(source, externalID, client) { throw Failure(.refusedInput, problem) }
+    Output.line(outcome == .known ? "linked already" : "linked")
   }
 }
 
 /// `journey identity merge FROM INTO`
-struct IdentityMerge: AsyncParsableCommand {
+struct IdentityMerge: Command {
   static let configuration = CommandConfiguration(
     commandName: "merge", abstract: "Merge two clients: the journey of the first becomes part of the second.",
     discussion:
@@ -124,32 +113,30 @@ struct IdentityMerge: AsyncParsableCommand {
   var reason: String?
   @OptionGroup var options: IdentityOptions
 
-  func run() async throws {
-    try await withExitStatus {
-      let (first, second) = (
-        try IdentityOptions.id(from, "FROM", "a client"), try IdentityOptions.id(into, "INTO", "a client")
-      )
-      guard first != second else { throw Failure(.refusedInput, "\(from) cannot be merged into itself") }
-      let (remaining, wasOne): (UUID, Bool)
-      do {
-        (remaining, wasOne) = try await options.perform { repository, org in
-          try await repository.merge(orgID: org, from: first, into: second, why: reason)
-        }
-      } catch let error as PostgresError where error.sqlState == "23503" {
-        throw Failure(.refusedInput, "\(from) or \(into) is not a client of the organisation \(options.org)")
+  func execute() async throws {
+    let (first, second) = (
+      try Input.id(from, "FROM", of: "a client"), try Input.id(into, "INTO", of: "a client")
+    )
+    guard first != second else { throw Failure(.refusedInput, "\(from) cannot be merged into itself") }
+    let (remaining, wasOne): (UUID, Bool)
+    do {
+      (remaining, wasOne) = try await options.perform { repository, org in
+        try await repository.merge(orgID: org, from: first, into: second, why: reason)
       }
-      if wasOne {
-        throw Failure(
-          .refusedInput,
-          "\(from) and \(into) are merged already, into \(remaining.text)")
-      }
-      Output.line("\(from) is now \(remaining.text)")
+    } catch let error as PostgresError where error.sqlState == "23503" {
+      throw Failure(.refusedInput, "\(from) or \(into) is not a client of the organisation \(options.org)")
     }
+    if wasOne {
+      throw Failure(
+        .refusedInput,
+        "\(from) and \(into) are merged already, into \(remaining.text)")
+    }
+    Output.line("\(from) is now \(remaining.text)")
   }
 }
 
 /// `journey identity import FILE`
-struct IdentityImport: AsyncParsableCommand {
+struct IdentityImport: Command {
   static let configuration = CommandConfiguration(
     commandName: "import", abstract: "Link many ids at once, from a CSV file: source,id,client.",
     discussion: """
@@ -161,41 +148,30 @@ struct IdentityImport: AsyncParsableCommand {
   var file: String
   @OptionGroup var options: IdentityOptions
 
-  func run() async throws {
-    try await withExitStatus {
-      let bytes: [UInt8]
-      if file == "-" {
-        bytes = Input.readAll()
-      } else {
-        guard let data = FileManager.default.contents(atPath: file) else {
-          throw Failure(.refusedInput, "\(file) cannot be read")
+  func execute() async throws {
+    let rows = CSV.rows(String(decoding: try Input.read(file), as: UTF8.self))
+    let name = file
+    let (added, known, problems) = try await options.perform { repository, org in
+      var (added, known) = (0, 0)
+      var problems: [String] = []
+      for (line, fields) in rows where fields.map({ $0.lowercased() }) != ["source", "id", "client"] {
+        guard fields.count == 3, !fields.contains("") else {
+          problems.append("\(name):\(line): expected three fields: source,id,client")
+          continue
         }
-        bytes = Array(data)
-      }
-      let rows = CSV.rows(String(decoding: bytes, as: UTF8.self))
-      let name = file
-      let (added, known, problems) = try await options.perform { repository, org in
-        var (added, known) = (0, 0)
-        var problems: [String] = []
-        for (line, fields) in rows where fields.map({ $0.lowercased() }) != ["source", "id", "client"] {
-          guard fields.count == 3, !fields.contains("") else {
-            problems.append("\(name):\(line): expected three fields: source,id,client")
-            continue
-          }
-          let outcome = try await repository.link(
-            orgID: org, source: fields[0], externalID: fields[1], client: fields[2], why: "imported from \(name)")
-          if let problem = outcome.problem(fields[0], fields[1], fields[2]) {
-            problems.append("\(name):\(line): \(problem)")
-          }
-          if outcome == .added { added += 1 }
-          if outcome == .known { known += 1 }
+        let outcome = try await repository.link(
+          orgID: org, source: fields[0], externalID: fields[1], client: fields[2], why: "imported from \(name)")
+        if let problem = outcome.problem(fields[0], fields[1], fields[2]) {
+          problems.append("\(name):\(line): \(problem)")
         }
-        return (added, known, problems)
+        if outcome == .added { added += 1 }
+        if outcome == .known { known += 1 }
       }
-      for problem in problems { Output.error(problem) }
-      Output.line("\(added) linked, \(known) linked already, \(problems.count) not linked")
-      if !problems.isEmpty { throw ExitCode(Failure.Status.refusedInput.rawValue) }
+      return (added, known, problems)
     }
+    for problem in problems { Output.error(problem) }
+    Output.line("\(added) linked, \(known) linked already, \(problems.count) not linked")
+    if !problems.isEmpty { throw ExitCode(Failure.Status.refusedInput.rawValue) }
   }
 }
 

@@ -4,7 +4,7 @@ import Journey
 import JourneyPostgres
 
 /// `journey identity unlink SOURCE ID`
-struct IdentityUnlink: AsyncParsableCommand {
+struct IdentityUnlink: Command {
   static let configuration = CommandConfiguration(
     commandName: "unlink", abstract: "Unlink a source's id from its client.",
     discussion: """
@@ -25,36 +25,34 @@ struct IdentityUnlink: AsyncParsableCommand {
   @OptionGroup var options: IdentityOptions
   @OptionGroup var output: OutputOptions
 
-  func run() async throws {
-    try await withExitStatus {
-      let (source, externalID, why, isRehearsal) = (source, externalID, try reason.text(), dryRun)
-      let found = try await options.perform { repository, org in
-        try await repository.unlink(
-          orgID: org, source: source, externalID: externalID, why: why, isRehearsal: isRehearsal)
-      }
-      guard let identity = found else {
-        throw Failure(
-          .refusedInput, "\(source) \(externalID) is not linked to a client of the organisation \(options.org)")
-      }
-      if output.json {
-        let answer: JSONObject = [
-          "dryRun": dryRun, "source": identity.source, "id": identity.externalID, "clientId": identity.clientID,
-          "since": identity.createdAt, "via": identity.via, "eventId": identity.eventID,
-        ]
-        printJSON(answer)
-      } else {
-        let how = identity.via.map { ", via \($0)" + (identity.eventID.map { " by the event \($0)" } ?? "") } ?? ""
-        let what =
-          "\(source) \(externalID) \(dryRun ? "is" : "was") linked to \(identity.clientID.text) \(identity.name ?? "") since \(identity.createdAt.toTheSecond)\(how)"
-        Output.line(what.line(400))
-        Output.line(dryRun ? "nothing was changed" : "unlinked; its events stay with that client")
-      }
+  func execute() async throws {
+    let (source, externalID, why, isRehearsal) = (source, externalID, try reason.text(), dryRun)
+    let found = try await options.perform { repository, org in
+      try await repository.unlink(
+        orgID: org, source: source, externalID: externalID, why: why, isRehearsal: isRehearsal)
+    }
+    guard let identity = found else {
+      throw Failure(
+        .refusedInput, "\(source) \(externalID) is not linked to a client of the organisation \(options.org)")
+    }
+    if output.json {
+      let answer: JSONObject = [
+        "dryRun": dryRun, "source": identity.source, "id": identity.externalID, "clientId": identity.clientID,
+        "since": identity.createdAt, "via": identity.via, "eventId": identity.eventID,
+      ]
+      printJSON(answer)
+    } else {
+      let how = identity.via.map { ", via \($0)" + (identity.eventID.map { " by the event \($0)" } ?? "") } ?? ""
+      let what =
+        "\(source) \(externalID) \(dryRun ? "is" : "was") linked to \(identity.clientID.text) \(identity.name ?? "") since \(identity.createdAt.toTheSecond)\(how)"
+      Output.line(what.line(400))
+      Output.line(dryRun ? "nothing was changed" : "unlinked; its events stay with that client")
     }
   }
 }
 
 /// `journey identity history`
-struct IdentityHistory: AsyncParsableCommand {
+struct IdentityHistory: Command {
   static let configuration = CommandConfiguration(
     commandName: "history",
     abstract:
@@ -67,26 +65,24 @@ struct IdentityHistory: AsyncParsableCommand {
   @OptionGroup var options: IdentityOptions
   @OptionGroup var output: OutputOptions
 
-  func run() async throws {
-    try await withExitStatus {
-      let clientID = try client.map { try IdentityOptions.id($0, "--client", "a client") }
-      let limit = max(1, min(limit, 100_000))
-      let entries = try await options.perform { repository, org in
-        try await repository.history(orgID: org, client: clientID, limit: limit)
-      }
-      if output.json {
-        printJSON(entries)
-      } else {
-        Output.table(
-          ["at", "what", "source", "id", "client", "other", "event", "who", "why"],
-          entries.map { entry in
-            [
-              entry.at.toTheSecond, entry.action, entry.source ?? "", entry.externalID ?? "", entry.clientID.text,
-              entry.otherClientID?.text ?? "",
-              entry.eventID ?? "", entry.actor, entry.why ?? "",
-            ].map { $0.line(80) }
-          })
-      }
+  func execute() async throws {
+    let clientID = try client.map { try Input.id($0, "--client", of: "a client") }
+    let limit = max(1, min(limit, 100_000))
+    let entries = try await options.perform { repository, org in
+      try await repository.history(orgID: org, client: clientID, limit: limit)
+    }
+    if output.json {
+      printJSON(entries)
+    } else {
+      Output.table(
+        ["at", "what", "source", "id", "client", "other", "event", "who", "why"],
+        entries.map { entry in
+          [
+            entry.at.toTheSecond, entry.action, entry.source ?? "", entry.externalID ?? "", entry.clientID.text,
+            entry.otherClientID?.text ?? "",
+            entry.eventID ?? "", entry.actor, entry.why ?? "",
+          ].map { $0.line(80) }
+        })
     }
   }
 }

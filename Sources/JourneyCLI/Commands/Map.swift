@@ -5,7 +5,7 @@ import JourneyConfiguration
 import JourneyAMQP
 
 /// `journey map FILE --source NAME`
-struct Map: AsyncParsableCommand {
+struct Map: Command {
   static let configuration = CommandConfiguration(
     abstract: "Show what a mapping makes of a message body, and why. Needs no server.",
     discussion:
@@ -44,23 +44,21 @@ struct Map: AsyncParsableCommand {
   @OptionGroup var common: CommonOptions
   @OptionGroup var output: OutputOptions
 
-  func run() async throws {
-    try await withExitStatus {
-      let settings = try await common.settings()
-      guard watch, file != "-" else { return try await once(settings) }
-      var seen: [String: String] = [:]
-      while true {
-        let found = settings.mappingFiles.merging([file: FileStamp.of(file)]) { $1 }
-        if found != seen {
-          seen = found
-          Output.line("--- \(file) as \(source)")
-          // The next change may fix it.
-          do { try await once(settings) } catch let failure as Failure {
-            Output.error("journey: \(failure.message)")
-          } catch is ExitCode {}
-        }
-        try await Task.sleep(for: .milliseconds(300))
+  func execute() async throws {
+    let settings = try await common.settings()
+    guard watch, file != "-" else { return try await once(settings) }
+    var seen: [String: String] = [:]
+    while true {
+      let found = settings.mappingFiles.merging([file: FileStamp.of(file)]) { $1 }
+      if found != seen {
+        seen = found
+        Output.line("--- \(file) as \(source)")
+        // The next change may fix it.
+        do { try await once(settings) } catch let failure as Failure {
+          Output.error("journey: \(failure.message)")
+        } catch is ExitCode {}
       }
+      try await Task.sleep(for: .milliseconds(300))
     }
   }
 
@@ -78,11 +76,9 @@ struct Map: AsyncParsableCommand {
   }
 
   private func input() throws -> MappingInput {
-    let bytes = try file == "-" ? Input.readAll() : contents(file)
     let document: JSONDocument
-    do throws(JSONError) {
-      document = try JSONDocument(parsing: bytes)
-    } catch {
+    let bytes = try Input.read(file)
+    do throws(JSONError) { document = try JSONDocument(parsing: bytes) } catch {
       throw Failure(.refusedInput, "\(file): not valid JSON: \(error)")
     }
     let headers = Dictionary(
@@ -91,12 +87,7 @@ struct Map: AsyncParsableCommand {
         return (parts[0].lowercased(), parts.count > 1 ? String(parts[1]) : "")
       }
     ) { $1 }
-    var orgID = try org.map { text in
-      guard let id = UUID(uuidString: text) else {
-        throw Failure(.refusedInput, "--org \(text): expected the organisation's UUID")
-      }
-      return id
-    }
+    var orgID = try org.map { try Input.id($0, "--org", of: "an organisation") }
     // A vendor's body names no organisation; that is no failure here.
     if orgID == nil, source != InboundDecoder.cloudEvents {
       orgID = UUID(uuid: (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0))
@@ -107,13 +98,6 @@ struct Map: AsyncParsableCommand {
       limits: EventLimits(now: SystemClock().now()))
     input.takesTestTraffic = testTraffic
     return input
-  }
-
-  private func contents(_ path: String) throws -> [UInt8] {
-    guard let data = FileManager.default.contents(atPath: path) else {
-      throw Failure(.refusedInput, "\(path) cannot be read")
-    }
-    return Array(data)
   }
 
   private func show(_ trace: MappingTrace) {

@@ -15,7 +15,7 @@ struct Mappings: AsyncParsableCommand {
 }
 
 /// `journey mappings check`
-struct MappingsCheck: AsyncParsableCommand {
+struct MappingsCheck: Command {
   static let configuration = CommandConfiguration(
     commandName: "check",
     abstract: "Report every mistake in the mapping files, and what looks like one. Needs no server.",
@@ -34,24 +34,22 @@ struct MappingsCheck: AsyncParsableCommand {
 
   @OptionGroup var common: CommonOptions
 
-  func run() async throws {
-    try await withExitStatus {
-      let settings = try await common.settings()
-      let directories = directory.isEmpty ? settings.mappingDirectories : directory
-      let found = MappingLoader.survey(directories: directories)
-      var problems = (found.problems + found.refusals).map { "\($0)" }
-      if let tenants = settings.tenantsFile {
-        do { _ = try TenantLoader.load(file: tenants) } catch { problems.append("\(error)") }
-      }
-      guard problems.isEmpty else {
-        throw Failure(.settings, problems.joined(separator: "\n"))
-      }
-      for warning in found.warnings { Output.line("warning: \(warning)") }
-      if overlaps { for overlap in found.overlaps { Output.line("note: \(overlap)") } }
-      let rules = found.catalog.mappings.values.map(\.rules.count).reduce(0, +)
-      Output.line(
-        "\(found.catalog.mappings.count) sources, \(rules) rules, no mistakes; \(found.warnings.count.of("warning")); \(found.overlaps.count) pairs of rules may match the same body (the first one wins)"
-      )
+  func execute() async throws {
+    let settings = try await common.settings()
+    let directories = directory.isEmpty ? settings.mappingDirectories : directory
+    let found = MappingLoader.survey(directories: directories)
+    var problems = (found.problems + found.refusals).map { "\($0)" }
+    if let tenants = settings.tenantsFile {
+      do { _ = try TenantLoader.load(file: tenants) } catch { problems.append("\(error)") }
     }
+    guard problems.isEmpty else {
+      throw Failure(.settings, problems.joined(separator: "\n"))
+    }
+    for warning in found.warnings { Output.line("warning: \(warning)") }
+    if overlaps { for overlap in found.overlaps { Output.line("note: \(overlap)") } }
+    let rules = found.catalog.mappings.values.map(\.rules.count).reduce(0, +)
+    Output.line(
+      "\(found.catalog.mappings.count) sources, \(rules) rules, no mistakes; \(found.warnings.count.of("warning")); \(found.overlaps.count) pairs of rules may match the same body (the first one wins)"
+    )
   }
 }

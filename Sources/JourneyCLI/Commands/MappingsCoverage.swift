@@ -4,7 +4,7 @@ import Journey
 import JourneyConfiguration
 
 /// `journey mappings coverage DIR`
-struct MappingsCoverage: AsyncParsableCommand {
+struct MappingsCoverage: Command {
   static let configuration = CommandConfiguration(
     commandName: "coverage",
     abstract:
@@ -56,24 +56,22 @@ struct MappingsCoverage: AsyncParsableCommand {
     var failures: [String]
   }
 
-  func run() async throws {
-    try await withExitStatus {
-      let mappings = try await common.settings().mappings()
-      var tallies: [String: Tally] = [:]
-      var failures: [String] = []
-      for (path, source) in try bodies() {
-        let name = "\(source)/\(path.split(separator: "/").last ?? "")"
-        tallies[source, default: Tally()].bodies += 1
-        for line in outcomes(path, mappings[source], &tallies[source, default: Tally()]) {
-          if verbose, !output.json { Output.line("\(name): \(line.text)") }
-          if line.isFailure { failures.append("\(name): \(line.text)") }
-        }
+  func execute() async throws {
+    let mappings = try await common.settings().mappings()
+    var tallies: [String: Tally] = [:]
+    var failures: [String] = []
+    for (path, source) in try bodies() {
+      let name = "\(source)/\(path.split(separator: "/").last ?? "")"
+      tallies[source, default: Tally()].bodies += 1
+      for line in outcomes(path, mappings[source], &tallies[source, default: Tally()]) {
+        if verbose, !output.json { Output.line("\(name): \(line.text)") }
+        if line.isFailure { failures.append("\(name): \(line.text)") }
       }
-      if output.json { printJSON(Report(sources: tallies, failures: failures)) } else { show(tallies) }
-      if !failures.isEmpty {
-        if !verbose, !output.json { for failure in failures { Output.line(failure) } }
-        throw ExitCode(Failure.Status.refusedInput.rawValue)
-      }
+    }
+    if output.json { printJSON(Report(sources: tallies, failures: failures)) } else { show(tallies) }
+    if !failures.isEmpty {
+      if !verbose, !output.json { for failure in failures { Output.line(failure) } }
+      throw ExitCode(Failure.Status.refusedInput.rawValue)
     }
   }
 

@@ -3,7 +3,7 @@ import FoundationEssentials
 import JourneyConfiguration
 
 /// `journey mappings describe [SOURCE]`
-struct MappingsDescribe: AsyncParsableCommand {
+struct MappingsDescribe: Command {
   static let configuration = CommandConfiguration(
     commandName: "describe",
     abstract: "Print the keys of mapping files, or what the mapping of a source does. Needs no server.")
@@ -30,13 +30,11 @@ struct MappingsDescribe: AsyncParsableCommand {
     if source != nil, format != .markdown { throw ValidationError("a source is described in Markdown alone") }
   }
 
-  func run() async throws {
-    try await withExitStatus {
-      switch format {
-      case .markdown: Output.write(try await markdown(), to: 1)
-      case .schema: Output.json(try MappingSchema.json())
-      case .json: Output.json(try String(describingAsJSON: MappingLanguageReference()))
-      }
+  func execute() async throws {
+    switch format {
+    case .markdown: Output.write(try await markdown(), to: 1)
+    case .schema: Output.json(try MappingSchema.json())
+    case .json: Output.json(try String(describingAsJSON: MappingLanguageReference()))
     }
   }
 

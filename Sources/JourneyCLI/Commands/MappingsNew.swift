@@ -3,7 +3,7 @@ import FoundationEssentials
 import Journey
 
 /// `journey mappings new --from FILE`
-struct MappingsNew: AsyncParsableCommand {
+struct MappingsNew: Command {
   static let configuration = CommandConfiguration(
     commandName: "new",
     abstract: "Draft a mapping for the body of a new source. Needs no server.",
@@ -17,20 +17,11 @@ struct MappingsNew: AsyncParsableCommand {
   @Option(name: .long, help: "The name of the source, as in the header x-source.")
   var source = "new_source"
 
-  func run() async throws {
-    try await withExitStatus {
-      let bytes = try file == "-" ? Input.readAll() : contents(file)
-      guard let document = try? JSONDocument(parsing: bytes) else {
-        throw Failure(.refusedInput, "\(file) is not valid JSON")
-      }
-      Output.line(MappingDraft(document, source: source).text)
+  func execute() async throws {
+    let bytes = try Input.read(file)
+    guard let document = try? JSONDocument(parsing: bytes) else {
+      throw Failure(.refusedInput, "\(file) is not valid JSON")
     }
-  }
-
-  private func contents(_ path: String) throws -> [UInt8] {
-    guard let data = FileManager.default.contents(atPath: path) else {
-      throw Failure(.refusedInput, "\(path) cannot be read")
-    }
-    return Array(data)
+    Output.line(MappingDraft(document, source: source).text)
   }
 }

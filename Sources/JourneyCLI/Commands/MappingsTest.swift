@@ -3,7 +3,7 @@ import Journey
 import JourneyConfiguration
 
 /// `journey mappings test`
-struct MappingsTest: AsyncParsableCommand {
+struct MappingsTest: Command {
   static let configuration = CommandConfiguration(
     commandName: "test",
     abstract: "Run the tests beside the mappings: tests/SOURCE.yaml in a directory of mappings. Needs no server.",
@@ -22,25 +22,23 @@ struct MappingsTest: AsyncParsableCommand {
   @OptionGroup var common: CommonOptions
   @OptionGroup var output: OutputOptions
 
-  func run() async throws {
-    try await withExitStatus {
-      let settings = try await common.settings()
-      let directories = directory.isEmpty ? settings.mappingDirectories : directory
-      let rules = try await settings.decisions()
-      let survey = MappingLoader.survey(directories: directories)
-      for source in sources where survey.catalog[source] == nil {
-        throw Failure(.settings, survey.message(aboutSource: source))
-      }
-      if sources.isEmpty, !survey.problems.isEmpty {
-        throw Failure(.settings, survey.problems.map { "\($0)" }.joined(separator: "\n"))
-      }
-      let run = try await failing(.settings) {
-        try MappingTestRun(survey.catalog, directories: directories, sources: sources, signals: rules.signals)
-      }
-      if output.json { printJSON(run) } else { show(run) }
-      let isIncomplete = !run.untested.isEmpty || !run.withoutTests.isEmpty
-      if !run.failures.isEmpty || strict && isIncomplete { throw ExitCode(Failure.Status.refusedInput.rawValue) }
+  func execute() async throws {
+    let settings = try await common.settings()
+    let directories = directory.isEmpty ? settings.mappingDirectories : directory
+    let rules = try await settings.decisions()
+    let survey = MappingLoader.survey(directories: directories)
+    for source in sources where survey.catalog[source] == nil {
+      throw Failure(.settings, survey.message(aboutSource: source))
     }
+    if sources.isEmpty, !survey.problems.isEmpty {
+      throw Failure(.settings, survey.problems.map { "\($0)" }.joined(separator: "\n"))
+    }
+    let run = try await failing(.settings) {
+      try MappingTestRun(survey.catalog, directories: directories, sources: sources, signals: rules.signals)
+    }
+    if output.json { printJSON(run) } else { show(run) }
+    let isIncomplete = !run.untested.isEmpty || !run.withoutTests.isEmpty
+    if !run.failures.isEmpty || strict && isIncomplete { throw ExitCode(Failure.Status.refusedInput.rawValue) }
   }
 
   private func show(_ run: MappingTestRun) {

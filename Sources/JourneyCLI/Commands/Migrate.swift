@@ -5,7 +5,7 @@ import JourneyPostgres
 import PostgresClient
 
 /// `journey migrate`
-struct Migrate: AsyncParsableCommand {
+struct Migrate: Command {
   static let configuration = CommandConfiguration(
     abstract: "Bring the database's schema up to date.",
     discussion: """
@@ -19,15 +19,13 @@ struct Migrate: AsyncParsableCommand {
   @OptionGroup var common: CommonOptions
   @OptionGroup var output: OutputOptions
 
-  func run() async throws {
-    try await withExitStatus {
-      let settings = try await common.settings()
-      let files = try await failing(.settings) { try Migration.load(directory: settings.migrationsDirectory) }
-      do {
-        report(try await withDatabase(settings, role: nil, "migrate") { try await migrate(Migrator($0, files: files)) })
-      } catch let error as MigrationError {
-        throw Failure(.settings, "\(error)")
-      }
+  func execute() async throws {
+    let settings = try await common.settings()
+    let files = try await failing(.settings) { try Migration.load(directory: settings.migrationsDirectory) }
+    do {
+      report(try await settings.withDatabase(asLogin: true) { try await migrate(Migrator($0, files: files)) })
+    } catch let error as MigrationError {
+      throw Failure(.settings, "\(error)")
     }
   }
 

@@ -6,7 +6,7 @@ import JourneyConfiguration
 import JourneyAMQP
 
 /// `journey publish FILE…`
-struct Publish: AsyncParsableCommand {
+struct Publish: Command {
   static let configuration = CommandConfiguration(
     abstract: "Publish events from files, confirmed by the broker.",
     discussion: """
@@ -34,26 +34,22 @@ struct Publish: AsyncParsableCommand {
   @OptionGroup var common: CommonOptions
   @OptionGroup var output: OutputOptions
 
-  func run() async throws {
-    try await withExitStatus {
-      let settings = try await common.settings()
-      if let org, UUID(uuidString: org) == nil {
-        throw Failure(.refusedInput, "--org \(org): expected the organisation's UUID")
-      }
-      var messages: [OutboundMessage] = []
-      for file in files {
-        messages += try EventFile(
-          source: source, orgID: org, routingKey: routingKey, exchange: settings.messagingNames.events
-        ).read(file)
-      }
-      for index in messages.indices { messages[index].properties.userID = settings.brokerUser }
-      var confirmed = 0
-      var failures: [String] = []
-      if !dryRun { (confirmed, failures) = try await publish(messages, settings) }
-      report(messages.count, confirmed, failures)
-      if !failures.isEmpty {
-        throw Failure(.failed, "\(failures.count) of \(messages.count) messages were not confirmed: \(failures[0])")
-      }
+  func execute() async throws {
+    let settings = try await common.settings()
+    if let org { _ = try Input.id(org, "--org", of: "an organisation") }
+    var messages: [OutboundMessage] = []
+    for file in files {
+      messages += try EventFile(
+        source: source, orgID: org, routingKey: routingKey, exchange: settings.messagingNames.events
+      ).read(file)
+    }
+    for index in messages.indices { messages[index].properties.userID = settings.brokerUser }
+    var confirmed = 0
+    var failures: [String] = []
+    if !dryRun { (confirmed, failures) = try await publish(messages, settings) }
+    report(messages.count, confirmed, failures)
+    if !failures.isEmpty {
+      throw Failure(.failed, "\(failures.count) of \(messages.count) messages were not confirmed: \(failures[0])")
     }
   }
 
@@ -61,7 +57,7 @@ struct Publish: AsyncParsableCommand {
     Int, [String]
   ) {
     // A broker that is not reachable, or takes no messages, is reported at once.
-    try await withAdmin(settings) { admin in
+    try await settings.withAdmin { admin in
       try await wait.untilPublishing {
         try await PublishingTimeouts.untilPublishing(
           to: settings.messagingNames.events, admin, seconds: wait.seconds, say: wait.say)
@@ -115,15 +111,7 @@ private struct EventFile {
   let exchange: String
 
   func read(_ path: String) throws -> [OutboundMessage] {
-    let bytes: [UInt8]
-    if path == "-" {
-      bytes = Input.readAll()
-    } else {
-      guard let data = FileManager.default.contents(atPath: path) else {
-        throw Failure(.refusedInput, "\(path) cannot be read")
-      }
-      bytes = Array(data)
-    }
+    let bytes = try Input.read(path)
     let isLines = path.hasSuffix(".jsonl") || path.hasSuffix(".ndjson")
     let texts = isLines ? bytes.split(separator: UInt8(ascii: "\n")).map(Array.init) : [bytes]
     var messages: [OutboundMessage] = []

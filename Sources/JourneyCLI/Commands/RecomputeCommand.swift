@@ -7,7 +7,7 @@ import JourneyPostgres
 import UnixSignals
 
 /// `journey recompute`
-struct RecomputeCommand: AsyncParsableCommand {
+struct RecomputeCommand: Command {
   static let configuration = CommandConfiguration(
     commandName: "recompute",
     abstract: "Recompute the states of clients from their stored events, by the current rules.",
@@ -34,20 +34,18 @@ struct RecomputeCommand: AsyncParsableCommand {
   @OptionGroup var common: CommonOptions
   @OptionGroup var output: OutputOptions
 
-  func run() async throws {
-    try await withExitStatus {
-      guard client == nil || after == nil else {
-        throw Failure(.refusedInput, "--after and --client exclude each other")
-      }
-      var recompute = Recompute()
-      recompute.clientID = try client.map { try IdentityOptions.id($0, "--client", "a client") }
-      recompute.orgID = try org.map { try IdentityOptions.id($0, "--org", "an organisation") }
-      recompute.after = try after.map { try IdentityOptions.id($0, "--after", "a client") }
-      recompute.isRehearsal = dryRun
-      recompute.publishes = publish
-      recompute.limit = max(1, min(batch, 2000))
-      try await run(recompute, try await common.settings())
+  func execute() async throws {
+    guard client == nil || after == nil else {
+      throw Failure(.refusedInput, "--after and --client exclude each other")
     }
+    var recompute = Recompute()
+    recompute.clientID = try client.map { try Input.id($0, "--client", of: "a client") }
+    recompute.orgID = try org.map { try Input.id($0, "--org", of: "an organisation") }
+    recompute.after = try after.map { try Input.id($0, "--after", of: "a client") }
+    recompute.isRehearsal = dryRun
+    recompute.publishes = publish
+    recompute.limit = max(1, min(batch, 2000))
+    try await run(recompute, try await common.settings())
   }
 
   private func run(_ recompute: Recompute, _ settings: JourneyConfiguration.Settings) async throws {

@@ -14,7 +14,7 @@ import ServiceLifecycle
 import Glibc
 
 /// `journey serve`
-struct Serve: AsyncParsableCommand {
+struct Serve: Command {
   static let configuration = CommandConfiguration(
     abstract: "Run the adapter until SIGTERM or SIGINT.",
     discussion: """
@@ -25,28 +25,26 @@ struct Serve: AsyncParsableCommand {
 
   @OptionGroup var common: CommonOptions
 
-  func run() async throws {
+  func execute() async throws {
     let signals = Program.signals ?? ProcessSignals.install()
     signals.listen()
-    try await withExitStatus {
-      let settings = try await common.settings()
-      let rules = try await settings.decisions()
-      let mappings = LiveMappings(try await settings.mappings().mappings)
-      let unlisted = UnlistedEvents()
-      let decoder = settings.decoder(rules, live: mappings, unlisted: unlisted)
-      let logger = settings.logger()
-      for warning in settings.warnings { logger.warning("\(warning)") }
-      for refusal in MappingLoader.survey(directories: settings.mappingDirectories).refusals.prefix(20) {
-        logger.warning("journey mappings check refuses: \(refusal)")
-      }
-      let descriptors = try DescriptorWatch(settings, logger: logger)
-      try await StartChecks(settings: settings, rules: rules, logger: logger).run()
-      try await report(settings.links(), logger)
-      try await Adapter(
-        settings: settings, rules: rules, decoder: decoder, mappings: mappings, unlisted: unlisted, signals: signals,
-        descriptors: descriptors, logger: logger
-      ).run()
+    let settings = try await common.settings()
+    let rules = try await settings.decisions()
+    let mappings = LiveMappings(try await settings.mappings().mappings)
+    let unlisted = UnlistedEvents()
+    let decoder = settings.decoder(rules, live: mappings, unlisted: unlisted)
+    let logger = settings.logger()
+    for warning in settings.warnings { logger.warning("\(warning)") }
+    for refusal in MappingLoader.survey(directories: settings.mappingDirectories).refusals.prefix(20) {
+      logger.warning("journey mappings check refuses: \(refusal)")
     }
+    let descriptors = try DescriptorWatch(settings, logger: logger)
+    try await failing(.settings) { try await StartChecks(settings: settings, logger: logger).run() }
+    try await report(settings.links(), logger)
+    try await Adapter(
+      settings: settings, rules: rules, decoder: decoder, mappings: mappings, unlisted: unlisted, signals: signals,
+      descriptors: descriptors, logger: logger
+    ).run()
   }
 }
 

@@ -5,7 +5,7 @@ import JourneyAPI
 import JourneyConfiguration
 
 /// `journey token`
-struct Token: AsyncParsableCommand {
+struct Token: Command {
   static let configuration = CommandConfiguration(
     abstract: "Sign a token for the API with the configured secret, for development.",
     discussion: """
@@ -24,20 +24,16 @@ struct Token: AsyncParsableCommand {
 
   @OptionGroup var common: CommonOptions
 
-  func run() async throws {
-    try await withExitStatus {
-      guard let id = UUID(uuidString: user) else {
-        throw Failure(.refusedInput, "--user \(user): expected the user's UUID")
-      }
-      guard (1...8760).contains(hours) else { throw Failure(.refusedInput, "--hours \(hours): expected 1 to 8760") }
-      let settings = try await common.settings()
-      guard settings.api.algorithm == "HS256", !settings.api.secret.isEmpty else {
-        throw Failure(.settings, "no secret to sign with: set API_JWT_SECRET (and api.jwtAlgorithm: HS256)")
-      }
-      let signer = TokenSigner(secret: settings.api.secret, settings: settings.api.served)
-      let token = try await signer.token(
-        subject: id, isOperator: operations, from: SystemClock().now(), for: .hours(Int64(hours)))
-      Output.line(token)
+  func execute() async throws {
+    let id = try Input.id(user, "--user", of: "a user")
+    guard (1...8760).contains(hours) else { throw Failure(.refusedInput, "--hours \(hours): expected 1 to 8760") }
+    let settings = try await common.settings()
+    guard settings.api.algorithm == "HS256", !settings.api.secret.isEmpty else {
+      throw Failure(.settings, "no secret to sign with: set API_JWT_SECRET (and api.jwtAlgorithm: HS256)")
     }
+    let signer = TokenSigner(secret: settings.api.secret, settings: settings.api.served)
+    let token = try await signer.token(
+      subject: id, isOperator: operations, from: SystemClock().now(), for: .hours(Int64(hours)))
+    Output.line(token)
   }
 }

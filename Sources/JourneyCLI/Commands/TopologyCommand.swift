@@ -10,79 +10,73 @@ struct TopologyCommand: AsyncParsableCommand {
     commandName: "topology", abstract: "Manage the exchanges and queues that the adapter needs.",
     subcommands: [Apply.self, Verify.self, Show.self])
 
-  struct Apply: AsyncParsableCommand {
+  struct Apply: Command {
     static let configuration = CommandConfiguration(abstract: "Create what is missing. Changes nothing that exists.")
     @OptionGroup var common: CommonOptions
     @OptionGroup var output: OutputOptions
 
-    func run() async throws {
-      try await withExitStatus {
-        let settings = try await common.settings()
-        let topology = settings.messagingNames.topology
-        try await withAdmin(settings) { admin in
-          // All differences are reported before anything is created.
-          try TopologyCommand.refuse(try await admin.verify(topology).filter { $0.difference != .missing })
-          let changes = try await admin.declare(topology)
-          if output.json {
-            printJSON(
-              changes.map { change -> JSONObject in
-                [
-                  "kind": change.object.kind.rawValue, "name": change.object.name, "outcome": change.outcome.rawValue,
-                ]
-              })
-          } else {
-            for change in changes where change.outcome == .created { Output.line("created \(change.object)") }
-            let created = changes.filter { $0.outcome == .created }.count
-            let there = changes.filter { $0.outcome == .alreadyThere }.count
-            Output.line("\(created) created, \(there) exist already, \(topology.bindings.count) bindings ensured")
-          }
+    func execute() async throws {
+      let settings = try await common.settings()
+      let topology = settings.messagingNames.topology
+      try await settings.withAdmin { admin in
+        // All differences are reported before anything is created.
+        try TopologyCommand.refuse(try await admin.verify(topology).filter { $0.difference != .missing })
+        let changes = try await admin.declare(topology)
+        if output.json {
+          printJSON(
+            changes.map { change -> JSONObject in
+              [
+                "kind": change.object.kind.rawValue, "name": change.object.name, "outcome": change.outcome.rawValue,
+              ]
+            })
+        } else {
+          for change in changes where change.outcome == .created { Output.line("created \(change.object)") }
+          let created = changes.filter { $0.outcome == .created }.count
+          let there = changes.filter { $0.outcome == .alreadyThere }.count
+          Output.line("\(created) created, \(there) exist already, \(topology.bindings.count) bindings ensured")
         }
       }
     }
   }
 
-  struct Verify: AsyncParsableCommand {
+  struct Verify: Command {
     static let configuration = CommandConfiguration(
       abstract: "Compare the broker with what is needed. Changes nothing.",
       discussion: "Does not compare bindings and policies: AMQP cannot read them.")
     @OptionGroup var common: CommonOptions
     @OptionGroup var output: OutputOptions
 
-    func run() async throws {
-      try await withExitStatus {
-        let settings = try await common.settings()
-        let topology = settings.messagingNames.topology
-        try await withAdmin(settings) { admin in
-          let mismatches = try await admin.verify(topology)
-          if output.json {
-            printJSON(
-              mismatches.map { mismatch -> JSONObject in
-                [
-                  "kind": mismatch.object.kind.rawValue, "name": mismatch.object.name,
-                  "difference": mismatch.description,
-                ]
-              })
-          }
-          try TopologyCommand.refuse(mismatches)
-          if !output.json {
-            Output.line(
-              "\(topology.exchanges.count) exchanges and \(topology.queues.count) queues are as required")
-          }
+    func execute() async throws {
+      let settings = try await common.settings()
+      let topology = settings.messagingNames.topology
+      try await settings.withAdmin { admin in
+        let mismatches = try await admin.verify(topology)
+        if output.json {
+          printJSON(
+            mismatches.map { mismatch -> JSONObject in
+              [
+                "kind": mismatch.object.kind.rawValue, "name": mismatch.object.name,
+                "difference": mismatch.description,
+              ]
+            })
+        }
+        try TopologyCommand.refuse(mismatches)
+        if !output.json {
+          Output.line(
+            "\(topology.exchanges.count) exchanges and \(topology.queues.count) queues are as required")
         }
       }
     }
   }
 
-  struct Show: AsyncParsableCommand {
+  struct Show: Command {
     static let configuration = CommandConfiguration(abstract: "Print what is needed. Needs no server.")
     @OptionGroup var common: CommonOptions
     @OptionGroup var output: OutputOptions
 
-    func run() async throws {
-      try await withExitStatus {
-        let topology = try await common.settings().messagingNames.topology
-        if output.json { printJSON(topology.json) } else { show(topology) }
-      }
+    func execute() async throws {
+      let topology = try await common.settings().messagingNames.topology
+      if output.json { printJSON(topology.json) } else { show(topology) }
     }
 
     private func show(_ topology: Topology) {
@@ -111,17 +105,6 @@ struct TopologyCommand: AsyncParsableCommand {
       """
     throw Failure(.settings, mismatches.map(\.description).joined(separator: "\n") + "\n" + advice)
   }
-}
-
-func withAdmin(_ settings: JourneyConfiguration.Settings, _ body: (AMQPAdmin) async throws -> Void) async throws {
-  let admin = AMQPAdmin(settings: try settings.broker("topology"))
-  do {
-    try await body(admin)
-  } catch {
-    await admin.close()
-    throw error
-  }
-  await admin.close()
 }
 
 /// Fails if the broker's user may not do all that `serve` does.

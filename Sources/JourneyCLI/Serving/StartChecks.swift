@@ -10,7 +10,6 @@ import PostgresClient
 /// had taken one of their deliveries.
 struct StartChecks {
   let settings: JourneyConfiguration.Settings
-  let rules: DecisionRules
   let logger: Logger
   /// How long a login that is refused is tried again: a password may be in the middle of a change, a database of being
   /// renamed or restored.
@@ -23,13 +22,22 @@ struct StartChecks {
         "publishers cannot be checked: amqp.url names no user; with a client certificate write it there (amqps://USER@…)"
       )
     }
+    let checks = DatabaseChecks(settings: settings)
     // First: the others prepare statements.
-    try await checkSessions()
-    try await checkSchema()
-    try await checkPrivileges()
-    try await checkHostColumns()
-    try await checkCommit()
-    try await withAdmin(settings) {
+    try await check(checks.sessions)
+    try await check(checks.schema)
+    try await check {
+      let found = try await checks.inspection()
+      guard found.missingPrivileges.isEmpty else {
+        throw Failure(
+          .settings, "\(found.workingRole) lacks \(found.missingPrivileges.joined(separator: ", "))",
+          advice: "grant them, or run: journey migrate")
+      }
+      return ""
+    }
+    try await check(checks.hostColumns)
+    try await check(checks.commits)
+    try await settings.withAdmin {
       try TopologyCommand.refuse(try await $0.verify(settings.messagingNames.topology))
       do {
         try await requirePermissions(settings, $0)
@@ -40,75 +48,14 @@ struct StartChecks {
     }
   }
 
-  private func checkSchema() async throws {
-    let files = try await failing(.settings) { try Migration.load(directory: settings.migrationsDirectory) }
-    let pending = try await failing(.settings) {
-      try await patiently {
-        try await withDatabase(settings, role: nil, "check") { try await Migrator($0, files: files).pending() }
-      }
-    }
-    guard pending.isEmpty else {
-      throw Failure(
-        .settings, "the schema lacks \(pending.map(\.fileName).joined(separator: ", ")); run: journey migrate")
-    }
-  }
-
-  private func checkPrivileges() async throws {
-    let found = try await failing(.settings) {
-      try await patiently {
-        try await withDatabase(settings, role: settings.workingRole, "check") { try await StoreInspection.run(on: $0) }
-      }
-    }
-    guard found.missingPrivileges.isEmpty else {
-      throw Failure(
-        .settings,
-        "\(found.workingRole) lacks \(found.missingPrivileges.joined(separator: ", ")); grant them, or run: journey migrate"
-      )
-    }
-  }
-
-  private func checkHostColumns() async throws {
-    let problems = try await failing(.settings) {
-      try await patiently {
-        try await withDatabase(settings, role: settings.workingRole, "check") { try await HostColumns.problems($0) }
-      }
-    }
-    guard problems.isEmpty else {
-      let list = problems.joined(separator: "; ")
-      throw Failure(.settings, "the host's tables have columns that the adapter cannot work with: \(list)")
-    }
-  }
-
-  private func checkCommit() async throws {
-    let problem = try await failing(.settings) {
-      try await patiently {
-        try await withDatabase(settings, role: settings.workingRole, "check") {
-          try await CommitCheck.problem($0, signals: rules.signals)
-        }
-      }
-    }
-    if let problem {
-      throw Failure(
-        .settings,
-        "the database would refuse every event: \(problem); nothing is taken from the queue. Fix what it names, or run: journey migrate"
-      )
-    }
-  }
-
-  private func checkSessions() async throws {
-    let problem = try await failing(.settings) {
-      try await patiently { try await SessionCheck.run(settings.database(role: nil)) }
-    }
-    if let problem { throw Failure(.settings, "\(problem); \(SessionCheck.advice)") }
-  }
-
-  /// Tries again, for a while, what the database refuses although the settings may be right.
-  private func patiently<Value>(_ body: () async throws -> Value) async throws -> Value {
+  /// Runs a check. Tries again, for a while, what the database refuses although the settings may be right.
+  private func check(_ body: () async throws -> String) async throws {
     let end = ContinuousClock.now + timeout
     var isLogged = false
     while true {
       do {
-        return try await body()
+        _ = try await body()
+        return
       } catch let error as PostgresError
         where error.isOfConnecting && error.kind == .permanent && error.sqlState != nil && .now < end
       {

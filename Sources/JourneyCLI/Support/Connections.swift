@@ -65,17 +65,22 @@ extension Settings {
   }
 }
 
-/// Runs a body with a connection to the database, and closes it.
-/// - Parameter role: the role to work as; nil for the login role itself.
-func withDatabase<Value>(
-  _ settings: JourneyConfiguration.Settings, role: String?, _ purpose: String, plansByIndexes: Bool = false,
-  _ body: (PostgresWorker) async throws -> Value
-) async throws -> Value {
-  var database = try settings.database(role: role)
-  database.plansByIndexes = plansByIndexes
-  let worker = PostgresWorker(database, name: "pg-\(purpose)")
-  let result: Result<Value, any Error>
-  do { result = .success(try await body(worker)) } catch { result = .failure(error) }
-  await worker.close()
-  return try result.get()
+/// Connections for as long as a body runs.
+extension Settings {
+  func withAdmin<Value>(_ body: (AMQPAdmin) async throws -> Value) async throws -> Value {
+    try await AMQPAdmin.with(try broker("topology"), body)
+  }
+
+  /// - Parameter asLogin: whether to work as the login role itself, and not as the adapter's role.
+  func withDatabase<Value>(
+    asLogin: Bool = false, plansByIndexes: Bool = false, _ body: (PostgresWorker) async throws -> Value
+  ) async throws -> Value {
+    var database = try database(role: asLogin ? nil : workingRole)
+    database.plansByIndexes = plansByIndexes
+    let worker = PostgresWorker(database)
+    let result: Result<Value, any Error>
+    do { result = .success(try await body(worker)) } catch { result = .failure(error) }
+    await worker.close()
+    return try result.get()
+  }
 }

@@ -16,10 +16,13 @@ struct Failure: Error {
 
   var status: Status
   var message: String
+  /// What to do about it.
+  var advice: String?
 
-  init(_ status: Status, _ message: String) {
+  init(_ status: Status, _ message: String, advice: String? = nil) {
     self.status = status
     self.message = message
+    self.advice = advice
   }
 }
 
@@ -97,12 +100,18 @@ extension Failure {
   }
 }
 
-/// Runs the body of a command: a failure becomes one line on standard error and the exit status.
-func withExitStatus(_ body: () async throws -> Void) async throws {
-  do {
-    try await failing(.failed, body)
-  } catch let failure as Failure {
-    Output.error("journey: \(failure.message)")
-    throw ExitCode(failure.status.rawValue)
+/// A command whose failure becomes one line on standard error and the exit status.
+protocol Command: AsyncParsableCommand {
+  func execute() async throws
+}
+
+extension Command {
+  func run() async throws {
+    do {
+      try await failing(.failed, execute)
+    } catch let failure as Failure {
+      Output.error("journey: " + [failure.message, failure.advice].compactMap(\.self).joined(separator: "; "))
+      throw ExitCode(failure.status.rawValue)
+    }
   }
 }

@@ -105,7 +105,7 @@ extension LinkFinding {
 extension JourneyConfiguration.Settings {
   /// - Throws: where the settings cannot be read, or the database not be reached.
   func links() async throws -> [LinkFinding] {
-    let link = try await withDatabase(self, role: nil, "check") { try await $0.perform { $0.link } }
+    let link = try await withDatabase(asLogin: true) { try await $0.perform { $0.link } }
     return [.broker(try broker("check")), .database(link)] + LinkFinding.api(api)
   }
 }
