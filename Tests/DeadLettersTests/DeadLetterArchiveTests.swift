@@ -1,11 +1,12 @@
 import TestSupport
-import DeadLetters
 import FoundationEssentials
 import Journey
 import JourneyPostgres
 import PostgresClient
 import TestServers
 import Testing
+
+@testable import DeadLetters
 
 @Suite struct DeadLetterArchiveTests {
   @Test func aDeadLetterIsStoredWholeAndOnce() async throws {

@@ -1,9 +1,10 @@
 import TestSupport
-import DeadLetters
 import FoundationEssentials
 import Journey
 import ServiceLifecycleTestKit
 import Testing
+
+@testable import DeadLetters
 
 private final class FakeDeadLetterSource: DeadLetterSource {
   struct State: Sendable {

@@ -1,10 +1,11 @@
 import TestSupport
-import DeadLetters
 import FoundationEssentials
 import Journey
 import JourneyPostgres
 import PostgresClient
 import Testing
+
+@testable import DeadLetters
 
 /// Every dead letter that went out has its row in the record, once, whoever finds out that it did.
 @Suite struct DeadLetterRecordTests {

@@ -1,8 +1,9 @@
 import TestSupport
-import DeadLetters
 import Journey
 import FoundationEssentials
 import Testing
+
+@testable import DeadLetters
 
 /// The dead letters of one replay in memory.
 private final class FakeReplayStore: ReplayStore {

@@ -1,9 +1,10 @@
 import TestSupport
-import DeadLetters
 import FoundationEssentials
 import Journey
 import JourneyPostgres
 import Testing
+
+@testable import DeadLetters
 
 @Suite struct DeadLetterRepositoryTests {
   private static let org = UUID()

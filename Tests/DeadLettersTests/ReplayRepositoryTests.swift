@@ -1,11 +1,12 @@
 import TestSupport
-import DeadLetters
 import FoundationEssentials
 import Journey
 import JourneyPostgres
 import PostgresClient
 import TestServers
 import Testing
+
+@testable import DeadLetters
 
 @Suite struct ReplayRepositoryTests {
   @Test func takesWhatTheFilterMeansAndNothingThatComesLater() async throws {

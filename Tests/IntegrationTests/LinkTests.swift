@@ -1,5 +1,5 @@
 import AMQPClient
-import PostgresClient
+@testable import PostgresClient
 import TestServers
 import Testing
 

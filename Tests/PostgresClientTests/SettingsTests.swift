@@ -7,7 +7,7 @@ import Testing
 
   @Test func noDescriptionShowsThePassword() throws {
     let settings = try PostgresSettings(conninfo: Self.uri)
-    #expect(settings.safeDescription == "postgresql://anna@a.example:5433,b.example/journey?sslmode=require")
+    #expect(settings.description == "postgresql://anna@a.example:5433,b.example/journey?sslmode=require")
     var dumped = ""
     dump(settings, to: &dumped)
     for text in ["\(settings)", String(reflecting: settings), dumped, "\([settings])"] {

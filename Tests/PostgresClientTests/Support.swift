@@ -1,4 +1,4 @@
-import PostgresClient
+@testable import PostgresClient
 import TestServers
 import Testing
 
@@ -31,5 +31,27 @@ extension PostgresConnection {
   /// The first column of the first row.
   func number(_ sql: String) throws -> Int64 {
     try execute(PostgresStatement(name: sql, sql)).int64(0, 0)
+  }
+}
+
+/// Arrays that only tests read.
+extension PostgresResult {
+  func int4s(_ row: Int, _ column: Int) throws(PostgresError) -> [Int32?] {
+    try array(row, column, "int4[]", OID.int4Array) { $0.integer(Int32.self) }
+  }
+  func int8s(_ row: Int, _ column: Int) throws(PostgresError) -> [Int64?] {
+    try array(row, column, "int8[]", OID.int8Array) { $0.integer(Int64.self) }
+  }
+  func doubles(_ row: Int, _ column: Int) throws(PostgresError) -> [Double?] {
+    try array(row, column, "float8[]", OID.float8Array) { $0.integer(UInt64.self).map { Double(bitPattern: $0) } }
+  }
+  func bools(_ row: Int, _ column: Int) throws(PostgresError) -> [Bool?] {
+    try array(row, column, "bool[]", OID.boolArray) { $0.first.map { $0 != 0 } }
+  }
+  func byteas(_ row: Int, _ column: Int) throws(PostgresError) -> [[UInt8]?] {
+    try array(row, column, "bytea[]", OID.byteaArray) { [UInt8]($0) }
+  }
+  func jsonbs(_ row: Int, _ column: Int) throws(PostgresError) -> [[UInt8]?] {
+    try array(row, column, "jsonb[]", OID.jsonbArray) { $0.first == 1 ? [UInt8]($0.dropFirst()) : nil }
   }
 }

@@ -61,11 +61,6 @@ public struct TopologyObject: Hashable, Sendable, CustomStringConvertible {
   public let kind: Kind
   public let name: String
 
-  public init(kind: Kind, name: String) {
-    self.kind = kind
-    self.name = name
-  }
-
   public var description: String { "\(kind.rawValue) \(name)" }
 }
 
@@ -108,41 +103,16 @@ extension TopologyMismatch.Difference {
   /// queue checks: `… inequivalent arg 'N' for queue 'Q' in vhost 'V': received the value '1' of type 'long' but
   /// current is none`.
   init(replyText: String) {
-    guard let argument = Self.between(replyText, "inequivalent arg '", "'"),
-      let received = Self.after(replyText, ": received "),
-      let separator = Self.position(of: " but current is ", in: received)
-    else {
+    let expected = /(?s)inequivalent arg '(.*?)'.*?: received (.*?) but current is (.*)/
+    guard let match = replyText.firstMatch(of: expected) else {
       self = .other(replyText)
       return
     }
-    self = .argument(
-      name: argument, actual: Self.value(received[separator.upperBound...]),
-      wanted: Self.value(received[..<separator.lowerBound]))
+    self = .argument(name: String(match.1), actual: Self.value(match.3), wanted: Self.value(match.2))
   }
 
   /// `none`, `'text'`, or `the value 'text' of type 'longstr'`.
   private static func value(_ text: Substring) -> String? {
-    guard text != "none", let open = text.firstIndex(of: "'") else { return nil }
-    let inner = text[text.index(after: open)...]
-    if let type = position(of: "' of type '", in: inner) { return String(inner[..<type.lowerBound]) }
-    return inner.lastIndex(of: "'").map { String(inner[..<$0]) }
-  }
-
-  private static func between(_ text: String, _ start: String, _ end: Character) -> String? {
-    guard let rest = after(text, start) else { return nil }
-    return rest.firstIndex(of: end).map { String(rest[..<$0]) }
-  }
-
-  private static func after(_ text: String, _ mark: String) -> Substring? {
-    position(of: mark, in: text[...]).map { text[$0.upperBound...] }
-  }
-
-  private static func position(of mark: String, in text: Substring) -> Range<Substring.Index>? {
-    var start = text.startIndex
-    while start < text.endIndex {
-      if text[start...].hasPrefix(mark) { return start..<text.index(start, offsetBy: mark.count) }
-      start = text.index(after: start)
-    }
-    return nil
+    text.firstMatch(of: /(?s)'(.*?)(?:' of type '|'[^']*$)/).map { String($0.1) }
   }
 }

@@ -56,19 +56,12 @@ public struct AMQPError: Error, Hashable, Sendable, CustomStringConvertible {
   /// What was being done, for example `basic.consume journey.ingest`.
   public let operation: String
   public let message: String
-  /// The place in this module that created the error.
-  public let file: String
-  public let line: Int
 
-  public init(
-    _ code: Code, nativeCode: Int? = nil, operation: String, message: String, file: String = #fileID, line: Int = #line
-  ) {
+  public init(_ code: Code, nativeCode: Int? = nil, operation: String, message: String) {
     self.code = code
     self.nativeCode = nativeCode
     self.operation = operation
     self.message = message
-    self.file = file
-    self.line = line
   }
 
   /// Whether the same operation may succeed later without a person changing anything.

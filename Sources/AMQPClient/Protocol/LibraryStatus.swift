@@ -2,15 +2,14 @@ import CRabbitMQ
 
 /// The meaning of rabbitmq-c's negative status codes.
 enum LibraryStatus {
-  static func error(_ status: Int32, operation: String, wasStalled: Bool, line: Int = #line) -> AMQPError {
+  static func error(_ status: Int32, operation: String, wasStalled: Bool) -> AMQPError {
     if wasStalled {
       return AMQPError(
         .timeout, nativeCode: Int(status), operation: operation,
-        message: "made no progress within its deadline; the connection was cut",
-        line: line)
+        message: "made no progress within its deadline; the connection was cut")
     }
     let message = amqp_error_string2(status).map { String(cString: $0) } ?? "unknown error"
-    return AMQPError(code(status), nativeCode: Int(status), operation: operation, message: message, line: line)
+    return AMQPError(code(status), nativeCode: Int(status), operation: operation, message: message)
   }
 
   private static func code(_ status: Int32) -> AMQPError.Code {

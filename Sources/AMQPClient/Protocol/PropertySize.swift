@@ -60,7 +60,7 @@ enum PropertySize {
     return 1 + size
   }
 
-  static func tooLarge(_ message: String, line: Int = #line) -> AMQPError {
-    AMQPError(.tooLarge, operation: "publish", message: message, line: line)
+  static func tooLarge(_ message: String) -> AMQPError {
+    AMQPError(.tooLarge, operation: "publish", message: message)
   }
 }

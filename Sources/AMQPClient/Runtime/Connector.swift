@@ -2,12 +2,7 @@
 struct Connector {
   let settings: AMQPConnectionSettings
   let use: Connection.Use
-  private var index = 0
-
-  init(settings: AMQPConnectionSettings, use: Connection.Use) {
-    self.settings = settings
-    self.use = use
-  }
+  private(set) var index = 0
 
   /// Each call tries the next endpoint, also after a success: a lost connection is more likely to be restored on
   /// another host.

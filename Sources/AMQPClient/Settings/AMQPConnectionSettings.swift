@@ -1,13 +1,8 @@
 /// How to open and keep a connection. Create it from a URI, then change what differs from the defaults.
-public struct AMQPConnectionSettings: Sendable {
+public struct AMQPConnectionSettings: Sendable, CustomStringConvertible {
   public struct Endpoint: Hashable, Sendable, CustomStringConvertible {
     public var host: String
     public var port: Int
-
-    public init(host: String, port: Int) {
-      self.host = host
-      self.port = port
-    }
 
     public var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
   }
@@ -20,16 +15,7 @@ public struct AMQPConnectionSettings: Sendable {
     public var keyFile: String?
     /// Whether the broker's certificate and host name are checked before credentials are sent. The library compares DNS
     /// names only, so a broker addressed by IP fails this check.
-    public var verifiesPeer: Bool
-
-    public init(
-      authoritiesFile: String? = nil, certificateFile: String? = nil, keyFile: String? = nil, verifiesPeer: Bool = true
-    ) {
-      self.authoritiesFile = authoritiesFile
-      self.certificateFile = certificateFile
-      self.keyFile = keyFile
-      self.verifiesPeer = verifiesPeer
-    }
+    public var verifiesPeer = true
   }
 
   enum Mechanism: String, Hashable, Sendable {
@@ -106,7 +92,7 @@ public struct AMQPConnectionSettings: Sendable {
   }
 
   /// The connection as a URI without the password, for logs: `amqps://user@host:5671/vhost`.
-  public var safeDescription: String {
+  public var description: String {
     let hosts = endpoints.map(\.description).joined(separator: ",")
     let path = virtualHost == "/" ? "" : "/" + AMQPURI.percentEncoded(virtualHost)
     return "\(tls == nil ? "amqp" : "amqps")://\(AMQPURI.percentEncoded(user))@\(hosts)\(path)"
@@ -139,10 +125,6 @@ public struct AMQPConnectionSettings: Sendable {
       throw AMQPURI.error("a parameter that is not read")
     }
   }
-}
-
-extension AMQPConnectionSettings: CustomStringConvertible {
-  public var description: String { safeDescription }
 }
 
 /// A string that neither interpolation nor reflection reveals.

@@ -12,8 +12,8 @@ struct AMQPURI {
   /// Whether a parameter's name cannot be a piece of an unencoded password.
   private var namesParameters = false
 
-  static func error(_ message: String, file: String = #fileID, line: Int = #line) -> AMQPError {
-    AMQPError(.invalidURI, operation: "read the AMQP URI", message: message, file: file, line: line)
+  static func error(_ message: String) -> AMQPError {
+    AMQPError(.invalidURI, operation: "read the AMQP URI", message: message)
   }
 
   init(_ uri: String) throws(AMQPError) {

@@ -102,7 +102,7 @@ struct ContentAssembler {
       bodyDigest: pending.digest.map { Array($0.finalize()) }, problem: pending.problem)
   }
 
-  private static func violation(_ message: String, line: Int = #line) -> AMQPError {
-    AMQPError(.protocolViolation, operation: "receive a message", message: message, line: line)
+  private static func violation(_ message: String) -> AMQPError {
+    AMQPError(.protocolViolation, operation: "receive a message", message: message)
   }
 }

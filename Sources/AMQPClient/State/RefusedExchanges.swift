@@ -99,16 +99,9 @@ struct RefusedExchanges {
   /// Parses RabbitMQ's reply text: `no exchange 'e' in vhost`, `access to exchange 'e' in vhost`, `access to topic 'k'
   /// in exchange 'e' in vhost`.
   private static func target(in text: String) -> Target? {
-    guard let exchange = quoted(after: "exchange '", in: text) else { return nil }
-    return Target(
-      exchange: exchange == "amq.default" ? "" : exchange, routingKey: quoted(after: "access to topic '", in: text))
-  }
-
-  /// A name may contain a quote, but not this ending.
-  private static func quoted(after mark: String, in text: String) -> String? {
-    guard let start = text.firstRange(of: mark)?.upperBound,
-      let end = text[start...].firstRange(of: "' in ")?.lowerBound
-    else { return nil }
-    return String(text[start..<end])
+    guard let exchange = text.firstMatch(of: #/(?s)exchange '(.*?)' in /#)?.1 else { return nil }
+    // A name may contain a quote, but not this ending.
+    let routingKey = text.firstMatch(of: #/(?s)access to topic '(.*?)' in /#)?.1
+    return Target(exchange: exchange == "amq.default" ? "" : String(exchange), routingKey: routingKey.map(String.init))
   }
 }

@@ -82,7 +82,7 @@ public struct DeadLetterRepublisher: DeadLetterPublisher {
   {
     do throws(JSONPatchError) {
       var edit = edit
-      if isCloudEvent, !edit.paths.contains("/id") { edit.append(.add(path: ["id"], value: .string(id))) }
+      if isCloudEvent, !edit.paths.contains("/id") { edit.append(.init(kind: .add, path: ["id"], value: .string(id))) }
       return try edit.applied(to: body)
     } catch {
       throw ReplayRefusal("the edit does not apply: \(error)")

@@ -5,17 +5,13 @@ import Journey
 ///
 /// `move` and `copy` are not supported.
 public struct JSONPatch: Hashable, Sendable {
-  enum Operation: Hashable, Sendable {
-    case add(path: [String], value: JSONTree)
-    case remove(path: [String])
-    case replace(path: [String], value: JSONTree)
-    case test(path: [String], value: JSONTree)
+  struct Operation: Hashable, Sendable {
+    enum Kind: String { case add, remove, replace, test }
 
-    var path: [String] {
-      switch self {
-      case .add(let path, _), .remove(let path), .replace(let path, _), .test(let path, _): path
-      }
-    }
+    var kind: Kind
+    var path: [String]
+    /// Nil of `remove` alone.
+    var value: JSONTree?
   }
 
   /// The patch as it was written.
@@ -60,21 +56,15 @@ public struct JSONPatch: Hashable, Sendable {
     guard let name = element["op"]?.string else { throw JSONPatchError("\(location): \"op\" is missing") }
     guard let pointer = element["path"]?.string else { throw JSONPatchError("\(location): \"path\" is missing") }
     let path = try tokens(pointer, location: location)
-    if name == "remove" {
-      guard !path.isEmpty else { throw JSONPatchError("\(location): the whole document cannot be removed") }
-      return .remove(path: path)
-    }
-    guard ["add", "replace", "test"].contains(name) else {
+    guard let kind = Operation.Kind(rawValue: name) else {
       throw JSONPatchError("\(location): \"op\" is \(name.shortened(to: 40)); add, remove, replace and test are known")
     }
-    guard let value = element["value"].map({ JSONTree($0) }) else {
-      throw JSONPatchError("\(location): \"value\" is missing")
+    if kind == .remove {
+      guard !path.isEmpty else { throw JSONPatchError("\(location): the whole document cannot be removed") }
+      return Operation(kind: .remove, path: path)
     }
-    switch name {
-    case "add": return .add(path: path, value: value)
-    case "replace": return .replace(path: path, value: value)
-    default: return .test(path: path, value: value)
-    }
+    guard let value = element["value"] else { throw JSONPatchError("\(location): \"value\" is missing") }
+    return Operation(kind: kind, path: path, value: JSONTree(value))
   }
 
   private static func tokens(_ pointer: String, location: String) throws(JSONPatchError) -> [String] {
@@ -114,39 +104,43 @@ public struct JSONPatch: Hashable, Sendable {
   private static func apply(_ operation: Operation, to tree: inout JSONTree) throws(JSONPatchError) {
     let path = operation.path
     let name = path.isEmpty ? "the whole document" : pointer(path)
-    switch operation {
-    case .test(_, let value):
+    switch operation.kind {
+    case .test:
       guard let found = find(path[...], in: tree) else { throw JSONPatchError("\(name) is not there") }
-      guard found.isEqual(value) else { throw JSONPatchError("\(name) is not what the patch tests for") }
-    case .add(_, let value):
-      guard change(path[...], of: &tree, { $0.insert($1, value) }) else {
-        throw JSONPatchError("nothing can be added at \(name)")
+      guard operation.value.map(found.isEqual) == true else {
+        throw JSONPatchError("\(name) is not what the patch tests for")
       }
-      if path.isEmpty { tree = value }
-    case .replace(_, let value):
-      guard change(path[...], of: &tree, { $0.replace($1, value) }) else {
-        throw JSONPatchError("\(name) is not there")
+    case .add, .replace, .remove:
+      guard let token = path.last else {
+        tree = operation.value ?? tree
+        return
       }
-      if path.isEmpty { tree = value }
-    case .remove:
-      guard change(path[...], of: &tree, { $0.remove($1) }) else { throw JSONPatchError("\(name) is not there") }
+      let isDone = change(path.dropLast(), of: &tree) { container in
+        if operation.kind == .add, let value = operation.value { return container.insert(value, at: token) }
+        guard container[token] != nil else { return false }
+        container[token] = operation.value
+        return true
+      }
+      guard isDone else {
+        throw JSONPatchError(operation.kind == .add ? "nothing can be added at \(name)" : "\(name) is not there")
+      }
     }
   }
 
   private static func find(_ path: ArraySlice<String>, in tree: JSONTree) -> JSONTree? {
     guard let token = path.first else { return tree }
-    return tree.child(token).flatMap { find(path.dropFirst(), in: $0) }
+    return tree[token].flatMap { find(path.dropFirst(), in: $0) }
   }
 
-  /// Changes the container of the path's last token.
-  /// - Returns: whether the path exists. True for the empty path, which the caller handles.
+  /// Changes the value at a path.
+  /// - Returns: false if the path does not exist, or `edit` has changed nothing.
   private static func change(
-    _ path: ArraySlice<String>, of tree: inout JSONTree, _ edit: (inout JSONTree, String) -> Bool
+    _ path: ArraySlice<String>, of tree: inout JSONTree, _ edit: (inout JSONTree) -> Bool
   ) -> Bool {
-    guard let token = path.first else { return true }
-    if path.count == 1 { return edit(&tree, token) }
-    guard var child = tree.child(token), change(path.dropFirst(), of: &child, edit) else { return false }
-    return tree.replace(token, child)
+    guard let token = path.first else { return edit(&tree) }
+    guard var child = tree[token], change(path.dropFirst(), of: &child, edit) else { return false }
+    tree[token] = child
+    return true
   }
 }
 
@@ -157,9 +151,36 @@ public struct JSONPatchError: Error, Hashable, Sendable, CustomStringConvertible
 }
 
 extension JSONTree {
-  /// The index of a member. If a key occurs twice, the last one counts, as everywhere in the adapter.
-  private static func index(of key: String, in members: [Member]) -> Int? {
-    members.lastIndex { $0.key.utf8.elementsEqual(key.utf8) }
+  /// The member or the element that a token of a path names. Setting nil removes it.
+  ///
+  /// If a key occurs twice, the last one counts, as everywhere in the adapter. All of that name are removed: otherwise an
+  /// earlier one would take effect.
+  fileprivate subscript(token: String) -> JSONTree? {
+    get {
+      switch self {
+      case .object(let members): members.last { $0.isNamed(token) }?.value
+      case .array(let elements): Self.position(token, below: elements.count).map { elements[$0] }
+      case .string, .literal: nil
+      }
+    }
+    set {
+      switch self {
+      case .object(var members):
+        if let newValue, let index = members.lastIndex(where: { $0.isNamed(token) }) {
+          members[index].value = newValue
+        } else if let newValue {
+          members.append(Member(key: token, value: newValue))
+        } else {
+          members.removeAll { $0.isNamed(token) }
+        }
+        self = .object(members)
+      case .array(var elements):
+        guard let index = Self.position(token, below: elements.count) else { return }
+        elements.replaceSubrange(index...index, with: newValue.map { [$0] } ?? [])
+        self = .array(elements)
+      case .string, .literal: break
+      }
+    }
   }
 
   /// An array index: digits without a leading zero.
@@ -168,38 +189,11 @@ extension JSONTree {
     return number
   }
 
-  fileprivate func child(_ token: String) -> JSONTree? {
+  /// Sets a member, or inserts an element before the one that the token names; `-` is the end.
+  /// - Returns: false where that is not possible.
+  fileprivate mutating func insert(_ value: JSONTree, at token: String) -> Bool {
     switch self {
-    case .object(let members): Self.index(of: token, in: members).map { members[$0].value }
-    case .array(let elements): Self.position(token, below: elements.count).map { elements[$0] }
-    case .string, .literal: nil
-    }
-  }
-
-  fileprivate mutating func replace(_ token: String, _ value: JSONTree) -> Bool {
-    switch self {
-    case .object(var members):
-      guard let index = Self.index(of: token, in: members) else { return false }
-      members[index].value = value
-      self = .object(members)
-    case .array(var elements):
-      guard let index = Self.position(token, below: elements.count) else { return false }
-      elements[index] = value
-      self = .array(elements)
-    case .string, .literal: return false
-    }
-    return true
-  }
-
-  fileprivate mutating func insert(_ token: String, _ value: JSONTree) -> Bool {
-    switch self {
-    case .object(var members):
-      if let index = Self.index(of: token, in: members) {
-        members[index].value = value
-      } else {
-        members.append(Member(key: token, value: value))
-      }
-      self = .object(members)
+    case .object: self[token] = value
     case .array(var elements):
       guard let index = token == "-" ? elements.count : Self.position(token, below: elements.count + 1) else {
         return false
@@ -210,20 +204,8 @@ extension JSONTree {
     }
     return true
   }
+}
 
-  fileprivate mutating func remove(_ token: String) -> Bool {
-    switch self {
-    case .object(var members):
-      guard Self.index(of: token, in: members) != nil else { return false }
-      // All of that name: otherwise an earlier one would take effect.
-      members.removeAll { $0.key.utf8.elementsEqual(token.utf8) }
-      self = .object(members)
-    case .array(var elements):
-      guard let index = Self.position(token, below: elements.count) else { return false }
-      elements.remove(at: index)
-      self = .array(elements)
-    case .string, .literal: return false
-    }
-    return true
-  }
+extension JSONTree.Member {
+  fileprivate func isNamed(_ name: String) -> Bool { key.utf8.elementsEqual(name.utf8) }
 }

@@ -2,7 +2,7 @@ public import Journey
 
 /// A JSON value that can be changed. Numbers and literals keep the text they were written with, objects the order of
 /// their members.
-public indirect enum JSONTree: Hashable, Sendable {
+public indirect enum JSONTree: Hashable, Sendable, Encodable {
   case object([Member])
   case array([JSONTree])
   case string(String)
@@ -12,11 +12,6 @@ public indirect enum JSONTree: Hashable, Sendable {
   public struct Member: Hashable, Sendable {
     public var key: String
     public var value: JSONTree
-
-    public init(key: String, value: JSONTree) {
-      self.key = key
-      self.value = value
-    }
   }
 
   public init(_ value: JSONValue) {
@@ -30,27 +25,17 @@ public indirect enum JSONTree: Hashable, Sendable {
 
   /// The value as JSON, without white space, or indented for people.
   public func bytes(indented: Bool = false) -> [UInt8] {
-    if indented { return Array(pretty(indent: "").utf8) }
-    var json = JSONWriter()
-    write(into: &json)
-    return json.bytes
+    indented ? Array(pretty(indent: "").utf8) : encodeJSON(self)
   }
 
-  func write(into json: inout JSONWriter) {
+  public func encode(to encoder: any Encoder) throws {
     switch self {
-    case .object(let members):
-      json.beginObject()
-      for member in members {
-        json.key(member.key)
-        member.value.write(into: &json)
-      }
-      json.endObject()
-    case .array(let elements):
-      json.beginArray()
-      for element in elements { element.write(into: &json) }
-      json.endArray()
-    case .string(let text): json.string(text)
-    case .literal(let text): json.raw(Array(text.utf8))
+    case .object(let members): try JSONObject(members.map { ($0.key, $0.value) }).encode(to: encoder)
+    case .array(let elements): try elements.encode(to: encoder)
+    case .string(let text): try text.encode(to: encoder)
+    case .literal(let text):
+      var container = encoder.singleValueContainer()
+      try container.encode(RawJSON(Array(text.utf8)))
     }
   }
 
@@ -64,10 +49,7 @@ public indirect enum JSONTree: Hashable, Sendable {
       return "{\n" + lines.joined(separator: ",\n") + "\n\(indent)}"
     case .array(let elements) where !elements.isEmpty:
       return "[\n" + elements.map { inner + $0.pretty(indent: inner) }.joined(separator: ",\n") + "\n\(indent)]"
-    default:
-      var json = JSONWriter()
-      write(into: &json)
-      return String(decoding: json.bytes, as: UTF8.self)
+    default: return String(decoding: encodeJSON(self), as: UTF8.self)
     }
   }
 

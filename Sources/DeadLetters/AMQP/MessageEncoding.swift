@@ -8,32 +8,16 @@ import Journey
 /// (U+0000) and bytes are written as `"base64"` instead of `"value"`, doubles as text, so that every bit pattern but a
 /// NaN's payload comes back.
 enum MessageEncoding {
-  static func json(_ headers: FieldTable) -> [UInt8] {
-    var json = JSONWriter()
-    write(headers, into: &json)
-    return json.bytes
-  }
+  static func json(_ headers: FieldTable) -> [UInt8] { encodeJSON(fields(headers)) }
 
   static func json(_ properties: MessageProperties) -> [UInt8] {
-    var json = JSONWriter()
-    json.beginObject()
-    for (name, path) in texts {
-      guard let text = properties[keyPath: path] else { continue }
-      json.key(name)
-      writeText(text, into: &json)
-    }
-    json.key("deliveryMode")
-    json.int(properties.isPersistent ? 2 : 1)
-    if let priority = properties.priority {
-      json.key("priority")
-      json.int(priority)
-    }
-    if let timestamp = properties.timestamp {
-      json.key("timestamp")
-      json.int(timestamp)
-    }
-    json.endObject()
-    return json.bytes
+    let members = texts.map { name, path in Member(name, properties[keyPath: path].map(text)) }
+    return encodeJSON(
+      JSONObject(
+        members + [
+          ("deliveryMode", properties.isPersistent ? 2 : 1), ("priority", properties.priority),
+          ("timestamp", properties.timestamp),
+        ]))
   }
 
   /// - Returns: nil if the JSON is not in this form.
@@ -69,62 +53,33 @@ enum MessageEncoding {
 
   // MARK: Writing
 
-  private static func write(_ table: FieldTable, into json: inout JSONWriter) {
-    json.beginArray()
-    for field in table.fields {
-      json.beginObject()
-      json.key("name")
-      writeText(field.name, into: &json)
-      write(field.value, into: &json)
-      json.endObject()
-    }
-    json.endArray()
+  private typealias Member = (String, (any Encodable)?)
+
+  private static func fields(_ table: FieldTable) -> [JSONObject] {
+    table.fields.map { JSONObject([("name", text($0.name))] + members($0.value)) }
   }
 
-  /// The members `type` and `value` or `base64` of an open object.
-  private static func write(_ value: FieldValue, into json: inout JSONWriter) {
-    json.member("type", value.typeName)
+  /// The members `type` and `value` or `base64`.
+  private static func members(_ value: FieldValue) -> [Member] {
+    func member(_ type: String, _ value: any Encodable) -> [Member] { [("type", type), ("value", value)] }
     switch value {
-    case .void: break
-    case .string(let text) where text.utf8.contains(0): json.member("base64", base64(Array(text.utf8)))
-    case .bytes(let bytes): json.member("base64", base64(bytes))
-    default:
-      json.key("value")
-      writePlain(value, into: &json)
+    case .void: return [("type", "void")]
+    case .bool(let bool): return member("bool", bool)
+    case .int(let number): return member("int", number)
+    case .timestamp(let number): return member("timestamp", number)
+    case .double(let number): return member("double", "\(number)")
+    case .string(let text) where text.utf8.contains(0):
+      return [("type", "string"), ("base64", base64(Array(text.utf8)))]
+    case .string(let text): return member("string", text)
+    case .bytes(let bytes): return [("type", "bytes"), ("base64", base64(bytes))]
+    case .decimal(let scale, let number): return member("decimal", ["scale": scale, "value": number] as JSONObject)
+    case .array(let values): return member("array", values.map { JSONObject(members($0)) })
+    case .table(let table): return member("table", fields(table))
     }
   }
 
-  private static func writePlain(_ value: FieldValue, into json: inout JSONWriter) {
-    switch value {
-    case .bool(let bool): json.bool(bool)
-    case .int(let number), .timestamp(let number): json.int(number)
-    case .double(let number): json.string("\(number)")
-    case .string(let text): json.string(text)
-    case .decimal(let scale, let number):
-      json.beginObject()
-      json.key("scale")
-      json.int(scale)
-      json.key("value")
-      json.int(number)
-      json.endObject()
-    case .array(let values):
-      json.beginArray()
-      for value in values {
-        json.beginObject()
-        write(value, into: &json)
-        json.endObject()
-      }
-      json.endArray()
-    case .table(let table): write(table, into: &json)
-    case .void, .bytes: json.null()
-    }
-  }
-
-  private static func writeText(_ text: String, into json: inout JSONWriter) {
-    guard text.utf8.contains(0) else { return json.string(text) }
-    json.beginObject()
-    json.member("base64", base64(Array(text.utf8)))
-    json.endObject()
+  private static func text(_ text: String) -> any Encodable {
+    text.utf8.contains(0) ? ["base64": base64(Array(text.utf8))] as JSONObject : text
   }
 
   private static func base64(_ bytes: [UInt8]) -> String { Data(bytes).base64EncodedString() }
@@ -177,22 +132,5 @@ enum MessageEncoding {
 
   private static func bytes(_ value: JSONValue) -> [UInt8]? {
     value["base64"]?.string.flatMap { Data(base64Encoded: $0) }.map { Array($0) }
-  }
-}
-
-extension FieldValue {
-  fileprivate var typeName: String {
-    switch self {
-    case .bool: "bool"
-    case .int: "int"
-    case .double: "double"
-    case .string: "string"
-    case .bytes: "bytes"
-    case .timestamp: "timestamp"
-    case .decimal: "decimal"
-    case .array: "array"
-    case .table: "table"
-    case .void: "void"
-    }
   }
 }

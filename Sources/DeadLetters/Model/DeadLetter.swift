@@ -15,7 +15,7 @@ public struct OriginalMessage: Hashable, Sendable {
   /// without credentials.
   public var headers: [UInt8]
   /// The names of headers that are dropped because they carry credentials.
-  public var redactedHeaders: [String]
+  public var redactedHeaders: [String] = []
   /// The whole body, or its beginning if the archive or the query has cut it.
   public var body: [UInt8]
   /// In bytes, as sent.
@@ -25,23 +25,6 @@ public struct OriginalMessage: Hashable, Sendable {
 
   /// Whether the archive has only the beginning of the body.
   public var isCut: Bool { bodyDigest != nil }
-
-  public init(
-    exchange: String, routingKey: String, messageID: String?, contentType: String?, properties: [UInt8],
-    headers: [UInt8],
-    redactedHeaders: [String] = [], body: [UInt8], bodySize: Int, bodyDigest: [UInt8]? = nil
-  ) {
-    self.exchange = exchange
-    self.routingKey = routingKey
-    self.messageID = messageID
-    self.contentType = contentType
-    self.properties = properties
-    self.headers = headers
-    self.redactedHeaders = redactedHeaders
-    self.body = body
-    self.bodySize = bodySize
-    self.bodyDigest = bodyDigest
-  }
 }
 
 /// A message that could not be applied, and why, as it arrives in the archive.
@@ -66,28 +49,6 @@ public struct DeadLetter: Hashable, Sendable {
   public var causedBy: UUID?
   /// The dead letter that a replay has published as this message, if the message names one. Not stored.
   public var replayOf: UUID?
-
-  public init(
-    message: OriginalMessage, orgID: UUID?, source: String?, type: String?, code: String, reason: String,
-    field: String?, value: String?,
-    attempts: Int, firstFailedAt: Timestamp, failedAt: Timestamp, replayCount: Int, causedBy: UUID?,
-    replayOf: UUID? = nil
-  ) {
-    self.message = message
-    self.orgID = orgID
-    self.source = source
-    self.type = type
-    self.code = code
-    self.reason = reason
-    self.field = field
-    self.value = value
-    self.attempts = attempts
-    self.firstFailedAt = firstFailedAt
-    self.failedAt = failedAt
-    self.replayCount = replayCount
-    self.causedBy = causedBy
-    self.replayOf = replayOf
-  }
 }
 
 /// The state of a dead letter.
@@ -111,20 +72,6 @@ public struct ArchivedDeadLetter: Hashable, Sendable {
   public var receivedAt: Timestamp
   public var settledAt: Timestamp?
   public var replayID: Int?
-
-  public init(
-    id: UUID, deadLetter: DeadLetter, state: DeadLetterState, sameFailures: Int, receivedAt: Timestamp,
-    settledAt: Timestamp?,
-    replayID: Int?
-  ) {
-    self.id = id
-    self.deadLetter = deadLetter
-    self.state = state
-    self.sameFailures = sameFailures
-    self.receivedAt = receivedAt
-    self.settledAt = settledAt
-    self.replayID = replayID
-  }
 }
 
 /// Selects dead letters. Conditions that are nil do not apply.

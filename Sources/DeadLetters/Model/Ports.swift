@@ -17,11 +17,6 @@ public protocol DeadLetterSource: Sendable {
 public struct ReceivedDeadLetter: Sendable {
   public var token: AckToken
   public var deadLetter: DeadLetter
-
-  public init(token: AckToken, deadLetter: DeadLetter) {
-    self.token = token
-    self.deadLetter = deadLetter
-  }
 }
 
 /// Where dead letters are kept: an adapter over a database.
@@ -41,12 +36,6 @@ public struct StoredDeadLetters: Hashable, Sendable {
   public var reopened = 0
   /// Copies of what is archived.
   public var known = 0
-
-  public init(new: Int = 0, reopened: Int = 0, known: Int = 0) {
-    self.new = new
-    self.reopened = reopened
-    self.known = known
-  }
 }
 
 /// A dead letter that a replay has claimed.
@@ -59,14 +48,6 @@ public struct ReplayItem: Hashable, Sendable {
   public var editedID: UUID?
   /// The dead letter from which this one was edited.
   public var causedBy: UUID?
-
-  public init(deadLetterID: UUID, message: OriginalMessage, replayCount: Int, editedID: UUID?, causedBy: UUID?) {
-    self.deadLetterID = deadLetterID
-    self.message = message
-    self.replayCount = replayCount
-    self.editedID = editedID
-    self.causedBy = causedBy
-  }
 }
 
 /// The outcome of publishing a dead letter.

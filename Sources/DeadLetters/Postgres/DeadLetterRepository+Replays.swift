@@ -5,7 +5,7 @@ extension DeadLetterRepository {
   public func failedAgain(_ replays: [Int]) async throws -> [Int: Int] {
     try await worker.perform { connection in
       let result = try connection.execute(
-        failedAgainStatement, PostgresParameters { $0.int4s(replays.map { Int32(clamping: $0) }) })
+        failedAgainStatement, [.int4s(replays.map { Int32(clamping: $0) })])
       var counts: [Int: Int] = [:]
       for row in 0..<result.rowCount { counts[Int(try result.int32(row, 0))] = Int(try result.int64(row, 1)) }
       return counts

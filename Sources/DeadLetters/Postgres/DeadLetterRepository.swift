@@ -58,11 +58,7 @@ public struct DeadLetterRepository: Sendable {
     try await worker.perform { connection in
       let result = try connection.execute(
         Statements.list,
-        DeadLetterSQL.parameters(filter) {
-          $0.uuid(before)
-          $0.int4(Int32(clamping: limit))
-          $0.int4(withBodies ? Int32(clamping: bodyBytes) : -1)
-        })
+        DeadLetterSQL.parameters(filter, [.uuid(before), .int4(limit), .int4(withBodies ? bodyBytes : -1)]))
       return try (0..<result.rowCount).map { try DeadLetterSQL.deadLetter(result, $0) }
     }
   }
@@ -74,7 +70,7 @@ public struct DeadLetterRepository: Sendable {
   /// The states of dead letters; unknown ids are omitted.
   public func states(of deadLetters: [UUID]) async throws -> [UUID: DeadLetterState] {
     try await worker.perform { connection in
-      let result = try connection.execute(Statements.statesOf, PostgresParameters { $0.uuids(deadLetters) })
+      let result = try connection.execute(Statements.statesOf, [.uuids(deadLetters)])
       return try (0..<result.rowCount).reduce(into: [:]) { states, row in
         states[try result.uuid(row, 0)] = DeadLetterState(rawValue: try result.text(row, 1))
       }
@@ -84,7 +80,7 @@ public struct DeadLetterRepository: Sendable {
   /// The history of a dead letter, the oldest entry first.
   public func history(of deadLetter: UUID) async throws -> [DeadLetterLogEntry] {
     try await worker.perform { connection in
-      let result = try connection.execute(Statements.history, PostgresParameters { $0.uuid(deadLetter) })
+      let result = try connection.execute(Statements.history, [.uuid(deadLetter)])
       return try (0..<result.rowCount).map { row in
         DeadLetterLogEntry(
           at: Timestamp(microseconds: try result.timestamp(row, 0)), action: try result.text(row, 1),
@@ -98,13 +94,7 @@ public struct DeadLetterRepository: Sendable {
   /// A part of an archived body; empty beyond its end. Large bodies are read in parts to limit memory.
   public func body(of deadLetter: UUID, from offset: Int, count: Int) async throws -> [UInt8] {
     try await worker.perform { connection in
-      let result = try connection.execute(
-        Statements.body,
-        PostgresParameters {
-          $0.uuid(deadLetter)
-          $0.int4(Int32(clamping: offset))
-          $0.int4(Int32(clamping: count))
-        })
+      let result = try connection.execute(Statements.body, [.uuid(deadLetter), .int4(offset), .int4(count)])
       return result.rowCount == 0 ? [] : try result.bytes(0, 0)
     }
   }
@@ -115,10 +105,7 @@ public struct DeadLetterRepository: Sendable {
     var filter = filter
     filter.states = [.new]
     return try await worker.perform { [filter, actor] connection in
-      let parameters = DeadLetterSQL.parameters(filter) {
-        $0.text(actor)
-        $0.text(why)
-      }
+      let parameters = DeadLetterSQL.parameters(filter, [.text(actor), .text(why)])
       return try connection.execute(Statements.discard, parameters, inBatchesOf: Self.batch)
     }
   }
@@ -139,15 +126,8 @@ public struct DeadLetterRepository: Sendable {
       try connection.transaction {
         let inserted = try connection.execute(PostgresDeadLetterArchive.insert, DeadLetterRow.parameters(rows))
         let ids = try (0..<inserted.rowCount).map { try inserted.uuid($0, 0) }
-        _ = try connection.execute(
-          Statements.log,
-          PostgresParameters {
-            $0.uuids(ids)
-            $0.text("imported")
-            $0.text(actor)
-            $0.text(nil)
-            $0.text(nil)
-          })
+        try connection.execute(
+          Statements.log, [.uuids(ids), .text("imported"), .text(actor), .text(nil), .text(nil)])
         return ids.count
       }
     }
@@ -158,13 +138,7 @@ public struct DeadLetterRepository: Sendable {
     try await worker.perform { [actor] connection in
       _ = try connection.execute(
         Statements.log,
-        PostgresParameters {
-          $0.uuids([UUID?.none])
-          $0.text("exported")
-          $0.text(actor)
-          $0.text(why)
-          $0.text(count.of("dead letter"))
-        })
+        [.uuids([nil]), .text("exported"), .text(actor), .text(why), .text(count.of("dead letter"))])
     }
   }
 

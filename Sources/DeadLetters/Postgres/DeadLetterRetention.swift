@@ -42,12 +42,8 @@ public struct DeadLetterRetention: Sendable {
     _ statement: PostgresStatement, before: Int64?, why: String, _ connection: PostgresConnection
   ) throws(PostgresError) -> Int {
     guard let before else { return 0 }
-    let parameters = PostgresParameters {
-      $0.timestamptz(before)
-      $0.text(actor)
-      $0.text(why)
-    }
-    return try connection.execute(statement, parameters, inBatchesOf: Self.batch)
+    return try connection.execute(
+      statement, [.timestamptz(before), .text(actor), .text(why)], inBatchesOf: Self.batch)
   }
 
   /// Dead letters per statement: well within the statement timeout, and without long locks.
@@ -77,10 +73,7 @@ extension DeadLetterRepository {
     if filter.states.isEmpty { filter.states = DeadLetterState.allCases }
     filter.states.removeAll { $0 == .replaying }
     return try await worker.perform { [filter, actor] connection in
-      let parameters = DeadLetterSQL.parameters(filter) {
-        $0.text(actor)
-        $0.text(why)
-      }
+      let parameters = DeadLetterSQL.parameters(filter, [.text(actor), .text(why)])
       return try connection.execute(DeadLetterDeletion.asked, parameters, inBatchesOf: DeadLetterDeletion.batch)
     }
   }

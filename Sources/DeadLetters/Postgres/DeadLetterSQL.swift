@@ -19,25 +19,13 @@ enum DeadLetterSQL {
       OR position(convert_to($9::text, 'UTF8') IN d.body) > 0)
     """
 
-  static func add(_ filter: DeadLetterFilter, to parameters: inout PostgresParameters) {
-    parameters.uuids(filter.ids)
-    parameters.texts(filter.states.map(\.rawValue))
-    parameters.text(filter.code)
-    parameters.text(filter.source)
-    parameters.text(filter.type)
-    parameters.uuid(filter.orgID)
-    parameters.timestamptz(filter.since?.microseconds)
-    parameters.timestamptz(filter.until?.microseconds)
-    parameters.text(filter.text)
-  }
-
-  static func parameters(_ filter: DeadLetterFilter, _ more: (inout PostgresParameters) -> Void = { _ in })
-    -> PostgresParameters
-  {
-    PostgresParameters {
-      add(filter, to: &$0)
-      more(&$0)
-    }
+  static func parameters(_ filter: DeadLetterFilter, _ more: [PostgresParameters.Value] = []) -> PostgresParameters {
+    PostgresParameters(
+      [
+        .uuids(filter.ids), .texts(filter.states.map(\.rawValue)), .text(filter.code), .text(filter.source),
+        .text(filter.type), .uuid(filter.orgID), .timestamptz(filter.since?.microseconds),
+        .timestamptz(filter.until?.microseconds), .text(filter.text),
+      ] + more)
   }
 
   /// A page with bodies ends with the dead letter that reaches this size, which limits memory and a statement's time.

@@ -37,7 +37,7 @@ public struct PostgresDeadLetterArchive: DeadLetterArchive {
   ) throws(PostgresError) -> [UUID: [UInt8]] {
     let ids = deadLetters.compactMap(\.replayOf)
     guard !ids.isEmpty else { return [:] }
-    let result = try connection.execute(archived, PostgresParameters { $0.uuids(ids) })
+    let result = try connection.execute(archived, [.uuids(ids)])
     var found: [UUID: [UInt8]] = [:]
     for row in 0..<result.rowCount { found[try result.uuid(row, 0)] = try result.bytes(row, 1) }
     return found
@@ -49,9 +49,9 @@ public struct PostgresDeadLetterArchive: DeadLetterArchive {
   {
     guard !rows.isEmpty else { return StoredDeadLetters() }
     let answers = try connection.pipeline([
-      (.begin, PostgresParameters()), (insert, DeadLetterRow.parameters(rows)),
+      (.begin, []), (insert, DeadLetterRow.parameters(rows)),
       (lock, lockParameters(rows)), (reopen, reopenParameters(rows, actor: actor)),
-      (.commit, PostgresParameters()),
+      (.commit, []),
     ])
     let new = answers[1].rowCount, reopened = answers[3].rowCount
     return StoredDeadLetters(new: new, reopened: reopened, known: rows.count - new - reopened)

@@ -23,22 +23,11 @@ public final class ReplayClaim: ReplayStore {
   public func claimed(after deadLetter: UUID?, limit: Int) async throws(StoreError) -> [ReplayItem] {
     try await perform { [self] connection in
       try hold(connection)
-      let result = try connection.execute(
-        Statements.claimed,
-        PostgresParameters {
-          $0.int4(id)
-          $0.uuid(deadLetter)
-          $0.int4(Int32(clamping: limit))
-        })
+      let result = try connection.execute(Statements.claimed, [.int4(id), .uuid(deadLetter), .int4(limit)])
       if result.rowCount > 0 {
         let last = try result.uuid(result.rowCount - 1, 0)
         // Before they are published, so that a later give-back knows that they may have been published.
-        _ = try connection.execute(
-          Statements.mark,
-          PostgresParameters {
-            $0.int4(id)
-            $0.uuid(last)
-          })
+        try connection.execute(Statements.mark, [.int4(id), .uuid(last)])
       }
       return try (0..<result.rowCount).map { row in
         let deadLetter = try DeadLetterSQL.deadLetter(result, row, body: DeadLetterSQL.columnCount)
@@ -64,27 +53,14 @@ public final class ReplayClaim: ReplayStore {
     guard !confirmed.isEmpty || !failed.isEmpty else { return }
     try await perform { [confirmed, failed, id, actor, why] connection in
       _ = try connection.pipeline([
-        (.begin, PostgresParameters()),
-        (Statements.lock, PostgresParameters { $0.uuids(confirmed + failed.map(\.id)) }),
-        (
-          Statements.confirmed,
-          PostgresParameters {
-            $0.uuids(confirmed)
-            $0.int4(id)
-            $0.text(actor)
-            $0.text(why)
-          }
-        ),
+        (.begin, []),
+        (Statements.lock, [.uuids(confirmed + failed.map(\.id))]),
+        (Statements.confirmed, [.uuids(confirmed), .int4(id), .text(actor), .text(why)]),
         (
           Statements.failed,
-          PostgresParameters {
-            $0.uuids(failed) { $0.id }
-            $0.int4(id)
-            $0.texts(failed) { $0.why }
-            $0.text(actor)
-            $0.text(why)
-          }
-        ), (.commit, PostgresParameters()),
+          [.uuids(failed.map(\.id)), .int4(id), .texts(failed.map(\.why)), .text(actor), .text(why)]
+        ),
+        (.commit, []),
       ])
     }
   }

@@ -27,16 +27,15 @@ public struct ReplayRepository: Sendable {
   public func count(_ request: ReplayRequest) async throws -> ReplayCount {
     try await worker.perform { connection in
       let result = try connection.execute(
-        Statements.count, DeadLetterSQL.parameters(request.filter) { add(request, to: &$0) })
+        Statements.count, DeadLetterSQL.parameters(request.filter, skipping(request)))
       return ReplayCount(
         claimed: Int(try result.int64(0, 0)), held: Int(try result.int64(0, 1)), tooLarge: Int(try result.int64(0, 2)))
     }
   }
 
   /// Parameters 10 and 11: what the replay skips.
-  private func add(_ request: ReplayRequest, to parameters: inout PostgresParameters) {
-    parameters.int4(request.loopGuard.map { Int32(clamping: $0) })
-    parameters.int8(Int64(request.maxBodyBytes(maxBodyBytes)))
+  private func skipping(_ request: ReplayRequest) -> [PostgresParameters.Value] {
+    [.int4(request.loopGuard.map { Int32(clamping: $0) }), .int8(Int64(request.maxBodyBytes(maxBodyBytes)))]
   }
 
   /// Claims the dead letters, a few thousand per transaction.
@@ -45,13 +44,10 @@ public struct ReplayRepository: Sendable {
     try await worker.perform { connection in
       let created = try connection.execute(
         Statements.create,
-        PostgresParameters {
-          $0.text(actor)
-          $0.text(request.why)
-          $0.jsonb(encodeJSON(request.filter.record))
-          $0.jsonb(request.edit?.source)
-          $0.float8(request.rate)
-        })
+        [
+          .text(actor), .text(request.why), .jsonb(encodeJSON(request.filter.record)), .jsonb(request.edit?.source),
+          .float8(request.rate),
+        ])
       let id = try created.int32(0, 0)
       guard try Self.lock(id, on: connection) else { throw ReplayBusy(id: Int(id)) }
       var claimed = 0
@@ -71,23 +67,12 @@ public struct ReplayRepository: Sendable {
     try connection.transaction {
       let picked = try connection.execute(
         Statements.pick,
-        DeadLetterSQL.parameters(request.filter) {
-          add(request, to: &$0)
-          $0.uuid(after)
-          $0.int4(id)
-        })
+        DeadLetterSQL.parameters(request.filter, skipping(request) + [.uuid(after), .int4(id)]))
       let ids = try (0..<picked.rowCount).map { try picked.uuid($0, 0) }
       guard !ids.isEmpty else { return [] }
       var random = IDRandom()
-      var editedIDs: [UUID?] = []
-      for _ in ids { editedIDs.append(request.edit == nil ? nil : UUID.v7(at: clock.now(), using: &random)) }
-      _ = try connection.execute(
-        Statements.claim,
-        PostgresParameters {
-          $0.uuids(ids)
-          $0.uuids(editedIDs)
-          $0.int4(id)
-        })
+      let editedIDs = ids.map { _ in request.edit == nil ? nil : UUID.v7(at: clock.now(), using: &random) }
+      try connection.execute(Statements.claim, [.uuids(ids), .uuids(editedIDs), .int4(id)])
       return ids
     }
   }
@@ -95,7 +80,7 @@ public struct ReplayRepository: Sendable {
   /// Replays that were interrupted or are under way, the oldest first.
   public func open() async throws -> [OpenReplay] {
     try await worker.perform { connection in
-      let result = try connection.execute(Statements.open, PostgresParameters { $0.int4(Self.lockClass) })
+      let result = try connection.execute(Statements.open, [.int4(Self.lockClass)])
       return try (0..<result.rowCount).map { row in
         OpenReplay(
           id: Int(try result.int32(row, 0)), actor: try result.text(row, 1),
@@ -110,10 +95,7 @@ public struct ReplayRepository: Sendable {
 
   /// Records the end of a replay that has nothing left.
   public func finish(_ id: Int) async throws {
-    try await worker.perform { connection in
-      _ = try connection.execute(Statements.finish, PostgresParameters { $0.int4(Int32(clamping: id)) })
-      _ = try connection.execute(Statements.unlock, Self.lockParameters(Int32(clamping: id)))
-    }
+    try await worker.perform { try Self.end(id, on: $0) }
   }
 
   /// Reopens the dead letters that a replay has claimed and not finished, and ends it.
@@ -122,21 +104,9 @@ public struct ReplayRepository: Sendable {
   public func giveBack(_ id: Int, why: String?) async throws -> Int {
     try await worker.perform { [actor] connection in
       guard try Self.lock(Int32(clamping: id), on: connection) else { throw ReplayBusy(id: id) }
-      var count = 0
-      while true {
-        let page = try connection.execute(
-          Statements.giveBack,
-          PostgresParameters {
-            $0.int4(Int32(clamping: id))
-            $0.text(actor)
-            $0.text(why)
-          }
-        ).affectedRows
-        count += page
-        if page < Self.batch { break }
-      }
-      _ = try connection.execute(Statements.finish, PostgresParameters { $0.int4(Int32(clamping: id)) })
-      _ = try connection.execute(Statements.unlock, Self.lockParameters(Int32(clamping: id)))
+      let count = try connection.execute(
+        Statements.giveBack, [.int4(id), .text(actor), .text(why)], inBatchesOf: Self.batch)
+      try Self.end(id, on: connection)
       return count
     }
   }
@@ -147,14 +117,13 @@ public struct ReplayRepository: Sendable {
   }
 
   static func lock(_ id: Int32, on connection: PostgresConnection) throws(PostgresError) -> Bool {
-    try connection.execute(Statements.lock, lockParameters(id)).bool(0, 0)
+    try connection.execute(Statements.lock, [.int4(lockClass), .int4(id)]).bool(0, 0)
   }
 
-  private static func lockParameters(_ id: Int32) -> PostgresParameters {
-    PostgresParameters {
-      $0.int4(lockClass)
-      $0.int4(id)
-    }
+  /// Records the end of a replay that has nothing left, and releases its lock.
+  private static func end(_ id: Int, on connection: PostgresConnection) throws(PostgresError) {
+    try connection.execute(Statements.finish, [.int4(id)])
+    try connection.execute(Statements.unlock, [.int4(lockClass), .int4(id)])
   }
 
   /// Dead letters per transaction: as many as can be changed well within the statement timeout.

@@ -40,12 +40,6 @@ public struct ReplayCount: Hashable, Sendable {
   /// Those that the loop guard skips.
   public var held: Int
   public var tooLarge: Int
-
-  public init(claimed: Int, held: Int, tooLarge: Int) {
-    self.claimed = claimed
-    self.held = held
-    self.tooLarge = tooLarge
-  }
 }
 
 /// A replay that has not finished.

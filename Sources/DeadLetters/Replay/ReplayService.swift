@@ -35,21 +35,6 @@ public struct ReplayService: Sendable {
     public var edit: JSONPatch?
     public var rate: Double?
     public var why: String?
-
-    /// - Parameters:
-    ///   - rate: nil: the one that the replay was started with.
-    ///   - why: nil: the one that the replay was started with.
-    public init(resuming open: OpenReplay, rate: Double? = nil, why: String? = nil) {
-      self.init(id: open.id, claimed: open.remaining, edit: open.edit, rate: rate ?? open.rate, why: why ?? open.why)
-    }
-
-    init(id: Int, claimed: Int, edit: JSONPatch?, rate: Double?, why: String?) {
-      self.id = id
-      self.claimed = claimed
-      self.edit = edit
-      self.rate = rate
-      self.why = why
-    }
   }
 
   /// How a run ended.
@@ -132,5 +117,14 @@ public struct ReplayService: Sendable {
     // A cancelled task, too, ends the replay that it has finished.
     try await Task { [repository] in try await repository.finish(replay.id) }.value
     return Outcome(progress: progress)
+  }
+}
+
+extension ReplayService.Replay {
+  /// - Parameters:
+  ///   - rate: nil: the one that the replay was started with.
+  ///   - why: nil: the one that the replay was started with.
+  public init(resuming open: OpenReplay, rate: Double? = nil, why: String? = nil) {
+    self.init(id: open.id, claimed: open.remaining, edit: open.edit, rate: rate ?? open.rate, why: why ?? open.why)
   }
 }

@@ -16,14 +16,8 @@ public struct ReplayStatus: Sendable, Encodable {
   /// Confirmed dead letters that left the queues and did not come back.
   private(set) var passed = 0
   /// When the ingest queue was first seen empty after the last dead letter had been published to it.
-  private var emptiedAt: ContinuousClock.Instant?
-  private var isSettled = false
-
-  init(id: Int, claimed: Int, skipped: Int) {
-    self.id = id
-    self.claimed = claimed
-    self.skipped = skipped
-  }
+  private(set) var emptiedAt: ContinuousClock.Instant?
+  private(set) var isSettled = false
 
   /// Confirmed dead letters that have neither passed nor come back.
   var waiting: Int { max(0, progress.confirmed - failedAgain - passed) }

@@ -181,11 +181,11 @@ struct DLQReplay: Command {
     } else {
       try await wait.untilPublishing { try await service.waitForBroker(seconds: wait.seconds) }
     }
-    var results: [(ReplayService.Replay, ReplayCount, DeadLetterReplay.Progress)] = []
+    var results: [(ReplayService.Replay, ReplayCount?, DeadLetterReplay.Progress)] = []
     for replay in interrupted.map({ ReplayService.Replay(resuming: $0, rate: rate, why: reason) }) {
       if !output.json { Output.line("replay \(replay.id): \(replay.claimed.of("dead letter")) left") }
       let progress = try await run(replay, service)
-      results.append((replay, ReplayCount(claimed: replay.claimed, held: 0, tooLarge: 0), progress))
+      results.append((replay, nil, progress))
       if !progress.isComplete { break }
     }
     try finish(results)
@@ -225,7 +225,7 @@ struct DLQReplay: Command {
   }
 
   private func finish(
-    _ results: [(replay: ReplayService.Replay, count: ReplayCount, progress: DeadLetterReplay.Progress)]
+    _ results: [(replay: ReplayService.Replay, count: ReplayCount?, progress: DeadLetterReplay.Progress)]
   )
     throws
   {
@@ -233,7 +233,8 @@ struct DLQReplay: Command {
       printJSON(
         results.map { replay, count, progress -> JSONObject in
           [
-            "replay": replay.id, "letters": replay.claimed, "heldByLoopGuard": count.held, "tooLarge": count.tooLarge,
+            "replay": replay.id, "letters": replay.claimed, "heldByLoopGuard": count?.held ?? 0,
+            "tooLarge": count?.tooLarge ?? 0,
             "confirmed": progress.confirmed, "failed": progress.failed, "left": replay.claimed - progress.done,
             "complete": progress.isComplete,
           ]

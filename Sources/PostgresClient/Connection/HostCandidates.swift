@@ -15,8 +15,7 @@ enum HostCandidates {
     guard count > 0 else { return [[:]] }
     guard addresses.isEmpty || hosts.isEmpty || addresses.count == hosts.count, ports.count <= 1 || ports.count == count
     else {
-      throw PostgresError(
-        .permanent, operation: "read connection string", "the numbers of hosts, addresses and ports differ")
+      throw PostgresError.invalidString("the numbers of hosts, addresses and ports differ")
     }
     var candidates: [Candidate] = []
     for index in 0..<count {

@@ -18,19 +18,12 @@ public struct PostgresLink: Hashable, Sendable {
   public var verification: Verification
   /// The effective `sslmode`, from the connection string or from `PGSSLMODE`.
   public var mode: String
-
-  public init(isLocal: Bool, isEncrypted: Bool, verification: Verification, mode: String) {
-    self.isLocal = isLocal
-    self.isEncrypted = isEncrypted
-    self.verification = verification
-    self.mode = mode
-  }
 }
 
 extension PostgresConnection {
   public var link: PostgresLink {
     let pointer = libpq.pointer
-    let options = Self.options(of: pointer)
+    let options = libpqOptions(PQconninfo(pointer)).compactMapValues(\.self)
     let host = PQhost(pointer).map { String(cString: $0) } ?? "",
       address = PQhostaddr(pointer).map { String(cString: $0) } ?? ""
     let isLocal = host.hasPrefix("/") || host.hasPrefix("@") || address.hasPrefix("127.") || address == "::1"
@@ -49,21 +42,5 @@ extension PostgresConnection {
 
   private static var standardAuthority: String {
     (getenv("HOME").map { String(cString: $0) } ?? "") + "/.postgresql/root.crt"
-  }
-
-  /// The options in use without the secrets, including those from the environment.
-  private static func options(of pointer: OpaquePointer) -> [String: String] {
-    guard let list = PQconninfo(pointer) else { return [:] }
-    defer { PQconninfoFree(list) }
-    var options: [String: String] = [:]
-    var entry = list
-    while let keyword = entry.pointee.keyword {
-      let name = String(cString: keyword)
-      if name == "sslmode" || name == "sslrootcert", let value = entry.pointee.val {
-        options[name] = String(cString: value)
-      }
-      entry += 1
-    }
-    return options
   }
 }

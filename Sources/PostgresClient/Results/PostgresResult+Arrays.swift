@@ -8,32 +8,14 @@ extension PostgresResult {
   public func uuids(_ row: Int, _ column: Int) throws(PostgresError) -> [UUID?] {
     try array(row, column, "uuid[]", OID.uuidArray) { $0.uuid }
   }
-  func int4s(_ row: Int, _ column: Int) throws(PostgresError) -> [Int32?] {
-    try array(row, column, "int4[]", OID.int4Array) { $0.integer(Int32.self) }
-  }
-  func int8s(_ row: Int, _ column: Int) throws(PostgresError) -> [Int64?] {
-    try array(row, column, "int8[]", OID.int8Array) { $0.integer(Int64.self) }
-  }
-  func doubles(_ row: Int, _ column: Int) throws(PostgresError) -> [Double?] {
-    try array(row, column, "float8[]", OID.float8Array) { $0.integer(UInt64.self).map { Double(bitPattern: $0) } }
-  }
-  func bools(_ row: Int, _ column: Int) throws(PostgresError) -> [Bool?] {
-    try array(row, column, "bool[]", OID.boolArray) { $0.first.map { $0 != 0 } }
-  }
   /// Microseconds since 1970-01-01T00:00:00Z.
   public func timestamps(_ row: Int, _ column: Int) throws(PostgresError) -> [Int64?] {
     try array(row, column, "timestamptz[]", OID.timestamptzArray) {
       $0.integer(Int64.self).map(PostgresEpoch.fromServer)
     }
   }
-  func byteas(_ row: Int, _ column: Int) throws(PostgresError) -> [[UInt8]?] {
-    try array(row, column, "bytea[]", OID.byteaArray) { [UInt8]($0) }
-  }
-  func jsonbs(_ row: Int, _ column: Int) throws(PostgresError) -> [[UInt8]?] {
-    try array(row, column, "jsonb[]", OID.jsonbArray) { $0.first == 1 ? [UInt8]($0.dropFirst()) : nil }
-  }
 
-  private func array<Value>(
+  func array<Value>(
     _ row: Int, _ column: Int, _ wanted: String, _ type: UInt32, _ element: (UnsafeRawBufferPointer) -> Value?
   ) throws(PostgresError) -> [Value?] {
     let values = try decode(row, column, wanted, type) { bytes, _ in Self.elements(bytes, element) }

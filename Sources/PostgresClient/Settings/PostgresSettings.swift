@@ -3,7 +3,7 @@ import ConnectionThreads
 import Glibc
 
 /// How to reach a server, and the time limits. Contains the password, which no way of printing it reveals.
-public struct PostgresSettings: Sendable {
+public struct PostgresSettings: Sendable, CustomStringConvertible {
   /// Shown in `pg_stat_activity`. Default: `client-journey-adapter`.
   public var applicationName: String
   /// The role of each transaction (`SET LOCAL ROLE`); nil: the login. Outside a transaction, the session has the
@@ -52,15 +52,14 @@ public struct PostgresSettings: Sendable {
     self.role = role
     if let text = options["connect_timeout"] {
       guard let seconds = Int(text) else {
-        throw PostgresError(
-          .permanent, operation: "read connection string", "connect_timeout is not a whole number of seconds")
+        throw PostgresError.invalidString("connect_timeout is not a whole number of seconds")
       }
       if seconds > 0 { connectTimeout = .seconds(seconds) }
       options["connect_timeout"] = nil
     }
     // libpq checks ports only when it connects, and then a typing error looks like an unreachable server.
     for port in (options["port"] ?? "").split(separator: ",") where !(1...65_535).contains(Int(port) ?? 0) {
-      throw PostgresError(.permanent, operation: "read connection string", "the port is not a number from 1 to 65535")
+      throw PostgresError.invalidString("the port is not a number from 1 to 65535")
     }
     try Self.checkFiles(options)
     // A password read from a file often ends with a line break.
@@ -92,9 +91,7 @@ public struct PostgresSettings: Sendable {
       let tail = rest[authority.endIndex...], database = tail.prefix { $0 != "?" },
         marks = authority.count { $0 == "@" }
       guard marks <= 1, !(marks == 0 ? database : tail).contains("@") else {
-        throw PostgresError(
-          .permanent, operation: "read connection string",
-          "a '@' stands where none can be; \(ConnectionStringFault.encoding)")
+        throw PostgresError.invalidString("a '@' stands where none can be; \(ConnectionStringFault.encoding)")
       }
     }
   }
@@ -104,17 +101,10 @@ public struct PostgresSettings: Sendable {
     guard let list = PQconninfoParse(conninfo, &message) else {
       defer { PQfreemem(message) }
       let said = message.map { String(cString: $0) } ?? ""
-      throw PostgresError(
-        .permanent, operation: "read connection string", ConnectionStringFault.words(said, in: conninfo, known: known))
+      throw PostgresError.invalidString(
+        ConnectionStringFault.words(said, in: conninfo, known: Set(libpqOptions(PQconndefaults()).keys)))
     }
-    defer { PQconninfoFree(list) }
-    var options: [String: String] = [:]
-    var entry = list
-    while let keyword = entry.pointee.keyword {
-      if let value = entry.pointee.val { options[String(cString: keyword)] = String(cString: value) }
-      entry += 1
-    }
-    return options
+    return libpqOptions(list).compactMapValues(\.self)
   }
 
   /// libpq checks these files only once a server has replied, and some of them not even then.
@@ -125,26 +115,12 @@ public struct PostgresSettings: Sendable {
       if name == "sslrootcert" && path == "system" || name == "sslkey" && !path.hasPrefix("/") && path.contains(":") {
         continue
       }
-      throw PostgresError(
-        .permanent, operation: "read connection string", "the file that \(name) names is not there, or cannot be read")
+      throw PostgresError.invalidString("the file that \(name) names is not there, or cannot be read")
     }
-  }
-
-  /// libpq's parameters.
-  private static var known: Set<String> {
-    guard let list = PQconndefaults() else { return [] }
-    defer { PQconninfoFree(list) }
-    var names: Set<String> = []
-    var entry = list
-    while let keyword = entry.pointee.keyword {
-      names.insert(String(cString: keyword))
-      entry += 1
-    }
-    return names
   }
 
   /// User, hosts, database and TLS mode as a URI, for logs.
-  public var safeDescription: String {
+  public var description: String {
     let hosts = (options["host"] ?? options["hostaddr"] ?? "").split(separator: ",", omittingEmptySubsequences: false)
     let ports = (options["port"] ?? "").split(separator: ",", omittingEmptySubsequences: false)
     let authorities = hosts.enumerated().map { index, host in
@@ -159,11 +135,10 @@ public struct PostgresSettings: Sendable {
   }
 }
 
-extension PostgresSettings: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
-  public var description: String { safeDescription }
-  public var debugDescription: String { safeDescription }
+extension PostgresSettings: CustomDebugStringConvertible, CustomReflectable {
+  public var debugDescription: String { description }
   // Otherwise `dump` and loggers that use reflection would find the password.
-  public var customMirror: Mirror { Mirror(self, children: ["connection": safeDescription]) }
+  public var customMirror: Mirror { Mirror(self, children: ["connection": description]) }
 }
 
 /// A notice or warning from the server.
@@ -180,5 +155,23 @@ extension Duration {
   var wholeMilliseconds: Int64 {
     let nanoseconds = wholeNanoseconds
     return nanoseconds <= 0 ? 0 : max(1, nanoseconds / 1_000_000)
+  }
+}
+
+/// The values of libpq's options by their keywords. Frees the list; nil is an empty one.
+func libpqOptions(_ list: UnsafeMutablePointer<PQconninfoOption>?) -> [String: String?] {
+  defer { PQconninfoFree(list) }
+  var options: [String: String?] = [:]
+  var entry = list
+  while let option = entry?.pointee, let keyword = option.keyword {
+    options.updateValue(option.val.map { String(cString: $0) }, forKey: String(cString: keyword))
+    entry = entry?.successor()
+  }
+  return options
+}
+
+extension PostgresError {
+  static func invalidString(_ message: String, file: String = #fileID, line: Int = #line) -> PostgresError {
+    PostgresError(.permanent, operation: "read connection string", message, file: file, line: line)
   }
 }

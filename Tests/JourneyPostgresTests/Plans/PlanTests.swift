@@ -1,11 +1,11 @@
 import TestSupport
-import DeadLetters
 import FoundationEssentials
 import Journey
 import PostgresClient
 import TestServers
 import Testing
 
+@testable import DeadLetters
 @testable import JourneyPostgres
 
 /// The cost of an event does not grow with the client's or the table's history. The server's plans show it for every
@@ -204,5 +204,18 @@ import Testing
     }
     await worker.close()
     try result.get()
+  }
+}
+
+extension DeadLetter {
+  /// The number makes it unique.
+  fileprivate static func test(_ number: Int) -> DeadLetter {
+    let body = Array(#"{"id":"e\#(number)"}"#.utf8)
+    let message = OriginalMessage(
+      exchange: "journey.events", routingKey: "a.b", messageID: "m\(number)", properties: Array("{}".utf8),
+      headers: Array("[]".utf8), body: body, bodySize: body.count)
+    return DeadLetter(
+      message: message, source: "stripe", type: "invoice.odd", code: "unknown_type", reason: "the reason", attempts: 1,
+      firstFailedAt: Timestamp(seconds: 100), failedAt: Timestamp(seconds: 100), replayCount: 0)
   }
 }

@@ -1,17 +1,11 @@
-package import DeadLetters
-package import FoundationEssentials
-package import Journey
+import FoundationEssentials
+import Journey
 
-/// A clock that tests set.
-package struct DeadLetterClock: WallClock {
-  package var time = Timestamp(seconds: 1_763_600_000)
-  package init() {}
-  package func now() -> Timestamp { time }
-}
+@testable import DeadLetters
 
 extension DeadLetter {
   /// A sample dead letter; the number makes it unique.
-  package static func test(
+  static func test(
     _ number: Int, code: String = "unknown_type", field: String? = "$.type", failedAt: Int64 = 100,
     replayCount: Int = 0,
     body: [UInt8]? = nil, source: String = "stripe", orgID: UUID? = nil
