@@ -77,7 +77,7 @@ let package = Package(
       ["Journey", "Yams", .product(name: "Configuration", package: "swift-configuration")]),
     module("IngestPipeline", ["Journey", "ConnectionThreads", logging, lifecycle]),
     module("JourneyPostgres", ["Journey", "PostgresClient", crypto]),
-    module("JourneyAMQP", ["Journey", "AMQPClient", logging]),
+    module("JourneyAMQP", ["Journey", "AMQPClient", "ConnectionThreads", logging]),
     module(
       "DeadLetters",
       [

@@ -18,13 +18,14 @@ import Testing
     .unknown(lost),
   ])
   func whatIsPutOffIsKeptHoweverManyWait(_ outcome: PublishOutcome) {
-    let item = RejectedDelivery(Self.delivery, [], tier: "10s")
+    let item = RejectedDelivery(delivery: Self.delivery, reasons: [], tier: "10s")
     #expect(item.next(after: outcome, isCrowded: true) == .again)
     #expect(item.next(after: outcome, isCrowded: false) == .again)
   }
 
   @Test func aRetryWhoseQueueIsFullBecomesADeadLetterWhereManyWait() {
-    var item = RejectedDelivery(Self.delivery, [Rejection(.unknownClient, "no such client")], tier: "10s")
+    var item = RejectedDelivery(
+      delivery: Self.delivery, reasons: [Rejection(.unknownClient, "no such client")], tier: "10s")
     #expect(item.next(after: .nacked, isCrowded: false) == .again)
     #expect(item.next(after: .nacked, isCrowded: true) == .deadLetter)
     item.tier = nil

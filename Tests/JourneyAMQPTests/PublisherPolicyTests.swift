@@ -102,7 +102,7 @@ import Testing
   @Test func anAccountOfAnotherOrganizationIsRefused() throws {
     var mapping = try #require(decoder().mappings["stripe"])
     mapping.tenants = ["acct_1": UUID(uuidString: org)!]
-    let decoder = InboundDecoder(mappings: ["stripe": mapping], signals: SignalRules(), clock: FixedClock())
+    let decoder = InboundDecoder(live: LiveMappings(["stripe": mapping]), signals: SignalRules(), clock: FixedClock())
     let invoice = #"{"id":"in_9","customer":"cus_9","amount_paid":100,"currency":"eur"}"#
     let body =
       #"{"id":"evt_9","type":"invoice.paid","account":"acct_1","created":1763500000,"livemode":true,"data":{"object":\#(invoice)}}"#

@@ -87,10 +87,10 @@ import Testing
       let result = try connection.execute(
         PostgresStatement(name: "x", "SELECT $1, $2, $3, $4, ($1)[1]::text, ($1)[7]::text, $5"),
         PostgresParameters {
-          $0.timestamptzs(instants)
-          $0.float8s(numbers)
+          $0.timestamptzs(instants) { $0 }
+          $0.float8s(numbers) { $0 }
           $0.int4s([Int32.min, -1, 0, Int32.max])
-          $0.int8s([Int64.min, -1, 0, Int64.max])
+          $0.int8s([Int64.min, -1, 0, Int64.max]) { $0 }
           $0.float8(.nan)
         })
       #expect(try result.timestamps(0, 0) == instants)
@@ -133,14 +133,14 @@ import Testing
         PostgresParameters {
           $0.uuids(uuids)
           $0.texts(["", nil, "NULL", "{\"quoted\\\"}"])
-          $0.int4s([1, nil])
-          $0.int8s([nil, 2])
-          $0.float8s([nil, 1.5])
-          $0.bools([true, nil, false])
-          $0.timestamptzs([nil, 5])
-          $0.byteas([[], nil, [0, 255]])
-          $0.jsonbs([Array("1".utf8), nil, Array("{}".utf8)])
-          $0.jsons([Array("[1.50]".utf8), nil])
+          $0.int4s([1, nil]) { $0 }
+          $0.int8s([nil, 2]) { $0 }
+          $0.float8s([nil, 1.5]) { $0 }
+          $0.bools([true, nil, false]) { $0 }
+          $0.timestamptzs([nil, 5]) { $0 }
+          $0.byteas([[], nil, [0, 255]]) { $0 }
+          $0.jsonbs([Array("1".utf8), nil, Array("{}".utf8)]) { $0 }
+          $0.jsons([Array("[1.50]".utf8), nil]) { $0 }
         })
       #expect(try result.uuids(0, 0) == uuids)
       #expect(try result.texts(0, 1) == ["", nil, "NULL", "{\"quoted\\\"}"])
@@ -162,8 +162,8 @@ import Testing
         PostgresParameters {
           $0.texts([String]())
           $0.uuids([UUID]())
-          $0.jsonbs([[UInt8]]())
-          $0.int8s([Int64]())
+          $0.jsonbs([[UInt8]]()) { $0 }
+          $0.int8s([Int64]()) { $0 }
         })
       #expect(try result.texts(0, 0).isEmpty)
       #expect(try result.uuids(0, 1).isEmpty)

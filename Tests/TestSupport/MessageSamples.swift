@@ -19,7 +19,7 @@ package func decoder(maxBodyBytes: Int = 1 << 20, publishers: PublisherPolicy = 
   let root = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
   let mappings = try MappingLoader.load(directories: ["/\(root)/config/mappings"])
   return InboundDecoder(
-    mappings: mappings.mappings, signals: SignalRules(), maxBodyBytes: maxBodyBytes, publishers: publishers,
+    live: LiveMappings(mappings.mappings), signals: SignalRules(), maxBodyBytes: maxBodyBytes, publishers: publishers,
     clock: FixedClock())
 }
 

@@ -70,8 +70,6 @@ public struct FieldTable: Hashable, Sendable {
       }
     }
   }
-
-  mutating func append(_ name: String, _ value: FieldValue) { fields.append(Field(name, value)) }
 }
 
 extension FieldTable: ExpressibleByDictionaryLiteral {

@@ -86,13 +86,9 @@ struct AMQPURI {
 
   private func canName(_ key: String) -> Bool {
     if Self.parameters.contains(key) || Self.unsupportedParameters[key.lowercased()] != nil { return true }
-    let isName = key.utf8.allSatisfy {
-      (UInt8(ascii: "a")...UInt8(ascii: "z")).contains($0 | 0x20)
-        || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0)
-        || [UInt8(ascii: "_"), UInt8(ascii: "-"), UInt8(ascii: ".")].contains($0)
-    }
+    let isName = key.wholeMatch(of: /[A-Za-z0-9_.-]{1,40}/) != nil
     // Text after a password parameter may belong to the password.
-    return namesParameters && isName && (1...40).contains(key.utf8.count)
+    return namesParameters && isName
       && !parameters.contains { $0.0.lowercased().contains("password") }
   }
 
@@ -184,27 +180,16 @@ struct AMQPURI {
   }
 
   static func percentEncoded(_ text: String) -> String {
-    let hex = Array("0123456789ABCDEF")
-    return text.utf8.reduce(into: "") { result, byte in
-      switch byte {
-      case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-        UInt8(ascii: "0")...UInt8(ascii: "9"),
-        UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "~"):
-        result.unicodeScalars.append(Unicode.Scalar(byte))
-      default:
-        result.append("%")
-        result.append(hex[Int(byte >> 4)])
-        result.append(hex[Int(byte & 15)])
+    text.utf8.map { byte in
+      let character = Character(Unicode.Scalar(byte))
+      if character.isASCII, character.isLetter || character.isNumber || "-._~".contains(character) {
+        return String(character)
       }
-    }
+      return (byte < 16 ? "%0" : "%") + String(byte, radix: 16, uppercase: true)
+    }.joined()
   }
 
   private static func hexDigit(_ byte: UInt8) -> UInt8? {
-    switch byte {
-    case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
-    case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
-    case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
-    default: nil
-    }
+    Character(Unicode.Scalar(byte)).hexDigitValue.map { UInt8($0) }
   }
 }

@@ -111,35 +111,32 @@ public struct DeadLetterJSON: Encodable {
   private struct Reader {
     let value: JSONValue
 
-    func text(_ name: String) throws(DeadLetterJSONError) -> String {
-      guard let text = value[name]?.string else { throw DeadLetterJSONError(name) }
-      return text
+    func required<Value>(_ name: String, _ read: (JSONValue) -> Value?) throws(DeadLetterJSONError) -> Value {
+      guard let found = value[name].flatMap(read) else { throw DeadLetterJSONError(name) }
+      return found
     }
+    func optional<Value>(_ name: String, _ read: (JSONValue) -> Value?) throws(DeadLetterJSONError) -> Value? {
+      value[name] == nil ? nil : try required(name, read)
+    }
+
+    func text(_ name: String) throws(DeadLetterJSONError) -> String { try required(name, \.string) }
     func number(_ name: String) throws(DeadLetterJSONError) -> Int {
-      guard let number = value[name]?.int64.flatMap({ Int(exactly: $0) }), number >= 0 else {
-        throw DeadLetterJSONError(name)
-      }
-      return number
+      Int(try required(name) { $0.int64.flatMap { $0 >= 0 ? $0 : nil } })
     }
     func time(_ name: String) throws(DeadLetterJSONError) -> Timestamp {
-      guard let time = value[name]?.string.flatMap({ Timestamp(iso8601: $0) }) else { throw DeadLetterJSONError(name) }
-      return time
+      try required(name) { $0.string.flatMap { Timestamp(iso8601: $0) } }
     }
-    /// nil if the member is missing.
-    func digest(_ name: String) throws(DeadLetterJSONError) -> [UInt8]? {
-      guard let text = value[name] else { return nil }
-      let digits = Array((text.string ?? "").utf8)
-      let bytes = stride(from: 0, to: digits.count - 1, by: 2).compactMap {
-        UInt8(String(decoding: digits[$0...($0 + 1)], as: UTF8.self), radix: 16)
-      }
-      guard digits.count == 64, bytes.count == 32 else { throw DeadLetterJSONError(name) }
-      return bytes
-    }
-    /// nil if the member is missing.
     func id(_ name: String) throws(DeadLetterJSONError) -> UUID? {
-      guard let text = value[name] else { return nil }
-      guard let id = text.string.flatMap({ UUID(uuidString: $0) }) else { throw DeadLetterJSONError(name) }
-      return id
+      try optional(name) { $0.string.flatMap { UUID(uuidString: $0) } }
+    }
+    func digest(_ name: String) throws(DeadLetterJSONError) -> [UInt8]? {
+      try optional(name) { value in
+        let digits = Array((value.string ?? "").utf8)
+        let bytes = stride(from: 0, to: digits.count - 1, by: 2).compactMap {
+          UInt8(String(decoding: digits[$0...($0 + 1)], as: UTF8.self), radix: 16)
+        }
+        return digits.count == 64 && bytes.count == 32 ? bytes : nil
+      }
     }
   }
 }

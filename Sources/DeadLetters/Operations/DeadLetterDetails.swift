@@ -1,3 +1,4 @@
+public import JourneyAMQP
 public import Journey
 
 /// A dead letter with what the mapping makes of it now and with its history, as JSON.
@@ -34,5 +35,15 @@ public struct DeadLetterDetails: Encodable {
       try (["rule": rule] as JSONObject).encode(to: encoder)
       try outcome.encode(to: encoder)
     }
+  }
+}
+
+extension OriginalMessage {
+  /// What the current mapping makes of the archived message, rule by rule; see `InboundDecoder.trace`.
+  public func trace(with decoder: InboundDecoder) throws(Rejection) -> MappingTrace {
+    guard let properties = MessageEncoding.properties(properties, headers: headers) else {
+      throw Rejection(.malformed, field: "properties", "the archived properties of the message cannot be read")
+    }
+    return try decoder.trace(properties, body: body, bodySize: bodySize, routingKey: routingKey)
   }
 }

@@ -8,19 +8,15 @@ public struct DeadLetterRetention: Sendable {
   private let clock: any WallClock
   private let closedDays: Int
   private let openDays: Int
-  private let actor: String
 
   /// - Parameters:
   ///   - closedDays: days to keep dead letters that are replayed or discarded; 0: forever.
   ///   - openDays: days to keep open dead letters; 0: forever.
-  public init(
-    worker: PostgresWorker, clock: any WallClock, closedDays: Int, openDays: Int, actor: String = "journey serve"
-  ) {
+  public init(worker: PostgresWorker, clock: any WallClock, closedDays: Int, openDays: Int) {
     self.worker = worker
     self.clock = clock
     self.closedDays = closedDays
     self.openDays = openDays
-    self.actor = actor
   }
 
   /// - Returns: how many dead letters were deleted.
@@ -43,7 +39,7 @@ public struct DeadLetterRetention: Sendable {
   ) throws(PostgresError) -> Int {
     guard let before else { return 0 }
     return try connection.execute(
-      statement, [.timestamptz(before), .text(actor), .text(why)], inBatchesOf: Self.batch)
+      statement, [.timestamptz(before), .text(DeadLetterSQL.serve), .text(why)], inBatchesOf: Self.batch)
   }
 
   /// Dead letters per statement: well within the statement timeout, and without long locks.

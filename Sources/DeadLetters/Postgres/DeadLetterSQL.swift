@@ -28,6 +28,9 @@ enum DeadLetterSQL {
       ] + more)
   }
 
+  /// Who archives dead letters and deletes those whose time is over, for the log.
+  static let serve = "journey serve"
+
   /// A page with bodies ends with the dead letter that reaches this size, which limits memory and a statement's time.
   static let pageBytes = 16 << 20
 

@@ -8,22 +8,19 @@ public import PostgresClient
 public struct PostgresDeadLetterArchive: DeadLetterArchive {
   private let worker: PostgresWorker
   private let clock: any WallClock
-  private let actor: String
 
-  /// - Parameter actor: who logs that dead letters failed again.
-  public init(worker: PostgresWorker, clock: any WallClock, actor: String = "journey serve") {
+  public init(worker: PostgresWorker, clock: any WallClock) {
     self.worker = worker
     self.clock = clock
-    self.actor = actor
   }
 
   public func store(_ deadLetters: [DeadLetter]) async throws(StoreError) -> StoredDeadLetters {
     let now = clock.now()
     return try await withStoreErrors {
-      try await worker.perform { [actor] connection in
+      try await worker.perform { connection in
         let rows = DeadLetterRows.distinct(
           deadLetters, at: now, archivedAs: try Self.fingerprints(of: deadLetters, on: connection))
-        var stored = try Self.store(rows, actor: actor, on: connection)
+        var stored = try Self.store(rows, on: connection)
         stored.known += deadLetters.count - rows.count
         return stored
       }
@@ -43,14 +40,13 @@ public struct PostgresDeadLetterArchive: DeadLetterArchive {
     return found
   }
 
-  private static func store(_ rows: [DeadLetterRow], actor: String, on connection: PostgresConnection)
-    throws(PostgresError)
+  private static func store(_ rows: [DeadLetterRow], on connection: PostgresConnection) throws(PostgresError)
     -> StoredDeadLetters
   {
     guard !rows.isEmpty else { return StoredDeadLetters() }
     let answers = try connection.pipeline([
       (.begin, []), (insert, DeadLetterRow.parameters(rows)),
-      (lock, lockParameters(rows)), (reopen, reopenParameters(rows, actor: actor)),
+      (lock, lockParameters(rows)), (reopen, reopenParameters(rows)),
       (.commit, []),
     ])
     let new = answers[1].rowCount, reopened = answers[3].rowCount
@@ -64,7 +60,7 @@ public struct PostgresDeadLetterArchive: DeadLetterArchive {
     }
   }
 
-  private static func reopenParameters(_ rows: [DeadLetterRow], actor: String) -> PostgresParameters {
+  private static func reopenParameters(_ rows: [DeadLetterRow]) -> PostgresParameters {
     PostgresParameters {
       $0.byteas(rows) { $0.fingerprint }
       $0.texts(rows) { $0.deadLetter.code }
@@ -76,7 +72,7 @@ public struct PostgresDeadLetterArchive: DeadLetterArchive {
       $0.int4s(rows) { Int32(clamping: $0.deadLetter.replayCount) }
       $0.uuids(rows) { $0.deadLetter.causedBy }
       $0.texts(rows) { $0.deadLetter.message.messageID }
-      $0.text(actor)
+      $0.text(DeadLetterSQL.serve)
     }
   }
 

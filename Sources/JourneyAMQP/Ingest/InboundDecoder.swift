@@ -23,20 +23,9 @@ public struct InboundDecoder: Sendable {
   let clock: any WallClock
 
   /// - Parameters:
-  ///   - mappings: by source.
+  ///   - live: by source; each message uses the mappings that are current when it arrives.
   ///   - maxBodyBytes: larger bodies are rejected without parsing.
   ///   - publishers: who may report which events.
-  public init(
-    mappings: [String: Mapping], signals: SignalRules, maxBodyBytes: Int = 1 << 20,
-    publishers: PublisherPolicy = PublisherPolicy(),
-    clock: any WallClock
-  ) {
-    self.init(
-      live: LiveMappings(mappings), signals: signals, maxBodyBytes: maxBodyBytes, publishers: publishers,
-      clock: clock)
-  }
-
-  /// - Parameter live: by source; each message uses the mappings that are current when it arrives.
   public init(
     live: LiveMappings, signals: SignalRules, maxBodyBytes: Int = 1 << 20, takesTestTraffic: Bool = false,
     unlisted: UnlistedEvents? = nil,

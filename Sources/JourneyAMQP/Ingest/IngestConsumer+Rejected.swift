@@ -1,4 +1,5 @@
 import AMQPClient
+import ConnectionThreads
 import Journey
 import Logging
 import Synchronization
@@ -113,12 +114,10 @@ extension IngestConsumer {
   }
 
   private func deadLettersEnded(_ count: Int) {
-    let closer = shared.state.withLock { state in
+    let ended = shared.state.withLock { state in
       state.deadLettersUnderWay -= count
-      guard state.deadLettersUnderWay == 0 else { return nil as CheckedContinuation<Void, Never>? }
-      defer { state.closer = nil }
-      return state.closer
+      return state.deadLettersUnderWay == 0 ? state.copiesEnded : nil
     }
-    closer?.resume()
+    ended?.open()
   }
 }

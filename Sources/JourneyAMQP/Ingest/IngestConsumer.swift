@@ -1,6 +1,7 @@
 public import AMQPClient
 public import Journey
 public import Logging
+import ConnectionThreads
 import Synchronization
 
 /// Consumes the ingest queue.
@@ -26,17 +27,18 @@ public final class IngestConsumer: EventSource {
     var refusals = CopyRefusals()
     /// Whether a task waits until refusals expire.
     var isForgetting = false
-    var isAborted = false
-    var closer: CheckedContinuation<Void, Never>?
+    /// Opens when no copy waits for its confirm any more, once `close` waits for that.
+    var copiesEnded: Latch?
     var isFinished = false
     var onDeliveries: (@Sendable ([Delivery]) -> Void)?
-    var receiver: CheckedContinuation<Void, Never>?
   }
 
   final class Shared: Sendable {
     let state = Mutex(State())
     /// The newest lost generation.
     let lostGeneration = Atomic<UInt64>(0)
+    /// Opens after the last delivery.
+    let finished = Latch()
   }
 
   /// A batch is mapped on the connection's thread, which must return to the connection in between.
@@ -99,28 +101,22 @@ public final class IngestConsumer: EventSource {
     case .unblocked:
       logger.info("the broker no longer blocks the consumer's connection")
     case .cancelled, .closed:
-      let continuation = shared.state.withLock { state in
+      shared.state.withLock { state in
         state.isFinished = true
         state.onDeliveries = nil
-        defer { state.receiver = nil }
-        return state.receiver
       }
-      continuation?.resume()
+      shared.finished.open()
     }
   }
 
   // MARK: EventSource
 
   public func receive(_ handOut: @escaping @Sendable ([InboundMessage]) -> Void) async {
-    await withCheckedContinuation { continuation in
-      let isFinished = shared.state.withLock { state in
-        guard !state.isFinished else { return true }
-        state.onDeliveries = { [self] in handOut(map($0)) }
-        state.receiver = continuation
-        return false
-      }
-      if isFinished { continuation.resume() } else { consumer.start() }
+    shared.state.withLock { state in
+      if !state.isFinished { state.onDeliveries = { [self] in handOut(map($0)) } }
     }
+    consumer.start()
+    await shared.finished.wait()
   }
 
   private func map(_ deliveries: [Delivery]) -> [InboundMessage] {
@@ -157,10 +153,10 @@ public final class IngestConsumer: EventSource {
       case .released: direct.append(.nack(DeliveryTag(outcome.message.token), requeue: true))
       case .rejected(let reasons):
         guard let delivery = outcome.message.delivery as? Delivery else { continue }
-        rejected.append(RejectedDelivery(delivery, reasons, tier: retryTier(of: delivery, reasons)))
+        rejected.append(RejectedDelivery(delivery: delivery, reasons: reasons, tier: retryTier(of: delivery, reasons)))
       case .postponed:
         guard let delivery = outcome.message.delivery as? Delivery else { continue }
-        rejected.append(RejectedDelivery(delivery, [], tier: MessagingNames.retryTiers[0].name))
+        rejected.append(RejectedDelivery(delivery: delivery, reasons: [], tier: MessagingNames.retryTiers[0].name))
       }
     }
     consumer.settle(direct)
@@ -177,23 +173,17 @@ public final class IngestConsumer: EventSource {
 
   public func close(within deadline: Duration) async {
     let end = ContinuousClock.now + deadline
-    let alarm = Task { [shared] in
+    let ended = Latch()
+    let isReady = shared.state.withLock { state in
+      state.copiesEnded = ended
+      return state.deadLettersUnderWay == 0
+    }
+    if isReady { ended.open() }
+    let alarm = Task {
       try await Task.sleep(until: end)
-      let closer = shared.state.withLock { state in
-        state.isAborted = true
-        defer { state.closer = nil }
-        return state.closer
-      }
-      closer?.resume()
+      ended.open()
     }
-    await withCheckedContinuation { continuation in
-      let isReady = shared.state.withLock { state in
-        guard state.deadLettersUnderWay > 0, !state.isAborted else { return true }
-        state.closer = continuation
-        return false
-      }
-      if isReady { continuation.resume() }
-    }
+    await ended.wait()
     alarm.cancel()
     await consumer.close(deadline: max(.seconds(1), ContinuousClock.now.duration(to: end)))
   }

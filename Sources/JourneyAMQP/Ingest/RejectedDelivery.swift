@@ -11,12 +11,6 @@ struct RejectedDelivery {
 
   var isPostponed: Bool { reasons.isEmpty }
 
-  init(_ delivery: Delivery, _ reasons: [Rejection], tier: String?) {
-    self.delivery = delivery
-    self.reasons = reasons
-    self.tier = tier
-  }
-
   /// What to do once the copy is confirmed or has failed.
   enum Next: Equatable {
     case settle(Settlement)

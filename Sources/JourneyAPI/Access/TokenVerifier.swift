@@ -88,15 +88,10 @@ struct TokenVerifier: Sendable {
 
 /// Bytes of unpadded base64url (RFC 4648, section 5); nil where it is none.
 func base64URL(_ text: some Collection<UInt8>) -> [UInt8]? {
-  var standard: [UInt8] = []
-  for byte in text {
-    switch byte {
-    case UInt8(ascii: "-"): standard.append(UInt8(ascii: "+"))
-    case UInt8(ascii: "_"): standard.append(UInt8(ascii: "/"))
-    case UInt8(ascii: "+"), UInt8(ascii: "/"), UInt8(ascii: "="): return nil
-    default: standard.append(byte)
-    }
+  guard !text.contains(where: { "+/=".utf8.contains($0) }) else { return nil }
+  let standard = text.map {
+    $0 == UInt8(ascii: "-") ? UInt8(ascii: "+") : $0 == UInt8(ascii: "_") ? UInt8(ascii: "/") : $0
   }
-  while standard.count % 4 != 0 { standard.append(UInt8(ascii: "=")) }
-  return Data(base64Encoded: Data(standard)).map(Array.init)
+  let padding = [UInt8](repeating: UInt8(ascii: "="), count: (4 - standard.count % 4) % 4)
+  return Data(base64Encoded: Data(standard + padding)).map(Array.init)
 }

@@ -1,3 +1,4 @@
+import Glibc
 import NIOCore
 import Synchronization
 
@@ -34,28 +35,13 @@ struct AddressRange: Hashable, Sendable {
 func addressBytes(_ text: String) -> [UInt8]? { addressBytes(try? SocketAddress(ipAddress: text, port: 0)) }
 
 func addressBytes(_ address: SocketAddress?) -> [UInt8]? {
+  // Without the zone of a link-local address.
   guard let address, let text = address.ipAddress?.prefix(while: { $0 != "%" }) else { return nil }
-  if case .v4 = address { return dotted(text) }
-  // As inet_ntop writes it: groups of hexadecimal digits, one run of zeros as `::`, and the last four bytes of some in
-  // dots.
-  let halves = text.split(separator: ":", omittingEmptySubsequences: false).split(
-    separator: "", maxSplits: 1, omittingEmptySubsequences: false)
-  let ends = halves.map { $0.filter { !$0.isEmpty }.flatMap { $0.contains(".") ? dotted($0) ?? [] : group($0) } }
-  guard let front = ends.first else { return nil }
-  let back = ends.count > 1 ? ends[1] : []
-  let bytes = front + [UInt8](repeating: 0, count: max(0, 16 - front.count - back.count)) + back
-  let isMapped = bytes[..<10].allSatisfy { $0 == 0 } && bytes[10] == 0xFF && bytes[11] == 0xFF
+  let isIPv4 = if case .v4 = address { true } else { false }
+  var bytes = [UInt8](repeating: 0, count: isIPv4 ? 4 : 16)
+  guard inet_pton(isIPv4 ? AF_INET : AF_INET6, String(text), &bytes) == 1 else { return nil }
+  let isMapped = !isIPv4 && bytes[..<10].allSatisfy { $0 == 0 } && bytes[10] == 0xFF && bytes[11] == 0xFF
   return isMapped ? Array(bytes[12...]) : bytes
-}
-
-private func dotted(_ text: Substring) -> [UInt8]? {
-  let bytes = text.split(separator: ".").compactMap { UInt8($0) }
-  return bytes.count == 4 ? bytes : nil
-}
-
-private func group(_ text: Substring) -> [UInt8] {
-  let value = UInt16(text, radix: 16) ?? 0
-  return [UInt8(value >> 8), UInt8(value & 0xFF)]
 }
 
 /// Whom a share is counted for: an IPv4 address, or the /64 of an IPv6 address, which is what one customer is given.

@@ -15,7 +15,7 @@ enum RequestFault {
     guard hosts.count == 1 || hosts.isEmpty && head.version == .http1_0 else {
       return .malformed("Host", hosts.isEmpty ? "it is missing" : "it is given \(hosts.count) times")
     }
-    if let host = hosts.first, !host.utf8.allSatisfy(isOfHost) {
+    if let host = hosts.first, !host.utf8.allSatisfy(hostBytes.contains) {
       return .malformed("Host", "it is no name or address with or without a port")
     }
     let lengths = head.headers["content-length"]
@@ -55,15 +55,8 @@ enum RequestFault {
     return .malformed("request line", "the target begins with neither / nor http://")
   }
 
-  private static func isOfHost(_ byte: UInt8) -> Bool {
-    switch byte {
-    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-      UInt8(ascii: "0")...UInt8(ascii: ":"), UInt8(ascii: "."),
-      UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: "["), UInt8(ascii: "]"), UInt8(ascii: "~"), UInt8(ascii: "%"):
-      true
-    default: false
-    }
-  }
+  private static let hostBytes = Set(
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:.-_[]~%".utf8)
 
   /// What the parser could not read.
   static func of(_ error: any Error) -> Problem {

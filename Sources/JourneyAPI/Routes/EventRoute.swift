@@ -14,7 +14,7 @@ struct EventRoute: Sendable {
   let settings: APISettings
 
   func add(to router: some RouterMethods<APIContext>) {
-    router.resource("event", [.post: { request, context in try await post(request, context) }])
+    router.resource("event", .post, use: post)
   }
 
   private func post(_ request: Request, _ context: APIContext) async throws -> Response {
@@ -22,10 +22,7 @@ struct EventRoute: Sendable {
     _ = try Query(request)
     let key = try Self.key(request)
     let event = try Submission(try await body(of: request, settings))
-    let org = try await mapStoreError(context) { () throws(StoreError) in
-      try await reader.organization(ofClient: event.clientID, for: caller)
-    }
-    guard let org else { throw Problem.notFound }
+    guard let org = try await reader.organization(ofClient: event.clientID, for: caller) else { throw Problem.notFound }
     let fingerprint = Self.digest(event.identity)
     let id =
       key.map { Self.digest([caller.subject.text, org.text, fingerprint.text, $0].map { Array($0.utf8) }) }
@@ -35,9 +32,7 @@ struct EventRoute: Sendable {
     // Before the key is taken: what is refused can be corrected, and sent again under the same key.
     do throws(Rejection) { try intake.check(reported) } catch { throw Self.refused(error) }
     if let key {
-      let isMine = try await mapStoreError(context) { () throws(StoreError) in
-        try await keys.claim(Self.digest([Array(key.utf8)]), of: caller.subject, fingerprint: fingerprint)
-      }
+      let isMine = try await keys.claim(Self.digest([Array(key.utf8)]), of: caller.subject, fingerprint: fingerprint)
       guard isMine else {
         throw Problem(
           .unprocessableContent, "the Idempotency-Key was used for another event",
@@ -110,10 +105,7 @@ private struct Submission {
   var occurredAt: Timestamp?
 
   init(_ value: JSONValue) throws(Problem) {
-    let known = ["clientId", "stage", "eventType", "metadata", "occurredAt"]
-    for (name, _) in value.members where !known.contains(name) {
-      throw .invalid("$.\(name)", "there is no such member; known are \(known.joined(separator: ", "))")
-    }
+    try value.requireKnownMembers(["clientId", "stage", "eventType", "metadata", "occurredAt"])
     guard let id = value["clientId"]?.string.flatMap(uuidText) else {
       throw .invalid("$.clientId", "a UUID is expected")
     }

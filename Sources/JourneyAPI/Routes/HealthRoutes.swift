@@ -42,23 +42,15 @@ struct HealthRoutes: Sendable {
 
   func add(to router: some RouterMethods<APIContext>) {
     for path: RouterPath in ["live", "health"] {
-      router.resource(
-        path,
-        [
-          .get: { request, _ in
-            _ = try Query(request)
-            return noStoreResponse(Self.alive)
-          }
-        ])
+      router.resource(path) { request, _ in
+        _ = try Query(request)
+        return noStoreResponse(Self.alive)
+      }
     }
-    router.resource(
-      "ready",
-      [
-        .get: { request, _ in
-          _ = try Query(request)
-          let now = readiness()
-          return noStoreResponse(now.document, status: now.isReady ? .ok : .serviceUnavailable)
-        }
-      ])
+    router.resource("ready") { request, _ in
+      _ = try Query(request)
+      let now = readiness()
+      return noStoreResponse(now.document, status: now.isReady ? .ok : .serviceUnavailable)
+    }
   }
 }

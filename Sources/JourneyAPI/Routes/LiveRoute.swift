@@ -9,7 +9,7 @@ struct LiveRoute: Sendable {
   let broadcaster: ChangeBroadcaster
 
   func add(to router: some RouterMethods<APIContext>) {
-    router.resource("live", [.get: { request, context in try await watch(request, context) }])
+    router.resource("live", use: watch)
   }
 
   private func watch(_ request: Request, _ context: APIContext) async throws -> Response {
@@ -21,27 +21,9 @@ struct LiveRoute: Sendable {
     if request.method == .head { return Response(status: .ok, headers: headers) }
     // The connection ends with the stream: whoever is shown nothing more holds no place either.
     headers[.connection] = "close"
-    let organizations = try await mapStoreError(context) { () throws(StoreError) in
-      try await reader.organizations(of: caller)
-    }
+    let organizations = try await reader.organizations(of: caller)
     let channel = context.channel
-    let watching: ChangeBroadcaster.Watching
-    do throws(ChangeBroadcaster.Full) {
-      watching = try broadcaster.watch(organizations, for: caller, at: context.peer) { channel.close(promise: nil) }
-    } catch {
-      switch error {
-      case .ofUser(let most):
-        throw Problem(
-          .tooManyRequests, "you have \(most) live streams already; close one", headers: [.retryAfter: "30"])
-      case .ofPeer(let most):
-        throw Problem(
-          .tooManyRequests, "there are \(most) live streams of this address already", headers: [.retryAfter: "30"])
-      case .ofAll:
-        throw Problem(
-          .serviceUnavailable, "too many watch already; ask again later, or look now and then",
-          headers: [.retryAfter: "30"])
-      }
-    }
+    let watching = try broadcaster.watch(organizations, for: caller, at: context.peer) { channel.close(promise: nil) }
     return Response(
       status: .ok, headers: headers,
       body: ResponseBody { writer in

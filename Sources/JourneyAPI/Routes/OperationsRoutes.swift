@@ -11,52 +11,34 @@ struct OperationsRoutes: Sendable {
   let settings: APISettings
 
   func add(to router: some RouterMethods<APIContext>) {
-    router.resource(
-      "overview",
-      [
-        .get: { request, context in
-          let state = try Query(request, "state").keyword("state") ?? DeadLetterState.new
-          return etagResponse(
-            try await mapOperationsError(context) { () throws(OperationsError) in
-              try await operations.overview(of: state)
-            },
-            to: request)
-        }
-      ])
-    router.resource("dead-letters", [.get: { request, context in try await list(request, context) }])
-    router.resource("dead-letters/replay", [.post: { request, context in try await replay(request, context) }])
-    router.resource("dead-letters/discard", [.post: { request, context in try await discard(request, context) }])
-    router.resource(
-      "dead-letters/:id",
-      [
-        .get: { request, context in
-          let id = try context.id("id")
-          _ = try Query(request)
-          let deadLetter = try await mapOperationsError(context) { () throws(OperationsError) in
-            try await operations.deadLetter(id)
-          }
-          guard let deadLetter else { throw Problem.notFound }
-          return etagResponse(deadLetter, to: request)
-        }
-      ])
-    router.resource(
-      "replays/:id",
-      [
-        .get: { request, context in
-          guard let id = context.parameters.get("id").flatMap({ Int32($0) }), id > 0 else { throw Problem.notFound }
-          _ = try Query(request)
-          let replay = try await mapOperationsError(context) { () throws(OperationsError) in
-            try await operations.replay(Int(id))
-          }
-          guard let replay else { throw Problem.notFound }
-          return etagResponse(replay, to: request)
-        }
-      ])
+    router.resource("overview") { request, context in
+      let state = try Query(request, ["state"]).keyword("state") ?? DeadLetterState.new
+      return etagResponse(try await operations.overview(of: state), to: request)
+    }
+    router.resource("dead-letters", use: list)
+    router.resource("dead-letters/replay", .post, use: replay)
+    router.resource("dead-letters/discard", .post, use: discard)
+    router.resource("dead-letters/:id") { request, context in
+      let id = try context.id("id")
+      _ = try Query(request)
+      return try document(try await operations.deadLetter(id), to: request)
+    }
+    router.resource("replays/:id") { request, context in
+      guard let id = context.parameters.get("id").flatMap({ Int32($0) }), id > 0 else { throw Problem.notFound }
+      _ = try Query(request)
+      return try document(try await operations.replay(Int(id)), to: request)
+    }
+  }
+
+  /// The answer to a read of one document; 404 where there is none.
+  private func document(_ found: [UInt8]?, to request: Request) throws(Problem) -> Response {
+    guard let found else { throw .notFound }
+    return etagResponse(found, to: request)
   }
 
   private func list(_ request: Request, _ context: APIContext) async throws -> Response {
     let query = try Query(
-      request, "state", "code", "source", "type", "organization", "since", "until", "q", "cursor", "limit")
+      request, ["state", "code", "source", "type", "organization", "since", "until", "q", "cursor", "limit"])
     var filter = DeadLetterFilter()
     filter.states = [try query.keyword("state") ?? DeadLetterState.new]
     filter.code = try query.text("code")
@@ -71,9 +53,7 @@ struct OperationsRoutes: Sendable {
       guard let id = uuidText(keys[0]) else { throw .invalidCursor(keys[0]) }
       return id
     }
-    let found = try await mapOperationsError(context) { [filter] () throws(OperationsError) in
-      try await operations.deadLetters(filter, before: before, limit: page.limit)
-    }
+    let found = try await operations.deadLetters(filter, before: before, limit: page.limit)
     return etagResponse(found, to: request)
   }
 
@@ -82,9 +62,7 @@ struct OperationsRoutes: Sendable {
     _ = try Query(request)
     let selection = try DeadLetterSelection(try await body(of: request, settings), more: ["edit", "rate", "force"])
     let replay = try selection.replayRequest()
-    let started = try await mapOperationsError(context) { () throws(OperationsError) in
-      try await operations.startReplay(replay, by: actor)
-    }
+    let started = try await operations.startReplay(replay, by: actor)
     return noStoreResponse(started, status: .accepted)
   }
 
@@ -95,9 +73,7 @@ struct OperationsRoutes: Sendable {
     guard let why = selection.reason else {
       throw Problem.invalid("$.reason", "the reason for discarding them is required, for the record")
     }
-    let count = try await mapOperationsError(context) { () throws(OperationsError) in
-      try await operations.discard(selection.filter, why: why, by: actor)
-    }
+    let count = try await operations.discard(selection.filter, why: why, by: actor)
     return noStoreResponse(encodeJSON(["discarded": count] as JSONObject))
   }
 
@@ -105,22 +81,6 @@ struct OperationsRoutes: Sendable {
   private static func actor(_ caller: Caller) -> String {
     let email = (try? JSONDocument(parsing: caller.claims))?.root["email"]?.string
     return "api:\(email.map { $0.shortened(to: 200) } ?? caller.subject.text)"
-  }
-}
-
-/// Runs an operation, and turns its errors into responses.
-private func mapOperationsError<Value>(_ context: APIContext, _ body: () async throws(OperationsError) -> Value)
-  async throws(Problem) -> Value
-{
-  do throws(OperationsError) {
-    return try await body()
-  } catch {
-    switch error {
-    case .busy(let reason): throw Problem(.conflict, reason)
-    case .unavailable(let reason):
-      context.logger.warning("an operation failed: \(reason)")
-      throw .unavailable
-    }
   }
 }
 
@@ -132,10 +92,7 @@ private struct DeadLetterSelection {
 
   init(_ value: JSONValue, more: [String]) throws(Problem) {
     self.value = value
-    let known = ["ids", "code", "source", "type", "all", "reason"] + more
-    for (name, _) in value.members where !known.contains(name) {
-      throw .invalid("$.\(name)", "there is no such member; known are \(known.joined(separator: ", "))")
-    }
+    try value.requireKnownMembers(["ids", "code", "source", "type", "all", "reason"] + more)
     filter.states = [.new]
     if let ids = value["ids"] {
       guard ids.kind == .array, (1...1000).contains(ids.count) else {

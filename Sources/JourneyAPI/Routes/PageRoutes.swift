@@ -22,9 +22,9 @@ struct PageRoutes: Sendable {
 
   func add(to router: some RouterMethods<APIContext>) {
     for file in Self.files {
-      router.resource(
-        file.path, [.get: { request, _ in etagResponse(file.bytes, type: file.type, to: request, caching: "no-cache") }]
-      )
+      router.resource(file.path) { request, _ in
+        etagResponse(file.bytes, type: file.type, to: request, caching: "no-cache")
+      }
     }
   }
 }

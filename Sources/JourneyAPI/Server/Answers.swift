@@ -1,4 +1,5 @@
 import Crypto
+import DeadLetters
 import FoundationEssentials
 import HTTPTypes
 import Hummingbird
@@ -43,23 +44,26 @@ func noStoreResponse(_ body: [UInt8], status: HTTPResponse.Status = .ok) -> Resp
     body: ResponseBody(byteBuffer: ByteBuffer(bytes: body)))
 }
 
-/// Runs a read, and turns what the database says into what the caller may know.
-func mapStoreError<Value>(
-  _ context: APIContext, cursor: Substring? = nil, _ body: () async throws(StoreError) -> Value
-) async throws(Problem) -> Value {
-  do throws(StoreError) {
-    return try await body()
-  } catch {
-    // The only part of a read's parameters that is not checked before is what stands in a cursor.
-    if let cursor, error.kind == .poison { throw .invalidCursor(cursor) }
+/// What a caller may know of an error; the log has the rest.
+extension Problem {
+  static func of(_ error: StoreError, _ logger: Logger) -> Problem {
     switch error.kind {
     case .transient, .contended:
-      context.logger.warning("a read failed: \(error)")
-      throw .unavailable
+      logger.warning("a read failed: \(error)")
+      return .unavailable
     case .permanent, .poison:
-      context.logger.error("a read failed: \(error)")
-      throw Problem(
+      logger.error("a read failed: \(error)")
+      return Problem(
         .serviceUnavailable, "the database refuses the request; whoever runs this finds the reason in the log")
+    }
+  }
+
+  static func of(_ error: OperationsError, _ logger: Logger) -> Problem {
+    switch error {
+    case .busy(let reason): return Problem(.conflict, reason)
+    case .unavailable(let reason):
+      logger.warning("an operation failed: \(reason)")
+      return .unavailable
     }
   }
 }

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import HTTPTypes
 import Journey
 import Logging
 import ServiceLifecycle
@@ -14,13 +15,6 @@ final class ChangeBroadcaster: Service {
     case change(JourneyChange)
     /// Nothing happened; the watcher may see to its connection.
     case heartbeat
-  }
-
-  /// Why nobody more may watch.
-  enum Full: Error {
-    case ofUser(Int)
-    case ofPeer(Int)
-    case ofAll
   }
 
   /// A place among those who watch. It is given back when nobody holds it any more, also where the answer was never
@@ -61,6 +55,7 @@ final class ChangeBroadcaster: Service {
   /// What cannot be checked for as long is not shown any more.
   private static let trust = Duration.seconds(10)
   private static let beats = 7
+  private static let later: HTTPFields = [.retryAfter: "30"]
 
   private let feed: any ChangeFeed
   private let reader: any JourneyReader
@@ -88,16 +83,21 @@ final class ChangeBroadcaster: Service {
   /// - Parameter cut: breaks the connection of one who is to see no more and does not read either.
   func watch(
     _ organizations: Set<UUID>, for caller: Caller, at peer: Peer?, cut: @escaping @Sendable () -> Void
-  ) throws(Full) -> Watching {
+  ) throws(Problem) -> Watching {
     // One who reads slowly misses changes rather than fill the memory: each says only that it is worth looking.
     let (stream, continuation) = AsyncStream.makeStream(of: Signal.self, bufferingPolicy: .bufferingNewest(64))
-    let id = try state.withLock { state throws(Full) in
-      guard !state.isClosed, state.watchers.count < most else { throw .ofAll }
+    let id = try state.withLock { state throws(Problem) in
+      guard !state.isClosed, state.watchers.count < most else {
+        throw Problem(
+          .serviceUnavailable, "too many watch already; ask again later, or look now and then", headers: Self.later)
+      }
       guard state.watchers.values.count(where: { $0.caller.subject == caller.subject }) < maxOfUser else {
-        throw .ofUser(maxOfUser)
+        throw Problem(
+          .tooManyRequests, "you have \(maxOfUser) live streams already; close one", headers: Self.later)
       }
       guard peer == nil || state.watchers.values.count(where: { $0.peer == peer }) < maxOfPeer else {
-        throw .ofPeer(maxOfPeer)
+        throw Problem(
+          .tooManyRequests, "there are \(maxOfPeer) live streams of this address already", headers: Self.later)
       }
       state.next += 1
       state.watchers[state.next] = Watcher(

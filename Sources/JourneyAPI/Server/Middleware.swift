@@ -1,3 +1,4 @@
+import DeadLetters
 import FoundationEssentials
 import HTTPTypes
 import Hummingbird
@@ -36,6 +37,10 @@ struct SecurityHeadersMiddleware: RouterMiddleware {
       response = try await next(request, context)
     } catch let problem as Problem {
       response = problem.response()
+    } catch let error as StoreError {
+      response = Problem.of(error, context.logger).response()
+    } catch let error as OperationsError {
+      response = Problem.of(error, context.logger).response()
     } catch let error as HTTPError {
       response = (error.status == .notFound ? .notFound : Problem(error.status, "the request cannot be answered"))
         .response()
@@ -123,15 +128,15 @@ extension HTTPRequest.Method {
 }
 
 extension RouterMethods {
-  /// A path with its methods; any other method is answered with 405 and those that there are.
+  /// A path with its method; any other method is answered with 405 and the ones that there are.
   func resource(
-    _ path: RouterPath, _ handlers: [HTTPRequest.Method: @Sendable (Request, Context) async throws -> Response]
+    _ path: RouterPath, _ method: HTTPRequest.Method = .get,
+    use handler: @escaping @Sendable (Request, Context) async throws -> Response
   ) {
-    var known = Set(handlers.keys)
-    if known.contains(.get) { known.insert(.head) }
-    for (method, handler) in handlers { on(path, method: method) { try await handler($0, $1) } }
-    if let get = handlers[.get] { on(path, method: .head) { try await get($0, $1).createHeadResponse() } }
-    let allowed = known.map(\.rawValue).sorted().joined(separator: ", ")
+    on(path, method: method, use: handler)
+    if method == .get { on(path, method: .head) { try await handler($0, $1).createHeadResponse() } }
+    let known: [HTTPRequest.Method] = method == .get ? [.get, .head] : [method]
+    let allowed = known.map(\.rawValue).joined(separator: ", ")
     for method in HTTPRequest.Method.known where !known.contains(method) {
       on(path, method: method) { _, _ -> Response in
         throw Problem(.methodNotAllowed, "allowed here: \(allowed)", headers: [.allow: allowed])

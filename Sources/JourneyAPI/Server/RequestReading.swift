@@ -9,7 +9,7 @@ import NIOCore
 struct Query {
   private let values: [String: String]
 
-  init(_ request: Request, _ known: String...) throws(Problem) {
+  init(_ request: Request, _ known: [String] = []) throws(Problem) {
     var values: [String: String] = [:]
     for part in (request.uri.query ?? "").split(separator: "&") {
       let raw = part.prefix { $0 != "=" }
@@ -193,4 +193,13 @@ func body(of request: Request, _ settings: APISettings) async throws -> JSONValu
     throw Problem.invalid("$", "the body is not valid JSON: \(error)")
   }
   throw Problem.invalid("$", "a JSON object is expected")
+}
+
+extension JSONValue {
+  /// A member of a body that is not known is a mistake that is reported.
+  func requireKnownMembers(_ known: [String]) throws(Problem) {
+    for (name, _) in members where !known.contains(name) {
+      throw .invalid("$.\(name)", "there is no such member; known are \(known.joined(separator: ", "))")
+    }
+  }
 }

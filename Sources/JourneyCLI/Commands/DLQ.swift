@@ -43,30 +43,29 @@ struct DeadLetterFilterOptions: ParsableArguments {
   @Option(name: .customLong("code"), help: "The code of the reason, e.g. unknown_client; see journey dlq stats.")
   var code: String?
 
-  @Option(name: .long, help: "The source, e.g. stripe or /billing/acme.")
+  @Option(help: "The source, e.g. stripe or /billing/acme.")
   var source: String?
 
-  @Option(name: .long, help: "The source's event type, e.g. invoice.paid.")
+  @Option(help: "The source's event type, e.g. invoice.paid.")
   var type: String?
 
-  @Option(name: .long, help: "The organisation's id.")
+  @Option(help: "The organisation's id.")
   var org: String?
 
   @Option(
-    name: .long,
     help: ArgumentHelp(
       "Last failed at this time or later: 2026-11-20T10:00:00Z, 2026-11-20, or how long ago: 90m, 2h, 3d.",
       valueName: "time"))
   var since: String?
 
-  @Option(name: .long, help: ArgumentHelp("Last failed before this time.", valueName: "time"))
+  @Option(help: ArgumentHelp("Last failed before this time.", valueName: "time"))
   var until: String?
 
-  @Option(name: .long, help: "A text in the reason, the value, the message id, the routing key or the body.")
+  @Option(help: "A text in the reason, the value, the message id, the routing key or the body.")
   var text: String?
 
   @Option(
-    name: .long, help: "new, replaying, replayed, discarded or all.",
+    help: "new, replaying, replayed, discarded or all.",
     completion: .list(DeadLetterState.allCases.map(\.rawValue) + ["all"]))
   var state = "new"
 
@@ -109,8 +108,7 @@ struct DeadLetterFilterOptions: ParsableArguments {
 
 /// Who runs the command, for the record.
 struct ActorOptions: ParsableArguments {
-  @Option(
-    name: .long, help: ArgumentHelp("Your name, for the record. Default: the login name.", valueName: "name"))
+  @Option(help: ArgumentHelp("Your name, for the record. Default: the login name.", valueName: "name"))
   var actor: String?
 
   var name: String {

@@ -13,11 +13,10 @@ struct DLQList: Command {
 
   @OptionGroup var filter: DeadLetterFilterOptions
 
-  @Option(name: .long, help: "How many dead letters to list at most: 1 to 1000.")
+  @Option(help: "How many dead letters to list at most: 1 to 1000.")
   var limit = 20
 
-  @Option(
-    name: .long, help: ArgumentHelp("Continue after this dead letter, the last of the previous page.", valueName: "id"))
+  @Option(help: ArgumentHelp("Continue after this dead letter, the last of the previous page.", valueName: "id"))
   var after: String?
 
   @OptionGroup var common: CommonOptions

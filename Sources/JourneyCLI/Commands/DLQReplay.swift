@@ -23,35 +23,33 @@ struct DLQReplay: Command {
 
   @OptionGroup var selection: DeadLetterSelectionOptions
 
-  @Flag(name: .long, help: "All open dead letters.")
+  @Flag(help: "All open dead letters.")
   var all = false
 
-  @Flag(name: .long, help: "Show what would be replayed and what the mapping would make of it. Changes nothing.")
+  @Flag(help: "Show what would be replayed and what the mapping would make of it. Changes nothing.")
   var dryRun = false
 
   @Option(
-    name: .long,
     help: ArgumentHelp("Dead letters per second at most. Default: as fast as the broker confirms.", valueName: "number")
   )
   var rate: Double?
 
   @Option(
-    name: .long,
     help: ArgumentHelp(
       "Edit the bodies with a JSON patch (RFC 6902: add, remove, replace, test), given here or in a file. The edited message gets a new id and names the dead letter that it was made from.",
       valueName: "patch"))
   var edit: String?
 
-  @Flag(name: .long, help: "Also dead letters that have failed the same way three times in a row or more.")
+  @Flag(help: "Also dead letters that have failed the same way three times in a row or more.")
   var force = false
 
-  @Option(name: .long, help: "The reason, for the record.")
+  @Option(help: "The reason, for the record.")
   var reason: String?
 
-  @Flag(name: .long, help: "Finish the replays that were interrupted.")
+  @Flag(help: "Finish the replays that were interrupted.")
   var resume = false
 
-  @Flag(name: .long, help: "Reopen the dead letters that interrupted replays have claimed and not published.")
+  @Flag(help: "Reopen the dead letters that interrupted replays have claimed and not published.")
   var giveBack = false
 
   @OptionGroup var wait: WaitOptions

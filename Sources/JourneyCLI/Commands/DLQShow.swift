@@ -16,7 +16,7 @@ struct DLQShow: Command {
   @Argument(help: "The id of the dead letter.")
   var id: String
 
-  @Flag(name: .long, help: "Write only the body, byte for byte.")
+  @Flag(help: "Write only the body, byte for byte.")
   var raw = false
 
   @OptionGroup var common: CommonOptions

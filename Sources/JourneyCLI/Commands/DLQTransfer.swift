@@ -14,7 +14,7 @@ struct DLQExport: Command {
 
   @OptionGroup var selection: DeadLetterSelectionOptions
 
-  @Option(name: .long, help: "The reason, for the record.")
+  @Option(help: "The reason, for the record.")
   var reason: String?
 
   @OptionGroup var actor: ActorOptions
@@ -56,7 +56,7 @@ struct DLQImport: Command {
   @Argument(help: ArgumentHelp("A file of JSON lines; - for standard input.", valueName: "file"), completion: .file())
   var file: String
 
-  @Flag(name: .long, help: "Read and check the file; change nothing.")
+  @Flag(help: "Read and check the file; change nothing.")
   var dryRun = false
 
   @OptionGroup var actor: ActorOptions

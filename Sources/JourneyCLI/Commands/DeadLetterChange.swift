@@ -5,7 +5,7 @@ import JourneyPostgres
 
 /// Why an operator makes a change that cannot be undone.
 struct ReasonOption: ParsableArguments {
-  @Option(name: .long, help: "The reason, for the record.")
+  @Option(help: "The reason, for the record.")
   var reason: String
 
   /// - Throws: `Failure` if it is empty.
@@ -28,12 +28,12 @@ struct DeadLetterChange: ParsableArguments {
 
   @OptionGroup var selection: DeadLetterSelectionOptions
 
-  @Flag(name: .long, help: "All dead letters in that state.")
+  @Flag(help: "All dead letters in that state.")
   var all = false
 
   @OptionGroup var reason: ReasonOption
 
-  @Flag(name: .long, help: "Count the dead letters; change nothing.")
+  @Flag(help: "Count the dead letters; change nothing.")
   var dryRun = false
 
   @OptionGroup var actor: ActorOptions
@@ -65,5 +65,52 @@ struct DeadLetterChange: ParsableArguments {
           : "\(deadLetters) \(wording.participle)\(wording.suffix)")
     }
     printJSON(["dryRun": dryRun, wording.participle: count] as JSONObject)
+  }
+}
+
+/// `journey dlq discard`
+struct DLQDiscard: Command {
+  static let configuration = CommandConfiguration(
+    commandName: "discard",
+    abstract: "Discard open dead letters. They stay in the archive, and can be replayed with --state discarded.")
+
+  @OptionGroup var change: DeadLetterChange
+
+  func execute() async throws {
+    guard change.selection.options.state == DeadLetterState.new.rawValue else {
+      throw Failure(
+        .refusedInput, "--state \(change.selection.options.state): only open dead letters can be discarded")
+    }
+    try await change.run(.init(verb: "discard", participle: "discarded"), in: [.new]) {
+      try await $0.discard($1, why: $2)
+    }
+  }
+}
+
+/// `journey dlq delete`
+struct DLQDelete: Command {
+  static let configuration = CommandConfiguration(
+    commandName: "delete",
+    abstract: "Delete dead letters permanently, for example when a person asks for their data to be deleted.",
+    discussion: """
+      Deleted dead letters cannot be restored, and neither can their bodies; the record keeps their ids, who deleted them, and why. \
+      The default is open dead letters; --state all also deletes those in other states, except those that a replay has claimed. \
+      --text also finds text in the bodies.
+      """)
+
+  @OptionGroup var change: DeadLetterChange
+
+  func execute() async throws {
+    guard change.selection.options.state != DeadLetterState.replaying.rawValue else {
+      throw Failure(
+        .refusedInput,
+        "--state replaying: a replay has claimed these dead letters; finish it, or give them back: journey dlq replay --give-back"
+      )
+    }
+    try await change.run(
+      .init(verb: "delete", participle: "deleted", suffix: " permanently"),
+      in: DeadLetterState.allCases.filter { $0 != .replaying },
+      advice: " (--state all selects it, unless a replay has claimed it)"
+    ) { try await $0.delete($1, why: $2) }
   }
 }

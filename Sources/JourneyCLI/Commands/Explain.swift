@@ -14,10 +14,10 @@ struct Explain: Command {
   @Argument(help: "The client's id, e-mail address, or id at a source.")
   var client: String
 
-  @Option(name: .long, help: "The organisation's id, if several have such a client.")
+  @Option(help: "The organisation's id, if several have such a client.")
   var org: String?
 
-  @Option(name: .long, help: "How many events, scores and actions to show at most.")
+  @Option(help: "How many events, scores and actions to show at most.")
   var limit = 10
 
   @OptionGroup var common: CommonOptions

@@ -17,7 +17,7 @@ struct IdentityCommand: AsyncParsableCommand {
 
 /// The options of every command on identities.
 struct IdentityOptions: ParsableArguments {
-  @Option(name: .long, help: "The organisation's id.")
+  @Option(help: "The organisation's id.")
   var org: String
 
   @OptionGroup var actor: ActorOptions
@@ -40,11 +40,11 @@ struct IdentityList: Command {
     commandName: "list", abstract: "List the ids by which sources know the clients of an organisation.")
 
   @OptionGroup var options: IdentityOptions
-  @Option(name: .long, help: "Only ids of this source.")
+  @Option(help: "Only ids of this source.")
   var source: String?
-  @Option(name: .long, help: "Only ids of this client.")
+  @Option(help: "Only ids of this client.")
   var client: String?
-  @Option(name: .long, help: "How many to show at most.")
+  @Option(help: "How many to show at most.")
   var limit = 100
   @OptionGroup var output: OutputOptions
 
@@ -83,7 +83,7 @@ struct IdentityLink: Command {
   var externalID: String
   @Argument(help: "The client's id or e-mail address.")
   var client: String
-  @Option(name: .long, help: "The reason, for the record.")
+  @Option(help: "The reason, for the record.")
   var reason: String?
   @OptionGroup var options: IdentityOptions
 
@@ -109,7 +109,7 @@ struct IdentityMerge: Command {
   var from: String
   @Argument(help: "The id of the client that remains.")
   var into: String
-  @Option(name: .long, help: "The reason, for the record.")
+  @Option(help: "The reason, for the record.")
   var reason: String?
   @OptionGroup var options: IdentityOptions
 

@@ -20,7 +20,7 @@ struct IdentityUnlink: Command {
       "The id of the client at the source, or of something that belongs to the client: deal:4711.", valueName: "id"))
   var externalID: String
   @OptionGroup var reason: ReasonOption
-  @Flag(name: .long, help: "Show what the id is linked to; change nothing.")
+  @Flag(help: "Show what the id is linked to; change nothing.")
   var dryRun = false
   @OptionGroup var options: IdentityOptions
   @OptionGroup var output: OutputOptions
@@ -58,9 +58,9 @@ struct IdentityHistory: Command {
     abstract:
       "Show how clients were linked, unlinked and merged: when, by which event or person, and why. The newest first.")
 
-  @Option(name: .long, help: "Only entries about this client.")
+  @Option(help: "Only entries about this client.")
   var client: String?
-  @Option(name: .long, help: "How many to show at most.")
+  @Option(help: "How many to show at most.")
   var limit = 100
   @OptionGroup var options: IdentityOptions
   @OptionGroup var output: OutputOptions

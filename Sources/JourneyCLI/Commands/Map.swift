@@ -15,30 +15,28 @@ struct Map: Command {
   @Argument(help: ArgumentHelp("The body; - for standard input.", valueName: "file"), completion: .file())
   var file: String
 
-  @Option(name: .long, help: "The source of the body, e.g. stripe; cloudevents for a CloudEvent.")
+  @Option(help: "The source of the body, e.g. stripe; cloudevents for a CloudEvent.")
   var source: String
 
-  @Option(
-    name: .long, help: "The organisation's id, as in the header x-org-id. Default: a UUID of zeros.")
+  @Option(help: "The organisation's id, as in the header x-org-id. Default: a UUID of zeros.")
   var org: String?
 
-  @Option(name: .long, help: "The message_id property.")
+  @Option(help: "The message_id property.")
   var messageID: String?
 
-  @Option(name: .long, help: "The timestamp property, in seconds since 1970.")
+  @Option(help: "The timestamp property, in seconds since 1970.")
   var timestamp: Int64?
 
-  @Option(name: .long, help: ArgumentHelp("A header of the message.", valueName: "name=value"))
+  @Option(help: ArgumentHelp("A header of the message.", valueName: "name=value"))
   var header: [String] = []
 
-  @Flag(name: .long, help: "Map what the vendor marks as a test like everything else.")
+  @Flag(help: "Map what the vendor marks as a test like everything else.")
   var testTraffic = false
 
-  @Flag(name: .long, help: "Also show the rules that did not match.")
+  @Flag(help: "Also show the rules that did not match.")
   var verbose = false
 
-  @Flag(
-    name: .long, help: "Run again whenever the body or a mapping file changes, until interrupted.")
+  @Flag(help: "Run again whenever the body or a mapping file changes, until interrupted.")
   var watch = false
 
   @OptionGroup var common: CommonOptions

@@ -24,12 +24,10 @@ struct MappingsCheck: Command {
       ignore without a type.
       """)
 
-  @Option(
-    name: .long, help: ArgumentHelp("A directory of mapping files, instead of mappings.directories.", valueName: "path")
-  )
+  @Option(help: ArgumentHelp("A directory of mapping files, instead of mappings.directories.", valueName: "path"))
   var directory: [String] = []
 
-  @Flag(name: .long, help: "Also list the rules that may match the same body.")
+  @Flag(help: "Also list the rules that may match the same body.")
   var overlaps = false
 
   @OptionGroup var common: CommonOptions
@@ -51,5 +49,29 @@ struct MappingsCheck: Command {
     Output.line(
       "\(found.catalog.mappings.count) sources, \(rules) rules, no mistakes; \(found.warnings.count.of("warning")); \(found.overlaps.count) pairs of rules may match the same body (the first one wins)"
     )
+  }
+}
+
+/// `journey mappings new --from FILE`
+struct MappingsNew: Command {
+  static let configuration = CommandConfiguration(
+    commandName: "new",
+    abstract: "Draft a mapping for the body of a new source. Needs no server.",
+    discussion: "Writes the draft to standard output. It is valid; its comments say what to check.")
+
+  @Option(
+    name: .customLong("from"), help: ArgumentHelp("The body; - for standard input.", valueName: "file"),
+    completion: .file())
+  var file: String
+
+  @Option(help: "The name of the source, as in the header x-source.")
+  var source = "new_source"
+
+  func execute() async throws {
+    let bytes = try Input.read(file)
+    guard let document = try? JSONDocument(parsing: bytes) else {
+      throw Failure(.refusedInput, "\(file) is not valid JSON")
+    }
+    Output.line(MappingDraft(document, source: source).text)
   }
 }

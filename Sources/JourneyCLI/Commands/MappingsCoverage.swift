@@ -19,13 +19,13 @@ struct MappingsCoverage: Command {
     help: ArgumentHelp("The folder of bodies, one per file (*.json).", valueName: "dir"), completion: .directory)
   var directory: String
 
-  @Option(name: .long, help: "The source of the bodies. Default: the name of each body's folder.")
+  @Option(help: "The source of the bodies. Default: the name of each body's folder.")
   var source: String?
 
-  @Flag(name: .long, help: "Map what the vendor marks as a test like everything else.")
+  @Flag(help: "Map what the vendor marks as a test like everything else.")
   var testTraffic = false
 
-  @Flag(name: .long, help: "Show the result for every body.")
+  @Flag(help: "Show the result for every body.")
   var verbose = false
 
   @OptionGroup var common: CommonOptions

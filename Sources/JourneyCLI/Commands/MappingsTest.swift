@@ -11,12 +11,10 @@ struct MappingsTest: Command {
 
   @Argument(help: "The sources to test. Default: all.") var sources: [String] = []
 
-  @Option(
-    name: .long, help: ArgumentHelp("A directory of mapping files, instead of mappings.directories.", valueName: "path")
-  )
+  @Option(help: ArgumentHelp("A directory of mapping files, instead of mappings.directories.", valueName: "path"))
   var directory: [String] = []
 
-  @Flag(name: .long, help: "Also fail if a rule makes an event in no test, or a source has no tests.")
+  @Flag(help: "Also fail if a rule makes an event in no test, or a source has no tests.")
   var strict = false
 
   @OptionGroup var common: CommonOptions

@@ -13,7 +13,7 @@ struct Migrate: Command {
       not match the files, nothing is applied, and both are shown.
       """)
 
-  @Flag(name: .long, help: "Apply everything in a transaction and roll it back.")
+  @Flag(help: "Apply everything in a transaction and roll it back.")
   var dryRun = false
 
   @OptionGroup var common: CommonOptions

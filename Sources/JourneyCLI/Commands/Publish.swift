@@ -17,18 +17,18 @@ struct Publish: Command {
   @Argument(help: ArgumentHelp("The files; - for standard input.", valueName: "file"), completion: .file())
   var files: [String]
 
-  @Option(name: .long, help: "The vendor whose bodies the files hold, e.g. stripe.")
+  @Option(help: "The vendor whose bodies the files hold, e.g. stripe.")
   var source: String?
 
-  @Option(name: .long, help: "The organisation's id, for the bodies of a vendor.")
+  @Option(help: "The organisation's id, for the bodies of a vendor.")
   var org: String?
 
-  @Option(name: .long, help: "The routing key, instead of <source>.<type>.")
+  @Option(help: "The routing key, instead of <source>.<type>.")
   var routingKey: String?
 
   @OptionGroup var wait: WaitOptions
 
-  @Flag(name: .long, help: "Read and check the files; publish nothing.")
+  @Flag(help: "Read and check the files; publish nothing.")
   var dryRun = false
 
   @OptionGroup var common: CommonOptions

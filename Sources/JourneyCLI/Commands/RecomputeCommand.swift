@@ -17,19 +17,17 @@ struct RecomputeCommand: Command {
       Exit status: 0 done; 1 interrupted or incomplete; 65 no such client; 69 the database is not available.
       """)
 
-  @Option(name: .long, help: "Only this client.")
+  @Option(help: "Only this client.")
   var client: String?
-  @Option(name: .long, help: "Only the clients of this organisation.")
+  @Option(help: "Only the clients of this organisation.")
   var org: String?
-  @Option(name: .long, help: ArgumentHelp("Continue after this client, in the order of the ids.", valueName: "id"))
+  @Option(help: ArgumentHelp("Continue after this client, in the order of the ids.", valueName: "id"))
   var after: String?
-  @Flag(name: .long, help: "Count what would change; write nothing.")
+  @Flag(help: "Count what would change; write nothing.")
   var dryRun = false
-  @Flag(
-    name: .long,
-    help: "Publish the actions that follow from changed outcomes; an instance of journey serve publishes them.")
+  @Flag(help: "Publish the actions that follow from changed outcomes; an instance of journey serve publishes them.")
   var publish = false
-  @Option(name: .long, help: "How many clients per transaction at most.")
+  @Option(help: "How many clients per transaction at most.")
   var batch = 200
   @OptionGroup var common: CommonOptions
   @OptionGroup var output: OutputOptions

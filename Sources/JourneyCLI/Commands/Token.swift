@@ -13,13 +13,13 @@ struct Token: Command {
       application issues tokens when a user signs in.
       """)
 
-  @Option(name: .long, help: "The user's id, a UUID, as in user_organizations.")
+  @Option(help: "The user's id, a UUID, as in user_organizations.")
   var user: String
 
-  @Flag(name: .long, help: "Also grant access to operations.")
+  @Flag(help: "Also grant access to operations.")
   var operations = false
 
-  @Option(name: .long, help: "Hours until it expires: 1 to 8760.")
+  @Option(help: "Hours until it expires: 1 to 8760.")
   var hours = 12
 
   @OptionGroup var common: CommonOptions

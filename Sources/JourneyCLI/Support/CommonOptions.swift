@@ -5,24 +5,20 @@ import Logging
 
 /// What every command that needs settings takes.
 struct CommonOptions: ParsableArguments {
-  @Option(
-    name: .long,
-    help: ArgumentHelp("The settings file, or the directory that holds it as journey.yaml.", valueName: "path"))
+  @Option(help: ArgumentHelp("The settings file, or the directory that holds it as journey.yaml.", valueName: "path"))
   var config: String?
 
   @Option(
-    name: .long,
     help: ArgumentHelp(
       "The broker; hides AMQP_URL. A password here can be seen by other users of the machine.", valueName: "url"))
   var amqpURL: String?
 
   @Option(
-    name: .long,
     help: ArgumentHelp(
       "The database; hides DATABASE_URL. A password here can be seen by other users of the machine.", valueName: "url"))
   var databaseURL: String?
 
-  @Option(name: .long, help: "trace, debug, info, notice, warning, error or critical.")
+  @Option(help: "trace, debug, info, notice, warning, error or critical.")
   var logLevel: String?
 
   func settings() async throws -> Settings {
@@ -38,7 +34,7 @@ struct CommonOptions: ParsableArguments {
 
 /// Whether a command answers machines.
 struct OutputOptions: ParsableArguments {
-  @Flag(name: .long, help: "Print JSON.")
+  @Flag(help: "Print JSON.")
   var json = false
 }
 

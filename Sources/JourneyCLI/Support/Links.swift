@@ -12,43 +12,18 @@ struct LinkFinding: Hashable, Sendable {
   var advice: String?
 
   static func broker(_ settings: AMQPConnectionSettings) -> LinkFinding {
-    let isLocal = settings.endpoints.allSatisfy { isLoopback($0.host) }
-    let advice = "write amqps:// and ?cacertfile=/path/ca.pem into AMQP_URL, without verify=verify_none"
-    guard let tls = settings.tls else {
-      return LinkFinding("broker link", isLocal, isEncrypted: false, isLocal: isLocal, verified: nil, advice)
-    }
-    guard tls.verifiesPeer else {
-      return LinkFinding(
-        "broker link", isLocal, isEncrypted: true, isLocal: isLocal, verified: "verify=verify_none", advice)
-    }
+    let verifies = settings.tls?.verifiesPeer ?? false
     return LinkFinding(
-      subject: "broker link", isSafe: true, text: "encrypted; the broker is verified by its authority and its name",
-      advice: nil)
+      "broker", isLocal: settings.endpoints.allSatisfy { isLoopback($0.host) }, isEncrypted: settings.tls != nil,
+      verifies ? .hostName : .none, setting: settings.tls == nil || verifies ? nil : "verify=verify_none",
+      advice: "write amqps:// and ?cacertfile=/path/ca.pem into AMQP_URL, without verify=verify_none")
   }
 
   static func database(_ link: PostgresLink) -> LinkFinding {
-    let advice = "write ?sslmode=verify-full&sslrootcert=/path/ca.pem into DATABASE_URL"
-    guard link.isEncrypted else {
-      return LinkFinding(
-        "database link", link.isLocal, isEncrypted: false, isLocal: link.isLocal, verified: "sslmode=\(link.mode)",
-        advice)
-    }
-    switch link.verification {
-    case .hostName:
-      return LinkFinding(
-        subject: "database link", isSafe: true,
-        text: "encrypted; the database is verified by its authority and its name (sslmode=\(link.mode))")
-    case .authority:
-      return LinkFinding(
-        subject: "database link", isSafe: link.isLocal,
-        text:
-          "encrypted; the database is verified by its authority but not by its name (sslmode=\(link.mode)): another server's certificate passes",
-        advice: link.isLocal ? nil : advice)
-    case .none:
-      return LinkFinding(
-        "database link", link.isLocal, isEncrypted: true, isLocal: link.isLocal, verified: "sslmode=\(link.mode)",
-        advice)
-    }
+    LinkFinding(
+      "database", isLocal: link.isLocal, isEncrypted: link.isEncrypted, link.verification,
+      setting: "sslmode=\(link.mode)",
+      advice: "write ?sslmode=verify-full&sslrootcert=/path/ca.pem into DATABASE_URL")
   }
 
   /// The API's own side, and where it has its keys from.
@@ -85,20 +60,30 @@ struct LinkFinding: Hashable, Sendable {
 }
 
 extension LinkFinding {
-  /// A link that is not encrypted, or to nobody knows whom.
-  private init(_ subject: String, _ isSafe: Bool, isEncrypted: Bool, isLocal: Bool, verified: String?, _ advice: String)
-  {
-    let server = subject == "broker link" ? "the broker" : "the database", cause = verified.map { " (\($0))" } ?? ""
-    var text = isEncrypted ? "encrypted, but \(server) is not verified\(cause)" : "not encrypted\(cause)"
-    if isLocal {
-      text += "; it stays on this machine"
-    } else {
-      text +=
-        isEncrypted
-        ? ": whoever is on the way can pose as \(server)"
-        : ": whoever is on the way reads and changes everything, the password included"
-    }
-    self.init(subject: subject, isSafe: isSafe, text: text, advice: isSafe ? nil : advice)
+  /// - Parameters:
+  ///   - server: `broker` or `database`.
+  ///   - setting: the one that decides how the link is protected.
+  ///   - advice: how to protect a link that is not safe.
+  private init(
+    _ server: String, isLocal: Bool, isEncrypted: Bool, _ verification: PostgresLink.Verification, setting: String?,
+    advice: String
+  ) {
+    let cause = setting.map { " (\($0))" } ?? "", stays = isLocal ? "; it stays on this machine" : nil
+    isSafe = isLocal || isEncrypted && verification == .hostName
+    text =
+      switch verification {
+      case _ where !isEncrypted:
+        "not encrypted\(cause)"
+          + (stays ?? ": whoever is on the way reads and changes everything, the password included")
+      case .none:
+        "encrypted, but the \(server) is not verified\(cause)"
+          + (stays ?? ": whoever is on the way can pose as the \(server)")
+      case .authority:
+        "encrypted; the \(server) is verified by its authority but not by its name\(cause): another server's certificate passes"
+      case .hostName: "encrypted; the \(server) is verified by its authority and its name\(cause)"
+      }
+    subject = "\(server) link"
+    self.advice = isSafe ? nil : advice
   }
 }
 
@@ -107,5 +92,17 @@ extension JourneyConfiguration.Settings {
   func links() async throws -> [LinkFinding] {
     let link = try await withDatabase(asLogin: true) { try await $0.perform { $0.link } }
     return [.broker(try broker("check")), .database(link)] + LinkFinding.api(api)
+  }
+}
+
+extension DiagnosticReport {
+  /// Whether connections are encrypted, and whether the servers are verified. A warning at most: a private network may
+  /// be trusted.
+  mutating func links(_ settings: JourneyConfiguration.Settings) async {
+    // An unreachable database is reported already.
+    let findings =
+      (try? await settings.links()) ?? ((try? settings.broker("doctor")).map { [.broker($0)] } ?? [])
+      + LinkFinding.api(settings.api)
+    for finding in findings { add(finding.subject, finding.isSafe ? .ok : .warning, finding.text, finding.advice) }
   }
 }

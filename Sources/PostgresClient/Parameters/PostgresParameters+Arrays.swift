@@ -20,21 +20,16 @@ extension PostgresParameters {
   }
 
   public mutating func int4s(_ values: [Int32]) { int4s(values) { $0 } }
-  public mutating func int4s(_ values: [Int32?]) { int4s(values) { $0 } }
   @inlinable
   public mutating func int4s<Row>(_ rows: [Row], _ value: (Row) -> Int32?) {
     array(OID.int4Array, of: OID.int4, rows, sizeHint: 4, value) { $0.appendElement($1) }
   }
 
-  public mutating func int8s(_ values: [Int64]) { int8s(values) { $0 } }
-  public mutating func int8s(_ values: [Int64?]) { int8s(values) { $0 } }
   @inlinable
   public mutating func int8s<Row>(_ rows: [Row], _ value: (Row) -> Int64?) {
     array(OID.int8Array, of: OID.int8, rows, sizeHint: 8, value) { $0.appendElement($1) }
   }
 
-  public mutating func float8s(_ values: [Double]) { float8s(values) { $0 } }
-  public mutating func float8s(_ values: [Double?]) { float8s(values) { $0 } }
   @inlinable
   public mutating func float8s<Row>(_ rows: [Row], _ value: (Row) -> Double?) {
     array(OID.float8Array, of: OID.float8, rows, sizeHint: 8, value) {
@@ -43,7 +38,6 @@ extension PostgresParameters {
   }
 
   public mutating func bools(_ values: [Bool]) { bools(values) { $0 } }
-  public mutating func bools(_ values: [Bool?]) { bools(values) { $0 } }
   @inlinable
   public mutating func bools<Row>(_ rows: [Row], _ value: (Row) -> Bool?) {
     array(OID.boolArray, of: OID.bool, rows, sizeHint: 1, value) { $0.appendElement($1) }
@@ -51,7 +45,6 @@ extension PostgresParameters {
 
   /// Microseconds since 1970-01-01T00:00:00Z; `Int64.max` and `.min` are the infinities.
   public mutating func timestamptzs(_ values: [Int64]) { timestamptzs(values) { $0 } }
-  public mutating func timestamptzs(_ values: [Int64?]) { timestamptzs(values) { $0 } }
   @inlinable
   public mutating func timestamptzs<Row>(_ rows: [Row], _ value: (Row) -> Int64?) {
     array(OID.timestamptzArray, of: OID.timestamptz, rows, sizeHint: 8, value) {
@@ -60,14 +53,11 @@ extension PostgresParameters {
   }
 
   public mutating func byteas(_ values: [[UInt8]]) { byteas(values) { $0 } }
-  public mutating func byteas(_ values: [[UInt8]?]) { byteas(values) { $0 } }
   @inlinable
   public mutating func byteas<Row>(_ rows: [Row], _ value: (Row) -> [UInt8]?) {
     array(OID.byteaArray, of: OID.bytea, rows, sizeHint: 64, value) { $0.appendElement($1) }
   }
 
-  public mutating func jsonbs(_ values: [[UInt8]]) { jsonbs(values) { $0 } }
-  public mutating func jsonbs(_ values: [[UInt8]?]) { jsonbs(values) { $0 } }
   @inlinable
   public mutating func jsonbs<Row>(_ rows: [Row], _ value: (Row) -> [UInt8]?) {
     array(OID.jsonbArray, of: OID.jsonb, rows, sizeHint: 128, value) { bytes, value in
@@ -75,8 +65,6 @@ extension PostgresParameters {
     }
   }
 
-  public mutating func jsons(_ values: [[UInt8]]) { jsons(values) { $0 } }
-  public mutating func jsons(_ values: [[UInt8]?]) { jsons(values) { $0 } }
   @inlinable
   public mutating func jsons<Row>(_ rows: [Row], _ value: (Row) -> [UInt8]?) {
     array(OID.jsonArray, of: OID.json, rows, sizeHint: 128, value) { $0.appendElement($1) }

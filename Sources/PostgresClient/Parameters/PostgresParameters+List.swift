@@ -16,7 +16,7 @@ extension PostgresParameters: ExpressibleByArrayLiteral {
     public static func jsonb(_ value: [UInt8]?) -> Value { Value { $0.jsonb(value) } }
     public static func uuids(_ values: [UUID?]) -> Value { Value { $0.uuids(values) } }
     public static func texts(_ values: [String?]) -> Value { Value { $0.texts(values) } }
-    public static func int4s(_ values: [Int32?]) -> Value { Value { $0.int4s(values) } }
+    public static func int4s(_ values: [Int32]) -> Value { Value { $0.int4s(values) } }
   }
 
   public init(_ values: [Value]) { for value in values { value.add(&self) } }

@@ -9,10 +9,6 @@ struct ResultHandle: ~Copyable {
 
   var status: ExecStatusType { PQresultStatus(pointer) }
 
-  var isError: Bool {
-    status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE
-  }
-
   /// A field of the error report. The codes are the `PG_DIAG_*` macros, which Swift does not import.
   func diagnostic(_ code: Unicode.Scalar) -> String? {
     PQresultErrorField(pointer, Int32(code.value)).map { String(cString: $0) }

@@ -43,12 +43,8 @@ enum ConnectionStringFault {
   /// Whether a name cannot be a piece of an unencoded or unquoted password: it looks like a name, and every secret ends
   /// before it.
   private static func isNoPassword(_ name: String, in conninfo: String) -> Bool {
-    let isName = name.utf8.allSatisfy {
-      (UInt8(ascii: "a")...UInt8(ascii: "z")).contains($0 | 0x20)
-        || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0)
-        || [UInt8(ascii: "_"), UInt8(ascii: "-"), UInt8(ascii: ".")].contains($0)
-    }
-    guard isName, (1...40).contains(name.utf8.count), !conninfo.contains("password") else { return false }
+    let isName = name.wholeMatch(of: /[A-Za-z0-9_.-]{1,40}/) != nil
+    guard isName, !conninfo.contains("password") else { return false }
     guard let scheme = conninfo.firstRange(of: "://") else { return !conninfo.contains { "@:".contains($0) } }
     let rest = conninfo[scheme.upperBound...]
     let hosts = rest.prefix { $0 != "?" && $0 != "/" }
