@@ -36,26 +36,20 @@ public final class AMQPAdmin: Sendable {
         let isThere = try Self.exists { () throws(AMQPError) in try connection.exchangeDeclare(exchange, passive: true)
         }
         try connection.exchangeDeclare(exchange, passive: false)
-        changes.append(
-          .init(object: .init(kind: .exchange, name: exchange.name), outcome: isThere ? .alreadyThere : .created))
+        changes.append(.init(.exchange, exchange.name, isThere ? .alreadyThere : .created))
       }
       for queue in topology.queues {
         let isThere = try Self.exists { () throws(AMQPError) in _ = try connection.queueDeclare(queue, passive: true) }
-        if !isThere {
-          try connection.queueDeclare(queue, passive: false)
-        } else if try Self.difference(of: queue, connection) != nil {
-          // For its error.
+        let difference = isThere ? try Self.difference(of: queue, connection) : .missing
+        if difference != nil {
+          // Creates the queue, or throws the error that names the difference.
           try connection.queueDeclare(queue, passive: false)
         }
-        changes.append(
-          .init(object: .init(kind: .queue, name: queue.name), outcome: isThere ? .alreadyThere : .created))
+        changes.append(.init(.queue, queue.name, isThere ? .alreadyThere : .created))
       }
       for binding in topology.bindings {
         try connection.bind(binding)
-        changes.append(
-          .init(
-            object: .init(kind: .binding, name: "\(binding.exchange) -> \(binding.queue) (\(binding.routingKey))"),
-            outcome: .ensured))
+        changes.append(.init(.binding, "\(binding.exchange) -> \(binding.queue) (\(binding.routingKey))", .ensured))
       }
       return changes
     }

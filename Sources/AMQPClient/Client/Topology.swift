@@ -74,6 +74,11 @@ public struct TopologyChange: Hashable, Sendable {
   }
   public let object: TopologyObject
   public let outcome: Outcome
+
+  init(_ kind: TopologyObject.Kind, _ name: String, _ outcome: Outcome) {
+    object = TopologyObject(kind: kind, name: name)
+    self.outcome = outcome
+  }
 }
 
 /// One difference between the broker and the topology.

@@ -2,6 +2,7 @@ public import JourneyAMQP
 public import AMQPClient
 public import Journey
 public import Logging
+import ConnectionThreads
 import Synchronization
 
 /// Consumes the queue of dead letters, for the archive.
@@ -12,7 +13,8 @@ public final class DeadLetterConsumer: DeadLetterSource {
   private struct State {
     var arrived: [Delivery] = []
     var isFinished = false
-    var reader: CheckedContinuation<Void, Never>?
+    /// What `nextBatch` waits for.
+    var arrival: Latch?
   }
 
   private final class Shared: Sendable {
@@ -71,36 +73,29 @@ public final class DeadLetterConsumer: DeadLetterSource {
   }
 
   private static func wake(_ shared: Shared, _ change: (inout State) -> Void) {
-    let reader = shared.state.withLock { state in
+    let arrival = shared.state.withLock { state in
       change(&state)
-      defer { state.reader = nil }
-      return state.reader
+      return state.arrival
     }
-    reader?.resume()
+    arrival?.open()
   }
 
   // MARK: DeadLetterSource
 
   public func nextBatch() async -> [ReceivedDeadLetter]? {
     while true {
+      let arrival = Latch()
       let taken: [Delivery]? = shared.state.withLock { state in
-        guard !state.arrived.isEmpty else { return state.isFinished ? [] : nil }
+        guard !state.arrived.isEmpty || state.isFinished else {
+          state.arrival = arrival
+          return nil
+        }
         let part = Array(state.arrived.prefix(batchSize))
         state.arrived.removeFirst(part.count)
         return part
       }
-      if let taken {
-        guard !taken.isEmpty else { return nil }
-        return read(taken)
-      }
-      await withCheckedContinuation { continuation in
-        let isReady = shared.state.withLock { state in
-          guard state.arrived.isEmpty, !state.isFinished else { return true }
-          state.reader = continuation
-          return false
-        }
-        if isReady { continuation.resume() }
-      }
+      if let taken { return taken.isEmpty ? nil : read(taken) }
+      await arrival.wait()
     }
   }
 

@@ -150,7 +150,7 @@ public struct DeadLetterJSONError: Error, Hashable, Sendable, CustomStringConver
 extension [UInt8] {
   /// Without an incomplete character at the end, if this is the beginning of a longer text.
   /// - Parameter size: the size of the whole text.
-  func wholeCharacters(of size: Int) -> ArraySlice<UInt8> {
+  package func wholeCharacters(of size: Int) -> ArraySlice<UInt8> {
     guard count < size else { return self[...] }
     var end = count
     // At most three continuation bytes follow a lead byte.

@@ -145,15 +145,12 @@ public struct DeadLetterRepository: Sendable {
   private static let batch = 2000
 
   private static func groups(_ result: PostgresResult) throws(PostgresError) -> [DeadLetterStatistics.Group] {
-    var groups: [DeadLetterStatistics.Group] = []
-    for row in 0..<result.rowCount {
-      groups.append(
-        DeadLetterStatistics.Group(
-          name: try result.text(row, 0), count: Int(try result.int64(row, 1)),
-          oldest: Timestamp(microseconds: try result.timestamp(row, 2)),
-          newest: Timestamp(microseconds: try result.timestamp(row, 3))))
+    try (0..<result.rowCount).map { row throws(PostgresError) in
+      DeadLetterStatistics.Group(
+        name: try result.text(row, 0), count: Int(try result.int64(row, 1)),
+        oldest: Timestamp(microseconds: try result.timestamp(row, 2)),
+        newest: Timestamp(microseconds: try result.timestamp(row, 3)))
     }
-    return groups
   }
 
   private enum Statements {
@@ -233,11 +230,10 @@ extension DeadLetterRepository {
   /// How many dead letters of each of these replays were published and came back. Of an edited one, its new message did.
   public func failedAgain(_ replays: [Int]) async throws -> [Int: Int] {
     try await worker.perform { connection in
-      let result = try connection.execute(
-        failedAgainStatement, [.int4s(replays.map { Int32(clamping: $0) })])
-      var counts: [Int: Int] = [:]
-      for row in 0..<result.rowCount { counts[Int(try result.int32(row, 0))] = Int(try result.int64(row, 1)) }
-      return counts
+      let result = try connection.execute(failedAgainStatement, [.int4s(replays.map { Int32(clamping: $0) })])
+      return try (0..<result.rowCount).reduce(into: [:]) { counts, row in
+        counts[Int(try result.int32(row, 0))] = Int(try result.int64(row, 1))
+      }
     }
   }
 }

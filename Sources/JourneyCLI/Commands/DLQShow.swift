@@ -107,7 +107,7 @@ struct DLQShow: Command {
       Output.line(pretty(message.body))
     } else {
       let more = message.isCut ? "(only the beginning is archived; to see it: --raw)" : "(all of it: --raw)"
-      Output.line(pretty(Self.head(of: message.body)) + "\n… " + more)
+      Output.line(pretty(Array(Array(message.body.prefix(4096)).wholeCharacters(of: message.bodySize))) + "\n… " + more)
     }
     Output.line("\nmapping, as it is now")
     show(trace)
@@ -160,14 +160,6 @@ struct DLQShow: Command {
 
   /// Larger bodies are not shown in full.
   private static let maxShownBytes = 1 << 20
-
-  /// The beginning of a body, not cut within a character.
-  private static func head(of body: [UInt8]) -> [UInt8] {
-    var head = body.prefix(4096)
-    while let last = head.last, last & 0xC0 == 0x80 { head.removeLast() }
-    if let last = head.last, last >= 0xC0 { head.removeLast() }
-    return Array(head)
-  }
 
   private func pretty(_ bytes: [UInt8]) -> String {
     if let document = try? JSONDocument(parsing: bytes) {

@@ -110,9 +110,9 @@ extension PostgresConnection {
 
 /// One pipeline, from the first byte sent to the last reply read.
 private struct PipelineRun {
-  private enum Step {
-    case prepare(command: Int)
-    case execute(command: Int)
+  private struct Step {
+    var command: Int
+    var prepares: Bool
   }
 
   private let connection: PostgresConnection
@@ -168,10 +168,10 @@ private struct PipelineRun {
         guard PQsendPrepare(libpq.pointer, statement.name, statement.sql, Int32(types.count), types) == 1 else {
           throw libpq.lost()
         }
-        steps.append(.prepare(command: index))
+        steps.append(Step(command: index, prepares: true))
       }
       guard parameters.send(statement.name, on: libpq.pointer) else { throw libpq.lost() }
-      steps.append(.execute(command: index))
+      steps.append(Step(command: index, prepares: false))
       if statement == .commit { commitInFlight = true }
     }
     guard PQpipelineSync(libpq.pointer) == 1 else { throw libpq.lost() }
@@ -179,15 +179,11 @@ private struct PipelineRun {
 
   /// The reply to a step is one result, followed by nil.
   private mutating func receive(_ step: Step) throws(LibpqFailure) {
-    let command =
-      switch step {
-      case .prepare(let index), .execute(let index): index
-      }
-    let (statement, parameters) = commands[command]
+    let (statement, parameters) = commands[step.command]
     guard let handle = try libpq.nextResult(until: until) else { throw libpq.lost() }
     switch handle.status {
     case PGRES_TUPLES_OK, PGRES_COMMAND_OK, PGRES_EMPTY_QUERY:
-      if case .prepare = step {
+      if step.prepares {
         connection.prepared[statement.name] = .init(sql: statement.sql, types: parameters.slots.map(\.oid))
       } else {
         let result = PostgresResult(handle, operation: statement.name)
