@@ -114,7 +114,7 @@ let package = Package(
     testHelper(
       "TestSupport",
       [
-        "Journey", "JourneyConfiguration", "JourneyAMQP", "JourneyPostgres", "DeadLetters", "AMQPClient",
+        "Journey", "JourneyConfiguration", "JourneyAMQP", "JourneyPostgres", "AMQPClient",
         "PostgresClient", "TestServers", logging,
       ]),
     tests("JourneyTests", ["Journey"]),
