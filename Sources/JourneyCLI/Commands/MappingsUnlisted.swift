@@ -5,7 +5,7 @@ import JourneyConfiguration
 import JourneyPostgres
 
 /// `journey mappings unlisted`
-struct MappingsUnlisted: AsyncParsableCommand {
+struct MappingsUnlisted: Command {
   static let configuration = CommandConfiguration(
     commandName: "unlisted",
     abstract:
@@ -15,11 +15,11 @@ struct MappingsUnlisted: AsyncParsableCommand {
       journey mappings unlisted --source stripe --sample invoice.sent | journey map - --source stripe --verbose
       """)
 
-  @Option(name: .long, help: "Only this source.") var source: String?
+  @Option(help: "Only this source.") var source: String?
 
-  @Option(name: .long, help: "Only what came within so many days.") var days: Int?
+  @Option(help: "Only what came within so many days.") var days: Int?
 
-  @Option(name: .long, help: ArgumentHelp("Print the body that was kept of this type.", valueName: "type"))
+  @Option(help: ArgumentHelp("Print the body that was kept of this type.", valueName: "type"))
   var sample: String?
 
   @OptionGroup var common: CommonOptions
@@ -29,30 +29,28 @@ struct MappingsUnlisted: AsyncParsableCommand {
     if sample != nil, source == nil { throw ValidationError("--sample needs --source") }
   }
 
-  func run() async throws {
-    try await withExitStatus {
-      let settings = try await common.settings()
-      try await withDatabase(settings, role: settings.workingRole, "unlisted") { worker in
-        let repository = UnlistedRepository(worker: worker)
-        if let sample, let source {
-          guard let body = try await repository.sample(source: source, type: sample) else {
-            throw Failure(.refusedInput, "no body is kept of \(sample) of the source \(source)")
-          }
-          return Output.line(String(decoding: body, as: UTF8.self))
+  func execute() async throws {
+    let settings = try await common.settings()
+    try await settings.withDatabase { worker in
+      let repository = UnlistedRepository(worker: worker)
+      if let sample, let source {
+        guard let body = try await repository.sample(source: source, type: sample) else {
+          throw Failure(.refusedInput, "no body is kept of \(sample) of the source \(source)")
         }
-        let since = days.map { SystemClock().now() - .days(Int64($0)) }
-        let types = try await repository.list(source: source, since: since)
-        if output.json { return printJSON(types) }
-        if types.isEmpty { return Output.line("no event came that no rule names") }
-        Output.table(
-          ["source", "type", "count", "first", "last", "sample"],
-          types.map {
-            [
-              $0.source.plain(), $0.type.plain(), "\($0.count)", $0.firstSeen.iso8601, $0.lastSeen.iso8601,
-              $0.hasSample ? "yes" : "no",
-            ]
-          })
+        return Output.line(String(decoding: body, as: UTF8.self))
       }
+      let since = days.map { SystemClock().now() - .days(Int64($0)) }
+      let types = try await repository.list(source: source, since: since)
+      if output.json { return printJSON(types) }
+      if types.isEmpty { return Output.line("no event came that no rule names") }
+      Output.table(
+        ["source", "type", "count", "first", "last", "sample"],
+        types.map {
+          [
+            $0.source.plain(), $0.type.plain(), "\($0.count)", $0.firstSeen.iso8601, $0.lastSeen.iso8601,
+            $0.hasSample ? "yes" : "no",
+          ]
+        })
     }
   }
 }

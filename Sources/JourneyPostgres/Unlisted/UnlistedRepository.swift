@@ -27,10 +27,10 @@ public struct UnlistedRepository: Sendable {
         let parameters = PostgresParameters {
           $0.texts(types) { $0.source }
           $0.texts(types) { $0.type }
-          $0.int8s(types.map { Int64($0.count) })
+          $0.int8s(types) { Int64($0.count) }
           $0.timestamptzs(types) { $0.lastSeen.microseconds }
-          $0.uuids(types.map { $0.orgID })
-          $0.byteas(types.map { $0.sample })
+          $0.uuids(types) { $0.orgID }
+          $0.byteas(types) { $0.sample }
         }
         _ = try connection.execute(Statements.add, parameters)
         _ = try connection.execute(Statements.forget, PostgresParameters())
