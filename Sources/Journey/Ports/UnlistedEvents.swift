@@ -25,7 +25,7 @@ public final class UnlistedEvents: Sendable {
     var sampled: Set<Key> = []
     var total = 0
   }
-  /// Types that are told apart. Senders choose them, so their number has to end somewhere.
+  /// Types that are counted apart. Senders choose them, so their number has to end somewhere.
   private static let maxTypes = 1000
   /// What the types beyond that are counted under.
   public static let others = "(more types)"

@@ -63,6 +63,7 @@ public enum MappingPage {
       }
       if client["unknown"] != nil { fields.append(("if the client is unknown", client.text("unknown"))) }
     }
+    if let test = envelope["testTraffic"] { fields.append(("test traffic", test.condition)) }
     if let redacted = envelope["redact"] {
       fields.append(("redacted", redacted.elements.compactMap(\.scalar?.string).joined(separator: ", ")))
     }
@@ -87,6 +88,7 @@ extension Node {
     if let constant = self["value"]?.scalar { return "`\(constant.string)`" }
     if let from = self["from"] { return from.shown }
     let separator = self["with"]?.scalar?.string ?? ":"
+    if let percent = self["percent"] { return percent.elements.map(\.shown).joined(separator: " in percent of ") }
     let found =
       self["join"]?.elements.map(\.shown).joined(separator: " \(separator) ") ?? self["path"]?.shown ?? ""
     var steps = self["then"]?.elements.map { $0.scalar?.string ?? $0.mapping?.keys.first?.scalar?.string ?? "" } ?? []
@@ -124,12 +126,8 @@ extension Node {
     if let reason = self["ignore"]?.scalar { return "ignored: \(reason.string)" }
     if let reject = self["reject"] { return "dead letter: \(reject.scalar?.string ?? reject.text("reason"))" }
     guard let event = self["event"] else { return "" }
-    let stage = event["stage"] ?? ""
-    var parts = [
-      event["type"]?.translations ?? "",
-      "stage \(stage.scalar?.string == "keep" ? "unchanged" : stage.translations)",
-    ]
-    parts = [parts.joined(separator: ", ")]
+    var parts = ["\(event["type"]?.translations ?? ""), stage \((event["stage"] ?? "").stage)"]
+    if let actor = event["by"]?.scalar { parts[0] += ", by \(actor.string)" }
     if event["create"] != nil { parts.append("creates the client") }
     if event["client"]?["email"] != nil {
       let isVerified = event["client"]?.text("emailVerified") == "true"
@@ -138,6 +136,12 @@ extension Node {
     if let linked = event["link"] { parts.append("links \(linked.shown)") }
     if let merged = event["merge"] { parts.append("merges \(merged.shown)") }
     return parts.joined(separator: "; ")
+  }
+
+  private var stage: String {
+    if scalar?.string == "keep" { return "unchanged" }
+    if let minimum = self["at-least"] { return "at least \(minimum.shown)" }
+    return translations
   }
 
   /// The values that a table has, each once; else the value.
