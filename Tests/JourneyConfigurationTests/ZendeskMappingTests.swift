@@ -70,7 +70,7 @@ struct ZendeskMappingTests {
     MappingCase(
       "rating offered", event("ticket.csat_received", event: #"{"satisfaction_score":{"score":"OFFERED"}}"#),
       "ignored satisfaction unanswered"),
-    MappingCase("rating asked", event("ticket.csat_requested"), "event survey_sent awaiting_feedback \(tail)"),
+    MappingCase("rating asked", event("ticket.csat_requested"), "event survey_sent >=awaiting_feedback \(tail)"),
     MappingCase("tags", event("ticket.tags_changed"), "ignored ticket housekeeping"),
     MappingCase("organization", event("organization.created"), "ignored other domains"),
     MappingCase(
