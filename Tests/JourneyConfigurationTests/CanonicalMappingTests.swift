@@ -91,7 +91,7 @@ struct CanonicalMappingTests {
     #expect(try parts("stripe", literal) == parts("stripe", plain))
   }
 
-  /// Whatever type a vendor's rule makes can also be published as a CloudEvent: there is one vocabulary.
+  /// Whatever canonical type a vendor's rule makes can also be published as a CloudEvent: there is one vocabulary.
   @Test(arguments: [ShippedMappings.Profile.defaultProfile, .literal])
   func takesEveryTypeThatVendorsMappingsMake(_ profile: ShippedMappings.Profile) throws {
     let catalog = try ShippedMappings.load(profile)
@@ -110,9 +110,9 @@ struct CanonicalMappingTests {
         }
       }
     }
-    if profile == .literal { types.remove("client_merged") }
+    if profile == .literal { types.subtract(["client_merged", "contact_updated"]) }
     #expect(types.count > 30)
-    for type in types.sorted() {
+    for type in types.sorted() where EventTypes.actor(of: type) != nil {
       let taken = canonical.rules.contains { rule in
         rule.types.contains { $0.covers(.exactly(type)) }
       }
