@@ -100,8 +100,8 @@ import Testing
       }
       let messages = [
         header("Lead", "00Q1", "CREATE", "t1", #""Email":"new@lang.example","Company":"Lang""#),
-        header("Account", "001A", "CREATE", "t2", #""Name":"Lang""#),
-        header("Opportunity", "006A", "CREATE", "t3", #""AccountId":"001A","StageName":"New""#),
+        header("Contact", "003A", "CREATE", "t2", #""Name":"Lang","AccountId":"001A""#),
+        header("Opportunity", "006A", "CREATE", "t3", #""ContactId":"003A","AccountId":"001A","StageName":"New""#),
         header(
           "Lead", "00Q1", "UPDATE", "t4",
           #""ConvertedContactId":"003A","ConvertedAccountId":"001A","ConvertedOpportunityId":"006A""#),
