@@ -133,10 +133,10 @@ public struct Mapping: Sendable {
     let id = try eventID(template.id, in: context, position: position, isAlone: isAlone)
     let type = try required(template.type, "the event's type is missing", known: known, in: context)
     let (occurredAt, origin) = try time(template.time, in: context)
-    var client = try template.client.read(in: context)
+    var client = try template.client.read(in: context, group: template.group)
     if !template.linked.isEmpty { client.linked = try ids(template.linked, in: context) }
-    if !template.merged.isEmpty { client.merged = try ids(template.merged, in: context) }
-    if let creation = template.creation {
+    if !template.merged.isEmpty, !client.namesOnlyGroup { client.merged = try ids(template.merged, in: context) }
+    if let creation = template.creation, !client.namesOnlyGroup {
       client.creation = try creation.read(in: context, isEmailVerified: template.client.isEmailVerified)
     }
     let stage = try stage(template.stage, in: context)

@@ -34,6 +34,7 @@ extension JourneyEvent {
       "orgId": orgID, "source": source, "id": sourceEventID, "type": type, "stage": stage?.rawValue,
       "minStage": minStage?.rawValue, "by": (actor ?? EventTypes.actor(of: type) ?? .client).rawValue,
       "occurredAt": occurredAt, "clientId": client.id, "client": client.externalID,
+      "otherIds": client.alternatives.isEmpty ? nil : client.alternatives, "group": client.group,
       "createsClient": client.creation != nil, "metadata": RawJSON(metadata),
     ]
   }

@@ -76,6 +76,8 @@ public final class EventTemplate: Sendable {
   /// Tried in order, then the message's timestamp.
   public let time: [MappingTime]
   public let client: MappingClient
+  /// The group that the client belongs to, or that an event without a client is for.
+  public let group: MappingExpression?
   /// Set if the rule may create an unknown client.
   public let creation: MappingCreation?
   /// Ids of the client's objects, by which later events refer to it.
@@ -88,8 +90,8 @@ public final class EventTemplate: Sendable {
 
   public init(
     id: [MappingExpression], type: MappingExpression, stage: StageRule, time: [MappingTime], client: MappingClient,
-    creation: MappingCreation? = nil, linked: [MappingExpression] = [], merged: [MappingExpression] = [],
-    metadata: MappingMetadata, actor: Actor? = nil
+    group: MappingExpression? = nil, creation: MappingCreation? = nil, linked: [MappingExpression] = [],
+    merged: [MappingExpression] = [], metadata: MappingMetadata, actor: Actor? = nil
   ) {
     self.actor = actor
     self.id = id
@@ -97,6 +99,7 @@ public final class EventTemplate: Sendable {
     self.stage = stage
     self.time = time
     self.client = client
+    self.group = group
     self.creation = creation
     self.linked = linked
     self.merged = merged

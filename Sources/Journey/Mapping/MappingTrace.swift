@@ -89,6 +89,7 @@ extension Mapping {
     if case .set(let stage) = template.stage { add("stage", .constant(JSONConstant(string: stage.rawValue)), context) }
     add("time", .first(template.time.map(\.expression) + [timestamp]), context)
     add("client", .first(template.client.references), context)
+    add("group", template.group, context)
     add("client.email", template.client.email, context)
     for (number, id) in template.linked.enumerated() { add("link[\(number)]", id, context) }
     for (number, id) in template.merged.enumerated() { add("merge[\(number)]", id, context) }

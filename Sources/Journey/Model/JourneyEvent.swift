@@ -74,12 +74,18 @@ public struct EventStamp: Hashable, Comparable, Sendable {
   }
 }
 
-/// How an event refers to its client. At least one of `id` and `externalID` is set.
+/// How an event refers to its client. At least one of `id`, `externalID` and `group` is set.
 public struct ClientReference: Hashable, Sendable {
   /// The client's own id, if the reference is a UUID. Looked up first.
   public var id: UUID?
   /// The client's id in `JourneyEvent.source`, looked up among the identities of that source.
   public var externalID: String?
+  /// Further ids of the client in `JourneyEvent.source`, or its own, in order: the first of all that is known identifies
+  /// the client. If none is known, `id` and `externalID` do.
+  public var alternatives: [String]
+  /// The company, account, household or mailbox, named by its id in `JourneyEvent.source`. The client becomes a member
+  /// of it. Never an id of a client.
+  public var group: String?
   /// The fields for creating an unknown client; nil if the mapping does not allow it.
   public var creation: NewClient?
   /// The address for finding a contact of the organisation if neither id is known. The external id is then linked to
@@ -95,11 +101,13 @@ public struct ClientReference: Hashable, Sendable {
 
   public init(
     id: UUID? = nil, externalID: String? = nil, creation: NewClient? = nil, email: String? = nil,
-    ignoresEmail: Bool = false, linked: [String] = [],
+    ignoresEmail: Bool = false, alternatives: [String] = [], group: String? = nil, linked: [String] = [],
     merged: [String] = [], whenUnknown: UnknownClient = .asSettingsSay
   ) {
     self.id = id
     self.externalID = externalID
+    self.alternatives = alternatives
+    self.group = group
     self.creation = creation
     self.email = email
     self.ignoresEmail = ignoresEmail
@@ -107,6 +115,9 @@ public struct ClientReference: Hashable, Sendable {
     self.merged = merged
     self.whenUnknown = whenUnknown
   }
+
+  /// Whether the event names no client, only a group.
+  public var namesOnlyGroup: Bool { id == nil && externalID == nil }
 }
 
 /// What to do with an event whose client is unknown and not to be created.

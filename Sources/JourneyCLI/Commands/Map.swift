@@ -125,8 +125,9 @@ struct Map: Command {
     Output.line("event     \(event.type.plain())")
     Output.line("id        \(event.sourceEventID.plain())  (unique in \(event.source.plain()))")
     Output.line("time      \(event.occurredAt.iso8601)")
-    Output.line(
-      "client    \((event.client.externalID ?? event.client.id?.text ?? "").plain())\(resolution(of: event.client))")
+    let client = event.client.namesOnlyGroup ? "(none)" : event.client.externalID ?? event.client.id?.text ?? ""
+    Output.line("client    \(client.plain())\(resolution(of: event.client))")
+    if let group = event.client.group { Output.line("group     \(group.plain())") }
     let stage = event.stage?.rawValue ?? event.minStage.map { "at least \($0.rawValue)" }
     Output.line("stage     \(stage ?? "(unchanged)")")
     Output.line("by        \((event.actor ?? EventTypes.actor(of: event.type) ?? .client).rawValue)")
@@ -135,6 +136,10 @@ struct Map: Command {
 
   private func resolution(of client: ClientReference) -> String {
     var notes: [String] = []
+    if client.namesOnlyGroup { notes.append("the event is for the group") }
+    if !client.alternatives.isEmpty {
+      notes.append("or, if known sooner in this order, \(client.alternatives.joined(separator: ", "))")
+    }
     if let email = client.email { notes.append("otherwise by e-mail address \(email)") }
     if client.ignoresEmail { notes.append("not by e-mail address, which the source does not verify") }
     if client.creation != nil { notes.append("created if unknown") }

@@ -41,6 +41,7 @@ enum MappingLanguage {
       .required("type", value, "type that the rules match"),
       MappingKey("time", time, "when it happened; without it the message's `timestamp`; else a dead letter"),
       MappingKey("client", client, "the client: a uuid, or the source's id of it; a dead letter if nothing names it"),
+      MappingKey("group", value, group),
       .required("org", value, "uuid of the organisation"),
       MappingKey(
         "tenant", value, "the vendor's id of the organisation's account, looked up in the table of tenants"),
@@ -53,6 +54,9 @@ enum MappingLanguage {
         "names of members whose values become `[redacted]`, wherever they occur in objects that are kept whole"),
       MappingKey("metadata", metadata, "what is stored with the event; without it nothing"),
     ])
+
+  private static let group =
+    "id of a company, account, household or mailbox that the client belongs to; an event that names no client is for the group"
 
   static let rule = MappingObject(
     "rule", "an element of `rules`",
@@ -81,6 +85,7 @@ enum MappingLanguage {
       MappingKey("id", value, "overrides the envelope's `id`"),
       MappingKey("time", time, "overrides the envelope's `time`"),
       MappingKey("client", client, "overrides the envelope's `client`"),
+      MappingKey("group", value, "overrides the envelope's `group`"),
       MappingKey("create", .object(create), "creates a contact if the client is unknown"),
       MappingKey(
         "link", value,
@@ -125,7 +130,12 @@ enum MappingLanguage {
       .required("from", value, "where the client's id is"),
       MappingKey(
         "refuse", constants,
-        "texts that mean nobody, besides the built-in ones (`anonymous`, `null`, `No response`, `REDACTED`, …)"),
+        "texts that mean nobody, or prefixes of them with a star (`guest:*`), besides the built-in ones (`anonymous`, `null`, `No response`, `REDACTED`, …); the next of `from` is tried"
+      ),
+      MappingKey(
+        "known", .flag,
+        "whether the first of `from` that is known already counts, instead of the first that is present; if none is known, the first that is present; at most \(MappingClient.maxCandidates) ids"
+      ),
       MappingKey(
         "email", value, "address that finds a contact if the id does not; counts only if `emailVerified` is true"),
       MappingKey(

@@ -149,6 +149,7 @@ extension YAMLField {
     let id = members["id"].map { $0.choices() } ?? []
     let time = members["time"].map { $0.times() } ?? []
     let client = members["client"].map { $0.client() }
+    let group = members["group"].map { $0.expression() }
     let testTraffic = members["testTraffic"].map { $0.condition() }
     let empty = MappingMetadata(redacted: redacted ?? [])
     let metadata = members["metadata"].map { $0.metadata(adding: empty) } ?? empty
@@ -162,7 +163,9 @@ extension YAMLField {
       type: type,
       organization: organization,
       tenant: tenant, testTraffic: testTraffic ?? nil)
-    return (envelope, MappingDefaults(id: id, time: time, client: client ?? nil, metadata: metadata))
+    return (
+      envelope, MappingDefaults(id: id, time: time, client: client ?? nil, group: group ?? nil, metadata: metadata)
+    )
   }
 
   private func splitPaths() -> [JSONPath]? {

@@ -53,9 +53,8 @@ public enum MappingPage {
   }
 
   private static func fields(_ envelope: Node) -> [(String, String)] {
-    var fields = ["split", "root", "source", "id", "type", "time", "client", "org", "tenant"].compactMap { name in
-      envelope[name].map { (name, $0.shown) }
-    }
+    let names = ["split", "root", "source", "id", "type", "time", "client", "group", "org", "tenant"]
+    var fields = names.compactMap { name in envelope[name].map { (name, $0.shown) } }
     if let client = envelope["client"] {
       if let email = client["email"] {
         let isVerified = client.text("emailVerified") == "true"
@@ -133,6 +132,7 @@ extension Node {
       let isVerified = event["client"]?.text("emailVerified") == "true"
       parts.append(isVerified ? "also finds the client by email" : "finds no client by email")
     }
+    if let group = event["group"] { parts.append("group \(group.shown)") }
     if let linked = event["link"] { parts.append("links \(linked.shown)") }
     if let merged = event["merge"] { parts.append("merges \(merged.shown)") }
     return parts.joined(separator: "; ")

@@ -6,6 +6,7 @@ struct MappingDefaults {
   var id: [MappingExpression] = []
   var time: [MappingTime] = []
   var client: MappingClient?
+  var group: MappingExpression?
   var metadata = MappingMetadata()
   /// Event types of one's own, with who acts in them.
   var types: [String: Actor] = [:]
@@ -63,7 +64,9 @@ extension YAMLField {
     }
     let id = read("id", defaults.id) { $0.choices() }
     let time = read("time", defaults.time) { $0.times() }
-    let client = read("client", defaults.client) { $0.client() }
+    let group = read("group", defaults.group) { $0.expression() }
+    // An event may be for a group alone.
+    let client = read("client", defaults.client ?? group.map { _ in MappingClient([]) }) { $0.client() }
     let creation = read("create", nil) { $0.creation() }
     let merged = read("merge", []) { $0.ids() }
     let linked = read("link", []) { $0.ids() }
@@ -81,7 +84,7 @@ extension YAMLField {
       }
     }
     let stage = read("stage", nil) { $0.stage() }
-    if client == nil, members["client"] == nil {
+    if client == nil, members["client"] == nil, members["group"] == nil {
       report("no client: neither the rule nor the envelope says where the client's id stands")
     }
     guard isWhole, let id, let time, let client, let merged, let linked, var metadata, let type, let stage else {
@@ -92,8 +95,8 @@ extension YAMLField {
       metadata.fields.append(MappingMetadata.Field("naturalKey", value))
     }
     return EventTemplate(
-      id: id, type: type, stage: stage, time: time, client: client, creation: creation, linked: linked, merged: merged,
-      metadata: metadata, actor: actor)
+      id: id, type: type, stage: stage, time: time, client: client, group: group, creation: creation, linked: linked,
+      merged: merged, metadata: metadata, actor: actor)
   }
 
   /// Further ids: each a value, or a path with `[*]` for a list of them.

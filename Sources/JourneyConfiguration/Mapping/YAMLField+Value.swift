@@ -116,7 +116,22 @@ extension YAMLField {
     var client = MappingClient(references)
     if let refuse = members["refuse"] {
       guard let texts = refuse.constants() else { return nil }
-      client.refused = Set(texts.map { $0.text.lowercased() })
+      for text in texts.map({ $0.text.lowercased() }) {
+        if text == "*" {
+          refuse.report("* would refuse every id", hint: "a prefix has a text before the star: guest:*")
+        } else if text.hasSuffix("*") {
+          client.refusedPrefixes.append(String(text.dropLast()))
+        } else {
+          client.refused.insert(text)
+        }
+      }
+    }
+    if let known = members["known"] {
+      guard let flag = known.bool() else { return nil }
+      if flag, references.count < 2, from.node.sequence == nil {
+        known.report("known needs several ids", hint: "from: [$.user.id, $.anonymousId]")
+      }
+      client.prefersKnown = flag
     }
     if let email = members["email"] {
       guard let expression = email.expression() else { return nil }
