@@ -210,6 +210,7 @@ public final class Pipeline: Service {
     var hasher = Hasher()
     hasher.combine(event.orgID)
     if let id = event.client.id { hasher.combine(id) } else { hasher.combine(event.client.externalID) }
+    if event.client.namesOnlyGroup { hasher.combine(event.client.group) }
     return hasher.finalize()
   }
 }

@@ -14,7 +14,8 @@ public final class PostgresEventStore: EventStore {
   /// For evaluations as time passes; nil if they are off.
   private let overTime: PostgresWorker?
   private let clockOffset: TimeSpan
-  private let decider: Decider
+  let decider: Decider
+  let groupEvents: GroupEvents
   private let history: SummaryRebuild
   private let clock: any WallClock
   private let lock: InstanceLock
@@ -24,10 +25,12 @@ public final class PostgresEventStore: EventStore {
   /// Connects, and registers this process as an instance.
   /// - Parameters:
   ///   - workers: how many commits run concurrently.
+  ///   - groupEvents: what happens to events that name only a group.
   ///   - raw: how raw bodies are kept; nil: this store neither keeps nor deletes any.
   ///   - clockOffset: added to the database's clock for evaluations; for tests and simulations.
   public static func open(
-    _ settings: PostgresSettings, workers: Int, decider: Decider, clock: any WallClock, raw: RawBodies? = nil,
+    _ settings: PostgresSettings, workers: Int, decider: Decider, groupEvents: GroupEvents = .owner,
+    clock: any WallClock, raw: RawBodies? = nil,
     clockOffset: TimeSpan = .seconds(0)
   ) async throws -> PostgresEventStore {
     var settings = settings
@@ -40,18 +43,19 @@ public final class PostgresEventStore: EventStore {
     return PostgresEventStore(
       commits: PostgresPool(settings, size: workers, name: "pg-commit"), control: control,
       overTime: decider.rules.evaluatesOverTime ? PostgresWorker(settings, name: "pg-time") : nil,
-      clockOffset: clockOffset, decider: decider, clock: clock, lock: lock, raw: raw)
+      clockOffset: clockOffset, decider: decider, groupEvents: groupEvents, clock: clock, lock: lock, raw: raw)
   }
 
   private init(
     commits: PostgresPool, control: PostgresWorker, overTime: PostgresWorker?, clockOffset: TimeSpan, decider: Decider,
-    clock: any WallClock, lock: InstanceLock, raw: RawBodies?
+    groupEvents: GroupEvents, clock: any WallClock, lock: InstanceLock, raw: RawBodies?
   ) {
     self.commits = commits
     self.control = control
     self.overTime = overTime
     self.clockOffset = clockOffset
     self.decider = decider
+    self.groupEvents = groupEvents
     history = SummaryRebuild(signals: decider.rules.signals)
     self.clock = clock
     self.lock = lock
@@ -112,7 +116,7 @@ public final class PostgresEventStore: EventStore {
   func commit(on connection: PostgresConnection) -> BatchCommit {
     BatchCommit(
       connection: connection, decider: decider, history: history, clock: clock, clockOffset: clockOffset,
-      instance: lock.instance, claims: claims, raw: raw)
+      instance: lock.instance, claims: claims, groupEvents: groupEvents, raw: raw)
   }
 
   // Any instance may publish the batches of this commit.
@@ -120,7 +124,7 @@ public final class PostgresEventStore: EventStore {
     BatchCommit(
       connection: connection, decider: decider, history: history, clock: clock, clockOffset: clockOffset,
       instance: InstanceLock.nobody,
-      claims: OutboxClaims())
+      claims: OutboxClaims(), groupEvents: groupEvents)
   }
 
   func contending<Value>(_ body: () throws(PostgresError) -> Value) throws -> Value {
@@ -195,6 +199,8 @@ public final class PostgresEventStore: EventStore {
   }
 
   public func claimAbandoned(limit: Int) async throws(StoreError) -> [OutboxBatch] {
+    // The actions that follow are claimed with the others.
+    await deliverDueGroups()
     let (instance, claims, clock, decider) = (lock.instance, claims, clock, decider)
     return try await onControl { connection in
       let parameters = PostgresParameters {
@@ -260,7 +266,7 @@ public final class PostgresEventStore: EventStore {
     return [(OutboxStatements.setAside, parameters)]
   }
 
-  private func onControl<Value: Sendable>(
+  func onControl<Value: Sendable>(
     _ body: @escaping @Sendable (PostgresConnection) throws -> Value
   ) async throws(StoreError) -> Value {
     try await withStoreErrors { [lock] in

@@ -42,7 +42,7 @@ extension CommitTesting {
   /// The same, each with rules of its own.
   func withStores(
     clock: any WallClock = SystemClock(), in url: String? = nil, at offsets: [TimeSpan]? = nil, rules: [DecisionRules],
-    raw: RawBodies? = nil,
+    groupEvents: GroupEvents = .owner, raw: RawBodies? = nil,
     _ body: ([PostgresEventStore], PostgresWorker) async throws -> Void
   ) async throws {
     let url = if let url { url } else { try await TestServers.shared().makeDatabase() }
@@ -57,7 +57,8 @@ extension CommitTesting {
       for (rules, offset) in zip(rules, offsets ?? rules.map { _ in .seconds(0) }) {
         stores.append(
           try await PostgresEventStore.open(
-            settings, workers: 2, decider: Self.decider(rules), clock: clock, raw: raw, clockOffset: offset))
+            settings, workers: 2, decider: Self.decider(rules), groupEvents: groupEvents, clock: clock, raw: raw,
+            clockOffset: offset))
       }
       let result: Result<Void, any Error>
       do { result = .success(try await body(stores, other)) } catch { result = .failure(error) }

@@ -36,8 +36,13 @@ import Testing
           INSERT INTO journey_outbox (id, actions) VALUES ('\(client)', 1);
           INSERT INTO client_journey_scores (client_id, org_id, action, channel, priority, reason, outbox_id)
             VALUES ('\(client)', '\(org)', 'email_outreach', 'email', 'low', 'r', '\(client)');
+          INSERT INTO journey_groups (org_id, source, group_id) VALUES ('\(org)', 's', 'g');
+          INSERT INTO journey_group_members (org_id, source, group_id, client_id) VALUES ('\(org)', 's', 'g', '\(client)');
+          INSERT INTO journey_group_events (org_id, source, group_id, source_event_id, id, event_type, occurred_at, metadata, links)
+            VALUES ('\(org)', 's', 'g', 'k1', '\(client)', 'x', now(), '{}', '[]');
           INSERT INTO journey_maps (org_id, stages, stages_at) VALUES ('\(org)', '[]', now());
           RESET ROLE;
+          INSERT INTO journey_merges (client_id, org_id, into_id) VALUES ('\(client)', '\(org)', '\(client)');
           """)
       }
       try await body(worker)
@@ -47,7 +52,8 @@ import Testing
   private static let tables = """
     SELECT c.relname, coalesce((SELECT a.attname FROM pg_attribute a
         WHERE a.attrelid = c.oid AND a.attname IN ('org_id', CASE c.relname WHEN 'organizations' THEN 'id' END) AND NOT a.attisdropped
-          AND c.relname NOT LIKE 'journey_dead_letter%' AND c.relname NOT IN ('journey_identity_log', 'journey_unverified_emails')), '')
+          AND c.relname NOT LIKE 'journey_dead_letter%' AND c.relname NOT IN (
+            'journey_identity_log', 'journey_unverified_emails', 'journey_merges', 'journey_kept_apart')), '')
     FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm') ORDER BY 1
     """
 
@@ -190,6 +196,12 @@ import Testing
         WHERE attname = 'client_id' AND relkind = 'r' AND relnamespace = 'public'::regnamespace
           -- The record outlives the clients.
           AND relname <> 'journey_identity_log'
+        """)
+      let other = "ffffffff-0000-0000-0000-0000000000a2"
+      try await worker.run(
+        """
+        INSERT INTO contacts (id, org_id) VALUES ('\(other)', '\(Self.orgA)');
+        INSERT INTO journey_kept_apart (client_id, other_id, org_id) VALUES ('\(Self.clientA)', '\(other)', '\(Self.orgA)')
         """)
       #expect(Set(tables) == Set(all), "a table with a client_id lacks the composite foreign key")
       for table in tables {

@@ -10,8 +10,9 @@ struct IdentityCommand: AsyncParsableCommand {
     commandName: "identity",
     abstract: "Manage identities: the ids by which sources know the clients.",
     subcommands: [
-      IdentityList.self, IdentityLink.self, IdentityUnlink.self, IdentityMerge.self, IdentityImport.self,
-      IdentityHistory.self,
+      IdentityList.self, IdentityLink.self, IdentityUnlink.self, IdentityMerge.self, IdentitySplit.self,
+      IdentityImport.self,
+      IdentityHistory.self, IdentityGroup.self,
     ])
 }
 
@@ -102,7 +103,7 @@ struct IdentityMerge: Command {
   static let configuration = CommandConfiguration(
     commandName: "merge", abstract: "Merge two clients: the journey of the first becomes part of the second.",
     discussion:
-      "Later events of the first count for the second. A merge cannot be undone. The client's next event updates score and risks."
+      "Later events of the first count for the second. journey identity split undoes it. The client's next event updates score and risks."
   )
 
   @Argument(help: "The id of the client that is merged into the other.")

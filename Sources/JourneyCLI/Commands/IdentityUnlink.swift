@@ -56,7 +56,8 @@ struct IdentityHistory: Command {
   static let configuration = CommandConfiguration(
     commandName: "history",
     abstract:
-      "Show how clients were linked, unlinked and merged: when, by which event or person, and why. The newest first.")
+      "Show how clients were linked, unlinked, merged and split, and who owned groups: when, by which event or person, and why. The newest first."
+  )
 
   @Option(help: "Only entries about this client.")
   var client: String?

@@ -50,7 +50,8 @@ struct RecomputeCommand: Command {
     let decider = Decider(rules: try await settings.decisions(), message: ActionEvent.message)
     let store = try await failing(.failed) {
       try await PostgresEventStore.open(
-        settings.database(role: settings.workingRole), workers: 1, decider: decider, clock: SystemClock())
+        settings.database(role: settings.workingRole), workers: 1, decider: decider, groupEvents: settings.groupEvents,
+        clock: SystemClock())
     }
     let work = Task { try await recompute.run(on: store) { Output.progress(text($0)) } }
     let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm, .sighup)

@@ -76,8 +76,8 @@ private struct Adapter {
     let alarm = BrokerAlarm()
     let store = try await failing(.failed) {
       try await PostgresEventStore.open(
-        settings.database(role: settings.workingRole), workers: settings.workers, decider: decider, clock: clock,
-        raw: settings.rawBodyStorage(by: mappings))
+        settings.database(role: settings.workingRole), workers: settings.workers, decider: decider,
+        groupEvents: settings.groupEvents, clock: clock, raw: settings.rawBodyStorage(by: mappings))
     }
     let publisher = AMQPPublisher(
       settings: try settings.broker("publish"), window: settings.publishWindow,

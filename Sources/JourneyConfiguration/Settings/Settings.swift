@@ -15,6 +15,7 @@ public struct Settings: Sendable {
   public let maxBodyBytes: Int
   public let retriesUnknownClients: Bool
   public let retryTiers: [String]
+  public let groupEvents: GroupEvents
   public let retryAttemptsPerTier: Int
   public let deadLetters: DeadLetterOptions
   public let rawBodies: RawBodyOptions
@@ -74,6 +75,12 @@ public struct Settings: Sendable {
     retryTiers = read.list(
       "retry.tiers", Self.tiers, of: Self.tiers, "delay before each retry, in this order; `[]`: none")
     retryAttemptsPerTier = read.integer("retry.attemptsPerTier", 1, 1...20, "attempts in each tier")
+    groupEvents =
+      GroupEvents(
+        rawValue: read.text(
+          "groups.events", GroupEvents.owner.rawValue, oneOf: GroupEvents.allCases.map(\.rawValue),
+          "what happens to an event that names only a group: it goes to the group's owner or only member and is kept while there is neither, it is always kept, or it is rejected"
+        )) ?? .owner
     deadLetters = DeadLetterOptions(read, maxReadBytes: maxBodyBytes)
     rawBodies = RawBodyOptions(read)
     publishWindow = read.integer(

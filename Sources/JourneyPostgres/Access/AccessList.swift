@@ -50,6 +50,12 @@ enum AccessList {
       Entry(
         kind: .function, name: "journey_absorb_identity(uuid, text, text, uuid)", grants: [.adapter: [Grant("EXECUTE")]]
       ),
+      Entry(
+        kind: .function, name: "journey_split_client(uuid, uuid, boolean)", grants: [.adapter: [Grant("EXECUTE")]]),
+      Entry(
+        kind: .function, name: "journey_are_kept_apart(uuid, uuid)", grants: [.adapter: [Grant("EXECUTE")]]),
+      Entry(
+        kind: .function, name: "journey_require_origins(uuid[], uuid[])", grants: [.adapter: [Grant("EXECUTE")]]),
       // Returns a single time for all organisations.
       Entry(
         kind: .function, name: "journey_evaluated_until()",
@@ -86,6 +92,9 @@ enum AccessList {
     readable("journey_identities", adapter: "INSERT", "UPDATE", "DELETE"),
     readable("journey_client_state", adapter: "INSERT", "UPDATE", "DELETE"),
     readable("journey_invoices", adapter: "INSERT", "UPDATE", "DELETE"),
+    readable("journey_groups", adapter: "INSERT", "UPDATE", "DELETE"),
+    readable("journey_group_members", adapter: "INSERT", "UPDATE", "DELETE"),
+    readable("journey_group_events", adapter: "INSERT", "UPDATE", "DELETE"),
     readable("journey_actions"),
     readable("journey_maps", adapter: "INSERT", "UPDATE"),
     Entry(
@@ -111,6 +120,9 @@ enum AccessList {
     // Append-only.
     closed("journey_identity_log", adapter: "INSERT"),
     closed("journey_unverified_emails", adapter: "INSERT"),
+    // Written by the functions that merge and split.
+    closed("journey_merges"),
+    closed("journey_kept_apart", adapter: "DELETE"),
     closed("journey_request_keys", adapter: "INSERT", "UPDATE", "DELETE"),
     closed("journey_lists", adapter: "INSERT", "UPDATE", "DELETE"),
   ]

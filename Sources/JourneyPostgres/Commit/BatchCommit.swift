@@ -25,10 +25,15 @@ struct BatchCommit {
   let clockOffset: TimeSpan
   let instance: Int32
   let claims: OutboxClaims
+  let groupEvents: GroupEvents
   /// nil: no raw bodies are kept.
   var raw: RawBodies?
 
-  func run(_ batch: EventBatch) throws(PostgresError) -> CommitResult {
+  /// Stores events that each name one client.
+  /// - Parameter others: statements of the same transaction.
+  func store(
+    _ batch: EventBatch, besides others: [(PostgresStatement, PostgresParameters)] = []
+  ) throws(PostgresError) -> CommitResult {
     let events = batch.events
     var results = [CommitResult.Result](repeating: .duplicate, count: events.count)
     let (resolution, keyIndices, stored) = try resolve(events)
@@ -60,7 +65,8 @@ struct BatchCommit {
     do throws(PostgresError) {
       try addWhatIsStored(to: clientBatches, events)
       outbox = try decide(
-        clientBatches, events, new, published: batch.published, besides: rawBatch(of: batch, results))
+        clientBatches, events, new, origins: resolution.origins(of: new, keyIndices), published: batch.published,
+        besides: rawBatch(of: batch, results) + others)
     } catch {
       throw Self.passing(error) ?? error
     }
@@ -88,7 +94,7 @@ struct BatchCommit {
     "client_journey_events_client_fk", "client_journey_events_org_fk", "client_journey_scores_client_fk",
     "client_journey_scores_org_fk",
     "journey_identities_client_fk", "journey_client_state_client_fk", "journey_client_state_merged_fk",
-    "journey_invoices_client_fk",
+    "journey_invoices_client_fk", "journey_group_members_client_fk", "journey_groups_org_fk",
   ]
 
   // MARK: Clients
@@ -125,7 +131,7 @@ struct BatchCommit {
       toCreate = try resolution.apply(open, foundAndLocked: answers[0])
       try EventRow.apply(answers[1], of: again, into: &stored)
     }
-    let changes = IdentityChanges(events, resolution)
+    let changes = IdentityChanges(events, resolution, stored: stored)
     let isSettled = toCreate.isEmpty && changes.isEmpty && !resolution.hasMerged
     if !isSettled { stored = try startAgain(changes, &resolution, events) }
     return (resolution, keyIndices, stored)
@@ -228,12 +234,13 @@ struct BatchCommit {
 
   /// Must be called before the clients' summaries include the events.
   /// - Returns: the row of each new event, by its index in the batch.
-  private func rows(of clientBatches: [ClientBatch], _ events: [IncomingEvent]) -> [EventRow?] {
+  private func rows(of clientBatches: [ClientBatch], _ events: [IncomingEvent], origins: [Int: UUID]) -> [EventRow?] {
     var rows = [EventRow?](repeating: nil, count: events.count)
     for clientBatch in clientBatches {
       let marks = StageMarks(clientBatch.client.summary.stage, clientBatch.events.lazy.map { events[$0].event })
       for index in clientBatch.events {
-        rows[index] = EventRow(clientID: clientBatch.client.id, stage: marks.stage(of: events[index].event))
+        rows[index] = EventRow(
+          clientID: clientBatch.client.id, originID: origins[index], stage: marks.stage(of: events[index].event))
       }
     }
     return rows
@@ -241,17 +248,20 @@ struct BatchCommit {
 
   /// - Parameters:
   ///   - new: the events to store, ordered by key.
+  ///   - origins: the merged clients that they name, by index.
   ///   - others: statements of the same transaction.
   private func decide(
-    _ clientBatches: [ClientBatch], _ events: [IncomingEvent], _ new: [Int], published: [UUID],
+    _ clientBatches: [ClientBatch], _ events: [IncomingEvent], _ new: [Int], origins: [Int: UUID], published: [UUID],
     besides others: [(PostgresStatement, PostgresParameters)]
   ) throws(PostgresError) -> OutboxBatch? {
     var commands = others
     if !new.isEmpty {
-      let rows = rows(of: clientBatches, events)
+      let rows = rows(of: clientBatches, events, origins: origins)
+      if !origins.isEmpty { commands.append(EventRow.requiring(origins, rows)) }
       var columns = EventColumns(rows: new.count)
       for index in new { columns.add(events[index], rows[index]!) }
       commands.append((CommitStatements.insertEvents, columns.parameters))
+      if let joining = Self.joining(events, new, rows) { commands.append(joining) }
     }
     var random = IDRandom()
     var writes = BatchWrites(

@@ -18,6 +18,8 @@ struct ClientResolution {
   private(set) var held: Set<Int> = []
   /// Whether one of the clients was merged into another.
   private(set) var hasMerged = false
+  /// The merged clients that references name. Their events go back to them if the merge is undone.
+  private(set) var origins: [Int: UUID] = [:]
 
   /// - Returns: the distinct references of a batch, and the index of each event's reference.
   static func references(of events: [IncomingEvent]) -> (ClientResolution, keyIndices: [Int]) {
@@ -52,6 +54,18 @@ struct ClientResolution {
   /// - Returns: nil also if the client is held.
   func client(of event: JourneyEvent) -> UUID? {
     known[ClientKey(event)].flatMap { keyIndex in held.contains(keyIndex) ? nil : try? outcomes[keyIndex].get() }
+  }
+
+  /// The merged clients that events name, by the events' indices.
+  func origins(of events: [Int], _ keyIndices: [Int]) -> [Int: UUID] {
+    var named: [Int: UUID] = [:]
+    if !origins.isEmpty { for index in events { named[index] = origins[keyIndices[index]] } }
+    return named
+  }
+
+  /// The client itself, or the merged client that the event names.
+  func origin(of event: JourneyEvent) -> UUID? {
+    client(of: event).map { client in known[ClientKey(event)].flatMap { origins[$0] } ?? client }
   }
 
   func keyIndex(of event: JourneyEvent) -> Int? { known[ClientKey(event)] }
@@ -103,6 +117,7 @@ struct ClientResolution {
     var toCreate: [Int] = []
     for (row, keyIndex) in keyIndices.enumerated() {
       let isToBeCreated = try !apply(keyIndex, result, row)
+      origins[keyIndex] = try result.uuidIfPresent(row, 4)
       let isConcerned = isToBeCreated || keys[keyIndex].reference.email != nil || (try? outcomes[keyIndex].get()) != nil
       if isConcerned, try !result.bool(row, 3) { hold(keyIndex) } else if isToBeCreated { toCreate.append(keyIndex) }
     }
@@ -123,7 +138,10 @@ struct ClientResolution {
     let (found, linked) = (answers[0], linked)
     for row in 0..<found.rowCount {
       let id = try found.uuid(row, 1)
-      if locked[id] != nil { outcomes[linked[Int(try found.int64(row, 0)) - 1]] = .success(id) }
+      guard locked[id] != nil else { continue }
+      let keyIndex = linked[Int(try found.int64(row, 0)) - 1]
+      outcomes[keyIndex] = .success(id)
+      if let origin = try found.uuidIfPresent(row, 2) { origins[keyIndex] = origin }
     }
   }
 
@@ -133,6 +151,7 @@ struct ClientResolution {
     var toCreate: [Int] = []
     for (row, keyIndex) in keyIndices.enumerated() {
       if try !apply(keyIndex, result, row) { toCreate.append(keyIndex) }
+      origins[keyIndex] = try result.uuidIfPresent(row, 7)
       guard case .success(let id) = outcomes[keyIndex] else { continue }
       if try !result.bool(row, 3) {
         hold(keyIndex)
@@ -140,7 +159,7 @@ struct ClientResolution {
         if try result.bool(row, 5) {
           hasMerged = true
         } else if locked[id] == nil {
-          locked[id] = try LockedClient(result, row, from: 7)
+          locked[id] = try LockedClient(result, row, from: 8)
         }
       } else if try result.boolIfPresent(row, 6) != true {
         clientsWithoutState[id] = keys[keyIndex].orgID

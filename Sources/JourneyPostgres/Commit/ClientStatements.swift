@@ -2,14 +2,16 @@ import PostgresClient
 
 /// The statements that find, lock and create clients. Each takes all references of a batch as arrays.
 enum ClientStatements {
-  /// Finds clients, following merges. The last column says whether the rows that a client's rows refer to could be
+  /// Finds clients, following merges. The last column is the merged client that the reference names, if it names one.
+  /// The one before it says whether the rows that a client's rows refer to could be
   /// locked: the organisation, and the contact if it exists. Rows that another transaction holds are skipped.
   static let find = PostgresStatement(
     name: "find_clients",
     """
     WITH o AS MATERIALIZED (SELECT journey_lock_organizations($1::uuid[]) AS id), found AS MATERIALIZED (
       SELECT i.position, i.org_id, o.id IS NOT NULL AS is_known_organization, c.org_id = i.org_id AS is_own,
-        COALESCE(s.merged_into, CASE WHEN c.org_id = i.org_id THEN c.id ELSE d.client_id END) AS id
+        COALESCE(s.merged_into, CASE WHEN c.org_id = i.org_id THEN c.id ELSE d.client_id END) AS id,
+        CASE WHEN c.org_id = i.org_id THEN CASE WHEN s.merged_into IS NOT NULL THEN c.id END ELSE d.origin_id END AS origin_id
       FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[]) WITH ORDINALITY AS i(org_id, source, client_id, external_id, position)
       LEFT JOIN organizations o ON o.id = i.org_id
       LEFT JOIN contacts c ON c.id = i.client_id
@@ -19,7 +21,8 @@ enum ClientStatements {
       SELECT c.id FROM contacts c WHERE c.id IN (SELECT id FROM found) AND c.org_id IN (SELECT id FROM o) FOR KEY SHARE SKIP LOCKED
     )
     SELECT f.is_known_organization, f.is_own, f.id,
-      CASE WHEN f.id IS NULL THEN EXISTS (SELECT FROM o WHERE o.id = f.org_id) ELSE EXISTS (SELECT FROM k WHERE k.id = f.id) END
+      CASE WHEN f.id IS NULL THEN EXISTS (SELECT FROM o WHERE o.id = f.org_id) ELSE EXISTS (SELECT FROM k WHERE k.id = f.id) END,
+      f.origin_id
     FROM found f ORDER BY f.position
     """)
 
@@ -33,6 +36,7 @@ enum ClientStatements {
         CASE WHEN own.id IS NULL THEN linked.name ELSE own.name END AS name, CASE WHEN own.id IS NULL THEN linked.email ELSE own.email END AS email,
         CASE WHEN own.id IS NULL THEN linked.phone ELSE own.phone END AS phone,
         CASE WHEN own.id IS NULL THEN linked.ai_score ELSE own.ai_score END AS ai_score,
+        CASE WHEN own.id IS NULL THEN d.origin_id END AS origin_id,
         CASE WHEN own.id IS NULL AND i.client_id IS NOT NULL THEN (SELECT false FROM contacts f WHERE f.id = i.client_id LIMIT 1) END AS is_own
       FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[]) WITH ORDINALITY AS i(org_id, source, client_id, external_id, position)
       LEFT JOIN contacts own ON own.id = i.client_id AND own.org_id = i.org_id
@@ -47,7 +51,7 @@ enum ClientStatements {
     SELECT k.id IS NOT NULL OR (SELECT true FROM organizations o WHERE o.id = c.org_id LIMIT 1), c.is_own, c.id,
       k.id IS NOT NULL, s.client_id IS NOT NULL, s.merged_into IS NOT NULL,
       CASE WHEN s.client_id IS NULL THEN (SELECT true FROM journey_client_state t WHERE t.client_id = c.id LIMIT 1) END,
-      \(LockedClient.columns)
+      c.origin_id, \(LockedClient.columns)
     FROM found c LEFT JOIN k ON k.id = c.id LEFT JOIN s ON s.client_id = c.id
     ORDER BY c.position
     """)
@@ -71,7 +75,7 @@ enum ClientStatements {
 
   /// Finds clients by external id. The positions tell which client of `lockKnown` belongs to which reference.
   static let findLinked = PostgresStatement(
-    name: "find_linked_clients", "SELECT position, client_id FROM \(linkedClients(from: 1))")
+    name: "find_linked_clients", "SELECT position, client_id, origin_id FROM \(linkedClients(from: 1))")
 
   /// A FROM item: clients by external id, with the positions of the ids.
   /// - Parameter parameter: the number of the first of three: organisations, sources, ids.
@@ -80,7 +84,7 @@ enum ClientStatements {
     (SELECT unnest($\(parameter)::uuid[]) AS org_id, unnest($\(parameter + 1)::text[]) AS source, unnest($\(parameter + 2)::text[]) AS external_id,
           generate_subscripts($\(parameter)::uuid[], 1) AS position) AS i
         CROSS JOIN LATERAL (
-          SELECT d.client_id FROM journey_identities d
+          SELECT d.client_id, d.origin_id FROM journey_identities d
           WHERE d.org_id = i.org_id AND d.source = i.source AND d.external_id = i.external_id LIMIT 1) AS l
     """
   }

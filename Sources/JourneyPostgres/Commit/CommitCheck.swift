@@ -56,11 +56,13 @@ public enum CommitCheck {
     let references = PostgresParameters { $0.empty([.uuid, .text, .uuid, .text]) }
     let links = PostgresParameters { $0.empty([.uuid, .text, .text, .uuid]) }
     let texts = PostgresParameters { $0.empty([.uuid, .text, .text, .text, .text]) }
-    let things = PostgresParameters { $0.empty([.uuid, .text, .text, .uuid, .text]) }
+    let things = PostgresParameters { $0.empty([.uuid, .text, .text, .uuid, .text, .uuid]) }
+    let merges = PostgresParameters { $0.empty([.uuid, .text, .text, .uuid, .text]) }
     let keys = PostgresParameters { $0.empty([.uuid, .text, .text]) }
     let ids = PostgresParameters { $0.empty([.uuid]) }
     let pairs = PostgresParameters { $0.empty([.uuid, .uuid]) }
     let outbox = UUID()
+    let group = GroupKey(orgID: outbox, source: "", groupID: "")
     return [
       CommitStatements.limitWait(.seconds(1)),
       (ClientStatements.findLinked, keys),
@@ -70,13 +72,13 @@ public enum CommitCheck {
       (IdentityChanges.Statements.lockOthers, keys), (IdentityChanges.Statements.linkByAlias, texts),
       (IdentityChanges.Statements.find, texts),
       (IdentityChanges.Statements.link, things), (IdentityChanges.Statements.addMerged, things),
-      (IdentityChanges.Statements.merge, things), (CommitStatements.addStates, pairs),
+      (IdentityChanges.Statements.merge, merges), (CommitStatements.addStates, pairs),
       (CommitStatements.addFreeStates, pairs), (CommitStatements.lockClients, ids), (CommitStatements.findStored, keys),
       (history.newest, ids),
       (history.invoices, ids),
       (InvoiceUpdates.merge, PostgresParameters { $0.empty([.uuid, .uuid, .text, .timestamp, .timestamp]) }),
       (InvoiceUpdates.late, InvoiceUpdates.lateParameters([])),
-      (CommitStatements.insertEvents, EventColumns(rows: 0).parameters),
+      (CommitStatements.insertEvents, EventColumns(rows: 0).parameters), (CommitStatements.requireOrigins, pairs),
       (CommitStatements.insertScores, BatchWrites.noScores), (CommitStatements.updateStates, BatchWrites.noStates),
       (CommitStatements.updateStatesAlone, BatchWrites.noStatesAlone),
       (
@@ -93,6 +95,19 @@ public enum CommitCheck {
       (StateStatements.lockOrganizations, ids), (DueStatements.moveOn, ids),
       (StateStatements.clear, PostgresParameters { $0.empty([.uuid, .bytes]) }),
       (CommitStatements.markPublished, ids), (OutboxStatements.actions, ids), (OutboxStatements.deleteEmpty, ids),
+      (GroupStatements.findKnown, references), (GroupStatements.findTargets, keys), (GroupStatements.join, links),
+      (GroupStatements.add, keys), (GroupStatements.lock, keys),
+      (
+        GroupStatements.keep,
+        PostgresParameters {
+          $0.empty([.uuid, .text, .text, .text, .uuid, .text, .text, .timestamp, .json, .json, .text, .text])
+          $0.bool(true)
+        }
+      ),
+      (GroupStatements.due, PostgresParameters()), (GroupStatements.kept, group.parameters { $0.int8(0) }),
+      (GroupStatements.lockOne, group.parameters()), (GroupStatements.removeDelivered, group.parameters()),
+      (GroupStatements.settle, group.parameters { $0.int8(0) }),
+      (GroupStatements.postpone, group.parameters { $0.int8(0) }),
       (OutboxStatements.forget, PostgresParameters { $0.int4(0) }),
       (
         RawStatements.forget,
@@ -128,7 +143,7 @@ public enum CommitCheck {
 
 extension PostgresParameters {
   fileprivate enum Element {
-    case uuid, text, bytes, timestamp, bool
+    case uuid, text, bytes, timestamp, bool, json
   }
 
   fileprivate mutating func empty(_ arrays: [Element]) {
@@ -139,6 +154,7 @@ extension PostgresParameters {
       case .bytes: byteas([[UInt8]]())
       case .timestamp: timestamptzs([Int64]())
       case .bool: bools([Bool]())
+      case .json: jsonbs([[UInt8]]())
       }
     }
   }

@@ -68,11 +68,12 @@ enum CommitStatements {
     name: "insert_events",
     """
     INSERT INTO client_journey_events
-      (id, client_id, org_id, stage, event_type, metadata, occurred_at, source, source_event_id, sets_stage, min_stage, acted_by)
+      (id, client_id, org_id, stage, event_type, metadata, occurred_at, source, source_event_id, sets_stage, min_stage, acted_by,
+       origin_id)
     SELECT i.id, i.client_id, i.org_id,
       CASE WHEN i.min_stage IS NULL OR array_position(\(stages), i.stage) >= array_position(\(stages), i.min_stage) THEN i.stage
         ELSE i.min_stage END,
-      i.event_type, i.metadata, i.occurred_at, i.source, i.source_event_id, i.sets_stage, i.min_stage, i.acted_by
+      i.event_type, i.metadata, i.occurred_at, i.source, i.source_event_id, i.sets_stage, i.min_stage, i.acted_by, i.origin_id
     FROM (
       SELECT i.id, i.client_id, i.org_id,
         COALESCE(i.stage, (
@@ -81,14 +82,19 @@ enum CommitStatements {
             WHERE e.client_id = i.client_id AND e.occurred_at <= i.occurred_at AND e.occurred_at > COALESCE(i.hint_at, '-infinity')
             ORDER BY e.occurred_at DESC, e.source_event_id DESC LIMIT 100) AS r
           WHERE r.tells_stage LIMIT 1), i.hint, 'lead') AS stage,
-        i.event_type, i.metadata, i.occurred_at, i.source, i.source_event_id, i.sets_stage, i.min_stage, i.acted_by
+        i.event_type, i.metadata, i.occurred_at, i.source, i.source_event_id, i.sets_stage, i.min_stage, i.acted_by, i.origin_id
       FROM (
       SELECT unnest($1::uuid[]) AS id, unnest($2::uuid[]) AS client_id, unnest($3::uuid[]) AS org_id, unnest($4::text[]) AS stage,
         unnest($5::text[]) AS event_type, unnest($6::jsonb[]) AS metadata, unnest($7::timestamptz[]) AS occurred_at, unnest($8::text[]) AS source,
-        unnest($9::text[]) AS source_event_id, unnest($10::bool[]) AS sets_stage, unnest($11::text[]) AS hint, unnest($12::timestamptz[]) AS hint_at, unnest($13::text[]) AS min_stage, unnest($14::text[]) AS acted_by) AS i) AS i
+        unnest($9::text[]) AS source_event_id, unnest($10::bool[]) AS sets_stage, unnest($11::text[]) AS hint, unnest($12::timestamptz[]) AS hint_at, unnest($13::text[]) AS min_stage, unnest($14::text[]) AS acted_by,
+        unnest($15::uuid[]) AS origin_id) AS i) AS i
     """)
 
   private static let stages = "ARRAY[\(Stage.allCases.map { "'\($0.rawValue)'" }.joined(separator: ","))]"
+
+  /// Fails if one of the clients $1 is no longer part of the one of $2 at the same position. Runs under the locks of $2.
+  static let requireOrigins = PostgresStatement(
+    name: "require_origins", "SELECT journey_require_origins($1::uuid[], $2::uuid[])")
 
   /// Inserts scores, each with its action if there is one; $16 is the outbox batch of these actions.
   static let insertScores = PostgresStatement(

@@ -5,6 +5,8 @@ import FoundationEssentials
 /// An event's client and stage, as its row stores them.
 struct EventRow {
   var clientID: UUID
+  /// The merged client that the event names; nil: none.
+  var originID: UUID?
   var stage: StageMarks.Stage
 
   /// Looks up which of the given events are stored. The answer stays valid only for events whose client is already
@@ -20,6 +22,16 @@ struct EventRow {
     )
   }
 
+  /// Requires that merged clients are still part of the clients of their rows; both by the index of the event.
+  static func requiring(_ origins: [Int: UUID], _ rows: [EventRow?]) -> (PostgresStatement, PostgresParameters) {
+    let named = origins.map { (origin: $1, client: rows[$0]?.clientID) }
+    let parameters = PostgresParameters {
+      $0.uuids(named) { $0.origin }
+      $0.uuids(named) { $0.client }
+    }
+    return (CommitStatements.requireOrigins, parameters)
+  }
+
   /// Applies the answer to `find`.
   static func apply(_ answer: PostgresResult, of indices: [Int], into stored: inout Set<Int>) throws(PostgresError) {
     for row in 0..<answer.rowCount { stored.insert(indices[Int(try answer.int64(row, 0)) - 1]) }
@@ -29,7 +41,7 @@ struct EventRow {
 /// Events as columns, the format in which they are sent.
 struct EventColumns {
   private var ids, clients, organizations, stages, types, metadata, times, sources, sourceIDs, setters, hints,
-    hintTimes, minStages, actors: PostgresColumn
+    hintTimes, minStages, actors, origins: PostgresColumn
 
   init(rows: Int) {
     ids = .uuids(rows)
@@ -46,6 +58,7 @@ struct EventColumns {
     hintTimes = .timestamptzs(rows)
     minStages = .texts(rows, size: 0)
     actors = .texts(rows, size: 0)
+    origins = .uuids(rows)
   }
 
   mutating func add(_ incoming: IncomingEvent, _ row: EventRow) {
@@ -63,13 +76,14 @@ struct EventColumns {
     hintTimes.append(microseconds: row.stage.hint?.stamp.at.microseconds)
     minStages.append(incoming.event.minStage?.rawValue)
     actors.append(incoming.event.actor?.rawValue)
+    origins.append(row.originID)
   }
 
   var parameters: PostgresParameters {
     PostgresParameters {
       for column in [
         ids, clients, organizations, stages, types, metadata, times, sources, sourceIDs, setters, hints, hintTimes,
-        minStages, actors,
+        minStages, actors, origins,
       ] { $0.column(column) }
     }
   }

@@ -12,7 +12,9 @@ struct IdentityChanges {
   private var linking: [(event: JourneyEvent, id: String)] = []
   private var merging: [(event: JourneyEvent, id: String)] = []
 
-  init(_ events: [IncomingEvent], _ resolution: ClientResolution) {
+  /// - Parameter stored: the indices of stored events. What they say of identities was applied with them, and may have
+  ///   been corrected by a person since.
+  init(_ events: [IncomingEvent], _ resolution: ClientResolution, stored: Set<Int>) {
     byEmail = resolution.unknown.filter { resolution.keys[$0].reference.email != nil }
     if !byEmail.isEmpty {
       for event in events.lazy.map(\.event) where event.client.email != nil {
@@ -21,7 +23,9 @@ struct IdentityChanges {
         }
       }
     }
-    for event in events.lazy.map(\.event) where !event.client.linked.isEmpty || !event.client.merged.isEmpty {
+    for (index, event) in events.lazy.map(\.event).enumerated()
+    where !event.client.linked.isEmpty || !event.client.merged.isEmpty {
+      if stored.contains(index) { continue }
       linking += event.client.linked.map { (event, $0) }
       merging += event.client.merged.map { (event, $0) }
     }
@@ -140,18 +144,10 @@ struct IdentityChanges {
 
   private func link(_ resolution: ClientResolution, on connection: PostgresConnection) throws(PostgresError) -> Bool {
     let rows = Self.ordered(linking).compactMap { item in
-      resolution.client(of: item.event).map { (item.event, item.id, $0) }
+      resolution.client(of: item.event).map { (event: item.event, id: item.id, client: $0) }
     }
     guard !rows.isEmpty else { return false }
-    try connection.execute(
-      Statements.link,
-      PostgresParameters {
-        $0.uuids(rows) { $0.0.orgID }
-        $0.texts(rows) { $0.0.source }
-        $0.texts(rows) { $0.1 }
-        $0.uuids(rows) { $0.2 }
-        $0.texts(rows) { $0.0.sourceEventID }
-      })
+    try connection.execute(Statements.link, Self.parameters(rows, resolution))
     // A new link matters to this batch only if a client is still unknown.
     return !resolution.unknown.isEmpty
   }
@@ -160,18 +156,27 @@ struct IdentityChanges {
     _ merging: [(event: JourneyEvent, id: String)], _ resolution: ClientResolution, on connection: PostgresConnection
   ) throws(PostgresError) -> Bool {
     let rows = Self.ordered(merging).compactMap { item in
-      resolution.client(of: item.event).map { (item.event, item.id, $0) }
+      resolution.client(of: item.event).map { (event: item.event, id: item.id, client: $0) }
     }
     guard !rows.isEmpty else { return false }
-    let parameters = PostgresParameters {
-      $0.uuids(rows) { $0.0.orgID }
-      $0.texts(rows) { $0.0.source }
-      $0.texts(rows) { $0.1 }
-      $0.uuids(rows) { $0.2 }
-      $0.texts(rows) { $0.0.sourceEventID }
-    }
-    try connection.pipeline([(Statements.addMerged, parameters), (Statements.merge, parameters)])
+    try connection.pipeline([
+      (Statements.addMerged, Self.parameters(rows, resolution)), (Statements.merge, Self.parameters(rows, nil)),
+    ])
     return true
+  }
+
+  /// - Parameter resolution: for the clients to which the ids go back if a merge is undone; nil: without them.
+  private static func parameters(
+    _ rows: [(event: JourneyEvent, id: String, client: UUID)], _ resolution: ClientResolution?
+  ) -> PostgresParameters {
+    PostgresParameters {
+      $0.uuids(rows) { $0.event.orgID }
+      $0.texts(rows) { $0.event.source }
+      $0.texts(rows) { $0.id }
+      $0.uuids(rows) { $0.client }
+      $0.texts(rows) { $0.event.sourceEventID }
+      if let resolution { $0.uuids(rows) { resolution.origin(of: $0.event) } }
+    }
   }
 
   /// The same order in all instances, which makes deadlocks rare.
@@ -181,107 +186,5 @@ struct IdentityChanges {
         $1.event.orgID.text, $1.event.source, $1.id,
       ])
     }
-  }
-
-  enum Statements {
-    /// Locks the contacts and states of the clients with these ids. Returns the positions of those that another
-    /// transaction holds.
-    static let lockOthers = PostgresStatement(
-      name: "lock_other_clients",
-      """
-      WITH found AS MATERIALIZED (
-        SELECT i.position, d.client_id FROM unnest($1::uuid[], $2::text[], $3::text[]) WITH ORDINALITY AS i(org_id, source, external_id, position)
-        JOIN journey_identities d ON d.org_id = i.org_id AND d.source = i.source AND d.external_id = i.external_id
-      ), k AS MATERIALIZED (
-        SELECT c.id FROM contacts c WHERE c.id IN (SELECT client_id FROM found) FOR KEY SHARE SKIP LOCKED
-      ), s AS MATERIALIZED (
-        SELECT client_id FROM journey_client_state WHERE client_id IN (SELECT id FROM k) FOR UPDATE SKIP LOCKED
-      )
-      SELECT position FROM found f
-      WHERE NOT EXISTS (SELECT FROM k WHERE k.id = f.client_id)
-        OR NOT EXISTS (SELECT FROM s WHERE s.client_id = f.client_id)
-          AND EXISTS (SELECT FROM journey_client_state t WHERE t.client_id = f.client_id)
-      """)
-
-    static let linkByAlias = PostgresStatement(
-      name: "adopt_identities",
-      """
-      INSERT INTO journey_identities (org_id, source, external_id, client_id, via, event_id)
-      SELECT DISTINCT ON (i.org_id, i.source, i.external_id) i.org_id, i.source, i.external_id, d.client_id, 'merge', i.event_id
-      FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[]) AS i(org_id, source, external_id, other, event_id)
-      JOIN journey_identities d ON d.org_id = i.org_id AND d.source = i.source AND d.external_id = i.other
-      ORDER BY i.org_id, i.source, i.external_id, d.client_id
-      ON CONFLICT (org_id, source, external_id) DO NOTHING
-      """)
-
-    /// Links ids to the clients that their addresses identify. Returns the positions of addresses that several clients
-    /// share (true), or whose client another transaction holds (false).
-    static let find = PostgresStatement(
-      name: "find_by_email",
-      """
-      WITH found AS MATERIALIZED (
-        SELECT i.position, i.org_id, i.source, i.external_id, i.event_id, (array_agg(DISTINCT COALESCE(s.merged_into, c.id)))[1] AS client_id,
-          count(DISTINCT COALESCE(s.merged_into, c.id)) AS clients
-        FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[]) WITH ORDINALITY
-          AS i(org_id, source, external_id, email, event_id, position)
-        JOIN contacts c ON c.org_id = i.org_id AND lower(c.email) = lower(i.email) AND \(VerifiedEmail.condition)
-        LEFT JOIN journey_client_state s ON s.client_id = c.id
-        GROUP BY i.position, i.org_id, i.source, i.external_id, i.event_id
-      ), k AS MATERIALIZED (
-        SELECT c.id FROM contacts c WHERE c.id IN (SELECT client_id FROM found WHERE clients = 1) FOR KEY SHARE SKIP LOCKED
-      ), linked AS (
-        INSERT INTO journey_identities (org_id, source, external_id, client_id, via, event_id)
-        SELECT DISTINCT ON (org_id, source, external_id) org_id, source, external_id, client_id, 'email', event_id FROM found
-        WHERE clients = 1 AND client_id IN (SELECT id FROM k)
-        ORDER BY org_id, source, external_id, position
-        ON CONFLICT (org_id, source, external_id) DO NOTHING
-        RETURNING org_id, source, external_id, client_id, event_id
-      ), logged AS (
-        INSERT INTO journey_identity_log (org_id, action, source, external_id, client_id, event_id, actor, why)
-        SELECT org_id, 'linked', source, external_id, client_id, event_id, 'journey serve', 'found by its e-mail address' FROM linked
-      )
-      SELECT position, clients > 1 FROM found WHERE clients > 1 OR NOT EXISTS (SELECT FROM k WHERE k.id = found.client_id) ORDER BY position
-      """)
-
-    static let link = PostgresStatement(
-      name: "link_identities",
-      """
-      INSERT INTO journey_identities (org_id, source, external_id, client_id, event_id, via)
-      SELECT DISTINCT ON (org_id, source, external_id) *, 'thing' FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::text[])
-        AS i(org_id, source, external_id, client_id, event_id)
-      ORDER BY org_id, source, external_id
-      ON CONFLICT (org_id, source, external_id) DO NOTHING
-      """)
-
-    /// Links ids that have no client yet. It runs before `merge`, whose function does not log the event.
-    static let addMerged = PostgresStatement(
-      name: "add_merged_identities",
-      """
-      WITH linked AS (
-        INSERT INTO journey_identities (org_id, source, external_id, client_id, via, event_id)
-        SELECT DISTINCT ON (org_id, source, external_id) org_id, source, external_id, client_id, 'merge', event_id
-        FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::text[]) WITH ORDINALITY
-          AS i(org_id, source, external_id, client_id, event_id, position)
-        ORDER BY org_id, source, external_id, position
-        ON CONFLICT (org_id, source, external_id) DO NOTHING
-        RETURNING org_id, source, external_id, client_id, event_id
-      )
-      INSERT INTO journey_identity_log (org_id, action, source, external_id, client_id, event_id, actor)
-      SELECT org_id, 'linked', source, external_id, client_id, event_id, 'journey serve' FROM linked
-      """)
-
-    static let merge = PostgresStatement(
-      name: "absorb_identities",
-      """
-      WITH before AS MATERIALIZED (
-        SELECT i.*, d.client_id AS other
-        FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::text[]) AS i(org_id, source, external_id, client_id, event_id)
-        LEFT JOIN journey_identities d ON d.org_id = i.org_id AND d.source = i.source AND d.external_id = i.external_id
-      )
-      INSERT INTO journey_identity_log (org_id, action, source, external_id, client_id, other_client_id, event_id, actor)
-      SELECT b.org_id, CASE WHEN b.other IS NULL THEN 'linked' ELSE 'merged' END, b.source, b.external_id, a.id, b.other, b.event_id, 'journey serve'
-      FROM before b CROSS JOIN LATERAL (SELECT journey_absorb_identity(b.org_id, b.source, b.external_id, b.client_id) AS id) a
-      WHERE b.other IS DISTINCT FROM a.id
-      """)
   }
 }

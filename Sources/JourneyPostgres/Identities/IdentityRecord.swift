@@ -10,12 +10,13 @@ public struct IdentityLogEntry: Hashable, Sendable, Encodable {
   }
 
   public var at: Timestamp
-  /// `linked`, `unlinked` or `merged`.
+  /// `linked`, `unlinked`, `merged`, `split`, `owner_set` or `owner_cleared`.
   public var action: String
   public var source: String?
   public var externalID: String?
   public var clientID: UUID
-  /// For a merge: the client that was merged into `clientID`.
+  /// For a merge: the client that was merged into `clientID`. For a split: the client that is separate again. For an
+  /// owner of a group: the owner before.
   public var otherClientID: UUID?
   /// The source's id of the event that caused the change.
   public var eventID: String?

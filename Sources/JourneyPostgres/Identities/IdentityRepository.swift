@@ -91,7 +91,7 @@ public struct IdentityRepository: Sendable {
         })
       guard found.rowCount > 0 else { return .unknownClient }
       guard found.rowCount == 1 else { return .ambiguous(found.rowCount) }
-      let id = try found.uuid(0, 0)
+      let id = try found.uuid(0, 0), origin = try found.uuidIfPresent(0, 1)
       let added = try connection.execute(
         Statements.link,
         PostgresParameters {
@@ -101,6 +101,7 @@ public struct IdentityRepository: Sendable {
           $0.uuid(id)
           $0.text(actor)
           $0.text(why)
+          $0.uuid(origin)
         })
       if added.rowCount == 1 { return .added }
       let holder = try connection.execute(
@@ -142,6 +143,13 @@ public struct IdentityRepository: Sendable {
   }
 
   private enum Statements {
+    /// A client with all that became part of it, and all that it is part of.
+    private static func tree(_ parameter: String) -> String {
+      let root =
+        "COALESCE((SELECT merged_into FROM journey_client_state WHERE client_id = \(parameter)), \(parameter)::uuid)"
+      return "SELECT \(root) AS id UNION ALL SELECT client_id FROM journey_client_state WHERE merged_into = \(root)"
+    }
+
     static let list = PostgresStatement(
       name: "list_identities",
       """
@@ -153,14 +161,18 @@ public struct IdentityRepository: Sendable {
     static let find = PostgresStatement(
       name: "find_client",
       """
-      SELECT DISTINCT COALESCE(s.merged_into, c.id) FROM contacts c LEFT JOIN journey_client_state s ON s.client_id = c.id
+      SELECT COALESCE(s.merged_into, c.id),
+        CASE WHEN bool_and(s.merged_into IS NOT NULL) THEN (array_agg(c.id ORDER BY c.id))[1] END
+      FROM contacts c LEFT JOIN journey_client_state s ON s.client_id = c.id
       WHERE c.org_id = $1 AND (c.id = $2 OR $2 IS NULL AND lower(c.email) = lower($3::text) AND \(VerifiedEmail.condition))
+      GROUP BY 1
       """)
     static let link = PostgresStatement(
       name: "link_identity",
       """
       WITH new AS (
-        INSERT INTO journey_identities (org_id, source, external_id, client_id, via) VALUES ($1, $2, $3, $4, 'operator')
+        INSERT INTO journey_identities (org_id, source, external_id, client_id, via, origin_id)
+          VALUES ($1, $2, $3, $4, 'operator', $7)
         ON CONFLICT (org_id, source, external_id) DO NOTHING RETURNING org_id, source, external_id, client_id
       ), logged AS (
         INSERT INTO journey_identity_log (org_id, action, source, external_id, client_id, actor, why)
@@ -180,7 +192,10 @@ public struct IdentityRepository: Sendable {
     static let merge = PostgresStatement(
       name: "merge_clients",
       """
-      WITH merged AS MATERIALIZED (SELECT journey_merge_clients($1, $2, $3) AS id), logged AS (
+      WITH first AS MATERIALIZED (\(tree("$2"))), second AS MATERIALIZED (\(tree("$3"))), apart AS (
+        DELETE FROM journey_kept_apart k USING first f, second s
+        WHERE k.client_id = f.id AND k.other_id = s.id OR k.client_id = s.id AND k.other_id = f.id
+      ), merged AS MATERIALIZED (SELECT journey_merge_clients($1, $2, $3) AS id), logged AS (
         INSERT INTO journey_identity_log (org_id, action, client_id, other_client_id, actor, why)
         SELECT $1::uuid, 'merged', id, $2::uuid, $4::text, $5::text FROM merged WHERE id <> $2::uuid
       )

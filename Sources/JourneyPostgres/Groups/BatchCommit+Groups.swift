@@ -1,0 +1,103 @@
+import FoundationEssentials
+import Journey
+import PostgresClient
+
+extension BatchCommit {
+  func run(_ batch: EventBatch) throws(PostgresError) -> CommitResult {
+    let events = batch.events
+    guard ReferenceChoice.isNeeded(events) else { return try store(batch) }
+    let choice = try ReferenceChoice(events, groupEvents, on: connection)
+    var results = [CommitResult.Result](repeating: .duplicate, count: events.count)
+    for (index, rejection) in choice.rejected { results[index] = .rejected(rejection) }
+    let hasMessages = batch.messages.count == events.count
+    func part(_ events: [IncomingEvent], _ indices: [Int]) -> EventBatch {
+      EventBatch(
+        events: events, published: batch.published, messages: hasMessages ? indices.map { batch.messages[$0] } : [])
+    }
+    let kept = choice.kept.map { events[$0] }
+    let keptResults = try keep(kept)
+    for (index, result) in zip(choice.kept, keptResults) { results[index] = result }
+    let stored = try store(
+      part(choice.chosen.map(\.event), choice.chosen.map(\.index)),
+      besides: kept.isEmpty ? [] : rawBatch(of: part(kept, choice.kept), keptResults))
+    for ((index, _), result) in zip(choice.chosen, stored.results) { results[index] = result }
+    // At once if there is progress that they may wait for.
+    let hasProgress = stored.results.contains {
+      switch $0 {
+      case .stored, .stateCreated: true
+      case .duplicate, .rejected, .locked: false
+      }
+    }
+    for index in choice.later { results[index] = hasProgress ? .stateCreated : .locked }
+    return CommitResult(results: results, outbox: stored.outbox)
+  }
+
+  /// Keeps events that nobody gets for their groups.
+  private func keep(_ events: [IncomingEvent]) throws(PostgresError) -> [CommitResult.Result] {
+    guard !events.isEmpty else { return [] }
+    func groups(_ parameters: inout PostgresParameters) {
+      parameters.uuids(events) { $0.event.orgID }
+      parameters.texts(events) { $0.event.source }
+      parameters.texts(events) { $0.event.client.group }
+    }
+    let keys = PostgresParameters { groups(&$0) }
+    let rows = PostgresParameters {
+      groups(&$0)
+      $0.texts(events) { $0.event.sourceEventID }
+      $0.uuids(events) { $0.id }
+      $0.texts(events) { $0.event.type }
+      $0.texts(events) { $0.event.stage?.rawValue }
+      $0.timestamptzs(events) { $0.event.occurredAt.microseconds }
+      $0.jsonbs(events) { $0.event.metadata }
+      $0.jsonbs(events) { Self.list($0.event.client.linked) }
+      $0.texts(events) { $0.event.minStage?.rawValue }
+      $0.texts(events) { $0.event.actor?.rawValue }
+      $0.bool(groupEvents == .owner)
+    }
+    let answer = try connection.pipeline([
+      (.begin, PostgresParameters()), (GroupStatements.add, keys), (GroupStatements.lock, keys),
+      (GroupStatements.keep, rows), (.commit, PostgresParameters()),
+    ])[3]
+    var seen: Set<[String]> = []
+    var results: [CommitResult.Result] = []
+    for (row, event) in events.lazy.map(\.event).enumerated() {
+      let isFirst = seen.insert([event.orgID.text, event.source, event.sourceEventID]).inserted
+      if try !answer.bool(row, 0) {
+        let rejection = Rejection(
+          .unknownOrganization, field: "organization", value: event.orgID.text, "there is no such organisation")
+        results.append(.rejected(rejection))
+      } else if try !answer.bool(row, 1) {
+        results.append(.locked)
+      } else if try answer.bool(row, 2) || !isFirst {
+        results.append(.duplicate)
+      } else {
+        // Somebody has joined the group or become its owner meanwhile.
+        results.append(try answer.bool(row, 3) ? .stateCreated : .stored)
+      }
+    }
+    return results
+  }
+
+  private static func list(_ texts: [String]) -> [UInt8] {
+    var writer = JSONWriter()
+    writer.beginArray()
+    for text in texts { writer.string(text) }
+    writer.endArray()
+    return writer.bytes
+  }
+
+  /// The statement that adds the clients of new events to the groups that the events name; nil if they name none.
+  static func joining(_ events: [IncomingEvent], _ new: [Int], _ rows: [EventRow?]) -> (
+    PostgresStatement, PostgresParameters
+  )? {
+    let members = new.filter { events[$0].event.client.group != nil }
+    guard !members.isEmpty else { return nil }
+    let parameters = PostgresParameters {
+      $0.uuids(members) { events[$0].event.orgID }
+      $0.texts(members) { events[$0].event.source }
+      $0.texts(members) { events[$0].event.client.group }
+      $0.uuids(members) { rows[$0].map { $0.originID ?? $0.clientID } }
+    }
+    return (GroupStatements.join, parameters)
+  }
+}

@@ -1,0 +1,163 @@
+import PostgresClient
+
+/// The statements for references with several ids, and for groups.
+enum GroupStatements {
+  /// The client that gets the events of group `g`: its owner, or its only member. NULL if there is neither.
+  static let target = """
+    COALESCE(
+      (SELECT c.id FROM contacts c WHERE c.id = g.owner_id AND c.org_id = g.org_id),
+      (SELECT f.id FROM (
+        SELECT COALESCE(s.merged_into, m.client_id) AS id
+        FROM journey_group_members m LEFT JOIN journey_client_state s ON s.client_id = m.client_id
+        WHERE m.org_id = g.org_id AND m.source = g.source AND m.group_id = g.group_id LIMIT 1) f
+      WHERE NOT EXISTS (
+        SELECT FROM journey_group_members m LEFT JOIN journey_client_state s ON s.client_id = m.client_id
+        WHERE m.org_id = g.org_id AND m.source = g.source AND m.group_id = g.group_id
+          AND COALESCE(s.merged_into, m.client_id) <> f.id)))
+    """
+
+  /// The positions of the references that name a known client.
+  static let findKnown = PostgresStatement(
+    name: "find_known_references",
+    """
+    SELECT i.position
+    FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[]) WITH ORDINALITY AS i(org_id, source, client_id, external_id, position)
+    WHERE EXISTS (SELECT FROM contacts c WHERE c.id = i.client_id AND c.org_id = i.org_id)
+      OR EXISTS (
+        SELECT FROM journey_identities d WHERE d.org_id = i.org_id AND d.source = i.source AND d.external_id = i.external_id)
+    """)
+
+  /// The clients that get the events of groups, with the positions of the groups.
+  static let findTargets = PostgresStatement(
+    name: "find_group_targets",
+    """
+    SELECT i.position, \(target) FROM unnest($1::uuid[], $2::text[], $3::text[]) WITH ORDINALITY AS i(org_id, source, group_id, position)
+    JOIN journey_groups g ON g.org_id = i.org_id AND g.source = i.source AND g.group_id = i.group_id
+    """)
+
+  // MARK: Membership
+
+  /// Adds clients $4 to groups. A new member may be the first, so the events that are kept for the group are due.
+  static let join = PostgresStatement(
+    name: "join_groups",
+    """
+    WITH i AS MATERIALIZED (
+      SELECT DISTINCT i.org_id, i.source, i.group_id, i.client_id
+      FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[]) AS i(org_id, source, group_id, client_id)
+      JOIN contacts c ON c.id = i.client_id AND c.org_id = i.org_id
+      WHERE NOT EXISTS (
+        SELECT FROM journey_group_members m
+        WHERE m.org_id = i.org_id AND m.source = i.source AND m.group_id = i.group_id AND m.client_id = i.client_id)
+    ), g AS (
+      INSERT INTO journey_groups (org_id, source, group_id) SELECT DISTINCT org_id, source, group_id FROM i ORDER BY 1, 2, 3
+      ON CONFLICT (org_id, source, group_id) DO UPDATE SET due_at = now()
+    )
+    INSERT INTO journey_group_members (org_id, source, group_id, client_id) SELECT * FROM i ORDER BY 1, 2, 3, 4
+    ON CONFLICT (org_id, source, group_id, client_id) DO NOTHING
+    """)
+
+  // MARK: Kept events
+
+  /// Adds groups whose organisations can be locked.
+  static let add = PostgresStatement(
+    name: "add_groups",
+    """
+    WITH o AS MATERIALIZED (SELECT journey_lock_organizations($1::uuid[]) AS id)
+    INSERT INTO journey_groups (org_id, source, group_id)
+    SELECT DISTINCT i.org_id, i.source, i.group_id FROM unnest($1::uuid[], $2::text[], $3::text[]) AS i(org_id, source, group_id)
+    WHERE i.org_id IN (SELECT id FROM o) ORDER BY 1, 2, 3
+    ON CONFLICT (org_id, source, group_id) DO NOTHING
+    """)
+
+  /// While the groups are locked, nobody joins them or becomes their owner, and no event of theirs is delivered.
+  static let lock = PostgresStatement(
+    name: "lock_groups",
+    """
+    SELECT g.group_id FROM journey_groups g
+    WHERE (g.org_id, g.source, g.group_id) IN (SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[]))
+    ORDER BY g.org_id, g.source, g.group_id FOR SHARE
+    """)
+
+  /// Keeps events for their groups, unless somebody gets them by now ($13: whether anybody may). Returns for each event
+  /// whether the organisation exists, the group is locked, the event is stored already, and somebody gets it.
+  static let keep = PostgresStatement(
+    name: "keep_group_events",
+    """
+    WITH i AS MATERIALIZED (
+      SELECT i.*, o.id IS NOT NULL AS is_known_organization, g.group_id IS NOT NULL AS is_locked,
+        EXISTS (
+          SELECT FROM client_journey_events e
+          WHERE e.org_id = i.org_id AND e.source = i.source AND e.source_event_id = i.source_event_id)
+        OR EXISTS (
+          SELECT FROM journey_group_events e
+          WHERE e.org_id = i.org_id AND e.source = i.source AND e.source_event_id = i.source_event_id) AS is_stored,
+        $13::bool AND g.group_id IS NOT NULL AND \(target) IS NOT NULL AS has_target
+      FROM unnest(
+          $1::uuid[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::text[], $7::text[], $8::timestamptz[], $9::jsonb[], $10::jsonb[], $11::text[],
+          $12::text[])
+        WITH ORDINALITY
+        AS i(org_id, source, group_id, source_event_id, id, event_type, stage, occurred_at, metadata, links, min_stage, acted_by, position)
+      LEFT JOIN organizations o ON o.id = i.org_id
+      LEFT JOIN journey_groups g ON g.org_id = i.org_id AND g.source = i.source AND g.group_id = i.group_id
+    ), kept AS (
+      INSERT INTO journey_group_events
+        (org_id, source, group_id, source_event_id, id, event_type, stage, occurred_at, metadata, links, min_stage, acted_by)
+      SELECT DISTINCT ON (org_id, source, source_event_id)
+        org_id, source, group_id, source_event_id, id, event_type, stage, occurred_at, metadata, links, min_stage, acted_by
+      FROM i WHERE is_locked AND NOT is_stored AND NOT has_target
+      ORDER BY org_id, source, source_event_id, position
+      ON CONFLICT (org_id, source, source_event_id) DO NOTHING
+    )
+    SELECT is_known_organization, is_locked, is_stored, has_target FROM i ORDER BY position
+    """)
+
+  // MARK: Delivery
+
+  /// The group that has been due for longest.
+  static let due = PostgresStatement(
+    name: "find_due_group",
+    "SELECT org_id, source, group_id FROM journey_groups WHERE due_at <= now() ORDER BY due_at LIMIT 1")
+
+  /// The oldest events that are kept for a group, with the client that gets them; none if nobody does.
+  static let kept = PostgresStatement(
+    name: "find_kept_events",
+    """
+    SELECT t.id, k.id, k.source_event_id, k.event_type, k.stage, k.occurred_at, k.metadata,
+      ARRAY(SELECT jsonb_array_elements_text(k.links)), k.min_stage, k.acted_by
+    FROM journey_groups g CROSS JOIN LATERAL (SELECT \(target) AS id) t
+    JOIN journey_group_events k ON k.org_id = g.org_id AND k.source = g.source AND k.group_id = g.group_id
+    WHERE g.org_id = $1 AND g.source = $2 AND g.group_id = $3 AND t.id IS NOT NULL
+    ORDER BY k.occurred_at, k.source_event_id LIMIT $4
+    """)
+
+  static let lockOne = PostgresStatement(
+    name: "lock_group", "SELECT FROM journey_groups WHERE org_id = $1 AND source = $2 AND group_id = $3 FOR UPDATE")
+
+  /// Removes what is stored for a client now.
+  static let removeDelivered = PostgresStatement(
+    name: "remove_delivered_events",
+    """
+    DELETE FROM journey_group_events k
+    WHERE k.org_id = $1 AND k.source = $2 AND k.group_id = $3 AND EXISTS (
+      SELECT FROM client_journey_events e
+      WHERE e.org_id = k.org_id AND e.source = k.source AND e.source_event_id = k.source_event_id)
+    """)
+
+  /// Has the group looked at again after $4 milliseconds if somebody gets what is still kept. Runs under its lock.
+  static let settle = PostgresStatement(
+    name: "settle_group",
+    """
+    UPDATE journey_groups g SET due_at = CASE
+      WHEN \(target) IS NOT NULL AND EXISTS (
+        SELECT FROM journey_group_events k WHERE k.org_id = g.org_id AND k.source = g.source AND k.group_id = g.group_id)
+      THEN clock_timestamp() + $4::int8 * interval '1 millisecond' END
+    WHERE g.org_id = $1 AND g.source = $2 AND g.group_id = $3
+    """)
+
+  static let postpone = PostgresStatement(
+    name: "postpone_group",
+    """
+    UPDATE journey_groups SET due_at = clock_timestamp() + $4::int8 * interval '1 millisecond'
+    WHERE org_id = $1 AND source = $2 AND group_id = $3
+    """)
+}
