@@ -124,7 +124,10 @@ let package = Package(
     tests("PostgresClientTests", ["PostgresClient", "TestServers"]),
     tests(
       "JourneyPostgresTests",
-      ["JourneyPostgres", "Journey", "DeadLetters", "PostgresClient", "TestServers", "TestSupport"]),
+      [
+        "JourneyPostgres", "Journey", "JourneyAMQP", "JourneyConfiguration", "DeadLetters", "AMQPClient",
+        "PostgresClient", "TestServers", "TestSupport",
+      ]),
     tests(
       "DeadLettersTests",
       [

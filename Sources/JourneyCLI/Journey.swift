@@ -47,6 +47,6 @@ struct JourneyCommand: AsyncParsableCommand {
     subcommands: [
       Serve.self, Migrate.self, TopologyCommand.self, Publish.self, Map.self, Mappings.self, Explain.self,
       RecomputeCommand.self,
-      IdentityCommand.self, DLQ.self, Doctor.self, SettingsCommand.self, Token.self,
+      IdentityCommand.self, Events.self, DLQ.self, Doctor.self, SettingsCommand.self, Token.self,
     ])
 }

@@ -1,7 +1,4 @@
 extension JSONDocument {
-  /// What replaces a redacted value.
-  static let redactedText = "[redacted]"
-
   /// The text with the values of all members of these names replaced by `[redacted]`, as the mapping does in metadata.
   /// - Parameters:
   ///   - names: in lower case.
@@ -16,7 +13,7 @@ extension JSONDocument {
     var start = 0
     for range in ranges {
       redacted.append(contentsOf: bytes[start..<range.lowerBound])
-      redacted.append(contentsOf: "\"\(Self.redactedText)\"".utf8)
+      redacted.append(contentsOf: "\"\(BodyRedaction.text)\"".utf8)
       start = range.upperBound
     }
     redacted.append(contentsOf: bytes[start...])

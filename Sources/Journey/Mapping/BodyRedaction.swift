@@ -3,6 +3,9 @@
 /// As there, a value that the mapping picks by its path stays, because without it the body could not be mapped again.
 /// Only what describes a contact (the e-mail address, the fields of a new client) is redacted nevertheless.
 public struct BodyRedaction: Sendable {
+  /// What replaces a redacted value.
+  public static let text = "[redacted]"
+
   private let names: Set<String>
   private let envelope: MappingEnvelope
   private let references: [MappingReference]
@@ -27,7 +30,7 @@ public struct BodyRedaction: Sendable {
   public static func hides(from mapping: Mapping, in body: [UInt8]) -> Bool {
     guard let document = try? JSONDocument(parsing: body) else { return false }
     return nodes(of: references(of: mapping), mapping.envelope, in: document).contains {
-      document.nodes[$0].kind == .string && document.string(at: $0) == JSONDocument.redactedText
+      document.nodes[$0].kind == .string && document.string(at: $0) == text
     }
   }
 

@@ -34,3 +34,25 @@ public protocol RawMessageWriter: Sendable {
   /// - Returns: false if there is nothing to keep. Nothing is appended then.
   func append(_ message: InboundMessage, to buffer: inout [UInt8]) -> Bool
 }
+
+/// Maps kept messages by the current rules; implemented by the adapter of their source.
+public protocol RawMessageMapper: Sendable {
+  /// - Returns: nil if this version does not read the record.
+  func map(_ record: ArraySlice<UInt8>) -> RemappedMessage?
+}
+
+/// What the current rules make of a kept message.
+public struct RemappedMessage: Sendable {
+  public var origin: RawOrigin
+  public var events: [IncomingEvent]
+  public var rejections: [Rejection]
+  /// Whether the rules read a value that was redacted before the message was kept, so that the result means nothing.
+  public var readsRedacted: Bool
+
+  public init(origin: RawOrigin, events: [IncomingEvent], rejections: [Rejection], readsRedacted: Bool = false) {
+    self.origin = origin
+    self.events = events
+    self.rejections = rejections
+    self.readsRedacted = readsRedacted
+  }
+}

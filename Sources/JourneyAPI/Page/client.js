@@ -72,7 +72,7 @@ class ClientView extends View {
     return h("section", { class: "card", key: "journey" }, h("h2", {}, "Journey"), items.length
       ? [h("p", { id: "part", class: "soft small", role: "status" }, this.part(client)),
         h("div", { class: "scroll wide", tabindex: "0", role: "region", "aria-label": "Journey through the stages" },
-          journeyChart(items, STAGES, title, date, isGrave)),
+          journeyChart(items.filter(event => !event.voidedAt), STAGES, title, date, isGrave)),
         this.rest(this.events, "journey", client.eventCount)]
       : empty("No event yet", ""));
   }
@@ -91,10 +91,10 @@ class ClientView extends View {
   }
 
   list(client) {
-    const draw = event => h("li", { id: "event-" + event.id, class: isGrave(event) ? "bad" : event.setsStage ? "" : "mute" },
+    const draw = event => h("li", { id: "event-" + event.id, class: event.voidedAt ? "mute" : isGrave(event) ? "bad" : event.setsStage ? "" : "mute" },
       when(event.occurredAt),
-      h("div", {}, isGrave(event) ? h("span", { class: "hidden" }, "Serious: ") : null, h("b", {}, title(event.eventType)), " ",
-        event.setsStage ? chip(event.stage, "plain") : null, h("div", { class: "soft small" }, event.source ?? "entered by hand"),
+      h("div", {}, isGrave(event) && !event.voidedAt ? h("span", { class: "hidden" }, "Serious: ") : null, h("b", {}, title(event.eventType)), " ",
+        event.voidedAt ? chip("voided", "plain") : event.setsStage ? chip(event.stage, "plain") : null, h("div", { class: "soft small" }, event.source ?? "entered by hand"),
         Object.keys(event.metadata).length ? h("details", { id: "data-" + event.id }, h("summary", {}, "Data"),
           h("pre", { tabindex: "0" }, JSON.stringify(event.metadata, null, 2))) : null));
     return h("section", { class: "card" }, h("h2", {}, "Events"), h("ol", { class: "events" }, this.events.items.map(draw)),

@@ -93,7 +93,7 @@ struct DeadLetterFilterOptions: ParsableArguments {
     return filter
   }
 
-  private static func time(_ text: String, _ option: String) throws -> Timestamp {
+  static func time(_ text: String, _ option: String) throws -> Timestamp {
     if let time = Timestamp(iso8601: text, zone: .isUTC) { return time }
     let seconds: [Character: Int64] = ["s": 1, "m": 60, "h": 3600, "d": 86_400]
     if let unit = text.last.flatMap({ seconds[$0] }), let number = Int64(text.dropLast()),

@@ -44,6 +44,7 @@ enum AccessList {
       Entry(kind: .sequence, name: "journey_dead_letter_replays_id_seq", grants: [:]),
       Entry(kind: .sequence, name: "journey_dead_letter_log_id_seq", grants: [:]),
       Entry(kind: .sequence, name: "journey_identity_log_id_seq", grants: [:]),
+      Entry(kind: .sequence, name: "journey_event_changes_id_seq", grants: [:]),
 
       Entry(kind: .function, name: "journey_lock_organizations(uuid[])", grants: [.adapter: [Grant("EXECUTE")]]),
       Entry(kind: .function, name: "journey_merge_clients(uuid, uuid, uuid)", grants: [.adapter: [Grant("EXECUTE")]]),
@@ -77,7 +78,12 @@ enum AccessList {
           Grant("SELECT"),
           Grant("INSERT", "id", "client_id", "org_id", "stage", "event_type", "metadata", "occurred_at"),
         ],
-        .adapter: [Grant("SELECT"), Grant("INSERT")],
+        .adapter: [
+          Grant("SELECT"), Grant("INSERT"),
+          Grant(
+            "UPDATE", "id", "client_id", "stage", "event_type", "metadata", "occurred_at", "sets_stage", "min_stage",
+            "acted_by", "voided_at", "voided_by"),
+        ],
       ]),
     Entry(
       kind: .relation, name: "client_journey_scores",
@@ -112,6 +118,9 @@ enum AccessList {
         ]
       ]),
     closed("journey_unlisted", adapter: "INSERT", "UPDATE", "DELETE"),
+    // Append-only.
+    closed("journey_event_changes", adapter: "INSERT"),
+    closed("journey_event_versions", adapter: "INSERT"),
     closed("journey_dead_letters", adapter: "INSERT", "UPDATE", "DELETE"),
     closed("journey_dead_letter_replays", adapter: "INSERT", "UPDATE"),
     closed("journey_dead_letter_log", adapter: "INSERT"),

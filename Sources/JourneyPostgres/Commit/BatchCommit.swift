@@ -78,7 +78,7 @@ struct BatchCommit {
   }
 
   /// Converts errors that a concurrent transaction caused into transient ones: a retry resolves them.
-  private static func passing(_ error: PostgresError) -> PostgresError? {
+  static func passing(_ error: PostgresError) -> PostgresError? {
     let reason: String
     switch (error.sqlState, error.constraint) {
     case ("23505", "client_journey_events_once"): reason = "the event was stored for another client meanwhile"
@@ -110,7 +110,7 @@ struct BatchCommit {
 
   /// - Returns: the resolved clients, the index of each event's client key, and the indices of events that are stored
   ///   already.
-  private func resolve(_ events: [IncomingEvent]) throws(PostgresError) -> (
+  func resolve(_ events: [IncomingEvent]) throws(PostgresError) -> (
     ClientResolution, keyIndices: [Int], stored: Set<Int>
   ) {
     var (resolution, keyIndices) = ClientResolution.references(of: events)
@@ -167,8 +167,7 @@ struct BatchCommit {
 
   /// - Returns: the clients that still have no state, because another transaction holds them.
   /// - Throws: only if nothing is committed yet.
-  private func insertMissingStates(_ resolution: ClientResolution, isCommitted: Bool) throws(PostgresError) -> Set<UUID>
-  {
+  func insertMissingStates(_ resolution: ClientResolution, isCommitted: Bool) throws(PostgresError) -> Set<UUID> {
     do throws(PostgresError) {
       return try MissingStates(connection: connection, clients: resolution.clientsWithoutState).insert()
     } catch {

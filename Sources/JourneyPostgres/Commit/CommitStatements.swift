@@ -79,7 +79,7 @@ enum CommitStatements {
         COALESCE(i.stage, (
           SELECT r.stage FROM (
             SELECT e.stage, e.sets_stage OR e.min_stage IS NOT NULL AS tells_stage FROM client_journey_events e
-            WHERE e.client_id = i.client_id AND e.occurred_at <= i.occurred_at AND e.occurred_at > COALESCE(i.hint_at, '-infinity')
+            WHERE e.client_id = i.client_id AND e.voided_at IS NULL AND e.occurred_at <= i.occurred_at AND e.occurred_at > COALESCE(i.hint_at, '-infinity')
             ORDER BY e.occurred_at DESC, e.source_event_id DESC LIMIT 100) AS r
           WHERE r.tells_stage LIMIT 1), i.hint, 'lead') AS stage,
         i.event_type, i.metadata, i.occurred_at, i.source, i.source_event_id, i.sets_stage, i.min_stage, i.acted_by, i.origin_id
@@ -90,7 +90,8 @@ enum CommitStatements {
         unnest($15::uuid[]) AS origin_id) AS i) AS i
     """)
 
-  private static let stages = "ARRAY[\(Stage.allCases.map { "'\($0.rawValue)'" }.joined(separator: ","))]"
+  /// In the order of the journey.
+  static let stages = "ARRAY[\(Stage.allCases.map { "'\($0.rawValue)'" }.joined(separator: ","))]"
 
   /// Fails if one of the clients $1 is no longer part of the one of $2 at the same position. Runs under the locks of $2.
   static let requireOrigins = PostgresStatement(

@@ -63,7 +63,7 @@ extension BatchCommit {
   }
 
   /// - Returns: the statements that write the new states.
-  private func remake(
+  func remake(
     _ locked: [UUID: (client: LockedClient, stored: StoredState)], publishes: Bool, _ result: inout RecomputeResult
   ) throws(PostgresError) -> [(PostgresStatement, PostgresParameters)] {
     var clientBatches = locked.map { id, found in

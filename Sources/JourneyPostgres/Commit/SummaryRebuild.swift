@@ -53,7 +53,7 @@ struct SummaryRebuild {
       \(HostValues.text("stage")) AS stage, sets_stage, occurred_at, metadata, min_stage, acted_by
     """
   private static let ofClient =
-    "h.client_id = c.client_id AND h.occurred_at BETWEEN '0001-01-01' AND '9999-12-31'"
+    "h.client_id = c.client_id AND h.voided_at IS NULL AND h.occurred_at BETWEEN '0001-01-01' AND '9999-12-31'"
 
   /// With ties: `EventStamp` decides which of several events with the same time is the newest.
   private static func select(_ condition: String, limit: Int) -> String {
@@ -69,7 +69,7 @@ struct SummaryRebuild {
     SELECT \(columns) FROM client_journey_events h
     WHERE \(ofClient) AND min_stage IS NOT NULL AND h.occurred_at >= COALESCE((
       SELECT s.occurred_at FROM client_journey_events s
-      WHERE s.client_id = c.client_id AND s.occurred_at BETWEEN '0001-01-01' AND '9999-12-31' AND s.sets_stage
+      WHERE s.client_id = c.client_id AND s.voided_at IS NULL AND s.occurred_at BETWEEN '0001-01-01' AND '9999-12-31' AND s.sets_stage
       ORDER BY s.occurred_at DESC LIMIT 1), '-infinity')
     """
 
@@ -129,7 +129,7 @@ struct SummaryRebuild {
         CROSS JOIN LATERAL (
           SELECT CASE WHEN jsonb_typeof(e.metadata->'invoiceId') IN ('string', 'number')
             AND octet_length(e.metadata->>'invoiceId') BETWEEN 1 AND \(SignalReader.maxInvoiceIDLength) THEN e.metadata->>'invoiceId' END AS id) n
-        WHERE e.client_id = ANY($1::uuid[]) AND e.occurred_at BETWEEN '0001-01-01' AND '9999-12-31'
+        WHERE e.client_id = ANY($1::uuid[]) AND e.voided_at IS NULL AND e.occurred_at BETWEEN '0001-01-01' AND '9999-12-31'
           AND ((\(overdue)) OR (\(settled)) AND n.id IS NOT NULL)
         GROUP BY 1, 2, 3
       )

@@ -105,7 +105,7 @@ enum MapSQL {
         CASE WHEN sets_stage THEN lag(\(HostValues.text("stage"))) OVER (
           PARTITION BY client_id, sets_stage ORDER BY occurred_at, source_event_id) END AS before
       FROM client_journey_events
-      WHERE org_id = $1::uuid AND occurred_at > now() - interval '90 days' AND occurred_at <= now()
+      WHERE org_id = $1::uuid AND voided_at IS NULL AND occurred_at > now() - interval '90 days' AND occurred_at <= now()
     ), moves AS (
       SELECT * FROM e WHERE before <> stage
     ), per_day AS (

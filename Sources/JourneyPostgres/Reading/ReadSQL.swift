@@ -69,7 +69,7 @@ enum ReadSQL {
     json_build_object(
       'id', e.id, 'clientId', e.client_id, 'stage', \(HostValues.text("e.stage")), 'setsStage', e.sets_stage,
       'eventType', \(HostValues.text("e.event_type")), 'occurredAt', \(HostValues.moment("e.occurred_at")),
-      'source', e.source, 'sourceEventId', e.source_event_id, 'metadata', \(HostValues.object("e.metadata")))
+      'source', e.source, 'sourceEventId', e.source_event_id, 'voidedAt', e.voided_at, 'metadata', \(HostValues.object("e.metadata")))
     """
 
   /// The events of the client in parameter `client`, after the keys in `at` and `id`. The query reads in the order of

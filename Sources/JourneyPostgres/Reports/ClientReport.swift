@@ -165,7 +165,7 @@ public struct ClientReports: Sendable {
       name: "report_client",
       """
       SELECT c.id, c.org_id, c.name::text, c.email::text,
-        (SELECT count(*) FROM client_journey_events e WHERE e.client_id = c.id)
+        (SELECT count(*) FROM client_journey_events e WHERE e.client_id = c.id AND e.voided_at IS NULL)
       FROM contacts c
       WHERE c.id = $1::uuid
       """)
@@ -174,7 +174,7 @@ public struct ClientReports: Sendable {
       """
       SELECT \(HostValues.moment("occurred_at")), \(HostValues.text("event_type")), \(HostValues.text("stage")), sets_stage,
         COALESCE(source, ''), COALESCE(source_event_id, id::text)
-      FROM client_journey_events WHERE client_id = $1::uuid AND occurred_at IS NOT NULL
+      FROM client_journey_events WHERE client_id = $1::uuid AND voided_at IS NULL AND occurred_at IS NOT NULL
       ORDER BY occurred_at DESC, source_event_id DESC LIMIT $2::int4
       """)
     static let scores = PostgresStatement(

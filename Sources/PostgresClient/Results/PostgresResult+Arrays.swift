@@ -8,6 +8,9 @@ extension PostgresResult {
   public func uuids(_ row: Int, _ column: Int) throws(PostgresError) -> [UUID?] {
     try array(row, column, "uuid[]", OID.uuidArray) { $0.uuid }
   }
+  public func int4s(_ row: Int, _ column: Int) throws(PostgresError) -> [Int32?] {
+    try array(row, column, "int4[]", OID.int4Array) { $0.integer(Int32.self) }
+  }
   /// Microseconds since 1970-01-01T00:00:00Z.
   public func timestamps(_ row: Int, _ column: Int) throws(PostgresError) -> [Int64?] {
     try array(row, column, "timestamptz[]", OID.timestamptzArray) {
