@@ -48,7 +48,7 @@ struct MappingsTest: Command {
       for rule in rules { Output.line("untested: \(source), rule \"\(rule)\"") }
     }
     for source in run.withoutTests { Output.line("no tests: \(source)") }
-    Output.line("\(run.tests.of("test")), \(run.pairs) pairs of opening and closing, \(run.failures.count) failed")
+    Output.line("\(run.tests.of("test")), \(run.pairs.of("pair")) of opening and closing, \(run.failures.count) failed")
   }
 }
 

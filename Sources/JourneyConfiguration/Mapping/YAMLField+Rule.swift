@@ -22,7 +22,7 @@ extension YAMLField {
     if let field = members["reject"] { outcome = field.rejection().map { .reject($0) } }
     if let field = members["event"] { outcome = field.event(defaults: defaults).map { .event($0) } }
     guard let match, let outcome else { return nil }
-    if case .ignore = outcome, match.types.isEmpty {
+    if case .ignore = outcome, match.types.isEmpty || match.types.contains(.prefix("")) {
       when.refuse(
         "an ignore rule names the types that it ignores",
         hint: "what no rule names is passed by and counted; unlisted: reject makes it a dead letter")

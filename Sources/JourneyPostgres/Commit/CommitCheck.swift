@@ -152,9 +152,9 @@ extension PostgresParameters {
       case .uuid: uuids([UUID]())
       case .text: texts([String]())
       case .bytes: byteas([[UInt8]]())
-      case .timestamp: timestamptzs([Int64]())
+      case .timestamp: timestamptzs([Int64]()) { $0 }
       case .bool: bools([Bool]())
-      case .json: jsonbs([[UInt8]]())
+      case .json: jsonbs([[UInt8]]()) { $0 }
       }
     }
   }
