@@ -28,7 +28,7 @@ struct Misrouted: Sendable {
     let incoming = try #require(result.events.first)
     #expect(result.rejections.isEmpty)
     #expect(incoming.event.type == "invoice_overdue")
-    #expect(incoming.event.stage == .billing)
+    #expect(incoming.event.minStage == .billing)
     #expect(incoming.event.sourceEventID == "e1")
     #expect(incoming.event.source == "/billing/acme")
     #expect(incoming.signals.invoice == .overdue(id: "in_1"))

@@ -32,12 +32,14 @@ struct CanonicalMappingTests {
     try Self.stages(
       .defaultProfile,
       [
-        "lead": ["lead_created"], "qualified_lead": ["lead_qualified", "deal_created"],
+        ">=lead": ["lead_created"], ">=qualified_lead": ["lead_qualified", "deal_created"],
         "onboarding": ["contract_signed", "meeting_scheduled", "deal_won", "subscription_started", "trial_started"],
+        ">=onboarding": ["trial_ending", "trial_ended"],
         "active_project": ["project_started", "milestone_completed", "milestone_delayed"],
         "awaiting_feedback": ["deliverable_sent", "survey_sent", "survey_answered", "feedback_received"],
-        "billing": ["invoice_created", "invoice_sent", "invoice_paid", "invoice_overdue", "invoice_voided"],
-        "retention": ["subscription_renewed", "subscription_changed"],
+        "billing": ["invoice_paid", "invoice_voided", "payment_received"],
+        ">=billing": ["invoice_created", "invoice_sent", "invoice_overdue", "renewal_upcoming"],
+        "retention": ["subscription_renewed", "dispute_won"], ">=retention": ["subscription_changed"],
         "upsell_candidate": ["usage_high", "usage_limit_reached"],
         "churn_risk": ["cancel_requested", "subscription_cancelled", "payment_failed"],
         "keep": [
@@ -123,7 +125,7 @@ struct CanonicalMappingTests {
   static let cases: [MappingCase] = [
     MappingCase(
       "data passes through", event("invoice_overdue", data: #"{"invoiceId":"in_1", "amountDue": 12000.00}"#),
-      "event invoice_overdue billing e1 \(client) 2026-11-20T10:00:00.123Z", metadata: ["amountDue": "12000.00"]),
+      "event invoice_overdue >=billing e1 \(client) 2026-11-20T10:00:00.123Z", metadata: ["amountDue": "12000.00"]),
     MappingCase(
       "client in the data", event("invoice_paid", data: #"{"clientId":"c-7"}"#, subject: "null"),
       "event invoice_paid billing e1 c-7 2026-11-20T10:00:00.123Z"),

@@ -19,9 +19,10 @@ struct Reference: Equatable {
   /// - Parameter now: the time of the evaluation, in microseconds since 1970.
   init(_ profile: Profile, _ events: [WorkloadEvent], aiScore: String?, now: Int64) {
     let sorted = events.sorted(by: Self.isNewer)
-    stage = sorted.lazy.compactMap { Self.stage(of: $0.type, profile) }.first ?? "lead"
+    let owner = Self.stageOwner(events, profile)
+    stage = owner?.stage ?? "lead"
     risks = Self.designDocumentRisks(profile, sorted, now)
-    if profile == .defaultProfile { risks += Self.addedRisks(sorted, stage, now) }
+    if profile == .defaultProfile { risks += Self.addedRisks(sorted, owner, now) }
     var base = 50.0
     if let aiScore, let value = Double(aiScore), value != 0 { base = value }
     score = max(0, base + 5 * Double(Self.stages.firstIndex(of: stage)!) - 10 * Double(risks.count))
@@ -56,6 +57,34 @@ struct Reference: Equatable {
     // All ids here are ASCII.
     return a.id != b.id ? a.id > b.id : a.source > b.source
   }
+
+  /// The event to which a client owes its stage: the newest that sets one, or a newer one that raises it further.
+  private static func stageOwner(_ events: [WorkloadEvent], _ profile: Profile) -> (stage: String, at: Int64)? {
+    func index(_ stage: String) -> Int { stages.firstIndex(of: stage)! }
+    func rank(_ event: WorkloadEvent) -> Int {
+      profile == .literal ? 0 : stage(of: event.type, profile).map { index($0) + 1 } ?? 0
+    }
+    let oldestFirst = events.sorted { a, b in
+      if a.at == b.at, rank(a) != rank(b) { return rank(a) < rank(b) }
+      return isNewer(b, a)
+    }
+    var set: (stage: String, at: Int64)?
+    var raise: (stage: String, at: Int64)?
+    for event in oldestFirst {
+      guard let stage = stage(of: event.type, profile) else { continue }
+      if profile == .defaultProfile, lowerBounds.contains(event.type) {
+        if raise.map({ index($0.stage) <= index(stage) }) ?? true { raise = (stage, event.at) }
+      } else {
+        set = (stage, event.at)
+        raise = nil
+      }
+    }
+    guard let raise else { return set }
+    return set.map { index($0.stage) >= index(raise.stage) } ?? false ? set : raise
+  }
+
+  /// The types that raise a client to their stage in the default profile, and never take it back.
+  private static let lowerBounds: Set = ["lead_created", "lead_qualified", "invoice_sent", "invoice_overdue"]
 
   /// nil if the event leaves the stage unchanged.
   static func stage(of type: String, _ profile: Profile) -> String? {
@@ -93,17 +122,16 @@ struct Reference: Equatable {
     return risks
   }
 
-  private static func addedRisks(_ newestFirst: [WorkloadEvent], _ stage: String, _ now: Int64) -> [String] {
+  private static func addedRisks(
+    _ newestFirst: [WorkloadEvent], _ owner: (stage: String, at: Int64)?, _ now: Int64
+  ) -> [String] {
     var risks: [String] = []
     let progress = newestFirst.first {
       ["milestone_completed", "deliverable_sent", "milestone_delayed"].contains($0.type)
     }
-    let stageSetter = newestFirst.first { Self.stage(of: $0.type, .defaultProfile) != nil }
     if progress?.type == "milestone_delayed" {
       risks.append("slow_project_progress")
-    } else if stage == "active_project", let stageSetter,
-      now - max(stageSetter.at, progress?.at ?? stageSetter.at) >= 21 * day
-    {
+    } else if let owner, owner.stage == "active_project", now - max(owner.at, progress?.at ?? owner.at) >= 21 * day {
       risks.append("slow_project_progress")
     }
     if let usage = newestFirst.lazy.compactMap(usage).first, usage < 20 { risks.append("low_feature_usage") }
