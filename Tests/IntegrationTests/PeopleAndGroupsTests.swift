@@ -11,7 +11,7 @@ import Testing
   private static let ada = "0193a6f2-0000-7000-8000-0000000000a1"
 
   private static let mapping = """
-    source: desk
+    source: helpCentre
     envelope:
       id: $.id
       type: $.kind
@@ -27,10 +27,10 @@ import Testing
 
   private static func message(_ body: String) -> OutboundMessage {
     var properties = MessageProperties(contentType: "application/json")
-    properties.headers["x-source"] = .string("desk")
+    properties.headers["x-source"] = .string("helpCentre")
     properties.headers["x-org-id"] = .string(org)
     return OutboundMessage(
-      exchange: "journey.events", routingKey: "desk.event", properties: properties, body: Array(body.utf8))
+      exchange: "journey.events", routingKey: "helpCentre.event", properties: properties, body: Array(body.utf8))
   }
 
   /// Each `id`, `kind` and further members.
@@ -38,12 +38,12 @@ import Testing
     events.map { message(#"{"id":"\#($0)","kind":"\#($1)","at":1762000000,\#($2)}"#) }
   }
 
-  private func withDesk(_ settings: [String: String] = [:], _ body: (TestEnvironment) async throws -> Void) async throws
+  private func withHelpCentre(_ settings: [String: String] = [:], _ body: (TestEnvironment) async throws -> Void) async throws
   {
-    let directory = FileManager.default.temporaryDirectory.appending(path: "desk-\(UUID().uuidString)")
+    let directory = FileManager.default.temporaryDirectory.appending(path: "helpCentre-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(at: directory) }
-    try Data(Self.mapping.utf8).write(to: directory.appending(path: "desk.yaml"))
+    try Data(Self.mapping.utf8).write(to: directory.appending(path: "helpCentre.yaml"))
     try await TestEnvironment.with { environment in
       try await environment.execute("INSERT INTO organizations (id, name) VALUES ('\(Self.org)', 'Roth')")
       try await environment.execute(
@@ -61,7 +61,7 @@ import Testing
   }
 
   @Test func aMergeIsUndone() async throws {
-    try await withDesk { environment in
+    try await withHelpCentre { environment in
       try await environment.publish(
         Self.messages(("e1", "note", #""user":"u1""#), ("e2", "note", #""user":"u2""#)))
       try await environment.settles(events: 2)
@@ -104,7 +104,7 @@ import Testing
   }
 
   @Test func aCompanysEventsWaitForTheOwner() async throws {
-    try await withDesk { environment in
+    try await withHelpCentre { environment in
       try await environment.publish(
         Self.messages(
           ("g1", "overdue", #""company":"acme","invoice":"i1""#),
@@ -114,16 +114,16 @@ import Testing
       }
       let listed = try await environment.succeed(["identity", "group", "list", "--org", Self.org, "--kept"])
       #expect(listed.contains("acme"), "\(listed)")
-      let shown = try await environment.succeed(["identity", "group", "show", "desk", "acme", "--org", Self.org])
+      let shown = try await environment.succeed(["identity", "group", "show", "helpCentre", "acme", "--org", Self.org])
       #expect(
         shown.contains("owner    (none)") && shown.contains("g1") && shown.contains("kept     2 events"), "\(shown)")
-      let own = ["identity", "group", "owner", "desk", "acme"]
+      let own = ["identity", "group", "owner", "helpCentre", "acme"]
       let options = ["--org", Self.org, "--reason", "pays"]
       let rehearsal = try await environment.succeed(own + ["ada@roth.example", "--dry-run"] + options)
       #expect(rehearsal.contains("2 kept events would go to the owner"), "\(rehearsal)")
       let done = try await environment.succeed(own + ["ada@roth.example"] + options)
       #expect(done.contains("2 kept events went to the owner"), "\(done)")
-      #expect(done.contains("desk acme is owned by \(Self.ada)"), "\(done)")
+      #expect(done.contains("helpCentre acme is owned by \(Self.ada)"), "\(done)")
       try await environment.settles(events: 2)
       try await environment.publish(Self.messages(("g3", "overdue", #""company":"acme","invoice":"i3""#)))
       try await environment.settles(events: 3)
@@ -133,7 +133,7 @@ import Testing
       #expect(cleared.contains("no longer"), "\(cleared)")
       let unknown = try await environment.run(own + ["nobody@roth.example"] + options)
       #expect(unknown.status == 65 && unknown.errors.contains("has no client"), "\(unknown)")
-      let foreign = try await environment.run(["identity", "group", "show", "desk", "nobody", "--org", Self.org])
+      let foreign = try await environment.run(["identity", "group", "show", "helpCentre", "nobody", "--org", Self.org])
       #expect(foreign.status == 65 && foreign.errors.contains("group list shows"), "\(foreign)")
       #expect(try await environment.number("SELECT count(*) FROM journey_identities") == 0)
       // The first member gets what is kept without a command.
@@ -148,7 +148,7 @@ import Testing
   }
 
   @Test func theSettingRejectsThem() async throws {
-    try await withDesk(["GROUPS_EVENTS": "reject"]) { environment in
+    try await withHelpCentre(["GROUPS_EVENTS": "reject"]) { environment in
       try await environment.publish(Self.messages(("g1", "overdue", #""company":"acme""#)))
       try await eventually("the dead letter") {
         try await environment.admin.messageCount(queue: "journey.dead-letters") == 1
