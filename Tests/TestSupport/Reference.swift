@@ -110,15 +110,30 @@ struct Reference: Equatable {
     return nps <= 6
   }
 
+  /// The types in which the client itself acts.
+  private static let byClient: Set = [
+    "lead_created", "contract_signed", "survey_answered", "invoice_paid", "cancel_requested", "ticket_opened",
+  ]
+
+  /// For each type the most events that one source reports, added up.
+  private static func mostOfOneSource(_ events: [WorkloadEvent]) -> Int {
+    var counts: [String: [String: Int]] = [:]
+    for event in events { counts[event.type, default: [:]][event.source, default: 0] += 1 }
+    return counts.values.map { $0.values.max() ?? 0 }.reduce(0, +)
+  }
+
   private static func designDocumentRisks(_ profile: Profile, _ newestFirst: [WorkloadEvent], _ now: Int64) -> [String]
   {
     var risks: [String] = []
-    if newestFirst.filter({ $0.at >= now - 30 * day }).count < 3 { risks.append("low_engagement") }
+    let recent = newestFirst.filter { $0.at >= now - 30 * day }
+    let engaged = profile == .literal ? recent.count : mostOfOneSource(recent.filter { byClient.contains($0.type) })
+    if engaged < 3 { risks.append("low_engagement") }
     let overdue = newestFirst.filter { $0.type == "invoice_overdue" }
     let paid = Set(newestFirst.filter { $0.type == "invoice_paid" }.compactMap(\.invoice))
     let late = profile == .literal ? overdue : overdue.filter { $0.invoice.map { !paid.contains($0) } ?? true }
     if !late.isEmpty { risks.append("late_invoices") }
-    if newestFirst.prefix(10).filter({ isNegative($0, profile) }).count >= 2 { risks.append("negative_sentiment") }
+    let negative = newestFirst.prefix(10).filter { isNegative($0, profile) }
+    if (profile == .literal ? negative.count : mostOfOneSource(negative)) >= 2 { risks.append("negative_sentiment") }
     return risks
   }
 
@@ -135,7 +150,7 @@ struct Reference: Equatable {
       risks.append("slow_project_progress")
     }
     if let usage = newestFirst.lazy.compactMap(usage).first, usage < 20 { risks.append("low_feature_usage") }
-    if newestFirst.filter({ $0.type == "ticket_opened" && $0.at >= now - 30 * day }).count >= 3 {
+    if mostOfOneSource(newestFirst.filter { $0.type == "ticket_opened" && $0.at >= now - 30 * day }) >= 3 {
       risks.append("high_support_tickets")
     }
     return risks

@@ -53,7 +53,7 @@ struct MappingExpectation {
         "client": event.client.externalID ?? event.client.id?.text ?? "", "id": event.sourceEventID,
         "time": event.occurredAt.iso8601, "by": (event.actor ?? EventTypes.actor(of: event.type) ?? .client).rawValue,
         "link": event.client.linked.joined(separator: ", "), "merge": event.client.merged.joined(separator: ", "),
-        "email": event.client.email ?? "",
+        "email": event.client.email ?? "", "group": event.client.group ?? "",
       ]
       fields["create.name"] = event.client.creation?.name
       fields["create.email"] = event.client.creation?.email
