@@ -22,7 +22,6 @@ public final class RawMessageForm: RawMessageWriter {
     guard let origin = message.origin, let delivery = message.delivery as? Delivery else { return false }
     let redacted = mappings.redaction(of: origin.source)?.redacted(delivery.body)
     let properties = delivery.properties
-    buffer.reserveCapacity(buffer.count + delivery.body.count + 512)
     buffer.append(RawFormat.version)
     buffer.append(
       (redacted == nil ? 0 : RawFormat.redacted) | (properties.timestamp == nil ? 0 : RawFormat.hasTimestamp))

@@ -132,6 +132,10 @@ struct EventsRemap: Command {
     if counts.redacted > 0 {
       Output.line("left as stored, because the rules read redacted values: \(counts.redacted.of("message"))")
     }
+    if counts.unresolved > 0 {
+      Output.line(
+        "left as stored, because it depends on what is known whose they are: \(counts.unresolved.of("message"))")
+    }
     if counts.voided > 0 { Output.line("voided by a person, and left so: \(counts.voided.of("event"))") }
     if progress.unreadable > 0 { Output.line("not readable by this version: \(progress.unreadable.of("message"))") }
     if isDone {
@@ -148,6 +152,7 @@ struct EventsRemap: Command {
       "unchanged": counts.unchanged, "changed": counts.changed,
       "fields": Dictionary(uniqueKeysWithValues: counts.fields.map { ($0.key.rawValue, $0.value) }),
       "new": counts.new, "gone": counts.gone, "rejected": counts.rejected, "redacted": counts.redacted,
+      "unresolved": counts.unresolved,
       "voided": counts.voided, "unreadable": progress.unreadable, "outcomes": counts.clients,
       "actions": counts.actions, "held": progress.held, "failed": progress.failed, "after": progress.after,
       "differences": progress.differences.map {

@@ -82,7 +82,7 @@ enum AccessList {
           Grant("SELECT"), Grant("INSERT"),
           Grant(
             "UPDATE", "id", "client_id", "stage", "event_type", "metadata", "occurred_at", "sets_stage", "min_stage",
-            "acted_by", "voided_at", "voided_by"),
+            "acted_by", "voided_at", "voided_by", "origin_id"),
         ],
       ]),
     Entry(

@@ -37,11 +37,11 @@ enum EventChangeStatements {
     UPDATE client_journey_events e
     SET id = i.new_id, client_id = i.client_id, stage = COALESCE(i.stage, e.stage), sets_stage = i.sets_stage,
       event_type = i.event_type, metadata = i.metadata, occurred_at = i.occurred_at, min_stage = i.min_stage, acted_by = i.acted_by,
-      voided_at = NULL, voided_by = NULL
+      origin_id = CASE WHEN e.client_id = i.client_id THEN e.origin_id ELSE i.origin_id END, voided_at = NULL, voided_by = NULL
     FROM (
       SELECT unnest($1::uuid[]) AS id, unnest($2::uuid[]) AS new_id, unnest($3::uuid[]) AS client_id, unnest($4::text[]) AS stage,
         unnest($5::bool[]) AS sets_stage, unnest($6::text[]) AS event_type, unnest($7::jsonb[]) AS metadata,
-        unnest($8::timestamptz[]) AS occurred_at, unnest($9::text[]) AS min_stage, unnest($10::text[]) AS acted_by) AS i
+        unnest($8::timestamptz[]) AS occurred_at, unnest($9::text[]) AS min_stage, unnest($10::text[]) AS acted_by, unnest($11::uuid[]) AS origin_id) AS i
     WHERE e.id = i.id
     """)
 

@@ -159,6 +159,10 @@ public struct EventRemap: Sendable {
         progress.counts.redacted += 1
         continue
       }
+      if message.events.contains(where: { $0.event.client.namesOnlyGroup || !$0.event.client.alternatives.isEmpty }) {
+        progress.counts.unresolved += 1
+        continue
+      }
       let events = message.events.filter { orgID == nil || $0.event.orgID == orgID }
       items.append(
         RemapItem(

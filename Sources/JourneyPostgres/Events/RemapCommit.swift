@@ -84,7 +84,9 @@ extension BatchCommit {
       first = range.upperBound
       let rows = item.owned.compactMap { byID[$0] } + byEvent[range].compactMap(\.self)
       let found = range.compactMap { index in
-        clients[index].map { RemapPlan.Found(client: $0, stored: byEvent[index]) }
+        clients[index].map { client in
+          RemapPlan.Found(client: client, originID: resolution.origins[keyIndices[index]], stored: byEvent[index])
+        }
       }
       guard found.count == range.count, rows.allSatisfy({ locked.contains($0.clientID) }) else {
         held.append(item)
@@ -170,6 +172,7 @@ extension BatchCommit {
         $0.timestamptzs(plan.rewrites) { $0.event.occurredAt.microseconds }
         $0.texts(plan.rewrites) { $0.event.minStage?.rawValue }
         $0.texts(plan.rewrites) { $0.event.actor?.rawValue }
+        $0.uuids(plan.rewrites) { $0.originID }
       }
       commands += [(EventChangeStatements.keepVersions, kept), (EventChangeStatements.rewrite, rewritten)]
     }
@@ -185,7 +188,7 @@ extension BatchCommit {
       for addition in plan.additions.sorted(by: { $0.incoming.id < $1.incoming.id }) {
         // The stage of an event that sets none is computed afterwards.
         let stage = StageMarks.Stage(known: addition.incoming.event.stage ?? .lead)
-        columns.add(addition.incoming, EventRow(clientID: addition.clientID, stage: stage))
+        columns.add(addition.incoming, EventRow(clientID: addition.clientID, originID: addition.originID, stage: stage))
       }
       commands.append((CommitStatements.insertEvents, columns.parameters))
     }

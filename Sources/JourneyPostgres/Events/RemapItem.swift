@@ -35,6 +35,9 @@ public struct RemapCounts: Sendable {
   public var rejected: [String: Int] = [:]
   /// Messages whose rules read what was redacted before they were kept. They are left as they are.
   public var redacted = 0
+  /// Messages with an event that names a group alone, or several ids of which the known one counts. Whose it is depends
+  /// on what is known at a time, so they are left as they are.
+  public var unresolved = 0
   /// Events that a person has voided. They stay void.
   public var voided = 0
   /// Clients with another outcome now: stage, score, level or risks.
@@ -55,6 +58,7 @@ public struct RemapCounts: Sendable {
     gone += other.gone
     rejected.merge(other.rejected, uniquingKeysWith: +)
     redacted += other.redacted
+    unresolved += other.unresolved
     voided += other.voided
     clients += other.clients
     actions += other.actions

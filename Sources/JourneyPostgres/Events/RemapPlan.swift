@@ -47,16 +47,21 @@ struct RemapPlan {
     var newID: UUID
     var event: JourneyEvent
     var clientID: UUID
+    /// The merged client that the event names.
+    var originID: UUID?
   }
   /// What is known of an event of a message.
   struct Found {
     var client: Result<UUID, Rejection>
+    /// The merged client that the event names.
+    var originID: UUID?
     /// The event that is stored under its key.
     var stored: StoredEvent?
   }
   struct Addition {
     var incoming: IncomingEvent
     var clientID: UUID
+    var originID: UUID?
   }
 
   private(set) var rewrites: [Rewrite] = []
@@ -107,20 +112,20 @@ struct RemapPlan {
       for (incoming, found) in zip(item.events, found) {
         switch found.client {
         case .failure(let rejection): counts.rejected[rejection.code.rawValue, default: 0] += 1
-        case .success(let clientID): plan(incoming, of: item, clientID, found.stored)
+        case .success(let clientID): plan(incoming, of: item, clientID, found)
         }
       }
     }
   }
 
   private mutating func plan(
-    _ incoming: IncomingEvent, of item: RemapItem, _ clientID: UUID, _ stored: StoredEvent?
+    _ incoming: IncomingEvent, of item: RemapItem, _ clientID: UUID, _ found: Found
   ) {
     let key = EventKey(incoming.event)
     guard !decided.contains(key) else { return }
-    guard let stored else {
+    guard let stored = found.stored else {
       decided.insert(key)
-      additions.append(Addition(incoming: incoming, clientID: clientID))
+      additions.append(Addition(incoming: incoming, clientID: clientID, originID: found.originID))
       owners.append((incoming.id, item.position))
       return count(.new, incoming.event)
     }
@@ -139,12 +144,18 @@ struct RemapPlan {
         counts.unchanged += 1
         return
       }
-      rewrites.append(Rewrite(stored: stored, newID: stored.id, event: incoming.event, clientID: clientID))
+      rewrites.append(
+        Rewrite(
+          stored: stored, newID: stored.id, event: incoming.event, clientID: clientID,
+          originID: found.originID))
       count(.changed, incoming.event, stored.fields + (stored.isVoided ? [.voided] : []))
     } else {
       // A row of its own for another message's event: the row keeps the key, and gets another id.
       gone.removeAll { $0.id == stored.id }
-      rewrites.append(Rewrite(stored: stored, newID: incoming.id, event: incoming.event, clientID: clientID))
+      rewrites.append(
+        Rewrite(
+          stored: stored, newID: incoming.id, event: incoming.event, clientID: clientID,
+          originID: found.originID))
       owners.append((incoming.id, item.position))
       count(.new, incoming.event)
     }

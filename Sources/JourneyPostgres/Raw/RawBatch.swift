@@ -10,6 +10,8 @@ struct RawBatch {
   private var received: (from: Timestamp, until: Timestamp)?
   private var sources: Set<String> = []
   private var orgs: Set<UUID> = []
+  private var lastSource: String?
+  private var lastOrg: UUID?
   private var isOfAnyOrg = false
   private var eventIDs: [UUID] = []
   private var eventMessages: [Int32] = []
@@ -36,14 +38,21 @@ struct RawBatch {
       min(received?.from ?? origin.receivedAt, origin.receivedAt),
       max(received?.until ?? origin.receivedAt, origin.receivedAt)
     )
-    sources.insert(origin.source)
+    // Mostly one of the last message: cheaper to compare than to look up.
+    add(origin.source)
     for event in message.events {
-      if event.event.source != origin.source { sources.insert(event.event.source) }
-      orgs.insert(event.event.orgID)
+      if event.event.source != origin.source { add(event.event.source) }
+      if event.event.orgID != lastOrg { orgs.insert(event.event.orgID) }
+      lastOrg = event.event.orgID
     }
     if message.events.isEmpty {
       if let orgID = origin.orgID { orgs.insert(orgID) } else { isOfAnyOrg = true }
     }
+  }
+
+  private mutating func add(_ source: String) {
+    if source != lastSource { sources.insert(source) }
+    lastSource = source
   }
 
   /// - Returns: one statement; several if the bodies are large.
@@ -53,6 +62,9 @@ struct RawBatch {
     var random = IDRandom()
     var commands: [(PostgresStatement, PostgresParameters)] = []
     var raw = RawBatch(writer)
+    // Once for all: to grow message by message would copy the buffer each time.
+    raw.records.reserveCapacity(
+      min(maxBytes, kept.reduce(0) { $0 + ($1.message.origin?.bytes ?? 0) + overheadBytes }))
     for (message, stored) in kept {
       raw.add(message, stored: stored)
       guard raw.records.count >= maxBytes else { continue }
@@ -65,6 +77,8 @@ struct RawBatch {
 
   /// What a row holds at most, besides the last message: a remap reads a row as a whole.
   private static let maxBytes = 8 << 20
+  /// What a message takes besides its body, at a guess.
+  private static let overheadBytes = 384
 
   private func command(id: UUID) -> (PostgresStatement, PostgresParameters) {
     (
