@@ -225,12 +225,15 @@ final class CommitWorker: Sendable {
   private func settle(_ items: [PendingEvent], _ results: [CommitResult.Result]) {
     var settled: [MessageOutcome] = []
     settled.reserveCapacity(items.count)
-    var stored = 0, duplicates = 0, rejected = 0
+    var stored = 0, duplicates = 0, rejected = 0, ignored = 0
     for (item, result) in zip(items, results) {
       var reason: Rejection?
       switch result {
       case .stored: stored += 1
       case .duplicate: duplicates += 1
+      case .rejected(let rejection)
+      where rejection.code == .unknownClient && item.incoming.event.client.whenUnknown == .ignore:
+        ignored += 1
       case .rejected(let rejection): reason = rejection
       case .locked, .stateCreated: continue
       }
@@ -240,6 +243,7 @@ final class CommitWorker: Sendable {
     }
     inFlight.settled(settled.count)
     statistics.add(\.rejected, rejected)
+    statistics.add(\.ignored, ignored)
     statistics.add(\.stored, stored)
     statistics.add(\.duplicates, duplicates)
     source.settle(settled)

@@ -128,6 +128,8 @@ public enum UnknownClient: String, CaseIterable, Hashable, Sendable {
   case retry
   /// The message becomes a dead letter at once.
   case reject
+  /// The event is passed by: only clients that are known matter here.
+  case ignore
 }
 
 /// The contact to create for an unknown client.

@@ -142,7 +142,7 @@ enum MappingLanguage {
         "emailVerified", .flag, "whether the source verifies that the address belongs to the person with the id"),
       MappingKey(
         "unknown", .keyword(UnknownClient.allCases.map(\.rawValue)),
-        "what happens to an event of an unknown client; `default`: as the setting `retry.unknownClient` says"),
+        "what happens to an event of an unknown client: it is retried, becomes a dead letter, or is passed by (`ignore`); `default`: as the setting `retry.unknownClient` says"),
       MappingKey("reason", .text, "reason of the dead letter if the body names no client"),
     ])
 

@@ -274,7 +274,7 @@ extension UnknownClient {
     switch self {
     case .asSettingsSay: nil
     case .retry: true
-    case .reject: false
+    case .reject, .ignore: false
     }
   }
 }
