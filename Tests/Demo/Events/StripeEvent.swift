@@ -32,7 +32,7 @@ struct StripeEvent: Encodable {
   let apiVersion = "2024-06-20"
   let created: Int
   let data: Details
-  let livemode = false
+  let livemode = true
   let type: String
 
   init(_ event: Occurrence) {
