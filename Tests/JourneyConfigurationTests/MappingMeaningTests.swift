@@ -50,13 +50,20 @@ struct MappingMeaningTests {
     ("{type: x, path: $.a, later-than: $.b}", #""a":"2026-05-29","b":"2026-06-02""#, false),
     ("{type: x, path: $.a, earlier-than: $.b}", #""a":1795200000,"b":"2027-01-01""#, true),
     ("{type: x, path: $.a, earlier-than: $.b}", #""a":null,"b":"2027-01-01""#, false),
-    ("{type: x, path: $.list[?@.k == 'due'].to, later-than: $.list[?@.k == 'due'].from}",
-      #""list":[{"k":"s"},{"k":"due","from":"2026-01-01","to":"2026-02-01"}]"#, true),
-    ("{type: x, path: \"$.list[?@.on == true].id\", equals: 7}", #""list":[{"on":true,"id":6},{"on":true,"id":7}]"#, true),
+    (
+      "{type: x, path: $.list[?@.k == 'due'].to, later-than: $.list[?@.k == 'due'].from}",
+      #""list":[{"k":"s"},{"k":"due","from":"2026-01-01","to":"2026-02-01"}]"#, true
+    ),
+    (
+      "{type: x, path: \"$.list[?@.on == true].id\", equals: 7}", #""list":[{"on":true,"id":6},{"on":true,"id":7}]"#,
+      true
+    ),
   ])
   func comparesTwoValuesOfABody(_ condition: String, _ members: String, _ holds: Bool) throws {
-    let quoted = condition.replacing("path: $.list[?@.k == 'due'].to", with: "path: {path: \"$.list[?@.k == 'due'].to\"}")
-      .replacing("later-than: $.list[?@.k == 'due'].from", with: "later-than: \"$.list[?@.k == 'due'].from\"")
+    let quoted = condition.replacing(
+      "path: $.list[?@.k == 'due'].to", with: "path: {path: \"$.list[?@.k == 'due'].to\"}"
+    )
+    .replacing("later-than: $.list[?@.k == 'due'].from", with: "later-than: \"$.list[?@.k == 'due'].from\"")
     #expect(try Self.isMatch(quoted, #"{"type":"x",\#(members)}"#) == holds)
   }
 
@@ -91,8 +98,10 @@ struct MappingMeaningTests {
             event: {type: ticket_closed, stage: keep, metadata: {status: "outer:$.status"}}
         """, file: "m.yaml")
     let found = try Self.outcomes(plain, body)
-    #expect(found.compactMap { if case .event(let event) = $0 { event.sourceEventID } else { nil } } == ["k:a", "k:12"])
-    #expect(found.compactMap { if case .event(let event) = $0 { event.client.externalID } else { nil } } == ["a", "12"])
+    #expect(
+      found.compactMap { if case .event(let event) = $0 { event.sourceEventID } else { nil } } == ["k:a", "k:12"])
+    #expect(
+      found.compactMap { if case .event(let event) = $0 { event.client.externalID } else { nil } } == ["a", "12"])
     for case .event(let event) in found {
       #expect(String(decoding: event.metadata, as: UTF8.self).contains(#""status":"Closed""#))
     }
@@ -116,18 +125,20 @@ struct MappingMeaningTests {
             naturalKey: $.key
             metadata: {usage: {percent: [$.used, $.limit]}}
       """)
-    let body = #"{"type":"x","used":"1","limit":3,"key":"k1","deals":[1,2],"tags":[{"kind":"ticket","id":"t"},{"id":"u"}]}"#
+    let body =
+      #"{"type":"x","used":"1","limit":3,"key":"k1","deals":[1,2],"tags":[{"kind":"ticket","id":"t"},{"id":"u"}]}"#
     guard case .event(let event)? = try Self.outcomes(mapping, body).first else {
       Issue.record("no event")
       return
     }
     #expect(event.client.linked == ["deal:1", "deal:2", "t"])
-    #expect(String(decoding: event.metadata, as: UTF8.self) == #"{"usage":33.3333,"naturalKey":"k1"}"#)
+    #expect(
+      String(decoding: event.metadata, as: UTF8.self) == #"{"usage":33.3333,"naturalKey":"k1","timeFrom":"received"}"#)
     guard case .event(let none)? = try Self.outcomes(mapping, #"{"type":"x","used":1,"limit":0}"#).first else {
       Issue.record("no event")
       return
     }
-    #expect(String(decoding: none.metadata, as: UTF8.self) == "{}")
+    #expect(String(decoding: none.metadata, as: UTF8.self) == #"{"timeFrom":"received"}"#)
   }
 
   @Test func stagesCanBeLowerBoundsAndRulesSayWhoActs() throws {
@@ -163,7 +174,8 @@ struct MappingMeaningTests {
   @Test func whatNoRuleNamesIsUnlistedOrADeadLetter() throws {
     let rules = "  - {name: a, when: {type: x}, ignore: why}"
     for head in ["", "unlisted: count"] {
-      #expect(try Self.outcomes(Self.mapping(rules, head: head), #"{"type":"y"}"#).map(MappingCase.line) == ["unlisted y"])
+      #expect(
+        try Self.outcomes(Self.mapping(rules, head: head), #"{"type":"y"}"#).map(MappingCase.line) == ["unlisted y"])
       // Without a type it is no event of the vendor.
       let untyped = try Self.outcomes(Self.mapping(rules, head: head), "{}").map(MappingCase.line)
       #expect(untyped.first?.hasPrefix("rejected missing_field") == true)

@@ -40,6 +40,8 @@ import Testing
           INSERT INTO journey_group_members (org_id, source, group_id, client_id) VALUES ('\(org)', 's', 'g', '\(client)');
           INSERT INTO journey_group_events (org_id, source, group_id, source_event_id, id, event_type, occurred_at, metadata, links)
             VALUES ('\(org)', 's', 'g', 'k1', '\(client)', 'x', now(), '{}', '[]');
+          INSERT INTO journey_event_versions (change_id, event_id, client_id, org_id, version)
+            VALUES (1, '\(client)', '\(client)', '\(org)', '{}');
           INSERT INTO journey_maps (org_id, stages, stages_at) VALUES ('\(org)', '[]', now());
           RESET ROLE;
           INSERT INTO journey_merges (client_id, org_id, into_id) VALUES ('\(client)', '\(org)', '\(client)');
@@ -53,7 +55,7 @@ import Testing
     SELECT c.relname, coalesce((SELECT a.attname FROM pg_attribute a
         WHERE a.attrelid = c.oid AND a.attname IN ('org_id', CASE c.relname WHEN 'organizations' THEN 'id' END) AND NOT a.attisdropped
           AND c.relname NOT LIKE 'journey_dead_letter%' AND c.relname NOT IN (
-            'journey_identity_log', 'journey_unverified_emails', 'journey_merges', 'journey_kept_apart')), '')
+            'journey_identity_log', 'journey_unverified_emails', 'journey_event_versions', 'journey_merges', 'journey_kept_apart')), '')
     FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm') ORDER BY 1
     """
 
@@ -164,7 +166,8 @@ import Testing
       #expect(try await worker.rows("SELECT count(*) FROM journey_migrations") == ["\(ShippedMigrations.load().count)"])
       #expect(try await worker.rows("SELECT nextval('journey_instances') > 0") == ["t"])
       for sql in [
-        "UPDATE client_journey_events SET stage = 'lead'", "DELETE FROM client_journey_events", "DELETE FROM contacts",
+        "UPDATE client_journey_events SET org_id = org_id", "UPDATE client_journey_events SET source = source",
+        "DELETE FROM client_journey_events", "DELETE FROM contacts",
         "DELETE FROM client_journey_scores", "UPDATE client_journey_scores SET score = 0",
         "UPDATE contacts SET org_id = org_id",
         "UPDATE organizations SET name = ''",

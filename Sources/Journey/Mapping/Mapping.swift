@@ -140,17 +140,18 @@ public struct Mapping: Sendable {
       client.creation = try creation.read(in: context, isEmailVerified: template.client.isEmailVerified)
     }
     let stage = try stage(template.stage, in: context)
+    let actor = template.actor.read(in: context)
     let minStage: Stage? = if case .atLeast(let stage) = template.stage { stage } else { nil }
     let composed = try template.composeMetadata(in: context, timeOrigin: origin)
     let metadata = try composed.write(context.input.limits)
     if let reader {
       signals.append(
         reader.signals(
-          type: type, stage: stage ?? minStage, actor: template.actor, sourceEventID: id, metadata: composed))
+          type: type, stage: stage ?? minStage, actor: actor, sourceEventID: id, metadata: composed))
     }
     return JourneyEvent(
       orgID: orgID, source: source, sourceEventID: id, client: client, type: type, stage: stage,
-      minStage: minStage, actor: template.actor, occurredAt: occurredAt, metadata: metadata)
+      minStage: minStage, actor: actor, occurredAt: occurredAt, metadata: metadata)
   }
 
   /// If a message names its organisation in several fields, all must agree. Otherwise the event could be attributed to

@@ -4,14 +4,24 @@ public struct MappingDraft {
   public let text: String
 
   public init(_ document: JSONDocument, source: String) {
-    let (element, split) = Self.element(of: document.root)
+    let (elements, split) = Self.elements(of: document.root)
+    // The fields of all elements: one may have what another has not.
     var fields: [(path: String, key: String, value: JSONValue)] = []
-    Self.collect(element, "$", depth: 0, into: &fields)
+    var known: Set<String> = []
+    for element in elements {
+      var found: [(path: String, key: String, value: JSONValue)] = []
+      Self.collect(element, "$", depth: 0, into: &found)
+      fields += found.filter { known.insert($0.path).inserted }
+    }
     func best(_ words: [[String]], _ fits: (JSONValue) -> Bool) -> [String] {
       words.flatMap { group in fields.filter { group.contains($0.key) && fits($0.value) }.map(\.path) }
     }
     let isText: (JSONValue) -> Bool = { $0.kind == .string || $0.kind == .number }
-    let ids = best([["eventid", "event_id", "messageid", "message_id", "uuid"], ["id"]], isText)
+    // Only what can be the id of the event: an `id` deeper in the body is that of a thing, and as a fallback it would make
+    // all events of that thing one.
+    let ids = Array(
+      (best([["eventid", "event_id", "messageid", "message_id", "webhookid", "webhook_id"]], isText)
+        + fields.filter { $0.path == "$.id" || $0.path == "$.uuid" }.map(\.path)).prefix(1))
     let types = best([
       ["type", "event", "eventtype", "event_type", "event_name", "topic", "kind", "action", "triggered_event"]
     ]) { $0.kind == .string }
@@ -37,13 +47,13 @@ public struct MappingDraft {
       others: fields.filter { isText($0.value) || $0.value.bool != nil }.map(\.path))
   }
 
-  /// The first event of a body, and how to split the body if it has several.
-  private static func element(of root: JSONValue) -> (JSONValue, split: String?) {
-    if root.kind == .array, let first = root[0] { return (first, "$[*]") }
-    for (key, value) in root.members where value.kind == .array && root.count <= 3 {
-      if let first = value[0], first.kind == .object { return (first, "$\(JSONPath.segment(key))[*]") }
+  /// The events of a body, and how to split the body if it has several.
+  private static func elements(of root: JSONValue) -> ([JSONValue], split: String?) {
+    if root.kind == .array { return (Array(root.elements), "$[*]") }
+    for (key, value) in root.members where value.kind == .array && root.count <= 3 && value[0]?.kind == .object {
+      return (Array(value.elements), "$\(JSONPath.segment(key))[*]")
     }
-    return (root, nil)
+    return ([root], nil)
   }
 
   private static func collect(
@@ -90,11 +100,14 @@ public struct MappingDraft {
     lines += others.prefix(60).map { "    #   \($0)" }
     lines += [
       "", "rules:", "  - name: first rule", "    when: {type: \(sample.map { "\"\($0)\"" } ?? "\"*\"")}",
-      "    # CHECK: a type of the adapter's own (docs/mapping.md) and one of the nine stages, or keep",
+      "    # CHECK: a canonical type (docs/mapping.md lists them) and one of the nine stages, or keep",
       "    event: {type: contact_created, stage: keep}",
     ]
     if sample != nil {
-      lines += ["  # - name: what means nothing for a journey", "  #   when: {type: [\"…\"]}", "  #   ignore: say why"]
+      lines += [
+        "  # - name: what means nothing for a journey", "  #   when: {type: [\"…\"]}", "  #   ignore: say why",
+        "# What no rule names is passed by and counted; journey mappings unlisted lists it.",
+      ]
     }
     return lines.joined(separator: "\n")
   }

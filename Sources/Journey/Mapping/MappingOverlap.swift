@@ -22,14 +22,16 @@ extension MappingRule {
 
   /// Whether the rule makes an event from what a body says now, although its type reports every edit of the thing.
   public var readsStateOfUpdate: Bool {
-    guard case .event = outcome, statesReason == nil, !types.isEmpty else { return false }
-    let tellsOfEdits = types.contains { pattern in
-      let words = pattern.description.lowercased().split { !$0.isLetter }
-      return words.contains {
-        ["updated", "update", "changed", "change", "edited", "edit", "modified", "upd"].contains($0)
-      }
+    guard case .event(let template) = outcome, statesReason == nil, !types.isEmpty else { return false }
+    // That something was edited is no state.
+    if condition == nil, case .constant(let type) = template.type, Self.tellsOfEdits(type.text) { return false }
+    return types.contains { Self.tellsOfEdits($0.description) } && !(condition?.testsChange ?? false)
+  }
+
+  private static func tellsOfEdits(_ type: String) -> Bool {
+    type.lowercased().split { !$0.isLetter }.contains {
+      ["updated", "update", "changed", "change", "edited", "edit", "modified", "upd"].contains($0)
     }
-    return tellsOfEdits && !(condition?.testsChange ?? false)
   }
 
   /// Whether both rules have conditions and some element may match both. A rule without a condition after others is the

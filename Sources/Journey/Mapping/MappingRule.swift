@@ -85,13 +85,12 @@ public final class EventTemplate: Sendable {
   /// Other ids of the client in the source; all of them are merged into one client.
   public let merged: [MappingExpression]
   public let metadata: MappingMetadata
-  /// Who acted, if not as the type says.
-  public let actor: Actor?
+  public let actor: ActorRule
 
   public init(
     id: [MappingExpression], type: MappingExpression, stage: StageRule, time: [MappingTime], client: MappingClient,
     group: MappingExpression? = nil, creation: MappingCreation? = nil, linked: [MappingExpression] = [],
-    merged: [MappingExpression] = [], metadata: MappingMetadata, actor: Actor? = nil
+    merged: [MappingExpression] = [], metadata: MappingMetadata, actor: ActorRule = .asTypeSays
   ) {
     self.actor = actor
     self.id = id
@@ -104,6 +103,22 @@ public final class EventTemplate: Sendable {
     self.linked = linked
     self.merged = merged
     self.metadata = metadata
+  }
+}
+
+/// Who acted in an event.
+public enum ActorRule: Hashable, Sendable {
+  case asTypeSays
+  case set(Actor)
+  /// Named by the expression; any other word is as the type says.
+  case named(MappingExpression)
+
+  func read(in context: borrowing MappingContext) -> Actor? {
+    switch self {
+    case .asTypeSays: nil
+    case .set(let actor): actor
+    case .named(let expression): expression.text(in: context).flatMap { Actor(rawValue: $0) }
+    }
   }
 }
 

@@ -11,6 +11,15 @@ public struct UnlistedType: Hashable, Sendable {
   public var orgID: UUID?
   /// The first body with this type that this process saw, redacted by its mapping; nil: stored already, or too large.
   public var sample: [UInt8]?
+
+  public init(source: String, type: String, count: Int, lastSeen: Timestamp, orgID: UUID?, sample: [UInt8]?) {
+    self.source = source
+    self.type = type
+    self.count = count
+    self.lastSeen = lastSeen
+    self.orgID = orgID
+    self.sample = sample
+  }
 }
 
 /// Counts the event types that no rule names, until they are stored. Bounded; safe to use from any thread.

@@ -81,7 +81,7 @@ public final class SignalReader: Sendable {
 
   public init(_ rules: SignalRules) {
     var kinds: [String: Kinds] = [:]
-    for type in EventTypes.all { kinds[type] = Kinds(actor: EventTypes.actor(of: type) ?? .client) }
+    for type in EventTypes.all.map(\.type) { kinds[type] = Kinds(actor: EventTypes.actor(of: type) ?? .client) }
     for type in rules.ticketOpened { kinds[type, default: Kinds()].isTicketOpened = true }
     for type in rules.invoiceSettled { kinds[type, default: Kinds()].isSettled = true }
     for type in rules.invoiceOverdue { kinds[type, default: Kinds()].isOverdue = true }

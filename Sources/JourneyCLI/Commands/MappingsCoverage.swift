@@ -17,10 +17,13 @@ struct MappingsCoverage: Command {
 
   @Argument(
     help: ArgumentHelp("The folder of bodies, one per file (*.json).", valueName: "dir"), completion: .directory)
-  var directory: String
+  var folder: String
 
   @Option(help: "The source of the bodies. Default: the name of each body's folder.")
   var source: String?
+
+  @Option(help: ArgumentHelp("A directory of mapping files, instead of mappings.directories.", valueName: "path"))
+  var directory: [String] = []
 
   @Flag(help: "Map what the vendor marks as a test like everything else.")
   var testTraffic = false
@@ -57,7 +60,11 @@ struct MappingsCoverage: Command {
   }
 
   func execute() async throws {
-    let mappings = try await common.settings().mappings()
+    let settings = try await common.settings()
+    let mappings =
+      directory.isEmpty
+      ? try await settings.mappings()
+      : try await failing(.settings) { try MappingLoader.load(directories: directory) }
     var tallies: [String: Tally] = [:]
     var failures: [String] = []
     for (path, source) in try bodies() {
@@ -77,13 +84,13 @@ struct MappingsCoverage: Command {
 
   /// The files with their sources, sorted. A file outside a source's folder is not a body.
   private func bodies() throws -> [(path: String, source: String)] {
-    guard let names = try? FileManager.default.subpathsOfDirectory(atPath: directory) else {
-      throw Failure(.refusedInput, "\(directory) cannot be read")
+    guard let names = try? FileManager.default.subpathsOfDirectory(atPath: folder) else {
+      throw Failure(.refusedInput, "\(folder) cannot be read")
     }
     return names.sorted().filter { $0.hasSuffix(".json") }.compactMap { name in
       let parts = name.split(separator: "/")
       guard let source = source ?? (parts.count > 1 ? String(parts[0]) : nil) else { return nil }
-      return ("\(directory)/\(name)", source)
+      return ("\(folder)/\(name)", source)
     }
   }
 

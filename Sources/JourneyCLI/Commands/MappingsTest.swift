@@ -35,7 +35,7 @@ struct MappingsTest: Command {
       try MappingTestRun(survey.catalog, directories: directories, sources: sources, signals: rules.signals)
     }
     if output.json { printJSON(run) } else { show(run) }
-    let isIncomplete = !run.untested.isEmpty || !run.withoutTests.isEmpty
+    let isIncomplete = !run.untested.isEmpty || !run.withoutTests.isEmpty || !run.filesWithoutMapping.isEmpty
     if !run.failures.isEmpty || strict && isIncomplete { throw ExitCode(Failure.Status.refusedInput.rawValue) }
   }
 
@@ -47,6 +47,7 @@ struct MappingsTest: Command {
     for (source, rules) in run.untested.sorted(by: { $0.key < $1.key }) {
       for rule in rules { Output.line("untested: \(source), rule \"\(rule)\"") }
     }
+    for file in run.filesWithoutMapping { Output.line("no mapping has the source of this file's name: \(file)") }
     for source in run.withoutTests { Output.line("no tests: \(source)") }
     Output.line("\(run.tests.of("test")), \(run.pairs.of("pair")) of opening and closing, \(run.failures.count) failed")
   }

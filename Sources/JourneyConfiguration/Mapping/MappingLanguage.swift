@@ -56,7 +56,7 @@ enum MappingLanguage {
     ])
 
   private static let group =
-    "id of a company, account, household or mailbox that the client belongs to; an event that names no client is for the group"
+    "id of the company, account or household that the client belongs to, or of a mailbox that several clients share (never your own inbox); an event that names no client is for the group"
 
   static let rule = MappingObject(
     "rule", "an element of `rules`",
@@ -79,8 +79,8 @@ enum MappingLanguage {
         "stage", .either([.keyword(Stage.allCases.map(\.rawValue) + ["keep"]), .object(stage), value]),
         "the client's new stage, `keep` if it stays, a stage that it reaches at least, or the path of the stage"),
       MappingKey(
-        "by", .keyword(Actor.allCases.map(\.rawValue)),
-        "who acted: the client, us (staff) or the system; without it as the type says. Only the client's own acts are signs of life"
+        "by", .either([.keyword(Actor.allCases.map(\.rawValue)), value]),
+        "who acted: the client, us (staff) or the system, or the path of one of these words; without it as the type says. Only the client's own acts are signs of life"
       ),
       MappingKey("id", value, "overrides the envelope's `id`"),
       MappingKey("time", time, "overrides the envelope's `time`"),
@@ -89,9 +89,12 @@ enum MappingLanguage {
       MappingKey("create", .object(create), "creates a contact if the client is unknown"),
       MappingKey(
         "link", value,
-        "object that belongs to the client, `{join: [{value: ticket}, $.ticket.id]}`; later events that name only the object find the client by it; a path may contain `[*]`"
+        "object that belongs to the client, `{join: [{value: ticket}, $.ticket.id]}`; later events that name only the object find the client by it; a list links all of its values; a path may contain `[*]`"
       ),
-      MappingKey("merge", value, "other ids of the client, which are merged into it; a path may contain `[*]`"),
+      MappingKey(
+        "merge", value,
+        "other ids of the same person, who becomes one client with them; a list merges all of its values; a path may contain `[*]`"
+      ),
       MappingKey(
         "naturalKey", value,
         "key that other sources have for the same thing, stored as `metadata.naturalKey`; things with equal keys count once"
@@ -142,7 +145,8 @@ enum MappingLanguage {
         "emailVerified", .flag, "whether the source verifies that the address belongs to the person with the id"),
       MappingKey(
         "unknown", .keyword(UnknownClient.allCases.map(\.rawValue)),
-        "what happens to an event of an unknown client: it is retried, becomes a dead letter, or is passed by (`ignore`); `default`: as the setting `retry.unknownClient` says"),
+        "what happens to an event of an unknown client: it is retried, becomes a dead letter, or is passed by (`ignore`); `default`: as the setting `retry.unknownClient` says"
+      ),
       MappingKey("reason", .text, "reason of the dead letter if the body names no client"),
     ])
 

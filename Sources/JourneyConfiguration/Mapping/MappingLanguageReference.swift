@@ -18,8 +18,7 @@ public struct MappingLanguageReference: Encodable, Sendable {
 
   let objects: [Object]
   let words: [Key]
-  /// The canonical event types by who acts in them.
-  let eventTypes: [String: [String]]
+  let eventTypes = EventTypes.all
 
   public init() {
     objects = MappingLanguage.objects.map { object in
@@ -28,7 +27,6 @@ public struct MappingLanguageReference: Encodable, Sendable {
         keys: object.keys.map { Key(key: $0.name, form: $0.form.label, meaning: $0.meaning, required: $0.isRequired) },
         exactlyOneOf: object.exactlyOneOf)
     }
-    eventTypes = Dictionary(uniqueKeysWithValues: Actor.allCases.map { ($0.rawValue, EventTypes.types(by: $0)) })
     words = MappingLanguage.stepWords.map { Key(key: $0.name, form: "", meaning: $0.meaning, required: false) }
   }
 
@@ -48,12 +46,9 @@ public struct MappingLanguageReference: Encodable, Sendable {
       if object.name == "step" { for word in words { text += row(word) } }
       for key in object.keys { text += row(key) }
     }
-    text += "\n#### Event types\n\nThe canonical types, by who acts unless a rule says otherwise (`by`).\n"
-    text += "\n| by | types |\n|---|---|\n"
-    for actor in Actor.allCases {
-      let types = eventTypes[actor.rawValue] ?? []
-      text += "| `\(actor.rawValue)` | \(types.map { "`\($0)`" }.joined(separator: ", ")) |\n"
-    }
+    text += "\n#### Event types\n\nThe canonical types. Who acts can be changed by a rule (`by`).\n"
+    text += "\n| type | by | when |\n|---|---|---|\n"
+    for entry in eventTypes { text += "| `\(entry.type)` | `\(entry.by)` | \(entry.meaning) |\n" }
     return String(text.dropFirst())
   }
 

@@ -72,11 +72,13 @@ extension YAMLField {
     let linked = read("link", []) { $0.ids() }
     let metadata = read("metadata", defaults.metadata) { $0.metadata(adding: defaults.metadata) }
     let type = read("type", nil) { $0.eventType() }
-    var actor: Actor? = read("by", .some(nil)) { $0.keyword().map(Optional.some) } ?? nil
+    var actor = read("by", .asTypeSays) { $0.actor() } ?? .asTypeSays
     if case .constant(let name)? = type, EventTypes.actor(of: name.text) == nil {
-      if actor == nil { actor = defaults.types[name.text] }
+      if actor == .asTypeSays, let own = defaults.types[name.text] { actor = .set(own) }
       if defaults.types[name.text] == nil {
-        let hint = nearest(name.text, among: EventTypes.all + defaults.types.keys).map { "did you mean \($0)?" }
+        let hint = nearest(name.text, among: EventTypes.all.map(\.type) + defaults.types.keys).map {
+          "did you mean \($0)?"
+        }
         members["type"]?.refuse(
           "\(name.text) is not a canonical event type",
           hint: hint ?? "journey mappings describe lists them; declare one of your own in types: {\(name.text): client}"
@@ -112,6 +114,14 @@ extension YAMLField {
       return expression()
     }
     return text().map { .constant(JSONConstant(string: $0)) }
+  }
+
+  /// A word, or where one is.
+  private func actor() -> ActorRule? {
+    guard let text = node.scalar?.string, !text.hasPrefix("$"), !text.contains(":") else {
+      return expression().map(ActorRule.named)
+    }
+    return keyword().map(ActorRule.set)
   }
 
   private func stage() -> StageRule? {

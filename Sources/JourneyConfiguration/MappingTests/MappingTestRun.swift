@@ -16,6 +16,8 @@ public struct MappingTestRun: Sendable, Encodable {
   public private(set) var failures: [Failure] = []
   /// The rules that make an event in no test, by source.
   public private(set) var untested: [String: [String]] = [:]
+  /// Files of tests of which there is no mapping.
+  public private(set) var filesWithoutMapping: [String] = []
   /// The sources without tests.
   public private(set) var withoutTests: [String] = []
 
@@ -27,6 +29,11 @@ public struct MappingTestRun: Sendable, Encodable {
     _ catalog: MappingCatalog, directories: [String], sources: [String] = [], signals: SignalRules
   ) throws(MappingLoadError) {
     let reader = SignalReader(signals)
+    for directory in sources.isEmpty ? directories : [] {
+      let names = (try? FileManager.default.contentsOfDirectory(atPath: "\(directory)/tests")) ?? []
+      filesWithoutMapping += names.sorted().filter { $0.hasSuffix(".yaml") && catalog[String($0.dropLast(5))] == nil }
+        .map { "\(directory)/tests/\($0)" }
+    }
     for source in catalog.sources where sources.isEmpty || sources.contains(source) {
       guard let mapping = catalog[source] else { continue }
       let files = directories.map { "\($0)/tests/\(source).yaml" }.filter {
@@ -70,6 +77,7 @@ public struct MappingTestRun: Sendable, Encodable {
           let name = "\(open), then \(close)"
           let opened = results[open] ?? [], closed = results[close] ?? []
           var differences = Self.risks(of: opened + closed).map { "leaves \($0)" }
+          if Self.risks(of: opened).isEmpty { differences.append("opens neither a late invoice nor churn_risk") }
           differences += Self.risks(of: closed + opened).map { "leaves \($0) if they arrive in the other order" }
           record(differences, file, pair.line, name)
         }

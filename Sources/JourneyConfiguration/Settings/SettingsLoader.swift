@@ -50,7 +50,8 @@ public enum SettingsLoader {
     let file = isDirectory ? "\(given)/journey.yaml" : given
     if FileManager.default.fileExists(atPath: file) { return file }
     if path == nil { return nil }
-    throw SettingsError("the directory \(given) holds no journey.yaml")
+    throw SettingsError(
+      "the directory \(given) holds no journey.yaml (a directory of mapping files is given with --directory)")
   }
 
   /// Rejects unknown keys.
