@@ -38,8 +38,9 @@ import Testing
     events.map { message(#"{"id":"\#($0)","kind":"\#($1)","at":1762000000,\#($2)}"#) }
   }
 
-  private func withHelpCentre(_ settings: [String: String] = [:], _ body: (TestEnvironment) async throws -> Void) async throws
-  {
+  private func withHelpCentre(
+    _ settings: [String: String] = [:], _ body: (TestEnvironment) async throws -> Void
+  ) async throws {
     let directory = FileManager.default.temporaryDirectory.appending(path: "helpCentre-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(at: directory) }

@@ -14,7 +14,8 @@ import Testing
     let headers = FieldTable([
       FieldTable.Field(names[0], "delighted"), FieldTable.Field(names[1], .string(org)),
     ])
-    let answer = #"{"event_type":"survey_response.created","event_id":"7","event_data":{"id":"1","person":{"id":"p"},"score":9,"created_at":1763500000}}"#
+    let data = #"{"id":"1","person":{"id":"p"},"score":9,"created_at":1763500000}"#
+    let answer = #"{"event_type":"survey_response.created","event_id":"7","event_data":\#(data)}"#
     let result = try decoder().decode(delivery(answer, contentType: "application/json", headers: headers))
     #expect(result.rejections.isEmpty && result.events.first?.event.orgID == UUID(uuidString: org))
   }

@@ -64,7 +64,7 @@ struct MappingSurveyTests {
     ("{type: deal.updated, path: $.status, equals: won}", "", true),
     ("{type: deal.updated}", "", true),
     ("{type: deal.won, path: $.status, equals: won}", "", false),
-    ("{type: deal.updated, path: $.status, equals: won, changed: {before: $.previous.status, now: $.status}}", "", false),
+    ("{type: deal.updated, path: $.status, changed: {before: $.was, now: $.status}, equals: won}", "", false),
     ("{type: deal.updated, path: \"$.changedFields[*]\", equals: status}", "", false),
     ("{type: deal.updated, path: $.status, equals: won}", "states: only sent when it changes, ", false),
   ])
