@@ -12,10 +12,3 @@ COMMENT ON COLUMN client_journey_events.min_stage IS
   'The event raises a client that is before this stage to it, and leaves every other where it is. stage is then the client''s stage at that time.';
 COMMENT ON COLUMN client_journey_events.acted_by IS
   'Who acted, if the mapping says so: client, us (staff) or system. NULL: as the event type says.';
-
--- Written off and refunded invoices are settled too.
-DROP INDEX IF EXISTS idx_client_journey_events_signal;
-CREATE INDEX idx_client_journey_events_signal ON client_journey_events (client_id, event_type, occurred_at DESC)
-  WHERE event_type IN (
-    'invoice_overdue', 'invoice_paid', 'invoice_voided', 'invoice_written_off', 'invoice_refunded', 'payment_failed', 'ticket_opened',
-    'milestone_completed', 'milestone_delayed', 'deliverable_sent', 'usage_high', 'usage_low', 'usage_reported');

@@ -22,6 +22,7 @@ import Testing
     // knows.
     var taken = Set(sources.map(\.at))
     for index in hosts.indices {
+      hosts[index].source = ""
       while !taken.insert(hosts[index].at).inserted { hosts[index].at -= 1 }
     }
     workload.events = hosts + sources

@@ -46,7 +46,7 @@ struct Invariants {
     let stored = try await environment.rows(
       """
       SELECT org_id, source, source_event_id, client_id, event_type, (extract(epoch FROM occurred_at) * 1000000)::bigint, metadata ->> 'note',
-        CASE WHEN sets_stage THEN stage END
+        CASE WHEN sets_stage THEN stage ELSE min_stage END
       FROM client_journey_events
       """)
     let wanted = workload.events.map { event in

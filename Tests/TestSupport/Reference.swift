@@ -72,7 +72,7 @@ struct Reference: Equatable {
     var raise: (stage: String, at: Int64)?
     for event in oldestFirst {
       guard let stage = stage(of: event.type, profile) else { continue }
-      if profile == .defaultProfile, lowerBounds.contains(event.type) {
+      if profile == .defaultProfile, !event.isHosts, lowerBounds.contains(event.type) {
         if raise.map({ index($0.stage) <= index(stage) }) ?? true { raise = (stage, event.at) }
       } else {
         set = (stage, event.at)

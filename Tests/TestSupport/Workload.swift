@@ -32,6 +32,9 @@ struct WorkloadEvent: Hashable {
   /// Percent.
   var usage: Double?
 
+  /// Written by the host application, which names no source and always sets the stage.
+  var isHosts: Bool { source.isEmpty }
+
   var data: String {
     var members: [String] = []
     if let sentiment { members.append(#""sentiment":"\#(sentiment)""#) }

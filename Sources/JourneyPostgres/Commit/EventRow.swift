@@ -99,31 +99,32 @@ struct StageMarks {
   }
 
   private let newest: ClientSummary.StageMark?
-  private var batch: [ClientSummary.StageMark] = []
+  /// In the order of the marks.
+  private var batch: [(mark: ClientSummary.StageMark, isRaise: Bool)] = []
 
   init(_ newest: ClientSummary.StageMark?, _ events: some Sequence<JourneyEvent>) {
     self.newest = newest
     for event in events {
       if let stage = event.stage ?? event.minStage {
-        batch.append(ClientSummary.StageMark(stamp: event.stamp, stage: stage))
+        batch.append((ClientSummary.StageMark(stamp: event.stamp, stage: stage), event.stage == nil))
       }
     }
+    if batch.count > 1 { batch.sort { $0.mark.precedes($1.mark) } }
   }
 
   func stage(of event: JourneyEvent) -> Stage {
     if let stage = event.stage { return Stage(known: stage) }
-    var stage = stageBefore(event)
-    if let known = stage.known, let minimum = event.minStage, known.index < minimum.index { stage.known = minimum }
-    return stage
-  }
-
-  private func stageBefore(_ event: JourneyEvent) -> Stage {
-    let hint = batch.filter { $0.stamp <= event.stamp }.max { $0.stamp < $1.stamp }
-    // The state covers all stored events. Without a mark in the state there is no stored stage-setting event.
-    guard let newest else { return Stage(known: hint?.stage ?? .lead) }
-    // A late event may lie between the newest mark of the state and earlier ones, which only the table contains.
-    guard newest.stamp <= event.stamp else { return Stage(hint: hint) }
-    return Stage(known: hint.map { $0.stamp < newest.stamp ? newest.stage : $0.stage } ?? newest.stage)
+    // A late event may lie between the newest mark of the state and earlier ones, which only the table contains. The
+    // statement raises what it finds there.
+    if let newest, event.stamp < newest.stamp {
+      return Stage(hint: batch.last { !$0.isRaise && $0.mark.stamp <= event.stamp }?.mark)
+    }
+    // The state covers all stored events. Without a mark in the state there is no stored event that says a stage.
+    var stage = newest?.stage ?? .lead
+    for (mark, isRaise) in batch where mark.stamp <= event.stamp && newest?.precedes(mark) ?? true {
+      if !isRaise || stage.index < mark.stage.index { stage = mark.stage }
+    }
+    return Stage(known: stage)
   }
 }
 

@@ -24,16 +24,19 @@ struct SummaryRebuild {
     (invoices, late) = Self.invoices(signals)
     let branches =
       [
-        Self.select("TRUE", limit: ClientSummary.recentLimit), Self.select("sets_stage", limit: 1), Self.raises,
-        Self.select(Self.isOwn, limit: ClientSummary.recentLimit),
+        Self.select("TRUE", limit: ClientSummary.recentLimit), Self.select("sets_stage", limit: 1), Self.own,
       ]
+      // Of the events that raise to a stage the newest is enough. The index finds it, or that there is none.
+      + Stage.allCases.map { Self.select("min_stage = '\($0.rawValue)'", limit: 1) }
       + Self.select(eachOf: signals.ticketOpened, limit: ClientSummary.keptTickets)
       + Self.select(eachOf: signals.usage.filter { $0.value != nil }.keys, limit: 1)
       // A report without a usage figure carries no signal, so the report before it counts.
       + Self.select(
         eachOf: signals.usage.filter { $0.value == nil }.keys, "jsonb_typeof(metadata->'usage') = 'number'", limit: 1)
       + Self.select(eachOf: signals.progressAdvanced.union(signals.progressDelayed), limit: 1)
-      + Self.select(eachOf: ["invoice_overdue"], "\(HostValues.text("stage")) = 'billing' AND sets_stage", limit: 1)
+      + Self.select(
+        eachOf: ["invoice_overdue"],
+        "(\(HostValues.text("stage")) = 'billing' AND sets_stage OR min_stage = 'billing')", limit: 1)
     newest = PostgresStatement(
       name: "newest_events",
       """
@@ -64,13 +67,13 @@ struct SummaryRebuild {
     """
   }
 
-  /// The events that raise the client to a stage and are not older than the newest that sets it.
-  private static let raises = """
-    SELECT \(columns) FROM client_journey_events h
-    WHERE \(ofClient) AND min_stage IS NOT NULL AND h.occurred_at >= COALESCE((
-      SELECT s.occurred_at FROM client_journey_events s
-      WHERE s.client_id = c.client_id AND s.voided_at IS NULL AND s.occurred_at BETWEEN '0001-01-01' AND '9999-12-31' AND s.sets_stage
-      ORDER BY s.occurred_at DESC LIMIT 1), '-infinity')
+  /// The newest events in which the client itself acted, among the 1,000 newest: a client of whom only automatic events
+  /// come does not have its whole history read.
+  private static let own = """
+    SELECT * FROM (
+      SELECT \(columns) FROM client_journey_events h WHERE \(ofClient) ORDER BY h.occurred_at DESC FETCH FIRST 1000 ROWS WITH TIES) h
+    WHERE \(isOwn)
+    ORDER BY h.occurred_at DESC FETCH FIRST \(ClientSummary.recentLimit) ROWS WITH TIES
     """
 
   /// Whether the client itself acted, as `SignalReader` decides it.
