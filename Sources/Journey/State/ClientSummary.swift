@@ -106,7 +106,7 @@ public struct ClientSummary: Hashable, Sendable {
     var entry = Entry(stamp: stamp, kind: signals.kind)
     if signals.isTicketOpened {
       entry.naturalKey = signals.naturalKey
-      insertNewest(entry, into: &tickets, limit: Self.keptTickets, by: \.stamp)
+      insertNewest(entry, into: &tickets, limit: Self.keptTickets)
       entry.naturalKey = nil
     }
     entry.isNegative = signals.isNegative
@@ -121,9 +121,9 @@ public struct ClientSummary: Hashable, Sendable {
 
   /// Adds an event to the recent ones. One in which the client acted stays among its own when it is pushed out.
   private mutating func insert(_ entry: Entry) {
-    let pushedOut = insertNewest(entry, into: &recent, limit: Self.recentLimit, by: \.stamp)
+    let pushedOut = insertNewest(entry, into: &recent, limit: Self.recentLimit)
     if let pushedOut, pushedOut.isOwn {
-      insertNewest(pushedOut, into: &olderOwn, limit: Self.recentLimit, by: \.stamp)
+      insertNewest(pushedOut, into: &olderOwn, limit: Self.recentLimit)
     }
     if olderOwn.isEmpty { return }
     let kept = Self.recentLimit - recent.count(where: \.isOwn)
@@ -147,16 +147,17 @@ private func isNewer(_ stamp: EventStamp, than other: EventStamp?) -> Bool {
   other.map { $0 < stamp } ?? true
 }
 
-/// Inserts an element into a list without duplicates, newest first, and keeps the newest `limit`.
-/// - Returns: the element that the list has no space for, which may be the new one.
+/// Inserts an entry into a list without duplicates, newest first, and keeps the newest `limit`.
+/// - Returns: the entry that the list has no space for, which may be the new one.
 @discardableResult
-private func insertNewest<T>(_ element: T, into list: inout [T], limit: Int, by stamp: (T) -> EventStamp) -> T? {
-  let own = stamp(element)
-  if list.count == limit, own < stamp(list[limit - 1]) { return element }
+private func insertNewest(_ entry: ClientSummary.Entry, into list: inout [ClientSummary.Entry], limit: Int)
+  -> ClientSummary.Entry?
+{
+  if list.count == limit, entry.stamp < list[limit - 1].stamp { return entry }
   var index = list.count
-  while index > 0, stamp(list[index - 1]) < own { index -= 1 }
-  if index > 0, stamp(list[index - 1]) == own { return nil }
-  list.insert(element, at: index)
+  while index > 0, list[index - 1].stamp < entry.stamp { index -= 1 }
+  if index > 0, list[index - 1].stamp == entry.stamp { return nil }
+  list.insert(entry, at: index)
   return list.count > limit ? list.removeLast() : nil
 }
 
