@@ -30,10 +30,7 @@ struct BatchCommit {
   var raw: RawBodies?
 
   /// Stores events that each name one client.
-  /// - Parameter others: statements of the same transaction.
-  func store(
-    _ batch: EventBatch, besides others: [(PostgresStatement, PostgresParameters)] = []
-  ) throws(PostgresError) -> CommitResult {
+  func store(_ batch: EventBatch) throws(PostgresError) -> CommitResult {
     let events = batch.events
     var results = [CommitResult.Result](repeating: .duplicate, count: events.count)
     let (resolution, keyIndices, stored) = try resolve(events)
@@ -66,7 +63,7 @@ struct BatchCommit {
       try addWhatIsStored(to: clientBatches, events)
       outbox = try decide(
         clientBatches, events, new, origins: resolution.origins(of: new, keyIndices), published: batch.published,
-        besides: rawBatch(of: batch, results) + others)
+        besides: rawBatch(of: batch, results))
     } catch {
       throw Self.passing(error) ?? error
     }

@@ -15,11 +15,8 @@ extension BatchCommit {
         events: events, published: batch.published, messages: hasMessages ? indices.map { batch.messages[$0] } : [])
     }
     let kept = choice.kept.map { events[$0] }
-    let keptResults = try keep(kept)
-    for (index, result) in zip(choice.kept, keptResults) { results[index] = result }
-    let stored = try store(
-      part(choice.chosen.map(\.event), choice.chosen.map(\.index)),
-      besides: kept.isEmpty ? [] : rawBatch(of: part(kept, choice.kept), keptResults))
+    for (index, result) in zip(choice.kept, try keep(part(kept, choice.kept))) { results[index] = result }
+    let stored = try store(part(choice.chosen.map(\.event), choice.chosen.map(\.index)))
     for ((index, _), result) in zip(choice.chosen, stored.results) { results[index] = result }
     // At once if there is progress that they may wait for.
     let hasProgress = stored.results.contains {
@@ -32,8 +29,9 @@ extension BatchCommit {
     return CommitResult(results: results, outbox: stored.outbox)
   }
 
-  /// Keeps events that nobody gets for their groups.
-  private func keep(_ events: [IncomingEvent]) throws(PostgresError) -> [CommitResult.Result] {
+  /// Keeps events that nobody gets for their groups. Their raw bodies are part of the same transaction.
+  private func keep(_ batch: EventBatch) throws(PostgresError) -> [CommitResult.Result] {
+    let events = batch.events
     guard !events.isEmpty else { return [] }
     func groups(_ parameters: inout PostgresParameters) {
       parameters.uuids(events) { $0.event.orgID }
@@ -56,8 +54,17 @@ extension BatchCommit {
     }
     let answer = try connection.pipeline([
       (.begin, PostgresParameters()), (GroupStatements.add, keys), (GroupStatements.lock, keys),
-      (GroupStatements.keep, rows), (.commit, PostgresParameters()),
+      (GroupStatements.keep, rows),
     ])[3]
+    let results = try keptResults(of: events, answer)
+    _ = try connection.pipeline(rawBatch(of: batch, results) + [(.commit, PostgresParameters())])
+    return results
+  }
+
+  /// - Parameter answer: of the statement that keeps the events.
+  private func keptResults(
+    of events: [IncomingEvent], _ answer: PostgresResult
+  ) throws(PostgresError) -> [CommitResult.Result] {
     var seen: Set<[String]> = []
     var results: [CommitResult.Result] = []
     for (row, event) in events.lazy.map(\.event).enumerated() {
