@@ -49,6 +49,7 @@ CREATE TABLE journey_group_events (
   metadata jsonb NOT NULL,
   links jsonb NOT NULL,
   kept_at timestamptz NOT NULL DEFAULT now(),
+  failed_at timestamptz,
   PRIMARY KEY (org_id, source, source_event_id),
   CONSTRAINT journey_group_events_group_fk FOREIGN KEY (org_id, source, group_id)
     REFERENCES journey_groups (org_id, source, group_id) ON DELETE CASCADE
@@ -58,6 +59,8 @@ COMMENT ON TABLE journey_group_events IS
   'Events that name only a group of which nobody is known to be the right client. They move to client_journey_events, under the same key, once somebody is.';
 COMMENT ON COLUMN journey_group_events.stage IS 'The stage that the event sets; NULL: none.';
 COMMENT ON COLUMN journey_group_events.min_stage IS 'The stage that the event raises its client to, and acted_by who acted: as in client_journey_events.';
+COMMENT ON COLUMN journey_group_events.failed_at IS
+  'When the database last refused to store the event for its client. It is tried again an hour later; NULL: it was not refused.';
 COMMENT ON COLUMN journey_group_events.links IS 'Ids of objects that belong to the client which gets the event.';
 
 ALTER TABLE journey_identity_log

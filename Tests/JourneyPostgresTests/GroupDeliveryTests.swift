@@ -8,6 +8,59 @@ import Testing
 
 /// What is kept for a group reaches its client, whatever happens on the way.
 @Suite struct GroupDeliveryTests: GroupTesting {
+  private func refuse(_ ids: String, _ other: PostgresWorker) async throws {
+    try await other.run(
+      """
+      CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '23514'; END $$;
+      CREATE TRIGGER refuse BEFORE INSERT ON client_journey_events FOR EACH ROW WHEN (NEW.source_event_id IN (\(ids))) EXECUTE FUNCTION refuse()
+      """)
+  }
+
+  /// A refused event waits for an hour; the others do not wait for it.
+  @Test func aRefusedEventBlocksNoOther() async throws {
+    try await withStore { store, other in
+      expect(
+        try await store.commitAll((1...5).map { ofGroup("g\($0)", daysAgo: 9 - $0) }),
+        Array(repeating: "stored", count: 5))
+      try await refuse("'g2', 'g5'", other)
+      _ = try await own("acme", 0, other)
+      _ = try await store.claimAbandoned(limit: 10)
+      #expect(try await other.rows(Self.kept) == ["g2", "g5"])
+      #expect(
+        try await other.rows(Self.events) == ["g1", "g3", "g4"].map { "\($0)|\(Self.clients[0].text)" })
+      let failed = "SELECT count(*) FROM journey_group_events WHERE failed_at IS NOT NULL"
+      #expect(try await other.rows(failed) == ["2"])
+      let isLater =
+        "SELECT due_at BETWEEN now() + interval '50 minutes' AND now() + interval '60 minutes' FROM journey_groups"
+      #expect(try await other.rows(isLater) == ["t"])
+      // It is left out for an hour, even if the group is due.
+      try await other.run("DROP TRIGGER refuse ON client_journey_events; UPDATE journey_groups SET due_at = now()")
+      _ = try await store.claimAbandoned(limit: 10)
+      #expect(try await other.rows(Self.kept) == ["g2", "g5"])
+      #expect(try await other.rows(isLater) == ["t"])
+      try await other.run(
+        "UPDATE journey_group_events SET failed_at = failed_at - interval '1 hour'; UPDATE journey_groups SET due_at = now()"
+      )
+      _ = try await store.claimAbandoned(limit: 10)
+      #expect(try await other.rows(Self.kept) == [])
+      #expect(try await other.rows("SELECT due_at IS NULL FROM journey_groups") == ["t"])
+    }
+  }
+
+  /// More refused events than are read at once keep none of the others from their client.
+  @Test func manyRefusedEventsBlockNoOther() async throws {
+    try await withStore { store, other in
+      let old = (0..<201).map { ofGroup("old\($0)", daysAgo: 5) }
+      expect(try await store.commitAll(old), Array(repeating: "stored", count: 201))
+      expect(try await store.commitAll([ofGroup("new")]), ["stored"])
+      try await refuse(old.map { "'\($0.event.sourceEventID)'" }.joined(separator: ", "), other)
+      _ = try await own("acme", 0, other)
+      let result = try await store.deliverGroupEvents(of: GroupKey(orgID: Self.org, source: "crm", groupID: "acme"))
+      #expect(result.delivered == 1 && result.left == 201)
+      #expect(try await other.rows(Self.events) == ["new|\(Self.clients[0].text)"])
+    }
+  }
+
   /// A kept event and its raw body are committed together.
   @Test func noEventIsKeptWithoutItsRawBody() async throws {
     let raw = RawBodies(writer: PlainRawWriter(), retentionDays: 30)

@@ -101,9 +101,12 @@ struct IdentityGroupShow: Command {
     Output.line("kept     \(found.kept.of("event"))")
     guard !kept.isEmpty else { return }
     Output.table(
-      ["event", "type", "stage", "at", "kept since"],
+      ["event", "type", "stage", "at", "kept since", "refused at"],
       kept.map {
-        [$0.id, $0.type, $0.stage ?? "", $0.occurredAt.toTheSecond, $0.keptAt.toTheSecond].map { $0.line(80) }
+        [
+          $0.id, $0.type, $0.stage ?? "", $0.occurredAt.toTheSecond, $0.keptAt.toTheSecond,
+          $0.failedAt?.toTheSecond ?? "",
+        ].map { $0.line(80) }
       },
       indent: "  ")
   }

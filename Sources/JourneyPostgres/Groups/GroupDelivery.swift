@@ -44,9 +44,11 @@ extension PostgresEventStore {
     for _ in 0..<50 {
       guard let key = try? await dueGroup() else { return }
       do throws(StoreError) {
-        _ = try await deliver(key)
+        let part = try await deliver(key)
+        // If the database refuses everything, the caller's other work does not wait for all of it.
+        if part.refused > 0, part.delivered == 0 { return }
       } catch {
-        let pause = error.kind == .poison || error.kind == .permanent ? Self.longPause : Self.pause
+        let pause = error.isOfTheWork ? Self.longPause : Self.pause
         guard (try? await postpone(key, pause)) != nil else { return }
       }
     }
@@ -59,8 +61,8 @@ extension PostgresEventStore {
     while true {
       let part = try await deliver(key)
       result.delivered += part.delivered
-      result.left = part.left
-      if part.delivered == 0 || part.left > 0 { return result }
+      result.left = part.locked + part.failed
+      if part.locked > 0 || part.delivered + part.refused == 0 { return result }
     }
   }
 
@@ -78,41 +80,66 @@ extension PostgresEventStore {
     }
   }
 
+  /// What became of the oldest events of a group.
+  private struct Part {
+    var delivered = 0
+    var locked = 0
+    /// How many the database refuses: of these events, and of all that are kept for the group.
+    var refused = 0, failed = 0
+  }
+
   /// Delivers at most `limit` events.
-  private func deliver(_ key: GroupKey) async throws(StoreError) -> GroupDelivery {
+  private func deliver(_ key: GroupKey) async throws(StoreError) -> Part {
     try await withStoreErrors {
       try await commits.perform { [self] connection in
         try contending { () throws(PostgresError) in
           let found = try connection.execute(GroupStatements.kept, key.parameters { $0.int8(Int64(Self.limit)) })
           var events: [IncomingEvent] = []
           for row in 0..<found.rowCount { events.append(try kept(found, row, of: key)) }
-          var results: [CommitResult.Result] = []
-          // Of a client without a state the first commit adds one.
-          for _ in 0..<3 where !events.isEmpty {
-            results = try abandonedCommit(on: connection).run(EventBatch(events: events)).results
-            if !results.contains(where: { if case .stateCreated = $0 { true } else { false } }) { break }
-          }
-          var delivery = GroupDelivery()
-          var pause: Int64 = 0
-          for result in results {
+          var part = Part()
+          var refused: [String] = []
+          for (event, result) in zip(events, try deliver(events[...], on: connection)) {
             switch result {
-            case .stored, .duplicate: delivery.delivered += 1
-            case .stateCreated, .locked:
-              delivery.left += 1
-              pause = max(pause, Self.pause)
-            case .rejected:
-              delivery.left += 1
-              pause = Self.longPause
+            case .stored, .duplicate: part.delivered += 1
+            case .stateCreated, .locked: part.locked += 1
+            case .rejected, nil: refused.append(event.event.sourceEventID)
             }
           }
-          _ = try connection.pipeline([
+          part.refused = refused.count
+          let pause = part.locked > 0 ? Self.pause : 0
+          let answers = try connection.pipeline([
             (.begin, PostgresParameters()), (GroupStatements.lockOne, key.parameters()),
             (GroupStatements.removeDelivered, key.parameters()),
+            (GroupStatements.fail, key.parameters { $0.texts(refused) }),
             (GroupStatements.settle, key.parameters { $0.int8(pause) }), (.commit, PostgresParameters()),
           ])
-          return delivery
+          if answers[4].rowCount > 0 { part.failed = Int(try answers[4].int64(0, 0)) }
+          return part
         }
       }
+    }
+  }
+
+  /// Commits events. If the database refuses them, halves of them, so that only those wait which it refuses.
+  /// - Returns: nil for an event that the database refuses.
+  private func deliver(
+    _ events: ArraySlice<IncomingEvent>, on connection: PostgresConnection
+  ) throws(PostgresError) -> [CommitResult.Result?] {
+    guard !events.isEmpty else { return [] }
+    do throws(PostgresError) {
+      var results: [CommitResult.Result] = []
+      // Of a client without a state the first commit adds one.
+      for _ in 0..<3 {
+        results = try abandonedCommit(on: connection).run(EventBatch(events: Array(events))).results
+        if !results.contains(where: { if case .stateCreated = $0 { true } else { false } }) { break }
+      }
+      return results
+    } catch {
+      guard StoreError(error).isOfTheWork, connection.isUsable else { throw error }
+      if connection.isInTransaction { try connection.rollback() }
+      guard events.count > 1 else { return [nil] }
+      let middle = events.startIndex + events.count / 2
+      return try deliver(events[..<middle], on: connection) + deliver(events[middle...], on: connection)
     }
   }
 
@@ -135,4 +162,9 @@ extension PostgresEventStore {
     }
     return IncomingEvent(id: try found.uuid(row, 1), event: event, signals: signals ?? Signals())
   }
+}
+
+extension StoreError {
+  /// Whether another attempt is of no use.
+  fileprivate var isOfTheWork: Bool { kind == .poison || kind == .permanent }
 }

@@ -36,7 +36,7 @@ public struct GroupMember: Hashable, Sendable, Encodable {
 /// An event that is kept for a group.
 public struct KeptEvent: Hashable, Sendable, Encodable {
   private enum CodingKeys: String, CodingKey {
-    case id, type, stage, occurredAt, keptAt
+    case id, type, stage, occurredAt, keptAt, failedAt
   }
 
   public var id: String
@@ -44,6 +44,8 @@ public struct KeptEvent: Hashable, Sendable, Encodable {
   public var stage: String?
   public var occurredAt: Timestamp
   public var keptAt: Timestamp
+  /// When the database last refused to store it for its client.
+  public var failedAt: Timestamp?
 }
 
 /// The outcome of changing a group's owner.
@@ -115,7 +117,8 @@ public struct GroupRepository: Sendable {
         KeptEvent(
           id: try result.text(row, 0), type: try result.text(row, 1), stage: try result.textIfPresent(row, 2),
           occurredAt: Timestamp(microseconds: try result.timestamp(row, 3)),
-          keptAt: Timestamp(microseconds: try result.timestamp(row, 4)))
+          keptAt: Timestamp(microseconds: try result.timestamp(row, 4)),
+          failedAt: try result.timestampIfPresent(row, 5).map(Timestamp.init(microseconds:)))
       }
     }
   }
@@ -203,7 +206,7 @@ public struct GroupRepository: Sendable {
     static let kept = PostgresStatement(
       name: "list_kept_events",
       """
-      SELECT source_event_id, event_type, stage, occurred_at, kept_at FROM journey_group_events
+      SELECT source_event_id, event_type, stage, occurred_at, kept_at, failed_at FROM journey_group_events
       WHERE org_id = $1 AND source = $2 AND group_id = $3 ORDER BY occurred_at, source_event_id LIMIT $4
       """)
     /// A merged client stays the owner under its own id, so that the group is its own again after a split.

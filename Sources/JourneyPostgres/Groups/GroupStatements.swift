@@ -118,7 +118,11 @@ enum GroupStatements {
     name: "find_due_group",
     "SELECT org_id, source, group_id FROM journey_groups WHERE due_at <= now() ORDER BY due_at LIMIT 1")
 
-  /// The oldest events that are kept for a group, with the client that gets them; none if nobody does.
+  /// For how long an event that the database refused is left out.
+  private static let afterFailure = "interval '1 hour'"
+
+  /// The oldest events that are kept for a group, with the client that gets them; none if nobody does. Without those
+  /// that were refused lately.
   static let kept = PostgresStatement(
     name: "find_kept_events",
     """
@@ -127,6 +131,7 @@ enum GroupStatements {
     FROM journey_groups g CROSS JOIN LATERAL (SELECT \(target) AS id) t
     JOIN journey_group_events k ON k.org_id = g.org_id AND k.source = g.source AND k.group_id = g.group_id
     WHERE g.org_id = $1 AND g.source = $2 AND g.group_id = $3 AND t.id IS NOT NULL
+      AND (k.failed_at IS NULL OR k.failed_at <= now() - \(afterFailure))
     ORDER BY k.occurred_at, k.source_event_id LIMIT $4
     """)
 
@@ -143,15 +148,26 @@ enum GroupStatements {
       WHERE e.org_id = k.org_id AND e.source = k.source AND e.source_event_id = k.source_event_id)
     """)
 
-  /// Has the group looked at again after $4 milliseconds if somebody gets what is still kept. Runs under its lock.
+  /// Records that the database refused events $4 of a group.
+  static let fail = PostgresStatement(
+    name: "fail_kept_events",
+    """
+    UPDATE journey_group_events SET failed_at = clock_timestamp()
+    WHERE org_id = $1 AND source = $2 AND group_id = $3 AND source_event_id = ANY($4::text[])
+    """)
+
+  /// Has the group looked at again after $4 milliseconds if somebody gets what is still kept; what was refused, after an
+  /// hour. Returns how many events were refused that somebody gets. Runs under the group's lock.
   static let settle = PostgresStatement(
     name: "settle_group",
     """
-    UPDATE journey_groups g SET due_at = CASE
-      WHEN \(target) IS NOT NULL AND EXISTS (
-        SELECT FROM journey_group_events k WHERE k.org_id = g.org_id AND k.source = g.source AND k.group_id = g.group_id)
-      THEN clock_timestamp() + $4::int8 * interval '1 millisecond' END
+    UPDATE journey_groups g SET due_at = CASE WHEN \(target) IS NOT NULL THEN (
+      SELECT min(GREATEST(clock_timestamp() + $4::int8 * interval '1 millisecond', k.failed_at + \(afterFailure)))
+      FROM journey_group_events k WHERE k.org_id = g.org_id AND k.source = g.source AND k.group_id = g.group_id) END
     WHERE g.org_id = $1 AND g.source = $2 AND g.group_id = $3
+    RETURNING CASE WHEN g.due_at IS NULL THEN 0 ELSE (
+      SELECT count(*) FROM journey_group_events k
+      WHERE k.org_id = g.org_id AND k.source = g.source AND k.group_id = g.group_id AND k.failed_at IS NOT NULL) END
     """)
 
   static let postpone = PostgresStatement(
