@@ -17,10 +17,11 @@ public final class PostgresEventStore: EventStore {
   let decider: Decider
   let groupEvents: GroupEvents
   private let history: SummaryRebuild
-  private let clock: any WallClock
+  let clock: any WallClock
   private let lock: InstanceLock
   private let raw: RawBodies?
   private let claims = OutboxClaims()
+  let sweep = GroupSweep()
 
   /// Connects, and registers this process as an instance.
   /// - Parameters:

@@ -67,7 +67,7 @@ extension CommitTesting {
     }
   }
 
-  private static func decider(_ rules: DecisionRules) -> Decider {
+  static func decider(_ rules: DecisionRules) -> Decider {
     Decider(rules: rules) { action in
       ActionMessage(
         id: action.id, routingKey: "a.b", priority: action.priority, timeToLive: action.timeToLive,

@@ -61,6 +61,48 @@ import Testing
     }
   }
 
+  /// The host deletes one of two members: nothing tells the adapter.
+  @Test func theLastMemberGetsWhatIsKept() async throws {
+    let clock = MovableClock()
+    try await withStore(clock: clock) { store, other in
+      expect(try await store.commitAll([member("m1", 0), member("m2", 1)]), ["stored", "stored"])
+      expect(try await store.commitAll([ofGroup("g1"), ofGroup("g2", "other")]), ["stored", "stored"])
+      _ = try await store.claimAbandoned(limit: 10)
+      #expect(try await other.rows(Self.kept) == ["g1", "g2"])
+      try await other.run("DELETE FROM contacts WHERE id = '\(Self.clients[1])'")
+      clock.advance(by: .seconds(9 * 60))
+      _ = try await store.claimAbandoned(limit: 10)
+      #expect(try await other.rows(Self.kept) == ["g1", "g2"], "it is looked for every ten minutes")
+      clock.advance(by: .seconds(2 * 60))
+      _ = try await store.claimAbandoned(limit: 10)
+      #expect(try await other.rows(Self.kept) == ["g2"])
+      #expect(try await other.rows(Self.events).contains("g1|\(Self.clients[0].text)"))
+    }
+  }
+
+  @Test func whatWasKeptUnderAnotherSettingIsDelivered() async throws {
+    let url = try await TestServers.shared().makeDatabase()
+    try await withStores(in: url, rules: [DecisionRules()], groupEvents: .keep) { stores, other in
+      expect(try await stores[0].commitAll([member("m1", 0)]), ["stored"])
+      // More groups than one look finds.
+      for part in 0..<3 {
+        let events = (0..<500).map { ofGroup("g\(part)-\($0)", "group\(part)-\($0)") }
+        expect(try await stores[0].commitAll(events), Array(repeating: "stored", count: 500))
+      }
+      expect(try await stores[0].commitAll([ofGroup("z1", "zz")]), ["stored"])
+      try await other.run(
+        "UPDATE journey_groups SET owner_id = '\(Self.clients[0])', due_at = NULL WHERE group_id IN ('group0-0', 'zz')")
+      let settings = try PostgresSettings(conninfo: url, role: "journey_adapter")
+      let store = try await PostgresEventStore.open(
+        settings, workers: 1, decider: Self.decider(DecisionRules()), clock: SystemClock())
+      _ = try await store.claimAbandoned(limit: 10)
+      _ = try await store.claimAbandoned(limit: 10)
+      await store.close()
+      #expect(
+        try await other.rows(Self.events) == ["g0-0", "m1", "z1"].map { "\($0)|\(Self.clients[0].text)" })
+    }
+  }
+
   /// A kept event and its raw body are committed together.
   @Test func noEventIsKeptWithoutItsRawBody() async throws {
     let raw = RawBodies(writer: PlainRawWriter(), retentionDays: 30)

@@ -41,6 +41,7 @@ extension PostgresEventStore {
   /// Delivers what is kept for groups whose owner or members have changed.
   func deliverDueGroups() async {
     guard groupEvents == .owner else { return }
+    await sweepGroups()
     for _ in 0..<50 {
       guard let key = try? await dueGroup() else { return }
       do throws(StoreError) {

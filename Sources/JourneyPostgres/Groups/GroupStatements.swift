@@ -170,6 +170,36 @@ enum GroupStatements {
       WHERE k.org_id = g.org_id AND k.source = g.source AND k.group_id = g.group_id AND k.failed_at IS NOT NULL) END
     """)
 
+  // MARK: Sweep
+
+  /// Makes groups due for which events are kept although somebody gets them: nothing tells when the host deletes a
+  /// member, or when the setting changes. Looks at $4 groups after the group $1, $2, $3, whose locks it does not wait
+  /// for. Returns the last one that it looked at; none if there are no more.
+  static let sweep = PostgresStatement(
+    name: "sweep_groups",
+    """
+    WITH RECURSIVE k AS (
+      (SELECT org_id, source, group_id, 1 AS n FROM journey_group_events
+      WHERE (org_id, source, group_id) > ($1::uuid, $2::text, $3::text) ORDER BY org_id, source, group_id LIMIT 1)
+      UNION ALL
+      SELECT e.org_id, e.source, e.group_id, k.n + 1
+      FROM k CROSS JOIN LATERAL (
+        SELECT e.org_id, e.source, e.group_id FROM journey_group_events e
+        WHERE (e.org_id, e.source, e.group_id) > (k.org_id, k.source, k.group_id)
+        ORDER BY e.org_id, e.source, e.group_id LIMIT 1) e
+      WHERE k.n < $4::int8
+    ), found AS MATERIALIZED (
+      SELECT g.org_id, g.source, g.group_id FROM journey_groups g
+      WHERE (g.org_id, g.source, g.group_id) IN (SELECT org_id, source, group_id FROM k)
+        AND g.due_at IS NULL AND \(target) IS NOT NULL
+      FOR NO KEY UPDATE OF g SKIP LOCKED
+    ), due AS (
+      UPDATE journey_groups g SET due_at = now() FROM found f
+      WHERE g.org_id = f.org_id AND g.source = f.source AND g.group_id = f.group_id
+    )
+    SELECT org_id, source, group_id FROM k ORDER BY n DESC LIMIT 1
+    """)
+
   static let postpone = PostgresStatement(
     name: "postpone_group",
     """
