@@ -64,11 +64,14 @@ COMMENT ON COLUMN journey_group_events.failed_at IS
 COMMENT ON COLUMN journey_group_events.links IS 'Ids of objects that belong to the client which gets the event.';
 
 ALTER TABLE journey_identity_log
+  ALTER COLUMN client_id DROP NOT NULL,
   DROP CONSTRAINT journey_identity_log_action_check,
   ADD CONSTRAINT journey_identity_log_action_check
-    CHECK (action IN ('linked', 'unlinked', 'merged', 'split', 'owner_set', 'owner_cleared'));
+    CHECK (action IN ('linked', 'unlinked', 'merged', 'split', 'owner_set', 'owner_cleared', 'discarded')),
+  ADD CONSTRAINT journey_identity_log_client_check CHECK (client_id IS NOT NULL OR action = 'discarded');
 COMMENT ON COLUMN journey_identity_log.external_id IS
-  'The id of the client, or, where the owner of a group was set or cleared, of the group.';
+  'The id of the client, or, where the owner of a group was set or cleared or an event kept for it was discarded, of the group.';
+COMMENT ON COLUMN journey_identity_log.client_id IS 'NULL where an event that was kept for a group was discarded.';
 COMMENT ON COLUMN journey_identity_log.other_client_id IS
   'Of a merge: the client that became part of client_id. Of a split: the client that is separate again. Of an owner: the one before.';
 

@@ -129,4 +129,32 @@ import Testing
           == ["g1"])
     }
   }
+
+  @Test func keptEventsAreDiscarded() async throws {
+    try await withStore { store, other in
+      let note = event("g3", ClientReference(group: "acme"), type: "note_added", stage: nil)
+      expect(
+        try await store.commitAll([ofGroup("g1"), ofGroup("g2"), note, ofGroup("h1", "other")]),
+        Array(repeating: "stored", count: 4))
+      let groups = GroupRepository(worker: other, actor: "test")
+      let key = GroupKey(orgID: Self.org, source: "crm", groupID: "acme")
+      #expect(try await groups.discard(of: key, type: nil, why: "test data", isRehearsal: true) == 3)
+      #expect(try await other.rows(Self.kept) == ["g1", "g2", "g3", "h1"])
+      #expect(try await groups.discard(of: key, type: "note_added", why: "test data", isRehearsal: false) == 1)
+      #expect(try await other.rows(Self.kept) == ["g1", "g2", "h1"])
+      #expect(try await groups.discard(of: key, type: nil, why: "test data", isRehearsal: false) == 2)
+      #expect(try await groups.discard(of: key, type: nil, why: "test data", isRehearsal: false) == 0)
+      #expect(try await other.rows(Self.kept) == ["h1"])
+      let unknown = GroupKey(orgID: Self.org, source: "crm", groupID: "nobody")
+      #expect(try await groups.discard(of: unknown, type: nil, why: "", isRehearsal: false) == nil)
+      #expect(
+        try await other.rows(
+          "SELECT action, external_id, event_id, client_id IS NULL, actor, why FROM journey_identity_log ORDER BY event_id"
+        )
+          == ["g1", "g2", "g3"].map { "discarded|acme|\($0)|t|test|test data" })
+      let history = try await IdentityRepository(worker: other, actor: "test").history(
+        orgID: Self.org, client: nil, limit: 9)
+      #expect(history.map(\.clientID) == [nil, nil, nil])
+    }
+  }
 }

@@ -9,7 +9,7 @@ struct IdentityGroup: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "group",
     abstract: "Manage groups: the companies, accounts, households and mailboxes that clients belong to.",
-    subcommands: [IdentityGroupList.self, IdentityGroupShow.self, IdentityGroupOwner.self])
+    subcommands: [IdentityGroupList.self, IdentityGroupShow.self, IdentityGroupOwner.self, IdentityGroupDiscard.self])
 }
 
 extension IdentityOptions {

@@ -79,7 +79,7 @@ struct IdentityHistory: Command {
         ["at", "what", "source", "id", "client", "other", "event", "who", "why"],
         entries.map { entry in
           [
-            entry.at.toTheSecond, entry.action, entry.source ?? "", entry.externalID ?? "", entry.clientID.text,
+            entry.at.toTheSecond, entry.action, entry.source ?? "", entry.externalID ?? "", entry.clientID?.text ?? "",
             entry.otherClientID?.text ?? "",
             entry.eventID ?? "", entry.actor, entry.why ?? "",
           ].map { $0.line(80) }

@@ -170,6 +170,21 @@ enum GroupStatements {
       WHERE k.org_id = g.org_id AND k.source = g.source AND k.group_id = g.group_id AND k.failed_at IS NOT NULL) END
     """)
 
+  /// Deletes the events that are kept for a group, or those of type $4. Runs under the group's lock.
+  static let discard = PostgresStatement(
+    name: "discard_kept_events",
+    """
+    WITH k AS (
+      DELETE FROM journey_group_events
+      WHERE org_id = $1 AND source = $2 AND group_id = $3 AND ($4::text IS NULL OR event_type = $4)
+      RETURNING org_id, source, group_id, source_event_id
+    ), logged AS (
+      INSERT INTO journey_identity_log (org_id, action, source, external_id, event_id, actor, why)
+      SELECT org_id, 'discarded', source, group_id, source_event_id, $5::text, $6::text FROM k
+    )
+    SELECT count(*) FROM k
+    """)
+
   // MARK: Sweep
 
   /// Makes groups due for which events are kept although somebody gets them: nothing tells when the host deletes a

@@ -10,11 +10,12 @@ public struct IdentityLogEntry: Hashable, Sendable, Encodable {
   }
 
   public var at: Timestamp
-  /// `linked`, `unlinked`, `merged`, `split`, `owner_set` or `owner_cleared`.
+  /// `linked`, `unlinked`, `merged`, `split`, `owner_set`, `owner_cleared` or `discarded`.
   public var action: String
   public var source: String?
   public var externalID: String?
-  public var clientID: UUID
+  /// nil if an event that was kept for a group was discarded.
+  public var clientID: UUID?
   /// For a merge: the client that was merged into `clientID`. For a split: the client that is separate again. For an
   /// owner of a group: the owner before.
   public var otherClientID: UUID?
@@ -68,7 +69,7 @@ extension IdentityRepository {
         IdentityLogEntry(
           at: Timestamp(microseconds: try result.timestamp(row, 0)), action: try result.text(row, 1),
           source: try result.textIfPresent(row, 2),
-          externalID: try result.textIfPresent(row, 3), clientID: try result.uuid(row, 4),
+          externalID: try result.textIfPresent(row, 3), clientID: try result.uuidIfPresent(row, 4),
           otherClientID: try result.uuidIfPresent(row, 5),
           eventID: try result.textIfPresent(row, 6), actor: try result.text(row, 7),
           why: try result.textIfPresent(row, 8))
