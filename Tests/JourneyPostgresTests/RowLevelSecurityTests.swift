@@ -175,6 +175,8 @@ import Testing
         "ALTER TABLE journey_invoices DISABLE ROW LEVEL SECURITY",
         "UPDATE journey_migrations SET checksum = ''", "UPDATE journey_identity_log SET why = ''",
         "DELETE FROM journey_identity_log",
+        "INSERT INTO journey_event_changes (run, actor, login, action, event_ids) VALUES (gen_random_uuid(), 'a', 'b', 'void', '{}')",
+        "INSERT INTO journey_event_changes (run, actor, at, action, event_ids) VALUES (gen_random_uuid(), 'a', now(), 'void', '{}')",
       ] {
         await #expect {
           try await worker.run(sql)

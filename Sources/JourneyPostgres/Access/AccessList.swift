@@ -119,7 +119,13 @@ enum AccessList {
       ]),
     closed("journey_unlisted", adapter: "INSERT", "UPDATE", "DELETE"),
     // Append-only.
-    closed("journey_event_changes", adapter: "INSERT"),
+    Entry(
+      kind: .relation, name: "journey_event_changes",
+      grants: [
+        .adapter: [
+          Grant("SELECT"), Grant("INSERT", "run", "actor", "action", "source", "event_ids", "counts", "why"),
+        ]
+      ]),
     closed("journey_event_versions", adapter: "INSERT"),
     closed("journey_dead_letters", adapter: "INSERT", "UPDATE", "DELETE"),
     closed("journey_dead_letter_replays", adapter: "INSERT", "UPDATE"),
