@@ -39,15 +39,23 @@ final class ActionRelay: Sendable {
 
   /// The most batches that a turn deletes. At one turn per interval this is several times as many as are created.
   private static let forgottenAtOnce = 1000
-  /// The most batches of raw bodies that a turn deletes. Each holds those of a commit.
-  private static let rawForgottenAtOnce = 50
+  /// The most batches of raw bodies that a statement deletes, and their bytes. Each batch holds those of a commit.
+  private static let rawForgottenAtOnce = (batches: 500, bytes: 64 << 20)
+  /// For how long a turn goes on deleting raw bodies. As many have to go as come in.
+  private static let rawForgettingTime = Duration.milliseconds(200)
 
   /// Deletes some of the batches that were published days ago, and of the raw bodies that are old.
   /// - Returns: when to delete again.
   private func forget() async -> ContinuousClock.Instant {
     do throws(StoreError) {
       let isPublishedLeft = try await store.forgetPublished(limit: Self.forgottenAtOnce) == Self.forgottenAtOnce
-      let isRawLeft = try await store.forgetRawBodies(limit: Self.rawForgottenAtOnce) == Self.rawForgottenAtOnce
+      let end = ContinuousClock.now + Self.rawForgettingTime
+      var isRawLeft = true
+      while isRawLeft, ContinuousClock.now < end, !Task.isCancelled, !Task.isShuttingDownGracefully {
+        isRawLeft =
+          try await store.forgetRawBodies(
+            limit: Self.rawForgottenAtOnce.batches, bytes: Self.rawForgottenAtOnce.bytes) > 0
+      }
       if isPublishedLeft || isRawLeft { return .now }
     } catch {
       // Nothing depends on it; it is retried in ten minutes.

@@ -93,7 +93,7 @@ public struct NotifyingStore: EventStore {
     try await store.keepIgnored(messages)
   }
 
-  public func forgetRawBodies(limit: Int) async throws(StoreError) -> Int {
-    try await store.forgetRawBodies(limit: limit)
+  public func forgetRawBodies(limit: Int, bytes: Int) async throws(StoreError) -> Int {
+    try await store.forgetRawBodies(limit: limit, bytes: bytes)
   }
 }

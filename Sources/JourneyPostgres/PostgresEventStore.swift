@@ -188,12 +188,13 @@ public final class PostgresEventStore: EventStore {
     }
   }
 
-  public func forgetRawBodies(limit: Int) async throws(StoreError) -> Int {
+  public func forgetRawBodies(limit: Int, bytes: Int) async throws(StoreError) -> Int {
     guard let raw else { return 0 }
     return try await onControl { connection in
       let parameters = PostgresParameters {
         $0.int4(Int32(limit))
         $0.int4(raw.writer == nil ? 0 : Int32(raw.retentionDays))
+        $0.int8(Int64(bytes))
       }
       return try connection.execute(RawStatements.forget, parameters).rowCount
     }

@@ -24,6 +24,8 @@ final class FakeEventStore: EventStore {
     /// How many batches were published long ago, and the limits of the calls that deleted some.
     var oldBatches = 0
     var forgets: [Int] = []
+    /// How many batches of raw bodies are old.
+    var oldRawBatches = 0
     /// How many messages without events were kept.
     var ignored = 0
     var checks = 0
@@ -182,7 +184,13 @@ final class FakeEventStore: EventStore {
     state.change { $0.ignored += messages.count }
   }
 
-  func forgetRawBodies(limit: Int) async throws(StoreError) -> Int { 0 }
+  func forgetRawBodies(limit: Int, bytes: Int) async throws(StoreError) -> Int {
+    state.change { state in
+      let count = min(limit, state.oldRawBatches)
+      state.oldRawBatches -= count
+      return count
+    }
+  }
 
   func forgetPublished(limit: Int) async throws(StoreError) -> Int {
     state.change { state in

@@ -159,6 +159,15 @@ import Testing
     #expect(store.now.forgets == [1000, 1000, 1000])
   }
 
+  /// As many as there are within a turn's time: they come in as fast.
+  @Test func oldRawBodiesAreDeletedManyTimesInATurn() async throws {
+    let store = FakeEventStore()
+    store.state.change { $0.oldRawBatches = 5000 }
+    _ = try await withPipeline(FakeSource(), store, FakePublisher(), .test(relayInterval: .seconds(600))) { _ in
+      try await store.state.wait { $0.oldRawBatches == 0 }
+    }
+  }
+
   @Test func abandonedActionsAreClaimedPublishedAndRecorded() async throws {
     let batches = (0..<5).map { _ in OutboxBatch(id: UUID(), actions: (0..<5).map { _ in .test() }) }
     let abandoned = batches.flatMap(\.actions)

@@ -79,10 +79,28 @@ struct PlainRawWriter: RawMessageWriter {
       for _ in 0..<3 { try await stores[0].keepIgnored([message([], at: clock.now())]) }
       clock.advance(by: .hours(24 * 31))
       try await stores[0].keepIgnored([message([])])
-      #expect(try await stores[0].forgetRawBodies(limit: 2) == 2)
-      #expect(try await stores[0].forgetRawBodies(limit: 2) == 1)
-      #expect(try await stores[0].forgetRawBodies(limit: 2) == 0)
+      #expect(try await stores[0].forgetRawBodies(limit: 2, bytes: 1 << 20) == 2)
+      #expect(try await stores[0].forgetRawBodies(limit: 2, bytes: 1 << 20) == 1)
+      #expect(try await stores[0].forgetRawBodies(limit: 2, bytes: 1 << 20) == 0)
       #expect(try await other.rows("SELECT count(*) FROM journey_raw_batches") == ["1"])
+    }
+  }
+
+  @Test func aStatementDeletesABoundedNumberOfBytes() async throws {
+    let raw = RawBodies(writer: PlainRawWriter(), retentionDays: 30)
+    try await withStores(rules: [DecisionRules()], raw: raw) { stores, other in
+      try await other.run(
+        """
+        INSERT INTO journey_raw_batches (id, received_from, received_until, sources, messages, records, event_ids, event_messages)
+        SELECT ('00000000-0000-7000-8000-00000000000' || n)::uuid, '2020-01-01', '2020-01-01', '{}', 1,
+          decode(repeat('00', size), 'hex'), '{}', '{}'
+        FROM (VALUES (1, 100), (2, 400), (3, 100), (4, 9000), (5, 100)) AS b(n, size)
+        """)
+      var left: [String] = []
+      while try await stores[0].forgetRawBodies(limit: 500, bytes: 500) > 0 {
+        left += try await other.rows("SELECT string_agg(right(id::text, 1), '' ORDER BY id) FROM journey_raw_batches")
+      }
+      #expect(left.dropLast() == ["345", "45", "5"])
     }
   }
 
@@ -98,7 +116,7 @@ struct PlainRawWriter: RawMessageWriter {
         decider: Decider(rules: DecisionRules()) { _ in fatalError() }, clock: SystemClock(),
         raw: RawBodies(writer: nil, retentionDays: 30))
       try await Task.sleep(for: .milliseconds(5))
-      #expect(try await store.forgetRawBodies(limit: 2) == 1)
+      #expect(try await store.forgetRawBodies(limit: 2, bytes: 1 << 20) == 1)
       try await store.keepIgnored([message([])])
       #expect(try await other.rows("SELECT count(*) FROM journey_raw_batches") == ["0"])
       await store.close()

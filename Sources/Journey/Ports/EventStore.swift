@@ -37,9 +37,10 @@ public protocol EventStore: Sendable {
   func forgetPublished(limit: Int) async throws(StoreError) -> Int
   /// Keeps the raw bodies of messages without events, because changed rules may find some in them.
   func keepIgnored(_ messages: [InboundMessage]) async throws(StoreError)
-  /// Deletes at most `limit` batches of raw bodies that have been kept for long enough.
+  /// Deletes batches of raw bodies that have been kept for long enough: at most `limit`, and of these at most `bytes`,
+  /// but at least one.
   /// - Returns: the number of deleted batches.
-  func forgetRawBodies(limit: Int) async throws(StoreError) -> Int
+  func forgetRawBodies(limit: Int, bytes: Int) async throws(StoreError) -> Int
 }
 
 /// A batch of events to commit.

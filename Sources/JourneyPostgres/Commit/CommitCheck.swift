@@ -114,6 +114,7 @@ public enum CommitCheck {
         PostgresParameters {
           $0.int4(0)
           $0.int4(0)
+          $0.int8(0)
         }
       ),
       (OutboxStatements.setAside, PostgresParameters { $0.empty([.uuid, .uuid, .text, .bool]) }),
