@@ -139,7 +139,9 @@ public final class PostgresEventStore: EventStore {
   }
 
   public func check() async throws(StoreError) {
-    try await onControl { [history] connection in try CommitCheck.run(on: connection, history) }
+    try await onControl { [history, raw] connection in
+      try CommitCheck.run(on: connection, history, keepsRawBodies: raw?.writer != nil)
+    }
   }
 
   public func markPublished(_ batches: [UUID]) async throws(StoreError) {

@@ -17,8 +17,22 @@ import Testing
       }
       _ = try await store.claimAbandoned(limit: 10)
     }
-    let checked = Set(CommitCheck.commands(SummaryRebuild(signals: DecisionRules().signals)).map(\.0.name))
-    #expect(checked.count == CommitCheck.commands(SummaryRebuild(signals: DecisionRules().signals)).count)
+    let commands = CommitCheck.commands(SummaryRebuild(signals: DecisionRules().signals), keepsRawBodies: true)
+    #expect(Set(commands.map(\.0.name)).count == commands.count)
+  }
+
+  @Test func aTableOfRawBodiesThatRefusesRowsIsFound() async throws {
+    for isKept in [true, false] {
+      let raw = RawBodies(writer: isKept ? PlainRawWriter() : nil, retentionDays: 30)
+      try await withStores(rules: [DecisionRules()], raw: raw) { stores, other in
+        try await stores[0].check()
+        #expect(try await other.rows("SELECT count(*) FROM journey_raw_batches") == ["0"])
+        try await other.run("REVOKE INSERT ON journey_raw_batches FROM journey_adapter")
+        var problem: String?
+        do throws(StoreError) { try await stores[0].check() } catch { problem = "\(error)" }
+        #expect((problem != nil) == isKept)
+      }
+    }
   }
 
   struct Change: Sendable, CustomTestStringConvertible {

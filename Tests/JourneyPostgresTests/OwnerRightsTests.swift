@@ -188,7 +188,8 @@ import Testing
         } throws: {
           ($0 as? PostgresError)?.sqlState == "42501"
         }
-        let problem: String? = try await CommitCheck.problem(worker, signals: DecisionRules().signals)
+        let problem: String? = try await CommitCheck.problem(
+          worker, signals: DecisionRules().signals, keepsRawBodies: true)
         #expect(problem == nil)
       }
     }

@@ -41,7 +41,11 @@ struct DatabaseChecks {
 
   func commits() async throws -> String {
     let signals = try await settings.decisions().signals
-    if let problem = try await settings.withDatabase({ try await CommitCheck.problem($0, signals: signals) }) {
+    let keepsRawBodies = settings.rawBodies.isOn
+    let problem = try await settings.withDatabase {
+      try await CommitCheck.problem($0, signals: signals, keepsRawBodies: keepsRawBodies)
+    }
+    if let problem {
       throw Failure(
         .settings, "the database would refuse every event: \(problem)",
         advice: "fix what the message names, or run: journey migrate")

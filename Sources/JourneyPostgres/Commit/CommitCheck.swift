@@ -8,12 +8,18 @@ public import PostgresClient
 /// It finds missing objects, wrong types, missing privileges, read-only databases and statement triggers that fail. It
 /// cannot find row triggers that fail.
 public enum CommitCheck {
-  /// - Parameter worker: works as the role that commits.
+  /// - Parameters:
+  ///   - worker: works as the role that commits.
+  ///   - keepsRawBodies: whether commits keep the messages as they came.
   /// - Returns: the problem as text for the operator; nil if there is none.
   /// - Throws: `PostgresError` if the check itself could not run.
-  public static func problem(_ worker: PostgresWorker, signals: SignalRules) async throws -> String? {
+  public static func problem(
+    _ worker: PostgresWorker, signals: SignalRules, keepsRawBodies: Bool
+  ) async throws -> String? {
     do {
-      try await worker.perform { connection in try run(on: connection, SummaryRebuild(signals: signals)) }
+      try await worker.perform { connection in
+        try run(on: connection, SummaryRebuild(signals: signals), keepsRawBodies: keepsRawBodies)
+      }
       return nil
     } catch let error as PostgresError
       where error.kind == .permanent && !error.isOfConnecting || error.kind == .poison || error.kind == .decoding
@@ -23,8 +29,10 @@ public enum CommitCheck {
   }
 
   /// - Throws: the error of the first statement that fails.
-  static func run(on connection: PostgresConnection, _ history: SummaryRebuild) throws(PostgresError) {
-    let commands = commands(history)
+  static func run(
+    on connection: PostgresConnection, _ history: SummaryRebuild, keepsRawBodies: Bool
+  ) throws(PostgresError) {
+    let commands = commands(history, keepsRawBodies: keepsRawBodies)
     let answers = try connection.pipeline(
       [(.begin, PostgresParameters())] + commands + [(hidden, PostgresParameters())])
     try connection.rollback()
@@ -52,7 +60,9 @@ public enum CommitCheck {
     """)
 
   /// Every statement, with empty parameters of the types that the commit uses.
-  static func commands(_ history: SummaryRebuild) -> [(PostgresStatement, PostgresParameters)] {
+  static func commands(
+    _ history: SummaryRebuild, keepsRawBodies: Bool
+  ) -> [(PostgresStatement, PostgresParameters)] {
     let references = PostgresParameters { $0.empty([.uuid, .text, .uuid, .text]) }
     let links = PostgresParameters { $0.empty([.uuid, .text, .text, .uuid]) }
     let texts = PostgresParameters { $0.empty([.uuid, .text, .text, .text, .text]) }
@@ -63,7 +73,7 @@ public enum CommitCheck {
     let pairs = PostgresParameters { $0.empty([.uuid, .uuid]) }
     let outbox = UUID()
     let group = GroupKey(orgID: outbox, source: "", groupID: "")
-    return [
+    return (keepsRawBodies ? [RawBatch.empty] : []) + [
       CommitStatements.limitWait(.seconds(1)),
       (ClientStatements.findLinked, keys),
       (ClientStatements.lockKnown, PostgresParameters { $0.empty([.uuid, .uuid, .uuid, .text, .text]) }),

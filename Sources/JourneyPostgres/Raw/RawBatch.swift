@@ -80,6 +80,26 @@ struct RawBatch {
   /// What a message takes besides its body, at a guess.
   private static let overheadBytes = 384
 
+  /// A row of one record that is empty, to check whether rows can be inserted.
+  static var empty: (PostgresStatement, PostgresParameters) {
+    let start = Int64(0)
+    return (
+      RawStatements.insert,
+      PostgresParameters {
+        $0.uuid(UUID())
+        $0.timestamptz(start)
+        $0.timestamptz(start)
+        $0.texts([String]())
+        $0.uuids([UUID]())
+        $0.bool(true)
+        $0.int4(1)
+        $0.bytea([0, 0, 0, 0])
+        $0.uuids([UUID]())
+        $0.int4s([Int32]())
+      }
+    )
+  }
+
   private func command(id: UUID) -> (PostgresStatement, PostgresParameters) {
     (
       RawStatements.insert,
