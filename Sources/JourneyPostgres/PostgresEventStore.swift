@@ -128,11 +128,14 @@ public final class PostgresEventStore: EventStore {
       claims: OutboxClaims(), groupEvents: groupEvents)
   }
 
-  func contending<Value>(_ body: () throws(PostgresError) -> Value) throws -> Value {
+  /// - Parameter states: the errors after which the work is retried.
+  func contending<Value>(
+    on states: Set<String> = ["55P03"], _ body: () throws(PostgresError) -> Value
+  ) throws -> Value {
     do throws(PostgresError) {
       return try body()
     } catch {
-      guard error.sqlState == "55P03" else { throw error }
+      guard let state = error.sqlState, states.contains(state) else { throw error }
       let refusal = StoreError(error)
       throw StoreError(.contended, refusal.description, detail: refusal.detail)
     }

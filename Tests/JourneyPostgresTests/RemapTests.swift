@@ -204,6 +204,38 @@ import Testing
     }
   }
 
+  /// An event that names a merged client goes with it when the two are split.
+  @Test func eventsOfMergedClientsSayOfWhich() async throws {
+    let one = "  - {name: note, when: {type: note}, event: {type: note_added, stage: keep, create: {name: $.client}}}"
+    let other =
+      "  - {name: note, when: {type: note}, event: {type: note_added, stage: keep, client: {from: [$.owner]}, create: {name: $.owner}}}"
+    let origins = """
+      SELECT c.name, o.name FROM client_journey_events e JOIN contacts c ON c.id = e.client_id
+      LEFT JOIN contacts o ON o.id = e.origin_id WHERE e.source_event_id = '1'
+      """
+    try await withRemapSources([(one, 0)]) { sources, worker in
+      try await sources[0].send([Self.body("note", "1", 1), Self.body("note", "2", 2, client: "o1")])
+      let id = "SELECT id FROM contacts WHERE name ="
+      try await worker.run("SELECT journey_merge_clients('\(sources[0].org)', (\(id) 'o1'), (\(id) 'c1'))")
+      #expect(try await worker.rows(origins) == ["c1|"])
+      try sources[0].correct(other)
+      let required = "SELECT pg_get_functiondef('journey_require_origins(uuid[], uuid[])'::regprocedure)"
+      let definition = try #require(try await worker.rows(required).first)
+      try await worker.run(
+        definition.replacing(
+          "BEGIN", with: "BEGIN IF cardinality(p_origins) > 0 THEN RAISE 'split' USING ERRCODE = '40001'; END IF;",
+          maxReplacements: 1))
+      let held = try await sources[0].remap { $0.pause = .milliseconds(1) }
+      #expect(held.held > 0 && !held.isComplete)
+      #expect(try await worker.rows(origins) == ["c1|"])
+      try await worker.run(definition)
+      let done = try await sources[0].remap()
+      #expect(done.counts.fields[.client] == 1)
+      #expect(try await worker.rows(origins) == ["c1|o1"])
+      #expect(try await sources[0].remap().counts.different == 0)
+    }
+  }
+
   /// Messages that a wrong rule took for one event, and those that it took for two.
   @Test func keysThatWereWrongAreCorrected() async throws {
     let one =

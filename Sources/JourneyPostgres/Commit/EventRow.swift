@@ -24,7 +24,11 @@ struct EventRow {
 
   /// Requires that merged clients are still part of the clients of their rows; both by the index of the event.
   static func requiring(_ origins: [Int: UUID], _ rows: [EventRow?]) -> (PostgresStatement, PostgresParameters) {
-    let named = origins.map { (origin: $1, client: rows[$0]?.clientID) }
+    requiring(origins.map { (origin: $1, client: rows[$0]?.clientID) })
+  }
+
+  /// Requires that merged clients are still part of the clients of their rows.
+  static func requiring(_ named: [(origin: UUID, client: UUID?)]) -> (PostgresStatement, PostgresParameters) {
     let parameters = PostgresParameters {
       $0.uuids(named) { $0.origin }
       $0.uuids(named) { $0.client }

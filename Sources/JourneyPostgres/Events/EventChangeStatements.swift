@@ -37,7 +37,7 @@ enum EventChangeStatements {
     UPDATE client_journey_events e
     SET id = i.new_id, client_id = i.client_id, stage = COALESCE(i.stage, e.stage), sets_stage = i.sets_stage,
       event_type = i.event_type, metadata = i.metadata, occurred_at = i.occurred_at, min_stage = i.min_stage, acted_by = i.acted_by,
-      origin_id = CASE WHEN e.client_id = i.client_id THEN e.origin_id ELSE i.origin_id END, voided_at = NULL, voided_by = NULL
+      origin_id = COALESCE(i.origin_id, CASE WHEN e.client_id = i.client_id THEN e.origin_id END), voided_at = NULL, voided_by = NULL
     FROM (
       SELECT unnest($1::uuid[]) AS id, unnest($2::uuid[]) AS new_id, unnest($3::uuid[]) AS client_id, unnest($4::text[]) AS stage,
         unnest($5::bool[]) AS sets_stage, unnest($6::text[]) AS event_type, unnest($7::jsonb[]) AS metadata,
@@ -82,13 +82,14 @@ enum EventChangeStatements {
       \(HostValues.text("e.event_type")) IS DISTINCT FROM i.event_type,
       (e.sets_stage, CASE WHEN e.sets_stage THEN \(HostValues.text("e.stage")) END, e.min_stage)
         IS DISTINCT FROM (i.sets_stage, i.stage, i.min_stage),
-      e.client_id IS DISTINCT FROM i.client_id, e.occurred_at IS DISTINCT FROM i.occurred_at,
+      e.client_id IS DISTINCT FROM i.client_id OR i.origin_id IS NOT NULL AND e.origin_id IS DISTINCT FROM i.origin_id, e.occurred_at IS DISTINCT FROM i.occurred_at,
       e.metadata::jsonb IS DISTINCT FROM i.metadata, e.acted_by IS DISTINCT FROM i.acted_by, e.org_id
     FROM (
       SELECT unnest($1::uuid[]) AS org_id, unnest($2::text[]) AS source, unnest($3::text[]) AS source_event_id,
         unnest($4::uuid[]) AS client_id, unnest($5::text[]) AS stage, unnest($6::bool[]) AS sets_stage,
         unnest($7::text[]) AS event_type, unnest($8::jsonb[]) AS metadata, unnest($9::timestamptz[]) AS occurred_at,
-        unnest($10::text[]) AS min_stage, unnest($11::text[]) AS acted_by, generate_subscripts($1::uuid[], 1) AS position) AS i
+        unnest($10::text[]) AS min_stage, unnest($11::text[]) AS acted_by,
+        unnest($12::uuid[]) AS origin_id, generate_subscripts($1::uuid[], 1) AS position) AS i
     JOIN client_journey_events e
       ON e.org_id = i.org_id AND e.source = i.source AND e.source_event_id = i.source_event_id
     LEFT JOIN journey_event_changes v ON v.id = e.voided_by

@@ -218,7 +218,8 @@ extension PostgresEventStore {
   func remap(_ items: [RemapItem], of batch: UUID, _ remap: EventRemap) async throws(StoreError) -> RemapResult {
     try await withStoreErrors {
       try await commits.perform { [self] connection in
-        try contending { () throws(PostgresError) in
+        // Where a client was split meanwhile, its events are looked up again.
+        try contending(on: ["55P03", "40001"]) { () throws(PostgresError) in
           let commit = abandonedCommit(on: connection)
           // Clients are created for all of the messages, so first those that matter are selected.
           let items =

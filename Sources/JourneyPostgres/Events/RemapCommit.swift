@@ -65,7 +65,8 @@ extension BatchCommit {
       // Nothing is written, so the event of a client without a state counts like the others.
       return isRehearsal && resolution.clientsWithoutState[id] != nil ? outcome : nil
     }
-    var (byEvent, byID) = try stored(items, events, clients, orgID)
+    let origins = keyIndices.map { resolution.origins[$0] }
+    var (byEvent, byID) = try stored(items, events, clients, origins, orgID)
     let orgs = Dictionary(
       (byEvent.compactMap(\.self) + byID.values).map { ($0.clientID, $0.orgID) },
       uniquingKeysWith: { first, _ in first })
@@ -74,7 +75,7 @@ extension BatchCommit {
     if !others.isEmpty {
       locked.formUnion(try lockForChange(others))
       // They may have changed until the lock.
-      (byEvent, byID) = try stored(items, events, clients, orgID)
+      (byEvent, byID) = try stored(items, events, clients, origins, orgID)
     }
     var free: [(item: RemapItem, found: [RemapPlan.Found])] = []
     var held: [RemapItem] = []
@@ -85,7 +86,7 @@ extension BatchCommit {
       let rows = item.owned.compactMap { byID[$0] } + byEvent[range].compactMap(\.self)
       let found = range.compactMap { index in
         clients[index].map { client in
-          RemapPlan.Found(client: client, originID: resolution.origins[keyIndices[index]], stored: byEvent[index])
+          RemapPlan.Found(client: client, originID: origins[index], stored: byEvent[index])
         }
       }
       guard found.count == range.count, rows.allSatisfy({ locked.contains($0.clientID) }) else {
@@ -104,7 +105,8 @@ extension BatchCommit {
 
   /// - Returns: what is stored under the key of each event, and what was made of the messages.
   private func stored(
-    _ items: [RemapItem], _ events: [IncomingEvent], _ clients: [Result<UUID, Rejection>?], _ orgID: UUID?
+    _ items: [RemapItem], _ events: [IncomingEvent], _ clients: [Result<UUID, Rejection>?], _ origins: [UUID?],
+    _ orgID: UUID?
   ) throws(PostgresError) -> (byEvent: [StoredEvent?], byID: [UUID: StoredEvent]) {
     let rows = zip(events.map(\.event), clients).map { (event: $0, client: try? $1?.get()) }
     let compared = PostgresParameters {
@@ -119,6 +121,7 @@ extension BatchCommit {
       $0.timestamptzs(rows) { $0.event.occurredAt.microseconds }
       $0.texts(rows) { $0.event.minStage?.rawValue }
       $0.texts(rows) { $0.event.actor?.rawValue }
+      $0.uuids(origins) { $0 }
     }
     let answers = try connection.pipeline([
       (EventChangeStatements.compare, compared),
@@ -156,6 +159,8 @@ extension BatchCommit {
     let counts = ["changed": plan.counts.changed, "new": plan.counts.new, "gone": plan.counts.gone]
     let change = try record(.remap, of: source, ids, counts: counts, by: author)
     var commands: [(PostgresStatement, PostgresParameters)] = []
+    let named = plan.origins
+    if !named.isEmpty { commands.append(EventRow.requiring(named)) }
     if !plan.rewrites.isEmpty {
       let kept = PostgresParameters {
         $0.int8(change)

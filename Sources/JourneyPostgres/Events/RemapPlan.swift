@@ -88,6 +88,13 @@ struct RemapPlan {
     return clients
   }
 
+  /// The merged clients that the events name, and the clients of their rows.
+  var origins: [(origin: UUID, client: UUID?)] {
+    (rewrites.map { ($0.originID, $0.clientID) } + additions.map { ($0.originID, $0.clientID) }).compactMap {
+      (origin, client) in origin.map { ($0, client) }
+    }
+  }
+
   var isEmpty: Bool { rewrites.isEmpty && additions.isEmpty && gone.isEmpty }
 
   /// Plans all items. First what is gone, because another message of the same batch may have its key now.
