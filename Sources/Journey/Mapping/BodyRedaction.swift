@@ -7,6 +7,7 @@ public struct BodyRedaction: Sendable {
   public static let text = "[redacted]"
 
   private let names: Set<String>
+  private let scan: MemberNameScan
   private let envelope: MappingEnvelope
   private let references: [MappingReference]
 
@@ -16,13 +17,15 @@ public struct BodyRedaction: Sendable {
       if case .event(let template) = rule.outcome { names.formUnion(template.metadata.redacted) }
     }
     guard !names.isEmpty else { return nil }
+    scan = MemberNameScan(names)
     envelope = mapping.envelope
     references = Array(Self.references(of: mapping))
   }
 
   /// - Returns: nil if there is nothing to redact, or the body is not JSON.
   public func redacted(_ body: [UInt8]) -> [UInt8]? {
-    guard let document = try? JSONDocument(parsing: body) else { return nil }
+    // Most bodies have none of the members, and to parse one costs as much as to map it.
+    guard scan.mayOccur(in: body), let document = try? JSONDocument(parsing: body) else { return nil }
     return document.redacting(names, except: picked(in: document))
   }
 
