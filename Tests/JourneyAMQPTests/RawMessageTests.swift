@@ -97,6 +97,22 @@ import Testing
     #expect(BodyRedaction.hides(from: try #require(other.current["crm"]), in: raw.delivery.body))
   }
 
+  @Test(arguments: [
+    ("stripe", #"{"id":"evt_1","data":{"object":{"id":"pi_1","client_secret":"hidden","status":"succeeded"}}}"#),
+    ("stripe", #"{"id":"evt_1","data":{"object":{"confirmation_secret":{"client_secret":"hidden","type":"x"}}}}"#),
+    ("paddle", #"{"event_type":"client_token.created","data":{"id":"ctkn_1","token":"hidden"}}"#),
+    ("paddle_classic", #"{"alert_id":"1","update_url":"hidden","cancel_url":"hidden","p_signature":"hidden"}"#),
+    ("lemon_squeezy", #"{"data":{"id":"1","attributes":{"key":"hidden","urls":{"customer_portal":"hidden"}}}}"#),
+    ("chatwoot", #"{"conversation":{"contact_inbox":{"contact_id":1,"pubsub_token":"hidden"}}}"#),
+    ("posthog", #"{"event":"x","distinct_id":"1","token":"hidden","properties":{"Password":"hidden"}}"#),
+    ("segment", #"{"type":"track","userId":"1","properties":{"apiKey":"hidden"},"writeKey":"hidden"}"#),
+  ])
+  func credentialsThatVendorsSendAreNotKept(_ source: String, _ body: String) throws {
+    let mapping = try #require(try decoder().mappings[source])
+    let redacted = try #require(BodyRedaction(mapping)?.redacted(Array(body.utf8)))
+    #expect(String(decoding: redacted, as: UTF8.self) == body.replacing("hidden", with: "[redacted]"))
+  }
+
   @Test func whatNoMappingReadsIsNotKept() throws {
     let mappings = try mappings()
     let (message, _) = message(sent("no json"), by: mappings)
