@@ -8,10 +8,13 @@ CREATE TABLE journey_unlisted (
   last_seen_at timestamptz NOT NULL,
   sample_org uuid,
   sample bytea,
-  PRIMARY KEY (source, type)
+  sampled_at timestamptz,
+  PRIMARY KEY (source, type),
+  CONSTRAINT journey_unlisted_sampled_check CHECK ((sample IS NULL) = (sampled_at IS NULL))
 );
 COMMENT ON TABLE journey_unlisted IS
   'Event types that no rule of their mapping names and that were passed by: how often, when, and the first body, redacted by the mapping.';
+COMMENT ON COLUMN journey_unlisted.sampled_at IS 'When the sample was taken: it is deleted rawBodies.retentionDays later.';
 COMMENT ON COLUMN journey_unlisted.sample_org IS 'The organisation of the sample, if its message named one outside of the body.';
 
 DO $access$

@@ -30,7 +30,7 @@ import Testing
   }
 
   @Test func typesThatNoRuleNamesAreCountedWithASample() throws {
-    let unlisted = UnlistedEvents()
+    let unlisted = UnlistedEvents(keepsSamples: true)
     let decoder = InboundDecoder(
       live: LiveMappings(try decoder().mappings), signals: SignalRules(), unlisted: unlisted, clock: SystemClock())
     for _ in 0..<3 {
@@ -46,9 +46,22 @@ import Testing
     #expect(unlisted.removeAll().map(\.count) == [3])
   }
 
+  @Test func withoutSamplesTheyAreOnlyCounted() {
+    let unlisted = UnlistedEvents(keepsSamples: false)
+    for _ in 0..<2 {
+      unlisted.record(source: "s", type: "t", orgID: UUID(), at: Timestamp(seconds: 1)) {
+        Issue.record("nobody asks for the body")
+        return []
+      }
+    }
+    let types = unlisted.removeAll()
+    #expect(types.map(\.count) == [2] && types.map(\.isFirst) == [true])
+    #expect(types.allSatisfy { $0.sample == nil && $0.orgID == nil })
+  }
+
   /// Senders choose the types, so there are never more than a bounded number.
   @Test func typesAreBounded() {
-    let unlisted = UnlistedEvents()
+    let unlisted = UnlistedEvents(keepsSamples: true)
     for n in 0..<1500 {
       unlisted.record(source: "s", type: "t\(n)", orgID: nil, at: Timestamp(seconds: 1)) { Array("{}".utf8) }
     }

@@ -16,7 +16,7 @@ import Testing
 
   @Test func countsAddUpAndTheFirstSampleStays() async throws {
     try await withStores(rules: [DecisionRules()]) { _, worker in
-      let repository = UnlistedRepository(worker: worker)
+      let repository = UnlistedRepository(worker: worker, sampleDays: 30)
       try await repository.add([type("a", 2, at: 0, sample: "one"), type("b", 1, at: 5)])
       try await repository.add([type("a", 3, at: 10, sample: "two"), type("b", 1, at: -5, sample: "later")])
       let types = try await repository.list(source: "stripe", since: nil)
@@ -30,7 +30,7 @@ import Testing
 
   @Test func typesOfASourceAreBoundedAndForgotten() async throws {
     try await withStores(rules: [DecisionRules()]) { _, worker in
-      let repository = UnlistedRepository(worker: worker)
+      let repository = UnlistedRepository(worker: worker, sampleDays: 30)
       try await repository.add((0..<1000).map { type("t\($0)", 1, at: 0) })
       try await repository.add([type("t1", 1, at: 1), type("new", 1, at: 1)])
       let types = try await repository.list(source: nil, since: nil)
@@ -40,6 +40,25 @@ import Testing
       #expect(try await repository.list(source: nil, since: nil).map(\.type).sorted() == ["t1"])
       try await repository.add([type("new", 1, at: 1)])
       #expect(try await repository.list(source: nil, since: nil).map(\.type).sorted() == ["new", "t1"])
+    }
+  }
+
+  @Test func oldSamplesAreDeletedAndTheCountsStay() async throws {
+    try await withStores(rules: [DecisionRules()]) { _, worker in
+      let repository = UnlistedRepository(worker: worker, sampleDays: 30)
+      try await repository.add([type("a", 2, at: 0, sample: "one"), type("b", 1, at: 5, sample: "two")])
+      try await worker.run(
+        "UPDATE journey_unlisted SET sampled_at = now() - interval '1 day' * CASE type WHEN 'a' THEN 31 ELSE 29 END")
+      try await repository.forget()
+      let types = try await repository.list(source: nil, since: nil)
+      #expect(types.map(\.type) == ["b", "a"] && types.map(\.count) == [1, 2])
+      #expect(types.map(\.hasSample) == [true, false])
+      try await repository.add([type("a", 1, at: 10, sample: "three"), type("b", 1, at: 5, sample: "four")])
+      #expect(try await repository.sample(source: "stripe", type: "a") == Array("three".utf8))
+      #expect(try await repository.sample(source: "stripe", type: "b") == Array("two".utf8))
+      // They are turned off.
+      try await UnlistedRepository(worker: worker, sampleDays: 0).forget()
+      #expect(try await repository.list(source: nil, since: nil).map(\.hasSample) == [false, false])
     }
   }
 }

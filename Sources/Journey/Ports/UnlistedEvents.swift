@@ -9,16 +9,22 @@ public struct UnlistedType: Hashable, Sendable {
   public var lastSeen: Timestamp
   /// The organisation of the sample, if the message names one outside of its body.
   public var orgID: UUID?
-  /// The first body with this type that this process saw, redacted by its mapping; nil: stored already, or too large.
+  /// The first body with this type that this process saw, redacted by its mapping; nil: stored already, too large, or
+  /// none is kept.
   public var sample: [UInt8]?
+  /// Whether this process saw the type for the first time.
+  public var isFirst: Bool
 
-  public init(source: String, type: String, count: Int, lastSeen: Timestamp, orgID: UUID?, sample: [UInt8]?) {
+  public init(
+    source: String, type: String, count: Int, lastSeen: Timestamp, orgID: UUID?, sample: [UInt8]?, isFirst: Bool = false
+  ) {
     self.source = source
     self.type = type
     self.count = count
     self.lastSeen = lastSeen
     self.orgID = orgID
     self.sample = sample
+    self.isFirst = isFirst
   }
 }
 
@@ -30,8 +36,8 @@ public final class UnlistedEvents: Sendable {
   }
   private struct State {
     var types: [Key: UnlistedType] = [:]
-    /// The types of which a sample was taken already.
-    var sampled: Set<Key> = []
+    /// The types that were seen already.
+    var seen: Set<Key> = []
     var total = 0
   }
   /// Types that are counted apart. Senders choose them, so their number has to end somewhere.
@@ -41,9 +47,11 @@ public final class UnlistedEvents: Sendable {
   /// In bytes. A larger body is not kept as a sample.
   public static let maxSampleBytes = 64 << 10
 
+  private let keepsSamples: Bool
   private let state = Mutex(State())
 
-  public init() {}
+  /// - Parameter keepsSamples: false: it only counts.
+  public init(keepsSamples: Bool) { self.keepsSamples = keepsSamples }
 
   /// All that were counted since the start.
   public var total: Int { state.withLock(\.total) }
@@ -53,15 +61,15 @@ public final class UnlistedEvents: Sendable {
     state.withLock { state in
       state.total += 1
       var key = Key(source: source, type: type)
-      if !state.sampled.contains(key), state.sampled.count >= Self.maxTypes { key.type = Self.others }
-      let isNew = state.sampled.insert(key).inserted
+      if !state.seen.contains(key), state.seen.count >= Self.maxTypes { key.type = Self.others }
+      let isNew = state.seen.insert(key).inserted
       var entry =
         state.types[key]
         ?? UnlistedType(
-          source: source, type: key.type, count: 0, lastSeen: time, orgID: isNew ? orgID : nil, sample: nil)
-      if isNew {
+          source: source, type: key.type, count: 0, lastSeen: time, orgID: nil, sample: nil, isFirst: isNew)
+      if isNew, keepsSamples {
         let sample = sample()
-        if sample.count <= Self.maxSampleBytes { entry.sample = sample }
+        if sample.count <= Self.maxSampleBytes { (entry.sample, entry.orgID) = (sample, orgID) }
       }
       entry.count += 1
       entry.lastSeen = max(entry.lastSeen, time)
@@ -89,6 +97,7 @@ public final class UnlistedEvents: Sendable {
         later.count += type.count
         later.sample = type.sample ?? later.sample
         later.orgID = type.orgID ?? later.orgID
+        later.isFirst = type.isFirst || later.isFirst
         state.types[key] = later
       }
     }

@@ -32,7 +32,7 @@ struct MappingsUnlisted: Command {
   func execute() async throws {
     let settings = try await common.settings()
     try await settings.withDatabase { worker in
-      let repository = UnlistedRepository(worker: worker)
+      let repository = UnlistedRepository(worker: worker, sampleDays: settings.rawBodies.sampleDays)
       if let sample, let source {
         guard let body = try await repository.sample(source: source, type: sample) else {
           throw Failure(.refusedInput, "no body is kept of \(sample) of the source \(source)")

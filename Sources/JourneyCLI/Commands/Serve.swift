@@ -31,7 +31,7 @@ struct Serve: Command {
     let settings = try await common.settings()
     let rules = try await settings.decisions()
     let mappings = LiveMappings(try await settings.mappings().mappings)
-    let unlisted = UnlistedEvents()
+    let unlisted = UnlistedEvents(keepsSamples: settings.rawBodies.isOn)
     let decoder = settings.decoder(rules, live: mappings, unlisted: unlisted)
     let logger = settings.logger()
     for warning in settings.warnings { logger.warning("\(warning)") }
@@ -147,7 +147,9 @@ private struct Adapter {
     let others: [any Service] =
       [
         notifier, watch, descriptors,
-        UnlistedWatch(unlisted: unlisted, repository: UnlistedRepository(worker: changes[0]), logger: logger),
+        UnlistedWatch(
+          unlisted: unlisted,
+          repository: UnlistedRepository(worker: changes[0], sampleDays: settings.rawBodies.sampleDays), logger: logger),
       ] + (archiver.map { [$0] } ?? []) + (sweep.map { [$0] } ?? [])
     try await serve([pipeline] + probes + others + (api?.services ?? []), pipeline.statistics)
     await api?.close()

@@ -3,6 +3,8 @@ public struct RawBodyOptions: Sendable {
   public let isOn: Bool
   public let retentionDays: Int
   public let keepsIgnored: Bool
+  /// How long samples of unlisted event types are kept; 0: they are not.
+  public var sampleDays: Int { isOn ? retentionDays : 0 }
 
   init(_ read: SettingsReader) {
     isOn = read.boolean(

@@ -16,10 +16,27 @@ public struct StoredUnlistedType: Sendable, Encodable {
 /// The event types that no rule of a mapping names.
 public struct UnlistedRepository: Sendable {
   private let worker: PostgresWorker
+  private let sampleDays: Int
 
-  public init(worker: PostgresWorker) { self.worker = worker }
+  /// - Parameter sampleDays: how long samples are kept; 0: they are not.
+  public init(worker: PostgresWorker, sampleDays: Int) {
+    self.worker = worker
+    self.sampleDays = sampleDays
+  }
 
-  /// Adds what was counted. Types that were not seen for 90 days are deleted.
+  /// Deletes old samples, and types that were not seen for 90 days.
+  public func forget() async throws(StoreError) {
+    try await withStoreErrors {
+      try await worker.perform { connection in try forget(on: connection) }
+    }
+  }
+
+  private func forget(on connection: PostgresConnection) throws(PostgresError) {
+    _ = try connection.execute(Statements.forgetSamples, PostgresParameters { $0.int4(Int32(sampleDays)) })
+    _ = try connection.execute(Statements.forget, PostgresParameters())
+  }
+
+  /// Adds what was counted, and deletes what is old.
   public func add(_ types: [UnlistedType]) async throws(StoreError) {
     let types = types.sorted { ($0.source, $0.type) < ($1.source, $1.type) }
     try await withStoreErrors {
@@ -33,7 +50,7 @@ public struct UnlistedRepository: Sendable {
           $0.byteas(types) { $0.sample }
         }
         _ = try connection.execute(Statements.add, parameters)
-        _ = try connection.execute(Statements.forget, PostgresParameters())
+        try forget(on: connection)
       }
     }
   }
@@ -78,18 +95,25 @@ public struct UnlistedRepository: Sendable {
     static let add = PostgresStatement(
       name: "add_unlisted",
       """
-      INSERT INTO journey_unlisted AS u (source, type, count, first_seen_at, last_seen_at, sample_org, sample)
-      SELECT i.source, i.type, i.count, i.seen_at, i.seen_at, i.org_id, i.sample
+      INSERT INTO journey_unlisted AS u (source, type, count, first_seen_at, last_seen_at, sample_org, sample, sampled_at)
+      SELECT i.source, i.type, i.count, i.seen_at, i.seen_at, i.org_id, i.sample, CASE WHEN i.sample IS NOT NULL THEN now() END
       FROM unnest($1::text[], $2::text[], $3::int8[], $4::timestamptz[], $5::uuid[], $6::bytea[])
         AS i(source, type, count, seen_at, org_id, sample)
       WHERE EXISTS (SELECT FROM journey_unlisted k WHERE k.source = i.source AND k.type = i.type)
         OR (SELECT count(*) FROM journey_unlisted k WHERE k.source = i.source) < 1000
       ON CONFLICT (source, type) DO UPDATE
       SET count = u.count + EXCLUDED.count, last_seen_at = GREATEST(u.last_seen_at, EXCLUDED.last_seen_at),
-        sample_org = CASE WHEN u.sample IS NULL THEN EXCLUDED.sample_org ELSE u.sample_org END, sample = COALESCE(u.sample, EXCLUDED.sample)
+        sample_org = CASE WHEN u.sample IS NULL THEN EXCLUDED.sample_org ELSE u.sample_org END, sample = COALESCE(u.sample, EXCLUDED.sample),
+        sampled_at = CASE WHEN u.sample IS NULL THEN EXCLUDED.sampled_at ELSE u.sampled_at END
       """)
     static let forget = PostgresStatement(
       name: "forget_unlisted", "DELETE FROM journey_unlisted WHERE last_seen_at < now() - interval '90 days'")
+    static let forgetSamples = PostgresStatement(
+      name: "forget_unlisted_samples",
+      """
+      UPDATE journey_unlisted SET sample = NULL, sample_org = NULL, sampled_at = NULL
+      WHERE sampled_at <= now() - $1::int4 * interval '1 day'
+      """)
     static let list = PostgresStatement(
       name: "list_unlisted",
       """
