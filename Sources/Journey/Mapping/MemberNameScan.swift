@@ -51,7 +51,7 @@ struct MemberNameScan: Sendable {
     }
   }
 
-  /// Whether `\u00` follows: any ASCII letter can be written like this.
+  /// Whether `\u00` follows: any ASCII character can be written like this.
   private func isEscapedASCII(_ text: UnsafeBufferPointer<UInt8>, from start: Int) -> Bool {
     start + 2 < text.count && text[start] == 0x75 && text[start + 1] == 0x30 && text[start + 2] == 0x30
   }

@@ -8,7 +8,7 @@ import Testing
   @Test(arguments: [
     #"{"token":1}"#, #"{"a":{"Client_Secret" : 1}}"#, #"{"TOKEN":1}"#, #"{"$Key":1}"#, #"[""token""#,
     #"{"tok","token"}"#,
-    // Letters that are written as numbers.
+    // Characters that are written as numbers.
     #"{"t\u006Fken":1}"#, #"{"\u0074oken":1}"#,
   ])
   func textsThatMayHaveANameAreFound(_ text: String) { #expect(scan.mayOccur(in: Array(text.utf8))) }
