@@ -96,14 +96,14 @@ private struct Silence {
     for number in 0..<count {
       let client = WorkloadClient(
         id: random.uuid(), org: orgs[number % orgs.count], aiScore: Self.aiScore, quietDays: 30,
-        types: ["subscription_renewed"], weight: 1)
+        types: ["invoice_paid"], weight: 1)
       clients.append(client)
       // Two seconds for each round.
       let silentAt = begin + Int64(number) * Int64(rounds) * 2_000_000 / Int64(count)
       for n in 0..<3 {
         events.append(
           WorkloadEvent(
-            id: "silent_\(number)_\(n)", source: "/crm/acme", client: client, type: "subscription_renewed",
+            id: "silent_\(number)_\(n)", source: "/crm/acme", client: client, type: "invoice_paid",
             at: silentAt - 30 * 86_400_000_000 + Int64(n) * 10))
       }
     }

@@ -296,11 +296,3 @@ public struct Mapping: Sendable {
     return text
   }
 }
-
-/// What happens to an element that no rule of a mapping names.
-public enum UnlistedPolicy: String, CaseIterable, Hashable, Sendable {
-  /// It is passed by and counted, and one of its kind is kept as a sample.
-  case count
-  /// It becomes a dead letter.
-  case reject
-}

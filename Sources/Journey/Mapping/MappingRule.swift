@@ -132,3 +132,11 @@ public enum StageRule: Hashable, Sendable {
   /// The stage named by the expression. The element is rejected if the name is none of the nine stages.
   case named(MappingExpression)
 }
+
+/// What happens to an element that no rule of a mapping names.
+public enum UnlistedPolicy: String, CaseIterable, Hashable, Sendable {
+  /// It is passed by and counted, and one of its kind is kept as a sample.
+  case count
+  /// It becomes a dead letter.
+  case reject
+}
