@@ -69,14 +69,3 @@ $access$;
 
 GRANT UPDATE (id, client_id, stage, event_type, metadata, occurred_at, sets_stage, min_stage, acted_by, voided_at, voided_by)
   ON client_journey_events TO journey_adapter;
-
--- When two clients become one, the stage until the next evaluation is that of the events that count.
-DO $merge$
-DECLARE
-  definition text := pg_get_functiondef('journey_merge_clients(uuid, uuid, uuid)'::regprocedure);
-  counting text := replace(definition, 'AND occurred_at BETWEEN', 'AND voided_at IS NULL AND occurred_at BETWEEN');
-BEGIN
-  IF counting = definition THEN RAISE EXCEPTION 'journey_merge_clients is not as 126 made it'; END IF;
-  EXECUTE counting;
-END
-$merge$;

@@ -126,12 +126,12 @@ BEGIN
   UPDATE [journey_client_state] s
   SET summary = '', stage = latest.stage, stage_at = latest.occurred_at, last_event_at = (
       SELECT max(occurred_at) FROM [client_journey_events]
-      WHERE client_id = v_into AND occurred_at BETWEEN '0001-01-01' AND '9999-12-31'),
+      WHERE client_id = v_into AND voided_at IS NULL AND occurred_at BETWEEN '0001-01-01' AND '9999-12-31'),
     updated_at = now()
   FROM (SELECT 1) one
   LEFT JOIN LATERAL (
     SELECT stage, occurred_at FROM [client_journey_events]
-    WHERE client_id = v_into AND sets_stage AND occurred_at BETWEEN '0001-01-01' AND '9999-12-31'
+    WHERE client_id = v_into AND sets_stage AND voided_at IS NULL AND occurred_at BETWEEN '0001-01-01' AND '9999-12-31'
     ORDER BY occurred_at DESC, source_event_id DESC LIMIT 1) latest ON true
   WHERE s.client_id = v_into;
   -- Two members of a group may have become its only one.
@@ -223,12 +223,12 @@ BEGIN
   UPDATE [journey_client_state] s
   SET summary = '', stage = latest.stage, stage_at = latest.occurred_at, last_event_at = (
       SELECT max(e.occurred_at) FROM [client_journey_events] e
-      WHERE e.client_id = s.client_id AND e.occurred_at BETWEEN '0001-01-01' AND '9999-12-31'),
+      WHERE e.client_id = s.client_id AND e.voided_at IS NULL AND e.occurred_at BETWEEN '0001-01-01' AND '9999-12-31'),
     updated_at = now()
   FROM [journey_client_state] t
   LEFT JOIN LATERAL (
     SELECT e.stage, e.occurred_at FROM [client_journey_events] e
-    WHERE e.client_id = t.client_id AND e.sets_stage AND e.occurred_at BETWEEN '0001-01-01' AND '9999-12-31'
+    WHERE e.client_id = t.client_id AND e.sets_stage AND e.voided_at IS NULL AND e.occurred_at BETWEEN '0001-01-01' AND '9999-12-31'
     ORDER BY e.occurred_at DESC, e.source_event_id DESC LIMIT 1) latest ON true
   WHERE s.client_id = t.client_id AND t.client_id IN (p_client, v_root);
   IF p_apart THEN
@@ -351,3 +351,6 @@ BEGIN
     journey_require_origins(uuid[], uuid[]) TO journey_adapter;
 END
 $access$;
+
+-- A remap that moves an event to another client says of which merged client it is.
+GRANT UPDATE (origin_id) ON client_journey_events TO journey_adapter;
