@@ -37,8 +37,6 @@ public struct Recompute: Sendable {
   /// How many times locked clients are retried, with `pause` before each time.
   public var rounds = 10
   public var pause = Duration.seconds(1)
-  /// The run stops after this many refused clients, because the cause is then not the clients.
-  private static let maxFailures = 20
 
   public init() {}
 
@@ -96,45 +94,31 @@ public struct Recompute: Sendable {
   private func comeBack(
     to held: [RecomputeClient], _ store: PostgresEventStore, _ progress: inout Progress, _ report: (Progress) -> Void
   ) async throws(StoreError) {
-    var rest = held
-    for _ in 0..<rounds where !rest.isEmpty {
-      try? await Task.sleep(for: pause)
-      guard !Task.isCancelled else { return }
-      var left: [RecomputeClient] = []
-      for start in stride(from: 0, to: rest.count, by: limit) {
-        left += try await apply(Array(rest[start..<min(start + limit, rest.count)]), store, &progress)
-      }
-      rest = left
-      progress.held = rest.count
-      progress.isComplete = rest.isEmpty && !Task.isCancelled
+    guard !held.isEmpty else { return }
+    let rest = try await work.tryAgain(held) { clients throws(StoreError) in
+      try await apply(clients, store, &progress)
+    } report: {
+      progress.held = $0
       report(progress)
     }
+    progress.isComplete = rest.isEmpty && !Task.isCancelled
   }
 
-  /// Halves the page on an error, so that a refused client does not stop the others.
+  private var work: HeldWork { HeldWork(limit: limit, rounds: rounds, pause: pause) }
+
   private func apply(
     _ clients: [RecomputeClient], _ store: PostgresEventStore, _ progress: inout Progress
   ) async throws(StoreError) -> [RecomputeClient] {
-    do throws(StoreError) {
+    try await work.apply(clients) { client, error in
+      progress.failed.append((client.id, error.description))
+      return progress.failed.count
+    } _: { clients throws(StoreError) in
       let result = try await store.recompute(clients, publishes: publishes, isRehearsal: isRehearsal)
       progress.changed += result.changed
       progress.refreshed += result.refreshed
       progress.actions += result.actions
       return result.held
-    } catch {
-      switch error.kind {
-      case .contended: return clients
-      case .transient: throw error
-      case .poison, .permanent:
-        guard clients.count == 1 else { break }
-        progress.failed.append((clients[0].id, error.description))
-        guard progress.failed.count < Self.maxFailures else { throw error }
-        return []
-      }
     }
-    let middle = clients.count / 2
-    return try await apply(Array(clients[..<middle]), store, &progress)
-      + apply(Array(clients[middle...]), store, &progress)
   }
 }
 

@@ -44,7 +44,6 @@ public struct EventRemap: Sendable {
   /// How many times locked clients are retried, with `pause` before each time.
   public var rounds = 10
   public var pause = Duration.seconds(1)
-  private static let maxFailures = 20
 
   public init(source: String, author: EventChangeAuthor) {
     self.source = source
@@ -115,31 +114,20 @@ public struct EventRemap: Sendable {
     progress.held += rest.count
   }
 
-  /// Halves on an error, so that a refused message does not stop the others.
   private func apply(
     _ items: [RemapItem], of batch: UUID, _ store: PostgresEventStore, _ progress: inout Progress
   ) async throws(StoreError) -> [RemapItem] {
-    do throws(StoreError) {
+    try await HeldWork(limit: limit, rounds: rounds, pause: pause).apply(items) { item, error in
+      let id = item.events.first?.event.sourceEventID ?? "a message without events"
+      progress.failed.append("\(id): \(error)")
+      return progress.failed.count
+    } _: { items throws(StoreError) in
       let result = try await store.remap(items, of: batch, self)
       progress.counts.add(result.counts)
       let space = max(0, maxDifferences - progress.differences.count)
       progress.differences += result.differences.prefix(space)
       return result.held
-    } catch {
-      switch error.kind {
-      case .contended: return items
-      case .transient: throw error
-      case .poison, .permanent:
-        guard items.count == 1 else { break }
-        let id = items[0].events.first?.event.sourceEventID ?? "a message without events"
-        progress.failed.append("\(id): \(error)")
-        guard progress.failed.count < Self.maxFailures else { throw error }
-        return []
-      }
     }
-    let middle = items.count / 2
-    return try await apply(Array(items[..<middle]), of: batch, store, &progress)
-      + apply(Array(items[middle...]), of: batch, store, &progress)
   }
 
   private func items(
@@ -157,10 +145,6 @@ public struct EventRemap: Sendable {
       else { continue }
       if message.readsRedacted {
         progress.counts.redacted += 1
-        continue
-      }
-      if message.events.contains(where: { $0.event.client.namesOnlyGroup || !$0.event.client.alternatives.isEmpty }) {
-        progress.counts.unresolved += 1
         continue
       }
       let events = message.events.filter { orgID == nil || $0.event.orgID == orgID }
@@ -221,14 +205,17 @@ extension PostgresEventStore {
         // Where a client was split meanwhile, its events are looked up again.
         try contending(on: ["55P03", "40001"]) { () throws(PostgresError) in
           let commit = abandonedCommit(on: connection)
+          let (resolved, unresolved) = try commit.resolvingReferences(items)
           // Clients are created for all of the messages, so first those that matter are selected.
-          let items =
+          let selected =
             try remap.clientID.map { id throws(PostgresError) in
-              try commit.items(items, ofClient: id, orgID: remap.orgID)
-            } ?? items
-          return try commit.remap(
-            items, of: batch, source: remap.source, orgID: remap.orgID, clientID: remap.clientID, by: remap.author,
+              try commit.items(resolved, ofClient: id, orgID: remap.orgID)
+            } ?? resolved
+          var result = try commit.remap(
+            selected, of: batch, source: remap.source, orgID: remap.orgID, clientID: remap.clientID, by: remap.author,
             publishes: remap.publishes, isRehearsal: remap.isRehearsal)
+          result.counts.unresolved += unresolved
+          return result
         }
       }
     }

@@ -13,6 +13,8 @@ public struct EventVoiding: Sendable {
     public var actions = 0
     /// Events of clients that are still locked.
     public var held = 0
+    /// Events that the database refuses to change, with the reasons.
+    public var failed: [String] = []
     public var isComplete = false
   }
 
@@ -59,33 +61,29 @@ public struct EventVoiding: Sendable {
   private func comeBack(
     to held: [EventToChange], _ store: PostgresEventStore, _ progress: inout Progress, _ report: (Progress) -> Void
   ) async throws(StoreError) {
-    var rest = held
-    for _ in 0..<rounds where !rest.isEmpty {
-      try? await Task.sleep(for: pause)
-      guard !Task.isCancelled else { return }
-      var left: [EventToChange] = []
-      for start in stride(from: 0, to: rest.count, by: limit) {
-        left += try await apply(Array(rest[start..<min(start + limit, rest.count)]), store, &progress)
-      }
-      rest = left
-      progress.held = rest.count
+    let rest = try await work.tryAgain(held) { events throws(StoreError) in
+      try await apply(events, store, &progress)
+    } report: {
+      progress.held = $0
       report(progress)
     }
     progress.isComplete = rest.isEmpty
   }
 
+  private var work: HeldWork { HeldWork(limit: limit, rounds: rounds, pause: pause) }
+
   private func apply(
     _ events: [EventToChange], _ store: PostgresEventStore, _ progress: inout Progress
   ) async throws(StoreError) -> [EventToChange] {
-    do throws(StoreError) {
+    try await work.apply(events) { event, error in
+      progress.failed.append("\(event.id): \(error)")
+      return progress.failed.count
+    } _: { events throws(StoreError) in
       let result = try await store.change(events, self)
       progress.events += result.events
       progress.clients += result.outcome.changed
       progress.actions += result.outcome.actions
       return result.held
-    } catch {
-      guard error.kind == .contended else { throw error }
-      return events
     }
   }
 }

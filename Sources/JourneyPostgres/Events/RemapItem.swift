@@ -35,8 +35,8 @@ public struct RemapCounts: Sendable {
   public var rejected: [String: Int] = [:]
   /// Messages whose rules read what was redacted before they were kept. They are left as they are.
   public var redacted = 0
-  /// Messages with an event that names a group alone, or several ids of which the known one counts. Whose it is depends
-  /// on what is known at a time, so they are left as they are.
+  /// Messages with an event for a group of which nobody is known to get it, or for a client that another event of the
+  /// same run makes known. They are left as they are.
   public var unresolved = 0
   /// Events that a person has voided. They stay void.
   public var voided = 0

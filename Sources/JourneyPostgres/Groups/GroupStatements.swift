@@ -16,15 +16,37 @@ enum GroupStatements {
           AND COALESCE(s.merged_into, m.client_id) <> f.id)))
     """
 
-  /// The positions of the references that name a known client.
+  /// The positions of the references that name a known client, with what it is today.
   static let findKnown = PostgresStatement(
     name: "find_known_references",
     """
-    SELECT i.position
-    FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[]) WITH ORDINALITY AS i(org_id, source, client_id, external_id, position)
-    WHERE EXISTS (SELECT FROM contacts c WHERE c.id = i.client_id AND c.org_id = i.org_id)
+    SELECT position, client_id FROM (
+      SELECT i.position, COALESCE(
+        (SELECT COALESCE(s.merged_into, c.id) FROM contacts c LEFT JOIN journey_client_state s ON s.client_id = c.id
+          WHERE c.id = i.client_id AND c.org_id = i.org_id),
+        (SELECT d.client_id FROM journey_identities d
+          WHERE d.org_id = i.org_id AND d.source = i.source AND d.external_id = i.external_id)) AS client_id
+      FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[]) WITH ORDINALITY AS i(org_id, source, client_id, external_id, position)) k
+    WHERE client_id IS NOT NULL
+    """)
+
+  /// The clients of stored events, with the positions of their keys. Of an event for a group only if its client is the
+  /// group's owner or a member.
+  static let findOwners = PostgresStatement(
+    name: "find_clients_of_events",
+    """
+    SELECT i.position, e.client_id
+    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[])
+      WITH ORDINALITY AS i(org_id, source, source_event_id, group_id, position)
+    JOIN client_journey_events e ON e.org_id = i.org_id AND e.source = i.source AND e.source_event_id = i.source_event_id
+    WHERE i.group_id IS NULL
       OR EXISTS (
-        SELECT FROM journey_identities d WHERE d.org_id = i.org_id AND d.source = i.source AND d.external_id = i.external_id)
+        SELECT FROM journey_groups g
+        WHERE g.org_id = i.org_id AND g.source = i.source AND g.group_id = i.group_id AND g.owner_id = e.client_id)
+      OR EXISTS (
+        SELECT FROM journey_group_members m LEFT JOIN journey_client_state s ON s.client_id = m.client_id
+        WHERE m.org_id = i.org_id AND m.source = i.source AND m.group_id = i.group_id
+          AND COALESCE(s.merged_into, m.client_id) = e.client_id)
     """)
 
   /// The clients that get the events of groups, with the positions of the groups.

@@ -17,36 +17,54 @@ struct ReferenceChoice {
     events.contains { !$0.event.client.alternatives.isEmpty || $0.event.client.namesOnlyGroup }
   }
 
-  init(_ events: [IncomingEvent], _ mode: GroupEvents, on connection: PostgresConnection) throws(PostgresError) {
+  /// - Parameter keepsOwners: whether an event that is stored stays with its client as long as it may be meant.
+  init(
+    _ events: [IncomingEvent], _ mode: GroupEvents, keepsOwners: Bool = false, on connection: PostgresConnection
+  ) throws(PostgresError) {
     let several = events.indices.filter { !events[$0].event.client.alternatives.isEmpty }
     let ofGroups = events.indices.filter { events[$0].event.client.namesOnlyGroup }
     let candidates = several.flatMap { index in
       events[index].event.client.candidates.map { (event: events[index].event, id: $0) }
     }
-    let answers = try connection.pipeline([
-      (.begin, PostgresParameters()),
-      (GroupStatements.findKnown, Self.parameters(candidates)),
-      (GroupStatements.findTargets, Self.parameters(mode == .owner ? ofGroups.map { events[$0].event } : [])),
-      (.commit, PostgresParameters()),
-    ])
-    var known: Set<Int> = []
-    for row in 0..<answers[1].rowCount { known.insert(Int(try answers[1].int64(row, 0)) - 1) }
+    let stored = keepsOwners ? several + ofGroups : []
+    let keys = PostgresParameters {
+      $0.uuids(stored) { events[$0].event.orgID }
+      $0.texts(stored) { events[$0].event.source }
+      $0.texts(stored) { events[$0].event.sourceEventID }
+      $0.texts(stored) { events[$0].event.client.namesOnlyGroup ? events[$0].event.client.group : nil }
+    }
+    let owned = keepsOwners ? [(GroupStatements.findOwners, keys)] : []
+    let answers = try connection.pipeline(
+      [
+        (.begin, PostgresParameters()),
+        (GroupStatements.findKnown, Self.parameters(candidates)),
+        (GroupStatements.findTargets, Self.parameters(mode == .owner ? ofGroups.map { events[$0].event } : [])),
+      ] + owned + [(.commit, PostgresParameters())])
+    var known: [Int: UUID] = [:]
+    for row in 0..<answers[1].rowCount {
+      known[Int(try answers[1].int64(row, 0)) - 1] = try answers[1].uuid(row, 1)
+    }
     var targets: [Int: UUID] = [:]
     for row in 0..<answers[2].rowCount {
       targets[ofGroups[Int(try answers[2].int64(row, 0)) - 1]] = try answers[2].uuidIfPresent(row, 1)
     }
-    choose(events, known, targets, mode)
+    var owners: [Int: UUID] = [:]
+    for row in 0..<(keepsOwners ? answers[3].rowCount : 0) {
+      owners[stored[Int(try answers[3].int64(row, 0)) - 1]] = try answers[3].uuid(row, 1)
+    }
+    choose(events, known, targets, owners, mode)
   }
 
   private mutating func choose(
-    _ events: [IncomingEvent], _ known: Set<Int>, _ targets: [Int: UUID], _ mode: GroupEvents
+    _ events: [IncomingEvent], _ known: [Int: UUID], _ targets: [Int: UUID], _ owners: [Int: UUID],
+    _ mode: GroupEvents
   ) {
     var offset = 0
     var mentioned: Set<Mention> = []
     for (index, incoming) in events.enumerated() {
       var client = incoming.event.client
       if client.namesOnlyGroup {
-        if let target = targets[index] {
+        if let target = owners[index] ?? targets[index] {
           (client.id, client.group) = (target, nil)
           chosen.append((index, incoming.refering(to: client)))
         } else if mode == .reject {
@@ -58,7 +76,9 @@ struct ReferenceChoice {
       }
       if !client.alternatives.isEmpty {
         let ids = client.candidates
-        let first = ids.indices.first { known.contains(offset + $0) }
+        let first =
+          owners[index].flatMap { owner in ids.indices.first { known[offset + $0] == owner } }
+          ?? ids.indices.first { known[offset + $0] != nil }
         offset += ids.count
         if first == nil, ids.dropFirst().contains(where: { mentioned.contains(Mention(incoming.event, $0)) }) {
           later.append(index)
