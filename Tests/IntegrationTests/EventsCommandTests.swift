@@ -87,7 +87,7 @@ import Testing
       // Without a terminal nobody can confirm.
       _ = try await events("remap", "--source", "abacus", status: 65)
       #expect(try await environment.number("SELECT count(*) FROM journey_event_changes") == 0)
-      let done = try await remap("--yes", "--why", "won deals")
+      let done = try await remap("--yes", "--reason", "won deals")
       #expect(done.complete && done.changed == 2 && done.new == 1 && done.actions == 0)
       let again = try await remap("--yes")
       #expect(again.unchanged == 3 && again.changed + again.new + again.gone == 0)
@@ -100,12 +100,12 @@ import Testing
       #expect(try await environment.rows("SELECT stage FROM journey_client_state") == [["churn_risk"]])
       #expect(try await environment.number("SELECT count(*) FROM journey_actions") == actions)
 
-      _ = try await events("void", "--source", "abacus", "--event", "e2", "--why", "a test", "--yes")
+      _ = try await events("void", "--source", "abacus", "--event", "e2", "--reason", "a test", "--yes")
       try await environment.publish([Self.message("y", 2)])
       try await environment.settles(events: 3, program)
       #expect(try await environment.rows(rows) == [wanted[0], wanted[2]])
       #expect(try await events("list", "--source", "abacus", "--voided").contains("note_added"))
-      _ = try await events("restore", "--source", "abacus", "--why", "no test", "--yes")
+      _ = try await events("restore", "--source", "abacus", "--reason", "no test", "--yes")
       #expect(try await environment.rows(rows) == wanted)
       let audit =
         "SELECT action, actor, why FROM journey_event_changes GROUP BY run, action, actor, why ORDER BY min(id)"

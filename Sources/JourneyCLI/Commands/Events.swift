@@ -4,7 +4,6 @@ import Journey
 import JourneyAMQP
 import JourneyConfiguration
 import JourneyPostgres
-import UnixSignals
 import Glibc
 
 /// `journey events …`
@@ -140,27 +139,5 @@ struct EventChangeOptions: ParsableArguments {
     }
     Output.write("\(question) [y/N] ", to: 2)
     return ["y", "yes"].contains(readLine()?.trimmingCharacters(in: .whitespaces).lowercased() ?? "")
-  }
-
-  /// Runs work on an event store until it ends or a signal comes.
-  func withStore<Value: Sendable>(
-    _ settings: JourneyConfiguration.Settings, _ rules: DecisionRules,
-    _ body: @escaping @Sendable (PostgresEventStore) async throws -> Value
-  ) async throws -> Value {
-    let decider = Decider(rules: rules, message: ActionEvent.message)
-    let store = try await failing(.failed) {
-      try await PostgresEventStore.open(
-        settings.database(role: settings.workingRole), workers: 1, decider: decider, clock: SystemClock())
-    }
-    let work = Task { try await body(store) }
-    let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm, .sighup)
-    let interruption = Task {
-      for await _ in signals { work.cancel() }
-    }
-    let result = await work.result
-    interruption.cancel()
-    Output.endProgress()
-    await store.close()
-    return try result.get()
   }
 }

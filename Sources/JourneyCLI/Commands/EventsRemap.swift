@@ -34,11 +34,11 @@ struct EventsRemap: Command {
   @Option(help: ArgumentHelp("Continue after this batch of messages.", valueName: "id"))
   var after: String?
   @Option(help: "The reason, for the record.")
-  var why: String?
+  var reason: String?
   @OptionGroup var options: EventChangeOptions
 
   func execute() async throws {
-    var remap = EventRemap(source: source, author: options.author(why: why))
+    var remap = EventRemap(source: source, author: options.author(why: reason))
     remap.since = try since.map { try DeadLetterFilterOptions.time($0, "--since") }
     remap.until = try until.map { try DeadLetterFilterOptions.time($0, "--until") } ?? SystemClock().now()
     remap.orgID = try org.map { try Input.id($0, "--org", of: "an organisation") }
@@ -68,7 +68,7 @@ struct EventsRemap: Command {
     _ remap: EventRemap, _ settings: JourneyConfiguration.Settings, _ rules: DecisionRules, _ mapper: RawMessageReader
   ) async throws -> EventRemap.Progress {
     do {
-      return try await options.withStore(settings, rules) { store in
+      return try await settings.withStore(rules) { store in
         try await remap.run(on: store, mapper: mapper) { Output.progress(Self.text($0.counts)) }
       }
     } catch let stopped as EventRemap.Stopped {
@@ -134,7 +134,7 @@ struct EventsRemap: Command {
     }
     if counts.unresolved > 0 {
       Output.line(
-        "left as stored, because it depends on what is known whose they are: \(counts.unresolved.of("message"))")
+        "left as stored, because nobody is known yet whose they are: \(counts.unresolved.of("message"))")
     }
     if counts.voided > 0 { Output.line("voided by a person, and left so: \(counts.voided.of("event"))") }
     if progress.unreadable > 0 { Output.line("not readable by this version: \(progress.unreadable.of("message"))") }

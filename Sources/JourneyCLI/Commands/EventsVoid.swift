@@ -14,8 +14,7 @@ struct EventsVoid: Command {
       """)
 
   @OptionGroup var selection: EventSelectionOptions
-  @Option(help: "The reason, for the record.")
-  var why: String
+  @OptionGroup var reason: ReasonOption
   @OptionGroup var options: EventChangeOptions
 
   func execute() async throws {
@@ -24,7 +23,7 @@ struct EventsVoid: Command {
       throw Failure(.refusedInput, "select events by --source, and further by --type, --since, … or by --event")
     }
     selection.isVoided = false
-    try await options.change(selection, restores: false, why: why)
+    try await options.change(selection, restores: false, why: reason.text())
   }
 }
 
@@ -42,8 +41,7 @@ struct EventsRestore: Command {
     name: .long,
     help: ArgumentHelp("Only what this change voided: voidedBy of journey events list --json.", valueName: "number"))
   var change: Int64?
-  @Option(help: "The reason, for the record.")
-  var why: String
+  @OptionGroup var reason: ReasonOption
   @OptionGroup var options: EventChangeOptions
 
   func execute() async throws {
@@ -53,15 +51,12 @@ struct EventsRestore: Command {
     }
     selection.changeID = change
     selection.isVoided = true
-    try await options.change(selection, restores: true, why: why)
+    try await options.change(selection, restores: true, why: reason.text())
   }
 }
 
 extension EventChangeOptions {
   fileprivate func change(_ selection: EventSelection, restores: Bool, why: String) async throws {
-    guard !why.allSatisfy(\.isWhitespace) else {
-      throw Failure(.refusedInput, "--why is empty: give a reason, for the record")
-    }
     let settings = try await common.settings()
     let verb = restores ? "restore" : "void"
     let groups = try await settings.withDatabase {
@@ -77,7 +72,7 @@ extension EventChangeOptions {
     var voiding = EventVoiding(selection, restores: restores, author: author(why: why))
     voiding.publishes = publish
     let participle = restores ? "restored" : "voided"
-    let progress = try await withStore(settings, try await settings.decisions()) { [voiding] store in
+    let progress = try await settings.withStore(try await settings.decisions()) { [voiding] store in
       try await voiding.run(on: store) { Output.progress("\($0.events) of \(count) \(participle)") }
     }
     if output.json {
@@ -86,6 +81,10 @@ extension EventChangeOptions {
       Output.line(
         "\(progress.events.of("event")) \(participle), \(progress.clients.of("outcome")) of clients changed"
           + (publish ? ", \(progress.actions.of("action")) to be published" : ""))
+    }
+    for failure in progress.failed { Output.error("journey: not changed: event \(failure)") }
+    guard progress.failed.isEmpty else {
+      throw Failure(.failed, "the database refuses to change \(progress.failed.count.of("event")), see above")
     }
     guard progress.isComplete else {
       let why = progress.held > 0 ? "\(progress.held.of("event")) locked by another session" : "interrupted"

@@ -30,8 +30,7 @@ struct Map: Command {
   @Option(help: ArgumentHelp("A header of the message.", valueName: "name=value"))
   var header: [String] = []
 
-  @Option(help: ArgumentHelp("A directory of mapping files, instead of mappings.directories.", valueName: "path"))
-  var directory: [String] = []
+  @OptionGroup var files: MappingFileOptions
 
   @Flag(help: "Map what the vendor marks as a test like everything else.")
   var testTraffic = false
@@ -65,7 +64,7 @@ struct Map: Command {
 
   private func once(_ settings: JourneyConfiguration.Settings) async throws {
     // A mistake in the file of another source is no obstacle here.
-    let survey = MappingLoader.survey(directories: directory.isEmpty ? settings.mappingDirectories : directory)
+    let survey = MappingLoader.survey(directories: files.directories(settings))
     let tenants = try await settings.tenants()
     guard survey.broken[source] == nil, let mapping = survey.catalog.with(tenants: tenants)[source] else {
       throw Failure(survey.broken[source] == nil ? .refusedInput : .settings, survey.message(aboutSource: source))

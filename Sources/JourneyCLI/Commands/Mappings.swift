@@ -24,8 +24,7 @@ struct MappingsCheck: Command {
       ignore without a type.
       """)
 
-  @Option(help: ArgumentHelp("A directory of mapping files, instead of mappings.directories.", valueName: "path"))
-  var directory: [String] = []
+  @OptionGroup var files: MappingFileOptions
 
   @Flag(help: "Also list the rules that may match the same body.")
   var overlaps = false
@@ -34,7 +33,7 @@ struct MappingsCheck: Command {
 
   func execute() async throws {
     let settings = try await common.settings()
-    let directories = directory.isEmpty ? settings.mappingDirectories : directory
+    let directories = files.directories(settings)
     let found = MappingLoader.survey(directories: directories)
     var problems = (found.problems + found.refusals).map { "\($0)" }
     if let tenants = settings.tenantsFile {
@@ -73,5 +72,15 @@ struct MappingsNew: Command {
       throw Failure(.refusedInput, "\(file) is not valid JSON")
     }
     Output.line(MappingDraft(document, source: source).text)
+  }
+}
+
+/// Which mapping files a command reads.
+struct MappingFileOptions: ParsableArguments {
+  @Option(help: ArgumentHelp("A directory of mapping files, instead of mappings.directories.", valueName: "path"))
+  var directory: [String] = []
+
+  func directories(_ settings: JourneyConfiguration.Settings) -> [String] {
+    directory.isEmpty ? settings.mappingDirectories : directory
   }
 }

@@ -22,8 +22,7 @@ struct MappingsCoverage: Command {
   @Option(help: "The source of the bodies. Default: the name of each body's folder.")
   var source: String?
 
-  @Option(help: ArgumentHelp("A directory of mapping files, instead of mappings.directories.", valueName: "path"))
-  var directory: [String] = []
+  @OptionGroup var files: MappingFileOptions
 
   @Flag(help: "Map what the vendor marks as a test like everything else.")
   var testTraffic = false
@@ -61,10 +60,9 @@ struct MappingsCoverage: Command {
 
   func execute() async throws {
     let settings = try await common.settings()
-    let mappings =
-      directory.isEmpty
-      ? try await settings.mappings()
-      : try await failing(.settings) { try MappingLoader.load(directories: directory) }
+    let mappings = try await failing(.settings) {
+      try MappingLoader.load(directories: files.directories(settings)).with(tenants: try await settings.tenants())
+    }
     var tallies: [String: Tally] = [:]
     var failures: [String] = []
     for (path, source) in try bodies() {

@@ -11,8 +11,7 @@ struct MappingsTest: Command {
 
   @Argument(help: "The sources to test. Default: all.") var sources: [String] = []
 
-  @Option(help: ArgumentHelp("A directory of mapping files, instead of mappings.directories.", valueName: "path"))
-  var directory: [String] = []
+  @OptionGroup var files: MappingFileOptions
 
   @Flag(help: "Also fail if a rule makes an event in no test, or a source has no tests.")
   var strict = false
@@ -22,7 +21,7 @@ struct MappingsTest: Command {
 
   func execute() async throws {
     let settings = try await common.settings()
-    let directories = directory.isEmpty ? settings.mappingDirectories : directory
+    let directories = files.directories(settings)
     let rules = try await settings.decisions()
     let survey = MappingLoader.survey(directories: directories)
     for source in sources where survey.catalog[source] == nil {

@@ -4,7 +4,6 @@ import Journey
 import JourneyConfiguration
 import JourneyAMQP
 import JourneyPostgres
-import UnixSignals
 
 /// `journey recompute`
 struct RecomputeCommand: Command {
@@ -47,25 +46,12 @@ struct RecomputeCommand: Command {
   }
 
   private func run(_ recompute: Recompute, _ settings: JourneyConfiguration.Settings) async throws {
-    let decider = Decider(rules: try await settings.decisions(), message: ActionEvent.message)
-    let store = try await failing(.failed) {
-      try await PostgresEventStore.open(
-        settings.database(role: settings.workingRole), workers: 1, decider: decider, groupEvents: settings.groupEvents,
-        clock: SystemClock())
-    }
-    let work = Task { try await recompute.run(on: store) { Output.progress(text($0)) } }
-    let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm, .sighup)
-    let interruption = Task {
-      for await _ in signals { work.cancel() }
-    }
-    let result = await work.result
-    interruption.cancel()
-    Output.endProgress()
-    await store.close()
-    switch result {
-    case .success(let progress): try end(progress)
-    case .failure(let error):
-      guard let stopped = error as? Recompute.Stopped else { throw error }
+    do {
+      try end(
+        try await settings.withStore(try await settings.decisions()) { store in
+          try await recompute.run(on: store) { Output.progress(text($0)) }
+        })
+    } catch let stopped as Recompute.Stopped {
       show(stopped.progress)
       let status: Failure.Status = stopped.error.kind == .transient ? .unavailable : .failed
       throw Failure(status, "the database refuses the work: \(stopped.error). \(howToContinue(stopped.progress))")

@@ -1,8 +1,11 @@
 import AMQPClient
 import DeadLetters
-import JourneyConfiguration
+import Journey
 import JourneyAMQP
+import JourneyConfiguration
+import JourneyPostgres
 import PostgresClient
+import UnixSignals
 
 /// From the settings of a process to those of its parts.
 extension Settings {
@@ -67,6 +70,27 @@ extension Settings {
 
 /// Connections for as long as a body runs.
 extension Settings {
+  /// Runs work on an event store until it ends or a signal cancels it.
+  func withStore<Value: Sendable>(
+    _ rules: DecisionRules, _ body: @escaping @Sendable (PostgresEventStore) async throws -> Value
+  ) async throws -> Value {
+    let decider = Decider(rules: rules, message: ActionEvent.message)
+    let store = try await failing(.failed) {
+      try await PostgresEventStore.open(
+        database(role: workingRole), workers: 1, decider: decider, groupEvents: groupEvents, clock: SystemClock())
+    }
+    let work = Task { try await body(store) }
+    let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm, .sighup)
+    let interruption = Task {
+      for await _ in signals { work.cancel() }
+    }
+    let result = await work.result
+    interruption.cancel()
+    Output.endProgress()
+    await store.close()
+    return try result.get()
+  }
+
   func withAdmin<Value>(_ body: (AMQPAdmin) async throws -> Value) async throws -> Value {
     try await AMQPAdmin.with(try broker("topology"), body)
   }
