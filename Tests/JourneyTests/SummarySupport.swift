@@ -66,7 +66,7 @@ struct HistoryEvent: Hashable {
     signals.isTicketOpened = random.chance(0.3)
     signals.isOwn = random.chance(0.5)
     signals.kind = UInt32.random(in: 0..<3, using: &random)
-    if signals.isTicketOpened, random.chance(0.2) { signals.naturalKey = random.pick(["k1", "k2"]) }
+    if signals.isTicketOpened, random.chance(0.2) { signals.naturalKey = random.pick([1, 2]) }
     signals.isOverdueNotice = random.chance(0.1)
     if random.chance(0.2) { signals.progress = random.pick([.advanced, .delayed]) }
     if random.chance(0.2) { signals.usage = Double(Int.random(in: 0...100, using: &random)) }

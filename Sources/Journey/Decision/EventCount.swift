@@ -1,6 +1,6 @@
-/// Counts events that several sources may tell.
+/// Counts events that several sources may report.
 ///
-/// Of each type the most that one source tells counts, because the sources may tell of the same things: a ticket that
+/// Of each type the most that one source reports counts, because the sources may report the same things: a ticket that
 /// a support system and a CRM both report is one ticket. Things with a natural key count once for each key.
 struct EventCount {
   typealias Entries = RandomAccessCollection<ClientSummary.Entry>
@@ -11,28 +11,24 @@ struct EventCount {
 
   func count(_ entries: some Entries) -> Int {
     guard isAmbiguous(entries) else { return entries.count }
-    return Dictionary(grouping: entries, by: \.kind).values.reduce(0) { total, ofKind in
-      let bySource = Dictionary(grouping: ofKind, by: \.stamp.source).values
-      let largest = bySource.map { entries in
-        Set(entries.compactMap(\.naturalKey)).count + entries.count { $0.naturalKey == nil }
-      }.max()
-      return total + max(largest ?? 0, Set(ofKind.compactMap(\.naturalKey)).count)
-    }
+    var tally = Tally()
+    for entry in entries { tally.add(entry) }
+    return tally.total
   }
 
   /// The entry with which the count reaches a number, newest first; nil if it does not.
   func deciding(_ number: Int, among entries: some Entries) -> ClientSummary.Entry? {
     guard entries.count >= number else { return nil }
     let shortest = entries.prefix(number)
-    if count(shortest) >= number { return shortest.last }
-    for length in stride(from: number + 1, through: entries.count, by: 1) {
-      let entries = entries.prefix(length)
-      if count(entries) >= number { return entries.last }
+    if !isAmbiguous(shortest) { return shortest.last }
+    var tally = Tally()
+    return entries.first { entry in
+      tally.add(entry)
+      return tally.total >= number
     }
-    return nil
   }
 
-  /// Says how many each source tells, if that is not simply the sum.
+  /// Says how many each source reports, if that is not simply the sum.
   func explain(_ entries: some Entries, into text: inout ByteWriter) {
     guard count(entries) != entries.count else { return }
     let bySource = Dictionary(grouping: entries, by: \.stamp.source).sorted { $0.key.precedesByBytes($1.key) }
@@ -43,7 +39,7 @@ struct EventCount {
       text.append(" ")
       text.append(decimal: Int64(entries.count))
     }
-    text.append("; what several tell counts once)")
+    text.append("; what several report counts once)")
   }
 
   /// Whether the count may be less than the number of entries.
@@ -51,10 +47,34 @@ struct EventCount {
     if overlap == .sum { return false }
     var rest = entries[...]
     while let entry = rest.popFirst() {
-      if entry.naturalKey != nil { return true }
+      if entry.naturalKey != 0 { return true }
       if rest.contains(where: { $0.kind == entry.kind && $0.stamp.source != entry.stamp.source }) { return true }
     }
     return false
+  }
+}
+
+/// The count so far. Its lists are short, so they are searched from the start.
+private struct Tally {
+  private(set) var total = 0
+  private var kinds: [(kind: UInt32, keys: Int, count: Int)] = []
+  private var sources: [(kind: UInt32, source: String, count: Int)] = []
+  private var keys: [(kind: UInt32, source: String, key: UInt64)] = []
+
+  mutating func add(_ entry: ClientSummary.Entry) {
+    let (kind, source, key) = (entry.kind, entry.stamp.source, entry.naturalKey)
+    let ofKey = key == 0 ? [] : keys.filter { $0.kind == kind && $0.key == key }
+    let isRepeated = ofKey.contains { $0.source == source }
+    if key != 0, !isRepeated { keys.append((kind, source, key)) }
+    let ofSource = sources.firstIndex { $0.kind == kind && $0.source == source } ?? sources.endIndex
+    if ofSource == sources.endIndex { sources.append((kind, source, 0)) }
+    if !isRepeated { sources[ofSource].count += 1 }
+    let ofKind = kinds.firstIndex { $0.kind == kind } ?? kinds.endIndex
+    if ofKind == kinds.endIndex { kinds.append((kind, 0, 0)) }
+    if key != 0, ofKey.isEmpty { kinds[ofKind].keys += 1 }
+    let count = max(kinds[ofKind].count, sources[ofSource].count, kinds[ofKind].keys)
+    total += count - kinds[ofKind].count
+    kinds[ofKind].count = count
   }
 }
 

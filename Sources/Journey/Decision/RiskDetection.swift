@@ -100,7 +100,8 @@ extension RiskRules {
 
   private func sentiment(_ summary: ClientSummary, _ rule: NegativeSentiment) -> DetectedRisk? {
     let looked = min(rule.among, summary.recent.count)
-    let negative = summary.recent.prefix(looked).filter(\.isNegative)
+    guard let first = summary.recent[..<looked].firstIndex(where: \.isNegative) else { return nil }
+    let negative = summary.recent[first..<looked].filter(\.isNegative)
     let count = EventCount(overlap)
     guard let newest = negative.first, let deciding = count.deciding(rule.events, among: negative) else { return nil }
     let evidence = String { text in

@@ -1,6 +1,6 @@
 extension DecisionRules {
   /// A hash of the rules that a stored summary depends on: the types of each signal, and how late invoices end. A
-  /// summary made under other rules is rebuilt. FNV-1a, because it must be the same in every process.
+  /// summary made under other rules is rebuilt.
   public var stateFingerprint: UInt64 {
     var parts = ["late_invoices", risks.lateInvoices == .untilSettled ? "followed" : "not followed"]
     let lists = [
@@ -11,9 +11,7 @@ extension DecisionRules {
     parts += ["same instant", signals.sameInstant.rawValue]
     for actor in Actor.allCases { parts += [actor.rawValue] + EventTypes.types(by: actor) }
     for list in lists { parts += ["|"] + list.sorted() }
-    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-    for byte in parts.joined(separator: ",").utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-    return hash
+    return parts.joined(separator: ",").stableHash
   }
 }
 

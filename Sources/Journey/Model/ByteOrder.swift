@@ -54,3 +54,12 @@ extension UUID {
     }
   }
 }
+
+extension String {
+  /// A hash of the bytes that is the same in every process and version, for what is stored. FNV-1a, 64 bits.
+  var stableHash: UInt64 {
+    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+    for byte in utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+    return hash
+  }
+}

@@ -12,7 +12,7 @@ public struct ClientSummary: Hashable, Sendable {
     /// Whether the client itself acted.
     public var isOwn = false
     /// See `Signals.naturalKey`. Only tickets have one.
-    public var naturalKey: String?
+    public var naturalKey: UInt64 = 0
 
     public init(stamp: EventStamp, kind: UInt32) {
       self.stamp = stamp
@@ -51,7 +51,7 @@ public struct ClientSummary: Hashable, Sendable {
   public static let recentLimit = 10
   /// The maximum threshold of `high_support_tickets`.
   public static let ticketLimit = 10
-  /// The number of newest tickets that are kept: up to three sources may tell of the same ones.
+  /// The number of newest tickets that are kept: up to three sources may report the same ones.
   public static let keptTickets = 30
 
   /// The newest event that set the stage.
@@ -107,7 +107,7 @@ public struct ClientSummary: Hashable, Sendable {
     if signals.isTicketOpened {
       entry.naturalKey = signals.naturalKey
       insertNewest(entry, into: &tickets, limit: Self.keptTickets)
-      entry.naturalKey = nil
+      entry.naturalKey = 0
     }
     entry.isNegative = signals.isNegative
     entry.isOwn = signals.isOwn

@@ -18,8 +18,8 @@ public struct Signals: Hashable, Sendable {
   public var isOwn = true
   /// A hash of the event type, by which the same thing from several sources is recognized.
   public var kind: UInt32 = 0
-  /// The key that several sources have for the same ticket.
-  public var naturalKey: String?
+  /// A hash of the key that several sources have for the same ticket; 0: none.
+  public var naturalKey: UInt64 = 0
   /// The place among events of one instant that set the stage: the highest counts, before the order of ids.
   public var rank: UInt8 = 0
   public var invoice: Invoice?
@@ -75,19 +75,25 @@ public final class SignalReader: Sendable {
     var progress: Signals.Progress?
     var usage: Double??
     var actor = Actor.client
+    let hash: UInt32
+
+    init(_ type: String) {
+      actor = EventTypes.actor(of: type) ?? .client
+      hash = UInt32(truncatingIfNeeded: type.stableHash)
+    }
   }
   private let kinds: [String: Kinds]
   private let ranksStages: Bool
 
   public init(_ rules: SignalRules) {
     var kinds: [String: Kinds] = [:]
-    for type in EventTypes.all.map(\.type) { kinds[type] = Kinds(actor: EventTypes.actor(of: type) ?? .client) }
-    for type in rules.ticketOpened { kinds[type, default: Kinds()].isTicketOpened = true }
-    for type in rules.invoiceSettled { kinds[type, default: Kinds()].isSettled = true }
-    for type in rules.invoiceOverdue { kinds[type, default: Kinds()].isOverdue = true }
-    for type in rules.progressAdvanced { kinds[type, default: Kinds()].progress = .advanced }
-    for type in rules.progressDelayed { kinds[type, default: Kinds()].progress = .delayed }
-    for (type, standIn) in rules.usage { kinds[type, default: Kinds()].usage = .some(standIn) }
+    for type in EventTypes.all.map(\.type) { kinds[type] = Kinds(type) }
+    for type in rules.ticketOpened { kinds[type, default: Kinds(type)].isTicketOpened = true }
+    for type in rules.invoiceSettled { kinds[type, default: Kinds(type)].isSettled = true }
+    for type in rules.invoiceOverdue { kinds[type, default: Kinds(type)].isOverdue = true }
+    for type in rules.progressAdvanced { kinds[type, default: Kinds(type)].progress = .advanced }
+    for type in rules.progressDelayed { kinds[type, default: Kinds(type)].progress = .delayed }
+    for (type, standIn) in rules.usage { kinds[type, default: Kinds(type)].usage = .some(standIn) }
     self.kinds = kinds
     ranksStages = rules.sameInstant == .furthestStage
   }
@@ -103,13 +109,16 @@ public final class SignalReader: Sendable {
     type: String, stage: Stage?, actor: Actor?, sourceEventID: String, metadata: some SignalMetadata
   ) -> Signals {
     var signals = Signals()
-    signals.kind = Self.hash(type)
     if ranksStages, let stage { signals.rank = UInt8(stage.index) }
     signals.isNegative = metadata.member("sentiment")?.isString("negative") ?? false
     signals.isOverdueNotice = stage == .billing && type == "invoice_overdue"
     let kinds = kinds[type]
     signals.isOwn = (actor ?? kinds?.actor ?? .client) == .client
-    guard let kinds else { return signals }
+    guard let kinds else {
+      signals.kind = UInt32(truncatingIfNeeded: type.stableHash)
+      return signals
+    }
+    signals.kind = kinds.hash
     signals.isTicketOpened = kinds.isTicketOpened
     if kinds.isTicketOpened { signals.naturalKey = Self.naturalKey(metadata) }
     if kinds.isOverdue {
@@ -125,21 +134,9 @@ public final class SignalReader: Sendable {
   /// In bytes. A longer id is ignored: it would not fit the index on invoices.
   public static let maxInvoiceIDLength = 512
 
-  /// In bytes. A longer natural key is ignored: it would be kept in the client's state.
-  public static let maxNaturalKeyLength = 128
-
-  private static func naturalKey(_ metadata: some SignalMetadata) -> String? {
-    guard let key = metadata.member("naturalKey")?.text, (1...maxNaturalKeyLength).contains(key.utf8.count) else {
-      return nil
-    }
-    return key
-  }
-
-  /// FNV-1a, because it must be the same in every process.
-  private static func hash(_ type: String) -> UInt32 {
-    var hash: UInt32 = 0x811c_9dc5
-    for byte in type.utf8 { hash = (hash ^ UInt32(byte)) &* 0x0100_0193 }
-    return hash
+  private static func naturalKey(_ metadata: some SignalMetadata) -> UInt64 {
+    guard let key = metadata.member("naturalKey")?.text, !key.isEmpty else { return 0 }
+    return max(1, key.stableHash)
   }
 
   private static func invoiceID(_ metadata: some SignalMetadata) -> String? {

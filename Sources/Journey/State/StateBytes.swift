@@ -16,7 +16,10 @@ struct StateWriter: ~Copyable {
 
   /// A number of four bytes.
   mutating func number(_ value: UInt32) {
-    withUnsafeBytes(of: value.littleEndian) { $0.withMemoryRebound(to: UInt8.self) { out.append($0) } }
+    out.append(atMost: 4) { buffer in
+      for index in 0..<4 { buffer[index] = UInt8(truncatingIfNeeded: value >> UInt32(8 * index)) }
+      return 4
+    }
   }
 
   @inline(__always)
@@ -71,7 +74,7 @@ struct StateWriter: ~Copyable {
 struct StateReader {
   private let bytes: [UInt8]
   private var position = 0
-  private var isDamaged = false
+  var isDamaged = false
 
   init(_ bytes: [UInt8]) { self.bytes = bytes }
 

@@ -21,9 +21,8 @@ extension ClientSummary {
     out.list(recent) { out, entry in out.entry(entry) }
     out.list(olderOwn) { out, entry in out.entry(entry) }
     out.list(tickets) { out, ticket in
-      out.stamp(ticket.stamp)
-      out.number(ticket.kind)
-      out.string(ticket.naturalKey ?? "")
+      out.entry(ticket)
+      out.unsigned(ticket.naturalKey)
     }
     out.optional(usage) { out, usage in
       out.stamp(usage.stamp)
@@ -54,10 +53,8 @@ extension ClientSummary {
     recent = input.list { input in input.entry() }
     olderOwn = input.list { input in input.entry() }
     tickets = input.list { input in
-      let stamp = input.stamp()
-      var ticket = Entry(stamp: stamp, kind: input.number())
-      let key = input.string()
-      if !key.isEmpty { ticket.naturalKey = key }
+      var ticket = input.entry()
+      ticket.naturalKey = input.unsigned()
       return ticket
     }
     usage = input.optional { input in
@@ -79,15 +76,23 @@ extension ClientSummary {
 
   /// The invariants that `insert` establishes and relies on.
   private var isWellFormed: Bool {
-    recent.count <= Self.recentLimit && zip(recent, recent.dropFirst()).allSatisfy { $1.stamp < $0.stamp }
-      && recent.count(where: \.isOwn) + olderOwn.count <= Self.recentLimit && olderOwn.allSatisfy(\.isOwn)
-      && zip(own, own.dropFirst()).allSatisfy { $1.stamp < $0.stamp }
-      && tickets.count <= Self.keptTickets && zip(tickets, tickets.dropFirst()).allSatisfy { $1.stamp < $0.stamp }
+    recent.count <= Self.recentLimit && Self.isNewestFirst(recent)
+      && (olderOwn.isEmpty || isWellFormedOwn)
+      && tickets.count <= Self.keptTickets && Self.isNewestFirst(tickets)
       && zip(raises, raises.dropFirst()).allSatisfy { $1.precedes($0) && $0.stage.index < $1.stage.index }
       && raises.allSatisfy { setStage?.precedes($0) ?? true }
       && usage?.percent.isNaN != true
       && lateInvoices.count <= LateInvoices.countLimit
       && lateInvoices.oldest.count <= min(lateInvoices.count, LateInvoices.oldestLimit)
+  }
+
+  private var isWellFormedOwn: Bool {
+    let own = own
+    return own.count <= Self.recentLimit && olderOwn.allSatisfy(\.isOwn) && Self.isNewestFirst(own)
+  }
+
+  private static func isNewestFirst(_ entries: [Entry]) -> Bool {
+    entries.indices.dropFirst().allSatisfy { entries[$0].stamp < entries[$0 - 1].stamp }
   }
 }
 
@@ -115,7 +120,8 @@ extension StateReader {
   fileprivate mutating func entry() -> ClientSummary.Entry {
     let stamp = stamp()
     var entry = ClientSummary.Entry(stamp: stamp, kind: number())
-    let flags = member(of: [0, 1, 2, 3])
+    let flags = byte()
+    if flags > 3 { isDamaged = true }
     entry.isNegative = flags & 1 != 0
     entry.isOwn = flags & 2 != 0
     return entry
