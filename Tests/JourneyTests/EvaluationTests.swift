@@ -39,7 +39,7 @@ import Testing
     let batch = DecisionRules().evaluated(.test(), taking: Self.events, random: &random)
     let single = DecisionRules.literal.evaluated(.test(), taking: Self.events, random: &random)
     #expect(batch.summary == single.summary)
-    #expect(batch.summary.recent.map(\.stamp.id) == ["2", "3", "1"])
+    #expect(batch.summary.recent.map(\.at) == [1, 2, 3].map { .present - .days($0) })
   }
 
   @Test func aClientThatIsEvaluatedAgainIsDatedAfterTheLastTime() throws {

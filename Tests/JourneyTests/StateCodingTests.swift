@@ -47,7 +47,12 @@ import Testing
     summary.insert(
       EventStamp(at: Timestamp(microseconds: 1), id: "e1", source: "crm"), stage: .billing, signals: Signals())
     let stamp: [UInt8] = [2, 2] + Array("e1".utf8) + [3] + Array("crm".utf8)
-    let form: [UInt8] = [2, 1] + stamp + [5, 0, 0, 1] + stamp + [0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0]
+    // Time, id, hash of source and id, hash of the source, hash of the type, whose event it is.
+    let entry: [UInt8] =
+      [1, 0, 0, 0, 0, 0, 0, 0] + [UInt8](repeating: 0, count: 14) + Array("1e".utf8) + [
+        133, 40, 144, 255, 158, 46, 44, 250,
+      ] + [183, 148, 174, 12] + [0, 0, 0, 0] + [2]
+    let form: [UInt8] = [2, 1] + stamp + [5, 0, 0, 1] + entry + [0, 0, 0, 0, 0, 0, 0]
     #expect(summary.encoded() == form)
     #expect(summary.encoded(under: 0x0102_0304_0506_0708) == [8, 7, 6, 5, 4, 3, 2, 1] + form)
     #expect(ClientSummary(encoded: [8, 7, 6, 5, 4, 3, 2, 1] + form, under: 0x0102_0304_0506_0708) == summary)
@@ -146,6 +151,12 @@ import Testing
     }
   }
 
+  private static func entry(at: UInt8 = 0, tie: UInt8 = 0, flags: UInt8 = 0) -> [UInt8] {
+    [at] + [UInt8](repeating: 0, count: 7) + [tie] + [UInt8](repeating: 0, count: 31) + [flags]
+  }
+  /// A state's end behind its recent events: nothing more in it.
+  private static let none = [UInt8](repeating: 0, count: 7)
+
   @Test(
     arguments: [
       ([1, 0, 0, 0, 0, 0, 0, 0, 0], false, "the version before"),
@@ -155,22 +166,13 @@ import Testing
       ([2, 1, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], false, "a tenth stage"),
       ([2, 1, 0, 0, 0, 1, 0, 1, 2, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0], true, "a raise after the stage was set"),
       ([2, 1, 2, 0, 0, 1, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0], false, "a raise before the stage was set"),
-      ([2, 0, 0, 1, 0, 1, 0x61, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], true, "one event"),
-      ([2, 0, 0, 1, 0, 1, 0x61, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0], false, "a flag that there is not"),
-      ([2, 0, 0, 1, 0, 1, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], false, "an id that is no text"),
-      (
-        [2, 0, 0, 2, 2, 1, 0x61, 0, 0, 0, 0, 0, 0, 0, 1, 0x61, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], true,
-        "two events"
-      ),
-      (
-        [2, 0, 0, 2, 0, 1, 0x61, 0, 0, 0, 0, 0, 0, 0, 1, 0x61, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], false,
-        "one event twice"
-      ),
-      (
-        [2, 0, 0, 2, 0, 1, 0x61, 0, 0, 0, 0, 0, 0, 2, 1, 0x61, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], false,
-        "the oldest first"
-      ),
-      ([2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], false, "an own event that is not the client's"),
+      ([2, 0, 0, 1] + entry() + none, true, "one event"),
+      ([2, 0, 0, 1] + entry(flags: 4) + none, false, "a flag that there is not"),
+      ([2, 0, 0, 2] + entry(at: 1) + entry() + none, true, "two events"),
+      ([2, 0, 0, 2] + entry(tie: 1) + entry() + none, true, "two events of one time"),
+      ([2, 0, 0, 2] + entry() + entry() + none, false, "one event twice"),
+      ([2, 0, 0, 2] + entry() + entry(at: 1) + none, false, "the oldest first"),
+      ([2, 0, 0, 0, 1] + entry() + none.dropFirst(), false, "an own event that is not the client's"),
       (
         [2, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0xfc, 0x7f, 0, 0, 0, 0], false,
         "a usage that is no number"
@@ -186,8 +188,8 @@ import Testing
   @Test func moreEventsThanAreKeptAreRefused() {
     func encoded(_ count: UInt8) -> [UInt8] {
       var bytes: [UInt8] = [2, 0, 0, count]
-      for time in (0..<count).reversed() { bytes += [time * 2, 0, 0, 0, 0, 0, 0, 0] }
-      return bytes + [UInt8](repeating: 0, count: 7)
+      for time in (0..<count).reversed() { bytes += Self.entry(at: time) }
+      return bytes + Self.none
     }
     #expect(ClientSummary(encoded: encoded(10)) != nil)
     #expect(ClientSummary(encoded: encoded(11)) == nil)

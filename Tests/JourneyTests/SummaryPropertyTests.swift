@@ -1,5 +1,6 @@
-import Journey
 import Testing
+
+@testable import Journey
 
 /// The promise that order does not matter, as properties of the pure summary.
 @Suite struct SummaryPropertyTests {
@@ -51,20 +52,21 @@ import Testing
     var random = SeededRandom(seed: seed)
     for _ in 0..<50 {
       let events = HistoryEvent.random(count: Int.random(in: 0...60, using: &random), around: .present, using: &random)
-      let newestFirst = events.sorted { $1.stamp < $0.stamp }
+      let newestFirst = events.sorted { $1.entry < $0.entry }
+      let newestByID = events.sorted { $1.stamp < $0.stamp }
       let summary = ClientSummary(of: events)
-      #expect(summary.recent.map(\.stamp) == newestFirst.prefix(10).map(\.stamp))
+      #expect(summary.recent.map(\.event) == newestFirst.prefix(10).map(\.entry))
       #expect(summary.recent.map(\.isNegative) == newestFirst.prefix(10).map(\.signals.isNegative))
-      #expect(summary.own.map(\.stamp) == newestFirst.filter(\.signals.isOwn).prefix(10).map(\.stamp))
+      #expect(summary.own.map(\.event) == newestFirst.filter(\.signals.isOwn).prefix(10).map(\.entry))
       let tickets = newestFirst.filter(\.signals.isTicketOpened).prefix(30)
-      #expect(summary.tickets.map(\.stamp) == tickets.map(\.stamp))
+      #expect(summary.tickets.map(\.event) == tickets.map(\.entry))
       #expect(summary.tickets.map(\.naturalKey) == tickets.map(\.signals.naturalKey))
       #expect(summary.stage?.stage == HistoryEvent.stage(after: events))
-      let usage = newestFirst.first { $0.signals.usage != nil }
+      let usage = newestByID.first { $0.signals.usage != nil }
       #expect(summary.usage?.stamp == usage?.stamp && summary.usage?.percent == usage?.signals.usage)
-      let progress = newestFirst.first { $0.signals.progress != nil }
+      let progress = newestByID.first { $0.signals.progress != nil }
       #expect(summary.progress?.stamp == progress?.stamp && summary.progress?.kind == progress?.signals.progress)
-      #expect(summary.overdueNotice == newestFirst.first(where: \.signals.isOverdueNotice)?.stamp)
+      #expect(summary.overdueNotice == newestByID.first(where: \.signals.isOverdueNotice)?.stamp)
       #expect(summary.lastEventAt == newestFirst.first?.stamp.at)
     }
   }
@@ -75,8 +77,8 @@ import Testing
     let full = summary
     for hour in 0..<30 { summary.insert("e\(hour)", at: .present + .hours(Int64(hour))) { $0.isTicketOpened = true } }
     #expect(summary == full)
-    #expect(summary.recent.map(\.stamp.id) == (20..<30).reversed().map { "e\($0)" })
-    #expect(summary.tickets.map(\.stamp.id) == (0..<30).reversed().map { "e\($0)" })
+    #expect(summary.recent.map(\.at) == (20..<30).reversed().map { .present + .hours($0) })
+    #expect(summary.tickets.map(\.at) == (0..<30).reversed().map { .present + .hours($0) })
   }
 
   @Test func idsThatUnicodeTakesForEquivalentAreTwoEventsInEitherOrder() {
@@ -146,7 +148,8 @@ import Testing
 
   /// What is enough of a history: the rows that a event store reads to make a lost summary again.
   private static func selection(of events: [HistoryEvent]) -> Set<HistoryEvent> {
-    let newestFirst = events.sorted { $1.stamp < $0.stamp }
+    let newestFirst = events.sorted { $1.entry < $0.entry }
+    let newestByID = events.sorted { $1.stamp < $0.stamp }
     var chosen = Set(newestFirst.prefix(10))
     chosen.formUnion(newestFirst.filter(\.signals.isTicketOpened).prefix(30))
     chosen.formUnion(newestFirst.filter(\.signals.isOwn).prefix(10))
@@ -157,7 +160,12 @@ import Testing
     let kinds: [(HistoryEvent) -> Bool] = [
       { $0.signals.usage != nil }, { $0.signals.progress != nil }, \.signals.isOverdueNotice,
     ]
-    for kind in kinds { if let newest = newestFirst.first(where: kind) { chosen.insert(newest) } }
+    for kind in kinds { if let newest = newestByID.first(where: kind) { chosen.insert(newest) } }
     return chosen
   }
+}
+
+extension ClientSummary.Entry {
+  /// Which event it is.
+  fileprivate var event: Self { Self(at: at, idStart: idStart, hash: hash, source: source, kind: 0) }
 }

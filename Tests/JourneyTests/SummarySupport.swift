@@ -33,6 +33,9 @@ struct HistoryEvent: Hashable {
     (stage ?? minStage).map { ClientSummary.StageMark(stamp: stamp, stage: $0, rank: signals.rank) }
   }
 
+  /// The event as the lists of the newest have it, without its signals.
+  var entry: ClientSummary.Entry { ClientSummary.Entry(stamp, kind: 0) }
+
   /// The stage that the events give, one after the other.
   static func stage(after events: [HistoryEvent]) -> Stage? {
     let inOrder = events.filter { $0.mark != nil }.sorted { $0.mark!.precedes($1.mark!) }

@@ -28,18 +28,14 @@ struct EventCount {
     }
   }
 
-  /// Says how many each source reports, if that is not simply the sum.
+  /// Says how many reports there are, if that is not the count.
   func explain(_ entries: some Entries, into text: inout ByteWriter) {
     guard count(entries) != entries.count else { return }
-    let bySource = Dictionary(grouping: entries, by: \.stamp.source).sorted { $0.key.precedesByBytes($1.key) }
     text.append(" (")
-    for (position, (source, entries)) in bySource.enumerated() {
-      if position > 0 { text.append(", ") }
-      text.append(source.isEmpty ? "host" : source)
-      text.append(" ")
-      text.append(decimal: Int64(entries.count))
-    }
-    text.append("; what several report counts once)")
+    text.append(entries.count, of: "report")
+    text.append(" from ")
+    text.append(Set(entries.map(\.source)).count, of: "source")
+    text.append(", each thing counted once)")
   }
 
   /// Whether the count may be less than the number of entries.
@@ -48,7 +44,7 @@ struct EventCount {
     var rest = entries[...]
     while let entry = rest.popFirst() {
       if entry.naturalKey != 0 { return true }
-      if rest.contains(where: { $0.kind == entry.kind && $0.stamp.source != entry.stamp.source }) { return true }
+      if rest.contains(where: { $0.kind == entry.kind && $0.source != entry.source }) { return true }
     }
     return false
   }
@@ -58,11 +54,11 @@ struct EventCount {
 private struct Tally {
   private(set) var total = 0
   private var kinds: [(kind: UInt32, keys: Int, count: Int)] = []
-  private var sources: [(kind: UInt32, source: String, count: Int)] = []
-  private var keys: [(kind: UInt32, source: String, key: UInt64)] = []
+  private var sources: [(kind: UInt32, source: UInt32, count: Int)] = []
+  private var keys: [(kind: UInt32, source: UInt32, key: UInt64)] = []
 
   mutating func add(_ entry: ClientSummary.Entry) {
-    let (kind, source, key) = (entry.kind, entry.stamp.source, entry.naturalKey)
+    let (kind, source, key) = (entry.kind, entry.source, entry.naturalKey)
     let ofKey = key == 0 ? [] : keys.filter { $0.kind == kind && $0.key == key }
     let isRepeated = ofKey.contains { $0.source == source }
     if key != 0, !isRepeated { keys.append((kind, source, key)) }

@@ -27,10 +27,10 @@ extension RiskRules {
     if let rule = lowEngagement,
       let deciding = EventCount(overlap).deciding(rule.events, among: engaged(summary, rule))
     {
-      record(firstMomentOutside(deciding.stamp.at, rule.window))
+      record(firstMomentOutside(deciding.at, rule.window))
     }
     if let rule = highTickets, let deciding = EventCount(overlap).deciding(rule.tickets, among: summary.tickets) {
-      record(firstMomentOutside(deciding.stamp.at, rule.window))
+      record(firstMomentOutside(deciding.at, rule.window))
     }
     // A delay is already a risk, so silence after it changes nothing.
     if let rule = slowProgress, summary.progress?.kind != .delayed, let quiet = quietSince(summary) {
@@ -54,10 +54,10 @@ extension RiskRules {
 
   private func engagement(_ summary: ClientSummary, _ rule: LowEngagement, _ now: Timestamp) -> DetectedRisk? {
     let engaged = engaged(summary, rule)
-    let within = engaged.prefix { $0.stamp.at >= now - rule.window }
+    let within = engaged.prefix { $0.at >= now - rule.window }
     let count = EventCount(overlap)
     let deciding = count.deciding(rule.events, among: engaged)
-    if let deciding, deciding.stamp.at >= now - rule.window { return nil }
+    if let deciding, deciding.at >= now - rule.window { return nil }
     let evidence = String { text in
       text.append(count.count(within), of: "event")
       text.append(rule.counts == .own ? " by the client in the last " : " in the last ")
@@ -67,7 +67,7 @@ extension RiskRules {
       count.explain(within, into: &text)
     }
     return DetectedRisk(
-      risk: .lowEngagement, evidence: evidence, since: deciding.map { firstMomentOutside($0.stamp.at, rule.window) })
+      risk: .lowEngagement, evidence: evidence, since: deciding.map { firstMomentOutside($0.at, rule.window) })
   }
 
   private func invoices(_ summary: ClientSummary, _ rule: LateInvoiceRule) -> DetectedRisk? {
@@ -109,10 +109,10 @@ extension RiskRules {
       text.append(" of the last ")
       text.append(looked, of: "event")
       text.append(" negative, the newest on ")
-      text.append(dateOf: newest.stamp.at)
+      text.append(dateOf: newest.at)
       count.explain(negative, into: &text)
     }
-    return DetectedRisk(risk: .negativeSentiment, evidence: evidence, since: deciding.stamp.at)
+    return DetectedRisk(risk: .negativeSentiment, evidence: evidence, since: deciding.at)
   }
 
   /// The start of the silence in an active project; nil if the project is not active.
@@ -156,7 +156,7 @@ extension RiskRules {
   }
 
   private func tickets(_ summary: ClientSummary, _ rule: HighTickets, _ now: Timestamp) -> DetectedRisk? {
-    let within = summary.tickets.prefix { $0.stamp.at >= now - rule.window }
+    let within = summary.tickets.prefix { $0.at >= now - rule.window }
     let count = EventCount(overlap)
     guard let deciding = count.deciding(rule.tickets, among: within) else { return nil }
     let evidence = String { text in
@@ -169,7 +169,7 @@ extension RiskRules {
       text.append(" are many")
       count.explain(within, into: &text)
     }
-    return DetectedRisk(risk: .highSupportTickets, evidence: evidence, since: deciding.stamp.at)
+    return DetectedRisk(risk: .highSupportTickets, evidence: evidence, since: deciding.at)
   }
 
   private func short(_ value: Double) -> String {

@@ -19,7 +19,7 @@ extension ClientSummary {
   /// The stored form with the fingerprint of the rules.
   public func encoded(under fingerprint: UInt64) -> [UInt8] {
     var out = StateWriter()
-    out.mark(fingerprint)
+    out.fixed(fingerprint)
     write(to: &out)
     return out.bytes
   }
@@ -27,7 +27,7 @@ extension ClientSummary {
   /// - Returns: nil if the stored form cannot be read or was made under other rules.
   public init?(encoded: [UInt8], under fingerprint: UInt64) {
     var input = StateReader(encoded)
-    guard input.mark() == fingerprint else { return nil }
+    guard input.fixed() == fingerprint else { return nil }
     self.init(from: &input)
   }
 }

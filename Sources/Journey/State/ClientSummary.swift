@@ -3,21 +3,45 @@
 /// `insert` is commutative, associative and idempotent: the order, batching and repetition of events do not change the
 /// summary. It can be stored, merged and rebuilt from the events.
 public struct ClientSummary: Hashable, Sendable {
-  /// One of the newest events, as the counts of risks need it.
-  public struct Entry: Hashable, Sendable {
-    public var stamp: EventStamp
+  /// One of the newest events, as the counts of risks need it. It holds no text, because every evaluation of the client
+  /// reads and writes dozens of these.
+  public struct Entry: Hashable, Comparable, Sendable {
+    public let at: Timestamp
+    /// The first 16 bytes of the event's id, which order events of one time.
+    let idStart: UInt128
+    /// A hash of source and id: which event it is.
+    let hash: UInt64
+    /// A hash of the source.
+    let source: UInt32
     /// See `Signals.kind`.
-    public var kind: UInt32
+    public let kind: UInt32
     public var isNegative = false
     /// Whether the client itself acted.
     public var isOwn = false
     /// See `Signals.naturalKey`. Only tickets have one.
     public var naturalKey: UInt64 = 0
 
-    public init(stamp: EventStamp, kind: UInt32) {
-      self.stamp = stamp
+    public init(_ stamp: EventStamp, kind: UInt32) {
+      let source = stamp.source.stableHash
+      self.init(
+        at: stamp.at, idStart: stamp.id.start, hash: stamp.id.stableHash(after: source),
+        source: UInt32(truncatingIfNeeded: source), kind: kind)
+    }
+
+    init(at: Timestamp, idStart: UInt128, hash: UInt64, source: UInt32, kind: UInt32) {
+      self.at = at
+      self.idStart = idStart
+      self.hash = hash
+      self.source = source
       self.kind = kind
     }
+
+    public static func < (a: Entry, b: Entry) -> Bool {
+      if a.at != b.at { return a.at < b.at }
+      return a.idStart == b.idStart ? a.hash < b.hash : a.idStart < b.idStart
+    }
+
+    func isSameEvent(as other: Entry) -> Bool { at == other.at && idStart == other.idStart && hash == other.hash }
   }
   public struct Usage: Hashable, Sendable {
     public var stamp: EventStamp
@@ -103,7 +127,7 @@ public struct ClientSummary: Hashable, Sendable {
     } else if let minStage {
       raise(StageMark(stamp: stamp, stage: minStage, rank: signals.rank))
     }
-    var entry = Entry(stamp: stamp, kind: signals.kind)
+    var entry = Entry(stamp, kind: signals.kind)
     if signals.isTicketOpened {
       entry.naturalKey = signals.naturalKey
       insertNewest(entry, into: &tickets, limit: Self.keptTickets)
@@ -140,7 +164,7 @@ public struct ClientSummary: Hashable, Sendable {
   }
 
   /// The time of the newest event; nil if there is none.
-  public var lastEventAt: Timestamp? { recent.first?.stamp.at }
+  public var lastEventAt: Timestamp? { recent.first?.at }
 }
 
 private func isNewer(_ stamp: EventStamp, than other: EventStamp?) -> Bool {
@@ -153,10 +177,10 @@ private func isNewer(_ stamp: EventStamp, than other: EventStamp?) -> Bool {
 private func insertNewest(_ entry: ClientSummary.Entry, into list: inout [ClientSummary.Entry], limit: Int)
   -> ClientSummary.Entry?
 {
-  if list.count == limit, entry.stamp < list[limit - 1].stamp { return entry }
+  if list.count == limit, entry < list[limit - 1] { return entry }
   var index = list.count
-  while index > 0, list[index - 1].stamp < entry.stamp { index -= 1 }
-  if index > 0, list[index - 1].stamp == entry.stamp { return nil }
+  while index > 0, list[index - 1] < entry { index -= 1 }
+  if index > 0, list[index - 1].isSameEvent(as: entry) { return nil }
   list.insert(entry, at: index)
   return list.count > limit ? list.removeLast() : nil
 }

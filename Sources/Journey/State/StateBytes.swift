@@ -9,17 +9,10 @@ struct StateWriter: ~Copyable {
   @inline(__always)
   mutating func byte(_ value: UInt8) { out.append(value) }
 
-  /// A fixed-size number of eight bytes.
-  mutating func mark(_ value: UInt64) {
+  /// A number in all its bytes, the lowest first.
+  @inline(__always)
+  mutating func fixed(_ value: some FixedWidthInteger) {
     withUnsafeBytes(of: value.littleEndian) { $0.withMemoryRebound(to: UInt8.self) { out.append($0) } }
-  }
-
-  /// A number of four bytes.
-  mutating func number(_ value: UInt32) {
-    out.append(atMost: 4) { buffer in
-      for index in 0..<4 { buffer[index] = UInt8(truncatingIfNeeded: value >> UInt32(8 * index)) }
-      return 4
-    }
   }
 
   @inline(__always)
@@ -89,24 +82,16 @@ struct StateReader {
     return bytes[position]
   }
 
-  /// What `StateWriter.mark` wrote.
-  mutating func mark() -> UInt64 {
-    guard bytes.count - position >= 8 else {
+  /// What `StateWriter.fixed` wrote.
+  @inline(__always)
+  mutating func fixed<Number: FixedWidthInteger & BitwiseCopyable>() -> Number {
+    let size = MemoryLayout<Number>.size
+    guard bytes.count - position >= size else {
       isDamaged = true
       return 0
     }
-    defer { position += 8 }
-    return bytes.withUnsafeBytes { UInt64(littleEndian: $0.loadUnaligned(fromByteOffset: position, as: UInt64.self)) }
-  }
-
-  /// What `StateWriter.number` wrote.
-  mutating func number() -> UInt32 {
-    guard bytes.count - position >= 4 else {
-      isDamaged = true
-      return 0
-    }
-    defer { position += 4 }
-    return bytes.withUnsafeBytes { UInt32(littleEndian: $0.loadUnaligned(fromByteOffset: position, as: UInt32.self)) }
+    defer { position += size }
+    return bytes.withUnsafeBytes { Number(littleEndian: $0.loadUnaligned(fromByteOffset: position, as: Number.self)) }
   }
 
   mutating func flag() -> Bool {

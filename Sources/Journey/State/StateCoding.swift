@@ -22,7 +22,7 @@ extension ClientSummary {
     out.list(olderOwn) { out, entry in out.entry(entry) }
     out.list(tickets) { out, ticket in
       out.entry(ticket)
-      out.unsigned(ticket.naturalKey)
+      out.fixed(ticket.naturalKey)
     }
     out.optional(usage) { out, usage in
       out.stamp(usage.stamp)
@@ -54,7 +54,7 @@ extension ClientSummary {
     olderOwn = input.list { input in input.entry() }
     tickets = input.list { input in
       var ticket = input.entry()
-      ticket.naturalKey = input.unsigned()
+      ticket.naturalKey = input.fixed()
       return ticket
     }
     usage = input.optional { input in
@@ -92,7 +92,7 @@ extension ClientSummary {
   }
 
   private static func isNewestFirst(_ entries: [Entry]) -> Bool {
-    entries.indices.dropFirst().allSatisfy { entries[$0].stamp < entries[$0 - 1].stamp }
+    entries.indices.dropFirst().allSatisfy { entries[$0] < entries[$0 - 1] }
   }
 }
 
@@ -104,8 +104,11 @@ extension StateWriter {
   }
 
   fileprivate mutating func entry(_ entry: ClientSummary.Entry) {
-    stamp(entry.stamp)
-    number(entry.kind)
+    fixed(UInt64(bitPattern: entry.at.microseconds))
+    fixed(entry.idStart)
+    fixed(entry.hash)
+    fixed(entry.source)
+    fixed(entry.kind)
     byte((entry.isNegative ? 1 : 0) | (entry.isOwn ? 2 : 0))
   }
 }
@@ -118,8 +121,11 @@ extension StateReader {
   }
 
   fileprivate mutating func entry() -> ClientSummary.Entry {
-    let stamp = stamp()
-    var entry = ClientSummary.Entry(stamp: stamp, kind: number())
+    let at = Timestamp(microseconds: Int64(bitPattern: fixed()))
+    let idStart: UInt128 = fixed()
+    let hash: UInt64 = fixed()
+    let source: UInt32 = fixed()
+    var entry = ClientSummary.Entry(at: at, idStart: idStart, hash: hash, source: source, kind: fixed())
     let flags = byte()
     if flags > 3 { isDamaged = true }
     entry.isNegative = flags & 1 != 0
