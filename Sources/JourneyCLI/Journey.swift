@@ -43,7 +43,7 @@ struct JourneyCommand: AsyncParsableCommand {
       Exit status: 0 done; 1 failed, or not all of it done; 64 wrong usage; 65 input refused; 69 a server is not reachable; 78 settings, schema \
       or queues are not as they have to be.
       """,
-    version: "0.6.0",
+    version: "0.6.1",
     subcommands: [
       Serve.self, Migrate.self, TopologyCommand.self, Publish.self, Map.self, Mappings.self, Explain.self,
       RecomputeCommand.self,

@@ -188,7 +188,7 @@ public final class PostgresEventStore: EventStore {
     guard let writer = raw?.writer else { return }
     let now = clock.now()
     try await onControl { connection in
-      let commands = RawBatch.commands(messages.map { ($0, []) }, writer, at: now)
+      let commands = RawBatch.commands(messages.map { RawBatch.Kept(message: $0) }, writer, at: now)
       _ = try connection.pipeline([(.begin, PostgresParameters())] + commands + [(.commit, PostgresParameters())])
     }
   }

@@ -240,6 +240,7 @@ final class FaultRun {
         >= self.unmappable
     }
     for program in running { try await environment.stop(program) }
+    try await takeCopies()
     let deadLetters = try await environment.rows(
       "SELECT message_id, count(*), min(code) FROM journey_dead_letters WHERE message_id LIKE 'unmappable%' GROUP BY 1")
     #expect(
@@ -252,6 +253,16 @@ final class FaultRun {
     let all = try await environment.number("SELECT count(*) FROM journey_dead_letters")
     let found = try await Invariants(environment, workload, setup.profile, outsiders: outsiders).check()
     row.add(found, sent: messagesSent, deadLetters: all, lostDeadLetters: unmappable - deadLetters.count)
+  }
+
+  /// A copy of a stored event that the broker delivered just as the program stopped is in the queue again.
+  private func takeCopies() async throws {
+    guard try await environment.admin.messageCount(queue: "journey.ingest") > 0 else { return }
+    let program = try await serve()
+    try await eventually("an empty ingest queue", state: { self.logs }) {
+      try await self.environment.admin.messageCount(queue: "journey.ingest") == 0
+    }
+    try await environment.stop(program)
   }
 
   /// After many kills the broker dead-letters valid events (delivery limit). An operator replays them.

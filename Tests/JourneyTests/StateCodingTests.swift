@@ -52,7 +52,7 @@ import Testing
       [1, 0, 0, 0, 0, 0, 0, 0] + [UInt8](repeating: 0, count: 14) + Array("1e".utf8) + [
         133, 40, 144, 255, 158, 46, 44, 250,
       ] + [183, 148, 174, 12] + [0, 0, 0, 0] + [2]
-    let form: [UInt8] = [2, 1] + stamp + [5, 0, 0, 1] + entry + [0, 0, 0, 0, 0, 0, 0]
+    let form: [UInt8] = [3, 1] + stamp + [5, 0, 0, 1] + entry + [0, 0, 0, 0, 0, 0, 0]
     #expect(summary.encoded() == form)
     #expect(summary.encoded(under: 0x0102_0304_0506_0708) == [8, 7, 6, 5, 4, 3, 2, 1] + form)
     #expect(ClientSummary(encoded: [8, 7, 6, 5, 4, 3, 2, 1] + form, under: 0x0102_0304_0506_0708) == summary)
@@ -136,7 +136,7 @@ import Testing
       let tail = (0..<Int.random(in: 0...60, using: &random)).map { _ in
         random.chance(0.5) ? UInt8.random(in: 0...3, using: &random) : UInt8.random(in: 0...255, using: &random)
       }
-      checkUsable([2] + tail)
+      checkUsable([3] + tail)
       if let read = ActionHistory(encoded: [1] + tail) { #expect(ActionHistory(encoded: read.encoded()) == read) }
     }
   }
@@ -146,7 +146,7 @@ import Testing
     let huge = [UInt8](repeating: 0xff, count: 8) + [0x7f]
     let endless = [UInt8](repeating: 0xff, count: 40)
     for count in [huge, endless] {
-      #expect(ClientSummary(encoded: [2, 0] + count) == nil)
+      #expect(ClientSummary(encoded: [3, 0] + count) == nil)
       #expect(ActionHistory(encoded: [1] + count) == nil)
     }
   }
@@ -159,27 +159,27 @@ import Testing
 
   @Test(
     arguments: [
-      ([1, 0, 0, 0, 0, 0, 0, 0, 0], false, "the version before"),
-      ([3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], false, "a version of the future"),
-      ([2, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0], false, "a stage that is neither there nor not"),
-      ([2, 1, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], true, "the last stage"),
-      ([2, 1, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], false, "a tenth stage"),
-      ([2, 1, 0, 0, 0, 1, 0, 1, 2, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0], true, "a raise after the stage was set"),
-      ([2, 1, 2, 0, 0, 1, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0], false, "a raise before the stage was set"),
-      ([2, 0, 0, 1] + entry() + none, true, "one event"),
-      ([2, 0, 0, 1] + entry(flags: 4) + none, false, "a flag that there is not"),
-      ([2, 0, 0, 2] + entry(at: 1) + entry() + none, true, "two events"),
-      ([2, 0, 0, 2] + entry(tie: 1) + entry() + none, true, "two events of one time"),
-      ([2, 0, 0, 2] + entry() + entry() + none, false, "one event twice"),
-      ([2, 0, 0, 2] + entry() + entry(at: 1) + none, false, "the oldest first"),
-      ([2, 0, 0, 0, 1] + entry() + none.dropFirst(), false, "an own event that is not the client's"),
+      ([2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], false, "the version before"),
+      ([4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], false, "a version of the future"),
+      ([3, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0], false, "a stage that is neither there nor not"),
+      ([3, 1, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], true, "the last stage"),
+      ([3, 1, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], false, "a tenth stage"),
+      ([3, 1, 0, 0, 0, 1, 0, 1, 2, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0], true, "a raise after the stage was set"),
+      ([3, 1, 2, 0, 0, 1, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0], false, "a raise before the stage was set"),
+      ([3, 0, 0, 1] + entry() + none, true, "one event"),
+      ([3, 0, 0, 1] + entry(flags: 4) + none, false, "a flag that there is not"),
+      ([3, 0, 0, 2] + entry(at: 1) + entry() + none, true, "two events"),
+      ([3, 0, 0, 2] + entry(tie: 1) + entry() + none, true, "two events of one time"),
+      ([3, 0, 0, 2] + entry() + entry() + none, false, "one event twice"),
+      ([3, 0, 0, 2] + entry() + entry(at: 1) + none, false, "the oldest first"),
+      ([3, 0, 0, 0, 1] + entry() + none.dropFirst(), false, "an own event that is not the client's"),
       (
-        [2, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0xfc, 0x7f, 0, 0, 0, 0], false,
+        [3, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0xfc, 0x7f, 0, 0, 0, 0], false,
         "a usage that is no number"
       ),
-      ([2, 0, 0, 0, 0, 0, 0, 0, 0, 101, 0], false, "more invoices than are counted"),
-      ([2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0x69, 0], false, "an invoice that is not counted"),
-      ([2, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 0x69, 0], true, "an invoice"),
+      ([3, 0, 0, 0, 0, 0, 0, 0, 0, 101, 0], false, "more invoices than are counted"),
+      ([3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0x69, 0], false, "an invoice that is not counted"),
+      ([3, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 0x69, 0], true, "an invoice"),
     ] as [([UInt8], Bool, String)])
   func impossibleSummariesAreRefused(bytes: [UInt8], isRead: Bool, name: String) {
     #expect((ClientSummary(encoded: bytes) != nil) == isRead, "\(name)")
@@ -187,7 +187,7 @@ import Testing
 
   @Test func moreEventsThanAreKeptAreRefused() {
     func encoded(_ count: UInt8) -> [UInt8] {
-      var bytes: [UInt8] = [2, 0, 0, count]
+      var bytes: [UInt8] = [3, 0, 0, count]
       for time in (0..<count).reversed() { bytes += Self.entry(at: time) }
       return bytes + Self.none
     }

@@ -6,7 +6,7 @@ import FoundationEssentials
 /// A stored form that cannot be read (older version, damaged row) decodes to nil, and the summary is rebuilt from the
 /// events.
 extension ClientSummary {
-  private static let version: UInt8 = 2
+  private static let version: UInt8 = 3
 
   public func encoded() -> [UInt8] {
     var out = StateWriter()

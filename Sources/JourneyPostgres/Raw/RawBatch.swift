@@ -18,8 +18,17 @@ struct RawBatch {
 
   private init(_ writer: any RawMessageWriter) { self.writer = writer }
 
-  /// - Parameter stored: the ids of the rows that are made of the message.
-  private mutating func add(_ message: InboundMessage, stored: some Sequence<UUID>) {
+  /// A message, and the ids of the rows that are made of it: nearly always one, which so needs no array of its own.
+  struct Kept {
+    var message: InboundMessage
+    var first: UUID?
+    var others: [UUID] = []
+
+    mutating func add(_ id: UUID) { if first == nil { first = id } else { others.append(id) } }
+  }
+
+  private mutating func add(_ kept: Kept) {
+    let message = kept.message
     guard let origin = message.origin else { return }
     let start = records.count
     records.append(contentsOf: [0, 0, 0, 0])
@@ -29,10 +38,9 @@ struct RawBatch {
     }
     let length = UInt32(records.count - start - 4)
     for byte in 0..<4 { records[start + byte] = UInt8(truncatingIfNeeded: length >> (8 * byte)) }
-    for id in stored {
-      eventIDs.append(id)
-      eventMessages.append(messages)
-    }
+    if let first = kept.first { eventIDs.append(first) }
+    eventIDs += kept.others
+    while eventMessages.count < eventIDs.count { eventMessages.append(messages) }
     messages += 1
     received = (
       min(received?.from ?? origin.receivedAt, origin.receivedAt),
@@ -56,17 +64,17 @@ struct RawBatch {
   }
 
   /// - Returns: one statement; several if the bodies are large.
-  static func commands(
-    _ kept: [(message: InboundMessage, stored: [UUID])], _ writer: any RawMessageWriter, at now: Timestamp
-  ) -> [(PostgresStatement, PostgresParameters)] {
+  static func commands(_ kept: [Kept], _ writer: any RawMessageWriter, at now: Timestamp)
+    -> [(PostgresStatement, PostgresParameters)]
+  {
     var random = IDRandom()
     var commands: [(PostgresStatement, PostgresParameters)] = []
     var raw = RawBatch(writer)
     // Once for all: to grow message by message would copy the buffer each time.
     raw.records.reserveCapacity(
       min(maxBytes, kept.reduce(0) { $0 + ($1.message.origin?.bytes ?? 0) + overheadBytes }))
-    for (message, stored) in kept {
-      raw.add(message, stored: stored)
+    for message in kept {
+      raw.add(message)
       guard raw.records.count >= maxBytes else { continue }
       commands.append(raw.command(id: UUID.v7(at: now, using: &random)))
       raw = RawBatch(writer)
@@ -124,7 +132,7 @@ extension BatchCommit {
   /// in them.
   func rawBatch(of batch: EventBatch, _ results: [CommitResult.Result]) -> [(PostgresStatement, PostgresParameters)] {
     guard let writer = raw?.writer, batch.messages.count == batch.events.count else { return [] }
-    var kept: [(message: InboundMessage, stored: [UUID])] = []
+    var kept: [RawBatch.Kept] = []
     kept.reserveCapacity(batch.messages.count)
     var positions: [ObjectIdentifier: Int] = [:]
     for (index, message) in batch.messages.enumerated() {
@@ -133,9 +141,9 @@ extension BatchCommit {
       // Only a message of several events can come twice.
       let known = message.events.count > 1 ? positions[ObjectIdentifier(message)] : nil
       let position = known ?? kept.count
-      if known == nil { kept.append((message, [])) }
+      if known == nil { kept.append(RawBatch.Kept(message: message)) }
       if message.events.count > 1 { positions[ObjectIdentifier(message)] = position }
-      if isStored { kept[position].stored.append(batch.events[index].id) }
+      if isStored { kept[position].add(batch.events[index].id) }
     }
     return RawBatch.commands(kept, writer, at: clock.now())
   }
