@@ -101,7 +101,9 @@ public struct Settings: Sendable {
         ("retry", "journey.retry", "exchange for retries, and prefix of their queues"),
       ].map { key, name, meaning in (key, read.text("names.\(key)", name, meaning)) })
     mappingDirectories = read.paths(
-      "mappings.directories", ["mappings"], "directories of mapping files; the mapping in a later one wins")
+      "mappings.directories", "mappings", installed: "mappings",
+      "directories of mapping files; the mapping in a later one wins; an installed program reads its own before the default"
+    )
     tenantsFile = read.path(
       "mappings.tenants", example: "# tenants.yaml",
       "file that assigns vendors' accounts to organisations, for messages that name none")
@@ -110,7 +112,8 @@ public struct Settings: Sendable {
     decisionFile = read.path(
       "decisions.file", example: "decisions.yaml", "rules of the decision; without it the built-in ones apply")
     migrationsDirectory = read.path(
-      "migrations.directory", "../migrations", "directory of the files for `journey migrate`")
+      "migrations.directory", "../migrations", installed: "migrations",
+      "directory of the files for `journey migrate`; an installed program uses its own")
     logLevel = read.text(
       "log.level", "info", oneOf: ["trace", "debug", "info", "notice", "warning", "error", "critical"],
       "the least severe messages that are logged")

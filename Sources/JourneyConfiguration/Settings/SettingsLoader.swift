@@ -5,14 +5,17 @@ import Yams
 /// Reads the settings: flags over the environment over the file.
 public enum SettingsLoader {
   /// - Parameters:
-  ///   - path: the settings file, or the directory that holds it as `journey.yaml`; nil: `JOURNEY_CONFIG`, else
-  ///     `config`, where it exists.
+  ///   - path: the settings file, or the directory that holds it as `journey.yaml`; nil: `JOURNEY_CONFIG`, else the
+  ///     first of `standard` that holds it, if any.
   ///   - flags: values given on the command line, by dotted key.
   /// - Throws: `SettingsError` with every problem, a line each.
-  public static func load(path: String?, flags: [String: String], environment: [String: String]) async throws
-    -> Settings
-  {
-    let file = try locate(path ?? environment["JOURNEY_CONFIG"])
+  public static func load(
+    path: String?, flags: [String: String], environment: [String: String], standard: [String] = InstalledFiles.settings,
+    data: String? = InstalledFiles.data
+  ) async throws -> Settings {
+    let file =
+      try (path ?? environment["JOURNEY_CONFIG"]).map(locate)
+      ?? standard.map { "\($0)/journey.yaml" }.first(where: FileManager.default.fileExists(atPath:))
     var providers: [any ConfigProvider] = [
       InMemoryProvider(
         name: "flags",
@@ -33,25 +36,22 @@ public enum SettingsLoader {
       providers.append(try await FileProvider<YAMLSnapshot>(config: location))
     }
     let directory = file.map { String($0.prefix(upTo: $0.lastIndex(of: "/") ?? $0.startIndex)) } ?? ""
-    let reader = SettingsReader(providers: providers, directory: directory)
+    let reader = SettingsReader(providers: providers, directory: directory, data: data)
     var settings = Settings(reader)
     guard reader.problems.isEmpty else { throw SettingsError(reader.problems.joined(separator: "\n")) }
     settings.publishers = try file.flatMap(PublisherLoader.load)
     return settings
   }
 
-  private static func locate(_ path: String?) throws -> String? {
+  private static func locate(_ path: String) throws -> String {
     var isDirectory = false
-    let given = path ?? "config"
-    guard FileManager.default.fileExists(atPath: given, isDirectory: &isDirectory) else {
-      if path == nil { return nil }
-      throw SettingsError("there is no settings file or directory \(given)")
+    guard FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) else {
+      throw SettingsError("there is no settings file or directory \(path)")
     }
-    let file = isDirectory ? "\(given)/journey.yaml" : given
+    let file = isDirectory ? "\(path)/journey.yaml" : path
     if FileManager.default.fileExists(atPath: file) { return file }
-    if path == nil { return nil }
     throw SettingsError(
-      "the directory \(given) holds no journey.yaml (a directory of mapping files is given with --directory)")
+      "the directory \(path) holds no journey.yaml (a directory of mapping files is given with --directory)")
   }
 
   /// Rejects unknown keys.

@@ -10,16 +10,19 @@ final class SettingsReader {
   private let config: ConfigReader
   /// Relative paths start here; empty: the working directory.
   private let directory: String
+  /// The directory of an installed program's own files; nil: it is not installed.
+  private let data: String?
   private(set) var settings: [Setting] = []
   /// Wrong values, a line each.
   private(set) var problems: [String] = []
   /// Deprecated keys in use, a line each.
   private(set) var warnings: [String] = []
 
-  init(providers: [any ConfigProvider] = [InMemoryProvider(values: [:])], directory: String = "") {
+  init(providers: [any ConfigProvider] = [InMemoryProvider(values: [:])], directory: String = "", data: String? = nil) {
     layers = providers.map { ConfigReader(provider: $0) }
     config = ConfigReader(providers: providers)
     self.directory = directory
+    self.data = data
   }
 
   func integer(
@@ -75,9 +78,12 @@ final class SettingsReader {
     return items
   }
 
-  func path(_ key: String, _ defaultValue: String, _ meaning: String) -> String {
-    record(key, .path, .text(defaultValue), meaning)
-    return absolute(config.string(forKey: ConfigKey(key), default: defaultValue))
+  /// A path of what comes with the program.
+  /// - Parameter installed: its name in the directory of an installed program's own files, which is its default.
+  func path(_ key: String, _ defaultValue: String, installed: String, _ meaning: String) -> String {
+    record(key, .path, .text(defaultValue), meaning) { $0.example = "# \(defaultValue)" }
+    if let path = config.string(forKey: ConfigKey(key)) { return absolute(path) }
+    return own(installed) ?? absolute(defaultValue)
   }
 
   /// A path without a default.
@@ -89,9 +95,17 @@ final class SettingsReader {
     return absolute(path)
   }
 
-  func paths(_ key: String, _ defaultValue: [String], _ meaning: String) -> [String] {
-    record(key, .paths, .list(defaultValue), meaning)
-    return config.stringArray(forKey: ConfigKey(key), default: defaultValue).map(absolute)
+  /// Paths of what comes with the program. By default an installed program reads its own files first, then those at the
+  /// default path, if there are any.
+  func paths(_ key: String, _ defaultValue: String, installed: String, _ meaning: String) -> [String] {
+    record(key, .paths, .list([defaultValue]), meaning) { $0.example = "# [\(defaultValue)]" }
+    if let paths = config.stringArray(forKey: ConfigKey(key)) { return paths.map(absolute) }
+    let other = absolute(defaultValue)
+    return own(installed).map { InstalledFiles.exists(other) ? [$0, other] : [$0] } ?? [other]
+  }
+
+  private func own(_ name: String) -> String? {
+    data.map { "\($0)/\(name)" }.flatMap { InstalledFiles.exists($0) ? $0 : nil }
   }
 
   /// A section that another loader reads, from the file alone.

@@ -43,8 +43,10 @@ public struct SettingsReference {
         text += "\n" + comment(section.meaning, indent: "") + "\(section.example ?? "")\n"
         continue
       }
-      text += "\n\(name):\n"
       let lines = settings.compactMap { setting in setting.yaml.map { (line: "  \($0)", meaning: setting.meaning) } }
+      // A section without a value is not YAML that is accepted.
+      let isComment = lines.allSatisfy { $0.line.hasPrefix("  #") }
+      text += "\n\(isComment ? "# " : "")\(name):\n"
       let column = lines.map(\.line.count).filter { $0 <= 30 }.max() ?? 0
       for (line, meaning) in lines {
         let aligned = line.padded(to: column) + "  # " + meaning.plain
