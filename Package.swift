@@ -28,6 +28,11 @@ let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-htt
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
 let jwt = Target.Dependency.product(name: "JWTKit", package: "jwt-kit")
 
+/// What `journey version` says: scripts/dist sets it.
+let stamp: [CSetting] = ["JOURNEY_COMMIT", "JOURNEY_BUILD_DATE"].compactMap { name in
+  Context.environment[name].map { .define(name, to: "\"\($0)\"") }
+}
+
 /// A target of the adapter: Sources/NAME.
 func module(_ name: String, _ dependencies: [Target.Dependency] = [], resources: [Resource] = []) -> Target {
   .target(name: name, dependencies: dependencies, resources: resources, swiftSettings: strict)
@@ -68,6 +73,7 @@ let package = Package(
   targets: [
     .systemLibrary(name: "CRabbitMQ", pkgConfig: "librabbitmq", providers: [.apt(["librabbitmq-dev"])]),
     .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+    .target(name: "CBuild", cSettings: stamp),
     module("ConnectionThreads"),
     module("AMQPClient", ["ConnectionThreads", "CRabbitMQ", crypto]),
     module("PostgresClient", ["ConnectionThreads", "CLibPQ"]),
@@ -105,7 +111,7 @@ let package = Package(
       dependencies: [
         "Journey", "JourneyConfiguration", "JourneyPostgres", "JourneyAMQP", "IngestPipeline", "DeadLetters",
         "JourneyAPI",
-        "AMQPClient", "PostgresClient", logging, lifecycle, argumentParser,
+        "AMQPClient", "PostgresClient", "CBuild", logging, lifecycle, argumentParser,
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],
       swiftSettings: strict),
@@ -156,7 +162,7 @@ let package = Package(
       "IntegrationTests",
       [
         "Journey", "JourneyConfiguration", "AMQPClient", "PostgresClient", "TestServers", "TestSupport",
-        "JourneyCLI", crypto,
+        "JourneyCLI", crypto, logging,
       ]),
     tests("FaultTests", ["AMQPClient", "PostgresClient", "TestServers", "TestSupport"]),
 

@@ -12,7 +12,7 @@ enum Program {
     let signals = CommandLine.arguments.dropFirst().first == "serve" ? ProcessSignals.install() : nil
     await $signals.withValue(signals) {
       do {
-        var command = try JourneyCommand.parseAsRoot()
+        var command = try await JourneyCommand.asyncParseAsRoot()
         if var command = command as? any AsyncParsableCommand { try await command.run() } else { try command.run() }
         end(EXIT_SUCCESS)
       } catch {
@@ -39,14 +39,15 @@ struct JourneyCommand: AsyncParsableCommand {
     commandName: "journey",
     abstract: "Takes client events from RabbitMQ, keeps journeys in PostgreSQL, publishes the next best actions.",
     discussion: """
-      Settings: flags win over the environment (AMQP_URL, DATABASE_URL, …), the environment over config/journey.yaml.
+      Settings: flags win over the environment (AMQP_URL, DATABASE_URL, …), the environment over the file (--config, JOURNEY_CONFIG, config/journey.yaml, /etc/journey/journey.yaml).
       Exit status: 0 done; 1 failed, or not all of it done; 64 wrong usage; 65 input refused; 69 a server is not reachable; 78 settings, schema \
       or queues are not as they have to be.
       """,
-    version: "0.6.1",
+    version: Build.version,
     subcommands: [
       Serve.self, Migrate.self, TopologyCommand.self, Publish.self, Map.self, Mappings.self, Explain.self,
       RecomputeCommand.self,
       IdentityCommand.self, Events.self, DLQ.self, Doctor.self, SettingsCommand.self, Token.self,
+      VersionCommand.self,
     ])
 }

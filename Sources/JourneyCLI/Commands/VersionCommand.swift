@@ -1,0 +1,13 @@
+import ArgumentParser
+
+/// `journey version`
+struct VersionCommand: Command {
+  static let configuration = CommandConfiguration(
+    commandName: "version", abstract: "Print version, commit and date of the program. Needs no settings and no server.")
+
+  @OptionGroup var output: OutputOptions
+
+  func execute() async throws {
+    if output.json { printJSON(Build()) } else { Output.line(Build().description) }
+  }
+}
