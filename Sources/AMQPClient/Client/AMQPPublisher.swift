@@ -75,6 +75,12 @@ public final class AMQPPublisher: Sendable {
     }
   }
 
+  /// Runs a closure on the connection's thread, soon: whether it works. Once the thread has ended, the closure runs at
+  /// once.
+  public func call(_ body: @escaping @Sendable () -> Void) {
+    if !mailbox.post(.call(body)) { body() }
+  }
+
   /// Accepts no more messages, waits for the outstanding confirms and closes the connection.
   ///
   /// At the deadline, messages never written end as `failed`, written ones as `unknown`. May be called several times.

@@ -17,6 +17,8 @@ final class ConsumerWorker {
     /// The prefetch, nil to pause.
     case demand(UInt16?)
     case cancel
+    /// Shows that the thread works.
+    case call(@Sendable () -> Void)
     case close(deadline: MonotonicInstant)
   }
 
@@ -86,7 +88,7 @@ final class ConsumerWorker {
       }
     }
     status.isUp = false
-    _ = mailbox.close()
+    for case .call(let body) in mailbox.close() { body() }
     configuration.onEvent(.closed)
     status.end()
   }
@@ -224,6 +226,8 @@ final class ConsumerWorker {
           if subscribed == nil { announceCancelled() } else if !isEnding { try end(connection) }
         case .cancel:
           break
+        case .call(let body):
+          body()
         case .close(let deadline):
           record(deadline)
         }
@@ -272,6 +276,7 @@ final class ConsumerWorker {
           if cancellation != .none { break }
           cancellation = .asked
           return
+        case .call(let body): body()
         case .close(let deadline): record(deadline)
         }
       }

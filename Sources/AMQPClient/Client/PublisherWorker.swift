@@ -13,6 +13,8 @@ final class PublisherWorker {
 
   enum Command: Sendable {
     case publish([OutboundMessage], @Sendable ([PublishOutcome]) -> Void)
+    /// Shows that the thread works.
+    case call(@Sendable () -> Void)
     case close(deadline: MonotonicInstant)
   }
 
@@ -76,8 +78,12 @@ final class PublisherWorker {
       }
     }
     status.isUp = false
-    for case .publish(let messages, let completion) in mailbox.close() {
-      completion(messages.map { _ in .failed(Self.closedError()) })
+    for command in mailbox.close() {
+      switch command {
+      case .publish(let messages, let completion): completion(messages.map { _ in .failed(Self.closedError()) })
+      case .call(let body): body()
+      case .close: break
+      }
     }
     while let position = queue.removeFirst() { position.resolve(.failed(Self.closedError())) }
     configuration.onEvent(.closed)
@@ -151,6 +157,8 @@ final class PublisherWorker {
         } else {
           completion(messages.map { _ in .failed(Self.closedError()) })
         }
+      case .call(let body):
+        body()
       case .close(let deadline):
         closeDeadline = min(closeDeadline ?? .distantFuture, deadline)
       }

@@ -138,6 +138,8 @@ private struct Adapter {
           notifier: notifier, feed: feed,
           readiness: readiness, descriptors: descriptors, logger: logger)
       } else { nil }
+    let manager = ServiceManager(
+      settings, source: source, publisher: publisher, store: store, readiness: readiness, logger: logger)
     let probes: [any Service] =
       settings.probes.host.isEmpty
       ? [] : [ProbeServer(host: settings.probes.host, port: settings.probes.port, readiness: readiness, logger: logger)]
@@ -151,7 +153,8 @@ private struct Adapter {
           unlisted: unlisted,
           repository: UnlistedRepository(worker: changes[0], sampleDays: settings.rawBodies.sampleDays), logger: logger),
       ] + (archiver.map { [$0] } ?? []) + (sweep.map { [$0] } ?? [])
-    try await serve([pipeline] + probes + others + (api?.services ?? []), pipeline.statistics)
+    try await serve(
+      [pipeline] + (manager.map { [$0] } ?? []) + probes + others + (api?.services ?? []), pipeline.statistics)
     await api?.close()
     for worker in changes { await worker.close() }
     await publisher.close()
