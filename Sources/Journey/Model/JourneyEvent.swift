@@ -170,6 +170,11 @@ public struct Rejection: Error, Hashable, Sendable, CustomStringConvertible {
     /// The publisher may not report events of this source or organisation.
     public static let forbiddenPublisher = Code(rawValue: "forbidden_publisher")
     public static let refusedByDatabase = Code(rawValue: "refused_by_database")
+
+    public static let all: [Code] = [
+      malformed, unsupportedContentType, tooLarge, missingField, invalidField, unknownSource, unknownType,
+      unknownOrganization, unknownClient, ambiguousClient, foreignClient, forbiddenPublisher, refusedByDatabase,
+    ]
   }
 
   public var code: Code

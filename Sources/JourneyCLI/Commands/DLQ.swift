@@ -21,7 +21,7 @@ struct DLQ: AsyncParsableCommand {
 
 /// Which dead letters a command is about.
 struct DeadLetterSelectionOptions: ParsableArguments {
-  @Argument(help: "Ids of dead letters. Without ids, the filter selects them.")
+  @Argument(help: "Ids of dead letters. Without ids, the filter selects them.", completion: .deadLetters)
   var ids: [String] = []
 
   @OptionGroup var options: DeadLetterFilterOptions
@@ -40,10 +40,12 @@ struct DeadLetterSelectionOptions: ParsableArguments {
 
 /// Filters dead letters.
 struct DeadLetterFilterOptions: ParsableArguments {
-  @Option(name: .customLong("code"), help: "The code of the reason, e.g. unknown_client; see journey dlq stats.")
+  @Option(
+    name: .customLong("code"), help: "The code of the reason, e.g. unknown_client; see journey dlq stats.",
+    completion: .codes)
   var code: String?
 
-  @Option(help: "The source, e.g. stripe or /billing/acme.")
+  @Option(help: "The source, e.g. stripe or /billing/acme.", completion: .sources)
   var source: String?
 
   @Option(help: "The source's event type, e.g. invoice.paid.")

@@ -16,7 +16,9 @@ struct DLQList: Command {
   @Option(help: "How many dead letters to list at most: 1 to 1000.")
   var limit = 20
 
-  @Option(help: ArgumentHelp("Continue after this dead letter, the last of the previous page.", valueName: "id"))
+  @Option(
+    help: ArgumentHelp("Continue after this dead letter, the last of the previous page.", valueName: "id"),
+    completion: .deadLetters)
   var after: String?
 
   @OptionGroup var common: CommonOptions

@@ -13,7 +13,7 @@ struct DLQShow: Command {
     abstract: "Show a dead letter: the reason, its message, what the mapping makes of it now, and its history."
   )
 
-  @Argument(help: "The id of the dead letter.")
+  @Argument(help: "The id of the dead letter.", completion: .deadLetters)
   var id: String
 
   @Flag(help: "Write only the body, byte for byte.")

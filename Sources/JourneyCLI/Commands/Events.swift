@@ -20,7 +20,7 @@ struct Events: AsyncParsableCommand {
 
 /// Which stored events a command is about.
 struct EventSelectionOptions: ParsableArguments {
-  @Option(help: "The source of the events, e.g. stripe.")
+  @Option(help: "The source of the events, e.g. stripe.", completion: .sources)
   var source: String?
 
   @Option(help: "The canonical event type, e.g. invoice_paid.")

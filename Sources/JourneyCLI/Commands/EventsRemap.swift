@@ -17,7 +17,7 @@ struct EventsRemap: Command {
       Exit status: 0 done, or nothing to do; 1 not done, or not all of it; 65 input refused; 69 the database is not available.
       """)
 
-  @Option(help: "The source: the name of the mapping, or the source of the events.")
+  @Option(help: "The source: the name of the mapping, or the source of the events.", completion: .sources)
   var source: String
   @Option(
     name: .long,

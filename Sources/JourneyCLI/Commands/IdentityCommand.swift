@@ -41,7 +41,7 @@ struct IdentityList: Command {
     commandName: "list", abstract: "List the ids by which sources know the clients of an organisation.")
 
   @OptionGroup var options: IdentityOptions
-  @Option(help: "Only ids of this source.")
+  @Option(help: "Only ids of this source.", completion: .sources)
   var source: String?
   @Option(help: "Only ids of this client.")
   var client: String?
@@ -76,7 +76,7 @@ struct IdentityLink: Command {
     commandName: "link", abstract: "Link a source's id to a client.",
     discussion: "Exit status: 0 if it is linked now, 65 if it is linked to another client or there is no such client.")
 
-  @Argument(help: "The source, e.g. hubspot.")
+  @Argument(help: "The source, e.g. hubspot.", completion: .sources)
   var source: String
   @Argument(
     help: ArgumentHelp(

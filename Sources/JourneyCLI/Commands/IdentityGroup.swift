@@ -30,7 +30,7 @@ struct IdentityGroupList: Command {
     commandName: "list", abstract: "List the groups of an organisation, with their owners and the events kept for them."
   )
 
-  @Option(help: "Only groups of this source.")
+  @Option(help: "Only groups of this source.", completion: .sources)
   var source: String?
   @Flag(help: "Only groups for which events are kept.")
   var kept = false
@@ -61,7 +61,7 @@ struct IdentityGroupShow: Command {
   static let configuration = CommandConfiguration(
     commandName: "show", abstract: "Show the owner and the members of a group, and the events kept for it.")
 
-  @Argument(help: "The source, e.g. hubspot.")
+  @Argument(help: "The source, e.g. hubspot.", completion: .sources)
   var source: String
   @Argument(help: "The id of the group at the source.")
   var group: String
@@ -125,7 +125,7 @@ struct IdentityGroupOwner: Command {
       them. Exit status: 0 if the owner is as asked for, 65 if there is no such client or group.
       """)
 
-  @Argument(help: "The source, e.g. hubspot.")
+  @Argument(help: "The source, e.g. hubspot.", completion: .sources)
   var source: String
   @Argument(help: "The id of the group at the source.")
   var group: String

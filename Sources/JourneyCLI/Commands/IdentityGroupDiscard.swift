@@ -11,7 +11,7 @@ struct IdentityGroupDiscard: Command {
       sends one again, it is kept again. Exit status: 0, or 65 if there is no such group.
       """)
 
-  @Argument(help: "The source, e.g. hubspot.")
+  @Argument(help: "The source, e.g. hubspot.", completion: .sources)
   var source: String
   @Argument(help: "The id of the group at the source.")
   var group: String

@@ -13,7 +13,7 @@ struct IdentityUnlink: Command {
       Exit status: 0 if it is unlinked, 65 if the id was not linked.
       """)
 
-  @Argument(help: "The source, e.g. hubspot.")
+  @Argument(help: "The source, e.g. hubspot.", completion: .sources)
   var source: String
   @Argument(
     help: ArgumentHelp(

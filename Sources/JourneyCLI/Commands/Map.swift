@@ -15,7 +15,7 @@ struct Map: Command {
   @Argument(help: ArgumentHelp("The body; - for standard input.", valueName: "file"), completion: .file())
   var file: String
 
-  @Option(help: "The source of the body, e.g. stripe; cloudevents for a CloudEvent.")
+  @Option(help: "The source of the body, e.g. stripe; cloudevents for a CloudEvent.", completion: .sources)
   var source: String
 
   @Option(help: "The organisation's id, as in the header x-org-id. Default: a UUID of zeros.")

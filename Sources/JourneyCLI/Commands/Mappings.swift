@@ -77,7 +77,9 @@ struct MappingsNew: Command {
 
 /// Which mapping files a command reads.
 struct MappingFileOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("A directory of mapping files, instead of mappings.directories.", valueName: "path"))
+  @Option(
+    help: ArgumentHelp("A directory of mapping files, instead of mappings.directories.", valueName: "path"),
+    completion: .directory)
   var directory: [String] = []
 
   func directories(_ settings: JourneyConfiguration.Settings) -> [String] {

@@ -19,7 +19,7 @@ struct MappingsCoverage: Command {
     help: ArgumentHelp("The folder of bodies, one per file (*.json).", valueName: "dir"), completion: .directory)
   var folder: String
 
-  @Option(help: "The source of the bodies. Default: the name of each body's folder.")
+  @Option(help: "The source of the bodies. Default: the name of each body's folder.", completion: .sources)
   var source: String?
 
   @OptionGroup var files: MappingFileOptions

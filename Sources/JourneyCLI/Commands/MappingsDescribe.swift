@@ -20,7 +20,7 @@ struct MappingsDescribe: Command {
     }
   }
 
-  @Argument(help: "The source whose mapping to describe, in Markdown.") var source: String?
+  @Argument(help: "The source whose mapping to describe, in Markdown.", completion: .sources) var source: String?
 
   @Flag(exclusivity: .exclusive) var format = Format.markdown
 

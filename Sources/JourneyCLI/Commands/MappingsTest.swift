@@ -9,7 +9,7 @@ struct MappingsTest: Command {
     abstract: "Run the tests beside the mappings: tests/SOURCE.yaml in a directory of mappings. Needs no server.",
     discussion: "Exit status: 0 if all tests pass, 65 otherwise.")
 
-  @Argument(help: "The sources to test. Default: all.") var sources: [String] = []
+  @Argument(help: "The sources to test. Default: all.", completion: .sources) var sources: [String] = []
 
   @OptionGroup var files: MappingFileOptions
 

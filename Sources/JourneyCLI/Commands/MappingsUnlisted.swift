@@ -15,7 +15,7 @@ struct MappingsUnlisted: Command {
       journey mappings unlisted --source stripe --sample invoice.sent | journey map - --source stripe --verbose
       """)
 
-  @Option(help: "Only this source.") var source: String?
+  @Option(help: "Only this source.", completion: .sources) var source: String?
 
   @Option(help: "Only what came within so many days.") var days: Int?
 

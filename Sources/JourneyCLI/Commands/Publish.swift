@@ -17,7 +17,7 @@ struct Publish: Command {
   @Argument(help: ArgumentHelp("The files; - for standard input.", valueName: "file"), completion: .file())
   var files: [String]
 
-  @Option(help: "The vendor whose bodies the files hold, e.g. stripe.")
+  @Option(help: "The vendor whose bodies the files hold, e.g. stripe.", completion: .sources)
   var source: String?
 
   @Option(help: "The organisation's id, for the bodies of a vendor.")

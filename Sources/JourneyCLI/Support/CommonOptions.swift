@@ -5,7 +5,9 @@ import Logging
 
 /// What every command that needs settings takes.
 struct CommonOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("The settings file, or the directory that holds it as journey.yaml.", valueName: "path"))
+  @Option(
+    help: ArgumentHelp("The settings file, or the directory that holds it as journey.yaml.", valueName: "path"),
+    completion: .file())
   var config: String?
 
   @Option(
@@ -18,7 +20,9 @@ struct CommonOptions: ParsableArguments {
       "The database; hides DATABASE_URL. A password here can be seen by other users of the machine.", valueName: "url"))
   var databaseURL: String?
 
-  @Option(help: "trace, debug, info, notice, warning, error or critical.")
+  @Option(
+    help: "trace, debug, info, notice, warning, error or critical.",
+    completion: .list(["trace", "debug", "info", "notice", "warning", "error", "critical"]))
   var logLevel: String?
 
   func settings() async throws -> Settings {
