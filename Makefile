@@ -12,10 +12,10 @@ TESTS ?=
 # Arguments of `make run`, `make faults` and `make bench`.
 ARGS ?=
 
-.PHONY: help build release test faults contracts model demo run bench guard format lint install clean
+.PHONY: help build release dist dist-test test faults contracts model demo run bench guard format lint install clean
 
 help: ## show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F'\t' '{ printf "  make %-9s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{ printf "  make %-9s %s\n", $$1, $$2 }'
 
 install: ## install the missing Debian packages (changes nothing else on the system)
 	@scripts/install
@@ -25,6 +25,13 @@ build: install ## build for debugging
 
 release: install ## build the optimised executable
 	swift build --jobs $(JOBS) --configuration release --product journey
+
+dist: ## build the Debian package, with the Swift runtime in the program
+	@scripts/install dist
+	@JOBS=$(JOBS) scripts/dist $(ARGS)
+
+dist-test: ## install, run, upgrade and remove the package in a clean Debian root (needs root)
+	@scripts/dist-test $(ARGS)
 
 test: install ## build and run all tests with private servers
 	@scripts/test --jobs $(JOBS) $(TESTS)
