@@ -15,7 +15,7 @@ import Testing
     /// - Parameter name: as in NOTIFY_SOCKET.
     init(_ name: String) throws {
       self.name = name
-      descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue), 0)
+      descriptor = Glibc.socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue), 0)
       let bytes = Array((name.hasPrefix("@") ? "\0\(name.dropFirst())" : name).utf8)
       var address = sockaddr_un()
       address.sun_family = sa_family_t(AF_UNIX)
@@ -29,12 +29,15 @@ import Testing
 
     deinit { close(descriptor) }
 
+    /// Waits on a thread of its own.
     func next() async -> String {
-      await Task.detached { [descriptor] in
-        var buffer = [UInt8](repeating: 0, count: 4096)
-        let count = recv(descriptor, &buffer, buffer.count, 0)
-        return String(decoding: buffer.prefix(max(count, 0)), as: UTF8.self)
-      }.value
+      await withCheckedContinuation { continuation in
+        DispatchQueue.global().async { [descriptor] in
+          var buffer = [UInt8](repeating: 0, count: 4096)
+          let count = recv(descriptor, &buffer, buffer.count, 0)
+          continuation.resume(returning: String(decoding: buffer.prefix(max(count, 0)), as: UTF8.self))
+        }
+      }
     }
 
     func next(where isMeant: (String) -> Bool) async -> String {
