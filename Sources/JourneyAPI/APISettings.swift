@@ -2,8 +2,8 @@
 public struct APISettings: Sendable {
   /// How a token's signature is checked. One algorithm, fixed here: a token does not choose.
   public enum Keys: Sendable {
-    /// HS256 by a shared secret.
-    case secret(String)
+    /// HS256 by shared secrets, any of which a token may be signed with: those that the function returns at the time.
+    case secrets(@Sendable () -> [String])
     /// RS256 or ES256 by the public keys in a file.
     case file(String, JWTAlgorithmName)
     /// RS256 or ES256 by the public keys at an https address (http on loopback).

@@ -80,7 +80,7 @@ private struct SilentFeed: ChangeFeed {
     _ body: @escaping @Sendable (any TestClientProtocol, HTTPFields, HTTPFields) async throws -> Void
   ) async throws {
     var settings = APISettings()
-    settings.keys = .secret(Self.secret)
+    settings.keys = .secrets { [Self.secret] }
     change(&settings)
     let server = try await JourneyServer(
       settings: settings,

@@ -53,7 +53,7 @@ import Testing
     var settings = APISettings()
     change(&settings)
     return TokenVerifier(
-      keys: await SecretKey(Self.secret), algorithm: "HS256", settings: settings, clock: FixedClock())
+      keys: SecretKeys { [Self.secret] }, algorithm: "HS256", settings: settings, clock: FixedClock())
   }
 
   private func refusal(_ token: String, by verifier: TokenVerifier) async -> TokenError? {

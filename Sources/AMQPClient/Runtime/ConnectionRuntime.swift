@@ -25,14 +25,33 @@ extension Duration {
 
 /// Opens connections to the endpoints in turn.
 struct Connector {
-  let settings: AMQPConnectionSettings
+  private(set) var settings: AMQPConnectionSettings
   let use: Connection.Use
-  private(set) var index = 0
+  private var index = 0
+
+  init(settings: AMQPConnectionSettings, use: Connection.Use) {
+    self.settings = settings
+    self.use = use
+  }
 
   /// Each call tries the next endpoint, also after a success: a lost connection is more likely to be restored on
   /// another host.
   mutating func connect() throws(AMQPError) -> Connection {
-    defer { index = (index + 1) % settings.endpoints.count }
-    return try Connection.open(settings.endpoints[index], settings: settings, for: use)
+    settings = settings.renewed()
+    defer { index += 1 }
+    do {
+      return try open()
+    } catch  where error.code == .authentication {
+      // The password may have been changed this moment.
+      let former = settings.password
+      settings = settings.renewed()
+      guard settings.password != former else { throw error }
+      return try open()
+    }
+  }
+
+  private func open() throws(AMQPError) -> Connection {
+    let endpoint = settings.endpoints[index % settings.endpoints.count]
+    return try Connection.open(endpoint, settings: settings, for: use)
   }
 }

@@ -61,8 +61,12 @@ public struct AMQPConnectionSettings: Sendable, CustomStringConvertible {
   /// before dead-lettering).
   public var maxBufferedBytes = 128 << 20
 
-  var password: Secret
-  private let namesUser: Bool
+  /// The URI as it is now, asked for before each attempt to connect; nil: it never changes. Where its parameters are
+  /// left out, what holds already stays. What cannot be read is ignored.
+  public var currentURI: (@Sendable () -> String)?
+
+  private(set) var password: Secret
+  private var namesUser: Bool
 
   /// The user name that the broker compares with a message's user id. With a client certificate it is the URI's user;
   /// nil when the URI has none.
@@ -76,6 +80,20 @@ public struct AMQPConnectionSettings: Sendable, CustomStringConvertible {
   ///
   /// - Throws: `AMQPError.Code.invalidURI`; the message names what is wrong and never repeats the password.
   public init(uri: String, connectionName: String) throws(AMQPError) {
+    (endpoints, user, namesUser, password, virtualHost, mechanism) = ([], "", false, Secret(""), "", .plain)
+    self.connectionName = connectionName
+    try read(uri)
+  }
+
+  /// With the URI as it is now.
+  func renewed() -> Self {
+    guard let uri = currentURI?() else { return self }
+    var renewed = self
+    do { try renewed.read(uri) } catch { return self }
+    return renewed
+  }
+
+  private mutating func read(_ uri: String) throws(AMQPError) {
     let parts = try AMQPURI(uri)
     endpoints = parts.endpoints
     user = parts.user ?? "guest"
@@ -84,7 +102,6 @@ public struct AMQPConnectionSettings: Sendable, CustomStringConvertible {
     virtualHost = parts.virtualHost
     mechanism = .plain
     tls = parts.isSecure ? TLS() : nil
-    self.connectionName = connectionName
     for (key, value) in parts.parameters { try apply(key, value) }
     if let tls, (tls.certificateFile == nil) != (tls.keyFile == nil) {
       throw AMQPURI.error("certfile and keyfile are only of use together")
@@ -128,7 +145,7 @@ public struct AMQPConnectionSettings: Sendable, CustomStringConvertible {
 }
 
 /// A string that neither interpolation nor reflection reveals.
-struct Secret: Sendable, CustomStringConvertible, CustomReflectable {
+struct Secret: Hashable, Sendable, CustomStringConvertible, CustomReflectable {
   let value: String
   init(_ value: String) { self.value = value }
   var description: String { "[redacted]" }

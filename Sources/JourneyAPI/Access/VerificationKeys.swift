@@ -12,16 +12,28 @@ protocol VerificationKeys: Sendable {
   func verify(_ token: String, keyID: String?) async throws(TokenError)
 }
 
-/// A shared secret, HS256.
-struct SecretKey: VerificationKeys {
-  private let keys: JWTKeyCollection
+/// Shared secrets, HS256: those of the time at which a token is verified.
+actor SecretKeys: VerificationKeys {
+  private let secrets: @Sendable () -> [String]
+  private var current: (secrets: [String], keys: [JWTKeyCollection]) = ([], [])
 
-  init(_ secret: String) async {
-    keys = await JWTKeyCollection().add(hmac: HMACKey(from: Data(secret.utf8)), digestAlgorithm: .sha256)
-  }
+  init(_ secrets: @escaping @Sendable () -> [String]) { self.secrets = secrets }
 
   func verify(_ token: String, keyID: String?) async throws(TokenError) {
-    do { _ = try await keys.verify(token, as: AnyClaims.self) } catch { throw .badSignature }
+    for keys in await keys() where (try? await keys.verify(token, as: AnyClaims.self)) != nil { return }
+    throw .badSignature
+  }
+
+  private func keys() async -> [JWTKeyCollection] {
+    let secrets = secrets()
+    if secrets == current.secrets { return current.keys }
+    var keys: [JWTKeyCollection] = []
+    for secret in secrets {
+      keys.append(
+        await JWTKeyCollection().add(hmac: HMACKey(from: Data(secret.utf8)), digestAlgorithm: .sha256))
+    }
+    current = (secrets, keys)
+    return keys
   }
 }
 

@@ -69,8 +69,8 @@ public final class JourneyServer: Service {
   {
     switch settings.keys {
     case nil: nil
-    case .secret(let secret):
-      TokenVerifier(keys: await SecretKey(secret), algorithm: "HS256", settings: settings, clock: clock)
+    case .secrets(let secrets):
+      TokenVerifier(keys: SecretKeys(secrets), algorithm: "HS256", settings: settings, clock: clock)
     case .file(let path, let algorithm):
       TokenVerifier(
         keys: try await KeySet(file: path, algorithm, logger: logger), algorithm: algorithm.rawValue,

@@ -189,7 +189,7 @@ private struct Adapter {
     let services: [any Service] =
       workers + [
         StatisticsLog(statistics: statistics, unlisted: unlisted, interval: settings.statisticsSeconds, logger: logger),
-        MappingReload(settings: settings, mappings: mappings, signals: signals, logger: logger),
+        FileReload(settings: settings, mappings: mappings, signals: signals, logger: logger),
         DrainDeadline(deadline: .seconds(settings.drainSeconds), logger: logger), StopOnSignal(signals: signals),
       ]
     let group = ServiceGroup(

@@ -28,10 +28,11 @@ struct Token: Command {
     let id = try Input.id(user, "--user", of: "a user")
     guard (1...8760).contains(hours) else { throw Failure(.refusedInput, "--hours \(hours): expected 1 to 8760") }
     let settings = try await common.settings()
-    guard settings.api.algorithm == "HS256", !settings.api.secret.isEmpty else {
-      throw Failure(.settings, "no secret to sign with: set API_JWT_SECRET (and api.jwtAlgorithm: HS256)")
+    guard settings.api.algorithm == "HS256", let secret = settings.api.secrets.first else {
+      throw Failure(
+        .settings, "no secret to sign with: set API_JWT_SECRET or API_JWT_SECRET_FILE (and api.jwtAlgorithm: HS256)")
     }
-    let signer = TokenSigner(secret: settings.api.secret, settings: settings.api.served)
+    let signer = TokenSigner(secret: secret, settings: settings.api.served)
     let token = try await signer.token(
       subject: id, isOperator: operations, from: SystemClock().now(), for: .hours(Int64(hours)))
     Output.line(token)

@@ -107,8 +107,8 @@ extension APIOptions {
       served.keys = .file(keyFile, name)
     } else if let name, let keyAddress {
       served.keys = .address(keyAddress, name)
-    } else if name == nil, !secret.isEmpty {
-      served.keys = .secret(secret)
+    } else if name == nil, !secrets.isEmpty {
+      served.keys = .secrets { [secrets, secretFile] in secretFile?.lines ?? secrets }
     }
     return served
   }

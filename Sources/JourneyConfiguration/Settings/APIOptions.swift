@@ -4,8 +4,10 @@ public struct APIOptions: Sendable {
   public let host: String
   public let port: Int
   public let algorithm: String
-  /// Empty: none.
-  public let secret: String
+  /// The first one signs, all verify. Empty: none.
+  public let secrets: [String]
+  /// Where the secrets come from a file, a line each.
+  public let secretFile: SecretFile?
   public let keyFile: String?
   public let keyAddress: String?
   /// Empty: not checked.
@@ -30,7 +32,9 @@ public struct APIOptions: Sendable {
     algorithm = read.text(
       "api.jwtAlgorithm", "HS256", oneOf: ["HS256", "RS256", "ES256"],
       "HS256 needs `jwtSecret`, the others `jwksFile` or `jwksURL`")
-    secret = read.secret("api.jwtSecret", "for HS256; at least 32 bytes")
+    let secret = read.secret("api.jwtSecret", credential: "jwt-secret", "for HS256; at least 32 bytes")
+    secretFile = secret.file
+    secrets = secret.file?.lines ?? [secret.text].filter { !$0.isEmpty }
     keyFile = read.path(
       "api.jwksFile", example: "# keys.json", isNoneIfEmpty: true, "file of public keys for RS256 and ES256")
     keyAddress = read.text(
@@ -65,15 +69,22 @@ public struct APIOptions: Sendable {
           "api.jwtAlgorithm: HS256 takes no public keys; write RS256 or ES256, or leave api.jwksFile and api.jwksURL out"
         )
       }
-      // RFC 7518, section 3.2: a key of at least the size of the hash.
-      if !secret.isEmpty, secret.utf8.count < 32 {
-        read.report("api.jwtSecret: shorter than 32 bytes can be guessed")
-      }
+      do throws(SettingsError) { try Self.check(secrets) } catch { read.report(error.description) }
     } else if algorithm == "RS256" || algorithm == "ES256" {
-      if !secret.isEmpty {
+      if !secrets.isEmpty {
         read.report("api.jwtSecret: \(algorithm) takes no secret; write HS256, or leave it out")
       }
       if keyFile != nil, keyAddress != nil { read.report("api.jwksURL: api.jwksFile is given already") }
+    }
+  }
+}
+
+extension APIOptions {
+  /// - Throws: `SettingsError` if a secret is too short.
+  public static func check(_ secrets: [String]) throws(SettingsError) {
+    // RFC 7518, section 3.2: a key of at least the size of the hash.
+    if secrets.contains(where: { $0.utf8.count < 32 }) {
+      throw SettingsError("api.jwtSecret: shorter than 32 bytes can be guessed")
     }
   }
 }

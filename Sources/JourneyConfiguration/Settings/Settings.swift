@@ -5,8 +5,11 @@ public import Journey
 /// Flags override the environment, and the environment overrides the file.
 public struct Settings: Sendable {
   public let amqpURL: String
+  /// Where `amqpURL` comes from a file.
+  public let amqpURLFile: SecretFile?
   public let otherBrokerUsers: Set<String>
   public let databaseURL: String
+  public let databaseURLFile: SecretFile?
   public let databaseRole: String
   public let workers: Int
   public let batchSize: Int
@@ -37,7 +40,7 @@ public struct Settings: Sendable {
   public let deadlines: Deadlines
   /// What each user of the broker may report, by name; nil: anybody may report anything.
   public internal(set) var publishers: [String: PublisherPolicy.Grant]?
-  /// Deprecated keys in use, a line each.
+  /// What should be changed though it works, a line each: deprecated keys, secrets that everybody can read.
   public let warnings: [String]
 
   public var archivesDeadLetters: Bool { deadLetters.isArchived }
@@ -54,10 +57,12 @@ public struct Settings: Sendable {
 
   /// Declares every setting.
   init(_ read: SettingsReader) {
-    amqpURL = read.secret("amqp.url", "`amqp[s]://user:password@host[,host…]:port/vhost`")
+    (amqpURL, amqpURLFile) = read.secret(
+      "amqp.url", credential: "amqp-url", "`amqp[s]://user:password@host[,host…]:port/vhost`")
     otherBrokerUsers = Set(
       read.list("amqp.otherUsers", [], "other broker users that instances publish as, or have published as"))
-    databaseURL = read.secret("database.url", "a libpq URI or `key=value` list")
+    (databaseURL, databaseURLFile) = read.secret(
+      "database.url", credential: "database-url", "a libpq URI or `key=value` list")
     databaseRole = read.text(
       "database.role", "journey_adapter", "the role to work as, whatever the login; empty: the login")
     workers = read.integer(

@@ -2,7 +2,7 @@ import Configuration
 import FoundationEssentials
 import Yams
 
-/// Reads the settings: flags over the environment over the file.
+/// Reads the settings: flags over the environment over the file over the credentials of systemd.
 public enum SettingsLoader {
   /// - Parameters:
   ///   - path: the settings file, or the directory that holds it as `journey.yaml`; nil: `JOURNEY_CONFIG`, else the
@@ -16,6 +16,7 @@ public enum SettingsLoader {
     let file =
       try (path ?? environment["JOURNEY_CONFIG"]).map(locate)
       ?? standard.map { "\($0)/journey.yaml" }.first(where: FileManager.default.fileExists(atPath:))
+    let variables = EnvironmentVariables(environment)
     var providers: [any ConfigProvider] = [
       InMemoryProvider(
         name: "flags",
@@ -27,7 +28,7 @@ public enum SettingsLoader {
             )
           }
         )),
-      EnvironmentVariablesProvider(environmentVariables: environment, secretsSpecifier: .all),
+      EnvironmentVariablesProvider(environmentVariables: variables.values, secretsSpecifier: .all),
     ]
     if let file {
       try check(file)
@@ -36,7 +37,10 @@ public enum SettingsLoader {
       providers.append(try await FileProvider<YAMLSnapshot>(config: location))
     }
     let directory = file.map { String($0.prefix(upTo: $0.lastIndex(of: "/") ?? $0.startIndex)) } ?? ""
-    let reader = SettingsReader(providers: providers, directory: directory, data: data)
+    let reader = SettingsReader(
+      providers: providers, directory: directory, data: data, credentials: environment["CREDENTIALS_DIRECTORY"])
+    variables.problems.forEach(reader.report)
+    variables.warnings.forEach(reader.warn)
     var settings = Settings(reader)
     guard reader.problems.isEmpty else { throw SettingsError(reader.problems.joined(separator: "\n")) }
     settings.publishers = try file.flatMap(PublisherLoader.load)

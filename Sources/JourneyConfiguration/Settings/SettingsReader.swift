@@ -1,4 +1,5 @@
 import Configuration
+import FoundationEssentials
 
 /// Reads each setting from the flags, the environment or the file, and records its description.
 ///
@@ -12,17 +13,23 @@ final class SettingsReader {
   private let directory: String
   /// The directory of an installed program's own files; nil: it is not installed.
   private let data: String?
+  /// The directory of systemd's credentials.
+  private let credentials: String?
   private(set) var settings: [Setting] = []
   /// Wrong values, a line each.
   private(set) var problems: [String] = []
-  /// Deprecated keys in use, a line each.
+  /// What should be changed though it works, a line each.
   private(set) var warnings: [String] = []
 
-  init(providers: [any ConfigProvider] = [InMemoryProvider(values: [:])], directory: String = "", data: String? = nil) {
+  init(
+    providers: [any ConfigProvider] = [InMemoryProvider(values: [:])], directory: String = "", data: String? = nil,
+    credentials: String? = nil
+  ) {
     layers = providers.map { ConfigReader(provider: $0) }
     config = ConfigReader(providers: providers)
     self.directory = directory
     self.data = data
+    self.credentials = credentials
   }
 
   func integer(
@@ -63,12 +70,36 @@ final class SettingsReader {
     return config.string(forKey: ConfigKey(key)).flatMap { $0.isEmpty ? nil : $0 }
   }
 
-  /// A secret with trailing newlines removed. Empty if absent.
-  func secret(_ key: String, _ meaning: String) -> String {
+  /// A secret without line breaks at its end, empty if there is none. The first layer that holds it, or names the file
+  /// that holds it, decides; after all layers comes the credential of systemd.
+  func secret(_ key: String, credential: String, _ meaning: String) -> (text: String, file: SecretFile?) {
+    let fileKey = "\(key)File"
     record(key, .text, nil, meaning) { $0.isSecret = true }
-    var text = Substring(config.string(forKey: ConfigKey(key), isSecret: true, default: ""))
-    while let last = text.unicodeScalars.last, last == "\n" || last == "\r" { text.unicodeScalars.removeLast() }
-    return String(text)
+    record(fileKey, .path, nil, "file that holds `\(key)`, see docs/operations.md#secrets") {
+      $0.example = "# /etc/journey/secrets/\(credential)"
+    }
+    for layer in layers {
+      let text = layer.string(forKey: ConfigKey(key), isSecret: true, default: "").withoutLineBreaksAtTheEnd
+      let path = layer.string(forKey: ConfigKey(fileKey), default: "")
+      if !text.isEmpty, !path.isEmpty { problems.append("\(fileKey): \(key) is set as well; set one of them") }
+      if !text.isEmpty { return (text, nil) }
+      if !path.isEmpty { return read(absolute(path), fileKey) }
+    }
+    guard let credentials, FileManager.default.fileExists(atPath: "\(credentials)/\(credential)") else {
+      return ("", nil)
+    }
+    return read("\(credentials)/\(credential)", "credential \(credential)")
+  }
+
+  private func read(_ path: String, _ name: String) -> (String, SecretFile?) {
+    do throws(SettingsError) {
+      let file = try SecretFile(name: name, path: path)
+      if file.isOpenToAll { warn("\(name): every user of this machine can read \(path); run: chmod o= \(path)") }
+      return (file.text, file)
+    } catch {
+      problems.append(error.description)
+      return ("", nil)
+    }
   }
 
   func list(_ key: String, _ defaultValue: [String], of choices: [String]? = nil, _ meaning: String) -> [String] {
@@ -114,6 +145,7 @@ final class SettingsReader {
   }
 
   func report(_ problem: String) { problems.append(problem) }
+  func warn(_ warning: String) { warnings.append(warning) }
 
   private func record(
     _ key: String, _ kind: Setting.Kind, _ defaultValue: Setting.Value?, _ meaning: String,
@@ -145,7 +177,8 @@ final class SettingsReader {
 
   private func require(_ text: String, _ key: String, _ choices: [String]?) {
     if let choices, !choices.contains(text) {
-      problems.append("\(key): \(text) is none of \(choices.joined(separator: ", "))")
+      let hint = nearest(text, among: choices).map { "; did you mean \($0)?" } ?? ""
+      problems.append("\(key): \(text) is none of \(choices.joined(separator: ", "))\(hint)")
     }
   }
 

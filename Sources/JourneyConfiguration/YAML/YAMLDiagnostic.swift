@@ -50,27 +50,3 @@ final class YAMLDiagnosticList {
   /// In the order of the text.
   var sorted: [YAMLDiagnostic] { problems.sorted { ($0.line, $0.column) < ($1.line, $1.column) } }
 }
-
-/// The word that was probably meant; nil if none is similar.
-func nearest(_ keyword: String, among words: [String]) -> String? {
-  let ranked = words.map {
-    (keyword: $0, distance: editDistance(Array(keyword.lowercased().utf8), Array($0.lowercased().utf8)))
-  }
-  guard let best = ranked.min(by: { $0.distance < $1.distance }), best.distance <= max(2, keyword.utf8.count / 3) else {
-    return nil
-  }
-  return best.keyword
-}
-
-/// Insertions, deletions and replacements between two words (Levenshtein).
-private func editDistance(_ a: [UInt8], _ b: [UInt8]) -> Int {
-  var previous = Array(0...b.count)
-  for (row, left) in a.enumerated() {
-    var current = [row + 1]
-    for (column, right) in b.enumerated() {
-      current.append(min(previous[column + 1] + 1, current[column] + 1, previous[column] + (left == right ? 0 : 1)))
-    }
-    previous = current
-  }
-  return previous[b.count]
-}

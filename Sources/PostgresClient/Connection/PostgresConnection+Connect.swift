@@ -13,6 +13,20 @@ extension PostgresConnection {
     _ settings: PostgresSettings, file: String = #fileID, line: Int = #line
   ) throws(PostgresError) -> PostgresConnection {
     let site = CallSite(file: file, line: line)
+    let settings = settings.renewed()
+    do throws(PostgresError) {
+      return try openAny(settings, site)
+    } catch  where error.sqlState?.hasPrefix("28") == true {
+      // The password may have been changed this moment.
+      let renewed = settings.renewed()
+      guard renewed.options != settings.options else { throw error }
+      return try openAny(renewed, site)
+    }
+  }
+
+  private static func openAny(_ settings: PostgresSettings, _ site: CallSite) throws(PostgresError)
+    -> PostgresConnection
+  {
     var problems: [PostgresError] = []
     // A server that refuses the login would refuse it at its other addresses too.
     var refusing: Set<String> = []
@@ -28,7 +42,8 @@ extension PostgresConnection {
     }
     // If any host may accept the session later, the whole attempt is retriable.
     guard var problem = problems.first(where: \.isRetriable) ?? problems.last else {
-      throw PostgresError(.permanent, operation: PostgresError.connect, "no host to connect to", file: file, line: line)
+      throw PostgresError(
+        .permanent, operation: PostgresError.connect, "no host to connect to", file: site.file, line: site.line)
     }
     problem.message = problems.map(\.message).joined(separator: "; ")
     throw problem
@@ -60,6 +75,10 @@ extension PostgresConnection {
     } catch {
       var error = error
       if let sqlState = error.sqlState { error.kind = PostgresError.Kind(sqlState: sqlState, isConnecting: true) }
+      // The role's name is a setting's value, which the message of such an error lacks.
+      if let role = settings.role, ["22023", "42501", "42704"].contains(error.sqlState ?? "") {
+        error.message = "the login cannot work as the role \(role): \(error.message)"
+      }
       throw error
     }
     return connection

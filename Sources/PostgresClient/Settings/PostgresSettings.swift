@@ -33,8 +33,12 @@ public struct PostgresSettings: Sendable, CustomStringConvertible {
   /// Receives the server's notices and warnings on the connection's thread. Nil drops them.
   var noticeHandler: (@Sendable (PostgresNotice) -> Void)?
 
+  /// The connection string as it is now, asked for before each attempt to connect; nil: it never changes. What cannot
+  /// be read is ignored.
+  public var currentString: (@Sendable () -> String)?
+
   /// The options of the connection string, e.g. `host` -> `a,b`, including the password.
-  let options: [String: String]
+  private(set) var options: [String: String]
 
   /// - Parameters:
   ///   - conninfo: a URI (`postgresql://user:password@a:5432,b:5432/db?sslmode=verify-full`) or `key=value` pairs.
@@ -70,6 +74,14 @@ public struct PostgresSettings: Sendable, CustomStringConvertible {
     }
     for (key, value) in Self.defaults where options[key] == nil { options[key] = value }
     self.options = options
+  }
+
+  /// With the connection string as it is now.
+  func renewed() -> Self {
+    guard let string = currentString?(), let fresh = try? Self(conninfo: string) else { return self }
+    var renewed = self
+    renewed.options = fresh.options
+    return renewed
   }
 
   private static let defaults = [

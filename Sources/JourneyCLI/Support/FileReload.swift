@@ -1,13 +1,14 @@
 import FoundationEssentials
+import Glibc
 import Journey
 import JourneyConfiguration
 import JourneyAMQP
 import Logging
 import ServiceLifecycle
 
-/// Takes changed mapping files into use without a restart: on SIGHUP, and when a file changes. A file with a mistake
-/// changes nothing.
-struct MappingReload: Service {
+/// Takes changed mapping files and secrets into use without a restart: on SIGHUP, and when a file changes. A file with a
+/// mistake changes nothing.
+struct FileReload: Service {
   let settings: JourneyConfiguration.Settings
   let mappings: LiveMappings
   let signals: ProcessSignals
@@ -16,16 +17,24 @@ struct MappingReload: Service {
   func run() async throws {
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask {
-        for await _ in signals.reloadRequests.cancelOnGracefulShutdown() { reload(because: "SIGHUP") }
+        for await _ in signals.reloadRequests.cancelOnGracefulShutdown() {
+          reloadMappings(because: "SIGHUP")
+          for secret in settings.secretFiles { reload(secret.file, secret.check) }
+        }
       }
       group.addTask {
         await cancelWhenGracefulShutdown {
-          var seen = settings.mappingFiles
+          let secrets = settings.secretFiles
+          var seen = settings.mappingFiles, seenSecrets = secrets.map { FileStamp.of($0.file.path) }
           while (try? await Task.sleep(for: .seconds(2))) != nil {
             let found = settings.mappingFiles
-            if found == seen { continue }
+            if found != seen { reloadMappings(because: "a file changed") }
             seen = found
-            reload(because: "a file changed")
+            for (index, secret) in secrets.enumerated() {
+              let stamp = FileStamp.of(secret.file.path)
+              if stamp != seenSecrets[index] { reload(secret.file, secret.check) }
+              seenSecrets[index] = stamp
+            }
           }
         }
       }
@@ -33,7 +42,16 @@ struct MappingReload: Service {
     }
   }
 
-  private func reload(because reason: String) {
+  private func reload(_ secret: SecretFile, _ check: SecretCheck) {
+    do {
+      try secret.reload(check)
+      logger.notice("secret read again", metadata: ["file": "\(secret.path)"])
+    } catch {
+      logger.error("secret not read again, the old one stays in use: \(secret.path): \(error)")
+    }
+  }
+
+  private func reloadMappings(because reason: String) {
     do throws(MappingLoadError) {
       let catalog = try settings.loadMappings()
       mappings.replace(with: catalog.mappings)
@@ -57,13 +75,10 @@ extension JourneyConfiguration.Settings {
 }
 
 enum FileStamp {
-  /// Changes whenever the file is written or replaced.
+  /// Changes whenever the file, or the one that it links to, is written or replaced.
   static func of(_ path: String) -> String {
-    guard
-      let attributes = try? FileManager.default.attributesOfItem(
-        atPath: (try? FileManager.default.destinationOfSymbolicLink(atPath: path)) ?? path)
-    else { return "" }
-    let time = (attributes[.modificationDate] as? Date)?.timeIntervalSince1970 ?? 0
-    return "\(time) \(attributes[.size] ?? 0)"
+    var status = stat()
+    guard stat(path, &status) == 0 else { return "" }
+    return "\(status.st_mtim.tv_sec).\(status.st_mtim.tv_nsec) \(status.st_size) \(status.st_ino)"
   }
 }
