@@ -12,13 +12,25 @@ enum Program {
     let signals = CommandLine.arguments.dropFirst().first == "serve" ? ProcessSignals.install() : nil
     await $signals.withValue(signals) {
       do {
+        if let unknown = UnknownCommand.failure(in: CommandLine.arguments.dropFirst()) { throw unknown }
         var command = try await JourneyCommand.asyncParseAsRoot()
         if var command = command as? any AsyncParsableCommand { try await command.run() } else { try command.run() }
         end(EXIT_SUCCESS)
+      } catch let failure as Failure {
+        Output.failure(failure.status.rawValue, failure.message, advice: failure.advice)
+        end(failure.status.rawValue)
       } catch {
         let status = JourneyCommand.exitCode(for: error).rawValue
         let message = JourneyCommand.fullMessage(for: error)
-        if !message.isEmpty { status == EXIT_SUCCESS ? Output.line(message) : Output.error(message) }
+        if !message.isEmpty {
+          if status == EXIT_SUCCESS {
+            Output.line(message)
+          } else if Output.isJSON {
+            Output.failure(status, JourneyCommand.message(for: error), advice: "see the command with --help")
+          } else {
+            Output.error(message)
+          }
+        }
         end(status)
       }
     }

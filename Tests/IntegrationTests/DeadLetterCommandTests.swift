@@ -50,7 +50,7 @@ import Testing
 
   @Test func aReplayOfNothingIsNone() async throws {
     try await environment(deadLetters: 1) { environment, ids in
-      let nothing = ["dlq", "replay", "--code", "nosuch"]
+      let nothing = ["dlq", "replay", "--code", "malformed"]
       let text = try await environment.succeed(nothing), json = try await environment.succeed(nothing + ["--json"])
       #expect(text == "no dead letters to replay\n" && json == "[]\n")
       let replays = try await environment.number("SELECT count(*) FROM journey_dead_letter_replays")

@@ -81,7 +81,8 @@ struct DeadLetterFilterOptions: ParsableArguments {
       guard let state = DeadLetterState(rawValue: state) else {
         throw Failure(
           .refusedInput,
-          "--state \(state): expected one of \(DeadLetterState.allCases.map(\.rawValue).joined(separator: ", ")), all")
+          "--state \(state): there is no such state"
+            + suggestion(for: self.state, among: DeadLetterState.allCases.map(\.rawValue) + ["all"]))
       }
       filter.states = [state]
     }

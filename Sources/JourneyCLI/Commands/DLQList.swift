@@ -9,7 +9,11 @@ import JourneyPostgres
 struct DLQList: Command {
   static let configuration = CommandConfiguration(
     commandName: "list", abstract: "List dead letters, the newest first.",
-    discussion: "With --json: a list of objects. For the next page, pass the last id to --after.")
+    discussion: "With --json: a list of objects. For the next page, pass the last id to --after.",
+    examples: [
+      "journey dlq list --code unknown_type --since 2h",
+      "journey dlq list --state all --limit 100 --json",
+    ])
 
   @OptionGroup var filter: DeadLetterFilterOptions
 
@@ -31,6 +35,7 @@ struct DLQList: Command {
     let before = try after.map(Input.deadLetterID)
     let (deadLetters, total) = try await withArchive(settings) { worker in
       let repository = DeadLetterRepository(worker: worker, actor: "")
+      try await filter.requireKnown(by: repository, settings)
       let page = try await repository.list(filter, before: before, limit: limit, withBodies: false)
       // The only page holds all of them.
       return (page, before == nil && page.count < limit ? page.count : try await repository.count(filter))

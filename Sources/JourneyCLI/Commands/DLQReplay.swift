@@ -19,7 +19,12 @@ struct DLQReplay: Command {
       nothing is lost, and what is published twice has the same id and counts once. A dead letter that has failed the same way three \
       times in a row is skipped without --force; one that is larger than ingest.maximumBodyBytes is always skipped.
       Exit status: 0 if the broker has confirmed every dead letter, 69 if it took none for --wait seconds, 1 otherwise.
-      """)
+      """,
+    examples: [
+      "journey dlq replay --code unknown_type --dry-run",
+      "journey dlq replay --all --rate 500 --reason \"mapping added\"",
+      "journey dlq replay --resume",
+    ])
 
   @OptionGroup var selection: DeadLetterSelectionOptions
 
@@ -79,6 +84,7 @@ struct DLQReplay: Command {
       filter: try selection.filter(), edit: patch, rate: rate, why: reason, isForced: force)
     try await withArchive(settings) { worker in
       let repository = DeadLetterRepository(worker: worker, actor: actor.name)
+      try await request.filter.requireKnown(by: repository, settings)
       try await requireDeadLetters(
         request.filter.ids, in: request.filter.states, repository, advice: " (--state all selects it)")
       let maxBodyBytes = request.maxBodyBytes(settings.maxBodyBytes)

@@ -10,8 +10,11 @@ import JourneyPostgres
 struct DLQShow: Command {
   static let configuration = CommandConfiguration(
     commandName: "show",
-    abstract: "Show a dead letter: the reason, its message, what the mapping makes of it now, and its history."
-  )
+    abstract: "Show a dead letter: the reason, its message, what the mapping makes of it now, and its history.",
+    examples: [
+      "journey dlq show ID",
+      "journey dlq show ID --raw > body.json",
+    ])
 
   @Argument(help: "The id of the dead letter.", completion: .deadLetters)
   var id: String

@@ -7,7 +7,12 @@ import JourneyPostgres
 /// `journey dlq stats`
 struct DLQStats: Command {
   static let configuration = CommandConfiguration(
-    commandName: "stats", abstract: "Count dead letters by reason, source, type and age.")
+    commandName: "stats", abstract: "Count dead letters by reason, source, type and age.",
+    examples: [
+      "journey dlq stats",
+      "journey dlq stats --source stripe --since 1d",
+      "journey dlq stats --state all --json",
+    ])
 
   @OptionGroup var filter: DeadLetterFilterOptions
   @OptionGroup var common: CommonOptions
@@ -17,8 +22,10 @@ struct DLQStats: Command {
     let settings = try await common.settings()
     let filter = try filter.filter()
     let (statistics, replays) = try await withArchive(settings) { worker in
-      (
-        try await DeadLetterRepository(worker: worker, actor: "").statistics(filter),
+      let repository = DeadLetterRepository(worker: worker, actor: "")
+      try await filter.requireKnown(by: repository, settings)
+      return (
+        try await repository.statistics(filter),
         try await ReplayRepository(worker: worker, actor: "", clock: SystemClock()).open()
       )
     }

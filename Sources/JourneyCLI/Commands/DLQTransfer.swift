@@ -10,9 +10,16 @@ import JourneyPostgres
 struct DLQExport: Command {
   static let configuration = CommandConfiguration(
     commandName: "export", abstract: "Write dead letters to standard output, a line of JSON each, bodies as base64.",
-    discussion: "Changes no dead letter. The record says who exported how many.")
+    discussion: "Changes no dead letter. The record says who exported how many.",
+    examples: [
+      "journey dlq export --code malformed > dead-letters.jsonl",
+      "journey dlq export --all --state all --reason \"backup\" > dead-letters.jsonl",
+    ])
 
   @OptionGroup var selection: DeadLetterSelectionOptions
+
+  @Flag(help: "All dead letters in that state. It is what no selection means here, too.")
+  var all = false
 
   @Option(help: "The reason, for the record.")
   var reason: String?
@@ -22,8 +29,10 @@ struct DLQExport: Command {
 
   func execute() async throws {
     let deadLetters = try selection.filter()
-    try await withArchive(try await common.settings()) { worker in
+    let settings = try await common.settings()
+    try await withArchive(settings) { worker in
       let repository = DeadLetterRepository(worker: worker, actor: actor.name)
+      try await deadLetters.requireKnown(by: repository, settings)
       try await requireDeadLetters(
         deadLetters.ids, in: deadLetters.states, repository, advice: " (--state all selects it)")
       var before: UUID?
@@ -51,7 +60,11 @@ struct DLQExport: Command {
 struct DLQImport: Command {
   static let configuration = CommandConfiguration(
     commandName: "import", abstract: "Import exported dead letters into the archive.",
-    discussion: "A dead letter whose message is archived already stays as it is, so an import can be repeated.")
+    discussion: "A dead letter whose message is archived already stays as it is, so an import can be repeated.",
+    examples: [
+      "journey dlq import dead-letters.jsonl --dry-run",
+      "journey dlq import dead-letters.jsonl",
+    ])
 
   @Argument(help: ArgumentHelp("A file of JSON lines; - for standard input.", valueName: "file"), completion: .file())
   var file: String

@@ -52,8 +52,10 @@ struct DeadLetterChange: ParsableArguments {
     try selection.require(all: all)
     var deadLetters = try selection.filter()
     if deadLetters.states.isEmpty { deadLetters.states = states }
-    let count = try await withArchive(try await common.settings()) { [deadLetters] worker in
+    let settings = try await common.settings()
+    let count = try await withArchive(settings) { [deadLetters] worker in
       let repository = DeadLetterRepository(worker: worker, actor: actor.name)
+      try await deadLetters.requireKnown(by: repository, settings)
       try await requireDeadLetters(deadLetters.ids, in: deadLetters.states, repository, advice: advice)
       return dryRun ? try await repository.count(deadLetters) : try await change(repository, deadLetters, why)
     }
@@ -72,7 +74,11 @@ struct DeadLetterChange: ParsableArguments {
 struct DLQDiscard: Command {
   static let configuration = CommandConfiguration(
     commandName: "discard",
-    abstract: "Discard open dead letters. They stay in the archive, and can be replayed with --state discarded.")
+    abstract: "Discard open dead letters. They stay in the archive, and can be replayed with --state discarded.",
+    examples: [
+      "journey dlq discard --source stripe --type ping --reason \"no use\" --dry-run",
+      "journey dlq discard ID --reason \"no use\"",
+    ])
 
   @OptionGroup var change: DeadLetterChange
 
@@ -96,7 +102,11 @@ struct DLQDelete: Command {
       Deleted dead letters cannot be restored, and neither can their bodies; the record keeps their ids, who deleted them, and why. \
       The default is open dead letters; --state all also deletes those in other states, except those that a replay has claimed. \
       --text also finds text in the bodies.
-      """)
+      """,
+    examples: [
+      "journey dlq delete --text ann@example.com --state all --reason \"asked for by Ann\" --dry-run",
+      "journey dlq delete ID --reason \"asked for by Ann\"",
+    ])
 
   @OptionGroup var change: DeadLetterChange
 

@@ -11,7 +11,11 @@ import PostgresClient
 struct Doctor: Command {
   static let configuration = CommandConfiguration(
     abstract: "Check settings, rules, broker and database, and advise what to fix. Changes nothing.",
-    discussion: "Exit status: 0 if there is no failure (warnings do not count), 78 otherwise.")
+    discussion: "Exit status: 0 if there is no failure (warnings do not count), 78 otherwise.",
+    examples: [
+      "journey doctor",
+      "journey doctor --config /etc/journey --json",
+    ])
 
   @OptionGroup var common: CommonOptions
   @OptionGroup var output: OutputOptions
@@ -229,17 +233,18 @@ struct DiagnosticReport {
   func show() {
     let width = findings.map(\.subject.count).max() ?? 0
     for finding in findings {
-      let mark =
+      let (mark, color): (String, Output.Color) =
         switch finding.verdict {
-        case .ok: "ok     "
-        case .warning: "WARNING"
-        case .failure: "FAILED "
+        case .ok: ("ok     ", .green)
+        case .warning: ("WARNING", .yellow)
+        case .failure: ("FAILED ", .red)
         }
       let subject = finding.subject + String(repeating: " ", count: width - finding.subject.count)
-      Output.line(
-        "\(mark)  \(subject)  \(finding.text.split(separator: "\n").joined(separator: "\n" + String(repeating: " ", count: width + 11)))"
-      )
-      if let advice = finding.advice { Output.line(String(repeating: " ", count: width + 11) + "-> \(advice)") }
+      let indent = mark.count + 2 + width + 2
+      Output.line(mark, color, "  \(subject)  \(Output.wrapped(finding.text, indent: indent))")
+      if let advice = finding.advice {
+        Output.line(String(repeating: " ", count: indent) + "-> ", advice)
+      }
     }
   }
 }

@@ -64,7 +64,12 @@ struct EventSelectionOptions: ParsableArguments {
 struct EventsList: Command {
   static let configuration = CommandConfiguration(
     commandName: "list", abstract: "List stored events, the newest first.",
-    discussion: "With --json: a list of objects. For the next page, pass the last id to --after.")
+    discussion: "With --json: a list of objects. For the next page, pass the last id to --after.",
+    examples: [
+      "journey events list --source stripe --since 2h",
+      "journey events list --client CLIENT --json",
+      "journey events list --voided",
+    ])
 
   @OptionGroup var selection: EventSelectionOptions
   @Flag(help: "Only voided events.")
@@ -83,8 +88,10 @@ struct EventsList: Command {
     if voided { selection.isVoided = true }
     let after = try after.map { try Input.id($0, "--after", of: "an event") }
     let settings = try await common.settings()
-    let events = try await settings.withDatabase {
-      [selection] in try await EventReader(worker: $0).list(selection, after: after, limit: limit)
+    let events = try await settings.withDatabase { [selection] in
+      let reader = EventReader(worker: $0)
+      try await settings.requireSource(selection, reader)
+      return try await reader.list(selection, after: after, limit: limit)
     }
     guard !output.json else { return printJSON(events.map(json)) }
     guard !events.isEmpty else { return Output.line("no events") }

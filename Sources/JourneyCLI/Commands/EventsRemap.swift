@@ -15,7 +15,11 @@ struct EventsRemap: Command {
       not ask, --dry-run only shows. It can run beside journey serve once serve has the new rules, and can be interrupted and repeated: what is \
       right is left alone. It publishes no actions without --publish. \
       Exit status: 0 done, or nothing to do; 1 not done, or not all of it; 65 input refused; 69 the database is not available.
-      """)
+      """,
+    examples: [
+      "journey events remap --source stripe --dry-run",
+      "journey events remap --source stripe --since 3d --reason \"amount was read wrongly\"",
+    ])
 
   @Option(help: "The source: the name of the mapping, or the source of the events.", completion: .sources)
   var source: String
@@ -46,6 +50,11 @@ struct EventsRemap: Command {
     remap.after = try after.map { try Input.id($0, "--after", of: "a batch of messages") }
     remap.publishes = options.publish
     let settings = try await options.common.settings()
+    var selection = EventSelection()
+    selection.source = source
+    try await settings.withDatabase { [selection] in
+      try await settings.requireSource(selection, EventReader(worker: $0))
+    }
     let rules = try await settings.decisions()
     let mapper = RawMessageReader(decoder: try await settings.decoder(rules))
     if options.dryRun || !options.yes {

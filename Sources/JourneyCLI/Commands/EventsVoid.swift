@@ -11,7 +11,11 @@ struct EventsVoid: Command {
     discussion: """
       It shows what it would void and asks; --yes does not ask, --dry-run only shows. journey events restore undoes it. \
       Exit status: 0 done, or nothing to do; 1 not done, or not all of it; 65 input refused; 69 the database is not available.
-      """)
+      """,
+    examples: [
+      "journey events void --source stripe --type invoice_paid --since 2h --reason \"test account\" --dry-run",
+      "journey events void --event evt_4711 --reason \"sent by mistake\" --yes",
+    ])
 
   @OptionGroup var selection: EventSelectionOptions
   @OptionGroup var reason: ReasonOption
@@ -34,7 +38,11 @@ struct EventsRestore: Command {
     discussion: """
       It shows what it would restore and asks; --yes does not ask, --dry-run only shows. An event that a remap voided is voided again by the next \
       remap under the same rules. Exit status: as for void.
-      """)
+      """,
+    examples: [
+      "journey events restore --source stripe --reason \"it was right\" --dry-run",
+      "journey events restore --change 12 --reason \"it was right\" --yes",
+    ])
 
   @OptionGroup var selection: EventSelectionOptions
   @Option(
@@ -60,7 +68,9 @@ extension EventChangeOptions {
     let settings = try await common.settings()
     let verb = restores ? "restore" : "void"
     let groups = try await settings.withDatabase {
-      try await EventReader(worker: $0).groups(selection)
+      let reader = EventReader(worker: $0)
+      try await settings.requireSource(selection, reader)
+      return try await reader.groups(selection)
     }
     let count = groups.reduce(0) { $0 + $1.events }
     if !output.json { show(groups, verb, count) }

@@ -8,8 +8,12 @@ import PostgresClient
 struct Explain: Command {
   static let configuration = CommandConfiguration(
     abstract:
-      "Explain where a client stands: stage, score and its parts, risks with their evidence, and the actions considered."
-  )
+      "Explain where a client stands: stage, score and its parts, risks with their evidence, and the actions considered.",
+    examples: [
+      "journey explain ann@example.com",
+      "journey explain 6f9619ff-8b86-4d01-b42d-00c04fc964ff --limit 50",
+      "journey explain cus_4711 --org ORG --json",
+    ])
 
   @Argument(help: "The client's id, e-mail address, or id at a source.")
   var client: String
@@ -55,7 +59,8 @@ struct Explain: Command {
   private func show(_ report: ClientReport) {
     Output.line("\((report.name ?? "(no name)").plain(200))  \((report.email ?? "").plain(200))  \(report.id.text)")
     Output.line(
-      "organisation \(report.orgID.text), \(report.eventCount) events, stage \((report.now?.stage ?? "none yet").plain())"
+      "",
+      "organisation \(report.orgID.text), \(report.eventCount.of("event")), stage \((report.now?.stage ?? "none yet").plain())"
     )
     show(report.now, report.scores.first)
     if !report.actions.isEmpty {
@@ -80,11 +85,11 @@ struct Explain: Command {
   /// - Parameter latest: the latest stored score.
   private func show(_ now: ClientReport.Now?, _ latest: ClientReport.Score?) {
     if let due = now?.nextChange {
-      Output.line("without new events the risks change at \(due.iso8601)")
+      Output.line("", "without new events the risks change at \(due.iso8601)")
     }
     let cause = latest?.explanation.flatMap { try? JSONDocument(parsing: $0) }?.root["cause"]
     if let now {
-      Output.line("\nscore \(number(now.score)), risk level \(now.riskLevel), as of \(now.asOf.iso8601)")
+      Output.line("", "\nscore \(number(now.score)), risk level \(now.riskLevel), as of \(now.asOf.iso8601)")
       show(
         now.explanation,
         now.isStored
@@ -94,7 +99,7 @@ struct Explain: Command {
     // Also a score that the host wrote after the last evaluation: it is the one that the API returns.
     guard let latest, latest.explanation == nil || !(now?.isStored ?? false) else { return }
     Output.line(
-      "\nstored: score \(number(latest.score)), risk level \(latest.riskLevel), at \(latest.generatedAt.iso8601)")
+      "", "\nstored: score \(number(latest.score)), risk level \(latest.riskLevel), at \(latest.generatedAt.iso8601)")
     if let explanation = latest.explanation { show(explanation, because(cause)) }
   }
 
@@ -102,16 +107,16 @@ struct Explain: Command {
     guard let document = try? JSONDocument(parsing: explanation) else { return }
     let root = document.root
     for part in root["contributions"].map({ Array($0.elements) }) ?? [] {
-      Output.line("  \(signed(part["points"]?.double ?? 0))  \(text(part["source"]))")
+      Output.line("  \(signed(part["points"]?.double ?? 0))  ", text(part["source"]))
     }
     for risk in root["risks"].map({ Array($0.elements) }) ?? [] {
-      Output.line("  risk \(text(risk["risk"])): \(text(risk["evidence"]))")
+      Output.line("  risk \(text(risk["risk"])): ", text(risk["evidence"]))
     }
     for (rank, candidate) in (root["candidates"].map { Array($0.elements) } ?? []).enumerated() {
       Output.line(
-        "  \(rank + 1). \(text(candidate["action"])) (\(text(candidate["trigger"]))): \(verdict(candidate))")
+        "  \(rank + 1). ", "\(text(candidate["action"])) (\(text(candidate["trigger"]))): \(verdict(candidate))")
     }
-    Output.line("  \(cause), rules \(text(root["ruleVersion"]))")
+    Output.line("  ", "\(cause), rules \(text(root["ruleVersion"]))")
   }
 
   /// Evidence and causes quote the events.

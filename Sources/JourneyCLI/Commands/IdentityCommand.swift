@@ -38,7 +38,11 @@ struct IdentityOptions: ParsableArguments {
 /// `journey identity list`
 struct IdentityList: Command {
   static let configuration = CommandConfiguration(
-    commandName: "list", abstract: "List the ids by which sources know the clients of an organisation.")
+    commandName: "list", abstract: "List the ids by which sources know the clients of an organisation.",
+    examples: [
+      "journey identity list --org ORG",
+      "journey identity list --org ORG --source hubspot --json",
+    ])
 
   @OptionGroup var options: IdentityOptions
   @Option(help: "Only ids of this source.", completion: .sources)
@@ -55,8 +59,11 @@ struct IdentityList: Command {
     let found = try await options.perform { repository, org in
       try await repository.list(orgID: org, source: source, client: clientID, limit: limit)
     }
+    if found.isEmpty { try await options.common.settings().requireSource(source) { _ in false } }
     if output.json {
       printJSON(found)
+    } else if found.isEmpty {
+      Output.line("no ids")
     } else {
       Output.table(
         ["source", "id", "client", "name", "since", "via", "event"],
@@ -74,7 +81,11 @@ struct IdentityList: Command {
 struct IdentityLink: Command {
   static let configuration = CommandConfiguration(
     commandName: "link", abstract: "Link a source's id to a client.",
-    discussion: "Exit status: 0 if it is linked now, 65 if it is linked to another client or there is no such client.")
+    discussion: "Exit status: 0 if it is linked now, 65 if it is linked to another client or there is no such client.",
+    examples: [
+      "journey identity link hubspot 4711 ann@example.com --org ORG",
+      "journey identity link hubspot deal:815 CLIENT --org ORG --reason \"deal of Ann\"",
+    ])
 
   @Argument(help: "The source, e.g. hubspot.", completion: .sources)
   var source: String
@@ -87,6 +98,7 @@ struct IdentityLink: Command {
   @Option(help: "The reason, for the record.")
   var reason: String?
   @OptionGroup var options: IdentityOptions
+  @OptionGroup var output: OutputOptions
 
   func execute() async throws {
     let (source, externalID, client) = (source, externalID, client)
@@ -94,7 +106,14 @@ struct IdentityLink: Command {
       try await repository.link(orgID: org, source: source, externalID: externalID, client: client, why: reason)
     }
     if let problem = outcome.problem(source, externalID, client) { throw Failure(.refusedInput, problem) }
-    Output.line(outcome == .known ? "linked already" : "linked")
+    if let unknown = try await options.common.settings().unknown(source: source) {
+      Output.error("note: no mapping has the source \(source)\(unknown)")
+    }
+    if output.json {
+      printJSON(["source": source, "id": externalID, "added": outcome == .added] as JSONObject)
+    } else {
+      Output.line(outcome == .known ? "linked already" : "linked")
+    }
   }
 }
 
@@ -103,8 +122,11 @@ struct IdentityMerge: Command {
   static let configuration = CommandConfiguration(
     commandName: "merge", abstract: "Merge two clients: the journey of the first becomes part of the second.",
     discussion:
-      "Later events of the first count for the second. journey identity split undoes it. The client's next event updates score and risks."
-  )
+      "Later events of the first count for the second. journey identity split undoes it. The client's next event updates score and risks.",
+    examples: [
+      "journey identity merge FROM INTO --org ORG --reason \"one person\"",
+      "journey identity merge FROM INTO --org ORG --json",
+    ])
 
   @Argument(help: "The id of the client that is merged into the other.")
   var from: String
@@ -113,6 +135,7 @@ struct IdentityMerge: Command {
   @Option(help: "The reason, for the record.")
   var reason: String?
   @OptionGroup var options: IdentityOptions
+  @OptionGroup var output: OutputOptions
 
   func execute() async throws {
     let (first, second) = (
@@ -132,7 +155,11 @@ struct IdentityMerge: Command {
         .refusedInput,
         "\(from) and \(into) are merged already, into \(remaining.text)")
     }
-    Output.line("\(from) is now \(remaining.text)")
+    if output.json {
+      printJSON(["clientId": first, "remainingId": remaining] as JSONObject)
+    } else {
+      Output.line("\(from) is now \(remaining.text)")
+    }
   }
 }
 
@@ -143,11 +170,16 @@ struct IdentityImport: Command {
     discussion: """
       The client is an id or an e-mail address. A first line with these headings is skipped; fields may be in double quotes. A line that cannot be \
       linked is reported with its number and does not stop the others. Exit status: 0 if all are linked, 65 otherwise.
-      """)
+      """,
+    examples: [
+      "journey identity import ids.csv --org ORG",
+      "journey identity import - --org ORG --json < ids.csv",
+    ])
 
   @Argument(help: ArgumentHelp("The file; - for standard input.", valueName: "file"), completion: .file())
   var file: String
   @OptionGroup var options: IdentityOptions
+  @OptionGroup var output: OutputOptions
 
   func execute() async throws {
     let rows = CSV.rows(String(decoding: try Input.read(file), as: UTF8.self))
@@ -170,8 +202,12 @@ struct IdentityImport: Command {
       }
       return (added, known, problems)
     }
-    for problem in problems { Output.error(problem) }
-    Output.line("\(added) linked, \(known) linked already, \(problems.count) not linked")
+    if output.json {
+      printJSON(["linked": added, "known": known, "problems": problems] as JSONObject)
+    } else {
+      for problem in problems { Output.error(problem) }
+      Output.line("\(added) linked, \(known) linked already, \(problems.count) not linked")
+    }
     if !problems.isEmpty { throw ExitCode(Failure.Status.refusedInput.rawValue) }
   }
 }

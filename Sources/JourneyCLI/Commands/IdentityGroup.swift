@@ -27,8 +27,12 @@ extension IdentityOptions {
 /// `journey identity group list`
 struct IdentityGroupList: Command {
   static let configuration = CommandConfiguration(
-    commandName: "list", abstract: "List the groups of an organisation, with their owners and the events kept for them."
-  )
+    commandName: "list",
+    abstract: "List the groups of an organisation, with their owners and the events kept for them.",
+    examples: [
+      "journey identity group list --org ORG",
+      "journey identity group list --org ORG --source hubspot --kept",
+    ])
 
   @Option(help: "Only groups of this source.", completion: .sources)
   var source: String?
@@ -44,7 +48,9 @@ struct IdentityGroupList: Command {
     let found = try await options.performOnGroups { repository, org in
       try await repository.list(orgID: org, source: source, onlyKept: kept, limit: limit)
     }
+    if found.isEmpty { try await options.common.settings().requireSource(source) { _ in false } }
     if output.json { return printJSON(found) }
+    guard !found.isEmpty else { return Output.line("no groups") }
     Output.table(
       ["source", "group", "members", "owner", "name", "kept", "since"],
       found.map {
@@ -59,7 +65,11 @@ struct IdentityGroupList: Command {
 /// `journey identity group show SOURCE GROUP`
 struct IdentityGroupShow: Command {
   static let configuration = CommandConfiguration(
-    commandName: "show", abstract: "Show the owner and the members of a group, and the events kept for it.")
+    commandName: "show", abstract: "Show the owner and the members of a group, and the events kept for it.",
+    examples: [
+      "journey identity group show hubspot company:7 --org ORG",
+      "journey identity group show hubspot company:7 --org ORG --json",
+    ])
 
   @Argument(help: "The source, e.g. hubspot.", completion: .sources)
   var source: String
@@ -123,7 +133,11 @@ struct IdentityGroupOwner: Command {
     discussion: """
       The events that are kept for the group become the owner's, as if they had come in time. Events that somebody has got already stay with \
       them. Exit status: 0 if the owner is as asked for, 65 if there is no such client or group.
-      """)
+      """,
+    examples: [
+      "journey identity group owner hubspot company:7 ann@example.com --org ORG --reason \"she signs\"",
+      "journey identity group owner hubspot company:7 --clear --org ORG --reason \"left\" --dry-run",
+    ])
 
   @Argument(help: "The source, e.g. hubspot.", completion: .sources)
   var source: String

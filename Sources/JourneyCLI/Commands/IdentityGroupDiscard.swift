@@ -9,7 +9,11 @@ struct IdentityGroupDiscard: Command {
     discussion: """
       Neither events void nor events remap reaches events that are kept for a group. The identity log says which were deleted. If the source \
       sends one again, it is kept again. Exit status: 0, or 65 if there is no such group.
-      """)
+      """,
+    examples: [
+      "journey identity group discard hubspot company:7 --org ORG --reason \"test data\" --dry-run",
+      "journey identity group discard hubspot company:7 --type email_opened --org ORG --reason \"noise\"",
+    ])
 
   @Argument(help: "The source, e.g. hubspot.", completion: .sources)
   var source: String

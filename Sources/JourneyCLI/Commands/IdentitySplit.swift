@@ -14,7 +14,11 @@ struct IdentitySplit: Command {
       invoices. Clients that had become part of it before stay part of it. Both states are rebuilt; nothing is published. Events do not merge \
       the two again (without --allow-merge), journey identity merge does. Exit status: 0 if the client is separate now, 65 if there is no merge \
       to undo, or if its history was not recorded.
-      """)
+      """,
+    examples: [
+      "journey identity split CLIENT --org ORG --reason \"two persons\" --dry-run",
+      "journey identity split CLIENT --org ORG --reason \"two persons\"",
+    ])
 
   @Argument(help: "The id of the client that was merged into another.")
   var client: String

@@ -11,7 +11,11 @@ struct IdentityUnlink: Command {
       Later events with this id are matched to a client again. Earlier events stay with the client. If the source verifies e-mail addresses, an \
       event with the same address would link the id again: link it to the right client then. The record keeps what had linked it. \
       Exit status: 0 if it is unlinked, 65 if the id was not linked.
-      """)
+      """,
+    examples: [
+      "journey identity unlink hubspot 4711 --org ORG --reason \"wrong person\" --dry-run",
+      "journey identity unlink hubspot 4711 --org ORG --reason \"wrong person\"",
+    ])
 
   @Argument(help: "The source, e.g. hubspot.", completion: .sources)
   var source: String
@@ -56,8 +60,11 @@ struct IdentityHistory: Command {
   static let configuration = CommandConfiguration(
     commandName: "history",
     abstract:
-      "Show how clients were linked, unlinked, merged and split, and who owned groups: when, by which event or person, and why. The newest first."
-  )
+      "Show how clients were linked, unlinked, merged and split, and who owned groups: when, by which event or person, and why. The newest first.",
+    examples: [
+      "journey identity history --org ORG",
+      "journey identity history --org ORG --client CLIENT --json",
+    ])
 
   @Option(help: "Only entries about this client.")
   var client: String?
@@ -74,6 +81,8 @@ struct IdentityHistory: Command {
     }
     if output.json {
       printJSON(entries)
+    } else if entries.isEmpty {
+      Output.line("no entries")
     } else {
       Output.table(
         ["at", "what", "source", "id", "client", "other", "event", "who", "why"],

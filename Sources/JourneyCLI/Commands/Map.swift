@@ -9,8 +9,12 @@ struct Map: Command {
   static let configuration = CommandConfiguration(
     abstract: "Show what a mapping makes of a message body, and why. Needs no server.",
     discussion:
-      "Exit status: 0 if every element of the body becomes an event or is ignored on purpose, 65 if one is rejected."
-  )
+      "Exit status: 0 if every element of the body becomes an event or is ignored on purpose, 65 if one is rejected.",
+    examples: [
+      "journey map invoice.json --source stripe",
+      "journey map invoice.json --source stripe --verbose --watch",
+      "cat event.json | journey map - --source cloudevents --json",
+    ])
 
   @Argument(help: ArgumentHelp("The body; - for standard input.", valueName: "file"), completion: .file())
   var file: String
@@ -41,7 +45,7 @@ struct Map: Command {
   @Flag(help: "Run again whenever the body or a mapping file changes, until interrupted.")
   var watch = false
 
-  @OptionGroup var common: CommonOptions
+  @OptionGroup var common: LocalOptions
   @OptionGroup var output: OutputOptions
 
   func execute() async throws {

@@ -22,14 +22,19 @@ struct MappingsCheck: Command {
     discussion: """
       Exit status: 0 if there is no mistake, 78 otherwise. serve also loads files of earlier versions, which may name unknown event types or \
       ignore without a type.
-      """)
+      """,
+    examples: [
+      "journey mappings check",
+      "journey mappings check --directory ./mappings --overlaps",
+    ])
 
   @OptionGroup var files: MappingFileOptions
 
   @Flag(help: "Also list the rules that may match the same body.")
   var overlaps = false
 
-  @OptionGroup var common: CommonOptions
+  @OptionGroup var common: LocalOptions
+  @OptionGroup var output: OutputOptions
 
   func execute() async throws {
     let settings = try await common.settings()
@@ -39,12 +44,21 @@ struct MappingsCheck: Command {
     if let tenants = settings.tenantsFile {
       do { _ = try TenantLoader.load(file: tenants) } catch { problems.append("\(error)") }
     }
+    let rules = found.catalog.mappings.values.map(\.rules.count).reduce(0, +)
+    if output.json {
+      printJSON(
+        [
+          "sources": found.catalog.sources, "rules": rules, "problems": problems,
+          "warnings": found.warnings.map { "\($0)" }, "overlaps": found.overlaps.map { "\($0)" },
+        ] as JSONObject)
+      if !problems.isEmpty { throw ExitCode(Failure.Status.settings.rawValue) }
+      return
+    }
     guard problems.isEmpty else {
       throw Failure(.settings, problems.joined(separator: "\n"))
     }
     for warning in found.warnings { Output.line("warning: \(warning)") }
     if overlaps { for overlap in found.overlaps { Output.line("note: \(overlap)") } }
-    let rules = found.catalog.mappings.values.map(\.rules.count).reduce(0, +)
     Output.line(
       "\(found.catalog.mappings.count) sources, \(rules) rules, no mistakes; \(found.warnings.count.of("warning")); \(found.overlaps.count) pairs of rules may match the same body (the first one wins)"
     )
@@ -56,7 +70,11 @@ struct MappingsNew: Command {
   static let configuration = CommandConfiguration(
     commandName: "new",
     abstract: "Draft a mapping for the body of a new source. Needs no server.",
-    discussion: "Writes the draft to standard output. It is valid; its comments say what to check.")
+    discussion: "Writes the draft to standard output. It is valid; its comments say what to check.",
+    examples: [
+      "journey mappings new --from body.json --source acme > acme.yaml",
+      "curl -s https://example.com/body | journey mappings new --from -",
+    ])
 
   @Option(
     name: .customLong("from"), help: ArgumentHelp("The body; - for standard input.", valueName: "file"),

@@ -13,7 +13,11 @@ struct MappingsCoverage: Command {
       The folder names the source (stripe/invoice.paid.json), unless --source does. Each body is read as a message with a message_id and an \
       organisation, and without a timestamp. Its headers may stand beside it: invoice.paid.headers, a line each (x-client-id: 77). \
       Exit status: 0 if no body fails, 65 otherwise.
-      """)
+      """,
+    examples: [
+      "journey mappings coverage ./bodies",
+      "journey mappings coverage ./bodies/stripe --source stripe --verbose",
+    ])
 
   @Argument(
     help: ArgumentHelp("The folder of bodies, one per file (*.json).", valueName: "dir"), completion: .directory)
@@ -30,7 +34,7 @@ struct MappingsCoverage: Command {
   @Flag(help: "Show the result for every body.")
   var verbose = false
 
-  @OptionGroup var common: CommonOptions
+  @OptionGroup var common: LocalOptions
   @OptionGroup var output: OutputOptions
 
   private struct Tally: Encodable {
@@ -62,6 +66,11 @@ struct MappingsCoverage: Command {
     let settings = try await common.settings()
     let mappings = try await failing(.settings) {
       try MappingLoader.load(directories: files.directories(settings)).with(tenants: try await settings.tenants())
+    }
+    if let source, mappings[source] == nil {
+      throw Failure(
+        .refusedInput, "there is no mapping for the source \(source)\(suggestion(for: source, among: mappings.sources))"
+      )
     }
     var tallies: [String: Tally] = [:]
     var failures: [String] = []

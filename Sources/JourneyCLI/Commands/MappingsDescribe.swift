@@ -6,7 +6,12 @@ import JourneyConfiguration
 struct MappingsDescribe: Command {
   static let configuration = CommandConfiguration(
     commandName: "describe",
-    abstract: "Print the keys of mapping files, or what the mapping of a source does. Needs no server.")
+    abstract: "Print the keys of mapping files, or what the mapping of a source does. Needs no server.",
+    examples: [
+      "journey mappings describe",
+      "journey mappings describe stripe",
+      "journey mappings describe --schema > mapping.schema.json",
+    ])
 
   enum Format: String, EnumerableFlag {
     case markdown, json, schema
@@ -24,7 +29,7 @@ struct MappingsDescribe: Command {
 
   @Flag(exclusivity: .exclusive) var format = Format.markdown
 
-  @OptionGroup var common: CommonOptions
+  @OptionGroup var common: LocalOptions
 
   func validate() throws {
     if source != nil, format != .markdown { throw ValidationError("a source is described in Markdown alone") }
@@ -42,7 +47,9 @@ struct MappingsDescribe: Command {
     guard let source else { return MappingLanguageReference().markdown }
     let directories = try await common.settings().mappingDirectories
     guard let file = MappingLoader.file(ofSource: source, in: directories) else {
-      throw Failure(.refusedInput, "there is no mapping for \(source) in \(directories.joined(separator: ", "))")
+      throw Failure(
+        .refusedInput, MappingLoader.survey(directories: directories).message(aboutSource: source),
+        advice: "in \(directories.joined(separator: ", "))")
     }
     return try await failing(.settings) { try MappingPage.markdown(file: file) }
   }

@@ -7,7 +7,11 @@ struct MappingsTest: Command {
   static let configuration = CommandConfiguration(
     commandName: "test",
     abstract: "Run the tests beside the mappings: tests/SOURCE.yaml in a directory of mappings. Needs no server.",
-    discussion: "Exit status: 0 if all tests pass, 65 otherwise.")
+    discussion: "Exit status: 0 if all tests pass, 65 otherwise.",
+    examples: [
+      "journey mappings test",
+      "journey mappings test stripe --strict",
+    ])
 
   @Argument(help: "The sources to test. Default: all.", completion: .sources) var sources: [String] = []
 
@@ -16,7 +20,7 @@ struct MappingsTest: Command {
   @Flag(help: "Also fail if a rule makes an event in no test, or a source has no tests.")
   var strict = false
 
-  @OptionGroup var common: CommonOptions
+  @OptionGroup var common: LocalOptions
   @OptionGroup var output: OutputOptions
 
   func execute() async throws {
@@ -56,6 +60,6 @@ extension MappingLoader.Survey {
   /// Why a source has no mapping that can be used.
   func message(aboutSource source: String) -> String {
     if let problems = broken[source] { return problems.map { "\($0)" }.joined(separator: "\n") }
-    return "there is no mapping for the source \(source); known: \(catalog.sources.joined(separator: ", "))"
+    return "there is no mapping for the source \(source)\(suggestion(for: source, among: catalog.sources))"
   }
 }

@@ -13,7 +13,11 @@ struct MappingsUnlisted: Command {
     discussion: """
       serve passes them by, counts them and keeps the first body of each, redacted by the mapping. --sample prints that body: \
       journey mappings unlisted --source stripe --sample invoice.sent | journey map - --source stripe --verbose
-      """)
+      """,
+    examples: [
+      "journey mappings unlisted --days 7",
+      "journey mappings unlisted --source stripe --sample invoice.sent",
+    ])
 
   @Option(help: "Only this source.", completion: .sources) var source: String?
 
@@ -41,6 +45,7 @@ struct MappingsUnlisted: Command {
       }
       let since = days.map { SystemClock().now() - .days(Int64($0)) }
       let types = try await repository.list(source: source, since: since)
+      if types.isEmpty { try await settings.requireSource(source) { _ in false } }
       if output.json { return printJSON(types) }
       if types.isEmpty { return Output.line("no event came that no rule names") }
       Output.table(

@@ -11,7 +11,11 @@ struct Migrate: Command {
     discussion: """
       The role in DATABASE_URL will own the tables. Each file is a transaction; concurrent runs wait for each other. If the database's history does \
       not match the files, nothing is applied, and both are shown.
-      """)
+      """,
+    examples: [
+      "journey migrate --dry-run",
+      "DATABASE_URL=postgresql://owner@localhost/journey journey migrate",
+    ])
 
   @Flag(help: "Apply everything in a transaction and roll it back.")
   var dryRun = false

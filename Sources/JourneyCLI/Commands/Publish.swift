@@ -12,7 +12,12 @@ struct Publish: Command {
     discussion: """
       Without --source the files hold CloudEvents 1.0 in structured JSON: one, a list, or one per line (.jsonl, .ndjson). With --source they hold \
       message bodies of that vendor, one per file or one per line, and --org names the organisation.
-      """)
+      """,
+    examples: [
+      "journey publish events.jsonl",
+      "journey publish invoice.json --source stripe --org ORG",
+      "journey publish --dry-run events.jsonl",
+    ])
 
   @Argument(help: ArgumentHelp("The files; - for standard input.", valueName: "file"), completion: .file())
   var files: [String]
@@ -27,6 +32,9 @@ struct Publish: Command {
   var routingKey: String?
 
   @OptionGroup var wait: WaitOptions
+
+  @Flag(help: "Publish also what no mapping has the source of, or names no organisation: dead letters, to try them.")
+  var force = false
 
   @Flag(help: "Read and check the files; publish nothing.")
   var dryRun = false
@@ -43,13 +51,14 @@ struct Publish: Command {
         source: source, orgID: org, routingKey: routingKey, exchange: settings.messagingNames.events
       ).read(file)
     }
+    if let source, !force { try await settings.requireEvents(of: source, org: org, in: messages.lazy.map(\.body)) }
     for index in messages.indices { messages[index].properties.userID = settings.brokerUser }
     var confirmed = 0
     var failures: [String] = []
     if !dryRun { (confirmed, failures) = try await publish(messages, settings) }
     report(messages.count, confirmed, failures)
     if !failures.isEmpty {
-      throw Failure(.failed, "\(failures.count) of \(messages.count) messages were not confirmed: \(failures[0])")
+      throw Failure(.failed, "\(failures.count) of \(messages.count.of("message")) not confirmed: \(failures[0])")
     }
   }
 
@@ -96,9 +105,9 @@ struct Publish: Command {
     if output.json {
       printJSON(["read": read, "confirmed": confirmed, "failed": failures.count] as JSONObject)
     } else if dryRun {
-      Output.line("\(read) messages read, nothing published")
+      Output.line("\(read.of("message")) read, nothing published")
     } else if failures.isEmpty {
-      Output.line("\(confirmed) messages published and confirmed")
+      Output.line("\(confirmed.of("message")) published and confirmed")
     }
   }
 }

@@ -14,7 +14,12 @@ struct RecomputeCommand: Command {
       Use it after changed rules, and before you turn on evaluateOverTime for clients without recent events. It can run beside journey serve, and \
       can be interrupted: it then prints how to continue. It publishes no actions without --publish. \
       Exit status: 0 done; 1 interrupted or incomplete; 65 no such client; 69 the database is not available.
-      """)
+      """,
+    examples: [
+      "journey recompute --dry-run",
+      "journey recompute --org ORG",
+      "journey recompute --client CLIENT --publish",
+    ])
 
   @Option(help: "Only this client.")
   var client: String?

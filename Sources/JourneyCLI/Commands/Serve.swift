@@ -21,7 +21,12 @@ struct Serve: Command {
       On a signal it takes no more events, finishes what it has, publishes and settles. The exit status is 0 where nothing is left: each message that it \
       took is settled, each action confirmed by the broker and recorded. It is 1 where something is, or where the stop takes longer than \
       pipeline.drainSeconds, and the last line says what: messages that are delivered again, actions that the next instance publishes. Nothing is lost.
-      """)
+      """,
+    examples: [
+      "journey serve",
+      "journey serve --config /etc/journey --log-level debug",
+      "kill -HUP PID  # read mappings and secrets again",
+    ])
 
   @OptionGroup var common: CommonOptions
 

@@ -14,7 +14,11 @@ struct SettingsDescribe: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "describe",
     abstract: "Print every setting with its default, its range and its meaning. Needs no server.",
-    discussion: "Prints the program's own table, not the values that are in force.")
+    discussion: "Prints the program's own table, not the values that are in force.",
+    examples: [
+      "journey settings describe",
+      "journey settings describe --yaml > journey.yaml",
+    ])
 
   enum Format: String, EnumerableFlag {
     case markdown, yaml, json

@@ -11,7 +11,11 @@ struct Token: Command {
     discussion: """
       Until it expires, whoever has the token has the access of that user: to the organisations in user_organizations. In production the host \
       application issues tokens when a user signs in.
-      """)
+      """,
+    examples: [
+      "journey token --user USER",
+      "journey token --user USER --operations --hours 1 --json",
+    ])
 
   @Option(help: "The user's id, a UUID, as in user_organizations.")
   var user: String
@@ -22,7 +26,8 @@ struct Token: Command {
   @Option(help: "Hours until it expires: 1 to 8760.")
   var hours = 12
 
-  @OptionGroup var common: CommonOptions
+  @OptionGroup var common: LocalOptions
+  @OptionGroup var output: OutputOptions
 
   func execute() async throws {
     let id = try Input.id(user, "--user", of: "a user")
@@ -33,8 +38,12 @@ struct Token: Command {
         .settings, "no secret to sign with: set API_JWT_SECRET or API_JWT_SECRET_FILE (and api.jwtAlgorithm: HS256)")
     }
     let signer = TokenSigner(secret: secret, settings: settings.api.served)
-    let token = try await signer.token(
-      subject: id, isOperator: operations, from: SystemClock().now(), for: .hours(Int64(hours)))
-    Output.line(token)
+    let now = SystemClock().now(), length = TimeSpan.hours(Int64(hours))
+    let token = try await signer.token(subject: id, isOperator: operations, from: now, for: length)
+    if output.json {
+      printJSON(["token": token, "expiresAt": now + length] as JSONObject)
+    } else {
+      Output.line(token)
+    }
   }
 }

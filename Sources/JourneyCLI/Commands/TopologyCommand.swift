@@ -11,7 +11,12 @@ struct TopologyCommand: AsyncParsableCommand {
     subcommands: [Apply.self, Verify.self, Show.self])
 
   struct Apply: Command {
-    static let configuration = CommandConfiguration(abstract: "Create what is missing. Changes nothing that exists.")
+    static let configuration = CommandConfiguration(
+      abstract: "Create what is missing. Changes nothing that exists.",
+      examples: [
+        "journey topology apply",
+        "journey topology apply --json",
+      ])
     @OptionGroup var common: CommonOptions
     @OptionGroup var output: OutputOptions
 
@@ -42,7 +47,11 @@ struct TopologyCommand: AsyncParsableCommand {
   struct Verify: Command {
     static let configuration = CommandConfiguration(
       abstract: "Compare the broker with what is needed. Changes nothing.",
-      discussion: "Does not compare bindings and policies: AMQP cannot read them.")
+      discussion: "Does not compare bindings and policies: AMQP cannot read them.",
+      examples: [
+        "journey topology verify",
+        "journey topology verify --json",
+      ])
     @OptionGroup var common: CommonOptions
     @OptionGroup var output: OutputOptions
 
@@ -70,8 +79,13 @@ struct TopologyCommand: AsyncParsableCommand {
   }
 
   struct Show: Command {
-    static let configuration = CommandConfiguration(abstract: "Print what is needed. Needs no server.")
-    @OptionGroup var common: CommonOptions
+    static let configuration = CommandConfiguration(
+      abstract: "Print what is needed. Needs no server.",
+      examples: [
+        "journey topology show",
+        "journey topology show --json",
+      ])
+    @OptionGroup var common: LocalOptions
     @OptionGroup var output: OutputOptions
 
     func execute() async throws {

@@ -9,6 +9,7 @@ import PostgresClient
 struct Failure: Error {
   enum Status: Int32 {
     case failed = 1
+    case usage = 64
     case refusedInput = 65
     case unavailable = 69
     case settings = 78
@@ -84,7 +85,10 @@ extension Failure {
     case (.permanent, "set up session"):
       self.init(
         .settings,
-        "the database refuses the session: \(error.message). Check database.role: the login has to be a member of it.")
+        "the database refuses the session: \(error.message)",
+        advice:
+          "set database.role (DATABASE_ROLE) to a role that the login is a member of; journey migrate makes journey_adapter"
+      )
     case _ where error.isOfConnecting && error.sqlState != nil:
       self.init(.unavailable, "the database takes no new session now: \(error.message)")
     case _ where error.isOfConnecting:
@@ -100,7 +104,7 @@ extension Failure {
   }
 }
 
-/// A command whose failure becomes one line on standard error and the exit status.
+/// A command whose failure becomes a message on standard error and the exit status.
 protocol Command: AsyncParsableCommand {
   func execute() async throws
 }
@@ -110,7 +114,7 @@ extension Command {
     do {
       try await failing(.failed, execute)
     } catch let failure as Failure {
-      Output.error("journey: " + [failure.message, failure.advice].compactMap(\.self).joined(separator: "; "))
+      Output.failure(failure.status.rawValue, failure.message, advice: failure.advice)
       throw ExitCode(failure.status.rawValue)
     }
   }
