@@ -83,7 +83,7 @@ let package = Package(
       ["Journey", "Yams", .product(name: "Configuration", package: "swift-configuration")]),
     module("IngestPipeline", ["Journey", "ConnectionThreads", logging, lifecycle]),
     module("JourneyPostgres", ["Journey", "PostgresClient", crypto]),
-    module("JourneyAMQP", ["Journey", "AMQPClient", "ConnectionThreads", logging]),
+    module("JourneyAMQP", ["Journey", "AMQPClient", "ConnectionThreads", crypto, logging]),
     module(
       "DeadLetters",
       [

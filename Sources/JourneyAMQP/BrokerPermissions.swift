@@ -54,23 +54,8 @@ public struct BrokerPermissions: Sendable {
 
   /// The command that grants the missing permissions.
   public var advice: String {
-    let pattern = pattern
+    let pattern = names.topology.pattern
     return "rabbitmqctl set_permissions -p '\(virtualHost)' '\(user)' '\(pattern)' '\(pattern)' '\(pattern)'"
-  }
-
-  /// A regular expression that matches all names; by default `^journey\..*`.
-  private var pattern: String {
-    let topology = names.topology
-    let all = topology.exchanges.map(\.name) + topology.queues.map(\.name)
-    let families = Set(all.map { $0.prefix { $0 != "." } })
-    if let family = families.first, families.count == 1, all.allSatisfy({ $0.contains(".") }) {
-      return "^\(Self.escaped(family))\\..*"
-    }
-    return "^(\(Set(all).sorted().map { Self.escaped($0[...]) }.joined(separator: "|")))$"
-  }
-
-  private static func escaped(_ name: Substring) -> String {
-    name.map { $0.isLetter || $0.isNumber || "_-".contains($0) ? "\($0)" : "\\\($0)" }.joined()
   }
 
   private func record(_ problems: inout [String], _ what: String, _ check: () async throws(AMQPError) -> Void)

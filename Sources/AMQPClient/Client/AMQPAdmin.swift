@@ -41,7 +41,7 @@ public final class AMQPAdmin: Sendable {
       for queue in topology.queues {
         let isThere = try Self.exists { () throws(AMQPError) in _ = try connection.queueDeclare(queue, passive: true) }
         let difference = isThere ? try Self.difference(of: queue, connection) : .missing
-        if difference != nil {
+        if let difference, difference != .notCompared {
           // Creates the queue, or throws the error that names the difference.
           try connection.queueDeclare(queue, passive: false)
         }
@@ -56,7 +56,8 @@ public final class AMQPAdmin: Sendable {
   }
 
   /// Compares the exchanges and queues with the topology and reports the first difference of each. Creates nothing.
-  /// Bindings and policies cannot be read over AMQP, so they are not compared.
+  /// Bindings and policies cannot be read over AMQP, so they are not compared; nor is what the user may not configure
+  /// (`notCompared`).
   public func verify(_ topology: Topology) async throws(AMQPError) -> [TopologyMismatch] {
     try await perform { connection throws(AMQPError) in
       var mismatches: [TopologyMismatch] = []
@@ -213,7 +214,7 @@ public final class AMQPAdmin: Sendable {
       }
       guard let difference else { return nil }
       wanted = wanted ?? difference
-      if difference == .missing { break }
+      if difference == .missing || difference == .notCompared { break }
     }
     return wanted
   }
@@ -223,12 +224,14 @@ public final class AMQPAdmin: Sendable {
   private static func difference(
     _ declare: (_ passive: Bool) throws(AMQPError) -> Void
   ) throws(AMQPError) -> TopologyMismatch.Difference? {
-    guard try exists({ () throws(AMQPError) in try declare(true) }) else { return .missing }
     do {
+      guard try exists({ () throws(AMQPError) in try declare(true) }) else { return .missing }
       try declare(false)
       return nil
     } catch  where error.code == .preconditionFailed {
       return TopologyMismatch.Difference(replyText: error.message)
+    } catch  where error.code == .accessRefused {
+      return .notCompared
     }
   }
 }

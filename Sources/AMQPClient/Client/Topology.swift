@@ -85,6 +85,8 @@ public struct TopologyChange: Hashable, Sendable {
 public struct TopologyMismatch: Hashable, Sendable, CustomStringConvertible {
   public enum Difference: Hashable, Sendable {
     case missing
+    /// It exists, but the broker compares it only for a user with permission to configure it.
+    case notCompared
     /// Texts as the broker gives them; `nil` is "not set".
     case argument(name: String, actual: String?, wanted: String?)
     /// The broker's text, when it is not about an argument.
@@ -96,6 +98,7 @@ public struct TopologyMismatch: Hashable, Sendable, CustomStringConvertible {
   public var description: String {
     switch difference {
     case .missing: "\(object) is missing"
+    case .notCompared: "\(object) was not compared: the user may not configure it"
     case .argument(let name, let actual, let wanted):
       "\(object): argument \(name) is \(actual ?? "not set"), wanted \(wanted ?? "not set")"
     case .other(let text): "\(object): \(text)"

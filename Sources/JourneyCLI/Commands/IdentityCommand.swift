@@ -182,8 +182,13 @@ struct IdentityImport: Command {
   @OptionGroup var output: OutputOptions
 
   func execute() async throws {
-    let rows = CSV.rows(String(decoding: try Input.read(file), as: UTF8.self))
     let name = file
+    let rows: [(line: Int, fields: [String])]
+    do {
+      rows = try CSV.rows(String(decoding: try Input.read(file), as: UTF8.self))
+    } catch let error as CSV.Unterminated {
+      throw Failure(.refusedInput, "\(name):\(error.line): a quoted field has no end")
+    }
     let (added, known, problems) = try await options.perform { repository, org in
       var (added, known) = (0, 0)
       var problems: [String] = []
@@ -223,36 +228,6 @@ extension LinkOutcome {
         + (client.contains("@") ? "; an address that no source has verified is not searched: give the client's id" : "")
     case .unusable(let what, let fault): "no event could have this \(what): \(fault)"
     case .ambiguous(let count): "\(count) clients of the organisation share the address \(client); give the id of one"
-    }
-  }
-}
-
-/// Comma-separated values. Source: RFC 4180.
-enum CSV {
-  /// The lines that are not empty, with their numbers from 1.
-  static func rows(_ text: String) -> [(line: Int, fields: [String])] {
-    var rows: [(Int, [String])] = []
-    for (number, line) in text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).enumerated() {
-      if line.allSatisfy(\.isWhitespace) { continue }
-      rows.append((number + 1, fields(line)))
-    }
-    return rows
-  }
-
-  private static func fields(_ line: Substring) -> [String] {
-    var fields = [""]
-    var isQuoted = false
-    for character in line {
-      switch character {
-      case "\"": isQuoted.toggle()
-      case "," where !isQuoted: fields.append("")
-      default: fields[fields.count - 1].append(character)
-      }
-    }
-    return fields.map { $0.trimmingPrefix(while: \.isWhitespace) }.map { text in
-      var text = text
-      while text.last?.isWhitespace == true { text.removeLast() }
-      return String(text)
     }
   }
 }

@@ -70,9 +70,11 @@ struct TopologyCommand: AsyncParsableCommand {
             })
         }
         try TopologyCommand.refuse(mismatches)
-        if !output.json {
-          Output.line(
-            "\(topology.exchanges.count) exchanges and \(topology.queues.count) queues are as required")
+        guard !output.json else { return }
+        if let unknown = mismatches.first {
+          Output.line("\(topology.exchanges.count) exchanges and \(topology.queues.count) queues exist; \(unknown)")
+        } else {
+          Output.line("\(topology.exchanges.count) exchanges and \(topology.queues.count) queues are as required")
         }
       }
     }
@@ -106,7 +108,9 @@ struct TopologyCommand: AsyncParsableCommand {
   }
 
   /// Fails with one line if objects are missing, otherwise with a line per difference: what exists and what is needed.
+  /// What the user may not compare is the owner's matter.
   static func refuse(_ mismatches: [TopologyMismatch]) throws {
+    let mismatches = mismatches.filter { $0.difference != .notCompared }
     guard !mismatches.isEmpty else { return }
     guard mismatches.contains(where: { $0.difference != .missing }) else {
       throw Failure(
