@@ -64,6 +64,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
     .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.0"),
+    .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.0"),
     .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.0"),
     .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
     .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
@@ -111,7 +112,9 @@ let package = Package(
       dependencies: [
         "Journey", "JourneyConfiguration", "JourneyPostgres", "JourneyAMQP", "IngestPipeline", "DeadLetters",
         "JourneyAPI",
-        "AMQPClient", "PostgresClient", "CBuild", logging, lifecycle, argumentParser,
+        "AMQPClient", "PostgresClient", "CBuild", logging, lifecycle, argumentParser, nio, nioPosix,
+        .product(name: "NIOTLS", package: "swift-nio"),
+        .product(name: "NIOSSL", package: "swift-nio-ssl"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],
       swiftSettings: strict),
@@ -161,8 +164,8 @@ let package = Package(
     tests(
       "IntegrationTests",
       [
-        "Journey", "JourneyConfiguration", "AMQPClient", "PostgresClient", "TestServers", "TestSupport",
-        "JourneyCLI", crypto, logging,
+        "Journey", "JourneyConfiguration", "JourneyAMQP", "JourneyPostgres", "AMQPClient", "PostgresClient",
+        "TestServers", "TestSupport", "JourneyCLI", crypto, logging,
       ]),
     tests("FaultTests", ["AMQPClient", "PostgresClient", "TestServers", "TestSupport"]),
 

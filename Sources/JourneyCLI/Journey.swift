@@ -59,7 +59,7 @@ struct JourneyCommand: AsyncParsableCommand {
     subcommands: [
       Serve.self, Migrate.self, TopologyCommand.self, Publish.self, Map.self, Mappings.self, Explain.self,
       RecomputeCommand.self, OrgCommand.self, MemberCommand.self, ContactCommand.self, RolesCommand.self,
-      IdentityCommand.self, Events.self, DLQ.self, Doctor.self, SettingsCommand.self, Token.self,
+      IdentityCommand.self, Events.self, DLQ.self, Queues.self, Doctor.self, SettingsCommand.self, Token.self,
       VersionCommand.self,
     ])
 }

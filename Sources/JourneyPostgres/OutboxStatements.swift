@@ -10,6 +10,15 @@ package enum OutboxStatements {
     "(pg_has_role(\(login), current_user, 'MEMBER') OR has_table_privilege(\(login), 'journey_outbox', 'UPDATE'))"
   }
 
+  /// A query: the numbers of the processes that are alive. `keyClass` is the parameter of their locks' class.
+  static func liveInstances(_ keyClass: String) -> String {
+    """
+    SELECT l.objid::int8 AS instance FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+      WHERE l.locktype = 'advisory' AND l.classid = \(keyClass)::int4::oid AND l.objsubid = 2 AND l.granted
+        AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND \(isAdapters("a.usesysid"))
+    """
+  }
+
   /// Marks a batch as published, except for the actions $2. Those move to a batch of their own, with the reason $5,
   /// which any instance may claim after a pause. It does nothing if this instance ($3) no longer owns the batch.
   static let release = PostgresStatement(
@@ -31,9 +40,7 @@ package enum OutboxStatements {
     name: "claim_batches",
     """
     WITH live AS MATERIALIZED (
-      SELECT l.objid::int8 AS instance FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
-      WHERE l.locktype = 'advisory' AND l.classid = $2::int4::oid AND l.objsubid = 2 AND l.granted
-        AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND \(isAdapters("a.usesysid"))
+      \(liveInstances("$2"))
     ), abandoned AS (
       SELECT id, actions FROM journey_outbox
       WHERE confirmed_at IS NULL AND next_attempt_at <= now()

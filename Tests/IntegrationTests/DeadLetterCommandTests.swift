@@ -109,14 +109,15 @@ import Testing
       }
       let after = try await environment.succeed(["dlq", "stats"])
       let left = try await environment.number("SELECT count(*) FROM journey_dead_letters WHERE state = 'replaying'")
-      let diagnosis = try await environment.succeed(["doctor"])
+      let diagnosis = try await environment.run(["doctor"]).output
       #expect(
         diagnosis.contains("\(left) dead letters of replays that were interrupted")
-          && diagnosis.contains("-> journey dlq replay --resume"), "\(diagnosis)")
+          && diagnosis.contains("-> run: journey dlq replay --resume"), "\(diagnosis)")
       try await environment.succeed(["dlq", "replay", "--give-back"])
-      let open = try await environment.succeed(["doctor"])
+      let open = try await environment.run(["doctor"]).output
       #expect(
-        open.contains("\(left) dead letters open in the archive") && open.contains("-> journey dlq stats"), "\(open)")
+        open.contains("\(left) dead letters open in the archive") && open.contains("-> run: journey dlq stats"),
+        "\(open)")
       #expect(
         after.contains(
           "replay 1 of ann was interrupted, \(left) dead letters left: journey dlq replay --resume, or --give-back"),

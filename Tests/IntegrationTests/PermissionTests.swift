@@ -55,10 +55,10 @@ import Testing
         return waiting == strangers.count
       }
       #expect(!program.standardError.contains("closed the channel"), "\(program.standardError)")
-      try await environment.stop(program)
       let doctor = try await environment.run(["doctor"], environment: user)
       #expect(doctor.status == 0, "\(doctor.output)")
       #expect(doctor.output.contains("all that serve needs"))
+      try await environment.stop(program)
     }
   }
 

@@ -41,6 +41,18 @@ public struct QueueDeclaration: Hashable, Sendable {
   }
 }
 
+/// What the broker tells of a queue to everybody who may see it.
+public struct QueueState: Hashable, Sendable {
+  /// Messages ready for delivery, without the unsettled ones, which AMQP does not tell.
+  public var ready: Int
+  public var consumers: Int
+
+  public init(ready: Int, consumers: Int) {
+    self.ready = ready
+    self.consumers = consumers
+  }
+}
+
 public struct Binding: Hashable, Sendable {
   public var queue: String
   public var exchange: String

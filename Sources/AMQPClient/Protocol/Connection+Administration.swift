@@ -12,14 +12,14 @@ extension Connection {
     }
   }
 
-  /// Returns the number of ready messages.
   @discardableResult
-  func queueDeclare(_ queue: QueueDeclaration, passive: Bool) throws(AMQPError) -> Int {
+  func queueDeclare(_ queue: QueueDeclaration, passive: Bool) throws(AMQPError) -> QueueState {
     try request("declare queue \(queue.name)") {
       amqp_queue_declare(
         state, Self.channel, arena.bytes(queue.name), passive ? 1 : 0, queue.isDurable ? 1 : 0, 0, 0,
         arena.table(queue.arguments)
-      ).map { Int($0.pointee.message_count) } ?? 0
+      ).map { QueueState(ready: Int($0.pointee.message_count), consumers: Int($0.pointee.consumer_count)) }
+        ?? QueueState(ready: 0, consumers: 0)
     }
   }
 

@@ -115,13 +115,14 @@ struct TopologyCommand: AsyncParsableCommand {
     guard mismatches.contains(where: { $0.difference != .missing }) else {
       throw Failure(
         .settings,
-        "the broker lacks \(mismatches.map { "\($0.object)" }.joined(separator: ", ")); run: journey topology apply")
+        "the broker lacks \(mismatches.map { "\($0.object)" }.joined(separator: ", "))",
+        advice: "run: journey topology apply")
     }
     let advice = """
       the arguments of an existing queue cannot be changed: drain and delete it, then run journey topology apply; or configure other names \
       (names.…)
       """
-    throw Failure(.settings, mismatches.map(\.description).joined(separator: "\n") + "\n" + advice)
+    throw Failure(.settings, mismatches.map(\.description).joined(separator: "\n"), advice: advice)
   }
 }
 
@@ -134,7 +135,8 @@ func requirePermissions(_ settings: JourneyConfiguration.Settings, _ admin: AMQP
   guard !problems.isEmpty else { return }
   throw Failure(
     .settings,
-    "the broker's user lacks permissions:\n" + problems.joined(separator: "\n") + "\nrun: \(permissions.advice)")
+    "the broker's user lacks permissions:\n" + problems.joined(separator: "\n"),
+    advice: "as the broker's administrator run: \(permissions.advice)")
 }
 
 extension Topology {

@@ -12,7 +12,8 @@ extension Settings {
   func broker(_ purpose: String) throws -> AMQPConnectionSettings {
     guard !amqpURL.isEmpty else {
       throw Failure(
-        .settings, "amqp.url is not set: give AMQP_URL or AMQP_URL_FILE, e.g. amqp://user:password@localhost:5672/")
+        .settings, "amqp.url is not set",
+        advice: "give AMQP_URL or AMQP_URL_FILE, e.g. amqp://user:password@localhost:5672/")
     }
     var broker = try AMQPConnectionSettings(uri: amqpURL, connectionName: "journey \(purpose)")
     broker.currentURI = amqpURLFile.map { $0.current(checkOfBroker) }
@@ -37,9 +38,8 @@ extension Settings {
   func database(role: String?) throws -> PostgresSettings {
     guard !databaseURL.isEmpty else {
       throw Failure(
-        .settings,
-        "database.url is not set: give DATABASE_URL or DATABASE_URL_FILE, e.g. postgresql://user:password@localhost:5432/journey"
-      )
+        .settings, "database.url is not set",
+        advice: "give DATABASE_URL or DATABASE_URL_FILE, e.g. postgresql://user:password@localhost:5432/journey")
     }
     var database = try PostgresSettings(conninfo: databaseURL, applicationName: "journey", role: role)
     database.currentString = databaseURLFile.map { $0.current(Self.checkOfDatabase) }

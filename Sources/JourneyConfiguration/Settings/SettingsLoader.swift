@@ -13,9 +13,7 @@ public enum SettingsLoader {
     path: String?, flags: [String: String], environment: [String: String], standard: [String] = InstalledFiles.settings,
     data: String? = InstalledFiles.data
   ) async throws -> Settings {
-    let file =
-      try (path ?? environment["JOURNEY_CONFIG"]).map(locate)
-      ?? standard.map { "\($0)/journey.yaml" }.first(where: FileManager.default.fileExists(atPath:))
+    let file = try file(path: path, environment: environment, standard: standard)
     let variables = EnvironmentVariables(environment)
     var providers: [any ConfigProvider] = [
       InMemoryProvider(
@@ -45,6 +43,16 @@ public enum SettingsLoader {
     guard reader.problems.isEmpty else { throw SettingsError(reader.problems.joined(separator: "\n")) }
     settings.publishers = try file.flatMap(PublisherLoader.load)
     return settings
+  }
+
+  /// The settings file that `load` reads; nil if there is none.
+  ///
+  /// - Throws: `SettingsError` if what is named is not there.
+  public static func file(
+    path: String?, environment: [String: String], standard: [String] = InstalledFiles.settings
+  ) throws -> String? {
+    try (path ?? environment["JOURNEY_CONFIG"]).map(locate)
+      ?? standard.map { "\($0)/journey.yaml" }.first(where: FileManager.default.fileExists(atPath:))
   }
 
   private static func locate(_ path: String) throws -> String {

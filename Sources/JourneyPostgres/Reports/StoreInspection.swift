@@ -8,6 +8,8 @@ public struct StoreInspection: Sendable {
   /// Whether the working role bypasses row level security.
   public var isPrivileged: Bool
   public var loginIsSuperuser: Bool
+  /// Whether the login owns tables of the adapter, or is a member of their owner. False for a superuser.
+  public var loginOwnsTables: Bool
   /// Whether the login may switch to `authenticated`, which the API does for every read.
   public var loginMayReadAsMember: Bool
   /// Tables of the adapter with row level security off.
@@ -16,8 +18,12 @@ public struct StoreInspection: Sendable {
   public var missingPrivileges: [String]
   /// Server settings that weaken durability, such as `fsync = off`.
   public var unsafeSettings: [String]
+  /// The number of `journey serve` that run.
+  public var instances: Int
   /// Without expired actions.
   public var unpublishedActions: Int
+  /// The age of the oldest unpublished action, in seconds; nil if there is none.
+  public var oldestUnpublished: Int?
   /// Unpublished actions whose last attempt failed: reasons and counts, largest count first.
   public var stuckActions: [(reason: String, count: Int)]
 
@@ -36,16 +42,19 @@ public struct StoreInspection: Sendable {
           $0.texts(needed) { $0.column }
         })
       let settings = try connection.execute(Statements.settings)
+      let instances = try connection.execute(
+        Statements.instances, PostgresParameters { $0.int4(InstanceLock.keyClass) })
       let unpublished = try connection.execute(Statements.unpublished)
       let stuck = try connection.execute(Statements.stuck)
       return StoreInspection(
         serverVersion: connection.serverVersion, loginRole: try roles.text(0, 0), workingRole: try roles.text(0, 1),
         isPrivileged: try roles.bool(0, 2), loginIsSuperuser: try roles.bool(0, 3),
-        loginMayReadAsMember: try roles.bool(0, 4),
+        loginOwnsTables: try roles.bool(0, 5), loginMayReadAsMember: try roles.bool(0, 4),
         unprotectedTables: try (0..<tables.rowCount).map { try tables.text($0, 0) },
         missingPrivileges: try (0..<privileges.rowCount).map { try privileges.text($0, 0) },
         unsafeSettings: try (0..<settings.rowCount).map { try settings.text($0, 0) },
-        unpublishedActions: Int(try unpublished.int64(0, 0)),
+        instances: Int(try instances.int64(0, 0)), unpublishedActions: Int(try unpublished.int64(0, 0)),
+        oldestUnpublished: try unpublished.int64IfPresent(0, 1).map { Int($0) },
         stuckActions: try (0..<stuck.rowCount).map { (try stuck.text($0, 0), Int(try stuck.int64($0, 1))) })
     }
   }
@@ -79,7 +88,10 @@ public struct StoreInspection: Sendable {
       """
       SELECT session_user::text, current_user::text, r.rolsuper OR r.rolbypassrls OR EXISTS (
           SELECT 1 FROM pg_class c WHERE c.relowner = r.oid AND c.relname LIKE ANY ('{client\\_journey\\_%,journey\\_%}') AND c.relkind = 'r'),
-        (SELECT rolsuper FROM pg_roles WHERE rolname = session_user), pg_has_role(session_user, 'authenticated', 'MEMBER')
+        (SELECT rolsuper FROM pg_roles WHERE rolname = session_user), pg_has_role(session_user, 'authenticated', 'MEMBER'),
+        NOT (SELECT rolsuper FROM pg_roles WHERE rolname = session_user) AND EXISTS (
+          SELECT 1 FROM pg_class c WHERE c.relname LIKE ANY ('{client\\_journey\\_%,journey\\_%}') AND c.relkind = 'r'
+            AND pg_has_role(session_user, c.relowner, 'MEMBER'))
       FROM pg_roles r WHERE r.rolname = current_user
       """)
     static let unprotected = PostgresStatement(
@@ -115,9 +127,16 @@ public struct StoreInspection: Sendable {
       SELECT failure, sum(actions)::int8 FROM journey_outbox WHERE confirmed_at IS NULL AND failure IS NOT NULL AND next_attempt_at < 'infinity'
       GROUP BY failure ORDER BY 2 DESC, 1 LIMIT 5
       """)
+    /// $1: the class of the instances' locks.
+    static let instances = PostgresStatement(
+      name: "inspect_instances", "SELECT count(*) FROM (\(OutboxStatements.liveInstances("$1"))) AS live")
+    /// An outbox row's id is a UUIDv7: it begins with the milliseconds of its creation.
     static let unpublished = PostgresStatement(
       name: "inspect_unpublished",
-      "SELECT COALESCE(sum(actions), 0) FROM journey_outbox WHERE confirmed_at IS NULL AND next_attempt_at < 'infinity'"
-    )
+      """
+      SELECT COALESCE(sum(actions), 0)::int8,
+        (extract(epoch FROM now()) - min(('x' || left(replace(id::text, '-', ''), 12))::bit(48)::int8) / 1000)::int8
+      FROM journey_outbox WHERE confirmed_at IS NULL AND next_attempt_at < 'infinity'
+      """)
   }
 }

@@ -8,6 +8,21 @@ enum HostCandidates {
 
   /// - Throws: `permanent` when the numbers of hosts, addresses and ports do not match.
   static func of(_ options: [String: String]) throws(PostgresError) -> [Candidate] {
+    try named(options).flatMap { candidate -> [Candidate] in
+      // A path is a directory of Unix sockets. Names are resolved here, so that all their addresses are tried.
+      guard candidate["hostaddr"] == nil, let host = candidate["host"], !host.isEmpty, !host.hasPrefix("/"),
+        !host.hasPrefix("@")
+      else { return [candidate] }
+      let resolved = resolve(host)
+      // Unresolved: libpq's attempt reports why.
+      return resolved.isEmpty ? [candidate] : resolved.map { candidate.merging(["hostaddr": $0]) { $1 } }
+    }
+  }
+
+  /// The hosts as they are named.
+  ///
+  /// - Throws: as `of` does.
+  static func named(_ options: [String: String]) throws(PostgresError) -> [Candidate] {
     let hosts = list(options["host"])
     let addresses = list(options["hostaddr"])
     let ports = list(options["port"])
@@ -17,28 +32,13 @@ enum HostCandidates {
     else {
       throw PostgresError.invalidString("the numbers of hosts, addresses and ports differ")
     }
-    var candidates: [Candidate] = []
-    for index in 0..<count {
+    return (0..<count).map { index in
       var candidate: Candidate = [:]
       if !ports.isEmpty { candidate["port"] = ports.count == 1 ? ports[0] : ports[index] }
       if !hosts.isEmpty { candidate["host"] = hosts[index] }
-      if !addresses.isEmpty {
-        candidate["hostaddr"] = addresses[index]
-        candidates.append(candidate)
-        continue
-      }
-      // A path is a directory of Unix sockets. Names are resolved here, so that all their addresses are tried.
-      let host = hosts[index]
-      if host.isEmpty || host.hasPrefix("/") || host.hasPrefix("@") {
-        candidates.append(candidate)
-      } else {
-        let resolved = resolve(host)
-        // Unresolved: libpq's attempt reports why.
-        if resolved.isEmpty { candidates.append(candidate) }
-        for address in resolved { candidates.append(candidate.merging(["hostaddr": address]) { $1 }) }
-      }
+      if !addresses.isEmpty { candidate["hostaddr"] = addresses[index] }
+      return candidate
     }
-    return candidates
   }
 
   private static func list(_ text: String?) -> [String] {

@@ -32,7 +32,7 @@ extension PostgresResult {
   }
 
   /// `int8`, `int4`, `int2` or `oid`.
-  func int64IfPresent(_ row: Int, _ column: Int) throws(PostgresError) -> Int64? {
+  public func int64IfPresent(_ row: Int, _ column: Int) throws(PostgresError) -> Int64? {
     try decode(row, column, "int8", OID.int8, OID.int4, OID.int2, OID.oid) { bytes, type in
       switch type {
       case OID.int8: bytes.integer(Int64.self)

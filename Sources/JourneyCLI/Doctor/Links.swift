@@ -103,6 +103,10 @@ extension DiagnosticReport {
     let findings =
       (try? await settings.links()) ?? ((try? settings.broker("doctor")).map { [.broker($0)] } ?? [])
       + LinkFinding.api(settings.api)
-    for finding in findings { add(finding.subject, finding.isSafe ? .ok : .warning, finding.text, finding.advice) }
+    for finding in findings {
+      add(
+        finding.subject, finding.isSafe ? .ok : .warning, finding.isSafe ? .ok : .linkUnsafe, finding.text,
+        finding.advice)
+    }
   }
 }

@@ -1,0 +1,152 @@
+import AMQPClient
+import DeadLetters
+import Journey
+import JourneyAMQP
+import JourneyConfiguration
+import JourneyPostgres
+
+/// The work under way: what waits, and whether somebody does it.
+extension DiagnosticReport {
+  /// - Parameters:
+  ///   - first: an earlier look at the queues; nil where the broker cannot be seen.
+  ///   - database: nil where the database cannot be seen.
+  mutating func work(
+    _ settings: JourneyConfiguration.Settings, _ first: QueueLook?, _ database: StoreInspection?
+  ) async {
+    if let first {
+      // Without further looks where the broker has gone meanwhile.
+      let looks = [first] + ((try? await settings.furtherLooks(after: first)) ?? [])
+      queues(settings, looks, instances: database?.instances)
+    }
+    guard let database else { return }
+    outbox(database)
+    await archive(settings)
+  }
+
+  /// - Parameter instances: how many run; nil if that is not known.
+  mutating func queues(_ settings: JourneyConfiguration.Settings, _ looks: [QueueLook], instances: Int?) {
+    let names = settings.messagingNames
+    var retries: [(name: String, ready: Int, after: Duration)] = [], actions = 0, calmChannels = 0
+    for queue in names.queues {
+      guard let (state, trend) = looks.trend(of: queue.name) else { continue }
+      switch queue.contents {
+      case .events: events(queue.name, state.ready, trend, instances: instances)
+      case .retries(let after): if state.ready > 0 { retries.append((queue.name, state.ready, after)) }
+      case .actions(let channel):
+        if self.actions(queue.name, channel, state.ready, trend) { continue }
+        actions += state.ready
+        calmChannels += 1
+      case .deadLetters: deadLetters(settings, queue.name, state.ready, isRead: state.consumers > 0)
+      case .outcomes: continue
+      }
+    }
+    if calmChannels > 0 {
+      add("actions", .ok, .ok, "\(actions) wait for their workers in \(calmChannels.of("queue"))")
+    }
+    self.retries(retries)
+  }
+
+  private mutating func events(_ queue: String, _ ready: Int, _ trend: QueueTrend, instances: Int?) {
+    let waiting = "\(ready.of("event")) \(ready == 1 ? "waits" : "wait") in \(queue)"
+    switch trend {
+    case .unread:
+      let nobody = "nobody takes events from \(queue), where \(ready == 0 ? "none wait" : "\(ready) wait")"
+      add(
+        "backlog", ready > 0 ? .failure : .warning, .eventsUnread,
+        nobody + (instances ?? 0 > 0 ? ", although \((instances ?? 0).of("instance")) of journey serve run" : ""),
+        instances ?? 0 > 0
+          ? "see the log of journey serve, or GET /ready: it says why it takes none" : "run: journey serve")
+    case .grows(let rate):
+      add(
+        "backlog", .warning, .eventsGrow, "\(waiting), \(rate) more each second",
+        "start a further instance; run: journey serve")
+    case .still:
+      add(
+        "backlog", .warning, .eventsStill, "\(waiting), and its consumers take none of them",
+        "see the log of journey serve, or GET /ready: it says what it waits for")
+    case .read(let rate):
+      let end = rate < 0 && ready >= QueueTrend.growsFrom ? ", \(-rate) less each second" : ""
+      add("backlog", .ok, .ok, waiting + end)
+    }
+  }
+
+  /// - Returns: whether there was something to add.
+  private mutating func actions(_ queue: String, _ channel: String, _ ready: Int, _ trend: QueueTrend) -> Bool {
+    let waiting = "\(ready.of("action")) \(ready == 1 ? "waits" : "wait") in \(queue)"
+    switch trend {
+    case .unread where ready > 0:
+      add(
+        "actions", .warning, .actionsUnread, "\(waiting), and nobody reads it",
+        "start the worker of the channel \(channel): it consumes \(queue)")
+    case .grows(let rate):
+      add(
+        "actions", .warning, .actionsGrow, "\(waiting), \(rate) more each second",
+        "start a further worker of the channel \(channel)")
+    case .still:
+      add(
+        "actions", .warning, .actionsStill, "\(waiting), and its workers take none of them",
+        "see the log of the worker of the channel \(channel)")
+    default: return false
+    }
+    return true
+  }
+
+  /// Events that wait for their clients are in order, unless they have waited for long, or are many.
+  private mutating func retries(_ tiers: [(name: String, ready: Int, after: Duration)]) {
+    guard !tiers.isEmpty else {
+      add("retries", .ok, .ok, "no event waits for a retry")
+      return
+    }
+    let text = tiers.map { "\($0.ready) in \($0.name)" }.joined(separator: ", ")
+    let last = tiers.map(\.after).max() ?? .zero
+    let until = Timestamp(microseconds: SystemClock().now().microseconds + last.components.seconds * 1_000_000)
+    let isUnusual = last >= .seconds(600) || tiers.map(\.ready).reduce(0, +) > QueueTrend.growsFrom
+    add(
+      "retries", isUnusual ? .warning : .ok, isUnusual ? .retriesWait : .ok,
+      "events wait for a retry: \(text); all return by \(until.toTheSecond)",
+      isUnusual
+        ? "create the clients that the log names as unknown; the events return by themselves, and become dead letters after the last tier"
+        : nil)
+  }
+
+  private mutating func deadLetters(
+    _ settings: JourneyConfiguration.Settings, _ queue: String, _ ready: Int, isRead: Bool
+  ) {
+    let waiting = ready == 0 ? "none wait in \(queue)" : "\(ready) \(ready == 1 ? "waits" : "wait") in \(queue)"
+    if ready == 0 || isRead && ready < QueueTrend.growsFrom {
+      add("dead letters", .ok, .ok, waiting)
+    } else if settings.archivesDeadLetters {
+      add(
+        "dead letters", .warning, .deadLettersUnread,
+        waiting + (isRead ? ", more than the archive takes" : ", and nobody archives them"),
+        isRead ? "run: journey dlq stats" : "run: journey serve")
+    } else {
+      add(
+        "dead letters", .warning, .deadLettersUnread, "\(waiting), since deadLetters.archive is false",
+        "set deadLetters.archive: true (DEAD_LETTERS_ARCHIVE) and run: journey serve; then journey dlq stats says why")
+    }
+  }
+}
+
+extension JourneyConfiguration.Settings {
+  /// Two more looks where it matters whether what waits becomes more.
+  fileprivate func furtherLooks(after first: QueueLook) async throws -> [QueueLook] {
+    let names = messagingNames
+    let isOfInterest = names.queues.contains { queue in
+      guard let state = first.states[queue.name], state.consumers > 0 else { return false }
+      switch queue.contents {
+      case .events, .actions: return state.ready >= QueueTrend.stillFrom
+      case .retries, .deadLetters, .outcomes: return false
+      }
+    }
+    guard isOfInterest else { return [try await withAdmin { try await QueueLook.take($0, names) }] }
+    return try await withAdmin { admin in
+      var looks: [QueueLook] = []
+      for _ in 0..<2 {
+        try await Task.sleep(for: .milliseconds(1500))
+        looks.append(try await QueueLook.take(admin, names))
+      }
+      return looks
+    }
+  }
+}
