@@ -52,18 +52,21 @@ public final class IngestConsumer: EventSource {
   let own: OwnMessages
   let clock: any WallClock
   let health: Health
+  private let parked: (any ParkedMessageLog)?
   let logger: Logger
 
   /// - Parameters:
   ///   - deadLetters: publishes retries and dead letters, as the same user as `connection`. The caller starts and
   ///     closes it.
   ///   - health: gets the state of `ingest` and `copies`.
+  ///   - parked: gets each message before its copy goes to a retry queue; nil: none is recorded.
   public init(
     connection: AMQPConnectionSettings, deadLetters: AMQPPublisher, decoder: InboundDecoder, settings: Settings,
     clock: any WallClock,
-    health: Health = Health(), logger: Logger
+    health: Health = Health(), parked: (any ParkedMessageLog)? = nil, logger: Logger
   ) {
     self.health = health
+    self.parked = parked
     self.deadLetters = deadLetters
     self.decoder = decoder
     self.settings = settings
@@ -149,6 +152,7 @@ public final class IngestConsumer: EventSource {
     var direct: [Settlement] = []
     direct.reserveCapacity(outcomes.count)
     var rejected: [RejectedDelivery] = []
+    var records: [ParkedMessage] = []
     let lost = lostGeneration
     for outcome in outcomes where outcome.message.token.generation > lost {
       switch outcome.kind {
@@ -156,16 +160,26 @@ public final class IngestConsumer: EventSource {
       case .released: direct.append(.nack(DeliveryTag(outcome.message.token), requeue: true))
       case .rejected(let reasons):
         guard let delivery = outcome.message.delivery as? Delivery else { continue }
-        rejected.append(RejectedDelivery(delivery: delivery, reasons: reasons, tier: retryTier(of: delivery, reasons)))
+        let copy = RejectedDelivery(delivery: delivery, reasons: reasons, tier: retryTier(of: delivery, reasons))
+        rejected.append(copy)
+        if parked != nil { records += copy.records(of: outcome.message, settings.retry, at: clock.now()) }
       case .postponed:
         guard let delivery = outcome.message.delivery as? Delivery else { continue }
-        rejected.append(RejectedDelivery(delivery: delivery, reasons: [], tier: MessagingNames.retryTiers[0].name))
+        let copy = RejectedDelivery(delivery: delivery, reasons: [], tier: MessagingNames.retryTiers[0].name)
+        rejected.append(copy)
+        if parked != nil { records += copy.records(of: outcome.message, settings.retry, at: clock.now()) }
       }
     }
     consumer.settle(direct)
     guard !rejected.isEmpty else { return }
     shared.state.withLock { $0.deadLettersUnderWay += rejected.count }
-    deadLetter(rejected, attempt: 0)
+    guard let parked, !records.isEmpty else { return deadLetter(rejected, attempt: 0) }
+    let dead = rejected.filter { $0.tier == nil }
+    if !dead.isEmpty { deadLetter(dead, attempt: 0) }
+    Task { [records] in
+      await parked.record(records)
+      deadLetter(rejected.filter { $0.tier != nil }, attempt: 0)
+    }
   }
 
   public func pause() { consumer.pause() }

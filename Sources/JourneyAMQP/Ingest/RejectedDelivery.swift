@@ -47,6 +47,13 @@ struct RejectedDelivery {
     }
   }
 
+  /// What is recorded of the message before its copy is published; nothing of a dead letter.
+  func records(of message: InboundMessage, _ retry: RetryPolicy, at now: Timestamp) -> [ParkedMessage] {
+    guard let tier else { return [] }
+    let code = isPostponed ? nil : retry.cause(of: reasons)?.code.rawValue
+    return ParkedMessage.records(of: message, delivery, code: code, tier: tier, at: now)
+  }
+
   func message(_ settings: IngestConsumer.Settings, _ own: OwnMessages, _ now: Timestamp) -> OutboundMessage {
     own.signed(message(settings, now))
   }

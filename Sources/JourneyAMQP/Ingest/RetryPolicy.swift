@@ -40,6 +40,9 @@ public struct RetryPolicy: Hashable, Sendable {
     message(MessageCopy.properties(of: delivery), delivery.body, tier: MessagingNames.retryTiers[0].name, names)
   }
 
+  /// The reason for which a message is retried.
+  func cause(of reasons: [Rejection]) -> Rejection? { reasons.first(where: mayHeal) }
+
   private func mayHeal(_ reason: Rejection) -> Bool { reason.isRetried ?? codes.contains(reason.code.rawValue) }
 
   /// A copy that waits in a retry tier.
@@ -48,7 +51,7 @@ public struct RetryPolicy: Hashable, Sendable {
   {
     var properties = MessageCopy.properties(of: delivery)
     var record = AttemptRecord(properties.headers)
-    record.record(reasons.first(where: mayHeal)?.code, at: now, in: &properties.headers)
+    record.record(cause(of: reasons)?.code, at: now, in: &properties.headers)
     return message(properties, delivery.body, tier: tier, names)
   }
 

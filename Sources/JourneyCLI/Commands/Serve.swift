@@ -99,19 +99,20 @@ private struct Adapter {
     var connection = try settings.broker("ingest")
     // The ceiling of what waits in memory, with one body on top.
     connection.maxBufferedBytes = 64 << 20
+    let changes = [
+      PostgresWorker(try settings.database(role: settings.workingRole), name: "pg-changes"),
+      PostgresWorker(try settings.database(role: settings.workingRole), name: "pg-listen"),
+    ]
+    let parked = ParkedRecorder(store: ParkedRepository(worker: changes[0]), logger: logger)
     let source = IngestConsumer(
       connection: connection, deadLetters: publisher, decoder: decoder, settings: ingest, clock: clock, health: health,
-      logger: logger)
+      parked: parked, logger: logger)
     var pipelineSettings = Pipeline.Settings()
     pipelineSettings.workers = settings.workers
     pipelineSettings.batchSize = settings.batchSize
     pipelineSettings.keepsRawBodies = settings.rawBodies.isOn
     pipelineSettings.keepsIgnored = settings.rawBodies.isOn && settings.rawBodies.keepsIgnored
     pipelineSettings.maxRetryDelay = .seconds(settings.deadlines.commitRetry)
-    let changes = [
-      PostgresWorker(try settings.database(role: settings.workingRole), name: "pg-changes"),
-      PostgresWorker(try settings.database(role: settings.workingRole), name: "pg-listen"),
-    ]
     let feed = PostgresChangeFeed(notifier: changes[0], listener: changes[1])
     let notifier = ChangeNotifier(feed: feed)
     let pipeline = Pipeline(
@@ -153,7 +154,7 @@ private struct Adapter {
     api?.start()
     let others: [any Service] =
       [
-        notifier, watch, descriptors,
+        notifier, watch, descriptors, parked,
         UnlistedWatch(
           unlisted: unlisted,
           repository: UnlistedRepository(worker: changes[0], sampleDays: settings.rawBodies.sampleDays), logger: logger),

@@ -118,6 +118,7 @@ enum AccessList {
         ]
       ]),
     closed("journey_unlisted", adapter: "INSERT", "UPDATE", "DELETE"),
+    closed("journey_parked", adapter: "INSERT", "UPDATE", "DELETE"),
     // Append-only.
     Entry(
       kind: .relation, name: "journey_event_changes",
