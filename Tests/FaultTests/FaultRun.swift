@@ -290,7 +290,7 @@ extension OutboundMessage {
 
 extension String {
   /// A URL with its port replaced.
-  fileprivate func replacing(port: Int?) -> String {
+  func replacing(port: Int?) -> String {
     guard let port, var url = URLComponents(string: self) else { return self }
     url.port = port
     return url.string ?? self

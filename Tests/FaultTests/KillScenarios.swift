@@ -10,10 +10,10 @@ extension Scenario {
   static var kills: [Scenario] {
     [
       Scenario("kill-anywhere", short: 9) { row, rounds, random in
-        try await killed(at: Point.allCases, row, rounds, &random)
+        try await killed(at: Point.ofWorkload, row, rounds, &random)
       }
     ]
-      + Point.allCases.map { point in
+      + Point.ofWorkload.map { point in
         Scenario("kill-\(point.rawValue)", long: 50) { row, rounds, random in
           try await killed(at: [point], row, rounds, &random)
         }
@@ -102,7 +102,7 @@ extension Scenario {
 }
 
 /// The program that a trap kills. The trap is set before the program starts.
-private final class Victim: Sendable {
+final class Victim: Sendable {
   private let box = Mutex<ChildProcess?>(nil)
   var program: ChildProcess? {
     get { box.withLock(\.self) }

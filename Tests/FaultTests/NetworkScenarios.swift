@@ -30,7 +30,7 @@ extension Scenario {
       faultRun in
       let program = try await faultRun.serve()
       for round in 0..<rounds {
-        let point = Point.allCases[round % Point.allCases.count]
+        let point = Point.ofWorkload[round % Point.ofWorkload.count]
         let proxy = try #require(point.wire == .amqp ? faultRun.amqp : faultRun.postgres)
         let before = proxy.fired
         proxy.set(Trap(point: point) { proxy.cut() })

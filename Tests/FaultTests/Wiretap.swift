@@ -31,6 +31,13 @@ enum Point: String, CaseIterable, Sendable {
   case beforeDeadLetter = "before-letter"
   /// The dead letter is in the archive, but its acknowledgement never reaches the broker.
   case beforeDeadLetterAck = "before-letter-ack"
+  /// A copy never reaches a retry queue.
+  case beforePark = "before-park"
+  /// A copy is in a retry queue, but its confirm never reaches the adapter.
+  case beforeParkConfirm = "before-park-confirm"
+
+  /// Those that a workload of known clients passes.
+  static let ofWorkload = allCases.filter { ![.beforePark, .beforeParkConfirm].contains($0) }
 
   var wire: WireProtocol {
     switch self {
@@ -149,10 +156,16 @@ final class ProxyConnection: Sendable {
         return []
       case ([60, 40], .toServer):
         use.exchange = shortString(at: 13)
-        return use.exchange == "journey.actions"
-          ? [.beforePublish] : use.exchange == "journey.dead" ? [.beforeDeadLetter] : []
+        return switch use.exchange {
+        case "journey.actions": [.beforePublish]
+        case "journey.dead": [.beforeDeadLetter]
+        case "journey.retry": [.beforePark]
+        default: []
+        }
       case ([60, 60], .toClient): return use.queue == "journey.ingest" ? [.afterReceive] : []
-      case ([60, 80], .toClient): return use.exchange == "journey.actions" ? [.beforeConfirm, .afterConfirm] : []
+      case ([60, 80], .toClient):
+        return use.exchange == "journey.actions"
+          ? [.beforeConfirm, .afterConfirm] : use.exchange == "journey.retry" ? [.beforeParkConfirm] : []
       case ([60, 80], .toServer):
         return use.queue == "journey.ingest"
           ? [.beforeAck] : use.queue == "journey.dead-letters" ? [.beforeDeadLetterAck] : []
