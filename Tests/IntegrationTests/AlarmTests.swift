@@ -35,7 +35,7 @@ import Testing
       try await deadLetters(environment, 300)
       try await servers.erlang(Self.set)
       for arguments in [["publish", "-"], ["dlq", "replay", "--all"]] {
-        let finished = try await environment.run(arguments + ["--wait", "2"], input: event)
+        let finished = try await environment.run(arguments + ["--timeout", "2s"], input: event)
         #expect(finished.status == 69, "\(arguments): \(finished)")
         let lines = finished.errors.split(separator: "\n").filter { $0.hasPrefix("journey: ") }
         #expect(lines.count == 2, "\(finished.errors)")

@@ -18,7 +18,7 @@ struct DLQReplay: Command {
       A replay claims its dead letters first, then publishes them. If it is interrupted, by Ctrl-C too, --resume finishes it: \
       nothing is lost, and what is published twice has the same id and counts once. A dead letter that has failed the same way three \
       times in a row is skipped without --force; one that is larger than ingest.maximumBodyBytes is always skipped.
-      Exit status: 0 if the broker has confirmed every dead letter, 69 if it took none for --wait seconds, 1 otherwise.
+      Exit status: 0 if the broker has confirmed every dead letter, 69 if it took none for the time of --timeout, 1 otherwise.
       """,
     examples: [
       "journey dlq replay --code unknown_type --dry-run",
@@ -57,7 +57,11 @@ struct DLQReplay: Command {
   @Flag(help: "Reopen the dead letters that interrupted replays have claimed and not published.")
   var giveBack = false
 
-  @OptionGroup var wait: WaitOptions
+  @OptionGroup var timeout: WaitOptions
+  @Option(
+    name: .customLong("wait"), help: ArgumentHelp("The former name of --timeout.", visibility: .hidden),
+    transform: WaitOptions.seconds)
+  var formerTimeout: Int?
   @OptionGroup var actor: ActorOptions
   @OptionGroup var common: CommonOptions
   @OptionGroup var output: OutputOptions
@@ -96,6 +100,12 @@ struct DLQReplay: Command {
         try await start(request, maxBodyBytes, service)
       }
     }
+  }
+
+  private var wait: WaitOptions {
+    var wait = timeout
+    if let formerTimeout { wait.seconds = formerTimeout }
+    return wait
   }
 
   private func service(_ worker: PostgresWorker, _ settings: JourneyConfiguration.Settings) throws -> ReplayService {

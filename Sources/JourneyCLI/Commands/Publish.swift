@@ -12,9 +12,10 @@ struct Publish: Command {
     discussion: """
       Without --source the files hold CloudEvents 1.0 in structured JSON: one, a list, or one per line (.jsonl, .ndjson). With --source they hold \
       message bodies of that vendor, one per file or one per line, and --org names the organisation.
+      With --wait it prints what became of each message. Exit status then: 0 if all were stored, duplicates or ignored, 1 otherwise.
       """,
     examples: [
-      "journey publish events.jsonl",
+      "journey publish events.jsonl --wait",
       "journey publish invoice.json --source stripe --org ORG",
       "journey publish --dry-run events.jsonl",
     ])
@@ -31,7 +32,10 @@ struct Publish: Command {
   @Option(help: "The routing key, instead of <source>.<type>.")
   var routingKey: String?
 
-  @OptionGroup var wait: WaitOptions
+  @Flag(help: "Wait until it is known what became of each message, for the time of --timeout at most, and print it.")
+  var wait = false
+
+  @OptionGroup var timeout: WaitOptions
 
   @Flag(help: "Publish also what no mapping has the source of, or names no organisation: dead letters, to try them.")
   var force = false
@@ -55,11 +59,25 @@ struct Publish: Command {
     for index in messages.indices { messages[index].properties.userID = settings.brokerUser }
     var confirmed = 0
     var failures: [String] = []
-    if !dryRun { (confirmed, failures) = try await publish(messages, settings) }
-    report(messages.count, confirmed, failures)
+    var outcomes: [PublishedMessage] = []
+    if wait, !dryRun {
+      let wait = try await PublishWait(&messages, settings, seconds: timeout.seconds)
+      outcomes = try await failing(.failed) {
+        try await settings.withDatabase(plansByIndexes: true) { [messages] worker in
+          let before = try await wait.stored(worker)
+          (confirmed, failures) = try await publish(messages, settings)
+          return failures.isEmpty ? try await wait.run(worker, storedBefore: before) : []
+        }
+      }
+    } else if !dryRun {
+      (confirmed, failures) = try await publish(messages, settings)
+    }
+    report(messages.count, confirmed, failures, outcomes)
     if !failures.isEmpty {
       throw Failure(.failed, "\(failures.count) of \(messages.count.of("message")) not confirmed: \(failures[0])")
     }
+    let bad = outcomes.count { !$0.isGood }
+    if bad > 0 { throw Failure(.failed, "\(bad.of("message")) of \(messages.count) not stored or ignored, see above") }
   }
 
   private func publish(_ messages: [OutboundMessage], _ settings: JourneyConfiguration.Settings) async throws -> (
@@ -67,14 +85,14 @@ struct Publish: Command {
   ) {
     // A broker that is not reachable, or takes no messages, is reported at once.
     try await settings.withAdmin { admin in
-      try await wait.untilPublishing {
+      try await timeout.untilPublishing {
         try await PublishingTimeouts.untilPublishing(
-          to: settings.messagingNames.events, admin, seconds: wait.seconds, say: wait.say)
+          to: settings.messagingNames.events, admin, seconds: timeout.seconds, say: timeout.say)
       }
     }
-    let timeout = wait.timeout()
-    let publisher = AMQPPublisher(settings: try settings.broker("publish")) { timeout.record($0) }
-    timeout.guardWaiting(of: publisher)
+    let waiting = timeout.timeout()
+    let publisher = AMQPPublisher(settings: try settings.broker("publish")) { waiting.record($0) }
+    waiting.guardWaiting(of: publisher)
     publisher.start()
     var confirmed = 0
     var failures: [String] = []
@@ -92,22 +110,27 @@ struct Publish: Command {
     }
     Output.endProgress()
     await publisher.close()
-    if let reason = timeout.aborted {
+    if let reason = waiting.aborted {
       throw Failure(
         .unavailable,
-        "\(reason); gave up after \(wait.seconds) s: \(confirmed) of \(messages.count) messages were confirmed. Publish the file again: events that were confirmed count once"
+        "\(reason); gave up after \(timeout.seconds) s: \(confirmed) of \(messages.count) messages were confirmed. Publish the file again: events that were confirmed count once"
       )
     }
     return (confirmed, failures)
   }
 
-  private func report(_ read: Int, _ confirmed: Int, _ failures: [String]) {
+  private func report(_ read: Int, _ confirmed: Int, _ failures: [String], _ outcomes: [PublishedMessage]) {
     if output.json {
-      printJSON(["read": read, "confirmed": confirmed, "failed": failures.count] as JSONObject)
+      printJSON(
+        [
+          "read": read, "confirmed": confirmed, "failed": failures.count,
+          "messages": wait && !dryRun ? outcomes.map(\.json) : nil,
+        ] as JSONObject)
     } else if dryRun {
       Output.line("\(read.of("message")) read, nothing published")
     } else if failures.isEmpty {
       Output.line("\(confirmed.of("message")) published and confirmed")
+      if wait { Output.table(["message", "became", ""], outcomes.map { [$0.name, $0.became.rawValue, $0.text] }) }
     }
   }
 }

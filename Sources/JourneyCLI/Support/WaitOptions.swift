@@ -5,14 +5,21 @@ import JourneyAMQP
 /// How long a command that publishes waits for a broker that accepts nothing.
 struct WaitOptions: ParsableArguments {
   @Option(
-    name: .customLong("wait"),
+    name: .customLong("timeout"),
     help: ArgumentHelp(
-      "How long to wait for a broker that accepts no messages: short of memory or disk, or not reachable.",
-      valueName: "seconds"))
+      "How long to wait for a broker that accepts no messages: short of memory or disk, or not reachable. 60s, 2m or 1h.",
+      valueName: "time"), transform: Self.seconds)
   var seconds = 60
 
-  func validate() throws {
-    guard (0...86_400).contains(seconds) else { throw ValidationError("--wait is a number of seconds, 0 to 86400") }
+  /// `60`, `60s`, `2m` or `1h`; at most a day.
+  static func seconds(_ text: String) throws -> Int {
+    let units: [Character: Int] = ["s": 1, "m": 60, "h": 3600]
+    let unit = text.last.flatMap { units[$0] }
+    let number = Int(unit == nil ? text[...] : text.dropLast()).map { $0.multipliedReportingOverflow(by: unit ?? 1) }
+    guard let number, !number.overflow, (0...86_400).contains(number.partialValue) else {
+      throw ValidationError("\(text) is no time: expected 60s, 2m or 1h, at most 24h")
+    }
+    return number.partialValue
   }
 
   /// Runs `wait`, which returns once the broker accepts messages.
