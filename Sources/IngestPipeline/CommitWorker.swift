@@ -45,12 +45,14 @@ final class CommitWorker: Sendable {
   private let gate: CommitGate
   private let settings: Pipeline.Settings
   private let statistics: Statistics
+  private let turns: Liveness.Loop
   private let logger: Logger
 
   init(
     number: Int, queue: BatchQueue<PendingEvent>, source: any EventSource, store: any EventStore, outbox: Outbox,
     inFlight: InFlightMessages,
-    gate: CommitGate, settings: Pipeline.Settings, statistics: Statistics, logger: Logger
+    gate: CommitGate, settings: Pipeline.Settings, statistics: Statistics, turns: Liveness.Loop,
+    logger: Logger
   ) {
     self.number = number
     self.queue = queue
@@ -61,6 +63,7 @@ final class CommitWorker: Sendable {
     self.gate = gate
     self.settings = settings
     self.statistics = statistics
+    self.turns = turns
     var logger = logger
     logger[metadataKey: "worker"] = "\(number)"
     self.logger = logger
@@ -87,6 +90,8 @@ final class CommitWorker: Sendable {
       let begin = ContinuousClock.now
       let published = outbox.drainConfirmed()
       do {
+        turns.turn()
+        defer { turns.rest() }
         let result = try await store.commit(
           EventBatch(
             events: part.map(\.incoming), published: Array(published.keys),

@@ -49,6 +49,8 @@ public final class Pipeline: Service {
     public var sweepInterval = Duration.seconds(5)
     /// The maximum number of such clients per transaction.
     public var sweepLimit = 25
+    /// How many seconds a commit may take until the process counts as stuck: more than all timeouts of the store.
+    public var commitLimit = 600
     /// The minimum time per such client; the default allows 2,500 per second.
     public var sweepPace = Duration.microseconds(400)
     /// Whether the store keeps the raw bodies of messages.
@@ -74,7 +76,7 @@ public final class Pipeline: Service {
 
   public init(
     source: any EventSource, store: any EventStore, publisher: any ActionPublisher, settings: Settings,
-    health: Health = Health(), logger: Logger
+    health: Health = Health(), liveness: Liveness = Liveness(), logger: Logger
   ) {
     self.source = source
     self.store = store
@@ -100,8 +102,8 @@ public final class Pipeline: Service {
     workers = (0..<settings.workers).map { number in
       CommitWorker(
         number: number, queue: queue, source: source, store: store, outbox: outbox, inFlight: inFlight, gate: gate,
-        settings: settings,
-        statistics: statistics, logger: logger)
+        settings: settings, statistics: statistics,
+        turns: liveness.loop("commit worker \(number)", limit: settings.commitLimit), logger: logger)
     }
     self.inFlight = inFlight
   }

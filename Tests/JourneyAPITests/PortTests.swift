@@ -1,3 +1,4 @@
+import Journey
 import Logging
 import NIOCore
 import NIOPosix
@@ -13,10 +14,9 @@ import Testing
     let port = try #require(other.localAddress?.port)
     let (lines, log) = AsyncStream.makeStream(of: String.self)
     let server = ProbeServer(
-      host: "127.0.0.1", port: port,
-      readiness: { Readiness(isConsuming: true, isPublishing: true, hasDatabase: true, problems: []) },
+      host: "127.0.0.1", port: port, probes: Probes(Liveness()),
       logger: Logger(label: "test") { _ in LinesHandler(log: log) })
-    let running = Task { try await server.run() }
+    server.start()
     var logged = lines.makeAsyncIterator()
     #expect(await logged.next()?.contains("cannot be served") == true)
     try await other.close()
@@ -27,8 +27,7 @@ import Testing
     ).get()
     // The server may have closed it already: nothing was asked.
     try? await client.close()
-    running.cancel()
-    try await running.value
+    await server.close()
   }
 }
 

@@ -82,13 +82,15 @@ private struct SilentFeed: ChangeFeed {
     var settings = APISettings()
     settings.keys = .secrets { [Self.secret] }
     change(&settings)
+    let probes = Probes(Liveness())
+    probes.started {
+      Readiness(isConsuming: consuming, isPublishing: true, hasDatabase: reader.failure == nil, problems: problems)
+    }
     let server = try await JourneyServer(
       settings: settings,
       parts: JourneyServer.Dependencies(
         reader: reader, intake: intake, keys: FakeKeys(), operations: NoOperationsService(), feed: SilentFeed(),
-        readiness: {
-          Readiness(isConsuming: consuming, isPublishing: true, hasDatabase: reader.failure == nil, problems: problems)
-        },
+        probes: probes,
         clock: SystemClock()),
       logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     let signer = TokenSigner(secret: Self.secret, settings: settings)

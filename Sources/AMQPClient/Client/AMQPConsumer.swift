@@ -37,16 +37,18 @@ public final class AMQPConsumer: Sendable {
   ///   - maxBatch: the maximum of deliveries in one event, at least 1.
   ///   - consumerTag: unique on the connection, at most 255 bytes.
   ///   - arguments: of `basic.consume`, for example `x-priority`.
+  ///   - onTurn: called on the connection's thread: true at least every second or two while there is a connection, and
+  ///     false before a pause of any length.
   ///   - onEvent: called on the connection's thread, which also sends the heartbeats: must not block.
   public init(
     settings: AMQPConnectionSettings, queue: String, prefetch: UInt16, maxBatch: Int, consumerTag: String,
-    arguments: FieldTable = [:],
+    arguments: FieldTable = [:], onTurn: @escaping @Sendable (Bool) -> Void = { _ in },
     onEvent: @escaping @Sendable (ConsumerEvent) -> Void
   ) {
     configuration = ConsumerWorker.Configuration(
       settings: settings, queue: queue, prefetch: max(prefetch, 1), maxBatch: max(maxBatch, 1),
       consumerTag: consumerTag,
-      arguments: arguments, onEvent: onEvent)
+      arguments: arguments, onTurn: onTurn, onEvent: onEvent)
   }
 
   deinit {

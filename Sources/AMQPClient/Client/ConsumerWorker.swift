@@ -9,6 +9,7 @@ final class ConsumerWorker {
     let maxBatch: Int
     let consumerTag: String
     let arguments: FieldTable
+    let onTurn: @Sendable (Bool) -> Void
     let onEvent: @Sendable (ConsumerEvent) -> Void
   }
 
@@ -95,6 +96,7 @@ final class ConsumerWorker {
 
   /// One connection from its start to its end; returns when it was closed by the owner.
   private func consumeOnce() throws(AMQPError) {
+    defer { configuration.onTurn(false) }
     let connection = try connector.connect()
     acks = AckTracker(generation: acks.generation + 1)
     (subscribed, isEnding, hasAnnouncedStart, subscriptions) = (nil, false, false, 0)
@@ -102,6 +104,7 @@ final class ConsumerWorker {
     try readMail(connection)
     try adjust(connection)
     while true {
+      configuration.onTurn(true)
       let pause = try receive(connection)
       try readMail(connection)
       if let closeDeadline {

@@ -20,6 +20,8 @@ public final class Health: Sendable {
     case time
     /// Connecting to the database.
     case database
+    /// The checks of the start.
+    case start
   }
 
   /// A part whose last attempt failed.

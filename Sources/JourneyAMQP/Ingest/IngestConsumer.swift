@@ -60,10 +60,11 @@ public final class IngestConsumer: EventSource {
   ///     closes it.
   ///   - health: gets the state of `ingest` and `copies`.
   ///   - parked: gets each message before its copy goes to a retry queue; nil: none is recorded.
+  ///   - turns: of the connection's thread.
   public init(
     connection: AMQPConnectionSettings, deadLetters: AMQPPublisher, decoder: InboundDecoder, settings: Settings,
     clock: any WallClock,
-    health: Health = Health(), parked: (any ParkedMessageLog)? = nil, logger: Logger
+    health: Health = Health(), turns: Liveness.Loop? = nil, parked: (any ParkedMessageLog)? = nil, logger: Logger
   ) {
     self.health = health
     self.parked = parked
@@ -75,7 +76,7 @@ public final class IngestConsumer: EventSource {
     self.logger = logger
     consumer = AMQPConsumer(
       settings: connection, queue: settings.names.ingest, prefetch: settings.prefetch, maxBatch: Self.maxAtOnce,
-      consumerTag: "journey-ingest"
+      consumerTag: "journey-ingest", onTurn: { $0 ? turns?.turn() : turns?.rest() }
     ) { [shared, health, logger] event in Self.handle(event, shared, health, logger) }
   }
 

@@ -1,83 +1,79 @@
 public import Logging
-public import ServiceLifecycle
 import HTTPTypes
 import NIOCore
 import NIOHTTP1
 import NIOPosix
+import Synchronization
 
-/// Answers probes on an address of its own, on a thread of its own: whatever takes the API's connections or the
-/// program's other threads, a supervisor learns how it is. No token is needed, and it answers only what
+/// Answers probes on an address of its own, on a thread of its own: whatever takes the API's connections, the
+/// program's other threads and its tasks, a supervisor learns how it is. No token is needed, and it answers only what
 /// probes ask.
-public final class ProbeServer: Service {
+public final class ProbeServer: Sendable {
   private let host: String
   private let port: Int
-  private let readiness: @Sendable () -> Readiness
+  private let probes: Probes
   private let logger: Logger
+  private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+  private let listener = Mutex<(any Channel)?>(nil)
+  private let isClosed = Atomic<Bool>(false)
+
+  /// How long it waits before it tries again to listen.
+  private static let pause = TimeAmount.seconds(2)
 
   /// - Parameter port: 0 is any free one.
-  public init(host: String, port: Int, readiness: @escaping @Sendable () -> Readiness, logger: Logger) {
+  public init(host: String, port: Int, probes: Probes, logger: Logger) {
     self.host = host
     self.port = port
-    self.readiness = readiness
+    self.probes = probes
     self.logger = logger
   }
 
-  /// How long it waits before it tries again to listen.
-  private static let pause = Duration.seconds(2)
+  /// Returns at once. It never ends the process: where it cannot listen, for another instance has not ended yet, it
+  /// says so and tries again, and the API's own `/live` and `/ready` are still there.
+  public func start() { listen(isReported: false) }
 
-  /// It never ends the process: where it cannot listen, for another instance has not ended yet, it says so and tries
-  /// again, and the API's own `/live` and `/ready` are still there.
-  public func run() async throws {
-    let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-    await cancelWhenGracefulShutdown { [self] in
-      while let channel = await listen(on: group) {
-        let authority = host.contains(":") ? "[\(host)]" : host
-        logger.info(
-          "answering probes", metadata: ["at": "http://\(authority):\(channel.localAddress?.port ?? port)/ready"])
-        try? await withTaskCancellationHandler {
-          try await channel.closeFuture.get()
-        } onCancel: {
-          channel.close(promise: nil)
-        }
-      }
-    }
+  public func close() async {
+    isClosed.store(true, ordering: .sequentiallyConsistent)
+    listener.withLock(\.self)?.close(promise: nil)
     try? await group.shutdownGracefully()
   }
 
-  /// - Returns: nil where the task is cancelled before.
-  private func listen(on group: MultiThreadedEventLoopGroup) async -> (any Channel)? {
-    var isReported = false
-    while !Task.isCancelled {
-      do {
-        return try await bind(on: group)
-      } catch {
+  private func listen(isReported: Bool) {
+    guard !isClosed.load(ordering: .sequentiallyConsistent) else { return }
+    bind().whenComplete { [self] result in
+      switch result {
+      case .success(let channel):
+        listener.withLock { $0 = channel }
+        let authority = host.contains(":") ? "[\(host)]" : host
+        logger.info(
+          "answering probes", metadata: ["at": "http://\(authority):\(channel.localAddress?.port ?? port)/ready"])
+        channel.closeFuture.whenComplete { _ in self.listen(isReported: false) }
+      case .failure(let error):
         if !isReported {
           logger.error(
             "probes have no address of their own yet: \(host):\(port) cannot be served (\(error)); it is tried again, or change probes.port, or set probes.host to nothing"
           )
         }
-        isReported = true
+        group.any().scheduleTask(in: Self.pause) { self.listen(isReported: true) }
       }
-      try? await Task.sleep(for: Self.pause)
     }
-    return nil
   }
 
-  private func bind(on group: MultiThreadedEventLoopGroup) async throws -> any Channel {
+  private func bind() -> EventLoopFuture<any Channel> {
     let connections = ProbeConnections()
-    return try await ServerBootstrap(group: group)
+    return ServerBootstrap(group: group)
       .serverChannelOption(ChannelOptions.backlog, value: 64)
       .serverChannelOption(ChannelOptions.socketOption(.so_reuseaddr), value: 1)
-      .childChannelInitializer { [readiness] channel in
+      .childChannelInitializer { [probes] channel in
         channel.eventLoop.makeCompletedFuture {
           connections.add(channel)
           let pipeline = channel.pipeline.syncOperations
           try pipeline.configureHTTPServerPipeline(withPipeliningAssistance: false, withErrorHandling: false)
           try pipeline.addHandler(RequestGuard())
-          try pipeline.addHandler(ProbeHandler(readiness))
+          try pipeline.addHandler(ProbeHandler(probes))
         }
       }
-      .bind(host: host, port: port).get()
+      .bind(host: host, port: port)
   }
 }
 
@@ -106,10 +102,10 @@ private final class ProbeHandler: ChannelInboundHandler {
   typealias InboundIn = HTTPServerRequestPart
   typealias OutboundOut = HTTPServerResponsePart
 
-  private let readiness: @Sendable () -> Readiness
+  private let probes: Probes
   private var head: HTTPRequestHead?
 
-  init(_ readiness: @escaping @Sendable () -> Readiness) { self.readiness = readiness }
+  init(_ probes: Probes) { self.probes = probes }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     switch unwrapInboundIn(data) {
@@ -118,18 +114,26 @@ private final class ProbeHandler: ChannelInboundHandler {
     case .end:
       guard let head else { return }
       self.head = nil
-      etagResponse(head, context)
+      respond(head, context)
     }
   }
 
-  private func etagResponse(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
-    let path = head.uri.prefix { $0 != "?" }
+  private func respond(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
+    let answer: Probes.Answer? =
+      switch head.uri.prefix(while: { $0 != "?" }) {
+      case "/live", "/health": probes.live
+      case "/ready": probes.ready
+      case "/startup": probes.startup
+      default: nil
+      }
     let (status, type, body): (HTTPResponseStatus, String, [UInt8]) =
-      switch (head.method, path) {
-      case (.GET, "/live"), (.HEAD, "/live"), (.GET, "/health"), (.HEAD, "/health"):
-        (.ok, "application/json", HealthRoutes.alive)
-      case (.GET, "/ready"), (.HEAD, "/ready"): ready()
-      default: (.notFound, "application/problem+json", Problem(.notFound, "here are /live and /ready alone").document)
+      if let answer, head.method == .GET || head.method == .HEAD {
+        (answer.isGood ? .ok : .serviceUnavailable, "application/json", answer.document)
+      } else {
+        (
+          .notFound, "application/problem+json",
+          Problem(.notFound, "here are /live, /ready and /startup alone").document
+        )
       }
     var headers = HTTPHeaders([
       ("content-type", type), ("cache-control", "no-store"), ("content-length", "\(body.count)"),
@@ -140,11 +144,6 @@ private final class ProbeHandler: ChannelInboundHandler {
       wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: status, headers: headers))), promise: nil)
     context.write(wrapOutboundOut(.body(.byteBuffer(context.channel.allocator.buffer(bytes: body)))), promise: nil)
     context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
-  }
-
-  private func ready() -> (HTTPResponseStatus, String, [UInt8]) {
-    let now = readiness()
-    return (now.isReady ? .ok : .serviceUnavailable, "application/json", now.document)
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }

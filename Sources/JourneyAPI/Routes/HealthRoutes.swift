@@ -24,33 +24,28 @@ public struct Readiness: Hashable, Sendable {
 
 extension Readiness {
   /// As `contracts/openapi.yaml` says.
-  var document: [UInt8] {
-    let answer: JSONObject = [
+  var json: JSONObject {
+    [
       "status": isReady ? "ready" : "not ready", "consuming": isConsuming, "publishing": isPublishing,
       "database": hasDatabase, "problems": problems,
     ]
-    return encodeJSON(answer)
   }
 }
 
 /// Probes. They need no token and reveal nothing else.
 struct HealthRoutes: Sendable {
-  static let alive = Array(#"{"status":"ok"}"#.utf8)
-
-  /// Answers at once, from what is known.
-  let readiness: @Sendable () -> Readiness
+  let probes: Probes
 
   func add(to router: some RouterMethods<APIContext>) {
-    for path: RouterPath in ["live", "health"] {
+    let answers: [(RouterPath, KeyPath<Probes, Probes.Answer> & Sendable)] = [
+      ("live", \.live), ("health", \.live), ("ready", \.ready),
+    ]
+    for (path, answer) in answers {
       router.resource(path) { request, _ in
         _ = try Query(request)
-        return noStoreResponse(Self.alive)
+        let answer = probes[keyPath: answer]
+        return noStoreResponse(answer.document, status: answer.isGood ? .ok : .serviceUnavailable)
       }
-    }
-    router.resource("ready") { request, _ in
-      _ = try Query(request)
-      let now = readiness()
-      return noStoreResponse(now.document, status: now.isReady ? .ok : .serviceUnavailable)
     }
   }
 }

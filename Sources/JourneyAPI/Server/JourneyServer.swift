@@ -19,7 +19,7 @@ public final class JourneyServer: Service {
     public var keys: any RequestKeys
     public var operations: any OperationsService
     public var feed: any ChangeFeed
-    public var readiness: @Sendable () -> Readiness
+    public var probes: Probes
     /// Whether the process has few file descriptors left: then no further connections are taken.
     public var isShortOfDescriptors: @Sendable () -> Bool = { false }
     public var clock: any WallClock
@@ -27,14 +27,14 @@ public final class JourneyServer: Service {
     public init(
       reader: any JourneyReader, intake: any EventIntake, keys: any RequestKeys, operations: any OperationsService,
       feed: any ChangeFeed,
-      readiness: @escaping @Sendable () -> Readiness, clock: any WallClock
+      probes: Probes, clock: any WallClock
     ) {
       self.reader = reader
       self.intake = intake
       self.keys = keys
       self.operations = operations
       self.feed = feed
-      self.readiness = readiness
+      self.probes = probes
       self.clock = clock
     }
   }
@@ -169,7 +169,7 @@ public final class JourneyServer: Service {
     let router = Router(context: APIContext.self)
     router.add(middleware: SecurityHeadersMiddleware())
     router.add(middleware: FairShare(peers: peers, shares: Shares(most: Self.share(settings))))
-    HealthRoutes(readiness: parts.readiness).add(to: router)
+    HealthRoutes(probes: parts.probes).add(to: router)
     PageRoutes().add(to: router)
     let api = router.group("api").add(
       middleware: Authentication(

@@ -44,11 +44,20 @@ struct Serve: Command {
       logger.warning("journey mappings check refuses: \(refusal)")
     }
     let descriptors = try DescriptorWatch(settings, logger: logger)
-    try await failing(.settings) { try await StartChecks(settings: settings, logger: logger).run() }
+    let liveness = Liveness()
+    LivenessWatch.start(liveness)
+    let probes = Probes(liveness)
+    if !settings.probes.host.isEmpty {
+      ProbeServer(host: settings.probes.host, port: settings.probes.port, probes: probes, logger: logger).start()
+    }
+    try await failing(.settings) {
+      try await StartChecks(settings: settings, onCheck: probes.check, logger: logger).run()
+    }
+    probes.check("connections")
     try await report(settings.links(), logger)
     try await Adapter(
       settings: settings, rules: rules, decoder: decoder, mappings: mappings, unlisted: unlisted, signals: signals,
-      descriptors: descriptors, logger: logger
+      descriptors: descriptors, liveness: liveness, probes: probes, logger: logger
     ).run()
   }
 }
@@ -71,6 +80,8 @@ private struct Adapter {
   let unlisted: UnlistedEvents
   let signals: ProcessSignals
   let descriptors: DescriptorWatch
+  let liveness: Liveness
+  let probes: Probes
   let logger: Logger
 
   func run() async throws {
@@ -106,6 +117,7 @@ private struct Adapter {
     let parked = ParkedRecorder(store: ParkedRepository(worker: changes[0]), logger: logger)
     let source = IngestConsumer(
       connection: connection, deadLetters: publisher, decoder: decoder, settings: ingest, clock: clock, health: health,
+      turns: liveness.loop("ingest", limit: settings.deadlines.brokerRequest + settings.deadlines.brokerStall + 30),
       parked: parked, logger: logger)
     var pipelineSettings = Pipeline.Settings()
     pipelineSettings.workers = settings.workers
@@ -113,12 +125,13 @@ private struct Adapter {
     pipelineSettings.keepsRawBodies = settings.rawBodies.isOn
     pipelineSettings.keepsIgnored = settings.rawBodies.isOn && settings.rawBodies.keepsIgnored
     pipelineSettings.maxRetryDelay = .seconds(settings.deadlines.commitRetry)
+    pipelineSettings.commitLimit = 60 + 8 * settings.deadlines.answer
     let feed = PostgresChangeFeed(notifier: changes[0], listener: changes[1])
     let notifier = ChangeNotifier(feed: feed)
     let pipeline = Pipeline(
       source: source, store: NotifyingStore(store, notifier: notifier),
       publisher: AMQPActionPublisher(publisher: publisher, exchange: names.actions),
-      settings: pipelineSettings, health: health, logger: logger)
+      settings: pipelineSettings, health: health, liveness: liveness, logger: logger)
     let watch = DatabaseWatch(try settings.database(role: settings.workingRole), health: health)
 
     let archiveWorker =
@@ -142,16 +155,14 @@ private struct Adapter {
         try await APIService.make(
           settings, decoder: decoder, rules: rules, source: source, statistics: pipeline.statistics,
           notifier: notifier, feed: feed,
-          readiness: readiness, descriptors: descriptors, logger: logger)
+          probes: probes, descriptors: descriptors, logger: logger)
       } else { nil }
     let manager = ServiceManager(
       settings, source: source, publisher: publisher, store: store, readiness: readiness, logger: logger)
-    let probes: [any Service] =
-      settings.probes.host.isEmpty
-      ? [] : [ProbeServer(host: settings.probes.host, port: settings.probes.port, readiness: readiness, logger: logger)]
 
     publisher.start()
     api?.start()
+    probes.started(readiness)
     let others: [any Service] =
       [
         notifier, watch, descriptors, parked,
@@ -160,7 +171,7 @@ private struct Adapter {
           repository: UnlistedRepository(worker: changes[0], sampleDays: settings.rawBodies.sampleDays), logger: logger),
       ] + (archiver.map { [$0] } ?? []) + (sweep.map { [$0] } ?? [])
     try await serve(
-      [pipeline] + (manager.map { [$0] } ?? []) + probes + others + (api?.services ?? []), pipeline.statistics)
+      [pipeline] + (manager.map { [$0] } ?? []) + others + (api?.services ?? []), pipeline.statistics)
     await api?.close()
     for worker in changes { await worker.close() }
     await publisher.close()

@@ -23,7 +23,7 @@ struct APIService {
   static func make(
     _ settings: JourneyConfiguration.Settings, decoder: InboundDecoder, rules: DecisionRules, source: IngestConsumer,
     statistics: Statistics,
-    notifier: ChangeNotifier, feed: PostgresChangeFeed, readiness: @escaping @Sendable () -> Readiness,
+    notifier: ChangeNotifier, feed: PostgresChangeFeed, probes: Probes,
     descriptors: DescriptorWatch, logger: Logger
   ) async throws -> APIService {
     var reads = try settings.database(role: "authenticated")
@@ -63,7 +63,7 @@ struct APIService {
     var parts = JourneyServer.Dependencies(
       reader: reader,
       intake: EventPublisher(publisher: publisher, exchange: settings.messagingNames.events, decoder: decoder),
-      keys: PostgresRequestKeys(worker: requests), operations: operations, feed: feed, readiness: readiness,
+      keys: PostgresRequestKeys(worker: requests), operations: operations, feed: feed, probes: probes,
       clock: clock)
     parts.isShortOfDescriptors = { descriptors.isShort }
     let server = try await failing(.settings) {

@@ -10,6 +10,8 @@ import PostgresClient
 /// had taken one of their deliveries.
 struct StartChecks {
   let settings: JourneyConfiguration.Settings
+  /// Gets the name of each check before it begins.
+  let onCheck: (String) -> Void
   let logger: Logger
   /// How long a login that is refused is tried again: a password may be in the middle of a change, a database of being
   /// renamed or restored.
@@ -24,9 +26,9 @@ struct StartChecks {
     }
     let checks = DatabaseChecks(settings: settings)
     // First: the others prepare statements.
-    try await check(checks.sessions)
-    try await check(checks.schema)
-    try await check {
+    try await check("the database's sessions", checks.sessions)
+    try await check("the database's schema", checks.schema)
+    try await check("the role's privileges") {
       let found = try await checks.inspection()
       guard found.missingPrivileges.isEmpty else {
         throw Failure(
@@ -35,8 +37,9 @@ struct StartChecks {
       }
       return ""
     }
-    try await check(checks.hostColumns)
-    try await check(checks.commits)
+    try await check("the host's columns", checks.hostColumns)
+    try await check("a commit without work", checks.commits)
+    onCheck("the broker's queues and permissions")
     try await settings.withAdmin {
       try TopologyCommand.refuse(try await $0.verify(settings.messagingNames.topology))
       do {
@@ -49,7 +52,8 @@ struct StartChecks {
   }
 
   /// Runs a check. Tries again, for a while, what the database refuses although the settings may be right.
-  private func check(_ body: () async throws -> String) async throws {
+  private func check(_ what: String, _ body: () async throws -> String) async throws {
+    onCheck(what)
     let end = ContinuousClock.now + timeout
     var isLogged = false
     while true {

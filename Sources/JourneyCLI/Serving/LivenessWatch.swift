@@ -1,0 +1,26 @@
+import Dispatch
+import Journey
+import Glibc
+
+/// Counts the ticks of `Liveness` on a thread of its own, and has a task turn once a second, which shows that tasks run.
+enum LivenessWatch {
+  /// - Parameter onTick: called after each tick on this thread: the place for a supervisor's watchdog. Must not block.
+  static func start(_ liveness: Liveness, onTick: @escaping @Sendable () -> Void = {}) {
+    // A queue of its own has a thread of its own, however busy all others are.
+    DispatchQueue(label: "liveness").async {
+      while true {
+        usleep(1_000_000)
+        liveness.tick()
+        onTick()
+      }
+    }
+    let tasks = liveness.loop("tasks", limit: 20)
+    tasks.turn()
+    Task.detached {
+      while true {
+        try? await Task.sleep(for: .seconds(1))
+        tasks.turn()
+      }
+    }
+  }
+}
