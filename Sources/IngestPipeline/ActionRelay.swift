@@ -68,7 +68,8 @@ final class ActionRelay: Sendable {
   private func keepIgnored() async {
     let (messages, dropped) = ignored.removeAll()
     if dropped > 0 {
-      logger.warning("raw bodies of ignored messages are not kept", metadata: ["count": "\(dropped)"])
+      logger.warning(
+        "raw bodies of ignored messages are not kept", metadata: .fields([.code: "not_kept", .count: "\(dropped)"]))
     }
     guard !messages.isEmpty else { return }
     do throws(StoreError) {
@@ -99,7 +100,10 @@ final class ActionRelay: Sendable {
       while let failure = failed.last {
         logger.warning(
           "actions were not published, trying again later",
-          metadata: ["count": "\(failure.actions.count)", "why": "\(failure.last)"])
+          metadata: .fields([
+            .code: "not_published", .action: failure.actions.first?.text, .reason: "\(failure.last)",
+            .count: "\(failure.actions.count)",
+          ]))
         try await store.release(failure.actions, of: failure.batch, because: "\(failure.last)")
         outbox.gaveBack(failure.actions)
         failed.removeLast()
@@ -115,7 +119,7 @@ final class ActionRelay: Sendable {
         if left.isEmpty { break }
         outbox.claimed(left)
         let count = left.reduce(0) { $0 + $1.actions.count }
-        logger.info("publishing abandoned actions", metadata: ["count": "\(count)"])
+        logger.info("publishing abandoned actions", metadata: .fields([.code: "abandoned", .count: "\(count)"]))
         for batch in left { await outbox.publish(batch) }
         if count < batchSize { break }
       }

@@ -65,7 +65,7 @@ final class CommitWorker: Sendable {
     self.statistics = statistics
     self.turns = turns
     var logger = logger
-    logger[metadataKey: "worker"] = "\(number)"
+    logger[metadataKey: LogKey.worker.rawValue] = "\(number)"
     self.logger = logger
   }
 

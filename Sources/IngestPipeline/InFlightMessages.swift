@@ -6,6 +6,9 @@ final class InFlightMessages: Sendable {
   private let unsettled = Atomic<Int>(0)
   private let countReleased = Atomic<Int>(0)
 
+  /// Messages that are received and not settled.
+  var count: Int { max(0, unsettled.load(ordering: .relaxed)) }
+
   func received(_ count: Int) { unsettled.add(count, ordering: .relaxed) }
 
   func settled(_ count: Int) { unsettled.subtract(count, ordering: .relaxed) }

@@ -114,6 +114,9 @@ public final class Pipeline: Service {
   /// How many actions wait for the broker's confirmation.
   public var actionsUnderWay: Int { outbox.underWay }
 
+  /// How many messages are received and not settled.
+  public var messagesUnderWay: Int { inFlight.count }
+
   /// What a finished run leaves to the next one.
   public struct Leftovers: Hashable, Sendable {
     /// Messages that were received, not settled, and will be delivered again.

@@ -40,11 +40,10 @@ public final class Statistics: Sendable {
   /// The counts as log metadata.
   public var metadata: Logger.Metadata {
     let now = now
-    return [
-      "received": "\(now.received)", "stored": "\(now.stored)", "duplicates": "\(now.duplicates)",
-      "rejected": "\(now.rejected)",
-      "ignored": "\(now.ignored)", "evaluated_over_time": "\(now.overTime)", "published": "\(now.published)",
-      "publish_failures": "\(now.publishFailures)",
-    ]
+    return .fields([
+      .received: "\(now.received)", .stored: "\(now.stored)", .duplicates: "\(now.duplicates)",
+      .rejected: "\(now.rejected)", .ignored: "\(now.ignored)", .evaluatedOverTime: "\(now.overTime)",
+      .published: "\(now.published)", .publishFailures: "\(now.publishFailures)",
+    ])
   }
 }

@@ -106,7 +106,8 @@ final class TimeSweep: Sendable {
     do throws(StoreError) {
       try await store.postponeDue(client)
       logger.error(
-        "a client cannot be evaluated and is postponed by an hour: \(error)", metadata: ["client": "\(client)"])
+        "a client cannot be evaluated and is postponed by an hour",
+        metadata: .fields([.code: "not_evaluated", .client: client.text, .error: "\(error)"]))
     } catch {
       logger.debug("a client cannot be postponed: \(error)")
     }

@@ -39,6 +39,7 @@ enum Program {
   /// Ends the process without the exit handlers of libraries: connection threads may still run, and would use what
   /// OpenSSL's handler frees.
   static func end(_ status: Int32) -> Never {
+    LineLogHandler.flush(all: true)
     fflush(nil)
     _exit(status)
   }
@@ -59,7 +60,7 @@ struct JourneyCommand: AsyncParsableCommand {
     subcommands: [
       Serve.self, Migrate.self, TopologyCommand.self, Publish.self, Map.self, Mappings.self, Explain.self, Trace.self,
       RecomputeCommand.self, OrgCommand.self, MemberCommand.self, ContactCommand.self, RolesCommand.self,
-      IdentityCommand.self, Events.self, DLQ.self, Queues.self, Doctor.self, SettingsCommand.self, Token.self,
-      VersionCommand.self,
+      IdentityCommand.self, Events.self, DLQ.self, Queues.self, Pause.self, Resume.self, Instances.self, Doctor.self,
+      SettingsCommand.self, Token.self, VersionCommand.self,
     ])
 }

@@ -24,6 +24,7 @@ extension Scenario {
         Scenario("three-instances-killed-in-turn", long: 20) { row, rounds, random in
           try await killedInTurn(3, row, rounds, &random)
         },
+        Scenario("paused-and-killed", short: 3, long: 20, pausedAndKilled),
         Scenario("sigterm-under-load", short: 2, long: 20, terminated),
         Scenario("sigstop-sigcont", short: 1, long: 2, frozen),
       ]
@@ -64,6 +65,44 @@ extension Scenario {
         try await eventually("consuming", state: { program.standardError }) {
           program.standardError.contains("consuming")
         }
+      }
+    }
+  }
+
+  /// Two instances are paused and resumed under load, one or both. Some are killed meanwhile; their successors keep to
+  /// the pause.
+  private static func pausedAndKilled(_ row: Row, _ rounds: Int, _ random: inout SeededRandom) async throws {
+    try await FaultRun.run(row, .init(events: max(400, rounds * 110)), &random) { faultRun in
+      let environment = faultRun.environment
+      var running: [ChildProcess] = []
+      for name in ["a", "b"] { running.append(try await faultRun.serve(["INSTANCE_NAME": name])) }
+      for round in 0..<rounds {
+        try await faultRun.publish(45)
+        try await faultRun.progress(by: 1...40)
+        let victim = round % 2, isOfAll = !round.isMultiple(of: 3), name = ["a", "b"][victim]
+        let target = isOfAll ? ["--all"] : ["--instance", name]
+        if Bool.random(using: &faultRun.random) {
+          running[victim].send(SIGKILL)
+          #expect(await running[victim].ended(within: .seconds(10)) == .signalled(SIGKILL))
+        }
+        try await environment.succeed(["pause", "--reason", "round \(round)"] + target)
+        if running[victim].ending == nil {
+          running[victim].send(SIGKILL)
+          #expect(await running[victim].ended(within: .seconds(10)) == .signalled(SIGKILL))
+        }
+        let successor = try faultRun.start(["INSTANCE_NAME": name])
+        running[victim] = successor
+        try await eventually("a paused successor", state: { successor.standardError }) {
+          try await environment.succeed(["instances", "--json"]).contains(#""id":"\#(name)","state":"paused""#)
+        }
+        try await faultRun.publish(45)
+        if isOfAll {
+          #expect(try await environment.admin.messageCount(queue: "journey.ingest") >= 45, "nobody takes anything")
+        } else {
+          try await faultRun.progress(by: 10...30)
+        }
+        try await environment.succeed(["resume"] + target)
+        try await faultRun.progress(by: 5...60)
       }
     }
   }

@@ -20,6 +20,25 @@ import Testing
     #expect(counts.stored == 20)
   }
 
+  @Test func aCommitThatNeverAnswersIsStuck() async throws {
+    let liveness = Liveness()
+    let stuck = Watched<[Liveness.Stuck]>([])
+    var settings = Pipeline.Settings.test()
+    settings.commitLimit = 60
+    let source = FakeSource([.test(1)])
+    let store = FakeEventStore(plan: { _, _, _ in
+      for _ in 0..<61 { liveness.tick() }
+      stuck.change { $0 = liveness.stuck }
+      return nil
+    })
+    _ = try await withPipeline(source, store, FakePublisher(), settings, liveness: liveness) { _ in
+      try await source.state.wait { $0.applied == 1 }
+    }
+    #expect(stuck.now == [Liveness.Stuck(loop: "commit worker 0", seconds: 61)])
+    for _ in 0..<100 { liveness.tick() }
+    #expect(liveness.isLive, "a worker that waits for work is not stuck")
+  }
+
   @Test func aBatchThatHasToWaitForItsNextAttemptKeepsNoOtherBack() async throws {
     let source = FakeSource((0..<20).map { .test($0, client: "c\($0)") })
     let store = FakeEventStore(plan: { batch, _, _ in

@@ -57,11 +57,12 @@ extension Pipeline.Settings {
 func withPipeline(
   _ source: FakeSource, _ store: FakeEventStore, _ publisher: any ActionPublisher = FakePublisher(),
   _ settings: Pipeline.Settings = .test(),
-  health: Health = Health(), stopping body: @Sendable (Pipeline) async throws -> Void,
+  health: Health = Health(), liveness: Liveness = Liveness(), stopping body: @Sendable (Pipeline) async throws -> Void,
   meanwhile: @Sendable () async throws -> Void = {}
 ) async throws -> Statistics.Counts {
   let pipeline = Pipeline(
-    source: source, store: store, publisher: publisher, settings: settings, health: health, logger: quiet)
+    source: source, store: store, publisher: publisher, settings: settings, health: health, liveness: liveness,
+    logger: quiet)
   try await testGracefulShutdown { @Sendable trigger in
     try await whileRunning({ try await pipeline.run() }) {
       try await body(pipeline)

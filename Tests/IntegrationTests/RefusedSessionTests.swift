@@ -20,7 +20,8 @@ import Testing
   /// `$LOGIN` and `$DATABASE` are placeholders.
   static let refusals = [
     Refusal(
-      sqlState: "28P01", begin: ["ALTER ROLE $LOGIN PASSWORD 'another'"], end: ["ALTER ROLE $LOGIN PASSWORD '$LOGIN'"],
+      sqlState: "28P01", begin: ["ALTER ROLE $LOGIN PASSWORD 'another'"],
+      end: ["ALTER ROLE $LOGIN PASSWORD 'amsel-$LOGIN'"],
       isForAPerson: true),
     Refusal(
       sqlState: "28000", begin: ["ALTER ROLE $LOGIN NOLOGIN"], end: ["ALTER ROLE $LOGIN LOGIN"], isForAPerson: true),

@@ -1,7 +1,10 @@
+import Dispatch
+import Foundation
 import Journey
 import Logging
 import NIOCore
 import NIOPosix
+import Synchronization
 import Testing
 
 @testable import JourneyAPI
@@ -28,6 +31,63 @@ import Testing
     // The server may have closed it already: nothing was asked.
     try? await client.close()
     await server.close()
+  }
+
+  /// Neither a full pool of threads nor a stuck loop keeps a supervisor from its answer.
+  @Test(.timeLimit(.minutes(2))) func probesAnswerThoughNoTaskRuns() async throws {
+    let (lines, log) = AsyncStream.makeStream(of: String.self)
+    let liveness = Liveness()
+    let server = ProbeServer(
+      host: "127.0.0.1", port: 0, probes: Probes(liveness),
+      logger: Logger(label: "test") { _ in LinesHandler(log: log) })
+    server.start()
+    var logged = lines.makeAsyncIterator()
+    #expect(await logged.next() == "answering probes")
+    let port = try #require(server.port)
+    liveness.loop("tasks", limit: 1).turn()
+    let answers = Mutex<[String]>([])
+    let asked = DispatchSemaphore(value: 0)
+    // Every thread of the pool waits until the answers are there.
+    let threads = ProcessInfo.processInfo.activeProcessorCount
+    await withTaskGroup { group in
+      for number in 0..<threads {
+        group.addTask {
+          if number == 0 {
+            Thread.detachNewThread {
+              for path in ["/live", "/ready", "/startup"] {
+                let answer = Self.get(path, port)
+                answers.withLock { $0.append(answer) }
+                for _ in 0..<3 { liveness.tick() }
+              }
+              for _ in 0..<threads { asked.signal() }
+            }
+          }
+          Self.block(on: asked)
+        }
+      }
+    }
+    #expect(
+      answers.withLock(\.self) == [
+        #"200 {"status":"ok"}"#,
+        #"503 {"status":"not ready","consuming":false,"paused":false,"publishing":false,"database":false,"problems":[{"part":"start","reason":"not started yet; under way: settings"}]}"#,
+        #"503 {"status":"starting","problems":[{"part":"start","reason":"not started yet; under way: settings"}]}"#,
+      ])
+    #expect(Self.get("/live", port) == #"503 {"status":"stuck","stuck":[{"loop":"tasks","seconds":9}]}"#)
+    await server.close()
+  }
+
+  private static func block(on semaphore: DispatchSemaphore) { semaphore.wait() }
+
+  /// The status and the body, by curl, which has a second.
+  private static func get(_ path: String, _ port: Int) -> String {
+    let process = Process(), pipe = Pipe()
+    process.executableURL = URL(fileURLWithPath: "/usr/bin/curl")
+    process.arguments = ["-s", "-m", "1", "-w", "\n%{http_code}", "http://127.0.0.1:\(port)\(path)"]
+    process.standardOutput = pipe
+    do { try process.run() } catch { return "\(error)" }
+    let parts = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self).split(separator: "\n")
+    process.waitUntilExit()
+    return parts.reversed().joined(separator: " ")
   }
 }
 

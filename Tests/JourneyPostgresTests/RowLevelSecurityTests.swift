@@ -178,6 +178,8 @@ import Testing
         "DELETE FROM journey_identity_log",
         "INSERT INTO journey_event_changes (run, actor, login, action, event_ids) VALUES (gen_random_uuid(), 'a', 'b', 'void', '{}')",
         "INSERT INTO journey_event_changes (run, actor, at, action, event_ids) VALUES (gen_random_uuid(), 'a', now(), 'void', '{}')",
+        "INSERT INTO journey_pauses (action, actor, login) VALUES ('pause', 'a', 'b')",
+        "UPDATE journey_pauses SET actor = ''", "DELETE FROM journey_pauses",
       ] {
         await #expect {
           try await worker.run(sql)

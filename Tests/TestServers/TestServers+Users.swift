@@ -1,4 +1,9 @@
 extension TestServers {
+  /// Every password of a test's logins begins like this, so that one in a log is found.
+  public static let passwordMarker = "amsel-"
+
+  public static func password(of user: String) -> String { passwordMarker + user }
+
   /// Creates a broker user, or changes its permissions, in one virtual host. It has no permissions in other virtual
   /// hosts.
   ///
@@ -11,7 +16,7 @@ extension TestServers {
     _ = try await erlang(
       """
       case rabbit_auth_backend_internal:exists(<<"\(user)">>) of \
-      true -> ok; false -> rabbit_auth_backend_internal:add_user(<<"\(user)">>, <<"\(user)">>, <<"test">>) end, \
+      true -> ok; false -> rabbit_auth_backend_internal:add_user(<<"\(user)">>, <<"\(Self.password(of: user))">>, <<"test">>) end, \
       rabbit_auth_backend_internal:set_permissions(<<"\(user)">>, <<"\(vhost)">>, \
       <<"\(Self.quoted(configure))">>, <<"\(Self.quoted(write))">>, <<"\(Self.quoted(read))">>, <<"test">>)
       """)
@@ -19,7 +24,7 @@ extension TestServers {
     guard let login = url.firstRange(of: "://")?.upperBound, let end = url[login...].firstIndex(of: "@") else {
       preconditionFailure("not an AMQP URL")
     }
-    return "\(url[..<login])\(user):\(user)\(url[end...])"
+    return "\(url[..<login])\(user):\(Self.password(of: user))\(url[end...])"
   }
 
   private static func quoted(_ pattern: String) -> String { pattern.replacing("\\", with: "\\\\") }

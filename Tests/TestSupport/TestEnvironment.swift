@@ -69,6 +69,7 @@ final class TestEnvironment: Sendable {
       child.send(SIGKILL)
       _ = await child.ended(within: .seconds(10))
     }
+    for child in children.withLock(\.self) { checkPrivacy(child) }
     await publisher.close(deadline: .seconds(2))
     await admin.close(deadline: .seconds(2))
     await database.close()
@@ -91,7 +92,7 @@ final class TestEnvironment: Sendable {
       // The tests read the dead-letter queue themselves, and expect each dead letter without delay.
       "DEAD_LETTERS_ARCHIVE": "false", "RETRY_UNKNOWN_CLIENT": "false",
       // Many programs run at the same time, so each takes a free port.
-      "API_PORT": "0", "PROBES_PORT": "0",
+      "API_PORT": "0", "PROBES_PORT": "0", "LOG_FORMAT": "text",
     ]
     all.merge(environment) { $1 }
     let child = try ChildProcess.start(

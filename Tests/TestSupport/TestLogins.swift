@@ -37,7 +37,7 @@ struct TestLogins: Sendable {
     let owner = "owner_\(name)", role = "login_\(name)"
     try await servers.sql(
       """
-      CREATE ROLE \(owner) LOGIN CREATEROLE PASSWORD '\(owner)'; CREATE ROLE \(role) LOGIN PASSWORD '\(role)'; ALTER DATABASE \(name) OWNER TO \(owner)
+      CREATE ROLE \(owner) LOGIN CREATEROLE PASSWORD '\(TestServers.password(of: owner))'; CREATE ROLE \(role) LOGIN PASSWORD '\(TestServers.password(of: role))'; ALTER DATABASE \(name) OWNER TO \(owner)
       """)
     // The adapter creates no temporary objects.
     try await servers.sql("REVOKE TEMPORARY ON DATABASE \(name) FROM PUBLIC")
@@ -54,11 +54,11 @@ struct TestLogins: Sendable {
 }
 
 extension String {
-  /// A URL with another login, whose password equals its name. URLComponents cannot parse URLs with several hosts.
+  /// A URL with another login. URLComponents cannot parse URLs with several hosts.
   fileprivate func loggedIn(as name: String) -> String {
     guard let start = firstRange(of: "://")?.upperBound, let end = self[start...].firstIndex(of: "@") else {
       return self
     }
-    return "\(self[..<start])\(name):\(name)\(self[end...])"
+    return "\(self[..<start])\(name):\(TestServers.password(of: name))\(self[end...])"
   }
 }

@@ -107,4 +107,7 @@ public final class AMQPConsumer: Sendable {
 
   /// Whether the broker has confirmed the subscription on the current channel.
   public var isConsuming: Bool { status.isUp }
+
+  /// Whether a pause has taken effect: the broker sends nothing more, and everything that it sent has been handed over.
+  public var isPaused: Bool { status.isIdle }
 }

@@ -223,7 +223,7 @@ final class ConsumerWorker {
             for frame in acks.settle(settlement) { try connection.write(frame) }
           }
         case .demand(let prefetch):
-          wanted = prefetch
+          want(prefetch)
         case .cancel where cancellation == .none:
           cancellation = .asked
           if subscribed == nil { announceCancelled() } else if !isEnding { try end(connection) }
@@ -245,7 +245,11 @@ final class ConsumerWorker {
   /// Makes the subscription match what the owner wants. A prefetch applies to later subscriptions only, so a new
   /// prefetch needs a new subscription; deliveries of the old one can still be settled.
   private func adjust(_ connection: Connection) throws(AMQPError) {
-    guard cancellation == .none, closeDeadline == nil, !isEnding, subscribed != wanted else { return }
+    guard cancellation == .none, closeDeadline == nil, !isEnding else { return }
+    guard subscribed != wanted else {
+      if wanted == nil { (status.isUp, status.isIdle) = (false, true) }
+      return
+    }
     guard subscribed == nil, let wanted else {
       try connection.armed(configuration.settings.stallTimeout) { () throws(AMQPError) in try end(connection) }
       return
@@ -265,7 +269,11 @@ final class ConsumerWorker {
     if demand.asksForRest { try connection.cancelNoWait(consumerTag: furtherTag) }
     try connection.requestCancel(consumerTag: tag)
     isEnding = true
-    if wanted == nil { status.isUp = false }
+  }
+
+  private func want(_ prefetch: UInt16?) {
+    wanted = prefetch
+    if prefetch != nil { status.isIdle = false }
   }
 
   /// Waits without a connection, until the deadline or a command that matters.
@@ -274,7 +282,9 @@ final class ConsumerWorker {
       for command in mailbox.drain() {
         switch command {
         case .settle: break  // of a channel that is gone
-        case .demand(let prefetch): wanted = prefetch
+        case .demand(let prefetch):
+          want(prefetch)
+          status.isIdle = prefetch == nil
         case .cancel:
           if cancellation != .none { break }
           cancellation = .asked

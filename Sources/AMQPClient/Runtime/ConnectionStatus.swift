@@ -6,6 +6,7 @@ final class ConnectionStatus: Sendable {
   private let hasBegun = Atomic<Bool>(false)
   private let up = Atomic<Bool>(false)
   private let blocked = Atomic<Bool>(false)
+  private let idle = Atomic<Bool>(false)
   private let latch = Latch()
 
   /// Returns true to the first caller only, which starts the thread.
@@ -22,6 +23,12 @@ final class ConnectionStatus: Sendable {
   var isBlocked: Bool {
     get { blocked.load(ordering: .acquiring) }
     set { blocked.store(newValue, ordering: .releasing) }
+  }
+
+  /// Whether a consumer has no subscription because its owner wants none.
+  var isIdle: Bool {
+    get { idle.load(ordering: .acquiring) }
+    set { idle.store(newValue, ordering: .releasing) }
   }
 
   func end() {

@@ -105,7 +105,9 @@ public final class DeadLetterConsumer: DeadLetterSource {
       if delivery.problem == .bodyTooLarge {
         logger.warning(
           "a dead letter is larger than deadLetters.maximumBodyBytes: only its beginning is archived",
-          metadata: ["bytes": "\(delivery.bodySize)"])
+          metadata: .fields([
+            .code: "cut", .messageID: delivery.properties.messageID?.asIdentifier, .bytes: "\(delivery.bodySize)",
+          ]))
       }
       return ReceivedDeadLetter(token: AckToken(delivery.tag), deadLetter: reader.deadLetter(delivery, at: now))
     }

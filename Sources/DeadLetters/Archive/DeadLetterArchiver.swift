@@ -68,11 +68,18 @@ public final class DeadLetterArchiver: Service {
       source.settle(part.map(\.token))
       logger.info(
         "dead letters archived",
-        metadata: ["new": "\(stored.new)", "failed_again": "\(stored.reopened)", "known": "\(stored.known)"])
+        metadata: .fields([
+          .code: "archived", .new: "\(stored.new)", .failedAgain: "\(stored.reopened)", .known: "\(stored.known)",
+        ]))
       return true
     } catch  where error.kind == .poison {
       guard part.count > 1 else {
-        logger.error("a dead letter cannot be archived and stays in its queue: \(error)")
+        logger.error(
+          "a dead letter cannot be archived and stays in its queue",
+          metadata: .fields([
+            .code: "not_archived", .messageID: part.first?.deadLetter.message.messageID?.asIdentifier,
+            .error: "\(error)",
+          ]))
         return true
       }
       let middle = part.startIndex + part.count / 2

@@ -36,7 +36,7 @@ public final class ReplayRunner: Sendable {
     guard isFree else { throw .busy("another replay is under way; wait until it ends") }
     defer { state.withLock { $0.isStarting = false } }
     let service = ReplayService(worker: worker, actor: actor, clock: clock, settings: settings) { [logger] in
-      logger.warning("a replay waits: \($0)")
+      logger.warning("a replay waits", metadata: .fields([.code: "replay_waits", .reason: $0]))
     }
     let (replay, count) = try await OperationsError.unavailable {
       try await service.waitForBroker(seconds: 0)

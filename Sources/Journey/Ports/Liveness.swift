@@ -1,6 +1,6 @@
 import Synchronization
 
-/// Whether the loops of the process turn: what `/live` and a supervisor's watchdog are told.
+/// Whether the loops of the process turn: what `/live` and a supervisor's watchdog report.
 ///
 /// Time is counted in ticks of about a second, by a thread of its own. While the whole process is stopped there are no
 /// ticks, so no loop seems stuck when it goes on. Safe to use from any thread; a turn costs two atomic operations.
@@ -26,6 +26,11 @@ public final class Liveness: Sendable {
     public var loop: String
     /// Ticks since its last turn.
     public var seconds: Int
+
+    public init(loop: String, seconds: Int) {
+      self.loop = loop
+      self.seconds = seconds
+    }
   }
 
   /// In the order in which the loops were registered; none: the process is live.

@@ -18,7 +18,9 @@ extension IngestConsumer {
       let postponed = rejected.count(where: \.isPostponed)
       // One line for all: during an outage there are many.
       if postponed > 0 {
-        logger.info("messages are postponed, to be retried later", metadata: ["count": "\(postponed)"])
+        logger.info(
+          "messages are postponed, to be retried later",
+          metadata: .fields([.code: "postponed", .count: "\(postponed)"]))
       }
     }
     let messages = rejected.map { $0.message(settings, own, now) }
@@ -84,19 +86,21 @@ extension IngestConsumer {
   private func log(_ item: RejectedDelivery) {
     let reason = item.reasons.first
     let field = reason?.code == .malformed && reason?.field?.hasPrefix("$") == true ? "body" : reason?.field
-    let metadata: Logger.Metadata = [
-      "code": "\(reason?.code.rawValue ?? "")", "field": "\(field ?? "")",
-      "routing_key": "\(item.delivery.routingKey)",
-    ]
-    guard let tier = item.tier else { return logger.notice("dead letter", metadata: metadata) }
-    logger.info("retry later", metadata: metadata.merging(["in": "\(tier)"]) { $1 })
+    let properties = item.delivery.properties
+    logger.log(
+      level: item.tier == nil ? .notice : .info, item.tier == nil ? "dead letter" : "retry later",
+      metadata: .fields([
+        .code: reason?.code.rawValue ?? "", .field: field, .routingKey: item.delivery.routingKey, .tier: item.tier,
+        .messageID: properties.messageID?.asIdentifier,
+        .deadLetter: properties.headers[JourneyHeader.deadLetter]?.stringValue?.asIdentifier,
+      ]))
   }
 
   private func retry(_ rejected: [RejectedDelivery], attempt: Int, because outcome: PublishOutcome) {
     if attempt == 0 {
       logger.warning(
         "retries or dead letters cannot be published, trying again: \(outcome.explanation)",
-        metadata: ["count": "\(rejected.count)"])
+        metadata: .fields([.code: "copies_refused", .count: "\(rejected.count)"]))
     }
     let isFinished = shared.state.withLock(\.isFinished), lost = lostGeneration
     // The broker redelivers messages of a lost connection, and they are rejected again.

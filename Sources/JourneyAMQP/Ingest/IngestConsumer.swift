@@ -31,6 +31,16 @@ public final class IngestConsumer: EventSource {
     var copiesEnded: Latch?
     var isFinished = false
     var onDeliveries: (@Sendable ([Delivery]) -> Void)?
+    var demand = Demand.some(limit: nil)
+    /// An operator has paused consuming, whatever the demand.
+    var isHeld = false
+    var isStopping = false
+  }
+
+  /// How much the pipeline wants.
+  enum Demand {
+    case none
+    case some(limit: UInt16?)
   }
 
   final class Shared: Sendable {
@@ -96,7 +106,7 @@ public final class IngestConsumer: EventSource {
     case .deliveries(let deliveries):
       shared.state.withLock { $0.onDeliveries }?(deliveries)
     case .started(let generation):
-      logger.info("consuming", metadata: ["generation": "\(generation)"])
+      logger.info("consuming", metadata: .fields([.generation: "\(generation)"]))
       health.succeeded(.ingest)
     case .lost(let generation, let error):
       logger.warning("the ingest queue is lost, trying again: \(error)")
@@ -136,7 +146,10 @@ public final class IngestConsumer: EventSource {
     switch delivery.problem {
     case .bodyTooLarge:
       logger.error(
-        "a message is too large to be read and goes to the dead letters", metadata: ["bytes": "\(delivery.bodySize)"])
+        "a message is too large to be read and goes to the dead letters",
+        metadata: .fields([
+          .code: "too_large", .messageID: delivery.properties.messageID?.asIdentifier, .bytes: "\(delivery.bodySize)",
+        ]))
       consumer.settle([.reject(delivery.tag, requeue: false)])
       return nil
     case .headersTooDeep, nil:
@@ -183,11 +196,31 @@ public final class IngestConsumer: EventSource {
     }
   }
 
-  public func pause() { consumer.pause() }
+  public func pause() { change { $0.demand = .none } }
 
-  public func resume(limit: UInt16?) { consumer.resume(limit: limit) }
+  public func resume(limit: UInt16?) { change { $0.demand = .some(limit: limit) } }
 
-  public func stop() { consumer.cancel() }
+  /// Pauses consuming for an operator, or ends that pause. Meanwhile `pause` and `resume` take effect later.
+  public func hold(_ isHeld: Bool) { change { $0.isHeld = isHeld } }
+
+  /// Whether a `hold` has taken effect: nothing more arrives.
+  public var isHeld: Bool { shared.state.withLock { $0.isHeld && ($0.isFinished || consumer.isPaused) } }
+
+  private func change(_ body: (inout State) -> Void) {
+    // Within the lock, so that the consumer sees the changes in order.
+    shared.state.withLock { state in
+      body(&state)
+      if !state.isHeld, case .some(let limit) = state.demand { consumer.resume(limit: limit) } else { consumer.pause() }
+    }
+  }
+
+  public func stop() {
+    shared.state.withLock { $0.isStopping = true }
+    consumer.cancel()
+  }
+
+  /// Whether `stop` was called.
+  public var isStopping: Bool { shared.state.withLock(\.isStopping) }
 
   public func close(within deadline: Duration) async {
     let end = ContinuousClock.now + deadline

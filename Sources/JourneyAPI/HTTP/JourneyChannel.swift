@@ -1,5 +1,6 @@
 import Hummingbird
 import HummingbirdCore
+import enum Journey.LogKey
 import Logging
 import NIOCore
 import NIOHTTP1
@@ -37,7 +38,7 @@ struct JourneyChannel: HTTPChannelHandler {
       guard isNew else { return }
       logger.warning(
         "an address has \(most) connections to the API, and gets no more (api.connectionsPerAddress); a proxy of your own belongs into api.trustedProxies",
-        metadata: ["address": "\(address?.ipAddress ?? "")"])
+        metadata: .fields([.code: "crowded", .address: address?.ipAddress]))
     }
   }
 

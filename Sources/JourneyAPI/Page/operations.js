@@ -72,7 +72,8 @@ class OperationsView extends View {
 
   frame(overview) {
     return h("div", { class: "title", key: "title" }, h("h1", {}, "Operations"), h("span", { class: "soft" }, "All organisations"),
-      chip(overview.consuming ? "consuming" : "not consuming", overview.consuming ? "ok" : "CRITICAL"),
+      overview.paused ? chip(`paused by ${overview.paused.by}: ${overview.paused.reason ?? ""}`, "MEDIUM")
+        : chip(overview.consuming ? "consuming" : "not consuming", overview.consuming ? "ok" : "CRITICAL"),
       overview.archiving ? null : chip("dead letters are not archived (deadLetters.archive)", "MEDIUM"));
   }
 

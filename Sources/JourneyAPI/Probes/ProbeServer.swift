@@ -1,5 +1,6 @@
 public import Logging
 import HTTPTypes
+import enum Journey.LogKey
 import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -10,7 +11,7 @@ import Synchronization
 /// probes ask.
 public final class ProbeServer: Sendable {
   private let host: String
-  private let port: Int
+  private let wantedPort: Int
   private let probes: Probes
   private let logger: Logger
   private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
@@ -23,7 +24,7 @@ public final class ProbeServer: Sendable {
   /// - Parameter port: 0 is any free one.
   public init(host: String, port: Int, probes: Probes, logger: Logger) {
     self.host = host
-    self.port = port
+    wantedPort = port
     self.probes = probes
     self.logger = logger
   }
@@ -31,6 +32,9 @@ public final class ProbeServer: Sendable {
   /// Returns at once. It never ends the process: where it cannot listen, for another instance has not ended yet, it
   /// says so and tries again, and the API's own `/live` and `/ready` are still there.
   public func start() { listen(isReported: false) }
+
+  /// nil while it does not listen.
+  var port: Int? { listener.withLock(\.self)?.localAddress?.port }
 
   public func close() async {
     isClosed.store(true, ordering: .sequentiallyConsistent)
@@ -46,12 +50,13 @@ public final class ProbeServer: Sendable {
         listener.withLock { $0 = channel }
         let authority = host.contains(":") ? "[\(host)]" : host
         logger.info(
-          "answering probes", metadata: ["at": "http://\(authority):\(channel.localAddress?.port ?? port)/ready"])
+          "answering probes",
+          metadata: .fields([.probes: "http://\(authority):\(channel.localAddress?.port ?? wantedPort)/ready"]))
         channel.closeFuture.whenComplete { _ in self.listen(isReported: false) }
       case .failure(let error):
         if !isReported {
           logger.error(
-            "probes have no address of their own yet: \(host):\(port) cannot be served (\(error)); it is tried again, or change probes.port, or set probes.host to nothing"
+            "probes have no address of their own yet: \(host):\(wantedPort) cannot be served (\(error)); it is tried again, or change probes.port, or set probes.host to nothing"
           )
         }
         group.any().scheduleTask(in: Self.pause) { self.listen(isReported: true) }
@@ -73,7 +78,7 @@ public final class ProbeServer: Sendable {
           try pipeline.addHandler(ProbeHandler(probes))
         }
       }
-      .bind(host: host, port: port)
+      .bind(host: host, port: wantedPort)
   }
 }
 

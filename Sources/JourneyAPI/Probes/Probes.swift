@@ -1,7 +1,7 @@
 public import Journey
 import Synchronization
 
-/// What probes are told. Every answer is at once, from what is known.
+/// The answers to probes: at once, from what is known.
 public final class Probes: Sendable {
   private enum State {
     /// The check under way.

@@ -49,7 +49,8 @@ struct EventRoute: Sendable {
       switch error {
       case .refused(let rejection): throw Self.refused(rejection)
       case .unavailable(let reason):
-        context.logger.warning("an event was not confirmed: \(reason)")
+        context.logger.warning(
+          "an event was not confirmed", metadata: .fields([.code: "not_confirmed", .event: "\(id)", .reason: reason]))
         throw Problem(
           .serviceUnavailable, "the broker has not confirmed the event; send it again with the same Idempotency-Key",
           headers: [.retryAfter: "2"])

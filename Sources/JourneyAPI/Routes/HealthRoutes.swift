@@ -6,6 +6,8 @@ public import Journey
 public struct Readiness: Hashable, Sendable {
   /// The broker has confirmed the subscription to the ingest queue.
   public var isConsuming: Bool
+  /// An operator has paused consuming (`journey pause`).
+  public var isPaused: Bool
   /// The broker takes what is published.
   public var isPublishing: Bool
   /// The database answers.
@@ -13,20 +15,27 @@ public struct Readiness: Hashable, Sendable {
   /// The parts whose last attempt failed.
   public var problems: [Health.Problem]
 
-  public init(isConsuming: Bool, isPublishing: Bool, hasDatabase: Bool, problems: [Health.Problem] = []) {
+  public init(
+    isConsuming: Bool, isPaused: Bool = false, isPublishing: Bool, hasDatabase: Bool, problems: [Health.Problem] = []
+  ) {
     self.isConsuming = isConsuming
+    self.isPaused = isPaused
     self.isPublishing = isPublishing
     self.hasDatabase = hasDatabase
-    self.problems = problems
+    // What was the matter with the subscription is of no interest while there is to be none.
+    self.problems = isPaused ? problems.filter { $0.part != .ingest } : problems
   }
-  public var isReady: Bool { isConsuming && isPublishing && hasDatabase && problems.isEmpty }
+
+  /// A paused instance is ready: it obeys its order, and a new start would change nothing.
+  public var isReady: Bool { (isConsuming || isPaused) && isPublishing && hasDatabase && problems.isEmpty }
 }
 
 extension Readiness {
   /// As `contracts/openapi.yaml` says.
   var json: JSONObject {
     [
-      "status": isReady ? "ready" : "not ready", "consuming": isConsuming, "publishing": isPublishing,
+      "status": isReady ? "ready" : "not ready", "consuming": isConsuming, "paused": isPaused,
+      "publishing": isPublishing,
       "database": hasDatabase, "problems": problems,
     ]
   }
@@ -37,7 +46,7 @@ struct HealthRoutes: Sendable {
   let probes: Probes
 
   func add(to router: some RouterMethods<APIContext>) {
-    let answers: [(RouterPath, KeyPath<Probes, Probes.Answer> & Sendable)] = [
+    let answers: [(RouterPath, any KeyPath<Probes, Probes.Answer> & Sendable)] = [
       ("live", \.live), ("health", \.live), ("ready", \.ready),
     ]
     for (path, answer) in answers {

@@ -49,10 +49,10 @@ extension Problem {
   static func of(_ error: StoreError, _ logger: Logger) -> Problem {
     switch error.kind {
     case .transient, .contended:
-      logger.warning("a read failed: \(error)")
+      logger.warning("a read failed", metadata: .fields([.code: "read_failed", .error: "\(error)"]))
       return .unavailable
     case .permanent, .poison:
-      logger.error("a read failed: \(error)")
+      logger.error("a read failed", metadata: .fields([.code: "read_refused", .error: "\(error)"]))
       return Problem(
         .serviceUnavailable, "the database refuses the request; whoever runs this finds the reason in the log")
     }
@@ -62,7 +62,7 @@ extension Problem {
     switch error {
     case .busy(let reason): return Problem(.conflict, reason)
     case .unavailable(let reason):
-      logger.warning("an operation failed: \(reason)")
+      logger.warning("an operation failed", metadata: .fields([.code: "operation_failed", .reason: reason]))
       return .unavailable
     }
   }

@@ -152,7 +152,7 @@ public final class JourneyServer: Service {
 
   private func announce(_ port: Int) {
     let host = settings.host.contains(":") ? "[\(settings.host)]" : settings.host
-    logger.info("serving the API and the page", metadata: ["address": "http://\(host):\(port)/"])
+    logger.info("serving the API and the page", metadata: .fields([.address: "http://\(host):\(port)/"]))
     if verifier == nil {
       logger.warning(
         "nobody can sign in to the API: set API_JWT_SECRET, api.jwksFile or api.jwksURL; /health, /ready and the page answer"

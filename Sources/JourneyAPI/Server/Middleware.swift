@@ -50,7 +50,8 @@ struct SecurityHeadersMiddleware: RouterMiddleware {
     } catch is CancellationError {
       response = Problem(.serviceUnavailable, "the service is stopping").response()
     } catch {
-      context.logger.error("a request failed: \(error)")
+      context.logger.error(
+        "a request failed", metadata: .fields([.code: "request_failed", .error: "\(error)"]))
       response = Problem(.internalServerError, "something went wrong here; whoever runs this finds it in the log")
         .response()
     }
@@ -82,7 +83,7 @@ struct Authentication: RouterMiddleware {
     do throws(TokenError) {
       caller = try await verifier.caller(token)
     } catch {
-      context.logger.debug("a token was refused", metadata: ["reason": "\(error)"])
+      context.logger.debug("a token was refused", metadata: .fields([.code: "token_refused", .reason: "\(error)"]))
       if error == .noKeys {
         throw Problem(
           .serviceUnavailable, "the keys to check tokens with cannot be had for now", headers: [.retryAfter: "10"])

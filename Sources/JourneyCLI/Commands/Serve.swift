@@ -39,13 +39,20 @@ struct Serve: Command {
     let unlisted = UnlistedEvents(keepsSamples: settings.rawBodies.isOn)
     let decoder = settings.decoder(rules, live: mappings, unlisted: unlisted)
     let logger = settings.logger()
+    logger.info(
+      "starting",
+      metadata: .fields([
+        .version: JourneyCommand.configuration.version, .host: JourneyConfiguration.Settings.hostName,
+        .config: settings.file ?? "",
+        .settings: settings.changed.joined(separator: " "),
+      ]))
     for warning in settings.warnings { logger.warning("\(warning)") }
     for refusal in MappingLoader.survey(directories: settings.mappingDirectories).refusals.prefix(20) {
       logger.warning("journey mappings check refuses: \(refusal)")
     }
     let descriptors = try DescriptorWatch(settings, logger: logger)
     let liveness = Liveness()
-    LivenessWatch.start(liveness)
+    LivenessWatch.start(liveness) { LineLogHandler.flush() }
     let probes = Probes(liveness)
     if !settings.probes.host.isEmpty {
       ProbeServer(host: settings.probes.host, port: settings.probes.port, probes: probes, logger: logger).start()
@@ -65,10 +72,13 @@ struct Serve: Command {
 /// One line at the start: whether what goes over the network can be read or changed there.
 private func report(_ links: [LinkFinding], _ logger: Logger) {
   let unsafe = links.contains { !$0.isSafe }
+  let fields: Logger.Metadata = links.reduce(into: [:]) {
+    $0[$1.subject.lowercased().replacing(" ", with: "_")] = "\($1.text)"
+  }
   logger.log(
     level: unsafe ? .warning : .info,
     unsafe ? "what goes over the network is not safe there; journey doctor says what to do" : "network",
-    metadata: Logger.Metadata(links.map { ($0.subject.replacing(" ", with: "_"), "\($0.text)") }) { $1 })
+    metadata: fields)
 }
 
 /// The adapter, put together: who needs whom, and in which order they start and stop.
@@ -132,6 +142,10 @@ private struct Adapter {
       source: source, store: NotifyingStore(store, notifier: notifier),
       publisher: AMQPActionPublisher(publisher: publisher, exchange: names.actions),
       settings: pipelineSettings, health: health, liveness: liveness, logger: logger)
+    let leaseWorker = PostgresWorker(try settings.leaseDatabase(), name: "pg-instance")
+    let keeper = InstanceKeeper(
+      lease: settings.lease(leaseWorker), source: source,
+      inHand: { pipeline.messagesUnderWay + source.copiesUnderWay }, logger: logger)
     let watch = DatabaseWatch(try settings.database(role: settings.workingRole), health: health)
 
     let archiveWorker =
@@ -147,19 +161,23 @@ private struct Adapter {
 
     let readiness = { @Sendable in
       Readiness(
-        isConsuming: source.isConsuming, isPublishing: publisher.isConnected, hasDatabase: watch.hasDatabase,
+        isConsuming: source.isConsuming, isPaused: keeper.pause != nil, isPublishing: publisher.isConnected,
+        hasDatabase: watch.hasDatabase,
         problems: health.problems + alarm.problems(actions: pipeline.actionsUnderWay, copies: source.copiesUnderWay))
     }
     let api: APIService? =
       if settings.api.isEnabled {
         try await APIService.make(
           settings, decoder: decoder, rules: rules, source: source, statistics: pipeline.statistics,
+          pause: { keeper.pause },
           notifier: notifier, feed: feed,
           probes: probes, descriptors: descriptors, logger: logger)
       } else { nil }
     let manager = ServiceManager(
       settings, source: source, publisher: publisher, store: store, readiness: readiness, logger: logger)
 
+    try await failing(.failed) { try await keeper.begin() }
+    keeper.start()
     publisher.start()
     api?.start()
     probes.started(readiness)
@@ -173,7 +191,8 @@ private struct Adapter {
     try await serve(
       [pipeline] + (manager.map { [$0] } ?? []) + others + (api?.services ?? []), pipeline.statistics)
     await api?.close()
-    for worker in changes { await worker.close() }
+    await keeper.end()
+    for worker in changes + [leaseWorker] { await worker.close() }
     await publisher.close()
     await store.close()
     await archiveWorker?.close()
@@ -248,7 +267,7 @@ private struct StatisticsLog: Service {
       while (try? await Task.sleep(for: .seconds(interval))) != nil {
         let now = statistics.now
         if now != last {
-          logger.info("counts", metadata: statistics.metadata.merging(["unlisted": "\(unlisted.total)"]) { $1 })
+          logger.info("counts", metadata: statistics.metadata.merging(.fields([.unlisted: "\(unlisted.total)"])) { $1 })
         }
         last = now
       }

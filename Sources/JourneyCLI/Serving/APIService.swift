@@ -22,7 +22,7 @@ struct APIService {
 
   static func make(
     _ settings: JourneyConfiguration.Settings, decoder: InboundDecoder, rules: DecisionRules, source: IngestConsumer,
-    statistics: Statistics,
+    statistics: Statistics, pause: @escaping @Sendable () -> PauseOrder?,
     notifier: ChangeNotifier, feed: PostgresChangeFeed, probes: Probes,
     descriptors: DescriptorWatch, logger: Logger
   ) async throws -> APIService {
@@ -59,7 +59,8 @@ struct APIService {
       // There is one replay at a time: it must not wait long for a broker that takes no messages.
       replays: ReplayRunner(
         settings: try settings.replays(timeoutSeconds: 60), worker: deadLetters, clock: clock, logger: logger),
-      statistics: statistics, isConsuming: { source.isConsuming }, isArchiving: settings.archivesDeadLetters)
+      statistics: statistics, isConsuming: { source.isConsuming }, pause: pause,
+      isArchiving: settings.archivesDeadLetters)
     var parts = JourneyServer.Dependencies(
       reader: reader,
       intake: EventPublisher(publisher: publisher, exchange: settings.messagingNames.events, decoder: decoder),

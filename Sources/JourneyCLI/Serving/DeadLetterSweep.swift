@@ -18,7 +18,7 @@ struct DeadLetterSweep: Service {
           if deleted != (0, 0) {
             logger.notice(
               "dead letters deleted, as their time is over",
-              metadata: ["closed": "\(deleted.closed)", "open": "\(deleted.open)"])
+              metadata: .fields([.closed: "\(deleted.closed)", .open: "\(deleted.open)"]))
           }
         } catch {
           logger.warning("dead letters whose time is over could not be deleted, trying again in an hour: \(error)")

@@ -2,6 +2,7 @@ import DeadLetters
 import FoundationEssentials
 import IngestPipeline
 import Journey
+import JourneyPostgres
 import ServiceLifecycle
 import Synchronization
 
@@ -18,17 +19,19 @@ final class LiveOperationsService: OperationsService, Service {
   private let replays: ReplayRunner
   private let statistics: Statistics
   private let isConsuming: @Sendable () -> Bool
+  private let pause: @Sendable () -> PauseOrder?
   private let isArchiving: Bool
   private let sample: Mutex<Sample>
 
   init(
     deadLetters: DeadLetterOperations, replays: ReplayRunner, statistics: Statistics,
-    isConsuming: @escaping @Sendable () -> Bool, isArchiving: Bool
+    isConsuming: @escaping @Sendable () -> Bool, pause: @escaping @Sendable () -> PauseOrder?, isArchiving: Bool
   ) {
     deadLetterOperations = deadLetters
     self.replays = replays
     self.statistics = statistics
     self.isConsuming = isConsuming
+    self.pause = pause
     self.isArchiving = isArchiving
     sample = Mutex(Sample(counts: statistics.now))
   }
@@ -57,6 +60,7 @@ final class LiveOperationsService: OperationsService, Service {
     let rates = sample.withLock(\.rates)
     let overview: JSONObject = [
       "consuming": isConsuming(), "archiving": isArchiving,
+      "paused": pause().map { ["at": $0.at, "by": $0.actor, "reason": $0.why] as JSONObject },
       "queues": ["waiting": depths.ingest, "deadLetters": depths.dead] as JSONObject,
       "perSecond": ["stored": rates.stored, "published": rates.published] as JSONObject, "counts": statistics.now,
       "deadLetters": ["states": found.stateCounts, "codes": found.codes, "sources": found.sources] as JSONObject,

@@ -27,7 +27,7 @@ struct UnlistedWatch: Service {
     for type in types where type.isFirst {
       logger.notice(
         "no rule names this event type: it is passed by (journey mappings unlisted)",
-        metadata: ["source": "\(type.source.plain())", "type": "\(type.type.plain())"])
+        metadata: .fields([.source: type.source, .type: type.type]))
     }
     do throws(StoreError) {
       try await repository.add(types)

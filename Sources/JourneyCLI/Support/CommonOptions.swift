@@ -64,7 +64,8 @@ struct OutputOptions: ParsableArguments {
 extension Settings {
   /// A logger that writes to standard error, so that standard output is the command's answer alone.
   func logger() -> Logger {
-    var logger = Logger(label: "journey") { PlainLogHandler(StreamLogHandler.standardError(label: $0)) }
+    let format = LineLogHandler.Format(rawValue: logFormat) ?? .auto
+    var logger = Logger(label: "journey") { _ in LineLogHandler(format) }
     logger.logLevel = Logger.Level(rawValue: logLevel) ?? .info
     return logger
   }

@@ -55,7 +55,8 @@ struct FileReload: Service {
     do throws(MappingLoadError) {
       let catalog = try settings.loadMappings()
       mappings.replace(with: catalog.mappings)
-      logger.notice("mappings reloaded", metadata: ["because": "\(reason)", "sources": "\(catalog.mappings.count)"])
+      logger.notice(
+        "mappings reloaded", metadata: .fields([.reason: "\(reason)", .count: "\(catalog.mappings.count)"]))
     } catch {
       for problem in error.problems { logger.error("mappings not reloaded, the old ones stay in use: \(problem)") }
     }

@@ -25,6 +25,8 @@ public struct Settings: Sendable {
   public let publishWindow: Int
   public let api: APIOptions
   public let probes: ProbeOptions
+  /// Empty: the machine's name.
+  public let instanceName: String
   /// Names of exchanges and queues, by the last part of the key.
   public let names: [String: String]
   public let mappingDirectories: [String]
@@ -36,12 +38,17 @@ public struct Settings: Sendable {
   public let decisionFile: String?
   public let migrationsDirectory: String
   public let logLevel: String
+  public let logFormat: String
   public let statisticsSeconds: Int
   public let deadlines: Deadlines
   /// What each user of the broker may report, by name; nil: anybody may report anything.
   public internal(set) var publishers: [String: PublisherPolicy.Grant]?
   /// What should be changed though it works, a line each: deprecated keys, secrets that everybody can read.
   public let warnings: [String]
+  /// `key=value` of the settings that differ from their defaults; of secrets, only that they are set.
+  public let changed: [String]
+  /// nil: none was read.
+  public internal(set) var file: String?
 
   public var archivesDeadLetters: Bool { deadLetters.isArchived }
 
@@ -96,6 +103,10 @@ public struct Settings: Sendable {
       "which broker user may report which events, see docs/operations.md#who-may-report-what; without it anybody may report anything"
     )
     probes = ProbeOptions(read)
+    instanceName = read.text(
+      "instance.name", "",
+      "name of this instance for `journey pause`, which outlives the process; empty: the machine's name; if it is taken, a number is added"
+    )
     names = Dictionary(
       uniqueKeysWithValues: [
         ("events", "journey.events", "exchange for events"), ("ingest", "journey.ingest", "queue of events"),
@@ -122,10 +133,14 @@ public struct Settings: Sendable {
     logLevel = read.text(
       "log.level", "info", oneOf: ["trace", "debug", "info", "notice", "warning", "error", "critical"],
       "the least severe messages that are logged")
+    logFormat = read.text(
+      "log.format", "auto", oneOf: ["auto", "text", "json"],
+      "text for people, or a JSON object a line; auto: text if standard error is a terminal, otherwise JSON")
     statisticsSeconds = read.integer(
       "log.statisticsSeconds", 10, 0...3600, unit: .seconds, "interval at which changed counts are logged; 0: never")
     deadlines = Deadlines(read)
     warnings = read.warnings
+    changed = read.changed
   }
 }
 

@@ -41,6 +41,7 @@ public enum SettingsLoader {
     variables.warnings.forEach(reader.warn)
     var settings = Settings(reader)
     guard reader.problems.isEmpty else { throw SettingsError(reader.problems.joined(separator: "\n")) }
+    settings.file = file
     settings.publishers = try file.flatMap(PublisherLoader.load)
     return settings
   }

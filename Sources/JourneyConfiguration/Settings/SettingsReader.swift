@@ -21,6 +21,25 @@ final class SettingsReader {
   /// What should be changed though it works, a line each.
   private(set) var warnings: [String] = []
 
+  /// `key=value` of the settings that differ from their defaults, in the order of the documentation.
+  var changed: [String] {
+    settings.compactMap { setting in
+      let key = ConfigKey(setting.key)
+      let text: String? =
+        switch setting.kind {
+        case .integer: config.number(setting.key) ?? setting.deprecatedKey.flatMap(config.number)
+        case .list, .paths: config.stringArray(forKey: key).map { $0.joined(separator: ",") }
+        case .boolean: config.string(forKey: key) ?? config.bool(forKey: key).map { "\($0)" }
+        case .text, .path: config.string(forKey: key, isSecret: setting.isSecret)
+        case .section: nil
+        }
+      guard let text, text != (setting.defaultText(list: ",") ?? "") else { return nil }
+      // A URL may hold a password.
+      let isSecret = setting.isSecret || text.contains("@") || text.contains("://")
+      return "\(setting.key)=\(isSecret ? "(set)" : text)"
+    }
+  }
+
   init(
     providers: [any ConfigProvider] = [InMemoryProvider(values: [:])], directory: String = "", data: String? = nil,
     credentials: String? = nil

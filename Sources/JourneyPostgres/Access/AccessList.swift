@@ -45,6 +45,7 @@ enum AccessList {
       Entry(kind: .sequence, name: "journey_dead_letter_log_id_seq", grants: [:]),
       Entry(kind: .sequence, name: "journey_identity_log_id_seq", grants: [:]),
       Entry(kind: .sequence, name: "journey_event_changes_id_seq", grants: [:]),
+      Entry(kind: .sequence, name: "journey_pauses_id_seq", grants: [:]),
 
       Entry(kind: .function, name: "journey_lock_organizations(uuid[])", grants: [.adapter: [Grant("EXECUTE")]]),
       Entry(kind: .function, name: "journey_merge_clients(uuid, uuid, uuid)", grants: [.adapter: [Grant("EXECUTE")]]),
@@ -128,6 +129,11 @@ enum AccessList {
         ]
       ]),
     closed("journey_event_versions", adapter: "INSERT"),
+    // Append-only.
+    Entry(
+      kind: .relation, name: "journey_pauses",
+      grants: [.adapter: [Grant("SELECT"), Grant("INSERT", "action", "instance", "actor", "why")]]),
+    closed("journey_leases", adapter: "INSERT", "UPDATE", "DELETE"),
     closed("journey_dead_letters", adapter: "INSERT", "UPDATE", "DELETE"),
     closed("journey_dead_letter_replays", adapter: "INSERT", "UPDATE"),
     closed("journey_dead_letter_log", adapter: "INSERT"),

@@ -54,6 +54,7 @@ struct Journey: Sendable {
       // Not retried: an event of an unknown client would be a dead letter only after more than an hour.
       "RETRY_UNKNOWN_CLIENT": "false",
       "API_PORT": inherited["API_PORT"] ?? "0",
+      "LOG_FORMAT": "text",
       "PROBES_PORT": inherited["PROBES_PORT"] ?? "0",
       "API_REQUESTS_PER_SECOND": inherited["API_REQUESTS_PER_SECOND"] ?? "50",
     ]
