@@ -1,3 +1,4 @@
+import AMQPClient
 import Glibc
 import Synchronization
 import TestServers

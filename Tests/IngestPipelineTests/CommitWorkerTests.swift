@@ -33,7 +33,7 @@ import Testing
       inFlight: InFlightMessages(),
       gate: CommitGate(source: source, store: store, settings: .test(), health: Health(), logger: quiet),
       settings: .test(),
-      statistics: statistics, logger: quiet)
+      statistics: statistics, turns: Liveness().loop("commits", limit: 60), logger: quiet)
     await worker.run()
   }
 

@@ -137,6 +137,35 @@ import Testing
     }
   }
 
+  @Test func aFloodOfDeadLettersIsAFewLines() async throws {
+    try await TestEnvironment.with { environment in
+      let program = try await environment.serve(
+        .defaultProfile, ["DEAD_LETTERS_ARCHIVE": "true", "LOG_FORMAT": "json", "LOG_STATISTICS_SECONDS": "0"])
+      let count = 5000
+      try await environment.publish(
+        (0..<count).map {
+          OutboundMessage(
+            exchange: "journey.events", routingKey: "fax.page",
+            properties: MessageProperties(contentType: "application/json", headers: ["x-source": .string("fax")]),
+            body: Array(#"{"page":\#($0)}"#.utf8))
+        })
+      try await eventually("the dead letters", within: .seconds(90), state: { String(program.standardError.suffix(2000)) }) {
+        try await environment.number("SELECT count(*) FROM journey_dead_letters") == count
+      }
+      try await environment.stop(program)
+      struct Line: Decodable {
+        var message: String
+        var repeats: Int?
+      }
+      let lines = try program.standardError.split(separator: "\n").map {
+        try JSONDecoder().decode(Line.self, from: Data($0.utf8))
+      }
+      let letters = lines.filter { $0.message == "dead letter" }
+      #expect(letters.reduce(0) { $0 + ($1.repeats ?? 1) } == count, "each is counted once")
+      #expect(lines.count < 40, "\(lines.count) lines")
+    }
+  }
+
   @Test func noCommandPrintsPartsOfAPassword() async throws {
     try await TestEnvironment.with { environment in
       for password in ["kanari?vogel9@amsel3", "kanari#vogel9", "1/kanari@vogel9", "1?kanari=vogel9"] {

@@ -45,35 +45,39 @@ import Testing
     #expect(await logged.next() == "answering probes")
     let port = try #require(server.port)
     liveness.loop("tasks", limit: 1).turn()
-    let answers = Mutex<[String]>([])
-    let asked = DispatchSemaphore(value: 0)
-    // Every thread of the pool waits until the answers are there.
+    let answers = Answers(), blocked = DispatchSemaphore(value: 0), asked = DispatchSemaphore(value: 0)
     let threads = ProcessInfo.processInfo.activeProcessorCount
+    let ask: @Sendable () -> Void = {
+      for _ in 0..<threads { blocked.wait() }
+      for path in ["/live", "/ready", "/startup"] {
+        let answer = Self.get(path, port)
+        answers.all.withLock { $0.append(answer) }
+        for _ in 0..<3 { liveness.tick() }
+      }
+      for _ in 0..<threads { asked.signal() }
+    }
+    Thread.detachNewThread(ask)
+    // Every thread of the pool waits until the answers are there.
     await withTaskGroup { group in
-      for number in 0..<threads {
+      for _ in 0..<threads {
         group.addTask {
-          if number == 0 {
-            Thread.detachNewThread {
-              for path in ["/live", "/ready", "/startup"] {
-                let answer = Self.get(path, port)
-                answers.withLock { $0.append(answer) }
-                for _ in 0..<3 { liveness.tick() }
-              }
-              for _ in 0..<threads { asked.signal() }
-            }
-          }
+          blocked.signal()
           Self.block(on: asked)
         }
       }
     }
     #expect(
-      answers.withLock(\.self) == [
+      answers.all.withLock(\.self) == [
         #"200 {"status":"ok"}"#,
         #"503 {"status":"not ready","consuming":false,"paused":false,"publishing":false,"database":false,"problems":[{"part":"start","reason":"not started yet; under way: settings"}]}"#,
         #"503 {"status":"starting","problems":[{"part":"start","reason":"not started yet; under way: settings"}]}"#,
       ])
     #expect(Self.get("/live", port) == #"503 {"status":"stuck","stuck":[{"loop":"tasks","seconds":9}]}"#)
     await server.close()
+  }
+
+  private final class Answers: Sendable {
+    let all = Mutex<[String]>([])
   }
 
   private static func block(on semaphore: DispatchSemaphore) { semaphore.wait() }
