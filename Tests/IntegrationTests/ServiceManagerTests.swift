@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import Journey
 import Logging
 import Testing
 
@@ -55,11 +56,9 @@ import Testing
       ]))
   }
 
-  private func start(_ socket: NotifySocket, _ threads: [(name: String, ask: ServiceManager.Thread)]) -> Task<
-    Void, any Error
-  > {
+  private func start(_ socket: NotifySocket, _ liveness: Liveness) -> Task<Void, any Error> {
     let manager = ServiceManager(
-      socket, threads: threads, timeout: .milliseconds(200), status: { "consuming" }, logger: Logger(label: "test"))
+      socket, liveness: liveness, status: { "consuming" }, logger: Logger(label: "test"))
     return Task { try await manager.run() }
   }
 
@@ -67,7 +66,7 @@ import Testing
   func theManagerHearsThatTheProgramWorksAndStops(name: String) async throws {
     let manager = try Manager(name)
     defer { unlink(name) }
-    let service = start(try socket(manager), [("one", { $0() })])
+    let service = start(try socket(manager), Liveness())
     #expect(await manager.next() == "READY=1")
     for _ in 0..<5 { #expect(await manager.next() == "WATCHDOG=1\nSTATUS=consuming") }
     service.cancel()
@@ -77,13 +76,19 @@ import Testing
     #expect(await manager.next { $0.hasPrefix("WATCHDOG=1") }.contains("STATUS=stopping"))
   }
 
-  @Test func aThreadThatHangsEndsTheSignsOfLife() async throws {
+  @Test func aLoopThatIsStuckEndsTheSignsOfLife() async throws {
     let manager = try Manager("@journey-\(UUID())")
-    let service = start(try socket(manager), [("one", { $0() }), ("two", { _ in })])
+    let liveness = Liveness()
+    let (one, two) = (liveness.loop("one", limit: 1), liveness.loop("two", limit: 1))
+    one.rest()
+    two.turn()
+    let service = start(try socket(manager), liveness)
     defer { service.cancel() }
     #expect(await manager.next { $0.contains("STATUS=") } == "WATCHDOG=1\nSTATUS=consuming")
-    #expect(await manager.next { $0.contains("hangs") } == "STATUS=hangs: two")
-    for _ in 0..<5 { #expect(await manager.next() == "STATUS=hangs: two") }
+    for _ in 0..<2 { liveness.tick() }
+    for _ in 0..<5 { #expect(await manager.next { !$0.hasPrefix("WATCHDOG") } == "STATUS=stuck: two") }
+    two.turn()
+    #expect(await manager.next { $0.hasPrefix("WATCHDOG") } == "WATCHDOG=1\nSTATUS=consuming")
   }
 
   @Test func signsOfLifeAreForTheProcessThatTheManagerWatches() throws {

@@ -99,12 +99,6 @@ public final class AMQPConsumer: Sendable {
     await status.waitUntilEnded(by: deadline)
   }
 
-  /// Runs a closure on the connection's thread, soon: whether it works. Once the thread has ended, the closure runs at
-  /// once.
-  public func call(_ body: @escaping @Sendable () -> Void) {
-    if !mailbox.post(.call(body)) { body() }
-  }
-
   /// Whether the broker has confirmed the subscription on the current channel.
   public var isConsuming: Bool { status.isUp }
 

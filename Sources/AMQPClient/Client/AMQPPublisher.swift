@@ -34,15 +34,17 @@ public final class AMQPPublisher: Sendable {
   ///     messages with their bodies, so this also bounds what has to be read.
   ///   - confirmTimeout: the connection counts as lost after no confirm arrived for this long, unless the broker blocks
   ///     publishers.
+  ///   - onTurn: called on the connection's thread: true at least every second or two while there is a connection, and
+  ///     false before a pause of any length.
   ///   - onEvent: called on the connection's thread; must not block.
   public init(
     settings: AMQPConnectionSettings, window: Int = 512, windowBytes: Int = 8 << 20,
-    confirmTimeout: Duration = .seconds(30),
+    confirmTimeout: Duration = .seconds(30), onTurn: @escaping @Sendable (Bool) -> Void = { _ in },
     onEvent: @escaping @Sendable (PublisherEvent) -> Void = { _ in }
   ) {
     configuration = PublisherWorker.Configuration(
       settings: settings, window: max(window, 1), windowBytes: max(windowBytes, 1), confirmTimeout: confirmTimeout,
-      onEvent: onEvent)
+      onTurn: onTurn, onEvent: onEvent)
   }
 
   deinit { mailbox.post(.close(deadline: .now() + .seconds(1))) }
@@ -73,12 +75,6 @@ public final class AMQPPublisher: Sendable {
     await withCheckedContinuation { continuation in
       publish(messages) { continuation.resume(returning: $0) }
     }
-  }
-
-  /// Runs a closure on the connection's thread, soon: whether it works. Once the thread has ended, the closure runs at
-  /// once.
-  public func call(_ body: @escaping @Sendable () -> Void) {
-    if !mailbox.post(.call(body)) { body() }
   }
 
   /// Accepts no more messages, waits for the outstanding confirms and closes the connection.

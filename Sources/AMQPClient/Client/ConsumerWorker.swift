@@ -18,8 +18,6 @@ final class ConsumerWorker {
     /// The prefetch, nil to pause.
     case demand(UInt16?)
     case cancel
-    /// Shows that the thread works.
-    case call(@Sendable () -> Void)
     case close(deadline: MonotonicInstant)
   }
 
@@ -89,7 +87,7 @@ final class ConsumerWorker {
       }
     }
     status.isUp = false
-    for case .call(let body) in mailbox.close() { body() }
+    _ = mailbox.close()
     configuration.onEvent(.closed)
     status.end()
   }
@@ -229,8 +227,6 @@ final class ConsumerWorker {
           if subscribed == nil { announceCancelled() } else if !isEnding { try end(connection) }
         case .cancel:
           break
-        case .call(let body):
-          body()
         case .close(let deadline):
           record(deadline)
         }
@@ -289,7 +285,6 @@ final class ConsumerWorker {
           if cancellation != .none { break }
           cancellation = .asked
           return
-        case .call(let body): body()
         case .close(let deadline): record(deadline)
         }
       }

@@ -8,13 +8,12 @@ final class PublisherWorker {
     let window: Int
     let windowBytes: Int
     let confirmTimeout: Duration
+    let onTurn: @Sendable (Bool) -> Void
     let onEvent: @Sendable (PublisherEvent) -> Void
   }
 
   enum Command: Sendable {
     case publish([OutboundMessage], @Sendable ([PublishOutcome]) -> Void)
-    /// Shows that the thread works.
-    case call(@Sendable () -> Void)
     case close(deadline: MonotonicInstant)
   }
 
@@ -78,12 +77,8 @@ final class PublisherWorker {
       }
     }
     status.isUp = false
-    for command in mailbox.close() {
-      switch command {
-      case .publish(let messages, let completion): completion(messages.map { _ in .failed(Self.closedError()) })
-      case .call(let body): body()
-      case .close: break
-      }
+    for case .publish(let messages, let completion) in mailbox.close() {
+      completion(messages.map { _ in .failed(Self.closedError()) })
     }
     while let position = queue.removeFirst() { position.resolve(.failed(Self.closedError())) }
     configuration.onEvent(.closed)
@@ -98,6 +93,7 @@ final class PublisherWorker {
 
   /// One connection from its start to its end; returns when it was closed by the owner.
   private func publishOnce() throws(AMQPError) {
+    defer { configuration.onTurn(false) }
     let connection = try connector.connect()
     try connection.selectConfirms()
     isBlocked = false
@@ -107,6 +103,7 @@ final class PublisherWorker {
     status.isUp = true
     configuration.onEvent(.connected)
     while true {
+      configuration.onTurn(true)
       try receive(connection)
       readMail()
       if isDone { break }
@@ -157,8 +154,6 @@ final class PublisherWorker {
         } else {
           completion(messages.map { _ in .failed(Self.closedError()) })
         }
-      case .call(let body):
-        body()
       case .close(let deadline):
         closeDeadline = min(closeDeadline ?? .distantFuture, deadline)
       }

@@ -93,9 +93,6 @@ public final class IngestConsumer: EventSource {
   /// Whether the broker has confirmed the subscription on the current connection.
   public var isConsuming: Bool { consumer.isConsuming }
 
-  /// Runs a closure on the thread that consumes, soon.
-  public func call(_ body: @escaping @Sendable () -> Void) { consumer.call(body) }
-
   /// How many messages wait for the confirm of their copy in a retry queue or the dead letters.
   public var copiesUnderWay: Int { shared.state.withLock(\.deadLettersUnderWay) }
 

@@ -105,9 +105,12 @@ private struct Adapter {
         settings.database(role: settings.workingRole), workers: settings.workers, decider: decider,
         groupEvents: settings.groupEvents, clock: clock, raw: settings.rawBodyStorage(by: mappings))
     }
+    let turnLimit = settings.deadlines.brokerRequest + settings.deadlines.brokerStall + 30
+    let publishing = liveness.loop("publish", limit: turnLimit)
     let publisher = AMQPPublisher(
       settings: try settings.broker("publish"), window: settings.publishWindow,
-      confirmTimeout: .seconds(settings.deadlines.confirm)
+      confirmTimeout: .seconds(settings.deadlines.confirm),
+      onTurn: { $0 ? publishing.turn() : publishing.rest() }
     ) { [logger] in
       alarm.record($0)
       report($0, logger)
@@ -127,7 +130,7 @@ private struct Adapter {
     let parked = ParkedRecorder(store: ParkedRepository(worker: changes[0]), logger: logger)
     let source = IngestConsumer(
       connection: connection, deadLetters: publisher, decoder: decoder, settings: ingest, clock: clock, health: health,
-      turns: liveness.loop("ingest", limit: settings.deadlines.brokerRequest + settings.deadlines.brokerStall + 30),
+      turns: liveness.loop("ingest", limit: turnLimit),
       parked: parked, logger: logger)
     var pipelineSettings = Pipeline.Settings()
     pipelineSettings.workers = settings.workers
@@ -173,8 +176,7 @@ private struct Adapter {
           notifier: notifier, feed: feed,
           probes: probes, descriptors: descriptors, logger: logger)
       } else { nil }
-    let manager = ServiceManager(
-      settings, source: source, publisher: publisher, store: store, readiness: readiness, logger: logger)
+    let manager = ServiceManager(liveness: liveness, readiness: readiness, logger: logger)
 
     try await failing(.failed) { try await keeper.begin() }
     keeper.start()
