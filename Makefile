@@ -12,7 +12,7 @@ TESTS ?=
 # Arguments of `make run`, `make faults` and `make bench`.
 ARGS ?=
 
-.PHONY: help build release dist dist-test test faults contracts model demo run bench guard format lint install clean
+.PHONY: help build release dist dist-test test faults contracts model demo run bench guard format lint docs install clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{ printf "  make %-9s %s\n", $$1, $$2 }'
@@ -46,6 +46,9 @@ contracts: install ## check the message schemas, their examples, the mapping fil
 	@scripts/contracts
 	@scripts/sources --check
 	@scripts/settings --check
+
+docs: install ## run the commands of docs/install.md word for word, through backup and restore
+	@scripts/docs-check
 
 faults: install ## inject each fault many times and print a table of the results (long)
 	@scripts/faults $(ARGS)

@@ -37,7 +37,7 @@ import Testing
       #expect(try await environment.succeed(credentials).split(separator: "\n").allSatisfy { $0.hasPrefix("exists") })
       for (part, file) in [("sql", "roles.sql"), ("broker", "broker.json")] {
         let text = try await environment.succeed(["roles", part, "--directory", directory])
-        for url in try before.values + urls("owner").values {
+        for url in Array(before.values) + Array(try urls("owner").values) {
           let password = try #require(url.split(separator: ":").dropFirst(2).first?.split(separator: "@").first)
           #expect(!text.contains(password), "no password is printed")
         }
@@ -115,10 +115,10 @@ import Testing
             try connection.execute("SET LOCAL ROLE authenticated")
             try connection.execute(
               "SELECT set_config('request.jwt.claims', '{\"sub\":\"0193a6f2-0000-7000-8000-0000000000d1\"}', true)")
-            return try connection.execute("SELECT count(*) FROM \(table)").int64(0, 0)
+            return try connection.execute("SELECT count(*) FROM \(table)").text(0, 0)
           }
         }
-        #expect(seen == 0, "\(table)")
+        #expect(seen == "0", "\(table)")
       }
     }
   }

@@ -7,7 +7,7 @@ import Testing
 /// What an import means by its rows.
 @Suite struct ContactPlanTests {
   private static func row(
-    _ line: Int = 1, id: UUID? = nil, name: String? = nil, email: String? = nil, phone: String? = nil,
+    line: Int = 1, id: UUID? = nil, name: String? = nil, email: String? = nil, phone: String? = nil,
     _ sourceIDs: String...
   ) -> ContactRow {
     var row = ContactRow(line: line)
@@ -38,8 +38,8 @@ import Testing
   @Test func rowsFindThoseBeforeThem() {
     let plan = Self.plan(
       [
-        Self.row(1, email: "Ada@x.example", "1"), Self.row(2, name: "Ada", email: "ada@X.example"),
-        Self.row(3, phone: "+1", "1", "2"),
+        Self.row(line: 1, email: "Ada@x.example", "1"), Self.row(line: 2, name: "Ada", email: "ada@X.example"),
+        Self.row(line: 3, phone: "+1", "1", "2"),
       ], .init())
     #expect(plan.inserts.count == 1 && plan.updates.isEmpty && plan.links.count == 2)
     #expect(plan.inserts[0].name == "Ada" && plan.inserts[0].phone == "+1" && plan.inserts[0].email == "Ada@x.example")

@@ -171,7 +171,7 @@ private struct ContactWriter {
 
   private func update(_ contacts: [ContactPlan.Contact]) throws {
     guard !contacts.isEmpty else { return }
-    let hasTime = try connection.execute(ContactStatements.hasUpdateTime).bool(0, 0)
+    let hasTime = try connection.execute(ContactStatements.hasUpdateTime, PostgresParameters()).bool(0, 0)
     _ = try connection.execute(ContactStatements.update(hasTime), values(contacts))
   }
 

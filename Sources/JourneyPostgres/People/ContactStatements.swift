@@ -42,10 +42,12 @@ enum ContactStatements {
     name: "import_contacts",
     "INSERT INTO contacts (id, org_id, name, email, phone) SELECT id, $1::uuid, name, email, phone FROM \(rows)")
 
-  static let hasUpdateTime = """
+  static let hasUpdateTime = PostgresStatement(
+    name: "contacts_have_update_time",
+    """
     SELECT EXISTS (
       SELECT FROM pg_attribute WHERE attrelid = to_regclass('contacts') AND attname = 'updated_at' AND NOT attisdropped)
-    """
+    """)
 
   static func update(_ hasUpdateTime: Bool) -> PostgresStatement {
     PostgresStatement(

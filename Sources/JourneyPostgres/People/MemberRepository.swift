@@ -27,7 +27,7 @@ public struct MemberRepository: Sendable {
   /// - Returns: nil if the host has no such table.
   public func users(email: String) async throws -> [UUID]? {
     try await worker.perform { connection in
-      guard try connection.execute(Statements.hasUsers).bool(0, 0) else { return nil }
+      guard try connection.execute(Statements.hasUsers, PostgresParameters()).bool(0, 0) else { return nil }
       let found = try connection.execute(Statements.users, PostgresParameters { $0.text(email) })
       return try (0..<found.rowCount).map { try found.uuid($0, 0) }
     }
@@ -98,7 +98,8 @@ public struct MemberRepository: Sendable {
   }
 
   private enum Statements {
-    static let hasUsers = "SELECT to_regclass('auth.users') IS NOT NULL"
+    static let hasUsers = PostgresStatement(
+      name: "has_users", "SELECT to_regclass('auth.users') IS NOT NULL")
     static let users = PostgresStatement(
       name: "users_by_email", "SELECT id FROM auth.users WHERE lower(email::text) = lower($1::text) ORDER BY id")
     static let roleType = """
