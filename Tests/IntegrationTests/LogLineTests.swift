@@ -85,7 +85,7 @@ import Testing
     for case let path as String in try #require(files) where path.hasSuffix(".swift") {
       let text = try String(contentsOfFile: "\(Repository.root)/Sources/\(path)", encoding: .utf8)
       guard text.contains("import Logging"), !path.hasSuffix("LineLogHandler.swift") else { continue }
-      for pattern in [#"metadata: ["#, #"metadataKey: ""#, #"Logger.Metadata = ["#] {
+      for pattern in ["metadata: [\"", "metadataKey: \"", "Logger.Metadata = ["] {
         #expect(!text.contains(pattern), "\(path): write metadata: .fields([.key: …])")
       }
     }
