@@ -72,7 +72,7 @@ struct PauseOptions: ParsableArguments {
           },
         ] as JSONObject)
     } else {
-      if instances.isEmpty { Output.line("no instance runs; \(pause ? "those that start will be paused" : "those that start will consume")") }
+      if instances.isEmpty { Output.line("no instance runs; those that start will \(pause ? "be paused" : "consume")") }
       for instance in instances {
         Output.line("\(instance.instance.plain()): " + answer(instance, order))
       }
