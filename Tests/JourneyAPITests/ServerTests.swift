@@ -190,7 +190,8 @@ private struct SilentFeed: ChangeFeed {
       let ready = try await client.execute(uri: "/ready", method: .get)
       #expect(ready.status == .serviceUnavailable)
       #expect(
-        String(buffer: ready.body) == #"{"status":"not ready","consuming":true,"publishing":true,"database":true,"#
+        String(buffer: ready.body) == #"{"status":"not ready","consuming":true,"paused":false,"publishing":true,"#
+          + #""database":true,"#
           + #""problems":[{"part":"commits","reason":"the database's disk is full (SQLSTATE 53100)"}]}"#)
     }
   }
