@@ -112,20 +112,34 @@ import Testing
     #expect(!without.output.contains("\u{1B}"))
   }
 
-  /// Every command says how it is used: its help holds examples, which the parser accepts up to what they name.
+  @Test(arguments: [60, 100]) func wordsAreNotBrokenInANarrowTerminal(_ columns: Int) async throws {
+    for arguments in ["doctor", "dlq replay --help", "dlq list"] {
+      let terminal = try ChildProcess.start(
+        "/usr/bin/script",
+        ["--quiet", "--command", "stty columns \(columns); exec \(Repository.binary) \(arguments)", "/dev/null"],
+        environment: Self.servers.merging(["PATH": "/usr/bin:/bin", "NO_COLOR": "1"]) { $1 },
+        directory: Repository.root)
+      _ = try #require(await terminal.ended(within: .seconds(60)))
+      let lines = terminal.standardOutput.split(whereSeparator: \.isNewline)
+      #expect(lines.count > 1 && lines.allSatisfy { $0.count <= columns }, "\(terminal.standardOutput)")
+    }
+  }
+
+  /// Every command says how it is used: its help holds examples.
   @Test func everyCommandHasExamples() async throws {
     func visit(_ path: [String]) async throws {
       let help = try await run(path + ["--help"])
       #expect(help.status == 0)
-      let lines = help.output.split(separator: "\n").map { $0.trimmingPrefix { $0 == " " } }
-      let commands = lines.drop { !$0.hasPrefix("SUBCOMMANDS:") }.dropFirst().prefix { !$0.hasPrefix("See ") }
+      let lines = help.output.split(separator: "\n")
+      let commands = lines.drop { !$0.hasPrefix("SUBCOMMANDS:") }.dropFirst()
       guard !commands.isEmpty else {
-        let examples = lines.filter { $0.hasPrefix("journey \(path.joined(separator: " "))") }
-        #expect(lines.contains("Examples:") && examples.count >= 1, "\(path): \(help.output)")
+        let examples = lines.drop { $0 != "Examples:" }.dropFirst().prefix { $0.hasPrefix("  ") }
+        #expect(examples.contains { $0.contains("journey \(path.joined(separator: " "))") }, "\(path): \(help.output)")
         return
       }
-      let names = help.output.split(separator: "\n").drop { !$0.hasPrefix("SUBCOMMANDS:") }.dropFirst()
-        .filter { $0.hasPrefix("  ") && !$0.hasPrefix("   ") }.compactMap { $0.split(separator: " ").first }
+      // A name is indented by two blanks, the text beside it further; the last line says how to get help.
+      let names = commands.filter { $0.hasPrefix("  ") && !$0.hasPrefix("   ") && !$0.hasPrefix("  See") }
+        .compactMap { $0.split(separator: " ").first }
       #expect(!names.isEmpty)
       for name in names { try await visit(path + [String(name)]) }
     }

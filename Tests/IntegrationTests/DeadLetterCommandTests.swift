@@ -60,6 +60,24 @@ import Testing
     }
   }
 
+  @Test func aFilterThatNamesWhatNobodyKnowsIsRefused() async throws {
+    try await environment(deadLetters: 1) { environment, ids in
+      // No mapping has this source, but the dead letter has.
+      #expect(try await environment.succeed(["dlq", "list", "--source", "fax"]).contains(ids[0]))
+      #expect(try await environment.succeed(["dlq", "list", "--source", "stripe"]).hasPrefix("no dead letters"))
+      for command in [
+        ["list"], ["stats"], ["export"], ["replay", "--dry-run"], ["discard", "--reason", "no use", "--dry-run"],
+      ] {
+        let code = try await environment.run(["dlq"] + command + ["--code", "unkown_client"])
+        #expect(code.status == 65 && code.errors.contains("did you mean unknown_client?"), "\(code)")
+        let source = try await environment.run(["dlq"] + command + ["--source", "hubspt"])
+        #expect(source.status == 65 && source.errors.contains("did you mean hubspot?"), "\(source)")
+      }
+      let events = try await environment.run(["events", "list", "--source", "hubspt", "--json"])
+      #expect(events.status == 65 && events.output.isEmpty && events.errors.hasPrefix(#"{"error":{"status":65,"#))
+    }
+  }
+
   /// The output lines of a command in a terminal of the given width.
   private func lines(_ environment: TestEnvironment, _ arguments: [String], columns: Int) async throws -> [String] {
     let command = ([Repository.binary] + arguments).map { "'\($0)'" }.joined(separator: " ")

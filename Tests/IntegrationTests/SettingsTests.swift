@@ -63,6 +63,11 @@ import Testing
       try await refuses(
         environment, ["DATABASE_URL": try changed(environment.databaseURL) { $0.path = "/nowhere" }], status: 78,
         naming: ["DATABASE_URL", "nowhere"])
+      try await refuses(
+        environment, ["DATABASE_ROLE": "nosuch"], status: 78,
+        naming: ["the role nosuch", "does not exist", "set database.role"])
+      let doctor = try await environment.run(["doctor"], environment: ["DATABASE_ROLE": "nosuch"])
+      #expect(doctor.status == 78 && doctor.output.contains("the role nosuch"), "\(doctor.output)")
       // Ports below 1024 that no service uses.
       try await refuses(
         environment, ["AMQP_URL": try changed(amqp) { $0.port = 1 }], status: 69, naming: ["AMQP_URL", "reachable"])

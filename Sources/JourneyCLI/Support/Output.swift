@@ -23,10 +23,10 @@ enum Output {
   /// Why a command has failed: the last line of standard error, with `--json` one object.
   static func failure(_ status: Int32, _ message: String, advice: String?) {
     guard isJSON else {
-      let text = message + (advice.map { (message.last == "?" ? " " : "; ") + $0 } ?? "")
-      return write(
-        colored("journey:", .red, on: 2) + " " + wrapped(text, on: 2).printable + "\n",
-        to: 2)
+      let mark = "journey:"
+      let text = "\(mark) \(message)" + (advice.map { (message.last == "?" ? " " : "; ") + $0 } ?? "")
+      let rest = String(wrapped(text, on: 2).dropFirst(mark.count))
+      return write(colored(mark, .red, on: 2) + rest.printable + "\n", to: 2)
     }
     let error: JSONObject = ["status": Int(status), "message": message, "advice": advice]
     json(String(decoding: encodeJSON(["error": error] as JSONObject), as: UTF8.self), to: 2)

@@ -50,6 +50,7 @@ struct EnvironmentVariables {
     let candidates = names.compactMap { name -> (distance: Int, current: String)? in
       if variable.hasPrefix("\(name.section)_") {
         let rest = variable.dropFirst(name.section.count + 1)
+        if isAbbreviation(rest, name.rest[...]) { return (0, name.current) }
         let distance = editDistance(rest.filter { $0 != "_" }, name.rest.filter { $0 != "_" })
         return distance <= (rest.count < 5 ? 1 : max(2, rest.count / 4)) ? (distance, name.current) : nil
       }
@@ -59,6 +60,13 @@ struct EnvironmentVariables {
       return distance == 1 ? (distance, name.current) : nil
     }
     return candidates.min { ($0.distance, $0.current) < ($1.distance, $1.current) }?.current
+  }
+
+  /// Whether the same words are shortened or lengthened: `MAX_BODY_BYTES`, `MAXIMUM_BODY_BYTES`.
+  private static func isAbbreviation(_ first: Substring, _ second: Substring) -> Bool {
+    let a = first.split(separator: "_"), b = second.split(separator: "_")
+    return a.count == b.count
+      && zip(a, b).allSatisfy { min($0.count, $1.count) >= 3 ? $0.hasPrefix($1) || $1.hasPrefix($0) : $0 == $1 }
   }
 
   /// A variable that Kubernetes sets for a service in the namespace: `API_SERVICE_HOST`, `API_PORT=tcp://…`,
