@@ -62,10 +62,10 @@ struct EnvironmentVariables {
     return candidates.min { ($0.distance, $0.current) < ($1.distance, $1.current) }?.current
   }
 
-  /// Whether the same words are shortened or lengthened: `MAX_BODY_BYTES`, `MAXIMUM_BODY_BYTES`.
+  /// Whether the same words, more than one, are shortened or lengthened: `MAX_BODY_BYTES`, `MAXIMUM_BODY_BYTES`.
   private static func isAbbreviation(_ first: Substring, _ second: Substring) -> Bool {
     let a = first.split(separator: "_"), b = second.split(separator: "_")
-    return a.count == b.count
+    return a.count == b.count && a.count > 1
       && zip(a, b).allSatisfy { min($0.count, $1.count) >= 3 ? $0.hasPrefix($1) || $1.hasPrefix($0) : $0 == $1 }
   }
 
