@@ -41,8 +41,9 @@ extension TestEnvironment {
     try await succeed(command.split(separator: " ").map(String.init))
   }
 
-  /// The SQL that an advice names: what follows its first colon.
+  /// The SQL that an advice names: what follows `administrator: ` or `tables: `.
   func sql(_ finding: Diagnosis.Finding?) throws -> String {
-    String(try #require(try #require(finding?.advice).firstMatch(of: /: (.+)/), "no SQL").1)
+    let advice = try #require(finding?.advice)
+    return String(try #require(advice.firstMatch(of: /(?:administrator|tables): (.+)/), "\(advice)").1)
   }
 }

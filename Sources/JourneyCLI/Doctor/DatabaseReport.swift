@@ -26,14 +26,16 @@ extension DiagnosticReport {
     add("writes", .ok, .ok, "the database accepts writes")
     let checks = DatabaseChecks(settings: settings)
     await check("sessions", .sessionsLent, advice: SessionCheck.advice, checks.sessions)
-    guard await schema(settings, checks) else { return nil }
+    guard await schema(settings, checks, login: server.login) else { return nil }
     let inspection = await roles(settings, checks, login: server.login)
     await access(settings)
     await check("commits", .commitsFail, advice: "fix what is named, or run: journey migrate", checks.commits)
     return inspection
   }
 
-  private mutating func schema(_ settings: JourneyConfiguration.Settings, _ checks: DatabaseChecks) async -> Bool {
+  private mutating func schema(
+    _ settings: JourneyConfiguration.Settings, _ checks: DatabaseChecks, login: String
+  ) async -> Bool {
     do {
       _ = try Migration.load(directory: settings.migrationsDirectory)
     } catch {
@@ -43,7 +45,24 @@ extension DiagnosticReport {
       )
       return false
     }
-    return await check("schema", .schemaOutdated, advice: "run: journey migrate", checks.schema)
+    do {
+      add("schema", .ok, .ok, try await checks.schema())
+      return true
+    } catch let error as PostgresError where error.sqlState == "42501" {
+      add(
+        "role", .failure, .roleRefused,
+        "\(login) may not read the adapter's tables: it is no member of journey_adapter",
+        Self.membership(login))
+    } catch {
+      let failure = error as? Failure
+      add(
+        "schema", .failure, .schemaOutdated, failure?.message ?? "\(error)", failure?.advice ?? "run: journey migrate")
+    }
+    return false
+  }
+
+  private static func membership(_ login: String) -> String {
+    "set database.role: journey_adapter (DATABASE_ROLE), and as the database's administrator: GRANT journey_adapter TO \"\(login)\""
   }
 
   private mutating func roles(
@@ -51,12 +70,13 @@ extension DiagnosticReport {
   ) async -> StoreInspection? {
     var inspection: StoreInspection?
     let role = settings.databaseRole
-    await check(
-      "role", .roleRefused,
-      advice:
-        "set database.role: journey_adapter (DATABASE_ROLE), and as the database's administrator: GRANT journey_adapter TO \"\(login)\""
-    ) {
-      let found = try await checks.inspection()
+    await check("role", .roleRefused, advice: Self.membership(login)) {
+      let found: StoreInspection
+      do {
+        found = try await checks.inspection()
+      } catch let error as PostgresError where error.operation == "set up session" {
+        throw Failure(.settings, "\(login) may not work as \(role), or there is no such role: \(error.message)")
+      }
       inspection = found
       return "logged in as \(found.loginRole), working as \(found.workingRole)"
     }
