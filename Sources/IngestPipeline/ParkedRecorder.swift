@@ -1,4 +1,5 @@
 import ConnectionThreads
+import FoundationEssentials
 public import Journey
 public import Logging
 public import ServiceLifecycle
@@ -10,11 +11,18 @@ import Synchronization
 /// not recorded in time is recorded later, up to a number of messages.
 public final class ParkedRecorder: ParkedMessageLog, Service {
   private struct State {
-    var pending: [ParkedMessage] = []
+    /// By id: only the last time counts.
+    var pending: [UUID: ParkedMessage] = [:]
     /// They open when what was pending as they came is stored, or the attempt has failed.
     var waiters: [Latch] = []
     var isWriting = false
     var isFailing = false
+
+    mutating func add(_ messages: [ParkedMessage]) {
+      for message in messages where pending.count < maxPending || pending[message.id] != nil {
+        pending[message.id] = message
+      }
+    }
   }
 
   private static let maxPending = 20_000
@@ -40,7 +48,7 @@ public final class ParkedRecorder: ParkedMessageLog, Service {
   public func record(_ messages: [ParkedMessage]) async {
     let latch = Latch()
     let (waits, starts) = state.withLock { state in
-      state.pending += messages.prefix(max(0, Self.maxPending - state.pending.count))
+      state.add(messages)
       guard !state.isFailing else { return (false, false) }
       state.waiters.append(latch)
       let starts = !state.isWriting
@@ -82,9 +90,9 @@ public final class ParkedRecorder: ParkedMessageLog, Service {
   private func write() async {
     while true {
       let (messages, waiters) = state.withLock { state in
-        defer { (state.pending, state.waiters) = ([], []) }
+        defer { (state.pending, state.waiters) = ([:], []) }
         if state.pending.isEmpty { (state.isWriting, state.isFailing) = (false, false) }
-        return (state.pending, state.waiters)
+        return (Array(state.pending.values), state.waiters)
       }
       guard !messages.isEmpty else {
         for waiter in waiters { waiter.open() }
@@ -98,8 +106,8 @@ public final class ParkedRecorder: ParkedMessageLog, Service {
       }
       let more = state.withLock { state in
         // Repeating does not help where the store refuses the messages.
-        if failure.kind != .permanent {
-          state.pending = Array((messages + state.pending).prefix(Self.maxPending))
+        if failure.kind == .transient || failure.kind == .contended {
+          state.add(messages.filter { state.pending[$0.id] == nil })
         }
         (state.isWriting, state.isFailing) = (false, true)
         defer { state.waiters = [] }

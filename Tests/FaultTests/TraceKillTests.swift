@@ -50,9 +50,10 @@ import Testing
         proxied["DATABASE_URL"] = environment.logins.databaseURL.replacing(port: proxy.port) + "?sslmode=disable"
       }
       let victim = Victim()
-      proxy.set(Trap(point: kill.point) { victim.kill() })
       let program = try await environment.serve(.defaultProfile, proxied)
       victim.program = program
+      // Not before: the checks of the start publish, too.
+      proxy.set(Trap(point: kill.point) { victim.kill() })
       let body = kill.kind == "bad" ? #"{"id":"e1","kind":"x","at":"soon","who":"c1"}"# : nil
       try await environment.publish([TraceSample.message(kill.kind, "e1", body: body)])
       try await eventually("a kill at \(kill.point.rawValue)", state: { program.standardError }) {

@@ -95,16 +95,18 @@ import Testing
   @Test func whatFailsIsRecordedLater() async throws {
     let store = Store(error: StoreError(.transient, "away"))
     let recorder = recorder(store)
-    await recorder.record([Self.message("a")])
-    await recorder.record([Self.message("b")])
+    let first = Self.message("a")
+    await recorder.record([first])
+    // Of the same message only the last time is recorded.
+    for _ in 0..<3 { await recorder.record([first, Self.message("b")]) }
     #expect(store.state.now.stored.isEmpty && store.state.now.attempts == 1)
     let run = Task { try await recorder.run() }
     try await store.state.wait { $0.attempts > 2 }
     store.state.change { $0.error = nil }
-    try await store.state.wait { $0.stored.count == 2 }
-    #expect(store.state.now.stored.map(\.messageID) == ["a", "b"])
+    try await store.state.wait { $0.stored.count == 4 }
+    #expect(store.state.now.stored.compactMap(\.messageID).sorted() == ["a", "b", "b", "b"])
     await recorder.record([Self.message("c")])
-    try await store.state.wait { $0.stored.count == 3 }
+    try await store.state.wait { $0.stored.count == 5 }
     run.cancel()
     try await run.value
   }

@@ -31,6 +31,10 @@ import Testing
         #expect(try await trace(id).places == ["client", "action_published"], "\(id)")
       }
 
+      // Without the broker it says what the database knows.
+      let away = try await environment.trace("e1", settings.merging(["AMQP_URL": "amqp://a:b@127.0.0.1:1/"]) { $1 })
+      #expect(away.places == ["action_published"] && away.ingestQueue.messages == nil)
+
       try await environment.publish([
         TraceSample.message("y", "e2"), TraceSample.message("z", "e3"), TraceSample.message("u", "e4", who: "nobody"),
         TraceSample.message("u", "e5", body: #"{"id":"e5","kind":"u","at":"soon","who":"c1"}"#),

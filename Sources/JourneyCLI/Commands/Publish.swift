@@ -63,7 +63,7 @@ struct Publish: Command {
     if wait, !dryRun {
       let wait = try await PublishWait(&messages, settings, seconds: timeout.seconds)
       outcomes = try await failing(.failed) {
-        try await settings.withDatabase(plansByIndexes: true) { [messages] worker in
+        try await settings.withDatabase { [messages] worker in
           let before = try await wait.stored(worker)
           (confirmed, failures) = try await publish(messages, settings)
           return failures.isEmpty ? try await wait.run(worker, storedBefore: before) : []

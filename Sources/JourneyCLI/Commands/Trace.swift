@@ -47,7 +47,7 @@ struct Trace: Command {
     let searched = SearchedID(id.replacing("\0", with: "\u{fffd}"))
     let decoder = try await settings.decoder(try await settings.decisions())
     let found = try await failing(.failed) {
-      try await settings.withDatabase(plansByIndexes: true) { worker in
+      try await settings.withDatabase { worker in
         try await TraceSearch(
           id: searched, orgID: orgID, since: from, timeout: since == nil ? .seconds(20) : nil, decoder: decoder,
           worker: worker
@@ -101,9 +101,13 @@ struct Trace: Command {
 
   private func notFound(_ queues: WaitingMessages, _ from: Timestamp) -> String {
     let whose = org == nil ? "" : " of this organisation"
+    let rest =
+      queues.waiting == 0
+      ? "No message waits in \(queues.ingest): it has not come, is being processed, or was passed by and not kept"
+      : "It may not have been received yet: \(queues.text)"
     return
       "\(id.line(200)) is not found\(whose) among events, actions, evaluations, clients, messages in retry queues, and, "
-      + "since \(from.local), dead letters and messages kept as they came. It may not have been received yet: \(queues.text)"
+      + "since \(from.local), dead letters and messages kept as they came. \(rest)"
   }
 }
 

@@ -54,7 +54,7 @@ extension TraceAnswer {
   init(_ event: TracedEvent, parkedBefore parked: ParkedMessage?, at now: Timestamp) {
     let source = event.source ?? "the host application"
     self.init(
-      place: .evaluated, title: "event \(event.type) \(event.sourceEventID ?? "") from \(source)", now: "",
+      place: .evaluated, title: "event \(event.type) \(event.sourceEventID ?? event.id.text) from \(source)", now: "",
       members: [
         ("eventId", event.id), ("orgId", event.orgID), ("source", event.source), ("id", event.sourceEventID),
         ("type", event.type), ("clientId", event.clientID), ("occurredAt", event.occurredAt),
@@ -215,7 +215,7 @@ extension TraceAnswer {
   init(_ message: TraceFindings.PassedBy) {
     let what = message.outcomes.prefix(5).map { DLQShow.verdict($0) }.joined(separator: "; ")
     self.init(
-      place: .unmapped, title: "message \(message.messageID ?? "") from \(message.origin.source)",
+      place: .unmapped, title: "message\(message.messageID.map { " \($0)" } ?? "") from \(message.origin.source)",
       now: "no event was made of it; by the current mapping it \(what)",
       members: [
         ("orgId", message.origin.orgID), ("source", message.origin.source), ("messageId", message.messageID),

@@ -4,9 +4,9 @@ import PostgresClient
 enum TraceStatements {
   /// The rows of a table whose event has the source's id $2. The index on an event's key starts with organisation and
   /// source, so each pair of these is looked up: a few steps each, however many events there are.
-  private static func keyed(_ table: String) -> String {
+  private static func keyed(_ columns: String, _ table: String) -> String {
     """
-    SELECT e.id, e.org_id, e.source FROM organizations o
+    SELECT \(columns) FROM organizations o
     CROSS JOIN LATERAL (
       WITH RECURSIVE sources(source) AS (
         (SELECT k.source FROM \(table) k WHERE k.org_id = o.id AND k.source >= '' ORDER BY k.source LIMIT 1)
@@ -14,8 +14,11 @@ enum TraceStatements {
         SELECT (SELECT k.source FROM \(table) k WHERE k.org_id = o.id AND k.source > s.source ORDER BY k.source LIMIT 1)
         FROM sources s WHERE s.source IS NOT NULL)
       SELECT source FROM sources WHERE source IS NOT NULL) s
-    JOIN \(table) e ON e.org_id = o.id AND e.source = s.source AND e.source_event_id = $2::text
+    CROSS JOIN LATERAL (
+      SELECT * FROM \(table) e
+      WHERE e.org_id = o.id AND e.source = s.source AND e.source_event_id = $2::text LIMIT 1) e
     WHERE $1::uuid IS NULL OR o.id = $1::uuid
+    LIMIT 20
     """
   }
 
@@ -23,16 +26,17 @@ enum TraceStatements {
     name: "trace_event_ids",
     """
     SELECT id FROM client_journey_events WHERE id = $3::uuid AND ($1::uuid IS NULL OR org_id = $1::uuid)
-    UNION SELECT id FROM (\(keyed("client_journey_events")) LIMIT 20) k
+    UNION (\(keyed("e.id", "client_journey_events")))
     """)
 
   /// The newest events of a client $2.
   static let idsOfClient = PostgresStatement(
     name: "trace_client_event_ids",
     """
-    SELECT id FROM client_journey_events
-    WHERE client_id = $2::uuid AND ($1::uuid IS NULL OR org_id = $1::uuid)
-    ORDER BY occurred_at DESC, source_event_id DESC LIMIT $3::int4
+    SELECT id FROM (
+      SELECT id, org_id FROM client_journey_events WHERE client_id = $2::uuid
+      ORDER BY occurred_at DESC, source_event_id DESC LIMIT $3::int4) e
+    WHERE $1::uuid IS NULL OR org_id = $1::uuid
     """)
 
   /// The ids of the events ($1, $2, $3): organisation, source, the source's id.
@@ -49,12 +53,9 @@ enum TraceStatements {
 
   static let kept = PostgresStatement(
     name: "trace_kept",
-    """
-    SELECT g.id, g.org_id, g.source, g.source_event_id, g.group_id, g.event_type, g.occurred_at, g.kept_at, g.failed_at
-    FROM journey_group_events g
-    JOIN (\(keyed("journey_group_events")) LIMIT 20) k ON k.org_id = g.org_id AND k.source = g.source
-      AND g.source_event_id = $2::text
-    """)
+    keyed(
+      "e.id, e.org_id, e.source, e.source_event_id, e.group_id, e.event_type, e.occurred_at, e.kept_at, e.failed_at",
+      "journey_group_events"))
 
   /// The events $1, each with the evaluation that it led to, or else with the client's first after it was stored.
   static let events = PostgresStatement(

@@ -13,9 +13,8 @@ extension PlanTests {
     func anIdIsFoundWithoutReadingATable(_ statistics: PlanHistory.Statistics) async throws {
       let history = try await PlanTests.filled(statistics)
       let log = PlanLog(try await TestServers.shared())
-      var settings = try PostgresSettings(conninfo: PlanLog.url(history.url), role: "journey_adapter")
-      settings.plansByIndexes = true
-      let worker = PostgresWorker(settings)
+      let worker = PostgresWorker(
+        try PostgresSettings(conninfo: PlanLog.url(history.url), role: "journey_adapter"))
       let result: Result<Void, any Error>
       do {
         let wanted = try await history.rules()
@@ -23,6 +22,7 @@ extension PlanTests {
           let reader = TraceReader(worker: worker, orgID: orgID)
           let searches: [(String, () async throws -> Void)] = [
             ("an id that is nobody's", { _ = try await reader.events("nobody's") }),
+            ("a vendor's id", { _ = try #require(try await reader.events("h30002-7").first) }),
             ("an event's id", { _ = try await reader.events(UUID().text) }),
             ("an action's id", { _ = try await reader.evaluation(UUID()) }),
             ("a kept event's id", { _ = try await reader.kept("nobody's") }),
