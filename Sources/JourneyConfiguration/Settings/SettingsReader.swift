@@ -104,10 +104,13 @@ final class SettingsReader {
       if !text.isEmpty { return (text, nil) }
       if !path.isEmpty { return read(absolute(path), fileKey) }
     }
-    guard let credentials, FileManager.default.fileExists(atPath: "\(credentials)/\(credential)") else {
+    guard let path = credentials.map({ "\($0)/\(credential)" }), FileManager.default.fileExists(atPath: path) else {
       return ("", nil)
     }
-    return read("\(credentials)/\(credential)", "credential \(credential)")
+    // journey.service has an empty one for a missing file.
+    let content = FileManager.default.contents(atPath: path).map { String(decoding: $0, as: UTF8.self) }
+    if content?.withoutLineBreaksAtTheEnd.isEmpty == true { return ("", nil) }
+    return read(path, "credential \(credential)")
   }
 
   private func read(_ path: String, _ name: String) -> (String, SecretFile?) {
