@@ -34,13 +34,13 @@ public final class AMQPPublisher: Sendable {
   ///     messages with their bodies, so this also bounds what has to be read.
   ///   - confirmTimeout: the connection counts as lost after no confirm arrived for this long, unless the broker blocks
   ///     publishers.
+  ///   - onEvent: called on the connection's thread; must not block.
   ///   - onTurn: called on the connection's thread: true at least every second or two while there is a connection, and
   ///     false before a pause of any length.
-  ///   - onEvent: called on the connection's thread; must not block.
   public init(
     settings: AMQPConnectionSettings, window: Int = 512, windowBytes: Int = 8 << 20,
-    confirmTimeout: Duration = .seconds(30), onTurn: @escaping @Sendable (Bool) -> Void = { _ in },
-    onEvent: @escaping @Sendable (PublisherEvent) -> Void = { _ in }
+    confirmTimeout: Duration = .seconds(30), onEvent: @escaping @Sendable (PublisherEvent) -> Void = { _ in },
+    onTurn: @escaping @Sendable (Bool) -> Void = { _ in }
   ) {
     configuration = PublisherWorker.Configuration(
       settings: settings, window: max(window, 1), windowBytes: max(windowBytes, 1), confirmTimeout: confirmTimeout,

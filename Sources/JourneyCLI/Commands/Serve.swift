@@ -109,11 +109,12 @@ private struct Adapter {
     let publishing = liveness.loop("publish", limit: turnLimit)
     let publisher = AMQPPublisher(
       settings: try settings.broker("publish"), window: settings.publishWindow,
-      confirmTimeout: .seconds(settings.deadlines.confirm),
-      onTurn: { $0 ? publishing.turn() : publishing.rest() }
+      confirmTimeout: .seconds(settings.deadlines.confirm)
     ) { [logger] in
       alarm.record($0)
       report($0, logger)
+    } onTurn: {
+      $0 ? publishing.turn() : publishing.rest()
     }
     var ingest = IngestConsumer.Settings()
     ingest.names = names
