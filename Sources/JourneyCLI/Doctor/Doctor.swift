@@ -28,6 +28,7 @@ struct Doctor: Command {
       return "\(try common.sourceOfSettings()); \(read.workers) workers, at most \(read.batchSize) events in a commit"
     }
     if let settings {
+      for warning in settings.warnings { report.add("settings", .warning, .settingsDoubtful, warning) }
       await report.rules(settings)
       let broker = await report.broker(settings)
       let database = await report.database(settings)

@@ -5,6 +5,7 @@ enum FindingCode: String, Encodable, CaseIterable {
   case ok
 
   case settingsInvalid = "settings-invalid"
+  case settingsDoubtful = "settings-doubtful"
   case mappingsMissing = "mappings-missing"
   case mappingsInvalid = "mappings-invalid"
   case decisionsInvalid = "decisions-invalid"
@@ -41,6 +42,7 @@ enum FindingCode: String, Encodable, CaseIterable {
   case linkUnsafe = "link-unsafe"
   case certificateEnds = "certificate-ends"
 
+  case paused
   case eventsUnread = "events-unread"
   case eventsGrow = "events-grow"
   case eventsStill = "events-still"

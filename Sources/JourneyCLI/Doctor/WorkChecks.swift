@@ -13,24 +13,43 @@ extension DiagnosticReport {
   mutating func work(
     _ settings: JourneyConfiguration.Settings, _ first: QueueLook?, _ database: StoreInspection?
   ) async {
+    var running: [ListedInstance] = []
+    if database != nil {
+      running = (try? await settings.withDatabase { try await InstanceRepository(worker: $0).list() }) ?? []
+    }
+    let paused = running.filter { $0.isLive && $0.isPaused }.map(\.instance)
+    if !paused.isEmpty {
+      add(
+        "instances", .warning, .paused, "an operator has paused \(paused.joined(separator: ", ")): no events are taken",
+        "run: journey resume")
+    }
     if let first {
       // Without further looks where the broker has gone meanwhile.
       let looks = [first] + ((try? await settings.furtherLooks(after: first)) ?? [])
-      queues(settings, looks, instances: database?.instances)
+      queues(settings, looks, instances: database?.instances, arePaused: !paused.isEmpty)
     }
     guard let database else { return }
     outbox(database)
     await archive(settings)
   }
 
-  /// - Parameter instances: how many run; nil if that is not known.
-  mutating func queues(_ settings: JourneyConfiguration.Settings, _ looks: [QueueLook], instances: Int?) {
+  /// - Parameters:
+  ///   - instances: how many run; nil if that is not known.
+  ///   - arePaused: whether an operator has paused some.
+  mutating func queues(
+    _ settings: JourneyConfiguration.Settings, _ looks: [QueueLook], instances: Int?, arePaused: Bool = false
+  ) {
     let names = settings.messagingNames
     var retries: [(name: String, ready: Int, after: Duration)] = [], actions = 0, calmChannels = 0
     for queue in names.queues {
       guard let (state, trend) = looks.trend(of: queue.name) else { continue }
       switch queue.contents {
-      case .events: events(queue.name, state.ready, trend, instances: instances)
+      case .events:
+        if case .unread = trend, arePaused {
+          add("backlog", .ok, .ok, "\(state.ready.of("event")) wait in \(queue.name) for the end of the pause")
+        } else {
+          events(queue.name, state.ready, trend, instances: instances)
+        }
       case .retries(let after): if state.ready > 0 { retries.append((queue.name, state.ready, after)) }
       case .actions(let channel):
         if self.actions(queue.name, channel, state.ready, trend) { continue }

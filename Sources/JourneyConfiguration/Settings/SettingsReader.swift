@@ -95,7 +95,7 @@ final class SettingsReader {
     let fileKey = "\(key)File"
     record(key, .text, nil, meaning) { $0.isSecret = true }
     record(fileKey, .path, nil, "file that holds `\(key)`, see docs/operations.md#secrets") {
-      $0.example = "# /etc/journey/secrets/\(credential)"
+      $0.example = "# /etc/journey/credentials/\(credential)"
     }
     for layer in layers {
       let text = layer.string(forKey: ConfigKey(key), isSecret: true, default: "").withoutLineBreaksAtTheEnd
