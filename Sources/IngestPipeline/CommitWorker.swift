@@ -90,9 +90,7 @@ final class CommitWorker: Sendable {
       let begin = ContinuousClock.now
       let published = outbox.drainConfirmed()
       do {
-        turns.turn()
-        defer { turns.rest() }
-        let result = try await store.commit(
+        let result = try await store(
           EventBatch(
             events: part.map(\.incoming), published: Array(published.keys),
             messages: settings.keepsRawBodies ? part.map(\.message) : []))
@@ -152,6 +150,13 @@ final class CommitWorker: Sendable {
     if let error = work.error, !work.inDoubt.isEmpty, gate.keep(work.inDoubt, error, hasStored: work.hasStored) {
       postpone(work.inDoubt)
     }
+  }
+
+  /// Only the commit has to end within a time: publishing waits for as long as the broker takes no messages.
+  private func store(_ batch: EventBatch) async throws(StoreError) -> CommitResult {
+    turns.turn()
+    defer { turns.rest() }
+    return try await store.commit(batch)
   }
 
   /// An event is rejected after more refusals than this. Each must follow another event's commit, after a longer pause,

@@ -73,7 +73,8 @@ public final class ParkedRecorder: ParkedMessageLog, Service {
         await forget()
       }
     }
-    await retry()
+    // A stop does not wait for a store that is away.
+    if !state.withLock(\.isFailing) { await retry() }
   }
 
   private func retry() async {

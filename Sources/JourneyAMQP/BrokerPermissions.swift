@@ -52,10 +52,11 @@ public struct BrokerPermissions: Sendable {
     return problems
   }
 
-  /// The command that grants the missing permissions.
+  /// The command that grants what `journey roles broker` grants to the service.
   public var advice: String {
-    let pattern = names.topology.pattern
-    return "rabbitmqctl set_permissions -p '\(virtualHost)' '\(user)' '\(pattern)' '\(pattern)' '\(pattern)'"
+    let granted = BrokerRoles(names, virtualHost: virtualHost).service
+    return
+      "rabbitmqctl set_permissions -p '\(virtualHost)' '\(user)' '\(granted.configure)' '\(granted.write)' '\(granted.read)'"
   }
 
   private func record(_ problems: inout [String], _ what: String, _ check: () async throws(AMQPError) -> Void)

@@ -103,7 +103,7 @@ import Testing
       }
       try await servers.erlang(Self.set)
       try await eventually("the wait", state: { program.standardError }) {
-        program.standardError.contains("waits: the broker takes no messages")
+        program.standardError.contains("a replay waits")
       }
       program.send(SIGTERM)
       let ending = await program.ended(within: .seconds(20))

@@ -61,7 +61,7 @@ import Testing
       contentsOfFile: Repository.root + "/Tests/JourneyConfigurationTests/Bodies/stripe.txt", encoding: .utf8)
     let first = try #require(body.split(separator: "\n").first { $0.contains(#""type":"invoice.payment_failed""#) })
     func publish(_ options: [String]) async throws -> TestEnvironment.Finished {
-      try await run(["publish", "-", "--wait", "0"] + options, Self.servers, input: String(first))
+      try await run(["publish", "-", "--timeout", "0"] + options, Self.servers, input: String(first))
     }
     let unknown = try await publish(["--source", "nosuch"] + org)
     #expect(unknown.status == 65 && unknown.errors.contains("--force"), "\(unknown)")

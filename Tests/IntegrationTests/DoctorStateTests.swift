@@ -74,7 +74,8 @@ import Testing
           environment: ["AMQP_URL": environment.logins.amqpURL, "DATABASE_URL": environment.logins.databaseURL],
           directory: directory)
         #expect(await child.ended(within: .seconds(60)) == .exited(78))
-        #expect(child.standardOutput.contains("no settings file: there is no config/journey.yaml in"))
+        #expect(
+          child.standardOutput.contains("/config/journey.yaml nor /etc/journey/journey.yaml; from the environment"))
         #expect(child.standardOutput.contains(directory + "/mappings"), "\(child.standardOutput)")
       }
     }
@@ -92,7 +93,7 @@ import Testing
 
       let sql = try environment.sql(found["login-owns-tables"]).split(separator: ";")[0]
       try await environment.execute(String(sql).replacing("…", with: "secret"))
-      let login = owner.replacing("\(name):\(name)@", with: "journey_login:secret@")
+      let login = owner.replacing(/\/\/[^@]+@/, with: "//journey_login:secret@")
       #expect(login != owner)
       let cured = try await environment.diagnose(["DATABASE_URL": login])
       #expect(cured.status == 0 && cured["login-owns-tables"] == nil && cured["login-not-member"] == nil, "\(cured)")
@@ -142,6 +143,9 @@ import Testing
       try await environment.servers.rabbitmqctl(words[0], words[1], words[2], words[3], words[4], words[5], words[6])
       let cured = try await environment.diagnose(user)
       #expect(cured.status == 0 && cured.isInOrder("permissions"), "\(cured.problems)")
+      // What is granted is what the service needs, which may not configure.
+      let queues = cured.findings.first { $0.subject == "queues" }
+      #expect(queues?.verdict == "ok" && queues?.text.hasPrefix("all exist; ") == true, "\(cured.findings)")
     }
   }
 

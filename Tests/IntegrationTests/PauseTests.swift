@@ -1,6 +1,7 @@
 import AMQPClient
 import Foundation
 import Glibc
+import PostgresClient
 import TestServers
 import Testing
 
@@ -14,6 +15,11 @@ import Testing
     var paused: Bool
     var inHand: Int
     var version: String
+    var pause: Order?
+  }
+  private struct Order: Decodable {
+    var by: String
+    var reason: String?
   }
 
   private func instances(_ environment: TestEnvironment) async throws -> [Listed] {
@@ -39,10 +45,20 @@ import Testing
       let ready = try await probe.ready()
       #expect(ready.isReady && ready.body.contains(#""consuming":false,"paused":true"#), "\(ready.body)")
       #expect(try await states(environment) == ["one": "paused"])
+      let order = try await instances(environment).first?.pause
+      #expect(order?.by == "ada" && order?.reason == "a migration")
+      let found = try await environment.diagnose()["paused"]?.text ?? ""
+      #expect(
+        found.hasPrefix("one, the only instance, is paused: no events are taken\npaused by ada since ")
+          && found.hasSuffix(": a migration"), "\(found)")
       #expect(try await environment.number("SELECT count(*) FROM client_journey_events") == 0)
       // It outlives the process.
       try await environment.stop(program)
       #expect(try await states(environment).isEmpty, "one that ends in order gives up its lease")
+      let standing = try await environment.diagnose()
+      #expect(
+        standing["paused"]?.text.hasPrefix("no instance runs; those that start will be paused: paused by ada") == true,
+        "\(standing.findings)")
       let next = try environment.start(
         ["serve", "--config", Profile.literal.configuration], environment: ["INSTANCE_NAME": "one"])
       try await eventually("a paused start", state: { next.standardError }) {
@@ -70,8 +86,12 @@ import Testing
       try await eventually("both") { try await states(environment) == ["node": "consuming", "node-2": "consuming"] }
       try await environment.succeed(["pause", "--instance", "node-2", "--reason", "a look at one"])
       #expect(try await states(environment) == ["node": "consuming", "node-2": "paused"])
+      let one = try await environment.diagnose()["paused"]?.text
+      #expect(one?.hasPrefix("node-2 of 2 instances is paused\n") == true, "\(one ?? "")")
       try await environment.succeed(["pause", "--all", "--reason", "all of them"])
       #expect(try await states(environment) == ["node": "paused", "node-2": "paused"])
+      let all = try await environment.diagnose()["paused"]?.text
+      #expect(all?.hasPrefix("all 2 instances are paused: no events are taken\n") == true, "\(all ?? "")")
       try await environment.succeed(["resume", "--instance", "node"])
       try await eventually("one consumes") {
         try await states(environment) == ["node": "consuming", "node-2": "paused"]
@@ -92,6 +112,19 @@ import Testing
       #expect(paused.status == 0 && paused.output.contains("gone: no answer since"), "\(paused)")
       let listed = try await instances(environment)
       #expect(listed.map(\.state) == ["silent"] && listed.map(\.paused) == [true])
+    }
+  }
+
+  /// One of 0.6 holds the lock that shows that it is alive, and has no lease.
+  @Test func anInstanceWithoutALeaseIsNamed() async throws {
+    try await TestEnvironment.with { environment in
+      let old = PostgresWorker(try PostgresSettings(conninfo: environment.logins.databaseURL), name: "pg-old")
+      try await old.perform { _ = try $0.execute("SELECT pg_advisory_lock(1246713170, 77)") }
+      let paused = try await environment.run(["pause", "--reason", "an upgrade"])
+      #expect(
+        paused.status == 1
+          && paused.errors.contains("1 instance of an earlier version cannot be paused: stop it"), "\(paused)")
+      await old.close()
     }
   }
 

@@ -13,6 +13,11 @@ import Testing
     var ready: Int?
     var consumers: Int?
     var perSecond: Int?
+    var missing: Bool
+  }
+  private struct Look: Decodable {
+    var at: String
+    var queues: [Row]
   }
 
   private func rows(_ text: some StringProtocol) throws -> [Row] {
@@ -49,7 +54,11 @@ import Testing
       try await eventually("two looks") { watching.standardOutput.split(separator: "\n").count >= 2 }
       watching.send(SIGINT)
       _ = await watching.ended(within: .seconds(10))
-      let looks = try watching.standardOutput.split(separator: "\n").map(rows)
+      let lines = try watching.standardOutput.split(separator: "\n").map {
+        try JSONDecoder().decode(Look.self, from: Data($0.utf8))
+      }
+      #expect(lines[0].at < lines[1].at)
+      let looks = lines.map(\.queues)
       #expect(looks[0].allSatisfy { $0.perSecond == nil } && looks[1].allSatisfy { $0.perSecond == 0 })
     }
   }
@@ -60,6 +69,8 @@ import Testing
       let found = try await environment.run(["queues"])
       #expect(found.status == 78 && found.output.contains("missing"), "\(found.output)")
       #expect(found.errors.contains("journey topology apply"), "\(found.errors)")
+      let listed = try rows(try await environment.run(["queues", "--json"]).output)
+      #expect(listed.filter(\.missing).map(\.queue) == ["journey.actions.voice"])
       let gone = try await environment.run(["queues"], environment: ["AMQP_URL": "amqp://u:p@127.0.0.1:1/"])
       #expect(gone.status == 69, "\(gone.errors)")
     }

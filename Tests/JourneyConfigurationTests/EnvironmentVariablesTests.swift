@@ -59,4 +59,11 @@ import Testing
       #expect(EnvironmentVariables([name: "1"]).problems.isEmpty)
     }
   }
+
+  /// Another program's DATABASE_URI does not keep this one from starting.
+  @Test func aNameThatIsNearlyOneOfASettingThatIsSetIsAWarning() {
+    let found = EnvironmentVariables(["DATABASE_URI": "1"]) { $0.key == "database.url" }
+    #expect(found.problems.isEmpty && found.warnings.count == 1)
+    #expect(EnvironmentVariables(["DATABASE_URI": "1"]).problems.count == 1)
+  }
 }

@@ -47,11 +47,10 @@ import Testing
     summary.insert(
       EventStamp(at: Timestamp(microseconds: 1), id: "e1", source: "crm"), stage: .billing, signals: Signals())
     let stamp: [UInt8] = [2, 2] + Array("e1".utf8) + [3] + Array("crm".utf8)
-    // Time, id, hash of source and id, hash of the source, hash of the type, whose event it is.
+    // Time, the id's start and no more of it, hash of the source, hash of the type, whose event it is.
     let entry: [UInt8] =
-      [1, 0, 0, 0, 0, 0, 0, 0] + [UInt8](repeating: 0, count: 14) + Array("1e".utf8) + [
-        133, 40, 144, 255, 158, 46, 44, 250,
-      ] + [183, 148, 174, 12] + [0, 0, 0, 0] + [2]
+      [1, 0, 0, 0, 0, 0, 0, 0] + [UInt8](repeating: 0, count: 14) + Array("1e".utf8) + [0]
+      + [183, 148, 174, 12, 25, 238, 162, 245] + [0, 0, 0, 0] + [2]
     let form: [UInt8] = [3, 1] + stamp + [5, 0, 0, 1] + entry + [0, 0, 0, 0, 0, 0, 0]
     #expect(summary.encoded() == form)
     #expect(summary.encoded(under: 0x0102_0304_0506_0708) == [8, 7, 6, 5, 4, 3, 2, 1] + form)
@@ -152,7 +151,7 @@ import Testing
   }
 
   private static func entry(at: UInt8 = 0, tie: UInt8 = 0, flags: UInt8 = 0) -> [UInt8] {
-    [at] + [UInt8](repeating: 0, count: 7) + [tie] + [UInt8](repeating: 0, count: 31) + [flags]
+    [at] + [UInt8](repeating: 0, count: 7) + [tie] + [UInt8](repeating: 0, count: 28) + [flags]
   }
   /// A state's end behind its recent events: nothing more in it.
   private static let none = [UInt8](repeating: 0, count: 7)

@@ -167,5 +167,5 @@ import Testing
 
 extension ClientSummary.Entry {
   /// Which event it is.
-  fileprivate var event: Self { Self(at: at, idStart: idStart, hash: hash, source: source, kind: 0) }
+  fileprivate var event: Self { Self(at: at, idStart: idStart, longID: longID, source: source, kind: 0) }
 }

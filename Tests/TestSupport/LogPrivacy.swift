@@ -2,7 +2,7 @@ import Foundation
 import TestServers
 import Testing
 
-/// What no log line may hold. Checked for every program that a test of the suite has started.
+/// What no log line may hold. Checked for every `serve` that a test of the suite has started.
 extension TestEnvironment {
   /// What stands in the events of `Workload`, and in no field of a log line.
   static let payloadMarkers = ["Grüße", "kanarivogel"]

@@ -18,6 +18,8 @@ final class TestEnvironment: Sendable {
   let admin: AMQPAdmin
   let publisher: AMQPPublisher
   private let children = Mutex<[ChildProcess]>([])
+  /// Those that write logs.
+  private let logging = Mutex<[ChildProcess]>([])
 
   private init(servers: TestServers, vhost: String, databaseURL: String, logins: TestLogins) throws {
     self.servers = servers
@@ -69,7 +71,8 @@ final class TestEnvironment: Sendable {
       child.send(SIGKILL)
       _ = await child.ended(within: .seconds(10))
     }
-    for child in children.withLock(\.self) { checkPrivacy(child) }
+    // A command's error may repeat what its user has typed.
+    for child in logging.withLock(\.self) { checkPrivacy(child) }
     await publisher.close(deadline: .seconds(2))
     await admin.close(deadline: .seconds(2))
     await database.close()
@@ -99,6 +102,7 @@ final class TestEnvironment: Sendable {
       Repository.binary, arguments, environment: all.filter { !$0.value.isEmpty }, directory: Repository.root,
       input: input)
     children.withLock { $0.append(child) }
+    if arguments.first == "serve" { logging.withLock { $0.append(child) } }
     return child
   }
 

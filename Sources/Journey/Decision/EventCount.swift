@@ -54,8 +54,8 @@ struct EventCount {
 private struct Tally {
   private(set) var total = 0
   private var kinds: [(kind: UInt32, keys: Int, count: Int)] = []
-  private var sources: [(kind: UInt32, source: UInt32, count: Int)] = []
-  private var keys: [(kind: UInt32, source: UInt32, key: UInt64)] = []
+  private var sources: [(kind: UInt32, source: UInt64, count: Int)] = []
+  private var keys: [(kind: UInt32, source: UInt64, key: UInt64)] = []
 
   mutating func add(_ entry: ClientSummary.Entry) {
     let (kind, source, key) = (entry.kind, entry.source, entry.naturalKey)

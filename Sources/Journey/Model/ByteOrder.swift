@@ -57,7 +57,9 @@ extension UUID {
 
 extension String {
   /// A hash of the bytes that is the same in every process and version, for what is stored. FNV-1a, 64 bits.
-  var stableHash: UInt64 { stableHash(after: 0xcbf2_9ce4_8422_2325) }
+  var stableHash: UInt64 {
+    withBytes { $0.reduce(0xcbf2_9ce4_8422_2325) { hash, byte in (hash ^ UInt64(byte)) &* 0x100_0000_01b3 } }
+  }
 
   /// The first 16 bytes as a number, which is larger for a text that comes later in the order of bytes.
   var start: UInt128 {
@@ -68,10 +70,5 @@ extension String {
       }
       return UInt128(bigEndian: start)
     }
-  }
-
-  /// The hash of this text behind another one, of which the hash is given.
-  func stableHash(after start: UInt64) -> UInt64 {
-    withBytes { $0.reduce(start) { hash, byte in (hash ^ UInt64(byte)) &* 0x100_0000_01b3 } }
   }
 }

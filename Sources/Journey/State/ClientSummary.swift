@@ -3,16 +3,16 @@
 /// `insert` is commutative, associative and idempotent: the order, batching and repetition of events do not change the
 /// summary. It can be stored, merged and rebuilt from the events.
 public struct ClientSummary: Hashable, Sendable {
-  /// One of the newest events, as the counts of risks need it. It holds no text, because every evaluation of the client
-  /// reads and writes dozens of these.
+  /// One of the newest events, as the counts of risks need it. It holds as little text as possible, because every
+  /// evaluation of the client reads and writes dozens of these.
   public struct Entry: Hashable, Comparable, Sendable {
     public let at: Timestamp
-    /// The first 16 bytes of the event's id, which order events of one time.
+    /// The first 16 bytes of the event's id.
     let idStart: UInt128
-    /// A hash of source and id: which event it is.
-    let hash: UInt64
+    /// The event's id, if it is longer than that.
+    let longID: String
     /// A hash of the source.
-    let source: UInt32
+    let source: UInt64
     /// See `Signals.kind`.
     public let kind: UInt32
     public var isNegative = false
@@ -22,26 +22,26 @@ public struct ClientSummary: Hashable, Sendable {
     public var naturalKey: UInt64 = 0
 
     public init(_ stamp: EventStamp, kind: UInt32) {
-      let source = stamp.source.stableHash
       self.init(
-        at: stamp.at, idStart: stamp.id.start, hash: stamp.id.stableHash(after: source),
-        source: UInt32(truncatingIfNeeded: source), kind: kind)
+        at: stamp.at, idStart: stamp.id.start, longID: stamp.id.utf8.count > 16 ? stamp.id : "",
+        source: stamp.source.stableHash, kind: kind)
     }
 
-    init(at: Timestamp, idStart: UInt128, hash: UInt64, source: UInt32, kind: UInt32) {
+    init(at: Timestamp, idStart: UInt128, longID: String, source: UInt64, kind: UInt32) {
       self.at = at
       self.idStart = idStart
-      self.hash = hash
+      self.longID = longID
       self.source = source
       self.kind = kind
     }
 
     public static func < (a: Entry, b: Entry) -> Bool {
       if a.at != b.at { return a.at < b.at }
-      return a.idStart == b.idStart ? a.hash < b.hash : a.idStart < b.idStart
+      if a.idStart != b.idStart { return a.idStart < b.idStart }
+      return a.longID.hasSameBytes(as: b.longID) ? a.source < b.source : a.longID.precedesByBytes(b.longID)
     }
 
-    func isSameEvent(as other: Entry) -> Bool { at == other.at && idStart == other.idStart && hash == other.hash }
+    func isSameEvent(as other: Entry) -> Bool { !(self < other) && !(other < self) }
   }
   public struct Usage: Hashable, Sendable {
     public var stamp: EventStamp

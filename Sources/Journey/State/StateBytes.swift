@@ -118,6 +118,7 @@ struct StateReader {
 
   mutating func string() -> String {
     let count = unsigned()
+    if count == 0 { return "" }
     guard count <= UInt64(bytes.count - position) else {
       isDamaged = true
       return ""

@@ -106,7 +106,7 @@ extension StateWriter {
   fileprivate mutating func entry(_ entry: ClientSummary.Entry) {
     fixed(UInt64(bitPattern: entry.at.microseconds))
     fixed(entry.idStart)
-    fixed(entry.hash)
+    string(entry.longID)
     fixed(entry.source)
     fixed(entry.kind)
     byte((entry.isNegative ? 1 : 0) | (entry.isOwn ? 2 : 0))
@@ -123,9 +123,9 @@ extension StateReader {
   fileprivate mutating func entry() -> ClientSummary.Entry {
     let at = Timestamp(microseconds: Int64(bitPattern: fixed()))
     let idStart: UInt128 = fixed()
-    let hash: UInt64 = fixed()
-    let source: UInt32 = fixed()
-    var entry = ClientSummary.Entry(at: at, idStart: idStart, hash: hash, source: source, kind: fixed())
+    let longID = string()
+    let source: UInt64 = fixed()
+    var entry = ClientSummary.Entry(at: at, idStart: idStart, longID: longID, source: source, kind: fixed())
     let flags = byte()
     if flags > 3 { isDamaged = true }
     entry.isNegative = flags & 1 != 0

@@ -117,7 +117,7 @@ extension IngestConsumer {
     }
   }
 
-  private func deadLettersEnded(_ count: Int) {
+  func deadLettersEnded(_ count: Int) {
     let ended = shared.state.withLock { state in
       state.deadLettersUnderWay -= count
       return state.deadLettersUnderWay == 0 ? state.copiesEnded : nil

@@ -187,9 +187,14 @@ public final class IngestConsumer: EventSource {
     guard let parked, !records.isEmpty else { return deadLetter(rejected, attempt: 0) }
     let dead = rejected.filter { $0.tier == nil }
     if !dead.isEmpty { deadLetter(dead, attempt: 0) }
+    let retried = rejected.filter { $0.tier != nil }
     Task { [records] in
       await parked.record(records)
-      deadLetter(rejected.filter { $0.tier != nil }, attempt: 0)
+      // The broker redelivers messages of a connection that was lost meanwhile.
+      let lost = lostGeneration
+      let open = retried.filter { $0.delivery.tag.generation > lost }
+      deadLettersEnded(retried.count - open.count)
+      if !open.isEmpty { deadLetter(open, attempt: 0) }
     }
   }
 

@@ -8,8 +8,8 @@ struct Instances: Command {
   static let configuration = CommandConfiguration(
     commandName: "instances", abstract: "List the instances of journey serve, and whether they consume.",
     discussion:
-      "An instance whose lease of 5 s has run out is listed as silent for a week. One that ended in order is not listed."
-  )
+      "An instance whose lease of 5 s has run out is listed as silent for a week. One that ended in order is not listed.",
+    examples: ["journey instances", "journey instances --json"])
 
   @OptionGroup var common: CommonOptions
   @OptionGroup var output: OutputOptions
@@ -18,12 +18,13 @@ struct Instances: Command {
     let instances = try await common.settings().withDatabase { try await InstanceRepository(worker: $0).list() }
     guard !output.json else { return printJSON(instances.map { $0.json(answer: nil) }) }
     guard !instances.isEmpty else { return Output.line("no instances") }
+    let now = SystemClock().now()
     Output.table(
-      ["id", "state", "in hand", "host", "version", "started", "last seen"],
+      ["id", "state", "in hand", "host", "version", "started", "last seen", "pause"],
       instances.map {
         [
-          $0.instance.line(40), $0.shownState, "\($0.inHand)", $0.host.line(40), $0.version, $0.startedAt.toTheSecond,
-          $0.seenAt.toTheSecond,
+          $0.instance.line(40), $0.shownState, "\($0.inHand)", $0.host.line(40), $0.version,
+          $0.startedAt.local(at: now), $0.seenAt.local(at: now), $0.pause?.inWords(at: now) ?? "",
         ]
       })
   }
@@ -35,6 +36,7 @@ extension ListedInstance {
   func json(answer: String?) -> JSONObject {
     [
       "id": instance, "answer": answer, "state": isLive ? state.rawValue : "silent", "paused": isPaused,
+      "pause": pause?.json,
       "inHand": inHand, "host": host, "version": version, "startedAt": startedAt, "seenAt": seenAt,
     ]
   }

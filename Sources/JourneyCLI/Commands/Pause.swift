@@ -10,8 +10,13 @@ struct Pause: Command {
     discussion: """
       An instance finishes what it has received, and goes on publishing actions. The pause holds until journey resume, also for instances that start \
       later and through restarts. It returns when every live instance has confirmed; one that does not answer obeys when it is back. \
-      Exit status: 0 all have; 1 a live instance has not within 30 s; 65 no such instance; 69 the database is not available.
-      """)
+      Exit status: 0 all have; 1 a live instance has not within 30 s, or one of a version before 0.7 runs, which cannot be paused; 65 no such \
+      instance; 69 the database is not available.
+      """,
+    examples: [
+      "journey pause --reason \"moving the database\"",
+      "journey pause --instance node-2 --reason \"a look\"",
+    ])
 
   @OptionGroup var target: InstanceOptions
   @OptionGroup var reason: ReasonOption
@@ -25,7 +30,8 @@ struct Resume: Command {
   static let configuration = CommandConfiguration(
     commandName: "resume", abstract: "Resume consuming after journey pause.",
     discussion:
-      "The last order that concerns an instance holds: resuming all also resumes those that were paused alone.")
+      "The last order that concerns an instance holds: resuming all also resumes those that were paused alone.",
+    examples: ["journey resume", "journey resume --instance node-2"])
 
   @OptionGroup var target: InstanceOptions
   @Option(help: "The reason, for the record.")
@@ -56,23 +62,28 @@ struct PauseOptions: ParsableArguments {
   private static let timeout = Duration.seconds(30)
 
   func order(pause: Bool, _ target: InstanceOptions, why: String?) async throws {
-    let (order, instances) = try await common.settings().withDatabase { worker in
+    let (order, instances, others) = try await common.settings().withDatabase { worker in
       let repository = InstanceRepository(worker: worker)
       if let name = target.instance { try require(name, try await repository.list()) }
       let order = try await repository.give(pause: pause, to: target.instance, actor: actor.name, why: why)
-      return (order, try await confirmed(order, repository))
+      let instances = try await confirmed(order, repository)
+      // One that was named has a lease.
+      let others = pause && target.instance == nil ? try await withoutLease(repository) : 0
+      return (order, instances, others)
     }
     let live = instances.filter(\.isLive), late = live.filter { $0.obeyed < order.id }
     if output.json {
       printJSON(
         [
-          "order": Int(order.id), "action": pause ? "pause" : "resume",
+          "order": Int(order.id), "action": pause ? "pause" : "resume", "withoutLease": others,
           "instances": instances.map {
             $0.json(answer: !$0.isLive ? "silent" : $0.obeyed < order.id ? "late" : "confirmed")
           },
         ] as JSONObject)
     } else {
-      if instances.isEmpty { Output.line("no instance runs; those that start will \(pause ? "be paused" : "consume")") }
+      if instances.isEmpty, others == 0 {
+        Output.line("no instance runs; those that start will \(pause ? "be paused" : "consume")")
+      }
       for instance in instances {
         Output.line("\(instance.instance.plain()): " + answer(instance, order))
       }
@@ -82,10 +93,31 @@ struct PauseOptions: ParsableArguments {
         .failed, "not confirmed within 30 s: \(late.map { $0.instance.plain() }.joined(separator: ", "))",
         advice: "it obeys as soon as the broker lets it; journey instances shows how it stands")
     }
+    guard others == 0 else {
+      // A frozen process is alive, too, while its lease has run out.
+      let orSilent = live.count < instances.count ? ", unless it is one that does not answer" : ""
+      throw Failure(
+        .failed,
+        "\(others.of("instance")) of an earlier version cannot be paused: stop \(others == 1 ? "it" : "them")\(orSilent)",
+        advice: "a journey recompute that runs counts as one, too")
+    }
+  }
+
+  /// How many processes are alive without a lease: instances of versions before 0.7. One that starts, or whose lease
+  /// is renewed late, is given a few seconds.
+  private func withoutLease(_ repository: InstanceRepository) async throws -> Int {
+    let end = ContinuousClock.now + .seconds(6)
+    while true {
+      let others = try await repository.alive() - repository.list().count { $0.isLive }
+      if others <= 0 || .now >= end { return max(0, others) }
+      try await Task.sleep(for: .milliseconds(200))
+    }
   }
 
   private func answer(_ instance: ListedInstance, _ order: PauseOrder) -> String {
-    guard instance.isLive else { return "no answer since \(instance.seenAt.toTheSecond); it obeys when it is back" }
+    guard instance.isLive else {
+      return "no answer since \(instance.seenAt.local(at: SystemClock().now())); it obeys when it is back"
+    }
     guard instance.obeyed >= order.id else { return "runs, and has not confirmed" }
     guard order.isPause else { return instance.state == .consuming ? "consumes" : "may consume (\(instance.state))" }
     return instance.inHand == 0 ? "paused" : "paused, \(instance.inHand.of("message")) in hand"

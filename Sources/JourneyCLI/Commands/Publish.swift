@@ -101,7 +101,7 @@ struct Publish: Command {
         switch outcome {
         case .confirmed: confirmed += 1
         case .returned:
-          failures.append("no queue is bound to \(settings.messagingNames.events); run: journey topology apply")
+          failures.append("no queue is bound to \(settings.messagingNames.events); run: \(Advice.topology)")
         case .nacked: failures.append("the broker refused it; a queue may be full")
         case .failed(let error), .unknown(let error): failures.append("\(error)")
         }

@@ -49,6 +49,14 @@ struct PublishWait {
   private static let header = "x-publish-id"
   /// Clocks of this machine and the adapter's differ.
   private static let skew = TimeSpan.seconds(300)
+  /// What is stored so much later than its id was made is found by the last look alone.
+  private static let overlap = TimeSpan.seconds(10)
+
+  /// The newest that was looked at: later looks go back no further.
+  private struct Seen {
+    var deadLetter: UUID?
+    var rawBatch: UUID?
+  }
 
   private let run: String
   private let sent: [Sent]
@@ -107,7 +115,7 @@ struct PublishWait {
     return Set(try await TraceReader(worker: worker, orgID: nil).events(keys: sent.flatMap(\.keys)).keys)
   }
 
-  /// - Returns: one outcome for each message, in order.
+  /// - Returns: one outcome for each message, in order; `unknown` also where the database has gone meanwhile.
   func run(_ worker: PostgresWorker, storedBefore before: Set<Key>) async throws -> [PublishedMessage] {
     var outcomes: [PublishedMessage?] = []
     var seen = before
@@ -121,9 +129,17 @@ struct PublishWait {
     }
     let end = ContinuousClock.now + .seconds(seconds)
     var pause = Duration.milliseconds(50)
+    var lookedAt = Seen()
+    var failure: String?
     while true {
       let isLast = ContinuousClock.now >= end
-      try await look(worker, &outcomes, isLast: isLast)
+      do {
+        failure = nil
+        try await look(worker, &outcomes, &lookedAt, isLast: isLast)
+      } catch  where !(error is CancellationError) {
+        // The database may come back in time.
+        failure = (error as? PostgresError).map { Failure($0).message } ?? "\(error)"
+      }
       let open = outcomes.count { $0 == nil }
       Output.progress("\(sent.count - open) of \(sent.count) known")
       if open == 0 || isLast { break }
@@ -133,21 +149,25 @@ struct PublishWait {
     Output.endProgress()
     guard outcomes.contains(where: { $0 == nil }) else { return outcomes.compactMap(\.self) }
     let queues = await settings.waitingMessages()
+    let why = failure.map { "\($0); \(queues.text)" } ?? queues.text
     return zip(sent, outcomes).map { message, outcome in
       outcome
         ?? PublishedMessage(
-          name: message.name, became: .unknown, text: "not known after \(seconds) s; \(queues.text)")
+          name: message.name, became: .unknown, text: "not known after \(seconds) s; \(why)")
     }
   }
 
   /// Looks for those whose outcome is not known.
-  private func look(_ worker: PostgresWorker, _ outcomes: inout [PublishedMessage?], isLast: Bool) async throws {
+  private func look(
+    _ worker: PostgresWorker, _ outcomes: inout [PublishedMessage?], _ lookedAt: inout Seen, isLast: Bool
+  ) async throws {
     let open = outcomes.indices.filter { outcomes[$0] == nil }
     guard !open.isEmpty else { return }
     let reader = TraceReader(worker: worker, orgID: nil)
     let stored = try await reader.events(keys: open.flatMap { sent[$0].keys })
-    let found = try await deadLetters(worker)
-    let kept = open.contains { sent[$0].ignored != nil } && keepsIgnored ? try await keptMarks(worker) : []
+    if isLast { lookedAt = Seen() }
+    let found = try await deadLetters(worker, &lookedAt)
+    let kept = open.contains { sent[$0].ignored != nil } && keepsIgnored ? try await keptMarks(worker, &lookedAt) : []
     let parked = try await ParkedRepository(worker: worker).find(
       [], parkedAs: open.flatMap { sent[$0].parkedAs }, orgID: nil)
     for index in open {
@@ -175,19 +195,27 @@ struct PublishWait {
   private func isNew(_ time: Timestamp) -> Bool { time > start - Self.skew }
   private var keepsIgnored: Bool { settings.rawBodies.isOn && settings.rawBodies.keepsIgnored }
 
-  private func deadLetters(_ worker: PostgresWorker) async throws -> [String: ArchivedDeadLetter] {
+  private func deadLetters(
+    _ worker: PostgresWorker, _ lookedAt: inout Seen
+  ) async throws -> [String: ArchivedDeadLetter] {
     let repository = DeadLetterRepository(worker: worker, actor: "")
     var filter = DeadLetterFilter()
     filter.since = start - Self.skew
     var found: [String: ArchivedDeadLetter] = [:]
+    let oldest = lookedAt.deadLetter?.timestamp.map { $0 - Self.overlap }, limit = oldest == nil ? 500 : 50
     var last: UUID?
+    var newest: UUID?
     repeat {
-      let page = try await repository.list(filter, before: last, limit: 500, withBodies: false)
+      let page = try await repository.list(filter, before: last, limit: limit, withBodies: false)
+      newest = newest ?? page.first?.id
       for deadLetter in page {
         if let mark = mark(in: deadLetter.deadLetter.message.headers) { found[mark] = deadLetter }
       }
-      last = page.count < 500 ? nil : page.last?.id
+      last = page.count < limit ? nil : page.last?.id
+      // The order is that of the ids, which begin with their times.
+      if let oldest, let time = last?.timestamp, time < oldest { last = nil }
     } while last != nil
+    lookedAt.deadLetter = newest ?? lookedAt.deadLetter
     return found
   }
 
@@ -198,12 +226,15 @@ struct PublishWait {
   }
 
   /// The marks of the messages of which no event was made.
-  private func keptMarks(_ worker: PostgresWorker) async throws -> Set<String> {
-    let search = RawSearch(worker: worker, for: Array(run.utf8), since: start - Self.skew, orgID: nil)
+  private func keptMarks(_ worker: PostgresWorker, _ lookedAt: inout Seen) async throws -> Set<String> {
+    let since = lookedAt.rawBatch?.timestamp.map { $0 - Self.overlap } ?? start - Self.skew
+    let search = RawSearch(worker: worker, for: Array(run.utf8), since: since, orgID: nil)
     var marks: Set<String> = []
     var last: UUID?
+    var newest: UUID?
     repeat {
       let page = try await search.page(after: last)
+      newest = newest ?? page.first
       for match in page.matches {
         if let mark = RawMessage(match.record)?.delivery.properties.headers[Self.header]?.stringValue {
           marks.insert(mark)
@@ -211,6 +242,7 @@ struct PublishWait {
       }
       last = page.last
     } while last != nil
+    lookedAt.rawBatch = newest ?? lookedAt.rawBatch
     return marks
   }
 

@@ -2,6 +2,7 @@ import AMQPClient
 import ArgumentParser
 import FoundationEssentials
 import Glibc
+import Journey
 import JourneyAMQP
 import JourneyConfiguration
 import JourneyPostgres
@@ -42,7 +43,11 @@ struct RolesCommand: AsyncParsableCommand {
       discussion: """
         credentials/amqp-url, database-url and jwt-secret are for journey serve; owner/amqp-url and database-url are for journey migrate and \
         journey topology apply. Only root can read them. To change a password, delete its file, and run all commands of journey roles again.
-        """)
+        """,
+      examples: [
+        "journey roles credentials",
+        "journey roles credentials --database-host db.example.com:5432 --broker-host mq.example.com:5672",
+      ])
 
     @OptionGroup var directory: Directory
     @Option(help: "Host and port of the database.")
@@ -57,6 +62,7 @@ struct RolesCommand: AsyncParsableCommand {
     var owner = "journey_owner"
     @Option(help: "The name of the service's login.")
     var service = "journey_service"
+    @OptionGroup var output: OutputOptions
 
     func execute() async throws {
       for (option, name) in [("--owner", owner), ("--service", service), ("--database", database)] {
@@ -65,12 +71,15 @@ struct RolesCommand: AsyncParsableCommand {
         }
       }
       let host = vhost == "/" ? "" : Self.encoded(vhost)
+      var files: [JSONObject] = []
       for (folder, login) in [("credentials", service), ("owner", owner)] {
         try makeFolder(folder)
-        try write("\(folder)/amqp-url", "amqp://\(login):\(Self.secret())@\(brokerHost)/\(host)")
-        try write("\(folder)/database-url", "postgresql://\(login):\(Self.secret())@\(databaseHost)/\(database)")
+        files.append(try write("\(folder)/amqp-url", "amqp://\(login):\(Self.secret())@\(brokerHost)/\(host)"))
+        files.append(
+          try write("\(folder)/database-url", "postgresql://\(login):\(Self.secret())@\(databaseHost)/\(database)"))
       }
-      try write("credentials/jwt-secret", Self.secret())
+      files.append(try write("credentials/jwt-secret", Self.secret()))
+      if output.json { printJSON(files) }
     }
 
     private func makeFolder(_ name: String) throws {
@@ -82,21 +91,29 @@ struct RolesCommand: AsyncParsableCommand {
       }
     }
 
-    private func write(_ file: String, _ text: String) throws {
+    /// - Returns: which file, and whether it is new.
+    private func write(_ file: String, _ text: String) throws -> JSONObject {
       let path = directory.path(file)
       let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-      if descriptor < 0, errno == EEXIST { return Output.line("exists   \(path)") }
+      if descriptor < 0, errno == EEXIST {
+        if !output.json { Output.line("exists   \(path)") }
+        return ["file": path, "outcome": "exists"]
+      }
       guard descriptor >= 0 else {
         throw Failure(.failed, "\(path) cannot be written: \(String(cString: strerror(errno)))")
       }
       Output.write(text + "\n", to: descriptor)
       close(descriptor)
-      Output.line("written  \(path)")
+      if !output.json { Output.line("written  \(path)") }
+      return ["file": path, "outcome": "written"]
     }
 
-    /// 192 random bits.
+    /// 24 random bytes, as hexadecimal digits.
     private static func secret() -> String {
-      (0..<6).map { _ in String(UInt32.random(in: .min ... .max) | 0x1000_0000, radix: 16) }.joined()
+      (0..<24).map { _ in
+        let byte = UInt8.random(in: .min ... .max)
+        return (byte < 16 ? "0" : "") + String(byte, radix: 16)
+      }.joined()
     }
 
     private static func encoded(_ text: String) -> String {
@@ -116,7 +133,8 @@ struct RolesCommand: AsyncParsableCommand {
       discussion: """
         For psql, as a superuser. It contains no password, only what the server stores of it. Existing roles keep their attributes and get the \
         passwords of the files; superusers keep theirs. It can be run again.
-        """)
+        """,
+      examples: ["journey roles sql | sudo -u postgres psql"])
     @OptionGroup var directory: Directory
 
     func execute() async throws {
@@ -152,7 +170,8 @@ struct RolesCommand: AsyncParsableCommand {
       discussion: """
         For rabbitmqctl import_definitions, which changes nothing else. They contain no password, only a salted hash. The permissions follow \
         the names of the settings (names.…).
-        """)
+        """,
+      examples: ["journey roles broker | sudo rabbitmqctl import_definitions"])
     @OptionGroup var directory: Directory
     @OptionGroup var common: CommonOptions
 

@@ -42,7 +42,7 @@ struct Serve: Command {
     logger.info(
       "starting",
       metadata: .fields([
-        .version: JourneyCommand.configuration.version, .host: JourneyConfiguration.Settings.hostName,
+        .version: Build.version, .commit: Build().commit, .host: JourneyConfiguration.Settings.hostName,
         .config: settings.file ?? "",
         .settings: settings.changed.joined(separator: " "),
       ]))
@@ -52,7 +52,8 @@ struct Serve: Command {
     }
     let descriptors = try DescriptorWatch(settings, logger: logger)
     let liveness = Liveness()
-    LivenessWatch.start(liveness) { LineLogHandler.flush() }
+    LivenessWatch.start(liveness)
+    LineLogHandler.startFlushing()
     let probes = Probes(liveness)
     if !settings.probes.host.isEmpty {
       ProbeServer(host: settings.probes.host, port: settings.probes.port, probes: probes, logger: logger).start()

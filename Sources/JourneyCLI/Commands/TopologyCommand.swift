@@ -116,10 +116,10 @@ struct TopologyCommand: AsyncParsableCommand {
       throw Failure(
         .settings,
         "the broker lacks \(mismatches.map { "\($0.object)" }.joined(separator: ", "))",
-        advice: "run: journey topology apply")
+        advice: "run: \(Advice.topology)")
     }
     let advice = """
-      the arguments of an existing queue cannot be changed: drain and delete it, then run journey topology apply; or configure other names \
+      the arguments of an existing queue cannot be changed: drain and delete it, then run \(Advice.topology); or configure other names \
       (names.…)
       """
     throw Failure(.settings, mismatches.map(\.description).joined(separator: "\n"), advice: advice)
@@ -128,9 +128,7 @@ struct TopologyCommand: AsyncParsableCommand {
 
 /// Fails if the broker's user may not do all that `serve` does.
 func requirePermissions(_ settings: JourneyConfiguration.Settings, _ admin: AMQPAdmin) async throws {
-  let permissions = BrokerPermissions(
-    settings.messagingNames, of: try settings.broker("topology"), archivesDeadLetters: settings.archivesDeadLetters,
-    takesEvents: settings.api.isEnabled)
+  let permissions = try settings.brokerPermissions()
   let problems = try await permissions.problems(admin)
   guard !problems.isEmpty else { return }
   throw Failure(

@@ -14,12 +14,12 @@ struct Trace: Command {
     discussion: """
       An id that is not found may wait in the ingest queue: a queue cannot be looked into, so it says how many messages wait there. Exit status: 0 \
       found; 1 not found; 69 the database is not available.
-
-      Examples:
-        journey trace evt_1Pq9                  an event, by the vendor's id
-        journey trace ada@example.com           the newest events of a client
-        journey trace 0193a6f2-… --org 0193a6f0-… --json
-      """)
+      """,
+    examples: [
+      "journey trace evt_1Pq9                  an event, by the vendor's id",
+      "journey trace ada@example.com           the newest events of a client",
+      "journey trace 0193a6f2-… --org 0193a6f0-… --json",
+    ])
 
   @Argument(
     help:
@@ -79,8 +79,8 @@ struct Trace: Command {
     answers += found.deadLetters.map { TraceAnswer($0) }
     answers += found.passedBy.map { TraceAnswer($0) }
     answers += found.kept.map { TraceAnswer($0) }
-    answers += found.evaluations.map { TraceAnswer($0, at: now) }
-    answers += found.events.map { TraceAnswer($0, parkedBefore: found.parkedBefore[$0.id], at: now) }
+    answers += found.evaluations.map { TraceAnswer($0, queues, at: now) }
+    answers += found.events.map { TraceAnswer($0, parkedBefore: found.parkedBefore[$0.id], queues, at: now) }
     return answers
   }
 
@@ -115,7 +115,7 @@ extension Settings {
   /// How many messages wait in the ingest queue and in retry queues. A broker that is away is no failure.
   func waitingMessages(tiers: Set<String> = []) async -> WaitingMessages {
     let names = messagingNames
-    var queues = WaitingMessages(ingest: names.ingest)
+    var queues = WaitingMessages(ingest: names.ingest, outcomes: names.outcomes)
     do {
       try await withAdmin { admin in
         queues.waiting = try await admin.messageCount(queue: names.ingest)

@@ -12,6 +12,8 @@ struct TraceAnswer {
     /// The current rules make something else of a message that was passed by.
     case unmapped
     case kept, voided, evaluated
+    /// Without an evaluation so far.
+    case stored
     case actionUnpublished = "action_unpublished"
     case actionPublished = "action_published"
     case client
@@ -36,6 +38,8 @@ struct TraceAnswer {
 /// How many messages wait in queues.
 struct WaitingMessages {
   var ingest: String
+  /// The queue of what workers report.
+  var outcomes: String
   /// nil: not known.
   var waiting: Int?
   /// By tier.
@@ -51,7 +55,7 @@ struct WaitingMessages {
 
 extension TraceAnswer {
   /// - Parameter parked: where the event's message waited before.
-  init(_ event: TracedEvent, parkedBefore parked: ParkedMessage?, at now: Timestamp) {
+  init(_ event: TracedEvent, parkedBefore parked: ParkedMessage?, _ queues: WaitingMessages, at now: Timestamp) {
     let source = event.source ?? "the host application"
     self.init(
       place: .evaluated, title: "event \(event.type) \(event.sourceEventID ?? event.id.text) from \(source)", now: "",
@@ -70,24 +74,27 @@ extension TraceAnswer {
       Step(
         at: event.storedAt, step: "stored",
         text: "stored as \(event.id.text) of \(Self.client(event.clientID, event.clientName)): \(stage)"))
-    if let evaluation = event.evaluation { add(evaluation, of: event, at: now) }
+    if let evaluation = event.evaluation { add(evaluation, of: event, queues, at: now) }
     if let voided = event.voidedAt {
       place = .voided
       steps.append(Step(at: voided, step: "voided", text: "voided"))
       self.now = "voided: it counts no more (journey events restore --event \(event.id.text))"
     } else if event.evaluation == nil {
+      place = .stored
       self.now = "stored; no evaluation of the client within an hour is known"
     }
   }
 
-  init(_ evaluation: TracedEvaluation, at now: Timestamp) {
+  init(_ evaluation: TracedEvaluation, _ queues: WaitingMessages, at now: Timestamp) {
     self.init(
       place: .evaluated, title: "evaluation \(evaluation.id.text), without an event", now: "",
       members: [("orgId", evaluation.orgID), ("clientId", evaluation.clientID)])
-    add(evaluation, of: nil, at: now)
+    add(evaluation, of: nil, queues, at: now)
   }
 
-  private mutating func add(_ evaluation: TracedEvaluation, of event: TracedEvent?, at now: Timestamp) {
+  private mutating func add(
+    _ evaluation: TracedEvaluation, of event: TracedEvent?, _ queues: WaitingMessages, at now: Timestamp
+  ) {
     let isOther = event != nil && evaluation.eventID != event?.id
     let outcome = [
       evaluation.stage.map { "stage \($0)" }, "risk level \(evaluation.riskLevel)",
@@ -116,10 +123,10 @@ extension TraceAnswer {
       ("actionId", evaluation.id), ("action", action.action), ("channel", action.channel),
       ("priority", action.priority), ("expiresAt", action.expiresAt),
     ]
-    add(action, at: now)
+    add(action, queues, at: now)
   }
 
-  private mutating func add(_ action: TracedAction, at now: Timestamp) {
+  private mutating func add(_ action: TracedAction, _ queues: WaitingMessages, at now: Timestamp) {
     place = .actionUnpublished
     let expired = action.expiresAt.map { $0 < now } ?? false
     let tried = action.attempts > 0 ? " after \(action.attempts.of("attempt"))" : ""
@@ -128,7 +135,8 @@ extension TraceAnswer {
       place = .actionPublished
       steps.append(Step(at: time, step: "published", text: "action published, confirmed by the broker"))
       members.append(("publishedAt", time))
-      self.now = "the action is published; no outcome is recorded"
+      self.now =
+        "the action is published; what its worker reports goes to \(queues.outcomes), which the adapter does not read"
     case .underWay: self.now = "the action is not confirmed yet: an instance is publishing it"
     case .abandoned:
       self.now = "the action is not published yet: its instance has ended, the next that runs publishes it"

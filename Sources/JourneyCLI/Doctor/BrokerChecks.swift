@@ -13,26 +13,57 @@ extension DiagnosticReport {
     }
     guard isReachable else { return nil }
     add(KnownFaults.ofBroker(version, settings.messagingNames, virtualHost: settings.virtualHost), "broker version")
-    await queues(settings)
+    var look: QueueLook?
+    var refusal: AMQPError?
+    do {
+      look = try await settings.withAdmin { try await QueueLook.take($0, settings.messagingNames) }
+    } catch let error as AMQPError where error.code == .accessRefused {
+      refusal = error
+    } catch {
+      // A broker that has gone meanwhile fails the checks that follow.
+    }
+    await queues(settings, areSeen: refusal == nil)
     await permissions(settings)
-    return try? await settings.withAdmin { try await QueueLook.take($0, settings.messagingNames) }
+    if let refusal { hiddenQueues(settings, refusal, version) }
+    return look
+  }
+
+  /// RabbitMQ 4.2.6 and 4.3.0 show queues only to users who may configure them; later versions want any permission.
+  private mutating func hiddenQueues(
+    _ settings: JourneyConfiguration.Settings, _ refusal: AMQPError, _ version: String
+  ) {
+    let permissions = (try? settings.brokerPermissions())?.advice
+    let wantsConfigure = ["RabbitMQ 4.2.6", "RabbitMQ 4.3.0"].contains(version)
+    add(
+      "backlog", .failure, .brokerPermissions, "the depth of the queues cannot be seen: \(refusal.message)",
+      wantsConfigure
+        ? "upgrade RabbitMQ: 4.2.6 and 4.3.0 show it only to users who may configure the queues, later versions do not"
+        : permissions.map { "as the broker's administrator run: \($0)" })
   }
 
   mutating func add(_ faults: [KnownFaults.Fault], _ subject: String) {
     for fault in faults { add(subject, fault.verdict, fault.code, fault.text, fault.advice) }
   }
 
-  private mutating func queues(_ settings: JourneyConfiguration.Settings) async {
+  /// - Parameter areSeen: whether the broker shows this user which queues exist.
+  private mutating func queues(_ settings: JourneyConfiguration.Settings, areSeen: Bool) async {
     var mismatches: [TopologyMismatch] = []
-    let isRead = await check("queues", .queuesDiffer, advice: "run: journey topology verify") {
+    let isRead = await check("queues", .queuesDiffer, advice: "run: \(Advice.verifyTopology)") {
       mismatches = try await settings.withAdmin { try await $0.verify(settings.messagingNames.topology) }
       return "as required"
     }
     guard isRead, !mismatches.isEmpty else { return }
     removeLast()
-    let isMissing = mismatches.allSatisfy { $0.difference == .missing }
+    let found = mismatches.filter { $0.difference != .notCompared }
+    guard !found.isEmpty else {
+      let text =
+        areSeen
+        ? "all exist; their arguments are not compared for this user" : "not compared: this user does not see them"
+      return add("queues", .ok, .ok, "\(text) (as the owner: \(Advice.verifyTopology))")
+    }
+    let isMissing = found.allSatisfy { $0.difference == .missing }
     await check("queues", isMissing ? .queuesMissing : .queuesDiffer, advice: "") {
-      try TopologyCommand.refuse(mismatches)
+      try TopologyCommand.refuse(found)
       return ""
     }
   }
@@ -57,5 +88,10 @@ extension DiagnosticReport {
 }
 
 extension JourneyConfiguration.Settings {
+  func brokerPermissions() throws -> BrokerPermissions {
+    BrokerPermissions(
+      messagingNames, of: try broker("topology"), archivesDeadLetters: archivesDeadLetters, takesEvents: api.isEnabled)
+  }
+
   var virtualHost: String { (try? broker("doctor"))?.virtualHost ?? "/" }
 }

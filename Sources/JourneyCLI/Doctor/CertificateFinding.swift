@@ -56,7 +56,7 @@ extension JourneyConfiguration.Settings {
           "renew it, then on the broker: rabbitmqctl eval 'ssl:clear_pem_cache().'")
       }
       if let file = tls.certificateFile {
-        add("broker certificate", file, CertificateReader.end(ofFile: file), "renew it, then restart journey serve")
+        add("broker certificate", file, CertificateReader.end(ofFile: file), "renew it, then \(Advice.restart)")
       }
     }
     if let database = try? database(role: nil), database.usesTLS {
@@ -67,7 +67,7 @@ extension JourneyConfiguration.Settings {
           "renew it, then as the database's administrator: SELECT pg_reload_conf()")
       }
       if let file = database.certificateFile {
-        add("database certificate", file, CertificateReader.end(ofFile: file), "renew it, then restart journey serve")
+        add("database certificate", file, CertificateReader.end(ofFile: file), "renew it, then \(Advice.restart)")
       }
     }
     if api.isEnabled, let address = api.keyAddress.flatMap(URL.init(string:)), address.scheme == "https",

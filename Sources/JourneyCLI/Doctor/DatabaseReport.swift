@@ -29,7 +29,7 @@ extension DiagnosticReport {
     guard await schema(settings, checks, login: server.login) else { return nil }
     let inspection = await roles(settings, checks, login: server.login)
     await access(settings)
-    await check("commits", .commitsFail, advice: "fix what is named, or run: journey migrate", checks.commits)
+    await check("commits", .commitsFail, advice: "fix what is named, or run: \(Advice.migrate)", checks.commits)
     return inspection
   }
 
@@ -56,7 +56,8 @@ extension DiagnosticReport {
     } catch {
       let failure = error as? Failure
       add(
-        "schema", .failure, .schemaOutdated, failure?.message ?? "\(error)", failure?.advice ?? "run: journey migrate")
+        "schema", .failure, .schemaOutdated, failure?.message ?? "\(error)", failure?.advice ?? "run: \(Advice.migrate)"
+      )
     }
     return false
   }
@@ -87,7 +88,7 @@ extension DiagnosticReport {
       add(
         "privileges", .failure, .privilegesMissing,
         "\(found.workingRole) lacks \(found.missingPrivileges.joined(separator: ", "))",
-        "grant them as the owner of the tables, or run: journey migrate")
+        "grant them as the owner of the tables, or run: \(Advice.migrate)")
     }
     for setting in found.unsafeSettings {
       let name = setting.prefix { $0 != " " }
@@ -138,7 +139,7 @@ extension DiagnosticReport {
     var warnings: [String] = []
     await check(
       "access", .privilegesExcess,
-      advice: "run journey migrate as the owner of the tables; an administrator revokes what the owner may not"
+      advice: "as the owner of the tables run: \(Advice.migrate); an administrator revokes what the owner may not"
     ) {
       let found = try await settings.withDatabase {
         try await AccessCheck.run(on: $0)

@@ -47,7 +47,8 @@ extension CommonOptions {
     if let file = try SettingsLoader.file(path: file.config, environment: ProcessInfo.processInfo.environment) {
       return "from \(file), the environment and the command line"
     }
+    let files = InstalledFiles.settings.map { DiagnosticReport.absolute("\($0)/journey.yaml") }
     return
-      "no settings file: there is no config/journey.yaml in \(FileManager.default.currentDirectoryPath); from the environment and the command line"
+      "no settings file: there is neither \(files.joined(separator: " nor ")); from the environment and the command line"
   }
 }

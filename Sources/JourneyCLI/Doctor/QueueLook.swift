@@ -4,11 +4,23 @@ import JourneyAMQP
 /// How the queues stood at one moment.
 struct QueueLook: Sendable {
   var at: ContinuousClock.Instant
-  /// By name; a missing queue is left out.
+  /// By name; a missing or hidden queue is left out.
   var states: [String: QueueState]
+  /// Queues that the broker does not show this user.
+  var hidden: Set<String> = []
 
   static func take(_ admin: AMQPAdmin, _ names: MessagingNames) async throws -> QueueLook {
-    QueueLook(at: .now, states: try await admin.states(of: names.queues.map(\.name)))
+    let queues = names.queues.map(\.name).filter { $0 != names.outcomes }
+    var look = QueueLook(at: .now, states: try await admin.states(of: queues))
+    // The service has no permission on it, for which recent brokers ask.
+    do {
+      let outcomes = try await admin.states(of: [names.outcomes])
+      look.states.merge(outcomes) { $1 }
+    } catch {
+      guard error.code == .accessRefused else { throw error }
+      look.hidden = [names.outcomes]
+    }
+    return look
   }
 }
 

@@ -21,7 +21,7 @@ extension DiagnosticReport {
     } else if found.instances == 0 {
       add(
         "outbox", .warning, .outboxAbandoned, "\(waiting), the oldest for \(age), and no instance runs",
-        "run: journey serve")
+        "run: \(Advice.serve)")
     } else {
       add(
         "outbox", .warning, .outboxLate,
@@ -62,7 +62,7 @@ extension DiagnosticReport {
     } catch {
       add(
         "archive", .failure, .archiveUnreadable, "\(error)",
-        "allow \(settings.databaseRole) to read journey_dead_letters, or run: journey migrate")
+        "allow \(settings.databaseRole) to read journey_dead_letters, or run: \(Advice.migrate)")
     }
   }
 }

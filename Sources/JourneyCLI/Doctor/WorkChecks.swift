@@ -13,29 +13,35 @@ extension DiagnosticReport {
   mutating func work(
     _ settings: JourneyConfiguration.Settings, _ first: QueueLook?, _ database: StoreInspection?
   ) async {
-    var running: [ListedInstance] = []
-    if database != nil {
-      running = (try? await settings.withDatabase { try await InstanceRepository(worker: $0).list() }) ?? []
-    }
-    let paused = running.filter { $0.isLive && $0.isPaused }.map(\.instance)
-    if !paused.isEmpty {
-      add(
-        "instances", .warning, .paused, "an operator has paused \(paused.joined(separator: ", ")): no events are taken",
-        "run: journey resume")
-    }
+    let arePaused = database == nil ? false : await pauses(settings, running: database?.instances ?? 0)
     if let first {
       // Without further looks where the broker has gone meanwhile.
       let looks = [first] + ((try? await settings.furtherLooks(after: first)) ?? [])
-      queues(settings, looks, instances: database?.instances, arePaused: !paused.isEmpty)
+      queues(settings, looks, instances: database?.instances, arePaused: arePaused)
     }
     guard let database else { return }
     outbox(database)
     await archive(settings)
   }
 
+  /// - Parameter running: how many instances run, those of earlier versions too.
+  /// - Returns: whether all that run are paused.
+  private mutating func pauses(_ settings: JourneyConfiguration.Settings, running: Int) async -> Bool {
+    let found = try? await settings.withDatabase { worker -> (listed: [ListedInstance], forAll: PauseOrder?) in
+      let repository = InstanceRepository(worker: worker)
+      return (try await repository.list(), try await repository.orderForAll())
+    }
+    guard let found else { return false }
+    let pauses = PauseFinding(found.listed.filter(\.isLive), running: running, forAll: found.forAll)
+    if let text = pauses.text(at: SystemClock().now()) {
+      add("instances", .warning, .paused, text, "run: journey resume")
+    }
+    return pauses.concernsAll
+  }
+
   /// - Parameters:
   ///   - instances: how many run; nil if that is not known.
-  ///   - arePaused: whether an operator has paused some.
+  ///   - arePaused: whether an operator has paused all that run.
   mutating func queues(
     _ settings: JourneyConfiguration.Settings, _ looks: [QueueLook], instances: Int?, arePaused: Bool = false
   ) {
@@ -46,7 +52,10 @@ extension DiagnosticReport {
       switch queue.contents {
       case .events:
         if case .unread = trend, arePaused {
-          add("backlog", .ok, .ok, "\(state.ready.of("event")) wait in \(queue.name) for the end of the pause")
+          add(
+            "backlog", .ok, .ok,
+            "\(state.ready.of("event")) \(state.ready == 1 ? "waits" : "wait") in \(queue.name) for the end of the pause"
+          )
         } else {
           events(queue.name, state.ready, trend, instances: instances)
         }
@@ -74,11 +83,11 @@ extension DiagnosticReport {
         "backlog", ready > 0 ? .failure : .warning, .eventsUnread,
         nobody + (instances ?? 0 > 0 ? ", although \((instances ?? 0).of("instance")) of journey serve run" : ""),
         instances ?? 0 > 0
-          ? "see the log of journey serve, or GET /ready: it says why it takes none" : "run: journey serve")
+          ? "see the log of journey serve, or GET /ready: it says why it takes none" : "run: \(Advice.serve)")
     case .grows(let rate):
       add(
         "backlog", .warning, .eventsGrow, "\(waiting), \(rate) more each second",
-        "start a further instance; run: journey serve")
+        "start a further instance, on another machine; run: \(Advice.serve)")
     case .still:
       add(
         "backlog", .warning, .eventsStill, "\(waiting), and its consumers take none of them",
@@ -113,16 +122,16 @@ extension DiagnosticReport {
   /// Events that wait for their clients are in order, unless they have waited for long, or are many.
   private mutating func retries(_ tiers: [(name: String, ready: Int, after: Duration)]) {
     guard !tiers.isEmpty else {
-      add("retries", .ok, .ok, "no event waits for a retry")
+      add("retries", .ok, .ok, "no event is parked")
       return
     }
     let text = tiers.map { "\($0.ready) in \($0.name)" }.joined(separator: ", ")
     let last = tiers.map(\.after).max() ?? .zero
-    let until = Timestamp(microseconds: SystemClock().now().microseconds + last.components.seconds * 1_000_000)
+    let now = SystemClock().now(), until = now + .seconds(last.components.seconds)
     let isUnusual = last >= .seconds(600) || tiers.map(\.ready).reduce(0, +) > QueueTrend.growsFrom
     add(
       "retries", isUnusual ? .warning : .ok, isUnusual ? .retriesWait : .ok,
-      "events wait for a retry: \(text); all return by \(until.toTheSecond)",
+      "parked events: \(text); all return by \(until.local(at: now))",
       isUnusual
         ? "create the clients that the log names as unknown; the events return by themselves, and become dead letters after the last tier"
         : nil)
@@ -138,11 +147,12 @@ extension DiagnosticReport {
       add(
         "dead letters", .warning, .deadLettersUnread,
         waiting + (isRead ? ", more than the archive takes" : ", and nobody archives them"),
-        isRead ? "run: journey dlq stats" : "run: journey serve")
+        isRead ? "run: journey dlq stats" : "run: \(Advice.serve)")
     } else {
       add(
         "dead letters", .warning, .deadLettersUnread, "\(waiting), since deadLetters.archive is false",
-        "set deadLetters.archive: true (DEAD_LETTERS_ARCHIVE) and run: journey serve; then journey dlq stats says why")
+        "set deadLetters.archive: true (DEAD_LETTERS_ARCHIVE) and run: \(Advice.restartOrServe); then journey dlq stats says why"
+      )
     }
   }
 }

@@ -44,7 +44,18 @@ final class InstanceKeeper: Sendable {
 
   /// Takes the lease and the order that holds: before anything is consumed.
   func begin() async throws(StoreError) {
-    try await renew()
+    // Its deadlines are short, and a database that is busy is no reason not to start.
+    var attempts = 0
+    while true {
+      do throws(StoreError) {
+        try await renew()
+        break
+      } catch {
+        attempts += 1
+        guard error.kind == .transient, attempts < 10 else { throw error }
+        try? await Task.sleep(for: .seconds(1))
+      }
+    }
     logger.info("instance", metadata: .fields([.instance: lease.instance]))
   }
 
@@ -106,14 +117,15 @@ final class InstanceKeeper: Sendable {
     let order = try await lease.renew(report)
     let isNew = state.withLock { state in
       state.reported = report
-      defer { state.order = order }
-      return state.order?.id != order?.id
+      // Orders are not taken back. Where there is none suddenly, the name is a new one, and the last order holds.
+      guard let order, state.order?.id != order.id else { return false }
+      state.order = order
+      return true
     }
-    guard isNew else { return }
-    let isPause = order?.isPause ?? false
-    source.hold(isPause)
+    guard isNew, let order else { return }
+    source.hold(order.isPause)
     logger.notice(
-      isPause ? "consuming is paused" : "consuming is not paused", metadata: .fields([.order: "\(order?.id ?? 0)"]))
+      order.isPause ? "consuming is paused" : "consuming is not paused", metadata: .fields([.order: "\(order.id)"]))
   }
 }
 

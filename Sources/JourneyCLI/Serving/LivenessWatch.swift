@@ -4,14 +4,12 @@ import Glibc
 
 /// Counts the ticks of `Liveness` on a thread of its own, and has a task turn once a second, which shows that tasks run.
 enum LivenessWatch {
-  /// - Parameter onTick: called after each tick on this thread: the place for a supervisor's watchdog. Must not block.
-  static func start(_ liveness: Liveness, onTick: @escaping @Sendable () -> Void = {}) {
+  static func start(_ liveness: Liveness) {
     // A queue of its own has a thread of its own, however busy all others are.
     DispatchQueue(label: "liveness").async {
       while true {
         usleep(1_000_000)
         liveness.tick()
-        onTick()
       }
     }
     let tasks = liveness.loop("tasks", limit: 20)

@@ -33,7 +33,7 @@ struct StartChecks {
       guard found.missingPrivileges.isEmpty else {
         throw Failure(
           .settings, "\(found.workingRole) lacks \(found.missingPrivileges.joined(separator: ", "))",
-          advice: "grant them, or run: journey migrate")
+          advice: "grant them, or run: \(Advice.migrate)")
       }
       return ""
     }

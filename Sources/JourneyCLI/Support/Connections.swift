@@ -13,7 +13,7 @@ extension Settings {
     guard !amqpURL.isEmpty else {
       throw Failure(
         .settings, "amqp.url is not set",
-        advice: "give AMQP_URL or AMQP_URL_FILE, e.g. amqp://user:password@localhost:5672/")
+        advice: Advice.url("AMQP_URL", example: "amqp://user:password@localhost:5672/"))
     }
     var broker = try AMQPConnectionSettings(uri: amqpURL, connectionName: "journey \(purpose)")
     broker.currentURI = amqpURLFile.map { $0.current(checkOfBroker) }
@@ -39,7 +39,7 @@ extension Settings {
     guard !databaseURL.isEmpty else {
       throw Failure(
         .settings, "database.url is not set",
-        advice: "give DATABASE_URL or DATABASE_URL_FILE, e.g. postgresql://user:password@localhost:5432/journey")
+        advice: Advice.url("DATABASE_URL", example: "postgresql://user:password@localhost:5432/journey"))
     }
     var database = try PostgresSettings(conninfo: databaseURL, applicationName: "journey", role: role)
     database.currentString = databaseURLFile.map { $0.current(Self.checkOfDatabase) }

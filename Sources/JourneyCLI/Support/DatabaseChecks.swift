@@ -20,7 +20,7 @@ struct DatabaseChecks {
     let pending = try await settings.withDatabase(asLogin: true) { try await Migrator($0, files: files).pending() }
     guard pending.isEmpty else {
       let names = pending.map(\.fileName).joined(separator: ", ")
-      throw Failure(.settings, "the schema lacks \(names)", advice: "run: journey migrate")
+      throw Failure(.settings, "the schema lacks \(names)", advice: "run: \(Advice.migrate)")
     }
     return "\(files.count) migrations applied"
   }
@@ -48,7 +48,7 @@ struct DatabaseChecks {
     if let problem {
       throw Failure(
         .settings, "the database would refuse every event: \(problem)",
-        advice: "fix what the message names, or run: journey migrate")
+        advice: "fix what the message names, or run: \(Advice.migrate)")
     }
     return "a commit works"
   }

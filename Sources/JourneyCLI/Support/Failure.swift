@@ -59,13 +59,18 @@ extension Failure {
     case .accessRefused where error.nativeCode == 403:
       self.init(
         .settings,
-        "the broker's user lacks a permission: \(error.operation): \(error.message). It needs configure, write and read on the names of: "
-          + "journey topology show")
+        "the broker's user lacks a permission: \(error.operation): \(error.message)",
+        advice:
+          "journey topology needs the owner's credentials: \(Advice.topology); journey doctor names what else is missing"
+      )
     case .connectFailed, .timeout, .connectionLost:
-      self.init(.unavailable, "the broker is not reachable: \(error.message). Is it running, and is AMQP_URL right?")
+      self.init(
+        .unavailable, "the broker is not reachable: \(error.message)",
+        advice: "start the broker, or correct amqp.url (AMQP_URL)")
     case .authentication, .accessRefused:
       self.init(
-        .settings, "the broker refuses access: \(error.message). Check user, password and virtual host in AMQP_URL.")
+        .settings, "the broker refuses access: \(error.message)",
+        advice: "correct user, password or virtual host in amqp.url (AMQP_URL)")
     case .tls: self.init(.settings, "no trusted connection to the broker: \(error.message)")
     default: self.init(.failed, "\(error)")
     }
@@ -77,11 +82,12 @@ extension Failure {
     case (.permanent, "connect") where error.sqlState == nil:
       self.init(
         .settings,
-        "no connection to the database can be made as the settings are: \(error.message). Check DATABASE_URL and the PG variables."
-      )
+        "no connection to the database can be made as the settings are: \(error.message)",
+        advice: "correct database.url (DATABASE_URL) or the PG variables")
     case (.permanent, "connect"):
       self.init(
-        .settings, "the database refuses access: \(error.message). Check user, password and database in DATABASE_URL.")
+        .settings, "the database refuses access: \(error.message)",
+        advice: "correct user, password or database in database.url (DATABASE_URL)")
     case (.permanent, "set up session"):
       self.init(
         .settings,
@@ -93,7 +99,8 @@ extension Failure {
       self.init(.unavailable, "the database takes no new session now: \(error.message)")
     case _ where error.isOfConnecting:
       self.init(
-        .unavailable, "the database is not reachable: \(error.message). Is it running, and is DATABASE_URL right?")
+        .unavailable, "the database is not reachable: \(error.message)",
+        advice: "start the database, or correct database.url (DATABASE_URL)")
     case _ where error.sqlState == "42P05" || error.sqlState == "26000":
       // Another client has prepared it, or has what was prepared here.
       self.init(

@@ -45,7 +45,7 @@ struct FileReload: Service {
   private func reload(_ secret: SecretFile, _ check: SecretCheck) {
     do {
       try secret.reload(check)
-      logger.notice("secret read again", metadata: ["file": "\(secret.path)"])
+      logger.notice("secret read again: \(secret.path)")
     } catch {
       logger.error("secret not read again, the old one stays in use: \(secret.path): \(error)")
     }
@@ -66,8 +66,11 @@ struct FileReload: Service {
 extension JourneyConfiguration.Settings {
   /// The mapping files with what changes when they are written. They are looked at now and then, since no notice of a
   /// change reaches across network file systems and the swapped links of mounted configuration.
+  ///
+  /// An installed program's own files change with an upgrade, and are for the new program then.
   var mappingFiles: [String: String] {
-    var files = mappingDirectories.flatMap { directory in
+    let directories = mappingDirectories.filter { !$0.hasPrefix("\(InstalledFiles.data ?? "\0")/") }
+    var files = directories.flatMap { directory in
       (try? FileManager.default.contentsOfDirectory(atPath: directory))?.map { "\(directory)/\($0)" } ?? []
     }
     if let tenantsFile { files.append(tenantsFile) }

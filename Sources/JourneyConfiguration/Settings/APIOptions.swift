@@ -33,8 +33,10 @@ public struct APIOptions: Sendable {
       "api.jwtAlgorithm", "HS256", oneOf: ["HS256", "RS256", "ES256"],
       "HS256 needs `jwtSecret`, the others `jwksFile` or `jwksURL`")
     let secret = read.secret("api.jwtSecret", credential: "jwt-secret", "for HS256; at least 32 bytes")
-    secretFile = secret.file
-    secrets = secret.file?.lines ?? [secret.text].filter { !$0.isEmpty }
+    // The package makes this credential whatever the algorithm is.
+    let isIgnored = algorithm != "HS256" && secret.file?.name == "credential jwt-secret"
+    secretFile = isIgnored ? nil : secret.file
+    secrets = isIgnored ? [] : secret.file?.lines ?? [secret.text].filter { !$0.isEmpty }
     keyFile = read.path(
       "api.jwksFile", example: "# keys.json", isNoneIfEmpty: true, "file of public keys for RS256 and ES256")
     keyAddress = read.text(
@@ -89,16 +91,16 @@ extension APIOptions {
   }
 }
 
-/// `probes.…`: the separate address of `/live` and `/ready`.
+/// `probes.…`: the separate address of `/live`, `/ready` and `/startup`.
 public struct ProbeOptions: Sendable {
-  /// Empty: only the API serves them.
+  /// Empty: only the API serves `/live` and `/ready`.
   public let host: String
   public let port: Int
 
   init(_ read: SettingsReader) {
     host = read.text(
       "probes.host", "127.0.0.1",
-      "separate address of `/live` and `/ready`, independent of the API; empty: only the API serves them")
+      "separate address of `/live`, `/ready` and `/startup`; empty: only the API serves `/live` and `/ready`")
     port = read.integer("probes.port", 8081, 0...65_535, "port to listen on; 0: any free one")
   }
 }

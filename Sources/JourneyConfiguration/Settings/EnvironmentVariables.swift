@@ -20,7 +20,8 @@ struct EnvironmentVariables {
     let current: String
   }
 
-  init(_ environment: [String: String]) {
+  /// - Parameter isSet: whether a setting has a value elsewhere, so that the program starts as it is meant to.
+  init(_ environment: [String: String], isSet: (Setting) -> Bool = { _ in false }) {
     values = environment.filter { !Self.isServiceLink($0, $1) }
     var names: [String: Name] = [:]
     for setting in Settings.all {
@@ -34,7 +35,8 @@ struct EnvironmentVariables {
     for variable in values.keys.sorted() where names[variable] == nil {
       if let meant = Self.nearest(variable.uppercased(), names.values) {
         let text = "\(variable) in the environment is no setting"
-        if values[meant] == nil {
+        let isMeantSet = values[meant] != nil || Settings.all.first { $0.environment == meant }.map(isSet) ?? false
+        if !isMeantSet {
           problems.append("\(text); did you mean \(meant)?")
         } else {
           warnings.append("\(text) and is ignored; \(meant), which is set, is one")

@@ -34,6 +34,9 @@ public final class SecretFile: Sendable {
   public static func lines(of text: String) -> [String] { text.split(whereSeparator: \.isNewline).map(String.init) }
 
   private static func read(_ path: String, _ name: String) throws(SettingsError) -> String {
+    guard !path.contains("://") else {
+      throw SettingsError("\(name): expected the path of a file that holds the URL, not the URL itself")
+    }
     guard access(path, R_OK) == 0, let data = FileManager.default.contents(atPath: path) else {
       throw SettingsError("\(name): \(path) cannot be read: \(String(cString: strerror(errno)))")
     }

@@ -14,7 +14,6 @@ public enum SettingsLoader {
     data: String? = InstalledFiles.data
   ) async throws -> Settings {
     let file = try file(path: path, environment: environment, standard: standard)
-    let variables = EnvironmentVariables(environment)
     var providers: [any ConfigProvider] = [
       InMemoryProvider(
         name: "flags",
@@ -26,7 +25,8 @@ public enum SettingsLoader {
             )
           }
         )),
-      EnvironmentVariablesProvider(environmentVariables: variables.values, secretsSpecifier: .all),
+      EnvironmentVariablesProvider(
+        environmentVariables: EnvironmentVariables(environment).values, secretsSpecifier: .all),
     ]
     if let file {
       try check(file)
@@ -37,6 +37,7 @@ public enum SettingsLoader {
     let directory = file.map { String($0.prefix(upTo: $0.lastIndex(of: "/") ?? $0.startIndex)) } ?? ""
     let reader = SettingsReader(
       providers: providers, directory: directory, data: data, credentials: environment["CREDENTIALS_DIRECTORY"])
+    let variables = EnvironmentVariables(environment, isSet: reader.isSet)
     variables.problems.forEach(reader.report)
     variables.warnings.forEach(reader.warn)
     var settings = Settings(reader)

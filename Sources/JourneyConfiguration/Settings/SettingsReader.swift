@@ -24,20 +24,29 @@ final class SettingsReader {
   /// `key=value` of the settings that differ from their defaults, in the order of the documentation.
   var changed: [String] {
     settings.compactMap { setting in
-      let key = ConfigKey(setting.key)
-      let text: String? =
-        switch setting.kind {
-        case .integer: config.number(setting.key) ?? setting.deprecatedKey.flatMap(config.number)
-        case .list, .paths: config.stringArray(forKey: key).map { $0.joined(separator: ",") }
-        case .boolean: config.string(forKey: key) ?? config.bool(forKey: key).map { "\($0)" }
-        case .text, .path: config.string(forKey: key, isSecret: setting.isSecret)
-        case .section: nil
-        }
-      guard let text, text != (setting.defaultText(list: ",") ?? "") else { return nil }
+      guard let text = given(setting), text != (setting.defaultText(list: ",") ?? "") else { return nil }
       // A URL may hold a password.
       let isSecret = setting.isSecret || text.contains("@") || text.contains("://")
       return "\(setting.key)=\(isSecret ? "(set)" : text)"
     }
+  }
+
+  /// The value that a setting is given, as text.
+  private func given(_ setting: Setting) -> String? {
+    let key = ConfigKey(setting.key)
+    return switch setting.kind {
+    case .integer: config.number(setting.key) ?? setting.deprecatedKey.flatMap(config.number)
+    case .list, .paths: config.stringArray(forKey: key).map { $0.joined(separator: ",") }
+    case .boolean: config.string(forKey: key) ?? config.bool(forKey: key).map { "\($0)" }
+    case .text, .path: config.string(forKey: key, isSecret: setting.isSecret)
+    case .section: nil
+    }
+  }
+
+  /// Whether a setting is given, or may be in a file of secrets.
+  func isSet(_ setting: Setting) -> Bool {
+    given(setting) != nil
+      || setting.isSecret && (credentials != nil || config.string(forKey: ConfigKey("\(setting.key)File")) != nil)
   }
 
   init(
@@ -95,7 +104,7 @@ final class SettingsReader {
     let fileKey = "\(key)File"
     record(key, .text, nil, meaning) { $0.isSecret = true }
     record(fileKey, .path, nil, "file that holds `\(key)`, see docs/operations.md#secrets") {
-      $0.example = "# /etc/journey/credentials/\(credential)"
+      $0.example = "# /etc/journey/live/\(credential)"
     }
     for layer in layers {
       let text = layer.string(forKey: ConfigKey(key), isSecret: true, default: "").withoutLineBreaksAtTheEnd

@@ -26,8 +26,10 @@ public final class InstanceLease: Sendable {
 
   private struct Held {
     var instance: String
-    /// The serial of the connection that holds the lock of the name.
+    /// The serial of the connection.
     var session: UInt64
+    /// Whether this connection holds the lock of the name.
+    var isLocked = true
   }
 
   private let worker: PostgresWorker
@@ -97,12 +99,13 @@ public final class InstanceLease: Sendable {
 
   private func hold(on connection: PostgresConnection) throws(PostgresError) -> String {
     let before = held.withLock(\.self)
-    if let before, before.session == connection.serial { return before.instance }
-    try connection.execute("LISTEN journey_pauses")
-    if let before {
-      // The old session may still hold the lock for this process: the row says whether the name is lost.
-      _ = try lock(before.instance, on: connection)
-      held.withLock { $0 = Held(instance: before.instance, session: connection.serial) }
+    if before?.session != connection.serial { try connection.execute("LISTEN journey_pauses") }
+    if var before {
+      if before.session != connection.serial { (before.session, before.isLocked) = (connection.serial, false) }
+      // The old session may still hold the lock for this process, so each renewal tries again. The row says whether the
+      // name is lost.
+      if !before.isLocked { before.isLocked = try lock(before.instance, on: connection) }
+      held.withLock { [before] in $0 = before }
       return before.instance
     }
     var number = 1

@@ -44,9 +44,13 @@ enum InstanceStatements {
     name: "list_leases",
     """
     SELECT l.instance, l.host, l.version, l.started_at, l.seen_at, l.state, l.in_hand, l.obeyed,
-      l.seen_at > now() - interval '5 seconds',
-      (SELECT p.action = 'pause' FROM journey_pauses p WHERE p.instance IS NULL OR p.instance = l.instance
-        ORDER BY p.id DESC LIMIT 1)
-    FROM journey_leases l ORDER BY l.instance
+      l.seen_at > now() - interval '5 seconds', p.id, p.action = 'pause', p.instance, p.at, p.actor, p.why
+    FROM journey_leases l LEFT JOIN LATERAL (
+      SELECT o.id, o.action, o.instance, o.at, o.actor, o.why FROM journey_pauses o
+      WHERE o.instance IS NULL OR o.instance = l.instance ORDER BY o.id DESC LIMIT 1) p ON true
+    ORDER BY l.instance
     """)
+  /// $1: the class of the instances' locks. Counts also those of earlier versions, which have no lease.
+  static let count = PostgresStatement(
+    name: "count_instances", "SELECT count(*) FROM (\(OutboxStatements.liveInstances("$1"))) AS live")
 }

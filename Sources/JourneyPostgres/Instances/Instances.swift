@@ -18,13 +18,14 @@ public struct PauseOrder: Hashable, Sendable {
   public var actor: String
   public var why: String?
 
-  init(_ result: PostgresResult, _ row: Int) throws(PostgresError) {
-    id = try result.int64(row, 0)
-    isPause = try result.bool(row, 1)
-    instance = try result.textIfPresent(row, 2)
-    at = Timestamp(microseconds: try result.timestamp(row, 3))
-    actor = try result.text(row, 4)
-    why = try result.textIfPresent(row, 5)
+  /// - Parameter first: the column of the id, after which the others follow.
+  init(_ result: PostgresResult, _ row: Int, from first: Int = 0) throws(PostgresError) {
+    id = try result.int64(row, first)
+    isPause = try result.bool(row, first + 1)
+    instance = try result.textIfPresent(row, first + 2)
+    at = Timestamp(microseconds: try result.timestamp(row, first + 3))
+    actor = try result.text(row, first + 4)
+    why = try result.textIfPresent(row, first + 5)
   }
 }
 
@@ -41,8 +42,13 @@ public struct ListedInstance: Hashable, Sendable {
   public var obeyed: Int64
   /// Whether its lease has not run out.
   public var isLive: Bool
+  /// The newest order that concerns it; nil: there was none.
+  public var order: PauseOrder?
+
+  /// The order to pause that holds.
+  public var pause: PauseOrder? { order.flatMap { $0.isPause ? $0 : nil } }
   /// Whether consuming is paused, or will be when it runs again.
-  public var isPaused: Bool
+  public var isPaused: Bool { pause != nil }
 }
 
 /// The instances, and the orders that operators give them.
@@ -62,8 +68,30 @@ public struct InstanceRepository: Sendable {
           seenAt: Timestamp(microseconds: try found.timestamp(row, 4)),
           state: InstanceState(rawValue: try found.text(row, 5)) ?? .starting, inHand: Int(try found.int32(row, 6)),
           obeyed: try found.int64(row, 7), isLive: try found.bool(row, 8),
-          isPaused: try found.boolIfPresent(row, 9) ?? false)
+          order: try Self.order(found, row))
       }
+    }
+  }
+
+  /// The order that concerns a listed instance.
+  private static func order(_ found: PostgresResult, _ row: Int) throws(PostgresError) -> PauseOrder? {
+    try found.int64IfPresent(row, 9) == nil ? nil : PauseOrder(found, row, from: 9)
+  }
+
+  /// The newest order for all instances, also those that start later; nil: there was none.
+  public func orderForAll() async throws -> PauseOrder? {
+    try await worker.perform { connection in
+      let found = try connection.execute(InstanceStatements.order, PostgresParameters { $0.text(nil) })
+      return try found.rowCount == 0 ? nil : PauseOrder(found, 0)
+    }
+  }
+
+  /// How many processes are alive, those of earlier versions too, which have no lease and obey no order.
+  public func alive() async throws -> Int {
+    try await worker.perform { connection in
+      let found = try connection.execute(
+        InstanceStatements.count, PostgresParameters { $0.int4(InstanceLock.keyClass) })
+      return Int(try found.int64(0, 0))
     }
   }
 

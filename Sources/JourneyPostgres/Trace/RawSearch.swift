@@ -13,6 +13,8 @@ public struct RawSearch: Sendable {
 
   public struct Page: Sendable {
     public var matches: [Match] = []
+    /// The newest commit that was looked at; nil: there is none.
+    public var first: UUID?
     /// The oldest commit that was looked at; nil: all were.
     public var last: UUID?
   }
@@ -45,6 +47,7 @@ public struct RawSearch: Sendable {
           $0.int4(Self.batches)
         })
       var page = Page()
+      if found.rowCount > 0 { page.first = try found.uuid(0, 0) }
       if found.rowCount == Int(Self.batches) { page.last = try found.uuid(found.rowCount - 1, 0) }
       for row in 0..<found.rowCount where try found.bool(row, 4) {
         let batch = try RawBatchRow(found, row)

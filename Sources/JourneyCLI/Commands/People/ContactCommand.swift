@@ -15,9 +15,10 @@ struct ContactCommand: AsyncParsableCommand {
       discussion: """
         A contact that is known by its id, a source's id or its e-mail address is not added again: its empty fields are filled, and its id \
         is printed. Exit status: 0 if the contact is there now, 65 if it is refused.
-
-        CLIENT=$(journey contact add --org "Acme Ltd" --name "Ada Byron" --email ada@example.com --source-id stripe=cus_1)
-        """)
+        """,
+      examples: [
+        "CLIENT=$(journey contact add --org \"Acme Ltd\" --name \"Ada Byron\" --email ada@example.com --source-id stripe=cus_1)"
+      ])
 
     @Option(help: "The contact's id, a UUID.")
     var id: String?
@@ -72,7 +73,9 @@ struct ContactCommand: AsyncParsableCommand {
   }
 
   struct List: Command {
-    static let configuration = CommandConfiguration(abstract: "List contacts with the ids by which sources know them.")
+    static let configuration = CommandConfiguration(
+      abstract: "List contacts with the ids by which sources know them.",
+      examples: ["journey contact list --org \"Acme Ltd\"", "journey contact list ada --org \"Acme Ltd\" --json"])
 
     @Argument(help: "Only contacts with this id, or this text in name, e-mail or phone.")
     var text: String?

@@ -14,9 +14,11 @@ extension ContactCommand {
         id, one of its sources' ids, or its e-mail address; otherwise it is added. A second import of the same file changes nothing. Rows that \
         cannot be stored are reported with line, field and value, and do not stop the others. \
         Exit status: 0 if all are stored, 65 otherwise.
-
-        journey contact import clients.csv --org "Acme Ltd" --dry-run
-        """)
+        """,
+      examples: [
+        "journey contact import clients.csv --org \"Acme Ltd\" --dry-run",
+        "journey contact import clients.csv --org \"Acme Ltd\"",
+      ])
 
     @Argument(help: ArgumentHelp("The file; - for CSV on standard input.", valueName: "file"), completion: .file())
     var file: String

@@ -40,9 +40,11 @@ struct MemberCommand: AsyncParsableCommand {
       abstract: "Make users members of an organisation, or change their role.",
       discussion: """
         Exit status: 0 if they are members now.
-
-        journey member add --org "Acme Ltd" --user 0b000000-0000-4000-8000-000000000001
-        """)
+        """,
+      examples: [
+        "journey member add --org \"Acme Ltd\" --user 0b000000-0000-4000-8000-000000000001",
+        "journey member add --org \"Acme Ltd\" --user ada@example.com --role admin",
+      ])
 
     @OptionGroup var user: UserOption
     @Option(help: "The role in the host application; the adapter treats all roles alike.")
@@ -76,11 +78,12 @@ struct MemberCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Take a user out of an organisation.",
       discussion:
-        "What the user has open shows nothing more within seconds. Exit status: 0 if removed, 65 if the user was no member."
-    )
+        "What the user has open shows nothing more within seconds. Exit status: 0 if removed, 65 if the user was no member.",
+      examples: ["journey member remove --org \"Acme Ltd\" --user ada@example.com"])
 
     @OptionGroup var user: UserOption
     @OptionGroup var organization: OrganizationOption
+    @OptionGroup var output: OutputOptions
 
     func execute() async throws {
       let (member, wasMember) = try await organization.perform { worker, org in
@@ -91,12 +94,15 @@ struct MemberCommand: AsyncParsableCommand {
       guard wasMember else {
         throw Failure(.refusedInput, "--user \(user.user): is not a member of \(organization.org)")
       }
+      if output.json { return printJSON(["userId": member, "outcome": "removed"] as JSONObject) }
       Output.line("\(member.text) is no member any more")
     }
   }
 
   struct List: Command {
-    static let configuration = CommandConfiguration(abstract: "List an organisation's members.")
+    static let configuration = CommandConfiguration(
+      abstract: "List an organisation's members.",
+      examples: ["journey member list --org \"Acme Ltd\"", "journey member list --org \"Acme Ltd\" --json"])
     @OptionGroup var organization: OrganizationOption
     @OptionGroup var output: OutputOptions
 

@@ -16,9 +16,8 @@ struct OrgCommand: AsyncParsableCommand {
       discussion: """
         An organisation with this name is not added again: its id is printed. Exit status: 0 if the organisation is there now, 65 if the id \
         or the name belongs to another.
-
-        ORG=$(journey org add "Acme Ltd")
-        """)
+        """,
+      examples: ["ORG=$(journey org add \"Acme Ltd\")", "journey org add \"Acme Ltd\" --json"])
 
     @Argument(help: "The name.")
     var name: String
@@ -59,7 +58,9 @@ struct OrgCommand: AsyncParsableCommand {
   }
 
   struct List: Command {
-    static let configuration = CommandConfiguration(abstract: "List the organisations and how many contacts they have.")
+    static let configuration = CommandConfiguration(
+      abstract: "List the organisations and how many contacts they have.",
+      examples: ["journey org list", "journey org list --json"])
     @OptionGroup var common: CommonOptions
     @OptionGroup var output: OutputOptions
 

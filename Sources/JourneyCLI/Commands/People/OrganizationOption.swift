@@ -45,9 +45,9 @@ extension Settings {
       case "42501":
         throw Failure(
           .settings, "the database's login may not do this: \(error.message)",
-          advice: "run it with the login that owns the tables, as for journey migrate, in DATABASE_URL")
+          advice: "run it with the login that owns the tables, as for: \(Advice.migrate)")
       case "42P01":
-        throw Failure(.settings, "the tables are missing: \(error.message)", advice: "run: journey migrate")
+        throw Failure(.settings, "the tables are missing: \(error.message)", advice: "run: \(Advice.migrate)")
       case "23502":
         throw Failure(
           .refusedInput,

@@ -58,6 +58,16 @@ struct LineLogHandler: LogHandler {
     for line in repeats.removeDue(at: .now, all: all) { write(line) }
   }
 
+  /// Flushes once a second, on a thread of its own: standard error may take nothing for a while.
+  static func startFlushing() {
+    DispatchQueue(label: "log").async {
+      while true {
+        Thread.sleep(forTimeInterval: 1)
+        flush()
+      }
+    }
+  }
+
   private static func write(_ line: LogLine) {
     let bytes = line.bytes(at: SystemClock().now())
     output.withLock { _ in Output.write(bytes, to: 2) }
