@@ -37,7 +37,7 @@ public enum SettingsLoader {
     let directory = file.map { String($0.prefix(upTo: $0.lastIndex(of: "/") ?? $0.startIndex)) } ?? ""
     let reader = SettingsReader(
       providers: providers, directory: directory, data: data, credentials: environment["CREDENTIALS_DIRECTORY"])
-    let variables = EnvironmentVariables(environment, isSet: reader.isSet)
+    let variables = EnvironmentVariables(environment, isSet: reader.hasSecret)
     variables.problems.forEach(reader.report)
     variables.warnings.forEach(reader.warn)
     var settings = Settings(reader)

@@ -43,10 +43,10 @@ final class SettingsReader {
     }
   }
 
-  /// Whether a setting is given, or may be in a file of secrets.
-  func isSet(_ setting: Setting) -> Bool {
-    given(setting) != nil
-      || setting.isSecret && (credentials != nil || config.string(forKey: ConfigKey("\(setting.key)File")) != nil)
+  /// Whether a setting is a secret that is given, or may be in a file of secrets.
+  func hasSecret(_ setting: Setting) -> Bool {
+    guard setting.isSecret else { return false }
+    return given(setting) != nil || credentials != nil || config.string(forKey: ConfigKey("\(setting.key)File")) != nil
   }
 
   init(
