@@ -112,7 +112,8 @@ let package = Package(
       dependencies: [
         "Journey", "JourneyConfiguration", "JourneyPostgres", "JourneyAMQP", "IngestPipeline", "DeadLetters",
         "JourneyAPI",
-        "AMQPClient", "PostgresClient", "CBuild", logging, lifecycle, argumentParser, nio, nioPosix,
+        "AMQPClient", "PostgresClient", "ConnectionThreads", "CBuild", logging, lifecycle, argumentParser, nio,
+        nioPosix,
         .product(name: "NIOTLS", package: "swift-nio"),
         .product(name: "NIOSSL", package: "swift-nio-ssl"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),

@@ -10,6 +10,16 @@ package enum NamedThread {
     precondition(isStarted, "the operating system refused the thread \(name)")
   }
 
+  /// Starts a thread that calls the closure once a second for as long as the process runs.
+  package static func startEverySecond(name: String, _ body: @escaping @Sendable () -> Void) {
+    start(name: name, stackBytes: 512 << 10) {
+      while true {
+        sleep(1)
+        body()
+      }
+    }
+  }
+
   /// Starts a detached thread that receives no signals, so that signal handlers run where the program expects them.
   ///
   /// - Returns: false when the system refuses the thread.

@@ -5,15 +5,7 @@ public import Journey
 
 /// The users of the broker that a least-privilege installation has, as definitions for `rabbitmqctl import_definitions`.
 public struct BrokerRoles: Sendable {
-  public struct User: Sendable {
-    public var name: String
-    public var password: String
-
-    public init(name: String, password: String) {
-      self.name = name
-      self.password = password
-    }
-  }
+  public typealias User = (name: String, password: String)
 
   /// Regular expressions on the names of exchanges and queues.
   public struct Permissions: Hashable, Sendable {

@@ -7,10 +7,8 @@ extension PostgresError {
     let words =
       switch sqlState {
       case "53100": "the database's disk is full"
-      case "25006": "the database is read-only"
+      case _ where isOfReadOnlyServer: "the database is read-only"
       case "42501": "the database denies a privilege"
-      // libpq's own error, for a server that was expected to be writable.
-      case nil where message.contains("read-only"): "the database is read-only"
       case nil where kind == .deadline: "the database does not answer"
       case nil where isOfConnecting: "cannot connect to the database"
       case nil: "the connection to the database was lost"

@@ -75,7 +75,7 @@ struct DemoRun: Sendable {
       try await Arrival(servers, adapter, console).wait(events: expected.published, deadLetters: 0)
       // While it runs: some messages again, as after a lost acknowledgement, and some that nobody can make sense of.
       try await journey.publish(events.repeated, in: directory + "/events/again")
-      try await journey.publish(scenario.unusable, in: directory + "/events/unusable")
+      try await journey.publish(scenario.unusable, in: directory + "/events/unusable", options: ["--force"])
       try await Arrival(servers, adapter, console).wait(events: expected.stored, deadLetters: expected.deadLetters)
       console.detail("every event is committed, every action confirmed by the broker")
 

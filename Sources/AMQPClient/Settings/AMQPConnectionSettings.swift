@@ -115,6 +115,9 @@ public struct AMQPConnectionSettings: Sendable, CustomStringConvertible {
     return "\(tls == nil ? "amqp" : "amqps")://\(AMQPURI.percentEncoded(user))@\(hosts)\(path)"
   }
 
+  /// A part of a URI, such as the name of a virtual host.
+  public static func percentEncoded(_ text: String) -> String { AMQPURI.percentEncoded(text) }
+
   private mutating func apply(_ key: String, _ value: String) throws(AMQPError) {
     switch key {
     case "heartbeat":

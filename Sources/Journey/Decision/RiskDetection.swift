@@ -100,9 +100,9 @@ extension RiskRules {
 
   private func sentiment(_ summary: ClientSummary, _ rule: NegativeSentiment) -> DetectedRisk? {
     let looked = min(rule.among, summary.recent.count)
-    guard let first = summary.recent[..<looked].firstIndex(where: \.isNegative) else { return nil }
-    let negative = summary.recent[first..<looked].filter(\.isNegative)
-    let count = EventCount(overlap)
+    let recent = summary.recent[..<looked]
+    guard recent.count(where: \.isNegative) >= rule.events else { return nil }
+    let negative = recent.filter(\.isNegative), count = EventCount(overlap)
     guard let newest = negative.first, let deciding = count.deciding(rule.events, among: negative) else { return nil }
     let evidence = String { text in
       text.append(decimal: Int64(count.count(negative)))

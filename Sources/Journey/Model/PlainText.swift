@@ -31,4 +31,7 @@ extension StringProtocol {
 extension Int {
   /// `1 byte`, `2 bytes`.
   public func of(_ thing: String) -> String { "\(self) \(thing)\(self == 1 ? "" : "s")" }
+
+  /// `1 event waits`, `2 events wait`.
+  public func waiting(_ thing: String) -> String { "\(of(thing)) \(self == 1 ? "waits" : "wait")" }
 }

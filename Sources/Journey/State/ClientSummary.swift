@@ -181,8 +181,10 @@ private func insertNewest(_ entry: ClientSummary.Entry, into list: inout [Client
   var index = list.count
   while index > 0, list[index - 1] < entry { index -= 1 }
   if index > 0, list[index - 1].isSameEvent(as: entry) { return nil }
+  // First, so that a full list needs no more space.
+  let pushedOut = list.count == limit ? list.removeLast() : nil
   list.insert(entry, at: index)
-  return list.count > limit ? list.removeLast() : nil
+  return pushedOut
 }
 
 /// The known state of one invoice. Merging keeps the earliest time of each kind, so a payment settles the invoice even

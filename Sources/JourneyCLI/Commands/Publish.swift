@@ -12,7 +12,8 @@ struct Publish: Command {
     discussion: """
       Without --source the files hold CloudEvents 1.0 in structured JSON: one, a list, or one per line (.jsonl, .ndjson). With --source they hold \
       message bodies of that vendor, one per file or one per line, and --org names the organisation.
-      With --wait it prints what became of each message. Exit status then: 0 if all were stored, duplicates or ignored, 1 otherwise.
+      With --wait it prints what became of each message. Exit status then: 0 if all were stored, kept for a \
+      group, duplicates or ignored, 1 otherwise.
       """,
     examples: [
       "journey publish events.jsonl --wait",

@@ -70,7 +70,7 @@ struct RolesCommand: AsyncParsableCommand {
           throw Failure(.refusedInput, "\(option) \(name): expected only a-z, A-Z, 0-9 and _")
         }
       }
-      let host = vhost == "/" ? "" : Self.encoded(vhost)
+      let host = vhost == "/" ? "" : AMQPConnectionSettings.percentEncoded(vhost)
       var files: [JSONObject] = []
       for (folder, login) in [("credentials", service), ("owner", owner)] {
         try makeFolder(folder)
@@ -115,15 +115,6 @@ struct RolesCommand: AsyncParsableCommand {
         return (byte < 16 ? "0" : "") + String(byte, radix: 16)
       }.joined()
     }
-
-    private static func encoded(_ text: String) -> String {
-      text.utf8.map { byte in
-        let scalar = Unicode.Scalar(byte)
-        return ("a"..."z").contains(scalar) || ("A"..."Z").contains(scalar) || ("0"..."9").contains(scalar)
-          || "-._~".unicodeScalars.contains(scalar)
-          ? String(scalar) : "%" + (byte < 16 ? "0" : "") + String(byte, radix: 16, uppercase: true)
-      }.joined()
-    }
   }
 
   struct SQL: Command {
@@ -149,8 +140,8 @@ struct RolesCommand: AsyncParsableCommand {
       }
       Output.line(
         RoleScript(
-          database: owner.database, owner: .init(name: owner.user, password: owner.password),
-          service: .init(name: service.user, password: service.password)
+          database: owner.database, owner: (owner.user, owner.password),
+          service: (service.user, service.password)
         ).text)
     }
 
@@ -187,8 +178,8 @@ struct RolesCommand: AsyncParsableCommand {
       }
       printJSON(
         BrokerRoles(names, virtualHost: owner.virtualHost).definitions(
-          owner: .init(name: owner.user, password: owner.revealedPassword),
-          service: .init(name: service.user, password: service.revealedPassword)))
+          owner: (owner.user, owner.revealedPassword),
+          service: (service.user, service.revealedPassword)))
     }
 
     private func user(_ file: String) throws -> AMQPConnectionSettings {

@@ -49,7 +49,7 @@ struct WaitingMessages {
 
   var text: String {
     guard let waiting else { return "how many messages wait in \(ingest) is not known: \(failure ?? "")" }
-    return "\(waiting.of("message")) \(waiting == 1 ? "waits" : "wait") in \(ingest)"
+    return "\(waiting.waiting("message")) in \(ingest)"
   }
 }
 

@@ -9,20 +9,27 @@ extension DiagnosticReport {
   mutating func database(_ settings: JourneyConfiguration.Settings) async -> StoreInspection? {
     var server: ServerInspection?
     let codes = (FindingCode.databaseUnreachable, FindingCode.databaseRefuses)
+    var problem: String?
     let isReachable = await reach("database", codes, setting: "database.url (DATABASE_URL)") {
-      let found = try await settings.withDatabase(asLogin: true, ServerInspection.run)
-      server = found
-      return "PostgreSQL \(found.version / 10000).\(found.version % 10000)"
+      do {
+        let found = try await settings.withDatabase(asLogin: true, ServerInspection.run)
+        server = found
+        problem = found.writeProblem
+        return "PostgreSQL \(found.version / 10000).\(found.version % 10000)"
+      } catch let error as PostgresError where error.isOfReadOnlyServer {
+        problem = error.reason
+        return "reached"
+      }
+    }
+    if let problem {
+      add(
+        "writes", .failure, .databaseReadOnly, problem,
+        "wait until it accepts writes again, or correct database.url (DATABASE_URL)")
     }
     guard isReachable, let server else { return nil }
     add(KnownFaults.ofDatabase(server.version), "database version")
     add(ClockFinding(server.clock))
-    if let problem = server.writeProblem {
-      add(
-        "writes", .failure, .databaseReadOnly, problem,
-        "wait until it accepts writes again, or correct database.url (DATABASE_URL)")
-      return nil
-    }
+    if problem != nil { return nil }
     add("writes", .ok, .ok, "the database accepts writes")
     let checks = DatabaseChecks(settings: settings)
     await check("sessions", .sessionsLent, advice: SessionCheck.advice, checks.sessions)

@@ -55,13 +55,6 @@ struct DiagnosticReport {
       return true
     } catch {
       let failure = error as? Failure
-      if let failure, failure.message.contains("read-only") {
-        // It is reached; every session is turned away until it takes writes.
-        add(
-          server, .failure, .databaseReadOnly, failure.message,
-          "wait until it accepts writes again, or correct \(setting)")
-        return false
-      }
       let isUnreachable = failure?.status == .unavailable
       add(
         server, .failure, isUnreachable ? codes.unreachable : codes.refuses, failure?.message ?? "\(error)",

@@ -66,15 +66,3 @@ extension DiagnosticReport {
     }
   }
 }
-
-extension Int {
-  /// A number of seconds, for a person: `95 s`, `1 min`, `14 min`, `3 h`, `2 d`.
-  var ofTime: String {
-    switch self {
-    case 172_800...: "\(self / 86_400) d"
-    case 7200..., 3600: "\(self / 3600) h"
-    case 120..., 60: "\(self / 60) min"
-    default: "\(self) s"
-    }
-  }
-}

@@ -52,10 +52,7 @@ extension DiagnosticReport {
       switch queue.contents {
       case .events:
         if case .unread = trend, arePaused {
-          add(
-            "backlog", .ok, .ok,
-            "\(state.ready.of("event")) \(state.ready == 1 ? "waits" : "wait") in \(queue.name) for the end of the pause"
-          )
+          add("backlog", .ok, .ok, "\(state.ready.waiting("event")) in \(queue.name) for the end of the pause")
         } else {
           events(queue.name, state.ready, trend, instances: instances)
         }
@@ -75,7 +72,7 @@ extension DiagnosticReport {
   }
 
   private mutating func events(_ queue: String, _ ready: Int, _ trend: QueueTrend, instances: Int?) {
-    let waiting = "\(ready.of("event")) \(ready == 1 ? "waits" : "wait") in \(queue)"
+    let waiting = "\(ready.waiting("event")) in \(queue)"
     switch trend {
     case .unread:
       let nobody = "nobody takes events from \(queue), where \(ready == 0 ? "none wait" : "\(ready) wait")"
@@ -100,7 +97,7 @@ extension DiagnosticReport {
 
   /// - Returns: whether there was something to add.
   private mutating func actions(_ queue: String, _ channel: String, _ ready: Int, _ trend: QueueTrend) -> Bool {
-    let waiting = "\(ready.of("action")) \(ready == 1 ? "waits" : "wait") in \(queue)"
+    let waiting = "\(ready.waiting("action")) in \(queue)"
     switch trend {
     case .unread where ready > 0:
       add(

@@ -1,17 +1,10 @@
-import Dispatch
+import ConnectionThreads
 import Journey
-import Glibc
 
 /// Counts the ticks of `Liveness` on a thread of its own, and has a task turn once a second, which shows that tasks run.
 enum LivenessWatch {
   static func start(_ liveness: Liveness) {
-    // A queue of its own has a thread of its own, however busy all others are.
-    DispatchQueue(label: "liveness").async {
-      while true {
-        usleep(1_000_000)
-        liveness.tick()
-      }
-    }
+    NamedThread.startEverySecond(name: "liveness") { liveness.tick() }
     let tasks = liveness.loop("tasks", limit: 20)
     tasks.turn()
     Task.detached {

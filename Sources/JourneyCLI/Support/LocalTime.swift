@@ -16,15 +16,19 @@ extension Timestamp {
 
   /// `2 min ago`, `in 41 s`.
   func relative(to now: Timestamp) -> String {
-    let seconds = (self - now).microseconds / 1_000_000
-    let amount = abs(seconds)
-    let text =
-      switch amount {
-      case ..<120: "\(amount) s"
-      case ..<7200: "\(amount / 60) min"
-      case ..<172_800: "\(amount / 3600) h"
-      default: "\(amount / 86_400) days"
-      }
-    return seconds > 0 ? "in \(text)" : "\(text) ago"
+    let seconds = Int((self - now).microseconds / 1_000_000), amount = abs(seconds).ofTime
+    return seconds > 0 ? "in \(amount)" : "\(amount) ago"
+  }
+}
+
+extension Int {
+  /// A number of seconds, for a person: `95 s`, `1 min`, `14 min`, `3 h`, `2 days`.
+  var ofTime: String {
+    switch self {
+    case 172_800...: "\(self / 86_400) days"
+    case 7200..., 3600: "\(self / 3600) h"
+    case 120..., 60: "\(self / 60) min"
+    default: "\(self) s"
+    }
   }
 }

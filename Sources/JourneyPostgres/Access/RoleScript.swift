@@ -4,15 +4,7 @@ import PostgresClient
 
 /// The roles of a least-privilege installation, as a script for `psql`, run by an administrator of the server.
 public struct RoleScript: Sendable {
-  public struct Login: Sendable {
-    public var name: String
-    public var password: String
-
-    public init(name: String, password: String) {
-      self.name = name
-      self.password = password
-    }
-  }
+  public typealias Login = (name: String, password: String)
 
   private let database: String
   private let owner: Login

@@ -72,6 +72,9 @@ public struct PostgresError: Error, Sendable, CustomStringConvertible {
   /// Whether it failed before there was a session, so that no work had begun.
   public var isOfConnecting: Bool { operation == Self.connect || operation == Self.setUp }
 
+  /// Whether the server takes no writes: it says so, or libpq says so of a server that was expected to.
+  public var isOfReadOnlyServer: Bool { sqlState == "25006" || sqlState == nil && message.contains("read-only") }
+
   static let connect = "connect"
   static let setUp = "set up session"
 

@@ -40,10 +40,11 @@ struct Journey: Sendable {
     try await program().run(arguments + ["--config", configuration], output: output)
   }
 
-  func publish(_ files: [EventFile], in directory: String) async throws {
+  /// - Parameter options: further ones of `journey publish`.
+  func publish(_ files: [EventFile], in directory: String, options: [String] = []) async throws {
     try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
     for file in files {
-      try await run(["publish", try file.write(in: directory)] + file.options, output: .discarded)
+      try await run(["publish", try file.write(in: directory)] + file.options + options, output: .discarded)
     }
   }
 

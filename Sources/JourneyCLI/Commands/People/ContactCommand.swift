@@ -49,7 +49,8 @@ struct ContactCommand: AsyncParsableCommand {
       guard let client = report.lastClient else { return }
       let outcome = report.added > 0 ? "added" : report.updated > 0 ? "updated" : "unchanged"
       if output.json {
-        printJSON(["id": client, "outcome": outcome, "linked": report.linked] as JSONObject)
+        printJSON(
+          ["id": client, "outcome": outcome, "linked": report.linked, "different": report.different > 0] as JSONObject)
       } else {
         let hint = report.different > 0 ? "; it has other values, which --update replaces" : ""
         Output.error((report.added > 0 ? "added" : report.updated > 0 ? "updated" : "there already") + hint)

@@ -1,4 +1,5 @@
-import Foundation
+import ConnectionThreads
+import Glibc
 import Journey
 import Logging
 import Synchronization
@@ -59,14 +60,7 @@ struct LineLogHandler: LogHandler {
   }
 
   /// Flushes once a second, on a thread of its own: standard error may take nothing for a while.
-  static func startFlushing() {
-    DispatchQueue(label: "log").async {
-      while true {
-        Thread.sleep(forTimeInterval: 1)
-        flush()
-      }
-    }
-  }
+  static func startFlushing() { NamedThread.startEverySecond(name: "log") { flush() } }
 
   private static func write(_ line: LogLine) {
     let bytes = line.bytes(at: SystemClock().now())
