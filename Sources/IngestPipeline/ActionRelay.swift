@@ -104,7 +104,8 @@ final class ActionRelay: Sendable {
             .code: "not_published", .action: failure.actions.first?.text, .reason: "\(failure.last)",
             .count: "\(failure.actions.count)",
           ]))
-        try await store.release(failure.actions, of: failure.batch, because: "\(failure.last)")
+        try await store.release(
+          failure.actions, of: failure.batch, because: "\(failure.last)", isCertain: failure.isCertain)
         outbox.gaveBack(failure.actions)
         failed.removeLast()
       }
@@ -122,6 +123,16 @@ final class ActionRelay: Sendable {
         logger.info("publishing abandoned actions", metadata: .fields([.code: "abandoned", .count: "\(count)"]))
         for batch in left { await outbox.publish(batch) }
         if count < batchSize { break }
+      }
+    } catch {
+      return report(error, wasFailing: wasFailing)
+    }
+    do {
+      while sweeps, !Task.isCancelled, !Task.isShuttingDownGracefully {
+        let revocations = try await store.claimRevocations(limit: batchSize)
+        if revocations.isEmpty { break }
+        try await store.markRevoked(await outbox.send(revocations))
+        if revocations.count < batchSize { break }
       }
     } catch {
       return report(error, wasFailing: wasFailing)

@@ -76,9 +76,15 @@ public struct NotifyingStore: EventStore {
   public func postponeDue(_ client: UUID) async throws(StoreError) { try await store.postponeDue(client) }
   public func check() async throws(StoreError) { try await store.check() }
   public func markPublished(_ batches: [UUID]) async throws(StoreError) { try await store.markPublished(batches) }
-  public func release(_ actions: [UUID], of batch: UUID, because reason: String) async throws(StoreError) {
-    try await store.release(actions, of: batch, because: reason)
+  public func release(
+    _ actions: [UUID], of batch: UUID, because reason: String, isCertain: Bool
+  ) async throws(StoreError) {
+    try await store.release(actions, of: batch, because: reason, isCertain: isCertain)
   }
+  public func claimRevocations(limit: Int) async throws(StoreError) -> [ActionMessage] {
+    try await store.claimRevocations(limit: limit)
+  }
+  public func markRevoked(_ actions: [UUID]) async throws(StoreError) { try await store.markRevoked(actions) }
   public func unpublished(of actions: [UUID]) async throws(StoreError) -> Set<UUID> {
     try await store.unpublished(of: actions)
   }

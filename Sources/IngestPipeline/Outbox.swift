@@ -14,6 +14,8 @@ final class Outbox: Sendable {
     var batch: UUID
     var actions: [UUID]
     var last: PublishFailure
+    /// Whether none of them reached a queue.
+    var isCertain: Bool
   }
 
   private struct Refusal {
@@ -79,6 +81,16 @@ final class Outbox: Sendable {
     return true
   }
 
+  /// Publishes revocations and waits for their confirms.
+  /// - Returns: the actions whose revocations are confirmed. The others are claimed again later.
+  func send(_ revocations: [ActionMessage]) async -> [UUID] {
+    await withCheckedContinuation { continuation in
+      publisher.publish(revocations) { results in
+        continuation.resume(returning: zip(revocations, results).compactMap { $1 == nil ? $0.id : nil })
+      }
+    }
+  }
+
   /// Returns when nothing is in flight or at the deadline. After the deadline no call waits any more.
   func drain(within deadline: Duration) async {
     let alarm = Task {
@@ -135,7 +147,9 @@ final class Outbox: Sendable {
     let (waiting, refusal) = state.withLock { state in
       state.inFlight -= batch.actions.count
       if let last = failed.last {
-        state.failed.append(Failure(batch: batch.id, actions: failed.map(\.0.id), last: last.1))
+        state.failed.append(
+          Failure(
+            batch: batch.id, actions: failed.map(\.0.id), last: last.1, isCertain: failed.allSatisfy(\.1.isCertain)))
       } else {
         state.confirmed[batch.id] = batch.actions.count
       }

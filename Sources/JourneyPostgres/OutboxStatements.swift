@@ -20,22 +20,24 @@ package enum OutboxStatements {
   }
 
   /// Marks a batch as published, except for the actions $2. Those move to a batch of their own, with the reason $5,
-  /// which any instance may claim after a pause. It does nothing if this instance ($3) no longer owns the batch.
+  /// which any instance may claim after a pause; $6 says whether they may have been sent. It does nothing if this instance ($3) no longer owns the batch.
   static let release = PostgresStatement(
     name: "release_actions",
     """
     WITH closed AS (
-      UPDATE journey_outbox SET confirmed_at = now() WHERE id = $1::uuid AND instance = $3::int4 AND confirmed_at IS NULL RETURNING attempts
+      UPDATE journey_outbox SET confirmed_at = now() WHERE id = $1::uuid AND instance = $3::int4 AND confirmed_at IS NULL
+      RETURNING attempts, maybe_sent
     ), rest AS (
-      INSERT INTO journey_outbox (id, actions, failure, attempts, next_attempt_at)
-      SELECT $4::uuid, cardinality($2::uuid[]), $5::text, attempts + 1, now() + LEAST(interval '1 second' * 2 ^ LEAST(attempts, 10), interval '5 minutes')
+      INSERT INTO journey_outbox (id, actions, failure, attempts, next_attempt_at, maybe_sent)
+      SELECT $4::uuid, cardinality($2::uuid[]), $5::text, attempts + 1, now() + LEAST(interval '1 second' * 2 ^ LEAST(attempts, 10), interval '5 minutes'),
+        $6::bool OR attempts > 0 AND maybe_sent
       FROM closed RETURNING id
     )
     UPDATE client_journey_scores s SET outbox_id = rest.id FROM rest WHERE s.id = ANY($2::uuid[]) AND s.outbox_id = $1::uuid
     """)
 
   /// Claims batches until they contain $3 actions. Batches of this instance ($1) that are not among $4 are orphans, and
-  /// are claimed too.
+  /// are claimed too. What another process had may have been sent.
   static let claim = PostgresStatement(
     name: "claim_batches",
     """
@@ -49,7 +51,10 @@ package enum OutboxStatements {
     ), chosen AS (
       SELECT id FROM (SELECT id, sum(actions) OVER (ORDER BY id) - actions AS before FROM abandoned) AS summed WHERE before < $3::int4
     )
-    UPDATE journey_outbox o SET instance = $1::int4 FROM chosen WHERE o.id = chosen.id RETURNING o.id
+    UPDATE journey_outbox o
+    SET instance = $1::int4, maybe_sent = o.maybe_sent OR o.instance IS NOT NULL,
+      attempts = CASE WHEN o.instance IS NULL THEN o.attempts ELSE GREATEST(o.attempts, 1) END
+    FROM chosen WHERE o.id = chosen.id RETURNING o.id
     """)
 
   /// The actions of batches, with the content of their messages, in the order of the decisions (UUIDv7). The decision
@@ -61,9 +66,10 @@ package enum OutboxStatements {
     """
     SELECT s.outbox_id, s.id, s.client_id, s.org_id, c.name::text, c.email::text, c.phone::text, s.action, s.channel, s.priority, s.reason, s.explanation,
       s.traceparent, s.expires_at, clock_timestamp(), s.score::text, s.risk_level::text,
-      \(HostValues.moment("s.generated_at"))
+      \(HostValues.moment("s.generated_at")), COALESCE(l.revocation = 'pending', false)
     FROM client_journey_scores s
     CROSS JOIN LATERAL (SELECT name, email, phone FROM contacts WHERE id = s.client_id OFFSET 0) c
+    LEFT JOIN journey_action_states l ON l.action_id = s.id
     WHERE s.outbox_id = ANY($1::uuid[])
     ORDER BY s.outbox_id, s.id
     """)

@@ -154,7 +154,9 @@ public final class PostgresEventStore: EventStore {
     claims.remove(batches)
   }
 
-  public func release(_ actions: [UUID], of batch: UUID, because reason: String) async throws(StoreError) {
+  public func release(
+    _ actions: [UUID], of batch: UUID, because reason: String, isCertain: Bool
+  ) async throws(StoreError) {
     let (instance, clock) = (lock.instance, clock)
     try await onControl { connection in
       var random = IDRandom()
@@ -166,6 +168,7 @@ public final class PostgresEventStore: EventStore {
           $0.int4(instance)
           $0.uuid(UUID.v7(at: clock.now(), using: &random))
           $0.text(reason)
+          $0.bool(!isCertain)
         })
     }
     claims.remove([batch])
@@ -230,7 +233,7 @@ public final class PostgresEventStore: EventStore {
         let batches = Self.batches(of: actions, decider.message)
         let rest = Set(claimed).subtracting(batches.map(\.id))
         _ = try connection.pipeline(
-          Self.settingAside(actions, at: clock.now())
+          Self.settingAside(actions, at: clock.now()) + Self.leavingOut(actions, at: clock.now())
             + (rest.isEmpty ? [] : [(OutboxStatements.deleteEmpty, PostgresParameters { $0.uuids(Array(rest)) })]) + [
               (.commit, PostgresParameters())
             ])
@@ -248,7 +251,7 @@ public final class PostgresEventStore: EventStore {
   {
     var batches: [OutboxBatch] = []
     for action in actions {
-      guard case .success(let content) = action.content else { continue }
+      guard !action.isTakenBack, case .success(let content) = action.content else { continue }
       if batches.last?.id != action.batch { batches.append(OutboxBatch(id: action.batch, actions: [])) }
       batches[batches.count - 1].actions.append(message(content))
     }
@@ -260,7 +263,7 @@ public final class PostgresEventStore: EventStore {
   )] {
     var random = IDRandom()
     let failed = actions.compactMap { action -> (id: UUID, batch: UUID, error: UnreadableAction)? in
-      guard case .failure(let error) = action.content else { return nil }
+      guard !action.isTakenBack, case .failure(let error) = action.content else { return nil }
       return (action.id, UUID.v7(at: now, using: &random), error)
     }
     guard !failed.isEmpty else { return [] }

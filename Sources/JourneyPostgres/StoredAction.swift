@@ -7,10 +7,13 @@ struct StoredAction {
   var batch: UUID
   var id: UUID
   var content: Result<RecommendedAction, UnreadableAction>
+  /// Whether it was revoked or superseded before it was published.
+  var isTakenBack: Bool
 
   init(_ result: PostgresResult, _ row: Int) throws(PostgresError) {
     batch = try result.uuid(row, 0)
     id = try result.uuid(row, 1)
+    isTakenBack = try result.bool(row, 18)
     do {
       content = .success(try Self.read(result, row))
     } catch let error as UnreadableAction {

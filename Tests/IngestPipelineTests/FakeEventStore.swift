@@ -151,7 +151,12 @@ final class FakeEventStore: EventStore {
     state.change { state in state.published.append(contentsOf: batches.flatMap { state.batches[$0] ?? [] }) }
   }
 
-  func release(_ actions: [UUID], of batch: UUID, because reason: String) async throws(StoreError) {
+  func claimRevocations(limit: Int) async throws(StoreError) -> [ActionMessage] { [] }
+  func markRevoked(_ actions: [UUID]) async throws(StoreError) {}
+
+  func release(
+    _ actions: [UUID], of batch: UUID, because reason: String, isCertain: Bool
+  ) async throws(StoreError) {
     try record()
     state.change { state in
       state.released.append(contentsOf: actions)

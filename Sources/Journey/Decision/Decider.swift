@@ -8,9 +8,15 @@ public struct Decider: Sendable {
   public let fingerprint: UInt64
   /// Builds the message of an action. Pure, so that the message can be rebuilt from what is stored.
   public let message: @Sendable (RecommendedAction) -> ActionMessage
+  /// Builds the message that takes an action back; nil: none is sent.
+  public let revocation: (@Sendable (RevokedAction) -> ActionMessage)?
 
-  public init(rules: DecisionRules, message: @escaping @Sendable (RecommendedAction) -> ActionMessage) {
+  public init(
+    rules: DecisionRules, revocation: (@Sendable (RevokedAction) -> ActionMessage)? = nil,
+    message: @escaping @Sendable (RecommendedAction) -> ActionMessage
+  ) {
     self.rules = rules
+    self.revocation = revocation
     fingerprint = rules.stateFingerprint
     self.message = message
   }
@@ -26,6 +32,13 @@ public struct Decider: Sendable {
     _ client: inout ClientSnapshot, historyChanged: Bool, random: inout some RandomNumberGenerator
   ) -> Evaluation {
     rules.evaluate(&client, without: historyChanged ? .historyChange : .time, random: &random)
+  }
+
+  /// Evaluates as time passes where the outcome is what it was: actions end, and none is recommended.
+  public func evaluateWithoutDecision(_ client: inout ClientSnapshot, random: inout some RandomNumberGenerator)
+    -> Evaluation
+  {
+    rules.evaluate(&client, without: .time, decides: false, random: &random)
   }
 
   public func recompute(_ client: inout ClientSnapshot, publishes: Bool, random: inout some RandomNumberGenerator)

@@ -8,6 +8,14 @@ public struct Decision: Hashable, Sendable {
     case outranked(by: ActionKind)
     /// The best candidate, but it was published for this client recently. It is possible again at `until`.
     case coolingDown(actionID: UUID, until: Timestamp)
+    /// The best candidate, and already published for this cause: a repetition of that action.
+    case open(actionID: UUID)
+    /// The best candidate, but a person has put it off.
+    case snoozed(actionID: UUID, until: Timestamp)
+    /// Passed over: the last action of its kind ended like this. It is possible again at `until`.
+    case pausing(actionID: UUID, after: ActionState, until: Timestamp)
+    /// Passed over: the client cannot be reached on its channel, or does not want to be, as this action showed.
+    case unreachable(actionID: UUID)
     /// The best candidate, but the client was only recomputed, without publishing.
     case withheld
   }
@@ -26,18 +34,64 @@ public struct Decision: Hashable, Sendable {
 
 extension DecisionRules {
   /// Chooses the best candidate. If the same action was published for the client within the cooldown, nothing is
-  /// published: a lesser action would only be noise.
+  /// published: a lesser action would only be noise. What the client has rejected or not answered, and what cannot reach
+  /// it, is passed over.
   ///
   /// An expired action does not count, nor does one of a lower priority, since the risks have grown.
   public func decide(_ assessment: Assessment, actionHistory: ActionHistory, at now: Timestamp) -> Decision {
-    guard let best = assessment.candidates.first else { return Decision(verdicts: []) }
-    var first = Decision.Verdict.chosen
-    if let last = actionHistory.last[best.action] {
-      let until = last.decidedAt + actions.hold
-      let isEscalated = last.priority.map { $0 < assessment.priority } ?? false
-      if now < until, !isEscalated { first = .coolingDown(actionID: last.actionID, until: until) }
+    var verdicts: [Decision.Verdict] = []
+    verdicts.reserveCapacity(assessment.candidates.count)
+    var better: ActionKind?
+    for candidate in assessment.candidates {
+      if let better {
+        verdicts.append(.outranked(by: better))
+        continue
+      }
+      let verdict = verdict(on: candidate, assessment.priority, actionHistory, now)
+      if !verdict.isPassedOver { better = candidate.action }
+      verdicts.append(verdict)
     }
-    let others = assessment.candidates.dropFirst().map { _ in Decision.Verdict.outranked(by: best.action) }
-    return Decision(verdicts: [first] + others)
+    return Decision(verdicts: verdicts)
   }
+
+  private func verdict(
+    on candidate: Candidate, _ priority: Priority, _ history: ActionHistory, _ now: Timestamp
+  ) -> Decision.Verdict {
+    if let block = history.blocks.first(where: { $0.channel == candidate.channel }) {
+      return .unreachable(actionID: block.actionID)
+    }
+    if actions.life != nil,
+      let open = history.entries.last(where: {
+        $0.kind == candidate.action && $0.end == nil && ($0.trigger == candidate.trigger || $0.snoozedUntil != nil)
+      })
+    {
+      if let until = open.snoozedUntil, until > now { return .snoozed(actionID: open.actionID, until: until) }
+      if open.trigger == candidate.trigger, !open.isEscalated(to: priority) { return .open(actionID: open.actionID) }
+    }
+    guard let last = history.newest(candidate.action) else { return .chosen }
+    let isEscalated = last.isEscalated(to: priority)
+    if let end = last.end, let pause = actions.life?.pause(after: end.state), pause > .seconds(0) {
+      let until = end.at + pause
+      if until > now, end.state == .rejected || !isEscalated {
+        return .pausing(actionID: last.actionID, after: end.state, until: until)
+      }
+      return .chosen
+    }
+    let until = last.decidedAt + actions.hold(of: last)
+    return now < until && !isEscalated ? .coolingDown(actionID: last.actionID, until: until) : .chosen
+  }
+}
+
+extension Decision.Verdict {
+  var isPassedOver: Bool {
+    switch self {
+    case .pausing, .unreachable: true
+    case .chosen, .outranked, .coolingDown, .open, .snoozed, .withheld: false
+    }
+  }
+}
+
+extension ActionHistory.Entry {
+  /// Whether the risks have grown since.
+  fileprivate func isEscalated(to priority: Priority) -> Bool { self.priority.map { $0 < priority } ?? false }
 }

@@ -165,6 +165,8 @@ public struct ActionRules: Hashable, Sendable {
   public var cooldown = TimeSpan.days(7)
   /// How long an action may wait for a worker; nil: forever.
   public var expiry: TimeSpan? = .hours(72)
+  /// nil: an action ends when it is published.
+  public var life: LifeRules?
 
   public init() {}
 

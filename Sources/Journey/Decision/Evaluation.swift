@@ -9,12 +9,17 @@ public final class IncomingEvent: Sendable {
   public let signals: Signals
   /// The W3C `traceparent` that came with the event.
   public let traceparent: String?
+  /// Set if the message reports the outcome of an action. The event then names no client.
+  public let report: OutcomeReport?
 
-  public init(id: UUID, event: JourneyEvent, signals: Signals, traceparent: String? = nil) {
+  public init(
+    id: UUID, event: JourneyEvent, signals: Signals, traceparent: String? = nil, report: OutcomeReport? = nil
+  ) {
     self.id = id
     self.event = event
     self.signals = signals
     self.traceparent = traceparent
+    self.report = report
   }
 }
 
@@ -34,6 +39,8 @@ public struct ClientSnapshot: Sendable {
   public var now: Timestamp
   /// When the client was last evaluated.
   public var lastEvaluation: Timestamp?
+  /// What evaluations have changed of earlier actions.
+  public var actionChanges: [ActionChange] = []
 
   public init(
     id: UUID, orgID: UUID, name: String?, email: String?, phone: String?, aiScore: Double?, summary: ClientSummary,
@@ -110,13 +117,14 @@ extension DecisionRules {
   /// Evaluates a client without a new event.
   /// - Parameters:
   ///   - cause: the cause, other than an event.
-  ///   - publishes: whether an action may be published. If false, none is recorded in the action history.
+  ///   - publishes: whether anything may be published. If false, the action history stays as it is.
+  ///   - decides: whether an action may be published. If false, earlier actions still end.
   public func evaluate(
-    _ client: inout ClientSnapshot, without cause: Cause, publishes: Bool = true,
+    _ client: inout ClientSnapshot, without cause: Cause, publishes: Bool = true, decides: Bool = true,
     random: inout some RandomNumberGenerator
   ) -> Evaluation {
     if let late = client.lateInvoices { client.summary.lateInvoices = late }
-    return evaluate(&client, because: cause, publishes: publishes, random: &random)
+    return evaluate(&client, because: cause, publishes: publishes, decides: decides, random: &random)
   }
 
   /// Evaluates a client as of its `now` for a reader. Records nothing.
@@ -124,25 +132,45 @@ extension DecisionRules {
   ///   not cause a cooldown.
   public func standing(of client: ClientSnapshot, after latest: UUID?) -> Evaluation {
     var client = client
-    if let latest { client.actionHistory.last = client.actionHistory.last.filter { $0.value.actionID != latest } }
+    if let latest { client.actionHistory.remove(latest) }
     var random = SystemRandomNumberGenerator()
     return evaluate(&client, without: .time, random: &random)
   }
 
   private func evaluate(
-    _ client: inout ClientSnapshot, because cause: Cause, publishes: Bool = true,
+    _ client: inout ClientSnapshot, because cause: Cause, publishes: Bool = true, decides: Bool = true,
     random: inout some RandomNumberGenerator
   ) -> Evaluation {
     let at = client.lastEvaluation.map { max(client.now, $0 + TimeSpan(microseconds: 1)) } ?? client.now
-    let assessment = assess(client.summary, aiScore: client.aiScore, at: client.now)
+    var assessment = assess(client.summary, aiScore: client.aiScore, at: client.now)
+    if publishes {
+      actions.advance(&client.actionHistory, to: client.now, &client.actionChanges)
+      actions.revoke(&client.actionHistory, for: assessment, at: client.now, &client.actionChanges)
+    }
     let decided = decide(assessment, actionHistory: client.actionHistory, at: client.now)
-    let decision = publishes ? decided : decided.withholding
+    let decision = publishes && decides ? decided : decided.withholding
     let id = UUID.v7(at: at, using: &random)
-    // The action history only serves the cooldown.
-    if actions.cooldown > .seconds(0), let winner = decision.winner(of: assessment) {
-      client.actionHistory.record(winner.action, id: id, at: client.now, priority: assessment.priority)
+    if publishes, decides { record(decision, of: assessment, id: id, in: &client) }
+    if let next = actions.nextChange(of: client.actionHistory, after: client.now) {
+      assessment.nextChange = min(next, assessment.nextChange ?? next)
     }
     client.lastEvaluation = at
     return Evaluation(id: id, at: at, cause: cause, assessment: assessment, decision: decision)
+  }
+
+  /// Records what is published, and what is recommended once more.
+  private func record(
+    _ decision: Decision, of assessment: Assessment, id: UUID, in client: inout ClientSnapshot
+  ) {
+    // Without cooldown and life, nothing reads it.
+    guard actions.cooldown > .seconds(0) || actions.life != nil else { return }
+    if let winner = decision.winner(of: assessment) {
+      actions.supersede(&client.actionHistory, by: winner, id, at: client.now, &client.actionChanges)
+      client.actionHistory.record(
+        winner.action, id: id, at: client.now, priority: assessment.priority,
+        trigger: actions.life == nil ? nil : winner.trigger)
+    } else if case .open(let actionID)? = decision.verdicts.first(where: { !$0.isPassedOver }) {
+      client.actionHistory.repeated(actionID)
+    }
   }
 }

@@ -99,6 +99,25 @@ extension Evaluation {
         json.unescaped("cooling_down" as StaticString)
         json.member("openAction", id)
         json.member("until", until)
+      case .open(let id):
+        json.key("verdict")
+        json.unescaped("open" as StaticString)
+        json.member("openAction", id)
+      case .snoozed(let id, let until):
+        json.key("verdict")
+        json.unescaped("snoozed" as StaticString)
+        json.member("openAction", id)
+        json.member("until", until)
+      case .pausing(let id, let state, let until):
+        json.key("verdict")
+        json.unescaped("pausing" as StaticString)
+        json.member("lastAction", id)
+        json.member("after", unescaped: state.rawValue)
+        json.member("until", until)
+      case .unreachable(let id):
+        json.key("verdict")
+        json.unescaped("unreachable" as StaticString)
+        json.member("lastAction", id)
       case .withheld:
         json.key("verdict")
         json.unescaped("withheld" as StaticString)

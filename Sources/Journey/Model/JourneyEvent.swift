@@ -169,11 +169,16 @@ public struct Rejection: Error, Hashable, Sendable, CustomStringConvertible {
     public static let foreignClient = Code(rawValue: "foreign_client")
     /// The publisher may not report events of this source or organisation.
     public static let forbiddenPublisher = Code(rawValue: "forbidden_publisher")
+    /// A report of an action that there is not, that belongs to another organisation, or that cannot be.
+    public static let unknownAction = Code(rawValue: "unknown_action")
+    public static let foreignAction = Code(rawValue: "foreign_action")
+    public static let refusedOutcome = Code(rawValue: "refused_outcome")
     public static let refusedByDatabase = Code(rawValue: "refused_by_database")
 
     public static let all: [Code] = [
       malformed, unsupportedContentType, tooLarge, missingField, invalidField, unknownSource, unknownType,
-      unknownOrganization, unknownClient, ambiguousClient, foreignClient, forbiddenPublisher, refusedByDatabase,
+      unknownOrganization, unknownClient, ambiguousClient, foreignClient, forbiddenPublisher, unknownAction,
+      foreignAction, refusedOutcome, refusedByDatabase,
     ]
   }
 

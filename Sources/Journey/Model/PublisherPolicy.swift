@@ -34,6 +34,8 @@ public struct PublisherPolicy: Hashable, Sendable {
 
   /// The source of events from the adapter's HTTP API. No other publisher may report events of it.
   public static let apiSource = "journey-api"
+  /// The sources of events that the adapter itself makes.
+  static let ownSources: Set<String> = [apiSource, OutcomeReport.source]
   /// The key of the grant for all other users, and for messages without a `user_id`.
   public static let others = "*"
 
@@ -72,25 +74,35 @@ public struct PublisherPolicy: Hashable, Sendable {
 
   /// Why a publisher may not report an event; nil if it may.
   public func refusal(of event: JourneyEvent, from userID: String?) -> Rejection? {
-    if event.source == Self.apiSource {
+    if Self.ownSources.contains(event.source) {
       return Rejection(
         .forbiddenPublisher, field: "source", value: event.source,
-        "only the adapter's own API reports events of this source")
+        "only the adapter itself reports events of this source")
     }
+    return refusal(ofSource: event.source, in: event.orgID, from: userID)
+  }
+
+  /// Why a publisher may not report an outcome of an action; nil if it may.
+  /// - Parameter orgID: nil if the report names no organisation.
+  public func refusal(ofOutcomeIn orgID: UUID?, from userID: String?) -> Rejection? {
+    isOwn(userID) ? nil : refusal(ofSource: OutcomeReport.source, in: orgID, from: userID)
+  }
+
+  private func refusal(ofSource source: String, in orgID: UUID?, from userID: String?) -> Rejection? {
     guard grants != nil else { return nil }
     guard let grant = grant(of: userID) else {
       return Rejection(
         .forbiddenPublisher, field: "property:user_id", value: userID,
         "this user of the broker may publish no events here")
     }
-    if !grant.sources.contains(event.source) {
+    if !grant.sources.contains(source) {
       return Rejection(
-        .forbiddenPublisher, field: "source", value: event.source,
+        .forbiddenPublisher, field: "source", value: source,
         "\(name(userID)) may not report events of this source")
     }
-    if let organizations = grant.organizations, !organizations.contains(event.orgID) {
+    if let organizations = grant.organizations, !(orgID.map(organizations.contains) ?? false) {
       return Rejection(
-        .forbiddenPublisher, field: "organization", value: event.orgID.text,
+        .forbiddenPublisher, field: "organization", value: orgID?.text,
         "\(name(userID)) may not report events of this organization")
     }
     return nil

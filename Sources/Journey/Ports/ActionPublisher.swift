@@ -2,7 +2,14 @@ public import FoundationEssentials
 
 /// An action to publish. Its id and body are the same in every attempt.
 public struct ActionMessage: Sendable {
+  public enum Kind: Sendable {
+    case recommendation
+    /// Takes back the action of the same id.
+    case revocation
+  }
+
   public var id: UUID
+  public var kind = Kind.recommendation
   public var routingKey: String
   public var priority: Priority
   /// How long the message may wait for a worker; nil: forever.
@@ -42,9 +49,12 @@ public struct PublishFailure: Error, Sendable, CustomStringConvertible {
   public var description: String
   /// A short form without host or user names, for readers who may not see them.
   public var reason: String
+  /// Whether it certainly reached no queue.
+  public var isCertain: Bool
 
-  public init(_ description: String, reason: String? = nil) {
+  public init(_ description: String, reason: String? = nil, isCertain: Bool = false) {
     self.description = description
     self.reason = reason ?? description
+    self.isCertain = isCertain
   }
 }

@@ -26,12 +26,18 @@ public protocol EventStore: Sendable {
   func markPublished(_ batches: [UUID]) async throws(StoreError)
   /// Releases actions that could not be published. They can be claimed again after a pause that grows with the
   /// attempts. The other actions of their batch are marked as published.
-  /// - Parameter reason: human-readable.
-  func release(_ actions: [UUID], of batch: UUID, because reason: String) async throws(StoreError)
+  /// - Parameters:
+  ///   - reason: human-readable.
+  ///   - isCertain: whether none of them reached a queue.
+  func release(_ actions: [UUID], of batch: UUID, because reason: String, isCertain: Bool) async throws(StoreError)
   /// Those of the actions that no instance has marked as published.
   func unpublished(of actions: [UUID]) async throws(StoreError) -> Set<UUID>
   /// Claims unpublished batches that no live instance holds, oldest first, until they hold `limit` actions.
   func claimAbandoned(limit: Int) async throws(StoreError) -> [OutboxBatch]
+  /// Claims revocations of published actions, oldest first. No instance gets them again for half a minute.
+  func claimRevocations(limit: Int) async throws(StoreError) -> [ActionMessage]
+  /// Records that the revocations of actions are published.
+  func markRevoked(_ actions: [UUID]) async throws(StoreError)
   /// Deletes at most `limit` outbox batches that were published days ago.
   /// - Returns: the number of deleted batches.
   func forgetPublished(limit: Int) async throws(StoreError) -> Int

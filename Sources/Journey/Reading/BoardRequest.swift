@@ -22,12 +22,6 @@ public struct BoardRequest: Hashable, Sendable {
   }
 }
 
-/// The state of an action.
-public enum ActionState: String, CaseIterable, Sendable {
-  case proposed
-  case published
-}
-
 /// Remembers for some time which event each Idempotency-Key was used for.
 public protocol RequestKeys: Sendable {
   /// - Returns: whether the key is new, or was used with the same fingerprint.

@@ -160,7 +160,7 @@ extension JSONValue: SignalMetadata {
   }
 
   /// Whether the value is this string.
-  func isString(_ text: StaticString) -> Bool {
+  public func isString(_ text: StaticString) -> Bool {
     guard kind == .string else { return false }
     let node = document.nodes[index]
     let wanted = UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount)

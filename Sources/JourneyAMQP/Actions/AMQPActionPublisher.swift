@@ -25,7 +25,9 @@ public struct AMQPActionPublisher: ActionPublisher {
       correlationID: action.causeID.utf8.count <= 255 ? action.causeID : nil,
       // The broker closes the channel if the time to live exceeds 32 bits (49 days).
       expiration: action.timeToLive.map { String(min(max(0, $0.microseconds / 1000), Int64(UInt32.max))) },
-      messageID: action.id.text, timestamp: action.decidedAt.microseconds / 1_000_000, type: ActionEvent.type,
+      messageID: action.kind == .revocation ? RevocationEvent.id(of: action.id) : action.id.text,
+      timestamp: action.decidedAt.microseconds / 1_000_000,
+      type: action.kind == .revocation ? RevocationEvent.type : ActionEvent.type,
       appID: "client-journey-adapter")
     return OutboundMessage(exchange: exchange, routingKey: action.routingKey, properties: properties, body: action.body)
   }
@@ -33,9 +35,10 @@ public struct AMQPActionPublisher: ActionPublisher {
   private static func failure(_ outcome: PublishOutcome) -> PublishFailure? {
     switch outcome {
     case .confirmed: nil
-    case .returned: PublishFailure("\(outcome.explanation); is a queue bound for its channel?")
+    case .returned: PublishFailure("\(outcome.explanation); is a queue bound for its channel?", isCertain: true)
     case .nacked: PublishFailure(outcome.explanation)
-    case .failed(let error), .unknown(let error): PublishFailure(outcome.explanation, reason: error.reason)
+    case .failed(let error): PublishFailure(outcome.explanation, reason: error.reason, isCertain: true)
+    case .unknown(let error): PublishFailure(outcome.explanation, reason: error.reason)
     }
   }
 }

@@ -71,6 +71,11 @@ public struct InboundDecoder: Sendable {
     try publishers.admit(properties.userID)
     try requireClear(properties.headers)
     let form = try form(of: properties, body: delivery.body)
+    if form.source == Self.cloudEvents, earlier == nil,
+      let decoded = reports(form, properties, now: clock.now(), &random)
+    {
+      return decoded
+    }
     guard let mapping = mappings[form.source] else { throw Self.noMapping(form.source) }
     let now = earlier?.mappedAt ?? clock.now()
     let received = earlier?.receivedAt ?? AttemptRecord(properties.headers).firstFailureTime
@@ -185,7 +190,7 @@ public struct InboundDecoder: Sendable {
   }
 
   /// The W3C trace context, from the header or from the CloudEvents tracing extension.
-  private func traceparent(_ properties: MessageProperties, _ document: JSONDocument) -> String? {
+  func traceparent(_ properties: MessageProperties, _ document: JSONDocument) -> String? {
     guard let text = properties.headers["traceparent"]?.stringValue ?? document.root["traceparent"]?.string else {
       return nil
     }

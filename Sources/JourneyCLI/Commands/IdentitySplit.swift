@@ -120,7 +120,8 @@ struct IdentitySplit: Command {
 func withEventStore<Value>(
   _ settings: JourneyConfiguration.Settings, _ body: (PostgresEventStore) async throws -> Value
 ) async throws -> Value {
-  let decider = Decider(rules: try await settings.decisions(), message: ActionEvent.message)
+  let decider = Decider(
+    rules: try await settings.decisions(), revocation: RevocationEvent.message, message: ActionEvent.message)
   let store = try await failing(.failed) {
     try await PostgresEventStore.open(
       settings.database(role: settings.workingRole), workers: 1, decider: decider, groupEvents: settings.groupEvents,

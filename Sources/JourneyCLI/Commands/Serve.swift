@@ -98,7 +98,7 @@ private struct Adapter {
   func run() async throws {
     let clock = SystemClock()
     let names = settings.messagingNames
-    let decider = Decider(rules: rules, message: ActionEvent.message)
+    let decider = Decider(rules: rules, revocation: RevocationEvent.message, message: ActionEvent.message)
     let health = Health()
     let alarm = BrokerAlarm()
     let store = try await failing(.failed) {
@@ -185,9 +185,15 @@ private struct Adapter {
     publisher.start()
     api?.start()
     probes.started(readiness)
+    let forwarding = OutcomeForwarding(
+      names: names, own: OwnMessages(names: names, user: connection.userID, others: settings.otherBrokerUsers),
+      clock: clock)
+    let outcomes = QueueForwarder(
+      connection: try settings.broker("outcomes"), queue: names.outcomes, publisher: publisher, logger: logger,
+      transform: forwarding.message)
     let others: [any Service] =
       [
-        notifier, watch, descriptors, parked,
+        ForwardingService(forwarder: outcomes), notifier, watch, descriptors, parked,
         UnlistedWatch(
           unlisted: unlisted,
           repository: UnlistedRepository(worker: changes[0], sampleDays: settings.rawBodies.sampleDays), logger: logger),

@@ -79,7 +79,7 @@ extension Settings {
   func withStore<Value: Sendable>(
     _ rules: DecisionRules, _ body: @escaping @Sendable (PostgresEventStore) async throws -> Value
   ) async throws -> Value {
-    let decider = Decider(rules: rules, message: ActionEvent.message)
+    let decider = Decider(rules: rules, revocation: RevocationEvent.message, message: ActionEvent.message)
     let store = try await failing(.failed) {
       try await PostgresEventStore.open(
         database(role: workingRole), workers: 1, decider: decider, groupEvents: groupEvents, clock: SystemClock())

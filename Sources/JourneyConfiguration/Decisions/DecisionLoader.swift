@@ -19,7 +19,12 @@ public enum DecisionLoader {
     var rules = DecisionRules()
     // Files of earlier versions do not have the key, and their actions may have no cooldown.
     rules.evaluatesOverTime = false
-    if let root = YAMLDocument.root(of: text, problems) { root.readDecisions(into: &rules) }
+    if let root = YAMLDocument.root(of: text, problems) {
+      root.readDecisions(into: &rules)
+      if rules.actions.life != nil, !rules.evaluatesOverTime {
+        root.report("actions.life needs evaluateOverTime: true, because actions also end as time passes")
+      }
+    }
     guard problems.problems.isEmpty else {
       throw SettingsError(problems.problems.map(\.description).joined(separator: "\n"))
     }
@@ -148,6 +153,15 @@ extension YAMLField {
         "cooldown": { $0.set(&$1.cooldown) },
         "expiresAfter": { field, actions in
           if field.isOff { actions.expiry = nil } else if let span = field.span() { actions.expiry = span }
+        },
+        "life": {
+          $0.read(
+            into: &$1.life, defaultValue: LifeRules(),
+            [
+              "noResponseAfter": { $0.set(&$1.noResponseAfter) }, "afterRejection": { $0.set(&$1.afterRejection) },
+              "afterNoResponse": { $0.set(&$1.afterNoResponse) }, "afterExpiry": { $0.set(&$1.afterExpiry) },
+              "revoke": { if let bool = $0.bool() { $1.revokes = bool } },
+            ])
         },
       ])
   }

@@ -98,6 +98,7 @@ enum AccessList {
       ]),
     readable("journey_identities", adapter: "INSERT", "UPDATE", "DELETE"),
     readable("journey_client_state", adapter: "INSERT", "UPDATE", "DELETE"),
+    readable("journey_action_states", adapter: "INSERT", "UPDATE"),
     readable("journey_invoices", adapter: "INSERT", "UPDATE", "DELETE"),
     readable("journey_groups", adapter: "INSERT", "UPDATE", "DELETE"),
     readable("journey_group_members", adapter: "INSERT", "UPDATE", "DELETE"),

@@ -10,6 +10,7 @@ struct BatchWrites: ~Copyable {
   private(set) var messages: [ActionMessage] = []
   private var scores: ScoreColumns
   private var states: StateColumns
+  private var changes = ActionChangeColumns()
   /// The clients whose state is updated without a new score.
   private var unscored: [UUID] = []
   private var random: IDRandom
@@ -30,12 +31,14 @@ struct BatchWrites: ~Copyable {
   mutating func add(_ client: ClientSnapshot, _ evaluations: [Evaluation]) {
     guard let last = evaluations.last else { return }
     states.add(client, last, under: decider.fingerprint)
+    changes.add(client)
     for evaluation in evaluations { add(client, evaluation) }
   }
 
   /// Updates the state only: the outcome equals the stored one, so no score is added.
   mutating func add(unscored client: ClientSnapshot, _ evaluation: Evaluation) {
     states.add(client, evaluation, under: decider.fingerprint)
+    changes.add(client)
     unscored.append(client.id)
   }
 
@@ -69,6 +72,7 @@ struct BatchWrites: ~Copyable {
         commands.append((CommitStatements.updateStatesAlone, parameters))
       }
     }
+    if !changes.isEmpty { commands.append((ActionStatements.close, changes.parameters)) }
     if !messages.isEmpty {
       commands.append((CommitStatements.insertOutbox, outboxParameters))
     }

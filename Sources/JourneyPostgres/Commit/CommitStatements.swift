@@ -128,7 +128,7 @@ enum CommitStatements {
       """
       UPDATE journey_client_state s
       SET summary = i.summary, outreach = i.outreach, stage = i.stage, stage_at = i.stage_at, score = i.score, risk_level = i.risk_level,
-        risks = string_to_array(i.risks, ','), last_event_at = i.last_event_at, scored_at = \(scoredAt), due_at = i.due_at,
+        risks = string_to_array(i.risks, ','), last_event_at = i.last_event_at, scored_at = \(scoredAt), due_at = i.due_at, redecide = false,
         check_at = CASE WHEN s.check_at > i.scored_at THEN LEAST(s.check_at, i.due_at) ELSE i.due_at END,
         updated_at = now()
       FROM (

@@ -61,9 +61,9 @@ extension BatchCommit {
       var after = clientBatch.client
       let evaluation = decider.evaluateWithoutEvent(&after, historyChanged: client.isForgotten, random: &random)
       // The outcome is unchanged: the host filled a column, or changed something that no rule reads.
-      if client.stored.hasOutcome(of: evaluation.assessment) {
-        after.actionHistory = clientBatch.client.actionHistory
-        writes.add(unscored: after, evaluation)
+      if !client.isToBeDecided, client.stored.hasOutcome(of: evaluation.assessment) {
+        after = clientBatch.client
+        writes.add(unscored: after, decider.evaluateWithoutDecision(&after, random: &random))
       } else {
         writes.add(after, [evaluation])
       }
@@ -83,16 +83,19 @@ private struct DueClient {
   var id: UUID
   var stored: StoredState
   var locked: LockedClient
+  /// Whether to decide even if it finds what the last evaluation found.
+  var isToBeDecided: Bool
 
   /// Whether its history has changed, so that the summary has to be rebuilt.
   var isForgotten: Bool { locked.summary.isEmpty }
-  var isToBeEvaluated: Bool { isForgotten || stored.dueAt.map { $0 <= locked.now } ?? false }
+  var isToBeEvaluated: Bool { isForgotten || isToBeDecided || stored.dueAt.map { $0 <= locked.now } ?? false }
 
   /// - Parameter offset: added to the database's clock.
   init(_ result: PostgresResult, _ row: Int, at offset: TimeSpan) throws(PostgresError) {
     id = try result.uuid(row, 0)
     stored = try StoredState(result, row, from: 1)
-    locked = try LockedClient(result, row, from: 1 + StoredState.columnCount).moved(by: offset)
+    isToBeDecided = try result.bool(row, 1 + StoredState.columnCount)
+    locked = try LockedClient(result, row, from: 2 + StoredState.columnCount).moved(by: offset)
   }
 }
 
@@ -119,7 +122,7 @@ enum DueStatements {
   static let lock = PostgresStatement(
     name: "lock_due",
     """
-    SELECT s.client_id, \(StoredState.columns), \(LockedClient.columns)
+    SELECT s.client_id, \(StoredState.columns), s.redecide, \(LockedClient.columns)
     FROM journey_client_state s JOIN contacts c ON c.id = s.client_id
     WHERE \(isDue)
     ORDER BY s.check_at LIMIT $1::int4

@@ -95,6 +95,7 @@ extension BatchCommit {
       {
         result.refreshed += 1
         remade.actionHistory = client.actionHistory
+        remade.actionChanges = []
         writes.add(unscored: remade, evaluation)
       }
     }

@@ -4,7 +4,37 @@ import PostgresClient
 
 extension BatchCommit {
   func run(_ batch: EventBatch) throws(PostgresError) -> CommitResult {
+    let reports = batch.events.indices.filter { batch.events[$0].report != nil }
+    guard !reports.isEmpty else { return try choose(batch) }
+    let reported = try record(reports, of: batch.events)
+    var results = [CommitResult.Result](repeating: .duplicate, count: batch.events.count)
+    for (index, result) in reported.results { results[index] = result }
+    // Each event of the client's engagement is stored after its report, so that a crash in between repeats both. Its
+    // message is none that a mapping could map again, so it is not kept.
+    let others = batch.events.indices.filter { batch.events[$0].report == nil } + []
+    let hasMessages = batch.messages.count == batch.events.count
+    let stored = try choose(
+      EventBatch(
+        events: others.map { batch.events[$0] }, published: batch.published,
+        messages: hasMessages ? others.map { batch.messages[$0] } : []))
+    for (index, result) in zip(others, stored.results) { results[index] = result }
+    guard !reported.events.isEmpty else { return CommitResult(results: results, outbox: stored.outbox) }
+    var outbox = stored.outbox
+    // One outbox batch is published at a time: events that lead to actions wait for the next commit if there are some.
+    guard outbox == nil else {
+      for (index, _) in reported.events { results[index] = .stateCreated }
+      return CommitResult(results: results, outbox: outbox)
+    }
+    let engaged = try choose(EventBatch(events: reported.events.map(\.event)))
+    for ((index, _), result) in zip(reported.events, engaged.results) { results[index] = result }
+    outbox = engaged.outbox
+    return CommitResult(results: results, outbox: outbox)
+  }
+
+  /// Commits events of clients and groups.
+  private func choose(_ batch: EventBatch) throws(PostgresError) -> CommitResult {
     let events = batch.events
+    guard !events.isEmpty || !batch.published.isEmpty else { return CommitResult(results: [], outbox: nil) }
     guard ReferenceChoice.isNeeded(events) else { return try store(batch) }
     let choice = try ReferenceChoice(events, groupEvents, on: connection)
     var results = [CommitResult.Result](repeating: .duplicate, count: events.count)

@@ -61,6 +61,7 @@ enum ListSQL {
       case nil: ("", "TRUE")
       case .proposed: ("_proposed", "a.outbox_id IN (SELECT id FROM journey_outbox WHERE confirmed_at IS NULL)")
       case .published: ("_published", "a.published_at IS NOT NULL")
+      case let state?: ("_\(state.rawValue)", "a.state = '\(state.rawValue)'")
       }
     func newest(_ condition: String) -> String {
       """

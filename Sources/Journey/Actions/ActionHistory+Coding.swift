@@ -1,0 +1,136 @@
+import FoundationEssentials
+
+/// The stored form of an action history: a version byte and a list of (name, id, time), one or more times: what a merge
+/// has put together is read as one.
+///
+/// Each entry is an item with the name of its kind, each block one with its channel. Then one holds the details of all
+/// entries, and the last one their priorities. Earlier versions skip items of an unknown kind, so that old and new
+/// instances can run side by side.
+extension ActionHistory {
+  private static let version: UInt8 = 1
+  private static let prioritiesMark = ">"
+  private static let detailsMark = "+"
+  private static let blockMark = "!"
+
+  private struct Item {
+    var name: String
+    var id: UUID
+    var at: Timestamp
+  }
+
+  public func encoded() -> [UInt8] {
+    var out = StateWriter()
+    out.byte(Self.version)
+    var items = entries.map { Item(name: $0.kind.rawValue, id: $0.actionID, at: $0.decidedAt) }
+    items += blocks.map { Item(name: Self.blockMark + $0.channel.rawValue, id: $0.actionID, at: $0.at) }
+    func add(_ mark: String, _ text: String) { items.append(Item(name: mark + text, id: Self.noID, at: Self.noTime)) }
+    if entries.contains(where: \.hasDetails) {
+      add(Self.detailsMark, entries.map(\.details).joined(separator: ","))
+    }
+    if entries.contains(where: { $0.priority != nil }) {
+      add(Self.prioritiesMark, String(entries.map { Self.symbol(of: $0.priority) }))
+    }
+    out.list(items) { out, item in
+      out.string(item.name)
+      out.uuid(item.id)
+      out.signed(item.at.microseconds)
+    }
+    return out.bytes
+  }
+
+  public init?(encoded: [UInt8]) {
+    var input = StateReader(encoded)
+    self.init()
+    repeat {
+      guard input.byte() == Self.version else { return nil }
+      let items = input.list { input in
+        let name = input.string()
+        let id = input.uuid()
+        return Item(name: name, id: id, at: Timestamp(microseconds: input.signed()))
+      }
+      guard !input.isDamaged else { return nil }
+      add(items)
+    } while !input.isAtEnd
+  }
+
+  private mutating func add(_ items: [Item]) {
+    var found: [Entry?] = items.map { item in
+      ActionKind(rawValue: item.name).map { Entry(kind: $0, actionID: item.id, decidedAt: item.at) }
+    }
+    for item in items {
+      if item.name.hasPrefix(Self.prioritiesMark) {
+        for (index, symbol) in zip(found.indices, item.name.dropFirst()) {
+          found[index]?.priority = Self.priority(of: symbol)
+        }
+      } else if item.name.hasPrefix(Self.detailsMark) {
+        let details = item.name.dropFirst().split(separator: ",", omittingEmptySubsequences: false)
+        for (index, text) in zip(found.indices, details) { found[index]?.read(details: text) }
+      } else if item.name.hasPrefix(Self.blockMark) {
+        let channel = Channel(rawValue: String(item.name.dropFirst()))
+        guard !blocks.contains(where: { $0.channel == channel }) else { continue }
+        blocks.append(Block(channel: channel, actionID: item.id, at: item.at))
+      }
+    }
+    blocks.sort { $0.channel.rawValue < $1.channel.rawValue }
+    for case let entry? in found where !entries.contains(where: { $0.actionID == entry.actionID }) { insert(entry) }
+  }
+
+  private static let noID = UUID(uuid: (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0))
+  private static let noTime = Timestamp(microseconds: 0)
+
+  private static func symbol(of priority: Priority?) -> Character {
+    switch priority {
+    case .low: "l"
+    case .medium: "m"
+    case .high: "h"
+    case .urgent: "u"
+    case nil: "-"
+    }
+  }
+
+  private static func priority(of symbol: Character) -> Priority? {
+    Priority.allCases.first { Self.symbol(of: $0) == symbol }
+  }
+}
+
+extension ActionHistory.Entry {
+  fileprivate var hasDetails: Bool {
+    trigger != nil || repeats != 0 || isRun || snoozedUntil != nil || end != nil
+  }
+
+  /// Fields of a code and a value each: the trigger (`s` stage, `k` risk), `r` repeats, `x` run, `z` snoozed until,
+  /// `e` the state in which it ended, `t` when.
+  fileprivate var details: String {
+    var text = ""
+    switch trigger {
+    case .stage(let stage): text += "s\(stage.index)"
+    case .risk(let risk): text += "k\(Risk.allCases.firstIndex(of: risk)!)"
+    case nil: break
+    }
+    if repeats != 0 { text += "r\(repeats)" }
+    if isRun { text += "x" }
+    if let snoozedUntil { text += "z\(snoozedUntil.microseconds)" }
+    if let end { text += "e\(ActionState.allCases.firstIndex(of: end.state)!)t\(end.at.microseconds)" }
+    return text
+  }
+
+  fileprivate mutating func read(details: Substring) {
+    var rest = details.utf8[...]
+    while let code = rest.popFirst() {
+      let digits = rest.prefix { $0 == UInt8(ascii: "-") || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
+      rest = rest[digits.endIndex...]
+      let number = Int64(Substring(digits))
+      func member<T>(of all: [T]) -> T? { number.flatMap { $0 >= 0 && $0 < all.count ? all[Int($0)] : nil } }
+      switch code {
+      case UInt8(ascii: "s"): trigger = member(of: Stage.allCases).map { .stage($0) }
+      case UInt8(ascii: "k"): trigger = member(of: Risk.allCases).map { .risk($0) }
+      case UInt8(ascii: "r"): repeats = number.map { Int($0) } ?? 0
+      case UInt8(ascii: "x"): isRun = true
+      case UInt8(ascii: "z"): snoozedUntil = number.map(Timestamp.init(microseconds:))
+      case UInt8(ascii: "e"): end = member(of: ActionState.allCases).map { End(state: $0, at: decidedAt) }
+      case UInt8(ascii: "t"): if let number { end?.at = Timestamp(microseconds: number) }
+      default: break
+      }
+    }
+  }
+}

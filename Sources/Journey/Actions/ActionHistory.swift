@@ -1,0 +1,218 @@
+public import FoundationEssentials
+
+/// What was last done for a client, and the channels on which it cannot be reached: what decisions need to know of
+/// earlier actions. Part of the client's state, so it costs no row of its own.
+///
+/// Unlike the summary it records what the adapter did and cannot be derived from the events.
+public struct ActionHistory: Hashable, Sendable {
+  /// An action. Of one kind and trigger at most one is open.
+  public struct Entry: Hashable, Sendable {
+    public var kind: ActionKind
+    public var actionID: UUID
+    public var decidedAt: Timestamp
+    /// nil: published by an earlier version, which did not store the priority.
+    public var priority: Priority?
+    /// nil: published by an earlier version, or without a life.
+    public var trigger: Candidate.Trigger?
+    /// How often it was recommended again while it was open.
+    public var repeats = 0
+    /// Whether a worker has run it.
+    public var isRun = false
+    /// Until when a person has put it off; may have passed.
+    public var snoozedUntil: Timestamp?
+    /// How it ended; nil: it is open.
+    public var end: End?
+
+    public struct End: Hashable, Sendable {
+      public var state: ActionState
+      public var at: Timestamp
+    }
+  }
+
+  /// A channel on which the client cannot be reached, or does not want to be.
+  public struct Block: Hashable, Sendable {
+    public var channel: Channel
+    /// The action whose outcome said so.
+    public var actionID: UUID
+    public var at: Timestamp
+  }
+
+  /// By kind, then by time.
+  public internal(set) var entries: [Entry] = []
+  /// By channel.
+  public internal(set) var blocks: [Block] = []
+
+  static let maxEntries = 16
+
+  public init() {}
+
+  /// The newest of each kind.
+  public var last: [ActionKind: Entry] { Dictionary(entries.map { ($0.kind, $0) }) { $1 } }
+
+  /// The newest of a kind.
+  func newest(_ kind: ActionKind) -> Entry? { entries.last { $0.kind == kind } }
+
+  /// Records a published action. It replaces one of the same kind and trigger, and all without a trigger.
+  public mutating func record(
+    _ kind: ActionKind, id: UUID, at time: Timestamp, priority: Priority?, trigger: Candidate.Trigger? = nil
+  ) {
+    entries.removeAll { $0.kind == kind && (trigger == nil || $0.trigger == nil || $0.trigger == trigger) }
+    insert(Entry(kind: kind, actionID: id, decidedAt: time, priority: priority, trigger: trigger))
+    if entries.count > Self.maxEntries, let oldest = entries.indices.min(by: { isLess(entries[$0], entries[$1]) }) {
+      entries.remove(at: oldest)
+    }
+  }
+
+  /// What ended counts for less than what is open, and of these the older.
+  private func isLess(_ a: Entry, _ b: Entry) -> Bool {
+    (a.end == nil) == (b.end == nil) ? a.decidedAt < b.decidedAt : b.end == nil
+  }
+
+  mutating func insert(_ entry: Entry) {
+    let index = entries.firstIndex { Self.precedes(entry, $0) } ?? entries.count
+    entries.insert(entry, at: index)
+  }
+
+  private static func precedes(_ a: Entry, _ b: Entry) -> Bool {
+    if a.kind != b.kind { return a.kind.rawValue < b.kind.rawValue }
+    return a.decidedAt == b.decidedAt ? a.actionID.precedesByBytes(b.actionID) : a.decidedAt < b.decidedAt
+  }
+
+  /// Counts that an open action was recommended once more.
+  mutating func repeated(_ actionID: UUID) {
+    for index in entries.indices where entries[index].actionID == actionID { entries[index].repeats &+= 1 }
+  }
+
+  /// Forgets an action, so that the next evaluation may recommend it again.
+  public mutating func remove(_ actionID: UUID) { entries.removeAll { $0.actionID == actionID } }
+
+  /// Ends an action.
+  public mutating func end(_ actionID: UUID, _ state: ActionState, at time: Timestamp) {
+    for index in entries.indices where entries[index].actionID == actionID {
+      entries[index].end = Entry.End(state: state, at: time)
+    }
+  }
+
+  /// Takes over what a report has changed.
+  /// - Parameters:
+  ///   - state: the action's state with the report.
+  ///   - channel: the action's.
+  public mutating func apply(_ report: OutcomeReport, state: ActionState?, channel: Channel) {
+    if report.outcome.blocksChannel, !blocks.contains(where: { $0.channel == channel }) {
+      blocks.append(Block(channel: channel, actionID: report.actionID, at: report.occurredAt))
+      blocks.sort { $0.channel.rawValue < $1.channel.rawValue }
+    }
+    for index in entries.indices where entries[index].actionID == report.actionID {
+      if report.outcome == .snoozed { entries[index].snoozedUntil = report.until }
+      guard let state else { continue }
+      if state.isRun { entries[index].isRun = true }
+      if !state.isOpen { entries[index].end = Entry.End(state: state, at: report.occurredAt) }
+    }
+  }
+}
+
+/// How an action lives on after it was published. nil in `ActionRules`: it ends when it is published.
+public struct LifeRules: Hashable, Sendable {
+  /// An action that was run and not answered for this long ends as `no_response`.
+  public var noResponseAfter = TimeSpan.days(5)
+  /// For how long an action that the client has rejected is not recommended again.
+  public var afterRejection = TimeSpan.days(30)
+  /// The same after no response.
+  public var afterNoResponse = TimeSpan.days(7)
+  /// The same after it has expired or failed. A higher priority ends these two times.
+  public var afterExpiry = TimeSpan.days(1)
+  /// Whether an action that was not run is taken back when its cause is gone.
+  public var revokes = true
+
+  public init() {}
+
+  /// How long an ended action stands in the way of another of its kind.
+  func pause(after state: ActionState) -> TimeSpan {
+    switch state {
+    case .rejected: afterRejection
+    case .noResponse: afterNoResponse
+    case .expired, .failed: afterExpiry
+    default: .seconds(0)
+    }
+  }
+}
+
+extension ActionRules {
+  /// The next moment after `now` at which an action ends or returns by itself; nil if there is none.
+  func nextChange(of history: ActionHistory, after now: Timestamp) -> Timestamp? {
+    guard let life else { return nil }
+    var next: Timestamp?
+    // Without a trigger, it was published before actions had a life.
+    for entry in history.entries where entry.end == nil && entry.trigger != nil {
+      let moment = entry.snoozedUntil.flatMap { $0 > now ? $0 : nil } ?? end(of: entry, life)?.at
+      if let moment { next = min(next ?? moment, moment) }
+    }
+    return next
+  }
+
+  /// How long an action stands in the way of another of its kind. One that was not run does so until it expires.
+  func hold(of entry: ActionHistory.Entry) -> TimeSpan { entry.isRun ? cooldown : hold }
+
+  /// How and when an open action ends by itself.
+  private func end(of entry: ActionHistory.Entry, _ life: LifeRules) -> (state: ActionState, at: Timestamp)? {
+    let begin = max(entry.decidedAt, entry.snoozedUntil ?? entry.decidedAt)
+    if entry.isRun { return (.noResponse, begin + life.noResponseAfter) }
+    return (expiry.map { (.expired, begin + $0) }) ?? (.noResponse, begin + life.noResponseAfter)
+  }
+
+  /// Ends what is over by `now`, and forgets what no longer matters.
+  func advance(_ history: inout ActionHistory, to now: Timestamp, _ changes: inout [ActionChange]) {
+    guard let life, !history.entries.isEmpty else { return }
+    for index in history.entries.indices {
+      let entry = history.entries[index]
+      guard entry.end == nil, entry.trigger != nil, let end = end(of: entry, life), end.at <= now else { continue }
+      history.entries[index].end = ActionHistory.Entry.End(state: end.state, at: end.at)
+      changes.append(ActionChange(actionID: entry.actionID, state: end.state, at: end.at))
+    }
+    history.entries.removeAll { entry in
+      guard let end = entry.end else { return false }
+      return max(end.at + life.pause(after: end.state), entry.decidedAt + hold(of: entry)) <= now
+    }
+  }
+
+  /// Takes back what was not run and has lost its cause.
+  func revoke(
+    _ history: inout ActionHistory, for assessment: Assessment, at now: Timestamp, _ changes: inout [ActionChange]
+  ) {
+    guard let life, life.revokes else { return }
+    for index in history.entries.indices {
+      let entry = history.entries[index]
+      guard entry.end == nil, !entry.isRun, let trigger = entry.trigger, !assessment.holds(trigger) else { continue }
+      history.entries[index].end = ActionHistory.Entry.End(state: .revoked, at: now)
+      changes.append(
+        ActionChange(actionID: entry.actionID, state: .revoked, at: now, detail: "\(trigger.label) no longer holds"))
+    }
+  }
+}
+
+extension ActionRules {
+  /// Ends the open actions of the same kind that a new one replaces. What was run stays as it is.
+  func supersede(
+    _ history: inout ActionHistory, by winner: Candidate, _ id: UUID, at now: Timestamp,
+    _ changes: inout [ActionChange]
+  ) {
+    guard life != nil else { return }
+    for entry in history.entries
+    where entry.kind == winner.action && entry.end == nil && !entry.isRun && entry.trigger != nil
+      && (entry.trigger == winner.trigger || now < entry.decidedAt + hold)
+    {
+      changes.append(
+        ActionChange(actionID: entry.actionID, state: .superseded, at: now, detail: "replaced by \(id.text)"))
+      history.remove(entry.actionID)
+    }
+  }
+}
+
+extension Assessment {
+  fileprivate func holds(_ trigger: Candidate.Trigger) -> Bool {
+    switch trigger {
+    case .stage(let stage): stage == self.stage
+    case .risk(let risk): risks.contains { $0.risk == risk }
+    }
+  }
+}

@@ -1,0 +1,108 @@
+public import FoundationEssentials
+
+/// A change in the life of an action.
+public struct ActionChange: Hashable, Sendable {
+  public var actionID: UUID
+  /// nil: an outcome that leaves the state as it is.
+  public var state: ActionState?
+  /// When it happened.
+  public var at: Timestamp
+  /// Who says so: `journey`, `worker:<broker user>` or `person:<name>`.
+  public var by: String
+  /// The outcome that was reported, if it was.
+  public var outcome: ActionOutcome?
+  /// For people.
+  public var detail: String?
+  /// When it became known; nil: now.
+  public var recordedAt: Timestamp?
+
+  public init(
+    actionID: UUID, state: ActionState?, at: Timestamp, by: String = "journey", outcome: ActionOutcome? = nil,
+    detail: String? = nil
+  ) {
+    self.actionID = actionID
+    self.state = state
+    self.at = at
+    self.by = by
+    self.outcome = outcome
+    self.detail = detail
+  }
+}
+
+/// What has happened to an action since it was published: the state machine of its life.
+///
+/// The state depends only on the changes, not on the order in which they become known. What the world has seen counts
+/// for more than what the adapter has decided: an action that was run although it was revoked was run.
+public struct ActionLife: Hashable, Sendable {
+  /// Oldest first, in the order in which they became known; each state and each outcome once.
+  public private(set) var history: [ActionChange]
+  /// Until when a person has put it off.
+  public var snoozedUntil: Timestamp?
+  /// Whether it certainly never reached the broker.
+  public var isUnsent: Bool
+
+  public init(history: [ActionChange] = [], snoozedUntil: Timestamp? = nil, isUnsent: Bool = false) {
+    self.history = history
+    self.snoozedUntil = snoozedUntil
+    self.isUnsent = isUnsent
+  }
+
+  public enum Effect: Hashable, Sendable {
+    case changed
+    /// Known already.
+    case repeated
+    /// Impossible; the reason, for people.
+    case refused(String)
+  }
+
+  /// The longest history: each state and each outcome once.
+  public static let maxHistory = 16
+
+  /// The state; nil: nothing has happened since it was published.
+  public var state: ActionState? {
+    let answers = history.filter { $0.state == .accepted || $0.state == .rejected }
+    // Of two answers at once the more careful one counts.
+    if let last = answers.max(by: { ($0.at, $0.state == .rejected ? 1 : 0) < ($1.at, $1.state == .rejected ? 1 : 0) }) {
+      return last.state
+    }
+    let seen = [time(of: .delivered), time(of: .opened)].compactMap { $0 }.max()
+    if let failed = time(of: .failed), seen.map({ failed >= $0 }) ?? true { return .failed }
+    if let ended = time(of: .noResponse), seen.map({ ended >= $0 }) ?? true { return .noResponse }
+    if time(of: .opened) != nil { return .opened }
+    if time(of: .delivered) != nil { return .delivered }
+    return history.first { $0.state.map { !$0.isRun } ?? false }?.state
+  }
+
+  private func time(of state: ActionState) -> Timestamp? { history.first { $0.state == state }?.at }
+
+  /// Records a change of the adapter's own, or of a person: `expired`, `no_response`, `revoked`, `superseded`.
+  public mutating func close(_ change: ActionChange) -> Effect {
+    guard let target = change.state else { return .refused("nothing is to be changed") }
+    if history.contains(where: { $0.state == target }) { return .repeated }
+    let now = state ?? .published
+    guard now.isOpen else { return .refused("it is \(now.rawValue)") }
+    guard target == .noResponse || !now.isRun else { return .refused("a worker has run it: it is \(now.rawValue)") }
+    history.append(change)
+    return .changed
+  }
+
+  /// Records a report. Reports may come in any order and twice.
+  public mutating func apply(_ report: OutcomeReport) -> Effect {
+    if isUnsent { return .refused("the action was never sent") }
+    if report.outcome == .snoozed {
+      guard (state ?? .published).isOpen else { return .refused("it is \(state?.rawValue ?? "")") }
+      guard let until = report.until else { return .refused("it does not say until when") }
+      let last = history.first { $0.outcome == .snoozed }
+      guard last.map({ $0.at < report.occurredAt }) ?? true else { return .repeated }
+      snoozedUntil = until
+      history.removeAll { $0.outcome == .snoozed }
+    } else if history.contains(where: { $0.outcome == report.outcome }) {
+      return .repeated
+    }
+    history.append(
+      ActionChange(
+        actionID: report.actionID, state: report.outcome.state, at: report.occurredAt, by: report.reporter,
+        outcome: report.outcome, detail: report.detail))
+    return .changed
+  }
+}

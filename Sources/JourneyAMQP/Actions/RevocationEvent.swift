@@ -1,0 +1,46 @@
+import FoundationEssentials
+public import Journey
+
+/// The message that takes an action back: a CloudEvents 1.0 event in structured JSON. It goes the way of the action.
+public enum RevocationEvent {
+  public static let type = "journey.action.revoked.v1"
+
+  /// The id of the message: another one than the action's, which workers use to drop copies.
+  static func id(of action: UUID) -> String { action.text + "/revoked" }
+
+  /// Pure: the same revocation always yields the same bytes.
+  public static func message(_ revoked: RevokedAction) -> ActionMessage {
+    var message = ActionMessage(
+      id: revoked.id,
+      routingKey: [revoked.channel.rawValue, revoked.action.rawValue, revoked.priority.rawValue].joined(separator: "."),
+      priority: revoked.priority, timeToLive: nil, decidedAt: revoked.at, causeID: revoked.id.text,
+      traceparent: revoked.traceparent, body: body(revoked))
+    message.kind = .revocation
+    return message
+  }
+
+  private static func body(_ revoked: RevokedAction) -> [UInt8] {
+    var json = JSONWriter(reservingCapacity: 512)
+    json.beginObject()
+    json.member("specversion", unescaped: "1.0")
+    json.member("id", id(of: revoked.id))
+    json.member("source", unescaped: "/journey")
+    json.member("type", unescaped: type)
+    json.member("time", revoked.at)
+    json.member("subject", revoked.clientID)
+    json.member("orgid", revoked.orgID)
+    json.member("traceparent", revoked.traceparent)
+    json.member("datacontenttype", unescaped: "application/json")
+    json.key("data")
+    json.beginObject()
+    json.member("actionId", revoked.id)
+    json.member("action", unescaped: revoked.action.rawValue)
+    json.member("channel", revoked.channel.rawValue)
+    json.member("state", unescaped: revoked.state.rawValue)
+    json.member("reason", revoked.reason)
+    json.member("revokedAt", revoked.at)
+    json.endObject()
+    json.endObject()
+    return json.bytes
+  }
+}

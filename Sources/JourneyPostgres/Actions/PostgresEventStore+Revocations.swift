@@ -1,0 +1,91 @@
+public import FoundationEssentials
+public import Journey
+import PostgresClient
+
+extension PostgresEventStore {
+  public func claimRevocations(limit: Int) async throws(StoreError) -> [ActionMessage] {
+    guard let message = decider.revocation else { return [] }
+    return try await onControl { connection in
+      let found = try connection.execute(
+        RevocationStatements.claim, PostgresParameters { $0.int4(Int32(clamping: limit)) })
+      return try (0..<found.rowCount).compactMap { row in try RevokedAction(found, row).map(message) }
+    }
+  }
+
+  public func markRevoked(_ actions: [UUID]) async throws(StoreError) {
+    guard !actions.isEmpty else { return }
+    try await onControl { connection in
+      _ = try connection.execute(RevocationStatements.mark, PostgresParameters { $0.uuids(actions) })
+    }
+  }
+
+  /// The statement that leaves what was taken back out of claimed batches: it is not published any more.
+  static func leavingOut(_ actions: [StoredAction], at now: Timestamp) -> [(PostgresStatement, PostgresParameters)] {
+    let takenBack = actions.filter(\.isTakenBack)
+    guard !takenBack.isEmpty else { return [] }
+    var random = IDRandom()
+    let parameters = PostgresParameters {
+      $0.uuids(takenBack) { $0.id }
+      $0.uuids(takenBack) { _ in UUID.v7(at: now, using: &random) }
+    }
+    return [(RevocationStatements.leaveOut, parameters)]
+  }
+}
+
+extension RevokedAction {
+  /// - Returns: nil if the row has a value that this version does not know.
+  fileprivate init?(_ result: PostgresResult, _ row: Int) throws(PostgresError) {
+    guard let action = ActionKind(rawValue: try result.text(row, 3)),
+      let priority = Priority(rawValue: try result.text(row, 5)),
+      let state = ActionState(rawValue: try result.text(row, 6))
+    else { return nil }
+    self.init(
+      id: try result.uuid(row, 0), orgID: try result.uuid(row, 1), clientID: try result.uuid(row, 2), action: action,
+      channel: Channel(rawValue: try result.text(row, 4)), priority: priority, state: state,
+      reason: try result.textIfPresent(row, 7), at: Timestamp(microseconds: try result.timestamp(row, 8)),
+      traceparent: try result.textIfPresent(row, 9))
+  }
+}
+
+enum RevocationStatements {
+  /// Claims revocations of actions that the broker has confirmed, for half a minute: a process that dies meanwhile
+  /// leaves them to the next.
+  static let claim = PostgresStatement(
+    name: "claim_revocations",
+    """
+    WITH due AS MATERIALIZED (
+      SELECT l.action_id FROM journey_action_states l JOIN client_journey_scores s ON s.id = l.action_id
+      WHERE l.revocation = 'pending' AND (l.claimed_until IS NULL OR l.claimed_until < now())
+        AND NOT EXISTS (SELECT FROM journey_outbox o WHERE o.id = s.outbox_id AND o.confirmed_at IS NULL)
+      ORDER BY l.changed_at LIMIT $1::int4 FOR UPDATE OF l SKIP LOCKED
+    )
+    UPDATE journey_action_states l SET claimed_until = now() + interval '30 seconds'
+    FROM due JOIN client_journey_scores s ON s.id = due.action_id
+    WHERE l.action_id = due.action_id
+    RETURNING l.action_id, l.org_id, s.client_id, s.action, s.channel, s.priority, l.state, l.history->-1->>'detail',
+      l.changed_at, s.traceparent
+    """)
+
+  static let mark = PostgresStatement(
+    name: "mark_revoked",
+    "UPDATE journey_action_states SET revocation = 'sent', claimed_until = NULL WHERE action_id = ANY($1::uuid[])")
+
+  /// Leaves actions out of their batches. What may have been sent counts as published, so that its revocation follows;
+  /// nothing is sent of what certainly never reached the broker. $2 are batches without a row, which count as published.
+  static let leaveOut = PostgresStatement(
+    name: "leave_out_revoked",
+    """
+    WITH gone AS MATERIALIZED (
+      SELECT i.id, i.batch, s.outbox_id, o.maybe_sent
+      FROM (SELECT unnest($1::uuid[]) AS id, unnest($2::uuid[]) AS batch) i
+      JOIN client_journey_scores s ON s.id = i.id JOIN journey_outbox o ON o.id = s.outbox_id
+    ), unsent AS (
+      UPDATE journey_action_states l SET revocation = 'unsent'
+      FROM gone WHERE l.action_id = gone.id AND NOT gone.maybe_sent AND l.revocation = 'pending'
+    ), counted AS (
+      UPDATE journey_outbox o SET actions = o.actions - c.count
+      FROM (SELECT outbox_id, count(*)::int4 AS count FROM gone GROUP BY outbox_id) c WHERE o.id = c.outbox_id
+    )
+    UPDATE client_journey_scores s SET outbox_id = gone.batch FROM gone WHERE s.id = gone.id
+    """)
+}
