@@ -68,7 +68,14 @@ extension CommitTesting {
   }
 
   static func decider(_ rules: DecisionRules) -> Decider {
-    Decider(rules: rules) { action in
+    Decider(
+      rules: rules,
+      revocation: { revoked in
+        ActionMessage(
+          id: revoked.id, routingKey: "a.b", priority: revoked.priority, timeToLive: nil, decidedAt: revoked.at,
+          causeID: "", traceparent: nil, body: Array("\(revoked.state.rawValue): \(revoked.reason ?? "")".utf8))
+      }
+    ) { action in
       ActionMessage(
         id: action.id, routingKey: "a.b", priority: action.priority, timeToLive: action.timeToLive,
         decidedAt: action.decidedAt,

@@ -36,6 +36,8 @@ import Testing
           INSERT INTO journey_outbox (id, actions) VALUES ('\(client)', 1);
           INSERT INTO client_journey_scores (client_id, org_id, action, channel, priority, reason, outbox_id)
             VALUES ('\(client)', '\(org)', 'email_outreach', 'email', 'low', 'r', '\(client)');
+          INSERT INTO journey_action_states (action_id, org_id, changed_at, history)
+            SELECT id, org_id, now(), '[]' FROM client_journey_scores WHERE client_id = '\(client)';
           INSERT INTO journey_groups (org_id, source, group_id) VALUES ('\(org)', 's', 'g');
           INSERT INTO journey_group_members (org_id, source, group_id, client_id) VALUES ('\(org)', 's', 'g', '\(client)');
           INSERT INTO journey_group_events (org_id, source, group_id, source_event_id, id, event_type, occurred_at, metadata, links)

@@ -22,7 +22,14 @@ import Testing
       actionHistory.record(
         kind, id: .v7(at: .present, using: &random),
         at: Timestamp(microseconds: .random(in: 0...1 << 52, using: &random)),
-        priority: random.pick(Priority.allCases.map(Optional.some) + [nil]))
+        priority: random.pick(Priority.allCases.map(Optional.some) + [nil]),
+        trigger: random.pick([nil, .stage(random.pick(Stage.allCases)), .risk(random.pick(Risk.allCases))]))
+      guard random.chance(0.5), let id = actionHistory.entries.last?.actionID else { continue }
+      let outcome = random.pick(ActionOutcome.allCases)
+      actionHistory.apply(
+        OutcomeReport(
+          actionID: id, outcome: outcome, occurredAt: .present, until: .present + .days(1), reporter: "w", orgID: nil),
+        state: outcome.state, channel: random.pick([.email, .voice]))
     }
     return actionHistory
   }

@@ -73,7 +73,7 @@ public struct ActionLife: Hashable, Sendable {
     return history.first { $0.state.map { !$0.isRun } ?? false }?.state
   }
 
-  private func time(of state: ActionState) -> Timestamp? { history.first { $0.state == state }?.at }
+  private func time(of state: ActionState) -> Timestamp? { history.filter { $0.state == state }.map(\.at).max() }
 
   /// Records a change of the adapter's own, or of a person: `expired`, `no_response`, `revoked`, `superseded`.
   public mutating func close(_ change: ActionChange) -> Effect {

@@ -136,8 +136,15 @@ public enum CommitCheck {
           $0.int4(0)
           $0.uuid(UUID())
           $0.text("")
+          $0.bool(false)
         }
       ),
+      (ActionStatements.close, ActionChangeColumns().parameters),
+      (ActionStatements.find, PostgresParameters { $0.empty([.uuid]) }),
+      (ActionStatements.lives, PostgresParameters { $0.empty([.uuid]) }),
+      (ActionStatements.writeHistories, PostgresParameters { $0.empty([.uuid, .bytes, .bool]) }),
+      (RevocationStatements.mark, PostgresParameters { $0.empty([.uuid]) }),
+      (RevocationStatements.leaveOut, PostgresParameters { $0.empty([.uuid, .uuid]) }),
       // Last, because it briefly locks the rows that it reads.
       (
         OutboxStatements.claim,

@@ -63,7 +63,8 @@ extension BatchCommit {
       // The outcome is unchanged: the host filled a column, or changed something that no rule reads.
       if !client.isToBeDecided, client.stored.hasOutcome(of: evaluation.assessment) {
         after = clientBatch.client
-        writes.add(unscored: after, decider.evaluateWithoutDecision(&after, random: &random))
+        let unchanged = decider.evaluateWithoutDecision(&after, random: &random)
+        writes.add(unscored: after, unchanged)
       } else {
         writes.add(after, [evaluation])
       }
