@@ -52,7 +52,11 @@ func benchmark(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 
 let package = Package(
   name: "client-journey-adapter",
-  products: [.executable(name: "journey", targets: ["JourneyCLI"])],
+  products: [
+    .executable(name: "journey", targets: ["JourneyCLI"]),
+    // For workers, see Examples.
+    .library(name: "AMQPClient", targets: ["AMQPClient"]),
+  ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
@@ -114,6 +118,8 @@ let package = Package(
         "JourneyAPI",
         "AMQPClient", "PostgresClient", "ConnectionThreads", "CBuild", logging, lifecycle, argumentParser, nio,
         nioPosix,
+        .product(name: "AsyncHTTPClient", package: "async-http-client"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "NIOTLS", package: "swift-nio"),
         .product(name: "NIOSSL", package: "swift-nio-ssl"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -169,6 +175,20 @@ let package = Package(
         "TestServers", "TestSupport", "JourneyCLI", crypto, logging,
       ]),
     tests("FaultTests", ["AMQPClient", "PostgresClient", "TestServers", "TestSupport"]),
+
+    // For whoever writes a worker, see docs/workers.md.
+    .executableTarget(
+      name: "EmailWorker",
+      dependencies: [
+        "AMQPClient", logging, lifecycle, nio,
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "NIOFoundationCompat", package: "swift-nio"),
+        .product(name: "AsyncHTTPClient", package: "async-http-client"),
+        .product(name: "Subprocess", package: "swift-subprocess"),
+        .product(name: "SystemPackage", package: "swift-system"),
+        .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+      ],
+      path: "Examples/EmailWorker", exclude: ["templates"], swiftSettings: strict),
 
     // The whole way of an event, for a person to watch.
     .executableTarget(

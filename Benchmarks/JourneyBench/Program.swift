@@ -36,6 +36,8 @@ struct Program {
       environment["INGEST_PREFETCH"] = "2000"
       // The HTTP interface is not part of event processing.
       environment["API_ENABLED"] = "false"
+      // The actions are counted in their queues.
+      environment["ACTIONS_HUMAN_LIST"] = "false"
       let command = [options.adapterBinary, "serve", "--config", options.configuration, "--log-level", "warning"]
       let processes = try (0..<subject.instances).map { _ in
         try launch(command, environment: environment, output: nil)

@@ -11,21 +11,26 @@ public struct BrokerPermissions: Sendable {
 
   /// - Parameters:
   ///   - archivesDeadLetters: whether the dead-letter queue is read as well.
+  ///   - listsHuman: whether the queue of actions for people is read as well.
   ///   - takesEvents: whether the API publishes events.
   public init(
-    _ names: MessagingNames, of connection: AMQPConnectionSettings, archivesDeadLetters: Bool, takesEvents: Bool
+    _ names: MessagingNames, of connection: AMQPConnectionSettings, archivesDeadLetters: Bool,
+    listsHuman: Bool, takesEvents: Bool
   ) {
     self.names = names
     user = connection.user
     userID = connection.userID
     virtualHost = connection.virtualHost
-    queues = [names.ingest] + (archivesDeadLetters ? [names.deadLetters] : [])
+    queues =
+      [names.ingest, names.outcomes] + (archivesDeadLetters ? [names.deadLetters] : [])
+      + (listsHuman ? [names.actionQueue("human")] : [])
     // Topic permissions may also restrict the routing key.
     exchanges =
       [
         (names.retry, MessagingNames.retryTiers.map(\.name) + [names.ingest]), (names.dead, ["check"]),
         (names.actions, names.channels.map { "\($0).check.low" }),
       ] + (takesEvents ? [(names.events, ["api.check"])] : [])
+      + (listsHuman ? [(names.outcomes, ["human.delivered"])] : [])
   }
 
   /// Checks every permission that `serve` needs.

@@ -33,15 +33,24 @@ public struct BrokerRoles: Sendable {
   /// To write to a queue allows nothing without the permission to read from an exchange. But recent brokers show the
   /// depth of a queue only to users with some permission on it.
   public var service: Permissions {
-    let queues = names.topology.queues.map(\.name).filter { $0 != names.outcomes }
+    let queues = names.topology.queues.map(\.name)
     return Permissions(
-      configure: "^$", write: Topology.pattern([names.actions, names.dead, names.events, names.retry] + queues),
-      read: Topology.pattern([names.deadLetters, names.ingest]))
+      configure: "^$",
+      write: Topology.pattern([names.actions, names.dead, names.events, names.outcomes, names.retry] + queues),
+      read: Topology.pattern([names.actionQueue("human"), names.deadLetters, names.ingest, names.outcomes]))
+  }
+
+  /// For the worker of a channel: it reads its queue and reports outcomes.
+  public func worker(of channel: String) -> Permissions {
+    Permissions(
+      configure: "^$", write: Topology.pattern([names.outcomes]), read: Topology.pattern([names.actionQueue(channel)]))
   }
 
   /// The definitions, which contain salted hashes of the passwords. Importing them again changes nothing else.
-  public func definitions(owner: User, service: User) -> JSONObject {
-    let users = [(owner, self.owner), (service, self.service)]
+  ///
+  /// - Parameter workers: by channel.
+  public func definitions(owner: User, service: User, workers: [(channel: String, user: User)]) -> JSONObject {
+    let users = [(owner, self.owner), (service, self.service)] + workers.map { ($1, worker(of: $0)) }
     return [
       "vhosts": [["name": virtualHost] as JSONObject],
       "users": users.map { user, _ -> JSONObject in

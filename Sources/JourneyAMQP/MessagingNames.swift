@@ -20,6 +20,8 @@ public struct MessagingNames: Hashable, Sendable {
   public var retry = "journey.retry"
   /// The broker's delivery limit: after so many redeliveries it dead-letters a message.
   package var deliveryLimit = 20
+  /// How many actions wait for the workers of a channel at most. The broker refuses more.
+  public var actionQueueLimit = 1_000_000
 
   public init() {}
 
@@ -30,19 +32,22 @@ public struct MessagingNames: Hashable, Sendable {
   /// The delay queue of a tier. Its messages expire back into the ingest queue.
   public func retryQueue(_ tier: String) -> String { "\(retry).\(tier)" }
 
-  func actionQueue(_ channel: String) -> String { "\(actions).\(channel)" }
+  public func actionQueue(_ channel: String) -> String { "\(actions).\(channel)" }
 
   /// All exchanges, queues and bindings. All queues are durable quorum queues, and the broker dead-letters at least
   /// once.
   ///
-  /// The dead-letter queue and the action queues have no delivery limit: the broker never removes their messages.
+  /// What a worker rejects, takes too often or lets expire goes to the outcomes. The queue of dead letters has no
+  /// delivery limit: the broker never removes its messages.
   public var topology: Topology {
     let lasting: FieldTable = ["x-queue-type": "quorum"]
+    let limited: [String: FieldValue] = ["x-delivery-limit": .int(Int64(deliveryLimit))]
     var queues = [
-      QueueDeclaration(
-        name: ingest, arguments: quorum(deadLetterExchange: dead, ["x-delivery-limit": .int(Int64(deliveryLimit))])),
+      QueueDeclaration(name: ingest, arguments: quorum(deadLetterExchange: dead, limited)),
       QueueDeclaration(name: deadLetters, arguments: lasting),
-      QueueDeclaration(name: outcomes, arguments: lasting),
+      // Accepts queues of earlier versions; `policies` gives them the same.
+      QueueDeclaration(
+        name: outcomes, arguments: quorum(deadLetterExchange: dead, limited), acceptedArguments: [lasting]),
     ]
     var bindings = [
       Binding(queue: ingest, exchange: events, routingKey: "#"),
@@ -61,7 +66,14 @@ public struct MessagingNames: Hashable, Sendable {
       bindings.append(Binding(queue: retryQueue(tier.name), exchange: retry, routingKey: tier.name))
     }
     for channel in channels {
-      queues.append(QueueDeclaration(name: actionQueue(channel), arguments: lasting))
+      let more: [String: FieldValue] = [
+        "x-dead-letter-routing-key": .string("dead.\(channel)"), "x-max-length": .int(Int64(actionQueueLimit)),
+      ]
+      queues.append(
+        QueueDeclaration(
+          name: actionQueue(channel),
+          arguments: quorum(deadLetterExchange: outcomes, limited.merging(more) { $1 }),
+          acceptedArguments: [lasting], acceptedLimits: ["x-max-length"]))
       bindings.append(Binding(queue: actionQueue(channel), exchange: actions, routingKey: "\(channel).#"))
     }
     // Returns an expired retry to the ingest queue only, not to other queues bound to the events.

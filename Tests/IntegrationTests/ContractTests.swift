@@ -58,14 +58,15 @@ import Testing
     let data = try JSONSerialization.data(withJSONObject: ["routingKey": deadLetter.routingKey, "headers": headers])
     return String(decoding: data, as: UTF8.self)
   }
+}
 
-  private func validate(_ schema: String, _ texts: [String], expected: Int32 = 0) async throws {
-    let lines = texts.map { $0.replacing("\n", with: " ") }.joined(separator: "\n")
-    let child = try ChildProcess.start(
-      "/usr/bin/env", ["python3", "\(Repository.root)/scripts/contracts", schema, "-"],
-      environment: ["PATH": ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"],
-      directory: Repository.root, input: Array(lines.utf8))
-    let ending = await child.ended(within: .seconds(60))
-    #expect(ending == .exited(expected), "\(schema): \(child.standardError.prefix(3000))")
-  }
+/// Checks texts against a schema of `contracts/`.
+func validate(_ schema: String, _ texts: [String], expected: Int32 = 0) async throws {
+  let lines = texts.map { $0.replacing("\n", with: " ") }.joined(separator: "\n")
+  let child = try ChildProcess.start(
+    "/usr/bin/env", ["python3", "\(Repository.root)/scripts/contracts", schema, "-"],
+    environment: ["PATH": ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"],
+    directory: Repository.root, input: Array(lines.utf8))
+  let ending = await child.ended(within: .seconds(60))
+  #expect(ending == .exited(expected), "\(schema): \(child.standardError.prefix(3000))")
 }

@@ -25,8 +25,9 @@ import Testing
     // A limit that AMQP does not tell.
     let limit = faults("4.1.0")
     #expect(limit.count == 1 && limit[0].advice.contains("rabbitmqctl set_policy -p '/live'"), "\(limit)")
-    #expect(limit.first?.advice.contains(#"journey\.actions\.email"#) == true, "\(limit)")
+    #expect(limit.first?.advice.contains(#"journey\.dead-letters"#) == true, "\(limit)")
     #expect(limit.first?.advice.contains(#"journey\.ingest"#) == false, "the limit of the events stays")
+    #expect(limit.first?.advice.contains(#"journey\.actions"#) == false, "and that of the actions")
     #expect(faults("3.13.7") == [] && KnownFaults.ofBroker("unknown broker", MessagingNames(), virtualHost: "/") == [])
   }
 

@@ -11,6 +11,7 @@ import Testing
   private struct Logins {
     var service: [String: String]
     var owner: [String: String]
+    var mailer: String
   }
 
   /// Creates the roles as an administrator would, twice.
@@ -21,23 +22,23 @@ import Testing
     let credentials = [
       "roles", "credentials", "--directory", directory, "--database-host", String(postgres), "--database", name,
       "--broker-host", String(amqp), "--vhost", environment.vhost, "--owner", "\(name)_owner", "--service",
-      "\(name)_service",
+      "\(name)_service", "--worker", "email",
     ]
     try await environment.succeed(credentials)
-    func urls(_ folder: String) throws -> [String: String] {
-      func read(_ file: String) throws -> String {
-        let path = "\(directory)/\(folder)/\(file)"
-        #expect(try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int == 0o600)
-        return try String(contentsOfFile: path, encoding: .utf8).trimmingCharacters(in: .newlines)
-      }
-      return ["AMQP_URL": try read("amqp-url"), "DATABASE_URL": try read("database-url")]
+    func read(_ file: String) throws -> String {
+      let path = "\(directory)/\(file)"
+      #expect(try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int == 0o600)
+      return try String(contentsOfFile: path, encoding: .utf8).trimmingCharacters(in: .newlines)
     }
-    let before = try urls("credentials")
+    func urls(_ folder: String) throws -> [String: String] {
+      ["AMQP_URL": try read("\(folder)/amqp-url"), "DATABASE_URL": try read("\(folder)/database-url")]
+    }
+    let before = try urls("credentials"), mailer = try read("workers/email/amqp-url")
     for _ in 0..<2 {
       #expect(try await environment.succeed(credentials).split(separator: "\n").allSatisfy { $0.hasPrefix("exists") })
       for (part, file) in [("sql", "roles.sql"), ("broker", "broker.json")] {
         let text = try await environment.succeed(["roles", part, "--directory", directory])
-        for url in Array(before.values) + Array(try urls("owner").values) {
+        for url in Array(before.values) + Array(try urls("owner").values) + [mailer] {
           let password = try #require(url.split(separator: ":").dropFirst(2).first?.split(separator: "@").first)
           #expect(!text.contains(password), "no password is printed")
         }
@@ -50,7 +51,7 @@ import Testing
       #expect(ending == .exited(0), "\(psql.standardError)")
       try await environment.servers.rabbitmqctl("import_definitions", "\(directory)/broker.json")
     }
-    return Logins(service: before, owner: try urls("owner"))
+    return Logins(service: before, owner: try urls("owner"), mailer: mailer)
   }
 
   @Test func theServiceDoesItsWorkAndNothingElse() async throws {
@@ -87,6 +88,7 @@ import Testing
 
         try await Self.databaseRefuses(try #require(logins.service["DATABASE_URL"]), org: org)
         try await Self.brokerRefuses(try #require(logins.service["AMQP_URL"]), environment)
+        try await Self.brokerRefusesWorker(logins.mailer)
       }
     }
   }
@@ -123,6 +125,26 @@ import Testing
     }
   }
 
+  /// - Parameter url: with the user of the worker of e-mails, which reads its queue and reports outcomes.
+  private static func brokerRefusesWorker(_ url: String) async throws {
+    try await AMQPAdmin.with(AMQPConnectionSettings(uri: url, connectionName: "worker")) { admin in
+      try await admin.checkConsume(queue: "journey.actions.email")
+      try await admin.checkPublish(exchange: "journey.outcomes", routingKey: "email.delivered")
+      for queue in ["journey.actions.voice", "journey.outcomes", "journey.ingest"] {
+        let error = await #expect(throws: AMQPError.self) { try await admin.checkConsume(queue: queue) }
+        #expect(error?.code == .accessRefused, "\(queue)")
+      }
+      for exchange in ["", "journey.actions", "journey.events", "journey.retry", "journey.dead"] {
+        let error = await #expect(throws: AMQPError.self) {
+          try await admin.checkPublish(exchange: exchange, routingKey: "email.delivered")
+        }
+        #expect(error?.code == .accessRefused, "\(exchange)")
+      }
+      let error = await #expect(throws: AMQPError.self) { try await admin.deleteQueue("journey.actions.email") }
+      #expect(error?.code == .accessRefused)
+    }
+  }
+
   /// - Parameter url: with the service's user.
   private static func brokerRefuses(_ url: String, _ environment: TestEnvironment) async throws {
     let settings = try AMQPConnectionSettings(uri: url, connectionName: "refused")
@@ -138,11 +160,11 @@ import Testing
     for queue in ["journey.ingest", "journey.dead-letters", "journey.actions.email", "journey.retry.1h"] {
       await refused("delete \(queue)") { () throws(AMQPError) in try await admin.deleteQueue(queue) }
     }
-    for queue in ["journey.actions.email", "journey.outcomes", "journey.retry.1h"] {
+    for queue in ["journey.actions.email", "journey.actions.voice", "journey.retry.1h"] {
       await refused("read \(queue)") { () throws(AMQPError) in try await admin.checkConsume(queue: queue) }
       await refused("purge \(queue)") { () throws(AMQPError) in _ = try await admin.purge(queue: queue) }
     }
-    for exchange in ["", "amq.topic", "journey.outcomes", "journey.other", "foreign"] {
+    for exchange in ["", "amq.topic", "journey.other", "foreign"] {
       await refused("publish to \(exchange)") { () throws(AMQPError) in
         try await admin.checkPublish(exchange: exchange, routingKey: "journey.ingest")
       }

@@ -171,31 +171,37 @@ import Testing
     {
       let admin = AMQPAdmin(settings: settings)
       let found = try await BrokerPermissions(
-        stage.names, of: settings, archivesDeadLetters: archives, takesEvents: takesEvents
+        stage.names, of: settings, archivesDeadLetters: archives, listsHuman: true, takesEvents: takesEvents
       ).problems(admin)
       await admin.close()
       return found
     }
     #expect(try await problems(try await stage.settings(write: "^journey\\..*")) == [])
     for (exchange, rest) in [
-      ("journey.retry", "dead|actions|events"), ("journey.dead", "retry|actions|events"),
-      ("journey.actions", "retry|dead|events"),
-      ("journey.events", "retry|dead|actions"),
+      ("journey.retry", "dead|actions|events|outcomes"), ("journey.dead", "retry|actions|events|outcomes"),
+      ("journey.actions", "retry|dead|events|outcomes"), ("journey.events", "retry|dead|actions|outcomes"),
+      ("journey.outcomes", "retry|dead|actions|events"),
     ] {
       let found = try await problems(try await stage.settings(write: "^journey\\.(\(rest))$"))
       #expect(found.count == 1 && found[0].contains("'\(exchange)'"), "\(found)")
     }
     #expect(
-      try await problems(try await stage.settings(write: "^journey\\.(retry|dead|actions)$"), takesEvents: false) == [])
+      try await problems(
+        try await stage.settings(write: "^journey\\.(retry|dead|actions|outcomes)$"), takesEvents: false) == [])
     let url = try await stage.servers.allow(
-      stage.vhost, in: stage.vhost, configure: "", write: "^journey\\..*", read: "^journey\\.ingest$")
+      stage.vhost, in: stage.vhost, configure: "", write: "^journey\\..*",
+      read: "^journey\\.(ingest|outcomes|actions\\.human)$")
     let settings = try AMQPConnectionSettings(uri: url, connectionName: "least")
     #expect(try await problems(settings).count == 1)
     #expect(try await problems(settings, archives: false) == [])
-    let advice = BrokerPermissions(stage.names, of: settings, archivesDeadLetters: true, takesEvents: true).advice
+    let advice = BrokerPermissions(
+      stage.names, of: settings, archivesDeadLetters: true, listsHuman: true, takesEvents: true
+    ).advice
     #expect(
       advice.hasPrefix("rabbitmqctl set_permissions -p '\(stage.vhost)' '\(stage.vhost)' '^$' '^(journey\\.actions|"))
-    #expect(advice.hasSuffix("' '^(journey\\.dead-letters|journey\\.ingest)$'"), "\(advice)")
+    #expect(
+      advice.hasSuffix("' '^(journey\\.actions\\.human|journey\\.dead-letters|journey\\.ingest|journey\\.outcomes)$'"),
+      "\(advice)")
     await stage.close()
   }
 }

@@ -94,6 +94,8 @@ final class TestEnvironment: Sendable {
       "PATH": "/usr/bin:/bin", "HOME": NSTemporaryDirectory(),
       // The tests read the dead-letter queue themselves, and expect each dead letter without delay.
       "DEAD_LETTERS_ARCHIVE": "false", "RETRY_UNKNOWN_CLIENT": "false",
+      // And the actions of every channel.
+      "ACTIONS_HUMAN_LIST": "false",
       // Many programs run at the same time, so each takes a free port.
       "API_PORT": "0", "PROBES_PORT": "0", "LOG_FORMAT": "text",
     ]

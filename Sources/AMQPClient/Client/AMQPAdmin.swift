@@ -225,14 +225,24 @@ public final class AMQPAdmin: Sendable {
     for arguments in [queue.arguments] + queue.acceptedArguments {
       var queue = queue
       queue.arguments = arguments
-      let difference = try difference { passive throws(AMQPError) in
-        _ = try connection.queueDeclare(queue, passive: passive)
+      var difference = try difference(from: queue, connection)
+      if case .argument(let name, let actual?, _)? = difference, queue.acceptedLimits.contains(name),
+        let limit = Int64(actual)
+      {
+        queue.arguments[name] = .int(limit)
+        difference = try self.difference(from: queue, connection)
       }
       guard let difference else { return nil }
       wanted = wanted ?? difference
       if difference == .missing || difference == .notCompared { break }
     }
     return wanted
+  }
+
+  private static func difference(from queue: QueueDeclaration, _ connection: Connection) throws(AMQPError)
+    -> TopologyMismatch.Difference?
+  {
+    try difference { passive throws(AMQPError) in _ = try connection.queueDeclare(queue, passive: passive) }
   }
 
   /// A passive declaration shows whether the object exists, an active one whether it is the same. An active one alone

@@ -32,12 +32,18 @@ public struct QueueDeclaration: Hashable, Sendable {
   public var arguments: FieldTable
   /// Arguments of earlier versions that are accepted for an existing queue, whose arguments cannot be changed.
   public var acceptedArguments: [FieldTable]
+  /// Names of arguments that an existing queue may have with any number.
+  public var acceptedLimits: Set<String>
 
-  public init(name: String, isDurable: Bool = true, arguments: FieldTable = [:], acceptedArguments: [FieldTable] = []) {
+  public init(
+    name: String, isDurable: Bool = true, arguments: FieldTable = [:], acceptedArguments: [FieldTable] = [],
+    acceptedLimits: Set<String> = []
+  ) {
     self.name = name
     self.isDurable = isDurable
     self.arguments = arguments
     self.acceptedArguments = acceptedArguments
+    self.acceptedLimits = acceptedLimits
   }
 }
 

@@ -42,10 +42,11 @@ struct RolesCommand: AsyncParsableCommand {
       abstract: "Write files with the logins' URLs and random passwords. Changes no file that exists.",
       discussion: """
         credentials/amqp-url, database-url and jwt-secret are for journey serve; owner/amqp-url and database-url are for journey migrate and \
-        journey topology apply. Only root can read them. To change a password, delete its file, and run all commands of journey roles again.
+        journey topology apply; workers/CHANNEL/amqp-url is for the worker of a channel, see docs/workers.md. Only root can read them. To change a password, delete its file, and run all commands of journey roles again.
         """,
       examples: [
         "journey roles credentials",
+        "journey roles credentials --worker email --worker voice",
         "journey roles credentials --database-host db.example.com:5432 --broker-host mq.example.com:5672",
       ])
 
@@ -62,9 +63,16 @@ struct RolesCommand: AsyncParsableCommand {
     var owner = "journey_owner"
     @Option(help: "The name of the service's login.")
     var service = "journey_service"
+    @Option(
+      help: ArgumentHelp("A channel whose worker gets a user of the broker, SERVICE_CHANNEL.", valueName: "channel"))
+    var worker: [String] = []
     @OptionGroup var output: OutputOptions
 
     func execute() async throws {
+      let channels = MessagingNames().channels
+      if let unknown = worker.first(where: { !channels.contains($0) }) {
+        throw Failure(.refusedInput, "--worker \(unknown): is none of \(channels.joined(separator: ", "))")
+      }
       for (option, name) in [("--owner", owner), ("--service", service), ("--database", database)] {
         guard name.wholeMatch(of: /[A-Za-z_][A-Za-z0-9_]{0,62}/) != nil else {
           throw Failure(.refusedInput, "\(option) \(name): expected only a-z, A-Z, 0-9 and _")
@@ -79,6 +87,12 @@ struct RolesCommand: AsyncParsableCommand {
           try write("\(folder)/database-url", "postgresql://\(login):\(Self.secret())@\(databaseHost)/\(database)"))
       }
       files.append(try write("credentials/jwt-secret", Self.secret()))
+      for channel in worker {
+        try makeFolder("workers/\(channel)")
+        files.append(
+          try write(
+            "workers/\(channel)/amqp-url", "amqp://\(service)_\(channel):\(Self.secret())@\(brokerHost)/\(host)"))
+      }
       if output.json { printJSON(files) }
     }
 
@@ -159,6 +173,8 @@ struct RolesCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Print the definitions of the broker's users and their permissions.",
       discussion: """
+        The owner, the service, and the worker of each channel that has a file workers/CHANNEL/amqp-url.
+
         For rabbitmqctl import_definitions, which changes nothing else. They contain no password, only a salted hash. The permissions follow \
         the names of the settings (names.…).
         """,
@@ -179,7 +195,13 @@ struct RolesCommand: AsyncParsableCommand {
       printJSON(
         BrokerRoles(names, virtualHost: owner.virtualHost).definitions(
           owner: (owner.user, owner.revealedPassword),
-          service: (service.user, service.revealedPassword)))
+          service: (service.user, service.revealedPassword),
+          workers: try names.channels.compactMap { channel in
+            let file = "workers/\(channel)/amqp-url"
+            guard FileManager.default.fileExists(atPath: directory.path(file)) else { return nil }
+            let user = try user(file)
+            return (channel, (user.user, user.revealedPassword))
+          }))
     }
 
     private func user(_ file: String) throws -> AMQPConnectionSettings {

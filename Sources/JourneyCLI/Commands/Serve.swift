@@ -197,7 +197,8 @@ private struct Adapter {
         UnlistedWatch(
           unlisted: unlisted,
           repository: UnlistedRepository(worker: changes[0], sampleDays: settings.rawBodies.sampleDays), logger: logger),
-      ] + (archiver.map { [$0] } ?? []) + (sweep.map { [$0] } ?? [])
+      ] + (try HumanList(settings, publisher, clock, logger).map { [$0] } ?? []) + (archiver.map { [$0] } ?? [])
+      + (sweep.map { [$0] } ?? [])
     try await serve(
       [pipeline] + (manager.map { [$0] } ?? []) + others + (api?.services ?? []), pipeline.statistics)
     await api?.close()

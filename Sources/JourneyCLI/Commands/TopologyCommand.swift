@@ -4,11 +4,11 @@ import Journey
 import JourneyConfiguration
 import JourneyAMQP
 
-/// `journey topology apply|verify|show`
+/// `journey topology apply|verify|show|policy`
 struct TopologyCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "topology", abstract: "Manage the exchanges and queues that the adapter needs.",
-    subcommands: [Apply.self, Verify.self, Show.self])
+    subcommands: [Apply.self, Verify.self, Show.self, Policy.self])
 
   struct Apply: Command {
     static let configuration = CommandConfiguration(
@@ -39,6 +39,10 @@ struct TopologyCommand: AsyncParsableCommand {
           let created = changes.filter { $0.outcome == .created }.count
           let there = changes.filter { $0.outcome == .alreadyThere }.count
           Output.line("\(created) created, \(there) exist already, \(topology.bindings.count) bindings ensured")
+          let old = try await admin.queuesOfEarlierVersions(settings.messagingNames)
+          if !old.isEmpty {
+            Output.line("of an earlier version, without a limit: \(old.joined(separator: ", ")); see \(Advice.policy)")
+          }
         }
       }
     }
@@ -107,6 +111,32 @@ struct TopologyCommand: AsyncParsableCommand {
     }
   }
 
+  struct Policy: Command {
+    static let configuration = CommandConfiguration(
+      abstract: "Print the policies that give queues of earlier versions their limits. Needs no server.",
+      discussion: """
+        Each action queue gets a limit, a limit of deliveries, and journey.outcomes as the target of its dead letters. A new queue has them in \
+        its arguments. Messages that wait there stay. Only one policy applies to a queue: add what another one of yours says. Where a queue has a \
+        limit already, the lower one applies.
+
+        With --json: definitions for rabbitmqctl import_definitions, or POST /api/definitions of the management API.
+        """,
+      examples: [
+        "journey topology policy",
+        "journey topology policy | sudo sh",
+        "journey topology policy --json | sudo rabbitmqctl import_definitions",
+      ])
+    @OptionGroup var common: LocalOptions
+    @OptionGroup var output: OutputOptions
+
+    func execute() async throws {
+      let settings = try await common.settings()
+      let names = settings.messagingNames, virtualHost = settings.virtualHost
+      if output.json { return printJSON(names.policyDefinitions(virtualHost: virtualHost)) }
+      for policy in names.policies { Output.line(policy.command(virtualHost: virtualHost)) }
+    }
+  }
+
   /// Fails with one line if objects are missing, otherwise with a line per difference: what exists and what is needed.
   /// What the user may not compare is the owner's matter.
   static func refuse(_ mismatches: [TopologyMismatch]) throws {
@@ -135,6 +165,15 @@ func requirePermissions(_ settings: JourneyConfiguration.Settings, _ admin: AMQP
     .settings,
     "the broker's user lacks permissions:\n" + problems.joined(separator: "\n"),
     advice: "as the broker's administrator run: \(permissions.advice)")
+}
+
+extension AMQPAdmin {
+  /// The queues that lack what a new one has in its arguments, as far as the user may compare them.
+  func queuesOfEarlierVersions(_ names: MessagingNames) async throws -> [String] {
+    try await verify(names.newTopology).compactMap {
+      if case .argument = $0.difference { $0.object.name } else { nil }
+    }
+  }
 }
 
 extension Topology {

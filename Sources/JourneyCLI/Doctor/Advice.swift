@@ -6,6 +6,7 @@ enum Advice {
   static let migrate = asOwner("migrate")
   static let topology = asOwner("topology apply")
   static let verifyTopology = asOwner("topology verify")
+  static let policy = "journey topology policy"
   static let serve = isInstalled ? "systemctl start journey" : "journey serve"
   static let restart = isInstalled ? "systemctl restart journey" : "restart journey serve"
   /// For an instance that may run already.

@@ -23,6 +23,7 @@ extension DiagnosticReport {
       // A broker that has gone meanwhile fails the checks that follow.
     }
     await queues(settings, areSeen: refusal == nil)
+    await limits(settings)
     await permissions(settings)
     if let refusal { hiddenQueues(settings, refusal, version) }
     return look
@@ -90,7 +91,9 @@ extension DiagnosticReport {
 extension JourneyConfiguration.Settings {
   func brokerPermissions() throws -> BrokerPermissions {
     BrokerPermissions(
-      messagingNames, of: try broker("topology"), archivesDeadLetters: archivesDeadLetters, takesEvents: api.isEnabled)
+      messagingNames, of: try broker("topology"), archivesDeadLetters: archivesDeadLetters,
+      listsHuman: actions.listsHuman,
+      takesEvents: api.isEnabled)
   }
 
   var virtualHost: String { (try? broker("doctor"))?.virtualHost ?? "/" }

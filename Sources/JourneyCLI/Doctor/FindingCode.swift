@@ -16,6 +16,8 @@ enum FindingCode: String, Encodable, CaseIterable {
   case brokerAlarm = "broker-alarm"
   case queuesMissing = "queues-missing"
   case queuesDiffer = "queues-differ"
+  case queuesUnlimited = "queues-unlimited"
+  case managementUnreadable = "management-unreadable"
   case brokerPermissions = "broker-permissions"
 
   case databaseUnreachable = "database-unreachable"

@@ -30,7 +30,7 @@ enum KnownFaults {
         Fault(
           verdict: .ok, code: .brokerVersion,
           text:
-            "since 4.0 a quorum queue drops a message after 20 deliveries: an action that its worker puts back too often",
+            "since 4.0 a quorum queue drops a message after 20 deliveries: a dead letter that is requeued too often",
           advice:
             "unless it is done: rabbitmqctl set_policy -p '\(virtualHost)' journey-unlimited '\(unlimited(names))' '{\"delivery-limit\": -1}' --apply-to quorum_queues"
         ))
@@ -80,8 +80,8 @@ enum KnownFaults {
   private static func unlimited(_ names: MessagingNames) -> String {
     let queues = names.queues.filter {
       switch $0.contents {
-      case .deadLetters, .actions, .outcomes: true
-      case .events, .retries: false
+      case .deadLetters: true
+      case .events, .retries, .actions, .outcomes: false
       }
     }
     return "^(\(queues.map { $0.name.replacing(".", with: "\\.") }.joined(separator: "|")))$"

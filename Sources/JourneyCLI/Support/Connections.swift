@@ -69,6 +69,7 @@ extension Settings {
     result.actions = names["actions"] ?? result.actions
     result.outcomes = names["outcomes"] ?? result.outcomes
     result.retry = names["retry"] ?? result.retry
+    result.actionQueueLimit = actions.queueLimit
     return result
   }
 }

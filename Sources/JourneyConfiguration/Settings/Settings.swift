@@ -7,6 +7,8 @@ public struct Settings: Sendable {
   public let amqpURL: String
   /// Where `amqpURL` comes from a file.
   public let amqpURLFile: SecretFile?
+  /// Empty: none.
+  public let managementURL: String
   public let otherBrokerUsers: Set<String>
   public let databaseURL: String
   public let databaseURLFile: SecretFile?
@@ -22,6 +24,7 @@ public struct Settings: Sendable {
   public let retryAttemptsPerTier: Int
   public let deadLetters: DeadLetterOptions
   public let rawBodies: RawBodyOptions
+  public let actions: ActionOptions
   public let publishWindow: Int
   public let api: APIOptions
   public let probes: ProbeOptions
@@ -66,6 +69,11 @@ public struct Settings: Sendable {
   init(_ read: SettingsReader) {
     (amqpURL, amqpURLFile) = read.secret(
       "amqp.url", credential: "amqp-url", "`amqp[s]://user:password@host[,host…]:port/vhost`")
+    managementURL =
+      read.secret(
+        "amqp.managementURL", credential: "amqp-management-url",
+        "`http[s]://user:password@host:15672` of RabbitMQ's management API, for `journey doctor`: only there it sees policies; a user with the tag `monitoring` is enough"
+      ).text
     otherBrokerUsers = Set(
       read.list("amqp.otherUsers", [], "other broker users that instances publish as, or have published as"))
     (databaseURL, databaseURLFile) = read.secret(
@@ -95,6 +103,7 @@ public struct Settings: Sendable {
         )) ?? .owner
     deadLetters = DeadLetterOptions(read, maxReadBytes: maxBodyBytes)
     rawBodies = RawBodyOptions(read)
+    actions = ActionOptions(read)
     publishWindow = read.integer(
       "publish.window", 1024, 1...4096, "maximum number of published messages that await their confirm")
     api = APIOptions(read)
