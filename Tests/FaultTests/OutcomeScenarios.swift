@@ -130,7 +130,7 @@ private final class Lives {
   func wrong() async throws -> Int {
     let rows = try await environment.rows(
       """
-      SELECT s.client_id, l.state, l.revocation, (SELECT string_agg(COALESCE(h->>'outcome', h->>'state'), ',' ORDER BY 1)
+      SELECT s.client_id, l.state, l.revocation, (SELECT string_agg(COALESCE(h->>'outcome', h->>'state'), ',' ORDER BY COALESCE(h->>'outcome', h->>'state'))
           FROM jsonb_array_elements(l.history) h),
         (SELECT string_agg(event_type, ',' ORDER BY event_type) FROM client_journey_events e
           WHERE e.client_id = s.client_id AND e.source = 'journey.outcomes'), count(*) OVER (PARTITION BY s.client_id), s.id
