@@ -55,7 +55,8 @@ struct ActionRoutes: Sendable {
 
   private static func answer(_ report: OutcomeReport, _ status: String) -> Response {
     let answer: JSONObject = [
-      "actionId": report.actionID, "outcome": report.outcome.rawValue, "occurredAt": report.occurredAt, "status": status,
+      "actionId": report.actionID, "outcome": report.outcome.rawValue, "occurredAt": report.occurredAt,
+      "status": status,
     ]
     return noStoreResponse(encodeJSON(answer), status: .accepted)
   }

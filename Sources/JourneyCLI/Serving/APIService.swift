@@ -63,7 +63,8 @@ struct APIService {
       isArchiving: settings.archivesDeadLetters)
     let intake = EventPublisher(publisher: publisher, names: settings.messagingNames, decoder: decoder)
     var parts = JourneyServer.Dependencies(
-      reader: reader, intake: intake, outcomes: intake, revoker: ActionRepository(worker: requests), keys: PostgresRequestKeys(worker: requests), operations: operations, feed: feed, probes: probes,
+      reader: reader, intake: intake, outcomes: intake, revoker: ActionRepository(worker: requests),
+      keys: PostgresRequestKeys(worker: requests), operations: operations, feed: feed, probes: probes,
       clock: clock)
     parts.isShortOfDescriptors = { descriptors.isShort }
     let server = try await failing(.settings) {

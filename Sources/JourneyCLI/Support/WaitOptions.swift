@@ -68,7 +68,8 @@ struct WaitOptions: ParsableArguments {
     if let reason = waiting.aborted {
       throw Failure(
         .unavailable,
-        "\(reason); gave up after \(seconds) s: \(confirmed) of \(messages.count) messages were confirmed. \(afterwards)")
+        "\(reason); gave up after \(seconds) s: \(confirmed) of \(messages.count) messages were confirmed. \(afterwards)"
+      )
     }
     return (confirmed, failures)
   }

@@ -55,7 +55,8 @@ import Testing
       return answer.json
     }
 
-    func post(_ id: String, _ verb: String, _ body: String, as token: String? = nil) async throws -> APIEnvironment.Answer
+    func post(_ id: String, _ verb: String, _ body: String, as token: String? = nil) async throws
+      -> APIEnvironment.Answer
     {
       try await api.send("POST", "/api/journey/actions/\(id)/\(verb)", token ?? member, body: body)
     }
@@ -86,7 +87,8 @@ import Testing
       try await whatMakesNoSense(person, id)
 
       let until = Date().addingTimeInterval(86_400).ISO8601Format()
-      let snoozed = try await person.post(id, "outcome", #"{"outcome":"snoozed","until":"\#(until)","detail":"Monday"}"#)
+      let snoozed = try await person.post(
+        id, "outcome", #"{"outcome":"snoozed","until":"\#(until)","detail":"Monday"}"#)
       #expect(snoozed.status == 202 && snoozed.json["status"] as? String == "accepted", "\(snoozed.body)")
       try await eventually("the snooze") { try await person.show(id)["snoozedUntil"] is String }
       let asleep = try await person.show(id)

@@ -143,7 +143,8 @@ struct ActionsRevoke: Command {
     case .unknown: throw ActionArgument.unknown(id)
     case .refused(_, let why): throw Failure(.refusedInput, "the action cannot be revoked: \(why)")
     case .repeated: (text, status) = ("it was revoked before", "known")
-    case .revoked: (text, status) = dryRun ? ("it can be revoked; nothing was changed", "checked") : ("revoked", "revoked")
+    case .revoked:
+      (text, status) = dryRun ? ("it can be revoked; nothing was changed", "checked") : ("revoked", "revoked")
     }
     guard !output.json else { return printJSON(["actionId": id, "status": status, "dryRun": dryRun] as JSONObject) }
     Output.line(text)

@@ -5,7 +5,8 @@ import JourneyPostgres
 /// `journey actions show`
 struct ActionsShow: Command {
   static let configuration = CommandConfiguration(
-    commandName: "show", abstract: "Show an action: why it was decided, what has happened to it, and whether it may run.",
+    commandName: "show",
+    abstract: "Show an action: why it was decided, what has happened to it, and whether it may run.",
     discussion: "With --json: one object, as GET /api/journey/actions/{id} answers.",
     examples: ["journey actions show ACTION"])
 
