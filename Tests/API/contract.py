@@ -127,7 +127,7 @@ for route in (j + "high-risk", j + "upsell", j + "clients", j + "actions", j + "
     check(route, "GET", f"{route}?organization=x", 400)
 for query in ("days=31", "days=x", "days=30&days=30"):
     check(j + "stages", "GET", j + "stages?" + query, 400)
-for query in ("state=nope", "state=", "clientId=x"):
+for query in ("state=nope", "state=", "clientId=x", "open=yes", "channel="):
     check(j + "actions", "GET", j + "actions?" + query, 400)
 for query in ("limit=0", "limit=201", "limit=-1", "limit=1e2", "stage=nowhere", "riskLevel=low", "q=", "q=%00"):
     check(j + "clients", "GET", j + "clients?" + query, 400)
@@ -165,6 +165,43 @@ check(route, "POST", route, 415, raw=b"{}", headers={"Content-Type": "text/plain
 check(route, "POST", route, 422, body={**event, "occurredAt": "2999-01-01T00:00:00Z"})
 check(route, "POST", route, 401, body=event, token=None)
 check(route, "GET", route, 405)
+
+by_id = lambda name, id: f"{j}actions/{id}/{name}"
+opened, _ = check(j + "actions", "GET", j + "actions?channel=human&open=true", 200)
+first, second = [item["id"] for item in opened["items"]][:2]
+for name, good in (("outcome", {"outcome": "accepted"}), ("revoke", {"reason": "contract"})):
+    route = by_id(name, "{id}")
+    for bad in ({}, [good], {**good, "more": 1}, {"outcome": "vanished"}, {"reason": ""}):
+        check(route, "POST", by_id(name, first), 400, body=bad)
+    check(route, "POST", by_id(name, first), 400, raw=b"{")
+    check(route, "POST", by_id(name, first), 401, body=good, token=None)
+    check(route, "POST", by_id(name, NOTHING), 404, body=good)
+    check(route, "POST", by_id(name, "x"), 404, body=good)
+    check(route, "GET", by_id(name, first), 405)
+    check(route, "POST", by_id(name, first), 413, body={"detail": "x" * 70_000})
+    check(route, "POST", by_id(name, first), 415, raw=b"{}", headers={"Content-Type": "text/plain"})
+route = by_id("outcome", "{id}")
+for bad in ({"outcome": "snoozed"}, {"outcome": "snoozed", "until": "2020-01-01T00:00:00Z"}, {"outcome": "snoozed", "until": "2999-01-01T00:00:00Z"},
+            {"outcome": "accepted", "occurredAt": "2999-01-01T00:00:00Z"}, {"outcome": "accepted", "occurredAt": "1999-01-01T00:00:00Z"}):
+    check(route, "POST", by_id("outcome", first), 422, body=bad)
+check(route, "POST", by_id("outcome", first), 202, body={"outcome": "accepted", "detail": "contract"})
+for _ in range(100):
+    now, _ = check(j + "actions/{id}", "GET", f"{j}actions/{first}", 200)
+    if now["state"] == "accepted":
+        break
+    time.sleep(0.1)
+if now["state"] != "accepted" or now["mayRun"] or now["history"][-1]["detail"] != "contract":
+    problems.append(f"the outcome was not recorded: {now}")
+known, _ = check(route, "POST", by_id("outcome", first), 202, body={"outcome": "accepted"})
+if known["status"] != "known":
+    problems.append(f"the same outcome is taken twice: {known}")
+check(route, "POST", by_id("outcome", first), 409, body={"outcome": "snoozed", "until": "2026-12-24T08:00:00Z"})
+route = by_id("revoke", "{id}")
+check(route, "POST", by_id("revoke", first), 409, body={"reason": "contract"})
+check(route, "POST", by_id("revoke", second), 202, body={"reason": "contract"})
+now, _ = check(j + "actions/{id}", "GET", f"{j}actions/{second}", 200)
+if now["state"] != "revoked" or now["because"] != "revoked":
+    problems.append(f"the action is not revoked: {now}")
 
 for name in ("replay", "discard"):
     route = f"{o}dead-letters/{name}"

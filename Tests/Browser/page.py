@@ -76,6 +76,31 @@ def the_client():
     need(True, "an unknown client is reported")
 
 
+def the_todo():
+    go("#/todo", "journey-todo")
+    rows = lambda: page.execute_script("return [...document.querySelectorAll('tbody tr')].map(e => e.innerText)")
+    number = len(rows())
+    need(any("Hanna Keller" in row for row in rows()), "the list of what is to do has Hanna Keller's action")
+    axe("to do")
+    picture("todo", 700)
+    # By keyboard alone.
+    press = lambda name: (page.execute_script("[...document.querySelectorAll('tbody tr')].find(e => e.innerText.includes('Hanna Keller'))"
+                                              ".querySelector(`[id^=${arguments[0]}-]`).focus()", name), page.switch_to.active_element.send_keys(Keys.ENTER))
+    press("snooze")
+    wait.until(lambda _: page.find_elements(By.CSS_SELECTOR, "dialog[open]"))
+    axe("a question of to do")
+    page.find_element(By.ID, "yes").click()
+    wait.until(lambda _: "snoozed until" in text())
+    need("Hanna Keller" in rows()[-1], "what is snoozed stands last")
+    press("done")
+    wait.until(lambda _: len(rows()) == number - 1)
+    need(not any("Hanna Keller" in row for row in rows()), "what is done is no longer listed")
+    go(f"#/client/{CLIENT}", "journey-client")
+    click("details summary", "Its life")
+    need("accepted" in text() and "by person:" in text(), "the client shows the action's life")
+    axe("client with an action's life")
+
+
 def odd_addresses():
     # Whatever somebody has written into the address, the page goes on.
     for path in ("#/client/%", "#/client/%E0%A4%A", "#/client/..%2F..%2Foperations%2Foverview", "#/constructor/x", "#/__proto__", "#/map?stage=%", "#/risk/%"):
@@ -229,6 +254,7 @@ try:
     two_clicks()
     the_map()
     the_client()
+    the_todo()
     odd_addresses()
     the_lists()
     lists_that_are_behind()

@@ -9,6 +9,7 @@ private struct NoReader: JourneyReader {
   func read(_ query: JourneyQuery, for caller: Caller) async throws(StoreError) -> [UInt8]? { nil }
   func organizations(of caller: Caller) async throws(StoreError) -> Set<UUID> { [] }
   func organization(ofClient client: UUID, for caller: Caller) async throws(StoreError) -> UUID? { nil }
+  func action(_ id: UUID, for caller: Caller) async throws(StoreError) -> StandingAction? { nil }
 }
 
 private struct NoFeed: ChangeFeed {

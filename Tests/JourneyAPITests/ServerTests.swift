@@ -25,11 +25,18 @@ private struct FakeReader: JourneyReader {
   func organization(ofClient client: UUID, for caller: Caller) async throws(StoreError) -> UUID? {
     client == Self.client ? Self.org : nil
   }
+  func action(_ id: UUID, for caller: Caller) async throws(StoreError) -> StandingAction? {
+    guard id == Self.client else { return nil }
+    return StandingAction(
+      id: id, orgID: Self.org, clientID: Self.client, channel: .human, state: .published, isExpired: false,
+      life: ActionLife())
+  }
 }
 
-/// Takes events, or refuses them all.
-private final class FakeIntake: EventIntake {
+/// Takes events and outcomes, or refuses them all.
+private final class FakeIntake: EventIntake, OutcomeIntake {
   let taken = Mutex<[ReportedEvent]>([])
+  let outcomes = Mutex<[OutcomeReport]>([])
   let failure: IntakeError?
   init(failure: IntakeError? = nil) { self.failure = failure }
   func check(_ event: ReportedEvent) throws(Rejection) {
@@ -39,6 +46,16 @@ private final class FakeIntake: EventIntake {
     do throws(Rejection) { try check(event) } catch { throw .refused(error) }
     if let failure { throw failure }
     taken.withLock { $0.append(event) }
+  }
+  func publish(_ report: OutcomeReport) async throws(IntakeError) {
+    if let failure { throw failure }
+    outcomes.withLock { $0.append(report) }
+  }
+}
+
+private struct NoRevoker: ActionRevoker {
+  func revoke(_ action: UUID, because reason: String, by actor: String) async throws(StoreError) -> RevocationResult {
+    .unknown
   }
 }
 
@@ -89,9 +106,8 @@ private struct SilentFeed: ChangeFeed {
     let server = try await JourneyServer(
       settings: settings,
       parts: JourneyServer.Dependencies(
-        reader: reader, intake: intake, keys: FakeKeys(), operations: NoOperationsService(), feed: SilentFeed(),
-        probes: probes,
-        clock: SystemClock()),
+        reader: reader, intake: intake, outcomes: intake, revoker: NoRevoker(), keys: FakeKeys(),
+        operations: NoOperationsService(), feed: SilentFeed(), probes: probes, clock: SystemClock()),
       logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     let signer = TokenSigner(secret: Self.secret, settings: settings)
     let now = SystemClock().now()
@@ -193,6 +209,24 @@ private struct SilentFeed: ChangeFeed {
         String(buffer: ready.body) == #"{"status":"not ready","consuming":true,"paused":false,"publishing":true,"#
           + #""database":true,"#
           + #""problems":[{"part":"commits","reason":"the database's disk is full (SQLSTATE 53100)"}]}"#)
+    }
+  }
+
+  @Test func anOutcomeIsTakenUnlessNobodyConfirmsIt() async throws {
+    let path = "/api/journey/actions/\(FakeReader.client.text)/outcome"
+    for (intake, status) in [
+      (FakeIntake(), HTTPResponse.Status.accepted), (FakeIntake(failure: .unavailable("secret")), .serviceUnavailable),
+      (FakeIntake(failure: .refused(Rejection(.invalidField, field: "data.detail", "no"))), .unprocessableContent),
+    ] {
+      try await with(intake: intake) { (client: any TestClientProtocol, user: HTTPFields, _: HTTPFields) async throws in
+        var headers = user
+        headers[.contentType] = "application/json"
+        let answer = try await client.execute(
+          uri: path, method: .post, headers: headers, body: ByteBuffer(string: #"{"outcome":"accepted"}"#))
+        #expect(answer.status == status && !String(buffer: answer.body).contains("secret"))
+        let report = intake.outcomes.withLock { $0.first }
+        #expect(report.map { $0.reporter.hasPrefix("person:") && $0.orgID == FakeReader.org } ?? (status != .accepted))
+      }
     }
   }
 

@@ -77,11 +77,18 @@ public struct ActionFilter: Hashable, Sendable {
   public var orgID: UUID?
   public var clientID: UUID?
   public var state: ActionState?
+  public var channel: Channel?
+  /// Whether to leave out what has ended or expired, and what was decided more than 180 days ago.
+  public var isOpen: Bool
 
-  public init(orgID: UUID? = nil, clientID: UUID? = nil, state: ActionState? = nil) {
+  public init(
+    orgID: UUID? = nil, clientID: UUID? = nil, state: ActionState? = nil, channel: Channel? = nil, isOpen: Bool = false
+  ) {
     self.orgID = orgID
     self.clientID = clientID
     self.state = state
+    self.channel = channel
+    self.isOpen = isOpen
   }
 }
 
@@ -94,6 +101,8 @@ public protocol JourneyReader: Sendable {
   func organizations(of caller: Caller) async throws(StoreError) -> Set<UUID>
   /// The organisation of a client; nil if the caller may not see it.
   func organization(ofClient client: UUID, for caller: Caller) async throws(StoreError) -> UUID?
+  /// An action; nil if the caller may not see it.
+  func action(_ id: UUID, for caller: Caller) async throws(StoreError) -> StandingAction?
 }
 
 /// An event that a caller reports.

@@ -3,9 +3,6 @@ import FoundationEssentials
 import Journey
 
 extension InboundDecoder {
-  /// How far a reporter's clock may be ahead and behind.
-  private static let maxAhead = TimeSpan.seconds(600), maxBehind = TimeSpan.hours(24)
-
   /// The reports of a CloudEvent, or of a batch of them; nil if the message is no report.
   func reports(
     _ form: MessageForm, _ properties: MessageProperties, now: Timestamp, _ random: inout IDRandom
@@ -78,22 +75,13 @@ extension InboundDecoder {
     var said = try time("data.occurredAt", text("occurredAt", required: false))
     if said == nil { said = try time("time", event["time"]?.string) }
     let occurred = said ?? now
-    guard occurred <= now + Self.maxAhead else {
-      throw Rejection(.invalidField, field: "data.occurredAt", value: occurred.iso8601, "it lies in the future")
-    }
-    // A UUIDv7 says when the action was decided.
-    if let decided = actionID.timestamp, occurred < decided - Self.maxBehind {
-      throw Rejection(
-        .invalidField, field: "data.occurredAt", value: occurred.iso8601, "it lies before the action was decided")
-    }
-    let until = try time("data.until", text("until", required: outcome == .snoozed))
-    if let until, until <= occurred {
-      throw Rejection(.invalidField, field: "data.until", value: until.iso8601, "it is not after occurredAt")
-    }
-    return OutcomeReport(
+    let report = OutcomeReport(
       actionID: actionID, outcome: outcome, occurredAt: occurred,
-      detail: try text("detail", required: false)?.shortened(to: OutcomeReport.maxDetail), until: until,
-      reporter: reporter(event, properties), orgID: try organization(event, orgID))
+      detail: try text("detail", required: false)?.shortened(to: OutcomeReport.maxDetail),
+      until: try time("data.until", text("until", required: false)), reporter: reporter(event, properties),
+      orgID: try organization(event, orgID))
+    try report.checkTimes(at: now)
+    return report
   }
 
   private func organization(_ event: JSONValue, _ header: UUID?) throws(Rejection) -> UUID? {

@@ -4,7 +4,7 @@ import { forget } from "/search.js";
 import { call, session } from "/server.js";
 import { title } from "/words.js";
 
-const routes = { map: "journey-map", client: "journey-client", risk: "journey-board", upsell: "journey-upsell",
+const routes = { map: "journey-map", client: "journey-client", risk: "journey-board", upsell: "journey-upsell", todo: "journey-todo",
   operations: "journey-operations" };
 const main = document.querySelector("#main");
 let current = null;
@@ -118,7 +118,7 @@ addEventListener("keydown", event => {
   if (event.ctrlKey || event.metaKey || event.altKey || !session.caller || document.querySelector("dialog[open]")) return;
   if (/INPUT|TEXTAREA|SELECT/.test(document.activeElement?.tagName)) return;
   if (event.key === "/") { event.preventDefault(); document.querySelector("#q").focus(); }
-  const target = { 1: "map", 2: "risk", 3: "upsell", 4: session.caller.operator ? "operations" : null }[event.key];
+  const target = { 1: "map", 2: "risk", 3: "upsell", 4: session.caller.operator ? "operations" : null, 5: "todo" }[event.key];
   if (target) location.hash = "#/" + target;
 });
 
@@ -193,7 +193,7 @@ function take() {
 }
 addEventListener("hashchange", () => take() ? enter() : route());
 
-Promise.all(["/map.js", "/client.js", "/boards.js"].map(file => import(file))).then(() => {
+Promise.all(["/map.js", "/client.js", "/boards.js", "/todo.js"].map(file => import(file))).then(() => {
   take();
   enter();
 });

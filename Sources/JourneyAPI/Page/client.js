@@ -3,6 +3,7 @@ import { gauge, journeyChart, scoreChart } from "/charts.js";
 import { STAGES } from "/clients.js";
 import { h } from "/dom.js";
 import { Pages, call } from "/server.js";
+import { actionLife, actionState } from "/todo.js";
 import { View } from "/view.js";
 import { chip, count, date, empty, isGrave, level, title, when, who, words } from "/words.js";
 
@@ -78,16 +79,18 @@ class ClientView extends View {
   }
 
   action(next, client) {
-    const others = client.candidates.slice(1);
+    const others = client.candidates.filter(other => other.action !== next.action || other.trigger !== next.trigger);
     return [h("p", { class: "row" }, h("span", { class: "what" }, title(next.action)), chip(next.priority, next.priority),
       chip(next.channel, "plain")), h("p", {}, next.reason),
       h("p", { class: "soft small" }, "Because of ", source(next.trigger ?? "").toLowerCase(),
         next.verdict === "cooling_down" ? [", asked for already; not again before ", when(next.until)] : "",
+        next.verdict === "open" ? ", asked for already, and open" : "", next.verdict === "snoozed" ? [", snoozed until ", when(next.until)] : "",
         next.publishedAt ? [", sent to its worker ", when(next.publishedAt, true)] : ""),
       h("details", { id: "considered" }, h("summary", {}, others.length ? `What else was considered (${others.length})`
         : "Nothing else was considered"),
         h("ul", {}, others.map(other => h("li", {}, h("b", {}, title(other.action)), ` (${words(other.channel)}): ${other.reason}. `,
-          h("span", { class: "soft" }, words(other.verdict), other.by ? " by " + words(other.by) : "")))))];
+          h("span", { class: "soft" }, words(other.verdict), other.by ? " by " + words(other.by) : "",
+            other.after ? ` after ${words(other.after)}` : "")))))];
   }
 
   list(client) {
@@ -104,9 +107,10 @@ class ClientView extends View {
   actions(client) {
     return h("section", { class: "card" }, h("h2", {}, client.actions.length < 20 ? "Actions" : "Actions, the latest 20"),
       client.actions.length
-      ? h("ul", { class: "plain" }, client.actions.map(action => h("li", { class: "pick", key: action.id },
-        h("span", {}, h("b", {}, title(action.action)), h("div", { class: "soft small" }, action.reason)), chip(action.state, "plain"),
-          h("span", { class: "soft small" }, when(action.decidedAt, true)))))
+      ? h("ul", { class: "plain" }, client.actions.map(action => h("li", { key: action.id }, h("div", { class: "pick" },
+        h("span", {}, h("b", {}, title(action.action)), h("div", { class: "soft small" }, action.reason)),
+          actionState(this, { ...action, clientName: who(client) }), h("span", { class: "soft small" }, when(action.decidedAt, true))),
+        actionLife(action))))
       : empty("No action yet", ""));
   }
 

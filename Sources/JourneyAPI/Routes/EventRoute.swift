@@ -125,12 +125,7 @@ private struct Submission {
       guard given.kind == .object else { throw .invalid("$.metadata", "an object is expected") }
       metadata = Array(given.rawBytes)
     }
-    if let given = value["occurredAt"] {
-      guard let time = given.string.flatMap({ Timestamp(iso8601: $0) }) else {
-        throw .invalid("$.occurredAt", "a time such as 2026-11-20T10:00:00Z is expected")
-      }
-      occurredAt = time
-    }
+    occurredAt = try value.time("occurredAt")
   }
 
   /// What makes it this event and no other.

@@ -39,9 +39,10 @@ struct JourneyRoutes: Sendable {
         riskLevel: try query.keyword("riskLevel"))
       return .clients(filter, try query.page(keys: 2))
     }
-    get("actions", "organization", "clientId", "state", "cursor", "limit") { query, _ in
+    get("actions", "organization", "clientId", "state", "channel", "open", "cursor", "limit") { query, _ in
       let filter = ActionFilter(
-        orgID: try query.uuid("organization"), clientID: try query.uuid("clientId"), state: try query.keyword("state"))
+        orgID: try query.uuid("organization"), clientID: try query.uuid("clientId"), state: try query.keyword("state"),
+        channel: try query.text("channel", 1...100).map(Channel.init(rawValue:)), isOpen: try query.flag("open"))
       return .actions(filter, try query.page(keys: 2))
     }
     get("actions/:id") { _, context in .action(try context.id("id")) }

@@ -78,10 +78,7 @@ struct OperationsRoutes: Sendable {
   }
 
   /// For the record: who the token says it is.
-  private static func actor(_ caller: Caller) -> String {
-    let email = (try? JSONDocument(parsing: caller.claims))?.root["email"]?.string
-    return "api:\(email.map { $0.shortened(to: 200) } ?? caller.subject.text)"
-  }
+  private static func actor(_ caller: Caller) -> String { "api:\(caller.name)" }
 }
 
 /// The open dead letters that a request's body selects: by id, by a filter, or all.
@@ -105,10 +102,10 @@ private struct DeadLetterSelection {
         filter.ids.append(id)
       }
     }
-    filter.code = try text("code")
-    filter.source = try text("source")
-    filter.type = try text("type")
-    reason = try text("reason")
+    filter.code = try value.text("code", 1...200)
+    filter.source = try value.text("source", 1...200)
+    filter.type = try value.text("type", 1...200)
+    reason = try value.text("reason", 1...200)
     let all = try bool("all")
     guard all || !filter.ids.isEmpty || filter.code != nil || filter.source != nil || filter.type != nil else {
       throw .invalid("$", "say which dead letters: ids, code, source, type, or all: true")
@@ -132,14 +129,6 @@ private struct DeadLetterSelection {
       }
     }
     return request
-  }
-
-  private func text(_ name: String) throws(Problem) -> String? {
-    guard let part = value[name] else { return nil }
-    guard let text = part.string, (1...200).contains(text.unicodeScalars.count), !text.utf8.contains(0) else {
-      throw .invalid("$.\(name)", "1 to 200 characters are expected")
-    }
-    return text
   }
 
   private func bool(_ name: String) throws(Problem) -> Bool {

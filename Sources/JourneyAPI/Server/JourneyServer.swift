@@ -16,6 +16,8 @@ public final class JourneyServer: Service {
   public struct Dependencies: Sendable {
     public var reader: any JourneyReader
     public var intake: any EventIntake
+    public var outcomes: any OutcomeIntake
+    public var revoker: any ActionRevoker
     public var keys: any RequestKeys
     public var operations: any OperationsService
     public var feed: any ChangeFeed
@@ -25,12 +27,14 @@ public final class JourneyServer: Service {
     public var clock: any WallClock
 
     public init(
-      reader: any JourneyReader, intake: any EventIntake, keys: any RequestKeys, operations: any OperationsService,
-      feed: any ChangeFeed,
-      probes: Probes, clock: any WallClock
+      reader: any JourneyReader, intake: any EventIntake, outcomes: any OutcomeIntake, revoker: any ActionRevoker,
+      keys: any RequestKeys, operations: any OperationsService, feed: any ChangeFeed, probes: Probes,
+      clock: any WallClock
     ) {
       self.reader = reader
       self.intake = intake
+      self.outcomes = outcomes
+      self.revoker = revoker
       self.keys = keys
       self.operations = operations
       self.feed = feed
@@ -179,6 +183,9 @@ public final class JourneyServer: Service {
     JourneyRoutes(reader: parts.reader).add(to: journey)
     EventRoute(reader: parts.reader, intake: parts.intake, keys: parts.keys, clock: parts.clock, settings: settings)
       .add(to: journey)
+    ActionRoutes(
+      reader: parts.reader, outcomes: parts.outcomes, revoker: parts.revoker, clock: parts.clock, settings: settings
+    ).add(to: journey)
     LiveRoute(reader: parts.reader, broadcaster: broadcaster).add(to: journey)
     OperationsRoutes(operations: parts.operations, settings: settings).add(
       to: api.group("operations").add(middleware: OperatorsOnly()))

@@ -66,6 +66,12 @@ struct Query {
     return keyword
   }
 
+  func flag(_ name: String) throws(Problem) -> Bool {
+    guard let value = values[name] else { return false }
+    guard let flag = Bool(value) else { throw .invalid(name, "true or false is expected, not \(quoted(value))") }
+    return flag
+  }
+
   func time(_ name: String) throws(Problem) -> Timestamp? {
     guard let value = values[name] else { return nil }
     guard let time = Timestamp(iso8601: value) else {

@@ -66,10 +66,19 @@ struct Explain: Command {
     if !report.actions.isEmpty {
       Output.line("\nactions")
       Output.table(
-        ["decided", "action", "channel", "priority", "published", "reason"],
+        ["decided", "action", "channel", "priority", "published", "state", "reason"],
         report.actions.map {
-          [$0.decidedAt.iso8601, $0.action, $0.channel, $0.priority, $0.publishedAt?.iso8601 ?? "not yet", $0.reason]
+          [
+            $0.decidedAt.iso8601, $0.action, $0.channel, $0.priority, $0.publishedAt?.iso8601 ?? "not yet", $0.state,
+            $0.reason,
+          ]
         }, indent: "  ")
+      for action in report.actions where action.changedAt != nil {
+        Output.line("  \(action.action.plain(60)) of \(action.decidedAt.toTheSecond)")
+        Output.table(
+          ["when", "what", "by", "detail"],
+          ActionLife.rows((try? JSONDocument(parsing: action.history.bytes))?.root), indent: "    ")
+      }
     }
     if !report.events.isEmpty {
       Output.line("\nevents, the newest first")
@@ -140,6 +149,14 @@ struct Explain: Command {
     case "outranked": "outranked by \((candidate["by"]?.string ?? "").plain(400))"
     case "cooling_down":
       "published already (\((candidate["openAction"]?.string ?? "").plain(400))), again from \((candidate["until"]?.string ?? "").plain(400))"
+    case "open":
+      "published already (\((candidate["openAction"]?.string ?? "").plain(400))), and not answered"
+    case "snoozed":
+      "put off by a person (\((candidate["openAction"]?.string ?? "").plain(400))) until \((candidate["until"]?.string ?? "").plain(400))"
+    case "pausing":
+      "passed over: the last one (\((candidate["lastAction"]?.string ?? "").plain(400))) is \((candidate["after"]?.string ?? "").plain(40)), again from \((candidate["until"]?.string ?? "").plain(400))"
+    case "unreachable":
+      "passed over: the client cannot be reached on this channel (\((candidate["lastAction"]?.string ?? "").plain(400)))"
     case "withheld": "not published: the client was only evaluated again"
     default: "unknown"
     }

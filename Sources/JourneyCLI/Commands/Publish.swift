@@ -84,40 +84,9 @@ struct Publish: Command {
   private func publish(_ messages: [OutboundMessage], _ settings: JourneyConfiguration.Settings) async throws -> (
     Int, [String]
   ) {
-    // A broker that is not reachable, or takes no messages, is reported at once.
-    try await settings.withAdmin { admin in
-      try await timeout.untilPublishing {
-        try await PublishingTimeouts.untilPublishing(
-          to: settings.messagingNames.events, admin, seconds: timeout.seconds, say: timeout.say)
-      }
-    }
-    let waiting = timeout.timeout()
-    let publisher = AMQPPublisher(settings: try settings.broker("publish")) { waiting.record($0) }
-    waiting.guardWaiting(of: publisher)
-    publisher.start()
-    var confirmed = 0
-    var failures: [String] = []
-    for start in stride(from: 0, to: messages.count, by: 1000) {
-      for outcome in await publisher.publish(Array(messages[start..<min(start + 1000, messages.count)])) {
-        switch outcome {
-        case .confirmed: confirmed += 1
-        case .returned:
-          failures.append("no queue is bound to \(settings.messagingNames.events); run: \(Advice.topology)")
-        case .nacked: failures.append("the broker refused it; a queue may be full")
-        case .failed(let error), .unknown(let error): failures.append("\(error)")
-        }
-      }
-      Output.progress("\(confirmed) of \(messages.count) confirmed")
-    }
-    Output.endProgress()
-    await publisher.close()
-    if let reason = waiting.aborted {
-      throw Failure(
-        .unavailable,
-        "\(reason); gave up after \(timeout.seconds) s: \(confirmed) of \(messages.count) messages were confirmed. Publish the file again: events that were confirmed count once"
-      )
-    }
-    return (confirmed, failures)
+    try await timeout.publish(
+      messages, to: settings.messagingNames.events, settings,
+      afterwards: "Publish the file again: events that were confirmed count once")
   }
 
   private func report(_ read: Int, _ confirmed: Int, _ failures: [String], _ outcomes: [PublishedMessage]) {

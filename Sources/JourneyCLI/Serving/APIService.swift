@@ -61,9 +61,9 @@ struct APIService {
         settings: try settings.replays(timeoutSeconds: 60), worker: deadLetters, clock: clock, logger: logger),
       statistics: statistics, isConsuming: { source.isConsuming }, pause: pause,
       isArchiving: settings.archivesDeadLetters)
+    let intake = EventPublisher(publisher: publisher, names: settings.messagingNames, decoder: decoder)
     var parts = JourneyServer.Dependencies(
-      reader: reader,
-      intake: EventPublisher(publisher: publisher, exchange: settings.messagingNames.events, decoder: decoder),
+      reader: reader, intake: intake, outcomes: intake, revoker: ActionRepository(worker: requests),
       keys: PostgresRequestKeys(worker: requests), operations: operations, feed: feed, probes: probes,
       clock: clock)
     parts.isShortOfDescriptors = { descriptors.isShort }

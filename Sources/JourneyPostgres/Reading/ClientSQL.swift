@@ -1,3 +1,4 @@
+import Journey
 import PostgresClient
 
 /// The statements about one client. Each returns one JSON object, or no row if the caller may not see the client.
@@ -54,7 +55,7 @@ enum ClientSQL {
           ORDER BY generated_at DESC LIMIT 100) t
         WHERE t.score IS NOT NULL), '[]'::json),
       'actions', COALESCE((
-        SELECT json_agg(json_build_object(\(ReadSQL.actionMembers)) ORDER BY a.decided_at DESC)
+        SELECT json_agg(json_build_object(\(ReadSQL.actionMembers), 'history', (\(ReadSQL.life))) ORDER BY a.decided_at DESC)
         FROM (SELECT * FROM journey_actions WHERE client_id = c.id ORDER BY decided_at DESC LIMIT 20) a), '[]'::json))
     FROM contacts c
     LEFT JOIN organizations o ON o.id = c.org_id
@@ -90,12 +91,35 @@ enum ClientSQL {
     name: "read_action",
     """
     SELECT json_build_object(\(ReadSQL.actionMembers), 'clientName', \(HostValues.text("c.name")),
-      'explanation', a.explanation,
-      'history', (
-        SELECT json_agg(json_build_object('at', h.at, 'state', h.state) ORDER BY h.at)
-        FROM (VALUES (\(HostValues.moment("a.decided_at")), 'proposed'), (a.published_at, 'published'))
-          AS h(at, state) WHERE h.at IS NOT NULL))
+      'mayRun', b.because IS NULL, 'because', b.because, 'explanation', a.explanation, 'history', (\(ReadSQL.life)))
     FROM journey_actions a LEFT JOIN contacts c ON c.id = a.client_id
+    CROSS JOIN LATERAL (SELECT \(ReadSQL.because) AS because) b
     WHERE a.id = $1::uuid
     """)
+
+  /// An action, for whoever reports on it or takes it back.
+  static let standingAction = PostgresStatement(
+    name: "read_standing_action",
+    """
+    SELECT a.id, a.org_id, a.client_id, a.channel, a.state, \(ReadSQL.isExpired), a.history::text, a.snoozed_until,
+      COALESCE(l.revocation = 'unsent', false)
+    FROM journey_actions a LEFT JOIN journey_action_states l ON l.action_id = a.id
+    WHERE a.id = $1::uuid
+    """)
+}
+
+extension StandingAction {
+  /// - Returns: nil if there is no row.
+  init?(_ result: PostgresResult) throws(PostgresError) {
+    guard result.rowCount > 0 else { return nil }
+    let id = try result.uuid(0, 0)
+    self.init(
+      id: id, orgID: try result.uuid(0, 1), clientID: try result.uuid(0, 2),
+      channel: Channel(rawValue: try result.text(0, 3)),
+      state: ActionState(rawValue: try result.text(0, 4)) ?? .published, isExpired: try result.bool(0, 5),
+      life: ActionLife(
+        actionID: id, json: Array((try result.textIfPresent(0, 6) ?? "[]").utf8),
+        snoozedUntil: try result.timestampIfPresent(0, 7).map { Timestamp(microseconds: $0) },
+        isUnsent: try result.bool(0, 8)))
+  }
 }

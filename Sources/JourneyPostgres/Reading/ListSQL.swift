@@ -50,40 +50,47 @@ enum ListSQL {
   }
 
   /// Actions; one statement per combination of filters, so that each uses an index of its own and its order (see
-  /// `ReadSQL.events`).
-  ///
-  /// - Parameters:
-  ///   - ofClient: those of the client `$2`; otherwise those of the organisations.
-  ///   - state: restricts the answer to actions in this state.
-  static func actions(ofClient: Bool, state: ActionState?) -> PostgresStatement {
-    let (suffix, isInState) =
-      switch state {
-      case nil: ("", "TRUE")
-      case .proposed: ("_proposed", "a.outbox_id IN (SELECT id FROM journey_outbox WHERE confirmed_at IS NULL)")
-      case .published: ("_published", "a.published_at IS NOT NULL")
-      case let state?: ("_\(state.rawValue)", "a.state = '\(state.rawValue)'")
+  /// `ReadSQL.events`). `$6` is the channel, unless it is `human`, which has an index of its own.
+  static func actions(_ filter: ActionFilter) -> PostgresStatement {
+    var conditions = ["TRUE"], suffix = filter.clientID == nil ? "" : "_of_client"
+    if let state = filter.state {
+      suffix += "_\(state.rawValue)"
+      conditions.append("a.state = '\(state.rawValue)'")
+      if state == .proposed {
+        conditions.append("a.outbox_id IN (SELECT id FROM journey_outbox WHERE confirmed_at IS NULL)")
       }
+    }
+    if let channel = filter.channel {
+      suffix += channel == .human ? "_human" : "_channel"
+      conditions.append(channel == .human ? "a.channel = 'human'" : "a.channel = $6::text")
+    }
+    if filter.isOpen {
+      suffix += "_open"
+      conditions.append(ReadSQL.isOpen)
+    }
+    let isWanted = conditions.joined(separator: " AND ")
+    let isAfter = "(a.decided_at, a.id) < (\(ReadSQL.timeBefore(3, 4)))"
+    let isOfOrganization = "a.org_id = ANY (ARRAY(SELECT org_id FROM orgs))"
     func newest(_ condition: String) -> String {
       """
-      SELECT a.* FROM journey_actions a WHERE \(condition) AND \(isInState) AND (a.decided_at, a.id) < (\(ReadSQL.timeBefore(3, 4)))
+      SELECT a.* FROM journey_actions a WHERE \(condition) AND \(isWanted) AND \(isAfter)
       ORDER BY a.decided_at DESC FETCH FIRST ($5::int4 + 1) ROWS WITH TIES
       """
     }
     let found =
-      switch (ofClient, state) {
-      case (true, _): newest("a.client_id = $2::uuid AND a.org_id = ANY (ARRAY(SELECT org_id FROM orgs))")
-      // Few actions are unpublished, so this reads them through the outbox. An index by time would have to skip all
-      // published ones.
+      switch (filter.clientID != nil, filter.state) {
+      case (true, _): newest("a.client_id = $2::uuid AND \(isOfOrganization)")
+      // Few actions are unpublished, so that these are found through the outbox.
       case (false, .proposed):
         """
         SELECT a.* FROM journey_outbox o CROSS JOIN LATERAL (SELECT * FROM journey_actions WHERE outbox_id = o.id OFFSET 0) a
-        WHERE o.confirmed_at IS NULL AND a.org_id = ANY (ARRAY(SELECT org_id FROM orgs)) AND (a.decided_at, a.id) < (\(ReadSQL.timeBefore(3, 4)))
+        WHERE o.confirmed_at IS NULL AND \(isOfOrganization) AND \(isWanted) AND \(isAfter)
         ORDER BY a.decided_at DESC, a.id DESC LIMIT $5::int4 + 1
         """
       case (false, _): "SELECT r.* FROM orgs CROSS JOIN LATERAL (\(newest("a.org_id = orgs.org_id"))) r"
       }
     return PostgresStatement(
-      name: (ofClient ? "read_client_actions" : "read_actions") + suffix,
+      name: "read_actions" + suffix,
       ReadSQL.ofOrganizations(
         ReadSQL.page(
           """

@@ -58,6 +58,12 @@ public struct PostgresJourneyReader: JourneyReader {
     }
   }
 
+  public func action(_ id: UUID, for caller: Caller) async throws(StoreError) -> StandingAction? {
+    try await perform(caller, ClientSQL.standingAction, PostgresParameters { $0.uuid(id) }) {
+      result throws(PostgresError) in try StandingAction(result)
+    }
+  }
+
   /// Runs a statement about a client that takes the client's current evaluation (`Standing`) as its last parameter.
   private func standing(
     of client: UUID, _ statement: PostgresStatement, _ parameters: PostgresParameters, _ caller: Caller
@@ -196,11 +202,12 @@ public struct PostgresJourneyReader: JourneyReader {
       )
     case .actions(let filter, let page):
       (
-        ListSQL.actions(ofClient: filter.clientID != nil, state: filter.state),
+        ListSQL.actions(filter),
         PostgresParameters {
           $0.uuid(filter.orgID)
           $0.uuid(filter.clientID)
           $0.page(page, keys: 2)
+          $0.text(filter.channel?.rawValue)
         }
       )
     case .action(let id): (ClientSQL.action, PostgresParameters { $0.uuid(id) })

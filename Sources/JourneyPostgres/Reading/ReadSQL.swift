@@ -61,7 +61,32 @@ enum ReadSQL {
     'id', a.id, 'clientId', a.client_id, 'orgId', a.org_id, 'action', a.action, 'channel', a.channel, 'priority', a.priority,
     'reason', a.reason, 'score', \(HostValues.number("a.score")), 'riskLevel', \(HostValues.text("a.risk_level")),
     'state', a.state, 'decidedAt', \(HostValues.moment("a.decided_at")),
-    'expiresAt', a.expires_at, 'publishedAt', a.published_at
+    'expiresAt', a.expires_at, 'publishedAt', a.published_at, 'changedAt', a.changed_at, 'snoozedUntil', a.snoozed_until
+    """
+
+  /// Whether an action's time has run out: from when it was decided, or from when it was snoozed until.
+  static let isExpired =
+    "COALESCE(GREATEST(a.expires_at, a.snoozed_until + (a.expires_at - a.decided_at)) <= clock_timestamp(), false)"
+
+  /// Whether something may still happen to an action. Bounded by time, because without rules for it no life ends.
+  static let isOpen = """
+    (a.state IN ('delivered', 'opened') OR a.state IN ('proposed', 'held', 'published') AND NOT \(isExpired))
+      AND a.decided_at > now() - interval '180 days'
+    """
+
+  /// Why an action must not be run; NULL: it may.
+  static let because = """
+    CASE WHEN a.state NOT IN ('proposed', 'published') THEN a.state WHEN \(isExpired) THEN 'expired'
+      WHEN a.snoozed_until > clock_timestamp() THEN 'snoozed' END
+    """
+
+  /// What has happened to an action, oldest first.
+  static let life = """
+    SELECT json_agg(h.entry ORDER BY h.n)
+    FROM (
+      SELECT 0 AS n, json_build_object('state', 'proposed', 'at', \(HostValues.moment("a.decided_at")), 'by', 'journey') AS entry
+      UNION ALL SELECT 1, json_build_object('state', 'published', 'at', a.published_at, 'by', 'journey') WHERE a.published_at IS NOT NULL
+      UNION ALL SELECT 1 + e.n, json_strip_nulls(e.entry::json) FROM jsonb_array_elements(a.history) WITH ORDINALITY AS e(entry, n)) h
     """
 
   /// Requires `e` (client_journey_events).
@@ -98,8 +123,8 @@ enum ReadSQL {
     """
   }
 
-  /// The members of a next action, from a client's evaluation `l`: the best candidate, with the pending action if there
-  /// is one.
+  /// The members of a next action, from a client's evaluation `l`: the best candidate that is not passed over, with the
+  /// pending action if there is one.
   static let nextAction = """
     SELECT json_build_object(
       'action', b.value ->> 'action', 'channel', b.value ->> 'channel', 'reason', b.value ->> 'reason', 'trigger', b.value ->> 'trigger',
@@ -109,7 +134,9 @@ enum ReadSQL {
         WHEN l.risk_level = 'CRITICAL' THEN 'urgent'
         WHEN l.risk_level = 'HIGH' THEN 'high' WHEN l.risk_level = 'MEDIUM' THEN 'medium' ELSE 'low' END,
       'actionId', a.id, 'state', a.state, 'decidedAt', \(HostValues.time("a.decided_at")), 'publishedAt', a.published_at)
-    FROM (SELECT l.explanation -> 'candidates' -> 0 AS value) b
+    FROM (
+      SELECT c.value FROM json_array_elements(l.explanation -> 'candidates') WITH ORDINALITY AS c(value, n)
+      WHERE c.value ->> 'verdict' NOT IN ('pausing', 'unreachable') ORDER BY c.n LIMIT 1) b
     LEFT JOIN LATERAL (
       SELECT a.* FROM journey_actions a
       WHERE a.client_id = l.client_id AND a.action = b.value ->> 'action'

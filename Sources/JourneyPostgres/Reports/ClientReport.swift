@@ -42,6 +42,10 @@ public struct ClientReport: Sendable {
     public var decidedAt: Timestamp
     public var publishedAt: Timestamp?
     public var state: String
+    /// When the state changed last; nil: it did not since it was published.
+    public var changedAt: Timestamp?
+    /// A JSON array of what has happened to it, oldest first.
+    public var history: RawJSON
   }
 
   public var id: UUID
@@ -147,7 +151,9 @@ public struct ClientReports: Sendable {
           priority: try actions.text(row, 3), reason: try actions.text(row, 4),
           decidedAt: Timestamp(microseconds: try actions.timestamp(row, 5)),
           publishedAt: try actions.timestampIfPresent(row, 6).map { Timestamp(microseconds: $0) },
-          state: try actions.text(row, 7))
+          state: try actions.text(row, 7),
+          changedAt: try actions.timestampIfPresent(row, 8).map { Timestamp(microseconds: $0) },
+          history: RawJSON(try actions.jsonIfPresent(row, 9) ?? Array("[]".utf8)))
       })
   }
 
@@ -189,8 +195,10 @@ public struct ClientReports: Sendable {
     static let actions = PostgresStatement(
       name: "report_actions",
       """
-      SELECT id, action, channel, priority, reason, \(HostValues.moment("decided_at")), published_at, state
-      FROM journey_actions WHERE client_id = $1::uuid ORDER BY decided_at DESC LIMIT $2::int4
+      SELECT a.id, a.action, a.channel, a.priority, a.reason, \(HostValues.moment("a.decided_at")), a.published_at, a.state,
+        a.changed_at, (\(ReadSQL.life))
+      FROM (SELECT * FROM journey_actions WHERE client_id = $1::uuid ORDER BY decided_at DESC LIMIT $2::int4) a
+      ORDER BY a.decided_at DESC
       """)
   }
 }

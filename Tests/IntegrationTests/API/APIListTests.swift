@@ -73,7 +73,7 @@ import Testing
         (j + "next-action/\(id)", []),
         (j + "high-risk", ["organization", "cursor", "limit"]), (j + "upsell", ["organization", "cursor", "limit"]),
         (j + "clients", ["organization", "stage", "riskLevel", "cursor", "limit"]),
-        (j + "actions", ["organization", "clientId", "state", "cursor", "limit"]),
+        (j + "actions", ["organization", "clientId", "state", "open", "cursor", "limit"]),
         (j + "stages", ["organization", "days"]),
         (j + "stats", ["organization", "days"]), (o + "overview", []),
         (o + "dead-letters", ["state", "organization", "since", "until", "cursor", "limit"]), (o + "replays/1", []),

@@ -87,6 +87,7 @@ extension PlanTests {
         ("actions of all", .actions(ActionFilter(), Self.page)),
         ("proposed actions", .actions(ActionFilter(orgID: org, state: .proposed), Self.page)),
         ("published actions", .actions(ActionFilter(orgID: org, state: .published), Self.page)),
+        ("open actions for people", .actions(ActionFilter(orgID: org, channel: .human, isOpen: true), Self.page)),
       ]
       try await withReader(statistics) { wanted, plans in
         for (work, query) in queries { PlanTests.report(wanted.findings(try await plans(query), in: work)) }

@@ -1,0 +1,37 @@
+package import AMQPClient
+import FoundationEssentials
+package import Journey
+
+extension OutcomeEvent {
+  /// The message of a person's report. Two messages of the same report have the same id.
+  /// - Parameters:
+  ///   - exchange: the exchange of outcomes.
+  ///   - userID: the adapter's own user on the broker: only of it the reporter's name counts.
+  package static func message(_ report: OutcomeReport, to exchange: String, userID: String?) -> OutboundMessage {
+    let id = "\(report.actionID.text)/\(report.outcome.rawValue)/\(report.occurredAt.microseconds)"
+    var json = JSONWriter(reservingCapacity: 512)
+    json.beginObject()
+    json.member("specversion", unescaped: "1.0")
+    json.member("id", id)
+    json.member("source", unescaped: "/journey")
+    json.member("type", unescaped: type)
+    json.member("time", report.occurredAt)
+    json.member("orgid", report.orgID?.text)
+    json.member(reporter, report.reporter.hasPrefix("person:") ? String(report.reporter.dropFirst(7)) : nil)
+    json.member("datacontenttype", unescaped: "application/json")
+    json.key("data")
+    json.beginObject()
+    json.member("actionId", report.actionID)
+    json.member("outcome", unescaped: report.outcome.rawValue)
+    json.member("occurredAt", report.occurredAt)
+    json.member("detail", report.detail)
+    json.member("until", report.until)
+    json.endObject()
+    json.endObject()
+    let properties = MessageProperties(
+      contentType: "application/cloudevents+json", messageID: id, type: type, userID: userID,
+      appID: "client-journey-adapter")
+    return OutboundMessage(
+      exchange: exchange, routingKey: "person.\(report.outcome.rawValue)", properties: properties, body: json.bytes)
+  }
+}
