@@ -33,7 +33,7 @@ public struct BrokerRoles: Sendable {
   /// To write to a queue allows nothing without the permission to read from an exchange. But recent brokers show the
   /// depth of a queue only to users with some permission on it.
   public var service: Permissions {
-    let queues = names.topology.queues.map(\.name)
+    let queues = names.topology.queues.map(\.name).filter { $0 != names.outcomes }
     return Permissions(
       configure: "^$",
       write: Topology.pattern(

@@ -18,28 +18,53 @@ package struct OutcomeForwarding: Sendable {
   /// - Returns: nil for what reports nothing: the revocation of an action that nobody took.
   package func message(for delivery: Delivery) -> OutboundMessage? {
     if delivery.properties.type == RevocationEvent.type { return nil }
-    if delivery.properties.type == ActionEvent.type, let report = report(of: delivery) {
-      var message = report
-      (message.exchange, message.routingKey) = (names.retry, names.ingest)
-      // What expired in its queue is what the adapter's own timer says.
-      return delivery.properties.headers.firstDeath.reason == "expired" ? nil : own.signed(message)
-    }
-    return own.signed(
-      OutboundMessage(
-        exchange: names.retry, routingKey: names.ingest, properties: MessageCopy.properties(of: delivery),
-        body: delivery.body))
+    guard delivery.properties.type == ActionEvent.type else { return copy(of: delivery) }
+    // What expired in its queue is what the adapter's own timer says.
+    let death = delivery.properties.headers.firstDeath
+    if death.reason == "expired" { return nil }
+    let detail = "dead-lettered by \(death.queue ?? "its queue"): \(death.reason ?? "unknown")"
+    return report(of: delivery, .failed, id: "dead", detail: detail) ?? copy(of: delivery)
   }
 
-  /// The report that the broker's dead-lettering of an action is.
-  private func report(of delivery: Delivery) -> OutboundMessage? {
-    guard let root = try? JSONDocument(parsing: delivery.body).root,
-      let id = root["id"]?.string.flatMap(UUID.init(uuidString:))
-    else { return nil }
-    let death = delivery.properties.headers.firstDeath
-    return OutcomeEvent.message(
-      exchange: names.outcomes, action: id, orgID: root["orgid"]?.string,
-      channel: root["data"]?["channel"]?.string ?? "", outcome: ActionOutcome.failed.rawValue, at: clock.now(),
-      userID: nil, detail: "dead-lettered by \(death.queue ?? "its queue"): \(death.reason ?? "unknown")")
+  /// What becomes of a message in the queue of actions for people: the page lists them from the database, so each is
+  /// delivered. What is no action becomes a dead letter.
+  ///
+  /// - Returns: nil for a revocation, which the page shows without it.
+  package func listed(_ delivery: Delivery) -> OutboundMessage? {
+    switch delivery.properties.type {
+    case RevocationEvent.type: nil
+    case ActionEvent.type: report(of: delivery, .delivered, id: "delivered") ?? copy(of: delivery)
+    default: copy(of: delivery)
+    }
+  }
+
+  private func copy(of delivery: Delivery) -> OutboundMessage {
+    forward(MessageCopy.properties(of: delivery), delivery.body)
+  }
+
+  private func forward(_ properties: MessageProperties, _ body: [UInt8]) -> OutboundMessage {
+    own.signed(OutboundMessage(exchange: names.retry, routingKey: names.ingest, properties: properties, body: body))
+  }
+
+  /// A report of the adapter's own; nil if the message is no action.
+  ///
+  /// - Parameter suffix: of its id, which follows from the action, so that a copy has the same.
+  private func report(
+    of delivery: Delivery, _ outcome: ActionOutcome, id suffix: String, detail: String? = nil
+  ) -> OutboundMessage? {
+    guard let root = try? JSONDocument(parsing: delivery.body).root, let action = root["id"]?.string else { return nil }
+    let id = "\(action)/\(suffix)"
+    let body: JSONObject = [
+      "specversion": "1.0", "id": id, "source": "/journey", "type": OutcomeEvent.type, "orgid": root["orgid"]?.string,
+      "datacontenttype": "application/json",
+      "data": [
+        "actionId": action, "outcome": outcome.rawValue, "occurredAt": clock.now(), "detail": detail,
+      ] as JSONObject,
+    ]
+    let properties = MessageProperties(
+      contentType: "application/cloudevents+json", messageID: id, type: OutcomeEvent.type,
+      appID: "client-journey-adapter")
+    return forward(properties, encodeJSON(body))
   }
 }
 

@@ -2,6 +2,14 @@ package import AMQPClient
 import FoundationEssentials
 package import Journey
 
+/// The message that reports what became of an action: a CloudEvents 1.0 event in structured JSON.
+public enum OutcomeEvent {
+  public static let type = "\(staticType)"
+  static let staticType: StaticString = "journey.action.outcome.v1"
+  /// The extension attribute with the person, which counts only in messages that the adapter itself publishes.
+  public static let reporter = "reporter"
+}
+
 extension OutcomeEvent {
   /// The message of a person's report. Two messages of the same report have the same id.
   /// - Parameters:
