@@ -6,14 +6,19 @@ public import Journey
 public struct AMQPActionPublisher: ActionPublisher {
   private let publisher: AMQPPublisher
   private let exchange: String
+  private let gate: ActionGate?
 
-  public init(publisher: AMQPPublisher, exchange: String) {
+  /// - Parameter gate: nil: all actions are published at once.
+  public init(publisher: AMQPPublisher, exchange: String, gate: ActionGate? = nil) {
     self.publisher = publisher
     self.exchange = exchange
+    self.gate = gate
   }
 
   public func publish(_ actions: [ActionMessage], completion: @escaping @Sendable ([PublishFailure?]) -> Void) {
-    publisher.publish(actions.map(message)) { outcomes in completion(outcomes.map(Self.failure)) }
+    var verdicts: PublishGate?
+    if let gate { verdicts = { gate.verdict(on: actions[$0]) } }
+    publisher.publish(actions.map(message), gate: verdicts) { outcomes in completion(outcomes.map(Self.failure)) }
   }
 
   private func message(_ action: ActionMessage) -> OutboundMessage {
@@ -39,6 +44,7 @@ public struct AMQPActionPublisher: ActionPublisher {
     case .nacked: PublishFailure(outcome.explanation)
     case .failed(let error): PublishFailure(outcome.explanation, reason: error.reason, isCertain: true)
     case .unknown(let error): PublishFailure(outcome.explanation, reason: error.reason)
+    case .held(let hold): PublishFailure(outcome.explanation, isCertain: true, hold: hold)
     }
   }
 }
@@ -51,6 +57,7 @@ extension PublishOutcome {
     case .returned(let code, let text): "no queue took it (\(code) \(text))"
     case .nacked: "the broker refused it; a queue may be full"
     case .failed(let error), .unknown(let error): "\(error)"
+    case .held(let hold): "hold \(hold) is open"
     }
   }
 }

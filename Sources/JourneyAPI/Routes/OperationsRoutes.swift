@@ -78,7 +78,7 @@ struct OperationsRoutes: Sendable {
   }
 
   /// For the record: who the token says it is.
-  private static func actor(_ caller: Caller) -> String {
+  static func actor(_ caller: Caller) -> String {
     let email = (try? JSONDocument(parsing: caller.claims))?.root["email"]?.string
     return "api:\(email.map { $0.shortened(to: 200) } ?? caller.subject.text)"
   }
@@ -134,13 +134,7 @@ private struct DeadLetterSelection {
     return request
   }
 
-  private func text(_ name: String) throws(Problem) -> String? {
-    guard let part = value[name] else { return nil }
-    guard let text = part.string, (1...200).contains(text.unicodeScalars.count), !text.utf8.contains(0) else {
-      throw .invalid("$.\(name)", "1 to 200 characters are expected")
-    }
-    return text
-  }
+  private func text(_ name: String) throws(Problem) -> String? { try value.shortText(name) }
 
   private func bool(_ name: String) throws(Problem) -> Bool {
     guard let part = value[name] else { return false }

@@ -180,8 +180,9 @@ public final class JourneyServer: Service {
     EventRoute(reader: parts.reader, intake: parts.intake, keys: parts.keys, clock: parts.clock, settings: settings)
       .add(to: journey)
     LiveRoute(reader: parts.reader, broadcaster: broadcaster).add(to: journey)
-    OperationsRoutes(operations: parts.operations, settings: settings).add(
-      to: api.group("operations").add(middleware: OperatorsOnly()))
+    let operators = api.group("operations").add(middleware: OperatorsOnly())
+    OperationsRoutes(operations: parts.operations, settings: settings).add(to: operators)
+    HoldRoutes(operations: parts.operations, settings: settings).add(to: operators)
     return router
   }
 }

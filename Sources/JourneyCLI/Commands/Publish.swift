@@ -105,6 +105,7 @@ struct Publish: Command {
           failures.append("no queue is bound to \(settings.messagingNames.events); run: \(Advice.topology)")
         case .nacked: failures.append("the broker refused it; a queue may be full")
         case .failed(let error), .unknown(let error): failures.append("\(error)")
+        case .held: break
         }
       }
       Output.progress("\(confirmed) of \(messages.count) confirmed")
