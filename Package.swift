@@ -109,7 +109,8 @@ let package = Package(
       // In the program itself, which so runs from any directory.
       resources: [
         "index.html", "app.css", "icon.svg", "app.js", "dom.js", "words.js", "server.js", "view.js", "search.js",
-        "charts.js", "clients.js", "map.js", "client.js", "boards.js", "todo.js", "ask.js", "dead-letter.js",
+        "charts.js", "clients.js", "map.js", "client.js", "boards.js", "todo.js", "ask.js",
+        "dead-letter.js", "holds.js",
         "operations.js",
       ].map { .embedInCode("Page/\($0)") }),
     .executableTarget(

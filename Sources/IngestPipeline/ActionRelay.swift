@@ -98,15 +98,17 @@ final class ActionRelay: Sendable {
     }
     do {
       while let failure = failed.last {
-        logger.warning(
-          "actions were not published, trying again later",
-          metadata: .fields([
-            .code: "not_published", .action: failure.actions.first?.text, .reason: "\(failure.last)",
-            .count: "\(failure.actions.count)",
-          ]))
-        try await store.release(
-          failure.actions, of: failure.batch, because: "\(failure.last)", isCertain: failure.isCertain)
-        outbox.gaveBack(failure.actions)
+        let actions = failure.actions
+        if let reason = actions.reason {
+          logger.warning(
+            "actions were not published, trying again later",
+            metadata: .fields([
+              .code: "not_published", .action: actions.failed.first?.text, .reason: reason,
+              .count: "\(actions.failed.count)",
+            ]))
+        }
+        try await store.release(actions, of: failure.batch)
+        outbox.gaveBack(actions.failed)
         failed.removeLast()
       }
     } catch {

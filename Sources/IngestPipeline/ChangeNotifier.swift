@@ -76,10 +76,8 @@ public struct NotifyingStore: EventStore {
   public func postponeDue(_ client: UUID) async throws(StoreError) { try await store.postponeDue(client) }
   public func check() async throws(StoreError) { try await store.check() }
   public func markPublished(_ batches: [UUID]) async throws(StoreError) { try await store.markPublished(batches) }
-  public func release(
-    _ actions: [UUID], of batch: UUID, because reason: String, isCertain: Bool
-  ) async throws(StoreError) {
-    try await store.release(actions, of: batch, because: reason, isCertain: isCertain)
+  public func release(_ actions: ReleasedActions, of batch: UUID) async throws(StoreError) {
+    try await store.release(actions, of: batch)
   }
   public func claimRevocations(limit: Int) async throws(StoreError) -> [ActionMessage] {
     try await store.claimRevocations(limit: limit)

@@ -9,13 +9,10 @@ import Synchronization
 ///
 /// Holds no state that a crash must not lose: the store still has every unconfirmed batch as unpublished.
 final class Outbox: Sendable {
-  /// Actions of one batch that could not be published.
+  /// Actions of one batch that were not published.
   struct Failure: Sendable {
     var batch: UUID
-    var actions: [UUID]
-    var last: PublishFailure
-    /// Whether none of them reached a queue.
-    var isCertain: Bool
+    var actions: ReleasedActions
   }
 
   private struct Refusal {
@@ -143,13 +140,21 @@ final class Outbox: Sendable {
   }
 
   private func resolved(_ batch: OutboxBatch, _ results: [PublishFailure?]) {
-    let failed = zip(batch.actions, results).compactMap { action, failure in failure.map { (action, $0) } }
-    let (waiting, refusal) = state.withLock { state in
+    var released = ReleasedActions()
+    for (action, failure) in zip(batch.actions, results) {
+      guard let failure else { continue }
+      if let hold = failure.hold {
+        released.held.append((action.id, hold))
+      } else {
+        released.failed.append(action.id)
+        released.reason = "\(failure)"
+        released.isCertain = released.isCertain && failure.isCertain
+      }
+    }
+    let (waiting, refusal) = state.withLock { [released] state in
       state.inFlight -= batch.actions.count
-      if let last = failed.last {
-        state.failed.append(
-          Failure(
-            batch: batch.id, actions: failed.map(\.0.id), last: last.1, isCertain: failed.allSatisfy(\.1.isCertain)))
+      if released.count > 0 {
+        state.failed.append(Failure(batch: batch.id, actions: released))
       } else {
         state.confirmed[batch.id] = batch.actions.count
       }
@@ -158,14 +163,14 @@ final class Outbox: Sendable {
       return (state.waiting, state.refused.values.first)
     }
     report(refusal)
-    statistics.add(\.published, batch.actions.count - failed.count)
-    statistics.add(\.publishFailures, failed.count)
+    statistics.add(\.published, batch.actions.count - released.count)
+    statistics.add(\.publishFailures, released.failed.count)
     for continuation in waiting { continuation.resume() }
   }
 
   /// Per routing key, so that one failing channel shows while the others work.
   private static func record(_ batch: OutboxBatch, _ results: [PublishFailure?], in refused: inout [String: Refusal]) {
-    for (action, failure) in zip(batch.actions, results) {
+    for (action, failure) in zip(batch.actions, results) where failure?.hold == nil {
       if let failure {
         refused[action.routingKey] = Refusal(reason: "\(action.routingKey): \(failure.reason)", at: .now)
       } else if refused.isEmpty {

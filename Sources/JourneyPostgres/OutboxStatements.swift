@@ -19,23 +19,31 @@ package enum OutboxStatements {
     """
   }
 
-  /// Marks a batch as published, except for the actions $2. Those move to a batch of their own, with the reason $5,
-  /// which any instance may claim after a pause; $6 says whether they may have been sent. It does nothing if this instance ($3) no longer owns the batch.
+  /// Marks a batch as published, except for the actions $2 and $6. The actions $2 move to a batch $4 of their own, with
+  /// the reason $5, which any instance may claim after a pause; $9 says whether they may have been sent. Each of the
+  /// actions $6 moves to the batch $7 at its position, which waits for the end of the hold $8. It does nothing if this
+  /// instance ($3) no longer owns the batch.
   static let release = PostgresStatement(
     name: "release_actions",
     """
     WITH closed AS (
       UPDATE journey_outbox SET confirmed_at = now() WHERE id = $1::uuid AND instance = $3::int4 AND confirmed_at IS NULL
       RETURNING attempts, maybe_sent
+    ), moved AS (
+      SELECT unnest($2::uuid[]) AS id, $4::uuid AS batch, NULL::int8 AS hold
+      UNION ALL SELECT unnest($6::uuid[]), unnest($7::uuid[]), unnest($8::int8[])
     ), rest AS (
-      INSERT INTO journey_outbox (id, actions, failure, attempts, next_attempt_at, maybe_sent)
-      SELECT $4::uuid, cardinality($2::uuid[]), $5::text, attempts + 1, now() + LEAST(interval '1 second' * 2 ^ LEAST(attempts, 10), interval '5 minutes'),
-        $6::bool OR attempts > 0 AND maybe_sent
-      FROM closed RETURNING id
+      INSERT INTO journey_outbox (id, actions, failure, attempts, next_attempt_at, hold_id, maybe_sent)
+      SELECT m.batch, count(*), CASE WHEN m.hold IS NULL THEN $5::text END, attempts + CASE WHEN m.hold IS NULL THEN 1 ELSE 0 END,
+        CASE WHEN m.hold IS NULL THEN now() + LEAST(interval '1 second' * 2 ^ LEAST(attempts, 10), interval '5 minutes') ELSE 'infinity' END,
+        m.hold, m.hold IS NULL AND $9::bool OR attempts > 0 AND maybe_sent
+      FROM closed, moved m GROUP BY m.batch, m.hold, attempts, maybe_sent
+      RETURNING id
     ), changes AS (
-      UPDATE journey_client_changes c SET outbox_id = rest.id FROM rest WHERE c.id = ANY($2::uuid[]) AND c.outbox_id = $1::uuid
+      UPDATE journey_client_changes c SET outbox_id = $4::uuid FROM closed WHERE c.id = ANY($2::uuid[]) AND c.outbox_id = $1::uuid
     )
-    UPDATE client_journey_scores s SET outbox_id = rest.id FROM rest WHERE s.id = ANY($2::uuid[]) AND s.outbox_id = $1::uuid
+    UPDATE client_journey_scores s SET outbox_id = m.batch FROM moved m
+    WHERE s.id = m.id AND s.outbox_id = $1::uuid AND EXISTS (SELECT FROM closed)
     """)
 
   /// Claims batches until they contain $3 actions. Batches of this instance ($1) that are not among $4 are orphans, and

@@ -11,8 +11,8 @@ import Synchronization
 public final class PostgresEventStore: EventStore {
   let commits: PostgresPool
   private let control: PostgresWorker
-  /// For evaluations as time passes; nil if they are off.
-  private let overTime: PostgresWorker?
+  /// For evaluations as time passes, and of clients that are to be decided again.
+  private let overTime: PostgresWorker
   private let clockOffset: TimeSpan
   let decider: Decider
   let groupEvents: GroupEvents
@@ -43,12 +43,12 @@ public final class PostgresEventStore: EventStore {
     settings.lockTimeout = .milliseconds(200)
     return PostgresEventStore(
       commits: PostgresPool(settings, size: workers, name: "pg-commit"), control: control,
-      overTime: decider.rules.evaluatesOverTime ? PostgresWorker(settings, name: "pg-time") : nil,
+      overTime: PostgresWorker(settings, name: "pg-time"),
       clockOffset: clockOffset, decider: decider, groupEvents: groupEvents, clock: clock, lock: lock, raw: raw)
   }
 
   private init(
-    commits: PostgresPool, control: PostgresWorker, overTime: PostgresWorker?, clockOffset: TimeSpan, decider: Decider,
+    commits: PostgresPool, control: PostgresWorker, overTime: PostgresWorker, clockOffset: TimeSpan, decider: Decider,
     groupEvents: GroupEvents, clock: any WallClock, lock: InstanceLock, raw: RawBodies?
   ) {
     self.commits = commits
@@ -66,7 +66,7 @@ public final class PostgresEventStore: EventStore {
   public func close() async {
     await commits.close()
     await control.close()
-    await overTime?.close()
+    await overTime.close()
   }
 
   public func executor(ofWorker worker: Int) -> (any TaskExecutor)? { commits.executors[worker] }
@@ -84,8 +84,7 @@ public final class PostgresEventStore: EventStore {
   }
 
   public func evaluateDue(limit: Int, passingOver passedOver: PassedOver) async throws(StoreError) -> DueResult {
-    guard let overTime else { return DueResult() }
-    return try await withStoreErrors {
+    try await withStoreErrors {
       try await overTime.perform { [self] connection in
         let work = commit(on: connection)
         var first: UUID?
@@ -106,7 +105,6 @@ public final class PostgresEventStore: EventStore {
   }
 
   public func postponeDue(_ client: UUID) async throws(StoreError) {
-    guard let overTime else { return }
     try await withStoreErrors { [clockOffset] in
       try await overTime.perform { connection in
         _ = try connection.execute(DueStatements.postpone, DueStatements.postponement(of: client, at: clockOffset))
@@ -154,21 +152,27 @@ public final class PostgresEventStore: EventStore {
     claims.remove(batches)
   }
 
-  public func release(
-    _ actions: [UUID], of batch: UUID, because reason: String, isCertain: Bool
-  ) async throws(StoreError) {
+  public func release(_ actions: ReleasedActions, of batch: UUID) async throws(StoreError) {
     let (instance, clock) = (lock.instance, clock)
     try await onControl { connection in
       var random = IDRandom()
+      let next = UUID.v7(at: clock.now(), using: &random)
+      var batches: [Int64: UUID] = [:]
+      for (_, hold) in actions.held where batches[hold] == nil {
+        batches[hold] = UUID.v7(at: clock.now(), using: &random)
+      }
       _ = try connection.execute(
         OutboxStatements.release,
         PostgresParameters {
           $0.uuid(batch)
-          $0.uuids(actions)
+          $0.uuids(actions.failed)
           $0.int4(instance)
-          $0.uuid(UUID.v7(at: clock.now(), using: &random))
-          $0.text(reason)
-          $0.bool(!isCertain)
+          $0.uuid(next)
+          $0.text(actions.reason)
+          $0.uuids(actions.held) { $0.id }
+          $0.uuids(actions.held) { batches[$0.hold] }
+          $0.int8s(actions.held) { $0.hold }
+          $0.bool(!actions.isCertain)
         })
     }
     claims.remove([batch])

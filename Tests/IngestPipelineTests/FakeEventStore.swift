@@ -18,6 +18,7 @@ final class FakeEventStore: EventStore {
     /// Of `published`, those that were recorded by a commit.
     var publishedWithCommits: [UUID] = []
     var released: [UUID] = []
+    var held: [UUID] = []
     var abandoned: [OutboxBatch] = []
     var actions: [UUID] = []
     var claims = 0
@@ -154,13 +155,13 @@ final class FakeEventStore: EventStore {
   func claimRevocations(limit: Int) async throws(StoreError) -> [ActionMessage] { [] }
   func markRevoked(_ actions: [UUID]) async throws(StoreError) {}
 
-  func release(
-    _ actions: [UUID], of batch: UUID, because reason: String, isCertain: Bool
-  ) async throws(StoreError) {
+  func release(_ actions: ReleasedActions, of batch: UUID) async throws(StoreError) {
     try record()
+    let held = actions.held.map(\.id), all = Set(actions.failed + held)
     state.change { state in
-      state.released.append(contentsOf: actions)
-      state.published.append(contentsOf: (state.batches[batch] ?? []).filter { !actions.contains($0) })
+      state.released.append(contentsOf: actions.failed)
+      state.held.append(contentsOf: held)
+      state.published.append(contentsOf: (state.batches[batch] ?? []).filter { !all.contains($0) })
     }
   }
 
@@ -218,7 +219,8 @@ final class FakeEventStore: EventStore {
 extension ActionMessage {
   static func test(_ id: UUID = UUID(), cause: String = "") -> ActionMessage {
     ActionMessage(
-      id: id, routingKey: "email.email_outreach.low", priority: .low, timeToLive: nil, decidedAt: Timestamp(seconds: 0),
+      id: id, orgID: UUID(), routingKey: "email.email_outreach.low", priority: .low, timeToLive: nil,
+      decidedAt: Timestamp(seconds: 0),
       causeID: cause, traceparent: nil,
       body: [])
   }

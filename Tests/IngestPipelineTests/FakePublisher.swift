@@ -9,6 +9,8 @@ final class FakePublisher: ActionPublisher {
     case confirming
     case holding
     case failing
+    /// Every second action is held; of the others, every second one fails.
+    case gated
   }
   fileprivate struct Held: Sendable {
     var actions: [ActionMessage]
@@ -38,6 +40,11 @@ final class FakePublisher: ActionPublisher {
     switch mode {
     case .confirming: completion(actions.map { _ in nil })
     case .failing: completion(actions.map { _ in PublishFailure("no queue took it") })
+    case .gated:
+      completion(
+        actions.indices.map {
+          $0 % 2 == 0 ? PublishFailure("held", hold: 7) : $0 % 4 == 1 ? PublishFailure("no queue took it") : nil
+        })
     case .holding: break
     }
   }

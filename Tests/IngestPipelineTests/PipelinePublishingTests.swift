@@ -183,6 +183,24 @@ import Testing
   }
 }
 
+/// Actions that a hold keeps from being published.
+@Suite(.timeLimit(.minutes(5))) struct PipelineHoldTests {
+  @Test func heldActionsAreGivenBackBesideTheirHoldAndCountAsNoFailure() async throws {
+    let source = FakeSource([.test(1, ids: (0..<8).map { "e\($0)" })])
+    let store = FakeEventStore(act: { _ in true })
+    let health = Health()
+    let publisher = FakePublisher(.gated)
+    let counts = try await withPipeline(source, store, publisher, health: health) { _ in
+      try await source.state.wait { $0.applied == 1 }
+    }
+    let actions = store.now.actions
+    #expect(store.now.held == [0, 2, 4, 6].map { actions[$0] } && store.now.released == [1, 5].map { actions[$0] })
+    #expect(store.now.published == [3, 7].map { actions[$0] })
+    #expect(counts.published == 2 && counts.publishFailures == 2)
+    #expect(health.problems.isEmpty, "the last action of the routing key was published")
+  }
+}
+
 /// Confirms at once, and looks at what was acknowledged by then.
 private final class ObservingPublisher: ActionPublisher {
   let acknowledged = Watched<[Int]>([])

@@ -78,6 +78,13 @@ private struct NoOperationsService: OperationsService {
   }
   func replay(_ id: Int) async throws(OperationsError) -> [UInt8]? { nil }
   func discard(_ filter: DeadLetterFilter, why: String, by actor: String) async throws(OperationsError) -> Int { 0 }
+  func holds(all: Bool) async throws(OperationsError) -> [UInt8] { Array("[]".utf8) }
+  func addHold(_ hold: Hold, until: Timestamp?, why: String, by actor: String) async throws(OperationsError) -> [UInt8]
+  {
+    throw .refused(member: "channel", "there is no such channel")
+  }
+  func releaseHold(_ id: Int64, rate: Double?, why: String?, by actor: String) async throws(OperationsError) -> [UInt8]?
+  { nil }
 }
 
 private struct SilentFeed: ChangeFeed {

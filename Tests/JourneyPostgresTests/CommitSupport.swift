@@ -77,7 +77,7 @@ extension CommitTesting {
       }
     ) { action in
       ActionMessage(
-        id: action.id, routingKey: "a.b", priority: action.priority, timeToLive: action.timeToLive,
+        id: action.id, orgID: action.orgID, routingKey: "a.b", priority: action.priority, timeToLive: action.timeToLive,
         decidedAt: action.decidedAt,
         causeID: action.causeID, traceparent: nil,
         body: Array(

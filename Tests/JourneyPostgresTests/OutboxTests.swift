@@ -202,7 +202,8 @@ import Testing
       let found = try await store.claimAbandoned(limit: 10)
       #expect(found.map(\.id) == [other1] && found[0].actions.map(\.id) == batch.actions.map(\.id))
       #expect(try await store.claimAbandoned(limit: 10).isEmpty)
-      try await store.release([batch.actions[0].id], of: other1, because: "no queue took it", isCertain: true)
+      try await store.release(
+        ReleasedActions(failed: [batch.actions[0].id], because: "no queue took it"), of: other1)
       #expect(
         try await other.rows("SELECT failure FROM journey_outbox WHERE failure IS NOT NULL") == ["no queue took it"])
     }

@@ -121,7 +121,7 @@ extension RemapSource {
     let writer = RawMessageForm(mappings: mappings, redaction: HeaderRedaction([]))
     let decider = Decider(rules: DecisionRules()) { action in
       ActionMessage(
-        id: action.id, routingKey: "a.b", priority: action.priority, timeToLive: action.timeToLive,
+        id: action.id, orgID: action.orgID, routingKey: "a.b", priority: action.priority, timeToLive: action.timeToLive,
         decidedAt: action.decidedAt, causeID: action.causeID, traceparent: nil, body: [])
     }
     let store = try await PostgresEventStore.open(

@@ -86,7 +86,7 @@ package struct EventStoreConformance: Sendable {
   private func aReleasedActionStaysUnpublished() async throws {
     let outbox = try #require(try await commit([event("a", "crm")]).outbox)
     let ids = outbox.actions.map(\.id)
-    try await store.release(ids, of: outbox.id, because: "no queue takes it", isCertain: true)
+    try await store.release(ReleasedActions(failed: ids, because: "no queue takes it"), of: outbox.id)
     #expect(try await store.unpublished(of: ids) == Set(ids))
     // It is to be claimed after a pause, not now.
     #expect(try await store.claimAbandoned(limit: 100).isEmpty)

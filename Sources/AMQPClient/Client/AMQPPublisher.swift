@@ -59,14 +59,24 @@ public final class AMQPPublisher: Sendable {
 
   /// Publishes a batch.
   ///
-  /// - Parameter completion: called once, when every message is resolved, with one outcome per message in the same
-  ///   order; on the connection's thread, or on the caller's if the batch is empty or the publisher is closed. Must not
-  ///   block.
-  public func publish(_ messages: [OutboundMessage], completion: @escaping @Sendable ([PublishOutcome]) -> Void) {
+  /// - Parameters:
+  ///   - gate: decides about each message just before it is written; nil: all are written.
+  ///   - completion: called once, when every message is resolved, with one outcome per message in the same
+  ///     order; on the connection's thread, or on the caller's if the batch is empty or the publisher is closed. Must
+  ///     not block.
+  public func publish(
+    _ messages: [OutboundMessage], gate: PublishGate? = nil, completion: @escaping @Sendable ([PublishOutcome]) -> Void
+  ) {
     guard !messages.isEmpty else { return completion([]) }
-    if !mailbox.post(.publish(messages, completion)) {
-      completion(messages.map { _ in .failed(PublisherWorker.closedError()) })
-    }
+    post(.publish(messages, gate, completion))
+  }
+
+  /// Calls back, on the connection's thread, once no message is under way that its gate would not let through now: each
+  /// of them is confirmed or has failed.
+  public func whenGatesAreClosed(_ completion: @escaping @Sendable () -> Void) { post(.settle(completion)) }
+
+  private func post(_ command: PublisherWorker.Command) {
+    if !mailbox.post(command) { PublisherWorker.refuse(command) }
   }
 
   /// Publishes a batch and waits until every message is resolved. Ignores cancellation: what is written cannot be
@@ -84,9 +94,7 @@ public final class AMQPPublisher: Sendable {
     let deadline = MonotonicInstant.now() + deadline
     if status.begin() {
       // Not started: complete queued batches as failed.
-      for case .publish(let messages, let completion) in mailbox.close() {
-        completion(messages.map { _ in .failed(PublisherWorker.closedError()) })
-      }
+      for command in mailbox.close() { PublisherWorker.refuse(command) }
       configuration.onEvent(.closed)
       status.end()
     } else {

@@ -13,7 +13,9 @@ final class PublisherWorker {
   }
 
   enum Command: Sendable {
-    case publish([OutboundMessage], @Sendable ([PublishOutcome]) -> Void)
+    case publish([OutboundMessage], PublishGate?, @Sendable ([PublishOutcome]) -> Void)
+    /// To be called once nothing is under way that its gate would not let through now.
+    case settle(@Sendable () -> Void)
     case close(deadline: MonotonicInstant)
   }
 
@@ -33,6 +35,11 @@ final class PublisherWorker {
   /// The socket's capacity is checked after this many bytes or messages.
   private static let strideBytes = 16 << 10
   private static let strideMessages = 16
+  /// How often gates are asked again, in milliseconds.
+  private static let gatePoll: Int32 = 100
+  /// For how long messages may be under way after their gate has closed. Then the connection is reset, so that what is
+  /// still on its way does not arrive later.
+  private static let gateTimeout = Duration.milliseconds(400)
 
   let configuration: Configuration
   private let mailbox: Mailbox<Command>
@@ -46,6 +53,13 @@ final class PublisherWorker {
   var isBlocked = false {
     didSet { status.isBlocked = isBlocked }
   }
+  /// Called once nothing is under way that its gate would not let through now.
+  private var settling: [@Sendable () -> Void] = []
+  /// The last message with a gate that was accepted for writing, and the last one that is not flushed.
+  private var gated: PublishQueue.Position?
+  private var unflushed: PublishQueue.Position?
+  /// Since when messages are under way whose gate makes others wait.
+  private var waitingSince: MonotonicInstant?
   private var closeDeadline: MonotonicInstant?
   /// The oldest unconfirmed message, and since when it is the oldest. The time of the last confirm would not do: one
   /// stalled queue must show although others make progress.
@@ -63,6 +77,15 @@ final class PublisherWorker {
     AMQPError(.shutdown, operation: "publish", message: "the publisher was closed before the message was written")
   }
 
+  /// Answers a command that came after the end.
+  static func refuse(_ command: Command) {
+    switch command {
+    case .publish(let messages, _, let completion): completion(messages.map { _ in .failed(closedError()) })
+    case .settle(let completion): completion()
+    case .close: break
+    }
+  }
+
   func run() {
     while !isDone {
       do {
@@ -71,16 +94,16 @@ final class PublisherWorker {
         status.isUp = false
         isBlocked = false
         refusals.lost()
+        (gated, unflushed) = (nil, nil)
         for position in tracker.reset() { position.resolve(.unknown(error)) }
         configuration.onEvent(.lost(error))
         rest(until: .now() + backoff.next())
       }
     }
     status.isUp = false
-    for case .publish(let messages, let completion) in mailbox.close() {
-      completion(messages.map { _ in .failed(Self.closedError()) })
-    }
-    while let position = queue.removeFirst() { position.resolve(.failed(Self.closedError())) }
+    for command in mailbox.close() { Self.refuse(command) }
+    for position in queue.removeAll() { position.resolve(.failed(Self.closedError())) }
+    for completion in settling { completion() }
     configuration.onEvent(.closed)
     status.end()
   }
@@ -108,6 +131,7 @@ final class PublisherWorker {
       readMail()
       if isDone { break }
       try checkProgress()
+      try checkGate(connection)
       let pause = try isRenewalDue ? renew(connection) : send(connection)
       if pause == .burstDone { continue }
       try connection.wait(
@@ -123,8 +147,9 @@ final class PublisherWorker {
   }
 
   private var sleepMilliseconds: Int32 {
-    guard let closeDeadline else { return 1000 }
-    return min(1000, closeDeadline.millisecondsLeft())
+    // A gate closes and opens with time, and nothing wakes this thread then.
+    let limit: Int32 = queue.hasWaiting || gated != nil ? Self.gatePoll : 1000
+    return min(limit, closeDeadline?.millisecondsLeft() ?? limit)
   }
 
   private func checkProgress() throws(AMQPError) {
@@ -148,16 +173,20 @@ final class PublisherWorker {
   private func readMail() {
     for command in mailbox.drain() {
       switch command {
-      case .publish(let messages, let completion):
+      case .publish(let messages, let gate, let completion):
         if closeDeadline == nil {
-          queue.append(messages, completion)
+          queue.append(messages, gate, completion)
         } else {
           completion(messages.map { _ in .failed(Self.closedError()) })
         }
+      case .settle(let completion): settling.append(completion)
       case .close(let deadline):
         closeDeadline = min(closeDeadline ?? .distantFuture, deadline)
       }
     }
+    guard !settling.isEmpty, !tracker.contains(where: { $0.verdict != .open }) else { return }
+    for completion in settling { completion() }
+    settling = []
   }
 
   /// Waits without a connection, until the deadline or until it is done.
@@ -195,9 +224,37 @@ extension PublisherWorker {
 
   private func send(_ connection: Connection) throws(AMQPError) -> Pause {
     defer { connection.stallGuard?.disarm() }
+    queue.resume()
     let pause = try publish(on: connection)
-    try connection.flush()
+    try flush(connection)
     return pause
+  }
+
+  /// The process may have stood still since the gate was asked. Then nothing of what is buffered is written.
+  private func flush(_ connection: Connection) throws(AMQPError) {
+    if let unflushed, unflushed.verdict == .waiting { throw reset(connection) }
+    unflushed = nil
+    try connection.flush()
+  }
+
+  private func checkGate(_ connection: Connection) throws(AMQPError) {
+    guard let last = gated else { return }
+    if tracker.outstandingCount == 0 { gated = nil }
+    guard last.verdict == .waiting, tracker.contains(where: { $0.verdict == .waiting }) else {
+      waitingSince = nil
+      return
+    }
+    let since = waitingSince ?? .now()
+    waitingSince = since
+    guard MonotonicInstant.now() < since + Self.gateTimeout else { throw reset(connection) }
+  }
+
+  private func reset(_ connection: Connection) -> AMQPError {
+    waitingSince = nil
+    SocketOptions.resetAtClose(connection.descriptor)
+    return AMQPError(
+      .timeout, operation: "publish", message: "the right to publish ran out before the broker had confirmed everything"
+    )
   }
 
   private func publish(on connection: Connection) throws(AMQPError) -> Pause {
@@ -227,10 +284,20 @@ extension PublisherWorker {
       }
       guard !isBlocked, hasWindow(for: message) else { return written > 0 ? .burstDone : .windowFull }
       if strideBytes >= Self.strideBytes || strideMessages >= Self.strideMessages {
-        try connection.flush()
+        try flush(connection)
         guard connection.hasCapacity() else { return written > 0 ? .burstDone : .socketFull }
         strideBytes = 0
         strideMessages = 0
+      }
+      switch position.verdict {
+      case .open: break
+      case .waiting:
+        queue.putAside()
+        continue
+      case .held(let reason):
+        queue.removeFirst()
+        position.resolve(.held(by: reason))
+        continue
       }
       try write(message, at: position, connection)
       written += 1
@@ -244,6 +311,7 @@ extension PublisherWorker {
     throws(AMQPError)
   {
     queue.removeFirst()
+    if position.hasGate { (gated, unflushed) = (position, position) }
     // Recorded before the write: from here on the message may have left.
     tracker.published(
       position, bytes: message.body.count,

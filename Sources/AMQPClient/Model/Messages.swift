@@ -92,6 +92,18 @@ public struct OutboundMessage: Sendable {
   }
 }
 
+/// Decides about the messages of a batch, each by its position, immediately before it is written. Called on the
+/// connection's thread for every message, so it has to be quick.
+public typealias PublishGate = @Sendable (_ position: Int) -> GateVerdict
+
+public enum GateVerdict: Hashable, Sendable {
+  case open
+  /// The message waits in the publisher until its gate says otherwise; messages without a gate overtake it.
+  case waiting
+  /// The message ends as `held`.
+  case held(by: Int64)
+}
+
 /// The outcome of a published message.
 public enum PublishOutcome: Hashable, Sendable {
   /// The broker took responsibility for it.
@@ -105,6 +117,8 @@ public enum PublishOutcome: Hashable, Sendable {
   case failed(AMQPError)
   /// Written, but the connection or channel ended before the confirm. Publish it again with the same message id.
   case unknown(AMQPError)
+  /// Its gate holds it, for this reason: it was never written.
+  case held(by: Int64)
 
   public var isConfirmed: Bool { self == .confirmed }
 }

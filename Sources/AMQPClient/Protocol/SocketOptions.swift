@@ -22,6 +22,12 @@ enum SocketOptions {
     set(descriptor, Int32(IPPROTO_TCP), TCP_CORK, isCorked ? 1 : 0)
   }
 
+  /// What is not sent yet is dropped when the socket is closed.
+  static func resetAtClose(_ descriptor: Int32) {
+    var linger = linger(l_onoff: 1, l_linger: 0)
+    setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &linger, socklen_t(MemoryLayout<linger>.size))
+  }
+
   /// Failures are ignored: without an option, the heartbeat still detects a dead peer.
   private static func set(_ descriptor: Int32, _ level: Int32, _ name: Int32, _ value: Int32) {
     var value = value

@@ -40,6 +40,9 @@ struct ConfirmTracker<Item> {
     return (firstSequence + UInt64(head), item)
   }
 
+  /// Whether an unconfirmed message is such.
+  func contains(where isSuch: (Item) -> Bool) -> Bool { entries[head...].contains { $0.item.map(isSuch) ?? false } }
+
   private var nextSequence: UInt64 { firstSequence + UInt64(entries.count) }
 
   mutating func published(_ item: Item, bytes: Int, identity: Identity?) {

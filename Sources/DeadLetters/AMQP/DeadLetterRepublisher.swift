@@ -119,6 +119,7 @@ extension ReplayOutcome {
       // Not written, or refused for its content: another attempt would end the same.
       case .failed(let error) where error.code != .connectionLost && error.code != .shutdown: .failed("\(error)")
       case .failed(let error), .unknown(let error): .unknown("\(error)")
+      case .held: .unknown("it was held")
       }
   }
 }

@@ -1,10 +1,13 @@
 public import FoundationEssentials
+public import Journey
 
 /// Why an operation was not done.
 public enum OperationsError: Error, Hashable, Sendable {
   /// Something else is under way.
   case busy(String)
   case unavailable(String)
+  /// A member of the order names something that does not exist or cannot be.
+  case refused(member: String, String)
 }
 
 /// What operators see and do, over all organisations. Answers are JSON objects, laid out as `contracts/openapi.yaml`
@@ -23,4 +26,12 @@ public protocol OperationsService: Sendable {
   /// Discards open dead letters.
   /// - Returns: how many there were.
   func discard(_ filter: DeadLetterFilter, why: String, by actor: String) async throws(OperationsError) -> Int
+  /// The holds of actions that are open, or whose actions are still to be decided again; the newest first.
+  /// - Parameter all: also the others.
+  func holds(all: Bool) async throws(OperationsError) -> [UInt8]
+  /// Holds actions, and waits until the instances have confirmed or their leases have run out.
+  func addHold(_ hold: Hold, until: Timestamp?, why: String, by actor: String) async throws(OperationsError) -> [UInt8]
+  /// Ends a hold; nil if it is not open.
+  /// - Parameter rate: how many clients a second are decided again; nil: 100.
+  func releaseHold(_ id: Int64, rate: Double?, why: String?, by actor: String) async throws(OperationsError) -> [UInt8]?
 }

@@ -11,6 +11,7 @@ public struct ActionMessage: Sendable {
   }
 
   public var id: UUID
+  public var orgID: UUID
   public var kind = Kind.recommendation
   public var routingKey: String
   public var priority: Priority
@@ -24,11 +25,13 @@ public struct ActionMessage: Sendable {
   public var body: [UInt8]
 
   public init(
-    id: UUID, routingKey: String, priority: Priority, timeToLive: TimeSpan?, decidedAt: Timestamp, causeID: String,
+    id: UUID, orgID: UUID, routingKey: String, priority: Priority, timeToLive: TimeSpan?, decidedAt: Timestamp,
+    causeID: String,
     traceparent: String?,
     body: [UInt8]
   ) {
     self.id = id
+    self.orgID = orgID
     self.routingKey = routingKey
     self.priority = priority
     self.timeToLive = timeToLive
@@ -53,10 +56,13 @@ public struct PublishFailure: Error, Sendable, CustomStringConvertible {
   public var reason: String
   /// Whether it certainly reached no queue.
   public var isCertain: Bool
+  /// The hold because of which the action was never sent; nil: the attempt failed.
+  public var hold: Int64?
 
-  public init(_ description: String, reason: String? = nil, isCertain: Bool = false) {
+  public init(_ description: String, reason: String? = nil, isCertain: Bool = false, hold: Int64? = nil) {
     self.description = description
     self.reason = reason ?? description
     self.isCertain = isCertain
+    self.hold = hold
   }
 }

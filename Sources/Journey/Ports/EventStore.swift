@@ -24,12 +24,8 @@ public protocol EventStore: Sendable {
   func check() async throws(StoreError)
   /// Marks outbox batches as published: the broker has confirmed all their actions.
   func markPublished(_ batches: [UUID]) async throws(StoreError)
-  /// Releases actions that could not be published. They can be claimed again after a pause that grows with the
-  /// attempts. The other actions of their batch are marked as published.
-  /// - Parameters:
-  ///   - reason: human-readable.
-  ///   - isCertain: whether none of them reached a queue.
-  func release(_ actions: [UUID], of batch: UUID, because reason: String, isCertain: Bool) async throws(StoreError)
+  /// Releases actions that were not published. The other actions of their batch are marked as published.
+  func release(_ actions: ReleasedActions, of batch: UUID) async throws(StoreError)
   /// Those of the actions that no instance has marked as published.
   func unpublished(of actions: [UUID]) async throws(StoreError) -> Set<UUID>
   /// Claims unpublished batches that no live instance holds, oldest first, until they hold `limit` actions.
@@ -127,6 +123,29 @@ public struct DueResult: Sendable {
     self.held = held
     self.outbox = outbox
   }
+}
+
+/// Actions of one batch that were not published.
+public struct ReleasedActions: Sendable {
+  /// They can be claimed again after a pause that grows with the attempts.
+  public var failed: [UUID]
+  /// Why they failed, human-readable; nil: none did.
+  public var reason: String?
+  /// Whether none of those that failed reached a queue.
+  public var isCertain: Bool
+  /// They wait for the end of a hold, each with the hold's id.
+  public var held: [(id: UUID, hold: Int64)]
+
+  public init(
+    failed: [UUID] = [], because reason: String? = nil, isCertain: Bool = true, held: [(id: UUID, hold: Int64)] = []
+  ) {
+    self.failed = failed
+    self.reason = reason
+    self.isCertain = isCertain
+    self.held = held
+  }
+
+  public var count: Int { failed.count + held.count }
 }
 
 /// The actions of one transaction. One outbox row per batch, not per action.

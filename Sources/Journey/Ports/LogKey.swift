@@ -7,7 +7,7 @@ public enum LogKey: String, CaseIterable, Sendable {
   case messageID = "message_id"
   case reason, error, field, source, type, tier
   case routingKey = "routing_key"
-  case count, repeats, bytes, worker, generation, order, instance, address, probes, version, commit, host, config,
+  case count, repeats, bytes, worker, generation, order, hold, instance, address, probes, version, commit, host, config,
     settings
   case databaseLink = "database_link"
   case brokerLink = "broker_link"
@@ -41,6 +41,7 @@ public enum LogKey: String, CaseIterable, Sendable {
     case .worker: "number of a commit worker"
     case .generation: "number of the connection to the broker, from 1"
     case .order: "id of an order to pause or resume (`journey_pauses`)"
+    case .hold: "id of a hold of actions (`journey hold list`)"
     case .instance: "id of this instance, as for `journey pause --instance`"
     case .address: "network address"
     case .probes: "address of the probes"
@@ -74,7 +75,8 @@ public enum LogKey: String, CaseIterable, Sendable {
   /// Whether it is a number, also in JSON.
   public var isNumber: Bool {
     switch self {
-    case .count, .repeats, .bytes, .worker, .generation, .order, .received, .stored, .duplicates, .rejected, .ignored,
+    case .count, .repeats, .bytes, .worker, .generation, .order, .hold, .received, .stored, .duplicates, .rejected,
+      .ignored,
       .published, .unlisted, .publishFailures, .evaluatedOverTime, .new, .known, .failedAgain, .closed, .open:
       true
     default: false

@@ -7,18 +7,23 @@ public struct AMQPActionPublisher: ActionPublisher {
   private let publisher: AMQPPublisher
   private let exchange: String
   private let changes: String
+  private let gate: ActionGate?
 
   /// - Parameters:
   ///   - exchange: of actions and revocations.
   ///   - changes: the exchange of changes of clients.
-  public init(publisher: AMQPPublisher, exchange: String, changes: String) {
+  ///   - gate: nil: all actions are published at once.
+  public init(publisher: AMQPPublisher, exchange: String, changes: String, gate: ActionGate? = nil) {
     self.publisher = publisher
     self.exchange = exchange
     self.changes = changes
+    self.gate = gate
   }
 
   public func publish(_ actions: [ActionMessage], completion: @escaping @Sendable ([PublishFailure?]) -> Void) {
-    publisher.publish(actions.map(message)) { outcomes in completion(outcomes.map(Self.failure)) }
+    var verdicts: PublishGate?
+    if let gate { verdicts = { gate.verdict(on: actions[$0]) } }
+    publisher.publish(actions.map(message), gate: verdicts) { outcomes in completion(outcomes.map(Self.failure)) }
   }
 
   private func message(_ action: ActionMessage) -> OutboundMessage {
@@ -45,6 +50,7 @@ public struct AMQPActionPublisher: ActionPublisher {
     case .nacked: PublishFailure(outcome.explanation)
     case .failed(let error): PublishFailure(outcome.explanation, reason: error.reason, isCertain: true)
     case .unknown(let error): PublishFailure(outcome.explanation, reason: error.reason)
+    case .held(let hold): PublishFailure(outcome.explanation, isCertain: true, hold: hold)
     }
   }
 }
@@ -67,6 +73,7 @@ extension PublishOutcome {
     case .returned(let code, let text): "no queue took it (\(code) \(text))"
     case .nacked: "the broker refused it; a queue may be full"
     case .failed(let error), .unknown(let error): "\(error)"
+    case .held(let hold): "hold \(hold) is open"
     }
   }
 }

@@ -14,7 +14,8 @@ public enum ActionEvent {
       routingKey += segment
     }
     return ActionMessage(
-      id: action.id, routingKey: routingKey, priority: action.priority, timeToLive: action.timeToLive,
+      id: action.id, orgID: action.orgID, routingKey: routingKey, priority: action.priority,
+      timeToLive: action.timeToLive,
       decidedAt: action.decidedAt,
       causeID: action.causeID, traceparent: action.traceparent, body: body(action))
   }

@@ -66,7 +66,7 @@ public struct EventPublisher: EventIntake, OutcomeIntake {
     case .returned: throw .unavailable("no queue is bound to \(message.exchange); run: journey topology apply")
     case .nacked: throw .unavailable("the broker refused it; a queue may be full")
     case .failed(let error), .unknown(let error): throw .unavailable("\(error)")
-    case nil: throw .unavailable("no confirm within \(Self.timeout)")
+    case .held, nil: throw .unavailable("no confirm within \(Self.timeout)")
     }
   }
 }

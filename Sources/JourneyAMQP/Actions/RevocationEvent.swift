@@ -11,7 +11,7 @@ public enum RevocationEvent {
   /// Pure: the same revocation always yields the same bytes.
   public static func message(_ revoked: RevokedAction) -> ActionMessage {
     var message = ActionMessage(
-      id: revoked.id,
+      id: revoked.id, orgID: revoked.orgID,
       routingKey: [revoked.channel.rawValue, revoked.action.rawValue, revoked.priority.rawValue].joined(separator: "."),
       priority: revoked.priority, timeToLive: nil, decidedAt: revoked.at, causeID: revoked.id.text,
       traceparent: revoked.traceparent, body: body(revoked))

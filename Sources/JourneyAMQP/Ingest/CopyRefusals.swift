@@ -29,7 +29,7 @@ struct CopyRefusals {
     case .nacked: reason = "the broker refuses them; a queue may be full"
     case .failed(let error) where error.isRefusal: reason = error.reason
     // A lost connection, a stop or an oversized copy says nothing about the exchange.
-    case .failed, .unknown: return nil
+    case .failed, .unknown, .held: return nil
     }
     let text = "the exchange \(exchange) refuses retries or dead letters"
     let isNew = entries.updateValue(("\(text): \(reason)", now), forKey: exchange) == nil

@@ -4,6 +4,7 @@ import { compact } from "/charts.js";
 import { heads, table } from "/clients.js";
 import { h } from "/dom.js";
 import { forgetDraft, goneDeadLetter, deadLetterPanel } from "/dead-letter.js";
+import { holdsCard, loadHolds } from "/holds.js";
 import { Pages, call } from "/server.js";
 import { View } from "/view.js";
 import { chip, count, empty, line, title, toast, when, words } from "/words.js";
@@ -27,10 +28,10 @@ class OperationsView extends View {
     const path = `operations/dead-letters?state=${this.state}` + (this.code ? "&code=" + encodeURIComponent(this.code) : ""),
       open = this.deadLetter;
     const pages = this.pages = Pages.of(this.pages, path, { scope: false, size: 50, id: deadLetter => deadLetter.id });
-    const [overview, , deadLetter] = await Promise.all([this.overview(), pages.load(), open ? this.find(open) : null]);
+    const [overview, , deadLetter, holds] = await Promise.all([this.overview(), pages.load(), open ? this.find(open) : null, loadHolds()]);
     const shown = new Set(pages.items.map(deadLetter => deadLetter.id));
     for (const id of this.chosen) if (!shown.has(id)) this.chosen.delete(id);
-    return { overview, deadLetter };
+    return { overview, deadLetter, holds };
   }
 
   /** A dead letter that is gone does not take the view with it. */
@@ -54,7 +55,7 @@ class OperationsView extends View {
   /** It looks for news by itself. */
   concerns(change) { return change == null; }
 
-  draw({ overview, deadLetter }) {
+  draw({ overview, deadLetter, holds }) {
     const latest = overview.replays.find(replay => replay.id === this.replay?.id) ?? overview.replays[0];
     const replay = overview.replays.find(replay => replay.running) ?? (this.replay || latest?.waiting ? latest ?? this.replay : null);
     return [
@@ -64,6 +65,7 @@ class OperationsView extends View {
         ["Waiting in the queue", overview.queues.waiting], ["Open dead letters", overview.deadLetters.states.new],
         ["Stored since start", overview.counts.stored], ["Duplicates dropped", overview.counts.duplicates]]
         .map(([name, value]) => h("div", { class: "card tile" }, h("span", { class: "soft small" }, name), h("b", {}, compact(value))))),
+      holdsCard(holds, () => this.refresh()),
       replay ? this.progress(replay) : null,
       h("div", { class: deadLetter ? "grid two split" : "grid", key: "dead-letters" }, this.list(overview),
         deadLetter ? (deadLetter.isGone ? goneDeadLetter(deadLetter.id) : deadLetterPanel(deadLetter, (verb, more) => this.askOne(verb, deadLetter, more))) : null),

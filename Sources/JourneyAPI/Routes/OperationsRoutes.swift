@@ -78,7 +78,7 @@ struct OperationsRoutes: Sendable {
   }
 
   /// For the record: who the token says it is.
-  private static func actor(_ caller: Caller) -> String { "api:\(caller.name)" }
+  static func actor(_ caller: Caller) -> String { "api:\(caller.name)" }
 }
 
 /// The open dead letters that a request's body selects: by id, by a filter, or all.
@@ -130,6 +130,8 @@ private struct DeadLetterSelection {
     }
     return request
   }
+
+  private func text(_ name: String) throws(Problem) -> String? { try value.shortText(name) }
 
   private func bool(_ name: String) throws(Problem) -> Bool {
     guard let part = value[name] else { return false }

@@ -61,6 +61,7 @@ extension Problem {
   static func of(_ error: OperationsError, _ logger: Logger) -> Problem {
     switch error {
     case .busy(let reason): return Problem(.conflict, reason)
+    case .refused(let member, let reason): return .invalid("$.\(member)", reason)
     case .unavailable(let reason):
       logger.warning("an operation failed", metadata: .fields([.code: "operation_failed", .reason: reason]))
       return .unavailable

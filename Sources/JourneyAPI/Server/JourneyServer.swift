@@ -187,8 +187,9 @@ public final class JourneyServer: Service {
       reader: parts.reader, outcomes: parts.outcomes, revoker: parts.revoker, clock: parts.clock, settings: settings
     ).add(to: journey)
     LiveRoute(reader: parts.reader, broadcaster: broadcaster).add(to: journey)
-    OperationsRoutes(operations: parts.operations, settings: settings).add(
-      to: api.group("operations").add(middleware: OperatorsOnly()))
+    let operators = api.group("operations").add(middleware: OperatorsOnly())
+    OperationsRoutes(operations: parts.operations, settings: settings).add(to: operators)
+    HoldRoutes(operations: parts.operations, settings: settings).add(to: operators)
     return router
   }
 }

@@ -129,14 +129,22 @@ extension HTTPRequest.Method {
 }
 
 extension RouterMethods {
+  typealias Handler = @Sendable (Request, Context) async throws -> Response
+
   /// A path with its method; any other method is answered with 405 and the ones that there are.
-  func resource(
-    _ path: RouterPath, _ method: HTTPRequest.Method = .get,
-    use handler: @escaping @Sendable (Request, Context) async throws -> Response
-  ) {
-    on(path, method: method, use: handler)
-    if method == .get { on(path, method: .head) { try await handler($0, $1).createHeadResponse() } }
-    let known: [HTTPRequest.Method] = method == .get ? [.get, .head] : [method]
+  func resource(_ path: RouterPath, _ method: HTTPRequest.Method = .get, use handler: @escaping Handler) {
+    resource(path, [(method, handler)])
+  }
+
+  func resource(_ path: RouterPath, _ handlers: [(method: HTTPRequest.Method, handler: Handler)]) {
+    var known: [HTTPRequest.Method] = []
+    for (method, handler) in handlers {
+      on(path, method: method, use: handler)
+      known.append(method)
+      guard method == .get else { continue }
+      on(path, method: .head) { try await handler($0, $1).createHeadResponse() }
+      known.append(.head)
+    }
     let allowed = known.map(\.rawValue).joined(separator: ", ")
     for method in HTTPRequest.Method.known where !known.contains(method) {
       on(path, method: method) { _, _ -> Response in

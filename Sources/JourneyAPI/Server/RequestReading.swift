@@ -202,6 +202,15 @@ func body(of request: Request, _ settings: APISettings) async throws -> JSONValu
 }
 
 extension JSONValue {
+  /// A member that is a text of 1 to 200 characters; nil if there is none.
+  func shortText(_ name: String) throws(Problem) -> String? {
+    guard let part = self[name] else { return nil }
+    guard let text = part.string, (1...200).contains(text.unicodeScalars.count), !text.utf8.contains(0) else {
+      throw .invalid("$.\(name)", "1 to 200 characters are expected")
+    }
+    return text
+  }
+
   /// A member of a body that is not known is a mistake that is reported.
   func requireKnownMembers(_ known: [String]) throws(Problem) {
     for (name, _) in members where !known.contains(name) {

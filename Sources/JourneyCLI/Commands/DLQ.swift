@@ -98,12 +98,7 @@ struct DeadLetterFilterOptions: ParsableArguments {
 
   static func time(_ text: String, _ option: String) throws -> Timestamp {
     if let time = Timestamp(iso8601: text, zone: .isUTC) { return time }
-    let seconds: [Character: Int64] = ["s": 1, "m": 60, "h": 3600, "d": 86_400]
-    if let unit = text.last.flatMap({ seconds[$0] }), let number = Int64(text.dropLast()),
-      (0...1_000_000).contains(number)
-    {
-      return SystemClock().now() - .seconds(number * unit)
-    }
+    if let span = text.spanOfTime { return SystemClock().now() - span }
     throw Failure(
       .refusedInput, "\(option) \(text): expected 2026-11-20T10:00:00Z, 2026-11-20, or how long ago: 90m, 2h, 3d")
   }

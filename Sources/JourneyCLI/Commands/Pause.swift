@@ -68,7 +68,7 @@ struct PauseOptions: ParsableArguments {
       let order = try await repository.give(pause: pause, to: target.instance, actor: actor.name, why: why)
       let instances = try await confirmed(order, repository)
       // One that was named has a lease.
-      let others = pause && target.instance == nil ? try await withoutLease(repository) : 0
+      let others = pause && target.instance == nil ? try await repository.withoutLease() : 0
       return (order, instances, others)
     }
     let live = instances.filter(\.isLive), late = live.filter { $0.obeyed < order.id }
@@ -103,17 +103,6 @@ struct PauseOptions: ParsableArguments {
     }
   }
 
-  /// How many processes are alive without a lease: instances of versions before 0.7. One that starts, or whose lease
-  /// is renewed late, is given a few seconds.
-  private func withoutLease(_ repository: InstanceRepository) async throws -> Int {
-    let end = ContinuousClock.now + .seconds(6)
-    while true {
-      let others = try await repository.alive() - repository.list().count { $0.isLive }
-      if others <= 0 || .now >= end { return max(0, others) }
-      try await Task.sleep(for: .milliseconds(200))
-    }
-  }
-
   private func answer(_ instance: ListedInstance, _ order: PauseOrder) -> String {
     guard instance.isLive else {
       return "no answer since \(instance.seenAt.local(at: SystemClock().now())); it obeys when it is back"
@@ -138,6 +127,20 @@ struct PauseOptions: ParsableArguments {
       let meant = try await repository.list().filter { order.instance == nil || order.instance == $0.instance }
       if .now >= end || meant.allSatisfy({ !$0.isLive || $0.obeyed >= order.id }) { return meant }
       try await Task.sleep(for: .milliseconds(100))
+    }
+  }
+}
+
+extension InstanceRepository {
+  /// How many processes are alive without a lease: instances of versions before 0.7. One that starts, or whose lease
+  /// is renewed late, is given a few seconds.
+  /// - Parameter counting: the leases to count.
+  func withoutLease(counting isCounted: (ListedInstance) -> Bool = \.isLive) async throws -> Int {
+    let end = ContinuousClock.now + .seconds(6)
+    while true {
+      let others = try await alive() - list().count(where: isCounted)
+      if others <= 0 || .now >= end { return max(0, others) }
+      try await Task.sleep(for: .milliseconds(200))
     }
   }
 }

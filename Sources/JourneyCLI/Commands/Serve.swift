@@ -143,13 +143,15 @@ private struct Adapter {
     pipelineSettings.commitLimit = 60 + 8 * settings.deadlines.answer
     let feed = PostgresChangeFeed(notifier: changes[0], listener: changes[1])
     let notifier = ChangeNotifier(feed: feed)
+    let gate = ActionGate()
     let pipeline = Pipeline(
       source: source, store: NotifyingStore(store, notifier: notifier),
-      publisher: AMQPActionPublisher(publisher: publisher, exchange: names.actions, changes: names.changes),
+      publisher: AMQPActionPublisher(
+        publisher: publisher, exchange: names.actions, changes: names.changes, gate: gate),
       settings: pipelineSettings, health: health, liveness: liveness, logger: logger)
     let leaseWorker = PostgresWorker(try settings.leaseDatabase(), name: "pg-instance")
     let keeper = InstanceKeeper(
-      lease: settings.lease(leaseWorker), source: source,
+      lease: settings.lease(leaseWorker), source: source, gate: gate, publisher: publisher,
       inHand: { pipeline.messagesUnderWay + source.copiesUnderWay }, logger: logger)
     let watch = DatabaseWatch(try settings.database(role: settings.workingRole), health: health)
 
@@ -188,6 +190,7 @@ private struct Adapter {
     let others: [any Service] =
       [
         notifier, watch, descriptors, parked,
+        HoldReleaseService(release: HeldActionRelease(worker: changes[0], clock: clock), logger: logger),
         UnlistedWatch(
           unlisted: unlisted,
           repository: UnlistedRepository(worker: changes[0], sampleDays: settings.rawBodies.sampleDays), logger: logger),

@@ -45,6 +45,7 @@ enum FindingCode: String, Encodable, CaseIterable {
   case certificateEnds = "certificate-ends"
 
   case paused
+  case held
   case eventsUnread = "events-unread"
   case eventsGrow = "events-grow"
   case eventsStill = "events-still"

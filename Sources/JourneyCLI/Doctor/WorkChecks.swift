@@ -20,6 +20,7 @@ extension DiagnosticReport {
       queues(settings, looks, instances: database?.instances, arePaused: arePaused)
     }
     guard let database else { return }
+    await holds(settings)
     outbox(database)
     await archive(settings)
   }
@@ -37,6 +38,22 @@ extension DiagnosticReport {
       add("instances", .warning, .paused, text, "run: journey resume")
     }
     return pauses.concernsAll
+  }
+
+  /// The open holds, and those whose actions are still to be decided again.
+  private mutating func holds(_ settings: JourneyConfiguration.Settings) async {
+    guard let found = try? await settings.withDatabase({ try await HoldRepository(worker: $0).list() }), !found.isEmpty
+    else { return }
+    let now = SystemClock().now(), open = found.filter(\.isOpen), ended = found.filter { !$0.isOpen }
+    if !open.isEmpty {
+      add(
+        "holds", .warning, .held,
+        "\(open.count.of("hold")) open:" + open.map { "\n\($0.inWords(at: now))" }.joined(),
+        "run: journey hold release ID")
+    }
+    if !ended.isEmpty {
+      add("holds", .ok, .ok, "\(ended.reduce(0) { $0 + $1.actions }.of("action")) to be decided again after a hold")
+    }
   }
 
   /// - Parameters:

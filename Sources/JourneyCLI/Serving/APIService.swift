@@ -60,7 +60,8 @@ struct APIService {
       replays: ReplayRunner(
         settings: try settings.replays(timeoutSeconds: 60), worker: deadLetters, clock: clock, logger: logger),
       statistics: statistics, isConsuming: { source.isConsuming }, pause: pause,
-      isArchiving: settings.archivesDeadLetters)
+      isArchiving: settings.archivesDeadLetters, holds: HoldRepository(worker: requests),
+      channels: settings.channels(rules))
     let intake = EventPublisher(publisher: publisher, names: settings.messagingNames, decoder: decoder)
     var parts = JourneyServer.Dependencies(
       reader: reader, intake: intake, outcomes: intake, revoker: ActionRepository(worker: requests),

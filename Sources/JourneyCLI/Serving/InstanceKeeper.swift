@@ -1,3 +1,4 @@
+import AMQPClient
 import ArgumentParser
 import FoundationEssentials
 import Journey
@@ -9,12 +10,16 @@ import PostgresClient
 import Synchronization
 import Glibc
 
-/// Keeps the lease of this instance, and pauses and resumes consuming as operators order it.
+/// Keeps the lease of this instance, pauses and resumes consuming, and holds actions as operators order it.
 ///
-/// While the database is away, the last order holds.
+/// While the database is away, the last order to pause or resume holds. A few seconds later no action is published any
+/// more, because an operator could have ordered a hold.
 final class InstanceKeeper: Sendable {
   private struct State {
     var order: PauseOrder?
+    var holds: [Hold] = []
+    /// The holds of which nothing is under way any more.
+    var carriedOut: Set<Int64> = []
     /// What the row says.
     var reported: InstanceLease.Report?
     var isFailing = false
@@ -23,6 +28,8 @@ final class InstanceKeeper: Sendable {
 
   private let lease: InstanceLease
   private let source: IngestConsumer
+  private let gate: ActionGate
+  private let publisher: AMQPPublisher
   private let inHand: @Sendable () -> Int
   private let logger: Logger
   private let state = Mutex(State())
@@ -32,9 +39,17 @@ final class InstanceKeeper: Sendable {
   /// How long the connection's thread waits for an order at most, so that a stop does not wait for it.
   private static let slice = Duration.milliseconds(200)
 
-  init(lease: InstanceLease, source: IngestConsumer, inHand: @escaping @Sendable () -> Int, logger: Logger) {
+  /// - Parameters:
+  ///   - gate: of the actions.
+  ///   - publisher: publishes them.
+  init(
+    lease: InstanceLease, source: IngestConsumer, gate: ActionGate, publisher: AMQPPublisher,
+    inHand: @escaping @Sendable () -> Int, logger: Logger
+  ) {
     self.lease = lease
     self.source = source
+    self.gate = gate
+    self.publisher = publisher
     self.inHand = inHand
     self.logger = logger
   }
@@ -90,15 +105,16 @@ final class InstanceKeeper: Sendable {
   private func waitForOrder() async throws(StoreError) {
     let end = ContinuousClock.now + Self.interval
     while .now < end, !Task.isCancelled {
-      // A pause is carried out once the broker has confirmed it, and is then reported at once.
+      // A pause is carried out once the broker has confirmed it, a hold once nothing of it is under way. Either is then
+      // reported at once.
       let now = report, last = state.withLock(\.reported)
-      if now.obeyed != last?.obeyed || now.state != last?.state { return }
+      if now.obeyed != last?.obeyed || now.state != last?.state || now.holds != last?.holds { return }
       if try await lease.wait(Self.slice) { return }
     }
   }
 
   private var report: InstanceLease.Report {
-    let (order, obeyed) = state.withLock { ($0.order, $0.reported?.obeyed ?? 0) }
+    let (order, obeyed, holds) = state.withLock { ($0.order, $0.reported?.obeyed ?? 0, $0.carriedOut) }
     let isPaused = order?.isPause ?? false
     let now: InstanceState =
       if source.isStopping {
@@ -109,12 +125,15 @@ final class InstanceKeeper: Sendable {
         source.isConsuming ? .consuming : .waiting
       }
     let isObeyed = !isPaused || source.isHeld
-    return InstanceLease.Report(state: now, inHand: inHand(), obeyed: isObeyed ? order?.id ?? 0 : obeyed)
+    return InstanceLease.Report(state: now, inHand: inHand(), obeyed: isObeyed ? order?.id ?? 0 : obeyed, holds: holds)
   }
 
   private func renew() async throws(StoreError) {
-    let report = report
-    let order = try await lease.renew(report)
+    let report = report, sentAt = ContinuousClock.now
+    let orders = try await lease.renew(report)
+    gate.renewed(orders.holds, sentAt: sentAt)
+    carryOut(orders.holds)
+    let order = orders.pause
     let isNew = state.withLock { state in
       state.reported = report
       // Orders are not taken back. Where there is none suddenly, the name is a new one, and the last order holds.
@@ -126,6 +145,21 @@ final class InstanceKeeper: Sendable {
     source.hold(order.isPause)
     logger.notice(
       order.isPause ? "consuming is paused" : "consuming is not paused", metadata: .fields([.order: "\(order.id)"]))
+  }
+
+  /// The gate knows the holds already.
+  private func carryOut(_ holds: [Hold]) {
+    let ids = Set(holds.map(\.id))
+    let (new, ended, isDone) = state.withLock { state in
+      let before = Set(state.holds.map(\.id))
+      state.holds = holds
+      state.carriedOut.formIntersection(ids)
+      return (ids.subtracting(before), before.subtracting(ids), state.carriedOut == ids)
+    }
+    for id in new.sorted() { logger.notice("actions are held", metadata: .fields([.hold: "\(id)"])) }
+    for id in ended.sorted() { logger.notice("a hold has ended", metadata: .fields([.hold: "\(id)"])) }
+    guard !isDone else { return }
+    publisher.whenGatesAreClosed { [self] in state.withLock { $0.carriedOut.formUnion(ids) } }
   }
 }
 

@@ -21,11 +21,15 @@ final class LiveOperationsService: OperationsService, Service {
   private let isConsuming: @Sendable () -> Bool
   private let pause: @Sendable () -> PauseOrder?
   private let isArchiving: Bool
+  private let holdRepository: HoldRepository
+  private let channels: [String]
   private let sample: Mutex<Sample>
 
+  /// - Parameter channels: the channels that there are.
   init(
     deadLetters: DeadLetterOperations, replays: ReplayRunner, statistics: Statistics,
-    isConsuming: @escaping @Sendable () -> Bool, pause: @escaping @Sendable () -> PauseOrder?, isArchiving: Bool
+    isConsuming: @escaping @Sendable () -> Bool, pause: @escaping @Sendable () -> PauseOrder?, isArchiving: Bool,
+    holds: HoldRepository, channels: [String]
   ) {
     deadLetterOperations = deadLetters
     self.replays = replays
@@ -33,6 +37,8 @@ final class LiveOperationsService: OperationsService, Service {
     self.isConsuming = isConsuming
     self.pause = pause
     self.isArchiving = isArchiving
+    holdRepository = holds
+    self.channels = channels
     sample = Mutex(Sample(counts: statistics.now))
   }
 
@@ -83,5 +89,38 @@ final class LiveOperationsService: OperationsService, Service {
   }
   func replay(_ id: Int) async throws(OperationsError) -> [UInt8]? {
     try await replays.status(of: id).map { encodeJSON($0) }
+  }
+
+  /// Longer than a lease.
+  private static let confirmTimeout = Duration.seconds(8)
+
+  func holds(all: Bool) async throws(OperationsError) -> [UInt8] {
+    let found = try await OperationsError.unavailable { try await holdRepository.list(all: all, limit: 100) }
+    return encodeJSON(["items": found.map(\.json)] as JSONObject)
+  }
+
+  func addHold(_ hold: Hold, until: Timestamp?, why: String, by actor: String) async throws(OperationsError) -> [UInt8]
+  {
+    if let channel = hold.channel?.rawValue, !channels.contains(channel) {
+      throw .refused(member: "channel", "known are \(channels.joined(separator: ", "))")
+    }
+    if let until, until <= SystemClock().now() { throw .refused(member: "until", "it has passed") }
+    if let org = hold.orgID {
+      let isKnown = try await OperationsError.unavailable { try await holdRepository.isOrganization(org) }
+      guard isKnown else { throw .refused(member: "organization", "there is no such organisation") }
+    }
+    let (added, instances) = try await OperationsError.unavailable {
+      let added = try await holdRepository.add(hold, until: until, actor: actor, why: why)
+      return (added, try await holdRepository.carriedOut(added.hold.id, within: Self.confirmTimeout))
+    }
+    return encodeJSON(added.json(by: instances))
+  }
+
+  func releaseHold(
+    _ id: Int64, rate: Double?, why: String?, by actor: String
+  ) async throws(OperationsError) -> [UInt8]? {
+    try await OperationsError.unavailable {
+      try await holdRepository.release(id, rate: rate, actor: actor, why: why).map { encodeJSON($0.json) }
+    }
   }
 }

@@ -46,6 +46,7 @@ enum AccessList {
       Entry(kind: .sequence, name: "journey_identity_log_id_seq", grants: [:]),
       Entry(kind: .sequence, name: "journey_event_changes_id_seq", grants: [:]),
       Entry(kind: .sequence, name: "journey_pauses_id_seq", grants: [:]),
+      Entry(kind: .sequence, name: "journey_holds_id_seq", grants: [:]),
 
       Entry(kind: .function, name: "journey_lock_organizations(uuid[])", grants: [.adapter: [Grant("EXECUTE")]]),
       Entry(kind: .function, name: "journey_merge_clients(uuid, uuid, uuid)", grants: [.adapter: [Grant("EXECUTE")]]),
@@ -108,7 +109,7 @@ enum AccessList {
     Entry(
       kind: .relation, name: "journey_outbox",
       grants: [
-        .member: [Grant("SELECT", "id", "attempts", "confirmed_at")],
+        .member: [Grant("SELECT", "id", "attempts", "confirmed_at", "hold_id")],
         .adapter: [Grant("SELECT"), Grant("INSERT"), Grant("UPDATE"), Grant("DELETE")],
       ]),
     // Messages of upstream systems, of any organisation: members must not see them.
@@ -135,6 +136,14 @@ enum AccessList {
     Entry(
       kind: .relation, name: "journey_pauses",
       grants: [.adapter: [Grant("SELECT"), Grant("INSERT", "action", "instance", "actor", "why")]]),
+    Entry(
+      kind: .relation, name: "journey_holds",
+      grants: [
+        .adapter: [
+          Grant("SELECT"), Grant("INSERT", "channel", "action", "org_id", "until", "actor", "why"),
+          Grant("UPDATE", "released_at", "released_by", "released_login", "released_why", "rate", "next_at"),
+        ]
+      ]),
     closed("journey_leases", adapter: "INSERT", "UPDATE", "DELETE"),
     closed("journey_dead_letters", adapter: "INSERT", "UPDATE", "DELETE"),
     closed("journey_dead_letter_replays", adapter: "INSERT", "UPDATE"),

@@ -15,7 +15,10 @@ extension BatchCommit {
     -> DueResult
   {
     let lock = DueStatements.parameters(passedOver, at: clockOffset, limit: limit)
-    let found = try connection.pipeline([(.begin, PostgresParameters()), (DueStatements.lock, lock)])[1]
+    let found = try connection.pipeline([
+      (.begin, PostgresParameters()),
+      (decider.rules.evaluatesOverTime ? DueStatements.lock : DueStatements.lockMarked, lock),
+    ])[1]
     var due: [DueClient] = []
     due.reserveCapacity(found.rowCount)
     for row in 0..<found.rowCount { due.append(try DueClient(found, row, at: clockOffset)) }
@@ -120,15 +123,21 @@ enum DueStatements {
   /// Locks due clients, except those that another transaction holds, and reads their states. It also locks the
   /// contacts, as foreign keys require. If the host has changed a contact and still holds it, the server waits for it
   /// nevertheless.
-  static let lock = PostgresStatement(
-    name: "lock_due",
-    """
-    SELECT s.client_id, \(StoredState.columns), s.redecide, \(LockedClient.columns)
-    FROM journey_client_state s JOIN contacts c ON c.id = s.client_id
-    WHERE \(isDue)
-    ORDER BY s.check_at LIMIT $1::int4
-    FOR UPDATE OF s SKIP LOCKED FOR KEY SHARE OF c SKIP LOCKED
-    """)
+  static let lock = lock("lock_due", isDue)
+  /// The same among those that are to be decided although nothing is evaluated as time passes.
+  static let lockMarked = lock("lock_marked", "s.redecide AND \(isDue)")
+
+  private static func lock(_ name: String, _ condition: String) -> PostgresStatement {
+    PostgresStatement(
+      name: name,
+      """
+      SELECT s.client_id, \(StoredState.columns), s.redecide, \(LockedClient.columns)
+      FROM journey_client_state s JOIN contacts c ON c.id = s.client_id
+      WHERE \(condition)
+      ORDER BY s.check_at LIMIT $1::int4
+      FOR UPDATE OF s SKIP LOCKED FOR KEY SHARE OF c SKIP LOCKED
+      """)
+  }
 
   /// The first due client, even if another transaction holds its contact.
   static let first = PostgresStatement(

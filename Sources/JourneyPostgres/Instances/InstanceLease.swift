@@ -16,12 +16,23 @@ public final class InstanceLease: Sendable {
     public var inHand: Int
     /// The newest order that is carried out.
     public var obeyed: Int64
+    /// The holds that are carried out.
+    public var holds: Set<Int64>
 
-    public init(state: InstanceState, inHand: Int, obeyed: Int64) {
+    public init(state: InstanceState, inHand: Int, obeyed: Int64, holds: Set<Int64> = []) {
       self.state = state
       self.inHand = inHand
       self.obeyed = obeyed
+      self.holds = holds
     }
+  }
+
+  /// What holds for this instance after a renewal.
+  public struct Orders: Sendable {
+    /// The newest order to pause or resume; nil: there was none.
+    public var pause: PauseOrder?
+    /// The open holds.
+    public var holds: [Hold]
   }
 
   private struct Held {
@@ -52,27 +63,34 @@ public final class InstanceLease: Sendable {
   public var instance: String? { held.withLock { $0?.instance } }
 
   /// Renews the row, first taking a name where there is none yet.
-  /// - Returns: the newest order that concerns this instance; nil: there was none.
-  public func renew(_ report: Report) async throws(StoreError) -> PauseOrder? {
+  public func renew(_ report: Report) async throws(StoreError) -> Orders {
     try await withStoreErrors { [self] in
       try await worker.perform { [self] connection in
-        let instance = try hold(on: connection)
+        var instance = try hold(on: connection)
+        // Another process has taken the name while this one had no session.
+        while try connection.execute(InstanceStatements.renew, parameters(report, instance)).affectedRows == 0 {
+          held.withLock { $0 = nil }
+          instance = try hold(on: connection)
+        }
+        // Read after the renewal is committed: who adds a hold that is not read here sees the renewed lease.
         let results = try connection.pipeline([
-          (
-            InstanceStatements.renew,
-            PostgresParameters {
-              $0.text(instance)
-              $0.uuid(process)
-              $0.text(report.state.rawValue)
-              $0.int4(Int32(clamping: report.inHand))
-              $0.int8(report.obeyed)
-            }
-          ), (InstanceStatements.order, PostgresParameters { $0.text(instance) }),
+          (InstanceStatements.order, [.text(instance)]), (HoldStatements.open, []),
         ])
-        // Another process has taken the name while this one had no session; the next renewal takes another.
-        if results[0].affectedRows == 0 { held.withLock { $0 = nil } }
-        return try results[1].rowCount == 0 ? nil : PauseOrder(results[1], 0)
+        return Orders(
+          pause: try results[0].rowCount == 0 ? nil : PauseOrder(results[0], 0),
+          holds: try (0..<results[1].rowCount).map { try Hold(results[1], $0) })
       }
+    }
+  }
+
+  private func parameters(_ report: Report, _ instance: String) -> PostgresParameters {
+    PostgresParameters {
+      $0.text(instance)
+      $0.uuid(process)
+      $0.text(report.state.rawValue)
+      $0.int4(Int32(clamping: report.inHand))
+      $0.int8(report.obeyed)
+      $0.int8s(report.holds.sorted()) { $0 }
     }
   }
 

@@ -13,12 +13,12 @@ enum InstanceStatements {
       DELETE FROM journey_leases WHERE seen_at < now() - interval '7 days' AND instance <> $1::text)
     INSERT INTO journey_leases (instance, process, host, version) VALUES ($1::text, $2::uuid, $3::text, $4::text)
     ON CONFLICT (instance) DO UPDATE SET process = excluded.process, host = excluded.host, version = excluded.version,
-      started_at = now(), seen_at = now(), state = 'starting', in_hand = 0, obeyed = 0
+      started_at = now(), seen_at = now(), state = 'starting', in_hand = 0, obeyed = 0, holds = '{}'
     """)
   static let renew = PostgresStatement(
     name: "renew_lease",
     """
-    UPDATE journey_leases SET seen_at = now(), state = $3::text, in_hand = $4::int4, obeyed = $5::int8
+    UPDATE journey_leases SET seen_at = now(), state = $3::text, in_hand = $4::int4, obeyed = $5::int8, holds = $6::int8[]
     WHERE instance = $1::text AND process = $2::uuid
     """)
   static let end = PostgresStatement(
@@ -44,7 +44,7 @@ enum InstanceStatements {
     name: "list_leases",
     """
     SELECT l.instance, l.host, l.version, l.started_at, l.seen_at, l.state, l.in_hand, l.obeyed,
-      l.seen_at > now() - interval '5 seconds', p.id, p.action = 'pause', p.instance, p.at, p.actor, p.why
+      l.seen_at > now() - interval '5 seconds', p.id, p.action = 'pause', p.instance, p.at, p.actor, p.why, l.holds
     FROM journey_leases l LEFT JOIN LATERAL (
       SELECT o.id, o.action, o.instance, o.at, o.actor, o.why FROM journey_pauses o
       WHERE o.instance IS NULL OR o.instance = l.instance ORDER BY o.id DESC LIMIT 1) p ON true

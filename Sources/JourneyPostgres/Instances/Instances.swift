@@ -44,6 +44,8 @@ public struct ListedInstance: Hashable, Sendable {
   public var isLive: Bool
   /// The newest order that concerns it; nil: there was none.
   public var order: PauseOrder?
+  /// The holds that it has carried out.
+  public var holds: Set<Int64>
 
   /// The order to pause that holds.
   public var pause: PauseOrder? { order.flatMap { $0.isPause ? $0 : nil } }
@@ -68,7 +70,7 @@ public struct InstanceRepository: Sendable {
           seenAt: Timestamp(microseconds: try found.timestamp(row, 4)),
           state: InstanceState(rawValue: try found.text(row, 5)) ?? .starting, inHand: Int(try found.int32(row, 6)),
           obeyed: try found.int64(row, 7), isLive: try found.bool(row, 8),
-          order: try Self.order(found, row))
+          order: try Self.order(found, row), holds: Set(try found.int8s(row, 15).compactMap(\.self)))
       }
     }
   }

@@ -11,6 +11,7 @@ extension PostgresParameters: ExpressibleByArrayLiteral {
     /// Clamped to 32 bits.
     public static func int4(_ value: Int) -> Value { int4(Int32(clamping: value)) }
     public static func int8(_ value: Int64?) -> Value { Value { $0.int8(value) } }
+    public static func bool(_ value: Bool?) -> Value { Value { $0.bool(value) } }
     public static func float8(_ value: Double?) -> Value { Value { $0.float8(value) } }
     public static func timestamptz(_ value: Int64?) -> Value { Value { $0.timestamptz(value) } }
     public static func jsonb(_ value: [UInt8]?) -> Value { Value { $0.jsonb(value) } }

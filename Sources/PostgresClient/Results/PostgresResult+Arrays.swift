@@ -11,6 +11,9 @@ extension PostgresResult {
   public func int4s(_ row: Int, _ column: Int) throws(PostgresError) -> [Int32?] {
     try array(row, column, "int4[]", OID.int4Array) { $0.integer(Int32.self) }
   }
+  public func int8s(_ row: Int, _ column: Int) throws(PostgresError) -> [Int64?] {
+    try array(row, column, "int8[]", OID.int8Array) { $0.integer(Int64.self) }
+  }
   /// Microseconds since 1970-01-01T00:00:00Z.
   public func timestamps(_ row: Int, _ column: Int) throws(PostgresError) -> [Int64?] {
     try array(row, column, "timestamptz[]", OID.timestamptzArray) {

@@ -32,7 +32,7 @@ struct PlanScenario {
     }
     let decider = Decider(rules: decisions) { action in
       ActionMessage(
-        id: action.id, routingKey: "a.b", priority: action.priority, timeToLive: action.timeToLive,
+        id: action.id, orgID: action.orgID, routingKey: "a.b", priority: action.priority, timeToLive: action.timeToLive,
         decidedAt: action.decidedAt,
         causeID: action.causeID, traceparent: nil, body: [])
     }

@@ -127,7 +127,8 @@ import Testing
       let batch = try #require(batches.first)
       let others = batches.dropFirst().map(\.id)
       let settled = try await scenario.log.plans {
-        try await scenario.store.release([batch.actions[0].id], of: batch.id, because: "refused", isCertain: true)
+        try await scenario.store.release(
+          ReleasedActions(failed: [batch.actions[0].id], because: "refused"), of: batch.id)
         try await scenario.store.markPublished(others)
       }
       Self.report(wanted.findings(settled, in: "what the relay records"))

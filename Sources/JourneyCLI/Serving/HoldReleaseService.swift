@@ -1,0 +1,30 @@
+import Journey
+import JourneyPostgres
+import Logging
+import ServiceLifecycle
+
+/// Decides again what was held, as soon as a hold has ended.
+struct HoldReleaseService: Service {
+  let release: HeldActionRelease
+  let logger: Logger
+  var interval = Duration.seconds(1)
+
+  func run() async throws {
+    await cancelWhenGracefulShutdown {
+      var isFailing = false
+      while !Task.isCancelled {
+        let begin = ContinuousClock.now
+        var pause = interval
+        do throws(StoreError) {
+          // At least as long as it took, so that it never takes more than half of a connection's time.
+          if try await release.step() > 0 { pause = max(.milliseconds(50), ContinuousClock.now - begin) }
+          isFailing = false
+        } catch {
+          if !isFailing { logger.warning("what was held cannot be decided again, trying again: \(error)") }
+          isFailing = true
+        }
+        try? await Task.sleep(for: pause)
+      }
+    }
+  }
+}
