@@ -13,7 +13,7 @@ public final class PostgresEventStore: EventStore {
   private let control: PostgresWorker
   /// For evaluations as time passes; nil if they are off.
   private let overTime: PostgresWorker?
-  private let clockOffset: TimeSpan
+  let clockOffset: TimeSpan
   let decider: Decider
   let groupEvents: GroupEvents
   private let history: SummaryRebuild
@@ -22,6 +22,8 @@ public final class PostgresEventStore: EventStore {
   private let raw: RawBodies?
   private let claims = OutboxClaims()
   let sweep = GroupSweep()
+  /// Which sources were heard, and which organisations are frozen because one fell silent.
+  public let feeds = FeedActivity()
 
   /// Connects, and registers this process as an instance.
   /// - Parameters:
@@ -208,6 +210,7 @@ public final class PostgresEventStore: EventStore {
   public func claimAbandoned(limit: Int) async throws(StoreError) -> [OutboxBatch] {
     // The actions that follow are claimed with the others.
     await deliverDueGroups()
+    await fireDueExpectations()
     let (instance, claims, clock, decider) = (lock.instance, claims, clock, decider)
     return try await onControl { connection in
       let parameters = PostgresParameters {

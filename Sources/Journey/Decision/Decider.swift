@@ -6,12 +6,14 @@ public struct Decider: Sendable {
   public let rules: DecisionRules
   /// Marks stored summaries, see `DecisionRules.stateFingerprint`.
   public let fingerprint: UInt64
+  public let expectations: ExpectationReader
   /// Builds the message of an action. Pure, so that the message can be rebuilt from what is stored.
   public let message: @Sendable (RecommendedAction) -> ActionMessage
 
   public init(rules: DecisionRules, message: @escaping @Sendable (RecommendedAction) -> ActionMessage) {
     self.rules = rules
     fingerprint = rules.stateFingerprint
+    expectations = ExpectationReader(rules.expectations)
     self.message = message
   }
 

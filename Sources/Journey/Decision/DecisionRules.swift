@@ -11,6 +11,8 @@ public struct DecisionRules: Hashable, Sendable {
   public var risks = RiskRules()
   public var actions = ActionRules()
   public var signals = SignalRules()
+  /// The silence contracts.
+  public var expectations: [SilenceContract] = []
 
   public init() {}
 

@@ -72,10 +72,12 @@ public struct PublisherPolicy: Hashable, Sendable {
 
   /// Why a publisher may not report an event; nil if it may.
   public func refusal(of event: JourneyEvent, from userID: String?) -> Rejection? {
-    if event.source == Self.apiSource {
+    if event.source == Self.apiSource || event.source == SilenceContract.source {
       return Rejection(
         .forbiddenPublisher, field: "source", value: event.source,
-        "only the adapter's own API reports events of this source")
+        event.source == Self.apiSource
+          ? "only the adapter's own API reports events of this source"
+          : "only the adapter itself stores events of this source")
     }
     guard grants != nil else { return nil }
     guard let grant = grant(of: userID) else {

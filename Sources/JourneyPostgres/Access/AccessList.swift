@@ -66,6 +66,7 @@ enum AccessList {
       Entry(kind: .function, name: "journey_forget_summary()", grants: [:]),
       Entry(kind: .function, name: "journey_check_soon()", grants: [:]),
       Entry(kind: .function, name: "journey_check_when_due()", grants: [:]),
+      Entry(kind: .function, name: "journey_move_expectations()", grants: [:]),
       Entry(kind: .function, name: "journey_fill_event()", grants: [:]),
       Entry(kind: .function, name: "journey_fill_score()", grants: [:]),
     ] + hosts
@@ -99,6 +100,7 @@ enum AccessList {
     readable("journey_identities", adapter: "INSERT", "UPDATE", "DELETE"),
     readable("journey_client_state", adapter: "INSERT", "UPDATE", "DELETE"),
     readable("journey_invoices", adapter: "INSERT", "UPDATE", "DELETE"),
+    readable("journey_expectations", adapter: "INSERT", "UPDATE", "DELETE"),
     readable("journey_groups", adapter: "INSERT", "UPDATE", "DELETE"),
     readable("journey_group_members", adapter: "INSERT", "UPDATE", "DELETE"),
     readable("journey_group_events", adapter: "INSERT", "UPDATE", "DELETE"),

@@ -88,6 +88,16 @@ public enum CommitCheck {
       (history.invoices, ids),
       (InvoiceUpdates.merge, PostgresParameters { $0.empty([.uuid, .uuid, .text, .timestamp, .timestamp]) }),
       (InvoiceUpdates.late, InvoiceUpdates.lateParameters([])),
+      (ExpectationStatements.find, keys),
+      (
+        ExpectationStatements.events,
+        PostgresParameters {
+          $0.empty([.uuid, .text])
+          $0.timestamptz(0)
+        }
+      ),
+      (ExpectationStatements.remove, PostgresParameters { $0.empty([.uuid, .text]) }),
+      (ExpectationStatements.write, ExpectationUpdates().parameters()),
       (CommitStatements.insertEvents, EventColumns(rows: 0).parameters), (CommitStatements.requireOrigins, pairs),
       (CommitStatements.insertScores, BatchWrites.noScores), (CommitStatements.updateStates, BatchWrites.noStates),
       (CommitStatements.updateStatesAlone, BatchWrites.noStatesAlone),
@@ -137,6 +147,21 @@ public enum CommitCheck {
           $0.uuid(UUID())
           $0.text("")
         }
+      ),
+      (
+        ExpectationStatements.forget,
+        PostgresParameters {
+          $0.int8(0)
+          $0.int4(0)
+        }
+      ),
+      (
+        ExpectationStatements.claim, ExpectationStatements.claim(at: .seconds(0), limit: 0, [], besides: [])
+      ),
+      (ExpectationStatements.openings, PostgresParameters { $0.empty([.uuid, .timestamp]) }),
+      (
+        ExpectationStatements.reschedule,
+        PostgresParameters { $0.empty([.uuid, .text, .text, .text] + Array(repeating: .timestamp, count: 5)) }
       ),
       // Last, because it briefly locks the rows that it reads.
       (
