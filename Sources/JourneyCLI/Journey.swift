@@ -60,7 +60,8 @@ struct JourneyCommand: AsyncParsableCommand {
     subcommands: [
       Serve.self, Migrate.self, TopologyCommand.self, Publish.self, Map.self, Mappings.self, Explain.self, Trace.self,
       RecomputeCommand.self, OrgCommand.self, MemberCommand.self, ContactCommand.self, RolesCommand.self,
-      IdentityCommand.self, Events.self, DLQ.self, Queues.self, Pause.self, Resume.self, Instances.self, Doctor.self,
+      IdentityCommand.self, Events.self, Feeds.self, DLQ.self, Queues.self, Pause.self, Resume.self, Instances.self,
+      Doctor.self,
       SettingsCommand.self, Token.self, VersionCommand.self,
     ])
 }

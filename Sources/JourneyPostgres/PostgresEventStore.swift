@@ -43,10 +43,17 @@ public final class PostgresEventStore: EventStore {
     // Locked rows are skipped. Even so the server waits for the lock if a row has a newer version. The wait is short,
     // because the other clients' events wait too.
     settings.lockTimeout = .milliseconds(200)
-    return PostgresEventStore(
+    let store = PostgresEventStore(
       commits: PostgresPool(settings, size: workers, name: "pg-commit"), control: control,
       overTime: decider.rules.evaluatesOverTime ? PostgresWorker(settings, name: "pg-time") : nil,
       clockOffset: clockOffset, decider: decider, groupEvents: groupEvents, clock: clock, lock: lock, raw: raw)
+    do {
+      try await store.readFeeds()
+    } catch {
+      await store.close()
+      throw error
+    }
+    return store
   }
 
   private init(
@@ -74,7 +81,8 @@ public final class PostgresEventStore: EventStore {
   public func executor(ofWorker worker: Int) -> (any TaskExecutor)? { commits.executors[worker] }
 
   public func commit(_ batch: EventBatch) async throws(StoreError) -> CommitResult {
-    try await withStoreErrors { [claims] in
+    if decider.rules.feedOutage != nil { feeds.hear(batch.events) }
+    return try await withStoreErrors { [claims] in
       try await commits.perform { [self] connection in
         try contending { () throws(PostgresError) in
           let result = try commit(on: connection).run(batch)
@@ -119,7 +127,7 @@ public final class PostgresEventStore: EventStore {
   func commit(on connection: PostgresConnection) -> BatchCommit {
     BatchCommit(
       connection: connection, decider: decider, history: history, clock: clock, clockOffset: clockOffset,
-      instance: lock.instance, claims: claims, groupEvents: groupEvents, raw: raw)
+      instance: lock.instance, claims: claims, groupEvents: groupEvents, frozen: feeds.frozen, raw: raw)
   }
 
   // Any instance may publish the batches of this commit.
@@ -127,7 +135,7 @@ public final class PostgresEventStore: EventStore {
     BatchCommit(
       connection: connection, decider: decider, history: history, clock: clock, clockOffset: clockOffset,
       instance: InstanceLock.nobody,
-      claims: OutboxClaims(), groupEvents: groupEvents)
+      claims: OutboxClaims(), groupEvents: groupEvents, frozen: feeds.frozen)
   }
 
   /// - Parameter states: the errors after which the work is retried.

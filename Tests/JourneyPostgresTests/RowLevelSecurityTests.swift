@@ -33,6 +33,8 @@ import Testing
           INSERT INTO journey_identity_log (org_id, action, client_id, actor) VALUES ('\(org)', 'linked', '\(client)', 'test');
           INSERT INTO journey_client_state (client_id, org_id) VALUES ('\(client)', '\(org)');
           INSERT INTO journey_invoices (client_id, org_id, invoice_id) VALUES ('\(client)', '\(org)', 'i');
+          INSERT INTO journey_feeds (org_id, source, first_heard_at, heard_at, first_mark, heard_mark)
+            VALUES ('\(org)', 's', now(), now(), 0, 0);
           INSERT INTO journey_expectations (client_id, org_id, rule, key, check_at)
             VALUES ('\(client)', '\(org)', 'r', '', now());
           INSERT INTO journey_outbox (id, actions) VALUES ('\(client)', 1);

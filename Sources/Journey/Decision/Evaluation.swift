@@ -34,6 +34,8 @@ public struct ClientSnapshot: Sendable {
   public var now: Timestamp
   /// When the client was last evaluated.
   public var lastEvaluation: Timestamp?
+  /// Since when a source of the organisation is silent, so that silence says nothing; nil: all are heard.
+  public var frozenSince: Timestamp?
 
   public init(
     id: UUID, orgID: UUID, name: String?, email: String?, phone: String?, aiScore: Double?, summary: ClientSummary,
@@ -134,7 +136,8 @@ extension DecisionRules {
     random: inout some RandomNumberGenerator
   ) -> Evaluation {
     let at = client.lastEvaluation.map { max(client.now, $0 + TimeSpan(microseconds: 1)) } ?? client.now
-    let assessment = assess(client.summary, aiScore: client.aiScore, at: client.now)
+    let assessment = assess(
+      client.summary, aiScore: client.aiScore, at: client.now, frozenSince: client.frozenSince)
     let decided = decide(assessment, actionHistory: client.actionHistory, at: client.now)
     let decision = publishes ? decided : decided.withholding
     let id = UUID.v7(at: at, using: &random)

@@ -188,6 +188,7 @@ private struct Adapter {
     let others: [any Service] =
       [
         notifier, watch, descriptors, parked,
+        FeedWatch(store: store, isListening: { source.isConsuming && keeper.pause == nil }, logger: logger),
         UnlistedWatch(
           unlisted: unlisted,
           repository: UnlistedRepository(worker: changes[0], sampleDays: settings.rawBodies.sampleDays), logger: logger),

@@ -43,6 +43,7 @@ enum FindingCode: String, Encodable, CaseIterable {
   case certificateEnds = "certificate-ends"
 
   case paused
+  case feedsSilent = "feeds-silent"
   case eventsUnread = "events-unread"
   case eventsGrow = "events-grow"
   case eventsStill = "events-still"

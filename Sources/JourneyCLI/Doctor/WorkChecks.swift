@@ -20,6 +20,7 @@ extension DiagnosticReport {
       queues(settings, looks, instances: database?.instances, arePaused: arePaused)
     }
     guard let database else { return }
+    await feeds(settings)
     outbox(database)
     await archive(settings)
   }
@@ -37,6 +38,18 @@ extension DiagnosticReport {
       add("instances", .warning, .paused, text, "run: journey resume")
     }
     return pauses.concernsAll
+  }
+
+  private mutating func feeds(_ settings: JourneyConfiguration.Settings) async {
+    guard let feeds = try? await settings.withDatabase({ try await FeedRepository(worker: $0).list() }) else { return }
+    let silent = feeds.filter { $0.frozenSince != nil }
+    guard let first = silent.first, let since = first.frozenSince else { return }
+    let others = silent.count > 1 ? ", and \((silent.count - 1).of("other feed"))" : ""
+    add(
+      "feeds", .warning, .feedsSilent,
+      "\(first.source.plain(60)) of the organisation \(first.orgID.text) is silent since "
+        + "\(since.local(at: SystemClock().now()))\(others): risks that come from silence are frozen there",
+      "look after the source, or if nobody expects it any more, run: journey feeds forget SOURCE --org ORG")
   }
 
   /// - Parameters:

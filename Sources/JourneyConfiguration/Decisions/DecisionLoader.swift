@@ -42,6 +42,14 @@ extension YAMLField {
         "risks": { $0.readRisks(into: &$1.risks) },
         "actions": { $0.readActions(into: &$1.actions) },
         "signals": { $0.readSignals(into: &$1.signals) },
+        "feedOutage": {
+          $0.read(
+            into: &$1.feedOutage, defaultValue: FeedOutage(),
+            [
+              "longerThan": { $0.set(&$1.longerThan) }, "atLeast": { $0.set(&$1.atLeast) },
+              "knownFor": { $0.set(&$1.knownFor) }, "givenUpAfter": { $0.set(&$1.givenUpAfter) },
+            ])
+        },
         "expectations": { field, _ in contracts = field },
         "eventTypes": { field, _ in field.set(&own) },
         "overlappingSources": { if let overlap: RiskRules.Overlap = $0.keyword() { $1.risks.overlap = overlap } },

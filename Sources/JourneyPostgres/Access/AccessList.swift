@@ -101,6 +101,8 @@ enum AccessList {
     readable("journey_client_state", adapter: "INSERT", "UPDATE", "DELETE"),
     readable("journey_invoices", adapter: "INSERT", "UPDATE", "DELETE"),
     readable("journey_expectations", adapter: "INSERT", "UPDATE", "DELETE"),
+    readable("journey_feeds", adapter: "INSERT", "UPDATE", "DELETE"),
+    closed("journey_listening", adapter: "UPDATE"),
     readable("journey_groups", adapter: "INSERT", "UPDATE", "DELETE"),
     readable("journey_group_members", adapter: "INSERT", "UPDATE", "DELETE"),
     readable("journey_group_events", adapter: "INSERT", "UPDATE", "DELETE"),

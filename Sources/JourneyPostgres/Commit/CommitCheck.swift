@@ -98,6 +98,14 @@ public enum CommitCheck {
       ),
       (ExpectationStatements.remove, PostgresParameters { $0.empty([.uuid, .text]) }),
       (ExpectationStatements.write, ExpectationUpdates().parameters()),
+      (FeedStatements.list, PostgresParameters { $0.uuid(outbox) }),
+      (
+        FeedStatements.hear,
+        PostgresParameters {
+          $0.int8(0)
+          $0.empty([.uuid, .text])
+        }
+      ), (FeedStatements.frozen, PostgresParameters()),
       (CommitStatements.insertEvents, EventColumns(rows: 0).parameters), (CommitStatements.requireOrigins, pairs),
       (CommitStatements.insertScores, BatchWrites.noScores), (CommitStatements.updateStates, BatchWrites.noStates),
       (CommitStatements.updateStatesAlone, BatchWrites.noStatesAlone),

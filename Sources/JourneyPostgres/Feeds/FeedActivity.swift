@@ -19,6 +19,7 @@ public final class FeedActivity: Sendable {
   private struct State {
     var heard: Set<Feed> = []
     var frozen: [UUID: Timestamp] = [:]
+    var listeningSince: Timestamp?
   }
   /// Feeds that are remembered until they are stored. Senders may choose sources, so their number has to end somewhere.
   private static let limit = 20_000
@@ -50,6 +51,12 @@ public final class FeedActivity: Sendable {
 
   /// Remembers again what could not be stored.
   public func restore(_ feeds: Set<Feed>) { state.withLock { $0.heard.formUnion(feeds) } }
+
+  /// Up to when the time is stored during which this process consumed; nil: it did not.
+  var listeningSince: Timestamp? {
+    get { state.withLock(\.listeningSince) }
+    set { state.withLock { $0.listeningSince = newValue } }
+  }
 
   /// The organisations whose time stands still for risks that come from silence, each with the moment since when.
   public var frozen: [UUID: Timestamp] {
