@@ -107,8 +107,10 @@ private struct Invoices {
       "SELECT count(*) FROM client_journey_events WHERE client_id = '\(client)' AND source <> 'journey.silence'")
     guard stored == messages else { return }
     try await faultRun.environment.execute(
-      "UPDATE journey_expectations SET check_at = now() WHERE due_at <= now() AND check_at > now() + interval '2 minutes'"
-    )
+      """
+      UPDATE journey_expectations SET check_at = now()
+      WHERE client_id = '\(client)' AND due_at <= now() AND check_at > now() + interval '2 minutes'
+      """)
   }
 
   /// Of each unpaid invoice it is stored once that it was not paid, of no other, and nothing is left to do.
