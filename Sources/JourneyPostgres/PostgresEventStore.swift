@@ -13,7 +13,7 @@ public final class PostgresEventStore: EventStore {
   private let control: PostgresWorker
   /// For evaluations as time passes, and of clients that are to be decided again.
   private let overTime: PostgresWorker
-  private let clockOffset: TimeSpan
+  let clockOffset: TimeSpan
   let decider: Decider
   let groupEvents: GroupEvents
   private let history: SummaryRebuild
@@ -22,6 +22,8 @@ public final class PostgresEventStore: EventStore {
   private let raw: RawBodies?
   private let claims = OutboxClaims()
   let sweep = GroupSweep()
+  /// Which sources were heard, and which organisations are frozen because one fell silent.
+  public let feeds = FeedActivity()
 
   /// Connects, and registers this process as an instance.
   /// - Parameters:
@@ -41,10 +43,17 @@ public final class PostgresEventStore: EventStore {
     // Locked rows are skipped. Even so the server waits for the lock if a row has a newer version. The wait is short,
     // because the other clients' events wait too.
     settings.lockTimeout = .milliseconds(200)
-    return PostgresEventStore(
+    let store = PostgresEventStore(
       commits: PostgresPool(settings, size: workers, name: "pg-commit"), control: control,
       overTime: PostgresWorker(settings, name: "pg-time"),
       clockOffset: clockOffset, decider: decider, groupEvents: groupEvents, clock: clock, lock: lock, raw: raw)
+    do {
+      try await store.readFeeds()
+    } catch {
+      await store.close()
+      throw error
+    }
+    return store
   }
 
   private init(
@@ -72,7 +81,8 @@ public final class PostgresEventStore: EventStore {
   public func executor(ofWorker worker: Int) -> (any TaskExecutor)? { commits.executors[worker] }
 
   public func commit(_ batch: EventBatch) async throws(StoreError) -> CommitResult {
-    try await withStoreErrors { [claims] in
+    if decider.rules.feedOutage != nil { feeds.hear(batch.events) }
+    return try await withStoreErrors { [claims] in
       try await commits.perform { [self] connection in
         try contending { () throws(PostgresError) in
           let result = try commit(on: connection).run(batch)
@@ -115,7 +125,7 @@ public final class PostgresEventStore: EventStore {
   func commit(on connection: PostgresConnection) -> BatchCommit {
     BatchCommit(
       connection: connection, decider: decider, history: history, clock: clock, clockOffset: clockOffset,
-      instance: lock.instance, claims: claims, groupEvents: groupEvents, raw: raw)
+      instance: lock.instance, claims: claims, groupEvents: groupEvents, frozen: feeds.frozen, raw: raw)
   }
 
   // Any instance may publish the batches of this commit.
@@ -123,7 +133,7 @@ public final class PostgresEventStore: EventStore {
     BatchCommit(
       connection: connection, decider: decider, history: history, clock: clock, clockOffset: clockOffset,
       instance: InstanceLock.nobody,
-      claims: OutboxClaims(), groupEvents: groupEvents)
+      claims: OutboxClaims(), groupEvents: groupEvents, frozen: feeds.frozen)
   }
 
   /// - Parameter states: the errors after which the work is retried.
@@ -215,6 +225,7 @@ public final class PostgresEventStore: EventStore {
   public func claimAbandoned(limit: Int) async throws(StoreError) -> [OutboxBatch] {
     // The actions that follow are claimed with the others.
     await deliverDueGroups()
+    await fireDueExpectations()
     let (instance, claims, clock, decider) = (lock.instance, claims, clock, decider)
     return try await onControl { connection in
       let parameters = PostgresParameters {

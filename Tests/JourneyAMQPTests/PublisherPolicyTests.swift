@@ -131,6 +131,11 @@ import Testing
     }
     let named = try decode(event().replacing("/billing/acme", with: "journey-api"), user: "billing", policy: open)
     #expect(named.rejections.map(\.code) == [.forbiddenPublisher])
+    // Nobody says in the adapter's name that nothing came, not even its own broker user.
+    let silence = event().replacing("/billing/acme", with: SilenceContract.source)
+    for user in ["billing", "adapter"] {
+      #expect(try decode(silence, user: user, policy: open).rejections.map(\.field) == ["source"])
+    }
     let unknown = try decode(Self.own, contentType: "application/json", appID: "journey-api", policy: PublisherPolicy())
     #expect(unknown.sources == ["journey"])
   }

@@ -33,6 +33,10 @@ import Testing
           INSERT INTO journey_identity_log (org_id, action, client_id, actor) VALUES ('\(org)', 'linked', '\(client)', 'test');
           INSERT INTO journey_client_state (client_id, org_id) VALUES ('\(client)', '\(org)');
           INSERT INTO journey_invoices (client_id, org_id, invoice_id) VALUES ('\(client)', '\(org)', 'i');
+          INSERT INTO journey_feeds (org_id, source, first_heard_at, heard_at, first_mark, heard_mark)
+            VALUES ('\(org)', 's', now(), now(), 0, 0);
+          INSERT INTO journey_expectations (client_id, org_id, rule, key, check_at)
+            VALUES ('\(client)', '\(org)', 'r', '', now());
           INSERT INTO journey_outbox (id, actions) VALUES ('\(client)', 1);
           INSERT INTO client_journey_scores (client_id, org_id, action, channel, priority, reason, outbox_id)
             VALUES ('\(client)', '\(org)', 'email_outreach', 'email', 'low', 'r', '\(client)');
@@ -254,7 +258,7 @@ import Testing
       try await worker.run("DELETE FROM contacts WHERE id = '\(Self.clientA)'")
       for table in [
         "client_journey_events", "client_journey_scores", "journey_identities", "journey_client_state",
-        "journey_invoices",
+        "journey_invoices", "journey_expectations",
         "journey_actions",
       ] {
         #expect(try await worker.rows("SELECT count(*) FROM \(table)") == ["1"], "\(table)")

@@ -71,15 +71,18 @@ extension DecisionRules {
   /// - Parameters:
   ///   - aiScore: the contact's `ai_score`. As in the design document, nil, 0 and NaN mean that there is none.
   ///   - now: the moment at which time windows end.
-  public func assess(_ summary: ClientSummary, aiScore: Double?, at now: Timestamp) -> Assessment {
+  ///   - frozenSince: as of when risks that come from silence are judged; nil: `now`.
+  public func assess(
+    _ summary: ClientSummary, aiScore: Double?, at now: Timestamp, frozenSince: Timestamp? = nil
+  ) -> Assessment {
     let stage = summary.stage?.stage ?? .lead
-    let risks = self.risks.detect(in: summary, at: now)
+    let risks = self.risks.detect(in: summary, at: now, frozenSince: frozenSince)
     let level = levels.level(risks: risks.count)
     let (total, contributions) = add(stage: stage, risks: risks, aiScore: aiScore)
     return Assessment(
       stage: stage, risks: risks, level: level, score: total, contributions: contributions,
       candidates: candidates(stage: stage, risks: risks, level: level),
-      nextChange: self.risks.nextChange(of: summary, after: now),
+      nextChange: self.risks.nextChange(of: summary, after: now, frozenSince: frozenSince),
       priority: levels.priorities[level] ?? .low)
   }
 

@@ -6,6 +6,7 @@ public struct Decider: Sendable {
   public let rules: DecisionRules
   /// Marks stored summaries, see `DecisionRules.stateFingerprint`.
   public let fingerprint: UInt64
+  public let expectations: ExpectationReader
   /// Builds the message of an action. Pure, so that the message can be rebuilt from what is stored.
   public let message: @Sendable (RecommendedAction) -> ActionMessage
   /// Builds the message that takes an action back; nil: none is sent.
@@ -26,6 +27,7 @@ public struct Decider: Sendable {
     self.change = change
     self.followsChanges = followsChanges
     fingerprint = rules.stateFingerprint
+    expectations = ExpectationReader(rules.expectations)
     self.message = message
   }
 

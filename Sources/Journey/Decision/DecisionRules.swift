@@ -11,6 +11,10 @@ public struct DecisionRules: Hashable, Sendable {
   public var risks = RiskRules()
   public var actions = ActionRules()
   public var signals = SignalRules()
+  /// When the risks that come from silence are frozen; nil: never.
+  public var feedOutage: FeedOutage? = FeedOutage()
+  /// The silence contracts.
+  public var expectations: [SilenceContract] = []
 
   public init() {}
 
@@ -20,6 +24,20 @@ public struct DecisionRules: Hashable, Sendable {
     /// Evaluates a client once for all its new events in a batch.
     case perBatch = "batch"
   }
+}
+
+/// When a source of an organisation counts as dead, so that the silence of clients says nothing.
+public struct FeedOutage: Hashable, Sendable {
+  /// So many times its usual gap.
+  public var longerThan = 3.0
+  /// No shorter silence counts.
+  public var atLeast = TimeSpan.hours(24)
+  /// Sources are not judged before they have been heard for so long.
+  public var knownFor = TimeSpan.days(7)
+  /// After so long nobody expects the source any more.
+  public var givenUpAfter = TimeSpan.days(30)
+
+  public init() {}
 }
 
 /// The score: `(ai_score or base) + perStage x stage index - perRisk x risks`, not below `minimum`.

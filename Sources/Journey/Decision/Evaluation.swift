@@ -41,6 +41,8 @@ public struct ClientSnapshot: Sendable {
   public var lastEvaluation: Timestamp?
   /// What evaluations have changed of earlier actions.
   public var actionChanges: [ActionChange] = []
+  /// Since when a source of the organisation is silent, so that silence says nothing; nil: all are heard.
+  public var frozenSince: Timestamp?
 
   public init(
     id: UUID, orgID: UUID, name: String?, email: String?, phone: String?, aiScore: Double?, summary: ClientSummary,
@@ -142,7 +144,8 @@ extension DecisionRules {
     random: inout some RandomNumberGenerator
   ) -> Evaluation {
     let at = client.lastEvaluation.map { max(client.now, $0 + TimeSpan(microseconds: 1)) } ?? client.now
-    var assessment = assess(client.summary, aiScore: client.aiScore, at: client.now)
+    var assessment = assess(
+      client.summary, aiScore: client.aiScore, at: client.now, frozenSince: client.frozenSince)
     if publishes {
       actions.advance(&client.actionHistory, to: client.now, &client.actionChanges)
       actions.revoke(&client.actionHistory, for: assessment, at: client.now, &client.actionChanges)

@@ -9,34 +9,54 @@ public struct DetectedRisk: Hashable, Sendable {
 
 extension RiskRules {
   /// The risks that hold at `now`: first those of the design document in its order, then the adapter's own.
-  public func detect(in summary: ClientSummary, at now: Timestamp) -> [DetectedRisk] {
+  /// - Parameter frozenSince: as of when risks that come from silence are judged; nil: `now`.
+  public func detect(
+    in summary: ClientSummary, at now: Timestamp, frozenSince: Timestamp? = nil
+  ) -> [DetectedRisk] {
     var found: [DetectedRisk] = []
-    if let rule = lowEngagement { append(&found, engagement(summary, rule, now)) }
+    let silence = frozenSince.map { min($0, now) } ?? now
+    if let rule = lowEngagement { append(&found, asOf(frozenSince, engagement(summary, rule, silence))) }
     if let rule = lateInvoices { append(&found, invoices(summary, rule)) }
     if let rule = negativeSentiment { append(&found, sentiment(summary, rule)) }
-    if let rule = slowProgress { append(&found, progress(summary, rule, now)) }
+    if let rule = slowProgress { append(&found, asOf(frozenSince, progress(summary, rule, silence))) }
     if let rule = lowUsage { append(&found, usage(summary, rule)) }
     if let rule = highTickets { append(&found, tickets(summary, rule, now)) }
     return found
   }
 
   /// The next moment after `now` at which a risk begins or ends without an event; nil if there is none.
-  public func nextChange(of summary: ClientSummary, after now: Timestamp) -> Timestamp? {
+  ///
+  /// - Parameter frozenSince: what came from silence since then takes effect when the organisation is not frozen any
+  ///   more. Nothing says when that is, so the client is looked at every hour.
+  public func nextChange(
+    of summary: ClientSummary, after now: Timestamp, frozenSince: Timestamp? = nil
+  ) -> Timestamp? {
     var next: Timestamp?
     func record(_ moment: Timestamp) { if moment > now { next = next.map { min($0, moment) } ?? moment } }
+    func recordSilence(_ moment: Timestamp) {
+      guard let frozenSince, moment > frozenSince else { return record(moment) }
+      record(max(moment, now + .hours(1)))
+    }
     if let rule = lowEngagement,
       let deciding = EventCount(overlap).deciding(rule.events, among: engaged(summary, rule))
     {
-      record(firstMomentOutside(deciding.at, rule.window))
+      recordSilence(firstMomentOutside(deciding.at, rule.window))
     }
     if let rule = highTickets, let deciding = EventCount(overlap).deciding(rule.tickets, among: summary.tickets) {
       record(firstMomentOutside(deciding.at, rule.window))
     }
     // A delay is already a risk, so silence after it changes nothing.
     if let rule = slowProgress, summary.progress?.kind != .delayed, let quiet = quietSince(summary) {
-      record(quiet + rule.silence)
+      recordSilence(quiet + rule.silence)
     }
     return next
+  }
+
+  /// Says of a risk that it is not judged as of now.
+  private func asOf(_ frozenSince: Timestamp?, _ risk: DetectedRisk?) -> DetectedRisk? {
+    guard let frozenSince, var risk else { return risk }
+    risk.evidence += " (as of \(frozenSince.iso8601Date): since then a source is silent)"
+    return risk
   }
 
   private func append(_ list: inout [DetectedRisk], _ risk: DetectedRisk?) {

@@ -1,5 +1,5 @@
 extension DecisionRules {
-  /// A hash of the rules that a stored summary depends on: the types of each signal, and how late invoices end. A
+  /// A hash of the rules that a stored summary depends on: the types of each signal, and how late invoices end, and the silence contracts. A
   /// summary made under other rules is rebuilt.
   public var stateFingerprint: UInt64 {
     var parts = ["late_invoices", risks.lateInvoices == .untilSettled ? "followed" : "not followed"]
@@ -11,6 +11,11 @@ extension DecisionRules {
     parts += ["same instant", signals.sameInstant.rawValue]
     for actor in Actor.allCases { parts += [actor.rawValue] + EventTypes.types(by: actor) }
     for list in lists { parts += ["|"] + list.sorted() }
+    // Rows of contracts are made from the stored events together with the summary.
+    for contract in expectations.sorted(by: { $0.otherwise < $1.otherwise }) {
+      parts += ["expect", contract.otherwise, contract.same ?? "", contract.within.text]
+      for types in [contract.after, contract.expected] { parts += ["|"] + types.sorted() }
+    }
     return parts.joined(separator: ",").stableHash
   }
 }

@@ -2,7 +2,7 @@
 ///
 /// No field holds what a message contains, an e-mail address or a secret.
 public enum LogKey: String, CaseIterable, Sendable {
-  case code, client, action, event
+  case code, org, client, action, event
   case deadLetter = "dead_letter"
   case messageID = "message_id"
   case reason, error, field, source, type, tier
@@ -23,6 +23,7 @@ public enum LogKey: String, CaseIterable, Sendable {
   public var meaning: String {
     switch self {
     case .code: "what kind of line this is; lines with a code are grouped"
+    case .org: "id of an organisation"
     case .client: "id of a client"
     case .action: "id of an action; of several, the first"
     case .event: "id of an event of the table"

@@ -63,6 +63,12 @@ public struct SignalRules: Hashable, Sendable {
   }
 
   public init() {}
+
+  /// All event types that carry a signal.
+  public var types: Set<String> {
+    Set(usage.keys).union(ticketOpened).union(invoiceOverdue).union(invoiceSettled).union(progressAdvanced)
+      .union(progressDelayed)
+  }
 }
 
 /// Derives the signals of events from `SignalRules`. A class, because every event uses it and it never changes.

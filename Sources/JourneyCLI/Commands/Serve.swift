@@ -191,6 +191,7 @@ private struct Adapter {
       [
         notifier, watch, descriptors, parked,
         HoldReleaseService(release: HeldActionRelease(worker: changes[0], clock: clock), logger: logger),
+        FeedWatch(store: store, isListening: { source.isConsuming && keeper.pause == nil }, logger: logger),
         UnlistedWatch(
           unlisted: unlisted,
           repository: UnlistedRepository(worker: changes[0], sampleDays: settings.rawBodies.sampleDays), logger: logger),

@@ -46,6 +46,7 @@ enum FindingCode: String, Encodable, CaseIterable {
 
   case paused
   case held
+  case feedsSilent = "feeds-silent"
   case eventsUnread = "events-unread"
   case eventsGrow = "events-grow"
   case eventsStill = "events-still"

@@ -21,6 +21,7 @@ extension DiagnosticReport {
     }
     guard let database else { return }
     await holds(settings)
+    await feeds(settings)
     outbox(database)
     await archive(settings)
   }
@@ -54,6 +55,18 @@ extension DiagnosticReport {
     if !ended.isEmpty {
       add("holds", .ok, .ok, "\(ended.reduce(0) { $0 + $1.actions }.of("action")) to be decided again after a hold")
     }
+  }
+
+  private mutating func feeds(_ settings: JourneyConfiguration.Settings) async {
+    guard let feeds = try? await settings.withDatabase({ try await FeedRepository(worker: $0).list() }) else { return }
+    let silent = feeds.filter { $0.frozenSince != nil }
+    guard let first = silent.first, let since = first.frozenSince else { return }
+    let others = silent.count > 1 ? ", and \((silent.count - 1).of("other feed"))" : ""
+    add(
+      "feeds", .warning, .feedsSilent,
+      "\(first.source.plain(60)) of the organisation \(first.orgID.text) is silent since "
+        + "\(since.local(at: SystemClock().now()))\(others): risks that come from silence are frozen there",
+      "look after the source, or if nobody expects it any more, run: journey feeds forget SOURCE --org ORG")
   }
 
   /// - Parameters:

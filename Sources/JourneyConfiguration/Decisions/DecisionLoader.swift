@@ -34,6 +34,8 @@ public enum DecisionLoader {
 
 extension YAMLField {
   fileprivate func readDecisions(into rules: inout DecisionRules) {
+    var contracts: YAMLField?
+    var own: Set<String> = []
     read(
       into: &rules,
       [
@@ -45,6 +47,16 @@ extension YAMLField {
         "risks": { $0.readRisks(into: &$1.risks) },
         "actions": { $0.readActions(into: &$1.actions) },
         "signals": { $0.readSignals(into: &$1.signals) },
+        "feedOutage": {
+          $0.read(
+            into: &$1.feedOutage, defaultValue: FeedOutage(),
+            [
+              "longerThan": { $0.set(&$1.longerThan) }, "atLeast": { $0.set(&$1.atLeast) },
+              "knownFor": { $0.set(&$1.knownFor) }, "givenUpAfter": { $0.set(&$1.givenUpAfter) },
+            ])
+        },
+        "expectations": { field, _ in contracts = field },
+        "eventTypes": { field, _ in field.set(&own) },
         "overlappingSources": { if let overlap: RiskRules.Overlap = $0.keyword() { $1.risks.overlap = overlap } },
         "lowerBounds": {
           if let bounds: SignalRules.LowerBounds = $0.keyword() { $1.signals.lowerBounds = bounds }
@@ -53,6 +65,8 @@ extension YAMLField {
           if let order: SignalRules.SameInstant = $0.keyword() { $1.signals.sameInstant = order }
         },
       ])
+    // Last, because a contract may name a type that another part of the file declares.
+    if let contracts { rules.expectations = contracts.contracts(own.union(rules.signals.types)) }
   }
 
   private func readScore(into score: inout ScoreRules) {

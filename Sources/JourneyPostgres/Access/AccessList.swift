@@ -67,6 +67,7 @@ enum AccessList {
       Entry(kind: .function, name: "journey_forget_summary()", grants: [:]),
       Entry(kind: .function, name: "journey_check_soon()", grants: [:]),
       Entry(kind: .function, name: "journey_check_when_due()", grants: [:]),
+      Entry(kind: .function, name: "journey_move_expectations()", grants: [:]),
       Entry(kind: .function, name: "journey_fill_event()", grants: [:]),
       Entry(kind: .function, name: "journey_fill_score()", grants: [:]),
     ] + hosts
@@ -101,6 +102,9 @@ enum AccessList {
     readable("journey_client_state", adapter: "INSERT", "UPDATE", "DELETE"),
     readable("journey_action_states", adapter: "INSERT", "UPDATE"),
     readable("journey_invoices", adapter: "INSERT", "UPDATE", "DELETE"),
+    readable("journey_expectations", adapter: "INSERT", "UPDATE", "DELETE"),
+    readable("journey_feeds", adapter: "INSERT", "UPDATE", "DELETE"),
+    closed("journey_listening", adapter: "UPDATE"),
     readable("journey_groups", adapter: "INSERT", "UPDATE", "DELETE"),
     readable("journey_group_members", adapter: "INSERT", "UPDATE", "DELETE"),
     readable("journey_group_events", adapter: "INSERT", "UPDATE", "DELETE"),

@@ -26,6 +26,8 @@ struct BatchCommit {
   let instance: Int32
   let claims: OutboxClaims
   let groupEvents: GroupEvents
+  /// The organisations in which silence says nothing, each with the moment since when.
+  var frozen: [UUID: Timestamp] = [:]
   /// nil: no raw bodies are kept.
   var raw: RawBodies?
 
@@ -91,7 +93,8 @@ struct BatchCommit {
     "client_journey_events_client_fk", "client_journey_events_org_fk", "client_journey_scores_client_fk",
     "client_journey_scores_org_fk",
     "journey_identities_client_fk", "journey_client_state_client_fk", "journey_client_state_merged_fk",
-    "journey_invoices_client_fk", "journey_group_members_client_fk", "journey_groups_org_fk",
+    "journey_invoices_client_fk", "journey_expectations_client_fk", "journey_group_members_client_fk",
+    "journey_groups_org_fk",
   ]
 
   // MARK: Clients
@@ -197,6 +200,10 @@ struct BatchCommit {
   /// Adds input of the evaluation that the locked rows lack: summaries that have to be rebuilt from stored events, and
   /// late invoices of clients whose invoices the batch changes.
   func addWhatIsStored(to clientBatches: [ClientBatch], _ events: [IncomingEvent]) throws(PostgresError) {
+    if !frozen.isEmpty {
+      for clientBatch in clientBatches { clientBatch.client.frozenSince = frozen[clientBatch.client.orgID] }
+    }
+    try trackExpectations(clientBatches, events)
     let tracksInvoices = decider.rules.risks.lateInvoices == .untilSettled
     let unread = clientBatches.filter(\.isUnread).map(\.client.id)
     var book = InvoiceUpdates()

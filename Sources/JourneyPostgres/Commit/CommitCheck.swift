@@ -88,6 +88,24 @@ public enum CommitCheck {
       (history.invoices, ids),
       (InvoiceUpdates.merge, PostgresParameters { $0.empty([.uuid, .uuid, .text, .timestamp, .timestamp]) }),
       (InvoiceUpdates.late, InvoiceUpdates.lateParameters([])),
+      (ExpectationStatements.find, keys),
+      (
+        ExpectationStatements.events,
+        PostgresParameters {
+          $0.empty([.uuid, .text])
+          $0.timestamptz(0)
+        }
+      ),
+      (ExpectationStatements.remove, PostgresParameters { $0.empty([.uuid, .text]) }),
+      (ExpectationStatements.write, ExpectationUpdates().parameters()),
+      (FeedStatements.list, PostgresParameters { $0.uuid(outbox) }),
+      (
+        FeedStatements.hear,
+        PostgresParameters {
+          $0.int8(0)
+          $0.empty([.uuid, .text])
+        }
+      ), (FeedStatements.frozen, PostgresParameters()),
       (CommitStatements.insertEvents, EventColumns(rows: 0).parameters), (CommitStatements.requireOrigins, pairs),
       (CommitStatements.insertScores, BatchWrites.noScores), (CommitStatements.updateStates, BatchWrites.noStates),
       (CommitStatements.updateStatesAlone, BatchWrites.noStatesAlone),
@@ -136,6 +154,9 @@ public enum CommitCheck {
           $0.int4(0)
           $0.uuid(UUID())
           $0.text("")
+          $0.uuids([UUID]())
+          $0.uuids([UUID]())
+          $0.int8s([Int64]()) { $0 }
           $0.bool(false)
         }
       ),
@@ -145,6 +166,21 @@ public enum CommitCheck {
       (ActionStatements.writeHistories, PostgresParameters { $0.empty([.uuid, .bytes, .bool]) }),
       (RevocationStatements.mark, PostgresParameters { $0.empty([.uuid]) }),
       (RevocationStatements.leaveOut, PostgresParameters { $0.empty([.uuid, .uuid]) }),
+      (
+        ExpectationStatements.forget,
+        PostgresParameters {
+          $0.int8(0)
+          $0.int4(0)
+        }
+      ),
+      (
+        ExpectationStatements.claim, ExpectationStatements.claim(at: .seconds(0), limit: 0, [], besides: [])
+      ),
+      (ExpectationStatements.openings, PostgresParameters { $0.empty([.uuid, .timestamp]) }),
+      (
+        ExpectationStatements.reschedule,
+        PostgresParameters { $0.empty([.uuid, .text, .text, .text] + Array(repeating: .timestamp, count: 5)) }
+      ),
       // Last, because it briefly locks the rows that it reads.
       (
         OutboxStatements.claim,

@@ -99,7 +99,7 @@ extension PostgresEventStore {
           for row in 0..<found.rowCount { events.append(try kept(found, row, of: key)) }
           var part = Part()
           var refused: [String] = []
-          for (event, result) in zip(events, try deliver(events[...], on: connection)) {
+          for (event, result) in zip(events, try commitEach(events[...], on: connection)) {
             switch result {
             case .stored, .duplicate: part.delivered += 1
             case .stateCreated, .locked: part.locked += 1
@@ -123,7 +123,7 @@ extension PostgresEventStore {
 
   /// Commits events. If the database refuses them, halves of them, so that only those wait which it refuses.
   /// - Returns: nil for an event that the database refuses.
-  private func deliver(
+  func commitEach(
     _ events: ArraySlice<IncomingEvent>, on connection: PostgresConnection
   ) throws(PostgresError) -> [CommitResult.Result?] {
     guard !events.isEmpty else { return [] }
@@ -140,7 +140,7 @@ extension PostgresEventStore {
       if connection.isInTransaction { try connection.rollback() }
       guard events.count > 1 else { return [nil] }
       let middle = events.startIndex + events.count / 2
-      return try deliver(events[..<middle], on: connection) + deliver(events[middle...], on: connection)
+      return try commitEach(events[..<middle], on: connection) + commitEach(events[middle...], on: connection)
     }
   }
 

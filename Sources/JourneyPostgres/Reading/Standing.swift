@@ -93,7 +93,8 @@ struct StandingReader: Sendable {
     SELECT COALESCE(s.summary, ''), COALESCE(s.outreach, ''), s.scored_at, c.org_id, c.name::text, c.email::text, c.phone::text,
       \(HostValues.double("c.ai_score")), clock_timestamp(), c.id,
       (SELECT id FROM client_journey_scores WHERE client_id = c.id AND \(HostValues.isTime("generated_at")) ORDER BY generated_at DESC LIMIT 1),
-      EXISTS (SELECT FROM client_journey_events e WHERE e.client_id = c.id), \(StoredState.columns)
+      EXISTS (SELECT FROM client_journey_events e WHERE e.client_id = c.id),
+      (SELECT min(f.frozen_since) FROM journey_feeds f WHERE f.org_id = c.org_id), \(StoredState.columns)
     FROM contacts c LEFT JOIN journey_client_state s ON s.client_id = c.id
     WHERE c.id = $1::uuid AND s.merged_into IS NULL
     """)
@@ -102,11 +103,14 @@ struct StandingReader: Sendable {
   func client(_ result: PostgresResult) throws(PostgresError) -> FoundClient? {
     guard result.rowCount > 0 else { return nil }
     let locked = try LockedClient(result, 0, from: 0).moved(by: clockOffset)
-    let (client, isUnread) = locked.snapshot(id: try result.uuid(0, 9), under: fingerprint)
+    var (client, isUnread) = locked.snapshot(id: try result.uuid(0, 9), under: fingerprint)
     let hasEvents = try result.bool(0, 11)
+    if rules.feedOutage != nil {
+      client.frozenSince = try result.timestampIfPresent(0, 12).map { Timestamp(microseconds: $0) }
+    }
     return FoundClient(
       client: client, isUnread: isUnread && hasEvents, latest: try result.uuidIfPresent(0, 10),
-      stored: try StoredState(result, 0, from: 12))
+      stored: try StoredState(result, 0, from: 13))
   }
 
   /// Rebuilds the client's summary from its stored events.
