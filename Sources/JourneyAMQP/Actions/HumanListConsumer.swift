@@ -59,7 +59,7 @@ public struct HumanListConsumer: Sendable {
     for delivery in deliveries {
       if let message = message(for: delivery) {
         open.append((delivery.tag, message))
-      } else if delivery.properties.type == ActionEvent.revokedType {
+      } else if delivery.properties.type == RevocationEvent.type {
         // The page shows the action as revoked without it.
         consumer.settle([.ack(delivery.tag)])
       } else {

@@ -4,7 +4,10 @@ import Journey
 
 /// The message that reports what became of an action: a CloudEvents 1.0 event in structured JSON.
 public enum OutcomeEvent {
-  public static let type = "journey.action.outcome.v1"
+  public static let type = "\(staticType)"
+  static let staticType: StaticString = "journey.action.outcome.v1"
+  /// The extension attribute with the person, which counts only in messages that the adapter itself publishes.
+  public static let reporter = "reporter"
 
   /// The id follows from action and outcome: a copy counts once.
   ///
@@ -13,13 +16,13 @@ public enum OutcomeEvent {
   ///   - userID: of the login that publishes it.
   static func message(
     exchange: String, action: UUID, orgID: String?, channel: String, outcome: String, at time: Timestamp,
-    userID: String?
+    userID: String?, detail: String? = nil
   ) -> OutboundMessage {
     let id = "\(action.text)/\(outcome)"
     let body: JSONObject = [
       "specversion": "1.0", "id": id, "source": "/journey", "type": type, "time": time, "orgid": orgID,
       "datacontenttype": "application/json",
-      "data": ["actionId": action, "outcome": outcome, "occurredAt": time] as JSONObject,
+      "data": ["actionId": action, "outcome": outcome, "occurredAt": time, "detail": detail] as JSONObject,
     ]
     return OutboundMessage(
       exchange: exchange, routingKey: "\(channel).\(outcome)",

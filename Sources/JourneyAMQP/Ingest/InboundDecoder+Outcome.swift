@@ -2,14 +2,6 @@ import AMQPClient
 import FoundationEssentials
 import Journey
 
-/// The message by which a worker or a person reports what became of an action: a CloudEvents 1.0 event.
-public enum OutcomeEvent {
-  public static let type = "\(staticType)"
-  static let staticType: StaticString = "journey.action.outcome.v1"
-  /// The extension attribute with the person, which counts only in messages that the adapter itself publishes.
-  public static let reporter = "reporter"
-}
-
 extension InboundDecoder {
   /// The reports of a CloudEvent, or of a batch of them; nil if the message is no report.
   func reports(
