@@ -36,7 +36,8 @@ public struct BrokerRoles: Sendable {
     let queues = names.topology.queues.map(\.name)
     return Permissions(
       configure: "^$",
-      write: Topology.pattern([names.actions, names.dead, names.events, names.outcomes, names.retry] + queues),
+      write: Topology.pattern(
+        [names.actions, names.changes, names.dead, names.events, names.outcomes, names.retry] + queues),
       read: Topology.pattern([names.actionQueue("human"), names.deadLetters, names.ingest, names.outcomes]))
   }
 

@@ -15,6 +15,8 @@ public struct MessagingNames: Hashable, Sendable {
   public var channels = ["email", "voice", "human"]
   /// Where workers report the outcomes of actions: an exchange and a queue of the same name.
   public var outcomes = "journey.outcomes"
+  /// Where changes of clients are published, with the routing key `<stage>.<risk level>`, if that is on.
+  public var changes = "journey.changes"
   /// Routes retries to the delay queues by the name of their tier, and back to the ingest queue by its name. The delay
   /// queues are `<retry>.10s` and so on.
   public var retry = "journey.retry"
@@ -78,7 +80,7 @@ public struct MessagingNames: Hashable, Sendable {
     }
     // Returns an expired retry to the ingest queue only, not to other queues bound to the events.
     bindings.append(Binding(queue: ingest, exchange: retry, routingKey: ingest))
-    var exchanges = [events, dead, actions, outcomes].map { ExchangeDeclaration(name: $0, kind: "topic") }
+    var exchanges = [events, dead, actions, outcomes, changes].map { ExchangeDeclaration(name: $0, kind: "topic") }
     exchanges.append(ExchangeDeclaration(name: retry, kind: "direct"))
     return Topology(exchanges: exchanges, queues: queues, bindings: bindings)
   }

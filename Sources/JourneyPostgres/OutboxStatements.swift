@@ -32,6 +32,8 @@ package enum OutboxStatements {
       SELECT $4::uuid, cardinality($2::uuid[]), $5::text, attempts + 1, now() + LEAST(interval '1 second' * 2 ^ LEAST(attempts, 10), interval '5 minutes'),
         $6::bool OR attempts > 0 AND maybe_sent
       FROM closed RETURNING id
+    ), changes AS (
+      UPDATE journey_client_changes c SET outbox_id = rest.id FROM rest WHERE c.id = ANY($2::uuid[]) AND c.outbox_id = $1::uuid
     )
     UPDATE client_journey_scores s SET outbox_id = rest.id FROM rest WHERE s.id = ANY($2::uuid[]) AND s.outbox_id = $1::uuid
     """)
@@ -79,6 +81,9 @@ package enum OutboxStatements {
     """
     SELECT s.id FROM client_journey_scores s JOIN journey_outbox o ON o.id = s.outbox_id
     WHERE s.id = ANY($1::uuid[]) AND o.confirmed_at IS NULL AND o.next_attempt_at < 'infinity'
+    UNION ALL
+    SELECT c.id FROM journey_client_changes c JOIN journey_outbox o ON o.id = c.outbox_id
+    WHERE c.id = ANY($1::uuid[]) AND o.confirmed_at IS NULL
     """)
 
   /// Batches without actions, because their clients were deleted.
@@ -90,12 +95,13 @@ package enum OutboxStatements {
   static let forget = PostgresStatement(
     name: "forget_published",
     """
-    DELETE FROM journey_outbox WHERE id = ANY (ARRAY(
+    WITH gone AS (DELETE FROM journey_outbox WHERE id = ANY (ARRAY(
       SELECT id FROM journey_outbox
       WHERE id < (lpad(to_hex((extract(epoch FROM now() - interval '7 days') * 1000)::int8), 12, '0') || repeat('0', 20))::uuid
         AND confirmed_at < now() - interval '7 days'
       ORDER BY id LIMIT $1::int4 FOR UPDATE SKIP LOCKED))
-    RETURNING id
+    RETURNING id), changes AS (DELETE FROM journey_client_changes c USING gone WHERE c.outbox_id = gone.id)
+    SELECT id FROM gone
     """)
 
   /// Moves unpublishable actions ($1) into batches of their own ($2) with the reason ($3). They are retried with a

@@ -230,7 +230,10 @@ public final class PostgresEventStore: EventStore {
       do {
         let found = try connection.execute(OutboxStatements.actions, PostgresParameters { $0.uuids(claimed) })
         let actions = try (0..<found.rowCount).map { try StoredAction(found, $0) }
-        let batches = Self.batches(of: actions, decider.message)
+        var batches = Self.batches(of: actions, decider.message)
+        let changes = try connection.execute(
+          ClientChangeStatements.ofBatches, PostgresParameters { $0.uuids(claimed) })
+        try Self.add(changes, to: &batches, decider.change)
         let rest = Set(claimed).subtracting(batches.map(\.id))
         _ = try connection.pipeline(
           Self.settingAside(actions, at: clock.now()) + Self.leavingOut(actions, at: clock.now())
@@ -256,6 +259,21 @@ public final class PostgresEventStore: EventStore {
       batches[batches.count - 1].actions.append(message(content))
     }
     return batches
+  }
+
+  /// Changes of clients that an instance with the feed has left behind are published even where it is off now.
+  private static func add(
+    _ changes: PostgresResult, to batches: inout [OutboxBatch], _ message: ((ClientChange) -> ActionMessage)?
+  ) throws(PostgresError) {
+    for row in 0..<changes.rowCount {
+      guard let message = try ClientChange(changes, row).flatMap({ message?($0) }) else { continue }
+      let batch = try changes.uuid(row, 8)
+      if let index = batches.firstIndex(where: { $0.id == batch }) {
+        batches[index].actions.append(message)
+      } else {
+        batches.append(OutboxBatch(id: batch, actions: [message]))
+      }
+    }
   }
 
   private static func settingAside(_ actions: [StoredAction], at now: Timestamp) -> [(

@@ -11,7 +11,7 @@ import Testing
   static let scenarios: [Scenario] =
     Scenario.kills + Scenario.networks + Scenario.brokers + Scenario.databases + Scenario.inputs + Scenario.deadLetters
     + Scenario.hosts
-    + Scenario.permissions + Scenario.poolers + Scenario.silences + Scenario.fuzzing
+    + Scenario.permissions + Scenario.poolers + Scenario.silences + Scenario.outcomes + Scenario.fuzzing
 
   private static var chosen: [Scenario] {
     scenarios.filter { scenario in FaultSettings.only?.contains(scenario.name) ?? (scenario.rounds > 0) }

@@ -60,7 +60,7 @@ import Testing
     _ = try await admin.declare(names.topology)
     let second = Task { await list().run() }
     let others = [
-      message(ActionEvent.revokedType, "\(actions[0])/revoked"), message("foreign", "x"),
+      message(RevocationEvent.type, "\(actions[0])/revoked"), message("foreign", "x"),
       message(ActionEvent.type, "no uuid"), message(ActionEvent.type, UUID().uuidString, body: "{"),
     ]
     #expect(await test.publish(others).allSatisfy(\.isConfirmed))

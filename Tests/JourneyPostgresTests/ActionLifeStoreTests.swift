@@ -159,7 +159,9 @@ import Testing
   /// Something else reaches the client: decided by the next sweep, although nothing else has changed.
   @Test func aFailureIsDecidedAnew() async throws {
     var rules = Self.rules
-    rules.actions.byRisk = [.init(.lateInvoices, .init(.emailOutreach)), .init(.lowEngagement, .init(.sendVoiceMessage))]
+    rules.actions.byRisk = [
+      .init(.lateInvoices, .init(.emailOutreach)), .init(.lowEngagement, .init(.sendVoiceMessage)),
+    ]
     rules.risks.lowEngagement = .init()
     try await withStores(at: [.seconds(0), .seconds(10)], rules: rules) { stores, other in
       let now = SystemClock().now()

@@ -45,7 +45,7 @@ public struct DeadLetterRepublisher: DeadLetterPublisher {
   /// - Throws: if the archived message cannot be read, or the edit does not apply.
   static func message(_ item: ReplayItem, own: OwnMessages, edit: JSONPatch?) throws(ReplayRefusal) -> OutboundMessage {
     let original = item.message, names = own.names
-    guard original.exchange != names.actions, original.exchange != names.outcomes else {
+    guard original.exchange != names.actions else {
       throw ReplayRefusal(
         "it was published to \(original.exchange), and a replay goes to \(names.ingest) only; actions are published again from the database"
       )

@@ -11,12 +11,20 @@ public struct Decider: Sendable {
   /// Builds the message that takes an action back; nil: none is sent.
   public let revocation: (@Sendable (RevokedAction) -> ActionMessage)?
 
+  /// Builds the message that tells what has changed of a client; nil: none is sent.
+  public let change: (@Sendable (ClientChange) -> ActionMessage)?
+  /// Whether changes of clients are recorded, for the feed of changes.
+  public let followsChanges: Bool
+
   public init(
     rules: DecisionRules, revocation: (@Sendable (RevokedAction) -> ActionMessage)? = nil,
+    change: (@Sendable (ClientChange) -> ActionMessage)? = nil, followsChanges: Bool = false,
     message: @escaping @Sendable (RecommendedAction) -> ActionMessage
   ) {
     self.rules = rules
     self.revocation = revocation
+    self.change = change
+    self.followsChanges = followsChanges
     fingerprint = rules.stateFingerprint
     self.message = message
   }

@@ -33,6 +33,7 @@ extension Evaluation {
   public func writeExplanation(ruleVersion: String, risks: [UInt8], into json: inout JSONWriter) {
     json.beginObject()
     writeOutcome(ruleVersion: ruleVersion, risks: risks, into: &json)
+    json.key("cause")
     writeCause(into: &json)
     json.endObject()
   }
@@ -52,8 +53,8 @@ extension Evaluation {
     writeCandidates(into: &json)
   }
 
-  private func writeCause(into json: inout JSONWriter) {
-    json.key("cause")
+  /// Writes the cause as a JSON object: source, id and type.
+  public func writeCause(into json: inout JSONWriter) {
     json.beginObject()
     switch cause {
     case .event(let incoming):

@@ -6,6 +6,8 @@ public struct ActionMessage: Sendable {
     case recommendation
     /// Takes back the action of the same id.
     case revocation
+    /// Tells what has changed of a client; lost where nobody listens.
+    case clientChange
   }
 
   public var id: UUID

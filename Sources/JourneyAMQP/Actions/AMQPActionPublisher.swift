@@ -6,10 +6,15 @@ public import Journey
 public struct AMQPActionPublisher: ActionPublisher {
   private let publisher: AMQPPublisher
   private let exchange: String
+  private let changes: String
 
-  public init(publisher: AMQPPublisher, exchange: String) {
+  /// - Parameters:
+  ///   - exchange: of actions and revocations.
+  ///   - changes: the exchange of changes of clients.
+  public init(publisher: AMQPPublisher, exchange: String, changes: String) {
     self.publisher = publisher
     self.exchange = exchange
+    self.changes = changes
   }
 
   public func publish(_ actions: [ActionMessage], completion: @escaping @Sendable ([PublishFailure?]) -> Void) {
@@ -26,10 +31,11 @@ public struct AMQPActionPublisher: ActionPublisher {
       // The broker closes the channel if the time to live exceeds 32 bits (49 days).
       expiration: action.timeToLive.map { String(min(max(0, $0.microseconds / 1000), Int64(UInt32.max))) },
       messageID: action.kind == .revocation ? RevocationEvent.id(of: action.id) : action.id.text,
-      timestamp: action.decidedAt.microseconds / 1_000_000,
-      type: action.kind == .revocation ? RevocationEvent.type : ActionEvent.type,
-      appID: "client-journey-adapter")
-    return OutboundMessage(exchange: exchange, routingKey: action.routingKey, properties: properties, body: action.body)
+      timestamp: action.decidedAt.microseconds / 1_000_000, type: action.kind.type, appID: "client-journey-adapter")
+    let isChange = action.kind == .clientChange
+    return OutboundMessage(
+      exchange: isChange ? changes : exchange, routingKey: action.routingKey, properties: properties, body: action.body,
+      isMandatory: !isChange)
   }
 
   private static func failure(_ outcome: PublishOutcome) -> PublishFailure? {
@@ -39,6 +45,16 @@ public struct AMQPActionPublisher: ActionPublisher {
     case .nacked: PublishFailure(outcome.explanation)
     case .failed(let error): PublishFailure(outcome.explanation, reason: error.reason, isCertain: true)
     case .unknown(let error): PublishFailure(outcome.explanation, reason: error.reason)
+    }
+  }
+}
+
+extension ActionMessage.Kind {
+  fileprivate var type: String {
+    switch self {
+    case .recommendation: ActionEvent.type
+    case .revocation: RevocationEvent.type
+    case .clientChange: ClientChangedEvent.type
     }
   }
 }

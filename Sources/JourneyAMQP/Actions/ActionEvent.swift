@@ -4,7 +4,6 @@ public import Journey
 /// The message that recommends an action to a worker: a CloudEvents 1.0 event in structured JSON.
 public enum ActionEvent {
   public static let type = "journey.action.recommended.v1"
-  static let revokedType = "journey.action.revoked.v1"
 
   /// Pure: the same action always yields the same bytes.
   public static func message(_ action: RecommendedAction) -> ActionMessage {

@@ -17,42 +17,29 @@ package struct OutcomeForwarding: Sendable {
 
   /// - Returns: nil for what reports nothing: the revocation of an action that nobody took.
   package func message(for delivery: Delivery) -> OutboundMessage? {
-    var properties = MessageCopy.properties(of: delivery)
-    var body = delivery.body
     if delivery.properties.type == RevocationEvent.type { return nil }
-    if delivery.properties.type == ActionEvent.type {
+    if delivery.properties.type == ActionEvent.type, let report = report(of: delivery) {
+      var message = report
+      (message.exchange, message.routingKey) = (names.retry, names.ingest)
       // What expired in its queue is what the adapter's own timer says.
-      let death = delivery.properties.headers.firstDeath
-      guard death.reason != "expired", let report = report(of: delivery, death) else { return nil }
-      body = report
-      properties = MessageProperties(
-        contentType: "application/cloudevents+json", messageID: delivery.properties.messageID.map { $0 + "/dead" },
-        type: OutcomeEvent.type, appID: "client-journey-adapter")
+      return delivery.properties.headers.firstDeath.reason == "expired" ? nil : own.signed(message)
     }
     return own.signed(
-      OutboundMessage(exchange: names.retry, routingKey: names.ingest, properties: properties, body: body))
+      OutboundMessage(
+        exchange: names.retry, routingKey: names.ingest, properties: MessageCopy.properties(of: delivery),
+        body: delivery.body))
   }
 
   /// The report that the broker's dead-lettering of an action is.
-  private func report(of delivery: Delivery, _ death: (queue: String?, reason: String?)) -> [UInt8]? {
-    guard let root = try? JSONDocument(parsing: delivery.body).root, let id = root["id"]?.string else { return nil }
-    var json = JSONWriter(reservingCapacity: 512)
-    json.beginObject()
-    json.member("specversion", unescaped: "1.0")
-    json.member("id", id + "/dead")
-    json.member("source", unescaped: "/journey")
-    json.member("type", unescaped: OutcomeEvent.type)
-    json.member("orgid", root["orgid"]?.string)
-    json.member("datacontenttype", unescaped: "application/json")
-    json.key("data")
-    json.beginObject()
-    json.member("actionId", id)
-    json.member("outcome", unescaped: ActionOutcome.failed.rawValue)
-    json.member("occurredAt", clock.now())
-    json.member("detail", "dead-lettered by \(death.queue ?? "its queue"): \(death.reason ?? "unknown")")
-    json.endObject()
-    json.endObject()
-    return json.bytes
+  private func report(of delivery: Delivery) -> OutboundMessage? {
+    guard let root = try? JSONDocument(parsing: delivery.body).root,
+      let id = root["id"]?.string.flatMap(UUID.init(uuidString:))
+    else { return nil }
+    let death = delivery.properties.headers.firstDeath
+    return OutcomeEvent.message(
+      exchange: names.outcomes, action: id, orgID: root["orgid"]?.string,
+      channel: root["data"]?["channel"]?.string ?? "", outcome: ActionOutcome.failed.rawValue, at: clock.now(),
+      userID: nil, detail: "dead-lettered by \(death.queue ?? "its queue"): \(death.reason ?? "unknown")")
   }
 }
 

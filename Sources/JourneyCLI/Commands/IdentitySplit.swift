@@ -120,8 +120,7 @@ struct IdentitySplit: Command {
 func withEventStore<Value>(
   _ settings: JourneyConfiguration.Settings, _ body: (PostgresEventStore) async throws -> Value
 ) async throws -> Value {
-  let decider = Decider(
-    rules: try await settings.decisions(), revocation: RevocationEvent.message, message: ActionEvent.message)
+  let decider = settings.decider(try await settings.decisions())
   let store = try await failing(.failed) {
     try await PostgresEventStore.open(
       settings.database(role: settings.workingRole), workers: 1, decider: decider, groupEvents: settings.groupEvents,

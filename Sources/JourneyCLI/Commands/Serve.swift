@@ -98,7 +98,7 @@ private struct Adapter {
   func run() async throws {
     let clock = SystemClock()
     let names = settings.messagingNames
-    let decider = Decider(rules: rules, revocation: RevocationEvent.message, message: ActionEvent.message)
+    let decider = settings.decider(rules)
     let health = Health()
     let alarm = BrokerAlarm()
     let store = try await failing(.failed) {
@@ -145,7 +145,7 @@ private struct Adapter {
     let notifier = ChangeNotifier(feed: feed)
     let pipeline = Pipeline(
       source: source, store: NotifyingStore(store, notifier: notifier),
-      publisher: AMQPActionPublisher(publisher: publisher, exchange: names.actions),
+      publisher: AMQPActionPublisher(publisher: publisher, exchange: names.actions, changes: names.changes),
       settings: pipelineSettings, health: health, liveness: liveness, logger: logger)
     let leaseWorker = PostgresWorker(try settings.leaseDatabase(), name: "pg-instance")
     let keeper = InstanceKeeper(

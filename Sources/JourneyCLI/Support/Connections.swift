@@ -68,6 +68,7 @@ extension Settings {
     result.deadLetters = names["deadLetters"] ?? result.deadLetters
     result.actions = names["actions"] ?? result.actions
     result.outcomes = names["outcomes"] ?? result.outcomes
+    result.changes = names["changes"] ?? result.changes
     result.retry = names["retry"] ?? result.retry
     result.actionQueueLimit = actions.queueLimit
     return result
@@ -76,11 +77,18 @@ extension Settings {
 
 /// Connections for as long as a body runs.
 extension Settings {
+  /// What evaluates clients under rules, and makes the messages that follow.
+  func decider(_ rules: DecisionRules) -> Decider {
+    Decider(
+      rules: rules, revocation: RevocationEvent.message, change: ClientChangedEvent.message,
+      followsChanges: actions.publishesChanges, message: ActionEvent.message)
+  }
+
   /// Runs work on an event store until it ends or a signal cancels it.
   func withStore<Value: Sendable>(
     _ rules: DecisionRules, _ body: @escaping @Sendable (PostgresEventStore) async throws -> Value
   ) async throws -> Value {
-    let decider = Decider(rules: rules, revocation: RevocationEvent.message, message: ActionEvent.message)
+    let decider = decider(rules)
     let store = try await failing(.failed) {
       try await PostgresEventStore.open(
         database(role: workingRole), workers: 1, decider: decider, groupEvents: groupEvents, clock: SystemClock())

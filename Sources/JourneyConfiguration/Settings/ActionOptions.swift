@@ -2,6 +2,8 @@
 public struct ActionOptions: Sendable {
   public let queueLimit: Int
   public let listsHuman: Bool
+  /// Whether changes of clients are published.
+  public let publishesChanges: Bool
 
   init(_ read: SettingsReader) {
     queueLimit = read.integer(
@@ -11,6 +13,10 @@ public struct ActionOptions: Sendable {
     listsHuman = read.boolean(
       "actions.humanList", true,
       "whether actions for people are delivered by the page's list alone; false: a worker of your own reads `journey.actions.human`"
+    )
+    publishesChanges = read.boolean(
+      "changes.publish", false,
+      "whether changes of a client's stage, risk level, score or next action are published to `journey.changes`, see docs/workers.md#changes-of-clients"
     )
   }
 }

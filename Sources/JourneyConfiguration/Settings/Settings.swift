@@ -123,6 +123,7 @@ public struct Settings: Sendable {
         ("deadLetters", "journey.dead-letters", "queue of dead letters"),
         ("actions", "journey.actions", "exchange for actions, and prefix of their queues"),
         ("outcomes", "journey.outcomes", "exchange for outcomes of actions"),
+        ("changes", "journey.changes", "exchange for changes of clients"),
         ("retry", "journey.retry", "exchange for retries, and prefix of their queues"),
       ].map { key, name, meaning in (key, read.text("names.\(key)", name, meaning)) })
     mappingDirectories = read.paths(

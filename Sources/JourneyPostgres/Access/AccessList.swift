@@ -120,6 +120,7 @@ enum AccessList {
         ]
       ]),
     closed("journey_unlisted", adapter: "INSERT", "UPDATE", "DELETE"),
+    closed("journey_client_changes", adapter: "INSERT", "UPDATE", "DELETE"),
     closed("journey_parked", adapter: "INSERT", "UPDATE", "DELETE"),
     // Append-only.
     Entry(

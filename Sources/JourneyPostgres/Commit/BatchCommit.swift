@@ -276,15 +276,26 @@ struct BatchCommit {
   func commit(
     _ commands: [(PostgresStatement, PostgresParameters)], _ writes: borrowing BatchWrites, published: [UUID]
   ) throws(PostgresError) -> OutboxBatch? {
-    let outbox = writes.messages.isEmpty ? nil : OutboxBatch(id: writes.outboxID, actions: writes.messages)
-    let claimed = outbox.map { [$0.id] } ?? []
+    var messages = writes.messages
+    let claimed = messages.isEmpty && writes.changesPosition == nil ? [] : [writes.outboxID]
     claims.insert(claimed)
     do throws(PostgresError) {
-      _ = try connection.pipeline(commands + writes.commands(published: published) + [(.commit, PostgresParameters())])
+      let answers = try connection.pipeline(
+        commands + writes.commands(published: published) + [(.commit, PostgresParameters())])
+      if let position = writes.changesPosition, let message = decider.change {
+        let changed = answers[commands.count + position]
+        for row in 0..<changed.rowCount {
+          if let change = try ClientChange(changed, row) { messages.append(message(change)) }
+        }
+      }
     } catch {
       claims.remove(claimed)
       throw error
     }
-    return outbox
+    guard !messages.isEmpty else {
+      claims.remove(claimed)
+      return nil
+    }
+    return OutboxBatch(id: writes.outboxID, actions: messages)
   }
 }

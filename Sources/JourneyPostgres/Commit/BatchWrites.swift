@@ -11,6 +11,7 @@ struct BatchWrites: ~Copyable {
   private var scores: ScoreColumns
   private var states: StateColumns
   private var changes = ActionChangeColumns()
+  private var clientChanges = ClientChangeColumns()
   /// The clients whose state is updated without a new score.
   private var unscored: [UUID] = []
   private var random: IDRandom
@@ -32,6 +33,7 @@ struct BatchWrites: ~Copyable {
     guard let last = evaluations.last else { return }
     states.add(client, last, under: decider.fingerprint)
     changes.add(client)
+    follow(client, last)
     for evaluation in evaluations { add(client, evaluation) }
   }
 
@@ -39,8 +41,17 @@ struct BatchWrites: ~Copyable {
   mutating func add(unscored client: ClientSnapshot, _ evaluation: Evaluation) {
     states.add(client, evaluation, under: decider.fingerprint)
     changes.add(client)
+    follow(client, evaluation)
     unscored.append(client.id)
   }
+
+  private mutating func follow(_ client: ClientSnapshot, _ last: Evaluation) {
+    guard decider.followsChanges else { return }
+    clientChanges.add(client, last, id: UUID.v7(at: last.at, using: &random))
+  }
+
+  /// Where among `commands` the changes of clients are recorded; nil: nowhere.
+  var changesPosition: Int? { clientChanges.isEmpty ? nil : 1 }
 
   private mutating func add(_ client: ClientSnapshot, _ evaluation: Evaluation) {
     let recommended = Self.text(&json) { evaluation.assessment.writeRecommendedActions(into: &$0) }
@@ -64,6 +75,10 @@ struct BatchWrites: ~Copyable {
     var commands: [(PostgresStatement, PostgresParameters)] = []
     if !states.isEmpty {
       commands.append((CommitStatements.insertScores, scores.parameters(outboxID: outboxID)))
+      // Before the states are written: what differs from them has changed.
+      if !clientChanges.isEmpty {
+        commands.append((ClientChangeStatements.record, clientChanges.parameters(outboxID: outboxID)))
+      }
       if unscored.isEmpty {
         commands.append((CommitStatements.updateStates, states.parameters))
       } else {
@@ -73,7 +88,9 @@ struct BatchWrites: ~Copyable {
       }
     }
     if !changes.isEmpty { commands.append((ActionStatements.close, changes.parameters)) }
-    if !messages.isEmpty {
+    if !clientChanges.isEmpty {
+      commands.append((ClientChangeStatements.insertOutbox, outboxParameters))
+    } else if !messages.isEmpty {
       commands.append((CommitStatements.insertOutbox, outboxParameters))
     }
     if !published.isEmpty {
