@@ -24,17 +24,12 @@ import Testing
         ('\(Self.member)', '\(Self.orgA)'), ('\(Self.stranger)', '\(Self.orgB)');
       """)
     let now = Int64(Date().timeIntervalSince1970 * 1_000_000)
-    func event(_ client: String, _ number: Int, _ type: String, _ sentiment: String? = nil) -> WorkloadEvent {
+    let events = [(Self.atRisk, "cancel_requested"), (Self.candidate, "usage_high")].map { client, type in
       WorkloadEvent(
-        id: "\(client)-\(number)", source: "/crm",
+        id: "\(client)-1", source: "/crm",
         client: WorkloadClient(id: client, org: Self.orgA, aiScore: "60", quietDays: 0, types: [], weight: 1),
-        type: type, at: now - Int64(20 - number) * 3_600_000_000, sentiment: sentiment,
-        invoice: type == "invoice_overdue" ? #""in_1""# : nil)
+        type: type, at: now - 3_600_000_000, sentiment: nil, invoice: nil)
     }
-    let events = [
-      event(Self.atRisk, 1, "cancel_requested"), event(Self.atRisk, 2, "ticket_opened", "negative"),
-      event(Self.candidate, 1, "usage_high"),
-    ]
     try await api.environment.publish(events.map(\.message))
     try await api.environment.settles(events: events.count, api.program)
     func latest(_ condition: String) async throws -> String {
