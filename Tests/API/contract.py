@@ -168,7 +168,9 @@ check(route, "GET", route, 405)
 
 by_id = lambda name, id: f"{j}actions/{id}/{name}"
 opened, _ = check(j + "actions", "GET", j + "actions?channel=human&open=true", 200)
-first, second = [item["id"] for item in opened["items"]][:2]
+first = opened["items"][0]["id"]
+waiting, _ = check(j + "actions", "GET", j + "actions?state=published&open=true&limit=200", 200)
+second = next(item["id"] for item in waiting["items"] if item["channel"] != "human")
 for name, good in (("outcome", {"outcome": "accepted"}), ("revoke", {"reason": "contract"})):
     route = by_id(name, "{id}")
     for bad in ({}, [good], {**good, "more": 1}, {"outcome": "vanished"}, {"reason": ""}):

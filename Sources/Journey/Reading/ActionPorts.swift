@@ -32,7 +32,7 @@ public protocol OutcomeIntake: Sendable {
 
 /// What has become of an attempt to revoke an action.
 public enum RevocationResult: Hashable, Sendable {
-  /// The workers are told once it is certain that the action was published.
+  /// Its worker is informed once it is certain that the action was published.
   case revoked(StandingAction)
   /// It was revoked before.
   case repeated(StandingAction)
