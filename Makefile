@@ -63,7 +63,7 @@ guard: install ## compare the instruction counts of the hot path with the commit
 	@JOBS=$(JOBS) scripts/bench-guard $(ARGS)
 
 format: ## format all Swift sources in place
-	swift format --in-place --parallel --recursive Package.swift Sources Tests Benchmarks
+	swift format --in-place --parallel --recursive Package.swift Sources Tests Benchmarks Examples
 
 lint: install ## check the format, the imports and the shell scripts
 	@scripts/lint

@@ -30,7 +30,6 @@ public struct BrokerPermissions: Sendable {
         (names.retry, MessagingNames.retryTiers.map(\.name) + [names.ingest]), (names.dead, ["check"]),
         (names.actions, names.channels.map { "\($0).check.low" }),
       ] + (takesEvents ? [(names.events, ["api.check"])] : [])
-      + (listsHuman ? [(names.outcomes, ["human.delivered"])] : [])
   }
 
   /// Checks every permission that `serve` needs.

@@ -18,7 +18,8 @@ import Testing
   private func message(_ type: String, _ id: String, body: String? = nil) -> OutboundMessage {
     OutboundMessage(
       exchange: names.actions, routingKey: "human.schedule_meeting.high",
-      properties: MessageProperties(messageID: id, type: type), body: Array((body ?? #"{"orgid":"\#(org)"}"#).utf8))
+      properties: MessageProperties(messageID: id, type: type),
+      body: Array((body ?? #"{"id":"\#(id)","orgid":"\#(org)"}"#).utf8))
   }
 
   private func until(_ what: String, _ condition: () async throws -> Bool) async throws {
@@ -39,54 +40,54 @@ import Testing
     let publisher = AMQPPublisher(settings: service)
     test.start()
     publisher.start()
-    let list = { @Sendable in
-      HumanListConsumer(
-        connection: service, publisher: publisher, names: names, clock: SystemClock(),
-        logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    func start() -> QueueForwarder {
+      let forwarding = OutcomeForwarding(
+        names: names, own: OwnMessages(names: names, user: vhost), clock: SystemClock())
+      let list = QueueForwarder(
+        connection: service, queue: queue, publisher: publisher,
+        logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, transform: forwarding.listed)
+      list.start()
+      return list
     }
 
-    // The broker has no place for reports: the actions stay in their queue.
+    // No queue takes the reports: the actions stay in their own.
     let actions = (0..<250).map { _ in UUID().uuidString.lowercased() }
-    try await admin.unbind(Binding(queue: names.outcomes, exchange: names.outcomes, routingKey: "#"))
+    try await admin.unbind(Binding(queue: names.ingest, exchange: names.retry, routingKey: names.ingest))
     let published = await test.publish(actions.map { message(ActionEvent.type, $0) })
     #expect(published.filter(\.isConfirmed).count == 250)
-    let first = Task { await list().run() }
-    try await until("a consumer") { try await admin.states(of: [queue])[queue]?.consumers ?? 0 > 0 }
+    let first = start()
     try await until("deliveries") { try await admin.messageCount(queue: queue) < 250 }
-    first.cancel()
-    await first.value
+    await first.close(within: .seconds(5))
     #expect(try await admin.messageCount(queue: queue) == 250)
 
     _ = try await admin.declare(names.topology)
-    let second = Task { await list().run() }
+    let second = start()
     let others = [
       message(RevocationEvent.type, "\(actions[0])/revoked"), message("foreign", "x"),
-      message(ActionEvent.type, "no uuid"), message(ActionEvent.type, UUID().uuidString, body: "{"),
+      message(ActionEvent.type, "unreadable", body: "{"),
     ]
-    #expect(await test.publish(others).allSatisfy(\.isConfirmed))
-    // 250 reports, and the three that are no actions as dead letters of their queue.
-    try await until("all outcomes") { try await admin.messageCount(queue: names.outcomes) == 253 }
+    #expect(await test.publish(others).filter(\.isConfirmed).count == 3)
+    // 250 reports, and the two that are no actions.
+    try await until("all reports") { try await admin.messageCount(queue: names.ingest) == 252 }
     try await until("an empty queue") { try await admin.messageCount(queue: queue) == 0 }
-    second.cancel()
-    await second.value
+    await second.close(within: .seconds(5))
     #expect(try await admin.messageCount(queue: queue) == 0, "nothing was unsettled")
 
-    var reported: [String] = [], dead: [String] = []
-    while let delivery = try await admin.get(queue: names.outcomes) {
-      guard delivery.routingKey == "human.delivered" else {
-        #expect(delivery.routingKey == "dead.human")
-        dead.append(delivery.properties.messageID ?? "")
+    var reported: [String] = [], rest: [String?] = []
+    while let delivery = try await admin.get(queue: names.ingest) {
+      guard delivery.properties.type == OutcomeEvent.type else {
+        rest.append(delivery.properties.messageID)
         continue
       }
       let body = try JSONDocument(parsing: delivery.body).root
       let action = try #require(body["data"]?["actionId"]?.string)
       reported.append(action)
       #expect(body["id"]?.string == "\(action)/delivered" && delivery.properties.messageID == "\(action)/delivered")
-      #expect(body["type"]?.string == "journey.action.outcome.v1" && body["data"]?["outcome"]?.string == "delivered")
-      #expect(body["orgid"]?.string == org && delivery.properties.userID == vhost)
+      #expect(body["data"]?["outcome"]?.string == "delivered" && body["orgid"]?.string == org)
+      #expect(delivery.properties.userID == vhost)
     }
     #expect(reported.sorted() == actions.sorted())
-    #expect(dead.count == 3 && dead.contains("x") && dead.contains("no uuid"))
+    #expect(rest == ["x", "unreadable"])
     await publisher.close()
     await test.close()
     await admin.close()

@@ -53,7 +53,7 @@ public struct EventPublisher: EventIntake, OutcomeIntake {
     do throws(Rejection) { try check(message) } catch { throw .refused(error) }
     let outcome = await withTaskGroup(of: PublishOutcome?.self) { group in
       // A message that is written cannot be withdrawn: the publisher finishes it even after the timeout.
-      group.addTask { [publisher] in await publisher.publishUnlessCancelled([message])?.first }
+      group.addTask { [publisher] in await publisher.outcome(of: message) }
       group.addTask {
         try? await Task.sleep(for: Self.timeout)
         return nil
@@ -72,14 +72,14 @@ public struct EventPublisher: EventIntake, OutcomeIntake {
 }
 
 extension AMQPPublisher {
-  /// Like `publish`, but returns early, with nil, if the task is cancelled.
-  func publishUnlessCancelled(_ messages: [OutboundMessage]) async -> [PublishOutcome]? {
-    let (stream, continuation) = AsyncStream.makeStream(of: [PublishOutcome].self)
-    publish(messages) { outcomes in
-      continuation.yield(outcomes)
+  /// Like `publish`, but returns early if the task is cancelled.
+  fileprivate func outcome(of message: OutboundMessage) async -> PublishOutcome? {
+    let (stream, continuation) = AsyncStream.makeStream(of: PublishOutcome.self)
+    publish([message]) { outcomes in
+      if let first = outcomes.first { continuation.yield(first) }
       continuation.finish()
     }
-    for await outcomes in stream { return outcomes }
+    for await outcome in stream { return outcome }
     return nil
   }
 }

@@ -18,28 +18,43 @@ package struct OutcomeForwarding: Sendable {
   /// - Returns: nil for what reports nothing: the revocation of an action that nobody took.
   package func message(for delivery: Delivery) -> OutboundMessage? {
     if delivery.properties.type == RevocationEvent.type { return nil }
-    if delivery.properties.type == ActionEvent.type, let report = report(of: delivery) {
-      var message = report
-      (message.exchange, message.routingKey) = (names.retry, names.ingest)
-      // What expired in its queue is what the adapter's own timer says.
-      return delivery.properties.headers.firstDeath.reason == "expired" ? nil : own.signed(message)
+    guard delivery.properties.type == ActionEvent.type else { return copy(of: delivery) }
+    // What expired in its queue is what the adapter's own timer says.
+    let death = delivery.properties.headers.firstDeath
+    if death.reason == "expired" { return nil }
+    let detail = "dead-lettered by \(death.queue ?? "its queue"): \(death.reason ?? "unknown")"
+    return report(of: delivery, .failed, detail: detail) ?? copy(of: delivery)
+  }
+
+  /// What becomes of a message in the queue of actions for people: the page lists them from the database, so each is
+  /// delivered. What is no action becomes a dead letter.
+  ///
+  /// - Returns: nil for a revocation, which the page shows without it.
+  package func listed(_ delivery: Delivery) -> OutboundMessage? {
+    switch delivery.properties.type {
+    case RevocationEvent.type: nil
+    case ActionEvent.type: report(of: delivery, .delivered) ?? copy(of: delivery)
+    default: copy(of: delivery)
     }
-    return own.signed(
+  }
+
+  private func copy(of delivery: Delivery) -> OutboundMessage {
+    own.signed(
       OutboundMessage(
         exchange: names.retry, routingKey: names.ingest, properties: MessageCopy.properties(of: delivery),
         body: delivery.body))
   }
 
-  /// The report that the broker's dead-lettering of an action is.
-  private func report(of delivery: Delivery) -> OutboundMessage? {
+  /// A report of the adapter's own; nil if the message is no action.
+  private func report(of delivery: Delivery, _ outcome: ActionOutcome, detail: String? = nil) -> OutboundMessage? {
     guard let root = try? JSONDocument(parsing: delivery.body).root,
       let id = root["id"]?.string.flatMap(UUID.init(uuidString:))
     else { return nil }
-    let death = delivery.properties.headers.firstDeath
-    return OutcomeEvent.message(
-      exchange: names.outcomes, action: id, orgID: root["orgid"]?.string,
-      channel: root["data"]?["channel"]?.string ?? "", outcome: ActionOutcome.failed.rawValue, at: clock.now(),
-      userID: nil, detail: "dead-lettered by \(death.queue ?? "its queue"): \(death.reason ?? "unknown")")
+    var message = OutcomeEvent.message(
+      exchange: names.retry, action: id, orgID: root["orgid"]?.string, channel: "", outcome: outcome.rawValue,
+      at: clock.now(), userID: own.user, detail: detail)
+    message.routingKey = names.ingest
+    return message
   }
 }
 

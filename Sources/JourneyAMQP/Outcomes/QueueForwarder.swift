@@ -18,9 +18,11 @@ package final class QueueForwarder: Sendable {
   private static let prefetch: UInt16 = 200
 
   /// - Parameters:
+  ///   - arguments: of `basic.consume`.
   ///   - transform: the message to publish; nil: the message is only acked.
   package init(
-    connection: AMQPConnectionSettings, queue: String, publisher: AMQPPublisher, logger: Logger,
+    connection: AMQPConnectionSettings, queue: String, publisher: AMQPPublisher, arguments: FieldTable = [:],
+    logger: Logger,
     transform: @escaping @Sendable (Delivery) -> OutboundMessage?
   ) {
     name = queue
@@ -28,7 +30,8 @@ package final class QueueForwarder: Sendable {
     self.transform = transform
     self.logger = logger
     let consumer = AMQPConsumer(
-      settings: connection, queue: queue, prefetch: Self.prefetch, maxBatch: 64, consumerTag: "journey-forward"
+      settings: connection, queue: queue, prefetch: Self.prefetch, maxBatch: 64, consumerTag: "journey-forward",
+      arguments: arguments
     ) { [weak self] in self?.handle($0) }
     self.consumer.withLock { $0 = consumer }
   }

@@ -185,19 +185,13 @@ private struct Adapter {
     publisher.start()
     api?.start()
     probes.started(readiness)
-    let forwarding = OutcomeForwarding(
-      names: names, own: OwnMessages(names: names, user: connection.userID, others: settings.otherBrokerUsers),
-      clock: clock)
-    let outcomes = QueueForwarder(
-      connection: try settings.broker("outcomes"), queue: names.outcomes, publisher: publisher, logger: logger,
-      transform: forwarding.message)
     let others: [any Service] =
       [
-        ForwardingService(forwarder: outcomes), notifier, watch, descriptors, parked,
+        notifier, watch, descriptors, parked,
         UnlistedWatch(
           unlisted: unlisted,
           repository: UnlistedRepository(worker: changes[0], sampleDays: settings.rawBodies.sampleDays), logger: logger),
-      ] + (try HumanList(settings, publisher, clock, logger).map { [$0] } ?? []) + (archiver.map { [$0] } ?? [])
+      ] + (try ForwardingService.all(settings, publisher, clock, logger)) + (archiver.map { [$0] } ?? [])
       + (sweep.map { [$0] } ?? [])
     try await serve(
       [pipeline] + (manager.map { [$0] } ?? []) + others + (api?.services ?? []), pipeline.statistics)
