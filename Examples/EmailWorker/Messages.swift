@@ -75,6 +75,7 @@ struct Outcome: Sendable {
       data: .init(actionId: action.id, outcome: name, occurredAt: occurredAt, detail: detail))
     let encoder = JSONEncoder()
     encoder.dateEncodingStrategy = .iso8601
+    encoder.outputFormatting = .withoutEscapingSlashes
     // Texts and times can always be encoded.
     return (try? encoder.encode(event)).map(Array.init) ?? []
   }

@@ -82,7 +82,7 @@ import Testing
       #expect(try await environment.diagnose()["queues-unlimited"]?.text.contains("unless a policy") == true)
       let found = try await environment.diagnose(management)
       let finding = try #require(found["queues-unlimited"], "\(found.findings)")
-      #expect(found.status == 0 && finding.verdict == "warning")
+      #expect(finding.verdict == "warning" && found.status == 0, "\(found.problems)")
       for queue in Self.actions + ["journey.outcomes"] { #expect(finding.text.contains(queue), "\(finding)") }
       let advice = try #require(finding.advice)
       try await type(String(advice[try #require(advice.firstRange(of: "run: ")).upperBound...]), environment)
