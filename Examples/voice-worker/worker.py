@@ -182,10 +182,10 @@ class Worker:
                 f"{self.api}/api/journey/actions/{action}", headers={"Authorization": f"Bearer {token}"})
             with urllib.request.urlopen(request, timeout=10) as response:
                 answer = json.load(response)
-        except (OSError, ValueError) as error:
-            log.warning("the adapter does not say whether %s may run: %s", action, error)
+                return answer["mayRun"] or (None if answer.get("because") == "held" else False)
+        except (OSError, ValueError, KeyError) as error:
+            log.warning("the adapter does not say whether %s may run: %r", action, error)
             return None
-        return answer["mayRun"] or (None if answer.get("because") == "held" else False)
 
     async def call(self, body):
         process = await asyncio.create_subprocess_shell(

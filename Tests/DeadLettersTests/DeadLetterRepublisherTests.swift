@@ -97,7 +97,7 @@ import Testing
     switch result {
     case .success(let message): #expect(message.exchange == "journey.retry" && message.routingKey == "journey.ingest")
     case .failure(let error):
-      #expect(exchange == "journey.actions" || exchange == "journey.outcomes")
+      #expect(exchange == "journey.actions")
       #expect("\(error)".contains("it was published to \(exchange)"))
     }
   }

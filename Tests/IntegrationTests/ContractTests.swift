@@ -1,5 +1,7 @@
 import AMQPClient
 import Foundation
+import Journey
+import JourneyAMQP
 import TestServers
 import Testing
 
@@ -40,6 +42,25 @@ import Testing
       let deadLetters = try await environment.drain("journey.dead-letters")
       try await validate("dead-letter", try deadLetters.map(Self.asObject))
     }
+  }
+
+  @Test func revocationsAndTheAdaptersOwnReportsKeepToTheContracts() async throws {
+    let action = UUID(), now = Timestamp(seconds: 1_795_000_000)
+    let revocations = [ActionState.revoked, .superseded].map { state in
+      RevocationEvent.message(
+        RevokedAction(
+          id: action, orgID: UUID(), clientID: UUID(), action: .emailOutreach, channel: .email, priority: .high,
+          state: state, reason: state == .revoked ? "paid" : nil, at: now, traceparent: nil))
+    }
+    try await validate("revoked", revocations.map { String(decoding: $0.body, as: UTF8.self) })
+    let forwarding = OutcomeForwarding(names: MessagingNames(), own: OwnMessages(user: "journey"), clock: SystemClock())
+    let example = try Data(contentsOf: URL(filePath: "\(Repository.root)/contracts/examples/action.email.json"))
+    let delivery = Delivery(
+      tag: DeliveryTag(generation: 1, value: 1), exchange: "journey.outcomes", routingKey: "dead.email",
+      isRedelivered: false, properties: MessageProperties(type: ActionEvent.type), body: Array(example), problem: nil)
+    let reports = [forwarding.message(for: delivery), forwarding.listed(delivery)].compactMap(\.self)
+    #expect(reports.map(\.properties.type) == [OutcomeEvent.type, OutcomeEvent.type])
+    try await validate("outcome", reports.map { String(decoding: $0.body, as: UTF8.self) })
   }
 
   @Test func aTextThatViolatesAContractIsReported() async throws {

@@ -14,9 +14,12 @@ enum ExampleWorker: String, CaseIterable {
   fileprivate func command(running script: String) async throws -> (path: String, [String], [String: String]) {
     switch self {
     case .email:
-      let program = URL(fileURLWithPath: Repository.binary).deletingLastPathComponent().path + "/EmailWorker"
+      let program = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
       let templates = Repository.root + "/Examples/EmailWorker/templates"
-      return (program, [], ["SENDMAIL": script, "EMAIL_FROM": "team@ours.example", "EMAIL_TEMPLATES": templates])
+      return (
+        program.path + "/EmailWorker", [],
+        ["SENDMAIL": script, "EMAIL_FROM": "team@ours.example", "EMAIL_TEMPLATES": templates]
+      )
     case .voice:
       let installed = try ChildProcess.start(
         Repository.root + "/scripts/venv", ["voice-worker"],
