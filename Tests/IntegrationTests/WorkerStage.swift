@@ -40,8 +40,11 @@ final class WorkerStage {
   private let url: String
   private let command: (path: String, [String], [String: String])
 
-  static func with(_ worker: ExampleWorker, _ body: (WorkerStage) async throws -> Void) async throws {
-    try await TestEnvironment.with(isMigrated: false) { environment in
+  /// - Parameter isMigrated: whether there are tables too.
+  static func with(
+    _ worker: ExampleWorker, isMigrated: Bool = false, _ body: (WorkerStage) async throws -> Void
+  ) async throws {
+    try await TestEnvironment.with(isMigrated: isMigrated) { environment in
       try await withTemporaryDirectory { directory in
         _ = try await environment.admin.declare(MessagingNames().topology)
         try await body(try await WorkerStage(worker, environment, directory))

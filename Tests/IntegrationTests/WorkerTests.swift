@@ -48,11 +48,11 @@ import Testing
       // For now: it is tried again.
       try stage.exit(with: 75)
       try await stage.environment.publish([try stage.action(ids[1])])
-      try await eventually("a run") { stage.ran.contains(ids[1]) }
+      try await eventually("a second run") { stage.ran.count == 3 }
       try stage.exit(with: 0)
       #expect(try WorkerStage.summary(try await stage.outcomes(1)) == ["\(ids[1]) delivered"])
       try await stage.stop(child)
-      #expect(stage.ran == [ids[0], ids[1], ids[1]])
+      #expect(stage.ran.filter { $0 == ids[0] }.count == 1)
     }
   }
 
@@ -178,6 +178,53 @@ import Testing
       try await stage.stop(child, leaving: 1)
       #expect(try WorkerStage.summary(try await stage.outcomes(1)) == ["\(ids[1]) delivered"])
       #expect(stage.ran == [ids[0], ids[1]])
+    }
+  }
+
+  /// From the event to the state of the action: of a call, and of an action that people find on the page.
+  @Test func theAdapterLearnsWhatBecameOfAnAction() async throws {
+    try await WorkerStage.with(.voice, isMigrated: true) { stage in
+      let environment = stage.environment
+      let org = UUID().uuidString.lowercased(), clients = ids(2)
+      try await environment.execute("INSERT INTO organizations (id, name) VALUES ('\(org)', 'Acme')")
+      for client in clients {
+        try await environment.execute(
+          "INSERT INTO contacts (id, org_id, name, email) VALUES ('\(client)', '\(org)', 'Ada', 'ada@acme.example')")
+      }
+      let adapter = try await environment.serve(.defaultProfile, ["ACTIONS_HUMAN_LIST": "true"])
+      let worker = try await stage.start()
+      for (client, type) in zip(clients, ["invoice_overdue", "cancel_requested"]) {
+        let event = """
+          {"specversion":"1.0","id":"\(type)","source":"/billing","type":"\(type)","time":"\(Date.now.ISO8601Format())",
+          "subject":"\(client)","orgid":"\(org)","data":{"invoiceId":"in_1"}}
+          """
+        try await environment.publish([
+          OutboundMessage(
+            exchange: "journey.events", routingKey: "billing.\(type)",
+            properties: MessageProperties(contentType: "application/cloudevents+json"), body: Array(event.utf8))
+        ])
+      }
+      let sql = """
+        SELECT a.client_id, a.channel, a.state, a.history -> -1 ->> 'by'
+        FROM journey_actions a ORDER BY a.client_id = '\(clients[0])' DESC
+        """
+      var rows: [[String]] = []
+      try await eventually(
+        "both delivered", state: { "\(rows) \(adapter.standardError.suffix(2000)) \(worker.standardError)" }
+      ) {
+        rows = try await environment.rows(sql)
+        return rows.count == 2 && rows.allSatisfy { $0[2] == "delivered" }
+      }
+      #expect(
+        rows == [
+          [clients[0], "voice", "delivered", "worker:\(stage.user)"], [clients[1], "human", "delivered", "journey"],
+        ])
+      try await environment.stop(adapter)
+      try await stage.stop(worker)
+      #expect(stage.ran.count == 1)
+      for queue in ["journey.actions.human", "journey.outcomes", "journey.dead-letters"] {
+        #expect(try await environment.admin.messageCount(queue: queue) == 0, "\(queue)")
+      }
     }
   }
 }

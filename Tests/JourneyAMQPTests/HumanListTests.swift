@@ -23,7 +23,7 @@ import Testing
   }
 
   private func until(_ what: String, _ condition: () async throws -> Bool) async throws {
-    try await eventually(what, within: .seconds(20), condition)
+    try await eventually(what, within: .seconds(60), condition)
   }
 
   @Test func eachActionIsReportedBeforeItsMessageIsGone() async throws {

@@ -27,22 +27,19 @@ import Testing
 
   private func decode(
     _ body: [UInt8], _ properties: MessageProperties
-  ) -> (events: [IncomingEvent], rejections: [Rejection]) {
-    InboundDecoder(
-      live: LiveMappings([:]), signals: SignalRules(), publishers: PublisherPolicy(ownUser: "journey"),
-      clock: Self.clock
-    ).decode(delivery(body, properties))
+  ) throws -> (events: [IncomingEvent], rejections: [Rejection]) {
+    try decoder(publishers: PublisherPolicy(ownUser: "journey"), clock: Self.clock).decode(delivery(body, properties))
   }
 
   private func decode(_ name: String) throws -> (events: [IncomingEvent], rejections: [Rejection]) {
     let properties = MessageProperties(contentType: "application/cloudevents+json", userID: "mailer")
-    return decode(try example(name), properties)
+    return try decode(try example(name), properties)
   }
 
   @Test func theExamplesAreTaken() throws {
     for outcome in ["delivered", "bounced", "snoozed"] {
       let decoded = try decode("outcome.\(outcome)")
-      let report = try #require(decoded.events.first?.report, "\(decoded.rejections)")
+      let report = try #require(decoded.events.first?.report, "\(decoded.rejections.map(\.description))")
       #expect(report.outcome.rawValue == outcome && report.reporter == "worker:mailer")
       #expect(report.actionID.text == "0193a6f2-1111-7000-8000-000000000001" && report.orgID != nil)
       #expect((report.until != nil) == (outcome == "snoozed") && (report.detail != nil) == (outcome == "bounced"))
@@ -65,8 +62,8 @@ import Testing
     for reason in ["rejected", "delivery_limit"] {
       let message = try #require(forward(reason, action))
       #expect(message.exchange == "journey.retry" && message.routingKey == "journey.ingest")
-      let decoded = decode(message.body, message.properties)
-      let report = try #require(decoded.events.first?.report, "\(decoded.rejections)")
+      let decoded = try decode(message.body, message.properties)
+      let report = try #require(decoded.events.first?.report, "\(decoded.rejections.map(\.description))")
       #expect(report.outcome == .failed && report.reporter == "journey" && report.detail?.contains(reason) == true)
     }
     #expect(forward("expired", action) == nil, "the adapter's timer says it")

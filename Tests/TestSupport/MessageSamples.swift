@@ -13,14 +13,16 @@ package struct FixedClock: WallClock {
 
 package let org = "00000000-0000-4000-8000-000000000001"
 
-package func decoder(maxBodyBytes: Int = 1 << 20, publishers: PublisherPolicy = PublisherPolicy()) throws
+package func decoder(
+  maxBodyBytes: Int = 1 << 20, publishers: PublisherPolicy = PublisherPolicy(), clock: FixedClock = FixedClock()
+) throws
   -> InboundDecoder
 {
   let root = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
   let mappings = try MappingLoader.load(directories: ["/\(root)/config/mappings"])
   return InboundDecoder(
     live: LiveMappings(mappings.mappings), signals: SignalRules(), maxBodyBytes: maxBodyBytes, publishers: publishers,
-    clock: FixedClock())
+    clock: clock)
 }
 
 extension InboundDecoder {
