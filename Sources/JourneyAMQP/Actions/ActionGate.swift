@@ -39,8 +39,8 @@ public final class ActionGate: Sendable {
   public var isWaiting: Bool { (now() - start).nanoseconds >= end.load(ordering: .acquiring) }
 
   public func verdict(on action: ActionMessage) -> GateVerdict {
-    // What is taken back is taken back whatever is held.
-    if action.kind == .revocation { return .open }
+    // What is taken back is taken back whatever is held; a change of a client is no action.
+    guard action.kind == .recommendation else { return .open }
     if isWaiting { return .waiting }
     guard count.load(ordering: .acquiring) > 0 else { return .open }
     let found = holds.withLock { $0.first { $0.matches(orgID: action.orgID, routingKey: action.routingKey) } }
