@@ -16,7 +16,7 @@ struct Permission: Sendable {
   let api: String
   let tokenFile: String
 
-  /// - Returns: `later` while the channel is held, and if the adapter does not answer.
+  /// - Returns: `later` while it is held or put off, and if the adapter does not answer.
   func toRun(_ action: String, _ logger: Logger) async -> Answer {
     do {
       var request = HTTPClientRequest(url: "\(api)/api/journey/actions/\(action)")
@@ -28,7 +28,7 @@ struct Permission: Sendable {
         return .later
       }
       let state = try JSONDecoder().decode(State.self, from: try await response.body.collect(upTo: 1 << 20))
-      return state.mayRun ? .run : state.because == "held" ? .later : .drop
+      return state.mayRun ? .run : ["held", "snoozed"].contains(state.because) ? .later : .drop
     } catch {
       logger.warning("the adapter does not say whether \(action) may run: \(error)")
       return .later

@@ -172,7 +172,7 @@ class Worker:
         raise Stopped
 
     def may_run(self, action):
-        """None: not now, because the channel is held, or because the adapter does not answer."""
+        """None: not now, because it is held or put off, or because the adapter does not answer."""
         if not self.api:
             return True
         try:
@@ -182,7 +182,7 @@ class Worker:
                 f"{self.api}/api/journey/actions/{action}", headers={"Authorization": f"Bearer {token}"})
             with urllib.request.urlopen(request, timeout=10) as response:
                 answer = json.load(response)
-                return answer["mayRun"] or (None if answer.get("because") == "held" else False)
+                return answer["mayRun"] or (None if answer.get("because") in ("held", "snoozed") else False)
         except (OSError, ValueError, KeyError) as error:
             log.warning("the adapter does not say whether %s may run: %r", action, error)
             return None

@@ -12,7 +12,7 @@ public struct BrokerPermissions: Sendable {
   /// - Parameters:
   ///   - archivesDeadLetters: whether the dead-letter queue is read as well.
   ///   - listsHuman: whether the queue of actions for people is read as well.
-  ///   - takesEvents: whether the API publishes events.
+  ///   - takesEvents: whether the API publishes events and outcomes.
   public init(
     _ names: MessagingNames, of connection: AMQPConnectionSettings, archivesDeadLetters: Bool,
     listsHuman: Bool, takesEvents: Bool
@@ -29,7 +29,7 @@ public struct BrokerPermissions: Sendable {
       [
         (names.retry, MessagingNames.retryTiers.map(\.name) + [names.ingest]), (names.dead, ["check"]),
         (names.actions, names.channels.map { "\($0).check.low" }),
-      ] + (takesEvents ? [(names.events, ["api.check"])] : [])
+      ] + (takesEvents ? [(names.events, ["api.check"]), (names.outcomes, ["person.check"])] : [])
   }
 
   /// Checks every permission that `serve` needs.

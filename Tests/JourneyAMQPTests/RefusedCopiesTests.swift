@@ -178,9 +178,9 @@ import Testing
     }
     #expect(try await problems(try await stage.settings(write: "^journey\\..*")) == [])
     for (exchange, rest) in [
-      ("journey.retry", "dead|actions|events"), ("journey.dead", "retry|actions|events"),
-      ("journey.actions", "retry|dead|events"),
-      ("journey.events", "retry|dead|actions"),
+      ("journey.retry", "dead|actions|events|outcomes"), ("journey.dead", "retry|actions|events|outcomes"),
+      ("journey.actions", "retry|dead|events|outcomes"), ("journey.events", "retry|dead|actions|outcomes"),
+      ("journey.outcomes", "retry|dead|actions|events"),
     ] {
       let found = try await problems(try await stage.settings(write: "^journey\\.(\(rest))$"))
       #expect(found.count == 1 && found[0].contains("'\(exchange)'"), "\(found)")

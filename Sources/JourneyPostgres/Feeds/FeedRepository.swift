@@ -14,6 +14,10 @@ public struct StoredFeed: Sendable, Encodable {
   public var usualGap: Int64?
   /// Since when it is taken for dead; nil: it is not.
   public var frozenSince: Timestamp?
+
+  private enum CodingKeys: String, CodingKey {
+    case orgID = "orgId", source, firstHeard, lastHeard, silentFor, usualGap, frozenSince
+  }
 }
 
 /// The feeds, for operators.
