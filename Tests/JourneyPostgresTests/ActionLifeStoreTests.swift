@@ -112,7 +112,8 @@ import Testing
       _ = try await stores[0].commitAll([invoice("i1", "invoice_paid")])
       #expect(try await stores[0].claimRevocations(limit: 10).isEmpty)
       // It reached no queue, so nothing is to be taken back.
-      try await stores[0].release(outbox.actions.map(\.id), of: outbox.id, because: "returned", isCertain: true)
+      try await stores[0].release(
+        ReleasedActions(failed: outbox.actions.map(\.id), because: "returned"), of: outbox.id)
       try await other.run("UPDATE journey_outbox SET next_attempt_at = now()")
       #expect(
         try await stores[0].claimAbandoned(limit: 10).flatMap(\.actions).map(\.id).contains(outbox.actions.last!.id)
