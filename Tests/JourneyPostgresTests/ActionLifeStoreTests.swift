@@ -113,7 +113,7 @@ import Testing
       #expect(try await stores[0].claimRevocations(limit: 10).isEmpty)
       // It reached no queue, so nothing is to be taken back.
       try await stores[0].release(
-        ReleasedActions(failed: outbox.actions.map(\.id), because: "returned", isCertain: true), of: outbox.id)
+        ReleasedActions(failed: outbox.actions.map(\.id), because: "returned"), of: outbox.id)
       try await other.run("UPDATE journey_outbox SET next_attempt_at = now()")
       #expect(
         try await stores[0].claimAbandoned(limit: 10).flatMap(\.actions).map(\.id).contains(outbox.actions.last!.id)

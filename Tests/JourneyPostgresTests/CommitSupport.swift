@@ -72,7 +72,8 @@ extension CommitTesting {
       rules: rules,
       revocation: { revoked in
         ActionMessage(
-          id: revoked.id, orgID: revoked.orgID, routingKey: "a.b", priority: revoked.priority, timeToLive: nil, decidedAt: revoked.at,
+          id: revoked.id, orgID: revoked.orgID, routingKey: "a.b", priority: revoked.priority, timeToLive: nil,
+          decidedAt: revoked.at,
           causeID: "", traceparent: nil, body: Array("\(revoked.state.rawValue): \(revoked.reason ?? "")".utf8))
       }
     ) { action in

@@ -186,6 +186,8 @@ import Testing
         "INSERT INTO journey_event_changes (run, actor, at, action, event_ids) VALUES (gen_random_uuid(), 'a', now(), 'void', '{}')",
         "INSERT INTO journey_pauses (action, actor, login) VALUES ('pause', 'a', 'b')",
         "UPDATE journey_pauses SET actor = ''", "DELETE FROM journey_pauses",
+        "INSERT INTO journey_holds (channel, actor, why, login) VALUES ('email', 'a', 'b', 'c')",
+        "UPDATE journey_holds SET channel = ''", "DELETE FROM journey_holds",
       ] {
         await #expect {
           try await worker.run(sql)

@@ -78,6 +78,15 @@ import Testing
     #expect(close(revoked, .expired) == .refused("it is revoked"))
   }
 
+  /// On somebody's list it was run by nobody.
+  @Test func whatIsOnAListCanBeTakenBack() {
+    var life = Self.life((.delivered, 1))
+    #expect(life.close(ActionChange(actionID: Self.id, state: .revoked, at: .present), isForPeople: true) == .changed)
+    #expect(life.state == .revoked)
+    _ = life.apply(Self.report(.accepted, at: 2))
+    #expect(life.state == .accepted)
+  }
+
   @Test func whatTheWorldHasSeenCountsForMore() {
     var life = ActionLife()
     _ = life.close(ActionChange(actionID: Self.id, state: .revoked, at: .present))

@@ -105,7 +105,8 @@ public struct ActionHistory: Hashable, Sendable {
     for index in entries.indices where entries[index].actionID == report.actionID {
       if report.outcome == .snoozed { entries[index].snoozedUntil = report.until }
       guard let state else { continue }
-      if state.isRun { entries[index].isRun = true }
+      // An action for people that is delivered is on their list, and nobody has run it yet.
+      if state.isRun, state != .delivered || channel != .human { entries[index].isRun = true }
       if !state.isOpen { entries[index].end = Entry.End(state: state, at: report.occurredAt) }
     }
   }

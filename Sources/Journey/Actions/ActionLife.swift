@@ -69,19 +69,24 @@ public struct ActionLife: Hashable, Sendable {
     if let failed = time(of: .failed), seen.map({ failed >= $0 }) ?? true { return .failed }
     if let ended = time(of: .noResponse), seen.map({ ended >= $0 }) ?? true { return .noResponse }
     if time(of: .opened) != nil { return .opened }
-    if time(of: .delivered) != nil { return .delivered }
-    return history.first { $0.state.map { !$0.isRun } ?? false }?.state
+    let closing = history.firstIndex { $0.state.map { !$0.isRun } ?? false }
+    // What was taken back first was run all the same. The other way round it was only on somebody's list.
+    if let delivered = history.firstIndex(where: { $0.state == .delivered }), closing.map({ $0 < delivered }) ?? true {
+      return .delivered
+    }
+    return closing.flatMap { history[$0].state }
   }
 
   private func time(of state: ActionState) -> Timestamp? { history.filter { $0.state == state }.map(\.at).max() }
 
   /// Records a change of the adapter's own, or of a person: `expired`, `no_response`, `revoked`, `superseded`.
-  public mutating func close(_ change: ActionChange) -> Effect {
+  /// - Parameter isForPeople: whether `delivered` means that it is on somebody's list, not that it was run.
+  public mutating func close(_ change: ActionChange, isForPeople: Bool = false) -> Effect {
     guard let target = change.state else { return .refused("nothing is to be changed") }
     if history.contains(where: { $0.state == target }) { return .repeated }
     let now = state ?? .published
     guard now.isOpen else { return .refused("it is \(now.rawValue)") }
-    guard target == .noResponse || !now.isRun else { return .refused("a worker has run it: it is \(now.rawValue)") }
+    guard target == .noResponse || !now.isRun || isForPeople && now == .delivered else { return .refused("a worker has run it: it is \(now.rawValue)") }
     history.append(change)
     return .changed
   }

@@ -39,7 +39,7 @@ public final class ActionGate: Sendable {
   public var isWaiting: Bool { (now() - start).nanoseconds >= end.load(ordering: .acquiring) }
 
   public func verdict(on action: ActionMessage) -> GateVerdict {
-    // What is taken back is taken back whatever is held, and changes of clients are no actions.
+    // What is taken back is taken back whatever is held; a change of a client is no action.
     guard action.kind == .recommendation else { return .open }
     if isWaiting { return .waiting }
     guard count.load(ordering: .acquiring) > 0 else { return .open }

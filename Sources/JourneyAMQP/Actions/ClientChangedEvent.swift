@@ -9,7 +9,8 @@ public enum ClientChangedEvent {
   /// Pure: the same change always yields the same bytes.
   public static func message(_ change: ClientChange) -> ActionMessage {
     var message = ActionMessage(
-      id: change.id, orgID: change.orgID, routingKey: "\(change.stage.rawValue).\(change.level.rawValue.lowercased())", priority: .low,
+      id: change.id, orgID: change.orgID, routingKey: "\(change.stage.rawValue).\(change.level.rawValue.lowercased())",
+      priority: .low,
       timeToLive: nil, decidedAt: change.at, causeID: change.id.text, traceparent: nil, body: body(change))
     message.kind = .clientChange
     return message

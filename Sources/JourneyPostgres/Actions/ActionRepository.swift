@@ -117,7 +117,7 @@ public struct ActionRepository: ActionRevoker {
       return try end(.refused(found, "it has expired"), on: connection)
     }
     let change = ActionChange(actionID: id, state: .revoked, at: now, by: actor, detail: reason)
-    switch found.life.close(change) {
+    switch found.life.close(change, isForPeople: found.channel == .human) {
     case .repeated: return try end(.repeated(found), on: connection)
     case .refused(let why): return try end(.refused(found, why), on: connection)
     case .changed: found.state = .revoked

@@ -20,6 +20,7 @@ enum ActionStatements {
     SET state = EXCLUDED.state, changed_at = EXCLUDED.changed_at, history = l.history || EXCLUDED.history,
       revocation = EXCLUDED.revocation
     WHERE l.state IS NULL OR l.state IN ('delivered', 'opened') AND EXCLUDED.state = 'no_response'
+      OR l.state = 'delivered' AND EXISTS (SELECT FROM client_journey_scores s WHERE s.id = l.action_id AND s.channel = 'human')
     """)
 
   /// Actions by id, with their channel.
