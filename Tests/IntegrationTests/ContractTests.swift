@@ -32,7 +32,12 @@ import Testing
         actions += try await environment.drain("journey.actions.\(channel)")
       }
       #expect(actions.count > 20)
-      try await validate("action", actions.map { String(decoding: $0.body, as: UTF8.self) })
+      let revocations = actions.filter { $0.properties.type == RevocationEvent.type }
+      if !revocations.isEmpty {
+        try await validate("revoked", revocations.map { String(decoding: $0.body, as: UTF8.self) })
+      }
+      let recommended = actions.filter { $0.properties.type == ActionEvent.type }
+      try await validate("action", recommended.map { String(decoding: $0.body, as: UTF8.self) })
       try await validate("inbound-event", workload.events.map { String(decoding: $0.message.body, as: UTF8.self) })
       for action in actions {
         let body = try #require(try JSONSerialization.jsonObject(with: Data(action.body)) as? [String: Any])

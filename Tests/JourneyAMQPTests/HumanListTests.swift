@@ -68,7 +68,7 @@ import Testing
     ]
     #expect(await test.publish(others).filter(\.isConfirmed).count == 3)
     // 250 reports, and the two that are no actions.
-    try await until("all reports") { try await admin.messageCount(queue: names.ingest) == 252 }
+    try await until("all reports") { try await admin.messageCount(queue: names.ingest) >= 252 }
     try await until("an empty queue") { try await admin.messageCount(queue: queue) == 0 }
     await second.close(within: .seconds(5))
     #expect(try await admin.messageCount(queue: queue) == 0, "nothing was unsettled")
@@ -86,7 +86,8 @@ import Testing
       #expect(body["data"]?["outcome"]?.string == "delivered" && body["orgid"]?.string == org)
       #expect(delivery.properties.userID == vhost)
     }
-    #expect(reported.sorted() == actions.sorted())
+    // A report whose confirm came too late is repeated, with the same id.
+    #expect(Set(reported) == Set(actions))
     #expect(rest == ["x", "unreadable"])
     await publisher.close()
     await test.close()

@@ -76,6 +76,7 @@ package final class QueueForwarder: Sendable {
       if attempt == 0 { logger.warning("messages of \(name) cannot be published, trying again") }
       Task { [again] in
         try? await Task.sleep(for: .seconds(min(30, 1 << min(attempt, 5))))
+        if isStopped.load(ordering: .relaxed) { return }
         forward(again, attempt: attempt + 1)
       }
     }
