@@ -59,6 +59,7 @@ struct WaitOptions: ParsableArguments {
         case .returned: failures.append("no queue is bound to \(exchange); run: \(Advice.topology)")
         case .nacked: failures.append("the broker refused it; a queue may be full")
         case .failed(let error), .unknown(let error): failures.append("\(error)")
+        case .held: break
         }
       }
       Output.progress("\(confirmed) of \(messages.count) confirmed")
