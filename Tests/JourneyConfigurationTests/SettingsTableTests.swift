@@ -68,7 +68,7 @@ import Testing
       // Keys for tokens exclude each other.
       case _ where setting.key.hasPrefix("api.jw") && setting.defaultValue == nil: continue
       // So do a secret and the file that holds it.
-      case _ where setting.key.hasSuffix("urlFile"): continue
+      case _ where setting.key.lowercased().hasSuffix("urlfile"): continue
       default: marked[name] = "marked-\(setting.key)"
       }
     }

@@ -48,6 +48,8 @@ import Testing
             VALUES ('\(org)', 's', 'g', 'k1', '\(client)', 'x', now(), '{}', '[]');
           INSERT INTO journey_event_versions (change_id, event_id, client_id, org_id, version)
             VALUES (1, '\(client)', '\(client)', '\(org)', '{}');
+          INSERT INTO journey_client_changes (id, client_id, org_id, at, cause, changes, stage, risk_level, outbox_id)
+            VALUES ('\(client)', '\(client)', '\(org)', now(), '{}', '{}', 'lead', 'LOW', '\(client)');
           INSERT INTO journey_maps (org_id, stages, stages_at) VALUES ('\(org)', '[]', now());
           RESET ROLE;
           INSERT INTO journey_merges (client_id, org_id, into_id) VALUES ('\(client)', '\(org)', '\(client)');
@@ -61,7 +63,7 @@ import Testing
     SELECT c.relname, coalesce((SELECT a.attname FROM pg_attribute a
         WHERE a.attrelid = c.oid AND a.attname IN ('org_id', CASE c.relname WHEN 'organizations' THEN 'id' END) AND NOT a.attisdropped
           AND c.relname NOT LIKE 'journey_dead_letter%' AND c.relname NOT IN (
-            'journey_identity_log', 'journey_unverified_emails', 'journey_event_versions', 'journey_merges', 'journey_kept_apart',
+            'journey_client_changes', 'journey_identity_log', 'journey_unverified_emails', 'journey_event_versions', 'journey_merges', 'journey_kept_apart',
             'journey_parked')), '')
     FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm') ORDER BY 1
     """

@@ -86,7 +86,9 @@ public struct ActionLife: Hashable, Sendable {
     if history.contains(where: { $0.state == target }) { return .repeated }
     let now = state ?? .published
     guard now.isOpen else { return .refused("it is \(now.rawValue)") }
-    guard target == .noResponse || !now.isRun || isForPeople && now == .delivered else { return .refused("a worker has run it: it is \(now.rawValue)") }
+    guard target == .noResponse || !now.isRun || isForPeople && now == .delivered else {
+      return .refused("a worker has run it: it is \(now.rawValue)")
+    }
     history.append(change)
     return .changed
   }

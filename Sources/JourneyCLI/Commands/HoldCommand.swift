@@ -20,7 +20,7 @@ struct HoldAdd: Command {
       It returns when every live instance has confirmed, or its lease of 5 s has run out. From then on nothing that matches is published; events are \
       taken and stored as ever. What is held is decided again after the hold. What workers have received already is theirs: they ask with GET \
       /api/journey/actions/{id} just before they act. \
-      Exit status: 0 all have confirmed; 1 a live instance has not within 40 s, or one of a version before 0.9 runs, which knows no holds; 65 the \
+      Exit status: 0 all have confirmed; 1 a live instance has not within 40 s, or one of a version before 0.8 runs, which knows no holds; 65 the \
       channel, action or organisation is not known, or none is named; 69 the database is not available.
       """,
     examples: [
@@ -128,7 +128,7 @@ struct HoldAdd: Command {
         .failed,
         "not confirmed within \(Self.timeout.components.seconds) s: \(late.map { $0.instance.plain() }.joined(separator: ", "))",
         advice:
-          "the hold stands; an instance confirms once the broker has answered for what was under way, one of a version before 0.9 never"
+          "the hold stands; an instance confirms once the broker has answered for what was under way, one of a version before 0.8 never"
       )
     }
     guard others == 0 else {
