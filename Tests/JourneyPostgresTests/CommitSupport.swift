@@ -2,6 +2,7 @@ import TestSupport
 import Dispatch
 import FoundationEssentials
 import Journey
+import JourneyAMQP
 import JourneyPostgres
 import PostgresClient
 import Synchronization
@@ -33,16 +34,17 @@ extension CommitTesting {
   /// - Parameter offsets: how far the clocks are from now.
   func withStores(
     clock: any WallClock = SystemClock(), in url: String? = nil, at offsets: [TimeSpan] = [.seconds(0)],
-    rules: DecisionRules = DecisionRules(),
+    rules: DecisionRules = DecisionRules(), followsChanges: Bool = false,
     _ body: ([PostgresEventStore], PostgresWorker) async throws -> Void
   ) async throws {
-    try await withStores(clock: clock, in: url, at: offsets, rules: offsets.map { _ in rules }, body)
+    try await withStores(
+      clock: clock, in: url, at: offsets, rules: offsets.map { _ in rules }, followsChanges: followsChanges, body)
   }
 
   /// The same, each with rules of its own.
   func withStores(
     clock: any WallClock = SystemClock(), in url: String? = nil, at offsets: [TimeSpan]? = nil, rules: [DecisionRules],
-    groupEvents: GroupEvents = .owner, raw: RawBodies? = nil,
+    groupEvents: GroupEvents = .owner, raw: RawBodies? = nil, followsChanges: Bool = false,
     _ body: ([PostgresEventStore], PostgresWorker) async throws -> Void
   ) async throws {
     let url = if let url { url } else { try await TestServers.shared().makeDatabase() }
@@ -57,7 +59,8 @@ extension CommitTesting {
       for (rules, offset) in zip(rules, offsets ?? rules.map { _ in .seconds(0) }) {
         stores.append(
           try await PostgresEventStore.open(
-            settings, workers: 2, decider: Self.decider(rules), groupEvents: groupEvents, clock: clock, raw: raw,
+            settings, workers: 2, decider: Self.decider(rules, followsChanges: followsChanges),
+            groupEvents: groupEvents, clock: clock, raw: raw,
             clockOffset: offset))
       }
       let result: Result<Void, any Error>
@@ -67,7 +70,7 @@ extension CommitTesting {
     }
   }
 
-  static func decider(_ rules: DecisionRules) -> Decider {
+  static func decider(_ rules: DecisionRules, followsChanges: Bool = false) -> Decider {
     Decider(
       rules: rules,
       revocation: { revoked in
@@ -75,7 +78,8 @@ extension CommitTesting {
           id: revoked.id, orgID: revoked.orgID, routingKey: "a.b", priority: revoked.priority, timeToLive: nil,
           decidedAt: revoked.at,
           causeID: "", traceparent: nil, body: Array("\(revoked.state.rawValue): \(revoked.reason ?? "")".utf8))
-      }
+      },
+      change: ClientChangedEvent.message, followsChanges: followsChanges
     ) { action in
       ActionMessage(
         id: action.id, orgID: action.orgID, routingKey: "a.b", priority: action.priority, timeToLive: action.timeToLive,

@@ -77,6 +77,16 @@ import Testing
     #expect(evaluate(Self.late, third.client.actionHistory, after: .hours(73)).action != nil)
   }
 
+  /// Both stages of a lead ask for an e-mail.
+  @Test func whatAnotherCauseAsksForIsNotRevoked() {
+    let first = evaluate(Self.lead)
+    var qualified = Self.lead
+    qualified.insert("2", at: .present - .days(39), stage: .qualifiedLead)
+    #expect(evaluate(qualified, first.client.actionHistory, after: .hours(1)).changes == [])
+    qualified.insert("3", at: .present - .days(38), stage: .billing)
+    #expect(evaluate(qualified, first.client.actionHistory, after: .hours(2)).changes == [.revoked])
+  }
+
   @Test func whatWasRunIsNotRevoked() {
     let first = evaluate(Self.late)
     var paid = Self.late

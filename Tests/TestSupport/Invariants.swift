@@ -94,13 +94,18 @@ struct Invariants {
     }
   }
 
+  /// The states in which an action may be that no worker has touched, as SQL texts.
+  private var states: String { profile == .literal ? "'published'" : "'published', 'revoked', 'superseded'" }
+
   private func checkActionRows() async throws {
     let differing = try await environment.rows(
       """
       SELECT a.id FROM journey_actions a
       LEFT JOIN client_journey_scores s ON s.client_id = a.client_id AND s.generated_at = a.decided_at
       WHERE s.id IS NULL OR s.recommended_actions ->> 0 <> a.action OR s.risk_level <> a.risk_level OR s.score <> a.score
-        OR s.event_id <> a.event_id OR s.org_id <> a.org_id OR a.published_at IS NULL OR a.state <> 'published'
+        OR s.event_id <> a.event_id OR s.org_id <> a.org_id OR a.state NOT IN (\(states))
+        OR a.published_at IS NULL AND NOT EXISTS (
+          SELECT FROM journey_action_states l WHERE l.action_id = a.id AND l.revocation = 'unsent')
       """)
     #expect(differing.isEmpty, "actions that are not the best of their score, or not published; \(note)")
     switch profile {
@@ -157,13 +162,21 @@ struct Invariants {
   private func checkMessages(_ account: inout FailureInfo) async throws {
     var rows: [String: [String]] = [:]
     let columns = "id, channel, routing_key, score, org_id, client_id, priority, explanation -> 'cause' ->> 'id'"
-    for row in try await environment.rows("SELECT \(columns) FROM journey_actions") { rows[row[0]] = row }
+    let published = "SELECT \(columns) FROM journey_actions WHERE published_at IS NOT NULL"
+    for row in try await environment.rows(published) { rows[row[0]] = row }
+    var revoked: Set<String> = []
     var copies: [String: [UInt8]] = [:]
     var messages = 0
     var last: [String: Body] = [:]
     for channel in ["email", "voice", "human"] {
       for delivery in try await environment.drain("journey.actions.\(channel)") {
         let id = delivery.properties.messageID ?? ""
+        if delivery.properties.type == "journey.action.revoked.v1" {
+          let action = String(id.prefix(36))
+          #expect(copies[action] != nil, "no revocation overtakes its action; \(note)")
+          revoked.insert(action)
+          continue
+        }
         let body = try JSONDecoder().decode(Body.self, from: Data(delivery.body))
         if outsiders.contains(body.subject) { continue }
         guard let row = rows[id] else {
@@ -188,6 +201,8 @@ struct Invariants {
       }
     }
     #expect(Set(copies.keys) == Set(rows.keys), "every action is in its queue; \(note)")
+    let sent = try await environment.rows("SELECT action_id FROM journey_action_states WHERE revocation = 'sent'")
+    #expect(Set(sent.map { $0[0] }) == revoked, "each revocation is in its queue; \(note)")
     account.actions = rows.count
     account.lost += Set(rows.keys).subtracting(copies.keys).count
     account.copies = messages - copies.count

@@ -224,7 +224,10 @@ final class TestEnvironment: Sendable {
   /// Waits until `events` events are stored, all actions are recorded as published, and the ingest queue is empty.
   func settles(events: Int, within limit: Duration = .seconds(90), _ child: ChildProcess? = nil) async throws {
     let counts =
-      "SELECT count(*), (SELECT count(*) FROM journey_actions WHERE published_at IS NULL) FROM client_journey_events"
+      """
+      SELECT count(*), (SELECT count(*) FROM journey_actions WHERE state IN ('proposed', 'held'))
+        + (SELECT count(*) FROM journey_action_states WHERE revocation = 'pending') FROM client_journey_events
+      """
     var last: [String] = []
     try await eventually(
       "\(events) events and all actions published", within: limit,

@@ -183,7 +183,10 @@ extension ActionRules {
     guard let life, life.revokes else { return }
     for index in history.entries.indices {
       let entry = history.entries[index]
-      guard entry.end == nil, !entry.isRun, let trigger = entry.trigger, !assessment.holds(trigger) else { continue }
+      guard entry.end == nil, !entry.isRun, let trigger = entry.trigger,
+        // What another stage or risk asks for now is still right.
+        !assessment.candidates.contains(where: { $0.action == entry.kind })
+      else { continue }
       history.entries[index].end = ActionHistory.Entry.End(state: .revoked, at: now)
       changes.append(
         ActionChange(actionID: entry.actionID, state: .revoked, at: now, detail: "\(trigger.label) no longer holds"))
@@ -205,15 +208,6 @@ extension ActionRules {
       changes.append(
         ActionChange(actionID: entry.actionID, state: .superseded, at: now, detail: "replaced by \(id.text)"))
       history.remove(entry.actionID)
-    }
-  }
-}
-
-extension Assessment {
-  fileprivate func holds(_ trigger: Candidate.Trigger) -> Bool {
-    switch trigger {
-    case .stage(let stage): stage == self.stage
-    case .risk(let risk): risks.contains { $0.risk == risk }
     }
   }
 }
