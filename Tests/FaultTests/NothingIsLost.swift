@@ -10,9 +10,8 @@ import Testing
 @Suite(.serialized) struct NothingIsLost {
   static let scenarios: [Scenario] =
     Scenario.kills + Scenario.networks + Scenario.brokers + Scenario.databases + Scenario.inputs + Scenario.deadLetters
-    + Scenario.hosts
-    + Scenario.permissions + Scenario.poolers + Scenario.silences + Scenario.outcomes + Scenario.contracts
-    + Scenario.fuzzing
+    + Scenario.hosts + Scenario.permissions + Scenario.poolers + Scenario.silences + Scenario.outcomes
+    + Scenario.holds + Scenario.contracts + Scenario.fuzzing
 
   private static var chosen: [Scenario] {
     scenarios.filter { scenario in FaultSettings.only?.contains(scenario.name) ?? (scenario.rounds > 0) }
