@@ -76,8 +76,9 @@ package enum OutboxStatements {
     """
     SELECT s.outbox_id, s.id, s.client_id, s.org_id, c.name::text, c.email::text, c.phone::text, s.action, s.channel, s.priority, s.reason, s.explanation,
       s.traceparent, s.expires_at, clock_timestamp(), s.score::text, s.risk_level::text,
-      \(HostValues.moment("s.generated_at")), COALESCE(l.revocation = 'pending', false)
+      \(HostValues.moment("s.generated_at")), COALESCE(l.revocation = 'pending' AND NOT o.maybe_sent, false)
     FROM client_journey_scores s
+    JOIN journey_outbox o ON o.id = s.outbox_id
     CROSS JOIN LATERAL (SELECT name, email, phone FROM contacts WHERE id = s.client_id OFFSET 0) c
     LEFT JOIN journey_action_states l ON l.action_id = s.id
     WHERE s.outbox_id = ANY($1::uuid[])
@@ -124,6 +125,9 @@ package enum OutboxStatements {
       SELECT f.batch, 1, o.attempts + 1, f.failure,
         CASE WHEN f.is_final THEN 'infinity' ELSE now() + LEAST(interval '10 seconds' * 2 ^ LEAST(o.attempts, 10), interval '1 hour') END
       FROM failed f JOIN client_journey_scores s ON s.id = f.id JOIN journey_outbox o ON o.id = s.outbox_id
+    ), unsent AS (
+      UPDATE journey_action_states l SET revocation = 'unsent' FROM failed f
+      WHERE f.is_final AND l.action_id = f.id AND l.revocation = 'pending'
     ), kept AS (
       UPDATE journey_outbox o SET actions = o.actions - moved.count
       FROM (SELECT s.outbox_id, count(*) FROM failed f JOIN client_journey_scores s ON s.id = f.id GROUP BY s.outbox_id) AS moved

@@ -7,7 +7,7 @@ struct StoredAction {
   var batch: UUID
   var id: UUID
   var content: Result<RecommendedAction, UnreadableAction>
-  /// Whether it was revoked or superseded before it was published.
+  /// Whether it was revoked or superseded, and certainly never reached the broker.
   var isTakenBack: Bool
 
   init(_ result: PostgresResult, _ row: Int) throws(PostgresError) {

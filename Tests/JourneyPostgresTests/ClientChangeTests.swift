@@ -3,6 +3,7 @@ import Journey
 import JourneyPostgres
 import PostgresClient
 import TestServers
+import TestSupport
 import Testing
 
 /// The feed of changes: each change of a client is said once, through the outbox.

@@ -31,12 +31,11 @@ byte holder = 1;
 byte revocation = NONE;
 /* The action is accepted, expired, superseded or revoked. */
 bool closed;
-/* The broker: copies in the worker's queue, whether one was ever there, and whether an attempt ended without an answer. */
+/* The broker: copies in the worker's queue, and whether one was ever there. */
 byte actions;
 byte revocations;
 bool was_published;
 bool was_revoked;
-bool unknown;
 /* The id of the latest copy of the revocation. */
 byte id;
 /* The worker: it has run the action; it knows the revocation by its id. */
@@ -70,14 +69,10 @@ inline claim(me) {
   holder = me
 }
 
-/* The action was taken back meanwhile: what may have been sent counts as published, so that its revocation follows. */
+/* The action was taken back meanwhile, and certainly never reached the broker. */
 inline leave_out(me) {
   printf("%d: leaves the action out\n", me);
-  confirmed = true;
-  if
-  :: !maybe_sent -> revocation = UNSENT
-  :: else
-  fi
+  confirmed = true; revocation = UNSENT
 }
 
 /* CommitWorker, then ActionRelay on both instances: publish the action until its outbox row is confirmed. */
@@ -89,8 +84,14 @@ end:
   :: atomic { !confirmed && !given_up && !own && (holder == NOBODY || holder == DEAD) ->
        claim(me);
        if
-       :: revocation == PENDING -> leave_out(me)
-       :: revocation != PENDING && late -> printf("%d: gives the action up: it has expired\n", me); given_up = true
+       :: revocation == PENDING && !maybe_sent -> leave_out(me)
+       :: (revocation != PENDING || maybe_sent) && late ->
+            printf("%d: gives the action up: it has expired\n", me); given_up = true;
+            if
+            :: revocation == PENDING -> revocation = UNSENT
+            :: else
+            fi
+       /* What may have been sent is sent again, so that its revocation is never the only message. */
        :: else -> own = true
        fi }
      /* A hold is looked at again just before the action is sent: then it was certainly not sent in this attempt. */
@@ -105,14 +106,14 @@ end:
      :: atomic { true -> printf("%d: publishes the action\n", me); actions++; was_published = true }
         if
         :: atomic { true -> printf("%d: records that the action is published\n", me); confirmed = true }
-        :: atomic { faults > 0 -> unknown = true; kill(me) }
+        :: atomic { faults > 0 -> kill(me) }
         /* The confirm is lost. */
-        :: atomic { faults > 0 -> faults--; printf("%d: gives the action back\n", me); unknown = true; holder = NOBODY;
+        :: atomic { faults > 0 -> faults--; printf("%d: gives the action back\n", me); holder = NOBODY;
              maybe_sent = true; tried = true }
         fi
-     :: atomic { faults > 0 -> unknown = true; kill(me) }
+     :: atomic { faults > 0 -> kill(me) }
      fi
-  :: atomic { own && faults > 0 -> own = false; unknown = true; kill(me) }
+  :: atomic { own && faults > 0 -> own = false; kill(me) }
   od
 }
 
@@ -159,7 +160,7 @@ end:
 #ifdef REVOCATION_ID_AT_PUBLISH
           id++;
 #endif
-          forbid(revoked_unpublished, !was_published && !unknown) }
+          forbid(revoked_unpublished, !was_published) }
         if
         :: atomic { true -> printf("%d: records that the revocation is published\n", me); revocation = SENT }
         :: atomic { faults > 0 -> faults--; printf("%d: is killed\n", me) }
@@ -200,7 +201,7 @@ proctype Clock() {
   /* No other step is possible. */
   timeout ->
   atomic {
-    forbid(revocation_lost, revocation != NONE && was_published && !was_revoked);
+    forbid(revocation_lost, revocation != NONE && was_published && !was_revoked && !given_up);
     forbid(action_stuck, !confirmed && !given_up || revocation == PENDING)
   }
 }

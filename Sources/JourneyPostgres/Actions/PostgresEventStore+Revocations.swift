@@ -70,8 +70,8 @@ enum RevocationStatements {
     name: "mark_revoked",
     "UPDATE journey_action_states SET revocation = 'sent', claimed_until = NULL WHERE action_id = ANY($1::uuid[])")
 
-  /// Leaves actions out of their batches. What may have been sent counts as published, so that its revocation follows;
-  /// nothing is sent of what certainly never reached the broker. $2 are batches without a row, which count as published.
+  /// Leaves actions out of their batches. Nothing is sent of those that certainly never reached the broker; the others
+  /// count as published, and their revocation follows. $2 are batches without a row, which count as published.
   static let leaveOut = PostgresStatement(
     name: "leave_out_revoked",
     """
