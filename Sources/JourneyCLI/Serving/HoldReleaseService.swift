@@ -11,13 +11,16 @@ struct HoldReleaseService: Service {
 
   func run() async throws {
     await cancelWhenGracefulShutdown {
-      var isFailing = false
+      var isFailing = false, lastRelease: ContinuousClock.Instant?
       while !Task.isCancelled {
         let begin = ContinuousClock.now
         var pause = interval
         do throws(StoreError) {
-          // At least as long as it took, so that it never takes more than half of a connection's time.
-          if try await release.step() > 0 { pause = max(.milliseconds(50), ContinuousClock.now - begin) }
+          if try await release.step() > 0 { lastRelease = .now }
+          // The next clients are due a fraction of a second after the last. To look for them only at the interval would
+          // release but a quarter of a hold's rate. At least as long as it took, so that it never takes more than half
+          // of a connection's time.
+          if let lastRelease, .now - lastRelease < interval { pause = max(.milliseconds(50), .now - begin) }
           isFailing = false
         } catch {
           if !isFailing { logger.warning("what was held cannot be decided again, trying again: \(error)") }
