@@ -235,10 +235,11 @@ final class CommitWorker: Sendable {
   private func settle(_ items: [PendingEvent], _ results: [CommitResult.Result]) {
     var settled: [MessageOutcome] = []
     settled.reserveCapacity(items.count)
-    var stored = 0, duplicates = 0, rejected = 0, ignored = 0
+    var stored = 0, duplicates = 0, outcomes = 0, rejected = 0, ignored = 0
     for (item, result) in zip(items, results) {
       var reason: Rejection?
       switch result {
+      case .stored where item.incoming.report != nil: outcomes += 1
       case .stored: stored += 1
       case .duplicate: duplicates += 1
       case .rejected(let rejection)
@@ -255,6 +256,7 @@ final class CommitWorker: Sendable {
     statistics.add(\.rejected, rejected)
     statistics.add(\.ignored, ignored)
     statistics.add(\.stored, stored)
+    statistics.add(\.outcomes, outcomes)
     statistics.add(\.duplicates, duplicates)
     source.settle(settled)
   }

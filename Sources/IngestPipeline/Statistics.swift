@@ -15,6 +15,8 @@ public final class Statistics: Sendable {
     public var stored = 0
     /// Events that the store already held.
     public var duplicates = 0
+    /// Outcomes of actions that were new to the store.
+    public var outcomes = 0
     /// Messages settled as rejected: dead-lettered or scheduled for a retry.
     public var rejected = 0
     /// Messages that the mapping ignores.
@@ -41,7 +43,8 @@ public final class Statistics: Sendable {
   public var metadata: Logger.Metadata {
     let now = now
     return .fields([
-      .received: "\(now.received)", .stored: "\(now.stored)", .duplicates: "\(now.duplicates)",
+      .outcomes: now.outcomes > 0 ? "\(now.outcomes)" : nil, .received: "\(now.received)", .stored: "\(now.stored)",
+      .duplicates: "\(now.duplicates)",
       .rejected: "\(now.rejected)", .ignored: "\(now.ignored)", .evaluatedOverTime: "\(now.overTime)",
       .published: "\(now.published)", .publishFailures: "\(now.publishFailures)",
     ])

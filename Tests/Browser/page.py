@@ -93,8 +93,8 @@ def the_todo():
     wait.until(lambda _: "snoozed until" in text())
     need("Hanna Keller" in rows()[-1], "what is snoozed stands last")
     press("done")
-    wait.until(lambda _: len(rows()) == number - 1)
-    need(not any("Hanna Keller" in row for row in rows()), "what is done is no longer listed")
+    # Others may leave the list meanwhile, as their cause is gone.
+    wait.until(lambda _: len(rows()) < number and not any("Hanna Keller" in row for row in rows()))
     go(f"#/client/{CLIENT}", "journey-client")
     click("details summary", "Its life")
     need("accepted" in text() and "by person:" in text(), "the client shows the action's life")

@@ -83,6 +83,9 @@ import Testing
     var life = Self.life((.delivered, 1))
     #expect(life.close(ActionChange(actionID: Self.id, state: .revoked, at: .present), isForPeople: true) == .changed)
     #expect(life.state == .revoked)
+    var late = ActionLife()
+    _ = late.close(ActionChange(actionID: Self.id, state: .superseded, at: .present))
+    #expect(late.apply(Self.report(.delivered, at: 1), isForPeople: true) == .repeated && late.state == .superseded)
     _ = life.apply(Self.report(.accepted, at: 2))
     #expect(life.state == .accepted)
   }

@@ -94,7 +94,10 @@ public struct ActionLife: Hashable, Sendable {
   }
 
   /// Records a report. Reports may come in any order and twice.
-  public mutating func apply(_ report: OutcomeReport) -> Effect {
+  /// - Parameter isForPeople: whether `delivered` means that it is on somebody's list, not that it was run.
+  public mutating func apply(_ report: OutcomeReport, isForPeople: Bool = false) -> Effect {
+    // What was taken back before it came onto the list is not on it.
+    if isForPeople, report.outcome == .delivered, let state, !state.isOpen { return .repeated }
     if isUnsent { return .refused("the action was never sent") }
     if report.outcome == .snoozed {
       guard (state ?? .published).isOpen else { return .refused("it is \(state?.rawValue ?? "")") }

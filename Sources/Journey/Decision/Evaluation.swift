@@ -133,10 +133,17 @@ extension DecisionRules {
   /// - Parameter latest: the id of the client's latest evaluation. Its action is the current recommendation, so it does
   ///   not cause a cooldown.
   public func standing(of client: ClientSnapshot, after latest: UUID?) -> Evaluation {
+    let history = client.actionHistory
     var client = client
     if let latest { client.actionHistory.remove(latest) }
     var random = SystemRandomNumberGenerator()
-    return evaluate(&client, without: .time, random: &random)
+    var evaluation = evaluate(&client, without: .time, random: &random)
+    // What is only recommended for the reader has no end.
+    let change = assess(client.summary, aiScore: client.aiScore, at: client.now, frozenSince: client.frozenSince)
+      .nextChange
+    let end = actions.nextChange(of: history, after: client.now)
+    evaluation.assessment.nextChange = [change, end].compactMap { $0 }.min()
+    return evaluation
   }
 
   private func evaluate(

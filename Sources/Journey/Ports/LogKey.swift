@@ -13,7 +13,7 @@ public enum LogKey: String, CaseIterable, Sendable {
   case brokerLink = "broker_link"
   case apiLink = "api_link"
   case apiKeys = "api_keys"
-  case received, stored, duplicates, rejected, ignored, published, unlisted
+  case received, stored, duplicates, outcomes, rejected, ignored, published, unlisted
   case publishFailures = "publish_failures"
   case evaluatedOverTime = "evaluated_over_time"
   case new, known, closed, open
@@ -58,6 +58,7 @@ public enum LogKey: String, CaseIterable, Sendable {
     case .received: "messages received since the start"
     case .stored: "events stored since the start"
     case .duplicates: "events that were stored before"
+    case .outcomes: "outcomes of actions that were recorded"
     case .rejected: "messages dead-lettered or retried later"
     case .ignored: "messages that the mapping ignores"
     case .published: "actions confirmed by the broker"
@@ -76,7 +77,8 @@ public enum LogKey: String, CaseIterable, Sendable {
   /// Whether it is a number, also in JSON.
   public var isNumber: Bool {
     switch self {
-    case .count, .repeats, .bytes, .worker, .generation, .order, .hold, .received, .stored, .duplicates, .rejected,
+    case .count, .repeats, .bytes, .worker, .generation, .order, .hold, .received, .stored, .duplicates, .outcomes,
+      .rejected,
       .ignored,
       .published, .unlisted, .publishFailures, .evaluatedOverTime, .new, .known, .failedAgain, .closed, .open:
       true

@@ -59,7 +59,7 @@ export function actionState(view, action) {
         day => report(view, action, "outcome", { outcome: "snoozed", until: new Date(day + "T08:00").toISOString() }, "snoozed"))),
       button("irrelevant", "Not relevant", () => report(view, action, "outcome", { outcome: "rejected", detail: "not relevant" }, "not relevant")),
     ] : null,
-    session.caller?.operator && ["proposed", "published"].includes(action.state) ? button("revoke", "Revoke", () => ask("Take this action back?",
+    session.caller?.operator && ["proposed", "published"].includes(action.state) || action.state === "delivered" && action.channel === "human" ? button("revoke", "Revoke", () => ask("Take this action back?",
       "Why (for the record and the worker)", "Revoke", { type: "text", maxlength: "200" },
       reason => report(view, action, "revoke", { reason }, "revoked"))) : null);
 }
@@ -72,7 +72,7 @@ export function actionLife(action) {
       h("span", { class: "soft" }, [entry.by === "journey" ? null : "by " + entry.by, entry.detail].filter(Boolean).join(": "))))));
 }
 
-const HEADS = [["What", "wide"], ["Client"], ["Why", "wide"], ["Since"], ["", "wide"]];
+const HEADS = [["What", "wide"], ["Client"], ["Why", "wide"], ["Since"], ["Its state", "wide"]];
 
 class TodoView extends View {
   heading = "To do";

@@ -17,6 +17,7 @@ struct PageRoutes: Sendable {
     ("charts", PackageResources.charts_js), ("clients", PackageResources.clients_js),
     ("map", PackageResources.map_js), ("client", PackageResources.client_js),
     ("boards", PackageResources.boards_js), ("todo", PackageResources.todo_js), ("ask", PackageResources.ask_js),
+    ("holds", PackageResources.holds_js),
     ("dead-letter", PackageResources.dead_letter_js), ("operations", PackageResources.operations_js),
   ]
 

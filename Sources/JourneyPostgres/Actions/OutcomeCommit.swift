@@ -44,7 +44,7 @@ extension BatchCommit {
         reported.results[index] = .locked
         continue
       }
-      switch action.life.apply(report) {
+      switch action.life.apply(report, isForPeople: action.channel == .human) {
       case .refused(let reason):
         reported.results[index] = .rejected(Self.refused(report, reason))
         continue
