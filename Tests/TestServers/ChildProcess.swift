@@ -105,8 +105,9 @@ public final class ChildProcess: Sendable {
     Thread.detachNewThread(in: readers) { Self.read(errorHandle) { bytes in self.errors.withLock { $0 += bytes } } }
     let boxed = Unchecked(value: process)
     Thread.detachNewThread { [self] in
-      boxed.value.waitUntilExit()
+      // First until the pipes are closed: Foundation's waiting keeps a processor busy.
       readers.wait()
+      boxed.value.waitUntilExit()
       let process = boxed.value
       Running.remove(id)
       let ending =
