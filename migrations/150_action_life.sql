@@ -14,16 +14,18 @@ CREATE TABLE journey_action_states (
   CONSTRAINT journey_action_states_revocation_check CHECK (revocation IN ('pending', 'sent', 'unsent'))
 ) WITH (fillfactor = 80);
 CREATE INDEX idx_journey_action_states_org ON journey_action_states (org_id, state, changed_at DESC);
-CREATE INDEX idx_journey_action_states_revocation ON journey_action_states (changed_at) WHERE revocation = 'pending';
+CREATE INDEX idx_journey_action_states_revocation ON journey_action_states (claimed_until NULLS FIRST, changed_at)
+  WHERE revocation = 'pending';
 COMMENT ON TABLE journey_action_states IS
   'What has happened to an action since it was published; no row: nothing. Written under the lock of its client''s state.';
-COMMENT ON COLUMN journey_action_states.state IS 'NULL: it is only put off.';
+COMMENT ON COLUMN journey_action_states.state IS 'NULL: it is only snoozed.';
 COMMENT ON COLUMN journey_action_states.changed_at IS 'When its state changed last, as those say who reported it.';
 COMMENT ON COLUMN journey_action_states.history IS
   'Each state and each outcome once, in the order in which they became known: state, outcome, at, recordedAt, by, detail.';
 COMMENT ON COLUMN journey_action_states.revocation IS
-  'Of what is revoked or superseded: pending, workers are to be told once the action is published; sent; unsent, it never reached the broker.';
-COMMENT ON COLUMN journey_action_states.claimed_until IS 'Until when an instance is sending the revocation.';
+  'Of what is revoked or superseded: pending, its message follows once the action is published; sent, or needless because the action has expired; unsent, the action never reached the broker.';
+COMMENT ON COLUMN journey_action_states.claimed_until IS
+  'Until when an instance is sending the revocation, or leaves it alone because its action is not published yet.';
 
 ALTER TABLE journey_client_state ADD COLUMN redecide boolean NOT NULL DEFAULT false;
 COMMENT ON COLUMN journey_client_state.redecide IS
@@ -49,26 +51,43 @@ CREATE OR REPLACE VIEW journey_actions WITH (security_invoker = true) AS
 COMMENT ON VIEW journey_actions IS
   'The scores that led to an action, and what has become of it. An action has the id of its score. published_at is the time of the decision once the batch has left the outbox.';
 
--- What was done for a client, and where it cannot be reached, belongs to the client that it has become.
-DO $merge$
+-- What was done for a client, and where it cannot be reached, belongs to the client that it has become, and after a
+-- split to both.
+DO $functions$
 DECLARE
-  definition text := pg_get_functiondef('journey_merge_clients(uuid, uuid, uuid)'::regprocedure);
-  changed text := replace(definition, $old$
+  merging text := pg_get_functiondef('journey_merge_clients(uuid, uuid, uuid)'::regprocedure);
+  splitting text := pg_get_functiondef('journey_split_client(uuid, uuid, boolean)'::regprocedure);
+  changed text;
+  relation text;
+BEGIN
+  changed := replace(merging, $old$
   SET summary = '', stage = latest.stage,$old$, $new$
   SET summary = '', outreach = s.outreach || (SELECT m.outreach FROM [journey_merges] m WHERE m.client_id = v_from),
+    redecide = s.redecide OR (SELECT f.redecide FROM [journey_client_state] f WHERE f.client_id = v_from),
     stage = latest.stage,$new$);
-BEGIN
-  IF changed = definition THEN RAISE EXCEPTION 'journey_merge_clients is not as 131 made it'; END IF;
-  EXECUTE replace(changed, '[journey_merges]', (
-    SELECT format('%I.%I', n.nspname, c.relname)
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = 'journey_merges'::regclass));
+  IF changed = merging THEN RAISE EXCEPTION 'journey_merge_clients is not as 131 made it'; END IF;
+  merging := changed;
+  changed := replace(splitting, $old$SET merged_into = NULL, outreach = COALESCE(v_merge.outreach, '')$old$,
+    $new$SET merged_into = NULL, outreach = COALESCE(v_merge.outreach, '') || (
+      SELECT r.outreach FROM [journey_client_state] r WHERE r.client_id = v_root)$new$);
+  IF changed = splitting THEN RAISE EXCEPTION 'journey_split_client is not as 131 made it'; END IF;
+  splitting := changed;
+  FOREACH relation IN ARRAY ARRAY['journey_merges', 'journey_client_state'] LOOP
+    changed := (
+      SELECT format('%I.%I', n.nspname, c.relname)
+      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = relation::regclass);
+    merging := replace(merging, '[' || relation || ']', changed);
+    splitting := replace(splitting, '[' || relation || ']', changed);
+  END LOOP;
+  EXECUTE merging;
+  EXECUTE splitting;
 END
-$merge$;
+$functions$;
 
 DO $access$
 DECLARE
   grantee text;
-  membership constant text := '(org_id IN (SELECT org_id FROM user_organizations WHERE user_id = auth.uid()))';
+  membership constant text := '(org_id IN (SELECT org_id FROM user_organizations WHERE user_id = (SELECT auth.uid())))';
 BEGIN
   FOREACH grantee IN ARRAY ARRAY['public', 'authenticated', 'anon'] LOOP
     CONTINUE WHEN grantee <> 'public' AND to_regrole(grantee) IS NULL;

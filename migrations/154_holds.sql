@@ -51,6 +51,32 @@ CREATE OR REPLACE VIEW journey_actions WITH (security_invoker = true) AS
   LEFT JOIN journey_action_states l ON l.action_id = s.id
   WHERE s.outbox_id IS NOT NULL;
 
+DO $functions$
+DECLARE
+  -- As the owner, because members may not read holds. It says yes or no of one action, whose id only its organisation
+  -- knows.
+  statements text := $sql$
+CREATE FUNCTION journey_is_held(action uuid) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $function$
+  SELECT EXISTS (
+    SELECT FROM [client_journey_scores] s JOIN [journey_holds] h ON (h.channel IS NULL OR h.channel = s.channel)
+      AND (h.action IS NULL OR h.action = s.action) AND (h.org_id IS NULL OR h.org_id = s.org_id)
+    WHERE s.id = $1 AND h.released_at IS NULL AND (h.until IS NULL OR h.until > pg_catalog.now()))
+$function$;
+$sql$;
+  relation text;
+BEGIN
+  FOREACH relation IN ARRAY ARRAY['client_journey_scores', 'journey_holds'] LOOP
+    statements := replace(statements, '[' || relation || ']', (
+      SELECT format('%I.%I', n.nspname, c.relname)
+      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = relation::regclass));
+  END LOOP;
+  EXECUTE statements;
+END
+$functions$;
+COMMENT ON FUNCTION journey_is_held(uuid) IS
+  'Whether a hold forbids to run an action, even one that is in its queue already.';
+
 -- What is decided again after a hold is found even where nothing else is evaluated as time passes.
 CREATE INDEX idx_journey_client_state_redecide ON journey_client_state (check_at) WHERE redecide;
 
@@ -69,9 +95,12 @@ BEGIN
   IF to_regrole('authenticated') IS NOT NULL THEN
     -- The view that members read asks for it.
     GRANT SELECT (hold_id) ON journey_outbox TO authenticated;
+    GRANT EXECUTE ON FUNCTION journey_is_held(uuid) TO authenticated;
   END IF;
 END
 $access$;
+REVOKE ALL ON FUNCTION journey_is_held(uuid) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION journey_is_held(uuid) TO journey_adapter;
 ALTER TABLE journey_holds ENABLE ROW LEVEL SECURITY;
 CREATE POLICY journey_holds_journey_adapter ON journey_holds TO journey_adapter USING (true) WITH CHECK (true);
 -- Not the time and the login: the database says these.

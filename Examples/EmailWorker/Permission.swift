@@ -16,7 +16,7 @@ struct Permission: Sendable {
   let api: String
   let tokenFile: String
 
-  /// - Returns: `later` while it is held or put off, and if the adapter does not answer.
+  /// - Returns: `later` while it is held or snoozed, and if the adapter does not answer.
   func toRun(_ action: String, _ logger: Logger) async -> Answer {
     do {
       var request = HTTPClientRequest(url: "\(api)/api/journey/actions/\(action)")

@@ -172,7 +172,7 @@ class Worker:
         raise Stopped
 
     def may_run(self, action):
-        """None: not now, because it is held or put off, or because the adapter does not answer."""
+        """None: not now, because it is held or snoozed, or because the adapter does not answer."""
         if not self.api:
             return True
         try:

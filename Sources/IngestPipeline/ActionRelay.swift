@@ -130,17 +130,31 @@ final class ActionRelay: Sendable {
       return report(error, wasFailing: wasFailing)
     }
     do {
-      while sweeps, !Task.isCancelled, !Task.isShuttingDownGracefully {
-        let revocations = try await store.claimRevocations(limit: batchSize)
-        if revocations.isEmpty { break }
-        try await store.markRevoked(await outbox.send(revocations))
-        if revocations.count < batchSize { break }
-      }
+      try await takeBack(sweeps: sweeps)
     } catch {
       return report(error, wasFailing: wasFailing)
     }
     if health.succeeded(.outbox) { logger.notice("the outbox can be written again") }
     return false
+  }
+
+  /// Marks the revocations that are confirmed, and sends the next, while none waits for the broker.
+  private func takeBack(sweeps: Bool) async throws(StoreError) {
+    let revoked = outbox.drainRevoked()
+    do throws(StoreError) {
+      try await store.markRevoked(revoked)
+    } catch {
+      outbox.requeue(revoked: revoked)
+      throw error
+    }
+    if let failure = outbox.drainRevocationFailure() {
+      logger.warning(
+        "a revocation was not published, trying again later",
+        metadata: .fields([.code: "not_revoked", .reason: "\(failure)"]))
+    }
+    guard sweeps, outbox.hasSentRevocations, !Task.isCancelled, !Task.isShuttingDownGracefully else { return }
+    let revocations = try await store.claimRevocations(limit: batchSize)
+    if !revocations.isEmpty { outbox.send(revocations) }
   }
 
   private func report(_ error: StoreError, wasFailing: Bool) -> Bool {

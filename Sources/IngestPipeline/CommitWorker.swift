@@ -240,6 +240,7 @@ final class CommitWorker: Sendable {
       var reason: Rejection?
       switch result {
       case .stored where item.incoming.report != nil: outcomes += 1
+      case .duplicate where item.incoming.report != nil: break
       case .stored: stored += 1
       case .duplicate: duplicates += 1
       case .rejected(let rejection)

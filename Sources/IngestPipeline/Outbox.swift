@@ -26,6 +26,10 @@ final class Outbox: Sendable {
     var failed: [Failure] = []
     /// Actions that were released to the store, for any instance to claim.
     var givenBack: Set<UUID> = []
+    var revocationsInFlight = 0
+    /// Actions whose revocations are confirmed and not yet marked.
+    var revoked: [UUID] = []
+    var lastRevocationFailure: PublishFailure?
     /// The last refusal of each routing key whose last action was refused.
     var refused: [String: Refusal] = [:]
     var waiting: [CheckedContinuation<Void, Never>] = []
@@ -78,15 +82,26 @@ final class Outbox: Sendable {
     return true
   }
 
-  /// Publishes revocations and waits for their confirms.
-  /// - Returns: the actions whose revocations are confirmed. The others are claimed again later.
-  func send(_ revocations: [ActionMessage]) async -> [UUID] {
-    await withCheckedContinuation { continuation in
-      publisher.publish(revocations) { results in
-        continuation.resume(returning: zip(revocations, results).compactMap { $1 == nil ? $0.id : nil })
+  /// Publishes revocations. Does not wait: what is not confirmed is claimed again later.
+  func send(_ revocations: [ActionMessage]) {
+    state.withLock { $0.revocationsInFlight += revocations.count }
+    publisher.publish(revocations) { [self] results in
+      let last = results.last { $0 != nil } ?? nil
+      state.withLock { state in
+        state.revocationsInFlight -= revocations.count
+        state.revoked += zip(revocations, results).compactMap { $1 == nil ? $0.id : nil }
+        if let last { state.lastRevocationFailure = last }
       }
     }
   }
+
+  /// Whether the broker has answered for all revocations.
+  var hasSentRevocations: Bool { state.withLock { $0.revocationsInFlight == 0 } }
+  /// Removes and returns the actions whose revocations are confirmed.
+  func drainRevoked() -> [UUID] { drain(\.revoked, leaving: []) }
+  func requeue(revoked: [UUID]) { state.withLock { $0.revoked += revoked } }
+  /// Removes and returns why a revocation was not confirmed.
+  func drainRevocationFailure() -> PublishFailure? { drain(\.lastRevocationFailure, leaving: nil) }
 
   /// Returns when nothing is in flight or at the deadline. After the deadline no call waits any more.
   func drain(within deadline: Duration) async {

@@ -13,9 +13,10 @@ public struct BrokerPermissions: Sendable {
   ///   - archivesDeadLetters: whether the dead-letter queue is read as well.
   ///   - listsHuman: whether the queue of actions for people is read as well.
   ///   - takesEvents: whether the API publishes events and outcomes.
+  ///   - publishesChanges: whether changes of clients are published.
   public init(
     _ names: MessagingNames, of connection: AMQPConnectionSettings, archivesDeadLetters: Bool,
-    listsHuman: Bool, takesEvents: Bool
+    listsHuman: Bool, takesEvents: Bool, publishesChanges: Bool
   ) {
     self.names = names
     user = connection.user
@@ -29,7 +30,8 @@ public struct BrokerPermissions: Sendable {
       [
         (names.retry, MessagingNames.retryTiers.map(\.name) + [names.ingest]), (names.dead, ["check"]),
         (names.actions, names.channels.map { "\($0).check.low" }),
-      ] + (takesEvents ? [(names.events, ["api.check"]), (names.outcomes, ["person.check"])] : [])
+      ] + (publishesChanges ? [(names.changes, ["lead.low"])] : [])
+      + (takesEvents ? [(names.events, ["api.check"]), (names.outcomes, ["person.check"])] : [])
   }
 
   /// Checks every permission that `serve` needs.

@@ -125,7 +125,7 @@ public struct Recompute: Sendable {
 extension PostgresEventStore {
   func clients(after: UUID?, orgID: UUID?, clientID: UUID?, limit: Int) async throws(StoreError) -> [RecomputeClient] {
     let parameters = PostgresParameters {
-      $0.uuid(clientID ?? after ?? UUID(uuid: (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)))
+      $0.uuid(clientID ?? after ?? UUID.zero)
       $0.uuids(orgID.map { [$0] } ?? [])
       $0.int4(Int32(clientID == nil ? limit : 1))
       $0.uuids(clientID == nil ? after.map { [$0] } ?? [] : [])

@@ -20,7 +20,10 @@ import Testing
       try await environment.publish([
         OutboundMessage(exchange: "journey.events", routingKey: "test.bad", properties: bad, body: Array("{".utf8))
       ])
-      let program = try await environment.serve(.defaultProfile)
+      let followed = "test.changes"
+      _ = try await environment.admin.declare(Topology(queues: [QueueDeclaration(name: followed)]))
+      try await environment.admin.bind(Binding(queue: followed, exchange: "journey.changes", routingKey: "#"))
+      let program = try await environment.serve(.defaultProfile, ["CHANGES_PUBLISH": "true"])
       try await environment.settles(events: workload.events.count, program)
       try await eventually("the dead letter") {
         try await environment.admin.messageCount(queue: "journey.dead-letters") == 1
@@ -44,6 +47,16 @@ import Testing
         #expect(body["id"] as? String == action.properties.messageID)
       }
 
+      let changes = try await environment.drain(followed)
+      #expect(changes.count > 20)
+      try await validate("client-changed", changes.map { String(decoding: $0.body, as: UTF8.self) })
+      for change in changes {
+        let root = try JSONDocument(parsing: change.body).root, data = try #require(root["data"])
+        let key = [data["stage"]?.string, data["riskLevel"]?.string?.lowercased()].compactMap(\.self)
+        #expect(change.routingKey == key.joined(separator: "."))
+        #expect(change.properties.messageID == root["id"]?.string)
+      }
+
       let deadLetters = try await environment.drain("journey.dead-letters")
       try await validate("dead-letter", try deadLetters.map(Self.asObject))
     }
@@ -62,7 +75,8 @@ import Testing
     let example = try Data(contentsOf: URL(filePath: "\(Repository.root)/contracts/examples/action.email.json"))
     let delivery = Delivery(
       tag: DeliveryTag(generation: 1, value: 1), exchange: "journey.outcomes", routingKey: "dead.email",
-      isRedelivered: false, properties: MessageProperties(type: ActionEvent.type), body: Array(example), problem: nil)
+      isRedelivered: false, properties: MessageProperties(type: ActionEvent.type, userID: "journey"),
+      body: Array(example), problem: nil)
     let reports = [forwarding.message(for: delivery), forwarding.listed(delivery)].compactMap(\.self)
     #expect(reports.map(\.properties.type) == [OutcomeEvent.type, OutcomeEvent.type])
     try await validate("outcome", reports.map { String(decoding: $0.body, as: UTF8.self) })

@@ -14,7 +14,7 @@ import Testing
     var state: String
     var channel: String?
     var action: String?
-    var organization: UUID?
+    var orgId: UUID?
     var by: String
     var reason: String
     var actions: Int

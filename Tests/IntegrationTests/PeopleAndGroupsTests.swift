@@ -123,7 +123,9 @@ import Testing
       let rehearsal = try await environment.succeed(own + ["ada@roth.example", "--dry-run"] + options)
       #expect(rehearsal.contains("2 kept events would go to the owner"), "\(rehearsal)")
       let done = try await environment.succeed(own + ["ada@roth.example"] + options)
-      #expect(done.contains("2 kept events went to the owner"), "\(done)")
+      // serve's own round may hold the client at this moment: then they follow.
+      #expect(
+        done.contains("2 kept events went to the owner") || done.contains("2 kept events will follow"), "\(done)")
       #expect(done.contains("helpCentre acme is owned by \(Self.ada)"), "\(done)")
       try await environment.settles(events: 2)
       try await environment.publish(Self.messages(("g3", "overdue", #""company":"acme","invoice":"i3""#)))

@@ -15,10 +15,10 @@ import Testing
   private let queue = "journey.actions.human"
   private let org = "11111111-2222-4333-8444-555555555555"
 
-  private func message(_ type: String, _ id: String, body: String? = nil) -> OutboundMessage {
+  private func message(_ type: String, _ id: String, body: String? = nil, by user: String? = nil) -> OutboundMessage {
     OutboundMessage(
       exchange: names.actions, routingKey: "human.schedule_meeting.high",
-      properties: MessageProperties(messageID: id, type: type),
+      properties: MessageProperties(messageID: id, type: type, userID: user),
       body: Array((body ?? #"{"id":"\#(id)","orgid":"\#(org)"}"#).utf8))
   }
 
@@ -42,7 +42,7 @@ import Testing
     publisher.start()
     func start() -> QueueForwarder {
       let forwarding = OutcomeForwarding(
-        names: names, own: OwnMessages(names: names, user: vhost), clock: SystemClock())
+        names: names, own: OwnMessages(names: names, user: vhost, others: [settings.user]), clock: SystemClock())
       let list = QueueForwarder(
         connection: service, queue: queue, publisher: publisher,
         logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, transform: forwarding.listed)
@@ -53,7 +53,7 @@ import Testing
     // No queue takes the reports: the actions stay in their own.
     let actions = (0..<250).map { _ in UUID().uuidString.lowercased() }
     try await admin.unbind(Binding(queue: names.ingest, exchange: names.retry, routingKey: names.ingest))
-    let published = await test.publish(actions.map { message(ActionEvent.type, $0) })
+    let published = await test.publish(actions.map { message(ActionEvent.type, $0, by: settings.user) })
     #expect(published.filter(\.isConfirmed).count == 250)
     let first = start()
     try await until("deliveries") { try await admin.messageCount(queue: queue) < 250 }
@@ -64,11 +64,12 @@ import Testing
     let second = start()
     let others = [
       message(RevocationEvent.type, "\(actions[0])/revoked"), message("foreign", "x"),
-      message(ActionEvent.type, "unreadable", body: "{"),
+      message(ActionEvent.type, "unreadable", body: "{", by: settings.user),
+      message(ActionEvent.type, UUID().uuidString),
     ]
-    #expect(await test.publish(others).filter(\.isConfirmed).count == 3)
-    // 250 reports, and the two that are no actions.
-    try await until("all reports") { try await admin.messageCount(queue: names.ingest) >= 252 }
+    #expect(await test.publish(others).filter(\.isConfirmed).count == 4)
+    // 250 reports, and what is no action of the adapter's own.
+    try await until("all reports") { try await admin.messageCount(queue: names.ingest) >= 253 }
     try await until("an empty queue") { try await admin.messageCount(queue: queue) == 0 }
     await second.close(within: .seconds(5))
     #expect(try await admin.messageCount(queue: queue) == 0, "nothing was unsettled")
@@ -82,13 +83,14 @@ import Testing
       let body = try JSONDocument(parsing: delivery.body).root
       let action = try #require(body["data"]?["actionId"]?.string)
       reported.append(action)
-      #expect(body["id"]?.string == "\(action)/delivered" && delivery.properties.messageID == "\(action)/delivered")
+      let id = try #require(body["id"]?.string)
+      #expect(id.hasPrefix("\(action)/delivered/") && delivery.properties.messageID == id)
       #expect(body["data"]?["outcome"]?.string == "delivered" && body["orgid"]?.string == org)
       #expect(delivery.properties.userID == vhost)
     }
-    // A report whose confirm came too late is repeated, with the same id.
+    // A report whose confirm came too late is repeated.
     #expect(Set(reported) == Set(actions))
-    #expect(rest == ["x", "unreadable"])
+    #expect(rest == ["x", "unreadable", others[3].properties.messageID])
     await publisher.close()
     await test.close()
     await admin.close()

@@ -53,9 +53,12 @@ import Testing
   @Test func aDeadLetteredActionFails() throws {
     let forwarding = OutcomeForwarding(
       names: MessagingNames(), own: OwnMessages(user: "journey"), clock: Self.clock)
-    func forward(_ reason: String, _ body: [UInt8], type: String = ActionEvent.type) -> OutboundMessage? {
+    func forward(
+      _ reason: String, _ body: [UInt8], type: String = ActionEvent.type, by user: String = "journey"
+    ) -> OutboundMessage? {
       let death: FieldTable = ["queue": "journey.actions.email", "reason": .string(reason)]
-      let properties = MessageProperties(headers: ["x-death": .array([.table(death)])], messageID: "m", type: type)
+      let properties = MessageProperties(
+        headers: ["x-death": .array([.table(death)])], messageID: "m", type: type, userID: user)
       return forwarding.message(for: delivery(body, properties))
     }
     let action = try example("action.email")
@@ -68,6 +71,9 @@ import Testing
     }
     #expect(forward("expired", action) == nil, "the adapter's timer says it")
     #expect(forward("rejected", try example("revoked.invoice-paid"), type: RevocationEvent.type) == nil)
+    // Anybody who may write to the queue can claim that an action failed: that is no report of the adapter's own.
+    let forged = try #require(forward("rejected", action, by: "mallory"))
+    #expect(forged.body == action && forged.properties.type == ActionEvent.type)
     // What cannot be read is not lost: it becomes a dead letter.
     #expect(forward("rejected", Array("{".utf8))?.body == Array("{".utf8))
   }

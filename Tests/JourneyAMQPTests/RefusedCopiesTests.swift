@@ -166,28 +166,34 @@ import Testing
 
   @Test func whatServeNeedsIsTriedOut() async throws {
     let stage = try await Stage()
-    func problems(_ settings: AMQPConnectionSettings, archives: Bool = true, takesEvents: Bool = true) async throws
+    func problems(
+      _ settings: AMQPConnectionSettings, archives: Bool = true, takesEvents: Bool = true, changes: Bool = true
+    ) async throws
       -> [String]
     {
       let admin = AMQPAdmin(settings: settings)
       let found = try await BrokerPermissions(
-        stage.names, of: settings, archivesDeadLetters: archives, listsHuman: true, takesEvents: takesEvents
+        stage.names, of: settings, archivesDeadLetters: archives, listsHuman: true, takesEvents: takesEvents,
+        publishesChanges: changes
       ).problems(admin)
       await admin.close()
       return found
     }
     #expect(try await problems(try await stage.settings(write: "^journey\\..*")) == [])
     for (exchange, rest) in [
-      ("journey.retry", "dead|actions|events|outcomes"), ("journey.dead", "retry|actions|events|outcomes"),
-      ("journey.actions", "retry|dead|events|outcomes"), ("journey.events", "retry|dead|actions|outcomes"),
-      ("journey.outcomes", "retry|dead|actions|events"),
+      ("journey.retry", "dead|actions|events|outcomes|changes"),
+      ("journey.dead", "retry|actions|events|outcomes|changes"),
+      ("journey.actions", "retry|dead|events|outcomes|changes"),
+      ("journey.events", "retry|dead|actions|outcomes|changes"),
+      ("journey.outcomes", "retry|dead|actions|events|changes"),
+      ("journey.changes", "retry|dead|actions|events|outcomes"),
     ] {
       let found = try await problems(try await stage.settings(write: "^journey\\.(\(rest))$"))
       #expect(found.count == 1 && found[0].contains("'\(exchange)'"), "\(found)")
     }
     #expect(
       try await problems(
-        try await stage.settings(write: "^journey\\.(retry|dead|actions)$"), takesEvents: false) == [])
+        try await stage.settings(write: "^journey\\.(retry|dead|actions)$"), takesEvents: false, changes: false) == [])
     let url = try await stage.servers.allow(
       stage.vhost, in: stage.vhost, configure: "", write: "^journey\\..*",
       read: "^journey\\.(ingest|outcomes|actions\\.human)$")
@@ -195,7 +201,7 @@ import Testing
     #expect(try await problems(settings).count == 1)
     #expect(try await problems(settings, archives: false) == [])
     let advice = BrokerPermissions(
-      stage.names, of: settings, archivesDeadLetters: true, listsHuman: true, takesEvents: true
+      stage.names, of: settings, archivesDeadLetters: true, listsHuman: true, takesEvents: true, publishesChanges: true
     ).advice
     #expect(
       advice.hasPrefix("rabbitmqctl set_permissions -p '\(stage.vhost)' '\(stage.vhost)' '^$' '^(journey\\.actions|"))

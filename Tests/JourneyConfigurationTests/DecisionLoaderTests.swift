@@ -8,4 +8,18 @@ import Testing
     #expect(try !DecisionLoader.load(yaml: "version: mine", file: "decisions.yaml").evaluatesOverTime)
     #expect(try DecisionLoader.load(yaml: "evaluateOverTime: true", file: "decisions.yaml").evaluatesOverTime)
   }
+
+  @Test func eachKindOfActionMayExpireAfterATimeOfItsOwn() throws {
+    func actions(_ value: String) throws -> ActionRules {
+      try DecisionLoader.load(yaml: "actions: { expiresAfter: \(value) }", file: "decisions.yaml").actions
+    }
+    #expect(try actions("2h").expiry(of: .emailOutreach) == .hours(2))
+    #expect(try actions("off").expiry(of: .emailOutreach) == nil)
+    let own = try actions("{ default: 3h, trigger_satisfaction_survey: 14d, schedule_meeting: off }")
+    #expect(own.expiry(of: .emailOutreach) == .hours(3) && own.expiry(of: .triggerSatisfactionSurvey) == .days(14))
+    #expect(own.expiry(of: .scheduleMeeting) == nil)
+    #expect(try actions("{ schedule_meeting: 1h }").expiry(of: .emailOutreach) == .hours(72))
+    #expect(throws: (any Error).self) { try actions("{ nonsense: 1h }") }
+    #expect(throws: (any Error).self) { try actions("{ schedule_meeting: soon }") }
+  }
 }

@@ -58,8 +58,9 @@ import Testing
         SELECT r || ' ' || p.oid::regprocedure FROM pg_proc p, unnest(ARRAY['public', 'anon', 'authenticated']) AS r
         WHERE p.pronamespace = 'public'::regnamespace AND p.proname LIKE 'journey%'
           AND has_function_privilege(r, p.oid, 'EXECUTE')
+        ORDER BY 1
         """)
-      #expect(executable == ["authenticated journey_evaluated_until()"])
+      #expect(executable == ["authenticated journey_evaluated_until()", "authenticated journey_is_held(uuid)"])
       #expect(try await worker.perform { try AccessCheck.read($0).problems } == [])
     }
   }

@@ -1,10 +1,11 @@
 import TestSupport
 import FoundationEssentials
 import Journey
-import JourneyPostgres
 import PostgresClient
 import TestServers
 import Testing
+
+@testable import JourneyPostgres
 
 /// What becomes of actions, in the database: outcomes, revocations and timers, each in effect once.
 @Suite(.timeLimit(.minutes(5))) struct ActionLifeStoreTests: CommitTesting {
@@ -106,6 +107,56 @@ import Testing
     }
   }
 
+  /// A worker was faster than the revocation: there is nothing left to take back.
+  @Test func whatWasRunMeanwhileIsNotTakenBack() async throws {
+    try await withStores(rules: Self.rules) { stores, other in
+      let action = try await published(stores[0])
+      _ = try await stores[0].commitAll([invoice("i1", "invoice_paid")])
+      expect(try await stores[0].commitAll([report(.delivered, of: action)]), ["stored"])
+      #expect(try await other.rows(life) == ["delivered 2"])
+      #expect(try await stores[0].claimRevocations(limit: 10).isEmpty)
+    }
+  }
+
+  /// A client that waits for another decision, because its action failed, gets it whatever comes between.
+  @Test func anotherDecisionStaysDue() async throws {
+    try await withStores(rules: Self.rules) { stores, other in
+      let action = try await published(stores[0])
+      expect(try await stores[0].commitAll([report(.failed, of: action)]), ["stored"])
+      let due = "SELECT redecide FROM journey_client_state WHERE client_id = '\(Self.clients[0])'"
+      #expect(try await other.rows(due) == ["t"])
+      try await other.run("UPDATE journey_client_state SET score = -1")
+      let recompute = Recompute()
+      #expect(try await recompute.run(on: stores[0]).actions == 0)
+      #expect(try await other.rows(due) == ["t"])
+      expect(try await stores[0].commitAll([event("other", of: 1)]), ["stored"])
+      _ = try await IdentityRepository(worker: other, actor: "test").merge(
+        orgID: Self.org, from: Self.clients[0], into: Self.clients[1], why: nil)
+      #expect(
+        try await other.rows("SELECT redecide FROM journey_client_state WHERE client_id = '\(Self.clients[1])'") == [
+          "t"
+        ])
+    }
+  }
+
+  /// The answer to a worker that asks just before it runs an action which was published before the hold.
+  @Test(arguments: [("email", true), ("voice", false)])
+  func aHoldAlsoForbidsWhatIsInItsQueue(_ channel: String, _ isHeld: Bool) async throws {
+    try await withStores(rules: Self.rules) { stores, other in
+      let action = try await published(stores[0])
+      func because() async throws -> [String] {
+        try await other.rows(
+          "SELECT COALESCE(\(ReadSQL.because), 'may run') FROM journey_actions a WHERE a.id = '\(action)'")
+      }
+      let repository = HoldRepository(worker: other)
+      let hold = Hold(id: 0, channel: Channel(rawValue: channel), orgID: Self.org)
+      let id = try await repository.add(hold, until: nil, actor: "ada", why: "a test").hold.id
+      #expect(try await because() == [isHeld ? "held" : "may run"])
+      _ = try await repository.release(id, rate: nil, actor: "ada", why: nil)
+      #expect(try await because() == ["may run"])
+    }
+  }
+
   @Test func whatMayNotHaveBeenPublishedWaitsWithItsRevocation() async throws {
     try await withStores(rules: Self.rules) { stores, other in
       let outbox = try #require(try await stores[0].commitAll([invoice("i1", "invoice_overdue")]).outbox)
@@ -139,6 +190,8 @@ import Testing
       #expect(again.actions.map(\.id).contains(action))
       #expect(try await stores[0].claimRevocations(limit: 10).isEmpty)
       try await stores[0].markPublished([again.id])
+      // It is looked at again after two seconds.
+      try await other.run("UPDATE journey_action_states SET claimed_until = now() - interval '1 s'")
       #expect(try await stores[0].claimRevocations(limit: 10).map(\.id) == [action])
     }
   }

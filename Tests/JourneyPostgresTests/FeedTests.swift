@@ -55,6 +55,16 @@ import Testing
     }
   }
 
+  /// What people enter and what workers report comes when it comes.
+  @Test func theAdaptersOwnSourcesAreNoFeeds() async throws {
+    try await withStore { store, other in
+      let own = Array(PublisherPolicy.ownSources)
+      try #require(own.count > 2)
+      try await daily(0...9, own + ["crm"], store)
+      #expect(try await FeedRepository(worker: other).list().map(\.source) == ["crm"])
+    }
+  }
+
   /// Other instances learn of it without having heard anything, also one that starts.
   @Test func everyInstanceKnowsWhoIsFrozen() async throws {
     let url = try await TestServers.shared().makeDatabase()

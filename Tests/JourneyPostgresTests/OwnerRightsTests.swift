@@ -95,7 +95,7 @@ import Testing
         SELECT p.proname, p.prorettype = 'trigger'::regtype, (
           SELECT string_agg('NULL::' || format_type(t, NULL), ', ') FROM unnest(p.proargtypes) AS t)
         FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace AND p.proname LIKE 'journey%'
-          AND p.proname <> 'journey_evaluated_until'
+          AND p.proname NOT IN ('journey_evaluated_until', 'journey_is_held')
         """
       ).map { $0.split(separator: "|", omittingEmptySubsequences: false).map(String.init) }
       #expect(functions.count >= 4)
@@ -110,9 +110,9 @@ import Testing
           ($0 as? PostgresError)?.sqlState == "42501"
         }
       }
-      // Statements that a member may run execute triggers, policies, the view, and the one function that members may
+      // Statements that a member may run execute triggers, policies, the view, and the functions that members may
       // call.
-      try await member.run("SELECT public.journey_evaluated_until()")
+      try await member.run("SELECT public.journey_evaluated_until(), public.journey_is_held(gen_random_uuid())")
       let values = "('\(Self.client)', '\(Self.org)', 'lead', 'note')"
       try await member.run(
         "INSERT INTO public.client_journey_events (client_id, org_id, stage, event_type) VALUES \(values), \(values)")

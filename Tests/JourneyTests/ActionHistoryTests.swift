@@ -43,21 +43,21 @@ import Testing
   }
 
   private func reported(
-    _ outcome: ActionOutcome, _ state: ActionState?, of decided: Outcome, after span: TimeSpan = .hours(1),
-    until: Timestamp? = nil
+    _ outcome: ActionOutcome, of decided: Outcome, after span: TimeSpan = .hours(1), until: Timestamp? = nil
   ) -> ActionHistory {
-    var history = decided.client.actionHistory
-    history.apply(
-      OutcomeReport(
-        actionID: decided.evaluation.id, outcome: outcome, occurredAt: .present + span, until: until, reporter: "w",
-        orgID: nil), state: state, channel: .email)
+    var history = decided.client.actionHistory, life = ActionLife()
+    let report = OutcomeReport(
+      actionID: decided.evaluation.id, outcome: outcome, occurredAt: .present + span, until: until, reporter: "w",
+      orgID: nil)
+    _ = life.apply(report)
+    history.apply(report, to: life, on: .email)
     return history
   }
 
   @Test func aRepetitionCountsForTheOpenAction() {
     let first = evaluate(Self.late)
     let again = evaluate(Self.late, first.client.actionHistory, after: .hours(1))
-    #expect(again.evaluation.decision.verdicts == [.open(actionID: first.evaluation.id)])
+    #expect(again.evaluation.decision.verdicts == [.open(actionID: first.evaluation.id, times: 1)])
     #expect(again.client.actionHistory.last[.emailOutreach]?.repeats == 1)
     #expect(again.client.actionHistory.entries.count == 1)
   }
@@ -91,7 +91,7 @@ import Testing
     let first = evaluate(Self.late)
     var paid = Self.late
     paid.lateInvoices = LateInvoices()
-    let history = reported(.delivered, .delivered, of: first)
+    let history = reported(.delivered, of: first)
     #expect(evaluate(paid, history, after: .hours(2)).changes == [])
     var rules = Self.rules
     rules.actions.life?.revokes = false
@@ -112,7 +112,7 @@ import Testing
 
   @Test func whatNobodyAnswersEndsAndThenTheNextBestIsTried() {
     let first = evaluate(Self.lead)
-    let delivered = reported(.delivered, .delivered, of: first)
+    let delivered = reported(.delivered, of: first)
     let waiting = evaluate(Self.lead, delivered, after: .hours(80))
     #expect(waiting.changes == [])
     let second = evaluate(Self.lead, waiting.client.actionHistory, after: .days(5))
@@ -123,7 +123,7 @@ import Testing
 
   @Test func whatTheClientHasRejectedIsPassedOver() {
     let first = evaluate(Self.lead)
-    let second = evaluate(Self.lead, reported(.rejected, .rejected, of: first), after: .hours(2))
+    let second = evaluate(Self.lead, reported(.rejected, of: first), after: .hours(2))
     #expect(
       second.evaluation.decision.verdicts == [
         .pausing(actionID: first.evaluation.id, after: .rejected, until: .present + .hours(1) + .days(30)), .chosen,
@@ -133,7 +133,7 @@ import Testing
   @Test func aChannelThatDoesNotReachTheClientIsPassedOver() {
     let first = evaluate(Self.lead)
     for outcome in [ActionOutcome.bounced, .unsubscribed] {
-      let second = evaluate(Self.lead, reported(outcome, outcome.state, of: first), after: .days(400))
+      let second = evaluate(Self.lead, reported(outcome, of: first), after: .days(400))
       #expect(second.evaluation.decision.verdicts == [.unreachable(actionID: first.evaluation.id), .chosen])
     }
   }
@@ -151,12 +151,12 @@ import Testing
   @Test func aSnoozedActionWaitsAndThenIsOpenAgain() {
     let first = evaluate(Self.late)
     let until = Timestamp.present + .days(10)
-    let history = reported(.snoozed, nil, of: first, until: until)
+    let history = reported(.snoozed, of: first, until: until)
     let during = evaluate(Self.late, history, after: .days(9))
     #expect(during.evaluation.decision.verdicts == [.snoozed(actionID: first.evaluation.id, until: until)])
     #expect(during.changes == [] && during.evaluation.assessment.nextChange == until)
     let after = evaluate(Self.late, during.client.actionHistory, after: .days(10))
-    #expect(after.evaluation.decision.verdicts == [.open(actionID: first.evaluation.id)])
+    #expect(after.evaluation.decision.verdicts == [.open(actionID: first.evaluation.id, times: 1)])
     #expect(evaluate(Self.late, after.client.actionHistory, after: .days(13)).changes == [.expired])
   }
 
@@ -183,7 +183,7 @@ import Testing
   /// What a merge has put together is read as one.
   @Test func twoHistoriesInARowAreOne() throws {
     let first = evaluate(Self.late).client.actionHistory
-    let bounced = reported(.bounced, .failed, of: evaluate(Self.lead))
+    let bounced = reported(.bounced, of: evaluate(Self.lead))
     let both = try #require(ActionHistory(encoded: first.encoded() + bounced.encoded()))
     #expect(Set(both.entries) == Set(first.entries + bounced.entries))
     #expect(both.blocks == bounced.blocks)

@@ -80,12 +80,14 @@ import Testing
 
   /// On somebody's list it was run by nobody.
   @Test func whatIsOnAListCanBeTakenBack() {
-    var life = Self.life((.delivered, 1))
-    #expect(life.close(ActionChange(actionID: Self.id, state: .revoked, at: .present), isForPeople: true) == .changed)
+    var life = ActionLife(isForPeople: true)
+    _ = life.apply(Self.report(.delivered, at: 1))
+    #expect(!life.isRun)
+    #expect(life.close(ActionChange(actionID: Self.id, state: .revoked, at: .present)) == .changed)
     #expect(life.state == .revoked)
-    var late = ActionLife()
+    var late = ActionLife(isForPeople: true)
     _ = late.close(ActionChange(actionID: Self.id, state: .superseded, at: .present))
-    #expect(late.apply(Self.report(.delivered, at: 1), isForPeople: true) == .repeated && late.state == .superseded)
+    #expect(late.apply(Self.report(.delivered, at: 1)) == .repeated && late.state == .superseded)
     _ = life.apply(Self.report(.accepted, at: 2))
     #expect(life.state == .accepted)
   }

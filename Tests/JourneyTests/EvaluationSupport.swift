@@ -42,3 +42,8 @@ extension DecisionRules {
     return EvaluatedClient(summary: client.summary, actionHistory: client.actionHistory, evaluations: evaluations)
   }
 }
+
+extension ActionHistory {
+  /// The newest action of each kind.
+  var last: [ActionKind: Entry] { Dictionary(entries.map { ($0.kind, $0) }) { $1 } }
+}

@@ -26,10 +26,11 @@ import Testing
         trigger: random.pick([nil, .stage(random.pick(Stage.allCases)), .risk(random.pick(Risk.allCases))]))
       guard random.chance(0.5), let id = actionHistory.entries.last?.actionID else { continue }
       let outcome = random.pick(ActionOutcome.allCases)
-      actionHistory.apply(
-        OutcomeReport(
-          actionID: id, outcome: outcome, occurredAt: .present, until: .present + .days(1), reporter: "w", orgID: nil),
-        state: outcome.state, channel: random.pick([.email, .voice]))
+      let report = OutcomeReport(
+        actionID: id, outcome: outcome, occurredAt: .present, until: .present + .days(1), reporter: "w", orgID: nil)
+      var life = ActionLife()
+      _ = life.apply(report)
+      actionHistory.apply(report, to: life, on: random.pick([.email, .voice]))
     }
     return actionHistory
   }

@@ -23,7 +23,7 @@ extension ActionHistory {
     out.byte(Self.version)
     var items = entries.map { Item(name: $0.kind.rawValue, id: $0.actionID, at: $0.decidedAt) }
     items += blocks.map { Item(name: Self.blockMark + $0.channel.rawValue, id: $0.actionID, at: $0.at) }
-    func add(_ mark: String, _ text: String) { items.append(Item(name: mark + text, id: Self.noID, at: Self.noTime)) }
+    func add(_ mark: String, _ text: String) { items.append(Item(name: mark + text, id: UUID.zero, at: Self.noTime)) }
     if entries.contains(where: \.hasDetails) {
       add(Self.detailsMark, entries.map(\.details).joined(separator: ","))
     }
@@ -75,7 +75,6 @@ extension ActionHistory {
     for case let entry? in found where !entries.contains(where: { $0.actionID == entry.actionID }) { insert(entry) }
   }
 
-  private static let noID = UUID(uuid: (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0))
   private static let noTime = Timestamp(microseconds: 0)
 
   private static func symbol(of priority: Priority?) -> Character {

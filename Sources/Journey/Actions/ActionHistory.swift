@@ -5,7 +5,7 @@ public import FoundationEssentials
 ///
 /// Unlike the summary it records what the adapter did and cannot be derived from the events.
 public struct ActionHistory: Hashable, Sendable {
-  /// An action. Of one kind and trigger at most one is open.
+  /// An action. Of one kind and trigger at most one is open that was not run.
   public struct Entry: Hashable, Sendable {
     public var kind: ActionKind
     public var actionID: UUID
@@ -46,17 +46,17 @@ public struct ActionHistory: Hashable, Sendable {
 
   public init() {}
 
-  /// The newest of each kind.
-  public var last: [ActionKind: Entry] { Dictionary(entries.map { ($0.kind, $0) }) { $1 } }
-
   /// The newest of a kind.
   func newest(_ kind: ActionKind) -> Entry? { entries.last { $0.kind == kind } }
 
-  /// Records a published action. It replaces one of the same kind and trigger, and all without a trigger.
+  /// Records a published action. It replaces one of the same kind and trigger, and all without a trigger; what was run
+  /// still waits for its answer.
   public mutating func record(
     _ kind: ActionKind, id: UUID, at time: Timestamp, priority: Priority?, trigger: Candidate.Trigger? = nil
   ) {
-    entries.removeAll { $0.kind == kind && (trigger == nil || $0.trigger == nil || $0.trigger == trigger) }
+    entries.removeAll {
+      $0.kind == kind && (trigger == nil || $0.trigger == nil || $0.trigger == trigger && (!$0.isRun || $0.end != nil))
+    }
     insert(Entry(kind: kind, actionID: id, decidedAt: time, priority: priority, trigger: trigger))
     if entries.count > Self.maxEntries, let oldest = entries.indices.min(by: { isLess(entries[$0], entries[$1]) }) {
       entries.remove(at: oldest)
@@ -95,19 +95,17 @@ public struct ActionHistory: Hashable, Sendable {
 
   /// Takes over what a report has changed.
   /// - Parameters:
-  ///   - state: the action's state with the report.
+  ///   - life: the action's, with the report.
   ///   - channel: the action's.
-  public mutating func apply(_ report: OutcomeReport, state: ActionState?, channel: Channel) {
+  public mutating func apply(_ report: OutcomeReport, to life: ActionLife, on channel: Channel) {
     if report.outcome.blocksChannel, !blocks.contains(where: { $0.channel == channel }) {
       blocks.append(Block(channel: channel, actionID: report.actionID, at: report.occurredAt))
       blocks.sort { $0.channel.rawValue < $1.channel.rawValue }
     }
     for index in entries.indices where entries[index].actionID == report.actionID {
       if report.outcome == .snoozed { entries[index].snoozedUntil = report.until }
-      guard let state else { continue }
-      // An action for people that is delivered is on their list, and nobody has run it yet.
-      if state.isRun, state != .delivered || channel != .human { entries[index].isRun = true }
-      if !state.isOpen { entries[index].end = Entry.End(state: state, at: report.occurredAt) }
+      if life.isRun { entries[index].isRun = true }
+      if let state = life.state, !state.isOpen { entries[index].end = Entry.End(state: state, at: report.occurredAt) }
     }
   }
 }
@@ -145,20 +143,22 @@ extension ActionRules {
     var next: Timestamp?
     // Without a trigger, it was published before actions had a life.
     for entry in history.entries where entry.end == nil && entry.trigger != nil {
-      let moment = entry.snoozedUntil.flatMap { $0 > now ? $0 : nil } ?? end(of: entry, life)?.at
-      if let moment { next = min(next ?? moment, moment) }
+      let moment = entry.snoozedUntil.flatMap { $0 > now ? $0 : nil } ?? end(of: entry, life).at
+      next = min(next ?? moment, moment)
     }
     return next
   }
 
   /// How long an action stands in the way of another of its kind. One that was not run does so until it expires.
-  func hold(of entry: ActionHistory.Entry) -> TimeSpan { entry.isRun ? cooldown : hold }
+  func cooldown(after entry: ActionHistory.Entry) -> TimeSpan {
+    entry.isRun ? cooldown : cooldownUntilExpiry(of: entry.kind)
+  }
 
   /// How and when an open action ends by itself.
-  private func end(of entry: ActionHistory.Entry, _ life: LifeRules) -> (state: ActionState, at: Timestamp)? {
+  private func end(of entry: ActionHistory.Entry, _ life: LifeRules) -> (state: ActionState, at: Timestamp) {
     let begin = max(entry.decidedAt, entry.snoozedUntil ?? entry.decidedAt)
-    if entry.isRun { return (.noResponse, begin + life.noResponseAfter) }
-    return (expiry.map { (.expired, begin + $0) }) ?? (.noResponse, begin + life.noResponseAfter)
+    if let expiry = expiry(of: entry.kind), !entry.isRun { return (.expired, begin + expiry) }
+    return (.noResponse, begin + life.noResponseAfter)
   }
 
   /// Ends what is over by `now`, and forgets what no longer matters.
@@ -166,13 +166,15 @@ extension ActionRules {
     guard let life, !history.entries.isEmpty else { return }
     for index in history.entries.indices {
       let entry = history.entries[index]
-      guard entry.end == nil, entry.trigger != nil, let end = end(of: entry, life), end.at <= now else { continue }
+      guard entry.end == nil, entry.trigger != nil else { continue }
+      let end = end(of: entry, life)
+      guard end.at <= now else { continue }
       history.entries[index].end = ActionHistory.Entry.End(state: end.state, at: end.at)
       changes.append(ActionChange(actionID: entry.actionID, state: end.state, at: end.at))
     }
     history.entries.removeAll { entry in
       guard let end = entry.end else { return false }
-      return max(end.at + life.pause(after: end.state), entry.decidedAt + hold(of: entry)) <= now
+      return max(end.at + life.pause(after: end.state), entry.decidedAt + cooldown(after: entry)) <= now
     }
   }
 
@@ -192,9 +194,7 @@ extension ActionRules {
         ActionChange(actionID: entry.actionID, state: .revoked, at: now, detail: "\(trigger.label) no longer holds"))
     }
   }
-}
 
-extension ActionRules {
   /// Ends the open actions of the same kind that a new one replaces. What was run stays as it is.
   func supersede(
     _ history: inout ActionHistory, by winner: Candidate, _ id: UUID, at now: Timestamp,
@@ -203,7 +203,7 @@ extension ActionRules {
     guard life != nil else { return }
     for entry in history.entries
     where entry.kind == winner.action && entry.end == nil && !entry.isRun && entry.trigger != nil
-      && (entry.trigger == winner.trigger || now < entry.decidedAt + hold)
+      && (entry.trigger == winner.trigger || now < entry.decidedAt + cooldownUntilExpiry(of: entry.kind))
     {
       changes.append(
         ActionChange(actionID: entry.actionID, state: .superseded, at: now, detail: "replaced by \(id.text)"))

@@ -4,7 +4,7 @@ extension ActionLife {
   /// Reads a stored history: an array of objects with `state`, `outcome`, `at`, `by`, `detail`. What cannot be read is
   /// left out.
   public init(
-    actionID: UUID, json: [UInt8], snoozedUntil: Timestamp? = nil, isUnsent: Bool = false
+    actionID: UUID, json: [UInt8], snoozedUntil: Timestamp? = nil, isUnsent: Bool = false, isForPeople: Bool = false
   ) {
     let elements = (try? JSONDocument(parsing: json))?.root.elements.map { $0 } ?? []
     let history = elements.compactMap { element -> ActionChange? in
@@ -16,7 +16,7 @@ extension ActionLife {
       change.recordedAt = element["recordedAt"]?.string.flatMap { Timestamp(iso8601: $0) }
       return change
     }
-    self.init(history: history, snoozedUntil: snoozedUntil, isUnsent: isUnsent)
+    self.init(history: history, snoozedUntil: snoozedUntil, isUnsent: isUnsent, isForPeople: isForPeople)
   }
 
   /// The history as a JSON array.

@@ -40,11 +40,16 @@ public struct ActionLife: Hashable, Sendable {
   public var snoozedUntil: Timestamp?
   /// Whether it certainly never reached the broker.
   public var isUnsent: Bool
+  /// Whether people run it: then `delivered` means that it is on their list, and nobody has run it yet.
+  public var isForPeople: Bool
 
-  public init(history: [ActionChange] = [], snoozedUntil: Timestamp? = nil, isUnsent: Bool = false) {
+  public init(
+    history: [ActionChange] = [], snoozedUntil: Timestamp? = nil, isUnsent: Bool = false, isForPeople: Bool = false
+  ) {
     self.history = history
     self.snoozedUntil = snoozedUntil
     self.isUnsent = isUnsent
+    self.isForPeople = isForPeople
   }
 
   public enum Effect: Hashable, Sendable {
@@ -54,9 +59,6 @@ public struct ActionLife: Hashable, Sendable {
     /// Impossible; the reason, for people.
     case refused(String)
   }
-
-  /// The longest history: each state and each outcome once.
-  public static let maxHistory = 16
 
   /// The state; nil: nothing has happened since it was published.
   public var state: ActionState? {
@@ -77,16 +79,24 @@ public struct ActionLife: Hashable, Sendable {
     return closing.flatMap { history[$0].state }
   }
 
+  /// Whether the world has seen it.
+  public var isRun: Bool { state.map { $0.isRun && !(isForPeople && $0 == .delivered) } ?? false }
+
+  /// When the state began; nil: nothing has happened since it was published.
+  public var stateSince: Timestamp? {
+    let state = state
+    return history.last { $0.state == state }?.at ?? history.last?.at
+  }
+
   private func time(of state: ActionState) -> Timestamp? { history.filter { $0.state == state }.map(\.at).max() }
 
   /// Records a change of the adapter's own, or of a person: `expired`, `no_response`, `revoked`, `superseded`.
-  /// - Parameter isForPeople: whether `delivered` means that it is on somebody's list, not that it was run.
-  public mutating func close(_ change: ActionChange, isForPeople: Bool = false) -> Effect {
+  public mutating func close(_ change: ActionChange) -> Effect {
     guard let target = change.state else { return .refused("nothing is to be changed") }
     if history.contains(where: { $0.state == target }) { return .repeated }
     let now = state ?? .published
     guard now.isOpen else { return .refused("it is \(now.rawValue)") }
-    guard target == .noResponse || !now.isRun || isForPeople && now == .delivered else {
+    guard target == .noResponse || !isRun else {
       return .refused("a worker has run it: it is \(now.rawValue)")
     }
     history.append(change)
@@ -94,16 +104,15 @@ public struct ActionLife: Hashable, Sendable {
   }
 
   /// Records a report. Reports may come in any order and twice.
-  /// - Parameter isForPeople: whether `delivered` means that it is on somebody's list, not that it was run.
-  public mutating func apply(_ report: OutcomeReport, isForPeople: Bool = false) -> Effect {
+  public mutating func apply(_ report: OutcomeReport) -> Effect {
     // What was taken back before it came onto the list is not on it.
     if isForPeople, report.outcome == .delivered, let state, !state.isOpen { return .repeated }
     if isUnsent { return .refused("the action was never sent") }
     if report.outcome == .snoozed {
-      guard (state ?? .published).isOpen else { return .refused("it is \(state?.rawValue ?? "")") }
-      guard let until = report.until else { return .refused("it does not say until when") }
       let last = history.first { $0.outcome == .snoozed }
       guard last.map({ $0.at < report.occurredAt }) ?? true else { return .repeated }
+      if let state, !state.isOpen { return .refused("it is \(state.rawValue)") }
+      guard let until = report.until else { return .refused("it does not say until when") }
       snoozedUntil = until
       history.removeAll { $0.outcome == .snoozed }
     } else if history.contains(where: { $0.outcome == report.outcome }) {

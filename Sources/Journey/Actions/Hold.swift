@@ -16,7 +16,7 @@ public struct Hold: Hashable, Sendable {
   }
 
   /// Clients a second that are decided again after a hold.
-  public static let rates = 0.1...10_000.0
+  public static let rates = 0.1...1000.0
 
   public var namesSomething: Bool { channel != nil || action != nil || orgID != nil }
 

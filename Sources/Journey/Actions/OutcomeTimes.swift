@@ -1,7 +1,7 @@
 extension OutcomeReport {
   /// How far a reporter's clock may be ahead and behind.
   private static let maxAhead = TimeSpan.seconds(600), maxBehind = TimeSpan.hours(24)
-  /// How long an action may be put off.
+  /// How long an action may be snoozed.
   private static let maxSnooze = TimeSpan.days(90)
 
   /// - Throws: which of its times cannot be.

@@ -14,10 +14,12 @@ public struct RevokedAction: Sendable {
   public var reason: String?
   public var at: Timestamp
   public var traceparent: String?
+  /// The time until the action expires; nil: it does not.
+  public var timeToLive: TimeSpan?
 
   public init(
     id: UUID, orgID: UUID, clientID: UUID, action: ActionKind, channel: Channel, priority: Priority, state: ActionState,
-    reason: String?, at: Timestamp, traceparent: String?
+    reason: String?, at: Timestamp, traceparent: String?, timeToLive: TimeSpan? = nil
   ) {
     self.id = id
     self.orgID = orgID
@@ -29,5 +31,6 @@ public struct RevokedAction: Sendable {
     self.reason = reason
     self.at = at
     self.traceparent = traceparent
+    self.timeToLive = timeToLive
   }
 }

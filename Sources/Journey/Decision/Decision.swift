@@ -8,8 +8,8 @@ public struct Decision: Hashable, Sendable {
     case outranked(by: ActionKind)
     /// The best candidate, but it was published for this client recently. It is possible again at `until`.
     case coolingDown(actionID: UUID, until: Timestamp)
-    /// The best candidate, and already published for this cause: a repetition of that action.
-    case open(actionID: UUID)
+    /// The best candidate, and already published for this cause: recommended again for the nth time since.
+    case open(actionID: UUID, times: Int)
     /// The best candidate, but a person has put it off.
     case snoozed(actionID: UUID, until: Timestamp)
     /// Passed over: the last action of its kind ended like this. It is possible again at `until`.
@@ -66,7 +66,9 @@ extension DecisionRules {
       })
     {
       if let until = open.snoozedUntil, until > now { return .snoozed(actionID: open.actionID, until: until) }
-      if open.trigger == candidate.trigger, !open.isEscalated(to: priority) { return .open(actionID: open.actionID) }
+      if open.trigger == candidate.trigger, !open.isEscalated(to: priority) {
+        return .open(actionID: open.actionID, times: open.repeats + 1)
+      }
     }
     guard let last = history.newest(candidate.action) else { return .chosen }
     let isEscalated = last.isEscalated(to: priority)
@@ -77,7 +79,7 @@ extension DecisionRules {
       }
       return .chosen
     }
-    let until = last.decidedAt + actions.hold(of: last)
+    let until = last.decidedAt + actions.cooldown(after: last)
     return now < until && !isEscalated ? .coolingDown(actionID: last.actionID, until: until) : .chosen
   }
 }

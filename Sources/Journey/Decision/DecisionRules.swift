@@ -183,13 +183,18 @@ public struct ActionRules: Hashable, Sendable {
   public var cooldown = TimeSpan.days(7)
   /// How long an action may wait for a worker; nil: forever.
   public var expiry: TimeSpan? = .hours(72)
+  /// The same of kinds that expire after another time; nil: never.
+  public var expiryOfKind: EnumTable<ActionKind, TimeSpan?> = [:]
   /// nil: an action ends when it is published.
   public var life: LifeRules?
 
   public init() {}
 
-  /// The effective cooldown.
-  var hold: TimeSpan { expiry.map { min(cooldown, $0) } ?? cooldown }
+  /// How long an action of a kind may wait for a worker; nil: forever.
+  public func expiry(of kind: ActionKind) -> TimeSpan? { expiryOfKind[kind] ?? expiry }
+
+  /// The cooldown of an action that nobody runs: it ends when the action expires.
+  func cooldownUntilExpiry(of kind: ActionKind) -> TimeSpan { expiry(of: kind).map { min(cooldown, $0) } ?? cooldown }
 
   public func channel(of action: ActionKind) -> Channel { channels[action] ?? .human }
 }

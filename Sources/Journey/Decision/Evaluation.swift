@@ -179,7 +179,7 @@ extension DecisionRules {
       client.actionHistory.record(
         winner.action, id: id, at: client.now, priority: assessment.priority,
         trigger: actions.life == nil ? nil : winner.trigger)
-    } else if case .open(let actionID)? = decision.verdicts.first(where: { !$0.isPassedOver }) {
+    } else if case .open(let actionID, _)? = decision.verdicts.first(where: { !$0.isPassedOver }) {
       client.actionHistory.repeated(actionID)
     }
   }

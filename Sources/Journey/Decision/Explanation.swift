@@ -100,10 +100,12 @@ extension Evaluation {
         json.unescaped("cooling_down" as StaticString)
         json.member("openAction", id)
         json.member("until", until)
-      case .open(let id):
+      case .open(let id, let times):
         json.key("verdict")
         json.unescaped("open" as StaticString)
         json.member("openAction", id)
+        json.key("times")
+        json.int(Int64(times))
       case .snoozed(let id, let until):
         json.key("verdict")
         json.unescaped("snoozed" as StaticString)

@@ -71,7 +71,7 @@ extension DecisionRules {
     of evaluation: Evaluation, for client: ClientSnapshot, risks: [UInt8], recommended: [UInt8]
   ) -> RecommendedAction? {
     guard let winner = evaluation.decision.winner(of: evaluation.assessment) else { return nil }
-    let assessment = evaluation.assessment
+    let assessment = evaluation.assessment, expiry = actions.expiry(of: winner.action)
     return RecommendedAction(
       id: evaluation.id, clientID: client.id, orgID: client.orgID, name: client.name, email: client.email,
       phone: client.phone, action: winner.action,
@@ -79,8 +79,8 @@ extension DecisionRules {
       level: assessment.level,
       stage: assessment.stage, risks: risks, recommended: recommended, causeID: evaluation.causeID,
       traceparent: evaluation.traceparent, decidedAt: evaluation.at,
-      expiresAt: actions.expiry.map { evaluation.at + $0 },
-      timeToLive: actions.expiry,
+      expiresAt: expiry.map { evaluation.at + $0 },
+      timeToLive: expiry,
       ruleVersion: version)
   }
 }

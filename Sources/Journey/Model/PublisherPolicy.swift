@@ -35,7 +35,7 @@ public struct PublisherPolicy: Hashable, Sendable {
   /// The source of events from the adapter's HTTP API. No other publisher may report events of it.
   public static let apiSource = "journey-api"
   /// The sources of events that the adapter itself makes.
-  static let ownSources: Set<String> = [apiSource, OutcomeReport.source, SilenceContract.source]
+  public static let ownSources: Set<String> = [apiSource, OutcomeReport.source, SilenceContract.source]
   /// The key of the grant for all other users, and for messages without a `user_id`.
   public static let others = "*"
 

@@ -1,6 +1,9 @@
 public import FoundationEssentials
 
 extension UUID {
+  /// All bits are zero: the least of all, and no id of anything.
+  public static let zero = UUID(uuid: (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0))
+
   /// The id in lower case, as in PostgreSQL and RFC 9562. `uuidString` uses a C format string, which is too slow for
   /// the hot path.
   public var text: String {

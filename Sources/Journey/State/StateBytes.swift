@@ -137,7 +137,7 @@ struct StateReader {
   mutating func uuid() -> UUID {
     guard bytes.count - position >= 16 else {
       isDamaged = true
-      return UUID(uuid: (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0))
+      return UUID.zero
     }
     defer { position += 16 }
     return bytes.withUnsafeBytes { UUID(uuid: $0.loadUnaligned(fromByteOffset: position, as: uuid_t.self)) }

@@ -8,16 +8,21 @@ public struct AMQPActionPublisher: ActionPublisher {
   private let exchange: String
   private let changes: String
   private let gate: ActionGate?
+  private let userID: String?
 
   /// - Parameters:
   ///   - exchange: of actions and revocations.
   ///   - changes: the exchange of changes of clients.
+  ///   - userID: of the login that publishes: by it an action that comes back is recognized.
   ///   - gate: nil: all actions are published at once.
-  public init(publisher: AMQPPublisher, exchange: String, changes: String, gate: ActionGate? = nil) {
+  public init(
+    publisher: AMQPPublisher, exchange: String, changes: String, userID: String? = nil, gate: ActionGate? = nil
+  ) {
     self.publisher = publisher
     self.exchange = exchange
     self.changes = changes
     self.gate = gate
+    self.userID = userID
   }
 
   public func publish(_ actions: [ActionMessage], completion: @escaping @Sendable ([PublishFailure?]) -> Void) {
@@ -36,7 +41,8 @@ public struct AMQPActionPublisher: ActionPublisher {
       // The broker closes the channel if the time to live exceeds 32 bits (49 days).
       expiration: action.timeToLive.map { String(min(max(0, $0.microseconds / 1000), Int64(UInt32.max))) },
       messageID: action.kind == .revocation ? RevocationEvent.id(of: action.id) : action.id.text,
-      timestamp: action.decidedAt.microseconds / 1_000_000, type: action.kind.type, appID: "client-journey-adapter")
+      timestamp: action.decidedAt.microseconds / 1_000_000, type: action.kind.type, userID: userID,
+      appID: "client-journey-adapter")
     let isChange = action.kind == .clientChange
     return OutboundMessage(
       exchange: isChange ? changes : exchange, routingKey: action.routingKey, properties: properties, body: action.body,

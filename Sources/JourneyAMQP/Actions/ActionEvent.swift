@@ -25,14 +25,9 @@ public enum ActionEvent {
     json.beginObject()
     json.member("specversion", unescaped: "1.0")
     json.member("id", action.id)
-    json.member("source", unescaped: "/journey")
-    json.member("type", unescaped: type)
-    json.member("time", action.decidedAt)
-    json.member("subject", action.clientID)
-    json.member("orgid", action.orgID)
-    json.member("traceparent", action.traceparent)
-    json.member("datacontenttype", unescaped: "application/json")
-    json.key("data")
+    json.cloudEventAttributes(
+      type: type, time: action.decidedAt, subject: action.clientID, orgID: action.orgID,
+      traceparent: action.traceparent)
     writeData(action, into: &json)
     json.endObject()
     return json.bytes

@@ -13,7 +13,7 @@ public enum RevocationEvent {
     var message = ActionMessage(
       id: revoked.id, orgID: revoked.orgID,
       routingKey: [revoked.channel.rawValue, revoked.action.rawValue, revoked.priority.rawValue].joined(separator: "."),
-      priority: revoked.priority, timeToLive: nil, decidedAt: revoked.at, causeID: revoked.id.text,
+      priority: revoked.priority, timeToLive: revoked.timeToLive, decidedAt: revoked.at, causeID: revoked.id.text,
       traceparent: revoked.traceparent, body: body(revoked))
     message.kind = .revocation
     return message
@@ -24,14 +24,8 @@ public enum RevocationEvent {
     json.beginObject()
     json.member("specversion", unescaped: "1.0")
     json.member("id", id(of: revoked.id))
-    json.member("source", unescaped: "/journey")
-    json.member("type", unescaped: type)
-    json.member("time", revoked.at)
-    json.member("subject", revoked.clientID)
-    json.member("orgid", revoked.orgID)
-    json.member("traceparent", revoked.traceparent)
-    json.member("datacontenttype", unescaped: "application/json")
-    json.key("data")
+    json.cloudEventAttributes(
+      type: type, time: revoked.at, subject: revoked.clientID, orgID: revoked.orgID, traceparent: revoked.traceparent)
     json.beginObject()
     json.member("actionId", revoked.id)
     json.member("action", unescaped: revoked.action.rawValue)

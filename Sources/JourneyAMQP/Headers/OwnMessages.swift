@@ -44,7 +44,8 @@ package struct OwnMessages: Hashable, Sendable {
     !delivery.properties.headers.contains { $0.name == "x-death" } || isSigned(delivery.properties)
   }
 
-  private func isSigned(_ properties: MessageProperties) -> Bool {
+  /// Whether one of the adapter's users has published a message, which the broker checks.
+  func isSigned(_ properties: MessageProperties) -> Bool {
     guard let signer = properties.userID else { return false }
     return signer == user || others.contains(signer)
   }

@@ -31,7 +31,7 @@ extension InboundDecoder {
   /// The event that stands for a report on its way. Its client is that of the action, which only the store knows.
   private static func event(of report: OutcomeReport) -> JourneyEvent {
     JourneyEvent(
-      orgID: report.orgID ?? UUID(uuid: (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)),
+      orgID: report.orgID ?? UUID.zero,
       source: OutcomeReport.source, sourceEventID: "\(report.actionID.text)/\(report.outcome.rawValue)",
       client: ClientReference(externalID: report.actionID.text), type: "action_\(report.outcome.rawValue)", stage: nil,
       occurredAt: report.occurredAt, metadata: Array("{}".utf8))

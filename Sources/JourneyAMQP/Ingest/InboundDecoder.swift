@@ -20,16 +20,18 @@ public struct InboundDecoder: Sendable {
   let takesTestTraffic: Bool
   let maxBodyBytes: Int
   let publishers: PublisherPolicy
+  private let outcomes: String
   let clock: any WallClock
 
   /// - Parameters:
   ///   - live: by source; each message uses the mappings that are current when it arrives.
   ///   - maxBodyBytes: larger bodies are rejected without parsing.
   ///   - publishers: who may report which events.
+  ///   - outcomes: the exchange that takes reports of outcomes, and nothing else.
   public init(
     live: LiveMappings, signals: SignalRules, maxBodyBytes: Int = 1 << 20, takesTestTraffic: Bool = false,
     unlisted: UnlistedEvents? = nil,
-    publishers: PublisherPolicy = PublisherPolicy(),
+    publishers: PublisherPolicy = PublisherPolicy(), outcomes: String = MessagingNames().outcomes,
     clock: any WallClock
   ) {
     self.live = live
@@ -39,6 +41,7 @@ public struct InboundDecoder: Sendable {
     setsLowerBounds = signals.lowerBounds == .set
     self.maxBodyBytes = maxBodyBytes
     self.publishers = publishers
+    self.outcomes = outcomes
     self.clock = clock
   }
 
@@ -75,6 +78,11 @@ public struct InboundDecoder: Sendable {
       let decoded = reports(form, properties, now: clock.now(), &random)
     {
       return decoded
+    }
+    guard delivery.exchange != outcomes else {
+      throw Rejection(
+        .unknownType, field: "type", value: form.document.root["type"]?.string,
+        "only outcomes of actions (\(OutcomeEvent.type)) are taken from this exchange")
     }
     guard let mapping = mappings[form.source] else { throw Self.noMapping(form.source) }
     let now = earlier?.mappedAt ?? clock.now()

@@ -8,10 +8,8 @@ public enum OutcomeEvent {
   static let staticType: StaticString = "journey.action.outcome.v1"
   /// The extension attribute with the person, which counts only in messages that the adapter itself publishes.
   public static let reporter = "reporter"
-}
 
-extension OutcomeEvent {
-  /// The message of a person's report. Two messages of the same report have the same id.
+  /// The message of a report by a person or by the adapter itself. Two messages of the same report have the same id.
   /// - Parameters:
   ///   - exchange: the exchange of outcomes.
   ///   - userID: the adapter's own user on the broker: only of it the reporter's name counts.
@@ -21,13 +19,8 @@ extension OutcomeEvent {
     json.beginObject()
     json.member("specversion", unescaped: "1.0")
     json.member("id", id)
-    json.member("source", unescaped: "/journey")
-    json.member("type", unescaped: type)
-    json.member("time", report.occurredAt)
-    json.member("orgid", report.orgID?.text)
     json.member(reporter, report.reporter.hasPrefix("person:") ? String(report.reporter.dropFirst(7)) : nil)
-    json.member("datacontenttype", unescaped: "application/json")
-    json.key("data")
+    json.cloudEventAttributes(type: type, time: report.occurredAt, orgID: report.orgID)
     json.beginObject()
     json.member("actionId", report.actionID)
     json.member("outcome", unescaped: report.outcome.rawValue)

@@ -18,12 +18,15 @@ package struct OutcomeForwarding: Sendable {
   /// - Returns: nil for what reports nothing: the revocation of an action that nobody took.
   package func message(for delivery: Delivery) -> OutboundMessage? {
     if delivery.properties.type == RevocationEvent.type { return nil }
-    guard delivery.properties.type == ActionEvent.type else { return copy(of: delivery) }
+    // Of others it is a claim about an action: a dead letter.
+    guard delivery.properties.type == ActionEvent.type, own.isSigned(delivery.properties) else {
+      return copy(of: delivery)
+    }
     // What expired in its queue is what the adapter's own timer says.
     let death = delivery.properties.headers.firstDeath
     if death.reason == "expired" { return nil }
     let detail = "dead-lettered by \(death.queue ?? "its queue"): \(death.reason ?? "unknown")"
-    return report(of: delivery, .failed, id: "dead", detail: detail) ?? copy(of: delivery)
+    return report(of: delivery, .failed, detail: detail) ?? copy(of: delivery)
   }
 
   /// What becomes of a message in the queue of actions for people: the page lists them from the database, so each is
@@ -33,38 +36,30 @@ package struct OutcomeForwarding: Sendable {
   package func listed(_ delivery: Delivery) -> OutboundMessage? {
     switch delivery.properties.type {
     case RevocationEvent.type: nil
-    case ActionEvent.type: report(of: delivery, .delivered, id: "delivered") ?? copy(of: delivery)
+    case ActionEvent.type where own.isSigned(delivery.properties):
+      report(of: delivery, .delivered) ?? copy(of: delivery)
     default: copy(of: delivery)
     }
   }
 
   private func copy(of delivery: Delivery) -> OutboundMessage {
-    forward(MessageCopy.properties(of: delivery), delivery.body)
-  }
-
-  private func forward(_ properties: MessageProperties, _ body: [UInt8]) -> OutboundMessage {
-    own.signed(OutboundMessage(exchange: names.retry, routingKey: names.ingest, properties: properties, body: body))
+    own.signed(
+      OutboundMessage(
+        exchange: names.retry, routingKey: names.ingest, properties: MessageCopy.properties(of: delivery),
+        body: delivery.body))
   }
 
   /// A report of the adapter's own; nil if the message is no action.
-  ///
-  /// - Parameter suffix: of its id, which follows from the action, so that a copy has the same.
-  private func report(
-    of delivery: Delivery, _ outcome: ActionOutcome, id suffix: String, detail: String? = nil
-  ) -> OutboundMessage? {
-    guard let root = try? JSONDocument(parsing: delivery.body).root, let action = root["id"]?.string else { return nil }
-    let id = "\(action)/\(suffix)"
-    let body: JSONObject = [
-      "specversion": "1.0", "id": id, "source": "/journey", "type": OutcomeEvent.type, "orgid": root["orgid"]?.string,
-      "datacontenttype": "application/json",
-      "data": [
-        "actionId": action, "outcome": outcome.rawValue, "occurredAt": clock.now(), "detail": detail,
-      ] as JSONObject,
-    ]
-    let properties = MessageProperties(
-      contentType: "application/cloudevents+json", messageID: id, type: OutcomeEvent.type,
-      appID: "client-journey-adapter")
-    return forward(properties, encodeJSON(body))
+  private func report(of delivery: Delivery, _ outcome: ActionOutcome, detail: String? = nil) -> OutboundMessage? {
+    guard let root = try? JSONDocument(parsing: delivery.body).root,
+      let action = root["id"]?.string.flatMap(UUID.init(uuidString:))
+    else { return nil }
+    let report = OutcomeReport(
+      actionID: action, outcome: outcome, occurredAt: clock.now(), detail: detail, reporter: "journey",
+      orgID: root["orgid"]?.string.flatMap(UUID.init(uuidString:)))
+    var message = OutcomeEvent.message(report, to: names.retry, userID: own.user)
+    message.routingKey = names.ingest
+    return message
   }
 }
 

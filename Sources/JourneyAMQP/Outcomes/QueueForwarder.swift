@@ -49,7 +49,10 @@ package final class QueueForwarder: Sendable {
 
   private func handle(_ event: ConsumerEvent) {
     switch event {
-    case .deliveries(let deliveries): forward(deliveries.map { ($0.tag, transform($0)) }, attempt: 0)
+    case .deliveries(let deliveries):
+      // What was not read as a whole cannot be passed on; the broker dead-letters it unchanged.
+      consumer.withLock { $0 }?.settle(deliveries.filter { $0.problem != nil }.map { .reject($0.tag, requeue: false) })
+      forward(deliveries.filter { $0.problem == nil }.map { ($0.tag, transform($0)) }, attempt: 0)
     case .started:
       if isLost.exchange(false, ordering: .relaxed) { logger.notice("the queue \(name) is consumed again") }
     case .lost(_, let error):
@@ -69,7 +72,12 @@ package final class QueueForwarder: Sendable {
       var settled: [Settlement] = []
       var again: [(tag: DeliveryTag, message: OutboundMessage?)] = []
       for (item, outcome) in zip(open, outcomes) {
-        if case .confirmed = outcome { settled.append(.ack(item.tag)) } else { again.append((item.tag, item.message)) }
+        switch outcome {
+        case .confirmed: settled.append(.ack(item.tag))
+        // It leaves no space for what a copy adds, and never will.
+        case .failed(let error) where error.code == .tooLarge: settled.append(.reject(item.tag, requeue: false))
+        default: again.append((item.tag, item.message))
+        }
       }
       consumer?.settle(settled)
       guard !again.isEmpty, !isStopped.load(ordering: .relaxed) else { return }

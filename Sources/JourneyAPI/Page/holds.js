@@ -1,4 +1,5 @@
 // The holds of actions: which are open, how one is added and released.
+import { field, question, textInput } from "/ask.js";
 import { h } from "/dom.js";
 import { call } from "/server.js";
 import { chip, count, empty, title, toast, when, words } from "/words.js";
@@ -11,7 +12,7 @@ const HOURS = [["", "until it is released"], ["1", "for an hour"], ["8", "for 8 
 export const loadHolds = async () => (await call("operations/holds", { scope: false })).items;
 
 const what = hold => [hold.action ? title(hold.action) : "All actions", hold.channel ? `by ${hold.channel}` : "",
-  hold.organization ? `for clients of ${hold.organization}` : ""].filter(Boolean).join(" ");
+  hold.orgId ? `for clients of ${hold.orgId}` : ""].filter(Boolean).join(" ");
 
 /** @param done called after something was changed. */
 export function holdsCard(holds, done) {
@@ -25,43 +26,32 @@ export function holdsCard(holds, done) {
         : null)) : empty("Nothing is held", ""));
 }
 
-function dialog(head, text, fields, yes, send) {
-  const from = document.activeElement;
-  const box = h("dialog", { class: "card", "aria-labelledby": "ask" },
-    h("form", { method: "dialog", class: "grid", onsubmit: () => send(name => box.querySelector("#" + name).value.trim()) },
-      h("h2", { id: "ask" }, head), h("p", {}, text), fields,
-      h("p", { class: "row" }, h("button", { id: "yes", class: "primary" }, yes),
-        h("button", { id: "no", type: "button", onclick: () => box.close() }, "Cancel"))));
-  box.addEventListener("close", () => { box.remove(); if (from?.isConnected) from.focus({ preventScroll: true }); });
-  document.body.append(box);
-  box.showModal();
-}
-
-const field = (id, label, input) => [h("label", { for: id }, label), input];
 const select = (id, options) => h("select", { id }, options.map(([value, text]) => h("option", { value }, text)));
-const text = (id, required) => h("input", { id, type: "text", maxlength: "200", autocomplete: "off", required });
 
 function askAdd(done) {
-  dialog("Hold actions?", "Nothing that matches is published from then on, also what is decided already. Choose at least one.", [
+  question("Hold actions?", [
+    h("p", {}, "Nothing that matches is published from then on, also what is decided already. Choose at least one."),
     field("hold-channel", "Channel", select("hold-channel", [["", "every channel"], ...CHANNELS.map(name => [name, name])])),
     field("hold-action", "Action", select("hold-action", [["", "every action"], ...ACTIONS.map(name => [name, words(name)])])),
-    field("hold-organization", "Organisation (its id; may be left out)", text("hold-organization", false)),
-    field("hold-hours", "How long", select("hold-hours", HOURS)), field("hold-reason", "Why (for the record)", text("hold-reason", true)),
+    field("hold-orgId", "Organisation (its id; may be left out)", textInput("hold-orgId", false)),
+    field("hold-hours", "How long", select("hold-hours", HOURS)), field("hold-reason", "Why (for the record)", textInput("hold-reason", true)),
   ], "Hold", async value => {
     const body = { reason: value("hold-reason") }, hours = Number(value("hold-hours"));
-    for (const name of ["channel", "action", "organization"]) if (value("hold-" + name)) body[name] = value("hold-" + name);
+    for (const name of ["channel", "action", "orgId"]) if (value("hold-" + name)) body[name] = value("hold-" + name);
     if (hours) body.until = new Date(Date.now() + hours * 3600_000).toISOString();
     await change(() => call("operations/holds", { method: "POST", body }), answer => {
       const late = answer.instances.filter(instance => instance.answer === "late").map(instance => instance.id);
-      return late.length ? `Recorded, but ${late.join(", ")} has not confirmed yet.` : "Held: nothing of it is published any more.";
+      if (answer.withoutLease) late.push(`${count(answer.withoutLease)} of an earlier version`);
+      return answer.confirmed ? "Held: nothing of it is published any more." : `Recorded, but not confirmed by ${late.join(", ")}.`;
     }, done);
   });
 }
 
 function askRelease(hold, done) {
-  dialog("Release the hold?", `${what(hold)}: ${count(hold.actions)} that wait are not published as they were decided. Their clients are decided again.`,
-    field("hold-rate", "Clients a second", h("input", { id: "hold-rate", type: "number", min: "0.1", max: "10000", step: "any", value: "100" })),
-    "Release", value => change(() => call(`operations/holds/${hold.id}/release`, { method: "POST", body: { rate: Number(value("hold-rate")) } }),
+  question("Release the hold?", [
+    h("p", {}, `${what(hold)}: ${count(hold.actions)} that wait are not published as they were decided. Their clients are decided again.`),
+    field("hold-rate", "Clients a second", h("input", { id: "hold-rate", type: "number", min: "0.1", max: "1000", step: "any", value: "100" })),
+  ], "Release", value => change(() => call(`operations/holds/${hold.id}/release`, { method: "POST", body: { rate: Number(value("hold-rate")) } }),
       () => "Released: the clients are decided again.", done));
 }
 

@@ -1,11 +1,15 @@
 // What people do about actions: the list of those that wait for them, an action's life, and the buttons that report an outcome.
+import { field, question, textInput } from "/ask.js";
 import { heads, table } from "/clients.js";
 import { h } from "/dom.js";
 import { Pages, call, session } from "/server.js";
 import { View } from "/view.js";
 import { chip, count, empty, line, title, toast, when, who, words } from "/words.js";
 
-const OPEN = ["proposed", "held", "published", "delivered", "opened"];
+const UNRUN = ["proposed", "held", "published"];
+const OPEN = [...UNRUN, "delivered", "opened"];
+/** Whether it is on the list of people, and nobody has run it yet. */
+const isListed = action => action.state === "delivered" && action.channel === "human";
 const isOpen = action => OPEN.includes(action.state);
 const isSnoozed = action => Date.parse(action.snoozedUntil) > Date.now();
 /** What the server makes of a report shows a moment later: until then, what was reported. */
@@ -19,22 +23,6 @@ async function report(view, action, path, body, said) {
   } catch (error) { toast(title(error.message) + "."); }
   view.redraw();
   setTimeout(() => view.refresh(), 700);
-}
-
-/**
- * Asks before something is reported.
- * @param field the input that has to be filled in.
- */
-function ask(head, text, verb, field, send) {
-  const from = document.activeElement;
-  const dialog = h("dialog", { class: "card", "aria-labelledby": "ask" },
-    h("form", { method: "dialog", class: "grid", onsubmit: () => send(dialog.querySelector("input").value) },
-      h("h2", { id: "ask" }, head), h("label", { for: "answer" }, text), h("input", { id: "answer", autocomplete: "off", required: true, ...field }),
-      h("p", { class: "row" }, h("button", { id: "yes", class: "primary" }, verb),
-        h("button", { id: "no", type: "button", onclick: () => dialog.close() }, "Cancel"))));
-  dialog.addEventListener("close", () => { dialog.remove(); if (from?.isConnected) from.focus({ preventScroll: true }); });
-  document.body.append(dialog);
-  dialog.showModal();
 }
 
 /** A day as an input has it, so many days from now. */
@@ -54,14 +42,14 @@ export function actionState(view, action) {
   return h("span", { class: "row" }, state,
     isOpen(action) && action.channel === "human" ? [
       button("done", "Done", () => report(view, action, "outcome", { outcome: "accepted" }, "done")),
-      button("snooze", "Snooze", () => ask("Snooze until when?", "The day on which it is to be done", "Snooze",
-        { type: "date", min: inDays(1), max: inDays(89), value: inDays(1) },
-        day => report(view, action, "outcome", { outcome: "snoozed", until: new Date(day + "T08:00").toISOString() }, "snoozed"))),
+      button("snooze", "Snooze", () => question("Snooze until when?", field("answer", "The day on which it is to be done",
+        h("input", { id: "answer", type: "date", required: true, min: inDays(1), max: inDays(89), value: inDays(1) })), "Snooze",
+        value => report(view, action, "outcome", { outcome: "snoozed", until: new Date(value("answer") + "T08:00").toISOString() }, "snoozed"))),
       button("irrelevant", "Not relevant", () => report(view, action, "outcome", { outcome: "rejected", detail: "not relevant" }, "not relevant")),
     ] : null,
-    session.caller?.operator && ["proposed", "published"].includes(action.state) || action.state === "delivered" && action.channel === "human" ? button("revoke", "Revoke", () => ask("Take this action back?",
-      "Why (for the record and the worker)", "Revoke", { type: "text", maxlength: "200" },
-      reason => report(view, action, "revoke", { reason }, "revoked"))) : null);
+    session.caller?.operator && (UNRUN.includes(action.state) || isListed(action)) ? button("revoke", "Revoke", () => question("Take this action back?",
+      field("answer", "Why (for the record and the worker)", textInput("answer", true)), "Revoke",
+      value => report(view, action, "revoke", { reason: value("answer") }, "revoked"))) : null);
 }
 
 /** What has happened to an action, oldest first. */
@@ -85,7 +73,7 @@ class TodoView extends View {
 
   draw() {
     const { items, isComplete } = this.pages;
-    // What is put off stands below what is to be done.
+    // What is snoozed stands below what is to be done.
     const rows = [...items].sort((a, b) => isSnoozed(a) - isSnoozed(b)).map(action => h("tr", { key: action.id },
       h("td", {}, h("div", { class: "name" }, title(action.action)), chip(action.priority, action.priority)),
       h("td", {}, h("a", { href: "#/client/" + action.clientId }, who({ name: action.clientName, clientId: action.clientId }))),

@@ -25,29 +25,24 @@ struct HoldRoutes: Sendable {
     let actor = OperationsRoutes.actor(try context.requireCaller())
     _ = try Query(request)
     let value = try await body(of: request, settings)
-    try value.requireKnownMembers(["channel", "action", "organization", "until", "reason"])
+    try value.requireKnownMembers(["channel", "action", "orgId", "until", "reason"])
     var hold = Hold(id: 0)
-    hold.channel = try value.shortText("channel").map(Channel.init)
-    hold.action = try value.shortText("action").map { text throws(Problem) in
+    hold.channel = try value.text("channel").map(Channel.init)
+    hold.action = try value.text("action").map { text throws(Problem) in
       guard let action = ActionKind(rawValue: text) else {
         throw .invalid("$.action", "known are \(ActionKind.allCases.map(\.rawValue).joined(separator: ", "))")
       }
       return action
     }
-    hold.orgID = try value.shortText("organization").map { text throws(Problem) in
-      guard let id = uuidText(text) else { throw .invalid("$.organization", "an organisation is named by its UUID") }
+    hold.orgID = try value.text("orgId").map { text throws(Problem) in
+      guard let id = uuidText(text) else { throw .invalid("$.orgId", "an organisation is named by its UUID") }
       return id
     }
     guard hold.namesSomething else {
-      throw Problem.invalid("$", "say what is held: channel, action, organization, or several of them")
+      throw Problem.invalid("$", "say what is held: channel, action, orgId, or several of them")
     }
-    let until = try value.shortText("until").map { text throws(Problem) in
-      guard let time = Timestamp(iso8601: text) else {
-        throw .invalid("$.until", "a time with its zone is expected, as 2026-11-20T10:00:00Z")
-      }
-      return time
-    }
-    guard let why = try value.shortText("reason") else {
+    let until = try value.time("until")
+    guard let why = try value.text("reason") else {
       throw Problem.invalid("$.reason", "the reason is required, for the record")
     }
     let added = try await operations.addHold(hold, until: until, why: why, by: actor)
@@ -62,13 +57,13 @@ struct HoldRoutes: Sendable {
     try value.requireKnownMembers(["rate", "reason"])
     let rate = try value["rate"].map { part throws(Problem) in
       guard let rate = part.double, Hold.rates.contains(rate) else {
-        throw .invalid("$.rate", "0.1 to 10,000 clients a second")
+        throw .invalid("$.rate", "0.1 to 1,000 clients a second")
       }
       return rate
     }
     guard
       let released = try await operations.releaseHold(
-        id, rate: rate, why: try value.shortText("reason"), by: actor)
+        id, rate: rate, why: try value.text("reason"), by: actor)
     else { throw Problem.notFound }
     return noStoreResponse(released)
   }

@@ -102,10 +102,10 @@ private struct DeadLetterSelection {
         filter.ids.append(id)
       }
     }
-    filter.code = try value.text("code", 1...200)
-    filter.source = try value.text("source", 1...200)
-    filter.type = try value.text("type", 1...200)
-    reason = try value.text("reason", 1...200)
+    filter.code = try value.text("code")
+    filter.source = try value.text("source")
+    filter.type = try value.text("type")
+    reason = try value.text("reason")
     let all = try bool("all")
     guard all || !filter.ids.isEmpty || filter.code != nil || filter.source != nil || filter.type != nil else {
       throw .invalid("$", "say which dead letters: ids, code, source, type, or all: true")
@@ -130,8 +130,6 @@ private struct DeadLetterSelection {
     }
     return request
   }
-
-  private func text(_ name: String) throws(Problem) -> String? { try value.shortText(name) }
 
   private func bool(_ name: String) throws(Problem) -> Bool {
     guard let part = value[name] else { return false }

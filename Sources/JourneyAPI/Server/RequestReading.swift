@@ -202,13 +202,22 @@ func body(of request: Request, _ settings: APISettings) async throws -> JSONValu
 }
 
 extension JSONValue {
-  /// A member that is a text of 1 to 200 characters; nil if there is none.
-  func shortText(_ name: String) throws(Problem) -> String? {
+  /// A member that is a text; nil if there is none.
+  func text(_ name: String, _ length: ClosedRange<Int> = 1...200) throws(Problem) -> String? {
     guard let part = self[name] else { return nil }
-    guard let text = part.string, (1...200).contains(text.unicodeScalars.count), !text.utf8.contains(0) else {
-      throw .invalid("$.\(name)", "1 to 200 characters are expected")
+    guard let text = part.string, length.contains(text.unicodeScalars.count), !text.utf8.contains(0) else {
+      throw .invalid("$.\(name)", "\(length.lowerBound) to \(length.upperBound) characters are expected")
     }
     return text
+  }
+
+  /// A member that is a time with its zone; nil if there is none.
+  func time(_ name: String) throws(Problem) -> Timestamp? {
+    guard let part = self[name] else { return nil }
+    guard let time = part.string.flatMap({ Timestamp(iso8601: $0) }) else {
+      throw .invalid("$.\(name)", "a time such as 2026-11-20T10:00:00Z is expected")
+    }
+    return time
   }
 
   /// A member of a body that is not known is a mistake that is reported.

@@ -150,9 +150,9 @@ struct Explain: Command {
     case "cooling_down":
       "published already (\((candidate["openAction"]?.string ?? "").plain(400))), again from \((candidate["until"]?.string ?? "").plain(400))"
     case "open":
-      "published already (\((candidate["openAction"]?.string ?? "").plain(400))), and not answered"
+      "published already (\((candidate["openAction"]?.string ?? "").plain(400))), and not answered; recommended again \(candidate["times"]?.int64.map { $0 == 1 ? "once" : "\($0) times" } ?? "")"
     case "snoozed":
-      "put off by a person (\((candidate["openAction"]?.string ?? "").plain(400))) until \((candidate["until"]?.string ?? "").plain(400))"
+      "snoozed by a person (\((candidate["openAction"]?.string ?? "").plain(400))) until \((candidate["until"]?.string ?? "").plain(400))"
     case "pausing":
       "passed over: the last one (\((candidate["lastAction"]?.string ?? "").plain(400))) is \((candidate["after"]?.string ?? "").plain(40)), again from \((candidate["until"]?.string ?? "").plain(400))"
     case "unreachable":

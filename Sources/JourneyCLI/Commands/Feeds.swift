@@ -54,7 +54,7 @@ struct FeedsForget: Command {
     abstract: "Forget a source that nobody expects any more: its organisation is not frozen because of it.",
     discussion: """
       Instances notice it within a minute. If the source is heard again, it is a new one. \
-      Exit status: 0 it is forgotten; 65 it was not known.
+      Exit status: 0 it is forgotten; 65 it was not known; 69 the database cannot be reached.
       """,
     examples: ["journey feeds forget old-crm --org ORG"])
 

@@ -95,10 +95,7 @@ struct HoldAdd: Command {
 
   private func end() throws -> Timestamp? {
     guard let until else { return nil }
-    let now = SystemClock().now()
-    guard let time = Timestamp(iso8601: until, zone: .isUTC) ?? until.spanOfTime.map({ now + $0 }) else {
-      throw Failure(.refusedInput, "--until \(until): expected 2026-11-20T10:00:00Z, or a time from now: 90m, 2h, 3d")
-    }
+    let now = SystemClock().now(), time = try Input.time(ahead: until, "--until", at: now)
     guard time > now else {
       throw Failure(.refusedInput, "--until \(until): \(time.local(at: now)) has passed")
     }
@@ -187,7 +184,7 @@ struct HoldRelease: Command {
 
   @Argument(help: "The hold, as journey hold list shows it.")
   var id: Int64
-  @Option(help: "Clients a second: 0.1 to 10,000. Default: 100.")
+  @Option(help: "Clients a second: 0.1 to 1,000. Default: 100.")
   var rate: Double?
   @Option(help: "The reason, for the record.")
   var reason: String?
@@ -199,7 +196,7 @@ struct HoldRelease: Command {
 
   func execute() async throws {
     if let rate, !Hold.rates.contains(rate) {
-      throw Failure(.refusedInput, "--rate \(rate): expected 0.1 to 10,000 clients a second")
+      throw Failure(.refusedInput, "--rate \(rate): expected 0.1 to 1,000 clients a second")
     }
     try await common.settings().withDatabase { worker in
       let repository = HoldRepository(worker: worker)
@@ -226,15 +223,17 @@ extension ListedHold {
   var json: JSONObject {
     [
       "id": Int(hold.id), "state": state, "channel": hold.channel?.rawValue, "action": hold.action?.rawValue,
-      "organization": hold.orgID, "at": at, "until": until, "by": actor, "reason": why, "endedAt": endedAt,
+      "orgId": hold.orgID, "at": at, "until": until, "by": actor, "reason": why, "endedAt": endedAt,
       "releasedBy": releasedBy, "rate": rate, "actions": actions,
     ]
   }
 
   /// With the answers of the instances, and whether all that live have confirmed.
-  func json(by instances: [ListedInstance], withoutLease: Int? = nil) -> JSONObject {
+  /// - Parameter withoutLease: how many processes of versions that know no holds are alive.
+  func json(by instances: [ListedInstance], withoutLease: Int) -> JSONObject {
     [
-      "hold": json, "confirmed": instances.allSatisfy { !$0.isLive || $0.holds.contains(hold.id) },
+      "hold": json,
+      "confirmed": withoutLease == 0 && instances.allSatisfy { !$0.isLive || $0.holds.contains(hold.id) },
       "instances": instances.map { instance -> JSONObject in
         ["id": instance.instance, "answer": instance.answer(to: hold.id)]
       }, "withoutLease": withoutLease,
@@ -260,15 +259,5 @@ extension JourneyConfiguration.Settings {
   /// The channels that have a queue, or that the decision rules name.
   func channels(_ rules: DecisionRules) -> [String] {
     Set(messagingNames.channels + ActionKind.allCases.map { rules.actions.channel(of: $0).rawValue }).sorted()
-  }
-}
-
-extension String {
-  /// A number with a unit: 90m, 2h, 3d.
-  var spanOfTime: TimeSpan? {
-    let seconds: [Character: Int64] = ["s": 1, "m": 60, "h": 3600, "d": 86_400]
-    guard let unit = last.flatMap({ seconds[$0] }), let number = Int64(dropLast()), (0...1_000_000).contains(number)
-    else { return nil }
-    return .seconds(number * unit)
   }
 }

@@ -94,7 +94,7 @@ struct Map: Command {
     var orgID = try org.map { try Input.id($0, "--org", of: "an organisation") }
     // A vendor's body names no organisation; that is no failure here.
     if orgID == nil, source != InboundDecoder.cloudEvents {
-      orgID = UUID(uuid: (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0))
+      orgID = UUID.zero
     }
     var input = MappingInput(
       document: document, header: { headers[$0.lowercased()] }, messageID: messageID,

@@ -126,7 +126,7 @@ struct MappingsCoverage: Command {
     let headers = headers(of: path)
     var input = MappingInput(
       document: document, header: { headers[$0.lowercased()] }, messageID: headers["message_id"] ?? "coverage",
-      orgID: UUID(uuid: (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)),
+      orgID: UUID.zero,
       limits: EventLimits(now: SystemClock().now()))
     input.takesTestTraffic = testTraffic
     return mapping.trace(input).elements.map { element in

@@ -147,7 +147,7 @@ private struct Adapter {
     let pipeline = Pipeline(
       source: source, store: NotifyingStore(store, notifier: notifier),
       publisher: AMQPActionPublisher(
-        publisher: publisher, exchange: names.actions, changes: names.changes, gate: gate),
+        publisher: publisher, exchange: names.actions, changes: names.changes, userID: settings.brokerUser, gate: gate),
       settings: pipelineSettings, health: health, liveness: liveness, logger: logger)
     let leaseWorker = PostgresWorker(try settings.leaseDatabase(), name: "pg-instance")
     let keeper = InstanceKeeper(

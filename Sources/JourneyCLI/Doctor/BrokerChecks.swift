@@ -92,8 +92,7 @@ extension JourneyConfiguration.Settings {
   func brokerPermissions() throws -> BrokerPermissions {
     BrokerPermissions(
       messagingNames, of: try broker("topology"), archivesDeadLetters: archivesDeadLetters,
-      listsHuman: actions.listsHuman,
-      takesEvents: api.isEnabled)
+      listsHuman: actions.listsHuman, takesEvents: api.isEnabled, publishesChanges: actions.publishesChanges)
   }
 
   var virtualHost: String { (try? broker("doctor"))?.virtualHost ?? "/" }

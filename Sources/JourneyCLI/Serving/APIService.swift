@@ -61,6 +61,7 @@ struct APIService {
         settings: try settings.replays(timeoutSeconds: 60), worker: deadLetters, clock: clock, logger: logger),
       statistics: statistics, isConsuming: { source.isConsuming }, pause: pause,
       isArchiving: settings.archivesDeadLetters, holds: HoldRepository(worker: requests),
+      instances: InstanceRepository(worker: requests),
       channels: settings.channels(rules))
     let intake = EventPublisher(publisher: publisher, names: settings.messagingNames, decoder: decoder)
     var parts = JourneyServer.Dependencies(

@@ -22,6 +22,7 @@ final class LiveOperationsService: OperationsService, Service {
   private let pause: @Sendable () -> PauseOrder?
   private let isArchiving: Bool
   private let holdRepository: HoldRepository
+  private let instances: InstanceRepository
   private let channels: [String]
   private let sample: Mutex<Sample>
 
@@ -29,7 +30,7 @@ final class LiveOperationsService: OperationsService, Service {
   init(
     deadLetters: DeadLetterOperations, replays: ReplayRunner, statistics: Statistics,
     isConsuming: @escaping @Sendable () -> Bool, pause: @escaping @Sendable () -> PauseOrder?, isArchiving: Bool,
-    holds: HoldRepository, channels: [String]
+    holds: HoldRepository, instances: InstanceRepository, channels: [String]
   ) {
     deadLetterOperations = deadLetters
     self.replays = replays
@@ -38,6 +39,7 @@ final class LiveOperationsService: OperationsService, Service {
     self.pause = pause
     self.isArchiving = isArchiving
     holdRepository = holds
+    self.instances = instances
     self.channels = channels
     sample = Mutex(Sample(counts: statistics.now))
   }
@@ -107,13 +109,14 @@ final class LiveOperationsService: OperationsService, Service {
     if let until, until <= SystemClock().now() { throw .refused(member: "until", "it has passed") }
     if let org = hold.orgID {
       let isKnown = try await OperationsError.unavailable { try await holdRepository.isOrganization(org) }
-      guard isKnown else { throw .refused(member: "organization", "there is no such organisation") }
+      guard isKnown else { throw .refused(member: "orgId", "there is no such organisation") }
     }
-    let (added, instances) = try await OperationsError.unavailable {
+    let (added, instances, others) = try await OperationsError.unavailable {
       let added = try await holdRepository.add(hold, until: until, actor: actor, why: why)
-      return (added, try await holdRepository.carriedOut(added.hold.id, within: Self.confirmTimeout))
+      let instances = try await holdRepository.carriedOut(added.hold.id, within: Self.confirmTimeout)
+      return (added, instances, try await self.instances.withoutLease { _ in true })
     }
-    return encodeJSON(added.json(by: instances))
+    return encodeJSON(added.json(by: instances, withoutLease: others))
   }
 
   func releaseHold(

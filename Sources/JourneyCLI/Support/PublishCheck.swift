@@ -21,7 +21,7 @@ extension JourneyConfiguration.Settings {
         return mapping.map(input).outcomes.compactMap { if case .rejected(let reason, _) = $0 { reason } else { nil } }
       }
       // What any organisation would fix.
-      let anyone = UUID(uuid: (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0))
+      let anyone = UUID.zero
       if let reason = rejections(orgID: nil).first, rejections(orgID: anyone).isEmpty {
         throw Failure(.refusedInput, "\(reason)", advice: "name the organisation with --org; \(force)")
       }

@@ -40,7 +40,7 @@ extension Settings {
       live: live, signals: rules.signals, maxBodyBytes: maxBodyBytes, takesTestTraffic: takesTestTraffic,
       unlisted: unlisted,
       publishers: PublisherPolicy(ownUser: brokerUser, otherOwnUsers: otherBrokerUsers, grants: publishers),
-      clock: clock)
+      outcomes: messagingNames.outcomes, clock: clock)
   }
 
   /// How raw bodies are kept. No list of headers makes it keep credentials.

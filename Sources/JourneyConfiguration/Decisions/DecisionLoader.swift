@@ -166,7 +166,14 @@ extension YAMLField {
         },
         "cooldown": { $0.set(&$1.cooldown) },
         "expiresAfter": { field, actions in
-          if field.isOff { actions.expiry = nil } else if let span = field.span() { actions.expiry = span }
+          guard field.isMapping else { return field.set(optional: &actions.expiry) }
+          for (name, value) in field.pairs() {
+            guard name != "default" else { value.set(optional: &actions.expiry); continue }
+            guard let kind = value.action(named: name) else { continue }
+            var span: TimeSpan?
+            value.set(optional: &span)
+            actions.expiryOfKind[kind] = .some(span)
+          }
         },
         "life": {
           $0.read(
@@ -218,10 +225,12 @@ extension YAMLField {
   }
 
   private func actions() -> [(ActionKind, YAMLField)] {
-    pairs().compactMap { name, value in
-      if let action = ActionKind(rawValue: name) { return (action, value) }
-      value.report("no such action", hint: names(ActionKind.self))
-      return nil
-    }
+    pairs().compactMap { name, value in value.action(named: name).map { ($0, value) } }
+  }
+
+  private func action(named name: String) -> ActionKind? {
+    if let action = ActionKind(rawValue: name) { return action }
+    report("no such action", hint: names(ActionKind.self))
+    return nil
   }
 }

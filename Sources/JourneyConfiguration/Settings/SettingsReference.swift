@@ -123,10 +123,10 @@ extension Setting {
     bytes % (1 << 20) == 0 ? "\(bytes >> 20) MiB" : "\(bytes >> 10) KiB"
   }
 
-  /// 36500 -> 36,500
+  /// 36500 -> 36,500. Not negative.
   private static func grouped(_ number: Int) -> String {
     let digits = "\(number)"
-    return digits.count > 3 ? "\(digits.dropLast(3)),\(digits.suffix(3))" : digits
+    return digits.count > 3 ? "\(grouped(number / 1000)),\(digits.suffix(3))" : digits
   }
 }
 

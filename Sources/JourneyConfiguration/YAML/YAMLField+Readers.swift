@@ -58,6 +58,11 @@ extension YAMLField {
     if let span = span() { value = span }
   }
 
+  /// A span of time, or `off` for none.
+  func set(optional value: inout TimeSpan?) {
+    if isOff { value = nil } else if let span = span() { value = span }
+  }
+
   func set(_ value: inout Int, _ range: ClosedRange<Int>) {
     guard let number = number() else { return }
     guard let whole = Int(exactly: number), range.contains(whole) else {

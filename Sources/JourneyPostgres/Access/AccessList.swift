@@ -63,6 +63,10 @@ enum AccessList {
       Entry(
         kind: .function, name: "journey_evaluated_until()",
         grants: [.member: [Grant("EXECUTE")], .adapter: [Grant("EXECUTE")]]),
+      // Says yes or no of one action.
+      Entry(
+        kind: .function, name: "journey_is_held(uuid)",
+        grants: [.member: [Grant("EXECUTE")], .adapter: [Grant("EXECUTE")]]),
       // Trigger functions: calling them needs no EXECUTE privilege.
       Entry(kind: .function, name: "journey_forget_summary()", grants: [:]),
       Entry(kind: .function, name: "journey_check_soon()", grants: [:]),

@@ -113,11 +113,11 @@ public struct ActionRepository: ActionRevoker {
       return try end(.refused(found, "its client is being merged; try again"), on: connection)
     }
     let now = Timestamp(microseconds: try locked[1].timestamp(0, 2))
-    if found.state.isOpen, !found.state.isRun, found.isExpired {
+    if found.state.isOpen, !found.life.isRun, found.isExpired {
       return try end(.refused(found, "it has expired"), on: connection)
     }
     let change = ActionChange(actionID: id, state: .revoked, at: now, by: actor, detail: reason)
-    switch found.life.close(change, isForPeople: found.channel == .human) {
+    switch found.life.close(change) {
     case .repeated: return try end(.repeated(found), on: connection)
     case .refused(let why): return try end(.refused(found, why), on: connection)
     case .changed: found.state = .revoked

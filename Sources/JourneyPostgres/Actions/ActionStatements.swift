@@ -13,13 +13,16 @@ enum ActionStatements {
       jsonb_build_array(jsonb_build_object('state', i.state, 'at', i.at, 'recordedAt', now(), 'by', 'journey') || CASE
         WHEN i.detail IS NULL THEN '{}' ELSE jsonb_build_object('detail', i.detail) END),
       CASE WHEN i.state IN ('revoked', 'superseded') THEN 'pending' END
-    FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::text[]) AS i(action_id, org_id, state, at, detail)
-    WHERE EXISTS (SELECT FROM client_journey_scores s WHERE s.id = i.action_id)
+    FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::text[], $6::uuid[])
+      AS i(action_id, org_id, state, at, detail, client_id)
+    -- After a split the action is known to both clients, and belongs to one.
+    WHERE EXISTS (SELECT FROM client_journey_scores s WHERE s.id = i.action_id AND s.client_id = i.client_id)
     ORDER BY i.action_id
     ON CONFLICT (action_id) DO UPDATE
     SET state = EXCLUDED.state, changed_at = EXCLUDED.changed_at, history = l.history || EXCLUDED.history,
       revocation = EXCLUDED.revocation
     WHERE l.state IS NULL OR l.state IN ('delivered', 'opened') AND EXCLUDED.state = 'no_response'
+      -- It is on the list of people, and nobody has run it yet.
       OR l.state = 'delivered' AND EXISTS (SELECT FROM client_journey_scores s WHERE s.id = l.action_id AND s.channel = 'human')
     """)
 
@@ -48,7 +51,10 @@ enum ActionStatements {
     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::jsonb[]) ORDER BY 1
     ON CONFLICT (action_id) DO UPDATE
     SET state = EXCLUDED.state, changed_at = EXCLUDED.changed_at, snoozed_until = EXCLUDED.snoozed_until,
-      history = EXCLUDED.history
+      history = EXCLUDED.history,
+      -- What was run all the same is not to be taken back any more.
+      revocation = CASE WHEN l.revocation = 'pending' AND EXCLUDED.state NOT IN ('revoked', 'superseded') THEN NULL
+        ELSE l.revocation END
     """)
 
   /// Writes the action histories of clients. Those of $3 are evaluated at once, and decided even if nothing else has
@@ -66,14 +72,14 @@ enum ActionStatements {
 
 /// Changes of earlier actions as columns.
 struct ActionChangeColumns {
-  private var changes: [(orgID: UUID, change: ActionChange)] = []
+  private var changes: [(client: UUID, orgID: UUID, change: ActionChange)] = []
 
   var isEmpty: Bool { changes.isEmpty }
 
   @inline(__always)
   mutating func add(_ client: ClientSnapshot) {
     guard !client.actionChanges.isEmpty else { return }
-    for change in client.actionChanges { changes.append((client.orgID, change)) }
+    for change in client.actionChanges { changes.append((client.id, client.orgID, change)) }
   }
 
   var parameters: PostgresParameters {
@@ -83,6 +89,7 @@ struct ActionChangeColumns {
       $0.texts(changes) { $0.change.state?.rawValue }
       $0.timestamptzs(changes) { $0.change.at.microseconds }
       $0.texts(changes) { $0.change.detail }
+      $0.uuids(changes) { $0.client }
     }
   }
 }

@@ -44,14 +44,14 @@ extension BatchCommit {
         reported.results[index] = .locked
         continue
       }
-      switch action.life.apply(report, isForPeople: action.channel == .human) {
+      switch action.life.apply(report) {
       case .refused(let reason):
         reported.results[index] = .rejected(Self.refused(report, reason))
         continue
       case .repeated: reported.results[index] = .duplicate
       case .changed:
         reported.results[index] = .stored
-        history.apply(report, state: action.life.state, channel: action.channel)
+        history.apply(report, to: action.life, on: action.channel)
         actions[report.actionID] = action
         histories[action.clientID] = history
         written.insert(report.actionID)
@@ -76,7 +76,7 @@ extension BatchCommit {
         $0.uuids(actions) { $0.id }
         $0.uuids(actions) { $0.orgID }
         $0.texts(actions) { $0.life.state?.rawValue }
-        $0.timestamptzs(actions) { $0.life.history.last?.at.microseconds }
+        $0.timestamptzs(actions) { $0.life.stateSince?.microseconds }
         $0.timestamptzs(actions) { $0.life.snoozedUntil?.microseconds }
         $0.jsonbs(actions) { $0.life.json(recordedAt: now) }
       }
@@ -159,7 +159,7 @@ struct ReportedAction {
       actions[id]?.life = ActionLife(
         actionID: id, json: Array((try lives.textIfPresent(row, 2) ?? "[]").utf8),
         snoozedUntil: try lives.timestampIfPresent(row, 3).map { Timestamp(microseconds: $0) },
-        isUnsent: try lives.bool(row, 4))
+        isUnsent: try lives.bool(row, 4), isForPeople: known.channel == .human)
     }
   }
 }

@@ -43,28 +43,54 @@ extension RevokedAction {
       id: try result.uuid(row, 0), orgID: try result.uuid(row, 1), clientID: try result.uuid(row, 2), action: action,
       channel: Channel(rawValue: try result.text(row, 4)), priority: priority, state: state,
       reason: try result.textIfPresent(row, 7), at: Timestamp(microseconds: try result.timestamp(row, 8)),
-      traceparent: try result.textIfPresent(row, 9))
+      traceparent: try result.textIfPresent(row, 9), timeToLive: try Self.timeToLive(result, row))
+  }
+}
+
+extension RevokedAction {
+  /// Until the action expires: nobody needs its revocation after that.
+  private static func timeToLive(_ result: PostgresResult, _ row: Int) throws(PostgresError) -> TimeSpan? {
+    guard let expiresAt = try result.timestampIfPresent(row, 10) else { return nil }
+    return TimeSpan(microseconds: expiresAt - (try result.timestamp(row, 11)))
   }
 }
 
 enum RevocationStatements {
   /// Claims revocations of actions that the broker has confirmed, for half a minute: a process that dies meanwhile
-  /// leaves them to the next.
+  /// leaves them to the next. Those that have to wait for their action are looked at again after two seconds, so that
+  /// many of them cost little. Of an action that has expired none is sent, because workers drop it; it counts as sent.
   static let claim = PostgresStatement(
     name: "claim_revocations",
     """
     WITH due AS MATERIALIZED (
-      SELECT l.action_id FROM journey_action_states l JOIN client_journey_scores s ON s.id = l.action_id
+      SELECT l.action_id FROM journey_action_states l
       WHERE l.revocation = 'pending' AND (l.claimed_until IS NULL OR l.claimed_until < now())
-        AND NOT EXISTS (SELECT FROM journey_outbox o WHERE o.id = s.outbox_id AND o.confirmed_at IS NULL)
-      ORDER BY l.changed_at LIMIT $1::int4 FOR UPDATE OF l SKIP LOCKED
+      ORDER BY l.claimed_until NULLS FIRST, l.changed_at LIMIT $1::int4 FOR UPDATE OF l SKIP LOCKED
+    ), looked AS MATERIALIZED (
+      SELECT s.id, s.client_id, s.action, s.channel, s.priority, s.traceparent, s.expires_at,
+        COALESCE(s.expires_at <= now(), false) AS is_over,
+        EXISTS (SELECT FROM journey_outbox o WHERE o.id = s.outbox_id AND o.confirmed_at IS NULL) AS is_waiting
+      FROM due JOIN client_journey_scores s ON s.id = due.action_id
+    ), claimed AS (
+      UPDATE journey_action_states l
+      SET revocation = CASE WHEN k.is_over AND NOT k.is_waiting THEN 'sent' ELSE l.revocation END,
+        claimed_until = now() + CASE WHEN k.is_waiting THEN interval '2 seconds' ELSE interval '30 seconds' END
+      FROM looked k WHERE l.action_id = k.id
+      RETURNING l.action_id, l.org_id, l.history
     )
-    UPDATE journey_action_states l SET claimed_until = now() + interval '30 seconds'
-    FROM due JOIN client_journey_scores s ON s.id = due.action_id
-    WHERE l.action_id = due.action_id
-    RETURNING l.action_id, l.org_id, s.client_id, s.action, s.channel, s.priority, l.state, l.history->-1->>'detail',
-      l.changed_at, s.traceparent
+    SELECT l.action_id, l.org_id, k.client_id, k.action, k.channel, k.priority, \(closing("entry ->> 'state'")),
+      \(closing("entry ->> 'detail'")), \(closing("(entry ->> 'at')::timestamptz")), k.traceparent,
+      k.expires_at, now()
+    FROM claimed l JOIN looked k ON k.id = l.action_id WHERE NOT k.is_waiting AND NOT k.is_over
     """)
+
+  /// A value of the history's entry that took the action back. Reports may have followed it.
+  private static func closing(_ value: String) -> String {
+    """
+    (SELECT \(value) FROM jsonb_array_elements(l.history) WITH ORDINALITY h (entry, n)
+        WHERE entry ->> 'state' IN ('revoked', 'superseded') ORDER BY n DESC LIMIT 1)
+    """
+  }
 
   static let mark = PostgresStatement(
     name: "mark_revoked",

@@ -12,6 +12,8 @@ struct BatchWrites: ~Copyable {
   private var states: StateColumns
   private var changes = ActionChangeColumns()
   private var clientChanges = ClientChangeColumns()
+  /// The clients of which nothing was decided: what is to be decided again stays so.
+  private var undecided: [UUID] = []
   /// The clients whose state is updated without a new score.
   private var unscored: [UUID] = []
   private var random: IDRandom
@@ -33,6 +35,7 @@ struct BatchWrites: ~Copyable {
     guard let last = evaluations.last else { return }
     states.add(client, last, under: decider.fingerprint)
     changes.add(client)
+    if last.decision.verdicts.contains(.withheld) { undecided.append(client.id) }
     follow(client, last)
     for evaluation in evaluations { add(client, evaluation) }
   }
@@ -43,6 +46,7 @@ struct BatchWrites: ~Copyable {
     changes.add(client)
     follow(client, evaluation)
     unscored.append(client.id)
+    undecided.append(client.id)
   }
 
   private mutating func follow(_ client: ClientSnapshot, _ last: Evaluation) {
@@ -79,11 +83,12 @@ struct BatchWrites: ~Copyable {
       if !clientChanges.isEmpty {
         commands.append((ClientChangeStatements.record, clientChanges.parameters(outboxID: outboxID)))
       }
-      if unscored.isEmpty {
+      if undecided.isEmpty {
         commands.append((CommitStatements.updateStates, states.parameters))
       } else {
         var parameters = states.parameters
         parameters.uuids(unscored)
+        parameters.uuids(undecided)
         commands.append((CommitStatements.updateStatesAlone, parameters))
       }
     }
@@ -104,6 +109,7 @@ struct BatchWrites: ~Copyable {
   static var noStates: PostgresParameters { StateColumns(rows: 0).parameters }
   static var noStatesAlone: PostgresParameters {
     var parameters = noStates
+    parameters.uuids([UUID]())
     parameters.uuids([UUID]())
     return parameters
   }

@@ -116,20 +116,22 @@ enum CommitStatements {
   static let insertOutbox = PostgresStatement(
     name: "insert_outbox", "INSERT INTO journey_outbox (id, actions, instance) VALUES ($1::uuid, $2::int4, $3::int4)")
 
-  static let updateStates = updateStates("update_states", scoredAt: "i.scored_at")
+  static let updateStates = updateStates("update_states", scoredAt: "i.scored_at", redecides: "false")
 
-  /// The same, but the clients $12 keep their `scored_at`, because they get no score.
+  /// The same, but the clients $12 keep their `scored_at`, because they get no score, and the clients $13 are still to
+  /// be decided again if they were.
   static let updateStatesAlone = updateStates(
-    "update_states_alone", scoredAt: "CASE WHEN i.client_id = ANY($12::uuid[]) THEN s.scored_at ELSE i.scored_at END")
+    "update_states_alone", scoredAt: "CASE WHEN i.client_id = ANY($12::uuid[]) THEN s.scored_at ELSE i.scored_at END",
+    redecides: "s.redecide AND i.client_id = ANY($13::uuid[])")
 
-  private static func updateStates(_ name: String, scoredAt: String) -> PostgresStatement {
+  private static func updateStates(_ name: String, scoredAt: String, redecides: String) -> PostgresStatement {
     PostgresStatement(
       name: name,
       """
       UPDATE journey_client_state s
       SET summary = i.summary, outreach = i.outreach, stage = i.stage, stage_at = i.stage_at, score = i.score, risk_level = i.risk_level,
-        risks = string_to_array(i.risks, ','), last_event_at = i.last_event_at, scored_at = \(scoredAt), due_at = i.due_at, redecide = false,
-        check_at = CASE WHEN s.check_at > i.scored_at THEN LEAST(s.check_at, i.due_at) ELSE i.due_at END,
+        risks = string_to_array(i.risks, ','), last_event_at = i.last_event_at, scored_at = \(scoredAt), due_at = i.due_at, redecide = \(redecides),
+        check_at = CASE WHEN s.check_at > i.scored_at OR \(redecides) THEN LEAST(s.check_at, i.due_at) ELSE i.due_at END,
         updated_at = now()
       FROM (
         SELECT unnest($1::uuid[]) AS client_id, unnest($2::bytea[]) AS summary, unnest($3::bytea[]) AS outreach, unnest($4::text[]) AS stage,

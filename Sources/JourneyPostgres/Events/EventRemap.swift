@@ -185,7 +185,7 @@ struct RawBatchRow: Sendable {
 extension PostgresEventStore {
   func rawBatch(after: UUID?, of remap: EventRemap) async throws(StoreError) -> RawBatchRow? {
     let parameters = PostgresParameters {
-      $0.uuid(after ?? UUID(uuid: (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)))
+      $0.uuid(after ?? UUID.zero)
       $0.text(remap.source)
       $0.timestamptz(remap.since?.microseconds)
       $0.timestamptz(remap.until?.microseconds)

@@ -35,8 +35,8 @@ public final class FeedActivity: Sendable {
       if let last, last.orgID == event.orgID, last.source == event.source { continue }
       let feed = Feed(orgID: event.orgID, source: event.source)
       last = feed
-      // What people enter, and what the adapter itself stores, has no rhythm.
-      if feed.source == PublisherPolicy.apiSource || feed.source == SilenceContract.source { continue }
+      // What people enter, what workers report, and what the adapter itself stores, has no rhythm.
+      if PublisherPolicy.ownSources.contains(feed.source) { continue }
       state.withLock { if $0.heard.count < Self.limit { $0.heard.insert(feed) } }
     }
   }

@@ -19,7 +19,7 @@ enum FeedStatements {
     """)
 
   /// Records that feeds were heard: the organisations $2, the sources $3. A row is written every ten minutes. An
-  /// organisation has at most 100, because senders may choose the sources.
+  /// organisation has at most 100, because senders may choose the sources. One that the host holds is passed over.
   ///
   /// The usual gap is the longest of those by day; of ten days the longest is left out, and of twenty the two longest:
   /// these may have been outages, whereas nights and weekends are more.
@@ -28,9 +28,14 @@ enum FeedStatements {
     """
     INSERT INTO journey_feeds AS f (org_id, source, first_heard_at, heard_at, first_mark, heard_mark)
     SELECT i.org_id, i.source, \(now), \(now), \(mark), \(mark)
-    FROM unnest($2::uuid[], $3::text[]) AS i(org_id, source) JOIN organizations o ON o.id = i.org_id
-    WHERE EXISTS (SELECT FROM journey_feeds k WHERE k.org_id = i.org_id AND k.source = i.source)
-      OR (SELECT count(*) FROM journey_feeds k WHERE k.org_id = i.org_id) < 100
+    FROM (
+      SELECT i.org_id, i.source, k.org_id IS NOT NULL AS is_known,
+        row_number() OVER (PARTITION BY i.org_id, k.org_id IS NULL ORDER BY i.source) AS n
+      FROM unnest($2::uuid[], $3::text[]) AS i(org_id, source)
+      JOIN journey_lock_organizations($2::uuid[]) o ON o = i.org_id
+      LEFT JOIN journey_feeds k ON k.org_id = i.org_id AND k.source = i.source) AS i
+    WHERE i.is_known OR i.n + (SELECT count(*) FROM journey_feeds k WHERE k.org_id = i.org_id) <= 100
+    ORDER BY i.org_id, i.source
     ON CONFLICT (org_id, source) DO UPDATE
     SET heard_at = EXCLUDED.heard_at, heard_mark = EXCLUDED.heard_mark, frozen_since = NULL,
       (gaps, usual_gap) = (

@@ -11,7 +11,7 @@ extension BatchCommit {
     for (index, result) in reported.results { results[index] = result }
     // Each event of the client's engagement is stored after its report, so that a crash in between repeats both. Its
     // message is none that a mapping could map again, so it is not kept.
-    let others = batch.events.indices.filter { batch.events[$0].report == nil } + []
+    let others = batch.events.indices.filter { batch.events[$0].report == nil }
     let hasMessages = batch.messages.count == batch.events.count
     let stored = try choose(
       EventBatch(

@@ -12,7 +12,7 @@ final class GroupSweep: Sendable {
   }
 
   private static let first = GroupKey(
-    orgID: UUID(uuid: (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)), source: "", groupID: "")
+    orgID: UUID.zero, source: "", groupID: "")
   private let state = Mutex(State())
 
   /// - Returns: the group after which to go on; nil: it is not time yet.

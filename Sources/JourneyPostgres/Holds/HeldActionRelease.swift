@@ -46,7 +46,7 @@ public struct HeldActionRelease: Sendable {
       histories[try locked.uuid(row, 0)] = ActionHistory(encoded: try locked.bytes(row, 1)) ?? ActionHistory()
     }
     var random = IDRandom()
-    var ended: [(id: UUID, orgID: UUID)] = [], clients: Set<UUID> = []
+    var ended: [(id: UUID, orgID: UUID, client: UUID)] = [], clients: Set<UUID> = []
     var moved: [(id: UUID, hold: Int64)] = [], batches: [Int64: UUID] = [:]
     if !histories.isEmpty {
       let actions = try connection.execute(HoldStatements.actions, [.int8(hold), .uuids(Array(histories.keys))])
@@ -56,7 +56,7 @@ public struct HeldActionRelease: Sendable {
           moved.append((id, other))
           if batches[other] == nil { batches[other] = UUID.v7(at: now, using: &random) }
         } else {
-          ended.append((id, try actions.uuid(row, 2)))
+          ended.append((id, try actions.uuid(row, 2), client))
           clients.insert(client)
           histories[client]?.remove(id)
         }
@@ -79,6 +79,7 @@ public struct HeldActionRelease: Sendable {
         $0.texts(ended) { _ in ActionState.superseded.rawValue }
         $0.timestamptzs(ended) { _ in now.microseconds }
         $0.texts(ended) { _ in "decided again after a hold" }
+        $0.uuids(ended) { $0.client }
       }
       let left = PostgresParameters {
         $0.uuids(ended) { $0.id }

@@ -112,14 +112,14 @@ extension StandingAction {
   /// - Returns: nil if there is no row.
   init?(_ result: PostgresResult) throws(PostgresError) {
     guard result.rowCount > 0 else { return nil }
-    let id = try result.uuid(0, 0)
+    let id = try result.uuid(0, 0), channel = Channel(rawValue: try result.text(0, 3))
     self.init(
       id: id, orgID: try result.uuid(0, 1), clientID: try result.uuid(0, 2),
-      channel: Channel(rawValue: try result.text(0, 3)),
+      channel: channel,
       state: ActionState(rawValue: try result.text(0, 4)) ?? .published, isExpired: try result.bool(0, 5),
       life: ActionLife(
         actionID: id, json: Array((try result.textIfPresent(0, 6) ?? "[]").utf8),
         snoozedUntil: try result.timestampIfPresent(0, 7).map { Timestamp(microseconds: $0) },
-        isUnsent: try result.bool(0, 8)))
+        isUnsent: try result.bool(0, 8), isForPeople: channel == .human))
   }
 }

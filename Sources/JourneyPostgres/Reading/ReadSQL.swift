@@ -77,7 +77,7 @@ enum ReadSQL {
   /// Why an action must not be run; NULL: it may.
   static let because = """
     CASE WHEN a.state NOT IN ('proposed', 'published') THEN a.state WHEN \(isExpired) THEN 'expired'
-      WHEN a.snoozed_until > clock_timestamp() THEN 'snoozed' END
+      WHEN a.snoozed_until > clock_timestamp() THEN 'snoozed' WHEN journey_is_held(a.id) THEN 'held' END
     """
 
   /// What has happened to an action, oldest first.

@@ -179,7 +179,7 @@ import Testing
       _ = try await person.run("outcome", first, "delivered", "--detail", "crossed the revocation")
       try await person.becomes(first, "delivered")
       let shown = try await person.run("show", first)
-      for word in ["must not run: delivered", "paid by cheque", "person:ann", "crossed the revocation"] {
+      for word in ["state delivered, must not run", "paid by cheque", "person:ann", "crossed the revocation"] {
         #expect(shown.contains(word), "\(shown)")
       }
       #expect(try await person.run("list", "--org", Self.orgB).contains("no actions"))

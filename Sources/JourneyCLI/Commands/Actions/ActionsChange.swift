@@ -61,7 +61,8 @@ struct ActionsOutcome: Command {
     guard var standing = found else { throw ActionArgument.unknown(id) }
     let report = OutcomeReport(
       actionID: id, outcome: outcome, occurredAt: try at.map { try DeadLetterFilterOptions.time($0, "--at") } ?? now,
-      detail: detail?.shortened(to: OutcomeReport.maxDetail), until: try until.map { try Self.time(ahead: $0, now) },
+      detail: detail?.shortened(to: OutcomeReport.maxDetail),
+      until: try until.map { try Input.time(ahead: $0, "--until", at: now) },
       reporter: "person:\(actor.name)", orgID: standing.orgID)
     do throws(Rejection) { try report.checkTimes(at: now) } catch {
       let option = error.field == "data.until" ? "--until" : "--at"
@@ -92,19 +93,6 @@ struct ActionsOutcome: Command {
     let message = OutcomeEvent.message(report, to: exchange, userID: settings.brokerUser)
     let (_, failures) = try await timeout.publish([message], to: exchange, settings, afterwards: "Report it again")
     if let failure = failures.first { throw Failure(.failed, "the report is not confirmed: \(failure)") }
-  }
-
-  /// A time, or in how long.
-  private static func time(ahead text: String, _ now: Timestamp) throws -> Timestamp {
-    if let time = Timestamp(iso8601: text, zone: .isUTC) { return time }
-    let seconds: [Character: Int64] = ["s": 1, "m": 60, "h": 3600, "d": 86_400]
-    guard let unit = text.last.flatMap({ seconds[$0] }), let number = Int64(text.dropLast()),
-      (1...1_000_000).contains(number)
-    else {
-      throw Failure(
-        .refusedInput, "--until \(text): expected 2026-11-20T10:00:00Z, 2026-11-20, or in how long: 90m, 2h, 3d")
-    }
-    return now + .seconds(number * unit)
   }
 }
 

@@ -29,7 +29,11 @@ struct ActionsShow: Command {
       Output.line("expires \(expiry.local(at: SystemClock().now()))")
     }
     let because = root["because"]?.string
-    Output.line("state \(text(root["state"])), " + (because.map { "must not run: \($0.plain())" } ?? "may run"))
+    let state = root["state"]?.string, isListed = because == "delivered" && root["channel"]?.string == "human"
+    let answer = isListed ? "on the list of a person" : because == nil ? "may run" : "must not run"
+    // Its state is the reason, unless another one is given.
+    let reason = because == state ? "" : because.map { ": \($0.plain())" } ?? ""
+    Output.line("state \(text(root["state"])), \(answer)\(reason)")
     Output.line("\nhistory")
     Output.table(["when", "what", "by", "detail"], ActionLife.rows(root["history"]), indent: "  ")
     guard let explanation = root["explanation"], explanation.kind == .object else { return }
