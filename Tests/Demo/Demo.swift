@@ -48,7 +48,8 @@ struct Demo: AsyncParsableCommand {
     let environment = ProcessInfo.processInfo.environment
     let run = DemoRun(
       root: TestServers.packageRoot, name: directory ?? (keep ? "run" : "demo"),
-      binary: binary ?? environment["JOURNEY_BINARY"], ending: ending, environment: environment)
+      binary: binary ?? environment["JOURNEY_BINARY"], ending: ending, environment: environment,
+      console: Console(steps: command == nil && !keep ? 9 : 8))
     let status = await Interruption.cancelling { await run.perform() }
     if status != EXIT_SUCCESS { throw ExitCode(status) }
   }

@@ -19,7 +19,7 @@ struct DemoRun: Sendable {
   let binary: String?
   let ending: Ending
   let environment: [String: String]
-  let console = Console(steps: 8)
+  let console: Console
   let began = ContinuousClock.now
 
   var directory: String { "\(root)/.local/\(name)" }
@@ -64,13 +64,20 @@ struct DemoRun: Sendable {
   }
 
   private func run(_ scenario: Scenario, _ servers: DemoServers, _ binary: String) async throws -> Int32 {
-    let journey = Journey(binary: binary, configuration: "\(root)/config", servers: servers, environment: environment)
+    var journey = Journey(binary: binary, configuration: "\(root)/config", servers: servers, environment: environment)
+    if case .stop = ending {
+      let rules = directory + "/decisions.yaml"
+      let shipped = try String(contentsOfFile: "\(root)/config/decisions.yaml", encoding: .utf8)
+      try Data(try ActionLives.rules(shipped).utf8).write(to: URL(fileURLWithPath: rules))
+      journey.rules = rules
+    }
     let events = try StoryEvents(scenario)
-    let expected = ExpectedCounts(events, scenario)
+    var expected = ExpectedCounts(events, scenario)
 
     try await prepare(journey, servers, scenario, events)
     console.step("Starting the adapter")
-    let (status, stopped) = try await journey.serve(logFile: directory + "/adapter.log") { adapter in
+    let (status, stopped, later) = try await journey.serve(logFile: directory + "/adapter.log") {
+      [journey, expected] adapter in
       console.detail("journey serve runs (pid \(adapter.processID)), its log is .local/\(name)/adapter.log")
       try await Arrival(servers, adapter, console).wait(events: expected.published, deadLetters: 0)
       // While it runs: some messages again, as after a lost acknowledgement, and some that nobody can make sense of.
@@ -81,9 +88,15 @@ struct DemoRun: Sendable {
 
       console.step("What came out")
       try await Results(console, servers, expected).show(journey, scenario.expectations)
+      var later = 0
+      if case .stop = ending {
+        console.step("What becomes of actions")
+        later = try await ActionLives(run: self, journey, servers, adapter).show(scenario)
+      }
       let status = try await end(journey, servers, adapter)
-      return (status, adapter)
+      return (status, adapter, later)
     }
+    expected.add(later)
     if case .stop = ending { try expected.check(stopped, console) }
     return status
   }

@@ -8,23 +8,31 @@ struct StoryEvents {
   private(set) var sources: Set<String> = []
 
   init(_ scenario: Scenario) throws {
-    for client in scenario.clients {
-      var hubspot: [HubSpotEvent] = []
-      for (index, line) in client.story.lines.enumerated() {
-        let event = Occurrence(client, index + 1, line, now: scenario.now)
-        count += 1
-        switch line.source {
-        case "stripe": try add(StripeEvent(event), of: "stripe", client)
-        case "zendesk": try add(ZendeskEvent(event), of: "zendesk", client)
-        case "own": try add(OwnEvent(event), of: "journey", client)
-        // It sends what happened in lists: all of a client's in one body.
-        case "hubspot": hubspot.append(HubSpotEvent(event))
-        default: try add(CloudEvent(event), of: line.source, client)
-        }
-      }
-      if !hubspot.isEmpty { try add(hubspot, of: "hubspot", client) }
-    }
+    for client in scenario.clients { try add(client.story.lines[...], of: client, now: scenario.now) }
     files.sort { $0.name < $1.name }
+  }
+
+  /// What happens to a client after its story.
+  init(_ scenario: Scenario, of name: String, later: Story) throws {
+    let client = try scenario.client(name)
+    try add((client.story.lines + later.lines)[client.story.lines.count...], of: client, now: scenario.now)
+  }
+
+  private mutating func add(_ lines: ArraySlice<Story.Line>, of client: Client, now: Date) throws {
+    var hubspot: [HubSpotEvent] = []
+    for (index, line) in zip(lines.indices, lines) {
+      let event = Occurrence(client, index + 1, line, now: now)
+      count += 1
+      switch line.source {
+      case "stripe": try add(StripeEvent(event), of: "stripe", client)
+      case "zendesk": try add(ZendeskEvent(event), of: "zendesk", client)
+      case "own": try add(OwnEvent(event), of: "journey", client)
+      // It sends what happened in lists: all of a client's in one body.
+      case "hubspot": hubspot.append(HubSpotEvent(event))
+      default: try add(CloudEvent(event), of: line.source, client)
+      }
+    }
+    if !hubspot.isEmpty { try add(hubspot, of: "hubspot", client) }
   }
 
   /// Some of the messages, as after a lost acknowledgement.

@@ -1,7 +1,5 @@
 import Foundation
 import Glibc
-import Subprocess
-import SystemPackage
 
 /// `journey serve`, while it runs.
 struct Adapter: Sendable {
@@ -13,25 +11,9 @@ struct Adapter: Sendable {
   static func running<Value: Sendable>(
     _ program: Program, _ arguments: [String], logFile: String, _ body: (Adapter) async throws -> Value
   ) async throws -> Value {
-    var program = program
-    program.endingSignal = .terminate
-    let log = try FileDescriptor.open(
-      FilePath(logFile), .writeOnly, options: [.create, .truncate, .closeOnExec],
-      permissions: [.ownerReadWrite, .groupRead, .otherRead])
-    let result = try await Subprocess.run(
-      program.configuration(arguments), input: .none,
-      output: .fileDescriptor(log, closeAfterSpawningProcess: true), error: .combinedWithOutput
-    ) { execution in
-      let adapter = Adapter(processID: execution.processIdentifier.value, logFile: logFile)
-      let value = try await body(adapter)
-      await execution.teardown(using: [.gracefulShutDown(allowedDurationToNextStep: .seconds(60))])
-      return value
+    try await program.running(arguments, as: "the adapter", logFile: logFile) {
+      try await body(Adapter(processID: $0, logFile: logFile))
     }
-    try Task.checkCancellation()
-    guard result.terminationStatus.isSuccess else {
-      throw DemoFailure("the adapter did not stop in order (\(result.terminationStatus))")
-    }
-    return result.closureResult
   }
 
   /// Whether the process has ended. It is asked without being reaped.

@@ -26,6 +26,13 @@ struct DemoServers: Sendable {
     try await script("CREATE ROLE journey_demo LOGIN PASSWORD '\(password)' IN ROLE journey_adapter, authenticated")
   }
 
+  /// The broker's URL for a user that may do what a worker of a channel has to, and nothing else.
+  func workerURL(_ channel: String) async throws -> String {
+    try await servers.allow(
+      "worker_\(channel)", in: "/", configure: "^$", write: "^journey\\.outcomes$",
+      read: "^journey\\.actions\\.\(channel)$")
+  }
+
   /// Runs SQL as superuser from standard input, since other users of the machine can read arguments.
   func script(_ sql: String) async throws {
     let psql = Program(executable: TestServers.script)

@@ -16,6 +16,8 @@ struct Journey: Sendable {
 
   let binary: String
   let servers: DemoServers
+  /// The file with the rules of the decision; nil: those that are shipped.
+  var rules: String?
   private let configuration: String
   private let inherited: [String: String]
   private let secret = DemoServers.randomToken()
@@ -50,7 +52,7 @@ struct Journey: Sendable {
 
   /// Runs the adapter around `body`.
   func serve<Value: Sendable>(logFile: String, _ body: (Adapter) async throws -> Value) async throws -> Value {
-    let settings = [
+    var settings = [
       "API_JWT_SECRET": secret,
       // Not retried: an event of an unknown client would be a dead letter only after more than an hour.
       "RETRY_UNKNOWN_CLIENT": "false",
@@ -59,6 +61,7 @@ struct Journey: Sendable {
       "PROBES_PORT": inherited["PROBES_PORT"] ?? "0",
       "API_REQUESTS_PER_SECOND": inherited["API_REQUESTS_PER_SECOND"] ?? "50",
     ]
+    settings["DECISIONS_FILE"] = rules
     return try await Adapter.running(
       program(settings), ["serve", "--config", configuration], logFile: logFile, body)
   }

@@ -29,6 +29,35 @@ struct Program {
     return result.standardOutput.hasSuffix("\n") ? String(result.standardOutput.dropLast()) : result.standardOutput
   }
 
+  /// Runs it around `body` and then stops it with SIGTERM.
+  ///
+  /// - Parameters:
+  ///   - name: for errors.
+  ///   - body: gets the process's id.
+  /// - Throws: what `body` throws, or `DemoFailure` where the program does not end with 0.
+  func running<Value: Sendable>(
+    _ arguments: [String], as name: String, logFile: String, _ body: (Int32) async throws -> Value
+  ) async throws -> Value {
+    var program = self
+    program.endingSignal = .terminate
+    let log = try FileDescriptor.open(
+      FilePath(logFile), .writeOnly, options: [.create, .truncate, .closeOnExec],
+      permissions: [.ownerReadWrite, .groupRead, .otherRead])
+    let result = try await Subprocess.run(
+      program.configuration(arguments), input: .none,
+      output: .fileDescriptor(log, closeAfterSpawningProcess: true), error: .combinedWithOutput
+    ) { execution in
+      let value = try await body(execution.processIdentifier.value)
+      await execution.teardown(using: [.gracefulShutDown(allowedDurationToNextStep: .seconds(60))])
+      return value
+    }
+    try Task.checkCancellation()
+    guard result.terminationStatus.isSuccess else {
+      throw DemoFailure("\(name) did not stop in order (\(result.terminationStatus))")
+    }
+    return result.closureResult
+  }
+
   /// A process group of its own, so that Ctrl-C reaches it once: from us.
   func configuration(_ arguments: [String]) -> Configuration {
     var options = PlatformOptions()

@@ -2,7 +2,7 @@
 struct ExpectedCounts {
   /// Events of the stories.
   let published: Int
-  let stored: Int
+  private(set) var stored: Int
   let duplicates: Int
   let deadLetters: Int
 
@@ -14,6 +14,9 @@ struct ExpectedCounts {
     // One for each message.
     deadLetters = scenario.unusable.map(\.lines.count).reduce(0, +)
   }
+
+  /// Events that came later.
+  mutating func add(_ events: Int) { stored += events }
 
   /// Compares them with those that the adapter has logged.
   /// - Throws: `DemoFailure`.

@@ -24,6 +24,13 @@ struct Scenario {
     unusable = try EventFile.unusable(byKey, now: now)
     self.organisations = organisations
   }
+
+  func client(_ name: String) throws -> Client {
+    guard let client = clients.first(where: { $0.name == name }) else {
+      throw DemoFailure("clients.tsv: there is no \(name)")
+    }
+    return client
+  }
 }
 
 struct Organisation: Hashable {

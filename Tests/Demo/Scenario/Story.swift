@@ -19,7 +19,7 @@ struct Story {
       if words.count == 2, words[0] == "story" {
         current = words[1]
       } else {
-        stories[current, default: Story()].lines.append(try Line(words))
+        stories[current, default: Story()].lines.append(try Line(words: words))
       }
     }
     return stories
@@ -27,7 +27,7 @@ struct Story {
 }
 
 extension Story.Line {
-  fileprivate init(_ words: [String]) throws {
+  init(words: [String]) throws {
     guard words.count >= 3, let daysAgo = Int(words[0]) else {
       throw DemoFailure("stories.txt: a line is not `DAYS SOURCE EVENT KEY=VALUE…`: \(words.joined(separator: " "))")
     }
