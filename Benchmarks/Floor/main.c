@@ -3,8 +3,9 @@
 // acknowledges last. It has no logic: no mapping, no client state, no decisions, and a fixed explanation. The adapter's results are reported relative to
 // this program's results in the same run.
 //
-// usage: floor WORKERS BATCH WINDOW BODY EMAIL VOICE HUMAN EXPLANATION, with AMQP_URL and DATABASE_URL in the environment. BODY is the size of an
-// action's body in bytes; EMAIL, VOICE and HUMAN are the actions per channel for a million messages; EXPLANATION is the JSON stored with each score.
+// usage: floor WORKERS BATCH WINDOW BODY EMAIL VOICE HUMAN SCORES EXPLANATION, with AMQP_URL and DATABASE_URL in the environment. BODY is the size of an
+// action's body in bytes; EMAIL, VOICE and HUMAN are the actions per channel for a million messages, SCORES the scores; EXPLANATION is the JSON stored
+// with each score.
 // It ends on SIGTERM.
 #include <amqp.h>
 #include <amqp_framing.h>
@@ -31,7 +32,7 @@ static const char *const channels[] = {"email", "voice", "human"};
 static const char *const actions[] = {"email_outreach", "send_voice_message", "schedule_meeting"};
 static const char *const routing_keys[] = {"email.email_outreach.low", "voice.send_voice_message.low", "human.schedule_meeting.low"};
 enum { channel_count = 3, million = 1000000, longest_body = 1 << 16 };
-static long shares[channel_count];
+static long shares[channel_count], score_share;
 static char *amqp_url;
 static const char *database_url, *explanation;
 
@@ -163,12 +164,12 @@ static const char *insert =
   "CASE WHEN action IS NOT NULL THEN 'low' END, CASE WHEN action IS NOT NULL THEN 'nothing urgent has happened' END, "
   "CASE WHEN action IS NOT NULL THEN now() + interval '7 days' END, CASE WHEN action IS NOT NULL THEN $13 END "
   "FROM (SELECT id, client_id, org_id, row_number() OVER () AS n FROM e) e "
-  "JOIN unnest($10::uuid[], $11::text[]) WITH ORDINALITY AS u(score_id, action, n) USING (n)";
+  "JOIN unnest($10::uuid[], $11::text[]) WITH ORDINALITY AS u(score_id, action, n) USING (n) WHERE score_id IS NOT NULL";
 
 enum { columns = 11, parameters = columns + 3 };
 
 static void append_rows(
-  buffer *b, const message *messages, int count, const publication *publications, int publication_count, unsigned *seed
+  buffer *b, const message *messages, int count, const publication *publications, int publication_count, long *score_debt, unsigned *seed
 ) {
   static const uint32_t oids[columns] = {2950, 2950, 2950, 25, 25, 3802, 1184, 25, 25, 2950, 25};
   for (int c = 0; c < columns; c++) begin_array(&b[c], oids[c], (uint32_t)count);
@@ -189,16 +190,19 @@ static void append_rows(
     append_item(&b[7], at, n);
     at = member(m, "id", &n);
     append_item(&b[8], at, n);
-    append_random_uuid(&b[9], seed);
     const char *action = p < publication_count && publications[p].message == i ? actions[publications[p++].channel] : NULL;
+    // Each action has a score; the others are spread evenly.
+    *score_debt += score_share;
+    if (action || *score_debt >= million) append_random_uuid(&b[9], seed), *score_debt -= million; else append32(&b[9], UINT32_MAX);
     if (action) append_item(&b[10], action, strlen(action)); else append32(&b[10], UINT32_MAX);
   }
 }
 
 static void store(
-  PGconn *database, const message *messages, int count, const publication *publications, int publication_count, buffer *b, unsigned *seed
+  PGconn *database, const message *messages, int count, const publication *publications, int publication_count, buffer *b, long *score_debt,
+  unsigned *seed
 ) {
-  append_rows(b, messages, count, publications, publication_count, seed);
+  append_rows(b, messages, count, publications, publication_count, score_debt, seed);
   const char *values[parameters];
   int lengths[parameters], formats[parameters];
   for (int c = 0; c < columns; c++) {
@@ -366,14 +370,14 @@ static void *worker(void *number) {
   publication *publications = calloc((size_t)batch_size, sizeof *publications);
   bool *acked = calloc((size_t)batch_size, sizeof *acked);
   char *body = malloc(longest_body);
-  long debts[channel_count] = {0};
+  long debts[channel_count] = {0}, score_debt = 0;
   buffer arrays[columns + 1] = {{0}};
   uint64_t sequence = 0;
   while (!stopping) {
     int count = drain(in, messages);
     if (count == 0) continue;
     int planned = plan(count, debts, publications);
-    store(database, messages, count, publications, planned, arrays, &seed);
+    store(database, messages, count, publications, planned, arrays, &score_debt, &seed);
     publish(out, messages, publications, planned, &sequence, acked, body);
     amqp_basic_ack(in, 1, messages[count - 1].tag, 1);
   }
@@ -384,8 +388,8 @@ static void *worker(void *number) {
 static void stop(int signal) { (void)signal; stopping = 1; }
 
 int main(int argc, char **argv) {
-  CHECK(argc == 6 + channel_count, "usage: floor WORKERS BATCH WINDOW BODY EMAIL VOICE HUMAN EXPLANATION");
-  explanation = argv[5 + channel_count];
+  CHECK(argc == 7 + channel_count, "usage: floor WORKERS BATCH WINDOW BODY EMAIL VOICE HUMAN SCORES EXPLANATION");
+  explanation = argv[6 + channel_count];
   int workers = atoi(argv[1]);
   batch_size = atoi(argv[2]);
   window = atoi(argv[3]);
@@ -394,6 +398,8 @@ int main(int argc, char **argv) {
     shares[c] = atol(argv[5 + c]);
     CHECK(shares[c] >= 0 && shares[c] <= million, "a channel's share is 0 to %d", million);
   }
+  score_share = atol(argv[5 + channel_count]);
+  CHECK(score_share >= 0 && score_share <= million, "the share of scores is 0 to %d", million);
   amqp_url = getenv("AMQP_URL");
   database_url = getenv("DATABASE_URL");
   CHECK(workers > 0 && workers <= 64 && batch_size > 0 && batch_size <= 2000 && window > 0 && body_size < longest_body, "an argument is out of range");

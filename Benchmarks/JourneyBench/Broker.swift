@@ -7,6 +7,7 @@ struct ActionMix: Codable {
   var email = 0
   var voice = 0
   var human = 0
+  var scores = 0
   var bodyBytes = 0
   var explanation = ""
 

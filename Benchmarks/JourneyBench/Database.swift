@@ -43,6 +43,8 @@ struct Database {
     return Counters(walBytes: row[0], commits: row[1])
   }
 
+  func scores() async throws -> Int { try await numbers("SELECT count(*) FROM client_journey_scores")[0] }
+
   /// The explanation of a score whose size is closest to the mean.
   func typicalExplanation() async throws -> String {
     try await worker.perform { connection in

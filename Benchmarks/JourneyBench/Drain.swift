@@ -38,7 +38,8 @@ struct BenchmarkRun {
     let brokerBefore = Processes.cpu(servers.brokerPID), databaseBefore = databaseCPU
     let clock = ContinuousClock()
     let began = clock.now
-    let program = try Program.start(subject, options, servers: servers, mix: mix, messages: messages)
+    let program = try Program.start(
+      subject, options.following(scenario), servers: servers, mix: mix, messages: messages)
     defer { program.kill() }
 
     let handedOut = Program.prefetch(subject, options)
@@ -88,6 +89,8 @@ struct BenchmarkRun {
     if subject.kind == .adapter {
       mix = measured
       mix.explanation = try await database.typicalExplanation()
+      // The floor scores no event twice, so its share of the messages is that of the events.
+      mix.scores = try await database.scores() * messages / events
     }
     let thousands = Double(events) / 1000
     return DrainResult(

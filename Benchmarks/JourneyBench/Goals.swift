@@ -32,6 +32,10 @@ struct Goals {
   func measure(_ measurement: inout Measurement, clients: Int) async throws -> [Goal] {
     let plain = try await measurement.measure(
       Scenario(load: .drain(events: events), subjects: [.floor, .adapter, Self.two], rounds: rounds))
+    // Its rules store fewer scores and take actions back, so it has a floor of its own.
+    var defaultProfile = drain()
+    defaultProfile.configuration = "config"
+    let byDefault = try await measurement.measure(defaultProfile)
     let hot = try await measurement.measure(drain(hotShare: Self.hotShare))
     try await measurement.benchmark.database.reset(keepingHistory: false)
     try await measurement.benchmark.database.addHistory(history, clients: clients, hotClient: hotClient)
@@ -41,7 +45,7 @@ struct Goals {
     guard let drained = plain.medians(.adapter)?.eventsPerSecond else { return [] }
     let most = try await maxSustained(&measurement, below: drained)
     let busy = try await measurement.measure(steady(max(1, most * 7 / 10)))
-    return throughput(plain) + flatness(plain, aged, "\(history) older events")
+    return throughput(plain) + throughputByDefault(byDefault) + flatness(plain, aged, "\(history) older events")
       + flatness(hot, hotAged, "\(hotClient) of one client")
       + latency(slow) + latency(fast) + latency(busy, maxOf: most)
   }
@@ -81,6 +85,15 @@ struct Goals {
       .atMost(80, "resident memory, MiB", adapter.peakMiB, digits: 0),
       .atLeast(1, "two instances, of one", two.eventsPerSecond / adapter.eventsPerSecond),
     ] + (adapter.firstAck.map { [.atMost(1, "start to first acknowledgement, s", $0)] } ?? [])
+  }
+
+  private func throughputByDefault(_ result: ScenarioResult) -> [Goal] {
+    guard let floor = result.medians(.floor), let adapter = result.medians(.adapter) else { return [] }
+    func cost(_ drain: DrainResult) -> Double { drain.ownCPU + drain.brokerCPU + drain.databaseCPU }
+    return [
+      .atLeast(0.8, "default profile: throughput, of its floor's", adapter.eventsPerSecond / floor.eventsPerSecond),
+      .atMost(1.5, "default profile: CPU of all, of its floor's", cost(adapter) / cost(floor)),
+    ]
   }
 
   private func flatness(_ before: ScenarioResult, _ after: ScenarioResult, _ stored: String) -> [Goal] {

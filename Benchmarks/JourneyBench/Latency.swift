@@ -91,7 +91,7 @@ extension BenchmarkRun {
     let events = scenario.events
     let recorder = LatencyRecorder(run: run, events: events, into: histogram)
     let consumers = try startConsumers(recorder)
-    let program = try Program.start(subject, options, servers: servers, mix: mix, messages: events)
+    let program = try Program.start(subject, options.following(scenario), servers: servers, mix: mix, messages: events)
     defer { program.kill() }
     try await warmUp(program, scenario, run: run + 5000, mix, recorder)
     let isAdapter = subject.kind == .adapter
@@ -109,6 +109,9 @@ extension BenchmarkRun {
     if isAdapter {
       mix = recorder.mix
       mix.explanation = try await database.typicalExplanation()
+      // Of the events of the warming up too.
+      let stored = try await database.stored(run: run) + database.stored(run: run + 5000)
+      mix.scores = try await database.scores() * events / max(1, stored)
     }
     return behind
   }

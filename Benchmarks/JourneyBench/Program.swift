@@ -25,7 +25,7 @@ struct Program {
       guard mix.total > 0 else {
         throw BenchmarkError("the floor needs to know what the adapter publishes; measure the adapter first")
       }
-      let shares = [mix.email, mix.voice, mix.human].map {
+      let shares = [mix.email, mix.voice, mix.human, mix.scores].map {
         "\(min(1_000_000, ($0 * 1_000_000 + messages - 1) / messages))"
       }
       let workers = "\(options.floorWorkers)", body = "\(mix.bodyBytes)"
@@ -77,4 +77,10 @@ struct RunOptions {
   var clients: Int
   var workers: Int?
   var floorWorkers: Int
+
+  func following(_ scenario: Scenario) -> RunOptions {
+    var options = self
+    if let configuration = scenario.configuration { options.configuration = configuration }
+    return options
+  }
 }

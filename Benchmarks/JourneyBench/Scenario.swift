@@ -30,6 +30,8 @@ struct Scenario: Codable {
   var hotShare = 0
   /// Whether memory is reported during the run.
   var watchesMemory = false
+  /// The directory of the adapter's settings and rules; nil: that of the run's options.
+  var configuration: String?
 
   var keepsHistory: Bool { history + hotClient > 0 }
 
@@ -51,6 +53,7 @@ struct Scenario: Codable {
       history > 0 ? "\(history) older events" : nil, hotClient > 0 ? "\(hotClient) older events of one client" : nil,
     ].compactMap(\.self)
     let after = stored.isEmpty ? "" : "; stored: " + stored.joined(separator: ", ")
-    return what + (hotShare > 0 ? ", \(hotShare) % of one client" : "") + after
+    let rules = configuration == nil ? "" : ", profile default"
+    return what + rules + (hotShare > 0 ? ", \(hotShare) % of one client" : "") + after
   }
 }
