@@ -52,4 +52,4 @@ CREATE POLICY journey_feeds_select ON journey_feeds FOR SELECT TO authenticated
   USING (org_id IN (SELECT org_id FROM user_organizations WHERE user_id = (SELECT auth.uid())));
 GRANT SELECT ON journey_feeds TO authenticated;
 GRANT SELECT, INSERT, UPDATE, DELETE ON journey_feeds TO journey_adapter;
-GRANT SELECT, UPDATE ON journey_listening TO journey_adapter;
+GRANT SELECT, INSERT, UPDATE ON journey_listening TO journey_adapter;

@@ -55,6 +55,16 @@ import Testing
     }
   }
 
+  /// The tables were emptied, or restored without their data.
+  @Test func theCountOfTimeBeginsAnewWhereItIsGone() async throws {
+    try await withStore { store, other in
+      try await daily(0...3, ["crm"], store)
+      try await other.run("TRUNCATE journey_listening, journey_feeds")
+      try await daily(4...6, ["crm"], store)
+      #expect(try await FeedRepository(worker: other).list().map(\.source) == ["crm"])
+    }
+  }
+
   /// What people enter and what workers report comes when it comes.
   @Test func theAdaptersOwnSourcesAreNoFeeds() async throws {
     try await withStore { store, other in
@@ -67,7 +77,7 @@ import Testing
 
   /// Other instances learn of it without having heard anything, also one that starts.
   @Test func everyInstanceKnowsWhoIsFrozen() async throws {
-    let url = try await TestServers.shared().makeDatabase()
+    let url = try await MigratedDatabase.make()
     try await withStores(in: url, at: [.seconds(0), .seconds(0)]) { stores, _ in
       try await daily(0...9, ["crm"], stores[0])
       try await at(15 * 24, [], stores[0])

@@ -108,7 +108,7 @@ enum AccessList {
     readable("journey_invoices", adapter: "INSERT", "UPDATE", "DELETE"),
     readable("journey_expectations", adapter: "INSERT", "UPDATE", "DELETE"),
     readable("journey_feeds", adapter: "INSERT", "UPDATE", "DELETE"),
-    closed("journey_listening", adapter: "UPDATE"),
+    closed("journey_listening", adapter: "INSERT", "UPDATE"),
     readable("journey_groups", adapter: "INSERT", "UPDATE", "DELETE"),
     readable("journey_group_members", adapter: "INSERT", "UPDATE", "DELETE"),
     readable("journey_group_events", adapter: "INSERT", "UPDATE", "DELETE"),

@@ -66,6 +66,10 @@ public final class PostgresResult {
     _ type4: UInt32 = 0,
     body: (UnsafeRawBufferPointer, UInt32) -> Value?
   ) throws(PostgresError) -> Value? {
+    // A row that a statement promises may be gone, because a person has emptied a table.
+    guard row < rowCount else {
+      throw PostgresError(.decoding, operation: operation, "the result has no row \(row)", column: columnName(column))
+    }
     guard let bytes = value(row, column) else { return nil }
     let type = columnTypes[column]
     let isWanted = type == type1 || type == type2 || type == type3 || type == type4
