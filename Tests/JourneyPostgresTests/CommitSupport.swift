@@ -47,9 +47,10 @@ extension CommitTesting {
     groupEvents: GroupEvents = .owner, raw: RawBodies? = nil, followsChanges: Bool = false,
     _ body: ([PostgresEventStore], PostgresWorker) async throws -> Void
   ) async throws {
-    let url = if let url { url } else { try await TestServers.shared().makeDatabase() }
+    let isMade = url == nil
+    let url = if let url { url } else { try await MigratedDatabase.make() }
     try await withDatabase(url) { other in
-      try await other.migrate()
+      if !isMade { try await other.migrate() }
       try await other.run("INSERT INTO organizations (id, name) VALUES ('\(Self.org)', 'Roth')")
       for client in Self.clients {
         try await other.run("INSERT INTO contacts (id, org_id, name) VALUES ('\(client)', '\(Self.org)', 'Ada')")

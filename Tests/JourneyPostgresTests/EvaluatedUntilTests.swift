@@ -33,7 +33,7 @@ import Testing
     _ body:
       @escaping (_ read: (JourneyQuery) async throws -> String, PostgresEventStore, PostgresWorker) async throws -> Void
   ) async throws {
-    let url = try await TestServers.shared().makeDatabase()
+    let url = try await MigratedDatabase.make()
     try await withStore(in: url) { store, worker in
       try await worker.run(
         """

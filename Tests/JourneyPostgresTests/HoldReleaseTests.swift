@@ -102,7 +102,7 @@ import Testing
 
   /// A live instance that still carries it out would hold again what is decided again.
   @Test func itWaitsForTheInstancesAndPassesOverLockedClients() async throws {
-    let url = try await TestServers.shared().makeDatabase()
+    let url = try await MigratedDatabase.make()
     try await withStore(in: url) { store, other in
       let repository = HoldRepository(worker: other)
       let batch = try await store.commitAll([event("1"), event("2", of: 1)]).outbox

@@ -39,7 +39,7 @@ import Testing
 
   /// Any login may take any advisory lock.
   @Test func aStrangerCannotMakeADeadProcessLookAlive() async throws {
-    let url = try await TestServers.shared().makeDatabase()
+    let url = try await MigratedDatabase.make()
     try await withStore(in: url) { store, other in
       let decided = bodies([try #require(try await store.commitAll([event("1")]).outbox)])
       let login = "stranger_\(UUID().text.prefix(8))"

@@ -57,7 +57,7 @@ import Testing
     at offsets: [TimeSpan], rules: [DecisionRules],
     _ body: (String, [PostgresEventStore], PostgresWorker) async throws -> Void
   ) async throws {
-    let url = try await TestServers.shared().makeDatabase()
+    let url = try await MigratedDatabase.make()
     try await withStores(in: url, at: offsets, rules: rules) { stores, other in
       try await other.run(
         "INSERT INTO user_organizations (user_id, org_id) VALUES ('\(HostSchema.user)', '\(Self.org)')")

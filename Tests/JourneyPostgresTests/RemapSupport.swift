@@ -101,9 +101,8 @@ struct RemapSource {
 func withRemapSources(
   _ rules: [(rules: String, org: Int)], _ body: ([RemapSource], PostgresWorker) async throws -> Void
 ) async throws {
-  let url = try await TestServers.shared().makeDatabase()
+  let url = try await MigratedDatabase.make()
   try await withDatabase(url) { other in
-    try await other.migrate()
     let orgs = (0...(rules.map(\.org).max() ?? 0)).map { _ in UUID() }
     for org in orgs { try await other.run("INSERT INTO organizations (id, name) VALUES ('\(org)', 'Roth')") }
     var sources: [RemapSource] = []

@@ -127,11 +127,12 @@ public actor TestServers {
   /// Creates an empty database with a new name and the default privileges of a Supabase project.
   ///
   /// - Returns: its URL, with a superuser's login.
-  public func makeDatabase(tls: Bool = false) async throws -> String {
+  /// - Parameter template: a database to copy, to which nobody is connected.
+  public func makeDatabase(tls: Bool = false, template: String? = nil) async throws -> String {
     let name = nextName("test")
     // No session ever connects to template0, so concurrent creations do not block each other.
-    _ = try await sql("CREATE DATABASE \(name) TEMPLATE template0")
-    try await grantDefaults(of: "postgres", in: name)
+    _ = try await sql("CREATE DATABASE \(name) TEMPLATE \(template ?? "template0")")
+    if template == nil { try await grantDefaults(of: "postgres", in: name) }
     // URLComponents cannot parse URLs with several hosts.
     let parts = databaseURL(tls: tls).split(separator: "?", maxSplits: 1)
     guard let slash = parts[0].lastIndex(of: "/") else { preconditionFailure("scripts/servers printed no URL") }

@@ -15,6 +15,20 @@ package enum ShippedMigrations {
   package static func load() throws -> [Migration] { try Migration.load(directory: directory) }
 }
 
+/// Databases of the shared servers with the adapter's tables, which a superuser owns. The migrations run once.
+package enum MigratedDatabase {
+  private static let template = Task<String, any Error> {
+    let url = try await TestServers.shared().makeDatabase()
+    try await withDatabase(url) { try await $0.migrate() }
+    return url.databaseName
+  }
+
+  /// - Returns: its URL, with a superuser's login.
+  package static func make() async throws -> String {
+    try await TestServers.shared().makeDatabase(template: try await template.value)
+  }
+}
+
 /// Runs the body with a worker for the database, and closes it afterwards.
 @discardableResult
 package func withDatabase<Value>(

@@ -47,16 +47,23 @@ final class TestEnvironment: Sendable {
     servers: TestServers? = nil, isMigrated: Bool = true, login: TestLogin = .leastPrivileges,
     _ body: (TestEnvironment) async throws -> Value
   ) async throws -> Value {
+    // Migrations take a second. On the shared servers they run once, and the database is copied.
+    let template =
+      servers == nil && isMigrated && login == .leastPrivileges ? try await DatabaseTemplate.shared() : nil
     let servers = if let servers { servers } else { try await TestServers.shared() }
-    let vhost = try await servers.makeVirtualHost(), databaseURL = try await servers.makeDatabase()
+    let vhost = try await servers.makeVirtualHost()
+    let databaseURL = try await servers.makeDatabase(template: template?.name)
     let logins = try await TestLogins.make(login, servers, vhost: vhost, databaseURL: databaseURL)
     let environment = try TestEnvironment(servers: servers, vhost: vhost, databaseURL: databaseURL, logins: logins)
     let result: Result<Value, any Error>
     do {
-      if isMigrated {
+      if let template {
+        try await logins.takeOver(from: template.logins, servers, in: databaseURL.databaseName)
+        try await logins.migrated(servers)
+      } else if isMigrated {
         try await environment.succeed(["migrate"])
-        try await environment.succeed(["topology", "apply"])
       }
+      if isMigrated { try await environment.succeed(["topology", "apply"]) }
       environment.publisher.start()
       result = .success(try await body(environment))
     } catch {

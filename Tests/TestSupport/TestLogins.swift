@@ -33,7 +33,7 @@ struct TestLogins: Sendable {
     let journey = #"^journey\..*"#
     let amqpURL = try await servers.allow(
       "adapter-\(vhost)", in: vhost, configure: journey, write: journey, read: journey)
-    let name = databaseURL.split(separator: "?")[0].split(separator: "/").last.map(String.init) ?? ""
+    let name = databaseURL.databaseName
     let owner = "owner_\(name)", role = "login_\(name)"
     try await servers.sql(
       """
@@ -47,6 +47,12 @@ struct TestLogins: Sendable {
       role: role, owner: owner)
   }
 
+  /// Makes the owner of a copied database's tables that of this environment.
+  func takeOver(from other: TestLogins, _ servers: TestServers, in database: String) async throws {
+    guard let owner, let former = other.owner else { return }
+    try await servers.sql("REASSIGN OWNED BY \(former) TO \(owner)", database: database)
+  }
+
   func migrated(_ servers: TestServers) async throws {
     if let role { try await servers.sql("GRANT journey_adapter, authenticated TO \(role)") }
     if let owner { try await servers.sql("ALTER ROLE \(owner) NOCREATEROLE") }
@@ -54,6 +60,9 @@ struct TestLogins: Sendable {
 }
 
 extension String {
+  /// The last part of the path of a database's URL.
+  var databaseName: String { split(separator: "?")[0].split(separator: "/").last.map(String.init) ?? "" }
+
   /// A URL with another login. URLComponents cannot parse URLs with several hosts.
   fileprivate func loggedIn(as name: String) -> String {
     guard let start = firstRange(of: "://")?.upperBound, let end = self[start...].firstIndex(of: "@") else {
