@@ -5,6 +5,9 @@ import PostgresClient
 enum ActionStatements {
   /// Ends actions: revoked, superseded, expired or without response. An action that has ended already, or was run
   /// meanwhile, stays as it is. Runs under the locks of the clients' states, after the scores are inserted.
+  ///
+  /// Subqueries with one value make the planner look up each action by its key, even without statistics. With EXISTS it
+  /// may read the whole table once instead.
   static let close = PostgresStatement(
     name: "close_actions",
     """
@@ -16,14 +19,14 @@ enum ActionStatements {
     FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::text[], $6::uuid[])
       AS i(action_id, org_id, state, at, detail, client_id)
     -- After a split the action is known to both clients, and belongs to one.
-    WHERE EXISTS (SELECT FROM client_journey_scores s WHERE s.id = i.action_id AND s.client_id = i.client_id)
+    WHERE (SELECT s.client_id FROM client_journey_scores s WHERE s.id = i.action_id) = i.client_id
     ORDER BY i.action_id
     ON CONFLICT (action_id) DO UPDATE
     SET state = EXCLUDED.state, changed_at = EXCLUDED.changed_at, history = l.history || EXCLUDED.history,
       revocation = EXCLUDED.revocation
     WHERE l.state IS NULL OR l.state IN ('delivered', 'opened') AND EXCLUDED.state = 'no_response'
       -- It is on the list of people, and nobody has run it yet.
-      OR l.state = 'delivered' AND EXISTS (SELECT FROM client_journey_scores s WHERE s.id = l.action_id AND s.channel = 'human')
+      OR l.state = 'delivered' AND (SELECT s.channel FROM client_journey_scores s WHERE s.id = l.action_id) = 'human'
     """)
 
   /// Actions by id, with their channel.

@@ -69,8 +69,9 @@ enum RevocationStatements {
     ), looked AS MATERIALIZED (
       SELECT s.id, s.client_id, s.action, s.channel, s.priority, s.traceparent, s.expires_at,
         COALESCE(s.expires_at <= now(), false) AS is_over,
-        EXISTS (SELECT FROM journey_outbox o WHERE o.id = s.outbox_id AND o.confirmed_at IS NULL) AS is_waiting
-      FROM due JOIN client_journey_scores s ON s.id = due.action_id
+        COALESCE((SELECT o.confirmed_at IS NULL FROM journey_outbox o WHERE o.id = s.outbox_id), false) AS is_waiting
+      -- `OFFSET 0` makes the planner look up each action by its key, even without statistics.
+      FROM due CROSS JOIN LATERAL (SELECT * FROM client_journey_scores s WHERE s.id = due.action_id OFFSET 0) s
     ), claimed AS (
       UPDATE journey_action_states l
       SET revocation = CASE WHEN k.is_over AND NOT k.is_waiting THEN 'sent' ELSE l.revocation END,
@@ -104,7 +105,8 @@ enum RevocationStatements {
     WITH gone AS MATERIALIZED (
       SELECT i.id, i.batch, s.outbox_id, o.maybe_sent
       FROM (SELECT unnest($1::uuid[]) AS id, unnest($2::uuid[]) AS batch) i
-      JOIN client_journey_scores s ON s.id = i.id JOIN journey_outbox o ON o.id = s.outbox_id
+      CROSS JOIN LATERAL (SELECT s.outbox_id FROM client_journey_scores s WHERE s.id = i.id OFFSET 0) s
+      CROSS JOIN LATERAL (SELECT o.maybe_sent FROM journey_outbox o WHERE o.id = s.outbox_id OFFSET 0) o
     ), unsent AS (
       UPDATE journey_action_states l SET revocation = 'unsent'
       FROM gone WHERE l.action_id = gone.id AND NOT gone.maybe_sent AND l.revocation = 'pending'

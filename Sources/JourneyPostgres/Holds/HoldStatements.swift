@@ -106,7 +106,8 @@ enum HoldStatements {
     WITH moved AS MATERIALIZED (
       SELECT i.id, i.batch, i.hold, s.outbox_id, o.attempts, o.maybe_sent
       FROM unnest($1::uuid[], $2::uuid[], $3::int8[]) AS i(id, batch, hold)
-      JOIN client_journey_scores s ON s.id = i.id JOIN journey_outbox o ON o.id = s.outbox_id
+      CROSS JOIN LATERAL (SELECT s.outbox_id FROM client_journey_scores s WHERE s.id = i.id OFFSET 0) s
+      CROSS JOIN LATERAL (SELECT o.attempts, o.maybe_sent FROM journey_outbox o WHERE o.id = s.outbox_id OFFSET 0) o
     ), added AS (
       INSERT INTO journey_outbox (id, actions, attempts, next_attempt_at, hold_id, maybe_sent)
       SELECT batch, count(*), max(attempts), 'infinity', hold, bool_or(maybe_sent) FROM moved GROUP BY batch, hold

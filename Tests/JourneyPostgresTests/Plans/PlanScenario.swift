@@ -21,16 +21,23 @@ struct PlanScenario {
   private let tag: String
 
   static func run(
-    on history: PlanHistory, _ log: PlanLog, _ rules: Rules, _ body: (PlanScenario) async throws -> Void
+    on history: PlanHistory, _ log: PlanLog, _ rules: Rules, life: LifeRules? = nil,
+    _ body: (PlanScenario) async throws -> Void
   ) async throws {
     var decisions = DecisionRules()
     // So that every batch publishes, and executes the same statements.
     decisions.actions.cooldown = .seconds(0)
+    decisions.actions.life = life
     if rules == .seed {
       decisions.evaluation = .perEvent
       decisions.risks.lateInvoices = .everOverdue
     }
-    let decider = Decider(rules: decisions) { action in
+    let revocation = { @Sendable (revoked: RevokedAction) in
+      ActionMessage(
+        id: revoked.id, orgID: revoked.orgID, routingKey: "a.b", priority: revoked.priority, timeToLive: nil,
+        decidedAt: revoked.at, causeID: "", traceparent: nil, body: [])
+    }
+    let decider = Decider(rules: decisions, revocation: revocation) { action in
       ActionMessage(
         id: action.id, orgID: action.orgID, routingKey: "a.b", priority: action.priority, timeToLive: action.timeToLive,
         decidedAt: action.decidedAt,
