@@ -127,6 +127,7 @@ import Testing
     #expect(root["candidates"]?[0]?["action"]?.string == "schedule_meeting")
     #expect(root["candidates"]?[0]?["verdict"]?.string == "chosen")
     #expect(root["cause"]?["id"]?.string == "2")
+    #expect(root["probability"]?.int64 == 1)
   }
 
   @Test func anExplanationHasAVerdictPerCandidate() throws {

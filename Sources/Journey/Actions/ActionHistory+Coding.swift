@@ -11,6 +11,9 @@ extension ActionHistory {
   private static let prioritiesMark = ">"
   private static let detailsMark = "+"
   private static let blockMark = "!"
+  /// A contact: the channel and the kind, separated by a slash.
+  private static let contactMark = "@"
+  private static let reconsiderMark = "~"
 
   private struct Item {
     var name: String
@@ -23,6 +26,10 @@ extension ActionHistory {
     out.byte(Self.version)
     var items = entries.map { Item(name: $0.kind.rawValue, id: $0.actionID, at: $0.decidedAt) }
     items += blocks.map { Item(name: Self.blockMark + $0.channel.rawValue, id: $0.actionID, at: $0.at) }
+    items += contacts.map {
+      Item(name: "\(Self.contactMark)\($0.channel.rawValue)/\($0.kind.rawValue)", id: $0.actionID, at: $0.at)
+    }
+    if let reconsiderAt { items.append(Item(name: Self.reconsiderMark, id: UUID.zero, at: reconsiderAt)) }
     func add(_ mark: String, _ text: String) { items.append(Item(name: mark + text, id: UUID.zero, at: Self.noTime)) }
     if entries.contains(where: \.hasDetails) {
       add(Self.detailsMark, entries.map(\.details).joined(separator: ","))
@@ -69,6 +76,12 @@ extension ActionHistory {
         let channel = Channel(rawValue: String(item.name.dropFirst()))
         guard !blocks.contains(where: { $0.channel == channel }) else { continue }
         blocks.append(Block(channel: channel, actionID: item.id, at: item.at))
+      } else if item.name.hasPrefix(Self.contactMark) {
+        let parts = item.name.dropFirst().split(separator: "/")
+        guard parts.count == 2, let kind = ActionKind(rawValue: String(parts[1])) else { continue }
+        addContact(Contact(channel: Channel(rawValue: String(parts[0])), kind: kind, actionID: item.id, at: item.at))
+      } else if item.name == Self.reconsiderMark {
+        reconsiderAt = min(reconsiderAt ?? item.at, item.at)
       }
     }
     blocks.sort { $0.channel.rawValue < $1.channel.rawValue }

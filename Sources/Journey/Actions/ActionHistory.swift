@@ -41,6 +41,10 @@ public struct ActionHistory: Hashable, Sendable {
   public internal(set) var entries: [Entry] = []
   /// By channel.
   public internal(set) var blocks: [Block] = []
+  /// By time. Only what the rules count.
+  public internal(set) var contacts: [Contact] = []
+  /// When a candidate that had to wait is considered again; nil: none waits.
+  public internal(set) var reconsiderAt: Timestamp?
 
   static let maxEntries = 16
 
@@ -84,12 +88,16 @@ public struct ActionHistory: Hashable, Sendable {
   }
 
   /// Forgets an action, so that the next evaluation may recommend it again.
-  public mutating func remove(_ actionID: UUID) { entries.removeAll { $0.actionID == actionID } }
+  public mutating func remove(_ actionID: UUID) {
+    entries.removeAll { $0.actionID == actionID }
+    removeContact(actionID)
+  }
 
   /// Ends an action.
   public mutating func end(_ actionID: UUID, _ state: ActionState, at time: Timestamp) {
     for index in entries.indices where entries[index].actionID == actionID {
       entries[index].end = Entry.End(state: state, at: time)
+      if !entries[index].isRun { removeContact(actionID) }
     }
   }
 
@@ -104,9 +112,17 @@ public struct ActionHistory: Hashable, Sendable {
     }
     for index in entries.indices where entries[index].actionID == report.actionID {
       if report.outcome == .snoozed { entries[index].snoozedUntil = report.until }
-      if life.isRun { entries[index].isRun = true }
+      if life.isRun, !entries[index].isRun {
+        entries[index].isRun = true
+        // It was taken back, and run all the same.
+        if entries[index].end != nil {
+          let kind = entries[index].kind
+          addContact(Contact(channel: channel, kind: kind, actionID: report.actionID, at: report.occurredAt))
+        }
+      }
       if let state = life.state, !state.isOpen { entries[index].end = Entry.End(state: state, at: report.occurredAt) }
     }
+    if life.state == .failed || !life.isRun && life.state?.isOpen == false { removeContact(report.actionID) }
   }
 }
 
@@ -140,7 +156,7 @@ extension ActionRules {
   /// The next moment after `now` at which an action ends or returns by itself; nil if there is none.
   func nextChange(of history: ActionHistory, after now: Timestamp) -> Timestamp? {
     guard let life else { return nil }
-    var next: Timestamp?
+    var next = history.reconsiderAt
     // Without a trigger, it was published before actions had a life.
     for entry in history.entries where entry.end == nil && entry.trigger != nil {
       let moment = entry.snoozedUntil.flatMap { $0 > now ? $0 : nil } ?? end(of: entry, life).at
@@ -163,13 +179,17 @@ extension ActionRules {
 
   /// Ends what is over by `now`, and forgets what no longer matters.
   func advance(_ history: inout ActionHistory, to now: Timestamp, _ changes: inout [ActionChange]) {
-    guard let life, !history.entries.isEmpty else { return }
+    guard let life else { return }
+    if !history.contacts.isEmpty {
+      history.contacts.removeAll { $0.at + (contact?.memory(of: $0) ?? .seconds(0)) <= now }
+    }
+    guard !history.entries.isEmpty else { return }
     for index in history.entries.indices {
       let entry = history.entries[index]
       guard entry.end == nil, entry.trigger != nil else { continue }
       let end = end(of: entry, life)
       guard end.at <= now else { continue }
-      history.entries[index].end = ActionHistory.Entry.End(state: end.state, at: end.at)
+      history.end(entry.actionID, end.state, at: end.at)
       changes.append(ActionChange(actionID: entry.actionID, state: end.state, at: end.at))
     }
     history.entries.removeAll { entry in
@@ -189,7 +209,7 @@ extension ActionRules {
         // What another stage or risk asks for now is still right.
         !assessment.candidates.contains(where: { $0.action == entry.kind })
       else { continue }
-      history.entries[index].end = ActionHistory.Entry.End(state: .revoked, at: now)
+      history.end(entry.actionID, .revoked, at: now)
       changes.append(
         ActionChange(actionID: entry.actionID, state: .revoked, at: now, detail: "\(trigger.label) no longer holds"))
     }

@@ -16,6 +16,10 @@ public struct Decision: Hashable, Sendable {
     case pausing(actionID: UUID, after: ActionState, until: Timestamp)
     /// Passed over: the client cannot be reached on its channel, or does not want to be, as this action showed.
     case unreachable(actionID: UUID)
+    /// Passed over until then: a rule of the contact policy forbids it.
+    case limited(by: ContactPolicy.Rule, until: Timestamp)
+    /// Passed over: with this risk it would not be in the client's interest.
+    case unsuitable(with: Risk)
     /// The best candidate, but the client was only recomputed, without publishing.
     case withheld
   }
@@ -26,6 +30,11 @@ public struct Decision: Hashable, Sendable {
   /// The same decision without publishing: a chosen candidate is withheld.
   var withholding: Decision { Decision(verdicts: verdicts.map { $0 == .chosen ? .withheld : $0 }) }
 
+  /// When a candidate that has to wait is considered again; nil: none waits.
+  var reconsiderAt: Timestamp? {
+    verdicts.compactMap { if case .limited(_, let until) = $0 { until } else { nil } }.min()
+  }
+
   /// The candidate to publish; nil if there is none.
   public func winner(of assessment: Assessment) -> Candidate? {
     verdicts.firstIndex(of: .chosen).map { assessment.candidates[$0] }
@@ -35,7 +44,7 @@ public struct Decision: Hashable, Sendable {
 extension DecisionRules {
   /// Chooses the best candidate. If the same action was published for the client within the cooldown, nothing is
   /// published: a lesser action would only be noise. What the client has rejected or not answered, and what cannot reach
-  /// it, is passed over.
+  /// it, is passed over, as is what the contact policy forbids.
   ///
   /// An expired action does not count, nor does one of a lower priority, since the risks have grown.
   public func decide(_ assessment: Assessment, actionHistory: ActionHistory, at now: Timestamp) -> Decision {
@@ -47,11 +56,21 @@ extension DecisionRules {
         verdicts.append(.outranked(by: better))
         continue
       }
-      let verdict = verdict(on: candidate, assessment.priority, actionHistory, now)
+      var verdict = verdict(on: candidate, assessment.priority, actionHistory, now)
+      if verdict == .chosen { verdict = permitted(candidate, assessment, actionHistory, now) }
       if !verdict.isPassedOver { better = candidate.action }
       verdicts.append(verdict)
     }
     return Decision(verdicts: verdicts)
+  }
+
+  /// Of one that nothing else stands in the way of, what the contact policy says.
+  private func permitted(
+    _ candidate: Candidate, _ assessment: Assessment, _ history: ActionHistory, _ now: Timestamp
+  ) -> Decision.Verdict {
+    guard let contact = actions.contact else { return .chosen }
+    if let risk = contact.objection(to: candidate, assessment) { return .unsuitable(with: risk) }
+    return contact.wait(for: candidate, history, at: now).map { .limited(by: $0.rule, until: $0.until) } ?? .chosen
   }
 
   private func verdict(
@@ -87,7 +106,7 @@ extension DecisionRules {
 extension Decision.Verdict {
   var isPassedOver: Bool {
     switch self {
-    case .pausing, .unreachable: true
+    case .pausing, .unreachable, .limited, .unsuitable: true
     case .chosen, .outranked, .coolingDown, .open, .snoozed, .withheld: false
     }
   }

@@ -187,6 +187,8 @@ public struct ActionRules: Hashable, Sendable {
   public var expiryOfKind: EnumTable<ActionKind, TimeSpan?> = [:]
   /// nil: an action ends when it is published.
   public var life: LifeRules?
+  /// nil: a client gets whatever there is a reason for. Needs `life`, which says what has reached the client.
+  public var contact: ContactPolicy?
 
   public init() {}
 

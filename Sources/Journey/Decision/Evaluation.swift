@@ -174,11 +174,16 @@ extension DecisionRules {
   ) {
     // Without cooldown and life, nothing reads it.
     guard actions.cooldown > .seconds(0) || actions.life != nil else { return }
+    client.actionHistory.reconsiderAt = decision.reconsiderAt
     if let winner = decision.winner(of: assessment) {
       actions.supersede(&client.actionHistory, by: winner, id, at: client.now, &client.actionChanges)
       client.actionHistory.record(
         winner.action, id: id, at: client.now, priority: assessment.priority,
         trigger: actions.life == nil ? nil : winner.trigger)
+      let contact = ActionHistory.Contact(channel: winner.channel, kind: winner.action, actionID: id, at: client.now)
+      if let policy = actions.contact, policy.memory(of: contact) > .seconds(0) {
+        client.actionHistory.addContact(contact)
+      }
     } else if case .open(let actionID, _)? = decision.verdicts.first(where: { !$0.isPassedOver }) {
       client.actionHistory.repeated(actionID)
     }

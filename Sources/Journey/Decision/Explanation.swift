@@ -51,6 +51,9 @@ extension Evaluation {
     json.raw(risks)
     json.key("candidates")
     writeCandidates(into: &json)
+    // With which the decision came out as it did. Without it no later log could be judged.
+    json.key("probability")
+    json.int(1)
   }
 
   /// Writes the cause as a JSON object: source, id and type.
@@ -121,6 +124,15 @@ extension Evaluation {
         json.key("verdict")
         json.unescaped("unreachable" as StaticString)
         json.member("lastAction", id)
+      case .limited(let rule, let until):
+        json.key("verdict")
+        json.unescaped("limited" as StaticString)
+        json.member("rule", unescaped: rule.rawValue)
+        json.member("until", until)
+      case .unsuitable(let risk):
+        json.key("verdict")
+        json.unescaped("unsuitable" as StaticString)
+        json.member("risk", unescaped: risk.rawValue)
       case .withheld:
         json.key("verdict")
         json.unescaped("withheld" as StaticString)

@@ -90,7 +90,8 @@ class ClientView extends View {
         : "Nothing else was considered"),
         h("ul", {}, others.map(other => h("li", {}, h("b", {}, title(other.action)), ` (${words(other.channel)}): ${other.reason}. `,
           h("span", { class: "soft" }, words(other.verdict), other.by ? " by " + words(other.by) : "",
-            other.after ? ` after ${words(other.after)}` : "")))))];
+            other.after ? ` after ${words(other.after)}` : "", other.rule ? ` (${words(other.rule)})` : "",
+            other.risk ? ` with ${words(other.risk)}` : "", other.until ? [", again from ", when(other.until)] : "")))))];
   }
 
   list(client) {

@@ -157,8 +157,21 @@ struct Explain: Command {
       "passed over: the last one (\((candidate["lastAction"]?.string ?? "").plain(400))) is \((candidate["after"]?.string ?? "").plain(40)), again from \((candidate["until"]?.string ?? "").plain(400))"
     case "unreachable":
       "passed over: the client cannot be reached on this channel (\((candidate["lastAction"]?.string ?? "").plain(400)))"
+    case "limited":
+      "passed over: \(rule(candidate["rule"]?.string)), again from \((candidate["until"]?.string ?? "").plain(400))"
+    case "unsuitable":
+      "passed over: not in the client's interest with \((candidate["risk"]?.string ?? "").plain(40))"
     case "withheld": "not published: the client was only evaluated again"
     default: "unknown"
+    }
+  }
+
+  private func rule(_ name: String?) -> String {
+    switch name.flatMap(ContactPolicy.Rule.init(rawValue:)) {
+    case .limit: "the client has had as much on this channel as is allowed"
+    case .gap: "the last one on this channel was too recent"
+    case .pause: "the last one of its kind was too recent"
+    case nil: "the contact policy forbids it"
     }
   }
 

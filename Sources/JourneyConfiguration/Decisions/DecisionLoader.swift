@@ -21,6 +21,9 @@ public enum DecisionLoader {
     rules.evaluatesOverTime = false
     if let root = YAMLDocument.root(of: text, problems) {
       root.readDecisions(into: &rules)
+      if rules.actions.contact != nil, rules.actions.life == nil {
+        root.report("actions.contact needs actions.life, which says what has reached the client")
+      }
       if rules.actions.life != nil, !rules.evaluatesOverTime {
         root.report("actions.life needs evaluateOverTime: true, because actions also end as time passes")
       }
@@ -175,6 +178,7 @@ extension YAMLField {
             actions.expiryOfKind[kind] = .some(span)
           }
         },
+        "contact": { $0.readContact(into: &$1.contact) },
         "life": {
           $0.read(
             into: &$1.life, defaultValue: LifeRules(),
@@ -214,8 +218,9 @@ extension YAMLField {
     return ActionRules.Choice(action, reason: members["reason"]?.text().map(ReasonTemplate.init(_:)))
   }
 
-  private func channel() -> Channel? {
-    guard let text = text() else { return nil }
+  private func channel() -> Channel? { text().flatMap(channel(named:)) }
+
+  func channel(named text: String) -> Channel? {
     let known: [Channel] = [.email, .voice, .human]
     if let channel = known.first(where: { $0.rawValue == text }) { return channel }
     report(
@@ -224,7 +229,7 @@ extension YAMLField {
     return nil
   }
 
-  private func actions() -> [(ActionKind, YAMLField)] {
+  func actions() -> [(ActionKind, YAMLField)] {
     pairs().compactMap { name, value in value.action(named: name).map { ($0, value) } }
   }
 

@@ -62,9 +62,11 @@ extension BatchCommit {
         continue
       }
       var after = clientBatch.client
+      // A candidate that had to wait is considered again.
+      let isWaitOver = after.actionHistory.reconsiderAt.map { $0 <= after.now } ?? false
       let evaluation = decider.evaluateWithoutEvent(&after, historyChanged: client.isForgotten, random: &random)
       // The outcome is unchanged: the host filled a column, or changed something that no rule reads.
-      if !client.isToBeDecided, client.stored.hasOutcome(of: evaluation.assessment) {
+      if !client.isToBeDecided, !isWaitOver, client.stored.hasOutcome(of: evaluation.assessment) {
         after = clientBatch.client
         let unchanged = decider.evaluateWithoutDecision(&after, random: &random)
         writes.add(unscored: after, unchanged)

@@ -136,7 +136,7 @@ enum ReadSQL {
       'actionId', a.id, 'state', a.state, 'decidedAt', \(HostValues.time("a.decided_at")), 'publishedAt', a.published_at)
     FROM (
       SELECT c.value FROM json_array_elements(l.explanation -> 'candidates') WITH ORDINALITY AS c(value, n)
-      WHERE c.value ->> 'verdict' NOT IN ('pausing', 'unreachable') ORDER BY c.n LIMIT 1) b
+      WHERE c.value ->> 'verdict' NOT IN ('pausing', 'unreachable', 'limited', 'unsuitable') ORDER BY c.n LIMIT 1) b
     LEFT JOIN LATERAL (
       SELECT a.* FROM journey_actions a
       WHERE a.client_id = l.client_id AND a.action = b.value ->> 'action'

@@ -1,0 +1,101 @@
+public import FoundationEssentials
+
+/// How often a client is contacted, and what is not in its interest. nil in `ActionRules`: it gets whatever there is a
+/// reason for.
+///
+/// An action counts as a contact from its decision on, unless it ends without having been run.
+public struct ContactPolicy: Hashable, Sendable {
+  /// Limits on the actions of a channel for one client.
+  public struct Limit: Hashable, Sendable {
+    /// So many within `window`; at least 1.
+    public var most: Int
+    public var window: TimeSpan
+    /// At least so long from one to the next; 0: no gap.
+    public var gap: TimeSpan
+
+    public init(most: Int, window: TimeSpan, gap: TimeSpan = .seconds(0)) {
+      self.most = most
+      self.window = window
+      self.gap = gap
+    }
+  }
+
+  /// Why an action waits.
+  public enum Rule: String, CaseIterable, Sendable {
+    /// As many actions of the channel as are allowed within its window.
+    case limit
+    /// The last action of the channel was too recent.
+    case gap
+    /// The last action of this kind was too recent.
+    case pause
+  }
+
+  /// By channel; one that is missing has no limit.
+  public var limits: [Channel: Limit] = [:]
+  /// How long after an action of a kind there is no other of it.
+  public var pauses: EnumTable<ActionKind, TimeSpan> = [:]
+  /// Risks with which an action of a kind would not be in the client's interest.
+  public var unsuitable: EnumTable<ActionKind, Set<Risk>> = [:]
+  /// Kinds that keep to no limit and no pause, such as those that the law demands. They count as contacts all the same.
+  public var exempt: Set<ActionKind> = []
+
+  public init() {}
+
+  /// How long a contact matters.
+  func memory(of contact: ActionHistory.Contact) -> TimeSpan {
+    let limit = limits[contact.channel].map { max($0.window, $0.gap) } ?? .seconds(0)
+    return max(limit, pauses[contact.kind] ?? .seconds(0))
+  }
+
+  /// What forbids an action now, and until when; nil: nothing does.
+  ///
+  /// What a new action would replace does not count, because it ends without having been run.
+  func wait(
+    for candidate: Candidate, _ history: ActionHistory, at now: Timestamp
+  ) -> (rule: Rule, until: Timestamp)? {
+    guard !history.contacts.isEmpty, !exempt.contains(candidate.action) else { return nil }
+    let replaced = history.entries.filter { $0.kind == candidate.action && $0.end == nil && !$0.isRun }.map(\.actionID)
+    var found: (rule: Rule, until: Timestamp)?
+    func waits(_ rule: Rule, until: Timestamp) {
+      if until > now, found.map({ $0.until < until }) ?? true { found = (rule, until) }
+    }
+    let contacts = history.contacts.filter { !replaced.contains($0.actionID) }
+    if let pause = pauses[candidate.action], let last = contacts.last(where: { $0.kind == candidate.action }) {
+      waits(.pause, until: last.at + pause)
+    }
+    guard let limit = limits[candidate.channel] else { return found }
+    let same = contacts.filter { $0.channel == candidate.channel }
+    if let last = same.last { waits(.gap, until: last.at + limit.gap) }
+    if same.count >= limit.most { waits(.limit, until: same[same.count - limit.most].at + limit.window) }
+    return found
+  }
+
+  /// A risk with which an action would not be in the client's interest; nil: there is none.
+  func objection(to candidate: Candidate, _ assessment: Assessment) -> Risk? {
+    guard let risks = unsuitable[candidate.action] else { return nil }
+    return assessment.risks.first { risks.contains($0.risk) }?.risk
+  }
+}
+
+extension ActionHistory {
+  /// An action that has reached the client, or may yet.
+  public struct Contact: Hashable, Sendable {
+    public var channel: Channel
+    public var kind: ActionKind
+    public var actionID: UUID
+    public var at: Timestamp
+  }
+
+  static let maxContacts = 32
+
+  /// Records a contact, once for an action.
+  mutating func addContact(_ contact: Contact) {
+    guard !contacts.contains(where: { $0.actionID == contact.actionID }) else { return }
+    let index = contacts.firstIndex { $0.at > contact.at } ?? contacts.count
+    contacts.insert(contact, at: index)
+    if contacts.count > Self.maxContacts { contacts.removeFirst() }
+  }
+
+  /// An action has ended without having been run, or it has failed.
+  mutating func removeContact(_ actionID: UUID) { contacts.removeAll { $0.actionID == actionID } }
+}

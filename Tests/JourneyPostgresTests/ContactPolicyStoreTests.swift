@@ -1,0 +1,91 @@
+import FoundationEssentials
+import Journey
+import PostgresClient
+import TestServers
+import Testing
+
+@testable import JourneyPostgres
+@testable import TestSupport
+
+/// Limits on contacts hold in the database, and what had to wait is decided again.
+@Suite(.timeLimit(.minutes(5))) struct ContactPolicyStoreTests: CommitTesting {
+  private static let rules: DecisionRules = {
+    var rules = DecisionRules(), policy = ContactPolicy()
+    policy.limits[.email] = ContactPolicy.Limit(most: 1, window: .days(7), gap: .hours(16))
+    rules.actions.life = LifeRules()
+    rules.actions.contact = policy
+    rules.actions.cooldown = .seconds(0)
+    rules.risks.lowEngagement = nil
+    return rules
+  }()
+
+  /// An event that sets a stage for which the rules have an e-mail.
+  private func moved(_ id: String, to stage: Stage, of client: Int = 0) -> IncomingEvent {
+    var random = IDRandom()
+    let now = SystemClock().now()
+    let event = JourneyEvent(
+      orgID: Self.org, source: "crm", sourceEventID: id, client: ClientReference(id: Self.clients[client]),
+      type: "moved", stage: stage, occurredAt: now, metadata: Array("{}".utf8))
+    return IncomingEvent(id: UUID.v7(at: now, using: &random), event: event, signals: Self.signals(of: event))
+  }
+
+  private func delivered(_ action: UUID) -> IncomingEvent {
+    var random = IDRandom()
+    let now = SystemClock().now()
+    let report = OutcomeReport(
+      actionID: action, outcome: .accepted, occurredAt: now, reporter: "worker:w", orgID: Self.org)
+    let event = JourneyEvent(
+      orgID: Self.org, source: OutcomeReport.source, sourceEventID: "\(action)/accepted",
+      client: ClientReference(externalID: action.text), type: "action_accepted", stage: nil, occurredAt: now,
+      metadata: Array("{}".utf8))
+    return IncomingEvent(id: UUID.v7(at: now, using: &random), event: event, signals: Signals(), report: report)
+  }
+
+  @Test func whatHadToWaitIsDecidedAgain() async throws {
+    try await withStores(at: [.seconds(0), .days(6), .hours(7 * 24 + 1)], rules: Self.rules) { stores, other in
+      let first = try #require(try await stores[0].commitAll([moved("1", to: .lead)]).outbox)
+      try await stores[0].markPublished([first.id])
+      expect(try await stores[0].commitAll([delivered(first.actions[0].id)]), ["stored"])
+      #expect(try await stores[0].commitAll([moved("2", to: .upsellCandidate)]).outbox == nil)
+      let verdict = "SELECT explanation->'candidates'->0->>'verdict' FROM client_journey_scores ORDER BY generated_at"
+      #expect(try await other.rows(verdict) == ["chosen", "limited"])
+      #expect(try await stores[1].evaluateDue(limit: 10, passingOver: PassedOver()).outbox == nil)
+      let later = try await stores[2].evaluateDue(limit: 10, passingOver: PassedOver())
+      #expect(later.outbox?.actions.count == 1)
+      #expect(
+        try await other.rows("SELECT action FROM journey_actions ORDER BY decided_at DESC LIMIT 1") == [
+          "offer_credit_pack"
+        ])
+      #expect(try await stores[2].evaluateDue(limit: 10, passingOver: PassedOver()).outbox == nil, "once")
+    }
+  }
+
+  /// Two instances that decide at the same moment, each with a reason of its own, send one of the two.
+  @Test func twoInstancesKeepTheLimitTogether() async throws {
+    // Nothing is taken back, so both reasons go on.
+    var rules = Self.rules
+    rules.actions.life?.revokes = false
+    try await withStores(rules: [rules, rules]) { stores, other in
+      for round in 0..<100 {
+        async let one = stores[0].commitAll([moved("a\(round)", to: .lead), moved("c\(round)", to: .lead, of: 1)])
+        async let two = stores[1].commitAll([
+          moved("b\(round)", to: .awaitingFeedback), moved("d\(round)", to: .awaitingFeedback, of: 1),
+        ])
+        for batch in [try await one, try await two] {
+          for action in batch.outbox?.actions ?? [] {
+            expect(try await stores[0].commitAll([delivered(action.id)]), ["stored"])
+          }
+        }
+        let sent = try await other.rows(
+          "SELECT count(*) FROM journey_actions WHERE channel = 'email' AND state = 'accepted' GROUP BY client_id")
+        #expect(sent == ["1", "1"], "round \(round)")
+        guard sent == ["1", "1"] else { return }
+        try await other.run(
+          """
+          UPDATE journey_client_state SET outreach = ''; DELETE FROM journey_action_states;
+          TRUNCATE client_journey_scores, journey_outbox CASCADE
+          """)
+      }
+    }
+  }
+}
