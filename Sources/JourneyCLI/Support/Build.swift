@@ -2,7 +2,7 @@ import CBuild
 
 /// Which program this is.
 struct Build: Encodable {
-  static let version = "0.8.0"
+  static let version = "0.9.0"
 
   let version = Self.version
   /// nil: not built by `make dist`.
