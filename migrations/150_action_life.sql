@@ -13,7 +13,6 @@ CREATE TABLE journey_action_states (
     'delivered', 'opened', 'accepted', 'rejected', 'failed', 'no_response', 'expired', 'revoked', 'superseded')),
   CONSTRAINT journey_action_states_revocation_check CHECK (revocation IN ('pending', 'sent', 'unsent'))
 ) WITH (fillfactor = 80);
-CREATE INDEX idx_journey_action_states_org ON journey_action_states (org_id, state, changed_at DESC);
 CREATE INDEX idx_journey_action_states_revocation ON journey_action_states (claimed_until NULLS FIRST, changed_at)
   WHERE revocation = 'pending';
 COMMENT ON TABLE journey_action_states IS

@@ -120,7 +120,10 @@ import Testing
 
   /// A client that waits for another decision, because its action failed, gets it whatever comes between.
   @Test func anotherDecisionStaysDue() async throws {
-    try await withStores(rules: Self.rules) { stores, other in
+    // So that there is a second candidate.
+    var rules = Self.rules
+    rules.risks.lowEngagement = DecisionRules().risks.lowEngagement
+    try await withStores(rules: rules) { stores, other in
       let action = try await published(stores[0])
       expect(try await stores[0].commitAll([report(.failed, of: action)]), ["stored"])
       let due = "SELECT redecide FROM journey_client_state WHERE client_id = '\(Self.clients[0])'"

@@ -79,19 +79,15 @@ enum RevocationStatements {
       FROM looked k WHERE l.action_id = k.id
       RETURNING l.action_id, l.org_id, l.history
     )
-    SELECT l.action_id, l.org_id, k.client_id, k.action, k.channel, k.priority, \(closing("entry ->> 'state'")),
-      \(closing("entry ->> 'detail'")), \(closing("(entry ->> 'at')::timestamptz")), k.traceparent,
-      k.expires_at, now()
-    FROM claimed l JOIN looked k ON k.id = l.action_id WHERE NOT k.is_waiting AND NOT k.is_over
+    SELECT l.action_id, l.org_id, k.client_id, k.action, k.channel, k.priority, e.entry ->> 'state', e.entry ->> 'detail',
+      (e.entry ->> 'at')::timestamptz, k.traceparent, k.expires_at, now()
+    FROM claimed l JOIN looked k ON k.id = l.action_id
+    -- The entry that took the action back. Reports may have followed it.
+    CROSS JOIN LATERAL (
+      SELECT h.entry FROM jsonb_array_elements(l.history) WITH ORDINALITY h (entry, n)
+      WHERE h.entry ->> 'state' IN ('revoked', 'superseded') ORDER BY n DESC LIMIT 1) e
+    WHERE NOT k.is_waiting AND NOT k.is_over
     """)
-
-  /// A value of the history's entry that took the action back. Reports may have followed it.
-  private static func closing(_ value: String) -> String {
-    """
-    (SELECT \(value) FROM jsonb_array_elements(l.history) WITH ORDINALITY h (entry, n)
-        WHERE entry ->> 'state' IN ('revoked', 'superseded') ORDER BY n DESC LIMIT 1)
-    """
-  }
 
   static let mark = PostgresStatement(
     name: "mark_revoked",

@@ -86,7 +86,8 @@ enum HoldStatements {
     name: "lock_held_clients",
     """
     SELECT c.client_id, c.outreach FROM journey_client_state c
-    WHERE c.client_id IN (SELECT s.client_id FROM client_journey_scores s WHERE s.outbox_id = ANY ($1::uuid[]))
+    WHERE c.client_id = ANY (ARRAY(
+        SELECT s.client_id FROM client_journey_scores s WHERE s.outbox_id = ANY ($1::uuid[])))
       AND c.merged_into IS NULL
     ORDER BY c.client_id LIMIT $2::int4 FOR UPDATE SKIP LOCKED
     """)
