@@ -65,10 +65,10 @@ import Testing
     let others = [
       message(RevocationEvent.type, "\(actions[0])/revoked"), message("foreign", "x"),
       message(ActionEvent.type, "unreadable", body: "{", by: settings.user),
-      message(ActionEvent.type, UUID().uuidString),
+      message(ActionEvent.type, UUID().uuidString.lowercased()),
     ]
     #expect(await test.publish(others).filter(\.isConfirmed).count == 4)
-    // 250 reports, and what is no action of the adapter's own.
+    // 251 reports, of which one is of an action of an earlier version, and what is no action.
     try await until("all reports") { try await admin.messageCount(queue: names.ingest) >= 253 }
     try await until("an empty queue") { try await admin.messageCount(queue: queue) == 0 }
     await second.close(within: .seconds(5))
@@ -89,8 +89,8 @@ import Testing
       #expect(delivery.properties.userID == vhost)
     }
     // A report whose confirm came too late is repeated.
-    #expect(Set(reported) == Set(actions))
-    #expect(rest == ["x", "unreadable", others[3].properties.messageID])
+    #expect(Set(reported) == Set(actions + others[3...].compactMap(\.properties.messageID)))
+    #expect(rest == ["x", "unreadable"])
     await publisher.close()
     await test.close()
     await admin.close()

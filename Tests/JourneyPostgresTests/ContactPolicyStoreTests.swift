@@ -60,6 +60,18 @@ import Testing
     }
   }
 
+  /// The action that it waits for has expired without having been run.
+  @Test func aChannelThatBecomesFreeIsUsed() async throws {
+    var rules = Self.rules
+    rules.actions.life?.revokes = false
+    try await withStores(at: [.seconds(0), .hours(73)], rules: rules) { stores, _ in
+      let first = try #require(try await stores[0].commitAll([moved("1", to: .lead)]).outbox)
+      try await stores[0].markPublished([first.id])
+      #expect(try await stores[0].commitAll([moved("2", to: .awaitingFeedback)]).outbox == nil)
+      #expect(try await stores[1].evaluateDue(limit: 10, passingOver: PassedOver()).outbox?.actions.count == 1)
+    }
+  }
+
   /// Two instances that decide at the same moment, each with a reason of its own, send one of the two.
   @Test func twoInstancesKeepTheLimitTogether() async throws {
     // Nothing is taken back, so both reasons go on.

@@ -50,7 +50,7 @@ import Testing
       actionID: decided.evaluation.id, outcome: outcome, occurredAt: .present + span, until: until, reporter: "w",
       orgID: nil)
     _ = life.apply(report)
-    history.apply(report, to: life, on: .email)
+    history.apply(report, to: life, .emailOutreach, on: .email, countsContacts: false)
     return history
   }
 

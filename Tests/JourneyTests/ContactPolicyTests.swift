@@ -46,13 +46,18 @@ import Testing
   }
 
   private func reported(_ outcomes: ActionOutcome..., of decided: Outcome) -> ActionHistory {
+    reported(outcomes, of: decided)
+  }
+
+  private func reported(_ outcomes: [ActionOutcome], of decided: Outcome) -> ActionHistory {
     var history = decided.history, life = ActionLife()
+    let kind = decided.verdicts.firstIndex(of: .chosen).map { decided.evaluation.assessment.candidates[$0].action }
     for outcome in outcomes {
       let report = OutcomeReport(
         actionID: decided.evaluation.id, outcome: outcome, occurredAt: .present + .hours(1), until: nil, reporter: "w",
         orgID: nil)
       _ = life.apply(report)
-      history.apply(report, to: life, on: .email)
+      history.apply(report, to: life, kind, on: .email, countsContacts: true)
     }
     return history
   }
@@ -64,9 +69,9 @@ import Testing
     let history = reported(.delivered, .accepted, of: first)
     let upsell = summary(.upsellCandidate)
     let second = evaluate(upsell, history, after: .days(2), by: Self.weekly)
-    #expect(second.verdicts == limited(.limit, hours: 168))
-    #expect(second.evaluation.assessment.nextChange == .present + .days(7), "it is considered again")
-    #expect(evaluate(upsell, second.history, after: .days(7), by: Self.weekly).verdicts == [.chosen])
+    #expect(second.verdicts == limited(.limit, hours: 169))
+    #expect(second.evaluation.assessment.nextChange == .present + .hours(169), "it is considered again")
+    #expect(evaluate(upsell, second.history, after: .hours(169), by: Self.weekly).verdicts == [.chosen])
     let voiceOnly = Self.rules { $0.limits[.voice] = ContactPolicy.Limit(most: 1, window: .days(7)) }
     #expect(evaluate(upsell, history, after: .days(2), by: voiceOnly).verdicts == [.chosen])
   }
@@ -76,12 +81,12 @@ import Testing
     let first = evaluate(summary(.billing, lateInvoices: 1), by: rules)
     let history = reported(.delivered, .accepted, of: first)
     let early = evaluate(summary(.upsellCandidate), history, after: .hours(2), by: rules)
-    #expect(early.verdicts == limited(.gap, hours: 16))
-    let second = evaluate(summary(.upsellCandidate), history, after: .hours(16), by: rules)
+    #expect(early.verdicts == limited(.gap, hours: 17))
+    let second = evaluate(summary(.upsellCandidate), history, after: .hours(17), by: rules)
     #expect(second.verdicts == [.chosen])
     let third = evaluate(
       summary(.awaitingFeedback), reported(.delivered, .accepted, of: second), after: .days(3), by: rules)
-    #expect(third.verdicts == limited(.limit, hours: 168))
+    #expect(third.verdicts == limited(.limit, hours: 169))
   }
 
   @Test func aKindPauses() {
@@ -89,8 +94,8 @@ import Testing
     let first = evaluate(summary(.awaitingFeedback), by: rules)
     let history = reported(.delivered, .accepted, of: first)
     let later = evaluate(summary(.awaitingFeedback), history, after: .days(60), by: rules)
-    #expect(later.verdicts == limited(.pause, hours: 2160))
-    #expect(evaluate(summary(.awaitingFeedback), later.history, after: .days(90), by: rules).verdicts == [.chosen])
+    #expect(later.verdicts == limited(.pause, hours: 2161))
+    #expect(evaluate(summary(.awaitingFeedback), later.history, after: .hours(2161), by: rules).verdicts == [.chosen])
   }
 
   @Test func nothingIsOfferedToWhoOwesOrIsUnhappy() {
@@ -117,10 +122,38 @@ import Testing
       orgID: nil)
     _ = life.apply(report)
     var history = revoked.history
-    history.apply(report, to: life, on: .email)
+    history.apply(report, to: life, .emailOutreach, on: .email, countsContacts: true)
     #expect(
       evaluate(upsell, history, after: .hours(3), by: Self.weekly).verdicts
         == limited(.limit, hours: 7 * 24 + 2))
+  }
+
+  /// It was mailed, the worker died before it could say so, and the client has opened it.
+  @Test func whatTheClientHasOpenedCountsAlthoughItFailed() {
+    let first = evaluate(summary(.billing, lateInvoices: 1), by: Self.weekly)
+    for outcomes in [[ActionOutcome.failed, .opened], [.opened, .failed]] {
+      let history = reported(outcomes, of: first)
+      let second = evaluate(summary(.upsellCandidate), history, after: .hours(2), by: Self.weekly)
+      #expect(second.verdicts == limited(.limit, hours: 7 * 24 + 1))
+    }
+  }
+
+  @Test func anOfferIsTakenBackOnceItIsUnsuitable() {
+    let rules = Self.rules { $0.unsuitable[.offerCreditPack] = [.lateInvoices] }
+    let first = evaluate(summary(.upsellCandidate), by: rules)
+    let second = evaluate(summary(.upsellCandidate, lateInvoices: 1), first.history, after: .hours(1), by: rules)
+    #expect(second.client.actionChanges.map(\.state) == [.revoked])
+    #expect(second.verdicts == [.unsuitable(with: .lateInvoices), .chosen])
+  }
+
+  /// After a split both know the action, one of them as it was before.
+  @Test func whatWasRunCountsForMoreThanWhatIsOutOfDate() throws {
+    let first = evaluate(summary(.billing, lateInvoices: 1), by: Self.weekly)
+    let later = reported([.delivered, .accepted], of: first)
+    for bytes in [first.history.encoded() + later.encoded(), later.encoded() + first.history.encoded()] {
+      let both = try #require(ActionHistory(encoded: bytes))
+      #expect(both.entries.map(\.isRun) == [true] && both.entries.map(\.end?.state) == [.accepted])
+    }
   }
 
   @Test func aMoreUrgentActionTakesTheOpenOnesPlace() {

@@ -30,7 +30,9 @@ import Testing
         actionID: id, outcome: outcome, occurredAt: .present, until: .present + .days(1), reporter: "w", orgID: nil)
       var life = ActionLife()
       _ = life.apply(report)
-      actionHistory.apply(report, to: life, on: random.pick([.email, .voice]))
+      actionHistory.apply(
+        report, to: life, random.pick([.emailOutreach, .offerCreditPack]), on: random.pick([.email, .voice]),
+        countsContacts: random.pick([true, false]))
     }
     return actionHistory
   }

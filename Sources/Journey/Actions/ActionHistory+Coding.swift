@@ -79,13 +79,19 @@ extension ActionHistory {
       } else if item.name.hasPrefix(Self.contactMark) {
         let parts = item.name.dropFirst().split(separator: "/")
         guard parts.count == 2, let kind = ActionKind(rawValue: String(parts[1])) else { continue }
-        addContact(Contact(channel: Channel(rawValue: String(parts[0])), kind: kind, actionID: item.id, at: item.at))
+        reached(Contact(channel: Channel(rawValue: String(parts[0])), kind: kind, actionID: item.id, at: item.at))
       } else if item.name == Self.reconsiderMark {
         reconsiderAt = min(reconsiderAt ?? item.at, item.at)
       }
     }
     blocks.sort { $0.channel.rawValue < $1.channel.rawValue }
-    for case let entry? in found where !entries.contains(where: { $0.actionID == entry.actionID }) { insert(entry) }
+    for case let entry? in found {
+      if let index = entries.firstIndex(where: { $0.actionID == entry.actionID }) {
+        entries[index].unite(with: entry)
+      } else {
+        insert(entry)
+      }
+    }
   }
 
   private static let noTime = Timestamp(microseconds: 0)
@@ -106,6 +112,14 @@ extension ActionHistory {
 }
 
 extension ActionHistory.Entry {
+  /// What two clients that were one know of the same action: what was run counts for more than what was not.
+  fileprivate mutating func unite(with other: ActionHistory.Entry) {
+    if other.isRun != isRun { end = other.isRun ? other.end : end } else { end = end ?? other.end }
+    isRun = isRun || other.isRun
+    repeats = max(repeats, other.repeats)
+    snoozedUntil = snoozedUntil ?? other.snoozedUntil
+  }
+
   fileprivate var hasDetails: Bool {
     trigger != nil || repeats != 0 || isRun || snoozedUntil != nil || end != nil
   }

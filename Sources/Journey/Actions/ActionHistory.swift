@@ -97,32 +97,35 @@ public struct ActionHistory: Hashable, Sendable {
   public mutating func end(_ actionID: UUID, _ state: ActionState, at time: Timestamp) {
     for index in entries.indices where entries[index].actionID == actionID {
       entries[index].end = Entry.End(state: state, at: time)
-      if !entries[index].isRun { removeContact(actionID) }
+      // Without an expiry a worker may run it at any time, even after nobody has answered.
+      if !entries[index].isRun, state != .noResponse { removeContact(actionID) }
     }
   }
 
   /// Takes over what a report has changed.
   /// - Parameters:
   ///   - life: the action's, with the report.
+  ///   - kind: the action's; nil: this version does not know it.
   ///   - channel: the action's.
-  public mutating func apply(_ report: OutcomeReport, to life: ActionLife, on channel: Channel) {
+  ///   - countsContacts: whether the rules count how often a client is contacted.
+  public mutating func apply(
+    _ report: OutcomeReport, to life: ActionLife, _ kind: ActionKind?, on channel: Channel, countsContacts: Bool
+  ) {
     if report.outcome.blocksChannel, !blocks.contains(where: { $0.channel == channel }) {
       blocks.append(Block(channel: channel, actionID: report.actionID, at: report.occurredAt))
       blocks.sort { $0.channel.rawValue < $1.channel.rawValue }
     }
     for index in entries.indices where entries[index].actionID == report.actionID {
       if report.outcome == .snoozed { entries[index].snoozedUntil = report.until }
-      if life.isRun, !entries[index].isRun {
-        entries[index].isRun = true
-        // It was taken back, and run all the same.
-        if entries[index].end != nil {
-          let kind = entries[index].kind
-          addContact(Contact(channel: channel, kind: kind, actionID: report.actionID, at: report.occurredAt))
-        }
-      }
+      if life.isRun { entries[index].isRun = true }
       if let state = life.state, !state.isOpen { entries[index].end = Entry.End(state: state, at: report.occurredAt) }
     }
-    if life.state == .failed || !life.isRun && life.state?.isOpen == false { removeContact(report.actionID) }
+    guard countsContacts else { return }
+    if life.hasReachedClient {
+      if let kind { reached(Contact(channel: channel, kind: kind, actionID: report.actionID, at: report.occurredAt)) }
+    } else if life.state?.isOpen == false {
+      removeContact(report.actionID)
+    }
   }
 }
 
@@ -180,8 +183,10 @@ extension ActionRules {
   /// Ends what is over by `now`, and forgets what no longer matters.
   func advance(_ history: inout ActionHistory, to now: Timestamp, _ changes: inout [ActionChange]) {
     guard let life else { return }
-    if !history.contacts.isEmpty {
-      history.contacts.removeAll { $0.at + (contact?.memory(of: $0) ?? .seconds(0)) <= now }
+    if let contact, !history.contacts.isEmpty {
+      // What is open may yet be run.
+      let open = history.entries.filter { $0.end == nil && !$0.isRun }.map(\.actionID)
+      history.contacts.removeAll { $0.at + contact.memory(of: $0) <= now && !open.contains($0.actionID) }
     }
     guard !history.entries.isEmpty else { return }
     for index in history.entries.indices {
@@ -207,11 +212,15 @@ extension ActionRules {
       let entry = history.entries[index]
       guard entry.end == nil, !entry.isRun, let trigger = entry.trigger,
         // What another stage or risk asks for now is still right.
-        !assessment.candidates.contains(where: { $0.action == entry.kind })
+        !assessment.candidates.contains(where: { $0.action == entry.kind && objection(to: $0, assessment) == nil })
       else { continue }
+      let objections = assessment.candidates.lazy.filter { $0.action == entry.kind }
+        .compactMap { self.objection(to: $0, assessment) }
+      let detail = objections.first.map { "not in the client's interest with \($0.rawValue)" }
       history.end(entry.actionID, .revoked, at: now)
       changes.append(
-        ActionChange(actionID: entry.actionID, state: .revoked, at: now, detail: "\(trigger.label) no longer holds"))
+        ActionChange(
+          actionID: entry.actionID, state: .revoked, at: now, detail: detail ?? "\(trigger.label) no longer holds"))
     }
   }
 
@@ -221,13 +230,16 @@ extension ActionRules {
     _ changes: inout [ActionChange]
   ) {
     guard life != nil else { return }
-    for entry in history.entries
-    where entry.kind == winner.action && entry.end == nil && !entry.isRun && entry.trigger != nil
-      && (entry.trigger == winner.trigger || now < entry.decidedAt + cooldownUntilExpiry(of: entry.kind))
-    {
+    for entry in history.entries where isReplaced(entry, by: winner, at: now) {
       changes.append(
         ActionChange(actionID: entry.actionID, state: .superseded, at: now, detail: "replaced by \(id.text)"))
       history.remove(entry.actionID)
     }
+  }
+
+  /// Whether a new action takes the place of one that is open and was not run.
+  func isReplaced(_ entry: ActionHistory.Entry, by winner: Candidate, at now: Timestamp) -> Bool {
+    entry.kind == winner.action && entry.end == nil && !entry.isRun && entry.trigger != nil
+      && (entry.trigger == winner.trigger || now < entry.decidedAt + cooldownUntilExpiry(of: entry.kind))
   }
 }

@@ -79,6 +79,11 @@ public struct ActionLife: Hashable, Sendable {
     return closing.flatMap { history[$0].state }
   }
 
+  /// Whether it was run and did not fail, or the client has shown that it got it.
+  public var hasReachedClient: Bool {
+    isRun && (state != .failed || history.contains { $0.outcome == .opened || $0.outcome == .replied })
+  }
+
   /// Whether the world has seen it.
   public var isRun: Bool { state.map { $0.isRun && !(isForPeople && $0 == .delivered) } ?? false }
 

@@ -46,24 +46,26 @@ public struct ContactPolicy: Hashable, Sendable {
     let limit = limits[contact.channel].map { max($0.window, $0.gap) } ?? .seconds(0)
     return max(limit, pauses[contact.kind] ?? .seconds(0))
   }
+}
 
-  /// What forbids an action now, and until when; nil: nothing does.
+extension ActionRules {
+  /// What of the contact policy forbids an action now, and until when; nil: nothing does.
   ///
-  /// What a new action would replace does not count, because it ends without having been run.
+  /// What the action would replace does not count, because it ends without having been run.
   func wait(
     for candidate: Candidate, _ history: ActionHistory, at now: Timestamp
-  ) -> (rule: Rule, until: Timestamp)? {
-    guard !history.contacts.isEmpty, !exempt.contains(candidate.action) else { return nil }
-    let replaced = history.entries.filter { $0.kind == candidate.action && $0.end == nil && !$0.isRun }.map(\.actionID)
-    var found: (rule: Rule, until: Timestamp)?
-    func waits(_ rule: Rule, until: Timestamp) {
+  ) -> (rule: ContactPolicy.Rule, until: Timestamp)? {
+    guard let contact, !history.contacts.isEmpty, !contact.exempt.contains(candidate.action) else { return nil }
+    let replaced = history.entries.filter { isReplaced($0, by: candidate, at: now) }.map(\.actionID)
+    let contacts = history.contacts.filter { !replaced.contains($0.actionID) }
+    var found: (rule: ContactPolicy.Rule, until: Timestamp)?
+    func waits(_ rule: ContactPolicy.Rule, until: Timestamp) {
       if until > now, found.map({ $0.until < until }) ?? true { found = (rule, until) }
     }
-    let contacts = history.contacts.filter { !replaced.contains($0.actionID) }
-    if let pause = pauses[candidate.action], let last = contacts.last(where: { $0.kind == candidate.action }) {
+    if let pause = contact.pauses[candidate.action], let last = contacts.last(where: { $0.kind == candidate.action }) {
       waits(.pause, until: last.at + pause)
     }
-    guard let limit = limits[candidate.channel] else { return found }
+    guard let limit = contact.limits[candidate.channel] else { return found }
     let same = contacts.filter { $0.channel == candidate.channel }
     if let last = same.last { waits(.gap, until: last.at + limit.gap) }
     if same.count >= limit.most { waits(.limit, until: same[same.count - limit.most].at + limit.window) }
@@ -72,7 +74,7 @@ public struct ContactPolicy: Hashable, Sendable {
 
   /// A risk with which an action would not be in the client's interest; nil: there is none.
   func objection(to candidate: Candidate, _ assessment: Assessment) -> Risk? {
-    guard let risks = unsuitable[candidate.action] else { return nil }
+    guard let risks = contact?.unsuitable[candidate.action] else { return nil }
     return assessment.risks.first { risks.contains($0.risk) }?.risk
   }
 }
@@ -86,7 +88,7 @@ extension ActionHistory {
     public var at: Timestamp
   }
 
-  static let maxContacts = 32
+  static let maxContacts = 64
 
   /// Records a contact, once for an action.
   mutating func addContact(_ contact: Contact) {
@@ -94,6 +96,14 @@ extension ActionHistory {
     let index = contacts.firstIndex { $0.at > contact.at } ?? contacts.count
     contacts.insert(contact, at: index)
     if contacts.count > Self.maxContacts { contacts.removeFirst() }
+  }
+
+  /// Records that an action has reached the client: from then on its time counts.
+  mutating func reached(_ contact: Contact) {
+    guard let known = contacts.first(where: { $0.actionID == contact.actionID }) else { return addContact(contact) }
+    guard known.at < contact.at else { return }
+    removeContact(contact.actionID)
+    addContact(contact)
   }
 
   /// An action has ended without having been run, or it has failed.

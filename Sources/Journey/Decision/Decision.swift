@@ -56,8 +56,12 @@ extension DecisionRules {
         verdicts.append(.outranked(by: better))
         continue
       }
+      if let risk = actions.objection(to: candidate, assessment) {
+        verdicts.append(.unsuitable(with: risk))
+        continue
+      }
       var verdict = verdict(on: candidate, assessment.priority, actionHistory, now)
-      if verdict == .chosen { verdict = permitted(candidate, assessment, actionHistory, now) }
+      if verdict == .chosen { verdict = permitted(candidate, actionHistory, now) }
       if !verdict.isPassedOver { better = candidate.action }
       verdicts.append(verdict)
     }
@@ -66,11 +70,9 @@ extension DecisionRules {
 
   /// Of one that nothing else stands in the way of, what the contact policy says.
   private func permitted(
-    _ candidate: Candidate, _ assessment: Assessment, _ history: ActionHistory, _ now: Timestamp
+    _ candidate: Candidate, _ history: ActionHistory, _ now: Timestamp
   ) -> Decision.Verdict {
-    guard let contact = actions.contact else { return .chosen }
-    if let risk = contact.objection(to: candidate, assessment) { return .unsuitable(with: risk) }
-    return contact.wait(for: candidate, history, at: now).map { .limited(by: $0.rule, until: $0.until) } ?? .chosen
+    actions.wait(for: candidate, history, at: now).map { .limited(by: $0.rule, until: $0.until) } ?? .chosen
   }
 
   private func verdict(

@@ -18,13 +18,11 @@ package struct OutcomeForwarding: Sendable {
   /// - Returns: nil for what reports nothing: the revocation of an action that nobody took.
   package func message(for delivery: Delivery) -> OutboundMessage? {
     if delivery.properties.type == RevocationEvent.type { return nil }
-    // Of others it is a claim about an action: a dead letter.
-    guard delivery.properties.type == ActionEvent.type, own.isSigned(delivery.properties) else {
-      return copy(of: delivery)
-    }
-    // What expired in its queue is what the adapter's own timer says.
     let death = delivery.properties.headers.firstDeath
-    if death.reason == "expired" { return nil }
+    // What expired in its queue is what the adapter's own timer says.
+    if delivery.properties.type == ActionEvent.type, death.reason == "expired" { return nil }
+    // Of others it is a claim about an action: a dead letter.
+    guard delivery.properties.type == ActionEvent.type, isOwn(delivery) else { return copy(of: delivery) }
     let detail = "dead-lettered by \(death.queue ?? "its queue"): \(death.reason ?? "unknown")"
     return report(of: delivery, .failed, detail: detail) ?? copy(of: delivery)
   }
@@ -36,11 +34,15 @@ package struct OutcomeForwarding: Sendable {
   package func listed(_ delivery: Delivery) -> OutboundMessage? {
     switch delivery.properties.type {
     case RevocationEvent.type: nil
-    case ActionEvent.type where own.isSigned(delivery.properties):
+    // Nobody else may publish to the exchange. Versions before 0.8 did not sign.
+    case ActionEvent.type where delivery.exchange == names.actions || isOwn(delivery):
       report(of: delivery, .delivered) ?? copy(of: delivery)
     default: copy(of: delivery)
     }
   }
+
+  /// Without a broker user, as with a client's certificate, nothing is signed.
+  private func isOwn(_ delivery: Delivery) -> Bool { own.user == nil || own.isSigned(delivery.properties) }
 
   private func copy(of delivery: Delivery) -> OutboundMessage {
     own.signed(

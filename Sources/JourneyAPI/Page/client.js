@@ -13,6 +13,13 @@ const source = text => {
     risk: "Risk: " + words(name) }[kind] ?? title(text);
 };
 
+/** Candidates that are not the next action, each with what stands in its way. */
+const considered = candidates => h("ul", {}, candidates.map(other => h("li", {},
+  h("b", {}, title(other.action)), ` (${words(other.channel)}): ${other.reason}. `,
+  h("span", { class: "soft" }, words(other.verdict), other.by ? " by " + words(other.by) : "",
+    other.after ? ` after ${words(other.after)}` : "", other.rule ? ` (${words(other.rule)})` : "",
+    other.risk ? ` with ${words(other.risk)}` : "", other.until ? [", again from ", when(other.until)] : ""))));
+
 class ClientView extends View {
   heading = "Client";
   get client() { return this.parameters.get("id"); }
@@ -39,7 +46,9 @@ class ClientView extends View {
           h("dt", {}, "Rules"), h("dd", {}, client.ruleVersion ?? "–"))),
       h("div", { class: "grid two", key: "now" },
         h("section", { class: "card action" }, h("h2", {}, "Next best action"),
-          next ? this.action(next, client) : empty("Nothing to do", "No stage or risk asks for an action.")),
+          next ? this.action(next, client) : client.candidates.length
+            ? [empty("Nothing for now", "Each action that a stage or a risk asks for waits or is passed over."), considered(client.candidates)]
+            : empty("Nothing to do", "No stage or risk asks for an action.")),
         h("section", { class: "card" }, h("h2", {}, `Open risks (${client.risks.length})`), client.risks.length
           ? h("ul", { class: "plain risks" }, client.risks.map(risk => h("li", { key: risk.risk },
             h("h3", {}, title(risk.risk)), h("p", {}, risk.evidence),
@@ -88,10 +97,7 @@ class ClientView extends View {
         next.publishedAt ? [", sent to its worker ", when(next.publishedAt, true)] : ""),
       h("details", { id: "considered" }, h("summary", {}, others.length ? `What else was considered (${others.length})`
         : "Nothing else was considered"),
-        h("ul", {}, others.map(other => h("li", {}, h("b", {}, title(other.action)), ` (${words(other.channel)}): ${other.reason}. `,
-          h("span", { class: "soft" }, words(other.verdict), other.by ? " by " + words(other.by) : "",
-            other.after ? ` after ${words(other.after)}` : "", other.rule ? ` (${words(other.rule)})` : "",
-            other.risk ? ` with ${words(other.risk)}` : "", other.until ? [", again from ", when(other.until)] : "")))))];
+        considered(others))];
   }
 
   list(client) {

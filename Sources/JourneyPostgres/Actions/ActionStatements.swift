@@ -33,7 +33,7 @@ enum ActionStatements {
   static let find = PostgresStatement(
     name: "find_actions",
     """
-    SELECT s.id, s.org_id, s.client_id, s.channel FROM client_journey_scores s
+    SELECT s.id, s.org_id, s.client_id, s.channel, s.action FROM client_journey_scores s
     WHERE s.id = ANY($1::uuid[]) AND s.outbox_id IS NOT NULL
     """)
 

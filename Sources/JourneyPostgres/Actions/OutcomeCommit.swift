@@ -51,7 +51,9 @@ extension BatchCommit {
       case .repeated: reported.results[index] = .duplicate
       case .changed:
         reported.results[index] = .stored
-        history.apply(report, to: action.life, on: action.channel)
+        history.apply(
+          report, to: action.life, action.kind, on: action.channel,
+          countsContacts: decider.rules.actions.contact != nil)
         actions[report.actionID] = action
         histories[action.clientID] = history
         written.insert(report.actionID)
@@ -136,6 +138,8 @@ struct ReportedAction {
   var orgID: UUID
   var clientID: UUID
   var channel: Channel
+  /// nil: this version does not know it.
+  var kind: ActionKind?
   var life = ActionLife()
   /// Whether it still belongs to the client that is locked.
   var isCurrent = false
@@ -146,7 +150,8 @@ struct ReportedAction {
       let id = try found.uuid(row, 0)
       actions[id] = ReportedAction(
         id: id, orgID: try found.uuid(row, 1), clientID: try found.uuid(row, 2),
-        channel: Channel(rawValue: try found.text(row, 3)))
+        channel: Channel(rawValue: try found.text(row, 3)),
+        kind: try found.textIfPresent(row, 4).flatMap(ActionKind.init(rawValue:)))
     }
     return actions
   }

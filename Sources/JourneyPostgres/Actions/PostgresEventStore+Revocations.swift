@@ -58,29 +58,35 @@ extension RevokedAction {
 enum RevocationStatements {
   /// Claims revocations of actions that the broker has confirmed, for half a minute: a process that dies meanwhile
   /// leaves them to the next. Those that have to wait for their action are looked at again after two seconds, so that
-  /// many of them cost little. Of an action that has expired none is sent, because workers drop it; it counts as sent.
+  /// many of them cost little; those of held actions only after minutes. Of an action that has expired none is sent, because workers drop it; it counts as sent.
   static let claim = PostgresStatement(
     name: "claim_revocations",
     """
     WITH due AS MATERIALIZED (
-      SELECT l.action_id FROM journey_action_states l
+      SELECT l.action_id, l.snoozed_until FROM journey_action_states l
       WHERE l.revocation = 'pending' AND (l.claimed_until IS NULL OR l.claimed_until < now())
       ORDER BY l.claimed_until NULLS FIRST, l.changed_at LIMIT $1::int4 FOR UPDATE OF l SKIP LOCKED
     ), looked AS MATERIALIZED (
-      SELECT s.id, s.client_id, s.action, s.channel, s.priority, s.traceparent, s.expires_at,
-        COALESCE(s.expires_at <= now(), false) AS is_over,
-        COALESCE((SELECT o.confirmed_at IS NULL FROM journey_outbox o WHERE o.id = s.outbox_id), false) AS is_waiting
+      SELECT s.id, s.client_id, s.action, s.channel, s.priority, s.traceparent, e.ends_at,
+        COALESCE(e.ends_at <= now(), false) AS is_over, COALESCE(o.is_waiting, false) AS is_waiting,
+        COALESCE(o.is_held, false) AS is_held
       -- `OFFSET 0` makes the planner look up each action by its key, even without statistics.
       FROM due CROSS JOIN LATERAL (SELECT * FROM client_journey_scores s WHERE s.id = due.action_id OFFSET 0) s
+      CROSS JOIN LATERAL (
+        SELECT GREATEST(s.expires_at, due.snoozed_until + (s.expires_at - s.generated_at)) AS ends_at) e
+      LEFT JOIN LATERAL (
+        SELECT o.confirmed_at IS NULL AS is_waiting, o.hold_id IS NOT NULL AS is_held
+        FROM journey_outbox o WHERE o.id = s.outbox_id OFFSET 0) o ON true
     ), claimed AS (
       UPDATE journey_action_states l
       SET revocation = CASE WHEN k.is_over AND NOT k.is_waiting THEN 'sent' ELSE l.revocation END,
-        claimed_until = now() + CASE WHEN k.is_waiting THEN interval '2 seconds' ELSE interval '30 seconds' END
+        claimed_until = now() + CASE WHEN k.is_held THEN interval '5 minutes' WHEN k.is_waiting THEN interval '2 seconds'
+          ELSE interval '30 seconds' END
       FROM looked k WHERE l.action_id = k.id
       RETURNING l.action_id, l.org_id, l.history
     )
     SELECT l.action_id, l.org_id, k.client_id, k.action, k.channel, k.priority, e.entry ->> 'state', e.entry ->> 'detail',
-      (e.entry ->> 'at')::timestamptz, k.traceparent, k.expires_at, now()
+      (e.entry ->> 'at')::timestamptz, k.traceparent, k.ends_at, now()
     FROM claimed l JOIN looked k ON k.id = l.action_id
     -- The entry that took the action back. Reports may have followed it.
     CROSS JOIN LATERAL (
@@ -104,8 +110,9 @@ enum RevocationStatements {
       CROSS JOIN LATERAL (SELECT s.outbox_id FROM client_journey_scores s WHERE s.id = i.id OFFSET 0) s
       CROSS JOIN LATERAL (SELECT o.maybe_sent FROM journey_outbox o WHERE o.id = s.outbox_id OFFSET 0) o
     ), unsent AS (
-      UPDATE journey_action_states l SET revocation = 'unsent'
-      FROM gone WHERE l.action_id = gone.id AND NOT gone.maybe_sent AND l.revocation = 'pending'
+      UPDATE journey_action_states l SET revocation = CASE WHEN gone.maybe_sent THEN l.revocation ELSE 'unsent' END,
+        claimed_until = NULL
+      FROM gone WHERE l.action_id = gone.id AND l.revocation = 'pending'
     ), counted AS (
       UPDATE journey_outbox o SET actions = o.actions - c.count
       FROM (SELECT outbox_id, count(*)::int4 AS count FROM gone GROUP BY outbox_id) c WHERE o.id = c.outbox_id

@@ -7,11 +7,13 @@ enum FeedStatements {
   private static let day = "(\(now) AT TIME ZONE 'UTC')::date"
 
   /// Adds the time from $2 on to the time during which any instance consumed, at most $3 microseconds; NULL: none. Locks
-  /// the row, so that one instance at a time goes on; a row that is gone is made again. Returns the time.
+  /// the row, so that one instance at a time goes on; a row that is gone is made
+  /// again, as of the feed that was heard last. Returns the time.
   static let listen = PostgresStatement(
     name: "listen_to_feeds",
     """
-    INSERT INTO journey_listening AS l (until) VALUES (CASE WHEN $2::timestamptz IS NULL THEN '-infinity' ELSE \(now) END)
+    INSERT INTO journey_listening AS l (mark, until)
+    VALUES (COALESCE((SELECT max(heard_mark) FROM journey_feeds), 0), CASE WHEN $2::timestamptz IS NULL THEN '-infinity' ELSE \(now) END)
     ON CONFLICT (id) DO UPDATE
     SET mark = l.mark + CASE WHEN $2::timestamptz IS NULL THEN 0 ELSE GREATEST(0, extract(epoch FROM \(now) - GREATEST(
         $2, l.until, \(now) - $3::int8 * interval '1 microsecond')) * 1000000)::int8 END,
