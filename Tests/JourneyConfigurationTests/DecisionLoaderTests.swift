@@ -1,3 +1,4 @@
+import Foundation
 import Journey
 import JourneyConfiguration
 import Testing
@@ -7,6 +8,17 @@ import Testing
   @Test func timeIsFollowedOnlyWhereTheFileSaysSo() throws {
     #expect(try !DecisionLoader.load(yaml: "version: mine", file: "decisions.yaml").evaluatesOverTime)
     #expect(try DecisionLoader.load(yaml: "evaluateOverTime: true", file: "decisions.yaml").evaluatesOverTime)
+  }
+
+  @Test func theShippedRulesAreRead() throws {
+    let file = URL(fileURLWithPath: #filePath).resolvingSymlinksInPath()
+    let root = (0..<3).reduce(file) { directory, _ in directory.deletingLastPathComponent() }.path
+    let rules = try DecisionLoader.load(file: root + "/config/decisions.yaml").actions
+    #expect(rules.contact?.limits[.email] == ContactPolicy.Limit(most: 1, window: .days(7), gap: .hours(16)))
+    #expect(rules.contact?.pauses[.triggerSatisfactionSurvey] == .days(90) && rules.contact?.exempt == [])
+    #expect(rules.contact?.unsuitable[.offerCreditPack] == [.lateInvoices, .negativeSentiment])
+    let literal = try DecisionLoader.load(file: root + "/config/profiles/literal/decisions.yaml").actions
+    #expect(literal.contact == nil && literal.life == nil)
   }
 
   @Test func eachKindOfActionMayExpireAfterATimeOfItsOwn() throws {
