@@ -17,10 +17,11 @@ import Testing
     #expect(try DecisionLoader.load(file: shipped).actions.contact == nil)
     // The contact policy is there as a comment.
     let text = try String(contentsOfFile: shipped, encoding: .utf8)
-    let start = try #require(text.range(of: "  # contact:")?.lowerBound)
-    let end = try #require(text.range(of: "  # What becomes of a published action")?.lowerBound)
-    let policy = text[start..<end].replacing("  # ", with: "  ")
-    let rules = try DecisionLoader.load(yaml: text[..<start] + policy + text[end...], file: shipped).actions
+    let start = try #require(text.range(of: "\n  # contact:")?.lowerBound)
+    let end = try #require(text.range(of: "\n  # What becomes of a published action")?.lowerBound)
+    let policy = String(text[start..<end]).replacing("\n  # ", with: "\n  ")
+    let uncommented = String(text[..<start]) + policy + String(text[end...])
+    let rules = try DecisionLoader.load(yaml: uncommented, file: shipped).actions
     #expect(rules.contact?.limits[.email] == ContactPolicy.Limit(most: 1, window: .days(7), gap: .hours(16)))
     #expect(rules.contact?.pauses[.triggerSatisfactionSurvey] == .days(90))
     #expect(rules.contact?.unsuitable[.offerCreditPack] == [.lateInvoices, .negativeSentiment])
