@@ -87,11 +87,14 @@ final class Outbox: Sendable {
     state.withLock { $0.revocationsInFlight += revocations.count }
     publisher.publish(revocations) { [self] results in
       let last = results.last { $0 != nil } ?? nil
-      state.withLock { state in
+      let waiting = state.withLock { state in
         state.revocationsInFlight -= revocations.count
         state.revoked += zip(revocations, results).compactMap { $1 == nil ? $0.id : nil }
         if let last { state.lastRevocationFailure = last }
+        defer { state.waiting = [] }
+        return state.waiting
       }
+      for continuation in waiting { continuation.resume() }
     }
   }
 
@@ -109,7 +112,7 @@ final class Outbox: Sendable {
       try await Task.sleep(for: deadline)
       giveUp()
     }
-    await waitUntil { $0.inFlight == 0 }
+    await waitUntil { $0.inFlight == 0 && $0.revocationsInFlight == 0 }
     alarm.cancel()
   }
 

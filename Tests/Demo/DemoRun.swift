@@ -91,7 +91,7 @@ struct DemoRun: Sendable {
       var later = 0
       if case .stop = ending {
         console.step("What becomes of actions")
-        later = try await ActionLives(run: self, journey, servers, adapter).show(scenario)
+        later = try await ActionLives(run: self, journey: journey, servers: servers, adapter: adapter).show(scenario)
       }
       let status = try await end(journey, servers, adapter)
       return (status, adapter, later)

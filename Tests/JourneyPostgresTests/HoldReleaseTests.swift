@@ -64,6 +64,25 @@ import Testing
     }
   }
 
+  /// Its attempt before the hold had reached the broker, and a worker was faster.
+  @Test func whatWasRunAllTheSameStaysAsItIs() async throws {
+    try await withStore { store, other in
+      let repository = HoldRepository(worker: other)
+      let batch = try await store.commitAll([event("1")]).outbox
+      let id = try await hold(Hold(id: 0, orgID: Self.org), batch, store, repository)
+      try await other.run(
+        """
+        INSERT INTO journey_action_states (action_id, org_id, state, changed_at, history)
+        SELECT id, org_id, 'delivered', now(), '[{"state": "delivered"}]' FROM journey_actions
+        """)
+      _ = try await repository.release(id, rate: nil, actor: "bob", why: nil)
+      #expect(try await HeldActionRelease(worker: other, clock: SystemClock()).step() == 1)
+      #expect(try await other.rows(Self.states) == ["delivered|1"])
+      #expect(try await repository.list().isEmpty, "nothing is held any more")
+      #expect(try await other.rows("SELECT redecide FROM journey_client_state WHERE redecide") == [])
+    }
+  }
+
   @Test func anActionUnderTwoHoldsWaitsForBoth() async throws {
     try await withStore { store, other in
       let repository = HoldRepository(worker: other)

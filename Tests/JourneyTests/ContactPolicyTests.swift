@@ -138,6 +138,23 @@ import Testing
     }
   }
 
+  /// In whatever order the reports come, the first time counts.
+  @Test func whatTheClientDoesLaterMakesNoNewContact() {
+    let first = evaluate(summary(.billing, lateInvoices: 1), by: Self.weekly)
+    for order in [[0, 1], [1, 0]] {
+      var history = first.history, life = ActionLife()
+      for index in order {
+        let report = OutcomeReport(
+          actionID: first.evaluation.id, outcome: [.delivered, .opened][index],
+          occurredAt: .present + [.hours(1), .days(3)][index], until: nil, reporter: "w", orgID: nil)
+        _ = life.apply(report)
+        history.apply(report, to: life, .emailOutreach, on: .email, countsContacts: true)
+      }
+      let second = evaluate(summary(.upsellCandidate), history, after: .days(4), by: Self.weekly)
+      #expect(second.verdicts == limited(.limit, hours: 7 * 24 + 1))
+    }
+  }
+
   @Test func anOfferIsTakenBackOnceItIsUnsuitable() {
     let rules = Self.rules { $0.unsuitable[.offerCreditPack] = [.lateInvoices] }
     let first = evaluate(summary(.upsellCandidate), by: rules)

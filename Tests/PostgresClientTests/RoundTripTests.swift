@@ -78,6 +78,15 @@ import Testing
     }
   }
 
+  /// A row that a statement promises may be gone: an error, and not the end of the process.
+  @Test func aRowThatIsMissingIsAnError() async throws {
+    try await withConnection { connection in
+      let result = try connection.execute(PostgresStatement(name: "none", "SELECT 1::int8, 'a'::text WHERE false"))
+      #expect(throws: PostgresError.self) { try result.int64(0, 0) }
+      #expect(throws: PostgresError.self) { try result.textIfPresent(0, 1) }
+    }
+  }
+
   @Test func extremes() async throws {
     try await withConnection { connection in
       let instants: [Int64?] = [.min, Self.lowest, -1, 0, 946_684_800_000_000, .max - 1, .max, nil]

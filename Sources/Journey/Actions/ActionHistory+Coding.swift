@@ -79,7 +79,7 @@ extension ActionHistory {
       } else if item.name.hasPrefix(Self.contactMark) {
         let parts = item.name.dropFirst().split(separator: "/")
         guard parts.count == 2, let kind = ActionKind(rawValue: String(parts[1])) else { continue }
-        reached(Contact(channel: Channel(rawValue: String(parts[0])), kind: kind, actionID: item.id, at: item.at))
+        addContact(Contact(channel: Channel(rawValue: String(parts[0])), kind: kind, actionID: item.id, at: item.at))
       } else if item.name == Self.reconsiderMark {
         reconsiderAt = min(reconsiderAt ?? item.at, item.at)
       }

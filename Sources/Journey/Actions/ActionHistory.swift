@@ -121,8 +121,12 @@ public struct ActionHistory: Hashable, Sendable {
       if let state = life.state, !state.isOpen { entries[index].end = Entry.End(state: state, at: report.occurredAt) }
     }
     guard countsContacts else { return }
-    if life.hasReachedClient {
-      if let kind { reached(Contact(channel: channel, kind: kind, actionID: report.actionID, at: report.occurredAt)) }
+    if let reachedAt = life.reachedAt {
+      guard let kind else { return }
+      removeContact(report.actionID)
+      // A worker's clock does not make it earlier than its decision.
+      let at = max(reachedAt, report.actionID.timestamp ?? reachedAt)
+      addContact(Contact(channel: channel, kind: kind, actionID: report.actionID, at: at))
     } else if life.state?.isOpen == false {
       removeContact(report.actionID)
     }
@@ -211,17 +215,22 @@ extension ActionRules {
     for index in history.entries.indices {
       let entry = history.entries[index]
       guard entry.end == nil, !entry.isRun, let trigger = entry.trigger,
-        // What another stage or risk asks for now is still right.
-        !assessment.candidates.contains(where: { $0.action == entry.kind && objection(to: $0, assessment) == nil })
+        let why = reasonToRevoke(entry.kind, trigger, assessment)
       else { continue }
-      let objections = assessment.candidates.lazy.filter { $0.action == entry.kind }
-        .compactMap { self.objection(to: $0, assessment) }
-      let detail = objections.first.map { "not in the client's interest with \($0.rawValue)" }
       history.end(entry.actionID, .revoked, at: now)
-      changes.append(
-        ActionChange(
-          actionID: entry.actionID, state: .revoked, at: now, detail: detail ?? "\(trigger.label) no longer holds"))
+      changes.append(ActionChange(actionID: entry.actionID, state: .revoked, at: now, detail: why))
     }
+  }
+
+  /// Why an action is taken back; nil: some stage or risk still asks for it.
+  private func reasonToRevoke(
+    _ kind: ActionKind, _ trigger: Candidate.Trigger, _ assessment: Assessment
+  ) -> String? {
+    guard let candidate = assessment.candidates.first(where: { $0.action == kind }) else {
+      return "\(trigger.label) no longer holds"
+    }
+    // It depends on the kind alone.
+    return objection(to: candidate, assessment).map { "not in the client's interest with \($0.rawValue)" }
   }
 
   /// Ends the open actions of the same kind that a new one replaces. What was run stays as it is.

@@ -79,9 +79,13 @@ public struct ActionLife: Hashable, Sendable {
     return closing.flatMap { history[$0].state }
   }
 
-  /// Whether it was run and did not fail, or the client has shown that it got it.
-  public var hasReachedClient: Bool {
-    isRun && (state != .failed || history.contains { $0.outcome == .opened || $0.outcome == .replied })
+  /// When it reached the client, as the earliest report says; nil: it was not run, or it failed and the client has not
+  /// shown that it got it.
+  public var reachedAt: Timestamp? {
+    guard isRun, state != .failed || history.contains(where: { $0.outcome == .opened || $0.outcome == .replied }) else {
+      return nil
+    }
+    return history.filter { $0.state.map { $0.isRun && $0 != .failed } ?? false }.map(\.at).min()
   }
 
   /// Whether the world has seen it.

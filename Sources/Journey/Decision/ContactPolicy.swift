@@ -3,7 +3,8 @@ public import FoundationEssentials
 /// How often a client is contacted, and what is not in its interest. nil in `ActionRules`: it gets whatever there is a
 /// reason for.
 ///
-/// An action counts as a contact from its decision on, unless it ends without having been run.
+/// An action counts as a contact from its decision on, and from the time at which it was run once that is reported; not
+/// if it ends without having been run, or fails.
 public struct ContactPolicy: Hashable, Sendable {
   /// Limits on the actions of a channel for one client.
   public struct Limit: Hashable, Sendable {
@@ -90,20 +91,15 @@ extension ActionHistory {
 
   static let maxContacts = 64
 
-  /// Records a contact, once for an action.
+  /// Records a contact, once for an action: of two times the later one counts, which is that of the report.
   mutating func addContact(_ contact: Contact) {
-    guard !contacts.contains(where: { $0.actionID == contact.actionID }) else { return }
+    if let known = contacts.firstIndex(where: { $0.actionID == contact.actionID }) {
+      guard contacts[known].at < contact.at else { return }
+      contacts.remove(at: known)
+    }
     let index = contacts.firstIndex { $0.at > contact.at } ?? contacts.count
     contacts.insert(contact, at: index)
     if contacts.count > Self.maxContacts { contacts.removeFirst() }
-  }
-
-  /// Records that an action has reached the client: from then on its time counts.
-  mutating func reached(_ contact: Contact) {
-    guard let known = contacts.first(where: { $0.actionID == contact.actionID }) else { return addContact(contact) }
-    guard known.at < contact.at else { return }
-    removeContact(contact.actionID)
-    addContact(contact)
   }
 
   /// An action has ended without having been run, or it has failed.

@@ -1,6 +1,6 @@
 extension DecisionRules {
-  /// A hash of the rules that a stored summary depends on: the types of each signal, and how late invoices end, and the silence contracts. A
-  /// summary made under other rules is rebuilt.
+  /// A hash of the rules that a stored summary depends on: the types of each signal, how late invoices end, and the
+  /// silence contracts. A summary made under other rules is rebuilt.
   public var stateFingerprint: UInt64 {
     var parts = ["late_invoices", risks.lateInvoices == .untilSettled ? "followed" : "not followed"]
     let lists = [

@@ -1,4 +1,5 @@
 package import AMQPClient
+import Journey
 package import Logging
 import Synchronization
 
@@ -50,8 +51,10 @@ package final class QueueForwarder: Sendable {
   private func handle(_ event: ConsumerEvent) {
     switch event {
     case .deliveries(let deliveries):
-      // What was not read as a whole cannot be passed on; the broker dead-letters it unchanged.
-      consumer.withLock { $0 }?.settle(deliveries.filter { $0.problem != nil }.map { .reject($0.tag, requeue: false) })
+      // What was not read as a whole cannot be passed on.
+      for delivery in deliveries where delivery.problem != nil {
+        reject(delivery.tag, delivery.properties, bytes: delivery.bodySize)
+      }
       forward(deliveries.filter { $0.problem == nil }.map { ($0.tag, transform($0)) }, attempt: 0)
     case .started:
       if isLost.exchange(false, ordering: .relaxed) { logger.notice("the queue \(name) is consumed again") }
@@ -75,7 +78,8 @@ package final class QueueForwarder: Sendable {
         switch outcome {
         case .confirmed: settled.append(.ack(item.tag))
         // It leaves no space for what a copy adds, and never will.
-        case .failed(let error) where error.code == .tooLarge: settled.append(.reject(item.tag, requeue: false))
+        case .failed(let error) where error.code == .tooLarge:
+          reject(item.tag, item.message.properties, bytes: item.message.body.count)
         default: again.append((item.tag, item.message))
         }
       }
@@ -88,5 +92,15 @@ package final class QueueForwarder: Sendable {
         forward(again, attempt: attempt + 1)
       }
     }
+  }
+
+  /// Rejects a message, so that the broker dead-letters it unchanged.
+  private func reject(_ tag: DeliveryTag, _ properties: MessageProperties, bytes: Int) {
+    logger.error(
+      "a message of the queue \(name) is too large, or its headers are too deep, to be passed on: it is rejected",
+      metadata: .fields([
+        .code: "too_large", .messageID: properties.messageID?.asIdentifier, .bytes: "\(bytes)",
+      ]))
+    consumer.withLock { $0 }?.settle([.reject(tag, requeue: false)])
   }
 }

@@ -98,7 +98,7 @@ struct DeadLetterFilterOptions: ParsableArguments {
 
   static func time(_ text: String, _ option: String) throws -> Timestamp {
     if let time = Timestamp(iso8601: text, zone: .isUTC) { return time }
-    if let span = text.spanOfTime { return SystemClock().now() - span }
+    if let span = TimeSpan(text: text) { return SystemClock().now() - span }
     throw Failure(
       .refusedInput, "\(option) \(text): expected 2026-11-20T10:00:00Z, 2026-11-20, or how long ago: 90m, 2h, 3d")
   }

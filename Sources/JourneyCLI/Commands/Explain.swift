@@ -94,7 +94,7 @@ struct Explain: Command {
   /// - Parameter latest: the latest stored score.
   private func show(_ now: ClientReport.Now?, _ latest: ClientReport.Score?) {
     if let due = now?.nextChange {
-      Output.line("", "without new events the risks change at \(due.iso8601)")
+      Output.line("", "without new events the next change is at \(due.iso8601)")
     }
     let cause = latest?.explanation.flatMap { try? JSONDocument(parsing: $0) }?.root["cause"]
     if let now {

@@ -1,6 +1,6 @@
 import FoundationEssentials
-import Journey
 import Glibc
+import Journey
 
 /// What a command is given: files, standard input, ids.
 enum Input {
@@ -35,7 +35,7 @@ enum Input {
 
   /// A time in the future: as such, or in how long.
   static func time(ahead text: String, _ name: String, at now: Timestamp) throws(Failure) -> Timestamp {
-    guard let time = Timestamp(iso8601: text, zone: .isUTC) ?? text.spanOfTime.map({ now + $0 }) else {
+    guard let time = Timestamp(iso8601: text, zone: .isUTC) ?? TimeSpan(text: text).map({ now + $0 }) else {
       throw Failure(
         .refusedInput, "\(name) \(text): expected 2026-11-20T10:00:00Z, 2026-11-20, or in how long: 90m, 2h, 3d")
     }
@@ -47,15 +47,5 @@ enum Input {
       throw Failure(.refusedInput, "\(text) is not the id of a dead letter; see journey dlq list")
     }
     return id
-  }
-}
-
-extension String {
-  /// A number with a unit: 90m, 2h, 3d.
-  var spanOfTime: TimeSpan? {
-    let seconds: [Character: Int64] = ["s": 1, "m": 60, "h": 3600, "d": 86_400]
-    guard let unit = last.flatMap({ seconds[$0] }), let number = Int64(dropLast()), (0...1_000_000).contains(number)
-    else { return nil }
-    return .seconds(number * unit)
   }
 }

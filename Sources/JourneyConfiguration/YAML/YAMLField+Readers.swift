@@ -39,13 +39,7 @@ extension YAMLField {
   func span() -> TimeSpan? {
     guard let text = text() else { return nil }
     if text == "0" { return .seconds(0) }
-    let units: [Character: (Int64) -> TimeSpan] = [
-      "d": { .days($0) }, "h": { .hours($0) }, "m": { .seconds($0 * 60) }, "s": { .seconds($0) },
-    ]
-    if let unit = text.last.flatMap({ units[$0] }), let number = Int64(text.dropLast()), (0...100_000).contains(number)
-    {
-      return unit(number)
-    }
+    if let span = TimeSpan(text: text) { return span }
     report("\(text) is not a length of time", hint: "write 7d, 72h, 10m or 30s")
     return nil
   }

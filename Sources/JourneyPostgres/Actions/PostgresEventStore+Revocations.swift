@@ -58,7 +58,8 @@ extension RevokedAction {
 enum RevocationStatements {
   /// Claims revocations of actions that the broker has confirmed, for half a minute: a process that dies meanwhile
   /// leaves them to the next. Those that have to wait for their action are looked at again after two seconds, so that
-  /// many of them cost little; those of held actions only after minutes. Of an action that has expired none is sent, because workers drop it; it counts as sent.
+  /// many of them cost little; those of held actions only after minutes. Of an action that has expired none is sent,
+  /// because workers drop it; it counts as sent.
   static let claim = PostgresStatement(
     name: "claim_revocations",
     """

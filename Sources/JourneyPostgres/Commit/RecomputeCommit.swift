@@ -90,13 +90,16 @@ extension BatchCommit {
       if !stored.hasOutcome(of: evaluation.assessment) {
         result.changed += 1
         writes.add(remade, [evaluation])
-      } else if remade.summary.encoded(under: decider.fingerprint) != before.summary
-        || !stored.isUpToDate(evaluation.assessment, at: before.now)
+        continue
+      }
+      // Without what it would have published, which is left to the sweep.
+      var kept = client
+      let unchanged = decider.recompute(&kept, publishes: false, random: &random)
+      if kept.summary.encoded(under: decider.fingerprint) != before.summary
+        || !stored.isUpToDate(unchanged.assessment, at: before.now)
       {
         result.refreshed += 1
-        remade.actionHistory = client.actionHistory
-        remade.actionChanges = []
-        writes.add(unscored: remade, evaluation)
+        writes.add(unscored: kept, unchanged)
       }
     }
     result.actions = writes.messages.count

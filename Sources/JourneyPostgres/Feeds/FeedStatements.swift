@@ -7,8 +7,8 @@ enum FeedStatements {
   private static let day = "(\(now) AT TIME ZONE 'UTC')::date"
 
   /// Adds the time from $2 on to the time during which any instance consumed, at most $3 microseconds; NULL: none. Locks
-  /// the row, so that one instance at a time goes on; a row that is gone is made
-  /// again, as of the feed that was heard last. Returns the time.
+  /// the row, so that one instance at a time goes on; a row that is gone is made again, as of the feed that was heard
+  /// last. Returns the time.
   static let listen = PostgresStatement(
     name: "listen_to_feeds",
     """

@@ -57,6 +57,8 @@ public struct HeldActionRelease: Sendable {
           if batches[other] == nil { batches[other] = UUID.v7(at: now, using: &random) }
         } else {
           ended.append((id, try actions.uuid(row, 2), client))
+          // What was run all the same stays as it is, and needs no other decision.
+          guard try !actions.bool(row, 4) else { continue }
           clients.insert(client)
           histories[client]?.remove(id)
         }

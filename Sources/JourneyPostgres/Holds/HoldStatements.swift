@@ -1,3 +1,4 @@
+import Journey
 import PostgresClient
 
 enum HoldStatements {
@@ -8,6 +9,8 @@ enum HoldStatements {
     (h.channel IS NULL OR h.channel = s.channel) AND (h.action IS NULL OR h.action = s.action)
       AND (h.org_id IS NULL OR h.org_id = s.org_id)
     """
+
+  private static let run = ActionState.allCases.filter(\.isRun).map { "'\($0.rawValue)'" }.joined(separator: ", ")
 
   /// What an instance needs of the open holds.
   static let open = PostgresStatement(
@@ -91,12 +94,14 @@ enum HoldStatements {
       AND c.merged_into IS NULL
     ORDER BY c.client_id LIMIT $2::int4 FOR UPDATE SKIP LOCKED
     """)
-  /// The actions of the clients $2 that the hold $1 has held, each with another hold that is open and matches.
+  /// The actions of the clients $2 that the hold $1 has held, each with another hold that is open and matches, and
+  /// whether a worker has run it: an attempt before the hold may have reached the broker.
   static let actions = PostgresStatement(
     name: "held_actions",
     """
     SELECT s.id, s.client_id, s.org_id, (
-        SELECT h.id FROM journey_holds h WHERE \(isOpen) AND \(matches) ORDER BY h.id LIMIT 1)
+        SELECT h.id FROM journey_holds h WHERE \(isOpen) AND \(matches) ORDER BY h.id LIMIT 1),
+      COALESCE((SELECT l.state IN (\(run)) FROM journey_action_states l WHERE l.action_id = s.id), false)
     FROM client_journey_scores s JOIN journey_outbox o ON o.id = s.outbox_id
     WHERE s.client_id = ANY ($2::uuid[]) AND s.outbox_id IS NOT NULL AND o.hold_id = $1::int8
     """)

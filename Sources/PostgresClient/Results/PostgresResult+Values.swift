@@ -10,7 +10,7 @@ extension PostgresResult {
 
   /// Text types, and every value of the simple query protocol, which returns text only.
   public func textIfPresent(_ row: Int, _ column: Int) throws(PostgresError) -> String? {
-    guard let bytes = value(row, column) else { return nil }
+    guard let bytes = try value(row, column) else { return nil }
     switch type(column) {
     case OID.text, OID.varchar, OID.bpchar, OID.name: break
     default: guard isText(column) else { throw mismatch(column, "text") }

@@ -38,7 +38,11 @@ public final class PostgresResult {
   }
 
   /// The value's bytes in libpq's memory, or nil for NULL. They must not leave this module.
-  func value(_ row: Int, _ column: Int) -> UnsafeRawBufferPointer? {
+  /// - Throws: if there is no such row: one that a statement promises may be gone, because a person has emptied a table.
+  func value(_ row: Int, _ column: Int) throws(PostgresError) -> UnsafeRawBufferPointer? {
+    guard row < rowCount else {
+      throw PostgresError(.decoding, operation: operation, "the result has no row \(row)", column: columnName(column))
+    }
     check(row, column)
     let (r, c) = (Int32(row), Int32(column))
     guard PQgetisnull(handle.pointer, r, c) == 0, let start = PQgetvalue(handle.pointer, r, c) else { return nil }
@@ -66,11 +70,7 @@ public final class PostgresResult {
     _ type4: UInt32 = 0,
     body: (UnsafeRawBufferPointer, UInt32) -> Value?
   ) throws(PostgresError) -> Value? {
-    // A row that a statement promises may be gone, because a person has emptied a table.
-    guard row < rowCount else {
-      throw PostgresError(.decoding, operation: operation, "the result has no row \(row)", column: columnName(column))
-    }
-    guard let bytes = value(row, column) else { return nil }
+    guard let bytes = try value(row, column) else { return nil }
     let type = columnTypes[column]
     let isWanted = type == type1 || type == type2 || type == type3 || type == type4
     guard isWanted, !isText(column), let value = body(bytes, type) else { throw mismatch(column, wanted) }

@@ -26,13 +26,6 @@ struct ActionLives {
   let adapter: Adapter
   private var console: Console { run.console }
 
-  init(run: DemoRun, _ journey: Journey, _ servers: DemoServers, _ adapter: Adapter) {
-    self.run = run
-    self.journey = journey
-    self.servers = servers
-    self.adapter = adapter
-  }
-
   /// - Returns: how many events it has added.
   /// - Throws: `DemoFailure` where an action does not end as it has to.
   func show(_ scenario: Scenario) async throws -> Int {

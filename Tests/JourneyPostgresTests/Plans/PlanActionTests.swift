@@ -11,16 +11,14 @@ extension PlanTests {
   /// However many scores there are, what becomes of actions is found and written by their keys.
   @Test(arguments: PlanHistory.Statistics.allCases)
   func whatBecomesOfActionsIsFoundByKeys(_ statistics: PlanHistory.Statistics) async throws {
-    let history = try await PlanHistory.filled(statistics)
-    var wanted = try await history.rules()
-    wanted.exempt = [SummaryRebuild(signals: SignalRules()).invoices.sql]
-    wanted.maxValues = 40
-    let log = PlanLog(try await TestServers.shared())
-    try await PlanScenario.run(on: history, log, .defaultProfile, life: LifeRules()) { [wanted] scenario in
+    try await withScenario(.defaultProfile, statistics, life: LifeRules()) { scenario, wanted in
+      let log = scenario.log
+      var rules = wanted
+      rules.maxValues = 40
       func check(_ work: String, runs statement: PostgresStatement?, _ body: () async throws -> Void) async throws {
         let plans = try await log.plans(body)
         if let statement { #expect(plans.contains { $0.text == statement.sql }, "\(work) does not run it") }
-        Self.report(wanted.findings(plans, in: work))
+        Self.report(rules.findings(plans, in: work))
       }
       let clients = (2000..<2040).map(Self.reference), store = scenario.store
       var batches: [OutboxBatch] = []
@@ -43,7 +41,7 @@ extension PlanTests {
       try await check("outcomes", runs: ActionStatements.find) {
         _ = try await store.commitAll(actions.prefix(40).map(Self.report(of:)))
       }
-      try await withDatabase(PlanLog.url(history.url)) { worker in
+      try await withDatabase(PlanLog.url(scenario.url)) { worker in
         let repository = HoldRepository(worker: worker), held = try #require(batches.last)
         try await check("a hold and its release", runs: nil) {
           let hold = try await repository.add(

@@ -31,7 +31,7 @@ import Testing
   static func reference(_ n: Int) -> ClientReference { ClientReference(id: PlanHistory.client(3 * n)) }
 
   func withScenario(
-    _ rules: PlanScenario.Rules, _ statistics: PlanHistory.Statistics = .analysed,
+    _ rules: PlanScenario.Rules, _ statistics: PlanHistory.Statistics = .analysed, life: LifeRules? = nil,
     _ body: (PlanScenario, PlanRules) async throws -> Void
   ) async throws {
     let history = try await Self.filled(statistics)
@@ -40,7 +40,7 @@ import Testing
     // The invoices are rebuilt from their events when a client is new, the rules change, or the host adds an event.
     wanted.exempt = [SummaryRebuild(signals: SignalRules()).invoices.sql]
     try await withDatabase(history.url) { try await $0.run("UPDATE journey_client_state SET summary = ''") }
-    try await PlanScenario.run(on: history, PlanLog(try await TestServers.shared()), rules) {
+    try await PlanScenario.run(on: history, PlanLog(try await TestServers.shared()), rules, life: life) {
       try await body($0, wanted)
     }
   }
