@@ -52,6 +52,7 @@ public struct Recompute: Sendable {
       try await comeBack(to: held, store, &progress, report)
       return progress
     } catch {
+      if error.isInterruption { return progress }
       throw Stopped(error: error, progress: progress)
     }
   }

@@ -11,6 +11,10 @@ package func withStoreErrors<Value>(_ body: () async throws -> Value) async thro
 }
 
 extension StoreError {
+  /// Whether the work ended because its task was cancelled: a job that has not begun then throws, and the database has
+  /// refused nothing.
+  var isInterruption: Bool { kind == .transient && Task.isCancelled }
+
   /// Errors that are not the database's, such as a cancellation, mean that the work was interrupted.
   init(wrapping error: any Error) {
     switch error {

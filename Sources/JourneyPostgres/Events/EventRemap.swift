@@ -81,6 +81,7 @@ public struct EventRemap: Sendable {
       }
       return progress
     } catch {
+      if error.isInterruption { return progress }
       throw Stopped(error: error, progress: progress)
     }
   }

@@ -42,18 +42,22 @@ public struct EventVoiding: Sendable {
     var progress = Progress()
     var after: UUID?
     var held: [EventToChange] = []
-    while !Task.isCancelled {
-      let page = try await store.events(selection, after: after, limit: limit)
-      guard let last = page.last else {
-        try await comeBack(to: held, store, &progress, report)
-        return progress
+    do throws(StoreError) {
+      while !Task.isCancelled {
+        let page = try await store.events(selection, after: after, limit: limit)
+        guard let last = page.last else {
+          try await comeBack(to: held, store, &progress, report)
+          return progress
+        }
+        let begin = ContinuousClock.now
+        held += try await apply(page, store, &progress)
+        progress.held = held.count
+        after = last.id
+        report(progress)
+        try? await Task.sleep(for: ContinuousClock.now - begin)
       }
-      let begin = ContinuousClock.now
-      held += try await apply(page, store, &progress)
-      progress.held = held.count
-      after = last.id
-      report(progress)
-      try? await Task.sleep(for: ContinuousClock.now - begin)
+    } catch {
+      guard error.isInterruption else { throw error }
     }
     return progress
   }

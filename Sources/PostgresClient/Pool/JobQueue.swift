@@ -102,6 +102,9 @@ final class JobQueue: @unchecked Sendable {
     return isAccepted
   }
 
+  /// How many jobs no thread has taken yet.
+  var waitingCount: Int { locked { waiting.count } }
+
   /// Removes a job that no thread has taken yet.
   func cancel(_ id: UInt64) {
     let job: Job? = locked { waiting.firstIndex { $0.id == id }.map { waiting.remove(at: $0) } }
