@@ -14,7 +14,9 @@ import Testing
     + Scenario.holds + Scenario.contracts + Scenario.fuzzing
 
   private static var chosen: [Scenario] {
-    scenarios.filter { scenario in FaultSettings.only?.contains(scenario.name) ?? (scenario.rounds > 0) }
+    let wanted = scenarios.filter { FaultSettings.only?.contains($0.name) ?? ($0.rounds > 0) }
+    let part = FaultSettings.part
+    return stride(from: part.number - 1, to: wanted.count, by: part.of).map { wanted[$0] }
   }
 
   @Test(arguments: chosen)
@@ -32,8 +34,8 @@ import Testing
     let text = row.text(
       scenario.name, rounds: rounds, seconds: start.duration(to: .now) / .seconds(1), failure: result.failure)
     try Self.report(text)
-    #expect(row.lost == 0, "JOURNEY_TEST_SEED=\(SeededRandom.seed)")
-    try result.get()
+    #expect(row.lost == 0, "\(scenario.name), JOURNEY_TEST_SEED=\(SeededRandom.seed)")
+    if let error = result.failure { Issue.record("\(scenario.name): \(error)") }
   }
 
   private static func report(_ line: String) throws {

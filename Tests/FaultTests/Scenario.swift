@@ -45,6 +45,12 @@ enum FaultSettings {
     Set($0.split(separator: ",").map(String.init))
   }
   static let rounds = environment["JOURNEY_FAULTS_ROUNDS"].flatMap(Int.init)
+  /// `2/3`: every third scenario, from the second one on. Each part runs in a process of its own, beside the others.
+  static let part: (number: Int, of: Int) = {
+    let numbers = (environment["JOURNEY_FAULTS_PART"] ?? "1/1").split(separator: "/").compactMap { Int($0) }
+    precondition(numbers.count == 2 && numbers[1] > 0 && 1...numbers[1] ~= numbers[0], "JOURNEY_FAULTS_PART is N/COUNT")
+    return (numbers[0], numbers[1])
+  }()
   /// The file for the rows of the table.
   static let report = environment["JOURNEY_FAULTS_REPORT"]
 }
