@@ -1,14 +1,12 @@
-import Dispatch
-import Foundation
+import FoundationEssentials
 import Journey
-import PostgresClient
 import Testing
 
 @testable import JourneyPostgres
 
 /// Long work that is interrupted while it waits for a connection: that is no refusal of the database, so it returns how
 /// far it came.
-@Suite struct InterruptionTests: CommitTesting {
+@Suite(.timeLimit(.minutes(2))) struct InterruptionTests: CommitTesting {
   private struct NoMapper: RawMessageMapper {
     func map(_ record: ArraySlice<UInt8>) -> RemappedMessage? { nil }
   }
@@ -35,27 +33,12 @@ import Testing
   private func interrupted(
     _ store: PostgresEventStore, _ work: @escaping @Sendable () async throws -> Bool
   ) async throws -> Bool {
-    let occupied = DispatchSemaphore(value: 0), released = DispatchSemaphore(value: 0)
-    let holders = store.commits.executors.map { _ in
-      Task {
-        try await store.commits.perform { _ in
-          occupied.signal()
-          released.wait()
-        }
-      }
-    }
-    await withCheckedContinuation { continuation in
-      Thread.detachNewThread {
-        for _ in holders { occupied.wait() }
-        continuation.resume()
-      }
-    }
+    let pool = await OccupiedPool(store)
     let task = Task { try await work() }
-    while store.commits.waitingCount == 0 { await Task.yield() }
+    await pool.isWaitedFor()
     task.cancel()
     let result = await task.result
-    for _ in holders { released.signal() }
-    for holder in holders { try await holder.value }
+    try await pool.release()
     return try result.get()
   }
 }

@@ -62,7 +62,9 @@ struct BatchCommit {
     let clientBatches = clientBatches(of: new.sorted(), resolution, keyIndices)
     let outbox: OutboxBatch?
     do throws(PostgresError) {
-      try addWhatIsStored(to: clientBatches, events)
+      let wrong = try addWhatIsStored(to: clientBatches, events)
+      new.removeAll(where: wrong.contains)
+      for index in wrong { results[index] = .duplicate }
       outbox = try decide(
         clientBatches, events, new, origins: resolution.origins(of: new, keyIndices), published: batch.published,
         besides: rawBatch(of: batch, results))
@@ -199,11 +201,17 @@ struct BatchCommit {
 
   /// Adds input of the evaluation that the locked rows lack: summaries that have to be rebuilt from stored events, and
   /// late invoices of clients whose invoices the batch changes.
-  func addWhatIsStored(to clientBatches: [ClientBatch], _ events: [IncomingEvent]) throws(PostgresError) {
+  ///
+  /// - Returns: new events that are not to be stored, see `trackExpectations`. The batches lose them.
+  @discardableResult
+  func addWhatIsStored(
+    to clientBatches: [ClientBatch], _ events: [IncomingEvent]
+  ) throws(PostgresError) -> Set<Int> {
     if !frozen.isEmpty {
       for clientBatch in clientBatches { clientBatch.client.frozenSince = frozen[clientBatch.client.orgID] }
     }
-    try trackExpectations(clientBatches, events)
+    let wrong = try trackExpectations(clientBatches, events)
+    if !wrong.isEmpty { for clientBatch in clientBatches { clientBatch.events.removeAll(where: wrong.contains) } }
     let tracksInvoices = decider.rules.risks.lateInvoices == .untilSettled
     let unread = clientBatches.filter(\.isUnread).map(\.client.id)
     var book = InvoiceUpdates()
@@ -223,7 +231,7 @@ struct BatchCommit {
     if readsLate {
       commands.append((InvoiceUpdates.late, InvoiceUpdates.lateParameters(Array(Set(book.clients + unread)))))
     }
-    guard !commands.isEmpty else { return }
+    guard !commands.isEmpty else { return wrong }
     let answers = try connection.pipeline(commands)
     let made = unread.isEmpty ? [:] : try history.summaries(answers[0])
     let late = readsLate ? try InvoiceUpdates.late(answers[answers.count - 1]) : [:]
@@ -231,6 +239,7 @@ struct BatchCommit {
       if clientBatch.isUnread { clientBatch.client.summary = made[clientBatch.client.id] ?? ClientSummary() }
       if let late = late[clientBatch.client.id] { clientBatch.client.lateInvoices = late }
     }
+    return wrong
   }
 
   // MARK: Decisions

@@ -24,14 +24,50 @@ struct ExpectationUpdates {
 
   private(set) var rows: [Key: Row] = [:]
 
+  /// The events of the batch that say that nothing came: they count once it is certain that they are right.
+  private var claims: [(index: Int, sign: ExpectationReader.Sign, key: Key)] = []
+
   mutating func record(
     _ event: JourneyEvent, isVoided: Bool = false, of client: ClientSnapshot, _ reader: ExpectationReader
   ) {
-    for sign in reader.signs(of: event, isVoided: isVoided, at: client.now) {
-      let key = Key(clientID: client.id, rule: sign.contract.otherwise, key: sign.key)
-      let none = Row(orgID: client.orgID, contract: sign.contract, state: ExpectationState(), now: client.now)
-      rows[key, default: none].state.merge(sign.state, under: sign.contract)
+    for sign in reader.signs(of: event, isVoided: isVoided, at: client.now) { merge(sign.state, sign, client) }
+  }
+
+  /// Records a new event of the batch.
+  mutating func record(
+    new index: Int, _ event: JourneyEvent, of client: ClientSnapshot, _ reader: ExpectationReader
+  ) {
+    guard event.source == SilenceContract.source else { return record(event, of: client, reader) }
+    for sign in reader.signs(of: event, at: client.now) {
+      claims.append((index, sign, merge(ExpectationState(), sign, client)))
     }
+  }
+
+  @discardableResult
+  private mutating func merge(
+    _ state: ExpectationState, _ sign: ExpectationReader.Sign, _ client: ClientSnapshot
+  ) -> Key {
+    let key = Key(clientID: client.id, rule: sign.contract.otherwise, key: sign.key)
+    let none = Row(orgID: client.orgID, contract: sign.contract, state: ExpectationState(), now: client.now)
+    rows[key, default: none].state.merge(state, under: sign.contract)
+    return key
+  }
+
+  /// Takes over what the batch says to have not come. The clients are locked and their rows read, so that nothing can
+  /// come in between.
+  ///
+  /// - Returns: the events that are not right, or not any more: what they say to be missing has come since the sweep
+  ///   looked, its opening event was taken back, or another one is the first now.
+  mutating func takeClaims() -> Set<Int> {
+    var wrong: Set<Int> = []
+    for (index, sign, key) in claims {
+      guard let opening = sign.state.firedFor else { continue }
+      if rows[key]?.openedAt != opening { wrong.insert(index) }
+    }
+    for (index, sign, key) in claims where !wrong.contains(index) {
+      rows[key]?.state.merge(sign.state, under: sign.contract)
+    }
+    return wrong
   }
 
   /// The keys whose stored rows count as well.
@@ -100,12 +136,18 @@ extension ExpectationState {
 extension BatchCommit {
   /// Writes what new events mean for the silence contracts, and makes the rows of clients whose summary is made from
   /// their stored events. Costs nothing if no event of the batch is of a type that a contract names.
-  func trackExpectations(_ clientBatches: [ClientBatch], _ events: [IncomingEvent]) throws(PostgresError) {
+  ///
+  /// - Returns: see `ExpectationUpdates.takeClaims`.
+  func trackExpectations(
+    _ clientBatches: [ClientBatch], _ events: [IncomingEvent]
+  ) throws(PostgresError) -> Set<Int> {
     let reader = decider.expectations
-    guard !reader.isEmpty else { return }
+    guard !reader.isEmpty else { return [] }
     var updates = ExpectationUpdates()
     for clientBatch in clientBatches {
-      for index in clientBatch.events { updates.record(events[index].event, of: clientBatch.client, reader) }
+      for index in clientBatch.events {
+        updates.record(new: index, events[index].event, of: clientBatch.client, reader)
+      }
     }
     let unread = clientBatches.filter(\.isUnread).map(\.client)
     let ids = Set(unread.map(\.id))
@@ -118,7 +160,7 @@ extension BatchCommit {
         (ExpectationStatements.remove, ExpectationStatements.removal(of: ids.sorted(), reader)),
       ]
     }
-    guard !commands.isEmpty else { return }
+    guard !commands.isEmpty else { return [] }
     let answers = try connection.pipeline(commands)
     if stored > 0 { try updates.merge(answers[0]) }
     if !unread.isEmpty {
@@ -129,6 +171,8 @@ extension BatchCommit {
         updates.record(event, isVoided: isVoided, of: client, reader)
       }
     }
+    let wrong = updates.takeClaims()
     if !updates.rows.isEmpty { _ = try connection.execute(ExpectationStatements.write, updates.parameters()) }
+    return wrong
   }
 }
