@@ -14,17 +14,12 @@ import Testing
     let file = URL(fileURLWithPath: #filePath).resolvingSymlinksInPath()
     let root = (0..<3).reduce(file) { directory, _ in directory.deletingLastPathComponent() }.path
     let shipped = root + "/config/decisions.yaml"
-    #expect(try DecisionLoader.load(file: shipped).actions.contact == nil)
-    // The contact policy is there as a comment.
-    let text = try String(contentsOfFile: shipped, encoding: .utf8)
-    let start = try #require(text.range(of: "\n  # contact:")?.lowerBound)
-    let end = try #require(text.range(of: "\n  # What becomes of a published action")?.lowerBound)
-    let policy = String(text[start..<end]).replacing("\n  # ", with: "\n  ")
-    let uncommented = String(text[..<start]) + policy + String(text[end...])
-    let rules = try DecisionLoader.load(yaml: uncommented, file: shipped).actions
+    let rules = try DecisionLoader.load(file: shipped).actions
     #expect(rules.contact?.limits[.email] == ContactPolicy.Limit(most: 1, window: .days(7), gap: .hours(16)))
     #expect(rules.contact?.pauses[.triggerSatisfactionSurvey] == .days(90))
+    #expect(rules.contact?.limits[.voice] == ContactPolicy.Limit(most: 1, window: .days(7), gap: .hours(24)))
     #expect(rules.contact?.unsuitable[.offerCreditPack] == [.lateInvoices, .negativeSentiment])
+    #expect(rules.contact?.exempt == [])
     let literal = try DecisionLoader.load(file: root + "/config/profiles/literal/decisions.yaml").actions
     #expect(literal.contact == nil && literal.life == nil)
   }

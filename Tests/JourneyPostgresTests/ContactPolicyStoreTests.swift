@@ -60,6 +60,41 @@ import Testing
     }
   }
 
+  /// The contact's zone comes before its organisation's.
+  @Test func whatComesAtNightWaitsForTheMorning() async throws {
+    let now = SystemClock().now(), day = TimeSpan.days(1).microseconds
+    /// Zones in which it is a full hour now.
+    let zones = TimeZones { name, _ in
+      guard let hour = ["Night": Int64(23), "Day": 12][name] else { return nil }
+      let offset = TimeSpan(microseconds: TimeSpan.hours(hour).microseconds - now.microseconds % day)
+      return ZoneOffsets(periods: [ZoneOffsets.Period(begin: now - .days(9), offset: offset)], end: now + .days(9))
+    }
+    var rules = Self.rules
+    rules.actions.contact?.quietHours = QuietHours(
+      begin: .hours(21), end: .hours(8), channels: [.email], zone: "Day", zones: zones)
+    try await withStores(at: [.seconds(0), .hours(8), .hours(10)], rules: rules) { stores, other in
+      try await other.run(
+        """
+        UPDATE organizations SET time_zone = 'Night';
+        UPDATE contacts SET time_zone = 'Day' WHERE id = '\(Self.clients[1])'
+        """)
+      let outbox = try #require(
+        try await stores[0].commitAll([moved("1", to: .lead), moved("2", to: .lead, of: 1)]).outbox)
+      try await stores[0].markPublished([outbox.id])
+      let actions = "SELECT client_id FROM journey_actions ORDER BY decided_at"
+      #expect(try await other.rows(actions) == [Self.clients[1].text])
+      let verdicts = """
+        SELECT explanation->'candidates'->0->>'verdict' FROM client_journey_scores
+        ORDER BY client_id = '\(Self.clients[1])'
+        """
+      #expect(try await other.rows(verdicts) == ["quiet_hours", "chosen"])
+      #expect(try await stores[1].evaluateDue(limit: 10, passingOver: PassedOver()).outbox == nil)
+      #expect(try await stores[2].evaluateDue(limit: 10, passingOver: PassedOver()).outbox?.actions.count == 1)
+      #expect(try await other.rows(actions) == [Self.clients[1].text, Self.clients[0].text])
+      #expect(try await stores[2].evaluateDue(limit: 10, passingOver: PassedOver()).outbox == nil, "once")
+    }
+  }
+
   /// The action that it waits for has expired without having been run.
   @Test func aChannelThatBecomesFreeIsUsed() async throws {
     var rules = Self.rules

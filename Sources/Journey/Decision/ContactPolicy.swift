@@ -37,7 +37,10 @@ public struct ContactPolicy: Hashable, Sendable {
   public var pauses: EnumTable<ActionKind, TimeSpan> = [:]
   /// Risks with which an action of a kind would not be in the client's interest.
   public var unsuitable: EnumTable<ActionKind, Set<Risk>> = [:]
-  /// Kinds that keep to no limit and no pause, such as those that the law demands. They count as contacts all the same.
+  /// nil: none.
+  public var quietHours: QuietHours?
+  /// Kinds that keep to no limit, no pause and no quiet hours, such as those that the law demands. They count as contacts
+  /// all the same.
   public var exempt: Set<ActionKind> = []
 
   public init() {}

@@ -18,6 +18,8 @@ public struct Decision: Hashable, Sendable {
     case unreachable(actionID: UUID)
     /// Passed over until then: a rule of the contact policy forbids it.
     case limited(by: ContactPolicy.Rule, until: Timestamp)
+    /// The best candidate, but the client has its quiet hours until then, by the clock of this zone.
+    case quiet(until: Timestamp, zone: String)
     /// Passed over: with this risk it would not be in the client's interest.
     case unsuitable(with: Risk)
     /// The best candidate, but the client was only recomputed, without publishing.
@@ -32,7 +34,12 @@ public struct Decision: Hashable, Sendable {
 
   /// When a candidate that has to wait is considered again; nil: none waits.
   var reconsiderAt: Timestamp? {
-    verdicts.compactMap { if case .limited(_, let until) = $0 { until } else { nil } }.min()
+    verdicts.compactMap { verdict in
+      switch verdict {
+      case .limited(_, let until), .quiet(let until, _): until
+      default: nil
+      }
+    }.min()
   }
 
   /// The candidate to publish; nil if there is none.
@@ -47,7 +54,10 @@ extension DecisionRules {
   /// it, is passed over, as is what the contact policy forbids.
   ///
   /// An expired action does not count, nor does one of a lower priority, since the risks have grown.
-  public func decide(_ assessment: Assessment, actionHistory: ActionHistory, at now: Timestamp) -> Decision {
+  /// - Parameter zones: the names of the client's time zone and its organisation's, as the host has them.
+  public func decide(
+    _ assessment: Assessment, actionHistory: ActionHistory, at now: Timestamp, in zones: [String?] = []
+  ) -> Decision {
     var verdicts: [Decision.Verdict] = []
     verdicts.reserveCapacity(assessment.candidates.count)
     var better: ActionKind?
@@ -61,7 +71,7 @@ extension DecisionRules {
         continue
       }
       var verdict = verdict(on: candidate, assessment.priority, actionHistory, now)
-      if verdict == .chosen { verdict = permitted(candidate, actionHistory, now) }
+      if verdict == .chosen { verdict = permitted(candidate, actionHistory, now, zones) }
       if !verdict.isPassedOver { better = candidate.action }
       verdicts.append(verdict)
     }
@@ -70,9 +80,15 @@ extension DecisionRules {
 
   /// Of one that nothing else stands in the way of, what the contact policy says.
   private func permitted(
-    _ candidate: Candidate, _ history: ActionHistory, _ now: Timestamp
+    _ candidate: Candidate, _ history: ActionHistory, _ now: Timestamp, _ zones: [String?]
   ) -> Decision.Verdict {
-    actions.wait(for: candidate, history, at: now).map { .limited(by: $0.rule, until: $0.until) } ?? .chosen
+    if let wait = actions.wait(for: candidate, history, at: now) { return .limited(by: wait.rule, until: wait.until) }
+    if let contact = actions.contact, let quiet = contact.quietHours, quiet.channels.contains(candidate.channel),
+      !contact.exempt.contains(candidate.action), let wait = quiet.wait(at: now, in: zones)
+    {
+      return .quiet(until: wait.until, zone: wait.zone)
+    }
+    return .chosen
   }
 
   private func verdict(
@@ -109,7 +125,7 @@ extension Decision.Verdict {
   var isPassedOver: Bool {
     switch self {
     case .pausing, .unreachable, .limited, .unsuitable: true
-    case .chosen, .outranked, .coolingDown, .open, .snoozed, .withheld: false
+    case .chosen, .outranked, .coolingDown, .open, .snoozed, .quiet, .withheld: false
     }
   }
 }

@@ -31,6 +31,8 @@ public struct ClientSnapshot: Sendable {
   public var email: String?
   public var phone: String?
   public var aiScore: Double?
+  /// The names of the client's time zone and its organisation's, as the host has them.
+  public var timeZones: [String?] = []
   public var summary: ClientSummary
   public var actionHistory: ActionHistory
   /// The late invoices including those of the new events; nil if no new event concerns an invoice.
@@ -157,7 +159,8 @@ extension DecisionRules {
       actions.advance(&client.actionHistory, to: client.now, &client.actionChanges)
       actions.revoke(&client.actionHistory, for: assessment, at: client.now, &client.actionChanges)
     }
-    let decided = decide(assessment, actionHistory: client.actionHistory, at: client.now)
+    let decided = decide(
+      assessment, actionHistory: client.actionHistory, at: client.now, in: client.timeZones)
     let decision = publishes && decides ? decided : decided.withholding
     let id = UUID.v7(at: at, using: &random)
     if publishes, decides { record(decision, of: assessment, id: id, in: &client) }

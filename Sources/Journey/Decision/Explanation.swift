@@ -129,6 +129,11 @@ extension Evaluation {
         json.unescaped("limited" as StaticString)
         json.member("rule", unescaped: rule.rawValue)
         json.member("until", until)
+      case .quiet(let until, let zone):
+        json.key("verdict")
+        json.unescaped("quiet_hours" as StaticString)
+        json.member("until", until)
+        json.member("zone", zone)
       case .unsuitable(let risk):
         json.key("verdict")
         json.unescaped("unsuitable" as StaticString)

@@ -159,6 +159,8 @@ struct Explain: Command {
       "passed over: the client cannot be reached on this channel (\((candidate["lastAction"]?.string ?? "").plain(400)))"
     case "limited":
       "passed over: \(rule(candidate["rule"]?.string)), again from \((candidate["until"]?.string ?? "").plain(400))"
+    case "quiet_hours":
+      "waits for the end of the client's quiet hours, \((candidate["until"]?.string ?? "").plain(400)), by the clock of \((candidate["zone"]?.string ?? "").plain(80))"
     case "unsuitable":
       "passed over: not in the client's interest with \((candidate["risk"]?.string ?? "").plain(40))"
     case "withheld": "not published: the client was only evaluated again"

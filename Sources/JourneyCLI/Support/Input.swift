@@ -1,6 +1,7 @@
 import FoundationEssentials
 import Glibc
 import Journey
+import JourneyConfiguration
 
 /// What a command is given: files, standard input, ids.
 enum Input {
@@ -21,6 +22,15 @@ enum Input {
       guard count > 0 else { return all }
       all += buffer[..<count]
     }
+  }
+
+  /// The value of `--time-zone`.
+  static func timeZone(_ name: String) throws(Failure) -> String {
+    guard TimeZones.system.isKnown(name) else {
+      throw Failure(
+        .refusedInput, "--time-zone \(name.plain(80)): is no IANA name of a time zone, such as Europe/Berlin")
+    }
+    return name
   }
 
   /// - Parameters:

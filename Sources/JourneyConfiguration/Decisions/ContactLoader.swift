@@ -24,10 +24,47 @@ extension YAMLField {
             policy.unsuitable[kind] = Set(risks)
           }
         },
+        "quietHours": { field, policy in field.readQuietHours(into: &policy.quietHours) },
         "exempt": { field, policy in
           policy.exempt = Set((field.elements() ?? []).compactMap { $0.keyword() as ActionKind? })
         },
       ])
+  }
+
+  private func readQuietHours(into hours: inout QuietHours?) {
+    let standard = QuietHours(
+      begin: .hours(21), end: .hours(8), channels: [.email, .voice], zone: "UTC", zones: TimeZones.system)
+    read(
+      into: &hours, defaultValue: standard,
+      [
+        "from": { field, hours in if let time = field.timeOfDay() { hours.begin = time } },
+        "to": { field, hours in if let time = field.timeOfDay() { hours.end = time } },
+        "channels": { field, hours in
+          hours.channels = Set(
+            (field.elements() ?? []).compactMap { field in field.text().flatMap { field.channel(named: $0) } })
+        },
+        "zone": { field, hours in
+          guard let name = field.text() else { return }
+          if TimeZones.system.isKnown(name) { return hours.zone = name }
+          field.report("\(name) is not a time zone", hint: "write its IANA name, e.g. Europe/Berlin")
+        },
+      ])
+    if let hours, hours.begin == hours.end {
+      report("`from` and `to` are equal", hint: "write `quietHours: off` for none")
+    }
+  }
+
+  /// `21:00`
+  private func timeOfDay() -> TimeSpan? {
+    guard let text = text() else { return nil }
+    let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+    if parts.count == 2, parts.allSatisfy({ (1...2).contains($0.count) && $0.allSatisfy(\.isASCIIDigit) }),
+      let hour = Int64(parts[0]), let minute = Int64(parts[1]), hour < 24, minute < 60
+    {
+      return .seconds(hour * 3600 + minute * 60)
+    }
+    report("\(text) is not a time of day", hint: "write it as \"21:00\"")
+    return nil
   }
 
   private func limit() -> ContactPolicy.Limit? {
@@ -41,4 +78,8 @@ extension YAMLField {
     report("`most` (1 to 16) and `within` are needed", hint: "e.g. { most: 1, within: 7d, gap: 16h }")
     return nil
   }
+}
+
+extension Character {
+  fileprivate var isASCIIDigit: Bool { ("0"..."9").contains(self) }
 }

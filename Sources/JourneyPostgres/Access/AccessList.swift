@@ -173,7 +173,11 @@ enum AccessList {
     Entry(kind: .relation, name: "organizations", grants: [.adapter: [Grant("SELECT")]], isHostOwned: true),
     Entry(
       kind: .relation, name: "contacts",
-      grants: [.adapter: [Grant("SELECT"), Grant("INSERT"), Grant("UPDATE", "name", "email", "phone", "updated_at")]],
+      grants: [
+        .adapter: [
+          Grant("SELECT"), Grant("INSERT"), Grant("UPDATE", "name", "email", "phone", "time_zone", "updated_at"),
+        ]
+      ],
       isHostOwned: true),
     Entry(kind: .relation, name: "user_organizations", grants: [:], isHostOwned: true),
   ]

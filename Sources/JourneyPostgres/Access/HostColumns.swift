@@ -21,10 +21,11 @@ public enum HostColumns {
   }
 
   static let wanted: [(table: String, column: String, kind: Kind)] = [
-    ("organizations", "id", .id), ("organizations", "name", .text),
+    ("organizations", "id", .id), ("organizations", "name", .text), ("organizations", "time_zone", .text),
     ("user_organizations", "user_id", .id), ("user_organizations", "org_id", .id),
     ("contacts", "id", .id), ("contacts", "org_id", .id), ("contacts", "name", .text), ("contacts", "email", .text),
     ("contacts", "phone", .text), ("contacts", "ai_score", .number),
+    ("contacts", "time_zone", .text),
     ("client_journey_events", "id", .id), ("client_journey_events", "client_id", .id),
     ("client_journey_events", "org_id", .id),
     ("client_journey_events", "stage", .text), ("client_journey_events", "event_type", .text),
@@ -35,14 +36,17 @@ public enum HostColumns {
     ("client_journey_scores", "recommended_actions", .json), ("client_journey_scores", "generated_at", .time),
   ]
 
+  /// The migrations that add columns which the first ones do not.
+  private static let addedLater = ["organizations.time_zone": 160, "contacts.time_zone": 160]
+
   /// The columns that the adapter cannot work with, one text per column with its type and the accepted types.
   public static func problems(_ worker: PostgresWorker) async throws -> [String] {
-    try await worker.perform { connection throws(PostgresError) in try problems(connection, areAllThere: true) }
+    try await worker.perform { connection throws(PostgresError) in try problems(connection, after: .max) }
   }
 
-  /// - Parameter areAllThere: whether a missing column is a problem. Before the migrations it is not, because they add
-  ///   some.
-  static func problems(_ connection: PostgresConnection, areAllThere: Bool) throws(PostgresError) -> [String] {
+  /// - Parameter version: the last migration that was applied. A missing column is a problem only after the one that
+  ///   adds it; nil: before the migrations none is.
+  static func problems(_ connection: PostgresConnection, after version: Int32?) throws(PostgresError) -> [String] {
     let result = try connection.execute(
       statement,
       PostgresParameters {
@@ -57,7 +61,7 @@ public enum HostColumns {
       if let type = try result.textIfPresent(row, 1) {
         guard let base = try result.textIfPresent(row, 2), !kind.types.contains(base) else { continue }
         found.append("\(table).\(column) is of type \(type); \(accepted)")
-      } else if areAllThere {
+      } else if let version, version >= addedLater["\(table).\(column)"] ?? 0 {
         found.append("\(table).\(column) is missing; \(accepted)")
       }
     }

@@ -36,6 +36,7 @@ enum ClientStatements {
         CASE WHEN own.id IS NULL THEN linked.name ELSE own.name END AS name, CASE WHEN own.id IS NULL THEN linked.email ELSE own.email END AS email,
         CASE WHEN own.id IS NULL THEN linked.phone ELSE own.phone END AS phone,
         CASE WHEN own.id IS NULL THEN linked.ai_score ELSE own.ai_score END AS ai_score,
+        CASE WHEN own.id IS NULL THEN linked.time_zone ELSE own.time_zone END AS time_zone,
         CASE WHEN own.id IS NULL THEN d.origin_id END AS origin_id,
         CASE WHEN own.id IS NULL AND i.client_id IS NOT NULL THEN (SELECT false FROM contacts f WHERE f.id = i.client_id LIMIT 1) END AS is_own
       FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[]) WITH ORDINALITY AS i(org_id, source, client_id, external_id, position)

@@ -9,6 +9,8 @@ struct LockedClient {
   var email: String?
   var phone: String?
   var aiScore: Double?
+  /// The contact's and its organisation's.
+  var timeZones: [String?]
   var summary: [UInt8]
   var actionHistory: [UInt8]
   var lastEvaluation: Timestamp?
@@ -17,7 +19,8 @@ struct LockedClient {
   /// Columns of a state `s` and its contact `c`. An `ai_score` that does not fit a double counts as missing.
   static let columns = """
     s.summary, s.outreach, s.scored_at, c.org_id, c.name::text, c.email::text, c.phone::text,
-      \(HostValues.double("c.ai_score")), clock_timestamp()
+      \(HostValues.double("c.ai_score")), clock_timestamp(), c.time_zone::text,
+      (SELECT o.time_zone::text FROM organizations o WHERE o.id = c.org_id LIMIT 1)
     """
 
   init(_ result: PostgresResult, _ row: Int, from column: Int) throws(PostgresError) {
@@ -30,6 +33,7 @@ struct LockedClient {
     phone = try result.textIfPresent(row, column + 6)
     aiScore = try result.doubleIfPresent(row, column + 7)
     now = Timestamp(microseconds: try result.timestamp(row, column + 8))
+    timeZones = [try result.textIfPresent(row, column + 9), try result.textIfPresent(row, column + 10)]
   }
 
   /// The same at another time.
@@ -42,11 +46,12 @@ struct LockedClient {
   /// - Returns: the client for an evaluation, and whether its summary has to be rebuilt from stored events.
   func snapshot(id: UUID, under fingerprint: UInt64) -> (client: ClientSnapshot, isUnread: Bool) {
     let summary = ClientSummary(encoded: summary, under: fingerprint)
-    let client = ClientSnapshot(
+    var client = ClientSnapshot(
       id: id, orgID: orgID, name: name, email: email, phone: phone, aiScore: aiScore,
       summary: summary ?? ClientSummary(),
       actionHistory: ActionHistory(encoded: actionHistory) ?? ActionHistory(), lateInvoices: nil, now: now,
       lastEvaluation: lastEvaluation)
+    client.timeZones = timeZones
     return (client, summary == nil)
   }
 }

@@ -44,7 +44,7 @@ public struct Migrator: Sendable {
     return try await worker.perform { connection in
       try MigrationSession(connection).run { session in
         let plan = try MigrationPlan(files: files, applied: MigrationHistory.read(connection))
-        try Self.requireColumns(connection, areAllThere: false)
+        try Self.requireColumns(connection, after: nil)
         try Self.requireData(connection, before: plan.pending)
         // In the same transaction, so that the host's default privileges on a new object never take effect.
         func closed(_ body: () throws -> Void) throws {
@@ -60,7 +60,7 @@ public struct Migrator: Sendable {
           try closed { try session.apply(migration) }
         }
         try closed {}
-        try Self.requireColumns(connection, areAllThere: true)
+        try Self.requireColumns(connection, after: files.last?.version)
         try Self.requireAccess(connection)
         let versions = Set(plan.pending.map(\.version))
         return try MigrationHistory.read(connection).filter { versions.contains($0.version) }
@@ -80,12 +80,12 @@ public struct Migrator: Sendable {
         let plan = try MigrationPlan(files: files, applied: MigrationHistory.read(connection))
         try connection.begin()
         do {
-          try Self.requireColumns(connection, areAllThere: false)
+          try Self.requireColumns(connection, after: nil)
           try Self.requireData(connection, before: plan.pending)
           try session.createHistory()
           for migration in plan.pending { try session.apply(migration) }
           _ = try AccessRepair.run(connection)
-          try Self.requireColumns(connection, areAllThere: true)
+          try Self.requireColumns(connection, after: files.last?.version)
           try Self.requireAccess(connection)
         } catch {
           if connection.isUsable { try connection.rollback() }
@@ -97,8 +97,8 @@ public struct Migrator: Sendable {
     }
   }
 
-  private static func requireColumns(_ connection: PostgresConnection, areAllThere: Bool) throws {
-    let problems = try HostColumns.problems(connection, areAllThere: areAllThere)
+  private static func requireColumns(_ connection: PostgresConnection, after version: Int32?) throws {
+    let problems = try HostColumns.problems(connection, after: version)
     guard problems.isEmpty else { throw MigrationError.columns(problems) }
   }
 

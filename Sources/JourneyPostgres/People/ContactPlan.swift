@@ -4,11 +4,12 @@ import Journey
 /// What an import writes for some rows, given what is stored. A row means the client of its id, of its sources' ids, or
 /// of its e-mail address; all that it has must mean the same one. Rows also find those before them.
 struct ContactPlan {
-  struct Contact {
+  struct Contact: Hashable {
     var id: UUID
     var name: String?
     var email: String?
     var phone: String?
+    var timeZone: String?
   }
 
   /// What is stored: the clients that the rows could mean, after merges.
@@ -91,7 +92,7 @@ struct ContactPlan {
       new[client] = inserts.count
       inserts.append(after)
       report.added += 1
-    } else if after.name != before.name || after.email != before.email || after.phone != before.phone {
+    } else if after != before {
       if let position = new[client] { inserts[position] = after } else { updates[client] = after }
       report.updated += 1
     } else {
@@ -119,7 +120,8 @@ struct ContactPlan {
     }
     let result = Contact(
       id: contact.id, name: value(contact.name, row.name),
-      email: value(contact.email, row.email, ignoringCase: true), phone: value(contact.phone, row.phone))
+      email: value(contact.email, row.email, ignoringCase: true), phone: value(contact.phone, row.phone),
+      timeZone: value(contact.timeZone, row.timeZone))
     return (result, isDifferent)
   }
 }

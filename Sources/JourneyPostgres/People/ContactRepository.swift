@@ -8,10 +8,11 @@ public struct ListedContact: Hashable, Sendable, Encodable {
   public var name: String?
   public var email: String?
   public var phone: String?
+  public var timeZone: String?
   /// `hubspot 4711`, in order.
   public var sourceIDs: [String]
 
-  private enum CodingKeys: String, CodingKey { case id, name, email, phone, sourceIDs = "sourceIds" }
+  private enum CodingKeys: String, CodingKey { case id, name, email, phone, timeZone, sourceIDs = "sourceIds" }
 }
 
 /// The contacts of an organisation, in the host's table. The adapter's role may add and change them, as their owner may.
@@ -41,7 +42,8 @@ public struct ContactRepository: Sendable {
       return try (0..<found.rowCount).map { row in
         ListedContact(
           id: try found.uuid(row, 0), name: try found.textIfPresent(row, 1), email: try found.textIfPresent(row, 2),
-          phone: try found.textIfPresent(row, 3), sourceIDs: try found.texts(row, 4).compactMap(\.self))
+          phone: try found.textIfPresent(row, 3), timeZone: try found.textIfPresent(row, 4),
+          sourceIDs: try found.texts(row, 5).compactMap(\.self))
       }
     }
   }
@@ -159,7 +161,7 @@ private struct ContactWriter {
       let id = try contacts.uuid(row, 0)
       stored.contacts[id] = ContactPlan.Contact(
         id: id, name: try contacts.textIfPresent(row, 1), email: try contacts.textIfPresent(row, 2),
-        phone: try contacts.textIfPresent(row, 3))
+        phone: try contacts.textIfPresent(row, 3), timeZone: try contacts.textIfPresent(row, 4))
     }
     return stored
   }
@@ -181,6 +183,7 @@ private struct ContactWriter {
       $0.texts(contacts) { $0.name }
       $0.texts(contacts) { $0.email }
       $0.texts(contacts) { $0.phone }
+      $0.texts(contacts) { $0.timeZone }
     }
   }
 

@@ -20,6 +20,8 @@ public struct ContactRow: Hashable, Sendable {
   public var name: String?
   public var email: String?
   public var phone: String?
+  /// The IANA name of the time zone.
+  public var timeZone: String?
   public var sourceIDs: [SourceID] = []
 
   public init(line: Int) { self.line = line }
@@ -28,7 +30,8 @@ public struct ContactRow: Hashable, Sendable {
   public var fault: ContactFault? {
     let limits = EventLimits(now: .startOf2000)
     let texts =
-      [("name", name), ("email", email), ("phone", phone)] + sourceIDs.map { ("\($0.source):id", $0.id) }
+      [("name", name), ("email", email), ("phone", phone), ("time_zone", timeZone)]
+      + sourceIDs.map { ("\($0.source):id", $0.id) }
       + sourceIDs.map { ("source", $0.source) }
     for (field, text) in texts {
       if let text, let fault = limits.fault(of: text) { return ContactFault(line, field, text, fault) }

@@ -34,13 +34,18 @@ enum ContactStatements {
 
   static let read = PostgresStatement(
     name: "read_contacts",
-    "SELECT id, name::text, email::text, phone::text FROM contacts WHERE org_id = $1 AND id = ANY ($2::uuid[])")
+    "SELECT id, name::text, email::text, phone::text, time_zone::text FROM contacts WHERE org_id = $1 AND id = ANY ($2::uuid[])"
+  )
 
-  private static let rows = "unnest($2::uuid[], $3::text[], $4::text[], $5::text[]) AS i(id, name, email, phone)"
+  private static let rows =
+    "unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[]) AS i(id, name, email, phone, time_zone)"
 
   static let insert = PostgresStatement(
     name: "import_contacts",
-    "INSERT INTO contacts (id, org_id, name, email, phone) SELECT id, $1::uuid, name, email, phone FROM \(rows)")
+    """
+    INSERT INTO contacts (id, org_id, name, email, phone, time_zone)
+    SELECT id, $1::uuid, name, email, phone, time_zone FROM \(rows)
+    """)
 
   static let hasUpdateTime = PostgresStatement(
     name: "contacts_have_update_time",
@@ -53,7 +58,8 @@ enum ContactStatements {
     PostgresStatement(
       name: "complete_contacts",
       """
-      UPDATE contacts c SET name = i.name, email = i.email, phone = i.phone\(hasUpdateTime ? ", updated_at = now()" : "")
+      UPDATE contacts c SET name = i.name, email = i.email, phone = i.phone, time_zone = i.time_zone\(
+        hasUpdateTime ? ", updated_at = now()" : "")
       FROM \(rows) WHERE c.org_id = $1 AND c.id = i.id
       """)
   }
@@ -75,7 +81,7 @@ enum ContactStatements {
   static let list = PostgresStatement(
     name: "list_contacts",
     """
-    SELECT c.id, c.name::text, c.email::text, c.phone::text,
+    SELECT c.id, c.name::text, c.email::text, c.phone::text, c.time_zone::text,
       ARRAY(SELECT d.source || ' ' || d.external_id FROM journey_identities d WHERE d.client_id = c.id ORDER BY 1)
     FROM contacts c
     WHERE c.org_id = $1 AND ($2::text IS NULL OR c.id::text = lower($2)

@@ -4,6 +4,7 @@ public import PostgresClient
 public struct Organization: Hashable, Sendable, Encodable {
   public var id: UUID
   public var name: String
+  public var timeZone: String?
   public var contacts: Int
 }
 
@@ -23,8 +24,28 @@ public struct OrganizationRepository: Sendable {
   public init(worker: PostgresWorker) { self.worker = worker }
 
   /// Adds an organisation, unless there is one with this name.
-  /// - Parameter id: nil: a random one.
-  public func add(name: String, id: UUID?) async throws -> OrganizationOutcome {
+  /// - Parameters:
+  ///   - id: nil: a random one.
+  ///   - timeZone: an IANA name, which an organisation that is known gets too; nil: none, or as it is.
+  public func add(name: String, id: UUID?, timeZone: String? = nil) async throws -> OrganizationOutcome {
+    let outcome = try await add(name: name, id: id)
+    guard let timeZone else { return outcome }
+    switch outcome {
+    case .added(let id), .known(let id):
+      try await worker.perform { connection in
+        _ = try connection.execute(
+          Statements.setTimeZone,
+          PostgresParameters {
+            $0.uuid(id)
+            $0.text(timeZone)
+          })
+      }
+    case .takenID, .takenName: break
+    }
+    return outcome
+  }
+
+  private func add(name: String, id: UUID?) async throws -> OrganizationOutcome {
     try await worker.perform { connection in
       try connection.transaction {
         // Of two runs at the same time, the second finds what the first has added.
@@ -64,7 +85,8 @@ public struct OrganizationRepository: Sendable {
         })
       return try (0..<found.rowCount).map { row in
         Organization(
-          id: try found.uuid(row, 0), name: try found.text(row, 1), contacts: Int(try found.int64(row, 2)))
+          id: try found.uuid(row, 0), name: try found.text(row, 1), timeZone: try found.textIfPresent(row, 3),
+          contacts: Int(try found.int64(row, 2)))
       }
     }
   }
@@ -76,10 +98,13 @@ public struct OrganizationRepository: Sendable {
       name: "organizations_by_name", "SELECT id FROM organizations WHERE name::text = $1 ORDER BY id")
     static let add = PostgresStatement(
       name: "add_organization", "INSERT INTO organizations (id, name) VALUES ($1, $2::text)")
+    static let setTimeZone = PostgresStatement(
+      name: "set_organization_zone", "UPDATE organizations SET time_zone = $2::text WHERE id = $1")
     static let list = PostgresStatement(
       name: "list_organizations",
       """
-      SELECT o.id, COALESCE(o.name::text, ''), (SELECT count(*) FROM contacts c WHERE c.org_id = o.id) FROM organizations o
+      SELECT o.id, COALESCE(o.name::text, ''), (SELECT count(*) FROM contacts c WHERE c.org_id = o.id), o.time_zone::text
+      FROM organizations o
       WHERE $2::text IS NULL OR o.id = $1::uuid OR o.name::text = $2 ORDER BY o.name::text, o.id
       """)
   }

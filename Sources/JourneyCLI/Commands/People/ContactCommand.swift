@@ -28,6 +28,8 @@ struct ContactCommand: AsyncParsableCommand {
     var email: String?
     @Option(help: "The phone number.")
     var phone: String?
+    @Option(help: "The IANA name of the time zone, such as Europe/Berlin; quiet hours go by it.")
+    var timeZone: String?
     @Option(help: ArgumentHelp("The id by which a source knows the contact; may be repeated.", valueName: "source=id"))
     var sourceID: [String] = []
     @Flag(help: "Replace other values that are stored; otherwise only fill empty ones.")
@@ -62,6 +64,7 @@ struct ContactCommand: AsyncParsableCommand {
       var row = ContactRow(line: 1)
       row.id = try id.map { try Input.id($0, "--id", of: "a contact") }
       (row.name, row.email, row.phone) = (name, email, phone)
+      row.timeZone = try timeZone.map(Input.timeZone)
       row.sourceIDs = try sourceID.map { text in
         let parts = text.split(separator: "=", maxSplits: 1).map(String.init)
         guard parts.count == 2 else {
@@ -92,10 +95,11 @@ struct ContactCommand: AsyncParsableCommand {
       }
       if output.json { return printJSON(found) }
       Output.table(
-        ["id", "name", "e-mail", "phone", "sources' ids"],
+        ["id", "name", "e-mail", "phone", "time zone", "sources' ids"],
         found.map { contact in
           [
             contact.id.text, contact.name ?? "", contact.email ?? "", contact.phone ?? "",
+            contact.timeZone ?? "",
             contact.sourceIDs.joined(separator: ", "),
           ]
           .map { $0.plain(80) }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import FoundationEssentials
 import Journey
+import JourneyConfiguration
 import JourneyPostgres
 
 extension ContactCommand {
@@ -9,7 +10,7 @@ extension ContactCommand {
     static let configuration = CommandConfiguration(
       commandName: "import", abstract: "Add and complete contacts from a CSV or JSON Lines file.",
       discussion: """
-        The columns, or members of each line's object: id, name, email, phone, and SOURCE:id for the id by which a source knows the contact \
+        The columns, or members of each line's object: id, name, email, phone, time_zone (its IANA name), and SOURCE:id for the id by which a source knows the contact \
         (stripe:id, hubspot:id). A CSV file begins with a line of headings; fields may be in double quotes. A row means the contact that has its \
         id, one of its sources' ids, or its e-mail address; otherwise it is added. A second import of the same file changes nothing. Rows that \
         cannot be stored are reported with line, field and value, and do not stop the others. \
@@ -141,12 +142,12 @@ struct ContactFile {
     }
   }
 
-  private static let expected = "expected id, name, email, phone or SOURCE:id, such as stripe:id"
+  private static let expected = "expected id, name, email, phone, time_zone or SOURCE:id, such as stripe:id"
 
   /// The field that a heading or a member means, whose case does not matter; that of a source's name does.
   private static func field(_ name: String) -> String? {
     let lower = name.lowercased()
-    if ["id", "name", "email", "phone"].contains(lower) { return lower }
+    if ["id", "name", "email", "phone", "time_zone"].contains(lower) { return lower }
     return lower.hasSuffix(":id") && name.count > 3 ? "\(name.dropLast(3)):id" : nil
   }
 
@@ -164,6 +165,11 @@ struct ContactFile {
       case "name": row.name = value
       case "email": row.email = value
       case "phone": row.phone = value
+      case "time_zone":
+        guard TimeZones.system.isKnown(value) else {
+          return faults.append(ContactFault(line, name, value, "is no IANA name of a time zone, such as Europe/Berlin"))
+        }
+        row.timeZone = value
       default: row.sourceIDs.append(SourceID(source: String(name.dropLast(3)), id: value))
       }
     }

@@ -23,6 +23,8 @@ struct OrgCommand: AsyncParsableCommand {
     var name: String
     @Option(help: "The id, a UUID; by default a random one.")
     var id: String?
+    @Option(help: "The IANA name of its time zone, such as Europe/Berlin, for clients that have none of their own.")
+    var timeZone: String?
     @OptionGroup var common: CommonOptions
     @OptionGroup var output: OutputOptions
 
@@ -32,8 +34,9 @@ struct OrgCommand: AsyncParsableCommand {
         throw Failure(.refusedInput, "NAME \(name.plain(80)): \(fault)")
       }
       let wanted = try id.map { try Input.id($0, "--id", of: "an organisation") }
+      let zone = try timeZone.map(Input.timeZone)
       let outcome = try await common.settings().withHostTables {
-        try await OrganizationRepository(worker: $0).add(name: name, id: wanted)
+        try await OrganizationRepository(worker: $0).add(name: name, id: wanted, timeZone: zone)
       }
       switch outcome {
       case .added(let id): report(id, isNew: true)
@@ -67,7 +70,9 @@ struct OrgCommand: AsyncParsableCommand {
     func execute() async throws {
       let found = try await common.settings().withHostTables { try await OrganizationRepository(worker: $0).list() }
       if output.json { return printJSON(found) }
-      Output.table(["id", "contacts", "name"], found.map { [$0.id.text, "\($0.contacts)", $0.name.plain(80)] })
+      Output.table(
+        ["id", "contacts", "time zone", "name"],
+        found.map { [$0.id.text, "\($0.contacts)", ($0.timeZone ?? "").plain(40), $0.name.plain(80)] })
     }
   }
 }
