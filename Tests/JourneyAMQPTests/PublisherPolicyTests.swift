@@ -53,6 +53,30 @@ import Testing
     }
   }
 
+  @Test func historyIsLoadedOnlyByThoseWhoMay() throws {
+    func isBackfill(_ value: FieldValue?, user: String?, _ policy: PublisherPolicy) throws -> (Bool?, String?) {
+      let plain = delivery(event(), headers: value.map { ["x-backfill": $0] } ?? [:])
+      var properties = plain.properties
+      properties.userID = user
+      let message = plain.with(exchange: plain.exchange, routingKey: plain.routingKey, properties: properties)
+      let result = try decoder(publishers: policy).decode(message)
+      return (result.events.first?.isBackfill, result.rejections.first?.field)
+    }
+    var granted = Self.grants
+    granted["billing"]?.mayBackfill = true
+    let open = PublisherPolicy(), refusing = PublisherPolicy(ownUser: "adapter", grants: Self.grants)
+    let granting = PublisherPolicy(ownUser: "adapter", grants: granted)
+    #expect(try isBackfill(.string("true"), user: nil, open) == (true, nil))
+    #expect(try isBackfill(.string("TRUE"), user: nil, open) == (true, nil))
+    #expect(try isBackfill(nil, user: nil, open) == (false, nil))
+    #expect(try isBackfill(.string("false"), user: "billing", refusing) == (false, nil))
+    #expect(try isBackfill(.string("true"), user: "billing", granting) == (true, nil))
+    #expect(try isBackfill(.string("true"), user: "billing", refusing) == (nil, "header x-backfill"))
+    for value in [FieldValue.string("yes"), .string(""), .bool(true), .int(1)] {
+      #expect(try isBackfill(value, user: nil, open) == (nil, "header x-backfill"), "\(value)")
+    }
+  }
+
   @Test func oneElementOfABatchIsRefusedByItself() throws {
     let batch = "[\(event()),\(event().replacing("\"e1\"", with: "\"e2\"").replacing(org, with: Self.other))]"
     let result = try decode(batch, contentType: "application/cloudevents-batch+json", user: "billing")

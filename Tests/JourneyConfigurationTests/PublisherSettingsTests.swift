@@ -24,12 +24,13 @@ import Testing
         """
         publishers:
           billing: {sources: stripe, organizations: ["\(Self.org)"]}
-          crm: {sources: [hubspot, "https://crm.example.com/*"], organizations: "*"}
+          crm: {sources: [hubspot, "https://crm.example.com/*"], organizations: "*", backfill: true}
         """
       ).publishers)
     #expect(publishers.keys.sorted() == ["billing", "crm"])
     #expect(publishers["billing"]?.organizations == [Self.org])
     #expect(publishers["crm"]?.organizations == nil)
+    #expect(publishers["crm"]?.mayBackfill == true && publishers["billing"]?.mayBackfill == false)
     #expect(publishers["crm"]?.sources == PublisherPolicy.SourcePatterns(["hubspot", "https://crm.example.com/*"]))
   }
 

@@ -1,13 +1,13 @@
 import FoundationEssentials
 import Journey
-import JourneyPostgres
 import PostgresClient
 import Testing
 
+@testable import JourneyPostgres
 @testable import TestSupport
 
 /// Silence contracts on a database: what is expected, and what is stored if it does not come.
-@Suite struct ExpectationTests: CommitTesting {
+@Suite(.timeLimit(.minutes(5))) struct ExpectationTests: CommitTesting {
   private static let rules: DecisionRules = {
     var rules = DecisionRules()
     rules.expectations = [
@@ -101,6 +101,65 @@ import Testing
       try await commit([event("e3", "invoice_paid", daysAgo: 10)], stores[1])
       try await look(stores[2])
       #expect(try await other.rows(Self.fired) == ["invoice_unpaid_14d|i2"])
+    }
+  }
+
+  /// Nobody is written to about what was overdue when it came in; about what became so later, they are.
+  @Test func whatWasOverdueAlreadyLeadsToNoAction() async throws {
+    var rules = Self.rules
+    rules.signals.invoiceOverdue.formUnion(["invoice_unpaid_14d"])
+    rules.risks.lowEngagement = nil
+    try await withStores(at: [.seconds(0), .seconds(4_000), .days(15)], rules: rules) { stores, other in
+      try await other.run("UPDATE journey_client_state SET outreach = ''")
+      try await commit([event("e1", "invoice_overdue", daysAgo: 20)], stores[0])
+      try await commit(
+        [event("e2", "invoice_overdue", invoice: "i2", client: ClientReference(id: Self.clients[1]))], stores[0])
+      try await other.run(
+        "TRUNCATE journey_outbox, client_journey_scores CASCADE; UPDATE journey_client_state SET outreach = ''")
+      let decided = """
+        SELECT s.client_id, c->>'verdict' FROM client_journey_scores s, json_array_elements(s.explanation->'candidates') WITH ORDINALITY c(c, n)
+        WHERE n = 1 ORDER BY s.generated_at
+        """
+      try await look(stores[1])
+      #expect(try await other.rows(Self.fired) == ["invoice_unpaid_14d|i1"])
+      #expect(try await other.rows(decided) == ["\(Self.clients[0].text)|withheld"])
+      try await look(stores[2])
+      #expect(try await other.rows(decided).contains("\(Self.clients[1].text)|chosen"))
+    }
+  }
+
+  /// What comes, or is taken back, between the sweep's look and its commit.
+  @Test func whatHasJustComeIsNotMissing() async throws {
+    try await withStores(at: [.seconds(0), .days(15), .days(15)], rules: Self.rules) { stores, other in
+      func meanwhile(_ change: () async throws -> Void) async throws {
+        let pool = await OccupiedPool(stores[1])
+        let sweep: Task<Void, Never> = Task { await stores[1].fireDueExpectations() }
+        await pool.isWaitedFor()
+        try await change()
+        try await pool.release()
+        _ = await sweep.result
+      }
+      try await commit([event("e1", "invoice_overdue")], stores[0])
+      try await meanwhile { try await commit([event("e2", "invoice_paid")], stores[2]) }
+      #expect(try await other.rows(Self.fired) == [], "paid")
+
+      try await commit([event("e3", "invoice_overdue", invoice: "i2")], stores[0])
+      try await meanwhile {
+        var selection = EventSelection()
+        selection.ids = ["e3"]
+        let author = EventChangeAuthor(run: UUID(), actor: "ann", why: "a mistake")
+        _ = try await EventVoiding(selection, author: author).run(on: stores[2])
+      }
+      #expect(try await other.rows(Self.fired) == [], "never overdue")
+
+      // An earlier reminder arrives: the later one is not the one that is answered.
+      try await commit([event("e4", "invoice_overdue", invoice: "i3")], stores[0])
+      try await meanwhile { try await commit([event("e5", "invoice_overdue", invoice: "i3", daysAgo: 1)], stores[2]) }
+      #expect(try await other.rows(Self.fired) == [], "not for this one")
+
+      try await commit([event("e6", "invoice_overdue", invoice: "i4")], stores[0])
+      try await meanwhile { try await commit([event("e7", "note_added", invoice: "i4")], stores[2]) }
+      #expect(try await other.rows(Self.fired) == ["invoice_unpaid_14d|i4"])
     }
   }
 

@@ -47,6 +47,22 @@ import Testing
     }
   }
 
+  /// History that waited for a group's owner leads to no action, what came with it does.
+  @Test func historyStaysHistory() async throws {
+    try await withStore { store, other in
+      let reference = ClientReference(group: "acme", linked: ["deal:acme"])
+      expect(try await store.commitAll([event("old", reference, daysAgo: 400, isBackfill: true)]), ["stored"])
+      _ = try await own("acme", 0, other)
+      _ = try await store.claimAbandoned(limit: 10)
+      #expect(try await other.rows(Self.events) == ["old|\(Self.clients[0].text)"])
+      #expect(try await other.rows("SELECT stage FROM journey_client_state") == ["billing"])
+      #expect(try await other.rows("SELECT count(*) FROM journey_actions") == ["0"])
+      expect(try await store.commitAll([event("new", reference)]), ["stored"])
+      _ = try await store.claimAbandoned(limit: 10)
+      #expect(try await other.rows("SELECT count(*) FROM journey_actions") == ["1"])
+    }
+  }
+
   /// More refused events than are read at once keep none of the others from their client.
   @Test func manyRefusedEventsBlockNoOther() async throws {
     try await withStore { store, other in

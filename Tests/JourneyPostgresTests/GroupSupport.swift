@@ -15,7 +15,7 @@ extension GroupTesting {
 
   func event(
     _ id: String, _ client: ClientReference, org: UUID = CommitFixture.org, type: String = "invoice_overdue",
-    stage: Stage? = .billing, daysAgo: Int64 = 0
+    stage: Stage? = .billing, daysAgo: Int64 = 0, isBackfill: Bool = false
   ) -> IncomingEvent {
     var random = IDRandom()
     let now = SystemClock().now()
@@ -25,7 +25,8 @@ extension GroupTesting {
       occurredAt: now + .days(-daysAgo), metadata: metadata)
     let signals = SignalReader(SignalRules()).signals(
       type: type, stage: stage, actor: nil, sourceEventID: id, metadata: (try? JSONDocument(parsing: metadata))!.root)
-    return IncomingEvent(id: UUID.v7(at: now, using: &random), event: event, signals: signals)
+    return IncomingEvent(
+      id: UUID.v7(at: now, using: &random), event: event, signals: signals, isBackfill: isBackfill)
   }
 
   func ofGroup(_ id: String, _ group: String = "acme", daysAgo: Int64 = 0) -> IncomingEvent {

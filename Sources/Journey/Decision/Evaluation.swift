@@ -11,15 +11,19 @@ public final class IncomingEvent: Sendable {
   public let traceparent: String?
   /// Set if the message reports the outcome of an action. The event then names no client.
   public let report: OutcomeReport?
+  /// Whether it is history that is loaded later: it counts like any other event, and leads to no action.
+  public let isBackfill: Bool
 
   public init(
-    id: UUID, event: JourneyEvent, signals: Signals, traceparent: String? = nil, report: OutcomeReport? = nil
+    id: UUID, event: JourneyEvent, signals: Signals, traceparent: String? = nil, report: OutcomeReport? = nil,
+    isBackfill: Bool = false
   ) {
     self.id = id
     self.event = event
     self.signals = signals
     self.traceparent = traceparent
     self.report = report
+    self.isBackfill = isBackfill
   }
 }
 
@@ -99,7 +103,8 @@ extension DecisionRules {
   /// `evaluation`. Recommended actions are recorded in its action history.
   ///
   /// The resulting summary does not depend on the order of `events`. Evaluations of a client are at least one
-  /// microsecond apart, so that the last one has the latest date even if a clock was set back.
+  /// microsecond apart, so that the last one has the latest date even if a clock was set back. Events that are loaded
+  /// later lead to no action.
   ///
   /// - Returns: the evaluations in order; the last one is the client's current state.
   public func evaluate(
@@ -110,10 +115,14 @@ extension DecisionRules {
     for incoming in events {
       client.summary.insert(
         incoming.event.stamp, stage: incoming.event.stage, minStage: incoming.event.minStage, signals: incoming.signals)
-      if evaluation == .perEvent { evaluations.append(evaluate(&client, because: .event(incoming), random: &random)) }
+      if evaluation == .perEvent {
+        evaluations.append(
+          evaluate(&client, because: .event(incoming), decides: !incoming.isBackfill, random: &random))
+      }
     }
     if evaluation == .perBatch, let newest = events.max(by: { $0.event.stamp < $1.event.stamp }) {
-      evaluations.append(evaluate(&client, because: .event(newest), random: &random))
+      let decides = events.contains { !$0.isBackfill }
+      evaluations.append(evaluate(&client, because: .event(newest), decides: decides, random: &random))
     }
     return evaluations
   }

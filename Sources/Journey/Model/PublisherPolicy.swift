@@ -10,10 +10,13 @@ public struct PublisherPolicy: Hashable, Sendable {
     public var sources: SourcePatterns
     /// nil: any organisation.
     public var organizations: Set<UUID>?
+    /// Whether it may load history, which leads to no action.
+    public var mayBackfill: Bool
 
-    public init(sources: SourcePatterns, organizations: Set<UUID>?) {
+    public init(sources: SourcePatterns, organizations: Set<UUID>?, mayBackfill: Bool = false) {
       self.sources = sources
       self.organizations = organizations
+      self.mayBackfill = mayBackfill
     }
   }
 
@@ -86,6 +89,15 @@ public struct PublisherPolicy: Hashable, Sendable {
   /// - Parameter orgID: nil if the report names no organisation.
   public func refusal(ofOutcomeIn orgID: UUID?, from userID: String?) -> Rejection? {
     isOwn(userID) ? nil : refusal(ofSource: OutcomeReport.source, in: orgID, from: userID)
+  }
+
+  /// Why a publisher may not load history; nil if it may. Where publishers are restricted, it needs a grant: with the
+  /// mark of history, a publisher could keep actions from clients.
+  public func refusalOfBackfill(from userID: String?) -> Rejection? {
+    guard grants != nil, !isOwn(userID), !(grant(of: userID)?.mayBackfill ?? false) else { return nil }
+    return Rejection(
+      .forbiddenPublisher, field: "header x-backfill", value: "true",
+      "\(name(userID)) may not load history; publishers.USER.backfill: true grants it")
   }
 
   private func refusal(ofSource source: String, in orgID: UUID?, from userID: String?) -> Rejection? {

@@ -73,6 +73,7 @@ public struct InboundDecoder: Sendable {
     try requireFitting(delivery.bodySize)
     try publishers.admit(properties.userID)
     try requireClear(properties.headers)
+    let isBackfill = try isBackfill(properties)
     let form = try form(of: properties, body: delivery.body)
     if form.source == Self.cloudEvents, earlier == nil,
       let decoded = reports(form, properties, now: clock.now(), &random)
@@ -92,7 +93,8 @@ public struct InboundDecoder: Sendable {
         form.document, properties, routingKey: delivery.routingKey, orgID: form.orgID, received: received, now: now),
       signals: signals)
     let (events, rejections) = prepare(
-      result, of: form.source, properties, traceparent: traceparent(properties, form.document), now: now, &random)
+      result, of: form.source, properties, traceparent: traceparent(properties, form.document),
+      isBackfill: isBackfill, now: now, &random)
     let origin = RawOrigin(
       source: form.source, orgID: form.orgID, receivedAt: received ?? now, mappedAt: now,
       isRepeated: delivery.isRedelivered || received != nil, bytes: delivery.body.count)
@@ -134,7 +136,9 @@ public struct InboundDecoder: Sendable {
     return input
   }
 
-  private static let decisiveHeaders = ["x-org-id", "x-source"]
+  /// Says that a message is history that is loaded later, which leads to no action.
+  public static let backfillHeader = "x-backfill"
+  private static let decisiveHeaders = ["x-org-id", "x-source", backfillHeader]
 
   /// Rejects headers that are repeated or of an unexpected type: other readers could interpret them differently.
   private func requireClear(_ headers: FieldTable) throws(Rejection) {
@@ -150,9 +154,19 @@ public struct InboundDecoder: Sendable {
     }
   }
 
+  private func isBackfill(_ properties: MessageProperties) throws(Rejection) -> Bool {
+    guard let text = properties.headers.header(Self.backfillHeader) else { return false }
+    guard let isBackfill = ["true": true, "false": false][text.lowercased()] else {
+      throw Rejection(
+        .invalidField, field: "header \(Self.backfillHeader)", value: text, "expected true or false")
+    }
+    if isBackfill, let refusal = publishers.refusalOfBackfill(from: properties.userID) { throw refusal }
+    return isBackfill
+  }
+
   private func prepare(
-    _ result: MappingResult, of source: String, _ properties: MessageProperties, traceparent: String?, now: Timestamp,
-    _ random: inout IDRandom
+    _ result: MappingResult, of source: String, _ properties: MessageProperties, traceparent: String?,
+    isBackfill: Bool, now: Timestamp, _ random: inout IDRandom
   ) -> (events: [IncomingEvent], rejections: [Rejection]) {
     let namedSource = source == Self.cloudEvents ? properties.headers.header("x-source") : nil
     // Events from the API have a source of their own, so that no other publisher can use their ids.
@@ -182,7 +196,8 @@ public struct InboundDecoder: Sendable {
         }
         events.append(
           IncomingEvent(
-            id: UUID.v7(at: now, using: &random), event: event, signals: found, traceparent: traceparent))
+            id: UUID.v7(at: now, using: &random), event: event, signals: found, traceparent: traceparent,
+            isBackfill: isBackfill))
       }
     }
     return (events, rejections)

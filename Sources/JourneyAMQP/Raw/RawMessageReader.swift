@@ -31,6 +31,7 @@ public struct RawMessageReader: RawMessageMapper {
       event.client.creation = creation
     }
     return IncomingEvent(
-      id: incoming.id, event: event, signals: incoming.signals, traceparent: incoming.traceparent)
+      id: incoming.id, event: event, signals: incoming.signals, traceparent: incoming.traceparent,
+      isBackfill: incoming.isBackfill)
   }
 }

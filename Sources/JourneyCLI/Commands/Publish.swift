@@ -18,6 +18,7 @@ struct Publish: Command {
     examples: [
       "journey publish events.jsonl --wait",
       "journey publish invoice.json --source stripe --org ORG",
+      "journey publish history.jsonl --backfill",
       "journey publish --dry-run events.jsonl",
     ])
 
@@ -38,6 +39,9 @@ struct Publish: Command {
 
   @OptionGroup var timeout: WaitOptions
 
+  @Flag(help: "Load history: the events count like any others, and lead to no action.")
+  var backfill = false
+
   @Flag(help: "Publish also what no mapping has the source of, or names no organisation: dead letters, to try them.")
   var force = false
 
@@ -57,7 +61,10 @@ struct Publish: Command {
       ).read(file)
     }
     if let source, !force { try await settings.requireEvents(of: source, org: org, in: messages.lazy.map(\.body)) }
-    for index in messages.indices { messages[index].properties.userID = settings.brokerUser }
+    for index in messages.indices {
+      messages[index].properties.userID = settings.brokerUser
+      if backfill { messages[index].properties.headers[InboundDecoder.backfillHeader] = .string("true") }
+    }
     var confirmed = 0
     var failures: [String] = []
     var outcomes: [PublishedMessage] = []

@@ -26,14 +26,14 @@ enum PublisherLoader {
 
   private static func grant(_ field: YAMLField) -> PublisherPolicy.Grant {
     let nothing = PublisherPolicy.Grant(sources: PublisherPolicy.SourcePatterns([]), organizations: [])
-    guard let members = field.members(["sources", "organizations"]) else { return nothing }
+    guard let members = field.members(["backfill", "organizations", "sources"]) else { return nothing }
     guard let sources = members["sources"], let organizations = members["organizations"] else {
       field.report("sources and organizations are both needed", hint: "\"*\" stands for any")
       return nothing
     }
     return PublisherPolicy.Grant(
       sources: PublisherPolicy.SourcePatterns(sources.oneOrMany()?.compactMap { $0.text() } ?? []),
-      organizations: ids(organizations))
+      organizations: ids(organizations), mayBackfill: members["backfill"]?.bool() ?? false)
   }
 
   /// - Returns: nil for `*`.

@@ -130,6 +130,7 @@ public enum CommitCheck {
         PostgresParameters {
           $0.empty([.uuid, .text, .text, .text, .uuid, .text, .text, .timestamp, .json, .json, .text, .text])
           $0.bool(true)
+          $0.empty([.bool])
         }
       ),
       (GroupStatements.due, PostgresParameters()), (GroupStatements.kept, group.parameters { $0.int8(0) }),

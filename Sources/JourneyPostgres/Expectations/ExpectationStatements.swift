@@ -126,7 +126,7 @@ enum ExpectationStatements {
   static let openings = PostgresStatement(
     name: "openings_of_expectations",
     """
-    SELECT \(eventColumns), i.position::int8
+    SELECT \(eventColumns), i.position::int8, e.id
     FROM unnest($1::uuid[], $2::timestamptz[]) WITH ORDINALITY AS i(client_id, at, position)
     JOIN client_journey_events e ON e.client_id = i.client_id AND e.occurred_at = i.at AND e.voided_at IS NULL
     ORDER BY i.position, e.source_event_id, e.source

@@ -9,6 +9,8 @@ private struct DueExpectation {
   /// Whether it is to be fired now.
   var isWanted: Bool
   var opening: JourneyEvent?
+  /// When the opening event was stored.
+  var storedAt: Timestamp?
   /// When it is looked at again, if it is not fired; nil: as the row says.
   var checkAt: Timestamp?
 }
@@ -80,7 +82,10 @@ extension PostgresEventStore {
       let opens = reader.signs(of: event, at: expected.now).contains {
         $0.contract.otherwise == key.rule && $0.key.hasSameBytes(as: key.key) && !$0.state.openings.isEmpty
       }
-      if opens, due[index].opening == nil { due[index].opening = event }
+      if opens, due[index].opening == nil {
+        due[index].opening = event
+        due[index].storedAt = try found.uuid(row, 8).timestamp
+      }
     }
     return due
   }
@@ -116,8 +121,12 @@ extension PostgresEventStore {
         SignalReader(decider.rules.signals).signals(
           type: event.type, stage: nil, actor: event.actor, sourceEventID: event.sourceEventID, metadata: $0.root)
       }
-      fired.append(
-        (due, IncomingEvent(id: UUID.v7(at: clock.now(), using: &random), event: event, signals: signals ?? Signals())))
+      // What was overdue when it came in is history: nobody is written to about it.
+      let isBackfill = due.storedAt.map { $0 >= dueAt } ?? false
+      let incoming = IncomingEvent(
+        id: UUID.v7(at: clock.now(), using: &random), event: event, signals: signals ?? Signals(),
+        isBackfill: isBackfill)
+      fired.append((due, incoming))
     }
     for (var due, result) in zip(fired.map(\.due), try await commitEach(fired.map(\.event))) {
       switch result {

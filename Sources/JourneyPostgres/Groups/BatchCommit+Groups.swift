@@ -81,6 +81,7 @@ extension BatchCommit {
       $0.texts(events) { $0.event.minStage?.rawValue }
       $0.texts(events) { $0.event.actor?.rawValue }
       $0.bool(groupEvents == .owner)
+      $0.bools(events) { $0.isBackfill }
     }
     let answer = try connection.pipeline([
       (.begin, PostgresParameters()), (GroupStatements.add, keys), (GroupStatements.lock, keys),

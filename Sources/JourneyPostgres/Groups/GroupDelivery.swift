@@ -161,7 +161,8 @@ extension PostgresEventStore {
       SignalReader(decider.rules.signals).signals(
         type: type, stage: stage ?? minStage, actor: actor, sourceEventID: id, metadata: $0.root)
     }
-    return IncomingEvent(id: try found.uuid(row, 1), event: event, signals: signals ?? Signals())
+    return IncomingEvent(
+      id: try found.uuid(row, 1), event: event, signals: signals ?? Signals(), isBackfill: try found.bool(row, 10))
   }
 }
 

@@ -116,16 +116,16 @@ enum GroupStatements {
         $13::bool AND g.group_id IS NOT NULL AND \(target) IS NOT NULL AS has_target
       FROM unnest(
           $1::uuid[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::text[], $7::text[], $8::timestamptz[], $9::jsonb[], $10::jsonb[], $11::text[],
-          $12::text[])
+          $12::text[], $14::bool[])
         WITH ORDINALITY
-        AS i(org_id, source, group_id, source_event_id, id, event_type, stage, occurred_at, metadata, links, min_stage, acted_by, position)
+        AS i(org_id, source, group_id, source_event_id, id, event_type, stage, occurred_at, metadata, links, min_stage, acted_by, is_backfill, position)
       LEFT JOIN organizations o ON o.id = i.org_id
       LEFT JOIN journey_groups g ON g.org_id = i.org_id AND g.source = i.source AND g.group_id = i.group_id
     ), kept AS (
       INSERT INTO journey_group_events
-        (org_id, source, group_id, source_event_id, id, event_type, stage, occurred_at, metadata, links, min_stage, acted_by)
+        (org_id, source, group_id, source_event_id, id, event_type, stage, occurred_at, metadata, links, min_stage, acted_by, is_backfill)
       SELECT DISTINCT ON (org_id, source, source_event_id)
-        org_id, source, group_id, source_event_id, id, event_type, stage, occurred_at, metadata, links, min_stage, acted_by
+        org_id, source, group_id, source_event_id, id, event_type, stage, occurred_at, metadata, links, min_stage, acted_by, is_backfill
       FROM i WHERE is_locked AND NOT is_stored AND NOT has_target
       ORDER BY org_id, source, source_event_id, position
       ON CONFLICT (org_id, source, source_event_id) DO NOTHING
@@ -149,7 +149,7 @@ enum GroupStatements {
     name: "find_kept_events",
     """
     SELECT t.id, k.id, k.source_event_id, k.event_type, k.stage, k.occurred_at, k.metadata,
-      ARRAY(SELECT jsonb_array_elements_text(k.links)), k.min_stage, k.acted_by
+      ARRAY(SELECT jsonb_array_elements_text(k.links)), k.min_stage, k.acted_by, k.is_backfill
     FROM journey_groups g CROSS JOIN LATERAL (SELECT \(target) AS id) t
     JOIN journey_group_events k ON k.org_id = g.org_id AND k.source = g.source AND k.group_id = g.group_id
     WHERE g.org_id = $1 AND g.source = $2 AND g.group_id = $3 AND t.id IS NOT NULL

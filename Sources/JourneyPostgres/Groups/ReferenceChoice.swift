@@ -136,6 +136,6 @@ extension IncomingEvent {
     if client == event.client { return self }
     var event = event
     event.client = client
-    return IncomingEvent(id: id, event: event, signals: signals, traceparent: traceparent)
+    return IncomingEvent(id: id, event: event, signals: signals, traceparent: traceparent, isBackfill: isBackfill)
   }
 }
