@@ -94,6 +94,7 @@ class ClientView extends View {
       h("p", { class: "soft small" }, "Because of ", source(next.trigger ?? "").toLowerCase(),
         next.verdict === "cooling_down" ? [", asked for already; not again before ", when(next.until)] : "",
         next.verdict === "open" ? ", asked for already, and open" : "", next.verdict === "snoozed" ? [", snoozed until ", when(next.until)] : "",
+        next.verdict === "quiet_hours" ? [", held for the client's quiet hours until ", when(next.until)] : "",
         next.publishedAt ? [", sent to its worker ", when(next.publishedAt, true)] : ""),
       h("details", { id: "considered" }, h("summary", {}, others.length ? `What else was considered (${others.length})`
         : "Nothing else was considered"),
