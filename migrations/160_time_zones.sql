@@ -5,14 +5,18 @@ DECLARE
   relation text;
 BEGIN
   FOREACH relation IN ARRAY ARRAY['contacts', 'organizations'] LOOP
-    IF NOT EXISTS (
+    CONTINUE WHEN EXISTS (
       SELECT FROM pg_attribute
-      WHERE attrelid = relation::regclass AND attname = 'time_zone' AND NOT attisdropped)
+      WHERE attrelid = relation::regclass AND attname = 'time_zone' AND NOT attisdropped);
+    EXECUTE format('ALTER TABLE %I ADD COLUMN time_zone text', relation);
+    EXECUTE format(
+      'COMMENT ON COLUMN %I.time_zone IS %L', relation,
+      'IANA name, such as Europe/Berlin. A contact without one has its organization''s.');
+    -- Where the host grants single columns, members read this one as well: what a client's page shows depends on it.
+    IF to_regrole('authenticated') IS NOT NULL AND has_any_column_privilege('authenticated', relation, 'SELECT')
+      AND NOT has_table_privilege('authenticated', relation, 'SELECT')
     THEN
-      EXECUTE format('ALTER TABLE %I ADD COLUMN time_zone text', relation);
-      EXECUTE format(
-        'COMMENT ON COLUMN %I.time_zone IS %L', relation,
-        'IANA name, such as Europe/Berlin. A contact without one has its organization''s.');
+      EXECUTE format('GRANT SELECT (time_zone) ON %I TO authenticated', relation);
     END IF;
   END LOOP;
 END

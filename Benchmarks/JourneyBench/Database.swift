@@ -59,18 +59,12 @@ struct Database {
 
   // MARK: Contents
 
-  /// A time zone in which it is noon: at night quiet hours would hold the actions back.
-  private static var daytime: String {
-    let behind = Int(Date().timeIntervalSince1970 / 3600) % 24 - 13
-    return behind == 0 ? "Etc/GMT" : "Etc/GMT\(behind > 0 ? "+" : "")\(behind)"
-  }
-
   /// - Parameter first: the number of existing clients.
   func seed(clients: Int, after first: Int = 0) async throws {
     try await execute(
       """
-      INSERT INTO organizations (id, name, time_zone)
-      SELECT \(Self.organization("i")), 'organisation ' || i, '\(Self.daytime)' FROM generate_series(0, \(Workload.organizations - 1)) i ON CONFLICT DO NOTHING;
+      INSERT INTO organizations (id, name)
+      SELECT \(Self.organization("i")), 'organisation ' || i FROM generate_series(0, \(Workload.organizations - 1)) i ON CONFLICT DO NOTHING;
       INSERT INTO contacts (id, org_id, name, email, ai_score)
       SELECT \(Self.client("i")), \(Self.organization("i % \(Workload.organizations)")), 'client ' || i, 'c' || i || '@example.org',
         CASE WHEN i % 3 > 0 THEN 30 + i % 60 END FROM generate_series(\(first), \(clients - 1)) i;

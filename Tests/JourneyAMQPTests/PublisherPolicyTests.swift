@@ -72,7 +72,9 @@ import Testing
     #expect(try isBackfill(.string("false"), user: "billing", refusing) == (false, nil))
     #expect(try isBackfill(.string("true"), user: "billing", granting) == (true, nil))
     #expect(try isBackfill(.string("true"), user: "billing", refusing) == (nil, "header x-backfill"))
-    for value in [FieldValue.string("yes"), .string(""), .bool(true), .int(1)] {
+    #expect(try isBackfill(.bool(true), user: nil, open) == (true, nil))
+    #expect(try isBackfill(.bool(false), user: nil, open) == (false, nil))
+    for value in [FieldValue.string("yes"), .string(""), .int(1), .array([])] {
       #expect(try isBackfill(value, user: nil, open) == (nil, "header x-backfill"), "\(value)")
     }
   }

@@ -63,7 +63,7 @@ import Testing
     #expect(try wait(night, "Asia/Tokyo", "Europe/Berlin") == nil)
     #expect(try wait(night, "Berlin", "Europe/Berlin") == "2026-01-16T07:00:00Z Europe/Berlin")
     for name in ["", "GMT+1", "CET", "Europe/Atlantis", "../etc/passwd", String(repeating: "a/", count: 5000)] {
-      #expect(try wait(night, name) == "2026-01-16T08:00:00Z UTC", "\(name.prefix(20))")
+      #expect(try wait(night, name) == nil, "\(name.prefix(20))")
     }
     let rules = try Self.rules("{ zone: America/Los_Angeles }")
     #expect(try wait(night, rules: rules) == nil)
@@ -72,7 +72,7 @@ import Testing
 
   @Test func theyCanBeChangedAndSwitchedOff() throws {
     let noon = "2026-01-15T12:00:00Z", night = "2026-01-15T23:00:00Z"
-    let siesta = try Self.rules("{ from: \"12:00\", to: \"14:30\" }")
+    let siesta = try Self.rules("{ from: \"12:00\", to: \"14:30\", zone: UTC }")
     #expect(try wait(noon, rules: siesta) == "2026-01-15T14:30:00Z UTC")
     #expect(try wait(night, rules: siesta) == nil)
     #expect(try wait(night, rules: Self.rules("off")) == nil)

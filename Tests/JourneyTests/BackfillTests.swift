@@ -1,6 +1,7 @@
 import FoundationEssentials
-import Journey
 import Testing
+
+@testable import Journey
 
 /// History that is loaded later counts like any other event, and leads to no action.
 @Suite struct BackfillTests {
@@ -56,13 +57,37 @@ import Testing
     #expect(each.map { $0.decision.verdicts.contains(.chosen) } == [false, true])
   }
 
-  /// What was sent and has lost its cause is taken back all the same.
+  /// What was sent and has lost its cause is taken back all the same, and what waits for the channel is decided soon.
   @Test func whatHasLostItsCauseIsTakenBack() {
+    var rules = Self.withLife, policy = ContactPolicy()
+    policy.limits[.email] = ContactPolicy.Limit(most: 1, window: .days(7))
+    rules.actions.contact = policy
     var client = ClientSnapshot.test(summary: ClientSummary(), now: .present)
-    _ = evaluate(&client, [incoming("1", .lead, hoursAgo: 2, isBackfill: false)], Self.withLife)
+    _ = evaluate(&client, [incoming("1", .lead, hoursAgo: 2, isBackfill: false)], rules)
     #expect(client.actionHistory.entries.count { $0.end == nil } == 1)
+    client.actionHistory.reconsiderAt = client.now + .days(7)
     client.now = client.now + .hours(1)
-    _ = evaluate(&client, [incoming("2", .retention, hoursAgo: 1)], Self.withLife)
+    let loaded = evaluate(&client, [incoming("2", .retention, hoursAgo: 1)], rules)
     #expect(client.actionHistory.entries.count { $0.end == nil } == 0)
+    #expect(client.actionHistory.reconsiderAt == client.now)
+    #expect(loaded[0].assessment.nextChange.map { $0 <= client.now + .seconds(1) } == true)
+  }
+
+  /// At night there is nothing to wait for: nobody decides in the morning.
+  @Test func itIsWithheldAtNightToo() {
+    let zones = TimeZones { _, time in
+      ZoneOffsets(periods: [ZoneOffsets.Period(begin: time, offset: .seconds(0))], end: time + .days(1))
+    }
+    var rules = Self.withLife, policy = ContactPolicy()
+    policy.quietHours = QuietHours(begin: .hours(0), end: .hours(23), channels: [.email], zone: "Z", zones: zones)
+    rules.actions.contact = policy
+    var client = ClientSnapshot.test(summary: ClientSummary(), now: Timestamp(seconds: 1_800_000_000))
+    let live = evaluate(&client, [incoming("1", .lead, isBackfill: false)], rules)
+    guard case .quiet? = live[0].decision.verdicts.first else { return #expect(Bool(false), "\(live[0].decision)") }
+    #expect(live[0].isDecided && client.actionHistory.reconsiderAt != nil)
+    client = ClientSnapshot.test(summary: ClientSummary(), now: Timestamp(seconds: 1_800_000_000))
+    let loaded = evaluate(&client, [incoming("1", .lead)], rules)
+    #expect(loaded[0].decision.verdicts.first == .withheld && !loaded[0].isDecided)
+    #expect(client.actionHistory.reconsiderAt == nil)
   }
 }

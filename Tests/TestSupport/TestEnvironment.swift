@@ -60,7 +60,6 @@ final class TestEnvironment: Sendable {
       if let template {
         try await logins.takeOver(from: template.logins, servers, in: databaseURL.databaseName)
         try await logins.migrated(servers)
-        try await environment.execute(Daytime.statements)
       } else if isMigrated {
         try await environment.succeed(["migrate"])
       }
@@ -126,10 +125,7 @@ final class TestEnvironment: Sendable {
       throw Timeout(
         description: "journey \(arguments.joined(separator: " ")) ended by \(ending). \(child.standardError)")
     }
-    if arguments == ["migrate"], status == 0 {
-      try await logins.migrated(servers)
-      try await execute(Daytime.statements)
-    }
+    if arguments == ["migrate"], status == 0 { try await logins.migrated(servers) }
     return Finished(status: status, output: child.standardOutput, errors: child.standardError)
   }
 

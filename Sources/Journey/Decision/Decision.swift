@@ -29,8 +29,16 @@ public struct Decision: Hashable, Sendable {
   /// One verdict per candidate, in the same order.
   public var verdicts: [Verdict]
 
-  /// The same decision without publishing: a chosen candidate is withheld.
-  var withholding: Decision { Decision(verdicts: verdicts.map { $0 == .chosen ? .withheld : $0 }) }
+  /// The same decision without publishing: a candidate that is chosen, or waits for the morning, is withheld.
+  var withholding: Decision {
+    Decision(
+      verdicts: verdicts.map { verdict in
+        switch verdict {
+        case .chosen, .quiet: .withheld
+        default: verdict
+        }
+      })
+  }
 
   /// When a candidate that has to wait is considered again; nil: none waits.
   var reconsiderAt: Timestamp? {

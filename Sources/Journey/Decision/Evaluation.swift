@@ -96,6 +96,8 @@ public struct Evaluation: Sendable {
   public var cause: Cause
   public var assessment: Assessment
   public var decision: Decision
+  /// Whether an action could be published. If not, what is still to be decided stays so.
+  public var isDecided: Bool
 }
 
 extension DecisionRules {
@@ -165,8 +167,13 @@ extension DecisionRules {
     var assessment = assess(
       client.summary, aiScore: client.aiScore, at: client.now, frozenSince: client.frozenSince)
     if publishes {
+      let contacts = client.actionHistory.contacts
       actions.advance(&client.actionHistory, to: client.now, &client.actionChanges)
       actions.revoke(&client.actionHistory, for: assessment, at: client.now, &client.actionChanges)
+      // A channel has become free, and this evaluation may not use it: the next one does.
+      if !decides, client.actionHistory.reconsiderAt != nil, client.actionHistory.contacts.count < contacts.count {
+        client.actionHistory.reconsiderAt = client.now
+      }
     }
     let decided = decide(
       assessment, actionHistory: client.actionHistory, at: client.now, in: client.timeZones)
@@ -177,7 +184,9 @@ extension DecisionRules {
       assessment.nextChange = min(next, assessment.nextChange ?? next)
     }
     client.lastEvaluation = at
-    return Evaluation(id: id, at: at, cause: cause, assessment: assessment, decision: decision)
+    return Evaluation(
+      id: id, at: at, cause: cause, assessment: assessment, decision: decision,
+      isDecided: publishes && decides)
   }
 
   /// Records what is published, and what is recommended once more.

@@ -5,13 +5,14 @@ public struct QuietHours: Hashable, Sendable {
   public var end: TimeSpan
   /// The channels that keep to it.
   public var channels: Set<Channel>
-  /// The IANA name of the zone of clients that have none, nor has their organisation.
-  public var zone: String
+  /// The IANA name of the zone of clients that have none, nor has their organisation; nil: these have no quiet hours,
+  /// because those of another place would be worse.
+  public var zone: String?
   private let zones: TimeZones
   private static let day = TimeSpan.days(1).microseconds
 
   /// - Parameter zones: where zones are looked up.
-  public init(begin: TimeSpan, end: TimeSpan, channels: Set<Channel>, zone: String, zones: TimeZones) {
+  public init(begin: TimeSpan, end: TimeSpan, channels: Set<Channel>, zone: String?, zones: TimeZones) {
     self.begin = begin
     self.end = end
     self.channels = channels

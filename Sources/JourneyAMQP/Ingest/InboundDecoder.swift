@@ -78,6 +78,10 @@ public struct InboundDecoder: Sendable {
     if form.source == Self.cloudEvents, earlier == nil,
       let decoded = reports(form, properties, now: clock.now(), &random)
     {
+      guard !isBackfill else {
+        throw Rejection(
+          .invalidField, field: "header \(Self.backfillHeader)", value: "true", "an outcome of an action is no history")
+      }
       return decoded
     }
     guard delivery.exchange != outcomes else {
@@ -146,7 +150,8 @@ public struct InboundDecoder: Sendable {
       var isThere = false
       for field in headers where field.name.isEqualIgnoringCase(to: name) {
         guard !isThere else { throw Rejection(.invalidField, field: "header \(name)", "it occurs more than once") }
-        guard field.value.headerText != nil else {
+        let isFlag = name == Self.backfillHeader && field.value.flagText != nil
+        guard isFlag || field.value.headerText != nil else {
           throw Rejection(.invalidField, field: "header \(name)", "it is not text")
         }
         isThere = true
@@ -155,7 +160,8 @@ public struct InboundDecoder: Sendable {
   }
 
   private func isBackfill(_ properties: MessageProperties) throws(Rejection) -> Bool {
-    guard let text = properties.headers.header(Self.backfillHeader) else { return false }
+    let field = properties.headers.first { $0.name.isEqualIgnoringCase(to: Self.backfillHeader) }
+    guard let text = field?.value.headerText ?? field?.value.flagText else { return false }
     guard let isBackfill = ["true": true, "false": false][text.lowercased()] else {
       throw Rejection(
         .invalidField, field: "header \(Self.backfillHeader)", value: text, "expected true or false")

@@ -172,9 +172,12 @@ extension FieldValue {
     }
   }
 
+  /// A boolean as text.
+  var flagText: String? { if case .bool(let value) = self { value ? "true" : "false" } else { nil } }
+
   fileprivate var attributeText: String? {
     switch self {
-    case .bool(let value): value ? "true" : "false"
+    case .bool: flagText
     case .timestamp(let seconds): Timestamp(propertySeconds: seconds)?.iso8601
     default: headerText
     }

@@ -47,6 +47,7 @@ enum FindingCode: String, Encodable, CaseIterable {
   case paused
   case held
   case feedsSilent = "feeds-silent"
+  case timeZonesUnknown = "time-zones-unknown"
   case eventsUnread = "events-unread"
   case eventsGrow = "events-grow"
   case eventsStill = "events-still"

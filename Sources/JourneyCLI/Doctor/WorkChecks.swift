@@ -22,6 +22,7 @@ extension DiagnosticReport {
     guard let database else { return }
     await holds(settings)
     await feeds(settings)
+    await timeZones(settings)
     outbox(database)
     await archive(settings)
   }
@@ -67,6 +68,28 @@ extension DiagnosticReport {
       "\(first.source.plain(60)) of the organisation \(first.orgID.text) is silent since "
         + "\(since.local(at: SystemClock().now()))\(others): risks that come from silence are frozen there",
       "look after the source, or if nobody expects it any more, run: journey feeds forget SOURCE --org ORG")
+  }
+
+  /// By which clocks the quiet hours go.
+  private mutating func timeZones(_ settings: JourneyConfiguration.Settings) async {
+    guard let hours = (try? await settings.decisions())?.actions.contact?.quietHours,
+      let found = try? await settings.withDatabase({ try await OrganizationRepository(worker: $0).timeZones() })
+    else { return }
+    let unknown = found.filter { $0.name.map { !TimeZones.system.isKnown($0) } ?? false }
+    if let first = unknown.first {
+      add(
+        "time zones", .warning, .timeZonesUnknown,
+        "\((first.name ?? "").plain(60)) is no time zone, of the organisation \(first.id.text)"
+          + (unknown.count > 1 ? " and \((unknown.count - 1).of("other"))" : "")
+          + ": clients without a zone of their own have "
+          + (hours.zone.map { "the quiet hours of \($0)" } ?? "no quiet hours"),
+        "write its IANA name, such as Europe/Berlin: journey org add NAME --time-zone ZONE")
+    } else if hours.zone == nil, !found.isEmpty {
+      let named = found.count { $0.name != nil }
+      add(
+        "time zones", .ok, .ok,
+        "\(named) of \(found.count.of("organisation")) with a time zone; the others' clients have no quiet hours")
+    }
   }
 
   /// - Parameters:

@@ -33,7 +33,7 @@ extension YAMLField {
 
   private func readQuietHours(into hours: inout QuietHours?) {
     let standard = QuietHours(
-      begin: .hours(21), end: .hours(8), channels: [.email, .voice], zone: "UTC", zones: TimeZones.system)
+      begin: .hours(21), end: .hours(8), channels: [.email, .voice], zone: nil, zones: TimeZones.system)
     read(
       into: &hours, defaultValue: standard,
       [

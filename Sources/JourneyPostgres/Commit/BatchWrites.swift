@@ -14,6 +14,8 @@ struct BatchWrites: ~Copyable {
   private var clientChanges = ClientChangeColumns()
   /// The clients of which nothing was decided: what is to be decided again stays so.
   private var undecided: [UUID] = []
+  /// Those of them whose history was loaded: if they were due, they are still to be decided.
+  private var loaded: [UUID] = []
   /// The clients whose state is updated without a new score.
   private var unscored: [UUID] = []
   private var random: IDRandom
@@ -35,7 +37,10 @@ struct BatchWrites: ~Copyable {
     guard let last = evaluations.last else { return }
     states.add(client, last, under: decider.fingerprint)
     changes.add(client)
-    if last.decision.verdicts.contains(.withheld) { undecided.append(client.id) }
+    if !last.isDecided {
+      undecided.append(client.id)
+      if case .event = last.cause { loaded.append(client.id) }
+    }
     follow(client, last)
     for evaluation in evaluations { add(client, evaluation) }
   }
@@ -89,6 +94,7 @@ struct BatchWrites: ~Copyable {
         var parameters = states.parameters
         parameters.uuids(unscored)
         parameters.uuids(undecided)
+        parameters.uuids(loaded)
         commands.append((CommitStatements.updateStatesAlone, parameters))
       }
     }

@@ -118,11 +118,15 @@ enum CommitStatements {
 
   static let updateStates = updateStates("update_states", scoredAt: "i.scored_at", redecides: "false")
 
-  /// The same, but the clients $12 keep their `scored_at`, because they get no score, and the clients $13 are still to
-  /// be decided again if they were.
+  /// The same, but the clients $12 keep their `scored_at`, because they get no score. The clients $13 are still to be
+  /// decided again if they were; of these $14 also if they were due, because what made them due is not decided yet.
   static let updateStatesAlone = updateStates(
     "update_states_alone", scoredAt: "CASE WHEN i.client_id = ANY($12::uuid[]) THEN s.scored_at ELSE i.scored_at END",
-    redecides: "s.redecide AND i.client_id = ANY($13::uuid[])")
+    redecides:
+      """
+      (i.client_id = ANY($13::uuid[]) AND (s.redecide OR i.client_id = ANY($14::uuid[])
+        AND COALESCE(s.summary = '' AND s.check_at IS NOT NULL OR s.due_at <= i.scored_at, false)))
+      """)
 
   private static func updateStates(_ name: String, scoredAt: String, redecides: String) -> PostgresStatement {
     PostgresStatement(

@@ -28,10 +28,11 @@ public final class FeedActivity: Sendable {
 
   public init() {}
 
-  /// Events have arrived, of whatever time.
+  /// Events have arrived, of whatever time, but not as history.
   public func hear(_ events: [IncomingEvent]) {
     var last: Feed?
-    for event in events.lazy.map(\.event) {
+    // History that is loaded says nothing of whether the source is heard now.
+    for event in events.lazy.filter({ !$0.isBackfill }).map(\.event) {
       if let last, last.orgID == event.orgID, last.source == event.source { continue }
       let feed = Feed(orgID: event.orgID, source: event.source)
       last = feed

@@ -91,6 +91,14 @@ public struct OrganizationRepository: Sendable {
     }
   }
 
+  /// The names of the organisations' time zones, as they are stored; nil where there is none.
+  public func timeZones() async throws -> [(id: UUID, name: String?)] {
+    try await worker.perform { connection in
+      let found = try connection.execute(Statements.timeZones, PostgresParameters())
+      return try (0..<found.rowCount).map { (try found.uuid($0, 0), try found.textIfPresent($0, 1)) }
+    }
+  }
+
   private enum Statements {
     static let byID = PostgresStatement(
       name: "organization_by_id", "SELECT id, COALESCE(name::text, '') FROM organizations WHERE id = $1")
@@ -100,6 +108,8 @@ public struct OrganizationRepository: Sendable {
       name: "add_organization", "INSERT INTO organizations (id, name) VALUES ($1, $2::text)")
     static let setTimeZone = PostgresStatement(
       name: "set_organization_zone", "UPDATE organizations SET time_zone = $2::text WHERE id = $1")
+    static let timeZones = PostgresStatement(
+      name: "list_organization_zones", "SELECT id, time_zone::text FROM organizations ORDER BY id LIMIT 10000")
     static let list = PostgresStatement(
       name: "list_organizations",
       """

@@ -1,13 +1,9 @@
-import TestServers
-
 extension Scenario {
   /// The host application's rows: organisations, contacts, and the ids under which vendors know the contacts.
   var contactsSQL: String {
     var statements = ["BEGIN"]
     for organisation in organisations {
-      statements.append(
-        insert(
-          "organizations (id, name, time_zone)", [organisation.id, organisation.name, Daytime.zone]))
+      statements.append(insert("organizations (id, name)", [organisation.id, organisation.name]))
     }
     for client in clients where client.isKnown {
       let org = client.organisation.id
