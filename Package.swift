@@ -83,6 +83,7 @@ let package = Package(
     module("AMQPClient", ["ConnectionThreads", "CRabbitMQ", crypto]),
     module("PostgresClient", ["ConnectionThreads", "CLibPQ"]),
     module("Journey"),
+    module("Telemetry", ["Journey"]),
     module(
       "JourneyConfiguration",
       ["Journey", "Yams", .product(name: "Configuration", package: "swift-configuration")]),
@@ -137,6 +138,7 @@ let package = Package(
       ]),
     tests("JourneyTests", ["Journey"]),
     tests("JourneyConfigurationTests", ["JourneyConfiguration", "Journey"], exclude: ["Bodies", "Settings"]),
+    tests("TelemetryTests", ["Telemetry", "TestSupport"]),
     tests("ConnectionThreadsTests", ["ConnectionThreads"]),
     tests("AMQPClientTests", ["AMQPClient", "ConnectionThreads", "CRabbitMQ", "TestServers"]),
     tests("PostgresClientTests", ["PostgresClient", "TestServers"]),
