@@ -87,7 +87,7 @@ let package = Package(
     module(
       "JourneyConfiguration",
       ["Journey", "Yams", .product(name: "Configuration", package: "swift-configuration")]),
-    module("IngestPipeline", ["Journey", "ConnectionThreads", logging, lifecycle]),
+    module("IngestPipeline", ["Journey", "Telemetry", "ConnectionThreads", logging, lifecycle]),
     module("JourneyPostgres", ["Journey", "PostgresClient", crypto]),
     module("JourneyAMQP", ["Journey", "AMQPClient", "ConnectionThreads", crypto, logging]),
     module(
@@ -163,7 +163,7 @@ let package = Package(
     tests(
       "IngestPipelineTests",
       [
-        "IngestPipeline", "Journey", "TestSupport", logging, lifecycle,
+        "IngestPipeline", "Journey", "Telemetry", "TestSupport", logging, lifecycle,
         .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
       ]),
     tests(
