@@ -118,7 +118,7 @@ let package = Package(
       name: "JourneyCLI",
       dependencies: [
         "Journey", "JourneyConfiguration", "JourneyPostgres", "JourneyAMQP", "IngestPipeline", "DeadLetters",
-        "JourneyAPI",
+        "JourneyAPI", "Telemetry",
         "AMQPClient", "PostgresClient", "ConnectionThreads", "CBuild", logging, lifecycle, argumentParser, nio,
         nioPosix,
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
