@@ -83,10 +83,11 @@ let package = Package(
     module("AMQPClient", ["ConnectionThreads", "CRabbitMQ", crypto]),
     module("PostgresClient", ["ConnectionThreads", "CLibPQ"]),
     module("Journey"),
+    module("Telemetry", ["Journey"]),
     module(
       "JourneyConfiguration",
       ["Journey", "Yams", .product(name: "Configuration", package: "swift-configuration")]),
-    module("IngestPipeline", ["Journey", "ConnectionThreads", logging, lifecycle]),
+    module("IngestPipeline", ["Journey", "Telemetry", "ConnectionThreads", logging, lifecycle]),
     module("JourneyPostgres", ["Journey", "PostgresClient", crypto]),
     module("JourneyAMQP", ["Journey", "AMQPClient", "ConnectionThreads", crypto, logging]),
     module(
@@ -117,7 +118,7 @@ let package = Package(
       name: "JourneyCLI",
       dependencies: [
         "Journey", "JourneyConfiguration", "JourneyPostgres", "JourneyAMQP", "IngestPipeline", "DeadLetters",
-        "JourneyAPI",
+        "JourneyAPI", "Telemetry",
         "AMQPClient", "PostgresClient", "ConnectionThreads", "CBuild", logging, lifecycle, argumentParser, nio,
         nioPosix,
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
@@ -137,6 +138,7 @@ let package = Package(
       ]),
     tests("JourneyTests", ["Journey"]),
     tests("JourneyConfigurationTests", ["JourneyConfiguration", "Journey"], exclude: ["Bodies", "Settings"]),
+    tests("TelemetryTests", ["Telemetry", "TestSupport"]),
     tests("ConnectionThreadsTests", ["ConnectionThreads"]),
     tests("AMQPClientTests", ["AMQPClient", "ConnectionThreads", "CRabbitMQ", "TestServers"]),
     tests("PostgresClientTests", ["PostgresClient", "TestServers"]),
@@ -161,7 +163,7 @@ let package = Package(
     tests(
       "IngestPipelineTests",
       [
-        "IngestPipeline", "Journey", "TestSupport", logging, lifecycle,
+        "IngestPipeline", "Journey", "Telemetry", "TestSupport", logging, lifecycle,
         .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
       ]),
     tests(

@@ -91,6 +91,11 @@ final class BatchQueue<Element: Sendable>: Sendable {
     }
   }
 
+  /// The smallest value of the elements that wait; nil if none waits.
+  func smallest<Value: Comparable & Sendable>(_ value: (Element) -> Value) -> Value? {
+    state.withLock { $0.elements.lazy.map(value).min() }
+  }
+
   var isClosed: Bool { state.withLock(\.isClosed) }
 
   /// Accepts no more elements; workers still drain what is queued.

@@ -2,6 +2,7 @@ import ConnectionThreads
 import Journey
 import Logging
 import ServiceLifecycle
+import Synchronization
 
 struct PendingEvent: Sendable {
   var incoming: IncomingEvent
@@ -38,15 +39,17 @@ struct PendingEvent: Sendable {
 final class CommitWorker: Sendable {
   private let number: Int
   private let queue: BatchQueue<PendingEvent>
-  private let source: any EventSource
+  let source: any EventSource
   private let store: any EventStore
   private let outbox: Outbox
-  private let inFlight: InFlightMessages
+  let inFlight: InFlightMessages
   private let gate: CommitGate
   private let settings: Pipeline.Settings
-  private let statistics: Statistics
+  let statistics: Statistics
   private let turns: Liveness.Loop
   private let logger: Logger
+  /// The batch that is being committed.
+  private let batch = Mutex<[PendingEvent]>([])
 
   init(
     number: Int, queue: BatchQueue<PendingEvent>, source: any EventSource, store: any EventStore, outbox: Outbox,
@@ -74,8 +77,15 @@ final class CommitWorker: Sendable {
 
   func run() async {
     defer { queue.detach(number) }
-    while let items = await queue.next(for: number) { await commit(items) }
+    while let items = await queue.next(for: number) {
+      batch.withLock { $0 = items }
+      await commit(items)
+      batch.withLock { $0 = [] }
+    }
   }
+
+  /// When the oldest message of the batch under way was sent; nil if there is none.
+  var oldest: ContinuousClock.Instant? { batch.withLock { $0.lazy.map(\.message.sentAt).min() } }
 
   /// Commits a batch, or as much of it as the database accepts. Halving finds an event that is refused; it is rejected
   /// alone.
@@ -105,9 +115,10 @@ final class CommitWorker: Sendable {
         work.again += left.items
         work.pauses.merge(left.pauses) { max($0, $1) }
         // Actions first: otherwise the broker would queue them behind the ack's write to disk.
-        let waiting = result.outbox.flatMap { outbox.publishAtOnce($0) ? nil : $0 }
-        settle(part, result.results)
-        if let waiting { await outbox.publish(waiting) }
+        let sentAt = result.outbox.map { Self.sendTimes(of: $0.actions, part) } ?? []
+        let waiting = result.outbox.flatMap { outbox.publishAtOnce($0, sentAt: sentAt) ? nil : $0 }
+        settle(part, result)
+        if let waiting { await outbox.publish(waiting, sentAt: sentAt) }
       } catch {
         outbox.requeue(confirmed: published)
         switch error.kind {
@@ -156,7 +167,10 @@ final class CommitWorker: Sendable {
   private func store(_ batch: EventBatch) async throws(StoreError) -> CommitResult {
     turns.turn()
     defer { turns.rest() }
-    return try await store.commit(batch)
+    let begin = ContinuousClock.now
+    let result = try await store.commit(batch)
+    statistics.committed(batch, in: begin.duration(to: .now))
+    return result
   }
 
   /// An event is rejected after more refusals than this. Each must follow another event's commit, after a longer pause,
@@ -176,7 +190,10 @@ final class CommitWorker: Sendable {
 
   private func reject(_ items: [PendingEvent]) {
     guard !items.isEmpty else { return }
-    settle(items, items.map { .rejected(Rejection(.refusedByDatabase, $0.refusal?.reason ?? "")) })
+    let results = items.map { item in
+      CommitResult.Result.rejected(Rejection(.refusedByDatabase, item.refusal?.reason ?? ""))
+    }
+    settle(items, CommitResult(results: results, outbox: nil))
   }
 
   /// The events to commit again, and the clients to set aside first. Events that were locked for too long, or beyond
@@ -230,36 +247,6 @@ final class CommitWorker: Sendable {
     guard items.contains(where: { $0.message.token.generation <= lost }) else { return items }
     inFlight.forget(items.filter { $0.message.token.generation <= lost })
     return items.filter { $0.message.token.generation > lost }
-  }
-
-  private func settle(_ items: [PendingEvent], _ results: [CommitResult.Result]) {
-    var settled: [MessageOutcome] = []
-    settled.reserveCapacity(items.count)
-    var stored = 0, duplicates = 0, outcomes = 0, rejected = 0, ignored = 0
-    for (item, result) in zip(items, results) {
-      var reason: Rejection?
-      switch result {
-      case .stored where item.incoming.report != nil: outcomes += 1
-      case .duplicate where item.incoming.report != nil: break
-      case .stored: stored += 1
-      case .duplicate: duplicates += 1
-      case .rejected(let rejection)
-      where rejection.code == .unknownClient && item.incoming.event.client.whenUnknown == .ignore:
-        ignored += 1
-      case .rejected(let rejection): reason = rejection
-      case .locked, .stateCreated: continue
-      }
-      guard let outcome = item.message.resolve(reason) else { continue }
-      if case .rejected = outcome.kind { rejected += 1 }
-      settled.append(outcome)
-    }
-    inFlight.settled(settled.count)
-    statistics.add(\.rejected, rejected)
-    statistics.add(\.ignored, ignored)
-    statistics.add(\.stored, stored)
-    statistics.add(\.outcomes, outcomes)
-    statistics.add(\.duplicates, duplicates)
-    source.settle(settled)
   }
 
   /// Postpones messages because the database accepts nothing; releases them during a stop.

@@ -65,20 +65,25 @@ final class Outbox: Sendable {
   }
 
   /// Publishes a batch once the number of actions in flight is below the limit. Does not wait for confirmation.
-  func publish(_ batch: OutboxBatch) async {
-    while !publishAtOnce(batch) { await waitUntil { $0.inFlight < limit } }
+  /// - Parameter sentAt: when the event that led to each action was sent; empty: not known.
+  func publish(_ batch: OutboxBatch, sentAt: [ContinuousClock.Instant?] = []) async {
+    while !publishAtOnce(batch, sentAt: sentAt) { await waitUntil { $0.inFlight < limit } }
   }
 
   /// Publishes a batch if the number of actions in flight is below the limit.
   /// - Returns: false if the batch has to wait.
-  func publishAtOnce(_ batch: OutboxBatch) -> Bool {
+  func publishAtOnce(_ batch: OutboxBatch, sentAt: [ContinuousClock.Instant?] = []) -> Bool {
     let hasCapacity = state.withLock { state in
       guard state.inFlight < limit || state.isAborted else { return false }
       state.inFlight += batch.actions.count
       return true
     }
     guard hasCapacity else { return false }
-    publisher.publish(batch.actions) { [self] results in resolved(batch, results) }
+    let begin = ContinuousClock.now
+    publisher.publish(batch.actions) { [self] results in
+      statistics.answered(results, publishedAt: begin, sentAt: sentAt)
+      resolved(batch, results)
+    }
     return true
   }
 
@@ -86,6 +91,7 @@ final class Outbox: Sendable {
   func send(_ revocations: [ActionMessage]) {
     state.withLock { $0.revocationsInFlight += revocations.count }
     publisher.publish(revocations) { [self] results in
+      statistics.published(revocations, results)
       let last = results.last { $0 != nil } ?? nil
       let waiting = state.withLock { state in
         state.revocationsInFlight -= revocations.count
@@ -181,8 +187,7 @@ final class Outbox: Sendable {
       return (state.waiting, state.refused.values.first)
     }
     report(refusal)
-    statistics.add(\.published, batch.actions.count - released.count)
-    statistics.add(\.publishFailures, released.failed.count)
+    statistics.published(batch.actions, results)
     for continuation in waiting { continuation.resume() }
   }
 

@@ -114,6 +114,11 @@ public final class Pipeline: Service {
   /// How many actions wait for the broker's confirmation.
   public var actionsUnderWay: Int { outbox.underWay }
 
+  /// When the oldest message that waits for its commit was sent; nil if none waits.
+  public var oldestUnprocessed: ContinuousClock.Instant? {
+    (workers.compactMap(\.oldest) + [queue.smallest { $0.message.sentAt }].compactMap(\.self)).min()
+  }
+
   /// How many messages are received and not settled.
   public var messagesUnderWay: Int { inFlight.count }
 
@@ -203,10 +208,14 @@ public final class Pipeline: Service {
       }
     }
     inFlight.received(batch.count - settled.count)
-    for outcome in settled {
-      if case .rejected = outcome.kind { statistics.add(\.rejected, 1) } else { statistics.add(\.ignored, 1) }
+    if !settled.isEmpty {
+      statistics.count { counts in
+        for outcome in settled {
+          if let code = outcome.rejectionCode { counts.rejections[code, default: 0] += 1 } else { counts.ignored += 1 }
+        }
+      }
+      source.settle(settled)
     }
-    if !settled.isEmpty { source.settle(settled) }
     // The source may still deliver messages it had received before it was paused.
     if gate.isClosed { source.settle(inFlight.postpone(items)) } else { queue.append(items) }
   }

@@ -83,7 +83,10 @@ import Testing
       #expect(statistics.ages.map(\.name) == ["a week and more"])
       // The states are those of what the filter means, whatever state it asks for.
       open.source = "/billing"
+      #expect(try await stage.repository.countOpen(limit: 3) == 3)
+      #expect(try await stage.repository.countOpen(limit: 10) == 4)
       #expect(try await stage.repository.discard(open, why: "test data") == 1)
+      #expect(try await stage.repository.countOpen(limit: 10) == 3)
       #expect(try await stage.repository.statistics(open).states == [.discarded: 1])
     }
   }

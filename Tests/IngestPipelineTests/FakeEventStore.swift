@@ -109,7 +109,9 @@ final class FakeEventStore: EventStore {
         ).inserted {
           state.stored.insert(incoming.event.sourceEventID)
           results.append(.stored)
-          if act(incoming) { actions.append(.test(incoming.id, cause: incoming.event.sourceEventID)) }
+          if act(incoming) {
+            actions.append(.test(incoming.id, cause: incoming.event.sourceEventID, orgID: incoming.event.orgID))
+          }
         } else {
           results.append(.duplicate)
         }
@@ -217,9 +219,9 @@ final class FakeEventStore: EventStore {
 }
 
 extension ActionMessage {
-  static func test(_ id: UUID = UUID(), cause: String = "") -> ActionMessage {
+  static func test(_ id: UUID = UUID(), cause: String = "", orgID: UUID = UUID()) -> ActionMessage {
     ActionMessage(
-      id: id, orgID: UUID(), routingKey: "email.email_outreach.low", priority: .low, timeToLive: nil,
+      id: id, orgID: orgID, routingKey: "email.email_outreach.low", priority: .low, timeToLive: nil,
       decidedAt: Timestamp(seconds: 0),
       causeID: cause, traceparent: nil,
       body: [])

@@ -9,7 +9,8 @@ import Testing
 
 @testable import JourneyAPI
 
-@Suite struct PortTests {
+/// One after the other: one of them blocks the threads that run tasks.
+@Suite(.serialized) struct PortTests {
   /// An instance that is being replaced still has the port.
   @Test(.timeLimit(.minutes(2))) func probesTakeTheirPortOnceItIsFree() async throws {
     let other = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup).bind(host: "127.0.0.1", port: 0)
@@ -95,7 +96,7 @@ import Testing
   }
 }
 
-private struct LinesHandler: LogHandler {
+struct LinesHandler: LogHandler {
   let log: AsyncStream<String>.Continuation
   var metadata: Logger.Metadata = [:]
   var logLevel = Logger.Level.info

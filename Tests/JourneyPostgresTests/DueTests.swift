@@ -45,6 +45,26 @@ import Testing
     }
   }
 
+  @Test func theBacklogSaysWhoIsDueAndForHowLong() async throws {
+    try await withStores(at: [.seconds(0)]) { stores, other in
+      try await engage(stores[0])
+      func backlog(overTime: Bool) async throws -> StoreBacklog {
+        try await other.perform { try StoreBacklog.read(on: $0, evaluatesOverTime: overTime) }
+      }
+      let before = try await backlog(overTime: true)
+      #expect(before.dueClients == 0 && before.oldestDue == nil)
+      #expect(before.connections > 0 && before.connections < before.connectionLimit)
+      let due = "UPDATE journey_client_state SET check_at = now() - interval '1 hour'"
+      _ = try await rows(due, other)
+      let after = try await backlog(overTime: true)
+      #expect(after.dueClients == 1 && (3600...3700).contains(after.oldestDue ?? 0))
+      // Its time has come, and nobody is to look at it.
+      #expect(try await backlog(overTime: false).dueClients == 0)
+      _ = try await rows("\(due), redecide = true", other)
+      #expect(try await backlog(overTime: false).dueClients == 1)
+    }
+  }
+
   @Test func nobodyIsEvaluatedOverTimeWhereTheRulesSaySo() async throws {
     var rules = DecisionRules()
     rules.evaluatesOverTime = false

@@ -33,7 +33,8 @@ import Testing
       #expect(try await repository.list().map(\.actions) == [2])
       #expect(try await repository.clients(of: id) == 2)
       #expect(try await store.claimAbandoned(limit: 10).isEmpty)
-      #expect(try await StoreInspection.run(on: other).unpublishedActions == 0)
+      let backlog = try await StoreInspection.run(on: other).backlog
+      #expect(backlog.unpublishedActions == 0 && backlog.heldActions == 2 && backlog.oldestUnpublished == nil)
       let release = HeldActionRelease(worker: other, clock: SystemClock())
       #expect(try await release.step() == 0, "it is open")
       #expect(try await store.evaluateDue(limit: 10, passingOver: PassedOver()).outbox == nil)

@@ -102,7 +102,8 @@ import Testing
       )
       #expect(stuck == ["1|1|t"])
       let inspection = try await StoreInspection.run(on: other)
-      #expect(inspection.stuckActions.map(\.count) == [1] && inspection.unpublishedActions == 1)
+      #expect(inspection.stuckActions.map(\.count) == [1] && inspection.backlog.unpublishedActions == 1)
+      #expect(inspection.backlog.failingActions == 1 && inspection.backlog.oldestUnpublished != nil)
       try await other.run(
         """
         UPDATE client_journey_scores s SET explanation = k.explanation, action = k.action, channel = k.channel, priority = k.priority, reason = k.reason
@@ -170,7 +171,7 @@ import Testing
         """)
       #expect(shown == ["\(Self.clients[0].text)|published|0|f|t", "\(Self.clients[1].text)|proposed|0|t|"])
       #expect(try await store.unpublished(of: (old.actions + stuck.actions).map(\.id)) == Set(stuck.actions.map(\.id)))
-      #expect(try await StoreInspection.run(on: other).unpublishedActions == 1)
+      #expect(try await StoreInspection.run(on: other).backlog.unpublishedActions == 1)
       let user = UUID()
       try await other.run("INSERT INTO user_organizations (user_id, org_id) VALUES ('\(user)', '\(Self.org)')")
       let seen = try await other.perform { connection in

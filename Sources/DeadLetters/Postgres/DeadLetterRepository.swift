@@ -67,6 +67,12 @@ public struct DeadLetterRepository: Sendable {
     try await worker.perform { Int(try $0.execute(Statements.count, DeadLetterSQL.parameters(filter)).int64(0, 0)) }
   }
 
+  /// How many dead letters are open: bounded, because metrics ask for it often.
+  /// - Parameter limit: the most to be counted.
+  public func countOpen(limit: Int) async throws -> Int {
+    try await worker.perform { Int(try $0.execute(Statements.countOpen, [.int4(limit)]).int64(0, 0)) }
+  }
+
   /// The states of dead letters; unknown ids are omitted.
   public func states(of deadLetters: [UUID]) async throws -> [UUID: DeadLetterState] {
     try await worker.perform { connection in
@@ -177,6 +183,9 @@ public struct DeadLetterRepository: Sendable {
       """)
     static let count = PostgresStatement(
       name: "count_letters", "SELECT count(*) FROM journey_dead_letters d WHERE \(DeadLetterSQL.filter)")
+    static let countOpen = PostgresStatement(
+      name: "count_open_letters",
+      "SELECT count(*) FROM (SELECT FROM journey_dead_letters WHERE state = 'new' LIMIT $1::int4) AS open")
     static let list = PostgresStatement(
       name: "list_letters",
       """

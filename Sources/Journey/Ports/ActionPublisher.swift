@@ -2,7 +2,7 @@ public import FoundationEssentials
 
 /// An action to publish. Its id and body are the same in every attempt.
 public struct ActionMessage: Sendable {
-  public enum Kind: Sendable {
+  public enum Kind: CaseIterable, Sendable {
     case recommendation
     /// Takes back the action of the same id.
     case revocation
@@ -51,6 +51,20 @@ public protocol ActionPublisher: Sendable {
 
 /// Why an action counts as not published.
 public struct PublishFailure: Error, Sendable, CustomStringConvertible {
+  public enum Cause: String, CaseIterable, Sendable {
+    /// No queue took it.
+    case returned
+    /// The broker did not take it, for example because a queue is full.
+    case refused
+    /// It was not sent.
+    case failed
+    /// It was sent, and the connection ended before the broker answered.
+    case unknown
+    /// A hold forbids it.
+    case held
+  }
+
+  public var cause: Cause
   public var description: String
   /// A short form without host or user names, for readers who may not see them.
   public var reason: String
@@ -59,7 +73,10 @@ public struct PublishFailure: Error, Sendable, CustomStringConvertible {
   /// The hold because of which the action was never sent; nil: the attempt failed.
   public var hold: Int64?
 
-  public init(_ description: String, reason: String? = nil, isCertain: Bool = false, hold: Int64? = nil) {
+  public init(
+    _ description: String, reason: String? = nil, isCertain: Bool = false, hold: Int64? = nil, cause: Cause? = nil
+  ) {
+    self.cause = cause ?? (hold == nil ? .failed : .held)
     self.description = description
     self.reason = reason ?? description
     self.isCertain = isCertain

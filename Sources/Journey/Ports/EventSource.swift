@@ -49,6 +49,8 @@ public final class InboundMessage: Sendable {
   public let delivery: (any AnyObject & Sendable)?
   /// What the source knows of a message that can be mapped; nil if its body cannot be kept.
   public let origin: RawOrigin?
+  /// When it was sent, on this process's clock, as far as that is known; otherwise when it was received first.
+  public let sentAt: ContinuousClock.Instant
 
   private struct Undecided {
     var events: Int
@@ -59,8 +61,9 @@ public final class InboundMessage: Sendable {
 
   public init(
     token: AckToken, events: [IncomingEvent], rejections: [Rejection], delivery: (any AnyObject & Sendable)? = nil,
-    origin: RawOrigin? = nil
+    origin: RawOrigin? = nil, sentAt: ContinuousClock.Instant = .now
   ) {
+    self.sentAt = sentAt
     self.token = token
     self.events = events
     self.delivery = delivery

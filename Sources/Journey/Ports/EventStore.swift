@@ -79,10 +79,13 @@ public struct CommitResult: Sendable {
   public var results: [Result]
   /// The actions to publish, each client's in the order of decision; nil if there are none.
   public var outbox: OutboxBatch?
+  /// The kinds of the actions that reports concern, by the index of the report; unknown ones are left out.
+  public var reportedKinds: [Int: ActionKind]
 
-  public init(results: [Result], outbox: OutboxBatch?) {
+  public init(results: [Result], outbox: OutboxBatch?, reportedKinds: [Int: ActionKind] = [:]) {
     self.results = results
     self.outbox = outbox
+    self.reportedKinds = reportedKinds
   }
 }
 

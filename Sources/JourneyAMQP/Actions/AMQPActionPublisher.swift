@@ -52,10 +52,12 @@ public struct AMQPActionPublisher: ActionPublisher {
   private static func failure(_ outcome: PublishOutcome) -> PublishFailure? {
     switch outcome {
     case .confirmed: nil
-    case .returned: PublishFailure("\(outcome.explanation); is a queue bound for its channel?", isCertain: true)
-    case .nacked: PublishFailure(outcome.explanation)
+    case .returned:
+      PublishFailure(
+        "\(outcome.explanation); is a queue bound for its channel?", isCertain: true, cause: .returned)
+    case .nacked: PublishFailure(outcome.explanation, cause: .refused)
     case .failed(let error): PublishFailure(outcome.explanation, reason: error.reason, isCertain: true)
-    case .unknown(let error): PublishFailure(outcome.explanation, reason: error.reason)
+    case .unknown(let error): PublishFailure(outcome.explanation, reason: error.reason, cause: .unknown)
     case .held(let hold): PublishFailure(outcome.explanation, isCertain: true, hold: hold)
     }
   }

@@ -26,6 +26,7 @@ extension IngestConsumer {
     let messages = rejected.map { $0.message(settings, own, now) }
     deadLetters.publish(messages) { [self] outcomes in
       var settled: [Settlement] = []
+      var copies = CopyCounts()
       var again: [RejectedDelivery] = []
       // Retries that cannot be published become dead letters at once, so that they do not hold up the queue.
       var dead: [RejectedDelivery] = []
@@ -35,6 +36,7 @@ extension IngestConsumer {
         switch item.next(after: outcome, isCrowded: isCrowded) {
         case .settle(let settlement):
           settled.append(settlement)
+          copies.count(item, isConfirmed: outcome.isConfirmed)
         case .deadLetter:
           item.tier = nil
           dead.append(item)
@@ -43,6 +45,7 @@ extension IngestConsumer {
           again.append(item)
         }
       }
+      shared.state.withLock { [copies] in $0.copies += copies }
       record(messages, outcomes)
       consumer.settle(settled)
       deadLettersEnded(settled.count)

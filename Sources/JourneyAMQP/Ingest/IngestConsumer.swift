@@ -22,6 +22,7 @@ public final class IngestConsumer: EventSource {
 
   struct State {
     var deadLettersUnderWay = 0
+    var copies = CopyCounts()
     /// Messages that were requeued at a stop because their copies were not confirmed.
     var requeued = 0
     var refusals = CopyRefusals()
@@ -49,6 +50,8 @@ public final class IngestConsumer: EventSource {
     let lostGeneration = Atomic<UInt64>(0)
     /// Opens after the last delivery.
     let finished = Latch()
+    let connectionsLost = Atomic<Int>(0)
+    let sentInFuture = Atomic<Int>(0)
   }
 
   /// A batch is mapped on the connection's thread, which must return to the connection in between.
@@ -96,6 +99,15 @@ public final class IngestConsumer: EventSource {
   /// How many messages wait for the confirm of their copy in a retry queue or the dead letters.
   public var copiesUnderWay: Int { shared.state.withLock(\.deadLettersUnderWay) }
 
+  /// What became of the copies of messages that were not stored.
+  public var copies: CopyCounts { shared.state.withLock(\.copies) }
+
+  /// Connections lost, and attempts to connect that failed.
+  public var connectionsLost: Int { shared.connectionsLost.load(ordering: .relaxed) }
+
+  /// Messages that were sent later than they were received, by their own time.
+  public var sentInFuture: Int { shared.sentInFuture.load(ordering: .relaxed) }
+
   public var leftBehind: Int { shared.state.withLock { $0.requeued + $0.deadLettersUnderWay } }
 
   private static func handle(_ event: ConsumerEvent, _ shared: Shared, _ health: Health, _ logger: Logger) {
@@ -107,6 +119,7 @@ public final class IngestConsumer: EventSource {
       health.succeeded(.ingest)
     case .lost(let generation, let error):
       logger.warning("the ingest queue is lost, trying again: \(error)")
+      shared.connectionsLost.add(1, ordering: .relaxed)
       health.failed(.ingest, "the ingest queue is lost: \(error.reason)")
       // The broker redelivers these messages; those already in progress end as duplicates.
       shared.lostGeneration.max(generation, ordering: .releasing)
@@ -135,11 +148,12 @@ public final class IngestConsumer: EventSource {
 
   private func map(_ deliveries: [Delivery]) -> [InboundMessage] {
     var random = IDRandom()
-    return deliveries.compactMap { map(MessageCopy.restored($0, own: own), &random) }
+    let arrival = ArrivalTime(at: .now, wall: clock.now())
+    return deliveries.compactMap { map(MessageCopy.restored($0, own: own), arrival, &random) }
   }
 
   /// Rejects an oversized message, so that the broker dead-letters it unchanged.
-  private func map(_ delivery: Delivery, _ random: inout IDRandom) -> InboundMessage? {
+  private func map(_ delivery: Delivery, _ arrival: ArrivalTime, _ random: inout IDRandom) -> InboundMessage? {
     switch delivery.problem {
     case .bodyTooLarge:
       logger.error(
@@ -148,13 +162,21 @@ public final class IngestConsumer: EventSource {
           .code: "too_large", .messageID: delivery.properties.messageID?.asIdentifier, .bytes: "\(delivery.bodySize)",
         ]))
       consumer.settle([.reject(delivery.tag, requeue: false)])
+      shared.state.withLock { $0.copies.deadLettered += 1 }
       return nil
     case .headersTooDeep, nil:
       let decoded = decoder.decode(delivery, random: &random)
       return InboundMessage(
         token: AckToken(delivery.tag), events: decoded.events, rejections: decoded.rejections, delivery: delivery,
-        origin: decoded.origin)
+        origin: decoded.origin, sentAt: sendTime(of: delivery, decoded.origin, arrival))
     }
+  }
+
+  private func sendTime(of delivery: Delivery, _ origin: RawOrigin?, _ arrival: ArrivalTime) -> ContinuousClock.Instant
+  {
+    let sent = arrival.sendTime(of: delivery.properties, origin)
+    if sent > arrival.at + ArrivalTime.tolerance { shared.sentInFuture.add(1, ordering: .relaxed) }
+    return min(sent, arrival.at)
   }
 
   public var lostGeneration: UInt64 { shared.lostGeneration.load(ordering: .acquiring) }

@@ -109,10 +109,13 @@ private final class ProbeHandler: ChannelInboundHandler {
 
   private let probes: Probes
   private var head: HTTPRequestHead?
+  /// An answer is being made. It ends the connection, so what else was asked is not answered.
+  private var isAnswering = false
 
   init(_ probes: Probes) { self.probes = probes }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    guard !isAnswering else { return }
     switch unwrapInboundIn(data) {
     case .head(let head): self.head = head
     case .body: break
@@ -124,22 +127,42 @@ private final class ProbeHandler: ChannelInboundHandler {
   }
 
   private func respond(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
+    let isRead = head.method == .GET || head.method == .HEAD
+    let path = isRead ? head.uri.prefix { $0 != "?" } : ""
     let answer: Probes.Answer? =
-      switch head.uri.prefix(while: { $0 != "?" }) {
+      switch path {
       case "/live", "/health": probes.live
       case "/ready": probes.ready
       case "/startup": probes.startup
       default: nil
       }
-    let (status, type, body): (HTTPResponseStatus, String, [UInt8]) =
-      if let answer, head.method == .GET || head.method == .HEAD {
-        (answer.isGood ? .ok : .serviceUnavailable, "application/json", answer.document)
-      } else {
-        (
-          .notFound, "application/problem+json",
-          Problem(.notFound, "here are /live, /ready and /startup alone").document
-        )
+    if path == "/metrics", let metrics = probes.metrics {
+      respond(with: metrics, context)
+    } else if let answer {
+      respond(answer.isGood ? .ok : .serviceUnavailable, "application/json", answer.document, context)
+    } else {
+      let problem = Problem(
+        .notFound, "here are /live, /ready, /startup and, once started and if switched on, /metrics")
+      respond(.notFound, "application/problem+json", problem.document, context)
+    }
+  }
+
+  /// They may be read from servers, so a task asks for them; the thread goes on with other probes.
+  private func respond(with metrics: @escaping @Sendable () async -> [UInt8], _ context: ChannelHandlerContext) {
+    isAnswering = true
+    let loop = context.eventLoop, bound = NIOLoopBound((handler: self, context: context), eventLoop: loop)
+    Task {
+      let text = await metrics()
+      loop.execute {
+        let (handler, context) = bound.value
+        handler.respond(.ok, "text/plain; version=0.0.4; charset=utf-8", text, context)
       }
+    }
+  }
+
+  private func respond(
+    _ status: HTTPResponseStatus, _ type: String, _ body: [UInt8], _ context: ChannelHandlerContext
+  ) {
     var headers = HTTPHeaders([
       ("content-type", type), ("cache-control", "no-store"), ("content-length", "\(body.count)"),
       ("connection", "close"),

@@ -10,8 +10,16 @@ public final class Probes: Sendable {
   }
   private let liveness: Liveness
   private let state = Mutex(State.starting("settings"))
+  private let metricsText = Mutex<(@Sendable () async -> [UInt8])?>(nil)
 
   public init(_ liveness: Liveness) { self.liveness = liveness }
+
+  /// From now on `/metrics` is answered.
+  /// - Parameter text: in Prometheus's text format; returns within two seconds, whatever the servers do.
+  public func serveMetrics(_ text: @escaping @Sendable () async -> [UInt8]) { metricsText.withLock { $0 = text } }
+
+  /// nil: there are none, or not yet.
+  var metrics: (@Sendable () async -> [UInt8])? { metricsText.withLock(\.self) }
 
   /// Says which check of the start is under way.
   public func check(_ what: String) { state.withLock { $0 = .starting(what) } }

@@ -180,6 +180,10 @@ private struct Adapter {
           notifier: notifier, feed: feed,
           probes: probes, descriptors: descriptors, logger: logger)
       } else { nil }
+    let measured = MetricsSource.Parts(
+      pipeline: pipeline, source: source, store: store, publisher: publisher, alarm: alarm, keeper: keeper,
+      health: health, liveness: liveness, unlisted: unlisted, waitingReads: { api?.waitingReads })
+    let metrics = settings.probes.hasMetrics ? try MetricsSource(settings, rules: rules, measured) : nil
     let manager = ServiceManager(liveness: liveness, readiness: readiness, logger: logger)
 
     try await failing(.failed) { try await keeper.begin() }
@@ -187,6 +191,7 @@ private struct Adapter {
     publisher.start()
     api?.start()
     probes.started(readiness)
+    if let metrics { probes.serveMetrics { await metrics.text() } }
     let others: [any Service] =
       [
         notifier, watch, descriptors, parked,
@@ -200,6 +205,7 @@ private struct Adapter {
     try await serve(
       [pipeline] + (manager.map { [$0] } ?? []) + others + (api?.services ?? []), pipeline.statistics)
     await api?.close()
+    await metrics?.close()
     await keeper.end()
     for worker in changes + [leaseWorker] { await worker.close() }
     await publisher.close()
@@ -258,45 +264,6 @@ private struct Adapter {
     case .blocked(let reason): logger.warning("the broker takes no messages for now: \(reason)")
     case .unblocked: logger.info("the broker takes messages again")
     case .closed: break
-    }
-  }
-}
-
-/// Logs the counts now and then, when they have changed.
-private struct StatisticsLog: Service {
-  let statistics: Statistics
-  let unlisted: UnlistedEvents
-  let interval: Int
-  let logger: Logger
-
-  func run() async throws {
-    guard interval > 0 else { return try await gracefulShutdown() }
-    await cancelWhenGracefulShutdown {
-      var last = statistics.now
-      while (try? await Task.sleep(for: .seconds(interval))) != nil {
-        let now = statistics.now
-        if now != last {
-          logger.info("counts", metadata: statistics.metadata.merging(.fields([.unlisted: "\(unlisted.total)"])) { $1 })
-        }
-        last = now
-      }
-    }
-  }
-}
-
-/// Ends the process where a stop takes too long. It depends on nothing else going right; all that is cut off is done
-/// again by the next instance.
-private struct DrainDeadline: Service {
-  let deadline: Duration
-  let logger: Logger
-
-  func run() async throws {
-    // A cancellation, because another service failed, ends the process as a signal does.
-    try? await gracefulShutdown()
-    Task.detached {
-      try? await Task.sleep(for: deadline)
-      logger.error("the stop took longer than pipeline.drainSeconds; what is unsettled will be delivered again")
-      Program.end(1)
     }
   }
 }

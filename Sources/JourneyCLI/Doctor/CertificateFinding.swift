@@ -22,11 +22,23 @@ struct CertificateFinding: Hashable {
 }
 
 /// A certificate that somebody shows, or a file holds.
-private struct Certificate {
-  var subject: String
+struct Certificate {
+  enum Kind: String, CaseIterable {
+    case broker, database
+    case apiKeys = "api_keys"
+  }
+  var kind: Kind
   var owner: String
   var end: Date
   var advice: String
+
+  var subject: String {
+    switch kind {
+    case .broker: "broker certificate"
+    case .database: "database certificate"
+    case .apiKeys: "API keys certificate"
+    }
+  }
 }
 
 extension DiagnosticReport {
@@ -43,38 +55,39 @@ extension DiagnosticReport {
 }
 
 extension JourneyConfiguration.Settings {
-  fileprivate func certificates() async -> [Certificate] {
+  /// Those that can be read.
+  func certificates() async -> [Certificate] {
     var found: [Certificate] = []
-    func add(_ subject: String, _ owner: String, _ end: Date?, _ advice: String) {
-      if let end { found.append(Certificate(subject: subject, owner: owner, end: end, advice: advice)) }
+    func add(_ kind: Certificate.Kind, _ owner: String, _ end: Date?, _ advice: String) {
+      if let end { found.append(Certificate(kind: kind, owner: owner, end: end, advice: advice)) }
     }
     if let broker = try? broker("doctor"), let tls = broker.tls {
       for endpoint in broker.endpoints {
         add(
-          "broker certificate", "the broker at \(endpoint)",
+          .broker, "the broker at \(endpoint)",
           await CertificateReader.end(host: endpoint.host, port: endpoint.port, .direct),
           "renew it, then on the broker: rabbitmqctl eval 'ssl:clear_pem_cache().'")
       }
       if let file = tls.certificateFile {
-        add("broker certificate", file, CertificateReader.end(ofFile: file), "renew it, then \(Advice.restart)")
+        add(.broker, file, CertificateReader.end(ofFile: file), "renew it, then \(Advice.restart)")
       }
     }
     if let database = try? database(role: nil), database.usesTLS {
       for endpoint in database.endpoints {
         add(
-          "database certificate", "the database at \(endpoint.host):\(endpoint.port)",
+          .database, "the database at \(endpoint.host):\(endpoint.port)",
           await CertificateReader.end(host: endpoint.host, port: endpoint.port, .postgres),
           "renew it, then as the database's administrator: SELECT pg_reload_conf()")
       }
       if let file = database.certificateFile {
-        add("database certificate", file, CertificateReader.end(ofFile: file), "renew it, then \(Advice.restart)")
+        add(.database, file, CertificateReader.end(ofFile: file), "renew it, then \(Advice.restart)")
       }
     }
     if api.isEnabled, let address = api.keyAddress.flatMap(URL.init(string:)), address.scheme == "https",
       let host = address.host
     {
       add(
-        "API keys certificate", "the server of the API's keys, \(host)",
+        .apiKeys, "the server of the API's keys, \(host)",
         await CertificateReader.end(host: host, port: address.port ?? 443, .direct),
         "have it renewed by whoever runs \(host)")
     }

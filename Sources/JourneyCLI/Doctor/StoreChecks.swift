@@ -9,23 +9,23 @@ extension DiagnosticReport {
   private static let late = 60
 
   mutating func outbox(_ found: StoreInspection) {
-    let waiting = "\(found.unpublishedActions.of("action")) not yet published"
-    let age = (found.oldestUnpublished ?? 0).ofTime
+    let waiting = "\(found.backlog.unpublishedActions.of("action")) not yet published"
+    let age = (found.backlog.oldestUnpublished ?? 0).ofTime
     if !found.stuckActions.isEmpty {
       let stuck = found.stuckActions.map { "\($0.count) because \($0.reason)" }.joined(separator: "; ")
       add(
         "outbox", .warning, .outboxFails, "\(waiting), of which failed: \(stuck)",
         "fix the causes; each action is retried within the hour, unless it has expired")
-    } else if found.oldestUnpublished ?? 0 < Self.late {
+    } else if found.backlog.oldestUnpublished ?? 0 < Self.late {
       add("outbox", .ok, .ok, waiting)
-    } else if found.instances == 0 {
+    } else if found.backlog.instances == 0 {
       add(
         "outbox", .warning, .outboxAbandoned, "\(waiting), the oldest for \(age), and no instance runs",
         "run: \(Advice.serve)")
     } else {
       add(
         "outbox", .warning, .outboxLate,
-        "\(waiting), the oldest for \(age), although \(found.instances.of("instance")) of journey serve run",
+        "\(waiting), the oldest for \(age), although \(found.backlog.instances.of("instance")) of journey serve run",
         "see the log of journey serve, or GET /ready: it says why the broker takes none")
     }
   }

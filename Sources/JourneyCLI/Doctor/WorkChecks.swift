@@ -13,11 +13,11 @@ extension DiagnosticReport {
   mutating func work(
     _ settings: JourneyConfiguration.Settings, _ first: QueueLook?, _ database: StoreInspection?
   ) async {
-    let arePaused = database == nil ? false : await pauses(settings, running: database?.instances ?? 0)
+    let arePaused = database == nil ? false : await pauses(settings, running: database?.backlog.instances ?? 0)
     if let first {
       // Without further looks where the broker has gone meanwhile.
       let looks = [first] + ((try? await settings.furtherLooks(after: first)) ?? [])
-      queues(settings, looks, instances: database?.instances, arePaused: arePaused)
+      queues(settings, looks, instances: database?.backlog.instances, arePaused: arePaused)
     }
     guard let database else { return }
     await holds(settings)

@@ -79,6 +79,9 @@ struct APIService {
 
   var services: [any Service] { [server, operations] }
 
+  /// How many reads wait for a connection to the database.
+  var waitingReads: Int { pool.waiting }
+
   func start() { publisher.start() }
 
   func close() async {

@@ -57,6 +57,9 @@ final class InstanceKeeper: Sendable {
   /// The order to pause that holds.
   var pause: PauseOrder? { state.withLock(\.order).flatMap { $0.isPause ? $0 : nil } }
 
+  /// How many holds are open, as of the last renewal of the lease.
+  var openHolds: Int { state.withLock(\.holds.count) }
+
   /// Takes the lease and the order that holds: before anything is consumed.
   func begin() async throws(StoreError) {
     // Its deadlines are short, and a database that is busy is no reason not to start.

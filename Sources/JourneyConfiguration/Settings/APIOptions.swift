@@ -91,16 +91,20 @@ extension APIOptions {
   }
 }
 
-/// `probes.…`: the separate address of `/live`, `/ready` and `/startup`.
+/// `probes.…`: the separate address of `/live`, `/ready`, `/startup` and `/metrics`.
 public struct ProbeOptions: Sendable {
   /// Empty: only the API serves `/live` and `/ready`.
   public let host: String
   public let port: Int
+  /// Whether `/metrics` is served there.
+  public let hasMetrics: Bool
 
   init(_ read: SettingsReader) {
     host = read.text(
       "probes.host", "127.0.0.1",
-      "separate address of `/live`, `/ready` and `/startup`; empty: only the API serves `/live` and `/ready`")
+      "separate address of `/live`, `/ready`, `/startup` and `/metrics`; empty: only the API serves `/live` and `/ready`"
+    )
     port = read.integer("probes.port", 8081, 0...65_535, "port to listen on; 0: any free one")
+    hasMetrics = read.boolean("probes.metrics", true, "whether `/metrics` is served there, see docs/metrics.md")
   }
 }

@@ -8,6 +8,8 @@ extension BatchCommit {
   struct Reported {
     /// By the index of the report in the batch.
     var results: [Int: CommitResult.Result] = [:]
+    /// The kinds of the actions.
+    var kinds: [Int: ActionKind] = [:]
     /// The events that are the client's engagement, still to be stored.
     var events: [(index: Int, event: IncomingEvent)] = []
   }
@@ -44,6 +46,7 @@ extension BatchCommit {
         reported.results[index] = .locked
         continue
       }
+      reported.kinds[index] = action.kind
       switch action.life.apply(report) {
       case .refused(let reason):
         reported.results[index] = .rejected(Self.refused(report, reason))

@@ -18,17 +18,19 @@ extension BatchCommit {
         events: others.map { batch.events[$0] }, published: batch.published,
         messages: hasMessages ? others.map { batch.messages[$0] } : []))
     for (index, result) in zip(others, stored.results) { results[index] = result }
-    guard !reported.events.isEmpty else { return CommitResult(results: results, outbox: stored.outbox) }
+    guard !reported.events.isEmpty else {
+      return CommitResult(results: results, outbox: stored.outbox, reportedKinds: reported.kinds)
+    }
     var outbox = stored.outbox
     // One outbox batch is published at a time: events that lead to actions wait for the next commit if there are some.
     guard outbox == nil else {
       for (index, _) in reported.events { results[index] = .stateCreated }
-      return CommitResult(results: results, outbox: outbox)
+      return CommitResult(results: results, outbox: outbox, reportedKinds: reported.kinds)
     }
     let engaged = try choose(EventBatch(events: reported.events.map(\.event)))
     for ((index, _), result) in zip(reported.events, engaged.results) { results[index] = result }
     outbox = engaged.outbox
-    return CommitResult(results: results, outbox: outbox)
+    return CommitResult(results: results, outbox: outbox, reportedKinds: reported.kinds)
   }
 
   /// Commits events of clients and groups.

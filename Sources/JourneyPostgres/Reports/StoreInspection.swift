@@ -18,12 +18,8 @@ public struct StoreInspection: Sendable {
   public var missingPrivileges: [String]
   /// Server settings that weaken durability, such as `fsync = off`.
   public var unsafeSettings: [String]
-  /// The number of `journey serve` that run.
-  public var instances: Int
-  /// Without expired actions.
-  public var unpublishedActions: Int
-  /// The age of the oldest unpublished action, in seconds; nil if there is none.
-  public var oldestUnpublished: Int?
+  /// What waits.
+  public var backlog: StoreBacklog
   /// Unpublished actions whose last attempt failed: reasons and counts, largest count first.
   public var stuckActions: [(reason: String, count: Int)]
 
@@ -42,9 +38,7 @@ public struct StoreInspection: Sendable {
           $0.texts(needed) { $0.column }
         })
       let settings = try connection.execute(Statements.settings)
-      let instances = try connection.execute(
-        Statements.instances, PostgresParameters { $0.int4(InstanceLock.keyClass) })
-      let unpublished = try connection.execute(Statements.unpublished)
+      let backlog = try StoreBacklog.read(on: connection)
       let stuck = try connection.execute(Statements.stuck)
       return StoreInspection(
         serverVersion: connection.serverVersion, loginRole: try roles.text(0, 0), workingRole: try roles.text(0, 1),
@@ -53,8 +47,7 @@ public struct StoreInspection: Sendable {
         unprotectedTables: try (0..<tables.rowCount).map { try tables.text($0, 0) },
         missingPrivileges: try (0..<privileges.rowCount).map { try privileges.text($0, 0) },
         unsafeSettings: try (0..<settings.rowCount).map { try settings.text($0, 0) },
-        instances: Int(try instances.int64(0, 0)), unpublishedActions: Int(try unpublished.int64(0, 0)),
-        oldestUnpublished: try unpublished.int64IfPresent(0, 1).map { Int($0) },
+        backlog: backlog,
         stuckActions: try (0..<stuck.rowCount).map { (try stuck.text($0, 0), Int(try stuck.int64($0, 1))) })
     }
   }
@@ -126,17 +119,6 @@ public struct StoreInspection: Sendable {
       """
       SELECT failure, sum(actions)::int8 FROM journey_outbox WHERE confirmed_at IS NULL AND failure IS NOT NULL AND next_attempt_at < 'infinity'
       GROUP BY failure ORDER BY 2 DESC, 1 LIMIT 5
-      """)
-    /// $1: the class of the instances' locks.
-    static let instances = PostgresStatement(
-      name: "inspect_instances", "SELECT count(*) FROM (\(OutboxStatements.liveInstances("$1"))) AS live")
-    /// An outbox row's id is a UUIDv7: it begins with the milliseconds of its creation.
-    static let unpublished = PostgresStatement(
-      name: "inspect_unpublished",
-      """
-      SELECT COALESCE(sum(actions), 0)::int8,
-        (extract(epoch FROM now()) - min(('x' || left(replace(id::text, '-', ''), 12))::bit(48)::int8) / 1000)::int8
-      FROM journey_outbox WHERE confirmed_at IS NULL AND next_attempt_at < 'infinity'
       """)
   }
 }

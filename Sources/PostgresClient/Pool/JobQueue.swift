@@ -23,6 +23,7 @@ final class JobQueue: @unchecked Sendable {
   private var taskJobs: [[UnownedJob]]
   private var nextID: UInt64 = 0
   private var connected = 0
+  private var lost = 0
   private var threads: Int
   /// The sleeping threads; the one that worked last is at the end.
   private var idle: [Int] = []
@@ -161,6 +162,8 @@ final class JobQueue: @unchecked Sendable {
     }
   }
 
+  var countWaiting: Int { locked { waiting.count } }
+  var countLost: Int { locked { lost } }
   var hasConnection: Bool { locked { connected > 0 } }
   var isOpen: Bool { locked { !isClosed } }
   var hasWork: Bool { locked { !waiting.isEmpty && !isClosed } }
@@ -178,7 +181,12 @@ final class JobQueue: @unchecked Sendable {
   }
 
   func connectionOpened() { locked { connected += 1 } }
-  func connectionLost() { locked { connected -= 1 } }
+  func connectionLost() {
+    locked {
+      connected -= 1
+      lost += 1
+    }
+  }
 
   /// Leaves the work to another thread if one has a connection. Otherwise fails all pending work with the reason
   /// instead of letting it wait indefinitely.

@@ -30,6 +30,11 @@ public final class PostgresPool: Sendable {
 
   deinit { queue.close() }
 
+  /// How much work waits for a thread.
+  public var waiting: Int { queue.countWaiting }
+  /// How many connections were lost since the start.
+  public var connectionsLost: Int { queue.countLost }
+
   /// Runs the body on a thread of the pool, with that thread's connection.
   ///
   /// A transaction that the body leaves open is rolled back. Cancelling the task removes the work while it waits; once
