@@ -32,7 +32,7 @@ struct OccupiedPool {
   }
 
   /// Returns when something waits for a connection.
-  func isWaitedFor() async { while pool.waitingCount == 0 { await Task.yield() } }
+  func isWaitedFor() async { while pool.waiting == 0 { await Task.yield() } }
 
   func release() async throws {
     for _ in holders { released.signal() }

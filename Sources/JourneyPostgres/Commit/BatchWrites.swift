@@ -115,8 +115,7 @@ struct BatchWrites: ~Copyable {
   static var noStates: PostgresParameters { StateColumns(rows: 0).parameters }
   static var noStatesAlone: PostgresParameters {
     var parameters = noStates
-    parameters.uuids([UUID]())
-    parameters.uuids([UUID]())
+    for _ in 0..<3 { parameters.uuids([UUID]()) }
     return parameters
   }
 

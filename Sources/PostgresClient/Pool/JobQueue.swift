@@ -103,9 +103,6 @@ final class JobQueue: @unchecked Sendable {
     return isAccepted
   }
 
-  /// How many jobs no thread has taken yet.
-  var waitingCount: Int { locked { waiting.count } }
-
   /// Removes a job that no thread has taken yet.
   func cancel(_ id: UInt64) {
     let job: Job? = locked { waiting.firstIndex { $0.id == id }.map { waiting.remove(at: $0) } }
@@ -162,6 +159,7 @@ final class JobQueue: @unchecked Sendable {
     }
   }
 
+  /// How many jobs no thread has taken yet.
   var countWaiting: Int { locked { waiting.count } }
   var countLost: Int { locked { lost } }
   var hasConnection: Bool { locked { connected > 0 } }

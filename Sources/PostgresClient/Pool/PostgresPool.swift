@@ -70,9 +70,6 @@ public final class PostgresPool: Sendable {
     }
   }
 
-  /// How many calls of `perform` wait for a connection.
-  public var waitingCount: Int { queue.waitingCount }
-
   /// Refuses new work, fails waiting work with `closed`, waits for running work, and closes the connections. May be
   /// called several times.
   public func close() async {
