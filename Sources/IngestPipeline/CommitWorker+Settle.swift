@@ -47,12 +47,16 @@ extension CommitWorker {
     var id: String
   }
 
-  /// When the event of the batch that led to each action was sent; nil if none of them did.
+  /// When the event of the batch that led to each action was sent; nil if none of them did. Of two with the same id the
+  /// earlier one counts.
   static func sendTimes(of actions: [ActionMessage], _ items: [PendingEvent]) -> [ContinuousClock.Instant?] {
+    let causes = Set(actions.lazy.filter { $0.kind == .recommendation }.map(\.causeID))
+    guard !causes.isEmpty else { return [] }
     var times: [EventKey: ContinuousClock.Instant] = [:]
     for item in items {
       let event = item.incoming.event
-      times[EventKey(orgID: event.orgID, id: event.sourceEventID)] = item.message.sentAt
+      guard causes.contains(event.sourceEventID) else { continue }
+      times.merge([EventKey(orgID: event.orgID, id: event.sourceEventID): item.message.sentAt], uniquingKeysWith: min)
     }
     return actions.map { $0.kind == .recommendation ? times[EventKey(orgID: $0.orgID, id: $0.causeID)] : nil }
   }

@@ -118,7 +118,11 @@ final class CommitWorker: Sendable {
         let sentAt = result.outbox.map { Self.sendTimes(of: $0.actions, part) } ?? []
         let waiting = result.outbox.flatMap { outbox.publishAtOnce($0, sentAt: sentAt) ? nil : $0 }
         settle(part, result)
-        if let waiting { await outbox.publish(waiting, sentAt: sentAt) }
+        if let waiting {
+          // Nothing of the batch is in hand any more, however long the broker takes.
+          if work.parts.isEmpty, work.again.isEmpty { batch.withLock { $0 = [] } }
+          await outbox.publish(waiting, sentAt: sentAt)
+        }
       } catch {
         outbox.requeue(confirmed: published)
         switch error.kind {

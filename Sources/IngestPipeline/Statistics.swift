@@ -94,7 +94,10 @@ public final class Statistics: Sendable {
     _ results: [PublishFailure?], publishedAt: ContinuousClock.Instant, sentAt: [ContinuousClock.Instant?]
   ) {
     let now = ContinuousClock.now
-    confirmSeconds.observe(publishedAt.duration(to: now))
+    // What was not sent, or is not answered, says nothing of how fast the broker is.
+    if results.contains(where: { $0.map { [.returned, .refused].contains($0.cause) } ?? true }) {
+      confirmSeconds.observe(publishedAt.duration(to: now))
+    }
     let confirmed = zip(sentAt, results).compactMap { sentAt, failure in failure == nil ? sentAt : nil }
     criticalTime.observe(confirmed.map { $0.duration(to: now) / .seconds(1) })
   }

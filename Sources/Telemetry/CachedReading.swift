@@ -13,18 +13,22 @@ public final class CachedReading<Value: Sendable>: Sendable {
   private let state = Mutex(State())
   private let lifetime: Duration
   private let limit: Duration
+  private let keepsOld: Bool
   private let now: @Sendable () -> ContinuousClock.Instant
   private let read: @Sendable () async throws -> Value
 
   /// - Parameters:
   ///   - lifetime: for how long a value, or a failure, is not read again.
   ///   - limit: how long a caller waits. The reading goes on after it, for the next caller, so it has to end by itself.
+  ///   - keepsOld: whether the last value is given on while it is read again.
   public init(
-    lifetime: Duration, limit: Duration, now: @escaping @Sendable () -> ContinuousClock.Instant = { .now },
+    lifetime: Duration, limit: Duration, keepsOld: Bool = false,
+    now: @escaping @Sendable () -> ContinuousClock.Instant = { .now },
     read: @escaping @Sendable () async throws -> Value
   ) {
     self.lifetime = lifetime
     self.limit = limit
+    self.keepsOld = keepsOld
     self.now = now
     self.read = read
   }
@@ -33,7 +37,9 @@ public final class CachedReading<Value: Sendable>: Sendable {
   public func value() async -> Value? {
     await withCheckedContinuation { continuation in
       switch state.withLock({ next(&$0, continuation) }) {
-      case .known(let value): continuation.resume(returning: value)
+      case .known(let value, let starts):
+        if starts { Task { await readNow() } }
+        continuation.resume(returning: value)
       case .waits(let id, let starts):
         if starts { Task { await readNow() } }
         Task {
@@ -45,14 +51,20 @@ public final class CachedReading<Value: Sendable>: Sendable {
   }
 
   private enum Next {
-    case known(Value?)
-    /// - Parameter starts: whether the value is not being read yet.
+    case known(Value?, starts: Bool)
+    /// - Parameter starts: whether the value is to be read, and is not being read yet.
     case waits(id: UInt64, starts: Bool)
   }
 
   /// In one step, so that no reading begins just after another has ended.
   private func next(_ state: inout State, _ continuation: CheckedContinuation<Value?, Never>) -> Next {
-    if let last = state.last, now() - last.at < lifetime { return .known(last.value) }
+    if let last = state.last {
+      if now() - last.at < lifetime { return .known(last.value, starts: false) }
+      if keepsOld, let value = last.value {
+        defer { state.isReading = true }
+        return .known(value, starts: !state.isReading)
+      }
+    }
     state.nextID += 1
     state.waiting[state.nextID] = continuation
     defer { state.isReading = true }

@@ -16,7 +16,7 @@ extension Metric {
     case .eventsStored: .counter("events", "Events stored for the first time.")
     case .eventsDuplicate: .counter("events", "Events that were stored already.")
     case .eventsUnlisted: .counter("events", "Events of vendors whose type no rule of the mapping names.")
-    case .eventsSentInFuture:
+    case .messagesSentInFuture:
       .counter("messages", "Messages whose sender's clock, or the broker's, is ahead of this machine's.")
     case .oldestUnprocessedEvent:
       .gauge("seconds", "Age of the oldest message in hand, by the time it was sent; 0: none; absent: not consuming.")
@@ -38,7 +38,7 @@ extension Metric {
     case .actionsFailing: .gauge("actions", "Unpublished actions whose last attempt failed, of all instances.")
     case .actionsHeld: .gauge("actions", "Actions that wait for the end of a hold, of all instances.")
     case .oldestUnpublishedAction:
-      .gauge("seconds", "Age of the oldest action that is not known to be published, of all instances; 0: none.")
+      .gauge("seconds", "Time since the last attempt at the oldest action that is not known to be published; 0: none.")
     case .outcomesStored:
       .counter("outcomes", "Outcomes that workers and people reported, by kind of action.", by: .action, .result)
     case .holdsOpen: .gauge("holds", "Open holds of actions.")

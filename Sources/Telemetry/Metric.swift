@@ -12,7 +12,7 @@ public enum Metric: String, CaseIterable, Sendable {
   case eventsStored = "journey_events_stored_total"
   case eventsDuplicate = "journey_events_duplicate_total"
   case eventsUnlisted = "journey_events_unlisted_total"
-  case eventsSentInFuture = "journey_events_sent_in_future_total"
+  case messagesSentInFuture = "journey_messages_sent_in_future_total"
   case oldestUnprocessedEvent = "journey_oldest_unprocessed_event_seconds"
   // Commits.
   case commitEvents = "journey_commit_events"

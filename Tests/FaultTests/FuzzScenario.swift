@@ -71,8 +71,8 @@ extension Scenario {
     var description: String
     init(_ log: String) {
       description =
-        log.split(separator: "\n").last { $0.hasSuffix("stopped") }.map(String.init)
-        ?? "no account in \(log.suffix(500))"
+        log.split(separator: "\n").last { $0.contains(" stopped ") }.map(String.init)
+        ?? "no line with the counts in \(log.suffix(500))"
     }
     subscript(name: String) -> Int {
       let part = description.split(separator: " ").first { $0.hasPrefix("\(name)=") }

@@ -76,7 +76,7 @@ import Testing
         "journey_events_stored_total": try await environment.number("SELECT count(*) FROM client_journey_events"),
         "journey_events_duplicate_total": good.count - workload.events.count,
         "journey_messages_ignored_total": 1, "journey_events_unlisted_total": 1,
-        "journey_events_sent_in_future_total": 1,
+        "journey_messages_sent_in_future_total": 1,
         #"journey_messages_rejected_total{reason="unknown_type"}"#: 1,
         #"journey_messages_rejected_total{reason="malformed"}"#: 1,
         #"journey_messages_rejected_total{reason="unknown_client"}"#: 1,

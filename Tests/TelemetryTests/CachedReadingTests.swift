@@ -13,8 +13,8 @@ import Testing
     let asked = Watched(0)
     let now = Mutex(ContinuousClock.now)
 
-    func reading(limit: Duration = .seconds(30)) -> CachedReading<Int> {
-      CachedReading(lifetime: .seconds(5), limit: limit, now: { self.now.withLock(\.self) }) {
+    func reading(limit: Duration = .seconds(30), keepsOld: Bool = false) -> CachedReading<Int> {
+      CachedReading(lifetime: .seconds(5), limit: limit, keepsOld: keepsOld, now: { self.now.withLock(\.self) }) {
         let number = self.asked.change { asked in
           asked += 1
           return asked
@@ -25,6 +25,19 @@ import Testing
     }
     func answer(_ result: Result<Int, Away>) { answers.change { $0.append(result) } }
     func advance(_ duration: Duration) { now.withLock { $0 += duration } }
+  }
+
+  @Test func anOldValueIsGivenOnWhileItIsReadAgain() async throws {
+    let server = Server(), reading = server.reading(keepsOld: true)
+    server.answer(.success(1))
+    #expect(await reading.value() == 1)
+    server.advance(.seconds(6))
+    #expect(await reading.value() == 1, "the reading is under way")
+    #expect(await reading.value() == 1)
+    try await server.asked.wait { $0 == 2 }
+    server.answer(.success(2))
+    while await reading.value() != 2 { await Task.yield() }
+    #expect(server.asked.now == 2)
   }
 
   @Test func aValueIsKeptForItsLifetime() async throws {

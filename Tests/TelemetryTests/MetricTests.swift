@@ -51,8 +51,7 @@ import Testing
     }
   }
 
-  @Test(.enabled(if: FileManager.default.isExecutableFile(atPath: promtool))) func promtoolAcceptsTheText() async throws
-  {
+  @Test func promtoolAcceptsTheText() async throws {
     var scrape = Scrape()
     ScrapeTests.fill(&scrape)
     #expect(try Self.check(scrape.text) == "")

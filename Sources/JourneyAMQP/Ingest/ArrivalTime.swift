@@ -13,11 +13,10 @@ struct ArrivalTime {
   ///
   /// A broker that stamps messages writes milliseconds into a header besides. Nothing but metrics depends on it.
   func sendTime(of properties: MessageProperties, _ origin: RawOrigin?) -> ContinuousClock.Instant {
-    var sent = origin?.receivedAt
-    if let seconds = properties.timestamp {
-      sent = Timestamp(propertySeconds: properties.headers["timestamp_in_ms"]?.intValue ?? seconds)
-    }
-    guard let sent else { return at }
+    // 0 is what a sender leaves there that does not set it.
+    func time(_ number: Int64?) -> Timestamp? { number.flatMap { $0 > 0 ? Timestamp(propertySeconds: $0) : nil } }
+    let stamped = properties.timestamp == nil ? nil : time(properties.headers["timestamp_in_ms"]?.intValue)
+    guard let sent = stamped ?? time(properties.timestamp) ?? origin?.receivedAt else { return at }
     return at - .microseconds((wall - sent).microseconds)
   }
 }

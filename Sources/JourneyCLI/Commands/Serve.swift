@@ -183,7 +183,8 @@ private struct Adapter {
     let measured = MetricsSource.Parts(
       pipeline: pipeline, source: source, store: store, publisher: publisher, alarm: alarm, keeper: keeper,
       health: health, liveness: liveness, unlisted: unlisted, waitingReads: { api?.waitingReads })
-    let metrics = settings.probes.hasMetrics ? try MetricsSource(settings, rules: rules, measured) : nil
+    let isAsked = settings.probes.hasMetrics && !settings.probes.host.isEmpty
+    let metrics = isAsked ? try MetricsSource(settings, rules: rules, measured) : nil
     let manager = ServiceManager(liveness: liveness, readiness: readiness, logger: logger)
 
     try await failing(.failed) { try await keeper.begin() }

@@ -72,6 +72,8 @@ private final class PostgresTLSRequest: ChannelInboundHandler, RemovableChannelH
   init(_ secure: @escaping () throws -> NIOSSLClientHandler) { self.secure = secure }
 
   func channelActive(context: ChannelHandlerContext) {
+    // The next handler limits the time.
+    context.fireChannelActive()
     // Length 8 and the code of an SSLRequest.
     let request = context.channel.allocator.buffer(bytes: [0, 0, 0, 8, 0x04, 0xD2, 0x16, 0x2F])
     context.writeAndFlush(wrapOutboundOut(request), promise: nil)

@@ -4,13 +4,14 @@ public import PostgresClient
 public struct StoreBacklog: Hashable, Sendable {
   /// The number of `journey serve` that run.
   public var instances: Int
-  /// Without expired and held actions.
+  /// Without expired and held actions; of `maxBatches` batches at most, as the next two.
   public var unpublishedActions: Int
-  /// The age of the oldest unpublished action, in seconds; nil if there is none.
+  /// For how long the oldest unpublished action has waited, in seconds, since its last attempt that failed; nil if there
+  /// is none.
   public var oldestUnpublished: Int?
   /// Unpublished actions whose last attempt failed.
   public var failingActions: Int
-  /// Actions that wait for the end of a hold.
+  /// Actions that wait for the end of a hold; of `maxBatches` batches at most.
   public var heldActions: Int
   /// Clients to be evaluated without an event; at most `maxDue`.
   public var dueClients: Int
@@ -22,6 +23,7 @@ public struct StoreBacklog: Hashable, Sendable {
   public var connectionLimit: Int
 
   public static let maxDue = 10_000
+  public static let maxBatches = 10_000
 
   /// - Parameter evaluatesOverTime: whether the rules evaluate clients as time passes, and not only when something is
   ///   to be decided again.
@@ -29,7 +31,7 @@ public struct StoreBacklog: Hashable, Sendable {
   public static func read(on connection: PostgresConnection, evaluatesOverTime: Bool = true) throws -> StoreBacklog {
     let answers = try connection.pipeline([
       (Statements.instances, PostgresParameters { $0.int4(InstanceLock.keyClass) }),
-      (Statements.outbox, PostgresParameters()),
+      (Statements.outbox, PostgresParameters { $0.int4(Int32(maxBatches)) }),
       (evaluatesOverTime ? Statements.due : Statements.dueMarked, PostgresParameters { $0.int4(Int32(maxDue)) }),
       (Statements.connections, PostgresParameters()),
     ])
@@ -47,16 +49,18 @@ public struct StoreBacklog: Hashable, Sendable {
     static let instances = PostgresStatement(
       name: "backlog_instances", "SELECT count(*) FROM (\(OutboxStatements.liveInstances("$1"))) AS live")
     /// An outbox row's id is a UUIDv7: it begins with the milliseconds of its creation. What is held or has expired is
-    /// never tried again.
+    /// never tried again. Bounded, because it is read often. $1: the most rows of each kind.
     static let outbox = PostgresStatement(
       name: "backlog_outbox",
       """
-      SELECT COALESCE(sum(actions) FILTER (WHERE next_attempt_at < 'infinity'), 0)::int8,
-        (extract(epoch FROM now()) - min(('x' || left(replace(id::text, '-', ''), 12))::bit(48)::int8)
-          FILTER (WHERE next_attempt_at < 'infinity') / 1000)::int8,
-        COALESCE(sum(actions) FILTER (WHERE failure IS NOT NULL AND next_attempt_at < 'infinity'), 0)::int8,
-        COALESCE(sum(actions) FILTER (WHERE hold_id IS NOT NULL), 0)::int8
-      FROM journey_outbox WHERE confirmed_at IS NULL
+      SELECT COALESCE(sum(o.actions), 0)::int8,
+        (extract(epoch FROM now()) - min(('x' || left(replace(o.id::text, '-', ''), 12))::bit(48)::int8) / 1000)::int8,
+        COALESCE(sum(o.actions) FILTER (WHERE o.failure IS NOT NULL), 0)::int8,
+        (SELECT COALESCE(sum(h.actions), 0)::int8 FROM (
+          SELECT actions FROM journey_outbox WHERE hold_id IS NOT NULL AND confirmed_at IS NULL LIMIT $1::int4) AS h)
+      FROM (
+        SELECT id, actions, failure FROM journey_outbox WHERE confirmed_at IS NULL AND next_attempt_at < 'infinity'
+        ORDER BY next_attempt_at, id LIMIT $1::int4) AS o
       """)
     static let due = due("backlog_due")
     /// Where nothing is evaluated as time passes, the time of very many clients may have come.

@@ -57,7 +57,7 @@ final class MetricsSource: Sendable {
     scrape.set(.eventsStored, counts.stored)
     scrape.set(.eventsDuplicate, counts.duplicates)
     scrape.set(.eventsUnlisted, parts.unlisted.total)
-    scrape.set(.eventsSentInFuture, parts.source.sentInFuture)
+    scrape.set(.messagesSentInFuture, parts.source.sentInFuture)
     scrape.set(.oldestUnprocessedEvent, oldestUnprocessed)
     scrape.set(.commitEvents, statistics.commitEvents)
     scrape.set(.commitSeconds, statistics.commitSeconds)

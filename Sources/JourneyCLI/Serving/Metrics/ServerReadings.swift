@@ -6,6 +6,7 @@ import JourneyAMQP
 import JourneyConfiguration
 import JourneyPostgres
 import PostgresClient
+import Synchronization
 import Telemetry
 
 /// What the broker, the database and certificates say, read when somebody asks, on connections of its own that are
@@ -58,12 +59,22 @@ final class ServerReadings: Sendable {
       return Waiting(backlog: backlog, openDeadLetters: try await archive.countOpen(limit: Self.maxDeadLetters))
     }
     queues = CachedReading(lifetime: Self.lifetime, limit: Self.limit) {
-      let look = try await QueueLook.take(admin, names)
-      return names.queues.compactMap { queue in look.states[queue.name].map { (queue.name, $0) } }
+      do {
+        let look = try await QueueLook.take(admin, names)
+        return names.queues.compactMap { queue in look.states[queue.name].map { (queue.name, $0) } }
+      } catch let error as AMQPError where error.code == .accessRefused {
+        // The broker is there, and does not show its queues to this user.
+        return []
+      }
     }
-    // They end on a day; reading them connects to each server once more.
-    certificates = CachedReading(lifetime: .seconds(600), limit: .milliseconds(100)) {
-      Dictionary(await settings.certificates().map { ($0.kind, $0.end) }, uniquingKeysWith: min)
+    // They end on a day; reading them connects to each server once more. Of a server that is away the last one counts.
+    let known = Mutex<[Certificate.Kind: Date]>([:])
+    certificates = CachedReading(lifetime: .seconds(600), limit: .milliseconds(100), keepsOld: true) {
+      let found = Dictionary(await settings.certificates().map { ($0.kind, $0.end) }, uniquingKeysWith: min)
+      return known.withLock { known in
+        known.merge(found) { $1 }
+        return known
+      }
     }
   }
 
