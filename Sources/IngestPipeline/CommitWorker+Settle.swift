@@ -56,7 +56,9 @@ extension CommitWorker {
     for item in items {
       let event = item.incoming.event
       guard causes.contains(event.sourceEventID) else { continue }
-      times.merge([EventKey(orgID: event.orgID, id: event.sourceEventID): item.message.sentAt], uniquingKeysWith: min)
+      let key = EventKey(orgID: event.orgID, id: event.sourceEventID)
+      if let known = times[key], known <= item.message.sentAt { continue }
+      times[key] = item.message.sentAt
     }
     return actions.map { $0.kind == .recommendation ? times[EventKey(orgID: $0.orgID, id: $0.causeID)] : nil }
   }

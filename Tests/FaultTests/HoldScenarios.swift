@@ -44,7 +44,8 @@ private final class Held {
   private let brokers: [FaultProxy]
   private let database: FaultProxy
   private var running: [ChildProcess] = []
-  private var rate: Int { clients.count / 5 }
+  /// At most what the command takes.
+  private var rate: Int { min(clients.count / 5, 1000) }
 
   init(_ environment: TestEnvironment, clients count: Int, late: Int, isSilent: Bool, isHealed: Bool) async throws {
     self.environment = environment
