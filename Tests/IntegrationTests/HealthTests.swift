@@ -12,16 +12,6 @@ import Testing
     var body: String
   }
 
-  private func port(_ program: ChildProcess) async throws -> UInt16 {
-    var port: UInt16?
-    try await eventually("the probes", state: { program.standardError }) {
-      guard let range = program.standardError.range(of: "probes=http://127.0.0.1:") else { return false }
-      port = UInt16(program.standardError[range.upperBound...].prefix { $0.isNumber })
-      return true
-    }
-    return try #require(port)
-  }
-
   /// Asks on a thread, as a supervisor does, and requires the answer within a second.
   private func ask(_ path: String, _ port: UInt16, method: String = "GET") throws -> Answer {
     let began = ContinuousClock.now
@@ -44,7 +34,7 @@ import Testing
     let servers = try await TestServers.dedicated()
     try await TestEnvironment.with(servers: servers) { environment in
       let program = try await environment.serve(.defaultProfile, ["PIPELINE_DRAIN_SECONDS": "5"])
-      let port = try await port(program)
+      let port = try await HTTPPort.find("probes=", program)
       try await eventually("ready", state: { program.standardError }) { try statuses(port) == [200, 200, 200] }
       for frozen in [[TestServers.Kind.postgres], [.rabbitmq], [.postgres, .rabbitmq]] {
         for server in frozen { try await servers.pause(server) }
@@ -74,7 +64,7 @@ import Testing
     try await TestEnvironment.with(servers: servers) { environment in
       try await servers.pause(.postgres)
       let program = try environment.start(["serve", "--config", Profile.literal.configuration])
-      let port = try await port(program)
+      let port = try await HTTPPort.find("probes=", program)
       #expect(try statuses(port) == [200, 503, 503])
       let startup = try ask("/startup", port)
       #expect(

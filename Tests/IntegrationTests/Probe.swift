@@ -16,13 +16,7 @@ struct Probe {
 
   /// Waits for the address in the log.
   init(_ program: ChildProcess) async throws {
-    var found = ""
-    try await eventually("the API", state: { program.standardError }) {
-      guard let range = program.standardError.range(of: "address=http://127.0.0.1:") else { return false }
-      found = "http://127.0.0.1:\(program.standardError[range.upperBound...].prefix { $0.isNumber })/ready"
-      return true
-    }
-    address = found
+    address = "http://127.0.0.1:\(try await HTTPPort.find("address=", program))/ready"
   }
 
   func ready() async throws -> Answer {

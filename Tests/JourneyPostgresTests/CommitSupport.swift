@@ -21,6 +21,19 @@ extension CommitTesting {
   static var org: UUID { CommitFixture.org }
   static var clients: [UUID] { CommitFixture.clients }
 
+  /// An event that sets a stage.
+  func moved(
+    _ id: String, to stage: Stage, of client: Int = 0, hoursAgo: Int64 = 0, isBackfill: Bool = false
+  ) -> IncomingEvent {
+    var random = IDRandom()
+    let now = SystemClock().now()
+    let event = JourneyEvent(
+      orgID: Self.org, source: "crm", sourceEventID: id, client: ClientReference(id: Self.clients[client]),
+      type: "moved", stage: stage, occurredAt: now + .hours(-hoursAgo), metadata: Array("{}".utf8))
+    return IncomingEvent(
+      id: UUID.v7(at: now, using: &random), event: event, signals: Self.signals(of: event), isBackfill: isBackfill)
+  }
+
   /// A database with two clients, an event store, and a connection for conflicting transactions.
   /// - Parameter url: a database that is not migrated yet; nil: a new one.
   func withStore(

@@ -19,16 +19,6 @@ import Testing
     return rules
   }()
 
-  /// An event that sets a stage for which the rules have an e-mail.
-  private func moved(_ id: String, to stage: Stage, of client: Int = 0) -> IncomingEvent {
-    var random = IDRandom()
-    let now = SystemClock().now()
-    let event = JourneyEvent(
-      orgID: Self.org, source: "crm", sourceEventID: id, client: ClientReference(id: Self.clients[client]),
-      type: "moved", stage: stage, occurredAt: now, metadata: Array("{}".utf8))
-    return IncomingEvent(id: UUID.v7(at: now, using: &random), event: event, signals: Self.signals(of: event))
-  }
-
   private func delivered(_ action: UUID) -> IncomingEvent {
     var random = IDRandom()
     let now = SystemClock().now()

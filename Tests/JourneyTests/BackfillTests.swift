@@ -83,7 +83,10 @@ import Testing
     rules.actions.contact = policy
     var client = ClientSnapshot.test(summary: ClientSummary(), now: Timestamp(seconds: 1_800_000_000))
     let live = evaluate(&client, [incoming("1", .lead, isBackfill: false)], rules)
-    guard case .quiet? = live[0].decision.verdicts.first else { return #expect(Bool(false), "\(live[0].decision)") }
+    guard case .quiet? = live[0].decision.verdicts.first else {
+      Issue.record("\(live[0].decision)")
+      return
+    }
     #expect(live[0].isDecided && client.actionHistory.reconsiderAt != nil)
     client = ClientSnapshot.test(summary: ClientSummary(), now: Timestamp(seconds: 1_800_000_000))
     let loaded = evaluate(&client, [incoming("1", .lead)], rules)

@@ -167,11 +167,11 @@ extension DecisionRules {
     var assessment = assess(
       client.summary, aiScore: client.aiScore, at: client.now, frozenSince: client.frozenSince)
     if publishes {
-      let contacts = client.actionHistory.contacts
+      let contacts = client.actionHistory.contacts.count
       actions.advance(&client.actionHistory, to: client.now, &client.actionChanges)
       actions.revoke(&client.actionHistory, for: assessment, at: client.now, &client.actionChanges)
       // A channel has become free, and this evaluation may not use it: the next one does.
-      if !decides, client.actionHistory.reconsiderAt != nil, client.actionHistory.contacts.count < contacts.count {
+      if !decides, client.actionHistory.reconsiderAt != nil, client.actionHistory.contacts.count < contacts {
         client.actionHistory.reconsiderAt = client.now
       }
     }

@@ -34,8 +34,7 @@ public struct QuietHours: Hashable, Sendable {
 
   /// When the client may be contacted again, and the zone that this follows from; nil: it may be contacted now.
   ///
-  /// Where clocks are changed within the quiet hours, or to their end, the local time counts: a night is an hour shorter
-  /// or longer.
+  /// The local time counts: if the clocks change in the meantime, the hours are as much shorter or longer.
   /// - Parameter names: the client's zone and its organisation's. Those that are no zones are skipped.
   func wait(at now: Timestamp, in names: [String?]) -> (until: Timestamp, zone: String)? {
     for case let name? in names + [zone] {

@@ -175,23 +175,3 @@ public final class ExpectationReader: Sendable {
       occurredAt: opening.at + contract.within, metadata: json.bytes)
   }
 }
-
-extension TimeSpan {
-  /// Reads a number with a unit: `14d`, `36h`, `90m`, `30s`; nil for anything else, and beyond a million of a unit.
-  public init?(text: String) {
-    let units: [Character: TimeSpan] = ["d": .days(1), "h": .hours(1), "m": .seconds(60), "s": .seconds(1)]
-    guard let unit = text.last.flatMap({ units[$0] }), let number = Int64(text.dropLast()),
-      (0...1_000_000).contains(number)
-    else { return nil }
-    self.init(microseconds: number * unit.microseconds)
-  }
-
-  /// As the configuration writes it: `14d`, `36h`, `90s`.
-  public var text: String {
-    for (unit, length) in [("d", TimeSpan.days(1)), ("h", .hours(1)), ("m", .seconds(60))]
-    where microseconds > 0 && microseconds % length.microseconds == 0 {
-      return "\(microseconds / length.microseconds)\(unit)"
-    }
-    return "\(microseconds / 1_000_000)s"
-  }
-}

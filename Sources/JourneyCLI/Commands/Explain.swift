@@ -163,7 +163,7 @@ struct Explain: Command {
       "waits for the end of the client's quiet hours, \((candidate["until"]?.string ?? "").plain(400)), by the clock of \((candidate["zone"]?.string ?? "").plain(80))"
     case "unsuitable":
       "passed over: not in the client's interest with \((candidate["risk"]?.string ?? "").plain(40))"
-    case "withheld": "not published: the client was only evaluated again"
+    case "withheld": "not published: history was loaded, or the client was only evaluated again"
     default: "unknown"
     }
   }

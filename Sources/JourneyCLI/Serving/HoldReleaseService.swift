@@ -23,7 +23,10 @@ struct HoldReleaseService: Service {
           if let lastRelease, .now - lastRelease < interval { pause = max(.milliseconds(50), .now - begin) }
           isFailing = false
         } catch {
-          if !isFailing { logger.warning("what was held cannot be decided again, trying again: \(error)") }
+          // What a stop interrupts, the next instance goes on with.
+          if !isFailing, !Task.isCancelled {
+            logger.warning("what was held cannot be decided again, trying again: \(error)")
+          }
           isFailing = true
         }
         try? await Task.sleep(for: pause)

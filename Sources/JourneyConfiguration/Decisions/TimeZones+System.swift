@@ -18,7 +18,7 @@ extension TimeZones {
     return ZoneOffsets(periods: periods, end: end)
   }
 
-  public func isKnown(_ name: String) -> Bool { offsets(name, at: Timestamp(seconds: 0)) != nil }
+  public func isKnown(_ name: String) -> Bool { offsets(name, at: SystemClock().now()) != nil }
 }
 
 extension TimeZone {

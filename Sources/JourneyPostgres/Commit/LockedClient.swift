@@ -16,12 +16,15 @@ struct LockedClient {
   var lastEvaluation: Timestamp?
   var now: Timestamp
 
-  /// Columns of a state `s` and its contact `c`. An `ai_score` that does not fit a double counts as missing.
+  /// Columns of a state `s`, which may be missing, and its contact `c`. An `ai_score` that does not fit a double counts as
+  /// missing.
   static let columns = """
-    s.summary, s.outreach, s.scored_at, c.org_id, c.name::text, c.email::text, c.phone::text,
+    COALESCE(s.summary, ''), COALESCE(s.outreach, ''), s.scored_at, c.org_id, c.name::text, c.email::text, c.phone::text,
       \(HostValues.double("c.ai_score")), clock_timestamp(), c.time_zone::text,
       (SELECT o.time_zone::text FROM organizations o WHERE o.id = c.org_id LIMIT 1)
     """
+
+  static let columnCount = 11
 
   init(_ result: PostgresResult, _ row: Int, from column: Int) throws(PostgresError) {
     summary = try result.bytes(row, column)

@@ -90,9 +90,7 @@ struct StandingReader: Sendable {
   private static let find = PostgresStatement(
     name: "read_state",
     """
-    SELECT COALESCE(s.summary, ''), COALESCE(s.outreach, ''), s.scored_at, c.org_id, c.name::text, c.email::text, c.phone::text,
-      \(HostValues.double("c.ai_score")), clock_timestamp(), c.time_zone::text,
-      (SELECT o.time_zone::text FROM organizations o WHERE o.id = c.org_id LIMIT 1), c.id,
+    SELECT \(LockedClient.columns), c.id,
       (SELECT id FROM client_journey_scores WHERE client_id = c.id AND \(HostValues.isTime("generated_at")) ORDER BY generated_at DESC LIMIT 1),
       EXISTS (SELECT FROM client_journey_events e WHERE e.client_id = c.id),
       (SELECT min(f.frozen_since) FROM journey_feeds f WHERE f.org_id = c.org_id), \(StoredState.columns)
@@ -103,15 +101,16 @@ struct StandingReader: Sendable {
   /// - Returns: nil if the reader may see no such client.
   func client(_ result: PostgresResult) throws(PostgresError) -> FoundClient? {
     guard result.rowCount > 0 else { return nil }
+    let own = LockedClient.columnCount
     let locked = try LockedClient(result, 0, from: 0).moved(by: clockOffset)
-    var (client, isUnread) = locked.snapshot(id: try result.uuid(0, 11), under: fingerprint)
-    let hasEvents = try result.bool(0, 13)
+    var (client, isUnread) = locked.snapshot(id: try result.uuid(0, own), under: fingerprint)
+    let hasEvents = try result.bool(0, own + 2)
     if rules.feedOutage != nil {
-      client.frozenSince = try result.timestampIfPresent(0, 14).map { Timestamp(microseconds: $0) }
+      client.frozenSince = try result.timestampIfPresent(0, own + 3).map { Timestamp(microseconds: $0) }
     }
     return FoundClient(
-      client: client, isUnread: isUnread && hasEvents, latest: try result.uuidIfPresent(0, 12),
-      stored: try StoredState(result, 0, from: 15))
+      client: client, isUnread: isUnread && hasEvents, latest: try result.uuidIfPresent(0, own + 1),
+      stored: try StoredState(result, 0, from: own + 4))
   }
 
   /// Rebuilds the client's summary from its stored events.

@@ -27,13 +27,7 @@ struct APIEnvironment {
   static func serve(_ environment: TestEnvironment, _ settings: [String: String] = [:]) async throws -> APIEnvironment {
     let program = try await environment.serve(
       .defaultProfile, ["API_JWT_SECRET": secret, "DEAD_LETTERS_ARCHIVE": "true"].merging(settings) { $1 })
-    var address = ""
-    try await eventually("the API", state: { program.standardError }) {
-      guard let range = program.standardError.range(of: "address=http://127.0.0.1:") else { return false }
-      let port = program.standardError[range.upperBound...].prefix { $0.isNumber }
-      address = "http://127.0.0.1:\(port)"
-      return true
-    }
+    let address = "http://127.0.0.1:\(try await HTTPPort.find("address=", program))"
     return APIEnvironment(environment: environment, program: program, address: address)
   }
 

@@ -14,7 +14,7 @@ struct OrgCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Add an organisation and print its id.",
       discussion: """
-        An organisation with this name is not added again: its id is printed. Exit status: 0 if the organisation is there now, 65 if the id \
+        An organisation with this name is not added again: it gets the time zone that is given, and its id is printed. Exit status: 0 if the organisation is there now, 65 if the id \
         or the name belongs to another.
         """,
       examples: ["ORG=$(journey org add \"Acme Ltd\")", "journey org add \"Acme Ltd\" --json"])
