@@ -10,8 +10,10 @@ extension PortTests {
   private static func withServer(_ body: (Probes, Int) async throws -> Void) async throws {
     let (lines, log) = AsyncStream.makeStream(of: String.self)
     let probes = Probes(Liveness())
+    // A machine that is busy with other tests may take longer than a connection is otherwise kept.
     let server = ProbeServer(
-      host: "127.0.0.1", port: 0, probes: probes, logger: Logger(label: "test") { _ in LinesHandler(log: log) })
+      host: "127.0.0.1", port: 0, probes: probes, logger: Logger(label: "test") { _ in LinesHandler(log: log) },
+      patience: .minutes(1))
     server.start()
     var logged = lines.makeAsyncIterator()
     #expect(await logged.next() == "answering probes")
@@ -25,7 +27,7 @@ extension PortTests {
       let process = Process(), pipe = Pipe()
       process.executableURL = URL(fileURLWithPath: "/usr/bin/curl")
       process.arguments =
-        ["-s", "-m", "20", "-w", "\n%{http_code} %{content_type}"] + options + ["http://127.0.0.1:\(port)\(path)"]
+        ["-s", "-m", "60", "-w", "\n%{http_code} %{content_type}"] + options + ["http://127.0.0.1:\(port)\(path)"]
       process.standardOutput = pipe
       try process.run()
       let output = try pipe.fileHandleForReading.readToEnd() ?? Data()

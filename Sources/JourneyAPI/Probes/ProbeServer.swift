@@ -14,6 +14,7 @@ public final class ProbeServer: Sendable {
   private let wantedPort: Int
   private let probes: Probes
   private let logger: Logger
+  private let patience: TimeAmount
   private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
   private let listener = Mutex<(any Channel)?>(nil)
   private let isClosed = Atomic<Bool>(false)
@@ -22,11 +23,17 @@ public final class ProbeServer: Sendable {
   private static let pause = TimeAmount.seconds(2)
 
   /// - Parameter port: 0 is any free one.
-  public init(host: String, port: Int, probes: Probes, logger: Logger) {
+  public convenience init(host: String, port: Int, probes: Probes, logger: Logger) {
+    self.init(host: host, port: port, probes: probes, logger: logger, patience: .seconds(3))
+  }
+
+  /// - Parameter patience: how long a connection is kept.
+  init(host: String, port: Int, probes: Probes, logger: Logger, patience: TimeAmount) {
     self.host = host
     wantedPort = port
     self.probes = probes
     self.logger = logger
+    self.patience = patience
   }
 
   /// Returns at once. It never ends the process: where it cannot listen, for another instance has not ended yet, it
@@ -65,7 +72,7 @@ public final class ProbeServer: Sendable {
   }
 
   private func bind() -> EventLoopFuture<any Channel> {
-    let connections = ProbeConnections()
+    let connections = ProbeConnections(patience: patience)
     return ServerBootstrap(group: group)
       .serverChannelOption(ChannelOptions.backlog, value: 64)
       .serverChannelOption(ChannelOptions.socketOption(.so_reuseaddr), value: 1)
@@ -86,16 +93,18 @@ public final class ProbeServer: Sendable {
 /// are many: nobody holds a place that another probe needs.
 private final class ProbeConnections: @unchecked Sendable {
   private static let most = 64
-  private static let time = TimeAmount.seconds(3)
+  private let patience: TimeAmount
   // Touched on the one event loop alone.
   private var open: [(id: ObjectIdentifier, channel: any Channel)] = []
+
+  init(patience: TimeAmount) { self.patience = patience }
 
   func add(_ channel: any Channel) {
     channel.eventLoop.preconditionInEventLoop()
     if open.count >= Self.most { open.removeFirst().channel.close(promise: nil) }
     let id = ObjectIdentifier(channel)
     open.append((id, channel))
-    let late = channel.eventLoop.scheduleTask(in: Self.time) { channel.close(promise: nil) }
+    let late = channel.eventLoop.scheduleTask(in: patience) { channel.close(promise: nil) }
     channel.closeFuture.whenComplete { [self] _ in
       late.cancel()
       open.removeAll { $0.id == id }
