@@ -1,6 +1,7 @@
 import Foundation
 import Journey
 import Logging
+import NIOCore
 import Testing
 
 @testable import JourneyAPI

@@ -19,7 +19,7 @@ import Testing
     #expect(rules.contact?.pauses[.triggerSatisfactionSurvey] == .days(90))
     #expect(rules.contact?.limits[.voice] == ContactPolicy.Limit(most: 1, window: .days(7), gap: .hours(24)))
     #expect(rules.contact?.unsuitable[.offerCreditPack] == [.lateInvoices, .negativeSentiment])
-    #expect(rules.contact?.exempt == [])
+    #expect(rules.contact?.classes == [:] && rules.contact?.consent == [:] && rules.contact?.holdout == nil)
     let literal = try DecisionLoader.load(file: root + "/config/profiles/literal/decisions.yaml").actions
     #expect(literal.contact == nil && literal.life == nil)
   }

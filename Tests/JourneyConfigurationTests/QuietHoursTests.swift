@@ -8,7 +8,7 @@ import Testing
   private static func rules(_ quietHours: String = "{}") throws -> DecisionRules {
     try DecisionLoader.load(
       yaml:
-        "evaluateOverTime: true\nactions: { life: { noResponseAfter: 5d }, contact: { quietHours: \(quietHours), exempt: [concierge_personal_intervention] } }",
+        "evaluateOverTime: true\nactions: { life: { noResponseAfter: 5d }, contact: { quietHours: \(quietHours), classes: { concierge_personal_intervention: mandatory } } }",
       file: "decisions.yaml")
   }
 

@@ -1,4 +1,4 @@
-import FoundationEssentials
+import Foundation
 import Journey
 import PostgresClient
 import TestServers
@@ -97,18 +97,29 @@ import Testing
     }
   }
 
-  /// Two instances that decide at the same moment, each with a reason of its own, send one of the two.
-  @Test func twoInstancesKeepTheLimitTogether() async throws {
-    // Nothing is taken back, so both reasons go on.
+  /// Rounds of each test below; the long form has 10,000.
+  private static let rounds = ProcessInfo.processInfo.environment["JOURNEY_CONTACT_ROUNDS"].flatMap(Int.init) ?? 50
+
+  /// Instances that decide at the same moment, each with a reason of its own, send one of the actions.
+  @Test(.timeLimit(.minutes(60)), arguments: [2, 3])
+  func instancesKeepTheLimitTogether(_ instances: Int) async throws {
+    // Nothing is taken back, so all reasons go on.
     var rules = Self.rules
     rules.actions.life?.revokes = false
-    try await withStores(rules: [rules, rules]) { stores, other in
-      for round in 0..<100 {
-        async let one = stores[0].commitAll([moved("a\(round)", to: .lead), moved("c\(round)", to: .lead, of: 1)])
-        async let two = stores[1].commitAll([
-          moved("b\(round)", to: .awaitingFeedback), moved("d\(round)", to: .awaitingFeedback, of: 1),
-        ])
-        for batch in [try await one, try await two] {
+    let stages = [Stage.lead, .awaitingFeedback, .upsellCandidate]
+    try await withStores(rules: Array(repeating: rules, count: instances)) { stores, other in
+      for round in 0..<Self.rounds {
+        let batches = try await withThrowingTaskGroup { group in
+          for (number, store) in stores.enumerated() {
+            group.addTask {
+              try await store.commitAll([
+                moved("\(number)a\(round)", to: stages[number]), moved("\(number)b\(round)", to: stages[number], of: 1),
+              ])
+            }
+          }
+          return try await group.reduce(into: []) { $0.append($1) }
+        }
+        for batch in batches {
           for action in batch.outbox?.actions ?? [] {
             expect(try await stores[0].commitAll([delivered(action.id)]), ["stored"])
           }

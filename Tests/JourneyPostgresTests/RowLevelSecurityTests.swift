@@ -37,6 +37,8 @@ import Testing
             VALUES ('\(org)', 's', now(), now(), 0, 0);
           INSERT INTO journey_expectations (client_id, org_id, rule, key, check_at)
             VALUES ('\(client)', '\(org)', 'r', '', now());
+          INSERT INTO journey_consents (id, client_id, org_id, change, channel, at, source, actor)
+            VALUES ('\(client)', '\(client)', '\(org)', 'blocked', 'email', now(), 's', 'test');
           INSERT INTO journey_outbox (id, actions) VALUES ('\(client)', 1);
           INSERT INTO client_journey_scores (client_id, org_id, action, channel, priority, reason, outbox_id)
             VALUES ('\(client)', '\(org)', 'email_outreach', 'email', 'low', 'r', '\(client)');
@@ -262,7 +264,7 @@ import Testing
       try await worker.run("DELETE FROM contacts WHERE id = '\(Self.clientA)'")
       for table in [
         "client_journey_events", "client_journey_scores", "journey_identities", "journey_client_state",
-        "journey_invoices", "journey_expectations",
+        "journey_invoices", "journey_expectations", "journey_consents",
         "journey_actions",
       ] {
         #expect(try await worker.rows("SELECT count(*) FROM \(table)") == ["1"], "\(table)")

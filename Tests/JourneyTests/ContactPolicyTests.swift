@@ -183,10 +183,10 @@ import Testing
     #expect(second.history.contacts.map(\.actionID) == [second.evaluation.id])
   }
 
-  @Test func exemptKindsAlwaysGo() {
+  @Test func transactionalKindsKeepToNoLimit() {
     let rules = Self.rules {
       $0.limits[.email] = ContactPolicy.Limit(most: 1, window: .days(7))
-      $0.exempt = [.offerCreditPack]
+      $0.classes[.offerCreditPack] = .transactional
     }
     let first = evaluate(summary(.billing, lateInvoices: 1), by: rules)
     let second = evaluate(

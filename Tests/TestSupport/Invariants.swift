@@ -101,7 +101,8 @@ struct Invariants {
   private var best: String {
     """
     (SELECT c.value ->> 'action' FROM json_array_elements(s.explanation -> 'candidates') WITH ORDINALITY c
-      WHERE c.value ->> 'verdict' NOT IN ('limited', 'unsuitable', 'pausing', 'unreachable')
+      WHERE c.value ->> 'verdict' NOT IN (
+        'limited', 'unsuitable', 'pausing', 'unreachable', 'do_not_contact', 'no_consent', 'held_out')
       ORDER BY c.ordinality LIMIT 1)
     """
   }

@@ -11,6 +11,10 @@ extension ActionHistory {
   private static let prioritiesMark = ">"
   private static let detailsMark = "+"
   private static let blockMark = "!"
+  /// The cause of a block: the channel and its character, separated by a slash.
+  private static let causeMark = "?"
+  /// A consent: `+` or `-`, the channel, the purpose, and when it expires, separated by slashes.
+  private static let consentMark = "&"
   /// A contact: the channel and the kind, separated by a slash.
   private static let contactMark = "@"
   private static let reconsiderMark = "~"
@@ -25,7 +29,20 @@ extension ActionHistory {
     var out = StateWriter()
     out.byte(Self.version)
     var items = entries.map { Item(name: $0.kind.rawValue, id: $0.actionID, at: $0.decidedAt) }
-    items += blocks.map { Item(name: Self.blockMark + $0.channel.rawValue, id: $0.actionID, at: $0.at) }
+    for block in blocks {
+      items.append(Item(name: Self.blockMark + block.channel.rawValue, id: block.id, at: block.at))
+      if let cause = block.cause {
+        items.append(
+          Item(name: "\(Self.causeMark)\(block.channel.rawValue)/\(cause.rawValue)", id: block.id, at: block.at))
+      }
+    }
+    items += consents.map { consent in
+      let expiry = consent.expiresAt.map { "\($0.microseconds)" } ?? ""
+      let sign = consent.isGranted ? "+" : "-"
+      return Item(
+        name: "\(Self.consentMark)\(sign)\(consent.channel.rawValue)/\(consent.purpose)/\(expiry)", id: consent.id,
+        at: consent.at)
+    }
     items += contacts.map {
       Item(name: "\(Self.contactMark)\($0.channel.rawValue)/\($0.kind.rawValue)", id: $0.actionID, at: $0.at)
     }
@@ -64,6 +81,7 @@ extension ActionHistory {
     var found: [Entry?] = items.map { item in
       ActionKind(rawValue: item.name).map { Entry(kind: $0, actionID: item.id, decidedAt: item.at) }
     }
+    var blocks: [Block] = []
     for item in items {
       if item.name.hasPrefix(Self.prioritiesMark) {
         for (index, symbol) in zip(found.indices, item.name.dropFirst()) {
@@ -73,9 +91,16 @@ extension ActionHistory {
         let details = item.name.dropFirst().split(separator: ",", omittingEmptySubsequences: false)
         for (index, text) in zip(found.indices, details) { found[index]?.read(details: text) }
       } else if item.name.hasPrefix(Self.blockMark) {
-        let channel = Channel(rawValue: String(item.name.dropFirst()))
-        guard !blocks.contains(where: { $0.channel == channel }) else { continue }
-        blocks.append(Block(channel: channel, actionID: item.id, at: item.at))
+        blocks.append(
+          Block(channel: Channel(rawValue: String(item.name.dropFirst())), cause: nil, id: item.id, at: item.at))
+      } else if item.name.hasPrefix(Self.causeMark) {
+        let parts = item.name.dropFirst().split(separator: "/")
+        guard parts.count == 2, let index = blocks.firstIndex(where: { $0.channel.rawValue == parts[0] }) else {
+          continue
+        }
+        blocks[index].cause = parts[1].first.flatMap(Block.Cause.init)
+      } else if item.name.hasPrefix(Self.consentMark) {
+        if let consent = Self.consent(item) { add(consent) }
       } else if item.name.hasPrefix(Self.contactMark) {
         let parts = item.name.dropFirst().split(separator: "/")
         guard parts.count == 2, let kind = ActionKind(rawValue: String(parts[1])) else { continue }
@@ -84,7 +109,7 @@ extension ActionHistory {
         reconsiderAt = min(reconsiderAt ?? item.at, item.at)
       }
     }
-    blocks.sort { $0.channel.rawValue < $1.channel.rawValue }
+    for block in blocks { add(block) }
     for case let entry? in found {
       if let index = entries.firstIndex(where: { $0.actionID == entry.actionID }) {
         entries[index].unite(with: entry)
@@ -92,6 +117,15 @@ extension ActionHistory {
         insert(entry)
       }
     }
+  }
+
+  private static func consent(_ item: Item) -> Consent? {
+    let parts = item.name.dropFirst(2).split(separator: "/", omittingEmptySubsequences: false)
+    guard parts.count == 3 else { return nil }
+    return Consent(
+      channel: Channel(rawValue: String(parts[0])), purpose: String(parts[1]),
+      isGranted: item.name.dropFirst().first == "+", id: item.id, at: item.at,
+      expiresAt: Int64(parts[2]).map(Timestamp.init(microseconds:)))
   }
 
   private static let noTime = Timestamp(microseconds: 0)

@@ -29,18 +29,12 @@ public struct ActionHistory: Hashable, Sendable {
     }
   }
 
-  /// A channel on which the client cannot be reached, or does not want to be.
-  public struct Block: Hashable, Sendable {
-    public var channel: Channel
-    /// The action whose outcome said so.
-    public var actionID: UUID
-    public var at: Timestamp
-  }
-
   /// By kind, then by time.
   public internal(set) var entries: [Entry] = []
   /// By channel.
   public internal(set) var blocks: [Block] = []
+  /// By channel, then by purpose.
+  public internal(set) var consents: [Consent] = []
   /// By time. Only what the rules count.
   public internal(set) var contacts: [Contact] = []
   /// When a candidate that had to wait is considered again; nil: none waits.
@@ -111,9 +105,8 @@ public struct ActionHistory: Hashable, Sendable {
   public mutating func apply(
     _ report: OutcomeReport, to life: ActionLife, _ kind: ActionKind?, on channel: Channel, countsContacts: Bool
   ) {
-    if report.outcome.blocksChannel, !blocks.contains(where: { $0.channel == channel }) {
-      blocks.append(Block(channel: channel, actionID: report.actionID, at: report.occurredAt))
-      blocks.sort { $0.channel.rawValue < $1.channel.rawValue }
+    if let cause = report.outcome.blockCause {
+      add(Block(channel: channel, cause: cause, id: report.actionID, at: report.occurredAt))
     }
     for index in entries.indices where entries[index].actionID == report.actionID {
       if report.outcome == .snoozed { entries[index].snoozedUntil = report.until }
@@ -215,7 +208,7 @@ extension ActionRules {
     for index in history.entries.indices {
       let entry = history.entries[index]
       guard entry.end == nil, !entry.isRun, let trigger = entry.trigger,
-        let why = reasonToRevoke(entry.kind, trigger, assessment)
+        let why = reasonToRevoke(entry.kind, trigger, assessment, history, now)
       else { continue }
       history.end(entry.actionID, .revoked, at: now)
       changes.append(ActionChange(actionID: entry.actionID, state: .revoked, at: now, detail: why))
@@ -224,10 +217,16 @@ extension ActionRules {
 
   /// Why an action is taken back; nil: some stage or risk still asks for it.
   private func reasonToRevoke(
-    _ kind: ActionKind, _ trigger: Candidate.Trigger, _ assessment: Assessment
+    _ kind: ActionKind, _ trigger: Candidate.Trigger, _ assessment: Assessment, _ history: ActionHistory,
+    _ now: Timestamp
   ) -> String? {
     guard let candidate = assessment.candidates.first(where: { $0.action == kind }) else {
       return "\(trigger.label) no longer holds"
+    }
+    switch prohibition(of: candidate, history, at: now) {
+    case .noConsent(let purpose)?: return "the client does not consent to \(purpose) on \(candidate.channel.rawValue)"
+    case .some: return "the client is not to be contacted on \(candidate.channel.rawValue)"
+    case nil: break
     }
     // It depends on the kind alone.
     return objection(to: candidate, assessment).map { "not in the client's interest with \($0.rawValue)" }

@@ -59,7 +59,15 @@ public enum ActionOutcome: String, CaseIterable, Hashable, Sendable {
   }
 
   /// Whether the client can no longer be reached on the action's channel, or does not want to be.
-  public var blocksChannel: Bool { self == .bounced || self == .unsubscribed }
+  public var blocksChannel: Bool { blockCause != nil }
+
+  var blockCause: ActionHistory.Block.Cause? {
+    switch self {
+    case .bounced: .bounced
+    case .unsubscribed: .unsubscribed
+    default: nil
+    }
+  }
 
   /// The type of the event that it is for the client's engagement; nil: none.
   public func eventType(on channel: Channel) -> String? {

@@ -119,6 +119,9 @@ extension DecisionRules {
     for entry in actions.byRisk where risks.contains(where: { $0.risk == entry.risk }) {
       add(entry.choice, .risk(entry.risk))
     }
+    if let classes = actions.contact?.classes, found.contains(where: { classes[$0.action] == .mandatory }) {
+      return found.filter { classes[$0.action] == .mandatory } + found.filter { classes[$0.action] != .mandatory }
+    }
     return found
   }
 }

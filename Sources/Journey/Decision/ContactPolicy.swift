@@ -39,9 +39,14 @@ public struct ContactPolicy: Hashable, Sendable {
   public var unsuitable: EnumTable<ActionKind, Set<Risk>> = [:]
   /// nil: none.
   public var quietHours: QuietHours?
-  /// Kinds that keep to no limit, no pause and no quiet hours, such as those that the law demands. They count as contacts
-  /// all the same.
-  public var exempt: Set<ActionKind> = []
+  /// A kind that is missing is of the class `standard`. What is of another class counts as a contact all the same.
+  public var classes: EnumTable<ActionKind, ActionClass> = [:]
+  /// Channels that need a consent, each with its purpose.
+  public var consent: [Channel: String] = [:]
+  /// Event types with which a client says that it wants no more on a channel.
+  public var unsubscribes: [String: Channel] = [:]
+  /// nil: there is none.
+  public var holdout: Holdout?
 
   public init() {}
 
@@ -59,7 +64,7 @@ extension ActionRules {
   func wait(
     for candidate: Candidate, _ history: ActionHistory, at now: Timestamp
   ) -> (rule: ContactPolicy.Rule, until: Timestamp)? {
-    guard let contact, !history.contacts.isEmpty, !contact.exempt.contains(candidate.action) else { return nil }
+    guard let contact, !history.contacts.isEmpty, actionClass(of: candidate.action) == .standard else { return nil }
     let replaced = history.entries.filter { isReplaced($0, by: candidate, at: now) }.map(\.actionID)
     let contacts = history.contacts.filter { !replaced.contains($0.actionID) }
     var found: (rule: ContactPolicy.Rule, until: Timestamp)?

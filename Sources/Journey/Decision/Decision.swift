@@ -16,6 +16,12 @@ public struct Decision: Hashable, Sendable {
     case pausing(actionID: UUID, after: ActionState, until: Timestamp)
     /// Passed over: the client cannot be reached on its channel, or does not want to be, as this action showed.
     case unreachable(actionID: UUID)
+    /// Passed over: the client must not be contacted on its channel, as a person's consent record or an event says.
+    case doNotContact(record: UUID, since: Timestamp)
+    /// Passed over: the client has not consented to this purpose on its channel, or does no longer.
+    case noConsent(purpose: String)
+    /// Passed over: the client is one of those that are left alone on its channel.
+    case heldOut
     /// Passed over until then: a rule of the contact policy forbids it.
     case limited(by: ContactPolicy.Rule, until: Timestamp)
     /// The best candidate, but the client has its quiet hours until then, by the clock of this zone.
@@ -62,9 +68,12 @@ extension DecisionRules {
   /// it, is passed over, as is what the contact policy forbids.
   ///
   /// An expired action does not count, nor does one of a lower priority, since the risks have grown.
-  /// - Parameter zones: the names of the client's time zone and its organisation's, as the host has them.
+  /// - Parameters:
+  ///   - zones: the names of the client's time zone and its organisation's, as the host has them.
+  ///   - isHeldOut: whether the client is one of those that are left alone.
   public func decide(
-    _ assessment: Assessment, actionHistory: ActionHistory, at now: Timestamp, in zones: [String?] = []
+    _ assessment: Assessment, actionHistory: ActionHistory, at now: Timestamp, in zones: [String?] = [],
+    isHeldOut: Bool = false
   ) -> Decision {
     var verdicts: [Decision.Verdict] = []
     verdicts.reserveCapacity(assessment.candidates.count)
@@ -72,6 +81,16 @@ extension DecisionRules {
     for candidate in assessment.candidates {
       if let better {
         verdicts.append(.outranked(by: better))
+        continue
+      }
+      if let prohibition = actions.prohibition(of: candidate, actionHistory, at: now) {
+        verdicts.append(prohibition)
+        continue
+      }
+      if isHeldOut, actions.actionClass(of: candidate.action) == .standard,
+        actions.contact?.holdout?.channels.contains(candidate.channel) == true
+      {
+        verdicts.append(.heldOut)
         continue
       }
       if let risk = actions.objection(to: candidate, assessment) {
@@ -92,7 +111,7 @@ extension DecisionRules {
   ) -> Decision.Verdict {
     if let wait = actions.wait(for: candidate, history, at: now) { return .limited(by: wait.rule, until: wait.until) }
     if let contact = actions.contact, let quiet = contact.quietHours, quiet.channels.contains(candidate.channel),
-      !contact.exempt.contains(candidate.action), let wait = quiet.wait(at: now, in: zones)
+      actions.actionClass(of: candidate.action) == .standard, let wait = quiet.wait(at: now, in: zones)
     {
       return .quiet(until: wait.until, zone: wait.zone)
     }
@@ -102,9 +121,6 @@ extension DecisionRules {
   private func verdict(
     on candidate: Candidate, _ priority: Priority, _ history: ActionHistory, _ now: Timestamp
   ) -> Decision.Verdict {
-    if let block = history.blocks.first(where: { $0.channel == candidate.channel }) {
-      return .unreachable(actionID: block.actionID)
-    }
     if actions.life != nil,
       let open = history.entries.last(where: {
         $0.kind == candidate.action && $0.end == nil && ($0.trigger == candidate.trigger || $0.snoozedUntil != nil)
@@ -130,9 +146,14 @@ extension DecisionRules {
 }
 
 extension Decision.Verdict {
+  /// The names of those with which a candidate is passed over, as explanations have them.
+  public static let namesOfPassedOver = [
+    "pausing", "unreachable", "do_not_contact", "no_consent", "held_out", "limited", "unsuitable",
+  ]
+
   var isPassedOver: Bool {
     switch self {
-    case .pausing, .unreachable, .limited, .unsuitable: true
+    case .pausing, .unreachable, .doNotContact, .noConsent, .heldOut, .limited, .unsuitable: true
     case .chosen, .outranked, .coolingDown, .open, .snoozed, .quiet, .withheld: false
     }
   }

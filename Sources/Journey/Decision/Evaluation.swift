@@ -98,6 +98,8 @@ public struct Evaluation: Sendable {
   public var decision: Decision
   /// Whether an action could be published. If not, what is still to be decided stays so.
   public var isDecided: Bool
+  /// Whether the client is one of those that are left alone; nil: there are none.
+  public var isHeldOut: Bool?
 }
 
 extension DecisionRules {
@@ -117,6 +119,10 @@ extension DecisionRules {
     for incoming in events {
       client.summary.insert(
         incoming.event.stamp, stage: incoming.event.stage, minStage: incoming.event.minStage, signals: incoming.signals)
+      if let channel = actions.contact?.unsubscribes[incoming.event.type] {
+        client.actionHistory.add(
+          ActionHistory.Block(channel: channel, cause: .event, id: incoming.id, at: incoming.event.occurredAt))
+      }
       if evaluation == .perEvent {
         evaluations.append(
           evaluate(&client, because: .event(incoming), decides: !incoming.isBackfill, random: &random))
@@ -175,8 +181,10 @@ extension DecisionRules {
         client.actionHistory.reconsiderAt = client.now
       }
     }
+    let isHeldOut = actions.contact?.holdout.map { $0.contains(client.id) }
     let decided = decide(
-      assessment, actionHistory: client.actionHistory, at: client.now, in: client.timeZones)
+      assessment, actionHistory: client.actionHistory, at: client.now, in: client.timeZones,
+      isHeldOut: isHeldOut ?? false)
     let decision = publishes && decides ? decided : decided.withholding
     let id = UUID.v7(at: at, using: &random)
     if publishes, decides { record(decision, of: assessment, id: id, in: &client) }
@@ -186,7 +194,7 @@ extension DecisionRules {
     client.lastEvaluation = at
     return Evaluation(
       id: id, at: at, cause: cause, assessment: assessment, decision: decision,
-      isDecided: publishes && decides)
+      isDecided: publishes && decides, isHeldOut: isHeldOut)
   }
 
   /// Records what is published, and what is recommended once more.

@@ -54,6 +54,10 @@ extension Evaluation {
     // With which the decision came out as it did. Without it no later log could be judged.
     json.key("probability")
     json.int(1)
+    if let isHeldOut {
+      json.key("holdout")
+      json.bool(isHeldOut)
+    }
   }
 
   /// Writes the cause as a JSON object: source, id and type.
@@ -124,6 +128,18 @@ extension Evaluation {
         json.key("verdict")
         json.unescaped("unreachable" as StaticString)
         json.member("lastAction", id)
+      case .doNotContact(let record, let since):
+        json.key("verdict")
+        json.unescaped("do_not_contact" as StaticString)
+        json.member("record", record)
+        json.member("since", since)
+      case .noConsent(let purpose):
+        json.key("verdict")
+        json.unescaped("no_consent" as StaticString)
+        json.member("purpose", purpose)
+      case .heldOut:
+        json.key("verdict")
+        json.unescaped("held_out" as StaticString)
       case .limited(let rule, let until):
         json.key("verdict")
         json.unescaped("limited" as StaticString)

@@ -157,6 +157,12 @@ struct Explain: Command {
       "passed over: the last one (\((candidate["lastAction"]?.string ?? "").plain(400))) is \((candidate["after"]?.string ?? "").plain(40)), again from \((candidate["until"]?.string ?? "").plain(400))"
     case "unreachable":
       "passed over: the client cannot be reached on this channel (\((candidate["lastAction"]?.string ?? "").plain(400)))"
+    case "do_not_contact":
+      "passed over: do not contact on this channel, since \((candidate["since"]?.string ?? "").plain(40)) (see journey consent show)"
+    case "no_consent":
+      "passed over: no consent to \((candidate["purpose"]?.string ?? "").plain(40)) on this channel (see journey consent show)"
+    case "held_out":
+      "passed over: the client is one of those that are left alone on this channel (holdout)"
     case "limited":
       "passed over: \(rule(candidate["rule"]?.string)), again from \((candidate["until"]?.string ?? "").plain(400))"
     case "quiet_hours":

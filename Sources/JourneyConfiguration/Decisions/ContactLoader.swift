@@ -25,10 +25,49 @@ extension YAMLField {
           }
         },
         "quietHours": { field, policy in field.readQuietHours(into: &policy.quietHours) },
-        "exempt": { field, policy in
-          policy.exempt = Set((field.elements() ?? []).compactMap { $0.keyword() as ActionKind? })
+        "classes": { field, policy in
+          policy.classes = [:]
+          for (kind, value) in field.actions() { policy.classes[kind] = value.keyword() }
         },
+        "consent": { field, policy in
+          policy.consent = [:]
+          for (name, value) in field.pairs() {
+            guard let channel = value.channel(named: name), let purpose = value.purpose() else { continue }
+            policy.consent[channel] = purpose
+          }
+        },
+        "unsubscribes": { field, policy in
+          policy.unsubscribes = [:]
+          for (type, value) in field.pairs() {
+            if let name = value.text(), let channel = value.channel(named: name) { policy.unsubscribes[type] = channel }
+          }
+        },
+        "holdout": { field, policy in field.readHoldout(into: &policy.holdout) },
       ])
+  }
+
+  private func purpose() -> String? {
+    guard let text = text() else { return nil }
+    if ConsentRecord.isPurpose(text) { return text }
+    report("\(text) is not a purpose", hint: "write 1 to 40 lower-case letters, digits, _, - and ., e.g. marketing")
+    return nil
+  }
+
+  private func readHoldout(into holdout: inout Holdout?) {
+    read(
+      into: &holdout, defaultValue: Holdout(percent: 0),
+      [
+        "percent": { $0.set(&$1.percent, 0...50) },
+        "channels": { field, holdout in holdout.channels = field.channels() },
+        "salt": { field, holdout in if let salt = field.text() { holdout.salt = salt } },
+      ])
+    if let holdout, holdout.percent <= 0 {
+      report("`percent` is needed, above 0 and at most 50", hint: "e.g. { percent: 5 }, or `holdout: off` for none")
+    }
+  }
+
+  private func channels() -> Set<Channel> {
+    Set((elements() ?? []).compactMap { field in field.text().flatMap { field.channel(named: $0) } })
   }
 
   private func readQuietHours(into hours: inout QuietHours?) {
@@ -39,10 +78,7 @@ extension YAMLField {
       [
         "from": { field, hours in if let time = field.timeOfDay() { hours.begin = time } },
         "to": { field, hours in if let time = field.timeOfDay() { hours.end = time } },
-        "channels": { field, hours in
-          hours.channels = Set(
-            (field.elements() ?? []).compactMap { field in field.text().flatMap { field.channel(named: $0) } })
-        },
+        "channels": { field, hours in hours.channels = field.channels() },
         "zone": { field, hours in
           guard let name = field.text() else { return }
           if TimeZones.system.isKnown(name) { return hours.zone = name }

@@ -48,6 +48,14 @@ extension YAMLField {
     if let number = number() { value = number }
   }
 
+  func set(_ value: inout Double, _ range: ClosedRange<Double>) {
+    guard let number = number() else { return }
+    guard range.contains(number) else {
+      return report("a number from \(range.lowerBound) to \(range.upperBound) is expected here")
+    }
+    value = number
+  }
+
   func set(_ value: inout TimeSpan) {
     if let span = span() { value = span }
   }

@@ -144,6 +144,19 @@ enum AccessList {
     Entry(
       kind: .relation, name: "journey_pauses",
       grants: [.adapter: [Grant("SELECT"), Grant("INSERT", "action", "instance", "actor", "why")]]),
+    // Append-only.
+    Entry(
+      kind: .relation, name: "journey_consents",
+      grants: [
+        .member: [Grant("SELECT")],
+        .adapter: [
+          Grant("SELECT"),
+          Grant(
+            "INSERT", "id", "client_id", "org_id", "change", "channel", "purpose", "at", "expires_at", "source",
+            "reason",
+            "actor"),
+        ],
+      ]),
     Entry(
       kind: .relation, name: "journey_holds",
       grants: [

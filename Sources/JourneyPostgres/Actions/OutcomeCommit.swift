@@ -60,8 +60,8 @@ extension BatchCommit {
         actions[report.actionID] = action
         histories[action.clientID] = history
         written.insert(report.actionID)
-        // Something else may reach the client.
-        if report.outcome.state == .failed { redecided.insert(action.clientID) }
+        // Something else may reach the client, and what waits on this channel is taken back.
+        if report.outcome.state == .failed || report.outcome.blocksChannel { redecided.insert(action.clientID) }
       }
       if decider.rules.actions.life != nil, let event = engagement(report, action, events[index]) {
         reported.events.append((index, event))

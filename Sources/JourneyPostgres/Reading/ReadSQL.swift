@@ -1,3 +1,4 @@
+import Journey
 import PostgresClient
 
 /// SQL fragments that the readers' statements share.
@@ -123,6 +124,8 @@ enum ReadSQL {
     """
   }
 
+  private static let passedOver = Decision.Verdict.namesOfPassedOver.map { "'\($0)'" }.joined(separator: ", ")
+
   /// The members of a next action, from a client's evaluation `l`: the best candidate that is not passed over, with the
   /// pending action if there is one.
   static let nextAction = """
@@ -136,7 +139,7 @@ enum ReadSQL {
       'actionId', a.id, 'state', a.state, 'decidedAt', \(HostValues.time("a.decided_at")), 'publishedAt', a.published_at)
     FROM (
       SELECT c.value FROM json_array_elements(l.explanation -> 'candidates') WITH ORDINALITY AS c(value, n)
-      WHERE c.value ->> 'verdict' NOT IN ('pausing', 'unreachable', 'limited', 'unsuitable') ORDER BY c.n LIMIT 1) b
+      WHERE c.value ->> 'verdict' NOT IN (\(passedOver)) ORDER BY c.n LIMIT 1) b
     LEFT JOIN LATERAL (
       SELECT a.* FROM journey_actions a
       WHERE a.client_id = l.client_id AND a.action = b.value ->> 'action'

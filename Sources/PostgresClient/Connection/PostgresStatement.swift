@@ -15,4 +15,5 @@ public struct PostgresStatement: Hashable, Sendable {
   public static let begin = PostgresStatement(name: "BEGIN", "BEGIN")
   /// Commits, at the end of a pipeline. The pipeline fails unless the server's reply is `COMMIT`.
   public static let commit = PostgresStatement(name: "COMMIT", "COMMIT")
+  public static let rollback = PostgresStatement(name: "ROLLBACK", "ROLLBACK")
 }
