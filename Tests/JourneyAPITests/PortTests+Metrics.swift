@@ -14,7 +14,7 @@ extension PortTests {
     // A machine that is busy with other tests may take longer than a connection is otherwise kept.
     let server = ProbeServer(
       host: "127.0.0.1", port: 0, probes: probes, logger: Logger(label: "test") { _ in LinesHandler(log: log) },
-      patience: .minutes(1))
+      timeout: .minutes(1))
     server.start()
     var logged = lines.makeAsyncIterator()
     #expect(await logged.next() == "answering probes")

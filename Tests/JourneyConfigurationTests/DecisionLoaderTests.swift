@@ -24,6 +24,40 @@ import Testing
     #expect(literal.contact == nil && literal.life == nil)
   }
 
+  @Test func whatClientsAllowIsRead() throws {
+    func contact(_ text: String) throws -> ContactPolicy? {
+      try DecisionLoader.load(
+        yaml: "evaluateOverTime: true\nactions: { life: { noResponseAfter: 5d }, contact: { \(text) } }",
+        file: "decisions.yaml"
+      ).actions.contact
+    }
+    func refusal(_ text: String) -> String? {
+      do { _ = try contact(text) } catch { return "\(error)" }
+      return nil
+    }
+    let classes = try contact("classes: { email_outreach: transactional, schedule_meeting: mandatory }")?.classes
+    #expect(classes?[.emailOutreach] == .transactional && classes?[.scheduleMeeting] == .mandatory)
+    #expect(
+      try contact("consent: { email: marketing, voice: calls.2 }")?.consent == [.email: "marketing", .voice: "calls.2"])
+    #expect(try contact("holdout: { percent: 5 }")?.holdout == Holdout(percent: 5))
+    #expect(
+      try contact("holdout: { percent: 0.5, channels: [human], salt: q4 }")?.holdout
+        == Holdout(percent: 0.5, channels: [.human], salt: "q4"))
+    #expect(try contact("holdout: off")?.holdout == nil)
+    #expect(try contact("unsubscribes: { email_unsubscribed: email }")?.unsubscribes == ["email_unsubscribed": .email])
+    for (text, expected) in [
+      ("classes: { email_outreach: loud }", "default, transactional, mandatory"),
+      ("classes: { email: default }", "no such action"), ("consent: { fax: marketing }", "fax is no channel"),
+      ("consent: { email: Marketing mail }", "Marketing mail is not a purpose"),
+      ("holdout: { channels: [email] }", "`percent` is needed"),
+      ("holdout: { percent: 51 }", "a number from 0.0 to 50.0"),
+      ("unsubscribes: { email_unsubscribd: email }", "did you mean email_unsubscribed?"), ("exempt: []", "not known"),
+    ] {
+      let found = refusal(text)
+      #expect(found?.contains(expected) == true, "\(text): \(found ?? "accepted")")
+    }
+  }
+
   @Test func eachKindOfActionMayExpireAfterATimeOfItsOwn() throws {
     func actions(_ value: String) throws -> ActionRules {
       try DecisionLoader.load(yaml: "actions: { expiresAfter: \(value) }", file: "decisions.yaml").actions

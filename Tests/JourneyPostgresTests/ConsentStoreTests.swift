@@ -60,8 +60,8 @@ import Testing
       #expect(try await other.rows(Self.actions) == ["email_outreach|revoked"])
       #expect(try await stores[0].commitAll([moved("2", to: .upsellCandidate)]).outbox == nil)
       let verdict = "SELECT explanation->'candidates'->0 FROM client_journey_scores ORDER BY generated_at DESC LIMIT 1"
-      let told = try #require(try await other.rows(verdict).first)
-      #expect(told.contains(#""verdict":"do_not_contact","record":"\#(block.id.text)""#), "\(told)")
+      let shown = try #require(try await other.rows(verdict).first)
+      #expect(shown.contains(#""verdict":"do_not_contact","record":"\#(block.id.text)""#), "\(shown)")
       let known = try #require(try await consents.consents(of: client))
       #expect(known.blocks.map(\.id) == [block.id] && known.records.map(\.record.id) == [block.id])
       #expect(known.records.first.map { [$0.source, $0.reason, $0.actor] } == ["call", "no mail", "ann"])

@@ -132,7 +132,7 @@ public struct ConsentRecord: Hashable, Sendable {
     self.expiresAt = expiresAt
   }
 
-  /// Whether a text can name a purpose: 1 to 40 lower-case letters, digits, `_`, `-` and `.`.
+  /// Whether a text can name a purpose: 1 to 40 of a-z, 0-9, `_`, `-` and `.`.
   public static func isPurpose(_ text: String) -> Bool {
     (1...40).contains(text.utf8.count)
       && text.utf8.allSatisfy {

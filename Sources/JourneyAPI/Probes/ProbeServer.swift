@@ -14,7 +14,7 @@ public final class ProbeServer: Sendable {
   private let wantedPort: Int
   private let probes: Probes
   private let logger: Logger
-  private let patience: TimeAmount
+  private let timeout: TimeAmount
   private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
   private let listener = Mutex<(any Channel)?>(nil)
   private let isClosed = Atomic<Bool>(false)
@@ -24,16 +24,16 @@ public final class ProbeServer: Sendable {
 
   /// - Parameter port: 0 is any free one.
   public convenience init(host: String, port: Int, probes: Probes, logger: Logger) {
-    self.init(host: host, port: port, probes: probes, logger: logger, patience: .seconds(3))
+    self.init(host: host, port: port, probes: probes, logger: logger, timeout: .seconds(3))
   }
 
-  /// - Parameter patience: how long a connection is kept.
-  init(host: String, port: Int, probes: Probes, logger: Logger, patience: TimeAmount) {
+  /// - Parameter timeout: how long a connection is kept.
+  init(host: String, port: Int, probes: Probes, logger: Logger, timeout: TimeAmount) {
     self.host = host
     wantedPort = port
     self.probes = probes
     self.logger = logger
-    self.patience = patience
+    self.timeout = timeout
   }
 
   /// Returns at once. It never ends the process: where it cannot listen, for another instance has not ended yet, it
@@ -72,7 +72,7 @@ public final class ProbeServer: Sendable {
   }
 
   private func bind() -> EventLoopFuture<any Channel> {
-    let connections = ProbeConnections(patience: patience)
+    let connections = ProbeConnections(timeout: timeout)
     return ServerBootstrap(group: group)
       .serverChannelOption(ChannelOptions.backlog, value: 64)
       .serverChannelOption(ChannelOptions.socketOption(.so_reuseaddr), value: 1)
@@ -93,18 +93,18 @@ public final class ProbeServer: Sendable {
 /// are many: nobody holds a place that another probe needs.
 private final class ProbeConnections: @unchecked Sendable {
   private static let most = 64
-  private let patience: TimeAmount
+  private let timeout: TimeAmount
   // Touched on the one event loop alone.
   private var open: [(id: ObjectIdentifier, channel: any Channel)] = []
 
-  init(patience: TimeAmount) { self.patience = patience }
+  init(timeout: TimeAmount) { self.timeout = timeout }
 
   func add(_ channel: any Channel) {
     channel.eventLoop.preconditionInEventLoop()
     if open.count >= Self.most { open.removeFirst().channel.close(promise: nil) }
     let id = ObjectIdentifier(channel)
     open.append((id, channel))
-    let late = channel.eventLoop.scheduleTask(in: patience) { channel.close(promise: nil) }
+    let late = channel.eventLoop.scheduleTask(in: timeout) { channel.close(promise: nil) }
     channel.closeFuture.whenComplete { [self] _ in
       late.cancel()
       open.removeAll { $0.id == id }

@@ -49,7 +49,7 @@ extension YAMLField {
   private func purpose() -> String? {
     guard let text = text() else { return nil }
     if ConsentRecord.isPurpose(text) { return text }
-    report("\(text) is not a purpose", hint: "write 1 to 40 lower-case letters, digits, _, - and ., e.g. marketing")
+    report("\(text) is not a purpose", hint: "write 1 to 40 of a-z, 0-9, _, - and ., e.g. marketing")
     return nil
   }
 

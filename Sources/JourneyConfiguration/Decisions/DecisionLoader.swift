@@ -70,6 +70,13 @@ extension YAMLField {
       ])
     // Last, because a contract may name a type that another part of the file declares.
     if let contracts { rules.expectations = contracts.contracts(own.union(rules.signals.types)) }
+    let types = EventTypes.all.map(\.type) + own
+    for type in (rules.actions.contact?.unsubscribes ?? [:]).keys.sorted() where !types.contains(type) {
+      report(
+        "actions.contact.unsubscribes: \(type) is no event type",
+        hint: nearest(type, among: types).map { "did you mean \($0)?" }
+          ?? "journey mappings describe lists them; name one of your own in eventTypes: [\(type)]")
+    }
   }
 
   private func readScore(into score: inout ScoreRules) {

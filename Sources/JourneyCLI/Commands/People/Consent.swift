@@ -12,7 +12,7 @@ struct Consent: AsyncParsableCommand {
     discussion: """
       Where `actions.contact.consent` of the decision rules names a channel, a client gets nothing on it before it has consented. \
       A channel that is blocked gets nothing but what is mandatory. Each record keeps its source, reason and date. Afterwards the client is \
-      evaluated anew: what was not run and is no longer allowed is taken back. docs/decisions.md explains the rules.
+      evaluated again: what was not run and is no longer allowed is taken back. docs/decisions.md explains the rules.
       """,
     subcommands: [
       ConsentShow.self, ConsentGrant.self, ConsentWithdraw.self, ConsentBlock.self, ConsentUnblock.self,
@@ -22,7 +22,7 @@ struct Consent: AsyncParsableCommand {
     Exit status: 0 recorded, or so before; 1 no such client; 65 input refused; 69 the database is not available.
     """
   static let purposeHelp = ArgumentHelp(
-    "What the consent is for, as in `actions.contact.consent`: 1 to 40 lower-case letters, digits, _, - and .")
+    "What the consent is for, as in `actions.contact.consent`: 1 to 40 of a-z, 0-9, _, - and .")
 }
 
 /// `journey consent show`

@@ -15,7 +15,7 @@ struct ConsentOptions: ParsableArguments {
     help: "The channel: \(Self.channels.joined(separator: ", ")).", completion: .list(Self.channels))
   var channel: String
 
-  @Option(help: "By which way the client said so: a form, a call, a letter.")
+  @Option(help: "By which way the client said so: a form, a call, an e-mail.")
   var source: String
 
   @Option(help: "Why, for the record.")
@@ -43,7 +43,7 @@ struct ConsentOptions: ParsableArguments {
     }
     if let purpose, !ConsentRecord.isPurpose(purpose) {
       throw Failure(
-        .refusedInput, "--purpose \(purpose.plain(60)): expected 1 to 40 lower-case letters, digits, _, - and .")
+        .refusedInput, "--purpose \(purpose.plain(60)): expected 1 to 40 of a-z, 0-9, _, - and .")
     }
     guard !source.allSatisfy(\.isWhitespace) else {
       throw Failure(.refusedInput, "--source is empty: say by which way the client said so")
