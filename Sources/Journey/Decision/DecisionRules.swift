@@ -15,6 +15,8 @@ public struct DecisionRules: Hashable, Sendable {
   public var feedOutage: FeedOutage? = FeedOutage()
   /// The silence contracts.
   public var expectations: [SilenceContract] = []
+  /// Whether each decision is stored with all that it depends on, so that it can be made again.
+  public var recordsInputs = false
 
   public init() {}
 

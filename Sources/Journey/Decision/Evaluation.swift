@@ -100,6 +100,8 @@ public struct Evaluation: Sendable {
   public var isDecided: Bool
   /// Whether the client is one of those that are left alone; nil: there are none.
   public var isHeldOut: Bool?
+  /// The stored form of a `DecisionInput`; nil: it is not recorded.
+  public var input: [UInt8]?
 }
 
 extension DecisionRules {
@@ -156,7 +158,8 @@ extension DecisionRules {
     var client = client
     if let latest { client.actionHistory.remove(latest) }
     var random = SystemRandomNumberGenerator()
-    var evaluation = evaluate(&client, without: .time, random: &random)
+    if let late = client.lateInvoices { client.summary.lateInvoices = late }
+    var evaluation = evaluate(&client, because: .time, records: false, random: &random)
     // What is only recommended for the reader has no end.
     let change = assess(client.summary, aiScore: client.aiScore, at: client.now, frozenSince: client.frozenSince)
       .nextChange
@@ -167,8 +170,10 @@ extension DecisionRules {
 
   private func evaluate(
     _ client: inout ClientSnapshot, because cause: Cause, publishes: Bool = true, decides: Bool = true,
-    random: inout some RandomNumberGenerator
+    records: Bool = true, random: inout some RandomNumberGenerator
   ) -> Evaluation {
+    let input =
+      recordsInputs && records ? DecisionInput(client, publishes: publishes, decides: decides).encoded() : nil
     let at = client.lastEvaluation.map { max(client.now, $0 + TimeSpan(microseconds: 1)) } ?? client.now
     var assessment = assess(
       client.summary, aiScore: client.aiScore, at: client.now, frozenSince: client.frozenSince)
@@ -194,7 +199,7 @@ extension DecisionRules {
     client.lastEvaluation = at
     return Evaluation(
       id: id, at: at, cause: cause, assessment: assessment, decision: decision,
-      isDecided: publishes && decides, isHeldOut: isHeldOut)
+      isDecided: publishes && decides, isHeldOut: isHeldOut, input: input)
   }
 
   /// Records what is published, and what is recommended once more.

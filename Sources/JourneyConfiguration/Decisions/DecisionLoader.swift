@@ -45,6 +45,7 @@ extension YAMLField {
         "version": { if let text = $0.text() { $1.version = text } },
         "evaluateOverTime": { if let bool = $0.bool() { $1.evaluatesOverTime = bool } },
         "evaluate": { if let cadence: DecisionRules.Cadence = $0.keyword() { $1.evaluation = cadence } },
+        "recordInputs": { if let bool = $0.bool() { $1.recordsInputs = bool } },
         "score": { $0.readScore(into: &$1.score) },
         "levels": { $0.readLevels(into: &$1.levels) },
         "risks": { $0.readRisks(into: &$1.risks) },

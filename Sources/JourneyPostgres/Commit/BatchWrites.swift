@@ -174,7 +174,7 @@ private struct StateColumns {
 private struct ScoreColumns {
   private var ids, clients, organizations, scores, levels, recommended, times, events, explanations, actions, channels,
     priorities, reasons, traceparents,
-    expiries: PostgresColumn
+    expiries, inputs: PostgresColumn
 
   init(rows: Int) {
     ids = .uuids(rows)
@@ -192,6 +192,7 @@ private struct ScoreColumns {
     reasons = .texts(rows, size: 48)
     traceparents = .texts(rows, size: 56)
     expiries = .timestamptzs(rows)
+    inputs = .byteas(rows, size: 512)
   }
 
   mutating func add(
@@ -213,6 +214,7 @@ private struct ScoreColumns {
     reasons.append(action?.reason)
     traceparents.append(action?.traceparent)
     expiries.append(microseconds: action?.expiresAt?.microseconds)
+    inputs.append(evaluation.input)
   }
 
   func parameters(outboxID: UUID) -> PostgresParameters {
@@ -220,7 +222,7 @@ private struct ScoreColumns {
       for column in [
         ids, clients, organizations, scores, levels, recommended, times, events, explanations, actions, channels,
         priorities, reasons, traceparents,
-        expiries,
+        expiries, inputs,
       ] { $0.column(column) }
       $0.uuid(outboxID)
     }

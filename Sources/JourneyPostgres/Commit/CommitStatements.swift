@@ -103,14 +103,15 @@ enum CommitStatements {
     """
     INSERT INTO client_journey_scores
       (id, client_id, org_id, score, risk_level, recommended_actions, generated_at, event_id, explanation, action, channel, priority, reason,
-       traceparent, expires_at, outbox_id)
+       traceparent, expires_at, inputs, outbox_id)
     SELECT id, client_id, org_id, score::numeric, risk_level, recommended_actions, generated_at, event_id, explanation, action, channel, priority,
-      reason, traceparent, expires_at, CASE WHEN action IS NOT NULL THEN $16::uuid END
+      reason, traceparent, expires_at, inputs, CASE WHEN action IS NOT NULL THEN $17::uuid END
     FROM (
       SELECT unnest($1::uuid[]) AS id, unnest($2::uuid[]) AS client_id, unnest($3::uuid[]) AS org_id, unnest($4::text[]) AS score,
         unnest($5::text[]) AS risk_level, unnest($6::jsonb[]) AS recommended_actions, unnest($7::timestamptz[]) AS generated_at,
         unnest($8::uuid[]) AS event_id, unnest($9::json[]) AS explanation, unnest($10::text[]) AS action, unnest($11::text[]) AS channel,
-        unnest($12::text[]) AS priority, unnest($13::text[]) AS reason, unnest($14::text[]) AS traceparent, unnest($15::timestamptz[]) AS expires_at) AS i
+        unnest($12::text[]) AS priority, unnest($13::text[]) AS reason, unnest($14::text[]) AS traceparent, unnest($15::timestamptz[]) AS expires_at,
+        unnest($16::bytea[]) AS inputs) AS i
     """)
 
   static let insertOutbox = PostgresStatement(
