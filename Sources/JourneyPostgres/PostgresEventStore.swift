@@ -13,7 +13,7 @@ public final class PostgresEventStore: EventStore {
   private let control: PostgresWorker
   /// For evaluations as time passes, and of clients that are to be decided again.
   private let overTime: PostgresWorker
-  let clockOffset: TimeSpan
+  private let clockOffsetMicroseconds: Atomic<Int64>
   let decider: Decider
   let groupEvents: GroupEvents
   private let history: SummaryRebuild
@@ -63,13 +63,20 @@ public final class PostgresEventStore: EventStore {
     self.commits = commits
     self.control = control
     self.overTime = overTime
-    self.clockOffset = clockOffset
+    clockOffsetMicroseconds = Atomic(clockOffset.microseconds)
     self.decider = decider
     self.groupEvents = groupEvents
     history = SummaryRebuild(signals: decider.rules.signals)
     self.clock = clock
     self.lock = lock
     self.raw = raw
+  }
+
+  var clockOffset: TimeSpan { TimeSpan(microseconds: clockOffsetMicroseconds.load(ordering: .relaxed)) }
+
+  /// Evaluates at another time from now on; for simulations.
+  package func setClock(to offset: TimeSpan) {
+    clockOffsetMicroseconds.store(offset.microseconds, ordering: .relaxed)
   }
 
   public func close() async {
