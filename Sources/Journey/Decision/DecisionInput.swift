@@ -102,7 +102,7 @@ public struct DecisionVerifier: Sendable {
   public func verify(_ input: [UInt8], _ explanation: [UInt8]) -> Finding {
     guard let input = DecisionInput(encoded: input) else { return .unreadable }
     let outcome = outcome(of: input)
-    // The cause follows: it is told by the event, and decides nothing.
+    // The cause follows: the event says it, and it decides nothing.
     if explanation.starts(with: outcome + Array(#","cause":{"#.utf8)) { return .same }
     guard let stored = try? JSONDocument(parsing: explanation).root, stored.kind == .object else { return .unreadable }
     let version = stored["ruleVersion"]?.string ?? ""

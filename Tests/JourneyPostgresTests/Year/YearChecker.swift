@@ -55,7 +55,9 @@ struct YearChecker {
         fail("two surveys within 90 days", one, two)
       }
       for action in actions where action.channel == "email" {
-        if let since = account.noEmailSince[client], action.at > since + .seconds(60) { fail("an e-mail that nobody wants", action) }
+        if let since = account.noEmailSince[client], action.at > since + .seconds(60) {
+          fail("an e-mail that nobody wants", action)
+        }
         if action.kind == "offer_credit_pack",
           account.overdue[client]?.contains(where: { $0.from < action.at && $0.to.map { $0 > action.at } ?? true })
             == true
