@@ -11,7 +11,7 @@ struct YearRun {
   static let org = UUID()
   static let zones = ["Europe/Berlin", "America/New_York", "Australia/Sydney", "Asia/Kolkata", "America/Los_Angeles"]
 
-  /// What the checker is told besides what the database knows.
+  /// What the checker is given besides what the database knows.
   struct Account {
     var events = 0
     var types: Set<String> = []
