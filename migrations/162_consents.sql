@@ -14,7 +14,8 @@ CREATE TABLE journey_consents (
   actor text NOT NULL,
   login text NOT NULL DEFAULT session_user,
   recorded_at timestamptz NOT NULL DEFAULT now(),
-  CONSTRAINT journey_consents_change_check CHECK (change IN ('granted', 'withdrawn', 'blocked', 'unblocked')),
+  CONSTRAINT journey_consents_change_check CHECK (
+    change IN ('granted', 'withdrawn', 'blocked', 'unblocked', 'reachable')),
   CONSTRAINT journey_consents_purpose_check CHECK ((purpose IS NOT NULL) = (change IN ('granted', 'withdrawn'))),
   CONSTRAINT journey_consents_expires_at_check CHECK (expires_at IS NULL OR change = 'granted' AND expires_at > at),
   CONSTRAINT journey_consents_client_fk FOREIGN KEY (client_id, org_id)
@@ -43,8 +44,5 @@ END
 $access$;
 ALTER TABLE journey_consents ENABLE ROW LEVEL SECURITY;
 CREATE POLICY journey_consents_journey_adapter ON journey_consents TO journey_adapter USING (true) WITH CHECK (true);
-CREATE POLICY journey_consents_select ON journey_consents FOR SELECT TO authenticated
-  USING (org_id IN (SELECT org_id FROM user_organizations WHERE user_id = (SELECT auth.uid())));
-GRANT SELECT ON journey_consents TO authenticated;
 GRANT SELECT, INSERT (id, client_id, org_id, change, channel, purpose, at, expires_at, source, reason, actor)
   ON journey_consents TO journey_adapter;

@@ -6,7 +6,8 @@ import PostgresClient
 
 enum Pieces {
   static let names = [
-    "json-parse", "map-cloudevent", "map-stripe", "evaluate-client", "explain", "message", "summary-encode",
+    "json-parse", "map-cloudevent", "map-stripe", "evaluate-client", "explain", "message", "verify-decision",
+    "summary-encode",
     "summary-decode", "event-parameters",
   ]
 
@@ -61,7 +62,21 @@ enum Pieces {
         keep(json.bytes)
       },
       Piece(name: "message") { message(evaluations) },
+      verification(rules),
     ]
+  }
+
+  /// Makes a recorded decision again.
+  private static func verification(_ rules: DecisionRules) -> Piece {
+    var rules = rules, client = Samples.client, random = IDRandom()
+    rules.recordsInputs = true
+    let evaluation = rules.evaluate(&client, taking: [Samples.event], random: &random)[0]
+    var json = JSONWriter(reservingCapacity: 1024)
+    evaluation.writeExplanation(ruleVersion: rules.version, risks: texts(of: evaluation).risks, into: &json)
+    let input = evaluation.input ?? [], explanation = json.bytes, verifier = DecisionVerifier(rules: rules)
+    return Piece(name: "verify-decision") {
+      guard verifier.verify(input, explanation) == .same else { throw Unverified() }
+    }
   }
 
   private static func texts(of evaluation: Evaluation) -> (risks: [UInt8], recommended: [UInt8]) {
@@ -94,6 +109,7 @@ enum Pieces {
     ]
   }
 
+  struct Unverified: Error {}
   struct Missing: Error, CustomStringConvertible {
     var description: String { "the mappings of cloudevents or stripe are missing" }
   }

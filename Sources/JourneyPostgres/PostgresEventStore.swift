@@ -66,7 +66,7 @@ public final class PostgresEventStore: EventStore {
     clockOffsetMicroseconds = Atomic(clockOffset.microseconds)
     self.decider = decider
     self.groupEvents = groupEvents
-    history = SummaryRebuild(signals: decider.rules.signals)
+    history = SummaryRebuild(decider.rules)
     self.clock = clock
     self.lock = lock
     self.raw = raw

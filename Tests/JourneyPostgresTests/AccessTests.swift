@@ -45,7 +45,7 @@ import Testing
           "authenticated SELECT client_journey_events", "authenticated SELECT client_journey_scores",
           "authenticated SELECT contacts", "authenticated SELECT journey_action_states",
           "authenticated SELECT journey_actions", "authenticated SELECT journey_client_state",
-          "authenticated SELECT journey_consents", "authenticated SELECT journey_expectations",
+          "authenticated SELECT journey_expectations",
           "authenticated SELECT journey_feeds",
           "authenticated SELECT journey_group_events", "authenticated SELECT journey_group_members",
           "authenticated SELECT journey_groups",

@@ -47,27 +47,36 @@ import Testing
     try await withConsents { stores, other, consents in
       let first = try #require(try await stores[0].commitAll([moved("1", to: .lead)]).outbox)
       try await stores[0].markPublished([first.id])
-      let block = record(.blocked), client = Self.clients[0]
+      var block = record(.blocked)
+      let client = Self.clients[0]
       #expect(
-        try await consents.record(block, of: client, source: "call", reason: "no mail", actor: "ann", dryRun: true)
+        try await consents.record(
+          block, of: client, source: "call", reason: "no mail", actor: "ann", at: nil, rules: Self.rules.actions,
+          dryRun: true)
           == .recorded)
       #expect(try await other.rows("SELECT count(*) FROM journey_consents") == ["0"])
-      for expected in [ConsentRepository.Result.recorded, .known] {
+      let early = SystemClock().now() + .hours(-1)
+      for (time, expected) in [(nil, ConsentRepository.Result.recorded), (early, .known)] {
         #expect(
-          try await consents.record(block, of: client, source: "call", reason: "no mail", actor: "ann") == expected)
+          try await consents.record(
+            block, of: client, source: "call", reason: "no mail", actor: "ann", at: time, rules: Self.rules.actions)
+            == expected)
+        if time == nil { block = record(.blocked) }
       }
+      block = try #require(try await consents.consents(of: client)?.records.last).record
+      #expect(try await other.rows(Self.actions) == ["email_outreach|revoked"], "in the same transaction")
       #expect(try await stores[0].evaluateDue(limit: 10, passingOver: PassedOver()).outbox == nil)
-      #expect(try await other.rows(Self.actions) == ["email_outreach|revoked"])
       #expect(try await stores[0].commitAll([moved("2", to: .upsellCandidate)]).outbox == nil)
       let verdict = "SELECT explanation->'candidates'->0 FROM client_journey_scores ORDER BY generated_at DESC LIMIT 1"
       let shown = try #require(try await other.rows(verdict).first)
       #expect(shown.contains(#""verdict":"do_not_contact","record":"\#(block.id.text)""#), "\(shown)")
       let known = try #require(try await consents.consents(of: client))
-      #expect(known.blocks.map(\.id) == [block.id] && known.records.map(\.record.id) == [block.id])
+      #expect(known.blocks.map(\.id) == [block.id] && known.records.count == 2)
       #expect(known.records.first.map { [$0.source, $0.reason, $0.actor] } == ["call", "no mail", "ann"])
       // It is decided at once, without a further event.
       #expect(
-        try await consents.record(record(.unblocked), of: client, source: "call", reason: nil, actor: "ann")
+        try await consents.record(
+          record(.unblocked), of: client, source: "call", reason: nil, actor: "ann", at: nil, rules: Self.rules.actions)
           == .recorded)
       #expect(try await stores[0].evaluateDue(limit: 10, passingOver: PassedOver()).outbox?.actions.count == 1)
       #expect(try await other.rows(Self.actions) == ["email_outreach|revoked", "offer_credit_pack|proposed"])
@@ -81,7 +90,7 @@ import Testing
       #expect(try await stores[0].commitAll([moved("1", to: .lead)]).outbox == nil)
       let grant = record(.granted, "marketing")
       let result = try await consents.record(
-        grant, of: Self.clients[0], source: "form", reason: nil, actor: "ann")
+        grant, of: Self.clients[0], source: "form", reason: nil, actor: "ann", at: nil, rules: Self.rules.actions)
       #expect(result == .recorded)
       #expect(try await stores[0].evaluateDue(limit: 10, passingOver: PassedOver()).outbox?.actions.count == 1)
     }
@@ -92,7 +101,7 @@ import Testing
     try await withConsents { stores, other, consents in
       let client = Self.clients[0]
       let blocked = try await consents.record(
-        record(.blocked), of: client, source: "form", reason: nil, actor: "ann")
+        record(.blocked), of: client, source: "form", reason: nil, actor: "ann", at: nil, rules: Self.rules.actions)
       #expect(blocked == .recorded)
       #expect(try await stores[0].evaluateDue(limit: 10, passingOver: PassedOver()).outbox == nil)
       #expect(try await other.rows("SELECT count(*) FROM client_journey_scores") == ["0"])
@@ -100,7 +109,9 @@ import Testing
       let unknown = UUID()
       #expect(try await consents.consents(of: unknown) == nil)
       #expect(
-        try await consents.record(record(.blocked), of: unknown, source: "form", reason: nil, actor: "ann") == .unknown)
+        try await consents.record(
+          record(.blocked), of: unknown, source: "form", reason: nil, actor: "ann", at: nil, rules: Self.rules.actions)
+          == .unknown)
     }
   }
 
@@ -109,7 +120,9 @@ import Testing
     try await withConsents { stores, other, consents in
       _ = try await stores[0].commitAll([moved("1", to: .lead), moved("2", to: .lead, of: 1)])
       #expect(
-        try await consents.record(record(.blocked), of: Self.clients[0], source: "call", reason: nil, actor: "ann")
+        try await consents.record(
+          record(.blocked), of: Self.clients[0], source: "call", reason: nil, actor: "ann", at: nil,
+          rules: Self.rules.actions)
           == .recorded)
       try await other.run(
         "SELECT journey_merge_clients('\(Self.org)', '\(Self.clients[0])', '\(Self.clients[1])')")
@@ -119,7 +132,9 @@ import Testing
       }
       // Under the name that it had, too.
       #expect(
-        try await consents.record(record(.unblocked), of: Self.clients[0], source: "call", reason: nil, actor: "ann")
+        try await consents.record(
+          record(.unblocked), of: Self.clients[0], source: "call", reason: nil, actor: "ann", at: nil,
+          rules: Self.rules.actions)
           == .recorded)
       let free = try await consents.consents(of: Self.clients[1])
       #expect(free?.blocks.isEmpty == true)

@@ -65,7 +65,7 @@ import Testing
     SELECT c.relname, coalesce((SELECT a.attname FROM pg_attribute a
         WHERE a.attrelid = c.oid AND a.attname IN ('org_id', CASE c.relname WHEN 'organizations' THEN 'id' END) AND NOT a.attisdropped
           AND c.relname NOT LIKE 'journey_dead_letter%' AND c.relname NOT IN (
-            'journey_client_changes', 'journey_holds', 'journey_identity_log', 'journey_unverified_emails', 'journey_event_versions', 'journey_merges', 'journey_kept_apart',
+            'journey_client_changes', 'journey_consents', 'journey_holds', 'journey_identity_log', 'journey_unverified_emails', 'journey_event_versions', 'journey_merges', 'journey_kept_apart',
             'journey_parked')), '')
     FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm') ORDER BY 1
     """

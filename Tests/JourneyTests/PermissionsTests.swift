@@ -70,6 +70,9 @@ import Testing
     let earlier = record(.granted, "m", hours: 1), later = record(.withdrawn, "m", hours: 2)
     var late = history(later)
     #expect(late.apply(earlier) == .known && late.consents.map(\.isGranted) == [false])
+    // Said once more: an older word does not come through later.
+    var again = history(record(.withdrawn, "m", hours: 1), record(.withdrawn, "m", hours: 5))
+    #expect(again.apply(record(.granted, "m", hours: 3)) == .known)
     var same = history(record(.withdrawn, "m"))
     #expect(same.apply(record(.granted, "m")) == .known)
     var other = history(record(.granted, "m"))
@@ -108,9 +111,46 @@ import Testing
     history.apply(report, to: life, .offerCreditPack, on: .email, countsContacts: true)
     let rules = Self.rules { $0.classes[.offerCreditPack] = .mandatory }
     #expect(verdicts(client(history), rules) == [.unreachable(actionID: report.actionID)])
-    #expect(history.apply(record(.blocked)) == .known, "the stronger cause stays")
-    #expect(history.apply(record(.unblocked)) == .changed)
+    // A wish beside it counts for itself.
+    let block = record(.blocked)
+    #expect(history.apply(block) == .changed && history.blocks.count == 2)
+    #expect(ActionHistory(encoded: history.encoded()) == history)
+    #expect(history.apply(record(.reachable)) == .changed)
     #expect(verdicts(client(history), rules) == [.chosen])
+    #expect(
+      verdicts(client(history), Self.rules()) == [.doNotContact(record: block.id, since: block.at)],
+      "that it is reachable does not mean that it wants to be reached")
+    #expect(history.apply(record(.unblocked)) == .changed)
+    #expect(verdicts(client(history), Self.rules()) == [.chosen])
+  }
+
+  /// What was lifted does not come back, unless it is said again.
+  @Test func whatIsLiftedStaysLifted() {
+    var history = history(record(.blocked), record(.unblocked, hours: 2))
+    #expect(history.blocks == [] && ActionHistory(encoded: history.encoded()) == history)
+    let old = ActionHistory.Block(channel: .email, cause: .event, id: UUID(), at: .present + .hours(1))
+    history.replaceEventBlocks(by: [old])
+    #expect(history.blocks == [], "from before")
+    let new = ActionHistory.Block(channel: .email, cause: .event, id: UUID(), at: .present + .hours(3))
+    history.replaceEventBlocks(by: [new])
+    #expect(history.blocks == [new])
+    history.replaceEventBlocks(by: [])
+    #expect(history.blocks == [], "the event is void")
+    // By the same action for the second time.
+    func report(_ hours: Int64) -> OutcomeReport {
+      OutcomeReport(
+        actionID: UUID(), outcome: .unsubscribed, occurredAt: .present + .hours(hours), until: nil, reporter: "w",
+        orgID: nil)
+    }
+    history.applyBlock(of: report(1), on: .email)
+    #expect(history.blocks == [])
+    history.applyBlock(of: report(4), on: .email)
+    #expect(history.blocks.map(\.cause) == [.unsubscribed])
+    // Of a merge, in whichever order.
+    let blocked = self.history(record(.blocked, hours: 1))
+    for bytes in [history.encoded() + blocked.encoded(), blocked.encoded() + history.encoded()] {
+      #expect(ActionHistory(encoded: bytes)?.blocks == history.blocks)
+    }
   }
 
   @Test func whatTheLawDemandsComesFirst() {
@@ -139,6 +179,7 @@ import Testing
     let second = rules.evaluate(&client, taking: [event], random: &random)
     #expect(second.last?.decision.verdicts == [.doNotContact(record: event.id, since: .present)])
     #expect(client.actionChanges.map(\.state) == [.revoked])
+    #expect(client.actionHistory.contacts == [], "it was not run")
     #expect(client.actionChanges.first?.detail == "the client is not to be contacted on email")
   }
 

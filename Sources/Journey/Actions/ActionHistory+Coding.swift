@@ -13,6 +13,8 @@ extension ActionHistory {
   private static let blockMark = "!"
   /// The cause of a block: the channel and its character, separated by a slash.
   private static let causeMark = "?"
+  /// A lift: `w` for the wish or `r` for reachability, and the channel.
+  private static let liftMark = "^"
   /// A consent: `+` or `-`, the channel, the purpose, and when it expires, separated by slashes.
   private static let consentMark = "&"
   /// A contact: the channel and the kind, separated by a slash.
@@ -35,6 +37,9 @@ extension ActionHistory {
         items.append(
           Item(name: "\(Self.causeMark)\(block.channel.rawValue)/\(cause.rawValue)", id: block.id, at: block.at))
       }
+    }
+    items += lifts.map {
+      Item(name: "\(Self.liftMark)\($0.isOfWish ? "w" : "r")\($0.channel.rawValue)", id: UUID.zero, at: $0.at)
     }
     items += consents.map { consent in
       let expiry = consent.expiresAt.map { "\($0.microseconds)" } ?? ""
@@ -95,10 +100,15 @@ extension ActionHistory {
           Block(channel: Channel(rawValue: String(item.name.dropFirst())), cause: nil, id: item.id, at: item.at))
       } else if item.name.hasPrefix(Self.causeMark) {
         let parts = item.name.dropFirst().split(separator: "/")
-        guard parts.count == 2, let index = blocks.firstIndex(where: { $0.channel.rawValue == parts[0] }) else {
+        guard parts.count == 2,
+          let index = blocks.firstIndex(where: { $0.channel.rawValue == parts[0] && $0.id == item.id })
+        else {
           continue
         }
         blocks[index].cause = parts[1].first.flatMap(Block.Cause.init)
+      } else if item.name.hasPrefix(Self.liftMark) {
+        let isOfWish = item.name.dropFirst().first == "w"
+        add(Lift(channel: Channel(rawValue: String(item.name.dropFirst(2))), isOfWish: isOfWish, at: item.at))
       } else if item.name.hasPrefix(Self.consentMark) {
         if let consent = Self.consent(item) { add(consent) }
       } else if item.name.hasPrefix(Self.contactMark) {

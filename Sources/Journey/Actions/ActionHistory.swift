@@ -31,8 +31,10 @@ public struct ActionHistory: Hashable, Sendable {
 
   /// By kind, then by time.
   public internal(set) var entries: [Entry] = []
-  /// By channel.
+  /// By channel, the client's wish first.
   public internal(set) var blocks: [Block] = []
+  /// By channel.
+  public internal(set) var lifts: [Lift] = []
   /// By channel, then by purpose.
   public internal(set) var consents: [Consent] = []
   /// By time. Only what the rules count.
@@ -96,6 +98,14 @@ public struct ActionHistory: Hashable, Sendable {
     }
   }
 
+  /// Takes over that the client cannot be reached on a channel, or does not want to be.
+  /// - Returns: whether that is new: a client may unsubscribe by an action for the second time.
+  @discardableResult
+  public mutating func applyBlock(of report: OutcomeReport, on channel: Channel) -> Bool {
+    guard let cause = report.outcome.blockCause else { return false }
+    return add(Block(channel: channel, cause: cause, id: report.actionID, at: report.occurredAt))
+  }
+
   /// Takes over what a report has changed.
   /// - Parameters:
   ///   - life: the action's, with the report.
@@ -105,9 +115,7 @@ public struct ActionHistory: Hashable, Sendable {
   public mutating func apply(
     _ report: OutcomeReport, to life: ActionLife, _ kind: ActionKind?, on channel: Channel, countsContacts: Bool
   ) {
-    if let cause = report.outcome.blockCause {
-      add(Block(channel: channel, cause: cause, id: report.actionID, at: report.occurredAt))
-    }
+    applyBlock(of: report, on: channel)
     for index in entries.indices where entries[index].actionID == report.actionID {
       if report.outcome == .snoozed { entries[index].snoozedUntil = report.until }
       if life.isRun { entries[index].isRun = true }
@@ -138,6 +146,9 @@ public struct LifeRules: Hashable, Sendable {
   public var afterExpiry = TimeSpan.days(1)
   /// Whether an action that was not run is taken back when its cause is gone.
   public var revokes = true
+  /// From this risk level on, what a client still needs is considered again when nothing stands in its way any more, also
+  /// if no event comes. nil: only an event or a change of the risks leads to another action.
+  public var followUpFrom: RiskLevel? = .critical
 
   public init() {}
 
@@ -163,6 +174,25 @@ extension ActionRules {
       next = min(next ?? moment, moment)
     }
     return next
+  }
+
+  /// When a client at such a risk is looked at again, because an action ends or no longer stands in the way of another;
+  /// nil: it is not.
+  /// - Parameter history: with what was decided.
+  func followUp(
+    _ decision: Decision, of assessment: Assessment, _ history: ActionHistory, after now: Timestamp
+  ) -> Timestamp? {
+    guard let life, let level = life.followUpFrom, assessment.level >= level else { return nil }
+    let moments = zip(assessment.candidates, decision.verdicts).compactMap { candidate, verdict -> Timestamp? in
+      switch verdict {
+      case .pausing(_, _, let until), .coolingDown(_, let until), .snoozed(_, let until): return until
+      case .chosen, .open:
+        guard let entry = history.newest(candidate.action), entry.end == nil else { return nil }
+        return max(end(of: entry, life).at, entry.decidedAt + cooldown(after: entry))
+      default: return nil
+      }
+    }
+    return moments.filter { $0 > now }.min()
   }
 
   /// How long an action stands in the way of another of its kind. One that was not run does so until it expires.
@@ -208,7 +238,7 @@ extension ActionRules {
     for index in history.entries.indices {
       let entry = history.entries[index]
       guard entry.end == nil, !entry.isRun, let trigger = entry.trigger,
-        let why = reasonToRevoke(entry.kind, trigger, assessment, history, now)
+        let why = reasonToRevoke(entry.kind, trigger, assessment)
       else { continue }
       history.end(entry.actionID, .revoked, at: now)
       changes.append(ActionChange(actionID: entry.actionID, state: .revoked, at: now, detail: why))
@@ -217,16 +247,10 @@ extension ActionRules {
 
   /// Why an action is taken back; nil: some stage or risk still asks for it.
   private func reasonToRevoke(
-    _ kind: ActionKind, _ trigger: Candidate.Trigger, _ assessment: Assessment, _ history: ActionHistory,
-    _ now: Timestamp
+    _ kind: ActionKind, _ trigger: Candidate.Trigger, _ assessment: Assessment
   ) -> String? {
     guard let candidate = assessment.candidates.first(where: { $0.action == kind }) else {
       return "\(trigger.label) no longer holds"
-    }
-    switch prohibition(of: candidate, history, at: now) {
-    case .noConsent(let purpose)?: return "the client does not consent to \(purpose) on \(candidate.channel.rawValue)"
-    case .some: return "the client is not to be contacted on \(candidate.channel.rawValue)"
-    case nil: break
     }
     // It depends on the kind alone.
     return objection(to: candidate, assessment).map { "not in the client's interest with \($0.rawValue)" }

@@ -1,7 +1,8 @@
 public import FoundationEssentials
 
 extension ActionHistory {
-  /// A channel on which the client cannot be reached, or does not want to be: do not contact.
+  /// Do not contact: a channel on which the client cannot be reached, or does not want to be. Of each of the two there
+  /// is one at most.
   public struct Block: Hashable, Sendable {
     public enum Cause: Character, CaseIterable, Sendable {
       case unsubscribed = "u"
@@ -27,16 +28,23 @@ extension ActionHistory {
     }
 
     /// Whether it is the client's wish, and not that nothing arrives.
-    var isWish: Bool { strength < 2 }
+    public var isWish: Bool { cause != .bounced && cause != nil }
 
-    /// Of two causes the one that forbids more is kept.
-    fileprivate var strength: Int {
+    fileprivate var rank: Int {
       switch cause {
-      case .unsubscribed, .event: 0
-      case .person: 1
-      case .bounced, nil: 2
+      case nil: 0
+      case .unsubscribed, .event, .bounced: 1
+      case .person: 2
       }
     }
+  }
+
+  /// From when on a channel is free again, as a person has recorded: what was known of it before no longer counts.
+  public struct Lift: Hashable, Sendable {
+    public var channel: Channel
+    /// Whether it lifts the wish, or that nothing arrives.
+    public var isOfWish: Bool
+    public var at: Timestamp
   }
 
   /// What the client has consented to on a channel, or does no longer.
@@ -67,17 +75,37 @@ extension ActionHistory {
   /// Of how many channels and purposes a client's consent is known at most.
   public static let maxConsents = 16
 
-  /// - Returns: whether the channel was free, or is blocked for a stronger cause than before.
+  /// What a person has recorded comes before what an outcome or an event says, otherwise the latest counts.
+  /// - Returns: whether it says anything new.
   @discardableResult
   mutating func add(_ block: Block) -> Bool {
-    if let index = blocks.firstIndex(where: { $0.channel == block.channel }) {
-      guard blocks[index].strength < block.strength else { return false }
+    func isSame(_ other: Lift) -> Bool { other.channel == block.channel && other.isOfWish == block.isWish }
+    if let lift = lifts.first(where: isSame), block.at <= lift.at { return false }
+    if let index = blocks.firstIndex(where: { $0.channel == block.channel && $0.isWish == block.isWish }) {
+      let known = blocks[index]
+      guard known.rank < block.rank || known.rank == block.rank && known.at < block.at else { return false }
       blocks[index] = block
     } else {
       blocks.append(block)
-      blocks.sort { $0.channel.rawValue < $1.channel.rawValue }
+      blocks.sort { ($0.channel.rawValue, $0.isWish ? 0 : 1) < ($1.channel.rawValue, $1.isWish ? 0 : 1) }
     }
     return true
+  }
+
+  mutating func add(_ lift: Lift) {
+    if let index = lifts.firstIndex(where: { $0.channel == lift.channel && $0.isOfWish == lift.isOfWish }) {
+      lifts[index].at = max(lifts[index].at, lift.at)
+    } else {
+      lifts.append(lift)
+      lifts.sort { ($0.channel.rawValue, $0.isOfWish ? 0 : 1) < ($1.channel.rawValue, $1.isOfWish ? 0 : 1) }
+    }
+    blocks.removeAll { $0.channel == lift.channel && $0.isWish == lift.isOfWish && $0.at <= lift.at }
+  }
+
+  /// Replaces what events have said by what the stored ones say.
+  public mutating func replaceEventBlocks(by found: [Block]) {
+    blocks.removeAll { $0.cause == .event }
+    for block in found { add(block) }
   }
 
   /// Of two for the same channel and purpose the later one counts; of the same moment, the one that forbids.
@@ -93,7 +121,7 @@ extension ActionHistory {
     let known = consents[index]
     guard known.at < consent.at || known.at == consent.at && known.isGranted && !consent.isGranted else { return false }
     consents[index] = consent
-    return known.isGranted != consent.isGranted || known.expiresAt != consent.expiresAt
+    return true
   }
 }
 
@@ -106,8 +134,10 @@ public struct ConsentRecord: Hashable, Sendable {
     case withdrawn
     /// It must not be contacted on the channel.
     case blocked
-    /// It may be contacted again.
+    /// It wants to be contacted again.
     case unblocked
+    /// Messages arrive again, after some had bounced.
+    case reachable
   }
 
   /// A UUIDv7.
@@ -161,10 +191,10 @@ extension ActionHistory {
     switch (record.change, record.purpose) {
     case (.blocked, _):
       return add(Block(channel: record.channel, cause: .person, id: record.id, at: record.at)) ? .changed : .known
-    case (.unblocked, _):
-      guard let index = blocks.firstIndex(where: { $0.channel == record.channel }) else { return .known }
-      blocks.remove(at: index)
-      return .changed
+    case (.unblocked, _), (.reachable, _):
+      let before = self
+      add(Lift(channel: record.channel, isOfWish: record.change == .unblocked, at: record.at))
+      return before.blocks == blocks ? .known : .changed
     case (.granted, let purpose?), (.withdrawn, let purpose?):
       let isKnown = consents.contains { $0.channel == record.channel && $0.purpose == purpose }
       guard isKnown || consents.count < Self.maxConsents else { return .tooMany }
@@ -194,15 +224,37 @@ extension ActionRules {
   /// Why a client must not get an action, whatever speaks for it; nil: it may.
   func prohibition(of candidate: Candidate, _ history: ActionHistory, at now: Timestamp) -> Decision.Verdict? {
     let actionClass = actionClass(of: candidate.action)
-    if let block = history.blocks.first(where: { $0.channel == candidate.channel }),
-      actionClass != .mandatory || !block.isWish
-    {
+    if let block = history.blocks.first(where: {
+      $0.channel == candidate.channel && (actionClass != .mandatory || !$0.isWish)
+    }) {
       return block.cause == .person || block.cause == .event
         ? .doNotContact(record: block.id, since: block.at) : .unreachable(actionID: block.id)
     }
     guard actionClass == .standard, let purpose = contact?.consent[candidate.channel] else { return nil }
     let consent = history.consents.first { $0.channel == candidate.channel && $0.purpose == purpose }
     return consent?.isGiven(at: now) == true ? nil : .noConsent(purpose: purpose)
+  }
+}
+
+extension ActionRules {
+  /// Ends what was not run, and what the client no longer allows on its channel. What has lost its cause is revoked
+  /// elsewhere, if the rules say so; this is no matter of choice.
+  public func revokeProhibited(_ history: inout ActionHistory, at now: Timestamp, _ changes: inout [ActionChange]) {
+    guard life != nil, !history.blocks.isEmpty || contact?.consent.isEmpty == false else { return }
+    for entry in history.entries where entry.end == nil && !entry.isRun && entry.trigger != nil {
+      // The channel on which it was published; the rules may name another one since.
+      let sent = history.contacts.first { $0.actionID == entry.actionID }?.channel
+      let candidate = Candidate(
+        action: entry.kind, channel: sent ?? channel(of: entry.kind), trigger: entry.trigger!, reason: "")
+      let why: String
+      switch prohibition(of: candidate, history, at: now) {
+      case .noConsent(let purpose)?: why = "the client does not consent to \(purpose) on \(candidate.channel.rawValue)"
+      case .some: why = "the client is not to be contacted on \(candidate.channel.rawValue)"
+      case nil: continue
+      }
+      history.end(entry.actionID, .revoked, at: now)
+      changes.append(ActionChange(actionID: entry.actionID, state: .revoked, at: now, detail: why))
+    }
   }
 }
 

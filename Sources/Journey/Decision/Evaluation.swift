@@ -180,6 +180,7 @@ extension DecisionRules {
     if publishes {
       let contacts = client.actionHistory.contacts.count
       actions.advance(&client.actionHistory, to: client.now, &client.actionChanges)
+      actions.revokeProhibited(&client.actionHistory, at: client.now, &client.actionChanges)
       actions.revoke(&client.actionHistory, for: assessment, at: client.now, &client.actionChanges)
       // A channel has become free, and this evaluation may not use it: the next one does.
       if !decides, client.actionHistory.reconsiderAt != nil, client.actionHistory.contacts.count < contacts {
@@ -208,7 +209,6 @@ extension DecisionRules {
   ) {
     // Without cooldown and life, nothing reads it.
     guard actions.cooldown > .seconds(0) || actions.life != nil else { return }
-    client.actionHistory.reconsiderAt = decision.reconsiderAt
     if let winner = decision.winner(of: assessment) {
       actions.supersede(&client.actionHistory, by: winner, id, at: client.now, &client.actionChanges)
       client.actionHistory.record(
@@ -221,5 +221,7 @@ extension DecisionRules {
     } else if case .open(let actionID, _)? = decision.verdicts.first(where: { !$0.isPassedOver }) {
       client.actionHistory.repeated(actionID)
     }
+    let followUp = actions.followUp(decision, of: assessment, client.actionHistory, after: client.now)
+    client.actionHistory.reconsiderAt = [decision.reconsiderAt, followUp].compactMap(\.self).min()
   }
 }

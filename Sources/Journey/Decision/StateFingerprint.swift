@@ -1,6 +1,6 @@
 extension DecisionRules {
-  /// A hash of the rules that a stored summary depends on: the types of each signal, how late invoices end, and the
-  /// silence contracts. A summary made under other rules is rebuilt.
+  /// A hash of the rules that a stored summary depends on: the types of each signal, those that block a channel, how late
+  /// invoices end, and the silence contracts. A summary made under other rules is rebuilt.
   public var stateFingerprint: UInt64 {
     var parts = ["late_invoices", risks.lateInvoices == .untilSettled ? "followed" : "not followed"]
     let lists = [
@@ -11,6 +11,10 @@ extension DecisionRules {
     parts += ["same instant", signals.sameInstant.rawValue]
     for actor in Actor.allCases { parts += [actor.rawValue] + EventTypes.types(by: actor) }
     for list in lists { parts += ["|"] + list.sorted() }
+    // What stored events block is found together with the summary.
+    for (type, channel) in (actions.contact?.unsubscribes ?? [:]).sorted(by: { $0.key < $1.key }) {
+      parts += ["unsubscribes", type, channel.rawValue]
+    }
     // Rows of contracts are made from the stored events together with the summary.
     for contract in expectations.sorted(by: { $0.otherwise < $1.otherwise }) {
       parts += ["expect", contract.otherwise, contract.same ?? "", contract.within.text]

@@ -10,6 +10,8 @@ public struct Mapping: Sendable {
   public let rules: [MappingRule]
   /// The organisation for each vendor's account id; `*` matches any account.
   public var tenants: [String: UUID] = [:]
+  /// Event types of one's own that its rules make.
+  public var ownTypes: Set<String> = []
   /// What happens to an element that no rule names.
   public let unlisted: UnlistedPolicy
   private let candidates: RuleCandidates

@@ -13,6 +13,9 @@ public struct MappingCatalog: Sendable {
   /// The names of all sources, sorted.
   public var sources: [String] { mappings.keys.sorted() }
 
+  /// Event types of one's own that their rules make.
+  public var ownTypes: Set<String> { mappings.values.reduce(into: []) { $0.formUnion($1.ownTypes) } }
+
   /// The same mappings with the organisations of vendor accounts.
   /// - Parameter tenants: by source, then by vendor account id; `*` matches any account.
   public func with(tenants: [String: [String: UUID]]) -> MappingCatalog {

@@ -80,11 +80,22 @@ public enum ActionKind: String, CaseIterable, Hashable, Sendable {
 }
 
 /// The overall level of a client's risks.
-public enum RiskLevel: String, CaseIterable, Hashable, Sendable {
+public enum RiskLevel: String, CaseIterable, Comparable, Hashable, Sendable {
   case low = "LOW"
   case medium = "MEDIUM"
   case high = "HIGH"
   case critical = "CRITICAL"
+
+  private var rank: Int {
+    switch self {
+    case .low: 0
+    case .medium: 1
+    case .high: 2
+    case .critical: 3
+    }
+  }
+
+  public static func < (a: RiskLevel, b: RiskLevel) -> Bool { a.rank < b.rank }
 }
 
 /// The urgency of an action.

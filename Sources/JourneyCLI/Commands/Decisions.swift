@@ -8,7 +8,7 @@ import JourneyPostgres
 struct Decisions: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "decisions", abstract: "Check the decision rules, and make recorded decisions again.",
-    subcommands: [DecisionsVerify.self])
+    subcommands: [DecisionsCheck.self, DecisionsVerify.self])
 }
 
 /// `journey decisions verify`
@@ -43,7 +43,7 @@ struct DecisionsVerify: Command {
 
   func execute() async throws {
     let settings = try await common.settings()
-    var verification = DecisionVerification(rules: try await chosenRules(settings))
+    var verification = DecisionVerification(rules: try await settings.decisions(at: rules))
     verification.since = try since.map { try DeadLetterFilterOptions.time($0, "--since") }
     verification.orgID = try org.map { try Input.id($0, "--org", of: "an organisation") }
     verification.after = try after.map { try Input.id($0, "--after", of: "a decision") }
@@ -57,11 +57,6 @@ struct DecisionsVerify: Command {
     guard progress.differing == 0, progress.unreadable == 0 else {
       throw Failure(.failed, "\((progress.differing + progress.unreadable).of("decision")) could not be made again")
     }
-  }
-
-  private func chosenRules(_ settings: JourneyConfiguration.Settings) async throws -> DecisionRules {
-    guard let rules else { return try await settings.decisions() }
-    do { return try DecisionLoader.load(file: rules) } catch { throw Failure(.refusedInput, "\(error)") }
   }
 
   private func show(_ progress: DecisionVerification.Progress, _ version: String) {
@@ -95,5 +90,44 @@ extension DecisionVerification.Progress {
           as JSONObject
       },
     ]
+  }
+}
+
+/// `journey decisions check`
+struct DecisionsCheck: Command {
+  static let configuration = CommandConfiguration(
+    commandName: "check",
+    abstract:
+      "Check a file of decision rules: mistakes, actions that can never be chosen, and rules that forbid nothing.",
+    discussion: "Exit status: 0 nothing found; 65 something found; 78 the settings are wrong.",
+    examples: ["journey decisions check", "journey decisions check new/decisions.yaml --json"])
+
+  @Argument(help: "The file. Default: the one of the settings.", completion: .file(extensions: ["yaml"]))
+  var file: String?
+  @OptionGroup var common: CommonOptions
+  @OptionGroup var output: OutputOptions
+
+  func execute() async throws {
+    let settings = try await common.settings()
+    let rules = try await settings.decisions(at: file)
+    let types = Set(EventTypes.all.map(\.type)).union(try await settings.mappings().ownTypes)
+    let findings = rules.findings(types: types)
+    if output.json {
+      let list = findings.map { ["key": $0.key, "problem": $0.problem] as JSONObject }
+      printJSON(["version": rules.version, "findings": list] as JSONObject)
+    } else if findings.isEmpty {
+      Output.line("the rules \(rules.version.plain(80)) are in order")
+    } else {
+      for finding in findings { Output.line("\(finding.key): \(finding.problem)".plain(400)) }
+    }
+    if !findings.isEmpty { throw Failure(.refusedInput, "\(findings.count.of("finding"))") }
+  }
+}
+
+extension JourneyConfiguration.Settings {
+  /// The rules of a file; nil: those of the settings.
+  fileprivate func decisions(at file: String?) async throws -> DecisionRules {
+    guard let file else { return try await decisions() }
+    do { return try DecisionLoader.load(file: file) } catch { throw Failure(.refusedInput, "\(error)") }
   }
 }

@@ -193,6 +193,7 @@ extension YAMLField {
             [
               "noResponseAfter": { $0.set(&$1.noResponseAfter) }, "afterRejection": { $0.set(&$1.afterRejection) },
               "afterNoResponse": { $0.set(&$1.afterNoResponse) }, "afterExpiry": { $0.set(&$1.afterExpiry) },
+              "followUpFrom": { $1.followUpFrom = $0.isOff ? nil : $0.keyword() },
               "revoke": { if let bool = $0.bool() { $1.revokes = bool } },
             ])
         },

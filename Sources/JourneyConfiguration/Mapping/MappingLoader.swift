@@ -122,8 +122,10 @@ extension YAMLField {
     var defaults = defaults0
     defaults.types = types
     guard let rules = members["rules"]?.rules(defaults: defaults), let source, let unlisted else { return nil }
-    return Mapping(
+    var mapping = Mapping(
       source: source, summary: summary, version: version, envelope: envelope, rules: rules, unlisted: unlisted)
+    mapping.ownTypes = Set(types.keys)
+    return mapping
   }
 
   private func ownTypes() -> [String: Actor]? {

@@ -148,14 +148,13 @@ enum AccessList {
     Entry(
       kind: .relation, name: "journey_consents",
       grants: [
-        .member: [Grant("SELECT")],
         .adapter: [
           Grant("SELECT"),
           Grant(
             "INSERT", "id", "client_id", "org_id", "change", "channel", "purpose", "at", "expires_at", "source",
             "reason",
             "actor"),
-        ],
+        ]
       ]),
     Entry(
       kind: .relation, name: "journey_holds",

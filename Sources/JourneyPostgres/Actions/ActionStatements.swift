@@ -85,6 +85,10 @@ struct ActionChangeColumns {
     for change in client.actionChanges { changes.append((client.id, client.orgID, change)) }
   }
 
+  mutating func add(_ made: [ActionChange], of client: UUID, in orgID: UUID) {
+    for change in made { changes.append((client, orgID, change)) }
+  }
+
   var parameters: PostgresParameters {
     PostgresParameters {
       $0.uuids(changes) { $0.change.actionID }

@@ -51,7 +51,14 @@ extension BatchCommit {
       case .refused(let reason):
         reported.results[index] = .rejected(Self.refused(report, reason))
         continue
-      case .repeated: reported.results[index] = .duplicate
+      case .repeated:
+        reported.results[index] = .duplicate
+        // It may say again what a person has lifted since the first time.
+        if history.applyBlock(of: report, on: action.channel) {
+          histories[action.clientID] = history
+          written.insert(report.actionID)
+          redecided.insert(action.clientID)
+        }
       case .changed:
         reported.results[index] = .stored
         history.apply(
@@ -76,6 +83,14 @@ extension BatchCommit {
   ) throws(PostgresError) {
     let now = clock.now()
     var commands: [(PostgresStatement, PostgresParameters)] = []
+    var histories = histories, taken = ActionChangeColumns()
+    for action in actions where redecided.contains(action.clientID) {
+      guard var history = histories[action.clientID] else { continue }
+      var changes: [ActionChange] = []
+      decider.rules.actions.revokeProhibited(&history, at: now + clockOffset, &changes)
+      histories[action.clientID] = history
+      taken.add(changes, of: action.clientID, in: action.orgID)
+    }
     if !actions.isEmpty {
       let parameters = PostgresParameters {
         $0.uuids(actions) { $0.id }
@@ -96,6 +111,7 @@ extension BatchCommit {
         commands.append((ActionStatements.writeHistories, parameters))
       }
     }
+    if !taken.isEmpty { commands.append((ActionStatements.close, taken.parameters)) }
     _ = try connection.pipeline(commands + [(.commit, PostgresParameters())])
   }
 

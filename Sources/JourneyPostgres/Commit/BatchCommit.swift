@@ -234,9 +234,13 @@ struct BatchCommit {
     guard !commands.isEmpty else { return wrong }
     let answers = try connection.pipeline(commands)
     let made = unread.isEmpty ? [:] : try history.summaries(answers[0])
+    let blocks = unread.isEmpty ? [:] : try history.blocks(answers[0])
     let late = readsLate ? try InvoiceUpdates.late(answers[answers.count - 1]) : [:]
     for clientBatch in clientBatches {
-      if clientBatch.isUnread { clientBatch.client.summary = made[clientBatch.client.id] ?? ClientSummary() }
+      if clientBatch.isUnread {
+        clientBatch.client.summary = made[clientBatch.client.id] ?? ClientSummary()
+        clientBatch.client.actionHistory.replaceEventBlocks(by: blocks[clientBatch.client.id] ?? [])
+      }
       if let late = late[clientBatch.client.id] { clientBatch.client.lateInvoices = late }
     }
     return wrong

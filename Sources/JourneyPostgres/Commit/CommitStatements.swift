@@ -97,7 +97,7 @@ enum CommitStatements {
   static let requireOrigins = PostgresStatement(
     name: "require_origins", "SELECT journey_require_origins($1::uuid[], $2::uuid[])")
 
-  /// Inserts scores, each with its action if there is one; $16 is the outbox batch of these actions.
+  /// Inserts scores, each with its action if there is one; $17 is the outbox batch of these actions.
   static let insertScores = PostgresStatement(
     name: "insert_scores",
     """

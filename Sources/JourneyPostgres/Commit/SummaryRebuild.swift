@@ -19,7 +19,15 @@ struct SummaryRebuild {
   /// Changes nothing.
   let late: PostgresStatement
 
-  init(signals: SignalRules) {
+  /// The channels that events of a type block.
+  private let unsubscribes: [String: Channel]
+
+  init(_ rules: DecisionRules) {
+    self.init(signals: rules.signals, unsubscribes: rules.actions.contact?.unsubscribes ?? [:])
+  }
+
+  init(signals: SignalRules, unsubscribes: [String: Channel] = [:]) {
+    self.unsubscribes = unsubscribes
     self.signals = SignalReader(signals)
     (invoices, late) = Self.invoices(signals)
     let branches =
@@ -37,11 +45,12 @@ struct SummaryRebuild {
       + Self.select(
         eachOf: ["invoice_overdue"],
         "(\(HostValues.text("stage")) = 'billing' AND sets_stage OR min_stage = 'billing')", limit: 1)
+      + Self.select(eachOf: unsubscribes.keys, limit: 1)
     newest = PostgresStatement(
       name: "newest_events",
       """
       SELECT c.client_id, e.source, e.source_event_id, e.event_type, e.stage, e.sets_stage, e.occurred_at, e.metadata,
-        e.min_stage, e.acted_by
+        e.min_stage, e.acted_by, e.id
       FROM unnest($1::uuid[]) AS c(client_id)
       CROSS JOIN LATERAL (
         \(branches.map { "(\($0))" }.joined(separator: "\n  UNION ALL "))
@@ -53,7 +62,7 @@ struct SummaryRebuild {
 
   private static let columns = """
     COALESCE(source, '') AS source, COALESCE(source_event_id, id::text) AS source_event_id, \(type) AS event_type,
-      \(HostValues.text("stage")) AS stage, sets_stage, occurred_at, metadata, min_stage, acted_by
+      \(HostValues.text("stage")) AS stage, sets_stage, occurred_at, metadata, min_stage, acted_by, id
     """
   private static let ofClient =
     "h.client_id = c.client_id AND h.voided_at IS NULL AND h.occurred_at BETWEEN '0001-01-01' AND '9999-12-31'"
@@ -116,6 +125,21 @@ struct SummaryRebuild {
         .insert(stamp, stage: stage, minStage: minStage, signals: found ?? Signals())
     }
     return summaries
+  }
+
+  /// The channels that stored events block.
+  func blocks(_ result: PostgresResult) throws(PostgresError) -> [UUID: [ActionHistory.Block]] {
+    var blocks: [UUID: [ActionHistory.Block]] = [:]
+    guard !unsubscribes.isEmpty else { return blocks }
+    for row in 0..<result.rowCount {
+      guard let channel = unsubscribes[try result.text(row, 3)] else { continue }
+      blocks[try result.uuid(row, 0), default: []].append(
+        ActionHistory.Block(
+          channel: channel, cause: .event, id: try result.uuid(row, 10),
+          at: Timestamp(microseconds: try result.timestamp(row, 6))))
+    }
+    // The newest first, because of several the first is kept.
+    return blocks.mapValues { $0.sorted { $0.at > $1.at } }
   }
 
   private func metadata(_ bytes: [UInt8]?) -> JSONValue? {

@@ -26,7 +26,7 @@ public struct ClientConsents: Sendable {
 public struct ConsentRepository: Sendable {
   public enum Result: Hashable, Sendable {
     case recorded
-    /// It was so before, or a later record says otherwise; nothing was written.
+    /// Recorded, and without effect: it was so before, or a later record says otherwise.
     case known
     /// The client's consent to `ActionHistory.maxConsents` purposes is recorded already.
     case tooMany
@@ -62,54 +62,87 @@ public struct ConsentRepository: Sendable {
     }
   }
 
-  /// Records a change, and has the client evaluated again. A change that is recorded twice changes nothing.
-  /// - Parameter dryRun: whether to write nothing.
+  /// Records a change, takes back what is no longer allowed and was not run, and has the client evaluated again.
+  /// - Parameters:
+  ///   - at: when the client said so; nil: now, by the database's clock.
+  ///   - rules: the decision's.
+  ///   - dryRun: whether to write nothing.
   public func record(
-    _ record: ConsentRecord, of client: UUID, source: String, reason: String?, actor: String, dryRun: Bool = false
+    _ record: ConsentRecord, of client: UUID, source: String, reason: String?, actor: String, at: Timestamp?,
+    rules: ActionRules, dryRun: Bool = false
   ) async throws -> Result {
     try await worker.perform { connection in
-      let key = PostgresParameters { $0.uuid(client) }
-      let answers = try connection.pipeline([
-        (.begin, PostgresParameters()), (ConsentStatements.addState, key), (ConsentStatements.lock, key),
-      ])
-      guard answers[2].rowCount == 1 else {
-        let isKnown = try connection.pipeline([(ConsentStatements.state, key), (.rollback, PostgresParameters())])[0]
-        return isKnown.rowCount == 0 ? .unknown : .merging
-      }
-      let locked = answers[2]
-      var history = ActionHistory(encoded: try locked.bytes(0, 1)) ?? ActionHistory()
-      let result = history.apply(record)
-      guard result == .changed, !dryRun else {
-        _ = try connection.pipeline([(.rollback, PostgresParameters())])
-        switch result {
-        case .changed: return .recorded
-        case .known: return .known
-        case .tooMany: return .tooMany
-        }
-      }
-      let orgID = try locked.uuid(0, 2)
-      let row = PostgresParameters {
-        $0.uuid(record.id)
-        $0.uuid(client)
-        $0.uuid(orgID)
-        $0.text(record.change.rawValue)
-        $0.text(record.channel.rawValue)
-        $0.text(record.purpose)
-        $0.timestamptz(record.at.microseconds)
-        $0.timestamptz(record.expiresAt?.microseconds)
-        $0.text(source)
-        $0.text(reason)
-        $0.text(actor)
-      }
-      let owner = try locked.uuid(0, 0)
-      let state = PostgresParameters {
-        $0.uuid(owner)
-        $0.bytea(history.encoded())
-      }
-      _ = try connection.pipeline([
-        (ConsentStatements.add, row), (ConsentStatements.writeState, state), (.commit, PostgresParameters()),
-      ])
-      return .recorded
+      try Recording(
+        record: record, client: client, source: source, reason: reason, actor: actor, at: at, rules: rules,
+        isDryRun: dryRun
+      ).run(on: connection)
+    }
+  }
+}
+
+/// One change, in a transaction of its own.
+private struct Recording {
+  var record: ConsentRecord
+  let client: UUID
+  let source: String
+  let reason: String?
+  let actor: String
+  let at: Timestamp?
+  let rules: ActionRules
+  let isDryRun: Bool
+
+  func run(on connection: PostgresConnection) throws(PostgresError) -> ConsentRepository.Result {
+    let key = PostgresParameters { $0.uuid(client) }
+    // In the order in which commits and merges lock.
+    let answers = try connection.pipeline([
+      (.begin, PostgresParameters()), (ConsentStatements.lockContact, key), (ConsentStatements.addState, key),
+      (ConsentStatements.lock, key), (ConsentStatements.owner, key),
+    ])
+    func end(_ result: ConsentRepository.Result) throws(PostgresError) -> ConsentRepository.Result {
+      try connection.rollback()
+      return result
+    }
+    guard answers[1].rowCount == 1 else { return try end(.unknown) }
+    let locked = answers[3]
+    guard locked.rowCount == 1 else { return try end(.merging) }
+    let owner = try locked.uuid(0, 0)
+    // It was split off, or merged, while its lock was waited for.
+    guard try answers[4].uuid(0, 0) == owner else { return try end(.merging) }
+    let now = Timestamp(microseconds: try locked.timestamp(0, 3))
+    var record = record, history = ActionHistory(encoded: try locked.bytes(0, 1)) ?? ActionHistory()
+    record.at = at ?? now
+    let effect = history.apply(record)
+    if effect == .tooMany { return try end(.tooMany) }
+    let result: ConsentRepository.Result = effect == .changed ? .recorded : .known
+    if isDryRun { return try end(result) }
+    var changes: [ActionChange] = [], taken = ActionChangeColumns()
+    rules.revokeProhibited(&history, at: now, &changes)
+    taken.add(changes, of: owner, in: try locked.uuid(0, 2))
+    let row = try row(record, locked)
+    let state = PostgresParameters {
+      $0.uuid(owner)
+      $0.bytea(history.encoded())
+    }
+    var commands = [(ConsentStatements.add, row), (ConsentStatements.writeState, state)]
+    if !taken.isEmpty { commands.append((ActionStatements.close, taken.parameters)) }
+    _ = try connection.pipeline(commands + [(.commit, PostgresParameters())])
+    return result
+  }
+
+  private func row(_ record: ConsentRecord, _ locked: PostgresResult) throws(PostgresError) -> PostgresParameters {
+    let orgID = try locked.uuid(0, 2)
+    return PostgresParameters {
+      $0.uuid(record.id)
+      $0.uuid(client)
+      $0.uuid(orgID)
+      $0.text(record.change.rawValue)
+      $0.text(record.channel.rawValue)
+      $0.text(record.purpose)
+      $0.timestamptz(record.at.microseconds)
+      $0.timestamptz(record.expiresAt?.microseconds)
+      $0.text(source)
+      $0.text(reason)
+      $0.text(actor)
     }
   }
 }
@@ -138,11 +171,20 @@ private enum ConsentStatements {
     ON CONFLICT (client_id) DO NOTHING
     """)
 
+  /// A host that deletes a contact holds it first, too.
+  static let lockContact = PostgresStatement(
+    name: "lock_contact_for_consent", "SELECT id FROM contacts WHERE id = $1::uuid FOR KEY SHARE")
+
+  /// The client that it has become, as of now: read again under the lock.
+  static let owner = PostgresStatement(
+    name: "consent_owner",
+    "SELECT COALESCE(merged_into, client_id) FROM journey_client_state WHERE client_id = $1::uuid")
+
   /// Locks the client that it has become.
   static let lock = PostgresStatement(
     name: "lock_for_consent",
     """
-    SELECT s.client_id, s.outreach, s.org_id FROM journey_client_state s
+    SELECT s.client_id, s.outreach, s.org_id, clock_timestamp() FROM journey_client_state s
     WHERE s.client_id = COALESCE((SELECT merged_into FROM journey_client_state WHERE client_id = $1::uuid), $1::uuid)
       AND s.merged_into IS NULL
     FOR UPDATE OF s

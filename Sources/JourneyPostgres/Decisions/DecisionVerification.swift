@@ -11,6 +11,7 @@ public struct DecisionVerification: Sendable {
     public var members: [String]
   }
   public struct Progress: Sendable {
+    /// Without those of other rules.
     public var verified = 0
     public var same = 0
     public var differing = 0
@@ -85,7 +86,7 @@ public struct DecisionVerification: Sendable {
 
 extension DecisionVerification.Progress {
   mutating func add(_ finding: DecisionVerifier.Finding, _ decision: UUID, _ client: UUID) {
-    verified += 1
+    if case .otherRules = finding {} else { verified += 1 }
     func differs(_ members: [String]) {
       guard differences.count < DecisionVerification.maxDifferences else { return }
       differences.append(

@@ -78,7 +78,7 @@ struct StandingReader: Sendable {
   init(rules: DecisionRules, clockOffset: TimeSpan = .seconds(0)) {
     self.rules = rules
     fingerprint = rules.stateFingerprint
-    history = SummaryRebuild(signals: rules.signals)
+    history = SummaryRebuild(rules)
     self.clockOffset = clockOffset
   }
 
@@ -122,6 +122,7 @@ struct StandingReader: Sendable {
     if tracksInvoices { commands.append((history.late, InvoiceUpdates.lateParameters([found.id]))) }
     let answers = try connection.pipeline(commands)
     found.client.summary = try history.summaries(answers[0])[found.id] ?? ClientSummary()
+    found.client.actionHistory.replaceEventBlocks(by: try history.blocks(answers[0])[found.id] ?? [])
     if tracksInvoices { found.client.lateInvoices = try InvoiceUpdates.late(answers[1])[found.id] }
     found.isUnread = false
   }

@@ -67,8 +67,10 @@ struct YearRun {
   private mutating func plan(_ task: Task, at time: Timestamp) { agenda[Self.hour(time), default: []].append(task) }
 
   private mutating func planNext(_ client: Int, after now: Timestamp) {
-    let pause = -72 * 60 * log(Double.random(in: 0.0001..<1, using: &random))
-    plan(.happens(client), at: now + .seconds(60 * Int64(pause) + 60))
+    // Some fall silent for a season.
+    let mean = Int.random(in: 0..<60, using: &random) == 0 ? 70 * 24 * 60.0 : 72 * 60
+    let pause = -mean * log(Double.random(in: 0.0001..<1, using: &random))
+    plan(.happens(client), at: now + .hours(1) + .seconds(60 * Int64(pause)))
   }
 
   /// - Parameter spans: the times that are lived through.
@@ -123,7 +125,7 @@ struct YearRun {
         _ = try await consents.record(
           ConsentRecord(
             id: UUID.v7(at: now, using: &ids), change: .withdrawn, channel: .voice, purpose: "calls", at: now),
-          of: clients[index].id, source: "call", reason: nil, actor: "year")
+          of: clients[index].id, source: "call", reason: nil, actor: "year", at: now, rules: rules.actions)
       }
     }
     while !events.isEmpty {

@@ -16,6 +16,7 @@ struct Consent: AsyncParsableCommand {
       """,
     subcommands: [
       ConsentShow.self, ConsentGrant.self, ConsentWithdraw.self, ConsentBlock.self, ConsentUnblock.self,
+      ConsentReachable.self,
     ])
 
   static let status = """
@@ -28,7 +29,7 @@ struct Consent: AsyncParsableCommand {
 /// `journey consent show`
 struct ConsentShow: Command {
   static let configuration = CommandConfiguration(
-    commandName: "show", abstract: "Show what a client allows now, and all that was recorded of it.",
+    commandName: "show", abstract: "Show what a client allows now, and the last 100 records of it.",
     examples: ["journey consent show ann@example.com", "journey consent show CLIENT --json"])
 
   @OptionGroup var client: ClientArgument
@@ -80,7 +81,7 @@ extension ActionHistory.Block {
     case .event: "event: unsubscribed"
     case .bounced: "outcome: bounced"
     case .person: "recorded by a person"
-    case nil: "an outcome"
+    case nil: "outcome"
     }
   }
 }

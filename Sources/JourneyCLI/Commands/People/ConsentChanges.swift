@@ -48,20 +48,20 @@ struct ConsentOptions: ParsableArguments {
     guard !source.allSatisfy(\.isWhitespace) else {
       throw Failure(.refusedInput, "--source is empty: say by which way the client said so")
     }
-    let said = try at.map { try DeadLetterFilterOptions.time($0, "--at") } ?? now
-    guard said <= now else { throw Failure(.refusedInput, "--at \(at ?? ""): lies in the future") }
+    let said = try at.map { try DeadLetterFilterOptions.time($0, "--at") }
+    if let said, said > now { throw Failure(.refusedInput, "--at \(at ?? ""): lies in the future") }
     let expiry = try until.map { try Input.time(ahead: $0, "--until", at: now) }
     if let expiry, expiry <= now { throw Failure(.refusedInput, "--until \(until ?? ""): has passed") }
     var random = SystemRandomNumberGenerator()
     let record = ConsentRecord(
       id: UUID.v7(at: now, using: &random), change: change, channel: Channel(rawValue: channel), purpose: purpose,
-      at: said, expiresAt: expiry)
+      at: said ?? now, expiresAt: expiry)
     let settings = try await common.settings(), rules = try await settings.decisions()
     let (clientID, result) = try await settings.withDatabase { worker in
       let clientID = try await client.find(worker, rules)
       let result = try await ConsentRepository(worker: worker).record(
         record, of: clientID, source: source.shortened(to: Self.maxText),
-        reason: reason?.shortened(to: Self.maxText), actor: actor.name, dryRun: dryRun)
+        reason: reason?.shortened(to: Self.maxText), actor: actor.name, at: said, rules: rules.actions, dryRun: dryRun)
       return (clientID, result)
     }
     try tell(result, record, clientID)
@@ -76,14 +76,15 @@ struct ConsentOptions: ParsableArguments {
       throw Failure(
         .refusedInput,
         "consent to \(ActionHistory.maxConsents) purposes is recorded of this client already; use one of those")
-    case .known: (status, text) = ("known", "it is so already, or a later record says otherwise; nothing was recorded")
-    case .recorded where dryRun: (status, text) = ("checked", "it can be recorded; nothing was")
+    case .known where dryRun, .recorded where dryRun: (status, text) = ("checked", "it can be recorded; nothing was")
+    case .known:
+      (status, text) = ("known", "recorded; nothing changes: it was so before, or a later record says otherwise")
     case .recorded: (status, text) = ("recorded", "recorded; see journey consent show \(client.text)")
     }
     guard output.json else { return Output.line(text) }
     printJSON(
       [
-        "clientId": client, "record": status == "recorded" ? record.id : nil, "change": record.change.rawValue,
+        "clientId": client, "record": status == "checked" ? nil : record.id, "change": record.change.rawValue,
         "channel": record.channel.rawValue, "purpose": record.purpose, "status": status, "dryRun": dryRun,
       ] as JSONObject)
   }
@@ -139,11 +140,27 @@ struct ConsentBlock: Command {
 /// `journey consent unblock`
 struct ConsentUnblock: Command {
   static let configuration = CommandConfiguration(
-    commandName: "unblock", abstract: "Record that a client may be contacted on a channel again.",
-    discussion: "It lifts every cause: a bounce, an unsubscription, and what a person has recorded. \(Consent.status)",
-    examples: ["journey consent unblock CLIENT --channel email --source \"web form\" --reason \"new address\""])
+    commandName: "unblock", abstract: "Record that a client wants to be contacted on a channel again.",
+    discussion: """
+      It lifts what a person has recorded and what the client has unsubscribed from, until it says so again. That messages bounce, \
+      journey consent reachable lifts. \(Consent.status)
+      """,
+    examples: ["journey consent unblock CLIENT --channel email --source \"web form\""])
 
   @OptionGroup var change: ConsentOptions
 
   func execute() async throws { try await change.record(.unblocked) }
+}
+
+/// `journey consent reachable`
+struct ConsentReachable: Command {
+  static let configuration = CommandConfiguration(
+    commandName: "reachable",
+    abstract: "Record that messages reach a client on a channel again, after some had bounced.",
+    discussion: "It does not lift what the client or a person has asked for. \(Consent.status)",
+    examples: ["journey consent reachable CLIENT --channel email --source call --reason \"new address\""])
+
+  @OptionGroup var change: ConsentOptions
+
+  func execute() async throws { try await change.record(.reachable) }
 }
