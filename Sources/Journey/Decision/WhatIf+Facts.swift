@@ -3,7 +3,7 @@ import FoundationEssentials
 /// Which facts are worth trying: those that a rule looks at, from one to as many as it takes.
 extension DecisionRules {
   /// Facts that could be otherwise: what comes by itself, what makes a client better off, what makes it worse off, and
-  /// other stages; less of the same before more of it.
+  /// other stages, the nearest first; less of the same before more of it.
   func facts(about client: ClientSnapshot, after latest: UUID?) -> [Fact] {
     var client = client
     if let late = client.lateInvoices { client.summary.lateInvoices = late }
@@ -13,7 +13,10 @@ extension DecisionRules {
       + sentimentFacts(summary) + engagementFacts(client)
     return silences(client, after: latest) + ofRisks.filter(\.isBetter)
       + client.actionHistory.blocks.map { .reachable($0.channel) } + ofRisks.filter { !$0.isBetter }
-      + Stage.allCases.filter { $0 != stage }.map { .stage($0) }
+      + Stage.allCases.filter { $0 != stage }.sorted {
+        ($0.distance(to: stage), $0.index) < ($1.distance(to: stage), $1.index)
+      }
+      .map { .stage($0) }
   }
 
   private func invoiceFacts(_ summary: ClientSummary) -> [Fact] {
@@ -21,8 +24,9 @@ extension DecisionRules {
     let count = summary.lateInvoices.count
     var facts: [Fact] = count == 0 || rule == .everOverdue ? [.overdueInvoice] : []
     // Beyond the limit nobody knows how many there are.
-    if rule == .untilSettled, count < LateInvoices.countLimit {
-      facts += Set([1, count - 1, count]).filter { $0 > 0 && $0 <= count }.sorted().map { .settledInvoices($0) }
+    if rule == .untilSettled, count > 0, count < LateInvoices.countLimit {
+      // Of many, only whether one may be left matters.
+      facts += Set(1...min(count, 8)).union([max(1, count - 1), count]).sorted().map { .settledInvoices($0) }
     }
     return facts
   }
@@ -107,4 +111,8 @@ extension Fact {
     default: false
     }
   }
+}
+
+extension Stage {
+  fileprivate func distance(to other: Stage) -> Int { abs(index - other.index) }
 }
