@@ -13,7 +13,7 @@ extension Explain {
       let root = (try? JSONDocument(parsing: explanation))?.root
       Output.line(
         "",
-        "\nscore \(number(decision.score)), risk level \(decision.riskLevel), stage \((root?["stage"]?.string ?? "unknown").plain(40)), decided at \(decision.generatedAt.iso8601)"
+        "\nscore \(Self.number(decision.score)), risk level \(decision.riskLevel), stage \((root?["stage"]?.string ?? "unknown").plain(40)), decided at \(decision.generatedAt.iso8601)"
       )
       show(explanation, because(root?["cause"]))
     } else {
@@ -23,7 +23,7 @@ extension Explain {
     if let score = past.client.scores.first, score.explanation == nil {
       Output.line(
         "",
-        "\nthe host's own score: \(number(score.score)), risk level \(score.riskLevel), at \(score.generatedAt.iso8601)"
+        "\nthe host's own score: \(Self.number(score.score)), risk level \(score.riskLevel), at \(score.generatedAt.iso8601)"
       )
     }
     showLists(of: past.client)

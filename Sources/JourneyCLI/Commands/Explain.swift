@@ -91,7 +91,7 @@ struct Explain: Command {
     }
     let cause = latest?.explanation.flatMap { try? JSONDocument(parsing: $0) }?.root["cause"]
     if let now {
-      Output.line("", "\nscore \(number(now.score)), risk level \(now.riskLevel), as of \(now.asOf.iso8601)")
+      Output.line("", "\nscore \(Self.number(now.score)), risk level \(now.riskLevel), as of \(now.asOf.iso8601)")
       show(
         now.explanation,
         now.isStored
@@ -102,7 +102,8 @@ struct Explain: Command {
     // Also a score that the host wrote after the last evaluation: it is the one that the API returns.
     guard let latest, latest.explanation == nil || !(now?.isStored ?? false) else { return }
     Output.line(
-      "", "\nstored: score \(number(latest.score)), risk level \(latest.riskLevel), at \(latest.generatedAt.iso8601)")
+      "",
+      "\nstored: score \(Self.number(latest.score)), risk level \(latest.riskLevel), at \(latest.generatedAt.iso8601)")
     if let explanation = latest.explanation { show(explanation, because(cause)) }
   }
 
@@ -176,6 +177,6 @@ struct Explain: Command {
     }
   }
 
-  func number(_ value: Double) -> String { value == value.rounded() ? "\(Int(value))" : "\(value)" }
-  private func signed(_ value: Double) -> String { (value < 0 ? "" : "+") + number(value) }
+  static func number(_ value: Double) -> String { value == value.rounded() ? "\(Int(value))" : "\(value)" }
+  private func signed(_ value: Double) -> String { (value < 0 ? "" : "+") + Self.number(value) }
 }
