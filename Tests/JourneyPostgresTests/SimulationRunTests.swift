@@ -68,6 +68,32 @@ import Testing
     }
   }
 
+  /// Events that were committed when they occurred led to the actions that the simulation finds.
+  @Test func theCurrentRulesDoWhatTheAdapterDid() async throws {
+    let hours: [Int64] = [700, 640, 500, 420, 300, 210, 90, 20]
+    let stages: [Stage] = [
+      .lead, .onboarding, .churnRisk, .onboarding, .awaitingFeedback, .lead, .churnRisk, .retention,
+    ]
+    var rules = Self.lively
+    rules.evaluatesOverTime = false
+    rules.actions.contact = ContactPolicy()
+    rules.actions.contact?.limits[.email] = .init(most: 1, window: .days(14))
+    let url = try await MigratedDatabase.make()
+    let offsets = hours.map { TimeSpan.hours(-$0) }
+    try await withStores(in: url, at: offsets, rules: offsets.map { _ in rules }) { [rules] stores, other in
+      for (index, store) in stores.enumerated() {
+        expect(
+          try await store.commitAll([moved("\(index)", to: stages[index], hoursAgo: hours[index])]), ["stored"])
+      }
+      let now = SystemClock().now()
+      let simulation = Simulation(current: rules, changed: rules, begin: now + .days(-30), end: now)
+      let found = try await withWorker(url) { try await SimulationRun().run(simulation, on: $0) }
+      let did = try await other.rows("SELECT action, count(*) FROM journey_actions GROUP BY action ORDER BY action")
+      #expect(found.current.map { "\($0.key.rawValue)|\($0.value)" }.sorted() == did && did.count > 2)
+      #expect(found.different == 0)
+    }
+  }
+
   @Test func itsTransactionsCannotWrite() async throws {
     try await withWorker(try await MigratedDatabase.make()) { worker in
       let state = try await worker.perform { connection in

@@ -69,6 +69,24 @@ import Testing
     #expect(difference.reasons == [SimulatedDifference.Reason.verdict(.offerCreditPack)])
   }
 
+  /// What is due at night is decided in the morning, by time alone.
+  @Test func whatWaitsIsDecidedWhenTheWaitIsOver() throws {
+    var current = DecisionRules()
+    current.actions.life = LifeRules()
+    var changed = current, policy = ContactPolicy()
+    let utc = ZoneOffsets(
+      periods: [.init(begin: .present + .days(-99), offset: .seconds(0))], end: .present + .days(99))
+    policy.quietHours = QuietHours(
+      begin: .hours(9), end: .hours(11), channels: [.email], zone: "UTC", zones: TimeZones { _, _ in utc })
+    changed.actions.contact = policy
+    // At 10:00.
+    let result = replay(busy + [event("survey_sent", daysAgo: 9, stage: .awaitingFeedback)], changed, current: current)
+    #expect(result.current[.triggerSatisfactionSurvey] == 1 && result.changed == result.current)
+    let difference = try #require(result.difference)
+    #expect(difference.at == Timestamp.present + .days(-9) && difference.changed.action == nil)
+    #expect(difference.reasons == [SimulatedDifference.Reason.verdict(.triggerSatisfactionSurvey)])
+  }
+
   /// Twenty days after its last events the client counts as silent, and thirty days by the current rules.
   @Test func whatTimeChangesIsEvaluatedAtItsTime() throws {
     var changed = DecisionRules()
