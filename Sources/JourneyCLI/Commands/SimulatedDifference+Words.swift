@@ -45,7 +45,12 @@ extension SimulatedDifference.Side {
     guard let evaluation, let index = evaluation.assessment.candidates.firstIndex(where: { $0.action == action }),
       let candidates = try? JSONDocument(parsing: JSONWriter.bytes(evaluation.writeCandidates))
     else { return "no candidate" }
-    return Explain.verdict(Array(candidates.root.elements)[index])
+    let candidate = Array(candidates.root.elements)[index]
+    // The simulated actions are nowhere else, so their ids lead nowhere.
+    guard let id = candidate["openAction"]?.string ?? candidate["lastAction"]?.string else {
+      return Explain.verdict(candidate)
+    }
+    return Explain.verdict(candidate).replacing(" (\(id))", with: "")
   }
 }
 

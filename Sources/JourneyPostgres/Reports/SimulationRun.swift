@@ -158,12 +158,17 @@ enum SimulationStatements {
     ORDER BY c.id LIMIT $3::int4
     """)
 
+  /// What the rules read of the metadata, which may be large.
+  private static let metadata =
+    "jsonb_strip_nulls(jsonb_build_object("
+    + SignalReader.metadataMembers.map { "'\($0)', metadata -> '\($0)'" }.joined(separator: ", ") + "))"
+
   /// The next $4 events of the client $1 after the time $2 and the row $3, in the order of an index.
   static let events = PostgresStatement(
     name: "events_to_simulate",
     """
     SELECT COALESCE(source, ''), COALESCE(source_event_id, id::text), \(HostValues.text("event_type")), \(HostValues.text("stage")),
-      sets_stage, occurred_at, metadata, min_stage, acted_by, id
+      sets_stage, occurred_at, \(metadata), min_stage, acted_by, id
     FROM client_journey_events
     WHERE client_id = $1::uuid AND voided_at IS NULL AND occurred_at >= $2::timestamptz
       AND occurred_at <= '9999-12-31' AND (occurred_at, id) > ($2::timestamptz, $3::uuid)
