@@ -60,7 +60,7 @@ struct JourneyCommand: AsyncParsableCommand {
     subcommands: [
       Serve.self, Migrate.self, TopologyCommand.self, Publish.self, Map.self, Mappings.self, Explain.self, Actions.self,
       Trace.self,
-      RecomputeCommand.self, OrgCommand.self, MemberCommand.self, ContactCommand.self, RolesCommand.self,
+      RecomputeCommand.self, Simulate.self, OrgCommand.self, MemberCommand.self, ContactCommand.self, RolesCommand.self,
       IdentityCommand.self, Events.self, Feeds.self, DLQ.self, Queues.self, Pause.self, Resume.self, HoldCommand.self,
       Consent.self,
       Instances.self, Doctor.self,

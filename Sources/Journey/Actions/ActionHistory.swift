@@ -207,6 +207,14 @@ extension ActionRules {
     return (.noResponse, begin + life.noResponseAfter)
   }
 
+  /// When another action of the kind is possible, if nobody runs or answers an open one any more; nil: without a life.
+  func opens(after entry: ActionHistory.Entry) -> Timestamp? {
+    life.map { life in
+      let end = end(of: entry, life), pause = life.pause(after: end.state)
+      return pause > .seconds(0) ? end.at + pause : max(end.at, entry.decidedAt + cooldown(after: entry))
+    }
+  }
+
   /// Ends what is over by `now`, and forgets what no longer matters.
   func advance(_ history: inout ActionHistory, to now: Timestamp, _ changes: inout [ActionChange]) {
     guard let life else { return }

@@ -137,6 +137,9 @@ public final class SignalReader: Sendable {
     return signals
   }
 
+  /// All members of the metadata that signals are read from.
+  public static let metadataMembers = ["sentiment", "naturalKey", "usage", "invoiceId"]
+
   /// In bytes. A longer id is ignored: it would not fit the index on invoices.
   public static let maxInvoiceIDLength = 512
 

@@ -8,9 +8,13 @@ import PostgresClient
 struct Explain: Command {
   static let configuration = CommandConfiguration(
     abstract:
-      "Explain where a client stands: stage, score and its parts, risks with their evidence, and the actions considered.",
+      "Explain where a client stands: stage, score and its parts, risks with their evidence, the actions considered, and what would have to change.",
+    discussion: """
+      With --at it shows the decision that held at that time, as it was stored, and the events and actions that were known then.
+      """,
     examples: [
       "journey explain ann@example.com",
+      "journey explain ann@example.com --at 2026-11-20T10:00:00Z",
       "journey explain 6f9619ff-8b86-4d01-b42d-00c04fc964ff --limit 50",
       "journey explain cus_4711 --org ORG --json",
     ])
@@ -21,6 +25,12 @@ struct Explain: Command {
   @Option(help: "The organisation's id, if several have such a client.")
   var org: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "The decision that held at this time: 2026-11-20T10:00:00Z, 2026-11-20, or how long ago: 90m, 2h, 3d.",
+      valueName: "time"))
+  var at: String?
+
   @Option(help: "How many events, scores and actions to show at most.")
   var limit = 10
 
@@ -30,16 +40,26 @@ struct Explain: Command {
   func execute() async throws {
     let settings = try await common.settings()
     let orgID = try org.map { try Input.id($0, "--org", of: "an organisation") }
+    let time = try at.map { try DeadLetterFilterOptions.time($0, "--at") }
     let rules = try await settings.decisions()
-    let report = try await failing(.failed) {
+    let found: (now: ClientReport?, past: PastReport?) = try await failing(.failed) {
       try await settings.withDatabase(plansByIndexes: true) {
-        try await find(ClientReports(worker: $0, rules: rules), orgID)
+        let reports = ClientReports(worker: $0, rules: rules)
+        let id = try await find(reports, orgID), limit = max(1, min(limit, 1000))
+        if let time { return (nil, try await reports.report(on: id, at: time, limit: limit)) }
+        return (try await reports.report(on: id, limit: limit), nil)
       }
     }
-    if output.json { printJSON(report.json) } else { show(report) }
+    if let past = found.past {
+      if output.json { printJSON(past.json) } else { show(past) }
+    } else if let now = found.now {
+      if output.json { printJSON(now.json) } else { show(now) }
+    } else {
+      throw Failure(.failed, "the client \(client) no longer exists")
+    }
   }
 
-  private func find(_ reports: ClientReports, _ orgID: UUID?) async throws -> ClientReport {
+  private func find(_ reports: ClientReports, _ orgID: UUID?) async throws -> UUID {
     let found = try await reports.find(client, orgID: orgID)
     guard let first = found.first else {
       throw Failure(.failed, "unknown client \(client); give its id, e-mail address, or id at a source")
@@ -50,45 +70,18 @@ struct Explain: Command {
         .refusedInput,
         "\(client) matches \(found.count) clients; give one of these ids, or --org:\n" + lines.joined(separator: "\n"))
     }
-    guard let report = try await reports.report(on: first.id, limit: max(1, min(limit, 1000))) else {
-      throw Failure(.failed, "the client \(client) no longer exists")
-    }
-    return report
+    return first.id
   }
 
   private func show(_ report: ClientReport) {
-    Output.line("\((report.name ?? "(no name)").plain(200))  \((report.email ?? "").plain(200))  \(report.id.text)")
+    showName(of: report)
     Output.line(
       "",
       "organisation \(report.orgID.text), \(report.eventCount.of("event")), stage \((report.now?.stage ?? "none yet").plain())"
     )
     show(report.now, report.scores.first)
-    if !report.actions.isEmpty {
-      Output.line("\nactions")
-      Output.table(
-        ["decided", "action", "channel", "priority", "published", "state", "reason"],
-        report.actions.map {
-          [
-            $0.decidedAt.iso8601, $0.action, $0.channel, $0.priority, $0.publishedAt?.iso8601 ?? "not yet", $0.state,
-            $0.reason,
-          ]
-        }, indent: "  ")
-      for action in report.actions where action.changedAt != nil {
-        Output.line("  \(action.action.plain(60)) of \(action.decidedAt.toTheSecond)")
-        Output.table(
-          ["when", "what", "by", "detail"],
-          ActionLife.rows((try? JSONDocument(parsing: action.history.bytes))?.root), indent: "    ")
-      }
-    }
-    if !report.events.isEmpty {
-      Output.line("\nevents, the newest first")
-      Output.table(
-        ["occurred", "type", "stage", "source", "id"],
-        report.events.map {
-          [$0.occurredAt.iso8601, $0.type, $0.setsStage ? $0.stage : "(\($0.stage))", $0.source, $0.sourceEventID]
-        },
-        indent: "  ")
-    }
+    report.now?.whatIf.show()
+    showLists(of: report)
   }
 
   /// - Parameter latest: the latest stored score.
@@ -98,21 +91,24 @@ struct Explain: Command {
     }
     let cause = latest?.explanation.flatMap { try? JSONDocument(parsing: $0) }?.root["cause"]
     if let now {
-      Output.line("", "\nscore \(number(now.score)), risk level \(now.riskLevel), as of \(now.asOf.iso8601)")
+      Output.line("", "\nscore \(Self.number(now.score)), risk level \(now.riskLevel), as of \(now.asOf.iso8601)")
       show(
         now.explanation,
         now.isStored
           ? because(cause)
-          : "not stored yet: since the last evaluation time has passed, or the host's data or the rules have changed")
+          : "not stored yet: since the last evaluation time has passed, or the host's data or the rules have changed",
+        openings: now.openings)
     }
     // Also a score that the host wrote after the last evaluation: it is the one that the API returns.
     guard let latest, latest.explanation == nil || !(now?.isStored ?? false) else { return }
     Output.line(
-      "", "\nstored: score \(number(latest.score)), risk level \(latest.riskLevel), at \(latest.generatedAt.iso8601)")
+      "",
+      "\nstored: score \(Self.number(latest.score)), risk level \(latest.riskLevel), at \(latest.generatedAt.iso8601)")
     if let explanation = latest.explanation { show(explanation, because(cause)) }
   }
 
-  private func show(_ explanation: [UInt8], _ cause: String) {
+  /// - Parameter openings: for each candidate when it is possible again by itself.
+  func show(_ explanation: [UInt8], _ cause: String, openings: [Timestamp?] = []) {
     guard let document = try? JSONDocument(parsing: explanation) else { return }
     let root = document.root
     for part in root["contributions"].map({ Array($0.elements) }) ?? [] {
@@ -122,8 +118,11 @@ struct Explain: Command {
       Output.line("  risk \(text(risk["risk"])): ", text(risk["evidence"]))
     }
     for (rank, candidate) in (root["candidates"].map { Array($0.elements) } ?? []).enumerated() {
+      let opening = openings.indices.contains(rank) && candidate["until"] == nil ? openings[rank] : nil
       Output.line(
-        "  \(rank + 1). ", "\(text(candidate["action"])) (\(text(candidate["trigger"]))): \(verdict(candidate))")
+        "  \(rank + 1). ",
+        "\(text(candidate["action"])) (\(text(candidate["trigger"]))): \(Self.verdict(candidate))"
+          + (opening.map { ", again from \($0.iso8601) at the latest" } ?? ""))
     }
     Output.line("  ", "\(cause), rules \(text(root["ruleVersion"]))")
   }
@@ -131,7 +130,7 @@ struct Explain: Command {
   /// Evidence and causes quote the events.
   private func text(_ value: JSONValue?) -> String { (value?.string ?? "").plain(400) }
 
-  private func because(_ cause: JSONValue?) -> String {
+  func because(_ cause: JSONValue?) -> String {
     guard let cause else { return "cause unknown: the adapter did not make the latest score" }
     if cause["type"]?.string == "time_passed" { return "because time had passed, without a new event" }
     if cause["type"]?.string == "history_changed" {
@@ -143,7 +142,8 @@ struct Explain: Command {
     return "because of \(text(cause["type"])) \(text(cause["id"])) from \(text(cause["source"]))"
   }
 
-  private func verdict(_ candidate: JSONValue) -> String {
+  /// What became of a candidate, and what stands in its way.
+  static func verdict(_ candidate: JSONValue) -> String {
     switch candidate["verdict"]?.string {
     case "chosen": "chosen - \((candidate["reason"]?.string ?? "").plain(400))"
     case "outranked": "outranked by \((candidate["by"]?.string ?? "").plain(400))"
@@ -174,7 +174,7 @@ struct Explain: Command {
     }
   }
 
-  private func rule(_ name: String?) -> String {
+  private static func rule(_ name: String?) -> String {
     switch name.flatMap(ContactPolicy.Rule.init(rawValue:)) {
     case .limit: "the client has had as much on this channel as is allowed"
     case .gap: "the last one on this channel was too recent"
@@ -183,34 +183,6 @@ struct Explain: Command {
     }
   }
 
-  private func number(_ value: Double) -> String { value == value.rounded() ? "\(Int(value))" : "\(value)" }
-  private func signed(_ value: Double) -> String { (value < 0 ? "" : "+") + number(value) }
-}
-
-extension ClientReport {
-  fileprivate var json: JSONObject {
-    [
-      "clientId": id, "orgId": orgID, "name": name, "email": email, "stage": now?.stage, "nextChange": now?.nextChange,
-      "now": now.map { now -> JSONObject in
-        [
-          "asOf": now.asOf, "score": now.score, "riskLevel": now.riskLevel, "isStored": now.isStored,
-          "explanation": RawJSON(now.explanation),
-        ]
-      },
-      "eventCount": eventCount,
-      "scores": scores.map { score -> JSONObject in
-        [
-          "generatedAt": score.generatedAt, "score": score.score, "riskLevel": score.riskLevel,
-          "explanation": score.explanation.map { RawJSON($0) },
-        ]
-      },
-      "actions": actions,
-      "events": events.map { event -> JSONObject in
-        [
-          "occurredAt": event.occurredAt, "type": event.type, "stage": event.stage, "setsStage": event.setsStage,
-          "source": event.source, "id": event.sourceEventID,
-        ]
-      },
-    ]
-  }
+  static func number(_ value: Double) -> String { value == value.rounded() ? "\(Int(value))" : "\(value)" }
+  private func signed(_ value: Double) -> String { (value < 0 ? "" : "+") + Self.number(value) }
 }

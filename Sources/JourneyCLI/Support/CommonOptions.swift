@@ -32,12 +32,17 @@ struct FileOptions: ParsableArguments {
   var logLevel: String?
 
   func settings(_ servers: ServerOptions) async throws -> Settings {
+    try await Self.settings(config, logLevel, servers)
+  }
+
+  /// - Parameter path: the settings file, or its directory; nil: where it usually is.
+  static func settings(_ path: String?, _ logLevel: String?, _ servers: ServerOptions) async throws -> Settings {
     var flags: [String: String] = [:]
     flags["amqp.url"] = servers.amqpURL
     flags["database.url"] = servers.databaseURL
     flags["log.level"] = logLevel
     return try await failing(.settings) {
-      try await SettingsLoader.load(path: config, flags: flags, environment: ProcessInfo.processInfo.environment)
+      try await SettingsLoader.load(path: path, flags: flags, environment: ProcessInfo.processInfo.environment)
     }
   }
 }

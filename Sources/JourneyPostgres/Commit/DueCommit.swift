@@ -64,11 +64,7 @@ extension BatchCommit {
       var after = clientBatch.client
       let before = after.actionHistory
       let evaluation = decider.evaluateWithoutEvent(&after, historyChanged: client.isForgotten, random: &random)
-      // A candidate that had to wait is considered again, also where what it waits for has ended without being run.
-      let isWaitOver =
-        before.reconsiderAt.map { waitsUntil in
-          waitsUntil <= after.now || !before.contacts.allSatisfy(after.actionHistory.contacts.contains)
-        } ?? false
+      let isWaitOver = before.isWaitOver(at: after.now, after.actionHistory)
       // The outcome is unchanged: the host filled a column, or changed something that no rule reads.
       if !client.isToBeDecided, !isWaitOver, client.stored.hasOutcome(of: evaluation.assessment) {
         after = clientBatch.client

@@ -127,6 +127,14 @@ struct StandingReader: Sendable {
     found.isUnread = false
   }
 
+  /// What would have to be otherwise for another winner or level.
+  func whatIf(_ found: FoundClient) -> WhatIf { rules.whatIf(found.client, after: found.latest) }
+
+  /// When what stands in the way of a candidate is over by itself, for each candidate of an evaluation.
+  func openings(of evaluation: Evaluation, _ found: FoundClient) -> [Timestamp?] {
+    evaluation.decision.verdicts.map { rules.opens($0, in: found.client.actionHistory) }
+  }
+
   func standing(of found: FoundClient) -> Standing {
     let client = found.client
     // Without evaluation over time each answer is computed on request, also for a client without events.

@@ -17,6 +17,9 @@ public struct ClientReport: Sendable {
     public var explanation: [UInt8]
     /// Whether it equals the last stored evaluation.
     public var isStored: Bool
+    /// For each candidate when it is possible again by itself, at the latest; nil: nothing stands in its way that ends.
+    public var openings: [Timestamp?]
+    public var whatIf: WhatIf
   }
   public struct Event: Sendable {
     public var occurredAt: Timestamp
@@ -64,20 +67,30 @@ public struct ClientReport: Sendable {
   public var actions: [Action]
 }
 
+extension ClientReport.Score {
+  init(_ result: PostgresResult, _ row: Int) throws(PostgresError) {
+    self.init(
+      generatedAt: Timestamp(microseconds: try result.timestamp(row, 0)), score: try result.double(row, 1),
+      riskLevel: try result.text(row, 2), explanation: try result.jsonIfPresent(row, 3))
+  }
+}
+
 extension ClientReport.Now {
-  fileprivate init?(_ standing: Standing) {
+  fileprivate init?(_ found: FoundClient, _ standings: StandingReader) {
+    let standing = standings.standing(of: found)
     guard let evaluation = standing.evaluation else { return nil }
     let outcome = evaluation.assessment
     self.init(
       asOf: standing.asOf, stage: outcome.stage.rawValue, score: outcome.score, riskLevel: outcome.level.rawValue,
       nextChange: outcome.nextChange,
-      explanation: standing.explanation(of: evaluation), isStored: standing.isStored)
+      explanation: standing.explanation(of: evaluation), isStored: standing.isStored,
+      openings: standings.openings(of: evaluation, found), whatIf: standings.whatIf(found))
   }
 }
 
 /// Reads reports for people and tools. It is not part of event processing.
 public struct ClientReports: Sendable {
-  private let worker: PostgresWorker
+  let worker: PostgresWorker
   private let standings: StandingReader
 
   /// - Parameters:
@@ -122,13 +135,14 @@ public struct ClientReports: Sendable {
       var report = try Self.report(results)
       if var found = try standings.client(results[4]) {
         if found.isUnread { try standings.read(&found, on: connection) }
-        report.now = ClientReport.Now(standings.standing(of: found))
+        report.now = ClientReport.Now(found, standings)
       }
       return report
     }
   }
 
-  private static func report(_ results: [PostgresResult]) throws -> ClientReport {
+  /// - Parameter results: the client, its events, its scores and its actions.
+  static func report(_ results: [PostgresResult]) throws -> ClientReport {
     let client = results[0], events = results[1], scores = results[2], actions = results[3]
     return ClientReport(
       id: try client.uuid(0, 0), orgID: try client.uuid(0, 1), name: try client.textIfPresent(0, 2),
@@ -140,11 +154,7 @@ public struct ClientReports: Sendable {
           stage: try events.text(row, 2),
           setsStage: try events.bool(row, 3), source: try events.text(row, 4), sourceEventID: try events.text(row, 5))
       },
-      scores: try (0..<scores.rowCount).map { row in
-        ClientReport.Score(
-          generatedAt: Timestamp(microseconds: try scores.timestamp(row, 0)), score: try scores.double(row, 1),
-          riskLevel: try scores.text(row, 2), explanation: try scores.jsonIfPresent(row, 3))
-      },
+      scores: try (0..<scores.rowCount).map { try ClientReport.Score(scores, $0) },
       actions: try (0..<actions.rowCount).map { row in
         ClientReport.Action(
           id: try actions.uuid(row, 0), action: try actions.text(row, 1), channel: try actions.text(row, 2),
