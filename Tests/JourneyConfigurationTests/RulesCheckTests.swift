@@ -23,11 +23,6 @@ import Testing
       "actions: { byRisk: [{ late_invoices: email_outreach }, { late_invoices: email_outreach }] }",
       "actions.byRisk[1]: email_outreach follows from late_invoices already"
     ),
-    ("actions: { channels: { email_outreach: email } }", "actions.channels: schedule_meeting has no channel"),
-    (
-      "risks: { slow_project_progress: off, low_feature_usage: off, high_support_tickets: off }",
-      "levels.critical: 4 risks are needed, and only 3 are switched on"
-    ),
     ("signals: { ticketOpened: [ticket_opend] }", "signals.ticketOpened: ticket_opend"),
     ("CONTACT limits: { voice: { most: 1, within: 7d } }", "actions.contact.limits.voice: no action"),
     ("CONTACT consent: { voice: calls }", "actions.contact.consent.voice: no action"),

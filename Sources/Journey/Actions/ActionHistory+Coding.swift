@@ -101,7 +101,7 @@ extension ActionHistory {
       } else if item.name.hasPrefix(Self.causeMark) {
         let parts = item.name.dropFirst().split(separator: "/")
         guard parts.count == 2,
-          let index = blocks.firstIndex(where: { $0.channel.rawValue == parts[0] && $0.id == item.id })
+          let index = blocks.lastIndex(where: { $0.channel.rawValue == parts[0] && $0.id == item.id })
         else {
           continue
         }

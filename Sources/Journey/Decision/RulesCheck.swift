@@ -44,16 +44,8 @@ extension DecisionRules {
       }
       seen.append(entry)
     }
-    for kind in chosenKinds where actions.channels[kind] == nil {
-      found.append(RulesFinding("actions.channels", "\(kind.rawValue) has no channel, so it goes to people (human)"))
-    }
     for risk in enabledRisks where !actions.byRisk.contains(where: { $0.risk == risk }) {
       found.append(RulesFinding("actions.byRisk", "no action follows from \(risk.rawValue)"))
-    }
-    let most = enabledRisks.count
-    for (name, level) in [("medium", levels.medium), ("high", levels.high), ("critical", levels.critical)]
-    where level > most {
-      found.append(RulesFinding("levels.\(name)", "\(level) risks are needed, and only \(most) are switched on"))
     }
     return found
   }
