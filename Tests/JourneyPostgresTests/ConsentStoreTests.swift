@@ -96,6 +96,27 @@ import Testing
     }
   }
 
+  /// Also of what was stored before the rules knew of it, or by the host; and no longer once it is void.
+  @Test func storedEventsBlockAChannel() async throws {
+    var rules = Self.rules
+    rules.actions.contact?.unsubscribes["email_unsubscribed"] = .email
+    try await withConsents(rules: rules) { stores, other, consents in
+      try await other.run(
+        """
+        INSERT INTO client_journey_events (client_id, org_id, stage, event_type, occurred_at, sets_stage)
+          VALUES ('\(Self.clients[0])', '\(Self.org)', 'lead', 'email_unsubscribed', now() - interval '2 days', false)
+        """)
+      #expect(try await stores[0].commitAll([moved("1", to: .lead)]).outbox == nil)
+      let known = try await consents.consents(of: Self.clients[0])
+      #expect(known?.blocks.map(\.cause) == [.event])
+      try await other.run("UPDATE client_journey_events SET voided_at = now() WHERE event_type = 'email_unsubscribed'")
+      #expect(try await stores[0].evaluateDue(limit: 10, passingOver: PassedOver()).looked == 1)
+      let free = try await consents.consents(of: Self.clients[0])
+      #expect(free?.blocks == [])
+      #expect(try await stores[0].commitAll([moved("2", to: .lead)]).outbox?.actions.count == 1)
+    }
+  }
+
   /// A client without any event has no journey, and gets no action because somebody records what it allows.
   @Test func whoWasNeverEvaluatedStaysSo() async throws {
     try await withConsents { stores, other, consents in
