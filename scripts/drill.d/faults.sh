@@ -6,6 +6,7 @@
 
 # NAME ALERT SECONDS CLEARS CURE
 faults=(
+  'killed-again-and-again JourneyRestarts              40 110 It is killed'
   'database-stopped       JourneyEventsNotStored       20  40 The database has stopped'
   'privilege-revoked      JourneyEventsNotStored       25  75 A privilege is missing'
   'row-locked             JourneyPromiseFastBurn       45  60 A transaction holds locks'
@@ -20,7 +21,6 @@ faults=(
   'frozen                 JourneyDown                  20  30 It is frozen'
   'one-of-two-frozen      JourneyInstanceDown          30  30 It has ended, or is frozen'
   'unknown-types          JourneyDeadLetters           30  90 They are of no use'
-  'killed-again-and-again JourneyRestarts              40 110 It is killed'
   'connections-leaked     JourneyConnectionsNearLimit  40  30 A program leaks them'
   'pause-forgotten        JourneyPaused               110  30 It is forgotten'
   'hold-forgotten         JourneyHoldOpen             200  30 It is forgotten'
@@ -30,26 +30,43 @@ plant_database_stopped() { in_shell 'systemctl stop postgresql'; }
 plant_broker_stopped() { in_shell 'systemctl stop rabbitmq-server'; }
 plant_worker_gone() { in_shell 'systemctl stop email-worker'; }
 plant_killed() { in_shell 'systemctl kill --signal=KILL journey'; }
+plant_pause_forgotten() { in_shell 'journey pause --reason drill'; }
+plant_hold_forgotten() { in_shell 'journey hold add --channel voice --reason drill'; }
+plant_privilege_revoked() { database 'REVOKE INSERT ON client_journey_events FROM journey_adapter'; }
 plant_frozen() { kill -STOP "$(<"$work/run/journey.pid")"; }
 
-plant_one_of_two_frozen() {
+# A second instance, on a machine of its own. The first one keeps the promise meanwhile.
+start_other() {
   machine=-2
   in_shell 'systemctl start journey'
   until_ready
   scrape "$probes" "$other_probes"
   # Its first scrape.
   until [[ $(curl -fs "http://127.0.0.1:$prometheus/api/v1/query?query=count(up==1)") == *'"2"'* ]]; do sleep 0.5; done
-  kill -STOP "$(<"$work/run/journey-2.pid")"
 }
-after_one_of_two_frozen() {
+stop_other() {
+  scrape "$probes"
   in_shell 'systemctl stop journey'
   machine=''
-  scrape "$probes"
 }
 
-plant_pause_forgotten() { in_shell 'journey pause --reason drill'; }
-plant_hold_forgotten() { in_shell 'journey hold add --channel voice --reason drill'; }
-plant_privilege_revoked() { database 'REVOKE INSERT ON client_journey_events FROM journey_adapter'; }
+plant_one_of_two_frozen() {
+  start_other
+  kill -STOP "$(<"$work/run/journey-2.pid")"
+}
+after_one_of_two_frozen() { stop_other; }
+
+plant_killed_again_and_again() {
+  local time
+  start_other
+  for time in first second third; do
+    echo "the $time time"
+    in_shell 'systemctl kill --signal=KILL journey; systemctl start journey'
+    until_ready
+    sleep 2
+  done
+}
+after_killed_again_and_again() { stop_other; }
 
 # The broker blocks who publishes, so the adapter needs something to publish: events that have waited.
 plant_alarm() {
@@ -76,16 +93,6 @@ plant_action_queue_full() {
     rabbitmqctl set_policy drill '^journey[.]actions[.]email\$' '{\"max-length\": 3}' --apply-to queues --priority 20"
 }
 after_action_queue_full() { in_shell 'rabbitmqctl clear_policy drill'; }
-
-plant_killed_again_and_again() {
-  local time
-  for time in first second third; do
-    echo "the $time time"
-    in_shell 'systemctl kill --signal=KILL journey; systemctl start journey'
-    until_ready
-    sleep 2
-  done
-}
 
 # Events of clients that do not exist yet; contacts.csv, which the cure imports, has them.
 plant_unknown_clients() {
