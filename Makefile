@@ -9,13 +9,13 @@ MAKEFLAGS += --no-print-directory
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 # Options for `swift test`, such as `make test TESTS='--filter JourneyTests'`.
 TESTS ?=
-# Arguments of `make run`, `make faults` and `make bench`.
+# Arguments of `make run`, `make faults`, `make drill` and `make bench`.
 ARGS ?=
 
-.PHONY: help build release dist dist-test test faults contracts model demo run bench guard format lint docs install clean
+.PHONY: help build release dist dist-test test faults contracts monitoring-check drill model demo run bench guard format lint docs install clean
 
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{ printf "  make %-9s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{ printf "  make %-16s %s\n", $$1, $$2 }'
 
 install: ## install the missing Debian packages (changes nothing else on the system)
 	@scripts/install
@@ -47,11 +47,17 @@ contracts: install ## check the message schemas, their examples, the mapping fil
 	@scripts/sources --check
 	@scripts/settings --check
 
+monitoring-check: install ## check the alert rules with their tests, the dashboard, the runbook, and the names in all of them
+	@scripts/monitoring
+
 docs: install ## run the commands of docs/install.md word for word, through backup and restore
 	@scripts/docs-check
 
 faults: install ## inject each fault many times and print a table of the results (long)
 	@scripts/faults $(ARGS)
+
+drill: install ## plant faults under a real Prometheus: each alert has to fire, alone, and end with its cure (a quarter of an hour)
+	@scripts/drill $(ARGS)
 
 model: install ## check the model of the protocol completely (minutes)
 	@scripts/model
