@@ -62,7 +62,7 @@ struct JourneyCommand: AsyncParsableCommand {
       Trace.self,
       RecomputeCommand.self, Simulate.self, OrgCommand.self, MemberCommand.self, ContactCommand.self, RolesCommand.self,
       IdentityCommand.self, Events.self, Feeds.self, DLQ.self, Queues.self, Pause.self, Resume.self, HoldCommand.self,
-      Consent.self,
+      Consent.self, Decisions.self,
       Instances.self, Doctor.self,
       SettingsCommand.self, Token.self, VersionCommand.self,
     ])

@@ -125,6 +125,7 @@ import Testing
     var rules = try rules("decisions.yaml")
     rules.actions.contact?.consent[.voice] = "calls"
     rules.actions.contact?.holdout = Holdout(percent: 5)
+    rules.recordsInputs = true
     return rules
   }
 

@@ -45,7 +45,7 @@ struct YearClient {
     var opensInvoice: String?
   }
 
-  private mutating func occasion(for kind: ActionKind) {
+  mutating func occasion(for kind: ActionKind) {
     guard needs[kind] == nil else { return }
     occasions += 1
     needs[kind] = occasions

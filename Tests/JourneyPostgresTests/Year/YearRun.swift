@@ -67,8 +67,10 @@ struct YearRun {
   private mutating func plan(_ task: Task, at time: Timestamp) { agenda[Self.hour(time), default: []].append(task) }
 
   private mutating func planNext(_ client: Int, after now: Timestamp) {
-    // Some fall silent for a season.
-    let mean = Int.random(in: 0..<60, using: &random) == 0 ? 70 * 24 * 60.0 : 72 * 60
+    // Some fall silent for a season, and would be glad of a call.
+    let isSeason = Int.random(in: 0..<60, using: &random) == 0
+    if isSeason { clients[client].occasion(for: .sendVoiceMessage) }
+    let mean = isSeason ? 70 * 24 * 60.0 : 72 * 60
     let pause = -mean * log(Double.random(in: 0.0001..<1, using: &random))
     plan(.happens(client), at: now + .hours(1) + .seconds(60 * Int64(pause)))
   }
@@ -214,12 +216,18 @@ struct YearRun {
     let at = "'\(now.iso8601)'::timestamptz"
     account.forgotten += try await other.rows(
       """
-      SELECT s.client_id, \(at) FROM journey_client_state s
+      SELECT s.client_id, \(at), (
+        SELECT string_agg(l.text, ', ') FROM (
+          SELECT concat_ws(' ', a.action, a.decided_at, a.state, a.changed_at) AS text FROM journey_actions a
+          WHERE a.client_id = s.client_id ORDER BY a.decided_at DESC LIMIT 3) l)
+      FROM journey_client_state s
       WHERE s.risk_level = 'CRITICAL' AND s.scored_at < \(at) - interval '1 day' AND NOT EXISTS (
         SELECT FROM journey_actions a WHERE a.client_id = s.client_id AND (
           a.state IN ('proposed', 'held', 'published', 'delivered', 'opened')
           OR a.changed_at > \(at) - CASE a.state WHEN 'rejected' THEN interval '30 days'
-            WHEN 'accepted' THEN interval '7 days' WHEN 'no_response' THEN interval '7 days' ELSE interval '1 day' END))
+            WHEN 'accepted' THEN interval '7 days' WHEN 'no_response' THEN interval '7 days' ELSE interval '1 day' END
+          -- It may have reached somebody all the same, so its cooldown holds.
+          OR a.state = 'revoked' AND a.decided_at > \(at) - interval '72 hours'))
       """)
   }
 }
