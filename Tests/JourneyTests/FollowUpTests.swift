@@ -78,6 +78,23 @@ import Testing
     }
   }
 
+  /// Who is no longer at that risk is not followed up, also if history has made the difference.
+  @Test func itEndsWithTheRisk() {
+    let rules = Self.rules()
+    var client = client()
+    _ = evaluate(&client, rules, after: .seconds(0))
+    #expect(client.actionHistory.followUpAt != nil)
+    #expect(ActionHistory(encoded: client.actionHistory.encoded()) == client.actionHistory)
+    let before = client.actionHistory
+    client.summary.lateInvoices = LateInvoices()
+    var random = SystemRandomNumberGenerator()
+    client.now = .present + .hours(80)
+    let evaluation = rules.evaluate(&client, without: .time, decides: false, random: &random)
+    #expect(client.actionHistory.followUpAt == nil)
+    #expect(!before.isWaitOver(at: client.now, client.actionHistory, evaluation.assessment.level, rules.actions.life))
+    #expect(before.isWaitOver(at: client.now, client.actionHistory, .critical, rules.actions.life))
+  }
+
   @Test func othersWaitForAnEvent() {
     for rules in [Self.rules(from: nil), Self.rules(critical: 2)] {
       var client = client()

@@ -146,6 +146,16 @@ import Testing
     #expect(history.blocks == [])
     history.applyBlock(of: report(4), on: .email)
     #expect(history.blocks.map(\.cause) == [.unsubscribed])
+    // An outcome and an event say the same; the event is void.
+    history.replaceEventBlocks(by: [new])
+    #expect(history.blocks.map(\.cause) == [.unsubscribed, .event])
+    #expect(ActionHistory(encoded: history.encoded()) == history)
+    history.replaceEventBlocks(by: [])
+    #expect(history.blocks.map(\.cause) == [.unsubscribed])
+    // Lifted as of before it was said.
+    #expect(history.apply(record(.blocked, hours: 3)) == .changed)
+    #expect(history.apply(record(.unblocked, hours: 3)) == .changed)
+    #expect(history.blocks.map(\.cause) == [.unsubscribed])
     // Of a merge, in whichever order.
     let blocked = self.history(record(.blocked, hours: 1))
     for bytes in [history.encoded() + blocked.encoded(), blocked.encoded() + history.encoded()] {

@@ -20,6 +20,7 @@ extension ActionHistory {
   /// A contact: the channel and the kind, separated by a slash.
   private static let contactMark = "@"
   private static let reconsiderMark = "~"
+  private static let followUpMark = "*"
 
   private struct Item {
     var name: String
@@ -52,6 +53,7 @@ extension ActionHistory {
       Item(name: "\(Self.contactMark)\($0.channel.rawValue)/\($0.kind.rawValue)", id: $0.actionID, at: $0.at)
     }
     if let reconsiderAt { items.append(Item(name: Self.reconsiderMark, id: UUID.zero, at: reconsiderAt)) }
+    if let followUpAt { items.append(Item(name: Self.followUpMark, id: UUID.zero, at: followUpAt)) }
     func add(_ mark: String, _ text: String) { items.append(Item(name: mark + text, id: UUID.zero, at: Self.noTime)) }
     if entries.contains(where: \.hasDetails) {
       add(Self.detailsMark, entries.map(\.details).joined(separator: ","))
@@ -117,6 +119,8 @@ extension ActionHistory {
         addContact(Contact(channel: Channel(rawValue: String(parts[0])), kind: kind, actionID: item.id, at: item.at))
       } else if item.name == Self.reconsiderMark {
         reconsiderAt = min(reconsiderAt ?? item.at, item.at)
+      } else if item.name == Self.followUpMark {
+        followUpAt = min(followUpAt ?? item.at, item.at)
       }
     }
     for block in blocks { add(block) }

@@ -4,7 +4,10 @@ extension ActionHistory {
   /// - Parameters:
   ///   - now: when the client was evaluated.
   ///   - after: the history after that evaluation.
-  public func isWaitOver(at now: Timestamp, _ after: ActionHistory) -> Bool {
+  ///   - level: what the evaluation says.
+  ///   - rules: the rules for the life of actions.
+  public func isWaitOver(at now: Timestamp, _ after: ActionHistory, _ level: RiskLevel, _ rules: LifeRules?) -> Bool {
+    if let followUpAt, followUpAt <= now, let from = rules?.followUpFrom, level >= from { return true }
     guard let reconsiderAt else { return false }
     return reconsiderAt <= now || !contacts.allSatisfy(after.contacts.contains)
   }

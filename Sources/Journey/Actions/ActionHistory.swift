@@ -31,7 +31,7 @@ public struct ActionHistory: Hashable, Sendable {
 
   /// By kind, then by time.
   public internal(set) var entries: [Entry] = []
-  /// By channel, the client's wish first.
+  /// By channel, then by cause, wishes first.
   public internal(set) var blocks: [Block] = []
   /// By channel.
   public internal(set) var lifts: [Lift] = []
@@ -41,6 +41,8 @@ public struct ActionHistory: Hashable, Sendable {
   public internal(set) var contacts: [Contact] = []
   /// When a candidate that had to wait is considered again; nil: none waits.
   public internal(set) var reconsiderAt: Timestamp?
+  /// When a client at a great risk is decided about again, see `LifeRules.followUpFrom`; nil: it is not.
+  public internal(set) var followUpAt: Timestamp?
 
   static let maxEntries = 16
 
@@ -164,14 +166,21 @@ public struct LifeRules: Hashable, Sendable {
 }
 
 extension ActionRules {
-  /// The next moment after `now` at which an action ends or returns by itself; nil if there is none.
-  func nextChange(of history: ActionHistory, after now: Timestamp) -> Timestamp? {
+  /// The next moment at which an action ends or returns by itself, or the client is considered again; nil if there is
+  /// none.
+  /// - Parameter onlyLater: whether to leave out what has passed. Otherwise that is due.
+  func nextChange(of history: ActionHistory, after now: Timestamp, onlyLater: Bool = false) -> Timestamp? {
     guard let life else { return nil }
-    var next = history.reconsiderAt
+    var next: Timestamp?
+    func take(_ moment: Timestamp?) {
+      guard let moment, !onlyLater || moment > now else { return }
+      next = min(next ?? moment, moment)
+    }
+    take(history.reconsiderAt)
+    take(history.followUpAt)
     // Without a trigger, it was published before actions had a life.
     for entry in history.entries where entry.end == nil && entry.trigger != nil {
-      let moment = entry.snoozedUntil.flatMap { $0 > now ? $0 : nil } ?? end(of: entry, life).at
-      next = min(next ?? moment, moment)
+      take(entry.snoozedUntil.flatMap { $0 > now ? $0 : nil } ?? end(of: entry, life).at)
     }
     return next
   }
@@ -187,7 +196,9 @@ extension ActionRules {
       switch verdict {
       case .pausing(_, _, let until), .coolingDown(_, let until), .snoozed(_, let until): return until
       case .chosen, .open:
-        guard let entry = history.newest(candidate.action), entry.end == nil else { return nil }
+        let open: UUID? = if case .open(let actionID, _) = verdict { actionID } else { nil }
+        let entry = open.map { id in history.entries.first { $0.actionID == id } } ?? history.newest(candidate.action)
+        guard let entry, entry.end == nil else { return nil }
         return max(end(of: entry, life).at, entry.decidedAt + cooldown(after: entry))
       default: return nil
       }

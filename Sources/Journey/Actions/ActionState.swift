@@ -84,6 +84,8 @@ public final class OutcomeReport: Sendable {
   public let actionID: UUID
   public let outcome: ActionOutcome
   public let occurredAt: Timestamp
+  /// Whether the report says so itself; otherwise it is when it was read.
+  public let isTimed: Bool
   /// For people; at most `maxDetail` characters.
   public let detail: String?
   /// Until when a `snoozed` action waits.
@@ -99,8 +101,9 @@ public final class OutcomeReport: Sendable {
 
   public init(
     actionID: UUID, outcome: ActionOutcome, occurredAt: Timestamp, detail: String? = nil, until: Timestamp? = nil,
-    reporter: String, orgID: UUID?
+    reporter: String, orgID: UUID?, isTimed: Bool = true
   ) {
+    self.isTimed = isTimed
     self.actionID = actionID
     self.outcome = outcome
     self.occurredAt = occurredAt

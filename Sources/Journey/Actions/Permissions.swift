@@ -1,8 +1,8 @@
 public import FoundationEssentials
 
 extension ActionHistory {
-  /// Do not contact: a channel on which the client cannot be reached, or does not want to be. Of each of the two there
-  /// is one at most.
+  /// Do not contact: a channel on which the client cannot be reached, or does not want to be. Of each cause there is one
+  /// at most, the latest.
   public struct Block: Hashable, Sendable {
     public enum Cause: Character, CaseIterable, Sendable {
       case unsubscribed = "u"
@@ -30,12 +30,19 @@ extension ActionHistory {
     /// Whether it is the client's wish, and not that nothing arrives.
     public var isWish: Bool { cause != .bounced && cause != nil }
 
-    fileprivate var rank: Int {
+    /// A wish comes before a fact, and what a person has recorded before what was reported.
+    fileprivate var place: Int {
       switch cause {
-      case nil: 0
-      case .unsubscribed, .event, .bounced: 1
-      case .person: 2
+      case .person: 0
+      case .unsubscribed: 1
+      case .event: 2
+      case .bounced: 3
+      case nil: 4
       }
+    }
+
+    fileprivate func precedes(_ other: Block) -> Bool {
+      (channel.rawValue, place) < (other.channel.rawValue, other.place)
     }
   }
 
@@ -75,21 +82,26 @@ extension ActionHistory {
   /// Of how many channels and purposes a client's consent is known at most.
   public static let maxConsents = 16
 
-  /// What a person has recorded comes before what an outcome or an event says, otherwise the latest counts.
   /// - Returns: whether it says anything new.
   @discardableResult
   mutating func add(_ block: Block) -> Bool {
     func isSame(_ other: Lift) -> Bool { other.channel == block.channel && other.isOfWish == block.isWish }
     if let lift = lifts.first(where: isSame), block.at <= lift.at { return false }
-    if let index = blocks.firstIndex(where: { $0.channel == block.channel && $0.isWish == block.isWish }) {
-      let known = blocks[index]
-      guard known.rank < block.rank || known.rank == block.rank && known.at < block.at else { return false }
+    if let index = blocks.firstIndex(where: { $0.channel == block.channel && $0.cause == block.cause }) {
+      guard blocks[index].at < block.at else { return false }
       blocks[index] = block
     } else {
       blocks.append(block)
-      blocks.sort { ($0.channel.rawValue, $0.isWish ? 0 : 1) < ($1.channel.rawValue, $1.isWish ? 0 : 1) }
+      blocks.sort { $0.precedes($1) }
     }
     return true
+  }
+
+  /// What is known of the client's wishes besides its events, and nothing of actions.
+  var permissions: ActionHistory {
+    var known = ActionHistory()
+    (known.consents, known.lifts, known.blocks) = (consents, lifts, blocks.filter { $0.cause != .event })
+    return known
   }
 
   mutating func add(_ lift: Lift) {

@@ -121,10 +121,7 @@ extension DecisionRules {
     for incoming in events {
       client.summary.insert(
         incoming.event.stamp, stage: incoming.event.stage, minStage: incoming.event.minStage, signals: incoming.signals)
-      if let channel = actions.contact?.unsubscribes[incoming.event.type] {
-        client.actionHistory.add(
-          ActionHistory.Block(channel: channel, cause: .event, id: incoming.id, at: incoming.event.occurredAt))
-      }
+      applyUnsubscription(incoming, to: &client.actionHistory)
       if evaluation == .perEvent {
         evaluations.append(
           evaluate(&client, because: .event(incoming), decides: !incoming.isBackfill, random: &random))
@@ -163,9 +160,15 @@ extension DecisionRules {
     // What is only recommended for the reader has no end.
     let change = assess(client.summary, aiScore: client.aiScore, at: client.now, frozenSince: client.frozenSince)
       .nextChange
-    let end = actions.nextChange(of: history, after: client.now)
+    let end = actions.nextChange(of: history, after: client.now, onlyLater: true)
     evaluation.assessment.nextChange = [change, end].compactMap { $0 }.min()
     return evaluation
+  }
+
+  func applyUnsubscription(_ incoming: IncomingEvent, to history: inout ActionHistory) {
+    guard let channel = actions.contact?.unsubscribes[incoming.event.type] else { return }
+    history.add(
+      ActionHistory.Block(channel: channel, cause: .event, id: incoming.id, at: incoming.event.occurredAt))
   }
 
   private func evaluate(
@@ -180,6 +183,8 @@ extension DecisionRules {
     if publishes {
       let contacts = client.actionHistory.contacts.count
       actions.advance(&client.actionHistory, to: client.now, &client.actionChanges)
+      // Also without a decision: the client is no longer at that risk.
+      if actions.life?.followUpFrom.map({ assessment.level < $0 }) ?? true { client.actionHistory.followUpAt = nil }
       actions.revokeProhibited(&client.actionHistory, at: client.now, &client.actionChanges)
       actions.revoke(&client.actionHistory, for: assessment, at: client.now, &client.actionChanges)
       // A channel has become free, and this evaluation may not use it: the next one does.
@@ -221,7 +226,8 @@ extension DecisionRules {
     } else if case .open(let actionID, _)? = decision.verdicts.first(where: { !$0.isPassedOver }) {
       client.actionHistory.repeated(actionID)
     }
-    let followUp = actions.followUp(decision, of: assessment, client.actionHistory, after: client.now)
-    client.actionHistory.reconsiderAt = [decision.reconsiderAt, followUp].compactMap(\.self).min()
+    client.actionHistory.reconsiderAt = decision.reconsiderAt
+    client.actionHistory.followUpAt = actions.followUp(
+      decision, of: assessment, client.actionHistory, after: client.now)
   }
 }

@@ -26,7 +26,12 @@ extension Fact {
     case .delay: client.summary.progress = .init(stamp: Self.stamp(0, now), kind: .delayed)
     case .usage(let percent): client.summary.usage = .init(stamp: Self.stamp(0, now), percent: percent)
     case .usageUnder(let percent): client.summary.usage = .init(stamp: Self.stamp(0, now), percent: percent.nextDown)
-    case .reachable(let channel): client.actionHistory.blocks.removeAll { $0.channel == channel }
+    case .reachable(let channel): client.actionHistory.blocks.removeAll { $0.channel == channel && !$0.isWish }
+    case .wanted(let channel): client.actionHistory.blocks.removeAll { $0.channel == channel && $0.isWish }
+    case .consent(let channel, let purpose):
+      client.actionHistory.consents.removeAll { $0.channel == channel && $0.purpose == purpose }
+      client.actionHistory.add(
+        ActionHistory.Consent(channel: channel, purpose: purpose, isGranted: true, id: .zero, at: now))
     case .silence(let until): client.now = until
     case .stage(let stage):
       client.summary.setStage = .init(stamp: Self.stamp(0, now), stage: stage)

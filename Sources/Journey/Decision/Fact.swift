@@ -23,8 +23,12 @@ public enum Fact: Hashable, Sendable {
   case usage(Double)
   /// The newest usage figure is just under this percentage.
   case usageUnder(Double)
-  /// The client can be reached on the channel again.
+  /// Messages reach the client on the channel again, after some had bounced.
   case reachable(Channel)
+  /// The client wants to be contacted on the channel again.
+  case wanted(Channel)
+  /// The client consents to the purpose on the channel.
+  case consent(Channel, purpose: String)
   /// Nothing happens until then.
   case silence(until: Timestamp)
   /// An event sets this stage.
@@ -32,7 +36,9 @@ public enum Fact: Hashable, Sendable {
 
   /// What a fact is about. Two facts about the same contradict each other, or are one.
   public enum Topic: Hashable, Sendable {
-    case invoices, engagement, sentiment, tickets, progress, usage, channel(Channel), time, stage
+    case invoices, engagement, sentiment, tickets, progress, usage, channel(Channel), wish(Channel), consent(Channel),
+      time,
+      stage
   }
 
   public var topic: Topic {
@@ -44,6 +50,8 @@ public enum Fact: Hashable, Sendable {
     case .progress, .delay: .progress
     case .usage, .usageUnder: .usage
     case .reachable(let channel): .channel(channel)
+    case .wanted(let channel): .wish(channel)
+    case .consent(let channel, _): .consent(channel)
     case .silence: .time
     case .stage: .stage
     }
@@ -78,6 +86,8 @@ public enum Fact: Hashable, Sendable {
     case .usage: "usage"
     case .usageUnder: "usage_under"
     case .reachable: "reachable"
+    case .wanted: "wanted"
+    case .consent: "consent"
     case .silence: "silence"
     case .stage: "stage"
     }
@@ -101,7 +111,10 @@ extension Fact: CustomStringConvertible {
     case .delay: "a delay is reported now"
     case .usage(let percent): "usage is \(short(percent)) %"
     case .usageUnder(let percent): "usage is under \(short(percent)) %"
-    case .reachable(let channel): "the client can be reached by \(channel.rawValue) again"
+    case .reachable(let channel): "messages by \(channel.rawValue) reach the client again (journey consent reachable)"
+    case .wanted(let channel): "the client wants \(channel.rawValue) again (journey consent unblock)"
+    case .consent(let channel, let purpose):
+      "the client consents to \(purpose) by \(channel.rawValue) (journey consent grant)"
     case .silence(let until): "nothing happens until \(until.iso8601)"
     case .stage(let stage): "the stage is \(stage.rawValue)"
     }

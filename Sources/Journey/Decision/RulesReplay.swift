@@ -32,6 +32,7 @@ struct RulesReplay: Sendable {
     let incoming = incoming(event)
     client.summary.insert(
       event.stamp, stage: event.stage, minStage: event.minStage, signals: incoming.signals)
+    rules.applyUnsubscription(incoming, to: &client.actionHistory)
     if invoices.apply(incoming) { client.summary.lateInvoices = invoices.late }
   }
 
@@ -66,7 +67,10 @@ struct RulesReplay: Sendable {
       var after = client
       var evaluation = rules.evaluate(&after, without: .time, random: &random)
       let isSame = steps.last.map { $0.assessment.hasOutcome(of: evaluation.assessment) } ?? false
-      if isSame, !before.actionHistory.isWaitOver(at: at, after.actionHistory) {
+      if isSame,
+        !before.actionHistory.isWaitOver(
+          at: at, after.actionHistory, evaluation.assessment.level, rules.actions.life)
+      {
         after = before
         evaluation = rules.evaluate(&after, without: .time, decides: false, random: &random)
       }

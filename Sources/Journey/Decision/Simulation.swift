@@ -21,11 +21,11 @@ public struct Simulation: Sendable {
   }
 
   /// Begins a client's replay.
-  /// - Parameter client: only who it is, its `ai_score` and its time zones count; not its state.
+  /// - Parameter client: who it is, its `ai_score`, its time zones, and what it allows today count; not its state.
   public func replay(of client: ClientSnapshot) -> ClientReplay {
     var client = client
     client.summary = ClientSummary()
-    client.actionHistory = ActionHistory()
+    client.actionHistory = client.actionHistory.permissions
     client.lateInvoices = nil
     client.lastEvaluation = nil
     client.frozenSince = nil

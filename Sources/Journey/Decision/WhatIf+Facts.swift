@@ -12,11 +12,27 @@ extension DecisionRules {
       invoiceFacts(summary) + progressFacts(summary) + usageFacts(summary) + ticketFacts(client)
       + sentimentFacts(summary) + engagementFacts(client)
     return silences(client, after: latest) + ofRisks.filter(\.isBetter)
-      + client.actionHistory.blocks.map { .reachable($0.channel) } + ofRisks.filter { !$0.isBetter }
+      + permissionFacts(client) + ofRisks.filter { !$0.isBetter }
       + Stage.allCases.filter { $0 != stage }.sorted {
         ($0.distance(to: stage), $0.index) < ($1.distance(to: stage), $1.index)
       }
       .map { .stage($0) }
+  }
+
+  private func permissionFacts(_ client: ClientSnapshot) -> [Fact] {
+    var facts: [Fact] = []
+    for block in client.actionHistory.blocks {
+      let fact = block.isWish ? Fact.wanted(block.channel) : .reachable(block.channel)
+      if !facts.contains(fact) { facts.append(fact) }
+    }
+    let needed = (actions.contact?.consent ?? [:]).sorted { $0.key.rawValue < $1.key.rawValue }
+    for (channel, purpose) in needed
+    where !client.actionHistory.consents.contains(where: {
+      $0.channel == channel && $0.purpose == purpose && $0.isGiven(at: client.now)
+    }) {
+      facts.append(.consent(channel, purpose: purpose))
+    }
+    return facts
   }
 
   private func invoiceFacts(_ summary: ClientSummary) -> [Fact] {

@@ -79,7 +79,7 @@ extension InboundDecoder {
       actionID: actionID, outcome: outcome, occurredAt: occurred,
       detail: try text("detail", required: false)?.shortened(to: OutcomeReport.maxDetail),
       until: try time("data.until", text("until", required: false)), reporter: reporter(event, properties),
-      orgID: try organization(event, orgID))
+      orgID: try organization(event, orgID), isTimed: said != nil)
     try report.checkTimes(at: now)
     return report
   }

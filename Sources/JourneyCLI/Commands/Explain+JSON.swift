@@ -94,7 +94,7 @@ extension Fact {
         .fewerTickets(let count):
         ("count", count)
       case .usage(let percent), .usageUnder(let percent): ("percent", percent)
-      case .reachable(let channel): ("channel", channel.rawValue)
+      case .reachable(let channel), .wanted(let channel), .consent(let channel, _): ("channel", channel.rawValue)
       case .silence(let until): ("until", until)
       case .stage(let stage): ("stage", stage.rawValue)
       case .overdueInvoice, .progress, .delay: nil

@@ -25,9 +25,10 @@ extension BatchCommit {
     let answers = try connection.pipeline([
       (CommitStatements.lockClients, PostgresParameters { $0.uuids(clients) }), (ActionStatements.lives, ids),
     ])
-    var histories: [UUID: ActionHistory] = [:]
+    var histories: [UUID: ActionHistory] = [:], now: Timestamp?
     for row in 0..<answers[0].rowCount {
-      let locked = try LockedClient(answers[0], row, from: 1)
+      let locked = try LockedClient(answers[0], row, from: 1).moved(by: clockOffset)
+      now = locked.now
       histories[try answers[0].uuid(row, 0)] = ActionHistory(encoded: locked.actionHistory) ?? ActionHistory()
     }
     try ReportedAction.read(answers[1], into: &actions)
@@ -53,8 +54,8 @@ extension BatchCommit {
         continue
       case .repeated:
         reported.results[index] = .duplicate
-        // It may say again what a person has lifted since the first time.
-        if history.applyBlock(of: report, on: action.channel) {
+        // It may say again what a person has lifted since the first time. When it was said decides.
+        if report.isTimed, history.applyBlock(of: report, on: action.channel) {
           histories[action.clientID] = history
           written.insert(report.actionID)
           redecided.insert(action.clientID)
@@ -74,20 +75,20 @@ extension BatchCommit {
         reported.events.append((index, event))
       }
     }
-    try write(written.compactMap { actions[$0] }, histories, redecided)
+    try write(written.compactMap { actions[$0] }, histories, redecided, at: now)
     return reported
   }
 
   private func write(
-    _ actions: [ReportedAction], _ histories: [UUID: ActionHistory], _ redecided: Set<UUID>
+    _ actions: [ReportedAction], _ histories: [UUID: ActionHistory], _ redecided: Set<UUID>, at databaseNow: Timestamp?
   ) throws(PostgresError) {
     let now = clock.now()
     var commands: [(PostgresStatement, PostgresParameters)] = []
     var histories = histories, taken = ActionChangeColumns()
     for action in actions where redecided.contains(action.clientID) {
-      guard var history = histories[action.clientID] else { continue }
+      guard let databaseNow, var history = histories[action.clientID] else { continue }
       var changes: [ActionChange] = []
-      decider.rules.actions.revokeProhibited(&history, at: now + clockOffset, &changes)
+      decider.rules.actions.revokeProhibited(&history, at: databaseNow, &changes)
       histories[action.clientID] = history
       taken.add(changes, of: action.clientID, in: action.orgID)
     }

@@ -64,7 +64,8 @@ extension BatchCommit {
       var after = clientBatch.client
       let before = after.actionHistory
       let evaluation = decider.evaluateWithoutEvent(&after, historyChanged: client.isForgotten, random: &random)
-      let isWaitOver = before.isWaitOver(at: after.now, after.actionHistory)
+      let isWaitOver = before.isWaitOver(
+        at: after.now, after.actionHistory, evaluation.assessment.level, decider.rules.actions.life)
       // The outcome is unchanged: the host filled a column, or changed something that no rule reads.
       if !client.isToBeDecided, !isWaitOver, client.stored.hasOutcome(of: evaluation.assessment) {
         after = clientBatch.client

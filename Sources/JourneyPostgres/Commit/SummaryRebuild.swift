@@ -138,8 +138,7 @@ struct SummaryRebuild {
           channel: channel, cause: .event, id: try result.uuid(row, 10),
           at: Timestamp(microseconds: try result.timestamp(row, 6))))
     }
-    // The newest first, because of several the first is kept.
-    return blocks.mapValues { $0.sorted { $0.at > $1.at } }
+    return blocks
   }
 
   private func metadata(_ bytes: [UInt8]?) -> JSONValue? {

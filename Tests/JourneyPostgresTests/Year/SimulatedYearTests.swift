@@ -83,8 +83,8 @@ import Testing
           "INSERT INTO contacts (id, org_id, name, time_zone) VALUES ('\(client.id)', '\(YearRun.org)', 'A', \(zone))")
       }
       // Nothing is killed here, so commits need not wait for the disk.
-      try await other.run(
-        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET synchronous_commit = off', current_database()); END $$")
+      let database = try #require(try await other.rows("SELECT current_database()").first)
+      try await other.run("ALTER DATABASE \(database) SET synchronous_commit = off")
       let settings = try PostgresSettings(conninfo: url, role: "journey_adapter")
       let store = try await PostgresEventStore.open(
         settings, workers: 1, decider: Self.decider(rules, clients), clock: SystemClock())
@@ -139,8 +139,10 @@ import Testing
     case holdout = "is held out, and was contacted"
   }
 
-  /// With a rule switched off, the checker finds what the rule is there to prevent.
-  @Test(arguments: Rule.allCases) func theCheckerSees(_ rule: Rule) async throws {
+  /// With a rule switched off, the checker finds what the rule is there to prevent. The short form tries some of them.
+  @Test(arguments: isLong ? Rule.allCases : [.limit, .quietHours, .consent]) func theCheckerSees(_ rule: Rule)
+    async throws
+  {
     var rules = try Self.shipped()
     switch rule {
     case .limit: rules.actions.contact?.limits = [:]
